@@ -1,0 +1,51 @@
+# What a person types here; `make help` lists it. Each target does all of its own set-up.
+#
+# One profile for everything (--release), so that RocksDB and DataFusion are built once for demo, tests and benchmarks.
+# CARGO_TARGET_DIR is respected; without it cargo builds into ./target.
+
+SHELL := /bin/sh
+.DEFAULT_GOAL := help
+
+# A shell that never read rustup's profile finds cargo all the same.
+export PATH := $(PATH):$(or $(CARGO_HOME),$(HOME)/.cargo)/bin
+
+TARGET_DIR := $(or $(CARGO_TARGET_DIR),target)
+CUTOVER := $(TARGET_DIR)/release/cutover
+
+.PHONY: help
+help: ## list these targets
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' Makefile | awk -F'|' '{ printf "%-20s %s\n", $$1, $$2 }'
+
+.PHONY: demo
+demo: build ## sample data, the main job, reads, a flip and a rollback
+	$(CUTOVER) demo --dir data/demo
+
+.PHONY: test
+test: lint ## format, lints and every test
+	cargo test --release --locked
+
+.PHONY: lint
+lint: ## format and lints only
+	@scripts/setup.sh --lints
+	cargo fmt --check
+	cargo clippy --release --locked --all-targets -- -D warnings
+
+.PHONY: build
+build: ## the command, at target/release/cutover
+	@scripts/setup.sh
+	cargo build --release --locked
+
+.PHONY: bench
+bench: ## the main job beside DuckDB, on 40 million events (ARGS="--events 1000000" for fewer)
+	@scripts/setup.sh --bench
+	cargo build --release --locked --bin cutover --bench digest
+	python3 benches/compare.py --target-dir "$(TARGET_DIR)" $(ARGS)
+
+.PHONY: bench-stages
+bench-stages: ## each stage of the job alone
+	@scripts/setup.sh
+	cargo bench --locked --bench stages -- $(ARGS)
+
+.PHONY: clean-demo
+clean-demo: ## remove what the demo made
+	rm -rf data/demo

@@ -1,0 +1,23 @@
+//! Builds one shard: from ranges of sorted entries to a complete RocksDB database and its manifest entry.
+//!
+//! ```text
+//!  range ─▶ fold ─▶ table ─┐
+//!  range ─▶ fold ─▶ table ─┼▶ one ingest ─▶ database ─▶ sync ─▶ hash every file ─▶ ShardEntry
+//!  range ─▶ fold ─▶ table ─┘   (hard links)
+//! ```
+//!
+//! [`build_shard`] knows nothing of who calls it: it writes under the folders it is given and returns what it wrote.
+//! Tables do not overlap, so all of them go to the last level and nothing is ever compacted.
+//!
+//! Not for: choosing a version number or deciding whether the result may be served.
+
+mod checksum;
+mod options;
+mod sample;
+mod shard;
+mod table;
+
+pub use checksum::verify_checksums;
+pub use options::{read_options, silent};
+pub use sample::Sample;
+pub use shard::{BuiltShard, Target, build_shard};

@@ -1,0 +1,57 @@
+//! RocksDB's options for tables, for a version's database, and for reading one.
+//!
+//! Every client from RocksDB 8.6 on can open the result: format version 6 at most, no custom comparator, LZ4, zstd or
+//! nothing. RocksDB's own log goes to `tracing`, so that no LOG file appears in a version's folder.
+//!
+//! Not for: options a user may set, which are `job::Tables`.
+
+use rocksdb::{
+    BlockBasedOptions, ChecksumType, DBCompressionType, InfoLogger, LogLevel, Options,
+};
+
+use crate::job::{Compression, Tables};
+
+/// Bytes after which a table's pages are sent to the disk while it is being written, so that the last sync is short.
+const BYTES_PER_SYNC: u64 = 1 << 20;
+
+/// Options under which tables are written and a version's database is made.
+pub(super) fn write_options(tables: &Tables) -> Options {
+    let mut blocks = BlockBasedOptions::default();
+    blocks.set_format_version(tables.format_version as i32);
+    blocks.set_block_size(tables.block_size as usize);
+    blocks.set_checksum_type(ChecksumType::XXH3);
+    blocks.disable_cache();
+    if tables.bloom_bits > 0.0 {
+        blocks.set_bloom_filter(tables.bloom_bits, false);
+    }
+    let mut options = Options::default();
+    silent(&mut options);
+    options.set_block_based_table_factory(&blocks);
+    options.set_compression_type(match tables.compression {
+        Compression::Lz4 => DBCompressionType::Lz4,
+        Compression::Zstd => DBCompressionType::Zstd,
+        Compression::None => DBCompressionType::None,
+    });
+    options.set_bytes_per_sync(BYTES_PER_SYNC);
+    options.create_if_missing(true);
+    options.set_error_if_exists(true);
+    options.set_disable_auto_compactions(true);
+    options
+}
+
+/// Options under which a finished database is read: every table is opened at once and stays open, so that the files
+/// may be removed from their folder while they are being read.
+pub fn read_options() -> Options {
+    let mut options = Options::default();
+    silent(&mut options);
+    options.set_max_open_files(-1);
+    options
+}
+
+/// Sends RocksDB's own log to `tracing` instead of a LOG file.
+pub fn silent(options: &mut Options) {
+    options.set_info_logger(InfoLogger::new_callback_logger(LogLevel::Warn, |_, line| {
+        tracing::debug!(target: "rocksdb", "{}", line.trim_end());
+    }));
+    options.set_stats_dump_period_sec(0);
+}

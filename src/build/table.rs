@@ -1,0 +1,136 @@
+//! Writes the sorted records of one range as sorted string tables (SSTs).
+//!
+//! A table ends when its file has grown to the job's `file_size` or holds as many entries as a filter in memory may
+//! cover. RocksDB's writer says nothing when it finishes a table, so rows, bytes, key range and digest are counted
+//! here, to be compared with what the database says later. A finished table is synced to disk.
+//!
+//! Invariant: keys arrive ascending, each once; RocksDB refuses anything else.
+//!
+//! Not for: what the records hold.
+
+use std::path::{Path, PathBuf};
+
+use rocksdb::{Options, SstFileWriter};
+
+use super::sample::Sampler;
+use crate::catalog::Digest;
+use crate::error::{Error, Result};
+use crate::shuffle::fold::Record;
+
+/// Records between two looks at the size of the file.
+const SIZE_CHECK_EVERY: u64 = 128;
+
+/// A finished table.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Table {
+    pub(super) path: PathBuf,
+    pub(super) rows: u64,
+    /// Bytes of keys and values.
+    pub(super) bytes: u64,
+    pub(super) digest: Digest,
+    pub(super) first_key: Vec<u8>,
+    pub(super) last_key: Vec<u8>,
+    /// Key of the record with the most bytes of key and value, and their number.
+    pub(super) largest: (Vec<u8>, u64),
+}
+
+/// Where the tables of one range go and how large they grow.
+pub(super) struct TableWriter<'a> {
+    options: &'a Options,
+    sampler: &'a Sampler,
+    folder: &'a Path,
+    range: usize,
+    file_size: u64,
+    max_rows: u64,
+    level: u32,
+    open: Option<(SstFileWriter<'a>, Table)>,
+    finished: Vec<Table>,
+}
+
+impl<'a> TableWriter<'a> {
+    pub(super) fn new(
+        options: &'a Options,
+        sampler: &'a Sampler,
+        folder: &'a Path,
+        range: usize,
+        file_size: u64,
+        max_rows: u64,
+    ) -> Self {
+        let (level, open, finished) = (0, None, Vec::new());
+        Self { options, sampler, folder, range, file_size, max_rows, level, open, finished }
+    }
+
+    /// # Errors
+    /// `Unavailable` when the disk is full or fails, `Internal` when keys do not ascend.
+    pub(super) fn push(&mut self, record: Record<'_>) -> Result<()> {
+        let (key, value) = (record.key(), record.value());
+        let (writer, table) = match &mut self.open {
+            Some(open) => open,
+            none => none.insert(start(self.options, self.folder, self.range, self.finished.len(), key)?),
+        };
+        writer.put(key, value).map_err(|error| failed("write", &table.path, error))?;
+        let digest = Digest::of_framed(record.digested());
+        self.sampler.offer(&mut self.level, key, digest);
+        let bytes = (key.len() + value.len()) as u64;
+        table.rows += 1;
+        table.bytes += bytes;
+        table.digest = table.digest.plus(digest);
+        if bytes > table.largest.1 {
+            table.largest = (key.to_vec(), bytes);
+        }
+        let look = table.rows.is_multiple_of(SIZE_CHECK_EVERY) || value.len() as u64 > self.file_size / 64;
+        if table.rows >= self.max_rows || (look && writer.file_size() >= self.file_size) {
+            let last_key = key.to_vec();
+            self.end(last_key)?;
+        } else {
+            table.last_key.clear();
+            table.last_key.extend_from_slice(key);
+        }
+        Ok(())
+    }
+
+    fn end(&mut self, last_key: Vec<u8>) -> Result<()> {
+        if let Some((mut writer, mut table)) = self.open.take() {
+            table.last_key = last_key;
+            writer.finish().map_err(|error| failed("finish", &table.path, error))?;
+            self.finished.push(table);
+        }
+        Ok(())
+    }
+
+    /// Ends the last table and returns all of them, in key order.
+    ///
+    /// # Errors
+    /// `Unavailable` when the disk is full or fails.
+    pub(super) fn finish(mut self) -> Result<Vec<Table>> {
+        if let Some((_, table)) = &self.open {
+            let last_key = table.last_key.clone();
+            self.end(last_key)?;
+        }
+        Ok(self.finished)
+    }
+}
+
+fn start<'a>(
+    options: &'a Options,
+    folder: &Path,
+    range: usize,
+    number: usize,
+    first_key: &[u8],
+) -> Result<(SstFileWriter<'a>, Table)> {
+    let path = folder.join(format!("range-{range:05}-{number:05}.sst"));
+    let writer = SstFileWriter::create(options);
+    writer.open(&path).map_err(|error| failed("create", &path, error))?;
+    Ok((writer, Table { path, first_key: first_key.to_vec(), ..Table::default() }))
+}
+
+/// What a failure of RocksDB's means: its I/O errors pass, anything else is ours.
+fn failed(doing: &str, path: &Path, error: rocksdb::Error) -> Error {
+    let message = format!("cannot {doing} table {}", path.display());
+    match error.kind() {
+        rocksdb::ErrorKind::IOError | rocksdb::ErrorKind::TryAgain | rocksdb::ErrorKind::Busy => {
+            Error::unavailable(format!("{message}; is the disk full?")).because(error)
+        }
+        _ => Error::internal(message).because(error),
+    }
+}

@@ -1,0 +1,256 @@
+//! `current.json` as a value: the versions of a store, their states, the pin, and the version readers see.
+//!
+//! ```text
+//!             ┌──▶ rejected ───(publish --force)───┐
+//! complete ───┤                                    ▼         a newer one is published
+//!             └──────────(publish)────────────▶ published ──────────────────────────▶ retired
+//!                                                  │  ▲                                  │
+//!                              rollback leaves it  ▼  └──(rollback to it, publish, pin)──┘
+//!                                              rolled back ───(publish --force)───▶ published
+//! ```
+//! Every state ends by a command: `cutover publish STORE N` (with `--force` for a bad one), `rollback`, or `gc`.
+//!
+//! Invariants, checked on every read: the current version is the only published one; the pin is on it; no version has
+//! a number that is still to be given. Versions are numbered once: a number is never used again.
+//!
+//! Not for: how the file is read or replaced (`store`), nor the rules of change (`transitions`).
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use super::digest::Digest;
+use super::manifest::Manifest;
+use super::time;
+
+/// The format version that this program writes, and the newest one it reads.
+pub(super) const FORMAT: u32 = 1;
+
+/// The content of `current.json`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Current {
+    /// Always the format this program writes, 1.
+    pub format_version: u32,
+    /// The dataset whose versions these are.
+    pub dataset: String,
+    /// Number of changes so far.
+    pub epoch: u64,
+    /// The number that the next version gets.
+    pub next_version: u64,
+    /// The version readers see.
+    pub current: Option<u64>,
+    /// What holds readers on it.
+    pub pin: Option<Pin>,
+    /// Every version that exists.
+    pub versions: BTreeMap<u64, VersionEntry>,
+    /// What was rolled back, also after its deletion, oldest first.
+    pub rolled_back: Vec<RolledBack>,
+}
+
+/// What is known about a version without opening it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct VersionEntry {
+    /// Where it is in its life.
+    pub state: State,
+    /// The build that made it.
+    pub build_id: String,
+    /// Digest of the job that built it.
+    pub job_digest: String,
+    /// Digest of the inputs it was built from.
+    pub input_digest: String,
+    /// Digest of its entries.
+    pub digest: Digest,
+    /// The time its data speaks for.
+    #[serde(with = "time")]
+    pub as_of: Timestamp,
+    /// Its entries.
+    pub rows: u64,
+    /// Its key and value bytes, before compression.
+    pub bytes: u64,
+    /// Its shards.
+    pub shards: u32,
+    /// When its build finished.
+    #[serde(with = "time")]
+    pub created_at: Timestamp,
+    /// When it was last published.
+    #[serde(with = "time::optional")]
+    pub published_at: Option<Timestamp>,
+    /// The epoch that its last publish made: the order of publishes, whatever clocks said.
+    pub published_epoch: Option<u64>,
+    /// When readers were last taken off it.
+    #[serde(with = "time::optional")]
+    pub retired_at: Option<Timestamp>,
+    /// Why it must not be published by itself.
+    pub rejected: Option<String>,
+}
+
+/// Where a version is in its life. Work in staging has no entry and no state.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum State {
+    /// Built and checked, never published.
+    Complete,
+    /// Built, but a check failed.
+    Rejected,
+    /// The one that readers see.
+    Published,
+    /// Readers were taken off it because it was bad.
+    RolledBack,
+    /// Readers were taken off it because there is a newer one.
+    Retired,
+}
+
+/// What holds readers on the current version.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Pin {
+    /// The current version.
+    pub version: u64,
+    /// Why, in the words of whoever pinned it.
+    pub reason: String,
+    /// Since when.
+    #[serde(with = "time")]
+    pub since: Timestamp,
+}
+
+/// A content that was rolled back: the same content is not published again by itself.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RolledBack {
+    /// The digest of its entries.
+    pub digest: Digest,
+    /// The version it was in.
+    pub version: u64,
+    /// When it was rolled back.
+    #[serde(with = "time")]
+    pub at: Timestamp,
+}
+
+impl Current {
+    /// A store without any version.
+    pub(super) fn new(dataset: &str) -> Self {
+        Self {
+            format_version: FORMAT,
+            dataset: dataset.to_owned(),
+            epoch: 0,
+            next_version: 1,
+            current: None,
+            pin: None,
+            versions: BTreeMap::new(),
+            rolled_back: Vec::new(),
+        }
+    }
+
+    /// The entry of the version readers see.
+    pub fn current_entry(&self) -> Option<(u64, &VersionEntry)> {
+        self.current.and_then(|version| Some((version, self.versions.get(&version)?)))
+    }
+
+    /// The version that the same job already made of the same inputs: the current one where it is that, else the
+    /// newest. What its state means for a rerun is the caller's to decide.
+    pub fn find_built(&self, job_digest: &str, input_digest: &str) -> Option<(u64, State)> {
+        let same = |entry: &VersionEntry| entry.job_digest == job_digest && entry.input_digest == input_digest;
+        let newest = || self.versions.iter().rev().map(|(&version, entry)| (version, entry));
+        let built = self.current_entry().into_iter().chain(newest()).find(|(_, entry)| same(entry));
+        built.map(|(version, entry)| (version, entry.state))
+    }
+
+    /// The first thing in this file that cannot be.
+    pub(super) fn contradiction(&self) -> Option<String> {
+        let published: Vec<u64> =
+            self.versions.iter().filter(|(_, entry)| entry.state == State::Published).map(|(&n, _)| n).collect();
+        let last = self.versions.keys().next_back().copied().unwrap_or(0);
+        if self.format_version != FORMAT {
+            Some(format!("format version {}", self.format_version))
+        } else if published.as_slice() != self.current.as_slice() {
+            Some(format!("versions {published:?} are published, the current one is {:?}", self.current))
+        } else if self.pin.as_ref().is_some_and(|pin| Some(pin.version) != self.current) {
+            Some("the pinned version is not the current one".to_owned())
+        } else if last >= self.next_version {
+            Some(format!("version {last} exists, the next one would be {}", self.next_version))
+        } else {
+            None
+        }
+    }
+}
+
+impl VersionEntry {
+    /// The entry of a version that was just built: complete, or rejected by its own checks.
+    pub(super) fn new(manifest: &Manifest) -> Self {
+        let rejected = manifest.rejection();
+        Self {
+            state: if rejected.is_some() { State::Rejected } else { State::Complete },
+            build_id: manifest.build_id.clone(),
+            job_digest: manifest.job_digest.clone(),
+            input_digest: manifest.input_digest.clone(),
+            digest: manifest.digest,
+            as_of: manifest.as_of,
+            rows: manifest.rows,
+            bytes: manifest.bytes,
+            shards: manifest.shard_count,
+            created_at: manifest.created_at,
+            published_at: None,
+            published_epoch: None,
+            retired_at: None,
+            rejected,
+        }
+    }
+}
+
+impl State {
+    /// The state in words.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Complete => "complete",
+            Self::Rejected => "rejected",
+            Self::Published => "published",
+            Self::RolledBack => "rolled back",
+            Self::Retired => "retired",
+        }
+    }
+
+    /// Whether readers were once on a version of this state and nobody found it bad.
+    pub fn is_good(self) -> bool {
+        matches!(self, Self::Published | Self::Retired)
+    }
+}
+
+impl std::fmt::Display for State {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::catalog::fixture::{at, store_of};
+
+    #[test]
+    fn a_rerun_finds_the_current_version_first_and_then_the_newest() {
+        let mut current = store_of(3);
+        let find = |current: &Current| current.find_built("job", "inputs");
+        assert_eq!(find(&current), Some((3, State::Complete)));
+        current.publish(1, false, at(10)).unwrap();
+        assert_eq!(find(&current), Some((1, State::Published)));
+        assert_eq!(current.find_built("job", "other inputs"), None);
+        assert_eq!(current.find_built("other job", "inputs"), None);
+    }
+
+    #[test]
+    fn contradictions_are_found() {
+        let mut good = store_of(2);
+        good.publish(1, false, at(10)).unwrap();
+        assert_eq!(good.contradiction(), None);
+        let wrong: [fn(&mut Current); 4] = [
+            |c| c.current = Some(2),
+            |c| c.current = None,
+            |c| c.next_version = 2,
+            |c| c.pin = Some(Pin { version: 2, reason: "r".into(), since: at(0) }),
+        ];
+        for (which, change) in wrong.iter().enumerate() {
+            let mut current = good.clone();
+            change(&mut current);
+            assert!(current.contradiction().is_some(), "change {which}");
+        }
+    }
+}

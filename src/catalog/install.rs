@@ -1,0 +1,84 @@
+//! Gives a finished folder in staging its number and makes it a version.
+//!
+//! ```text
+//! under commit.lock:  n = next version ─▶ manifest.json with n, sync everything ─▶ rename to versions/n, sync
+//!                     ─▶ current.json names n as complete or rejected
+//! ```
+//! A crash before the last step leaves a folder that nothing names. It is debris: the next install of that number moves
+//! it out of the way, and `gc` deletes it.
+//!
+//! Not for: publishing. A version that was installed is seen by no reader.
+
+use std::fs;
+use std::path::Path;
+
+use super::current::{State, VersionEntry};
+use super::manifest::Manifest;
+use super::store::Catalog;
+use crate::error::{Error, IoContext, Result};
+use crate::storage;
+
+/// A version that readers do not see yet.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Installed {
+    /// Its number.
+    pub version: u64,
+    /// Complete, or rejected.
+    pub state: State,
+    /// Why it was rejected.
+    pub rejected: Option<String>,
+}
+
+impl Catalog {
+    /// Makes the folder `staged`, which must be on the store's file system and complete but for its manifest, the next
+    /// version. `manifest` gets the version's number.
+    ///
+    /// # Errors
+    /// `Conflict` naming who else is committing; `Unavailable` when the disk does not do it, with the version not
+    /// installed unless the message says that this is unknown; `Internal` when the manifest is wrong.
+    pub fn install(&self, staged: &Path, manifest: impl FnOnce(u64) -> Manifest) -> Result<Installed> {
+        if !staged.starts_with(self.layout().staging()) {
+            return Err(Error::internal(format!("{} is not in the store's staging", staged.display())));
+        }
+        sync_tree(staged)?;
+        let lock = self.lock_commit()?;
+        self.commit_locked(&lock, |current| {
+            let version = current.next_version;
+            let manifest = manifest(version);
+            if manifest.version != version || manifest.dataset != current.dataset {
+                return Err(Error::internal(format!("the manifest is not that of version {version}")));
+            }
+            manifest.write(staged)?;
+            storage::sync_dir(staged)?;
+            let folder = self.layout().version_dir(version);
+            if fs::symlink_metadata(&folder).is_ok() {
+                self.discard(&folder)?;
+            }
+            fs::rename(staged, &folder).io("move the finished version to", &folder)?;
+            storage::sync_dir(&self.layout().versions())?;
+            let state = current.add(version, VersionEntry::new(&manifest))?;
+            let rejected = current.versions.get(&version).and_then(|entry| entry.rejected.clone());
+            Ok(Installed { version, state, rejected })
+        })
+    }
+}
+
+/// Syncs every file and folder below `folder`, and refuses what has no place in a version.
+fn sync_tree(folder: &Path) -> Result<()> {
+    let meta = fs::symlink_metadata(folder).io("look at", folder)?;
+    if !meta.is_dir() {
+        return Err(Error::corrupt(format!("{} is not a folder", folder.display())));
+    }
+    for entry in fs::read_dir(folder).io("list", folder)? {
+        let path = entry.io("list", folder)?.path();
+        let kind = fs::symlink_metadata(&path).io("look at", &path)?;
+        if kind.is_dir() {
+            sync_tree(&path)?;
+        } else if kind.is_file() {
+            storage::sync_file(&path)?;
+        } else {
+            return Err(Error::corrupt(format!("{} is neither a file nor a folder", path.display())));
+        }
+    }
+    storage::sync_dir(folder)
+}

@@ -1,0 +1,214 @@
+//! Every path of a store, made and parsed in this one file.
+//!
+//! ```text
+//! store/
+//!   current.json  build.lock  commit.lock
+//!   versions/00000042/manifest.json  versions/00000042/shard-00000/…
+//!   staging/<build id>/…             staging/trash-…      (on its way to deletion)
+//!   log/events.jsonl
+//! ```
+//! Not for: touching the disk. Nothing here reads or writes.
+
+use std::path::{Path, PathBuf};
+
+use crate::error::{Error, Result};
+
+/// First letters of a folder in `staging/` that only waits for its deletion; no build id may begin so.
+const TRASH: &str = "trash-";
+
+/// The paths of one store.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Layout {
+    root: PathBuf,
+}
+
+impl Layout {
+    /// The layout of the store at `root`.
+    pub fn new(root: impl Into<PathBuf>) -> Self {
+        Self { root: root.into() }
+    }
+
+    /// The store's own folder.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// The one mutable truth.
+    pub fn current(&self) -> PathBuf {
+        self.root.join("current.json")
+    }
+
+    /// The folder of all versions.
+    pub fn versions(&self) -> PathBuf {
+        self.root.join("versions")
+    }
+
+    /// The folder of version `version`.
+    pub fn version_dir(&self, version: u64) -> PathBuf {
+        self.versions().join(version_name(version))
+    }
+
+    /// The manifest of version `version`.
+    pub fn manifest(&self, version: u64) -> PathBuf {
+        manifest_in(&self.version_dir(version))
+    }
+
+    /// The database of one shard of version `version`.
+    pub fn shard_dir(&self, version: u64, shard: u32) -> PathBuf {
+        self.version_dir(version).join(shard_name(shard))
+    }
+
+    /// The folder of all work in progress.
+    pub fn staging(&self) -> PathBuf {
+        self.root.join("staging")
+    }
+
+    /// The folder in which the build `build_id` works.
+    ///
+    /// # Errors
+    /// `Invalid` when the id cannot be the name of a folder or would look like trash.
+    pub fn staging_dir(&self, build_id: &str) -> Result<PathBuf> {
+        let plain = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
+        if build_id.is_empty() || build_id.len() > 128 || !build_id.chars().all(plain) || is_trash(build_id) {
+            return Err(Error::invalid(format!(
+                "build id {build_id:?} must be 1 to 128 letters, digits, '-' or '_', and not begin with {TRASH:?}"
+            )));
+        }
+        Ok(self.staging().join(build_id))
+    }
+
+    /// The folders of the build `build_id`.
+    ///
+    /// # Errors
+    /// As [`Layout::staging_dir`].
+    pub fn build_dirs(&self, build_id: &str) -> Result<BuildDirs> {
+        Ok(BuildDirs { root: self.staging_dir(build_id)? })
+    }
+
+    /// A folder in `staging/` for something on its way to deletion.
+    pub fn trash(&self, name: &str, unique: &str) -> PathBuf {
+        self.staging().join(format!("{TRASH}{name}-{unique}"))
+    }
+
+    /// The folder of the account.
+    pub fn log_dir(&self) -> PathBuf {
+        self.root.join("log")
+    }
+
+    /// The account itself, one JSON object per line.
+    pub fn events(&self) -> PathBuf {
+        self.log_dir().join("events.jsonl")
+    }
+
+    /// Held for the length of a build.
+    pub fn build_lock(&self) -> PathBuf {
+        self.root.join("build.lock")
+    }
+
+    /// Held around every read-check-replace of `current.json`.
+    pub fn commit_lock(&self) -> PathBuf {
+        self.root.join("commit.lock")
+    }
+}
+
+/// The folders of one build, below `staging/<build-id>/`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BuildDirs {
+    root: PathBuf,
+}
+
+impl BuildDirs {
+    /// The build's own folder; all others are in it.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// What will become the version.
+    pub fn version(&self) -> PathBuf {
+        self.root.join("version")
+    }
+
+    /// The database of a shard of it.
+    pub fn shard(&self, shard: u32) -> PathBuf {
+        self.version().join(shard_name(shard))
+    }
+
+    /// The copy of the job file, of its query and of its contracts that the version keeps.
+    pub fn job(&self) -> PathBuf {
+        self.version().join("job.toml")
+    }
+
+    /// See [`BuildDirs::job`].
+    pub fn query(&self) -> PathBuf {
+        self.version().join("query.sql")
+    }
+
+    /// See [`BuildDirs::job`]. Names of inputs are checked by the job parser.
+    pub fn schema(&self, input: &str) -> PathBuf {
+        self.version().join("schemas").join(format!("{input}.json"))
+    }
+
+    /// The account of the run.
+    pub fn report(&self) -> PathBuf {
+        self.version().join("report.json")
+    }
+
+    /// Tables of a shard before they are ingested.
+    pub fn tables(&self, shard: u32) -> PathBuf {
+        self.root.join("tables").join(shard_name(shard))
+    }
+
+    /// What did not fit into memory.
+    pub fn spill(&self) -> PathBuf {
+        self.root.join("spill")
+    }
+}
+
+/// The name of a version's folder: at least eight digits.
+pub(super) fn version_name(version: u64) -> String {
+    format!("{version:08}")
+}
+
+/// The version that a folder name stands for; `None` for anything that [`version_name`] would not write.
+pub(super) fn parse_version(name: &str) -> Option<u64> {
+    name.parse().ok().filter(|&version| version_name(version) == name)
+}
+
+/// The name of a shard's folder inside a version.
+pub(super) fn shard_name(shard: u32) -> String {
+    format!("shard-{shard:05}")
+}
+
+/// The manifest inside a version's folder, wherever that folder is.
+pub(super) fn manifest_in(folder: &Path) -> PathBuf {
+    folder.join("manifest.json")
+}
+
+/// Whether a name in `staging/` only waits for its deletion.
+pub(super) fn is_trash(name: &str) -> bool {
+    name.starts_with(TRASH)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn version_names_sort_and_parse_back() {
+        assert_eq!(version_name(42), "00000042");
+        assert_eq!(parse_version("00000042"), Some(42));
+        assert_eq!(parse_version(&version_name(123_456_789_012)), Some(123_456_789_012));
+        for name in ["42", "+0000042", "00000042.tmp", "", "000000042"] {
+            assert_eq!(parse_version(name), None, "{name}");
+        }
+    }
+
+    #[test]
+    fn build_ids_stay_inside_staging() {
+        let layout = Layout::new("store");
+        assert_eq!(layout.staging_dir("b-1_a").unwrap(), Path::new("store/staging/b-1_a"));
+        for id in ["", "..", "a/b", "trash-1", "a b"] {
+            assert!(layout.staging_dir(id).is_err(), "{id}");
+        }
+    }
+}

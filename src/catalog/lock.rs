@@ -1,0 +1,199 @@
+//! Locks of a store on a local file system: `flock` on a file that also says who holds it.
+//!
+//! The kernel frees a lock when its process dies, so a crash leaves nothing to clean up. The text in the file is for
+//! the message of the loser only: the lock decides, never the text, which a crash may leave behind.
+//!
+//! Not for: network file systems without `flock`, or object stores.
+
+use std::fmt;
+use std::fs::{File, OpenOptions, TryLockError};
+use std::io::{Read, Seek, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use jiff::Timestamp;
+use rustix::fs::OFlags;
+use serde::{Deserialize, Serialize};
+
+use super::time;
+use crate::error::{Error, IoContext, Result};
+
+/// How often a lock that is held is tried again.
+const RETRY_EVERY: Duration = Duration::from_millis(5);
+/// No holder's text is longer.
+const MAX_TEXT: u64 = 4096;
+
+/// A lock that is held until it is dropped.
+#[derive(Debug)]
+pub struct Lock {
+    file: File,
+}
+
+/// Who holds a lock.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Holder {
+    /// The process.
+    pub pid: u32,
+    /// The host it runs on.
+    pub host: String,
+    /// Since when it holds the lock.
+    #[serde(with = "time")]
+    pub since: Timestamp,
+}
+
+impl Lock {
+    /// Takes the lock at `path`, trying again for at most `patience`.
+    ///
+    /// # Errors
+    /// `Conflict` naming the holder when somebody else still has it; `Unavailable` when the file cannot be opened.
+    pub(super) fn acquire(path: &Path, patience: Duration) -> Result<Self> {
+        let file = open(path)?;
+        let deadline = Instant::now() + patience;
+        loop {
+            match file.try_lock() {
+                Ok(()) => return Self::sign(file, path),
+                Err(TryLockError::WouldBlock) if Instant::now() < deadline => std::thread::sleep(RETRY_EVERY),
+                Err(TryLockError::WouldBlock) => return Err(held(path)),
+                Err(TryLockError::Error(error)) => return Err(error).io("lock", path),
+            }
+        }
+    }
+
+    /// Takes the lock at `path` if nobody holds it.
+    ///
+    /// # Errors
+    /// `Unavailable` when the file cannot be opened or locked.
+    pub(super) fn if_free(path: &Path) -> Result<Option<Self>> {
+        let file = open(path)?;
+        match file.try_lock() {
+            Ok(()) => Self::sign(file, path).map(Some),
+            Err(TryLockError::WouldBlock) => Ok(None),
+            Err(TryLockError::Error(error)) => Err(error).io("lock", path),
+        }
+    }
+
+    /// Writes who holds the lock, for the message of whoever does not get it.
+    fn sign(mut file: File, path: &Path) -> Result<Self> {
+        let holder = Holder { pid: std::process::id(), host: host(), since: Timestamp::now() };
+        let text = serde_json::to_vec(&holder).map_err(|error| Error::internal("cannot write JSON").because(error))?;
+        file.set_len(0).and_then(|()| file.rewind()).and_then(|()| file.write_all(&text)).io("write", path)?;
+        Ok(Self { file })
+    }
+}
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        // The text is only for people, and closing the file frees the lock whatever happens here.
+        let _ = self.file.set_len(0);
+        let _ = self.file.unlock();
+    }
+}
+
+impl Holder {
+    /// Whether the process is stopped, as by Ctrl-Z. Only known for processes of this host.
+    fn is_stopped(&self) -> bool {
+        let status = || std::fs::read_to_string(format!("/proc/{}/status", self.pid)).ok();
+        let stopped =
+            |status: String| status.lines().any(|line| line.starts_with("State:") && line.contains("stopped"));
+        self.host == host() && status().is_some_and(stopped)
+    }
+}
+
+impl fmt::Display for Holder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "process {} on {} since {}", self.pid, self.host, self.since)?;
+        if self.is_stopped() {
+            write!(f, ", which is stopped (paused): `kill -CONT {}` lets it go on", self.pid)?;
+        }
+        Ok(())
+    }
+}
+
+/// This host's name.
+pub(super) fn host() -> String {
+    rustix::system::uname().nodename().to_string_lossy().into_owned()
+}
+
+fn open(path: &Path) -> Result<File> {
+    let mut options = OpenOptions::new();
+    options.read(true).write(true).create(true).truncate(false).custom_flags(OFlags::NOFOLLOW.bits() as i32);
+    options.open(path).io("open lock", path)
+}
+
+fn held(path: &Path) -> Error {
+    let holder = holder(path).map(|holder| holder.to_string());
+    let holder = holder.unwrap_or_else(|| "another process, which did not say who it is".to_owned());
+    Error::conflict(format!("{} is held by {holder}; run again when it is done", path.display()))
+}
+
+/// Who wrote into the lock file; `None` when nobody did or it is just being written.
+fn holder(path: &Path) -> Option<Holder> {
+    let mut text = Vec::new();
+    File::open(path).ok()?.take(MAX_TEXT).read_to_end(&mut text).ok()?;
+    serde_json::from_slice(&text).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::Kind;
+
+    #[test]
+    fn the_loser_is_told_who_holds_the_lock_and_leaves_no_trace() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("build.lock");
+        let lock = Lock::acquire(&path, Duration::ZERO).unwrap();
+        let text = std::fs::read(&path).unwrap();
+        let error = Lock::acquire(&path, Duration::ZERO).unwrap_err();
+        assert_eq!(error.kind(), Kind::Conflict);
+        let me = format!("process {} on {} since", std::process::id(), host());
+        assert!(error.message().contains(&me), "{error}");
+        assert!(Lock::if_free(&path).unwrap().is_none());
+        assert_eq!(std::fs::read(&path).unwrap(), text);
+        drop(lock);
+        assert_eq!(std::fs::read(&path).unwrap(), b"", "the holder's text goes with the lock");
+        Lock::acquire(&path, Duration::ZERO).unwrap();
+    }
+
+    #[test]
+    fn text_left_by_a_crash_does_not_hold_the_lock() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("build.lock");
+        let dead = r#"{"pid":1,"host":"elsewhere","since":"2026-01-01T00:00:00Z"} and more"#;
+        std::fs::write(&path, dead).unwrap();
+        let lock = Lock::acquire(&path, Duration::ZERO).unwrap();
+        assert_eq!(holder(&path).unwrap().pid, std::process::id());
+        drop(lock);
+    }
+
+    #[test]
+    fn a_stopped_holder_is_told_apart_from_a_running_one() {
+        let mut child = std::process::Command::new("sleep").arg("60").spawn().unwrap();
+        let mut holder = Holder { pid: child.id(), host: host(), since: Timestamp::now() };
+        assert!(!holder.is_stopped());
+        let pid = rustix::process::Pid::from_child(&child);
+        rustix::process::kill_process(pid, rustix::process::Signal::STOP).unwrap();
+        let deadline = Instant::now() + Duration::from_secs(10);
+        while !holder.is_stopped() && Instant::now() < deadline {
+            std::thread::yield_now();
+        }
+        assert!(holder.to_string().contains("stopped (paused)"), "{holder}");
+        holder.host = "elsewhere".into();
+        assert!(!holder.is_stopped(), "nothing is known of other hosts");
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
+
+    #[test]
+    fn a_lock_that_is_freed_in_time_is_taken() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("commit.lock");
+        let lock = Lock::acquire(&path, Duration::ZERO).unwrap();
+        std::thread::scope(|scope| {
+            let waiting = scope.spawn(|| Lock::acquire(&path, Duration::from_secs(10)).is_ok());
+            drop(lock);
+            assert!(waiting.join().unwrap());
+        });
+    }
+}

@@ -1,0 +1,113 @@
+//! Deletes what nothing names: expired versions, debris of failed installs, staging of builds that died.
+//!
+//! ```text
+//! current.json forgets the version ─▶ its folder is renamed to staging/trash-… ─▶ the trash is deleted
+//! ```
+//! A crash between two steps leaves something that the next run deletes. Readers never see half a version: they find it
+//! through `current.json`, and RocksDB keeps the files it has open. Symbolic links are deleted, never followed.
+//!
+//! Not for: which versions may go (`retention`).
+
+use std::fs;
+use std::io::ErrorKind;
+use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use super::layout;
+use super::lock::Lock;
+use super::store::Catalog;
+use crate::error::{IoContext, Result};
+
+/// What was deleted.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct GcReport {
+    /// The versions, oldest first.
+    pub versions: Vec<u64>,
+    /// Names of folders that belonged to no version and no running build.
+    pub leftovers: Vec<String>,
+    /// Bytes of all files deleted; what is also linked elsewhere is counted but not freed.
+    pub bytes: u64,
+}
+
+impl Catalog {
+    /// Forgets the versions that `expired` picks and deletes their folders and everything else that nothing names.
+    /// The staging of a build that is running is left alone.
+    ///
+    /// # Errors
+    /// `Invalid` for a version that must not go; `Conflict` naming who else is committing; `Unavailable` when the disk
+    /// does not do it; running it again then continues.
+    pub fn remove(&self, expired: impl FnOnce(&super::Current) -> Vec<u64>) -> Result<GcReport> {
+        let mut removed = GcReport::default();
+        {
+            let lock = self.lock_commit()?;
+            let (versions, current) = self.commit_locked(&lock, |current| {
+                let versions = expired(current);
+                versions.iter().try_for_each(|&version| current.remove(version).map(drop))?;
+                Ok((versions, current.clone()))
+            })?;
+            for name in names(&self.layout().versions())? {
+                let unnamed = |version: &u64| !current.versions.contains_key(version);
+                let Some(version) = layout::parse_version(&name).filter(unnamed) else { continue };
+                self.discard(&self.layout().versions().join(&name))?;
+                if !versions.contains(&version) {
+                    removed.leftovers.push(name);
+                }
+            }
+            removed.versions = versions;
+        }
+        if let Some(_lock) = Lock::if_free(&self.layout().build_lock())? {
+            for name in names(&self.layout().staging())?.into_iter().filter(|name| !layout::is_trash(name)) {
+                self.discard(&self.layout().staging().join(&name))?;
+                removed.leftovers.push(name);
+            }
+        }
+        for name in names(&self.layout().staging())?.iter().filter(|name| layout::is_trash(name)) {
+            removed.bytes += delete(&self.layout().staging().join(name))?;
+        }
+        Ok(removed)
+    }
+
+    /// Moves something out of the way into the trash.
+    pub(super) fn discard(&self, path: &Path) -> Result<()> {
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        let now = jiff::Timestamp::now().as_nanosecond();
+        let unique = format!("{}-{now}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
+        let trash = self.layout().trash(&name, &unique);
+        fs::rename(path, &trash).io("move to the trash", path)
+    }
+}
+
+/// Names in a folder, sorted; a missing folder has none.
+fn names(folder: &Path) -> Result<Vec<String>> {
+    let entries = match fs::read_dir(folder) {
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
+        entries => entries.io("list", folder)?,
+    };
+    let names = entries.map(|entry| Ok(entry.io("list", folder)?.file_name().to_string_lossy().into_owned()));
+    let mut names: Vec<String> = names.collect::<Result<_>>()?;
+    names.sort_unstable();
+    Ok(names)
+}
+
+/// Deletes a file, a link or a whole folder and returns its bytes; what somebody else deletes meanwhile is no error.
+fn delete(path: &Path) -> Result<u64> {
+    let gone = |error: &std::io::Error| error.kind() == ErrorKind::NotFound;
+    let meta = match fs::symlink_metadata(path) {
+        Err(error) if gone(&error) => return Ok(0),
+        meta => meta.io("look at", path)?,
+    };
+    let mut bytes = if meta.is_file() { meta.len() } else { 0 };
+    let deleted = if meta.is_dir() {
+        for name in names(path)? {
+            bytes += delete(&path.join(name))?;
+        }
+        fs::remove_dir(path)
+    } else {
+        fs::remove_file(path)
+    };
+    match deleted {
+        Err(error) if gone(&error) => Ok(bytes),
+        deleted => deleted.io("delete", path).map(|()| bytes),
+    }
+}

@@ -1,0 +1,96 @@
+//! Which versions may be deleted.
+//!
+//! A version is kept when any of these holds:
+//! 1. readers are on it (a pin is always on that version);
+//! 2. it is good (published or retired) and among the newest `keep` of those, in the order of their publishes;
+//! 3. it is not good (complete, rejected, rolled back), its number is above the current one's, and it is among the
+//!    newest `keep` of those: it waits to be published or looked at, and goes once a newer version is published;
+//! 4. it was in use less than `keep_for` ago: since readers left it, or since it was built.
+//!
+//! Bad versions so never push a good one out, and builds that wait behind a pin cannot fill the disk.
+//!
+//! Not for: deleting anything (`remove`).
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::current::{Current, VersionEntry};
+use crate::job::Retention;
+
+impl Current {
+    /// The versions that `retention` no longer keeps at `now`, oldest first.
+    pub fn expired(&self, retention: &Retention, now: Timestamp) -> Vec<u64> {
+        let keep = retention.keep as usize;
+        let mut good: Vec<_> = self.versions.iter().filter(|(_, entry)| entry.state.is_good()).collect();
+        good.sort_by_key(|(version, entry)| std::cmp::Reverse((entry.published_epoch, **version)));
+        let waits = |version: u64| self.current.is_none_or(|current| version > current);
+        let others = self.versions.iter().rev().filter(|(version, entry)| !entry.state.is_good() && waits(**version));
+        let kept: Vec<u64> =
+            good.into_iter().take(keep).chain(others.take(keep)).map(|(&version, _)| version).collect();
+        let age = retention.keep_for.map(|age| SignedDuration::try_from(age).unwrap_or(SignedDuration::MAX));
+        let young = |entry: &VersionEntry| age.is_some_and(|age| now.duration_since(entry.last_use()) < age);
+        let expired = self
+            .versions
+            .iter()
+            .filter(|(version, entry)| Some(**version) != self.current && !kept.contains(version) && !young(entry));
+        expired.map(|(&version, _)| version).collect()
+    }
+}
+
+impl VersionEntry {
+    /// When readers left it, or when it was built if they never were on it.
+    fn last_use(&self) -> Timestamp {
+        self.retired_at.unwrap_or(self.created_at)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::catalog::fixture::{at, commit, store_of};
+
+    fn keep(keep: u32, seconds: Option<u64>) -> Retention {
+        Retention { keep, keep_for: seconds.map(Duration::from_secs) }
+    }
+
+    fn published(versions: u64) -> Current {
+        let mut current = store_of(versions);
+        for version in 1..=versions {
+            commit(&mut current, |c| c.publish(version, false, at(version as i64 * 100))).unwrap();
+        }
+        current
+    }
+
+    #[test]
+    fn the_newest_good_ones_are_kept() {
+        let current = published(5);
+        assert_eq!(current.expired(&keep(3, None), at(10_000)), [1, 2]);
+        assert_eq!(current.expired(&keep(0, None), at(10_000)), [1, 2, 3, 4], "never the current one");
+    }
+
+    #[test]
+    fn keep_for_counts_from_when_readers_left() {
+        let current = published(3); // 1 was left at 200, 2 at 300
+        assert_eq!(current.expired(&keep(1, Some(50)), at(310)), [1]);
+        assert_eq!(current.expired(&keep(1, Some(50)), at(400)), [1, 2]);
+        assert_eq!(current.expired(&keep(1, Some(u64::MAX)), at(400)), [] as [u64; 0]);
+    }
+
+    #[test]
+    fn bad_ones_do_not_push_good_ones_out_and_go_once_a_newer_one_is_published() {
+        let mut current = published(4);
+        commit(&mut current, |c| c.rollback(None, at(500))).unwrap(); // 4 is bad, readers are on 3
+        assert_eq!(current.expired(&keep(2, None), at(10_000)), [1]);
+        let entry = current.versions[&1].clone();
+        for version in 5..=7 {
+            let mut entry = entry.clone();
+            entry.state = crate::catalog::State::Complete;
+            entry.published_epoch = None;
+            current.add(version, entry).unwrap();
+        }
+        assert_eq!(current.expired(&keep(2, None), at(10_000)), [1, 4, 5], "the newest two wait");
+        commit(&mut current, |c| c.publish(7, true, at(600))).unwrap();
+        assert_eq!(current.expired(&keep(2, None), at(10_000)), [1, 2, 4, 5, 6]);
+    }
+}

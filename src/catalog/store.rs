@@ -1,0 +1,245 @@
+//! A store on the local file system: opening it, reading `current.json`, and changing it.
+//!
+//! ```text
+//! commit:  take commit.lock ─▶ read ─▶ change in memory ─▶ check ─▶ one atomic replace ─▶ release
+//! read:    no lock: the file is always a whole one, the old or the new
+//! ```
+//! Invariants: nothing but [`Catalog::commit`] writes `current.json`; a change that fails leaves the file untouched; a
+//! commit that did not certainly happen or not happen says so.
+//!
+//! Not for: what may change (`transitions`) or the files of versions (`install`, `remove`).
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use super::current::{Current, FORMAT};
+use super::layout::Layout;
+use super::lock::Lock;
+use super::log::{Action, Log};
+use super::manifest::Manifest;
+use super::sealed;
+use crate::error::{Error, IoContext, Kind, Result};
+use crate::storage;
+
+/// How long a commit waits for another one; each takes milliseconds.
+const COMMIT_PATIENCE: Duration = Duration::from_secs(10);
+/// How long a build waits for its lock: long enough for a `gc` that just looks whether a build is running.
+const BUILD_PATIENCE: Duration = Duration::from_millis(500);
+/// No `current.json` is larger, not even with a hundred thousand versions.
+const MAX_BYTES: u64 = 64 << 20;
+/// What a store's folder may hold before its `current.json` does: what an interrupted creation leaves.
+const OWN: [&str; 4] = ["commit.lock", "versions", "staging", "log"];
+
+/// A store on the local file system.
+#[derive(Clone, Debug)]
+pub struct Catalog {
+    layout: Layout,
+}
+
+impl Catalog {
+    /// Opens the store at `path`.
+    ///
+    /// # Errors
+    /// `Invalid` when there is none; else as [`Catalog::read`].
+    pub fn open(path: impl Into<PathBuf>) -> Result<Self> {
+        let catalog = Self { layout: Layout::new(path) };
+        let root = catalog.layout.root();
+        if !root.is_dir() {
+            return Err(Error::invalid(format!("there is no store at {}", root.display())));
+        }
+        catalog.read()?;
+        Ok(catalog)
+    }
+
+    /// Opens the store of `dataset` at `path`, or makes one there.
+    ///
+    /// # Errors
+    /// `Invalid` when the store is another dataset's, or the folder holds something else; `Unavailable` when it cannot
+    /// be written; else as [`Catalog::read`].
+    pub fn open_or_create(path: impl Into<PathBuf>, dataset: &str) -> Result<Self> {
+        let catalog = Self { layout: Layout::new(path) };
+        let layout = &catalog.layout;
+        if std::fs::symlink_metadata(layout.current()).is_err() {
+            catalog.create(dataset)?;
+        }
+        let found = catalog.read()?.dataset;
+        if found != dataset {
+            return Err(Error::invalid(format!(
+                "the store at {} holds the dataset {found:?}, the job builds {dataset:?}: give each its own store",
+                layout.root().display()
+            )));
+        }
+        Ok(catalog)
+    }
+
+    /// The paths of the store.
+    pub fn layout(&self) -> &Layout {
+        &self.layout
+    }
+
+    /// The account of what was done to the store.
+    pub fn log(&self) -> Log {
+        Log::new(&self.layout)
+    }
+
+    /// The versions and what readers see, as of now.
+    ///
+    /// # Errors
+    /// `Corrupt` when the file is damaged; `Invalid` when the folder is no store or a newer program wrote it;
+    /// `Unavailable` when the disk does not answer.
+    pub fn read(&self) -> Result<Current> {
+        let path = self.layout.current();
+        let looked = std::fs::symlink_metadata(&path);
+        if looked.as_ref().is_err_and(|error| error.kind() == std::io::ErrorKind::NotFound) {
+            return Err(self.absent());
+        }
+        looked.io("look at", &path)?;
+        let read = storage::read_bounded(&path, MAX_BYTES).and_then(|bytes| sealed::unseal(&bytes, &path, FORMAT));
+        let checked = read.and_then(|current: Current| match current.contradiction() {
+            Some(problem) => Err(Error::corrupt(format!("{} contradicts itself: {problem}", path.display()))),
+            None => Ok(current),
+        });
+        checked.map_err(|error| match error.kind() {
+            Kind::Corrupt => error.during(format!(
+                "the store at {} cannot be trusted: restore its current.json from a backup, or move the store away and \
+                 run the job again; its versions stay readable as plain RocksDB databases",
+                self.layout.root().display()
+            )),
+            _ => error,
+        })
+    }
+
+    /// Changes the store: `change` gets what is there now, and all or nothing of what it does becomes the truth.
+    ///
+    /// # Errors
+    /// Those of `change`, with nothing applied; `Conflict` naming who else is committing; `Unavailable` when the file
+    /// cannot be replaced, saying whether the change was applied; else as [`Catalog::read`].
+    pub fn commit<T>(&self, change: impl FnOnce(&mut Current) -> Result<T>) -> Result<T> {
+        let lock = self.lock_commit()?;
+        self.commit_locked(&lock, change)
+    }
+
+    /// Takes the lock that a build holds for its whole length.
+    ///
+    /// # Errors
+    /// `Conflict` naming the holder when another build runs.
+    pub fn lock_build(&self) -> Result<Lock> {
+        Lock::acquire(&self.layout.build_lock(), BUILD_PATIENCE)
+            .map_err(|error| error.during("another build of this store is running"))
+    }
+
+    /// The manifest of a version that `current.json` names.
+    ///
+    /// # Errors
+    /// `Invalid` when there is no such version; `Corrupt` when the manifest is not that version's; else as
+    /// [`Manifest::read`].
+    pub fn manifest(&self, current: &Current, version: u64) -> Result<Manifest> {
+        let entry = current.versions.get(&version).ok_or_else(|| {
+            Error::invalid(format!("there is no version {version}; `cutover versions STORE` lists what there is"))
+        })?;
+        let folder = self.layout.version_dir(version);
+        let manifest = Manifest::read(&folder)?;
+        let same = manifest.version == version
+            && manifest.dataset == current.dataset
+            && manifest.build_id == entry.build_id
+            && manifest.digest == entry.digest;
+        if !same {
+            return Err(Error::corrupt(format!(
+                "{} belongs to version {} of {:?} from build {}, not to version {version} from build {}",
+                folder.display(),
+                manifest.version,
+                manifest.dataset,
+                manifest.build_id,
+                entry.build_id
+            )));
+        }
+        Ok(manifest)
+    }
+
+    pub(super) fn lock_commit(&self) -> Result<Lock> {
+        Lock::acquire(&self.layout.commit_lock(), COMMIT_PATIENCE)
+            .map_err(|error| error.during("not applied: another command is changing this store"))
+    }
+
+    /// As [`Catalog::commit`], by somebody who already holds the lock.
+    pub(super) fn commit_locked<T>(&self, _: &Lock, change: impl FnOnce(&mut Current) -> Result<T>) -> Result<T> {
+        let before = self.read()?;
+        let mut after = before.clone();
+        let result = change(&mut after)?;
+        if after == before {
+            return Ok(result);
+        }
+        after.epoch = before.epoch + 1;
+        if let Some(problem) = after.contradiction() {
+            return Err(Error::internal(format!("not applied: the change would break the store: {problem}")));
+        }
+        self.replace(&after).map(|()| result)
+    }
+
+    /// Replaces `current.json`, and on an error finds out what became of it.
+    fn replace(&self, current: &Current) -> Result<()> {
+        let path = self.layout.current();
+        let bytes = sealed::seal(current)?;
+        storage::write_atomic(&path, &bytes).map_err(|error| {
+            let applied = storage::read_bounded(&path, MAX_BYTES).is_ok_and(|found| found == bytes);
+            error.during(if applied {
+                "unknown whether applied: readers see the change now, a power cut may undo it; \
+                 `cutover versions STORE` shows what holds"
+            } else {
+                "not applied"
+            })
+        })
+    }
+
+    /// Makes an empty store in a folder that does not exist or is empty.
+    fn create(&self, dataset: &str) -> Result<()> {
+        let root = self.layout.root();
+        let foreign = first_entry(root, |name| !OWN.contains(&name))?;
+        if let Some(name) = foreign {
+            return Err(Error::invalid(format!(
+                "{} is not a store but holds {name:?}: choose an empty or a new folder",
+                root.display()
+            )));
+        }
+        for folder in [root, &self.layout.versions(), &self.layout.staging(), &self.layout.log_dir()] {
+            storage::create_dir_durable(folder)?;
+        }
+        let _lock = self.lock_commit()?;
+        if std::fs::symlink_metadata(self.layout.current()).is_ok() {
+            return Ok(()); // somebody else was faster
+        }
+        if first_entry(&self.layout.versions(), |_| true)?.is_some() {
+            return Err(self.absent());
+        }
+        self.replace(&Current::new(dataset))?;
+        self.log().record(Action::Created, None, format!("store of {dataset:?}"));
+        Ok(())
+    }
+
+    /// The error for a folder without `current.json`.
+    fn absent(&self) -> Error {
+        let root = self.layout.root().display();
+        match first_entry(&self.layout.versions(), |_| true) {
+            Ok(Some(_)) => Error::corrupt(format!(
+                "{root} has versions but no current.json: restore it from a backup, or move the store away and run the \
+                 job again"
+            )),
+            _ => Error::invalid(format!("there is no store at {root}: it has no current.json")),
+        }
+    }
+}
+
+/// The first name in a folder that `wanted` accepts; a missing folder has none.
+fn first_entry(folder: &Path, wanted: impl Fn(&str) -> bool) -> Result<Option<String>> {
+    let entries = match std::fs::read_dir(folder) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        entries => entries.io("list", folder)?,
+    };
+    for entry in entries {
+        let name = entry.io("list", folder)?.file_name().to_string_lossy().into_owned();
+        if wanted(&name) {
+            return Ok(Some(name));
+        }
+    }
+    Ok(None)
+}

@@ -1,0 +1,80 @@
+//! The rules a version must pass, as plain functions from what was expected and found to a [`CheckResult`].
+//!
+//! Not for: counting (see `columns`).
+
+use super::result;
+use crate::catalog::{CheckResult, Manifest, Outcome};
+use crate::encode::{KeySchema, ValueSchema};
+use crate::job::Checks;
+
+use super::ColumnCounter;
+
+/// What the published version, the one to compare with, looks like.
+#[derive(Clone, Debug)]
+pub struct Previous {
+    /// Its manifest.
+    pub manifest: Manifest,
+}
+
+/// Nulls in the columns that must have none.
+pub fn columns(checks: &Checks, counted: &ColumnCounter) -> Vec<CheckResult> {
+    let check = |column: &String| {
+        let nulls = counted.nulls(column).unwrap_or(0);
+        let outcome = if nulls == 0 { Outcome::Passed } else { Outcome::Failed };
+        result(&format!("not_null: {column}"), outcome, "no null", format!("{nulls} nulls"))
+    };
+    checks.not_null.iter().map(check).collect()
+}
+
+/// The number of rows, alone and against the published version.
+pub fn rows(checks: &Checks, rows: u64, previous: Option<&Previous>) -> Vec<CheckResult> {
+    let mut results = Vec::new();
+    let found = format!("{rows} rows");
+    if let Some(min) = checks.rows_min {
+        let outcome = if rows >= min { Outcome::Passed } else { Outcome::Failed };
+        results.push(result("rows.min", outcome, format!("at least {min} rows"), found.clone()));
+    }
+    if let Some(max) = checks.rows_max {
+        let outcome = if rows <= max { Outcome::Passed } else { Outcome::Failed };
+        results.push(result("rows.max", outcome, format!("at most {max} rows"), found.clone()));
+    }
+    if let Some(Previous { manifest }) = previous.filter(|previous| previous.manifest.rows > 0) {
+        let change = (rows as f64 - manifest.rows as f64) / manifest.rows as f64;
+        let outcome = match change.abs() {
+            change if change > checks.max_change => Outcome::Failed,
+            change if change > checks.warn_change => Outcome::Warned,
+            _ => Outcome::Passed,
+        };
+        let limit = checks.max_change * 100.0;
+        let expected = format!("within {limit:.0} % of the {} rows of version {}", manifest.rows, manifest.version);
+        results.push(result("rows.max_change", outcome, expected, format!("{found}, {:+.1} %", change * 100.0)));
+    }
+    results
+}
+
+/// Key and value schema against the published version, so that its readers can read the new one.
+pub fn compatibility(
+    key: &KeySchema,
+    value: &ValueSchema,
+    allow_key_change: bool,
+    previous: Option<&Previous>,
+) -> Vec<CheckResult> {
+    let Some(Previous { manifest }) = previous else { return Vec::new() };
+    let judge = |rule: &str, allowed: bool, problems: Vec<String>, hint: &str| {
+        let expected = format!("that of version {}{hint}", manifest.version);
+        match (problems.is_empty(), allowed) {
+            (true, _) => result(rule, Outcome::Passed, expected, "the same"),
+            (false, true) => result(rule, Outcome::Warned, expected, problems.join(", ")),
+            (false, false) => result(rule, Outcome::Failed, expected, problems.join(", ")),
+        }
+    };
+    vec![
+        judge(
+            "key schema",
+            allow_key_change,
+            key.changes(&manifest.key),
+            " (--allow-key-change, once every reader knows the new keys)",
+        ),
+        judge("value schema", false, value.compatible(&manifest.value), " or one its readers can read"),
+    ]
+}

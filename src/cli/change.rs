@@ -1,0 +1,213 @@
+//! The commands that change what readers see or what a store keeps: publish, rollback, pin, unpin, gc.
+//!
+//! Each is one call of `publish`, which holds the order of steps and writes the store's log.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde_json::json;
+
+use super::{Answer, Output, format, value};
+use crate::catalog::Catalog;
+use crate::error::Result;
+use crate::job::{DEFAULT_KEEP, Retention};
+use crate::publish::{self, PublishOptions, Published};
+
+const PUBLISH: &str = "\
+Examples:
+  cutover publish stores/views_by_age 4
+  cutover publish stores/views_by_age 4 --force --reason 'half the shops closed, the loss of rows is real'";
+
+/// Publish a version that is built, so that readers see it
+///
+/// A version that a check rejected, that was rolled back, or whose data is older than what readers see needs --force.
+#[derive(Debug, clap::Args)]
+#[command(after_help = PUBLISH)]
+pub(super) struct PublishArgs {
+    /// Folder of the store
+    store: PathBuf,
+    /// Number of the version
+    #[arg(value_name = "N")]
+    version: u64,
+    /// Publish it though it is rejected, rolled back or older
+    #[arg(long)]
+    force: bool,
+    /// Why, for the store's log
+    #[arg(long, value_name = "R")]
+    reason: Option<String>,
+}
+
+impl PublishArgs {
+    pub(super) fn run(self, output: &mut Output) -> Result<Answer> {
+        let options = PublishOptions { force: self.force, reason: self.reason };
+        let published = publish::publish(&Catalog::open(&self.store)?, self.version, &options)?;
+        flipped(&self.store, published, output)
+    }
+}
+
+const ROLLBACK: &str = "\
+Examples:
+  cutover rollback stores/views_by_age              to the last good version before
+  cutover rollback stores/views_by_age --to 3";
+
+/// Take readers back to the last good version, or to version N
+///
+/// The version they leave is marked as rolled back: nothing publishes it again by itself, nor a new build of the same
+/// content.
+#[derive(Debug, clap::Args)]
+#[command(after_help = ROLLBACK)]
+pub(super) struct RollbackArgs {
+    /// Folder of the store
+    store: PathBuf,
+    /// Number of the version to go back to
+    #[arg(long, value_name = "N")]
+    to: Option<u64>,
+}
+
+impl RollbackArgs {
+    pub(super) fn run(self, output: &mut Output) -> Result<Answer> {
+        flipped(&self.store, publish::rollback(&Catalog::open(&self.store)?, self.to)?, output)
+    }
+}
+
+const PIN: &str = "\
+Examples:
+  cutover pin stores/views_by_age --reason 'audit of November'
+  cutover pin stores/views_by_age 3 --reason 'incident 17'";
+
+/// Hold readers on the current version, or on version N
+///
+/// Builds go on and their versions wait; nothing else is published until `cutover unpin`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = PIN)]
+pub(super) struct PinArgs {
+    /// Folder of the store
+    store: PathBuf,
+    /// Number of the version; the current one if left out
+    #[arg(value_name = "N")]
+    version: Option<u64>,
+    /// Why, for whoever finds their publish held back
+    #[arg(long, value_name = "R")]
+    reason: String,
+}
+
+impl PinArgs {
+    pub(super) fn run(self, output: &mut Output) -> Result<Answer> {
+        let pinned = publish::pin(&Catalog::open(&self.store)?, self.version, &self.reason)?;
+        if output.is_json() {
+            output.document(&json!({"version": pinned.version, "previous": pinned.previous, "reason": self.reason}))?;
+            return Ok(Answer::Yes);
+        }
+        if pinned.flipped() {
+            output.line(sentence(&self.store, pinned))?;
+        }
+        output.line(format!(
+            "readers of {0} stay on version {1} until `cutover unpin {0}`",
+            format::shell(&self.store.display().to_string()),
+            pinned.version
+        ))?;
+        Ok(Answer::Yes)
+    }
+}
+
+const UNPIN: &str = "\
+Examples:
+  cutover unpin stores/views_by_age";
+
+/// Let publishes go ahead again
+#[derive(Debug, clap::Args)]
+#[command(after_help = UNPIN)]
+pub(super) struct UnpinArgs {
+    /// Folder of the store
+    store: PathBuf,
+}
+
+impl UnpinArgs {
+    pub(super) fn run(self, output: &mut Output) -> Result<Answer> {
+        let catalog = Catalog::open(&self.store)?;
+        let pin = publish::unpin(&catalog)?;
+        if output.is_json() {
+            output.document(&pin)?;
+            return Ok(Answer::Yes);
+        }
+        output.line(format!("version {} was pinned since {}: {}", pin.version, format::time(pin.since), pin.reason))?;
+        let waiting: Vec<u64> = catalog.read()?.versions.into_keys().filter(|&version| version > pin.version).collect();
+        if !waiting.is_empty() {
+            output.line(format!(
+                "readers still see it; built meanwhile: {}; `cutover publish {} N` publishes one",
+                format::versions(&waiting),
+                format::shell(&self.store.display().to_string())
+            ))?;
+        }
+        Ok(Answer::Yes)
+    }
+}
+
+const GC: &str = "\
+Examples:
+  cutover gc stores/views_by_age                       keep the 3 newest versions
+  cutover gc stores/views_by_age --keep 1 --keep-for 48h";
+
+/// Delete old versions and what crashed builds left behind
+///
+/// A version stays when --keep or --keep-for says so; the current one always does, and so does work in progress. The
+/// retention in job files is not read: every run already applies it.
+#[derive(Debug, clap::Args)]
+#[command(after_help = GC)]
+pub(super) struct GcArgs {
+    /// Folder of the store
+    store: PathBuf,
+    /// Good versions to keep
+    #[arg(long, value_name = "N", default_value_t = DEFAULT_KEEP)]
+    keep: u32,
+    /// Keep every version that was in use less than this ago, such as 48h
+    #[arg(long, value_name = "D", value_parser = value::duration)]
+    keep_for: Option<Duration>,
+}
+
+impl GcArgs {
+    pub(super) fn run(self, output: &mut Output) -> Result<Answer> {
+        let retention = Retention { keep: self.keep, keep_for: self.keep_for };
+        let report = publish::gc(&Catalog::open(&self.store)?, &retention)?;
+        if output.is_json() {
+            let (versions, leftovers, bytes) = (report.versions, report.leftovers, report.bytes);
+            output.document(&json!({"versions": versions, "leftovers": leftovers, "bytes": bytes}))?;
+            return Ok(Answer::Yes);
+        }
+        let mut gone = Vec::new();
+        if !report.versions.is_empty() {
+            gone.push(format::versions(&report.versions));
+        }
+        if !report.leftovers.is_empty() {
+            gone.push(format::some(report.leftovers.len() as u64, "leftover folder"));
+        }
+        let age = self.keep_for.map(|age| format!(" and all in use in the last {}", format::took(age.as_secs_f64())));
+        let kept = format!("keeping the newest {}{}", self.keep, age.unwrap_or_default());
+        output.line(match gone.is_empty() {
+            true => format!("nothing to delete, {kept}"),
+            false => format!("deleted {} ({}), {kept}", gone.join(" and "), format::size(report.bytes)),
+        })?;
+        Ok(Answer::Yes)
+    }
+}
+
+fn flipped(store: &Path, published: Published, output: &mut Output) -> Result<Answer> {
+    if output.is_json() {
+        output.document(&json!({"version": published.version, "previous": published.previous}))?;
+    } else {
+        output.line(sentence(store, published))?;
+    }
+    Ok(Answer::Yes)
+}
+
+/// What readers see now, and what they saw before.
+fn sentence(store: &Path, published: Published) -> String {
+    let (store, version) = (store.display(), published.version);
+    match published.previous {
+        Some(previous) if previous == version => format!("readers of {store} already see version {version}"),
+        Some(previous) => {
+            format!("version {version} is live: readers of {store} went from version {previous} to {version}")
+        }
+        None => format!("version {version} is live: it is the first that readers of {store} see"),
+    }
+}

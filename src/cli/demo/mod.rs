@@ -1,0 +1,103 @@
+//! `cutover demo`: all of it on sample data, told step by step with the commands that would do the same.
+//!
+//! ```text
+//! DIR/ .cutover-demo  jobs/ schemas/   events/ profiles/   stores/enriched_events/
+//!      marker         what is run      sample data         what comes of it
+//! ```
+//! Everything is written below one folder that carries a marker; a folder with anything else in it is refused. A second
+//! demo in the same folder begins anew and leaves stores of other jobs there alone.
+//!
+//! Not for: sample data itself, which is `crate::demo`'s.
+
+mod folder;
+mod story;
+
+use std::path::PathBuf;
+
+use self::folder::Folder;
+use super::{Answer, Output, format};
+use crate::demo::{Shape, generate};
+use crate::error::Result;
+
+/// Where the demo goes unless asked otherwise.
+const DEFAULT_DIR: &str = "cutover-demo";
+/// Events in one file at most, and files of events at least.
+const EVENTS_PER_FILE: u64 = 5_000_000;
+const LEAST_FILES: u64 = 4;
+/// Pages for each user, and the fewest and most pages there are.
+const USERS_PER_PAGE: u64 = 20;
+const PAGES: std::ops::RangeInclusive<u64> = 2_000..=100_000;
+/// Events are in hourly files at the finest, over thirty days.
+const MOST_FILES: u64 = 720;
+
+const EXAMPLES: &str = "\
+Examples:
+  cutover demo
+  cutover demo --dir /tmp/demo --events 5000000 --profiles 500000
+  cutover demo --generate-only --dir data/demo             only the sample data";
+
+/// Show all of it on sample data: the main job, reads, a flip under an open reader, a rollback
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub(super) struct Args {
+    /// Folder to work in: new, empty, or an earlier demo's
+    #[arg(long, value_name = "DIR", default_value = DEFAULT_DIR)]
+    dir: PathBuf,
+    /// Activity events to make
+    #[arg(long, value_name = "N", default_value_t = Shape::demo().events)]
+    events: u64,
+    /// User profiles to make
+    #[arg(long, value_name = "N", default_value_t = Shape::demo().profiles)]
+    profiles: u64,
+    /// Make the sample data and stop
+    #[arg(long)]
+    generate_only: bool,
+}
+
+impl Args {
+    pub(super) fn run(self, output: &mut Output) -> Result<Answer> {
+        let shape = self.shape();
+        let folder = Folder::claim(&self.dir)?;
+        if !self.generate_only {
+            story::tell(&folder, &shape, output)?;
+            return Ok(Answer::Yes);
+        }
+        generate(folder.path(), &shape)?;
+        let dir = folder.path();
+        if output.is_json() {
+            let made = serde_json::json!({"dir": dir, "events": shape.events, "profiles": shape.profiles});
+            output.document(&made)?;
+        } else {
+            output.line(format!("{} in {}", made(&shape), dir.display()))?;
+        }
+        Ok(Answer::Yes)
+    }
+
+    /// As many pages and files as go with that many users and events.
+    fn shape(&self) -> Shape {
+        Shape {
+            events: self.events,
+            profiles: self.profiles,
+            urls: (self.profiles / USERS_PER_PAGE).clamp(*PAGES.start(), *PAGES.end()),
+            files: self.events.div_ceil(EVENTS_PER_FILE).clamp(LEAST_FILES, MOST_FILES) as usize,
+            ..Shape::demo()
+        }
+    }
+}
+
+fn made(shape: &Shape) -> String {
+    format!("{} and {}", format::some(shape.events, "event"), format::some(shape.profiles, "profile"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_shapes_of_demo_and_benchmark_come_from_their_numbers() {
+        for shape in [Shape::demo(), Shape::bench()] {
+            let args = Args { dir: "d".into(), events: shape.events, profiles: shape.profiles, generate_only: true };
+            assert_eq!(args.shape(), shape);
+        }
+    }
+}

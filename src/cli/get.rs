@@ -1,0 +1,78 @@
+//! `cutover get`: point reads.
+//!
+//! All keys of one call are read from one version, so that they belong together.
+
+use std::path::PathBuf;
+
+use super::{Answer, Output, notice, open_version};
+use crate::encode::ValueSchema;
+use crate::error::{Error, Result};
+use crate::job::Encoding;
+
+const EXAMPLES: &str = "\
+Examples:
+  cutover get stores/flights_by_plane N14228
+  cutover get stores/top_pages 2026-11-22 2026-11-21
+  cutover get stores/views_by_age '[\"/home\", \"20-29\"]'
+  cutover get stores/views_by_age '[\"/home\", \"20-29\"]' --version 3";
+
+/// Read the values of keys
+///
+/// One key prints its value; several print a line each, the key, a tab and the value. The exit code is 1 when a key is
+/// absent.
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub(super) struct Args {
+    /// Folder of the store
+    store: PathBuf,
+    /// A key: plain text, or a JSON array where the key has several columns
+    #[arg(value_name = "KEY", required = true, allow_negative_numbers = true)]
+    keys: Vec<String>,
+    /// Read this version instead of the current one
+    #[arg(long, value_name = "N")]
+    version: Option<u64>,
+}
+
+impl Args {
+    pub(super) fn run(self, output: &mut Output) -> Result<Answer> {
+        let version = open_version(&self.store, self.version)?;
+        let keys = self.keys.iter().map(|key| version.key_schema().parse(key)).collect::<Result<Vec<_>>>()?;
+        let asked: Vec<&[u8]> = keys.iter().map(Vec::as_slice).collect();
+        let values = version.multi_get(&asked)?;
+        let schema = version.value_schema();
+        let number = version.number();
+        if output.is_json() {
+            let entries = keys.iter().zip(&values).map(|(key, value)| {
+                let value = value.as_deref().map_or(Ok("null".to_owned()), |value| json_text(schema, value))?;
+                Ok(format!("\n    {{\"key\": {}, \"value\": {value}}}", version.key_schema().to_json(key)?))
+            });
+            let entries = entries.collect::<Result<Vec<_>>>()?.join(",");
+            output.line(format!("{{\n  \"version\": {number},\n  \"entries\": [{entries}\n  ]\n}}"))?;
+        }
+        let mut answer = Answer::Yes;
+        for (key, value) in self.keys.iter().zip(&values) {
+            match value {
+                None => {
+                    output.flush()?;
+                    notice(&format!("{key} is not in version {number} of {}", self.store.display()))?;
+                    answer = Answer::No;
+                }
+                Some(_) if output.is_json() => {}
+                Some(value) if values.len() == 1 => output.line(schema.to_text(value)?)?,
+                Some(value) => output.line(format!("{key}\t{}", schema.to_text(value)?))?,
+            }
+        }
+        Ok(answer)
+    }
+}
+
+/// A value as JSON text with every digit that is stored: a JSON number read into a double would lose some.
+pub(super) fn json_text(schema: &ValueSchema, value: &[u8]) -> Result<String> {
+    let text = schema.to_text(value)?;
+    match schema.encoding {
+        Encoding::Json | Encoding::Avro { .. } => Ok(text),
+        Encoding::Raw => {
+            serde_json::to_string(&text).map_err(|error| Error::internal("cannot write JSON").because(error))
+        }
+    }
+}

@@ -1,0 +1,146 @@
+//! `cutover init`: a job file and data contracts for files that are there.
+//!
+//! ```text
+//! paths ─▶ look: files, columns ─▶ key: which column, how often a value repeats ─▶ text: job and contracts ─▶ files
+//! ```
+//! What is written runs as it is. It is read back by the job's own parser and planned by the query's and the encoder's
+//! own code before the first file is written, and no file that exists is ever replaced.
+//!
+//! Not for: guessing what the job should compute. It takes all columns of the first input; joins are comments to edit.
+
+mod key;
+mod look;
+mod text;
+
+use std::collections::BTreeMap;
+use std::fs::OpenOptions;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use serde_json::json;
+
+use self::key::Choice;
+use self::look::{Looker, Table};
+use super::{Answer, Output, format};
+use crate::encode::EncodePlan;
+use crate::error::{Error, IoContext, Kind, Result};
+use crate::input::Contract;
+use crate::job::Job;
+
+const EXAMPLES: &str = "\
+Examples:
+  cutover init data/events/
+  cutover init data/events/ data/profiles/            the first is read, the second is there to join
+  cutover init 'data/log/*.parquet' --out nightly";
+
+/// Write a job file and data contracts from the files' own schemas
+///
+/// Takes Parquet, CSV, JSON lines and Avro: files, folders or globs in quotes. The job has all columns of the first input,
+/// keyed by the column that looks most like a key; its comments say how to change that. Nothing that exists is replaced.
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub(super) struct Args {
+    /// Inputs, the main one first
+    #[arg(value_name = "PATH", required = true)]
+    paths: Vec<String>,
+    /// Folder in which to write jobs/ and schemas/
+    #[arg(long, value_name = "DIR", default_value = ".")]
+    out: PathBuf,
+}
+
+/// A file to be written.
+struct Planned {
+    path: PathBuf,
+    text: String,
+}
+
+impl Args {
+    pub(super) fn run(self, output: &mut Output) -> Result<Answer> {
+        let looker = Looker::new()?;
+        let tables = looker.look(&self.paths)?;
+        let main = tables.first().ok_or_else(|| Error::internal("no input"))?;
+        let choice = key::choose(&looker, main)?;
+        let contracts = tables.iter().map(|table| self.contract(table)).collect::<Result<Vec<_>>>()?;
+        let job = self.job(&tables, &choice, &contracts, &looker)?;
+
+        let files: Vec<&Planned> = contracts.iter().chain([&job]).collect();
+        refuse_existing(&files)?;
+        files.iter().try_for_each(|file| write(file))?;
+        self.show(main, &choice, &files, &job, output)?;
+        Ok(Answer::Yes)
+    }
+
+    fn contract(&self, table: &Table) -> Result<Planned> {
+        let path = below(&self.out, &format!("schemas/{}.json", table.name));
+        let text = Contract::from_schema(&table.name, &table.schema, |_| String::new()).to_text();
+        Contract::parse(&path, &text).map_err(|error| error.during(format!("{} cannot be described", table.path)))?;
+        Ok(Planned { path, text })
+    }
+
+    /// Makes the job's text, and makes sure that it would run.
+    fn job(&self, tables: &[Table], choice: &Choice, contracts: &[Planned], looker: &Looker) -> Result<Planned> {
+        let main = &tables[0];
+        let path = below(&self.out, &format!("jobs/{}.toml", main.name));
+        let store = below(&self.out, &format!("stores/{}", main.name));
+        let schemas: Vec<&Path> = contracts.iter().map(|contract| contract.path.as_path()).collect();
+        let text = text::job(&text::Parts { path: &path, store: &store, tables, schemas: &schemas, choice });
+        let unfit = |error: Error| error.during(format!("no job can be written for {}", main.path));
+        let no_sql_file = |path: &Path| Err(Error::internal(format!("{} is not part of the job", path.display())));
+        let job = Job::parse(&path, &text, &BTreeMap::new(), &no_sql_file).map_err(unfit)?;
+        EncodePlan::new(&looker.schema_of(main, &job.sql).map_err(unfit)?, &job.output, &job.dataset).map_err(unfit)?;
+        Ok(Planned { path, text })
+    }
+
+    fn show(
+        &self,
+        main: &Table,
+        choice: &Choice,
+        files: &[&Planned],
+        job: &Planned,
+        output: &mut Output,
+    ) -> Result<()> {
+        if output.is_json() {
+            return output.document(&json!({
+                "job": job.path,
+                "files": files.iter().map(|file| &file.path).collect::<Vec<_>>(),
+                "dataset": main.name,
+                "key": choice.column,
+                "duplicates": choice.fold(),
+            }));
+        }
+        for file in files {
+            output.line(format!("wrote {}", file.path.display()))?;
+        }
+        output.line(format!("key   {}: {}", choice.column, choice.reason()))?;
+        let job = format::shell(&job.path.display().to_string());
+        output.line(format!("next  cutover plan {job} · cutover run {job}"))
+    }
+}
+
+/// `name` below `folder`, without a leading `./`.
+fn below(folder: &Path, name: &str) -> PathBuf {
+    if folder == Path::new(".") { PathBuf::from(name) } else { folder.join(name) }
+}
+
+fn refuse_existing(files: &[&Planned]) -> Result<()> {
+    let exists = |file: &&&Planned| std::fs::symlink_metadata(&file.path).is_ok();
+    let there: Vec<String> = files.iter().filter(exists).map(|file| file.path.display().to_string()).collect();
+    if there.is_empty() {
+        return Ok(());
+    }
+    Err(Error::invalid(format!(
+        "nothing was written, because there already is {}: choose another folder with --out",
+        there.join(" and ")
+    )))
+}
+
+fn write(file: &Planned) -> Result<()> {
+    if let Some(folder) = file.path.parent() {
+        std::fs::create_dir_all(folder).io("create folder", folder)?;
+    }
+    let mut target = OpenOptions::new().write(true).create_new(true).open(&file.path).map_err(|error| {
+        let kind = if error.kind() == std::io::ErrorKind::AlreadyExists { Kind::Invalid } else { Kind::Unavailable };
+        Error::new(kind, format!("cannot create {}", file.path.display())).because(error)
+    })?;
+    target.write_all(file.text.as_bytes()).io("write", &file.path)
+}

@@ -1,0 +1,63 @@
+//! `cutover log`: the account of what was done to a store.
+
+use std::path::PathBuf;
+
+use super::table::Rows;
+use super::{Answer, Output, format};
+use crate::catalog::{Action, Catalog};
+use crate::error::Result;
+
+/// Events shown unless asked otherwise.
+const DEFAULT_LIMIT: usize = 20;
+
+const EXAMPLES: &str = "\
+Examples:
+  cutover log stores/views_by_age
+  cutover log stores/views_by_age --limit 100 --json";
+
+/// Show what was done to a store, by whom and why: the latest events, oldest first
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub(super) struct Args {
+    /// Folder of the store
+    store: PathBuf,
+    /// At most so many events
+    #[arg(long, value_name = "N", default_value_t = DEFAULT_LIMIT)]
+    limit: usize,
+}
+
+impl Args {
+    pub(super) fn run(self, output: &mut Output) -> Result<Answer> {
+        let events = Catalog::open(&self.store)?.log().events()?;
+        let latest = &events[events.len().saturating_sub(self.limit)..];
+        if output.is_json() {
+            output.document(&latest)?;
+            return Ok(Answer::Yes);
+        }
+        let mut rows = Rows::new(&["time (UTC)", "event", "version", "by", "detail"], &[2]);
+        for event in latest {
+            rows.add([
+                format::time(event.at),
+                word(event.event).to_owned(),
+                event.version.map(|version| version.to_string()).unwrap_or_default(),
+                event.by.clone(),
+                event.detail.clone(),
+            ]);
+        }
+        output.line(rows.text())?;
+        Ok(Answer::Yes)
+    }
+}
+
+fn word(action: Action) -> &'static str {
+    match action {
+        Action::Created => "created",
+        Action::Built => "built",
+        Action::Rejected => "rejected",
+        Action::Published => "published",
+        Action::RolledBack => "rolled back",
+        Action::Pinned => "pinned",
+        Action::Unpinned => "unpinned",
+        Action::Deleted => "deleted",
+    }
+}

@@ -1,0 +1,213 @@
+//! The command line: what a person types, turned into calls of the library, and what comes back, shown.
+//!
+//! ```text
+//! arguments ─▶ one `Args` struct per command (this folder's files) ─▶ the library ─▶ Output: text or one JSON document
+//! ```
+//! Each command is one file: its arguments with their help, and a `run` that calls the library and shows the result.
+//! Results go to standard output, everything else to standard error. Only this folder prints results; exit codes are
+//! `main.rs`'s.
+//!
+//! Not for: decisions about data or stores; those are the library's.
+
+mod change;
+mod demo;
+mod format;
+mod get;
+mod init;
+mod log;
+mod logging;
+mod output;
+mod path;
+mod plan;
+mod run;
+mod scan;
+mod summary;
+mod table;
+mod value;
+mod verify;
+mod versions;
+
+use std::path::PathBuf;
+
+use clap::{ArgAction, Parser, Subcommand};
+
+use self::output::Output;
+pub use self::output::is_output_closed;
+use crate::catalog::Current;
+use crate::error::{Error, IoContext, Result};
+use crate::serve::{Store, Version};
+
+const EXAMPLES: &str = "\
+Examples:
+  cutover demo                                  see all of it on sample data
+  cutover init data/events/ data/profiles/      write a job for your own files
+  cutover run jobs/events.toml                  build, check and publish a version
+  cutover get stores/events 42                  read a key
+  cutover rollback stores/events                go back to the version before
+
+Exit codes:
+  0 done                        4 unavailable: run it again    7 a check stopped the publish
+  1 the answer is no            5 somebody else holds it       70 a bug
+  2 wrong job file or flags     6 stored data is damaged       130, 143 interrupted
+  3 wrong input data";
+
+/// Builds derived datasets from Parquet into RocksDB versions and cuts serving systems over to them at once.
+#[derive(Debug, Parser)]
+#[command(name = "cutover", version, after_help = EXAMPLES, max_term_width = 100)]
+pub struct Cli {
+    /// Change to this folder before anything else
+    #[arg(short = 'C', value_name = "DIR", global = true, help_heading = "Global options")]
+    directory: Option<PathBuf>,
+    /// Say more on standard error: -v what is done, -vv details, -vvv everything; RUST_LOG overrides it
+    #[arg(short, action = ArgAction::Count, global = true, help_heading = "Global options")]
+    verbose: u8,
+    /// Print one JSON document instead of text
+    #[arg(long, global = true, help_heading = "Global options")]
+    json: bool,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Init(init::Args),
+    Run(run::Args),
+    Plan(plan::Args),
+    Versions(versions::Args),
+    Path(path::Args),
+    Get(get::Args),
+    Scan(scan::Args),
+    Publish(change::PublishArgs),
+    Rollback(change::RollbackArgs),
+    Pin(change::PinArgs),
+    Unpin(change::UnpinArgs),
+    Gc(change::GcArgs),
+    Verify(verify::Args),
+    Log(log::Args),
+    Demo(demo::Args),
+}
+
+/// What a command that did its work found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Answer {
+    /// It is done, or yes.
+    Yes,
+    /// The answer is no: a key is absent, a version is damaged.
+    No,
+}
+
+impl Cli {
+    /// Reads the arguments of this process. Ends the process where they only ask for help or cannot be understood.
+    pub fn parse_arguments() -> Self {
+        Self::parse()
+    }
+}
+
+/// Runs a command.
+///
+/// # Errors
+/// As the library's function behind the command; an error for which [`is_output_closed`] holds is nobody's fault.
+pub fn run(cli: Cli) -> Result<Answer> {
+    logging::start(cli.verbose)?;
+    if let Some(directory) = &cli.directory {
+        std::env::set_current_dir(directory).map_err(|error| {
+            Error::invalid(format!("cannot change to the folder {}", directory.display())).because(error)
+        })?;
+    }
+    let mut output = Output::stdout(cli.json);
+    let answer = cli.command.run(&mut output);
+    let flushed = output.flush();
+    answer.and_then(|answer| flushed.map(|()| answer))
+}
+
+impl Command {
+    fn run(self, output: &mut Output) -> Result<Answer> {
+        match self {
+            Self::Init(args) => args.run(output),
+            Self::Run(args) => args.run(output),
+            Self::Plan(args) => args.run(output),
+            Self::Versions(args) => args.run(output),
+            Self::Path(args) => args.run(output),
+            Self::Get(args) => args.run(output),
+            Self::Scan(args) => args.run(output),
+            Self::Publish(args) => args.run(output),
+            Self::Rollback(args) => args.run(output),
+            Self::Pin(args) => args.run(output),
+            Self::Unpin(args) => args.run(output),
+            Self::Gc(args) => args.run(output),
+            Self::Verify(args) => args.run(output),
+            Self::Log(args) => args.run(output),
+            Self::Demo(args) => args.run(output),
+        }
+    }
+}
+
+/// Opens a version of a store: the one asked for, or the one readers see.
+fn open_version(store: &std::path::Path, version: Option<u64>) -> Result<Version> {
+    let open = Store::open(store)?;
+    match version {
+        Some(version) => open.version(version),
+        None => open.current()?.ok_or_else(|| nothing_published(store)),
+    }
+}
+
+/// The number of a version of a store: the one asked for if it exists, or the one readers see.
+fn version_number(store: &std::path::Path, current: &Current, version: Option<u64>) -> Result<u64> {
+    match version {
+        Some(version) if current.versions.contains_key(&version) => Ok(version),
+        Some(version) => Err(Error::invalid(format!(
+            "there is no version {version} in {0}; `cutover versions {0}` lists what there is",
+            store.display()
+        ))),
+        None => current.current.ok_or_else(|| nothing_published(store)),
+    }
+}
+
+fn nothing_published(store: &std::path::Path) -> Error {
+    Error::unavailable(format!(
+        "nothing is published in the store at {0}: `cutover run JOB.toml` publishes a version, `cutover versions {0}` \
+         lists those that wait",
+        store.display()
+    ))
+}
+
+/// Says something about the work itself, on standard error.
+fn notice(message: &str) -> Result<()> {
+    use std::io::Write;
+    writeln!(std::io::stderr().lock(), "{message}").io("write to", std::path::Path::new("standard error"))
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_definition_of_the_command_line_is_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn every_command_says_what_it_does_and_has_examples() {
+        let cli = Cli::command();
+        for command in cli.get_subcommands() {
+            let name = command.get_name();
+            assert!(command.get_about().is_some(), "{name} has no sentence");
+            let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+            assert!(help.starts_with("Examples:\n  cutover "), "{name} has no examples");
+            for argument in command.get_arguments() {
+                assert!(argument.get_help().is_some(), "{name} {} has no help", argument.get_id());
+            }
+        }
+    }
+
+    #[test]
+    fn a_version_to_read_does_not_collide_with_the_version_of_the_program() {
+        let cli = Cli::try_parse_from(["cutover", "get", "store", "key", "--version", "2", "--json"]).unwrap();
+        assert!(cli.json);
+        assert!(Cli::try_parse_from(["cutover", "get", "store", "-5", "--json"]).unwrap().json, "a key below zero");
+        assert!(Cli::try_parse_from(["cutover", "--version"]).is_err_and(|shown| shown.exit_code() == 0));
+        assert!(Cli::try_parse_from(["cutover", "run"]).is_err_and(|wrong| wrong.exit_code() == 2));
+    }
+}

@@ -1,0 +1,43 @@
+//! `cutover path`: where a version lies, for programs that open its databases themselves.
+
+use std::path::PathBuf;
+
+use serde_json::json;
+
+use super::{Answer, Output, version_number};
+use crate::catalog::Catalog;
+use crate::error::Result;
+
+const EXAMPLES: &str = "\
+Examples:
+  cutover path stores/views_by_age                  the version readers see now
+  cutover path stores/views_by_age 3
+  ldb --db=$(cutover path stores/views_by_age)/shard-00000 scan --hex";
+
+/// Print the folder of the current version, or of version N
+///
+/// Each shard-… folder in it is a complete RocksDB database. Open it read-only. Retention may delete the folder while you
+/// read: pin the version, or read through the library, which goes on.
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub(super) struct Args {
+    /// Folder of the store
+    store: PathBuf,
+    /// Number of the version; the current one if left out
+    #[arg(value_name = "N")]
+    version: Option<u64>,
+}
+
+impl Args {
+    pub(super) fn run(self, output: &mut Output) -> Result<Answer> {
+        let catalog = Catalog::open(&self.store)?;
+        let version = version_number(&self.store, &catalog.read()?, self.version)?;
+        let folder = catalog.layout().version_dir(version);
+        if output.is_json() {
+            output.document(&json!({"version": version, "path": folder}))?;
+        } else {
+            output.line(folder.display())?;
+        }
+        Ok(Answer::Yes)
+    }
+}

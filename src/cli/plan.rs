@@ -1,0 +1,100 @@
+//! `cutover plan`: what a run would do, without doing it.
+
+use super::run::JobArgs;
+use super::table::Rows;
+use super::{Answer, Output, format};
+use crate::error::Result;
+use crate::pipeline;
+use crate::report::PlanReport;
+
+const EXAMPLES: &str = "\
+Examples:
+  cutover plan jobs/views_by_age.toml
+  cutover plan jobs/views_of_day.toml --set date=2026-11-22 --memory 2GiB";
+
+/// Show what a run would do: plan, predicted rows, bytes, memory and disk, and a few rows; nothing is written
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub(super) struct Args {
+    #[command(flatten)]
+    job: JobArgs,
+}
+
+impl Args {
+    pub(super) fn run(self, output: &mut Output) -> Result<Answer> {
+        let (job, options) = self.job.load()?;
+        let report = pipeline::plan(&job, &options)?;
+        if output.is_json() {
+            output.document(&report)?;
+        } else {
+            show(&report, output)?;
+        }
+        Ok(Answer::Yes)
+    }
+}
+
+fn show(report: &PlanReport, output: &mut Output) -> Result<()> {
+    output.line(format!("would {}", report.would))?;
+    output.line("")?;
+    output.line(inputs(report))?;
+    output.line("")?;
+    output.line(columns(report))?;
+    output.line("")?;
+    output.line(predicted(report))?;
+    output.line(format!("predicted from {}", report.predicted.basis))?;
+    output.line("")?;
+    output.line("query plan")?;
+    for line in report.plan.lines() {
+        output.line(format_args!("  {line}"))?;
+    }
+    if !report.preview.is_empty() {
+        output.line("")?;
+        output.line(format!("the first {} of the query's result", format::some(report.preview.len() as u64, "row")))?;
+        for row in &report.preview {
+            output.line(format_args!("  {row}"))?;
+        }
+    }
+    Ok(())
+}
+
+fn inputs(report: &PlanReport) -> String {
+    let mut rows = Rows::new(&["input", "files", "size", "rows"], &[1, 2, 3]);
+    for input in &report.inputs {
+        let known = input.rows.map_or("unknown".to_owned(), format::count);
+        rows.add([input.name.clone(), format::count(input.files as u64), format::size(input.bytes), known]);
+    }
+    rows.text()
+}
+
+fn columns(report: &PlanReport) -> String {
+    let mut rows = Rows::new(&["column", "type", "part of"], &[]);
+    let parts = [("key", &report.key), ("value", &report.value)];
+    for (part, (name, kind)) in
+        parts.iter().flat_map(|(part, columns)| columns.iter().map(move |column| (part, column)))
+    {
+        rows.add([name.clone(), kind.clone(), (*part).to_owned()]);
+    }
+    rows.text()
+}
+
+fn predicted(report: &PlanReport) -> String {
+    let predicted = &report.predicted;
+    let spill = match report.spill_bytes {
+        0 => "none: all of it fits".to_owned(),
+        bytes => format::size(bytes),
+    };
+    let mut rows = Rows::new(&["predicted", ""], &[]);
+    let lines = [
+        ("rows", format::count(predicted.rows)),
+        ("data", format::size(predicted.bytes)),
+        ("through the shuffle", format::size(report.entries_bytes)),
+        ("memory", format!("{} of {}", format::size(predicted.memory), format::size(report.memory_budget))),
+        ("spill", spill),
+        ("disk", format!("{} before compression", format::size(report.disk_bytes))),
+        ("threads", report.threads.to_string()),
+    ];
+    for (name, value) in lines {
+        rows.add([name.to_owned(), value]);
+    }
+    rows.text()
+}

@@ -1,0 +1,101 @@
+//! `cutover run`, and the flags it shares with `cutover plan`.
+
+use std::path::PathBuf;
+
+use jiff::Timestamp;
+
+use super::{Answer, Output, summary, value};
+use crate::error::Result;
+use crate::job::Job;
+use crate::pipeline::{self, RunOptions};
+use crate::progress::Progress;
+use crate::runtime::Resources;
+
+const EXAMPLES: &str = "\
+Examples:
+  cutover run jobs/views_by_age.toml
+  cutover run jobs/views_of_day.toml --set date=2026-11-22
+  cutover run jobs/views_by_age.toml --memory 4GiB --threads 8 --spill-dir /mnt/fast/spill
+  cutover run jobs/views_by_age.toml --json > report.json";
+
+/// Build a version, check it and publish it
+///
+/// Readers see the new version once the command ends well, and the old one until then. Nothing is built when the same job
+/// over the same inputs is already published.
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub(super) struct Args {
+    #[command(flatten)]
+    job: JobArgs,
+    /// The time the data speaks for: a date (its midnight in UTC) or a time in RFC 3339
+    #[arg(long, value_name = "D", value_parser = value::instant)]
+    as_of: Option<Timestamp>,
+    /// Build even if the same job over the same inputs is already published
+    #[arg(long)]
+    rebuild: bool,
+    /// Publish even if a check fails or the data is older than what readers see
+    #[arg(long)]
+    force: bool,
+    /// Publish even if the key's columns or types differ from what readers see
+    #[arg(long)]
+    allow_key_change: bool,
+}
+
+impl Args {
+    pub(super) fn run(self, output: &mut Output) -> Result<Answer> {
+        let (job, mut options) = self.job.load()?;
+        options.as_of = self.as_of;
+        options.rebuild = self.rebuild;
+        options.force = self.force;
+        options.allow_key_change = self.allow_key_change;
+        let report = pipeline::run(&job, &options)?;
+        if output.is_json() {
+            output.document(&report)?;
+        } else {
+            summary::show(&report, output)?;
+        }
+        Ok(Answer::Yes)
+    }
+}
+
+/// What `run` and `plan` share: the job, and what of the machine they may use.
+#[derive(Debug, clap::Args)]
+pub(super) struct JobArgs {
+    /// The job file
+    #[arg(value_name = "JOB.toml")]
+    job: PathBuf,
+    /// Give the job's parameter a value; can be repeated
+    #[arg(long, value_name = "NAME=VALUE", value_parser = value::set)]
+    set: Vec<(String, String)>,
+    /// Memory to use, such as 4GiB; half of what the machine or the container has if left out
+    #[arg(long, value_name = "SIZE", value_parser = value::size)]
+    memory: Option<u64>,
+    /// Threads to use; one per processor if left out
+    #[arg(long, value_name = "N")]
+    threads: Option<usize>,
+    /// Folder for what does not fit into memory; the store's own staging folder if left out
+    #[arg(long, value_name = "DIR")]
+    spill_dir: Option<PathBuf>,
+}
+
+impl JobArgs {
+    /// Reads the job, and makes options with everything else left as it is by default.
+    pub(super) fn load(self) -> Result<(Job, RunOptions)> {
+        let options = options(Resources::new(self.threads, self.memory)?, self.spill_dir);
+        let job = Job::load(&self.job, &value::sets(self.set)?)?;
+        Ok((job, options))
+    }
+}
+
+/// A plain run with these resources.
+pub(super) fn options(resources: Resources, spill_dir: Option<PathBuf>) -> RunOptions {
+    RunOptions {
+        resources,
+        spill_dir,
+        as_of: None,
+        rebuild: false,
+        force: false,
+        allow_key_change: false,
+        progress: Progress::auto(),
+    }
+}

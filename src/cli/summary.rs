@@ -1,0 +1,190 @@
+//! What `cutover run` shows when it is done.
+//!
+//! ```text
+//! version 2 is live: readers of stores/events went from version 1 to 2
+//!
+//! stage    time    rows  rows/s
+//! …
+//!            actual  predicted
+//! …
+//! ```
+//! Not for: `--json`, which prints the report as it is.
+
+use super::table::Rows;
+use super::{Output, format};
+use crate::catalog;
+use crate::error::Result;
+use crate::report::{InputReport, Outcome, RunReport};
+
+/// Digits of a digest that tell two versions apart for a person.
+const DIGEST_DIGITS: usize = 12;
+
+/// Shows all of a report.
+pub(super) fn show(report: &RunReport, output: &mut Output) -> Result<()> {
+    output.line(outcome(report))?;
+    if report.outcome == Outcome::AlreadyPublished {
+        return Ok(());
+    }
+    output.line("")?;
+    if !report.stages.is_empty() {
+        output.line(stages(report))?;
+        output.line("")?;
+    }
+    output.line(facts(report))?;
+    output.line("")?;
+    output.line(format!("read     {}", inputs(&report.inputs)))?;
+    output.line(format!(
+        "stored   {} in {}, {}; digest {}, as of {}",
+        format::size(report.disk_bytes),
+        format::some(report.files as u64, "file"),
+        format::some(u64::from(report.shards), "shard"),
+        short(&report.digest),
+        as_of(&report.as_of)
+    ))?;
+    if report.spilled_bytes > 0 {
+        output.line(format!("spilled  {} to disk", format::size(report.spilled_bytes)))?;
+    }
+    output.line(format!("checks   {}", checks(report)))?;
+    for check in report.checks.iter().filter(|check| check.outcome != catalog::Outcome::Passed) {
+        let word = if check.outcome == catalog::Outcome::Warned { "warning" } else { "failed, but forced" };
+        output.line(format!("{word}: {}: expected {}, found {}", check.rule, check.expected, check.found))?;
+    }
+    if !report.removed.is_empty() {
+        output.line(format!("deleted  {}, which retention no longer keeps", format::versions(&report.removed)))?;
+    }
+    output.line(next(report))
+}
+
+/// One sentence: what readers see now.
+pub(super) fn outcome(report: &RunReport) -> String {
+    let (version, store) = (report.version, report.store.display());
+    match (report.outcome, report.previous) {
+        (Outcome::AlreadyPublished, _) => format!(
+            "already published as {version}: the same job over the same inputs; --rebuild builds it again all the same"
+        ),
+        (Outcome::Pinned, previous) => {
+            let on = previous.map_or(String::new(), |previous| format!(" on version {previous}"));
+            format!(
+                "version {version} is complete, but {store} is pinned: readers stay{on}; after `cutover unpin {store}`, \
+                 `cutover publish {store} {version}` takes them to it"
+            )
+        }
+        (Outcome::Published, None) => format!("version {version} is live: it is the first that readers of {store} see"),
+        (Outcome::Published, Some(previous)) => {
+            format!("version {version} is live: readers of {store} went from version {previous} to {version}")
+        }
+        (Outcome::AlreadyBuilt, None) => {
+            format!(
+                "version {version} is live: an earlier run had built it; it is the first that readers of {store} see"
+            )
+        }
+        (Outcome::AlreadyBuilt, Some(previous)) => format!(
+            "version {version} is live: an earlier run had built it; readers of {store} went from version {previous} to \
+             {version}"
+        ),
+    }
+}
+
+fn stages(report: &RunReport) -> String {
+    let mut rows = Rows::new(&["stage", "time", "rows", "rows/s"], &[1, 2, 3]);
+    for stage in &report.stages {
+        let handled = if stage.rows == 0 { String::new() } else { format::count(stage.rows) };
+        rows.add([stage.name.clone(), format::took(stage.seconds), handled, format::rate(stage.rows, stage.seconds)]);
+    }
+    let total: f64 = report.stages.iter().map(|stage| stage.seconds).sum();
+    rows.add(["all".to_owned(), format::took(total), format::count(report.rows), format::rate(report.rows, total)]);
+    rows.text()
+}
+
+fn facts(report: &RunReport) -> String {
+    let mut rows = Rows::new(&["", "actual", "predicted", "ratio"], &[1, 2, 3]);
+    let predicted = report.predicted.as_ref();
+    let mut add = |name: &str, show: fn(u64) -> String, actual: u64, predicted: Option<u64>| {
+        let shown = predicted.map(show).unwrap_or_default();
+        let ratio = predicted.map(|predicted| format::ratio(actual, predicted)).unwrap_or_default();
+        rows.add([name.to_owned(), show(actual), shown, ratio]);
+    };
+    add("rows", format::count, report.rows, predicted.map(|predicted| predicted.rows));
+    add("data", format::size, report.bytes, predicted.map(|predicted| predicted.bytes));
+    add("memory", format::size, report.peak_memory, predicted.map(|predicted| predicted.memory));
+    rows.text()
+}
+
+/// `events 200,000 rows in 4 files, 3.1 MiB · profiles …`.
+fn inputs(inputs: &[InputReport]) -> String {
+    let one = |input: &InputReport| {
+        let rows = input.rows.map(|rows| format!("{} in ", format::some(rows, "row"))).unwrap_or_default();
+        let files = format::some(input.files as u64, "file");
+        format!("{} {rows}{files}, {}", input.name, format::size(input.bytes))
+    };
+    inputs.iter().map(one).collect::<Vec<_>>().join(" · ")
+}
+
+fn checks(report: &RunReport) -> String {
+    let of = |outcome| report.checks.iter().filter(|check| check.outcome == outcome).count();
+    let passed = format!("{} passed", of(catalog::Outcome::Passed));
+    let warned = of(catalog::Outcome::Warned);
+    let failed = of(catalog::Outcome::Failed);
+    let warned = if warned > 0 { format!(", {warned} warned") } else { String::new() };
+    let failed = if failed > 0 { format!(", {failed} failed") } else { String::new() };
+    passed + &warned + &failed
+}
+
+fn next(report: &RunReport) -> String {
+    let store = format::shell(&report.store.display().to_string());
+    let back = match (report.outcome, report.previous) {
+        (Outcome::Published | Outcome::AlreadyBuilt, Some(_)) => format!(" · cutover rollback {store}"),
+        _ => String::new(),
+    };
+    format!("next     cutover scan {store} --limit 5 · cutover versions {store}{back}")
+}
+
+/// The instant to the second, in UTC; as it is where it is none.
+fn as_of(text: &str) -> String {
+    text.parse().map_or_else(|_| text.to_owned(), format::time)
+}
+
+fn short(digest: &str) -> &str {
+    digest.get(..DIGEST_DIGITS).unwrap_or(digest)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn report(outcome: Outcome, previous: Option<u64>) -> RunReport {
+        RunReport {
+            dataset: "d".into(),
+            store: "stores/d".into(),
+            outcome,
+            version: 2,
+            previous,
+            rows: 10,
+            bytes: 100,
+            disk_bytes: 90,
+            files: 4,
+            shards: 1,
+            digest: "0123456789abcdef0123456789abcdef".into(),
+            as_of: "2026-11-22T00:00:00Z".into(),
+            inputs: Vec::new(),
+            stages: Vec::new(),
+            checks: Vec::new(),
+            predicted: None,
+            peak_memory: 0,
+            spilled_bytes: 0,
+            removed: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn the_first_line_says_what_readers_see() {
+        let line = |outcome, previous| super::outcome(&report(outcome, previous));
+        assert_eq!(
+            line(Outcome::Published, Some(1)),
+            "version 2 is live: readers of stores/d went from version 1 to 2"
+        );
+        assert_eq!(line(Outcome::Published, None), "version 2 is live: it is the first that readers of stores/d see");
+        assert!(line(Outcome::AlreadyPublished, Some(2)).starts_with("already published as 2"));
+        assert!(line(Outcome::Pinned, Some(1)).contains("readers stay on version 1; after `cutover unpin stores/d`"));
+    }
+}

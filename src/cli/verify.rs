@@ -1,0 +1,107 @@
+//! `cutover verify`: looks for damage in a stored version.
+
+use std::path::PathBuf;
+
+use clap::ValueEnum;
+use serde_json::json;
+
+use super::table::Rows;
+use super::{Answer, Output, format, version_number};
+use crate::error::Result;
+use crate::serve::{self, Report, Store};
+
+const EXAMPLES: &str = "\
+Examples:
+  cutover verify stores/views_by_age                      the current version, every byte
+  cutover verify stores/views_by_age 3 --depth full       every entry too, compared by digest
+  cutover verify stores/views_by_age --depth sizes        a quick look";
+
+/// Look for damage in the current version, or in version N
+///
+/// Compares what is stored with the version's manifest. The exit code is 1 when something differs.
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub(super) struct Args {
+    /// Folder of the store
+    store: PathBuf,
+    /// Number of the version; the current one if left out
+    #[arg(value_name = "N")]
+    version: Option<u64>,
+    /// How closely to look
+    #[arg(long, value_enum, default_value_t = Depth::Checksums)]
+    depth: Depth,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Depth {
+    /// Sizes of all files, checksums of the small ones
+    Sizes,
+    /// Checksums of all files
+    Checksums,
+    /// Checksums of all files, and every entry: its shard, and the digest of all
+    Full,
+}
+
+impl From<Depth> for serve::Depth {
+    fn from(depth: Depth) -> Self {
+        match depth {
+            Depth::Sizes => Self::Sizes,
+            Depth::Checksums => Self::Checksums,
+            Depth::Full => Self::Full,
+        }
+    }
+}
+
+impl Args {
+    pub(super) fn run(self, output: &mut Output) -> Result<Answer> {
+        let store = Store::open(&self.store)?;
+        let version = version_number(&self.store, &store.versions()?, self.version)?;
+        let report = serve::verify(&store, version, self.depth.into())?;
+        if output.is_json() {
+            output.document(&document(&report))?;
+        } else if report.findings.is_empty() {
+            output.line(format!("version {version} is as it was built: {}", looked_at(&report)))?;
+        } else {
+            show(&report, output)?;
+            output.line(format!(
+                "version {version} is damaged: `cutover rollback {0}` takes readers off it, `cutover run JOB.toml \
+                 --rebuild` builds it again",
+                format::shell(&self.store.display().to_string())
+            ))?;
+        }
+        Ok(if report.findings.is_empty() { Answer::Yes } else { Answer::No })
+    }
+}
+
+fn show(report: &Report, output: &mut Output) -> Result<()> {
+    let mut rows = Rows::new(&["shard", "file", "problem"], &[0]);
+    for finding in &report.findings {
+        rows.add([
+            finding.shard.map(|shard| shard.to_string()).unwrap_or_default(),
+            finding.file.clone().unwrap_or_default(),
+            finding.problem.clone(),
+        ]);
+    }
+    output.line(rows.text())
+}
+
+fn looked_at(report: &Report) -> String {
+    let files = format!("{}, {}", format::some(report.files, "file"), format::size(report.bytes));
+    if report.entries == 0 { files } else { format!("{files}, {} read", format::count(report.entries) + " entries") }
+}
+
+fn document(report: &Report) -> serde_json::Value {
+    let findings: Vec<_> = report
+        .findings
+        .iter()
+        .map(|finding| json!({"shard": finding.shard, "file": finding.file, "problem": finding.problem}))
+        .collect();
+    json!({
+        "version": report.version,
+        "ok": report.findings.is_empty(),
+        "files": report.files,
+        "bytes": report.bytes,
+        "entries": report.entries,
+        "findings": findings,
+    })
+}

@@ -1,0 +1,127 @@
+//! The hand-over between encode and shuffle: encoded rows, column by column.
+//!
+//! ```text
+//!            keys            orders        values           shards
+//! row 0      [url,age]       [ts desc]     {"views":7}      2
+//! row 1      [url,age]       [ts desc]     {"views":1}      0
+//! ```
+//!
+//! A [`Column`] is one byte buffer and the offsets that cut it into rows; nothing is allocated per row, and `clear`
+//! keeps the buffers for the next batch. Invariant: `offsets` starts at 0, never decreases, and ends at `data.len()`.
+//!
+//! Not for: anything that knows what the bytes mean. Entries compare by (key, order, value) as separate fields.
+
+/// Encoded rows of one batch: three binary columns of equal length, and the shard of each row.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct EntryBatch {
+    /// The entry's key as it is stored, without the number that the fold `number` appends.
+    pub keys: Column,
+    /// Bytes whose order is the job's `order_by`; empty when there is none.
+    pub orders: Column,
+    /// One record of the value, without [`ValueSchema::header`](super::ValueSchema::header).
+    pub values: Column,
+    /// The shard each row belongs to.
+    pub shards: Vec<u32>,
+}
+
+impl EntryBatch {
+    /// Rows in the batch.
+    pub fn len(&self) -> usize {
+        self.shards.len()
+    }
+
+    /// Whether the batch has no rows.
+    pub fn is_empty(&self) -> bool {
+        self.shards.is_empty()
+    }
+
+    /// Bytes of all keys, order bytes and values together.
+    pub fn bytes(&self) -> usize {
+        self.keys.data.len() + self.orders.data.len() + self.values.data.len()
+    }
+
+    /// Drops the rows and keeps the buffers.
+    pub fn clear(&mut self) {
+        self.keys.clear();
+        self.orders.clear();
+        self.values.clear();
+        self.shards.clear();
+    }
+}
+
+/// Byte strings in one buffer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Column {
+    /// All rows' bytes, one after the other.
+    pub data: Vec<u8>,
+    /// Row `i` is `data[offsets[i]..offsets[i + 1]]`; there is one offset more than rows.
+    pub offsets: Vec<usize>,
+}
+
+impl Default for Column {
+    fn default() -> Self {
+        Self { data: Vec::new(), offsets: vec![0] }
+    }
+}
+
+impl Column {
+    /// Rows in the column.
+    pub fn len(&self) -> usize {
+        self.offsets.len() - 1
+    }
+
+    /// Whether the column has no rows.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The bytes of row `row`, which must be less than [`Column::len`].
+    #[inline]
+    pub fn get(&self, row: usize) -> &[u8] {
+        &self.data[self.offsets[row]..self.offsets[row + 1]]
+    }
+
+    /// Appends a row.
+    pub fn push(&mut self, row: &[u8]) {
+        self.data.extend_from_slice(row);
+        self.end_row();
+    }
+
+    /// Drops the rows and keeps the buffers.
+    pub fn clear(&mut self) {
+        self.data.clear();
+        self.offsets.clear();
+        self.offsets.push(0);
+    }
+
+    /// Appends `rows` rows without bytes.
+    pub(super) fn push_empty(&mut self, rows: usize) {
+        self.offsets.resize(self.offsets.len() + rows, self.data.len());
+    }
+
+    /// Makes a row of what was written to `data` since the last row.
+    #[inline]
+    pub(super) fn end_row(&mut self) {
+        self.offsets.push(self.data.len());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_come_back_and_clearing_keeps_the_buffers() {
+        let mut column = Column::default();
+        column.push(b"one");
+        column.push_empty(2);
+        column.push(b"two");
+        assert_eq!(column.len(), 4);
+        assert_eq!([column.get(0), column.get(1), column.get(2), column.get(3)], [b"one".as_slice(), b"", b"", b"two"]);
+        let capacity = column.data.capacity();
+        column.clear();
+        assert!(column.is_empty());
+        assert_eq!(column.data.capacity(), capacity);
+        assert_eq!(column, Column::default());
+    }
+}

@@ -1,0 +1,222 @@
+//! Dates, times, decimals and bytes as people write them, for keys on the command line and for decoded records.
+//!
+//! ```text
+//! 20779 days                       2026-11-22
+//! 36000500 ms                      10:00:00.5
+//! 1795341600000000 µs              2026-11-22T10:00:00Z    (2026-11-22T10:00:00 when the type has no zone)
+//! 125 at scale 2                   1.25
+//! [0xca, 0xfe]                     0xcafe
+//! ```
+//!
+//! What a calendar cannot name (years beyond ±9999) has no text; callers show the integer instead. Parsing is exact:
+//! a text finer than the recorded unit or scale is refused, never rounded.
+//!
+//! Not for: values in JSON records, which arrow-json formats.
+
+use std::fmt::Write;
+
+use arrow::datatypes::{TimeUnit, i256};
+use jiff::civil::{Date, DateTime, Time};
+use jiff::tz::TimeZone;
+use jiff::{SignedDuration, Span, Timestamp};
+use serde::{Deserialize, Serialize};
+
+const EPOCH: Date = Date::constant(1970, 1, 1);
+
+/// The unit in which a time is counted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Unit {
+    /// Whole seconds.
+    Second,
+    /// Thousandths of a second.
+    Millisecond,
+    /// Millionths of a second.
+    Microsecond,
+    /// Billionths of a second.
+    Nanosecond,
+}
+
+impl Unit {
+    /// Nanoseconds in one unit.
+    fn nanos(self) -> i128 {
+        match self {
+            Unit::Second => 1_000_000_000,
+            Unit::Millisecond => 1_000_000,
+            Unit::Microsecond => 1_000,
+            Unit::Nanosecond => 1,
+        }
+    }
+
+    /// `nanos` counted in this unit; `None` when it is finer than the unit or out of range.
+    fn count(self, nanos: i128) -> Option<i64> {
+        if nanos % self.nanos() == 0 { i64::try_from(nanos / self.nanos()).ok() } else { None }
+    }
+}
+
+impl From<TimeUnit> for Unit {
+    fn from(unit: TimeUnit) -> Self {
+        match unit {
+            TimeUnit::Second => Unit::Second,
+            TimeUnit::Millisecond => Unit::Millisecond,
+            TimeUnit::Microsecond => Unit::Microsecond,
+            TimeUnit::Nanosecond => Unit::Nanosecond,
+        }
+    }
+}
+
+/// `0x` and two digits per byte.
+pub(super) fn hex(bytes: &[u8]) -> String {
+    format!("0x{}", digits(bytes))
+}
+
+/// Two lower-case digits per byte.
+pub(super) fn digits(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::with_capacity(2 * bytes.len()), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}"); // writing to a String cannot fail
+        text
+    })
+}
+
+/// The bytes of `0x` and two digits per byte.
+pub(super) fn unhex(text: &str) -> Option<Vec<u8>> {
+    undigits(text.strip_prefix("0x")?)
+}
+
+/// The bytes of two digits per byte.
+pub(super) fn undigits(text: &str) -> Option<Vec<u8>> {
+    let (pairs, rest) = text.as_bytes().as_chunks::<2>();
+    let digit = |byte: u8| char::from(byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
+    rest.is_empty().then(|| pairs.iter().map(|[high, low]| Some(digit(*high)? << 4 | digit(*low)?)).collect())?
+}
+
+pub(super) fn date(days: i64) -> Option<String> {
+    let days = Span::new().try_days(days).ok()?;
+    EPOCH.checked_add(days).ok().map(|date| date.to_string())
+}
+
+pub(super) fn parse_date(text: &str) -> Option<i64> {
+    let date: Date = text.parse().ok()?;
+    EPOCH.until(date).ok().map(|span| i64::from(span.get_days()))
+}
+
+pub(super) fn time(value: i64, unit: Unit) -> Option<String> {
+    let nanos = i64::try_from(i128::from(value) * unit.nanos()).ok()?;
+    Time::midnight().checked_add(SignedDuration::from_nanos(nanos)).ok().map(|time| time.to_string())
+}
+
+pub(super) fn parse_time(text: &str, unit: Unit) -> Option<i64> {
+    let time: Time = text.parse().ok()?;
+    unit.count(time.duration_since(Time::midnight()).as_nanos())
+}
+
+/// `utc` says whether the type has a time zone; without one the text has no offset either.
+pub(super) fn timestamp(value: i64, unit: Unit, utc: bool) -> Option<String> {
+    let instant = Timestamp::from_nanosecond(i128::from(value) * unit.nanos()).ok()?;
+    Some(if utc { instant.to_string() } else { TimeZone::UTC.to_datetime(instant).to_string() })
+}
+
+/// A text without an offset is understood only for a type without a time zone.
+pub(super) fn parse_timestamp(text: &str, unit: Unit, utc: bool) -> Option<i64> {
+    let instant = match text.parse::<Timestamp>() {
+        Ok(instant) => instant,
+        Err(_) if utc => return None,
+        Err(_) => TimeZone::UTC.to_timestamp(text.parse::<DateTime>().ok()?).ok()?,
+    };
+    unit.count(instant.as_nanosecond())
+}
+
+pub(super) fn decimal(unscaled: i256, scale: i8) -> String {
+    let text = unscaled.to_string();
+    let (sign, digits) = text.strip_prefix('-').map_or(("", text.as_str()), |digits| ("-", digits));
+    match usize::try_from(scale) {
+        Ok(0) => text,
+        Ok(scale) => {
+            let padded = format!("{digits:0>width$}", width = scale + 1);
+            let (whole, fraction) = padded.split_at(padded.len() - scale);
+            format!("{sign}{whole}.{fraction}")
+        }
+        Err(_) if digits == "0" => text,
+        Err(_) => format!("{text}{}", "0".repeat(usize::from(scale.unsigned_abs()))),
+    }
+}
+
+/// The unscaled integer of a decimal text; `None` when it does not fit precision and scale exactly.
+pub(super) fn parse_decimal(text: &str, precision: u8, scale: i8) -> Option<i256> {
+    let (sign, number) = text.strip_prefix('-').map_or(("", text), |number| ("-", number));
+    let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
+    let mut digits = format!("{whole}{fraction}");
+    if digits.is_empty() || !digits.bytes().all(|digit| digit.is_ascii_digit()) {
+        return None;
+    }
+    let missing = i64::from(scale) - i64::try_from(fraction.len()).ok()?;
+    if missing >= 0 {
+        digits.push_str(&"0".repeat(usize::try_from(missing).ok()?));
+    } else {
+        let kept = digits.len().saturating_sub(usize::try_from(-missing).ok()?);
+        if !digits[kept..].bytes().all(|digit| digit == b'0') {
+            return None;
+        }
+        digits.truncate(kept);
+    }
+    let digits = digits.trim_start_matches('0');
+    match digits {
+        "" => Some(i256::ZERO),
+        _ if digits.len() > usize::from(precision) => None,
+        _ => i256::from_string(&format!("{sign}{digits}")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn as_people_write_them() {
+        assert_eq!(date(20_779).as_deref(), Some("2026-11-22"));
+        assert_eq!(date(-1).as_deref(), Some("1969-12-31"));
+        assert_eq!(date(i64::MAX), None);
+        assert_eq!(time(36_000_500, Unit::Millisecond).as_deref(), Some("10:00:00.5"));
+        assert_eq!(time(86_400, Unit::Second), None);
+        assert_eq!(timestamp(1_795_341_600_000_000, Unit::Microsecond, true).as_deref(), Some("2026-11-22T10:00:00Z"));
+        assert_eq!(timestamp(1_795_341_600, Unit::Second, false).as_deref(), Some("2026-11-22T10:00:00"));
+        assert_eq!(timestamp(i64::MAX, Unit::Second, true), None);
+        assert_eq!(decimal(i256::from_i128(-5), 2), "-0.05");
+        assert_eq!(decimal(i256::from_i128(12), -3), "12000");
+        assert_eq!(hex(&[0xca, 0xfe]), "0xcafe");
+        assert_eq!(unhex("0xCAfe"), Some(vec![0xca, 0xfe]));
+        assert_eq!([unhex("cafe"), unhex("0xcaf"), unhex("0xcg")], [None, None, None]);
+    }
+
+    #[test]
+    fn what_is_finer_than_the_unit_or_scale_is_refused() {
+        assert_eq!(parse_timestamp("2026-11-22T10:00:00.5Z", Unit::Second, true), None);
+        assert_eq!(parse_timestamp("2026-11-22T10:00:00.5Z", Unit::Millisecond, true), Some(1_795_341_600_500));
+        assert_eq!(parse_timestamp("2026-11-22T12:00:00+02:00", Unit::Second, true), Some(1_795_341_600));
+        assert_eq!(parse_timestamp("2026-11-22T10:00:00", Unit::Second, true), None);
+        assert_eq!(parse_timestamp("2026-11-22T10:00:00", Unit::Second, false), Some(1_795_341_600));
+        assert_eq!(parse_time("10:00:00.0001", Unit::Millisecond), None);
+        assert_eq!(parse_decimal("1.255", 5, 2), None);
+        assert_eq!(parse_decimal("1.250", 5, 2), Some(i256::from_i128(125)));
+        assert_eq!(parse_decimal("1000", 5, 2), None);
+        assert_eq!(parse_decimal("-12000", 2, -3), Some(i256::from_i128(-12)));
+        for text in ["", ".", "1e3", "--1", "1.2.3", "0x1"] {
+            assert_eq!(parse_decimal(text, 9, 2), None, "{text}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn texts_come_back(days in -3_000_000_i64..2_900_000, nanos in any::<i64>(), cents in any::<i128>(), scale in -4_i8..20) {
+            prop_assert_eq!(date(days).and_then(|text| parse_date(&text)), Some(days));
+            for utc in [true, false] {
+                let text = timestamp(nanos, Unit::Nanosecond, utc);
+                prop_assert_eq!(text.and_then(|text| parse_timestamp(&text, Unit::Nanosecond, utc)), Some(nanos));
+            }
+            let unscaled = i256::from_i128(cents);
+            prop_assert_eq!(parse_decimal(&decimal(unscaled, scale), 76, scale), Some(unscaled));
+        }
+    }
+}

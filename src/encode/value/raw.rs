@@ -1,0 +1,30 @@
+//! Values as the bytes of one string or binary column: for readers that already have a format of their own.
+//!
+//! There is nothing around the bytes, so there is nothing to tell a null from an empty value: nulls are refused.
+
+use arrow::array::{Array, ArrayRef};
+
+use crate::encode::cells::{Cells, prepare};
+use crate::encode::entry::Column;
+use crate::error::{Error, Result};
+
+/// Appends the bytes of each row.
+///
+/// # Errors
+/// `Input` when a row is null.
+pub(super) fn encode(name: &str, column: &ArrayRef, out: &mut Column) -> Result<()> {
+    let array = prepare(name, column)?;
+    let nulls = array.logical_null_count();
+    if nulls > 0 {
+        return Err(Error::input(format!(
+            "value column '{name}' is null in {nulls} of {} rows of a batch, and raw values cannot be null: leave such rows out \
+             or give them a value (COALESCE) in the query",
+            array.len()
+        )));
+    }
+    let cells = Cells::new(&array)?;
+    for row in 0..array.len() {
+        out.push(cells.bytes(row));
+    }
+    Ok(())
+}

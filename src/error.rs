@@ -1,0 +1,157 @@
+//! The one error of the crate, and what its kinds ask of the caller.
+//!
+//! Every fallible function returns [`Error`]: a [`Kind`] that says what to do next, a message for the person who reads
+//! it, and the cause below it. Messages are lower case without a final period and name the file, column, key, shard or
+//! version they are about. The chain of causes is printed once, by `main.rs`, which alone maps kinds to exit codes.
+//!
+//! Not for: deciding what to do about an error. Callers look at [`Error::kind`].
+
+use std::fmt;
+
+/// What the reader of an error should do about it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// The job file, a flag or an argument is wrong: fix it and run again.
+    Invalid,
+    /// The source data breaks the job: fix the data, or the job's idea of it.
+    Input,
+    /// A resource did not answer or is full (disk, file system): run again once it is back.
+    Unavailable,
+    /// Somebody else holds or changed what this command needs: wait, then run again.
+    Conflict,
+    /// What is stored does not match its checksums or its format: do not serve it.
+    Corrupt,
+    /// A check stopped the publish: look at the version, then fix or publish it by hand.
+    Rejected,
+    /// A bug of ours: please report it.
+    Internal,
+}
+
+/// A [`std::result::Result`] with this crate's [`Error`].
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// What went wrong, where, and why.
+#[derive(Debug)]
+pub struct Error {
+    kind: Kind,
+    message: String,
+    source: Option<Box<dyn std::error::Error + Send + Sync>>,
+}
+
+impl Error {
+    /// An error of `kind` without a deeper cause.
+    pub fn new(kind: Kind, message: impl Into<String>) -> Self {
+        Self { kind, message: message.into(), source: None }
+    }
+
+    /// The job, a flag or an argument is wrong.
+    pub fn invalid(message: impl Into<String>) -> Self {
+        Self::new(Kind::Invalid, message)
+    }
+
+    /// The source data breaks the job.
+    pub fn input(message: impl Into<String>) -> Self {
+        Self::new(Kind::Input, message)
+    }
+
+    /// A resource did not answer or is full.
+    pub fn unavailable(message: impl Into<String>) -> Self {
+        Self::new(Kind::Unavailable, message)
+    }
+
+    /// Somebody else holds or changed what this command needs.
+    pub fn conflict(message: impl Into<String>) -> Self {
+        Self::new(Kind::Conflict, message)
+    }
+
+    /// What is stored cannot be trusted.
+    pub fn corrupt(message: impl Into<String>) -> Self {
+        Self::new(Kind::Corrupt, message)
+    }
+
+    /// A check stopped the publish.
+    pub fn rejected(message: impl Into<String>) -> Self {
+        Self::new(Kind::Rejected, message)
+    }
+
+    /// A bug of ours.
+    pub fn internal(message: impl Into<String>) -> Self {
+        Self::new(Kind::Internal, message)
+    }
+
+    /// The same error with the cause below it.
+    #[must_use]
+    pub fn because(mut self, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
+        self.source = Some(source.into());
+        self
+    }
+
+    /// An error of the same kind that says what was being done when `self` happened.
+    #[must_use]
+    pub fn during(self, message: impl Into<String>) -> Self {
+        let kind = self.kind;
+        Self { kind, message: message.into(), source: Some(Box::new(self)) }
+    }
+
+    /// What the reader should do about it.
+    pub fn kind(&self) -> Kind {
+        self.kind
+    }
+
+    /// The message alone, without its causes.
+    pub fn message(&self) -> &str {
+        &self.message
+    }
+
+    /// The message and every cause below it, outermost first; a cause that only repeats the one above is left out.
+    pub fn chain(&self) -> Vec<String> {
+        let mut lines = vec![self.message.clone()];
+        let mut cause = std::error::Error::source(self);
+        while let Some(error) = cause {
+            let text = error.to_string();
+            if lines.last().is_none_or(|above| !above.contains(&text)) {
+                lines.push(text);
+            }
+            cause = error.source();
+        }
+        lines
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for Error {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.source.as_ref().map(|source| source.as_ref() as &(dyn std::error::Error + 'static))
+    }
+}
+
+/// Turns the error of an I/O call into ours, saying what was being done to which path.
+pub trait IoContext<T> {
+    /// # Errors
+    /// `Unavailable`, with `doing` and `path` in the message and the I/O error as its cause.
+    fn io(self, doing: &str, path: &std::path::Path) -> Result<T>;
+}
+
+impl<T> IoContext<T> for std::io::Result<T> {
+    fn io(self, doing: &str, path: &std::path::Path) -> Result<T> {
+        self.map_err(|error| Error::unavailable(format!("cannot {doing} {}", path.display())).because(error))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_chain_names_every_cause_once() {
+        let io = std::io::Error::other("disk is on fire");
+        let error = Error::unavailable("cannot write a.sst").because(io).during("build failed");
+        assert_eq!(error.kind(), Kind::Unavailable);
+        assert_eq!(error.chain(), ["build failed", "cannot write a.sst", "disk is on fire"]);
+    }
+}

@@ -1,0 +1,171 @@
+//! What a job reads: its files, their schemas, and whether they still are what they were.
+//!
+//! [`resolve`] turns an input of the job file into a fixed list of files before any work starts; this list is the
+//! lineage in the manifest, and [`check_unchanged`] compares it with the disk once more before the flip. Parquet
+//! footers are read here, so a truncated file, a missing column or a null where the contract allows none is found in
+//! milliseconds.
+//!
+//! Not for: reading rows, which the query does.
+
+pub mod contract;
+mod damage;
+mod footer;
+mod resolve;
+mod snapshot;
+mod types;
+
+use std::path::PathBuf;
+
+use arrow::datatypes::{DataType, Field, SchemaRef};
+use rayon::prelude::*;
+
+use crate::error::{Error, Result};
+use crate::job::{Format, InputSpec};
+
+pub use contract::Contract;
+pub use damage::find_damaged;
+pub use footer::{Footer, RowGroup};
+pub use snapshot::{check_unchanged, digest};
+pub use types::from_name as type_from_name;
+
+/// One input of a job: a table made of files.
+#[derive(Clone, Debug)]
+pub struct Input {
+    /// The table's name in SQL.
+    pub name: String,
+    /// How all its files are written.
+    pub format: Format,
+    /// The files, in the order of their paths; at least one.
+    pub files: Vec<InputFile>,
+    /// Names of the columns that are in the paths (`date=2026-01-01/`), outermost first.
+    pub partition_columns: Vec<String>,
+    /// What the columns should be.
+    pub contract: Option<Contract>,
+}
+
+/// One file of an input.
+#[derive(Clone, Debug)]
+pub struct InputFile {
+    /// Path as the job names it, for messages and the manifest.
+    pub path: PathBuf,
+    /// Size in bytes.
+    pub bytes: u64,
+    /// Time of the last change.
+    pub modified: jiff::Timestamp,
+    /// Values of the partition columns; none stands for null.
+    pub partitions: Vec<Option<String>>,
+    /// What the footer says; none for formats without one.
+    pub footer: Option<Footer>,
+}
+
+impl Input {
+    /// Rows of all files, where their footers tell.
+    pub fn rows(&self) -> Option<u64> {
+        self.files.iter().map(|file| Some(file.footer.as_ref()?.rows)).sum()
+    }
+
+    /// The partition columns with their types: as the contract says, or string.
+    ///
+    /// # Errors
+    /// `Invalid` when the contract gives one a type that a folder's name cannot hold.
+    pub fn partition_fields(&self) -> Result<Vec<Field>> {
+        let field = |name: &String| {
+            let column = self.contract.iter().flat_map(|contract| &contract.columns).find(|column| column.name == *name);
+            let data_type = match column {
+                None => DataType::Utf8,
+                Some(column) => types::from_name(&column.type_name).ok_or_else(|| {
+                    Error::invalid(format!(
+                        "input {}: partition column {name} cannot be {}; it can be a string, a date or a number",
+                        self.name, column.type_name
+                    ))
+                })?,
+            };
+            Ok(Field::new(name, data_type, true))
+        };
+        self.partition_columns.iter().map(field).collect()
+    }
+
+    /// Bytes of all files.
+    pub fn bytes(&self) -> u64 {
+        self.files.iter().map(|file| file.bytes).sum()
+    }
+
+    /// The schema the Parquet footers agree on; none for other formats.
+    pub fn schema(&self) -> Option<SchemaRef> {
+        self.files.first()?.footer.as_ref().map(|footer| footer.schema.clone())
+    }
+}
+
+/// Finds the files of every input, reads their footers and checks them against the contracts. All problems of all
+/// inputs are reported at once.
+///
+/// # Errors
+/// `Input` when files are missing, damaged or break their contract; `Invalid` when the job's idea of them is wrong;
+/// `Unavailable` when they cannot be read.
+pub fn resolve(specs: &[InputSpec]) -> Result<Vec<Input>> {
+    specs.iter().map(resolve_one).collect()
+}
+
+fn resolve_one(spec: &InputSpec) -> Result<Input> {
+    let contract = spec.schema.as_deref().map(Contract::load).transpose()?;
+    let found = resolve::find(spec)?;
+    let mut input = Input {
+        name: spec.name.clone(),
+        format: found.format,
+        files: found.files,
+        partition_columns: found.partition_columns,
+        contract,
+    };
+    if input.format == Format::Parquet {
+        input.files.par_iter_mut().try_for_each(|file| {
+            file.footer = Some(footer::read(&file.path)?);
+            Ok::<(), Error>(())
+        })?;
+        check_footers(&input)?;
+    }
+    Ok(input)
+}
+
+/// All files of an input hold the same columns, and those keep the contract.
+fn check_footers(input: &Input) -> Result<()> {
+    let mut problems = Vec::new();
+    let Some(first) = input.schema() else { return Ok(()) };
+    for file in &input.files {
+        let Some(footer) = &file.footer else { continue };
+        let name = file.path.display().to_string();
+        if let Some(contract) = &input.contract {
+            let mut fields: Vec<_> = footer.schema.fields().iter().cloned().collect();
+            fields.extend(input.partition_fields()?.into_iter().map(std::sync::Arc::new));
+            problems.extend(contract.check(&arrow::datatypes::Schema::new(fields), &name));
+            problems.extend(contract.columns.iter().filter(|column| !column.nullable).filter_map(|column| {
+                let nulls = footer.nulls.get(&column.name).copied().unwrap_or(0);
+                (nulls > 0).then(|| {
+                    format!("{name}: column {} holds {nulls} nulls, and its contract allows none", column.name)
+                })
+            }));
+        }
+        for field in first.fields() {
+            let own = footer.schema.field_with_name(field.name()).ok();
+            let (expected, found) = (
+                contract::type_name(field.data_type()),
+                own.map_or("nothing".to_owned(), |own| contract::type_name(own.data_type())),
+            );
+            if expected != found {
+                problems.push(format!(
+                    "{name}: column {} is {found}, but {expected} in {}",
+                    field.name(),
+                    input.files[0].path.display()
+                ));
+            }
+        }
+        if problems.len() >= 20 {
+            problems.push("… and maybe more".to_owned());
+            break;
+        }
+    }
+    if problems.is_empty() {
+        return Ok(());
+    }
+    problems.dedup();
+    Err(Error::input(format!("input {} is not what the job expects\n  {}", input.name, problems.join("\n  "))))
+}

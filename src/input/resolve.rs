@@ -1,0 +1,294 @@
+//! From a path in the job file to the list of files it stands for.
+//!
+//! A path is a file, a folder (searched through and through) or a glob. Names that begin with `_` or `.` are ignored,
+//! as every writer of datasets uses them for files in progress and markers; folders named `column=value` give a
+//! column. The list is sorted, so the same files always give the same list.
+//!
+//! A folder with a Delta Lake, Iceberg or Hudi log is refused: its log says which files count, and reading all of them
+//! would bring deleted rows back.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use super::InputFile;
+use crate::error::{Error, IoContext, Result};
+use crate::job::{Format, InputSpec};
+
+/// Files an input may have.
+const MAX_FILES: usize = 1_000_000;
+/// Folders below each other that are searched, which also ends a circle of links.
+const MAX_DEPTH: usize = 32;
+/// What Hive writes for a null in a folder's name.
+const HIVE_NULL: &str = "__HIVE_DEFAULT_PARTITION__";
+
+/// The files of an input and what their names tell.
+pub(super) struct Found {
+    pub(super) format: Format,
+    pub(super) files: Vec<InputFile>,
+    pub(super) partition_columns: Vec<String>,
+}
+
+/// Finds the files of an input.
+///
+/// # Errors
+/// `Input` when there are none, or a required marker is missing; `Invalid` when formats are mixed or unknown, or when
+/// the folder is a table of another system; `Unavailable` when a folder cannot be read.
+pub(super) fn find(spec: &InputSpec) -> Result<Found> {
+    let (root, mut paths) = list(spec)?;
+    paths.sort_unstable();
+    if paths.is_empty() {
+        return Err(Error::input(format!(
+            "input {} has no files at {}; check the path, or wait for the data to arrive",
+            spec.name, spec.path
+        )));
+    }
+    check_marker(spec, &root)?;
+    let format = format_of(spec, &paths)?;
+    let mut partition_columns: Option<Vec<String>> = None;
+    let mut files = Vec::with_capacity(paths.len());
+    for path in paths {
+        let (columns, partitions) = partitions(path.strip_prefix(&root).unwrap_or(&path));
+        let expected = partition_columns.get_or_insert_with(|| columns.clone());
+        if *expected != columns {
+            return Err(Error::input(format!(
+                "input {}: {} lies in folders of {:?}, but other files in folders of {:?}",
+                spec.name,
+                path.display(),
+                columns,
+                expected
+            )));
+        }
+        let metadata = fs::metadata(&path).io("look at", &path)?;
+        let modified = metadata.modified().io("look at", &path)?;
+        let modified = jiff::Timestamp::try_from(modified)
+            .map_err(|error| Error::input(format!("{} has an impossible date", path.display())).because(error))?;
+        files.push(InputFile { path, bytes: metadata.len(), modified, partitions, footer: None });
+    }
+    Ok(Found { format, files, partition_columns: partition_columns.unwrap_or_default() })
+}
+
+/// The folder partitions are counted from, and all files.
+fn list(spec: &InputSpec) -> Result<(PathBuf, Vec<PathBuf>)> {
+    let path = Path::new(&spec.path);
+    let mut paths = Vec::new();
+    if path.is_dir() {
+        walk(spec, path, 0, &mut paths)?;
+        return Ok((path.to_path_buf(), paths));
+    }
+    if path.is_file() {
+        return Ok((parent(path), vec![path.to_path_buf()]));
+    }
+    if !spec.path.contains(['*', '?', '[']) {
+        return Ok((parent(path), paths));
+    }
+    let invalid = |error: glob::PatternError| {
+        Error::invalid(format!("input {}: {} is not a valid pattern", spec.name, spec.path)).because(error)
+    };
+    for found in glob::glob(&spec.path).map_err(invalid)? {
+        let found = found.map_err(|error| {
+            let message = format!("cannot read {}", error.path().display());
+            Error::unavailable(message).because(std::io::Error::from(error))
+        })?;
+        if found.is_dir() {
+            walk(spec, &found, 0, &mut paths)?;
+        } else if !hidden(&found) {
+            paths.push(found);
+        }
+    }
+    let fixed = spec.path.split(['*', '?', '[']).next().unwrap_or_default();
+    Ok((fixed.rfind('/').map_or_else(PathBuf::new, |end| PathBuf::from(&fixed[..=end])), paths))
+}
+
+fn parent(path: &Path) -> PathBuf {
+    path.parent().map(Path::to_path_buf).unwrap_or_default()
+}
+
+fn hidden(path: &Path) -> bool {
+    path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"_") || name.as_encoded_bytes()[0] == b'.')
+}
+
+fn walk(spec: &InputSpec, folder: &Path, depth: usize, paths: &mut Vec<PathBuf>) -> Result<()> {
+    if depth > MAX_DEPTH {
+        return Err(Error::input(format!("{} is more than {MAX_DEPTH} folders deep", folder.display())));
+    }
+    let entries = fs::read_dir(folder).io("list", folder)?;
+    for entry in entries {
+        let path = entry.io("list", folder)?.path();
+        refuse_table_log(spec, &path)?;
+        if hidden(&path) {
+            continue;
+        }
+        if path.is_dir() {
+            walk(spec, &path, depth + 1, paths)?;
+        } else {
+            paths.push(path);
+        }
+        if paths.len() > MAX_FILES {
+            return Err(Error::input(format!("input {} has more than {MAX_FILES} files", spec.name)));
+        }
+    }
+    Ok(())
+}
+
+fn refuse_table_log(spec: &InputSpec, path: &Path) -> Result<()> {
+    let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+    let system = match name {
+        "_delta_log" => "Delta Lake",
+        ".hoodie" => "Hudi",
+        _ if name.ends_with(".metadata.json") && parent(path).ends_with("metadata") => "Iceberg",
+        _ => return Ok(()),
+    };
+    Err(Error::invalid(format!(
+        "input {}: {} is the log of a {system} table; reading its files as they lie there would bring deleted rows \
+         back. Export the rows you mean to plain Parquet and point the input at them",
+        spec.name,
+        path.display()
+    )))
+}
+
+fn check_marker(spec: &InputSpec, root: &Path) -> Result<()> {
+    match &spec.require {
+        Some(marker) if !root.join(marker).exists() => Err(Error::input(format!(
+            "input {}: {} is not there yet, and the job requires it; run again when the data is complete",
+            spec.name,
+            root.join(marker).display()
+        ))),
+        _ => Ok(()),
+    }
+}
+
+fn format_of(spec: &InputSpec, paths: &[PathBuf]) -> Result<Format> {
+    if let Some(format) = spec.format {
+        return Ok(format);
+    }
+    let mut found: Option<(Format, &PathBuf)> = None;
+    for path in paths {
+        let ending = path.extension().and_then(|ending| ending.to_str()).unwrap_or_default();
+        let format = match ending.to_ascii_lowercase().as_str() {
+            "parquet" | "pq" => Format::Parquet,
+            "csv" => Format::Csv,
+            "json" | "jsonl" | "ndjson" => Format::Json,
+            "avro" => Format::Avro,
+            _ => {
+                return Err(Error::invalid(format!(
+                    "input {}: the format of {} is unknown; end its name in .parquet, .csv, .json or .avro, or set \
+                     `format`",
+                    spec.name,
+                    path.display()
+                )));
+            }
+        };
+        match found {
+            Some((first, of)) if first != format => {
+                return Err(Error::invalid(format!(
+                    "input {} mixes formats: {} and {}; make them two inputs",
+                    spec.name,
+                    of.display(),
+                    path.display()
+                )));
+            }
+            _ => found = Some((format, path)),
+        }
+    }
+    Ok(found.map_or(Format::Parquet, |(format, _)| format))
+}
+
+/// Columns and values that the folders of a relative path give.
+fn partitions(path: &Path) -> (Vec<String>, Vec<Option<String>>) {
+    let folders = path.parent().into_iter().flat_map(Path::components);
+    folders
+        .filter_map(|folder| {
+            let (column, value) = folder.as_os_str().to_str()?.split_once('=')?;
+            Some((column.to_owned(), (value != HIVE_NULL).then(|| unescape(value))))
+        })
+        .unzip()
+}
+
+/// Undoes the percent-encoding that writers use for characters a path cannot hold.
+fn unescape(value: &str) -> String {
+    let mut bytes = Vec::with_capacity(value.len());
+    let mut rest = value.as_bytes();
+    while let Some((byte, after)) = rest.split_first() {
+        let code = after.get(..2).and_then(|hex| std::str::from_utf8(hex).ok());
+        match code.filter(|_| *byte == b'%').and_then(|hex| u8::from_str_radix(hex, 16).ok()) {
+            Some(decoded) => {
+                bytes.push(decoded);
+                rest = &after[2..];
+            }
+            None => {
+                bytes.push(*byte);
+                rest = after;
+            }
+        }
+    }
+    String::from_utf8(bytes).unwrap_or_else(|_| value.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::Kind;
+
+    fn spec(path: &Path) -> InputSpec {
+        InputSpec {
+            name: "events".to_owned(),
+            path: path.display().to_string(),
+            format: None,
+            schema: None,
+            require: None,
+            line: 1,
+        }
+    }
+
+    fn touch(root: &Path, path: &str) {
+        let path = root.join(path);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, b"x").unwrap();
+    }
+
+    #[test]
+    fn folders_globs_partitions_and_hidden_files() {
+        let root = tempfile::tempdir().unwrap();
+        let root = root.path();
+        touch(root, "date=2026-01-02/b=x%2Fy/1.parquet");
+        touch(root, "date=2026-01-01/b=__HIVE_DEFAULT_PARTITION__/1.parquet");
+        touch(root, "_SUCCESS");
+        touch(root, "_temporary/2.parquet");
+        touch(root, ".hidden.parquet");
+        let found = find(&spec(root)).unwrap();
+        assert_eq!(found.partition_columns, ["date", "b"]);
+        let values: Vec<_> = found.files.iter().map(|file| file.partitions.clone()).collect();
+        assert_eq!(
+            values,
+            [[Some("2026-01-01".to_owned()), None], [Some("2026-01-02".to_owned()), Some("x/y".to_owned())]]
+        );
+        let globbed = find(&spec(&root.join("date=2026-01-02/*/*.parquet"))).unwrap();
+        assert_eq!(globbed.files.len(), 1);
+    }
+
+    #[test]
+    fn what_cannot_be_read_rightly_is_refused() {
+        let root = tempfile::tempdir().unwrap();
+        let root = root.path();
+        let kind = |spec: &InputSpec| find(spec).err().map(|error| error.kind());
+        assert_eq!(kind(&spec(&root.join("nowhere"))), Some(Kind::Input));
+        touch(root, "data/1.parquet");
+        let marker = InputSpec { require: Some("_SUCCESS".to_owned()), ..spec(&root.join("data")) };
+        assert_eq!(kind(&marker), Some(Kind::Input));
+        touch(root, "data/_SUCCESS");
+        assert_eq!(kind(&marker), None);
+        touch(root, "data/date=1/2.parquet");
+        assert_eq!(kind(&spec(&root.join("data"))), Some(Kind::Input));
+        touch(root, "mixed/1.parquet");
+        touch(root, "mixed/1.csv");
+        assert_eq!(kind(&spec(&root.join("mixed"))), Some(Kind::Invalid));
+        touch(root, "odd/1.xlsx");
+        assert_eq!(kind(&spec(&root.join("odd"))), Some(Kind::Invalid));
+        for (table, log) in [("delta", "_delta_log/0.json"), ("hudi", ".hoodie/x"), ("ice", "metadata/v1.metadata.json")]
+        {
+            touch(root, &format!("{table}/1.parquet"));
+            touch(root, &format!("{table}/{log}"));
+            assert_eq!(kind(&spec(&root.join(table))), Some(Kind::Invalid), "{table}");
+        }
+    }
+}

@@ -1,0 +1,67 @@
+//! `[checks]` and `[retention]`: what must hold before a flip, and what stays after it.
+//!
+//! Not for: checking anything. The check stage reads these numbers; the catalog reads the retention.
+
+use super::spec::{Checks, DEFAULT_MAX_CHANGE, DEFAULT_WARN_CHANGE, Retention, Verify};
+use super::table::Item;
+use super::units::parse_duration;
+
+/// Largest row count that a check can name: what every JSON reader can hold.
+const MOST_ROWS: u64 = i64::MAX as u64;
+
+/// Largest change that can be allowed, as a share: a thousandfold.
+const MOST_CHANGE: f64 = 1000.0;
+
+/// Most versions that retention can keep.
+const MOST_KEPT: u32 = 10_000;
+
+/// Reads `[checks]`.
+pub(super) fn read(item: &Item<'_>) -> Option<Checks> {
+    let section = item.section("[checks]", &["rows", "not_null", "unique", "verify"])?;
+    let mut checks = Checks::default();
+    if let Some(item) = section.item("rows") {
+        read_rows(&item, &mut checks);
+    }
+    if let Some(item) = section.item("not_null") {
+        checks.not_null = item.columns().unwrap_or_default();
+    }
+    if let Some(item) = section.item("unique") {
+        checks.unique = item.columns().unwrap_or_default();
+    }
+    if let Some(item) = section.item("verify") {
+        checks.verify = item.choice(&[("sample", Verify::Sample), ("full", Verify::Full)]).unwrap_or_default();
+    }
+    Some(checks)
+}
+
+fn read_rows(item: &Item<'_>, checks: &mut Checks) -> Option<()> {
+    let section = item.section("rows", &["min", "max", "warn_change", "max_change"])?;
+    checks.rows_min = section.item("min").and_then(|item| item.integer(0..=MOST_ROWS));
+    checks.rows_max = section.item("max").and_then(|item| item.integer(0..=MOST_ROWS));
+    if let (Some(min), Some(max)) = (checks.rows_min, checks.rows_max)
+        && min > max
+    {
+        section.problem(format!("no row count passes rows: min is {min} and max is {max}"));
+    }
+    let change = |key: &str| section.item(key).and_then(|item| item.number(0.0..=MOST_CHANGE));
+    checks.max_change = change("max_change").unwrap_or(DEFAULT_MAX_CHANGE);
+    checks.warn_change = change("warn_change").unwrap_or(DEFAULT_WARN_CHANGE.min(checks.max_change));
+    if checks.warn_change > checks.max_change {
+        section.problem(format!(
+            "warn_change ({}) is above max_change ({}) in rows: the publish would stop before it warns",
+            checks.warn_change, checks.max_change
+        ));
+    }
+    Some(())
+}
+
+/// Reads `[retention]`.
+pub(super) fn read_retention(item: &Item<'_>) -> Option<Retention> {
+    let section = item.section("[retention]", &["keep", "keep_for"])?;
+    let mut retention = Retention::default();
+    if let Some(item) = section.item("keep") {
+        retention.keep = item.small(1..=MOST_KEPT).unwrap_or(retention.keep);
+    }
+    retention.keep_for = section.item("keep_for").and_then(|item| item.parsed(parse_duration));
+    Some(retention)
+}

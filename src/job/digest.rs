@@ -1,0 +1,34 @@
+//! The fingerprint of a job: equal for two runs that would build the same data from the same files.
+//!
+//! It covers dataset, inputs (name, path, format, contract path), SQL, its parameters, output, tables and the contracts'
+//! texts. It leaves out where the store is, what the checks demand, what retention keeps and what an input requires
+//! before it starts: none of them changes a byte of the result. Comments in the SQL count, as telling them apart is not
+//! worth being wrong about.
+//!
+//! Not for: the input files themselves; their own digest stands beside this one in the manifest.
+
+use serde_json::json;
+use xxhash_rust::xxh3::xxh3_128;
+
+use super::Job;
+
+/// Raised whenever the same job file begins to mean something else.
+const MEANING: u32 = 1;
+
+pub(super) fn digest(job: &Job, contracts: &[String]) -> String {
+    let inputs: Vec<_> =
+        job.inputs.iter().map(|input| json!([input.name, input.path, input.format, input.schema])).collect();
+    let canonical = json!([
+        MEANING,
+        job.dataset,
+        inputs,
+        job.sql,
+        job.params,
+        [json!(job.output.key), json!(job.output.shard_by), json!(job.output.order_by), json!(job.output.duplicates)],
+        [json!(job.output.value.encoding), json!(job.output.value.columns)],
+        [json!(job.output.shards), json!(job.output.partitioner)],
+        job.tables,
+        contracts,
+    ]);
+    format!("{:032x}", xxh3_128(canonical.to_string().as_bytes()))
+}

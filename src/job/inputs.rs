@@ -1,0 +1,92 @@
+//! `[inputs.NAME]` and everything else in a job file that names a path.
+//!
+//! Paths are relative to the folder the command runs in, and local: the rules here are about their text alone. Whether
+//! the files exist, and what they hold, is the input stage's to find out.
+//!
+//! Invariant: inputs come out ordered by name, so that moving a section in the file changes nothing.
+
+use std::path::{Component, Path, PathBuf};
+
+use super::params::Params;
+use super::spec::{Format, InputSpec};
+use super::table::{Item, Section};
+
+/// Longest name of an input.
+const LONGEST_NAME: usize = 63;
+
+const FORMATS: [(&str, Format); 4] =
+    [("parquet", Format::Parquet), ("csv", Format::Csv), ("json", Format::Json), ("avro", Format::Avro)];
+
+/// Every input of the job.
+pub(super) fn read(inputs: &Section<'_>, params: &Params<'_>) -> Vec<InputSpec> {
+    let items = inputs.items();
+    if items.is_empty() {
+        inputs.problem("[inputs] names no input: add a section such as [inputs.events]");
+    }
+    items.iter().filter_map(|(name, item)| read_one(name, item, params)).collect()
+}
+
+fn read_one(name: &str, item: &Item<'_>, params: &Params<'_>) -> Option<InputSpec> {
+    let section = item.section(&format!("[inputs.{name}]"), &["path", "format", "schema", "require"])?;
+    if !is_table_name(name) {
+        section.problem(format!(
+            "input {name:?} cannot be a table name in SQL: use a-z, 0-9 and _, begin with a letter, at most {LONGEST_NAME}"
+        ));
+    }
+    let path = section.required("path", "path = \"data/events/\"").and_then(|item| path(&item, params));
+    let format = section.item("format").and_then(|item| item.choice(&FORMATS));
+    let schema = section.item("schema").and_then(|item| plain_path(&item));
+    let require = section.item("require").and_then(|item| require(&item, params));
+    Some(InputSpec { name: name.to_owned(), path: path?, format, schema, require, line: section.line() })
+}
+
+/// A path in which `${k}` is filled in.
+pub(super) fn path(item: &Item<'_>, params: &Params<'_>) -> Option<String> {
+    let filled = params.fill(item, item.text()?);
+    check(item)?;
+    filled
+}
+
+/// A path in which `${k}` has no place.
+pub(super) fn plain_path(item: &Item<'_>) -> Option<PathBuf> {
+    let text = check(item)?;
+    if text.contains("${") {
+        item.problem("cannot hold ${…}: parameters are filled in only in an input's path, its require and the store");
+        return None;
+    }
+    Some(PathBuf::from(text))
+}
+
+/// A file below the input's own folder.
+fn require(item: &Item<'_>, params: &Params<'_>) -> Option<String> {
+    let text = path(item, params)?;
+    let inside = Path::new(&text).components().all(|part| matches!(part, Component::Normal(_)));
+    if !inside {
+        item.problem("must name a file inside the input's folder, such as \"_SUCCESS\"");
+    }
+    inside.then_some(text)
+}
+
+fn check<'a>(item: &Item<'a>) -> Option<&'a str> {
+    let text = item.text()?;
+    let reason = if text.trim().is_empty() {
+        "is empty"
+    } else if text.trim() != text {
+        "begins or ends with a space"
+    } else if text.chars().any(char::is_control) {
+        "holds a control character"
+    } else if text.contains("://") {
+        "is a URL: only local files and folders can be named"
+    } else {
+        return Some(text);
+    };
+    item.problem(reason);
+    None
+}
+
+/// Whether SQL can write the name without quotes.
+fn is_table_name(name: &str) -> bool {
+    name.starts_with(|first: char| first.is_ascii_lowercase())
+        && name.len() <= LONGEST_NAME
+        && name.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_')
+}

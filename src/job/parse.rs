@@ -1,0 +1,151 @@
+//! From the text of a job file to a [`Job`]: the top level, and the order in which its parts are read.
+//!
+//! ```text
+//! text ─▶ TOML tables with byte spans ─▶ inputs · query · output · tables · checks · retention ─▶ Job
+//!                                             └── every mistake goes to Problems with its line ──▶ one error
+//! ```
+//! Where a file stops being TOML is told alone: what follows may only be misread.
+//!
+//! Not for: files. The SQL file is read through a function that the caller hands in.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use toml::de::DeTable;
+
+use super::params::Params;
+use super::problems::Problems;
+use super::spec::{Checks, Retention, Tables};
+use super::table::Section;
+use super::{Job, checks, inputs, output};
+use crate::error::{Error, Result};
+
+/// The version of job files that this program reads.
+const VERSION: u64 = 1;
+
+/// Longest name of a dataset.
+const LONGEST_DATASET: usize = 100;
+
+const KEYS: [&str; 10] =
+    ["version", "dataset", "store", "inputs", "query", "output", "tables", "checks", "retention", "kafka"];
+
+pub(super) fn parse(
+    path: &Path,
+    text: &str,
+    sets: &BTreeMap<String, String>,
+    read_sql: &dyn Fn(&Path) -> Result<String>,
+) -> Result<Job> {
+    let problems = Problems::new(path, text);
+    let document = match DeTable::parse(text) {
+        Ok(document) => document,
+        Err(error) => {
+            let line = error.span().map_or(1, |span| problems.line_at(span.start));
+            problems.add(line, format!("not TOML: {}", error.message()));
+            return Err(problems.into_error());
+        }
+    };
+
+    let top = Section::open(&problems, String::new(), 1, document.get_ref(), &KEYS);
+    let params = Params::new(sets, &problems);
+    version(&top);
+    let dataset = top.required("dataset", "dataset = \"views_by_age\"").and_then(|item| {
+        let name = item.text()?;
+        if !is_dataset(name) {
+            item.problem(format!(
+                "cannot be {name:?}: use a-z, 0-9, _ and -, begin with a letter or digit, at most {LONGEST_DATASET}"
+            ));
+        }
+        Some(name.to_owned())
+    });
+    let store = top
+        .required("store", "store = \"stores/views_by_age\"")
+        .and_then(|item| inputs::path(&item, &params))
+        .map(PathBuf::from);
+    let inputs = top
+        .required("inputs", "[inputs.events]")
+        .and_then(|item| item.map("[inputs]"))
+        .map(|section| inputs::read(&section, &params));
+    let query = query(&top, &params, read_sql);
+    let output = top.required("output", "[output]").and_then(|item| output::read(&item));
+    let tables = top.item("tables").map_or(Some(Tables::default()), |item| output::read_tables(&item));
+    let checks = top.item("checks").map_or(Some(Checks::default()), |item| checks::read(&item));
+    let retention = top.item("retention").map_or(Some(Retention::default()), |item| checks::read_retention(&item));
+    if let Some(item) = top.item("kafka") {
+        item.problem("cannot be used: publishing to Kafka is not part of this version of cutover");
+    }
+    if query.is_some() && inputs.is_some() {
+        params.report_unused(&problems);
+    }
+    if !problems.is_empty() {
+        return Err(problems.into_error());
+    }
+
+    let parts = (dataset, store, inputs, query, output, tables, checks, retention);
+    let (
+        Some(dataset),
+        Some(store),
+        Some(inputs),
+        Some(query),
+        Some(output),
+        Some(tables),
+        Some(checks),
+        Some(retention),
+    ) = parts
+    else {
+        return Err(Error::internal(format!("{} could not be read, but no problem was found in it", path.display())));
+    };
+    let (sql, params) = query;
+    let (path, text) = (path.to_owned(), text.to_owned());
+    Ok(Job { path, text, dataset, store, inputs, sql, params, output, tables, checks, retention })
+}
+
+fn version(top: &Section<'_>) {
+    if let Some(item) = top.required("version", "version = 1")
+        && let Some(version) = item.integer(0..=u64::from(u32::MAX))
+        && version != VERSION
+    {
+        item.problem(format!("is {version}, and this cutover reads only version {VERSION}"));
+    }
+}
+
+/// The SQL, from the job file or a file of its own, and the parameters in it.
+fn query(
+    top: &Section<'_>,
+    params: &Params<'_>,
+    read_sql: &dyn Fn(&Path) -> Result<String>,
+) -> Option<(String, BTreeMap<String, String>)> {
+    let section = top.required("query", "[query]")?.section("[query]", &["sql", "file"])?;
+    let (item, sql) = match (section.item("sql"), section.item("file")) {
+        (Some(item), None) => {
+            let sql = item.text()?.to_owned();
+            (item, sql)
+        }
+        (None, Some(item)) => match read_sql(&inputs::plain_path(&item)?) {
+            Ok(sql) => (item, sql),
+            Err(error) => {
+                item.problem(format!("cannot be read: {}", error.chain().join(": ")));
+                return None;
+            }
+        },
+        (Some(_), Some(_)) => {
+            section.problem("[query] has both sql and file: keep one");
+            return None;
+        }
+        (None, None) => {
+            section.problem("[query] has neither sql = \"SELECT …\" nor file = \"jobs/query.sql\"");
+            return None;
+        }
+    };
+    if sql.trim().is_empty() {
+        item.problem("holds no SQL");
+        return None;
+    }
+    let bound = params.bind(&item, &sql);
+    Some((sql, bound))
+}
+
+fn is_dataset(name: &str) -> bool {
+    name.starts_with(|first: char| first.is_ascii_lowercase() || first.is_ascii_digit())
+        && name.len() <= LONGEST_DATASET
+        && name.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"_-".contains(&byte))
+}

@@ -1,0 +1,250 @@
+//! What a job asks for, as plain values: the types every later stage reads.
+//!
+//! A [`Job`](super::Job) is made of these by the parser, which has checked every rule that can be checked without
+//! looking at data. Most of them are also written into a version's manifest, so their serialised names are a format:
+//! add, never rename.
+//!
+//! Not for: reading TOML (`parse.rs`), nor for anything that touches files or data.
+//! Invariant: every default is a constant here, and the field's doc names it.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+/// Shards of a version when the job does not say.
+pub const DEFAULT_SHARDS: u32 = 1;
+/// Most shards a version can have.
+pub const MAX_SHARDS: u32 = 4096;
+/// Most entries `{ top = N }` can keep of one key.
+pub const MAX_TOP: u32 = 1_000_000;
+/// Uncompressed bytes of a table's block when the job does not say.
+pub const DEFAULT_BLOCK_SIZE: u64 = 16 << 10;
+/// Bits of bloom filter for each key when the job does not say: about 1 % of absent keys cost a read.
+pub const DEFAULT_BLOOM_BITS: f64 = 10.0;
+/// Bytes after which a new table file begins when the job does not say.
+pub const DEFAULT_FILE_SIZE: u64 = 64 << 20;
+/// Format of the table files when the job does not say: RocksDB 8.6 and later read it.
+pub const DEFAULT_FORMAT_VERSION: u32 = 6;
+/// Change of the row count that is worth a warning when the job does not say.
+pub const DEFAULT_WARN_CHANGE: f64 = 0.2;
+/// Change of the row count that stops a publish when the job does not say.
+pub const DEFAULT_MAX_CHANGE: f64 = 0.5;
+/// Versions kept when the job does not say.
+pub const DEFAULT_KEEP: u32 = 3;
+
+/// One `[inputs.NAME]`: files that the query sees as the table `NAME`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct InputSpec {
+    /// Name of the table in SQL.
+    pub name: String,
+    /// File, folder or glob, with every `${k}` filled in.
+    pub path: String,
+    /// Format of the files; none: each file's ending tells.
+    pub format: Option<Format>,
+    /// Data contract that the files must keep.
+    pub schema: Option<PathBuf>,
+    /// File inside the input's folder without which the job does not start, with every `${k}` filled in.
+    pub require: Option<String>,
+    /// Line of the job file where the input begins, for messages.
+    pub line: usize,
+}
+
+/// Format of input files.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Format {
+    /// Apache Parquet.
+    Parquet,
+    /// Comma-separated values with a header line.
+    Csv,
+    /// One JSON object per line.
+    Json,
+    /// Avro object container files.
+    Avro,
+}
+
+/// `[output]`: how rows become entries, and where they go.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Output {
+    /// Columns of the serving key, in key order; at least one, none twice.
+    pub key: Vec<String>,
+    /// Key columns whose hash chooses the shard; empty: all of them.
+    pub shard_by: Vec<String>,
+    /// Order of a key's rows.
+    pub order_by: Vec<OrderBy>,
+    /// What happens to several rows of one key.
+    pub duplicates: Fold,
+    /// What the value is made of.
+    pub value: ValueSpec,
+    /// Number of shards, 1 to [`MAX_SHARDS`]; default [`DEFAULT_SHARDS`].
+    pub shards: u32,
+    /// Hash that chooses the shard.
+    pub partitioner: Partitioner,
+}
+
+/// One column of `order_by`, written `"ts desc nulls first"`; ascending and nulls last unless it says otherwise.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OrderBy {
+    /// Column of the query's result.
+    pub column: String,
+    /// Largest first.
+    pub descending: bool,
+    /// Nulls before every value, in either direction.
+    pub nulls_first: bool,
+}
+
+/// What becomes of several rows with the same key, taken in `order_by` order.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Fold {
+    /// They stop the job.
+    #[default]
+    Error,
+    /// The first one stays.
+    First,
+    /// The last one stays.
+    Last,
+    /// All stay: a sequence number from 0 is appended to the key.
+    Number,
+    /// All become one value, a list.
+    List,
+    /// The first so many become one value, a list.
+    Top(u32),
+}
+
+/// `value = { … }`: what the value of an entry is made of.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ValueSpec {
+    /// How the value's bytes are written.
+    pub encoding: Encoding,
+    /// Columns of the value, in order; none: every column that is not a key column.
+    pub columns: Option<Vec<String>>,
+}
+
+/// How a value's bytes are written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Encoding {
+    /// A JSON object.
+    #[default]
+    Json,
+    /// An Avro record.
+    Avro {
+        /// Whether each value begins with Avro's single-object header (marker and schema fingerprint).
+        single_object: bool,
+    },
+    /// The bytes of the one value column, as they are.
+    Raw,
+}
+
+/// Hash that chooses a row's shard.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Partitioner {
+    /// XXH3-64.
+    #[default]
+    Xxh3,
+    /// Murmur2, as Kafka's Java client routes keys.
+    Murmur2,
+}
+
+/// `[tables]`: how the table files (SSTs) are written.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Tables {
+    /// Compression of blocks.
+    pub compression: Compression,
+    /// Uncompressed bytes of a block; default [`DEFAULT_BLOCK_SIZE`].
+    pub block_size: u64,
+    /// Bits of bloom filter for each key, 0 for no filter; default [`DEFAULT_BLOOM_BITS`].
+    pub bloom_bits: f64,
+    /// Bytes after which a new file begins; default [`DEFAULT_FILE_SIZE`].
+    pub file_size: u64,
+    /// Format of the files; default [`DEFAULT_FORMAT_VERSION`].
+    pub format_version: u32,
+}
+
+impl Default for Tables {
+    fn default() -> Self {
+        Self {
+            compression: Compression::default(),
+            block_size: DEFAULT_BLOCK_SIZE,
+            bloom_bits: DEFAULT_BLOOM_BITS,
+            file_size: DEFAULT_FILE_SIZE,
+            format_version: DEFAULT_FORMAT_VERSION,
+        }
+    }
+}
+
+/// Compression of table blocks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Compression {
+    /// LZ4: the fastest to read.
+    #[default]
+    Lz4,
+    /// Zstandard: smaller, slower to read.
+    Zstd,
+    /// None: for values that are compressed already.
+    None,
+}
+
+/// `[checks]`: what a version must pass before readers see it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Checks {
+    /// Fewest rows allowed.
+    pub rows_min: Option<u64>,
+    /// Most rows allowed.
+    pub rows_max: Option<u64>,
+    /// Change against the last published version that is worth a warning, as a share of it; default
+    /// [`DEFAULT_WARN_CHANGE`], or `max_change` where that is smaller.
+    pub warn_change: f64,
+    /// Change against the last published version that stops the publish; default [`DEFAULT_MAX_CHANGE`].
+    pub max_change: f64,
+    /// Columns of the query's result that must hold no null.
+    pub not_null: Vec<String>,
+    /// Columns of the query's result that must hold no value twice.
+    pub unique: Vec<String>,
+    /// How much of the built version is read back.
+    pub verify: Verify,
+}
+
+impl Default for Checks {
+    fn default() -> Self {
+        Self {
+            rows_min: None,
+            rows_max: None,
+            warn_change: DEFAULT_WARN_CHANGE,
+            max_change: DEFAULT_MAX_CHANGE,
+            not_null: Vec::new(),
+            unique: Vec::new(),
+            verify: Verify::default(),
+        }
+    }
+}
+
+/// How much of a built version is read back before it is published.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Verify {
+    /// Some entries of every shard, and the checksums of every table.
+    #[default]
+    Sample,
+    /// Every entry, compared by digest.
+    Full,
+}
+
+/// `[retention]`: which old versions stay; whichever keeps more wins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Retention {
+    /// Number of good versions kept; default [`DEFAULT_KEEP`].
+    pub keep: u32,
+    /// Age up to which every good version is kept.
+    pub keep_for: Option<Duration>,
+}
+
+impl Default for Retention {
+    fn default() -> Self {
+        Self { keep: DEFAULT_KEEP, keep_for: None }
+    }
+}

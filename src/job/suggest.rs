@@ -1,0 +1,44 @@
+//! "Did you mean …": the nearest known word to one that is unknown.
+//!
+//! Used wherever a person names something that has a closed set of names: keys and choices of a job file, parameters,
+//! columns of a contract. Not for: correcting anything by itself; a wrong word stays an error.
+
+/// Letters that may differ for each three letters of the word.
+const LETTERS_PER_TYPO: usize = 3;
+
+/// The candidate nearest to `word`, when it is near enough to be a slip of the pen.
+pub(crate) fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    let allowed = word.chars().count().div_ceil(LETTERS_PER_TYPO);
+    let folded = word.to_lowercase();
+    candidates
+        .into_iter()
+        .map(|candidate| (strsim::damerau_levenshtein(&folded, &candidate.to_lowercase()), candidate))
+        .filter(|(distance, _)| *distance <= allowed)
+        .min()
+        .map(|(_, candidate)| candidate)
+}
+
+/// `, did you mean "x"?` when a candidate is near, else `; known: a, b, c`.
+pub(crate) fn hint(word: &str, candidates: &[&str]) -> String {
+    match nearest(word, candidates.iter().copied()) {
+        Some(near) => format!(", did you mean {near:?}?"),
+        None => format!("; known: {}", candidates.join(", ")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn slips_are_recognised_and_strangers_are_not() {
+        let words = ["shards", "shard_by", "key", "order_by"];
+        assert_eq!(nearest("shard", words), Some("shards"));
+        assert_eq!(nearest("Shards", words), Some("shards"));
+        assert_eq!(nearest("orderby", words), Some("order_by"));
+        assert_eq!(nearest("kye", words), Some("key"));
+        assert_eq!(nearest("retention", words), None);
+        assert_eq!(nearest("", words), None);
+        assert_eq!(hint("zzz", &["a", "b"]), "; known: a, b");
+    }
+}

@@ -1,0 +1,20 @@
+//! Cutover builds derived datasets in batch and cuts serving systems over to them at once.
+
+pub mod build;
+pub mod catalog;
+pub mod check;
+pub mod cli;
+pub mod demo;
+pub mod encode;
+pub mod error;
+pub mod input;
+pub mod job;
+pub mod pipeline;
+pub mod progress;
+pub mod publish;
+pub mod query;
+pub mod report;
+pub mod runtime;
+pub mod serve;
+pub mod shuffle;
+pub mod storage;

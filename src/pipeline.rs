@@ -1,0 +1,271 @@
+//! The only wiring: from a job to a version that readers see, or to a plan of it.
+//!
+//! ```text
+//!  lock ─▶ already there? ─▶ predict ─▶ query+encode+shuffle ─▶ build ─▶ read back ─▶ rules ─▶ install ─▶ publish ─▶ gc
+//! ```
+//!
+//! Stages are siblings that know nothing of each other; what one hands to the next is decided here. Everything is
+//! written below `staging/<build-id>/`, so a run that ends anywhere before the install leaves nothing that a reader
+//! could see, and the folder itself is removed on every way out that the process survives.
+//!
+//! Not for: doing any of it.
+
+mod predict;
+mod prepare;
+mod stages;
+
+use std::path::PathBuf;
+
+use jiff::Timestamp;
+
+use crate::catalog::{Catalog, Current, State};
+use crate::check;
+use crate::error::{Error, Kind, Result};
+use crate::input;
+use crate::job::Job;
+use crate::progress::{Finished, Progress};
+use crate::publish::{self, PublishOptions, Staged};
+use crate::report::{InputReport, Outcome, PlanReport, Prediction, RunReport, StageReport};
+use crate::runtime::Resources;
+use prepare::Prepared;
+
+/// Rows a plan shows.
+const PREVIEW_ROWS: usize = 5;
+
+/// How one run is to go, beside what the job says.
+#[derive(Clone, Debug)]
+pub struct RunOptions {
+    /// Threads and memory.
+    pub resources: Resources,
+    /// Folder for what does not fit into memory; by default in the store's staging.
+    pub spill_dir: Option<PathBuf>,
+    /// The time the data speaks for; by default now.
+    pub as_of: Option<Timestamp>,
+    /// Build even if the same job over the same inputs is there already.
+    pub rebuild: bool,
+    /// Publish even if a rule says no.
+    pub force: bool,
+    /// Accept keys that differ from the published version's.
+    pub allow_key_change: bool,
+    /// How progress is shown.
+    pub progress: Progress,
+}
+
+/// Builds, checks and publishes a version. When it returns, readers see what the report says.
+///
+/// # Errors
+/// `Invalid` and `Input` before any work where they can be known; `Conflict` when another build runs; `Rejected` when
+/// a rule stops the publish; `Unavailable` when the disk or the memory does not do. Readers then see what they saw.
+pub fn run(job: &Job, options: &RunOptions) -> Result<RunReport> {
+    let runtime = options.resources.query_runtime()?;
+    let prepared = Prepared::new(job, options, &runtime)?;
+    let catalog = Catalog::open_or_create(&job.store, &job.dataset)?;
+    let building = catalog.lock_build()?;
+    let current = catalog.read()?;
+    let as_of = options.as_of.unwrap_or_else(Timestamp::now);
+    if let Some(report) = already_there(&prepared, &catalog, &current, as_of)? {
+        return Ok(report);
+    }
+    refuse_early(&prepared, &catalog, &current, as_of)?;
+    let mut report = build(&prepared, &catalog, &current, as_of)?;
+    // Without the lock, so that what dead builds left behind is removed too.
+    drop(building);
+    report.removed = publish::gc(&catalog, &job.retention)?.versions;
+    Ok(report)
+}
+
+/// What a run would do. Writes nothing to the store.
+///
+/// # Errors
+/// As [`run`], for what can be known without building.
+pub fn plan(job: &Job, options: &RunOptions) -> Result<PlanReport> {
+    let runtime = options.resources.query_runtime()?;
+    let spill = std::env::temp_dir().join(format!("cutover-plan-{}", std::process::id()));
+    let options = RunOptions { spill_dir: Some(options.spill_dir.clone().unwrap_or(spill)), ..options.clone() };
+    let prepared = Prepared::new(job, &options, &runtime)?;
+    let existing = Catalog::open(&job.store).ok().map(|catalog| (catalog.read(), catalog));
+    let (would, previous) = match existing {
+        None => (format!("make the store {} and build version 1", job.store.display()), None),
+        Some((current, catalog)) => {
+            let current = current?;
+            refuse_early(&prepared, &catalog, &current, options.as_of.unwrap_or_else(Timestamp::now))?;
+            let previous = previous(&catalog, &current)?;
+            (would(&prepared, &current, options.rebuild), previous)
+        }
+    };
+    let predicted = predict::predict(&prepared, previous.as_ref())?;
+    let execution = prepared.query.prepare(crate::query::Joins::Hash)?;
+    let preview = predict::preview(&prepared, PREVIEW_ROWS);
+    let _ = std::fs::remove_dir(prepared.spill_dir(&PathBuf::new()));
+    let named = |(name, type_name): (&String, &String)| (name.clone(), type_name.clone());
+    Ok(PlanReport {
+        dataset: job.dataset.clone(),
+        store: job.store.clone(),
+        would,
+        inputs: prepared.inputs.iter().map(InputReport::from).collect(),
+        plan: execution.explain(),
+        key: prepared.encode.key_schema().columns.iter().map(|c| named((&c.name, &c.type_name))).collect(),
+        value: prepared.encode.value_schema().columns.iter().map(|c| named((&c.name, &c.type_name))).collect(),
+        entries_bytes: predicted.entry_bytes,
+        spill_bytes: predicted.spill_bytes,
+        disk_bytes: predicted.prediction.bytes,
+        predicted: predicted.prediction,
+        memory_budget: options.resources.memory,
+        threads: options.resources.threads,
+        preview: preview?,
+    })
+}
+
+fn would(prepared: &Prepared<'_>, current: &Current, rebuild: bool) -> String {
+    let built = current.find_built(&prepared.job_digest, &prepared.input_digest).filter(|_| !rebuild);
+    match (built, current.current) {
+        (Some((version, State::Published)), _) => format!("do nothing: already published as {version}"),
+        (Some((version, State::Complete | State::Retired)), _) => format!("publish version {version}, which is built"),
+        (_, Some(live)) => format!("build version {} and take readers there from version {live}", current.next_version),
+        (_, None) => format!("build version {}, the first that readers see", current.next_version),
+    }
+}
+
+/// The report of a run that finds its work done, unless a rebuild is asked for.
+fn already_there(
+    prepared: &Prepared<'_>,
+    catalog: &Catalog,
+    current: &Current,
+    as_of: Timestamp,
+) -> Result<Option<RunReport>> {
+    let options = prepared.options;
+    let built = current.find_built(&prepared.job_digest, &prepared.input_digest).filter(|_| !options.rebuild);
+    let Some((version, state)) = built else { return Ok(None) };
+    let report = |outcome| -> Result<Option<RunReport>> {
+        let manifest = catalog.manifest(current, version)?;
+        Ok(Some(prepared.report(&manifest, outcome, current.current)))
+    };
+    match state {
+        State::Published => report(Outcome::AlreadyPublished),
+        State::Complete if current.pin.is_some() => report(Outcome::Pinned),
+        State::Complete if current.versions.get(&version).is_some_and(|entry| entry.as_of >= as_of) || options.as_of.is_none() => {
+            publish::publish(catalog, version, &PublishOptions { force: options.force, reason: None })?;
+            report(Outcome::AlreadyBuilt)
+        }
+        State::RolledBack if !options.force => Err(Error::rejected(format!(
+            "the same job over the same inputs was built as version {version} and rolled back; change the job or its \
+             data, or `cutover publish {} {version} --force`",
+            catalog.layout().root().display()
+        ))),
+        _ => Ok(None),
+    }
+}
+
+/// What is known to stop the publish before any work.
+fn refuse_early(prepared: &Prepared<'_>, catalog: &Catalog, current: &Current, as_of: Timestamp) -> Result<()> {
+    let Some((live, entry)) = current.current_entry() else { return Ok(()) };
+    if entry.as_of > as_of && !prepared.options.force {
+        return Err(Error::rejected(format!(
+            "this run is as of {as_of}, older than version {live}, which is published as of {}; nothing was built. \
+             --force takes readers back in time",
+            entry.as_of
+        )));
+    }
+    let previous = check::Previous { manifest: catalog.manifest(current, live)? };
+    let results = prepared.compatibility(Some(&previous));
+    let failed: Vec<String> = results
+        .iter()
+        .filter(|result| result.outcome == crate::catalog::Outcome::Failed)
+        .map(|result| format!("{}: expected {}, found {}", result.rule, result.expected, result.found))
+        .collect();
+    if failed.is_empty() {
+        return Ok(());
+    }
+    Err(Error::rejected(format!(
+        "readers of version {live} could not read what this job makes; nothing was built\n  {}\n  --force builds and \
+         publishes it all the same",
+        failed.join("\n  ")
+    )))
+}
+
+/// The published version, to compare with.
+fn previous(catalog: &Catalog, current: &Current) -> Result<Option<check::Previous>> {
+    let live = current.current.map(|version| catalog.manifest(current, version)).transpose()?;
+    Ok(live.map(|manifest| check::Previous { manifest }))
+}
+
+fn build(prepared: &Prepared<'_>, catalog: &Catalog, current: &Current, as_of: Timestamp) -> Result<RunReport> {
+    let options = prepared.options;
+    let previous = previous(catalog, current)?;
+    let progress = options.progress;
+    let mut stages: Vec<Finished> = Vec::new();
+
+    let stage = progress.stage("predict", None);
+    let predicted = predict::predict(prepared, previous.as_ref())?;
+    stages.push(stage.finish());
+
+    let build = stages::Build::start(prepared, catalog)?;
+    let result = build_in(prepared, catalog, &build, previous.as_ref(), predicted.prediction, stages, as_of);
+    build.clean_up();
+    let (report, complete) = result?;
+    if let Some(why) = complete.rejected().filter(|_| !options.force) {
+        let (store, version) = (catalog.layout().root().display(), complete.version());
+        return Err(Error::rejected(format!(
+            "version {version} was built but not published, and readers still see what they saw\n  {}\n  look at it \
+             with `cutover scan {store} --version {version}`; publish it by hand with `cutover publish {store} \
+             {version} --force`",
+            why.replace("; ", "\n  ")
+        )));
+    }
+    let mut report = RunReport { version: complete.version(), ..report };
+    match publish_unless_pinned(catalog, complete, options)? {
+        None => report.outcome = Outcome::Pinned,
+        Some(published) => report.previous = published.previous.filter(|previous| *previous != report.version),
+    }
+    Ok(report)
+}
+
+fn publish_unless_pinned(
+    catalog: &Catalog,
+    complete: publish::Complete,
+    options: &RunOptions,
+) -> Result<Option<publish::Published>> {
+    let version = complete.version();
+    let published = complete.publish(catalog, &PublishOptions { force: options.force, reason: None });
+    match published {
+        Err(error) if error.kind() == Kind::Conflict && catalog.read()?.pin.is_some() => {
+            tracing::info!(version, %error, "the store is pinned; the version stays complete");
+            Ok(None)
+        }
+        published => published.map(Some),
+    }
+}
+
+/// Everything up to a complete version. The folder of the build is the caller's to clean up.
+fn build_in(
+    prepared: &Prepared<'_>,
+    catalog: &Catalog,
+    build: &stages::Build,
+    previous: Option<&check::Previous>,
+    predicted: Prediction,
+    mut stages: Vec<Finished>,
+    as_of: Timestamp,
+) -> Result<(RunReport, publish::Complete)> {
+    let mut checks = prepared.compatibility(previous);
+    checks.extend(stages::unique(prepared)?);
+    let (shards, shuffled) = stages::shuffle(prepared, build, &mut stages)?;
+    checks.extend(check::check_columns(&prepared.job.checks, &shuffled.columns));
+    let built = stages::build(prepared, build, shards, shuffled.stats.entries, &mut stages)?;
+    stages::read_back(prepared, build, &built, &mut stages)?;
+    input::check_unchanged(&prepared.inputs)?;
+    let rows = built.iter().map(|shard| shard.entry.rows).sum();
+    checks.extend(check::rows(&prepared.job.checks, rows, previous));
+
+    let stage = prepared.options.progress.stage("install", None);
+    prepared.write_job(build.dirs())?;
+    let manifest = prepared.manifest(build.id(), as_of, built, shuffled.columns.stats(), checks, &stages);
+    let mut report = prepared.report(&manifest, Outcome::Published, None);
+    report.predicted = Some(predicted);
+    report.spilled_bytes = shuffled.stats.spilled_bytes;
+    report.stages = stages.iter().map(StageReport::from).collect();
+    build.write_report(&report)?;
+    let numbered = |version| crate::catalog::Manifest { version, ..manifest };
+    let complete = Staged::new(build.dirs().version()).install(catalog, numbered)?;
+    report.stages.push(StageReport::from(&stage.finish()));
+    Ok((report, complete))
+}

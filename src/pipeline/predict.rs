@@ -1,0 +1,188 @@
+//! What a run is expected to come to: rows, bytes, memory and spill.
+//!
+//! Where the same job is published, its last version says best: output grows as the inputs have grown. Otherwise the
+//! query's estimate is measured through the real encoder and a stand-in for the fold.
+//!
+//! Not for: deciding anything; a run goes the same way whatever is predicted.
+
+use std::collections::HashMap;
+
+use arrow::array::RecordBatch;
+use xxhash_rust::xxh3::xxh3_64;
+
+use super::prepare::Prepared;
+use crate::check::Previous;
+use crate::encode::{Encoder, EntryBatch};
+use crate::error::{Error, Result};
+use crate::input::Input;
+use crate::job::Fold;
+use crate::query::{self, Estimate, Measure};
+use crate::report::Prediction;
+
+/// Bytes the process holds before any row, and for batches on their way per thread.
+const BASE_MEMORY: u64 = 96 << 20;
+const MEMORY_PER_THREAD: u64 = 32 << 20;
+/// Bytes the shuffle holds per entry besides its fields: header, address and index.
+const SHUFFLE_BYTES_PER_ENTRY: f64 = 24.0;
+/// Bytes a join holds per unpacked byte of its build side, with its hash table.
+const BUILD_SIDE_FACTOR: u64 = 2;
+
+/// What a run is expected to come to.
+#[derive(Clone, Debug)]
+pub(super) struct Predicted {
+    pub(super) prediction: Prediction,
+    pub(super) entry_bytes: u64,
+    pub(super) spill_bytes: u64,
+}
+
+/// Predicts a run.
+///
+/// # Errors
+/// As running the query.
+pub(super) fn predict(prepared: &Prepared<'_>, previous: Option<&Previous>) -> Result<Predicted> {
+    let (estimate, basis) = match previous.and_then(|previous| grown(prepared, previous)) {
+        Some(grown) => grown,
+        None => {
+            let fold = prepared.job.output.duplicates;
+            let counter = || Ok(Counter::new(prepared.encode.encoder()?, fold));
+            (query::estimate(&prepared.query, &prepared.inputs, counter)?, "a sample of the inputs".to_owned())
+        }
+    };
+    let resources = &prepared.options.resources;
+    let held = estimate.entry_bytes + estimate.entries * SHUFFLE_BYTES_PER_ENTRY;
+    let shuffle = (held as u64).min(resources.shuffle_memory() as u64);
+    let unpacked = |input: &Input| -> u64 {
+        let footers = input.files.iter().filter_map(|file| file.footer.as_ref());
+        footers.map(|footer| footer.unpacked_bytes).sum()
+    };
+    let sizes: Vec<u64> = prepared.inputs.iter().map(unpacked).collect();
+    let build_sides = sizes.iter().sum::<u64>() - sizes.iter().max().copied().unwrap_or(0);
+    let query = (build_sides * BUILD_SIDE_FACTOR).min(resources.query_memory() as u64);
+    let spills = held > resources.shuffle_memory() as f64;
+    Ok(Predicted {
+        prediction: Prediction {
+            rows: estimate.rows as u64,
+            bytes: estimate.bytes as u64,
+            memory: BASE_MEMORY + MEMORY_PER_THREAD * resources.threads as u64 + shuffle + query,
+            basis,
+        },
+        entry_bytes: estimate.entry_bytes as u64,
+        spill_bytes: if spills { estimate.entry_bytes as u64 } else { 0 },
+    })
+}
+
+/// What the published version came to, grown as the inputs have.
+fn grown(prepared: &Prepared<'_>, Previous { manifest }: &Previous) -> Option<(Estimate, String)> {
+    if manifest.job_digest != prepared.job_digest {
+        return None;
+    }
+    let before: u64 = manifest.inputs.iter().map(|file| file.size).sum();
+    let now: u64 = prepared.inputs.iter().map(Input::bytes).sum();
+    let factor = now as f64 / before.max(1) as f64;
+    let entries = manifest.stages.iter().find(|stage| stage.name == "query").map_or(manifest.rows, |stage| stage.rows);
+    let (rows, bytes) = (manifest.rows as f64 * factor, manifest.bytes as f64 * factor);
+    let estimate = Estimate { entries: entries as f64 * factor, entry_bytes: bytes, rows, bytes };
+    Some((estimate, format!("version {}, grown as its inputs", manifest.version)))
+}
+
+/// Counts what a pass over the query would make.
+struct Counter {
+    encoder: Encoder,
+    fold: Fold,
+    batch: EntryBatch,
+    estimate: Estimate,
+    /// Entries of each key so far, by the key's hash, for folds that depend on them.
+    keys: HashMap<u64, Key>,
+}
+
+#[derive(Clone, Copy, Default)]
+struct Key {
+    entries: u64,
+    key_bytes: usize,
+    value_bytes: f64,
+}
+
+impl Counter {
+    fn new(encoder: Encoder, fold: Fold) -> Self {
+        Self { encoder, fold, batch: EntryBatch::default(), estimate: Estimate::default(), keys: HashMap::new() }
+    }
+
+    /// Most values of one key that the fold keeps.
+    fn kept(fold: Fold) -> u64 {
+        match fold {
+            Fold::Error | Fold::First | Fold::Last => 1,
+            Fold::Top(limit) => u64::from(limit),
+            Fold::Number | Fold::List => u64::MAX,
+        }
+    }
+}
+
+impl Measure for Counter {
+    fn take(&mut self, rows: &RecordBatch) -> Result<()> {
+        self.encoder.encode(rows, &mut self.batch)?;
+        let batch = &self.batch;
+        for row in 0..batch.keys.len() {
+            let (key, value) = (batch.keys.get(row), batch.values.get(row));
+            self.estimate.entries += 1.0;
+            self.estimate.entry_bytes += (key.len() + batch.orders.get(row).len() + value.len()) as f64;
+            if matches!(self.fold, Fold::Number | Fold::Error) {
+                self.estimate.rows += 1.0;
+                self.estimate.bytes += (key.len() + value.len()) as f64;
+                continue;
+            }
+            let seen = self.keys.entry(xxh3_64(key)).or_default();
+            seen.entries += 1;
+            seen.key_bytes = key.len();
+            seen.value_bytes += value.len() as f64;
+        }
+        Ok(())
+    }
+
+    fn total(parts: Vec<Self>) -> Estimate {
+        let mut total = Estimate::default();
+        let mut keys: HashMap<u64, Key> = HashMap::new();
+        let mut kept = u64::MAX;
+        for part in parts {
+            kept = Self::kept(part.fold);
+            total.entries += part.estimate.entries;
+            total.entry_bytes += part.estimate.entry_bytes;
+            total.rows += part.estimate.rows;
+            total.bytes += part.estimate.bytes;
+            for (hash, key) in part.keys {
+                let seen = keys.entry(hash).or_default();
+                seen.entries += key.entries;
+                seen.key_bytes = key.key_bytes;
+                seen.value_bytes += key.value_bytes;
+            }
+        }
+        for key in keys.values() {
+            let share = kept.min(key.entries) as f64 / key.entries as f64;
+            total.rows += 1.0;
+            total.bytes += key.key_bytes as f64 + key.value_bytes * share;
+        }
+        total
+    }
+}
+
+/// The first rows of the query's result, as JSON objects.
+///
+/// # Errors
+/// As running the query.
+pub(super) fn preview(prepared: &Prepared<'_>, rows: usize) -> Result<Vec<serde_json::Value>> {
+    let batches = prepared.query.limited(rows)?.collect(rows)?;
+    let mut text = Vec::new();
+    let mut writer = arrow::json::WriterBuilder::new()
+        .with_explicit_nulls(true)
+        .build::<_, arrow::json::writer::LineDelimited>(&mut text);
+    let unshown = |error| Error::internal("rows cannot be shown").because(error);
+    for batch in &batches {
+        writer.write(batch).map_err(unshown)?;
+    }
+    writer.finish().map_err(unshown)?;
+    drop(writer);
+    let lines = text.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
+    lines
+        .take(rows)
+        .map(|line| serde_json::from_slice(line).map_err(|error| Error::internal("a row is no JSON").because(error)))
+        .collect()
+}

@@ -1,0 +1,203 @@
+//! A job whose inputs are found, whose query is planned and whose columns all have a place: ready to run.
+//!
+//! Everything that can be refused before any work is refused while this is made.
+//!
+//! Not for: looking at the store.
+
+use std::path::{Path, PathBuf};
+
+use jiff::Timestamp;
+use tokio::runtime::Runtime;
+
+use super::RunOptions;
+use crate::build::BuiltShard;
+use crate::catalog::{
+    self, BuildDirs, CheckResult, ColumnStats, Manifest, StageTiming,
+};
+use crate::check::{self, Previous};
+use crate::encode::EncodePlan;
+use crate::error::{Error, IoContext, Result};
+use crate::input::{self, Input};
+use crate::job::Job;
+use crate::progress::Finished;
+use crate::query::{Query, Settings};
+use crate::report::{InputReport, Outcome, RunReport};
+use crate::runtime::peak_memory;
+use crate::storage;
+
+/// A job that is ready to run.
+#[derive(Debug)]
+pub(super) struct Prepared<'r> {
+    pub(super) job: &'r Job,
+    pub(super) options: &'r RunOptions,
+    pub(super) inputs: Vec<Input>,
+    pub(super) job_digest: String,
+    pub(super) input_digest: String,
+    pub(super) query: Query<'r>,
+    pub(super) encode: EncodePlan,
+}
+
+impl<'r> Prepared<'r> {
+    pub(super) fn new(job: &'r Job, options: &'r RunOptions, runtime: &'r Runtime) -> Result<Self> {
+        let inputs = input::resolve(&job.inputs)?;
+        let contracts: Vec<String> =
+            inputs.iter().map(|input| input.contract.as_ref().map(input::Contract::to_text).unwrap_or_default()).collect();
+        let spill = spill_dir(options, &std::env::temp_dir());
+        let settings = Settings {
+            threads: options.resources.threads,
+            memory: options.resources.query_memory(),
+            spill_dir: spill,
+        };
+        let query = Query::new(runtime, &inputs, &job.sql, &job.params, settings)?;
+        let encode = EncodePlan::new(&query.schema(), &job.output, &job.dataset)?;
+        let prepared = Self {
+            job,
+            options,
+            job_digest: job.digest(&contracts),
+            input_digest: input::digest(&inputs),
+            inputs,
+            query,
+            encode,
+        };
+        prepared.check_names()?;
+        Ok(prepared)
+    }
+
+    /// Columns that checks name exist.
+    fn check_names(&self) -> Result<()> {
+        let schema = self.query.schema();
+        let checks = &self.job.checks;
+        match checks.not_null.iter().chain(&checks.unique).find(|name| schema.index_of(name).is_err()) {
+            None => Ok(()),
+            Some(name) => Err(Error::invalid(format!(
+                "{}: a check names column {name}, which the query does not give; it gives {}",
+                self.job.path.display(),
+                schema.fields().iter().map(|field| field.name().as_str()).collect::<Vec<_>>().join(", ")
+            ))),
+        }
+    }
+
+    /// Where to spill, for a build that works in `build`.
+    pub(super) fn spill_dir(&self, build: &Path) -> PathBuf {
+        spill_dir(self.options, build)
+    }
+
+    /// Key and value schema against the published version.
+    pub(super) fn compatibility(&self, previous: Option<&Previous>) -> Vec<CheckResult> {
+        let (key, value) = (self.encode.key_schema(), self.encode.value_schema());
+        let mut results = check::compatibility(key, value, self.options.allow_key_change, previous);
+        if self.options.force {
+            let failed = results.iter_mut().filter(|result| result.outcome == catalog::Outcome::Failed);
+            failed.for_each(|result| result.outcome = catalog::Outcome::Warned);
+        }
+        results
+    }
+
+    /// Writes the copies of job, query and contracts that the version keeps.
+    pub(super) fn write_job(&self, dirs: &BuildDirs) -> Result<()> {
+        storage::write_synced(&dirs.job(), self.job.text.as_bytes())?;
+        storage::write_synced(&dirs.query(), self.job.sql.as_bytes())?;
+        for input in &self.inputs {
+            if let Some(contract) = &input.contract {
+                let path = dirs.schema(&input.name);
+                let folder = path.parent().unwrap_or(&path);
+                std::fs::create_dir_all(folder).io("create folder", folder)?;
+                storage::write_synced(&path, contract.to_text().as_bytes())?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The manifest of what was built; the version's number is set when it is installed.
+    pub(super) fn manifest(
+        &self,
+        build_id: &str,
+        as_of: Timestamp,
+        built: Vec<BuiltShard>,
+        columns: Vec<ColumnStats>,
+        checks: Vec<CheckResult>,
+        stages: &[Finished],
+    ) -> Manifest {
+        let output = &self.job.output;
+        let largest = built.iter().filter_map(|shard| shard.largest.clone()).max_by_key(|entry| entry.bytes);
+        let shards: Vec<catalog::ShardEntry> = built.into_iter().map(|shard| shard.entry).collect();
+        Manifest {
+            format_version: 1,
+            dataset: self.job.dataset.clone(),
+            version: 0,
+            build_id: build_id.to_owned(),
+            tool_version: env!("CARGO_PKG_VERSION").to_owned(),
+            job_digest: self.job_digest.clone(),
+            input_digest: self.input_digest.clone(),
+            as_of,
+            created_at: Timestamp::now(),
+            inputs: self.lineage(),
+            key: self.encode.key_schema().clone(),
+            value: self.encode.value_schema().clone(),
+            shard_by: output.shard_by.clone(),
+            partitioner: output.partitioner,
+            shard_count: output.shards,
+            tables: self.job.tables,
+            rows: shards.iter().map(|shard| shard.rows).sum(),
+            bytes: shards.iter().map(|shard| shard.bytes).sum(),
+            digest: shards.iter().map(|shard| shard.digest).sum(),
+            shards,
+            columns,
+            checks,
+            stages: stages
+                .iter()
+                .map(|stage| StageTiming {
+                    name: stage.name.to_owned(),
+                    millis: stage.took.as_millis() as u64,
+                    rows: stage.rows,
+                    bytes: 0,
+                })
+                .collect(),
+            largest,
+        }
+    }
+
+    fn lineage(&self) -> Vec<catalog::InputFile> {
+        let files = self.inputs.iter().flat_map(|input| input.files.iter().map(move |file| (input, file)));
+        files
+            .map(|(input, file)| catalog::InputFile {
+                input: input.name.clone(),
+                path: file.path.display().to_string(),
+                size: file.bytes,
+                modified: file.modified.to_string(),
+                rows: file.footer.as_ref().map(|footer| footer.rows),
+            })
+            .collect()
+    }
+
+    /// What a run that ended with this version tells.
+    pub(super) fn report(&self, manifest: &Manifest, outcome: Outcome, previous: Option<u64>) -> RunReport {
+        let files = || manifest.shards.iter().flat_map(|shard| &shard.files);
+        RunReport {
+            dataset: manifest.dataset.clone(),
+            store: self.job.store.clone(),
+            outcome,
+            version: manifest.version,
+            previous: previous.filter(|previous| *previous != manifest.version),
+            rows: manifest.rows,
+            bytes: manifest.bytes,
+            disk_bytes: files().map(|file| file.bytes).sum(),
+            files: files().count(),
+            shards: manifest.shard_count,
+            digest: manifest.digest.to_string(),
+            as_of: manifest.as_of.to_string(),
+            inputs: self.inputs.iter().map(InputReport::from).collect(),
+            stages: Vec::new(),
+            checks: manifest.checks.clone(),
+            predicted: None,
+            peak_memory: peak_memory(),
+            spilled_bytes: 0,
+            removed: Vec::new(),
+        }
+    }
+}
+
+fn spill_dir(options: &RunOptions, build: &Path) -> PathBuf {
+    let own = format!("cutover-spill-{}", std::process::id());
+    options.spill_dir.as_ref().map_or_else(|| build.join(&own), |folder| folder.join(&own))
+}

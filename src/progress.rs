@@ -1,0 +1,97 @@
+//! What a person sees while work goes on: a bar on a terminal, one plain line per finished stage elsewhere.
+//!
+//! A [`Stage`] counts rows from any thread and knows how long it took; the counts also go into the run's report.
+//! Everything is written to standard error, so that standard output holds results alone.
+//!
+//! Not for: logs (`tracing`) and results (`cli`).
+
+use std::io::IsTerminal;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use indicatif::{HumanCount, HumanDuration, ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+/// How progress is shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Progress {
+    /// A bar that is drawn again and again.
+    Bars,
+    /// A line when a stage ends.
+    Lines,
+    /// Nothing.
+    Silent,
+}
+
+impl Progress {
+    /// Bars on a terminal, lines elsewhere.
+    pub fn auto() -> Self {
+        if std::io::stderr().is_terminal() { Self::Bars } else { Self::Lines }
+    }
+
+    /// Starts a stage of `total` rows, or of an unknown number.
+    pub fn stage(self, name: &'static str, total: Option<u64>) -> Stage {
+        let bar = match total {
+            Some(total) => ProgressBar::new(total).with_style(style("{wide_bar} {human_pos}/{human_len} rows {eta}")),
+            None => ProgressBar::no_length().with_style(style("{spinner} {human_pos} rows {wide_msg}")),
+        };
+        if self == Self::Bars {
+            bar.set_prefix(name);
+            bar.enable_steady_tick(Duration::from_millis(100));
+        } else {
+            bar.set_draw_target(ProgressDrawTarget::hidden());
+        }
+        Stage { name, progress: self, bar, rows: AtomicU64::new(0), started: Instant::now() }
+    }
+}
+
+fn style(template: &str) -> ProgressStyle {
+    let template = format!("{{prefix:>10.cyan}} {{elapsed:>4}} {template}");
+    ProgressStyle::with_template(&template).unwrap_or_else(|_| ProgressStyle::default_bar())
+}
+
+/// A stage of work that is going on.
+#[derive(Debug)]
+pub struct Stage {
+    name: &'static str,
+    progress: Progress,
+    bar: ProgressBar,
+    rows: AtomicU64,
+    started: Instant,
+}
+
+/// A stage of work that has ended.
+#[derive(Clone, Copy, Debug)]
+pub struct Finished {
+    /// The stage.
+    pub name: &'static str,
+    /// Rows it handled; 0 where it counts none.
+    pub rows: u64,
+    /// Time it took.
+    pub took: Duration,
+}
+
+impl Stage {
+    /// Counts `rows` more.
+    pub fn advance(&self, rows: u64) {
+        self.rows.fetch_add(rows, Ordering::Relaxed);
+        self.bar.inc(rows);
+    }
+
+    /// Rows counted so far.
+    pub fn rows(&self) -> u64 {
+        self.rows.load(Ordering::Relaxed)
+    }
+
+    /// Ends the stage.
+    pub fn finish(self) -> Finished {
+        self.bar.finish_and_clear();
+        let finished = Finished { name: self.name, rows: self.rows(), took: self.started.elapsed() };
+        if self.progress == Progress::Lines {
+            let rows = if finished.rows > 0 { format!("  {} rows", HumanCount(finished.rows)) } else { String::new() };
+            eprintln!("{:>10}  {:.1} s{rows}", self.name, finished.took.as_secs_f64());
+        } else if self.progress == Progress::Bars && finished.took > Duration::from_secs(5) {
+            eprintln!("{:>10}  {}", self.name, HumanDuration(finished.took));
+        }
+        finished
+    }
+}

@@ -1,0 +1,111 @@
+//! The steps of a publish on a store of fake versions: rules, damage, the log.
+
+use std::fs;
+
+use super::*;
+use crate::catalog::fixture::{catalog, install, manifest, staged};
+use crate::catalog::{CheckResult, Outcome, State};
+use crate::error::Kind;
+
+fn force() -> PublishOptions {
+    PublishOptions { force: true, reason: Some("looked at it".into()) }
+}
+
+fn log(catalog: &Catalog) -> Vec<(Action, Option<u64>, String)> {
+    catalog.log().events().unwrap().into_iter().map(|event| (event.event, event.version, event.detail)).collect()
+}
+
+/// A store with so many versions, all of which were published.
+fn published(versions: u64) -> (tempfile::TempDir, Catalog) {
+    let (folder, catalog) = catalog();
+    for version in 1..=versions {
+        let staged = Staged::new(staged(&catalog, "build"));
+        let content = version.to_string();
+        let complete = staged.install(&catalog, |version| manifest(version, &[("key", &content)])).unwrap();
+        complete.publish(&catalog, &PublishOptions::default()).unwrap();
+    }
+    (folder, catalog)
+}
+
+#[test]
+fn a_build_goes_from_staging_to_readers() {
+    let (_folder, catalog) = catalog();
+    let complete = Staged::new(staged(&catalog, "b")).install(&catalog, |v| manifest(v, &[("key", "one")])).unwrap();
+    assert_eq!((complete.version(), complete.rejected()), (1, None));
+    assert_eq!(catalog.read().unwrap().current, None);
+    let done = complete.publish(&catalog, &PublishOptions::default()).unwrap();
+    assert_eq!(done, Published { version: 1, previous: None });
+    assert_eq!(catalog.read().unwrap().current, Some(1));
+    let said: Vec<_> = log(&catalog).into_iter().map(|(event, version, _)| (event, version)).collect();
+    assert_eq!(said, [(Action::Created, None), (Action::Built, Some(1)), (Action::Published, Some(1))]);
+}
+
+#[test]
+fn a_rejected_build_is_published_by_force_only_and_the_log_says_so() {
+    let (_folder, catalog) = published(1);
+    let failed = |version| {
+        let mut manifest = manifest(version, &[("key", "bad")]);
+        let (rule, expected, found) = ("rows.min".into(), "10".into(), "1".into());
+        manifest.checks.push(CheckResult { rule, outcome: Outcome::Failed, expected, found });
+        manifest
+    };
+    let complete = Staged::new(staged(&catalog, "b")).install(&catalog, failed).unwrap();
+    assert_eq!(complete.rejected(), Some("rows.min: expected 10, found 1"));
+    let error = complete.publish(&catalog, &PublishOptions::default()).unwrap_err();
+    assert_eq!(error.kind(), Kind::Rejected);
+    assert_eq!(catalog.read().unwrap().current, Some(1));
+    publish(&catalog, 2, &force()).unwrap();
+    assert_eq!(catalog.read().unwrap().current, Some(2));
+    let last = log(&catalog).pop().unwrap();
+    assert_eq!(last, (Action::Published, Some(2), "after version 1; forced; looked at it".to_owned()));
+}
+
+#[test]
+fn readers_are_not_sent_to_damaged_versions() {
+    let (_folder, catalog) = published(3);
+    fs::write(catalog.layout().shard_dir(2, 0).join("CURRENT"), "fil3").unwrap();
+    let error = rollback(&catalog, None).unwrap_err();
+    assert_eq!(error.kind(), Kind::Corrupt);
+    assert!(error.message().contains("`cutover verify STORE 2`"), "{error}");
+    assert_eq!(publish(&catalog, 2, &force()).unwrap_err().kind(), Kind::Corrupt);
+    assert_eq!(pin(&catalog, Some(2), "r").unwrap_err().kind(), Kind::Corrupt);
+    assert_eq!(catalog.read().unwrap().current, Some(3));
+    assert_eq!(rollback(&catalog, Some(1)).unwrap(), Published { version: 1, previous: Some(3) });
+    fs::remove_file(catalog.layout().manifest(2)).unwrap();
+    assert_eq!(publish(&catalog, 2, &force()).unwrap_err().kind(), Kind::Corrupt);
+}
+
+#[test]
+fn rollback_pin_and_unpin_are_in_the_log() {
+    let (_folder, catalog) = published(2);
+    assert!(rollback(&catalog, None).unwrap().flipped());
+    assert!(!pin(&catalog, None, "incident").unwrap().flipped());
+    let error = publish(&catalog, 2, &force()).unwrap_err();
+    assert_eq!(error.kind(), Kind::Conflict);
+    assert_eq!(unpin(&catalog).unwrap().reason, "incident");
+    let said: Vec<_> = log(&catalog).into_iter().map(|(event, version, _)| (event, version)).collect();
+    let expected = [(Action::RolledBack, Some(2)), (Action::Pinned, Some(1)), (Action::Unpinned, Some(1))];
+    assert_eq!(said[said.len() - 3..], expected);
+}
+
+#[test]
+fn publishing_the_current_version_again_says_nothing_new() {
+    let (_folder, catalog) = published(1);
+    let before = log(&catalog);
+    let again = publish(&catalog, 1, &PublishOptions::default()).unwrap();
+    assert!(!again.flipped());
+    assert_eq!(log(&catalog), before);
+}
+
+#[test]
+fn retention_deletes_and_tells() {
+    let (_folder, catalog) = published(4);
+    let report = gc(&catalog, &Retention { keep: 2, keep_for: None }).unwrap();
+    assert_eq!(report.versions, [1, 2]);
+    assert!(report.bytes > 0);
+    let current = catalog.read().unwrap();
+    assert_eq!(current.versions.keys().copied().collect::<Vec<_>>(), [3, 4]);
+    assert_eq!(current.versions[&4].state, State::Published);
+    assert_eq!(log(&catalog).pop().unwrap(), (Action::Deleted, Some(2), "retention".to_owned()));
+    assert_eq!(install(&catalog, "new").version, 5, "numbers are never used again");
+}

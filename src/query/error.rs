@@ -1,0 +1,34 @@
+//! What an error of DataFusion's asks of the person who reads it.
+
+use datafusion::common::DataFusionError;
+
+use crate::error::{Error, Kind};
+
+/// Our error for one of DataFusion's: wrong SQL is the job's, bad rows are the data's.
+pub(super) fn convert(doing: &str, error: DataFusionError) -> Error {
+    let (kind, advice) = match error.find_root() {
+        DataFusionError::SQL(..)
+        | DataFusionError::Plan(_)
+        | DataFusionError::SchemaError(..)
+        | DataFusionError::NotImplemented(_)
+        | DataFusionError::Configuration(_)
+        | DataFusionError::Diagnostic(..) => (Kind::Invalid, "fix the SQL of the job"),
+        DataFusionError::ResourcesExhausted(_) => {
+            (Kind::Unavailable, "the query needs more memory than its share; raise --memory")
+        }
+        DataFusionError::IoError(_) | DataFusionError::ObjectStore(_) => {
+            (Kind::Unavailable, "a file could not be read or the spill folder not be written")
+        }
+        DataFusionError::Internal(_) | DataFusionError::ExecutionJoin(_) | DataFusionError::Substrait(_) => {
+            (Kind::Internal, "this is a bug, in Cutover or in DataFusion")
+        }
+        _ => (Kind::Input, "a row of the input breaks the query"),
+    };
+    let text = error.strip_backtrace();
+    Error::new(kind, format!("{doing}: {advice}")).because(text)
+}
+
+/// Whether a query failed because its share of the memory did not do.
+pub(super) fn out_of_memory(error: &DataFusionError) -> bool {
+    matches!(error.find_root(), DataFusionError::ResourcesExhausted(_))
+}

@@ -1,0 +1,175 @@
+//! Runs a planned query: every partition's stream on a thread of its own, each batch handed to a plain function.
+//!
+//! The threads do the query's own work as they pull; what DataFusion runs beside them (repartitioning) has a runtime of
+//! as many threads. When one partition fails the others stop at their next batch, and the first failure is the one
+//! that is told.
+//!
+//! Not for: what is done with a batch.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use arrow::array::RecordBatch;
+use datafusion::common::DataFusionError;
+use datafusion::execution::SendableRecordBatchStream;
+use datafusion::physical_plan::{ExecutionPlan, ExecutionPlanProperties, displayable, execute_stream_partitioned};
+use futures::StreamExt;
+
+use super::error::{convert, out_of_memory};
+use super::session::{Query, create_spill_dir};
+use crate::error::{Error, Result};
+
+/// How joins are done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Joins {
+    /// By hash tables, which must fit into memory.
+    Hash,
+    /// By sorting both sides, which can spill.
+    SortMerge,
+}
+
+/// A query that is ready to run.
+#[derive(Debug)]
+pub struct Execution<'q> {
+    query: &'q Query<'q>,
+    plan: Arc<dyn ExecutionPlan>,
+}
+
+/// Why a run of a query ended early.
+#[derive(Debug)]
+pub enum Failed {
+    /// Its share of the memory did not do; it may with [`Joins::SortMerge`].
+    OutOfMemory(Error),
+    /// Anything else.
+    Error(Error),
+}
+
+impl From<Error> for Failed {
+    fn from(error: Error) -> Self {
+        Self::Error(error)
+    }
+}
+
+impl From<Failed> for Error {
+    fn from(failed: Failed) -> Self {
+        match failed {
+            Failed::OutOfMemory(error) | Failed::Error(error) => error,
+        }
+    }
+}
+
+impl<'q> Query<'q> {
+    /// Chooses operators and makes the query ready to run.
+    ///
+    /// # Errors
+    /// `Invalid` when DataFusion has no way to run it.
+    pub fn prepare(&'q self, joins: Joins) -> Result<Execution<'q>> {
+        let mut state = self.state.clone();
+        state.config_mut().options_mut().optimizer.prefer_hash_join = joins == Joins::Hash;
+        let plan = self
+            .runtime
+            .block_on(state.create_physical_plan(&self.plan))
+            .map_err(|error| convert("the query cannot be planned", error))?;
+        Ok(Execution { query: self, plan })
+    }
+
+    /// The rows of a small result, at most `limit`.
+    ///
+    /// # Errors
+    /// As [`Execution::run`].
+    pub fn collect(&self, limit: usize) -> Result<Vec<RecordBatch>> {
+        let take = |taken: &mut Vec<RecordBatch>, batch: RecordBatch| {
+            let held: usize = taken.iter().map(RecordBatch::num_rows).sum();
+            if held < limit {
+                taken.push(batch.slice(0, batch.num_rows().min(limit - held)));
+            }
+            Ok(())
+        };
+        let parts = self.prepare(Joins::Hash)?.run(|_| Ok(Vec::new()), take)?;
+        Ok(parts.concat())
+    }
+}
+
+impl Execution<'_> {
+    /// Streams the query gives.
+    pub fn partitions(&self) -> usize {
+        self.plan.output_partitioning().partition_count()
+    }
+
+    /// The plan as indented text.
+    pub fn explain(&self) -> String {
+        displayable(self.plan.as_ref()).indent(false).to_string()
+    }
+
+    /// Runs the query. `make` makes a state for every partition, and `step` takes that partition's batches one after
+    /// another on one thread; the states are returned in the order of the partitions.
+    ///
+    /// # Errors
+    /// The first failure of the query or of `step`.
+    pub fn run<S: Send>(
+        &self,
+        make: impl Fn(usize) -> Result<S>,
+        step: impl Fn(&mut S, RecordBatch) -> Result<()> + Sync,
+    ) -> Result<Vec<S>, Failed> {
+        create_spill_dir(&self.query.settings.spill_dir)?;
+        let streams = execute_stream_partitioned(Arc::clone(&self.plan), self.query.state.task_ctx())
+            .map_err(|error| convert("the query cannot be started", error))?;
+        let first_failure: Mutex<Option<Failed>> = Mutex::new(None);
+        let stop = AtomicBool::new(false);
+        let states = streams
+            .into_iter()
+            .enumerate()
+            .map(|(partition, stream)| Ok((stream, make(partition)?)))
+            .collect::<Result<Vec<_>>>()?;
+        let done: Vec<Option<S>> = std::thread::scope(|scope| {
+            let threads: Vec<_> = states
+                .into_iter()
+                .map(|(stream, mut state)| {
+                    let (first_failure, stop, step) = (&first_failure, &stop, &step);
+                    scope.spawn(move || {
+                        let drain = || self.drain(stream, stop, |batch| step(&mut state, batch));
+                        let failed = match catch_unwind(AssertUnwindSafe(drain)) {
+                            Ok(Ok(())) => return Some(state),
+                            Ok(Err(failed)) => failed,
+                            Err(_) => Failed::Error(Error::internal("a thread of the query panicked")),
+                        };
+                        if !stop.swap(true, Ordering::SeqCst)
+                            && let Ok(mut first) = first_failure.lock()
+                        {
+                            *first = Some(failed);
+                        }
+                        None
+                    })
+                })
+                .collect();
+            threads.into_iter().map(|thread| thread.join().ok().flatten()).collect()
+        });
+        if let Ok(Some(failed)) = first_failure.into_inner() {
+            return Err(failed);
+        }
+        let all = done.into_iter().collect::<Option<Vec<S>>>();
+        all.ok_or_else(|| Failed::Error(Error::internal("a thread of the query was lost")))
+    }
+
+    fn drain(
+        &self,
+        mut stream: SendableRecordBatchStream,
+        stop: &AtomicBool,
+        mut step: impl FnMut(RecordBatch) -> Result<()>,
+    ) -> Result<(), Failed> {
+        let failed = |error: DataFusionError| {
+            let memory = out_of_memory(&error);
+            let error = convert("the query failed", error);
+            if memory { Failed::OutOfMemory(error) } else { Failed::Error(error) }
+        };
+        while let Some(batch) = self.query.runtime.block_on(stream.next()) {
+            if stop.load(Ordering::SeqCst) {
+                break;
+            }
+            step(batch.map_err(failed)?)?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,22 @@
+//! The query: SQL over the inputs, run by Apache DataFusion, handed on as streams of batches.
+//!
+//! ```text
+//!  inputs ─▶ tables ─▶ SQL + bound parameters ─▶ plan ─▶ one stream per partition
+//! ```
+//!
+//! This is the only asynchronous part of a build, and it ends here: [`Execution::run`] drives every stream on a thread
+//! of its own and hands batches to plain functions. Memory is DataFusion's pool of the query's share; what can spill
+//! spills. A hash join whose build side does not fit is planned again as a sort-merge join, which can spill.
+//!
+//! Not for: files and lineage (`input`), or what becomes of rows (`encode`).
+
+mod error;
+mod estimate;
+mod execute;
+mod functions;
+mod session;
+mod table;
+
+pub use estimate::{Estimate, Measure, estimate};
+pub use execute::{Execution, Failed, Joins};
+pub use session::{Query, Settings};

@@ -1,0 +1,177 @@
+//! Plans the query of a job: tables, functions, bound parameters, DataFusion's settings.
+//!
+//! SQL is one statement that reads. `$name` is bound as a value when the plan is made; it never becomes text of the
+//! SQL, so no value can change what the query does.
+//!
+//! Not for: running it (see `execute`).
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use arrow::datatypes::SchemaRef;
+use datafusion::common::{ParamValues, ScalarValue};
+use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
+use datafusion::execution::memory_pool::{FairSpillPool, TrackConsumersPool};
+use datafusion::execution::runtime_env::RuntimeEnvBuilder;
+use datafusion::execution::{SessionState, SessionStateBuilder};
+use datafusion::logical_expr::LogicalPlan;
+use datafusion::prelude::{SQLOptions, SessionConfig, SessionContext};
+use tokio::runtime::Runtime;
+
+use super::error::convert;
+use super::table::{InputTable, Share};
+use crate::error::Result;
+use crate::input::Input;
+
+/// Rows of a batch.
+const BATCH_ROWS: usize = 8192;
+/// Consumers of memory that an out-of-memory message names.
+const NAMED_CONSUMERS: usize = 5;
+
+/// How the query may use the machine.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Partitions the query runs in.
+    pub threads: usize,
+    /// Bytes of memory for its operators.
+    pub memory: usize,
+    /// Folder for what they spill; made when first needed.
+    pub spill_dir: PathBuf,
+}
+
+/// A planned query.
+#[derive(Debug)]
+pub struct Query<'r> {
+    pub(super) runtime: &'r Runtime,
+    pub(super) settings: Settings,
+    pub(super) plan: LogicalPlan,
+    pub(super) state: SessionState,
+    sql: String,
+    params: BTreeMap<String, String>,
+}
+
+impl<'r> Query<'r> {
+    /// Plans `sql` over `inputs`.
+    ///
+    /// # Errors
+    /// `Invalid` for wrong SQL, naming what is wrong; `Input` when text files do not have the columns they should.
+    pub fn new(
+        runtime: &'r Runtime,
+        inputs: &[Input],
+        sql: &str,
+        params: &BTreeMap<String, String>,
+        settings: Settings,
+    ) -> Result<Self> {
+        let shares = vec![Share::ALL; inputs.len()];
+        let (plan, state) = runtime.block_on(plan(inputs, &shares, sql, params, &settings))?;
+        Ok(Self { runtime, settings, plan, state, sql: sql.to_owned(), params: params.clone() })
+    }
+
+    /// The same query over a share of each input's row groups.
+    pub(super) fn over(&self, inputs: &[Input], shares: &[Share]) -> Result<Self> {
+        let (plan, state) = self.runtime.block_on(plan(inputs, shares, &self.sql, &self.params, &self.settings))?;
+        Ok(Self { state, ..self.with_plan(plan) })
+    }
+
+    /// The same query asking whether `columns` hold any combination of values more than once; it returns such
+    /// combinations with their number.
+    ///
+    /// # Errors
+    /// `Invalid` when a column does not exist.
+    pub fn duplicates(&self, columns: &[String]) -> Result<Self> {
+        use datafusion::functions_aggregate::expr_fn::count;
+        use datafusion::logical_expr::{LogicalPlanBuilder, col, ident, lit};
+        let keys: Vec<_> = columns.iter().map(ident).collect();
+        let rows = count(lit(1)).alias("rows");
+        let plan = LogicalPlanBuilder::from(self.plan.clone())
+            .aggregate(keys, [rows])
+            .and_then(|grouped| grouped.filter(col("rows").gt(lit(1))))
+            .and_then(|repeated| repeated.limit(0, Some(3)))
+            .and_then(LogicalPlanBuilder::build)
+            .map_err(|error| convert("cannot look for duplicates", error))?;
+        Ok(self.with_plan(plan))
+    }
+
+    /// The same query, for its first `rows` rows.
+    ///
+    /// # Errors
+    /// `Internal` only.
+    pub fn limited(&self, rows: usize) -> Result<Self> {
+        let plan = datafusion::logical_expr::LogicalPlanBuilder::from(self.plan.clone())
+            .limit(0, Some(rows))
+            .and_then(datafusion::logical_expr::LogicalPlanBuilder::build)
+            .map_err(|error| convert("cannot limit the query", error))?;
+        Ok(self.with_plan(plan))
+    }
+
+    fn with_plan(&self, plan: LogicalPlan) -> Self {
+        let Self { runtime, settings, state, sql, params, .. } = self;
+        Self { runtime, settings: settings.clone(), plan, state: state.clone(), sql: sql.clone(), params: params.clone() }
+    }
+
+    /// The columns of its result.
+    pub fn schema(&self) -> SchemaRef {
+        Arc::clone(self.plan.schema().inner())
+    }
+}
+
+async fn plan(
+    inputs: &[Input],
+    shares: &[Share],
+    sql: &str,
+    params: &BTreeMap<String, String>,
+    settings: &Settings,
+) -> Result<(LogicalPlan, SessionState)> {
+    let context = SessionContext::new_with_state(state(settings)?);
+    for function in super::functions::all() {
+        context.register_udf(function);
+    }
+    for (input, share) in inputs.iter().zip(shares) {
+        let table = InputTable::open(&context.state(), input, *share).await?;
+        context
+            .register_table(datafusion::common::TableReference::bare(input.name.as_str()), Arc::new(table))
+            .map_err(|error| convert(&format!("cannot name a table {}", input.name), error))?;
+    }
+    let refused = |error| convert("the query cannot be planned", error);
+    let only_reads = SQLOptions::new().with_allow_ddl(false).with_allow_dml(false).with_allow_statements(false);
+    let frame = context.sql_with_options(sql, only_reads).await.map_err(refused)?;
+    let values: Vec<(String, ScalarValue)> =
+        params.iter().map(|(name, value)| (name.clone(), ScalarValue::from(value.as_str()))).collect();
+    let frame = frame.with_param_values(ParamValues::from(values)).map_err(refused)?;
+    let (state, plan) = frame.into_parts();
+    // Types are checked and columns resolved now, so that wrong SQL is found before any work.
+    state.optimize(&plan).map_err(refused)?;
+    Ok((plan, state))
+}
+
+fn state(settings: &Settings) -> Result<SessionState> {
+    let mut config = SessionConfig::new()
+        .with_target_partitions(settings.threads)
+        .with_batch_size(BATCH_ROWS)
+        .with_information_schema(false);
+    let options = config.options_mut();
+    // A build side of this size is cheaper to build once than to send both sides through a shuffle.
+    options.optimizer.hash_join_single_partition_threshold = settings.memory / 8;
+    options.optimizer.hash_join_single_partition_threshold_rows = 4 << 20;
+    let pool = TrackConsumersPool::new(
+        FairSpillPool::new(settings.memory),
+        std::num::NonZeroUsize::new(NAMED_CONSUMERS).unwrap_or(std::num::NonZeroUsize::MIN),
+    );
+    let disk = DiskManagerBuilder::default().with_mode(DiskManagerMode::Directories(vec![settings.spill_dir.clone()]));
+    let runtime = RuntimeEnvBuilder::new()
+        .with_memory_pool(Arc::new(pool))
+        .with_disk_manager_builder(disk)
+        .build_arc()
+        .map_err(|error| convert("cannot set up the query engine", error))?;
+    Ok(SessionStateBuilder::new().with_config(config).with_runtime_env(runtime).with_default_features().build())
+}
+
+/// Makes the folder queries spill to.
+///
+/// # Errors
+/// `Unavailable` when it cannot be made.
+pub(super) fn create_spill_dir(path: &Path) -> Result<()> {
+    use crate::error::IoContext;
+    std::fs::create_dir_all(path).io("create the spill folder", path)
+}

@@ -1,0 +1,150 @@
+//! What a run or a plan tells: for the screen, for `--json`, and kept as `report.json` in the version's folder.
+//!
+//! Plain data; the words around it are `cli`'s.
+
+use std::path::PathBuf;
+
+use serde::Serialize;
+
+use crate::catalog::CheckResult;
+use crate::input::Input;
+use crate::progress::Finished;
+
+/// How a run ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    /// The new version is what readers see.
+    Published,
+    /// The same job over the same inputs is already what readers see; nothing was built.
+    AlreadyPublished,
+    /// A version of the same job over the same inputs was there, unpublished; it is what readers see now.
+    AlreadyBuilt,
+    /// The new version is complete, but the store is pinned; readers stay where they are.
+    Pinned,
+}
+
+/// What a run did.
+#[derive(Clone, Debug, Serialize)]
+pub struct RunReport {
+    /// The dataset.
+    pub dataset: String,
+    /// Folder of its store.
+    pub store: PathBuf,
+    /// How it ended.
+    pub outcome: Outcome,
+    /// The version built, or the one that was there.
+    pub version: u64,
+    /// The version readers saw before.
+    pub previous: Option<u64>,
+    /// Entries of the version.
+    pub rows: u64,
+    /// Bytes of their keys and values.
+    pub bytes: u64,
+    /// Bytes of its files.
+    pub disk_bytes: u64,
+    /// Its files.
+    pub files: usize,
+    /// Its shards.
+    pub shards: u32,
+    /// Digest of all entries.
+    pub digest: String,
+    /// The time the data speaks for.
+    pub as_of: String,
+    /// What was read.
+    pub inputs: Vec<InputReport>,
+    /// How long each stage took.
+    pub stages: Vec<StageReport>,
+    /// What the checks found.
+    pub checks: Vec<CheckResult>,
+    /// What was predicted; none where nothing was built.
+    pub predicted: Option<Prediction>,
+    /// The most memory the process held, in bytes.
+    pub peak_memory: u64,
+    /// Bytes the shuffle wrote to the spill folder.
+    pub spilled_bytes: u64,
+    /// Versions that retention removed.
+    pub removed: Vec<u64>,
+}
+
+/// What a run would do.
+#[derive(Clone, Debug, Serialize)]
+pub struct PlanReport {
+    /// The dataset.
+    pub dataset: String,
+    /// Folder of its store.
+    pub store: PathBuf,
+    /// What would happen, in a sentence.
+    pub would: String,
+    /// What would be read.
+    pub inputs: Vec<InputReport>,
+    /// The query's operators, as indented text.
+    pub plan: String,
+    /// Key columns and their types.
+    pub key: Vec<(String, String)>,
+    /// Value columns and their types.
+    pub value: Vec<(String, String)>,
+    /// What would come of it.
+    pub predicted: Prediction,
+    /// Bytes that would go through the shuffle.
+    pub entries_bytes: u64,
+    /// Bytes the shuffle would write to the spill folder; 0 where its share of the memory does.
+    pub spill_bytes: u64,
+    /// Bytes of disk the store needs for the new version, before compression.
+    pub disk_bytes: u64,
+    /// Bytes of memory the run may use.
+    pub memory_budget: u64,
+    /// Threads it may use.
+    pub threads: usize,
+    /// A few rows of the query's result.
+    pub preview: Vec<serde_json::Value>,
+}
+
+/// What was read of one input.
+#[derive(Clone, Debug, Serialize)]
+pub struct InputReport {
+    /// Its name.
+    pub name: String,
+    /// Its files.
+    pub files: usize,
+    /// Bytes of them.
+    pub bytes: u64,
+    /// Rows of them, where their footers tell.
+    pub rows: Option<u64>,
+}
+
+impl From<&Input> for InputReport {
+    fn from(input: &Input) -> Self {
+        Self { name: input.name.clone(), files: input.files.len(), bytes: input.bytes(), rows: input.rows() }
+    }
+}
+
+/// How long a stage took.
+#[derive(Clone, Debug, Serialize)]
+pub struct StageReport {
+    /// The stage.
+    pub name: String,
+    /// Seconds it took.
+    pub seconds: f64,
+    /// Rows it handled; 0 where it counts none.
+    pub rows: u64,
+}
+
+impl From<&Finished> for StageReport {
+    fn from(stage: &Finished) -> Self {
+        Self { name: stage.name.to_owned(), seconds: stage.took.as_secs_f64(), rows: stage.rows }
+    }
+}
+
+/// What a job is expected to come to.
+#[derive(Clone, Debug, Serialize)]
+pub struct Prediction {
+    /// Entries of the version.
+    pub rows: u64,
+    /// Bytes of their keys and values.
+    pub bytes: u64,
+    /// The most memory the process will hold, in bytes.
+    pub memory: u64,
+    /// What the prediction rests on.
+    pub basis: String,
+}

@@ -1,0 +1,131 @@
+//! What of the machine a run may use: threads, memory, and the pools made of them.
+//!
+//! One number of threads drives everything: the query's partitions, the shuffle's writers and rayon's pool. One budget
+//! of memory is cut into fixed shares, so that no stage can starve another.
+//!
+//! Not for: what a job is. Nothing here is read from the job file.
+
+use std::fs;
+use std::thread::available_parallelism;
+
+use crate::error::{Error, Result};
+
+/// The smallest budget that is accepted, in bytes: 64 MiB.
+pub const MIN_MEMORY: u64 = 64 << 20;
+
+/// Threads and memory of one run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Resources {
+    /// Threads; at least 1.
+    pub threads: usize,
+    /// Bytes of memory for all stages together.
+    pub memory: u64,
+}
+
+impl Resources {
+    /// What the user asked for; by default all processors and half the memory of the machine or its cgroup.
+    ///
+    /// # Errors
+    /// `Invalid` for 0 threads and for less memory than [`MIN_MEMORY`].
+    pub fn new(threads: Option<usize>, memory: Option<u64>) -> Result<Self> {
+        let threads = match threads {
+            Some(0) => return Err(Error::invalid("--threads must be at least 1")),
+            Some(threads) => threads,
+            None => available_parallelism().map_or(1, usize::from),
+        };
+        let memory = memory.unwrap_or_else(|| available_memory() / 2);
+        if memory < MIN_MEMORY {
+            return Err(Error::invalid(format!(
+                "--memory is {memory} bytes; the least that works is {} MiB",
+                MIN_MEMORY >> 20
+            )));
+        }
+        Ok(Self { threads, memory })
+    }
+
+    /// Bytes for the query's operators: joins, groups, sorts.
+    pub fn query_memory(&self) -> usize {
+        (self.memory / 20 * 8) as usize
+    }
+
+    /// Bytes for the entries of the shuffle.
+    pub fn shuffle_memory(&self) -> usize {
+        (self.memory / 20 * 9) as usize
+    }
+
+    /// Bytes for table builders, their filters included. The rest of the budget is for batches on their way.
+    pub fn build_memory(&self) -> usize {
+        (self.memory / 20) as usize
+    }
+
+    /// The pool on which shards and their ranges are built.
+    ///
+    /// # Errors
+    /// `Unavailable` when threads cannot be started.
+    pub fn cpu_pool(&self) -> Result<rayon::ThreadPool> {
+        rayon::ThreadPoolBuilder::new()
+            .num_threads(self.threads)
+            .thread_name(|number| format!("build-{number}"))
+            .build()
+            .map_err(|error| Error::unavailable("cannot start threads").because(error))
+    }
+
+    /// The runtime under the query.
+    ///
+    /// # Errors
+    /// `Unavailable` when threads cannot be started.
+    pub fn query_runtime(&self) -> Result<tokio::runtime::Runtime> {
+        tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(self.threads)
+            .thread_name("query")
+            .build()
+            .map_err(|error| Error::unavailable("cannot start threads").because(error))
+    }
+}
+
+/// Bytes of memory of the machine, or of the cgroup this process is in where that is less.
+pub fn available_memory() -> u64 {
+    let machine = rustix::system::sysinfo();
+    let machine = (machine.totalram as u64).saturating_mul(u64::from(machine.mem_unit));
+    cgroup_limits().into_iter().fold(machine, u64::min)
+}
+
+/// The most memory this process has held so far, in bytes; 0 where the system does not tell.
+pub fn peak_memory() -> u64 {
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let kibibytes = status.lines().find_map(|line| line.strip_prefix("VmHWM:")?.split_whitespace().next()?.parse().ok());
+    kibibytes.map_or(0, |kibibytes: u64| kibibytes << 10)
+}
+
+/// The limits of this process's cgroup and of those above it (version 2), and the root limit of version 1.
+fn cgroup_limits() -> Vec<u64> {
+    let read = |path: String| fs::read_to_string(path).ok()?.trim().parse().ok();
+    let own = fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
+    let path = own.lines().find_map(|line| line.strip_prefix("0::")).unwrap_or("/");
+    let above = std::path::Path::new(path).ancestors();
+    let mut limits: Vec<u64> =
+        above.filter_map(|group| read(format!("/sys/fs/cgroup{}/memory.max", group.display()))).collect();
+    limits.extend(read("/sys/fs/cgroup/memory/memory.limit_in_bytes".to_owned()));
+    limits
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shares_never_exceed_the_budget() {
+        for memory in [MIN_MEMORY, 1 << 30, 12 << 30] {
+            let resources = Resources::new(Some(2), Some(memory)).unwrap();
+            let shares = resources.query_memory() + resources.shuffle_memory() + resources.build_memory();
+            assert!(shares as u64 <= memory * 9 / 10);
+        }
+    }
+
+    #[test]
+    fn what_cannot_work_is_refused() {
+        assert!(Resources::new(Some(0), None).is_err());
+        assert!(Resources::new(None, Some(1 << 20)).is_err());
+        assert!(available_memory() > MIN_MEMORY);
+    }
+}

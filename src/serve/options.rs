@@ -1,0 +1,56 @@
+//! How a version's databases are opened for reading, and what RocksDB's errors mean to us.
+//!
+//! All tables are opened at once and stay open, so a version can be read to its end after its folder is gone. Indexes
+//! and filters are in memory as long as the version is open: with the default of 10 bits, 1.25 bytes per entry and
+//! about one index entry per block. Data blocks share one cache per [`super::Store`], whatever the number of versions.
+//!
+//! A database that is opened read-only writes no LOG and takes no lock.
+//!
+//! Not for: writing (`build`).
+
+use std::path::Path;
+
+use rocksdb::{BlockBasedOptions, Cache, DB, ErrorKind, Options, ReadOptions};
+
+use crate::error::{Error, Result};
+
+/// Bytes of uncompressed data blocks that one [`super::Store`] keeps.
+pub(super) const BLOCK_CACHE: usize = 256 << 20;
+/// Bytes that a whole pass over a database reads ahead.
+const READ_AHEAD: usize = 2 << 20;
+/// Any number makes RocksDB use the filters that are there; their real size is in the tables.
+const ANY_BLOOM_BITS: f64 = 10.0;
+
+/// Opens the database in `folder`.
+pub(super) fn open(folder: &Path, cache: &Cache) -> Result<DB> {
+    let mut blocks = BlockBasedOptions::default();
+    blocks.set_block_cache(cache);
+    blocks.set_bloom_filter(ANY_BLOOM_BITS, false);
+    let mut options = Options::default();
+    options.set_block_based_table_factory(&blocks);
+    options.set_max_open_files(-1);
+    options.set_stats_dump_period_sec(0);
+    options.set_stats_persist_period_sec(0);
+    DB::open_for_read_only(&options, folder, false)
+        .map_err(|error| failed(error, &format!("cannot open the database in {}", folder.display())))
+}
+
+/// For one pass over everything, which should leave no trace in the cache.
+pub(super) fn one_pass() -> ReadOptions {
+    let mut options = ReadOptions::default();
+    options.set_verify_checksums(true);
+    options.fill_cache(false);
+    options.set_readahead_size(READ_AHEAD);
+    options
+}
+
+/// Our error for one of RocksDB's that happened while doing `what`.
+pub(super) fn failed(error: rocksdb::Error, what: &str) -> Error {
+    let ours = match error.kind() {
+        ErrorKind::IOError | ErrorKind::Busy | ErrorKind::TimedOut | ErrorKind::TryAgain | ErrorKind::Aborted => {
+            Error::unavailable(what)
+        }
+        _ => Error::corrupt(what),
+    };
+    ours.because(error)
+}

@@ -1,0 +1,111 @@
+//! Entries of a range of keys over all shards, merged into one order.
+//!
+//! One RocksDB iterator per shard; a heap holds the next key of each. Every key is in one shard only, so the merge has
+//! nothing to combine.
+//!
+//! Not for: verification, which reads shard by shard (`verify`).
+
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+
+use rocksdb::{DB, DBRawIterator, ReadOptions};
+
+use super::options;
+use crate::error::Result;
+
+/// A range of keys: from `start`, up to but without `end`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Range {
+    start: Vec<u8>,
+    end: Option<Vec<u8>>,
+}
+
+impl Range {
+    /// Every key.
+    pub fn all() -> Self {
+        Self::default()
+    }
+
+    /// Every key that begins with `prefix`.
+    pub fn prefix(prefix: &[u8]) -> Self {
+        let mut end = prefix.to_vec();
+        while end.pop_if(|last| *last == u8::MAX).is_some() {}
+        let end = end.split_last().map(|(last, head)| [head, &[last + 1]].concat());
+        Self { start: prefix.to_vec(), end }
+    }
+
+    /// Every key from `start` on, up to but without `end`.
+    pub fn between(start: &[u8], end: &[u8]) -> Self {
+        Self { start: start.to_vec(), end: Some(end.to_vec()) }
+    }
+
+    /// Every key from `start` on.
+    pub fn from(start: &[u8]) -> Self {
+        Self { start: start.to_vec(), end: None }
+    }
+}
+
+/// Entries in the order of their keys. Ends after the first error.
+pub struct Scan<'a> {
+    shards: Vec<DBRawIterator<'a>>,
+    next: BinaryHeap<Reverse<(Vec<u8>, usize)>>,
+    failed: Option<rocksdb::Error>,
+    version: u64,
+}
+
+impl<'a> Scan<'a> {
+    pub(super) fn new(shards: &'a [DB], range: &Range, version: u64) -> Self {
+        let iterate = |db: &'a DB| {
+            let mut options = ReadOptions::default();
+            options.set_iterate_lower_bound(range.start.as_slice());
+            if let Some(end) = &range.end {
+                options.set_iterate_upper_bound(end.as_slice());
+            }
+            db.raw_iterator_opt(options)
+        };
+        let shards: Vec<_> = shards.iter().map(iterate).collect();
+        let mut scan = Self { next: BinaryHeap::with_capacity(shards.len()), shards, failed: None, version };
+        if range.end.as_ref().is_none_or(|end| *end > range.start) {
+            (0..scan.shards.len()).for_each(|shard| scan.step(shard, DBRawIterator::seek_to_first));
+        }
+        scan
+    }
+
+    /// Moves one shard's iterator and remembers the key it is on.
+    fn step(&mut self, shard: usize, step: impl FnOnce(&mut DBRawIterator<'a>)) {
+        let entries = &mut self.shards[shard];
+        step(entries);
+        match entries.key() {
+            Some(key) => self.next.push(Reverse((key.to_vec(), shard))),
+            None => self.failed = self.failed.take().or(entries.status().err()),
+        }
+    }
+}
+
+impl Iterator for Scan<'_> {
+    type Item = Result<(Vec<u8>, Vec<u8>)>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if let Some(error) = self.failed.take() {
+            self.next.clear();
+            return Some(Err(options::failed(error, &format!("cannot scan version {}", self.version))));
+        }
+        let Reverse((key, shard)) = self.next.pop()?;
+        let value = self.shards[shard].value().unwrap_or_default().to_vec();
+        self.step(shard, DBRawIterator::next);
+        Some(Ok((key, value)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_prefix_ends_before_the_next_one() {
+        assert_eq!(Range::prefix(b"ab"), Range::between(b"ab", b"ac"));
+        assert_eq!(Range::prefix(&[1, 255, 255]), Range::between(&[1, 255, 255], &[2]));
+        assert_eq!(Range::prefix(&[255, 255]), Range::from(&[255, 255]));
+        assert_eq!(Range::prefix(b""), Range::all());
+    }
+}

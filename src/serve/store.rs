@@ -1,0 +1,95 @@
+//! A store, open for reading: which versions there are, and opening one of them.
+//!
+//! Holds the cache of data blocks that all versions opened through it share.
+//!
+//! Not for: following the store as it changes (`reader`).
+
+use std::path::PathBuf;
+
+use rocksdb::Cache;
+
+use super::options::BLOCK_CACHE;
+use super::version::Version;
+use crate::catalog::{Catalog, Current};
+use crate::error::Result;
+
+/// So often the current version is looked up again when it vanished before it was open.
+const ATTEMPTS: usize = 8;
+
+/// A store, open for reading.
+#[derive(Clone)]
+pub struct Store {
+    catalog: Catalog,
+    cache: Cache,
+}
+
+impl Store {
+    /// Opens the store at `path`, with a cache of 256 MiB for data blocks.
+    ///
+    /// # Errors
+    /// As [`Catalog::open`].
+    pub fn open(path: impl Into<PathBuf>) -> Result<Self> {
+        Self::with_cache(path, BLOCK_CACHE)
+    }
+
+    /// Opens the store at `path`, with a cache of so many bytes for data blocks.
+    ///
+    /// # Errors
+    /// As [`Catalog::open`].
+    pub fn with_cache(path: impl Into<PathBuf>, cache_bytes: usize) -> Result<Self> {
+        Ok(Self { catalog: Catalog::open(path)?, cache: Cache::new_lru_cache(cache_bytes) })
+    }
+
+    /// The catalog behind it.
+    pub fn catalog(&self) -> &Catalog {
+        &self.catalog
+    }
+
+    /// Every version with its state, and which one readers see.
+    ///
+    /// # Errors
+    /// As [`Catalog::read`].
+    pub fn versions(&self) -> Result<Current> {
+        self.catalog.read()
+    }
+
+    /// Opens the version that readers see; `None` when nothing is published yet.
+    ///
+    /// # Errors
+    /// `Corrupt` when it is damaged; `Unavailable` when the disk does not answer; else as [`Catalog::read`].
+    pub fn current(&self) -> Result<Option<Version>> {
+        let mut current = self.catalog.read()?;
+        for attempt in 1.. {
+            let Some(number) = current.current else { return Ok(None) };
+            match self.open_version(&current, number) {
+                Ok(version) => return Ok(Some(version)),
+                Err(error) => {
+                    let latest = self.catalog.read()?;
+                    if latest.current == Some(number) || attempt == ATTEMPTS {
+                        return Err(error);
+                    }
+                    current = latest;
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    /// Opens one version, whatever its state.
+    ///
+    /// # Errors
+    /// `Invalid` when there is no such version; else as [`Store::current`].
+    pub fn version(&self, number: u64) -> Result<Version> {
+        self.open_version(&self.catalog.read()?, number)
+    }
+
+    fn open_version(&self, current: &Current, number: u64) -> Result<Version> {
+        Version::open(&self.catalog, current, number, &self.cache)
+    }
+}
+
+impl std::fmt::Debug for Store {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Store").field("root", &self.catalog.layout().root()).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,134 @@
+//! One version, open for reading: point reads and scans over all of its shards.
+//!
+//! Opening compares the manifest, the sizes of all files and the checksums of the small ones (CURRENT, MANIFEST,
+//! OPTIONS) with what was built; RocksDB checks every block when it reads it. A version that does not compare is
+//! `Corrupt` and is not opened.
+//!
+//! A version never changes; it can be read from any number of threads, also after retention deleted its folder.
+//!
+//! Not for: finding out which version to read (`store`, `reader`).
+
+use std::path::{Path, PathBuf};
+
+use rayon::prelude::*;
+use rocksdb::{Cache, DB};
+
+use super::options;
+use super::scan::{Range, Scan};
+use crate::catalog::{Catalog, Current, FileDepth, Manifest, inspect};
+use crate::encode::{KeySchema, Sharding, ValueSchema};
+use crate::error::{Error, Kind, Result};
+
+/// One version, open for reading.
+pub struct Version {
+    folder: PathBuf,
+    manifest: Manifest,
+    sharding: Sharding,
+    shards: Vec<DB>,
+}
+
+impl Version {
+    /// Opens a version that `current` names.
+    pub(super) fn open(catalog: &Catalog, current: &Current, version: u64, cache: &Cache) -> Result<Self> {
+        let manifest = catalog.manifest(current, version)?;
+        let folder = catalog.layout().version_dir(version);
+        if let Some(finding) = inspect(&folder, &manifest, FileDepth::SmallFiles).first() {
+            return Err(Error::corrupt(format!(
+                "version {version} is damaged: {finding}; `cutover verify STORE {version}` tells more"
+            )));
+        }
+        let sharding = sharding(&manifest)?;
+        let open = |shard| options::open(&catalog.layout().shard_dir(version, shard), cache);
+        let shards = (0..manifest.shard_count).into_par_iter().map(open).collect::<Result<_>>()?;
+        Ok(Self { folder, manifest, sharding, shards })
+    }
+
+    /// Its number.
+    pub fn number(&self) -> u64 {
+        self.manifest.version
+    }
+
+    /// What it is made of.
+    pub fn manifest(&self) -> &Manifest {
+        &self.manifest
+    }
+
+    /// How its keys are encoded.
+    pub fn key_schema(&self) -> &KeySchema {
+        &self.manifest.key
+    }
+
+    /// How its values are encoded.
+    pub fn value_schema(&self) -> &ValueSchema {
+        &self.manifest.value
+    }
+
+    /// The folder it is in, as long as retention keeps it.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// The value of a key; `None` when the version does not have it.
+    ///
+    /// # Errors
+    /// `Corrupt` when RocksDB finds damage; `Unavailable` when the disk does not answer.
+    pub fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>> {
+        let Some(shard) = self.shard_of(key)? else { return Ok(None) };
+        self.shards[shard].get(key).map_err(|error| self.failed(error, shard))
+    }
+
+    /// The values of many keys, in the order of the keys; faster than one [`Version::get`] each.
+    ///
+    /// # Errors
+    /// As [`Version::get`]; the first one.
+    pub fn multi_get(&self, keys: &[&[u8]]) -> Result<Vec<Option<Vec<u8>>>> {
+        let mut asked: Vec<Vec<usize>> = vec![Vec::new(); self.shards.len()];
+        for (at, key) in keys.iter().enumerate() {
+            if let Some(shard) = self.shard_of(key)? {
+                asked[shard].push(at);
+            }
+        }
+        let mut values = vec![None; keys.len()];
+        for (shard, places) in asked.iter().enumerate().filter(|(_, places)| !places.is_empty()) {
+            let found = self.shards[shard].multi_get(places.iter().map(|&at| keys[at]));
+            for (&at, value) in places.iter().zip(found) {
+                values[at] = value.map_err(|error| self.failed(error, shard))?;
+            }
+        }
+        Ok(values)
+    }
+
+    /// All entries in a range of keys, in the order of their keys, whatever shard they are in.
+    ///
+    /// # Errors
+    /// Each item may be one, as [`Version::get`]; it is the last item.
+    pub fn scan(&self, range: &Range) -> Scan<'_> {
+        Scan::new(&self.shards, range, self.number())
+    }
+
+    /// The shard that can have a key; `None` when no key of this version looks like this.
+    fn shard_of(&self, key: &[u8]) -> Result<Option<usize>> {
+        match self.sharding.of_key(key, &self.manifest.key) {
+            Ok(shard) => Ok(Some(shard as usize)),
+            Err(error) if error.kind() == Kind::Corrupt => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn failed(&self, error: rocksdb::Error, shard: usize) -> Error {
+        options::failed(error, &format!("cannot read shard {shard} of version {}", self.number()))
+    }
+}
+
+/// The rule from keys to shards that a version was built with.
+pub(super) fn sharding(manifest: &Manifest) -> Result<Sharding> {
+    Sharding::new(&manifest.key, &manifest.shard_by, manifest.partitioner, manifest.shard_count).map_err(|error| {
+        Error::corrupt(format!("the manifest of version {} has no usable sharding", manifest.version)).because(error)
+    })
+}
+
+impl std::fmt::Debug for Version {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Version").field("number", &self.number()).field("folder", &self.folder).finish_non_exhaustive()
+    }
+}

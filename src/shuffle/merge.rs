@@ -1,0 +1,180 @@
+//! Merges sorted runs: a part of each into one ordered stream, and many runs into few when there are too many.
+//!
+//! The merge is a tournament tree of losers (Knuth, The Art of Computer Programming 3, 5.4.1): each inner node
+//! remembers the run that lost there, so the next smallest entry costs one comparison per level.
+//!
+//! Invariant: a merge holds one packed and one unpacked block per run, which [`reduce`] keeps within the budget.
+//!
+//! Not for: folding equal keys.
+
+use std::path::PathBuf;
+
+use super::entry::{Entry, Prefix};
+use super::spill::{BLOCK_BYTES, Run, RunWriter};
+use super::split::{Cut, Part};
+use super::{Options, Stats};
+use crate::error::{Error, Result};
+
+/// Runs merged at once, however small the memory.
+const MIN_FAN_IN: usize = 4;
+
+/// A position in one run.
+struct Cursor<'a> {
+    run: &'a Run,
+    next_block: usize,
+    packed: Vec<u8>,
+    block: Vec<u8>,
+    at: usize,
+    end: usize,
+    to: Option<&'a Cut>,
+    prefix: u64,
+    done: bool,
+}
+
+impl<'a> Cursor<'a> {
+    fn open(run: &'a Run, part: &'a Part) -> Result<Self> {
+        let next_block = run.seek(part.from.shard, &part.from.key);
+        let mut cursor = Self {
+            run,
+            next_block,
+            packed: Vec::new(),
+            block: Vec::new(),
+            at: 0,
+            end: 0,
+            to: part.to.as_ref(),
+            prefix: 0,
+            done: false,
+        };
+        cursor.advance()?;
+        while !cursor.done && {
+            let entry = cursor.entry();
+            (entry.shard, entry.key) < (part.from.shard, part.from.key.as_slice())
+        } {
+            cursor.advance()?;
+        }
+        Ok(cursor)
+    }
+
+    fn entry(&self) -> Entry<'_> {
+        Entry::at(&self.block, self.at)
+    }
+
+    fn advance(&mut self) -> Result<()> {
+        self.at = self.end;
+        if self.at == self.block.len() {
+            if self.next_block == self.run.blocks() {
+                self.done = true;
+                return Ok(());
+            }
+            self.run.read_block(self.next_block, &mut self.packed, &mut self.block)?;
+            self.next_block += 1;
+            self.at = 0;
+        }
+        let Some((entry, rest)) = Entry::parse(&self.block[self.at..]) else {
+            return Err(Error::corrupt(format!(
+                "spill file {} holds a broken entry; check the disk and run again",
+                self.run.path().display()
+            )));
+        };
+        self.end = self.block.len() - rest.len();
+        self.prefix = Prefix::within_shard(0).of(entry.shard, entry.key);
+        self.done = self.to.is_some_and(|to| (entry.shard, entry.key) >= (to.shard, to.key.as_slice()));
+        Ok(())
+    }
+
+    /// Whether this cursor's entry comes before the other's; one that is done comes last.
+    fn before(&self, other: &Self) -> bool {
+        if self.done || other.done {
+            return !self.done;
+        }
+        let (left, right) = (self.entry(), other.entry());
+        (left.shard, self.prefix).cmp(&(right.shard, other.prefix)).then_with(|| left.cmp(&right)).is_lt()
+    }
+}
+
+/// The entries of one part of several runs, in order.
+pub(super) struct Merge<'a> {
+    cursors: Vec<Cursor<'a>>,
+    /// `losers[0]` is the winner; `losers[1..]` the loser at each inner node.
+    losers: Vec<usize>,
+}
+
+impl<'a> Merge<'a> {
+    /// # Errors
+    /// `Unavailable` or `Corrupt` when a run cannot be read back.
+    pub(super) fn open(runs: impl IntoIterator<Item = &'a Run>, part: &'a Part) -> Result<Self> {
+        let cursors = runs.into_iter().map(|run| Cursor::open(run, part)).collect::<Result<Vec<_>>>()?;
+        let mut merge = Self { losers: vec![0; cursors.len().max(1)], cursors };
+        merge.losers[0] = merge.play(1);
+        Ok(merge)
+    }
+
+    /// Plays the games below `node` and returns the winner. Leaves are the nodes from the number of cursors on.
+    fn play(&mut self, node: usize) -> usize {
+        let count = self.cursors.len();
+        if node >= count {
+            return node - count;
+        }
+        let (left, right) = (self.play(2 * node), self.play(2 * node + 1));
+        let (winner, loser) =
+            if self.cursors[right].before(&self.cursors[left]) { (right, left) } else { (left, right) };
+        self.losers[node] = loser;
+        winner
+    }
+
+    /// # Errors
+    /// Whatever `visit` returns, at once; `Unavailable` or `Corrupt` when a run cannot be read back.
+    pub(super) fn for_each(mut self, mut visit: impl FnMut(Entry<'_>) -> Result<()>) -> Result<()> {
+        let count = self.cursors.len();
+        while count > 0 && !self.cursors[self.losers[0]].done {
+            let mut winner = self.losers[0];
+            visit(self.cursors[winner].entry())?;
+            self.cursors[winner].advance()?;
+            let mut node = (winner + count) / 2;
+            while node > 0 {
+                let loser = self.losers[node];
+                if self.cursors[loser].before(&self.cursors[winner]) {
+                    self.losers[node] = winner;
+                    winner = loser;
+                }
+                node /= 2;
+            }
+            self.losers[0] = winner;
+        }
+        Ok(())
+    }
+}
+
+/// Merges runs into larger ones until a merge of all of them by every thread at once fits the memory.
+///
+/// # Errors
+/// `Unavailable` when the disk is full or fails, `Corrupt` when a run cannot be read back.
+pub(super) fn reduce(
+    mut runs: Vec<Run>,
+    options: &Options,
+    path: impl Fn() -> PathBuf,
+    stats: &mut Stats,
+) -> Result<Vec<Run>> {
+    let everything = Part { from: Cut { shard: 0, key: Vec::new() }, to: None };
+    let blocks = options.memory / (2 * BLOCK_BYTES);
+    let final_fan_in = (blocks / options.threads.max(1)).max(MIN_FAN_IN);
+    while runs.len() > final_fan_in {
+        let mut merged = Vec::new();
+        let mut rest = runs.into_iter().peekable();
+        while rest.peek().is_some() {
+            let group: Vec<Run> = rest.by_ref().take(blocks.max(MIN_FAN_IN)).collect();
+            if group.len() == 1 {
+                merged.extend(group);
+                continue;
+            }
+            let mut writer = RunWriter::create(path())?;
+            Merge::open(&group, &everything)?.for_each(|entry| writer.push(&entry))?;
+            let run = writer.finish()?;
+            stats.runs += 1;
+            stats.spilled_bytes += run.file_bytes();
+            merged.push(run);
+        }
+        runs = merged;
+    }
+    Ok(runs)
+}

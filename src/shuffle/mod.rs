@@ -1,0 +1,220 @@
+//! The shuffle: entries in any order in, every shard's entries in key order out, within a memory budget.
+//!
+//! ```text
+//!  query partition 0 ─▶ Writer ─▶ chunks ─┐                     fits: ┌▶ buckets ─▶ sort each ─┐
+//!  query partition 1 ─▶ Writer ─▶ chunks ─┼▶ Shuffle::finish ─────────┤                        ├▶ Range ─▶ build
+//!          …              │ over budget   │      splitters     spilled: └▶ runs ────▶ merge ────┘
+//!                         └▶ sort ─▶ run ─┘
+//! ```
+//!
+//! 1. Each [`Writer`] appends entries to chunks of memory and remembers a sample of them ([`buffer`]).
+//! 2. A writer whose share of the budget is full sorts what it has and writes it as one run ([`spill`]).
+//! 3. [`Shuffle::finish`] cuts the key space of every shard at splitters taken from the samples of *all* data, so
+//!    that sorted, reversed and skewed input give equal work ([`split`]).
+//! 4. Each [`Range`] then sorts its entries in cache-sized buckets, or merges its part of the runs ([`range`]).
+//!
+//! Entries compare by (shard, key, order, value) as separate fields: every attempt gives the same order, whatever the
+//! number of threads or spills. A key's entries are always in one range, so that a fold sees all of them.
+//!
+//! Not for: what becomes of equal keys (see `fold`), or files that outlive the run (see `build`).
+
+mod buffer;
+mod entry;
+pub mod fold;
+mod merge;
+mod range;
+mod spill;
+mod split;
+
+use std::path::PathBuf;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use crate::encode::EntryBatch;
+use crate::error::{Error, IoContext, Result};
+
+pub use entry::Entry;
+pub use range::{Range, Shard};
+
+use buffer::Buffer;
+use spill::Run;
+
+/// Bytes of memory taken at a time; small budgets take less.
+const CHUNK_BYTES: usize = 1 << 20;
+/// The largest key, order or value the shuffle takes, in bytes: 64 MiB, far beyond what a table may hold.
+pub const MAX_FIELD_BYTES: usize = 64 << 20;
+
+/// How a shuffle may use the machine.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Bytes of memory for entries, all writers together.
+    pub memory: usize,
+    /// Writers that fill it, each with an equal share; at least 1.
+    pub writers: usize,
+    /// Threads that will drain it; at least 1.
+    pub threads: usize,
+    /// Shards entries are spread over; at least 1.
+    pub shards: u32,
+    /// Folder for sorted runs; made when the first run is written, removed with the shuffle.
+    pub spill_dir: PathBuf,
+    /// Bytes of entries one range should hold: about what one output file holds.
+    pub range_bytes: u64,
+}
+
+/// What a shuffle did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Stats {
+    /// Entries taken.
+    pub entries: u64,
+    /// Bytes of keys, orders and values taken.
+    pub bytes: u64,
+    /// Sorted runs written to disk, merge passes included.
+    pub runs: u64,
+    /// Bytes written to disk.
+    pub spilled_bytes: u64,
+}
+
+/// A shuffle that is being filled.
+#[derive(Debug)]
+pub struct Shuffle {
+    options: Options,
+    sealed: Mutex<Sealed>,
+    next_run: AtomicU64,
+}
+
+/// What finished writers leave behind.
+#[derive(Debug, Default)]
+struct Sealed {
+    buffers: Vec<Buffer>,
+    runs: Vec<Run>,
+    stats: Stats,
+}
+
+impl Shuffle {
+    /// An empty shuffle. Nothing is written to the spill folder before memory runs out.
+    pub fn new(options: Options) -> Self {
+        Self { options, sealed: Mutex::default(), next_run: AtomicU64::new(0) }
+    }
+
+    /// A writer for one thread. Each has its equal share of the memory.
+    pub fn writer(&self) -> Writer<'_> {
+        let limit = self.options.memory / self.options.writers.max(1);
+        let chunk = CHUNK_BYTES.min(limit / 8).max(256);
+        Writer { shuffle: self, buffer: Buffer::new(chunk), limit, runs: Vec::new(), stats: Stats::default() }
+    }
+
+    /// Ends the filling and cuts every shard into ranges of sorted entries.
+    ///
+    /// # Errors
+    /// `Unavailable` when runs cannot be written or merged; `Internal` when a writer was lost.
+    pub fn finish(self) -> Result<(Vec<Shard>, Stats)> {
+        let sealed = self.sealed.lock().map_err(|_| Error::internal("a shuffle writer panicked"))?;
+        let mut stats = sealed.stats;
+        drop(sealed);
+        let sealed = std::mem::take(&mut *self.sealed.lock().map_err(|_| Error::internal("a shuffle writer panicked"))?);
+        let shards = if sealed.runs.is_empty() {
+            range::in_memory(sealed.buffers, &self.options)
+        } else {
+            let mut runs = sealed.runs;
+            for buffer in sealed.buffers {
+                runs.push(self.spill(buffer, &mut stats)?);
+            }
+            let runs = merge::reduce(runs, &self.options, || self.run_path(), &mut stats)?;
+            range::on_disk(runs, &self.options)
+        };
+        Ok((shards, stats))
+    }
+
+    fn spill(&self, buffer: Buffer, stats: &mut Stats) -> Result<Run> {
+        std::fs::create_dir_all(&self.options.spill_dir).io("create the spill folder", &self.options.spill_dir)?;
+        let run = spill::write_sorted(buffer, self.run_path(), self.options.shards)?;
+        stats.runs += 1;
+        stats.spilled_bytes += run.file_bytes();
+        tracing::debug!(run = %run.path().display(), bytes = run.file_bytes(), "spilled a sorted run");
+        Ok(run)
+    }
+
+    fn run_path(&self) -> PathBuf {
+        let number = self.next_run.fetch_add(1, Ordering::Relaxed);
+        self.options.spill_dir.join(format!("run-{number:06}"))
+    }
+}
+
+/// Fills a shuffle from one thread.
+#[derive(Debug)]
+pub struct Writer<'a> {
+    shuffle: &'a Shuffle,
+    buffer: Buffer,
+    limit: usize,
+    runs: Vec<Run>,
+    stats: Stats,
+}
+
+impl Writer<'_> {
+    /// Takes every entry of a batch.
+    ///
+    /// # Errors
+    /// `Input` when a field is larger than [`MAX_FIELD_BYTES`]; `Unavailable` when a run cannot be written.
+    pub fn push(&mut self, batch: &EntryBatch) -> Result<()> {
+        for row in 0..batch.keys.len() {
+            let entry = Entry {
+                shard: batch.shards[row],
+                key: batch.keys.get(row),
+                order: batch.orders.get(row),
+                value: batch.values.get(row),
+            };
+            self.push_entry(entry)?;
+        }
+        Ok(())
+    }
+
+    fn push_entry(&mut self, entry: Entry<'_>) -> Result<()> {
+        if [entry.key, entry.order, entry.value].iter().any(|field| field.len() > MAX_FIELD_BYTES) {
+            return Err(Error::input(format!(
+                "an entry of key 0x{} holds a field beyond {} MiB; leave it out or make it smaller in the query",
+                entry.key_hex(),
+                MAX_FIELD_BYTES >> 20
+            )));
+        }
+        if self.buffer.entries() > 0 && self.buffer.memory_with(&entry) > self.limit {
+            self.spill()?;
+        }
+        self.stats.entries += 1;
+        self.stats.bytes += entry.bytes();
+        self.buffer.push(&entry);
+        Ok(())
+    }
+
+    fn spill(&mut self) -> Result<()> {
+        let empty = self.buffer.empty_like();
+        let full = std::mem::replace(&mut self.buffer, empty);
+        let run = self.shuffle.spill(full, &mut self.stats)?;
+        self.runs.push(run);
+        Ok(())
+    }
+
+    /// Entries taken so far.
+    pub fn entries(&self) -> u64 {
+        self.stats.entries
+    }
+
+    /// Hands what this writer holds to the shuffle.
+    ///
+    /// # Errors
+    /// `Internal` when another writer panicked.
+    pub fn finish(self) -> Result<()> {
+        let mut sealed = self.shuffle.sealed.lock().map_err(|_| Error::internal("a shuffle writer panicked"))?;
+        if self.buffer.entries() > 0 {
+            sealed.buffers.push(self.buffer);
+        }
+        sealed.runs.extend(self.runs);
+        sealed.stats.entries += self.stats.entries;
+        sealed.stats.bytes += self.stats.bytes;
+        sealed.stats.runs += self.stats.runs;
+        sealed.stats.spilled_bytes += self.stats.spilled_bytes;
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests;

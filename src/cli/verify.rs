@@ -55,18 +55,22 @@ impl From<Depth> for serve::Depth {
 impl Args {
     pub(super) fn run(self, output: &mut Output) -> Result<Answer> {
         let store = Store::open(&self.store)?;
-        let version = version_number(&self.store, &store.versions()?, self.version)?;
+        let current = store.versions()?;
+        let version = version_number(&self.store, &current, self.version)?;
         let report = serve::verify(&store, version, self.depth.into())?;
         if output.is_json() {
             output.document(&document(&report))?;
         } else if report.findings.is_empty() {
-            output.line(format!("version {version} is as it was built: {}", looked_at(&report)))?;
+            output.line(format!("no damage found in version {version}: {}", looked_at(&report, self.depth)))?;
         } else {
             show(&report, output)?;
-            output.line(format!(
-                "version {version} is damaged: `cutover rollback {0}` takes readers off it, `cutover run JOB.toml \
-                 --rebuild` builds it again",
+            let back = format!(
+                "`cutover rollback {}` takes readers off it, ",
                 format::shell(&self.store.display().to_string())
+            );
+            let back = if current.current == Some(version) { back } else { String::new() };
+            output.line(format!(
+                "version {version} is damaged: {back}`cutover run JOB.toml --rebuild` builds its data again"
             ))?;
         }
         Ok(if report.findings.is_empty() { Answer::Yes } else { Answer::No })
@@ -85,9 +89,13 @@ fn show(report: &Report, output: &mut Output) -> Result<()> {
     output.line(rows.text())
 }
 
-fn looked_at(report: &Report) -> String {
+fn looked_at(report: &Report, depth: Depth) -> String {
     let files = format!("{}, {}", format::some(report.files, "file"), format::size(report.bytes));
-    if report.entries == 0 { files } else { format!("{files}, {} read", format::count(report.entries) + " entries") }
+    match depth {
+        Depth::Sizes => format!("{files}; looked at sizes, and at the content of small files"),
+        Depth::Checksums => format!("{files}, every byte compared"),
+        Depth::Full => format!("{files}, every byte compared, and all {} entries", format::count(report.entries)),
+    }
 }
 
 fn document(report: &Report) -> serde_json::Value {

@@ -114,6 +114,8 @@ impl Execution<'_> {
         step: impl Fn(&mut S, RecordBatch) -> Result<()> + Sync,
     ) -> Result<Vec<S>, Failed> {
         create_spill_dir(&self.query.settings.spill_dir)?;
+        // Operators start tasks of their own while they are being started.
+        let _inside = self.query.runtime.enter();
         let streams = execute_stream_partitioned(Arc::clone(&self.plan), self.query.state.task_ctx())
             .map_err(|error| convert("the query cannot be started", error))?;
         let first_failure: Mutex<Option<Failed>> = Mutex::new(None);

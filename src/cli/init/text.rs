@@ -112,7 +112,8 @@ fn output(choice: &Choice) -> String {
         "[output]\n\
          # What readers ask for: one or more columns of the query, the most significant first.\n\
          key = [{key}]\n\
-         # What becomes of rows with the same key. When this was written, {}.\n\
+         # What becomes of rows with the same key. When this was written,\n\
+         # {}.\n\
          # \"error\" stops the job, \"first\" and \"last\" keep one by order_by, \"list\" makes one value of all, {{ top = 10 }} of\n\
          # the first ten, \"number\" keeps each under a number after the key.\n\
          duplicates = {}\n\

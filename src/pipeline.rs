@@ -25,7 +25,8 @@ use crate::input;
 use crate::job::Job;
 use crate::progress::{Finished, Progress};
 use crate::publish::{self, PublishOptions, Staged};
-use crate::report::{InputReport, Outcome, PlanReport, Prediction, RunReport, StageReport};
+use crate::query::Joins;
+use crate::report::{InputReport, Outcome, PlanReport, RunReport, StageReport};
 use crate::runtime::Resources;
 use prepare::Prepared;
 
@@ -80,9 +81,7 @@ pub fn run(job: &Job, options: &RunOptions) -> Result<RunReport> {
 /// As [`run`], for what can be known without building.
 pub fn plan(job: &Job, options: &RunOptions) -> Result<PlanReport> {
     let runtime = options.resources.query_runtime()?;
-    let spill = std::env::temp_dir().join(format!("cutover-plan-{}", std::process::id()));
-    let options = RunOptions { spill_dir: Some(options.spill_dir.clone().unwrap_or(spill)), ..options.clone() };
-    let prepared = Prepared::new(job, &options, &runtime)?;
+    let prepared = Prepared::new(job, options, &runtime)?;
     let existing = Catalog::open(&job.store).ok().map(|catalog| (catalog.read(), catalog));
     let (would, previous) = match existing {
         None => (format!("make the store {} and build version 1", job.store.display()), None),
@@ -93,10 +92,15 @@ pub fn plan(job: &Job, options: &RunOptions) -> Result<PlanReport> {
             (would(&prepared, &current, options.rebuild), previous)
         }
     };
-    let predicted = predict::predict(&prepared, previous.as_ref())?;
-    let execution = prepared.query.prepare(crate::query::Joins::Hash)?;
-    let preview = predict::preview(&prepared, PREVIEW_ROWS);
-    let _ = std::fs::remove_dir(prepared.spill_dir(&PathBuf::new()));
+    let execution = prepared.query.prepare(Joins::Hash)?;
+    let spill = options.spill_dir.clone().unwrap_or_else(std::env::temp_dir);
+    let spill = spill.join(format!("cutover-plan-{}", std::process::id()));
+    let measured = predict::predict(&prepared, previous.as_ref(), &spill)
+        .and_then(|predicted| Ok((predicted, predict::preview(&prepared, PREVIEW_ROWS, &spill)?)));
+    if let Err(error) = std::fs::remove_dir_all(&spill) {
+        tracing::debug!(folder = %spill.display(), %error, "no spill folder to remove");
+    }
+    let (predicted, preview) = measured?;
     let named = |(name, type_name): (&String, &String)| (name.clone(), type_name.clone());
     Ok(PlanReport {
         dataset: job.dataset.clone(),
@@ -112,7 +116,7 @@ pub fn plan(job: &Job, options: &RunOptions) -> Result<PlanReport> {
         predicted: predicted.prediction,
         memory_budget: options.resources.memory,
         threads: options.resources.threads,
-        preview: preview?,
+        preview,
     })
 }
 
@@ -192,15 +196,8 @@ fn previous(catalog: &Catalog, current: &Current) -> Result<Option<check::Previo
 fn build(prepared: &Prepared<'_>, catalog: &Catalog, current: &Current, as_of: Timestamp) -> Result<RunReport> {
     let options = prepared.options;
     let previous = previous(catalog, current)?;
-    let progress = options.progress;
-    let mut stages: Vec<Finished> = Vec::new();
-
-    let stage = progress.stage("predict", None);
-    let predicted = predict::predict(prepared, previous.as_ref())?;
-    stages.push(stage.finish());
-
     let build = stages::Build::start(prepared, catalog)?;
-    let result = build_in(prepared, catalog, &build, previous.as_ref(), predicted.prediction, stages, as_of);
+    let result = build_in(prepared, catalog, &build, previous.as_ref(), as_of);
     build.clean_up();
     let (report, complete) = result?;
     if let Some(why) = complete.rejected().filter(|_| !options.force) {
@@ -242,12 +239,15 @@ fn build_in(
     catalog: &Catalog,
     build: &stages::Build,
     previous: Option<&check::Previous>,
-    predicted: Prediction,
-    mut stages: Vec<Finished>,
     as_of: Timestamp,
 ) -> Result<(RunReport, publish::Complete)> {
+    let mut stages: Vec<Finished> = Vec::new();
+    let stage = prepared.options.progress.stage("predict", None);
+    let predicted = predict::predict(prepared, previous, &build.query_spill())?;
+    stages.push(stage.finish());
+
     let mut checks = prepared.compatibility(previous);
-    checks.extend(stages::unique(prepared)?);
+    checks.extend(stages::unique(prepared, build)?);
     let (shards, shuffled) = stages::shuffle(prepared, build, &mut stages)?;
     checks.extend(check::check_columns(&prepared.job.checks, &shuffled.columns));
     let built = stages::build(prepared, build, shards, shuffled.stats.entries, &mut stages)?;
@@ -260,7 +260,7 @@ fn build_in(
     prepared.write_job(build.dirs())?;
     let manifest = prepared.manifest(build.id(), as_of, built, shuffled.columns.stats(), checks, &stages);
     let mut report = prepared.report(&manifest, Outcome::Published, None);
-    report.predicted = Some(predicted);
+    report.predicted = Some(predicted.prediction);
     report.spilled_bytes = shuffled.stats.spilled_bytes;
     report.stages = stages.iter().map(StageReport::from).collect();
     build.write_report(&report)?;

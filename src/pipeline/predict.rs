@@ -6,6 +6,7 @@
 //! Not for: deciding anything; a run goes the same way whatever is predicted.
 
 use std::collections::HashMap;
+use std::path::Path;
 
 use arrow::array::RecordBatch;
 use xxhash_rust::xxh3::xxh3_64;
@@ -39,13 +40,17 @@ pub(super) struct Predicted {
 ///
 /// # Errors
 /// As running the query.
-pub(super) fn predict(prepared: &Prepared<'_>, previous: Option<&Previous>) -> Result<Predicted> {
+pub(super) fn predict(
+    prepared: &Prepared<'_>,
+    previous: Option<&Previous>,
+    spill_dir: &Path,
+) -> Result<Predicted> {
     let (estimate, basis) = match previous.and_then(|previous| grown(prepared, previous)) {
         Some(grown) => grown,
         None => {
             let fold = prepared.job.output.duplicates;
             let counter = || Ok(Counter::new(prepared.encode.encoder()?, fold));
-            (query::estimate(&prepared.query, &prepared.inputs, counter)?, "a sample of the inputs".to_owned())
+            (query::estimate(&prepared.query, &prepared.inputs, spill_dir, counter)?, "a sample of the inputs".to_owned())
         }
     };
     let resources = &prepared.options.resources;
@@ -168,8 +173,8 @@ impl Measure for Counter {
 ///
 /// # Errors
 /// As running the query.
-pub(super) fn preview(prepared: &Prepared<'_>, rows: usize) -> Result<Vec<serde_json::Value>> {
-    let batches = prepared.query.limited(rows)?.collect(rows)?;
+pub(super) fn preview(prepared: &Prepared<'_>, rows: usize, spill_dir: &Path) -> Result<Vec<serde_json::Value>> {
+    let batches = prepared.query.limited(rows)?.collect(rows, spill_dir)?;
     let mut text = Vec::new();
     let mut writer = arrow::json::WriterBuilder::new()
         .with_explicit_nulls(true)

@@ -4,8 +4,6 @@
 //!
 //! Not for: looking at the store.
 
-use std::path::{Path, PathBuf};
-
 use jiff::Timestamp;
 use tokio::runtime::Runtime;
 
@@ -42,12 +40,7 @@ impl<'r> Prepared<'r> {
         let inputs = input::resolve(&job.inputs)?;
         let contracts: Vec<String> =
             inputs.iter().map(|input| input.contract.as_ref().map(input::Contract::to_text).unwrap_or_default()).collect();
-        let spill = spill_dir(options, &std::env::temp_dir());
-        let settings = Settings {
-            threads: options.resources.threads,
-            memory: options.resources.query_memory(),
-            spill_dir: spill,
-        };
+        let settings = Settings { threads: options.resources.threads, memory: options.resources.query_memory() };
         let query = Query::new(runtime, &inputs, &job.sql, &job.params, settings)?;
         let encode = EncodePlan::new(&query.schema(), &job.output, &job.dataset)?;
         let prepared = Self {
@@ -75,11 +68,6 @@ impl<'r> Prepared<'r> {
                 schema.fields().iter().map(|field| field.name().as_str()).collect::<Vec<_>>().join(", ")
             ))),
         }
-    }
-
-    /// Where to spill, for a build that works in `build`.
-    pub(super) fn spill_dir(&self, build: &Path) -> PathBuf {
-        spill_dir(self.options, build)
     }
 
     /// Key and value schema against the published version.
@@ -195,9 +183,4 @@ impl<'r> Prepared<'r> {
             removed: Vec::new(),
         }
     }
-}
-
-fn spill_dir(options: &RunOptions, build: &Path) -> PathBuf {
-    let own = format!("cutover-spill-{}", std::process::id());
-    options.spill_dir.as_ref().map_or_else(|| build.join(&own), |folder| folder.join(&own))
 }

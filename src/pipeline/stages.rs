@@ -2,6 +2,8 @@
 //!
 //! Not for: deciding whether to build or publish.
 
+use std::path::PathBuf;
+
 use rayon::prelude::*;
 
 use super::prepare::Prepared;
@@ -29,7 +31,7 @@ const MIN_ROWS_PER_TABLE: u64 = 4096;
 pub(super) struct Build {
     id: String,
     dirs: BuildDirs,
-    spill: std::path::PathBuf,
+    spill: PathBuf,
 }
 
 impl Build {
@@ -40,7 +42,8 @@ impl Build {
         let id = format!("{}-{random:08x}", jiff::Timestamp::now().strftime("%Y%m%dT%H%M%SZ"));
         let dirs = catalog.layout().build_dirs(&id)?;
         storage::create_dir_durable(&dirs.version())?;
-        let spill = prepared.spill_dir(dirs.root());
+        let elsewhere = prepared.options.spill_dir.as_ref().map(|folder| folder.join(format!("cutover-{id}")));
+        let spill = elsewhere.unwrap_or_else(|| dirs.spill());
         Ok(Self { id, dirs, spill })
     }
 
@@ -50,6 +53,11 @@ impl Build {
 
     pub(super) fn dirs(&self) -> &BuildDirs {
         &self.dirs
+    }
+
+    /// Where the query spills.
+    pub(super) fn query_spill(&self) -> PathBuf {
+        self.spill.join("query")
     }
 
     pub(super) fn write_report(&self, report: &RunReport) -> Result<()> {
@@ -79,9 +87,9 @@ pub(super) struct Shuffled {
 }
 
 /// Columns that must be unique, by one extra query each.
-pub(super) fn unique(prepared: &Prepared<'_>) -> Result<Vec<CheckResult>> {
+pub(super) fn unique(prepared: &Prepared<'_>, build: &Build) -> Result<Vec<CheckResult>> {
     let check = |column: &String| {
-        let repeated = prepared.query.duplicates(std::slice::from_ref(column))?.collect(3)?;
+        let repeated = prepared.query.duplicates(std::slice::from_ref(column))?.collect(3, &build.query_spill())?;
         let mut found = Vec::new();
         for batch in &repeated {
             let shown = arrow::util::display::ArrayFormatter::try_new(batch.column(0), &Default::default());
@@ -130,6 +138,7 @@ fn fill(prepared: &Prepared<'_>, build: &Build, joins: Joins) -> Result<(Shuffle
     let stage = options.progress.stage("query", None);
     let filled: Vec<ColumnCounter> = {
         let states = execution.run(
+            &build.query_spill(),
             |_| Part::new(&prepared.encode, &shuffle, prepared.query.schema()),
             |part, batch| {
                 stage.advance(batch.num_rows() as u64);

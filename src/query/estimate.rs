@@ -7,6 +7,8 @@
 //!
 //! Not for: a promise. Groups that are skewed beyond the sample are underestimated.
 
+use std::path::Path;
+
 use super::execute::{Failed, Joins};
 use super::session::Query;
 use super::table::Share;
@@ -50,23 +52,24 @@ pub trait Measure: Sized + Send {
 pub fn estimate<M: Measure>(
     query: &Query<'_>,
     inputs: &[Input],
+    spill_dir: &Path,
     measure: impl Fn() -> Result<M>,
 ) -> Result<Estimate> {
     let largest = inputs.iter().enumerate().filter_map(|(number, input)| Some((number, input.rows()?))).max_by_key(
         |(_, rows)| *rows,
     );
     let Some((number, rows)) = largest.filter(|(_, rows)| *rows > SMALL_INPUT_ROWS) else {
-        return pass(query, &measure);
+        return pass(query, spill_dir, &measure);
     };
     let groups: usize = inputs[number].files.iter().filter_map(|file| Some(file.footer.as_ref()?.row_groups.len())).sum();
     let wanted = ((groups as u64 * SAMPLE_ROWS).div_ceil(rows) as usize).max(1);
     if groups < wanted * 4 {
-        return pass(query, &measure);
+        return pass(query, spill_dir, &measure);
     }
     let sample = |groups_wanted: usize| {
         let mut shares = vec![Share::ALL; inputs.len()];
         shares[number] = Share { step: groups / groups_wanted };
-        pass(&query.over(inputs, &shares)?, &measure)
+        pass(&query.over(inputs, &shares)?, spill_dir, &measure)
     };
     let (one, two) = (sample(wanted)?, sample(2 * wanted)?);
     let whole = groups as f64 / wanted as f64;
@@ -90,10 +93,10 @@ fn grow(one: f64, two: f64, whole: f64) -> f64 {
     if b <= 0.0 { two * whole / 2.0 } else { (1.0 / (a / whole + b)).max(two) }
 }
 
-fn pass<M: Measure>(query: &Query<'_>, measure: &impl Fn() -> Result<M>) -> Result<Estimate> {
+fn pass<M: Measure>(query: &Query<'_>, spill_dir: &Path, measure: &impl Fn() -> Result<M>) -> Result<Estimate> {
     let measured = |joins| -> Result<Vec<M>, Failed> {
         let execution = query.prepare(joins)?;
-        execution.run(|_| measure(), |part, batch| part.take(&batch))
+        execution.run(spill_dir, |_| measure(), |part, batch| part.take(&batch))
     };
     let parts = match measured(Joins::Hash) {
         Err(Failed::OutOfMemory(_)) => measured(Joins::SortMerge)?,

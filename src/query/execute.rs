@@ -7,18 +7,19 @@
 //! Not for: what is done with a batch.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use arrow::array::RecordBatch;
 use datafusion::common::DataFusionError;
-use datafusion::execution::SendableRecordBatchStream;
+use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::physical_plan::{ExecutionPlan, ExecutionPlanProperties, displayable, execute_stream_partitioned};
 use futures::StreamExt;
 
 use super::error::{convert, out_of_memory};
-use super::session::{Query, create_spill_dir};
+use super::session::{Query, runtime_env};
 use crate::error::{Error, Result};
 
 /// How joins are done.
@@ -79,7 +80,7 @@ impl<'q> Query<'q> {
     ///
     /// # Errors
     /// As [`Execution::run`].
-    pub fn collect(&self, limit: usize) -> Result<Vec<RecordBatch>> {
+    pub fn collect(&self, limit: usize, spill_dir: &Path) -> Result<Vec<RecordBatch>> {
         let take = |taken: &mut Vec<RecordBatch>, batch: RecordBatch| {
             let held: usize = taken.iter().map(RecordBatch::num_rows).sum();
             if held < limit {
@@ -87,7 +88,7 @@ impl<'q> Query<'q> {
             }
             Ok(())
         };
-        let parts = self.prepare(Joins::Hash)?.run(|_| Ok(Vec::new()), take)?;
+        let parts = self.prepare(Joins::Hash)?.run(spill_dir, |_| Ok(Vec::new()), take)?;
         Ok(parts.concat())
     }
 }
@@ -104,19 +105,22 @@ impl Execution<'_> {
     }
 
     /// Runs the query. `make` makes a state for every partition, and `step` takes that partition's batches one after
-    /// another on one thread; the states are returned in the order of the partitions.
+    /// another on one thread; the states are returned in the order of the partitions. What does not fit into memory goes
+    /// to `spill_dir`, which is made here.
     ///
     /// # Errors
     /// The first failure of the query or of `step`.
     pub fn run<S: Send>(
         &self,
+        spill_dir: &Path,
         make: impl Fn(usize) -> Result<S>,
         step: impl Fn(&mut S, RecordBatch) -> Result<()> + Sync,
     ) -> Result<Vec<S>, Failed> {
-        create_spill_dir(&self.query.settings.spill_dir)?;
+        let environment = runtime_env(&self.query.settings, spill_dir)?;
+        let context = TaskContext::from(&self.query.state).with_runtime(environment);
         // Operators start tasks of their own while they are being started.
         let _inside = self.query.runtime.enter();
-        let streams = execute_stream_partitioned(Arc::clone(&self.plan), self.query.state.task_ctx())
+        let streams = execute_stream_partitioned(Arc::clone(&self.plan), Arc::new(context))
             .map_err(|error| convert("the query cannot be started", error))?;
         let first_failure: Mutex<Option<Failed>> = Mutex::new(None);
         let stop = AtomicBool::new(false);

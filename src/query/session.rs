@@ -6,14 +6,15 @@
 //! Not for: running it (see `execute`).
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::num::NonZeroUsize;
+use std::path::Path;
 use std::sync::Arc;
 
 use arrow::datatypes::SchemaRef;
 use datafusion::common::{ParamValues, ScalarValue};
 use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
 use datafusion::execution::memory_pool::{FairSpillPool, TrackConsumersPool};
-use datafusion::execution::runtime_env::RuntimeEnvBuilder;
+use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
 use datafusion::execution::{SessionState, SessionStateBuilder};
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::prelude::{SQLOptions, SessionConfig, SessionContext};
@@ -21,23 +22,21 @@ use tokio::runtime::Runtime;
 
 use super::error::convert;
 use super::table::{InputTable, Share};
-use crate::error::Result;
+use crate::error::{IoContext, Result};
 use crate::input::Input;
 
 /// Rows of a batch.
 const BATCH_ROWS: usize = 8192;
 /// Consumers of memory that an out-of-memory message names.
-const NAMED_CONSUMERS: usize = 5;
+const NAMED_CONSUMERS: NonZeroUsize = NonZeroUsize::new(5).unwrap();
 
 /// How the query may use the machine.
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug)]
 pub struct Settings {
     /// Partitions the query runs in.
     pub threads: usize,
     /// Bytes of memory for its operators.
     pub memory: usize,
-    /// Folder for what they spill; made when first needed.
-    pub spill_dir: PathBuf,
 }
 
 /// A planned query.
@@ -107,7 +106,7 @@ impl<'r> Query<'r> {
 
     fn with_plan(&self, plan: LogicalPlan) -> Self {
         let Self { runtime, settings, state, sql, params, .. } = self;
-        Self { runtime, settings: settings.clone(), plan, state: state.clone(), sql: sql.clone(), params: params.clone() }
+        Self { runtime, settings: *settings, plan, state: state.clone(), sql: sql.clone(), params: params.clone() }
     }
 
     /// The columns of its result.
@@ -123,7 +122,7 @@ async fn plan(
     params: &BTreeMap<String, String>,
     settings: &Settings,
 ) -> Result<(LogicalPlan, SessionState)> {
-    let context = SessionContext::new_with_state(state(settings)?);
+    let context = SessionContext::new_with_state(state(settings));
     for function in super::functions::all() {
         context.register_udf(function);
     }
@@ -145,7 +144,7 @@ async fn plan(
     Ok((plan, state))
 }
 
-fn state(settings: &Settings) -> Result<SessionState> {
+fn state(settings: &Settings) -> SessionState {
     let mut config = SessionConfig::new()
         .with_target_partitions(settings.threads)
         .with_batch_size(BATCH_ROWS)
@@ -154,24 +153,20 @@ fn state(settings: &Settings) -> Result<SessionState> {
     // A build side of this size is cheaper to build once than to send both sides through a shuffle.
     options.optimizer.hash_join_single_partition_threshold = settings.memory / 8;
     options.optimizer.hash_join_single_partition_threshold_rows = 4 << 20;
-    let pool = TrackConsumersPool::new(
-        FairSpillPool::new(settings.memory),
-        std::num::NonZeroUsize::new(NAMED_CONSUMERS).unwrap_or(std::num::NonZeroUsize::MIN),
-    );
-    let disk = DiskManagerBuilder::default().with_mode(DiskManagerMode::Directories(vec![settings.spill_dir.clone()]));
-    let runtime = RuntimeEnvBuilder::new()
+    SessionStateBuilder::new().with_config(config).with_default_features().build()
+}
+
+/// The engine's memory and its place on disk for one run: a pool of the query's share, spilling to `spill_dir`.
+///
+/// # Errors
+/// `Unavailable` when the folder cannot be made.
+pub(super) fn runtime_env(settings: &Settings, spill_dir: &Path) -> Result<Arc<RuntimeEnv>> {
+    std::fs::create_dir_all(spill_dir).io("create the spill folder", spill_dir)?;
+    let pool = TrackConsumersPool::new(FairSpillPool::new(settings.memory), NAMED_CONSUMERS);
+    let disk = DiskManagerBuilder::default().with_mode(DiskManagerMode::Directories(vec![spill_dir.to_path_buf()]));
+    RuntimeEnvBuilder::new()
         .with_memory_pool(Arc::new(pool))
         .with_disk_manager_builder(disk)
         .build_arc()
-        .map_err(|error| convert("cannot set up the query engine", error))?;
-    Ok(SessionStateBuilder::new().with_config(config).with_runtime_env(runtime).with_default_features().build())
-}
-
-/// Makes the folder queries spill to.
-///
-/// # Errors
-/// `Unavailable` when it cannot be made.
-pub(super) fn create_spill_dir(path: &Path) -> Result<()> {
-    use crate::error::IoContext;
-    std::fs::create_dir_all(path).io("create the spill folder", path)
+        .map_err(|error| convert("cannot set up the query engine", error))
 }

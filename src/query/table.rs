@@ -61,6 +61,7 @@ impl InputTable {
         let partition_fields = input.partition_fields()?;
         let mut files = Vec::new();
         let mut rows = Some(0);
+        let mut groups = 0;
         for (file, whole) in input.files.iter().zip(all) {
             let values = file
                 .partitions
@@ -71,11 +72,12 @@ impl InputTable {
             let whole = whole.with_partition_values(values);
             match &file.footer {
                 Some(footer) if share != Share::ALL => {
-                    for (number, group) in footer.row_groups.iter().enumerate() {
-                        if share.takes(files.len() + number) {
+                    for group in &footer.row_groups {
+                        if share.takes(groups) {
                             files.push(whole.clone().with_range(group.start as i64, group.end as i64));
                             rows = rows.map(|rows| rows + group.rows);
                         }
+                        groups += 1;
                     }
                 }
                 footer => {

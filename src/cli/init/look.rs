@@ -47,14 +47,15 @@ pub(super) struct Repeats {
 pub(super) struct Looker {
     runtime: Runtime,
     settings: Settings,
+    spill_dir: PathBuf,
 }
 
 impl Looker {
     pub(super) fn new() -> Result<Self> {
         let resources = Resources::new(None, None)?;
         let spill_dir = std::env::temp_dir().join(format!("cutover-init-{}", std::process::id()));
-        let settings = Settings { threads: resources.threads, memory: resources.query_memory(), spill_dir };
-        Ok(Self { runtime: resources.query_runtime()?, settings })
+        let settings = Settings { threads: resources.threads, memory: resources.query_memory() };
+        Ok(Self { runtime: resources.query_runtime()?, settings, spill_dir })
     }
 
     /// Looks at every input.
@@ -96,7 +97,7 @@ impl Looker {
         let counts =
             format!("SELECT count(k) AS n, count(*) AS all_n FROM (SELECT {column} AS k FROM {name}) GROUP BY k");
         let sql = format!("SELECT max(n), sum(all_n - n) FROM ({counts})");
-        let batches = self.query(&table.input, &sql)?.collect(1)?;
+        let batches = self.query(&table.input, &sql)?.collect(1, &self.spill_dir)?;
         let number = |at: usize| {
             let values = batches.first()?.columns().get(at)?.as_primitive_opt::<Int64Type>()?;
             values.iter().next()?.and_then(|value| u64::try_from(value).ok())
@@ -112,14 +113,14 @@ impl Looker {
 
     fn query(&self, input: &Input, sql: &str) -> Result<Query<'_>> {
         let inputs = std::slice::from_ref(input);
-        Query::new(&self.runtime, inputs, sql, &BTreeMap::new(), self.settings.clone())
+        Query::new(&self.runtime, inputs, sql, &BTreeMap::new(), self.settings)
     }
 }
 
 impl Drop for Looker {
     fn drop(&mut self) {
         // Empty, if it was made at all; a leftover folder in the system's own temporary folder harms nobody.
-        let _ = std::fs::remove_dir_all(&self.settings.spill_dir);
+        let _ = std::fs::remove_dir_all(&self.spill_dir);
     }
 }
 

@@ -2,6 +2,8 @@
 //!
 //! Not for: anything else. What the command does is in [`cutover::cli`].
 
+mod allocator;
+
 use std::io::Write;
 use std::panic::catch_unwind;
 use std::process::ExitCode;
@@ -9,13 +11,11 @@ use std::process::ExitCode;
 use cutover::cli::{self, Answer, Cli};
 use cutover::error::{Error, Kind};
 
-#[global_allocator]
-static GLOBAL: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 /// What a shell reports of a program that SIGPIPE ended: whoever read our output has gone.
 const OUTPUT_CLOSED: u8 = 141;
 
 fn main() -> ExitCode {
+    allocator::keep_freed_memory();
     let cli = Cli::parse_arguments();
     let outcome = catch_unwind(|| cli::run(cli))
         .unwrap_or_else(|_| Err(Error::internal("the command panicked; please report it with the lines above")));

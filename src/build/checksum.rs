@@ -1,6 +1,6 @@
 //! RocksDB's own check of every block of every table of a database, which the Rust crate does not wrap.
 //!
-//! The only unsafe code of the crate.
+//! The only unsafe code of the library.
 //!
 //! Not for: whole-file checksums (see `storage`) or looking at entries.
 

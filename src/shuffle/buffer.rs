@@ -82,9 +82,17 @@ impl Buffer {
         }
     }
 
-    /// The chunks and the sampled addresses, numbered from this buffer's first chunk.
-    pub(super) fn into_parts(self) -> (Vec<Vec<u8>>, Vec<Address>) {
-        (self.chunks, self.samples)
+    /// The shard and key of every sampled entry.
+    pub(super) fn samples(&self) -> impl Iterator<Item = (u32, &[u8])> {
+        self.samples.iter().map(|at| {
+            let entry = Entry::at(&self.chunks[at.chunk as usize], at.offset as usize);
+            (entry.shard, entry.key)
+        })
+    }
+
+    /// The chunks.
+    pub(super) fn into_blocks(self) -> Vec<Vec<u8>> {
+        self.chunks
     }
 }
 

@@ -1,12 +1,12 @@
 //! What comes out of the shuffle: every shard as ranges of entries in order, each for one thread to drain.
 //!
 //! ```text
-//!  in memory:  range = some buckets; a bucket holds the addresses of about 2 MiB of entries, so that sorting it and
+//!  in memory:  range = some buckets; a bucket holds about 2 MiB of entries, moved together, so that sorting it and
 //!              reading it in order stays within the processor's caches
 //!  on disk:    range = the same part of every run, merged
 //! ```
 //!
-//! Not for: writing anything. Memory of entries is freed when the last range in memory is gone.
+//! Not for: writing anything.
 
 use std::sync::Arc;
 
@@ -44,14 +44,16 @@ pub struct Range(Source);
 
 #[derive(Debug)]
 enum Source {
-    Memory { chunks: Arc<Vec<Vec<u8>>>, buckets: Vec<Bucket>, bytes: u64 },
+    Memory { buckets: Vec<Bucket>, bytes: u64 },
     Runs { runs: Arc<Vec<Run>>, part: Part },
 }
 
 #[derive(Debug)]
 struct Bucket {
     part: Part,
-    pieces: Vec<Vec<Address>>,
+    blocks: Vec<Vec<u8>>,
+    entries: usize,
+    bytes: u64,
 }
 
 impl Range {
@@ -61,8 +63,8 @@ impl Range {
     /// Whatever `visit` returns, at once; `Unavailable` or `Corrupt` when a run cannot be read back.
     pub fn for_each(self, mut visit: impl FnMut(Entry<'_>) -> Result<()>) -> Result<()> {
         match self.0 {
-            Source::Memory { chunks, buckets, .. } => {
-                buckets.into_iter().try_for_each(|bucket| bucket.for_each(&chunks, &mut visit))
+            Source::Memory { buckets, .. } => {
+                buckets.into_iter().try_for_each(|bucket| bucket.for_each(&mut visit))
             }
             Source::Runs { runs, part } => Merge::open(runs.iter(), &part)?.for_each(visit),
         }
@@ -78,16 +80,16 @@ impl Range {
 }
 
 impl Bucket {
-    fn for_each(self, chunks: &[Vec<u8>], visit: &mut impl FnMut(Entry<'_>) -> Result<()>) -> Result<()> {
-        let entry = |address: Address| Entry::at(&chunks[address.chunk as usize], address.offset as usize);
-        // This pass also brings the entries into the caches, many at a time, before sorting and visiting need them.
+    fn for_each(self, visit: &mut impl FnMut(Entry<'_>) -> Result<()>) -> Result<()> {
+        let entry = |at: Address| Entry::at(&self.blocks[at.chunk as usize], at.offset as usize);
         let prefix = Prefix::within_shard(self.part.shared_prefix());
-        let mut index: Vec<(u64, Address)> = Vec::with_capacity(self.pieces.iter().map(Vec::len).sum());
-        for piece in self.pieces {
-            index.extend(piece.into_iter().map(|address| {
-                let entry = entry(address);
-                (prefix.of(entry.shard, entry.key), address)
-            }));
+        let mut index: Vec<(u64, Address)> = Vec::with_capacity(self.entries);
+        for (chunk, block) in self.blocks.iter().enumerate() {
+            let chunk = chunk as u32;
+            index.extend(
+                entries(block)
+                    .map(|(offset, entry)| (prefix.of(entry.shard, entry.key), Address { chunk, offset })),
+            );
         }
         let order = |left: &(u64, Address), right: &(u64, Address)| {
             compare((left.0, || entry(left.1)), (right.0, || entry(right.1)))
@@ -104,41 +106,20 @@ impl Bucket {
 /// Cuts buffers into ranges that sort themselves when drained.
 pub(super) fn in_memory(buffers: Vec<Buffer>, options: &Options) -> Vec<Shard> {
     let total: u64 = buffers.iter().map(Buffer::bytes).sum();
-    let mut chunks: Vec<Vec<u8>> = Vec::new();
-    let mut samples: Vec<Address> = Vec::new();
-    for buffer in buffers {
-        let base = chunks.len() as u32;
-        let (more, sampled) = buffer.into_parts();
-        chunks.extend(more);
-        samples.extend(sampled.into_iter().map(|at| Address { chunk: at.chunk + base, offset: at.offset }));
-    }
-    let entry = |at: &Address| Entry::at(&chunks[at.chunk as usize], at.offset as usize);
-    let mut samples: Vec<(u32, &[u8])> = samples.iter().map(|at| (entry(at).shard, entry(at).key)).collect();
+    let mut samples: Vec<(u32, &[u8])> = buffers.iter().flat_map(Buffer::samples).collect();
     samples.par_sort_unstable();
     let parts = split(options.shards, &samples, (total / BUCKET_BYTES + 1) as usize);
-    let scattered = scatter(&chunks, &parts, options);
-
-    let chunks = Arc::new(chunks);
+    drop(samples);
     let target = range_bytes(total, options);
     let mut shards: Vec<Shard> = (0..options.shards).map(|number| Shard { number, ranges: Vec::new() }).collect();
-    let mut last_full = true;
-    for (part, (pieces, bytes)) in parts.into_iter().zip(scattered) {
-        if pieces.is_empty() {
-            continue;
-        }
-        let ranges = &mut shards[part.from.shard as usize].ranges;
-        let bucket = Bucket { part, pieces };
+    for bucket in scatter(buffers, parts, options).into_iter().filter(|bucket| bucket.entries > 0) {
+        let ranges = &mut shards[bucket.part.from.shard as usize].ranges;
         match ranges.last_mut() {
-            Some(Range(Source::Memory { buckets, bytes: held, .. })) if !last_full => {
+            Some(Range(Source::Memory { buckets, bytes })) if *bytes < target => {
+                *bytes += bucket.bytes;
                 buckets.push(bucket);
-                *held += bytes;
-                last_full = *held >= target;
             }
-            _ => {
-                let chunks = Arc::clone(&chunks);
-                ranges.push(Range(Source::Memory { chunks, buckets: vec![bucket], bytes }));
-                last_full = bytes >= target;
-            }
+            _ => ranges.push(Range(Source::Memory { bytes: bucket.bytes, buckets: vec![bucket] })),
         }
     }
     shards
@@ -150,37 +131,67 @@ fn range_bytes(total: u64, options: &Options) -> u64 {
     fair.clamp(MIN_RANGE_BYTES.min(options.range_bytes), options.range_bytes)
 }
 
-/// For every part, the addresses of its entries, piece by piece, and their bytes.
-fn scatter(chunks: &[Vec<u8>], parts: &[Part], options: &Options) -> Vec<(Vec<Vec<Address>>, u64)> {
+/// Moves every entry to the bucket of its part. Memory stays about what it was: a block that has been emptied is the
+/// next one to be filled.
+fn scatter(buffers: Vec<Buffer>, parts: Vec<Part>, options: &Options) -> Vec<Bucket> {
     let prefix = Prefix::new(options.shards);
     let starts: Vec<u64> = parts.iter().map(|part| prefix.of(part.from.shard, &part.from.key)).collect();
-    let group = chunks.len().div_ceil(options.threads.max(1)).max(1);
-    let scattered: Vec<Vec<(Vec<Address>, u64)>> = chunks
-        .par_chunks(group)
-        .enumerate()
-        .map(|(number, group_chunks)| {
-            let mut pieces = vec![(Vec::new(), 0); parts.len()];
-            for (chunk, bytes) in group_chunks.iter().enumerate() {
-                let chunk = (number * group + chunk) as u32;
-                for (offset, entry) in entries(bytes) {
-                    let (addresses, total) = &mut pieces[part_of(&entry, prefix, &starts, parts)];
-                    addresses.push(Address { chunk, offset });
-                    *total += entry.bytes();
+    let mut shares: Vec<Vec<Vec<u8>>> = (0..options.threads.max(1)).map(|_| Vec::new()).collect();
+    for (number, block) in buffers.into_iter().flat_map(Buffer::into_blocks).enumerate() {
+        let share = number % shares.len();
+        shares[share].push(block);
+    }
+    let scattered: Vec<Vec<Scattered>> = shares
+        .into_par_iter()
+        .map(|blocks| {
+            let mut own: Vec<Scattered> = parts.iter().map(|_| Scattered::default()).collect();
+            let mut empty: Vec<Vec<u8>> = Vec::new();
+            for mut block in blocks {
+                for (_, entry) in entries(&block) {
+                    own[part_of(&entry, prefix, &starts, &parts)].push(&entry, &mut empty, block.capacity());
                 }
+                block.clear();
+                empty.push(block);
             }
-            pieces
+            own
         })
         .collect();
-    let mut merged: Vec<(Vec<Vec<Address>>, u64)> = vec![(Vec::new(), 0); parts.len()];
-    for (addresses, bytes, part) in
-        scattered.into_iter().flat_map(|g| g.into_iter().enumerate().map(|(part, (a, b))| (a, b, part)))
-    {
-        if !addresses.is_empty() {
-            merged[part].0.push(addresses);
-            merged[part].1 += bytes;
+    let mut buckets: Vec<Bucket> =
+        parts.into_iter().map(|part| Bucket { part, blocks: Vec::new(), entries: 0, bytes: 0 }).collect();
+    for share in scattered {
+        for (bucket, scattered) in buckets.iter_mut().zip(share) {
+            bucket.blocks.extend(scattered.blocks);
+            bucket.entries += scattered.entries;
+            bucket.bytes += scattered.bytes;
         }
     }
-    merged
+    buckets
+}
+
+/// What one thread has moved to one bucket.
+#[derive(Debug, Default)]
+struct Scattered {
+    blocks: Vec<Vec<u8>>,
+    entries: usize,
+    bytes: u64,
+}
+
+impl Scattered {
+    fn push(&mut self, entry: &Entry<'_>, empty: &mut Vec<Vec<u8>>, block_bytes: usize) {
+        let stored = entry.stored_bytes();
+        let fits = |block: &Vec<u8>| block.len() + stored <= block.capacity();
+        self.entries += 1;
+        self.bytes += entry.bytes();
+        match self.blocks.last_mut().filter(|block| fits(block)) {
+            Some(block) => entry.append_to(block),
+            None => {
+                let reused = empty.pop().filter(fits);
+                let mut block = reused.unwrap_or_else(|| Vec::with_capacity(block_bytes.max(stored)));
+                entry.append_to(&mut block);
+                self.blocks.push(block);
+            }
+        }
+    }
 }
 
 /// The part an entry lies in: the last one that starts at or before it.

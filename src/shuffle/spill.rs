@@ -193,7 +193,7 @@ impl RunWriter {
 pub(super) fn write_sorted(buffer: Buffer, path: PathBuf, shards: u32) -> Result<Run> {
     let prefix = Prefix::new(shards);
     let mut index: Vec<(u64, Address)> = Vec::with_capacity(buffer.entries());
-    let (chunks, _) = buffer.into_parts();
+    let chunks = buffer.into_blocks();
     for (chunk, bytes) in chunks.iter().enumerate() {
         let chunk = chunk as u32;
         index.extend(entries(bytes).map(|(offset, entry)| {

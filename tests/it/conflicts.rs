@@ -1,0 +1,110 @@
+//! Two builders at once, and what a build leaves behind that is killed.
+
+use std::fs;
+use std::path::PathBuf;
+
+use cutover::catalog::Catalog;
+use rustix::process::Signal;
+
+use crate::fixture::Numbers;
+use crate::harness::{Workspace, listing, names};
+
+/// A job that takes long enough to be met in the middle.
+fn long_job() -> Workspace {
+    let workspace = Workspace::with_repository();
+    workspace.cutover("demo --generate-only --dir data/demo --events 1000000 --profiles 20000").ok();
+    workspace
+}
+
+fn hostname() -> String {
+    rustix::system::uname().nodename().to_str().unwrap().to_owned()
+}
+
+#[test]
+fn the_second_of_two_builders_names_the_first_and_leaves_no_trace() {
+    let numbers = Numbers::new();
+    numbers.run(1).ok();
+    let store = numbers.workspace.path("store");
+    let first = Catalog::open(&store).unwrap().lock_build().unwrap();
+    let before = listing(&store);
+    let pid = format!("process {}", std::process::id());
+    numbers.run(2).fails(5).complains(&["another build of this store is running", "build.lock", &pid, &hostname()]);
+    assert_eq!(listing(&store), before);
+    assert_eq!(numbers.seen(), (1, 1));
+    // Other changes do not wait for a build.
+    numbers.on("pin", "--reason audit").ok();
+    numbers.on("unpin", "").ok();
+    drop(first);
+    numbers.run(2).ok();
+    assert_eq!(numbers.seen(), (2, 2));
+}
+
+#[test]
+fn a_build_that_is_killed_leaves_nothing_that_matters() {
+    let workspace = long_job();
+    let job = "jobs/enriched_events.toml";
+    let store = "stores/enriched_events";
+    let staging = workspace.path(store).join("staging");
+    let mut build = workspace.start(&format!("run {job}"));
+    build.stop_while_building(store);
+    let working = names(&staging);
+
+    let pid = format!("process {}", build.pid());
+    let way_on = format!("kill -CONT {}", build.pid());
+    let second = workspace.cutover(&format!("run {job}")).fails(5);
+    second.complains(&[&pid, &hostname(), "stopped", &way_on]);
+    workspace.cutover(&format!("gc {store}")).ok();
+    assert_eq!(names(&staging), working, "gc leaves the folder of a running build alone");
+    workspace.cutover(&format!("scan {store}")).fails(4).complains(&["nothing is published", store]);
+
+    build.signal(Signal::KILL);
+    drop(build);
+    assert_eq!(names(&staging), working, "what the kernel left");
+    workspace.cutover(&format!("versions {store}")).ok().prints(&["has no version yet"]);
+    let report = workspace.cutover(&format!("run {job} --json")).ok().json();
+    assert_eq!((&report["version"], &report["rows"]), (&1.into(), &1_000_000.into()));
+    assert_eq!(names(&staging), [""; 0], "a run removes what dead builds left");
+
+    let mut again = workspace.start(&format!("run {job} --rebuild"));
+    again.stop_while_building(store);
+    again.signal(Signal::KILL);
+    drop(again);
+    assert_eq!(names(&staging).len(), 1);
+    workspace.cutover(&format!("scan {store} --limit 1")).ok();
+    workspace.cutover(&format!("gc {store}")).ok().prints(&["deleted 1 leftover folder"]);
+    assert_eq!(names(&staging), [""; 0]);
+    workspace.cutover(&format!("verify {store} --depth full")).ok();
+}
+
+#[test]
+fn a_build_that_is_stopped_and_goes_on_ends_well() {
+    let workspace = long_job();
+    let store = "stores/views_by_age";
+    let mut build = workspace.start("run jobs/views_by_age.toml");
+    build.stop_while_building(store);
+    workspace.cutover("run jobs/views_by_age.toml").fails(5);
+    build.signal(Signal::CONT);
+    build.wait().ok().prints(&["version 1 is live"]);
+    workspace.cutover("run jobs/views_by_age.toml").ok().prints(&["already published as 1"]);
+}
+
+/// What a crash leaves between moving a finished version into place and naming it in `current.json`.
+#[test]
+fn a_folder_that_no_version_names_is_in_nobodys_way() {
+    let numbers = Numbers::new();
+    numbers.run(1).ok();
+    let unnamed = numbers.workspace.path("store/versions/00000002");
+    let copy = |to: &PathBuf| {
+        fs::create_dir_all(to).unwrap();
+        fs::copy(numbers.workspace.path("store/versions/00000001/manifest.json"), to.join("manifest.json")).unwrap();
+    };
+    copy(&unnamed);
+    numbers.on("get", "k000 --version 2").fails(2).complains(&["there is no version 2"]);
+    assert_eq!(numbers.seen(), (1, 1));
+    numbers.run(2).ok();
+    assert_eq!(numbers.seen(), (2, 2));
+    numbers.assert_states(&[(1, "retired"), (2, "published")]);
+    copy(&numbers.workspace.path("store/versions/00000003"));
+    numbers.on("gc", "").ok().prints(&["deleted 1 leftover folder"]);
+    numbers.assert_states(&[(1, "retired"), (2, "published")]);
+}

@@ -1,0 +1,301 @@
+//! A workspace for one test, and the command run in it.
+//!
+//! A run that does not end as expected prints the command, its exit status, both streams and everything that lies in
+//! the workspace, so that a failure in a log can be understood without running it again. No run may panic.
+//!
+//! Not for: data (`fixture`) and expectations about one topic.
+
+use std::ffi::OsStr;
+use std::fmt::Write as _;
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+/// The command under test.
+pub const CUTOVER: &str = env!("CARGO_BIN_EXE_cutover");
+
+/// How long anything may take that a test waits for.
+const DEADLINE: Duration = Duration::from_secs(120);
+const LOOK_EVERY: Duration = Duration::from_millis(1);
+
+/// A folder that is the working folder of every command in it, and is gone after the test.
+pub struct Workspace {
+    dir: TempDir,
+}
+
+impl Workspace {
+    /// An empty one.
+    pub fn new() -> Self {
+        Self { dir: tempfile::Builder::new().prefix("cutover-it-").tempdir().unwrap() }
+    }
+
+    /// One with the repository's jobs, contracts and real data.
+    pub fn with_repository() -> Self {
+        let workspace = Self::new();
+        let repository = Path::new(env!("CARGO_MANIFEST_DIR"));
+        fs::create_dir(workspace.path("data")).unwrap();
+        for name in ["jobs", "schemas", "data/nycflights13"] {
+            symlink(repository.join(name), workspace.path(name)).unwrap();
+        }
+        workspace
+    }
+
+    /// A path in it.
+    pub fn path(&self, name: impl AsRef<Path>) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    /// Writes a file and the folders above it.
+    pub fn write(&self, name: &str, content: impl AsRef<[u8]>) {
+        let path = self.path(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, content).unwrap();
+    }
+
+    /// Runs `cutover` with the words of `line` to its end.
+    pub fn cutover(&self, line: &str) -> Run {
+        self.cutover_with(&line.split_whitespace().collect::<Vec<_>>())
+    }
+
+    /// Runs `cutover` with these arguments to its end.
+    pub fn cutover_with(&self, arguments: &[&str]) -> Run {
+        self.finish(&mut self.command(CUTOVER, arguments))
+    }
+
+    /// Starts `cutover` with the words of `line`.
+    pub fn start(&self, line: &str) -> Running<'_> {
+        let arguments: Vec<_> = line.split_whitespace().collect();
+        let mut command = self.command(CUTOVER, &arguments);
+        let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        Running { workspace: self, command: format!("{command:?}"), child: Some(child) }
+    }
+
+    /// A command in this workspace, free of what the caller's environment would change.
+    pub fn command(&self, program: &str, arguments: &[&str]) -> Command {
+        let mut command = Command::new(program);
+        command.args(arguments).current_dir(self.dir.path()).stdin(Stdio::null());
+        command.env_remove("RUST_LOG").env_remove("RUST_BACKTRACE").env("USER", "tester").env("COLUMNS", "100");
+        command
+    }
+
+    /// Runs a command to its end.
+    pub fn finish(&self, command: &mut Command) -> Run {
+        let shown = format!("{command:?}");
+        let output = command.output().unwrap();
+        self.ended(shown, output)
+    }
+
+    fn ended(&self, command: String, output: std::process::Output) -> Run {
+        let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("the command prints UTF-8");
+        Run {
+            command,
+            status: output.status,
+            stdout: text(output.stdout),
+            stderr: text(output.stderr),
+            root: self.dir.path().to_owned(),
+        }
+    }
+}
+
+/// A command that was started. It is killed when the test ends before it does.
+pub struct Running<'w> {
+    workspace: &'w Workspace,
+    command: String,
+    child: Option<Child>,
+}
+
+impl Running<'_> {
+    /// The process.
+    pub fn pid(&self) -> u32 {
+        self.child.as_ref().unwrap().id()
+    }
+
+    /// Sends it a signal.
+    pub fn signal(&self, signal: rustix::process::Signal) {
+        let pid = rustix::process::Pid::from_raw(self.pid() as i32).unwrap();
+        rustix::process::kill_process(pid, signal).unwrap();
+    }
+
+    /// Waits until it has a folder of a build in the store's staging, and then stops it.
+    pub fn stop_while_building(&mut self, store: &str) {
+        let staging = self.workspace.path(store).join("staging");
+        wait_for("the build's folder in staging", || {
+            assert!(self.child.as_mut().unwrap().try_wait().unwrap().is_none(), "the build ended before it was seen");
+            !names(&staging).is_empty()
+        });
+        self.signal(rustix::process::Signal::STOP);
+        let status = format!("/proc/{}/status", self.pid());
+        wait_for("the process to be stopped", || fs::read_to_string(&status).unwrap().contains("State:\tT"));
+    }
+
+    /// Waits until it ends.
+    pub fn wait(mut self) -> Run {
+        let output = self.child.take().unwrap().wait_with_output().unwrap();
+        self.workspace.ended(std::mem::take(&mut self.command), output)
+    }
+}
+
+impl Drop for Running<'_> {
+    fn drop(&mut self) {
+        if let Some(child) = &mut self.child {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+}
+
+/// A command that ended, one does not know how.
+#[must_use = "look at how it ended: ok(), fails() or exits()"]
+pub struct Run {
+    command: String,
+    status: ExitStatus,
+    pub stdout: String,
+    pub stderr: String,
+    root: PathBuf,
+}
+
+impl Run {
+    /// It did its work.
+    #[track_caller]
+    pub fn ok(self) -> Ended {
+        self.exits(0)
+    }
+
+    /// It refused with this exit code, with an error on standard error and nothing of a result.
+    #[track_caller]
+    pub fn fails(self, code: i32) -> Ended {
+        let ended = self.exits(code);
+        ended.check(ended.stderr.contains("error: "), "standard error has no error");
+        ended.check(ended.stdout.is_empty(), "there is a result on standard output");
+        ended
+    }
+
+    /// It ended with this exit code.
+    #[track_caller]
+    pub fn exits(self, code: i32) -> Ended {
+        self.check(self.status.code() == Some(code), &format!("expected exit code {code}"));
+        self.check(!self.stderr.contains("panicked"), "it panicked");
+        Ended(self)
+    }
+
+    /// Standard error holds every one of these.
+    #[track_caller]
+    pub fn complains(&self, needles: &[&str]) -> &Self {
+        for needle in needles {
+            self.check(self.stderr.contains(needle), &format!("standard error does not say {needle:?}"));
+        }
+        self
+    }
+
+    /// Standard output holds every one of these.
+    #[track_caller]
+    pub fn prints(&self, needles: &[&str]) -> &Self {
+        for needle in needles {
+            self.check(self.stdout.contains(needle), &format!("standard output does not say {needle:?}"));
+        }
+        self
+    }
+
+    /// The exit code; none after a signal.
+    pub fn code(&self) -> i32 {
+        self.status.code().unwrap_or(-1)
+    }
+
+    /// Standard output as one JSON document.
+    #[track_caller]
+    pub fn json(&self) -> Value {
+        serde_json::from_str(&self.stdout).unwrap_or_else(|error| self.fail(&format!("not one JSON document: {error}")))
+    }
+
+    /// Standard output as one JSON document per line.
+    #[track_caller]
+    pub fn json_lines(&self) -> Vec<Value> {
+        let line = |line| serde_json::from_str(line).unwrap_or_else(|error| self.fail(&format!("not JSON: {error}")));
+        self.stdout.lines().map(line).collect()
+    }
+
+    #[track_caller]
+    fn check(&self, holds: bool, expectation: &str) {
+        if !holds {
+            self.fail(expectation);
+        }
+    }
+
+    #[track_caller]
+    fn fail(&self, what: &str) -> ! {
+        panic!(
+            "{what}\n\ncommand: {}\nstatus: {}\n--- stdout ---\n{}\n--- stderr ---\n{}\n--- files ---\n{}",
+            self.command,
+            self.status,
+            self.stdout,
+            self.stderr,
+            listing(&self.root)
+        );
+    }
+}
+
+/// A command that ended as expected.
+pub struct Ended(Run);
+
+impl std::ops::Deref for Ended {
+    type Target = Run;
+
+    fn deref(&self) -> &Run {
+        &self.0
+    }
+}
+
+/// Waits for a condition.
+#[track_caller]
+pub fn wait_for(what: &str, mut condition: impl FnMut() -> bool) {
+    let deadline = Instant::now() + DEADLINE;
+    while !condition() {
+        assert!(Instant::now() < deadline, "waited too long for {what}");
+        std::thread::sleep(LOOK_EVERY);
+    }
+}
+
+/// Names in a folder, sorted; a missing folder has none.
+pub fn names(folder: &Path) -> Vec<String> {
+    let Ok(entries) = fs::read_dir(folder) else { return Vec::new() };
+    let mut names: Vec<_> = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    names.sort_unstable();
+    names
+}
+
+/// Every file and folder below `root` with its size, a line each.
+pub fn listing(root: &Path) -> String {
+    let mut lines = String::new();
+    list(root, root, &mut lines);
+    lines
+}
+
+fn list(root: &Path, folder: &Path, lines: &mut String) {
+    for name in names(folder) {
+        let path = folder.join(&name);
+        let shown = path.strip_prefix(root).unwrap_or(&path).display();
+        match fs::symlink_metadata(&path) {
+            Ok(meta) if meta.is_dir() => {
+                let _ = writeln!(lines, "{shown}/");
+                list(root, &path, lines);
+            }
+            Ok(meta) if meta.is_symlink() => {
+                let _ = writeln!(lines, "{shown} -> {}", fs::read_link(&path).unwrap_or_default().display());
+            }
+            Ok(meta) => {
+                let _ = writeln!(lines, "{shown} {} bytes", meta.len());
+            }
+            Err(_) => {}
+        }
+    }
+}
+
+/// Whether an environment variable asks for something.
+pub fn is_set(name: impl AsRef<OsStr>) -> bool {
+    std::env::var_os(name).is_some_and(|value| !value.is_empty() && value != "false" && value != "0")
+}

@@ -1,0 +1,165 @@
+//! Readers through flips: what the library's `Reader` promises to programs that embed it.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use cutover::encode::Sharding;
+use cutover::serve::{Reader, Store, Version};
+
+use crate::fixture::Numbers;
+
+const FLIPS: usize = 50;
+const KEYS: usize = 20;
+const THREADS: usize = 4;
+
+/// Reads 20 keys of all shards from one version, each alone or all in one call, and returns the generations they are of.
+fn generations(version: &Version, all_at_once: bool) -> BTreeSet<i64> {
+    let keys: Vec<String> = (0..KEYS).map(|key| format!("k{key:03}")).collect();
+    let values: Vec<Option<Vec<u8>>> = match all_at_once {
+        true => version.multi_get(&keys.iter().map(|key| key.as_bytes()).collect::<Vec<_>>()).unwrap(),
+        false => keys.iter().map(|key| version.get(key.as_bytes()).unwrap()).collect(),
+    };
+    let generation = |value: Option<Vec<u8>>| {
+        let value = version.value_schema().to_json(&value.expect("every version has every key")).unwrap();
+        value["generation"].as_i64().unwrap()
+    };
+    values.into_iter().map(generation).collect()
+}
+
+/// The shards that the 20 keys lie in.
+fn shards(version: &Version) -> BTreeSet<u32> {
+    let manifest = version.manifest();
+    let sharding =
+        Sharding::new(&manifest.key, &manifest.shard_by, manifest.partitioner, manifest.shard_count).unwrap();
+    (0..KEYS).map(|key| sharding.of_key(format!("k{key:03}").as_bytes(), &manifest.key).unwrap()).collect()
+}
+
+/// Files below `folder`, deleted ones too, that this process has open.
+fn open_files(folder: &Path) -> usize {
+    let links = std::fs::read_dir("/proc/self/fd").unwrap();
+    links.filter_map(|link| std::fs::read_link(link.ok()?.path()).ok()).filter(|to| to.starts_with(folder)).count()
+}
+
+#[test]
+fn every_read_is_of_one_generation_through_fifty_flips() {
+    let numbers = Numbers::new();
+    (1..=4).for_each(|generation| drop(numbers.run(generation).ok()));
+    let store = numbers.workspace.path("store");
+    let reader = Reader::follow(Store::open(&store).unwrap(), Duration::ZERO).unwrap();
+    assert_eq!(shards(&reader.snapshot()), (0..4).collect(), "the keys are in all shards");
+
+    let (done, reads) = (AtomicBool::new(false), AtomicUsize::new(0));
+    let seen = Mutex::new(BTreeSet::new());
+    std::thread::scope(|scope| {
+        for thread in 0..THREADS {
+            let (reader, done, reads, seen) = (&reader, &done, &reads, &seen);
+            scope.spawn(move || {
+                let mut number = thread;
+                while !done.load(Ordering::Relaxed) {
+                    let version = reader.snapshot();
+                    let found = generations(&version, number % 2 == 0);
+                    assert_eq!(found.len(), 1, "a read of version {} found {found:?}", version.number());
+                    seen.lock().unwrap().insert((version.number(), found.into_iter().next().unwrap()));
+                    number += 1;
+                    reads.fetch_add(1, Ordering::Relaxed);
+                }
+            });
+        }
+        let stop = Stop(&done);
+        let mut flips = 0;
+        let mut generation = 4;
+        while flips < FLIPS {
+            let before = reads.load(Ordering::Relaxed);
+            match flips % 10 {
+                // A new version; its run deletes the oldest under the readers.
+                0 | 5 => {
+                    generation += 1;
+                    numbers.run(generation).ok();
+                }
+                1 => drop(numbers.on("rollback", "").ok()),
+                _ => {
+                    let live = numbers.current_json()["current"].as_u64().unwrap();
+                    let other = numbers.states().into_iter().map(|(version, _)| version).rfind(|&other| other != live);
+                    numbers.on("publish", &format!("{} --force", other.unwrap())).ok();
+                }
+            }
+            flips += 1;
+            crate::harness::wait_for("the readers to read on", || reads.load(Ordering::Relaxed) > before + THREADS);
+        }
+        drop(stop);
+    });
+    let seen = seen.into_inner().unwrap();
+    let versions: BTreeSet<u64> = seen.iter().map(|(version, _)| *version).collect();
+    assert_eq!(versions.len(), seen.len(), "a version is of one generation: {seen:?}");
+    assert!(seen.len() >= 8, "the readers followed: {seen:?}");
+    assert_eq!(reader.refresh().number(), numbers.seen().0, "the reader is where the command is");
+    assert!(reader.last_error().is_none());
+
+    drop(reader);
+    assert_eq!(open_files(&store), 0, "files still open");
+}
+
+/// Ends the readers when the test ends, also when it fails.
+struct Stop<'a>(&'a AtomicBool);
+
+impl Drop for Stop<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+#[test]
+fn the_test_of_one_generation_would_see_two() {
+    let numbers = Numbers::new();
+    numbers.run(1).ok();
+    let store = Store::open(numbers.workspace.path("store")).unwrap();
+    let old = store.current().unwrap().unwrap();
+    numbers.run(2).ok();
+    let new = store.current().unwrap().unwrap();
+    assert_eq!((generations(&old, true), generations(&new, false)), ([1].into(), [2].into()));
+    let mixed: BTreeSet<i64> = generations(&old, false).union(&generations(&new, true)).copied().collect();
+    assert_eq!(mixed.len(), 2);
+}
+
+#[test]
+fn a_version_that_is_held_can_be_read_after_its_deletion() {
+    let numbers = Numbers::new();
+    numbers.run(1).ok();
+    let store = numbers.workspace.path("store");
+    let reader = Reader::follow(Store::open(&store).unwrap(), Duration::ZERO).unwrap();
+    let one_open = open_files(&store);
+    assert!(one_open > 0, "the reader holds files");
+
+    let held: Arc<Version> = reader.snapshot();
+    numbers.run(2).ok();
+    numbers.on("gc", "--keep 1").ok().prints(&["deleted version 1"]);
+    assert!(!held.folder().exists());
+    assert_eq!(reader.refresh().number(), 2);
+    assert_eq!(generations(&held, true), [1].into());
+    assert_eq!(held.scan(&cutover::serve::Range::all()).map(|entry| entry.unwrap()).count(), 100);
+
+    drop(held);
+    assert_eq!(open_files(&store), one_open, "the files of version 1 are closed");
+    drop(reader);
+    assert_eq!(open_files(&store), 0);
+}
+
+#[test]
+fn a_reader_keeps_what_it_has_when_the_next_version_is_damaged() {
+    let numbers = Numbers::new();
+    numbers.run(1).ok();
+    let reader = Reader::follow(Store::open(numbers.workspace.path("store")).unwrap(), Duration::ZERO).unwrap();
+    numbers.run(2).ok();
+    let manifest = numbers.workspace.path("store/versions/00000002/manifest.json");
+    let whole = std::fs::read(&manifest).unwrap();
+    std::fs::write(&manifest, &whole[..whole.len() / 2]).unwrap();
+    let kept = reader.refresh();
+    assert_eq!((kept.number(), generations(&kept, true)), (1, [1].into()));
+    assert_eq!(reader.last_error().unwrap().kind(), cutover::error::Kind::Corrupt);
+    std::fs::write(&manifest, &whole).unwrap();
+    assert_eq!(reader.refresh().number(), 2);
+    assert!(reader.last_error().is_none());
+}

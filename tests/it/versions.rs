@@ -1,0 +1,245 @@
+//! The rules of versions: publish, rollback, pin, `as_of`, rejection, retention, each with its exit code and with what
+//! readers see after it.
+
+use crate::fixture::{NUMBERS, Numbers};
+use crate::harness::names;
+
+#[test]
+fn a_publish_retires_the_version_before_and_a_rollback_goes_back_to_it() {
+    let numbers = Numbers::new();
+    numbers.run(1).ok().prints(&["version 1 is live: it is the first that readers of store see"]);
+    assert_eq!(numbers.seen(), (1, 1));
+    numbers.run(2).ok().prints(&["readers of store went from version 1 to 2"]);
+    assert_eq!(numbers.seen(), (2, 2));
+    numbers.assert_states(&[(1, "retired"), (2, "published")]);
+
+    numbers.on("rollback", "").ok().prints(&["readers of store went from version 2 to 1"]);
+    assert_eq!(numbers.seen(), (1, 1));
+    numbers.assert_states(&[(1, "published"), (2, "rolled_back")]);
+    numbers.on("get", "k000 --version 2").ok().prints(&["\"generation\":2"]);
+}
+
+#[test]
+fn two_bad_versions_in_a_row_roll_back_to_the_last_good_one() {
+    let numbers = Numbers::new();
+    numbers.run(1).ok();
+    for bad in [2, 3] {
+        numbers.run(bad).ok();
+        assert_eq!(numbers.seen(), (bad as u64, bad));
+        numbers.on("rollback", "").ok();
+        assert_eq!(numbers.seen(), (1, 1));
+    }
+    numbers.on("rollback", "").fails(2).complains(&["no good version before version 1", "cutover versions"]);
+    numbers.on("rollback", "--to 2").fails(2).complains(&["version 2, which is rolled back", "publish STORE 2 --force"]);
+    numbers.on("rollback", "--to 9").fails(2).complains(&["there is no version 9"]);
+    assert_eq!(numbers.seen(), (1, 1));
+    numbers.assert_states(&[(1, "published"), (2, "rolled_back"), (3, "rolled_back")]);
+}
+
+#[test]
+fn a_rollback_can_go_further_back() {
+    let numbers = Numbers::new();
+    (1..=3).for_each(|generation| drop(numbers.run(generation).ok()));
+    numbers.on("rollback", "--to 1").ok();
+    assert_eq!(numbers.seen(), (1, 1));
+    numbers.assert_states(&[(1, "published"), (2, "retired"), (3, "rolled_back")]);
+}
+
+#[test]
+fn a_pin_holds_readers_until_it_is_taken_off() {
+    let numbers = Numbers::new();
+    numbers.run(1).ok();
+    numbers.on("unpin", "").fails(2).complains(&["nothing is pinned"]);
+    numbers.on("pin", "").exits(2).complains(&["--reason"]);
+    numbers.on("pin", "--reason audit-17").ok();
+
+    numbers.run(2).ok().prints(&["version 2 is complete, but store is pinned: readers stay on version 1"]);
+    assert_eq!(numbers.seen(), (1, 1));
+    numbers.assert_states(&[(1, "published"), (2, "complete")]);
+    for refused in ["publish store 2", "publish store 2 --force", "pin store 2 --reason other"] {
+        numbers.workspace.cutover(refused).fails(5).complains(&["version 1 is pinned", "audit-17", "cutover unpin"]);
+    }
+    assert_eq!(numbers.seen(), (1, 1));
+
+    numbers.on("unpin", "").ok().prints(&["audit-17", "cutover publish store N"]);
+    assert_eq!(numbers.seen(), (1, 1), "readers stay until the next publish");
+    numbers.on("publish", "2").ok();
+    assert_eq!(numbers.seen(), (2, 2));
+
+    numbers.on("pin", "1 --reason incident").ok().prints(&["went from version 2 to 1"]);
+    assert_eq!(numbers.seen(), (1, 1));
+    numbers.on("rollback", "").fails(2);
+    numbers.assert_states(&[(1, "published"), (2, "retired")]);
+    numbers.run(3).ok();
+    assert_eq!(numbers.seen(), (1, 1));
+}
+
+#[test]
+fn older_data_does_not_replace_newer_without_force() {
+    let numbers = Numbers::new();
+    numbers.write(1, 100);
+    numbers.workspace.cutover("run numbers.toml --as-of 2026-11-22").ok();
+    numbers.write(2, 100);
+    let older = numbers.workspace.cutover("run numbers.toml --as-of 2026-11-21").fails(7);
+    older.complains(&["as of 2026-11-21T00:00:00Z", "version 1", "2026-11-22T00:00:00Z", "nothing was built", "--force"]);
+    assert_eq!(numbers.seen(), (1, 1));
+    numbers.assert_states(&[(1, "published")]);
+    numbers.workspace.cutover("run numbers.toml --as-of 2026-11-21 --force").ok();
+    assert_eq!(numbers.seen(), (2, 2));
+    numbers.on("publish", "1").ok().prints(&["went from version 2 to 1"]);
+    numbers.on("publish", "2").fails(7).complains(&["older than the published version 1", "publish STORE 2 --force"]);
+    assert_eq!(numbers.seen(), (1, 1));
+}
+
+#[test]
+fn the_same_job_over_the_same_inputs_is_built_once() {
+    let numbers = Numbers::new();
+    numbers.run(1).ok();
+    let again = || numbers.workspace.cutover("run numbers.toml");
+    again().ok().prints(&["already published as 1"]);
+    assert_eq!(numbers.workspace.cutover("run numbers.toml --json").ok().json()["outcome"], "already_published");
+    numbers.assert_states(&[(1, "published")]);
+
+    numbers.workspace.cutover("run numbers.toml --rebuild").ok();
+    numbers.assert_states(&[(1, "retired"), (2, "published")]);
+    let digest = |version: &str| numbers.current_json()["versions"][version]["digest"].clone();
+    assert_eq!(digest("1"), digest("2"), "the same rows have the same digest");
+
+    numbers.workspace.write("numbers.toml", format!("{NUMBERS}\n[retention]\nkeep = 2\n"));
+    let changed = numbers.workspace.cutover("run numbers.toml --json").ok().json();
+    assert_ne!(changed["version"], 1, "another job is not the same job");
+    numbers.run(2).ok();
+    again().ok().prints(&["already published as"]);
+}
+
+#[test]
+fn what_was_rolled_back_does_not_come_back_by_itself() {
+    let numbers = Numbers::new();
+    numbers.run(1).ok();
+    numbers.run(2).ok();
+    numbers.on("rollback", "").ok();
+
+    let rerun = numbers.workspace.cutover("run numbers.toml").fails(7);
+    rerun.complains(&["version 2", "rolled back", "cutover publish store 2 --force"]);
+    assert_eq!(numbers.seen(), (1, 1));
+    let rebuilt = numbers.workspace.cutover("run numbers.toml --rebuild").fails(7);
+    rebuilt.complains(&["version 3 was built but not published", "same content as version 2", "publish store 3 --force"]);
+    // The same rows from a file written anew: other inputs, the same digest.
+    numbers.run(2).fails(7).complains(&["same content as version 2"]);
+    assert_eq!(numbers.seen(), (1, 1));
+    numbers.on("publish", "2").fails(7).complains(&["version 2 is rolled back", "--force"]);
+    assert_eq!(numbers.seen(), (1, 1));
+    numbers.on("publish", "3 --force").ok();
+    assert_eq!(numbers.seen(), (3, 2));
+}
+
+#[test]
+fn a_loss_of_rows_is_rejected_and_can_be_published_by_hand() {
+    let numbers = Numbers::new();
+    numbers.run(1).ok();
+    numbers.write(2, 40);
+    numbers.workspace.cutover("run numbers.toml").fails(7).complains(&[
+        "version 2 was built but not published",
+        "rows.max_change: expected within 50 % of the 100 rows of version 1, found 40 rows, -60.0 %",
+        "cutover publish store 2 --force",
+    ]);
+    assert_eq!(numbers.seen(), (1, 1));
+    numbers.assert_states(&[(1, "published"), (2, "rejected")]);
+    numbers.on("publish", "2").fails(7).complains(&["version 2 is rejected (rows.max_change"]);
+    assert_eq!(numbers.seen(), (1, 1));
+    numbers.on("publish", "2 --force --reason half-closed").ok();
+    assert_eq!(numbers.seen(), (2, 2));
+    numbers.on("log", "").ok().prints(&["rejected", "forced; half-closed", "tester@"]);
+    numbers.assert_states(&[(1, "retired"), (2, "published")]);
+
+    numbers.write(3, 29);
+    let warned = numbers.workspace.cutover("run numbers.toml").ok();
+    warned.prints(&["1 warned", "warning: rows.max_change", "found 29 rows, -27.5 %"]);
+}
+
+#[test]
+fn every_rule_of_a_job_stops_its_publish() {
+    for (checks, rule) in [
+        ("rows = { min = 101 }", "rows.min: expected at least 101 rows, found 100 rows"),
+        ("rows = { max = 99 }", "rows.max: expected at most 99 rows, found 100 rows"),
+        ("not_null = [\"extra\"]", "not_null: extra: expected no null, found 100 nulls"),
+        ("unique = [\"generation\"]", "unique: generation: expected no value twice, found \"2\""),
+    ] {
+        let numbers = Numbers::new();
+        numbers.run(1).ok();
+        let job = NUMBERS.replace("SELECT key,", "SELECT key, CAST(NULL AS BIGINT) AS extra,");
+        numbers.workspace.write("numbers.toml", format!("{job}\n[checks]\n{checks}\n"));
+        numbers.run(2).fails(7).complains(&["version 2 was built but not published", rule]);
+        assert_eq!(numbers.seen(), (1, 1), "{checks}");
+        numbers.assert_states(&[(1, "published"), (2, "rejected")]);
+        numbers.on("publish", "2 --force").ok();
+        assert_eq!(numbers.seen(), (2, 2), "{checks}");
+    }
+}
+
+#[test]
+fn readers_of_the_published_version_can_read_the_next() {
+    let numbers = Numbers::new();
+    numbers.run(1).ok();
+    let change = |from: &str, to: &str| numbers.workspace.write("numbers.toml", NUMBERS.replace(from, to));
+
+    change("SELECT key, generation", "SELECT generation * 1000 + CAST(substr(key, 2) AS BIGINT) AS key, generation");
+    let refused = numbers.workspace.cutover("run numbers.toml").fails(7);
+    refused.complains(&["key schema", "nothing was built", "--allow-key-change"]);
+    change("generation FROM", "CAST(generation AS VARCHAR) AS generation FROM");
+    let refused = numbers.workspace.cutover("run numbers.toml").fails(7);
+    refused.complains(&["value schema", "generation", "nothing was built"]);
+    change("SELECT key, generation", "SELECT key, 7 AS other");
+    numbers.workspace.cutover("run numbers.toml").fails(7).complains(&["value schema", "generation"]);
+    assert_eq!(numbers.seen(), (1, 1));
+    numbers.assert_states(&[(1, "published")]);
+
+    change("SELECT key, generation", "SELECT key, generation, 7 AS added");
+    numbers.workspace.cutover("run numbers.toml").ok();
+    assert_eq!(numbers.seen(), (2, 1), "a new column breaks no reader");
+    change("SELECT key, generation", "SELECT generation * 1000 + CAST(substr(key, 2) AS BIGINT) AS key, generation, 7 AS added");
+    numbers.workspace.cutover("run numbers.toml --allow-key-change").ok();
+    numbers.on("get", "1042").ok().prints(&["\"generation\":1"]);
+}
+
+#[test]
+fn retention_keeps_what_it_says_and_never_deletes_the_current_version() {
+    let numbers = Numbers::with("\n[retention]\nkeep = 2\n");
+    (1..=4).for_each(|generation| drop(numbers.run(generation).ok()));
+    numbers.assert_states(&[(3, "retired"), (4, "published")]);
+    numbers.on("get", "k000 --version 1").fails(2).complains(&["there is no version 1"]);
+
+    numbers.on("pin", "3 --reason audit").ok();
+    (5..=8).for_each(|generation| drop(numbers.run(generation).ok()));
+    assert_eq!(numbers.seen(), (3, 3), "the pinned version stays");
+    numbers.assert_states(&[(3, "published"), (4, "retired"), (7, "complete"), (8, "complete")]);
+
+    numbers.on("gc", "--keep 1 --keep-for 1h").ok().prints(&["nothing to delete"]);
+    numbers.on("gc", "--keep 1").ok().prints(&["deleted"]);
+    numbers.assert_states(&[(3, "published"), (8, "complete")]);
+    numbers.on("gc", "--keep 0").ok();
+    numbers.assert_states(&[(3, "published")]);
+    assert_eq!(numbers.seen(), (3, 3));
+    assert_eq!(names(&numbers.workspace.path("store/staging")), [""; 0]);
+    numbers.on("log", "").ok().prints(&["deleted"]);
+    numbers.on("unpin", "").ok();
+    assert_eq!(numbers.workspace.cutover("run numbers.toml --json").ok().json()["version"], 9, "no number comes twice");
+}
+
+#[test]
+fn a_store_belongs_to_one_dataset() {
+    let numbers = Numbers::new();
+    numbers.run(1).ok();
+    numbers.workspace.write("numbers.toml", NUMBERS.replace("dataset = \"numbers\"", "dataset = \"letters\""));
+    numbers.run(2).fails(2).complains(&["store", "\"numbers\"", "\"letters\""]);
+    assert_eq!(numbers.seen(), (1, 1));
+    numbers.workspace.write("full/readme.txt", "not ours");
+    numbers.workspace.write("numbers.toml", NUMBERS.replace("store = \"store\"", "store = \"full\""));
+    numbers.run(2).fails(2).complains(&["full is not a store but holds \"readme.txt\""]);
+    assert_eq!(names(&numbers.workspace.path("full")), ["readme.txt"]);
+    for command in ["versions", "get", "rollback", "gc", "unpin", "log", "verify", "path", "scan"] {
+        let key = if command == "get" { " k" } else { "" };
+        let missing = numbers.workspace.cutover(&format!("{command} nowhere{key}")).fails(2);
+        missing.complains(&["there is no store at nowhere"]);
+    }
+}

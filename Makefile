@@ -44,7 +44,7 @@ bench: ## the main job beside DuckDB, on 40 million events (ARGS="--events 10000
 .PHONY: bench-stages
 bench-stages: ## each stage of the job alone
 	@scripts/setup.sh
-	cargo bench --locked --bench stages -- $(ARGS)
+	cargo bench --locked --profile release --bench stages -- $(ARGS)
 
 .PHONY: clean-demo
 clean-demo: ## remove what the demo made

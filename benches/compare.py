@@ -74,7 +74,6 @@ COMPARISONS = [
 def main():
     options = parse()
     cutover = (options.target_dir / "release" / "cutover").resolve()
-    digest = find_digest(options.target_dir)
     work = options.dir / f"{options.events}x{options.profiles}"
     work.mkdir(parents=True, exist_ok=True)
     free = shutil.disk_usage(work).free
@@ -88,7 +87,7 @@ def main():
     report = {"about": about(cutover, python, threads), "data": data_of(work, options), "comparisons": []}
     chosen = [one for one in COMPARISONS if not options.only or one.name in options.only]
     for comparison in chosen:
-        report["comparisons"].append(compare(comparison, cutover, python, digest, work, threads, options.pairs))
+        report["comparisons"].append(compare(comparison, cutover, python, work, threads, options.pairs))
     path = record(report, options)
     print(f"\nraw results: {path.relative_to(HERE.parent)}")
     if not all(one["same_rows"] for one in report["comparisons"]):
@@ -107,19 +106,12 @@ def parse():
     parser.add_argument("--only", nargs="*", choices=[one.name for one in COMPARISONS], help="some comparisons only")
     parser.add_argument("--name", default="compare", help="goes into the name of the raw results")
     options = parser.parse_args()
+    options.dir = options.dir.absolute()
     if options.profiles is None:
         options.profiles = max(options.events // 20, 1)
     if options.pairs < 1 or options.events < 1 or options.profiles < 1:
         parser.error("--pairs, --events and --profiles start at 1")
     return options
-
-
-def find_digest(target_dir):
-    """The newest build of benches/digest.rs: cargo puts a hash into its name."""
-    found = [path for path in (target_dir / "release" / "deps").glob("digest-*") if path.suffix == ""]
-    if not found:
-        sys.exit("compare: benches/digest.rs is not built; run this through `make bench`")
-    return max(found, key=lambda path: path.stat().st_mtime).resolve()
 
 
 def environment(folder):
@@ -155,7 +147,7 @@ def data_of(work, options):
     return {"events": options.events, "profiles": options.profiles, "files": len(files), "bytes": size}
 
 
-def compare(comparison, cutover, python, digest, work, threads, pairs):
+def compare(comparison, cutover, python, work, threads, pairs):
     for name in ("jobs", "stores", "duckdb"):
         (work / name).mkdir(exist_ok=True)
     job, store = f"jobs/{comparison.name}.toml", work / "stores" / comparison.name
@@ -203,7 +195,7 @@ def compare(comparison, cutover, python, digest, work, threads, pairs):
         verdict = "met" if ratio <= comparison.target else "missed"
         print(f"  target: at most {comparison.target} of DuckDB's time: {verdict}")
 
-    held = {"cutover": digest_of(digest, "store", store), "duckdb": digest_of(digest, "parquet", parquet)}
+    held = {"cutover": digest_of("store", store), "duckdb": digest_of("parquet", parquet)}
     same = held["cutover"] == held["duckdb"]
     print(f"  rows: {held['cutover']['rows']:,} and {held['duckdb']['rows']:,}, digests {'equal' if same else 'DIFFER'}")
     shutil.rmtree(store, ignore_errors=True)
@@ -251,8 +243,9 @@ def measure(command, work):
     }
 
 
-def digest_of(digest, kind, path):
-    printed = subprocess.run([digest, kind, path], check=True, stdout=subprocess.PIPE).stdout
+def digest_of(kind, path):
+    command = ["cargo", "bench", "--quiet", "--locked", "--profile", "release", "--bench", "digest", "--", kind, path]
+    printed = subprocess.run(command, cwd=HERE.parent, check=True, stdout=subprocess.PIPE).stdout
     return json.loads(printed)
 
 

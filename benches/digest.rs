@@ -1,8 +1,8 @@
 //! Count and digest of what a store or Parquet files hold, so that the results of two programs can be compared.
 //!
 //! ```text
-//! digest store STORE        the store's current version
-//! digest parquet PATH       a file
+//! cargo bench --profile release --bench digest -- store STORE       the store's current version
+//! cargo bench --profile release --bench digest -- parquet PATH      a file
 //! ```
 //!
 //! Prints `{"rows": 3, "digest": "…"}`. A row is its columns by name, each with its value as JSON text; a number that
@@ -32,14 +32,15 @@ use xxhash_rust::xxh3::xxh3_128;
 const CHUNK: usize = 16 * 1024;
 
 fn main() -> ExitCode {
-    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    // `cargo bench` ends every benchmark's arguments with this one.
+    let arguments: Vec<String> = std::env::args().skip(1).filter(|argument| argument != "--bench").collect();
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let totals = match arguments.as_slice() {
         ["store", path] => of_store(Path::new(path)),
         ["parquet", path] => of_parquet(Path::new(path)),
-        // What `cargo bench` calls every benchmark with: this one measures nothing.
-        [.., "--bench"] => return ExitCode::SUCCESS,
-        _ => Err(Error::invalid("usage: digest store STORE, or digest parquet PATH")),
+        // Called with all other benchmarks: this one measures nothing.
+        [] => return ExitCode::SUCCESS,
+        _ => Err(Error::invalid("give it `store STORE` or `parquet PATH`")),
     };
     match totals {
         Ok(Totals { rows, digest }) => {

@@ -124,7 +124,7 @@ fn would(prepared: &Prepared<'_>, current: &Current, rebuild: bool) -> String {
     let built = current.find_built(&prepared.job_digest, &prepared.input_digest).filter(|_| !rebuild);
     match (built, current.current) {
         (Some((version, State::Published)), _) => format!("do nothing: already published as {version}"),
-        (Some((version, State::Complete | State::Retired)), _) => format!("publish version {version}, which is built"),
+        (Some((version, State::Complete)), _) => format!("publish version {version}, which is built"),
         (_, Some(live)) => format!("build version {} and take readers there from version {live}", current.next_version),
         (_, None) => format!("build version {}, the first that readers see", current.next_version),
     }

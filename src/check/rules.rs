@@ -9,6 +9,9 @@ use crate::job::Checks;
 
 use super::ColumnCounter;
 
+/// Rows a version must have where the job does not say: an empty result is far more often a mistake than meant.
+const DEFAULT_MIN_ROWS: u64 = 1;
+
 /// What the published version, the one to compare with, looks like.
 #[derive(Clone, Debug)]
 pub struct Previous {
@@ -30,10 +33,10 @@ pub fn columns(checks: &Checks, counted: &ColumnCounter) -> Vec<CheckResult> {
 pub fn rows(checks: &Checks, rows: u64, previous: Option<&Previous>) -> Vec<CheckResult> {
     let mut results = Vec::new();
     let found = format!("{rows} rows");
-    if let Some(min) = checks.rows_min {
-        let outcome = if rows >= min { Outcome::Passed } else { Outcome::Failed };
-        results.push(result("rows.min", outcome, format!("at least {min} rows"), found.clone()));
-    }
+    let min = checks.rows_min.unwrap_or(DEFAULT_MIN_ROWS);
+    let outcome = if rows >= min { Outcome::Passed } else { Outcome::Failed };
+    let hint = if checks.rows_min.is_none() { " (rows = { min = 0 } allows an empty version)" } else { "" };
+    results.push(result("rows.min", outcome, format!("at least {min} rows{hint}"), found.clone()));
     if let Some(max) = checks.rows_max {
         let outcome = if rows <= max { Outcome::Passed } else { Outcome::Failed };
         results.push(result("rows.max", outcome, format!("at most {max} rows"), found.clone()));

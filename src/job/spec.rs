@@ -192,7 +192,7 @@ pub enum Compression {
 /// `[checks]`: what a version must pass before readers see it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Checks {
-    /// Fewest rows allowed.
+    /// Fewest rows allowed; none: 1.
     pub rows_min: Option<u64>,
     /// Most rows allowed.
     pub rows_max: Option<u64>,

@@ -108,9 +108,9 @@ pub(super) fn in_memory(buffers: Vec<Buffer>, options: &Options) -> Vec<Shard> {
     let total: u64 = buffers.iter().map(Buffer::bytes).sum();
     let mut samples: Vec<(u32, &[u8])> = buffers.iter().flat_map(Buffer::samples).collect();
     samples.par_sort_unstable();
-    let parts = split(options.shards, &samples, (total / BUCKET_BYTES + 1) as usize);
-    drop(samples);
     let target = range_bytes(total, options);
+    let parts = split(options.shards, &samples, (total / BUCKET_BYTES.min(target) + 1) as usize);
+    drop(samples);
     let mut shards: Vec<Shard> = (0..options.shards).map(|number| Shard { number, ranges: Vec::new() }).collect();
     for bucket in scatter(buffers, parts, options).into_iter().filter(|bucket| bucket.entries > 0) {
         let ranges = &mut shards[bucket.part.from.shard as usize].ranges;

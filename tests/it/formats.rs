@@ -93,7 +93,8 @@ fn the_same_rows_in_any_file_format_have_the_same_digest() {
         assert_eq!(entries(&workspace), numbered(), "{input}");
     }
     for format in ["csv", "json"] {
-        let named = job(&format!("{format}.log"), NUMBERED).replace(".log\"", &format!(".log\"\nformat = \"{format}\""));
+        let named =
+            job(&format!("{format}.log"), NUMBERED).replace(".log\"", &format!(".log\"\nformat = \"{format}\""));
         assert_eq!(build(&workspace, &named, "")["digest"], expected, "{format} by its name in the job");
     }
     workspace.write("rows.toml", job("csv.log", NUMBERED));
@@ -111,7 +112,8 @@ fn the_same_rows_in_any_files_have_the_same_digest() {
     }
     let expected = build(&workspace, &job("one/", NUMBERED), "")["digest"].clone();
     assert_eq!(entries(&workspace), numbered());
-    for input in ["one", "one/all.parquet", "one/*.parquet", "many", "many/*/part.parquet", "many/[0-3]/", "m?ny/[0-9]"] {
+    for input in ["one", "one/all.parquet", "one/*.parquet", "many", "many/*/part.parquet", "many/[0-3]/", "m?ny/[0-9]"]
+    {
         assert_eq!(build(&workspace, &job(input, NUMBERED), "")["digest"], expected, "{input}");
     }
     workspace.write("rows.toml", job("nowhere/*.parquet", NUMBERED));
@@ -152,7 +154,9 @@ fn folded(fold: &str, of: impl Fn(&(&str, i64, &str)) -> Value) -> Vec<(Value, V
             "\"last\"" => entries.push((key, values[values.len() - 1].clone())),
             "\"list\"" => entries.push((key, values.into())),
             "{ top = 2 }" => entries.push((key, values[..values.len().min(2)].to_vec().into())),
-            "\"number\"" => entries.extend(values.into_iter().enumerate().map(|(n, value)| (json!([rows[0].0, n]), value))),
+            "\"number\"" => {
+                entries.extend(values.into_iter().enumerate().map(|(n, value)| (json!([rows[0].0, n]), value)))
+            }
             other => panic!("{other}"),
         }
     }
@@ -161,35 +165,40 @@ fn folded(fold: &str, of: impl Fn(&(&str, i64, &str)) -> Value) -> Vec<(Value, V
 
 const FOLDS: [&str; 5] = ["\"first\"", "\"last\"", "\"number\"", "\"list\"", "{ top = 2 }"];
 
-fn check_folds(encoding: &str, wrong: &str) {
+fn check_folds(encoding: &str) {
     let workspace = Workspace::new();
     write_parquet(&workspace.path("rows.parquet"), columns(&ROWS));
     for fold in FOLDS {
         let output = format!("order_by = [\"at\"]\nvalue = {{ {encoding} }}\nshards = 3\nduplicates = {fold}");
         let report = build(&workspace, &job("rows.parquet", &output), "");
-        let expected = folded(fold, |row| json!({"at": row.1, "text": row.2}));
+        let mut expected = folded(fold, |row| json!({"at": row.1, "text": row.2}));
+        if encoding.contains("avro") && (fold.contains("list") || fold.contains("top")) {
+            // The root of an Avro schema of ours is a record, so a list is its one field.
+            expected.iter_mut().for_each(|(_, value)| *value = json!({"entries": value.take()}));
+        }
         assert_eq!(report["rows"], expected.len(), "{encoding} {fold}");
         assert_eq!(entries(&workspace), expected, "{encoding} {fold}");
         workspace.cutover("verify store --depth full").ok();
     }
     let output = format!("value = {{ {encoding} }}\nduplicates = \"error\"");
+    std::fs::remove_dir_all(workspace.path("store")).unwrap();
     workspace.write("rows.toml", job("rows.parquet", &output));
-    workspace.cutover("run rows.toml --rebuild").fails(3).complains(&["more than once", wrong]);
+    workspace.cutover("run rows.toml").fails(3).complains(&["more than once"]);
 }
 
 #[test]
 fn every_fold_of_json_values() {
-    check_folds("encoding = \"json\"", "key");
+    check_folds("encoding = \"json\"");
 }
 
 #[test]
 fn every_fold_of_avro_values() {
-    check_folds("encoding = \"avro\"", "key");
+    check_folds("encoding = \"avro\"");
 }
 
 #[test]
 fn every_fold_of_avro_single_objects() {
-    check_folds("encoding = \"avro\", single_object = true", "key");
+    check_folds("encoding = \"avro\", single_object = true");
 }
 
 #[test]
@@ -210,14 +219,13 @@ fn every_fold_of_raw_values() {
     let bytes: ArrayRef = Arc::new(BinaryArray::from_vec(vec![b"\xff\x00", b"", b"plain"]));
     write_parquet(&workspace.path("rows.parquet"), vec![("key", strings(["x", "y", "z"])), ("bytes", bytes)]);
     let output = "value = { encoding = \"raw\" }";
-    let binary = job("rows.parquet", output)
-        .replace("CAST(at AS BIGINT) AS at, CAST(text AS VARCHAR) AS text", "bytes");
+    let binary =
+        job("rows.parquet", output).replace("CAST(at AS BIGINT) AS at, CAST(text AS VARCHAR) AS text", "bytes");
     build(&workspace, &binary, "");
-    assert_eq!(entries(&workspace), [
-        (json!("x"), json!("0xff00")),
-        (json!("y"), json!("")),
-        (json!("z"), json!("plain")),
-    ]);
+    assert_eq!(
+        entries(&workspace),
+        [(json!("x"), json!("0xff00")), (json!("y"), json!("")), (json!("z"), json!("plain")),]
+    );
 }
 
 #[test]
@@ -231,9 +239,11 @@ fn the_digest_does_not_depend_on_how_a_job_is_run() {
     };
     let plain = build(&workspace, &sharded(4), "");
     assert_eq!((&plain["rows"], &plain["spilled_bytes"]), (&500_000.into(), &0.into()));
-    for (shards, flags, spills) in
-        [(1, "--threads 1", false), (3, "--threads 2", false), (4, "--memory 64MiB --threads 2 --spill-dir spill", true)]
-    {
+    for (shards, flags, spills) in [
+        (1, "--threads 1", false),
+        (3, "--threads 2", false),
+        (4, "--memory 64MiB --threads 2 --spill-dir spill", true),
+    ] {
         let report = build(&workspace, &sharded(shards), flags);
         assert_eq!(report["digest"], plain["digest"], "{shards} shards {flags}");
         assert_eq!(report["spilled_bytes"] != 0, spills, "{shards} shards {flags}");

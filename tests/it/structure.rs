@@ -8,15 +8,16 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// What each folder or file of `src/` may use of the others. `error` is free for all.
-const MAY_USE: [(&str, &[&str]); 18] = [
+const MAY_USE: [(&str, &[&str]); 19] = [
+    ("allocator", &[]),
     ("build", &["catalog", "job", "progress", "shuffle", "storage"]),
     ("catalog", &["encode", "job", "storage"]),
     ("check", &["build", "catalog", "encode", "job"]),
     (
         "cli",
         &[
-            "catalog", "demo", "encode", "input", "job", "pipeline", "progress", "publish", "query", "report", "runtime",
-            "serve",
+            "catalog", "demo", "encode", "input", "job", "pipeline", "progress", "publish", "query", "report",
+            "runtime", "serve",
         ],
     ),
     ("demo", &[]),
@@ -36,15 +37,15 @@ const MAY_USE: [(&str, &[&str]); 18] = [
     ("query", &["input", "job"]),
     ("report", &["catalog", "input", "progress"]),
     ("runtime", &[]),
-    ("serve", &["catalog", "encode", "job"]),
+    ("serve", &["catalog", "encode"]),
     ("shuffle", &["encode", "job"]),
     ("storage", &[]),
 ];
 
 /// The most lines a file has before its tests.
 const LONGEST: usize = 500;
-/// The lines a file's header may have.
-const HEADER: std::ops::RangeInclusive<usize> = 1..=25;
+/// The lines a file's header may have, without its examples and pictures.
+const HEADER: std::ops::RangeInclusive<usize> = 1..=20;
 
 /// A source file: the part of `src/` it belongs to, and its lines before its inline tests.
 struct Source {
@@ -70,7 +71,8 @@ fn collect(root: &Path, folder: &Path, sources: &mut Vec<Source>) {
         } else if name.ends_with(".rs") {
             let text = fs::read_to_string(&path).unwrap();
             let lines: Vec<String> = text.lines().map(str::to_owned).collect();
-            let inline = lines.windows(2).position(|pair| pair[0] == "#[cfg(test)]" && pair[1].starts_with("mod tests {"));
+            let inline =
+                lines.windows(2).position(|pair| pair[0] == "#[cfg(test)]" && pair[1].starts_with("mod tests {"));
             let lines = lines[..inline.unwrap_or(lines.len())].to_vec();
             let below = path.strip_prefix(root).unwrap().to_owned();
             let part = below.iter().next().unwrap().to_str().unwrap().trim_end_matches(".rs").to_owned();
@@ -166,13 +168,25 @@ fn uses_are_written_so_that_this_test_sees_them() {
     }
 }
 
+/// Lines of the header that are not between fences.
+fn header_lines(lines: &[String]) -> usize {
+    let mut fenced = false;
+    let header = lines.iter().take_while(|line| line.starts_with("//!"));
+    let counts = header.filter(|line| {
+        let fence = line.starts_with("//! ```");
+        fenced ^= fence;
+        !fenced && !fence
+    });
+    counts.count()
+}
+
 #[test]
 fn every_file_says_what_it_is_for_and_none_is_long() {
     let mut problems = Vec::new();
     let mut lengths = Vec::new();
     for source in sources() {
         let name = source.path.display();
-        let header = source.lines.iter().take_while(|line| line.starts_with("//!")).count();
+        let header = header_lines(&source.lines);
         if !HEADER.contains(&header) {
             problems.push(format!("{name} has a header of {header} lines"));
         }

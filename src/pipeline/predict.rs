@@ -23,8 +23,8 @@ use crate::report::Prediction;
 /// Bytes the process holds before any row, and for batches on their way per thread.
 const BASE_MEMORY: u64 = 96 << 20;
 const MEMORY_PER_THREAD: u64 = 32 << 20;
-/// Bytes the shuffle holds per entry besides its fields: header, address and index.
-const SHUFFLE_BYTES_PER_ENTRY: f64 = 24.0;
+/// Bytes the shuffle holds per entry besides its fields.
+const SHUFFLE_BYTES_PER_ENTRY: f64 = 8.0;
 /// Bytes a join holds per unpacked byte of its build side, with its hash table.
 const BUILD_SIDE_FACTOR: u64 = 2;
 

@@ -5,7 +5,7 @@
 //!
 //! Not for: sorting (see `range` and `spill`) or deciding when memory is full (see the writer).
 
-use super::entry::{Entry, HEADER_BYTES};
+use super::entry::Entry;
 
 /// One entry is remembered for the splitters after this many bytes, or one in every chunk where chunks are smaller.
 const SAMPLE_BYTES: usize = 32 << 10;
@@ -96,16 +96,16 @@ impl Buffer {
     }
 }
 
-/// Every entry of a chunk with its offset, in the order they were pushed.
-pub(super) fn entries(chunk: &[u8]) -> impl Iterator<Item = (u32, Entry<'_>)> {
+/// Every entry of a chunk with its offset and its bytes as they are stored, in the order they were pushed.
+pub(super) fn entries(chunk: &[u8]) -> impl Iterator<Item = (u32, Entry<'_>, &[u8])> {
     let mut offset = 0;
     std::iter::from_fn(move || {
-        if offset + HEADER_BYTES > chunk.len() {
+        if offset == chunk.len() {
             return None;
         }
-        let at = offset as u32;
-        let entry = Entry::at(chunk, offset);
+        let at = offset;
+        let entry = Entry::at(chunk, at);
         offset += entry.stored_bytes();
-        Some((at, entry))
+        Some((at as u32, entry, &chunk[at..offset]))
     })
 }

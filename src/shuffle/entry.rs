@@ -1,9 +1,9 @@
 //! One entry, and how it lies in memory and in spill blocks.
 //!
 //! ```text
-//!  ┌────────────┬────────────┬────────────┬────────────┬───────┬─────────┬─────────┐
-//!  │ shard  u32 │ key    u32 │ order  u32 │ value  u32 │ key … │ order … │ value … │   little-endian lengths in bytes
-//!  └────────────┴────────────┴────────────┴────────────┴───────┴─────────┴─────────┘
+//!  ┌───────┬─────┬───────┬───────┬───────┬─────────┬─────────┐
+//!  │ shard │ key │ order │ value │ key … │ order … │ value … │   four LEB128 numbers: the shard and three lengths
+//!  └───────┴─────┴───────┴───────┴───────┴─────────┴─────────┘   in bytes, one byte each below 128
 //! ```
 //!
 //! Invariant: an offset handed to [`Entry::at`] is one that [`Entry::append_to`] wrote at; bytes from disk go through
@@ -13,8 +13,10 @@
 
 use std::cmp::Ordering;
 
-/// Bytes of the four lengths in front of an entry.
-pub(super) const HEADER_BYTES: usize = 16;
+/// The most bytes of the four numbers in front of an entry.
+const MAX_HEADER_BYTES: usize = 20;
+/// The bits that say that a number goes on, in four numbers of one byte each.
+const CONTINUED: u32 = 0x8080_8080;
 
 /// A key with its value, the shard it belongs to and its place among the entries of the same key.
 ///
@@ -44,16 +46,23 @@ impl<'a> Entry<'a> {
 
     /// Bytes this entry takes in a buffer.
     pub(super) fn stored_bytes(&self) -> usize {
-        HEADER_BYTES + self.key.len() + self.order.len() + self.value.len()
+        let numbers = [self.shard, self.key.len() as u32, self.order.len() as u32, self.value.len() as u32];
+        numbers.map(number_bytes).iter().sum::<usize>() + self.key.len() + self.order.len() + self.value.len()
     }
 
     pub(super) fn append_to(&self, buffer: &mut Vec<u8>) {
-        let mut header = [0; HEADER_BYTES];
-        header[0..4].copy_from_slice(&self.shard.to_le_bytes());
-        header[4..8].copy_from_slice(&(self.key.len() as u32).to_le_bytes());
-        header[8..12].copy_from_slice(&(self.order.len() as u32).to_le_bytes());
-        header[12..16].copy_from_slice(&(self.value.len() as u32).to_le_bytes());
-        buffer.extend_from_slice(&header);
+        let mut header = [0; MAX_HEADER_BYTES];
+        let mut bytes = 0;
+        for mut number in [self.shard, self.key.len() as u32, self.order.len() as u32, self.value.len() as u32] {
+            while number >= 0x80 {
+                header[bytes] = number as u8 | 0x80;
+                number >>= 7;
+                bytes += 1;
+            }
+            header[bytes] = number as u8;
+            bytes += 1;
+        }
+        buffer.extend_from_slice(&header[..bytes]);
         buffer.extend_from_slice(self.key);
         buffer.extend_from_slice(self.order);
         buffer.extend_from_slice(self.value);
@@ -61,31 +70,55 @@ impl<'a> Entry<'a> {
 
     /// The entry that was appended at `offset`.
     pub(super) fn at(buffer: &'a [u8], offset: usize) -> Self {
-        let header = &buffer[offset..offset + HEADER_BYTES];
-        let [shard, key, order, value] = lengths(header);
-        let body = &buffer[offset + HEADER_BYTES..offset + HEADER_BYTES + (key + order + value) as usize];
-        let (key, rest) = body.split_at(key as usize);
-        let (order, value) = rest.split_at(order as usize);
+        let stored = &buffer[offset..];
+        let ([shard, key, order, value], header) = match stored.first_chunk::<4>() {
+            Some(first) if u32::from_le_bytes(*first) & CONTINUED == 0 => (first.map(u32::from), 4),
+            _ => numbers(stored).unwrap_or_default(),
+        };
+        let (key, order, value) = (key as usize, order as usize, value as usize);
+        let body = &stored[header..header + key + order + value];
+        let (key, rest) = body.split_at(key);
+        let (order, value) = rest.split_at(order);
         Self { shard, key, order, value }
     }
 
     /// The entry at the front of `bytes` and what follows it, or nothing where the lengths do not fit.
     pub(super) fn parse(bytes: &'a [u8]) -> Option<(Self, &'a [u8])> {
-        let (header, body) = bytes.split_at_checked(HEADER_BYTES)?;
-        let [shard, key, order, value] = lengths(header);
-        let (key, rest) = body.split_at_checked(key as usize)?;
+        let ([shard, key, order, value], header) = numbers(bytes)?;
+        let (key, rest) = bytes[header..].split_at_checked(key as usize)?;
         let (order, rest) = rest.split_at_checked(order as usize)?;
         let (value, rest) = rest.split_at_checked(value as usize)?;
         Some((Self { shard, key, order, value }, rest))
     }
 }
 
-fn lengths(header: &[u8]) -> [u32; 4] {
-    std::array::from_fn(|field| {
-        let mut bytes = [0; 4];
-        bytes.copy_from_slice(&header[field * 4..field * 4 + 4]);
-        u32::from_le_bytes(bytes)
-    })
+/// Bytes of a number in front of an entry.
+fn number_bytes(number: u32) -> usize {
+    ((u32::BITS - (number | 1).leading_zeros()).div_ceil(7)) as usize
+}
+
+/// The four numbers at the front of `bytes` and how many bytes they take, or nothing where they are cut off or too large.
+fn numbers(bytes: &[u8]) -> Option<([u32; 4], usize)> {
+    let mut numbers = [0; 4];
+    let mut at = 0;
+    for number in &mut numbers {
+        let mut value = 0u64;
+        let mut shift = 0;
+        loop {
+            let byte = *bytes.get(at)?;
+            at += 1;
+            value |= u64::from(byte & 0x7f) << shift;
+            shift += 7;
+            if byte < 0x80 {
+                break;
+            }
+            if shift > 28 {
+                return None;
+            }
+        }
+        *number = u32::try_from(value).ok()?;
+    }
+    Some((numbers, at))
 }
 
 /// The first 64 bytes of `bytes` in hexadecimal, with an ellipsis where there are more.
@@ -154,7 +187,7 @@ mod tests {
 
         #[test]
         fn what_is_appended_is_read_back(
-            shard: u32, key: Vec<u8>, order: Vec<u8>, value: Vec<u8>, cut in 0usize..100,
+            shard: u32, key: Vec<u8>, order: Vec<u8>, value in proptest::collection::vec(0u8..9, 0..20_000), cut in 0usize..100,
         ) {
             let entry = Entry { shard, key: &key, order: &order, value: &value };
             let mut buffer = vec![7; 3];

@@ -88,7 +88,7 @@ impl Bucket {
             let chunk = chunk as u32;
             index.extend(
                 entries(block)
-                    .map(|(offset, entry)| (prefix.of(entry.shard, entry.key), Address { chunk, offset })),
+                    .map(|(offset, entry, _)| (prefix.of(entry.shard, entry.key), Address { chunk, offset })),
             );
         }
         let order = |left: &(u64, Address), right: &(u64, Address)| {
@@ -147,8 +147,9 @@ fn scatter(buffers: Vec<Buffer>, parts: Vec<Part>, options: &Options) -> Vec<Buc
             let mut own: Vec<Scattered> = parts.iter().map(|_| Scattered::default()).collect();
             let mut empty: Vec<Vec<u8>> = Vec::new();
             for mut block in blocks {
-                for (_, entry) in entries(&block) {
-                    own[part_of(&entry, prefix, &starts, &parts)].push(&entry, &mut empty, block.capacity());
+                for (_, entry, stored) in entries(&block) {
+                    let part = &mut own[part_of(&entry, prefix, &starts, &parts)];
+                    part.push(stored, entry.bytes(), &mut empty, block.capacity());
                 }
                 block.clear();
                 empty.push(block);
@@ -177,17 +178,16 @@ struct Scattered {
 }
 
 impl Scattered {
-    fn push(&mut self, entry: &Entry<'_>, empty: &mut Vec<Vec<u8>>, block_bytes: usize) {
-        let stored = entry.stored_bytes();
-        let fits = |block: &Vec<u8>| block.len() + stored <= block.capacity();
+    fn push(&mut self, stored: &[u8], bytes: u64, empty: &mut Vec<Vec<u8>>, block_bytes: usize) {
+        let fits = |block: &Vec<u8>| block.len() + stored.len() <= block.capacity();
         self.entries += 1;
-        self.bytes += entry.bytes();
+        self.bytes += bytes;
         match self.blocks.last_mut().filter(|block| fits(block)) {
-            Some(block) => entry.append_to(block),
+            Some(block) => block.extend_from_slice(stored),
             None => {
                 let reused = empty.pop().filter(fits);
-                let mut block = reused.unwrap_or_else(|| Vec::with_capacity(block_bytes.max(stored)));
-                entry.append_to(&mut block);
+                let mut block = reused.unwrap_or_else(|| Vec::with_capacity(block_bytes.max(stored.len())));
+                block.extend_from_slice(stored);
                 self.blocks.push(block);
             }
         }

@@ -196,7 +196,7 @@ pub(super) fn write_sorted(buffer: Buffer, path: PathBuf, shards: u32) -> Result
     let chunks = buffer.into_blocks();
     for (chunk, bytes) in chunks.iter().enumerate() {
         let chunk = chunk as u32;
-        index.extend(entries(bytes).map(|(offset, entry)| {
+        index.extend(entries(bytes).map(|(offset, entry, _)| {
             (prefix.of(entry.shard, entry.key), Address { chunk, offset })
         }));
     }

@@ -102,14 +102,14 @@ fn shaped(count: u32, key: impl Fn(u32) -> Vec<u8>) -> Vec<Vec<Owned>> {
 /// Sorted, reversed, equal and skewed keys, in memory and spilled, are cut into ranges of about the same size.
 #[test]
 fn work_is_even_whatever_the_order_of_the_input() {
-    let shapes: [(&str, Box<dyn Fn(u32) -> Vec<u8>>); 3] = [
-        ("sorted", Box::new(|i| i.to_be_bytes().to_vec())),
-        ("reversed", Box::new(|i| (u32::MAX - i).to_be_bytes().to_vec())),
-        ("long shared prefix", Box::new(|i| [vec![b'x'; 200], i.to_be_bytes().to_vec()].concat())),
+    let shapes: [(&str, fn(u32) -> Vec<u8>); 3] = [
+        ("sorted", |i| i.to_be_bytes().to_vec()),
+        ("reversed", |i| (u32::MAX - i).to_be_bytes().to_vec()),
+        ("long shared prefix", |i| [vec![b'x'; 200], i.to_be_bytes().to_vec()].concat()),
     ];
     for (name, key) in shapes {
         for memory in [64 << 20, 1 << 20] {
-            let parts = shaped(40_000, &key);
+            let parts = shaped(40_000, key);
             let folder = tempfile::tempdir().unwrap();
             let shuffle = Shuffle::new(Options {
                 memory,

@@ -26,7 +26,7 @@ fn shown(name: &str, text: &str) {
     settings.set_prepend_module_to_snapshot(false);
     settings.set_omit_expression(true);
     for (pattern, replacement) in [
-        (r"[\w./-]*cutover-it-\w+", "[PATH]"),
+        (r"[\w./-]*cutover-it-[\w-]+", "[PATH]"),
         (r"\d{4}-\d{2}-\d{2}[T ]\d{2}:\d{2}(:\d{2}(\.\d+)?)?Z?", "[TIME]"),
         (r"\b\d+(\.\d+)? (ms|s)\b", "[TIME]"),
         (r"\b[\d.]+ (B|KiB|MiB|GiB)\b", "[SIZE]"),

@@ -26,12 +26,15 @@ const LOOK_EVERY: Duration = Duration::from_millis(1);
 /// A folder that is the working folder of every command in it, and is gone after the test.
 pub struct Workspace {
     dir: TempDir,
+    /// The commands' folder for temporary files, which they must leave empty.
+    temporary: TempDir,
 }
 
 impl Workspace {
     /// An empty one.
     pub fn new() -> Self {
-        Self { dir: tempfile::Builder::new().prefix("cutover-it-").tempdir().unwrap() }
+        let folder = |prefix| tempfile::Builder::new().prefix(prefix).tempdir().unwrap();
+        Self { dir: folder("cutover-it-"), temporary: folder("cutover-it-tmp-") }
     }
 
     /// One with the repository's jobs, contracts and real data.
@@ -80,6 +83,7 @@ impl Workspace {
         let mut command = Command::new(program);
         command.args(arguments).current_dir(self.dir.path()).stdin(Stdio::null());
         command.env_remove("RUST_LOG").env_remove("RUST_BACKTRACE").env("USER", "tester").env("COLUMNS", "100");
+        command.env("TMPDIR", self.temporary.path());
         command
     }
 
@@ -98,6 +102,7 @@ impl Workspace {
             stdout: text(output.stdout),
             stderr: text(output.stderr),
             root: self.dir.path().to_owned(),
+            left: names(self.temporary.path()),
         }
     }
 }
@@ -157,6 +162,7 @@ pub struct Run {
     pub stdout: String,
     pub stderr: String,
     root: PathBuf,
+    left: Vec<String>,
 }
 
 impl Run {
@@ -180,6 +186,7 @@ impl Run {
     pub fn exits(self, code: i32) -> Ended {
         self.check(self.status.code() == Some(code), &format!("expected exit code {code}"));
         self.check(!self.stderr.contains("panicked"), "it panicked");
+        self.check(self.left.is_empty(), &format!("left in the folder for temporary files: {:?}", self.left));
         Ended(self)
     }
 

@@ -148,6 +148,27 @@ fn a_version_that_is_held_can_be_read_after_its_deletion() {
 }
 
 #[test]
+fn any_rocksdb_client_reads_a_version() {
+    let numbers = Numbers::new();
+    numbers.run(1).ok();
+    let folder = numbers.on("path", "").ok().stdout.trim_end().to_owned();
+    let mut found = BTreeSet::new();
+    for shard in 0..4 {
+        let path = numbers.workspace.path(&folder).join(format!("shard-{shard:05}"));
+        let database = rocksdb::DB::open_for_read_only(&rocksdb::Options::default(), &path, true).unwrap();
+        for entry in database.iterator(rocksdb::IteratorMode::Start) {
+            let (key, value) = entry.unwrap();
+            assert_eq!(&*value, b"{\"generation\":1}");
+            assert!(found.insert(String::from_utf8(key.to_vec()).unwrap()), "a key is in one shard");
+        }
+    }
+    assert!(found.iter().eq((0..100).map(|row| format!("k{row:03}")).collect::<Vec<_>>().iter()));
+    // Such a client leaves a file with its log in the folder.
+    assert_eq!(numbers.seen(), (1, 1));
+    numbers.on("verify", "--depth full").ok();
+}
+
+#[test]
 fn a_reader_keeps_what_it_has_when_the_next_version_is_damaged() {
     let numbers = Numbers::new();
     numbers.run(1).ok();

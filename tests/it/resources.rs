@@ -130,8 +130,8 @@ fn a_disk_that_cannot_be_written_is_readable_all_the_same() {
     let numbers = Numbers::new();
     numbers.write(1, 100);
     let script = "
-        mkdir -p store && mount -t tmpfs -o size=8m tmpfs store || exit 99
-        $CUTOVER run numbers.toml >first.txt 2>&1 || exit 98
+        mkdir -p store && mount -t tmpfs -o size=64m tmpfs store || exit 99
+        $CUTOVER run numbers.toml >first.txt 2>&1 || { cat first.txt; exit 98; }
         touch in/part-0.parquet && mount -o remount,ro store || exit 97
         $CUTOVER get store k000 >get.txt 2>&1 || exit 96
         for command in 'run numbers.toml' 'pin store --reason audit' 'gc store'; do

@@ -166,7 +166,13 @@ fn a_loss_of_rows_is_rejected_and_can_be_published_by_hand() {
     numbers.on("log", "").ok().prints(&["rejected", "forced; half-closed", "tester@"]);
     numbers.assert_states(&[(1, "retired"), (2, "published")]);
 
-    numbers.write(3, 29);
+    numbers.write(3, 10);
+    let forced = numbers.workspace.cutover("run numbers.toml --force").ok();
+    forced.prints(&["version 3 is live", "failed, but forced: rows.max_change", "found 10 rows, -75.0 %"]);
+    assert_eq!(numbers.seen(), (3, 3));
+    numbers.on("rollback", "").ok();
+
+    numbers.write(4, 29);
     let warned = numbers.workspace.cutover("run numbers.toml").ok();
     warned.prints(&["1 warned", "warning: rows.max_change", "found 29 rows, -27.5 %"]);
 }

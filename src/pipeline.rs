@@ -12,6 +12,7 @@
 
 mod predict;
 mod prepare;
+mod spill;
 mod stages;
 
 use std::path::PathBuf;
@@ -197,9 +198,8 @@ fn build(prepared: &Prepared<'_>, catalog: &Catalog, current: &Current, as_of: T
     let options = prepared.options;
     let previous = previous(catalog, current)?;
     let build = stages::Build::start(prepared, catalog)?;
-    let result = build_in(prepared, catalog, &build, previous.as_ref(), as_of);
-    build.clean_up();
-    let (report, complete) = result?;
+    let (report, complete) = build_in(prepared, catalog, &build, previous.as_ref(), as_of)?;
+    drop(build);
     if let Some(why) = complete.rejected().filter(|_| !options.force) {
         let (store, version) = (catalog.layout().root().display(), complete.version());
         return Err(Error::rejected(format!(

@@ -125,12 +125,12 @@ impl Counter {
 impl Measure for Counter {
     fn take(&mut self, rows: &RecordBatch) -> Result<()> {
         self.encoder.encode(rows, &mut self.batch)?;
-        let batch = &self.batch;
+        let (batch, counts_rows) = (&self.batch, self.counts_rows());
         for row in 0..batch.keys.len() {
             let (key, value) = (batch.keys.get(row), batch.values.get(row));
             self.estimate.entries += 1.0;
             self.estimate.entry_bytes += (key.len() + batch.orders.get(row).len() + value.len()) as f64;
-            if matches!(self.fold, Fold::Number | Fold::Error) {
+            if counts_rows {
                 self.estimate.rows += 1.0;
                 self.estimate.bytes += (key.len() + value.len()) as f64;
                 continue;
@@ -141,6 +141,10 @@ impl Measure for Counter {
             seen.value_bytes += value.len() as f64;
         }
         Ok(())
+    }
+
+    fn counts_rows(&self) -> bool {
+        matches!(self.fold, Fold::Number | Fold::Error)
     }
 
     fn total(parts: Vec<Self>) -> Estimate {

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use rayon::prelude::*;
 
 use super::prepare::Prepared;
+use super::spill::SpillDir;
 use crate::build::{BuiltShard, Target, build_shard};
 use crate::catalog::{BuildDirs, Catalog, CheckResult, Outcome};
 use crate::check::{self, ColumnCounter};
@@ -31,7 +32,7 @@ const MIN_ROWS_PER_TABLE: u64 = 4096;
 pub(super) struct Build {
     id: String,
     dirs: BuildDirs,
-    spill: PathBuf,
+    spill: SpillDir,
 }
 
 impl Build {
@@ -42,8 +43,10 @@ impl Build {
         let id = format!("{}-{random:08x}", jiff::Timestamp::now().strftime("%Y%m%dT%H%M%SZ"));
         let dirs = catalog.layout().build_dirs(&id)?;
         storage::create_dir_durable(&dirs.version())?;
-        let elsewhere = prepared.options.spill_dir.as_ref().map(|folder| folder.join(format!("cutover-{id}")));
-        let spill = elsewhere.unwrap_or_else(|| dirs.spill());
+        let spill = match &prepared.options.spill_dir {
+            Some(folder) => SpillDir::in_folder(folder, &id)?,
+            None => SpillDir::in_staging(dirs.spill()),
+        };
         Ok(Self { id, dirs, spill })
     }
 
@@ -57,7 +60,7 @@ impl Build {
 
     /// Where the query spills.
     pub(super) fn query_spill(&self) -> PathBuf {
-        self.spill.join("query")
+        self.spill.path().join("query")
     }
 
     pub(super) fn write_report(&self, report: &RunReport) -> Result<()> {
@@ -65,16 +68,17 @@ impl Build {
             .map_err(|error| Error::internal("the run's report cannot be written").because(error))?;
         storage::write_synced(&self.dirs.report(), &text)
     }
+}
 
+impl Drop for Build {
     /// Removes what is left of the build; what cannot be removed is left to `gc`.
-    pub(super) fn clean_up(&self) {
-        for folder in [&self.spill, &self.dirs.root().to_path_buf()] {
-            match std::fs::remove_dir_all(folder) {
-                Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                    tracing::warn!(folder = %folder.display(), %error, "left behind; `cutover gc` removes it");
-                }
-                _ => {}
+    fn drop(&mut self) {
+        let folder = self.dirs.root();
+        match std::fs::remove_dir_all(folder) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                tracing::warn!(folder = %folder.display(), %error, "left behind; `cutover gc` removes it");
             }
+            _ => {}
         }
     }
 }
@@ -116,7 +120,10 @@ pub(super) fn shuffle(
         }
         filled => filled,
     }
-    .map_err(|failed| name_damaged(prepared, failed.into()))?;
+    .map_err(|failed| match failed {
+        Failed::Query(error) => name_damaged(prepared, error),
+        failed => failed.into(),
+    })?;
     stages.push(took);
     let stage = prepared.options.progress.stage("split", None);
     let (shards, stats) = prepared.options.resources.cpu_pool()?.install(|| shuffle.finish())?;
@@ -132,7 +139,7 @@ fn fill(prepared: &Prepared<'_>, build: &Build, joins: Joins) -> Result<(Shuffle
         writers: execution.partitions(),
         threads: options.resources.threads,
         shards: job.output.shards,
-        spill_dir: build.spill.join("shuffle"),
+        spill_dir: build.spill.path().join("shuffle"),
         range_bytes: job.tables.file_size,
     });
     let stage = options.progress.stage("query", None);

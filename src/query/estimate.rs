@@ -3,7 +3,8 @@
 //! Where the inputs are small the query simply runs to its end. Otherwise it runs over one part of the largest input's
 //! row groups and over twice that part, with the other inputs whole; the two results say how the output grows. Rows
 //! that come one for one grow in a line, groups fill up: both are points on `rows = n / (a + b·n)`, the curve of
-//! Michaelis and Menten, which two points fix.
+//! Michaelis and Menten, which two points fix. A query without groups, whose rows are counted one by one, needs only
+//! the first.
 //!
 //! Not for: a promise. Groups that are skewed beyond the sample are underestimated.
 
@@ -34,6 +35,13 @@ pub struct Estimate {
     pub bytes: f64,
 }
 
+impl Estimate {
+    fn times(self, factor: f64) -> Self {
+        let Self { entries, entry_bytes, rows, bytes } = self;
+        Self { entries: entries * factor, entry_bytes: entry_bytes * factor, rows: rows * factor, bytes: bytes * factor }
+    }
+}
+
 /// Measures one pass over the query: takes batches, then tells what they came to.
 pub trait Measure: Sized + Send {
     /// Takes a batch.
@@ -41,6 +49,9 @@ pub trait Measure: Sized + Send {
     /// # Errors
     /// Whatever is wrong with its rows.
     fn take(&mut self, batch: &RecordBatch) -> Result<()>;
+    /// Whether every row counts for itself, whatever other rows there are.
+    fn counts_rows(&self) -> bool;
+
     /// What all passes' parts come to.
     fn total(parts: Vec<Self>) -> Estimate;
 }
@@ -71,8 +82,9 @@ pub fn estimate<M: Measure>(
         shares[number] = Share { step: groups / groups_wanted };
         pass(&query.over(inputs, &shares)?, spill_dir, &measure)
     };
-    let (one, two) = (sample(wanted)?, sample(2 * wanted)?);
     let whole = groups as f64 / wanted as f64;
+    let one = sample(wanted)?;
+    let two = if measure()?.counts_rows() && query.is_row_wise() { one.times(2.0) } else { sample(2 * wanted)? };
     let grown = |one: f64, two: f64| grow(one, two, whole);
     Ok(Estimate {
         entries: grown(one.entries, two.entries),

@@ -43,20 +43,22 @@ pub struct Execution<'q> {
 pub enum Failed {
     /// Its share of the memory did not do; it may with [`Joins::SortMerge`].
     OutOfMemory(Error),
-    /// Anything else.
-    Error(Error),
+    /// The query itself, or the files it reads.
+    Query(Error),
+    /// What was done with its rows.
+    Step(Error),
 }
 
 impl From<Error> for Failed {
     fn from(error: Error) -> Self {
-        Self::Error(error)
+        Self::Step(error)
     }
 }
 
 impl From<Failed> for Error {
     fn from(failed: Failed) -> Self {
         match failed {
-            Failed::OutOfMemory(error) | Failed::Error(error) => error,
+            Failed::OutOfMemory(error) | Failed::Query(error) | Failed::Step(error) => error,
         }
     }
 }
@@ -139,7 +141,7 @@ impl Execution<'_> {
                         let failed = match catch_unwind(AssertUnwindSafe(drain)) {
                             Ok(Ok(())) => return Some(state),
                             Ok(Err(failed)) => failed,
-                            Err(_) => Failed::Error(Error::internal("a thread of the query panicked")),
+                            Err(_) => Failed::Query(Error::internal("a thread of the query panicked")),
                         };
                         if !stop.swap(true, Ordering::SeqCst)
                             && let Ok(mut first) = first_failure.lock()
@@ -156,7 +158,7 @@ impl Execution<'_> {
             return Err(failed);
         }
         let all = done.into_iter().collect::<Option<Vec<S>>>();
-        all.ok_or_else(|| Failed::Error(Error::internal("a thread of the query was lost")))
+        all.ok_or_else(|| Failed::Query(Error::internal("a thread of the query was lost")))
     }
 
     fn drain(
@@ -168,7 +170,7 @@ impl Execution<'_> {
         let failed = |error: DataFusionError| {
             let memory = out_of_memory(&error);
             let error = convert("the query failed", error);
-            if memory { Failed::OutOfMemory(error) } else { Failed::Error(error) }
+            if memory { Failed::OutOfMemory(error) } else { Failed::Query(error) }
         };
         while let Some(batch) = self.query.runtime.block_on(stream.next()) {
             if stop.load(Ordering::SeqCst) {

@@ -109,6 +109,19 @@ impl<'r> Query<'r> {
         Self { runtime, settings: *settings, plan, state: state.clone(), sql: sql.clone(), params: params.clone() }
     }
 
+    /// Whether every row of the result comes from its own rows of the inputs: nothing is grouped, ranked or cut off.
+    pub(super) fn is_row_wise(&self) -> bool {
+        use datafusion::common::tree_node::TreeNode;
+        let gathers = |node: &LogicalPlan| {
+            let gathers = matches!(
+                node,
+                LogicalPlan::Aggregate(_) | LogicalPlan::Distinct(_) | LogicalPlan::Window(_) | LogicalPlan::Limit(_)
+            );
+            Ok(gathers)
+        };
+        !self.plan.exists(gathers).unwrap_or(true)
+    }
+
     /// The columns of its result.
     pub fn schema(&self) -> SchemaRef {
         Arc::clone(self.plan.schema().inner())

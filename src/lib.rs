@@ -4,6 +4,7 @@ pub mod build;
 pub mod catalog;
 pub mod check;
 pub mod cli;
+pub mod contain;
 pub mod demo;
 pub mod encode;
 pub mod error;

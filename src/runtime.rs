@@ -78,6 +78,7 @@ impl Resources {
         tokio::runtime::Builder::new_multi_thread()
             .worker_threads(self.threads)
             .thread_name("query")
+            .on_thread_start(crate::contain::contain_thread)
             .build()
             .map_err(|error| Error::unavailable("cannot start threads").because(error))
     }

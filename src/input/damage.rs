@@ -4,20 +4,19 @@
 //! one fails. This only happens on the way out.
 
 use std::fs::File;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 
 use super::Input;
+use crate::contain::contain;
 use crate::job::Format;
 
 /// The first Parquet file that cannot be read to its end, and why.
 pub fn find_damaged(inputs: &[Input]) -> Option<(PathBuf, String)> {
     let parquet = inputs.iter().filter(|input| input.format == Format::Parquet);
     parquet.flat_map(|input| &input.files).find_map(|file| {
-        let read = catch_unwind(AssertUnwindSafe(|| read_all(&file.path)));
-        let why = read.unwrap_or_else(|_| Err("its data is impossible".to_owned())).err()?;
+        let why = contain(|| read_all(&file.path)).unwrap_or_else(|panic| Err(panic)).err()?;
         Some((file.path.clone(), why))
     })
 }

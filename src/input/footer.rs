@@ -4,12 +4,12 @@
 
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::panic::catch_unwind;
 use std::path::Path;
 
 use arrow::datatypes::SchemaRef;
 use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions};
 
+use crate::contain::contain;
 use crate::error::{Error, IoContext, Result};
 
 /// A Parquet footer.
@@ -44,15 +44,14 @@ pub struct RowGroup {
 /// `Input` when it is no Parquet file or its footer is damaged or cut off, `Unavailable` when it cannot be read.
 pub fn read(path: &Path) -> Result<Footer> {
     let file = File::open(path).io("open", path)?;
-    // A hostile footer can still trip an assertion in the reader; that is the file's fault, not the run's.
-    let metadata = catch_unwind(|| ArrowReaderMetadata::load(&file, ArrowReaderOptions::default()));
+    let metadata = contain(|| ArrowReaderMetadata::load(&file, ArrowReaderOptions::default()));
     let damaged = || {
         Error::input(format!(
             "{} is not a readable Parquet file; is it cut off, or still being written?",
             path.display()
         ))
     };
-    let metadata = metadata.map_err(|_| damaged())?.map_err(|error| damaged().because(error))?;
+    let metadata = metadata.map_err(|panic| damaged().because(panic))?.map_err(|error| damaged().because(error))?;
     let row_groups: Vec<RowGroup> = metadata
         .metadata()
         .row_groups()

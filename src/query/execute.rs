@@ -1,25 +1,25 @@
 //! Runs a planned query: every partition's stream on a thread of its own, each batch handed to a plain function.
 //!
 //! The threads do the query's own work as they pull; what DataFusion runs beside them (repartitioning) has a runtime of
-//! as many threads. When one partition fails the others stop at their next batch, and the first failure is the one
-//! that is told.
+//! as many threads. When one partition fails or panics the others are woken and stopped, and the first failure is the
+//! one that is told.
 //!
 //! Not for: what is done with a batch.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use arrow::array::RecordBatch;
 use datafusion::common::DataFusionError;
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::physical_plan::{ExecutionPlan, ExecutionPlanProperties, displayable, execute_stream_partitioned};
 use futures::StreamExt;
+use futures::stream::{AbortHandle, Abortable, abortable};
 
 use super::error::{convert, out_of_memory};
 use super::session::{Query, runtime_env};
+use crate::contain::contain;
 use crate::error::{Error, Result};
 
 /// How joins are done.
@@ -125,29 +125,28 @@ impl Execution<'_> {
         let streams = execute_stream_partitioned(Arc::clone(&self.plan), Arc::new(context))
             .map_err(|error| convert("the query cannot be started", error))?;
         let first_failure: Mutex<Option<Failed>> = Mutex::new(None);
-        let stop = AtomicBool::new(false);
-        let states = streams
-            .into_iter()
-            .enumerate()
-            .map(|(partition, stream)| Ok((stream, make(partition)?)))
-            .collect::<Result<Vec<_>>>()?;
+        let (streams, stops): (Vec<_>, Vec<_>) = streams.into_iter().map(abortable).unzip();
+        let states = (0..streams.len()).map(make).collect::<Result<Vec<S>>>()?;
         let done: Vec<Option<S>> = std::thread::scope(|scope| {
-            let threads: Vec<_> = states
+            let threads: Vec<_> = streams
                 .into_iter()
+                .zip(states)
                 .map(|(stream, mut state)| {
-                    let (first_failure, stop, step) = (&first_failure, &stop, &step);
+                    let (first_failure, stops, step) = (&first_failure, &stops, &step);
                     scope.spawn(move || {
-                        let drain = || self.drain(stream, stop, |batch| step(&mut state, batch));
-                        let failed = match catch_unwind(AssertUnwindSafe(drain)) {
+                        let drained = contain(|| self.drain(stream, |batch| step(&mut state, batch)));
+                        let failed = match drained {
                             Ok(Ok(())) => return Some(state),
                             Ok(Err(failed)) => failed,
-                            Err(_) => Failed::Query(Error::internal("a thread of the query panicked")),
+                            Err(panic) => Failed::Query(
+                                Error::internal("a thread of the query panicked; please report it").because(panic),
+                            ),
                         };
-                        if !stop.swap(true, Ordering::SeqCst)
-                            && let Ok(mut first) = first_failure.lock()
-                        {
-                            *first = Some(failed);
+                        if let Ok(mut first) = first_failure.lock() {
+                            first.get_or_insert(failed);
                         }
+                        // The others may be waiting for something that this thread was to bring.
+                        stops.iter().for_each(AbortHandle::abort);
                         None
                     })
                 })
@@ -163,8 +162,7 @@ impl Execution<'_> {
 
     fn drain(
         &self,
-        mut stream: SendableRecordBatchStream,
-        stop: &AtomicBool,
+        mut stream: Abortable<SendableRecordBatchStream>,
         mut step: impl FnMut(RecordBatch) -> Result<()>,
     ) -> Result<(), Failed> {
         let failed = |error: DataFusionError| {
@@ -173,9 +171,6 @@ impl Execution<'_> {
             if memory { Failed::OutOfMemory(error) } else { Failed::Query(error) }
         };
         while let Some(batch) = self.query.runtime.block_on(stream.next()) {
-            if stop.load(Ordering::SeqCst) {
-                break;
-            }
             step(batch.map_err(failed)?)?;
         }
         Ok(())

@@ -50,7 +50,9 @@ pub(super) fn predict(
         None => {
             let fold = prepared.job.output.duplicates;
             let counter = || Ok(Counter::new(prepared.encode.encoder()?, fold));
-            (query::estimate(&prepared.query, &prepared.inputs, spill_dir, counter)?, "a sample of the inputs".to_owned())
+            let estimate = query::estimate(&prepared.query, &prepared.inputs, spill_dir, counter)
+                .map_err(|failed| prepared.explain(failed))?;
+            (estimate, "a sample of the inputs".to_owned())
         }
     };
     let resources = &prepared.options.resources;
@@ -178,7 +180,7 @@ impl Measure for Counter {
 /// # Errors
 /// As running the query.
 pub(super) fn preview(prepared: &Prepared<'_>, rows: usize, spill_dir: &Path) -> Result<Vec<serde_json::Value>> {
-    let batches = prepared.query.limited(rows)?.collect(rows, spill_dir)?;
+    let batches = prepared.query.limited(rows)?.collect(rows, spill_dir).map_err(|failed| prepared.explain(failed))?;
     let mut text = Vec::new();
     let mut writer = arrow::json::WriterBuilder::new()
         .with_explicit_nulls(true)

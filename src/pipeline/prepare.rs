@@ -14,11 +14,11 @@ use crate::catalog::{
 };
 use crate::check::{self, Previous};
 use crate::encode::EncodePlan;
-use crate::error::{Error, IoContext, Result};
+use crate::error::{Error, IoContext, Kind, Result};
 use crate::input::{self, Input};
 use crate::job::Job;
 use crate::progress::Finished;
-use crate::query::{Query, Settings};
+use crate::query::{Failed, Query, Settings};
 use crate::report::{InputReport, Outcome, RunReport};
 use crate::runtime::peak_memory;
 use crate::storage;
@@ -67,6 +67,22 @@ impl<'r> Prepared<'r> {
                 self.job.path.display(),
                 schema.fields().iter().map(|field| field.name().as_str()).collect::<Vec<_>>().join(", ")
             ))),
+        }
+    }
+
+    /// Why a query failed: where its own data may be the reason, the damaged file is looked for and named.
+    pub(super) fn explain(&self, failed: Failed) -> Error {
+        match failed {
+            Failed::Query(error) if matches!(error.kind(), Kind::Input | Kind::Internal) => {
+                match input::find_damaged(&self.inputs) {
+                    Some((path, why)) => {
+                        let message = format!("{} is damaged: {why}; write it again, then run again", path.display());
+                        Error::input(message).because(error)
+                    }
+                    None => error,
+                }
+            }
+            failed => failed.into(),
         }
     }
 

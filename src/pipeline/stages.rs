@@ -12,8 +12,7 @@ use crate::build::{BuiltShard, Target, build_shard};
 use crate::catalog::{BuildDirs, Catalog, CheckResult, Outcome};
 use crate::check::{self, ColumnCounter};
 use crate::encode::{EncodePlan, Encoder, EntryBatch};
-use crate::error::{Error, Kind, Result};
-use crate::input;
+use crate::error::{Error, Result};
 use crate::job::Verify;
 use crate::progress::Finished;
 use crate::query::{Failed, Joins};
@@ -93,7 +92,7 @@ pub(super) struct Shuffled {
 /// Columns that must be unique, by one extra query each.
 pub(super) fn unique(prepared: &Prepared<'_>, build: &Build) -> Result<Vec<CheckResult>> {
     let check = |column: &String| {
-        let repeated = prepared.query.duplicates(std::slice::from_ref(column))?.collect(3, &build.query_spill())?;
+        let repeated = prepared.query.duplicates(std::slice::from_ref(column))?.collect(3, &build.query_spill()).map_err(|failed| prepared.explain(failed))?;
         let mut found = Vec::new();
         for batch in &repeated {
             let shown = arrow::util::display::ArrayFormatter::try_new(batch.column(0), &Default::default());
@@ -120,10 +119,7 @@ pub(super) fn shuffle(
         }
         filled => filled,
     }
-    .map_err(|failed| match failed {
-        Failed::Query(error) => name_damaged(prepared, error),
-        failed => failed.into(),
-    })?;
+    .map_err(|failed| prepared.explain(failed))?;
     stages.push(took);
     let stage = prepared.options.progress.stage("split", None);
     let (shards, stats) = prepared.options.resources.cpu_pool()?.install(|| shuffle.finish())?;
@@ -186,17 +182,6 @@ impl<'s> Part<'s> {
     fn finish(self) -> Result<ColumnCounter> {
         self.writer.finish()?;
         Ok(self.columns)
-    }
-}
-
-/// The same error, naming the damaged file where there is one.
-fn name_damaged(prepared: &Prepared<'_>, error: Error) -> Error {
-    if !matches!(error.kind(), Kind::Input | Kind::Internal) {
-        return error;
-    }
-    match input::find_damaged(&prepared.inputs) {
-        Some((path, why)) => Error::input(format!("{} is damaged: {why}", path.display())).because(error),
-        None => error,
     }
 }
 

@@ -65,7 +65,7 @@ pub fn estimate<M: Measure>(
     inputs: &[Input],
     spill_dir: &Path,
     measure: impl Fn() -> Result<M>,
-) -> Result<Estimate> {
+) -> Result<Estimate, Failed> {
     let largest = inputs.iter().enumerate().filter_map(|(number, input)| Some((number, input.rows()?))).max_by_key(
         |(_, rows)| *rows,
     );
@@ -105,7 +105,7 @@ fn grow(one: f64, two: f64, whole: f64) -> f64 {
     if b <= 0.0 { two * whole / 2.0 } else { (1.0 / (a / whole + b)).max(two) }
 }
 
-fn pass<M: Measure>(query: &Query<'_>, spill_dir: &Path, measure: &impl Fn() -> Result<M>) -> Result<Estimate> {
+fn pass<M: Measure>(query: &Query<'_>, spill_dir: &Path, measure: &impl Fn() -> Result<M>) -> Result<Estimate, Failed> {
     let measured = |joins| -> Result<Vec<M>, Failed> {
         let execution = query.prepare(joins)?;
         execution.run(spill_dir, |_| measure(), |part, batch| part.take(&batch))

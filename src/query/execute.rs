@@ -82,7 +82,7 @@ impl<'q> Query<'q> {
     ///
     /// # Errors
     /// As [`Execution::run`].
-    pub fn collect(&self, limit: usize, spill_dir: &Path) -> Result<Vec<RecordBatch>> {
+    pub fn collect(&self, limit: usize, spill_dir: &Path) -> Result<Vec<RecordBatch>, Failed> {
         let take = |taken: &mut Vec<RecordBatch>, batch: RecordBatch| {
             let held: usize = taken.iter().map(RecordBatch::num_rows).sum();
             if held < limit {
@@ -139,7 +139,7 @@ impl Execution<'_> {
                             Ok(Ok(())) => return Some(state),
                             Ok(Err(failed)) => failed,
                             Err(panic) => Failed::Query(
-                                Error::internal("a thread of the query panicked; please report it").because(panic),
+                                Error::internal("a thread of the query panicked").because(panic),
                             ),
                         };
                         if let Ok(mut first) = first_failure.lock() {

@@ -40,6 +40,20 @@ fn the_second_of_two_builders_names_the_first_and_leaves_no_trace() {
 }
 
 #[test]
+fn two_builders_that_start_together_make_one_store() {
+    for _ in 0..8 {
+        let numbers = Numbers::new();
+        numbers.write(1, 100);
+        let both = [(); 2].map(|()| numbers.workspace.start("run numbers.toml"));
+        let both = both.map(|run| run.wait());
+        let codes = both.each_ref().map(|run| run.code());
+        assert!([[0, 0], [0, 5], [5, 0]].contains(&codes), "{codes:?}\n{}\n{}", both[0].stderr, both[1].stderr);
+        assert_eq!(numbers.seen(), (1, 1));
+        numbers.assert_states(&[(1, "published")]);
+    }
+}
+
+#[test]
 fn a_build_that_is_killed_leaves_nothing_that_matters() {
     let workspace = long_job();
     let job = "jobs/enriched_events.toml";

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use crate::fixture::{NUMBERS, Numbers};
-use crate::harness::names;
+use crate::harness::{Workspace, names};
 
 fn flip_bit(path: &Path, at: usize) {
     let mut bytes = fs::read(path).unwrap();
@@ -84,6 +84,31 @@ fn a_damaged_page_is_found_while_it_is_read_and_the_file_is_named() {
     run.complains(&["in/part-0.parquet"]);
     assert_eq!(numbers.seen(), (1, 1));
     numbers.assert_states(&[(1, "published")]);
+}
+
+/// Pages carry no checksum by default. A page header that names another encoding makes the reader misread its bytes,
+/// where it can trip over an assertion of its own.
+#[test]
+fn a_page_that_names_a_wrong_encoding_ends_the_run_and_the_file_is_named() {
+    let workspace = Workspace::with_repository();
+    workspace.cutover("demo --generate-only --dir data/demo --events 2000 --profiles 20000").ok();
+    let input = workspace.path("data/demo/profiles/part-00000.parquet");
+    let whole = fs::read(&input).unwrap();
+    // In Thrift's compact form: a page in the encoding RLE_DICTIONARY (8), its levels in RLE (3).
+    let places: Vec<usize> =
+        (0..whole.len()).filter(|&at| whole[at..].starts_with(b"\x15\x10\x15\x06\x15\x06")).collect();
+    assert!(places.len() >= 3, "the sample data has columns with dictionaries");
+    for at in places {
+        // BYTE_STREAM_SPLIT (9), DELTA_BINARY_PACKED (5), and one that does not exist.
+        for encoding in [9, 5, 99_u8] {
+            let mut bytes = whole.clone();
+            bytes[at + 1] = encoding.wrapping_mul(2) & 0x7f;
+            fs::write(&input, bytes).unwrap();
+            let run = workspace.cutover("run jobs/enriched_events.toml").fails(3);
+            run.complains(&["data/demo/profiles/part-00000.parquet"]);
+        }
+    }
+    assert_eq!(names(&workspace.path("stores/enriched_events/staging")), [""; 0]);
 }
 
 #[test]

@@ -20,7 +20,7 @@ use tempfile::TempDir;
 pub const CUTOVER: &str = env!("CARGO_BIN_EXE_cutover");
 
 /// How long anything may take that a test waits for.
-const DEADLINE: Duration = Duration::from_secs(120);
+const DEADLINE: Duration = Duration::from_secs(60);
 const LOOK_EVERY: Duration = Duration::from_millis(1);
 
 /// A folder that is the working folder of every command in it, and is gone after the test.
@@ -90,8 +90,8 @@ impl Workspace {
     /// Runs a command to its end.
     pub fn finish(&self, command: &mut Command) -> Run {
         let shown = format!("{command:?}");
-        let output = command.output().unwrap();
-        self.ended(shown, output)
+        let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        Running { workspace: self, command: shown, child: Some(child) }.wait()
     }
 
     fn ended(&self, command: String, output: std::process::Output) -> Run {
@@ -138,9 +138,19 @@ impl Running<'_> {
         wait_for("the process to be stopped", || fs::read_to_string(&status).unwrap().contains("State:\tT"));
     }
 
-    /// Waits until it ends.
+    /// Waits until it ends. One that hangs is killed at the deadline, which is no exit code that anybody expects.
     pub fn wait(mut self) -> Run {
-        let output = self.child.take().unwrap().wait_with_output().unwrap();
+        let child = self.child.take().unwrap();
+        let pid = rustix::process::Pid::from_child(&child);
+        let (done, ended) = std::sync::mpsc::channel::<()>();
+        let watch = std::thread::spawn(move || {
+            if ended.recv_timeout(DEADLINE) == Err(std::sync::mpsc::RecvTimeoutError::Timeout) {
+                let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
+            }
+        });
+        let output = child.wait_with_output().unwrap();
+        drop(done);
+        watch.join().unwrap();
         self.workspace.ended(std::mem::take(&mut self.command), output)
     }
 }

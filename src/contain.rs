@@ -52,7 +52,10 @@ mod tests {
     fn a_panic_becomes_its_words() {
         assert_eq!(contain(|| 7), Ok(7));
         let number = 9;
-        assert_eq!(contain(|| assert!(number < 5, "index {number} is too large")), Err("index 9 is too large".to_owned()));
+        assert_eq!(
+            contain(|| assert!(number < 5, "index {number} is too large")),
+            Err("index 9 is too large".to_owned())
+        );
         assert!(!CONTAINED.get());
     }
 }

@@ -148,7 +148,9 @@ fn already_there(
     match state {
         State::Published => report(Outcome::AlreadyPublished),
         State::Complete if current.pin.is_some() => report(Outcome::Pinned),
-        State::Complete if current.versions.get(&version).is_some_and(|entry| entry.as_of >= as_of) || options.as_of.is_none() => {
+        State::Complete
+            if current.versions.get(&version).is_some_and(|entry| entry.as_of >= as_of) || options.as_of.is_none() =>
+        {
             publish::publish(catalog, version, &PublishOptions { force: options.force, reason: None })?;
             report(Outcome::AlreadyBuilt)
         }
@@ -211,7 +213,10 @@ fn build(prepared: &Prepared<'_>, catalog: &Catalog, current: &Current, as_of: T
     }
     let mut report = RunReport { version: complete.version(), ..report };
     match publish_unless_pinned(catalog, complete, options)? {
-        None => report.outcome = Outcome::Pinned,
+        None => {
+            report.outcome = Outcome::Pinned;
+            report.previous = current.current;
+        }
         Some(published) => report.previous = published.previous.filter(|previous| *previous != report.version),
     }
     Ok(report)

@@ -94,7 +94,8 @@ pub fn available_memory() -> u64 {
 /// The most memory this process has held so far, in bytes; 0 where the system does not tell.
 pub fn peak_memory() -> u64 {
     let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let kibibytes = status.lines().find_map(|line| line.strip_prefix("VmHWM:")?.split_whitespace().next()?.parse().ok());
+    let kibibytes =
+        status.lines().find_map(|line| line.strip_prefix("VmHWM:")?.split_whitespace().next()?.parse().ok());
     kibibytes.map_or(0, |kibibytes: u64| kibibytes << 10)
 }
 

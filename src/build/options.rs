@@ -5,9 +5,7 @@
 //!
 //! Not for: options a user may set, which are `job::Tables`.
 
-use rocksdb::{
-    BlockBasedOptions, ChecksumType, DBCompressionType, InfoLogger, LogLevel, Options,
-};
+use rocksdb::{BlockBasedOptions, ChecksumType, DBCompressionType, InfoLogger, LogLevel, Options};
 
 use crate::job::{Compression, Tables};
 

@@ -70,10 +70,10 @@ pub fn build_shard(shard: Shard, target: &Target<'_>) -> Result<BuiltShard> {
     let tables = tables.concat();
     ingest(&tables, &options, target)?;
     fs::remove_dir_all(target.tables_dir).io("remove folder", target.tables_dir)?;
-    let largest = tables.iter().max_by_key(|table| table.largest.1).map(|table| LargestEntry {
-        key_hex: hex(&table.largest.0),
-        bytes: table.largest.1,
-    });
+    let largest = tables
+        .iter()
+        .max_by_key(|table| table.largest.1)
+        .map(|table| LargestEntry { key_hex: hex(&table.largest.0), bytes: table.largest.1 });
     let entry = ShardEntry {
         shard: shard.number,
         rows: tables.iter().map(|table| table.rows).sum(),

@@ -13,6 +13,9 @@ use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Result};
 
+/// The name of the one mutable file.
+pub(super) const CURRENT: &str = "current.json";
+
 /// First letters of a folder in `staging/` that only waits for its deletion; no build id may begin so.
 const TRASH: &str = "trash-";
 
@@ -35,7 +38,7 @@ impl Layout {
 
     /// The one mutable truth.
     pub fn current(&self) -> PathBuf {
-        self.root.join("current.json")
+        self.root.join(CURRENT)
     }
 
     /// The folder of all versions.

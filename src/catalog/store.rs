@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::current::{Current, FORMAT};
-use super::layout::Layout;
+use super::layout::{self, Layout};
 use super::lock::Lock;
 use super::log::{Action, Log};
 use super::manifest::Manifest;
@@ -27,8 +27,8 @@ const COMMIT_PATIENCE: Duration = Duration::from_secs(10);
 const BUILD_PATIENCE: Duration = Duration::from_millis(500);
 /// No `current.json` is larger, not even with a hundred thousand versions.
 const MAX_BYTES: u64 = 64 << 20;
-/// What a store's folder may hold before its `current.json` does: what an interrupted creation leaves.
-const OWN: [&str; 4] = ["commit.lock", "versions", "staging", "log"];
+/// What a store's folder may hold before its `current.json` does: what an interrupted or another creation leaves.
+const OWN: [&str; 5] = ["build.lock", "commit.lock", "versions", "staging", "log"];
 
 /// A store on the local file system.
 #[derive(Clone, Debug)]
@@ -194,7 +194,8 @@ impl Catalog {
     /// Makes an empty store in a folder that does not exist or is empty.
     fn create(&self, dataset: &str) -> Result<()> {
         let root = self.layout.root();
-        let foreign = first_entry(root, |name| !OWN.contains(&name))?;
+        // Another process may be making the same store right now: its `current.json`, also on its way, is not foreign.
+        let foreign = first_entry(root, |name| !OWN.contains(&name) && !name.starts_with(layout::CURRENT))?;
         if let Some(name) = foreign {
             return Err(Error::invalid(format!(
                 "{} is not a store but holds {name:?}: choose an empty or a new folder",

@@ -68,4 +68,3 @@ fn entries(db: &DB) -> Result<u64> {
         .find_map(|property| property.trim().strip_prefix("# entries=")?.trim().parse().ok())
         .ok_or_else(|| Error::internal(format!("RocksDB's table properties read {text:?}")))
 }
-

@@ -8,7 +8,7 @@ use std::time::Duration;
 use serde_json::json;
 
 use super::{Answer, Output, format, value};
-use crate::catalog::Catalog;
+use crate::catalog::{Catalog, State, VersionEntry};
 use crate::error::Result;
 use crate::job::{DEFAULT_KEEP, Retention};
 use crate::publish::{self, PublishOptions, Published};
@@ -131,7 +131,8 @@ impl UnpinArgs {
             return Ok(Answer::Yes);
         }
         output.line(format!("version {} was pinned since {}: {}", pin.version, format::time(pin.since), pin.reason))?;
-        let waiting: Vec<u64> = catalog.read()?.versions.into_keys().filter(|&version| version > pin.version).collect();
+        let waiting = |(version, entry): (u64, VersionEntry)| (entry.state == State::Complete).then_some(version);
+        let waiting: Vec<u64> = catalog.read()?.versions.into_iter().filter_map(waiting).collect();
         if !waiting.is_empty() {
             output.line(format!(
                 "readers still see it; built meanwhile: {}; `cutover publish {} N` publishes one",

@@ -15,8 +15,9 @@ mod snapshot;
 mod types;
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
-use arrow::datatypes::{DataType, Field, SchemaRef};
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use rayon::prelude::*;
 
 use crate::error::{Error, Result};
@@ -70,7 +71,8 @@ impl Input {
     /// `Invalid` when the contract gives one a type that a folder's name cannot hold.
     pub fn partition_fields(&self) -> Result<Vec<Field>> {
         let field = |name: &String| {
-            let column = self.contract.iter().flat_map(|contract| &contract.columns).find(|column| column.name == *name);
+            let column =
+                self.contract.iter().flat_map(|contract| &contract.columns).find(|column| column.name == *name);
             let data_type = match column {
                 None => DataType::Utf8,
                 Some(column) => types::from_name(&column.type_name).ok_or_else(|| {
@@ -90,9 +92,16 @@ impl Input {
         self.files.iter().map(|file| file.bytes).sum()
     }
 
-    /// The schema the Parquet footers agree on; none for other formats.
+    /// The schema the Parquet footers agree on: the first file's columns, each nullable where any file says so. None for
+    /// other formats.
     pub fn schema(&self) -> Option<SchemaRef> {
-        self.files.first()?.footer.as_ref().map(|footer| footer.schema.clone())
+        let schemas = || self.files.iter().filter_map(|file| Some(&file.footer.as_ref()?.schema));
+        let nullable =
+            |name: &String| schemas().any(|schema| schema.field_with_name(name).is_ok_and(|field| field.is_nullable()));
+        let first = schemas().next()?;
+        let fields: Vec<Field> =
+            first.fields().iter().map(|field| field.as_ref().clone().with_nullable(nullable(field.name()))).collect();
+        Some(Arc::new(Schema::new_with_metadata(fields, first.metadata().clone())))
     }
 }
 
@@ -135,8 +144,8 @@ fn check_footers(input: &Input) -> Result<()> {
         let name = file.path.display().to_string();
         if let Some(contract) = &input.contract {
             let mut fields: Vec<_> = footer.schema.fields().iter().cloned().collect();
-            fields.extend(input.partition_fields()?.into_iter().map(std::sync::Arc::new));
-            problems.extend(contract.check(&arrow::datatypes::Schema::new(fields), &name));
+            fields.extend(input.partition_fields()?.into_iter().map(Arc::new));
+            problems.extend(contract.check(&Schema::new(fields), &name));
             problems.extend(contract.columns.iter().filter(|column| !column.nullable).filter_map(|column| {
                 let nulls = footer.nulls.get(&column.name).copied().unwrap_or(0);
                 (nulls > 0).then(|| {

@@ -284,7 +284,8 @@ mod tests {
         assert_eq!(kind(&spec(&root.join("mixed"))), Some(Kind::Invalid));
         touch(root, "odd/1.xlsx");
         assert_eq!(kind(&spec(&root.join("odd"))), Some(Kind::Invalid));
-        for (table, log) in [("delta", "_delta_log/0.json"), ("hudi", ".hoodie/x"), ("ice", "metadata/v1.metadata.json")]
+        for (table, log) in
+            [("delta", "_delta_log/0.json"), ("hudi", ".hoodie/x"), ("ice", "metadata/v1.metadata.json")]
         {
             touch(root, &format!("{table}/1.parquet"));
             touch(root, &format!("{table}/{log}"));

@@ -51,7 +51,17 @@ mod tests {
 
     #[test]
     fn names_and_types_agree() {
-        for name in ["bool", "int8", "uint64", "float32", "string", "date", "timestamp[ms]", "timestamp[us, UTC]", "decimal(10, 2)"] {
+        for name in [
+            "bool",
+            "int8",
+            "uint64",
+            "float32",
+            "string",
+            "date",
+            "timestamp[ms]",
+            "timestamp[us, UTC]",
+            "decimal(10, 2)",
+        ] {
             assert_eq!(from_name(name).map(|data_type| type_name(&data_type)).as_deref(), Some(name));
         }
         for name in ["", "list<int8>", "timestamp[x]", "decimal(99, 1)", "decimal(x, 1)", "struct<>"] {

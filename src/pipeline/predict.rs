@@ -40,11 +40,7 @@ pub(super) struct Predicted {
 ///
 /// # Errors
 /// As running the query.
-pub(super) fn predict(
-    prepared: &Prepared<'_>,
-    previous: Option<&Previous>,
-    spill_dir: &Path,
-) -> Result<Predicted> {
+pub(super) fn predict(prepared: &Prepared<'_>, previous: Option<&Previous>, spill_dir: &Path) -> Result<Predicted> {
     let (estimate, basis) = match previous.and_then(|previous| grown(prepared, previous)) {
         Some(grown) => grown,
         None => {

@@ -9,9 +9,7 @@ use tokio::runtime::Runtime;
 
 use super::RunOptions;
 use crate::build::BuiltShard;
-use crate::catalog::{
-    self, BuildDirs, CheckResult, ColumnStats, Manifest, StageTiming,
-};
+use crate::catalog::{self, BuildDirs, CheckResult, ColumnStats, Manifest, StageTiming};
 use crate::check::{self, Previous};
 use crate::encode::EncodePlan;
 use crate::error::{Error, IoContext, Kind, Result};
@@ -38,11 +36,15 @@ pub(super) struct Prepared<'r> {
 impl<'r> Prepared<'r> {
     pub(super) fn new(job: &'r Job, options: &'r RunOptions, runtime: &'r Runtime) -> Result<Self> {
         let inputs = input::resolve(&job.inputs)?;
-        let contracts: Vec<String> =
-            inputs.iter().map(|input| input.contract.as_ref().map(input::Contract::to_text).unwrap_or_default()).collect();
+        let contracts: Vec<String> = inputs
+            .iter()
+            .map(|input| input.contract.as_ref().map(input::Contract::to_text).unwrap_or_default())
+            .collect();
         let settings = Settings { threads: options.resources.threads, memory: options.resources.query_memory() };
-        let query = Query::new(runtime, &inputs, &job.sql, &job.params, settings)?;
-        let encode = EncodePlan::new(&query.schema(), &job.output, &job.dataset)?;
+        let query = Query::new(runtime, &inputs, &job.sql, &job.params, settings)
+            .map_err(|error| error.during(format!("the query of {} does not work", job.path.display())))?;
+        let encode = EncodePlan::new(&query.schema(), &job.output, &job.dataset)
+            .map_err(|error| error.during(format!("the output of {} does not work", job.path.display())))?;
         let prepared = Self {
             job,
             options,

@@ -92,7 +92,11 @@ pub(super) struct Shuffled {
 /// Columns that must be unique, by one extra query each.
 pub(super) fn unique(prepared: &Prepared<'_>, build: &Build) -> Result<Vec<CheckResult>> {
     let check = |column: &String| {
-        let repeated = prepared.query.duplicates(std::slice::from_ref(column))?.collect(3, &build.query_spill()).map_err(|failed| prepared.explain(failed))?;
+        let repeated = prepared
+            .query
+            .duplicates(std::slice::from_ref(column))?
+            .collect(3, &build.query_spill())
+            .map_err(|failed| prepared.explain(failed))?;
         let mut found = Vec::new();
         for batch in &repeated {
             let shown = arrow::util::display::ArrayFormatter::try_new(batch.column(0), &Default::default());

@@ -38,7 +38,12 @@ pub struct Estimate {
 impl Estimate {
     fn times(self, factor: f64) -> Self {
         let Self { entries, entry_bytes, rows, bytes } = self;
-        Self { entries: entries * factor, entry_bytes: entry_bytes * factor, rows: rows * factor, bytes: bytes * factor }
+        Self {
+            entries: entries * factor,
+            entry_bytes: entry_bytes * factor,
+            rows: rows * factor,
+            bytes: bytes * factor,
+        }
     }
 }
 
@@ -66,13 +71,16 @@ pub fn estimate<M: Measure>(
     spill_dir: &Path,
     measure: impl Fn() -> Result<M>,
 ) -> Result<Estimate, Failed> {
-    let largest = inputs.iter().enumerate().filter_map(|(number, input)| Some((number, input.rows()?))).max_by_key(
-        |(_, rows)| *rows,
-    );
+    let largest = inputs
+        .iter()
+        .enumerate()
+        .filter_map(|(number, input)| Some((number, input.rows()?)))
+        .max_by_key(|(_, rows)| *rows);
     let Some((number, rows)) = largest.filter(|(_, rows)| *rows > SMALL_INPUT_ROWS) else {
         return pass(query, spill_dir, &measure);
     };
-    let groups: usize = inputs[number].files.iter().filter_map(|file| Some(file.footer.as_ref()?.row_groups.len())).sum();
+    let groups: usize =
+        inputs[number].files.iter().filter_map(|file| Some(file.footer.as_ref()?.row_groups.len())).sum();
     let wanted = ((groups as u64 * SAMPLE_ROWS).div_ceil(rows) as usize).max(1);
     if groups < wanted * 4 {
         return pass(query, spill_dir, &measure);

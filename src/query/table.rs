@@ -149,7 +149,9 @@ async fn infer(
     let fields: Vec<Field> = inferred
         .fields()
         .iter()
-        .map(|field| promised(field).map_or(field.as_ref().clone(), |promised| field.as_ref().clone().with_data_type(promised)))
+        .map(|field| {
+            promised(field).map_or(field.as_ref().clone(), |promised| field.as_ref().clone().with_data_type(promised))
+        })
         .collect();
     let schema = Schema::new(fields);
     let mut all = schema.fields().to_vec();

@@ -163,7 +163,10 @@ impl Prefix {
 }
 
 /// Compares entries by prefix, and by their fields where prefixes are equal.
-pub(super) fn compare<'a>(left: (u64, impl FnOnce() -> Entry<'a>), right: (u64, impl FnOnce() -> Entry<'a>)) -> Ordering {
+pub(super) fn compare<'a>(
+    left: (u64, impl FnOnce() -> Entry<'a>),
+    right: (u64, impl FnOnce() -> Entry<'a>),
+) -> Ordering {
     left.0.cmp(&right.0).then_with(|| left.1().cmp(&right.1()))
 }
 

@@ -111,7 +111,8 @@ impl Shuffle {
         let sealed = self.sealed.lock().map_err(|_| Error::internal("a shuffle writer panicked"))?;
         let mut stats = sealed.stats;
         drop(sealed);
-        let sealed = std::mem::take(&mut *self.sealed.lock().map_err(|_| Error::internal("a shuffle writer panicked"))?);
+        let sealed =
+            std::mem::take(&mut *self.sealed.lock().map_err(|_| Error::internal("a shuffle writer panicked"))?);
         let shards = if sealed.runs.is_empty() {
             range::in_memory(sealed.buffers, &self.options)
         } else {

@@ -63,9 +63,7 @@ impl Range {
     /// Whatever `visit` returns, at once; `Unavailable` or `Corrupt` when a run cannot be read back.
     pub fn for_each(self, mut visit: impl FnMut(Entry<'_>) -> Result<()>) -> Result<()> {
         match self.0 {
-            Source::Memory { buckets, .. } => {
-                buckets.into_iter().try_for_each(|bucket| bucket.for_each(&mut visit))
-            }
+            Source::Memory { buckets, .. } => buckets.into_iter().try_for_each(|bucket| bucket.for_each(&mut visit)),
             Source::Runs { runs, part } => Merge::open(runs.iter(), &part)?.for_each(visit),
         }
     }
@@ -87,8 +85,7 @@ impl Bucket {
         for (chunk, block) in self.blocks.iter().enumerate() {
             let chunk = chunk as u32;
             index.extend(
-                entries(block)
-                    .map(|(offset, entry, _)| (prefix.of(entry.shard, entry.key), Address { chunk, offset })),
+                entries(block).map(|(offset, entry, _)| (prefix.of(entry.shard, entry.key), Address { chunk, offset })),
             );
         }
         let order = |left: &(u64, Address), right: &(u64, Address)| {

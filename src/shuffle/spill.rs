@@ -97,9 +97,7 @@ impl Run {
             return Err(corrupt("a block claims an impossible size"));
         }
         packed.resize(stored, 0);
-        self.file
-            .read_exact_at(packed, offset + BLOCK_HEADER as u64)
-            .io("read back the spill file", &self.path)?;
+        self.file.read_exact_at(packed, offset + BLOCK_HEADER as u64).io("read back the spill file", &self.path)?;
         if xxh3_64(packed) != checksum {
             return Err(corrupt("the checksum does not match"));
         }
@@ -196,9 +194,9 @@ pub(super) fn write_sorted(buffer: Buffer, path: PathBuf, shards: u32) -> Result
     let chunks = buffer.into_blocks();
     for (chunk, bytes) in chunks.iter().enumerate() {
         let chunk = chunk as u32;
-        index.extend(entries(bytes).map(|(offset, entry, _)| {
-            (prefix.of(entry.shard, entry.key), Address { chunk, offset })
-        }));
+        index.extend(
+            entries(bytes).map(|(offset, entry, _)| (prefix.of(entry.shard, entry.key), Address { chunk, offset })),
+        );
     }
     let entry = |at: Address| Entry::at(&chunks[at.chunk as usize], at.offset as usize);
     index.par_sort_unstable_by(|left, right| compare((left.0, || entry(left.1)), (right.0, || entry(right.1))));

@@ -129,7 +129,12 @@ fn work_is_even_whatever_the_order_of_the_input() {
             let mut sizes = Vec::new();
             for range in sorted.remove(0).ranges {
                 let mut size = 0;
-                range.for_each(|_| { size += 1; Ok(()) }).unwrap();
+                range
+                    .for_each(|_| {
+                        size += 1;
+                        Ok(())
+                    })
+                    .unwrap();
                 sizes.push(size);
             }
             let largest = sizes.iter().max().copied().unwrap_or(0);

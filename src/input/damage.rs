@@ -16,7 +16,7 @@ use crate::job::Format;
 pub fn find_damaged(inputs: &[Input]) -> Option<(PathBuf, String)> {
     let parquet = inputs.iter().filter(|input| input.format == Format::Parquet);
     parquet.flat_map(|input| &input.files).find_map(|file| {
-        let why = contain(|| read_all(&file.path)).unwrap_or_else(|panic| Err(panic)).err()?;
+        let why = contain(|| read_all(&file.path)).unwrap_or_else(Err).err()?;
         Some((file.path.clone(), why))
     })
 }

@@ -4,6 +4,9 @@ use datafusion::common::DataFusionError;
 
 use crate::error::{Error, Kind};
 
+/// How tokio says that a task panicked, before the message of the panic.
+const PANICKED: &str = "panicked with message ";
+
 /// Our error for one of DataFusion's: wrong SQL is the job's, bad rows are the data's.
 pub(super) fn convert(doing: &str, error: DataFusionError) -> Error {
     let (kind, advice) = match error.find_root() {
@@ -25,7 +28,9 @@ pub(super) fn convert(doing: &str, error: DataFusionError) -> Error {
         _ => (Kind::Input, "a row of the input breaks the query"),
     };
     let text = error.strip_backtrace();
-    Error::new(kind, format!("{doing}: {advice}")).because(text)
+    // A decoder that trips over damaged data ends its task; what it tripped over is what is worth telling.
+    let cause = text.split_once(PANICKED).map_or(text.as_str(), |(_, message)| message);
+    Error::new(kind, format!("{doing}: {advice}")).because(cause.to_owned())
 }
 
 /// Whether a query failed because its share of the memory did not do.

@@ -139,7 +139,7 @@ impl Execution<'_> {
                             Ok(Ok(())) => return Some(state),
                             Ok(Err(failed)) => failed,
                             Err(panic) => {
-                                Failed::Query(Error::internal("a thread of the query panicked").because(panic))
+                                Failed::Query(Error::internal("a thread of the query ended unexpectedly").because(panic))
                             }
                         };
                         if let Ok(mut first) = first_failure.lock() {

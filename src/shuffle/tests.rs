@@ -102,7 +102,8 @@ fn shaped(count: u32, key: impl Fn(u32) -> Vec<u8>) -> Vec<Vec<Owned>> {
 /// Sorted, reversed, equal and skewed keys, in memory and spilled, are cut into ranges of about the same size.
 #[test]
 fn work_is_even_whatever_the_order_of_the_input() {
-    let shapes: [(&str, fn(u32) -> Vec<u8>); 3] = [
+    type Key = fn(u32) -> Vec<u8>;
+    let shapes: [(&str, Key); 3] = [
         ("sorted", |i| i.to_be_bytes().to_vec()),
         ("reversed", |i| (u32::MAX - i).to_be_bytes().to_vec()),
         ("long shared prefix", |i| [vec![b'x'; 200], i.to_be_bytes().to_vec()].concat()),

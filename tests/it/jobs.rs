@@ -19,7 +19,9 @@ use crate::harness::Workspace;
 /// Keys as JSON text, with their values.
 type Entries = BTreeMap<String, Value>;
 
-const ORACLES: [(&str, fn(&Path) -> Entries); 6] = [
+type Oracle = fn(&Path) -> Entries;
+
+const ORACLES: [(&str, Oracle); 6] = [
     ("enriched_events", enriched_events),
     ("views_by_age", views_by_age),
     ("top_pages_per_user", top_pages_per_user),
@@ -193,7 +195,8 @@ fn day(days: i64) -> String {
 
 fn enriched_events(data: &Path) -> Entries {
     let profiles = profiles(data);
-    let mut events: BTreeMap<(i64, i64), Vec<(String, String, i64)>> = BTreeMap::new();
+    type Event = (String, String, i64);
+    let mut events: BTreeMap<(i64, i64), Vec<Event>> = BTreeMap::new();
     let columns = ["user_id", "ts", "url", "action", "duration_ms"];
     each_row(&data.join("demo/events"), columns, |[user, ts, url, action, duration]| {
         let event = (text(url), text(action), number(duration));
@@ -312,7 +315,8 @@ fn flights_by_plane(data: &Path) -> Entries {
         "manufacturer": null, "model": null, "built": null, "seats": null, "engines": null, "engine": null,
     });
 
-    let mut flights: BTreeMap<String, Vec<((i64, String, i64), Value)>> = BTreeMap::new();
+    type Flight = ((i64, String, i64), Value);
+    let mut flights: BTreeMap<String, Vec<Flight>> = BTreeMap::new();
     let columns = ["tailnum", "time_hour", "minute", "carrier", "flight", "origin", "dest", "dep_delay", "arr_delay"];
     each_row(
         &data.join("flights.parquet"),

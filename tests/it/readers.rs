@@ -139,7 +139,8 @@ fn a_version_that_is_held_can_be_read_after_its_deletion() {
     assert!(!held.folder().exists());
     assert_eq!(reader.refresh().number(), 2);
     assert_eq!(generations(&held, true), [1].into());
-    assert_eq!(held.scan(&cutover::serve::Range::all()).map(|entry| entry.unwrap()).count(), 100);
+    let entries: Vec<_> = held.scan(&cutover::serve::Range::all()).collect::<Result<_, _>>().unwrap();
+    assert_eq!(entries.len(), 100);
 
     drop(held);
     assert_eq!(open_files(&store), one_open, "the files of version 1 are closed");

@@ -5,7 +5,7 @@
 #   scripts/setup.sh --lints    and rustfmt and clippy, which `make test` runs
 #   scripts/setup.sh --bench    and Python with venv, which `make bench` runs
 #
-# Where it may (as root, with sudo that asks no password, or with Homebrew) it installs; otherwise it prints the exact
+# Where it may (as root, or with sudo that asks no password) it installs; otherwise it prints the exact
 # command and exits 1. With everything in place it prints nothing and changes nothing.
 # RocksDB, lz4, zstd and the rest of the C and C++ code are built from source by cargo: no cmake, no headers needed.
 set -eu
@@ -56,11 +56,9 @@ has_cc() { printf '#include <stdint.h>\n' | "${CC:-cc}" -x c -fsyntax-only - >/d
 # A library is not enough either: clang's own headers (stddef.h and the like) come in another package.
 has_libclang() {
     for folder in "${LIBCLANG_PATH:-}" /usr/lib /usr/lib64 /usr/local/lib /usr/lib/*-linux-gnu /usr/lib/llvm*/lib \
-        /usr/lib64/llvm*/lib /Library/Developer/CommandLineTools/usr/lib \
-        /Applications/Xcode.app/Contents/Developer/Toolchains/XcodeDefault.xctoolchain/usr/lib \
-        /opt/homebrew/opt/llvm/lib /usr/local/opt/llvm/lib; do
+        /usr/lib64/llvm*/lib; do
         [ -n "$folder" ] || continue
-        for library in "$folder"/libclang.so* "$folder"/libclang-[0-9]*.so* "$folder"/libclang.dylib; do
+        for library in "$folder"/libclang.so* "$folder"/libclang-[0-9]*.so*; do
             if [ -e "$library" ]; then
                 has_clang_headers "$folder" && return 0
             fi
@@ -99,9 +97,6 @@ packages() {
             dnf:libclang) echo clang-devel ;;
             apk:cxx) echo g++ ;;
             apk:libclang) echo clang-dev clang-libclang ;;
-            brew:cxx) echo gcc ;;
-            brew:libclang) echo llvm ;;
-            brew:python) echo python ;;
             *:python) echo python3 ;;
         esac
     done | tr '\n' ' ' | sed 's/ $//'
@@ -120,7 +115,7 @@ as_root() {
 
 install() {
     words=$(echo "$1" | tr '\n' ' ')
-    for manager in apt-get dnf apk brew none; do
+    for manager in apt-get dnf apk none; do
         has "$manager" && break
     done
     list=$(packages "$manager" "$words")
@@ -128,17 +123,12 @@ install() {
         apt-get) plan="apt-get update && apt-get install -y --no-install-recommends $list" ;;
         dnf) plan="dnf install -y $list" ;;
         apk) plan="apk add $list" ;;
-        brew) plan="brew install $list" ;;
         *) fail "missing: $words(cxx is a C++20 compiler with its library, libclang the library with clang's headers)" \
-            "no apt-get, dnf, apk or brew here: install them by this system's own means, then run this again" ;;
+            "no apt-get, dnf or apk here: install them by this system's own means, then run this again" ;;
     esac
     echo "setup: $plan"
-    if [ "$manager" = brew ]; then
-        sh -c "$plan" </dev/null || fail "the command above failed; run it by hand, then try again"
-    else
-        export DEBIAN_FRONTEND=noninteractive
-        as_root sh -c "$plan" </dev/null || fail "the command above failed; run it by hand, then try again"
-    fi
+    export DEBIAN_FRONTEND=noninteractive
+    as_root sh -c "$plan" </dev/null || fail "the command above failed; run it by hand, then try again"
 }
 
 check_rust

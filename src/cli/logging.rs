@@ -2,6 +2,8 @@
 //!
 //! Not for: results (`output`), progress (`crate::progress`) or errors (`main.rs`).
 
+use std::io::IsTerminal;
+
 use tracing_subscriber::EnvFilter;
 
 use crate::error::{Error, Result};
@@ -21,7 +23,9 @@ pub(super) fn start(verbose: u8) -> Result<()> {
     let filter = EnvFilter::try_new(&wanted)
         .map_err(|error| Error::invalid(format!("{VARIABLE}={wanted:?} is not a log filter")).because(error))?;
     // A program that embeds the library may log in its own way already; that one then stays.
-    let _ = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).try_init();
+    let colours = std::io::stderr().is_terminal();
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(colours);
+    let _ = log.try_init();
     Ok(())
 }
 

@@ -27,6 +27,8 @@ use crate::input::Input;
 
 /// Rows of a batch.
 const BATCH_ROWS: usize = 8192;
+/// Sorts per thread that merge at the same time at most: both sides of a join, with room for what they read.
+const SORTS_AT_ONCE: usize = 16;
 /// Consumers of memory that an out-of-memory message names.
 const NAMED_CONSUMERS: NonZeroUsize = NonZeroUsize::new(5).unwrap();
 
@@ -166,6 +168,9 @@ fn state(settings: &Settings) -> SessionState {
     // A build side of this size is cheaper to build once than to send both sides through a shuffle.
     options.optimizer.hash_join_single_partition_threshold = settings.memory / 8;
     options.optimizer.hash_join_single_partition_threshold_rows = 4 << 20;
+    // Every sort sets this aside for its merge; its default of 10 MiB alone would be more than a small budget has.
+    options.execution.sort_spill_reservation_bytes =
+        (settings.memory / (settings.threads * SORTS_AT_ONCE)).min(options.execution.sort_spill_reservation_bytes);
     SessionStateBuilder::new().with_config(config).with_default_features().build()
 }
 

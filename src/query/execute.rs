@@ -138,9 +138,9 @@ impl Execution<'_> {
                         let failed = match drained {
                             Ok(Ok(())) => return Some(state),
                             Ok(Err(failed)) => failed,
-                            Err(panic) => {
-                                Failed::Query(Error::internal("a thread of the query ended unexpectedly").because(panic))
-                            }
+                            Err(panic) => Failed::Query(
+                                Error::internal("a thread of the query ended unexpectedly").because(panic),
+                            ),
                         };
                         if let Ok(mut first) = first_failure.lock() {
                             first.get_or_insert(failed);

@@ -17,6 +17,7 @@ const OUTPUT_CLOSED: u8 = 141;
 fn main() -> ExitCode {
     allocator::keep_freed_memory();
     cutover::contain::install_hook();
+    cutover::runtime::raise_open_files();
     let cli = Cli::parse_arguments();
     let outcome = catch_unwind(|| cli::run(cli))
         .unwrap_or_else(|_| Err(Error::internal("the command panicked; please report it with the lines above")));

@@ -30,6 +30,7 @@ use crate::query::Joins;
 use crate::report::{InputReport, Outcome, PlanReport, RunReport, StageReport};
 use crate::runtime::Resources;
 use prepare::Prepared;
+use spill::SpillDir;
 
 /// Rows a plan shows.
 const PREVIEW_ROWS: usize = 5;
@@ -69,10 +70,16 @@ pub fn run(job: &Job, options: &RunOptions) -> Result<RunReport> {
         return Ok(report);
     }
     refuse_early(&prepared, &catalog, &current, as_of)?;
-    let mut report = build(&prepared, &catalog, &current, as_of)?;
-    // Without the lock, so that what dead builds left behind is removed too.
+    let built = build(&prepared, &catalog, &current, as_of);
+    // Without the lock, so that what dead builds left behind is removed too; also after a rejection, so that a job that
+    // is rejected again and again does not fill the disk.
     drop(building);
-    report.removed = publish::gc(&catalog, &job.retention)?.versions;
+    let removed = publish::gc(&catalog, &job.retention);
+    let mut report = built?;
+    match removed {
+        Ok(removed) => report.removed = removed.versions,
+        Err(error) => tracing::warn!(%error, "old versions were not removed; `cutover gc` does it"),
+    }
     Ok(report)
 }
 
@@ -83,11 +90,10 @@ pub fn run(job: &Job, options: &RunOptions) -> Result<RunReport> {
 pub fn plan(job: &Job, options: &RunOptions) -> Result<PlanReport> {
     let runtime = options.resources.query_runtime()?;
     let prepared = Prepared::new(job, options, &runtime)?;
-    let existing = Catalog::open(&job.store).ok().map(|catalog| (catalog.read(), catalog));
-    let (would, previous) = match existing {
+    let (would, previous) = match Catalog::open_if_there(&job.store, &job.dataset)? {
         None => (format!("make the store {} and build version 1", job.store.display()), None),
-        Some((current, catalog)) => {
-            let current = current?;
+        Some(catalog) => {
+            let current = catalog.read()?;
             refuse_early(&prepared, &catalog, &current, options.as_of.unwrap_or_else(Timestamp::now))?;
             let previous = previous(&catalog, &current)?;
             (would(&prepared, &current, options.rebuild), previous)
@@ -95,13 +101,9 @@ pub fn plan(job: &Job, options: &RunOptions) -> Result<PlanReport> {
     };
     let execution = prepared.query.prepare(Joins::Hash)?;
     let spill = options.spill_dir.clone().unwrap_or_else(std::env::temp_dir);
-    let spill = spill.join(format!("cutover-plan-{}", std::process::id()));
-    let measured = predict::predict(&prepared, previous.as_ref(), &spill)
-        .and_then(|predicted| Ok((predicted, predict::preview(&prepared, PREVIEW_ROWS, &spill)?)));
-    if let Err(error) = std::fs::remove_dir_all(&spill) {
-        tracing::debug!(folder = %spill.display(), %error, "no spill folder to remove");
-    }
-    let (predicted, preview) = measured?;
+    let spill = SpillDir::in_folder(&spill, &format!("plan-{}", std::process::id()))?;
+    let predicted = predict::predict(&prepared, previous.as_ref(), spill.path())?;
+    let preview = predict::preview(&prepared, PREVIEW_ROWS, spill.path())?;
     let named = |(name, type_name): (&String, &String)| (name.clone(), type_name.clone());
     Ok(PlanReport {
         dataset: job.dataset.clone(),
@@ -126,6 +128,12 @@ fn would(prepared: &Prepared<'_>, current: &Current, rebuild: bool) -> String {
     match (built, current.current) {
         (Some((version, State::Published)), _) => format!("do nothing: already published as {version}"),
         (Some((version, State::Complete)), _) => format!("publish version {version}, which is built"),
+        (Some((version, State::RolledBack)), _) => {
+            format!("refuse: version {version} is the same, and was rolled back")
+        }
+        (_, Some(live)) if current.pin.is_some() => {
+            format!("build version {}; readers stay on version {live}, which is pinned", current.next_version)
+        }
         (_, Some(live)) => format!("build version {} and take readers there from version {live}", current.next_version),
         (_, None) => format!("build version {}, the first that readers see", current.next_version),
     }
@@ -268,7 +276,7 @@ fn build_in(
     report.predicted = Some(predicted.prediction);
     report.spilled_bytes = shuffled.stats.spilled_bytes;
     report.stages = stages.iter().map(StageReport::from).collect();
-    build.write_report(&report)?;
+    build.write_account(&prepared.account(&report))?;
     let numbered = |version| crate::catalog::Manifest { version, ..manifest };
     let complete = Staged::new(build.dirs().version()).install(catalog, numbered)?;
     report.stages.push(StageReport::from(&stage.finish()));

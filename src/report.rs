@@ -1,4 +1,4 @@
-//! What a run or a plan tells: for the screen, for `--json`, and kept as `report.json` in the version's folder.
+//! What a run or a plan tells: for the screen, for `--json`, and what `report.json` in a version's folder keeps of it.
 //!
 //! Plain data; the words around it are `cli`'s.
 
@@ -65,6 +65,25 @@ pub struct RunReport {
     pub spilled_bytes: u64,
     /// Versions that retention removed.
     pub removed: Vec<u64>,
+}
+
+/// What `report.json` in a version's folder keeps of the run that built it.
+#[derive(Clone, Debug, Serialize)]
+pub struct Account {
+    /// What was read.
+    pub inputs: Vec<InputReport>,
+    /// How long each stage took, up to the version's completion.
+    pub stages: Vec<StageReport>,
+    /// What was predicted.
+    pub predicted: Option<Prediction>,
+    /// Entries of the version.
+    pub rows: u64,
+    /// Bytes of their keys and values.
+    pub bytes: u64,
+    /// The most memory the process held, in bytes.
+    pub peak_memory: u64,
+    /// Bytes the shuffle wrote to the spill folder.
+    pub spilled_bytes: u64,
 }
 
 /// What a run would do.

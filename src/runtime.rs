@@ -84,6 +84,16 @@ impl Resources {
     }
 }
 
+/// Raises this process's limit of open files as far as it may: a version keeps all its tables open.
+pub fn raise_open_files() {
+    use rustix::process::{Resource, getrlimit, setrlimit};
+    let limit = getrlimit(Resource::Nofile);
+    let raised = rustix::process::Rlimit { current: limit.maximum, maximum: limit.maximum };
+    if let Err(error) = setrlimit(Resource::Nofile, raised) {
+        tracing::debug!(%error, "the limit of open files stays as it is");
+    }
+}
+
 /// Bytes of memory of the machine, or of the cgroup this process is in where that is less.
 pub fn available_memory() -> u64 {
     let machine = rustix::system::sysinfo();

@@ -62,14 +62,31 @@ impl Catalog {
         if std::fs::symlink_metadata(layout.current()).is_err() {
             catalog.create(dataset)?;
         }
-        let found = catalog.read()?.dataset;
-        if found != dataset {
-            return Err(Error::invalid(format!(
-                "the store at {} holds the dataset {found:?}, the job builds {dataset:?}: give each its own store",
-                layout.root().display()
-            )));
-        }
+        catalog.check_dataset(dataset)?;
         Ok(catalog)
+    }
+
+    /// Opens the store of `dataset` at `path` where there is one.
+    ///
+    /// # Errors
+    /// As [`Catalog::open_or_create`], which it does not do.
+    pub fn open_if_there(path: impl Into<PathBuf>, dataset: &str) -> Result<Option<Self>> {
+        let catalog = Self { layout: Layout::new(path) };
+        match std::fs::symlink_metadata(catalog.layout.current()) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+            _ => catalog.check_dataset(dataset).map(|()| Some(catalog)),
+        }
+    }
+
+    fn check_dataset(&self, dataset: &str) -> Result<()> {
+        let found = self.read()?.dataset;
+        if found == dataset {
+            return Ok(());
+        }
+        Err(Error::invalid(format!(
+            "the store at {} holds the dataset {found:?}, the job builds {dataset:?}: give each its own store",
+            self.layout.root().display()
+        )))
     }
 
     /// The paths of the store.

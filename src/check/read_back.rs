@@ -30,8 +30,13 @@ pub fn read_back(built: &BuiltShard, shard_dir: &Path, full: bool) -> Result<()>
             shard_dir.display()
         ))
     };
-    let db = DB::open_for_read_only(&read_options(), shard_dir, false)
-        .map_err(|error| differs("it does not open".to_owned()).because(error))?;
+    let db = DB::open_for_read_only(&read_options(), shard_dir, false).map_err(|error| match error.kind() {
+        rocksdb::ErrorKind::IOError => {
+            let message = format!("cannot open {} to read it back", shard_dir.display());
+            Error::unavailable(message).because(error)
+        }
+        _ => differs("it does not open".to_owned()).because(error),
+    })?;
     verify_checksums(&db).map_err(&differs)?;
     let entries = entries(&db)?;
     if entries != built.entry.rows {

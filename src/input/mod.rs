@@ -59,6 +59,13 @@ pub struct InputFile {
     pub footer: Option<Footer>,
 }
 
+impl InputFile {
+    /// Parts that can be read by themselves: row groups, or 1 for formats without them.
+    pub fn parts(&self) -> u64 {
+        self.footer.as_ref().map_or(1, |footer| footer.row_groups.len() as u64)
+    }
+}
+
 impl Input {
     /// Rows of all files, where their footers tell.
     pub fn rows(&self) -> Option<u64> {

@@ -7,6 +7,7 @@
 //! A folder with a Delta Lake, Iceberg or Hudi log is refused: its log says which files count, and reading all of them
 //! would bring deleted rows back.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -35,7 +36,9 @@ pub(super) struct Found {
 /// the folder is a table of another system; `Unavailable` when a folder cannot be read.
 pub(super) fn find(spec: &InputSpec) -> Result<Found> {
     let (root, mut paths) = list(spec)?;
+    // A pattern can match a folder and what is in it.
     paths.sort_unstable();
+    paths.dedup();
     if paths.is_empty() {
         return Err(Error::input(format!(
             "input {} has no files at {}; check the path, or wait for the data to arrive",
@@ -84,19 +87,38 @@ fn list(spec: &InputSpec) -> Result<(PathBuf, Vec<PathBuf>)> {
     let invalid = |error: glob::PatternError| {
         Error::invalid(format!("input {}: {} is not a valid pattern", spec.name, spec.path)).because(error)
     };
+    let fixed = spec.path.split(['*', '?', '[']).next().unwrap_or_default();
+    let root = fixed.rfind('/').map_or_else(PathBuf::new, |end| PathBuf::from(&fixed[..=end]));
+    let mut looked: BTreeSet<PathBuf> = BTreeSet::new();
     for found in glob::glob(&spec.path).map_err(invalid)? {
         let found = found.map_err(|error| {
             let message = format!("cannot read {}", error.path().display());
             Error::unavailable(message).because(std::io::Error::from(error))
         })?;
+        let below = found.strip_prefix(&root).unwrap_or(&found);
+        for folder in found.ancestors().skip(1).take(below.components().count()) {
+            if looked.insert(folder.to_path_buf()) {
+                refuse_table_logs_in(spec, folder)?;
+            }
+        }
+        if below.components().any(|part| hidden(Path::new(part.as_os_str()))) {
+            continue;
+        }
         if found.is_dir() {
             walk(spec, &found, 0, &mut paths)?;
-        } else if !hidden(&found) {
+        } else {
             paths.push(found);
         }
     }
-    let fixed = spec.path.split(['*', '?', '[']).next().unwrap_or_default();
-    Ok((fixed.rfind('/').map_or_else(PathBuf::new, |end| PathBuf::from(&fixed[..=end])), paths))
+    Ok((root, paths))
+}
+
+fn refuse_table_logs_in(spec: &InputSpec, folder: &Path) -> Result<()> {
+    let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
+    for entry in fs::read_dir(folder).io("list", folder)? {
+        refuse_table_log(spec, &entry.io("list", folder)?.path())?;
+    }
+    Ok(())
 }
 
 fn parent(path: &Path) -> PathBuf {
@@ -264,6 +286,8 @@ mod tests {
         );
         let globbed = find(&spec(&root.join("date=2026-01-02/*/*.parquet"))).unwrap();
         assert_eq!(globbed.files.len(), 1);
+        let everything = find(&spec(&root.join("**/*"))).unwrap();
+        assert_eq!(everything.files.len(), 2, "each file once, and none of hidden folders");
     }
 
     #[test]
@@ -290,6 +314,13 @@ mod tests {
             touch(root, &format!("{table}/1.parquet"));
             touch(root, &format!("{table}/{log}"));
             assert_eq!(kind(&spec(&root.join(table))), Some(Kind::Invalid), "{table}");
+            if table != "ice" {
+                assert_eq!(
+                    kind(&spec(&root.join(table).join("*.parquet"))),
+                    Some(Kind::Invalid),
+                    "{table} by a pattern"
+                );
+            }
         }
     }
 }

@@ -28,6 +28,9 @@ const SHUFFLE_BYTES_PER_ENTRY: f64 = 8.0;
 /// Bytes a join holds per unpacked byte of its build side, with its hash table.
 const BUILD_SIDE_FACTOR: u64 = 2;
 
+/// Keys that one thread counts at most.
+const MOST_KEYS: usize = 1 << 20;
+
 /// What a run is expected to come to.
 #[derive(Clone, Debug)]
 pub(super) struct Predicted {
@@ -94,8 +97,10 @@ struct Counter {
     fold: Fold,
     batch: EntryBatch,
     estimate: Estimate,
-    /// Entries of each key so far, by the key's hash, for folds that depend on them.
+    /// Entries of each key so far, by the key's hash, for folds that depend on them: of all keys, or of one in
+    /// 2^`level` once there are too many.
     keys: HashMap<u64, Key>,
+    level: u32,
 }
 
 #[derive(Clone, Copy, Default)]
@@ -107,7 +112,14 @@ struct Key {
 
 impl Counter {
     fn new(encoder: Encoder, fold: Fold) -> Self {
-        Self { encoder, fold, batch: EntryBatch::default(), estimate: Estimate::default(), keys: HashMap::new() }
+        Self {
+            encoder,
+            fold,
+            batch: EntryBatch::default(),
+            estimate: Estimate::default(),
+            keys: HashMap::new(),
+            level: 0,
+        }
     }
 
     /// Most values of one key that the fold keeps.
@@ -133,10 +145,19 @@ impl Measure for Counter {
                 self.estimate.bytes += (key.len() + value.len()) as f64;
                 continue;
             }
-            let seen = self.keys.entry(xxh3_64(key)).or_default();
+            let hash = xxh3_64(key);
+            if hash.trailing_zeros() < self.level {
+                continue;
+            }
+            let seen = self.keys.entry(hash).or_default();
             seen.entries += 1;
             seen.key_bytes = key.len();
             seen.value_bytes += value.len() as f64;
+        }
+        while self.keys.len() > MOST_KEYS {
+            self.level += 1;
+            let level = self.level;
+            self.keys.retain(|hash, _| hash.trailing_zeros() >= level);
         }
         Ok(())
     }
@@ -149,23 +170,25 @@ impl Measure for Counter {
         let mut total = Estimate::default();
         let mut keys: HashMap<u64, Key> = HashMap::new();
         let mut kept = u64::MAX;
+        let level = parts.iter().map(|part| part.level).max().unwrap_or(0);
         for part in parts {
             kept = Self::kept(part.fold);
             total.entries += part.estimate.entries;
             total.entry_bytes += part.estimate.entry_bytes;
             total.rows += part.estimate.rows;
             total.bytes += part.estimate.bytes;
-            for (hash, key) in part.keys {
+            for (hash, key) in part.keys.into_iter().filter(|(hash, _)| hash.trailing_zeros() >= level) {
                 let seen = keys.entry(hash).or_default();
                 seen.entries += key.entries;
                 seen.key_bytes = key.key_bytes;
                 seen.value_bytes += key.value_bytes;
             }
         }
+        let stands_for = f64::from(level).exp2();
         for key in keys.values() {
             let share = kept.min(key.entries) as f64 / key.entries as f64;
-            total.rows += 1.0;
-            total.bytes += key.key_bytes as f64 + key.value_bytes * share;
+            total.rows += stands_for;
+            total.bytes += stands_for * (key.key_bytes as f64 + key.value_bytes * share);
         }
         total
     }

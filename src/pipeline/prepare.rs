@@ -17,7 +17,7 @@ use crate::input::{self, Input};
 use crate::job::Job;
 use crate::progress::Finished;
 use crate::query::{Failed, Query, Settings};
-use crate::report::{InputReport, Outcome, RunReport};
+use crate::report::{Account, InputReport, Outcome, RunReport};
 use crate::runtime::peak_memory;
 use crate::storage;
 
@@ -74,6 +74,9 @@ impl<'r> Prepared<'r> {
 
     /// Why a query failed: where its own data may be the reason, the damaged file is looked for and named.
     pub(super) fn explain(&self, failed: Failed) -> Error {
+        if let (Failed::Query(_), Err(changed)) = (&failed, input::check_unchanged(&self.inputs)) {
+            return changed.because(Error::from(failed));
+        }
         match failed {
             Failed::Query(error) if matches!(error.kind(), Kind::Input | Kind::Internal) => {
                 match input::find_damaged(&self.inputs) {
@@ -174,6 +177,19 @@ impl<'r> Prepared<'r> {
                 rows: file.footer.as_ref().map(|footer| footer.rows),
             })
             .collect()
+    }
+
+    /// What the version's folder keeps of the run: all that is known before it has a number.
+    pub(super) fn account(&self, report: &RunReport) -> Account {
+        Account {
+            inputs: report.inputs.clone(),
+            stages: report.stages.clone(),
+            predicted: report.predicted.clone(),
+            rows: report.rows,
+            bytes: report.bytes,
+            peak_memory: report.peak_memory,
+            spilled_bytes: report.spilled_bytes,
+        }
     }
 
     /// What a run that ended with this version tells.

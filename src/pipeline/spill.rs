@@ -62,8 +62,9 @@ fn sweep(root: &Path) -> Result<()> {
         let ours = entry.file_name().to_str().is_some_and(|name| name.starts_with(PREFIX));
         // A folder without a lock file is one that a run is just making.
         let lock = File::open(entry.path().join(LOCK)).ok().filter(|_| ours);
-        if lock.is_some_and(|lock| lock.try_lock().is_ok()) {
+        if let Some(lock) = lock.filter(|lock| lock.try_lock().is_ok()) {
             remove(&entry.path());
+            drop(lock);
         }
     }
     Ok(())

@@ -13,10 +13,10 @@ use crate::catalog::{BuildDirs, Catalog, CheckResult, Outcome};
 use crate::check::{self, ColumnCounter};
 use crate::encode::{EncodePlan, Encoder, EntryBatch};
 use crate::error::{Error, Result};
-use crate::job::Verify;
+use crate::job::{Fold, Verify};
 use crate::progress::Finished;
-use crate::query::{Failed, Joins};
-use crate::report::RunReport;
+use crate::query::{self, Failed, Joins};
+use crate::report::Account;
 use crate::shuffle::fold::Folding;
 use crate::shuffle::{self, Shard, Shuffle, Writer};
 use crate::storage;
@@ -41,11 +41,11 @@ impl Build {
             .map_err(|error| Error::unavailable("the system gives no random numbers").because(error))?;
         let id = format!("{}-{random:08x}", jiff::Timestamp::now().strftime("%Y%m%dT%H%M%SZ"));
         let dirs = catalog.layout().build_dirs(&id)?;
-        storage::create_dir_durable(&dirs.version())?;
         let spill = match &prepared.options.spill_dir {
             Some(folder) => SpillDir::in_folder(folder, &id)?,
             None => SpillDir::in_staging(dirs.spill()),
         };
+        storage::create_dir_durable(&dirs.version())?;
         Ok(Self { id, dirs, spill })
     }
 
@@ -62,8 +62,8 @@ impl Build {
         self.spill.path().join("query")
     }
 
-    pub(super) fn write_report(&self, report: &RunReport) -> Result<()> {
-        let text = serde_json::to_vec_pretty(report)
+    pub(super) fn write_account(&self, account: &Account) -> Result<()> {
+        let text = serde_json::to_vec_pretty(account)
             .map_err(|error| Error::internal("the run's report cannot be written").because(error))?;
         storage::write_synced(&self.dirs.report(), &text)
     }
@@ -116,14 +116,8 @@ pub(super) fn shuffle(
     build: &Build,
     stages: &mut Vec<Finished>,
 ) -> Result<(Vec<Shard>, Shuffled)> {
-    let (shuffle, columns, took) = match fill(prepared, build, Joins::Hash) {
-        Err(Failed::OutOfMemory(error)) => {
-            tracing::warn!(%error, "a join does not fit into memory; joining again by sorting both sides");
-            fill(prepared, build, Joins::SortMerge)
-        }
-        filled => filled,
-    }
-    .map_err(|failed| prepared.explain(failed))?;
+    let (shuffle, columns, took) =
+        query::falling_back(|joins| fill(prepared, build, joins)).map_err(|failed| prepared.explain(failed))?;
     stages.push(took);
     let stage = prepared.options.progress.stage("split", None);
     let (shards, stats) = prepared.options.resources.cpu_pool()?.install(|| shuffle.finish())?;
@@ -198,7 +192,8 @@ pub(super) fn build(
     stages: &mut Vec<Finished>,
 ) -> Result<Vec<BuiltShard>> {
     let Prepared { job, options, .. } = prepared;
-    let stage = options.progress.stage("build", Some(entries));
+    let every_entry_stays = matches!(job.output.duplicates, Fold::Error | Fold::Number);
+    let stage = options.progress.stage("build", every_entry_stays.then_some(entries));
     let folding = Folding {
         fold: job.output.duplicates,
         encoding: job.output.value.encoding,

@@ -1,7 +1,7 @@
 //! Predicts how much a job will make, from a sample of its largest input.
 //!
 //! Where the inputs are small the query simply runs to its end. Otherwise it runs over one part of the largest input's
-//! row groups and over twice that part, with the other inputs whole; the two results say how the output grows. Rows
+//! row groups (whole files, for formats without footers) and over twice that part, with the other inputs whole; the two results say how the output grows. Rows
 //! that come one for one grow in a line, groups fill up: both are points on `rows = n / (a + b·n)`, the curve of
 //! Michaelis and Menten, which two points fix. A query without groups, whose rows are counted one by one, needs only
 //! the first.
@@ -10,17 +10,21 @@
 
 use std::path::Path;
 
-use super::execute::{Failed, Joins};
+use super::execute::{Failed, falling_back};
 use super::session::Query;
 use super::table::Share;
 use crate::error::Result;
-use crate::input::Input;
+use crate::input::{Input, InputFile};
 use arrow::array::RecordBatch;
 
 /// Rows of the largest input up to which the whole query runs.
 const SMALL_INPUT_ROWS: u64 = 2_000_000;
 /// Rows of the largest input in the smaller sample.
 const SAMPLE_ROWS: u64 = 500_000;
+/// A sample takes at most every fourth row group; where that is too coarse, the whole query runs.
+const SMALLEST_STEP: u64 = 4;
+/// Bytes a row of a text file is taken to have.
+const TEXT_BYTES_PER_ROW: u64 = 100;
 
 /// What a query's result, or a part of it, comes to.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -71,29 +75,26 @@ pub fn estimate<M: Measure>(
     spill_dir: &Path,
     measure: impl Fn() -> Result<M>,
 ) -> Result<Estimate, Failed> {
-    let largest = inputs
-        .iter()
-        .enumerate()
-        .filter_map(|(number, input)| Some((number, input.rows()?)))
-        .max_by_key(|(_, rows)| *rows);
+    let largest =
+        inputs.iter().enumerate().map(|(number, input)| (number, about_rows(input))).max_by_key(|(_, rows)| *rows);
     let Some((number, rows)) = largest.filter(|(_, rows)| *rows > SMALL_INPUT_ROWS) else {
         return pass(query, spill_dir, &measure);
     };
-    let groups: usize =
-        inputs[number].files.iter().filter_map(|file| Some(file.footer.as_ref()?.row_groups.len())).sum();
-    let wanted = ((groups as u64 * SAMPLE_ROWS).div_ceil(rows) as usize).max(1);
-    if groups < wanted * 4 {
+    let groups: u64 = inputs[number].files.iter().map(InputFile::parts).sum();
+    let step = groups / (groups * SAMPLE_ROWS).div_ceil(rows).max(1);
+    if step < SMALLEST_STEP {
         return pass(query, spill_dir, &measure);
     }
-    let sample = |groups_wanted: usize| {
+    let sample = |step: u64| {
         let mut shares = vec![Share::ALL; inputs.len()];
-        shares[number] = Share { step: groups / groups_wanted };
+        shares[number] = Share { step: step as usize };
         pass(&query.over(inputs, &shares)?, spill_dir, &measure)
     };
-    let whole = groups as f64 / wanted as f64;
-    let one = sample(wanted)?;
-    let two = if measure()?.counts_rows() && query.is_row_wise() { one.times(2.0) } else { sample(2 * wanted)? };
-    let grown = |one: f64, two: f64| grow(one, two, whole);
+    let taken = |step: u64| groups.div_ceil(step) as f64;
+    let (whole, ratio) = (groups as f64 / taken(step), taken(step / 2) / taken(step));
+    let one = sample(step)?;
+    let two = if measure()?.counts_rows() && query.is_row_wise() { one.times(ratio) } else { sample(step / 2)? };
+    let grown = |one: f64, two: f64| grow(one, two, ratio, whole);
     Ok(Estimate {
         entries: grown(one.entries, two.entries),
         entry_bytes: grown(one.entry_bytes, two.entry_bytes),
@@ -102,26 +103,28 @@ pub fn estimate<M: Measure>(
     })
 }
 
-/// What comes of `whole` parts, when one part gives `one` and two parts give `two`.
-fn grow(one: f64, two: f64, whole: f64) -> f64 {
+/// Rows of an input: what footers say, or what its bytes suggest.
+fn about_rows(input: &Input) -> u64 {
+    input.rows().unwrap_or(input.bytes() / TEXT_BYTES_PER_ROW)
+}
+
+/// What comes of `whole` parts, when one part gives `one` and `ratio` parts give `two`.
+fn grow(one: f64, two: f64, ratio: f64, whole: f64) -> f64 {
+    let line = two * whole / ratio;
     if one <= 0.0 || two <= 0.0 {
-        return two * whole / 2.0;
+        return line;
     }
-    // 1/y = a/n + b through (1, one) and (2, two); b < 0 would mean faster than a line, which is a matter of chance.
-    let a = 2.0 * (1.0 / one - 1.0 / two);
+    // 1/y = a/n + b through (1, one) and (ratio, two); b < 0 would mean faster than a line, which is a matter of chance.
+    let a = (1.0 / one - 1.0 / two) / (1.0 - 1.0 / ratio);
     let b = 1.0 / one - a;
-    if b <= 0.0 { two * whole / 2.0 } else { (1.0 / (a / whole + b)).max(two) }
+    if b <= 0.0 { line } else { (1.0 / (a / whole + b)).max(two) }
 }
 
 fn pass<M: Measure>(query: &Query<'_>, spill_dir: &Path, measure: &impl Fn() -> Result<M>) -> Result<Estimate, Failed> {
-    let measured = |joins| -> Result<Vec<M>, Failed> {
+    let parts = falling_back(|joins| {
         let execution = query.prepare(joins)?;
         execution.run(spill_dir, |_| measure(), |part, batch| part.take(&batch))
-    };
-    let parts = match measured(Joins::Hash) {
-        Err(Failed::OutOfMemory(_)) => measured(Joins::SortMerge)?,
-        parts => parts?,
-    };
+    })?;
     Ok(M::total(parts))
 }
 
@@ -131,10 +134,10 @@ mod tests {
 
     #[test]
     fn lines_stay_lines_and_groups_fill_up() {
-        assert!((grow(10.0, 20.0, 40.0) - 400.0).abs() < 1e-6);
-        assert!((grow(0.0, 5.0, 40.0) - 100.0).abs() < 1e-6);
+        assert!((grow(10.0, 20.0, 2.0, 40.0) - 400.0).abs() < 1e-6);
+        assert!((grow(0.0, 5.0, 2.0, 40.0) - 100.0).abs() < 1e-6);
         // 1,000 groups drawn evenly: 632 seen after 1,000 rows, 865 after 2,000; all of them in the end.
-        let all = grow(632.0, 865.0, 100.0);
+        let all = grow(632.0, 865.0, 2.0, 100.0);
         assert!((900.0..1500.0).contains(&all), "{all}");
     }
 }

@@ -63,6 +63,21 @@ impl From<Failed> for Error {
     }
 }
 
+/// Runs with hash joins and, where one does not fit into memory, once more by sorting both sides.
+///
+/// # Errors
+/// Those of the last run.
+pub fn falling_back<T>(run: impl Fn(Joins) -> Result<T, Failed>) -> Result<T, Failed> {
+    match run(Joins::Hash) {
+        Err(Failed::OutOfMemory(error)) => {
+            tracing::warn!("a join does not fit into memory; joining again by sorting both sides");
+            tracing::debug!(error = error.chain().join(": "), "out of memory");
+            run(Joins::SortMerge)
+        }
+        other => other,
+    }
+}
+
 impl<'q> Query<'q> {
     /// Chooses operators and makes the query ready to run.
     ///
@@ -70,7 +85,12 @@ impl<'q> Query<'q> {
     /// `Invalid` when DataFusion has no way to run it.
     pub fn prepare(&'q self, joins: Joins) -> Result<Execution<'q>> {
         let mut state = self.state.clone();
-        state.config_mut().options_mut().optimizer.prefer_hash_join = joins == Joins::Hash;
+        let options = state.config_mut().options_mut();
+        options.optimizer.prefer_hash_join = joins == Joins::Hash;
+        if joins == Joins::SortMerge {
+            // DataFusion sorts and merges only where it may also partition.
+            options.execution.target_partitions = options.execution.target_partitions.max(2);
+        }
         let plan = self
             .runtime
             .block_on(state.create_physical_plan(&self.plan))
@@ -90,7 +110,7 @@ impl<'q> Query<'q> {
             }
             Ok(())
         };
-        let parts = self.prepare(Joins::Hash)?.run(spill_dir, |_| Ok(Vec::new()), take)?;
+        let parts = falling_back(|joins| self.prepare(joins)?.run(spill_dir, |_| Ok(Vec::new()), take))?;
         Ok(parts.concat())
     }
 }

@@ -18,5 +18,5 @@ mod session;
 mod table;
 
 pub use estimate::{Estimate, Measure, estimate};
-pub use execute::{Execution, Failed, Joins};
+pub use execute::{Execution, Failed, Joins, falling_back};
 pub use session::{Query, Settings};

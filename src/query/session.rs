@@ -29,6 +29,8 @@ use crate::input::Input;
 const BATCH_ROWS: usize = 8192;
 /// Sorts per thread that merge at the same time at most: both sides of a join, with room for what they read.
 const SORTS_AT_ONCE: usize = 16;
+/// The column that counts repeated values; no column of a job's is likely to be called so.
+const REPEATED: &str = "cutover: rows of this value";
 /// Consumers of memory that an out-of-memory message names.
 const NAMED_CONSUMERS: NonZeroUsize = NonZeroUsize::new(5).unwrap();
 
@@ -82,12 +84,12 @@ impl<'r> Query<'r> {
     /// `Invalid` when a column does not exist.
     pub fn duplicates(&self, columns: &[String]) -> Result<Self> {
         use datafusion::functions_aggregate::expr_fn::count;
-        use datafusion::logical_expr::{LogicalPlanBuilder, col, ident, lit};
+        use datafusion::logical_expr::{LogicalPlanBuilder, ident, lit};
         let keys: Vec<_> = columns.iter().map(ident).collect();
-        let rows = count(lit(1)).alias("rows");
+        let rows = count(lit(1)).alias(REPEATED);
         let plan = LogicalPlanBuilder::from(self.plan.clone())
             .aggregate(keys, [rows])
-            .and_then(|grouped| grouped.filter(col("rows").gt(lit(1))))
+            .and_then(|grouped| grouped.filter(ident(REPEATED).gt(lit(1))))
             .and_then(|repeated| repeated.limit(0, Some(3)))
             .and_then(LogicalPlanBuilder::build)
             .map_err(|error| convert("cannot look for duplicates", error))?;
@@ -181,7 +183,10 @@ fn state(settings: &Settings) -> SessionState {
 pub(super) fn runtime_env(settings: &Settings, spill_dir: &Path) -> Result<Arc<RuntimeEnv>> {
     std::fs::create_dir_all(spill_dir).io("create the spill folder", spill_dir)?;
     let pool = TrackConsumersPool::new(FairSpillPool::new(settings.memory), NAMED_CONSUMERS);
-    let disk = DiskManagerBuilder::default().with_mode(DiskManagerMode::Directories(vec![spill_dir.to_path_buf()]));
+    // The disk's own size is the limit, not a number of DataFusion's.
+    let disk = DiskManagerBuilder::default()
+        .with_max_temp_directory_size(u64::MAX)
+        .with_mode(DiskManagerMode::Directories(vec![spill_dir.to_path_buf()]));
     RuntimeEnvBuilder::new()
         .with_memory_pool(Arc::new(pool))
         .with_disk_manager_builder(disk)

@@ -81,8 +81,11 @@ impl InputTable {
                     }
                 }
                 footer => {
-                    files.push(whole);
-                    rows = rows.zip(footer.as_ref()).map(|(rows, footer)| rows + footer.rows);
+                    if share.takes(groups) {
+                        files.push(whole);
+                        rows = rows.zip(footer.as_ref()).map(|(rows, footer)| rows + footer.rows);
+                    }
+                    groups += 1;
                 }
             }
         }
@@ -102,7 +105,7 @@ impl InputTable {
     }
 }
 
-/// Which row groups of an input a query sees: every `step`-th, or all.
+/// Which row groups of an input a query sees, or which files where there are none: every `step`-th, or all.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Share {
     pub(super) step: usize,

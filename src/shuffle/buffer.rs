@@ -75,8 +75,9 @@ impl Buffer {
         self.entries += 1;
         self.bytes += entry.bytes();
         if self.until_sample < stored {
-            self.samples.push(address);
-            self.until_sample = SAMPLE_BYTES.min(self.chunk_bytes);
+            let every = SAMPLE_BYTES.min(self.chunk_bytes);
+            self.samples.extend(std::iter::repeat_n(address, stored.div_ceil(every).max(1)));
+            self.until_sample = every;
         } else {
             self.until_sample -= stored;
         }

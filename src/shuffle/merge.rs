@@ -156,7 +156,8 @@ pub(super) fn reduce(
     stats: &mut Stats,
 ) -> Result<Vec<Run>> {
     let everything = Part { from: Cut { shard: 0, key: Vec::new() }, to: None };
-    let blocks = options.memory / (2 * BLOCK_BYTES);
+    let largest = runs.iter().map(Run::largest_block).max().unwrap_or(0).max(BLOCK_BYTES);
+    let blocks = options.memory / (2 * largest);
     let final_fan_in = (blocks / options.threads.max(1)).max(MIN_FAN_IN);
     while runs.len() > final_fan_in {
         let mut merged = Vec::new();

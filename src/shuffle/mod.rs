@@ -108,11 +108,10 @@ impl Shuffle {
     /// # Errors
     /// `Unavailable` when runs cannot be written or merged; `Internal` when a writer was lost.
     pub fn finish(self) -> Result<(Vec<Shard>, Stats)> {
-        let sealed = self.sealed.lock().map_err(|_| Error::internal("a shuffle writer panicked"))?;
+        let mut guard = self.sealed.lock().map_err(|_| Error::internal("a shuffle writer panicked"))?;
+        let sealed = std::mem::take(&mut *guard);
+        drop(guard);
         let mut stats = sealed.stats;
-        drop(sealed);
-        let sealed =
-            std::mem::take(&mut *self.sealed.lock().map_err(|_| Error::internal("a shuffle writer panicked"))?);
         let shards = if sealed.runs.is_empty() {
             range::in_memory(sealed.buffers, &self.options)
         } else {

@@ -46,6 +46,7 @@ pub(super) struct Run {
     blocks: Vec<Block>,
     bytes: u64,
     file_bytes: u64,
+    largest_block: usize,
 }
 
 impl Run {
@@ -60,6 +61,11 @@ impl Run {
 
     pub(super) fn file_bytes(&self) -> u64 {
         self.file_bytes
+    }
+
+    /// Bytes of its largest block, unpacked.
+    pub(super) fn largest_block(&self) -> usize {
+        self.largest_block
     }
 
     pub(super) fn blocks(&self) -> usize {
@@ -131,7 +137,7 @@ impl RunWriter {
     pub(super) fn create(path: PathBuf) -> Result<Self> {
         let writing = File::options().read(true).write(true).create_new(true).open(&path).io("create", &path)?;
         let file = writing.try_clone().io("open", &path)?;
-        let run = Run { path, file, blocks: Vec::new(), bytes: 0, file_bytes: 0 };
+        let run = Run { path, file, blocks: Vec::new(), bytes: 0, file_bytes: 0, largest_block: 0 };
         Ok(Self { run, out: BufWriter::new(writing), block: Vec::new(), packed: Vec::new() })
     }
 
@@ -169,6 +175,7 @@ impl RunWriter {
             .because(error)
         })?;
         self.run.file_bytes += (BLOCK_HEADER + stored) as u64;
+        self.run.largest_block = self.run.largest_block.max(self.block.len());
         self.block.clear();
         Ok(())
     }

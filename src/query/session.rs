@@ -25,8 +25,12 @@ use super::table::{InputTable, Share};
 use crate::error::{IoContext, Result};
 use crate::input::Input;
 
-/// Rows of a batch.
-const BATCH_ROWS: usize = 8192;
+/// Rows of a batch: more than DataFusion's 8,192, as grouping ran a tenth faster with them.
+const BATCH_ROWS: usize = 16_384;
+/// Rows of a batch where the query has less memory than [`SMALL_MEMORY`].
+const SMALL_BATCH_ROWS: usize = 4096;
+/// Bytes of memory below which batches are small: 256 MiB.
+const SMALL_MEMORY: usize = 256 << 20;
 /// Sorts per thread that merge at the same time at most: both sides of a join, with room for what they read.
 const SORTS_AT_ONCE: usize = 16;
 /// The column that counts repeated values; no column of a job's is likely to be called so.
@@ -162,9 +166,10 @@ async fn plan(
 }
 
 fn state(settings: &Settings) -> SessionState {
+    let batch_rows = if settings.memory < SMALL_MEMORY { SMALL_BATCH_ROWS } else { BATCH_ROWS };
     let mut config = SessionConfig::new()
         .with_target_partitions(settings.threads)
-        .with_batch_size(BATCH_ROWS)
+        .with_batch_size(batch_rows)
         .with_information_schema(false);
     let options = config.options_mut();
     // A build side of this size is cheaper to build once than to send both sides through a shuffle.

@@ -8,7 +8,7 @@
 use super::entry::Entry;
 
 /// One entry is remembered for the splitters after this many bytes, or one in every chunk where chunks are smaller.
-const SAMPLE_BYTES: usize = 32 << 10;
+const SAMPLE_BYTES: usize = 16 << 10;
 /// Bytes of index that sorting an entry takes: its prefix and its address.
 pub(super) const INDEX_BYTES: usize = std::mem::size_of::<(u64, Address)>();
 

@@ -40,7 +40,7 @@ use buffer::Buffer;
 use spill::Run;
 
 /// Bytes of memory taken at a time; small budgets take less.
-const CHUNK_BYTES: usize = 32 << 10;
+const CHUNK_BYTES: usize = 16 << 10;
 /// The largest key, order or value the shuffle takes, in bytes: 64 MiB, far beyond what a table may hold.
 pub const MAX_FIELD_BYTES: usize = 64 << 20;
 

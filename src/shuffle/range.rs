@@ -1,7 +1,7 @@
 //! What comes out of the shuffle: every shard as ranges of entries in order, each for one thread to drain.
 //!
 //! ```text
-//!  in memory:  range = some buckets; a bucket holds about 2 MiB of entries, moved together, so that sorting it and
+//!  in memory:  range = some buckets; a bucket holds about 512 KiB of entries, moved together, so that sorting it and
 //!              reading it in order stays within the processor's caches
 //!  on disk:    range = the same part of every run, merged
 //! ```
@@ -20,8 +20,8 @@ use super::spill::Run;
 use super::split::{Part, split};
 use crate::error::Result;
 
-/// Bytes of entries sorted at a time.
-const BUCKET_BYTES: u64 = 2 << 20;
+/// Bytes of entries sorted at a time: half of what a core's own cache holds, with the index beside them.
+const BUCKET_BYTES: u64 = 512 << 10;
 /// A bucket with more entries than this (one very frequent key) is sorted by all threads together.
 const PARALLEL_SORT: usize = 1 << 19;
 /// Ranges per thread where the data is small, so that threads end at about the same time.

@@ -61,7 +61,7 @@ fn sweep(root: &Path) -> Result<()> {
         let entry = entry.io("list", root)?;
         let ours = entry.file_name().to_str().is_some_and(|name| name.starts_with(PREFIX));
         // A folder without a lock file is one that a run is just making.
-        let lock = File::open(entry.path().join(LOCK)).ok().filter(|_| ours);
+        let lock = ours.then(|| File::open(entry.path().join(LOCK)).ok()).flatten();
         if let Some(lock) = lock.filter(|lock| lock.try_lock().is_ok()) {
             remove(&entry.path());
             drop(lock);
@@ -70,10 +70,11 @@ fn sweep(root: &Path) -> Result<()> {
     Ok(())
 }
 
-fn remove(path: &Path) {
+/// Removes a folder of a run's; one that stays is told, and left to the next run or to `gc`.
+pub(super) fn remove(path: &Path) {
     match fs::remove_dir_all(path) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-            tracing::warn!(folder = %path.display(), %error, "a spill folder could not be removed");
+            tracing::warn!(folder = %path.display(), %error, "left behind; the next run or `cutover gc` removes it");
         }
         _ => {}
     }

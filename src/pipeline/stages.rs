@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use rayon::prelude::*;
 
 use super::prepare::Prepared;
-use super::spill::SpillDir;
+use super::spill::{self, SpillDir};
 use crate::build::{BuiltShard, Target, build_shard};
 use crate::catalog::{BuildDirs, Catalog, CheckResult, Outcome};
 use crate::check::{self, ColumnCounter};
@@ -72,13 +72,7 @@ impl Build {
 impl Drop for Build {
     /// Removes what is left of the build; what cannot be removed is left to `gc`.
     fn drop(&mut self) {
-        let folder = self.dirs.root();
-        match std::fs::remove_dir_all(folder) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                tracing::warn!(folder = %folder.display(), %error, "left behind; `cutover gc` removes it");
-            }
-            _ => {}
-        }
+        spill::remove(self.dirs.root());
     }
 }
 

@@ -21,13 +21,15 @@ demo: build ## sample data, the main job, reads, a flip and a rollback
 	$(CUTOVER) demo --dir data/demo
 
 .PHONY: test
-test: lint ## format, lints and every test
+test: lint ## format, lints and every test; those of Kafka where Java, Docker or a broker is
+	@if command -v java >/dev/null && command -v mvn >/dev/null; then scripts/kafka.sh fetch || true; fi
 	cargo test --release --locked
 
 .PHONY: lint
 lint: ## format and lints only
 	@scripts/setup.sh --lints
 	cargo fmt --check
+	cargo fmt --check --manifest-path tests/container/Cargo.toml
 	cargo clippy --release --locked --all-targets -- -D warnings
 
 .PHONY: build
@@ -40,6 +42,12 @@ bench: ## the main job beside DuckDB, on 40 million events (ARGS="--events 10000
 	@scripts/setup.sh --bench
 	cargo build --release --locked --bin cutover --bench digest
 	python3 benches/compare.py --target-dir "$(TARGET_DIR)" $(ARGS)
+
+.PHONY: bench-kafka
+bench-kafka: ## publishing to Kafka beside Kafka's own producer test
+	@scripts/setup.sh --bench --kafka
+	cargo build --release --locked --bin cutover
+	python3 benches/kafka.py --target-dir "$(TARGET_DIR)" $(ARGS)
 
 .PHONY: bench-stages
 bench-stages: ## each stage of the job alone

@@ -270,7 +270,8 @@ def version_of(cutover):
 
 
 def about(cutover, python, threads):
-    duckdb = subprocess.run(
+    """The machine and the versions of everything; `python` is None where DuckDB has no part."""
+    duckdb = python and subprocess.run(
         [python, "-c", "import duckdb; print(duckdb.__version__)"], check=True, stdout=subprocess.PIPE, text=True
     )
     cpu = platform.processor()
@@ -281,7 +282,7 @@ def about(cutover, python, threads):
         "at": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
         "versions": {
             "cutover": version_of(cutover),
-            "duckdb": duckdb.stdout.strip(),
+            **({"duckdb": duckdb.stdout.strip()} if duckdb else {}),
             "rustc": subprocess.run(["rustc", "--version"], stdout=subprocess.PIPE, text=True).stdout.strip(),
         },
         "machine": {

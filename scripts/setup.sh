@@ -1,24 +1,29 @@
 #!/bin/sh
 # Makes a machine able to build Cutover: checks for the tools that the build needs and installs what is missing.
 #
-#   scripts/setup.sh            what a build needs: Rust, a C++20 compiler, libclang (which reads RocksDB's C header)
+#   scripts/setup.sh            what a build needs: Rust, a C++20 compiler, libclang (which reads RocksDB's C header),
+#                               cmake, pkg-config and the headers of OpenSSL and libcurl (for librdkafka)
 #   scripts/setup.sh --lints    and rustfmt and clippy, which `make test` runs
 #   scripts/setup.sh --bench    and Python with venv, which `make bench` runs
+#   scripts/setup.sh --kafka    and Java, Maven and the Kafka broker that tests run against
 #
 # Where it may (as root, or with sudo that asks no password) it installs; otherwise it prints the exact
 # command and exits 1. With everything in place it prints nothing and changes nothing.
-# RocksDB, lz4, zstd and the rest of the C and C++ code are built from source by cargo: no cmake, no headers needed.
+# RocksDB, librdkafka, lz4, zstd and the rest of the C and C++ code are built from source by cargo; of the libraries
+# only OpenSSL is this system's. Of libcurl nothing is linked: librdkafka reads its header even when built without it.
 set -eu
 
 cd "$(dirname "$0")/.."
 
 want_lints=no
 want_bench=no
+want_kafka=no
 for argument in "$@"; do
     case $argument in
         --lints) want_lints=yes ;;
         --bench) want_bench=yes ;;
-        *) echo "setup: unknown option $argument; there are --lints and --bench" >&2; exit 2 ;;
+        --kafka) want_kafka=yes ;;
+        *) echo "setup: unknown option $argument; there are --lints, --bench and --kafka" >&2; exit 2 ;;
     esac
 done
 
@@ -75,14 +80,38 @@ has_clang_headers() {
     return 1
 }
 
+has_pkg_config() { "${PKG_CONFIG:-pkg-config}" --version >/dev/null 2>&1; }
+
+# OpenSSL somewhere else, as OPENSSL_DIR says, is the user's own affair.
+has_openssl() { [ -n "${OPENSSL_DIR:-}" ] || has_header openssl/ssl.h; }
+
+has_curl() { has_header curl/curl.h; }
+
+has_header() { printf '#include <%s>\n' "$1" | "${CC:-cc}" -x c -fsyntax-only - >/dev/null 2>&1; }
+
+# The first line is like: openjdk version "17.0.15" 2025-04-15. Older than 9 is "1.8.0_392".
+has_java() {
+    java=java
+    [ -z "${JAVA_HOME:-}" ] || java=$JAVA_HOME/bin/java
+    major=$("$java" -version 2>&1 | sed -n 's/.* version "\([0-9]*\).*/\1/p' | head -n 1)
+    [ "${major:-0}" -ge 17 ]
+}
+
 has_python() { python3 -c 'import ensurepip, venv' >/dev/null 2>&1; }
 
-# What is missing, as words: make cxx libclang python.
+# What is missing, as words: make cxx libclang cmake pkg-config openssl curl python java maven bash.
 missing() {
     has make || echo make
     { has_cc && has_cxx && has ar; } || echo cxx
     has_libclang || echo libclang
+    has cmake || echo cmake
+    has_pkg_config || echo pkg-config
+    has_openssl || echo openssl
+    has_curl || echo curl
     [ "$want_bench" = no ] || has_python || echo python
+    [ "$want_kafka" = no ] || has_java || echo java
+    [ "$want_kafka" = no ] || has mvn || echo maven
+    [ "$want_kafka" = no ] || has bash || echo bash
 }
 
 # The packages of the words in $2 in the package manager $1.
@@ -90,16 +119,40 @@ packages() {
     for word in $2; do
         case $1:$word in
             *:make) echo make ;;
+            *:cmake) echo cmake ;;
             apt-get:cxx) echo g++ ;;
             apt-get:libclang) echo libclang-dev ;;
+            apt-get:pkg-config) echo pkg-config ;;
+            apt-get:openssl) echo libssl-dev ;;
+            apt-get:curl) echo libcurl4-openssl-dev ;;
             apt-get:python) echo python3 python3-venv ;;
+            apt-get:java) apt_java ;;
             dnf:cxx) echo gcc-c++ ;;
             dnf:libclang) echo clang-devel ;;
+            dnf:pkg-config) echo pkgconf-pkg-config ;;
+            dnf:openssl) echo openssl-devel ;;
+            dnf:curl) echo libcurl-devel ;;
+            dnf:java) echo java-21-openjdk-headless ;;
             apk:cxx) echo g++ ;;
             apk:libclang) echo clang-dev clang-libclang ;;
+            apk:pkg-config) echo pkgconf ;;
+            apk:openssl) echo openssl-dev ;;
+            apk:curl) echo curl-dev ;;
+            apk:java) echo openjdk17-jre-headless ;;
             *:python) echo python3 ;;
+            *:maven) echo maven ;;
+            *:bash) echo bash ;;
         esac
     done | tr '\n' ' ' | sed 's/ $//'
+}
+
+# Some releases have no Java 17 but a newer default; others have an older default.
+apt_java() {
+    if apt-cache show openjdk-17-jre-headless >/dev/null 2>&1; then
+        echo openjdk-17-jre-headless
+    else
+        echo default-jre-headless
+    fi
 }
 
 # Runs a command as root, or prints it and gives up.
@@ -123,7 +176,8 @@ install() {
         apt-get) plan="apt-get update && apt-get install -y --no-install-recommends $list" ;;
         dnf) plan="dnf install -y $list" ;;
         apk) plan="apk add $list" ;;
-        *) fail "missing: $words(cxx is a C++20 compiler with its library, libclang the library with clang's headers)" \
+        *) fail "missing: $words(cxx is a C++20 compiler with its library, libclang the library with clang's headers," \
+            "openssl and curl their headers, java 17 or newer)" \
             "no apt-get, dnf or apk here: install them by this system's own means, then run this again" ;;
     esac
     echo "setup: $plan"
@@ -145,3 +199,5 @@ if [ "$want_lints" = yes ] && ! has_lints; then
     echo "setup: rustup component add rustfmt clippy"
     rustup component add rustfmt clippy </dev/null || fail "the command above failed; run it by hand, then try again"
 fi
+
+[ "$want_kafka" = no ] || scripts/kafka.sh fetch

@@ -21,11 +21,11 @@ use jiff::Timestamp;
 
 use crate::catalog::{Catalog, Current, State};
 use crate::check;
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, IoContext, Kind, Result};
 use crate::input;
-use crate::job::Job;
+use crate::job::{Job, Kafka};
 use crate::progress::{Finished, Progress};
-use crate::publish::{self, PublishOptions, Staged};
+use crate::publish::{self, PublishOptions, Published, Staged};
 use crate::query::Joins;
 use crate::report::{InputReport, Outcome, PlanReport, RunReport, StageReport};
 use crate::runtime::Resources;
@@ -62,8 +62,12 @@ pub struct RunOptions {
 pub fn run(job: &Job, options: &RunOptions) -> Result<RunReport> {
     let runtime = options.resources.query_runtime()?;
     let prepared = Prepared::new(job, options, &runtime)?;
+    let target = job.kafka.as_ref().map(target).transpose()?;
+    target.as_ref().map_or(Ok(()), publish::reach)?;
     let catalog = Catalog::open_or_create(&job.store, &job.dataset)?;
     let building = catalog.lock_build()?;
+    refuse_follower(&catalog.read()?)?;
+    publish::set_target(&catalog, target.as_ref())?;
     let current = catalog.read()?;
     let as_of = options.as_of.unwrap_or_else(Timestamp::now);
     if let Some(report) = already_there(&prepared, &catalog, &current, as_of)? {
@@ -83,6 +87,21 @@ pub fn run(job: &Job, options: &RunOptions) -> Result<RunReport> {
     Ok(report)
 }
 
+/// Where versions are streamed to, with a path that holds in any working folder: later commands read it too.
+fn target(kafka: &Kafka) -> Result<Kafka> {
+    let absolute = |path: &PathBuf| std::path::absolute(path).io("find", path);
+    Ok(Kafka { properties: kafka.properties.as_ref().map(absolute).transpose()?, ..kafka.clone() })
+}
+
+fn refuse_follower(current: &Current) -> Result<()> {
+    match &current.follows {
+        None => Ok(()),
+        Some(topic) => Err(Error::invalid(format!(
+            "this store follows topic {topic} and takes its versions from there: build into another store"
+        ))),
+    }
+}
+
 /// What a run would do. Writes nothing to the store.
 ///
 /// # Errors
@@ -94,6 +113,7 @@ pub fn plan(job: &Job, options: &RunOptions) -> Result<PlanReport> {
         None => (format!("make the store {} and build version 1", job.store.display()), None),
         Some(catalog) => {
             let current = catalog.read()?;
+            refuse_follower(&current)?;
             refuse_early(&prepared, &catalog, &current, options.as_of.unwrap_or_else(Timestamp::now))?;
             let previous = previous(&catalog, &current)?;
             (would(&prepared, &current, options.rebuild), previous)
@@ -149,18 +169,21 @@ fn already_there(
     let options = prepared.options;
     let built = current.find_built(&prepared.job_digest, &prepared.input_digest).filter(|_| !options.rebuild);
     let Some((version, state)) = built else { return Ok(None) };
-    let report = |outcome| -> Result<Option<RunReport>> {
+    let report = |outcome, published: Option<Published>| -> Result<Option<RunReport>> {
         let manifest = catalog.manifest(current, version)?;
-        Ok(Some(prepared.report(&manifest, outcome, current.current)))
+        let mut report = prepared.report(&manifest, outcome, current.current);
+        published.iter().for_each(|published| stages::add_stream(&mut report, published));
+        Ok(Some(report))
     };
+    let publish = || publish::publish(catalog, version, &prepared.publish_options());
     match state {
-        State::Published => report(Outcome::AlreadyPublished),
-        State::Complete if current.pin.is_some() => report(Outcome::Pinned),
+        // Consumers of a topic that the job got since, or lost, are told.
+        State::Published => report(Outcome::AlreadyPublished, current.kafka.is_some().then(publish).transpose()?),
+        State::Complete if current.pin.is_some() => report(Outcome::Pinned, None),
         State::Complete
             if current.versions.get(&version).is_some_and(|entry| entry.as_of >= as_of) || options.as_of.is_none() =>
         {
-            publish::publish(catalog, version, &PublishOptions { force: options.force, reason: None })?;
-            report(Outcome::AlreadyBuilt)
+            report(Outcome::AlreadyBuilt, Some(publish()?))
         }
         State::RolledBack if !options.force => Err(Error::rejected(format!(
             "the same job over the same inputs was built as version {version} and rolled back; change the job or its \
@@ -220,12 +243,15 @@ fn build(prepared: &Prepared<'_>, catalog: &Catalog, current: &Current, as_of: T
         )));
     }
     let mut report = RunReport { version: complete.version(), ..report };
-    match publish_unless_pinned(catalog, complete, options)? {
+    match publish_unless_pinned(catalog, complete, &prepared.publish_options())? {
         None => {
             report.outcome = Outcome::Pinned;
             report.previous = current.current;
         }
-        Some(published) => report.previous = published.previous.filter(|previous| *previous != report.version),
+        Some(published) => {
+            report.previous = published.previous.filter(|previous| *previous != report.version);
+            stages::add_stream(&mut report, &published);
+        }
     }
     Ok(report)
 }
@@ -233,10 +259,10 @@ fn build(prepared: &Prepared<'_>, catalog: &Catalog, current: &Current, as_of: T
 fn publish_unless_pinned(
     catalog: &Catalog,
     complete: publish::Complete,
-    options: &RunOptions,
-) -> Result<Option<publish::Published>> {
+    options: &PublishOptions,
+) -> Result<Option<Published>> {
     let version = complete.version();
-    let published = complete.publish(catalog, &PublishOptions { force: options.force, reason: None });
+    let published = complete.publish(catalog, options);
     match published {
         Err(error) if error.kind() == Kind::Conflict && catalog.read()?.pin.is_some() => {
             tracing::info!(version, %error, "the store is pinned; the version stays complete");

@@ -12,13 +12,14 @@ use std::time::{Duration, Instant};
 use indicatif::{HumanCount, HumanDuration, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 /// How progress is shown.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Progress {
     /// A bar that is drawn again and again.
     Bars,
     /// A line when a stage ends.
     Lines,
     /// Nothing.
+    #[default]
     Silent,
 }
 

@@ -65,6 +65,21 @@ pub struct RunReport {
     pub spilled_bytes: u64,
     /// Versions that retention removed.
     pub removed: Vec<u64>,
+    /// What consumers of the topic were told; none where the store is not streamed.
+    pub kafka: Option<KafkaReport>,
+}
+
+/// Where a version is on Kafka.
+#[derive(Clone, Debug, Serialize)]
+pub struct KafkaReport {
+    /// The topic that holds its entries.
+    pub topic: String,
+    /// Its partitions.
+    pub partitions: usize,
+    /// Entries in it.
+    pub rows: u64,
+    /// Whether it was streamed now; else it was there already.
+    pub streamed: bool,
 }
 
 /// What `report.json` in a version's folder keeps of the run that built it.

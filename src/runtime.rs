@@ -94,6 +94,11 @@ pub fn raise_open_files() {
     }
 }
 
+/// This host's name.
+pub fn host() -> String {
+    rustix::system::uname().nodename().to_string_lossy().into_owned()
+}
+
 /// Bytes of memory of the machine, or of the cgroup this process is in where that is less.
 pub fn available_memory() -> u64 {
     let machine = rustix::system::sysinfo();

@@ -9,6 +9,9 @@
 //! [`build_shard`] knows nothing of who calls it: it writes under the folders it is given and returns what it wrote.
 //! Tables do not overlap, so all of them go to the last level and nothing is ever compacted.
 //!
+//! A consumer of Kafka has its records in key order already: it writes tables with [`ShardWriter`] and makes the same
+//! database of them with [`assemble`].
+//!
 //! Not for: choosing a version number or deciding whether the result may be served.
 
 mod checksum;
@@ -20,4 +23,5 @@ mod table;
 pub use checksum::verify_checksums;
 pub use options::{read_options, silent};
 pub use sample::Sample;
-pub use shard::{BuiltShard, Target, build_shard};
+pub use shard::{BuiltShard, Material, ShardWriter, Target, assemble, build_shard};
+pub use table::Table;

@@ -15,7 +15,7 @@ use crate::catalog::{FileEntry, LargestEntry, ShardEntry, hex, hex_checksum};
 use crate::error::{Error, IoContext, Result};
 use crate::job::Tables;
 use crate::progress::Stage;
-use crate::shuffle::fold::{Folder, Folding};
+use crate::shuffle::fold::{Folder, Folding, Record};
 use crate::shuffle::{Range, Shard};
 use crate::storage;
 
@@ -35,10 +35,6 @@ pub struct Target<'a> {
     pub tables: &'a Tables,
     /// Entries a table may hold, so that building its filter fits the memory.
     pub max_rows_per_table: u64,
-    /// What becomes of the entries of a key.
-    pub folding: &'a Folding,
-    /// Counts records as they are written.
-    pub progress: &'a Stage,
 }
 
 /// A shard as it was built.
@@ -53,61 +49,119 @@ pub struct BuiltShard {
 }
 
 /// Builds one shard: folds and writes its ranges in parallel, ingests the tables at once into a fresh database, syncs
-/// and hashes every file of it.
+/// and hashes every file of it. `progress` counts the records.
 ///
 /// # Errors
 /// `Input` when the entries break the fold or a limit; `Unavailable` when the disk is full or fails.
-pub fn build_shard(shard: Shard, target: &Target<'_>) -> Result<BuiltShard> {
+pub fn build_shard(shard: Shard, target: &Target<'_>, folding: &Folding, progress: &Stage) -> Result<BuiltShard> {
     fs::create_dir_all(target.tables_dir).io("create folder", target.tables_dir)?;
-    let options = write_options(target.tables);
-    let sampler = Sampler::default();
+    let material = Material::new(target.tables);
     let tables: Vec<Vec<Table>> = shard
         .ranges
         .into_par_iter()
         .enumerate()
-        .map(|(number, range)| build_range(range, number, &options, &sampler, target))
+        .map(|(number, range)| {
+            let mut writer = material.writer(target, number);
+            write_range(range, &mut writer, folding, progress)?;
+            writer.finish()
+        })
         .collect::<Result<_>>()?;
-    let tables = tables.concat();
-    ingest(&tables, &options, target)?;
+    assemble(shard.number, &tables.concat(), material, target)
+}
+
+/// What all writers of one shard share.
+pub struct Material {
+    options: Options,
+    sampler: Sampler,
+}
+
+impl Material {
+    /// For tables of this format.
+    pub fn new(tables: &Tables) -> Self {
+        Self { options: write_options(tables), sampler: Sampler::default() }
+    }
+
+    fn writer<'a>(&'a self, target: &Target<'a>, range: usize) -> TableWriter<'a> {
+        let Target { tables, tables_dir, max_rows_per_table, .. } = *target;
+        TableWriter::new(&self.options, &self.sampler, tables_dir, range, tables.file_size, max_rows_per_table)
+    }
+}
+
+/// Writes the tables of one shard whose records arrive in key order, one by one; they become its database by
+/// [`assemble`].
+pub struct ShardWriter<'a> {
+    writer: TableWriter<'a>,
+}
+
+impl<'a> ShardWriter<'a> {
+    /// Goes on after the tables that an earlier attempt finished, which are in the target's folder for tables.
+    ///
+    /// # Errors
+    /// `Unavailable` when the folder for tables cannot be made.
+    pub fn new(material: &'a Material, target: &Target<'a>, earlier: Vec<Table>) -> Result<Self> {
+        fs::create_dir_all(target.tables_dir).io("create folder", target.tables_dir)?;
+        Ok(Self { writer: material.writer(target, 0).after(earlier) })
+    }
+
+    /// Writes a record, whose key must be above the last one's.
+    ///
+    /// # Errors
+    /// `Unavailable` when the disk is full or fails.
+    pub fn push(&mut self, record: Record<'_>) -> Result<()> {
+        self.writer.push(record)
+    }
+
+    /// Tables that are finished and synced, in key order.
+    pub fn finished(&self) -> &[Table] {
+        self.writer.finished()
+    }
+
+    /// Finishes the table that is being written.
+    ///
+    /// # Errors
+    /// `Unavailable` when the disk is full or fails.
+    pub fn end_table(&mut self) -> Result<()> {
+        self.writer.end_table()
+    }
+}
+
+fn write_range(range: Range, writer: &mut TableWriter<'_>, folding: &Folding, progress: &Stage) -> Result<()> {
+    let mut folder = Folder::new(folding);
+    let mut rows = 0;
+    let mut emit = |record: Record<'_>| {
+        rows += 1;
+        if rows % PROGRESS_EVERY == 0 {
+            progress.advance(PROGRESS_EVERY);
+        }
+        writer.push(record)
+    };
+    range.for_each(|entry| folder.push(entry, &mut emit))?;
+    folder.finish(&mut emit)?;
+    progress.advance(rows % PROGRESS_EVERY);
+    Ok(())
+}
+
+/// Makes the database of a shard from all of its tables, in key order.
+///
+/// # Errors
+/// `Unavailable` when the disk is full or fails; `Corrupt` when what was made does not open.
+pub fn assemble(shard: u32, tables: &[Table], material: Material, target: &Target<'_>) -> Result<BuiltShard> {
+    ingest(tables, &material.options, target)?;
     fs::remove_dir_all(target.tables_dir).io("remove folder", target.tables_dir)?;
     let largest = tables
         .iter()
         .max_by_key(|table| table.largest.1)
         .map(|table| LargestEntry { key_hex: hex(&table.largest.0), bytes: table.largest.1 });
     let entry = ShardEntry {
-        shard: shard.number,
+        shard,
         rows: tables.iter().map(|table| table.rows).sum(),
         bytes: tables.iter().map(|table| table.bytes).sum(),
         digest: tables.iter().map(|table| table.digest).sum(),
         first_key: tables.first().map(|table| hex(&table.first_key)),
         last_key: tables.last().map(|table| hex(&table.last_key)),
-        files: describe_files(&tables, target)?,
+        files: describe_files(tables, target)?,
     };
-    Ok(BuiltShard { entry, samples: sampler.into_samples(), largest })
-}
-
-fn build_range(
-    range: Range,
-    number: usize,
-    options: &Options,
-    sampler: &Sampler,
-    target: &Target<'_>,
-) -> Result<Vec<Table>> {
-    let Target { tables, tables_dir, max_rows_per_table, .. } = *target;
-    let mut writer = TableWriter::new(options, sampler, tables_dir, number, tables.file_size, max_rows_per_table);
-    let mut folder = Folder::new(target.folding);
-    let mut rows = 0;
-    let mut emit = |record: crate::shuffle::fold::Record<'_>| {
-        rows += 1;
-        if rows % PROGRESS_EVERY == 0 {
-            target.progress.advance(PROGRESS_EVERY);
-        }
-        writer.push(record)
-    };
-    range.for_each(|entry| folder.push(entry, &mut emit))?;
-    folder.finish(&mut emit)?;
-    target.progress.advance(rows % PROGRESS_EVERY);
-    writer.finish()
+    Ok(BuiltShard { entry, samples: material.sampler.into_samples(), largest })
 }
 
 /// Makes the shard's database and puts all tables into it at once.
@@ -119,7 +173,7 @@ fn ingest(tables: &[Table], options: &Options, target: &Target<'_>) -> Result<()
     if !tables.is_empty() {
         let mut ingest = IngestExternalFileOptions::default();
         ingest.set_move_files(true);
-        let paths = tables.iter().map(|table| &table.path).collect();
+        let paths = tables.iter().map(|table| target.tables_dir.join(&table.name)).collect();
         db.ingest_external_file_opts(&ingest, paths).map_err(failed)?;
     }
     db.cancel_all_background_work(true);

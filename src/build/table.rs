@@ -8,9 +8,10 @@
 //!
 //! Not for: what the records hold.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use rocksdb::{Options, SstFileWriter};
+use serde::{Deserialize, Serialize};
 
 use super::sample::Sampler;
 use crate::catalog::Digest;
@@ -21,17 +22,22 @@ use crate::shuffle::fold::Record;
 const SIZE_CHECK_EVERY: u64 = 128;
 
 /// A finished table.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Table {
-    pub(super) path: PathBuf,
-    pub(super) rows: u64,
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Table {
+    /// Its file, in the folder for tables.
+    pub name: String,
+    /// Entries in it.
+    pub rows: u64,
     /// Bytes of keys and values.
-    pub(super) bytes: u64,
-    pub(super) digest: Digest,
-    pub(super) first_key: Vec<u8>,
-    pub(super) last_key: Vec<u8>,
+    pub bytes: u64,
+    /// Digest of its entries.
+    pub digest: Digest,
+    /// Its smallest key.
+    pub first_key: Vec<u8>,
+    /// Its largest key.
+    pub last_key: Vec<u8>,
     /// Key of the record with the most bytes of key and value, and their number.
-    pub(super) largest: (Vec<u8>, u64),
+    pub largest: (Vec<u8>, u64),
 }
 
 /// Where the tables of one range go and how large they grow.
@@ -43,6 +49,7 @@ pub(super) struct TableWriter<'a> {
     file_size: u64,
     max_rows: u64,
     level: u32,
+    started: usize,
     open: Option<(SstFileWriter<'a>, Table)>,
     finished: Vec<Table>,
 }
@@ -56,8 +63,20 @@ impl<'a> TableWriter<'a> {
         file_size: u64,
         max_rows: u64,
     ) -> Self {
-        let (level, open, finished) = (0, None, Vec::new());
-        Self { options, sampler, folder, range, file_size, max_rows, level, open, finished }
+        let (level, started, open, finished) = (0, 0, None, Vec::new());
+        Self { options, sampler, folder, range, file_size, max_rows, level, started, open, finished }
+    }
+
+    /// Goes on after tables that an earlier writer of the same range finished.
+    pub(super) fn after(mut self, earlier: Vec<Table>) -> Self {
+        self.started = earlier.len();
+        self.finished = earlier;
+        self
+    }
+
+    /// Tables finished so far, in key order.
+    pub(super) fn finished(&self) -> &[Table] {
+        &self.finished
     }
 
     /// # Errors
@@ -66,9 +85,12 @@ impl<'a> TableWriter<'a> {
         let (key, value) = (record.key(), record.value());
         let (writer, table) = match &mut self.open {
             Some(open) => open,
-            none => none.insert(start(self.options, self.folder, self.range, self.finished.len(), key)?),
+            none => {
+                self.started += 1;
+                none.insert(start(self.options, self.folder, self.range, self.started - 1, key)?)
+            }
         };
-        writer.put(key, value).map_err(|error| failed("write", &table.path, error))?;
+        writer.put(key, value).map_err(|error| failed("write", self.folder, &table.name, error))?;
         let digest = Digest::of_framed(record.digested());
         self.sampler.offer(&mut self.level, key, digest);
         let bytes = (key.len() + value.len()) as u64;
@@ -92,10 +114,21 @@ impl<'a> TableWriter<'a> {
     fn end(&mut self, last_key: Vec<u8>) -> Result<()> {
         if let Some((mut writer, mut table)) = self.open.take() {
             table.last_key = last_key;
-            writer.finish().map_err(|error| failed("finish", &table.path, error))?;
+            writer.finish().map_err(|error| failed("finish", self.folder, &table.name, error))?;
             self.finished.push(table);
         }
         Ok(())
+    }
+
+    /// Ends the table that is being written.
+    ///
+    /// # Errors
+    /// `Unavailable` when the disk is full or fails.
+    pub(super) fn end_table(&mut self) -> Result<()> {
+        match &self.open {
+            Some((_, table)) => self.end(table.last_key.clone()),
+            None => Ok(()),
+        }
     }
 
     /// Ends the last table and returns all of them, in key order.
@@ -103,10 +136,7 @@ impl<'a> TableWriter<'a> {
     /// # Errors
     /// `Unavailable` when the disk is full or fails.
     pub(super) fn finish(mut self) -> Result<Vec<Table>> {
-        if let Some((_, table)) = &self.open {
-            let last_key = table.last_key.clone();
-            self.end(last_key)?;
-        }
+        self.end_table()?;
         Ok(self.finished)
     }
 }
@@ -118,15 +148,15 @@ fn start<'a>(
     number: usize,
     first_key: &[u8],
 ) -> Result<(SstFileWriter<'a>, Table)> {
-    let path = folder.join(format!("range-{range:05}-{number:05}.sst"));
+    let name = format!("range-{range:05}-{number:05}.sst");
     let writer = SstFileWriter::create(options);
-    writer.open(&path).map_err(|error| failed("create", &path, error))?;
-    Ok((writer, Table { path, first_key: first_key.to_vec(), ..Table::default() }))
+    writer.open(folder.join(&name)).map_err(|error| failed("create", folder, &name, error))?;
+    Ok((writer, Table { name, first_key: first_key.to_vec(), ..Table::default() }))
 }
 
 /// What a failure of RocksDB's means: its I/O errors pass, anything else is ours.
-fn failed(doing: &str, path: &Path, error: rocksdb::Error) -> Error {
-    let message = format!("cannot {doing} table {}", path.display());
+fn failed(doing: &str, folder: &Path, name: &str, error: rocksdb::Error) -> Error {
+    let message = format!("cannot {doing} table {}", folder.join(name).display());
     match error.kind() {
         rocksdb::ErrorKind::IOError | rocksdb::ErrorKind::TryAgain | rocksdb::ErrorKind::Busy => {
             Error::unavailable(format!("{message}; is the disk full?")).because(error)

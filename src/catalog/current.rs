@@ -22,6 +22,8 @@ use serde::{Deserialize, Serialize};
 
 use super::digest::Digest;
 use super::manifest::Manifest;
+use super::pending::Pending;
+use super::streamed::Ledger;
 use super::time;
 
 /// The format version that this program writes, and the newest one it reads.
@@ -46,6 +48,15 @@ pub struct Current {
     pub versions: BTreeMap<u64, VersionEntry>,
     /// What was rolled back, also after its deletion, oldest first.
     pub rolled_back: Vec<RolledBack>,
+    /// What of it is on Kafka; none where versions stay on this disk.
+    #[serde(default)]
+    pub kafka: Option<Ledger>,
+    /// The change that is being carried out.
+    #[serde(default)]
+    pub pending: Option<Pending>,
+    /// The topic whose announcements this store follows; none where it is built here.
+    #[serde(default)]
+    pub follows: Option<String>,
 }
 
 /// What is known about a version without opening it.
@@ -137,6 +148,9 @@ impl Current {
             pin: None,
             versions: BTreeMap::new(),
             rolled_back: Vec::new(),
+            kafka: None,
+            pending: None,
+            follows: None,
         }
     }
 
@@ -167,6 +181,8 @@ impl Current {
             Some("the pinned version is not the current one".to_owned())
         } else if last >= self.next_version {
             Some(format!("version {last} exists, the next one would be {}", self.next_version))
+        } else if let Some(version) = self.streamed().map(|it| it.version).find(|it| !self.versions.contains_key(it)) {
+            Some(format!("version {version} is on Kafka but does not exist"))
         } else {
             None
         }

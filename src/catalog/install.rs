@@ -37,13 +37,26 @@ impl Catalog {
     /// `Conflict` naming who else is committing; `Unavailable` when the disk does not do it, with the version not
     /// installed unless the message says that this is unknown; `Internal` when the manifest is wrong.
     pub fn install(&self, staged: &Path, manifest: impl FnOnce(u64) -> Manifest) -> Result<Installed> {
+        self.install_as(staged, None, manifest)
+    }
+
+    /// As [`Catalog::install`], but in a store that follows a topic the version has the number it was announced with.
+    ///
+    /// # Errors
+    /// As [`Catalog::install`].
+    pub fn install_as(
+        &self,
+        staged: &Path,
+        announced: Option<u64>,
+        manifest: impl FnOnce(u64) -> Manifest,
+    ) -> Result<Installed> {
         if !staged.starts_with(self.layout().staging()) {
             return Err(Error::internal(format!("{} is not in the store's staging", staged.display())));
         }
         sync_tree(staged)?;
         let lock = self.lock_commit()?;
         self.commit_locked(&lock, |current| {
-            let version = current.next_version;
+            let version = announced.unwrap_or(current.next_version);
             let manifest = manifest(version);
             if manifest.version != version || manifest.dataset != current.dataset {
                 return Err(Error::internal(format!("the manifest is not that of version {version}")));

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! store/
-//!   current.json  build.lock  commit.lock
+//!   current.json  build.lock  publish.lock  commit.lock
 //!   versions/00000042/manifest.json  versions/00000042/shard-00000/…
 //!   staging/<build id>/…             staging/trash-…      (on its way to deletion)
 //!   log/events.jsonl
@@ -108,6 +108,11 @@ impl Layout {
         self.root.join("build.lock")
     }
 
+    /// Held for the length of a publish to Kafka.
+    pub fn publish_lock(&self) -> PathBuf {
+        self.root.join("publish.lock")
+    }
+
     /// Held around every read-check-replace of `current.json`.
     pub fn commit_lock(&self) -> PathBuf {
         self.root.join("commit.lock")
@@ -154,6 +159,11 @@ impl BuildDirs {
     /// The account of the run.
     pub fn report(&self) -> PathBuf {
         self.version().join("report.json")
+    }
+
+    /// What of a shard's tables counts as finished, for whoever goes on after a crash.
+    pub fn journal(&self, shard: u32) -> PathBuf {
+        self.root.join("journal").join(format!("{}.jsonl", shard_name(shard)))
     }
 
     /// Tables of a shard before they are ingested.

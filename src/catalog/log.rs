@@ -54,6 +54,14 @@ pub enum Action {
     Unpinned,
     /// A version was deleted.
     Deleted,
+    /// A version was streamed to Kafka, where no consumer is told of it yet.
+    Streamed,
+    /// A change that was cut off was finished.
+    Finished,
+    /// A change that was cut off was given up.
+    GivenUp,
+    /// The topic that versions are streamed to changed.
+    Target,
 }
 
 /// The account of one store.

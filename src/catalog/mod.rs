@@ -21,10 +21,12 @@ mod layout;
 mod lock;
 mod log;
 mod manifest;
+mod pending;
 mod remove;
 mod retention;
 mod sealed;
 mod store;
+mod streamed;
 mod time;
 mod transitions;
 
@@ -46,6 +48,8 @@ pub use log::{Action, Event, Log};
 pub use manifest::{
     CheckResult, ColumnStats, FileEntry, InputFile, LargestEntry, Manifest, Outcome, ShardEntry, StageTiming,
 };
+pub use pending::Pending;
 pub use remove::GcReport;
 pub use store::Catalog;
-pub use transitions::Flip;
+pub use streamed::{Announced, Announcement, Ledger, PROTOCOL, Streamed, StreamedPartition};
+pub use transitions::{Change, Flip};

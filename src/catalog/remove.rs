@@ -1,12 +1,12 @@
 //! Deletes what nothing names: expired versions, debris of failed installs, staging of builds that died.
 //!
 //! ```text
-//! current.json forgets the version ─▶ its folder is renamed to staging/trash-… ─▶ the trash is deleted
+//! current.json has forgotten the version ─▶ its folder is renamed to staging/trash-… ─▶ the trash is deleted
 //! ```
 //! A crash between two steps leaves something that the next run deletes. Readers never see half a version: they find it
 //! through `current.json`, and RocksDB keeps the files it has open. Symbolic links are deleted, never followed.
 //!
-//! Not for: which versions may go (`retention`).
+//! Not for: which versions may go (`retention`), or forgetting them, which is a change like others (`transitions`).
 
 use std::fs;
 use std::io::ErrorKind;
@@ -30,30 +30,27 @@ pub struct GcReport {
 }
 
 impl Catalog {
-    /// Forgets the versions that `expired` picks and deletes their folders and everything else that nothing names.
-    /// The staging of a build that is running is left alone.
+    /// Deletes the folders of `forgotten` versions and everything else that nothing names. The staging of a build that
+    /// is running is left alone.
     ///
     /// # Errors
-    /// `Invalid` for a version that must not go; `Conflict` naming who else is committing; `Unavailable` when the disk
-    /// does not do it; running it again then continues.
-    pub fn remove(&self, expired: impl FnOnce(&super::Current) -> Vec<u64>) -> Result<GcReport> {
+    /// `Conflict` naming who else is committing; `Unavailable` when the disk does not do it; running it again then
+    /// continues.
+    pub fn sweep(&self, forgotten: Vec<u64>) -> Result<GcReport> {
         let mut removed = GcReport::default();
         {
-            let lock = self.lock_commit()?;
-            let (versions, current) = self.commit_locked(&lock, |current| {
-                let versions = expired(current);
-                versions.iter().try_for_each(|&version| current.remove(version).map(drop))?;
-                Ok((versions, current.clone()))
-            })?;
+            // Under the lock, so that no version is on its way to its folder.
+            let _lock = self.lock_commit()?;
+            let current = self.read()?;
             for name in names(&self.layout().versions())? {
                 let unnamed = |version: &u64| !current.versions.contains_key(version);
                 let Some(version) = layout::parse_version(&name).filter(unnamed) else { continue };
                 self.discard(&self.layout().versions().join(&name))?;
-                if !versions.contains(&version) {
+                if !forgotten.contains(&version) {
                     removed.leftovers.push(name);
                 }
             }
-            removed.versions = versions;
+            removed.versions = forgotten;
         }
         if let Some(_lock) = Lock::if_free(&self.layout().build_lock())? {
             for name in names(&self.layout().staging())?.into_iter().filter(|name| !layout::is_trash(name)) {

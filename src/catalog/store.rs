@@ -28,7 +28,7 @@ const BUILD_PATIENCE: Duration = Duration::from_millis(500);
 /// No `current.json` is larger, not even with a hundred thousand versions.
 const MAX_BYTES: u64 = 64 << 20;
 /// What a store's folder may hold before its `current.json` does: what an interrupted or another creation leaves.
-const OWN: [&str; 5] = ["build.lock", "commit.lock", "versions", "staging", "log"];
+const OWN: [&str; 6] = ["build.lock", "commit.lock", "publish.lock", "versions", "staging", "log"];
 
 /// A store on the local file system.
 #[derive(Clone, Debug)]
@@ -63,6 +63,28 @@ impl Catalog {
             catalog.create(dataset)?;
         }
         catalog.check_dataset(dataset)?;
+        Ok(catalog)
+    }
+
+    /// Opens the store of `dataset` at `path` that follows the announcements of `topic`, or makes one there.
+    ///
+    /// # Errors
+    /// As [`Catalog::open_or_create`]; `Invalid` when the store has versions that were built here, or follows another
+    /// topic.
+    pub fn open_or_follow(path: impl Into<PathBuf>, dataset: &str, topic: &str) -> Result<Self> {
+        let catalog = Self::open_or_create(path, dataset)?;
+        catalog.commit(|current| match current.follows.as_deref() {
+            Some(known) if known == topic => Ok(()),
+            None if current.versions.is_empty() && current.kafka.is_none() => {
+                current.follows = Some(topic.to_owned());
+                Ok(())
+            }
+            known => Err(Error::invalid(format!(
+                "the store at {} {}, so it cannot follow topic {topic}: choose another folder",
+                catalog.layout.root().display(),
+                known.map_or("has versions of its own".to_owned(), |known| format!("follows topic {known}"))
+            ))),
+        })?;
         Ok(catalog)
     }
 
@@ -129,11 +151,34 @@ impl Catalog {
     /// Changes the store: `change` gets what is there now, and all or nothing of what it does becomes the truth.
     ///
     /// # Errors
-    /// Those of `change`, with nothing applied; `Conflict` naming who else is committing; `Unavailable` when the file
-    /// cannot be replaced, saying whether the change was applied; else as [`Catalog::read`].
+    /// Those of `change`, with nothing applied; `Conflict` naming who else is committing, or while another change is
+    /// being carried out; `Unavailable` when the file cannot be replaced, saying whether the change was applied; else as
+    /// [`Catalog::read`].
     pub fn commit<T>(&self, change: impl FnOnce(&mut Current) -> Result<T>) -> Result<T> {
         let lock = self.lock_commit()?;
+        self.commit_locked(&lock, |current| {
+            current.nothing_pending()?;
+            change(current)
+        })
+    }
+
+    /// As [`Catalog::commit`], also while another change is being carried out: to settle it, or for what it does not
+    /// depend on.
+    ///
+    /// # Errors
+    /// As [`Catalog::commit`].
+    pub fn commit_beside_pending<T>(&self, change: impl FnOnce(&mut Current) -> Result<T>) -> Result<T> {
+        let lock = self.lock_commit()?;
         self.commit_locked(&lock, change)
+    }
+
+    /// Takes the lock that a publish to Kafka holds for its whole length.
+    ///
+    /// # Errors
+    /// `Conflict` naming the holder when another publish runs.
+    pub fn lock_publish(&self) -> Result<Lock> {
+        Lock::acquire(&self.layout.publish_lock(), BUILD_PATIENCE)
+            .map_err(|error| error.during("another publish of this store to Kafka is running"))
     }
 
     /// Takes the lock that a build holds for its whole length.
@@ -178,7 +223,7 @@ impl Catalog {
             .map_err(|error| error.during("not applied: another command is changing this store"))
     }
 
-    /// As [`Catalog::commit`], by somebody who already holds the lock.
+    /// As [`Catalog::commit_beside_pending`], by somebody who already holds the lock.
     pub(super) fn commit_locked<T>(&self, _: &Lock, change: impl FnOnce(&mut Current) -> Result<T>) -> Result<T> {
         let before = self.read()?;
         let mut after = before.clone();

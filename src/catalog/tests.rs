@@ -11,6 +11,15 @@ fn kind<T: std::fmt::Debug>(result: Result<T>) -> Kind {
     result.unwrap_err().kind()
 }
 
+/// Forgets versions and deletes what nothing names.
+fn remove(catalog: &Catalog, which: impl Fn(&Current) -> Vec<u64>) -> Result<GcReport> {
+    let forgotten = catalog.commit(|current| {
+        let versions = which(current);
+        versions.iter().try_for_each(|&version| current.remove(version).map(drop)).map(|()| versions)
+    })?;
+    catalog.sweep(forgotten)
+}
+
 fn all(current: &Current) -> Vec<u64> {
     current.versions.keys().copied().filter(|&version| Some(version) != current.current).collect()
 }
@@ -182,7 +191,7 @@ fn an_install_starts_from_the_debris_of_a_crash() {
     assert_eq!(install(&catalog, "one").version, 1);
     let current = catalog.read().unwrap();
     assert_eq!(catalog.manifest(&current, 1).unwrap().rows, 1);
-    assert!(catalog.remove(|_| Vec::new()).unwrap().bytes > 0, "the debris was in the trash");
+    assert!(catalog.sweep(Vec::new()).unwrap().bytes > 0, "the debris was in the trash");
     assert_eq!(fs::read_dir(catalog.layout().staging()).unwrap().count(), 0);
 }
 
@@ -232,7 +241,7 @@ fn removal_deletes_what_nothing_names_and_follows_no_link() {
     fs::create_dir(layout.versions().join("00000007")).unwrap();
     staged(&catalog, "dead-build");
     fs::write(layout.versions().join("README"), "not ours").unwrap();
-    let report = catalog.remove(all).unwrap();
+    let report = remove(&catalog, all).unwrap();
     assert_eq!(report.versions, [1, 2]);
     assert_eq!(report.leftovers, ["00000007", "00000009", "dead-build"]);
     assert_eq!(fs::read_to_string(outside.join("precious")).unwrap(), "data");
@@ -240,8 +249,8 @@ fn removal_deletes_what_nothing_names_and_follows_no_link() {
     left.sort();
     assert_eq!(left, ["00000003", "README"]);
     assert_eq!(fs::read_dir(layout.staging()).unwrap().count(), 0);
-    assert_eq!(catalog.remove(all).unwrap(), GcReport::default());
-    assert_eq!(kind(catalog.remove(|_| vec![3])), Kind::Invalid);
+    assert_eq!(remove(&catalog, all).unwrap(), GcReport::default());
+    assert_eq!(kind(catalog.commit(|current| current.remove(3))), Kind::Invalid);
     assert_eq!(catalog.read().unwrap().current, Some(3));
 }
 
@@ -250,10 +259,10 @@ fn the_staging_of_a_running_build_is_left_alone() {
     let (_folder, catalog) = catalog();
     let lock = catalog.lock_build().unwrap();
     let folder = staged(&catalog, "running");
-    assert_eq!(catalog.remove(all).unwrap(), GcReport::default());
+    assert_eq!(remove(&catalog, all).unwrap(), GcReport::default());
     assert!(folder.exists());
     drop(lock);
-    assert_eq!(catalog.remove(all).unwrap().leftovers, ["running"]);
+    assert_eq!(remove(&catalog, all).unwrap().leftovers, ["running"]);
 }
 
 #[test]

@@ -10,12 +10,54 @@
 //! Not for: whether the files of a version are sound; `publish` looks at them before it flips.
 
 use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
 
 use super::current::{Current, Pin, RolledBack, State, VersionEntry};
 use crate::error::{Error, Result};
 
 /// So many rolled-back contents are remembered after the deletion of their versions.
 const REMEMBERED: usize = 256;
+
+/// A change of the versions' states, as it is decided: all that it depends on besides the state before and the time.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Change {
+    /// Make a version the one readers see.
+    Publish {
+        /// The version.
+        version: u64,
+        /// Also one that must not be published by itself.
+        force: bool,
+    },
+    /// Take readers back, and mark the version they leave.
+    Rollback {
+        /// The version they go to.
+        to: u64,
+    },
+    /// Hold readers on a version.
+    Pin {
+        /// The version.
+        version: u64,
+        /// Why.
+        reason: String,
+    },
+    /// Forget versions.
+    Remove {
+        /// The versions.
+        versions: Vec<u64>,
+    },
+}
+
+impl std::fmt::Display for Change {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Publish { version, .. } => write!(f, "the publish of version {version}"),
+            Self::Rollback { to } => write!(f, "the rollback to version {to}"),
+            Self::Pin { version, .. } => write!(f, "the pin on version {version}"),
+            Self::Remove { versions } => write!(f, "the removal of versions {versions:?}"),
+        }
+    }
+}
 
 /// What a change did to the readers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,10 +69,30 @@ pub struct Flip {
 }
 
 impl Current {
+    /// Applies a change; the flip is none where readers have no part in it.
+    ///
+    /// # Errors
+    /// As [`Current::publish`], [`Current::rollback`] and [`Current::pin`]; `Invalid` when the current version or one
+    /// that does not exist is to be forgotten.
+    pub fn apply(&mut self, change: &Change, now: Timestamp) -> Result<Option<Flip>> {
+        match change {
+            Change::Publish { version, force } => self.publish(*version, *force, now).map(Some),
+            Change::Rollback { to } => self.rollback(Some(*to), now).map(Some),
+            Change::Pin { version, reason } => self.pin(Some(*version), reason, now).map(Some),
+            Change::Remove { versions } => {
+                versions.iter().try_for_each(|&version| self.remove(version).map(drop)).map(|()| None)
+            }
+        }
+    }
+
     /// Adds a version that was just built and gives it a state: complete, or rejected by its checks or because the
     /// same content was rolled back before.
+    ///
+    /// A store that follows a topic takes the numbers from there, and so may get back one that it has deleted: it is the
+    /// same build.
     pub(super) fn add(&mut self, version: u64, mut entry: VersionEntry) -> Result<State> {
-        if version < self.next_version {
+        let given = if self.follows.is_some() { self.versions.contains_key(&version) } else { version < self.next_version };
+        if given {
             return Err(Error::internal(format!("version {version} was already given")));
         }
         if let Some(bad) = self.rolled_back.iter().rev().find(|bad| bad.digest == entry.digest) {
@@ -40,7 +102,7 @@ impl Current {
         }
         let state = entry.state;
         self.versions.insert(version, entry);
-        self.next_version = version + 1;
+        self.next_version = self.next_version.max(version + 1);
         Ok(state)
     }
 
@@ -61,6 +123,26 @@ impl Current {
         let digest = entry.digest;
         self.rolled_back.retain(|bad| bad.digest != digest);
         let flip = self.flip(version, State::Retired, now);
+        let epoch = self.epoch + 1;
+        if let Some(entry) = self.versions.get_mut(&version) {
+            entry.published_at = Some(now);
+            entry.published_epoch = Some(epoch);
+        }
+        Ok(flip)
+    }
+
+    /// Makes a version the one readers see because the topic that this store follows says so, whatever is thought of it
+    /// here, and gives the one they leave the state `left`.
+    ///
+    /// # Errors
+    /// `Invalid` for a version that does not exist, `Conflict` while another one is pinned.
+    pub fn follow(&mut self, version: u64, left: State, now: Timestamp) -> Result<Flip> {
+        self.entry(version)?;
+        if self.current == Some(version) {
+            return Ok(Flip { from: self.current, to: version });
+        }
+        self.unpinned(&format!("version {version} is not taken over"))?;
+        let flip = self.flip(version, left, now);
         let epoch = self.epoch + 1;
         if let Some(entry) = self.versions.get_mut(&version) {
             entry.published_at = Some(now);
@@ -148,6 +230,9 @@ impl Current {
         self.entry(version)?;
         if self.current == Some(version) {
             return Err(Error::invalid(format!("version {version} is the current one and cannot be deleted")));
+        }
+        if let Some(ledger) = &mut self.kafka {
+            ledger.streamed.remove(&version);
         }
         self.versions.remove(&version).ok_or_else(|| unknown(version))
     }

@@ -7,20 +7,23 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use super::{Answer, Output, format, value};
-use crate::catalog::{Catalog, State, VersionEntry};
-use crate::error::Result;
+use super::{Answer, Output, format, notice, value};
+use crate::catalog::{Catalog, State, Streamed, VersionEntry};
+use crate::error::{Error, Result};
 use crate::job::{DEFAULT_KEEP, Retention};
+use crate::progress::Progress;
 use crate::publish::{self, PublishOptions, Published};
 
 const PUBLISH: &str = "\
 Examples:
   cutover publish stores/views_by_age 4
-  cutover publish stores/views_by_age 4 --force --reason 'half the shops closed, the loss of rows is real'";
+  cutover publish stores/views_by_age 4 --force --reason 'half the shops closed, the loss of rows is real'
+  cutover publish stores/views_by_age 4 --wait-consumers 3       until 3 consumers of the topic serve it";
 
 /// Publish a version that is built, so that readers see it
 ///
 /// A version that a check rejected, that was rolled back, or whose data is older than what readers see needs --force.
+/// Where the store is streamed to Kafka, consumers of the topic flip with it.
 #[derive(Debug, clap::Args)]
 #[command(after_help = PUBLISH)]
 pub(super) struct PublishArgs {
@@ -32,16 +35,50 @@ pub(super) struct PublishArgs {
     /// Publish it though it is rejected, rolled back or older
     #[arg(long)]
     force: bool,
+    /// Stream it to Kafka again, though its topic is there
+    #[arg(long)]
+    restream: bool,
     /// Why, for the store's log
     #[arg(long, value_name = "R")]
     reason: Option<String>,
+    #[command(flatten)]
+    wait: WaitArgs,
 }
 
 impl PublishArgs {
     pub(super) fn run(self, output: &mut Output) -> Result<Answer> {
-        let options = PublishOptions { force: self.force, reason: self.reason };
-        let published = publish::publish(&Catalog::open(&self.store)?, self.version, &options)?;
-        flipped(&self.store, published, output)
+        let (force, reason, restream) = (self.force, self.reason, self.restream);
+        let options = PublishOptions { force, reason, restream, progress: Progress::auto() };
+        let catalog = Catalog::open(&self.store)?;
+        let published = publish::publish(&catalog, self.version, &options)?;
+        let announced = published.announced.clone();
+        flipped(&self.store, published, output)?;
+        output.flush()?;
+        self.wait.wait(&catalog, announced.as_ref())?;
+        Ok(Answer::Yes)
+    }
+}
+
+/// Waiting for consumers of the topic, after a publish that `run` and `publish` do.
+#[derive(Debug, clap::Args)]
+pub(super) struct WaitArgs {
+    /// Wait until so many consumers of the topic serve the version
+    #[arg(long, value_name = "N")]
+    wait_consumers: Option<usize>,
+    /// For how long to wait for them, such as 10m
+    #[arg(long, value_name = "D", value_parser = value::duration, default_value = "10m")]
+    wait_for: Duration,
+}
+
+impl WaitArgs {
+    /// Waits, where that is asked for. The publish itself is done.
+    pub(super) fn wait(&self, catalog: &Catalog, announced: Option<&Streamed>) -> Result<()> {
+        let Some(consumers) = self.wait_consumers else { return Ok(()) };
+        let announced = announced.ok_or_else(|| {
+            Error::invalid("the version was not announced on Kafka, so there is no consumer to wait for")
+        })?;
+        let serving = publish::wait_for_consumers(catalog, announced, consumers, self.wait_for)?;
+        notice(&format!("version {} is served by {}", announced.version, serving.join(", ")))
     }
 }
 
@@ -66,7 +103,7 @@ pub(super) struct RollbackArgs {
 
 impl RollbackArgs {
     pub(super) fn run(self, output: &mut Output) -> Result<Answer> {
-        flipped(&self.store, publish::rollback(&Catalog::open(&self.store)?, self.to)?, output)
+        flipped(&self.store, publish::rollback(&Catalog::open(&self.store)?, self.to, Progress::auto())?, output)
     }
 }
 
@@ -93,13 +130,13 @@ pub(super) struct PinArgs {
 
 impl PinArgs {
     pub(super) fn run(self, output: &mut Output) -> Result<Answer> {
-        let pinned = publish::pin(&Catalog::open(&self.store)?, self.version, &self.reason)?;
+        let pinned = publish::pin(&Catalog::open(&self.store)?, self.version, &self.reason, Progress::auto())?;
         if output.is_json() {
             output.document(&json!({"version": pinned.version, "previous": pinned.previous, "reason": self.reason}))?;
             return Ok(Answer::Yes);
         }
         if pinned.flipped() {
-            output.line(sentence(&self.store, pinned))?;
+            output.line(sentence(&self.store, &pinned))?;
         }
         output.line(format!(
             "readers of {0} stay on version {1} until `cutover unpin {0}`",
@@ -194,15 +231,27 @@ impl GcArgs {
 
 fn flipped(store: &Path, published: Published, output: &mut Output) -> Result<Answer> {
     if output.is_json() {
-        output.document(&json!({"version": published.version, "previous": published.previous}))?;
+        let topic = published.announced.as_ref().map(|announced| &announced.topic);
+        let rows = published.announced.as_ref().map(|announced| announced.rows);
+        let seconds = published.streaming.map(|took| took.as_secs_f64());
+        output.document(&json!({
+            "version": published.version, "previous": published.previous, "topic": topic, "rows": rows, "seconds": seconds,
+        }))?;
     } else {
-        output.line(sentence(store, published))?;
+        output.line(sentence(store, &published))?;
+        if let Some(announced) = &published.announced {
+            let how = match &published.streaming {
+                Some(took) => format!("streamed in {}, ", format::took(took.as_secs_f64())),
+                None => String::new(),
+            };
+            output.line(format!("consumers of the topic are told: {how}{}", announced.topic))?;
+        }
     }
     Ok(Answer::Yes)
 }
 
 /// What readers see now, and what they saw before.
-fn sentence(store: &Path, published: Published) -> String {
+fn sentence(store: &Path, published: &Published) -> String {
     let (store, version) = (store.display(), published.version);
     match published.previous {
         Some(previous) if previous == version => format!("readers of {store} already see version {version}"),

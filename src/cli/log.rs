@@ -59,5 +59,9 @@ fn word(action: Action) -> &'static str {
         Action::Pinned => "pinned",
         Action::Unpinned => "unpinned",
         Action::Deleted => "deleted",
+        Action::Streamed => "streamed",
+        Action::Finished => "finished",
+        Action::GivenUp => "given up",
+        Action::Target => "target",
     }
 }

@@ -10,6 +10,7 @@
 //! Not for: decisions about data or stores; those are the library's.
 
 mod change;
+mod consume;
 mod demo;
 mod format;
 mod get;
@@ -84,6 +85,7 @@ enum Command {
     Gc(change::GcArgs),
     Verify(verify::Args),
     Log(log::Args),
+    Consume(consume::Args),
     Demo(demo::Args),
 }
 
@@ -109,6 +111,7 @@ impl Cli {
 /// As the library's function behind the command; an error for which [`is_output_closed`] holds is nobody's fault.
 pub fn run(cli: Cli) -> Result<Answer> {
     logging::start(cli.verbose)?;
+    crate::failpoint::arm()?;
     if let Some(directory) = &cli.directory {
         std::env::set_current_dir(directory).map_err(|error| {
             Error::invalid(format!("cannot change to the folder {}", directory.display())).because(error)
@@ -137,6 +140,7 @@ impl Command {
             Self::Gc(args) => args.run(output),
             Self::Verify(args) => args.run(output),
             Self::Log(args) => args.run(output),
+            Self::Consume(args) => args.run(output),
             Self::Demo(args) => args.run(output),
         }
     }

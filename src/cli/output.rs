@@ -34,6 +34,12 @@ impl Output {
         writeln!(self.to, "{text}").map_err(failed)
     }
 
+    /// Writes one JSON document of several, on a line of its own.
+    pub(super) fn json_line(&mut self, document: &impl Serialize) -> Result<()> {
+        let text = serde_json::to_string(document);
+        self.line(text.map_err(|error| Error::internal("cannot write JSON").because(error))?)
+    }
+
     /// Writes the JSON document of this command.
     pub(super) fn document(&mut self, document: &impl Serialize) -> Result<()> {
         let text = serde_json::to_string_pretty(document);

@@ -4,7 +4,9 @@ use std::path::PathBuf;
 
 use jiff::Timestamp;
 
+use super::change::WaitArgs;
 use super::{Answer, Output, summary, value};
+use crate::catalog::Catalog;
 use crate::error::Result;
 use crate::job::Job;
 use crate::pipeline::{self, RunOptions};
@@ -21,7 +23,7 @@ Examples:
 /// Build a version, check it and publish it
 ///
 /// Readers see the new version once the command ends well, and the old one until then. Nothing is built when the same job
-/// over the same inputs is already published.
+/// over the same inputs is already published. With [kafka] in the job, consumers of the topic flip with the store.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Args {
@@ -39,6 +41,8 @@ pub(super) struct Args {
     /// Publish even if the key's columns or types differ from what readers see
     #[arg(long)]
     allow_key_change: bool,
+    #[command(flatten)]
+    wait: WaitArgs,
 }
 
 impl Args {
@@ -54,6 +58,10 @@ impl Args {
         } else {
             summary::show(&report, output)?;
         }
+        output.flush()?;
+        let catalog = Catalog::open(&job.store)?;
+        let announced = catalog.read()?.streamed().find(|streamed| streamed.version == report.version).cloned();
+        self.wait.wait(&catalog, announced.as_ref())?;
         Ok(Answer::Yes)
     }
 }

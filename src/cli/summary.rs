@@ -14,7 +14,7 @@ use super::table::Rows;
 use super::{Output, format};
 use crate::catalog;
 use crate::error::Result;
-use crate::report::{InputReport, Outcome, RunReport};
+use crate::report::{InputReport, KafkaReport, Outcome, RunReport};
 
 /// Digits of a digest that tell two versions apart for a person.
 const DIGEST_DIGITS: usize = 12;
@@ -23,7 +23,7 @@ const DIGEST_DIGITS: usize = 12;
 pub(super) fn show(report: &RunReport, output: &mut Output) -> Result<()> {
     output.line(outcome(report))?;
     if report.outcome == Outcome::AlreadyPublished {
-        return Ok(());
+        return report.kafka.as_ref().filter(|kafka| kafka.streamed).map_or(Ok(()), |it| output.line(kafka(it)));
     }
     output.line("")?;
     if !report.stages.is_empty() {
@@ -43,6 +43,9 @@ pub(super) fn show(report: &RunReport, output: &mut Output) -> Result<()> {
     ))?;
     if report.spilled_bytes > 0 {
         output.line(format!("spilled  {} to disk", format::size(report.spilled_bytes)))?;
+    }
+    if let Some(told) = &report.kafka {
+        output.line(kafka(told))?;
     }
     output.line(format!("checks   {}", checks(report)))?;
     for check in report.checks.iter().filter(|check| check.outcome != catalog::Outcome::Passed) {
@@ -120,6 +123,12 @@ fn inputs(inputs: &[InputReport]) -> String {
     inputs.iter().map(one).collect::<Vec<_>>().join(" · ")
 }
 
+fn kafka(report: &KafkaReport) -> String {
+    let partitions = format::some(report.partitions as u64, "partition");
+    let how = if report.streamed { "streamed to" } else { "already in" };
+    format!("kafka    {} {how} {}, {partitions}; announced", format::some(report.rows, "row"), report.topic)
+}
+
 fn checks(report: &RunReport) -> String {
     let of = |outcome| report.checks.iter().filter(|check| check.outcome == outcome).count();
     let passed = format!("{} passed", of(catalog::Outcome::Passed));
@@ -173,6 +182,7 @@ mod tests {
             peak_memory: 0,
             spilled_bytes: 0,
             removed: Vec::new(),
+            kafka: None,
         }
     }
 

@@ -64,6 +64,13 @@ pub(super) fn show(current: &Current, output: &mut Output) -> Result<()> {
             None => output.line("nothing is published")?,
         },
     }
+    if let Some(pending) = &current.pending {
+        output.line(format!(
+            "{} was cut off or is going on since {}; the next command that changes the store finishes it",
+            pending.change,
+            format::time(pending.at)
+        ))?;
+    }
     for (version, entry) in &current.versions {
         if let Some(why) = &entry.rejected {
             output.line(format!("version {version} did not pass its checks: {why}"))?;

@@ -12,6 +12,7 @@ mod checks;
 mod digest;
 pub(crate) mod files;
 mod inputs;
+mod kafka;
 mod output;
 mod params;
 mod parse;
@@ -26,6 +27,7 @@ pub mod units;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+pub use kafka::is_topic;
 pub use spec::*;
 
 use crate::error::Result;
@@ -55,6 +57,8 @@ pub struct Job {
     pub checks: Checks,
     /// What stays after it.
     pub retention: Retention,
+    /// Where versions are streamed to; none: nowhere.
+    pub kafka: Option<Kafka>,
 }
 
 impl Job {

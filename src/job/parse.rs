@@ -17,7 +17,7 @@ use super::params::Params;
 use super::problems::Problems;
 use super::spec::{Checks, Retention, Tables};
 use super::table::Section;
-use super::{Job, checks, inputs, output};
+use super::{Job, checks, inputs, kafka, output};
 use crate::error::{Error, Result};
 
 /// The version of job files that this program reads.
@@ -70,9 +70,7 @@ pub(super) fn parse(
     let tables = top.item("tables").map_or(Some(Tables::default()), |item| output::read_tables(&item));
     let checks = top.item("checks").map_or(Some(Checks::default()), |item| checks::read(&item));
     let retention = top.item("retention").map_or(Some(Retention::default()), |item| checks::read_retention(&item));
-    if let Some(item) = top.item("kafka") {
-        item.problem("cannot be used: publishing to Kafka is not part of this version of cutover");
-    }
+    let kafka = top.item("kafka").map_or(Some(None), |item| kafka::read(&item).map(Some));
     if query.is_some() && inputs.is_some() {
         params.report_unused(&problems);
     }
@@ -80,7 +78,7 @@ pub(super) fn parse(
         return Err(problems.into_error());
     }
 
-    let parts = (dataset, store, inputs, query, output, tables, checks, retention);
+    let parts = (dataset, store, inputs, query, output, tables, checks, retention, kafka);
     let (
         Some(dataset),
         Some(store),
@@ -90,13 +88,14 @@ pub(super) fn parse(
         Some(tables),
         Some(checks),
         Some(retention),
+        Some(kafka),
     ) = parts
     else {
         return Err(Error::internal(format!("{} could not be read, but no problem was found in it", path.display())));
     };
     let (sql, params) = query;
     let (path, text) = (path.to_owned(), text.to_owned());
-    Ok(Job { path, text, dataset, store, inputs, sql, params, output, tables, checks, retention })
+    Ok(Job { path, text, dataset, store, inputs, sql, params, output, tables, checks, retention, kafka })
 }
 
 fn version(top: &Section<'_>) {

@@ -234,6 +234,21 @@ pub enum Verify {
     Full,
 }
 
+/// `[kafka]`: the topic that versions are streamed to.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Kafka {
+    /// Where to find the cluster: `host:port`, several with commas between.
+    pub brokers: String,
+    /// Name that the names of all topics of this dataset begin with.
+    pub topic: String,
+    /// Copies of every partition; none: what the cluster does by default.
+    pub replication: Option<u32>,
+    /// Compression of record batches.
+    pub compression: Compression,
+    /// File of client settings such as credentials, which are stored nowhere else.
+    pub properties: Option<PathBuf>,
+}
+
 /// `[retention]`: which old versions stay; whichever keeps more wins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Retention {

@@ -47,6 +47,12 @@ verify = "full"
 [retention]
 keep = 5
 keep_for = "48h"
+[kafka]
+brokers = "a:9092,b:9092"
+topic = "views-by-age"
+replication = 3
+compression = "lz4" # kafka
+properties = "secrets/kafka.properties"
 "#;
 
 const SMALL: &str = r#"version = 1
@@ -172,11 +178,14 @@ const BROKEN: &[(&str, &str, &str)] = &[
     ("dataset = \"views_by_age\"", "", ":1: missing key \"dataset\""),
     ("store = \"stores/${env}/views_by_age\"", "store = \"\" # ${env}", ":3: \"store\" is empty"),
     ("stores/${env}/", "s3://bucket/${env}/", ":3: \"store\" is a URL"),
-    (
-        "[retention]",
-        "[kafka]\nbrokers = \"x\"\n[retention]",
-        ":32: \"kafka\" cannot be used: publishing to Kafka is not",
-    ),
+    // Kafka.
+    ("brokers = \"a:9092,b:9092\"", "brokers = \"kafka\"", "\"brokers\" in [kafka] must be host:port"),
+    ("brokers = \"a:9092,b:9092\"", "brokers = \"user:secret@host:9092\"", "must be host:port"),
+    ("topic = \"views-by-age\"", "", "missing key \"topic\" in [kafka]"),
+    ("topic = \"views-by-age\"", "topic = \"views/age\"", "\"topic\" in [kafka] cannot be \"views/age\""),
+    ("replication = 3", "replication = 0", "\"replication\" in [kafka] must be an integer from 1"),
+    ("compression = \"lz4\" # kafka", "compression = \"gzip\"", "\"compression\" in [kafka] cannot be \"gzip\""),
+    ("replication = 3", "password = \"x\"", "unknown key \"password\" in [kafka]"),
     // Inputs.
     ("[inputs.events]", "[inputs.Events]", ":4: input \"Events\" cannot be a table name"),
     ("[inputs.events]", "[inputs.\"a b\"]", ":4: input \"a b\" cannot be a table name"),

@@ -16,6 +16,7 @@ use crate::error::{Error, IoContext, Kind, Result};
 use crate::input::{self, Input};
 use crate::job::Job;
 use crate::progress::Finished;
+use crate::publish::PublishOptions;
 use crate::query::{Failed, Query, Settings};
 use crate::report::{Account, InputReport, Outcome, RunReport};
 use crate::runtime::peak_memory;
@@ -56,6 +57,12 @@ impl<'r> Prepared<'r> {
         };
         prepared.check_names()?;
         Ok(prepared)
+    }
+
+    /// How the version is published.
+    pub(super) fn publish_options(&self) -> PublishOptions {
+        let RunOptions { force, progress, .. } = *self.options;
+        PublishOptions { force, progress, ..PublishOptions::default() }
     }
 
     /// Columns that checks name exist.
@@ -215,6 +222,7 @@ impl<'r> Prepared<'r> {
             peak_memory: peak_memory(),
             spilled_bytes: 0,
             removed: Vec::new(),
+            kafka: None,
         }
     }
 }

@@ -15,8 +15,9 @@ use crate::encode::{EncodePlan, Encoder, EntryBatch};
 use crate::error::{Error, Result};
 use crate::job::{Fold, Verify};
 use crate::progress::Finished;
+use crate::publish::Published;
 use crate::query::{self, Failed, Joins};
-use crate::report::Account;
+use crate::report::{Account, KafkaReport, RunReport, StageReport};
 use crate::shuffle::fold::Folding;
 use crate::shuffle::{self, Shard, Shuffle, Writer};
 use crate::storage;
@@ -177,6 +178,19 @@ impl<'s> Part<'s> {
     }
 }
 
+/// Notes in the report what was streamed to Kafka.
+pub(super) fn add_stream(report: &mut RunReport, published: &Published) {
+    let rows = published.announced.as_ref().map_or(0, |announced| announced.rows);
+    let stage = |took| Finished { name: "stream", rows, took };
+    report.stages.extend(published.streaming.map(|took| StageReport::from(&stage(took))));
+    report.kafka = published.announced.as_ref().map(|announced| KafkaReport {
+        topic: announced.topic.clone(),
+        partitions: announced.partitions.len(),
+        rows: announced.rows,
+        streamed: published.streaming.is_some(),
+    });
+}
+
 /// Builds every shard.
 pub(super) fn build(
     prepared: &Prepared<'_>,
@@ -209,9 +223,9 @@ pub(super) fn build(
                         tables_dir: &build.dirs.tables(number),
                         tables: &job.tables,
                         max_rows_per_table: (per_thread / FILTER_BYTES_PER_ROW).max(MIN_ROWS_PER_TABLE),
-                        folding: &folding,
-                        progress: &stage,
                     },
+                    &folding,
+                    &stage,
                 )
             })
             .collect()

@@ -5,20 +5,27 @@
 //!                       (may be rejected: then only `force` publishes it)
 //! ```
 //! Thin over `catalog`, which holds the rules: here the files of a version are looked at before readers are sent to it,
-//! the flip is one commit, and the log gets its line after it. A store is one system, so its flip is one atomic replace
-//! and a crash leaves nothing to finish.
+//! the change is carried out (`carry`: one commit, or with Kafka an intent, an announcement and a commit), and the log
+//! gets its line after it.
 //!
 //! Not for: checks of the data (`check`), which are over before a version is installed and recorded in its manifest.
 
+mod carry;
 mod steps;
+
+use std::time::Duration;
 
 use jiff::Timestamp;
 
+use self::carry::{Carried, Streaming, carry_out};
+pub use self::carry::finish_pending;
 pub use self::steps::{Complete, Staged};
-use crate::catalog::{Action, Catalog, Current, FileDepth, Flip, inspect};
+use crate::catalog::{Action, Catalog, Change, Current, FileDepth, Flip, Ledger, State, Streamed, inspect};
 pub use crate::catalog::{GcReport, Pin};
 use crate::error::{Error, Result};
-use crate::job::Retention;
+use crate::job::{Kafka, Retention};
+use crate::kafka::{self, Connection};
+use crate::progress::Progress;
 
 /// How a version is published.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -27,41 +34,47 @@ pub struct PublishOptions {
     pub force: bool,
     /// Why, for the log.
     pub reason: Option<String>,
+    /// Stream it to Kafka again even if its topic is there.
+    pub restream: bool,
+    /// How the progress of streaming to Kafka is shown.
+    pub progress: Progress,
 }
 
 /// A version that readers see.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct Published {
     /// Its number.
     pub version: u64,
     /// What readers saw before; equal to `version` when they already saw it.
     pub previous: Option<u64>,
-}
-
-impl From<Flip> for Published {
-    fn from(flip: Flip) -> Self {
-        Self { version: flip.to, previous: flip.from }
-    }
+    /// The version as consumers of the topic are told of it, where the store is streamed to Kafka.
+    pub announced: Option<Streamed>,
+    /// How long it took from its first record to the announcement; none where it was on Kafka already.
+    pub streaming: Option<Duration>,
 }
 
 impl Published {
+    fn new(carried: Carried, flip: Flip) -> Self {
+        let Carried { announced, streaming, .. } = carried;
+        Self { version: flip.to, previous: flip.from, announced, streaming }
+    }
+
     /// Whether readers see something else than before.
     pub fn flipped(&self) -> bool {
         self.previous != Some(self.version)
     }
 }
 
-/// Makes `version` the one readers see.
+/// Makes `version` the one readers see, here and where the store is streamed. One that they see already is streamed
+/// again where its topic is gone.
 ///
 /// # Errors
-/// As [`Current::publish`]; `Corrupt` when its files are not as its manifest says; `Unavailable` when the disk does not
-/// do it, with the message saying whether it was applied.
+/// As [`Current::publish`]; `Corrupt` when its files are not as its manifest says; `Conflict` when another command
+/// publishes; `Unavailable` when the disk or Kafka does not do it, with the message saying whether it was applied.
 pub fn publish(catalog: &Catalog, version: u64, options: &PublishOptions) -> Result<Published> {
-    let now = Timestamp::now();
-    let current = catalog.read()?;
-    current.clone().publish(version, options.force, now)?;
-    intact(catalog, &current, version)?;
-    let published = Published::from(catalog.commit(|current| current.publish(version, options.force, now))?);
+    let force = options.force;
+    let streaming = Streaming { again: options.restream, progress: options.progress };
+    let published = carry(catalog, streaming, |_| Ok(Change::Publish { version, force }))?;
     if published.flipped() {
         let forced = if options.force { "forced" } else { "" };
         let why = options.reason.as_deref().unwrap_or_default();
@@ -76,36 +89,104 @@ pub fn publish(catalog: &Catalog, version: u64, options: &PublishOptions) -> Res
 /// # Errors
 /// As [`Current::rollback`]; `Corrupt` when the files of the version it would go to are damaged; `Conflict` when
 /// another command changed the store meanwhile; `Unavailable` as [`publish`].
-pub fn rollback(catalog: &Catalog, to: Option<u64>) -> Result<Published> {
-    let now = Timestamp::now();
-    let current = catalog.read()?;
-    let target = current.clone().rollback(to, now)?.to;
-    intact(catalog, &current, target)?;
-    let flip = catalog.commit(|latest| {
-        if latest.current != current.current || latest.rollback_target(to)? != target {
-            return Err(Error::conflict("not applied: another command changed the store meanwhile; run again"));
-        }
-        latest.rollback(to, now)
-    })?;
-    catalog.log().record(Action::RolledBack, flip.from, format!("readers are back on version {target}"));
-    Ok(flip.into())
+pub fn rollback(catalog: &Catalog, to: Option<u64>, progress: Progress) -> Result<Published> {
+    let target = |current: &Current| Ok(Change::Rollback { to: current.rollback_target(to)? });
+    let published = carry(catalog, Streaming { again: false, progress }, target)?;
+    let said = format!("readers are back on version {}", published.version);
+    catalog.log().record(Action::RolledBack, published.previous, said);
+    Ok(published)
 }
 
 /// Holds readers on `version`, or on the one they see.
 ///
 /// # Errors
 /// As [`Current::pin`]; `Corrupt` when its files are damaged; `Unavailable` as [`publish`].
-pub fn pin(catalog: &Catalog, version: Option<u64>, reason: &str) -> Result<Published> {
-    let now = Timestamp::now();
-    let current = catalog.read()?;
-    let flip = current.clone().pin(version, reason, now)?;
-    if flip.from != Some(flip.to) {
-        intact(catalog, &current, flip.to)?;
-    }
-    let published = Published::from(catalog.commit(|current| current.pin(version, reason, now))?);
+pub fn pin(catalog: &Catalog, version: Option<u64>, reason: &str, progress: Progress) -> Result<Published> {
+    let published = carry(catalog, Streaming { again: false, progress }, |current| {
+        let version = version.or(current.current).ok_or_else(|| {
+            Error::invalid("nothing is published, so nothing can be pinned")
+        })?;
+        Ok(Change::Pin { version, reason: reason.to_owned() })
+    })?;
     let from = if published.flipped() { before(published.previous) } else { String::new() };
     catalog.log().record(Action::Pinned, Some(published.version), join(&[from, reason.trim().to_owned()]));
     Ok(published)
+}
+
+/// Carries out a change that readers have a part in.
+fn carry(
+    catalog: &Catalog,
+    streaming: Streaming,
+    decide: impl Fn(&Current) -> Result<Change>,
+) -> Result<Published> {
+    let carried = carry_out(catalog, streaming, decide)?;
+    let flip = carried.flip.ok_or_else(|| Error::internal(format!("{} moved no reader", carried.change)))?;
+    Ok(Published::new(carried, flip))
+}
+
+/// Takes readers of a store that follows a topic to what was announced there. `left` is the state of the version they
+/// leave.
+///
+/// # Errors
+/// `Invalid` for a version that does not exist; `Conflict` while another one is pinned; else as [`publish`].
+pub fn follow(catalog: &Catalog, version: u64, left: State) -> Result<Flip> {
+    let now = Timestamp::now();
+    intact(catalog, &catalog.read()?, version)?;
+    let flip = catalog.commit(|current| current.follow(version, left, now))?;
+    if flip.from != Some(flip.to) {
+        catalog.log().record(Action::Published, Some(version), format!("as announced, {}", before(flip.from)));
+    }
+    Ok(flip)
+}
+
+/// Whether the cluster of a target can be reached with its settings.
+///
+/// # Errors
+/// `Invalid` when the settings or credentials are refused; `Unavailable` when the cluster does not answer.
+pub fn reach(target: &Kafka) -> Result<()> {
+    Connection::new(&target.brokers, target.properties.as_deref())?.check()
+}
+
+/// Waits until so many consumers of the topic serve a version that was announced.
+///
+/// # Errors
+/// `Unavailable` when they do not within `patience`, naming the others; `Invalid` when the store is not streamed.
+pub fn wait_for_consumers(
+    catalog: &Catalog,
+    announced: &Streamed,
+    consumers: usize,
+    patience: Duration,
+) -> Result<Vec<String>> {
+    let Some(Ledger { target, .. }) = catalog.read()?.kafka else {
+        return Err(Error::invalid("this store is not streamed to Kafka, so there is no consumer to wait for"));
+    };
+    let connection = Connection::new(&target.brokers, target.properties.as_deref())?;
+    kafka::wait_for_consumers(&connection, &target.topic, announced, consumers, patience)
+}
+
+/// Says where versions of this store are streamed to from now on.
+///
+/// # Errors
+/// `Conflict` while another command publishes to Kafka; `Unavailable` as [`publish`].
+pub fn set_target(catalog: &Catalog, target: Option<&Kafka>) -> Result<()> {
+    finish_pending(catalog)?;
+    let known = catalog.read()?.kafka.map(|ledger| ledger.target);
+    if known.as_ref() == target {
+        return Ok(());
+    }
+    let place = |target: &Kafka| (target.brokers.clone(), target.topic.clone());
+    let moved = known.as_ref().map(place) != target.map(place);
+    catalog.commit(|current| {
+        let streamed = current.kafka.take().map(|ledger| ledger.streamed).filter(|_| !moved).unwrap_or_default();
+        current.kafka = target.map(|target| Ledger { target: target.clone(), streamed });
+        Ok(())
+    })?;
+    if let Some(known) = known.filter(|_| moved) {
+        tracing::warn!("versions are no longer streamed to topic {}; its consumers stay where they are", known.topic);
+    }
+    let to = target.map_or("nowhere".to_owned(), |target| format!("topic {} at {}", target.topic, target.brokers));
+    catalog.log().record(Action::Target, None, format!("versions are streamed to {to}"));
+    Ok(())
 }
 
 /// Lets publishes go ahead again, and returns what held them.
@@ -113,18 +194,25 @@ pub fn pin(catalog: &Catalog, version: Option<u64>, reason: &str) -> Result<Publ
 /// # Errors
 /// As [`Current::unpin`]; `Unavailable` as [`publish`].
 pub fn unpin(catalog: &Catalog) -> Result<Pin> {
+    finish_pending(catalog)?;
     let pin = catalog.commit(Current::unpin)?;
     catalog.log().record(Action::Unpinned, Some(pin.version), format!("it was pinned since {}", pin.since));
     Ok(pin)
 }
 
-/// Deletes the versions that `retention` no longer keeps, and what crashed commands left behind.
+/// Deletes the versions that `retention` no longer keeps, and what crashed commands left behind. Consumers are told
+/// before the topic of a version goes.
 ///
 /// # Errors
-/// As [`Catalog::remove`].
+/// `Conflict` when another command publishes or commits; as [`Catalog::sweep`]; `Unavailable` as [`publish`].
 pub fn gc(catalog: &Catalog, retention: &Retention) -> Result<GcReport> {
     let now = Timestamp::now();
-    let report = catalog.remove(|current| current.expired(retention, now))?;
+    let expired = |current: &Current| Ok(Change::Remove { versions: current.expired(retention, now) });
+    let forgotten = match carry_out(catalog, Streaming::default(), expired)?.change {
+        Change::Remove { versions } => versions,
+        other => return Err(Error::internal(format!("{other} is no removal"))),
+    };
+    let report = catalog.sweep(forgotten)?;
     let log = catalog.log();
     report.versions.iter().for_each(|&version| log.record(Action::Deleted, Some(version), "retention"));
     if !report.leftovers.is_empty() {

@@ -31,8 +31,21 @@ impl Staged {
     /// # Errors
     /// As [`Catalog::install`].
     pub fn install(self, catalog: &Catalog, manifest: impl FnOnce(u64) -> Manifest) -> Result<Complete> {
+        self.install_as(catalog, None, manifest)
+    }
+
+    /// The same for a version that was announced elsewhere and has its number from there.
+    ///
+    /// # Errors
+    /// As [`Catalog::install_as`].
+    pub fn install_as(
+        self,
+        catalog: &Catalog,
+        announced: Option<u64>,
+        manifest: impl FnOnce(u64) -> Manifest,
+    ) -> Result<Complete> {
         let mut size = String::new();
-        let installed = catalog.install(&self.folder, |version| {
+        let installed = catalog.install_as(&self.folder, announced, |version| {
             let manifest = manifest(version);
             size = format!("{} rows, {} bytes, build {}", manifest.rows, manifest.bytes, manifest.build_id);
             manifest

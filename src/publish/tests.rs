@@ -8,7 +8,7 @@ use crate::catalog::{CheckResult, Outcome, State};
 use crate::error::Kind;
 
 fn force() -> PublishOptions {
-    PublishOptions { force: true, reason: Some("looked at it".into()) }
+    PublishOptions { force: true, reason: Some("looked at it".into()), ..PublishOptions::default() }
 }
 
 fn log(catalog: &Catalog) -> Vec<(Action, Option<u64>, String)> {
@@ -34,7 +34,7 @@ fn a_build_goes_from_staging_to_readers() {
     assert_eq!((complete.version(), complete.rejected()), (1, None));
     assert_eq!(catalog.read().unwrap().current, None);
     let done = complete.publish(&catalog, &PublishOptions::default()).unwrap();
-    assert_eq!(done, Published { version: 1, previous: None });
+    assert_eq!((done.version, done.previous), (1, None));
     assert_eq!(catalog.read().unwrap().current, Some(1));
     let said: Vec<_> = log(&catalog).into_iter().map(|(event, version, _)| (event, version)).collect();
     assert_eq!(said, [(Action::Created, None), (Action::Built, Some(1)), (Action::Published, Some(1))]);
@@ -64,13 +64,13 @@ fn a_rejected_build_is_published_by_force_only_and_the_log_says_so() {
 fn readers_are_not_sent_to_damaged_versions() {
     let (_folder, catalog) = published(3);
     fs::write(catalog.layout().shard_dir(2, 0).join("CURRENT"), "fil3").unwrap();
-    let error = rollback(&catalog, None).unwrap_err();
+    let error = rollback(&catalog, None, Progress::Silent).unwrap_err();
     assert_eq!(error.kind(), Kind::Corrupt);
     assert!(error.message().contains("`cutover verify STORE 2`"), "{error}");
     assert_eq!(publish(&catalog, 2, &force()).unwrap_err().kind(), Kind::Corrupt);
-    assert_eq!(pin(&catalog, Some(2), "r").unwrap_err().kind(), Kind::Corrupt);
+    assert_eq!(pin(&catalog, Some(2), "r", Progress::Silent).unwrap_err().kind(), Kind::Corrupt);
     assert_eq!(catalog.read().unwrap().current, Some(3));
-    assert_eq!(rollback(&catalog, Some(1)).unwrap(), Published { version: 1, previous: Some(3) });
+    assert_eq!(rollback(&catalog, Some(1), Progress::Silent).unwrap().previous, Some(3));
     fs::remove_file(catalog.layout().manifest(2)).unwrap();
     assert_eq!(publish(&catalog, 2, &force()).unwrap_err().kind(), Kind::Corrupt);
 }
@@ -78,8 +78,8 @@ fn readers_are_not_sent_to_damaged_versions() {
 #[test]
 fn rollback_pin_and_unpin_are_in_the_log() {
     let (_folder, catalog) = published(2);
-    assert!(rollback(&catalog, None).unwrap().flipped());
-    assert!(!pin(&catalog, None, "incident").unwrap().flipped());
+    assert!(rollback(&catalog, None, Progress::Silent).unwrap().flipped());
+    assert!(!pin(&catalog, None, "incident", Progress::Silent).unwrap().flipped());
     let error = publish(&catalog, 2, &force()).unwrap_err();
     assert_eq!(error.kind(), Kind::Conflict);
     assert_eq!(unpin(&catalog).unwrap().reason, "incident");

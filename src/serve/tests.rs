@@ -222,7 +222,7 @@ fn a_reader_follows_rollbacks_too() {
     let first = publish(&catalog, "one", 1);
     publish(&catalog, "two", 1);
     let reader = reader(&catalog);
-    crate::publish::rollback(&catalog, None).unwrap();
+    crate::publish::rollback(&catalog, None, Default::default()).unwrap();
     assert_eq!(reader.snapshot().number(), first);
     assert!(reader.last_error().is_none());
 }

@@ -106,6 +106,23 @@ impl Version {
         Scan::new(&self.shards, range, self.number())
     }
 
+    /// Hands every entry of one shard to `visit`, in the order of their keys, past the cache.
+    ///
+    /// # Errors
+    /// Those of `visit`, at once; `Invalid` when there is no such shard; else as [`Version::get`].
+    pub fn for_each_in_shard(&self, shard: u32, mut visit: impl FnMut(&[u8], &[u8]) -> Result<()>) -> Result<()> {
+        let Some(db) = self.shards.get(shard as usize) else {
+            return Err(Error::invalid(format!("version {} has no shard {shard}", self.number())));
+        };
+        let mut entries = db.raw_iterator_opt(options::one_pass());
+        entries.seek_to_first();
+        while let (Some(key), Some(value)) = (entries.key(), entries.value()) {
+            visit(key, value)?;
+            entries.next();
+        }
+        entries.status().map_err(|error| self.failed(error, shard as usize))
+    }
+
     /// The shard that can have a key; `None` when no key of this version looks like this.
     fn shard_of(&self, key: &[u8]) -> Result<Option<usize>> {
         match self.sharding.of_key(key, &self.manifest.key) {

@@ -30,6 +30,15 @@ pub struct Record<'a> {
 }
 
 impl<'a> Record<'a> {
+    /// A record of this key and value, which are copied to `buffer`.
+    pub fn new(buffer: &'a mut Vec<u8>, key: &[u8], value: &[u8]) -> Self {
+        buffer.clear();
+        buffer.extend_from_slice(&(key.len() as u32).to_le_bytes());
+        buffer.extend_from_slice(key);
+        buffer.extend_from_slice(value);
+        Self { bytes: buffer, key_bytes: key.len() }
+    }
+
     /// The key as it is stored.
     pub fn key(&self) -> &'a [u8] {
         &self.bytes[4..4 + self.key_bytes]

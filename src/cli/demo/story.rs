@@ -64,7 +64,7 @@ pub(super) fn tell(folder: &Folder, shape: &Shape, output: &mut Output) -> Resul
     }
 
     story.step("back again, in an instant", &story.command("rollback", ""))?;
-    let back = publish::rollback(&Catalog::open(folder.store())?, None)?;
+    let back = publish::rollback(&Catalog::open(folder.store())?, None, Progress::auto())?;
     let rolled_back = reader.refresh();
     story.say(&format!("readers went from version {} back to {}", after.number(), back.version))?;
     if let Some(entry) = &entry {

@@ -1,0 +1,119 @@
+//! `cutover consume`: a local store that follows a topic.
+
+use std::path::PathBuf;
+
+use super::{Answer, Output, format, value};
+use crate::consume::{self, Options, TakenOver};
+use crate::error::{Error, Result};
+use crate::job::{DEFAULT_KEEP, Retention, is_topic};
+use crate::kafka::Connection;
+use crate::progress::Progress;
+use crate::runtime::Resources;
+
+const EXAMPLES: &str = "\
+Examples:
+  cutover consume --brokers 127.0.0.1:9092 --topic views-by-age --store local/views_by_age
+  cutover consume --brokers kafka:9092 --topic views-by-age --store local/views_by_age --once
+  cutover consume --brokers kafka:9093 --topic views-by-age --store local/views_by_age \\
+      --properties /etc/cutover/kafka.properties --name edge-7 --rate-limit 50MiB";
+
+/// Follow a topic: take every announced version over into a local store
+///
+/// Readers of the local store see the whole old version or the whole new one. A version is staged out of sight, held
+/// against the announced counts and digests, and only then becomes current; one that does not match is thrown away. A
+/// consumer that was killed goes on with what it had staged. Each version taken over prints a line.
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub(super) struct Args {
+    /// Where the cluster is: host:port, several with commas between
+    #[arg(long, value_name = "B")]
+    brokers: String,
+    /// The topic, as the job names it
+    #[arg(long, value_name = "T")]
+    topic: String,
+    /// Folder of the local store
+    #[arg(long, value_name = "DIR")]
+    store: PathBuf,
+    /// File of client settings, such as credentials: name=value lines as librdkafka knows them
+    #[arg(long, value_name = "FILE")]
+    properties: Option<PathBuf>,
+    /// Name under which this consumer reports; host and store if left out
+    #[arg(long, value_name = "NAME")]
+    name: Option<String>,
+    /// End once the announced version is served
+    #[arg(long)]
+    once: bool,
+    /// Read at most so many bytes a second, such as 50MiB
+    #[arg(long, value_name = "SIZE", value_parser = value::size)]
+    rate_limit: Option<u64>,
+    /// Versions to keep in the local store
+    #[arg(long, value_name = "N", default_value_t = DEFAULT_KEEP)]
+    keep: u32,
+    /// Threads to use; one per processor if left out
+    #[arg(long, value_name = "N")]
+    threads: Option<usize>,
+}
+
+impl Args {
+    pub(super) fn run(self, output: &mut Output) -> Result<Answer> {
+        if !is_topic(&self.topic) {
+            return Err(Error::invalid(format!("--topic {:?} cannot be the name of a topic", self.topic)));
+        }
+        if self.rate_limit == Some(0) {
+            return Err(Error::invalid("--rate-limit must be more than 0"));
+        }
+        let options = Options {
+            connection: Connection::new(&self.brokers, self.properties.as_deref())?,
+            name: self.name.unwrap_or_else(|| own_name(&self.store)),
+            topic: self.topic,
+            store: self.store,
+            once: self.once,
+            rate_limit: self.rate_limit,
+            retention: Retention { keep: self.keep, keep_for: None },
+            threads: Resources::new(self.threads, None)?.threads,
+            progress: Progress::auto(),
+        };
+        let (store, json) = (options.store.display().to_string(), output.is_json());
+        let mut told = false;
+        consume::consume(&options, |taken| {
+            told = true;
+            if json {
+                output.json_line(taken)?;
+            } else {
+                output.line(sentence(&store, taken))?;
+            }
+            output.flush()
+        })?;
+        match (told, json) {
+            (true, _) => {}
+            (false, true) => output.line("null")?,
+            (false, false) => output.line(format!("readers of {store} already see what is announced"))?,
+        }
+        Ok(Answer::Yes)
+    }
+}
+
+fn sentence(store: &str, taken: &TakenOver) -> String {
+    let version = taken.version;
+    let from = match taken.previous {
+        Some(previous) => format!("readers of {store} went from version {previous} to {version}"),
+        None => format!("it is the first that readers of {store} see"),
+    };
+    let how = match (taken.was_here, taken.resumed_rows) {
+        (true, _) => "it was here already".to_owned(),
+        (false, 0) => format!("{} in {}", format::some(taken.rows, "row"), format::took(taken.seconds)),
+        (false, resumed) => format!(
+            "{} in {}, {} of them staged before",
+            format::some(taken.rows, "row"),
+            format::took(taken.seconds),
+            format::count(resumed)
+        ),
+    };
+    format!("version {version} is live: {from} ({how})")
+}
+
+/// A name that tells consumers apart.
+fn own_name(store: &std::path::Path) -> String {
+    let store = std::path::absolute(store).unwrap_or_else(|_| store.to_owned());
+    format!("{}:{}", crate::runtime::host(), store.display())
+}

@@ -1,0 +1,329 @@
+//! Follows a topic: takes every announced version over into a local store of the same format, whole or not at all.
+//!
+//! ```text
+//! control topic ─▶ announced version ─▶ is it here? ─no─▶ stage: tables, invisible ─▶ count, digest ─▶ install ─▶ flip
+//!       ▲                                     └──yes──────────────────────────────────────────────────────────▶ flip
+//!       └── reports: what this consumer serves
+//! ```
+//! Versions are told apart by their build, not by their number. A newer announcement stops the staging of an older one;
+//! a version that does not match what was announced is thrown away, and readers stay where they are.
+//!
+//! | file | what it holds |
+//! |---|---|
+//! | `stage` | from partitions to a version in staging, on several threads |
+//! | `partition` | one partition: its records against what was announced, its tables |
+//! | `journal` | which tables of a partition are finished, for whoever goes on after a crash |
+//! | `limit` | at most so many bytes a second |
+//!
+//! Not for: the protocol (`kafka`), or the format of a store (`build`, `catalog`).
+
+mod journal;
+mod limit;
+mod partition;
+mod stage;
+
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use jiff::Timestamp;
+
+use self::stage::{Stage, Staging};
+use crate::catalog::{Announcement, Catalog, Current, PROTOCOL, State, Streamed};
+use crate::error::{Error, Kind, Result};
+use crate::failpoint;
+use crate::job::Retention;
+use crate::kafka::{self, Connection, ConsumerReport, ConsumerState, Latest, Reporter};
+use crate::progress::Progress;
+use crate::publish;
+
+/// How long one look at the control topic waits.
+const LOOK: Duration = Duration::from_secs(1);
+/// How long a consumer that failed waits before it tries again: twice as long each time, up to the longest.
+const FIRST_RETRY: Duration = Duration::from_secs(1);
+const LONGEST_RETRY: Duration = Duration::from_secs(60);
+
+/// What is followed, and how.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// The cluster.
+    pub connection: Connection,
+    /// Name that the names of the dataset's topics begin with.
+    pub topic: String,
+    /// Folder of the local store.
+    pub store: PathBuf,
+    /// Name under which this consumer reports.
+    pub name: String,
+    /// Whether to end once the announced version is served.
+    pub once: bool,
+    /// Bytes a second that are read at most.
+    pub rate_limit: Option<u64>,
+    /// Versions to keep.
+    pub retention: Retention,
+    /// Threads that read and write.
+    pub threads: usize,
+    /// How progress is shown.
+    pub progress: Progress,
+}
+
+/// A version that readers of the local store see now.
+#[derive(Clone, Debug, PartialEq, serde::Serialize)]
+pub struct TakenOver {
+    /// Its number in the local store.
+    pub version: u64,
+    /// The version they saw before.
+    pub previous: Option<u64>,
+    /// Its entries.
+    pub rows: u64,
+    /// Bytes of their keys and values.
+    pub bytes: u64,
+    /// Entries that an earlier attempt had staged already.
+    pub resumed_rows: u64,
+    /// Whether it was in the local store already.
+    pub was_here: bool,
+    /// Seconds from the announcement's being seen to the flip.
+    pub seconds: f64,
+}
+
+/// Follows the topic and tells every version it takes over; ends after the first one that is served, if asked to.
+///
+/// # Errors
+/// With `once`, what stops the announced version from being taken over: `Unavailable` when nothing is announced or the
+/// cluster does not answer, `Corrupt` when the version is not what was announced, `Conflict` when its topic is deleted or
+/// the local store pinned or in use. Without, only what stops all following: `Invalid` settings or a store that is not
+/// this topic's, `Conflict` when another consumer uses the store, and what `tell` returns.
+pub fn consume(options: &Options, mut tell: impl FnMut(&TakenOver) -> Result<()>) -> Result<()> {
+    let reporter = Reporter::new(&options.connection, &options.topic)?;
+    let (mut latest, announcement) = first_announcement(options)?;
+    let catalog = Catalog::open_or_follow(&options.store, &announcement.dataset, &options.topic)?;
+    let _building = catalog.lock_build().map_err(|error| error.during("another consumer uses this store"))?;
+    let mut follower = Follower { options, catalog, reporter };
+    let mut retry = FIRST_RETRY;
+    loop {
+        let announcement = announced(&latest, &options.topic);
+        let outcome = match &announcement {
+            Ok(Some(announcement)) => follower.take_over(announcement, &mut latest),
+            Ok(None) => Ok(Outcome::Nothing),
+            Err(error) => Err(Error::new(error.kind(), error.chain().join(": "))),
+        };
+        let wait = match outcome {
+            Ok(Outcome::Overtaken) => continue,
+            Ok(Outcome::TakenOver(taken)) => {
+                tell(&taken)?;
+                None
+            }
+            Ok(Outcome::Nothing) => None,
+            Err(error) if options.once || error.kind() == Kind::Invalid => return Err(error),
+            Err(error) => {
+                tracing::error!("readers stay where they are: {}", error.chain().join(": "));
+                let wait = retry;
+                retry = (2 * retry).min(LONGEST_RETRY);
+                Some(wait)
+            }
+        };
+        if options.once {
+            return Ok(());
+        }
+        if wait.is_none() {
+            retry = FIRST_RETRY;
+        }
+        follower.wait(&mut latest, announcement.ok().flatten().as_ref(), wait)?;
+    }
+}
+
+enum Outcome {
+    /// Readers see another version now.
+    TakenOver(TakenOver),
+    /// They see the announced one already, or are held elsewhere.
+    Nothing,
+    /// Another version was announced meanwhile.
+    Overtaken,
+}
+
+struct Follower<'o> {
+    options: &'o Options,
+    catalog: Catalog,
+    reporter: Reporter,
+}
+
+impl Follower<'_> {
+    fn take_over(&mut self, announcement: &Announcement, latest: &mut Latest<Announcement>) -> Result<Outcome> {
+        let Some(wanted) = announcement.current().cloned() else { return Ok(Outcome::Nothing) };
+        let outcome = self.go_to(announcement, &wanted, latest);
+        match &outcome {
+            Ok(Outcome::Overtaken) => {}
+            Ok(_) => self.report(&wanted, ConsumerState::Serving, wanted.rows, None),
+            Err(error) => self.report(&wanted, ConsumerState::Failed, 0, Some(error.chain().join(": "))),
+        }
+        outcome
+    }
+
+    fn go_to(
+        &mut self,
+        announcement: &Announcement,
+        wanted: &Streamed,
+        latest: &mut Latest<Announcement>,
+    ) -> Result<Outcome> {
+        let started = Instant::now();
+        let current = self.catalog.read()?;
+        let serves = current.current_entry().is_some_and(|(_, entry)| entry.build_id == wanted.build_id);
+        if serves {
+            return Ok(Outcome::Nothing);
+        }
+        let mut resumed_rows = 0;
+        let here = find(&current, wanted);
+        let version = match here {
+            Some(version) => version,
+            None => {
+                self.report(wanted, ConsumerState::Staging, 0, None);
+                let staged = match self.stage(announcement, wanted, latest)? {
+                    Some(staged) => staged,
+                    None => return Ok(Outcome::Overtaken),
+                };
+                resumed_rows = staged.resumed_rows;
+                let number = if current.versions.contains_key(&wanted.version) { current.next_version } else { wanted.version };
+                let version = staged.install(&self.catalog, number)?;
+                failpoint::reach("consume.installed")?;
+                version
+            }
+        };
+        let left = left_behind(announcement, &current);
+        let flip = publish::follow(&self.catalog, version, left)?;
+        failpoint::reach("consume.flipped")?;
+        self.collect();
+        Ok(Outcome::TakenOver(TakenOver {
+            version,
+            previous: flip.from,
+            rows: wanted.rows,
+            bytes: wanted.bytes,
+            resumed_rows,
+            was_here: here.is_some(),
+            seconds: started.elapsed().as_secs_f64(),
+        }))
+    }
+
+    /// Stages the announced version. `None` when another one is announced meanwhile.
+    fn stage(
+        &self,
+        announcement: &Announcement,
+        wanted: &Streamed,
+        latest: &mut Latest<Announcement>,
+    ) -> Result<Option<Stage>> {
+        if !kafka::is_data_topic(&wanted.topic, &self.options.topic) {
+            return Err(Error::corrupt(format!(
+                "version {} is announced in topic {:?}, which is none of {}'s",
+                wanted.version, wanted.topic, self.options.topic
+            )));
+        }
+        let staging = Staging {
+            catalog: &self.catalog,
+            connection: &self.options.connection,
+            dataset: &announcement.dataset,
+            wanted,
+            rate_limit: self.options.rate_limit,
+            threads: self.options.threads,
+            progress: self.options.progress,
+        };
+        staging.run(|rows| {
+            if latest.follow(LOOK)? {
+                // What cannot be read changes nothing.
+                let now = announced(latest, &self.options.topic).ok().flatten();
+                let topic = now.as_ref().and_then(Announcement::current).map(|current| current.topic.as_str());
+                return Ok(topic.is_none_or(|topic| topic == wanted.topic));
+            }
+            self.report(wanted, ConsumerState::Staging, rows, None);
+            Ok(true)
+        })
+    }
+
+    /// Waits for another announcement, for the end of `retry`, or for the end of a local pin.
+    fn wait(
+        &self,
+        latest: &mut Latest<Announcement>,
+        known: Option<&Announcement>,
+        retry: Option<Duration>,
+    ) -> Result<()> {
+        let deadline = retry.map(|retry| Instant::now() + retry);
+        let pinned = self.catalog.read()?.pin.is_some();
+        loop {
+            match latest.follow(LOOK) {
+                Ok(true) if announced(latest, &self.options.topic).is_ok_and(|now| now.as_ref() != known) => return Ok(()),
+                Ok(_) => {}
+                Err(error) => {
+                    tracing::error!("announcements cannot be read: {}", error.chain().join(": "));
+                    std::thread::sleep(LOOK);
+                }
+            }
+            let unpinned = pinned && self.catalog.read()?.pin.is_none();
+            if unpinned || deadline.is_some_and(|deadline| Instant::now() > deadline) {
+                return Ok(());
+            }
+        }
+    }
+
+    fn report(&self, wanted: &Streamed, state: ConsumerState, rows: u64, error: Option<String>) {
+        let current = self.catalog.read().ok();
+        let serving = current.as_ref().and_then(Current::current_entry);
+        self.reporter.report(&ConsumerReport {
+            protocol: PROTOCOL,
+            consumer: self.options.name.clone(),
+            dataset: current.as_ref().map(|current| current.dataset.clone()).unwrap_or_default(),
+            state,
+            version: serving.map(|(version, _)| version),
+            build_id: serving.map(|(_, entry)| entry.build_id.clone()),
+            announced: wanted.version,
+            rows,
+            rows_total: wanted.rows,
+            error,
+            at: Timestamp::now().to_string(),
+        });
+    }
+
+    /// Deletes what retention no longer keeps; what fails is left to the next flip.
+    fn collect(&self) {
+        if let Err(error) = publish::gc(&self.catalog, &self.options.retention) {
+            tracing::warn!("old versions were not removed: {}", error.chain().join(": "));
+        }
+    }
+}
+
+/// The local version of a build.
+fn find(current: &Current, wanted: &Streamed) -> Option<u64> {
+    current.versions.iter().find(|(_, entry)| entry.build_id == wanted.build_id).map(|(&version, _)| version)
+}
+
+/// What becomes of the version that readers leave, as its publisher sees it.
+fn left_behind(announcement: &Announcement, current: &Current) -> State {
+    let left = current.current_entry().map(|(_, entry)| entry.build_id.as_str());
+    let told = announcement.versions.iter().find(|it| Some(it.streamed.build_id.as_str()) == left);
+    if told.is_some_and(|it| it.state == State::RolledBack) { State::RolledBack } else { State::Retired }
+}
+
+/// Waits for the first announcement, or fails with `once` where there is none.
+fn first_announcement(options: &Options) -> Result<(Latest<Announcement>, Announcement)> {
+    let control = kafka::control_topic(&options.topic);
+    loop {
+        if let Some(mut latest) = Latest::open(&options.connection, &control)? {
+            loop {
+                if let Some(announcement) = announced(&latest, &options.topic)? {
+                    return Ok((latest, announcement));
+                }
+                if options.once {
+                    break;
+                }
+                latest.follow(LOOK)?;
+            }
+        }
+        if options.once {
+            return Err(Error::unavailable(format!(
+                "nothing is announced in topic {control} at {}: `cutover run JOB.toml` with [kafka] announces a version",
+                options.connection.brokers()
+            )));
+        }
+        tracing::info!(topic = control, "waiting for the first announcement");
+        std::thread::sleep(LOOK);
+    }
+}
+
+fn announced(latest: &Latest<Announcement>, topic: &str) -> Result<Option<Announcement>> {
+    kafka::only_announcement(latest, topic)
+}

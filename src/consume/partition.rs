@@ -1,0 +1,179 @@
+//! One partition on its way into a shard: every record is held against what was announced.
+//!
+//! The log of a data topic has one record at every offset, keys ascending, and the END marker last. A record that is
+//! lost, twice there, out of order, in the wrong partition or altered breaks one of: the next offset, the order of keys,
+//! the shard of the key, the count, the digest. Each is `Corrupt`, and the version is not taken over.
+//!
+//! Not for: reading from Kafka (`kafka::Partitions`).
+
+use super::journal::Journal;
+use crate::build::{Material, ShardWriter, Table, Target};
+use crate::catalog::{BuildDirs, Digest, PROTOCOL, Streamed, StreamedPartition, hex};
+use crate::encode::Sharding;
+use crate::error::{Error, Result};
+use crate::failpoint;
+use crate::kafka::End;
+use crate::shuffle::fold::Record;
+
+/// A partition that is being received.
+pub(super) struct PartitionWriter<'a> {
+    announced: StreamedPartition,
+    wanted: &'a Streamed,
+    sharding: &'a Sharding,
+    dataset: &'a str,
+    writer: ShardWriter<'a>,
+    journal: Journal,
+    /// Tables that are in the journal.
+    journaled: usize,
+    next: i64,
+    rows: u64,
+    bytes: u64,
+    digest: Digest,
+    last_key: Vec<u8>,
+    frame: Vec<u8>,
+    ended: bool,
+    /// Rows that an earlier attempt had received.
+    pub(super) resumed_rows: u64,
+}
+
+impl<'a> PartitionWriter<'a> {
+    /// Goes on where an earlier attempt stopped.
+    ///
+    /// # Errors
+    /// `Unavailable` when the disk does not answer.
+    pub(super) fn open(
+        announced: StreamedPartition,
+        wanted: &'a Streamed,
+        dataset: &'a str,
+        sharding: &'a Sharding,
+        material: &'a Material,
+        target: &Target<'a>,
+        dirs: &BuildDirs,
+    ) -> Result<Self> {
+        let shard = announced.partition;
+        let (journal, tables, next) = Journal::open(dirs.journal(shard), dirs.tables(shard), announced.begin)?;
+        let sum = |of: fn(&Table) -> u64| tables.iter().map(of).sum::<u64>();
+        let (rows, bytes) = (sum(|table| table.rows), sum(|table| table.bytes));
+        Ok(Self {
+            announced,
+            wanted,
+            sharding,
+            dataset,
+            journaled: tables.len(),
+            next,
+            rows,
+            bytes,
+            digest: tables.iter().map(|table| table.digest).sum(),
+            last_key: tables.last().map(|table| table.last_key.clone()).unwrap_or_default(),
+            frame: Vec::new(),
+            ended: next == announced.end,
+            resumed_rows: rows,
+            writer: ShardWriter::new(material, target, tables)?,
+            journal,
+        })
+    }
+
+    /// The offset to read from.
+    pub(super) fn next(&self) -> i64 {
+        self.next
+    }
+
+    /// Whether all of it is received.
+    pub(super) fn is_ended(&self) -> bool {
+        self.ended
+    }
+
+    /// Takes an entry.
+    ///
+    /// # Errors
+    /// `Corrupt` when it is not the one that must come next; `Unavailable` when the disk does not take it.
+    pub(super) fn take(&mut self, offset: i64, key: &[u8], value: &[u8]) -> Result<()> {
+        self.expect(offset)?;
+        if self.rows == self.announced.rows {
+            return Err(self.wrong(offset, &format!("there are more than the {} entries announced", self.rows)));
+        }
+        if self.rows > 0 && key <= self.last_key.as_slice() {
+            return Err(self.wrong(offset, &format!("key 0x{} is not above the one before", hex(key))));
+        }
+        if !self.sharding.of_key(key, &self.wanted.key).is_ok_and(|shard| shard == self.announced.partition) {
+            return Err(self.wrong(offset, &format!("key 0x{} does not belong to this partition", hex(key))));
+        }
+        self.writer.push(Record::new(&mut self.frame, key, value))?;
+        self.digest = self.digest.plus(Digest::of_framed(&self.frame));
+        self.rows += 1;
+        self.bytes += (key.len() + value.len()) as u64;
+        self.last_key.clear();
+        self.last_key.extend_from_slice(key);
+        self.next = offset + 1;
+        failpoint::reach("consume.record")?;
+        self.note_tables()
+    }
+
+    /// Takes the END marker.
+    ///
+    /// # Errors
+    /// `Corrupt` when it does not close what was announced and received.
+    pub(super) fn end(&mut self, offset: i64, end: &End) -> Result<()> {
+        self.expect(offset)?;
+        let part = &self.announced;
+        let announced = End {
+            protocol: PROTOCOL,
+            dataset: self.dataset.to_owned(),
+            version: self.wanted.version,
+            build_id: self.wanted.build_id.clone(),
+            shard: part.partition,
+            rows: part.rows,
+            bytes: part.bytes,
+            digest: part.digest,
+        };
+        if *end != announced {
+            return Err(self.wrong(offset, &format!("the END marker says {end:?}, announced is {announced:?}")));
+        }
+        if offset + 1 != part.end {
+            return Err(self.wrong(offset, &format!("the END marker stands before offset {}", part.end - 1)));
+        }
+        if (self.rows, self.bytes, self.digest) != (part.rows, part.bytes, part.digest) {
+            return Err(self.wrong(
+                offset,
+                &format!(
+                    "received are {} entries of {} bytes with the digest {}, announced are {} of {} with {}",
+                    self.rows, self.bytes, self.digest, part.rows, part.bytes, part.digest
+                ),
+            ));
+        }
+        self.writer.end_table()?;
+        self.next = part.end;
+        self.note_tables()?;
+        self.ended = true;
+        Ok(())
+    }
+
+    /// The tables of a partition that is received.
+    pub(super) fn tables(&self) -> &[Table] {
+        self.writer.finished()
+    }
+
+    fn note_tables(&mut self) -> Result<()> {
+        while let Some(table) = self.writer.finished().get(self.journaled) {
+            self.journal.add(table, self.next)?;
+            self.journaled += 1;
+            failpoint::reach("consume.table")?;
+        }
+        Ok(())
+    }
+
+    fn expect(&self, offset: i64) -> Result<()> {
+        if self.ended || offset != self.next {
+            return Err(self.wrong(offset, &format!("the record at offset {} is missing", self.next)));
+        }
+        Ok(())
+    }
+
+    fn wrong(&self, offset: i64, what: &str) -> Error {
+        Error::corrupt(format!(
+            "version {} is not what was announced: topic {}, partition {}, offset {offset}: {what}; `cutover publish STORE \
+             {} --restream` where it is built streams it again",
+            self.wanted.version, self.wanted.topic, self.announced.partition, self.wanted.version
+        ))
+    }
+}

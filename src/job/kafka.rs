@@ -1,0 +1,69 @@
+//! `[kafka]`: where versions are streamed to.
+//!
+//! Credentials have no place in a job file, a copy of which every version keeps: they stand in a file of client settings
+//! that `properties` names and that is read whenever a connection is made.
+//!
+//! Not for: connecting, or whether the cluster has the topics; that is the kafka stage's to find out.
+
+use super::inputs::plain_path;
+use super::spec::{Compression, Kafka};
+use super::table::{Item, Section};
+
+/// Longest topic: Kafka's limit of 249 letters, less what the names of data topics add.
+const LONGEST_TOPIC: usize = 170;
+
+/// Most copies of a partition.
+const MOST_REPLICAS: u32 = 100;
+
+const COMPRESSIONS: [(&str, Compression); 3] =
+    [("lz4", Compression::Lz4), ("zstd", Compression::Zstd), ("none", Compression::None)];
+
+/// Reads `[kafka]`.
+pub(super) fn read(item: &Item<'_>) -> Option<Kafka> {
+    let section = item.section("[kafka]", &["brokers", "topic", "replication", "compression", "properties"])?;
+    let brokers = section.required("brokers", "brokers = \"127.0.0.1:9092\"").and_then(|item| brokers(&item));
+    let topic = section.required("topic", "topic = \"views-by-age\"").and_then(|item| topic(&item));
+    let replication = section.item("replication").map(|item| item.small(1..=MOST_REPLICAS));
+    let compression = section.item("compression").map(|item| item.choice(&COMPRESSIONS));
+    let properties = optional(&section, "properties", plain_path);
+    Some(Kafka {
+        brokers: brokers?,
+        topic: topic?,
+        replication: replication.map_or(Some(None), |copies| copies.map(Some))?,
+        compression: compression.unwrap_or(Some(Compression::default()))?,
+        properties: properties?,
+    })
+}
+
+fn optional<T>(section: &Section<'_>, key: &str, read: impl Fn(&Item<'_>) -> Option<T>) -> Option<Option<T>> {
+    section.item(key).map_or(Some(None), |item| read(&item).map(Some))
+}
+
+fn brokers(item: &Item<'_>) -> Option<String> {
+    let text = item.text()?;
+    let good = |broker: &str| {
+        broker.trim().rsplit_once(':').is_some_and(|(host, port)| {
+            !host.is_empty() && !host.contains([' ', '/', '@']) && port.parse::<u16>().is_ok_and(|port| port > 0)
+        })
+    };
+    if text.is_empty() || !text.split(',').all(good) {
+        item.problem("must be host:port, several with commas between, such as \"kafka-1:9092,kafka-2:9092\"");
+        return None;
+    }
+    Some(text.to_owned())
+}
+
+fn topic(item: &Item<'_>) -> Option<String> {
+    let text = item.text()?;
+    if !is_topic(text) {
+        item.problem(format!("cannot be {text:?}: use A-Z, a-z, 0-9, _, - and ., at most {LONGEST_TOPIC}, not all dots"));
+        return None;
+    }
+    Some(text.to_owned())
+}
+
+/// Whether topics of a dataset can begin with this name.
+pub fn is_topic(text: &str) -> bool {
+    let letter = |byte: u8| byte.is_ascii_alphanumeric() || b"_-.".contains(&byte);
+    !text.is_empty() && text.len() <= LONGEST_TOPIC && text.bytes().all(letter) && text.bytes().any(|byte| byte != b'.')
+}

@@ -1,0 +1,335 @@
+//! How to reach a cluster: settings of ours, settings of the user's, and what a failure asks of whoever reads it.
+//!
+//! Credentials come from a file of client settings, one `name=value` a line as librdkafka knows them. They are read
+//! when a connection is made, kept nowhere, and in no message: messages name a setting, never its value.
+//!
+//! Not for: what is sent or read.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use rdkafka::ClientConfig;
+use rdkafka::client::ClientContext;
+use rdkafka::config::{FromClientConfigAndContext, RDKafkaLogLevel};
+use rdkafka::consumer::ConsumerContext;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::metadata::Metadata;
+use rdkafka::producer::{BaseProducer, DeliveryResult, Producer, ProducerContext};
+
+use crate::error::{Error, Result};
+use crate::storage;
+
+/// How long a cluster may take to answer a question.
+pub(super) const PATIENCE: Duration = Duration::from_secs(30);
+/// How long one question waits before errors are looked at.
+const ASK_FOR: Duration = Duration::from_secs(2);
+/// A file of settings is no larger.
+const MAX_PROPERTIES: u64 = 1 << 20;
+/// Settings that the protocol itself decides.
+const OURS: [&str; 14] = [
+    "acks",
+    "bootstrap.servers",
+    "compression.codec",
+    "compression.type",
+    "enable.auto.commit",
+    "enable.auto.offset.store",
+    "enable.idempotence",
+    "enable.partition.eof",
+    "group.id",
+    "isolation.level",
+    "metadata.broker.list",
+    "request.required.acks",
+    "transaction.timeout.ms",
+    "transactional.id",
+];
+
+/// A cluster and how to reach it.
+#[derive(Clone)]
+pub struct Connection {
+    brokers: String,
+    file: Option<PathBuf>,
+    settings: Vec<(String, String)>,
+}
+
+impl std::fmt::Debug for Connection {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Connection").field("brokers", &self.brokers).field("file", &self.file).finish_non_exhaustive()
+    }
+}
+
+impl Connection {
+    /// A cluster at `brokers`, with the client settings in the file `properties`.
+    ///
+    /// # Errors
+    /// `Invalid` when the file has a line that is no setting or a setting that is not the user's to make; `Unavailable`
+    /// when it cannot be read.
+    pub fn new(brokers: &str, properties: Option<&Path>) -> Result<Self> {
+        let settings = properties.map(read_settings).transpose()?.unwrap_or_default();
+        let connection =
+            Self { brokers: brokers.to_owned(), file: properties.map(Path::to_path_buf), settings };
+        connection.check_settings()?;
+        Ok(connection)
+    }
+
+    /// Where the cluster is.
+    pub fn brokers(&self) -> &str {
+        &self.brokers
+    }
+
+    /// Whether the cluster can be reached.
+    ///
+    /// # Errors
+    /// `Invalid` when it refuses the credentials; `Unavailable` when it does not answer.
+    pub fn check(&self) -> Result<()> {
+        self.reach().map(drop)
+    }
+
+    /// Settings that every client has.
+    pub(super) fn config(&self) -> ClientConfig {
+        let mut config = ClientConfig::new();
+        config.set("bootstrap.servers", &self.brokers);
+        config.set("client.id", concat!("cutover-", env!("CARGO_PKG_VERSION")));
+        config.set("socket.keepalive.enable", "true");
+        config.set("topic.metadata.refresh.interval.ms", "30000");
+        // What a lost broker costs in waiting, at most.
+        config.set("reconnect.backoff.max.ms", "2000");
+        for (name, value) in &self.settings {
+            config.set(name, value);
+        }
+        config.set_log_level(RDKafkaLogLevel::Info);
+        config
+    }
+
+    /// A client made of `config`.
+    pub(super) fn client<C, T: FromClientConfigAndContext<C>>(&self, config: &ClientConfig, context: C) -> Result<T>
+    where
+        C: ClientContext,
+    {
+        T::from_config_and_context(config, context).map_err(|error| match error {
+            KafkaError::ClientConfig(_, _, name, _) => self.refused(&name),
+            KafkaError::ClientCreation(why) => Error::invalid(format!("cannot connect to Kafka: {why}{}", self.named())),
+            error => self.failed("cannot connect", &error),
+        })
+    }
+
+    /// Asks the cluster what it has, which shows that it can be reached.
+    ///
+    /// # Errors
+    /// `Invalid` when it refuses the credentials; `Unavailable` when it does not answer.
+    pub(super) fn reach(&self) -> Result<(BaseProducer<Listener>, Metadata)> {
+        let client: BaseProducer<Listener> = self.client(&self.config(), Listener::default())?;
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let answer = client.client().fetch_metadata(None, ASK_FOR);
+            let error = match answer {
+                Ok(metadata) => return Ok((client, metadata)),
+                Err(error) => error,
+            };
+            client.poll(Duration::ZERO);
+            let heard = client.context().heard();
+            let refused = heard.as_ref().is_some_and(|(code, _)| is_refusal(*code));
+            if refused || Instant::now() > deadline {
+                return Err(self.unreachable(heard, &error));
+            }
+        }
+    }
+
+    fn unreachable(&self, heard: Option<(RDKafkaErrorCode, String)>, error: &KafkaError) -> Error {
+        match heard {
+            Some((code, why)) if is_refusal(code) => {
+                Error::invalid(format!("Kafka at {} refuses the credentials{}", self.brokers, self.named())).because(why)
+            }
+            Some((_, why)) => {
+                Error::unavailable(format!("cannot reach Kafka at {}; are the brokers right and up?", self.brokers))
+                    .because(why)
+            }
+            None => {
+                Error::unavailable(format!("Kafka at {} does not answer; is it up?", self.brokers)).because(error.clone())
+            }
+        }
+    }
+
+    /// What a failed call means to the person who reads it.
+    pub(super) fn failed(&self, doing: &str, error: &KafkaError) -> Error {
+        let code = match error {
+            KafkaError::AdminOp(code) => Some(*code),
+            other => other.rdkafka_error_code(),
+        };
+        self.failed_with(doing, code, error.clone())
+    }
+
+    /// The same for a bare code.
+    pub(super) fn failed_code(&self, doing: &str, code: RDKafkaErrorCode) -> Error {
+        self.failed_with(doing, Some(code), KafkaError::Global(code))
+    }
+
+    fn failed_with(&self, doing: &str, code: Option<RDKafkaErrorCode>, cause: KafkaError) -> Error {
+        use RDKafkaErrorCode as Code;
+        let at = &self.brokers;
+        let error = match code {
+            Some(code) if is_refusal(code) => {
+                Error::invalid(format!("{doing}: Kafka at {at} refuses the credentials{}", self.named()))
+            }
+            Some(
+                Code::TopicAuthorizationFailed
+                | Code::GroupAuthorizationFailed
+                | Code::ClusterAuthorizationFailed
+                | Code::TransactionalIdAuthorizationFailed
+                | Code::PolicyViolation,
+            ) => Error::invalid(format!(
+                "{doing}: this user has no right to do that in Kafka at {at}; README.md lists the rights that are needed"
+            )),
+            Some(
+                Code::Fenced | Code::ProducerFenced | Code::InvalidProducerEpoch | Code::InvalidTransactionalState,
+            ) => Error::conflict(format!("{doing}: another publisher has taken over; nothing was announced by this one")),
+            Some(Code::MessageSizeTooLarge | Code::InvalidMessageSize) => Error::invalid(format!(
+                "{doing}: a record is larger than Kafka at {at} takes; raise its message.max.bytes or make the value smaller"
+            )),
+            Some(Code::UnknownTopic | Code::UnknownTopicOrPartition | Code::UnknownPartition) => Error::conflict(format!(
+                "{doing}: the topic is gone; another publisher has taken over, or somebody deleted it"
+            )),
+            _ => Error::unavailable(format!("{doing} in Kafka at {at}")),
+        };
+        error.because(cause)
+    }
+
+    fn named(&self) -> String {
+        match &self.file {
+            Some(file) => format!("; look at the client settings in {}", file.display()),
+            None => "; no file of client settings is named".to_owned(),
+        }
+    }
+
+    fn refused(&self, name: &str) -> Error {
+        Error::invalid(format!("the client setting {name:?} or its value is not one that librdkafka knows{}", self.named()))
+    }
+
+    fn check_settings(&self) -> Result<()> {
+        if let Some((name, _)) = self.settings.iter().find(|(name, _)| OURS.contains(&name.as_str())) {
+            return Err(Error::invalid(format!(
+                "the client setting {name:?} is decided by the protocol and cannot be set{}",
+                self.named()
+            )));
+        }
+        self.config().create_native_config().map(drop).map_err(|error| match error {
+            KafkaError::ClientConfig(_, _, name, _) => self.refused(&name),
+            error => self.failed("cannot use the client settings", &error),
+        })
+    }
+}
+
+/// Whether a code says that somebody is not who they say they are.
+pub(super) fn is_refusal(code: RDKafkaErrorCode) -> bool {
+    use RDKafkaErrorCode as Code;
+    matches!(
+        code,
+        Code::Authentication | Code::SaslAuthenticationFailed | Code::UnsupportedSASLMechanism | Code::SSL
+    )
+}
+
+fn read_settings(path: &Path) -> Result<Vec<(String, String)>> {
+    let bytes = storage::read_bounded(path, MAX_PROPERTIES)
+        .map_err(|error| error.during(format!("cannot read the client settings in {}", path.display())))?;
+    let text = String::from_utf8(bytes)
+        .map_err(|_| Error::invalid(format!("the client settings in {} are not UTF-8 text", path.display())))?;
+    let mut settings = Vec::new();
+    for (number, line) in text.lines().enumerate() {
+        let line = line.trim();
+        if line.is_empty() || line.starts_with('#') {
+            continue;
+        }
+        match line.split_once('=') {
+            Some((name, value)) if !name.trim().is_empty() => {
+                settings.push((name.trim().to_owned(), value.trim().to_owned()));
+            }
+            _ => {
+                return Err(Error::invalid(format!(
+                    "{}:{}: not a setting; write name=value, such as security.protocol=SASL_SSL",
+                    path.display(),
+                    number + 1
+                )));
+            }
+        }
+    }
+    Ok(settings)
+}
+
+/// Hears what librdkafka says beside the answers to calls.
+#[derive(Debug, Default)]
+pub(super) struct Listener {
+    heard: Mutex<Option<(RDKafkaErrorCode, String)>>,
+}
+
+impl Listener {
+    /// The last error, the first refusal of credentials above all.
+    pub(super) fn heard(&self) -> Option<(RDKafkaErrorCode, String)> {
+        self.heard.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn hear(&self, code: RDKafkaErrorCode, why: &str) {
+        let mut heard = self.heard.lock().unwrap_or_else(PoisonError::into_inner);
+        let vague = matches!(code, RDKafkaErrorCode::AllBrokersDown);
+        let keeps = heard.as_ref().is_some_and(|(code, _)| is_refusal(*code) || vague);
+        if !keeps {
+            *heard = Some((code, why.to_owned()));
+        }
+    }
+}
+
+/// Sends a line of librdkafka's own log to `tracing`.
+pub(super) fn log(level: RDKafkaLogLevel, facility: &str, line: &str) {
+    tracing::debug!(target: "librdkafka", ?level, facility, "{line}");
+}
+
+impl ClientContext for Listener {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, line: &str) {
+        log(level, facility, line);
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        tracing::debug!(target: "librdkafka", %error, reason);
+        if let Some(code) = error.rdkafka_error_code() {
+            self.hear(code, reason);
+        }
+    }
+}
+
+impl ConsumerContext for Listener {}
+
+impl ProducerContext for Listener {
+    type DeliveryOpaque = ();
+
+    fn delivery(&self, _: &DeliveryResult<'_>, (): ()) {}
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn with(text: &str) -> Result<Connection> {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("client.properties");
+        std::fs::write(&path, text).unwrap();
+        Connection::new("127.0.0.1:9092", Some(&path))
+    }
+
+    #[test]
+    fn settings_are_read_and_secrets_are_never_shown() {
+        let text = "# TLS\nsecurity.protocol = SASL_PLAINTEXT\nsasl.mechanism=PLAIN\nsasl.username=u\nsasl.password=se=cret\n";
+        let connection = with(text).unwrap();
+        assert_eq!(connection.config().get("sasl.password"), Some("se=cret"));
+        assert!(!format!("{connection:?}").contains("cret"));
+        for (wrong, named) in [
+            ("sasl.password", ":1: not a setting"),
+            ("acks=0", "\"acks\" is decided by the protocol"),
+            ("no.such.setting=se=cret", "\"no.such.setting\" or its value"),
+            ("socket.timeout.ms=se=cret", "\"socket.timeout.ms\" or its value"),
+        ] {
+            let error = with(wrong).unwrap_err();
+            assert_eq!(error.kind(), crate::error::Kind::Invalid);
+            let said = error.chain().join("\n");
+            assert!(said.contains(named) && !said.contains("se=cret"), "{said}");
+        }
+    }
+}

@@ -1,0 +1,278 @@
+//! The lease: the right to announce, which one publisher of a topic has at a time; and announcing.
+//!
+//! ```text
+//! acquire: init_transactions (fences every earlier publisher) ─▶ read the last announcement ─▶ delete what it does not list
+//! announce: begin ─▶ one record ─▶ commit ─▶ every consumer flips
+//!                                  └ unknown outcome: take the lease anew, which waits for the outcome, and read
+//! ```
+//! The transactional id comes from the topic, so publishers on any machine fence each other. Only the announcement is
+//! in a transaction; it is small and takes milliseconds.
+//!
+//! Not for: what is announced (`catalog`), or in which order a publish goes (`publish`).
+
+use std::time::Instant;
+
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
+
+use super::connection::{Connection, Listener, PATIENCE};
+use super::latest::Latest;
+use super::topics::{STATE_LIMIT, Topics};
+use super::wire;
+use crate::catalog::{Announcement, Streamed};
+use crate::error::{Error, Kind, Result};
+use crate::job::Kafka;
+
+/// So often an announcement is tried whose outcome turned out to be that it was not made.
+const ATTEMPTS: u32 = 5;
+/// How long a transaction may stand open before the cluster ends it: an announcement takes milliseconds.
+const TRANSACTION_MILLIS: &str = "30000";
+
+/// An announcement that failed.
+#[derive(Debug)]
+pub struct Unannounced {
+    /// Why.
+    pub error: Error,
+    /// Whether it may have been made all the same.
+    pub unknown: bool,
+}
+
+/// The right to announce.
+pub struct Lease<'c> {
+    connection: &'c Connection,
+    target: &'c Kafka,
+    dataset: String,
+    topics: Topics<'c>,
+    producer: BaseProducer<Listener>,
+    seen: Option<Announcement>,
+}
+
+impl<'c> Lease<'c> {
+    /// Takes the lease from whoever has it, and learns what was announced last. Data topics that the last announcement
+    /// does not list are of publishers that ended; they are deleted, unless they are `ours`.
+    ///
+    /// An announcement that is damaged counts as none, and nothing is deleted then: the next one takes its place.
+    ///
+    /// # Errors
+    /// `Invalid` when this user may not, or another dataset is published to this topic; `Unavailable` when the cluster
+    /// does not answer.
+    pub fn acquire(
+        connection: &'c Connection,
+        target: &'c Kafka,
+        dataset: &str,
+        ours: impl Fn(&str) -> bool,
+    ) -> Result<Self> {
+        let topics = Topics::open(connection)?;
+        topics.create_state(&wire::control_topic(&target.topic), target.replication)?;
+        topics.create_state(&wire::reports_topic(&target.topic), target.replication)?;
+        let producer = fence(connection, target)?;
+        let (seen, known) = match announced(connection, &target.topic) {
+            Err(error) if error.kind() == Kind::Corrupt => {
+                tracing::warn!("{}", error.chain().join(": "));
+                (None, false)
+            }
+            seen => (seen?, true),
+        };
+        if let Some(other) = seen.as_ref().filter(|seen| seen.dataset != dataset) {
+            return Err(Error::invalid(format!(
+                "the topic {} holds the dataset {:?}, this store {dataset:?}: give each its own topic",
+                target.topic, other.dataset
+            )));
+        }
+        let lease = Self { connection, target, dataset: dataset.to_owned(), topics, producer, seen };
+        if known {
+            lease.delete_unlisted(ours)?;
+        }
+        Ok(lease)
+    }
+
+    /// The last announcement.
+    pub fn seen(&self) -> Option<&Announcement> {
+        self.seen.as_ref()
+    }
+
+    pub(super) fn connection(&self) -> &'c Connection {
+        self.connection
+    }
+
+    pub(super) fn target(&self) -> &'c Kafka {
+        self.target
+    }
+
+    pub(super) fn topics(&self) -> &Topics<'c> {
+        &self.topics
+    }
+
+    /// Whether a topic is there, as of the taking of the lease.
+    pub fn has_topic(&self, name: &str) -> bool {
+        self.topics.names().iter().any(|known| known == name)
+    }
+
+    /// Whether all that was streamed of a version can still be read.
+    ///
+    /// # Errors
+    /// `Unavailable` when the cluster does not answer.
+    pub fn is_whole(&self, streamed: &Streamed) -> Result<bool> {
+        if !self.has_topic(&streamed.topic) {
+            return Ok(false);
+        }
+        for part in &streamed.partitions {
+            let offsets = self.topics.offsets(&streamed.topic, part.partition)?;
+            if offsets.is_none_or(|(low, high)| low > part.begin || high < part.end) {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// Announces: consumers flip to what it says, or nothing happens.
+    ///
+    /// # Errors
+    /// `Conflict` when another publisher has taken over; `Unavailable` when the cluster does not answer; `Invalid` when
+    /// this user may not. Each says whether it may have been announced all the same.
+    pub fn announce(&mut self, announcement: &Announcement) -> Result<(), Unannounced> {
+        let mut first = None;
+        let known = |error| Unannounced { error, unknown: false };
+        let unknown = |error| Unannounced { error, unknown: true };
+        for _ in 0..ATTEMPTS {
+            let error = match self.commit(announcement) {
+                Ok(()) => {
+                    self.seen = Some(announcement.clone());
+                    return Ok(());
+                }
+                // Whoever took over may have let this announcement through before; what stands there tells.
+                Err(error) if error.kind() == Kind::Conflict => return Err(unknown(error)),
+                Err(error) if matches!(error.kind(), Kind::Invalid | Kind::Internal) => return Err(known(error)),
+                Err(error) => error,
+            };
+            tracing::warn!("the outcome of an announcement is looked up: {}", error.chain().join(": "));
+            first.get_or_insert(error);
+            // A new lease ends the transaction one way or the other; what is read after it is the outcome.
+            let outcome = fence(self.connection, self.target).and_then(|producer| {
+                self.producer = producer;
+                announced(self.connection, &self.target.topic)
+            });
+            let last = match outcome {
+                Ok(last) => last,
+                Err(error) => {
+                    let message = "unknown whether announced; the next command on this store finds out";
+                    return Err(unknown(error.during(message)));
+                }
+            };
+            let id = |announcement: &Option<Announcement>| announcement.as_ref().map(|it| it.id.clone());
+            if id(&last).as_deref() == Some(announcement.id.as_str()) {
+                self.seen = last;
+                return Ok(());
+            }
+            if id(&last) != id(&self.seen) {
+                return Err(known(Error::conflict("not announced: another publisher has announced meanwhile")));
+            }
+        }
+        let message = format!("not announced, after {ATTEMPTS} attempts");
+        Err(known(first.unwrap_or_else(|| Error::unavailable(message.clone())).during(message)))
+    }
+
+    fn commit(&self, announcement: &Announcement) -> Result<()> {
+        let doing = "cannot announce";
+        let (value, headers) = wire::seal(announcement)?;
+        if value.len() as u64 > STATE_LIMIT {
+            return Err(Error::invalid(format!(
+                "the announcement has {} bytes, more than {} MiB: use fewer shards or keep fewer versions",
+                value.len(),
+                STATE_LIMIT >> 20
+            )));
+        }
+        let failed = |error: KafkaError| self.connection.failed(doing, &error);
+        self.producer.begin_transaction().map_err(failed)?;
+        let topic = wire::control_topic(&self.target.topic);
+        let record = BaseRecord::to(&topic).partition(0).key(&self.dataset).payload(&value).headers(headers);
+        self.producer.send(record).map_err(|(error, _)| failed(error))?;
+        self.producer.commit_transaction(PATIENCE).map_err(|error| {
+            let fatal = matches!(&error, KafkaError::Transaction(inner) if inner.is_fatal());
+            match self.producer.client().fatal_error() {
+                Some((code, why)) if fatal => self.connection.failed_code(doing, code).during(why),
+                _ => failed(error),
+            }
+        })
+    }
+
+    /// Deletes the data topics that the last announcement does not list, unless they are `ours`.
+    ///
+    /// # Errors
+    /// `Invalid` when this user may not; `Unavailable` when the cluster does not answer.
+    pub fn delete_unlisted(&self, ours: impl Fn(&str) -> bool) -> Result<()> {
+        let listed = |name: &str| {
+            self.seen.as_ref().is_some_and(|seen| seen.versions.iter().any(|it| it.streamed.topic == name))
+        };
+        let names = self.topics.names().iter().map(String::as_str);
+        let of_this_topic = names.filter(|name| wire::is_data_topic(name, &self.target.topic));
+        let unlisted: Vec<&str> = of_this_topic.filter(|name| !listed(name) && !ours(name)).collect();
+        self.topics.delete(&unlisted)
+    }
+}
+
+/// The last announcement of a topic; none before the first.
+///
+/// # Errors
+/// `Corrupt` when it is damaged or contradicts itself; `Invalid` when several datasets are announced there; else as
+/// [`Latest::open`].
+pub fn announced(connection: &Connection, topic: &str) -> Result<Option<Announcement>> {
+    let control = wire::control_topic(topic);
+    match Latest::<Announcement>::open(connection, &control)? {
+        None => Ok(None),
+        Some(latest) => only_announcement(&latest, topic),
+    }
+}
+
+/// The last announcement of a topic, of the control topic's records that were read so far.
+///
+/// # Errors
+/// `Corrupt` when it contradicts itself; `Invalid` when several datasets are announced there.
+pub fn only_announcement(latest: &Latest<Announcement>, topic: &str) -> Result<Option<Announcement>> {
+    let control = wire::control_topic(topic);
+    let mut values = latest.values().iter();
+    let Some((dataset, last)) = values.next() else { return Ok(None) };
+    if let Some((other, _)) = values.next() {
+        return Err(Error::invalid(format!(
+            "topic {control} has announcements of the datasets {dataset:?} and {other:?}: each needs its own topic"
+        )));
+    }
+    match last {
+        Err(damage) => Err(Error::new(damage.kind(), damage.chain().join(": ")).during(format!(
+            "the last announcement in topic {control} cannot be used; `cutover publish STORE N` where the versions are \
+             built announces again"
+        ))),
+        Ok(last) => match last.contradiction() {
+            Some(problem) => {
+                Err(Error::corrupt(format!("the last announcement in topic {control} contradicts itself: {problem}")))
+            }
+            None => Ok(Some(last.clone())),
+        },
+    }
+}
+
+/// A producer that fences every earlier one of this topic.
+fn fence(connection: &Connection, target: &Kafka) -> Result<BaseProducer<Listener>> {
+    let mut config = connection.config();
+    config.set("transactional.id", format!("cutover-{}", target.topic));
+    config.set("transaction.timeout.ms", TRANSACTION_MILLIS);
+    config.set("message.max.bytes", (2 * STATE_LIMIT).to_string());
+    config.set("compression.type", super::stream::codec(target.compression));
+    let producer: BaseProducer<Listener> = connection.client(&config, Listener::default())?;
+    let deadline = Instant::now() + 2 * PATIENCE;
+    loop {
+        let error = match producer.init_transactions(PATIENCE) {
+            Ok(()) => return Ok(producer),
+            Err(error) => error,
+        };
+        let again = match &error {
+            KafkaError::Transaction(inner) => {
+                inner.is_retriable() || inner.code() == RDKafkaErrorCode::OperationTimedOut
+            }
+            _ => false,
+        };
+        if !again || Instant::now() > deadline {
+            return Err(connection.failed("cannot take the lease of the topic", &error));
+        }
+    }
+}

@@ -1,0 +1,135 @@
+//! The records of a version's partitions, as a consumer reads them: entries from the announced offsets on, END markers.
+//!
+//! Before anything is read, the log must hold all that was announced: one that begins later or ends earlier is refused.
+//!
+//! Not for: what is done with entries (`consume`).
+
+use std::time::Duration;
+
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::message::Message;
+use rdkafka::{Offset, TopicPartitionList};
+
+use super::connection::{Connection, Listener};
+use super::latest::{passing, reading};
+use super::topics::Topics;
+use super::wire::{self, End};
+use crate::catalog::Streamed;
+use crate::error::{Error, Result};
+
+/// Memory for records that were fetched and not taken yet, in KiB.
+const QUEUE_KIBIBYTES: &str = "32768";
+/// Bytes of one answer for one partition; a larger record comes alone.
+const FETCH_BYTES: &str = "4194304";
+
+/// Partitions of one version, being read.
+pub struct Partitions {
+    connection: Connection,
+    consumer: BaseConsumer<Listener>,
+    topic: String,
+}
+
+/// What was received.
+#[derive(Debug)]
+pub enum Received<'m> {
+    /// An entry.
+    Entry {
+        /// Its partition.
+        partition: u32,
+        /// Its offset.
+        offset: i64,
+        /// Its key.
+        key: &'m [u8],
+        /// Its value.
+        value: &'m [u8],
+    },
+    /// The end of a partition.
+    End {
+        /// The partition.
+        partition: u32,
+        /// The marker's offset.
+        offset: i64,
+        /// What it says.
+        end: End,
+    },
+}
+
+/// Fails when the log does not hold all that was announced of a version.
+///
+/// # Errors
+/// `Conflict` when the topic is gone; `Corrupt` when records of it are; `Unavailable` when the cluster does not answer.
+pub(super) fn check_log(connection: &Connection, streamed: &Streamed) -> Result<()> {
+    let topics = Topics::open(connection)?;
+    let topic = &streamed.topic;
+    if !topics.names().contains(topic) {
+        return Err(Error::conflict(format!(
+            "topic {topic}, which holds version {}, is gone; `cutover publish STORE {}` streams it again",
+            streamed.version, streamed.version
+        )));
+    }
+    for part in &streamed.partitions {
+        let (low, high) = topics.offsets(topic, part.partition)?.unwrap_or((0, 0));
+        if low > part.begin || high < part.end {
+            return Err(Error::corrupt(format!(
+                "partition {} of topic {topic} holds the offsets {low} to {high}, announced are {} to {}: records are \
+                 lost; `cutover publish STORE {}` streams the version again",
+                part.partition, part.begin, part.end, streamed.version
+            )));
+        }
+    }
+    Ok(())
+}
+
+impl Partitions {
+    /// Starts to read a version's partitions, each from an offset.
+    ///
+    /// # Errors
+    /// As the check of the log, which comes first; `Invalid` when this user may not read the topic.
+    pub fn open(connection: &Connection, streamed: &Streamed, from: &[(u32, i64)]) -> Result<Self> {
+        check_log(connection, streamed)?;
+        let mut config = reading(connection);
+        config.set("queued.max.messages.kbytes", QUEUE_KIBIBYTES).set("fetch.message.max.bytes", FETCH_BYTES);
+        config.set("queued.min.messages", "100000");
+        let consumer: BaseConsumer<Listener> = connection.client(&config, Listener::default())?;
+        let topic = streamed.topic.clone();
+        let mut partitions = TopicPartitionList::new();
+        for (partition, offset) in from {
+            partitions
+                .add_partition_offset(&topic, *partition as i32, Offset::Offset(*offset))
+                .map_err(|error| connection.failed(&format!("cannot read topic {topic}"), &error))?;
+        }
+        consumer
+            .assign(&partitions)
+            .map_err(|error| connection.failed(&format!("cannot read topic {topic}"), &error))?;
+        Ok(Self { connection: connection.clone(), consumer, topic })
+    }
+
+    /// Hands the next record to `take`; says whether one came within `wait`. A broker that is away is waited for.
+    ///
+    /// # Errors
+    /// Those of `take`; `Corrupt` for a record that cannot be part of a version or a log that lost records; `Conflict`
+    /// when the topic is deleted.
+    pub fn receive(&self, wait: Duration, take: impl FnOnce(Received<'_>) -> Result<()>) -> Result<bool> {
+        let record = match self.consumer.poll(wait) {
+            None => return Ok(false),
+            Some(Err(error)) => {
+                passing(&self.connection, &format!("cannot read topic {}", self.topic), &error)?;
+                return Ok(false);
+            }
+            Some(Ok(record)) => record,
+        };
+        let (partition, offset) = (record.partition() as u32, record.offset());
+        if wire::is_end(&record) {
+            take(Received::End { partition, offset, end: wire::unseal(&record)? })?;
+            return Ok(true);
+        }
+        let (Some(key), Some(value)) = (record.key(), record.payload()) else {
+            return Err(Error::corrupt(format!(
+                "the record at offset {offset} of partition {partition} of topic {} has no key or no value",
+                self.topic
+            )));
+        };
+        take(Received::Entry { partition, offset, key, value })?;
+        Ok(true)
+    }
+}

@@ -1,0 +1,115 @@
+//! What consumers serve, as they say: written by each of them, read by a publisher that waits for them.
+//!
+//! Reports are for people and for waiting; nothing is decided by them, and one that cannot be written is only warned
+//! about.
+//!
+//! Not for: lag of consumer groups; there are none.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
+
+use super::connection::{Connection, Listener};
+use super::latest::Latest;
+use super::wire::{self, ConsumerReport, ConsumerState};
+use crate::catalog::Streamed;
+use crate::error::{Error, Result};
+
+/// How long a report may take before it is given up.
+const REPORT_PATIENCE: Duration = Duration::from_secs(10);
+/// How long one look for reports waits.
+const LOOK: Duration = Duration::from_millis(500);
+
+/// Writes one consumer's reports.
+pub struct Reporter {
+    connection: Connection,
+    producer: BaseProducer<Listener>,
+    topic: String,
+}
+
+impl Reporter {
+    /// Reports to the cluster about what is read from `topic`.
+    ///
+    /// # Errors
+    /// `Invalid` when the client's settings are refused.
+    pub fn new(connection: &Connection, topic: &str) -> Result<Self> {
+        let mut config = connection.config();
+        config.set("enable.idempotence", "true").set("acks", "all");
+        config.set("message.timeout.ms", REPORT_PATIENCE.as_millis().to_string());
+        let producer = connection.client(&config, Listener::default())?;
+        Ok(Self { connection: connection.clone(), producer, topic: wire::reports_topic(topic) })
+    }
+
+    /// Writes a report; one that cannot be written is warned about.
+    pub fn report(&self, report: &ConsumerReport) {
+        let written = wire::seal(report).and_then(|(value, headers)| {
+            let failed = |error| self.connection.failed(&format!("cannot write to topic {}", self.topic), &error);
+            let record =
+                BaseRecord::to(&self.topic).partition(0).key(&report.consumer).payload(&value).headers(headers);
+            self.producer.send(record).map_err(|(error, _)| failed(error))?;
+            self.producer.flush(REPORT_PATIENCE).map_err(failed)
+        });
+        if let Err(error) = written {
+            tracing::warn!("publishers do not learn what this consumer serves: {}", error.chain().join(": "));
+        }
+    }
+}
+
+/// Waits until so many consumers serve a version, and returns their names.
+///
+/// # Errors
+/// `Unavailable` when they do not within `patience`, naming the others and what they do; else as [`Latest::open`].
+pub fn wait_for_consumers(
+    connection: &Connection,
+    topic: &str,
+    version: &Streamed,
+    consumers: usize,
+    patience: Duration,
+) -> Result<Vec<String>> {
+    let deadline = Instant::now() + patience;
+    let mut latest: Option<Latest<ConsumerReport>> = Latest::open(connection, &wire::reports_topic(topic))?;
+    loop {
+        let none: BTreeMap<String, Result<ConsumerReport>> = BTreeMap::new();
+        // A report that cannot be read is nobody's.
+        let reports = || latest.as_ref().map_or(&none, Latest::values).values().flatten();
+        let serves = |report: &&ConsumerReport| {
+            report.state == ConsumerState::Serving && report.build_id.as_deref() == Some(version.build_id.as_str())
+        };
+        let serving: Vec<String> = reports().filter(serves).map(|report| report.consumer.clone()).collect();
+        if serving.len() >= consumers {
+            return Ok(serving);
+        }
+        if Instant::now() > deadline {
+            let others = reports().filter(|report| !serves(report)).map(describe);
+            let others: Vec<String> = others.collect();
+            let others = if others.is_empty() { "no other has reported".to_owned() } else { others.join(", ") };
+            return Err(Error::unavailable(format!(
+                "version {} is announced, but after {} s {} of {consumers} consumers serve it; {others}",
+                version.version,
+                patience.as_secs(),
+                serving.len()
+            )));
+        }
+        match &mut latest {
+            Some(latest) => drop(latest.follow(LOOK)?),
+            None => latest = Latest::open(connection, &wire::reports_topic(topic))?,
+        }
+    }
+}
+
+fn describe(report: &ConsumerReport) -> String {
+    let serves = report.version.map_or("nothing yet".to_owned(), |version| format!("version {version}"));
+    match report.state {
+        ConsumerState::Serving => format!("{} serves {serves}", report.consumer),
+        ConsumerState::Staging => format!(
+            "{} serves {serves} and has {} of {} rows of version {}",
+            report.consumer, report.rows, report.rows_total, report.announced
+        ),
+        ConsumerState::Failed => format!(
+            "{} serves {serves} and failed: {}",
+            report.consumer,
+            report.error.as_deref().unwrap_or("it did not say why")
+        ),
+    }
+}

@@ -1,0 +1,316 @@
+//! Carries a change out: on this store alone, or on the store and on Kafka together.
+//!
+//! ```text
+//! store alone:   decide ─▶ look at the files ─▶ current.json: the change
+//! with Kafka:    publish.lock ─▶ finish what was cut off ─▶ decide ─▶ look at the files ─▶ lease ─▶ stream, if it is not there
+//!                ─▶ current.json: the intent ─▶ announcement: consumers flip ─▶ current.json: the change, intent gone
+//! ```
+//! Before the intent a crash leaves nothing but a topic that nobody was told of. After it, whoever comes next finishes
+//! the change, or gives it up where another publisher announced in between: then neither side has flipped.
+//!
+//! Not for: which change it is, or the log of the store; those are the callers'.
+
+use std::time::{Duration, Instant};
+
+use jiff::Timestamp;
+
+use super::intact;
+use crate::catalog::{Action, Catalog, Change, Current, Flip, Ledger, Pending, Streamed};
+use crate::error::{Error, Kind, Result};
+use crate::failpoint;
+use crate::kafka::{self, Connection, Lease, StreamOptions};
+use crate::progress::Progress;
+use crate::serve::Store;
+
+/// How a version is streamed, where it has to be.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Streaming {
+    /// Also where it is on Kafka already.
+    pub(super) again: bool,
+    /// How progress is shown.
+    pub(super) progress: Progress,
+}
+
+/// What a change that was carried out came to.
+#[derive(Clone, Debug)]
+pub(super) struct Carried {
+    pub(super) change: Change,
+    /// What it did to the readers; none where they have no part in it.
+    pub(super) flip: Option<Flip>,
+    /// The version as consumers are told of it, where the store is streamed and they are sent to it.
+    pub(super) announced: Option<Streamed>,
+    /// How long it took from its first record to the announcement, where it was not on Kafka yet.
+    pub(super) streaming: Option<Duration>,
+}
+
+/// Decides a change and carries it out. `decide` is asked again when the change is made: the store may have changed.
+///
+/// # Errors
+/// Those of `decide` and of the change's rules; `Corrupt` when the files of the version that readers would be sent to
+/// are damaged; `Conflict` when another command changed the store meanwhile or publishes to Kafka; `Unavailable` when the
+/// disk or Kafka does not do it, with the message saying whether it was applied.
+pub(super) fn carry_out(
+    catalog: &Catalog,
+    streaming: Streaming,
+    decide: impl Fn(&Current) -> Result<Change>,
+) -> Result<Carried> {
+    let now = Timestamp::now();
+    let current = catalog.read()?;
+    let decide = |current: &Current| {
+        let change = decide(current)?;
+        own(current, &change)?;
+        Ok(change)
+    };
+    if current.kafka.is_none() && current.pending.is_none() {
+        return on_store(catalog, &current, now, decide);
+    }
+    let _lock = catalog.lock_publish()?;
+    finish(catalog)?;
+    let current = catalog.read()?;
+    let change = decide(&current)?;
+    match &current.kafka {
+        Some(ledger) if concerns_consumers(&current, &change) => {
+            on_both(catalog, &current, ledger, (now, streaming), decide)
+        }
+        _ => on_store(catalog, &current, now, decide),
+    }
+}
+
+/// Finishes a change that was cut off, or gives it up where it can no longer be made.
+///
+/// # Errors
+/// `Conflict` when it is still being carried out; `Unavailable` when Kafka or the disk does not do it.
+pub fn finish_pending(catalog: &Catalog) -> Result<()> {
+    if catalog.read()?.pending.is_none() {
+        return Ok(());
+    }
+    let _lock = catalog.lock_publish()?;
+    finish(catalog)
+}
+
+/// Fails when a store that follows a topic is to be led elsewhere than the topic says.
+fn own(current: &Current, change: &Change) -> Result<()> {
+    match (&current.follows, change) {
+        (Some(topic), Change::Publish { .. } | Change::Rollback { .. }) => Err(Error::invalid(format!(
+            "this store follows topic {topic}: publish or roll back where its versions are built; `cutover pin` holds \
+             readers of this store alone"
+        ))),
+        _ => Ok(()),
+    }
+}
+
+/// Whether a change is one that consumers of the topic see.
+fn concerns_consumers(current: &Current, change: &Change) -> bool {
+    match change {
+        Change::Publish { .. } | Change::Rollback { .. } => true,
+        Change::Pin { version, .. } => current.current != Some(*version),
+        Change::Remove { versions } => current.streamed().any(|streamed| versions.contains(&streamed.version)),
+    }
+}
+
+fn on_store(
+    catalog: &Catalog,
+    before: &Current,
+    now: Timestamp,
+    decide: impl Fn(&Current) -> Result<Change>,
+) -> Result<Carried> {
+    let change = decide(before)?;
+    let flip = before.clone().apply(&change, now)?;
+    look_at(catalog, before, flip)?;
+    let (change, flip) = catalog.commit(|latest| {
+        let change = decided_again(before, &change, latest, &decide)?;
+        let flip = latest.apply(&change, now)?;
+        Ok((change, flip))
+    })?;
+    Ok(Carried { change, flip, announced: None, streaming: None })
+}
+
+/// The change as it is decided now, which may be another one only where it moves no reader.
+fn decided_again(
+    before: &Current,
+    change: &Change,
+    latest: &Current,
+    decide: impl Fn(&Current) -> Result<Change>,
+) -> Result<Change> {
+    let again = decide(latest)?;
+    let same = match &again {
+        Change::Rollback { .. } => again == *change && latest.current == before.current,
+        Change::Remove { .. } => true,
+        Change::Publish { .. } | Change::Pin { .. } => again == *change,
+    };
+    if same { Ok(again) } else { Err(changed()) }
+}
+
+fn changed() -> Error {
+    Error::conflict("not applied: another command changed the store meanwhile; run again")
+}
+
+/// Looks at the files of the version that readers would be sent to.
+fn look_at(catalog: &Catalog, current: &Current, flip: Option<Flip>) -> Result<()> {
+    match flip {
+        Some(flip) if flip.from != Some(flip.to) => intact(catalog, current, flip.to),
+        _ => Ok(()),
+    }
+}
+
+fn on_both(
+    catalog: &Catalog,
+    before: &Current,
+    ledger: &Ledger,
+    (now, how): (Timestamp, Streaming),
+    decide: impl Fn(&Current) -> Result<Change>,
+) -> Result<Carried> {
+    let change = decide(before)?;
+    let flip = before.clone().apply(&change, now)?;
+    look_at(catalog, before, flip)?;
+    let connection = connect(ledger)?;
+    let mut lease = take_lease(&connection, ledger, before)?;
+    let started = Instant::now();
+    let (announced, sent) = match flip {
+        Some(flip) => {
+            let (streamed, sent) = streamed(catalog, before, flip.to, &lease, how)?;
+            (Some(streamed), sent)
+        }
+        None => (None, false),
+    };
+    let told = lease.seen().and_then(|seen| seen.current()).map(|told| told.topic.as_str());
+    if let (Some(flip), Some(streamed)) = (flip, &announced)
+        && flip.from == Some(flip.to)
+        && told == Some(streamed.topic.as_str())
+    {
+        return Ok(Carried { change, flip: Some(flip), announced, streaming: None });
+    }
+    let follows = lease.seen().map(|seen| seen.id.clone());
+    let pending = Pending { id: random_id()?, follows, change: change.clone(), at: now };
+    let after = catalog.commit(|latest| {
+        if decided_again(before, &change, latest, &decide)? != change || latest.kafka != before.kafka {
+            return Err(changed());
+        }
+        forget_gone(latest, &lease, announced.as_ref());
+        announced.iter().try_for_each(|streamed| latest.record_streamed(streamed.clone()))?;
+        latest.prepare(pending.clone())?;
+        Ok(latest.settled()?.0)
+    })?;
+    failpoint::reach("publish.intent")?;
+    announce(catalog, &mut lease, &after, &pending)?;
+    let streaming = sent.then(|| started.elapsed());
+    let flip = settle(catalog, &pending)?;
+    delete_unlisted(&lease);
+    Ok(Carried { change, flip, announced, streaming })
+}
+
+fn connect(ledger: &Ledger) -> Result<Connection> {
+    Connection::new(&ledger.target.brokers, ledger.target.properties.as_deref())
+}
+
+fn take_lease<'c>(connection: &'c Connection, ledger: &'c Ledger, current: &Current) -> Result<Lease<'c>> {
+    let ours = |name: &str| ledger.streamed.values().any(|streamed| streamed.topic == name);
+    Lease::acquire(connection, &ledger.target, &current.dataset, ours)
+}
+
+/// The version on Kafka: as it is there, or streamed now, which the second value tells.
+fn streamed(
+    catalog: &Catalog,
+    current: &Current,
+    version: u64,
+    lease: &Lease<'_>,
+    how: Streaming,
+) -> Result<(Streamed, bool)> {
+    let build = current.versions.get(&version).map(|entry| entry.build_id.as_str());
+    let there = current.streamed().find(|it| it.version == version && Some(it.build_id.as_str()) == build);
+    if let Some(there) = there.filter(|_| !how.again)
+        && lease.is_whole(there)?
+    {
+        return Ok((there.clone(), false));
+    }
+    let opened = Store::open(catalog.layout().root())?.version(version)?;
+    let attempt = getrandom::u32().map_err(no_random)?;
+    let streamed = kafka::stream(lease, &opened, StreamOptions { attempt, progress: how.progress })?;
+    catalog.log().record(Action::Streamed, Some(version), format!("{} rows to topic {}", streamed.rows, streamed.topic));
+    Ok((streamed, true))
+}
+
+/// Takes topics that somebody deleted out of the ledger, so that they are not announced.
+fn forget_gone(current: &mut Current, lease: &Lease<'_>, just_made: Option<&Streamed>) {
+    if let Some(ledger) = &mut current.kafka {
+        let made = |it: &Streamed| just_made.is_some_and(|made| made.topic == it.topic);
+        ledger.streamed.retain(|_, it| made(it) || lease.has_topic(&it.topic));
+    }
+}
+
+/// Announces the state that a change leads to. What is certainly not announced is given up at once.
+fn announce(catalog: &Catalog, lease: &mut Lease<'_>, after: &Current, pending: &Pending) -> Result<()> {
+    let announced = match after.announcement(&pending.id) {
+        Ok(announcement) => lease.announce(&announcement),
+        Err(error) => Err(kafka::Unannounced { error, unknown: false }),
+    };
+    match announced {
+        Ok(()) => failpoint::reach("publish.announced"),
+        Err(kafka::Unannounced { error, unknown: true }) => Err(error),
+        Err(kafka::Unannounced { error, unknown: false }) => {
+            catalog.commit_beside_pending(|latest| {
+                latest.abandon(&pending.id);
+                Ok(())
+            })?;
+            Err(error)
+        }
+    }
+}
+
+fn settle(catalog: &Catalog, pending: &Pending) -> Result<Option<Flip>> {
+    let flip = catalog.commit_beside_pending(|latest| latest.settle(&pending.id))?;
+    failpoint::reach("publish.settled")?;
+    Ok(flip)
+}
+
+fn delete_unlisted(lease: &Lease<'_>) {
+    if let Err(error) = lease.delete_unlisted(|_| false) {
+        tracing::warn!("old topics are left to the next publish: {}", error.chain().join(": "));
+    }
+}
+
+/// Finishes or gives up what is pending, under the publish lock.
+fn finish(catalog: &Catalog) -> Result<()> {
+    let current = catalog.read()?;
+    let (Some(pending), Some(ledger)) = (&current.pending, &current.kafka) else { return Ok(()) };
+    let connection = connect(ledger)?;
+    let mut lease = take_lease(&connection, ledger, &current).map_err(|error| {
+        error.during(format!("{} was cut off at {} and has to be finished first", pending.change, pending.at))
+    })?;
+    let (after, _) = current.settled()?;
+    let seen = lease.seen().map(|seen| seen.id.clone());
+    let readable = match after.streamed().find(|it| Some(it.version) == after.current) {
+        Some(streamed) => lease.is_whole(streamed)?,
+        None => false,
+    };
+    let told = seen.as_deref() == Some(pending.id.as_str());
+    if !told && (seen != pending.follows || !readable) {
+        catalog.commit_beside_pending(|latest| {
+            latest.abandon(&pending.id);
+            Ok(())
+        })?;
+        let why = if readable { "another publisher announced meanwhile" } else { "its topic is gone" };
+        catalog.log().record(Action::GivenUp, None, format!("{} was cut off, and {why}", pending.change));
+        tracing::warn!("{} was cut off and is given up: {why}", pending.change);
+        return Ok(());
+    }
+    if !told {
+        announce(catalog, &mut lease, &after, pending)?;
+    }
+    let flip = settle(catalog, pending)?;
+    delete_unlisted(&lease);
+    let version = flip.map(|flip| flip.to);
+    catalog.log().record(Action::Finished, version, format!("{}, which was cut off", pending.change));
+    tracing::warn!("{} was cut off and is finished now", pending.change);
+    Ok(())
+}
+
+/// Tells one announcement from every other.
+fn random_id() -> Result<String> {
+    let half = || getrandom::u64().map_err(no_random);
+    Ok(format!("{:016x}{:016x}", half()?, half()?))
+}
+
+fn no_random(error: getrandom::Error) -> Error {
+    Error::new(Kind::Unavailable, "the system gives no random numbers").because(error)
+}

@@ -1,0 +1,25 @@
+//! The Kafka tests: the real command against a real Apache Kafka, through every fault that a publish or a consumer can
+//! meet. Each ends in the old version or the new one, never mixed, never half, never silent.
+//!
+//! ```text
+//! broker    a broker: the one that all tests share, or one of a test's own to kill and pause
+//! dataset   a small dataset with a topic, a consumer, and what both show
+//! ```
+//! Where no broker can be had a test says so and passes; with `REQUIRE_KAFKA=1` that is a failure.
+//!
+//! Not for: what one process alone can show (`tests/it`).
+
+mod access;
+mod broker;
+mod brokers;
+mod consumers;
+mod dataset;
+#[path = "../it/fixture.rs"]
+#[allow(dead_code, reason = "the tests of the other binary use the rest")]
+mod fixture;
+#[path = "../it/harness.rs"]
+#[allow(dead_code, reason = "the tests of the other binary use the rest")]
+mod harness;
+mod publishes;
+mod rivals;
+mod wire;

@@ -1,0 +1,211 @@
+//! Records that are lost, there twice or altered, topics that are deleted, truncated or compacted: a consumer never takes
+//! over what is not what was announced.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use futures::executor::block_on;
+use rdkafka::admin::{AdminOptions, NewTopic, TopicReplication};
+use rdkafka::consumer::Consumer;
+use rdkafka::message::{Message, OwnedHeaders};
+use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
+use rdkafka::{ClientConfig, Offset, TopicPartitionList};
+
+use crate::broker::Broker;
+use crate::dataset::{Dataset, SHARDS};
+use crate::harness::wait_for;
+
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// A record as it stands in a topic.
+#[derive(Clone)]
+struct Raw {
+    key: Option<Vec<u8>>,
+    value: Vec<u8>,
+    headers: Option<OwnedHeaders>,
+}
+
+/// Every record of a topic, by partition.
+fn read(dataset: &Dataset, topic: &str) -> HashMap<i32, Vec<Raw>> {
+    let client = dataset.client();
+    let mut from = TopicPartitionList::new();
+    let mut left = 0;
+    for partition in 0..SHARDS as i32 {
+        from.add_partition_offset(topic, partition, Offset::Beginning).unwrap();
+        left += client.fetch_watermarks(topic, partition, PATIENCE).unwrap().1;
+    }
+    client.assign(&from).unwrap();
+    let mut records: HashMap<i32, Vec<Raw>> = HashMap::new();
+    for _ in 0..left {
+        let record = client.poll(PATIENCE).expect("a record").unwrap().detach();
+        let (key, value) = (record.key().map(<[u8]>::to_vec), record.payload().unwrap().to_vec());
+        let headers = rdkafka::message::Message::headers(&record).cloned();
+        records.entry(record.partition()).or_default().push(Raw { key, value, headers });
+    }
+    records
+}
+
+/// Puts other records in the place of a topic's.
+fn replace(dataset: &Dataset, topic: &str, records: &HashMap<i32, Vec<Raw>>) {
+    dataset.delete_topic(topic);
+    let new = NewTopic::new(topic, SHARDS as i32, TopicReplication::Fixed(1)).set("retention.ms", "-1");
+    wait_for("the topic to be made again", || {
+        let made = block_on(dataset.admin().create_topics([&new], &AdminOptions::new())).unwrap();
+        made.into_iter().all(|outcome| outcome.is_ok())
+    });
+    let producer: BaseProducer =
+        ClientConfig::new().set("bootstrap.servers", &dataset.bootstrap).set("acks", "all").create().unwrap();
+    for (partition, records) in records {
+        for raw in records {
+            let mut record = BaseRecord::<[u8], [u8]>::to(topic).partition(*partition).payload(&raw.value);
+            record.key = raw.key.as_deref();
+            record.headers = raw.headers.clone();
+            producer.send(record).map_err(|(error, _)| error).unwrap();
+        }
+    }
+    producer.flush(PATIENCE).unwrap();
+}
+
+/// Changes the announced version on the wire, and sees that no consumer takes it over, and that streaming it again helps.
+fn tampered(change: impl FnOnce(&mut Vec<Raw>), complaint: &str) {
+    let Some(broker) = Broker::shared() else { return };
+    let dataset = Dataset::new(broker);
+    dataset.run(1).ok();
+    dataset.consume().ok();
+    dataset.run(2).ok();
+    let topic = dataset.data_topic();
+    let mut records = read(&dataset, &topic);
+    change(records.get_mut(&1).unwrap());
+    replace(&dataset, &topic, &records);
+    let refused = dataset.consume().fails(6);
+    refused.complains(&[complaint]);
+    assert_eq!(dataset.consumed(), Some(1));
+    dataset.numbers.on("publish", "2 --restream").ok().prints(&["streamed in"]);
+    dataset.consume().ok();
+    assert_eq!(dataset.consumed(), Some(2));
+    dataset.assert_tidy();
+}
+
+#[test]
+fn a_lost_record_is_noticed() {
+    tampered(|records| drop(records.remove(1000)), "records are lost");
+}
+
+#[test]
+fn a_lost_record_that_another_one_stands_in_for_is_noticed() {
+    // As many records as announced: a record of the end is there for the one that is lost.
+    let stand_in = |records: &mut Vec<Raw>| {
+        records.remove(1000);
+        let mut extra = records[records.len() - 2].clone();
+        extra.key.as_mut().unwrap().push(b'x');
+        let end = records.len() - 1;
+        records.insert(end, extra);
+    };
+    tampered(stand_in, "is not what was announced");
+}
+
+#[test]
+fn a_record_that_is_there_twice_is_noticed() {
+    tampered(|records| records.insert(1000, records[1000].clone()), "is not above the one before");
+}
+
+#[test]
+fn an_altered_value_is_noticed() {
+    tampered(|records| *records[1000].value.last_mut().unwrap() ^= 1, "received are");
+}
+
+#[test]
+fn an_altered_end_marker_is_noticed() {
+    let alter = |records: &mut Vec<Raw>| {
+        let end = records.last_mut().unwrap();
+        end.value = String::from_utf8(end.value.clone()).unwrap().replace("\"version\":2", "\"version\":1").into();
+    };
+    tampered(alter, "has the checksum");
+}
+
+#[test]
+fn two_records_in_the_wrong_order_are_noticed() {
+    tampered(|records| records.swap(1000, 1001), "is not above the one before");
+}
+
+#[test]
+fn a_data_topic_that_is_deleted_under_a_consumer_stops_it() {
+    let Some(broker) = Broker::shared() else { return };
+    let dataset = Dataset::new(broker);
+    dataset.run(1).ok();
+    dataset.consume().ok();
+    dataset.run(2).ok();
+    let slow = dataset.workspace().start(&dataset.consuming("--once --rate-limit 20KiB"));
+    let staging = dataset.workspace().path("consumer/staging");
+    wait_for("staging", || !crate::harness::names(&staging).is_empty());
+    dataset.delete_topic(&dataset.data_topic());
+    slow.wait().fails(5).complains(&["the topic is gone"]);
+    assert_eq!(dataset.consumed(), Some(1));
+    dataset.numbers.on("publish", "2").ok();
+    dataset.consume().ok();
+    assert_eq!(dataset.consumed(), Some(2));
+}
+
+#[test]
+fn a_data_topic_that_is_truncated_is_refused() {
+    let Some(broker) = Broker::shared() else { return };
+    let dataset = Dataset::new(broker);
+    dataset.run(1).ok();
+    let mut before = TopicPartitionList::new();
+    before.add_partition_offset(&dataset.data_topic(), 2, Offset::Offset(10)).unwrap();
+    block_on(dataset.admin().delete_records(&before, &AdminOptions::new())).unwrap();
+    dataset.consume().fails(6).complains(&["partition 2", "holds the offsets 10 to", "records are lost"]);
+    assert_eq!(dataset.consumed(), None);
+    dataset.numbers.on("publish", "1").ok().prints(&["streamed in"]);
+    dataset.consume().ok();
+    assert_eq!(dataset.consumed(), Some(1));
+}
+
+/// Markers of transactions and all but the last announcement go: what is left says all that a late consumer needs.
+#[test]
+fn a_control_topic_that_is_compacted_to_one_record_is_enough() {
+    let Some(broker) = Broker::with_sasl() else { return };
+    let dataset = Dataset::new(broker);
+    let control = format!("{}.versions", dataset.topic);
+    let options = ["--bootstrap-server", broker.bootstrap(), "--create", "--topic", &control, "--partitions", "1"];
+    let settings =
+        ["cleanup.policy=compact", "segment.ms=100", "min.cleanable.dirty.ratio=0.001", "delete.retention.ms=1"];
+    let settings = settings.iter().flat_map(|setting| ["--config", setting]);
+    let arguments: Vec<&str> = options.into_iter().chain(settings).collect();
+    broker.tool("org.apache.kafka.tools.TopicCommand", &arguments);
+    (1..=3).for_each(|generation| drop(dataset.run(generation).ok()));
+    // Each flip rolls the segment of the one before, which can then be compacted.
+    let mut flips = 0;
+    wait_for("compaction", || {
+        flips += 1;
+        let to = if flips % 2 == 0 { "3 --force" } else { "2 --force" };
+        dataset.numbers.on("publish", to).ok();
+        let client = dataset.client();
+        let mut from = TopicPartitionList::new();
+        from.add_partition_offset(&control, 0, Offset::Beginning).unwrap();
+        client.assign(&from).unwrap();
+        let first = client.poll(PATIENCE).expect("a record").unwrap();
+        first.offset() > 4
+    });
+    dataset.consume().ok();
+    assert_eq!(dataset.consumed(), dataset.built());
+}
+
+#[test]
+fn a_damaged_announcement_is_refused_and_the_next_one_takes_its_place() {
+    let Some(broker) = Broker::shared() else { return };
+    let dataset = Dataset::new(broker);
+    dataset.run(1).ok();
+    dataset.consume().ok();
+    let producer: BaseProducer = ClientConfig::new().set("bootstrap.servers", &dataset.bootstrap).create().unwrap();
+    let control = format!("{}.versions", dataset.topic);
+    producer.send(BaseRecord::to(&control).key("numbers").payload("{\"protocol\":1}")).map_err(|(e, _)| e).unwrap();
+    producer.flush(PATIENCE).unwrap();
+    dataset.consume().fails(6).complains(&["has the checksum", &control, "announces again"]);
+    assert_eq!(dataset.consumed(), Some(1));
+    // A publisher does not build on it; what takes its place is a whole state.
+    dataset.run(2).ok().complains(&["has the checksum"]);
+    dataset.consume().ok();
+    assert_eq!((dataset.built(), dataset.consumed()), (Some(2), Some(2)));
+    dataset.assert_tidy();
+}

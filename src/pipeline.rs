@@ -25,7 +25,7 @@ use crate::error::{Error, IoContext, Kind, Result};
 use crate::input;
 use crate::job::{Job, Kafka};
 use crate::progress::{Finished, Progress};
-use crate::publish::{self, PublishOptions, Published, Staged};
+use crate::publish::{self, GcReport, PublishOptions, Published, Staged};
 use crate::query::Joins;
 use crate::report::{InputReport, Outcome, PlanReport, RunReport, StageReport};
 use crate::runtime::Resources;
@@ -78,7 +78,11 @@ pub fn run(job: &Job, options: &RunOptions) -> Result<RunReport> {
     // Without the lock, so that what dead builds left behind is removed too; also after a rejection, so that a job that
     // is rejected again and again does not fill the disk.
     drop(building);
-    let removed = publish::gc(&catalog, &job.retention);
+    // A publish that was cut off is left to the next command: this one has failed.
+    let removed = match catalog.read()?.pending {
+        Some(_) => Ok(GcReport::default()),
+        None => publish::gc(&catalog, &job.retention),
+    };
     let mut report = built?;
     match removed {
         Ok(removed) => report.removed = removed.versions,

@@ -141,7 +141,10 @@ mod tests {
         catalog.commit(|current| current.prepare(publish(2))).unwrap();
         let error = catalog.commit(|current| current.pin(None, "why", at(20))).unwrap_err();
         assert_eq!(error.kind(), Kind::Conflict);
-        assert!(error.message().contains("the publish of version 2") && error.message().contains("run again"), "{error}");
+        assert!(
+            error.message().contains("the publish of version 2") && error.message().contains("run again"),
+            "{error}"
+        );
         assert_eq!(install(&catalog, "three").version, 3, "a build is not lost");
         let flip = catalog.commit_beside_pending(|current| current.settle("id")).unwrap();
         assert_eq!(flip, Some(Flip { from: Some(1), to: 2 }));

@@ -91,7 +91,8 @@ impl Current {
     /// A store that follows a topic takes the numbers from there, and so may get back one that it has deleted: it is the
     /// same build.
     pub(super) fn add(&mut self, version: u64, mut entry: VersionEntry) -> Result<State> {
-        let given = if self.follows.is_some() { self.versions.contains_key(&version) } else { version < self.next_version };
+        let given =
+            if self.follows.is_some() { self.versions.contains_key(&version) } else { version < self.next_version };
         if given {
             return Err(Error::internal(format!("version {version} was already given")));
         }

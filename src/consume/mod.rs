@@ -180,7 +180,8 @@ impl Follower<'_> {
                     None => return Ok(Outcome::Overtaken),
                 };
                 resumed_rows = staged.resumed_rows;
-                let number = if current.versions.contains_key(&wanted.version) { current.next_version } else { wanted.version };
+                let number =
+                    if current.versions.contains_key(&wanted.version) { current.next_version } else { wanted.version };
                 let version = staged.install(&self.catalog, number)?;
                 failpoint::reach("consume.installed")?;
                 version
@@ -246,7 +247,9 @@ impl Follower<'_> {
         let pinned = self.catalog.read()?.pin.is_some();
         loop {
             match latest.follow(LOOK) {
-                Ok(true) if announced(latest, &self.options.topic).is_ok_and(|now| now.as_ref() != known) => return Ok(()),
+                Ok(true) if announced(latest, &self.options.topic).is_ok_and(|now| now.as_ref() != known) => {
+                    return Ok(());
+                }
                 Ok(_) => {}
                 Err(error) => {
                     tracing::error!("announcements cannot be read: {}", error.chain().join(": "));

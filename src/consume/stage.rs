@@ -21,9 +21,7 @@ use rayon::prelude::*;
 use super::limit::RateLimit;
 use super::partition::PartitionWriter;
 use crate::build::{BuiltShard, Material, Table, Target, assemble};
-use crate::catalog::{
-    BuildDirs, Catalog, CheckResult, InputFile, Manifest, Outcome, ShardEntry, Streamed,
-};
+use crate::catalog::{BuildDirs, Catalog, CheckResult, InputFile, Manifest, Outcome, ShardEntry, Streamed};
 use crate::check;
 use crate::encode::Sharding;
 use crate::error::{Error, IoContext, Kind, Result};
@@ -37,8 +35,11 @@ use crate::storage;
 const MAX_ROWS_PER_TABLE: u64 = 4 << 20;
 /// How long a thread waits for a record before it looks whether it is to stop.
 const LOOK: Duration = Duration::from_millis(100);
-/// Records between two steps of the progress bar and of the rate limit.
+/// So many looks in vain, and the log is asked whether it still has what was announced.
+const LOOKS_BEFORE_CHECK: u32 = 20;
+/// Records and bytes between two steps of the progress bar and of the rate limit.
 const PROGRESS_EVERY: u64 = 1024;
+const PROGRESS_BYTES: u64 = 64 << 10;
 
 /// What is to be staged.
 pub(super) struct Staging<'a> {
@@ -146,18 +147,19 @@ impl Staging<'_> {
                 }
             }
             let panicked = || Err(Error::internal("a thread that receives was lost"));
-            let outcomes: Vec<_> = threads.into_iter().map(|thread| thread.join().unwrap_or_else(|_| panicked())).collect();
+            let outcomes: Vec<_> =
+                threads.into_iter().map(|thread| thread.join().unwrap_or_else(|_| panicked())).collect();
             (outcomes, going_on)
         });
         shared.bar.finish();
-        let mut received = Vec::new();
-        for outcome in outcomes {
-            match outcome? {
-                Some(partitions) => received.extend(partitions),
-                None if going_on? => return Err(Error::internal("a thread that receives stopped by itself")),
-                None => return Ok(None),
-            }
-        }
+        // Where one thread fails the others are told to stop; its failure is what counts.
+        let outcomes: Vec<Option<Vec<ReceivedPartition>>> = outcomes.into_iter().collect::<Result<_>>()?;
+        let whole: Option<Vec<_>> = outcomes.into_iter().collect();
+        let mut received: Vec<ReceivedPartition> = match whole {
+            Some(shares) => shares.into_iter().flatten().collect(),
+            None if going_on? => return Err(Error::internal("a thread that receives stopped by itself")),
+            None => return Ok(None),
+        };
         received.sort_unstable_by_key(|partition| partition.partition);
         Ok(Some(received))
     }
@@ -178,8 +180,7 @@ impl Staging<'_> {
         let mut writers = Vec::with_capacity(parts.len());
         for (part, paths) in parts.iter().zip(&paths) {
             let target = paths.target(&version_dir, self.wanted);
-            let writer =
-                PartitionWriter::open(*part, self.wanted, self.dataset, sharding, &material, &target, dirs)?;
+            let writer = PartitionWriter::open(*part, self.wanted, self.dataset, sharding, &material, &target, dirs)?;
             shared.advance(writer.resumed_rows);
             writers.push(writer);
         }
@@ -192,7 +193,7 @@ impl Staging<'_> {
         let mut left = open.len();
         if left > 0 {
             let partitions = Partitions::open(self.connection, self.wanted, &open)?;
-            let (mut rows, mut bytes) = (0, 0);
+            let (mut rows, mut bytes, mut silent) = (0, 0, 0);
             while left > 0 {
                 if shared.stop.load(Ordering::Relaxed) {
                     return Ok(None);
@@ -208,8 +209,14 @@ impl Staging<'_> {
                         writers[partition as usize / threads].end(offset, &end)
                     }
                 })?;
-                if rows >= PROGRESS_EVERY || !came || left == 0 {
+                if rows >= PROGRESS_EVERY || bytes >= PROGRESS_BYTES || !came || left == 0 {
                     shared.take(&mut rows, &mut bytes);
+                }
+                silent = if came { 0 } else { silent + 1 };
+                if silent == LOOKS_BEFORE_CHECK {
+                    // A topic that is deleted while it is read gives no error: nothing comes any more.
+                    partitions.check(self.wanted)?;
+                    silent = 0;
                 }
             }
         }
@@ -235,8 +242,7 @@ impl Staging<'_> {
         };
         let pool = rayon::ThreadPoolBuilder::new().num_threads(self.threads.max(1)).build();
         let pool = pool.map_err(|error| Error::unavailable("cannot start threads").because(error))?;
-        let built: Vec<BuiltShard> =
-            pool.install(|| received.into_par_iter().map(build).collect::<Result<_>>())?;
+        let built: Vec<BuiltShard> = pool.install(|| received.into_par_iter().map(build).collect::<Result<_>>())?;
         storage::sync_dir(&version_dir)?;
         Ok(built)
     }

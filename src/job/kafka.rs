@@ -56,7 +56,9 @@ fn brokers(item: &Item<'_>) -> Option<String> {
 fn topic(item: &Item<'_>) -> Option<String> {
     let text = item.text()?;
     if !is_topic(text) {
-        item.problem(format!("cannot be {text:?}: use A-Z, a-z, 0-9, _, - and ., at most {LONGEST_TOPIC}, not all dots"));
+        item.problem(format!(
+            "cannot be {text:?}: use A-Z, a-z, 0-9, _, - and ., at most {LONGEST_TOPIC}, not all dots"
+        ));
         return None;
     }
     Some(text.to_owned())

@@ -66,8 +66,7 @@ impl Connection {
     /// when it cannot be read.
     pub fn new(brokers: &str, properties: Option<&Path>) -> Result<Self> {
         let settings = properties.map(read_settings).transpose()?.unwrap_or_default();
-        let connection =
-            Self { brokers: brokers.to_owned(), file: properties.map(Path::to_path_buf), settings };
+        let connection = Self { brokers: brokers.to_owned(), file: properties.map(Path::to_path_buf), settings };
         connection.check_settings()?;
         Ok(connection)
     }
@@ -108,7 +107,9 @@ impl Connection {
     {
         T::from_config_and_context(config, context).map_err(|error| match error {
             KafkaError::ClientConfig(_, _, name, _) => self.refused(&name),
-            KafkaError::ClientCreation(why) => Error::invalid(format!("cannot connect to Kafka: {why}{}", self.named())),
+            KafkaError::ClientCreation(why) => {
+                Error::invalid(format!("cannot connect to Kafka: {why}{}", self.named()))
+            }
             error => self.failed("cannot connect", &error),
         })
     }
@@ -138,15 +139,15 @@ impl Connection {
     fn unreachable(&self, heard: Option<(RDKafkaErrorCode, String)>, error: &KafkaError) -> Error {
         match heard {
             Some((code, why)) if is_refusal(code) => {
-                Error::invalid(format!("Kafka at {} refuses the credentials{}", self.brokers, self.named())).because(why)
+                Error::invalid(format!("Kafka at {} refuses the credentials{}", self.brokers, self.named()))
+                    .because(why)
             }
             Some((_, why)) => {
                 Error::unavailable(format!("cannot reach Kafka at {}; are the brokers right and up?", self.brokers))
                     .because(why)
             }
-            None => {
-                Error::unavailable(format!("Kafka at {} does not answer; is it up?", self.brokers)).because(error.clone())
-            }
+            None => Error::unavailable(format!("Kafka at {} does not answer; is it up?", self.brokers))
+                .because(error.clone()),
         }
     }
 
@@ -182,13 +183,15 @@ impl Connection {
             )),
             Some(
                 Code::Fenced | Code::ProducerFenced | Code::InvalidProducerEpoch | Code::InvalidTransactionalState,
-            ) => Error::conflict(format!("{doing}: another publisher has taken over; nothing was announced by this one")),
+            ) => {
+                Error::conflict(format!("{doing}: another publisher has taken over; nothing was announced by this one"))
+            }
             Some(Code::MessageSizeTooLarge | Code::InvalidMessageSize) => Error::invalid(format!(
                 "{doing}: a record is larger than Kafka at {at} takes; raise its message.max.bytes or make the value smaller"
             )),
-            Some(Code::UnknownTopic | Code::UnknownTopicOrPartition | Code::UnknownPartition) => Error::conflict(format!(
-                "{doing}: the topic is gone; another publisher has taken over, or somebody deleted it"
-            )),
+            Some(Code::UnknownTopic | Code::UnknownTopicOrPartition | Code::UnknownPartition) => Error::conflict(
+                format!("{doing}: the topic is gone; another publisher has taken over, or somebody deleted it"),
+            ),
             _ => Error::unavailable(format!("{doing} in Kafka at {at}")),
         };
         error.because(cause)
@@ -202,7 +205,10 @@ impl Connection {
     }
 
     fn refused(&self, name: &str) -> Error {
-        Error::invalid(format!("the client setting {name:?} or its value is not one that librdkafka knows{}", self.named()))
+        Error::invalid(format!(
+            "the client setting {name:?} or its value is not one that librdkafka knows{}",
+            self.named()
+        ))
     }
 
     fn check_settings(&self) -> Result<()> {
@@ -222,10 +228,7 @@ impl Connection {
 /// Whether a code says that somebody is not who they say they are.
 pub(super) fn is_refusal(code: RDKafkaErrorCode) -> bool {
     use RDKafkaErrorCode as Code;
-    matches!(
-        code,
-        Code::Authentication | Code::SaslAuthenticationFailed | Code::UnsupportedSASLMechanism | Code::SSL
-    )
+    matches!(code, Code::Authentication | Code::SaslAuthenticationFailed | Code::UnsupportedSASLMechanism | Code::SSL)
 }
 
 fn read_settings(path: &Path) -> Result<Vec<(String, String)>> {
@@ -316,7 +319,8 @@ mod tests {
 
     #[test]
     fn settings_are_read_and_secrets_are_never_shown() {
-        let text = "# TLS\nsecurity.protocol = SASL_PLAINTEXT\nsasl.mechanism=PLAIN\nsasl.username=u\nsasl.password=se=cret\n";
+        let text =
+            "# TLS\nsecurity.protocol = SASL_PLAINTEXT\nsasl.mechanism=PLAIN\nsasl.username=u\nsasl.password=se=cret\n";
         let connection = with(text).unwrap();
         assert_eq!(connection.config().get("sasl.password"), Some("se=cret"));
         assert!(!format!("{connection:?}").contains("cret"));

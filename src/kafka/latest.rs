@@ -158,10 +158,12 @@ pub(super) fn passing(connection: &Connection, doing: &str, error: &KafkaError) 
     if gone || code.is_some_and(is_refusal) || matches!(error, KafkaError::MessageConsumptionFatal(_)) {
         return Err(match code {
             Some(Code::AutoOffsetReset | Code::OffsetOutOfRange) => {
-                Error::corrupt(format!("{doing}: records that were announced are no longer there")).because(error.clone())
+                Error::corrupt(format!("{doing}: records that were announced are no longer there"))
+                    .because(error.clone())
             }
             Some(Code::BadMessage | Code::BadCompression) => {
-                Error::corrupt(format!("{doing}: a batch of records does not match its checksum")).because(error.clone())
+                Error::corrupt(format!("{doing}: a batch of records does not match its checksum"))
+                    .because(error.clone())
             }
             _ => connection.failed(doing, error),
         });

@@ -15,7 +15,7 @@ use super::latest::{passing, reading};
 use super::topics::Topics;
 use super::wire::{self, End};
 use crate::catalog::Streamed;
-use crate::error::{Error, Result};
+use crate::error::{Error, Kind, Result};
 
 /// Memory for records that were fetched and not taken yet, in KiB.
 const QUEUE_KIBIBYTES: &str = "32768";
@@ -102,6 +102,17 @@ impl Partitions {
             .assign(&partitions)
             .map_err(|error| connection.failed(&format!("cannot read topic {topic}"), &error))?;
         Ok(Self { connection: connection.clone(), consumer, topic })
+    }
+
+    /// Fails when the log no longer holds all that was announced. A broker that is away is no reason.
+    ///
+    /// # Errors
+    /// As [`Partitions::open`], but for an absent broker.
+    pub fn check(&self, streamed: &Streamed) -> Result<()> {
+        match check_log(&self.connection, streamed) {
+            Err(error) if error.kind() == Kind::Unavailable => Ok(()),
+            checked => checked,
+        }
     }
 
     /// Hands the next record to `take`; says whether one came within `wait`. A broker that is away is waited for.

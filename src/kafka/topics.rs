@@ -96,8 +96,9 @@ impl<'c> Topics<'c> {
         let described = block_on(self.admin.describe_configs([&ResourceSpecifier::Topic(name)], &options()))
             .map_err(|error| self.connection.failed(&format!("cannot look at topic {name}"), &error))?;
         for outcome in described {
-            let config = outcome
-                .map_err(|code| self.connection.failed_code(&format!("cannot look at the settings of topic {name}"), code))?;
+            let config = outcome.map_err(|code| {
+                self.connection.failed_code(&format!("cannot look at the settings of topic {name}"), code)
+            })?;
             let policy = config.get("cleanup.policy").and_then(|entry| entry.value.as_deref()).unwrap_or_default();
             if policy != "compact" {
                 return Err(Error::invalid(format!(

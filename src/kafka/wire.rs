@@ -206,9 +206,14 @@ mod tests {
         let name = data_topic("views", 42, "20261122T000000Z-0123abcd", 7);
         assert_eq!(name, "views.v42-20261122T000000Z-0123abcd-00000007");
         assert!(is_data_topic(&name, "views"));
-        for other in
-            ["views", "views.versions", "views.v42-x", "views.v-x-00000007", "views.v2-copy.versions", "views2.v1-b-00000007"]
-        {
+        for other in [
+            "views",
+            "views.versions",
+            "views.v42-x",
+            "views.v-x-00000007",
+            "views.v2-copy.versions",
+            "views2.v1-b-00000007",
+        ] {
             assert!(!is_data_topic(other, "views"), "{other}");
         }
         assert!(!is_data_topic(&name, "view"));

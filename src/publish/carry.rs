@@ -226,7 +226,11 @@ fn streamed(
     let opened = Store::open(catalog.layout().root())?.version(version)?;
     let attempt = getrandom::u32().map_err(no_random)?;
     let streamed = kafka::stream(lease, &opened, StreamOptions { attempt, progress: how.progress })?;
-    catalog.log().record(Action::Streamed, Some(version), format!("{} rows to topic {}", streamed.rows, streamed.topic));
+    catalog.log().record(
+        Action::Streamed,
+        Some(version),
+        format!("{} rows to topic {}", streamed.rows, streamed.topic),
+    );
     Ok((streamed, true))
 }
 

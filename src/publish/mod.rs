@@ -17,8 +17,8 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use self::carry::{Carried, Streaming, carry_out};
 pub use self::carry::finish_pending;
+use self::carry::{Carried, Streaming, carry_out};
 pub use self::steps::{Complete, Staged};
 use crate::catalog::{Action, Catalog, Change, Current, FileDepth, Flip, Ledger, State, Streamed, inspect};
 pub use crate::catalog::{GcReport, Pin};
@@ -103,9 +103,9 @@ pub fn rollback(catalog: &Catalog, to: Option<u64>, progress: Progress) -> Resul
 /// As [`Current::pin`]; `Corrupt` when its files are damaged; `Unavailable` as [`publish`].
 pub fn pin(catalog: &Catalog, version: Option<u64>, reason: &str, progress: Progress) -> Result<Published> {
     let published = carry(catalog, Streaming { again: false, progress }, |current| {
-        let version = version.or(current.current).ok_or_else(|| {
-            Error::invalid("nothing is published, so nothing can be pinned")
-        })?;
+        let version = version
+            .or(current.current)
+            .ok_or_else(|| Error::invalid("nothing is published, so nothing can be pinned"))?;
         Ok(Change::Pin { version, reason: reason.to_owned() })
     })?;
     let from = if published.flipped() { before(published.previous) } else { String::new() };
@@ -114,11 +114,7 @@ pub fn pin(catalog: &Catalog, version: Option<u64>, reason: &str, progress: Prog
 }
 
 /// Carries out a change that readers have a part in.
-fn carry(
-    catalog: &Catalog,
-    streaming: Streaming,
-    decide: impl Fn(&Current) -> Result<Change>,
-) -> Result<Published> {
+fn carry(catalog: &Catalog, streaming: Streaming, decide: impl Fn(&Current) -> Result<Change>) -> Result<Published> {
     let carried = carry_out(catalog, streaming, decide)?;
     let flip = carried.flip.ok_or_else(|| Error::internal(format!("{} moved no reader", carried.change)))?;
     Ok(Published::new(carried, flip))

@@ -72,7 +72,7 @@ fn a_build_that_is_killed_leaves_nothing_that_matters() {
     workspace.cutover(&format!("scan {store}")).fails(4).complains(&["nothing is published", store]);
 
     build.signal(Signal::KILL);
-    drop(build);
+    build.wait().killed();
     assert_eq!(names(&staging), working, "what the kernel left");
     workspace.cutover(&format!("versions {store}")).ok().prints(&["has no version yet"]);
     let report = workspace.cutover(&format!("run {job} --json")).ok().json();
@@ -82,7 +82,7 @@ fn a_build_that_is_killed_leaves_nothing_that_matters() {
     let mut again = workspace.start(&format!("run {job} --rebuild"));
     again.stop_while_building(store);
     again.signal(Signal::KILL);
-    drop(again);
+    again.wait().killed();
     assert_eq!(names(&staging).len(), 1);
     workspace.cutover(&format!("scan {store} --limit 1")).ok();
     workspace.cutover(&format!("gc {store}")).ok().prints(&["deleted 1 leftover folder"]);

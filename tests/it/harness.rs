@@ -191,6 +191,15 @@ impl Run {
         ended
     }
 
+    /// It was killed by `kill -9`.
+    #[track_caller]
+    pub fn killed(self) -> Ended {
+        use std::os::unix::process::ExitStatusExt;
+        self.check(self.status.signal() == Some(9), "expected that it is killed");
+        self.check(!self.stderr.contains("panicked"), "it panicked");
+        Ended(self)
+    }
+
     /// It ended with this exit code.
     #[track_caller]
     pub fn exits(self, code: i32) -> Ended {

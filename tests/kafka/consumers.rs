@@ -15,7 +15,7 @@ fn consumer_killed_at(failpoint: &str, flipped: bool, resumes: bool) {
     dataset.run(1).ok();
     dataset.consume().ok();
     dataset.run(2).ok();
-    dataset.failing(failpoint, &dataset.consuming("--once")).exits(-1);
+    dataset.failing(failpoint, &dataset.consuming("--once")).killed();
     assert_eq!(dataset.consumed(), Some(if flipped { 2 } else { 1 }));
     let again = dataset.consume().ok();
     assert_eq!(again.stdout.contains("staged before"), resumes, "{}", again.stdout);
@@ -64,7 +64,7 @@ fn what_was_staged_is_not_believed_when_it_is_damaged() {
     let Some(broker) = Broker::shared() else { return };
     let dataset = Dataset::new(broker);
     dataset.run(1).ok();
-    dataset.failing("consume.received=kill", &dataset.consuming("--once")).exits(-1);
+    dataset.failing("consume.received=kill", &dataset.consuming("--once")).killed();
     let staging = dataset.workspace().path("consumer/staging");
     let tables = staging.join(&names(&staging)[0]).join("tables/shard-00000");
     let table = tables.join(&names(&tables)[0]);

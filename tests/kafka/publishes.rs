@@ -126,7 +126,8 @@ fn an_empty_version_and_empty_partitions_are_versions() {
     let dataset = Dataset::new(broker);
     dataset.write(1, 2);
     dataset.workspace().cutover("run numbers.toml").ok();
-    let rows: Vec<u64> = dataset.announcement().unwrap().current().unwrap().partitions.iter().map(|it| it.rows).collect();
+    let rows: Vec<u64> =
+        dataset.announcement().unwrap().current().unwrap().partitions.iter().map(|it| it.rows).collect();
     assert!(rows.len() == SHARDS && rows.contains(&0), "2 rows in 4 partitions: {rows:?}");
     dataset.consume().ok();
     assert_eq!(dataset.consumed(), Some(1));
@@ -221,7 +222,7 @@ fn publisher_killed_at(failpoint: &str, announced: bool) {
     dataset.run(1).ok();
     dataset.consume().ok();
     dataset.write(2, ROWS);
-    dataset.failing(failpoint, "run numbers.toml").exits(-1);
+    dataset.failing(failpoint, "run numbers.toml").killed();
     assert_eq!(dataset.built(), Some(1), "the store flips last");
     assert_eq!(dataset.announced(), Some(if announced { 2 } else { 1 }));
     dataset.consume().ok();
@@ -275,7 +276,7 @@ fn a_rollback_that_is_cut_off_is_finished_by_whatever_comes_next() {
         let dataset = Dataset::new(broker);
         dataset.run(1).ok();
         dataset.run(2).ok();
-        dataset.failing(failpoint, "rollback store").exits(-1);
+        dataset.failing(failpoint, "rollback store").killed();
         assert_eq!(dataset.built(), Some(2));
         let pending = dataset.workspace().cutover("versions store").ok();
         pending.prints(&["the rollback to version 1 was cut off or is going on"]);

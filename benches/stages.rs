@@ -170,10 +170,8 @@ fn build(shards: Vec<Shard>, version: &Path, tables: &Tables, folding: &Folding)
             tables_dir: &version.join("tables"),
             tables,
             max_rows_per_table: u64::MAX,
-            folding,
-            progress: &progress,
         };
-        assert_eq!(build_shard(shard, &target).unwrap().entry.rows, EVENTS);
+        assert_eq!(build_shard(shard, &target, folding, &progress).unwrap().entry.rows, EVENTS);
     }
 }
 

@@ -181,10 +181,9 @@ impl Current {
             Some("the pinned version is not the current one".to_owned())
         } else if last >= self.next_version {
             Some(format!("version {last} exists, the next one would be {}", self.next_version))
-        } else if let Some(version) = self.streamed().map(|it| it.version).find(|it| !self.versions.contains_key(it)) {
-            Some(format!("version {version} is on Kafka but does not exist"))
         } else {
-            None
+            let unknown = self.streamed().map(|it| it.version).find(|it| !self.versions.contains_key(it));
+            unknown.map(|version| format!("version {version} is on Kafka but does not exist"))
         }
     }
 }

@@ -69,3 +69,44 @@ pub fn is_topic(text: &str) -> bool {
     let letter = |byte: u8| byte.is_ascii_alphanumeric() || b"_-.".contains(&byte);
     !text.is_empty() && text.len() <= LONGEST_TOPIC && text.bytes().all(letter) && text.bytes().any(|byte| byte != b'.')
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use crate::error::{Error, Kind};
+    use crate::job::Job;
+
+    const JOB: &str = "version = 1\ndataset = \"d\"\nstore = \"s\"\n[inputs.t]\npath = \"t.parquet\"\n[query]\n\
+        sql = \"SELECT k FROM t\"\n[output]\nkey = [\"k\"]\n[kafka]\nbrokers = \"a:9092,b:9092\"\ntopic = \"d\"\n\
+        replication = 3\ncompression = \"zstd\"\nproperties = \"secrets/kafka.properties\"\n";
+
+    fn parse(text: &str) -> crate::error::Result<Job> {
+        Job::parse(Path::new("d.toml"), text, &Default::default(), &|_| Err(Error::invalid("no SQL file")))
+    }
+
+    #[test]
+    fn a_whole_section_is_read() {
+        let kafka = parse(JOB).unwrap().kafka.unwrap();
+        assert_eq!((kafka.brokers.as_str(), kafka.topic.as_str(), kafka.replication), ("a:9092,b:9092", "d", Some(3)));
+        assert_eq!(kafka.properties.unwrap(), Path::new("secrets/kafka.properties"));
+    }
+
+    #[test]
+    fn every_rule_refuses_with_its_line_and_shows_no_secret() {
+        for (from, to, problem) in [
+            ("a:9092,b:9092", "kafka", ":11: \"brokers\" in [kafka] must be host:port"),
+            ("a:9092,b:9092", "user:secret@host:9092", ":11: \"brokers\" in [kafka] must be host:port"),
+            ("topic = \"d\"", "", ":10: missing key \"topic\" in [kafka]"),
+            ("topic = \"d\"", "topic = \"a/b\"", ":12: \"topic\" in [kafka] cannot be \"a/b\""),
+            ("= 3", "= 0", ":13: \"replication\" in [kafka] must be an integer from 1"),
+            ("\"zstd\"", "\"gzip\"", ":14: \"compression\" in [kafka] cannot be \"gzip\""),
+            ("replication = 3", "password = \"secret\"", ":13: unknown key \"password\" in [kafka]"),
+        ] {
+            let error = parse(&JOB.replacen(from, to, 1)).unwrap_err();
+            assert_eq!(error.kind(), Kind::Invalid);
+            assert!(error.message().contains(problem), "{from} → {to}: {error}");
+            assert!(!error.message().contains("secret@") && !error.message().contains("\"secret\""), "{error}");
+        }
+    }
+}

@@ -178,14 +178,6 @@ const BROKEN: &[(&str, &str, &str)] = &[
     ("dataset = \"views_by_age\"", "", ":1: missing key \"dataset\""),
     ("store = \"stores/${env}/views_by_age\"", "store = \"\" # ${env}", ":3: \"store\" is empty"),
     ("stores/${env}/", "s3://bucket/${env}/", ":3: \"store\" is a URL"),
-    // Kafka.
-    ("brokers = \"a:9092,b:9092\"", "brokers = \"kafka\"", ":36: \"brokers\" in [kafka] must be host:port"),
-    ("brokers = \"a:9092,b:9092\"", "brokers = \"user:secret@host:9092\"", ":36: \"brokers\" in [kafka] must be host:port"),
-    ("topic = \"views-by-age\"", "", ":35: missing key \"topic\" in [kafka]"),
-    ("topic = \"views-by-age\"", "topic = \"views/age\"", ":37: \"topic\" in [kafka] cannot be \"views/age\""),
-    ("replication = 3", "replication = 0", ":38: \"replication\" in [kafka] must be an integer from 1"),
-    ("compression = \"lz4\" # kafka", "compression = \"gzip\"", ":39: \"compression\" in [kafka] cannot be \"gzip\""),
-    ("replication = 3", "password = \"x\"", ":38: unknown key \"password\" in [kafka]"),
     // Inputs.
     ("[inputs.events]", "[inputs.Events]", ":4: input \"Events\" cannot be a table name"),
     ("[inputs.events]", "[inputs.\"a b\"]", ":4: input \"a b\" cannot be a table name"),

@@ -8,9 +8,9 @@ use std::collections::BTreeSet;
 use crate::fixture::{NUMBERS, Numbers};
 use crate::harness::{Run, Workspace};
 
-const COMMANDS: [&str; 15] = [
+const COMMANDS: [&str; 16] = [
     "init", "run", "plan", "versions", "path", "get", "scan", "publish", "rollback", "pin", "unpin", "gc", "verify",
-    "log", "demo",
+    "log", "consume", "demo",
 ];
 
 /// Compares a text with its snapshot.

@@ -5,7 +5,7 @@
 //!
 //! Not for: logs (`tracing`) and results (`cli`).
 
-use std::io::IsTerminal;
+use std::io::{IsTerminal, Write};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
@@ -89,10 +89,15 @@ impl Stage {
         let finished = Finished { name: self.name, rows: self.rows(), took: self.started.elapsed() };
         if self.progress == Progress::Lines {
             let rows = if finished.rows > 0 { format!("  {} rows", HumanCount(finished.rows)) } else { String::new() };
-            eprintln!("{:>10}  {:.1} s{rows}", self.name, finished.took.as_secs_f64());
+            say(format_args!("{:>10}  {:.1} s{rows}", self.name, finished.took.as_secs_f64()));
         } else if self.progress == Progress::Bars && finished.took > Duration::from_secs(5) {
-            eprintln!("{:>10}  {}", self.name, HumanDuration(finished.took));
+            say(format_args!("{:>10}  {}", self.name, HumanDuration(finished.took)));
         }
         finished
     }
+}
+
+/// Writes a line for whoever watches; that nobody does any more is no reason to stop.
+fn say(line: std::fmt::Arguments<'_>) {
+    let _ = writeln!(std::io::stderr().lock(), "{line}");
 }

@@ -19,8 +19,9 @@ use crate::error::{Error, Kind, Result};
 
 /// Memory for records that were fetched and not taken yet, in KiB.
 const QUEUE_KIBIBYTES: &str = "32768";
-/// Bytes of one answer for one partition; a larger record comes alone.
+/// Bytes of one answer for one partition, and of a whole answer; a larger record comes alone.
 const FETCH_BYTES: &str = "4194304";
+const ANSWER_BYTES: &str = "16777216";
 
 /// Partitions of one version, being read.
 pub struct Partitions {
@@ -89,6 +90,7 @@ impl Partitions {
         check_log(connection, streamed)?;
         let mut config = reading(connection);
         config.set("queued.max.messages.kbytes", QUEUE_KIBIBYTES).set("fetch.message.max.bytes", FETCH_BYTES);
+        config.set("fetch.max.bytes", ANSWER_BYTES);
         config.set("queued.min.messages", "100000");
         let consumer: BaseConsumer<Listener> = connection.client(&config, Listener::default())?;
         let topic = streamed.topic.clone();

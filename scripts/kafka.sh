@@ -226,7 +226,7 @@ run() {
     rm -f "$dir/pid" "$dir/closed"
 
     machine=("${small[@]}")
-    session=1500
+    session=5000
     if [[ ${KAFKA_BENCH:-} = 1 ]]; then
         machine=("${large[@]}")
         session=9000

@@ -38,6 +38,10 @@ use crate::publish;
 
 /// How long one look at the control topic waits.
 const LOOK: Duration = Duration::from_secs(1);
+/// The same while a version is staged, whose end must not wait for it.
+const LOOK_WHILE_STAGING: Duration = Duration::from_millis(20);
+/// How often a consumer says how far it is.
+const REPORT_EVERY: Duration = Duration::from_secs(3);
 /// How long a consumer that failed waits before it tries again: twice as long each time, up to the longest.
 const FIRST_RETRY: Duration = Duration::from_secs(1);
 const LONGEST_RETRY: Duration = Duration::from_secs(60);
@@ -224,14 +228,18 @@ impl Follower<'_> {
             threads: self.options.threads,
             progress: self.options.progress,
         };
+        let mut reported = Instant::now();
         staging.run(|rows| {
-            if latest.follow(LOOK)? {
+            if latest.follow(LOOK_WHILE_STAGING)? {
                 // What cannot be read changes nothing.
                 let now = announced(latest, &self.options.topic).ok().flatten();
                 let topic = now.as_ref().and_then(Announcement::current).map(|current| current.topic.as_str());
                 return Ok(topic.is_none_or(|topic| topic == wanted.topic));
             }
-            self.report(wanted, ConsumerState::Staging, rows, None);
+            if reported.elapsed() > REPORT_EVERY {
+                self.report(wanted, ConsumerState::Staging, rows, None);
+                reported = Instant::now();
+            }
             Ok(true)
         })
     }

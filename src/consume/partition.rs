@@ -27,8 +27,6 @@ pub(super) struct PartitionWriter<'a> {
     journaled: usize,
     next: i64,
     rows: u64,
-    bytes: u64,
-    digest: Digest,
     last_key: Vec<u8>,
     frame: Vec<u8>,
     ended: bool,
@@ -52,8 +50,7 @@ impl<'a> PartitionWriter<'a> {
     ) -> Result<Self> {
         let shard = announced.partition;
         let (journal, tables, next) = Journal::open(dirs.journal(shard), dirs.tables(shard), announced.begin)?;
-        let sum = |of: fn(&Table) -> u64| tables.iter().map(of).sum::<u64>();
-        let (rows, bytes) = (sum(|table| table.rows), sum(|table| table.bytes));
+        let rows = tables.iter().map(|table| table.rows).sum();
         Ok(Self {
             announced,
             wanted,
@@ -62,8 +59,6 @@ impl<'a> PartitionWriter<'a> {
             journaled: tables.len(),
             next,
             rows,
-            bytes,
-            digest: tables.iter().map(|table| table.digest).sum(),
             last_key: tables.last().map(|table| table.last_key.clone()).unwrap_or_default(),
             frame: Vec::new(),
             ended: next == announced.end,
@@ -99,9 +94,7 @@ impl<'a> PartitionWriter<'a> {
             return Err(self.wrong(offset, &format!("key 0x{} does not belong to this partition", hex(key))));
         }
         self.writer.push(Record::new(&mut self.frame, key, value))?;
-        self.digest = self.digest.plus(Digest::of_framed(&self.frame));
         self.rows += 1;
-        self.bytes += (key.len() + value.len()) as u64;
         self.last_key.clear();
         self.last_key.extend_from_slice(key);
         self.next = offset + 1;
@@ -132,16 +125,19 @@ impl<'a> PartitionWriter<'a> {
         if offset + 1 != part.end {
             return Err(self.wrong(offset, &format!("the END marker stands before offset {}", part.end - 1)));
         }
-        if (self.rows, self.bytes, self.digest) != (part.rows, part.bytes, part.digest) {
+        self.writer.end_table()?;
+        let tables = self.writer.finished();
+        let bytes: u64 = tables.iter().map(|table| table.bytes).sum();
+        let digest: Digest = tables.iter().map(|table| table.digest).sum();
+        if (self.rows, bytes, digest) != (part.rows, part.bytes, part.digest) {
             return Err(self.wrong(
                 offset,
                 &format!(
-                    "received are {} entries of {} bytes with the digest {}, announced are {} of {} with {}",
-                    self.rows, self.bytes, self.digest, part.rows, part.bytes, part.digest
+                    "received are {} entries of {bytes} bytes with the digest {digest}, announced are {} of {} with {}",
+                    self.rows, part.rows, part.bytes, part.digest
                 ),
             ));
         }
-        self.writer.end_table()?;
         self.next = part.end;
         self.note_tables()?;
         self.ended = true;

@@ -176,11 +176,11 @@ impl Staging<'_> {
         let parts: Vec<_> = self.wanted.partitions.iter().skip(thread).step_by(threads).copied().collect();
         let paths: Vec<_> = parts.iter().map(|part| Paths::new(dirs, part.partition)).collect();
         let version_dir = dirs.version();
-        let material = Material::new(&self.wanted.tables);
+        let materials: Vec<_> = parts.iter().map(|_| Material::new(&self.wanted.tables)).collect();
         let mut writers = Vec::with_capacity(parts.len());
-        for (part, paths) in parts.iter().zip(&paths) {
+        for ((part, paths), material) in parts.iter().zip(&paths).zip(&materials) {
             let target = paths.target(&version_dir, self.wanted);
-            let writer = PartitionWriter::open(*part, self.wanted, self.dataset, sharding, &material, &target, dirs)?;
+            let writer = PartitionWriter::open(*part, self.wanted, self.dataset, sharding, material, &target, dirs)?;
             shared.advance(writer.resumed_rows);
             writers.push(writer);
         }
@@ -220,10 +220,11 @@ impl Staging<'_> {
                 }
             }
         }
-        let received = parts.iter().zip(&writers).map(|(part, writer)| ReceivedPartition {
-            partition: part.partition,
-            tables: writer.tables().to_vec(),
-            resumed_rows: writer.resumed_rows,
+        let written: Vec<_> =
+            writers.into_iter().map(|writer| (writer.tables().to_vec(), writer.resumed_rows)).collect();
+        let received = parts.iter().zip(written).zip(materials).map(|((part, written), material)| {
+            let (tables, resumed_rows) = written;
+            ReceivedPartition { partition: part.partition, tables, resumed_rows, material }
         });
         Ok(Some(received.collect()))
     }
@@ -233,11 +234,10 @@ impl Staging<'_> {
         let version_dir = dirs.version();
         let build = |received: ReceivedPartition| {
             let paths = Paths::new(dirs, received.partition);
-            let material = Material::new(&self.wanted.tables);
             let target = paths.target(&version_dir, self.wanted);
-            let built = assemble(received.partition, &received.tables, material, &target)?;
-            // Entries are remembered by no attempt but the one that wrote them, so all are read.
-            check::read_back(&built, &paths.shard_dir, true)?;
+            let built = assemble(received.partition, &received.tables, received.material, &target)?;
+            // Entries are remembered by no attempt but the one that wrote them; where there was another, all are read.
+            check::read_back(&built, &paths.shard_dir, received.resumed_rows > 0)?;
             Ok(built)
         };
         let pool = rayon::ThreadPoolBuilder::new().num_threads(self.threads.max(1)).build();
@@ -303,6 +303,7 @@ struct ReceivedPartition {
     partition: u32,
     tables: Vec<Table>,
     resumed_rows: u64,
+    material: Material,
 }
 
 /// What the threads share.

@@ -19,9 +19,9 @@ use crate::error::{Error, Kind, Result};
 
 /// Memory for records that were fetched and not taken yet, in KiB.
 const QUEUE_KIBIBYTES: &str = "32768";
-/// Bytes of one answer for one partition, and of a whole answer; a larger record comes alone.
-const FETCH_BYTES: &str = "4194304";
-const ANSWER_BYTES: &str = "16777216";
+/// Bytes of one answer for one partition, and of a whole answer, as they are compressed; a larger batch comes alone.
+const FETCH_BYTES: &str = "1048576";
+const ANSWER_BYTES: &str = "8388608";
 
 /// Partitions of one version, being read.
 pub struct Partitions {

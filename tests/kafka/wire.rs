@@ -131,7 +131,7 @@ fn two_records_in_the_wrong_order_are_noticed() {
 #[test]
 fn a_data_topic_that_is_deleted_under_a_consumer_stops_it() {
     let Some(broker) = Broker::shared() else { return };
-    let dataset = Dataset::new(broker);
+    let dataset = Dataset::with(broker, "compression = \"none\"");
     // More than a client reads ahead.
     let job = std::fs::read_to_string(dataset.workspace().path("numbers.toml")).unwrap();
     let wide = job.replace("SELECT key, generation", "SELECT key, generation, repeat(key, 1200) AS wide");
@@ -139,7 +139,7 @@ fn a_data_topic_that_is_deleted_under_a_consumer_stops_it() {
     dataset.run(1).ok();
     dataset.consume().ok();
     dataset.run(2).ok();
-    let slow = dataset.workspace().start(&dataset.consuming("--once --rate-limit 4MiB"));
+    let slow = dataset.workspace().start(&dataset.consuming("--once --rate-limit 8MiB"));
     let staging = dataset.workspace().path("consumer/staging");
     wait_for("staging", || !crate::harness::names(&staging).is_empty());
     dataset.delete_topic(&dataset.data_topic());

@@ -16,6 +16,8 @@ use crate::harness::{is_set, wait_for};
 
 /// Ports of one child: plaintext, controller, SASL.
 const PORTS: u16 = 3;
+/// Lines of a broker's log that a failure shows.
+const LOG_LINES: usize = 150;
 /// Where they may begin.
 const FIRST_PORT: u16 = 20_000;
 const PORT_CHOICES: u16 = 4_000;
@@ -116,6 +118,13 @@ impl Broker {
     /// `kill -CONT`.
     pub fn go_on(&self) {
         kill_process(self.pid(), Signal::CONT).unwrap();
+    }
+
+    /// The end of what it wrote, for the message of a test that fails.
+    pub fn log(&self) -> String {
+        let log = std::fs::read_to_string(self.child().dir.path().join("broker.log")).unwrap();
+        let lines: Vec<&str> = log.lines().collect();
+        lines[lines.len().saturating_sub(LOG_LINES)..].join("\n")
     }
 
     /// Runs one of Kafka's own tools to its end.

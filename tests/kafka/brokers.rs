@@ -33,7 +33,7 @@ fn a_broker_that_dies_in_the_middle_and_comes_back_loses_nothing() {
         broker.kill();
         broker.start_again();
     });
-    assert!(ended.success());
+    assert!(ended.success(), "{ended}\n{}", broker.log());
     assert_eq!((dataset.built(), dataset.announced()), (Some(2), Some(2)));
     dataset.consume().ok();
     assert_eq!(dataset.consumed(), Some(2));
@@ -48,7 +48,7 @@ fn a_broker_that_dies_before_the_announcement_and_comes_back_loses_nothing() {
         broker.kill();
         broker.start_again();
     });
-    assert!(ended.success());
+    assert!(ended.success(), "{ended}\n{}", broker.log());
     assert_eq!((dataset.built(), dataset.announced()), (Some(2), Some(2)));
     dataset.consume().ok();
     assert_eq!(dataset.consumed(), Some(2));
@@ -87,7 +87,7 @@ fn a_broker_that_stands_still_for_a_minute_is_waited_for() {
                 broker.go_on();
             });
         });
-        assert!(ended.success());
+        assert!(ended.success(), "{ended}\n{}", broker.log());
     });
     assert_eq!((dataset.built(), dataset.announced()), (Some(2), Some(2)));
     dataset.consume().ok();

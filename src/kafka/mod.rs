@@ -33,5 +33,5 @@ pub use latest::Latest;
 pub use lease::{Lease, Unannounced, announced, only_announcement};
 pub use partitions::{Partitions, Received};
 pub use reports::{Reporter, wait_for_consumers};
-pub use stream::{StreamOptions, stream};
+pub use stream::stream;
 pub use wire::{ConsumerReport, ConsumerState, End, control_topic, is_data_topic};

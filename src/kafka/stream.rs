@@ -21,7 +21,7 @@ use rdkafka::producer::{BaseRecord, DeliveryResult, Producer, ProducerContext, T
 use super::lease::Lease;
 use super::wire::{self, End};
 use crate::catalog::{Digester, PROTOCOL, ShardEntry, Streamed, StreamedPartition};
-use crate::error::{Error, Result};
+use crate::error::{Error, Kind, Result};
 use crate::failpoint;
 use crate::job::Compression;
 use crate::progress::Progress;
@@ -33,8 +33,12 @@ const QUEUE_KIBIBYTES: &str = "65536";
 const BATCH_BYTES: &str = "1000000";
 const BATCH_RECORDS: &str = "100000";
 const LINGER_MILLIS: &str = "10";
-/// How long a record may take to be acknowledged, whatever happens to the brokers: 5 minutes.
-const DELIVERY_MILLIS: &str = "300000";
+/// How long a record may take to be acknowledged, whatever happens to the brokers: 2 minutes.
+const DELIVERY_MILLIS: &str = "120000";
+/// So often a version is streamed anew, with a new client to a new topic, where the cluster did not take a record in time.
+const ATTEMPTS: u32 = 3;
+/// How long the second attempt waits; the third twice as long.
+const BACKOFF: Duration = Duration::from_secs(2);
 /// Bytes around key and value in a request.
 const REQUEST_OVERHEAD: u64 = 1 << 20;
 /// How long a full queue is waited for before it is looked at again.
@@ -42,28 +46,45 @@ const BACKPRESSURE: Duration = Duration::from_millis(1);
 /// Records between two steps of the progress bar.
 const PROGRESS_EVERY: u64 = 4096;
 
-/// How a version is streamed.
-#[derive(Clone, Copy, Debug)]
-pub struct StreamOptions {
-    /// Tells this attempt from every other one.
-    pub attempt: u32,
-    /// How progress is shown.
-    pub progress: Progress,
-}
-
-/// Streams a version into a topic of its own.
+/// Streams a version into a topic of its own. What an attempt that failed has written is deleted.
 ///
 /// # Errors
 /// `Corrupt` when the version is not what its manifest says, or somebody else wrote into the topic; `Conflict` when the
 /// topic is deleted meanwhile; `Invalid` when this user may not, or a record is too large; `Unavailable` when the
 /// cluster does not take a record in time. No consumer sees anything of it then.
-pub fn stream(lease: &Lease<'_>, version: &Version, options: StreamOptions) -> Result<Streamed> {
+pub fn stream(lease: &Lease<'_>, version: &Version, progress: Progress) -> Result<Streamed> {
     let manifest = version.manifest();
-    let topic = wire::data_topic(&lease.target().topic, manifest.version, &manifest.build_id, options.attempt);
+    let mut first = None;
+    for attempt in 1..=ATTEMPTS {
+        let random = getrandom::u32()
+            .map_err(|error| Error::unavailable("the system gives no random numbers").because(error))?;
+        let topic = wire::data_topic(&lease.target().topic, manifest.version, &manifest.build_id, random);
+        let error = match stream_to(&topic, lease, version, progress) {
+            Ok(streamed) => return Ok(streamed),
+            Err(error) => error,
+        };
+        if let Err(left) = lease.topics().delete(&[&topic]) {
+            tracing::warn!("topic {topic} is left to the next publish: {}", left.chain().join(": "));
+        }
+        if error.kind() != Kind::Unavailable {
+            return Err(error);
+        }
+        tracing::warn!("attempt {attempt} of {ATTEMPTS} to stream failed: {}", error.chain().join(": "));
+        first.get_or_insert(error);
+        if attempt < ATTEMPTS {
+            std::thread::sleep(attempt * BACKOFF);
+        }
+    }
+    let message = format!("version {} could not be streamed in {ATTEMPTS} attempts", manifest.version);
+    Err(first.unwrap_or_else(|| Error::internal(message.clone())).during(message))
+}
+
+fn stream_to(topic: &str, lease: &Lease<'_>, version: &Version, progress: Progress) -> Result<Streamed> {
+    let manifest = version.manifest();
     let largest = manifest.largest.as_ref().map_or(0, |entry| entry.bytes);
-    lease.topics().create_data(&topic, manifest.shard_count, largest, lease.target())?;
-    let stage = options.progress.stage("stream", Some(manifest.rows));
-    let sender = Sender::open(lease, &topic, manifest.shard_count, largest)?;
+    lease.topics().create_data(topic, manifest.shard_count, largest, lease.target())?;
+    let stage = progress.stage("stream", Some(manifest.rows));
+    let sender = Sender::open(lease, topic, manifest.shard_count, largest)?;
     for shard in &manifest.shards {
         let mut sent = Sent::default();
         version.for_each_in_shard(shard.shard, |key, value| {
@@ -93,7 +114,7 @@ pub fn stream(lease: &Lease<'_>, version: &Version, options: StreamOptions) -> R
     let partitions = sender.finish(&manifest.shards)?;
     failpoint::reach("stream.finished")?;
     stage.finish();
-    Ok(Streamed::new(manifest, topic, partitions))
+    Ok(Streamed::new(manifest, topic.to_owned(), partitions))
 }
 
 /// librdkafka's name of a codec.

@@ -18,7 +18,7 @@ use super::intact;
 use crate::catalog::{Action, Catalog, Change, Current, Flip, Ledger, Pending, Streamed};
 use crate::error::{Error, Kind, Result};
 use crate::failpoint;
-use crate::kafka::{self, Connection, Lease, StreamOptions};
+use crate::kafka::{self, Connection, Lease};
 use crate::progress::Progress;
 use crate::serve::Store;
 
@@ -224,8 +224,7 @@ fn streamed(
         return Ok((there.clone(), false));
     }
     let opened = Store::open(catalog.layout().root())?.version(version)?;
-    let attempt = getrandom::u32().map_err(no_random)?;
-    let streamed = kafka::stream(lease, &opened, StreamOptions { attempt, progress: how.progress })?;
+    let streamed = kafka::stream(lease, &opened, how.progress)?;
     catalog.log().record(
         Action::Streamed,
         Some(version),

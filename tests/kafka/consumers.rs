@@ -105,7 +105,7 @@ fn a_consumer_that_starts_between_a_failed_and_a_good_publish_takes_the_one_befo
     early.complains(&["nothing is announced"]);
     dataset.run(1).ok();
     dataset.write(2, ROWS);
-    dataset.failing("stream.finished=error", "run numbers.toml").fails(4);
+    dataset.failing("stream.finished=kill", "run numbers.toml").killed();
     dataset.consume().ok();
     assert_eq!(dataset.consumed(), Some(1));
     dataset.run(3).ok();

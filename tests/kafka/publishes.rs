@@ -299,3 +299,15 @@ fn an_error_after_the_intent_leaves_nothing_that_blocks() {
     dataset.workspace().cutover("run numbers.toml").ok();
     assert_eq!((dataset.built(), dataset.announced()), (Some(2), Some(2)));
 }
+
+#[test]
+fn an_attempt_that_fails_is_made_again_and_leaves_no_topic() {
+    let Some(broker) = Broker::shared() else { return };
+    let dataset = Dataset::new(broker);
+    let failing = format!("stream.record=error@{}", ROWS / 2);
+    dataset.write(1, ROWS);
+    dataset.failing(&failing, "run numbers.toml").ok().complains(&["attempt 1 of 3 to stream failed"]);
+    dataset.assert_tidy();
+    dataset.consume().ok();
+    assert_eq!((dataset.built(), dataset.consumed()), (Some(1), Some(1)));
+}

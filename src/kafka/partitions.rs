@@ -23,6 +23,9 @@ const QUEUE_KIBIBYTES: &str = "32768";
 const FETCH_BYTES: &str = "1048576";
 const ANSWER_BYTES: &str = "8388608";
 
+/// How long the client waits before it fetches again after its queue was full; by default a whole second.
+const BACKOFF_MILLIS: &str = "5";
+
 /// Partitions of one version, being read.
 pub struct Partitions {
     connection: Connection,
@@ -91,7 +94,7 @@ impl Partitions {
         let mut config = reading(connection);
         config.set("queued.max.messages.kbytes", QUEUE_KIBIBYTES).set("fetch.message.max.bytes", FETCH_BYTES);
         config.set("fetch.max.bytes", ANSWER_BYTES);
-        config.set("queued.min.messages", "100000");
+        config.set("queued.min.messages", "100000").set("fetch.queue.backoff.ms", BACKOFF_MILLIS);
         let consumer: BaseConsumer<Listener> = connection.client(&config, Listener::default())?;
         let topic = streamed.topic.clone();
         let mut partitions = TopicPartitionList::new();

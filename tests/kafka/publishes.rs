@@ -200,7 +200,7 @@ fn the_topic_holds_what_the_protocol_says() {
 #[test]
 fn a_publisher_waits_for_its_consumers() {
     let Some(broker) = Broker::shared() else { return };
-    let dataset = Dataset::new(broker);
+    let dataset = Dataset::with(broker, "compression = \"zstd\"\nreplication = 1");
     dataset.run(1).ok();
     let waits = dataset.workspace().cutover("publish store 1 --wait-consumers 1 --wait-for 1s");
     waits.exits(4).complains(&["version 1 is announced", "0 of 1 consumers serve it"]);

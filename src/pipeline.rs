@@ -26,7 +26,6 @@ use crate::input;
 use crate::job::{Job, Kafka};
 use crate::progress::{Finished, Progress};
 use crate::publish::{self, GcReport, PublishOptions, Published, Staged};
-use crate::query::Joins;
 use crate::report::{InputReport, Outcome, PlanReport, RunReport, StageReport};
 use crate::runtime::Resources;
 use prepare::Prepared;
@@ -123,10 +122,11 @@ pub fn plan(job: &Job, options: &RunOptions) -> Result<PlanReport> {
             (would(&prepared, &current, options.rebuild), previous)
         }
     };
-    let execution = prepared.query.prepare(Joins::Hash)?;
     let spill = options.spill_dir.clone().unwrap_or_else(std::env::temp_dir);
     let spill = SpillDir::in_folder(&spill, &format!("plan-{}", std::process::id()))?;
     let predicted = predict::predict(&prepared, previous.as_ref(), spill.path())?;
+    // As a run would do it, now that it is known which joins fit.
+    let execution = prepared.query.prepare(prepared.query.joins())?;
     let preview = predict::preview(&prepared, PREVIEW_ROWS, spill.path())?;
     let named = |(name, type_name): (&String, &String)| (name.clone(), type_name.clone());
     Ok(PlanReport {

@@ -13,6 +13,11 @@ use crate::error::{Error, Result};
 /// The smallest budget that is accepted, in bytes: 64 MiB.
 pub const MIN_MEMORY: u64 = 64 << 20;
 
+/// Bytes of memory for which a thread is used where nobody says how many: 64 MiB.
+const PER_THREAD: u64 = 64 << 20;
+/// Bytes of memory below which a thread cannot work: 32 MiB.
+const LEAST_PER_THREAD: u64 = 32 << 20;
+
 /// Threads and memory of one run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Resources {
@@ -23,16 +28,15 @@ pub struct Resources {
 }
 
 impl Resources {
-    /// What the user asked for; by default all processors and half the memory of the machine or its cgroup.
+    /// What the user asked for; by default half the memory of the machine or its cgroup, and all processors for which
+    /// that is enough.
     ///
     /// # Errors
-    /// `Invalid` for 0 threads and for less memory than [`MIN_MEMORY`].
+    /// `Invalid` for 0 threads, for less memory than [`MIN_MEMORY`] and for more threads than the memory is enough for.
     pub fn new(threads: Option<usize>, memory: Option<u64>) -> Result<Self> {
-        let threads = match threads {
-            Some(0) => return Err(Error::invalid("--threads must be at least 1")),
-            Some(threads) => threads,
-            None => available_parallelism().map_or(1, usize::from),
-        };
+        if threads == Some(0) {
+            return Err(Error::invalid("--threads must be at least 1"));
+        }
         let memory = memory.unwrap_or_else(|| available_memory() / 2);
         if memory < MIN_MEMORY {
             return Err(Error::invalid(format!(
@@ -40,6 +44,17 @@ impl Resources {
                 MIN_MEMORY >> 20
             )));
         }
+        let most = (memory / LEAST_PER_THREAD) as usize;
+        let threads = match threads {
+            Some(threads) if threads > most => {
+                return Err(Error::invalid(format!(
+                    "{threads} threads need at least {} MiB: raise --memory, or use --threads {most}",
+                    (threads as u64 * LEAST_PER_THREAD) >> 20
+                )));
+            }
+            Some(threads) => threads,
+            None => available_parallelism().map_or(1, usize::from).min((memory / PER_THREAD).max(1) as usize),
+        };
         Ok(Self { threads, memory })
     }
 
@@ -143,6 +158,8 @@ mod tests {
     fn what_cannot_work_is_refused() {
         assert!(Resources::new(Some(0), None).is_err());
         assert!(Resources::new(None, Some(1 << 20)).is_err());
+        assert!(Resources::new(Some(3), Some(MIN_MEMORY)).is_err());
+        assert_eq!(Resources::new(None, Some(MIN_MEMORY)).unwrap().threads, 1);
         assert!(available_memory() > MIN_MEMORY);
     }
 }

@@ -8,6 +8,7 @@ use std::path::Path;
 
 use arrow::datatypes::SchemaRef;
 use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions};
+use parquet::file::metadata::RowGroupMetaData;
 
 use crate::contain::contain;
 use crate::error::{Error, IoContext, Result};
@@ -23,6 +24,8 @@ pub struct Footer {
     pub unpacked_bytes: u64,
     /// The row groups, in file order.
     pub row_groups: Vec<RowGroup>,
+    /// Bytes of each top-level column on disk, in the row group where it has the most.
+    pub column_bytes: BTreeMap<String, u64>,
     /// Nulls per top-level column, for the columns whose every row group counts them.
     pub nulls: BTreeMap<String, u64>,
 }
@@ -70,12 +73,29 @@ pub fn read(path: &Path) -> Result<Footer> {
         schema: metadata.schema().clone(),
         rows: row_groups.iter().map(|group| group.rows).sum(),
         unpacked_bytes: groups.iter().map(|group| group.total_byte_size().max(0) as u64).sum(),
+        column_bytes: column_bytes(groups),
         nulls: nulls(groups),
         row_groups,
     })
 }
 
-fn nulls(groups: &[parquet::file::metadata::RowGroupMetaData]) -> BTreeMap<String, u64> {
+fn column_bytes(groups: &[RowGroupMetaData]) -> BTreeMap<String, u64> {
+    let mut most: BTreeMap<String, u64> = BTreeMap::new();
+    for group in groups {
+        let mut here: BTreeMap<&String, u64> = BTreeMap::new();
+        for column in group.columns() {
+            let Some(name) = column.column_path().parts().first() else { continue };
+            *here.entry(name).or_default() += column.byte_range().1;
+        }
+        for (name, bytes) in here {
+            let most = most.entry(name.clone()).or_default();
+            *most = bytes.max(*most);
+        }
+    }
+    most
+}
+
+fn nulls(groups: &[RowGroupMetaData]) -> BTreeMap<String, u64> {
     let mut nulls: BTreeMap<String, Option<u64>> = BTreeMap::new();
     for column in groups.iter().flat_map(|group| group.columns()) {
         let [name] = column.column_path().parts() else { continue };

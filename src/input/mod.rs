@@ -14,6 +14,7 @@ mod resolve;
 mod snapshot;
 mod types;
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -97,6 +98,14 @@ impl Input {
     /// Bytes of all files.
     pub fn bytes(&self) -> u64 {
         self.files.iter().map(|file| file.bytes).sum()
+    }
+
+    /// Bytes that a reader of `columns` holds at once: those of a row group, which are fetched together. 0 for formats
+    /// that are read line by line.
+    pub fn row_group_bytes(&self, columns: &BTreeSet<String>) -> u64 {
+        let footers = self.files.iter().filter_map(|file| file.footer.as_ref());
+        let bytes = |footer: &Footer| columns.iter().filter_map(|column| footer.column_bytes.get(column)).sum();
+        footers.map(bytes).max().unwrap_or(0)
     }
 
     /// The schema the Parquet footers agree on: the first file's columns, each nullable where any file says so. None for

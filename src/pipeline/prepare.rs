@@ -19,8 +19,11 @@ use crate::progress::Finished;
 use crate::publish::PublishOptions;
 use crate::query::{Failed, Query, Settings};
 use crate::report::{Account, InputReport, Outcome, RunReport};
-use crate::runtime::peak_memory;
+use crate::runtime::{Resources, peak_memory};
 use crate::storage;
+
+/// Row groups that are being read may take one part in so many of the memory.
+const READERS: u64 = 3;
 
 /// A job that is ready to run.
 #[derive(Debug)]
@@ -56,7 +59,32 @@ impl<'r> Prepared<'r> {
             encode,
         };
         prepared.check_names()?;
+        prepared.check_memory()?;
         Ok(prepared)
+    }
+
+    /// The memory holds what its readers hold: each a row group of the columns in use.
+    fn check_memory(&self) -> Result<()> {
+        let Resources { threads, memory } = self.options.resources;
+        let used = self.query.columns_in_use()?;
+        let bytes = |input: &Input| used.get(&input.name).map_or(0, |columns| input.row_group_bytes(columns));
+        let largest = self.inputs.iter().map(|input| (bytes(input), input)).max_by_key(|(bytes, _)| *bytes);
+        let Some((bytes, input)) = largest.filter(|(bytes, _)| bytes * threads as u64 > memory / READERS) else {
+            return Ok(());
+        };
+        let mib = |bytes: u64| bytes.div_ceil(1 << 20);
+        Err(Error::invalid(format!(
+            "--memory {} MiB cannot be kept: {threads} threads read input {} at once, with a row group of up to {} MiB \
+             each, and that is to fit in a third of the memory. --memory {}MiB would do{}",
+            memory >> 20,
+            input.name,
+            mib(bytes),
+            mib(bytes * READERS * threads as u64),
+            match (memory / READERS / bytes) as usize {
+                0 => String::new(),
+                fewer => format!(", or --threads {fewer}"),
+            }
+        )))
     }
 
     /// How the version is published.

@@ -16,7 +16,7 @@ use crate::error::{Error, Result};
 use crate::job::{Fold, Verify};
 use crate::progress::Finished;
 use crate::publish::Published;
-use crate::query::{self, Failed, Joins};
+use crate::query::{Failed, Joins};
 use crate::report::{Account, KafkaReport, RunReport, StageReport};
 use crate::shuffle::fold::Folding;
 use crate::shuffle::{self, Shard, Shuffle, Writer};
@@ -112,7 +112,7 @@ pub(super) fn shuffle(
     stages: &mut Vec<Finished>,
 ) -> Result<(Vec<Shard>, Shuffled)> {
     let (shuffle, columns, took) =
-        query::falling_back(|joins| fill(prepared, build, joins)).map_err(|failed| prepared.explain(failed))?;
+        prepared.query.falling_back(|joins| fill(prepared, build, joins)).map_err(|failed| prepared.explain(failed))?;
     stages.push(took);
     let stage = prepared.options.progress.stage("split", None);
     let (shards, stats) = prepared.options.resources.cpu_pool()?.install(|| shuffle.finish())?;

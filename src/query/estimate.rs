@@ -1,7 +1,8 @@
 //! Predicts how much a job will make, from a sample of its largest input.
 //!
-//! Where the inputs are small the query simply runs to its end. Otherwise it runs over one part of the largest input's
-//! row groups (whole files, for formats without footers) and over twice that part, with the other inputs whole; the two results say how the output grows. Rows
+//! Where the inputs are small the query simply runs to its end. Otherwise it runs over the first rows of row groups
+//! spread over the largest input (whole files, for formats without footers) and over twice as many, with the other
+//! inputs whole; the two results say how the output grows. Rows
 //! that come one for one grow in a line, groups fill up: both are points on `rows = n / (a + b·n)`, the curve of
 //! Michaelis and Menten, which two points fix. A query without groups, whose rows are counted one by one, needs only
 //! the first.
@@ -10,7 +11,7 @@
 
 use std::path::Path;
 
-use super::execute::{Failed, falling_back};
+use super::execute::Failed;
 use super::session::Query;
 use super::table::Share;
 use crate::error::Result;
@@ -18,11 +19,15 @@ use crate::input::{Input, InputFile};
 use arrow::array::RecordBatch;
 
 /// Rows of the largest input up to which the whole query runs.
-const SMALL_INPUT_ROWS: u64 = 2_000_000;
+const SMALL_INPUT_ROWS: u64 = 1_000_000;
 /// Rows of the largest input in the smaller sample.
-const SAMPLE_ROWS: u64 = 500_000;
-/// A sample takes at most every fourth row group; where that is too coarse, the whole query runs.
-const SMALLEST_STEP: u64 = 4;
+const SAMPLE_ROWS: u64 = 250_000;
+/// Row groups a sample takes rows of, where there are as many.
+const SPREAD: u64 = 16;
+/// A sample that is not at least so many times smaller than the whole saves nothing; the whole query runs.
+const SMALLEST_WHOLE: f64 = 3.0;
+/// Samples that are hardly apart say nothing of how groups fill up.
+const SMALLEST_RATIO: f64 = 1.5;
 /// Bytes a row of a text file is taken to have.
 const TEXT_BYTES_PER_ROW: u64 = 100;
 
@@ -81,19 +86,25 @@ pub fn estimate<M: Measure>(
         return pass(query, spill_dir, &measure);
     };
     let groups: u64 = inputs[number].files.iter().map(InputFile::parts).sum();
-    let step = groups / (groups * SAMPLE_ROWS).div_ceil(rows).max(1);
-    if step < SMALLEST_STEP {
+    // Where row groups are small, more of them; where there are none, whole files.
+    let share = |sample: u64| {
+        let wanted = (groups * sample).div_ceil(rows).max(SPREAD).min(groups);
+        let step = groups / wanted;
+        Share { step: step as usize, rows: sample.div_ceil(groups.div_ceil(step)) }
+    };
+    let (small, large) = (share(SAMPLE_ROWS), share(2 * SAMPLE_ROWS));
+    let seen = |share: Share| share.rows(&inputs[number]) as f64;
+    let (ratio, whole) = (seen(large) / seen(small), seen(Share::ALL) / seen(small));
+    if whole < SMALLEST_WHOLE || ratio < SMALLEST_RATIO {
         return pass(query, spill_dir, &measure);
     }
-    let sample = |step: u64| {
+    let sample = |share: Share| {
         let mut shares = vec![Share::ALL; inputs.len()];
-        shares[number] = Share { step: step as usize };
+        shares[number] = share;
         pass(&query.over(inputs, &shares)?, spill_dir, &measure)
     };
-    let taken = |step: u64| groups.div_ceil(step) as f64;
-    let (whole, ratio) = (groups as f64 / taken(step), taken(step / 2) / taken(step));
-    let one = sample(step)?;
-    let two = if measure()?.counts_rows() && query.is_row_wise() { one.times(ratio) } else { sample(step / 2)? };
+    let one = sample(small)?;
+    let two = if measure()?.counts_rows() && query.is_row_wise() { one.times(ratio) } else { sample(large)? };
     let grown = |one: f64, two: f64| grow(one, two, ratio, whole);
     Ok(Estimate {
         entries: grown(one.entries, two.entries),
@@ -121,7 +132,7 @@ fn grow(one: f64, two: f64, ratio: f64, whole: f64) -> f64 {
 }
 
 fn pass<M: Measure>(query: &Query<'_>, spill_dir: &Path, measure: &impl Fn() -> Result<M>) -> Result<Estimate, Failed> {
-    let parts = falling_back(|joins| {
+    let parts = query.falling_back(|joins| {
         let execution = query.prepare(joins)?;
         execution.run(spill_dir, |_| measure(), |part, batch| part.take(&batch))
     })?;

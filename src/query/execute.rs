@@ -12,13 +12,15 @@ use std::sync::Mutex;
 
 use arrow::array::RecordBatch;
 use datafusion::common::DataFusionError;
-use datafusion::execution::{SendableRecordBatchStream, TaskContext};
+use datafusion::execution::{SendableRecordBatchStream, SessionState, TaskContext};
 use datafusion::physical_plan::{ExecutionPlan, ExecutionPlanProperties, displayable, execute_stream_partitioned};
 use futures::StreamExt;
 use futures::stream::{AbortHandle, Abortable, abortable};
 
 use super::error::{convert, out_of_memory};
+use super::pool::Pool;
 use super::session::{Query, runtime_env};
+use super::turns;
 use crate::contain::contain;
 use crate::error::{Error, Result};
 
@@ -27,21 +29,45 @@ use crate::error::{Error, Result};
 pub enum Joins {
     /// By hash tables, which must fit into memory.
     Hash,
-    /// By sorting both sides, which can spill.
+    /// By hash tables of a part of the rows at a time; the other parts wait on disk.
+    Turns,
+    /// By sorting both sides, which can spill whatever the keys are.
     SortMerge,
+}
+
+impl Joins {
+    /// What to try when this did not fit into memory.
+    fn next(self) -> Option<(Self, &'static str)> {
+        match self {
+            Self::Hash => Some((Self::Turns, "a join does not fit into memory; joining a part at a time")),
+            Self::Turns => Some((Self::SortMerge, "a part of a join does not fit; joining by sorting both sides")),
+            Self::SortMerge => None,
+        }
+    }
 }
 
 /// A query that is ready to run.
 #[derive(Debug)]
 pub struct Execution<'q> {
     query: &'q Query<'q>,
+    state: SessionState,
+    pool: Arc<Pool>,
     plan: Arc<dyn ExecutionPlan>,
+}
+
+/// What a run of a query took, as its operators count it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Usage {
+    /// The most bytes of memory at a time.
+    pub peak_memory: u64,
+    /// Bytes written to the spill folder.
+    pub spilled_bytes: u64,
 }
 
 /// Why a run of a query ended early.
 #[derive(Debug)]
 pub enum Failed {
-    /// Its share of the memory did not do; it may with [`Joins::SortMerge`].
+    /// Its share of the memory did not do; it may with other [`Joins`].
     OutOfMemory(Error),
     /// The query itself, or the files it reads.
     Query(Error),
@@ -63,22 +89,26 @@ impl From<Failed> for Error {
     }
 }
 
-/// Runs with hash joins and, where one does not fit into memory, once more by sorting both sides.
-///
-/// # Errors
-/// Those of the last run.
-pub fn falling_back<T>(run: impl Fn(Joins) -> Result<T, Failed>) -> Result<T, Failed> {
-    match run(Joins::Hash) {
-        Err(Failed::OutOfMemory(error)) => {
-            tracing::warn!("a join does not fit into memory; joining again by sorting both sides");
-            tracing::debug!(error = error.chain().join(": "), "out of memory");
-            run(Joins::SortMerge)
-        }
-        other => other,
-    }
-}
-
 impl<'q> Query<'q> {
+    /// Runs with hash joins and, where one does not fit into memory, again in ways that need less. What did not fit
+    /// once is not tried again for this query.
+    ///
+    /// # Errors
+    /// Those of the last run.
+    pub fn falling_back<T>(&self, run: impl Fn(Joins) -> Result<T, Failed>) -> Result<T, Failed> {
+        loop {
+            let joins = self.joins();
+            match (run(joins), joins.next()) {
+                (Err(Failed::OutOfMemory(error)), Some((next, why))) if self.has_join() => {
+                    tracing::warn!("{why}");
+                    tracing::debug!(error = error.chain().join(": "), "out of memory");
+                    self.set_joins(next);
+                }
+                (done, _) => return done,
+            }
+        }
+    }
+
     /// Chooses operators and makes the query ready to run.
     ///
     /// # Errors
@@ -86,16 +116,33 @@ impl<'q> Query<'q> {
     pub fn prepare(&'q self, joins: Joins) -> Result<Execution<'q>> {
         let mut state = self.state.clone();
         let options = state.config_mut().options_mut();
-        options.optimizer.prefer_hash_join = joins == Joins::Hash;
-        if joins == Joins::SortMerge {
-            // DataFusion sorts and merges only where it may also partition.
+        options.optimizer.prefer_hash_join = joins != Joins::SortMerge;
+        if joins != Joins::Hash {
+            // DataFusion partitions both sides of a join only where there is more than one partition.
             options.execution.target_partitions = options.execution.target_partitions.max(2);
+            options.optimizer.hash_join_single_partition_threshold = 0;
+            options.optimizer.hash_join_single_partition_threshold_rows = 0;
+            // Such a filter waits for every build side; with turns, most of them come after the first probe.
+            options.optimizer.enable_join_dynamic_filter_pushdown = false;
         }
-        let plan = self
-            .runtime
-            .block_on(state.create_physical_plan(&self.plan))
-            .map_err(|error| convert("the query cannot be planned", error))?;
-        Ok(Execution { query: self, plan })
+        let unplanned = |error| convert("the query cannot be planned", error);
+        let plan = self.runtime.block_on(state.create_physical_plan(&self.plan)).map_err(unplanned)?;
+        let plan = match joins {
+            Joins::Turns => match turns::take_turns(plan, self.room(&state)).map_err(unplanned)? {
+                Some(plan) => plan,
+                None => return self.prepare(Joins::SortMerge),
+            },
+            _ => plan,
+        };
+        Ok(Execution { query: self, state, pool: Arc::new(Pool::new(self.settings.memory)), plan })
+    }
+
+    fn room(&self, state: &SessionState) -> turns::Room {
+        turns::Room {
+            threads: state.config().target_partitions(),
+            memory: self.settings.memory,
+            batch_rows: state.config().batch_size(),
+        }
     }
 
     /// The rows of a small result, at most `limit`.
@@ -110,7 +157,7 @@ impl<'q> Query<'q> {
             }
             Ok(())
         };
-        let parts = falling_back(|joins| self.prepare(joins)?.run(spill_dir, |_| Ok(Vec::new()), take))?;
+        let parts = self.falling_back(|joins| self.prepare(joins)?.run(spill_dir, |_| Ok(Vec::new()), take))?;
         Ok(parts.concat())
     }
 }
@@ -126,6 +173,15 @@ impl Execution<'_> {
         displayable(self.plan.as_ref()).indent(false).to_string()
     }
 
+    /// What the run took.
+    pub fn usage(&self) -> Usage {
+        fn spilled(plan: &dyn ExecutionPlan) -> u64 {
+            let own = plan.metrics().and_then(|metrics| metrics.spilled_bytes()).unwrap_or(0) as u64;
+            own + plan.children().iter().map(|child| spilled(child.as_ref())).sum::<u64>()
+        }
+        Usage { peak_memory: self.pool.peak() as u64, spilled_bytes: spilled(self.plan.as_ref()) }
+    }
+
     /// Runs the query. `make` makes a state for every partition, and `step` takes that partition's batches one after
     /// another on one thread; the states are returned in the order of the partitions. What does not fit into memory goes
     /// to `spill_dir`, which is made here.
@@ -138,8 +194,8 @@ impl Execution<'_> {
         make: impl Fn(usize) -> Result<S>,
         step: impl Fn(&mut S, RecordBatch) -> Result<()> + Sync,
     ) -> Result<Vec<S>, Failed> {
-        let environment = runtime_env(&self.query.settings, spill_dir)?;
-        let context = TaskContext::from(&self.query.state).with_runtime(environment);
+        let environment = runtime_env(Arc::clone(&self.pool), spill_dir)?;
+        let context = TaskContext::from(&self.state).with_runtime(environment);
         // Operators start tasks of their own while they are being started.
         let _inside = self.query.runtime.enter();
         let streams = execute_stream_partitioned(Arc::clone(&self.plan), Arc::new(context))

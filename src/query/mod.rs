@@ -6,7 +6,8 @@
 //!
 //! This is the only asynchronous part of a build, and it ends here: [`Execution::run`] drives every stream on a thread
 //! of its own and hands batches to plain functions. Memory is DataFusion's pool of the query's share; what can spill
-//! spills. A hash join whose build side does not fit is planned again as a sort-merge join, which can spill.
+//! spills. A hash join whose build side does not fit is done in turns over parts of both sides, and where even a part does
+//! not fit, as a sort-merge join.
 //!
 //! Not for: files and lineage (`input`), or what becomes of rows (`encode`).
 
@@ -14,9 +15,12 @@ mod error;
 mod estimate;
 mod execute;
 mod functions;
+mod pool;
 mod session;
+mod spread;
 mod table;
+mod turns;
 
 pub use estimate::{Estimate, Measure, estimate};
-pub use execute::{Execution, Failed, Joins, falling_back};
+pub use execute::{Execution, Failed, Joins, Usage};
 pub use session::{Query, Settings};

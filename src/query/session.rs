@@ -5,38 +5,37 @@
 //!
 //! Not for: running it (see `execute`).
 
-use std::collections::BTreeMap;
-use std::num::NonZeroUsize;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use arrow::datatypes::SchemaRef;
+use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::common::{ParamValues, ScalarValue};
 use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
-use datafusion::execution::memory_pool::{FairSpillPool, TrackConsumersPool};
 use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
 use datafusion::execution::{SessionState, SessionStateBuilder};
-use datafusion::logical_expr::LogicalPlan;
+use datafusion::logical_expr::{Expr, LogicalPlan};
 use datafusion::prelude::{SQLOptions, SessionConfig, SessionContext};
 use tokio::runtime::Runtime;
 
 use super::error::convert;
+use super::execute::Joins;
+use super::pool::Pool;
 use super::table::{InputTable, Share};
 use crate::error::{IoContext, Result};
 use crate::input::Input;
 
-/// Rows of a batch: more than DataFusion's 8,192, as grouping ran a tenth faster with them.
-const BATCH_ROWS: usize = 16_384;
-/// Rows of a batch where the query has less memory than [`SMALL_MEMORY`].
-const SMALL_BATCH_ROWS: usize = 4096;
-/// Bytes of memory below which batches are small: 256 MiB.
-const SMALL_MEMORY: usize = 256 << 20;
+/// Rows of a batch where memory is not short: more than DataFusion's 8,192, as grouping ran a tenth faster with them.
+const MOST_BATCH_ROWS: usize = 16_384;
+/// Rows of a batch, however small the memory.
+const LEAST_BATCH_ROWS: usize = 512;
 /// Sorts per thread that merge at the same time at most: both sides of a join, with room for what they read.
 const SORTS_AT_ONCE: usize = 16;
+/// Bytes of a row for which two batches of each of two runs fit into what a sort sets aside for its merge.
+const ROW_BYTES: usize = 512;
 /// The column that counts repeated values; no column of a job's is likely to be called so.
 const REPEATED: &str = "cutover: rows of this value";
-/// Consumers of memory that an out-of-memory message names.
-const NAMED_CONSUMERS: NonZeroUsize = NonZeroUsize::new(5).unwrap();
 
 /// How the query may use the machine.
 #[derive(Clone, Copy, Debug)]
@@ -54,6 +53,8 @@ pub struct Query<'r> {
     pub(super) settings: Settings,
     pub(super) plan: LogicalPlan,
     pub(super) state: SessionState,
+    /// The joins that fit into memory as far as is known, of this query and those made of it.
+    joins: Arc<Mutex<Joins>>,
     sql: String,
     params: BTreeMap<String, String>,
 }
@@ -72,7 +73,8 @@ impl<'r> Query<'r> {
     ) -> Result<Self> {
         let shares = vec![Share::ALL; inputs.len()];
         let (plan, state) = runtime.block_on(plan(inputs, &shares, sql, params, &settings))?;
-        Ok(Self { runtime, settings, plan, state, sql: sql.to_owned(), params: params.clone() })
+        let joins = Arc::new(Mutex::new(Joins::Hash));
+        Ok(Self { runtime, settings, plan, state, joins, sql: sql.to_owned(), params: params.clone() })
     }
 
     /// The same query over a share of each input's row groups.
@@ -113,8 +115,33 @@ impl<'r> Query<'r> {
     }
 
     fn with_plan(&self, plan: LogicalPlan) -> Self {
-        let Self { runtime, settings, state, sql, params, .. } = self;
-        Self { runtime, settings: *settings, plan, state: state.clone(), sql: sql.clone(), params: params.clone() }
+        let Self { runtime, settings, state, joins, sql, params, .. } = self;
+        let (state, joins) = (state.clone(), Arc::clone(joins));
+        Self { runtime, settings: *settings, plan, state, joins, sql: sql.clone(), params: params.clone() }
+    }
+
+    /// The columns that are read of each input.
+    ///
+    /// # Errors
+    /// `Invalid` when the query cannot be planned.
+    pub fn columns_in_use(&self) -> Result<BTreeMap<String, BTreeSet<String>>> {
+        let optimized = self.state.optimize(&self.plan);
+        optimized.and_then(|plan| columns_in_use(&plan)).map_err(|error| convert("the query cannot be planned", error))
+    }
+
+    /// How its joins are done, as far as is known by now.
+    pub fn joins(&self) -> Joins {
+        *self.joins.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn set_joins(&self, joins: Joins) {
+        *self.joins.lock().unwrap_or_else(PoisonError::into_inner) = joins;
+    }
+
+    /// Whether there is a join in it, which may be done in another way.
+    pub(super) fn has_join(&self) -> bool {
+        use datafusion::common::tree_node::TreeNode;
+        self.plan.exists(|node| Ok(matches!(node, LogicalPlan::Join(_)))).unwrap_or(true)
     }
 
     /// Whether every row of the result comes from its own rows of the inputs: nothing is grouped, ranked or cut off.
@@ -165,8 +192,23 @@ async fn plan(
     Ok((plan, state))
 }
 
+/// The columns that are read of each table.
+fn columns_in_use(plan: &LogicalPlan) -> datafusion::common::Result<BTreeMap<String, BTreeSet<String>>> {
+    let mut used: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    plan.apply_with_subqueries(|node| {
+        if let LogicalPlan::TableScan(scan) = node {
+            let columns = used.entry(scan.table_name.table().to_owned()).or_default();
+            columns.extend(scan.projected_schema.fields().iter().map(|field| field.name().clone()));
+            columns.extend(scan.filters.iter().flat_map(Expr::column_refs).map(|column| column.name.clone()));
+        }
+        Ok(TreeNodeRecursion::Continue)
+    })?;
+    Ok(used)
+}
+
 fn state(settings: &Settings) -> SessionState {
-    let batch_rows = if settings.memory < SMALL_MEMORY { SMALL_BATCH_ROWS } else { BATCH_ROWS };
+    let for_merge = settings.memory / (settings.threads * SORTS_AT_ONCE);
+    let batch_rows = (for_merge / (4 * ROW_BYTES)).clamp(LEAST_BATCH_ROWS, MOST_BATCH_ROWS);
     let mut config = SessionConfig::new()
         .with_target_partitions(settings.threads)
         .with_batch_size(batch_rows)
@@ -176,24 +218,22 @@ fn state(settings: &Settings) -> SessionState {
     options.optimizer.hash_join_single_partition_threshold = settings.memory / 8;
     options.optimizer.hash_join_single_partition_threshold_rows = 4 << 20;
     // Every sort sets this aside for its merge; its default of 10 MiB alone would be more than a small budget has.
-    options.execution.sort_spill_reservation_bytes =
-        (settings.memory / (settings.threads * SORTS_AT_ONCE)).min(options.execution.sort_spill_reservation_bytes);
+    options.execution.sort_spill_reservation_bytes = for_merge.min(options.execution.sort_spill_reservation_bytes);
     SessionStateBuilder::new().with_config(config).with_default_features().build()
 }
 
-/// The engine's memory and its place on disk for one run: a pool of the query's share, spilling to `spill_dir`.
+/// The engine's memory and its place on disk for one run, spilling to `spill_dir`.
 ///
 /// # Errors
 /// `Unavailable` when the folder cannot be made.
-pub(super) fn runtime_env(settings: &Settings, spill_dir: &Path) -> Result<Arc<RuntimeEnv>> {
+pub(super) fn runtime_env(pool: Arc<Pool>, spill_dir: &Path) -> Result<Arc<RuntimeEnv>> {
     std::fs::create_dir_all(spill_dir).io("create the spill folder", spill_dir)?;
-    let pool = TrackConsumersPool::new(FairSpillPool::new(settings.memory), NAMED_CONSUMERS);
     // The disk's own size is the limit, not a number of DataFusion's.
     let disk = DiskManagerBuilder::default()
         .with_max_temp_directory_size(u64::MAX)
         .with_mode(DiskManagerMode::Directories(vec![spill_dir.to_path_buf()]));
     RuntimeEnvBuilder::new()
-        .with_memory_pool(Arc::new(pool))
+        .with_memory_pool(pool)
         .with_disk_manager_builder(disk)
         .build_arc()
         .map_err(|error| convert("cannot set up the query engine", error))

@@ -21,11 +21,13 @@ use datafusion::datasource::file_format::json::JsonFormat;
 use datafusion::datasource::file_format::parquet::{ParquetFormat, transform_schema_to_view};
 use datafusion::datasource::listing::PartitionedFile;
 use datafusion::datasource::object_store::ObjectStoreUrl;
+use datafusion::datasource::physical_plan::parquet::{ParquetAccessPlan, RowGroupAccess};
 use datafusion::datasource::physical_plan::{FileGroup, FileScanConfigBuilder};
 use datafusion::datasource::table_schema::TableSchema;
 use datafusion::logical_expr::{Expr, TableProviderFilterPushDown};
 use datafusion::object_store::{ObjectMeta, path::Path as StorePath};
 use datafusion::physical_plan::ExecutionPlan;
+use parquet::arrow::arrow_reader::{RowSelection, RowSelector};
 
 use crate::error::{Error, IoContext};
 use crate::input::{Input, InputFile, contract, type_from_name};
@@ -70,24 +72,10 @@ impl InputTable {
                 .map(|(value, field)| partition_value(value.as_deref(), field, file))
                 .collect::<crate::error::Result<Vec<_>>>()?;
             let whole = whole.with_partition_values(values);
-            match &file.footer {
-                Some(footer) if share != Share::ALL => {
-                    for group in &footer.row_groups {
-                        if share.takes(groups) {
-                            files.push(whole.clone().with_range(group.start as i64, group.end as i64));
-                            rows = rows.map(|rows| rows + group.rows);
-                        }
-                        groups += 1;
-                    }
-                }
-                footer => {
-                    if share.takes(groups) {
-                        files.push(whole);
-                        rows = rows.zip(footer.as_ref()).map(|(rows, footer)| rows + footer.rows);
-                    }
-                    groups += 1;
-                }
-            }
+            let taken = share.of(file, groups);
+            groups += file.parts() as usize;
+            rows = rows.zip(taken.rows).map(|(rows, taken)| rows + taken);
+            files.extend(taken.plan.map(|plan| plan.into_iter().fold(whole, PartitionedFile::with_extension)));
         }
         let fields: Vec<_> = partition_fields.into_iter().map(Arc::new).collect();
         let schema = TableSchema::builder(file_schema).with_table_partition_cols(fields).build();
@@ -105,17 +93,55 @@ impl InputTable {
     }
 }
 
-/// Which row groups of an input a query sees, or which files where there are none: every `step`-th, or all.
+/// Which rows of an input a query sees: the first `rows` of every `step`-th row group. Of files without row groups it
+/// is every `step`-th, whole.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Share {
     pub(super) step: usize,
+    pub(super) rows: u64,
+}
+
+/// What a share has of one file.
+struct Taken {
+    /// Nothing where it has none of the file, an empty plan where it has all.
+    plan: Option<Option<ParquetAccessPlan>>,
+    /// Its rows, where they are known.
+    rows: Option<u64>,
 }
 
 impl Share {
-    pub(super) const ALL: Self = Self { step: 1 };
+    pub(super) const ALL: Self = Self { step: 1, rows: u64::MAX };
 
-    pub(super) fn takes(self, row_group: usize) -> bool {
-        row_group.is_multiple_of(self.step)
+    /// Rows of an input that are seen, or files where there are no row groups.
+    pub(super) fn rows(self, input: &Input) -> u64 {
+        let mut groups = 0;
+        let of_file = |file: &InputFile| {
+            let taken = self.of(file, groups);
+            groups += file.parts() as usize;
+            taken.rows.unwrap_or(u64::from(taken.plan.is_some()))
+        };
+        input.files.iter().map(of_file).sum()
+    }
+
+    /// The share of a file whose first row group is number `first` of the input.
+    fn of(self, file: &InputFile, first: usize) -> Taken {
+        let takes = |group: usize| (first + group).is_multiple_of(self.step);
+        let Some(footer) = &file.footer else {
+            return Taken { plan: takes(0).then_some(None), rows: None };
+        };
+        if self == Self::ALL {
+            return Taken { plan: Some(None), rows: Some(footer.rows) };
+        }
+        let mut plan = ParquetAccessPlan::new_none(footer.row_groups.len());
+        let mut rows = 0;
+        for (number, group) in footer.row_groups.iter().enumerate().filter(|(number, _)| takes(*number)) {
+            let seen = group.rows.min(self.rows);
+            rows += seen;
+            let selected = [(seen, false), (group.rows - seen, true)];
+            let selectors = selected.map(|(rows, skip)| RowSelector { row_count: rows as usize, skip });
+            plan.set(number, RowGroupAccess::Selection(RowSelection::from(selectors.to_vec())));
+        }
+        Taken { plan: (rows > 0).then_some(Some(plan)), rows: Some(rows) }
     }
 }
 

@@ -1,0 +1,218 @@
+//! The query's share of the memory, and who of its operators may have how much of it.
+//!
+//! ```text
+//!  ┌───────────────┬──────────────────────────────────┬───────────────────────────────┐
+//!  │ in transit    │ fixed: hash tables, merges       │ spillable: sorts, groups      │
+//!  │ a quarter at  │ first come, first served         │ an equal part each of what    │
+//!  │ most          │                                  │ the others leave              │
+//!  └───────────────┴──────────────────────────────────┴───────────────────────────────┘
+//! ```
+//! Batches on their way between partitions go to disk when they get no more memory, and nobody asks for them before
+//! their turn. Without a limit of their own they would fill the pool first, and a join or a merge, which cannot give
+//! way, would find nothing left. An eighth is kept for such operators from those that can spill.
+//!
+//! Not for: memory that DataFusion does not count, such as the batch an operator is working on.
+
+use std::fmt;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use datafusion::common::{DataFusionError, Result};
+use datafusion::execution::memory_pool::{MemoryConsumer, MemoryLimit, MemoryPool, MemoryReservation};
+
+/// What the consumers of DataFusion's repartitioning are called.
+const REPARTITION: &str = "RepartitionExec";
+/// The part of the pool that batches in transit may have: one in so many.
+const TRANSIT: usize = 4;
+/// The part that is kept from operators that can spill, for those that cannot.
+const KEPT: usize = 8;
+
+/// A memory pool in which no kind of operator can starve another.
+#[derive(Debug)]
+pub(super) struct Pool {
+    size: usize,
+    used: Mutex<Used>,
+}
+
+/// Bytes in use by each kind of consumer, and how many consumers there are.
+#[derive(Clone, Copy, Debug, Default)]
+struct Used {
+    transit: usize,
+    fixed: usize,
+    spillable: usize,
+    transits: usize,
+    spillers: usize,
+    peak: usize,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Class {
+    Transit,
+    Fixed,
+    Spillable,
+}
+
+impl Class {
+    fn of(consumer: &MemoryConsumer) -> Self {
+        match (consumer.can_spill(), consumer.name().starts_with(REPARTITION)) {
+            (false, _) => Self::Fixed,
+            (true, true) => Self::Transit,
+            (true, false) => Self::Spillable,
+        }
+    }
+}
+
+impl Used {
+    fn of(&mut self, class: Class) -> &mut usize {
+        match class {
+            Class::Transit => &mut self.transit,
+            Class::Fixed => &mut self.fixed,
+            Class::Spillable => &mut self.spillable,
+        }
+    }
+
+    fn consumers(&mut self, class: Class) -> Option<&mut usize> {
+        match class {
+            Class::Transit => Some(&mut self.transits),
+            Class::Fixed => None,
+            Class::Spillable => Some(&mut self.spillers),
+        }
+    }
+
+    fn add(&mut self, class: Class, bytes: usize) {
+        *self.of(class) += bytes;
+        self.peak = self.peak.max(self.transit + self.fixed + self.spillable);
+    }
+
+    /// Bytes by which a consumer of this class, which holds `held`, may grow in a pool of `size` bytes.
+    fn available(&self, class: Class, held: usize, size: usize) -> usize {
+        let free = size.saturating_sub(self.transit + self.fixed + self.spillable);
+        let for_transit = if self.transits > 0 { size / TRANSIT } else { 0 };
+        let limit = match class {
+            Class::Transit => for_transit.saturating_sub(self.transit),
+            Class::Fixed => size.saturating_sub(for_transit.max(self.transit) + self.fixed + self.spillable),
+            Class::Spillable => {
+                let shared = size.saturating_sub(for_transit + self.fixed.max(size / KEPT));
+                (shared / self.spillers.max(1)).saturating_sub(held)
+            }
+        };
+        limit.min(free)
+    }
+}
+
+impl Pool {
+    /// A pool of `size` bytes.
+    pub(super) fn new(size: usize) -> Self {
+        Self { size, used: Mutex::default() }
+    }
+
+    /// The most bytes that were in use at a time.
+    pub(super) fn peak(&self) -> usize {
+        self.used().peak
+    }
+
+    /// What is counted here is whole after every statement, so a panic elsewhere does no harm.
+    fn used(&self) -> MutexGuard<'_, Used> {
+        self.used.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl fmt::Display for Pool {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the query's share ({} bytes)", self.size)
+    }
+}
+
+impl MemoryPool for Pool {
+    fn name(&self) -> &str {
+        "query"
+    }
+
+    fn register(&self, consumer: &MemoryConsumer) {
+        self.used().consumers(Class::of(consumer)).into_iter().for_each(|consumers| *consumers += 1);
+    }
+
+    fn unregister(&self, consumer: &MemoryConsumer) {
+        let mut used = self.used();
+        used.consumers(Class::of(consumer)).into_iter().for_each(|consumers| *consumers = consumers.saturating_sub(1));
+    }
+
+    fn grow(&self, reservation: &MemoryReservation, additional: usize) {
+        self.used().add(Class::of(reservation.consumer()), additional);
+    }
+
+    fn shrink(&self, reservation: &MemoryReservation, shrink: usize) {
+        let mut used = self.used();
+        let bytes = used.of(Class::of(reservation.consumer()));
+        *bytes = bytes.saturating_sub(shrink);
+    }
+
+    fn try_grow(&self, reservation: &MemoryReservation, additional: usize) -> Result<()> {
+        let class = Class::of(reservation.consumer());
+        let mut used = self.used();
+        let available = used.available(class, reservation.size(), self.size);
+        if additional > available {
+            return Err(DataFusionError::ResourcesExhausted(format!(
+                "{} holds {} bytes and needs {additional} more, but {self} has {available} left for it",
+                reservation.consumer().name(),
+                reservation.size()
+            )));
+        }
+        used.add(class, additional);
+        Ok(())
+    }
+
+    fn reserved(&self) -> usize {
+        let used = self.used();
+        used.transit + used.fixed + used.spillable
+    }
+
+    fn memory_limit(&self) -> MemoryLimit {
+        MemoryLimit::Finite(self.size)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::Arc;
+
+    #[test]
+    fn batches_in_transit_leave_room_for_a_join() {
+        let pool: Arc<dyn MemoryPool> = Arc::new(Pool::new(1000));
+        let transit = MemoryConsumer::new("RepartitionExec[3]").with_can_spill(true).register(&pool);
+        let join = MemoryConsumer::new("HashJoinInput[0]").register(&pool);
+        transit.try_grow(250).unwrap();
+        assert!(transit.try_grow(1).is_err());
+        join.try_grow(750).unwrap();
+        let error = join.try_grow(1).unwrap_err().to_string();
+        assert!(error.contains("HashJoinInput[0] holds 750 bytes and needs 1 more"), "{error}");
+        assert_eq!(pool.reserved(), 1000);
+    }
+
+    #[test]
+    fn operators_that_spill_share_evenly_and_leave_room_for_those_that_do_not() {
+        let pool: Arc<dyn MemoryPool> = Arc::new(Pool::new(800));
+        let spiller = |number: usize| {
+            MemoryConsumer::new(format!("ExternalSorter[{number}]")).with_can_spill(true).register(&pool)
+        };
+        let sorts = [spiller(0), spiller(1)];
+        sorts.iter().for_each(|sort| sort.try_grow(350).unwrap());
+        assert!(sorts[0].try_grow(1).is_err());
+        let merge = MemoryConsumer::new("ExternalSorterMerge[0]").register(&pool);
+        merge.try_grow(100).unwrap();
+        assert!(merge.try_grow(1).is_err());
+        drop(sorts);
+        merge.try_grow(700).unwrap();
+    }
+
+    #[test]
+    fn what_is_given_back_is_there_again() {
+        let pool: Arc<dyn MemoryPool> = Arc::new(Pool::new(100));
+        for _ in 0..3 {
+            let join = MemoryConsumer::new("HashJoinInput").register(&pool);
+            join.try_grow(100).unwrap();
+        }
+        assert_eq!(pool.reserved(), 0);
+        assert_eq!(pool.downcast_ref::<Pool>().map(Pool::peak), Some(100));
+    }
+}

@@ -1,0 +1,239 @@
+//! Spreads rows over many partitions by the hash of their keys, on disk, so that each can be read when its turn comes.
+//!
+//! ```text
+//!  input 0 ─▶ task 0 ─┬▶ file of partition 0 ─┐
+//!  input 1 ─▶ task 1 ─┼▶ …                    ├▶ partition p = its file of every task, when all tasks are done
+//!         …           └▶ file of partition n ─┘
+//! ```
+//! DataFusion's own repartitioning does not do here: it wants all of its partitions read at the same time. Where some
+//! wait, their full queues stop the writers, and a reader that waits for a spilled batch of a stopped writer waits for
+//! ever.
+//!
+//! Files are Arrow IPC with LZ4, at most tasks × partitions of them open, and they are deleted as they are read.
+//!
+//! Not for: data that fits into memory, or keeping an order.
+
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use arrow::array::RecordBatch;
+use arrow::compute::BatchCoalescer;
+use datafusion::common::runtime::SpawnedTask;
+use datafusion::common::tree_node::TreeNodeRecursion;
+use datafusion::common::{DataFusionError, Result, internal_datafusion_err};
+use datafusion::config::SpillCompression;
+use datafusion::execution::TaskContext;
+use datafusion::execution::memory_pool::MemoryConsumer;
+use datafusion::physical_expr::{EquivalenceProperties, PhysicalExpr};
+use datafusion::physical_plan::execution_plan::{EmissionType, ReplaceChildrenOptions};
+use datafusion::physical_plan::metrics::{ExecutionPlanMetricsSet, MetricsSet, SpillMetrics, Time};
+use datafusion::physical_plan::repartition::BatchPartitioner;
+use datafusion::physical_plan::spill::spill_pool::{SpillPoolSink, spsc_channel};
+use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
+use datafusion::physical_plan::{
+    DisplayAs, DisplayFormatType, ExecutionPlan, ExecutionPlanProperties, Partitioning, PlanProperties,
+    SendableRecordBatchStream, SpillManager,
+};
+use futures::future::{BoxFuture, Shared};
+use futures::{FutureExt, StreamExt, TryStreamExt, stream};
+
+use super::turns::RECOMPUTE;
+
+/// Bytes after which a partition's file ends and the next begins, so that disk is freed while it is read.
+const FILE_BYTES: usize = 64 << 20;
+
+/// The operator.
+#[derive(Debug)]
+pub(super) struct Spread {
+    input: Arc<dyn ExecutionPlan>,
+    keys: Vec<Arc<dyn PhysicalExpr>>,
+    /// Rows of a partition that are gathered before they are written.
+    rows: usize,
+    /// Bytes that the gathered rows of all partitions of one task are taken to have.
+    held: usize,
+    properties: Arc<PlanProperties>,
+    started: Mutex<Option<Started>>,
+    metrics: ExecutionPlanMetricsSet,
+}
+
+/// What is being written, and what will be read of it.
+struct Started {
+    /// For every partition the file of every task; taken when its turn comes.
+    readers: Vec<Vec<SendableRecordBatchStream>>,
+    done: Done,
+}
+
+type Done = Shared<BoxFuture<'static, std::result::Result<(), Arc<DataFusionError>>>>;
+
+impl fmt::Debug for Started {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Started").finish_non_exhaustive()
+    }
+}
+
+impl Spread {
+    /// Spreads `input` by `keys`, gathering `rows` rows of about `row_bytes` bytes for each partition and task.
+    pub(super) fn new(
+        input: Arc<dyn ExecutionPlan>,
+        keys: Vec<Arc<dyn PhysicalExpr>>,
+        partitions: usize,
+        rows: usize,
+        row_bytes: usize,
+    ) -> Self {
+        let properties = PlanProperties::new(
+            EquivalenceProperties::new(input.schema()),
+            Partitioning::Hash(keys.clone(), partitions),
+            EmissionType::Final,
+            input.boundedness(),
+        );
+        Self {
+            input,
+            keys,
+            rows,
+            held: partitions * rows * row_bytes,
+            properties: Arc::new(properties),
+            started: Mutex::default(),
+            metrics: ExecutionPlanMetricsSet::new(),
+        }
+    }
+
+    fn partitions(&self) -> usize {
+        self.properties.partitioning.partition_count()
+    }
+
+    fn start(&self, context: &Arc<TaskContext>) -> Result<Started> {
+        let spill = SpillManager::new(context.runtime_env(), SpillMetrics::new(&self.metrics, 0), self.input.schema());
+        let spill = Arc::new(spill.with_compression_type(SpillCompression::Lz4Frame));
+        let mut readers: Vec<Vec<SendableRecordBatchStream>> = (0..self.partitions()).map(|_| Vec::new()).collect();
+        let mut tasks = Vec::new();
+        for number in 0..self.input.output_partitioning().partition_count() {
+            let reservation = MemoryConsumer::new(format!("Spread[{number}]")).register(context.memory_pool());
+            reservation.try_grow(self.held)?;
+            let input = self.input.execute(number, Arc::clone(context))?;
+            let by_hash = BatchPartitioner::new_hash_partitioner(self.keys.clone(), self.partitions(), Time::new())?;
+            let mut outs = Vec::new();
+            for readers in &mut readers {
+                let (sink, reader) = spsc_channel(FILE_BYTES, Arc::clone(&spill));
+                outs.push(Out { gathered: BatchCoalescer::new(self.input.schema(), self.rows), sink });
+                readers.push(reader);
+            }
+            tasks.push(SpawnedTask::spawn(async move {
+                let _held = reservation;
+                write(input, by_hash, outs).await
+            }));
+        }
+        Ok(Started { readers, done: all(tasks).boxed().shared() })
+    }
+}
+
+/// Where one task writes the rows of one partition.
+struct Out {
+    gathered: BatchCoalescer,
+    sink: SpillPoolSink,
+}
+
+impl Out {
+    fn push(&mut self, batch: RecordBatch) -> Result<()> {
+        self.gathered.push_batch(batch)?;
+        self.flush()
+    }
+
+    fn finish(mut self) -> Result<()> {
+        self.gathered.finish_buffered_batch()?;
+        self.flush()
+    }
+
+    fn flush(&mut self) -> Result<()> {
+        while let Some(batch) = self.gathered.next_completed_batch() {
+            self.sink.push_batch(&batch)?;
+        }
+        Ok(())
+    }
+}
+
+async fn write(mut input: SendableRecordBatchStream, mut by_hash: BatchPartitioner, mut outs: Vec<Out>) -> Result<()> {
+    while let Some(batch) = input.next().await {
+        by_hash.partition(batch?, |partition, rows| outs[partition].push(rows))?;
+    }
+    outs.into_iter().try_for_each(Out::finish)
+}
+
+/// The end of all tasks, or the first failure; the others are stopped then.
+async fn all(tasks: Vec<SpawnedTask<Result<()>>>) -> std::result::Result<(), Arc<DataFusionError>> {
+    let mut ends: stream::FuturesUnordered<_> = tasks.into_iter().map(SpawnedTask::join).collect();
+    while let Some(end) = ends.next().await {
+        let end = end.map_err(|error| DataFusionError::ExecutionJoin(Box::new(error)));
+        end.and_then(|done| done).map_err(Arc::new)?;
+    }
+    Ok(())
+}
+
+impl DisplayAs for Spread {
+    fn fmt_as(&self, _: DisplayFormatType, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let keys: Vec<String> = self.keys.iter().map(ToString::to_string).collect();
+        write!(f, "Spread: {} partitions on disk by hash of [{}]", self.partitions(), keys.join(", "))
+    }
+}
+
+impl ExecutionPlan for Spread {
+    fn name(&self) -> &str {
+        "Spread"
+    }
+
+    fn properties(&self) -> &Arc<PlanProperties> {
+        &self.properties
+    }
+
+    fn children(&self) -> Vec<&Arc<dyn ExecutionPlan>> {
+        vec![&self.input]
+    }
+
+    fn apply_expressions(
+        &self,
+        f: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> Result<TreeNodeRecursion>,
+    ) -> Result<TreeNodeRecursion> {
+        for key in &self.keys {
+            if f(key)? == TreeNodeRecursion::Stop {
+                return Ok(TreeNodeRecursion::Stop);
+            }
+        }
+        Ok(TreeNodeRecursion::Continue)
+    }
+
+    fn replace_children(
+        self: Arc<Self>,
+        mut children: Vec<Arc<dyn ExecutionPlan>>,
+        _: ReplaceChildrenOptions,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        let (keys, partitions, rows) = (self.keys.clone(), self.partitions(), self.rows);
+        let row_bytes = self.held / (partitions * rows).max(1);
+        Ok(Arc::new(Self::new(children.swap_remove(0), keys, partitions, rows, row_bytes)))
+    }
+
+    fn with_new_children(self: Arc<Self>, children: Vec<Arc<dyn ExecutionPlan>>) -> Result<Arc<dyn ExecutionPlan>> {
+        self.replace_children(children, RECOMPUTE)
+    }
+
+    /// What has been written is read once: a second execution of a partition is an error.
+    fn execute(&self, partition: usize, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
+        let mut started = self.started.lock().unwrap_or_else(PoisonError::into_inner);
+        let started = match &mut *started {
+            Some(started) => started,
+            none => none.insert(self.start(&context)?),
+        };
+        let readers = started.readers.get_mut(partition).map(std::mem::take).unwrap_or_default();
+        if readers.is_empty() {
+            return Err(internal_datafusion_err!("partition {partition} of a spread is read twice"));
+        }
+        let done = started.done.clone();
+        let read = stream::once(async move {
+            done.await.map_err(DataFusionError::Shared)?;
+            Ok::<_, DataFusionError>(stream::iter(readers).flatten())
+        });
+        Ok(Box::pin(RecordBatchStreamAdapter::new(self.input.schema(), read.try_flatten())))
+    }
+
+    fn metrics(&self) -> Option<MetricsSet> {
+        Some(self.metrics.clone_inner())
+    }
+}

@@ -1,0 +1,192 @@
+//! Hash joins within memory: the grace hash join (Kitsuregawa, Tanaka and Moto-oka 1983), made of DataFusion's parts.
+//!
+//! ```text
+//!  left  ─▶ spread ─▶ 0 1 2 … 63 ─┐ hash join ┌▶ 0, 2, 4 … one after another ─▶ partition 0
+//!           (on disk)             ├▶  of each ─┤
+//!  right ─▶ spread ─▶ 0 1 2 … 63 ─┘ partition  └▶ 1, 3, 5 … one after another ─▶ partition 1
+//! ```
+//! Both sides are hashed into many more partitions than there are threads, and each thread joins one partition at a
+//! time, so only a few hash tables are in memory at once. Until its turn comes, a partition waits on disk.
+//!
+//! Not for: joins with no equal columns, and one key that alone does not fit; those need another way to join.
+
+use std::fmt;
+use std::sync::Arc;
+
+use arrow::datatypes::SchemaRef;
+use datafusion::common::Result;
+use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
+use datafusion::execution::TaskContext;
+use datafusion::physical_expr::PhysicalExpr;
+use datafusion::physical_plan::execution_plan::{ChildrenPropertiesMode, ReplaceChildrenOptions};
+use datafusion::physical_plan::joins::{HashJoinExec, PartitionMode};
+use datafusion::physical_plan::repartition::RepartitionExec;
+use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
+use datafusion::physical_plan::{
+    DisplayAs, DisplayFormatType, ExecutionPlan, ExecutionPlanProperties, Partitioning, PlanProperties,
+    SendableRecordBatchStream, StatisticsArgs, StatisticsContext,
+};
+use futures::{StreamExt, TryStreamExt, stream};
+
+use super::spread::Spread;
+
+/// Partitions per thread: at least, and where the size of a build side is not known.
+const LEAST: usize = 8;
+const UNKNOWN: usize = 32;
+/// How many times smaller than its share of the memory a partition is planned to be: estimates err, keys are skewed.
+const MARGIN: usize = 3;
+/// What a build side takes in memory for each of its bytes: the rows, and their concatenation with the hash table.
+const HELD: usize = 2;
+/// Bytes a row is taken to have where nothing is known.
+const ROW_BYTES: usize = 128;
+/// The part of the memory that rows may take that are gathered to be written: one in so many.
+const GATHERED: usize = 8;
+/// Rows that are gathered for each partition at least; fewer would be more of headers than of rows.
+const LEAST_ROWS: usize = 64;
+/// Partitions in all: each is some files.
+const MOST: usize = 1024;
+
+/// What there is to join with.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Room {
+    /// Partitions joined at once.
+    pub(super) threads: usize,
+    /// Bytes for all of them.
+    pub(super) memory: usize,
+    /// Rows of a batch.
+    pub(super) batch_rows: usize,
+}
+
+/// The same plan with every partitioned hash join taking turns, or nothing where a build side is so large that this
+/// would not do.
+pub(super) fn take_turns(plan: Arc<dyn ExecutionPlan>, room: Room) -> Result<Option<Arc<dyn ExecutionPlan>>> {
+    let mut fits = true;
+    let planned = plan.transform_up(|node| {
+        let Some(join) = node.downcast_ref::<HashJoinExec>().filter(|join| *join.partition_mode() == PARTITIONED)
+        else {
+            return Ok(Transformed::no(node));
+        };
+        let Some(partitions) = partitions(join.left().as_ref(), room)? else {
+            fits = false;
+            return Ok(Transformed::no(node));
+        };
+        let (left, right): (Vec<_>, Vec<_>) = join.on().iter().cloned().unzip();
+        let sides = vec![spread(join.left(), left, partitions, room)?, spread(join.right(), right, partitions, room)?];
+        let join = Arc::clone(&node).replace_children(sides, RECOMPUTE)?;
+        Ok(Transformed::yes(Arc::new(Turns::new(join, room.threads)) as _))
+    })?;
+    Ok(fits.then_some(planned.data))
+}
+
+const PARTITIONED: PartitionMode = PartitionMode::Partitioned;
+pub(super) const RECOMPUTE: ReplaceChildrenOptions = ReplaceChildrenOptions::new(ChildrenPropertiesMode::Recompute);
+
+/// Partitions of which as many as there are threads fit into memory at once, or nothing where there would be too many.
+fn partitions(build: &dyn ExecutionPlan, room: Room) -> Result<Option<usize>> {
+    let (bytes, row_bytes) = size(build)?;
+    let least = LEAST * room.threads;
+    let most = (room.memory / GATHERED / (room.threads * LEAST_ROWS * row_bytes)).clamp(least, MOST.max(least));
+    let share = (room.memory / 2 / room.threads).max(1);
+    let needed = bytes.map_or(UNKNOWN * room.threads, |bytes| bytes.saturating_mul(HELD) / share);
+    Ok((needed <= most).then_some((needed * MARGIN).clamp(least, most).next_multiple_of(room.threads)))
+}
+
+/// Bytes of an input, where they are known, and of one row of it.
+fn size(input: &dyn ExecutionPlan) -> Result<(Option<usize>, usize)> {
+    let statistics = StatisticsContext::new().compute(input, &StatisticsArgs::new())?;
+    let rows = statistics.num_rows.get_value().copied();
+    let bytes = statistics.total_byte_size.get_value().copied().or(rows.map(|rows| rows.saturating_mul(ROW_BYTES)));
+    let row_bytes = bytes.zip(rows).map_or(ROW_BYTES, |(bytes, rows)| bytes / rows.max(1));
+    Ok((bytes, row_bytes.max(1)))
+}
+
+/// `input` spread over `partitions` by the hash of `keys`.
+fn spread(
+    input: &Arc<dyn ExecutionPlan>,
+    keys: Vec<Arc<dyn PhysicalExpr>>,
+    partitions: usize,
+    room: Room,
+) -> Result<Arc<dyn ExecutionPlan>> {
+    let (_, row_bytes) = size(input.as_ref())?;
+    let spread_already = input.downcast_ref::<RepartitionExec>();
+    let input = Arc::clone(spread_already.map_or(input, RepartitionExec::input));
+    let tasks = input.output_partitioning().partition_count();
+    let rows = room.memory / GATHERED / (tasks * partitions * row_bytes);
+    let rows = rows.clamp(LEAST_ROWS, room.batch_rows);
+    Ok(Arc::new(Spread::new(input, keys, partitions, rows, row_bytes)))
+}
+
+/// Reads many partitions as few, each of them one after another.
+#[derive(Debug)]
+struct Turns {
+    input: Arc<dyn ExecutionPlan>,
+    properties: Arc<PlanProperties>,
+}
+
+impl Turns {
+    fn new(input: Arc<dyn ExecutionPlan>, partitions: usize) -> Self {
+        // As `partitions` divides the number of partitions of the input, rows of the same hash stay together.
+        let partitioning = match input.output_partitioning() {
+            Partitioning::Hash(keys, _) => Partitioning::Hash(keys.clone(), partitions),
+            _ => Partitioning::UnknownPartitioning(partitions),
+        };
+        let properties = PlanProperties::new(
+            input.equivalence_properties().clone(),
+            partitioning,
+            input.pipeline_behavior(),
+            input.boundedness(),
+        );
+        Self { input, properties: Arc::new(properties) }
+    }
+
+    fn partitions(&self) -> usize {
+        self.properties.partitioning.partition_count()
+    }
+}
+
+impl DisplayAs for Turns {
+    fn fmt_as(&self, _: DisplayFormatType, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let all = self.input.output_partitioning().partition_count();
+        write!(f, "Turns: {all} partitions, {} at a time", self.partitions())
+    }
+}
+
+impl ExecutionPlan for Turns {
+    fn name(&self) -> &str {
+        "Turns"
+    }
+
+    fn properties(&self) -> &Arc<PlanProperties> {
+        &self.properties
+    }
+
+    fn children(&self) -> Vec<&Arc<dyn ExecutionPlan>> {
+        vec![&self.input]
+    }
+
+    fn apply_expressions(
+        &self,
+        _: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> Result<TreeNodeRecursion>,
+    ) -> Result<TreeNodeRecursion> {
+        Ok(TreeNodeRecursion::Continue)
+    }
+
+    fn replace_children(
+        self: Arc<Self>,
+        mut children: Vec<Arc<dyn ExecutionPlan>>,
+        _: ReplaceChildrenOptions,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        Ok(Arc::new(Self::new(children.swap_remove(0), self.partitions())))
+    }
+
+    fn with_new_children(self: Arc<Self>, children: Vec<Arc<dyn ExecutionPlan>>) -> Result<Arc<dyn ExecutionPlan>> {
+        self.replace_children(children, RECOMPUTE)
+    }
+
+    fn execute(&self, partition: usize, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
+        let (input, schema): (_, SchemaRef) = (Arc::clone(&self.input), self.input.schema());
+        let turns = (partition..input.output_partitioning().partition_count()).step_by(self.partitions());
+        let streams = stream::iter(turns).map(move |turn| input.execute(turn, Arc::clone(&context)));
+        Ok(Box::pin(RecordBatchStreamAdapter::new(schema, streams.try_flatten())))
+    }
+}

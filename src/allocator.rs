@@ -1,7 +1,8 @@
 //! The allocator of the command, for Rust and for RocksDB's C++ alike: mimalloc, which keeps what was freed.
 //!
 //! By default it gives freed memory back to the system after ten milliseconds, and batches of rows then cost a page
-//! fault per page, again and again: a third of a build's time. A command ends by itself, so it keeps its memory.
+//! fault per page, again and again: a third of a build's time. A command ends by itself, so it keeps its memory, unless it was
+//! given little.
 //!
 //! Not for: the library. Programs that embed it choose their own allocator.
 
@@ -14,9 +15,21 @@ static GLOBAL: MiMalloc = MiMalloc;
 const PURGE_DELAY: libmimalloc_sys::mi_option_t = 15;
 /// Never.
 const NEVER: std::ffi::c_long = -1;
+/// Milliseconds, mimalloc's own default.
+const SOON: std::ffi::c_long = 10;
 
 /// Keeps freed memory in the process until it ends.
 pub fn keep_freed_memory() {
+    purge(NEVER);
+}
+
+/// Gives freed memory back to the system, where the budget is so small that what one stage leaves would be missed by
+/// the next.
+pub fn give_back_freed_memory() {
+    purge(SOON);
+}
+
+fn purge(delay: std::ffi::c_long) {
     // SAFETY: sets one number that mimalloc reads whenever it frees pages; any thread may do so at any time.
-    unsafe { libmimalloc_sys::mi_option_set(PURGE_DELAY, NEVER) };
+    unsafe { libmimalloc_sys::mi_option_set(PURGE_DELAY, delay) };
 }

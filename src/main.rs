@@ -15,10 +15,14 @@ use cutover::error::{Error, Kind};
 const OUTPUT_CLOSED: u8 = 141;
 
 fn main() -> ExitCode {
-    allocator::keep_freed_memory();
     cutover::contain::install_hook();
     cutover::runtime::raise_open_files();
     let cli = Cli::parse_arguments();
+    if cli.memory_is_short() {
+        allocator::give_back_freed_memory()
+    } else {
+        allocator::keep_freed_memory()
+    };
     let outcome = catch_unwind(|| cli::run(cli))
         .unwrap_or_else(|_| Err(Error::internal("the command panicked; please report it with the lines above")));
     match outcome {

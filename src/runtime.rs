@@ -37,7 +37,7 @@ impl Resources {
         if threads == Some(0) {
             return Err(Error::invalid("--threads must be at least 1"));
         }
-        let memory = memory.unwrap_or_else(|| available_memory() / 2);
+        let memory = memory.unwrap_or_else(default_memory);
         if memory < MIN_MEMORY {
             return Err(Error::invalid(format!(
                 "--memory is {memory} bytes; the least that works is {} MiB",
@@ -60,12 +60,12 @@ impl Resources {
 
     /// Bytes for the query's operators: joins, groups, sorts.
     pub fn query_memory(&self) -> usize {
-        (self.memory / 20 * 8) as usize
+        (self.memory / 20 * 7) as usize
     }
 
     /// Bytes for the entries of the shuffle.
     pub fn shuffle_memory(&self) -> usize {
-        (self.memory / 20 * 9) as usize
+        (self.memory / 20 * 8) as usize
     }
 
     /// Bytes for table builders, their filters included. The rest of the budget is for batches on their way.
@@ -112,6 +112,11 @@ pub fn raise_open_files() {
 /// This host's name.
 pub fn host() -> String {
     rustix::system::uname().nodename().to_string_lossy().into_owned()
+}
+
+/// Bytes of memory a run has where nobody says how many: half of what there is.
+pub fn default_memory() -> u64 {
+    available_memory() / 2
 }
 
 /// Bytes of memory of the machine, or of the cgroup this process is in where that is less.

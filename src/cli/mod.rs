@@ -89,6 +89,9 @@ enum Command {
     Demo(demo::Args),
 }
 
+/// Bytes below which a budget is short: 1 GiB.
+const SHORT_MEMORY: u64 = 1 << 30;
+
 /// What a command that did its work found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Answer {
@@ -102,6 +105,15 @@ impl Cli {
     /// Reads the arguments of this process. Ends the process where they only ask for help or cannot be understood.
     pub fn parse_arguments() -> Self {
         Self::parse()
+    }
+
+    /// Whether the command has so little memory that it should keep none that it does not need.
+    pub fn memory_is_short(&self) -> bool {
+        match &self.command {
+            Command::Run(args) => args.memory() < SHORT_MEMORY,
+            Command::Plan(args) => args.memory() < SHORT_MEMORY,
+            _ => false,
+        }
     }
 }
 

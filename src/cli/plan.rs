@@ -21,6 +21,10 @@ pub(super) struct Args {
 }
 
 impl Args {
+    pub(super) fn memory(&self) -> u64 {
+        self.job.memory()
+    }
+
     pub(super) fn run(self, output: &mut Output) -> Result<Answer> {
         let (job, options) = self.job.load()?;
         let report = pipeline::plan(&job, &options)?;

@@ -11,7 +11,7 @@ use crate::error::Result;
 use crate::job::Job;
 use crate::pipeline::{self, RunOptions};
 use crate::progress::Progress;
-use crate::runtime::Resources;
+use crate::runtime::{Resources, default_memory};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -46,6 +46,10 @@ pub(super) struct Args {
 }
 
 impl Args {
+    pub(super) fn memory(&self) -> u64 {
+        self.job.memory()
+    }
+
     pub(super) fn run(self, output: &mut Output) -> Result<Answer> {
         let (job, mut options) = self.job.load()?;
         options.as_of = self.as_of;
@@ -87,6 +91,11 @@ pub(super) struct JobArgs {
 }
 
 impl JobArgs {
+    /// Bytes of memory the command may use.
+    pub(super) fn memory(&self) -> u64 {
+        self.memory.unwrap_or_else(default_memory)
+    }
+
     /// Reads the job, and makes options with everything else left as it is by default.
     pub(super) fn load(self) -> Result<(Job, RunOptions)> {
         let options = options(Resources::new(self.threads, self.memory)?, self.spill_dir);

@@ -26,6 +26,10 @@ const TRANSIT: usize = 4;
 /// The part that is kept from operators that can spill, for those that cannot.
 const KEPT: usize = 8;
 
+/// What the consumers of a hash join's build side are called, and how many times what they count they take: the join
+/// copies all batches of the build side into one while it still holds them.
+const HASH_JOIN: (&str, usize) = ("HashJoinInput", 2);
+
 /// A memory pool in which no kind of operator can starve another.
 #[derive(Debug)]
 pub(super) struct Pool {
@@ -59,6 +63,12 @@ impl Class {
             (true, false) => Self::Spillable,
         }
     }
+}
+
+/// Bytes that a consumer takes where it counts `bytes`.
+fn taken(consumer: &MemoryConsumer, bytes: usize) -> usize {
+    let (name, times) = HASH_JOIN;
+    if consumer.name().starts_with(name) { bytes * times } else { bytes }
 }
 
 impl Used {
@@ -137,24 +147,26 @@ impl MemoryPool for Pool {
     }
 
     fn grow(&self, reservation: &MemoryReservation, additional: usize) {
-        self.used().add(Class::of(reservation.consumer()), additional);
+        let consumer = reservation.consumer();
+        self.used().add(Class::of(consumer), taken(consumer, additional));
     }
 
     fn shrink(&self, reservation: &MemoryReservation, shrink: usize) {
-        let mut used = self.used();
-        let bytes = used.of(Class::of(reservation.consumer()));
-        *bytes = bytes.saturating_sub(shrink);
+        let (consumer, mut used) = (reservation.consumer(), self.used());
+        let bytes = used.of(Class::of(consumer));
+        *bytes = bytes.saturating_sub(taken(consumer, shrink));
     }
 
     fn try_grow(&self, reservation: &MemoryReservation, additional: usize) -> Result<()> {
-        let class = Class::of(reservation.consumer());
+        let consumer = reservation.consumer();
+        let (class, held, additional) =
+            (Class::of(consumer), taken(consumer, reservation.size()), taken(consumer, additional));
         let mut used = self.used();
-        let available = used.available(class, reservation.size(), self.size);
+        let available = used.available(class, held, self.size);
         if additional > available {
+            let name = consumer.name();
             return Err(DataFusionError::ResourcesExhausted(format!(
-                "{} holds {} bytes and needs {additional} more, but {self} has {available} left for it",
-                reservation.consumer().name(),
-                reservation.size()
+                "{name} holds {held} bytes and needs {additional} more, but {self} has {available} left for it"
             )));
         }
         used.add(class, additional);
@@ -183,9 +195,9 @@ mod tests {
         let join = MemoryConsumer::new("HashJoinInput[0]").register(&pool);
         transit.try_grow(250).unwrap();
         assert!(transit.try_grow(1).is_err());
-        join.try_grow(750).unwrap();
+        join.try_grow(375).unwrap();
         let error = join.try_grow(1).unwrap_err().to_string();
-        assert!(error.contains("HashJoinInput[0] holds 750 bytes and needs 1 more"), "{error}");
+        assert!(error.contains("HashJoinInput[0] holds 750 bytes and needs 2 more"), "{error}");
         assert_eq!(pool.reserved(), 1000);
     }
 
@@ -210,7 +222,7 @@ mod tests {
         let pool: Arc<dyn MemoryPool> = Arc::new(Pool::new(100));
         for _ in 0..3 {
             let join = MemoryConsumer::new("HashJoinInput").register(&pool);
-            join.try_grow(100).unwrap();
+            join.try_grow(50).unwrap();
         }
         assert_eq!(pool.reserved(), 0);
         assert_eq!(pool.downcast_ref::<Pool>().map(Pool::peak), Some(100));

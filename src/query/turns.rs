@@ -34,9 +34,9 @@ use super::spread::Spread;
 const LEAST: usize = 8;
 const UNKNOWN: usize = 32;
 /// How many times smaller than its share of the memory a partition is planned to be: estimates err, keys are skewed.
-const MARGIN: usize = 3;
-/// What a build side takes in memory for each of its bytes: the rows, and their concatenation with the hash table.
-const HELD: usize = 2;
+const MARGIN: usize = 2;
+/// What a build side takes of the pool for each of its bytes: the rows, their copy, and the hash table.
+const HELD: usize = 3;
 /// Bytes a row is taken to have where nothing is known.
 const ROW_BYTES: usize = 128;
 /// The part of the memory that rows may take that are gathered to be written: one in so many.

@@ -60,6 +60,34 @@ fn killed_after_the_flip() {
 }
 
 #[test]
+fn a_consumer_that_is_told_to_stop_keeps_what_it_has_staged() {
+    let Some(broker) = Broker::shared() else { return };
+    let dataset = Dataset::new(broker);
+    dataset.run(1).ok();
+    dataset.consume().ok();
+    dataset.run(2).ok();
+    let mut consumer = dataset.workspace().start_failing("consume.table=pause@2", &dataset.consuming("--once"));
+    consumer.wait_until_paused();
+    consumer.wake_with(Signal::TERM);
+    consumer.wait().fails(143).complains(&["which goes on with what is staged", "SIGTERM"]);
+    assert_eq!(dataset.consumed(), Some(1));
+    dataset.consume().ok().prints(&["staged before"]);
+    assert_eq!(dataset.consumed(), Some(2));
+    assert_eq!(names(&dataset.workspace().path("consumer/staging")), [""; 0], "left in staging");
+}
+
+#[test]
+fn a_consumer_that_waits_ends_when_it_is_told_to() {
+    let Some(broker) = Broker::shared() else { return };
+    let dataset = Dataset::new(broker);
+    dataset.run(1).ok();
+    let consumer = dataset.follow();
+    wait_for("the first version", || dataset.consumed() == Some(1));
+    consumer.signal(Signal::INT);
+    consumer.wait().exits(130).complains(&["SIGINT"]);
+}
+
+#[test]
 fn what_was_staged_is_not_believed_when_it_is_damaged() {
     let Some(broker) = Broker::shared() else { return };
     let dataset = Dataset::new(broker);

@@ -6,6 +6,7 @@ use std::time::Duration;
 use rdkafka::consumer::Consumer;
 use rdkafka::message::Message;
 use rdkafka::{Offset, TopicPartitionList};
+use rustix::process::Signal;
 
 use crate::broker::Broker;
 use crate::dataset::{Dataset, ROWS, SHARDS};
@@ -310,4 +311,37 @@ fn an_attempt_that_fails_is_made_again_and_leaves_no_topic() {
     dataset.assert_tidy();
     dataset.consume().ok();
     assert_eq!((dataset.built(), dataset.consumed()), (Some(1), Some(1)));
+}
+
+#[test]
+fn a_publisher_that_is_told_to_stop_announces_nothing() {
+    let Some(broker) = Broker::shared() else { return };
+    let dataset = Dataset::new(broker);
+    dataset.run(1).ok();
+    dataset.write(2, ROWS);
+    let mut publisher = dataset.workspace().start_failing("stream.end=pause@2", "run numbers.toml");
+    publisher.wait_until_paused();
+    publisher.wake_with(Signal::TERM);
+    let stopped = publisher.wait().fails(143);
+    stopped.complains(&["version 2 built, but not published", "cutover publish store 2", "not applied", "SIGTERM"]);
+    assert_eq!((dataset.built(), dataset.announced()), (Some(1), Some(1)));
+    dataset.assert_tidy();
+    dataset.workspace().cutover("run numbers.toml").ok().prints(&["an earlier run had built it"]);
+    assert_eq!((dataset.built(), dataset.announced()), (Some(2), Some(2)));
+    dataset.assert_tidy();
+}
+
+#[test]
+fn a_publisher_past_the_intent_finishes() {
+    let Some(broker) = Broker::shared() else { return };
+    let dataset = Dataset::new(broker);
+    dataset.run(1).ok();
+    for (generation, step) in [(2, "publish.intent"), (3, "publish.announced"), (4, "publish.settled")] {
+        dataset.write(generation, ROWS);
+        let mut publisher = dataset.workspace().start_failing(&format!("{step}=pause"), "run numbers.toml");
+        publisher.wait_until_paused();
+        publisher.wake_with(Signal::TERM);
+        publisher.wait().ok();
+        assert_eq!((dataset.built(), dataset.announced()), (Some(generation), Some(generation as u64)), "{step}");
+    }
 }

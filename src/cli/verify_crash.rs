@@ -18,13 +18,14 @@ const EXAMPLES: &str = "\
 Examples:
   cutover verify-crash jobs/views_by_age.toml
   cutover verify-crash jobs/views_of_day.toml --set date=2026-11-22 --memory 256MiB
-  cutover verify-crash jobs/views_by_age.toml --step build.table --step current     one step, one stage
+  cutover verify-crash jobs/views_by_age.toml --step build.table --step current
   cutover verify-crash jobs/views_by_age.toml --json > crashes.json
 
+--step takes a step or a stage; one that there is not lists them all, with what each means.
 A step that happens at most 4 times is killed each time, any other the first, the middle and the last time.
 Each kill takes a rerun: expect about two runs of the job for each line of the table.";
 
-/// Kill a job at each of its durable steps, and see that nothing is lost and nothing half
+/// Kill a job at each of its durable steps, and look at what is left
 ///
 /// Runs the job again and again in a sandbox beside its store, kills it at each step, and tells what a reader saw after
 /// it (old, new or broken), whether the rerun ended well with the same entries, and what gc left. The job's own store is
@@ -89,7 +90,7 @@ impl Args {
         let mut arguments: Vec<OsString> = Vec::new();
         let mut flag = |name: &str, value: String| arguments.extend([name.into(), value.into()]);
         self.set.iter().for_each(|(name, value)| flag("--set", format!("{name}={value}")));
-        self.memory.iter().for_each(|memory| flag("--memory", memory.to_string()));
+        self.memory.iter().for_each(|memory| flag("--memory", format!("{memory}B")));
         self.threads.iter().for_each(|threads| flag("--threads", threads.to_string()));
         arguments.extend(["--".into(), self.job.clone().into()]);
         arguments

@@ -58,7 +58,9 @@ fn every_kill_of_a_job_is_told_and_its_own_store_is_never_touched() {
 fn the_table_has_a_line_for_each_kill() {
     let numbers = numbers("");
     numbers.workspace.write("elsewhere/file", "");
-    let run = numbers.workspace.cutover("verify-crash numbers.toml --step install.renamed --dir elsewhere").ok();
+    let resources = "--memory 64MiB --threads 1";
+    let verify = format!("verify-crash numbers.toml --step install.renamed --dir elsewhere {resources}");
+    let run = numbers.workspace.cutover(&verify).ok();
     run.prints(&["readers see", "install.renamed", "1 of 1", "old", "the same", "nothing", "1 kill: readers saw"]);
     assert_eq!(names(&numbers.workspace.path("elsewhere")), ["file"]);
     assert!(!numbers.workspace.path("store").exists());

@@ -345,3 +345,41 @@ fn a_publisher_past_the_intent_finishes() {
         assert_eq!((dataset.built(), dataset.announced()), (Some(generation), Some(generation as u64)), "{step}");
     }
 }
+
+/// Failures that the process survives: whatever they leave, both sides have the old version or the new one.
+#[test]
+fn a_publisher_that_fails_at_any_step_is_finished_by_the_next_run() {
+    let Some(broker) = Broker::shared() else { return };
+    let dataset = Dataset::new(broker);
+    dataset.run(1).ok();
+    dataset.consume().ok();
+    let mut new = 1;
+    for (step, at) in [
+        ("stream.record", ROWS / 2),
+        ("stream.end", SHARDS),
+        ("stream.finished", 1),
+        ("publish.intent", 1),
+        ("publish.announced", 1),
+        ("publish.settled", 1),
+    ] {
+        for action in ["error", "panic"] {
+            new += 1;
+            dataset.write(new, ROWS);
+            let run = dataset.failing(&format!("{step}={action}@{at}"), "run numbers.toml");
+            match action {
+                "panic" => run.panicked(),
+                // What fails while it streams is streamed again.
+                _ if step.starts_with("stream.") => run.ok(),
+                _ => run.fails(4),
+            };
+            dataset.consume().ok();
+            for seen in [dataset.built().unwrap(), dataset.consumed().unwrap()] {
+                assert!([new - 1, new].contains(&seen), "{step}={action}: {seen} instead of {new} or the one before");
+            }
+            dataset.workspace().cutover("run numbers.toml").ok();
+            dataset.consume().ok();
+            assert_eq!((dataset.built(), dataset.consumed()), (Some(new), Some(new)), "{step}={action}");
+            dataset.assert_tidy();
+        }
+    }
+}

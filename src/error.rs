@@ -23,6 +23,8 @@ pub enum Kind {
     Corrupt,
     /// A check stopped the publish: look at the version, then fix or publish it by hand.
     Rejected,
+    /// Somebody asked the process to stop: the message says what stands; run again.
+    Stopped,
     /// A bug of ours: please report it.
     Internal,
 }
@@ -72,6 +74,11 @@ impl Error {
     /// A check stopped the publish.
     pub fn rejected(message: impl Into<String>) -> Self {
         Self::new(Kind::Rejected, message)
+    }
+
+    /// Somebody asked the process to stop.
+    pub fn stopped(message: impl Into<String>) -> Self {
+        Self::new(Kind::Stopped, message)
     }
 
     /// A bug of ours.

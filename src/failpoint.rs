@@ -1,7 +1,7 @@
 //! Failpoints: named places at which a test makes this process fail, to see what is left.
 //!
 //! ```text
-//! CUTOVER_FAILPOINTS="stream.record=kill@500,publish.announced=pause" cutover run …
+//! CUTOVER_FAILPOINTS="build.table=kill@5,publish.announced=pause" cutover run …
 //! ```
 //! | action | what happens when the place is reached for the n-th time (`@n`, else the first) |
 //! |---|---|
@@ -10,26 +10,41 @@
 //! | `panic` | the thread panics |
 //! | `error` | an `Unavailable` error is returned |
 //!
-//! They are compiled in always, so that what is tested is what is shipped, and armed by the environment alone: a place
-//! that is not armed costs one comparison.
+//! `CUTOVER_FAILPOINTS_SEEN=FILE` makes a command write how often it has reached each place. All of it is compiled in
+//! always, so that what is tested is what is shipped, and armed by the environment alone: a place where nothing is armed
+//! costs one comparison.
 //!
-//! Not for: anything but tests.
+//! Not for: anything but tests and `verify-crash`.
 
+mod steps;
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use rustix::process::{Signal, getpid, kill_process};
 
-use crate::error::{Error, Result};
+pub use self::steps::{STEPS, Step};
+use crate::error::{Error, IoContext, Result};
 
 /// The variable that arms them.
-const VARIABLE: &str = "CUTOVER_FAILPOINTS";
+pub const VARIABLE: &str = "CUTOVER_FAILPOINTS";
+/// The variable that names the file for the counts.
+pub const SEEN_VARIABLE: &str = "CUTOVER_FAILPOINTS_SEEN";
 
-static ARMED: OnceLock<Vec<Failpoint>> = OnceLock::new();
+/// Set only where something is armed.
+static ARMED: OnceLock<Armed> = OnceLock::new();
+
+#[derive(Debug)]
+struct Armed {
+    points: Vec<Failpoint>,
+    seen: Option<Seen>,
+}
 
 #[derive(Debug)]
 struct Failpoint {
-    name: String,
+    name: &'static str,
     action: Action,
     at: u64,
     reached: AtomicU64,
@@ -43,29 +58,55 @@ enum Action {
     Error,
 }
 
+/// How often each of [`STEPS`] was reached.
+#[derive(Debug)]
+struct Seen {
+    file: PathBuf,
+    counts: [AtomicU64; STEPS.len()],
+}
+
 /// Arms what the environment names.
 ///
 /// # Errors
-/// `Invalid` when it cannot be understood: a test that arms nothing shows nothing.
+/// `Invalid` when it cannot be understood, or names a place that there is not: a test that arms nothing shows nothing.
 pub fn arm() -> Result<()> {
     let text = std::env::var(VARIABLE).unwrap_or_default();
     let points = text.split(',').filter(|part| !part.is_empty()).map(parse).collect::<Result<Vec<_>>>()?;
     for point in &points {
         tracing::warn!(point = point.name, action = ?point.action, at = point.at, "a failpoint is armed");
     }
-    let _ = ARMED.set(points);
+    let file = std::env::var_os(SEEN_VARIABLE).filter(|file| !file.is_empty());
+    let seen = file.map(|file| Seen { file: file.into(), counts: [const { AtomicU64::new(0) }; STEPS.len()] });
+    if !points.is_empty() || seen.is_some() {
+        let _ = ARMED.set(Armed { points, seen });
+    }
     Ok(())
 }
 
-/// A place at which a test may make the process fail.
+/// A place at which a test may make the process fail. `name` is one of [`STEPS`].
 ///
 /// # Errors
 /// `Unavailable` where that is what the test asks for.
 pub fn reach(name: &str) -> Result<()> {
-    match ARMED.get() {
-        Some(points) if !points.is_empty() => points.iter().filter(|point| point.name == name).try_for_each(fire),
-        _ => Ok(()),
+    let Some(armed) = ARMED.get() else { return Ok(()) };
+    if let Some(seen) = &armed.seen
+        && let Some(at) = STEPS.iter().position(|step| step.name == name)
+    {
+        seen.counts[at].fetch_add(1, Ordering::Relaxed);
     }
+    armed.points.iter().filter(|point| point.name == name).try_for_each(fire)
+}
+
+/// Writes how often each place was reached, where that is asked for; one that was not is left out.
+///
+/// # Errors
+/// `Unavailable` when the file cannot be written.
+pub fn tell_seen() -> Result<()> {
+    let Some(Seen { file, counts }) = ARMED.get().and_then(|armed| armed.seen.as_ref()) else { return Ok(()) };
+    let counts = STEPS.iter().zip(counts).map(|(step, count)| (step.name, count.load(Ordering::Relaxed)));
+    let reached: BTreeMap<&str, u64> = counts.filter(|(_, count)| *count > 0).collect();
+    let text = serde_json::to_vec(&reached).map_err(|error| Error::internal("cannot write JSON").because(error))?;
+    std::fs::write(file, text).io("write", file)
 }
 
 fn fire(point: &Failpoint) -> Result<()> {
@@ -93,27 +134,47 @@ fn parse(text: &str) -> Result<Failpoint> {
         _ => return Err(wrong()),
     };
     let at = at.parse().ok().filter(|at| *at > 0).ok_or_else(wrong)?;
-    Ok(Failpoint { name: name.to_owned(), action, at, reached: AtomicU64::new(0) })
+    let step = STEPS.iter().find(|step| step.name == name).ok_or_else(|| unknown(name))?;
+    Ok(Failpoint { name: step.name, action, at, reached: AtomicU64::new(0) })
+}
+
+/// The error for a name that no step has.
+fn unknown(name: &str) -> Error {
+    let names: Vec<&str> = STEPS.iter().map(|step| step.name).collect();
+    Error::invalid(format!("{VARIABLE}: there is no failpoint {name:?}; there are {}", names.join(", ")))
 }
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
+    use crate::error::Kind;
 
     #[test]
     fn only_whole_failpoints_are_understood() {
         let point = parse("stream.record=kill@500").unwrap();
-        assert_eq!((point.name.as_str(), point.action, point.at), ("stream.record", Action::Kill, 500));
-        assert_eq!(parse("a=error").unwrap().at, 1);
-        for wrong in ["", "a", "a=", "a=explode", "a=kill@", "a=kill@0", "a=kill@x"] {
+        assert_eq!((point.name, point.action, point.at), ("stream.record", Action::Kill, 500));
+        assert_eq!(parse("log.append=error").unwrap().at, 1);
+        for wrong in ["", "log.append", "log.append=", "log.append=explode", "log.append=kill@", "log.append=kill@0"] {
             assert!(parse(wrong).is_err(), "{wrong:?}");
         }
+        let error = parse("log.apend=kill").unwrap_err();
+        assert_eq!(error.kind(), Kind::Invalid);
+        assert!(error.message().contains("\"log.apend\"") && error.message().contains("log.append"), "{error}");
     }
 
     #[test]
     fn an_error_comes_when_its_turn_has_come_and_once() {
-        let point = parse("a=error@2").unwrap();
+        let point = parse("log.append=error@2").unwrap();
         let outcomes = [(); 3].map(|()| fire(&point).is_err());
         assert_eq!(outcomes, [false, true, false]);
+    }
+
+    #[test]
+    fn every_step_has_its_own_name_of_stage_and_step() {
+        let names: BTreeSet<&str> = STEPS.iter().map(|step| step.name).collect();
+        assert_eq!(names.len(), STEPS.len());
+        assert!(names.iter().all(|name| name.split('.').filter(|part| !part.is_empty()).count() == 2), "{names:?}");
     }
 }

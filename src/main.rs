@@ -10,9 +10,12 @@ use std::process::ExitCode;
 
 use cutover::cli::{self, Answer, Cli};
 use cutover::error::{Error, Kind};
+use cutover::stop;
 
 /// What a shell reports of a program that SIGPIPE ended: whoever read our output has gone.
 const OUTPUT_CLOSED: u8 = 141;
+/// What a shell adds to the number of a signal that ended a program.
+const SIGNALLED: u8 = 128;
 
 fn main() -> ExitCode {
     cutover::contain::install_hook();
@@ -44,6 +47,7 @@ fn code(kind: Kind) -> u8 {
         Kind::Conflict => 5,
         Kind::Corrupt => 6,
         Kind::Rejected => 7,
+        Kind::Stopped => SIGNALLED + stop::signal(),
         Kind::Internal => 70,
     }
 }

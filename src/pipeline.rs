@@ -22,12 +22,14 @@ use jiff::Timestamp;
 use crate::catalog::{Catalog, Current, State};
 use crate::check;
 use crate::error::{Error, IoContext, Kind, Result};
+use crate::failpoint;
 use crate::input;
 use crate::job::{Job, Kafka};
 use crate::progress::{Finished, Progress};
 use crate::publish::{self, GcReport, PublishOptions, Published, Staged};
 use crate::report::{InputReport, Outcome, PlanReport, RunReport, StageReport};
 use crate::runtime::Resources;
+use crate::stop;
 use prepare::Prepared;
 use spill::SpillDir;
 
@@ -57,7 +59,8 @@ pub struct RunOptions {
 ///
 /// # Errors
 /// `Invalid` and `Input` before any work where they can be known; `Conflict` when another build runs; `Rejected` when
-/// a rule stops the publish; `Unavailable` when the disk or the memory does not do. Readers then see what they saw.
+/// a rule stops the publish; `Unavailable` when the disk or the memory does not do; `Stopped` when that is asked for.
+/// Readers then see what they saw.
 pub fn run(job: &Job, options: &RunOptions) -> Result<RunReport> {
     let runtime = options.resources.query_runtime()?;
     let prepared = Prepared::new(job, options, &runtime)?;
@@ -77,8 +80,10 @@ pub fn run(job: &Job, options: &RunOptions) -> Result<RunReport> {
     // Without the lock, so that what dead builds left behind is removed too; also after a rejection, so that a job that
     // is rejected again and again does not fill the disk.
     drop(building);
-    // A publish that was cut off is left to the next command: this one has failed.
+    // A publish that was cut off is left to the next command: this one has failed. So is the rest of one that was asked
+    // to stop.
     let removed = match catalog.read()?.pending {
+        _ if stop::check().is_err() => Ok(GcReport::default()),
         Some(_) => Ok(GcReport::default()),
         None => publish::gc(&catalog, &job.retention),
     };
@@ -235,7 +240,15 @@ fn build(prepared: &Prepared<'_>, catalog: &Catalog, current: &Current, as_of: T
     let options = prepared.options;
     let previous = previous(catalog, current)?;
     let build = stages::Build::start(prepared, catalog)?;
-    let (report, complete) = build_in(prepared, catalog, &build, previous.as_ref(), as_of)?;
+    failpoint::reach("build.started")?;
+    let built = build_in(prepared, catalog, &build, previous.as_ref(), as_of);
+    let stands = || {
+        let store = catalog.layout().root().display();
+        format!(
+            "stopped before anything was installed: readers of {store} see what they saw; run the same command again"
+        )
+    };
+    let (report, complete) = built.map_err(|error| stop::stands(error, stands))?;
     drop(build);
     if let Some(why) = complete.rejected().filter(|_| !options.force) {
         let (store, version) = (catalog.layout().root().display(), complete.version());
@@ -247,7 +260,15 @@ fn build(prepared: &Prepared<'_>, catalog: &Catalog, current: &Current, as_of: T
         )));
     }
     let mut report = RunReport { version: complete.version(), ..report };
-    match publish_unless_pinned(catalog, complete, &prepared.publish_options())? {
+    let stands = || {
+        let (store, version) = (catalog.layout().root().display(), report.version);
+        format!(
+            "stopped with version {version} built, but not published: run the same command again without --rebuild, or \
+             `cutover publish {store} {version}`"
+        )
+    };
+    let published = publish_unless_pinned(catalog, complete, &prepared.publish_options());
+    match published.map_err(|error| stop::stands(error, stands))? {
         None => {
             report.outcome = Outcome::Pinned;
             report.previous = current.current;
@@ -293,6 +314,7 @@ fn build_in(
     checks.extend(stages::unique(prepared, build)?);
     let (shards, shuffled) = stages::shuffle(prepared, build, &mut stages)?;
     checks.extend(check::check_columns(&prepared.job.checks, &shuffled.columns));
+    stop::check()?;
     let built = stages::build(prepared, build, shards, shuffled.stats.entries, &mut stages)?;
     stages::read_back(prepared, build, &built, &mut stages)?;
     input::check_unchanged(&prepared.inputs)?;
@@ -307,6 +329,9 @@ fn build_in(
     report.spilled_bytes = shuffled.stats.spilled_bytes;
     report.stages = stages.iter().map(StageReport::from).collect();
     build.write_account(&prepared.account(&report))?;
+    failpoint::reach("install.reported")?;
+    // The last safe point: what is installed is published too.
+    stop::check()?;
     let numbered = |version| crate::catalog::Manifest { version, ..manifest };
     let complete = Staged::new(build.dirs().version()).install(catalog, numbered)?;
     report.stages.push(StageReport::from(&stage.finish()));

@@ -35,13 +35,24 @@ impl Progress {
             Some(total) => ProgressBar::new(total).with_style(style("{wide_bar} {human_pos}/{human_len} rows {eta}")),
             None => ProgressBar::no_length().with_style(style("{spinner} {human_pos} rows {wide_msg}")),
         };
+        self.show(&bar, name);
+        Stage { name, progress: self, bar, rows: AtomicU64::new(0), started: Instant::now() }
+    }
+
+    /// Starts work in parts that are told one by one.
+    pub fn parts(self, name: &'static str) -> Parts {
+        let bar = ProgressBar::no_length().with_style(style("{wide_bar} {pos}/{len} {eta} {msg}"));
+        self.show(&bar, name);
+        Parts { progress: self, bar }
+    }
+
+    fn show(self, bar: &ProgressBar, name: &'static str) {
         if self == Self::Bars {
             bar.set_prefix(name);
             bar.enable_steady_tick(Duration::from_millis(100));
         } else {
             bar.set_draw_target(ProgressDrawTarget::hidden());
         }
-        Stage { name, progress: self, bar, rows: AtomicU64::new(0), started: Instant::now() }
     }
 }
 
@@ -94,6 +105,31 @@ impl Stage {
             say(format_args!("{:>10}  {}", self.name, HumanDuration(finished.took)));
         }
         finished
+    }
+}
+
+/// Work in parts that is going on.
+#[derive(Debug)]
+pub struct Parts {
+    progress: Progress,
+    bar: ProgressBar,
+}
+
+impl Parts {
+    /// One part of `total` is done.
+    pub fn done(&self, total: usize, what: &str) {
+        self.bar.set_length(total as u64);
+        self.bar.inc(1);
+        self.bar.set_message(what.to_owned());
+        if self.progress == Progress::Lines {
+            say(format_args!("{:>10}  {what}", format!("{}/{total}", self.bar.position())));
+        }
+    }
+}
+
+impl Drop for Parts {
+    fn drop(&mut self) {
+        self.bar.finish_and_clear();
     }
 }
 

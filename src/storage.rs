@@ -13,6 +13,7 @@ use rustix::fs::Advice;
 use xxhash_rust::xxh3::Xxh3Default;
 
 use crate::error::{Error, IoContext, Result};
+use crate::failpoint;
 
 /// Bytes read at a time by [`hash_file`].
 const HASH_BUFFER: usize = 1 << 20;
@@ -27,7 +28,9 @@ pub fn write_atomic(path: &Path, bytes: &[u8]) -> Result<()> {
     let mut name = path.file_name().unwrap_or_default().to_os_string();
     name.push(format!(".{}.tmp", std::process::id()));
     let temporary = folder.join(name);
-    let written = write_synced(&temporary, bytes).and_then(|()| fs::rename(&temporary, path).io("replace", path));
+    let written = write_synced(&temporary, bytes)
+        .and_then(|()| failpoint::reach("storage.written"))
+        .and_then(|()| fs::rename(&temporary, path).io("replace", path));
     if let Err(error) = written {
         let _ = fs::remove_file(&temporary);
         return Err(error.during(format!("{} was not changed", path.display())));

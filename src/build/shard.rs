@@ -13,10 +13,12 @@ use super::sample::{Sample, Sampler};
 use super::table::{Table, TableWriter};
 use crate::catalog::{FileEntry, LargestEntry, ShardEntry, hex, hex_checksum};
 use crate::error::{Error, IoContext, Result};
+use crate::failpoint;
 use crate::job::Tables;
 use crate::progress::Stage;
 use crate::shuffle::fold::{Folder, Folding, Record};
 use crate::shuffle::{Range, Shard};
+use crate::stop;
 use crate::storage;
 
 /// Records between two steps of the progress bar.
@@ -132,6 +134,7 @@ fn write_range(range: Range, writer: &mut TableWriter<'_>, folding: &Folding, pr
         rows += 1;
         if rows % PROGRESS_EVERY == 0 {
             progress.advance(PROGRESS_EVERY);
+            stop::check()?;
         }
         writer.push(record)
     };
@@ -178,7 +181,8 @@ fn ingest(tables: &[Table], options: &Options, target: &Target<'_>) -> Result<()
     }
     db.cancel_all_background_work(true);
     drop(db);
-    storage::sync_dir(target.shard_dir)
+    storage::sync_dir(target.shard_dir)?;
+    failpoint::reach("build.ingested")
 }
 
 /// Sizes and checksums of every file of the database, read back from the disk; tables with their rows and keys.
@@ -197,7 +201,9 @@ fn describe_files(tables: &[Table], target: &Target<'_>) -> Result<Vec<FileEntry
         .into_par_iter()
         .map(|name| {
             let path = target.shard_dir.join(&name);
+            stop::check()?;
             storage::sync_file(&path)?;
+            failpoint::reach("build.synced")?;
             storage::drop_page_cache(&path)?;
             let (bytes, xxh3) = storage::hash_file(&path)?;
             let table = live

@@ -16,7 +16,9 @@ use serde::{Deserialize, Serialize};
 use super::sample::Sampler;
 use crate::catalog::Digest;
 use crate::error::{Error, Result};
+use crate::failpoint;
 use crate::shuffle::fold::Record;
+use crate::stop;
 
 /// Records between two looks at the size of the file.
 const SIZE_CHECK_EVERY: u64 = 128;
@@ -113,8 +115,10 @@ impl<'a> TableWriter<'a> {
 
     fn end(&mut self, last_key: Vec<u8>) -> Result<()> {
         if let Some((mut writer, mut table)) = self.open.take() {
+            stop::check()?;
             table.last_key = last_key;
             writer.finish().map_err(|error| failed("finish", self.folder, &table.name, error))?;
+            failpoint::reach("build.table")?;
             self.finished.push(table);
         }
         Ok(())

@@ -16,6 +16,7 @@ use super::current::{State, VersionEntry};
 use super::manifest::Manifest;
 use super::store::Catalog;
 use crate::error::{Error, IoContext, Result};
+use crate::failpoint;
 use crate::storage;
 
 /// A version that readers do not see yet.
@@ -54,6 +55,7 @@ impl Catalog {
             return Err(Error::internal(format!("{} is not in the store's staging", staged.display())));
         }
         sync_tree(staged)?;
+        failpoint::reach("install.synced")?;
         let lock = self.lock_commit()?;
         self.commit_locked(&lock, |current| {
             let version = announced.unwrap_or(current.next_version);
@@ -63,11 +65,13 @@ impl Catalog {
             }
             manifest.write(staged)?;
             storage::sync_dir(staged)?;
+            failpoint::reach("install.manifest")?;
             let folder = self.layout().version_dir(version);
             if fs::symlink_metadata(&folder).is_ok() {
                 self.discard(&folder)?;
             }
             fs::rename(staged, &folder).io("move the finished version to", &folder)?;
+            failpoint::reach("install.renamed")?;
             storage::sync_dir(&self.layout().versions())?;
             let state = current.add(version, VersionEntry::new(&manifest))?;
             let rejected = current.versions.get(&version).and_then(|entry| entry.rejected.clone());

@@ -16,6 +16,12 @@ use crate::error::{Error, Result};
 /// The name of the one mutable file.
 pub(super) const CURRENT: &str = "current.json";
 
+/// Names of files that a version has beside its shards.
+const MANIFEST: &str = "manifest.json";
+const JOB: &str = "job.toml";
+const QUERY: &str = "query.sql";
+const REPORT: &str = "report.json";
+
 /// First letters of a folder in `staging/` that only waits for its deletion; no build id may begin so.
 const TRASH: &str = "trash-";
 
@@ -117,6 +123,13 @@ impl Layout {
     pub fn commit_lock(&self) -> PathBuf {
         self.root.join("commit.lock")
     }
+
+    /// The store's own files and folders, without what is in the latter but the account.
+    pub(super) fn own(&self) -> [PathBuf; 8] {
+        let files = [self.current(), self.build_lock(), self.publish_lock(), self.commit_lock(), self.events()];
+        let [current, build, publish, commit, events] = files;
+        [current, build, publish, commit, events, self.versions(), self.staging(), self.log_dir()]
+    }
 }
 
 /// The folders of one build, below `staging/<build-id>/`.
@@ -143,22 +156,22 @@ impl BuildDirs {
 
     /// The copy of the job file, of its query and of its contracts that the version keeps.
     pub fn job(&self) -> PathBuf {
-        self.version().join("job.toml")
+        self.version().join(JOB)
     }
 
     /// See [`BuildDirs::job`].
     pub fn query(&self) -> PathBuf {
-        self.version().join("query.sql")
+        self.version().join(QUERY)
     }
 
     /// See [`BuildDirs::job`]. Names of inputs are checked by the job parser.
     pub fn schema(&self, input: &str) -> PathBuf {
-        self.version().join("schemas").join(format!("{input}.json"))
+        self.version().join(schema_name(input))
     }
 
     /// The account of the run.
     pub fn report(&self) -> PathBuf {
-        self.version().join("report.json")
+        self.version().join(REPORT)
     }
 
     /// What of a shard's tables counts as finished, for whoever goes on after a crash.
@@ -194,7 +207,22 @@ pub(super) fn shard_name(shard: u32) -> String {
 
 /// The manifest inside a version's folder, wherever that folder is.
 pub(super) fn manifest_in(folder: &Path) -> PathBuf {
-    folder.join("manifest.json")
+    folder.join(MANIFEST)
+}
+
+/// The copy of an input's contract, in a version's folder.
+fn schema_name(input: &str) -> PathBuf {
+    Path::new("schemas").join(format!("{input}.json"))
+}
+
+/// Every file that a version with these inputs may have beside its shards, as paths in its folder.
+pub(super) fn beside_shards<'a>(inputs: impl Iterator<Item = &'a str>) -> Vec<PathBuf> {
+    [MANIFEST, JOB, QUERY, REPORT].into_iter().map(PathBuf::from).chain(inputs.map(schema_name)).collect()
+}
+
+/// Whether a name in the store's own folder is a `current.json` that was never put into its place.
+pub(super) fn is_unplaced(name: &str) -> bool {
+    name.strip_prefix(CURRENT).is_some_and(|rest| rest.starts_with('.') && rest.ends_with(".tmp"))
 }
 
 /// Whether a name in `staging/` only waits for its deletion.

@@ -16,6 +16,7 @@ use serde::{Deserialize, Serialize};
 use super::layout::Layout;
 use super::{lock, time};
 use crate::error::{Error, IoContext, Result};
+use crate::failpoint;
 use crate::storage;
 
 /// One thing that was done.
@@ -89,6 +90,7 @@ impl Log {
     /// # Errors
     /// `Unavailable` when it cannot be written.
     fn append(&self, event: &Event) -> Result<()> {
+        failpoint::reach("log.append")?;
         storage::create_dir_durable(&self.folder)?;
         let new = !self.path.try_exists().io("look at", &self.path)?;
         let mut file =

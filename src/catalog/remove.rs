@@ -17,6 +17,8 @@ use super::layout;
 use super::lock::Lock;
 use super::store::Catalog;
 use crate::error::{IoContext, Result};
+use crate::failpoint;
+use crate::stop;
 
 /// What was deleted.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -42,6 +44,10 @@ impl Catalog {
             // Under the lock, so that no version is on its way to its folder.
             let _lock = self.lock_commit()?;
             let current = self.read()?;
+            for name in names(self.layout().root())?.into_iter().filter(|name| layout::is_unplaced(name)) {
+                self.discard(&self.layout().root().join(&name))?;
+                removed.leftovers.push(name);
+            }
             for name in names(&self.layout().versions())? {
                 let unnamed = |version: &u64| !current.versions.contains_key(version);
                 let Some(version) = layout::parse_version(&name).filter(unnamed) else { continue };
@@ -59,6 +65,7 @@ impl Catalog {
             }
         }
         for name in names(&self.layout().staging())?.iter().filter(|name| layout::is_trash(name)) {
+            stop::check()?;
             removed.bytes += delete(&self.layout().staging().join(name))?;
         }
         Ok(removed)
@@ -71,7 +78,8 @@ impl Catalog {
         let now = jiff::Timestamp::now().as_nanosecond();
         let unique = format!("{}-{now}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
         let trash = self.layout().trash(&name, &unique);
-        fs::rename(path, &trash).io("move to the trash", path)
+        fs::rename(path, &trash).io("move to the trash", path)?;
+        failpoint::reach("retention.renamed")
     }
 }
 
@@ -105,6 +113,10 @@ fn delete(path: &Path) -> Result<u64> {
     };
     match deleted {
         Err(error) if gone(&error) => Ok(bytes),
-        deleted => deleted.io("delete", path).map(|()| bytes),
+        deleted => {
+            deleted.io("delete", path)?;
+            failpoint::reach("retention.deleted")?;
+            Ok(bytes)
+        }
     }
 }

@@ -19,6 +19,7 @@ use super::log::{Action, Log};
 use super::manifest::Manifest;
 use super::sealed;
 use crate::error::{Error, IoContext, Kind, Result};
+use crate::failpoint;
 use crate::storage;
 
 /// How long a commit waits for another one; each takes milliseconds.
@@ -242,7 +243,10 @@ impl Catalog {
     fn replace(&self, current: &Current) -> Result<()> {
         let path = self.layout.current();
         let bytes = sealed::seal(current)?;
-        storage::write_atomic(&path, &bytes).map_err(|error| {
+        let replaced = failpoint::reach("current.decided")
+            .and_then(|()| storage::write_atomic(&path, &bytes))
+            .and_then(|()| failpoint::reach("current.replaced"));
+        replaced.map_err(|error| {
             let applied = storage::read_bounded(&path, MAX_BYTES).is_ok_and(|found| found == bytes);
             error.during(if applied {
                 "unknown whether applied: readers see the change now, a power cut may undo it; \
@@ -267,6 +271,7 @@ impl Catalog {
         for folder in [root, &self.layout.versions(), &self.layout.staging(), &self.layout.log_dir()] {
             storage::create_dir_durable(folder)?;
         }
+        failpoint::reach("store.folders")?;
         let _lock = self.lock_commit()?;
         if std::fs::symlink_metadata(self.layout.current()).is_ok() {
             return Ok(()); // somebody else was faster

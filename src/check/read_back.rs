@@ -13,6 +13,7 @@ use rocksdb::{DB, IteratorMode, ReadOptions};
 use crate::build::{BuiltShard, read_options, verify_checksums};
 use crate::catalog::{Digest, Digester};
 use crate::error::{Error, Result};
+use crate::stop;
 
 /// RocksDB's account of all tables of a database.
 const TABLE_PROPERTIES: &str = "rocksdb.aggregated-table-properties";
@@ -20,8 +21,10 @@ const TABLE_PROPERTIES: &str = "rocksdb.aggregated-table-properties";
 /// Compares the shard's database with what was written to it.
 ///
 /// # Errors
-/// `Corrupt`, naming the shard and the difference; `Unavailable` when the database cannot be read.
+/// `Corrupt`, naming the shard and the difference; `Unavailable` when the database cannot be read; `Stopped` when that is
+/// asked for.
 pub fn read_back(built: &BuiltShard, shard_dir: &Path, full: bool) -> Result<()> {
+    stop::check()?;
     let shard = built.entry.shard;
     let differs = |what: String| {
         Error::corrupt(format!(
@@ -56,6 +59,7 @@ pub fn read_back(built: &BuiltShard, shard_dir: &Path, full: bool) -> Result<()>
         options.fill_cache(false);
         let mut digester = Digester::new();
         for entry in db.iterator_opt(IteratorMode::Start, options) {
+            stop::check()?;
             let (key, value) = entry.map_err(|error| differs("a scan failed".to_owned()).because(error))?;
             digester.add(&key, &value);
         }

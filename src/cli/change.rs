@@ -13,6 +13,7 @@ use crate::error::{Error, Result};
 use crate::job::{DEFAULT_KEEP, Retention};
 use crate::progress::Progress;
 use crate::publish::{self, PublishOptions, Published};
+use crate::stop;
 
 const PUBLISH: &str = "\
 Examples:
@@ -77,7 +78,10 @@ impl WaitArgs {
         let announced = announced.ok_or_else(|| {
             Error::invalid("the version was not announced on Kafka, so there is no consumer to wait for")
         })?;
-        let serving = publish::wait_for_consumers(catalog, announced, consumers, self.wait_for)?;
+        let serving = publish::wait_for_consumers(catalog, announced, consumers, self.wait_for);
+        let stands =
+            || format!("version {} is live and announced; the wait for its consumers was stopped", announced.version);
+        let serving = serving.map_err(|error| stop::stands(error, stands))?;
         notice(&format!("version {} is served by {}", announced.version, serving.join(", ")))
     }
 }

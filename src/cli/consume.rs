@@ -9,6 +9,7 @@ use crate::job::{DEFAULT_KEEP, Retention, is_topic};
 use crate::kafka::Connection;
 use crate::progress::Progress;
 use crate::runtime::Resources;
+use crate::stop;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -75,7 +76,7 @@ impl Args {
         };
         let (store, json) = (options.store.display().to_string(), output.is_json());
         let mut told = false;
-        consume::consume(&options, |taken| {
+        let ended = consume::consume(&options, |taken| {
             told = true;
             if json {
                 output.json_line(taken)?;
@@ -83,6 +84,11 @@ impl Args {
                 output.line(sentence(&store, taken))?;
             }
             output.flush()
+        });
+        ended.map_err(|error| {
+            stop::stands(error, || {
+                format!("stopped: readers of {store} see what they saw; run the same command again, which goes on with what is staged")
+            })
         })?;
         match (told, json) {
             (true, _) => {}

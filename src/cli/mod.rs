@@ -26,6 +26,7 @@ mod summary;
 mod table;
 mod value;
 mod verify;
+mod verify_crash;
 mod versions;
 
 use std::path::PathBuf;
@@ -36,7 +37,9 @@ use self::output::Output;
 pub use self::output::is_output_closed;
 use crate::catalog::Current;
 use crate::error::{Error, IoContext, Result};
+use crate::failpoint;
 use crate::serve::{Store, Version};
+use crate::stop;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -84,6 +87,7 @@ enum Command {
     Unpin(change::UnpinArgs),
     Gc(change::GcArgs),
     Verify(verify::Args),
+    VerifyCrash(verify_crash::Args),
     Log(log::Args),
     Consume(consume::Args),
     Demo(demo::Args),
@@ -123,19 +127,39 @@ impl Cli {
 /// As the library's function behind the command; an error for which [`is_output_closed`] holds is nobody's fault.
 pub fn run(cli: Cli) -> Result<Answer> {
     logging::start(cli.verbose)?;
-    crate::failpoint::arm()?;
+    failpoint::arm()?;
     if let Some(directory) = &cli.directory {
         std::env::set_current_dir(directory).map_err(|error| {
             Error::invalid(format!("cannot change to the folder {}", directory.display())).because(error)
         })?;
     }
+    if cli.command.has_safe_points() {
+        stop::listen()?;
+    }
     let mut output = Output::stdout(cli.json);
     let answer = cli.command.run(&mut output);
     let flushed = output.flush();
+    failpoint::tell_seen()?;
     answer.and_then(|answer| flushed.map(|()| answer))
 }
 
 impl Command {
+    /// Whether it stops at safe points; any other ends at once when it is told to, which loses nothing.
+    fn has_safe_points(&self) -> bool {
+        matches!(
+            self,
+            Self::Run(_)
+                | Self::Plan(_)
+                | Self::Publish(_)
+                | Self::Rollback(_)
+                | Self::Pin(_)
+                | Self::Unpin(_)
+                | Self::Gc(_)
+                | Self::Consume(_)
+                | Self::VerifyCrash(_)
+        )
+    }
+
     fn run(self, output: &mut Output) -> Result<Answer> {
         match self {
             Self::Init(args) => args.run(output),
@@ -151,6 +175,7 @@ impl Command {
             Self::Unpin(args) => args.run(output),
             Self::Gc(args) => args.run(output),
             Self::Verify(args) => args.run(output),
+            Self::VerifyCrash(args) => args.run(output),
             Self::Log(args) => args.run(output),
             Self::Consume(args) => args.run(output),
             Self::Demo(args) => args.run(output),

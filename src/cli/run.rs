@@ -8,7 +8,7 @@ use super::change::WaitArgs;
 use super::{Answer, Output, summary, value};
 use crate::catalog::Catalog;
 use crate::error::Result;
-use crate::job::Job;
+use crate::job::{Job, Retention};
 use crate::pipeline::{self, RunOptions};
 use crate::progress::Progress;
 use crate::runtime::{Resources, default_memory};
@@ -41,6 +41,9 @@ pub(super) struct Args {
     /// Publish even if the key's columns or types differ from what readers see
     #[arg(long)]
     allow_key_change: bool,
+    /// Build into this store instead of the job's, keep one version there, and stream nothing: for `verify-crash`
+    #[arg(long, value_name = "DIR", hide = true)]
+    sandbox: Option<PathBuf>,
     #[command(flatten)]
     wait: WaitArgs,
 }
@@ -51,7 +54,10 @@ impl Args {
     }
 
     pub(super) fn run(self, output: &mut Output) -> Result<Answer> {
-        let (job, mut options) = self.job.load()?;
+        let (mut job, mut options) = self.job.load()?;
+        if let Some(store) = self.sandbox {
+            job = Job { store, kafka: None, retention: Retention { keep: 1, keep_for: None }, ..job };
+        }
         options.as_of = self.as_of;
         options.rebuild = self.rebuild;
         options.force = self.force;

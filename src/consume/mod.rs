@@ -35,6 +35,7 @@ use crate::job::Retention;
 use crate::kafka::{self, Connection, ConsumerReport, ConsumerState, Latest, Reporter};
 use crate::progress::Progress;
 use crate::publish;
+use crate::stop;
 
 /// How long one look at the control topic waits.
 const LOOK: Duration = Duration::from_secs(1);
@@ -94,7 +95,8 @@ pub struct TakenOver {
 /// With `once`, what stops the announced version from being taken over: `Unavailable` when nothing is announced or the
 /// cluster does not answer, `Corrupt` when the version is not what was announced, `Conflict` when its topic is deleted or
 /// the local store pinned or in use. Without, only what stops all following: `Invalid` settings or a store that is not
-/// this topic's, `Conflict` when another consumer uses the store, and what `tell` returns.
+/// this topic's, `Conflict` when another consumer uses the store, and what `tell` returns. `Stopped` when that is asked for:
+/// what is staged so far is taken up again by the next one.
 pub fn consume(options: &Options, mut tell: impl FnMut(&TakenOver) -> Result<()>) -> Result<()> {
     let reporter = Reporter::new(&options.connection, &options.topic)?;
     let (mut latest, announcement) = first_announcement(options)?;
@@ -116,7 +118,7 @@ pub fn consume(options: &Options, mut tell: impl FnMut(&TakenOver) -> Result<()>
                 None
             }
             Ok(Outcome::Nothing) => None,
-            Err(error) if options.once || error.kind() == Kind::Invalid => return Err(error),
+            Err(error) if options.once || matches!(error.kind(), Kind::Invalid | Kind::Stopped) => return Err(error),
             Err(error) => {
                 tracing::error!("readers stay where they are: {}", error.chain().join(": "));
                 let wait = retry;
@@ -155,6 +157,7 @@ impl Follower<'_> {
         let outcome = self.go_to(announcement, &wanted, latest);
         match &outcome {
             Ok(Outcome::Overtaken) => {}
+            Err(error) if error.kind() == Kind::Stopped => {}
             Ok(_) => self.report(&wanted, ConsumerState::Serving, wanted.rows, None),
             Err(error) => self.report(&wanted, ConsumerState::Failed, 0, Some(error.chain().join(": "))),
         }
@@ -230,6 +233,7 @@ impl Follower<'_> {
         };
         let mut reported = Instant::now();
         staging.run(|rows| {
+            stop::check()?;
             if latest.follow(LOOK_WHILE_STAGING)? {
                 // What cannot be read changes nothing.
                 let now = announced(latest, &self.options.topic).ok().flatten();
@@ -254,6 +258,7 @@ impl Follower<'_> {
         let deadline = retry.map(|retry| Instant::now() + retry);
         let pinned = self.catalog.read()?.pin.is_some();
         loop {
+            stop::check()?;
             match latest.follow(LOOK) {
                 Ok(true) if announced(latest, &self.options.topic).is_ok_and(|now| now.as_ref() != known) => {
                     return Ok(());
@@ -261,7 +266,7 @@ impl Follower<'_> {
                 Ok(_) => {}
                 Err(error) => {
                     tracing::error!("announcements cannot be read: {}", error.chain().join(": "));
-                    std::thread::sleep(LOOK);
+                    stop::sleep(LOOK)?;
                 }
             }
             let unpinned = pinned && self.catalog.read()?.pin.is_none();
@@ -315,6 +320,7 @@ fn first_announcement(options: &Options) -> Result<(Latest<Announcement>, Announ
     loop {
         if let Some(mut latest) = Latest::open(&options.connection, &control)? {
             loop {
+                stop::check()?;
                 if let Some(announcement) = announced(&latest, &options.topic)? {
                     return Ok((latest, announcement));
                 }
@@ -331,7 +337,7 @@ fn first_announcement(options: &Options) -> Result<(Latest<Announcement>, Announ
             )));
         }
         tracing::info!(topic = control, "waiting for the first announcement");
-        std::thread::sleep(LOOK);
+        stop::sleep(LOOK)?;
     }
 }
 

@@ -15,6 +15,7 @@ use super::latest::Latest;
 use super::wire::{self, ConsumerReport, ConsumerState};
 use crate::catalog::Streamed;
 use crate::error::{Error, Result};
+use crate::stop;
 
 /// How long a report may take before it is given up.
 const REPORT_PATIENCE: Duration = Duration::from_secs(10);
@@ -59,7 +60,8 @@ impl Reporter {
 /// Waits until so many consumers serve a version, and returns their names.
 ///
 /// # Errors
-/// `Unavailable` when they do not within `patience`, naming the others and what they do; else as [`Latest::open`].
+/// `Unavailable` when they do not within `patience`, naming the others and what they do; `Stopped` when that is asked
+/// for; else as [`Latest::open`].
 pub fn wait_for_consumers(
     connection: &Connection,
     topic: &str,
@@ -70,6 +72,7 @@ pub fn wait_for_consumers(
     let deadline = Instant::now() + patience;
     let mut latest: Option<Latest<ConsumerReport>> = Latest::open(connection, &wire::reports_topic(topic))?;
     loop {
+        stop::check()?;
         let none: BTreeMap<String, Result<ConsumerReport>> = BTreeMap::new();
         // A report that cannot be read is nobody's.
         let reports = || latest.as_ref().map_or(&none, Latest::values).values().flatten();

@@ -26,6 +26,7 @@ use crate::failpoint;
 use crate::job::Compression;
 use crate::progress::Progress;
 use crate::serve::Version;
+use crate::stop;
 
 /// Memory for records on their way, in KiB.
 const QUEUE_KIBIBYTES: &str = "65536";
@@ -51,7 +52,7 @@ const PROGRESS_EVERY: u64 = 4096;
 /// # Errors
 /// `Corrupt` when the version is not what its manifest says, or somebody else wrote into the topic; `Conflict` when the
 /// topic is deleted meanwhile; `Invalid` when this user may not, or a record is too large; `Unavailable` when the
-/// cluster does not take a record in time. No consumer sees anything of it then.
+/// cluster does not take a record in time; `Stopped` when that is asked for. No consumer sees anything of it then.
 pub fn stream(lease: &Lease<'_>, version: &Version, progress: Progress) -> Result<Streamed> {
     let manifest = version.manifest();
     let mut first = None;
@@ -72,7 +73,7 @@ pub fn stream(lease: &Lease<'_>, version: &Version, progress: Progress) -> Resul
         tracing::warn!("attempt {attempt} of {ATTEMPTS} to stream failed: {}", error.chain().join(": "));
         first.get_or_insert(error);
         if attempt < ATTEMPTS {
-            std::thread::sleep(attempt * BACKOFF);
+            stop::sleep(attempt * BACKOFF)?;
         }
     }
     let message = format!("version {} could not be streamed in {ATTEMPTS} attempts", manifest.version);
@@ -93,6 +94,7 @@ fn stream_to(topic: &str, lease: &Lease<'_>, version: &Version, progress: Progre
             if sent.rows % PROGRESS_EVERY == 0 {
                 stage.advance(PROGRESS_EVERY);
             }
+            stop::check()?;
             failpoint::reach("stream.record")
         })?;
         stage.advance(sent.rows % PROGRESS_EVERY);
@@ -185,7 +187,7 @@ impl<'l, 'c> Sender<'l, 'c> {
                 Ok(()) => return Ok(()),
                 Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), back)) => {
                     record = back;
-                    std::thread::sleep(BACKPRESSURE);
+                    stop::sleep(BACKPRESSURE)?;
                 }
                 Err((error, _)) => return Err(self.lease.connection().failed(&self.doing(), &error)),
             }
@@ -208,7 +210,7 @@ impl<'l, 'c> Sender<'l, 'c> {
     fn finish(self, shards: &[ShardEntry]) -> Result<Vec<StreamedPartition>> {
         while self.producer.in_flight_count() > 0 {
             self.check()?;
-            std::thread::sleep(BACKPRESSURE);
+            stop::sleep(BACKPRESSURE)?;
         }
         self.check()?;
         let deliveries = self.producer.context();

@@ -21,6 +21,7 @@ use crate::failpoint;
 use crate::kafka::{self, Connection, Lease};
 use crate::progress::Progress;
 use crate::serve::Store;
+use crate::stop;
 
 /// How a version is streamed, where it has to be.
 #[derive(Clone, Copy, Debug, Default)]
@@ -70,7 +71,9 @@ pub(super) fn carry_out(
     let change = decide(&current)?;
     match &current.kafka {
         Some(ledger) if concerns_consumers(&current, &change) => {
-            on_both(catalog, &current, ledger, (now, streaming), decide)
+            let stands =
+                || "not applied: readers and consumers see what they saw; run the same command again".to_owned();
+            on_both(catalog, &current, ledger, (now, streaming), decide).map_err(|error| stop::stands(error, stands))
         }
         _ => on_store(catalog, &current, now, decide),
     }
@@ -163,6 +166,8 @@ fn on_both(
     let change = decide(before)?;
     let flip = before.clone().apply(&change, now)?;
     look_at(catalog, before, flip)?;
+    // A safe point, and so is every record that is streamed; from the intent on there is none.
+    stop::check()?;
     let connection = connect(ledger)?;
     let mut lease = take_lease(&connection, ledger, before)?;
     let started = Instant::now();

@@ -23,9 +23,11 @@ pub use self::steps::{Complete, Staged};
 use crate::catalog::{Action, Catalog, Change, Current, FileDepth, Flip, Ledger, State, Streamed, inspect};
 pub use crate::catalog::{GcReport, Pin};
 use crate::error::{Error, Result};
+use crate::failpoint;
 use crate::job::{Kafka, Retention};
 use crate::kafka::{self, Connection};
 use crate::progress::Progress;
+use crate::stop;
 
 /// How a version is published.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -208,7 +210,9 @@ pub fn gc(catalog: &Catalog, retention: &Retention) -> Result<GcReport> {
         Change::Remove { versions } => versions,
         other => return Err(Error::internal(format!("{other} is no removal"))),
     };
-    let report = catalog.sweep(forgotten)?;
+    failpoint::reach("retention.forgotten")?;
+    let left = || "stopped: what is left of old versions is deleted by the next `cutover gc` or run".to_owned();
+    let report = catalog.sweep(forgotten).map_err(|error| stop::stands(error, left))?;
     let log = catalog.log();
     report.versions.iter().for_each(|&version| log.record(Action::Deleted, Some(version), "retention"));
     if !report.leftovers.is_empty() {

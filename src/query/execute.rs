@@ -9,6 +9,7 @@
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::Mutex;
+use std::sync::mpsc::{self, RecvTimeoutError};
 
 use arrow::array::RecordBatch;
 use datafusion::common::DataFusionError;
@@ -23,6 +24,7 @@ use super::session::{Query, runtime_env};
 use super::turns;
 use crate::contain::contain;
 use crate::error::{Error, Result};
+use crate::stop;
 
 /// How joins are done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -187,7 +189,7 @@ impl Execution<'_> {
     /// to `spill_dir`, which is made here.
     ///
     /// # Errors
-    /// The first failure of the query or of `step`.
+    /// The first failure of the query or of `step`; `Stopped` when that is asked for.
     pub fn run<S: Send>(
         &self,
         spill_dir: &Path,
@@ -203,7 +205,9 @@ impl Execution<'_> {
         let first_failure: Mutex<Option<Failed>> = Mutex::new(None);
         let (streams, stops): (Vec<_>, Vec<_>) = streams.into_iter().map(abortable).unzip();
         let states = (0..streams.len()).map(make).collect::<Result<Vec<S>>>()?;
+        let (done, ended) = mpsc::channel();
         let done: Vec<Option<S>> = std::thread::scope(|scope| {
+            scope.spawn(|| end_when_stopped(&stops, ended));
             let threads: Vec<_> = streams
                 .into_iter()
                 .zip(states)
@@ -227,7 +231,9 @@ impl Execution<'_> {
                     })
                 })
                 .collect();
-            threads.into_iter().map(|thread| thread.join().ok().flatten()).collect()
+            let states = threads.into_iter().map(|thread| thread.join().ok().flatten()).collect();
+            drop(done);
+            states
         });
         if let Ok(Some(failed)) = first_failure.into_inner() {
             return Err(failed);
@@ -247,8 +253,18 @@ impl Execution<'_> {
             if memory { Failed::OutOfMemory(error) } else { Failed::Query(error) }
         };
         while let Some(batch) = self.query.runtime.block_on(stream.next()) {
+            stop::check()?;
             step(batch.map_err(failed)?)?;
         }
-        Ok(())
+        Ok(stop::check()?)
+    }
+}
+
+/// Ends streams that may not give a batch for long, such as that of a join that still reads its build side.
+fn end_when_stopped(streams: &[AbortHandle], ended: mpsc::Receiver<()>) {
+    while ended.recv_timeout(stop::LOOK_EVERY) == Err(RecvTimeoutError::Timeout) {
+        if stop::check().is_err() {
+            return streams.iter().for_each(AbortHandle::abort);
+        }
     }
 }

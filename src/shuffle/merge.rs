@@ -14,6 +14,7 @@ use super::spill::{BLOCK_BYTES, Run, RunWriter};
 use super::split::{Cut, Part};
 use super::{Options, Stats};
 use crate::error::{Error, Result};
+use crate::stop;
 
 /// Runs merged at once, however small the memory.
 const MIN_FAN_IN: usize = 4;
@@ -148,7 +149,7 @@ impl<'a> Merge<'a> {
 /// Merges runs into larger ones until a merge of all of them by every thread at once fits the memory.
 ///
 /// # Errors
-/// `Unavailable` when the disk is full or fails, `Corrupt` when a run cannot be read back.
+/// `Unavailable` when the disk is full or fails, `Corrupt` when a run cannot be read back; `Stopped` when that is asked for.
 pub(super) fn reduce(
     mut runs: Vec<Run>,
     options: &Options,
@@ -169,7 +170,10 @@ pub(super) fn reduce(
                 continue;
             }
             let mut writer = RunWriter::create(path())?;
-            Merge::open(&group, &everything)?.for_each(|entry| writer.push(&entry))?;
+            Merge::open(&group, &everything)?.for_each(|entry| {
+                stop::check()?;
+                writer.push(&entry)
+            })?;
             let run = writer.finish()?;
             stats.runs += 1;
             stats.spilled_bytes += run.file_bytes();

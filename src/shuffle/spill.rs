@@ -24,6 +24,7 @@ use xxhash_rust::xxh3::xxh3_64;
 use super::buffer::{Address, Buffer, entries};
 use super::entry::{Entry, Prefix, compare};
 use crate::error::{Error, IoContext, Result};
+use crate::failpoint;
 
 /// Bytes of entries packed together; a larger entry is a block of its own.
 pub(super) const BLOCK_BYTES: usize = 64 << 10;
@@ -187,6 +188,7 @@ impl RunWriter {
             self.end_block()?;
         }
         self.out.flush().io("write spill file", &self.run.path)?;
+        failpoint::reach("shuffle.spilled")?;
         Ok(self.run)
     }
 }

@@ -8,9 +8,24 @@ use std::collections::BTreeSet;
 use crate::fixture::{NUMBERS, Numbers};
 use crate::harness::{Run, Workspace};
 
-const COMMANDS: [&str; 16] = [
-    "init", "run", "plan", "versions", "path", "get", "scan", "publish", "rollback", "pin", "unpin", "gc", "verify",
-    "log", "consume", "demo",
+const COMMANDS: [&str; 17] = [
+    "init",
+    "run",
+    "plan",
+    "versions",
+    "path",
+    "get",
+    "scan",
+    "publish",
+    "rollback",
+    "pin",
+    "unpin",
+    "gc",
+    "verify",
+    "verify-crash",
+    "log",
+    "consume",
+    "demo",
 ];
 
 /// Compares a text with its snapshot.

@@ -7,7 +7,7 @@ use cutover::catalog::Catalog;
 use rustix::process::Signal;
 
 use crate::fixture::Numbers;
-use crate::harness::{Workspace, listing, names};
+use crate::harness::{Running, Workspace, listing, names, wait_for};
 
 /// A job that takes long enough to be met in the middle.
 fn long_job() -> Workspace {
@@ -51,6 +51,34 @@ fn two_builders_that_start_together_make_one_store() {
         assert_eq!(numbers.seen(), (1, 1));
         numbers.assert_states(&[(1, "published")]);
     }
+}
+
+/// Whoever gets the lock is paused while it holds it, so that all the others meet it.
+#[test]
+fn of_twenty_builders_one_builds_and_the_others_name_it() {
+    let numbers = Numbers::new();
+    numbers.write(1, 100);
+    let start = |_| numbers.workspace.start_failing("build.started=pause", "run numbers.toml");
+    let mut builders: Vec<Running> = (0..20).map(start).collect();
+    wait_for("all builders but one to end", || {
+        builders.iter_mut().map(Running::is_over).filter(|over| !over).count() <= 1
+    });
+    let builds = builders.iter_mut().position(|builder| !builder.is_over()).expect("one has the lock");
+    let mut builder = builders.swap_remove(builds);
+    builder.wait_until_paused();
+    let pid = format!("process {}", builder.pid());
+    for other in builders {
+        let refused = other.wait().fails(5);
+        refused.complains(&["another build of this store is running", "build.lock", &pid, &hostname()]);
+    }
+    numbers.on("versions", "").ok().prints(&["has no version yet"]);
+
+    // The lock of a builder that is killed is free at once.
+    builder.signal(Signal::KILL);
+    builder.wait().killed();
+    numbers.workspace.cutover("run numbers.toml").ok();
+    assert_eq!(numbers.seen(), (1, 1));
+    numbers.assert_states(&[(1, "published")]);
 }
 
 #[test]

@@ -70,10 +70,26 @@ impl Workspace {
         self.finish(&mut self.command(CUTOVER, arguments))
     }
 
+    /// Runs `cutover` to its end with failpoints armed.
+    pub fn failing(&self, failpoints: &str, line: &str) -> Run {
+        self.start_failing(failpoints, line).wait()
+    }
+
+    /// Starts `cutover` with failpoints armed.
+    pub fn start_failing(&self, failpoints: &str, line: &str) -> Running<'_> {
+        let arguments: Vec<_> = line.split_whitespace().collect();
+        let mut command = self.command(CUTOVER, &arguments);
+        command.env("CUTOVER_FAILPOINTS", failpoints);
+        self.spawn(command)
+    }
+
     /// Starts `cutover` with the words of `line`.
     pub fn start(&self, line: &str) -> Running<'_> {
         let arguments: Vec<_> = line.split_whitespace().collect();
-        let mut command = self.command(CUTOVER, &arguments);
+        self.spawn(self.command(CUTOVER, &arguments))
+    }
+
+    fn spawn(&self, mut command: Command) -> Running<'_> {
         let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         Running { workspace: self, command: format!("{command:?}"), child: Some(child) }
     }
@@ -134,8 +150,25 @@ impl Running<'_> {
             !names(&staging).is_empty()
         });
         self.signal(rustix::process::Signal::STOP);
+        self.wait_until_paused();
+    }
+
+    /// Waits until it is paused, as by a failpoint.
+    pub fn wait_until_paused(&mut self) {
         let status = format!("/proc/{}/status", self.pid());
-        wait_for("the process to be stopped", || fs::read_to_string(&status).unwrap().contains("State:\tT"));
+        wait_for("the process to be paused", || self.is_over() || is_paused(&status));
+        assert!(!self.is_over(), "the command ended before it was seen to be paused");
+    }
+
+    /// Whether it has ended by now.
+    pub fn is_over(&mut self) -> bool {
+        self.child.as_mut().unwrap().try_wait().unwrap().is_some()
+    }
+
+    /// Lets it go on where it is paused, with this signal.
+    pub fn wake_with(&mut self, signal: rustix::process::Signal) {
+        self.signal(signal);
+        self.signal(rustix::process::Signal::CONT);
     }
 
     /// Waits until it ends. One that hangs is killed at the deadline, which is no exit code that anybody expects.
@@ -194,9 +227,24 @@ impl Run {
     /// It was killed by `kill -9`.
     #[track_caller]
     pub fn killed(self) -> Ended {
+        self.ended_by(rustix::process::Signal::KILL)
+    }
+
+    /// It ended by this signal, by nothing of its own.
+    #[track_caller]
+    pub fn ended_by(self, signal: rustix::process::Signal) -> Ended {
         use std::os::unix::process::ExitStatusExt;
-        self.check(self.status.signal() == Some(9), "expected that it is killed");
+        let expected = format!("expected that {signal:?} ends it");
+        self.check(self.status.signal() == Some(signal.as_raw()), &expected);
         self.check(!self.stderr.contains("panicked"), "it panicked");
+        Ended(self)
+    }
+
+    /// A failpoint made it panic, and it ended in the way of a bug.
+    #[track_caller]
+    pub fn panicked(self) -> Ended {
+        self.check(self.status.code() == Some(70), "expected exit code 70");
+        self.check(self.left.is_empty(), &format!("left in the folder for temporary files: {:?}", self.left));
         Ended(self)
     }
 
@@ -284,6 +332,10 @@ pub fn wait_for(what: &str, mut condition: impl FnMut() -> bool) {
         assert!(Instant::now() < deadline, "waited too long for {what}");
         std::thread::sleep(LOOK_EVERY);
     }
+}
+
+fn is_paused(status: &str) -> bool {
+    fs::read_to_string(status).is_ok_and(|status| status.contains("State:\tT"))
 }
 
 /// Names in a folder, sorted; a missing folder has none.

@@ -11,6 +11,7 @@
 
 mod cli;
 mod conflicts;
+mod crash;
 mod damage;
 mod errors;
 mod fixture;
@@ -19,5 +20,7 @@ mod harness;
 mod jobs;
 mod readers;
 mod resources;
+mod stop;
 mod structure;
+mod verify_crash;
 mod versions;

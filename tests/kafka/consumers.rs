@@ -59,6 +59,69 @@ fn killed_after_the_flip() {
     consumer_killed_at("consume.flipped=kill", true, false);
 }
 
+/// Failures that the process survives.
+#[test]
+fn a_consumer_that_fails_at_any_step_is_finished_by_the_next() {
+    let Some(broker) = Broker::shared() else { return };
+    let dataset = Dataset::new(broker);
+    dataset.run(1).ok();
+    dataset.consume().ok();
+    let mut new = 1;
+    for (step, at) in [
+        ("consume.record", ROWS / 2),
+        ("consume.table", 2),
+        ("consume.received", 1),
+        ("consume.built", 1),
+        ("consume.installed", 1),
+        ("consume.flipped", 1),
+    ] {
+        for action in ["error", "panic"] {
+            new += 1;
+            dataset.run(new).ok();
+            let consumer = dataset.failing(&format!("{step}={action}@{at}"), &dataset.consuming("--once"));
+            if action == "panic" {
+                consumer.panicked()
+            } else {
+                consumer.fails(4)
+            };
+            let flipped = step == "consume.flipped";
+            assert_eq!(dataset.consumed(), Some(if flipped { new } else { new - 1 }), "{step}={action}");
+            dataset.consume().ok();
+            assert_eq!(dataset.consumed(), Some(new), "{step}={action}");
+            dataset.workspace().cutover("gc consumer").ok();
+            assert_eq!(names(&dataset.workspace().path("consumer/staging")), [""; 0], "{step}={action} left this");
+        }
+    }
+}
+
+#[test]
+fn a_consumer_that_is_told_to_stop_keeps_what_it_has_staged() {
+    let Some(broker) = Broker::shared() else { return };
+    let dataset = Dataset::new(broker);
+    dataset.run(1).ok();
+    dataset.consume().ok();
+    dataset.run(2).ok();
+    let mut consumer = dataset.workspace().start_failing("consume.table=pause@2", &dataset.consuming("--once"));
+    consumer.wait_until_paused();
+    consumer.wake_with(Signal::TERM);
+    consumer.wait().fails(143).complains(&["which goes on with what is staged", "SIGTERM"]);
+    assert_eq!(dataset.consumed(), Some(1));
+    dataset.consume().ok().prints(&["staged before"]);
+    assert_eq!(dataset.consumed(), Some(2));
+    assert_eq!(names(&dataset.workspace().path("consumer/staging")), [""; 0], "left in staging");
+}
+
+#[test]
+fn a_consumer_that_waits_ends_when_it_is_told_to() {
+    let Some(broker) = Broker::shared() else { return };
+    let dataset = Dataset::new(broker);
+    dataset.run(1).ok();
+    let consumer = dataset.follow();
+    wait_for("the first version", || dataset.consumed() == Some(1));
+    consumer.signal(Signal::INT);
+    consumer.wait().exits(130).complains(&["SIGINT"]);
+}
+
 #[test]
 fn what_was_staged_is_not_believed_when_it_is_damaged() {
     let Some(broker) = Broker::shared() else { return };

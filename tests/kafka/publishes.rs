@@ -6,6 +6,7 @@ use std::time::Duration;
 use rdkafka::consumer::Consumer;
 use rdkafka::message::Message;
 use rdkafka::{Offset, TopicPartitionList};
+use rustix::process::Signal;
 
 use crate::broker::Broker;
 use crate::dataset::{Dataset, ROWS, SHARDS};
@@ -310,4 +311,75 @@ fn an_attempt_that_fails_is_made_again_and_leaves_no_topic() {
     dataset.assert_tidy();
     dataset.consume().ok();
     assert_eq!((dataset.built(), dataset.consumed()), (Some(1), Some(1)));
+}
+
+#[test]
+fn a_publisher_that_is_told_to_stop_announces_nothing() {
+    let Some(broker) = Broker::shared() else { return };
+    let dataset = Dataset::new(broker);
+    dataset.run(1).ok();
+    dataset.write(2, ROWS);
+    let mut publisher = dataset.workspace().start_failing("stream.end=pause@2", "run numbers.toml");
+    publisher.wait_until_paused();
+    publisher.wake_with(Signal::TERM);
+    let stopped = publisher.wait().fails(143);
+    stopped.complains(&["version 2 built, but not published", "cutover publish store 2", "not applied", "SIGTERM"]);
+    assert_eq!((dataset.built(), dataset.announced()), (Some(1), Some(1)));
+    dataset.assert_tidy();
+    dataset.workspace().cutover("run numbers.toml").ok().prints(&["an earlier run had built it"]);
+    assert_eq!((dataset.built(), dataset.announced()), (Some(2), Some(2)));
+    dataset.assert_tidy();
+}
+
+#[test]
+fn a_publisher_past_the_intent_finishes() {
+    let Some(broker) = Broker::shared() else { return };
+    let dataset = Dataset::new(broker);
+    dataset.run(1).ok();
+    for (generation, step) in [(2, "publish.intent"), (3, "publish.announced"), (4, "publish.settled")] {
+        dataset.write(generation, ROWS);
+        let mut publisher = dataset.workspace().start_failing(&format!("{step}=pause"), "run numbers.toml");
+        publisher.wait_until_paused();
+        publisher.wake_with(Signal::TERM);
+        publisher.wait().ok();
+        assert_eq!((dataset.built(), dataset.announced()), (Some(generation), Some(generation as u64)), "{step}");
+    }
+}
+
+/// Failures that the process survives: whatever they leave, both sides have the old version or the new one.
+#[test]
+fn a_publisher_that_fails_at_any_step_is_finished_by_the_next_run() {
+    let Some(broker) = Broker::shared() else { return };
+    let dataset = Dataset::new(broker);
+    dataset.run(1).ok();
+    dataset.consume().ok();
+    let mut new = 1;
+    for (step, at) in [
+        ("stream.record", ROWS / 2),
+        ("stream.end", SHARDS),
+        ("stream.finished", 1),
+        ("publish.intent", 1),
+        ("publish.announced", 1),
+        ("publish.settled", 1),
+    ] {
+        for action in ["error", "panic"] {
+            new += 1;
+            dataset.write(new, ROWS);
+            let run = dataset.failing(&format!("{step}={action}@{at}"), "run numbers.toml");
+            match action {
+                "panic" => run.panicked(),
+                // What fails while it streams is streamed again.
+                _ if step.starts_with("stream.") => run.ok(),
+                _ => run.fails(4),
+            };
+            dataset.consume().ok();
+            for seen in [dataset.built().unwrap(), dataset.consumed().unwrap()] {
+                assert!([new - 1, new].contains(&seen), "{step}={action}: {seen} instead of {new} or the one before");
+            }
+            dataset.workspace().cutover("run numbers.toml").ok();
+            dataset.consume().ok();
+            assert_eq!((dataset.built(), dataset.consumed()), (Some(new), Some(new)), "{step}={action}");
+            dataset.assert_tidy();
+        }
+    }
 }

@@ -1,0 +1,162 @@
+//! The program's own processes in the sandbox: runs, killed ones, watched ones, and gc.
+//!
+//! What they print goes to files in the sandbox, so that no process waits for anybody to read it.
+//!
+//! Not for: judging how they ended.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::fs::File;
+use std::os::unix::process::ExitStatusExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitStatus, Stdio};
+use std::time::Duration;
+
+use super::Options;
+use super::sandbox::Sandbox;
+use crate::error::{Error, IoContext, Result};
+use crate::failpoint::{SEEN_VARIABLE, VARIABLE};
+use crate::stop;
+use crate::storage;
+
+/// How often a process is asked whether it has ended.
+const LOOK_EVERY: Duration = Duration::from_millis(5);
+/// The largest output of a process that is read.
+const MAX_OUTPUT: u64 = 16 << 20;
+/// What `kill -9` leaves as a process's end.
+const SIGKILL: i32 = 9;
+
+/// Starts processes in a sandbox.
+pub(super) struct Child<'a> {
+    options: &'a Options,
+    sandbox: &'a Sandbox,
+    store: PathBuf,
+}
+
+/// A process that has ended.
+pub(super) struct Ended {
+    status: ExitStatus,
+    stdout: Vec<u8>,
+    stderr: Vec<u8>,
+}
+
+impl<'a> Child<'a> {
+    pub(super) fn new(options: &'a Options, sandbox: &'a Sandbox) -> Self {
+        Self { options, sandbox, store: sandbox.store() }
+    }
+
+    /// The store in the sandbox.
+    pub(super) fn store(&self) -> &Path {
+        &self.store
+    }
+
+    /// A run that nothing interrupts.
+    pub(super) fn rerun(&self) -> Result<Ended> {
+        self.finish(&mut self.run())
+    }
+
+    /// A run that is killed when it gets to a step for the `at`-th time.
+    pub(super) fn killed_at(&self, step: &str, at: u64) -> Result<Ended> {
+        self.finish(self.run().env(VARIABLE, format!("{step}=kill@{at}")))
+    }
+
+    /// A run, and how often it got to each step.
+    pub(super) fn watched(&self) -> Result<(Ended, BTreeMap<String, u64>)> {
+        let path = self.sandbox.file("seen.json");
+        let ended = self.finish(self.run().env(SEEN_VARIABLE, &path))?;
+        if !ended.is_well() {
+            return Ok((ended, BTreeMap::new()));
+        }
+        let text = storage::read_bounded(&path, MAX_OUTPUT)?;
+        let counts = serde_json::from_slice(&text)
+            .map_err(|error| Error::internal(format!("{} is no JSON", path.display())).because(error))?;
+        Ok((ended, counts))
+    }
+
+    /// Deletes what nothing names.
+    pub(super) fn gc(&self) -> Result<Ended> {
+        let arguments = ["gc".into(), "--keep".into(), "1".into(), "--".into(), OsString::from(&self.store)];
+        self.finish(&mut self.command(&arguments))
+    }
+
+    fn run(&self) -> Command {
+        let mut command = self.command(&["run".into(), "--json".into(), "--rebuild".into(), "--sandbox".into()]);
+        command.arg(&self.store).args(&self.options.arguments);
+        command
+    }
+
+    fn command(&self, arguments: &[OsString]) -> Command {
+        let mut command = Command::new(&self.options.program);
+        command.args(arguments).stdin(Stdio::null()).env_remove(VARIABLE).env_remove(SEEN_VARIABLE);
+        // What it prints is read as a whole, so it must not be asked to say all that it does.
+        command.env_remove("RUST_LOG");
+        command
+    }
+
+    /// Runs a process to its end, or kills it when this one is to stop.
+    fn finish(&self, command: &mut Command) -> Result<Ended> {
+        let (out, err) = (self.sandbox.file("stdout.txt"), self.sandbox.file("stderr.txt"));
+        let create = |path: &Path| File::create(path).io("create", path);
+        let program = &self.options.program;
+        let mut child =
+            command.stdout(create(&out)?).stderr(create(&err)?).spawn().io("start another process of", program)?;
+        let status = loop {
+            if let Some(status) = child.try_wait().io("wait for a process of", program)? {
+                break status;
+            }
+            if let Err(stopped) = stop::sleep(LOOK_EVERY) {
+                child.kill().and_then(|()| child.wait()).io("end a process of", program)?;
+                return Err(stopped);
+            }
+        };
+        Ok(Ended {
+            status,
+            stdout: storage::read_bounded(&out, MAX_OUTPUT)?,
+            stderr: storage::read_bounded(&err, MAX_OUTPUT)?,
+        })
+    }
+}
+
+impl Ended {
+    /// Whether it did its work.
+    pub(super) fn is_well(&self) -> bool {
+        self.status.success()
+    }
+
+    /// Whether it was killed.
+    pub(super) fn is_killed(&self) -> bool {
+        self.status.signal() == Some(SIGKILL)
+    }
+
+    /// The digest in a run's report.
+    pub(super) fn digest(&self) -> Option<String> {
+        let report: serde_json::Value = serde_json::from_slice(&self.stdout).ok()?;
+        Some(report.get("digest")?.as_str()?.to_owned())
+    }
+
+    /// How it ended, and its error as it told it.
+    pub(super) fn last_words(&self) -> String {
+        let text = String::from_utf8_lossy(&self.stderr);
+        let error = text.rfind("error: ").map_or(text.trim(), |at| text[at..].trim());
+        let words = error.lines().map(str::trim).collect::<Vec<_>>().join(" · ");
+        format!("{}: {words}", self.status)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ended(stdout: &str, stderr: &str) -> Ended {
+        Ended { status: ExitStatus::from_raw(SIGKILL), stdout: stdout.into(), stderr: stderr.into() }
+    }
+
+    #[test]
+    fn a_digest_and_the_last_words_are_found_in_what_was_printed() {
+        assert_eq!(ended(r#"{"digest": "ab", "rows": 1}"#, "").digest().as_deref(), Some("ab"));
+        assert_eq!(ended("", "").digest(), None);
+        let words = ended("", "    query  0.1 s\nerror: disk\n  because: full\n").last_words();
+        assert!(words.ends_with(": error: disk · because: full"), "{words}");
+        assert!(ended("", "").is_killed() && !ended("", "").is_well());
+    }
+}

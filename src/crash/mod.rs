@@ -1,0 +1,227 @@
+//! Kills a job at each of its durable steps, again and again, and looks at what is left each time.
+//!
+//! ```text
+//! sandbox ─▶ a run: the old version ─▶ a run that is watched: its steps, the digest
+//!         ─▶ for each step:  killed run ─▶ what does a reader see? ─▶ rerun: the same digest? ─▶ gc: is anything left?
+//! ```
+//! The runs are processes of this same program with a failpoint armed, in a store of their own beside the user's; that
+//! store keeps one version, so that every run deletes one, and streams nothing to Kafka. Old and new are builds of the
+//! same job over the same inputs: they differ in their number, and each is read as a whole, entry by entry.
+//!
+//! | file | what it holds |
+//! |---|---|
+//! | `sandbox` | the folder that all of it happens in |
+//! | `child` | the program's own processes there |
+//! | `sight` | what a reader sees |
+//!
+//! Not for: power cuts, which lose what was not synced; a killed process loses nothing that the kernel has.
+
+mod child;
+mod sandbox;
+mod sight;
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use serde::Serialize;
+
+use self::child::{Child, Ended};
+use self::sandbox::Sandbox;
+pub use self::sight::Sight;
+use crate::catalog::Catalog;
+use crate::error::{Error, Result};
+use crate::failpoint::{STEPS, Step};
+
+/// A step that happens at most so many times is killed every time; any other the first, the middle and the last time.
+const FEW: u64 = 4;
+
+/// What is killed, and where.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// This program.
+    pub program: PathBuf,
+    /// What follows `cutover run`: the job file and its flags.
+    pub arguments: Vec<OsString>,
+    /// Existing folder in which the sandbox is made.
+    pub folder: PathBuf,
+    /// Names of steps, or of their stages; none: all that the job gets to.
+    pub steps: Vec<String>,
+}
+
+/// What became of all kills.
+#[derive(Clone, Debug, Serialize)]
+pub struct Report {
+    /// The digest of every uninterrupted run.
+    pub digest: String,
+    /// Each kill, in the order of the steps.
+    pub kills: Vec<Kill>,
+    /// Steps that were asked for and that the job does not get to.
+    pub not_reached: Vec<&'static str>,
+}
+
+/// What became of one kill.
+#[derive(Clone, Debug, Serialize)]
+pub struct Kill {
+    /// The step.
+    pub step: &'static str,
+    /// What had just happened there.
+    pub meaning: &'static str,
+    /// At which of its times, from 1.
+    pub at: u64,
+    /// How often an uninterrupted run gets there.
+    pub of: u64,
+    /// Whether the run got there and was killed; how often steps happen may differ between runs.
+    pub killed: bool,
+    /// What a reader saw after it.
+    pub sees: Sight,
+    /// Whether the same command, run again, ended well.
+    pub rerun: bool,
+    /// Whether readers then saw the same entries as after an uninterrupted run.
+    pub same_digest: bool,
+    /// What `gc` left that nothing names: paths in the store.
+    pub left: Vec<PathBuf>,
+    /// What is wrong; empty when all is as it has to be.
+    pub problems: Vec<String>,
+}
+
+impl Report {
+    /// Whether all is as it has to be.
+    pub fn is_sound(&self) -> bool {
+        self.kills.iter().all(|kill| kill.problems.is_empty())
+    }
+}
+
+/// Kills the job at each step. `tell` hears of each kill, and how many there will be.
+///
+/// # Errors
+/// `Invalid` for a step that there is not, for a folder that is not there, and for a job that does not run even
+/// uninterrupted; `Input` when two uninterrupted runs do not give the same entries; `Unavailable` when the disk or the
+/// system does not do it; `Stopped` when that is asked for. The sandbox is removed on every way out.
+pub fn verify(options: &Options, mut tell: impl FnMut(usize, &Kill)) -> Result<Report> {
+    let wanted = wanted(&options.steps)?;
+    let sandbox = Sandbox::create(&options.folder)?;
+    let child = Child::new(options, &sandbox);
+    let digest = digest_of(&child.rerun()?)?;
+    let (watched, counts) = child.watched()?;
+    let again = digest_of(&watched)?;
+    if again != digest {
+        return Err(Error::input(format!(
+            "two runs of this job over the same inputs give different entries (digests {digest} and {again}), so a run \
+             after a kill cannot be held against one without: does its query use a random number or the time?"
+        )));
+    }
+    let of = |step: &Step| counts.get(step.name).copied().unwrap_or(0);
+    let plan: Vec<(Step, u64, u64)> =
+        wanted.iter().flat_map(|step| times(of(step)).into_iter().map(|at| (*step, at, of(step)))).collect();
+    let mut kills = Vec::with_capacity(plan.len());
+    for (step, at, of) in &plan {
+        let kill = kill(&child, step, (*at, *of), &digest)?;
+        tell(plan.len(), &kill);
+        if !kill.problems.is_empty() {
+            // What is broken must not decide what the next kill is said to do.
+            sandbox.clear()?;
+            digest_of(&child.rerun()?).map_err(|error| error.during(kill.problems.join("; ")))?;
+        }
+        kills.push(kill);
+    }
+    let asked = wanted.iter().filter(|_| !options.steps.is_empty());
+    let not_reached = asked.filter(|step| of(step) == 0).map(|step| step.name).collect();
+    Ok(Report { digest, kills, not_reached })
+}
+
+/// The steps that were asked for, by name or by stage.
+fn wanted(names: &[String]) -> Result<Vec<Step>> {
+    let is = |step: &Step, name: &str| {
+        step.name.strip_prefix(name).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+    };
+    if let Some(unknown) = names.iter().find(|name| !STEPS.iter().any(|step| is(step, name))) {
+        let all: Vec<String> = STEPS.iter().map(|step| format!("{:<20}{}", step.name, step.meaning)).collect();
+        return Err(Error::invalid(format!("there is no step {unknown:?}; there are\n  {}", all.join("\n  "))));
+    }
+    let asked = |step: &&Step| names.is_empty() || names.iter().any(|name| is(step, name));
+    Ok(STEPS.iter().filter(asked).copied().collect())
+}
+
+/// At which of its times a step is killed that happens so often.
+fn times(count: u64) -> Vec<u64> {
+    if count <= FEW { (1..=count).collect() } else { vec![1, count.div_ceil(2), count] }
+}
+
+/// Kills a run once, and looks.
+fn kill(child: &Child<'_>, step: &Step, (at, of): (u64, u64), digest: &str) -> Result<Kill> {
+    let catalog = Catalog::open(child.store())?;
+    let old = catalog.read()?.current.unwrap_or(0);
+    let killed = child.killed_at(step.name, at)?;
+    let mut problems = Vec::new();
+    if !killed.is_killed() && !killed.is_well() {
+        problems.push(format!("the run ended before it was killed: {}", killed.last_words()));
+    }
+    let sees = sight::look(child.store(), old, digest);
+    if let Sight::Broken(problem) = &sees {
+        problems.push(format!("readers: {problem}"));
+    }
+    let rerun = child.rerun()?;
+    let same_digest = rerun.is_well() && rerun.digest().as_deref() == Some(digest) && {
+        let after = sight::look(child.store(), old, digest);
+        matches!(after, Sight::New)
+    };
+    if !rerun.is_well() {
+        problems.push(format!("the rerun failed: {}", rerun.last_words()));
+    } else if !same_digest {
+        problems.push("after the rerun readers do not see what an uninterrupted run gives".to_owned());
+    }
+    let gc = child.gc()?;
+    let left = match (gc.is_well(), catalog.unreferenced()) {
+        (true, Ok(left)) => left,
+        (true, Err(error)) => {
+            problems.push(format!("after gc the store cannot be gone through: {}", error.chain().join(": ")));
+            Vec::new()
+        }
+        (false, _) => {
+            problems.push(format!("gc failed: {}", gc.last_words()));
+            Vec::new()
+        }
+    };
+    if let Some(first) = left.first() {
+        problems.push(format!("gc left {} paths that nothing names, such as {}", left.len(), first.display()));
+    }
+    let (killed, rerun) = (killed.is_killed(), rerun.is_well());
+    Ok(Kill { step: step.name, meaning: step.meaning, at, of, killed, sees, rerun, same_digest, left, problems })
+}
+
+/// What a run gives that nothing interrupted.
+fn digest_of(ended: &Ended) -> Result<String> {
+    match ended.digest().filter(|_| ended.is_well()) {
+        Some(digest) => Ok(digest),
+        None => Err(Error::invalid(format!(
+            "the job does not run in the sandbox even uninterrupted, so there is nothing to kill: {}",
+            ended.last_words()
+        ))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rare_steps_are_killed_every_time_and_frequent_ones_three_times() {
+        assert_eq!(times(0), [] as [u64; 0]);
+        assert_eq!(times(3), [1, 2, 3]);
+        assert_eq!(times(5), [1, 3, 5]);
+        assert_eq!(times(1000), [1, 500, 1000]);
+    }
+
+    #[test]
+    fn steps_are_asked_for_by_name_or_by_stage() {
+        let names = |asked: &[&str]| -> Vec<&str> {
+            let asked: Vec<String> = asked.iter().map(|name| (*name).to_owned()).collect();
+            wanted(&asked).unwrap().iter().map(|step| step.name).collect()
+        };
+        assert_eq!(names(&[]).len(), STEPS.len());
+        assert_eq!(names(&["current"]), ["current.decided", "current.replaced"]);
+        assert_eq!(names(&["log.append", "store"]), ["store.folders", "log.append"]);
+        let error = wanted(&["curren".to_owned()]).unwrap_err();
+        assert!(error.message().contains("\"curren\"") && error.message().contains("current.replaced"), "{error}");
+    }
+}

@@ -1,0 +1,52 @@
+//! The durable steps of the program, in about the order in which they happen: every place that a failpoint can name.
+//!
+//! A step is done when its place is reached, unless its meaning says otherwise. `cutover verify-crash` and the tests go
+//! through this list, so a step that is added to the code has to be added here, and the other way round.
+//!
+//! Not for: what happens at a place; see the parent module.
+
+/// A named place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Step {
+    /// `stage.step`.
+    pub name: &'static str,
+    /// What has just happened there.
+    pub meaning: &'static str,
+}
+
+const fn step(name: &'static str, meaning: &'static str) -> Step {
+    Step { name, meaning }
+}
+
+/// Every step there is.
+pub const STEPS: [Step; 29] = [
+    step("store.folders", "a new store has its folders, and no current.json yet"),
+    step("build.started", "a build has its folder in staging"),
+    step("shuffle.spilled", "a sorted run is in the spill folder"),
+    step("build.table", "a table is finished and synced"),
+    step("build.ingested", "the tables of a shard are in its database"),
+    step("build.synced", "a file of a database is synced"),
+    step("install.reported", "job, query, contracts and report are in the build's folder"),
+    step("install.synced", "every file and folder of the build is synced"),
+    step("install.manifest", "the manifest is written"),
+    step("install.renamed", "the build's folder is among the versions, which nothing names yet"),
+    step("current.decided", "a change of current.json is decided, and nothing of it written"),
+    step("storage.written", "the new current.json is synced beside the old one"),
+    step("current.replaced", "the new current.json has taken the place of the old one"),
+    step("log.append", "an event is about to be added to the log"),
+    step("stream.record", "a record is handed to the Kafka client"),
+    step("stream.end", "all records of a partition are handed over, its END marker is not"),
+    step("stream.finished", "the cluster has acknowledged all of a version"),
+    step("publish.intent", "the intent of a change is in current.json"),
+    step("publish.announced", "consumers are told, the store's own readers are not"),
+    step("publish.settled", "the change is in current.json, and the intent is gone"),
+    step("retention.forgotten", "current.json has forgotten versions whose folders are still there"),
+    step("retention.renamed", "a folder that nothing names is on its way to its deletion"),
+    step("retention.deleted", "one file or folder of it is deleted"),
+    step("consume.record", "a record is in a consumer's table"),
+    step("consume.table", "a consumer's finished table is in the journal"),
+    step("consume.received", "a consumer has all of a version in tables"),
+    step("consume.built", "a consumer has made and read back the databases of a version"),
+    step("consume.installed", "a consumer's store has a version that its readers do not see yet"),
+    step("consume.flipped", "readers of a consumer's store see the version"),
+];

@@ -1,0 +1,101 @@
+//! Stopping when asked to: after SIGINT or SIGTERM a command ends at its next safe point.
+//!
+//! ```text
+//! first signal   remembered ─▶ the next `check` is an error ─▶ the command cleans up, says what stands, ends with 130, 143
+//! second signal  the default action, at once, as if nobody listened
+//! ```
+//! Long loops call [`check`] now and then, and the wiring calls it between stages. What has to be followed by something
+//! else is not interrupted: nothing calls it between the replace of `current.json`, or the intent of a change, and what
+//! belongs to it.
+//!
+//! Not for: commands that change nothing. They do not listen, and end at the first signal as any program does.
+
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::flag;
+
+use crate::error::{Error, Kind, Result};
+
+/// How soon a wait sees that it is to end.
+pub const LOOK_EVERY: Duration = Duration::from_millis(50);
+
+static ASKED: AtomicBool = AtomicBool::new(false);
+static SIGNAL: AtomicUsize = AtomicUsize::new(0);
+
+/// Listens to both signals from now on.
+///
+/// # Errors
+/// `Unavailable` when the system does not let this process listen.
+pub fn listen() -> Result<()> {
+    for signal in [SIGINT, SIGTERM] {
+        // In this order, so that the first signal of either kind does not find the flag that it raises.
+        flag::register_conditional_default(signal, &ASKED)
+            .and_then(|_| flag::register_usize(signal, &SIGNAL, signal as usize))
+            .and_then(|_| flag::register(signal, &ASKED))
+            .map_err(|error| Error::unavailable("cannot listen to signals").because(error))?;
+    }
+    Ok(())
+}
+
+/// A safe point: all that is done so far may be left as it is. It costs one comparison.
+///
+/// # Errors
+/// `Stopped` once a signal has arrived.
+#[inline]
+pub fn check() -> Result<()> {
+    if ASKED.load(Ordering::Relaxed) { Err(stopped()) } else { Ok(()) }
+}
+
+#[cold]
+fn stopped() -> Error {
+    let name = if signal() == SIGINT as u8 { "SIGINT" } else { "SIGTERM" };
+    Error::stopped(format!("{name} asked this process to stop"))
+}
+
+/// Waits.
+///
+/// # Errors
+/// As [`check`], soon after the signal.
+pub fn sleep(duration: Duration) -> Result<()> {
+    let until = Instant::now() + duration;
+    loop {
+        check()?;
+        let left = until.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return Ok(());
+        }
+        std::thread::sleep(left.min(LOOK_EVERY));
+    }
+}
+
+/// Says what stands after a stop, and how to go on; any other error stays as it is.
+#[must_use]
+pub fn stands(error: Error, what: impl FnOnce() -> String) -> Error {
+    if error.kind() == Kind::Stopped { error.during(what()) } else { error }
+}
+
+/// The number of the signal that arrived; 0 before one has.
+pub fn signal() -> u8 {
+    SIGNAL.load(Ordering::SeqCst) as u8
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_stops_by_itself() {
+        check().unwrap();
+        sleep(Duration::from_millis(1)).unwrap();
+        assert_eq!(signal(), 0);
+    }
+
+    #[test]
+    fn only_a_stop_says_what_stands() {
+        let said = |error| stands(error, || "nothing changed".to_owned()).chain().join(": ");
+        assert_eq!(said(Error::stopped("SIGINT")), "nothing changed: SIGINT");
+        assert_eq!(said(Error::conflict("held")), "held");
+    }
+}

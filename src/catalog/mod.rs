@@ -29,6 +29,7 @@ mod store;
 mod streamed;
 mod time;
 mod transitions;
+mod unfinished;
 
 #[cfg(test)]
 pub(crate) mod fixture;

@@ -19,5 +19,6 @@ mod harness;
 mod jobs;
 mod readers;
 mod resources;
+mod resume;
 mod structure;
 mod versions;

@@ -8,9 +8,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// What each folder or file of `src/` may use of the others. `error` is free for all.
-const MAY_USE: [(&str, &[&str]); 23] = [
+const MAY_USE: [(&str, &[&str]); 24] = [
     ("allocator", &[]),
-    ("build", &["catalog", "job", "progress", "shuffle", "storage"]),
+    ("build", &["catalog", "failpoint", "job", "journal", "progress", "shuffle", "storage"]),
     ("catalog", &["encode", "job", "storage"]),
     ("check", &["build", "catalog", "encode", "job"]),
     (
@@ -42,6 +42,7 @@ const MAY_USE: [(&str, &[&str]); 23] = [
             "encode",
             "failpoint",
             "job",
+            "journal",
             "kafka",
             "progress",
             "publish",
@@ -56,12 +57,26 @@ const MAY_USE: [(&str, &[&str]); 23] = [
     ("failpoint", &[]),
     ("input", &["contain", "job"]),
     ("job", &[]),
+    ("journal", &["storage"]),
     ("kafka", &["catalog", "failpoint", "job", "progress", "serve", "storage"]),
     (
         "pipeline",
         &[
-            "build", "catalog", "check", "encode", "input", "job", "progress", "publish", "query", "report", "runtime",
-            "shuffle", "storage",
+            "build",
+            "catalog",
+            "check",
+            "encode",
+            "failpoint",
+            "input",
+            "job",
+            "journal",
+            "progress",
+            "publish",
+            "query",
+            "report",
+            "runtime",
+            "shuffle",
+            "storage",
         ],
     ),
     ("progress", &[]),
@@ -70,7 +85,7 @@ const MAY_USE: [(&str, &[&str]); 23] = [
     ("report", &["catalog", "input", "progress"]),
     ("runtime", &["contain"]),
     ("serve", &["catalog", "encode"]),
-    ("shuffle", &["encode", "job"]),
+    ("shuffle", &["encode", "job", "storage"]),
     ("storage", &[]),
 ];
 

@@ -8,7 +8,6 @@
 //! A range whose fault may pass is tried again ([`retry`]); one that is finished is noted, where the caller wants that,
 //! and taken up by the next attempt ([`ledger`]).
 //!
-//!
 //! [`build_shard`] knows nothing of who calls it: it writes under the folders it is given and returns what it wrote.
 //! Tables do not overlap, so all of them go to the last level and nothing is ever compacted.
 //!

@@ -76,7 +76,7 @@ impl std::iter::Sum for Ranges {
 /// tables at once into a fresh database, syncs and hashes every file of it. `progress` counts the records written.
 ///
 /// # Errors
-/// `Input` when the entries break the fold or a limit; `Unavailable` when the disk is full or fails, and goes on to fail.
+/// `Input` when the entries break the fold or a limit; `Unavailable` when the disk is full or keeps failing.
 pub fn build_shard(
     shard: Shard,
     target: &Target<'_>,
@@ -86,7 +86,7 @@ pub fn build_shard(
     storage::create_dir_durable(target.tables_dir)?;
     let material = Material::new(target.tables);
     let ledger = Ledger::open(target)?;
-    let build = |(number, range): (usize, Range)| {
+    let build = |(number, range): (usize, Range)| -> Result<(Vec<Table>, bool)> {
         if let Some((tables, samples)) = ledger.take_up(number) {
             material.sampler.restore(samples);
             progress.skip(tables.iter().map(|table| table.rows).sum());

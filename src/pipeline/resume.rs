@@ -75,12 +75,14 @@ impl Work {
 
     /// Why the work of another build is not this one's.
     fn differs(&self, other: &Self) -> Option<&'static str> {
-        match () {
-            () if self.tool != other.tool => Some("another version of cutover did it"),
-            () if self.job != other.job => Some("the job is another one"),
-            () if self.inputs != other.inputs => Some("the inputs have changed since"),
-            () if self != other => Some("it had other --threads or another --memory"),
-            () => None,
+        if self.tool != other.tool {
+            Some("another version of cutover did it")
+        } else if self.job != other.job {
+            Some("the job is another one")
+        } else if self.inputs != other.inputs {
+            Some("the inputs have changed since")
+        } else {
+            (self != other).then_some("it had other --threads or another --memory")
         }
     }
 }

@@ -43,7 +43,7 @@ impl Sealed {
 pub fn seal(shards: &[Shard]) -> Result<Option<Sealed>> {
     let ranges = || shards.iter().flat_map(|shard| &shard.ranges).filter_map(Range::on_disk);
     let Some((runs, _)) = ranges().next() else { return Ok(None) };
-    let sealed = runs.par_iter().map(Run::seal).collect::<Result<_>>()?;
+    let sealed: Vec<SealedRun> = runs.par_iter().map(Run::seal).collect::<Result<_>>()?;
     if let Some(folder) = runs.first().and_then(|run| run.path().parent()) {
         storage::sync_dir(folder)?;
     }

@@ -220,6 +220,7 @@ fn what_is_damaged_is_never_taken_up() {
     let table = |range: usize| build.join(format!("tables/shard-00000/range-{range:05}-00000.sst"));
     let run = build.join("spill/shuffle").join(&names(&build.join("spill/shuffle"))[0]);
     let (shuffle, ranges) = (build.join("journal/shuffle.jsonl"), build.join("journal/shard-00000.jsonl"));
+    let third_line = fs::read_to_string(&ranges).unwrap().split_inclusive('\n').take(2).map(str::len).sum::<usize>();
     let again = |damage: &dyn Fn()| {
         fs::remove_dir_all(texts.workspace.path("store")).unwrap();
         copy(&texts.workspace.path("saved"), &texts.workspace.path("store"));
@@ -231,7 +232,6 @@ fn what_is_damaged_is_never_taken_up() {
     };
     again(&|| ()).resumed(4);
     let size = |path: &Path| fs::metadata(path).unwrap().len() as usize;
-    let third_line = fs::read_to_string(&ranges).unwrap().split_inclusive('\n').take(2).map(str::len).sum::<usize>();
     let damages: [fn(&Path, usize); 2] = [flip, cut];
     for damage in damages {
         let report = again(&|| damage(&table(2), 5_000));

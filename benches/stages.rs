@@ -168,10 +168,12 @@ fn build(shards: Vec<Shard>, version: &Path, tables: &Tables, folding: &Folding)
             version_dir: version,
             shard_dir: &version.join(format!("shard-{:05}", shard.number)),
             tables_dir: &version.join("tables"),
+            ingest_dir: &version.join("ingest"),
+            journal: None,
             tables,
             max_rows_per_table: u64::MAX,
         };
-        assert_eq!(build_shard(shard, &target, folding, &progress).unwrap().entry.rows, EVENTS);
+        assert_eq!(build_shard(shard, &target, folding, &progress).unwrap().0.entry.rows, EVENTS);
     }
 }
 

@@ -29,6 +29,9 @@ pub enum Kind {
     Internal,
 }
 
+/// What the system says of a disk, or a user's share of it, that is full.
+const FULL: [&str; 2] = ["No space left on device", "Disk quota exceeded"];
+
 /// A [`std::result::Result`] with this crate's [`Error`].
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
@@ -110,6 +113,13 @@ impl Error {
         &self.message
     }
 
+    /// Whether a disk or a quota is full, which does not pass by itself. RocksDB tells it in words only, so that words
+    /// are what is looked at.
+    pub fn is_disk_full(&self) -> bool {
+        let full = |line: &String| FULL.iter().any(|words| line.contains(words));
+        self.chain().iter().any(full)
+    }
+
     /// The message and every cause below it, outermost first; a cause that only repeats the one above is left out.
     pub fn chain(&self) -> Vec<String> {
         let mut lines = vec![self.message.clone()];
@@ -160,5 +170,15 @@ mod tests {
         let error = Error::unavailable("cannot write a.sst").because(io).during("build failed");
         assert_eq!(error.kind(), Kind::Unavailable);
         assert_eq!(error.chain(), ["build failed", "cannot write a.sst", "disk is on fire"]);
+    }
+
+    #[test]
+    fn a_full_disk_is_told_from_other_faults() {
+        let error = |code| {
+            let io: std::io::Result<()> = Err(std::io::Error::from_raw_os_error(code));
+            io.io("write", std::path::Path::new("a.sst")).unwrap_err().during("build failed")
+        };
+        assert!(error(28).is_disk_full() && error(122).is_disk_full(), "ENOSPC, EDQUOT");
+        assert!(!error(5).is_disk_full(), "EIO");
     }
 }

@@ -13,6 +13,7 @@ pub mod error;
 pub mod failpoint;
 pub mod input;
 pub mod job;
+pub mod journal;
 pub mod kafka;
 pub mod pipeline;
 pub mod progress;

@@ -6,20 +6,22 @@
 //!
 //! Stages are siblings that know nothing of each other; what one hands to the next is decided here. Everything is
 //! written below `staging/<build-id>/`, so a run that ends anywhere before the install leaves nothing that a reader
-//! could see, and the folder itself is removed on every way out that the process survives.
+//! could see. The folder is removed on every way out that the process survives, unless the next run can go on with it.
 //!
 //! Not for: doing any of it.
 
 mod predict;
 mod prepare;
+mod resume;
 mod spill;
 mod stages;
+mod staging;
 
 use std::path::PathBuf;
 
 use jiff::Timestamp;
 
-use crate::catalog::{Catalog, Current, State};
+use crate::catalog::{Action, Catalog, Current, Lock, State};
 use crate::check;
 use crate::error::{Error, IoContext, Kind, Result};
 use crate::failpoint;
@@ -27,11 +29,13 @@ use crate::input;
 use crate::job::{Job, Kafka};
 use crate::progress::{Finished, Progress};
 use crate::publish::{self, GcReport, PublishOptions, Published, Staged};
-use crate::report::{InputReport, Outcome, PlanReport, RunReport, StageReport};
+use crate::report::{InputReport, Outcome, PlanReport, ResumeReport, RunReport, StageReport};
 use crate::runtime::Resources;
 use crate::stop;
 use prepare::Prepared;
+use resume::Earlier;
 use spill::SpillDir;
+use staging::Build;
 
 /// Rows a plan shows.
 const PREVIEW_ROWS: usize = 5;
@@ -45,6 +49,8 @@ pub struct RunOptions {
     pub spill_dir: Option<PathBuf>,
     /// The time the data speaks for; by default now.
     pub as_of: Option<Timestamp>,
+    /// Go on with the work of an earlier run of the same job over the same inputs that did not come to its end.
+    pub resume: bool,
     /// Build even if the same job over the same inputs is there already.
     pub rebuild: bool,
     /// Publish even if a rule says no.
@@ -76,7 +82,7 @@ pub fn run(job: &Job, options: &RunOptions) -> Result<RunReport> {
         return Ok(report);
     }
     refuse_early(&prepared, &catalog, &current, as_of)?;
-    let built = build(&prepared, &catalog, &current, as_of);
+    let built = build(&prepared, &catalog, &building, &current, as_of);
     // Without the lock, so that what dead builds left behind is removed too; also after a rejection, so that a job that
     // is rejected again and again does not fill the disk.
     drop(building);
@@ -128,7 +134,7 @@ pub fn plan(job: &Job, options: &RunOptions) -> Result<PlanReport> {
         }
     };
     let spill = options.spill_dir.clone().unwrap_or_else(std::env::temp_dir);
-    let spill = SpillDir::in_folder(&spill, &format!("plan-{}", std::process::id()))?;
+    let spill = SpillDir::in_folder(&spill, &format!("plan-{}", std::process::id()), None)?;
     let predicted = predict::predict(&prepared, previous.as_ref(), spill.path())?;
     // As a run would do it, now that it is known which joins fit.
     let execution = prepared.query.prepare(prepared.query.joins())?;
@@ -236,12 +242,16 @@ fn previous(catalog: &Catalog, current: &Current) -> Result<Option<check::Previo
     Ok(live.map(|manifest| check::Previous { manifest }))
 }
 
-fn build(prepared: &Prepared<'_>, catalog: &Catalog, current: &Current, as_of: Timestamp) -> Result<RunReport> {
+fn build(
+    prepared: &Prepared<'_>,
+    catalog: &Catalog,
+    building: &Lock,
+    current: &Current,
+    as_of: Timestamp,
+) -> Result<RunReport> {
     let options = prepared.options;
     let previous = previous(catalog, current)?;
-    let build = stages::Build::start(prepared, catalog)?;
-    failpoint::reach("build.started")?;
-    let built = build_in(prepared, catalog, &build, previous.as_ref(), as_of);
+    let built = resume_or_start(prepared, catalog, building, current, previous.as_ref(), as_of);
     let stands = || {
         let store = catalog.layout().root().display();
         format!(
@@ -249,7 +259,6 @@ fn build(prepared: &Prepared<'_>, catalog: &Catalog, current: &Current, as_of: T
         )
     };
     let (report, complete) = built.map_err(|error| stop::stands(error, stands))?;
-    drop(build);
     if let Some(why) = complete.rejected().filter(|_| !options.force) {
         let (store, version) = (catalog.layout().root().display(), complete.version());
         return Err(Error::rejected(format!(
@@ -297,25 +306,88 @@ fn publish_unless_pinned(
     }
 }
 
-/// Everything up to a complete version. The folder of the build is the caller's to clean up.
+/// Everything up to a complete version: by going on with the work of a build that died, or from the beginning.
+fn resume_or_start(
+    prepared: &Prepared<'_>,
+    catalog: &Catalog,
+    building: &Lock,
+    current: &Current,
+    previous: Option<&check::Previous>,
+    as_of: Timestamp,
+) -> Result<(RunReport, publish::Complete)> {
+    let progress = prepared.options.progress;
+    let mut not_resumed = match resume::find(prepared, catalog, current)? {
+        Earlier::None => None,
+        Earlier::Useless(why) => Some(why),
+        Earlier::Usable(build, line) => {
+            let id = build.id().to_owned();
+            clear(catalog, building, Some(&id))?;
+            progress.note(&format!("resuming build {id}, whose shuffle is on disk; --no-resume starts afresh"));
+            match build_in(prepared, catalog, build, Some(*line), previous, as_of) {
+                Err(error) if error.kind() == Kind::Corrupt => {
+                    let why = error.chain().join(": ");
+                    Some(format!("build {id} was not finished and cannot be resumed: {why}"))
+                }
+                done => return done,
+            }
+        }
+    };
+    let dead = clear(catalog, building, None)?;
+    if not_resumed.is_none() && !dead.is_empty() {
+        not_resumed = Some(format!("{} left nothing to resume: no shuffle was sealed on disk", dead.join(", ")));
+    }
+    not_resumed.iter().for_each(|why| progress.note(&format!("starting afresh: {why}")));
+    let build = Build::start(catalog, prepared.options)?;
+    failpoint::reach("build.started")?;
+    let (report, complete) = build_in(prepared, catalog, build, None, previous, as_of)?;
+    Ok((RunReport { not_resumed, ..report }, complete))
+}
+
+/// Deletes what dead builds left, but for the build `keep`, so that the disk is free of it before the work begins.
+fn clear(catalog: &Catalog, building: &Lock, keep: Option<&str>) -> Result<Vec<String>> {
+    let dead = catalog.clear_staging(building, keep)?;
+    if !dead.is_empty() {
+        catalog.log().record(Action::Deleted, None, format!("leftovers: {}", dead.join(", ")));
+    }
+    Ok(dead)
+}
+
+/// Everything from the folder of a build to a complete version, with the work of an `earlier` build where there is one.
 fn build_in(
     prepared: &Prepared<'_>,
     catalog: &Catalog,
-    build: &stages::Build,
+    build: Build,
+    earlier: Option<resume::Line>,
+    previous: Option<&check::Previous>,
+    as_of: Timestamp,
+) -> Result<(RunReport, publish::Complete)> {
+    let done = build_stages(prepared, catalog, &build, earlier, previous, as_of);
+    if build.end(done.as_ref().err()) {
+        prepared.options.progress.note("what is done so far is kept: the same command goes on with it");
+    }
+    done
+}
+
+fn build_stages(
+    prepared: &Prepared<'_>,
+    catalog: &Catalog,
+    build: &Build,
+    earlier: Option<resume::Line>,
     previous: Option<&check::Previous>,
     as_of: Timestamp,
 ) -> Result<(RunReport, publish::Complete)> {
     let mut stages: Vec<Finished> = Vec::new();
-    let stage = prepared.options.progress.stage("predict", None);
-    let predicted = predict::predict(prepared, previous, &build.query_spill())?;
-    stages.push(stage.finish());
-
+    let resumes = earlier.is_some();
+    let (shards, shuffled) = match earlier {
+        Some(earlier) => stages::resume(prepared, build, earlier, &mut stages)?,
+        None => stages::shuffle(prepared, build, previous, &mut stages)?,
+    };
     let mut checks = prepared.compatibility(previous);
-    checks.extend(stages::unique(prepared, build)?);
-    let (shards, shuffled) = stages::shuffle(prepared, build, &mut stages)?;
+    checks.extend(shuffled.unique.iter().cloned());
     checks.extend(check::check_columns(&prepared.job.checks, &shuffled.columns));
     stop::check()?;
-    let built = stages::build(prepared, build, shards, shuffled.stats.entries, &mut stages)?;
+    let (built, ranges) = stages::build(prepared, build, shards, &shuffled, &mut stages)?;
+    failpoint::reach("build.finished")?;
     stages::read_back(prepared, build, &built, &mut stages)?;
     input::check_unchanged(&prepared.inputs)?;
     let rows = built.iter().map(|shard| shard.entry.rows).sum();
@@ -323,10 +395,12 @@ fn build_in(
 
     let stage = prepared.options.progress.stage("install", None);
     prepared.write_job(build.dirs())?;
-    let manifest = prepared.manifest(build.id(), as_of, built, shuffled.columns.stats(), checks, &stages);
+    let manifest = prepared.manifest(build.id(), as_of, built, shuffled.columns, checks, &stages);
     let mut report = prepared.report(&manifest, Outcome::Published, None);
-    report.predicted = Some(predicted.prediction);
+    report.predicted = Some(shuffled.predicted);
     report.spilled_bytes = shuffled.stats.spilled_bytes;
+    report.resumed =
+        resumes.then(|| ResumeReport { build: build.id().to_owned(), ranges: ranges.taken_up, of_ranges: ranges.all });
     report.stages = stages.iter().map(StageReport::from).collect();
     build.write_account(&prepared.account(&report))?;
     failpoint::reach("install.reported")?;

@@ -29,6 +29,13 @@ impl Progress {
         if std::io::stderr().is_terminal() { Self::Bars } else { Self::Lines }
     }
 
+    /// Says something about the work as a whole.
+    pub fn note(self, message: &str) {
+        if self != Self::Silent {
+            say(format_args!("{message}"));
+        }
+    }
+
     /// Starts a stage of `total` rows, or of an unknown number.
     pub fn stage(self, name: &'static str, total: Option<u64>) -> Stage {
         let bar = match total {
@@ -86,6 +93,17 @@ impl Stage {
     /// Counts `rows` more.
     pub fn advance(&self, rows: u64) {
         self.rows.fetch_add(rows, Ordering::Relaxed);
+        self.bar.inc(rows);
+    }
+
+    /// Takes back `rows` that were counted, as they will be handled again.
+    pub fn retract(&self, rows: u64) {
+        self.rows.fetch_sub(rows, Ordering::Relaxed);
+        self.bar.dec(rows);
+    }
+
+    /// Moves on by `rows` that somebody handled before: they show, but do not count.
+    pub fn skip(&self, rows: u64) {
         self.bar.inc(rows);
     }
 

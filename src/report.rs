@@ -4,7 +4,7 @@
 
 use std::path::PathBuf;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::catalog::CheckResult;
 use crate::input::Input;
@@ -63,6 +63,10 @@ pub struct RunReport {
     pub peak_memory: u64,
     /// Bytes the shuffle wrote to the spill folder.
     pub spilled_bytes: u64,
+    /// What of it an earlier run had done that did not come to an end; none where all was done now.
+    pub resumed: Option<ResumeReport>,
+    /// Why the work of an earlier run was there but could not be resumed: a sentence.
+    pub not_resumed: Option<String>,
     /// Versions that retention removed.
     pub removed: Vec<u64>,
     /// What consumers of the topic were told; none where the store is not streamed.
@@ -82,6 +86,17 @@ pub struct KafkaReport {
     pub streamed: bool,
 }
 
+/// The work of an earlier run that a run went on with: its shuffle, and some of its ranges.
+#[derive(Clone, Debug, Serialize)]
+pub struct ResumeReport {
+    /// The build, which is the version's.
+    pub build: String,
+    /// Ranges that were finished.
+    pub ranges: usize,
+    /// Ranges in all.
+    pub of_ranges: usize,
+}
+
 /// What `report.json` in a version's folder keeps of the run that built it.
 #[derive(Clone, Debug, Serialize)]
 pub struct Account {
@@ -99,6 +114,8 @@ pub struct Account {
     pub peak_memory: u64,
     /// Bytes the shuffle wrote to the spill folder.
     pub spilled_bytes: u64,
+    /// What of it an earlier run had done.
+    pub resumed: Option<ResumeReport>,
 }
 
 /// What a run would do.
@@ -171,7 +188,7 @@ impl From<&Finished> for StageReport {
 }
 
 /// What a job is expected to come to.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Prediction {
     /// Entries of the version.
     pub rows: u64,

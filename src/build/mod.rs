@@ -5,6 +5,8 @@
 //!  range ─▶ fold ─▶ table ─┼▶ one ingest ─▶ database ─▶ sync ─▶ hash every file ─▶ ShardEntry
 //!  range ─▶ fold ─▶ table ─┘   (hard links)
 //! ```
+//! A range whose fault may pass is tried again ([`retry`]); one that is finished is noted, where the caller wants that,
+//! and taken up by the next attempt ([`ledger`]).
 //!
 //! [`build_shard`] knows nothing of who calls it: it writes under the folders it is given and returns what it wrote.
 //! Tables do not overlap, so all of them go to the last level and nothing is ever compacted.
@@ -15,13 +17,16 @@
 //! Not for: choosing a version number or deciding whether the result may be served.
 
 mod checksum;
+mod ledger;
 mod options;
+mod retry;
 mod sample;
 mod shard;
 mod table;
 
 pub use checksum::verify_checksums;
+pub use ledger::StoredTable;
 pub use options::{read_options, silent};
 pub use sample::Sample;
-pub use shard::{BuiltShard, Material, ShardWriter, Target, assemble, build_shard};
+pub use shard::{BuiltShard, Material, Ranges, ShardWriter, Target, assemble, build_shard};
 pub use table::Table;

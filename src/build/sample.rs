@@ -6,15 +6,19 @@
 //!
 //! Not for: splitters (see `shuffle`).
 
-use std::sync::{Mutex, PoisonError};
+use std::collections::BTreeMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use serde::{Deserialize, Serialize};
+
+use super::table::Table;
 use crate::catalog::Digest;
 
 /// Entries of a shard that are remembered at most; at least half of it, far above the 1,000 a read-back looks up.
 const MOST: u64 = 4096;
 
 /// A remembered entry.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Sample {
     /// The stored key.
     pub key: Vec<u8>,
@@ -29,7 +33,8 @@ pub(super) struct Sampler(Mutex<Kept>);
 #[derive(Debug, Default)]
 struct Kept {
     level: u32,
-    samples: Vec<Sample>,
+    /// Digests by key: a range that is written twice is remembered once.
+    samples: BTreeMap<Vec<u8>, Digest>,
 }
 
 impl Sampler {
@@ -38,21 +43,43 @@ impl Sampler {
         if !selected(digest, *level) {
             return;
         }
-        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut kept = self.kept();
         if selected(digest, kept.level) {
-            kept.samples.push(Sample { key: key.to_vec(), digest });
+            kept.samples.insert(key.to_vec(), digest);
         }
         while kept.samples.len() as u64 > MOST {
             kept.level += 1;
             let level = kept.level;
-            kept.samples.retain(|sample| selected(sample.digest, level));
+            kept.samples.retain(|_, digest| selected(*digest, level));
         }
         *level = kept.level;
     }
 
-    pub(super) fn into_samples(self) -> Vec<Sample> {
-        self.0.into_inner().unwrap_or_else(PoisonError::into_inner).samples
+    /// What is remembered of the entries of these tables, which are in key order.
+    pub(super) fn within(&self, tables: &[Table]) -> Vec<Sample> {
+        let (Some(first), Some(last)) = (tables.first(), tables.last()) else { return Vec::new() };
+        let kept = self.kept();
+        samples(kept.samples.range(first.first_key.clone()..=last.last_key.clone()))
     }
+
+    /// Remembers what an earlier attempt remembered. As the digest alone selects an entry, what is kept in the end is the
+    /// same as if this attempt had written all of them.
+    pub(super) fn restore(&self, samples: &[Sample]) {
+        let mut level = 0;
+        samples.iter().for_each(|sample| self.offer(&mut level, &sample.key, sample.digest));
+    }
+
+    pub(super) fn into_samples(self) -> Vec<Sample> {
+        samples(self.0.into_inner().unwrap_or_else(PoisonError::into_inner).samples.iter())
+    }
+
+    fn kept(&self) -> MutexGuard<'_, Kept> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn samples<'a>(kept: impl Iterator<Item = (&'a Vec<u8>, &'a Digest)>) -> Vec<Sample> {
+    kept.map(|(key, digest)| Sample { key: key.clone(), digest: *digest }).collect()
 }
 
 fn selected(digest: Digest, level: u32) -> bool {
@@ -74,5 +101,30 @@ mod tests {
             let kept = sampler.into_samples().len();
             assert!(kept >= least && kept as u64 <= MOST, "{entries}: {kept}");
         }
+    }
+
+    #[test]
+    fn what_an_earlier_attempt_remembered_counts_as_if_it_were_written_now() {
+        let write = |sampler: &Sampler, keys: std::ops::Range<u64>| {
+            let mut level = 0;
+            for key in keys.map(u64::to_be_bytes) {
+                sampler.offer(&mut level, &key, Digest::of_entry(&key, b""));
+            }
+        };
+        let table = |keys: std::ops::Range<u64>| Table {
+            first_key: keys.start.to_be_bytes().to_vec(),
+            last_key: (keys.end - 1).to_be_bytes().to_vec(),
+            ..Table::default()
+        };
+        let [whole, dead, next] = [(); 3].map(|()| Sampler::default());
+        write(&whole, 0..40_000);
+        write(&dead, 0..10_000);
+        let remembered = dead.within(&[table(0..5_000), table(5_000..10_000)]);
+        assert_eq!(remembered.len(), dead.kept().samples.len());
+        assert!(dead.within(&[table(20_000..30_000)]).is_empty() && dead.within(&[]).is_empty());
+        next.restore(&remembered);
+        write(&next, 10_000..40_000);
+        write(&next, 10_000..20_000); // as a try that failed would have
+        assert_eq!(next.into_samples(), whole.into_samples());
     }
 }

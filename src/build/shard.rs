@@ -3,12 +3,14 @@
 //! Not for: reading the result back, which `check` does.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use rayon::prelude::*;
 use rocksdb::{DB, IngestExternalFileOptions, Options};
 
+use super::ledger::Ledger;
 use super::options::write_options;
+use super::retry::retrying;
 use super::sample::{Sample, Sampler};
 use super::table::{Table, TableWriter};
 use crate::catalog::{FileEntry, LargestEntry, ShardEntry, hex, hex_checksum};
@@ -31,8 +33,13 @@ pub struct Target<'a> {
     pub version_dir: &'a Path,
     /// The shard's own folder in it, which does not exist yet.
     pub shard_dir: &'a Path,
-    /// Folder for tables until they are ingested, on the same file system.
+    /// Folder for finished tables, on the same file system. They stay there, also when they are ingested.
     pub tables_dir: &'a Path,
+    /// Folder for the names under which tables are ingested, in the same place.
+    pub ingest_dir: &'a Path,
+    /// The journal of finished ranges, for an attempt that drains the same ranges after this one; none where there is no
+    /// such attempt.
+    pub journal: Option<&'a Path>,
     /// Format and size of tables.
     pub tables: &'a Tables,
     /// Entries a table may hold, so that building its filter fits the memory.
@@ -50,25 +57,54 @@ pub struct BuiltShard {
     pub largest: Option<LargestEntry>,
 }
 
-/// Builds one shard: folds and writes its ranges in parallel, ingests the tables at once into a fresh database, syncs
-/// and hashes every file of it. `progress` counts the records.
+/// How many ranges a shard was built of.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Ranges {
+    /// All of them.
+    pub all: usize,
+    /// Those that an earlier attempt had finished.
+    pub taken_up: usize,
+}
+
+impl std::iter::Sum for Ranges {
+    fn sum<I: Iterator<Item = Self>>(ranges: I) -> Self {
+        ranges
+            .fold(Self::default(), |sum, more| Self { all: sum.all + more.all, taken_up: sum.taken_up + more.taken_up })
+    }
+}
+
+/// Builds one shard: folds and writes its ranges in parallel, but for those that an earlier attempt finished; ingests the
+/// tables at once into a fresh database, syncs and hashes every file of it. `progress` counts the records written.
 ///
 /// # Errors
-/// `Input` when the entries break the fold or a limit; `Unavailable` when the disk is full or fails.
-pub fn build_shard(shard: Shard, target: &Target<'_>, folding: &Folding, progress: &Stage) -> Result<BuiltShard> {
-    fs::create_dir_all(target.tables_dir).io("create folder", target.tables_dir)?;
+/// `Input` when the entries break the fold or a limit; `Unavailable` when the disk is full or keeps failing.
+pub fn build_shard(
+    shard: Shard,
+    target: &Target<'_>,
+    folding: &Folding,
+    progress: &Stage,
+) -> Result<(BuiltShard, Ranges)> {
+    storage::create_dir_durable(target.tables_dir)?;
     let material = Material::new(target.tables);
-    let tables: Vec<Vec<Table>> = shard
-        .ranges
-        .into_par_iter()
-        .enumerate()
-        .map(|(number, range)| {
-            let mut writer = material.writer(target, number);
-            write_range(range, &mut writer, folding, progress)?;
-            writer.finish()
-        })
-        .collect::<Result<_>>()?;
-    assemble(shard.number, &tables.concat(), material, target)
+    let ledger = Ledger::open(target)?;
+    let build = |(number, range): (usize, Range)| -> Result<(Vec<Table>, bool)> {
+        if let Some((tables, samples)) = ledger.take_up(number) {
+            material.sampler.restore(samples);
+            progress.skip(tables.iter().map(|table| table.rows).sum());
+            return Ok((tables, true));
+        }
+        let tables = retrying(&format!("range {number} of shard {}", shard.number), || {
+            write_range(&range, material.writer(target, number), folding, progress)
+        })?;
+        drop(range);
+        ledger.note(number, &tables, || material.sampler.within(&tables))?;
+        failpoint::reach("range.finished")?;
+        Ok((tables, false))
+    };
+    let ranges: Vec<(Vec<Table>, bool)> = shard.ranges.into_par_iter().enumerate().map(build).collect::<Result<_>>()?;
+    let counted = Ranges { all: ranges.len(), taken_up: ranges.iter().filter(|(_, taken_up)| *taken_up).count() };
+    let tables: Vec<Table> = ranges.into_iter().flat_map(|(tables, _)| tables).collect();
+    Ok((assemble(shard.number, &tables, material, target)?, counted))
 }
 
 /// What all writers of one shard share.
@@ -127,7 +163,7 @@ impl<'a> ShardWriter<'a> {
     }
 }
 
-fn write_range(range: Range, writer: &mut TableWriter<'_>, folding: &Folding, progress: &Stage) -> Result<()> {
+fn write_range(range: &Range, mut writer: TableWriter<'_>, folding: &Folding, progress: &Stage) -> Result<Vec<Table>> {
     let mut folder = Folder::new(folding);
     let mut rows = 0;
     let mut emit = |record: Record<'_>| {
@@ -138,10 +174,15 @@ fn write_range(range: Range, writer: &mut TableWriter<'_>, folding: &Folding, pr
         }
         writer.push(record)
     };
-    range.for_each(|entry| folder.push(entry, &mut emit))?;
-    folder.finish(&mut emit)?;
-    progress.advance(rows % PROGRESS_EVERY);
-    Ok(())
+    let written = range.for_each(|entry| folder.push(entry, &mut emit)).and_then(|()| folder.finish(&mut emit));
+    let tables = written.and_then(|()| failpoint::reach("range.written")).and_then(|()| writer.finish());
+    let last = rows % PROGRESS_EVERY;
+    match tables {
+        Ok(_) => progress.advance(last),
+        // Whoever tries again writes and counts all of them.
+        Err(_) => progress.retract(rows - last),
+    }
+    tables
 }
 
 /// Makes the database of a shard from all of its tables, in key order.
@@ -150,7 +191,6 @@ fn write_range(range: Range, writer: &mut TableWriter<'_>, folding: &Folding, pr
 /// `Unavailable` when the disk is full or fails; `Corrupt` when what was made does not open.
 pub fn assemble(shard: u32, tables: &[Table], material: Material, target: &Target<'_>) -> Result<BuiltShard> {
     ingest(tables, &material.options, target)?;
-    fs::remove_dir_all(target.tables_dir).io("remove folder", target.tables_dir)?;
     let largest = tables
         .iter()
         .max_by_key(|table| table.largest.1)
@@ -176,13 +216,29 @@ fn ingest(tables: &[Table], options: &Options, target: &Target<'_>) -> Result<()
     if !tables.is_empty() {
         let mut ingest = IngestExternalFileOptions::default();
         ingest.set_move_files(true);
-        let paths = tables.iter().map(|table| target.tables_dir.join(&table.name)).collect();
-        db.ingest_external_file_opts(&ingest, paths).map_err(failed)?;
+        db.ingest_external_file_opts(&ingest, link(tables, target)?).map_err(failed)?;
+        fs::remove_dir_all(target.ingest_dir).io("remove folder", target.ingest_dir)?;
     }
     db.cancel_all_background_work(true);
     drop(db);
     storage::sync_dir(target.shard_dir)?;
     failpoint::reach("build.ingested")
+}
+
+/// Gives every table a second name, which RocksDB takes away, so that an attempt after this one finds the first.
+fn link(tables: &[Table], target: &Target<'_>) -> Result<Vec<PathBuf>> {
+    match fs::remove_dir_all(target.ingest_dir) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+        removed => removed.io("remove folder", target.ingest_dir)?,
+    }
+    fs::create_dir_all(target.ingest_dir).io("create folder", target.ingest_dir)?;
+    let link = |table: &Table| {
+        let (from, to) = (target.tables_dir.join(&table.name), target.ingest_dir.join(&table.name));
+        // Where a file system has no hard links the table is given away; an attempt after this one then builds it again.
+        fs::hard_link(&from, &to).or_else(|_| fs::rename(&from, &to)).io("ingest table", &from)?;
+        Ok(to)
+    };
+    tables.iter().map(link).collect()
 }
 
 /// Sizes and checksums of every file of the database, read back from the disk; tables with their rows and keys.

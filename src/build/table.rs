@@ -152,10 +152,15 @@ fn start<'a>(
     number: usize,
     first_key: &[u8],
 ) -> Result<(SstFileWriter<'a>, Table)> {
-    let name = format!("range-{range:05}-{number:05}.sst");
+    let name = table_name(range, number);
     let writer = SstFileWriter::create(options);
     writer.open(folder.join(&name)).map_err(|error| failed("create", folder, &name, error))?;
     Ok((writer, Table { name, first_key: first_key.to_vec(), ..Table::default() }))
+}
+
+/// The name of a table of a range.
+pub(super) fn table_name(range: usize, number: usize) -> String {
+    format!("range-{range:05}-{number:05}.sst")
 }
 
 /// What a failure of RocksDB's means: its I/O errors pass, anything else is ours.

@@ -179,9 +179,19 @@ impl BuildDirs {
         self.root.join("journal").join(format!("{}.jsonl", shard_name(shard)))
     }
 
-    /// Tables of a shard before they are ingested.
+    /// The shuffle, once it is sealed on disk and a later run can go on from there; no other file of a build says so.
+    pub fn shuffle_journal(&self) -> PathBuf {
+        self.root.join("journal").join("shuffle.jsonl")
+    }
+
+    /// Finished tables of a shard, for whoever goes on after a crash.
     pub fn tables(&self, shard: u32) -> PathBuf {
         self.root.join("tables").join(shard_name(shard))
+    }
+
+    /// The same tables under the names by which they are ingested.
+    pub fn ingest(&self, shard: u32) -> PathBuf {
+        self.root.join("ingest").join(shard_name(shard))
     }
 
     /// What did not fit into memory.

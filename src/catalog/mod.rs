@@ -29,6 +29,7 @@ mod store;
 mod streamed;
 mod time;
 mod transitions;
+mod unfinished;
 mod walk;
 
 #[cfg(test)]

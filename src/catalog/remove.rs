@@ -27,13 +27,15 @@ pub struct GcReport {
     pub versions: Vec<u64>,
     /// Names of folders that belonged to no version and no running build.
     pub leftovers: Vec<String>,
+    /// The build that died and was kept, as the next run may go on with it.
+    pub unfinished: Option<String>,
     /// Bytes of all files deleted; what is also linked elsewhere is counted but not freed.
     pub bytes: u64,
 }
 
 impl Catalog {
     /// Deletes the folders of `forgotten` versions and everything else that nothing names. The staging of a build that
-    /// is running is left alone.
+    /// is running, or that the next run may go on with, is left alone.
     ///
     /// # Errors
     /// `Conflict` naming who else is committing; `Unavailable` when the disk does not do it; running it again then
@@ -58,17 +60,20 @@ impl Catalog {
             }
             removed.versions = forgotten;
         }
-        if let Some(_lock) = Lock::if_free(&self.layout().build_lock())? {
-            for name in names(&self.layout().staging())?.into_iter().filter(|name| !layout::is_trash(name)) {
-                self.discard(&self.layout().staging().join(&name))?;
-                removed.leftovers.push(name);
-            }
+        if let Some(lock) = Lock::if_free(&self.layout().build_lock())? {
+            removed.unfinished = self.unfinished(&self.read()?)?;
+            removed.leftovers.extend(self.discard_dead_builds(&lock, removed.unfinished.as_deref())?);
         }
-        for name in names(&self.layout().staging())?.iter().filter(|name| layout::is_trash(name)) {
-            stop::check()?;
-            removed.bytes += delete(&self.layout().staging().join(name))?;
-        }
+        removed.bytes = self.empty_trash()?;
         Ok(removed)
+    }
+
+    /// Deletes what waits in the trash and returns its bytes.
+    pub(super) fn empty_trash(&self) -> Result<u64> {
+        let staging = self.layout().staging();
+        let names = names(&staging)?;
+        let trash = names.iter().filter(|name| layout::is_trash(name));
+        trash.map(|name| stop::check().and_then(|()| delete(&staging.join(name)))).sum()
     }
 
     /// Moves something out of the way into the trash.
@@ -84,7 +89,7 @@ impl Catalog {
 }
 
 /// Names in a folder, sorted; a missing folder has none.
-fn names(folder: &Path) -> Result<Vec<String>> {
+pub(super) fn names(folder: &Path) -> Result<Vec<String>> {
     let entries = match fs::read_dir(folder) {
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
         entries => entries.io("list", folder)?,

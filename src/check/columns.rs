@@ -56,11 +56,6 @@ impl ColumnCounter {
         }
     }
 
-    /// Nulls of the column called `name`, where there is one.
-    pub fn nulls(&self, name: &str) -> Option<u64> {
-        self.schema.index_of(name).ok().map(|column| self.columns[column].nulls)
-    }
-
     /// What the manifest says of the columns.
     pub fn stats(&self) -> Vec<ColumnStats> {
         let fields = self.schema.fields().iter().zip(&self.columns);

@@ -3,11 +3,9 @@
 //! Not for: counting (see `columns`).
 
 use super::result;
-use crate::catalog::{CheckResult, Manifest, Outcome};
+use crate::catalog::{CheckResult, ColumnStats, Manifest, Outcome};
 use crate::encode::{KeySchema, ValueSchema};
 use crate::job::Checks;
-
-use super::ColumnCounter;
 
 /// Rows a version must have where the job does not say: an empty result is far more often a mistake than meant.
 const DEFAULT_MIN_ROWS: u64 = 1;
@@ -20,9 +18,9 @@ pub struct Previous {
 }
 
 /// Nulls in the columns that must have none.
-pub fn columns(checks: &Checks, counted: &ColumnCounter) -> Vec<CheckResult> {
+pub fn columns(checks: &Checks, counted: &[ColumnStats]) -> Vec<CheckResult> {
     let check = |column: &String| {
-        let nulls = counted.nulls(column).unwrap_or(0);
+        let nulls = counted.iter().find(|stats| stats.name == *column).map_or(0, |stats| stats.nulls);
         let outcome = if nulls == 0 { Outcome::Passed } else { Outcome::Failed };
         result(&format!("not_null: {column}"), outcome, "no null", format!("{nulls} nulls"))
     };

@@ -12,7 +12,7 @@ use crate::catalog::{Catalog, State, Streamed, VersionEntry};
 use crate::error::{Error, Result};
 use crate::job::{DEFAULT_KEEP, Retention};
 use crate::progress::Progress;
-use crate::publish::{self, PublishOptions, Published};
+use crate::publish::{self, GcReport, PublishOptions, Published};
 use crate::stop;
 
 const PUBLISH: &str = "\
@@ -188,12 +188,13 @@ impl UnpinArgs {
 const GC: &str = "\
 Examples:
   cutover gc stores/views_by_age                       keep the 3 newest versions
-  cutover gc stores/views_by_age --keep 1 --keep-for 48h";
+  cutover gc stores/views_by_age --keep 1 --keep-for 48h
+  cutover gc stores/views_by_age --unfinished          also what a run could be resumed from";
 
 /// Delete old versions and what crashed builds left behind
 ///
-/// A version stays when --keep or --keep-for says so; the current one always does, and so does work in progress. The
-/// retention in job files is not read: every run already applies it.
+/// A version stays when --keep or --keep-for says so; the current one always does, and so do work in progress and the
+/// newest build that the next run can resume. The retention in job files is not read: every run already applies it.
 #[derive(Debug, clap::Args)]
 #[command(after_help = GC)]
 pub(super) struct GcArgs {
@@ -205,15 +206,24 @@ pub(super) struct GcArgs {
     /// Keep every version that was in use less than this ago, such as 48h
     #[arg(long, value_name = "D", value_parser = value::duration)]
     keep_for: Option<Duration>,
+    /// Delete the build that the next run could resume, too
+    #[arg(long)]
+    unfinished: bool,
 }
 
 impl GcArgs {
     pub(super) fn run(self, output: &mut Output) -> Result<Answer> {
         let retention = Retention { keep: self.keep, keep_for: self.keep_for };
-        let report = publish::gc(&Catalog::open(&self.store)?, &retention)?;
+        let catalog = Catalog::open(&self.store)?;
+        if self.unfinished {
+            catalog.give_up_unfinished()?;
+        }
+        let report = publish::gc(&catalog, &retention)?;
         if output.is_json() {
-            let (versions, leftovers, bytes) = (report.versions, report.leftovers, report.bytes);
-            output.document(&json!({"versions": versions, "leftovers": leftovers, "bytes": bytes}))?;
+            let GcReport { versions, leftovers, unfinished, bytes } = report;
+            output.document(&json!({
+                "versions": versions, "leftovers": leftovers, "unfinished": unfinished, "bytes": bytes,
+            }))?;
             return Ok(Answer::Yes);
         }
         let mut gone = Vec::new();
@@ -229,6 +239,13 @@ impl GcArgs {
             true => format!("nothing to delete, {kept}"),
             false => format!("deleted {} ({}), {kept}", gone.join(" and "), format::size(report.bytes)),
         })?;
+        if let Some(build) = report.unfinished {
+            let store = format::shell(&self.store.display().to_string());
+            output.line(format!(
+                "build {build} was not finished and stays: the next run of its job resumes it, `cutover gc {store} \
+                 --unfinished` deletes it"
+            ))?;
+        }
         Ok(Answer::Yes)
     }
 }

@@ -23,7 +23,8 @@ Examples:
 /// Build a version, check it and publish it
 ///
 /// Readers see the new version once the command ends well, and the old one until then. Nothing is built when the same job
-/// over the same inputs is already published. With [kafka] in the job, consumers of the topic flip with the store.
+/// over the same inputs is already published. With [kafka] in the job, consumers of the topic flip with the store. A run
+/// that was cut off after it had spilled to disk is resumed by the next one with the same job, inputs and flags.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Args {
@@ -32,6 +33,9 @@ pub(super) struct Args {
     /// The time the data speaks for: a date (its midnight in UTC) or a time in RFC 3339
     #[arg(long, value_name = "D", value_parser = value::instant)]
     as_of: Option<Timestamp>,
+    /// Start afresh even if an earlier run of the same job over the same inputs can be resumed
+    #[arg(long)]
+    no_resume: bool,
     /// Build even if the same job over the same inputs is already published
     #[arg(long)]
     rebuild: bool,
@@ -59,6 +63,7 @@ impl Args {
             job = Job { store, kafka: None, retention: Retention { keep: 1, keep_for: None }, ..job };
         }
         options.as_of = self.as_of;
+        options.resume = !self.no_resume;
         options.rebuild = self.rebuild;
         options.force = self.force;
         options.allow_key_change = self.allow_key_change;
@@ -116,6 +121,7 @@ pub(super) fn options(resources: Resources, spill_dir: Option<PathBuf>) -> RunOp
         resources,
         spill_dir,
         as_of: None,
+        resume: true,
         rebuild: false,
         force: false,
         allow_key_change: false,

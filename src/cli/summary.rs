@@ -14,7 +14,7 @@ use super::table::Rows;
 use super::{Output, format};
 use crate::catalog;
 use crate::error::Result;
-use crate::report::{InputReport, KafkaReport, Outcome, RunReport};
+use crate::report::{InputReport, KafkaReport, Outcome, ResumeReport, RunReport};
 
 /// Digits of a digest that tell two versions apart for a person.
 const DIGEST_DIGITS: usize = 12;
@@ -43,6 +43,15 @@ pub(super) fn show(report: &RunReport, output: &mut Output) -> Result<()> {
     ))?;
     if report.spilled_bytes > 0 {
         output.line(format!("spilled  {} to disk", format::size(report.spilled_bytes)))?;
+    }
+    if let Some(earlier) = &report.resumed {
+        let ResumeReport { build, ranges, of_ranges } = earlier;
+        output.line(format!(
+            "resumed  the shuffle and {ranges} of {of_ranges} ranges, which build {build} had finished"
+        ))?;
+    }
+    if let Some(why) = &report.not_resumed {
+        output.line(format!("afresh   {why}"))?;
     }
     if let Some(told) = &report.kafka {
         output.line(kafka(told))?;
@@ -181,6 +190,8 @@ mod tests {
             predicted: None,
             peak_memory: 0,
             spilled_bytes: 0,
+            resumed: None,
+            not_resumed: None,
             removed: Vec::new(),
             kafka: None,
         }

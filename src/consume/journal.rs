@@ -1,40 +1,34 @@
 //! Which tables of a partition are finished, and from which offset to go on.
 //!
 //! ```text
-//! one line a table:   8f3c0d6b5a1e2f47 {"table":{…},"xxh3":"…","next":1234}
-//!                     └ XXH3-64 of the JSON          └ of the table's file  └ offset after its last record
+//! one line a table:   {"table":{…},"xxh3":"…","next":1234}
+//!                                  └ of its file  └ offset after its last record
 //! ```
 //! A table counts once its line is synced, and that after the table and its folder are. On reading, lines are taken up to
 //! the first that is damaged or whose table is not there as it was: from there on the partition is read again.
 //!
 //! Not for: attempts at other topics; each topic has its own staging folder.
 
-use std::fs::{self, File, OpenOptions};
-use std::io::Write;
+use std::fs;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
-use xxhash_rust::xxh3::xxh3_64;
 
-use crate::build::Table;
-use crate::catalog::hex_checksum;
-use crate::error::{Error, IoContext, Result};
+use crate::build::{StoredTable, Table};
+use crate::error::{IoContext, Result};
+use crate::journal;
 use crate::storage;
-
-/// No journal is larger: a line for each of a hundred thousand tables.
-const MAX_BYTES: u64 = 256 << 20;
 
 #[derive(Debug, Serialize, Deserialize)]
 struct Line {
-    table: Table,
-    xxh3: String,
+    #[serde(flatten)]
+    stored: StoredTable,
     next: i64,
 }
 
 /// The journal of one partition.
 pub(super) struct Journal {
-    path: PathBuf,
-    file: File,
+    lines: journal::Journal,
     tables_dir: PathBuf,
 }
 
@@ -45,22 +39,17 @@ impl Journal {
     /// # Errors
     /// `Unavailable` when the disk does not answer.
     pub(super) fn open(path: PathBuf, tables_dir: PathBuf, begin: i64) -> Result<(Self, Vec<Table>, i64)> {
-        let (lines, good_bytes) = read(&path, &tables_dir)?;
-        let folder = path.parent().unwrap_or(&path).to_owned();
-        storage::create_dir_durable(&folder)?;
+        let (journal, lines) = journal::Journal::open(path, |line, before| holds(line, before, &tables_dir))?;
         storage::create_dir_durable(&tables_dir)?;
         for entry in fs::read_dir(&tables_dir).io("list", &tables_dir)? {
             let entry = entry.io("list", &tables_dir)?;
-            if !lines.iter().any(|line| entry.file_name().to_str() == Some(&line.table.name)) {
+            if !lines.iter().any(|line| entry.file_name().to_str() == Some(&line.stored.table.name)) {
                 fs::remove_file(entry.path()).io("delete", &entry.path())?;
             }
         }
-        let file = OpenOptions::new().append(true).create(true).open(&path).io("open", &path)?;
-        file.set_len(good_bytes).and_then(|()| file.sync_all()).io("write", &path)?;
-        storage::sync_dir(&folder)?;
         let next = lines.last().map_or(begin, |line| line.next);
-        let tables = lines.into_iter().map(|line| line.table).collect();
-        Ok((Self { path, file, tables_dir }, tables, next))
+        let tables = lines.into_iter().map(|line| line.stored.table).collect();
+        Ok((Self { lines: journal, tables_dir }, tables, next))
     }
 
     /// Notes that a table is finished, and that the partition goes on at `next`.
@@ -68,49 +57,17 @@ impl Journal {
     /// # Errors
     /// `Unavailable` when the disk does not do it.
     pub(super) fn add(&mut self, table: &Table, next: i64) -> Result<()> {
-        let (_, sum) = storage::hash_file(&self.tables_dir.join(&table.name))?;
+        let stored = StoredTable::measure(table, &self.tables_dir)?;
         storage::sync_dir(&self.tables_dir)?;
-        let line = Line { table: table.clone(), xxh3: hex_checksum(sum), next };
-        let json = serde_json::to_string(&line).map_err(|error| Error::internal("cannot write JSON").because(error))?;
-        let line = format!("{} {json}\n", hex_checksum(xxh3_64(json.as_bytes())));
-        self.file.write_all(line.as_bytes()).and_then(|()| self.file.sync_all()).io("write", &self.path)
+        self.lines.add(&Line { stored, next })
     }
-}
-
-/// The lines that hold, and their bytes.
-fn read(path: &Path, tables_dir: &Path) -> Result<(Vec<Line>, u64)> {
-    if !path.try_exists().io("look at", path)? {
-        return Ok((Vec::new(), 0));
-    }
-    let bytes = storage::read_bounded(path, MAX_BYTES)?;
-    let mut good: Vec<Line> = Vec::new();
-    let mut good_bytes = 0;
-    for text in bytes.split_inclusive(|byte| *byte == b'\n') {
-        match parse(text).filter(|line| holds(line, good.last(), tables_dir)) {
-            Some(line) => good.push(line),
-            None => break,
-        }
-        good_bytes += text.len() as u64;
-    }
-    Ok((good, good_bytes))
-}
-
-fn parse(line: &[u8]) -> Option<Line> {
-    let line = line.strip_suffix(b"\n")?;
-    let (sum, json) = line.split_at_checked(16)?;
-    let json = json.strip_prefix(b" ")?;
-    if hex_checksum(xxh3_64(json)).as_bytes() != sum {
-        return None;
-    }
-    serde_json::from_slice(json).ok()
 }
 
 /// Whether a line follows the one before and its table is there as it was written.
 fn holds(line: &Line, before: Option<&Line>, tables_dir: &Path) -> bool {
-    let plain = Path::new(&line.table.name).file_name().is_some_and(|name| name == line.table.name.as_str());
-    let follows = before.is_none_or(|before| before.next < line.next && before.table.last_key < line.table.first_key);
-    let path = tables_dir.join(&line.table.name);
-    plain && follows && storage::hash_file(&path).is_ok_and(|(_, sum)| hex_checksum(sum) == line.xxh3)
+    let first_key = &line.stored.table.first_key;
+    let follows = before.is_none_or(|before| before.next < line.next && before.stored.table.last_key < *first_key);
+    follows && line.stored.is_intact(tables_dir)
 }
 
 #[cfg(test)]

@@ -334,16 +334,25 @@ impl Shared {
 struct Paths {
     shard_dir: std::path::PathBuf,
     tables_dir: std::path::PathBuf,
+    ingest_dir: std::path::PathBuf,
 }
 
 impl Paths {
     fn new(dirs: &BuildDirs, shard: u32) -> Self {
-        Self { shard_dir: dirs.shard(shard), tables_dir: dirs.tables(shard) }
+        Self { shard_dir: dirs.shard(shard), tables_dir: dirs.tables(shard), ingest_dir: dirs.ingest(shard) }
     }
 
     fn target<'a>(&'a self, version_dir: &'a Path, wanted: &'a Streamed) -> Target<'a> {
-        let (shard_dir, tables_dir) = (self.shard_dir.as_path(), self.tables_dir.as_path());
-        Target { version_dir, shard_dir, tables_dir, tables: &wanted.tables, max_rows_per_table: MAX_ROWS_PER_TABLE }
+        Target {
+            version_dir,
+            shard_dir: &self.shard_dir,
+            tables_dir: &self.tables_dir,
+            ingest_dir: &self.ingest_dir,
+            // What of a partition is finished stands in a journal of its own, with offsets.
+            journal: None,
+            tables: &wanted.tables,
+            max_rows_per_table: MAX_ROWS_PER_TABLE,
+        }
     }
 }
 

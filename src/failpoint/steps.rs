@@ -19,13 +19,17 @@ const fn step(name: &'static str, meaning: &'static str) -> Step {
 }
 
 /// Every step there is.
-pub const STEPS: [Step; 29] = [
+pub const STEPS: [Step; 33] = [
     step("store.folders", "a new store has its folders, and no current.json yet"),
     step("build.started", "a build has its folder in staging"),
     step("shuffle.spilled", "a sorted run is in the spill folder"),
+    step("shuffle.sealed", "a shuffle that spilled is in the journal, whole"),
     step("build.table", "a table is finished and synced"),
+    step("range.written", "all tables of a range are written, and not in the journal yet"),
+    step("range.finished", "a finished range is in the journal"),
     step("build.ingested", "the tables of a shard are in its database"),
     step("build.synced", "a file of a database is synced"),
+    step("build.finished", "every shard has its database"),
     step("install.reported", "job, query, contracts and report are in the build's folder"),
     step("install.synced", "every file and folder of the build is synced"),
     step("install.manifest", "the manifest is written"),

@@ -224,6 +224,7 @@ impl<'r> Prepared<'r> {
             bytes: report.bytes,
             peak_memory: report.peak_memory,
             spilled_bytes: report.spilled_bytes,
+            resumed: report.resumed.clone(),
         }
     }
 
@@ -249,6 +250,8 @@ impl<'r> Prepared<'r> {
             predicted: None,
             peak_memory: peak_memory(),
             spilled_bytes: 0,
+            resumed: None,
+            not_resumed: None,
             removed: Vec::new(),
             kafka: None,
         }

@@ -2,22 +2,22 @@
 //!
 //! Not for: deciding whether to build or publish.
 
-use std::path::PathBuf;
-
 use rayon::prelude::*;
 
+use super::predict;
 use super::prepare::Prepared;
-use super::spill::{self, SpillDir};
-use crate::build::{BuiltShard, Target, build_shard};
-use crate::catalog::{BuildDirs, Catalog, CheckResult, Outcome};
-use crate::check::{self, ColumnCounter};
+use super::resume::{self, Shuffled};
+use super::staging::Build;
+use crate::build::{BuiltShard, Ranges, Target, build_shard};
+use crate::catalog::{CheckResult, Outcome};
+use crate::check::{self, ColumnCounter, Previous};
 use crate::encode::{EncodePlan, Encoder, EntryBatch};
 use crate::error::{Error, Result};
 use crate::job::{Fold, Verify};
 use crate::progress::Finished;
 use crate::publish::Published;
 use crate::query::{Failed, Joins};
-use crate::report::{Account, KafkaReport, RunReport, StageReport};
+use crate::report::{KafkaReport, RunReport, StageReport};
 use crate::shuffle::fold::Folding;
 use crate::shuffle::{self, Shard, Shuffle, Writer};
 use crate::storage;
@@ -27,66 +27,13 @@ const FILTER_BYTES_PER_ROW: u64 = 16;
 /// A table holds at least this many entries, however small the memory.
 const MIN_ROWS_PER_TABLE: u64 = 4096;
 
-/// A build that is going on, and its folder.
-#[derive(Debug)]
-pub(super) struct Build {
-    id: String,
-    dirs: BuildDirs,
-    spill: SpillDir,
-}
-
-impl Build {
-    /// Makes the folder of a new build.
-    pub(super) fn start(prepared: &Prepared<'_>, catalog: &Catalog) -> Result<Self> {
-        let random = getrandom::u32()
-            .map_err(|error| Error::unavailable("the system gives no random numbers").because(error))?;
-        let id = format!("{}-{random:08x}", jiff::Timestamp::now().strftime("%Y%m%dT%H%M%SZ"));
-        let dirs = catalog.layout().build_dirs(&id)?;
-        let spill = match &prepared.options.spill_dir {
-            Some(folder) => SpillDir::in_folder(folder, &id)?,
-            None => SpillDir::in_staging(dirs.spill()),
-        };
-        storage::create_dir_durable(&dirs.version())?;
-        Ok(Self { id, dirs, spill })
-    }
-
-    pub(super) fn id(&self) -> &str {
-        &self.id
-    }
-
-    pub(super) fn dirs(&self) -> &BuildDirs {
-        &self.dirs
-    }
-
-    /// Where the query spills.
-    pub(super) fn query_spill(&self) -> PathBuf {
-        self.spill.path().join("query")
-    }
-
-    pub(super) fn write_account(&self, account: &Account) -> Result<()> {
-        let text = serde_json::to_vec_pretty(account)
-            .map_err(|error| Error::internal("the run's report cannot be written").because(error))?;
-        storage::write_synced(&self.dirs.report(), &text)
-    }
-}
-
-impl Drop for Build {
-    /// Removes what is left of the build; what cannot be removed is left to `gc`.
-    fn drop(&mut self) {
-        spill::remove(self.dirs.root());
-    }
-}
-
-/// What the query and the shuffle came to.
-#[derive(Debug)]
-pub(super) struct Shuffled {
-    pub(super) columns: ColumnCounter,
-    pub(super) stats: shuffle::Stats,
-}
-
-/// Columns that must be unique, by one extra query each.
-pub(super) fn unique(prepared: &Prepared<'_>, build: &Build) -> Result<Vec<CheckResult>> {
+/// Columns that must be unique, by one extra query each but for those whose result is `known`.
+fn unique(prepared: &Prepared<'_>, build: &Build, known: &[CheckResult]) -> Result<Vec<CheckResult>> {
     let check = |column: &String| {
+        let rule = format!("unique: {column}");
+        if let Some(known) = known.iter().find(|result| result.rule == rule) {
+            return Ok(known.clone());
+        }
         let repeated = prepared
             .query
             .duplicates(std::slice::from_ref(column))?
@@ -100,38 +47,77 @@ pub(super) fn unique(prepared: &Prepared<'_>, build: &Build) -> Result<Vec<Check
         }
         let outcome = if found.is_empty() { Outcome::Passed } else { Outcome::Failed };
         let found = if found.is_empty() { "none".to_owned() } else { format!("{} and maybe more", found.join(", ")) };
-        Ok(CheckResult { rule: format!("unique: {column}"), outcome, expected: "no value twice".to_owned(), found })
+        Ok(CheckResult { rule, outcome, expected: "no value twice".to_owned(), found })
     };
     prepared.job.checks.unique.iter().map(check).collect()
 }
 
-/// Runs the query, encodes its rows and shuffles them. A join that runs out of memory is done again by sorting.
+/// Predicts the run, runs the query, encodes its rows and shuffles them. A join that runs out of memory is done again by
+/// sorting. Where the shuffle is sealed on disk, that is noted.
 pub(super) fn shuffle(
     prepared: &Prepared<'_>,
     build: &Build,
+    previous: Option<&Previous>,
     stages: &mut Vec<Finished>,
 ) -> Result<(Vec<Shard>, Shuffled)> {
+    let stage = prepared.options.progress.stage("predict", None);
+    let predicted = predict::predict(prepared, previous, &build.query_spill())?.prediction;
+    stages.push(stage.finish());
+    let unique = unique(prepared, build, &[])?;
     let (shuffle, columns, took) =
         prepared.query.falling_back(|joins| fill(prepared, build, joins)).map_err(|failed| prepared.explain(failed))?;
     stages.push(took);
     let stage = prepared.options.progress.stage("split", None);
-    let (shards, stats) = prepared.options.resources.cpu_pool()?.install(|| shuffle.finish())?;
+    let (shards, stats, sealed) = prepared.options.resources.cpu_pool()?.install(|| {
+        let (shards, stats) = shuffle.finish()?;
+        let sealed = shuffle::seal(&shards)?;
+        Ok::<_, Error>((shards, stats, sealed))
+    })?;
+    let shuffled = Shuffled { predicted, unique, columns: columns.stats(), stats, sealed: sealed.is_some() };
+    if let Some(sealed) = sealed {
+        resume::note(prepared, build, sealed, &shuffled)?;
+    }
     stages.push(stage.finish());
-    Ok((shards, Shuffled { columns, stats }))
+    Ok((shards, shuffled))
+}
+
+/// Takes up the shuffle that an earlier build sealed.
+///
+/// # Errors
+/// `Corrupt` when it is not as it was sealed; `Unavailable` when it cannot be read.
+pub(super) fn resume(
+    prepared: &Prepared<'_>,
+    build: &Build,
+    earlier: resume::Line,
+    stages: &mut Vec<Finished>,
+) -> Result<(Vec<Shard>, Shuffled)> {
+    let resume::Line { sealed, mut shuffled, .. } = earlier;
+    let resources = prepared.options.resources;
+    let stage = prepared.options.progress.stage("resume", None);
+    let options = shuffle_options(prepared, build, resources.threads);
+    let shards = resources.cpu_pool()?.install(|| shuffle::reopen(sealed, &options))?;
+    // The job may ask for more columns by now, as checks are no part of what makes two jobs differ.
+    shuffled.unique = unique(prepared, build, &shuffled.unique)?;
+    stages.push(stage.finish());
+    Ok((shards, shuffled))
+}
+
+/// How the shuffle may use the machine.
+fn shuffle_options(prepared: &Prepared<'_>, build: &Build, writers: usize) -> shuffle::Options {
+    shuffle::Options {
+        memory: prepared.options.resources.shuffle_memory(),
+        writers,
+        threads: prepared.options.resources.threads,
+        shards: prepared.job.output.shards,
+        spill_dir: build.shuffle_spill(),
+        range_bytes: prepared.job.tables.file_size,
+    }
 }
 
 fn fill(prepared: &Prepared<'_>, build: &Build, joins: Joins) -> Result<(Shuffle, ColumnCounter, Finished), Failed> {
-    let Prepared { job, options, .. } = prepared;
     let execution = prepared.query.prepare(joins)?;
-    let shuffle = Shuffle::new(shuffle::Options {
-        memory: options.resources.shuffle_memory(),
-        writers: execution.partitions(),
-        threads: options.resources.threads,
-        shards: job.output.shards,
-        spill_dir: build.spill.path().join("shuffle"),
-        range_bytes: job.tables.file_size,
-    });
-    let stage = options.progress.stage("query", None);
+    let shuffle = Shuffle::new(shuffle_options(prepared, build, execution.partitions()));
+    let stage = prepared.options.progress.stage("query", None);
     let filled: Vec<ColumnCounter> = {
         let states = execution.run(
             &build.query_spill(),
@@ -191,17 +177,17 @@ pub(super) fn add_stream(report: &mut RunReport, published: &Published) {
     });
 }
 
-/// Builds every shard.
+/// Builds every shard. Where the shuffle is sealed, finished ranges are noted, and taken up where an earlier build did.
 pub(super) fn build(
     prepared: &Prepared<'_>,
     build: &Build,
     shards: Vec<Shard>,
-    entries: u64,
+    shuffled: &Shuffled,
     stages: &mut Vec<Finished>,
-) -> Result<Vec<BuiltShard>> {
+) -> Result<(Vec<BuiltShard>, Ranges)> {
     let Prepared { job, options, .. } = prepared;
     let every_entry_stays = matches!(job.output.duplicates, Fold::Error | Fold::Number);
-    let stage = options.progress.stage("build", every_entry_stays.then_some(entries));
+    let stage = options.progress.stage("build", every_entry_stays.then_some(shuffled.stats.entries));
     let folding = Folding {
         fold: job.output.duplicates,
         encoding: job.output.value.encoding,
@@ -209,8 +195,8 @@ pub(super) fn build(
         key: prepared.encode.key_schema().clone(),
     };
     let per_thread = (options.resources.build_memory() / options.resources.threads) as u64;
-    let version_dir = build.dirs.version();
-    let built: Result<Vec<BuiltShard>> = options.resources.cpu_pool()?.install(|| {
+    let (dirs, version_dir) = (build.dirs(), build.dirs().version());
+    let built: Result<Vec<(BuiltShard, Ranges)>> = options.resources.cpu_pool()?.install(|| {
         shards
             .into_par_iter()
             .map(|shard| {
@@ -219,8 +205,10 @@ pub(super) fn build(
                     shard,
                     &Target {
                         version_dir: &version_dir,
-                        shard_dir: &build.dirs.shard(number),
-                        tables_dir: &build.dirs.tables(number),
+                        shard_dir: &dirs.shard(number),
+                        tables_dir: &dirs.tables(number),
+                        ingest_dir: &dirs.ingest(number),
+                        journal: shuffled.sealed.then(|| dirs.journal(number)).as_deref(),
                         tables: &job.tables,
                         max_rows_per_table: (per_thread / FILTER_BYTES_PER_ROW).max(MIN_ROWS_PER_TABLE),
                     },
@@ -230,10 +218,10 @@ pub(super) fn build(
             })
             .collect()
     });
-    let built = built?;
+    let (built, ranges): (Vec<_>, Vec<_>) = built?.into_iter().unzip();
     storage::sync_dir(&version_dir)?;
     stages.push(stage.finish());
-    Ok(built)
+    Ok((built, ranges.into_iter().sum()))
 }
 
 /// Reads every shard back.
@@ -246,7 +234,7 @@ pub(super) fn read_back(
     let stage = prepared.options.progress.stage("read back", None);
     let full = prepared.job.checks.verify == Verify::Full;
     prepared.options.resources.cpu_pool()?.install(|| {
-        built.par_iter().try_for_each(|shard| check::read_back(shard, &build.dirs.shard(shard.entry.shard), full))
+        built.par_iter().try_for_each(|shard| check::read_back(shard, &build.dirs().shard(shard.entry.shard), full))
     })?;
     stages.push(stage.finish());
     Ok(())

@@ -7,8 +7,6 @@
 //!
 //! Not for: folding equal keys.
 
-use std::path::PathBuf;
-
 use super::entry::{Entry, Prefix};
 use super::spill::{BLOCK_BYTES, Run, RunWriter};
 use super::split::{Cut, Part};
@@ -153,7 +151,7 @@ impl<'a> Merge<'a> {
 pub(super) fn reduce(
     mut runs: Vec<Run>,
     options: &Options,
-    path: impl Fn() -> PathBuf,
+    number: impl Fn() -> u64,
     stats: &mut Stats,
 ) -> Result<Vec<Run>> {
     let everything = Part { from: Cut { shard: 0, key: Vec::new() }, to: None };
@@ -169,7 +167,7 @@ pub(super) fn reduce(
                 merged.extend(group);
                 continue;
             }
-            let mut writer = RunWriter::create(path())?;
+            let mut writer = RunWriter::create(&options.spill_dir, number())?;
             Merge::open(&group, &everything)?.for_each(|entry| {
                 stop::check()?;
                 writer.push(&entry)

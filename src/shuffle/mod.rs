@@ -12,17 +12,20 @@
 //! 3. [`Shuffle::finish`] cuts the key space of every shard at splitters taken from the samples of *all* data, so
 //!    that sorted, reversed and skewed input give equal work ([`split`]).
 //! 4. Each [`Range`] then sorts its entries in cache-sized buckets, or merges its part of the runs ([`range`]).
+//! 5. Where anything spilled, everything is in runs. With the splitters they can be sealed ([`seal()`]), so that another
+//!    process can drain the same ranges after this one died.
 //!
 //! Entries compare by (shard, key, order, value) as separate fields: every attempt gives the same order, whatever the
 //! number of threads or spills. A key's entries are always in one range, so that a fold sees all of them.
 //!
-//! Not for: what becomes of equal keys (see `fold`), or files that outlive the run (see `build`).
+//! Not for: what becomes of equal keys (see `fold`), or deciding whether a later process goes on (see `pipeline`).
 
 mod buffer;
 mod entry;
 pub mod fold;
 mod merge;
 mod range;
+mod seal;
 mod spill;
 mod split;
 
@@ -30,11 +33,15 @@ use std::path::PathBuf;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use serde::{Deserialize, Serialize};
+
 use crate::encode::EntryBatch;
-use crate::error::{Error, IoContext, Result};
+use crate::error::{Error, Result};
+use crate::storage;
 
 pub use entry::Entry;
 pub use range::{Range, Shard};
+pub use seal::{Sealed, reopen, seal};
 
 use buffer::Buffer;
 use spill::Run;
@@ -55,14 +62,14 @@ pub struct Options {
     pub threads: usize,
     /// Shards entries are spread over; at least 1.
     pub shards: u32,
-    /// Folder for sorted runs; made when the first run is written, removed with the shuffle.
+    /// Folder for sorted runs; made when the first run is written. Runs go with the shuffle, unless they are sealed.
     pub spill_dir: PathBuf,
     /// Bytes of entries one range should hold: about what one output file holds.
     pub range_bytes: u64,
 }
 
 /// What a shuffle did.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Stats {
     /// Entries taken.
     pub entries: u64,
@@ -78,13 +85,13 @@ pub struct Stats {
 #[derive(Debug)]
 pub struct Shuffle {
     options: Options,
-    sealed: Mutex<Sealed>,
+    filled: Mutex<Filled>,
     next_run: AtomicU64,
 }
 
 /// What finished writers leave behind.
 #[derive(Debug, Default)]
-struct Sealed {
+struct Filled {
     buffers: Vec<Buffer>,
     runs: Vec<Run>,
     stats: Stats,
@@ -93,7 +100,7 @@ struct Sealed {
 impl Shuffle {
     /// An empty shuffle. Nothing is written to the spill folder before memory runs out.
     pub fn new(options: Options) -> Self {
-        Self { options, sealed: Mutex::default(), next_run: AtomicU64::new(0) }
+        Self { options, filled: Mutex::default(), next_run: AtomicU64::new(0) }
     }
 
     /// A writer for one thread. Each has its equal share of the memory.
@@ -103,40 +110,41 @@ impl Shuffle {
         Writer { shuffle: self, buffer: Buffer::new(chunk), limit, runs: Vec::new(), stats: Stats::default() }
     }
 
-    /// Ends the filling and cuts every shard into ranges of sorted entries.
+    /// Ends the filling and cuts every shard into ranges of sorted entries. Where anything spilled, what is still in
+    /// memory is spilled too: at most the budget.
     ///
     /// # Errors
     /// `Unavailable` when runs cannot be written or merged; `Internal` when a writer was lost.
     pub fn finish(self) -> Result<(Vec<Shard>, Stats)> {
-        let mut guard = self.sealed.lock().map_err(|_| Error::internal("a shuffle writer panicked"))?;
-        let sealed = std::mem::take(&mut *guard);
+        let mut guard = self.filled.lock().map_err(|_| Error::internal("a shuffle writer panicked"))?;
+        let filled = std::mem::take(&mut *guard);
         drop(guard);
-        let mut stats = sealed.stats;
-        let shards = if sealed.runs.is_empty() {
-            range::in_memory(sealed.buffers, &self.options)
+        let mut stats = filled.stats;
+        let shards = if filled.runs.is_empty() {
+            range::in_memory(filled.buffers, &self.options)
         } else {
-            let mut runs = sealed.runs;
-            for buffer in sealed.buffers {
+            let mut runs = filled.runs;
+            for buffer in filled.buffers {
                 runs.push(self.spill(buffer, &mut stats)?);
             }
-            let runs = merge::reduce(runs, &self.options, || self.run_path(), &mut stats)?;
-            range::on_disk(runs, &self.options)
+            let runs = merge::reduce(runs, &self.options, || self.next_run(), &mut stats)?;
+            let parts = range::parts_of(&runs, &self.options);
+            range::on_disk(runs, parts, &self.options)
         };
         Ok((shards, stats))
     }
 
     fn spill(&self, buffer: Buffer, stats: &mut Stats) -> Result<Run> {
-        std::fs::create_dir_all(&self.options.spill_dir).io("create the spill folder", &self.options.spill_dir)?;
-        let run = spill::write_sorted(buffer, self.run_path(), self.options.shards)?;
+        storage::create_dir_durable(&self.options.spill_dir)?;
+        let run = spill::write_sorted(buffer, &self.options.spill_dir, self.next_run(), self.options.shards)?;
         stats.runs += 1;
         stats.spilled_bytes += run.file_bytes();
         tracing::debug!(run = %run.path().display(), bytes = run.file_bytes(), "spilled a sorted run");
         Ok(run)
     }
 
-    fn run_path(&self) -> PathBuf {
-        let number = self.next_run.fetch_add(1, Ordering::Relaxed);
-        self.options.spill_dir.join(format!("run-{number:06}"))
+    fn next_run(&self) -> u64 {
+        self.next_run.fetch_add(1, Ordering::Relaxed)
     }
 }
 
@@ -203,15 +211,15 @@ impl Writer<'_> {
     /// # Errors
     /// `Internal` when another writer panicked.
     pub fn finish(self) -> Result<()> {
-        let mut sealed = self.shuffle.sealed.lock().map_err(|_| Error::internal("a shuffle writer panicked"))?;
+        let mut filled = self.shuffle.filled.lock().map_err(|_| Error::internal("a shuffle writer panicked"))?;
         if self.buffer.entries() > 0 {
-            sealed.buffers.push(self.buffer);
+            filled.buffers.push(self.buffer);
         }
-        sealed.runs.extend(self.runs);
-        sealed.stats.entries += self.stats.entries;
-        sealed.stats.bytes += self.stats.bytes;
-        sealed.stats.runs += self.stats.runs;
-        sealed.stats.spilled_bytes += self.stats.spilled_bytes;
+        filled.runs.extend(self.runs);
+        filled.stats.entries += self.stats.entries;
+        filled.stats.bytes += self.stats.bytes;
+        filled.stats.runs += self.stats.runs;
+        filled.stats.spilled_bytes += self.stats.spilled_bytes;
         Ok(())
     }
 }

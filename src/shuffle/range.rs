@@ -57,14 +57,23 @@ struct Bucket {
 }
 
 impl Range {
-    /// Hands every entry to `visit`, in order, and frees what the range held.
+    /// Hands every entry to `visit`, in order; again when it is called again, as a range holds what it has until it is
+    /// dropped.
     ///
     /// # Errors
     /// Whatever `visit` returns, at once; `Unavailable` or `Corrupt` when a run cannot be read back.
-    pub fn for_each(self, mut visit: impl FnMut(Entry<'_>) -> Result<()>) -> Result<()> {
-        match self.0 {
-            Source::Memory { buckets, .. } => buckets.into_iter().try_for_each(|bucket| bucket.for_each(&mut visit)),
-            Source::Runs { runs, part } => Merge::open(runs.iter(), &part)?.for_each(visit),
+    pub fn for_each(&self, mut visit: impl FnMut(Entry<'_>) -> Result<()>) -> Result<()> {
+        match &self.0 {
+            Source::Memory { buckets, .. } => buckets.iter().try_for_each(|bucket| bucket.for_each(&mut visit)),
+            Source::Runs { runs, part } => Merge::open(runs.iter(), part)?.for_each(visit),
+        }
+    }
+
+    /// The runs it merges a part of, and which part; none for a range in memory.
+    pub(super) fn on_disk(&self) -> Option<(&[Run], &Part)> {
+        match &self.0 {
+            Source::Memory { .. } => None,
+            Source::Runs { runs, part } => Some((runs, part)),
         }
     }
 
@@ -78,7 +87,7 @@ impl Range {
 }
 
 impl Bucket {
-    fn for_each(self, visit: &mut impl FnMut(Entry<'_>) -> Result<()>) -> Result<()> {
+    fn for_each(&self, visit: &mut impl FnMut(Entry<'_>) -> Result<()>) -> Result<()> {
         let entry = |at: Address| Entry::at(&self.blocks[at.chunk as usize], at.offset as usize);
         let prefix = Prefix::within_shard(self.part.shared_prefix());
         let mut index: Vec<(u64, Address)> = Vec::with_capacity(self.entries);
@@ -204,13 +213,16 @@ fn part_of(entry: &Entry<'_>, prefix: Prefix, starts: &[u64], parts: &[Part]) ->
     candidate
 }
 
-/// Cuts runs into ranges that merge themselves when drained.
-pub(super) fn on_disk(runs: Vec<Run>, options: &Options) -> Vec<Shard> {
+/// The parts into which the key space of runs is cut.
+pub(super) fn parts_of(runs: &[Run], options: &Options) -> Vec<Part> {
     let mut samples: Vec<(u32, &[u8])> = runs.iter().flat_map(Run::block_starts).collect();
     samples.par_sort_unstable();
     let total: u64 = runs.iter().map(Run::bytes).sum();
-    let parts = split(options.shards, &samples, (total / range_bytes(total, options) + 1) as usize);
-    drop(samples);
+    split(options.shards, &samples, (total / range_bytes(total, options) + 1) as usize)
+}
+
+/// Ranges of these parts, each merging its part of every run when drained.
+pub(super) fn on_disk(runs: Vec<Run>, parts: Vec<Part>, options: &Options) -> Vec<Shard> {
     let runs = Arc::new(runs);
     let mut shards: Vec<Shard> = (0..options.shards).map(|number| Shard { number, ranges: Vec::new() }).collect();
     for part in parts {

@@ -1,7 +1,8 @@
-//! Sorted runs on disk: written once, read back by part, removed when dropped.
+//! Sorted runs on disk: written once, read back by part, removed when dropped unless they are sealed.
 //!
 //! ```text
 //!  run file:  block block block …            memory:  for every block its offset and its first (shard, key)
+//!  sealed:    block block block … index …    index:   the same, in blocks of their own: entries whose value is the offset
 //!  block:     ┌─────────────┬───────────────┬────────────────┬──────────────────┐
 //!             │ raw     u32 │ stored    u32 │ checksum   u64 │ LZ4 block …      │  little-endian
 //!             └─────────────┴───────────────┴────────────────┴──────────────────┘
@@ -9,7 +10,7 @@
 //! ```
 //!
 //! A block holds whole entries in the layout of `entry`, so a part is found by its blocks' first keys alone.
-//! Runs live as long as their process: they are not synced, and nothing reads them after a crash.
+//! A run that is not sealed lives as long as its process: it is not synced, and nothing reads it after a crash.
 //!
 //! Not for: deciding when to spill, or merging.
 
@@ -17,8 +18,10 @@ use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::buffer::{Address, Buffer, entries};
@@ -39,9 +42,28 @@ struct Block {
     key: Box<[u8]>,
 }
 
-/// A sorted run. The file is removed when this is dropped.
+/// What a sealed run is known by.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct SealedRun {
+    /// Its number, of which its name is made.
+    number: u64,
+    /// Bytes of keys, orders and values.
+    bytes: u64,
+    /// Its blocks.
+    blocks: u64,
+    /// Bytes of them; the index follows.
+    blocks_bytes: u64,
+    /// Bytes of its largest block, unpacked.
+    largest_block: usize,
+    /// Bytes of the file.
+    file_bytes: u64,
+}
+
+/// A sorted run. The file is removed when this is dropped, unless it is sealed.
 #[derive(Debug)]
 pub(super) struct Run {
+    number: u64,
+    sealed: AtomicBool,
     path: PathBuf,
     file: File,
     blocks: Vec<Block>,
@@ -88,40 +110,162 @@ impl Run {
     /// # Errors
     /// `Unavailable` when the file cannot be read, `Corrupt` when its checksum does not match.
     pub(super) fn read_block(&self, number: usize, packed: &mut Vec<u8>, raw: &mut Vec<u8>) -> Result<()> {
-        let offset = self.blocks[number].offset;
-        let corrupt = |what: &str| {
-            Error::corrupt(format!(
-                "spill file {} is damaged at byte {offset}: {what}; check the disk and run again",
-                self.path.display()
-            ))
+        read_block_at(&self.file, &self.path, self.blocks[number].offset, packed, raw).map(|_| ())
+    }
+
+    /// Writes the index behind the blocks and syncs the file, so that another process can read the run. From now on the
+    /// file stays when this is dropped.
+    ///
+    /// # Errors
+    /// `Unavailable` when the disk is full or fails.
+    pub(super) fn seal(&self) -> Result<SealedRun> {
+        let mut end = self.file_bytes;
+        let (mut raw, mut packed) = (Vec::new(), Vec::new());
+        let mut write = |raw: &mut Vec<u8>| {
+            let stored = pack(raw, &mut packed)?;
+            raw.clear();
+            self.file.write_all_at(&packed[..stored], end).map_err(|error| full(&self.path, end, error))?;
+            end += stored as u64;
+            Ok::<(), Error>(())
         };
-        let mut header = [0; BLOCK_HEADER];
-        self.file.read_exact_at(&mut header, offset).io("read back the spill file", &self.path)?;
-        let field = |at: usize| u32::from_le_bytes([header[at], header[at + 1], header[at + 2], header[at + 3]]);
-        let (raw_bytes, stored) = (field(0) as usize, field(4) as usize);
-        let checksum = u64::from(field(8)) | u64::from(field(12)) << 32;
-        if raw_bytes > MAX_BLOCK_BYTES || stored > lz4_flex::block::get_maximum_output_size(raw_bytes) {
-            return Err(corrupt("a block claims an impossible size"));
+        for block in &self.blocks {
+            let offset = block.offset.to_le_bytes();
+            let entry = Entry { shard: block.shard, key: &block.key, order: &[], value: &offset };
+            if !raw.is_empty() && raw.len() + entry.stored_bytes() > BLOCK_BYTES {
+                write(&mut raw)?;
+            }
+            entry.append_to(&mut raw);
         }
-        packed.resize(stored, 0);
-        self.file.read_exact_at(packed, offset + BLOCK_HEADER as u64).io("read back the spill file", &self.path)?;
-        if xxh3_64(packed) != checksum {
-            return Err(corrupt("the checksum does not match"));
+        write(&mut raw)?;
+        self.file.sync_all().io("sync spill file", &self.path)?;
+        self.sealed.store(true, Ordering::Relaxed);
+        Ok(SealedRun {
+            number: self.number,
+            bytes: self.bytes,
+            blocks: self.blocks.len() as u64,
+            blocks_bytes: self.file_bytes,
+            largest_block: self.largest_block,
+            file_bytes: end,
+        })
+    }
+
+    /// A run that another process sealed in `folder`.
+    ///
+    /// # Errors
+    /// `Corrupt` when it is gone or not as it was sealed; `Unavailable` when it cannot be read.
+    pub(super) fn open(folder: &Path, sealed: &SealedRun) -> Result<Self> {
+        let path = path_of(folder, sealed.number);
+        let damaged = |what: &str| {
+            Error::corrupt(format!("spill file {} is not as it was when it was sealed: {what}", path.display()))
+        };
+        let file = match File::open(&path) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Err(damaged("it is gone")),
+            opened => opened.io("open", &path)?,
+        };
+        if file.metadata().io("look at", &path)?.len() != sealed.file_bytes {
+            return Err(damaged("it has another size"));
         }
-        raw.resize(raw_bytes, 0);
-        match lz4_flex::block::decompress_into(packed, raw) {
-            Ok(bytes) if bytes == raw_bytes => Ok(()),
-            _ => Err(corrupt("a block does not unpack")),
+        let mut blocks = Vec::new();
+        let (mut raw, mut packed) = (Vec::new(), Vec::new());
+        let mut at = sealed.blocks_bytes;
+        while at < sealed.file_bytes {
+            at = read_block_at(&file, &path, at, &mut packed, &mut raw)?;
+            let mut rest = raw.as_slice();
+            while !rest.is_empty() {
+                let parsed = Entry::parse(rest).and_then(|(entry, rest)| {
+                    let offset = u64::from_le_bytes(entry.value.try_into().ok()?);
+                    Some((Block { offset, shard: entry.shard, key: entry.key.into() }, rest))
+                });
+                let (block, after) = parsed.ok_or_else(|| damaged("its index is broken"))?;
+                blocks.push(block);
+                rest = after;
+            }
         }
+        if blocks.len() as u64 != sealed.blocks {
+            return Err(damaged("its index has another number of blocks"));
+        }
+        let SealedRun { number, bytes, blocks_bytes, largest_block, .. } = *sealed;
+        Ok(Self {
+            number,
+            sealed: AtomicBool::new(true),
+            path,
+            file,
+            blocks,
+            bytes,
+            file_bytes: blocks_bytes,
+            largest_block,
+        })
     }
 }
 
 impl Drop for Run {
     fn drop(&mut self) {
+        if *self.sealed.get_mut() {
+            return;
+        }
         if let Err(error) = std::fs::remove_file(&self.path) {
             tracing::warn!(path = %self.path.display(), %error, "could not remove a spill file; gc will");
         }
     }
+}
+
+/// Where the run of this number is.
+fn path_of(folder: &Path, number: u64) -> PathBuf {
+    folder.join(format!("run-{number:06}"))
+}
+
+/// Packs entries as they stand in a file, header and all, at the front of `packed`; returns how many bytes.
+fn pack(raw: &[u8], packed: &mut Vec<u8>) -> Result<usize> {
+    packed.resize(BLOCK_HEADER + lz4_flex::block::get_maximum_output_size(raw.len()), 0);
+    let (header, body) = packed.split_at_mut(BLOCK_HEADER);
+    let stored = lz4_flex::block::compress_into(raw, body)
+        .map_err(|error| Error::internal("a spill block could not be packed").because(error))?;
+    header[0..4].copy_from_slice(&(raw.len() as u32).to_le_bytes());
+    header[4..8].copy_from_slice(&(stored as u32).to_le_bytes());
+    header[8..16].copy_from_slice(&xxh3_64(&body[..stored]).to_le_bytes());
+    Ok(BLOCK_HEADER + stored)
+}
+
+/// Reads the block at `offset`, unpacks it into `raw` and returns where the next one begins.
+fn read_block_at(file: &File, path: &Path, offset: u64, packed: &mut Vec<u8>, raw: &mut Vec<u8>) -> Result<u64> {
+    let corrupt = |what: &str| {
+        Error::corrupt(format!(
+            "spill file {} is damaged at byte {offset}: {what}; check the disk and run again",
+            path.display()
+        ))
+    };
+    let read = |bytes: &mut [u8], at: u64| match file.read_exact_at(bytes, at) {
+        Err(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => Err(corrupt("it ends inside a block")),
+        read => read.io("read back the spill file", path),
+    };
+    let mut header = [0; BLOCK_HEADER];
+    read(&mut header, offset)?;
+    let field = |at: usize| u32::from_le_bytes([header[at], header[at + 1], header[at + 2], header[at + 3]]);
+    let (raw_bytes, stored) = (field(0) as usize, field(4) as usize);
+    let checksum = u64::from(field(8)) | u64::from(field(12)) << 32;
+    if raw_bytes > MAX_BLOCK_BYTES || stored > lz4_flex::block::get_maximum_output_size(raw_bytes) {
+        return Err(corrupt("a block claims an impossible size"));
+    }
+    packed.resize(stored, 0);
+    read(packed, offset + BLOCK_HEADER as u64)?;
+    if xxh3_64(packed) != checksum {
+        return Err(corrupt("the checksum does not match"));
+    }
+    raw.resize(raw_bytes, 0);
+    match lz4_flex::block::decompress_into(packed, raw) {
+        Ok(bytes) if bytes == raw_bytes => Ok(offset + (BLOCK_HEADER + stored) as u64),
+        _ => Err(corrupt("a block does not unpack")),
+    }
+}
+
+/// The error for a run that cannot be written.
+fn full(path: &Path, written: u64, error: std::io::Error) -> Error {
+    Error::unavailable(format!(
+        "cannot write spill file {}: {written} bytes of sorted entries are on disk already; free space there, or point \
+         --spill-dir elsewhere, or raise --memory",
+        path.display()
+    ))
+    .because(error)
 }
 
 /// Writes one run, entry by entry in order.
@@ -135,10 +279,21 @@ pub(super) struct RunWriter {
 impl RunWriter {
     /// # Errors
     /// `Unavailable` when the file cannot be made.
-    pub(super) fn create(path: PathBuf) -> Result<Self> {
+    pub(super) fn create(folder: &Path, number: u64) -> Result<Self> {
+        let path = path_of(folder, number);
         let writing = File::options().read(true).write(true).create_new(true).open(&path).io("create", &path)?;
         let file = writing.try_clone().io("open", &path)?;
-        let run = Run { path, file, blocks: Vec::new(), bytes: 0, file_bytes: 0, largest_block: 0 };
+        let blocks = Vec::new();
+        let run = Run {
+            number,
+            sealed: AtomicBool::new(false),
+            path,
+            file,
+            blocks,
+            bytes: 0,
+            file_bytes: 0,
+            largest_block: 0,
+        };
         Ok(Self { run, out: BufWriter::new(writing), block: Vec::new(), packed: Vec::new() })
     }
 
@@ -158,24 +313,10 @@ impl RunWriter {
     }
 
     fn end_block(&mut self) -> Result<()> {
-        self.packed.resize(lz4_flex::block::get_maximum_output_size(self.block.len()), 0);
-        let stored = lz4_flex::block::compress_into(&self.block, &mut self.packed)
-            .map_err(|error| Error::internal("a spill block could not be packed").because(error))?;
-        let packed = &self.packed[..stored];
-        let mut header = [0; BLOCK_HEADER];
-        header[0..4].copy_from_slice(&(self.block.len() as u32).to_le_bytes());
-        header[4..8].copy_from_slice(&(stored as u32).to_le_bytes());
-        header[8..16].copy_from_slice(&xxh3_64(packed).to_le_bytes());
-        self.out.write_all(&header).and_then(|()| self.out.write_all(packed)).map_err(|error| {
-            Error::unavailable(format!(
-                "cannot write spill file {}: {} bytes of sorted entries are on disk already; free space there, or \
-                 point --spill-dir elsewhere, or raise --memory",
-                self.run.path.display(),
-                self.run.file_bytes
-            ))
-            .because(error)
-        })?;
-        self.run.file_bytes += (BLOCK_HEADER + stored) as u64;
+        let stored = pack(&self.block, &mut self.packed)?;
+        let written = self.out.write_all(&self.packed[..stored]);
+        written.map_err(|error| full(&self.run.path, self.run.file_bytes, error))?;
+        self.run.file_bytes += stored as u64;
         self.run.largest_block = self.run.largest_block.max(self.block.len());
         self.block.clear();
         Ok(())
@@ -197,7 +338,7 @@ impl RunWriter {
 ///
 /// # Errors
 /// `Unavailable` when the disk is full or fails.
-pub(super) fn write_sorted(buffer: Buffer, path: PathBuf, shards: u32) -> Result<Run> {
+pub(super) fn write_sorted(buffer: Buffer, folder: &Path, number: u64, shards: u32) -> Result<Run> {
     let prefix = Prefix::new(shards);
     let mut index: Vec<(u64, Address)> = Vec::with_capacity(buffer.entries());
     let chunks = buffer.into_blocks();
@@ -209,7 +350,7 @@ pub(super) fn write_sorted(buffer: Buffer, path: PathBuf, shards: u32) -> Result
     }
     let entry = |at: Address| Entry::at(&chunks[at.chunk as usize], at.offset as usize);
     index.par_sort_unstable_by(|left, right| compare((left.0, || entry(left.1)), (right.0, || entry(right.1))));
-    let mut writer = RunWriter::create(path)?;
+    let mut writer = RunWriter::create(folder, number)?;
     for (_, address) in index {
         writer.push(&entry(address))?;
     }

@@ -5,8 +5,10 @@
 //!
 //! Not for: the order inside a part, or which parts make one output file.
 
+use serde::{Deserialize, Serialize};
+
 /// A place in the key space: the first (shard, key) at or after it.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub(super) struct Cut {
     pub(super) shard: u32,
     pub(super) key: Vec<u8>,
@@ -42,6 +44,11 @@ pub(super) fn split(shards: u32, samples: &[(u32, &[u8])], parts: usize) -> Vec<
     }));
     cuts.sort_unstable();
     cuts.dedup();
+    parts_at(cuts)
+}
+
+/// The parts between these cuts, which are in order.
+pub(super) fn parts_at(cuts: Vec<Cut>) -> Vec<Part> {
     let ends: Vec<Option<Cut>> = cuts.iter().skip(1).cloned().map(Some).chain([None]).collect();
     cuts.into_iter().zip(ends).map(|(from, to)| Part { from, to }).collect()
 }

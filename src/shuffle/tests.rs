@@ -27,16 +27,21 @@ fn batch(entries: &[Owned]) -> EntryBatch {
 
 /// Runs entries through a shuffle, a writer for every part, and returns what each shard's ranges hand out.
 fn shuffle(parts: &[Vec<Owned>], shards: u32, memory: usize) -> (Vec<Vec<Owned>>, Stats) {
+    shuffle_sealed(parts, shards, memory, false)
+}
+
+/// The same, where `seals` asks for it with a shuffle that is sealed: what is taken up again is the same, range by range.
+fn shuffle_sealed(parts: &[Vec<Owned>], shards: u32, memory: usize, seals: bool) -> (Vec<Vec<Owned>>, Stats) {
     let folder = tempfile::tempdir().unwrap();
-    let spill_dir = folder.path().join("spill");
-    let shuffle = Shuffle::new(Options {
+    let options = Options {
         memory,
         writers: parts.len(),
         threads: 2,
         shards,
-        spill_dir: spill_dir.clone(),
+        spill_dir: folder.path().join("spill"),
         range_bytes: 4 << 10,
-    });
+    };
+    let shuffle = Shuffle::new(options.clone());
     for part in parts {
         let mut writer = shuffle.writer();
         for entries in part.chunks(7) {
@@ -45,23 +50,41 @@ fn shuffle(parts: &[Vec<Owned>], shards: u32, memory: usize) -> (Vec<Vec<Owned>>
         writer.finish().unwrap();
     }
     let (sorted, stats) = shuffle.finish().unwrap();
-    let mut out = Vec::new();
-    for (number, shard) in sorted.into_iter().enumerate() {
-        assert_eq!(shard.number as usize, number);
-        let mut drained = Vec::new();
-        for range in shard.ranges {
-            range
-                .for_each(|entry| {
-                    drained.push((entry.shard, entry.key.to_vec(), entry.order.to_vec(), entry.value.to_vec()));
-                    Ok(())
-                })
-                .unwrap();
-        }
-        out.push(drained);
+    let sealed = if seals { seal(&sorted).unwrap() } else { None };
+    assert_eq!(sealed.is_some(), seals && stats.runs > 0);
+    let drained = drain(sorted);
+    let left = || std::fs::read_dir(&options.spill_dir).map(Iterator::count).unwrap_or(0);
+    assert_eq!(left(), sealed.as_ref().map_or(0, Sealed::runs), "only sealed runs are left behind");
+    if let Some(sealed) = sealed {
+        let json = serde_json::to_string(&sealed).unwrap();
+        let again = drain(reopen(serde_json::from_str(&json).unwrap(), &options).unwrap());
+        assert_eq!(again, drained, "what is taken up again is the same");
+        assert_eq!(left(), sealed.runs(), "and can be taken up once more");
     }
-    let left = std::fs::read_dir(&spill_dir).map(Iterator::count).unwrap_or(0);
-    assert_eq!(left, 0, "spill files are left behind");
-    (out, stats)
+    (drained.into_iter().map(|ranges| ranges.concat()).collect(), stats)
+}
+
+/// Every range of every shard, twice: what it hands out again is the same.
+fn drain(shards: Vec<Shard>) -> Vec<Vec<Vec<Owned>>> {
+    let drain = |range: &Range| {
+        let mut drained = Vec::new();
+        let owned = |entry: Entry<'_>| (entry.shard, entry.key.to_vec(), entry.order.to_vec(), entry.value.to_vec());
+        range
+            .for_each(|entry| {
+                drained.push(owned(entry));
+                Ok(())
+            })
+            .unwrap();
+        drained
+    };
+    let mut out = Vec::new();
+    for (number, shard) in shards.into_iter().enumerate() {
+        assert_eq!(shard.number as usize, number);
+        let ranges: Vec<_> = shard.ranges.iter().map(drain).collect();
+        assert_eq!(shard.ranges.iter().map(drain).collect::<Vec<_>>(), ranges);
+        out.push(ranges);
+    }
+    out
 }
 
 fn oracle(parts: &[Vec<Owned>], shards: u32) -> Vec<Vec<Owned>> {
@@ -87,8 +110,9 @@ proptest! {
     fn every_budget_gives_the_same_order(
         (shards, parts) in (1u32..5).prop_flat_map(|shards| (Just(shards), vec(entries(shards), 1..4))),
         memory in prop_oneof![1usize..4096, 4096usize..100_000, Just(64 << 20)],
+        seals: bool,
     ) {
-        let (sorted, stats) = shuffle(&parts, shards, memory);
+        let (sorted, stats) = shuffle_sealed(&parts, shards, memory, seals);
         prop_assert_eq!(sorted, oracle(&parts, shards));
         prop_assert_eq!(stats.entries as usize, parts.iter().map(Vec::len).sum::<usize>());
     }
@@ -153,30 +177,77 @@ fn many_runs_are_merged_in_passes() {
     assert!(stats.runs > 8, "{stats:?}");
 }
 
+/// A shuffle of 4,000 entries in runs, and the folder they are in.
+fn spilled() -> (tempfile::TempDir, Options, Vec<Shard>) {
+    let folder = tempfile::tempdir().unwrap();
+    let options = Options {
+        memory: 1 << 16,
+        writers: 1,
+        threads: 1,
+        shards: 1,
+        spill_dir: folder.path().join("spill"),
+        range_bytes: 1 << 20,
+    };
+    let shuffle = Shuffle::new(options.clone());
+    let mut writer = shuffle.writer();
+    writer.push(&batch(&shaped(4_000, |i| i.to_be_bytes().to_vec()).concat())).unwrap();
+    writer.finish().unwrap();
+    (folder, options, shuffle.finish().unwrap().0)
+}
+
+fn first_run(options: &Options) -> std::path::PathBuf {
+    std::fs::read_dir(&options.spill_dir).unwrap().map(|entry| entry.unwrap().path()).min().unwrap()
+}
+
 /// A damaged spill file is found before its entries are used.
 #[test]
 fn a_damaged_spill_file_is_corrupt() {
     use crate::error::Kind;
     use std::os::unix::fs::FileExt;
-    let folder = tempfile::tempdir().unwrap();
-    let spill_dir = folder.path().join("spill");
-    let shuffle = Shuffle::new(Options {
-        memory: 1 << 16,
-        writers: 1,
-        threads: 1,
-        shards: 1,
-        spill_dir: spill_dir.clone(),
-        range_bytes: 1 << 20,
-    });
-    let mut writer = shuffle.writer();
-    writer.push(&batch(&shaped(4_000, |i| i.to_be_bytes().to_vec()).concat())).unwrap();
-    writer.finish().unwrap();
-    let (sorted, _) = shuffle.finish().unwrap();
-    let run = std::fs::read_dir(&spill_dir).unwrap().next().unwrap().unwrap().path();
+    let (_folder, options, sorted) = spilled();
+    let run = first_run(&options);
     let file = std::fs::File::options().write(true).open(&run).unwrap();
     file.write_all_at(&[0xff; 4], 200).unwrap();
     let failed = sorted.into_iter().flat_map(|shard| shard.ranges).find_map(|range| range.for_each(|_| Ok(())).err());
     let error = failed.expect("the damage is noticed");
     assert_eq!(error.kind(), Kind::Corrupt);
     assert!(error.message().contains(&run.display().to_string()), "{error}");
+}
+
+/// Whatever is flipped or cut off in a sealed run, what comes of it is an error or the same entries, never others.
+#[test]
+fn a_damaged_sealed_run_never_gives_other_entries() {
+    use crate::error::Kind;
+    let (_folder, options, sorted) = spilled();
+    let sealed = seal(&sorted).unwrap().unwrap();
+    let whole = drain(sorted);
+    let run = first_run(&options);
+    let bytes = std::fs::read(&run).unwrap();
+    let found = || -> Result<Vec<Vec<u8>>> {
+        let mut keys = Vec::new();
+        for range in reopen(sealed.clone(), &options)?.into_iter().flat_map(|shard| shard.ranges) {
+            range.for_each(|entry| {
+                keys.push(entry.key.to_vec());
+                Ok(())
+            })?;
+        }
+        Ok(keys)
+    };
+    let keys: Vec<Vec<u8>> = whole.concat().concat().into_iter().map(|entry| entry.1).collect();
+    assert_eq!(found().unwrap(), keys);
+    let step = bytes.len() / 150;
+    for at in (0..bytes.len()).rev().step_by(step) {
+        let mut flipped = bytes.clone();
+        flipped[at] ^= 1;
+        for damaged in [&flipped[..], &bytes[..at], &[&bytes[..], b"x"].concat()] {
+            std::fs::write(&run, damaged).unwrap();
+            assert_eq!(found().unwrap_err().kind(), Kind::Corrupt, "byte {at}");
+        }
+    }
+    std::fs::remove_file(&run).unwrap();
+    assert_eq!(found().unwrap_err().kind(), Kind::Corrupt);
+    std::fs::write(&run, &bytes).unwrap();
+    assert_eq!(found().unwrap(), keys);
+    let fewer_shards = Options { shards: 0, ..options.clone() };
+    assert_eq!(reopen(sealed.clone(), &fewer_shards).unwrap_err().kind(), Kind::Corrupt);
 }

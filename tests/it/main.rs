@@ -20,6 +20,7 @@ mod harness;
 mod jobs;
 mod readers;
 mod resources;
+mod resume;
 mod stop;
 mod structure;
 mod verify_crash;

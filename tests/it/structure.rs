@@ -8,9 +8,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// What each folder or file of `src/` may use of the others. `error` is free for all.
-const MAY_USE: [(&str, &[&str]); 25] = [
+const MAY_USE: [(&str, &[&str]); 26] = [
     ("allocator", &[]),
-    ("build", &["catalog", "failpoint", "job", "progress", "shuffle", "stop", "storage"]),
+    ("build", &["catalog", "failpoint", "job", "journal", "progress", "shuffle", "stop", "storage"]),
     ("catalog", &["encode", "failpoint", "job", "stop", "storage"]),
     ("check", &["build", "catalog", "encode", "job", "stop"]),
     (
@@ -44,6 +44,7 @@ const MAY_USE: [(&str, &[&str]); 25] = [
             "encode",
             "failpoint",
             "job",
+            "journal",
             "kafka",
             "progress",
             "publish",
@@ -60,6 +61,7 @@ const MAY_USE: [(&str, &[&str]); 25] = [
     ("failpoint", &[]),
     ("input", &["contain", "job"]),
     ("job", &[]),
+    ("journal", &["storage"]),
     ("kafka", &["catalog", "failpoint", "job", "progress", "serve", "stop", "storage"]),
     (
         "pipeline",
@@ -71,6 +73,7 @@ const MAY_USE: [(&str, &[&str]); 25] = [
             "failpoint",
             "input",
             "job",
+            "journal",
             "progress",
             "publish",
             "query",
@@ -87,7 +90,7 @@ const MAY_USE: [(&str, &[&str]); 25] = [
     ("report", &["catalog", "input", "progress"]),
     ("runtime", &["contain"]),
     ("serve", &["catalog", "encode"]),
-    ("shuffle", &["encode", "failpoint", "job", "stop"]),
+    ("shuffle", &["encode", "failpoint", "job", "stop", "storage"]),
     ("stop", &[]),
     ("storage", &["failpoint"]),
 ];

@@ -46,7 +46,7 @@ fn killed_with_all_received() {
 
 #[test]
 fn killed_with_its_databases_built() {
-    consumer_killed_at("consume.built=kill", false, false);
+    consumer_killed_at("consume.built=kill", false, true);
 }
 
 #[test]

@@ -1,0 +1,155 @@
+//! Which ranges of a shard are finished, so that an attempt after this one need not build them again.
+//!
+//! ```text
+//! one line a range:   {"range":3,"tables":[{"table":{…},"xxh3":"…"}],"samples":[…]}
+//! ```
+//! Tables are synced, then their folder, then the line. A range is taken up when every table of it is there with the
+//! checksum it had; its digests and the entries to look up come from the same line. Range 3 of one attempt is range 3 of
+//! the next because both drain the same sealed runs, cut at the same splitters; where that is not so there is no ledger.
+//!
+//! Not for: deciding whether an attempt goes on with the work of another (`pipeline`).
+
+use std::collections::HashMap;
+use std::path::Path;
+use std::sync::{Mutex, PoisonError};
+
+use serde::{Deserialize, Serialize};
+
+use super::sample::Sample;
+use super::shard::Target;
+use super::table::{Table, table_name};
+use crate::catalog::hex_checksum;
+use crate::error::Result;
+use crate::journal::Journal;
+use crate::storage;
+
+/// A finished table and the checksum of its file, as journals keep them.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct StoredTable {
+    /// The table.
+    pub table: Table,
+    /// XXH3-64 of its file, 16 hexadecimal digits.
+    pub xxh3: String,
+}
+
+impl StoredTable {
+    /// Reads the file of a finished table in `folder`.
+    ///
+    /// # Errors
+    /// `Unavailable` when it cannot be read.
+    pub fn measure(table: &Table, folder: &Path) -> Result<Self> {
+        let (_, sum) = storage::hash_file(&folder.join(&table.name))?;
+        Ok(Self { table: table.clone(), xxh3: hex_checksum(sum) })
+    }
+
+    /// Whether its file is in `folder` as it was measured. A name that is not plain is no table's.
+    pub fn is_intact(&self, folder: &Path) -> bool {
+        let name = Path::new(&self.table.name);
+        let plain = name.file_name() == Some(name.as_os_str());
+        plain && storage::hash_file(&folder.join(name)).is_ok_and(|(_, sum)| hex_checksum(sum) == self.xxh3)
+    }
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct Line {
+    range: usize,
+    tables: Vec<StoredTable>,
+    samples: Vec<Sample>,
+}
+
+/// The finished ranges of one shard.
+pub(super) struct Ledger<'a> {
+    tables_dir: &'a Path,
+    journal: Option<Mutex<Journal>>,
+    finished: HashMap<usize, Line>,
+}
+
+impl<'a> Ledger<'a> {
+    /// Opens the ledger of a target, or one that is empty and forgets where it has no journal.
+    ///
+    /// # Errors
+    /// As [`Journal::open`].
+    pub(super) fn open(target: &Target<'a>) -> Result<Self> {
+        let tables_dir = target.tables_dir;
+        let Some(path) = target.journal else {
+            return Ok(Self { tables_dir, journal: None, finished: HashMap::new() });
+        };
+        let (journal, lines) = Journal::open(path.to_owned(), |_: &Line, _| true)?;
+        // A range that had to be built again has two lines, of which the later counts.
+        let finished = lines.into_iter().map(|line| (line.range, line)).collect();
+        Ok(Self { tables_dir, journal: Some(Mutex::new(journal)), finished })
+    }
+
+    /// The tables of a range that an earlier attempt finished, and the entries it remembered; none where it did not, or
+    /// where one of them is not as it was.
+    pub(super) fn take_up(&self, range: usize) -> Option<(Vec<Table>, &[Sample])> {
+        let line = self.finished.get(&range)?;
+        let mut tables = line.tables.iter().enumerate();
+        let intact = |(number, stored): (usize, &StoredTable)| {
+            stored.table.name == table_name(range, number) && stored.is_intact(self.tables_dir)
+        };
+        if !tables.all(intact) {
+            let folder = self.tables_dir.display();
+            tracing::warn!("range {range} is built again: its tables in {folder} are not as they were written");
+            return None;
+        }
+        Some((line.tables.iter().map(|stored| stored.table.clone()).collect(), &line.samples))
+    }
+
+    /// Notes that a range is finished.
+    ///
+    /// # Errors
+    /// `Unavailable` when the disk does not do it.
+    pub(super) fn note(&self, range: usize, tables: &[Table], samples: impl FnOnce() -> Vec<Sample>) -> Result<()> {
+        let Some(journal) = &self.journal else { return Ok(()) };
+        let stored = tables.iter().map(|table| StoredTable::measure(table, self.tables_dir)).collect::<Result<_>>()?;
+        storage::sync_dir(self.tables_dir)?;
+        let mut journal = journal.lock().unwrap_or_else(PoisonError::into_inner);
+        journal.add(&Line { range, tables: stored, samples: samples() })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+    use crate::job::Tables;
+
+    #[test]
+    fn a_range_is_taken_up_only_when_its_tables_are_as_they_were() {
+        let folder = tempfile::tempdir().unwrap();
+        let tables_dir = folder.path().join("tables");
+        let journal = folder.path().join("journal/shard-00000.jsonl");
+        fs::create_dir(&tables_dir).unwrap();
+        let tables = Tables::default();
+        let target = Target {
+            version_dir: folder.path(),
+            shard_dir: folder.path(),
+            tables_dir: &tables_dir,
+            ingest_dir: folder.path(),
+            journal: Some(&journal),
+            tables: &tables,
+            max_rows_per_table: 1,
+        };
+        let table = |range, number| {
+            let name = table_name(range, number);
+            fs::write(tables_dir.join(&name), [range as u8, number as u8]).unwrap();
+            Table { name, rows: 1, ..Table::default() }
+        };
+        let ledger = Ledger::open(&target).unwrap();
+        assert!(ledger.take_up(0).is_none());
+        ledger.note(0, &[table(0, 0), table(0, 1)], Vec::new).unwrap();
+        ledger.note(1, &[table(1, 0)], Vec::new).unwrap();
+        ledger.note(2, &[], Vec::new).unwrap();
+        ledger.note(3, &[Table { name: "../secret".into(), ..table(3, 0) }], Vec::new).unwrap_err();
+
+        let taken = |range| Some(Ledger::open(&target).unwrap().take_up(range)?.0.len());
+        assert_eq!([0, 1, 2, 3].map(taken), [Some(2), Some(1), Some(0), None]);
+        fs::write(tables_dir.join(table_name(0, 1)), "other").unwrap();
+        fs::remove_file(tables_dir.join(table_name(1, 0))).unwrap();
+        assert_eq!([0, 1, 2].map(taken), [None, None, Some(0)]);
+        ledger.note(0, &[table(0, 0)], Vec::new).unwrap();
+        assert_eq!(taken(0), Some(1), "what was built again counts");
+    }
+}

@@ -1,0 +1,82 @@
+//! Tries a unit of work again where its fault may pass, such as that of a disk which is just being attached again.
+//!
+//! The number of tries is bounded. The pause before each doubles and is jittered, so that units which failed together do
+//! not come back together. When none works, the first cause is the one that is told.
+//!
+//! Not for: a full disk, which does not pass by itself, or faults that every try would meet again.
+
+use std::time::Duration;
+
+use crate::error::{Error, Kind, Result};
+
+/// How often a unit is tried.
+const TRIES: u32 = 3;
+/// The pause before the second try.
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// Does `work`, up to three times where its fault may pass. `unit` names it in messages.
+///
+/// # Errors
+/// Those of `work`; the first one where all tries failed.
+pub(super) fn retrying<T>(unit: &str, mut work: impl FnMut() -> Result<T>) -> Result<T> {
+    let first = match work() {
+        Err(error) if passes(&error) => error,
+        done => return done,
+    };
+    tracing::warn!("{unit} failed and is tried again: {}", first.chain().join(": "));
+    for tried in 1..TRIES {
+        std::thread::sleep(jittered(PAUSE * 2u32.pow(tried - 1)));
+        match work() {
+            Err(error) if passes(&error) => tracing::warn!("{unit} failed again: {}", error.chain().join(": ")),
+            done => return done,
+        }
+    }
+    Err(first.during(format!("{unit} failed {TRIES} times; this is why it did the first time")))
+}
+
+fn passes(error: &Error) -> bool {
+    error.kind() == Kind::Unavailable && !error.is_disk_full()
+}
+
+/// Between half of a pause and one and a half of it.
+fn jittered(pause: Duration) -> Duration {
+    let share = getrandom::u32().map_or(0.5, |random| f64::from(random) / f64::from(u32::MAX));
+    pause.mul_f64(0.5 + share)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What comes of a unit whose tries fail with these kinds, and how often it was tried.
+    fn tried(outcomes: &[Option<&'static str>]) -> (Result<()>, usize) {
+        let mut tries = 0;
+        let done = retrying("range 3", || {
+            tries += 1;
+            match outcomes[tries - 1] {
+                None => Ok(()),
+                Some("wrong") => Err(Error::input("wrong data")),
+                Some(why) => Err(Error::unavailable(why)),
+            }
+        });
+        (done, tries)
+    }
+
+    #[test]
+    fn a_fault_that_passes_is_survived_and_one_that_stays_is_told_with_its_first_cause() {
+        assert!(matches!(tried(&[None]), (Ok(()), 1)));
+        assert!(matches!(tried(&[Some("EIO"), Some("gone"), None]), (Ok(()), 3)));
+        let (failed, tries) = tried(&[Some("EIO"), Some("gone"), Some("gone")]);
+        assert_eq!(tries, 3);
+        let chain = failed.unwrap_err().chain();
+        assert!(chain[0].contains("range 3 failed 3 times") && chain[1] == "EIO", "{chain:?}");
+    }
+
+    #[test]
+    fn what_does_not_pass_is_not_tried_again() {
+        assert!(matches!(tried(&[Some("wrong")]), (Err(_), 1)));
+        assert!(matches!(tried(&[Some("No space left on device")]), (Err(_), 1)));
+        let (failed, tries) = tried(&[Some("EIO"), Some("wrong")]);
+        assert_eq!((failed.unwrap_err().kind(), tries), (Kind::Input, 2));
+    }
+}

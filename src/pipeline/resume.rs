@@ -1,0 +1,145 @@
+//! Going on with the work of a build that died: the same job over the same inputs, done by the same program with the
+//! same means.
+//!
+//! ```text
+//!  staging/<build id>/journal/shuffle.jsonl      one line, once the shuffle is sealed: Work and all that comes of it
+//!  staging/<build id>/journal/shard-00000.jsonl  a line for every finished range (`build`)
+//! ```
+//! A shuffle is taken up as a whole or not at all: its runs are the files that were sealed, with checksums over every
+//! block, so its ranges are those of the build that died. Where anything turns out to be damaged or different the run
+//! starts afresh, and says why.
+//!
+//! Not for: which folder it is (`catalog`) and what of it is removed when (`staging`).
+
+use serde::{Deserialize, Serialize};
+
+use super::prepare::Prepared;
+use super::staging::Build;
+use crate::catalog::{Catalog, CheckResult, ColumnStats, Current};
+use crate::error::{Kind, Result};
+use crate::failpoint;
+use crate::journal::Journal;
+use crate::report::Prediction;
+use crate::shuffle::{Sealed, Stats};
+
+/// What two builds must have in common for one to go on with the work of the other.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Work {
+    tool: String,
+    job: String,
+    inputs: String,
+    threads: usize,
+    memory: u64,
+}
+
+/// What came of everything up to the end of the shuffle: all that later stages need besides the entries.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct Shuffled {
+    pub(super) predicted: Prediction,
+    /// What the checks of unique columns found.
+    pub(super) unique: Vec<CheckResult>,
+    pub(super) columns: Vec<ColumnStats>,
+    pub(super) stats: Stats,
+    /// Whether its entries are on disk, for a later run to go on with.
+    pub(super) sealed: bool,
+}
+
+/// The line of a journal: a shuffle that was sealed.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct Line {
+    work: Work,
+    pub(super) sealed: Sealed,
+    pub(super) shuffled: Shuffled,
+}
+
+/// What a build that died left to a run.
+pub(super) enum Earlier {
+    /// Nothing.
+    None,
+    /// Something that the run can go on with.
+    Usable(Build, Box<Line>),
+    /// Something it cannot go on with, and why: a sentence.
+    Useless(String),
+}
+
+impl Work {
+    fn of(prepared: &Prepared<'_>) -> Self {
+        Self {
+            tool: env!("CARGO_PKG_VERSION").to_owned(),
+            job: prepared.job_digest.clone(),
+            inputs: prepared.input_digest.clone(),
+            threads: prepared.options.resources.threads,
+            memory: prepared.options.resources.memory,
+        }
+    }
+
+    /// Why the work of another build is not this one's.
+    fn differs(&self, other: &Self) -> Option<&'static str> {
+        if self.tool != other.tool {
+            Some("another version of cutover did it")
+        } else if self.job != other.job {
+            Some("the job is another one")
+        } else if self.inputs != other.inputs {
+            Some("the inputs have changed since")
+        } else {
+            (self != other).then_some("it had other --threads or another --memory")
+        }
+    }
+}
+
+/// Looks for the work of a build that died. The caller holds the build lock.
+///
+/// # Errors
+/// `Unavailable` when the disk does not answer.
+pub(super) fn find(prepared: &Prepared<'_>, catalog: &Catalog, current: &Current) -> Result<Earlier> {
+    let Some(id) = catalog.unfinished(current)? else { return Ok(Earlier::None) };
+    let useless = |why: &str| Ok(Earlier::Useless(format!("build {id} was not finished and is not resumed: {why}")));
+    if !prepared.options.resume {
+        return useless("--no-resume asks for that");
+    }
+    let journal = catalog.layout().build_dirs(&id)?.shuffle_journal();
+    let lines = match Journal::open(journal, |_: &Line, _| true) {
+        Err(error) if error.kind() == Kind::Corrupt => return useless(error.message()),
+        opened => opened?.1,
+    };
+    let Some(line) = lines.into_iter().next() else { return useless("its journal is damaged") };
+    if let Some(why) = line.work.differs(&Work::of(prepared)) {
+        return useless(why);
+    }
+    match Build::take_over(catalog, prepared.options, id.clone())? {
+        Some(build) => Ok(Earlier::Usable(build, Box::new(line))),
+        None => useless("its spill folder is not there; was it another --spill-dir?"),
+    }
+}
+
+/// Notes that the shuffle of a build is sealed, so that a later run can go on from there.
+///
+/// # Errors
+/// `Unavailable` when the disk does not do it.
+pub(super) fn note(prepared: &Prepared<'_>, build: &Build, sealed: Sealed, shuffled: &Shuffled) -> Result<()> {
+    build.sync_spill()?;
+    let (mut journal, _) = Journal::open(build.dirs().shuffle_journal(), |_: &Line, _| false)?;
+    journal.add(&Line { work: Work::of(prepared), sealed, shuffled: shuffled.clone() })?;
+    failpoint::reach("shuffle.sealed")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whatever_differs_is_named() {
+        let work = || Work { tool: "1".into(), job: "a".into(), inputs: "b".into(), threads: 2, memory: 100 };
+        assert_eq!(work().differs(&work()), None);
+        let differs = |change: fn(&mut Work)| {
+            let mut other = work();
+            change(&mut other);
+            other.differs(&work()).unwrap_or_default()
+        };
+        assert!(differs(|work| work.tool.clear()).contains("version"));
+        assert!(differs(|work| work.job.clear()).contains("job"));
+        assert!(differs(|work| work.inputs.clear()).contains("inputs"));
+        assert!(differs(|work| work.threads = 1).contains("--threads"));
+        assert!(differs(|work| work.memory = 1).contains("--memory"));
+    }
+}

@@ -1,0 +1,363 @@
+//! Going on with the work of a run that died: what is taken up, what is built again, and what makes a run start afresh.
+//!
+//! The job spills: its entries are more than a run of 64 MiB keeps in memory. One thread makes the order of its ranges
+//! certain, so that a kill after the fourth leaves exactly four. How much work a run did is counted in rows: those that
+//! its query gave, and those that it wrote into tables.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use arrow::array::StringArray;
+use serde_json::Value;
+
+use crate::fixture::{integers, write_parquet};
+use crate::harness::{CUTOVER, Run, Workspace, names};
+
+const ROWS: u64 = 220_000;
+const JOB: &str = r#"
+version = 1
+dataset = "texts"
+store = "store"
+
+[inputs.texts]
+path = "in/"
+
+[query]
+sql = "SELECT key, text FROM texts"
+
+[output]
+key = ["key"]
+
+[tables]
+file_size = "4MiB"
+"#;
+/// The memory with which the job spills, unless a run has its own.
+const SMALL: &str = "--memory 64MiB";
+
+/// A workspace with the job and its input.
+struct Texts {
+    workspace: Workspace,
+}
+
+impl Texts {
+    fn new() -> Self {
+        let texts = Self { workspace: Workspace::new() };
+        texts.workspace.write("texts.toml", JOB);
+        texts.write_input("in/part-0.parquet", 1);
+        texts
+    }
+
+    fn write_input(&self, path: &str, generation: u64) {
+        // Keys in no order, so that every run of the shuffle has a part in every range.
+        let keys = (0..ROWS).map(|row| (row * 7_919 % ROWS) as i64);
+        let texts = (0..ROWS).map(|row| format!("{generation}-{row}-{:0>130}", row % 1000));
+        write_parquet(
+            &self.workspace.path(path),
+            vec![("key", integers(keys)), ("text", Arc::new(StringArray::from_iter_values(texts)))],
+        );
+    }
+
+    /// Runs the job, with failpoints armed.
+    fn run_at(&self, failpoints: &str, flags: &str) -> Run {
+        let memory = if flags.contains("--memory") { "" } else { SMALL };
+        let line = format!("run texts.toml --threads 1 {memory} {flags}");
+        let mut command = self.workspace.command(CUTOVER, &line.split_whitespace().collect::<Vec<_>>());
+        self.workspace.finish(command.env("CUTOVER_FAILPOINTS", failpoints))
+    }
+
+    /// Runs the job to its end.
+    #[track_caller]
+    fn run(&self, flags: &str) -> Report {
+        let run = self.run_at("", &format!("--json {flags}")).ok();
+        Report { json: run.json(), stderr: run.stderr.clone() }
+    }
+
+    /// The digest of what the job builds, from a run of its own that nothing disturbs.
+    #[track_caller]
+    fn digest(&self) -> Value {
+        self.workspace.write("undisturbed.toml", JOB.replace("\"store\"", "\"undisturbed\""));
+        let run = self.workspace.cutover(&format!("run undisturbed.toml --threads 1 {SMALL} --json")).ok().json();
+        assert!(run["spilled_bytes"].as_u64().unwrap() > 0, "the job is to spill");
+        assert_eq!((&run["resumed"], &run["not_resumed"]), (&Value::Null, &Value::Null));
+        run["digest"].clone()
+    }
+
+    fn staging(&self) -> Vec<String> {
+        names(&self.workspace.path("store/staging"))
+    }
+
+    /// The folder of the one build in staging.
+    #[track_caller]
+    fn unfinished(&self) -> PathBuf {
+        let staging = self.staging();
+        assert_eq!(staging.len(), 1, "{staging:?}");
+        self.workspace.path("store/staging").join(&staging[0])
+    }
+
+    /// The version that readers see is whole, and nothing else is left.
+    #[track_caller]
+    fn is_clean(&self) {
+        self.workspace.cutover("verify store --depth full").ok();
+        assert_eq!(self.staging(), [""; 0], "left in staging");
+    }
+}
+
+/// What a run tells of itself.
+struct Report {
+    json: Value,
+    stderr: String,
+}
+
+impl Report {
+    /// Rows that a stage handled; none where there was no such stage.
+    fn rows_of(&self, stage: &str) -> Option<u64> {
+        let stages = self.json["stages"].as_array().unwrap();
+        stages.iter().find(|found| found["name"] == stage).map(|stage| stage["rows"].as_u64().unwrap())
+    }
+
+    /// It went on with so many finished ranges, ran no query, and wrote the rest.
+    #[track_caller]
+    fn resumed(&self, ranges: u64) -> &Self {
+        let resumed = &self.json["resumed"];
+        assert_eq!(resumed["ranges"], ranges, "{}\n{}", self.json, self.stderr);
+        assert_eq!((&self.json["not_resumed"], self.rows_of("query")), (&Value::Null, None));
+        let all = resumed["of_ranges"].as_u64().unwrap();
+        assert!(all >= 6, "{all} ranges");
+        let written = self.rows_of("build").unwrap();
+        let expected = ROWS * (all - ranges) / all;
+        assert!(written.abs_diff(expected) <= ROWS / all, "{written} of {ROWS} rows for {ranges} of {all} ranges");
+        assert!(self.stderr.contains("resuming build"), "{}", self.stderr);
+        self
+    }
+
+    /// It started afresh, for this reason.
+    #[track_caller]
+    fn afresh(&self, why: &str) -> &Self {
+        let said = self.json["not_resumed"].as_str().unwrap_or_default();
+        assert!(said.contains(why), "{said:?} does not say {why:?}\n{}", self.stderr);
+        assert!(self.stderr.contains("starting afresh") && self.stderr.contains(why), "{}", self.stderr);
+        assert_eq!(self.json["resumed"], Value::Null);
+        assert_eq!((self.rows_of("query"), self.rows_of("build")), (Some(ROWS), Some(ROWS)));
+        self
+    }
+
+    #[track_caller]
+    fn has(&self, digest: &Value) -> &Self {
+        assert_eq!(&self.json["digest"], digest);
+        self
+    }
+}
+
+#[test]
+fn a_run_goes_on_where_the_last_one_was_killed() {
+    let texts = Texts::new();
+    let digest = texts.digest();
+    texts.run_at("shuffle.sealed=kill", "").killed();
+    let build = texts.staging();
+    texts.workspace.cutover("gc store").ok().prints(&[&build[0], "was not finished and stays", "--unfinished"]);
+    assert_eq!(texts.staging(), build, "gc keeps what can be resumed");
+    texts.run_at("range.finished=kill@4", "").killed();
+    texts.run_at("range.finished=kill@2", "").killed();
+    assert_eq!(texts.staging(), build);
+    texts.run("").resumed(6).has(&digest);
+    texts.is_clean();
+    let version = fs::read_to_string(texts.workspace.path("store/versions/00000001/report.json")).unwrap();
+    let account: Value = serde_json::from_str(&version).unwrap();
+    assert_eq!((&account["resumed"]["ranges"], &account["resumed"]["build"]), (&6.into(), &build[0].as_str().into()));
+    // What is done is done: the same command again finds its version.
+    assert_eq!(texts.run("").json["outcome"], "already_published");
+}
+
+/// The tables of a database that was made and not installed are still there for the next run.
+#[test]
+fn ranges_outlive_the_database_that_was_made_of_them() {
+    let texts = Texts::new();
+    let digest = texts.digest();
+    texts.run_at("build.finished=kill", "").killed();
+    let ranges = names(&texts.unfinished().join("tables/shard-00000")).len() as u64;
+    let shown = texts.run_at("", "").ok();
+    shown.prints(&["resumed  the shuffle and", "version 1 is live"]);
+    texts.is_clean();
+    texts.run_at("build.finished=kill", "--rebuild").killed();
+    let report = texts.run("--rebuild");
+    report.has(&digest);
+    assert_eq!(report.json["resumed"]["ranges"], report.json["resumed"]["of_ranges"]);
+    assert!(report.json["resumed"]["ranges"].as_u64().unwrap() <= ranges);
+    assert_eq!((report.rows_of("query"), report.rows_of("build")), (None, Some(0)));
+    texts.is_clean();
+}
+
+fn flip(path: &Path, at: usize) {
+    let mut bytes = fs::read(path).unwrap();
+    bytes[at] ^= 0x10;
+    fs::write(path, bytes).unwrap();
+}
+
+fn cut(path: &Path, at: usize) {
+    fs::File::options().write(true).open(path).unwrap().set_len(at as u64).unwrap();
+}
+
+fn copy(from: &Path, to: &Path) {
+    fs::create_dir_all(to).unwrap();
+    for name in names(from) {
+        let (from, to) = (from.join(&name), to.join(&name));
+        if from.is_dir() {
+            copy(&from, &to);
+        } else {
+            fs::copy(from, to).unwrap();
+        }
+    }
+}
+
+#[test]
+fn what_is_damaged_is_never_taken_up() {
+    let texts = Texts::new();
+    let digest = texts.digest();
+    texts.run_at("range.finished=kill@4", "").killed();
+    copy(&texts.workspace.path("store"), &texts.workspace.path("saved"));
+    let build = texts.unfinished();
+    let table = |range: usize| build.join(format!("tables/shard-00000/range-{range:05}-00000.sst"));
+    let run = build.join("spill/shuffle").join(&names(&build.join("spill/shuffle"))[0]);
+    let (shuffle, ranges) = (build.join("journal/shuffle.jsonl"), build.join("journal/shard-00000.jsonl"));
+    let third_line = fs::read_to_string(&ranges).unwrap().split_inclusive('\n').take(2).map(str::len).sum::<usize>();
+    let again = |damage: &dyn Fn()| {
+        fs::remove_dir_all(texts.workspace.path("store")).unwrap();
+        copy(&texts.workspace.path("saved"), &texts.workspace.path("store"));
+        damage();
+        let report = texts.run("");
+        report.has(&digest);
+        texts.is_clean();
+        report
+    };
+    again(&|| ()).resumed(4);
+    let size = |path: &Path| fs::metadata(path).unwrap().len() as usize;
+    let damages: [fn(&Path, usize); 2] = [flip, cut];
+    for damage in damages {
+        let report = again(&|| damage(&table(2), 5_000));
+        assert!(report.resumed(3).stderr.contains("range 2 is built again"), "{}", report.stderr);
+        // In a block of a range that is still to be built, and in the index behind the blocks.
+        again(&|| damage(&run, size(&run) / 5 * 4)).afresh("spill file");
+        again(&|| damage(&run, size(&run) - 50)).afresh("spill file");
+        again(&|| damage(&shuffle, 200)).afresh("its journal is damaged");
+        again(&|| damage(&ranges, third_line + 100)).resumed(2);
+    }
+    again(&|| fs::remove_file(table(0)).unwrap()).resumed(3);
+    again(&|| fs::remove_file(&run).unwrap()).afresh("it is gone");
+    again(&|| fs::remove_file(&shuffle).unwrap()).afresh("no shuffle was sealed");
+    again(&|| fs::remove_file(&ranges).unwrap()).resumed(0);
+    let [first, second] = [table(0), table(1)];
+    again(&|| fs::rename(&second, &first).unwrap()).resumed(2);
+    again(&|| fs::write(build.join("tables/shard-00000/range-00009-00000.sst"), "half a table").unwrap()).resumed(4);
+}
+
+#[test]
+fn other_inputs_another_job_or_other_means_start_afresh() {
+    let texts = Texts::new();
+    let kill = || texts.run_at("range.finished=kill@2", "").killed();
+    kill();
+    texts.write_input("in/part-0.parquet", 2);
+    texts.run("").afresh("the inputs have changed since");
+    texts.is_clean();
+    texts.write_input("in/part-0.parquet", 3);
+    kill();
+    texts.run("--no-resume").afresh("--no-resume asks for that");
+    texts.is_clean();
+    texts.write_input("in/part-0.parquet", 4);
+    kill();
+    texts.run("--memory 65MiB").afresh("another --memory");
+    texts.is_clean();
+    texts.write_input("in/part-0.parquet", 5);
+    kill();
+    let job = JOB.replace("text FROM", "upper(text) AS text FROM");
+    texts.workspace.write("other.toml", &job);
+    // Another job of the same store: it takes nothing from this one, and ends what this one could have gone on with.
+    texts.workspace.cutover("run other.toml").ok().prints(&["afresh   build", "the job is another one"]);
+    texts.is_clean();
+    let report = texts.run("");
+    assert_eq!((&report.json["resumed"], &report.json["not_resumed"]), (&Value::Null, &Value::Null));
+    texts.is_clean();
+}
+
+/// What the checks demand may change meanwhile: they are done again.
+#[test]
+fn checks_are_those_of_the_run_that_ends_it() {
+    let texts = Texts::new();
+    texts.run_at("range.finished=kill@2", "").killed();
+    texts.workspace.write("texts.toml", format!("{JOB}\n[checks]\nunique = [\"key\"]\nnot_null = [\"text\"]\n"));
+    let report = texts.run("");
+    let rules: Vec<_> = report.json["checks"].as_array().unwrap().iter().map(|check| &check["rule"]).collect();
+    assert_eq!(rules, ["unique: key", "not_null: text", "rows.min"]);
+    report.resumed(2);
+    texts.is_clean();
+}
+
+#[test]
+fn what_was_all_in_memory_cannot_be_resumed() {
+    let texts = Texts::new();
+    texts.run_at("range.finished=kill@2", "--memory 1GiB").killed();
+    texts.run("--memory 1GiB").afresh("no shuffle was sealed on disk");
+    texts.is_clean();
+}
+
+#[test]
+fn a_spill_folder_elsewhere_stays_for_its_build_and_goes_with_it() {
+    let texts = Texts::new();
+    let digest = texts.digest();
+    let spill = || names(&texts.workspace.path("spill"));
+    texts.run_at("range.finished=kill@3", "--spill-dir spill").killed();
+    let left = spill();
+    assert_eq!(left.len(), 1);
+    // Another store's run with the same folder, and one of the same store that never comes so far.
+    texts.workspace.cutover("run undisturbed.toml --rebuild --spill-dir spill").ok();
+    texts.workspace.cutover("plan texts.toml --spill-dir spill").ok();
+    assert_eq!(spill(), left);
+    texts.run("--spill-dir spill").resumed(3).has(&digest);
+    assert_eq!(spill(), [""; 0]);
+    texts.is_clean();
+
+    texts.run_at("range.finished=kill@3", "--rebuild --spill-dir spill").killed();
+    texts.run("--rebuild").afresh("its spill folder is not there");
+    assert_eq!(spill().len(), 1, "nobody has looked there yet");
+    texts.workspace.cutover("plan texts.toml --spill-dir spill").ok();
+    assert_eq!(spill(), [""; 0], "whoever looks next removes it");
+
+    texts.run_at("shuffle.sealed=kill", "--rebuild --spill-dir spill").killed();
+    texts.workspace.cutover("gc store --unfinished").ok().prints(&["deleted 1 leftover folder"]);
+    texts.run("--rebuild --spill-dir spill");
+    assert_eq!(spill(), [""; 0]);
+    texts.is_clean();
+}
+
+#[test]
+fn a_fault_that_passes_costs_one_more_try_and_one_that_stays_ends_the_run() {
+    let texts = Texts::new();
+    let digest = texts.digest();
+    // In memory, and from disk.
+    for (flags, store) in [("--memory 1GiB", 1), ("--rebuild", 2)] {
+        let run = texts.run_at("range.written=error@2", &format!("--json {flags}")).ok();
+        run.complains(&["range 1 of shard 0 failed and is tried again: failpoint range.written"]);
+        let report = Report { json: run.json(), stderr: run.stderr.clone() };
+        assert_eq!((report.rows_of("build"), &report.json["version"]), (Some(ROWS), &store.into()));
+        report.has(&digest);
+        texts.is_clean();
+    }
+    let thrice = "range.written=error@3,range.written=error@3,range.written=error@3";
+    let failed = texts.run_at(thrice, "--rebuild").fails(4);
+    failed.complains(&["range 2 of shard 0 failed 3 times", "because: failpoint range.written", "is kept"]);
+    texts.run("--rebuild").resumed(2).has(&digest);
+    texts.is_clean();
+    // In memory there is nothing to keep.
+    texts.run_at(thrice, "--rebuild --memory 1GiB").fails(4);
+    assert_eq!(texts.staging(), [""; 0]);
+}
+
+#[test]
+fn a_run_that_the_data_stops_keeps_nothing() {
+    let texts = Texts::new();
+    texts
+        .workspace
+        .write("texts.toml", JOB.replace("SELECT key,", "SELECT CASE WHEN key = 7 THEN 8 ELSE key END AS key,"));
+    texts.run_at("", "").fails(3).complains(&["more than once"]);
+    assert_eq!(texts.staging(), [""; 0]);
+}

@@ -9,14 +9,13 @@
 //!
 //! Not for: publishing. A version that was installed is seen by no reader.
 
-use std::fs;
 use std::path::Path;
 
 use super::current::{State, VersionEntry};
 use super::manifest::Manifest;
 use super::store::Catalog;
 use crate::error::{Error, IoContext, Result};
-use crate::storage;
+use crate::storage::{self, fs};
 
 /// A version that readers do not see yet.
 #[derive(Clone, Debug, PartialEq)]

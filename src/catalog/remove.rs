@@ -8,7 +8,6 @@
 //!
 //! Not for: which versions may go (`retention`), or forgetting them, which is a change like others (`transitions`).
 
-use std::fs;
 use std::io::ErrorKind;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -17,6 +16,7 @@ use super::layout;
 use super::lock::Lock;
 use super::store::Catalog;
 use crate::error::{IoContext, Result};
+use crate::storage::fs;
 
 /// What was deleted.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -19,7 +19,7 @@ use super::log::{Action, Log};
 use super::manifest::Manifest;
 use super::sealed;
 use crate::error::{Error, IoContext, Kind, Result};
-use crate::storage;
+use crate::storage::{self, fs};
 
 /// How long a commit waits for another one; each takes milliseconds.
 const COMMIT_PATIENCE: Duration = Duration::from_secs(10);
@@ -44,7 +44,7 @@ impl Catalog {
     pub fn open(path: impl Into<PathBuf>) -> Result<Self> {
         let catalog = Self { layout: Layout::new(path) };
         let root = catalog.layout.root();
-        if !root.is_dir() {
+        if !fs::metadata(root).is_ok_and(|meta| meta.is_dir()) {
             return Err(Error::invalid(format!("there is no store at {}", root.display())));
         }
         catalog.read()?;
@@ -59,7 +59,7 @@ impl Catalog {
     pub fn open_or_create(path: impl Into<PathBuf>, dataset: &str) -> Result<Self> {
         let catalog = Self { layout: Layout::new(path) };
         let layout = &catalog.layout;
-        if std::fs::symlink_metadata(layout.current()).is_err() {
+        if fs::symlink_metadata(layout.current()).is_err() {
             catalog.create(dataset)?;
         }
         catalog.check_dataset(dataset)?;
@@ -94,7 +94,7 @@ impl Catalog {
     /// As [`Catalog::open_or_create`], which it does not do.
     pub fn open_if_there(path: impl Into<PathBuf>, dataset: &str) -> Result<Option<Self>> {
         let catalog = Self { layout: Layout::new(path) };
-        match std::fs::symlink_metadata(catalog.layout.current()) {
+        match fs::symlink_metadata(catalog.layout.current()) {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
             _ => catalog.check_dataset(dataset).map(|()| Some(catalog)),
         }
@@ -128,7 +128,7 @@ impl Catalog {
     /// `Unavailable` when the disk does not answer.
     pub fn read(&self) -> Result<Current> {
         let path = self.layout.current();
-        let looked = std::fs::symlink_metadata(&path);
+        let looked = fs::symlink_metadata(&path);
         if looked.as_ref().is_err_and(|error| error.kind() == std::io::ErrorKind::NotFound) {
             return Err(self.absent());
         }
@@ -268,7 +268,7 @@ impl Catalog {
             storage::create_dir_durable(folder)?;
         }
         let _lock = self.lock_commit()?;
-        if std::fs::symlink_metadata(self.layout.current()).is_ok() {
+        if fs::symlink_metadata(self.layout.current()).is_ok() {
             return Ok(()); // somebody else was faster
         }
         if first_entry(&self.layout.versions(), |_| true)?.is_some() {
@@ -294,7 +294,7 @@ impl Catalog {
 
 /// The first name in a folder that `wanted` accepts; a missing folder has none.
 fn first_entry(folder: &Path, wanted: impl Fn(&str) -> bool) -> Result<Option<String>> {
-    let entries = match std::fs::read_dir(folder) {
+    let entries = match fs::read_dir(folder) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
         entries => entries.io("list", folder)?,
     };

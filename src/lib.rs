@@ -21,4 +21,6 @@ pub mod report;
 pub mod runtime;
 pub mod serve;
 pub mod shuffle;
+#[cfg(test)]
+mod simulation;
 pub mod storage;

@@ -11,7 +11,7 @@ pub(crate) mod fs;
 #[cfg(test)]
 mod simulation;
 
-use std::io::{Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::path::Path;
 
 use rustix::fs::Advice;
@@ -80,12 +80,29 @@ pub fn create_dir_durable(path: &Path) -> Result<()> {
     let parent = parent(path)?;
     create_dir_durable(parent)?;
     match fs::create_dir(path) {
-        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists && is_dir(path) => Ok(()),
+        Err(error) if error.kind() == ErrorKind::AlreadyExists && is_dir(path) => Ok(()),
         made => {
             made.io("create folder", path)?;
             sync_dir(parent)
         }
     }
+}
+
+/// Syncs the folders above `path`, each into the one above it, whoever made them. Those that may not be read are left
+/// out: this user has made nothing in them.
+///
+/// # Errors
+/// `Unavailable` when a folder cannot be synced.
+pub fn sync_folders_above(path: &Path) -> Result<()> {
+    for folder in path.ancestors().skip(1) {
+        let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
+        let synced = File::open(folder).and_then(|folder| folder.sync_all());
+        match synced.as_ref().map_err(std::io::Error::kind) {
+            Err(ErrorKind::PermissionDenied | ErrorKind::InvalidInput | ErrorKind::ReadOnlyFilesystem) => {}
+            _ => synced.io("sync folder", folder)?,
+        }
+    }
+    Ok(())
 }
 
 /// Size in bytes and XXH3-64 of a file's content.

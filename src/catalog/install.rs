@@ -13,7 +13,7 @@ use std::path::Path;
 
 use super::current::{State, VersionEntry};
 use super::manifest::Manifest;
-use super::store::Catalog;
+use super::store::{Catalog, not_applied};
 use crate::error::{Error, IoContext, Result};
 use crate::storage::{self, fs};
 
@@ -53,7 +53,7 @@ impl Catalog {
             return Err(Error::internal(format!("{} is not in the store's staging", staged.display())));
         }
         sync_tree(staged)?;
-        let lock = self.lock_commit()?;
+        let lock = self.lock_commit().map_err(not_applied)?;
         self.commit_locked(&lock, |current| {
             let version = announced.unwrap_or(current.next_version);
             let manifest = manifest(version);

@@ -197,6 +197,11 @@ pub(super) fn manifest_in(folder: &Path) -> PathBuf {
     folder.join("manifest.json")
 }
 
+/// Whether a name in the store's folder is a `current.json` on its way, which a crash leaves behind.
+pub(super) fn is_unfinished(name: &str) -> bool {
+    name.strip_prefix(CURRENT).is_some_and(|rest| rest.starts_with('.') && rest.ends_with(".tmp"))
+}
+
 /// Whether a name in `staging/` only waits for its deletion.
 pub(super) fn is_trash(name: &str) -> bool {
     name.starts_with(TRASH)

@@ -39,9 +39,14 @@ impl Catalog {
     pub fn sweep(&self, forgotten: Vec<u64>) -> Result<GcReport> {
         let mut removed = GcReport::default();
         {
-            // Under the lock, so that no version is on its way to its folder.
+            // Under the lock, so that no version is on its way to its folder; and nothing is deleted that a power cut
+            // would bring back into current.json.
             let _lock = self.lock_commit()?;
-            let current = self.read()?;
+            let current = self.read_durable()?;
+            let root = self.layout().root();
+            for name in names(root)?.iter().filter(|name| layout::is_unfinished(name)) {
+                removed.bytes += delete(&root.join(name))?;
+            }
             for name in names(&self.layout().versions())? {
                 let unnamed = |version: &u64| !current.versions.contains_key(version);
                 let Some(version) = layout::parse_version(&name).filter(unnamed) else { continue };

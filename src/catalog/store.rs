@@ -59,7 +59,7 @@ impl Catalog {
     pub fn open_or_create(path: impl Into<PathBuf>, dataset: &str) -> Result<Self> {
         let catalog = Self { layout: Layout::new(path) };
         let layout = &catalog.layout;
-        if fs::symlink_metadata(layout.current()).is_err() {
+        if !is_there(&layout.current())? {
             catalog.create(dataset)?;
         }
         catalog.check_dataset(dataset)?;
@@ -94,10 +94,10 @@ impl Catalog {
     /// As [`Catalog::open_or_create`], which it does not do.
     pub fn open_if_there(path: impl Into<PathBuf>, dataset: &str) -> Result<Option<Self>> {
         let catalog = Self { layout: Layout::new(path) };
-        match fs::symlink_metadata(catalog.layout.current()) {
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
-            _ => catalog.check_dataset(dataset).map(|()| Some(catalog)),
+        if !is_there(&catalog.layout.current())? {
+            return Ok(None);
         }
+        catalog.check_dataset(dataset).map(|()| Some(catalog))
     }
 
     fn check_dataset(&self, dataset: &str) -> Result<()> {
@@ -128,11 +128,13 @@ impl Catalog {
     /// `Unavailable` when the disk does not answer.
     pub fn read(&self) -> Result<Current> {
         let path = self.layout.current();
-        let looked = fs::symlink_metadata(&path);
-        if looked.as_ref().is_err_and(|error| error.kind() == std::io::ErrorKind::NotFound) {
-            return Err(self.absent());
+        if !is_there(&path)? {
+            let absent = self.absent();
+            // Somebody may have made the store, and a version in it, between the two looks.
+            if !is_there(&path)? {
+                return Err(absent);
+            }
         }
-        looked.io("look at", &path)?;
         let read = storage::read_bounded(&path, MAX_BYTES).and_then(|bytes| sealed::unseal(&bytes, &path, FORMAT));
         let checked = read.and_then(|current: Current| match current.contradiction() {
             Some(problem) => Err(Error::corrupt(format!("{} contradicts itself: {problem}", path.display()))),
@@ -148,6 +150,17 @@ impl Catalog {
         })
     }
 
+    /// As [`Catalog::read`], and what it says survives a power cut: whoever made the last change may have died between
+    /// the replace of the file and the sync of its folder. What is told to somebody, or deleted, rests on this.
+    ///
+    /// # Errors
+    /// As [`Catalog::read`]; `Unavailable` when the folder cannot be synced.
+    pub fn read_durable(&self) -> Result<Current> {
+        let current = self.read()?;
+        storage::sync_dir(self.layout.root())?;
+        Ok(current)
+    }
+
     /// Changes the store: `change` gets what is there now, and all or nothing of what it does becomes the truth.
     ///
     /// # Errors
@@ -155,7 +168,7 @@ impl Catalog {
     /// being carried out; `Unavailable` when the file cannot be replaced, saying whether the change was applied; else as
     /// [`Catalog::read`].
     pub fn commit<T>(&self, change: impl FnOnce(&mut Current) -> Result<T>) -> Result<T> {
-        let lock = self.lock_commit()?;
+        let lock = self.lock_commit().map_err(not_applied)?;
         self.commit_locked(&lock, |current| {
             current.nothing_pending()?;
             change(current)
@@ -168,7 +181,7 @@ impl Catalog {
     /// # Errors
     /// As [`Catalog::commit`].
     pub fn commit_beside_pending<T>(&self, change: impl FnOnce(&mut Current) -> Result<T>) -> Result<T> {
-        let lock = self.lock_commit()?;
+        let lock = self.lock_commit().map_err(not_applied)?;
         self.commit_locked(&lock, change)
     }
 
@@ -220,12 +233,12 @@ impl Catalog {
 
     pub(super) fn lock_commit(&self) -> Result<Lock> {
         Lock::acquire(&self.layout.commit_lock(), COMMIT_PATIENCE)
-            .map_err(|error| error.during("not applied: another command is changing this store"))
+            .map_err(|error| error.during("another command is changing this store"))
     }
 
     /// As [`Catalog::commit_beside_pending`], by somebody who already holds the lock.
     pub(super) fn commit_locked<T>(&self, _: &Lock, change: impl FnOnce(&mut Current) -> Result<T>) -> Result<T> {
-        let before = self.read()?;
+        let before = self.read_durable()?;
         let mut after = before.clone();
         let result = change(&mut after)?;
         if after == before {
@@ -242,14 +255,13 @@ impl Catalog {
     fn replace(&self, current: &Current) -> Result<()> {
         let path = self.layout.current();
         let bytes = sealed::seal(current)?;
-        storage::write_atomic(&path, &bytes).map_err(|error| {
-            let applied = storage::read_bounded(&path, MAX_BYTES).is_ok_and(|found| found == bytes);
-            error.during(if applied {
+        storage::write_atomic(&path, &bytes).map_err(|error| match storage::read_bounded(&path, MAX_BYTES) {
+            Ok(found) if found != bytes => not_applied(error),
+            Ok(_) => error.during(
                 "unknown whether applied: readers see the change now, a power cut may undo it; \
-                 `cutover versions STORE` shows what holds"
-            } else {
-                "not applied"
-            })
+                     `cutover versions STORE` shows what holds",
+            ),
+            Err(_) => error.during("unknown whether applied: `cutover versions STORE` shows what holds"),
         })
     }
 
@@ -267,8 +279,10 @@ impl Catalog {
         for folder in [root, &self.layout.versions(), &self.layout.staging(), &self.layout.log_dir()] {
             storage::create_dir_durable(folder)?;
         }
+        // Whoever made them: a power cut must not take the folders that the store is in.
+        storage::sync_folders_above(root)?;
         let _lock = self.lock_commit()?;
-        if fs::symlink_metadata(self.layout.current()).is_ok() {
+        if is_there(&self.layout.current())? {
             return Ok(()); // somebody else was faster
         }
         if first_entry(&self.layout.versions(), |_| true)?.is_some() {
@@ -289,6 +303,19 @@ impl Catalog {
             )),
             _ => Error::invalid(format!("there is no store at {root}: it has no current.json")),
         }
+    }
+}
+
+/// An error after which the store is as it was.
+pub(super) fn not_applied(error: Error) -> Error {
+    error.during("not applied")
+}
+
+/// Whether something is at a path, if only a link that leads nowhere.
+fn is_there(path: &Path) -> Result<bool> {
+    match fs::symlink_metadata(path) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(false),
+        meta => meta.io("look at", path).map(|_| true),
     }
 }
 

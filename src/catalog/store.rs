@@ -191,7 +191,7 @@ impl Catalog {
     /// `Conflict` naming the holder when another publish runs.
     pub fn lock_publish(&self) -> Result<Lock> {
         Lock::acquire(&self.layout.publish_lock(), BUILD_PATIENCE)
-            .map_err(|error| error.during("another publish of this store to Kafka is running"))
+            .map_err(|error| held(error, "another publish of this store to Kafka is running"))
     }
 
     /// Takes the lock that a build holds for its whole length.
@@ -200,7 +200,7 @@ impl Catalog {
     /// `Conflict` naming the holder when another build runs.
     pub fn lock_build(&self) -> Result<Lock> {
         Lock::acquire(&self.layout.build_lock(), BUILD_PATIENCE)
-            .map_err(|error| error.during("another build of this store is running"))
+            .map_err(|error| held(error, "another build of this store is running"))
     }
 
     /// The manifest of a version that `current.json` names.
@@ -233,7 +233,7 @@ impl Catalog {
 
     pub(super) fn lock_commit(&self) -> Result<Lock> {
         Lock::acquire(&self.layout.commit_lock(), COMMIT_PATIENCE)
-            .map_err(|error| error.during("another command is changing this store"))
+            .map_err(|error| held(error, "another command is changing this store"))
     }
 
     /// As [`Catalog::commit_beside_pending`], by somebody who already holds the lock.
@@ -304,6 +304,11 @@ impl Catalog {
             _ => Error::invalid(format!("there is no store at {root}: it has no current.json")),
         }
     }
+}
+
+/// Says who has a lock, where that is why one did not get it.
+fn held(error: Error, who: &str) -> Error {
+    if error.kind() == Kind::Conflict { error.during(who) } else { error }
 }
 
 /// An error after which the store is as it was.

@@ -25,7 +25,7 @@ use crate::storage::{self, fs};
 pub(super) const STORE: &str = "/stores/views";
 const DATASET: &str = "views";
 /// Builds make one of so many contents, so that some are made again.
-const CONTENTS: u64 = 4;
+const CONTENTS: u64 = 3;
 /// So often a reader looks again when the version it opens goes away.
 const ATTEMPTS: usize = 8;
 
@@ -44,6 +44,8 @@ struct Content {
     number: u64,
     as_of: i64,
     failed: bool,
+    /// It is built though it may be there already, and may wait to be published by hand.
+    rebuild: bool,
 }
 
 impl Actor {
@@ -60,28 +62,37 @@ impl Actor {
     }
 
     fn command(&self) {
-        let which = self.draw(16);
-        if which < 5 {
-            let content =
-                Content { number: self.draw(CONTENTS), as_of: 10 + self.draw(3) as i64, failed: self.draw(8) == 0 };
-            self.build(content, 1 + self.draw(2) as u32);
+        let (which, version) = (self.draw(16), self.draw_version());
+        if which < 5 || (version.is_none() && self.draw(8) > 0) {
+            let (number, as_of) = (self.draw(CONTENTS), 10 + self.draw(3) as i64);
+            let content = Content { number, as_of, failed: self.draw(8) == 0, rebuild: self.draw(2) == 0 };
+            self.build(content, 1 + self.draw(3) as u32);
             return;
         }
         let Some(catalog) = self.step(Doing::Reading, || Catalog::open(STORE)) else { return };
-        let version = 1 + self.draw(6);
-        let any = (self.draw(2) == 0).then_some(version);
+        let version = version.unwrap_or(1);
+        let some = (self.draw(2) == 0).then_some(version);
         match which {
             5..=7 => {
                 let force = self.draw(3) == 0;
                 let options = PublishOptions { force, ..PublishOptions::default() };
                 self.step(Doing::Publishing { force }, || publish::publish(&catalog, version, &options));
             }
-            8 | 9 => drop(self.step(Doing::RollingBack, || publish::rollback(&catalog, any, Progress::Silent))),
-            10 => drop(self.step(Doing::Pinning, || publish::pin(&catalog, any, "why", Progress::Silent))),
-            11 => drop(self.step(Doing::Pinning, || publish::unpin(&catalog))),
-            12 | 13 => drop(self.clean(&catalog, self.draw(3) as u32)),
+            8..=10 => drop(self.step(Doing::RollingBack, || publish::rollback(&catalog, some, Progress::Silent))),
+            11 => drop(self.step(Doing::Pinning, || publish::pin(&catalog, some, "why", Progress::Silent))),
+            12 => drop(self.step(Doing::Pinning, || publish::unpin(&catalog))),
+            13 => drop(self.clean(&catalog, self.draw(3) as u32)),
             _ => drop(self.step(Doing::Reading, || open_current(&catalog))),
         }
+    }
+
+    /// A version that there is or, now and then, may not be; none while nothing is published.
+    fn draw_version(&self) -> Option<u64> {
+        let mut state = self.world.state();
+        let current = state.model.current().filter(|current| current.current.is_some())?;
+        let known: Vec<u64> = current.versions.keys().copied().collect();
+        let place = state.random.below(known.len() as u64 + 1) as usize;
+        Some(known.get(place).copied().unwrap_or(1 + place as u64))
     }
 
     /// As `cutover run`: nothing where it is done already, else a version that is built, published and cleaned up after.
@@ -91,7 +102,7 @@ impl Actor {
         let current = self.step(Doing::Confirming, || catalog.read_durable())?;
         let options = PublishOptions::default();
         let publishing = Doing::Publishing { force: false };
-        match current.find_built("job", &content.inputs()) {
+        match current.find_built("job", &content.inputs()).filter(|_| !content.rebuild) {
             Some((version, State::Published)) => return Some(version),
             Some((_, State::RolledBack)) => return None,
             Some((version, State::Complete)) => {
@@ -104,10 +115,11 @@ impl Actor {
         let (folder, manifest) = self.step(Doing::Installing, || self.stage(&catalog, content))?;
         let numbered = |version| Manifest { version, ..manifest };
         let complete = self.step(Doing::Installing, || Staged::new(&folder).install(&catalog, numbered))?;
-        let published = self.step(publishing, || complete.publish(&catalog, &options));
+        let stays = content.rebuild && self.draw(3) == 0;
+        let published = (!stays).then(|| self.step(publishing, || complete.publish(&catalog, &options)));
         drop(building);
         self.clean(&catalog, keep)?;
-        published.map(|published| published.version)
+        published.flatten().map(|published| published.version)
     }
 
     /// Writes the files of a version, which nobody has synced yet.
@@ -166,7 +178,7 @@ impl Actor {
             self.step(Doing::Pinning, || publish::unpin(&catalog)).ok_or("unpin fails")?;
         }
         start();
-        let content = Content { number: CONTENTS, as_of: 1000, failed: false };
+        let content = Content { number: CONTENTS, as_of: 1000, failed: false, rebuild: false };
         let version = self.build(content, 1).ok_or("a run does not succeed")?;
         tidy()?;
         start();
@@ -196,6 +208,7 @@ impl Actor {
         }
         match outcome {
             Ok(value) => {
+                state.note(|| format!("{} {doing:?} done", self.me));
                 let read = process.read.filter(|_| doing.confirms());
                 read.max(process.wrote).into_iter().for_each(|epoch| state.model.acknowledge(epoch));
                 Some(value)
@@ -219,7 +232,7 @@ impl Actor {
 
 impl Content {
     fn inputs(self) -> String {
-        format!("{self:?}")
+        format!("{} {} {}", self.number, self.as_of, self.failed)
     }
 }
 

@@ -81,6 +81,27 @@ fn a_call_that_is_missing_is_found() {
 }
 
 #[test]
+fn histories_see_every_fault_and_every_outcome() {
+    let lane = Lane::new();
+    let lines: Vec<String> = (0..300).flat_map(|seed| lane.trace(seed, None)).collect();
+    let doings =
+        ["Reading", "Confirming", "Creating", "Installing", "Publishing", "RollingBack", "Pinning", "Cleaning"];
+    let outcomes = doings.iter().flat_map(|doing| [" done", " failed: "].map(|end| (*doing, end)));
+    let faults = ["Error { after: false }", "Error { after: true }", "Full", "Death { after: false }"];
+    let faults =
+        faults.into_iter().chain(["Death { after: true }", "PowerCut { after: false }", "PowerCut { after: true }"]);
+    let seldom =
+        ["meanwhile; run again", "is held by process", "unknown whether applied", "is pinned since", "was rolled back"];
+    for (what, end) in outcomes.chain(faults.map(|fault| ("(", fault))).chain(seldom.map(|error| (" failed: ", error)))
+    {
+        assert!(
+            lines.iter().any(|line| line.contains(what) && line.contains(end)),
+            "no history has {what:?} with {end:?}"
+        );
+    }
+}
+
+#[test]
 fn a_seed_is_one_history() {
     let lane = Lane::new();
     for seed in 0..50 {

@@ -19,7 +19,7 @@ use crate::storage::fs::on_disk;
 /// Processes of a machine.
 const PROCESSES: usize = 4;
 /// Commands that run in each place of it.
-const COMMANDS: usize = 4;
+const COMMANDS: usize = 5;
 
 /// The threads.
 pub(super) struct Lane {

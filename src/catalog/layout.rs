@@ -197,8 +197,8 @@ pub(super) fn manifest_in(folder: &Path) -> PathBuf {
     folder.join("manifest.json")
 }
 
-/// Whether a name in the store's folder is a `current.json` on its way, which a crash leaves behind.
-pub(super) fn is_unfinished(name: &str) -> bool {
+/// Whether a name in the store's own folder is a `current.json` that was never put into its place.
+pub(super) fn is_unplaced(name: &str) -> bool {
     name.strip_prefix(CURRENT).is_some_and(|rest| rest.starts_with('.') && rest.ends_with(".tmp"))
 }
 

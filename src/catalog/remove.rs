@@ -43,9 +43,9 @@ impl Catalog {
             // would bring back into current.json.
             let _lock = self.lock_commit()?;
             let current = self.read_durable()?;
-            let root = self.layout().root();
-            for name in names(root)?.iter().filter(|name| layout::is_unfinished(name)) {
-                removed.bytes += delete(&root.join(name))?;
+            for name in names(self.layout().root())?.into_iter().filter(|name| layout::is_unplaced(name)) {
+                self.discard(&self.layout().root().join(&name))?;
+                removed.leftovers.push(name);
             }
             for name in names(&self.layout().versions())? {
                 let unnamed = |version: &u64| !current.versions.contains_key(version);

@@ -7,6 +7,9 @@ use std::path::Path;
 use crate::catalog::Layout;
 use crate::demo::random::Random;
 
+/// A call that only looks can fail once in so many times that another could.
+const LOOKS: u64 = 4;
+
 /// How often each thing happens: once in so many calls; never where it is 0.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Faults {
@@ -72,10 +75,10 @@ impl Faults {
     pub(super) fn draw(random: &mut Random) -> Self {
         let mut one_of = |rates: [u64; 5]| rates[random.below(5) as usize];
         Self {
-            error: one_of([0, 0, 1000, 300, 100]),
-            death: one_of([0, 0, 1000, 400, 150]),
-            power_cut: one_of([0, 0, 2000, 700, 300]),
-            full: one_of([0, 0, 0, 2000, 500]),
+            error: one_of([0, 0, 500, 150, 50]),
+            death: one_of([0, 0, 500, 150, 50]),
+            power_cut: one_of([0, 0, 700, 300, 100]),
+            full: one_of([0, 0, 0, 700, 200]),
             full_for: 0,
             switch: one_of([2, 4, 8, 16, 32]),
         }
@@ -86,8 +89,12 @@ impl Faults {
         Self { error: 0, death: 0, power_cut: 0, full: 0, full_for: 0, switch: 0 }
     }
 
-    /// What goes wrong with the next call.
+    /// What goes wrong with the next call. Most calls only look; less goes wrong with them, so that more goes wrong where
+    /// it matters.
     pub(super) fn next(&mut self, kind: Kind, random: &mut Random) -> Option<Fault> {
+        if kind == Kind::Look && !random.one_in(LOOKS) {
+            return None;
+        }
         if chance(random, self.power_cut) {
             return Some(Fault::PowerCut { after: random.one_in(2) });
         }
@@ -98,7 +105,7 @@ impl Faults {
             return Some(Fault::Error { after: kind != Kind::Look && random.one_in(2) });
         }
         if chance(random, self.full) {
-            self.full_for = random.below(200);
+            self.full_for = random.below(60);
         }
         self.full_for = self.full_for.saturating_sub(1);
         (self.full_for > 0 && kind == Kind::Grow).then_some(Fault::Full)

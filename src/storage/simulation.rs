@@ -282,12 +282,16 @@ pub(crate) struct Simulated {
 }
 
 impl File {
+    pub(crate) fn options() -> OpenOptions {
+        OpenOptions::new()
+    }
+
     pub(crate) fn open(path: impl AsRef<Path>) -> io::Result<Self> {
-        OpenOptions::new().read(true).open(path)
+        Self::options().read(true).open(path)
     }
 
     pub(crate) fn create(path: impl AsRef<Path>) -> io::Result<Self> {
-        OpenOptions::new().write(true).create(true).truncate(true).open(path)
+        Self::options().write(true).create(true).truncate(true).open(path)
     }
 
     pub(crate) fn sync_all(&self) -> io::Result<()> {

@@ -18,7 +18,7 @@ use crate::harness::{listing, wait_for};
 const KEYS: usize = 20;
 
 /// Reads 20 keys of all shards from one version, each alone or all in one call, and returns the generations they are of.
-fn generations(version: &Version, all_at_once: bool) -> BTreeSet<i64> {
+pub fn generations(version: &Version, all_at_once: bool) -> BTreeSet<i64> {
     let keys: Vec<String> = (0..KEYS).map(|key| format!("k{key:03}")).collect();
     let values: Vec<Option<Vec<u8>>> = match all_at_once {
         true => version.multi_get(&keys.iter().map(|key| key.as_bytes()).collect::<Vec<_>>()).unwrap(),
@@ -40,7 +40,7 @@ fn shards(version: &Version) -> BTreeSet<u32> {
 }
 
 /// Files below `folder`, deleted ones too, that this process has open.
-fn open_files(folder: &Path) -> usize {
+pub fn open_files(folder: &Path) -> usize {
     let links = std::fs::read_dir("/proc/self/fd").unwrap();
     links.filter_map(|link| std::fs::read_link(link.ok()?.path()).ok()).filter(|to| to.starts_with(folder)).count()
 }
@@ -153,7 +153,7 @@ fn a_thousand_flips_under_eight_threads_fail_no_read_and_leave_nothing_open() {
 }
 
 /// Ends the readers when the test or one of them ends, also when it fails.
-struct Stop<'a>(&'a AtomicBool);
+pub struct Stop<'a>(pub &'a AtomicBool);
 
 impl Drop for Stop<'_> {
     fn drop(&mut self) {

@@ -25,6 +25,12 @@ test: lint ## format, lints and every test; those of Kafka where Java, Docker or
 	@if command -v java >/dev/null && command -v mvn >/dev/null; then scripts/kafka.sh fetch || true; fi
 	cargo test --release --locked
 
+.PHONY: soak
+soak: ## the long tests, an hour and more: a million simulated histories, an hour of chaos
+	@scripts/setup.sh
+	CUTOVER_SIM_RUNS=1000000 cargo test --release --locked --lib simulation
+	CUTOVER_CHAOS_SECONDS=3600 cargo test --release --locked --test it chaos
+
 .PHONY: lint
 lint: ## format and lints only
 	@scripts/setup.sh --lints
@@ -53,6 +59,11 @@ bench-kafka: ## publishing to Kafka beside Kafka's own producer test
 bench-stages: ## each stage of the job alone
 	@scripts/setup.sh
 	cargo bench --locked --profile release --bench stages -- $(ARGS)
+
+.PHONY: bench-flips
+bench-flips: ## p99 of reads while versions are swapped under them (ARGS="STORE", of two versions or more)
+	@scripts/setup.sh
+	cargo bench --locked --profile release --bench flips -- $(ARGS)
 
 .PHONY: clean-demo
 clean-demo: ## remove what the demo made

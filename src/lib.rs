@@ -23,5 +23,7 @@ pub mod report;
 pub mod runtime;
 pub mod serve;
 pub mod shuffle;
+#[cfg(test)]
+mod simulation;
 pub mod stop;
 pub mod storage;

@@ -76,7 +76,7 @@ pub fn run(job: &Job, options: &RunOptions) -> Result<RunReport> {
     let building = catalog.lock_build()?;
     refuse_follower(&catalog.read()?)?;
     publish::set_target(&catalog, target.as_ref())?;
-    let current = catalog.read()?;
+    let current = catalog.read_durable()?; // "already published" must hold, also after a power cut
     let as_of = options.as_of.unwrap_or_else(Timestamp::now);
     if let Some(report) = already_there(&prepared, &catalog, &current, as_of)? {
         return Ok(report);

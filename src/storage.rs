@@ -3,15 +3,21 @@
 //! A file becomes visible by [`write_atomic`] (temporary file, fsync, rename, fsync of the folder) or by a rename of a
 //! finished folder followed by [`sync_dir`]. Nothing here knows what a store, a version or a job is.
 //!
+//! Every call to the file system goes through `fs`, which a unit test can lead to a disk of its own.
+//!
 //! Not for: SST files, which RocksDB writes and syncs itself, and spill files, which die with their process.
 
-use std::fs::{self, File};
-use std::io::{Read, Write};
+pub(crate) mod fs;
+#[cfg(test)]
+mod simulation;
+
+use std::io::{ErrorKind, Read, Write};
 use std::path::Path;
 
 use rustix::fs::Advice;
 use xxhash_rust::xxh3::Xxh3Default;
 
+use self::fs::File;
 use crate::error::{Error, IoContext, Result};
 use crate::failpoint;
 
@@ -71,18 +77,35 @@ pub fn sync_file(path: &Path) -> Result<()> {
 /// # Errors
 /// `Unavailable` when a folder cannot be made, or something that is not a folder stands in the way.
 pub fn create_dir_durable(path: &Path) -> Result<()> {
-    if path.is_dir() {
+    if is_dir(path) {
         return Ok(());
     }
     let parent = parent(path)?;
     create_dir_durable(parent)?;
     match fs::create_dir(path) {
-        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists && path.is_dir() => Ok(()),
+        Err(error) if error.kind() == ErrorKind::AlreadyExists && is_dir(path) => Ok(()),
         made => {
             made.io("create folder", path)?;
             sync_dir(parent)
         }
     }
+}
+
+/// Syncs the folders above `path`, each into the one above it, whoever made them. Those that may not be read are left
+/// out: this user has made nothing in them.
+///
+/// # Errors
+/// `Unavailable` when a folder cannot be synced.
+pub fn sync_folders_above(path: &Path) -> Result<()> {
+    for folder in path.ancestors().skip(1) {
+        let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
+        let synced = File::open(folder).and_then(|folder| folder.sync_all());
+        match synced.as_ref().map_err(std::io::Error::kind) {
+            Err(ErrorKind::PermissionDenied | ErrorKind::InvalidInput | ErrorKind::ReadOnlyFilesystem) => {}
+            _ => synced.io("sync folder", folder)?,
+        }
+    }
+    Ok(())
 }
 
 /// Size in bytes and XXH3-64 of a file's content.
@@ -128,7 +151,7 @@ pub fn read_bounded(path: &Path, limit: u64) -> Result<Vec<u8>> {
 /// # Errors
 /// `Unavailable` when the file cannot be opened; a file system that ignores the advice is no error.
 pub fn drop_page_cache(path: &Path) -> Result<()> {
-    let file = File::open(path).io("open", path)?;
+    let file = std::fs::File::open(path).io("open", path)?;
     let _ = rustix::fs::fadvise(&file, 0, None, Advice::DontNeed);
     Ok(())
 }
@@ -142,6 +165,10 @@ pub fn free_space(path: &Path) -> Result<u64> {
     Ok(stat.f_bavail.saturating_mul(stat.f_frsize))
 }
 
+fn is_dir(path: &Path) -> bool {
+    fs::metadata(path).is_ok_and(|meta| meta.is_dir())
+}
+
 fn parent(path: &Path) -> Result<&Path> {
     match path.parent() {
         Some(parent) if parent.as_os_str().is_empty() => Ok(Path::new(".")),
@@ -152,6 +179,8 @@ fn parent(path: &Path) -> Result<&Path> {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     #[test]

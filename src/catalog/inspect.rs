@@ -5,7 +5,6 @@
 //!
 //! Not for: what RocksDB finds inside the files; `serve::verify` reads the entries.
 
-use std::fs;
 use std::io::ErrorKind;
 use std::path::Path;
 
@@ -14,7 +13,7 @@ use rayon::prelude::*;
 use super::hex::hex_checksum;
 use super::layout;
 use super::manifest::{FileEntry, Manifest};
-use crate::storage;
+use crate::storage::{self, fs};
 
 /// How much of a version's files is looked at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

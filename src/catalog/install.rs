@@ -9,15 +9,14 @@
 //!
 //! Not for: publishing. A version that was installed is seen by no reader.
 
-use std::fs;
 use std::path::Path;
 
 use super::current::{State, VersionEntry};
 use super::manifest::Manifest;
-use super::store::Catalog;
+use super::store::{Catalog, not_applied};
 use crate::error::{Error, IoContext, Result};
 use crate::failpoint;
-use crate::storage;
+use crate::storage::{self, fs};
 
 /// A version that readers do not see yet.
 #[derive(Clone, Debug, PartialEq)]
@@ -56,7 +55,7 @@ impl Catalog {
         }
         sync_tree(staged)?;
         failpoint::reach("install.synced")?;
-        let lock = self.lock_commit()?;
+        let lock = self.lock_commit().map_err(not_applied)?;
         self.commit_locked(&lock, |current| {
             let version = announced.unwrap_or(current.next_version);
             let manifest = manifest(version);

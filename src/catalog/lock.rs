@@ -6,11 +6,11 @@
 //! Not for: network file systems without `flock`, or object stores.
 
 use std::fmt;
-use std::fs::{File, OpenOptions, TryLockError};
+use std::fs::TryLockError;
 use std::io::{Read, Seek, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use jiff::Timestamp;
 use rustix::fs::OFlags;
@@ -18,6 +18,7 @@ use serde::{Deserialize, Serialize};
 
 use super::time;
 use crate::error::{Error, IoContext, Result};
+use crate::storage::fs::{self, File, OpenOptions};
 
 /// How often a lock that is held is tried again.
 const RETRY_EVERY: Duration = Duration::from_millis(5);
@@ -49,11 +50,11 @@ impl Lock {
     /// `Conflict` naming the holder when somebody else still has it; `Unavailable` when the file cannot be opened.
     pub(super) fn acquire(path: &Path, patience: Duration) -> Result<Self> {
         let file = open(path)?;
-        let deadline = Instant::now() + patience;
+        let deadline = fs::now() + patience;
         loop {
             match file.try_lock() {
                 Ok(()) => return Self::sign(file, path),
-                Err(TryLockError::WouldBlock) if Instant::now() < deadline => std::thread::sleep(RETRY_EVERY),
+                Err(TryLockError::WouldBlock) if fs::now() < deadline => fs::sleep(RETRY_EVERY),
                 Err(TryLockError::WouldBlock) => return Err(held(path)),
                 Err(TryLockError::Error(error)) => return Err(error).io("lock", path),
             }
@@ -136,6 +137,8 @@ fn holder(path: &Path) -> Option<Holder> {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Instant;
+
     use super::*;
     use crate::error::Kind;
 

@@ -6,7 +6,6 @@
 //!
 //! Not for: tracing of a run; that goes to stderr.
 
-use std::fs::{File, OpenOptions};
 use std::io::{BufRead, BufReader, Read, Seek, SeekFrom, Write};
 use std::path::PathBuf;
 
@@ -17,7 +16,8 @@ use super::layout::Layout;
 use super::{lock, time};
 use crate::error::{Error, IoContext, Result};
 use crate::failpoint;
-use crate::storage;
+use crate::storage::fs::{File, OpenOptions};
+use crate::storage::{self, fs};
 
 /// One thing that was done.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -92,7 +92,7 @@ impl Log {
     fn append(&self, event: &Event) -> Result<()> {
         failpoint::reach("log.append")?;
         storage::create_dir_durable(&self.folder)?;
-        let new = !self.path.try_exists().io("look at", &self.path)?;
+        let new = !fs::exists(&self.path).io("look at", &self.path)?;
         let mut file =
             OpenOptions::new().read(true).append(true).create(true).open(&self.path).io("open", &self.path)?;
         let mut line =

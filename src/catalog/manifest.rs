@@ -19,7 +19,7 @@ use super::{layout, sealed, time};
 use crate::encode::{KeySchema, ValueSchema};
 use crate::error::{Error, IoContext, Result};
 use crate::job::{Partitioner, Tables};
-use crate::storage;
+use crate::storage::{self, fs};
 
 /// The format version that this program writes, and the newest one it reads.
 pub(super) const FORMAT: u32 = 1;
@@ -219,7 +219,7 @@ impl Manifest {
     /// `Unavailable` when the disk does not answer.
     pub fn read(folder: &Path) -> Result<Self> {
         let path = layout::manifest_in(folder);
-        let meta = std::fs::symlink_metadata(folder);
+        let meta = fs::symlink_metadata(folder);
         match meta {
             Ok(meta) if meta.is_dir() => {}
             Ok(_) => return Err(Error::corrupt(format!("{} is not a folder", folder.display()))),
@@ -228,7 +228,7 @@ impl Manifest {
             }
             Err(error) => return Err(error).io("look at", folder),
         }
-        if !path.try_exists().io("look at", &path)? {
+        if !fs::exists(&path).io("look at", &path)? {
             return Err(Error::corrupt(format!("{} is missing: the version is not whole", path.display())));
         }
         let manifest: Self = sealed::unseal(&storage::read_bounded(&path, MAX_BYTES)?, &path, FORMAT)?;

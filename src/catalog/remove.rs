@@ -8,7 +8,6 @@
 //!
 //! Not for: which versions may go (`retention`), or forgetting them, which is a change like others (`transitions`).
 
-use std::fs;
 use std::io::ErrorKind;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -19,6 +18,7 @@ use super::store::Catalog;
 use crate::error::{IoContext, Result};
 use crate::failpoint;
 use crate::stop;
+use crate::storage::fs;
 
 /// What was deleted.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -43,9 +43,10 @@ impl Catalog {
     pub fn sweep(&self, forgotten: Vec<u64>) -> Result<GcReport> {
         let mut removed = GcReport::default();
         {
-            // Under the lock, so that no version is on its way to its folder.
+            // Under the lock, so that no version is on its way to its folder; and nothing is deleted that a power cut
+            // would bring back into current.json.
             let _lock = self.lock_commit()?;
-            let current = self.read()?;
+            let current = self.read_durable()?;
             for name in names(self.layout().root())?.into_iter().filter(|name| layout::is_unplaced(name)) {
                 self.discard(&self.layout().root().join(&name))?;
                 removed.leftovers.push(name);

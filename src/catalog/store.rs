@@ -20,7 +20,7 @@ use super::manifest::Manifest;
 use super::sealed;
 use crate::error::{Error, IoContext, Kind, Result};
 use crate::failpoint;
-use crate::storage;
+use crate::storage::{self, fs};
 
 /// How long a commit waits for another one; each takes milliseconds.
 const COMMIT_PATIENCE: Duration = Duration::from_secs(10);
@@ -45,7 +45,7 @@ impl Catalog {
     pub fn open(path: impl Into<PathBuf>) -> Result<Self> {
         let catalog = Self { layout: Layout::new(path) };
         let root = catalog.layout.root();
-        if !root.is_dir() {
+        if !fs::metadata(root).is_ok_and(|meta| meta.is_dir()) {
             return Err(Error::invalid(format!("there is no store at {}", root.display())));
         }
         catalog.read()?;
@@ -60,7 +60,7 @@ impl Catalog {
     pub fn open_or_create(path: impl Into<PathBuf>, dataset: &str) -> Result<Self> {
         let catalog = Self { layout: Layout::new(path) };
         let layout = &catalog.layout;
-        if std::fs::symlink_metadata(layout.current()).is_err() {
+        if !is_there(&layout.current())? {
             catalog.create(dataset)?;
         }
         catalog.check_dataset(dataset)?;
@@ -95,10 +95,10 @@ impl Catalog {
     /// As [`Catalog::open_or_create`], which it does not do.
     pub fn open_if_there(path: impl Into<PathBuf>, dataset: &str) -> Result<Option<Self>> {
         let catalog = Self { layout: Layout::new(path) };
-        match std::fs::symlink_metadata(catalog.layout.current()) {
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
-            _ => catalog.check_dataset(dataset).map(|()| Some(catalog)),
+        if !is_there(&catalog.layout.current())? {
+            return Ok(None);
         }
+        catalog.check_dataset(dataset).map(|()| Some(catalog))
     }
 
     fn check_dataset(&self, dataset: &str) -> Result<()> {
@@ -129,11 +129,13 @@ impl Catalog {
     /// `Unavailable` when the disk does not answer.
     pub fn read(&self) -> Result<Current> {
         let path = self.layout.current();
-        let looked = std::fs::symlink_metadata(&path);
-        if looked.as_ref().is_err_and(|error| error.kind() == std::io::ErrorKind::NotFound) {
-            return Err(self.absent());
+        if !is_there(&path)? {
+            let absent = self.absent();
+            // Somebody may have made the store, and a version in it, between the two looks.
+            if !is_there(&path)? {
+                return Err(absent);
+            }
         }
-        looked.io("look at", &path)?;
         let read = storage::read_bounded(&path, MAX_BYTES).and_then(|bytes| sealed::unseal(&bytes, &path, FORMAT));
         let checked = read.and_then(|current: Current| match current.contradiction() {
             Some(problem) => Err(Error::corrupt(format!("{} contradicts itself: {problem}", path.display()))),
@@ -149,6 +151,17 @@ impl Catalog {
         })
     }
 
+    /// As [`Catalog::read`], and what it says survives a power cut: whoever made the last change may have died between
+    /// the replace of the file and the sync of its folder. What is told to somebody, or deleted, rests on this.
+    ///
+    /// # Errors
+    /// As [`Catalog::read`]; `Unavailable` when the folder cannot be synced.
+    pub fn read_durable(&self) -> Result<Current> {
+        let current = self.read()?;
+        storage::sync_dir(self.layout.root())?;
+        Ok(current)
+    }
+
     /// Changes the store: `change` gets what is there now, and all or nothing of what it does becomes the truth.
     ///
     /// # Errors
@@ -156,7 +169,7 @@ impl Catalog {
     /// being carried out; `Unavailable` when the file cannot be replaced, saying whether the change was applied; else as
     /// [`Catalog::read`].
     pub fn commit<T>(&self, change: impl FnOnce(&mut Current) -> Result<T>) -> Result<T> {
-        let lock = self.lock_commit()?;
+        let lock = self.lock_commit().map_err(not_applied)?;
         self.commit_locked(&lock, |current| {
             current.nothing_pending()?;
             change(current)
@@ -169,7 +182,7 @@ impl Catalog {
     /// # Errors
     /// As [`Catalog::commit`].
     pub fn commit_beside_pending<T>(&self, change: impl FnOnce(&mut Current) -> Result<T>) -> Result<T> {
-        let lock = self.lock_commit()?;
+        let lock = self.lock_commit().map_err(not_applied)?;
         self.commit_locked(&lock, change)
     }
 
@@ -179,7 +192,7 @@ impl Catalog {
     /// `Conflict` naming the holder when another publish runs.
     pub fn lock_publish(&self) -> Result<Lock> {
         Lock::acquire(&self.layout.publish_lock(), BUILD_PATIENCE)
-            .map_err(|error| error.during("another publish of this store to Kafka is running"))
+            .map_err(|error| held(error, "another publish of this store to Kafka is running"))
     }
 
     /// Takes the lock that a build holds for its whole length.
@@ -188,7 +201,7 @@ impl Catalog {
     /// `Conflict` naming the holder when another build runs.
     pub fn lock_build(&self) -> Result<Lock> {
         Lock::acquire(&self.layout.build_lock(), BUILD_PATIENCE)
-            .map_err(|error| error.during("another build of this store is running"))
+            .map_err(|error| held(error, "another build of this store is running"))
     }
 
     /// The manifest of a version that `current.json` names.
@@ -221,12 +234,12 @@ impl Catalog {
 
     pub(super) fn lock_commit(&self) -> Result<Lock> {
         Lock::acquire(&self.layout.commit_lock(), COMMIT_PATIENCE)
-            .map_err(|error| error.during("not applied: another command is changing this store"))
+            .map_err(|error| held(error, "another command is changing this store"))
     }
 
     /// As [`Catalog::commit_beside_pending`], by somebody who already holds the lock.
     pub(super) fn commit_locked<T>(&self, _: &Lock, change: impl FnOnce(&mut Current) -> Result<T>) -> Result<T> {
-        let before = self.read()?;
+        let before = self.read_durable()?;
         let mut after = before.clone();
         let result = change(&mut after)?;
         if after == before {
@@ -246,14 +259,13 @@ impl Catalog {
         let replaced = failpoint::reach("current.decided")
             .and_then(|()| storage::write_atomic(&path, &bytes))
             .and_then(|()| failpoint::reach("current.replaced"));
-        replaced.map_err(|error| {
-            let applied = storage::read_bounded(&path, MAX_BYTES).is_ok_and(|found| found == bytes);
-            error.during(if applied {
+        replaced.map_err(|error| match storage::read_bounded(&path, MAX_BYTES) {
+            Ok(found) if found != bytes => not_applied(error),
+            Ok(_) => error.during(
                 "unknown whether applied: readers see the change now, a power cut may undo it; \
-                 `cutover versions STORE` shows what holds"
-            } else {
-                "not applied"
-            })
+                     `cutover versions STORE` shows what holds",
+            ),
+            Err(_) => error.during("unknown whether applied: `cutover versions STORE` shows what holds"),
         })
     }
 
@@ -272,8 +284,10 @@ impl Catalog {
             storage::create_dir_durable(folder)?;
         }
         failpoint::reach("store.folders")?;
+        // Whoever made them: a power cut must not take the folders that the store is in.
+        storage::sync_folders_above(root)?;
         let _lock = self.lock_commit()?;
-        if std::fs::symlink_metadata(self.layout.current()).is_ok() {
+        if is_there(&self.layout.current())? {
             return Ok(()); // somebody else was faster
         }
         if first_entry(&self.layout.versions(), |_| true)?.is_some() {
@@ -297,9 +311,27 @@ impl Catalog {
     }
 }
 
+/// Says who has a lock, where that is why one did not get it.
+fn held(error: Error, who: &str) -> Error {
+    if error.kind() == Kind::Conflict { error.during(who) } else { error }
+}
+
+/// An error after which the store is as it was.
+pub(super) fn not_applied(error: Error) -> Error {
+    error.during("not applied")
+}
+
+/// Whether something is at a path, if only a link that leads nowhere.
+fn is_there(path: &Path) -> Result<bool> {
+    match fs::symlink_metadata(path) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(false),
+        meta => meta.io("look at", path).map(|_| true),
+    }
+}
+
 /// The first name in a folder that `wanted` accepts; a missing folder has none.
 fn first_entry(folder: &Path, wanted: impl Fn(&str) -> bool) -> Result<Option<String>> {
-    let entries = match std::fs::read_dir(folder) {
+    let entries = match fs::read_dir(folder) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
         entries => entries.io("list", folder)?,
     };

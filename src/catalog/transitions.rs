@@ -272,6 +272,12 @@ impl Current {
             let why = entry.rejected.as_deref().map(|why| format!(" ({why})")).unwrap_or_default();
             return Err(Error::rejected(format!("version {version} is {}{why}; {forced}", entry.state)));
         }
+        if let Some(bad) = self.rolled_back.iter().rev().find(|bad| bad.digest == entry.digest) {
+            return Err(Error::rejected(format!(
+                "version {version} has the same content as version {}, which was rolled back at {}; {forced}",
+                bad.version, bad.at
+            )));
+        }
         match self.current_entry() {
             Some((current, newer)) if newer.as_of > entry.as_of => Err(Error::rejected(format!(
                 "version {version} is as of {}, older than the published version {current}, as of {}; {forced}",
@@ -415,6 +421,20 @@ mod tests {
         assert_eq!(commit(&mut current, |c| c.add(5, again.clone())).unwrap(), State::Rejected, "also once deleted");
         commit(&mut current, |c| c.publish(4, true, at(40))).unwrap();
         assert_eq!(commit(&mut current, |c| c.add(6, again)).unwrap(), State::Complete, "somebody found it good");
+    }
+
+    #[test]
+    fn a_version_that_waits_while_its_content_is_rolled_back_stays_out() {
+        let mut current = published();
+        for version in [4, 5] {
+            assert_eq!(commit(&mut current, |c| c.add(version, entry(4, "bad"))).unwrap(), State::Complete);
+        }
+        commit(&mut current, |c| c.publish(4, false, at(20))).unwrap();
+        commit(&mut current, |c| c.rollback(None, at(30))).unwrap();
+        let error = current.publish(5, false, at(40)).unwrap_err();
+        assert_eq!(error.kind(), Kind::Rejected);
+        assert!(error.message().contains("same content as version 4, which was rolled back"), "{error}");
+        assert_eq!(current.publish(5, true, at(40)).unwrap().to, 5);
     }
 
     #[test]

@@ -9,7 +9,7 @@
 mod events;
 mod part;
 mod profiles;
-mod random;
+pub(crate) mod random;
 
 use std::fs;
 use std::path::Path;

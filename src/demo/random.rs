@@ -15,11 +15,12 @@ const SCATTER_PRIME: u64 = (1 << 31) - 1;
 pub(super) const SCATTER_MAX: u64 = 1_000_000_000;
 
 /// A stream of random numbers.
-pub(super) struct Random(u64);
+#[derive(Clone, Debug)]
+pub(crate) struct Random(u64);
 
 impl Random {
     /// The stream of the thing that these numbers name.
-    pub(super) fn of(seed: u64, names: &[u64]) -> Self {
+    pub(crate) fn of(seed: u64, names: &[u64]) -> Self {
         let scramble = |number: u64| mix(number.wrapping_add(GOLDEN));
         Self(names.iter().fold(scramble(seed), |state, name| mix(state ^ scramble(*name))))
     }
@@ -30,12 +31,12 @@ impl Random {
     }
 
     /// A whole number in `0..n`, all equally likely; 0 when `n` is 0.
-    pub(super) fn below(&mut self, n: u64) -> u64 {
+    pub(crate) fn below(&mut self, n: u64) -> u64 {
         ((u128::from(self.next()) * u128::from(n)) >> 64) as u64
     }
 
     /// True once in `n` times.
-    pub(super) fn one_in(&mut self, n: u64) -> bool {
+    pub(crate) fn one_in(&mut self, n: u64) -> bool {
         self.below(n) == 0
     }
 

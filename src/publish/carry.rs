@@ -148,10 +148,13 @@ fn changed() -> Error {
     Error::conflict("not applied: another command changed the store meanwhile; run again")
 }
 
-/// Looks at the files of the version that readers would be sent to.
+/// Looks at the files of the version that readers would be sent to. One that was deleted meanwhile is not damaged.
 fn look_at(catalog: &Catalog, current: &Current, flip: Option<Flip>) -> Result<()> {
     match flip {
-        Some(flip) if flip.from != Some(flip.to) => intact(catalog, current, flip.to),
+        Some(flip) if flip.from != Some(flip.to) => intact(catalog, current, flip.to).or_else(|error| {
+            let there = catalog.read()?.versions.contains_key(&flip.to);
+            Err(if there { error } else { changed() })
+        }),
         _ => Ok(()),
     }
 }

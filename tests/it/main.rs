@@ -9,6 +9,7 @@
 //!
 //! Not for: what a unit test beside the code can show as well.
 
+mod chaos;
 mod cli;
 mod conflicts;
 mod crash;

@@ -2,21 +2,23 @@
 
 use std::collections::BTreeSet;
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use cutover::catalog::Catalog;
 use cutover::encode::Sharding;
+use cutover::progress::Progress;
+use cutover::publish::{PublishOptions, publish, rollback};
 use cutover::serve::{Reader, Store, Version};
 
-use crate::fixture::Numbers;
+use crate::fixture::{NUMBERS, Numbers};
+use crate::harness::{listing, wait_for};
 
-const FLIPS: usize = 50;
 const KEYS: usize = 20;
-const THREADS: usize = 4;
 
 /// Reads 20 keys of all shards from one version, each alone or all in one call, and returns the generations they are of.
-fn generations(version: &Version, all_at_once: bool) -> BTreeSet<i64> {
+pub fn generations(version: &Version, all_at_once: bool) -> BTreeSet<i64> {
     let keys: Vec<String> = (0..KEYS).map(|key| format!("k{key:03}")).collect();
     let values: Vec<Option<Vec<u8>>> = match all_at_once {
         true => version.multi_get(&keys.iter().map(|key| key.as_bytes()).collect::<Vec<_>>()).unwrap(),
@@ -38,9 +40,51 @@ fn shards(version: &Version) -> BTreeSet<u32> {
 }
 
 /// Files below `folder`, deleted ones too, that this process has open.
-fn open_files(folder: &Path) -> usize {
+pub fn open_files(folder: &Path) -> usize {
     let links = std::fs::read_dir("/proc/self/fd").unwrap();
     links.filter_map(|link| std::fs::read_link(link.ok()?.path()).ok()).filter(|to| to.starts_with(folder)).count()
+}
+
+/// Reads in so many threads while `flip` takes readers from version to version, each time until some thread has read
+/// the version that `flip` says is live. Gives every version that was read with its generation.
+fn read_through(
+    reader: &Reader,
+    threads: usize,
+    flips: usize,
+    mut flip: impl FnMut(usize) -> u64,
+) -> BTreeSet<(u64, i64)> {
+    let (done, latest) = (AtomicBool::new(false), AtomicU64::new(0));
+    let seen = Mutex::new(BTreeSet::new());
+    std::thread::scope(|scope| {
+        for thread in 0..threads {
+            let (done, latest, seen) = (&done, &latest, &seen);
+            scope.spawn(move || {
+                let _stop = Stop(done);
+                let mut number = thread;
+                while !done.load(Ordering::Relaxed) {
+                    let version = reader.snapshot();
+                    let found = generations(&version, number % 2 == 0);
+                    assert_eq!(found.len(), 1, "a read of version {} found {found:?}", version.number());
+                    seen.lock().unwrap().insert((version.number(), found.into_iter().next().unwrap()));
+                    latest.store(version.number(), Ordering::Relaxed);
+                    number += 1;
+                }
+            });
+        }
+        let _stop = Stop(&done);
+        for number in 0..flips {
+            let live = flip(number);
+            wait_for("the readers to follow", || {
+                assert!(!done.load(Ordering::Relaxed), "a reader failed");
+                latest.load(Ordering::Relaxed) == live
+            });
+        }
+    });
+    assert!(reader.last_error().is_none(), "{:?}", reader.last_error());
+    let seen = seen.into_inner().unwrap();
+    let versions: BTreeSet<u64> = seen.iter().map(|(version, _)| *version).collect();
+    assert_eq!(versions.len(), seen.len(), "a version is of one generation: {seen:?}");
+    seen
 }
 
 #[test]
@@ -51,59 +95,65 @@ fn every_read_is_of_one_generation_through_fifty_flips() {
     let reader = Reader::follow(Store::open(&store).unwrap(), Duration::ZERO).unwrap();
     assert_eq!(shards(&reader.snapshot()), (0..4).collect(), "the keys are in all shards");
 
-    let (done, reads) = (AtomicBool::new(false), AtomicUsize::new(0));
-    let seen = Mutex::new(BTreeSet::new());
-    std::thread::scope(|scope| {
-        for thread in 0..THREADS {
-            let (reader, done, reads, seen) = (&reader, &done, &reads, &seen);
-            scope.spawn(move || {
-                let mut number = thread;
-                while !done.load(Ordering::Relaxed) {
-                    let version = reader.snapshot();
-                    let found = generations(&version, number % 2 == 0);
-                    assert_eq!(found.len(), 1, "a read of version {} found {found:?}", version.number());
-                    seen.lock().unwrap().insert((version.number(), found.into_iter().next().unwrap()));
-                    number += 1;
-                    reads.fetch_add(1, Ordering::Relaxed);
-                }
-            });
-        }
-        let stop = Stop(&done);
-        let mut flips = 0;
-        let mut generation = 4;
-        while flips < FLIPS {
-            let before = reads.load(Ordering::Relaxed);
-            match flips % 10 {
-                // A new version; its run deletes the oldest under the readers.
-                0 | 5 => {
-                    generation += 1;
-                    numbers.run(generation).ok();
-                }
-                1 => drop(numbers.on("rollback", "").ok()),
-                _ => {
-                    let live = numbers.current_json()["current"].as_u64().unwrap();
-                    let other = numbers.states().into_iter().map(|(version, _)| version).rfind(|&other| other != live);
-                    numbers.on("publish", &format!("{} --force", other.unwrap())).ok();
-                }
+    let mut generation = 4;
+    let seen = read_through(&reader, 4, 50, |flip| {
+        match flip % 10 {
+            // A new version; its run deletes the oldest under the readers.
+            0 | 5 => {
+                generation += 1;
+                numbers.run(generation).ok();
             }
-            flips += 1;
-            crate::harness::wait_for("the readers to read on", || reads.load(Ordering::Relaxed) > before + THREADS);
+            1 => drop(numbers.on("rollback", "").ok()),
+            _ => {
+                let live = numbers.current_json()["current"].as_u64().unwrap();
+                let other = numbers.states().into_iter().map(|(version, _)| version).rfind(|&other| other != live);
+                numbers.on("publish", &format!("{} --force", other.unwrap())).ok();
+            }
         }
-        drop(stop);
+        numbers.current_json()["current"].as_u64().unwrap()
     });
-    let seen = seen.into_inner().unwrap();
-    let versions: BTreeSet<u64> = seen.iter().map(|(version, _)| *version).collect();
-    assert_eq!(versions.len(), seen.len(), "a version is of one generation: {seen:?}");
     assert!(seen.len() >= 8, "the readers followed: {seen:?}");
     assert_eq!(reader.refresh().number(), numbers.seen().0, "the reader is where the command is");
-    assert!(reader.last_error().is_none());
 
     drop(reader);
     assert_eq!(open_files(&store), 0, "files still open");
 }
 
-/// Ends the readers when the test ends, also when it fails.
-struct Stop<'a>(&'a AtomicBool);
+#[test]
+fn a_thousand_flips_under_eight_threads_fail_no_read_and_leave_nothing_open() {
+    let numbers = Numbers::new();
+    numbers.workspace.write("numbers.toml", NUMBERS.replace("shards = 4", "shards = 2"));
+    (1..=3).for_each(|generation| drop(numbers.run(generation).ok()));
+    let store = numbers.workspace.path("store");
+    let catalog = Catalog::open(&store).unwrap();
+    let reader = Reader::follow(Store::open(&store).unwrap(), Duration::ZERO).unwrap();
+    assert_eq!(shards(&reader.snapshot()), (0..2).collect(), "the keys are in all shards");
+    let (open, versions) = (open_files(&store), listing(&store.join("versions")));
+
+    let force = PublishOptions { force: true, ..PublishOptions::default() };
+    let mut live = 3;
+    let seen = read_through(&reader, 8, 1000, |flip| {
+        let flipped = match flip % 7 {
+            3 => rollback(&catalog, None, Progress::Silent).unwrap(),
+            _ => publish(&catalog, live % 3 + 1, &force).unwrap(),
+        };
+        assert!(flipped.flipped());
+        live = flipped.version;
+        live
+    });
+    assert_eq!(seen, [(1, 1), (2, 2), (3, 3)].into());
+
+    publish(&catalog, 3, &force).unwrap();
+    assert_eq!(reader.refresh().number(), 3);
+    assert_eq!(open_files(&store), open, "files of one version are open");
+    assert_eq!(listing(&store.join("versions")), versions);
+    assert_eq!(listing(&store.join("staging")), "");
+    drop(reader);
+    assert_eq!(open_files(&store), 0, "files still open");
+}
+
+/// Ends the readers when the test or one of them ends, also when it fails.
+pub struct Stop<'a>(pub &'a AtomicBool);
 
 impl Drop for Stop<'_> {
     fn drop(&mut self) {

@@ -136,7 +136,7 @@ fn collect(root: &Path, folder: &Path, sources: &mut Vec<Source>) {
 
 /// Whether a file is only compiled for tests: what a module declares below `#[cfg(test)]`.
 fn is_test(path: &Path) -> bool {
-    let names = ["tests", "fixture", "histories"];
+    let names = ["tests", "fixture", "histories", "simulation"];
     path.iter().any(|part| names.contains(&part.to_str().unwrap().trim_end_matches(".rs")))
 }
 

@@ -1,0 +1,281 @@
+//! What the processes of a simulated machine do: the commands of the program, through the code that they run.
+//!
+//! A command is a row of steps. After each step its outcome is held against what the process did: an error that says
+//! nothing was applied while something was, an error without a fault, and damage where nothing damages are wrong.
+//!
+//! Not for: whether the store may be in the state that it is in (`model`).
+
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
+use std::io::Write;
+use std::path::Path;
+use std::sync::Arc;
+
+use super::model::Doing;
+use super::world::{Process, World};
+use crate::catalog::fixture::{at, manifest};
+use crate::catalog::{Catalog, CheckResult, Current, FileDepth, FileEntry, Manifest, Outcome, State, inspect};
+use crate::error::{Error, IoContext, Kind, Result};
+use crate::job::Retention;
+use crate::progress::Progress;
+use crate::publish::{self, GcReport, PublishOptions, Staged};
+use crate::storage::{self, fs};
+
+/// The store, below a folder that is not there at first either.
+pub(super) const STORE: &str = "/stores/views";
+const DATASET: &str = "views";
+/// Builds make one of so many contents, so that some are made again.
+const CONTENTS: u64 = 3;
+/// So often a reader looks again when the version it opens goes away.
+const ATTEMPTS: usize = 8;
+
+/// One process after the other, in one place of the machine.
+pub(super) struct Actor {
+    world: Arc<World>,
+    me: usize,
+    builds: Cell<u64>,
+    /// The last error, for whoever finds that there must be none.
+    error: RefCell<String>,
+}
+
+/// What a build makes.
+#[derive(Clone, Copy, Debug)]
+struct Content {
+    number: u64,
+    as_of: i64,
+    failed: bool,
+    /// It is built though it may be there already, and may wait to be published by hand.
+    rebuild: bool,
+}
+
+impl Actor {
+    pub(super) fn new(world: &Arc<World>, me: usize) -> Self {
+        Self { world: Arc::clone(world), me, builds: Cell::new(0), error: RefCell::default() }
+    }
+
+    /// Runs so many commands, each in a process of its own.
+    pub(super) fn run(&self, commands: usize) {
+        for _ in 0..commands {
+            self.world.state().start(self.me);
+            self.command();
+        }
+    }
+
+    fn command(&self) {
+        let (which, version) = (self.draw(16), self.draw_version());
+        if which < 5 || (version.is_none() && self.draw(8) > 0) {
+            let (number, as_of) = (self.draw(CONTENTS), 10 + self.draw(3) as i64);
+            let content = Content { number, as_of, failed: self.draw(8) == 0, rebuild: self.draw(2) == 0 };
+            self.build(content, 1 + self.draw(3) as u32);
+            return;
+        }
+        let Some(catalog) = self.step(Doing::Reading, || Catalog::open(STORE)) else { return };
+        let version = version.unwrap_or(1);
+        let some = (self.draw(2) == 0).then_some(version);
+        match which {
+            5..=7 => {
+                let force = self.draw(3) == 0;
+                let options = PublishOptions { force, ..PublishOptions::default() };
+                self.step(Doing::Publishing { force }, || publish::publish(&catalog, version, &options));
+            }
+            8..=10 => drop(self.step(Doing::RollingBack, || publish::rollback(&catalog, some, Progress::Silent))),
+            11 => drop(self.step(Doing::Pinning, || publish::pin(&catalog, some, "why", Progress::Silent))),
+            12 => drop(self.step(Doing::Pinning, || publish::unpin(&catalog))),
+            13 => drop(self.clean(&catalog, self.draw(3) as u32)),
+            _ => drop(self.step(Doing::Reading, || open_current(&catalog))),
+        }
+    }
+
+    /// A version that there is or, now and then, may not be; none while nothing is published.
+    fn draw_version(&self) -> Option<u64> {
+        let mut state = self.world.state();
+        let current = state.model.current().filter(|current| current.current.is_some())?;
+        let known: Vec<u64> = current.versions.keys().copied().collect();
+        let place = state.random.below(known.len() as u64 + 1) as usize;
+        Some(known.get(place).copied().unwrap_or(1 + place as u64))
+    }
+
+    /// As `cutover run`: nothing where it is done already, else a version that is built, published and cleaned up after.
+    fn build(&self, content: Content, keep: u32) -> Option<u64> {
+        let catalog = self.step(Doing::Creating, || Catalog::open_or_create(STORE, DATASET))?;
+        let building = self.step(Doing::Reading, || catalog.lock_build())?;
+        let current = self.step(Doing::Confirming, || catalog.read_durable())?;
+        let options = PublishOptions::default();
+        let publishing = Doing::Publishing { force: false };
+        match current.find_built("job", &content.inputs()).filter(|_| !content.rebuild) {
+            Some((version, State::Published)) => return Some(version),
+            Some((_, State::RolledBack)) => return None,
+            Some((version, State::Complete)) => {
+                return self
+                    .step(publishing, || publish::publish(&catalog, version, &options))
+                    .map(|done| done.version);
+            }
+            _ => {}
+        }
+        let (folder, manifest) = self.step(Doing::Installing, || self.stage(&catalog, content))?;
+        let numbered = |version| Manifest { version, ..manifest };
+        let complete = self.step(Doing::Installing, || Staged::new(&folder).install(&catalog, numbered))?;
+        let stays = content.rebuild && self.draw(3) == 0;
+        let published = (!stays).then(|| self.step(publishing, || complete.publish(&catalog, &options)));
+        drop(building);
+        self.clean(&catalog, keep)?;
+        published.flatten().map(|published| published.version)
+    }
+
+    /// Writes the files of a version, which nobody has synced yet.
+    fn stage(&self, catalog: &Catalog, content: Content) -> Result<(std::path::PathBuf, Manifest)> {
+        self.builds.set(self.builds.get() + 1);
+        let build = format!("build-{}-{}", self.me, self.builds.get());
+        let dirs = catalog.layout().build_dirs(&build)?;
+        storage::create_dir_durable(&dirs.shard(0))?;
+        let mut manifest = manifest(0, &[("key", &content.number.to_string())]);
+        manifest.build_id.clone_from(&build);
+        manifest.input_digest = content.inputs();
+        manifest.as_of = at(content.as_of);
+        if content.failed {
+            let (rule, expected, found) = ("rows.min".into(), "10".into(), "1".into());
+            manifest.checks.push(CheckResult { rule, outcome: Outcome::Failed, expected, found });
+        }
+        let text = |name: &str| (format!("shard-00000/{name}"), format!("{name} of {build}").into_bytes());
+        let files = BTreeMap::from(["CURRENT", "000007.sst"].map(text));
+        for (path, bytes) in &files {
+            write(&dirs.version().join(path), bytes)?;
+        }
+        let measure = |path: &String| FileEntry::measure(&dirs.version(), path.clone());
+        manifest.shards[0].files = files.keys().map(measure).collect::<Result<_>>()?;
+        self.world.state().model.finished(&build, files);
+        Ok((dirs.version(), manifest))
+    }
+
+    fn clean(&self, catalog: &Catalog, keep: u32) -> Option<GcReport> {
+        self.step(Doing::Cleaning, || publish::gc(catalog, &Retention { keep, keep_for: None }))
+    }
+
+    /// Once all faults are over: a run succeeds, nothing is left that nobody needs, and another power cut takes nothing.
+    pub(super) fn settle(&self) {
+        self.world.state().end_faults();
+        let outcome = self.settled();
+        let mut state = self.world.state();
+        if let Err(what) = outcome {
+            let error = self.error.borrow();
+            state.fail(format!("after all faults were over, {what}; the last error: {error}"));
+        }
+    }
+
+    fn settled(&self) -> std::result::Result<(), String> {
+        let start = || self.world.state().start(self.me);
+        let tidy = || {
+            let state = self.world.state();
+            state.model.nothing_left_over(&state.disk)
+        };
+        start();
+        let catalog = self.step(Doing::Creating, || Catalog::open_or_create(STORE, DATASET));
+        let catalog = catalog.ok_or("the store cannot be opened")?;
+        self.clean(&catalog, u32::MAX).ok_or("gc fails")?;
+        tidy()?;
+        start();
+        if self.step(Doing::Reading, || catalog.read()).is_some_and(|current| current.pin.is_some()) {
+            self.step(Doing::Pinning, || publish::unpin(&catalog)).ok_or("unpin fails")?;
+        }
+        start();
+        let content = Content { number: CONTENTS, as_of: 1000, failed: false, rebuild: false };
+        let version = self.build(content, 1).ok_or("a run does not succeed")?;
+        tidy()?;
+        start();
+        let again = self.clean(&catalog, 1).ok_or("a second gc fails")?;
+        if again != GcReport::default() {
+            return Err(format!("a second gc still finds something: {again:?}"));
+        }
+        // What was deleted may be back, but nothing that counts may differ.
+        self.world.state().cut_power();
+        start();
+        match self.step(Doing::Reading, || open_current(&catalog)) {
+            Some(Some(current)) if current.current == Some(version) => {}
+            other => return Err(format!("readers see {:?} instead of version {version}", other.flatten())),
+        }
+        self.clean(&catalog, 1).ok_or("gc fails after a power cut")?;
+        tidy()
+    }
+
+    /// One step of a command; `None` when it fails or its process dies.
+    fn step<T>(&self, doing: Doing, act: impl FnOnce() -> Result<T>) -> Option<T> {
+        self.world.state().begin(self.me, doing);
+        let outcome = act();
+        let mut state = self.world.state();
+        let process = state.process(self.me);
+        if !process.alive {
+            return None;
+        }
+        match outcome {
+            Ok(value) => {
+                state.note(|| format!("{} {doing:?} done", self.me));
+                let read = process.read.filter(|_| doing.confirms());
+                read.max(process.wrote).into_iter().for_each(|epoch| state.model.acknowledge(epoch));
+                Some(value)
+            }
+            Err(error) => {
+                let chain = error.chain().join(": ");
+                state.note(|| format!("{} {doing:?} failed: {chain}", self.me));
+                if let Some(what) = complaint(doing, &process, &error, &chain) {
+                    state.fail(format!("{what}, {doing:?}: {chain}"));
+                }
+                self.error.replace(chain);
+                None
+            }
+        }
+    }
+
+    fn draw(&self, below: u64) -> u64 {
+        self.world.state().random.below(below)
+    }
+}
+
+impl Content {
+    fn inputs(self) -> String {
+        format!("{} {} {}", self.number, self.as_of, self.failed)
+    }
+}
+
+/// What is wrong with an error.
+fn complaint(doing: Doing, process: &Process, error: &Error, chain: &str) -> Option<&'static str> {
+    let unknown = chain.contains("unknown whether applied");
+    match error.kind() {
+        Kind::Internal => Some("a bug"),
+        Kind::Corrupt if !process.faulted => Some("damage where nothing was damaged"),
+        Kind::Unavailable if !process.faulted => Some("an error though nothing failed"),
+        _ if process.wrote.is_none() || unknown => None,
+        _ if chain.contains("not applied") => Some("it was applied all the same"),
+        // A gc has forgotten versions before it deletes them, and whoever makes a store looks at it then.
+        _ if !matches!(doing, Doing::Cleaning | Doing::Creating) => {
+            Some("it was applied, which the error does not say")
+        }
+        _ => None,
+    }
+}
+
+/// Opens the version that readers see, as they do: again when it went away meanwhile.
+fn open_current(catalog: &Catalog) -> Result<Option<Current>> {
+    let mut current = catalog.read()?;
+    for attempt in 1.. {
+        let Some(version) = current.current else { return Ok(None) };
+        let Err(error) = open(catalog, &current, version) else { break };
+        let latest = catalog.read()?;
+        if latest.current == Some(version) || attempt == ATTEMPTS {
+            return Err(error);
+        }
+        current = latest;
+    }
+    Ok(Some(current))
+}
+
+fn open(catalog: &Catalog, current: &Current, version: u64) -> Result<()> {
+    let manifest = catalog.manifest(current, version)?;
+    match inspect(&catalog.layout().version_dir(version), &manifest, FileDepth::AllFiles).first() {
+        Some(finding) => Err(Error::corrupt(format!("version {version} is damaged: {finding}"))),
+        None => Ok(()),
+    }
+}
+
+fn write(path: &Path, bytes: &[u8]) -> Result<()> {
+    fs::File::create(path).and_then(|mut file| file.write_all(bytes)).io("write", path)
+}

@@ -1,0 +1,148 @@
+//! What goes wrong, and how often: drawn anew for every run, so that some runs see one kind of fault and some see all.
+//!
+//! Not for: what a fault does (`world`).
+
+use std::path::Path;
+
+use crate::catalog::Layout;
+use crate::demo::random::Random;
+
+/// A call that only looks can fail once in so many times that another could.
+const LOOKS: u64 = 4;
+
+/// How often each thing happens: once in so many calls; never where it is 0.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Faults {
+    error: u64,
+    death: u64,
+    power_cut: u64,
+    full: u64,
+    /// For so many more calls the disk is full.
+    full_for: u64,
+    /// How often another process gets the turn.
+    pub(super) switch: u64,
+}
+
+/// What a call does, as far as it can fail in a way of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// It looks or reads.
+    Look,
+    /// It needs space.
+    Grow,
+    /// It changes something and needs no space.
+    Change,
+    /// It syncs the file of this number.
+    Sync(u64),
+}
+
+/// What goes wrong. What comes `after` comes once the call took effect.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Fault {
+    /// The disk reports an error.
+    Error { after: bool },
+    /// There is no space left.
+    Full,
+    /// The process is killed.
+    Death { after: bool },
+    /// The power is cut.
+    PowerCut { after: bool },
+}
+
+/// Something that the operating system says it did, and did not: what a call that is missing in the program would be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Lie {
+    /// The new content of `current.json` is not synced.
+    CurrentFile,
+    /// Names in the store's folder are not synced.
+    StoreFolder,
+    /// Names in the folder above the store are not synced.
+    FolderAbove,
+    /// Names of versions are not synced.
+    VersionsFolder,
+    /// Files of versions are not synced.
+    VersionFiles,
+    /// Names of files in versions are not synced.
+    VersionFolders,
+    /// Manifests are not synced.
+    Manifests,
+    /// A lock excludes nobody.
+    Locks,
+}
+
+impl Faults {
+    /// Those of one run.
+    pub(super) fn draw(random: &mut Random) -> Self {
+        let mut one_of = |rates: [u64; 5]| rates[random.below(5) as usize];
+        Self {
+            error: one_of([0, 0, 500, 150, 50]),
+            death: one_of([0, 0, 500, 150, 50]),
+            power_cut: one_of([0, 0, 700, 300, 100]),
+            full: one_of([0, 0, 0, 700, 200]),
+            full_for: 0,
+            switch: one_of([2, 4, 8, 16, 32]),
+        }
+    }
+
+    /// Nothing goes wrong, and nobody else gets a turn.
+    pub(super) fn none() -> Self {
+        Self { error: 0, death: 0, power_cut: 0, full: 0, full_for: 0, switch: 0 }
+    }
+
+    /// What goes wrong with the next call. Most calls only look; less goes wrong with them, so that more goes wrong where
+    /// it matters.
+    pub(super) fn next(&mut self, kind: Kind, random: &mut Random) -> Option<Fault> {
+        if kind == Kind::Look && !random.one_in(LOOKS) {
+            return None;
+        }
+        if chance(random, self.power_cut) {
+            return Some(Fault::PowerCut { after: random.one_in(2) });
+        }
+        if chance(random, self.death) {
+            return Some(Fault::Death { after: random.one_in(2) });
+        }
+        if chance(random, self.error) {
+            return Some(Fault::Error { after: kind != Kind::Look && random.one_in(2) });
+        }
+        if chance(random, self.full) {
+            self.full_for = random.below(60);
+        }
+        self.full_for = self.full_for.saturating_sub(1);
+        (self.full_for > 0 && kind == Kind::Grow).then_some(Fault::Full)
+    }
+}
+
+impl Lie {
+    /// Every one of them.
+    pub(super) const ALL: [Self; 8] = [
+        Self::CurrentFile,
+        Self::StoreFolder,
+        Self::FolderAbove,
+        Self::VersionsFolder,
+        Self::VersionFiles,
+        Self::VersionFolders,
+        Self::Manifests,
+        Self::Locks,
+    ];
+
+    /// Whether a sync of this file or folder does nothing.
+    pub(super) fn is_about(self, layout: &Layout, path: &Path, folder: bool) -> bool {
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        let staged = path.starts_with(layout.staging()) && path != layout.staging();
+        match self {
+            Self::CurrentFile => name.starts_with("current.json"),
+            Self::StoreFolder => path == layout.root(),
+            Self::FolderAbove => Some(path) == layout.root().parent(),
+            Self::VersionsFolder => path == layout.versions(),
+            Self::VersionFiles => staged && !folder && name != "manifest.json",
+            Self::VersionFolders => staged && folder,
+            Self::Manifests => name == "manifest.json",
+            Self::Locks => false,
+        }
+    }
+}
+
+/// True once in so many times; never where that is 0.
+pub(super) fn chance(random: &mut Random, one_in: u64) -> bool {
+    one_in > 0 && random.one_in(one_in)
+}

@@ -1,0 +1,247 @@
+//! What may be visible: every state that `current.json` was in, what was acknowledged, and what builds are made of.
+//!
+//! The model hears of every replace of `current.json`, at the moment of it, and holds the new state against the one
+//! before. After a power cut it holds what is left against what was acknowledged. It reads the disk itself, not through
+//! the catalog.
+//!
+//! Not for: the outcome of single commands (`command`).
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use super::disk::Disk;
+use crate::catalog::{Current, Digest, Layout, Manifest, State};
+
+/// What a process is doing, as far as it decides what it may change.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Doing {
+    /// Looking.
+    #[default]
+    Reading,
+    /// Finding that there is nothing to do, and saying so.
+    Confirming,
+    /// Making the store.
+    Creating,
+    /// Making a version.
+    Installing,
+    /// Taking readers to a version.
+    Publishing { force: bool },
+    /// Taking readers back.
+    RollingBack,
+    /// Holding readers, or letting go of them.
+    Pinning,
+    /// Deleting.
+    Cleaning,
+}
+
+impl Doing {
+    /// Whether success says that the state which was read holds, too.
+    pub(super) fn confirms(self) -> bool {
+        !matches!(self, Self::Reading | Self::Creating)
+    }
+
+    fn changes(self) -> bool {
+        !matches!(self, Self::Reading | Self::Confirming | Self::Creating)
+    }
+}
+
+/// A state of `current.json`, and what a person who watched the store would know then.
+#[derive(Clone, Debug)]
+struct Known {
+    current: Current,
+    /// Contents that were rolled back, and that nobody forced since.
+    condemned: Vec<Digest>,
+    /// Every number that was given, with the build that got it.
+    given: BTreeMap<u64, String>,
+}
+
+/// The model.
+#[derive(Debug)]
+pub(super) struct Model {
+    layout: Layout,
+    /// Every state, oldest first: the epoch is the place.
+    history: Vec<Known>,
+    /// The epoch of which somebody was told that it holds.
+    acknowledged: Option<u64>,
+    /// The files of each build that was finished, by their paths in the version's folder.
+    builds: BTreeMap<String, BTreeMap<String, Vec<u8>>>,
+}
+
+impl Model {
+    /// Of a store that is not there yet.
+    pub(super) fn new(layout: Layout) -> Self {
+        Self { layout, history: Vec::new(), acknowledged: None, builds: BTreeMap::new() }
+    }
+
+    /// The state that readers see.
+    pub(super) fn current(&self) -> Option<&Current> {
+        self.history.last().map(|known| &known.current)
+    }
+
+    /// A build has written all of its files.
+    pub(super) fn finished(&mut self, build: &str, files: BTreeMap<String, Vec<u8>>) {
+        self.builds.insert(build.to_owned(), files);
+    }
+
+    /// Somebody was told that the state of an epoch holds.
+    pub(super) fn acknowledge(&mut self, epoch: u64) {
+        self.acknowledged = self.acknowledged.max(Some(epoch));
+    }
+
+    /// `current.json` was replaced; gives its epoch.
+    pub(super) fn replaced(&mut self, disk: &Disk, doing: Doing) -> Result<u64, String> {
+        let after = read(disk, &self.layout)?.ok_or("current.json is gone")?;
+        let Some(before) = self.history.last() else {
+            check(doing == Doing::Creating && after.epoch == 0, || format!("{doing:?} made a store: {after:?}"))?;
+            let known = Known { current: after, condemned: Vec::new(), given: BTreeMap::new() };
+            self.history.push(known);
+            return Ok(0);
+        };
+        let mut known = before.clone();
+        step(&mut known, &after, doing)?;
+        known.current = after;
+        if known.current.current != before.current.current {
+            self.whole(disk, &known.current, known.current.current)?;
+        }
+        self.history.push(known);
+        Ok(self.history.len() as u64 - 1)
+    }
+
+    /// Something is moved or deleted.
+    pub(super) fn taken_away(&self, path: &Path) -> Result<(), String> {
+        let Some(current) = self.current() else { return Ok(()) };
+        let version = current.versions.keys().find(|&&version| path.starts_with(self.layout.version_dir(version)));
+        let lost = path == self.layout.current() || version.is_some();
+        check(!lost, || format!("{} is taken away, which current.json needs", path.display()))
+    }
+
+    /// The power was cut: what is left is a state that was there, not older than what was acknowledged, and whole.
+    pub(super) fn power_cut(&mut self, disk: &Disk) -> Result<(), String> {
+        let Some(left) = read(disk, &self.layout)? else {
+            check(self.acknowledged.is_none(), || "the store is gone after a power cut".to_owned())?;
+            self.history.clear();
+            return Ok(());
+        };
+        let epoch = left.epoch;
+        check(Some(epoch) >= self.acknowledged, || {
+            format!("a power cut undid what was acknowledged: epoch {epoch}, not {:?}", self.acknowledged)
+        })?;
+        let known = self.history.get(epoch as usize);
+        check(known.is_some_and(|known| known.current == left), || {
+            format!("a power cut left a state that never was: {left:?}")
+        })?;
+        self.history.truncate(epoch as usize + 1);
+        self.whole(disk, &left, left.versions.keys().copied())
+    }
+
+    /// All is done and cleaned up: nothing is on the disk but what is named.
+    pub(super) fn nothing_left_over(&self, disk: &Disk) -> Result<(), String> {
+        let current = self.current().ok_or("there is no store")?;
+        let versions: Vec<u64> = current.versions.keys().copied().collect();
+        self.whole(disk, current, versions.iter().copied())?;
+        let expect = |folder: &Path, names: &[&str]| {
+            let found = names_in(disk, folder)?;
+            check(found == names, || format!("{} holds {found:?}, not {names:?}", folder.display()))
+        };
+        let files = ["build.lock", "commit.lock", "current.json", "log", "staging", "versions"];
+        expect(self.layout.root(), &files)?;
+        expect(&self.layout.staging(), &[])?;
+        let folders: Vec<String> = versions.iter().map(|version| format!("{version:08}")).collect();
+        expect(&self.layout.versions(), &folders.iter().map(String::as_str).collect::<Vec<_>>())
+    }
+
+    /// Fails unless these versions are what their builds finished, file by file.
+    fn whole(&self, disk: &Disk, current: &Current, versions: impl IntoIterator<Item = u64>) -> Result<(), String> {
+        for version in versions {
+            let entry = current.versions.get(&version).ok_or_else(|| format!("version {version} is not listed"))?;
+            let build = &entry.build_id;
+            let files = self.builds.get(build).ok_or_else(|| format!("build {build} was never finished"))?;
+            let folder = self.layout.version_dir(version);
+            for (path, bytes) in files {
+                let found = disk.find(&folder.join(path)).ok().and_then(|inode| disk.bytes(inode));
+                check(found == Some(bytes), || {
+                    let found = found.map(String::from_utf8_lossy);
+                    format!("version {version} is not whole: {path} of build {build} is {found:?}")
+                })?;
+            }
+            let manifest = disk.find(&self.layout.manifest(version)).ok().and_then(|inode| disk.bytes(inode));
+            let manifest = manifest.and_then(|bytes| serde_json::from_slice::<Manifest>(bytes).ok());
+            let same = |it: &Manifest| it.version == version && it.build_id == *build && it.digest == entry.digest;
+            check(manifest.is_some_and(|manifest| same(&manifest)), || {
+                format!("the manifest of version {version} is not that of build {build}")
+            })?;
+        }
+        Ok(())
+    }
+}
+
+/// Holds a change against the rules.
+fn step(known: &mut Known, after: &Current, doing: Doing) -> Result<(), String> {
+    let before = &known.current;
+    let wrong = |what: &str| Err(format!("{what}, while {doing:?}:\n  before {before:?}\n  after {after:?}"));
+    if after.epoch != before.epoch + 1 {
+        return wrong("epochs do not grow by one");
+    }
+    if !doing.changes() {
+        return wrong("a reader changed the store");
+    }
+    if after.next_version < before.next_version {
+        return wrong("the next number fell");
+    }
+    for (version, entry) in &after.versions {
+        let new = !before.versions.contains_key(version);
+        if new && (doing != Doing::Installing || known.given.contains_key(version)) {
+            return wrong(&format!("number {version} is given twice, or by somebody who builds nothing"));
+        }
+        if new {
+            known.given.insert(*version, entry.build_id.clone());
+        } else if known.given.get(version) != Some(&entry.build_id) {
+            return wrong(&format!("version {version} is another build's"));
+        }
+    }
+    let gone = before.versions.keys().any(|version| !after.versions.contains_key(version));
+    if gone && doing != Doing::Cleaning {
+        return wrong("a version is forgotten");
+    }
+    if after.current != before.current {
+        if before.pin.is_some() {
+            return wrong("pinned readers are moved");
+        }
+        let Some(entry) = after.current.and_then(|to| before.versions.get(&to)) else {
+            return wrong("readers are taken to a version that was not there");
+        };
+        let force = doing == Doing::Publishing { force: true };
+        let bad = known.condemned.contains(&entry.digest) || entry.state == State::Rejected;
+        let older = before.current_entry().is_some_and(|(_, left)| left.as_of > entry.as_of);
+        match doing {
+            Doing::Publishing { .. } if bad && !force => return wrong("a bad version is published by itself"),
+            Doing::Publishing { .. } if older && !force => return wrong("readers are taken back in time"),
+            Doing::Publishing { .. } if force => known.condemned.retain(|digest| *digest != entry.digest),
+            Doing::RollingBack | Doing::Pinning if entry.state != State::Retired => {
+                return wrong("readers are taken back to a version that is not good");
+            }
+            Doing::Publishing { .. } | Doing::RollingBack | Doing::Pinning => {}
+            _ => return wrong("somebody moved readers who must not"),
+        }
+    }
+    let left = before.current.and_then(|left| after.versions.get(&left));
+    known.condemned.extend(left.filter(|entry| entry.state == State::RolledBack).map(|entry| entry.digest));
+    Ok(())
+}
+
+/// `current.json` as it is on the disk; `None` where there is none.
+fn read(disk: &Disk, layout: &Layout) -> Result<Option<Current>, String> {
+    let Ok(inode) = disk.find(&layout.current()) else { return Ok(None) };
+    let bytes = disk.bytes(inode).ok_or("current.json is a folder")?;
+    let damaged = |error| format!("current.json is damaged: {error}: {}", String::from_utf8_lossy(bytes));
+    serde_json::from_slice(bytes).map(Some).map_err(damaged)
+}
+
+fn names_in<'d>(disk: &'d Disk, folder: &Path) -> Result<Vec<&'d str>, String> {
+    let names = disk.find(folder).and_then(|inode| Ok(disk.names(inode)?.collect()));
+    names.map_err(|error| format!("{}: {error}", folder.display()))
+}
+
+fn check(holds: bool, what: impl FnOnce() -> String) -> Result<(), String> {
+    if holds { Ok(()) } else { Err(what()) }
+}

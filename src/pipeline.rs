@@ -119,7 +119,7 @@ pub fn plan(job: &Job, options: &RunOptions) -> Result<PlanReport> {
             let current = catalog.read()?;
             refuse_follower(&current)?;
             refuse_early(&prepared, &catalog, &current, options.as_of.unwrap_or_else(Timestamp::now))?;
-            let previous = previous(&catalog, &current)?;
+            let previous = previous(&catalog, &current, options.force)?;
             (would(&prepared, &current, options.rebuild), previous)
         }
     };
@@ -208,7 +208,7 @@ fn refuse_early(prepared: &Prepared<'_>, catalog: &Catalog, current: &Current, a
             entry.as_of
         )));
     }
-    let previous = check::Previous { manifest: catalog.manifest(current, live)? };
+    let Some(previous) = previous(catalog, current, prepared.options.force)? else { return Ok(()) };
     let results = prepared.compatibility(Some(&previous));
     let failed: Vec<String> = results
         .iter()
@@ -225,15 +225,26 @@ fn refuse_early(prepared: &Prepared<'_>, catalog: &Catalog, current: &Current, a
     )))
 }
 
-/// The published version, to compare with.
-fn previous(catalog: &Catalog, current: &Current) -> Result<Option<check::Previous>> {
-    let live = current.current.map(|version| catalog.manifest(current, version)).transpose()?;
-    Ok(live.map(|manifest| check::Previous { manifest }))
+/// The published version, to compare with. One that is damaged keeps nobody from replacing it, if that is what `force`
+/// asks for: otherwise no command would lead out of such a store.
+fn previous(catalog: &Catalog, current: &Current, force: bool) -> Result<Option<check::Previous>> {
+    let Some(live) = current.current else { return Ok(None) };
+    match catalog.manifest(current, live) {
+        Ok(manifest) => Ok(Some(check::Previous { manifest })),
+        Err(error) if force && error.kind() == Kind::Corrupt => {
+            tracing::warn!(
+                "version {live} is damaged, so this run is compared with nothing: {}",
+                error.chain().join(": ")
+            );
+            Ok(None)
+        }
+        Err(error) => Err(error),
+    }
 }
 
 fn build(prepared: &Prepared<'_>, catalog: &Catalog, current: &Current, as_of: Timestamp) -> Result<RunReport> {
     let options = prepared.options;
-    let previous = previous(catalog, current)?;
+    let previous = previous(catalog, current, options.force)?;
     let build = stages::Build::start(prepared, catalog)?;
     let (report, complete) = build_in(prepared, catalog, &build, previous.as_ref(), as_of)?;
     drop(build);
@@ -288,6 +299,7 @@ fn build_in(
     let stage = prepared.options.progress.stage("predict", None);
     let predicted = predict::predict(prepared, previous, &build.query_spill())?;
     stages.push(stage.finish());
+    build.warn_of_full_disk(predicted.prediction.bytes, predicted.spill_bytes);
 
     let mut checks = prepared.compatibility(previous);
     checks.extend(stages::unique(prepared, build)?);

@@ -1,4 +1,5 @@
-//! Deletes what nothing names: expired versions, debris of failed installs, staging of builds that died.
+//! Deletes what nothing names: expired versions, debris of failed installs, staging of builds that died, a
+//! `current.json` that was never finished.
 //!
 //! ```text
 //! current.json has forgotten the version ─▶ its folder is renamed to staging/trash-… ─▶ the trash is deleted
@@ -17,13 +18,14 @@ use super::layout;
 use super::lock::Lock;
 use super::store::Catalog;
 use crate::error::{IoContext, Result};
+use crate::storage;
 
 /// What was deleted.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct GcReport {
     /// The versions, oldest first.
     pub versions: Vec<u64>,
-    /// Names of folders that belonged to no version and no running build.
+    /// Names of folders and files that belonged to no version and no running build.
     pub leftovers: Vec<String>,
     /// Bytes of all files deleted; what is also linked elsewhere is counted but not freed.
     pub bytes: u64,
@@ -51,6 +53,12 @@ impl Catalog {
                 }
             }
             removed.versions = forgotten;
+            // Nobody else replaces the file now, so what is half-written beside it is of a process that died.
+            let of_current = |name: &String| storage::is_left_by_write(name, layout::CURRENT);
+            for name in names(self.layout().root())?.into_iter().filter(of_current) {
+                removed.bytes += delete(&self.layout().root().join(&name))?;
+                removed.leftovers.push(name);
+            }
         }
         if let Some(_lock) = Lock::if_free(&self.layout().build_lock())? {
             for name in names(&self.layout().staging())?.into_iter().filter(|name| !layout::is_trash(name)) {

@@ -72,9 +72,18 @@ impl Journal {
         storage::sync_dir(&self.tables_dir)?;
         let line = Line { table: table.clone(), xxh3: hex_checksum(sum), next };
         let json = serde_json::to_string(&line).map_err(|error| Error::internal("cannot write JSON").because(error))?;
-        let line = format!("{} {json}\n", hex_checksum(xxh3_64(json.as_bytes())));
-        self.file.write_all(line.as_bytes()).and_then(|()| self.file.sync_all()).io("write", &self.path)
+        self.file.write_all(stamp(&json).as_bytes()).and_then(|()| self.file.sync_all()).io("write", &self.path)
     }
+}
+
+/// The line that holds `json`, with its checksum.
+pub(crate) fn stamp(json: &str) -> String {
+    format!("{} {json}\n", hex_checksum(xxh3_64(json.as_bytes())))
+}
+
+/// Whether a whole line can be read.
+pub(crate) fn is_line(line: &[u8]) -> bool {
+    parse(line).is_some()
 }
 
 /// The lines that hold, and their bytes.

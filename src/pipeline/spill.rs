@@ -47,6 +47,11 @@ impl SpillDir {
     pub(super) fn path(&self) -> &Path {
         &self.path
     }
+
+    /// The folder it is in, which is there before anything is spilled.
+    pub(super) fn root(&self) -> &Path {
+        self.path.parent().unwrap_or(&self.path)
+    }
 }
 
 impl Drop for SpillDir {

@@ -203,12 +203,19 @@ pub fn unpin(catalog: &Catalog) -> Result<Pin> {
 /// `Conflict` when another command publishes or commits; as [`Catalog::sweep`]; `Unavailable` as [`publish`].
 pub fn gc(catalog: &Catalog, retention: &Retention) -> Result<GcReport> {
     let now = Timestamp::now();
+    // What nothing names goes first: on a full disk, forgetting a version needs some of its space.
+    let mut report = catalog.sweep(Vec::new())?;
     let expired = |current: &Current| Ok(Change::Remove { versions: current.expired(retention, now) });
     let forgotten = match carry_out(catalog, Streaming::default(), expired)?.change {
         Change::Remove { versions } => versions,
         other => return Err(Error::internal(format!("{other} is no removal"))),
     };
-    let report = catalog.sweep(forgotten)?;
+    if !forgotten.is_empty() {
+        let GcReport { versions, leftovers, bytes } = catalog.sweep(forgotten)?;
+        report.versions = versions;
+        report.leftovers.extend(leftovers);
+        report.bytes += bytes;
+    }
     let log = catalog.log();
     report.versions.iter().for_each(|&version| log.record(Action::Deleted, Some(version), "retention"));
     if !report.leftovers.is_empty() {

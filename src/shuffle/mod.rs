@@ -23,7 +23,7 @@ mod entry;
 pub mod fold;
 mod merge;
 mod range;
-mod spill;
+pub(crate) mod spill;
 mod split;
 
 use std::path::PathBuf;

@@ -303,6 +303,7 @@ fn inside(path: &str, folder: &str) -> bool {
 mod tests {
     use super::*;
     use crate::catalog::fixture;
+    use crate::encode::{KeyEncoding, KeyKind};
     use crate::error::Kind;
 
     #[test]
@@ -330,7 +331,12 @@ mod tests {
     #[test]
     fn contradictions_are_found() {
         let good = || fixture::manifest(7, &[("a", "1")]);
-        let wrong: [fn(&mut Manifest); 7] = [
+        let wrong: [fn(&mut Manifest); 9] = [
+            |m| m.key.columns[0].kind = KeyKind::Float64,
+            |m| {
+                m.key.encoding = KeyEncoding::Tuple;
+                m.key.columns[0].kind = KeyKind::Int { bits: 7, signed: true };
+            },
             |m| m.key.columns.clear(),
             |m| m.rows += 1,
             |m| m.bytes += 1,

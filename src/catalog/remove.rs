@@ -36,8 +36,8 @@ impl Catalog {
     /// is running is left alone.
     ///
     /// # Errors
-    /// `Conflict` naming who else is committing; `Unavailable` when the disk does not do it; running it again then
-    /// continues.
+    /// `Conflict` naming who else is committing; `Corrupt` when a link is in place of one of the store's folders;
+    /// `Unavailable` when the disk does not do it; running it again then continues.
     pub fn sweep(&self, forgotten: Vec<u64>) -> Result<GcReport> {
         let mut removed = GcReport::default();
         {

@@ -181,7 +181,7 @@ impl Catalog {
     /// Takes the lock that a build holds for its whole length.
     ///
     /// # Errors
-    /// `Conflict` naming the holder when another build runs.
+    /// `Conflict` naming the holder when another build runs; `Corrupt` when a link is in place of one of its folders.
     pub fn lock_build(&self) -> Result<Lock> {
         self.real_folders()?;
         reach::warn(self.layout.root());

@@ -184,7 +184,9 @@ fn commands_that_take_readers_elsewhere_leave_the_old_or_the_new() {
     survives(&numbers, "publish store 2 --force", Some(1), 2);
     survives(&numbers, "pin store 1 --reason audit", Some(2), 1);
     drop(numbers.on("unpin", "").ok());
-    survives(&numbers, "gc store --keep 1", Some(1), 1);
+    drop(numbers.on("publish", "2 --force").ok());
+    survives(&numbers, "gc store --keep 1", Some(2), 2);
+    numbers.assert_states(&[(2, "published")]);
 }
 
 /// The disk forgets what a correct program must sync: a check that cannot fail shows nothing.

@@ -201,8 +201,8 @@ impl Catalog {
         let checked = self.manifest_of(current, version, entry);
         checked.map_err(|error| match error.kind() {
             Kind::Corrupt => error.during(format!(
-                "version {version} cannot be trusted: `cutover rollback STORE` takes readers off it, `cutover run \
-                 JOB.toml --rebuild --force` builds its data again"
+                "version {version} cannot be trusted: {}`cutover run JOB.toml --rebuild --force` builds its data again",
+                if current.current == Some(version) { "`cutover rollback STORE` takes readers off it, " } else { "" }
             )),
             _ => error,
         })

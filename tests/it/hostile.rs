@@ -291,6 +291,28 @@ fn a_footer_that_claims_more_than_there_is_is_refused() {
     target.run(&forged(&whole, rows, rows, same)).ok();
 }
 
+/// A query of one column has no other column to compare with; that the page lost rows is noticed all the same.
+#[test]
+fn a_page_that_counts_too_few_values_loses_no_rows_silently() {
+    let keys: Vec<String> = (0..ROWS).map(|row| format!("k{row:03}")).collect();
+    let column = || vec![("key", strings(keys.iter().map(String::as_str)))];
+    let properties = WriterProperties::builder().set_dictionary_enabled(false);
+    let mut bytes = file(column(), properties.build());
+    // In Thrift's compact form: the header of the page's data, and in it the number of its values.
+    let mut found = b"\x2c\x15".to_vec();
+    varint(&mut found, 2 * ROWS as u64);
+    let at = bytes.windows(found.len()).position(|window| window == found).unwrap();
+    let numbers = Numbers::new();
+    numbers.workspace.write("numbers.toml", NUMBERS.replace("SELECT key, generation", "SELECT key"));
+    numbers.workspace.write("in/part-0.parquet", &bytes);
+    numbers.workspace.cutover("run numbers.toml").ok();
+    bytes[at + 2] -= 20;
+    numbers.workspace.write("in/part-0.parquet", &bytes);
+    let refused = numbers.workspace.cutover("run numbers.toml").fails(3);
+    refused.complains(&["in/part-0.parquet is damaged", "its column key holds 90 rows, its footer says 100"]);
+    numbers.assert_states(&[(1, "published")]);
+}
+
 fn varint(bytes: &mut Vec<u8>, mut value: u64) {
     while value >= 0x80 {
         bytes.push(value as u8 | 0x80);

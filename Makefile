@@ -36,6 +36,7 @@ lint: ## format and lints only
 	@scripts/setup.sh --lints
 	cargo fmt --check
 	cargo fmt --check --manifest-path tests/container/Cargo.toml
+	cargo fmt --check --manifest-path fuzz/Cargo.toml
 	cargo clippy --release --locked --all-targets -- -D warnings
 
 .PHONY: build

@@ -55,8 +55,7 @@ impl Journal {
     /// `Unavailable` when the disk does not do it.
     pub fn add(&mut self, line: &impl Serialize) -> Result<()> {
         let json = serde_json::to_string(line).map_err(|error| Error::internal("cannot write JSON").because(error))?;
-        let line = format!("{} {json}\n", checksum(json.as_bytes()));
-        self.file.write_all(line.as_bytes()).and_then(|()| self.file.sync_all()).io("write", &self.path)
+        self.file.write_all(stamp(&json).as_bytes()).and_then(|()| self.file.sync_all()).io("write", &self.path)
     }
 }
 
@@ -78,7 +77,13 @@ fn read<T: DeserializeOwned>(path: &Path, mut holds: impl FnMut(&T, Option<&T>) 
     Ok((good, good_bytes))
 }
 
-fn parse<T: DeserializeOwned>(line: &[u8]) -> Option<T> {
+/// The line that holds `json`, with its checksum.
+pub(crate) fn stamp(json: &str) -> String {
+    format!("{} {json}\n", checksum(json.as_bytes()))
+}
+
+/// What a whole line holds; nothing where it is torn, damaged or something else.
+pub(crate) fn parse<T: DeserializeOwned>(line: &[u8]) -> Option<T> {
     let line = line.strip_suffix(b"\n")?;
     let (sum, json) = line.split_at_checked(16)?;
     let json = json.strip_prefix(b" ")?;

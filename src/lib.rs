@@ -11,6 +11,8 @@ pub mod demo;
 pub mod encode;
 pub mod error;
 pub mod failpoint;
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod input;
 pub mod job;
 pub mod journal;

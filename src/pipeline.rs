@@ -129,7 +129,7 @@ pub fn plan(job: &Job, options: &RunOptions) -> Result<PlanReport> {
             let current = catalog.read()?;
             refuse_follower(&current)?;
             refuse_early(&prepared, &catalog, &current, options.as_of.unwrap_or_else(Timestamp::now))?;
-            let previous = previous(&catalog, &current)?;
+            let previous = previous(&catalog, &current, options.force)?;
             (would(&prepared, &current, options.rebuild), previous)
         }
     };
@@ -219,7 +219,7 @@ fn refuse_early(prepared: &Prepared<'_>, catalog: &Catalog, current: &Current, a
             entry.as_of
         )));
     }
-    let previous = check::Previous { manifest: catalog.manifest(current, live)? };
+    let Some(previous) = previous(catalog, current, prepared.options.force)? else { return Ok(()) };
     let results = prepared.compatibility(Some(&previous));
     let failed: Vec<String> = results
         .iter()
@@ -236,10 +236,21 @@ fn refuse_early(prepared: &Prepared<'_>, catalog: &Catalog, current: &Current, a
     )))
 }
 
-/// The published version, to compare with.
-fn previous(catalog: &Catalog, current: &Current) -> Result<Option<check::Previous>> {
-    let live = current.current.map(|version| catalog.manifest(current, version)).transpose()?;
-    Ok(live.map(|manifest| check::Previous { manifest }))
+/// The published version, to compare with. One that is damaged keeps nobody from replacing it, if that is what `force`
+/// asks for: otherwise no command would lead out of such a store.
+fn previous(catalog: &Catalog, current: &Current, force: bool) -> Result<Option<check::Previous>> {
+    let Some(live) = current.current else { return Ok(None) };
+    match catalog.manifest(current, live) {
+        Ok(manifest) => Ok(Some(check::Previous { manifest })),
+        Err(error) if force && error.kind() == Kind::Corrupt => {
+            tracing::warn!(
+                "version {live} is damaged, so this run is compared with nothing: {}",
+                error.chain().join(": ")
+            );
+            Ok(None)
+        }
+        Err(error) => Err(error),
+    }
 }
 
 fn build(
@@ -250,7 +261,7 @@ fn build(
     as_of: Timestamp,
 ) -> Result<RunReport> {
     let options = prepared.options;
-    let previous = previous(catalog, current)?;
+    let previous = previous(catalog, current, options.force)?;
     let built = resume_or_start(prepared, catalog, building, current, previous.as_ref(), as_of);
     let stands = || {
         let store = catalog.layout().root().display();

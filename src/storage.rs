@@ -12,12 +12,13 @@ pub(crate) mod fs;
 mod simulation;
 
 use std::io::{ErrorKind, Read, Write};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
-use rustix::fs::Advice;
+use rustix::fs::{Advice, OFlags};
 use xxhash_rust::xxh3::Xxh3Default;
 
-use self::fs::File;
+use self::fs::{File, OpenOptions};
 use crate::error::{Error, IoContext, Result};
 use crate::failpoint;
 
@@ -46,12 +47,21 @@ pub fn write_atomic(path: &Path, bytes: &[u8]) -> Result<()> {
     })
 }
 
+/// Whether `name` is what [`write_atomic`] left of a file `of` in the same folder when its process died.
+pub fn is_left_by_write(name: &str, of: &str) -> bool {
+    let number = name.strip_prefix(of).and_then(|rest| rest.strip_prefix('.')?.strip_suffix(".tmp"));
+    number.is_some_and(|number| !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit()))
+}
+
 /// Writes a new file and syncs its content; the folder entry is the caller's to sync.
 ///
 /// # Errors
 /// `Unavailable` when it cannot be written.
 pub fn write_synced(path: &Path, bytes: &[u8]) -> Result<()> {
-    let mut file = File::create(path).io("create", path)?;
+    let mut options = OpenOptions::new();
+    // A link in the place of a file of ours would take the bytes elsewhere.
+    options.write(true).create(true).truncate(true).custom_flags(OFlags::NOFOLLOW.bits() as i32);
+    let mut file = options.open(path).io("create", path)?;
     file.write_all(bytes).io("write", path)?;
     file.sync_all().io("sync", path)
 }
@@ -191,6 +201,9 @@ mod tests {
         write_atomic(&path, b"two").unwrap();
         assert_eq!(fs::read(&path).unwrap(), b"two");
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+        for (name, left) in [("current.json.7.tmp", true), ("current.json", false), ("current.json.old.tmp", false)] {
+            assert_eq!(is_left_by_write(name, "current.json"), left, "{name}");
+        }
     }
 
     #[test]

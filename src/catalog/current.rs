@@ -16,6 +16,7 @@
 //! Not for: how the file is read or replaced (`store`), nor the rules of change (`transitions`).
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -24,7 +25,8 @@ use super::digest::Digest;
 use super::manifest::Manifest;
 use super::pending::Pending;
 use super::streamed::Ledger;
-use super::time;
+use super::{sealed, time};
+use crate::error::{Error, Result};
 
 /// The format version that this program writes, and the newest one it reads.
 pub(super) const FORMAT: u32 = 1;
@@ -166,6 +168,16 @@ impl Current {
         let newest = || self.versions.iter().rev().map(|(&version, entry)| (version, entry));
         let built = self.current_entry().into_iter().chain(newest()).find(|(_, entry)| same(entry));
         built.map(|(version, entry)| (version, entry.state))
+    }
+
+    /// The state in the bytes of the file at `path`.
+    ///
+    /// # Errors
+    /// `Corrupt` when they are damaged or contradict themselves; `Invalid` when a newer program wrote them.
+    pub(crate) fn parse(bytes: &[u8], path: &Path) -> Result<Self> {
+        let current: Self = sealed::unseal(bytes, path, FORMAT)?;
+        let wrong = |problem| Error::corrupt(format!("{} contradicts itself: {problem}", path.display()));
+        current.contradiction().map_or(Ok(current), |problem| Err(wrong(problem)))
     }
 
     /// The first thing in this file that cannot be.

@@ -12,7 +12,7 @@ use rayon::prelude::*;
 
 use super::hex::hex_checksum;
 use super::layout;
-use super::manifest::{FileEntry, Manifest};
+use super::manifest::{FileEntry, Manifest, ShardEntry};
 use crate::storage::{self, fs};
 
 /// How much of a version's files is looked at.
@@ -58,7 +58,9 @@ pub fn inspect(folder: &Path, manifest: &Manifest, depth: FileDepth) -> Vec<Find
             None => {
                 let files = shard.files.par_iter();
                 let bad = files.filter_map(|file| Some((file.path.clone(), check(folder, file, depth)?)));
-                bad.map(|(path, problem)| finding(Some(path), problem)).collect()
+                let mut bad: Vec<(String, String)> = bad.collect();
+                bad.extend(added_logs(folder, &name, shard));
+                bad.into_iter().map(|(path, problem)| finding(Some(path), problem)).collect()
             }
         }
     });
@@ -88,6 +90,15 @@ fn check(folder: &Path, file: &FileEntry, depth: FileDepth) -> Option<String> {
         Ok((_, xxh3)) if hex_checksum(xxh3) == file.xxh3 => None,
         Ok((_, xxh3)) => Some(format!("has the checksum {}, the manifest says {}", hex_checksum(xxh3), file.xxh3)),
     }
+}
+
+/// Write-ahead logs that the manifest does not list: RocksDB would read their entries as if they were of the version.
+fn added_logs(folder: &Path, shard_name: &str, shard: &ShardEntry) -> Vec<(String, String)> {
+    let Ok(entries) = fs::read_dir(folder.join(shard_name)) else { return Vec::new() };
+    let names = entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
+    let paths = names.filter(|name| name.ends_with(".log")).map(|name| format!("{shard_name}/{name}"));
+    let added = paths.filter(|path| shard.files.iter().all(|file| file.path != *path));
+    added.map(|path| (path, "is no file of this version".to_owned())).collect()
 }
 
 /// Why a path is not a real folder.

@@ -230,11 +230,6 @@ pub(super) fn beside_shards<'a>(inputs: impl Iterator<Item = &'a str>) -> Vec<Pa
     [MANIFEST, JOB, QUERY, REPORT].into_iter().map(PathBuf::from).chain(inputs.map(schema_name)).collect()
 }
 
-/// Whether a name in the store's own folder is a `current.json` that was never put into its place.
-pub(super) fn is_unplaced(name: &str) -> bool {
-    name.strip_prefix(CURRENT).is_some_and(|rest| rest.starts_with('.') && rest.ends_with(".tmp"))
-}
-
 /// Whether a name in `staging/` only waits for its deletion.
 pub(super) fn is_trash(name: &str) -> bool {
     name.starts_with(TRASH)

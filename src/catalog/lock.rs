@@ -74,11 +74,15 @@ impl Lock {
         }
     }
 
-    /// Writes who holds the lock, for the message of whoever does not get it.
+    /// Writes who holds the lock, for the message of whoever does not get it. The lock holds without it, too: a full
+    /// disk must not keep anybody from cleaning up.
     fn sign(mut file: File, path: &Path) -> Result<Self> {
         let holder = Holder { pid: std::process::id(), host: host(), since: Timestamp::now() };
         let text = serde_json::to_vec(&holder).map_err(|error| Error::internal("cannot write JSON").because(error))?;
-        file.set_len(0).and_then(|()| file.rewind()).and_then(|()| file.write_all(&text)).io("write", path)?;
+        let signed = file.set_len(0).and_then(|()| file.rewind()).and_then(|()| file.write_all(&text));
+        if let Err(error) = signed {
+            tracing::debug!(lock = %path.display(), %error, "the lock does not say who holds it");
+        }
         Ok(Self { file })
     }
 }

@@ -7,9 +7,11 @@
 //! Not for: tracing of a run; that goes to stderr.
 
 use std::io::{BufRead, BufReader, Read, Seek, SeekFrom, Write};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::PathBuf;
 
 use jiff::Timestamp;
+use rustix::fs::OFlags;
 use serde::{Deserialize, Serialize};
 
 use super::layout::Layout;
@@ -93,8 +95,9 @@ impl Log {
         failpoint::reach("log.append")?;
         storage::create_dir_durable(&self.folder)?;
         let new = !fs::exists(&self.path).io("look at", &self.path)?;
-        let mut file =
-            OpenOptions::new().read(true).append(true).create(true).open(&self.path).io("open", &self.path)?;
+        let mut options = OpenOptions::new();
+        options.read(true).append(true).create(true).custom_flags(OFlags::NOFOLLOW.bits() as i32);
+        let mut file = options.open(&self.path).io("open", &self.path)?;
         let mut line =
             serde_json::to_vec(event).map_err(|error| Error::internal("cannot write JSON").because(error))?;
         line.push(b'\n');

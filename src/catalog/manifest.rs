@@ -231,7 +231,15 @@ impl Manifest {
         if !fs::exists(&path).io("look at", &path)? {
             return Err(Error::corrupt(format!("{} is missing: the version is not whole", path.display())));
         }
-        let manifest: Self = sealed::unseal(&storage::read_bounded(&path, MAX_BYTES)?, &path, FORMAT)?;
+        Self::parse(&storage::read_bounded(&path, MAX_BYTES)?, &path)
+    }
+
+    /// The manifest in the bytes of the file at `path`.
+    ///
+    /// # Errors
+    /// `Corrupt` when they are damaged or contradict themselves; `Invalid` when a newer program wrote them.
+    pub(crate) fn parse(bytes: &[u8], path: &Path) -> Result<Self> {
+        let manifest: Self = sealed::unseal(bytes, path, FORMAT)?;
         let wrong = |problem| Error::corrupt(format!("{} contradicts itself: {problem}", path.display()));
         manifest.contradiction().map_or(Ok(manifest), |problem| Err(wrong(problem)))
     }
@@ -255,6 +263,8 @@ impl Manifest {
         let digest: super::Digest = self.shards.iter().map(|shard| shard.digest).sum();
         if self.format_version != FORMAT {
             Some(format!("format version {}", self.format_version))
+        } else if let Some(problem) = self.key.contradiction() {
+            Some(problem)
         } else if self.shard_count == 0 || !numbered {
             Some(format!("its shards are not numbered 0 to {}", i64::from(self.shard_count) - 1))
         } else if rows != u128::from(self.rows) {
@@ -293,6 +303,7 @@ fn inside(path: &str, folder: &str) -> bool {
 mod tests {
     use super::*;
     use crate::catalog::fixture;
+    use crate::encode::{KeyEncoding, KeyKind};
     use crate::error::Kind;
 
     #[test]
@@ -320,7 +331,13 @@ mod tests {
     #[test]
     fn contradictions_are_found() {
         let good = || fixture::manifest(7, &[("a", "1")]);
-        let wrong: [fn(&mut Manifest); 6] = [
+        let wrong: [fn(&mut Manifest); 9] = [
+            |m| m.key.columns[0].kind = KeyKind::Float64,
+            |m| {
+                m.key.encoding = KeyEncoding::Tuple;
+                m.key.columns[0].kind = KeyKind::Int { bits: 7, signed: true };
+            },
+            |m| m.key.columns.clear(),
             |m| m.rows += 1,
             |m| m.bytes += 1,
             |m| m.digest = Digest(1),

@@ -22,6 +22,7 @@ mod lock;
 mod log;
 mod manifest;
 mod pending;
+mod reach;
 mod remove;
 mod retention;
 mod sealed;
@@ -52,6 +53,7 @@ pub use manifest::{
 };
 pub use pending::Pending;
 pub use remove::GcReport;
+pub(crate) use sealed::stamp;
 pub use store::Catalog;
 pub use streamed::{Announced, Announcement, Ledger, PROTOCOL, Streamed, StreamedPartition};
 pub use transitions::{Change, Flip};

@@ -1,4 +1,5 @@
-//! Deletes what nothing names: expired versions, debris of failed installs, staging of builds that died.
+//! Deletes what nothing names: expired versions, debris of failed installs, staging of builds that died, a
+//! `current.json` that was never finished.
 //!
 //! ```text
 //! current.json has forgotten the version ─▶ its folder is renamed to staging/trash-… ─▶ the trash is deleted
@@ -18,14 +19,14 @@ use super::store::Catalog;
 use crate::error::{IoContext, Result};
 use crate::failpoint;
 use crate::stop;
-use crate::storage::fs;
+use crate::storage::{self, fs};
 
 /// What was deleted.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct GcReport {
     /// The versions, oldest first.
     pub versions: Vec<u64>,
-    /// Names of folders that belonged to no version and no running build.
+    /// Names of folders and files that belonged to no version and no running build.
     pub leftovers: Vec<String>,
     /// The build that died and was kept, as the next run may go on with it.
     pub unfinished: Option<String>,
@@ -38,8 +39,8 @@ impl Catalog {
     /// is running, or that the next run may go on with, is left alone.
     ///
     /// # Errors
-    /// `Conflict` naming who else is committing; `Unavailable` when the disk does not do it; running it again then
-    /// continues.
+    /// `Conflict` naming who else is committing; `Corrupt` when a link is in place of one of the store's folders;
+    /// `Unavailable` when the disk does not do it; running it again then continues.
     pub fn sweep(&self, forgotten: Vec<u64>) -> Result<GcReport> {
         let mut removed = GcReport::default();
         {
@@ -47,10 +48,6 @@ impl Catalog {
             // would bring back into current.json.
             let _lock = self.lock_commit()?;
             let current = self.read_durable()?;
-            for name in names(self.layout().root())?.into_iter().filter(|name| layout::is_unplaced(name)) {
-                self.discard(&self.layout().root().join(&name))?;
-                removed.leftovers.push(name);
-            }
             for name in names(&self.layout().versions())? {
                 let unnamed = |version: &u64| !current.versions.contains_key(version);
                 let Some(version) = layout::parse_version(&name).filter(unnamed) else { continue };
@@ -60,6 +57,12 @@ impl Catalog {
                 }
             }
             removed.versions = forgotten;
+            // Nobody else replaces the file now, so what is half-written beside it is of a process that died.
+            let of_current = |name: &String| storage::is_left_by_write(name, layout::CURRENT);
+            for name in names(self.layout().root())?.into_iter().filter(of_current) {
+                removed.bytes += delete(&self.layout().root().join(&name))?;
+                removed.leftovers.push(name);
+            }
         }
         if let Some(lock) = Lock::if_free(&self.layout().build_lock())? {
             removed.unfinished = self.unfinished(&self.read()?)?;

@@ -12,11 +12,12 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::current::{Current, FORMAT};
+use super::current::{Current, VersionEntry};
 use super::layout::{self, Layout};
 use super::lock::Lock;
 use super::log::{Action, Log};
 use super::manifest::Manifest;
+use super::reach;
 use super::sealed;
 use crate::error::{Error, IoContext, Kind, Result};
 use crate::failpoint;
@@ -136,12 +137,8 @@ impl Catalog {
                 return Err(absent);
             }
         }
-        let read = storage::read_bounded(&path, MAX_BYTES).and_then(|bytes| sealed::unseal(&bytes, &path, FORMAT));
-        let checked = read.and_then(|current: Current| match current.contradiction() {
-            Some(problem) => Err(Error::corrupt(format!("{} contradicts itself: {problem}", path.display()))),
-            None => Ok(current),
-        });
-        checked.map_err(|error| match error.kind() {
+        let read = storage::read_bounded(&path, MAX_BYTES).and_then(|bytes| Current::parse(&bytes, &path));
+        read.map_err(|error| match error.kind() {
             Kind::Corrupt => error.during(format!(
                 "the store at {} cannot be trusted: restore its current.json from a backup, or move the store away and \
                  run the job again; its versions stay readable as plain RocksDB databases",
@@ -198,8 +195,10 @@ impl Catalog {
     /// Takes the lock that a build holds for its whole length.
     ///
     /// # Errors
-    /// `Conflict` naming the holder when another build runs.
+    /// `Conflict` naming the holder when another build runs; `Corrupt` when a link is in place of one of its folders.
     pub fn lock_build(&self) -> Result<Lock> {
+        self.real_folders()?;
+        reach::warn(self.layout.root());
         Lock::acquire(&self.layout.build_lock(), BUILD_PATIENCE)
             .map_err(|error| held(error, "another build of this store is running"))
     }
@@ -213,6 +212,17 @@ impl Catalog {
         let entry = current.versions.get(&version).ok_or_else(|| {
             Error::invalid(format!("there is no version {version}; `cutover versions STORE` lists what there is"))
         })?;
+        let checked = self.manifest_of(current, version, entry);
+        checked.map_err(|error| match error.kind() {
+            Kind::Corrupt => error.during(format!(
+                "version {version} cannot be trusted: {}`cutover run JOB.toml --rebuild --force` builds its data again",
+                if current.current == Some(version) { "`cutover rollback STORE` takes readers off it, " } else { "" }
+            )),
+            _ => error,
+        })
+    }
+
+    fn manifest_of(&self, current: &Current, version: u64, entry: &VersionEntry) -> Result<Manifest> {
         let folder = self.layout.version_dir(version);
         let manifest = Manifest::read(&folder)?;
         let same = manifest.version == version
@@ -233,8 +243,27 @@ impl Catalog {
     }
 
     pub(super) fn lock_commit(&self) -> Result<Lock> {
+        self.real_folders()?;
         Lock::acquire(&self.layout.commit_lock(), COMMIT_PATIENCE)
             .map_err(|error| held(error, "another command is changing this store"))
+    }
+
+    /// Fails where a link stands in the place of one of the store's own folders: what is written and deleted there
+    /// would be somebody else's.
+    fn real_folders(&self) -> Result<()> {
+        for folder in [self.layout.versions(), self.layout.staging(), self.layout.log_dir()] {
+            match fs::symlink_metadata(&folder) {
+                Ok(meta) if !meta.is_dir() => {
+                    return Err(Error::corrupt(format!(
+                        "not applied: {} is not a folder but a link or a file; put the folder itself there, then run \
+                         again",
+                        folder.display()
+                    )));
+                }
+                _ => {}
+            }
+        }
+        Ok(())
     }
 
     /// As [`Catalog::commit_beside_pending`], by somebody who already holds the lock.

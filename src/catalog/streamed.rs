@@ -157,6 +157,9 @@ impl Streamed {
         let rows: u128 = self.partitions.iter().map(|part| u128::from(part.rows)).sum();
         let bytes: u128 = self.partitions.iter().map(|part| u128::from(part.bytes)).sum();
         let digest: Digest = self.partitions.iter().map(|part| part.digest).sum();
+        if let Some(problem) = self.key.contradiction() {
+            return Some(format!("version {version}: {problem}"));
+        }
         if self.partitions.is_empty() || !numbered {
             return Some(format!("the partitions of version {version} are not numbered from 0"));
         }

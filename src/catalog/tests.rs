@@ -241,9 +241,12 @@ fn removal_deletes_what_nothing_names_and_follows_no_link() {
     fs::create_dir(layout.versions().join("00000007")).unwrap();
     staged(&catalog, "dead-build");
     fs::write(layout.versions().join("README"), "not ours").unwrap();
+    fs::write(layout.root().join("current.json.7.tmp"), "of a process that died").unwrap();
+    fs::write(layout.root().join("current.json.old"), "not ours").unwrap();
     let report = remove(&catalog, all).unwrap();
     assert_eq!(report.versions, [1, 2]);
-    assert_eq!(report.leftovers, ["00000007", "00000009", "dead-build"]);
+    assert_eq!(report.leftovers, ["00000007", "00000009", "current.json.7.tmp", "dead-build"]);
+    assert!(!layout.root().join("current.json.7.tmp").exists() && layout.root().join("current.json.old").exists());
     assert_eq!(fs::read_to_string(outside.join("precious")).unwrap(), "data");
     let mut left: Vec<_> = fs::read_dir(layout.versions()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
     left.sort();

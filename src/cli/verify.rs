@@ -1,6 +1,6 @@
 //! `cutover verify`: looks for damage in a stored version.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::ValueEnum;
 use serde_json::json;
@@ -64,16 +64,21 @@ impl Args {
             output.line(format!("no damage found in version {version}: {}", looked_at(&report, self.depth)))?;
         } else {
             show(&report, output)?;
-            let back = format!(
-                "`cutover rollback {}` takes readers off it, ",
-                format::shell(&self.store.display().to_string())
-            );
-            let back = if current.current == Some(version) { back } else { String::new() };
-            output.line(format!(
-                "version {version} is damaged: {back}`cutover run JOB.toml --rebuild` builds its data again"
-            ))?;
+            output.line(way_out(&self.store, version, current.current == Some(version)))?;
         }
         Ok(if report.findings.is_empty() { Answer::Yes } else { Answer::No })
+    }
+}
+
+/// What can be done about a damaged version.
+fn way_out(store: &Path, version: u64, live: bool) -> String {
+    let again = format!("version {version} is damaged: `cutover run JOB.toml --rebuild` builds its data again");
+    let store = format::shell(&store.display().to_string());
+    match live {
+        true => format!(
+            "{again}; until then `cutover rollback {store}` takes readers off it, after which the rebuild needs --force"
+        ),
+        false => again,
     }
 }
 

@@ -63,6 +63,11 @@ impl Journal {
     }
 }
 
+/// Whether a whole line can be read.
+pub(crate) fn is_line(line: &[u8]) -> bool {
+    crate::journal::parse::<Line>(line).is_some()
+}
+
 /// Whether a line follows the one before and its table is there as it was written.
 fn holds(line: &Line, before: Option<&Line>, tables_dir: &Path) -> bool {
     let first_key = &line.stored.table.first_key;

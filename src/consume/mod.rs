@@ -17,7 +17,7 @@
 //!
 //! Not for: the protocol (`kafka`), or the format of a store (`build`, `catalog`).
 
-mod journal;
+pub(crate) mod journal;
 mod limit;
 mod partition;
 mod stage;

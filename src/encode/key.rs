@@ -21,6 +21,9 @@ use super::{listing, tuple};
 use crate::error::{Error, Result};
 use crate::input::contract::type_name;
 
+/// The most digits of a decimal.
+const MAX_PRECISION: u8 = arrow::datatypes::DECIMAL256_MAX_PRECISION;
+
 /// The key's columns and encoding, as recorded in the manifest.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct KeySchema {
@@ -170,6 +173,23 @@ impl KeySchema {
             _ => KeyEncoding::Tuple,
         };
         Ok(Self { columns, encoding, numbered })
+    }
+
+    /// The first thing in a schema that was read from somewhere that cannot be.
+    pub fn contradiction(&self) -> Option<String> {
+        let wrong = |column: &&KeyColumn| match column.kind {
+            KeyKind::Int { bits, .. } => ![8, 16, 32, 64].contains(&bits),
+            KeyKind::Decimal { precision, scale } => {
+                !(1..=MAX_PRECISION).contains(&precision) || scale.unsigned_abs() > MAX_PRECISION
+            }
+            _ => false,
+        };
+        if let Some(column) = self.columns.iter().find(wrong) {
+            return Some(format!("key column {:?} cannot be {:?}", column.name, column.kind));
+        }
+        let bytes = matches!(self.columns.as_slice(), [one] if one.kind.is_bytes() && !self.numbered);
+        let fits = !self.columns.is_empty() && (bytes || self.encoding == KeyEncoding::Tuple);
+        (!fits).then(|| "its key has no column, or more than its encoding holds".to_owned())
     }
 
     /// What differs from the key schema of a published version; empty when readers' keys still work.

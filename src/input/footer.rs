@@ -1,17 +1,25 @@
 //! What the footer of a Parquet file tells without reading its rows.
 //!
+//! A footer has no checksum: every number that it says twice is compared, every offset held against the file's size.
+//!
 //! Not for: anything else about the file; the query reads it again with its own reader.
 
 use std::collections::BTreeMap;
 use std::fs::File;
+use std::os::unix::fs::FileExt;
 use std::path::Path;
+use std::sync::Arc;
 
 use arrow::datatypes::SchemaRef;
 use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions};
-use parquet::file::metadata::RowGroupMetaData;
+use parquet::file::metadata::{FooterTail, ParquetMetaDataReader, RowGroupMetaData};
 
+use super::precheck;
 use crate::contain::contain;
 use crate::error::{Error, IoContext, Result};
+
+/// Bytes at the end of a file: the size of the footer before them, and what kind of file it is.
+const TAIL_BYTES: u64 = 8;
 
 /// A Parquet footer.
 #[derive(Clone, Debug)]
@@ -44,39 +52,88 @@ pub struct RowGroup {
 /// Reads the footer of a Parquet file.
 ///
 /// # Errors
-/// `Input` when it is no Parquet file or its footer is damaged or cut off, `Unavailable` when it cannot be read.
+/// `Input` when it is no Parquet file, its footer is damaged or cut off, or contradicts itself; `Unavailable` when it
+/// cannot be read.
 pub fn read(path: &Path) -> Result<Footer> {
     let file = File::open(path).io("open", path)?;
-    let metadata = contain(|| ArrowReaderMetadata::load(&file, ArrowReaderOptions::default()));
-    let damaged = || {
+    let damaged = |why: String| {
         Error::input(format!(
             "{} is not a readable Parquet file; is it cut off, or still being written?",
             path.display()
         ))
+        .because(why)
     };
-    let metadata = metadata.map_err(|panic| damaged().because(panic))?.map_err(|error| damaged().because(error))?;
-    let row_groups: Vec<RowGroup> = metadata
-        .metadata()
-        .row_groups()
-        .iter()
-        .map(|group| {
-            let ranges = || group.columns().iter().map(|column| column.byte_range());
-            RowGroup {
-                start: ranges().map(|(start, _)| start).min().unwrap_or(0),
-                end: ranges().map(|(start, length)| start.saturating_add(length)).max().unwrap_or(0),
-                rows: group.num_rows().max(0) as u64,
-            }
-        })
-        .collect();
-    let groups = metadata.metadata().row_groups();
-    Ok(Footer {
-        schema: metadata.schema().clone(),
-        rows: row_groups.iter().map(|group| group.rows).sum(),
-        unpacked_bytes: groups.iter().map(|group| group.total_byte_size().max(0) as u64).sum(),
-        column_bytes: column_bytes(groups),
-        nulls: nulls(groups),
-        row_groups,
-    })
+    let size = file.metadata().io("look at", path)?.len();
+    let mut tail = [0; TAIL_BYTES as usize];
+    let from = size.checked_sub(TAIL_BYTES).ok_or_else(|| damaged(format!("it has only {size} bytes")))?;
+    file.read_exact_at(&mut tail, from).io("read", path)?;
+    let tail = FooterTail::try_new(&tail).map_err(|error| damaged(error.to_string()))?;
+    if tail.is_encrypted_footer() {
+        return Err(Error::input(format!("{} is encrypted, which is not supported", path.display())));
+    }
+    let bytes = tail.metadata_length() as u64;
+    let claims = || damaged(format!("it has {size} bytes, its footer claims {bytes}"));
+    let start = from.checked_sub(bytes).ok_or_else(claims)?;
+    let mut footer = vec![0; tail.metadata_length()];
+    file.read_exact_at(&mut footer, start).io("read", path)?;
+    parse(&footer, start).map_err(damaged)
+}
+
+/// What a footer that lies at `start` of its file says.
+///
+/// # Errors
+/// What is wrong with it.
+pub(crate) fn parse(footer: &[u8], start: u64) -> Result<Footer, String> {
+    precheck::check(footer)?;
+    contain(|| decode(footer, start)).unwrap_or_else(Err)
+}
+
+fn decode(footer: &[u8], start: u64) -> Result<Footer, String> {
+    let metadata = ParquetMetaDataReader::decode_metadata(footer)
+        .and_then(|metadata| ArrowReaderMetadata::try_new(Arc::new(metadata), ArrowReaderOptions::default()))
+        .map_err(|error| error.to_string())?;
+    let (schema, metadata) = (metadata.schema().clone(), metadata.metadata());
+    let groups = metadata.row_groups();
+    let row_groups: Vec<RowGroup> = groups.iter().map(|group| row_group(group, start)).collect::<Result<_, _>>()?;
+    let rows = row_groups.iter().try_fold(0_u64, |sum, group| sum.checked_add(group.rows));
+    let said = metadata.file_metadata().num_rows();
+    match rows {
+        Some(rows) if i64::try_from(rows) == Ok(said) => Ok(Footer {
+            schema,
+            rows,
+            unpacked_bytes: groups
+                .iter()
+                .map(|group| group.total_byte_size().max(0) as u64)
+                .fold(0, u64::saturating_add),
+            column_bytes: column_bytes(groups),
+            nulls: nulls(groups),
+            row_groups,
+        }),
+        _ => Err(format!("its footer says that it has {said} rows, which its row groups do not add up to")),
+    }
+}
+
+/// Where a row group of a file whose data ends at `end` lies: a footer has no checksum, so what it says is held against
+/// what it says elsewhere.
+fn row_group(group: &RowGroupMetaData, end: u64) -> Result<RowGroup, String> {
+    let wrong = |what: &str| format!("its footer is wrong: a row group has {what}");
+    let rows = u64::try_from(group.num_rows()).map_err(|_| wrong("less than no rows"))?;
+    let mut found = RowGroup { start: end, end: 0, rows };
+    for column in group.columns() {
+        let name = column.column_path();
+        if column.column_descr().max_rep_level() == 0 && column.num_values() != group.num_rows() {
+            let (values, rows) = (column.num_values(), group.num_rows());
+            return Err(wrong(&format!("{rows} rows, but {values} values in column {name}")));
+        }
+        let first = column.dictionary_page_offset().unwrap_or_else(|| column.data_page_offset());
+        let inside = u64::try_from(first).ok().zip(u64::try_from(column.compressed_size()).ok());
+        let inside = inside.and_then(|(first, bytes)| Some((first, first.checked_add(bytes)?)));
+        let Some((first, last)) = inside.filter(|(_, last)| *last <= end) else {
+            return Err(wrong(&format!("column {name} beyond the end of the file")));
+        };
+        found = RowGroup { start: found.start.min(first), end: found.end.max(last), ..found };
+    }
+    Ok(RowGroup { start: found.start.min(found.end), ..found })
 }
 
 fn column_bytes(groups: &[RowGroupMetaData]) -> BTreeMap<String, u64> {
@@ -85,7 +142,8 @@ fn column_bytes(groups: &[RowGroupMetaData]) -> BTreeMap<String, u64> {
         let mut here: BTreeMap<&String, u64> = BTreeMap::new();
         for column in group.columns() {
             let Some(name) = column.column_path().parts().first() else { continue };
-            *here.entry(name).or_default() += column.byte_range().1;
+            let bytes = here.entry(name).or_default();
+            *bytes = bytes.saturating_add(u64::try_from(column.compressed_size()).unwrap_or(0));
         }
         for (name, bytes) in here {
             let most = most.entry(name.clone()).or_default();
@@ -101,7 +159,7 @@ fn nulls(groups: &[RowGroupMetaData]) -> BTreeMap<String, u64> {
         let [name] = column.column_path().parts() else { continue };
         let counted = column.statistics().and_then(|statistics| statistics.null_count_opt());
         let sum = nulls.entry(name.clone()).or_insert(Some(0));
-        *sum = sum.zip(counted).map(|(sum, more)| sum + more);
+        *sum = sum.zip(counted).map(|(sum, more)| sum.saturating_add(more));
     }
     nulls.into_iter().filter_map(|(name, count)| Some((name, count?))).collect()
 }

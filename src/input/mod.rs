@@ -9,7 +9,8 @@
 
 pub mod contract;
 mod damage;
-mod footer;
+pub(crate) mod footer;
+mod precheck;
 mod resolve;
 mod snapshot;
 mod types;

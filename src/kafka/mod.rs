@@ -26,7 +26,7 @@ mod partitions;
 mod reports;
 mod stream;
 mod topics;
-mod wire;
+pub(crate) mod wire;
 
 pub use connection::Connection;
 pub use latest::Latest;

@@ -21,7 +21,7 @@ use crate::error::{Error, Result};
 /// The header that END markers alone have, and its value.
 const MARK: (&str, &[u8]) = ("cutover", b"end");
 /// The header that holds the checksum of the value, 16 hexadecimal digits.
-const CHECKSUM: &str = "cutover-xxh3";
+pub(crate) const CHECKSUM: &str = "cutover-xxh3";
 /// Hexadecimal digits that tell attempts apart.
 const ATTEMPT_DIGITS: usize = 8;
 
@@ -138,7 +138,7 @@ pub(super) fn is_end(record: &impl Message) -> bool {
 /// # Errors
 /// `Corrupt` when it does not match its checksum or is not what it should be; `Invalid` when it follows a protocol that
 /// this program does not know.
-pub(super) fn unseal<T: DeserializeOwned>(record: &impl Message) -> Result<T> {
+pub(crate) fn unseal<T: DeserializeOwned>(record: &impl Message) -> Result<T> {
     let place = format!("the record at offset {} of {}-{}", record.offset(), record.topic(), record.partition());
     let bytes = record.payload().ok_or_else(|| Error::corrupt(format!("{place} has no value")))?;
     let said = header(record, CHECKSUM).unwrap_or_default();

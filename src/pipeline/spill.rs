@@ -94,6 +94,11 @@ impl SpillDir {
         storage::sync_dir(&self.path)?;
         self.path.parent().map_or(Ok(()), storage::sync_dir)
     }
+
+    /// The folder it is in, which is there before anything is spilled.
+    pub(super) fn root(&self) -> &Path {
+        self.path.parent().unwrap_or(&self.path)
+    }
 }
 
 impl Drop for SpillDir {

@@ -61,8 +61,10 @@ pub(super) fn shuffle(
     stages: &mut Vec<Finished>,
 ) -> Result<(Vec<Shard>, Shuffled)> {
     let stage = prepared.options.progress.stage("predict", None);
-    let predicted = predict::predict(prepared, previous, &build.query_spill())?.prediction;
+    let predicted = predict::predict(prepared, previous, &build.query_spill())?;
     stages.push(stage.finish());
+    build.warn_of_full_disk(predicted.prediction.bytes, predicted.spill_bytes);
+    let predicted = predicted.prediction;
     let unique = unique(prepared, build, &[])?;
     let (shuffle, columns, took) =
         prepared.query.falling_back(|joins| fill(prepared, build, joins)).map_err(|failed| prepared.explain(failed))?;

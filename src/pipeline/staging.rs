@@ -74,6 +74,20 @@ impl Build {
         self.spill.path().join("query")
     }
 
+    /// Says where the disk has less space than a version of so many bytes, or its spill, may need.
+    pub(super) fn warn_of_full_disk(&self, bytes: u64, spill_bytes: u64) {
+        for (folder, what, needed) in
+            [(self.dirs.root(), "the version", bytes), (self.spill.root(), "spilling", spill_bytes)]
+        {
+            if let Ok(free) = storage::free_space(folder)
+                && free < needed
+            {
+                let folder = folder.display();
+                tracing::warn!("{what} may need up to {needed} bytes in {folder}, which has {free} bytes free");
+            }
+        }
+    }
+
     /// Where the shuffle spills.
     pub(super) fn shuffle_spill(&self) -> PathBuf {
         self.spill.path().join("shuffle")

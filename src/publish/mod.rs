@@ -205,6 +205,8 @@ pub fn unpin(catalog: &Catalog) -> Result<Pin> {
 /// `Conflict` when another command publishes or commits; as [`Catalog::sweep`]; `Unavailable` as [`publish`].
 pub fn gc(catalog: &Catalog, retention: &Retention) -> Result<GcReport> {
     let now = Timestamp::now();
+    // What nothing names goes first: on a full disk, forgetting a version needs some of its space.
+    let mut report = catalog.sweep(Vec::new())?;
     let expired = |current: &Current| Ok(Change::Remove { versions: current.expired(retention, now) });
     let forgotten = match carry_out(catalog, Streaming::default(), expired)?.change {
         Change::Remove { versions } => versions,
@@ -212,7 +214,13 @@ pub fn gc(catalog: &Catalog, retention: &Retention) -> Result<GcReport> {
     };
     failpoint::reach("retention.forgotten")?;
     let left = || "stopped: what is left of old versions is deleted by the next `cutover gc` or run".to_owned();
-    let report = catalog.sweep(forgotten).map_err(|error| stop::stands(error, left))?;
+    if !forgotten.is_empty() {
+        let swept = catalog.sweep(forgotten).map_err(|error| stop::stands(error, left))?;
+        let GcReport { versions, leftovers, bytes, .. } = swept;
+        report.versions = versions;
+        report.leftovers.extend(leftovers);
+        report.bytes += bytes;
+    }
     let log = catalog.log();
     report.versions.iter().for_each(|&version| log.record(Action::Deleted, Some(version), "retention"));
     if !report.leftovers.is_empty() {

@@ -18,6 +18,7 @@ use datafusion::physical_plan::{ExecutionPlan, ExecutionPlanProperties, displaya
 use futures::StreamExt;
 use futures::stream::{AbortHandle, Abortable, abortable};
 
+use super::counted;
 use super::error::{convert, out_of_memory};
 use super::pool::Pool;
 use super::session::{Query, runtime_env};
@@ -239,7 +240,13 @@ impl Execution<'_> {
             return Err(failed);
         }
         let all = done.into_iter().collect::<Option<Vec<S>>>();
-        all.ok_or_else(|| Failed::Query(Error::internal("a thread of the query was lost")))
+        let all = all.ok_or_else(|| Failed::Query(Error::internal("a thread of the query was lost")))?;
+        match counted::difference(&self.plan) {
+            None => Ok(all),
+            Some((given, promised)) => Err(Failed::Query(Error::input(format!(
+                "the query read {given} rows of an input whose files promise {promised}: a file is damaged"
+            )))),
+        }
     }
 
     fn drain(

@@ -11,6 +11,7 @@
 //!
 //! Not for: files and lineage (`input`), or what becomes of rows (`encode`).
 
+mod counted;
 mod error;
 mod estimate;
 mod execute;

@@ -3,7 +3,7 @@
 //! | depth | reads | finds |
 //! |---|---|---|
 //! | sizes | the manifest, the small files | missing, cut and replaced files |
-//! | checksums | every byte | any change of a file |
+//! | checksums | every byte | any change of a file, and in which block of a table |
 //! | full | every entry too, through RocksDB | what a wrong build would have: lost, added or misplaced entries |
 //!
 //! It reads through the page cache, so that it takes nothing from programs that serve the version meanwhile; what the
@@ -11,15 +11,16 @@
 //!
 //! Not for: the checks before a publish (`check`).
 
-use std::path::Path;
-
 use rayon::prelude::*;
-use rocksdb::Cache;
+use rocksdb::{Cache, DB};
 
 use super::{Store, options, version};
 use crate::catalog::{Digester, FileDepth, Finding, Layout, Manifest, ShardEntry, hex, inspect};
 use crate::encode::Sharding;
 use crate::error::{Error, Kind, Result};
+
+/// How the names of tables end.
+const TABLE: &str = ".sst";
 
 /// How thoroughly a version is looked at.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -67,10 +68,32 @@ pub fn verify(store: &Store, version: u64, depth: Depth) -> Result<Report> {
     report.bytes = files().map(|file| file.bytes).sum();
     let file_depth = if depth == Depth::Sizes { FileDepth::SmallFiles } else { FileDepth::AllFiles };
     report.findings = inspect(&layout.version_dir(version), &manifest, file_depth);
-    if depth == Depth::Full {
-        read_entries(layout, &manifest, &mut report);
+    match depth {
+        Depth::Sizes => {}
+        Depth::Checksums => find_blocks(layout, &manifest, &mut report.findings),
+        Depth::Full => read_entries(layout, &manifest, &mut report),
     }
     Ok(report)
+}
+
+/// Reads the tables that were found damaged, to say in which block they are.
+fn find_blocks(layout: &Layout, manifest: &Manifest, findings: &mut [Finding]) {
+    for shard in &manifest.shards {
+        let of_shard = |finding: &&mut Finding| finding.shard == Some(shard.shard);
+        let is_table = |file: &String| file.ends_with(TABLE);
+        let mut damaged: Vec<_> =
+            findings.iter_mut().filter(|it| of_shard(it) && it.file.as_ref().is_some_and(is_table)).collect();
+        if damaged.is_empty() {
+            continue;
+        }
+        let Ok((db, tables)) = open(layout, manifest, shard) else { continue };
+        for finding in &mut damaged {
+            let table = tables.iter().find(|table| finding.file.as_ref() == Some(&table.path));
+            if let Some(Err(error)) = table.map(|table| table.read(&db, |_, _| ())) {
+                finding.problem = format!("{}; {}", finding.problem, text(&error));
+            }
+        }
+    }
 }
 
 /// Reads every entry of every shard.
@@ -83,18 +106,67 @@ pub(super) fn read_entries(layout: &Layout, manifest: &Manifest, report: &mut Re
     };
     let read = |shard: &ShardEntry| {
         let mut found = Found::default();
-        let outcome = found.read(&layout.shard_dir(manifest.version, shard.shard), shard, manifest, &sharding);
-        let problems = match outcome {
-            Ok(()) => found.compare(shard),
-            Err(error) => vec![text(&error)],
+        let problems = match open(layout, manifest, shard) {
+            Ok((db, tables)) => found.read(&db, &tables, manifest, &sharding, shard),
+            Err(error) => vec![(None, text(&error))],
         };
         (shard.shard, found.rows, problems)
     };
     let shards: Vec<_> = manifest.shards.par_iter().map(read).collect();
     for (shard, rows, problems) in shards {
         report.entries += rows;
-        let finding = |problem| Finding { shard: Some(shard), file: None, problem };
+        let finding = |(file, problem)| Finding { shard: Some(shard), file, problem };
         report.findings.extend(problems.into_iter().map(finding));
+    }
+}
+
+/// A table of an open database.
+struct Table {
+    /// Its path, as the manifest has it.
+    path: String,
+    first_key: Vec<u8>,
+    last_key: Vec<u8>,
+}
+
+/// Opens a shard's database, and lists its tables in the order of their keys.
+fn open(layout: &Layout, manifest: &Manifest, shard: &ShardEntry) -> Result<(DB, Vec<Table>)> {
+    let folder = layout.shard_dir(manifest.version, shard.shard);
+    let db = options::open(&folder, &Cache::new_lru_cache(0))?;
+    let live = db.live_files().map_err(|error| options::failed(error, "cannot list the tables"))?;
+    let within = folder.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let mut tables: Vec<Table> = live
+        .into_iter()
+        .map(|file| Table {
+            path: format!("{within}/{}", file.name.trim_start_matches('/')),
+            first_key: file.start_key.unwrap_or_default(),
+            last_key: file.end_key.unwrap_or_default(),
+        })
+        .collect();
+    tables.sort_unstable_by(|one, other| one.first_key.cmp(&other.first_key));
+    Ok((db, tables))
+}
+
+impl Table {
+    /// Hands every entry to `take`.
+    ///
+    /// # Errors
+    /// `Corrupt`, in RocksDB's words, which name the block; `Unavailable` when the disk does not answer.
+    fn read(&self, db: &DB, mut take: impl FnMut(&[u8], &[u8])) -> Result<()> {
+        let mut entries = db.raw_iterator_opt(options::one_pass());
+        let mut read = 0;
+        entries.seek(&self.first_key);
+        while let (Some(key), Some(value)) = (entries.key(), entries.value()) {
+            take(key, value);
+            read += 1;
+            // One step further would be in the next table, whose damage is not this one's.
+            if key >= self.last_key.as_slice() {
+                return Ok(());
+            }
+            entries.next();
+        }
+        let what = format!("cannot read on after {read} entries");
+        entries.status().map_err(|error| options::failed(error, &what))?;
+        Err(Error::corrupt(format!("ends after {read} entries, before its last key")))
     }
 }
 
@@ -110,15 +182,18 @@ struct Found {
 }
 
 impl Found {
-    fn read(&mut self, folder: &Path, shard: &ShardEntry, manifest: &Manifest, sharding: &Sharding) -> Result<()> {
-        let db = options::open(folder, &Cache::new_lru_cache(0))?;
-        let mut entries = db.raw_iterator_opt(options::one_pass());
+    /// Reads a shard, and returns what is wrong with it: in which table, or in the shard as a whole.
+    fn read(
+        &mut self,
+        db: &DB,
+        tables: &[Table],
+        manifest: &Manifest,
+        sharding: &Sharding,
+        shard: &ShardEntry,
+    ) -> Vec<(Option<String>, String)> {
         let mut last = Vec::new();
-        entries.seek_to_first();
-        while let (Some(key), Some(value)) = (entries.key(), entries.value()) {
-            if self.rows == 0 {
-                self.first = Some(hex(key));
-            }
+        let mut take = |key: &[u8], value: &[u8]| {
+            self.first.get_or_insert_with(|| hex(key));
             last.clear();
             last.extend_from_slice(key);
             self.rows += 1;
@@ -126,11 +201,16 @@ impl Found {
             self.digester.add(key, value);
             let belongs = sharding.of_key(key, &manifest.key).is_ok_and(|belongs| belongs == shard.shard);
             self.misplaced += u64::from(!belongs);
-            entries.next();
-        }
+        };
+        let damaged = tables.iter().filter_map(|table| {
+            let error = table.read(db, &mut take).err()?;
+            Some((Some(table.path.clone()), text(&error)))
+        });
+        let damaged: Vec<_> = damaged.collect();
         self.last = self.first.is_some().then(|| hex(&last));
-        let what = format!("cannot read on after {} entries", self.rows);
-        entries.status().map_err(|error| options::failed(error, &what))
+        // Where entries could not be read, their number and digest differ for that reason.
+        let differing = if damaged.is_empty() { self.compare(shard) } else { Vec::new() };
+        damaged.into_iter().chain(differing.into_iter().map(|problem| (None, problem))).collect()
     }
 
     /// What differs from the manifest.

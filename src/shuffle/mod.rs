@@ -26,7 +26,7 @@ pub mod fold;
 mod merge;
 mod range;
 mod seal;
-mod spill;
+pub(crate) mod spill;
 mod split;
 
 use std::path::PathBuf;

@@ -32,6 +32,8 @@ use crate::failpoint;
 /// Bytes of entries packed together; a larger entry is a block of its own.
 pub(super) const BLOCK_BYTES: usize = 64 << 10;
 const BLOCK_HEADER: usize = 16;
+/// The most bytes that a byte of an LZ4 block unpacks into.
+const MOST_UNPACKED: usize = 255;
 /// The largest block that is believed on reading: one entry of three fields of the largest size.
 const MAX_BLOCK_BYTES: usize = 4 * super::MAX_FIELD_BYTES;
 
@@ -198,6 +200,21 @@ impl Run {
     }
 }
 
+/// Entries of the block that `bytes` begin with, whatever its checksum says; nothing where it cannot be read.
+pub(crate) fn entries_of_block(bytes: &[u8]) -> Option<usize> {
+    let (header, rest) = bytes.split_first_chunk()?;
+    let header = Header::parse(header).ok()?;
+    let packed = rest.get(..header.stored)?;
+    let mut raw = Vec::new();
+    Header { checksum: xxh3_64(packed), ..header }.unpack(packed, &mut raw).ok()?;
+    let (mut rest, mut entries) = (raw.as_slice(), 0);
+    while !rest.is_empty() {
+        rest = Entry::parse(rest)?.1;
+        entries += 1;
+    }
+    Some(entries)
+}
+
 impl Drop for Run {
     fn drop(&mut self) {
         if *self.sealed.get_mut() {
@@ -240,21 +257,45 @@ fn read_block_at(file: &File, path: &Path, offset: u64, packed: &mut Vec<u8>, ra
     };
     let mut header = [0; BLOCK_HEADER];
     read(&mut header, offset)?;
-    let field = |at: usize| u32::from_le_bytes([header[at], header[at + 1], header[at + 2], header[at + 3]]);
-    let (raw_bytes, stored) = (field(0) as usize, field(4) as usize);
-    let checksum = u64::from(field(8)) | u64::from(field(12)) << 32;
-    if raw_bytes > MAX_BLOCK_BYTES || stored > lz4_flex::block::get_maximum_output_size(raw_bytes) {
-        return Err(corrupt("a block claims an impossible size"));
-    }
-    packed.resize(stored, 0);
+    let header = Header::parse(&header).map_err(corrupt)?;
+    packed.resize(header.stored, 0);
     read(packed, offset + BLOCK_HEADER as u64)?;
-    if xxh3_64(packed) != checksum {
-        return Err(corrupt("the checksum does not match"));
+    header.unpack(packed, raw).map_err(corrupt)?;
+    Ok(offset + (BLOCK_HEADER + header.stored) as u64)
+}
+
+/// What stands in front of a block.
+#[derive(Clone, Copy, Debug)]
+struct Header {
+    raw: usize,
+    stored: usize,
+    checksum: u64,
+}
+
+impl Header {
+    /// # Errors
+    /// What is wrong: sizes that no block has.
+    fn parse(header: &[u8; BLOCK_HEADER]) -> Result<Self, &'static str> {
+        let field = |at: usize| u32::from_le_bytes([header[at], header[at + 1], header[at + 2], header[at + 3]]);
+        let (raw, stored) = (field(0) as usize, field(4) as usize);
+        let checksum = u64::from(field(8)) | u64::from(field(12)) << 32;
+        let fits = raw <= MAX_BLOCK_BYTES
+            && raw <= stored.saturating_mul(MOST_UNPACKED)
+            && stored <= lz4_flex::block::get_maximum_output_size(raw);
+        if fits { Ok(Self { raw, stored, checksum }) } else { Err("a block claims an impossible size") }
     }
-    raw.resize(raw_bytes, 0);
-    match lz4_flex::block::decompress_into(packed, raw) {
-        Ok(bytes) if bytes == raw_bytes => Ok(offset + (BLOCK_HEADER + stored) as u64),
-        _ => Err(corrupt("a block does not unpack")),
+
+    /// # Errors
+    /// What is wrong with the packed bytes.
+    fn unpack(&self, packed: &[u8], raw: &mut Vec<u8>) -> Result<(), &'static str> {
+        if xxh3_64(packed) != self.checksum {
+            return Err("the checksum does not match");
+        }
+        raw.resize(self.raw, 0);
+        match lz4_flex::block::decompress_into(packed, raw) {
+            Ok(bytes) if bytes == self.raw => Ok(()),
+            _ => Err("a block does not unpack"),
+        }
     }
 }
 

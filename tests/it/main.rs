@@ -3,6 +3,7 @@
 //! ```text
 //! harness   a workspace per test, the command in it, and what went wrong shown whole
 //! fixture   rows as Parquet files, written and read without any code of ours; a tiny dataset for tests about versions
+//! seeded    random choices that can be made again
 //! ```
 //! Every other module is a topic. Nothing here retries or waits by the clock: a test that waits, waits for a condition
 //! and has a deadline.
@@ -17,12 +18,19 @@ mod damage;
 mod errors;
 mod fixture;
 mod formats;
+mod full_disk;
+mod fuzzed;
 mod harness;
+mod hostile;
 mod jobs;
+mod paths;
+mod power;
 mod readers;
 mod resources;
 mod resume;
+mod seeded;
 mod stop;
 mod structure;
+mod verify;
 mod verify_crash;
 mod versions;

@@ -118,6 +118,7 @@ fn a_full_disk_changes_nothing_and_leaves_nothing() {
     let said = read("second.txt");
     assert_eq!(read("code.txt"), "4\n", "{said}");
     assert!(said.contains("store/staging/") && said.contains("No space left on device"), "{said}");
+    assert!(said.contains("the version may need up to") && said.contains("bytes free"), "{said}");
     assert!(!said.contains("panicked"), "{said}");
     assert_eq!(read("staging.txt"), "", "left in staging");
     assert!(read("get.txt").contains("\"generation\":1"), "{}", read("get.txt"));
@@ -144,8 +145,8 @@ fn a_disk_that_cannot_be_written_is_readable_all_the_same() {
     assert!(!run.stdout.contains("panicked"), "{}", run.stdout);
 }
 
-/// Runs a script that may mount file systems nobody else sees; `None` where that is not possible.
-fn in_namespace(workspace: &Workspace, script: &str) -> Option<Run> {
+/// Runs, with `$CUTOVER`, a script that may mount file systems nobody else sees; `None` where that is not possible.
+pub fn in_namespace(workspace: &Workspace, script: &str) -> Option<Run> {
     let root = rustix::process::getuid().is_root();
     let flags: &[&str] = if root { &["--mount"] } else { &["--mount", "--map-root-user"] };
     let probe = Command::new("unshare").args(flags).args(["mount", "-t", "tmpfs", "tmpfs", "/mnt"]).output();

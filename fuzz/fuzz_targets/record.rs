@@ -1,0 +1,6 @@
+//! Fuzzes `cutover::fuzzing::record`.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| {
+    cutover::fuzzing::record(data);
+});

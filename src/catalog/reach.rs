@@ -1,0 +1,70 @@
+//! Whether the locks of a store reach everybody who may open it, as far as its file system tells.
+//!
+//! `flock` holds among the processes of one host. On file systems that several hosts mount, or that a program behind the
+//! kernel makes, it may end at the host, or be granted to everybody. Then nothing but care keeps two builds apart.
+//!
+//! Not for: refusing such stores; one builder on one host is safe on them.
+
+use std::path::Path;
+
+/// What a file system is called, and what there is to fear; by the number that `statfs` gives for it.
+const SHARED: [(u64, &str); 10] = [
+    (0x6969, "NFS"),
+    (0xff53_4d42, "CIFS"),
+    (0xfe53_4d42, "SMB"),
+    (0x517b, "SMB"),
+    (0x6573_5546, "FUSE"),
+    (0x0102_1997, "9P"),
+    (0x0bd0_0bd0, "Lustre"),
+    (0x00c3_6400, "Ceph"),
+    (0x5346_414f, "AFS"),
+    (0x4750_4653, "GPFS"),
+];
+/// The file system of containers: what is written there is gone with the container.
+const OVERLAY: u64 = 0x794c_7630;
+
+/// Says on standard error what the file system below `root` does not promise. One that does not answer says nothing.
+pub(super) fn warn(root: &Path) {
+    let Ok(stat) = rustix::fs::statfs(root) else { return };
+    let kind = u64::from(stat.f_type as u32);
+    if let Some(name) = shared(kind) {
+        tracing::warn!(
+            "the store at {} is on {name}, where locks may not reach other hosts: build and publish it on one host only",
+            root.display()
+        );
+    } else if kind == OVERLAY {
+        tracing::info!("the store at {} is in a container's own layer, and gone with the container", root.display());
+    }
+}
+
+/// The name of a file system that other hosts, or a program, may have a part in.
+fn shared(kind: u64) -> Option<&'static str> {
+    SHARED.iter().find(|(number, _)| *number == kind).map(|(_, name)| *name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn file_systems_that_hosts_share_are_known_and_local_ones_are_not() {
+        assert_eq!(shared(0x6969), Some("NFS"));
+        assert_eq!(shared(0xff53_4d42), Some("CIFS"));
+        for local in [0xef53, 0x5846_5342, 0x9123_683e, 0x0102_1994, OVERLAY] {
+            assert_eq!(shared(local), None, "{local:x}");
+        }
+    }
+
+    /// The numbers as the system's own header has them, where it is there.
+    #[test]
+    fn the_numbers_are_those_of_the_kernel() {
+        let Ok(header) = std::fs::read_to_string("/usr/include/linux/magic.h") else { return };
+        for (name, number) in
+            [("NFS_SUPER_MAGIC", 0x6969), ("FUSE_SUPER_MAGIC", 0x6573_5546), ("OVERLAYFS_SUPER_MAGIC", OVERLAY)]
+        {
+            let line = header.lines().find(|line| line.split_whitespace().nth(1) == Some(name)).unwrap_or_default();
+            let value = line.split_whitespace().nth(2).unwrap_or_default();
+            assert_eq!(u64::from_str_radix(value.trim_start_matches("0x"), 16), Ok(number), "{name}: {line}");
+        }
+    }
+}

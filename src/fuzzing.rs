@@ -1,0 +1,140 @@
+//! Every parser of bytes that may be damaged or hostile, as one function of bytes: for fuzzers and property tests.
+//!
+//! `fuzz/` runs these under a fuzzer, `tests/it/fuzzed.rs` over mutations of valid inputs. Each returns whether the bytes
+//! could be read, and panics where a promise is broken. Checksums are filled in first: a fuzzer would never guess them,
+//! and what lies behind them must hold by itself.
+//!
+//! Not for: programs. Nothing here is part of the library's interface.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use rdkafka::message::{Header, OwnedHeaders, OwnedMessage, Timestamp};
+use xxhash_rust::xxh3::xxh3_64;
+
+use crate::catalog::{Announcement, Current, Manifest, hex_checksum, stamp};
+use crate::consume::journal;
+use crate::encode::{KeyColumn, KeyEncoding, KeyKind, KeySchema, Sharding, Unit};
+use crate::input::footer;
+use crate::job::Job;
+use crate::journal::stamp as stamp_line;
+use crate::kafka::{ConsumerReport, End, is_data_topic, wire};
+use crate::shuffle::spill;
+
+/// A job file. The SQL file that it may name is empty.
+pub fn job(data: &[u8]) -> bool {
+    let Ok(text) = std::str::from_utf8(data) else { return false };
+    let job = Job::parse(Path::new("job.toml"), text, &BTreeMap::new(), &|_| Ok("SELECT 1".to_owned()));
+    job.is_ok_and(|job| job.digest(&[]).len() == 32)
+}
+
+/// A `manifest.json`.
+pub fn manifest(data: &[u8]) -> bool {
+    let mut bytes = data.to_vec();
+    stamp(&mut bytes);
+    let Ok(manifest) = Manifest::parse(&bytes, Path::new("manifest.json")) else { return false };
+    let _ = manifest.rejection();
+    let _ = Sharding::new(&manifest.key, &manifest.shard_by, manifest.partitioner, manifest.shard_count);
+    read_keys(&manifest.key, data);
+    let _ = manifest.value.to_json(data);
+    true
+}
+
+/// A `current.json`.
+pub fn current(data: &[u8]) -> bool {
+    let mut bytes = data.to_vec();
+    stamp(&mut bytes);
+    let Ok(current) = Current::parse(&bytes, Path::new("current.json")) else { return false };
+    let _ = current.current_entry();
+    let _ = current.settled();
+    let _ = current.announcement("id");
+    let _ = current.rollback_target(None);
+    true
+}
+
+/// A consumer's journal: the line that holds the bytes, and the bytes as lines.
+pub fn journal_line(data: &[u8]) -> bool {
+    let stamped = std::str::from_utf8(data).is_ok_and(|json| journal::is_line(stamp_line(json).as_bytes()));
+    data.split_inclusive(|byte| *byte == b'\n').filter(|line| journal::is_line(line)).count() > 0 || stamped
+}
+
+/// A block of a spill file.
+pub fn spill_block(data: &[u8]) -> bool {
+    spill::entries_of_block(data).is_some()
+}
+
+/// A Parquet footer.
+pub fn parquet_footer(data: &[u8]) -> bool {
+    footer::parse(data, 1 << 20).is_ok()
+}
+
+/// A record of Kafka's: an END marker, an announcement or a consumer's report; and the name of a topic.
+pub fn record(data: &[u8]) -> bool {
+    let sum = hex_checksum(xxh3_64(data));
+    let headers = OwnedHeaders::new().insert(Header { key: wire::CHECKSUM, value: Some(&sum) });
+    let (topic, time) = ("topic".to_owned(), Timestamp::NotAvailable);
+    let record = OwnedMessage::new(Some(data.to_vec()), None, topic, time, 0, 0, Some(headers));
+    let announcement = wire::unseal::<Announcement>(&record);
+    if let Ok(announcement) = &announcement
+        && announcement.contradiction().is_none()
+        && let Some(current) = announcement.current()
+    {
+        let shards = current.partitions.len() as u32;
+        let _ = Sharding::new(&current.key, &current.shard_by, current.partitioner, shards);
+        let _ = is_data_topic(&current.topic, "topic");
+        read_keys(&current.key, data);
+    }
+    let _ = std::str::from_utf8(data).is_ok_and(|name| is_data_topic(name, "topic"));
+    announcement.is_ok() || wire::unseal::<End>(&record).is_ok() || wire::unseal::<ConsumerReport>(&record).is_ok()
+}
+
+/// A key: the first two bytes choose its columns, the rest is its text, and its stored bytes.
+pub fn key(data: &[u8]) -> bool {
+    let Some(([first, second], rest)) = data.split_first_chunk() else { return false };
+    read_keys(&key_schema(*first, *second), rest)
+}
+
+/// What can be read as a key is written as one again: text, bytes and text mean the same.
+fn read_keys(schema: &KeySchema, data: &[u8]) -> bool {
+    let shown = schema.to_json(data);
+    let Ok(text) = std::str::from_utf8(data) else { return shown.is_ok() };
+    let _ = schema.parse_prefix(text);
+    let Ok(bytes) = schema.parse(text) else { return shown.is_ok() };
+    let value = schema.to_json(&bytes).expect("a key that was made of text can be shown");
+    let again = match (schema.encoding, &value) {
+        (KeyEncoding::Bytes, serde_json::Value::String(text)) => schema.parse(text),
+        (_, value) => schema.parse(&value.to_string()),
+    };
+    assert_eq!(again.ok(), Some(bytes), "{text:?} is shown as {value}, which is another key");
+    true
+}
+
+/// A key of one to three columns.
+fn key_schema(first: u8, second: u8) -> KeySchema {
+    let units = [Unit::Second, Unit::Millisecond, Unit::Microsecond, Unit::Nanosecond];
+    let unit = units[usize::from(second >> 6)];
+    let bits = 8 << (second >> 6);
+    let kinds = [
+        KeyKind::Bool,
+        KeyKind::Int { bits, signed: true },
+        KeyKind::Int { bits, signed: false },
+        KeyKind::Float32,
+        KeyKind::Float64,
+        KeyKind::String,
+        KeyKind::Binary,
+        KeyKind::Date,
+        KeyKind::Time(unit),
+        KeyKind::Timestamp { unit, utc: true },
+        KeyKind::Timestamp { unit, utc: false },
+        KeyKind::Duration(unit),
+        KeyKind::Decimal { precision: 38, scale: 2 },
+        KeyKind::Decimal { precision: 76, scale: -3 },
+    ];
+    let column =
+        |at: usize| KeyColumn { name: "k".to_owned(), type_name: "a type".to_owned(), kind: kinds[at % kinds.len()] };
+    let columns: Vec<KeyColumn> =
+        (0..=usize::from(first >> 6) % 3).map(|at| column(usize::from(first) + at * 5)).collect();
+    let numbered = second & 1 == 1;
+    let bytes = matches!(columns.as_slice(), [KeyColumn { kind: KeyKind::String | KeyKind::Binary, .. }] if !numbered);
+    KeySchema { columns, encoding: if bytes { KeyEncoding::Bytes } else { KeyEncoding::Tuple }, numbered }
+}

@@ -1,0 +1,45 @@
+//! Whether a query read every row that the inputs' footers promise.
+//!
+//! Pages of Parquet files carry no checksum by default. One whose header counts too few values would lose rows without
+//! an error where a query reads one column alone; beside another column the reader itself sees the difference. What the
+//! scans gave is therefore compared with the footers, wherever a query must read a scan to its end.
+//!
+//! Not for: scans below operators that may stop early (limits, joins), or that filters already thin out.
+
+use std::sync::Arc;
+
+use datafusion::datasource::physical_plan::FileScanConfig;
+use datafusion::datasource::source::DataSourceExec;
+use datafusion::physical_plan::ExecutionPlan;
+
+/// Operators that read all of what is below them, unless they are told to fetch only so many rows.
+const TO_THE_END: [&str; 11] = [
+    "AggregateExec",
+    "BoundedWindowAggExec",
+    "CoalesceBatchesExec",
+    "CoalescePartitionsExec",
+    "CooperativeExec",
+    "FilterExec",
+    "ProjectionExec",
+    "RepartitionExec",
+    "SortExec",
+    "SortPreservingMergeExec",
+    "WindowAggExec",
+];
+
+/// Of a plan that ran to its end: how many rows a scan gave and how many it should have, where these differ.
+pub(super) fn difference(plan: &Arc<dyn ExecutionPlan>) -> Option<(usize, usize)> {
+    if let Some(scan) = plan.downcast_ref::<DataSourceExec>() {
+        let config = scan.data_source().downcast_ref::<FileScanConfig>()?;
+        if config.limit.is_some() || config.file_source().filter().is_some() {
+            return None;
+        }
+        let promised = *config.statistics().num_rows.get_value()?;
+        let given = scan.metrics()?.output_rows()?;
+        return (given != promised).then_some((given, promised));
+    }
+    if plan.fetch().is_some() || !TO_THE_END.contains(&plan.name()) {
+        return None;
+    }
+    plan.children().into_iter().find_map(difference)
+}

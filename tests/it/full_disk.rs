@@ -1,0 +1,117 @@
+//! A disk that is full at any stage: an error that names the folder, nothing visible changed, freed after `gc`.
+//!
+//! The store is a small file system in a mount namespace of its own, of which a file takes all but so many pages, or
+//! which has so many inodes left. From none on there are more each time, until the run does its work: so every stage
+//! meets its end.
+//!
+//! Not for: a table that does not fit, or a disk that may only be read (`resources`).
+
+use std::collections::BTreeSet;
+use std::fs;
+
+use crate::fixture::{NUMBERS, Numbers, integers, strings, write_parquet};
+use crate::resources::in_namespace;
+
+/// Runs with more and more of what `limit` leaves free, and looks at each. `limit` is a shell function that leaves so
+/// much; the file system is then made as large as ever.
+fn ends_well(limit: &str, step: usize) {
+    let numbers = Numbers::new();
+    numbers.workspace.write("numbers.toml", NUMBERS.replace("shards = 4", "shards = 2"));
+    for generation in 1..=2 {
+        numbers.write(generation, 100);
+        fs::rename(
+            numbers.workspace.path("in/part-0.parquet"),
+            numbers.workspace.path(format!("{generation}.parquet")),
+        )
+        .unwrap();
+    }
+    let script = format!(
+        "
+        {limit}
+        mkdir -p store in && mount -t tmpfs -o size=8m,nr_inodes=1000 tmpfs store || exit 99
+        cp 1.parquet in/part-0.parquet && $CUTOVER run numbers.toml >first.txt 2>&1 || {{ cat first.txt; exit 98; }}
+        cp 2.parquet in/part-0.parquet
+        before=$(stat -f -c '%a %d' store)
+        for free in $(seq 0 {step} 400); do
+            leave $free
+            $CUTOVER run numbers.toml >run.$free.txt 2>&1
+            code=$?
+            $CUTOVER gc store >gc.$free.txt 2>&1
+            echo \"$free $code $?\" >>codes.txt
+            find store/staging -mindepth 1 >>left.txt
+            $CUTOVER get store k000 --json >get.$free.txt 2>&1
+            rm -f store/filler && mount -o remount,size=8m,nr_inodes=1000 store
+            [ $code = 0 ] && exit 0
+            [ \"$(stat -f -c '%a %d' store)\" = \"$before\" ] || exit 97
+        done
+        exit 96"
+    );
+    let Some(run) = in_namespace(&numbers.workspace, &script) else { return };
+    run.exits(0);
+    let read = |name: &str| fs::read_to_string(numbers.workspace.path(name)).unwrap();
+    assert_eq!(read("left.txt"), "", "left in staging");
+    let codes = read("codes.txt");
+    let mut places = BTreeSet::new();
+    for line in codes.lines() {
+        let [free, code, gc] = line.split(' ').collect::<Vec<_>>()[..] else { panic!("{line}") };
+        let said = read(&format!("run.{free}.txt"));
+        assert!(!said.contains("panicked"), "{free} free: {said}");
+        assert_eq!(gc, "0", "{free} free, gc: {}", read(&format!("gc.{free}.txt")));
+        let seen = if code == "0" { "\"generation\":2" } else { "\"generation\":1" };
+        assert!(read(&format!("get.{free}.txt")).contains(seen), "{free} free: {}", read(&format!("get.{free}.txt")));
+        if code != "0" {
+            assert_eq!(code, "4", "{free} free: {said}");
+            assert!(said.contains("store/") && said.contains("No space left on device"), "{free} free: {said}");
+            let last = said.lines().find(|line| line.starts_with("error: ")).unwrap_or_default();
+            places.insert(last.split("store/").next().unwrap_or_default().trim().to_owned());
+        }
+    }
+    println!("{} runs, which ended at: {places:#?}", codes.lines().count());
+    assert!(places.len() >= 3, "the disk was full at few stages: {places:?}");
+}
+
+#[test]
+fn every_stage_meets_the_end_of_the_space() {
+    ends_well("leave() { head -c $(( ($(stat -f -c %a store) - $1) * 4096 )) /dev/zero >store/filler; }", 1);
+}
+
+#[test]
+fn every_stage_meets_the_end_of_the_inodes() {
+    ends_well(
+        "leave() { mount -o remount,nr_inodes=$(( $(stat -f -c %c store) - $(stat -f -c %d store) + $1 )) store; }",
+        1,
+    );
+}
+
+#[test]
+fn a_full_spill_folder_is_named_with_what_is_there() {
+    let numbers = Numbers::new();
+    numbers.run(1).ok();
+    let job = NUMBERS.replace("SELECT key, generation", "SELECT *").replace("shards = 4", "");
+    numbers.workspace.write("numbers.toml", job);
+    let letters = "0123456789abcdefghijklmnopqrstuvwxyz".repeat(30);
+    let rows: Vec<String> = (0..60_000).map(|row| format!("k{row:06}")).collect();
+    write_parquet(
+        &numbers.workspace.path("in/part-0.parquet"),
+        vec![
+            ("key", strings(rows.iter().map(String::as_str))),
+            ("generation", integers(std::iter::repeat_n(2, rows.len()))),
+            ("text", strings(std::iter::repeat_n(letters.as_str(), rows.len()))),
+        ],
+    );
+    let script = "
+        mkdir -p spill && mount -t tmpfs -o size=256k tmpfs spill || exit 99
+        $CUTOVER run numbers.toml --force --memory 64MiB --spill-dir spill >run.txt 2>&1
+        echo $? >code.txt
+        find spill -mindepth 1 >left.txt; find store/staging -mindepth 1 >>left.txt
+        $CUTOVER get store k000 >get.txt 2>&1";
+    let Some(run) = in_namespace(&numbers.workspace, script) else { return };
+    run.exits(0);
+    let read = |name: &str| fs::read_to_string(numbers.workspace.path(name)).unwrap();
+    let said = read("run.txt");
+    assert_eq!(read("code.txt"), "4\n", "{said}");
+    assert!(said.contains("spill/") && said.contains("No space left on device"), "{said}");
+    assert!(said.contains("--spill-dir") && said.contains("bytes"), "{said}");
+    assert_eq!(read("left.txt"), "", "left in the spill folder or in staging");
+    assert!(read("get.txt").contains("\"generation\":1"), "{}", read("get.txt"));
+}

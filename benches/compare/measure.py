@@ -32,7 +32,8 @@ def measure(command, folder):
         wall = time.perf_counter() - start
     child.returncode = os.waitstatus_to_exitcode(status)
     if child.returncode != 0:
-        raise Failed(f"{shown(command)}\nended with {child.returncode}:\n{printed.decode()}{log.read_text()}".strip())
+        said = f"{shown(command)}\nended with {child.returncode}:\n{printed.decode()}{log.read_text()}"
+        raise Failed(said.replace(f"{folder}/", "").strip())
     unit = 1 if sys.platform == "darwin" else 1024
     return {
         "wall_seconds": round(wall, 3),
@@ -42,14 +43,14 @@ def measure(command, folder):
     }
 
 
-def bench(name, *arguments):
+def cargo_bench(name, *arguments):
     """The command that runs one of the programs in benches/; cargo builds it first where that is still to do."""
     return ["cargo", "bench", "--quiet", "--locked", "--profile", "release", "--bench", name, "--", *arguments]
 
 
 def digest_of(kind, path):
     """Rows and digest of a store or of Parquet files (benches/digest.rs)."""
-    command = bench("digest", kind, path)
+    command = cargo_bench("digest", kind, path)
     printed = subprocess.run(command, cwd=REPOSITORY, check=True, stdout=subprocess.PIPE).stdout
     return json.loads(printed)
 

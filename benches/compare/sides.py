@@ -19,8 +19,8 @@ import time
 import tomllib
 
 from compare.data import BLOB_BYTES, SIDE, blob_rows
-from compare.measure import BENCHES, REPOSITORY, Failed, MIB, bench as bench_program
-from compare.measure import digest_of, measure, parse_size, shown, size_of
+from compare.measure import BENCHES, MIB, REPOSITORY, Failed
+from compare.measure import cargo_bench, digest_of, measure, parse_size, shown, size_of
 
 JOBS = BENCHES / "jobs"
 WRITE_BYTES = 8 * MIB
@@ -155,7 +155,7 @@ class RocksDB(Disk):
         folder = bench.work / "tables"
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir()
-        command = bench_program("tables", str(folder), str(blob_rows(bench)), str(BLOB_BYTES), str(bench.threads))
+        command = cargo_bench("tables", str(folder), str(blob_rows(bench)), str(BLOB_BYTES), str(bench.threads))
         ran = measure(command, REPOSITORY)
         stored = size_of(folder)
         shutil.rmtree(folder)

@@ -1,4 +1,4 @@
-"""Cutover beside DuckDB, and beside itself: whole jobs over the same files, into a checked store and into sorted Parquet.
+"""Cutover beside DuckDB, and beside itself: whole jobs over the same files, into a checked store and into Parquet.
 
 `make bench` builds the programs and calls this; `make bench ARGS="--only skewed --events 1000000"` runs a part of it.
 
@@ -72,7 +72,7 @@ def parse():
     parser.add_argument("--profiles", type=int, help="default: a twentieth of the events")
     parser.add_argument("--tpch-sf", type=float, default=10, help="TPC-H's scale factor; 1 is 6 million rows")
     parser.add_argument("--pairs", type=int, default=3, help="paired runs of each comparison")
-    parser.add_argument("--threads", type=int, default=os.cpu_count(), help="on both sides; default: all of the machine")
+    parser.add_argument("--threads", type=int, default=os.cpu_count(), help="of both sides; default: all")
     parser.add_argument("--only", nargs="+", choices=names, default=[], metavar="NAME", help=", ".join(names))
     parser.add_argument("--name", default="compare", help="goes into the name of the raw results")
     options = parser.parse_args()

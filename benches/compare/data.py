@@ -76,7 +76,7 @@ def demo(name, events, profiles):
 
 
 def parts(folder, rows, select):
-    """Steps that write rows 0 to `rows` in as many files as there are parts; `select` gives those of {low} to {high}."""
+    """Steps that write rows 0 to `rows`, a file for each part; `select` gives those from {low} to {high}."""
     cuts = [rows * part // PARTS for part in range(PARTS + 1)]
     return [["mkdir", folder]] + [
         [
@@ -95,8 +95,8 @@ def shape(key):
         key_of = key.format(hot=HOT, random=RANDOM, rows=bench.events, step=HOT // bench.events)
         select = (
             f"SELECT {key_of} AS key, i AS n, 'https://shop.example/p/' || (10000 + hash(i, 1) % 100000) AS url, "
-            "['view', 'click', 'buy'][(hash(i, 2) % 3 + 1)::INTEGER] AS action, (hash(i, 3) % 600000)::INTEGER AS duration_ms "
-            "FROM range({low}, {high}) rows(i)"
+            "['view', 'click', 'buy'][(hash(i, 2) % 3 + 1)::INTEGER] AS action, "
+            "(hash(i, 3) % 600000)::INTEGER AS duration_ms FROM range({low}, {high}) rows(i)"
         )
         return parts(name, bench.events, select)
 

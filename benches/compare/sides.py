@@ -29,8 +29,8 @@ MEMORY_OF_THREAD = 64 * MIB
 
 
 class Cutover:
-    """The command on a job and a data set. `oracle` is SQL by which DuckDB says what the store must hold, with {sql} for
-    the job's own; without it the other side says that."""
+    """The command on a job and a data set. `oracle` is SQL by which DuckDB says what the store must hold, with {sql} in
+    the place of the job's own; without it the other side says that."""
 
     def __init__(self, job, data, memory=None, oracle=None, label="cutover"):
         self.job, self.data, self.memory, self.oracle_sql, self.label = job, data, memory, oracle, label

@@ -1,7 +1,8 @@
 """What is compared: every work with its sides, and the most that its first side may take as a share of the others.
 
-Beside DuckDB both sides use one codec, and DuckDB sorts the joins but no counts. Beside itself Cutover does the same job without a limit of memory, on keys that
-lie uniformly, or on a tenth of the rows. Beside several sides the slowest counts.
+Beside DuckDB both sides use one codec, and DuckDB sorts what it joins but not what it counts. Beside itself Cutover
+does the same job without a limit of memory, on keys that lie uniformly, or on a tenth of the rows. Beside several sides
+the slowest counts.
 
 Not for: how a side runs (sides.py).
 """
@@ -54,7 +55,8 @@ def within(memory):
 
 
 def shaped(name, what, job="by_key", oracle=ALL):
-    return Work(name, what, Cutover(job, name, oracle=oracle), [Cutover(job, "uniform", oracle=ALL, label="uniform")], 1.5)
+    uniform = Cutover(job, "uniform", oracle=ALL, label="uniform")
+    return Work(name, what, Cutover(job, name, oracle=oracle), [uniform], 1.5)
 
 
 def works():

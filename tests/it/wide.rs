@@ -57,8 +57,8 @@ fn random(seed: i64) -> u64 {
 
 /// The rows of one side of tables with so many rows.
 pub fn rows(side: Side, count: i64) -> Vec<Row> {
-    let of_side = if side == Side::Left { 0 } else { 1 << 40 };
-    let row = |id| {
+    let of_side: i64 = if side == Side::Left { 0 } else { 1 << 40 };
+    let row = |id: i64| {
         let [one, two, key] = [0, 1, 2].map(|column| random(of_side + 3 * id + column));
         let spread = |random: u64| (random >> 8) as i64 % count;
         let half = if id % 2 == 0 { HOT } else { SPREAD_FROM + spread(key) };
@@ -103,10 +103,10 @@ fn batch(side: Side, rows: &[Row]) -> RecordBatch {
     RecordBatch::try_from_iter_with_nullable([
         ("id", integers(|row| Some(row.id)), false),
         ("one", integers(|row| row.one), true),
-        ("two", Arc::new(rows.iter().map(|row| row.two).collect::<StringArray>()), true),
+        ("two", Arc::new(rows.iter().map(|row| row.two).collect::<StringArray>()) as ArrayRef, true),
         ("hot", integers(|row| Some(row.hot)), false),
         ("cold", integers(|row| Some(row.cold)), false),
-        ("payload", Arc::new(StringArray::from_iter_values(payloads)), false),
+        ("payload", Arc::new(StringArray::from_iter_values(payloads)) as ArrayRef, false),
     ])
     .unwrap()
 }

@@ -61,7 +61,7 @@ fn expected(parts: &[Vec<Owned>], count: u32, fold: Fold) -> Option<Vec<Records>
     for (shard, key, order, value) in parts.iter().flatten().cloned() {
         keys[shard as usize].entry(key).or_default().push((order, value));
     }
-    let head = |value: &[u8]| [b"head", value].concat();
+    let head = |value: &[u8]| [b"head".as_slice(), value].concat();
     let of_shard = |keys: BTreeMap<Vec<u8>, Vec<(Vec<u8>, Vec<u8>)>>| {
         let mut records = Records::new();
         for (key, mut entries) in keys {
@@ -69,7 +69,7 @@ fn expected(parts: &[Vec<Owned>], count: u32, fold: Fold) -> Option<Vec<Records>
             let values: Vec<Vec<u8>> = entries.into_iter().map(|(_, value)| value).collect();
             let list = |most: usize| {
                 let kept: Vec<&[u8]> = values.iter().take(most).map(Vec::as_slice).collect();
-                head(&[b"[", kept.join(&b","[..]).as_slice(), b"]"].concat())
+                head(&[b"[".as_slice(), &kept.join(&b","[..]), b"]"].concat())
             };
             match fold {
                 Fold::Error if values.len() > 1 => return None,

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from compare import machine, paired
-from compare.measure import REPOSITORY, shown
+from compare.measure import REPOSITORY
 from compare.works import works
 
 EVENTS = 40_000_000
@@ -52,7 +52,7 @@ def main():
     bench = Bench(cutover, python, machine.versions(cutover, python), work, *numbers)
     chosen = [one for one in works() if one.name in options.only or not (options.only or one.named_only)]
     report = {"about": machine.about(cutover, python, options.threads), "comparisons": []}
-    report["about"]["command"] = shown(["make", "bench", f"ARGS={' '.join(arguments(options))}"])
+    report["about"]["command"] = f'make bench ARGS="{" ".join(arguments(options))}"'
     for one in chosen:
         report["comparisons"].append(paired.compare(one, bench))
     paired.table(report["comparisons"])

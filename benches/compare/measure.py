@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -23,17 +24,17 @@ class Failed(Exception):
 def measure(command, folder):
     """Runs a command in `folder` to its end: wall time, processor time and peak memory of its process as the system
     counts them, and the JSON document that it printed. Raises Failed where it ends with anything but 0."""
-    log = folder / "last.log"
-    with log.open("w") as stderr:
+    with tempfile.TemporaryFile("w+") as stderr:
         start = time.perf_counter()
         child = subprocess.Popen(command, cwd=folder, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=stderr)
         printed = child.stdout.read()
         _, status, usage = os.wait4(child.pid, 0)
         wall = time.perf_counter() - start
-    child.returncode = os.waitstatus_to_exitcode(status)
-    if child.returncode != 0:
-        said = f"{shown(command)}\nended with {child.returncode}:\n{printed.decode()}{log.read_text()}"
-        raise Failed(said.replace(f"{folder}/", "").strip())
+        child.returncode = os.waitstatus_to_exitcode(status)
+        if child.returncode != 0:
+            stderr.seek(0)
+            said = f"{shown(command)}\nended with {child.returncode}:\n{printed.decode()}{stderr.read()}"
+            raise Failed(said.replace(f"{folder}/", "").strip())
     unit = 1 if sys.platform == "darwin" else 1024
     return {
         "wall_seconds": round(wall, 3),

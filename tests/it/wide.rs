@@ -66,8 +66,8 @@ pub fn rows(side: Side, count: i64) -> Vec<Row> {
         let (hot, cold) = if side == Side::Left { (half, twice) } else { (twice, half) };
         Row {
             id,
-            one: (one % 32 != 0).then(|| spread(one)),
-            two: (two % 32 != 0).then(|| ["ä", "b", ""][(two >> 8) as usize % 3]),
+            one: (!one.is_multiple_of(32)).then(|| spread(one)),
+            two: (!two.is_multiple_of(32)).then(|| ["ä", "b", ""][(two >> 8) as usize % 3]),
             hot,
             cold,
         }

@@ -11,7 +11,9 @@ use crate::error::Kind;
 use crate::job::{Encoding, Fold};
 use crate::shuffle::fold::{Folder, Folding};
 
+/// Pairs of bytes: key and value of a record, or order and value of an entry.
 type Records = Vec<(Vec<u8>, Vec<u8>)>;
+type ByKey = BTreeMap<Vec<u8>, Records>;
 
 const FOLDS: [Fold; 7] = [Fold::Error, Fold::First, Fold::Last, Fold::Number, Fold::List, Fold::Top(1), Fold::Top(3)];
 
@@ -57,12 +59,12 @@ fn folded(parts: &[Vec<Owned>], count: u32, memory: usize, fold: Fold) -> Result
 
 /// The same by a map; none where a key that must be there once is there twice.
 fn expected(parts: &[Vec<Owned>], count: u32, fold: Fold) -> Option<Vec<Records>> {
-    let mut keys: Vec<BTreeMap<Vec<u8>, Vec<(Vec<u8>, Vec<u8>)>>> = vec![BTreeMap::new(); count as usize];
+    let mut keys = vec![ByKey::new(); count as usize];
     for (shard, key, order, value) in parts.iter().flatten().cloned() {
         keys[shard as usize].entry(key).or_default().push((order, value));
     }
     let head = |value: &[u8]| [b"head".as_slice(), value].concat();
-    let of_shard = |keys: BTreeMap<Vec<u8>, Vec<(Vec<u8>, Vec<u8>)>>| {
+    let of_shard = |keys: ByKey| {
         let mut records = Records::new();
         for (key, mut entries) in keys {
             entries.sort();

@@ -30,7 +30,7 @@ impl Keys {
         let bytes = random.to_be_bytes();
         match self {
             Keys::Equal => b"equal".to_vec(),
-            Keys::Hot if random % 2 == 0 => b"hot".to_vec(),
+            Keys::Hot if random.is_multiple_of(2) => b"hot".to_vec(),
             Keys::Hot | Keys::Uniform => bytes.to_vec(),
             Keys::Sorted => (place as u64).to_be_bytes().to_vec(),
             Keys::Reversed => ((count - place) as u64).to_be_bytes().to_vec(),

@@ -34,7 +34,8 @@ def compare(work, bench):
         result["oracles"] = [side.oracle(bench) for side in work.sides]
     except Failed as failed:
         result["error"] = str(failed)
-        return ended(result, "failed: " + str(failed).splitlines()[-1])
+        lines = str(failed).splitlines()
+        return ended(result, "failed: " + next((line for line in lines if line.startswith("error: ")), lines[-1]))
     finally:
         for side in work.sides:
             side.clear(bench)

@@ -45,10 +45,10 @@ build: ## the command, at target/release/cutover
 	cargo build --release --locked
 
 .PHONY: bench
-bench: ## the main job beside DuckDB, on 40 million events (ARGS="--events 1000000" for fewer)
+bench: ## every job that has a target, beside DuckDB (ARGS="--events 1000000 --only enriched_lz4" for less)
 	@scripts/setup.sh --bench
-	cargo build --release --locked --bin cutover --bench digest
-	python3 benches/compare.py --target-dir "$(TARGET_DIR)" $(ARGS)
+	cargo build --release --locked --bin cutover --bench digest --bench tables
+	PYTHONPATH=benches python3 -m compare --target-dir "$(TARGET_DIR)" $(ARGS)
 
 .PHONY: bench-kafka
 bench-kafka: ## publishing to Kafka beside Kafka's own producer test

@@ -6,11 +6,12 @@
 //! ```
 //!
 //! Prints `{"rows": 3, "digest": "…"}`. A row is its columns by name, each with its value as JSON text; a number that
-//! the fold `number` appended to the key is no column. The digest is the sum mod 2^128 of the rows' XXH3-128: it does
-//! not depend on the order of rows or columns, and a row that is there twice counts twice.
+//! the fold `number` appended to the key is no column, and every record of a list is a row. The digest is the sum mod
+//! 2^128 of the rows' XXH3-128: it does not depend on the order of rows or columns, and a row that is there twice counts
+//! twice.
 //!
-//! Not for: columns of types that the benchmark does not have, which are refused. Built as a benchmark so that no
-//! user's build pays for it; `compare.py` runs it.
+//! Not for: columns of types that the benchmark does not have, which are refused; the order in a list. Built as a
+//! benchmark so that no user's build pays for it; `benches/compare` runs it.
 
 use std::fs::File;
 use std::path::Path;
@@ -18,7 +19,9 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use arrow::array::{Array, AsArray};
-use arrow::datatypes::{DataType, Date32Type, Int32Type, Int64Type, TimeUnit, TimestampMicrosecondType};
+use arrow::datatypes::{
+    DataType, Date32Type, Decimal128Type, Int32Type, Int64Type, TimeUnit, TimestampMicrosecondType,
+};
 use arrow::record_batch::RecordBatch;
 use cutover::encode::{KeySchema, ValueSchema};
 use cutover::error::{Error, Result};
@@ -87,24 +90,38 @@ fn of_store(path: &Path) -> Result<Totals> {
             let mut text = Vec::new();
             for entry in chunk {
                 let (key, value) = entry?;
-                text.clear();
-                entry_text(keys, &key, values, &value, &mut text)?;
-                totals.add(&text);
+                let key = match keys.to_json(&key)? {
+                    Value::Array(cells) => cells,
+                    cell => vec![cell],
+                };
+                let records = match values.to_json(&value)? {
+                    Value::Array(records) => records,
+                    record => vec![record],
+                };
+                for record in records {
+                    text.clear();
+                    record_text(keys, &key, values, &record, &mut text)?;
+                    totals.add(&text);
+                }
             }
             Ok(totals)
         })
         .try_reduce(Totals::default, |left, right| Ok(left.plus(right)))
 }
 
-fn entry_text(keys: &KeySchema, key: &[u8], values: &ValueSchema, value: &[u8], text: &mut Vec<u8>) -> Result<()> {
-    let key = match keys.to_json(key)? {
-        Value::Array(cells) => cells,
-        cell => vec![cell],
-    };
-    let value = values.to_json(value)?;
+fn record_text(
+    keys: &KeySchema,
+    key: &[Value],
+    values: &ValueSchema,
+    record: &Value,
+    text: &mut Vec<u8>,
+) -> Result<()> {
     let names = keys.columns.iter().map(|column| column.name.as_str());
-    let mut cells: Vec<(&str, &Value)> = names.zip(&key).collect();
-    cells.extend(value.as_object().into_iter().flatten().map(|(name, cell)| (name.as_str(), cell)));
+    let mut cells: Vec<(&str, &Value)> = names.zip(key).collect();
+    match record {
+        Value::Object(columns) => cells.extend(columns.iter().map(|(name, cell)| (name.as_str(), cell))),
+        raw => cells.extend(values.columns.first().map(|column| (column.name.as_str(), raw))),
+    }
     cells.sort_unstable_by_key(|(name, _)| *name);
     for (name, cell) in cells {
         name_text(name, text);
@@ -158,6 +175,8 @@ fn cell_text(name: &str, column: &dyn Array, row: usize, text: &mut Vec<u8>) -> 
         DataType::Int32 => json(&column.as_primitive::<Int32Type>().value(row), text),
         DataType::Int64 => json(&column.as_primitive::<Int64Type>().value(row), text),
         DataType::Utf8 => json(column.as_string::<i32>().value(row), text),
+        DataType::Binary => json(&bytes_text(column.as_binary::<i32>().value(row)), text),
+        DataType::Decimal128(_, _) => json(&column.as_primitive::<Decimal128Type>().value_as_string(row), text),
         DataType::Date32 => {
             let days = i64::from(column.as_primitive::<Date32Type>().value(row));
             let day = jiff::Timestamp::from_second(days * 86_400).map(|day| day.strftime("%F").to_string());
@@ -169,6 +188,12 @@ fn cell_text(name: &str, column: &dyn Array, row: usize, text: &mut Vec<u8>) -> 
         }
         other => Err(Error::invalid(format!("column '{name}' has type {other}, which the digest does not know"))),
     }
+}
+
+/// Bytes as a store shows them: text where they are UTF-8, else digits.
+fn bytes_text(bytes: &[u8]) -> String {
+    let digits = || bytes.iter().fold("0x".to_owned(), |text, byte| text + &format!("{byte:02x}"));
+    std::str::from_utf8(bytes).map_or_else(|_| digits(), str::to_owned)
 }
 
 fn name_text(name: &str, text: &mut Vec<u8>) {

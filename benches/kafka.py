@@ -21,7 +21,8 @@ import sys
 import time
 from pathlib import Path
 
-from compare import about, measure, record, shown, size_of
+from compare.machine import about, record
+from compare.measure import Failed, measure, shown, size_of
 
 HERE = Path(__file__).resolve().parent
 KAFKA = HERE.parent / "scripts" / "kafka.sh"
@@ -64,7 +65,7 @@ def main():
     finally:
         broker.stdin.close()
         broker.wait()
-    path = record(report, options)
+    path = record(report, f"kafka-{options.events}")
     print(f"\nraw results: {path.relative_to(HERE.parent)}")
     shutil.rmtree(work, ignore_errors=True)
 
@@ -79,7 +80,6 @@ def parse():
     parser.add_argument("--pairs", type=int, default=5)
     options = parser.parse_args()
     options.dir = options.dir.absolute()
-    options.name = "kafka"
     return options
 
 
@@ -211,4 +211,7 @@ def free_ports():
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except Failed as failed:
+        sys.exit(f"kafka: {failed}")

@@ -7,7 +7,7 @@
 //! build      sorted entries into a database of its own
 //! ```
 //!
-//! Not for: the whole job, or a comparison with anybody (compare.py).
+//! Not for: the whole job, or a comparison with anybody (benches/compare).
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};

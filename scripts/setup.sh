@@ -4,7 +4,7 @@
 #   scripts/setup.sh            what a build needs: Rust, a C++20 compiler, libclang (which reads RocksDB's C header),
 #                               cmake, pkg-config and the headers of OpenSSL and libcurl (for librdkafka)
 #   scripts/setup.sh --lints    and rustfmt and clippy, which `make test` runs
-#   scripts/setup.sh --bench    and Python with venv, which `make bench` runs
+#   scripts/setup.sh --bench    and Python 3.11 or newer with venv, which `make bench` runs
 #   scripts/setup.sh --kafka    and Java, Maven and the Kafka broker that tests run against
 #
 # Where it may (as root, or with sudo that asks no password) it installs; otherwise it prints the exact
@@ -97,7 +97,7 @@ has_java() {
     [ "${major:-0}" -ge 17 ]
 }
 
-has_python() { python3 -c 'import ensurepip, venv' >/dev/null 2>&1; }
+has_python() { python3 -c 'import ensurepip, tomllib, venv' >/dev/null 2>&1; }
 
 # What is missing, as words: make cxx libclang cmake pkg-config openssl curl python java maven bash.
 missing() {
@@ -177,7 +177,7 @@ install() {
         dnf) plan="dnf install -y $list" ;;
         apk) plan="apk add $list" ;;
         *) fail "missing: $words(cxx is a C++20 compiler with its library, libclang the library with clang's headers," \
-            "openssl and curl their headers, java 17 or newer)" \
+            "openssl and curl their headers, python 3.11 or newer, java 17 or newer)" \
             "no apt-get, dnf or apk here: install them by this system's own means, then run this again" ;;
     esac
     echo "setup: $plan"

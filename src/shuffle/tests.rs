@@ -6,6 +6,10 @@ use proptest::prelude::*;
 use super::*;
 use crate::encode::Column;
 
+mod folds;
+mod shapes;
+mod spills;
+
 type Owned = (u32, Vec<u8>, Vec<u8>, Vec<u8>);
 
 fn batch(entries: &[Owned]) -> EntryBatch {

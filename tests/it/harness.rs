@@ -1,16 +1,20 @@
 //! A workspace for one test, and the command run in it.
 //!
 //! A run that does not end as expected prints the command, its exit status, both streams and everything that lies in
-//! the workspace, so that a failure in a log can be understood without running it again. No run may panic.
+//! the workspace, so that a failure in a log can be understood without running it again. No run may panic, and none that
+//! ends by itself may leave work in progress or a spill file behind.
 //!
 //! Not for: data (`fixture`) and expectations about one topic.
 
+use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::fmt::Write as _;
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::{Mutex, PoisonError};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
@@ -22,19 +26,29 @@ pub const CUTOVER: &str = env!("CARGO_BIN_EXE_cutover");
 /// How long anything may take that a test waits for.
 const DEADLINE: Duration = Duration::from_secs(60);
 const LOOK_EVERY: Duration = Duration::from_millis(1);
+/// Exit codes of runs that were asked to stop, which may keep what they have for the next one.
+const STOPPED: [i32; 2] = [130, 143];
 
 /// A folder that is the working folder of every command in it, and is gone after the test.
 pub struct Workspace {
     dir: TempDir,
     /// The commands' folder for temporary files, which they must leave empty.
     temporary: TempDir,
+    open: Mutex<Open>,
+}
+
+/// The commands that run in a workspace now, and what was in progress there before the first of them.
+#[derive(Default)]
+struct Open {
+    commands: usize,
+    before: BTreeSet<PathBuf>,
 }
 
 impl Workspace {
     /// An empty one.
     pub fn new() -> Self {
         let folder = |prefix| tempfile::Builder::new().prefix(prefix).tempdir().unwrap();
-        Self { dir: folder("cutover-it-"), temporary: folder("cutover-it-tmp-") }
+        Self { dir: folder("cutover-it-"), temporary: folder("cutover-it-tmp-"), open: Mutex::default() }
     }
 
     /// One with the repository's jobs, contracts and real data.
@@ -80,18 +94,12 @@ impl Workspace {
         let arguments: Vec<_> = line.split_whitespace().collect();
         let mut command = self.command(CUTOVER, &arguments);
         command.env("CUTOVER_FAILPOINTS", failpoints);
-        self.spawn(command)
+        self.spawn(&mut command)
     }
 
     /// Starts `cutover` with the words of `line`.
     pub fn start(&self, line: &str) -> Running<'_> {
-        let arguments: Vec<_> = line.split_whitespace().collect();
-        self.spawn(self.command(CUTOVER, &arguments))
-    }
-
-    fn spawn(&self, mut command: Command) -> Running<'_> {
-        let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-        Running { workspace: self, command: format!("{command:?}"), child: Some(child) }
+        self.spawn(&mut self.command(CUTOVER, &line.split_whitespace().collect::<Vec<_>>()))
     }
 
     /// A command in this workspace, free of what the caller's environment would change.
@@ -105,13 +113,44 @@ impl Workspace {
 
     /// Runs a command to its end.
     pub fn finish(&self, command: &mut Command) -> Run {
+        self.spawn(command).wait()
+    }
+
+    fn spawn(&self, command: &mut Command) -> Running<'_> {
         let shown = format!("{command:?}");
+        self.opened();
         let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-        Running { workspace: self, command: shown, child: Some(child) }.wait()
+        Running { workspace: self, command: shown, child: Some(child) }
+    }
+
+    fn opened(&self) {
+        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        if open.commands == 0 {
+            open.before = in_progress(self.dir.path());
+        }
+        open.commands += 1;
+    }
+
+    /// What commands left in progress, once the last one that runs has ended. One that was killed or stopped may leave
+    /// something, which is then nobody's fault.
+    fn closed(&self, by_itself: bool) -> Vec<PathBuf> {
+        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        open.commands -= 1;
+        let now = || in_progress(self.dir.path());
+        match (by_itself, open.commands) {
+            (false, _) => {
+                open.before.append(&mut now());
+                Vec::new()
+            }
+            (true, 0) => now().difference(&open.before).cloned().collect(),
+            (true, _) => Vec::new(),
+        }
     }
 
     fn ended(&self, command: String, output: std::process::Output) -> Run {
         let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("the command prints UTF-8");
+        let by_itself = output.status.code().is_some_and(|code| !STOPPED.contains(&code));
+        let in_progress = self.closed(by_itself);
         Run {
             command,
             status: output.status,
@@ -119,6 +158,7 @@ impl Workspace {
             stderr: text(output.stderr),
             root: self.dir.path().to_owned(),
             left: names(self.temporary.path()),
+            in_progress,
         }
     }
 }
@@ -171,6 +211,20 @@ impl Running<'_> {
         self.signal(rustix::process::Signal::CONT);
     }
 
+    /// Watches the most memory that it holds, in bytes, as the system counts it, until it ends.
+    pub fn watch_memory(&self) -> JoinHandle<u64> {
+        let status = format!("/proc/{}/status", self.pid());
+        std::thread::spawn(move || {
+            let mut peak = 0;
+            // What has ended has a status without memory, or none.
+            while let Some(held) = peak_memory(&status) {
+                peak = held;
+                std::thread::sleep(LOOK_EVERY);
+            }
+            peak
+        })
+    }
+
     /// Waits until it ends. One that hangs is killed at the deadline, which is no exit code that anybody expects.
     pub fn wait(mut self) -> Run {
         let child = self.child.take().unwrap();
@@ -193,6 +247,7 @@ impl Drop for Running<'_> {
         if let Some(child) = &mut self.child {
             let _ = child.kill();
             let _ = child.wait();
+            self.workspace.closed(false);
         }
     }
 }
@@ -206,6 +261,7 @@ pub struct Run {
     pub stderr: String,
     root: PathBuf,
     left: Vec<String>,
+    in_progress: Vec<PathBuf>,
 }
 
 impl Run {
@@ -254,6 +310,7 @@ impl Run {
         self.check(self.status.code() == Some(code), &format!("expected exit code {code}"));
         self.check(!self.stderr.contains("panicked"), "it panicked");
         self.check(self.left.is_empty(), &format!("left in the folder for temporary files: {:?}", self.left));
+        self.check(self.in_progress.is_empty(), &format!("left in progress: {:?}", self.in_progress));
         Ended(self)
     }
 
@@ -344,6 +401,32 @@ pub fn names(folder: &Path) -> Vec<String> {
     let mut names: Vec<_> = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
     names.sort_unstable();
     names
+}
+
+/// The peak of resident memory in a process's status file, in bytes.
+fn peak_memory(status: &str) -> Option<u64> {
+    let status = fs::read_to_string(status).ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    Some(line.split_whitespace().next()?.parse::<u64>().unwrap() << 10)
+}
+
+/// Spill folders, and what is in the staging of stores, below `root`. A consumer keeps what it has received of a version
+/// for its next try, in `follow-…`: that is not counted.
+fn in_progress(root: &Path) -> BTreeSet<PathBuf> {
+    let mut found = BTreeSet::new();
+    let mut folders = vec![root.to_owned()];
+    while let Some(folder) = folders.pop() {
+        for name in names(&folder) {
+            let path = folder.join(&name);
+            let is_staged = folder.file_name().is_some_and(|name| name == "staging") && !name.starts_with("follow-");
+            if is_staged || name.starts_with("cutover-spill-") {
+                found.insert(path);
+            } else if fs::symlink_metadata(&path).is_ok_and(|meta| meta.is_dir()) {
+                folders.push(path);
+            }
+        }
+    }
+    found
 }
 
 /// Every file and folder below `root` with its size, a line each.

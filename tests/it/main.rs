@@ -4,6 +4,7 @@
 //! harness   a workspace per test, the command in it, and what went wrong shown whole
 //! fixture   rows as Parquet files, written and read without any code of ours; a tiny dataset for tests about versions
 //! seeded    random choices that can be made again
+//! wide      two tables of wide rows, for joins
 //! ```
 //! Every other module is a topic. Nothing here retries or waits by the clock: a test that waits, waits for a condition
 //! and has a deadline.
@@ -23,6 +24,8 @@ mod fuzzed;
 mod harness;
 mod hostile;
 mod jobs;
+mod joins;
+mod memory;
 mod paths;
 mod power;
 mod readers;
@@ -34,3 +37,4 @@ mod structure;
 mod verify;
 mod verify_crash;
 mod versions;
+mod wide;

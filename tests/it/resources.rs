@@ -177,3 +177,16 @@ fn a_full_standard_output_is_an_error() {
     let mut command = numbers.workspace.command("sh", &["-c", "$CUTOVER scan store >/dev/full"]);
     numbers.workspace.finish(command.env("CUTOVER", CUTOVER)).fails(4).complains(&["standard output"]);
 }
+
+#[test]
+fn what_a_command_leaves_in_progress_fails_its_test() {
+    let workspace = Workspace::new();
+    for left in ["store/staging/build-1/spill", "elsewhere/cutover-spill-1"] {
+        let run = workspace.finish(&mut workspace.command("mkdir", &["-p", left]));
+        let refused = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| run.exits(0)));
+        assert!(refused.is_err(), "{left} was not noticed");
+    }
+    // What was there before is nobody's fault, and a consumer keeps what it received.
+    let kept = workspace.finish(&mut workspace.command("mkdir", &["-p", "store/staging/follow-1"]));
+    kept.exits(0);
+}

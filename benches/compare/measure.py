@@ -1,0 +1,82 @@
+"""The measuring core: one process from its start to its end, what it left on disk, and the digest of what that holds.
+
+Not for: what is measured (works.py, sides.py) or in which order (paired.py).
+"""
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+BENCHES = Path(__file__).resolve().parent.parent
+REPOSITORY = BENCHES.parent
+MIB = 1 << 20
+UNITS = {"MiB": MIB, "GiB": 1 << 30}
+
+
+class Failed(Exception):
+    """A measured process did not end well; the text says which and how."""
+
+
+def measure(command, folder):
+    """Runs a command in `folder` to its end: wall time, processor time and peak memory of its process as the system
+    counts them, and the JSON document that it printed. Raises Failed where it ends with anything but 0."""
+    with tempfile.TemporaryFile("w+") as stderr:
+        start = time.perf_counter()
+        child = subprocess.Popen(command, cwd=folder, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=stderr)
+        printed = child.stdout.read()
+        _, status, usage = os.wait4(child.pid, 0)
+        wall = time.perf_counter() - start
+        child.returncode = os.waitstatus_to_exitcode(status)
+        if child.returncode != 0:
+            stderr.seek(0)
+            said = f"{shown(command)}\nended with {child.returncode}:\n{printed.decode()}{stderr.read()}"
+            raise Failed(said.replace(f"{folder}/", "").strip())
+    unit = 1 if sys.platform == "darwin" else 1024
+    return {
+        "wall_seconds": round(wall, 3),
+        "cpu_seconds": round(usage.ru_utime + usage.ru_stime, 3),
+        "peak_rss_bytes": usage.ru_maxrss * unit,
+        "output": json.loads(printed),
+    }
+
+
+def cargo_bench(name, *arguments):
+    """The command that runs one of the programs in benches/; cargo builds it first where that is still to do."""
+    return ["cargo", "bench", "--quiet", "--locked", "--profile", "release", "--bench", name, "--", *arguments]
+
+
+def digest_of(kind, path):
+    """Rows and digest of a store or of Parquet files (benches/digest.rs)."""
+    command = cargo_bench("digest", kind, path)
+    printed = subprocess.run(command, cwd=REPOSITORY, check=True, stdout=subprocess.PIPE).stdout
+    return json.loads(printed)
+
+
+def warm(folders):
+    """Every run finds its input in the page cache, and no earlier run's writes still going to disk."""
+    os.sync()
+    for folder in folders:
+        for path in folder.rglob("*.parquet"):
+            with path.open("rb") as file:
+                while file.read(1 << 24):
+                    pass
+
+
+def size_of(path):
+    files = [path] if path.is_file() else [file for file in path.rglob("*") if file.is_file()]
+    return sum(file.stat().st_size for file in files)
+
+
+def parse_size(text):
+    """Bytes of a size such as 256MiB."""
+    return int(text[:-3]) * UNITS[text[-3:]]
+
+
+def shown(command):
+    """A command as a person would type it, without this machine's folders."""
+    first, *rest = [str(part).replace(f"{REPOSITORY}/", "") for part in command]
+    return " ".join([Path(first).name, *(f'"{part}"' if " " in part else part for part in rest)])

@@ -1,0 +1,120 @@
+//! Every way in which keys may lie and every size of values, in budgets down to a few hundred bytes, against an oracle.
+
+use proptest::collection::vec;
+use proptest::prelude::*;
+
+use super::*;
+
+/// How keys lie.
+#[derive(Clone, Copy, Debug)]
+enum Keys {
+    /// All are the same.
+    Equal,
+    /// Half of them are the same.
+    Hot,
+    /// They come in order.
+    Sorted,
+    /// They come in reverse.
+    Reversed,
+    /// They share 240 bytes and differ in the few after them; some are the beginning of others.
+    Prefixed,
+    /// They come in no order.
+    Uniform,
+}
+
+const KEYS: [Keys; 6] = [Keys::Equal, Keys::Hot, Keys::Sorted, Keys::Reversed, Keys::Prefixed, Keys::Uniform];
+
+impl Keys {
+    /// The key of the entry at `place` of `count`, which has this random number.
+    fn key(self, place: usize, count: usize, random: u64) -> Vec<u8> {
+        let bytes = random.to_be_bytes();
+        match self {
+            Keys::Equal => b"equal".to_vec(),
+            Keys::Hot if random.is_multiple_of(2) => b"hot".to_vec(),
+            Keys::Hot | Keys::Uniform => bytes.to_vec(),
+            Keys::Sorted => (place as u64).to_be_bytes().to_vec(),
+            Keys::Reversed => ((count - place) as u64).to_be_bytes().to_vec(),
+            // One of three bytes in each place, so that many are equal.
+            Keys::Prefixed => {
+                let tail = bytes.iter().take(random as usize % 4).map(|byte| byte % 3);
+                b"https://www.example.org/".repeat(10).into_iter().chain(tail).collect()
+            }
+        }
+    }
+}
+
+/// As many bytes as asked for, which no codec makes much smaller.
+fn noise(mut state: u64, bytes: usize) -> Vec<u8> {
+    let mut noise = Vec::with_capacity(bytes + 8);
+    while noise.len() < bytes {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        noise.extend_from_slice(&(state ^ (state >> 29)).to_be_bytes());
+    }
+    noise.truncate(bytes);
+    noise
+}
+
+/// Entries of this shape, dealt out to so many writers; `rows` gives a random number and the bits of a value's length
+/// for each. A key is always in the same shard.
+fn entries(keys: Keys, shards: u32, writers: usize, rows: &[(u64, u32)]) -> Vec<Vec<Owned>> {
+    let mut parts = vec![Vec::new(); writers];
+    for (place, (random, bits)) in rows.iter().enumerate() {
+        let key = keys.key(place, rows.len(), *random);
+        let shard = xxhash_rust::xxh3::xxh3_64(&key) as u32 % shards;
+        let value = noise(*random, (*random >> 32) as usize % (1 << bits) + 1);
+        parts[place * writers / rows.len()].push((shard, key, vec![(random % 5) as u8], value));
+    }
+    parts
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(96))]
+    #[test]
+    fn every_shape_of_keys_comes_out_in_order(
+        keys in proptest::sample::select(&KEYS[..]),
+        (shards, writers) in (1u32..5, 1usize..4),
+        rows in vec((any::<u64>(), prop_oneof![6 => 0u32..8, 3 => 8u32..13, 1 => 13u32..18]), 1..400),
+        memory in (8u32..22).prop_map(|bits| 1usize << bits),
+    ) {
+        let parts = entries(keys, shards, writers, &rows);
+        let (sorted, stats) = shuffle(&parts, shards, memory);
+        prop_assert_eq!(sorted, oracle(&parts, shards));
+        prop_assert_eq!(stats.entries as usize, rows.len());
+    }
+}
+
+/// In twice the memory that entries and their index take nothing is written, however keys lie.
+#[test]
+fn what_fits_is_not_spilled() {
+    let rows: Vec<(u64, u32)> =
+        (0..20_000_u64).map(|row| (xxhash_rust::xxh3::xxh3_64(&row.to_le_bytes()), 6)).collect();
+    for keys in KEYS {
+        let parts = entries(keys, 3, 2, &rows);
+        let held: usize =
+            parts.iter().flatten().map(|(_, key, order, value)| key.len() + order.len() + value.len()).sum();
+        let (sorted, stats) = shuffle(&parts, 3, 2 * (held + rows.len() * buffer::INDEX_BYTES));
+        assert_eq!((stats.runs, stats.spilled_bytes), (0, 0), "{keys:?}");
+        assert!(sorted == oracle(&parts, 3), "{keys:?}");
+    }
+}
+
+/// Values of 1 byte, 2, 4 and so on to 16 MiB, in memory for none of them, for some and for all.
+#[test]
+fn values_of_one_byte_to_sixteen_mebibytes() {
+    let value = |bits: u32| noise(u64::from(bits), 1 << bits);
+    // The largest come in the middle, and one key has every second of them.
+    let sizes = (0..=24_u32).step_by(2).chain((1..24).rev().step_by(2));
+    let all: Vec<Owned> = sizes
+        .map(|bits| {
+            let key = if bits % 2 == 0 { b"hot".to_vec() } else { vec![bits as u8] };
+            (bits % 2, key, vec![u8::MAX - bits as u8], value(bits))
+        })
+        .collect();
+    let parts: Vec<Vec<Owned>> = all.chunks(9).map(<[Owned]>::to_vec).collect();
+    for (memory, spills) in [(4 << 10, true), (1 << 20, true), (40 << 20, true), (200 << 20, false)] {
+        let (sorted, stats) = shuffle(&parts, 2, memory);
+        // Not `assert_eq!`, which would print all of it.
+        assert!(sorted == oracle(&parts, 2), "in {memory} bytes");
+        assert_eq!(stats.runs > 0, spills, "in {memory} bytes");
+    }
+}

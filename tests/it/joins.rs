@@ -1,0 +1,182 @@
+//! Joins of every type whose sides do not fit into the memory: one key and several, null keys, one key with half of the
+//! rows of a side. Each is run by the command and compared row by row with nested maps over the same rows.
+//!
+//! A side is larger than what the query has of the memory, and every result is made of the wide columns of both sides
+//! or conditional on them, so that no way of joining can leave them out. How a join is done is not looked at.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+use crate::harness::Workspace;
+use crate::wide::{self, FILLER, Row, Side};
+
+/// 82 MB on each side.
+const ROWS: i64 = 40_960;
+const FLAGS: &str = "--memory 128MiB --threads 2";
+
+/// What rows are joined by: the condition in SQL, and a row's key, which is none where it can match nothing.
+type Key = fn(&Row) -> Option<(i64, &'static str)>;
+const KEYS: [(&str, Key); 4] = [
+    ("l.one = r.one", |row| Some((row.one?, ""))),
+    ("l.one = r.one AND l.two = r.two", |row| Some((row.one?, row.two?))),
+    ("l.hot = r.hot", |row| Some((row.hot, ""))),
+    ("l.cold = r.cold", |row| Some((row.cold, ""))),
+];
+
+/// Rows of a result by the ids of the rows they come from; -1 where there is none.
+type Joined = BTreeMap<(i64, i64), String>;
+
+/// Which rows a join has besides the pairs that match.
+struct Kept {
+    pairs: bool,
+    unmatched: &'static [Side],
+}
+
+fn workspace() -> Workspace {
+    let workspace = Workspace::new();
+    wide::write(&workspace.path(""), ROWS);
+    workspace
+}
+
+/// Runs a query and reads back what it stored.
+#[track_caller]
+fn run(workspace: &Workspace, sql: &str) -> Joined {
+    let _ = std::fs::remove_dir_all(workspace.path("store"));
+    let job = format!(
+        "version = 1\ndataset = \"joined\"\nstore = \"store\"\n\n[inputs.left_rows]\npath = \"left.parquet\"\n\n\
+         [inputs.right_rows]\npath = \"right.parquet\"\n\n[query]\nsql = \"\"\"{sql}\"\"\"\n\n\
+         [output]\nkey = [\"l\", \"r\"]\n\n[checks]\nrows = {{ min = 0 }}\n"
+    );
+    workspace.write("joined.toml", job);
+    let report = workspace.cutover(&format!("run joined.toml --json {FLAGS}")).ok().json();
+    let lines = workspace.cutover("scan store --json").ok().json_lines();
+    assert_eq!(report["rows"], lines.len());
+    let entry = |line: &serde_json::Value| {
+        let id = |place: usize| line["key"][place].as_i64().unwrap();
+        ((id(0), id(1)), line["value"]["labels"].as_str().unwrap().to_owned())
+    };
+    lines.iter().map(entry).collect()
+}
+
+#[track_caller]
+fn compare(found: &Joined, expected: &Joined, what: &str) {
+    let missing: Vec<_> = expected.iter().filter(|(ids, _)| !found.contains_key(ids)).take(5).collect();
+    let surplus: Vec<_> = found.iter().filter(|(ids, _)| !expected.contains_key(ids)).take(5).collect();
+    assert!(missing.is_empty() && surplus.is_empty(), "{what}: missing {missing:?}, not expected {surplus:?}");
+    let different = expected.iter().find(|(ids, text)| found[ids] != **text);
+    assert!(different.is_none(), "{what}: {different:?} is {:?}", different.map(|(ids, _)| &found[ids]));
+}
+
+/// The same by maps from keys to rows.
+fn expected(key: Key, kept: &Kept) -> Joined {
+    let [left, right] = [Side::Left, Side::Right].map(|side| wide::rows(side, ROWS));
+    let by_key = |rows: &[Row]| {
+        let mut map: HashMap<_, Vec<i64>> = HashMap::new();
+        for row in rows {
+            key(row).into_iter().for_each(|key| map.entry(key).or_default().push(row.id));
+        }
+        map
+    };
+    let (of_left, of_right) = (by_key(&left), by_key(&right));
+    let label = |side, id| if id < 0 { "-".to_owned() } else { wide::label(side, id) };
+    let mut joined = Joined::new();
+    let mut add = |(l, r)| {
+        joined.insert((l, r), format!("{}|{}", label(Side::Left, l), label(Side::Right, r)));
+    };
+    if kept.pairs {
+        for row in &left {
+            let matches = key(row).and_then(|key| of_right.get(&key));
+            matches.into_iter().flatten().for_each(|r| add((row.id, *r)));
+        }
+    }
+    for side in kept.unmatched {
+        let (rows, others) = if *side == Side::Left { (&left, &of_right) } else { (&right, &of_left) };
+        for row in rows.iter().filter(|row| key(row).is_none_or(|key| !others.contains_key(&key))) {
+            add(if *side == Side::Left { (row.id, -1) } else { (-1, row.id) });
+        }
+    }
+    joined
+}
+
+/// A join of this type by every key.
+#[track_caller]
+fn check(join: &str, kept: &Kept) {
+    let workspace = workspace();
+    for (on, key) in KEYS {
+        let sql = format!(
+            "SELECT coalesce(l.id, -1) AS l, coalesce(r.id, -1) AS r, \
+             replace(concat(coalesce(l.payload, '-'), '|', coalesce(r.payload, '-')), repeat('x', {FILLER}), '') AS labels \
+             FROM left_rows l {join} JOIN right_rows r ON {on}"
+        );
+        compare(&run(&workspace, &sql), &expected(key, kept), &format!("{join} join on {on}"));
+    }
+}
+
+/// Rows of the left side that match, or those that do not; the condition needs the wide column of both sides.
+#[track_caller]
+fn check_exists(exists: &str, matching: bool) {
+    let workspace = workspace();
+    for (on, key) in KEYS {
+        let sql = format!(
+            "SELECT l.id AS l, -1 AS r, replace(l.payload, repeat('x', {FILLER}), '') || '|-' AS labels \
+             FROM left_rows l WHERE {exists} (SELECT 1 FROM right_rows r WHERE {on} AND r.payload <> l.payload)"
+        );
+        let unmatched = expected(key, &Kept { pairs: false, unmatched: &[Side::Left] });
+        let expected = match matching {
+            false => unmatched,
+            true => {
+                let all = (0..ROWS).map(|id| ((id, -1), format!("{}|-", wide::label(Side::Left, id))));
+                all.filter(|(ids, _)| !unmatched.contains_key(ids)).collect()
+            }
+        };
+        assert!(!expected.is_empty());
+        compare(&run(&workspace, &sql), &expected, &format!("{exists} on {on}"));
+    }
+}
+
+#[test]
+fn inner_joins_beyond_memory() {
+    check("INNER", &Kept { pairs: true, unmatched: &[] });
+}
+
+#[test]
+fn left_joins_beyond_memory() {
+    check("LEFT", &Kept { pairs: true, unmatched: &[Side::Left] });
+}
+
+#[test]
+fn right_joins_beyond_memory() {
+    check("RIGHT", &Kept { pairs: true, unmatched: &[Side::Right] });
+}
+
+#[test]
+fn full_joins_beyond_memory() {
+    check("FULL", &Kept { pairs: true, unmatched: &[Side::Left, Side::Right] });
+}
+
+#[test]
+fn semi_joins_beyond_memory() {
+    check_exists("EXISTS", true);
+}
+
+#[test]
+fn anti_joins_beyond_memory() {
+    check_exists("NOT EXISTS", false);
+}
+
+/// `NOT IN` is no plain anti join: a null among the right side's values leaves no row, and one on the left is not kept.
+#[test]
+fn not_in_beyond_memory() {
+    let workspace = workspace();
+    let sql = |condition: &str| {
+        format!(
+            "SELECT l.id AS l, -1 AS r, replace(l.payload, repeat('x', {FILLER}), '') || '|-' AS labels \
+             FROM left_rows l WHERE l.one NOT IN (SELECT r.one FROM right_rows r WHERE {condition})"
+        )
+    };
+    compare(&run(&workspace, &sql("r.id >= 0")), &Joined::new(), "NOT IN with a null");
+    let [left, right] = [Side::Left, Side::Right].map(|side| wide::rows(side, ROWS));
+    let values: HashSet<i64> = right.iter().filter_map(|row| row.one).collect();
+    let outside = left.iter().filter(|row| row.one.is_some_and(|one| !values.contains(&one)));
+    let expected = outside.map(|row| ((row.id, -1), format!("{}|-", wide::label(Side::Left, row.id)))).collect();
+    compare(&run(&workspace, &sql("r.one IS NOT NULL")), &expected, "NOT IN without a null");
+}

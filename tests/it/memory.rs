@@ -1,0 +1,78 @@
+//! What `--memory` promises, as the operating system counts it: a job whose data is several times the budget holds no
+//! more than the budget and [`BEYOND`] of resident memory at any time.
+
+use serde_json::Value;
+
+use crate::harness::Workspace;
+use crate::wide::{self, FILLER};
+
+/// Bytes that a process may hold beyond its budget: its own code, its threads, and what no stage counts.
+const BEYOND: u64 = 100 << 20;
+const MIB: u64 = 1 << 20;
+
+/// Entries of about 500 bytes.
+const WIDE_EVENTS: &str = r#"
+version = 1
+dataset = "events"
+store = "store"
+
+[inputs.events]
+path = "data/events/"
+
+[query]
+sql = "SELECT user_id, ts, repeat(url, 16) AS text, action, duration_ms FROM events"
+
+[output]
+key = ["user_id", "ts"]
+duplicates = "number"
+value = { encoding = "avro" }
+"#;
+
+/// Runs a job in so many MiB; its report. It must have held them, and must not have held much more.
+#[track_caller]
+fn run_within(workspace: &Workspace, job: &str, mib: u64) -> Value {
+    let running = workspace.start(&format!("run {job} --rebuild --json --threads 2 --memory {mib}MiB"));
+    let peak = running.watch_memory();
+    let report = running.wait().ok().json();
+    // The watcher may miss the last millisecond, and the report what comes after it was made.
+    let peak = peak.join().unwrap().max(report["peak_memory"].as_u64().unwrap());
+    assert!(peak > 32 * MIB, "the watcher saw {peak} bytes");
+    assert!(peak <= mib * MIB + BEYOND, "{job} held {} MiB with --memory {mib}MiB", peak / MIB);
+    report
+}
+
+#[test]
+fn a_shuffle_of_several_times_the_memory_stays_within_it() {
+    let workspace = Workspace::new();
+    workspace.cutover("demo --generate-only --dir data --events 2000000 --profiles 20000").ok();
+    workspace.write("events.toml", WIDE_EVENTS);
+    let reports = [256, 128].map(|mib| {
+        let report = run_within(&workspace, "events.toml", mib);
+        assert!(report["bytes"].as_u64().unwrap() > 3 * mib * MIB, "{}", report["bytes"]);
+        assert!(report["spilled_bytes"].as_u64().unwrap() > 0);
+        (report["rows"].clone(), report["digest"].clone())
+    });
+    assert_eq!(reports[0].0, 2_000_000);
+    assert_eq!(reports[0], reports[1]);
+}
+
+/// Both sides have four times the budget.
+#[test]
+fn a_join_of_several_times_the_memory_stays_within_it() {
+    let workspace = Workspace::new();
+    let mib = 128;
+    let rows = (4 * mib * MIB) as i64 / FILLER as i64;
+    wide::write(&workspace.path(""), rows);
+    let job = format!(
+        "version = 1\ndataset = \"joined\"\nstore = \"store\"\n\n[inputs.left_rows]\npath = \"left.parquet\"\n\n\
+         [inputs.right_rows]\npath = \"right.parquet\"\n\n[query]\nsql = \"\"\"\n\
+         SELECT l.id, replace(concat(l.payload, '|', r.payload), repeat('x', {FILLER}), '') AS labels\n\
+         FROM left_rows l JOIN right_rows r ON l.id = r.id\"\"\"\n\n[output]\nkey = [\"id\"]\n"
+    );
+    workspace.write("joined.toml", job);
+    let report = run_within(&workspace, "joined.toml", mib);
+    assert_eq!(report["rows"], rows);
+    let last = rows - 1;
+    let got = workspace.cutover(&format!("get store {last} --json")).ok().json();
+    assert_eq!(got["entries"][0]["value"]["labels"], format!("L{last}:|R{last}:"));
+}

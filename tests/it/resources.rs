@@ -145,7 +145,7 @@ fn a_disk_that_cannot_be_written_is_readable_all_the_same() {
 }
 
 /// Runs a script that may mount file systems nobody else sees; `None` where that is not possible.
-fn in_namespace(workspace: &Workspace, script: &str) -> Option<Run> {
+pub fn in_namespace(workspace: &Workspace, script: &str) -> Option<Run> {
     let root = rustix::process::getuid().is_root();
     let flags: &[&str] = if root { &["--mount"] } else { &["--mount", "--map-root-user"] };
     let probe = Command::new("unshare").args(flags).args(["mount", "-t", "tmpfs", "tmpfs", "/mnt"]).output();

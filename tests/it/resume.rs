@@ -13,6 +13,7 @@ use serde_json::Value;
 
 use crate::fixture::{integers, write_parquet};
 use crate::harness::{CUTOVER, Run, Workspace, names};
+use crate::resources::in_namespace;
 
 const ROWS: u64 = 220_000;
 const JOB: &str = r#"
@@ -360,4 +361,23 @@ fn a_run_that_the_data_stops_keeps_nothing() {
         .write("texts.toml", JOB.replace("SELECT key,", "SELECT CASE WHEN key = 7 THEN 8 ELSE key END AS key,"));
     texts.run_at("", "").fails(3).complains(&["more than once"]);
     assert_eq!(texts.staging(), [""; 0]);
+}
+
+/// What could be resumed would keep the disk full for everybody else, a rollback of this store among them.
+#[test]
+fn a_full_disk_is_freed_though_the_run_could_be_resumed() {
+    let texts = Texts::new();
+    let script = format!(
+        "mkdir -p store && mount -t tmpfs -o size=3m tmpfs store || exit 99
+        $CUTOVER run texts.toml --threads 1 {SMALL} --spill-dir spill >run.txt 2>&1
+        echo $? >code.txt
+        find store/staging spill -mindepth 1 >left.txt"
+    );
+    let Some(run) = in_namespace(&texts.workspace, &script) else { return };
+    run.exits(0);
+    let read = |name: &str| fs::read_to_string(texts.workspace.path(name)).unwrap();
+    let said = read("run.txt");
+    assert_eq!((read("code.txt").as_str(), read("left.txt").as_str()), ("4\n", ""), "{said}");
+    assert!(said.contains("split") && said.contains("No space left on device"), "it failed after the seal: {said}");
+    assert!(!said.contains("tried again") && !said.contains("is kept"), "{said}");
 }

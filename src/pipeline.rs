@@ -146,6 +146,7 @@ pub fn plan(job: &Job, options: &RunOptions) -> Result<PlanReport> {
         would,
         inputs: prepared.inputs.iter().map(InputReport::from).collect(),
         plan: execution.explain(),
+        unspillable: execution.unspillable(),
         key: prepared.encode.key_schema().columns.iter().map(|c| named((&c.name, &c.type_name))).collect(),
         value: prepared.encode.value_schema().columns.iter().map(|c| named((&c.name, &c.type_name))).collect(),
         entries_bytes: predicted.entry_bytes,
@@ -153,6 +154,7 @@ pub fn plan(job: &Job, options: &RunOptions) -> Result<PlanReport> {
         disk_bytes: predicted.prediction.bytes,
         predicted: predicted.prediction,
         memory_budget: options.resources.memory,
+        query_memory: options.resources.query_memory() as u64,
         threads: options.resources.threads,
         preview,
     })
@@ -410,6 +412,7 @@ fn build_stages(
     let mut report = prepared.report(&manifest, Outcome::Published, None);
     report.predicted = Some(shuffled.predicted);
     report.spilled_bytes = shuffled.stats.spilled_bytes;
+    report.memory = Some(prepared.memory(shuffled.query));
     report.resumed =
         resumes.then(|| ResumeReport { build: build.id().to_owned(), ranges: ranges.taken_up, of_ranges: ranges.all });
     report.stages = stages.iter().map(StageReport::from).collect();

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::catalog::CheckResult;
 use crate::input::Input;
 use crate::progress::Finished;
+use crate::query::Unspillable;
 
 /// How a run ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -63,6 +64,8 @@ pub struct RunReport {
     pub peak_memory: u64,
     /// Bytes the shuffle wrote to the spill folder.
     pub spilled_bytes: u64,
+    /// How the memory was shared out; none where nothing was built.
+    pub memory: Option<MemoryReport>,
     /// What of it an earlier run had done that did not come to an end; none where all was done now.
     pub resumed: Option<ResumeReport>,
     /// Why the work of an earlier run was there but could not be resumed: a sentence.
@@ -97,6 +100,23 @@ pub struct ResumeReport {
     pub of_ranges: usize,
 }
 
+/// How the memory of a run was shared out, in bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct MemoryReport {
+    /// All that the run could use.
+    pub budget: u64,
+    /// What joins, groups and sorts could have of it.
+    pub query_share: u64,
+    /// The most that they had at a time.
+    pub query_peak: u64,
+    /// Bytes that they wrote to the spill folder.
+    pub query_spilled_bytes: u64,
+    /// What the entries of the shuffle could have.
+    pub shuffle_share: u64,
+    /// What the builders of tables could have.
+    pub tables_share: u64,
+}
+
 /// What `report.json` in a version's folder keeps of the run that built it.
 #[derive(Clone, Debug, Serialize)]
 pub struct Account {
@@ -114,6 +134,8 @@ pub struct Account {
     pub peak_memory: u64,
     /// Bytes the shuffle wrote to the spill folder.
     pub spilled_bytes: u64,
+    /// How the memory was shared out.
+    pub memory: Option<MemoryReport>,
     /// What of it an earlier run had done.
     pub resumed: Option<ResumeReport>,
 }
@@ -131,6 +153,8 @@ pub struct PlanReport {
     pub inputs: Vec<InputReport>,
     /// The query's operators, as indented text.
     pub plan: String,
+    /// Operators that hold an input in memory and cannot spill.
+    pub unspillable: Vec<Unspillable>,
     /// Key columns and their types.
     pub key: Vec<(String, String)>,
     /// Value columns and their types.
@@ -145,6 +169,8 @@ pub struct PlanReport {
     pub disk_bytes: u64,
     /// Bytes of memory the run may use.
     pub memory_budget: u64,
+    /// What the query's operators may have of it.
+    pub query_memory: u64,
     /// Threads it may use.
     pub threads: usize,
     /// A few rows of the query's result.

@@ -46,6 +46,15 @@ fn show(report: &PlanReport, output: &mut Output) -> Result<()> {
     output.line("")?;
     output.line(predicted(report))?;
     output.line(format!("predicted from {}", report.predicted.basis))?;
+    for held in &report.unspillable {
+        let size = held.bytes.map_or("of unknown size".to_owned(), |bytes| format!("about {}", format::size(bytes)));
+        output.line(format!(
+            "cannot spill: {} holds {} in memory, {size}; the query's share is {}",
+            held.operator,
+            held.holds,
+            format::size(report.query_memory)
+        ))?;
+    }
     output.line("")?;
     output.line("query plan")?;
     for line in report.plan.lines() {

@@ -41,8 +41,14 @@ pub(super) fn show(report: &RunReport, output: &mut Output) -> Result<()> {
         short(&report.digest),
         as_of(&report.as_of)
     ))?;
-    if report.spilled_bytes > 0 {
-        output.line(format!("spilled  {} to disk", format::size(report.spilled_bytes)))?;
+    let query_spilled = report.memory.map_or(0, |memory| memory.query_spilled_bytes);
+    let spilled: Vec<String> = [("the shuffle", report.spilled_bytes), ("the query", query_spilled)]
+        .into_iter()
+        .filter(|(_, bytes)| *bytes > 0)
+        .map(|(who, bytes)| format!("{} by {who}", format::size(bytes)))
+        .collect();
+    if !spilled.is_empty() {
+        output.line(format!("spilled  {}", spilled.join(", ")))?;
     }
     if let Some(earlier) = &report.resumed {
         let ResumeReport { build, ranges, of_ranges } = earlier;
@@ -190,6 +196,7 @@ mod tests {
             predicted: None,
             peak_memory: 0,
             spilled_bytes: 0,
+            memory: None,
             resumed: None,
             not_resumed: None,
             removed: Vec::new(),

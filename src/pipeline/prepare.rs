@@ -17,8 +17,8 @@ use crate::input::{self, Input};
 use crate::job::Job;
 use crate::progress::Finished;
 use crate::publish::PublishOptions;
-use crate::query::{Failed, Query, Settings};
-use crate::report::{Account, InputReport, Outcome, RunReport};
+use crate::query::{Failed, Query, Settings, Usage};
+use crate::report::{Account, InputReport, MemoryReport, Outcome, RunReport};
 use crate::runtime::{Resources, peak_memory};
 use crate::storage;
 
@@ -214,6 +214,19 @@ impl<'r> Prepared<'r> {
             .collect()
     }
 
+    /// How the memory was shared out, and what of it the query took.
+    pub(super) fn memory(&self, query: Usage) -> MemoryReport {
+        let resources = &self.options.resources;
+        MemoryReport {
+            budget: resources.memory,
+            query_share: resources.query_memory() as u64,
+            query_peak: query.peak_memory,
+            query_spilled_bytes: query.spilled_bytes,
+            shuffle_share: resources.shuffle_memory() as u64,
+            tables_share: resources.build_memory() as u64,
+        }
+    }
+
     /// What the version's folder keeps of the run: all that is known before it has a number.
     pub(super) fn account(&self, report: &RunReport) -> Account {
         Account {
@@ -224,6 +237,7 @@ impl<'r> Prepared<'r> {
             bytes: report.bytes,
             peak_memory: report.peak_memory,
             spilled_bytes: report.spilled_bytes,
+            memory: report.memory,
             resumed: report.resumed.clone(),
         }
     }
@@ -250,6 +264,7 @@ impl<'r> Prepared<'r> {
             predicted: None,
             peak_memory: peak_memory(),
             spilled_bytes: 0,
+            memory: None,
             resumed: None,
             not_resumed: None,
             removed: Vec::new(),

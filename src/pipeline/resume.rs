@@ -19,6 +19,7 @@ use crate::catalog::{Catalog, CheckResult, ColumnStats, Current};
 use crate::error::{Kind, Result};
 use crate::failpoint;
 use crate::journal::Journal;
+use crate::query::Usage;
 use crate::report::Prediction;
 use crate::shuffle::{Sealed, Stats};
 
@@ -40,6 +41,8 @@ pub(super) struct Shuffled {
     pub(super) unique: Vec<CheckResult>,
     pub(super) columns: Vec<ColumnStats>,
     pub(super) stats: Stats,
+    /// What the query took.
+    pub(super) query: Usage,
     /// Whether its entries are on disk, for a later run to go on with.
     pub(super) sealed: bool,
 }

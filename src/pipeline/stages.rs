@@ -16,7 +16,7 @@ use crate::error::{Error, Result};
 use crate::job::{Fold, Verify};
 use crate::progress::Finished;
 use crate::publish::Published;
-use crate::query::{Failed, Joins};
+use crate::query::{Failed, Joins, Usage};
 use crate::report::{KafkaReport, RunReport, StageReport};
 use crate::shuffle::fold::Folding;
 use crate::shuffle::{self, Shard, Shuffle, Writer};
@@ -66,7 +66,7 @@ pub(super) fn shuffle(
     build.warn_of_full_disk(predicted.prediction.bytes, predicted.spill_bytes);
     let predicted = predicted.prediction;
     let unique = unique(prepared, build, &[])?;
-    let (shuffle, columns, took) =
+    let (shuffle, columns, query, took) =
         prepared.query.falling_back(|joins| fill(prepared, build, joins)).map_err(|failed| prepared.explain(failed))?;
     stages.push(took);
     let stage = prepared.options.progress.stage("split", None);
@@ -75,7 +75,7 @@ pub(super) fn shuffle(
         let sealed = shuffle::seal(&shards)?;
         Ok::<_, Error>((shards, stats, sealed))
     })?;
-    let shuffled = Shuffled { predicted, unique, columns: columns.stats(), stats, sealed: sealed.is_some() };
+    let shuffled = Shuffled { predicted, unique, columns: columns.stats(), stats, query, sealed: sealed.is_some() };
     if let Some(sealed) = sealed {
         resume::note(prepared, build, sealed, &shuffled)?;
     }
@@ -116,7 +116,11 @@ fn shuffle_options(prepared: &Prepared<'_>, build: &Build, writers: usize) -> sh
     }
 }
 
-fn fill(prepared: &Prepared<'_>, build: &Build, joins: Joins) -> Result<(Shuffle, ColumnCounter, Finished), Failed> {
+fn fill(
+    prepared: &Prepared<'_>,
+    build: &Build,
+    joins: Joins,
+) -> Result<(Shuffle, ColumnCounter, Usage, Finished), Failed> {
     let execution = prepared.query.prepare(joins)?;
     let shuffle = Shuffle::new(shuffle_options(prepared, build, execution.partitions()));
     let stage = prepared.options.progress.stage("query", None);
@@ -133,7 +137,7 @@ fn fill(prepared: &Prepared<'_>, build: &Build, joins: Joins) -> Result<(Shuffle
     };
     let mut columns = ColumnCounter::new(prepared.query.schema());
     filled.iter().for_each(|part| columns.merge(part));
-    Ok((shuffle, columns, stage.finish()))
+    Ok((shuffle, columns, execution.usage(), stage.finish()))
 }
 
 /// One partition of the query on its way into the shuffle.

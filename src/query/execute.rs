@@ -17,12 +17,14 @@ use datafusion::execution::{SendableRecordBatchStream, SessionState, TaskContext
 use datafusion::physical_plan::{ExecutionPlan, ExecutionPlanProperties, displayable, execute_stream_partitioned};
 use futures::StreamExt;
 use futures::stream::{AbortHandle, Abortable, abortable};
+use serde::{Deserialize, Serialize};
 
 use super::counted;
 use super::error::{convert, out_of_memory};
 use super::pool::Pool;
 use super::session::{Query, runtime_env};
 use super::turns;
+use super::unspillable::{self, Unspillable};
 use crate::contain::contain;
 use crate::error::{Error, Result};
 use crate::stop;
@@ -59,7 +61,7 @@ pub struct Execution<'q> {
 }
 
 /// What a run of a query took, as its operators count it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Usage {
     /// The most bytes of memory at a time.
     pub peak_memory: u64,
@@ -174,6 +176,11 @@ impl Execution<'_> {
     /// The plan as indented text.
     pub fn explain(&self) -> String {
         displayable(self.plan.as_ref()).indent(false).to_string()
+    }
+
+    /// Its operators that cannot spill, in the order of the plan.
+    pub fn unspillable(&self) -> Vec<Unspillable> {
+        unspillable::of(&self.plan)
     }
 
     /// What the run took.

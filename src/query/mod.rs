@@ -21,7 +21,9 @@ mod session;
 mod spread;
 mod table;
 mod turns;
+mod unspillable;
 
 pub use estimate::{Estimate, Measure, estimate};
 pub use execute::{Execution, Failed, Joins, Usage};
 pub use session::{Query, Settings};
+pub use unspillable::Unspillable;

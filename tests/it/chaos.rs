@@ -154,7 +154,9 @@ impl Chaos {
             })
             .collect();
         // Not `all`, which would not look at the later ones.
-        wait_for("the commands to end", || started.iter_mut().map(Started::has_ended).filter(|ended| !ended).count() == 0);
+        wait_for("the commands to end", || {
+            started.iter_mut().map(Started::has_ended).filter(|ended| !ended).count() == 0
+        });
         started.into_iter().map(Started::done).collect()
     }
 

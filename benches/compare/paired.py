@@ -99,13 +99,16 @@ def ended(result, how):
 
 def table(results):
     """All works at a glance."""
-    print(f"\n{'work':18}{'cutover':>11}  {'beside':28}{'ratio':>7}{'target':>8}  verdict")
+    print(f"\n{'work':17}{'cutover':>10}{'memory':>13}  {'beside':28}{'ratio':>7}{'target':>8}  verdict")
     for result in results:
-        ours, beside, ratio = "", "", ""
+        ours, memory, beside, ratio = "", "", "", ""
         if "ratio" in result:
             first, *others = result["medians"]
             slowest = max(others, key=lambda side: side["seconds"])
             ours, beside = f"{first['seconds']:.2f} s", f"{slowest['side']} {slowest['seconds']:.2f} s"
+            memory = peak(first)
             ratio = f"{result['ratio']:.2f}"
         target = "" if result["target"] is None else f"{result['target']:.2f}"
-        print(f"{result['name']:18}{ours:>11}  {beside:28}{ratio:>7}{target:>8}  {result['verdict']}")
+        print(
+            f"{result['name']:17}{ours:>10}{memory:>13}  {beside:28}{ratio:>7}{target:>8}  {result['verdict']}"
+        )

@@ -146,8 +146,8 @@ fn sentence(report: &Report) -> String {
         return format!("{kills}; after {broken} of them not all is as it has to be: please report the lines above");
     }
     format!(
-        "{kills}: readers saw the whole old version after {} and the whole new one after {}; every rerun gave the same \
-         entries, and gc left nothing",
+        "{kills}: readers saw the whole old version after {} of them and the whole new one after {}; every rerun gave \
+         the same entries, and gc left nothing",
         count(|kill| kill.killed && kill.sees == Sight::Old),
         count(|kill| kill.killed && kill.sees == Sight::New)
     )

@@ -97,19 +97,16 @@ impl Chaos {
 
     /// A command, by chance; `place` tells it from others that run beside it.
     fn draw(&mut self, place: u64, known: &[u64]) -> (String, Option<i64>) {
-        let mut version = || match known.get(self.random.below(known.len() as u64 + 1) as usize) {
-            Some(version) => version.to_string(),
-            None => "1000000".to_owned(),
-        };
+        let version = known.get(self.random.below(known.len() as u64 + 1) as usize).copied().unwrap_or(1_000_000);
         let line = match self.random.below(14) {
             0..=4 => {
                 let generation = self.write(place);
                 return (format!("run job-{place}.toml"), Some(generation));
             }
-            5 | 6 => format!("publish store {}", version()),
-            7 => format!("publish store {} --force", version()),
+            5 | 6 => format!("publish store {version}"),
+            7 => format!("publish store {version} --force"),
             8 => "rollback store".to_owned(),
-            9 => format!("rollback store --to {}", version()),
+            9 => format!("rollback store --to {version}"),
             10 => "pin store --reason chaos".to_owned(),
             11 => "unpin store".to_owned(),
             12 => format!("gc store --keep {}", self.random.below(3)),
@@ -154,7 +151,9 @@ impl Chaos {
             })
             .collect();
         // Not `all`, which would not look at the later ones.
-        wait_for("the commands to end", || started.iter_mut().filter(|it| !it.has_ended()).count() == 0);
+        wait_for("the commands to end", || {
+            started.iter_mut().map(Started::has_ended).filter(|ended| !ended).count() == 0
+        });
         started.into_iter().map(Started::done).collect()
     }
 

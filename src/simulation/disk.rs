@@ -285,7 +285,7 @@ impl Chance {
     /// What a file holds that was written and not synced.
     fn torn(self, random: &mut Random, before: &[u8], after: &[u8]) -> Vec<u8> {
         let part = random.below(1 << 20) as usize;
-        let cut = after.len() * part >> 20;
+        let cut = (after.len() * part) >> 20;
         match (self, random.below(4)) {
             (Self::Nothing, _) | (Self::Some, 0) => before.to_vec(),
             (Self::Everything, _) | (Self::Some, 1) => after.to_vec(),

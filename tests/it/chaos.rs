@@ -97,10 +97,7 @@ impl Chaos {
 
     /// A command, by chance; `place` tells it from others that run beside it.
     fn draw(&mut self, place: u64, known: &[u64]) -> (String, Option<i64>) {
-        let version = match known.get(self.random.below(known.len() as u64 + 1) as usize) {
-            Some(version) => version.to_string(),
-            None => "1000000".to_owned(),
-        };
+        let version = known.get(self.random.below(known.len() as u64 + 1) as usize).copied().unwrap_or(1_000_000);
         let line = match self.random.below(14) {
             0..=4 => {
                 let generation = self.write(place);
@@ -240,7 +237,7 @@ fn setting(name: &str) -> Option<u64> {
 
 #[test]
 fn whatever_is_killed_and_whenever_readers_read_one_whole_version() {
-    let seed = setting("CUTOVER_CHAOS_SEED").unwrap_or_else(|| u64::from(std::process::id()) << 20 ^ now());
+    let seed = setting("CUTOVER_CHAOS_SEED").unwrap_or_else(|| (u64::from(std::process::id()) << 20) ^ now());
     let _seed = Seed(seed);
     let until = Instant::now() + Duration::from_secs(setting("CUTOVER_CHAOS_SECONDS").unwrap_or(SECONDS));
     let mut chaos = Chaos::new(seed);

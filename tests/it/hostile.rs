@@ -110,10 +110,13 @@ fn parts(bytes: &[u8]) -> BTreeMap<&'static str, Vec<Range<usize>>> {
         end_of_pages = end_of_pages.max(end);
     }
     let footer = footer(bytes);
-    parts.insert("magic", vec![0..4]);
-    parts.insert("page index", vec![end_of_pages..footer.start]);
-    parts.insert("tail", vec![footer.end..bytes.len()]);
-    parts.insert("footer", vec![footer]);
+    let rest = [
+        ("magic", 0..4),
+        ("page index", end_of_pages..footer.start),
+        ("tail", footer.end..bytes.len()),
+        ("footer", footer),
+    ];
+    parts.extend(rest.map(|(part, range)| (part, Vec::from([range]))));
     parts.retain(|_, ranges| {
         ranges.retain(|range| !range.is_empty());
         !ranges.is_empty()

@@ -110,10 +110,13 @@ fn parts(bytes: &[u8]) -> BTreeMap<&'static str, Vec<Range<usize>>> {
         end_of_pages = end_of_pages.max(end);
     }
     let footer = footer(bytes);
-    parts.insert("magic", vec![0..4]);
-    parts.insert("page index", vec![end_of_pages..footer.start]);
-    parts.insert("tail", vec![footer.end..bytes.len()]);
-    parts.insert("footer", vec![footer]);
+    let rest = [
+        ("magic", 0..4),
+        ("page index", end_of_pages..footer.start),
+        ("tail", footer.end..bytes.len()),
+        ("footer", footer),
+    ];
+    parts.extend(rest.map(|(part, range)| (part, Vec::from([range]))));
     parts.retain(|_, ranges| {
         ranges.retain(|range| !range.is_empty());
         !ranges.is_empty()
@@ -235,13 +238,8 @@ fn with_footer(bytes: &[u8], metadata: &ParquetMetaData) -> Vec<u8> {
     forged
 }
 
-/// The file with a footer whose first row group is changed, and that says that it has so many rows.
-fn forged(
-    bytes: &[u8],
-    rows: i64,
-    group_rows: i64,
-    column: impl Fn(ColumnChunkMetaData) -> ColumnChunkMetaData,
-) -> Vec<u8> {
+/// The file with a footer whose one row group has so many rows and other columns.
+fn forged(bytes: &[u8], rows: i64, column: impl Fn(ColumnChunkMetaData) -> ColumnChunkMetaData) -> Vec<u8> {
     let metadata = metadata(bytes);
     let file = metadata.file_metadata();
     let file = FileMetaData::new(
@@ -254,8 +252,26 @@ fn forged(
     );
     let group = metadata.row_group(0).clone();
     let columns = group.columns().iter().cloned().map(column).collect();
-    let group = group.into_builder().set_num_rows(group_rows).set_column_metadata(columns).build().unwrap();
+    let group = group.into_builder().set_num_rows(rows).set_column_metadata(columns).build().unwrap();
     with_footer(bytes, &ParquetMetaData::new(file, vec![group]))
+}
+
+/// The file with a footer that says that it has so many rows in all, and changes nothing else.
+fn with_rows(bytes: &[u8], rows: i64) -> Vec<u8> {
+    // The third field of the footer, an integer; the fourth one, a list, follows.
+    let field = |rows: i64| {
+        let mut field = vec![0x16];
+        varint(&mut field, (rows << 1 ^ rows >> 63) as u64);
+        field.push(0x19);
+        field
+    };
+    let (old, new) = (field(ROWS as i64), field(rows));
+    assert_eq!(old.len(), new.len());
+    let from = footer(bytes).start;
+    let at = from + bytes[from..].windows(old.len()).position(|window| window == old).unwrap();
+    let mut bytes = bytes.to_vec();
+    bytes[at..at + new.len()].copy_from_slice(&new);
+    bytes
 }
 
 #[test]
@@ -272,23 +288,29 @@ fn a_footer_that_claims_more_than_there_is_is_refused() {
     };
     let rows = ROWS as i64;
     for (what, bytes) in [
-        ("many rows in a row group", forged(&whole, rows, i64::MAX, same)),
-        ("one row more in all", forged(&whole, rows + 1, rows, same)),
-        ("one row less in all", forged(&whole, rows - 1, rows, same)),
-        ("one row less in a row group", forged(&whole, rows - 1, rows - 1, same)),
-        ("less than no rows", forged(&whole, -1, -1, values(-1))),
-        ("a column before the file", forged(&whole, rows, rows, place(-1, 10))),
-        ("a column of less than no bytes", forged(&whole, rows, rows, place(4, -1))),
-        ("a column after the file", forged(&whole, rows, rows, place(i64::MAX, 10))),
-        ("a column larger than the file", forged(&whole, rows, rows, place(4, i64::MAX))),
+        ("many rows in a row group", forged(&whole, i64::MAX, same)),
+        ("one row more in all", with_rows(&whole, rows + 1)),
+        ("one row less in all", with_rows(&whole, rows - 1)),
+        ("less than no rows in all", with_rows(&whole, -rows)),
+        ("one row less in a row group", forged(&whole, rows - 1, same)),
+        ("less than no rows", forged(&whole, -1, values(-1))),
+        ("a column before the file", forged(&whole, rows, place(-1, 10))),
+        ("a column of less than no bytes", forged(&whole, rows, place(4, -1))),
+        ("a column after the file", forged(&whole, rows, place(i64::MAX, 10))),
+        ("a column larger than the file", forged(&whole, rows, place(4, i64::MAX))),
     ] {
-        target.run(&bytes).fails(3).complains(&["in/part-0.parquet", "not a readable Parquet file"]);
+        let run = target.run(&bytes);
+        assert_eq!(run.code(), 3, "{what}: {}", run.stderr);
+        run.fails(3).complains(&["in/part-0.parquet", "not a readable Parquet file"]);
         assert_eq!(names(&target.numbers.workspace.path("store/staging")), [""; 0], "{what}");
     }
-    // A footer may agree with itself and be wrong all the same: then all rows that are there are read.
-    let many = forged(&whole, i64::MAX, i64::MAX, values(i64::MAX));
-    target.takes_or_refuses(&many, "more rows than there are");
-    target.run(&forged(&whole, rows, rows, same)).ok();
+    // A footer may agree with itself and be wrong all the same: the rows themselves tell.
+    let many = forged(&whole, i64::MAX, values(i64::MAX));
+    target
+        .run(&many)
+        .fails(3)
+        .complains(&["in/part-0.parquet is damaged", "100 rows, its footer says 9223372036854775807"]);
+    target.run(&forged(&whole, rows, same)).ok();
 }
 
 /// A query of one column has no other column to compare with; that the page lost rows is noticed all the same.
@@ -395,7 +417,7 @@ fn a_page_that_claims_to_unpack_into_gigabytes_is_refused() {
         bytes.extend_from_slice(&whole[footer(&whole).start..]);
         assert_eq!(footer(&bytes).start, end);
         let first = column.column_path().clone();
-        let bytes = forged(&bytes, ROWS as i64, ROWS as i64, |column| match *column.column_path() == first {
+        let bytes = forged(&bytes, ROWS as i64, |column| match *column.column_path() == first {
             true => column
                 .into_builder()
                 .set_data_page_offset(offset)

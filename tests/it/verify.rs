@@ -134,7 +134,8 @@ fn an_added_write_ahead_log_is_found_and_its_version_not_served() {
 
 #[test]
 fn a_damaged_manifest_names_a_way_out_that_works() {
-    let damages: [fn(&[u8]) -> Vec<u8>; 4] = [
+    type Damage = fn(&[u8]) -> Vec<u8>;
+    let damages: [Damage; 4] = [
         |whole| whole[..whole.len() / 2].to_vec(),
         |_| Vec::new(),
         |_| b"{}".to_vec(),

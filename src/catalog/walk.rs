@@ -83,7 +83,7 @@ mod tests {
             ["current.json.7.tmp", "staging/dead", "staging/trash-x/file", "stray", "versions/00000009/manifest.json"];
         assert_eq!(found, expected);
         let swept = catalog.sweep(Vec::new()).unwrap().leftovers;
-        assert_eq!(swept, ["current.json.7.tmp", "00000009", "dead"]);
+        assert_eq!(swept, ["00000009", "current.json.7.tmp", "dead"]);
         let left = catalog.unreferenced().unwrap();
         assert_eq!(left, [Path::new("stray")], "what is not the store's own is nobody's to delete");
     }

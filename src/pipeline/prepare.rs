@@ -74,8 +74,8 @@ impl<'r> Prepared<'r> {
         };
         let mib = |bytes: u64| bytes.div_ceil(1 << 20);
         Err(Error::invalid(format!(
-            "--memory {} MiB cannot be kept: {threads} threads read input {} at once, with a row group of up to {} MiB \
-             each, and that is to fit in a third of the memory. --memory {}MiB would do{}",
+            "--memory {} MiB cannot be kept: each of {threads} threads reads a row group of input {}, up to {} MiB, \
+             and all of them are to fit in a third of the memory. --memory {}MiB would do{}",
             memory >> 20,
             input.name,
             mib(bytes),

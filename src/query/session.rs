@@ -141,7 +141,9 @@ impl<'r> Query<'r> {
     /// Whether there is a join in it, which may be done in another way.
     pub(super) fn has_join(&self) -> bool {
         use datafusion::common::tree_node::TreeNode;
-        self.plan.exists(|node| Ok(matches!(node, LogicalPlan::Join(_)))).unwrap_or(true)
+        // Subqueries become joins when the plan is optimized.
+        let joins = |plan: LogicalPlan| plan.exists(|node| Ok(matches!(node, LogicalPlan::Join(_))));
+        self.state.optimize(&self.plan).and_then(joins).unwrap_or(true)
     }
 
     /// Whether every row of the result comes from its own rows of the inputs: nothing is grouped, ranked or cut off.
@@ -212,7 +214,10 @@ fn state(settings: &Settings) -> SessionState {
     let mut config = SessionConfig::new()
         .with_target_partitions(settings.threads)
         .with_batch_size(batch_rows)
-        .with_information_schema(false);
+        .with_information_schema(false)
+        // A file for each batch that waits between two operators: a reader must never wait for more of a file whose
+        // writer waits for that very reader (as happens in DataFusion 55 where two tasks write to one partition).
+        .set_usize("datafusion.execution.max_spill_file_size_bytes", 1);
     let options = config.options_mut();
     // A build side of this size is cheaper to build once than to send both sides through a shuffle.
     options.optimizer.hash_join_single_partition_threshold = settings.memory / 8;

@@ -135,7 +135,9 @@ impl Shuffle {
     }
 
     fn spill(&self, buffer: Buffer, stats: &mut Stats) -> Result<Run> {
-        storage::create_dir_durable(&self.options.spill_dir)?;
+        let folder = &self.options.spill_dir;
+        storage::create_dir_durable(folder)
+            .map_err(|error| error.during(format!("cannot make the spill folder {}", folder.display())))?;
         let run = spill::write_sorted(buffer, &self.options.spill_dir, self.next_run(), self.options.shards)?;
         stats.runs += 1;
         stats.spilled_bytes += run.file_bytes();

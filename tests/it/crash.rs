@@ -18,7 +18,8 @@ use crate::fixture::{NUMBERS, Numbers, integers, strings, write_parquet};
 use crate::harness::{CUTOVER, Ended, Run, Workspace, listing, names};
 
 /// The steps of a run that publishes a version and deletes the one before it.
-const OF_A_RUN: [&str; 15] = [
+const OF_A_RUN: [&str; 18] = [
+    "build.finished",
     "build.ingested",
     "build.started",
     "build.synced",
@@ -30,6 +31,8 @@ const OF_A_RUN: [&str; 15] = [
     "install.reported",
     "install.synced",
     "log.append",
+    "range.finished",
+    "range.written",
     "retention.deleted",
     "retention.forgotten",
     "retention.renamed",

@@ -149,19 +149,23 @@ impl Workspace {
 
     fn ended(&self, command: String, output: std::process::Output) -> Run {
         let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("the command prints UTF-8");
-        let by_itself = output.status.code().is_some_and(|code| !STOPPED.contains(&code));
+        let stderr = text(output.stderr);
+        let by_itself = output.status.code().is_some_and(|code| !STOPPED.contains(&code)) && !stderr.contains(KEPT);
         let in_progress = self.closed(by_itself);
         Run {
             command,
             status: output.status,
             stdout: text(output.stdout),
-            stderr: text(output.stderr),
+            stderr,
             root: self.dir.path().to_owned(),
             left: names(self.temporary.path()),
             in_progress,
         }
     }
 }
+
+/// What a run says that failed and leaves its finished work to the next one.
+const KEPT: &str = "what is done so far is kept";
 
 /// A command that was started. It is killed when the test ends before it does.
 pub struct Running<'w> {

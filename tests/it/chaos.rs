@@ -24,7 +24,7 @@ const SECONDS: u64 = 15;
 /// Commands that run beside each other.
 const BESIDE: u64 = 3;
 /// A command that is to be killed at any moment is killed within so many milliseconds.
-const LATEST_KILL: u64 = 150;
+const LATEST_KILL: u64 = 60;
 /// Places in which a command may be killed; `cutover::failpoint` tells what they mean.
 const PLACES: [&str; 14] = [
     "build.started",

@@ -68,6 +68,9 @@ fn read_through(
                     seen.lock().unwrap().insert((version.number(), found.into_iter().next().unwrap()));
                     latest.store(version.number(), Ordering::Relaxed);
                     number += 1;
+                    // Who flips needs the processors too.
+                    drop(version);
+                    std::thread::sleep(Duration::from_millis(1));
                 }
             });
         }

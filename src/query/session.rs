@@ -28,12 +28,12 @@ use crate::input::Input;
 
 /// Rows of a batch where memory is not short: more than DataFusion's 8,192, as grouping ran a tenth faster with them.
 const MOST_BATCH_ROWS: usize = 16_384;
-/// Rows of a batch, however small the memory.
-const LEAST_BATCH_ROWS: usize = 512;
+/// Rows of a batch, however small the memory and however wide the rows.
+const LEAST_BATCH_ROWS: usize = 64;
 /// Sorts per thread that merge at the same time at most: both sides of a join, with room for what they read.
 const SORTS_AT_ONCE: usize = 16;
-/// Bytes of a row for which two batches of each of two runs fit into what a sort sets aside for its merge.
-const ROW_BYTES: usize = 512;
+/// Bytes that a row is taken to have at least.
+const LEAST_ROW_BYTES: usize = 512;
 /// The column that counts repeated values; no column of a job's is likely to be called so.
 const REPEATED: &str = "cutover: rows of this value";
 
@@ -172,7 +172,7 @@ async fn plan(
     params: &BTreeMap<String, String>,
     settings: &Settings,
 ) -> Result<(LogicalPlan, SessionState)> {
-    let context = SessionContext::new_with_state(state(settings));
+    let context = SessionContext::new_with_state(state(settings, row_bytes(inputs)));
     for function in super::functions::all() {
         context.register_udf(function);
     }
@@ -194,6 +194,16 @@ async fn plan(
     Ok((plan, state))
 }
 
+/// Bytes of a row of the input with the widest ones, where footers tell.
+fn row_bytes(inputs: &[Input]) -> usize {
+    let of = |input: &Input| -> Option<u64> {
+        let bytes: u64 = input.files.iter().filter_map(|file| Some(file.footer.as_ref()?.unpacked_bytes)).sum();
+        Some(bytes / input.rows()?.max(1))
+    };
+    let widest = inputs.iter().filter_map(of).max().unwrap_or(0);
+    usize::try_from(widest).unwrap_or(usize::MAX).max(LEAST_ROW_BYTES)
+}
+
 /// The columns that are read of each table.
 fn columns_in_use(plan: &LogicalPlan) -> datafusion::common::Result<BTreeMap<String, BTreeSet<String>>> {
     let mut used: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
@@ -208,9 +218,10 @@ fn columns_in_use(plan: &LogicalPlan) -> datafusion::common::Result<BTreeMap<Str
     Ok(used)
 }
 
-fn state(settings: &Settings) -> SessionState {
+fn state(settings: &Settings, row_bytes: usize) -> SessionState {
     let for_merge = settings.memory / (settings.threads * SORTS_AT_ONCE);
-    let batch_rows = (for_merge / (4 * ROW_BYTES)).clamp(LEAST_BATCH_ROWS, MOST_BATCH_ROWS);
+    // Two batches of each of two runs fit into that.
+    let batch_rows = (for_merge / (4 * row_bytes)).clamp(LEAST_BATCH_ROWS, MOST_BATCH_ROWS);
     let mut config = SessionConfig::new()
         .with_target_partitions(settings.threads)
         .with_batch_size(batch_rows)

@@ -38,6 +38,22 @@ pub(super) struct Actor {
     error: RefCell<String>,
 }
 
+/// A command with its arguments.
+#[derive(Clone, Copy, Debug)]
+enum Command {
+    /// Build a content, and keep so many versions.
+    Build(Content, u32),
+    Publish {
+        version: u64,
+        force: bool,
+    },
+    Rollback(Option<u64>),
+    Pin(Option<u64>),
+    Unpin,
+    Clean(u32),
+    Read,
+}
+
 /// What a build makes.
 #[derive(Clone, Copy, Debug)]
 struct Content {
@@ -53,36 +69,55 @@ impl Actor {
         Self { world: Arc::clone(world), me, builds: Cell::new(0), error: RefCell::default() }
     }
 
-    /// Runs so many commands, each in a process of its own.
+    /// Runs so many commands, each in a process of its own. One that died is run again, now and then.
     pub(super) fn run(&self, commands: usize) {
+        let mut command = self.draw_command();
         for _ in 0..commands {
             self.world.state().start(self.me);
-            self.command();
+            self.command(command);
+            let died = !self.world.state().process(self.me).alive;
+            if !died || self.draw(2) == 0 {
+                command = self.draw_command();
+            }
         }
     }
 
-    fn command(&self) {
-        let (which, version) = (self.draw(16), self.draw_version());
-        if which < 5 || (version.is_none() && self.draw(8) > 0) {
-            let (number, as_of) = (self.draw(CONTENTS), 10 + self.draw(3) as i64);
-            let content = Content { number, as_of, failed: self.draw(8) == 0, rebuild: self.draw(2) == 0 };
-            self.build(content, 1 + self.draw(3) as u32);
+    fn draw_command(&self) -> Command {
+        let version = self.draw_version();
+        let (number, as_of) = (self.draw(CONTENTS), 10 + self.draw(3) as i64);
+        let content = Content { number, as_of, failed: self.draw(8) == 0, rebuild: self.draw(2) == 0 };
+        let builds = version.is_none() && self.draw(8) > 0;
+        let version = version.unwrap_or(1);
+        let some = (self.draw(2) == 0).then_some(version);
+        match self.draw(16) {
+            0..5 => Command::Build(content, 1 + self.draw(3) as u32),
+            _ if builds => Command::Build(content, 1 + self.draw(3) as u32),
+            5..=7 => Command::Publish { version, force: self.draw(3) == 0 },
+            8..=10 => Command::Rollback(some),
+            11 => Command::Pin(some),
+            12 => Command::Unpin,
+            13 => Command::Clean(self.draw(3) as u32),
+            _ => Command::Read,
+        }
+    }
+
+    fn command(&self, command: Command) {
+        if let Command::Build(content, keep) = command {
+            self.build(content, keep);
             return;
         }
         let Some(catalog) = self.step(Doing::Reading, || Catalog::open(STORE)) else { return };
-        let version = version.unwrap_or(1);
-        let some = (self.draw(2) == 0).then_some(version);
-        match which {
-            5..=7 => {
-                let force = self.draw(3) == 0;
+        let silent = Progress::Silent;
+        match command {
+            Command::Publish { version, force } => {
                 let options = PublishOptions { force, ..PublishOptions::default() };
                 self.step(Doing::Publishing { force }, || publish::publish(&catalog, version, &options));
             }
-            8..=10 => drop(self.step(Doing::RollingBack, || publish::rollback(&catalog, some, Progress::Silent))),
-            11 => drop(self.step(Doing::Pinning, || publish::pin(&catalog, some, "why", Progress::Silent))),
-            12 => drop(self.step(Doing::Pinning, || publish::unpin(&catalog))),
-            13 => drop(self.clean(&catalog, self.draw(3) as u32)),
-            _ => drop(self.step(Doing::Reading, || open_current(&catalog))),
+            Command::Rollback(to) => drop(self.step(Doing::RollingBack, || publish::rollback(&catalog, to, silent))),
+            Command::Pin(version) => drop(self.step(Doing::Pinning, || publish::pin(&catalog, version, "why", silent))),
+            Command::Unpin => drop(self.step(Doing::Pinning, || publish::unpin(&catalog))),
+            Command::Clean(keep) => drop(self.clean(&catalog, keep)),
+            Command::Build(..) | Command::Read => drop(self.step(Doing::Reading, || open_current(&catalog))),
         }
     }
 

@@ -68,7 +68,7 @@ impl Catalog {
             removed.unfinished = self.unfinished(&self.read()?)?;
             removed.leftovers.extend(self.discard_dead_builds(&lock, removed.unfinished.as_deref())?);
         }
-        removed.bytes = self.empty_trash()?;
+        removed.bytes += self.empty_trash()?;
         Ok(removed)
     }
 

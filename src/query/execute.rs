@@ -137,7 +137,8 @@ impl<'q> Query<'q> {
                 Some(plan) => plan,
                 None => return self.prepare(Joins::SortMerge),
             },
-            _ => plan,
+            Joins::SortMerge => turns::spread_on_disk(plan, self.room(&state)).map_err(unplanned)?,
+            Joins::Hash => plan,
         };
         Ok(Execution { query: self, state, pool: Arc::new(Pool::new(self.settings.memory)), plan })
     }
@@ -204,7 +205,7 @@ impl Execution<'_> {
         make: impl Fn(usize) -> Result<S>,
         step: impl Fn(&mut S, RecordBatch) -> Result<()> + Sync,
     ) -> Result<Vec<S>, Failed> {
-        let environment = runtime_env(Arc::clone(&self.pool), spill_dir)?;
+        let environment = runtime_env(Arc::clone(&self.pool), spill_dir, self.query.fan_in)?;
         let context = TaskContext::from(&self.state).with_runtime(environment);
         // Operators start tasks of their own while they are being started.
         let _inside = self.query.runtime.enter();

@@ -1,15 +1,16 @@
 //! The query's share of the memory, and who of its operators may have how much of it.
 //!
-//! ```text
-//!  ┌───────────────┬──────────────────────────────────┬───────────────────────────────┐
-//!  │ in transit    │ fixed: hash tables, merges       │ spillable: sorts, groups      │
-//!  │ a quarter at  │ first come, first served         │ an equal part each of what    │
-//!  │ most          │                                  │ the others leave              │
-//!  └───────────────┴──────────────────────────────────┴───────────────────────────────┘
-//! ```
-//! Batches on their way between partitions go to disk when they get no more memory, and nobody asks for them before
-//! their turn. Without a limit of their own they would fill the pool first, and a join or a merge, which cannot give
-//! way, would find nothing left. An eighth is kept for such operators from those that can spill.
+//! | class | who | how much |
+//! |---|---|---|
+//! | transit | batches on their way between partitions | a quarter together |
+//! | merge | the merges that end sorts | an equal part each of five eighths |
+//! | fixed | hash tables and all else that cannot spill | what is free, first come, first served |
+//! | spillable | sorts, groups | an equal part each of what the others leave |
+//!
+//! Batches in transit go to disk when they get no more memory, and nobody asks for them before their turn; without a
+//! limit of their own they would fill the pool first, and a join would find nothing left. A merge takes as much as it
+//! gets, but can do with little: the first one must not leave nothing to the next. An eighth is kept from operators that
+//! can spill for those that cannot.
 //!
 //! Not for: memory that DataFusion does not count, such as the batch an operator is working on.
 
@@ -23,7 +24,11 @@ use datafusion::execution::memory_pool::{MemoryConsumer, MemoryLimit, MemoryPool
 const REPARTITION: &str = "RepartitionExec";
 /// The part of the pool that batches in transit may have: one in so many.
 const TRANSIT: usize = 4;
-/// The part that is kept from operators that can spill, for those that cannot.
+/// What the consumers of the merges that end sorts are called.
+const MERGE: &str = "ExternalSorterMerge";
+/// The part of the pool that merges may have: more than the sorts, as a merge in memory holds all that its sort held.
+pub(super) const MERGES: (usize, usize) = (5, 8);
+/// The part that is kept from operators that can spill, for those that cannot, where there are any: one in so many.
 const KEPT: usize = 8;
 
 /// What the consumers of a hash join's build side are called, and how many times what they count they take: the join
@@ -41,9 +46,12 @@ pub(super) struct Pool {
 #[derive(Clone, Copy, Debug, Default)]
 struct Used {
     transit: usize,
+    merge: usize,
     fixed: usize,
     spillable: usize,
     transits: usize,
+    merges: usize,
+    fixers: usize,
     spillers: usize,
     peak: usize,
 }
@@ -51,16 +59,19 @@ struct Used {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Class {
     Transit,
+    Merge,
     Fixed,
     Spillable,
 }
 
 impl Class {
     fn of(consumer: &MemoryConsumer) -> Self {
-        match (consumer.can_spill(), consumer.name().starts_with(REPARTITION)) {
-            (false, _) => Self::Fixed,
-            (true, true) => Self::Transit,
-            (true, false) => Self::Spillable,
+        let is = |name: &str| consumer.name().starts_with(name);
+        match consumer.can_spill() {
+            true if is(REPARTITION) => Self::Transit,
+            true => Self::Spillable,
+            false if is(MERGE) => Self::Merge,
+            false => Self::Fixed,
         }
     }
 }
@@ -75,33 +86,43 @@ impl Used {
     fn of(&mut self, class: Class) -> &mut usize {
         match class {
             Class::Transit => &mut self.transit,
+            Class::Merge => &mut self.merge,
             Class::Fixed => &mut self.fixed,
             Class::Spillable => &mut self.spillable,
         }
     }
 
-    fn consumers(&mut self, class: Class) -> Option<&mut usize> {
+    fn consumers(&mut self, class: Class) -> &mut usize {
         match class {
-            Class::Transit => Some(&mut self.transits),
-            Class::Fixed => None,
-            Class::Spillable => Some(&mut self.spillers),
+            Class::Transit => &mut self.transits,
+            Class::Merge => &mut self.merges,
+            Class::Fixed => &mut self.fixers,
+            Class::Spillable => &mut self.spillers,
         }
     }
 
     fn add(&mut self, class: Class, bytes: usize) {
         *self.of(class) += bytes;
-        self.peak = self.peak.max(self.transit + self.fixed + self.spillable);
+        self.peak = self.peak.max(self.total());
+    }
+
+    fn total(&self) -> usize {
+        self.transit + self.merge + self.fixed + self.spillable
     }
 
     /// Bytes by which a consumer of this class, which holds `held`, may grow in a pool of `size` bytes.
     fn available(&self, class: Class, held: usize, size: usize) -> usize {
-        let free = size.saturating_sub(self.transit + self.fixed + self.spillable);
-        let for_transit = if self.transits > 0 { size / TRANSIT } else { 0 };
+        let free = size.saturating_sub(self.total());
+        let part = |bytes: usize, consumers: usize| if consumers > 0 { bytes } else { 0 };
+        let for_transit = part(size / TRANSIT, self.transits);
+        let for_merges = part(size / MERGES.1 * MERGES.0, self.merges);
+        let kept = part(size / KEPT, self.fixers);
         let limit = match class {
             Class::Transit => for_transit.saturating_sub(self.transit),
-            Class::Fixed => size.saturating_sub(for_transit.max(self.transit) + self.fixed + self.spillable),
+            Class::Merge => (for_merges / self.merges.max(1)).saturating_sub(held),
+            Class::Fixed => free.saturating_sub(for_transit.saturating_sub(self.transit)),
             Class::Spillable => {
-                let shared = size.saturating_sub(for_transit + self.fixed.max(size / KEPT));
+                let shared = size.saturating_sub(for_transit + for_merges + self.fixed.max(kept));
                 (shared / self.spillers.max(1)).saturating_sub(held)
             }
         };
@@ -138,12 +159,13 @@ impl MemoryPool for Pool {
     }
 
     fn register(&self, consumer: &MemoryConsumer) {
-        self.used().consumers(Class::of(consumer)).into_iter().for_each(|consumers| *consumers += 1);
+        *self.used().consumers(Class::of(consumer)) += 1;
     }
 
     fn unregister(&self, consumer: &MemoryConsumer) {
         let mut used = self.used();
-        used.consumers(Class::of(consumer)).into_iter().for_each(|consumers| *consumers = consumers.saturating_sub(1));
+        let consumers = used.consumers(Class::of(consumer));
+        *consumers = consumers.saturating_sub(1);
     }
 
     fn grow(&self, reservation: &MemoryReservation, additional: usize) {
@@ -175,7 +197,7 @@ impl MemoryPool for Pool {
 
     fn reserved(&self) -> usize {
         let used = self.used();
-        used.transit + used.fixed + used.spillable
+        used.total()
     }
 
     fn memory_limit(&self) -> MemoryLimit {
@@ -208,13 +230,18 @@ mod tests {
             MemoryConsumer::new(format!("ExternalSorter[{number}]")).with_can_spill(true).register(&pool)
         };
         let sorts = [spiller(0), spiller(1)];
-        sorts.iter().for_each(|sort| sort.try_grow(350).unwrap());
+        sorts[0].try_grow(400).unwrap();
         assert!(sorts[0].try_grow(1).is_err());
-        let merge = MemoryConsumer::new("ExternalSorterMerge[0]").register(&pool);
-        merge.try_grow(100).unwrap();
-        assert!(merge.try_grow(1).is_err());
-        drop(sorts);
-        merge.try_grow(700).unwrap();
+        sorts[0].free();
+        let merge = |number: usize| MemoryConsumer::new(format!("ExternalSorterMerge[{number}]")).register(&pool);
+        let merges = [merge(0), merge(1)];
+        sorts.iter().for_each(|sort| sort.try_grow(150).unwrap());
+        assert!(sorts[0].try_grow(1).is_err());
+        for merge in &merges {
+            merge.try_grow(250).unwrap();
+            assert!(merge.try_grow(1).is_err());
+        }
+        assert_eq!(pool.reserved(), 800);
     }
 
     #[test]

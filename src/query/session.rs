@@ -21,7 +21,7 @@ use tokio::runtime::Runtime;
 
 use super::error::convert;
 use super::execute::Joins;
-use super::pool::Pool;
+use super::pool::{MERGES, Pool};
 use super::table::{InputTable, Share};
 use crate::error::{IoContext, Result};
 use crate::input::Input;
@@ -53,6 +53,8 @@ pub struct Query<'r> {
     pub(super) settings: Settings,
     pub(super) plan: LogicalPlan,
     pub(super) state: SessionState,
+    /// Runs that a sort merges at once.
+    pub(super) fan_in: usize,
     /// The joins that fit into memory as far as is known, of this query and those made of it.
     joins: Arc<Mutex<Joins>>,
     sql: String,
@@ -74,7 +76,8 @@ impl<'r> Query<'r> {
         let shares = vec![Share::ALL; inputs.len()];
         let (plan, state) = runtime.block_on(plan(inputs, &shares, sql, params, &settings))?;
         let joins = Arc::new(Mutex::new(Joins::Hash));
-        Ok(Self { runtime, settings, plan, state, joins, sql: sql.to_owned(), params: params.clone() })
+        let fan_in = fan_in(&settings, row_bytes(inputs));
+        Ok(Self { runtime, settings, plan, state, fan_in, joins, sql: sql.to_owned(), params: params.clone() })
     }
 
     /// The same query over a share of each input's row groups.
@@ -115,9 +118,9 @@ impl<'r> Query<'r> {
     }
 
     fn with_plan(&self, plan: LogicalPlan) -> Self {
-        let Self { runtime, settings, state, joins, sql, params, .. } = self;
-        let (state, joins) = (state.clone(), Arc::clone(joins));
-        Self { runtime, settings: *settings, plan, state, joins, sql: sql.clone(), params: params.clone() }
+        let Self { runtime, settings, state, fan_in, joins, sql, params, .. } = self;
+        let (state, joins, sql, params) = (state.clone(), Arc::clone(joins), sql.clone(), params.clone());
+        Self { runtime, settings: *settings, plan, state, fan_in: *fan_in, joins, sql, params }
     }
 
     /// The columns that are read of each input.
@@ -218,10 +221,21 @@ fn columns_in_use(plan: &LogicalPlan) -> datafusion::common::Result<BTreeMap<Str
     Ok(used)
 }
 
+/// Rows of a batch: two batches of each of two runs fit into what a sort sets aside for its merge.
+fn batch_rows(settings: &Settings, row_bytes: usize) -> usize {
+    let for_merge = settings.memory / (settings.threads * SORTS_AT_ONCE);
+    (for_merge / (4 * row_bytes)).clamp(LEAST_BATCH_ROWS, MOST_BATCH_ROWS)
+}
+
+/// Runs that a sort merges at once: as many as its part of the memory has room for, with five batches of each.
+fn fan_in(settings: &Settings, row_bytes: usize) -> usize {
+    let merge = settings.memory / MERGES.1 * MERGES.0 / (2 * settings.threads);
+    (merge / (5 * batch_rows(settings, row_bytes) * row_bytes)).max(2)
+}
+
 fn state(settings: &Settings, row_bytes: usize) -> SessionState {
     let for_merge = settings.memory / (settings.threads * SORTS_AT_ONCE);
-    // Two batches of each of two runs fit into that.
-    let batch_rows = (for_merge / (4 * row_bytes)).clamp(LEAST_BATCH_ROWS, MOST_BATCH_ROWS);
+    let batch_rows = batch_rows(settings, row_bytes);
     let mut config = SessionConfig::new()
         .with_target_partitions(settings.threads)
         .with_batch_size(batch_rows)
@@ -238,15 +252,16 @@ fn state(settings: &Settings, row_bytes: usize) -> SessionState {
     SessionStateBuilder::new().with_config(config).with_default_features().build()
 }
 
-/// The engine's memory and its place on disk for one run, spilling to `spill_dir`.
+/// The engine's memory and its place on disk for one run, spilling to `spill_dir` and merging `fan_in` runs at once.
 ///
 /// # Errors
 /// `Unavailable` when the folder cannot be made.
-pub(super) fn runtime_env(pool: Arc<Pool>, spill_dir: &Path) -> Result<Arc<RuntimeEnv>> {
+pub(super) fn runtime_env(pool: Arc<Pool>, spill_dir: &Path, fan_in: usize) -> Result<Arc<RuntimeEnv>> {
     std::fs::create_dir_all(spill_dir).io("create the spill folder", spill_dir)?;
     // The disk's own size is the limit, not a number of DataFusion's.
     let disk = DiskManagerBuilder::default()
         .with_max_temp_directory_size(u64::MAX)
+        .with_max_spill_merge_fan_in(fan_in)
         .with_mode(DiskManagerMode::Directories(vec![spill_dir.to_path_buf()]));
     RuntimeEnvBuilder::new()
         .with_memory_pool(pool)

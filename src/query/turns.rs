@@ -79,6 +79,21 @@ pub(super) fn take_turns(plan: Arc<dyn ExecutionPlan>, room: Room) -> Result<Opt
 }
 
 const PARTITIONED: PartitionMode = PartitionMode::Partitioned;
+/// The same plan with all that is spread by hash being spread on disk: sorts then get batches that hold nothing but
+/// their own rows, and no queue between operators grows.
+pub(super) fn spread_on_disk(plan: Arc<dyn ExecutionPlan>, room: Room) -> Result<Arc<dyn ExecutionPlan>> {
+    let planned = plan.transform_up(|node| {
+        let repartition = node.downcast_ref::<RepartitionExec>().filter(|node| !node.preserve_order());
+        let Some((input, Partitioning::Hash(keys, partitions))) =
+            repartition.map(|node| (node.input(), node.partitioning()))
+        else {
+            return Ok(Transformed::no(node));
+        };
+        Ok(Transformed::yes(spread(input, keys.clone(), *partitions, room)?))
+    })?;
+    Ok(planned.data)
+}
+
 pub(super) const RECOMPUTE: ReplaceChildrenOptions = ReplaceChildrenOptions::new(ChildrenPropertiesMode::Recompute);
 
 /// Partitions of which as many as there are threads fit into memory at once, or nothing where there would be too many.

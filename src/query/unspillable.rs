@@ -1,13 +1,13 @@
 //! The operators of a plan that hold an input in memory and cannot spill it: what may still fail for want of memory.
 //!
 //! Sorts, groups, distinct and joins with equal columns spill, or are planned again in a way that does. What is left are
-//! joins without equal columns, and windows that need a whole partition before they give the first row.
+//! joins without equal columns, `NOT IN` with columns that may be null, and windows that need a whole partition before they give the first row.
 //!
 //! Not for: deciding anything.
 
 use std::sync::Arc;
 
-use datafusion::physical_plan::joins::{CrossJoinExec, NestedLoopJoinExec};
+use datafusion::physical_plan::joins::{CrossJoinExec, HashJoinExec, NestedLoopJoinExec};
 use datafusion::physical_plan::windows::WindowAggExec;
 use datafusion::physical_plan::{ExecutionPlan, StatisticsArgs, StatisticsContext};
 use serde::Serialize;
@@ -26,7 +26,8 @@ pub struct Unspillable {
 /// Those of a plan and all that it reads from, outermost first.
 pub(super) fn of(plan: &Arc<dyn ExecutionPlan>) -> Vec<Unspillable> {
     let children = plan.children();
-    let held = if plan.is::<CrossJoinExec>() || plan.is::<NestedLoopJoinExec>() {
+    let null_aware = plan.downcast_ref::<HashJoinExec>().is_some_and(|join| join.null_aware);
+    let held = if null_aware || plan.is::<CrossJoinExec>() || plan.is::<NestedLoopJoinExec>() {
         Some("its left input")
     } else if plan.is::<WindowAggExec>() {
         Some("the rows of one partition of the window at a time")

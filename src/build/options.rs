@@ -12,6 +12,9 @@ use crate::job::{Compression, Tables};
 /// Bytes after which a table's pages are sent to the disk while it is being written, so that the last sync is short.
 const BYTES_PER_SYNC: u64 = 1 << 20;
 
+/// Bytes of disk that are set aside for a database's list of tables.
+const MANIFEST_BYTES: usize = 64 << 10;
+
 /// Options under which tables are written and a version's database is made.
 pub(super) fn write_options(tables: &Tables) -> Options {
     let mut blocks = BlockBasedOptions::default();
@@ -31,6 +34,8 @@ pub(super) fn write_options(tables: &Tables) -> Options {
         Compression::None => DBCompressionType::None,
     });
     options.set_bytes_per_sync(BYTES_PER_SYNC);
+    // RocksDB sets 4 MiB of disk aside for the list of tables while it is written, for every shard at once.
+    options.set_manifest_preallocation_size(MANIFEST_BYTES);
     options.create_if_missing(true);
     options.set_error_if_exists(true);
     options.set_disable_auto_compactions(true);

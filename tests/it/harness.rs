@@ -150,7 +150,8 @@ impl Workspace {
     fn ended(&self, command: String, output: std::process::Output) -> Run {
         let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("the command prints UTF-8");
         let stderr = text(output.stderr);
-        let by_itself = output.status.code().is_some_and(|code| !STOPPED.contains(&code)) && !stderr.contains(KEPT);
+        let by_itself = output.status.code().is_some_and(|code| !STOPPED.contains(&code))
+            && !KEPT.iter().any(|kept| stderr.contains(kept));
         let in_progress = self.closed(by_itself);
         Run {
             command,
@@ -164,8 +165,8 @@ impl Workspace {
     }
 }
 
-/// What a run says that failed and leaves its finished work to the next one.
-const KEPT: &str = "what is done so far is kept";
+/// What a run says that leaves something to the next one: its finished work, or what retention could not remove.
+const KEPT: [&str; 2] = ["what is done so far is kept", "old versions were not removed"];
 
 /// A command that was started. It is killed when the test ends before it does.
 pub struct Running<'w> {

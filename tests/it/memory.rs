@@ -8,6 +8,8 @@ use crate::wide::{self, FILLER};
 
 /// Bytes that a process may hold beyond its budget: its own code, its threads, and what no stage counts.
 const BEYOND: u64 = 100 << 20;
+/// The same where both sides of a join are sorted: what DataFusion's sorts and merges do not count comes on top.
+const BEYOND_OF_SORTS: u64 = 150 << 20;
 const MIB: u64 = 1 << 20;
 
 /// Entries of about 500 bytes.
@@ -28,16 +30,16 @@ duplicates = "number"
 value = { encoding = "avro" }
 "#;
 
-/// Runs a job in so many MiB; its report. It must have held them, and must not have held much more.
+/// Runs a job in so many MiB; its report. It must have held them, and must not have held more than `beyond` more.
 #[track_caller]
-fn run_within(workspace: &Workspace, job: &str, mib: u64) -> Value {
+fn run_within(workspace: &Workspace, job: &str, mib: u64, beyond: u64) -> Value {
     let running = workspace.start(&format!("run {job} --rebuild --json --threads 2 --memory {mib}MiB"));
     let peak = running.watch_memory();
     let report = running.wait().ok().json();
     // The watcher may miss the last millisecond, and the report what comes after it was made.
     let peak = peak.join().unwrap().max(report["peak_memory"].as_u64().unwrap());
     assert!(peak > 32 * MIB, "the watcher saw {peak} bytes");
-    assert!(peak <= mib * MIB + BEYOND, "{job} held {} MiB with --memory {mib}MiB", peak / MIB);
+    assert!(peak <= mib * MIB + beyond, "{job} held {} MiB with --memory {mib}MiB", peak / MIB);
     report
 }
 
@@ -47,7 +49,7 @@ fn a_shuffle_of_several_times_the_memory_stays_within_it() {
     workspace.cutover("demo --generate-only --dir data --events 2000000 --profiles 20000").ok();
     workspace.write("events.toml", WIDE_EVENTS);
     let reports = [256, 128].map(|mib| {
-        let report = run_within(&workspace, "events.toml", mib);
+        let report = run_within(&workspace, "events.toml", mib, BEYOND);
         assert!(report["bytes"].as_u64().unwrap() > 3 * mib * MIB, "{}", report["bytes"]);
         assert!(report["spilled_bytes"].as_u64().unwrap() > 0);
         (report["rows"].clone(), report["digest"].clone())
@@ -70,7 +72,7 @@ fn a_join_of_several_times_the_memory_stays_within_it() {
          FROM left_rows l JOIN right_rows r ON l.id = r.id\"\"\"\n\n[output]\nkey = [\"id\"]\n"
     );
     workspace.write("joined.toml", job);
-    let report = run_within(&workspace, "joined.toml", mib);
+    let report = run_within(&workspace, "joined.toml", mib, BEYOND_OF_SORTS);
     assert_eq!(report["rows"], rows);
     let last = rows - 1;
     let got = workspace.cutover(&format!("get store {last} --json")).ok().json();

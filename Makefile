@@ -26,10 +26,11 @@ test: lint ## format, lints and every test; those of Kafka where Java, Docker or
 	cargo test --release --locked
 
 .PHONY: soak
-soak: ## the long tests, an hour and more: a million simulated histories, an hour of chaos
+soak: ## the long tests, two hours: a million simulated histories, an hour of chaos, power cuts and damage
 	@scripts/setup.sh
 	CUTOVER_SIM_RUNS=1000000 cargo test --release --locked --lib simulation
 	CUTOVER_CHAOS_SECONDS=3600 cargo test --release --locked --test it chaos
+	CUTOVER_SEEDS=20 cargo test --release --locked --test it -- power hostile fuzzed
 
 .PHONY: lint
 lint: ## format and lints only

@@ -6,7 +6,8 @@
 //!  right ─▶ spread ─▶ 0 1 2 … 63 ─┘ partition  └▶ 1, 3, 5 … one after another ─▶ partition 1
 //! ```
 //! Both sides are hashed into many more partitions than there are threads, and each thread joins one partition at a
-//! time, so only a few hash tables are in memory at once. Until its turn comes, a partition waits on disk.
+//! time, so only a few hash tables are in memory at once. Until its turn comes, a partition waits on disk. Where sorting
+//! has to do instead, what its sides are spread by is put on disk in the same way.
 //!
 //! Not for: joins with no equal columns, and one key that alone does not fit; those need another way to join.
 
@@ -46,6 +47,9 @@ const LEAST_ROWS: usize = 64;
 /// Partitions in all: each is some files.
 const MOST: usize = 1024;
 
+const PARTITIONED: PartitionMode = PartitionMode::Partitioned;
+pub(super) const RECOMPUTE: ReplaceChildrenOptions = ReplaceChildrenOptions::new(ChildrenPropertiesMode::Recompute);
+
 /// What there is to join with.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Room {
@@ -78,7 +82,6 @@ pub(super) fn take_turns(plan: Arc<dyn ExecutionPlan>, room: Room) -> Result<Opt
     Ok(fits.then_some(planned.data))
 }
 
-const PARTITIONED: PartitionMode = PartitionMode::Partitioned;
 /// The same plan with all that is spread by hash being spread on disk: sorts then get batches that hold nothing but
 /// their own rows, and no queue between operators grows.
 pub(super) fn spread_on_disk(plan: Arc<dyn ExecutionPlan>, room: Room) -> Result<Arc<dyn ExecutionPlan>> {
@@ -93,8 +96,6 @@ pub(super) fn spread_on_disk(plan: Arc<dyn ExecutionPlan>, room: Room) -> Result
     })?;
     Ok(planned.data)
 }
-
-pub(super) const RECOMPUTE: ReplaceChildrenOptions = ReplaceChildrenOptions::new(ChildrenPropertiesMode::Recompute);
 
 /// Partitions of which as many as there are threads fit into memory at once, or nothing where there would be too many.
 fn partitions(build: &dyn ExecutionPlan, room: Room) -> Result<Option<usize>> {

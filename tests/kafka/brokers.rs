@@ -71,7 +71,7 @@ fn a_broker_that_stays_away_fails_the_publish_and_changes_nothing() {
     assert_eq!(dataset.consumed(), Some(2));
 }
 
-/// The issue of a broker that hangs: nothing is lost, nothing is sent twice, both sides go on.
+/// A broker that hangs for a while: nothing is lost, nothing is sent twice, both sides go on.
 #[test]
 fn a_broker_that_stands_still_for_a_minute_is_waited_for() {
     let Some(broker) = Broker::own() else { return };

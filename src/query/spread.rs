@@ -18,6 +18,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use arrow::array::RecordBatch;
 use arrow::compute::BatchCoalescer;
+use arrow::datatypes::SchemaRef;
 use datafusion::common::runtime::SpawnedTask;
 use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::common::{DataFusionError, Result, internal_datafusion_err};
@@ -47,7 +48,7 @@ const FILE_BYTES: usize = 64 << 20;
 pub(super) struct Spread {
     input: Arc<dyn ExecutionPlan>,
     keys: Vec<Arc<dyn PhysicalExpr>>,
-    /// Rows of a partition that are gathered before they are written.
+    /// Rows of a batch at most; half as many of a partition are gathered before they are written.
     rows: usize,
     /// Bytes that the gathered rows of all partitions of one task are taken to have.
     held: usize,
@@ -114,7 +115,7 @@ impl Spread {
             let mut outs = Vec::new();
             for readers in &mut readers {
                 let (sink, reader) = spsc_channel(FILE_BYTES, Arc::clone(&spill));
-                outs.push(Out { gathered: BatchCoalescer::new(self.input.schema(), self.rows), sink });
+                outs.push(Out::new(self.input.schema(), self.rows, sink));
                 readers.push(reader);
             }
             tasks.push(SpawnedTask::spawn(async move {
@@ -129,13 +130,25 @@ impl Spread {
 /// Where one task writes the rows of one partition.
 struct Out {
     gathered: BatchCoalescer,
+    rows: usize,
     sink: SpillPoolSink,
 }
 
 impl Out {
+    fn new(schema: SchemaRef, rows: usize, sink: SpillPoolSink) -> Self {
+        Self { gathered: BatchCoalescer::new(schema, rows), rows, sink }
+    }
+
     fn push(&mut self, batch: RecordBatch) -> Result<()> {
         self.gathered.push_batch(batch)?;
-        self.flush()
+        if self.gathered.get_buffered_rows() < self.rows / 2 {
+            return self.flush();
+        }
+        self.gathered.finish_buffered_batch()?;
+        self.flush()?;
+        // Afresh: it takes blocks for texts that grow with every batch, to a mebibyte for each column and partition.
+        self.gathered = BatchCoalescer::new(self.gathered.schema(), self.rows);
+        Ok(())
     }
 
     fn finish(mut self) -> Result<()> {

@@ -86,8 +86,9 @@ impl InputTable {
         let unpacked = |input: &Input| -> Option<u64> {
             input.files.iter().map(|file| Some(file.footer.as_ref()?.unpacked_bytes)).sum()
         };
-        if let Some(bytes) = unpacked(input) {
-            statistics.total_byte_size = Precision::Inexact(bytes as usize);
+        if let (Some(bytes), Some(rows), Some(all)) = (unpacked(input), rows, input.rows()) {
+            let of_share = u128::from(bytes) * u128::from(rows) / u128::from(all.max(1));
+            statistics.total_byte_size = Precision::Inexact(of_share as usize);
         }
         Ok(Self { format, files, schema, statistics })
     }

@@ -36,8 +36,12 @@ const LEAST: usize = 8;
 const UNKNOWN: usize = 32;
 /// How many times smaller than its share of the memory a partition is planned to be: estimates err, keys are skewed.
 const MARGIN: usize = 2;
-/// What a build side takes of the pool for each of its bytes: the rows, their copy, and the hash table.
-const HELD: usize = 3;
+/// How many times the pool counts a build side: the rows and their copy.
+const HELD: usize = 2;
+/// Bytes that a row takes in a hash table.
+const TABLE_BYTES: usize = 40;
+/// Bytes that a value takes in memory beside those of the file: views of texts, and numbers that were packed.
+const VALUE_BYTES: usize = 16;
 /// Bytes a row is taken to have where nothing is known.
 const ROW_BYTES: usize = 128;
 /// The part of the memory that rows may take that are gathered to be written: one in so many.
@@ -99,21 +103,23 @@ pub(super) fn spread_on_disk(plan: Arc<dyn ExecutionPlan>, room: Room) -> Result
 
 /// Partitions of which as many as there are threads fit into memory at once, or nothing where there would be too many.
 fn partitions(build: &dyn ExecutionPlan, room: Room) -> Result<Option<usize>> {
-    let (bytes, row_bytes) = size(build)?;
+    let (rows, row_bytes) = size(build)?;
     let least = LEAST * room.threads;
     let most = (room.memory / GATHERED / (room.threads * LEAST_ROWS * row_bytes)).clamp(least, MOST.max(least));
     let share = (room.memory / 2 / room.threads).max(1);
-    let needed = bytes.map_or(UNKNOWN * room.threads, |bytes| bytes.saturating_mul(HELD) / share);
+    let needed = rows.map_or(UNKNOWN * room.threads, |rows| {
+        rows.saturating_mul(row_bytes + TABLE_BYTES).saturating_mul(HELD) / share
+    });
     Ok((needed <= most).then_some((needed * MARGIN).clamp(least, most).next_multiple_of(room.threads)))
 }
 
-/// Bytes of an input, where they are known, and of one row of it.
+/// Rows of an input, where they are known, and the bytes that one takes in memory.
 fn size(input: &dyn ExecutionPlan) -> Result<(Option<usize>, usize)> {
     let statistics = StatisticsContext::new().compute(input, &StatisticsArgs::new())?;
     let rows = statistics.num_rows.get_value().copied();
-    let bytes = statistics.total_byte_size.get_value().copied().or(rows.map(|rows| rows.saturating_mul(ROW_BYTES)));
-    let row_bytes = bytes.zip(rows).map_or(ROW_BYTES, |(bytes, rows)| bytes / rows.max(1));
-    Ok((bytes, row_bytes.max(1)))
+    let bytes = statistics.total_byte_size.get_value().copied();
+    let of_file = bytes.zip(rows).map_or(ROW_BYTES, |(bytes, rows)| bytes / rows.max(1));
+    Ok((rows, of_file + VALUE_BYTES * input.schema().fields().len()))
 }
 
 /// `input` spread over `partitions` by the hash of `keys`.

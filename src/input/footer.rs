@@ -30,23 +30,12 @@ pub struct Footer {
     pub rows: u64,
     /// Bytes of all columns when decompressed, still encoded.
     pub unpacked_bytes: u64,
-    /// The row groups, in file order.
-    pub row_groups: Vec<RowGroup>,
+    /// Rows of each row group, in file order.
+    pub row_groups: Vec<u64>,
     /// Bytes of each top-level column on disk, in the row group where it has the most.
     pub column_bytes: BTreeMap<String, u64>,
     /// Nulls per top-level column, for the columns whose every row group counts them.
     pub nulls: BTreeMap<String, u64>,
-}
-
-/// Where a row group lies.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct RowGroup {
-    /// Offset of its first byte.
-    pub start: u64,
-    /// Offset after its last byte.
-    pub end: u64,
-    /// Its rows.
-    pub rows: u64,
 }
 
 /// Reads the footer of a Parquet file.
@@ -94,8 +83,8 @@ fn decode(footer: &[u8], start: u64) -> Result<Footer, String> {
         .map_err(|error| error.to_string())?;
     let (schema, metadata) = (metadata.schema().clone(), metadata.metadata());
     let groups = metadata.row_groups();
-    let row_groups: Vec<RowGroup> = groups.iter().map(|group| row_group(group, start)).collect::<Result<_, _>>()?;
-    let rows = row_groups.iter().try_fold(0_u64, |sum, group| sum.checked_add(group.rows));
+    let row_groups: Vec<u64> = groups.iter().map(|group| group_rows(group, start)).collect::<Result<_, _>>()?;
+    let rows = row_groups.iter().try_fold(0_u64, |sum, rows| sum.checked_add(*rows));
     let said = metadata.file_metadata().num_rows();
     match rows {
         Some(rows) if i64::try_from(rows) == Ok(said) => Ok(Footer {
@@ -113,12 +102,11 @@ fn decode(footer: &[u8], start: u64) -> Result<Footer, String> {
     }
 }
 
-/// Where a row group of a file whose data ends at `end` lies: a footer has no checksum, so what it says is held against
-/// what it says elsewhere.
-fn row_group(group: &RowGroupMetaData, end: u64) -> Result<RowGroup, String> {
+/// Rows of a row group of a file whose data ends at `end`: a footer has no checksum, so what it says is held against what
+/// it says elsewhere.
+fn group_rows(group: &RowGroupMetaData, end: u64) -> Result<u64, String> {
     let wrong = |what: &str| format!("its footer is wrong: a row group has {what}");
     let rows = u64::try_from(group.num_rows()).map_err(|_| wrong("less than no rows"))?;
-    let mut found = RowGroup { start: end, end: 0, rows };
     for column in group.columns() {
         let name = column.column_path();
         if column.column_descr().max_rep_level() == 0 && column.num_values() != group.num_rows() {
@@ -127,13 +115,12 @@ fn row_group(group: &RowGroupMetaData, end: u64) -> Result<RowGroup, String> {
         }
         let first = column.dictionary_page_offset().unwrap_or_else(|| column.data_page_offset());
         let inside = u64::try_from(first).ok().zip(u64::try_from(column.compressed_size()).ok());
-        let inside = inside.and_then(|(first, bytes)| Some((first, first.checked_add(bytes)?)));
-        let Some((first, last)) = inside.filter(|(_, last)| *last <= end) else {
+        let last = inside.and_then(|(first, bytes)| first.checked_add(bytes));
+        if last.is_none_or(|last| last > end) {
             return Err(wrong(&format!("column {name} beyond the end of the file")));
-        };
-        found = RowGroup { start: found.start.min(first), end: found.end.max(last), ..found };
+        }
     }
-    Ok(RowGroup { start: found.start.min(found.end), ..found })
+    Ok(rows)
 }
 
 fn column_bytes(groups: &[RowGroupMetaData]) -> BTreeMap<String, u64> {

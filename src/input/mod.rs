@@ -27,7 +27,7 @@ use crate::job::{Format, InputSpec};
 
 pub use contract::Contract;
 pub use damage::find_damaged;
-pub use footer::{Footer, RowGroup};
+pub use footer::Footer;
 pub use snapshot::{check_unchanged, digest};
 pub use types::from_name as type_from_name;
 

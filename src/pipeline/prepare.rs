@@ -66,7 +66,7 @@ impl<'r> Prepared<'r> {
     /// The memory holds what its readers hold: each a row group of the columns in use.
     fn check_memory(&self) -> Result<()> {
         let Resources { threads, memory } = self.options.resources;
-        let used = self.query.columns_in_use()?;
+        let used = self.query.columns_in_use();
         let bytes = |input: &Input| used.get(&input.name).map_or(0, |columns| input.row_group_bytes(columns));
         let largest = self.inputs.iter().map(|input| (bytes(input), input)).max_by_key(|(bytes, _)| *bytes);
         let Some((bytes, input)) = largest.filter(|(bytes, _)| bytes * threads as u64 > memory / READERS) else {

@@ -104,7 +104,7 @@ impl<'q> Query<'q> {
         loop {
             let joins = self.joins();
             match (run(joins), joins.next()) {
-                (Err(Failed::OutOfMemory(error)), Some((next, why))) if self.has_join() => {
+                (Err(Failed::OutOfMemory(error)), Some((next, why))) if self.has_join => {
                     tracing::warn!("{why}");
                     tracing::debug!(error = error.chain().join(": "), "out of memory");
                     self.set_joins(next);

@@ -10,7 +10,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use arrow::datatypes::SchemaRef;
-use datafusion::common::tree_node::TreeNodeRecursion;
+use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::common::{ParamValues, ScalarValue};
 use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
 use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
@@ -57,6 +57,10 @@ pub struct Query<'r> {
     pub(super) fan_in: usize,
     /// The joins that fit into memory as far as is known, of this query and those made of it.
     joins: Arc<Mutex<Joins>>,
+    /// The columns that are read of each input.
+    columns: BTreeMap<String, BTreeSet<String>>,
+    /// Whether there is a join in it, which may be done in another way.
+    pub(super) has_join: bool,
     sql: String,
     params: BTreeMap<String, String>,
 }
@@ -74,16 +78,21 @@ impl<'r> Query<'r> {
         settings: Settings,
     ) -> Result<Self> {
         let shares = vec![Share::ALL; inputs.len()];
-        let (plan, state) = runtime.block_on(plan(inputs, &shares, sql, params, &settings))?;
+        let Planned { plan, optimized, state } = runtime.block_on(plan(inputs, &shares, sql, params, &settings))?;
+        let unplanned = |error| convert("the query cannot be planned", error);
+        let columns = columns_in_use(&optimized).map_err(unplanned)?;
+        // Subqueries become joins when the plan is optimized.
+        let has_join = optimized.exists(|node| Ok(matches!(node, LogicalPlan::Join(_)))).map_err(unplanned)?;
         let joins = Arc::new(Mutex::new(Joins::Hash));
         let fan_in = fan_in(&settings, row_bytes(inputs));
-        Ok(Self { runtime, settings, plan, state, fan_in, joins, sql: sql.to_owned(), params: params.clone() })
+        let (sql, params) = (sql.to_owned(), params.clone());
+        Ok(Self { runtime, settings, plan, state, fan_in, joins, columns, has_join, sql, params })
     }
 
     /// The same query over a share of each input's row groups.
     pub(super) fn over(&self, inputs: &[Input], shares: &[Share]) -> Result<Self> {
-        let (plan, state) = self.runtime.block_on(plan(inputs, shares, &self.sql, &self.params, &self.settings))?;
-        Ok(Self { state, ..self.with_plan(plan) })
+        let planned = self.runtime.block_on(plan(inputs, shares, &self.sql, &self.params, &self.settings))?;
+        Ok(Self { state: planned.state, ..self.with_plan(planned.plan) })
     }
 
     /// The same query asking whether `columns` hold any combination of values more than once; it returns such
@@ -118,18 +127,23 @@ impl<'r> Query<'r> {
     }
 
     fn with_plan(&self, plan: LogicalPlan) -> Self {
-        let Self { runtime, settings, state, fan_in, joins, sql, params, .. } = self;
-        let (state, joins, sql, params) = (state.clone(), Arc::clone(joins), sql.clone(), params.clone());
-        Self { runtime, settings: *settings, plan, state, fan_in: *fan_in, joins, sql, params }
+        Self {
+            runtime: self.runtime,
+            settings: self.settings,
+            plan,
+            state: self.state.clone(),
+            fan_in: self.fan_in,
+            joins: Arc::clone(&self.joins),
+            columns: self.columns.clone(),
+            has_join: self.has_join,
+            sql: self.sql.clone(),
+            params: self.params.clone(),
+        }
     }
 
     /// The columns that are read of each input.
-    ///
-    /// # Errors
-    /// `Invalid` when the query cannot be planned.
-    pub fn columns_in_use(&self) -> Result<BTreeMap<String, BTreeSet<String>>> {
-        let optimized = self.state.optimize(&self.plan);
-        optimized.and_then(|plan| columns_in_use(&plan)).map_err(|error| convert("the query cannot be planned", error))
+    pub fn columns_in_use(&self) -> &BTreeMap<String, BTreeSet<String>> {
+        &self.columns
     }
 
     /// How its joins are done, as far as is known by now.
@@ -141,17 +155,8 @@ impl<'r> Query<'r> {
         *self.joins.lock().unwrap_or_else(PoisonError::into_inner) = joins;
     }
 
-    /// Whether there is a join in it, which may be done in another way.
-    pub(super) fn has_join(&self) -> bool {
-        use datafusion::common::tree_node::TreeNode;
-        // Subqueries become joins when the plan is optimized.
-        let joins = |plan: LogicalPlan| plan.exists(|node| Ok(matches!(node, LogicalPlan::Join(_))));
-        self.state.optimize(&self.plan).and_then(joins).unwrap_or(true)
-    }
-
     /// Whether every row of the result comes from its own rows of the inputs: nothing is grouped, ranked or cut off.
     pub(super) fn is_row_wise(&self) -> bool {
-        use datafusion::common::tree_node::TreeNode;
         let gathers = |node: &LogicalPlan| {
             let gathers = matches!(
                 node,
@@ -168,13 +173,20 @@ impl<'r> Query<'r> {
     }
 }
 
+/// A query as it was written, and as it will be done.
+struct Planned {
+    plan: LogicalPlan,
+    optimized: LogicalPlan,
+    state: SessionState,
+}
+
 async fn plan(
     inputs: &[Input],
     shares: &[Share],
     sql: &str,
     params: &BTreeMap<String, String>,
     settings: &Settings,
-) -> Result<(LogicalPlan, SessionState)> {
+) -> Result<Planned> {
     let context = SessionContext::new_with_state(state(settings, row_bytes(inputs)));
     for function in super::functions::all() {
         context.register_udf(function);
@@ -193,8 +205,8 @@ async fn plan(
     let frame = frame.with_param_values(ParamValues::from(values)).map_err(refused)?;
     let (state, plan) = frame.into_parts();
     // Types are checked and columns resolved now, so that wrong SQL is found before any work.
-    state.optimize(&plan).map_err(refused)?;
-    Ok((plan, state))
+    let optimized = state.optimize(&plan).map_err(refused)?;
+    Ok(Planned { plan, optimized, state })
 }
 
 /// Bytes of a row of the input with the widest ones, where footers tell.
@@ -221,10 +233,14 @@ fn columns_in_use(plan: &LogicalPlan) -> datafusion::common::Result<BTreeMap<Str
     Ok(used)
 }
 
+/// Bytes that a sort sets aside for its merge.
+fn for_merge(settings: &Settings) -> usize {
+    settings.memory / (settings.threads * SORTS_AT_ONCE)
+}
+
 /// Rows of a batch: two batches of each of two runs fit into what a sort sets aside for its merge.
 fn batch_rows(settings: &Settings, row_bytes: usize) -> usize {
-    let for_merge = settings.memory / (settings.threads * SORTS_AT_ONCE);
-    (for_merge / (4 * row_bytes)).clamp(LEAST_BATCH_ROWS, MOST_BATCH_ROWS)
+    (for_merge(settings) / (4 * row_bytes)).clamp(LEAST_BATCH_ROWS, MOST_BATCH_ROWS)
 }
 
 /// Runs that a sort merges at once: as many as its part of the memory has room for, with five batches of each.
@@ -234,11 +250,9 @@ fn fan_in(settings: &Settings, row_bytes: usize) -> usize {
 }
 
 fn state(settings: &Settings, row_bytes: usize) -> SessionState {
-    let for_merge = settings.memory / (settings.threads * SORTS_AT_ONCE);
-    let batch_rows = batch_rows(settings, row_bytes);
     let mut config = SessionConfig::new()
         .with_target_partitions(settings.threads)
-        .with_batch_size(batch_rows)
+        .with_batch_size(batch_rows(settings, row_bytes))
         .with_information_schema(false)
         // A file for each batch that waits between two operators: a reader must never wait for more of a file whose
         // writer waits for that very reader (as happens in DataFusion 55 where two tasks write to one partition).
@@ -248,7 +262,8 @@ fn state(settings: &Settings, row_bytes: usize) -> SessionState {
     options.optimizer.hash_join_single_partition_threshold = settings.memory / 8;
     options.optimizer.hash_join_single_partition_threshold_rows = 4 << 20;
     // Every sort sets this aside for its merge; its default of 10 MiB alone would be more than a small budget has.
-    options.execution.sort_spill_reservation_bytes = for_merge.min(options.execution.sort_spill_reservation_bytes);
+    options.execution.sort_spill_reservation_bytes =
+        for_merge(settings).min(options.execution.sort_spill_reservation_bytes);
     SessionStateBuilder::new().with_config(config).with_default_features().build()
 }
 

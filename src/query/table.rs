@@ -135,10 +135,10 @@ impl Share {
         }
         let mut plan = ParquetAccessPlan::new_none(footer.row_groups.len());
         let mut rows = 0;
-        for (number, group) in footer.row_groups.iter().enumerate().filter(|(number, _)| takes(*number)) {
-            let seen = group.rows.min(self.rows);
+        for (number, all) in footer.row_groups.iter().enumerate().filter(|(number, _)| takes(*number)) {
+            let seen = self.rows.min(*all);
             rows += seen;
-            let selected = [(seen, false), (group.rows - seen, true)];
+            let selected = [(seen, false), (all - seen, true)];
             let selectors = selected.map(|(rows, skip)| RowSelector { row_count: rows as usize, skip });
             plan.set(number, RowGroupAccess::Selection(RowSelection::from(selectors.to_vec())));
         }

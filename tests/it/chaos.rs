@@ -18,13 +18,14 @@ use serde_json::Value;
 use crate::fixture::{NUMBERS, Numbers, integers, strings, write_parquet};
 use crate::harness::{CUTOVER, names, wait_for};
 use crate::readers::{Stop, generations, open_files};
+use crate::seeded::Random;
 
 /// How long it goes on in `make test`, which is one of many tests there.
 const SECONDS: u64 = 15;
 /// Commands that run beside each other.
 const BESIDE: u64 = 3;
 /// A command that is to be killed at any moment is killed within so many milliseconds.
-const LATEST_KILL: u64 = 60;
+const LATEST_KILL: usize = 60;
 /// Places in which a command may be killed; `cutover::failpoint` tells what they mean.
 const PLACES: [&str; 14] = [
     "build.started",
@@ -42,23 +43,6 @@ const PLACES: [&str; 14] = [
     "retention.forgotten",
     "retention.renamed",
 ];
-
-/// SplitMix64.
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, n: u64) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        ((u128::from(z ^ (z >> 31)) * u128::from(n)) >> 64) as u64
-    }
-
-    fn some(&mut self, n: u64) -> Option<u64> {
-        (self.below(2) == 0).then(|| self.below(n))
-    }
-}
 
 /// A store, the commands that run on it, and what is known of it.
 struct Chaos {
@@ -92,12 +76,12 @@ impl Chaos {
             let job = NUMBERS.replace("\"in/\"", &format!("\"in-{place}/\"")).replace("shards = 4", "shards = 2");
             numbers.workspace.write(&format!("job-{place}.toml"), job);
         }
-        Self { numbers, random: Random(seed), generation: 0 }
+        Self { numbers, random: Random::new(seed), generation: 0 }
     }
 
     /// A command, by chance; `place` tells it from others that run beside it.
     fn draw(&mut self, place: u64, known: &[u64]) -> (String, Option<i64>) {
-        let version = known.get(self.random.below(known.len() as u64 + 1) as usize).copied().unwrap_or(1_000_000);
+        let version = known.get(self.random.below(known.len() + 1)).copied().unwrap_or(1_000_000);
         let line = match self.random.below(14) {
             0..=4 => {
                 let generation = self.write(place);
@@ -130,9 +114,9 @@ impl Chaos {
         let mut command = self.numbers.workspace.command(CUTOVER, &words);
         let mut kill_at = None;
         match self.random.below(4) {
-            0 => kill_at = Some(Instant::now() + Duration::from_millis(self.random.below(LATEST_KILL))),
+            0 => kill_at = Some(Instant::now() + Duration::from_millis(self.random.below(LATEST_KILL) as u64)),
             1 => {
-                let place = PLACES[self.random.below(PLACES.len() as u64) as usize];
+                let place = PLACES[self.random.below(PLACES.len())];
                 command.env("CUTOVER_FAILPOINTS", format!("{place}=kill@{}", 1 + self.random.below(3)));
             }
             _ => {}
@@ -143,7 +127,7 @@ impl Chaos {
 
     /// Runs one or several commands to their ends.
     fn round(&mut self, known: &[u64]) -> Vec<Done> {
-        let beside = 1 + self.random.some(BESIDE).unwrap_or_default();
+        let beside = 1 + if self.random.once_in(2) { self.random.below(BESIDE as usize) as u64 } else { 0 };
         let mut started: Vec<Started> = (0..beside)
             .map(|place| {
                 let (line, generation) = self.draw(place, known);

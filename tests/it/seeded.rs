@@ -4,6 +4,9 @@
 //!
 //! Not for: property tests of one function, which have proptest.
 
+/// How far the numbers of two neighbouring seeds are to be apart.
+pub const GOLDEN: u64 = 0x9e37_79b9_7f4a_7c15;
+
 /// Numbers that follow from a seed (splitmix64).
 pub struct Random(u64);
 
@@ -15,7 +18,7 @@ impl Random {
 
     /// Any number.
     pub fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        self.0 = self.0.wrapping_add(GOLDEN);
         let mut mixed = self.0;
         mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);

@@ -23,6 +23,8 @@ use parquet::arrow::ArrowWriter;
 use parquet::basic::Compression;
 use parquet::file::properties::WriterProperties;
 
+use crate::seeded::{GOLDEN, Random};
+
 /// Letters that fill a payload.
 pub const FILLER: usize = 2_000;
 /// The key that half of the rows of one side have.
@@ -47,12 +49,9 @@ pub struct Row {
     pub cold: i64,
 }
 
-/// SplitMix64 of a seed: a random number that is always the same.
+/// A random number that is always the same for the same seed.
 fn random(seed: i64) -> u64 {
-    let mixed = (seed as u64).wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-    let mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    mixed ^ (mixed >> 31)
+    Random::new((seed as u64).wrapping_mul(GOLDEN)).next()
 }
 
 /// The rows of one side of tables with so many rows.

@@ -86,6 +86,7 @@ impl Events {
             shards: 1,
             spill_dir: self.folder.path().join("spill"),
             range_bytes: DEFAULT_FILE_SIZE,
+            expected_bytes: self.entries.iter().map(|entries| entries.bytes() as u64).sum(),
         });
         let mut writer = shuffle.writer();
         self.entries.iter().for_each(|entries| writer.push(entries).unwrap());

@@ -64,10 +64,12 @@ pub(super) fn shuffle(
     let predicted = predict::predict(prepared, previous, &build.query_spill())?;
     stages.push(stage.finish());
     build.warn_of_full_disk(predicted.prediction.bytes, predicted.spill_bytes);
-    let predicted = predicted.prediction;
+    let (predicted, expected_bytes) = (predicted.prediction, predicted.entry_bytes);
     let unique = unique(prepared, build, &[])?;
-    let (shuffle, columns, query, took) =
-        prepared.query.falling_back(|joins| fill(prepared, build, joins)).map_err(|failed| prepared.explain(failed))?;
+    let (shuffle, columns, query, took) = prepared
+        .query
+        .falling_back(|joins| fill(prepared, build, expected_bytes, joins))
+        .map_err(|failed| prepared.explain(failed))?;
     stages.push(took);
     let stage = prepared.options.progress.stage("split", None);
     let (shards, stats, sealed) = prepared.options.resources.cpu_pool()?.install(|| {
@@ -96,7 +98,7 @@ pub(super) fn resume(
     let resume::Line { sealed, mut shuffled, .. } = earlier;
     let resources = prepared.options.resources;
     let stage = prepared.options.progress.stage("resume", None);
-    let options = shuffle_options(prepared, build, resources.threads);
+    let options = shuffle_options(prepared, build, resources.threads, 0);
     let shards = resources.cpu_pool()?.install(|| shuffle::reopen(sealed, &options))?;
     // The job may ask for more columns by now, as checks are no part of what makes two jobs differ.
     shuffled.unique = unique(prepared, build, &shuffled.unique)?;
@@ -105,7 +107,7 @@ pub(super) fn resume(
 }
 
 /// How the shuffle may use the machine.
-fn shuffle_options(prepared: &Prepared<'_>, build: &Build, writers: usize) -> shuffle::Options {
+fn shuffle_options(prepared: &Prepared<'_>, build: &Build, writers: usize, expected_bytes: u64) -> shuffle::Options {
     shuffle::Options {
         memory: prepared.options.resources.shuffle_memory(),
         writers,
@@ -113,16 +115,18 @@ fn shuffle_options(prepared: &Prepared<'_>, build: &Build, writers: usize) -> sh
         shards: prepared.job.output.shards,
         spill_dir: build.shuffle_spill(),
         range_bytes: prepared.job.tables.file_size,
+        expected_bytes,
     }
 }
 
 fn fill(
     prepared: &Prepared<'_>,
     build: &Build,
+    expected_bytes: u64,
     joins: Joins,
 ) -> Result<(Shuffle, ColumnCounter, Usage, Finished), Failed> {
     let execution = prepared.query.prepare(joins)?;
-    let shuffle = Shuffle::new(shuffle_options(prepared, build, execution.partitions()));
+    let shuffle = Shuffle::new(shuffle_options(prepared, build, execution.partitions(), expected_bytes));
     let stage = prepared.options.progress.stage("query", None);
     let filled: Vec<ColumnCounter> = {
         let states = execution.run(

@@ -22,7 +22,7 @@ use serde::{Deserialize, Serialize};
 use super::counted;
 use super::error::{convert, out_of_memory};
 use super::pool::Pool;
-use super::session::{Query, runtime_env};
+use super::session::{Query, partition_joins, runtime_env};
 use super::turns;
 use super::unspillable::{self, Unspillable};
 use crate::contain::contain;
@@ -125,8 +125,7 @@ impl<'q> Query<'q> {
         if joins != Joins::Hash {
             // DataFusion partitions both sides of a join only where there is more than one partition.
             options.execution.target_partitions = options.execution.target_partitions.max(2);
-            options.optimizer.hash_join_single_partition_threshold = 0;
-            options.optimizer.hash_join_single_partition_threshold_rows = 0;
+            partition_joins(options);
             // Such a filter waits for every build side; with turns, most of them come after the first probe.
             options.optimizer.enable_join_dynamic_filter_pushdown = false;
         }

@@ -10,6 +10,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use arrow::datatypes::SchemaRef;
+use datafusion::common::config::ConfigOptions;
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::common::{ParamValues, ScalarValue};
 use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
@@ -92,7 +93,9 @@ impl<'r> Query<'r> {
     /// The same query over a share of each input's row groups.
     pub(super) fn over(&self, inputs: &[Input], shares: &[Share]) -> Result<Self> {
         let planned = self.runtime.block_on(plan(inputs, shares, &self.sql, &self.params, &self.settings))?;
-        Ok(Self { state: planned.state, ..self.with_plan(planned.plan) })
+        let mut state = planned.state;
+        partition_joins(state.config_mut().options_mut());
+        Ok(Self { state, ..self.with_plan(planned.plan) })
     }
 
     /// The same query asking whether `columns` hold any combination of values more than once; it returns such
@@ -265,6 +268,13 @@ fn state(settings: &Settings, row_bytes: usize) -> SessionState {
     options.execution.sort_spill_reservation_bytes =
         for_merge(settings).min(options.execution.sort_spill_reservation_bytes);
     SessionStateBuilder::new().with_config(config).with_default_features().build()
+}
+
+/// Sends both sides of every join through a shuffle, so that all threads build the hash table. It pays where few rows
+/// are looked up in it.
+pub(super) fn partition_joins(options: &mut ConfigOptions) {
+    options.optimizer.hash_join_single_partition_threshold = 0;
+    options.optimizer.hash_join_single_partition_threshold_rows = 0;
 }
 
 /// The engine's memory and its place on disk for one run, spilling to `spill_dir` and merging `fan_in` runs at once.

@@ -1,112 +1,107 @@
-//! The entries one writer holds in memory, in the order they came, with a sample of their addresses.
+//! The entries one writer holds in memory: in one bucket at first, in one for every part once there are splitters.
 //!
-//! Entries lie in chunks that never move, so an [`Address`] (chunk, offset) stays valid until the buffer is dropped.
-//! A sample is taken every [`SAMPLE_BYTES`], so large entries weigh more: splitters cut the bytes, not the rows.
-//!
-//! Not for: sorting (see `range` and `spill`) or deciding when memory is full (see the writer).
+//! Not for: choosing the splitters or deciding when memory is full (see the shuffle and its writer).
 
+use std::sync::Arc;
+
+use super::bucket::{Bucket, INDEX_BYTES, entries};
 use super::entry::Entry;
+use super::split::Cuts;
 
-/// One entry is remembered for the splitters after this many bytes, or one in every chunk where chunks are smaller.
-const SAMPLE_BYTES: usize = 16 << 10;
-/// Bytes of index that sorting an entry takes: its prefix and its address.
-pub(super) const INDEX_BYTES: usize = std::mem::size_of::<(u64, Address)>();
-
-/// Where an entry lies: its chunk and the offset in it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Address {
-    pub(super) chunk: u32,
-    pub(super) offset: u32,
-}
-
-/// Entries in chunks of memory.
+/// Entries in buckets, with what they take.
 #[derive(Debug)]
 pub(super) struct Buffer {
     chunk_bytes: usize,
-    chunks: Vec<Vec<u8>>,
+    cuts: Arc<Cuts>,
+    buckets: Vec<Bucket>,
+    /// Bytes of all chunks.
     memory: usize,
+    /// Entries of the fullest bucket, whose index is the largest that sorting needs at a time.
+    most: usize,
     entries: usize,
-    bytes: u64,
-    samples: Vec<Address>,
-    until_sample: usize,
+}
+
+/// The bucket an entry goes to, and the bytes of the chunk it needs there; 0 where it fits the last one.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Place {
+    bucket: usize,
+    chunk: usize,
 }
 
 impl Buffer {
-    pub(super) fn new(chunk_bytes: usize) -> Self {
-        Self { chunk_bytes, chunks: Vec::new(), memory: 0, entries: 0, bytes: 0, samples: Vec::new(), until_sample: 0 }
+    /// An empty buffer that takes memory by `chunk_bytes`, with a bucket for every part.
+    pub(super) fn new(chunk_bytes: usize, cuts: Arc<Cuts>) -> Self {
+        let buckets = cuts.parts().iter().map(|_| Bucket::default()).collect();
+        Self { chunk_bytes, cuts, buckets, memory: 0, most: 0, entries: 0 }
     }
 
-    /// An empty buffer with chunks of the same size.
+    /// An empty buffer of the same kind.
     pub(super) fn empty_like(&self) -> Self {
-        Self::new(self.chunk_bytes)
+        Self::new(self.chunk_bytes, Arc::clone(&self.cuts))
     }
 
     pub(super) fn entries(&self) -> usize {
         self.entries
     }
 
-    /// Bytes of keys, orders and values held.
-    pub(super) fn bytes(&self) -> u64 {
-        self.bytes
+    /// Parts of the key space it keeps apart.
+    pub(super) fn parts(&self) -> usize {
+        self.buckets.len()
     }
 
-    /// Bytes of memory held once `entry` is pushed, with the index that sorting will need.
-    pub(super) fn memory_with(&self, entry: &Entry<'_>) -> usize {
-        let stored = entry.stored_bytes();
-        let chunk = if self.fits(stored) { 0 } else { self.chunk_bytes.max(stored) };
-        self.memory + chunk + (self.entries + 1) * INDEX_BYTES
+    /// Bytes of its chunks.
+    pub(super) fn memory(&self) -> usize {
+        self.memory
     }
 
-    fn fits(&self, stored: usize) -> bool {
-        self.chunks.last().is_some_and(|chunk| chunk.len() + stored <= chunk.capacity())
+    /// Where an entry of the part with this number that takes `stored` bytes goes.
+    pub(super) fn place(&self, bucket: usize, stored: usize) -> Place {
+        let chunk = if self.buckets[bucket].fits(stored) { 0 } else { self.chunk_bytes.max(stored) };
+        Place { bucket, chunk }
     }
 
-    pub(super) fn push(&mut self, entry: &Entry<'_>) {
-        let stored = entry.stored_bytes();
-        if !self.fits(stored) {
-            let size = self.chunk_bytes.max(stored);
-            self.chunks.push(Vec::with_capacity(size));
-            self.memory += size;
-        }
-        let chunk = self.chunks.len() - 1;
-        let bytes = &mut self.chunks[chunk];
-        let address = Address { chunk: chunk as u32, offset: bytes.len() as u32 };
-        entry.append_to(bytes);
+    /// Bytes of memory held once an entry is at `place`, with the index that sorting will need.
+    pub(super) fn memory_with(&self, place: Place) -> usize {
+        let most = self.most.max(self.buckets[place.bucket].entries() + 1);
+        self.memory + place.chunk + most * INDEX_BYTES
+    }
+
+    /// Appends an entry that takes `stored` bytes at its place.
+    pub(super) fn push(&mut self, entry: &Entry<'_>, stored: usize, place: Place) {
+        let bucket = &mut self.buckets[place.bucket];
+        entry.append_to(bucket.room(entry.bytes(), stored, || Vec::with_capacity(place.chunk)));
+        self.memory += place.chunk;
+        self.most = self.most.max(bucket.entries());
         self.entries += 1;
-        self.bytes += entry.bytes();
-        if self.until_sample < stored {
-            let every = SAMPLE_BYTES.min(self.chunk_bytes);
-            self.samples.extend(std::iter::repeat_n(address, stored.div_ceil(every).max(1)));
-            self.until_sample = every;
-        } else {
-            self.until_sample -= stored;
-        }
     }
 
     /// The shard and key of every sampled entry.
     pub(super) fn samples(&self) -> impl Iterator<Item = (u32, &[u8])> {
-        self.samples.iter().map(|at| {
-            let entry = Entry::at(&self.chunks[at.chunk as usize], at.offset as usize);
-            (entry.shard, entry.key)
-        })
+        self.buckets.iter().flat_map(Bucket::samples)
     }
 
-    /// The chunks.
-    pub(super) fn into_blocks(self) -> Vec<Vec<u8>> {
-        self.chunks
-    }
-}
-
-/// Every entry of a chunk with its offset and its bytes as they are stored, in the order they were pushed.
-pub(super) fn entries(chunk: &[u8]) -> impl Iterator<Item = (u32, Entry<'_>, &[u8])> {
-    let mut offset = 0;
-    std::iter::from_fn(move || {
-        if offset == chunk.len() {
-            return None;
+    /// The same entries in buckets for other parts.
+    pub(super) fn cut(self, cuts: &Arc<Cuts>) -> Self {
+        if Arc::ptr_eq(&self.cuts, cuts) {
+            return self;
         }
-        let at = offset;
-        let entry = Entry::at(chunk, at);
-        offset += entry.stored_bytes();
-        Some((at as u32, entry, &chunk[at..offset]))
-    })
+        let mut cut = Self::new(self.chunk_bytes, Arc::clone(cuts));
+        for chunk in self.buckets.into_iter().flat_map(Bucket::into_chunks) {
+            for (_, entry, stored) in entries(&chunk) {
+                let place = cut.place(cuts.find(entry.shard, entry.key), stored.len());
+                cut.push(&entry, stored.len(), place);
+            }
+        }
+        cut
+    }
+
+    /// The buckets, in the order of the parts.
+    pub(super) fn into_buckets(self) -> Vec<Bucket> {
+        self.buckets
+    }
+
+    /// The parts its buckets are for.
+    pub(super) fn cuts(&self) -> &Arc<Cuts> {
+        &self.cuts
+    }
 }

@@ -11,8 +11,6 @@
 //!
 //! Not for: choosing entries or comparing them by anything but (shard, key, order, value).
 
-use std::cmp::Ordering;
-
 /// The most bytes of the four numbers in front of an entry.
 const MAX_HEADER_BYTES: usize = 20;
 /// The bits that say that a number goes on, in four numbers of one byte each.
@@ -46,23 +44,34 @@ impl<'a> Entry<'a> {
 
     /// Bytes this entry takes in a buffer.
     pub(super) fn stored_bytes(&self) -> usize {
-        let numbers = [self.shard, self.key.len() as u32, self.order.len() as u32, self.value.len() as u32];
-        numbers.map(number_bytes).iter().sum::<usize>() + self.key.len() + self.order.len() + self.value.len()
+        let numbers = self.numbers();
+        let header = if all_short(numbers) { 4 } else { numbers.map(number_bytes).iter().sum() };
+        header + self.key.len() + self.order.len() + self.value.len()
+    }
+
+    /// The numbers in front of it.
+    fn numbers(&self) -> [u32; 4] {
+        [self.shard, self.key.len() as u32, self.order.len() as u32, self.value.len() as u32]
     }
 
     pub(super) fn append_to(&self, buffer: &mut Vec<u8>) {
-        let mut header = [0; MAX_HEADER_BYTES];
-        let mut bytes = 0;
-        for mut number in [self.shard, self.key.len() as u32, self.order.len() as u32, self.value.len() as u32] {
-            while number >= 0x80 {
-                header[bytes] = number as u8 | 0x80;
-                number >>= 7;
+        let numbers = self.numbers();
+        if all_short(numbers) {
+            buffer.extend_from_slice(&numbers.map(|number| number as u8));
+        } else {
+            let mut header = [0; MAX_HEADER_BYTES];
+            let mut bytes = 0;
+            for mut number in numbers {
+                while number >= 0x80 {
+                    header[bytes] = number as u8 | 0x80;
+                    number >>= 7;
+                    bytes += 1;
+                }
+                header[bytes] = number as u8;
                 bytes += 1;
             }
-            header[bytes] = number as u8;
-            bytes += 1;
+            buffer.extend_from_slice(&header[..bytes]);
         }
-        buffer.extend_from_slice(&header[..bytes]);
         buffer.extend_from_slice(self.key);
         buffer.extend_from_slice(self.order);
         buffer.extend_from_slice(self.value);
@@ -90,6 +99,11 @@ impl<'a> Entry<'a> {
         let (value, rest) = rest.split_at_checked(value as usize)?;
         Some((Self { shard, key, order, value }, rest))
     }
+}
+
+/// Whether each number takes one byte.
+fn all_short([shard, key, order, value]: [u32; 4]) -> bool {
+    (shard | key | order | value) < 0x80
 }
 
 /// Bytes of a number in front of an entry.
@@ -154,20 +168,16 @@ impl Prefix {
 
     pub(super) fn of(self, shard: u32, key: &[u8]) -> u64 {
         let key = key.get(self.skip..).unwrap_or_default();
-        let mut head = [0; 8];
-        let known = key.len().min(8);
-        head[..known].copy_from_slice(&key[..known]);
-        let head = u64::from_be_bytes(head);
+        let head = u64::from_be_bytes(match key.first_chunk::<8>() {
+            Some(head) => *head,
+            None => {
+                let mut head = [0; 8];
+                head[..key.len()].copy_from_slice(key);
+                head
+            }
+        });
         if self.shard_bits == 0 { head } else { head >> self.shard_bits | u64::from(shard) << (64 - self.shard_bits) }
     }
-}
-
-/// Compares entries by prefix, and by their fields where prefixes are equal.
-pub(super) fn compare<'a>(
-    left: (u64, impl FnOnce() -> Entry<'a>),
-    right: (u64, impl FnOnce() -> Entry<'a>),
-) -> Ordering {
-    left.0.cmp(&right.0).then_with(|| left.1().cmp(&right.1()))
 }
 
 #[cfg(test)]

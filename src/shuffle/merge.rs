@@ -154,7 +154,7 @@ pub(super) fn reduce(
     number: impl Fn() -> u64,
     stats: &mut Stats,
 ) -> Result<Vec<Run>> {
-    let everything = Part { from: Cut { shard: 0, key: Vec::new() }, to: None };
+    let everything = Part::whole();
     let largest = runs.iter().map(Run::largest_block).max().unwrap_or(0).max(BLOCK_BYTES);
     let blocks = options.memory / (2 * largest);
     let final_fan_in = (blocks / options.threads.max(1)).max(MIN_FAN_IN);

@@ -1,17 +1,18 @@
 //! The shuffle: entries in any order in, every shard's entries in key order out, within a memory budget.
 //!
 //! ```text
-//!  query partition 0 ─▶ Writer ─▶ chunks ─┐                     fits: ┌▶ buckets ─▶ sort each ─┐
-//!  query partition 1 ─▶ Writer ─▶ chunks ─┼▶ Shuffle::finish ─────────┤                        ├▶ Range ─▶ build
-//!          …              │ over budget   │      splitters     spilled: └▶ runs ────▶ merge ────┘
-//!                         └▶ sort ─▶ run ─┘
+//!  query partition 0 ─▶ Writer ─▶ buckets ─┐                     fits: ┌▶ buckets ─▶ sort each ─┐
+//!  query partition 1 ─▶ Writer ─▶ buckets ─┼▶ Shuffle::finish ─────────┤                        ├▶ Range ─▶ build
+//!          …              │ over budget    │      splitters     spilled: └▶ runs ────▶ merge ────┘
+//!                         └▶ sort ─▶ run ──┘
 //! ```
 //!
-//! 1. Each [`Writer`] appends entries to chunks of memory and remembers a sample of them ([`buffer`]).
+//! 1. Each [`Writer`] appends entries to memory. The first that has seen enough of them cuts the key space at splitters,
+//!    and from then on entries go to the bucket of their part at once ([`buffer`], [`bucket`]).
 //! 2. A writer whose share of the budget is full sorts what it has and writes it as one run ([`spill`]).
-//! 3. [`Shuffle::finish`] cuts the key space of every shard at splitters taken from the samples of *all* data, so
-//!    that sorted, reversed and skewed input give equal work ([`split`]).
-//! 4. Each [`Range`] then sorts its entries in cache-sized buckets, or merges its part of the runs ([`range`]).
+//! 3. [`Shuffle::finish`] cuts what came out uneven once more, at splitters from samples of *all* data, so that sorted,
+//!    reversed and skewed input give equal work ([`split`]).
+//! 4. Each [`Range`] then sorts its buckets, which fit the processor's caches, or merges its part of the runs ([`range`]).
 //! 5. Where anything spilled, everything is in runs. With the splitters they can be sealed ([`seal()`]), so that another
 //!    process can drain the same ranges after this one died.
 //!
@@ -20,18 +21,20 @@
 //!
 //! Not for: what becomes of equal keys (see `fold`), or deciding whether a later process goes on (see `pipeline`).
 
+mod bucket;
 mod buffer;
 mod entry;
 pub mod fold;
 mod merge;
+mod prefetch;
 mod range;
 mod seal;
 pub(crate) mod spill;
 mod split;
 
 use std::path::PathBuf;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, OnceLock};
 
 use serde::{Deserialize, Serialize};
 
@@ -43,11 +46,16 @@ pub use entry::Entry;
 pub use range::{Range, Shard};
 pub use seal::{Sealed, reopen, seal};
 
+use bucket::CHUNK_BYTES;
 use buffer::Buffer;
 use spill::Run;
+use split::{Cuts, Part};
 
-/// Bytes of memory taken at a time; small budgets take less.
-const CHUNK_BYTES: usize = 16 << 10;
+/// The key space is cut once a writer holds so many bytes, or this share of its memory where that is less.
+const CUT_AT_BYTES: usize = 64 << 20;
+const CUT_AT_SHARE: usize = 4;
+/// The most of a writer's memory that chunks which are not full may take: one part in so many.
+const UNFILLED_SHARE: usize = 8;
 /// The largest key, order or value the shuffle takes, in bytes: 64 MiB, far beyond what a table may hold.
 pub const MAX_FIELD_BYTES: usize = 64 << 20;
 
@@ -66,6 +74,8 @@ pub struct Options {
     pub spill_dir: PathBuf,
     /// Bytes of entries one range should hold: about what one output file holds.
     pub range_bytes: u64,
+    /// Bytes of entries that are expected. Where they come out otherwise the shuffle takes longer, and nothing else.
+    pub expected_bytes: u64,
 }
 
 /// What a shuffle did.
@@ -87,6 +97,8 @@ pub struct Shuffle {
     options: Options,
     filled: Mutex<Filled>,
     next_run: AtomicU64,
+    uncut: Arc<Cuts>,
+    cuts: OnceLock<Arc<Cuts>>,
 }
 
 /// What finished writers leave behind.
@@ -100,14 +112,35 @@ struct Filled {
 impl Shuffle {
     /// An empty shuffle. Nothing is written to the spill folder before memory runs out.
     pub fn new(options: Options) -> Self {
-        Self { options, filled: Mutex::default(), next_run: AtomicU64::new(0) }
+        let uncut = Arc::new(Cuts::new(vec![Part::whole()], options.shards));
+        Self { options, filled: Mutex::default(), next_run: AtomicU64::new(0), uncut, cuts: OnceLock::new() }
     }
 
     /// A writer for one thread. Each has its equal share of the memory.
     pub fn writer(&self) -> Writer<'_> {
         let limit = self.options.memory / self.options.writers.max(1);
         let chunk = CHUNK_BYTES.min(limit / 8).max(256);
-        Writer { shuffle: self, buffer: Buffer::new(chunk), limit, runs: Vec::new(), stats: Stats::default() }
+        let parts = (self.options.expected_bytes / range::BUCKET_BYTES) as usize;
+        Writer {
+            shuffle: self,
+            buffer: Buffer::new(chunk, Arc::clone(&self.uncut)),
+            limit,
+            cut_at: CUT_AT_BYTES.min(limit / CUT_AT_SHARE),
+            parts: parts.min(limit / UNFILLED_SHARE / chunk),
+            places: Vec::new(),
+            runs: Vec::new(),
+            stats: Stats::default(),
+        }
+    }
+
+    /// Where the key space is cut while entries come: into about `parts` parts, by what the first writer who asks has seen.
+    fn cuts(&self, parts: usize, seen: &Buffer) -> &Arc<Cuts> {
+        self.cuts.get_or_init(|| {
+            let mut samples: Vec<(u32, &[u8])> = seen.samples().collect();
+            samples.sort_unstable();
+            let shards = self.options.shards;
+            Arc::new(Cuts::new(Part::whole().split(shards, &samples, parts), shards))
+        })
     }
 
     /// Ends the filling and cuts every shard into ranges of sorted entries. Where anything spilled, what is still in
@@ -155,7 +188,13 @@ impl Shuffle {
 pub struct Writer<'a> {
     shuffle: &'a Shuffle,
     buffer: Buffer,
+    /// Bytes of memory it may hold.
     limit: usize,
+    /// Bytes of memory at which its entries are cut into this many parts; none once they are.
+    cut_at: usize,
+    parts: usize,
+    /// The part of each row of a batch, kept for its memory.
+    places: Vec<u32>,
     runs: Vec<Run>,
     stats: Stats,
 }
@@ -166,33 +205,53 @@ impl Writer<'_> {
     /// # Errors
     /// `Input` when a field is larger than [`MAX_FIELD_BYTES`]; `Unavailable` when a run cannot be written.
     pub fn push(&mut self, batch: &EntryBatch) -> Result<()> {
-        for row in 0..batch.keys.len() {
+        let rows = 0..batch.keys.len();
+        // All rows' parts are found first, as the processor looks for several at once that way.
+        let cuts = Arc::clone(self.buffer.cuts());
+        let mut parts = std::mem::take(&mut self.places);
+        parts.clear();
+        parts.extend(rows.clone().map(|row| cuts.find(batch.shards[row], batch.keys.get(row)) as u32));
+        for (row, part) in rows.zip(&parts) {
             let entry = Entry {
                 shard: batch.shards[row],
                 key: batch.keys.get(row),
                 order: batch.orders.get(row),
                 value: batch.values.get(row),
             };
-            self.push_entry(entry)?;
+            self.push_entry(entry, *part as usize)?;
+        }
+        self.places = parts;
+        if self.parts > 1 && self.buffer.memory() >= self.cut_at {
+            self.cut();
         }
         Ok(())
     }
 
-    fn push_entry(&mut self, entry: Entry<'_>) -> Result<()> {
-        if [entry.key, entry.order, entry.value].iter().any(|field| field.len() > MAX_FIELD_BYTES) {
+    fn push_entry(&mut self, entry: Entry<'_>, part: usize) -> Result<()> {
+        if entry.key.len().max(entry.order.len()).max(entry.value.len()) > MAX_FIELD_BYTES {
             return Err(Error::input(format!(
                 "an entry of key 0x{} holds a field beyond {} MiB; leave it out or make it smaller in the query",
                 entry.key_hex(),
                 MAX_FIELD_BYTES >> 20
             )));
         }
-        if self.buffer.entries() > 0 && self.buffer.memory_with(&entry) > self.limit {
+        let stored = entry.stored_bytes();
+        let mut place = self.buffer.place(part, stored);
+        if self.buffer.entries() > 0 && self.buffer.memory_with(place) > self.limit {
             self.spill()?;
+            place = self.buffer.place(part, stored);
         }
         self.stats.entries += 1;
         self.stats.bytes += entry.bytes();
-        self.buffer.push(&entry);
+        self.buffer.push(&entry, stored, place);
         Ok(())
+    }
+
+    /// Sorts its entries into buckets of their own parts; those that follow go there at once.
+    fn cut(&mut self) {
+        let cuts = self.shuffle.cuts(std::mem::take(&mut self.parts), &self.buffer);
+        let empty = self.buffer.empty_like();
+        self.buffer = std::mem::replace(&mut self.buffer, empty).cut(cuts);
     }
 
     fn spill(&mut self) -> Result<()> {

@@ -62,5 +62,5 @@ pub fn reopen(sealed: Sealed, options: &Options) -> Result<Vec<Shard>> {
         return Err(Error::corrupt("the splitters of the sealed shuffle do not cut its key space"));
     }
     let runs: Vec<Run> = runs.par_iter().map(|run| Run::open(&options.spill_dir, run)).collect::<Result<_>>()?;
-    Ok(range::on_disk(runs, parts_at(cuts), options))
+    Ok(range::on_disk(runs, parts_at(cuts, None), options))
 }

@@ -18,14 +18,14 @@ use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::xxh3_64;
 
-use super::buffer::{Address, Buffer, entries};
-use super::entry::{Entry, Prefix, compare};
+use super::buffer::Buffer;
+use super::entry::Entry;
 use crate::error::{Error, IoContext, Result};
 use crate::failpoint;
 
@@ -375,25 +375,15 @@ impl RunWriter {
     }
 }
 
-/// Sorts a buffer and writes it as a run.
+/// Sorts a buffer, bucket by bucket, and writes it as a run.
 ///
 /// # Errors
 /// `Unavailable` when the disk is full or fails.
 pub(super) fn write_sorted(buffer: Buffer, folder: &Path, number: u64, shards: u32) -> Result<Run> {
-    let prefix = Prefix::new(shards);
-    let mut index: Vec<(u64, Address)> = Vec::with_capacity(buffer.entries());
-    let chunks = buffer.into_blocks();
-    for (chunk, bytes) in chunks.iter().enumerate() {
-        let chunk = chunk as u32;
-        index.extend(
-            entries(bytes).map(|(offset, entry, _)| (prefix.of(entry.shard, entry.key), Address { chunk, offset })),
-        );
-    }
-    let entry = |at: Address| Entry::at(&chunks[at.chunk as usize], at.offset as usize);
-    index.par_sort_unstable_by(|left, right| compare((left.0, || entry(left.1)), (right.0, || entry(right.1))));
     let mut writer = RunWriter::create(folder, number)?;
-    for (_, address) in index {
-        writer.push(&entry(address))?;
+    let cuts = Arc::clone(buffer.cuts());
+    for (part, bucket) in cuts.parts().iter().zip(buffer.into_buckets()) {
+        bucket.for_each(part.prefix(shards), &mut |entry| writer.push(&entry))?;
     }
     writer.finish()
 }

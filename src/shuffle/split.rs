@@ -7,6 +7,11 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::entry::Prefix;
+
+/// Cells for each part in the table by which parts are found.
+const CELLS_PER_PART: usize = 4;
+
 /// A place in the key space: the first (shard, key) at or after it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub(super) struct Cut {
@@ -23,45 +28,123 @@ pub(super) struct Part {
 }
 
 impl Part {
-    /// Leading bytes that all keys of this part share.
-    pub(super) fn shared_prefix(&self) -> usize {
+    /// The whole key space.
+    pub(super) fn whole() -> Self {
+        Self { from: Cut { shard: 0, key: Vec::new() }, to: None }
+    }
+
+    /// Whether all of it is in one shard.
+    pub(super) fn is_within_shard(&self, shards: u32) -> bool {
         match &self.to {
-            Some(to) if to.shard == self.from.shard => {
-                self.from.key.iter().zip(&to.key).take_while(|(left, right)| left == right).count()
-            }
-            _ => 0,
+            Some(to) => to.shard == self.from.shard || (to.shard == self.from.shard + 1 && to.key.is_empty()),
+            None => self.from.shard + 1 == shards,
         }
+    }
+
+    /// The prefix of its keys, of which nothing but this part is known.
+    pub(super) fn prefix(&self, shards: u32) -> Prefix {
+        match &self.to {
+            _ if !self.is_within_shard(shards) => Prefix::new(shards),
+            Some(to) if to.shard == self.from.shard => Prefix::within_shard(
+                self.from.key.iter().zip(&to.key).take_while(|(left, right)| left == right).count(),
+            ),
+            _ => Prefix::within_shard(0),
+        }
+    }
+
+    /// Cuts it into about `parts` parts of equal weight, each of which lies within one shard. `samples` are in sorted
+    /// order. The parts cover the whole of it and are in its order.
+    pub(super) fn split(&self, shards: u32, samples: &[(u32, &[u8])], parts: usize) -> Vec<Self> {
+        let mut cuts = vec![self.from.clone()];
+        cuts.extend((self.from.shard + 1..shards).map(|shard| Cut { shard, key: Vec::new() }));
+        cuts.extend((1..parts).filter_map(|part| {
+            let (shard, key) = samples.get(part * samples.len() / parts)?;
+            Some(Cut { shard: *shard, key: key.to_vec() })
+        }));
+        cuts.retain(|cut| *cut >= self.from && self.to.as_ref().is_none_or(|to| cut < to));
+        cuts.sort_unstable();
+        cuts.dedup();
+        parts_at(cuts, self.to.clone())
     }
 }
 
-/// Cuts the key space of `shards` shards into about `parts` parts of equal weight. `samples` are in sorted order.
-/// The parts cover the whole space and are in its order; each lies within one shard.
-pub(super) fn split(shards: u32, samples: &[(u32, &[u8])], parts: usize) -> Vec<Part> {
-    let mut cuts: Vec<Cut> = (0..shards).map(|shard| Cut { shard, key: Vec::new() }).collect();
-    cuts.extend((1..parts).filter_map(|part| {
-        let (shard, key) = samples.get(part * samples.len() / parts)?;
-        Some(Cut { shard: *shard, key: key.to_vec() })
-    }));
-    cuts.sort_unstable();
-    cuts.dedup();
-    parts_at(cuts)
+/// The parts between these cuts, which are in order, up to `end`.
+pub(super) fn parts_at(cuts: Vec<Cut>, end: Option<Cut>) -> Vec<Part> {
+    let ends: Vec<Option<Cut>> = cuts.iter().skip(1).cloned().map(Some).chain([end]).collect();
+    cuts.into_iter().zip(ends).map(|(from, to)| Part { from, to }).collect()
 }
 
-/// The parts between these cuts, which are in order.
-pub(super) fn parts_at(cuts: Vec<Cut>) -> Vec<Part> {
-    let ends: Vec<Option<Cut>> = cuts.iter().skip(1).cloned().map(Some).chain([None]).collect();
-    cuts.into_iter().zip(ends).map(|(from, to)| Part { from, to }).collect()
+/// Parts in the order of their keys, and which of them an entry lies in.
+///
+/// Entries are looked for among the parts that begin in the same cell of prefixes, of which there are several for each
+/// part: in most cases among one or two.
+#[derive(Debug)]
+pub(super) struct Cuts {
+    prefix: Prefix,
+    /// The least prefix of each part.
+    starts: Vec<u64>,
+    /// How many parts begin before each cell, with one more at the end.
+    cells: Vec<u32>,
+    /// The prefix with which the first cell begins, and the bits that number the prefixes of a cell.
+    base: u64,
+    bits: u32,
+    parts: Vec<Part>,
+}
+
+impl Cuts {
+    /// For entries of `shards` shards, all of which lie in one of the parts.
+    pub(super) fn new(parts: Vec<Part>, shards: u32) -> Self {
+        let prefix = Prefix::new(shards);
+        let starts: Vec<u64> = parts.iter().map(|part| prefix.of(part.from.shard, &part.from.key)).collect();
+        // The first part begins before everything, which says nothing of where entries lie.
+        let base = starts.get(1).copied().unwrap_or(0);
+        let span = starts.last().map_or(0, |last| last.saturating_sub(base));
+        let cells_bits = (parts.len() * CELLS_PER_PART).next_power_of_two().trailing_zeros();
+        let bits = (u64::BITS - span.leading_zeros()).saturating_sub(cells_bits);
+        let count = (span >> bits) + 1;
+        let cells = (0..count)
+            .map(|cell| starts.partition_point(|start| *start < base.saturating_add(cell << bits)))
+            .chain([starts.len()])
+            .map(|before| before as u32)
+            .collect();
+        Self { prefix, starts, cells, base, bits, parts }
+    }
+
+    pub(super) fn parts(&self) -> &[Part] {
+        &self.parts
+    }
+
+    pub(super) fn into_parts(self) -> Vec<Part> {
+        self.parts
+    }
+
+    /// The part an entry lies in: the last one that starts at or before it.
+    pub(super) fn find(&self, shard: u32, key: &[u8]) -> usize {
+        let own = self.prefix.of(shard, key);
+        let Some(above) = own.checked_sub(self.base) else { return 0 };
+        let cell = ((above >> self.bits) as usize).min(self.cells.len() - 2);
+        let (from, to) = (self.cells[cell] as usize, self.cells[cell + 1] as usize);
+        let after = from + self.starts[from..to].partition_point(|start| *start <= own);
+        if after == 0 || self.starts[after - 1] != own {
+            return after.saturating_sub(1);
+        }
+        // Prefixes that are equal say nothing.
+        let equal = self.starts[..after].partition_point(|start| *start < own);
+        let starts_before = |part: &Part| (part.from.shard, part.from.key.as_slice()) <= (shard, key);
+        (equal + self.parts[equal..after].partition_point(starts_before)).saturating_sub(1)
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     #[test]
     fn equal_weights_and_whole_shards() {
         let keys: Vec<[u8; 1]> = (0..100).map(|key| [key]).collect();
         let samples: Vec<(u32, &[u8])> = (0..2).flat_map(|s| keys.iter().map(move |key| (s, &key[..]))).collect();
-        let parts = split(2, &samples, 8);
+        let parts = Part::whole().split(2, &samples, 8);
         let starts: Vec<(u32, Vec<u8>)> = parts.iter().map(|part| (part.from.shard, part.from.key.clone())).collect();
         let at = |shard, key: u8| (shard, vec![key]);
         assert_eq!(
@@ -74,15 +157,43 @@ mod tests {
     #[test]
     fn one_key_with_most_of_the_data_is_one_part() {
         let samples = vec![(0, &b"hot"[..]); 50];
-        assert_eq!(split(1, &samples, 10).len(), 2);
-        assert!(split(3, &[], 10).len() == 3);
+        assert_eq!(Part::whole().split(1, &samples, 10).len(), 2);
+        assert!(Part::whole().split(3, &[], 10).len() == 3);
     }
 
     #[test]
-    fn keys_between_two_cuts_share_their_common_prefix() {
-        let cut = |key: &[u8]| Cut { shard: 0, key: key.to_vec() };
-        let part = Part { from: cut(b"https://a"), to: Some(cut(b"https://c/x")) };
-        assert_eq!(part.shared_prefix(), 8);
-        assert_eq!(Part { from: cut(b"a"), to: None }.shared_prefix(), 0);
+    fn a_part_is_split_within_its_bounds() {
+        let cut = |key: &[u8]| Cut { shard: 1, key: key.to_vec() };
+        let part = Part { from: cut(b"b"), to: Some(cut(b"m")) };
+        let samples: Vec<(u32, &[u8])> = vec![(1, b"b"), (1, b"f"), (1, b"j"), (1, b"l")];
+        let starts = |part: &Part| part.split(3, &samples, 4).into_iter().map(|part| part.from).collect::<Vec<_>>();
+        assert_eq!(starts(&part), [cut(b"b"), cut(b"f"), cut(b"j"), cut(b"l")]);
+        assert_eq!(part.split(3, &samples, 4).last().unwrap().to, part.to);
+        assert_eq!(part.split(3, &[], 4), [part.clone()]);
+    }
+
+    #[test]
+    fn keys_of_a_part_share_their_common_prefix() {
+        let cut = |shard, key: &[u8]| Cut { shard, key: key.to_vec() };
+        let prefix = |from, to, key: &[u8]| Part { from, to }.prefix(2).of(0, key);
+        let skipped = prefix(cut(0, b"https://a"), Some(cut(0, b"https://c/x")), b"https://b1234567");
+        assert_eq!(skipped, u64::from_be_bytes(*b"b1234567"));
+        assert_eq!(prefix(cut(0, b"a"), Some(cut(1, b"")), b"b1234567"), u64::from_be_bytes(*b"b1234567"));
+        assert_eq!(prefix(cut(0, b"a"), None, b"b1234567"), u64::from_be_bytes(*b"b1234567") >> 1);
+    }
+
+    proptest! {
+        /// Keys of few bytes and keys that share more than a prefix holds.
+        #[test]
+        fn an_entry_is_found_in_the_last_part_that_starts_before_it(
+            cuts in proptest::collection::vec((0u32..3, proptest::collection::vec(0u8..3, 0..12)), 0..40),
+            shard in 0u32..3, key in proptest::collection::vec(0u8..3, 0..12),
+        ) {
+            let samples: Vec<(u32, &[u8])> = cuts.iter().map(|(shard, key)| (*shard, key.as_slice())).collect();
+            let cuts = Cuts::new(Part::whole().split(3, &samples, samples.len() + 1), 3);
+            let part = &cuts.parts()[cuts.find(shard, &key)];
+            let own = Cut { shard, key: key.clone() };
+            prop_assert!(part.from <= own && part.to.as_ref().is_none_or(|to| own < *to), "{:?} in {:?}", own, part);
+        }
     }
 }

@@ -31,11 +31,20 @@ fn batch(entries: &[Owned]) -> EntryBatch {
 
 /// Runs entries through a shuffle, a writer for every part, and returns what each shard's ranges hand out.
 fn shuffle(parts: &[Vec<Owned>], shards: u32, memory: usize) -> (Vec<Vec<Owned>>, Stats) {
-    shuffle_sealed(parts, shards, memory, false)
+    shuffle_sealed(parts, shards, (memory, MANY), false)
 }
 
-/// The same, where `seals` asks for it with a shuffle that is sealed: what is taken up again is the same, range by range.
-fn shuffle_sealed(parts: &[Vec<Owned>], shards: u32, memory: usize, seals: bool) -> (Vec<Vec<Owned>>, Stats) {
+/// More bytes than are ever there: entries are cut into parts as soon and as finely as the memory allows.
+const MANY: u64 = 1 << 40;
+
+/// The same with so much memory for so many expected bytes and, where `seals` asks for it, with a shuffle that is sealed:
+/// what is taken up again is the same, range by range.
+fn shuffle_sealed(
+    parts: &[Vec<Owned>],
+    shards: u32,
+    (memory, expected_bytes): (usize, u64),
+    seals: bool,
+) -> (Vec<Vec<Owned>>, Stats) {
     let folder = tempfile::tempdir().unwrap();
     let options = Options {
         memory,
@@ -44,6 +53,7 @@ fn shuffle_sealed(parts: &[Vec<Owned>], shards: u32, memory: usize, seals: bool)
         shards,
         spill_dir: folder.path().join("spill"),
         range_bytes: 4 << 10,
+        expected_bytes,
     };
     let shuffle = Shuffle::new(options.clone());
     for part in parts {
@@ -114,9 +124,10 @@ proptest! {
     fn every_budget_gives_the_same_order(
         (shards, parts) in (1u32..5).prop_flat_map(|shards| (Just(shards), vec(entries(shards), 1..4))),
         memory in prop_oneof![1usize..4096, 4096usize..100_000, Just(64 << 20)],
+        expected in prop_oneof![Just(0), Just(MANY)],
         seals: bool,
     ) {
-        let (sorted, stats) = shuffle_sealed(&parts, shards, memory, seals);
+        let (sorted, stats) = shuffle_sealed(&parts, shards, (memory, expected), seals);
         prop_assert_eq!(sorted, oracle(&parts, shards));
         prop_assert_eq!(stats.entries as usize, parts.iter().map(Vec::len).sum::<usize>());
     }
@@ -147,6 +158,7 @@ fn work_is_even_whatever_the_order_of_the_input() {
                 shards: 1,
                 spill_dir: folder.path().join("spill"),
                 range_bytes: 1 << 18,
+                expected_bytes: MANY,
             });
             for part in &parts {
                 let mut writer = shuffle.writer();
@@ -191,6 +203,7 @@ fn spilled() -> (tempfile::TempDir, Options, Vec<Shard>) {
         shards: 1,
         spill_dir: folder.path().join("spill"),
         range_bytes: 1 << 20,
+        expected_bytes: MANY,
     };
     let shuffle = Shuffle::new(options.clone());
     let mut writer = shuffle.writer();

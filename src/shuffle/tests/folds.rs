@@ -34,6 +34,7 @@ fn folded(parts: &[Vec<Owned>], count: u32, memory: usize, fold: Fold) -> Result
         shards: count,
         spill_dir: folder.path().join("spill"),
         range_bytes: 1 << 10,
+        expected_bytes: MANY,
     });
     for part in parts {
         let mut writer = shuffle.writer();

@@ -92,7 +92,7 @@ fn what_fits_is_not_spilled() {
         let parts = entries(keys, 3, 2, &rows);
         let held: usize =
             parts.iter().flatten().map(|(_, key, order, value)| key.len() + order.len() + value.len()).sum();
-        let (sorted, stats) = shuffle(&parts, 3, 2 * (held + rows.len() * buffer::INDEX_BYTES));
+        let (sorted, stats) = shuffle(&parts, 3, 2 * (held + rows.len() * bucket::INDEX_BYTES));
         assert_eq!((stats.runs, stats.spilled_bytes), (0, 0), "{keys:?}");
         assert!(sorted == oracle(&parts, 3), "{keys:?}");
     }

@@ -18,6 +18,7 @@ fn spilled(folder: &TempDir) -> Shuffle {
         shards: 2,
         spill_dir: folder.path().join("spill"),
         range_bytes: 16 << 10,
+        expected_bytes: MANY,
     });
     let mut writer = shuffle.writer();
     writer.push(&batch(&shaped(4_000, |i| i.to_be_bytes().to_vec()).concat())).unwrap();
@@ -73,6 +74,7 @@ fn a_spill_folder_that_cannot_be_made_is_named() {
         shards: 1,
         spill_dir: spill_dir.clone(),
         range_bytes: 1 << 10,
+        expected_bytes: MANY,
     });
     let mut writer = shuffle.writer();
     let error = writer.push(&batch(&shaped(400, |i| i.to_be_bytes().to_vec()).concat())).unwrap_err();

@@ -1,0 +1,157 @@
+//! The entries of one part of the key space: taken in the order they come, handed out in sorted order.
+//!
+//! Entries lie in chunks that never move, so an address (chunk, offset) stays valid until the bucket is dropped. The
+//! first entry of every chunk is a sample for the splitters: chunks are of one size but for large entries, which have
+//! one of their own and weigh more, so that splitters cut the bytes, not the rows.
+//!
+//! Not for: which part an entry belongs to (see `split`), or when memory is full (see the writer).
+
+use std::cmp::Ordering;
+
+use rayon::prelude::*;
+
+use super::entry::{Entry, Prefix};
+use super::prefetch::prefetch;
+use crate::error::Result;
+
+/// Bytes of memory taken at a time; small budgets take less.
+pub(super) const CHUNK_BYTES: usize = 16 << 10;
+/// Bytes of index that sorting an entry takes.
+pub(super) const INDEX_BYTES: usize = std::mem::size_of::<Indexed>();
+/// Entries that are asked for before they are read: enough for memory to answer, few enough for the nearest cache.
+const AHEAD: usize = 8;
+/// A bucket with more entries than this (one very frequent key) is sorted by all threads together.
+const PARALLEL_SORT: usize = 1 << 19;
+
+/// An entry while it is sorted: its prefix in the upper 64 bits, its chunk and the offset there in the lower. One number,
+/// as whole numbers are compared without a branch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Indexed(u128);
+
+impl Indexed {
+    fn new(prefix: u64, chunk: u32, offset: u32) -> Self {
+        Self(u128::from(prefix) << 64 | u128::from(chunk) << 32 | u128::from(offset))
+    }
+
+    fn prefix(self) -> u64 {
+        (self.0 >> 64) as u64
+    }
+
+    fn chunk(self) -> usize {
+        (self.0 >> 32) as u32 as usize
+    }
+
+    fn offset(self) -> usize {
+        self.0 as u32 as usize
+    }
+}
+
+/// Entries in chunks of memory.
+#[derive(Debug, Default)]
+pub(super) struct Bucket {
+    chunks: Vec<Vec<u8>>,
+    entries: usize,
+    bytes: u64,
+}
+
+impl Bucket {
+    pub(super) fn entries(&self) -> usize {
+        self.entries
+    }
+
+    /// Bytes of keys, orders and values held.
+    pub(super) fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    /// Whether an entry that takes `stored` bytes fits the chunk that is being filled.
+    pub(super) fn fits(&self, stored: usize) -> bool {
+        self.chunks.last().is_some_and(|chunk| fits(chunk, stored))
+    }
+
+    /// The chunk to which the next entry, of `bytes` bytes that take `stored`, is to be appended; `another` makes one
+    /// where the last is full.
+    pub(super) fn room(&mut self, bytes: u64, stored: usize, another: impl FnOnce() -> Vec<u8>) -> &mut Vec<u8> {
+        if !self.fits(stored) {
+            self.chunks.push(another());
+        }
+        self.entries += 1;
+        self.bytes += bytes;
+        let last = self.chunks.len() - 1;
+        &mut self.chunks[last]
+    }
+
+    /// Takes the entries of another bucket of the same part.
+    pub(super) fn append(&mut self, mut other: Self) {
+        self.chunks.append(&mut other.chunks);
+        self.entries += other.entries;
+        self.bytes += other.bytes;
+    }
+
+    /// The shard and key of every sampled entry.
+    pub(super) fn samples(&self) -> impl Iterator<Item = (u32, &[u8])> {
+        self.chunks.iter().flat_map(|chunk| {
+            let first = Entry::at(chunk, 0);
+            std::iter::repeat_n((first.shard, first.key), chunk.len().div_ceil(CHUNK_BYTES))
+        })
+    }
+
+    pub(super) fn into_chunks(self) -> Vec<Vec<u8>> {
+        self.chunks
+    }
+
+    /// Hands every entry to `visit`, in order. `prefix` is that of the bucket's part.
+    ///
+    /// # Errors
+    /// Whatever `visit` returns, at once.
+    pub(super) fn for_each(&self, prefix: Prefix, visit: &mut impl FnMut(Entry<'_>) -> Result<()>) -> Result<()> {
+        let entry = |at: Indexed| Entry::at(&self.chunks[at.chunk()], at.offset());
+        let mut index: Vec<Indexed> = Vec::with_capacity(self.entries);
+        for (chunk, bytes) in self.chunks.iter().enumerate() {
+            let indexed = |(offset, entry, _): (u32, Entry<'_>, _)| {
+                Indexed::new(prefix.of(entry.shard, entry.key), chunk as u32, offset)
+            };
+            index.extend(entries(bytes).map(indexed));
+        }
+        sort(&mut index, Indexed::cmp);
+        // Prefixes that are equal say nothing.
+        for equal in index.chunk_by_mut(|left, right| left.prefix() == right.prefix()).filter(|equal| equal.len() > 1) {
+            sort(equal, |left, right| entry(*left).cmp(&entry(*right)));
+        }
+        for (place, at) in index.iter().enumerate() {
+            if let Some(next) = index.get(place + AHEAD) {
+                prefetch(&self.chunks[next.chunk()], next.offset());
+            }
+            visit(entry(*at))?;
+        }
+        Ok(())
+    }
+}
+
+/// Sorts an index, with all threads where it is of a very frequent key.
+fn sort(index: &mut [Indexed], order: impl Fn(&Indexed, &Indexed) -> Ordering + Sync) {
+    if index.len() > PARALLEL_SORT {
+        index.par_sort_unstable_by(order);
+    } else {
+        index.sort_unstable_by(order);
+    }
+}
+
+/// Whether so many bytes fit a chunk without moving it.
+pub(super) fn fits(chunk: &Vec<u8>, stored: usize) -> bool {
+    chunk.len() + stored <= chunk.capacity()
+}
+
+/// Every entry of a chunk with its offset and its bytes as they are stored, in the order they were pushed.
+pub(super) fn entries(chunk: &[u8]) -> impl Iterator<Item = (u32, Entry<'_>, &[u8])> {
+    let mut offset = 0;
+    std::iter::from_fn(move || {
+        if offset == chunk.len() {
+            return None;
+        }
+        let at = offset;
+        let entry = Entry::at(chunk, at);
+        offset += entry.stored_bytes();
+        Some((at as u32, entry, &chunk[at..offset]))
+    })
+}

@@ -2,8 +2,9 @@
 //!
 //! ```text
 //!  range ─▶ fold ─▶ table ─┐
-//!  range ─▶ fold ─▶ table ─┼▶ one ingest ─▶ database ─▶ sync ─▶ hash every file ─▶ ShardEntry
+//!  range ─▶ fold ─▶ table ─┼▶ one ingest ─▶ database ─▶ sync and hash its other files ─▶ ShardEntry
 //!  range ─▶ fold ─▶ table ─┘   (hard links)
+//!                     └▶ sync and hash, while others are built
 //! ```
 //! A range whose fault may pass is tried again ([`retry`]); one that is finished is noted, where the caller wants that,
 //! and taken up by the next attempt ([`ledger`]).
@@ -17,6 +18,7 @@
 //! Not for: choosing a version number or deciding whether the result may be served.
 
 mod checksum;
+mod hashed;
 mod ledger;
 mod options;
 mod retry;

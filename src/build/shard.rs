@@ -4,10 +4,12 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::mpsc::Sender;
 
 use rayon::prelude::*;
 use rocksdb::{DB, IngestExternalFileOptions, Options};
 
+use super::hashed::{Hashed, ReadBack};
 use super::ledger::Ledger;
 use super::options::write_options;
 use super::retry::retrying;
@@ -87,10 +89,15 @@ pub fn build_shard(
     storage::create_dir_durable(target.tables_dir)?;
     let material = Material::new(target.tables);
     let ledger = Ledger::open(target)?;
-    let build = |(number, range): (usize, Range)| -> Result<(Vec<Table>, bool)> {
+    let build = |(number, range): (usize, Range), finished: &Sender<PathBuf>| -> Result<(Vec<Table>, bool)> {
+        // Should nobody take a name any more, the error that ended it is told in the end.
+        let finish = |tables: &[Table]| {
+            tables.iter().for_each(|table| _ = finished.send(target.tables_dir.join(&table.name)));
+        };
         if let Some((tables, samples)) = ledger.take_up(number) {
             material.sampler.restore(samples);
             progress.skip(tables.iter().map(|table| table.rows).sum());
+            finish(&tables);
             return Ok((tables, true));
         }
         let tables = retrying(&format!("range {number} of shard {}", shard.number), || {
@@ -99,12 +106,15 @@ pub fn build_shard(
         drop(range);
         ledger.note(number, &tables, || material.sampler.within(&tables))?;
         failpoint::reach("range.finished")?;
+        finish(&tables);
         Ok((tables, false))
     };
-    let ranges: Vec<(Vec<Table>, bool)> = shard.ranges.into_par_iter().enumerate().map(build).collect::<Result<_>>()?;
+    let (ranges, hashed): (Vec<(Vec<Table>, bool)>, Hashed) = Hashed::beside(|finished| {
+        shard.ranges.into_par_iter().enumerate().map(|range| build(range, finished)).collect()
+    })?;
     let counted = Ranges { all: ranges.len(), taken_up: ranges.iter().filter(|(_, taken_up)| *taken_up).count() };
     let tables: Vec<Table> = ranges.into_iter().flat_map(|(tables, _)| tables).collect();
-    Ok((assemble(shard.number, &tables, material, target)?, counted))
+    Ok((database_of(shard.number, &tables, material, target, &hashed)?, counted))
 }
 
 /// What all writers of one shard share.
@@ -190,6 +200,16 @@ fn write_range(range: &Range, mut writer: TableWriter<'_>, folding: &Folding, pr
 /// # Errors
 /// `Unavailable` when the disk is full or fails; `Corrupt` when what was made does not open.
 pub fn assemble(shard: u32, tables: &[Table], material: Material, target: &Target<'_>) -> Result<BuiltShard> {
+    database_of(shard, tables, material, target, &Hashed::default())
+}
+
+fn database_of(
+    shard: u32,
+    tables: &[Table],
+    material: Material,
+    target: &Target<'_>,
+    hashed: &Hashed,
+) -> Result<BuiltShard> {
     ingest(tables, &material.options, target)?;
     let largest = tables
         .iter()
@@ -202,7 +222,7 @@ pub fn assemble(shard: u32, tables: &[Table], material: Material, target: &Targe
         digest: tables.iter().map(|table| table.digest).sum(),
         first_key: tables.first().map(|table| hex(&table.first_key)),
         last_key: tables.last().map(|table| hex(&table.last_key)),
-        files: describe_files(tables, target)?,
+        files: describe_files(tables, target, hashed)?,
     };
     Ok(BuiltShard { entry, samples: material.sampler.into_samples(), largest })
 }
@@ -242,7 +262,7 @@ fn link(tables: &[Table], target: &Target<'_>) -> Result<Vec<PathBuf>> {
 }
 
 /// Sizes and checksums of every file of the database, read back from the disk; tables with their rows and keys.
-fn describe_files(tables: &[Table], target: &Target<'_>) -> Result<Vec<FileEntry>> {
+fn describe_files(tables: &[Table], target: &Target<'_>, hashed: &Hashed) -> Result<Vec<FileEntry>> {
     let db = DB::open_for_read_only(&super::read_options(), target.shard_dir, false).map_err(|error| {
         Error::corrupt(format!("the database just built in {} does not open", target.shard_dir.display()))
             .because(error)
@@ -257,11 +277,7 @@ fn describe_files(tables: &[Table], target: &Target<'_>) -> Result<Vec<FileEntry
         .into_par_iter()
         .map(|name| {
             let path = target.shard_dir.join(&name);
-            stop::check()?;
-            storage::sync_file(&path)?;
-            failpoint::reach("build.synced")?;
-            storage::drop_page_cache(&path)?;
-            let (bytes, xxh3) = storage::hash_file(&path)?;
+            let ReadBack { bytes, xxh3 } = hashed.get(&path)?;
             let table = live
                 .iter()
                 .find(|file| Some(file.name.trim_start_matches('/')) == name.to_str())

@@ -21,9 +21,9 @@ use arrow::array::RecordBatch;
 /// Rows of the largest input up to which the whole query runs.
 const SMALL_INPUT_ROWS: u64 = 1_000_000;
 /// Rows of the largest input in the smaller sample.
-const SAMPLE_ROWS: u64 = 250_000;
+const SAMPLE_ROWS: u64 = 125_000;
 /// Row groups a sample takes rows of, where there are as many.
-const SPREAD: u64 = 16;
+const SPREAD: u64 = 8;
 /// A sample that is not at least so many times smaller than the whole saves nothing; the whole query runs.
 const SMALLEST_WHOLE: f64 = 3.0;
 /// Samples that are hardly apart say nothing of how groups fill up.

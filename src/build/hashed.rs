@@ -99,8 +99,11 @@ mod tests {
     #[test]
     fn the_first_failure_is_told() {
         let folder = tempfile::tempdir().unwrap();
-        let lost = Hashed::beside(|finished| Ok(finished.send(folder.path().join("lost")).unwrap())).unwrap_err();
-        assert_eq!(lost.kind(), crate::error::Kind::Unavailable);
+        let lost = Hashed::beside(|finished| {
+            finished.send(folder.path().join("lost")).unwrap();
+            Ok(())
+        });
+        assert_eq!(lost.unwrap_err().kind(), crate::error::Kind::Unavailable);
         let failed = Hashed::beside(|_| Err::<(), _>(Error::input("two rows of one key"))).unwrap_err();
         assert_eq!(failed.message(), "two rows of one key");
     }

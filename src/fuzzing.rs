@@ -12,14 +12,17 @@ use std::path::Path;
 use rdkafka::message::{Header, OwnedHeaders, OwnedMessage, Timestamp};
 use xxhash_rust::xxh3::xxh3_64;
 
-use crate::catalog::{Announcement, Current, Manifest, hex_checksum, stamp};
+use crate::build::ledger;
+use crate::catalog::{Announcement, Current, Manifest, stamp};
 use crate::consume::journal;
 use crate::encode::{KeyColumn, KeyEncoding, KeyKind, KeySchema, Sharding, Unit};
 use crate::input::footer;
 use crate::job::Job;
 use crate::journal::stamp as stamp_line;
 use crate::kafka::{ConsumerReport, End, is_data_topic, wire};
+use crate::pipeline::resume;
 use crate::shuffle::spill;
+use crate::storage::hex_checksum;
 
 /// A job file. The SQL file that it may name is empty.
 pub fn job(data: &[u8]) -> bool {
@@ -52,10 +55,12 @@ pub fn current(data: &[u8]) -> bool {
     true
 }
 
-/// A consumer's journal: the line that holds the bytes, and the bytes as lines.
+/// A journal of a consumer, a shard's builder or a sealed shuffle: the line that holds the bytes, and the bytes as lines.
 pub fn journal_line(data: &[u8]) -> bool {
-    let stamped = std::str::from_utf8(data).is_ok_and(|json| journal::is_line(stamp_line(json).as_bytes()));
-    data.split_inclusive(|byte| *byte == b'\n').filter(|line| journal::is_line(line)).count() > 0 || stamped
+    let nowhere = Path::new("/nonexistent");
+    let is_line = |line: &[u8]| journal::is_line(line) || ledger::is_line(line) || resume::is_line(line, nowhere);
+    let stamped = std::str::from_utf8(data).is_ok_and(|json| is_line(stamp_line(json).as_bytes()));
+    data.split_inclusive(|byte| *byte == b'\n').filter(|line| is_line(line)).count() > 0 || stamped
 }
 
 /// A block of a spill file.

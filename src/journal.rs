@@ -94,7 +94,7 @@ pub(crate) fn parse<T: DeserializeOwned>(line: &[u8]) -> Option<T> {
 }
 
 fn checksum(bytes: &[u8]) -> String {
-    format!("{:016x}", xxh3_64(bytes))
+    storage::hex_checksum(xxh3_64(bytes))
 }
 
 #[cfg(test)]

@@ -12,7 +12,7 @@
 
 mod predict;
 mod prepare;
-mod resume;
+pub(crate) mod resume;
 mod spill;
 mod stages;
 mod staging;
@@ -137,7 +137,7 @@ pub fn plan(job: &Job, options: &RunOptions) -> Result<PlanReport> {
     let spill = SpillDir::in_folder(&spill, &format!("plan-{}", std::process::id()), None)?;
     let predicted = predict::predict(&prepared, previous.as_ref(), spill.path())?;
     // As a run would do it, now that it is known which joins fit.
-    let execution = prepared.query.prepare(prepared.query.joins())?;
+    let execution = prepared.query.prepare(prepared.query.way())?;
     let preview = predict::preview(&prepared, PREVIEW_ROWS, spill.path())?;
     let named = |(name, type_name): (&String, &String)| (name.clone(), type_name.clone());
     Ok(PlanReport {

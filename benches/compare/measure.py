@@ -5,6 +5,7 @@ Not for: what is measured (works.py, sides.py) or in which order (paired.py).
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -21,17 +22,21 @@ class Failed(Exception):
     """A measured process did not end well; the text says which and how."""
 
 
-def measure(command, folder):
+def measure(command, folder, kill_at=None):
     """Runs a command in `folder` to its end: wall time, processor time and peak memory of its process as the system
-    counts them, and the JSON document that it printed. Raises Failed where it ends with anything but 0."""
+    counts them, and the JSON document that it printed. Raises Failed where it ends with anything but 0. With `kill_at`
+    it must die at that failpoint instead, and prints nothing."""
+    environment = os.environ | ({"CUTOVER_FAILPOINTS": kill_at} if kill_at else {})
+    expected = -signal.SIGKILL if kill_at else 0
     with tempfile.TemporaryFile("w+") as stderr:
         start = time.perf_counter()
-        child = subprocess.Popen(command, cwd=folder, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=stderr)
+        pipes = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": stderr}
+        child = subprocess.Popen(command, cwd=folder, env=environment, **pipes)
         printed = child.stdout.read()
         _, status, usage = os.wait4(child.pid, 0)
         wall = time.perf_counter() - start
         child.returncode = os.waitstatus_to_exitcode(status)
-        if child.returncode != 0:
+        if child.returncode != expected:
             stderr.seek(0)
             said = f"{shown(command)}\nended with {child.returncode}:\n{printed.decode()}{stderr.read()}"
             raise Failed(said.replace(f"{folder}/", "").strip())
@@ -40,7 +45,7 @@ def measure(command, folder):
         "wall_seconds": round(wall, 3),
         "cpu_seconds": round(usage.ru_utime + usage.ru_stime, 3),
         "peak_rss_bytes": usage.ru_maxrss * unit,
-        "output": json.loads(printed),
+        "output": None if kill_at else json.loads(printed),
     }
 
 

@@ -3,6 +3,7 @@
 | side | what its seconds are |
 |---|---|
 | Cutover | the whole process with every default on: query, shuffle, tables, ingest, read-back, flip |
+| Resumed | both processes of a run that is killed and run again |
 | DuckDB | its COPY statement, into one Parquet file |
 | Disk | writing as many bytes as the blobs are, and one fsync |
 | RocksDB | writing the blobs' entries with SstFileWriter alone (benches/tables.rs), each table synced |
@@ -65,6 +66,27 @@ class Cutover:
 
     def clear(self, bench):
         shutil.rmtree(bench.work / "stores" / self.store, ignore_errors=True)
+
+
+class Resumed(Cutover):
+    """The command, killed at a failpoint and run again."""
+
+    def __init__(self, job, data, memory, kill_at, label):
+        super().__init__(job, data, memory, label=label)
+        self.kill_at = kill_at
+        self.store += "-resumed"
+
+    def run(self, bench):
+        self.clear(bench)
+        command = self.command(bench)
+        killed, ran = measure(command, bench.work, self.kill_at), measure(command, bench.work)
+        if not ran["output"]["resumed"]:
+            raise Failed(f"{shown(command)}\ndid not go on with what was finished before {self.kill_at}")
+        stored = size_of(bench.work / "stores" / self.store / "versions")
+        peak = max(killed["peak_rss_bytes"], ran["peak_rss_bytes"])
+        summed = {name: round(killed[name] + ran[name], 3) for name in ("wall_seconds", "cpu_seconds")}
+        both = {**ran, **summed, "peak_rss_bytes": peak, "killed_after": killed["wall_seconds"]}
+        return {"command": shown(command), "seconds": both["wall_seconds"], "bytes": stored, **both}
 
 
 class DuckDB:

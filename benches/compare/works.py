@@ -9,7 +9,7 @@ Not for: how a side runs (sides.py).
 
 from dataclasses import dataclass
 
-from compare.sides import Cutover, Disk, DuckDB, RocksDB
+from compare.sides import Cutover, Disk, DuckDB, Resumed, RocksDB
 
 BY_USER = "user_id, ts"
 # All columns of every row: where keys do not repeat, or are numbered, a store holds what it was made of.
@@ -54,6 +54,18 @@ def within(memory):
     )
 
 
+def resumed(name, what, kill_at):
+    memory = "256MiB"
+    return Work(
+        f"resumed_{name}",
+        f"killed {what} and run again, at --memory {memory}",
+        Resumed("enriched_lz4", "log", memory, kill_at, "killed and resumed"),
+        [Cutover("enriched_lz4", "log", memory, label="uninterrupted")],
+        1.3,
+        disk=500,
+    )
+
+
 def shaped(name, what, job="by_key", oracle=ALL):
     uniform = Cutover(job, "uniform", oracle=ALL, label="uniform")
     return Work(name, what, Cutover(job, name, oracle=oracle), [uniform], 1.5)
@@ -67,6 +79,8 @@ def works():
         beside_duckdb("enriched_zstd", "events × profiles, zstd", "enriched_zstd", BY_USER, 0.8, "zstd"),
         within("256MiB"),
         within("128MiB"),
+        resumed("shuffle", "when the shuffle is sealed", "shuffle.sealed=kill"),
+        resumed("ranges", "after eight ranges", "range.finished=kill@8"),
         Work(
             "wide_join",
             "both sides of a join at least four times the memory",

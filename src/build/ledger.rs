@@ -18,7 +18,6 @@ use serde::{Deserialize, Serialize};
 use super::sample::Sample;
 use super::shard::Target;
 use super::table::{Table, table_name};
-use crate::catalog::hex_checksum;
 use crate::error::Result;
 use crate::journal::Journal;
 use crate::storage;
@@ -39,14 +38,14 @@ impl StoredTable {
     /// `Unavailable` when it cannot be read.
     pub fn measure(table: &Table, folder: &Path) -> Result<Self> {
         let (_, sum) = storage::hash_file(&folder.join(&table.name))?;
-        Ok(Self { table: table.clone(), xxh3: hex_checksum(sum) })
+        Ok(Self { table: table.clone(), xxh3: storage::hex_checksum(sum) })
     }
 
     /// Whether its file is in `folder` as it was measured. A name that is not plain is no table's.
     pub fn is_intact(&self, folder: &Path) -> bool {
         let name = Path::new(&self.table.name);
         let plain = name.file_name() == Some(name.as_os_str());
-        plain && storage::hash_file(&folder.join(name)).is_ok_and(|(_, sum)| hex_checksum(sum) == self.xxh3)
+        plain && storage::hash_file(&folder.join(name)).is_ok_and(|(_, sum)| storage::hex_checksum(sum) == self.xxh3)
     }
 }
 
@@ -107,6 +106,11 @@ impl<'a> Ledger<'a> {
         let mut journal = journal.lock().unwrap_or_else(PoisonError::into_inner);
         journal.add(&Line { range, tables: stored, samples: samples() })
     }
+}
+
+/// Whether a whole line can be read.
+pub(crate) fn is_line(line: &[u8]) -> bool {
+    crate::journal::parse::<Line>(line).is_some()
 }
 
 #[cfg(test)]

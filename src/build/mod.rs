@@ -19,7 +19,7 @@
 
 mod checksum;
 mod hashed;
-mod ledger;
+pub(crate) mod ledger;
 mod options;
 mod retry;
 mod sample;

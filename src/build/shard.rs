@@ -15,7 +15,7 @@ use super::options::write_options;
 use super::retry::retrying;
 use super::sample::{Sample, Sampler};
 use super::table::{Table, TableWriter};
-use crate::catalog::{FileEntry, LargestEntry, ShardEntry, hex, hex_checksum};
+use crate::catalog::{FileEntry, LargestEntry, ShardEntry, hex};
 use crate::error::{Error, IoContext, Result};
 use crate::failpoint;
 use crate::job::Tables;
@@ -286,7 +286,7 @@ fn describe_files(tables: &[Table], target: &Target<'_>, hashed: &Hashed) -> Res
             Ok(FileEntry {
                 path: relative.to_string_lossy().into_owned(),
                 bytes,
-                xxh3: hex_checksum(xxh3),
+                xxh3: storage::hex_checksum(xxh3),
                 rows: table.map(|table| table.rows),
                 first_key: table.map(|table| hex(&table.first_key)),
                 last_key: table.map(|table| hex(&table.last_key)),

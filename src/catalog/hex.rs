@@ -1,4 +1,4 @@
-//! Bytes as lower-case hexadecimal text, the way the store's JSON files hold keys and checksums.
+//! Bytes as lower-case hexadecimal text, the way the store's JSON files hold keys.
 //!
 //! Not for: how keys are shown to people; `encode::KeySchema` decodes them.
 
@@ -12,11 +12,6 @@ pub fn hex(bytes: &[u8]) -> String {
     })
 }
 
-/// A 64-bit checksum as 16 digits.
-pub fn hex_checksum(sum: u64) -> String {
-    hex(&sum.to_be_bytes())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -24,6 +19,5 @@ mod tests {
     #[test]
     fn digits_are_lower_case_and_padded() {
         assert_eq!(hex(&[0, 255, 16]), "00ff10");
-        assert_eq!(hex_checksum(0xab), "00000000000000ab");
     }
 }

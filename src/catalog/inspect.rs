@@ -10,10 +10,9 @@ use std::path::Path;
 
 use rayon::prelude::*;
 
-use super::hex::hex_checksum;
 use super::layout;
 use super::manifest::{FileEntry, Manifest, ShardEntry};
-use crate::storage::{self, fs};
+use crate::storage::{self, fs, hex_checksum};
 
 /// How much of a version's files is looked at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

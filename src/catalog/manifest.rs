@@ -14,12 +14,11 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::digest::Digest;
-use super::hex::hex_checksum;
 use super::{layout, sealed, time};
 use crate::encode::{KeySchema, ValueSchema};
 use crate::error::{Error, IoContext, Result};
 use crate::job::{Partitioner, Tables};
-use crate::storage::{self, fs};
+use crate::storage::{self, fs, hex_checksum};
 
 /// The format version that this program writes, and the newest one it reads.
 pub(super) const FORMAT: u32 = 1;

@@ -17,8 +17,8 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use xxhash_rust::xxh3::xxh3_64;
 
-use super::hex::hex_checksum;
 use crate::error::{Error, Result};
+use crate::storage::hex_checksum;
 
 /// What every sealed file begins with.
 const HEAD: &[u8] = b"{\n  \"checksum\": \"";

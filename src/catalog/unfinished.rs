@@ -5,14 +5,12 @@
 //!
 //! Not for: whether that build's work is of use to a run; only the run itself knows (`pipeline`).
 
-use std::fs;
-
 use super::current::Current;
 use super::lock::Lock;
 use super::store::Catalog;
 use super::{layout, remove};
 use crate::error::{IoContext, Result};
-use crate::storage;
+use crate::storage::{self, fs};
 
 impl Catalog {
     /// The id of the build that a later run may go on with. Only whoever holds the build lock knows that it is dead.
@@ -21,7 +19,8 @@ impl Catalog {
     /// `Unavailable` when the disk does not answer.
     pub fn unfinished(&self, current: &Current) -> Result<Option<String>> {
         let became_version = |id: &str| current.versions.values().any(|entry| entry.build_id == id);
-        let sealed = |id: &str| self.layout().build_dirs(id).is_ok_and(|dirs| dirs.shuffle_journal().is_file());
+        let is_file = |path| fs::metadata(path).is_ok_and(|found| found.is_file());
+        let sealed = |id: &str| self.layout().build_dirs(id).is_ok_and(|dirs| is_file(dirs.shuffle_journal()));
         // Ids begin with the time at which their builds began, and names come sorted.
         let names = remove::names(&self.layout().staging())?;
         Ok(names.into_iter().rev().find(|name| sealed(name) && !became_version(name)))
@@ -63,6 +62,7 @@ impl Catalog {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
     use std::path::Path;
 
     use super::*;

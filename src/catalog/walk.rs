@@ -10,12 +10,12 @@
 //! Not for: deleting it (`remove`), or looking into files (`inspect`).
 
 use std::collections::BTreeSet;
-use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::layout;
 use super::store::Catalog;
 use crate::error::{IoContext, Result};
+use crate::storage::fs;
 
 impl Catalog {
     /// Files and empty folders of the store that nothing names, as paths from its folder, sorted.
@@ -61,6 +61,8 @@ fn leaves(folder: &Path, found: &mut Vec<PathBuf>) -> Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
     use crate::catalog::fixture::{catalog, install};
 

@@ -15,8 +15,9 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::xxh3_64;
 
-use crate::catalog::{Digest, PROTOCOL, hex_checksum};
+use crate::catalog::{Digest, PROTOCOL};
 use crate::error::{Error, Result};
+use crate::storage::hex_checksum;
 
 /// The header that END markers alone have, and its value.
 const MARK: (&str, &[u8]) = ("cutover", b"end");

@@ -11,6 +11,8 @@
 //!
 //! Not for: which folder it is (`catalog`) and what of it is removed when (`staging`).
 
+use std::path::Path;
+
 use serde::{Deserialize, Serialize};
 
 use super::prepare::Prepared;
@@ -18,10 +20,10 @@ use super::staging::Build;
 use crate::catalog::{Catalog, CheckResult, ColumnStats, Current};
 use crate::error::{Kind, Result};
 use crate::failpoint;
-use crate::journal::Journal;
+use crate::journal::{self, Journal};
 use crate::query::Usage;
 use crate::report::Prediction;
-use crate::shuffle::{Sealed, Stats};
+use crate::shuffle::{self, Options, Sealed, Stats};
 
 /// What two builds must have in common for one to go on with the work of the other.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -124,6 +126,23 @@ pub(super) fn note(prepared: &Prepared<'_>, build: &Build, sealed: Sealed, shuff
     let (mut journal, _) = Journal::open(build.dirs().shuffle_journal(), |_: &Line, _| false)?;
     journal.add(&Line { work: Work::of(prepared), sealed, shuffled: shuffled.clone() })?;
     failpoint::reach("shuffle.sealed")
+}
+
+/// Whether a whole line can be read. The shuffle that it speaks of is looked for in `spill_dir`.
+pub(crate) fn is_line(line: &[u8], spill_dir: &Path) -> bool {
+    let Some(line) = journal::parse::<Line>(line) else { return false };
+    let shards = line.sealed.shards();
+    let options = Options {
+        memory: 1 << 20,
+        writers: 1,
+        threads: 1,
+        shards,
+        spill_dir: spill_dir.to_owned(),
+        range_bytes: 1 << 20,
+        expected_bytes: line.shuffled.stats.bytes,
+    };
+    let _ = shuffle::reopen(line.sealed, &options);
+    true
 }
 
 #[cfg(test)]

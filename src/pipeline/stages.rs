@@ -16,7 +16,7 @@ use crate::error::{Error, Result};
 use crate::job::{Fold, Verify};
 use crate::progress::Finished;
 use crate::publish::Published;
-use crate::query::{Failed, Joins, Usage};
+use crate::query::{Failed, Usage, Way};
 use crate::report::{KafkaReport, RunReport, StageReport};
 use crate::shuffle::fold::Folding;
 use crate::shuffle::{self, Shard, Shuffle, Writer};
@@ -68,7 +68,7 @@ pub(super) fn shuffle(
     let unique = unique(prepared, build, &[])?;
     let (shuffle, columns, query, took) = prepared
         .query
-        .falling_back(|joins| fill(prepared, build, expected_bytes, joins))
+        .falling_back(|way| fill(prepared, build, expected_bytes, way))
         .map_err(|failed| prepared.explain(failed))?;
     stages.push(took);
     let stage = prepared.options.progress.stage("split", None);
@@ -123,9 +123,9 @@ fn fill(
     prepared: &Prepared<'_>,
     build: &Build,
     expected_bytes: u64,
-    joins: Joins,
+    way: Way,
 ) -> Result<(Shuffle, ColumnCounter, Usage, Finished), Failed> {
-    let execution = prepared.query.prepare(joins)?;
+    let execution = prepared.query.prepare(way)?;
     let shuffle = Shuffle::new(shuffle_options(prepared, build, execution.partitions(), expected_bytes));
     let stage = prepared.options.progress.stage("query", None);
     let filled: Vec<ColumnCounter> = {

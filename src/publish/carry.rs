@@ -14,13 +14,13 @@ use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 
+use super::cluster::{Announcer, Cluster, connect};
 use super::intact;
 use crate::catalog::{Action, Catalog, Change, Current, Flip, Ledger, Pending, Streamed};
 use crate::error::{Error, Kind, Result};
 use crate::failpoint;
-use crate::kafka::{self, Connection, Lease};
+use crate::kafka::Unannounced;
 use crate::progress::Progress;
-use crate::serve::Store;
 use crate::stop;
 
 /// How a version is streamed, where it has to be.
@@ -107,7 +107,11 @@ fn concerns_consumers(current: &Current, change: &Change) -> bool {
     match change {
         Change::Publish { .. } | Change::Rollback { .. } => true,
         Change::Pin { version, .. } => current.current != Some(*version),
-        Change::Remove { versions } => current.streamed().any(|streamed| versions.contains(&streamed.version)),
+        Change::Remove { versions } => {
+            // Where the current version is not on Kafka, consumers were never told of this store.
+            let is_told = current.streamed().any(|streamed| Some(streamed.version) == current.current);
+            is_told && current.streamed().any(|streamed| versions.contains(&streamed.version))
+        }
     }
 }
 
@@ -171,12 +175,13 @@ fn on_both(
     look_at(catalog, before, flip)?;
     // A safe point, and so is every record that is streamed; from the intent on there is none.
     stop::check()?;
-    let connection = connect(ledger)?;
-    let mut lease = take_lease(&connection, ledger, before)?;
+    let cluster = connect(&ledger.target)?;
+    let mut lease = take_lease(cluster.as_ref(), ledger, before)?;
     let started = Instant::now();
-    let (announced, sent) = match flip {
-        Some(flip) => {
-            let (streamed, sent) = streamed(catalog, before, flip.to, &lease, how)?;
+    // Also where readers stay: what consumers are told to serve must be there.
+    let (announced, sent) = match flip.map(|flip| flip.to).or(before.current) {
+        Some(version) => {
+            let (streamed, sent) = streamed(catalog, before, version, lease.as_ref(), how)?;
             (Some(streamed), sent)
         }
         None => (None, false),
@@ -194,26 +199,22 @@ fn on_both(
         if decided_again(before, &change, latest, &decide)? != change || latest.kafka != before.kafka {
             return Err(changed());
         }
-        forget_gone(latest, &lease, announced.as_ref());
+        forget_gone(latest, lease.as_ref(), announced.as_ref());
         announced.iter().try_for_each(|streamed| latest.record_streamed(streamed.clone()))?;
         latest.prepare(pending.clone())?;
         Ok(latest.settled()?.0)
     })?;
     failpoint::reach("publish.intent")?;
-    announce(catalog, &mut lease, &after, &pending)?;
+    announce(catalog, lease.as_mut(), &after, &pending)?;
     let streaming = sent.then(|| started.elapsed());
     let flip = settle(catalog, &pending)?;
-    delete_unlisted(&lease);
+    delete_unlisted(lease.as_ref());
     Ok(Carried { change, flip, announced, streaming })
 }
 
-fn connect(ledger: &Ledger) -> Result<Connection> {
-    Connection::new(&ledger.target.brokers, ledger.target.properties.as_deref())
-}
-
-fn take_lease<'c>(connection: &'c Connection, ledger: &'c Ledger, current: &Current) -> Result<Lease<'c>> {
+fn take_lease<'c>(cluster: &'c dyn Cluster, ledger: &'c Ledger, current: &Current) -> Result<Box<dyn Announcer + 'c>> {
     let ours = |name: &str| ledger.streamed.values().any(|streamed| streamed.topic == name);
-    Lease::acquire(connection, &ledger.target, &current.dataset, ours)
+    cluster.lease(&ledger.target, &current.dataset, &ours)
 }
 
 /// The version on Kafka: as it is there, or streamed now, which the second value tells.
@@ -221,7 +222,7 @@ fn streamed(
     catalog: &Catalog,
     current: &Current,
     version: u64,
-    lease: &Lease<'_>,
+    lease: &dyn Announcer,
     how: Streaming,
 ) -> Result<(Streamed, bool)> {
     let build = current.versions.get(&version).map(|entry| entry.build_id.as_str());
@@ -231,8 +232,7 @@ fn streamed(
     {
         return Ok((there.clone(), false));
     }
-    let opened = Store::open(catalog.layout().root())?.version(version)?;
-    let streamed = kafka::stream(lease, &opened, how.progress)?;
+    let streamed = lease.stream(catalog, version, how.progress)?;
     catalog.log().record(
         Action::Streamed,
         Some(version),
@@ -242,7 +242,7 @@ fn streamed(
 }
 
 /// Takes topics that somebody deleted out of the ledger, so that they are not announced.
-fn forget_gone(current: &mut Current, lease: &Lease<'_>, just_made: Option<&Streamed>) {
+fn forget_gone(current: &mut Current, lease: &dyn Announcer, just_made: Option<&Streamed>) {
     if let Some(ledger) = &mut current.kafka {
         let made = |it: &Streamed| just_made.is_some_and(|made| made.topic == it.topic);
         ledger.streamed.retain(|_, it| made(it) || lease.has_topic(&it.topic));
@@ -250,15 +250,15 @@ fn forget_gone(current: &mut Current, lease: &Lease<'_>, just_made: Option<&Stre
 }
 
 /// Announces the state that a change leads to. What is certainly not announced is given up at once.
-fn announce(catalog: &Catalog, lease: &mut Lease<'_>, after: &Current, pending: &Pending) -> Result<()> {
+fn announce(catalog: &Catalog, lease: &mut dyn Announcer, after: &Current, pending: &Pending) -> Result<()> {
     let announced = match after.announcement(&pending.id) {
         Ok(announcement) => lease.announce(&announcement),
-        Err(error) => Err(kafka::Unannounced { error, unknown: false }),
+        Err(error) => Err(Unannounced { error, unknown: false }),
     };
     match announced {
         Ok(()) => failpoint::reach("publish.announced"),
-        Err(kafka::Unannounced { error, unknown: true }) => Err(error),
-        Err(kafka::Unannounced { error, unknown: false }) => {
+        Err(Unannounced { error, unknown: true }) => Err(error),
+        Err(Unannounced { error, unknown: false }) => {
             catalog.commit_beside_pending(|latest| {
                 latest.abandon(&pending.id);
                 Ok(())
@@ -274,8 +274,8 @@ fn settle(catalog: &Catalog, pending: &Pending) -> Result<Option<Flip>> {
     Ok(flip)
 }
 
-fn delete_unlisted(lease: &Lease<'_>) {
-    if let Err(error) = lease.delete_unlisted(|_| false) {
+fn delete_unlisted(lease: &dyn Announcer) {
+    if let Err(error) = lease.delete_unlisted() {
         tracing::warn!("old topics are left to the next publish: {}", error.chain().join(": "));
     }
 }
@@ -284,8 +284,8 @@ fn delete_unlisted(lease: &Lease<'_>) {
 fn finish(catalog: &Catalog) -> Result<()> {
     let current = catalog.read()?;
     let (Some(pending), Some(ledger)) = (&current.pending, &current.kafka) else { return Ok(()) };
-    let connection = connect(ledger)?;
-    let mut lease = take_lease(&connection, ledger, &current).map_err(|error| {
+    let cluster = connect(&ledger.target)?;
+    let mut lease = take_lease(cluster.as_ref(), ledger, &current).map_err(|error| {
         error.during(format!("{} was cut off at {} and has to be finished first", pending.change, pending.at))
     })?;
     let (after, _) = current.settled()?;
@@ -306,10 +306,10 @@ fn finish(catalog: &Catalog) -> Result<()> {
         return Ok(());
     }
     if !told {
-        announce(catalog, &mut lease, &after, pending)?;
+        announce(catalog, lease.as_mut(), &after, pending)?;
     }
     let flip = settle(catalog, pending)?;
-    delete_unlisted(&lease);
+    delete_unlisted(lease.as_ref());
     let version = flip.map(|flip| flip.to);
     catalog.log().record(Action::Finished, version, format!("{}, which was cut off", pending.change));
     tracing::warn!("{} was cut off and is finished now", pending.change);

@@ -11,6 +11,7 @@
 //! Not for: checks of the data (`check`), which are over before a version is installed and recorded in its manifest.
 
 mod carry;
+pub(crate) mod cluster;
 mod steps;
 
 use std::time::Duration;
@@ -207,6 +208,8 @@ pub fn gc(catalog: &Catalog, retention: &Retention) -> Result<GcReport> {
     let now = Timestamp::now();
     // What nothing names goes first: on a full disk, forgetting a version needs some of its space.
     let mut report = catalog.sweep(Vec::new())?;
+    // What an earlier command was to forget is forgotten on the way.
+    let pending = catalog.read()?.pending.is_some();
     let expired = |current: &Current| Ok(Change::Remove { versions: current.expired(retention, now) });
     let forgotten = match carry_out(catalog, Streaming::default(), expired)?.change {
         Change::Remove { versions } => versions,
@@ -214,7 +217,7 @@ pub fn gc(catalog: &Catalog, retention: &Retention) -> Result<GcReport> {
     };
     failpoint::reach("retention.forgotten")?;
     let left = || "stopped: what is left of old versions is deleted by the next `cutover gc` or run".to_owned();
-    if !forgotten.is_empty() {
+    if pending || !forgotten.is_empty() {
         let swept = catalog.sweep(forgotten).map_err(|error| stop::stands(error, left))?;
         let GcReport { versions, leftovers, bytes, .. } = swept;
         report.versions = versions;

@@ -12,6 +12,8 @@ use datafusion::datasource::physical_plan::FileScanConfig;
 use datafusion::datasource::source::DataSourceExec;
 use datafusion::physical_plan::ExecutionPlan;
 
+use super::windows::WINDOWS;
+
 /// Operators that read all of what is below them, unless they are told to fetch only so many rows.
 const TO_THE_END: [&str; 11] = [
     "AggregateExec",
@@ -24,7 +26,7 @@ const TO_THE_END: [&str; 11] = [
     "RepartitionExec",
     "SortExec",
     "SortPreservingMergeExec",
-    "WindowAggExec",
+    WINDOWS,
 ];
 
 /// Of a plan that ran to its end: how many rows a scan gave and how many it should have, where these differ.

@@ -132,8 +132,8 @@ fn grow(one: f64, two: f64, ratio: f64, whole: f64) -> f64 {
 }
 
 fn pass<M: Measure>(query: &Query<'_>, spill_dir: &Path, measure: &impl Fn() -> Result<M>) -> Result<Estimate, Failed> {
-    let parts = query.falling_back(|joins| {
-        let execution = query.prepare(joins)?;
+    let parts = query.falling_back(|way| {
+        let execution = query.prepare(way)?;
         execution.run(spill_dir, |_| measure(), |part, batch| part.take(&batch))
     })?;
     Ok(M::total(parts))

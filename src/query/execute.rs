@@ -21,32 +21,35 @@ use serde::{Deserialize, Serialize};
 
 use super::counted;
 use super::error::{convert, out_of_memory};
+use super::gathering;
 use super::pool::Pool;
 use super::session::{Query, partition_joins, runtime_env};
 use super::turns;
 use super::unspillable::{self, Unspillable};
+use super::windows;
 use crate::contain::contain;
 use crate::error::{Error, Result};
 use crate::stop;
 
-/// How joins are done.
+/// How rows that belong together are brought together: for joins, and for groups that gather values.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Joins {
+pub enum Way {
     /// By hash tables, which must fit into memory.
     Hash,
-    /// By hash tables of a part of the rows at a time; the other parts wait on disk.
+    /// Joins by hash tables of a part of the rows at a time; the other parts wait on disk.
     Turns,
-    /// By sorting both sides, which can spill whatever the keys are.
-    SortMerge,
+    /// By sorting, which can spill whatever the keys are.
+    Sort,
 }
 
-impl Joins {
-    /// What to try when this did not fit into memory.
-    fn next(self) -> Option<(Self, &'static str)> {
+impl Way {
+    /// What to try when this did not fit into memory, with or without joins.
+    fn next(self, joins: bool) -> Option<(Self, &'static str)> {
         match self {
-            Self::Hash => Some((Self::Turns, "a join does not fit into memory; joining a part at a time")),
-            Self::Turns => Some((Self::SortMerge, "a part of a join does not fit; joining by sorting both sides")),
-            Self::SortMerge => None,
+            Self::Hash if joins => Some((Self::Turns, "a join does not fit into memory; joining a part at a time")),
+            Self::Hash => Some((Self::Sort, "the query does not fit into memory; sorting on disk what it gathers")),
+            Self::Turns => Some((Self::Sort, "a part of a join does not fit; joining by sorting both sides")),
+            Self::Sort => None,
         }
     }
 }
@@ -72,7 +75,7 @@ pub struct Usage {
 /// Why a run of a query ended early.
 #[derive(Debug)]
 pub enum Failed {
-    /// Its share of the memory did not do; it may with other [`Joins`].
+    /// Its share of the memory did not do; it may in another [`Way`].
     OutOfMemory(Error),
     /// The query itself, or the files it reads.
     Query(Error),
@@ -95,19 +98,19 @@ impl From<Failed> for Error {
 }
 
 impl<'q> Query<'q> {
-    /// Runs with hash joins and, where one does not fit into memory, again in ways that need less. What did not fit
+    /// Runs with hash tables and, where one does not fit into memory, again in ways that need less. What did not fit
     /// once is not tried again for this query.
     ///
     /// # Errors
     /// Those of the last run.
-    pub fn falling_back<T>(&self, run: impl Fn(Joins) -> Result<T, Failed>) -> Result<T, Failed> {
+    pub fn falling_back<T>(&self, run: impl Fn(Way) -> Result<T, Failed>) -> Result<T, Failed> {
         loop {
-            let joins = self.joins();
-            match (run(joins), joins.next()) {
-                (Err(Failed::OutOfMemory(error)), Some((next, why))) if self.has_join => {
+            let way = self.way();
+            match (run(way), way.next(self.has_join)) {
+                (Err(Failed::OutOfMemory(error)), Some((next, why))) if self.gathers => {
                     tracing::warn!("{why}");
                     tracing::debug!(error = error.chain().join(": "), "out of memory");
-                    self.set_joins(next);
+                    self.set_way(next);
                 }
                 (done, _) => return done,
             }
@@ -118,11 +121,11 @@ impl<'q> Query<'q> {
     ///
     /// # Errors
     /// `Invalid` when DataFusion has no way to run it.
-    pub fn prepare(&'q self, joins: Joins) -> Result<Execution<'q>> {
+    pub fn prepare(&'q self, way: Way) -> Result<Execution<'q>> {
         let mut state = self.state.clone();
         let options = state.config_mut().options_mut();
-        options.optimizer.prefer_hash_join = joins != Joins::SortMerge;
-        if joins != Joins::Hash {
+        options.optimizer.prefer_hash_join = way != Way::Sort;
+        if way != Way::Hash {
             // DataFusion partitions both sides of a join only where there is more than one partition.
             options.execution.target_partitions = options.execution.target_partitions.max(2);
             partition_joins(options);
@@ -131,14 +134,17 @@ impl<'q> Query<'q> {
         }
         let unplanned = |error| convert("the query cannot be planned", error);
         let plan = self.runtime.block_on(state.create_physical_plan(&self.plan)).map_err(unplanned)?;
-        let plan = match joins {
-            Joins::Turns => match turns::take_turns(plan, self.room(&state)).map_err(unplanned)? {
+        let plan = match way {
+            Way::Turns => match turns::take_turns(plan, self.room(&state)).map_err(unplanned)? {
                 Some(plan) => plan,
-                None => return self.prepare(Joins::SortMerge),
+                None => return self.prepare(Way::Sort),
             },
-            Joins::SortMerge => turns::spread_on_disk(plan, self.room(&state)).map_err(unplanned)?,
-            Joins::Hash => plan,
+            Way::Sort => gathering::one_group_at_a_time(plan)
+                .and_then(|plan| turns::spread_on_disk(plan, self.room(&state)))
+                .map_err(unplanned)?,
+            Way::Hash => plan,
         };
+        let plan = windows::by_partition(plan).map_err(unplanned)?;
         Ok(Execution { query: self, state, pool: Arc::new(Pool::new(self.settings.memory)), plan })
     }
 
@@ -162,7 +168,7 @@ impl<'q> Query<'q> {
             }
             Ok(())
         };
-        let parts = self.falling_back(|joins| self.prepare(joins)?.run(spill_dir, |_| Ok(Vec::new()), take))?;
+        let parts = self.falling_back(|way| self.prepare(way)?.run(spill_dir, |_| Ok(Vec::new()), take))?;
         Ok(parts.concat())
     }
 }

@@ -11,19 +11,22 @@
 //!
 //! Not for: files and lineage (`input`), or what becomes of rows (`encode`).
 
+mod ahead;
 mod counted;
 mod error;
 mod estimate;
 mod execute;
 mod functions;
+mod gathering;
 mod pool;
 mod session;
 mod spread;
 mod table;
 mod turns;
 mod unspillable;
+mod windows;
 
 pub use estimate::{Estimate, Measure, estimate};
-pub use execute::{Execution, Failed, Joins, Usage};
+pub use execute::{Execution, Failed, Usage, Way};
 pub use session::{Query, Settings};
 pub use unspillable::Unspillable;

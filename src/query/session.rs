@@ -20,8 +20,9 @@ use datafusion::logical_expr::{Expr, LogicalPlan};
 use datafusion::prelude::{SQLOptions, SessionConfig, SessionContext};
 use tokio::runtime::Runtime;
 
+use super::ahead::TextsAheadOfJoins;
 use super::error::convert;
-use super::execute::Joins;
+use super::execute::Way;
 use super::pool::{MERGES, Pool};
 use super::table::{InputTable, Share};
 use crate::error::{IoContext, Result};
@@ -56,12 +57,14 @@ pub struct Query<'r> {
     pub(super) state: SessionState,
     /// Runs that a sort merges at once.
     pub(super) fan_in: usize,
-    /// The joins that fit into memory as far as is known, of this query and those made of it.
-    joins: Arc<Mutex<Joins>>,
+    /// The way that fits into memory as far as is known, of this query and those made of it.
+    way: Arc<Mutex<Way>>,
     /// The columns that are read of each input.
     columns: BTreeMap<String, BTreeSet<String>>,
-    /// Whether there is a join in it, which may be done in another way.
+    /// Whether there is a join in it.
     pub(super) has_join: bool,
+    /// Whether it brings rows together, which may be done in another way.
+    pub(super) gathers: bool,
     sql: String,
     params: BTreeMap<String, String>,
 }
@@ -79,23 +82,26 @@ impl<'r> Query<'r> {
         settings: Settings,
     ) -> Result<Self> {
         let shares = vec![Share::ALL; inputs.len()];
-        let Planned { plan, optimized, state } = runtime.block_on(plan(inputs, &shares, sql, params, &settings))?;
+        let (state, plan) = runtime.block_on(plan(inputs, &shares, sql, params, &settings))?;
         let unplanned = |error| convert("the query cannot be planned", error);
+        // Types are checked and columns resolved now, so that wrong SQL is found before any work.
+        let optimized = state.optimize(&plan).map_err(unplanned)?;
         let columns = columns_in_use(&optimized).map_err(unplanned)?;
         // Subqueries become joins when the plan is optimized.
         let has_join = optimized.exists(|node| Ok(matches!(node, LogicalPlan::Join(_)))).map_err(unplanned)?;
-        let joins = Arc::new(Mutex::new(Joins::Hash));
+        let gathers = has_join || optimized.exists(|node| Ok(gathers(node))).map_err(unplanned)?;
+        let way = Arc::new(Mutex::new(Way::Hash));
         let fan_in = fan_in(&settings, row_bytes(inputs));
         let (sql, params) = (sql.to_owned(), params.clone());
-        Ok(Self { runtime, settings, plan, state, fan_in, joins, columns, has_join, sql, params })
+        Ok(Self { runtime, settings, plan, state, fan_in, way, columns, has_join, gathers, sql, params })
     }
 
     /// The same query over a share of each input's row groups.
     pub(super) fn over(&self, inputs: &[Input], shares: &[Share]) -> Result<Self> {
-        let planned = self.runtime.block_on(plan(inputs, shares, &self.sql, &self.params, &self.settings))?;
-        let mut state = planned.state;
+        let planned = plan(inputs, shares, &self.sql, &self.params, &self.settings);
+        let (mut state, plan) = self.runtime.block_on(planned)?;
         partition_joins(state.config_mut().options_mut());
-        Ok(Self { state, ..self.with_plan(planned.plan) })
+        Ok(Self { state, ..self.with_plan(plan) })
     }
 
     /// The same query asking whether `columns` hold any combination of values more than once; it returns such
@@ -136,9 +142,10 @@ impl<'r> Query<'r> {
             plan,
             state: self.state.clone(),
             fan_in: self.fan_in,
-            joins: Arc::clone(&self.joins),
+            way: Arc::clone(&self.way),
             columns: self.columns.clone(),
             has_join: self.has_join,
+            gathers: self.gathers,
             sql: self.sql.clone(),
             params: self.params.clone(),
         }
@@ -149,24 +156,18 @@ impl<'r> Query<'r> {
         &self.columns
     }
 
-    /// How its joins are done, as far as is known by now.
-    pub fn joins(&self) -> Joins {
-        *self.joins.lock().unwrap_or_else(PoisonError::into_inner)
+    /// How it brings rows together, as far as is known by now.
+    pub fn way(&self) -> Way {
+        *self.way.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(super) fn set_joins(&self, joins: Joins) {
-        *self.joins.lock().unwrap_or_else(PoisonError::into_inner) = joins;
+    pub(super) fn set_way(&self, way: Way) {
+        *self.way.lock().unwrap_or_else(PoisonError::into_inner) = way;
     }
 
     /// Whether every row of the result comes from its own rows of the inputs: nothing is grouped, ranked or cut off.
     pub(super) fn is_row_wise(&self) -> bool {
-        let gathers = |node: &LogicalPlan| {
-            let gathers = matches!(
-                node,
-                LogicalPlan::Aggregate(_) | LogicalPlan::Distinct(_) | LogicalPlan::Window(_) | LogicalPlan::Limit(_)
-            );
-            Ok(gathers)
-        };
+        let gathers = |node: &LogicalPlan| Ok(gathers(node) || matches!(node, LogicalPlan::Limit(_)));
         !self.plan.exists(gathers).unwrap_or(true)
     }
 
@@ -176,21 +177,21 @@ impl<'r> Query<'r> {
     }
 }
 
-/// A query as it was written, and as it will be done.
-struct Planned {
-    plan: LogicalPlan,
-    optimized: LogicalPlan,
-    state: SessionState,
+/// Whether a node makes its rows of many.
+fn gathers(node: &LogicalPlan) -> bool {
+    matches!(node, LogicalPlan::Aggregate(_) | LogicalPlan::Distinct(_) | LogicalPlan::Window(_))
 }
 
+/// A query as it was written, and the session that will do it.
 async fn plan(
     inputs: &[Input],
     shares: &[Share],
     sql: &str,
     params: &BTreeMap<String, String>,
     settings: &Settings,
-) -> Result<Planned> {
+) -> Result<(SessionState, LogicalPlan)> {
     let context = SessionContext::new_with_state(state(settings, row_bytes(inputs)));
+    context.add_optimizer_rule(Arc::new(TextsAheadOfJoins));
     for function in super::functions::all() {
         context.register_udf(function);
     }
@@ -206,10 +207,7 @@ async fn plan(
     let values: Vec<(String, ScalarValue)> =
         params.iter().map(|(name, value)| (name.clone(), ScalarValue::from(value.as_str()))).collect();
     let frame = frame.with_param_values(ParamValues::from(values)).map_err(refused)?;
-    let (state, plan) = frame.into_parts();
-    // Types are checked and columns resolved now, so that wrong SQL is found before any work.
-    let optimized = state.optimize(&plan).map_err(refused)?;
-    Ok(Planned { plan, optimized, state })
+    Ok(frame.into_parts())
 }
 
 /// Bytes of a row of the input with the widest ones, where footers tell.

@@ -8,9 +8,10 @@
 use std::sync::Arc;
 
 use datafusion::physical_plan::joins::{CrossJoinExec, HashJoinExec, NestedLoopJoinExec};
-use datafusion::physical_plan::windows::WindowAggExec;
 use datafusion::physical_plan::{ExecutionPlan, StatisticsArgs, StatisticsContext};
 use serde::Serialize;
+
+use super::windows::Windows;
 
 /// An operator that cannot spill.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -29,8 +30,8 @@ pub(super) fn of(plan: &Arc<dyn ExecutionPlan>) -> Vec<Unspillable> {
     let null_aware = plan.downcast_ref::<HashJoinExec>().is_some_and(|join| join.null_aware);
     let held = if null_aware || plan.is::<CrossJoinExec>() || plan.is::<NestedLoopJoinExec>() {
         Some("its left input")
-    } else if plan.is::<WindowAggExec>() {
-        Some("the rows of one partition of the window at a time")
+    } else if let Some(windows) = plan.downcast_ref::<Windows>() {
+        Some(if windows.has_partitions() { "one partition of its rows at a time" } else { "all of its rows" })
     } else {
         None
     };

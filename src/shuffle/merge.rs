@@ -144,6 +144,23 @@ impl<'a> Merge<'a> {
     }
 }
 
+/// How many runs are merged at once, each with a block packed and unpacked in memory.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct FanIn {
+    /// By one thread, with all of the memory.
+    pub(super) one: usize,
+    /// By every thread at the same time.
+    pub(super) last: usize,
+}
+
+impl FanIn {
+    /// Of runs whose largest block has so many bytes.
+    pub(super) fn of(options: &Options, largest_block: usize) -> Self {
+        let blocks = options.memory / (2 * largest_block.max(BLOCK_BYTES));
+        Self { one: blocks.max(MIN_FAN_IN), last: (blocks / options.threads.max(1)).max(MIN_FAN_IN) }
+    }
+}
+
 /// Merges runs into larger ones until a merge of all of them by every thread at once fits the memory.
 ///
 /// # Errors
@@ -155,14 +172,13 @@ pub(super) fn reduce(
     stats: &mut Stats,
 ) -> Result<Vec<Run>> {
     let everything = Part::whole();
-    let largest = runs.iter().map(Run::largest_block).max().unwrap_or(0).max(BLOCK_BYTES);
-    let blocks = options.memory / (2 * largest);
-    let final_fan_in = (blocks / options.threads.max(1)).max(MIN_FAN_IN);
-    while runs.len() > final_fan_in {
+    let largest = runs.iter().map(Run::largest_block).max().unwrap_or(0);
+    let fan_in = FanIn::of(options, largest);
+    while runs.len() > fan_in.last {
         let mut merged = Vec::new();
         let mut rest = runs.into_iter().peekable();
         while rest.peek().is_some() {
-            let group: Vec<Run> = rest.by_ref().take(blocks.max(MIN_FAN_IN)).collect();
+            let group: Vec<Run> = rest.by_ref().take(fan_in.one).collect();
             if group.len() == 1 {
                 merged.extend(group);
                 continue;

@@ -27,8 +27,13 @@ pub struct Sealed {
     cuts: Vec<Cut>,
 }
 
-#[cfg(test)]
 impl Sealed {
+    /// How many shards its splitters speak of.
+    pub(crate) fn shards(&self) -> u32 {
+        self.cuts.last().map_or(1, |cut| cut.shard.saturating_add(1))
+    }
+
+    #[cfg(test)]
     /// Its runs.
     pub(super) fn runs(&self) -> usize {
         self.runs.len()

@@ -9,6 +9,8 @@ use crate::demo::random::Random;
 
 /// A call that only looks can fail once in so many times that another could.
 const LOOKS: u64 = 4;
+/// A process dies so many times as often with a call to another machine as with one to the disk: there are fewer.
+const REMOTE: u64 = 5;
 
 /// How often each thing happens: once in so many calls; never where it is 0.
 #[derive(Clone, Copy, Debug)]
@@ -19,6 +21,10 @@ pub(super) struct Faults {
     full: u64,
     /// For so many more calls the disk is full.
     full_for: u64,
+    /// How often another machine does not answer, or its answer is lost.
+    remote: u64,
+    /// How often a topic is gone when somebody looks for it.
+    pub(super) lost_topic: u64,
     /// How often another process gets the turn.
     pub(super) switch: u64,
 }
@@ -34,6 +40,8 @@ pub(super) enum Kind {
     Change,
     /// It syncs the file of this number.
     Sync(u64),
+    /// It asks another machine to do something.
+    Remote,
 }
 
 /// What goes wrong. What comes `after` comes once the call took effect.
@@ -80,13 +88,15 @@ impl Faults {
             power_cut: one_of([0, 0, 700, 300, 100]),
             full: one_of([0, 0, 0, 700, 200]),
             full_for: 0,
+            remote: one_of([0, 0, 30, 6, 2]),
+            lost_topic: one_of([0, 0, 0, 30, 10]),
             switch: one_of([2, 4, 8, 16, 32]),
         }
     }
 
     /// Nothing goes wrong, and nobody else gets a turn.
     pub(super) fn none() -> Self {
-        Self { error: 0, death: 0, power_cut: 0, full: 0, full_for: 0, switch: 0 }
+        Self { error: 0, death: 0, power_cut: 0, full: 0, full_for: 0, remote: 0, lost_topic: 0, switch: 0 }
     }
 
     /// What goes wrong with the next call. Most calls only look; less goes wrong with them, so that more goes wrong where
@@ -95,11 +105,15 @@ impl Faults {
         if kind == Kind::Look && !random.one_in(LOOKS) {
             return None;
         }
-        if chance(random, self.power_cut) {
+        let rate = |rate: u64| if kind == Kind::Remote { rate.div_ceil(REMOTE) } else { rate };
+        if chance(random, rate(self.power_cut)) {
             return Some(Fault::PowerCut { after: random.one_in(2) });
         }
-        if chance(random, self.death) {
+        if chance(random, rate(self.death)) {
             return Some(Fault::Death { after: random.one_in(2) });
+        }
+        if kind == Kind::Remote && chance(random, self.remote) {
+            return Some(Fault::Error { after: random.one_in(2) });
         }
         if chance(random, self.error) {
             return Some(Fault::Error { after: kind != Kind::Look && random.one_in(2) });

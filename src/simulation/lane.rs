@@ -10,10 +10,12 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::JoinHandle;
 
+use super::cluster::Client;
 use super::command::{Actor, STORE};
 use super::faults::Lie;
 use super::world::{View, World};
 use crate::catalog::Layout;
+use crate::publish::cluster::simulated::on_cluster;
 use crate::storage::fs::on_disk;
 
 /// Processes of a machine.
@@ -78,7 +80,10 @@ fn live(world: &Arc<World>, me: usize) {
     world.enter(me);
     let actor = Actor::new(world, me);
     let quietly = |act: &dyn Fn()| {
-        if catch_unwind(AssertUnwindSafe(|| on_disk(View::new(world, me), act))).is_err() {
+        let view = View::new(world, me);
+        let cluster = Arc::clone(&view);
+        let connect = move || Box::new(Client(Arc::clone(&cluster))) as _;
+        if catch_unwind(AssertUnwindSafe(|| on_disk(view, || on_cluster(connect, act)))).is_err() {
             world.state().fail("a process panicked".to_owned());
         }
     };

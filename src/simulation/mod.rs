@@ -3,13 +3,15 @@
 //!
 //! ```text
 //! command ──▶ publish, catalog, storage ──▶ storage::fs ──▶ world: whose turn, which fault ──▶ disk
-//!                                                             └──▶ model: may this be visible?
+//!                └──▶ publish::cluster ──▶ in every second history ──┘  │                └──▶ Kafka cluster
+//!                                                                      └──▶ model: may this be visible?
 //! ```
 //! `CUTOVER_SIM_RUNS` says how many histories, `CUTOVER_SIM_SEED` which is the first. A failure names its seed and the
 //! command that replays it with all of its calls.
 //!
 //! Not for: what only real files and processes show; the integration tests do that.
 
+mod cluster;
 mod command;
 mod disk;
 mod faults;
@@ -82,16 +84,37 @@ fn a_call_that_is_missing_is_found() {
 
 #[test]
 fn histories_see_every_fault_and_every_outcome() {
-    let doings =
-        ["Reading", "Confirming", "Creating", "Installing", "Publishing", "RollingBack", "Pinning", "Cleaning"];
+    let doings = [
+        "Reading",
+        "Confirming",
+        "Creating",
+        "Targeting",
+        "Installing",
+        "Publishing",
+        "RollingBack",
+        "Pinning",
+        "Cleaning",
+    ];
     let ends = doings.iter().flat_map(|doing| [(*doing, " done"), (*doing, " failed: ")]);
     let faults =
         ["Error", "Death", "PowerCut"].iter().flat_map(|fault| [(*fault, "after: true"), (*fault, "after: false")]);
     let errors =
         ["meanwhile; run again", "is held by", "unknown whether applied", "is pinned since", "was rolled back"];
     let errors = errors.iter().map(|error| (" failed: ", *error));
+    let kafka = [
+        ("announce", "Error { after: true }"),
+        ("announce", "Error { after: false }"),
+        ("announce", "Death { after: true }"),
+        ("announce", "Death { after: false }"),
+        ("announce", "PowerCut { after: true }"),
+        (" failed: ", "unknown whether announced"),
+        (" failed: ", "not announced"),
+        ("somebody deletes", "Some"),
+        ("finishes", "Settled"),
+        ("finishes", "Abandoned"),
+    ];
     let mut missing: Vec<(&str, &str)> =
-        ends.chain(faults).chain(errors).chain([("Full", "no storage space")]).collect();
+        ends.chain(faults).chain(errors).chain(kafka).chain([("Full", "no storage space")]).collect();
     let lane = Lane::new();
     for seed in 0..SOON {
         for line in lane.trace(seed, None) {

@@ -9,8 +9,9 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use super::cluster::Cluster;
 use super::disk::Disk;
-use crate::catalog::{Current, Digest, Layout, Manifest, State};
+use crate::catalog::{Announcement, Change, Current, Digest, Layout, Manifest, State};
 
 /// What a process is doing, as far as it decides what it may change.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -22,6 +23,8 @@ pub(super) enum Doing {
     Confirming,
     /// Making the store.
     Creating,
+    /// Saying where versions are streamed to.
+    Targeting,
     /// Making a version.
     Installing,
     /// Taking readers to a version.
@@ -37,12 +40,35 @@ pub(super) enum Doing {
 impl Doing {
     /// Whether success says that the state which was read holds, too.
     pub(super) fn confirms(self) -> bool {
-        !matches!(self, Self::Reading | Self::Creating)
+        !matches!(self, Self::Reading | Self::Creating | Self::Targeting)
     }
 
     fn changes(self) -> bool {
         !matches!(self, Self::Reading | Self::Confirming | Self::Creating)
     }
+
+    /// What one does who finishes a change that was recorded.
+    fn finishing(change: &Change) -> Self {
+        match change {
+            Change::Publish { force, .. } => Self::Publishing { force: *force },
+            Change::Rollback { .. } => Self::RollingBack,
+            Change::Pin { .. } => Self::Pinning,
+            Change::Remove { .. } => Self::Cleaning,
+        }
+    }
+}
+
+/// What a replace of `current.json` did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Effect {
+    /// It recorded what is to be done.
+    Intent,
+    /// It did what was recorded.
+    Settled,
+    /// It gave up what was recorded.
+    Abandoned,
+    /// It did something.
+    Applied,
 }
 
 /// A state of `current.json`, and what a person who watched the store would know then.
@@ -63,6 +89,8 @@ pub(super) struct Model {
     history: Vec<Known>,
     /// The epoch of which somebody was told that it holds.
     acknowledged: Option<u64>,
+    /// What consumers were told last.
+    told: Option<Announcement>,
     /// The files of each build that was finished, by their paths in the version's folder.
     builds: BTreeMap<String, BTreeMap<String, Vec<u8>>>,
 }
@@ -70,7 +98,7 @@ pub(super) struct Model {
 impl Model {
     /// Of a store that is not there yet.
     pub(super) fn new(layout: Layout) -> Self {
-        Self { layout, history: Vec::new(), acknowledged: None, builds: BTreeMap::new() }
+        Self { layout, history: Vec::new(), acknowledged: None, told: None, builds: BTreeMap::new() }
     }
 
     /// The state that readers see.
@@ -88,23 +116,53 @@ impl Model {
         self.acknowledged = self.acknowledged.max(Some(epoch));
     }
 
-    /// `current.json` was replaced; gives its epoch.
-    pub(super) fn replaced(&mut self, disk: &Disk, doing: Doing) -> Result<u64, String> {
+    /// Consumers are told something: what was recorded, of versions that they can read.
+    pub(super) fn announced(&mut self, disk: &Disk, it: &Announcement, cluster: &Cluster) -> Result<(), String> {
+        let left = read(disk, &self.layout)?.ok_or("consumers are told of a store that is not there")?;
+        let wrong = |what: &str| Err(format!("{what}:\n  announcement {it:?}\n  store {left:?}"));
+        if left.pending.as_ref().is_none_or(|pending| pending.id != it.id) {
+            return wrong("consumers are told what is not recorded");
+        }
+        let settled = left.settled().and_then(|(after, _)| after.announcement(&it.id));
+        if settled.is_ok_and(|expected| expected != *it) {
+            return wrong("consumers are told something else than what was recorded");
+        }
+        if let Some(lost) = it.versions.iter().find(|it| !cluster.holds(&it.streamed)) {
+            return wrong(&format!("consumers are told of version {}, which is not there", lost.streamed.version));
+        }
+        self.told = Some(it.clone());
+        Ok(())
+    }
+
+    /// Fails unless consumers were told what readers see, or what is recorded.
+    fn agrees(&self, current: &Current) -> Result<(), String> {
+        let Some(told) = &self.told else { return Ok(()) };
+        let recorded = current.pending.as_ref().is_some_and(|pending| pending.id == told.id);
+        let build = |version: u64| current.versions.get(&version).map(|entry| entry.build_id.as_str());
+        let same = told
+            .current()
+            .is_some_and(|it| current.current == Some(it.version) && build(it.version) == Some(it.build_id.as_str()));
+        check(recorded || same, || format!("consumers were told of version {}, readers see {current:?}", told.current))
+    }
+
+    /// `current.json` was replaced; gives its epoch, and what that did.
+    pub(super) fn replaced(&mut self, disk: &Disk, doing: Doing) -> Result<(u64, Effect), String> {
         let after = read(disk, &self.layout)?.ok_or("current.json is gone")?;
         let Some(before) = self.history.last() else {
             check(doing == Doing::Creating && after.epoch == 0, || format!("{doing:?} made a store: {after:?}"))?;
             let known = Known { current: after, condemned: Vec::new(), given: BTreeMap::new() };
             self.history.push(known);
-            return Ok(0);
+            return Ok((0, Effect::Applied));
         };
+        self.agrees(&after)?;
         let mut known = before.clone();
-        step(&mut known, &after, doing)?;
+        let effect = step(&mut known, &after, doing)?;
         known.current = after;
         if known.current.current != before.current.current {
             self.whole(disk, &known.current, known.current.current)?;
         }
         self.history.push(known);
-        Ok(self.history.len() as u64 - 1)
+        Ok((self.history.len() as u64 - 1, effect))
     }
 
     /// Something is moved or deleted.
@@ -118,7 +176,8 @@ impl Model {
     /// The power was cut: what is left is a state that was there, not older than what was acknowledged, and whole.
     pub(super) fn power_cut(&mut self, disk: &Disk) -> Result<(), String> {
         let Some(left) = read(disk, &self.layout)? else {
-            check(self.acknowledged.is_none(), || "the store is gone after a power cut".to_owned())?;
+            let needed = self.acknowledged.is_some() || self.told.is_some();
+            check(!needed, || "the store is gone after a power cut".to_owned())?;
             self.history.clear();
             return Ok(());
         };
@@ -131,6 +190,7 @@ impl Model {
             format!("a power cut left a state that never was: {left:?}")
         })?;
         self.history.truncate(epoch as usize + 1);
+        self.agrees(&left)?;
         self.whole(disk, &left, left.versions.keys().copied())
     }
 
@@ -143,7 +203,10 @@ impl Model {
             let found = names_in(disk, folder)?;
             check(found == names, || format!("{} holds {found:?}, not {names:?}", folder.display()))
         };
-        let files = ["build.lock", "commit.lock", "current.json", "log", "staging", "versions"];
+        let mut files = vec!["build.lock", "commit.lock", "current.json", "log", "staging", "versions"];
+        if current.kafka.is_some() {
+            files.insert(4, "publish.lock");
+        }
         expect(self.layout.root(), &files)?;
         expect(&self.layout.staging(), &[])?;
         let folders: Vec<String> = versions.iter().map(|version| format!("{version:08}")).collect();
@@ -175,9 +238,12 @@ impl Model {
     }
 }
 
-/// Holds a change against the rules.
-fn step(known: &mut Known, after: &Current, doing: Doing) -> Result<(), String> {
+/// Holds a change against the rules; gives what it did.
+fn step(known: &mut Known, after: &Current, doing: Doing) -> Result<Effect, String> {
     let before = &known.current;
+    let as_before = before.versions.iter().all(|(version, entry)| after.versions.get(version) == Some(entry));
+    let grown = before.current == after.current && before.pin == after.pin && as_before;
+    let same = grown && before.versions.len() == after.versions.len();
     let wrong = |what: &str| Err(format!("{what}, while {doing:?}:\n  before {before:?}\n  after {after:?}"));
     if after.epoch != before.epoch + 1 {
         return wrong("epochs do not grow by one");
@@ -185,6 +251,15 @@ fn step(known: &mut Known, after: &Current, doing: Doing) -> Result<(), String> 
     if !doing.changes() {
         return wrong("a reader changed the store");
     }
+    let (doing, effect) = match (&before.pending, &after.pending) {
+        (None, Some(_)) if same => (doing, Effect::Intent),
+        (None, Some(_)) => return wrong("an intent changes what is to be seen"),
+        (Some(_), None) if same => (doing, Effect::Abandoned),
+        (Some(pending), None) => (Doing::finishing(&pending.change), Effect::Settled),
+        // Builds go on beside an intent, and add versions.
+        (Some(_), Some(_)) if !grown => return wrong("something is changed beside an intent"),
+        _ => (doing, Effect::Applied),
+    };
     if after.next_version < before.next_version {
         return wrong("the next number fell");
     }
@@ -226,7 +301,7 @@ fn step(known: &mut Known, after: &Current, doing: Doing) -> Result<(), String> 
     }
     let left = before.current.and_then(|left| after.versions.get(&left));
     known.condemned.extend(left.filter(|entry| entry.state == State::RolledBack).map(|entry| entry.digest));
-    Ok(())
+    Ok(effect)
 }
 
 /// `current.json` as it is on the disk; `None` where there is none.

@@ -18,9 +18,10 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use super::cluster::Cluster;
 use super::disk::Disk;
 use super::faults::{Fault, Faults, Kind, Lie, chance};
-use super::model::{Doing, Model};
+use super::model::{Doing, Effect, Model};
 use crate::catalog::Layout;
 use crate::demo::random::Random;
 use crate::storage::fs::{self, Look, Mode};
@@ -39,6 +40,9 @@ pub(super) struct State {
     pub(super) random: Random,
     pub(super) model: Model,
     pub(super) disk: Disk,
+    pub(super) cluster: Cluster,
+    /// Whether versions are streamed to the cluster.
+    pub(super) streams: bool,
     layout: Layout,
     processes: Vec<Process>,
     files: BTreeMap<u64, Open>,
@@ -65,6 +69,10 @@ pub(super) struct Process {
     pub(super) read: Option<u64>,
     /// The epoch that it wrote last in this step.
     pub(super) wrote: Option<u64>,
+    /// It recorded an intent in this step.
+    intends: bool,
+    /// What it was asked to do in this step is done, wholly or in part.
+    pub(super) applied: bool,
 }
 
 /// A file that a process has open.
@@ -84,6 +92,8 @@ impl World {
             turn: random.below(processes as u64) as usize,
             model: Model::new(layout.clone()),
             disk: Disk::new(),
+            cluster: Cluster::default(),
+            streams: random.one_in(2),
             layout,
             processes: vec![Process::default(); processes],
             files: BTreeMap::new(),
@@ -171,6 +181,12 @@ impl State {
         (0..self.processes.len()).for_each(|process| self.end_process(process));
     }
 
+    /// The place of a topic, of so many, that somebody deletes now; mostly none.
+    pub(super) fn draw_lost_topic(&mut self, topics: usize) -> Option<usize> {
+        let lost = topics > 0 && chance(&mut self.random, self.faults.lost_topic);
+        lost.then(|| self.random.below(topics as u64) as usize)
+    }
+
     /// Keeps a line for whoever looks at a run that failed.
     pub(super) fn note(&mut self, line: impl FnOnce() -> String) {
         if let Some(trace) = &mut self.trace {
@@ -218,7 +234,23 @@ impl State {
         }
     }
 
-    fn check(&mut self, outcome: std::result::Result<(), String>) {
+    /// The process replaced `current.json`, with this effect.
+    fn replaced(&mut self, me: usize, effect: Effect) {
+        let process = &mut self.processes[me];
+        let foreign = matches!(effect, Effect::Settled | Effect::Abandoned) && !process.intends;
+        process.applied |= match effect {
+            Effect::Intent => false,
+            Effect::Settled => process.intends,
+            Effect::Abandoned => false,
+            Effect::Applied => true,
+        };
+        process.intends |= effect == Effect::Intent;
+        if foreign {
+            self.note(|| format!("{me} finishes what another began: {effect:?}"));
+        }
+    }
+
+    pub(super) fn check(&mut self, outcome: std::result::Result<(), String>) {
         if let Err(what) = outcome {
             self.fail(what);
         }
@@ -238,7 +270,7 @@ impl View {
     }
 
     /// One call: what becomes of it, and who has the next turn.
-    fn call<T>(
+    pub(super) fn call<T>(
         &self,
         kind: Kind,
         what: impl FnOnce(&State) -> String,
@@ -255,10 +287,10 @@ impl View {
         let outcome = match fault {
             None => act(state),
             Some(Fault::Full) => Err(ErrorKind::StorageFull.into()),
-            Some(Fault::Error { after: true }) => act(state).and(Err(Error::other("the disk failed after all"))),
+            Some(Fault::Error { after: true }) => act(state).and(Err(Error::other("it failed after all"))),
             Some(Fault::Error { after: false }) => {
                 state.spoil(kind);
-                Err(Error::other("the disk failed"))
+                Err(Error::other("it failed"))
             }
             Some(Fault::Death { after }) => {
                 let _ = after.then(|| act(state));
@@ -394,7 +426,10 @@ impl fs::Disk for View {
             state.check(state.model.taken_away(from));
             if to == state.layout.current() {
                 match state.model.replaced(&state.disk, state.processes[self.me].doing) {
-                    Ok(epoch) => state.processes[self.me].wrote = Some(epoch),
+                    Ok((epoch, effect)) => {
+                        state.processes[self.me].wrote = Some(epoch);
+                        state.replaced(self.me, effect);
+                    }
                     Err(what) => state.fail(what),
                 }
             }

@@ -16,6 +16,7 @@ use serde_json::{Value, json};
 use crate::fixture::{NUMBERS, Numbers};
 use crate::harness::names;
 use crate::hostile;
+use crate::resume::Texts;
 use crate::seeded::{Random, seeds};
 
 /// Mutations for each parser.
@@ -44,7 +45,7 @@ fn in_bounded_memory() {
         ("job", fuzzing::job, jobs()),
         ("manifest", fuzzing::manifest, stores.files("versions/00000001/manifest.json")),
         ("current", fuzzing::current, stores.files("current.json")),
-        ("journal line", fuzzing::journal_line, vec![journal_line()]),
+        ("journal line", fuzzing::journal_line, journal_lines()),
         ("spill block", fuzzing::spill_block, vec![spill_block()]),
         ("footer", fuzzing::parquet_footer, footers()),
         ("record", fuzzing::record, stores.records()),
@@ -194,10 +195,21 @@ impl Stores {
     }
 }
 
-fn journal_line() -> Vec<u8> {
+/// A line of a consumer, and those of a build that was killed: its sealed shuffle and its first finished range.
+fn journal_lines() -> Vec<Vec<u8>> {
     let table = json!({"name": "range-00000-00000.sst", "rows": 1, "bytes": 2, "digest": "0".repeat(32),
                        "first_key": [1], "last_key": [1], "largest": [[1], 2]});
-    serde_json::to_vec(&json!({"table": table, "xxh3": "0".repeat(16), "next": 7})).unwrap()
+    let consumer = serde_json::to_vec(&json!({"table": table, "xxh3": "0".repeat(16), "next": 7})).unwrap();
+    let texts = Texts::new();
+    texts.run_at("range.finished=kill@2", "").killed();
+    let journal = texts.unfinished().join("journal");
+    let of_build = ["shuffle.jsonl", "shard-00000.jsonl"].map(|name| {
+        let bytes = fs::read(journal.join(name)).unwrap();
+        let line = bytes.split(|byte| *byte == b'\n').next().unwrap();
+        // Behind the checksum, which the parser is given anew.
+        line[17..].to_vec()
+    });
+    [vec![consumer], of_build.to_vec()].concat()
 }
 
 /// Four entries: the shard and three lengths, key, order and value.

@@ -41,8 +41,13 @@ fn workspace() -> Workspace {
 /// Runs a query and reads back what it stored.
 #[track_caller]
 fn run(workspace: &Workspace, sql: &str, flags: &str) -> Joined {
-    let _ = std::fs::remove_dir_all(workspace.path("store"));
     write_job(workspace, sql);
+    run_job(workspace, flags)
+}
+
+#[track_caller]
+fn run_job(workspace: &Workspace, flags: &str) -> Joined {
+    let _ = std::fs::remove_dir_all(workspace.path("store"));
     let report = workspace.cutover(&format!("run joined.toml --json {flags}")).ok().json();
     let lines = workspace.cutover("scan store --json").ok().json_lines();
     assert_eq!(report["rows"], lines.len());
@@ -191,4 +196,52 @@ fn not_in_needs_its_left_side_in_memory() {
     let outside = left.iter().filter(|row| row.one.is_some_and(|one| !values.contains(&one)));
     let expected = outside.map(|row| ((row.id, -1), format!("{}|-", wide::label(Side::Left, row.id)))).collect();
     compare(&run(&workspace, &sql("r.one IS NOT NULL"), ENOUGH), &expected, "NOT IN without a null");
+}
+
+/// A text that is made of a number on one side is null where that side has no row, and made once for each of its rows
+/// where that side is the smaller one.
+#[test]
+fn texts_of_one_side_are_the_same_before_and_after_a_join() {
+    let workspace = Workspace::new();
+    let (few, many) = (500, 4_000);
+    for (folder, count) in [("few", few), ("many", many)] {
+        std::fs::create_dir(workspace.path(folder)).unwrap();
+        wide::write(&workspace.path(folder), count);
+    }
+    let [smaller, larger] = [few, many].map(|count| wide::rows(Side::Left, count));
+    for (left, right) in [("few", "many"), ("many", "few")] {
+        for join in ["INNER", "LEFT", "RIGHT", "FULL"] {
+            let sql = format!(
+                "SELECT coalesce(l.id, -1) AS l, coalesce(r.id, -1) AS r, \
+                 concat(coalesce(CAST(l.id % 7 - 3 AS VARCHAR), '-'), '|', coalesce(CAST(r.id * r.one AS VARCHAR), '-'), \
+                 '|', CAST(l.id + r.id AS VARCHAR)) AS labels FROM left_rows l {join} JOIN right_rows r ON l.id = 2 * r.one"
+            );
+            write_job(&workspace, &sql);
+            let job = std::fs::read_to_string(workspace.path("joined.toml")).unwrap();
+            let job = job.replace("\"left.parquet\"", &format!("\"{left}/left.parquet\""));
+            workspace.write("joined.toml", job.replace("\"right.parquet\"", &format!("\"{right}/left.parquet\"")));
+            let [left_rows, right_rows] = if left == "few" { [&smaller, &larger] } else { [&larger, &smaller] };
+            let text = |number: Option<i64>| number.map_or("-".to_owned(), |number| number.to_string());
+            let mut expected = Joined::new();
+            let mut add = |l: Option<&Row>, r: Option<&Row>| {
+                let (left_id, right_id) = (l.map(|row| row.id), r.map(|row| row.id));
+                let product = r.and_then(|row| Some(row.id * row.one?));
+                let sum = left_id.zip(right_id).map_or(String::new(), |(l, r)| (l + r).to_string());
+                let label = format!("{}|{}|{sum}", text(left_id.map(|id| id % 7 - 3)), text(product));
+                expected.insert((left_id.unwrap_or(-1), right_id.unwrap_or(-1)), label);
+            };
+            let mut matched = HashSet::new();
+            for r in right_rows {
+                let l = r.one.and_then(|one| left_rows.get(2 * one as usize));
+                matched.extend(l.map(|row| row.id));
+                if l.is_some() || ["RIGHT", "FULL"].contains(&join) {
+                    add(l, Some(r));
+                }
+            }
+            if ["LEFT", "FULL"].contains(&join) {
+                left_rows.iter().filter(|row| !matched.contains(&row.id)).for_each(|row| add(Some(row), None));
+            }
+            compare(&run_job(&workspace, ENOUGH), &expected, &format!("{left} {join} {right}"));
+        }
+    }
 }

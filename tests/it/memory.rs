@@ -1,10 +1,12 @@
 //! What `--memory` promises, as the operating system counts it: a job whose data is several times the budget holds no
 //! more than the budget and [`BEYOND`], or what stands beside it, of resident memory at any time.
 
-use serde_json::Value;
+use std::collections::BTreeMap;
+
+use serde_json::{Value, json};
 
 use crate::harness::Workspace;
-use crate::wide::{self, FILLER};
+use crate::wide::{self, FILLER, Side};
 
 /// Bytes that a process may hold beyond its budget: its own code, its threads, and what no stage counts.
 const BEYOND: u64 = 100 << 20;
@@ -60,6 +62,14 @@ fn a_shuffle_of_several_times_the_memory_stays_within_it() {
     assert_eq!(reports[0], reports[1]);
 }
 
+/// A job over the wide rows of both sides.
+fn over_wide_rows(sql: &str, key: &str) -> String {
+    format!(
+        "version = 1\ndataset = \"wide\"\nstore = \"store\"\n\n[inputs.left_rows]\npath = \"left.parquet\"\n\n\
+         [inputs.right_rows]\npath = \"right.parquet\"\n\n[query]\nsql = \"\"\"{sql}\"\"\"\n\n[output]\nkey = [\"{key}\"]\n"
+    )
+}
+
 /// Both sides have four times the budget.
 #[test]
 fn a_join_of_several_times_the_memory_stays_within_it() {
@@ -67,16 +77,59 @@ fn a_join_of_several_times_the_memory_stays_within_it() {
     let mib = 128;
     let rows = (4 * mib * MIB) as i64 / FILLER as i64;
     wide::write(&workspace.path(""), rows);
-    let job = format!(
-        "version = 1\ndataset = \"joined\"\nstore = \"store\"\n\n[inputs.left_rows]\npath = \"left.parquet\"\n\n\
-         [inputs.right_rows]\npath = \"right.parquet\"\n\n[query]\nsql = \"\"\"\n\
-         SELECT l.id, replace(concat(l.payload, '|', r.payload), repeat('x', {FILLER}), '') AS labels\n\
-         FROM left_rows l JOIN right_rows r ON l.id = r.id\"\"\"\n\n[output]\nkey = [\"id\"]\n"
+    let sql = format!(
+        "SELECT l.id, replace(concat(l.payload, '|', r.payload), repeat('x', {FILLER}), '') AS labels \
+         FROM left_rows l JOIN right_rows r ON l.id = r.id"
     );
-    workspace.write("joined.toml", job);
+    workspace.write("joined.toml", over_wide_rows(&sql, "id"));
     let report = run_within(&workspace, "joined.toml", mib, BEYOND_OF_SORTS);
     assert_eq!(report["rows"], rows);
     let last = rows - 1;
     let got = workspace.cutover(&format!("get store {last} --json")).ok().json();
     assert_eq!(got["entries"][0]["value"]["labels"], format!("L{last}:|R{last}:"));
+}
+
+/// What an operator has to keep of its rows has four times the budget: windows, and a group's values.
+#[test]
+fn windows_and_gathered_values_of_several_times_the_memory_stay_within_it() {
+    let workspace = Workspace::new();
+    let mib = 128;
+    let count = (4 * mib * MIB) as i64 / FILLER as i64;
+    wide::write(&workspace.path(""), count);
+    let mut groups: BTreeMap<i64, Vec<i64>> = BTreeMap::new();
+    for row in wide::rows(Side::Left, count) {
+        row.one.into_iter().for_each(|one| groups.entry(one).or_default().push(row.id));
+    }
+    let rows: i64 = groups.values().map(|ids| ids.len() as i64).sum();
+    let (one, ids) = groups.iter().max_by_key(|(_, ids)| ids.len()).unwrap();
+    let [last, most] = [ids[ids.len() - 1], ids.len() as i64];
+    let label = format!("replace(payload, repeat('x', {FILLER}), '') AS label");
+    let windows = |window: &str| format!("SELECT id, {label}, {window} AS n FROM left_rows WHERE one IS NOT NULL");
+    let gathered = "SELECT one, cardinality(texts) AS n, octet_length(array_to_string(texts, '')) AS bytes FROM \
+                    (SELECT one, array_agg(payload) AS texts FROM left_rows WHERE one IS NOT NULL GROUP BY one)";
+    let bytes: usize = ids.iter().map(|id| wide::label(Side::Left, *id).len() + FILLER).sum();
+    for (name, sql, key, found, expected) in [
+        (
+            "whole",
+            windows("count(*) OVER (PARTITION BY one)"),
+            "id",
+            last,
+            json!({"n": most, "label": format!("L{last}:")}),
+        ),
+        (
+            "running",
+            windows("row_number() OVER (PARTITION BY one ORDER BY id)"),
+            "id",
+            last,
+            json!({"n": most, "label": format!("L{last}:")}),
+        ),
+        ("gathered", gathered.to_owned(), "one", *one, json!({"n": most, "bytes": bytes})),
+    ] {
+        let job = format!("{name}.toml");
+        workspace.write(&job, over_wide_rows(&sql, key).replace("\"store\"", &format!("\"{name}\"")));
+        let report = run_within(&workspace, &job, mib, BEYOND_OF_SORTS);
+        assert_eq!(report["rows"], if key == "id" { rows } else { groups.len() as i64 }, "{name}");
+        let got = workspace.cutover(&format!("get {name} {found} --json")).ok().json();
+        assert_eq!(got["entries"][0]["value"], expected, "{name}");
+    }
 }

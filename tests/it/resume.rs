@@ -34,15 +34,15 @@ key = ["key"]
 file_size = "4MiB"
 "#;
 /// The memory with which the job spills, unless a run has its own.
-const SMALL: &str = "--memory 64MiB";
+pub const SMALL: &str = "--memory 64MiB";
 
 /// A workspace with the job and its input.
-struct Texts {
-    workspace: Workspace,
+pub struct Texts {
+    pub workspace: Workspace,
 }
 
 impl Texts {
-    fn new() -> Self {
+    pub fn new() -> Self {
         let texts = Self { workspace: Workspace::new() };
         texts.workspace.write("texts.toml", JOB);
         texts.write_input("in/part-0.parquet", 1);
@@ -60,7 +60,7 @@ impl Texts {
     }
 
     /// Runs the job, with failpoints armed.
-    fn run_at(&self, failpoints: &str, flags: &str) -> Run {
+    pub fn run_at(&self, failpoints: &str, flags: &str) -> Run {
         let memory = if flags.contains("--memory") { "" } else { SMALL };
         let line = format!("run texts.toml --threads 1 {memory} {flags}");
         let mut command = self.workspace.command(CUTOVER, &line.split_whitespace().collect::<Vec<_>>());
@@ -69,14 +69,14 @@ impl Texts {
 
     /// Runs the job to its end.
     #[track_caller]
-    fn run(&self, flags: &str) -> Report {
+    pub fn run(&self, flags: &str) -> Report {
         let run = self.run_at("", &format!("--json {flags}")).ok();
         Report { json: run.json(), stderr: run.stderr.clone() }
     }
 
     /// The digest of what the job builds, from a run of its own that nothing disturbs.
     #[track_caller]
-    fn digest(&self) -> Value {
+    pub fn digest(&self) -> Value {
         self.workspace.write("undisturbed.toml", JOB.replace("\"store\"", "\"undisturbed\""));
         let run = self.workspace.cutover(&format!("run undisturbed.toml --threads 1 {SMALL} --json")).ok().json();
         assert!(run["spilled_bytes"].as_u64().unwrap() > 0, "the job is to spill");
@@ -90,7 +90,7 @@ impl Texts {
 
     /// The folder of the one build in staging.
     #[track_caller]
-    fn unfinished(&self) -> PathBuf {
+    pub fn unfinished(&self) -> PathBuf {
         let staging = self.staging();
         assert_eq!(staging.len(), 1, "{staging:?}");
         self.workspace.path("store/staging").join(&staging[0])
@@ -98,15 +98,15 @@ impl Texts {
 
     /// The version that readers see is whole, and nothing else is left.
     #[track_caller]
-    fn is_clean(&self) {
+    pub fn is_clean(&self) {
         self.workspace.cutover("verify store --depth full").ok();
         assert_eq!(self.staging(), [""; 0], "left in staging");
     }
 }
 
 /// What a run tells of itself.
-struct Report {
-    json: Value,
+pub struct Report {
+    pub json: Value,
     stderr: String,
 }
 

@@ -59,7 +59,13 @@ const MAY_USE: [(&str, &[&str]); 27] = [
     ("encode", &["input", "job"]),
     ("error", &[]),
     ("failpoint", &[]),
-    ("fuzzing", &["catalog", "consume", "encode", "input", "job", "journal", "kafka", "shuffle"]),
+    (
+        "fuzzing",
+        &[
+            "build", "catalog", "consume", "encode", "input", "job", "journal", "kafka", "pipeline", "shuffle",
+            "storage",
+        ],
+    ),
     ("input", &["contain", "job"]),
     ("job", &[]),
     ("journal", &["storage"]),

@@ -1,9 +1,13 @@
 //! Every way in which keys may lie and every size of values, in budgets down to a few hundred bytes, against an oracle.
 
+use std::path::PathBuf;
+
 use proptest::collection::vec;
 use proptest::prelude::*;
 
 use super::*;
+use crate::runtime::Resources;
+use crate::shuffle::merge::FanIn;
 
 /// How keys lie.
 #[derive(Clone, Copy, Debug)]
@@ -116,5 +120,28 @@ fn values_of_one_byte_to_sixteen_mebibytes() {
         // Not `assert_eq!`, which would print all of it.
         assert!(sorted == oracle(&parts, 2), "in {memory} bytes");
         assert_eq!(stats.runs > 0, spills, "in {memory} bytes");
+    }
+}
+
+/// Runs of half of what a writer may hold, of a thousand times the whole budget: one merge of them makes so few that the
+/// last one reads them all, so nothing is written more than twice.
+#[test]
+fn a_thousand_times_the_budget_is_written_twice_at_most() {
+    for budget in [128 << 20, 1 << 30, 64 << 30] {
+        let threads = budget >> 26_usize;
+        let memory = Resources { threads, memory: budget as u64 }.shuffle_memory();
+        let options = Options {
+            memory,
+            writers: threads,
+            threads,
+            shards: 1,
+            spill_dir: PathBuf::new(),
+            range_bytes: 64 << 20,
+            expected_bytes: MANY,
+        };
+        let fan_in = FanIn::of(&options, 0);
+        let runs = 1_000 * budget / (memory / threads / 2);
+        assert!(runs > fan_in.last, "the first runs are too many for the last merge: {runs}");
+        assert!(runs.div_ceil(fan_in.one) <= fan_in.last, "{runs} runs, {fan_in:?}");
     }
 }

@@ -27,6 +27,64 @@ fn spilled(folder: &TempDir) -> Shuffle {
     shuffle
 }
 
+/// Whatever number is wrong in what a journal says of a sealed shuffle, it is refused, or its entries are the same.
+#[test]
+fn a_sealed_shuffle_with_a_wrong_number_is_refused_or_the_same() {
+    let folder = tempfile::tempdir().unwrap();
+    let shuffle = spilled(&folder);
+    let options = shuffle.options.clone();
+    let shards = shuffle.finish().unwrap().0;
+    let sealed = serde_json::to_value(seal(&shards).unwrap().unwrap()).unwrap();
+    let expected: Vec<_> = drain(shards).into_iter().map(|ranges| ranges.concat()).collect();
+    let (mut refused, mut same) = (0, 0);
+    for number in numbers(&sealed, String::new()) {
+        let value = sealed.pointer(&number).unwrap().as_u64().unwrap();
+        for wrong in [0, 1, value + 1, value.saturating_sub(1), value ^ 1 << 20, u64::from(u32::MAX), u64::MAX] {
+            let mut sealed = sealed.clone();
+            *sealed.pointer_mut(&number).unwrap() = wrong.into();
+            let Ok(sealed) = serde_json::from_value(sealed) else { continue };
+            let entries = |shards: Vec<Shard>| -> Result<Vec<Vec<Owned>>> {
+                let mut all = vec![Vec::new(); shards.len()];
+                for (shard, entries) in shards.iter().zip(&mut all) {
+                    for range in &shard.ranges {
+                        range.for_each(|entry| {
+                            let (key, order) = (entry.key.to_vec(), entry.order.to_vec());
+                            entries.push((entry.shard, key, order, entry.value.to_vec()));
+                            Ok(())
+                        })?;
+                    }
+                }
+                Ok(all)
+            };
+            match reopen(sealed, &options).and_then(entries) {
+                Ok(found) => {
+                    assert_eq!(found, expected, "{number} is {wrong} instead of {value}");
+                    same += 1;
+                }
+                Err(error) => {
+                    assert_eq!(error.kind(), Kind::Corrupt, "{number} is {wrong}: {error}");
+                    refused += 1;
+                }
+            }
+        }
+    }
+    assert!(refused > 10 && same > 10, "{refused} refused, {same} the same");
+}
+
+/// Where numbers are in what a journal says of runs and of the shards that begin at a cut.
+fn numbers(value: &serde_json::Value, path: String) -> Vec<String> {
+    match value {
+        serde_json::Value::Number(_) if !path.contains("/key/") => vec![path],
+        serde_json::Value::Object(fields) => {
+            fields.iter().flat_map(|(name, field)| numbers(field, format!("{path}/{name}"))).collect()
+        }
+        serde_json::Value::Array(items) => {
+            items.iter().enumerate().flat_map(|(at, item)| numbers(item, format!("{path}/{at}"))).collect()
+        }
+        _ => Vec::new(),
+    }
+}
+
 fn ranges(shuffle: Shuffle) -> impl Iterator<Item = Range> {
     shuffle.finish().unwrap().0.into_iter().flat_map(|shard| shard.ranges)
 }

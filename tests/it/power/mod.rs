@@ -14,6 +14,7 @@
 
 mod disk;
 mod recording;
+mod resumed;
 
 use std::collections::{BTreeSet, HashSet};
 use std::hash::{DefaultHasher, Hash, Hasher};

@@ -134,14 +134,13 @@ impl<'q> Query<'q> {
         }
         let unplanned = |error| convert("the query cannot be planned", error);
         let plan = self.runtime.block_on(state.create_physical_plan(&self.plan)).map_err(unplanned)?;
+        let plan = gathering::one_group_at_a_time(plan, self.room(&state)).map_err(unplanned)?;
         let plan = match way {
             Way::Turns => match turns::take_turns(plan, self.room(&state)).map_err(unplanned)? {
                 Some(plan) => plan,
                 None => return self.prepare(Way::Sort),
             },
-            Way::Sort => gathering::one_group_at_a_time(plan)
-                .and_then(|plan| turns::spread_on_disk(plan, self.room(&state)))
-                .map_err(unplanned)?,
+            Way::Sort => turns::spread_on_disk(plan, self.room(&state)).map_err(unplanned)?,
             Way::Hash => plan,
         };
         let plan = windows::by_partition(plan).map_err(unplanned)?;

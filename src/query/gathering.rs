@@ -3,10 +3,10 @@
 //! ```text
 //!  final aggregate ◀─ by hash ◀─ partial aggregate ◀─ rows
 //!  becomes
-//!  aggregate, a group at a time ◀─ sort by the group's columns ◀─ by hash ◀─ rows
+//!  aggregate, a group at a time ◀─ sort by the group's columns ◀─ by hash, on disk ◀─ rows
 //! ```
-//! DataFusion keeps what all groups have gathered, and counts some of it many times over. Of sorted rows it keeps one
-//! group, and a sort can spill.
+//! DataFusion keeps what all groups have gathered, and counts it when it is too late, or many times over. Of sorted rows
+//! it keeps one group, and a sort can spill. Where the rows fit into memory several times they are not sorted.
 //!
 //! Not for: aggregates whose state has a fixed size, which spill well, and `GROUPING SETS`.
 
@@ -16,23 +16,35 @@ use arrow::datatypes::DataType;
 use datafusion::common::Result;
 use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::physical_expr::{LexOrdering, PhysicalSortExpr};
+use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::aggregates::{AggregateExec, AggregateMode};
 use datafusion::physical_plan::repartition::RepartitionExec;
 use datafusion::physical_plan::sorts::sort::SortExec;
-use datafusion::physical_plan::{ExecutionPlan, Partitioning};
+
+use super::turns::{Room, size, spread};
+
+/// How many times smaller than the memory rows are where their values are gathered without a sort: they are copied from
+/// one step to the next, and few estimates are exact.
+const MARGIN: usize = 4;
 
 /// The same plan with every aggregate that gathers values over rows that are sorted by its groups.
-pub(super) fn one_group_at_a_time(plan: Arc<dyn ExecutionPlan>) -> Result<Arc<dyn ExecutionPlan>> {
+pub(super) fn one_group_at_a_time(plan: Arc<dyn ExecutionPlan>, room: Room) -> Result<Arc<dyn ExecutionPlan>> {
     let planned = plan.transform_up(|node| {
         let Some(aggregate) = node.downcast_ref::<AggregateExec>().filter(|aggregate| gathers(aggregate)) else {
             return Ok(Transformed::no(node));
         };
-        match over_sorted(aggregate)? {
+        match over_sorted(aggregate, room)? {
             Some(sorted) => Ok(Transformed::yes(sorted)),
             None => Ok(Transformed::no(node)),
         }
     })?;
     Ok(planned.data)
+}
+
+/// Whether the rows that an aggregate reads are far smaller than the memory.
+fn fit(rows: &dyn ExecutionPlan, room: Room) -> Result<bool> {
+    let (rows, row_bytes) = size(rows)?;
+    Ok(rows.is_some_and(|rows| rows.saturating_mul(row_bytes).saturating_mul(MARGIN) <= room.memory))
 }
 
 /// Whether a group's state grows with its rows.
@@ -45,19 +57,21 @@ fn gathers(aggregate: &AggregateExec) -> bool {
 }
 
 /// The aggregate over sorted rows; none where it is not the last of its steps, or has no groups.
-fn over_sorted(aggregate: &AggregateExec) -> Result<Option<Arc<dyn ExecutionPlan>>> {
+fn over_sorted(aggregate: &AggregateExec, room: Room) -> Result<Option<Arc<dyn ExecutionPlan>>> {
     let (first, rows) = match aggregate.mode() {
         AggregateMode::SinglePartitioned => (aggregate, Arc::clone(aggregate.input())),
         AggregateMode::FinalPartitioned => {
-            let Some(spread) = aggregate.input().downcast_ref::<RepartitionExec>() else { return Ok(None) };
-            let Some(partial) = spread.input().downcast_ref::<AggregateExec>() else { return Ok(None) };
+            let Some(by_hash) = aggregate.input().downcast_ref::<RepartitionExec>() else { return Ok(None) };
+            let Some(partial) = by_hash.input().downcast_ref::<AggregateExec>() else { return Ok(None) };
             let keys = partial.group_expr().input_exprs();
-            let partitions = spread.partitioning().partition_count();
-            let by_hash = RepartitionExec::try_new(Arc::clone(partial.input()), Partitioning::Hash(keys, partitions))?;
-            (partial, Arc::new(by_hash) as _)
+            let partitions = by_hash.partitioning().partition_count();
+            (partial, spread(partial.input(), keys, partitions, room)?)
         }
         _ => return Ok(None),
     };
+    if fit(first.input().as_ref(), room)? {
+        return Ok(None);
+    }
     let groups = first.group_expr();
     let keys = groups.input_exprs().into_iter().map(PhysicalSortExpr::new_default);
     let Some(order) = LexOrdering::new(keys).filter(|_| groups.is_single()) else { return Ok(None) };

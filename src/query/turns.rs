@@ -114,7 +114,7 @@ fn partitions(build: &dyn ExecutionPlan, room: Room) -> Result<Option<usize>> {
 }
 
 /// Rows of an input, where they are known, and the bytes that one takes in memory.
-fn size(input: &dyn ExecutionPlan) -> Result<(Option<usize>, usize)> {
+pub(super) fn size(input: &dyn ExecutionPlan) -> Result<(Option<usize>, usize)> {
     let statistics = StatisticsContext::new().compute(input, &StatisticsArgs::new())?;
     let rows = statistics.num_rows.get_value().copied();
     let bytes = statistics.total_byte_size.get_value().copied();
@@ -123,7 +123,7 @@ fn size(input: &dyn ExecutionPlan) -> Result<(Option<usize>, usize)> {
 }
 
 /// `input` spread over `partitions` by the hash of `keys`.
-fn spread(
+pub(super) fn spread(
     input: &Arc<dyn ExecutionPlan>,
     keys: Vec<Arc<dyn PhysicalExpr>>,
     partitions: usize,

@@ -36,6 +36,7 @@ fn a_build_that_spilled_is_taken_up_or_done_again() {
         let place = format!("the power goes before call {at} of {}", ops.len());
         assert_eq!(report.json["digest"], digest, "{place}");
         ranges.push(report.json["resumed"]["ranges"].as_u64());
+        drop(texts.workspace.cutover("gc store").ok());
         texts.is_clean();
         assert_eq!(names(&texts.workspace.path("store/versions")), ["00000001"], "{place}");
     }

@@ -59,6 +59,15 @@ impl Journal {
     }
 }
 
+/// The lines of the journal at `path` that can be read, up to the first that cannot; none where there is no journal.
+/// Nothing is written.
+///
+/// # Errors
+/// As [`Journal::open`].
+pub fn lines<T: DeserializeOwned>(path: &Path) -> Result<Vec<T>> {
+    Ok(read(path, |_, _| true)?.0)
+}
+
 /// The lines that hold, and their bytes.
 fn read<T: DeserializeOwned>(path: &Path, mut holds: impl FnMut(&T, Option<&T>) -> bool) -> Result<(Vec<T>, u64)> {
     let mut good: Vec<T> = Vec::new();

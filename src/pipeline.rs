@@ -123,14 +123,15 @@ fn refuse_follower(current: &Current) -> Result<()> {
 pub fn plan(job: &Job, options: &RunOptions) -> Result<PlanReport> {
     let runtime = options.resources.query_runtime()?;
     let prepared = Prepared::new(job, options, &runtime)?;
-    let (would, previous) = match Catalog::open_if_there(&job.store, &job.dataset)? {
-        None => (format!("make the store {} and build version 1", job.store.display()), None),
+    let (would, resumes, previous) = match Catalog::open_if_there(&job.store, &job.dataset)? {
+        None => (format!("make the store {} and build version 1", job.store.display()), None, None),
         Some(catalog) => {
             let current = catalog.read()?;
             refuse_follower(&current)?;
             refuse_early(&prepared, &catalog, &current, options.as_of.unwrap_or_else(Timestamp::now))?;
             let previous = previous(&catalog, &current, options.force)?;
-            (would(&prepared, &current, options.rebuild), previous)
+            let resumes = resume::foresee(&prepared, &catalog, &current)?;
+            (would(&prepared, &current, options.rebuild), resumes, previous)
         }
     };
     let spill = options.spill_dir.clone().unwrap_or_else(std::env::temp_dir);
@@ -144,6 +145,7 @@ pub fn plan(job: &Job, options: &RunOptions) -> Result<PlanReport> {
         dataset: job.dataset.clone(),
         store: job.store.clone(),
         would,
+        resumes,
         inputs: prepared.inputs.iter().map(InputReport::from).collect(),
         plan: execution.explain(),
         unspillable: execution.unspillable(),

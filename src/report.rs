@@ -149,6 +149,8 @@ pub struct PlanReport {
     pub store: PathBuf,
     /// What would happen, in a sentence.
     pub would: String,
+    /// What would become of the work of a run that was not finished: a sentence.
+    pub resumes: Option<String>,
     /// What would be read.
     pub inputs: Vec<InputReport>,
     /// The query's operators, as indented text.

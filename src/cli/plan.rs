@@ -39,6 +39,7 @@ impl Args {
 
 fn show(report: &PlanReport, output: &mut Output) -> Result<()> {
     output.line(format!("would {}", report.would))?;
+    report.resumes.iter().try_for_each(|resumes| output.line(resumes))?;
     output.line("")?;
     output.line(inputs(report))?;
     output.line("")?;

@@ -98,23 +98,48 @@ impl Work {
 /// `Unavailable` when the disk does not answer.
 pub(super) fn find(prepared: &Prepared<'_>, catalog: &Catalog, current: &Current) -> Result<Earlier> {
     let Some(id) = catalog.unfinished(current)? else { return Ok(Earlier::None) };
-    let useless = |why: &str| Ok(Earlier::Useless(format!("build {id} was not finished and is not resumed: {why}")));
+    match journaled(prepared, catalog, &id)? {
+        Err(why) => Ok(Earlier::Useless(why)),
+        Ok(line) => match Build::take_over(catalog, prepared.options, id.clone())? {
+            Some(build) => Ok(Earlier::Usable(build, Box::new(line))),
+            None => {
+                Ok(Earlier::Useless(not_resumed(&id, "its spill folder is not there; was it another --spill-dir?")))
+            }
+        },
+    }
+}
+
+/// What a run would do with the work of a build that died: a sentence, where there is any. Nothing is touched, and the
+/// build may not be dead.
+///
+/// # Errors
+/// As [`find`].
+pub(super) fn foresee(prepared: &Prepared<'_>, catalog: &Catalog, current: &Current) -> Result<Option<String>> {
+    let Some(id) = catalog.unfinished(current)? else { return Ok(None) };
+    let said =
+        journaled(prepared, catalog, &id)?.map(|_| format!("build {id} was not finished: its shuffle is resumed"));
+    Ok(Some(said.unwrap_or_else(|why| why)))
+}
+
+/// The shuffle that a build sealed, or why it is of no use.
+fn journaled(prepared: &Prepared<'_>, catalog: &Catalog, id: &str) -> Result<Result<Line, String>> {
+    let useless = |why: &str| Ok(Err(not_resumed(id, why)));
     if !prepared.options.resume {
         return useless("--no-resume asks for that");
     }
-    let journal = catalog.layout().build_dirs(&id)?.shuffle_journal();
-    let lines = match Journal::open(journal, |_: &Line, _| true) {
+    let lines: Vec<Line> = match journal::lines(&catalog.layout().build_dirs(id)?.shuffle_journal()) {
         Err(error) if error.kind() == Kind::Corrupt => return useless(error.message()),
-        opened => opened?.1,
+        lines => lines?,
     };
     let Some(line) = lines.into_iter().next() else { return useless("its journal is damaged") };
-    if let Some(why) = line.work.differs(&Work::of(prepared)) {
-        return useless(why);
+    match line.work.differs(&Work::of(prepared)) {
+        Some(why) => useless(why),
+        None => Ok(Ok(line)),
     }
-    match Build::take_over(catalog, prepared.options, id.clone())? {
-        Some(build) => Ok(Earlier::Usable(build, Box::new(line))),
-        None => useless("its spill folder is not there; was it another --spill-dir?"),
-    }
+}
+
+fn not_resumed(id: &str, why: &str) -> String {
+    format!("build {id} was not finished and is not resumed: {why}")
 }
 
 /// Notes that the shuffle of a build is sealed, so that a later run can go on from there.

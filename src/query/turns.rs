@@ -34,8 +34,6 @@ use super::spread::Spread;
 /// Partitions per thread: at least, and where the size of a build side is not known.
 const LEAST: usize = 8;
 const UNKNOWN: usize = 32;
-/// How many times smaller than its share of the memory a partition is planned to be: estimates err, keys are skewed.
-const MARGIN: usize = 2;
 /// How many times the pool counts a build side: the rows and their copy.
 const HELD: usize = 2;
 /// Bytes that a row takes in a hash table.
@@ -45,7 +43,9 @@ const VALUE_BYTES: usize = 16;
 /// Bytes a row is taken to have where nothing is known.
 const ROW_BYTES: usize = 128;
 /// The part of the memory that rows may take that are gathered to be written: one in so many.
-const GATHERED: usize = 8;
+const GATHERED: usize = 4;
+/// The part that hash tables may take meanwhile: estimates err, keys are skewed, so it is less than the rest.
+const TABLES: (usize, usize) = (5, 8);
 /// Rows that are gathered for each partition at least; fewer would be more of headers than of rows.
 const LEAST_ROWS: usize = 64;
 /// Partitions in all: each is some files.
@@ -106,11 +106,10 @@ fn partitions(build: &dyn ExecutionPlan, room: Room) -> Result<Option<usize>> {
     let (rows, row_bytes) = size(build)?;
     let least = LEAST * room.threads;
     let most = (room.memory / GATHERED / (room.threads * LEAST_ROWS * row_bytes)).clamp(least, MOST.max(least));
-    let share = (room.memory / 2 / room.threads).max(1);
-    let needed = rows.map_or(UNKNOWN * room.threads, |rows| {
-        rows.saturating_mul(row_bytes + TABLE_BYTES).saturating_mul(HELD) / share
-    });
-    Ok((needed <= most).then_some((needed * MARGIN).clamp(least, most).next_multiple_of(room.threads)))
+    let share = (room.memory / TABLES.1 * TABLES.0 / room.threads).max(1);
+    let needed =
+        rows.map_or(UNKNOWN * room.threads, |rows| rows.saturating_mul(HELD * row_bytes + TABLE_BYTES) / share);
+    Ok((needed <= most).then_some(needed.clamp(least, most).next_multiple_of(room.threads)))
 }
 
 /// Rows of an input, where they are known, and the bytes that one takes in memory.

@@ -1,7 +1,8 @@
 //! The operators of a plan that hold an input in memory and cannot spill it: what may still fail for want of memory.
 //!
 //! Sorts, groups, distinct and joins with equal columns spill, or are planned again in a way that does. What is left are
-//! joins without equal columns, `NOT IN` with columns that may be null, and windows that need a whole partition before they give the first row.
+//! joins without equal columns, `NOT IN` with columns that may be null, and windows that need a whole partition before
+//! they give its first row.
 //!
 //! Not for: deciding anything.
 
@@ -28,18 +29,16 @@ pub struct Unspillable {
 pub(super) fn of(plan: &Arc<dyn ExecutionPlan>) -> Vec<Unspillable> {
     let children = plan.children();
     let null_aware = plan.downcast_ref::<HashJoinExec>().is_some_and(|join| join.null_aware);
+    let input = || children.first().and_then(|input| bytes(input.as_ref()));
     let held = if null_aware || plan.is::<CrossJoinExec>() || plan.is::<NestedLoopJoinExec>() {
-        Some("its left input")
+        Some(("its left input", input()))
     } else if let Some(windows) = plan.downcast_ref::<Windows>() {
-        Some(if windows.has_partitions() { "one partition of its rows at a time" } else { "all of its rows" })
+        // How many rows a partition has, no statistics tell.
+        Some(if windows.has_partitions() { ("one partition of its rows", None) } else { ("all of its rows", input()) })
     } else {
         None
     };
-    let own = held.map(|holds| Unspillable {
-        operator: plan.name().to_owned(),
-        holds,
-        bytes: children.first().and_then(|input| bytes(input.as_ref())),
-    });
+    let own = held.map(|(holds, bytes)| Unspillable { operator: plan.name().to_owned(), holds, bytes });
     own.into_iter().chain(children.into_iter().flat_map(of)).collect()
 }
 

@@ -2,9 +2,17 @@
 //! more than the budget and [`BEYOND`], or what stands beside it, of resident memory at any time.
 
 use std::collections::BTreeMap;
+use std::fs::File;
+use std::sync::Arc;
 
+use arrow::array::{ArrayRef, StringArray};
+use arrow::record_batch::RecordBatch;
+use parquet::arrow::ArrowWriter;
+use parquet::basic::Compression;
+use parquet::file::properties::{EnabledStatistics, WriterProperties};
 use serde_json::{Value, json};
 
+use crate::fixture::integers;
 use crate::harness::Workspace;
 use crate::wide::{self, FILLER, Side};
 
@@ -132,4 +140,37 @@ fn windows_and_gathered_values_of_several_times_the_memory_stay_within_it() {
         let got = workspace.cutover(&format!("get {name} {found} --json")).ok().json();
         assert_eq!(got["entries"][0]["value"], expected, "{name}");
     }
+}
+
+/// Values of 16 MiB, the largest there are, one row group each.
+#[test]
+fn values_of_16_mebibytes_stay_within_it() {
+    let workspace = Workspace::new();
+    let rows: i64 = 24;
+    let largest = 16 << 20;
+    // What an encoded value has around the text takes a little of the 16 MiB.
+    let text = |id: i64| format!("{id:09}{}", "x".repeat(largest - 64));
+    let properties = WriterProperties::builder()
+        .set_compression(Compression::LZ4_RAW)
+        .set_dictionary_enabled(false)
+        .set_statistics_enabled(EnabledStatistics::None)
+        .set_max_row_group_row_count(Some(1))
+        .build();
+    let batch = |id: i64| {
+        let texts: ArrayRef = Arc::new(StringArray::from_iter_values([text(id)]));
+        RecordBatch::try_from_iter([("id", integers([id])), ("text", texts)]).unwrap()
+    };
+    let file = File::create(workspace.path("large.parquet")).unwrap();
+    let mut writer = ArrowWriter::try_new(file, batch(0).schema(), Some(properties)).unwrap();
+    (0..rows).for_each(|id| writer.write(&batch(id)).unwrap());
+    writer.close().unwrap();
+    let job = "version = 1\ndataset = \"large\"\nstore = \"store\"\n\n[inputs.large]\npath = \"large.parquet\"\n\n\
+               [query]\nsql = \"SELECT id, text FROM large\"\n\n[output]\nkey = [\"id\"]\nvalue = { encoding = \"json\" }\n";
+    workspace.write("large.toml", job);
+    let report = run_within(&workspace, "large.toml", 256, BEYOND_OF_SORTS);
+    assert_eq!(report["rows"], rows);
+    assert!(report["bytes"].as_u64().unwrap() > rows as u64 * (largest as u64 - 64));
+    workspace.cutover("verify store --depth full").ok();
+    let got = workspace.cutover("get store 7 --json").ok().json();
+    assert!(got["entries"][0]["value"]["text"] == text(7).as_str(), "the value is another one");
 }

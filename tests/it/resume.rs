@@ -158,6 +158,9 @@ fn a_run_goes_on_where_the_last_one_was_killed() {
     let build = texts.staging();
     texts.workspace.cutover("gc store").ok().prints(&[&build[0], "was not finished and stays", "--unfinished"]);
     assert_eq!(texts.staging(), build, "gc keeps what can be resumed");
+    let plan = |flags: &str| texts.workspace.cutover(&format!("plan texts.toml --threads 1 {flags}")).ok();
+    plan(SMALL).prints(&[&format!("build {} was not finished: its shuffle is resumed", build[0])]);
+    plan("--memory 128MiB").prints(&[&format!("build {} was not finished and is not resumed: it had other", build[0])]);
     texts.run_at("range.finished=kill@4", "").killed();
     texts.run_at("range.finished=kill@2", "").killed();
     assert_eq!(texts.staging(), build);

@@ -2,6 +2,7 @@
 //!
 //! Not for: reading the result back, which `check` does.
 
+use std::cmp::Reverse;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::Sender;
@@ -75,6 +76,15 @@ impl std::iter::Sum for Ranges {
     }
 }
 
+/// The tables of one range.
+struct Built {
+    /// Its place among the ranges of the shard.
+    number: usize,
+    tables: Vec<Table>,
+    /// Whether an earlier attempt finished them.
+    taken_up: bool,
+}
+
 /// Builds one shard: folds and writes its ranges in parallel, but for those that an earlier attempt finished; ingests the
 /// tables at once into a fresh database, syncs and hashes every file of it. `progress` counts the records written.
 ///
@@ -89,7 +99,7 @@ pub fn build_shard(
     storage::create_dir_durable(target.tables_dir)?;
     let material = Material::new(target.tables);
     let ledger = Ledger::open(target)?;
-    let build = |(number, range): (usize, Range), finished: &Sender<PathBuf>| -> Result<(Vec<Table>, bool)> {
+    let build = |(number, range): (usize, Range), finished: &Sender<PathBuf>| -> Result<Built> {
         // Should nobody take a name any more, the error that ended it is told in the end.
         let finish = |tables: &[Table]| {
             tables.iter().for_each(|table| _ = finished.send(target.tables_dir.join(&table.name)));
@@ -98,7 +108,7 @@ pub fn build_shard(
             material.sampler.restore(samples);
             progress.skip(tables.iter().map(|table| table.rows).sum());
             finish(&tables);
-            return Ok((tables, true));
+            return Ok(Built { number, tables, taken_up: true });
         }
         let tables = retrying(&format!("range {number} of shard {}", shard.number), || {
             write_range(&range, material.writer(target, number), folding, progress)
@@ -107,13 +117,17 @@ pub fn build_shard(
         ledger.note(number, &tables, || material.sampler.within(&tables))?;
         failpoint::reach("range.finished")?;
         finish(&tables);
-        Ok((tables, false))
+        Ok(Built { number, tables, taken_up: false })
     };
-    let (ranges, hashed): (Vec<(Vec<Table>, bool)>, Hashed) = Hashed::beside(|finished| {
-        shard.ranges.into_par_iter().enumerate().map(|range| build(range, finished)).collect()
-    })?;
-    let counted = Ranges { all: ranges.len(), taken_up: ranges.iter().filter(|(_, taken_up)| *taken_up).count() };
-    let tables: Vec<Table> = ranges.into_iter().flat_map(|(tables, _)| tables).collect();
+    let mut ranges: Vec<(usize, Range)> = shard.ranges.into_iter().enumerate().collect();
+    // That of a very frequent key first, and sorted by all threads: taken up last, it would leave them without work.
+    ranges.sort_by_key(|(_, range)| Reverse(range.memory()));
+    ranges.iter().for_each(|(_, range)| range.sort_ahead());
+    let (mut built, hashed): (Vec<Built>, Hashed) =
+        Hashed::beside(|finished| ranges.into_par_iter().map(|range| build(range, finished)).collect())?;
+    built.sort_unstable_by_key(|range| range.number);
+    let counted = Ranges { all: built.len(), taken_up: built.iter().filter(|range| range.taken_up).count() };
+    let tables: Vec<Table> = built.into_iter().flat_map(|range| range.tables).collect();
     Ok((database_of(shard.number, &tables, material, target, &hashed)?, counted))
 }
 

@@ -7,6 +7,7 @@
 //! Not for: which part an entry belongs to (see `split`), or when memory is full (see the writer).
 
 use std::cmp::Ordering;
+use std::sync::OnceLock;
 
 use rayon::prelude::*;
 
@@ -52,6 +53,8 @@ pub(super) struct Bucket {
     chunks: Vec<Vec<u8>>,
     entries: usize,
     bytes: u64,
+    /// The order of the entries, where that was found ahead.
+    sorted: OnceLock<Vec<Indexed>>,
 }
 
 impl Bucket {
@@ -105,7 +108,32 @@ impl Bucket {
     /// # Errors
     /// Whatever `visit` returns, at once.
     pub(super) fn for_each(&self, prefix: Prefix, visit: &mut impl FnMut(Entry<'_>) -> Result<()>) -> Result<()> {
-        let entry = |at: Indexed| Entry::at(&self.chunks[at.chunk()], at.offset());
+        let own;
+        let index = match self.sorted.get() {
+            Some(sorted) => sorted,
+            None => {
+                own = self.sort(prefix);
+                &own
+            }
+        };
+        for (place, at) in index.iter().enumerate() {
+            if let Some(next) = index.get(place + AHEAD) {
+                prefetch(&self.chunks[next.chunk()], next.offset());
+            }
+            visit(self.entry(*at))?;
+        }
+        Ok(())
+    }
+
+    /// Finds the order of very many entries, with all threads. They should have nothing else to do: a thread that waits
+    /// for the others takes up what there is, and comes back late.
+    pub(super) fn sort_ahead(&self, prefix: Prefix) {
+        if self.entries > PARALLEL_SORT {
+            self.sorted.get_or_init(|| self.sort(prefix));
+        }
+    }
+
+    fn sort(&self, prefix: Prefix) -> Vec<Indexed> {
         let mut index: Vec<Indexed> = Vec::with_capacity(self.entries);
         for (chunk, bytes) in self.chunks.iter().enumerate() {
             let indexed = |(offset, entry, _): (u32, Entry<'_>, _)| {
@@ -116,15 +144,13 @@ impl Bucket {
         sort(&mut index, Indexed::cmp);
         // Prefixes that are equal say nothing.
         for equal in index.chunk_by_mut(|left, right| left.prefix() == right.prefix()).filter(|equal| equal.len() > 1) {
-            sort(equal, |left, right| entry(*left).cmp(&entry(*right)));
+            sort(equal, |left, right| self.entry(*left).cmp(&self.entry(*right)));
         }
-        for (place, at) in index.iter().enumerate() {
-            if let Some(next) = index.get(place + AHEAD) {
-                prefetch(&self.chunks[next.chunk()], next.offset());
-            }
-            visit(entry(*at))?;
-        }
-        Ok(())
+        index
+    }
+
+    fn entry(&self, at: Indexed) -> Entry<'_> {
+        Entry::at(&self.chunks[at.chunk()], at.offset())
     }
 }
 

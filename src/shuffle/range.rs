@@ -64,6 +64,13 @@ impl Range {
         }
     }
 
+    /// Sorts what is in memory of very frequent keys, with all threads; best done before any range is drained.
+    pub fn sort_ahead(&self) {
+        if let Source::Memory { buckets, shards, .. } = &self.0 {
+            buckets.iter().for_each(|(part, bucket)| bucket.sort_ahead(part.prefix(*shards)));
+        }
+    }
+
     /// The runs it merges a part of, and which part; none for a range in memory.
     pub(super) fn on_disk(&self) -> Option<(&[Run], &Part)> {
         match &self.0 {

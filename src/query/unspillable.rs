@@ -32,11 +32,12 @@ pub(super) fn of(plan: &Arc<dyn ExecutionPlan>) -> Vec<Unspillable> {
     let input = || children.first().and_then(|input| bytes(input.as_ref()));
     let held = if null_aware || plan.is::<CrossJoinExec>() || plan.is::<NestedLoopJoinExec>() {
         Some(("its left input", input()))
-    } else if let Some(windows) = plan.downcast_ref::<Windows>() {
-        // How many rows a partition has, no statistics tell.
-        Some(if windows.has_partitions() { ("one partition of its rows", None) } else { ("all of its rows", input()) })
     } else {
-        None
+        plan.downcast_ref::<Windows>().map(|windows| match windows.has_partitions() {
+            // How many rows a partition has, no statistics tell.
+            true => ("one partition of its rows", None),
+            false => ("all of its rows", input()),
+        })
     };
     let own = held.map(|(holds, bytes)| Unspillable { operator: plan.name().to_owned(), holds, bytes });
     own.into_iter().chain(children.into_iter().flat_map(of)).collect()

@@ -2,7 +2,6 @@
 //!
 //! Not for: reading the result back, which `check` does.
 
-use std::cmp::Reverse;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::Sender;
@@ -121,8 +120,7 @@ pub fn build_shard(
     };
     let mut ranges: Vec<(usize, Range)> = shard.ranges.into_iter().enumerate().collect();
     // That of a very frequent key first, and sorted by all threads: taken up last, it would leave them without work.
-    ranges.sort_by_key(|(_, range)| Reverse(range.memory()));
-    ranges.iter().for_each(|(_, range)| range.sort_ahead());
+    ranges.sort_by_cached_key(|(_, range)| !range.sort_ahead());
     let (mut built, hashed): (Vec<Built>, Hashed) =
         Hashed::beside(|finished| ranges.into_par_iter().map(|range| build(range, finished)).collect())?;
     built.sort_unstable_by_key(|range| range.number);

@@ -126,11 +126,13 @@ impl Bucket {
     }
 
     /// Finds the order of very many entries, with all threads. They should have nothing else to do: a thread that waits
-    /// for the others takes up what there is, and comes back late.
-    pub(super) fn sort_ahead(&self, prefix: Prefix) {
-        if self.entries > PARALLEL_SORT {
+    /// for the others takes up what there is, and comes back late. Fewer entries are left alone, which it tells.
+    pub(super) fn sort_ahead(&self, prefix: Prefix) -> bool {
+        let many = self.entries > PARALLEL_SORT;
+        if many {
             self.sorted.get_or_init(|| self.sort(prefix));
         }
+        many
     }
 
     fn sort(&self, prefix: Prefix) -> Vec<Indexed> {

@@ -64,10 +64,14 @@ impl Range {
         }
     }
 
-    /// Sorts what is in memory of very frequent keys, with all threads; best done before any range is drained.
-    pub fn sort_ahead(&self) {
-        if let Source::Memory { buckets, shards, .. } = &self.0 {
-            buckets.iter().for_each(|(part, bucket)| bucket.sort_ahead(part.prefix(*shards)));
+    /// Sorts what is in memory of very frequent keys, with all threads; best done before any range is drained. Tells
+    /// whether there is any.
+    pub fn sort_ahead(&self) -> bool {
+        match &self.0 {
+            Source::Memory { buckets, shards, .. } => {
+                buckets.iter().filter(|(part, bucket)| bucket.sort_ahead(part.prefix(*shards))).count() > 0
+            }
+            Source::Runs { .. } => false,
         }
     }
 

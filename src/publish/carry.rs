@@ -306,6 +306,10 @@ fn finish(catalog: &Catalog) -> Result<()> {
         return Ok(());
     }
     if !told {
+        let after = catalog.commit_beside_pending(|latest| {
+            forget_gone(latest, lease.as_ref(), None);
+            Ok(latest.settled()?.0)
+        })?;
         announce(catalog, lease.as_mut(), &after, pending)?;
     }
     let flip = settle(catalog, pending)?;

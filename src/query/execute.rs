@@ -22,6 +22,7 @@ use serde::{Deserialize, Serialize};
 use super::counted;
 use super::error::{convert, out_of_memory};
 use super::gathering;
+use super::grouping;
 use super::pool::Pool;
 use super::session::{Query, partition_joins, runtime_env};
 use super::turns;
@@ -135,6 +136,7 @@ impl<'q> Query<'q> {
         let unplanned = |error| convert("the query cannot be planned", error);
         let plan = self.runtime.block_on(state.create_physical_plan(&self.plan)).map_err(unplanned)?;
         let plan = gathering::one_group_at_a_time(plan, self.room(&state)).map_err(unplanned)?;
+        let plan = grouping::in_turns(plan, self.room(&state)).map_err(unplanned)?;
         let plan = match way {
             Way::Turns => match turns::take_turns(plan, self.room(&state)).map_err(unplanned)? {
                 Some(plan) => plan,

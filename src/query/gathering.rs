@@ -21,6 +21,7 @@ use datafusion::physical_plan::aggregates::{AggregateExec, AggregateMode};
 use datafusion::physical_plan::repartition::RepartitionExec;
 use datafusion::physical_plan::sorts::sort::SortExec;
 
+use super::spread::Wait;
 use super::turns::{Room, size, spread};
 
 /// How many times smaller than the memory rows are where their values are gathered without a sort: they are copied from
@@ -65,7 +66,7 @@ fn over_sorted(aggregate: &AggregateExec, room: Room) -> Result<Option<Arc<dyn E
             let Some(partial) = by_hash.input().downcast_ref::<AggregateExec>() else { return Ok(None) };
             let keys = partial.group_expr().input_exprs();
             let partitions = by_hash.partitioning().partition_count();
-            (partial, spread(partial.input(), keys, partitions, room)?)
+            (partial, spread(partial.input(), keys, partitions, Wait::OnDisk, room)?)
         }
         _ => return Ok(None),
     };

@@ -18,6 +18,7 @@ mod estimate;
 mod execute;
 mod functions;
 mod gathering;
+mod grouping;
 mod pool;
 mod session;
 mod spread;

@@ -3,6 +3,7 @@
 //! | class | who | how much |
 //! |---|---|---|
 //! | transit | batches on their way between partitions | a quarter together |
+//! | waiting | rows that wait for their turn in memory | five eighths together |
 //! | merge | the merges that end sorts | an equal part each of five eighths |
 //! | fixed | hash tables and all else that cannot spill | what is free, first come, first served |
 //! | spillable | sorts, groups | an equal part each of what the others leave |
@@ -20,10 +21,14 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use datafusion::common::{DataFusionError, Result};
 use datafusion::execution::memory_pool::{MemoryConsumer, MemoryLimit, MemoryPool, MemoryReservation};
 
+use super::spread::WAITING;
+
 /// What the consumers of DataFusion's repartitioning are called.
 const REPARTITION: &str = "RepartitionExec";
 /// The part of the pool that batches in transit may have: one in so many.
 const TRANSIT: usize = 4;
+/// The part of the pool that rows may have that wait for their turn: the rest is for what is made of them.
+const WAITING_PART: (usize, usize) = (5, 8);
 /// What the consumers of the merges that end sorts are called.
 const MERGE: &str = "ExternalSorterMerge";
 /// The part of the pool that merges may have: more than the sorts, as a merge in memory holds all that its sort held.
@@ -46,10 +51,12 @@ pub(super) struct Pool {
 #[derive(Clone, Copy, Debug, Default)]
 struct Used {
     transit: usize,
+    waiting: usize,
     merge: usize,
     fixed: usize,
     spillable: usize,
     transits: usize,
+    waiters: usize,
     merges: usize,
     fixers: usize,
     spillers: usize,
@@ -59,6 +66,7 @@ struct Used {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Class {
     Transit,
+    Waiting,
     Merge,
     Fixed,
     Spillable,
@@ -69,6 +77,7 @@ impl Class {
         let is = |name: &str| consumer.name().starts_with(name);
         match consumer.can_spill() {
             true if is(REPARTITION) => Self::Transit,
+            true if is(WAITING) => Self::Waiting,
             true => Self::Spillable,
             false if is(MERGE) => Self::Merge,
             false => Self::Fixed,
@@ -86,6 +95,7 @@ impl Used {
     fn of(&mut self, class: Class) -> &mut usize {
         match class {
             Class::Transit => &mut self.transit,
+            Class::Waiting => &mut self.waiting,
             Class::Merge => &mut self.merge,
             Class::Fixed => &mut self.fixed,
             Class::Spillable => &mut self.spillable,
@@ -95,6 +105,7 @@ impl Used {
     fn consumers(&mut self, class: Class) -> &mut usize {
         match class {
             Class::Transit => &mut self.transits,
+            Class::Waiting => &mut self.waiters,
             Class::Merge => &mut self.merges,
             Class::Fixed => &mut self.fixers,
             Class::Spillable => &mut self.spillers,
@@ -107,7 +118,7 @@ impl Used {
     }
 
     fn total(&self) -> usize {
-        self.transit + self.merge + self.fixed + self.spillable
+        self.transit + self.waiting + self.merge + self.fixed + self.spillable
     }
 
     /// Bytes by which a consumer of this class, which holds `held`, may grow in a pool of `size` bytes.
@@ -119,10 +130,11 @@ impl Used {
         let kept = part(size / KEPT, self.fixers);
         let limit = match class {
             Class::Transit => for_transit.saturating_sub(self.transit),
+            Class::Waiting => (size / WAITING_PART.1 * WAITING_PART.0).saturating_sub(self.waiting),
             Class::Merge => (for_merges / self.merges.max(1)).saturating_sub(held),
             Class::Fixed => free.saturating_sub(for_transit.saturating_sub(self.transit)),
             Class::Spillable => {
-                let shared = size.saturating_sub(for_transit + for_merges + self.fixed.max(kept));
+                let shared = size.saturating_sub(for_transit + self.waiting + for_merges + self.fixed.max(kept));
                 (shared / self.spillers.max(1)).saturating_sub(held)
             }
         };

@@ -1,9 +1,9 @@
-//! Spreads rows over many partitions by the hash of their keys, on disk, so that each can be read when its turn comes.
+//! Spreads rows over many partitions by the hash of their keys, so that each can be read when its turn comes.
 //!
 //! ```text
-//!  input 0 ─▶ task 0 ─┬▶ file of partition 0 ─┐
-//!  input 1 ─▶ task 1 ─┼▶ …                    ├▶ partition p = its file of every task, when all tasks are done
-//!         …           └▶ file of partition n ─┘
+//!  input 0 ─▶ task 0 ─┬▶ partition 0: in memory, or a file ─┐
+//!  input 1 ─▶ task 1 ─┼▶ …                                  ├▶ partition p of every task, when all tasks are done
+//!         …           └▶ partition n: in memory, or a file ─┘
 //! ```
 //! DataFusion's own repartitioning does not do here: it wants all of its partitions read at the same time. Where some
 //! wait, their full queues stop the writers, and a reader that waits for a spilled batch of a stopped writer waits for
@@ -11,7 +11,7 @@
 //!
 //! Files are Arrow IPC with LZ4, at most tasks × partitions of them open, and they are deleted as they are read.
 //!
-//! Not for: data that fits into memory, or keeping an order.
+//! Not for: keeping an order.
 
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -24,11 +24,12 @@ use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::common::{DataFusionError, Result, internal_datafusion_err};
 use datafusion::config::SpillCompression;
 use datafusion::execution::TaskContext;
-use datafusion::execution::memory_pool::MemoryConsumer;
+use datafusion::execution::memory_pool::{MemoryConsumer, MemoryReservation};
 use datafusion::physical_expr::{EquivalenceProperties, PhysicalExpr};
 use datafusion::physical_plan::execution_plan::{EmissionType, ReplaceChildrenOptions};
 use datafusion::physical_plan::metrics::{ExecutionPlanMetricsSet, MetricsSet, SpillMetrics, Time};
 use datafusion::physical_plan::repartition::BatchPartitioner;
+use datafusion::physical_plan::spill::get_record_batch_memory_size;
 use datafusion::physical_plan::spill::spill_pool::{SpillPoolSink, spsc_channel};
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::{
@@ -43,12 +44,28 @@ use super::turns::RECOMPUTE;
 /// Bytes after which a partition's file ends and the next begins, so that disk is freed while it is read.
 const FILE_BYTES: usize = 64 << 20;
 
+/// The part of its rows at which a batch counts as full: what comes next would be cut in two.
+const FULL: (usize, usize) = (7, 8);
+
+/// What the memory of rows that wait for their turn is asked for as.
+pub(super) const WAITING: &str = "Waiting";
+
+/// Where rows wait for their turn.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Wait {
+    /// In memory, and on disk where the pool has no more of it.
+    InMemory,
+    /// On disk.
+    OnDisk,
+}
+
 /// The operator.
 #[derive(Debug)]
 pub(super) struct Spread {
     input: Arc<dyn ExecutionPlan>,
     keys: Vec<Arc<dyn PhysicalExpr>>,
-    /// Rows of a batch at most; half as many of a partition are gathered before they are written.
+    wait: Wait,
+    /// Rows of a batch at most.
     rows: usize,
     /// Bytes that the gathered rows of all partitions of one task are taken to have.
     held: usize,
@@ -59,9 +76,17 @@ pub(super) struct Spread {
 
 /// What is being written, and what will be read of it.
 struct Started {
+    /// For every partition what stayed in memory; taken when its turn comes.
+    kept: Vec<Arc<Mutex<Vec<Kept>>>>,
     /// For every partition the file of every task; taken when its turn comes.
     readers: Vec<Vec<SendableRecordBatchStream>>,
     done: Done,
+}
+
+/// Rows that wait in memory.
+struct Kept {
+    rows: RecordBatch,
+    _memory: MemoryReservation,
 }
 
 type Done = Shared<BoxFuture<'static, std::result::Result<(), Arc<DataFusionError>>>>;
@@ -78,6 +103,7 @@ impl Spread {
         input: Arc<dyn ExecutionPlan>,
         keys: Vec<Arc<dyn PhysicalExpr>>,
         partitions: usize,
+        wait: Wait,
         rows: usize,
         row_bytes: usize,
     ) -> Self {
@@ -90,6 +116,7 @@ impl Spread {
         Self {
             input,
             keys,
+            wait,
             rows,
             held: partitions * rows * row_bytes,
             properties: Arc::new(properties),
@@ -106,16 +133,20 @@ impl Spread {
         let spill = SpillManager::new(context.runtime_env(), SpillMetrics::new(&self.metrics, 0), self.input.schema());
         let spill = Arc::new(spill.with_compression_type(SpillCompression::Lz4Frame));
         let mut readers: Vec<Vec<SendableRecordBatchStream>> = (0..self.partitions()).map(|_| Vec::new()).collect();
+        let kept: Vec<Arc<Mutex<Vec<Kept>>>> = (0..self.partitions()).map(|_| Arc::default()).collect();
         let mut tasks = Vec::new();
         for number in 0..self.input.output_partitioning().partition_count() {
             let reservation = MemoryConsumer::new(format!("Spread[{number}]")).register(context.memory_pool());
             reservation.try_grow(self.held)?;
             let input = self.input.execute(number, Arc::clone(context))?;
             let by_hash = BatchPartitioner::new_hash_partitioner(self.keys.clone(), self.partitions(), Time::new())?;
+            let memory = MemoryConsumer::new(format!("{WAITING}[{number}]")).with_can_spill(true);
+            let memory = Arc::new(memory.register(context.memory_pool()));
             let mut outs = Vec::new();
-            for readers in &mut readers {
+            for (kept, readers) in kept.iter().zip(&mut readers) {
                 let (sink, reader) = spsc_channel(FILE_BYTES, Arc::clone(&spill));
-                outs.push(Out::new(self.input.schema(), self.rows, sink));
+                let kept = (self.wait == Wait::InMemory).then(|| (Arc::clone(kept), Arc::clone(&memory)));
+                outs.push(Out::new(self.input.schema(), self.rows, kept, sink));
                 readers.push(reader);
             }
             tasks.push(SpawnedTask::spawn(async move {
@@ -123,7 +154,7 @@ impl Spread {
                 write(input, by_hash, outs).await
             }));
         }
-        Ok(Started { readers, done: all(tasks).boxed().shared() })
+        Ok(Started { kept, readers, done: all(tasks).boxed().shared() })
     }
 }
 
@@ -131,17 +162,23 @@ impl Spread {
 struct Out {
     gathered: BatchCoalescer,
     rows: usize,
+    kept: Option<(Arc<Mutex<Vec<Kept>>>, Arc<MemoryReservation>)>,
     sink: SpillPoolSink,
 }
 
 impl Out {
-    fn new(schema: SchemaRef, rows: usize, sink: SpillPoolSink) -> Self {
-        Self { gathered: BatchCoalescer::new(schema, rows), rows, sink }
+    fn new(
+        schema: SchemaRef,
+        rows: usize,
+        kept: Option<(Arc<Mutex<Vec<Kept>>>, Arc<MemoryReservation>)>,
+        sink: SpillPoolSink,
+    ) -> Self {
+        Self { gathered: BatchCoalescer::new(schema, rows), rows, kept, sink }
     }
 
     fn push(&mut self, batch: RecordBatch) -> Result<()> {
         self.gathered.push_batch(batch)?;
-        if self.gathered.get_buffered_rows() < self.rows / 2 {
+        if self.gathered.get_buffered_rows() < self.rows / FULL.1 * FULL.0 {
             return self.flush();
         }
         self.gathered.finish_buffered_batch()?;
@@ -157,10 +194,24 @@ impl Out {
     }
 
     fn flush(&mut self) -> Result<()> {
-        while let Some(batch) = self.gathered.next_completed_batch() {
-            self.sink.push_batch(&batch)?;
+        while let Some(rows) = self.gathered.next_completed_batch() {
+            if let Some(rows) = self.keep(rows) {
+                self.sink.push_batch(&rows)?;
+            }
         }
         Ok(())
+    }
+
+    /// Keeps rows in memory, or gives them back where they may not stay there.
+    fn keep(&self, rows: RecordBatch) -> Option<RecordBatch> {
+        let Some((kept, memory)) = &self.kept else { return Some(rows) };
+        let bytes = get_record_batch_memory_size(&rows);
+        if memory.try_grow(bytes).is_err() {
+            return Some(rows);
+        }
+        let rows = Kept { rows, _memory: memory.split(bytes) };
+        kept.lock().unwrap_or_else(PoisonError::into_inner).push(rows);
+        None
     }
 }
 
@@ -184,7 +235,11 @@ async fn all(tasks: Vec<SpawnedTask<Result<()>>>) -> std::result::Result<(), Arc
 impl DisplayAs for Spread {
     fn fmt_as(&self, _: DisplayFormatType, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let keys: Vec<String> = self.keys.iter().map(ToString::to_string).collect();
-        write!(f, "Spread: {} partitions on disk by hash of [{}]", self.partitions(), keys.join(", "))
+        let place = match self.wait {
+            Wait::InMemory => "in memory, or on disk,",
+            Wait::OnDisk => "on disk",
+        };
+        write!(f, "Spread: {} partitions {} by hash of [{}]", self.partitions(), place, keys.join(", "))
     }
 }
 
@@ -220,7 +275,7 @@ impl ExecutionPlan for Spread {
     ) -> Result<Arc<dyn ExecutionPlan>> {
         let (keys, partitions, rows) = (self.keys.clone(), self.partitions(), self.rows);
         let row_bytes = self.held / (partitions * rows).max(1);
-        Ok(Arc::new(Self::new(children.swap_remove(0), keys, partitions, rows, row_bytes)))
+        Ok(Arc::new(Self::new(children.swap_remove(0), keys, partitions, self.wait, rows, row_bytes)))
     }
 
     fn with_new_children(self: Arc<Self>, children: Vec<Arc<dyn ExecutionPlan>>) -> Result<Arc<dyn ExecutionPlan>> {
@@ -238,10 +293,13 @@ impl ExecutionPlan for Spread {
         if readers.is_empty() {
             return Err(internal_datafusion_err!("partition {partition} of a spread is read twice"));
         }
+        let kept = Arc::clone(&started.kept[partition]);
         let done = started.done.clone();
         let read = stream::once(async move {
             done.await.map_err(DataFusionError::Shared)?;
-            Ok::<_, DataFusionError>(stream::iter(readers).flatten())
+            let kept = std::mem::take(&mut *kept.lock().unwrap_or_else(PoisonError::into_inner));
+            let kept = stream::iter(kept).map(|kept| Ok(kept.rows));
+            Ok::<_, DataFusionError>(kept.chain(stream::iter(readers).flatten()))
         });
         Ok(Box::pin(RecordBatchStreamAdapter::new(self.input.schema(), read.try_flatten())))
     }

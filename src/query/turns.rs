@@ -29,7 +29,7 @@ use datafusion::physical_plan::{
 };
 use futures::{StreamExt, TryStreamExt, stream};
 
-use super::spread::Spread;
+use super::spread::{Spread, Wait};
 
 /// Partitions per thread: at least, and where the size of a build side is not known.
 const LEAST: usize = 8;
@@ -48,6 +48,8 @@ const GATHERED: usize = 4;
 const TABLES: (usize, usize) = (5, 8);
 /// Rows that are gathered for each partition at least; fewer would be more of headers than of rows.
 const LEAST_ROWS: usize = 64;
+/// Rows that are gathered for each partition at most: more are no faster.
+const MOST_ROWS: usize = 4096;
 /// Partitions in all: each is some files.
 const MOST: usize = 1024;
 
@@ -79,7 +81,10 @@ pub(super) fn take_turns(plan: Arc<dyn ExecutionPlan>, room: Room) -> Result<Opt
             return Ok(Transformed::no(node));
         };
         let (left, right): (Vec<_>, Vec<_>) = join.on().iter().cloned().unzip();
-        let sides = vec![spread(join.left(), left, partitions, room)?, spread(join.right(), right, partitions, room)?];
+        let sides = vec![
+            spread(join.left(), left, partitions, Wait::OnDisk, room)?,
+            spread(join.right(), right, partitions, Wait::OnDisk, room)?,
+        ];
         let join = Arc::clone(&node).replace_children(sides, RECOMPUTE)?;
         Ok(Transformed::yes(Arc::new(Turns::new(join, room.threads)) as _))
     })?;
@@ -96,7 +101,7 @@ pub(super) fn spread_on_disk(plan: Arc<dyn ExecutionPlan>, room: Room) -> Result
         else {
             return Ok(Transformed::no(node));
         };
-        Ok(Transformed::yes(spread(input, keys.clone(), *partitions, room)?))
+        Ok(Transformed::yes(spread(input, keys.clone(), *partitions, Wait::OnDisk, room)?))
     })?;
     Ok(planned.data)
 }
@@ -104,12 +109,17 @@ pub(super) fn spread_on_disk(plan: Arc<dyn ExecutionPlan>, room: Room) -> Result
 /// Partitions of which as many as there are threads fit into memory at once, or nothing where there would be too many.
 fn partitions(build: &dyn ExecutionPlan, room: Room) -> Result<Option<usize>> {
     let (rows, row_bytes) = size(build)?;
+    let share = (room.memory / TABLES.1 * TABLES.0 / room.threads).max(1);
+    let needed = rows.map(|rows| rows.saturating_mul(HELD * row_bytes + TABLE_BYTES) / share);
+    let partitions = partitions_of(needed, row_bytes, room);
+    Ok((needed.unwrap_or_default() <= partitions).then_some(partitions))
+}
+
+/// The number of partitions nearest to what is needed that there is memory to gather rows for.
+pub(super) fn partitions_of(needed: Option<usize>, row_bytes: usize, room: Room) -> usize {
     let least = LEAST * room.threads;
     let most = (room.memory / GATHERED / (room.threads * LEAST_ROWS * row_bytes)).clamp(least, MOST.max(least));
-    let share = (room.memory / TABLES.1 * TABLES.0 / room.threads).max(1);
-    let needed =
-        rows.map_or(UNKNOWN * room.threads, |rows| rows.saturating_mul(HELD * row_bytes + TABLE_BYTES) / share);
-    Ok((needed <= most).then_some(needed.clamp(least, most).next_multiple_of(room.threads)))
+    needed.unwrap_or(UNKNOWN * room.threads).clamp(least, most).next_multiple_of(room.threads)
 }
 
 /// Rows of an input, where they are known, and the bytes that one takes in memory.
@@ -126,6 +136,7 @@ pub(super) fn spread(
     input: &Arc<dyn ExecutionPlan>,
     keys: Vec<Arc<dyn PhysicalExpr>>,
     partitions: usize,
+    wait: Wait,
     room: Room,
 ) -> Result<Arc<dyn ExecutionPlan>> {
     let (_, row_bytes) = size(input.as_ref())?;
@@ -133,19 +144,19 @@ pub(super) fn spread(
     let input = Arc::clone(spread_already.map_or(input, RepartitionExec::input));
     let tasks = input.output_partitioning().partition_count();
     let rows = room.memory / GATHERED / (tasks * partitions * row_bytes);
-    let rows = rows.clamp(LEAST_ROWS, room.batch_rows);
-    Ok(Arc::new(Spread::new(input, keys, partitions, rows, row_bytes)))
+    let rows = rows.clamp(LEAST_ROWS, room.batch_rows.min(MOST_ROWS));
+    Ok(Arc::new(Spread::new(input, keys, partitions, wait, rows, row_bytes)))
 }
 
 /// Reads many partitions as few, each of them one after another.
 #[derive(Debug)]
-struct Turns {
+pub(super) struct Turns {
     input: Arc<dyn ExecutionPlan>,
     properties: Arc<PlanProperties>,
 }
 
 impl Turns {
-    fn new(input: Arc<dyn ExecutionPlan>, partitions: usize) -> Self {
+    pub(super) fn new(input: Arc<dyn ExecutionPlan>, partitions: usize) -> Self {
         // As `partitions` divides the number of partitions of the input, rows of the same hash stay together.
         let partitioning = match input.output_partitioning() {
             Partitioning::Hash(keys, _) => Partitioning::Hash(keys.clone(), partitions),

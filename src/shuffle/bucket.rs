@@ -12,7 +12,7 @@ use std::sync::OnceLock;
 use rayon::prelude::*;
 
 use super::entry::{Entry, Prefix};
-use super::prefetch::prefetch;
+use super::prefetch::{prefetch, prefetch_end};
 use crate::error::Result;
 
 /// Bytes of memory taken at a time; small budgets take less.
@@ -20,7 +20,7 @@ pub(super) const CHUNK_BYTES: usize = 16 << 10;
 /// Bytes of index that sorting an entry takes.
 pub(super) const INDEX_BYTES: usize = std::mem::size_of::<Indexed>();
 /// Entries that are asked for before they are read: enough for memory to answer, few enough for the nearest cache.
-const AHEAD: usize = 8;
+pub(super) const AHEAD: usize = 8;
 /// A bucket with more entries than this (one very frequent key) is sorted by all threads together.
 const PARALLEL_SORT: usize = 1 << 19;
 
@@ -47,7 +47,60 @@ impl Indexed {
     }
 }
 
-/// Entries in chunks of memory.
+/// A bucket that is being filled. What every entry needs lies together: entries come in any order, and where there are
+/// many buckets, each one is at another place of memory.
+#[derive(Debug, Default)]
+pub(super) struct Filling {
+    /// The chunk that entries are appended to.
+    last: Vec<u8>,
+    entries: usize,
+    bytes: u64,
+    /// Those before it.
+    full: Vec<Vec<u8>>,
+}
+
+impl Filling {
+    pub(super) fn entries(&self) -> usize {
+        self.entries
+    }
+
+    /// Whether an entry that takes `stored` bytes fits the chunk that is being filled.
+    pub(super) fn fits(&self, stored: usize) -> bool {
+        fits(&self.last, stored)
+    }
+
+    /// Asks for the memory that the next entry goes to.
+    pub(super) fn prefetch(&self) {
+        prefetch_end(&self.last);
+    }
+
+    /// The chunk to which the next entry, of `bytes` bytes that take `stored`, is to be appended; `another` makes one
+    /// where the last is full.
+    pub(super) fn room(&mut self, bytes: u64, stored: usize, another: impl FnOnce() -> Vec<u8>) -> &mut Vec<u8> {
+        if !self.fits(stored) {
+            let full = std::mem::replace(&mut self.last, another());
+            self.full.extend(Some(full).filter(|full| !full.is_empty()));
+        }
+        self.entries += 1;
+        self.bytes += bytes;
+        &mut self.last
+    }
+
+    /// The shard and key of every sampled entry.
+    pub(super) fn samples(&self) -> impl Iterator<Item = (u32, &[u8])> {
+        let last = Some(&self.last).filter(|last| !last.is_empty());
+        self.full.iter().chain(last).flat_map(|chunk| samples(chunk))
+    }
+
+    /// The same entries, to be read.
+    pub(super) fn finish(self) -> Bucket {
+        let mut chunks = self.full;
+        chunks.extend(Some(self.last).filter(|last| !last.is_empty()));
+        Bucket { chunks, entries: self.entries, bytes: self.bytes, sorted: OnceLock::new() }
+    }
+}
+
+/// Entries in chunks of memory, to be read.
 #[derive(Debug, Default)]
 pub(super) struct Bucket {
     chunks: Vec<Vec<u8>>,
@@ -67,23 +120,6 @@ impl Bucket {
         self.bytes
     }
 
-    /// Whether an entry that takes `stored` bytes fits the chunk that is being filled.
-    pub(super) fn fits(&self, stored: usize) -> bool {
-        self.chunks.last().is_some_and(|chunk| fits(chunk, stored))
-    }
-
-    /// The chunk to which the next entry, of `bytes` bytes that take `stored`, is to be appended; `another` makes one
-    /// where the last is full.
-    pub(super) fn room(&mut self, bytes: u64, stored: usize, another: impl FnOnce() -> Vec<u8>) -> &mut Vec<u8> {
-        if !self.fits(stored) {
-            self.chunks.push(another());
-        }
-        self.entries += 1;
-        self.bytes += bytes;
-        let last = self.chunks.len() - 1;
-        &mut self.chunks[last]
-    }
-
     /// Takes the entries of another bucket of the same part.
     pub(super) fn append(&mut self, mut other: Self) {
         self.chunks.append(&mut other.chunks);
@@ -93,10 +129,7 @@ impl Bucket {
 
     /// The shard and key of every sampled entry.
     pub(super) fn samples(&self) -> impl Iterator<Item = (u32, &[u8])> {
-        self.chunks.iter().flat_map(|chunk| {
-            let first = Entry::at(chunk, 0);
-            std::iter::repeat_n((first.shard, first.key), chunk.len().div_ceil(CHUNK_BYTES))
-        })
+        self.chunks.iter().flat_map(|chunk| samples(chunk))
     }
 
     pub(super) fn into_chunks(self) -> Vec<Vec<u8>> {
@@ -144,11 +177,45 @@ impl Bucket {
             index.extend(entries(bytes).map(indexed));
         }
         sort(&mut index, Indexed::cmp);
-        // Prefixes that are equal say nothing.
-        for equal in index.chunk_by_mut(|left, right| left.prefix() == right.prefix()).filter(|equal| equal.len() > 1) {
-            sort(equal, |left, right| self.entry(*left).cmp(&self.entry(*right)));
-        }
+        equal_prefixes(&mut index).for_each(|equal| self.sort_by_order(equal));
         index
+    }
+
+    /// Sorts entries whose prefixes are equal, which says nothing of them. Most of them are of one key: then they get the
+    /// prefixes of what their orders do not share.
+    fn sort_by_order(&self, index: &mut [Indexed]) {
+        let Some(shared) = self.shared_order(index) else { return self.sort_by_entry(index) };
+        let prefix = Prefix::within_shard(shared);
+        let by_order = |at: &mut Indexed| {
+            *at = Indexed::new(prefix.of(0, self.entry(*at).order), at.chunk() as u32, at.offset() as u32);
+        };
+        if index.len() > PARALLEL_SORT {
+            index.par_iter_mut().for_each(by_order);
+        } else {
+            index.iter_mut().for_each(by_order);
+        }
+        sort(index, Indexed::cmp);
+        equal_prefixes(index).for_each(|equal| self.sort_by_entry(equal));
+    }
+
+    fn sort_by_entry(&self, index: &mut [Indexed]) {
+        sort(index, |left, right| self.entry(*left).cmp(&self.entry(*right)));
+    }
+
+    /// Bytes that the orders of all these entries begin with; none where they are not of one key.
+    fn shared_order(&self, index: &[Indexed]) -> Option<usize> {
+        let first = self.entry(*index.first()?);
+        let shared_with_first = |shared: usize, at: &Indexed| {
+            let entry = self.entry(*at);
+            ((entry.shard, entry.key) == (first.shard, first.key))
+                .then(|| shared_bytes(&first.order[..shared], entry.order))
+        };
+        let all = first.order.len();
+        if index.len() > PARALLEL_SORT {
+            index.par_iter().try_fold(|| all, shared_with_first).try_reduce(|| all, |one, other| Some(one.min(other)))
+        } else {
+            index.iter().try_fold(all, shared_with_first)
+        }
     }
 
     fn entry(&self, at: Indexed) -> Entry<'_> {
@@ -163,6 +230,22 @@ fn sort(index: &mut [Indexed], order: impl Fn(&Indexed, &Indexed) -> Ordering + 
     } else {
         index.sort_unstable_by(order);
     }
+}
+
+/// The shard and key that stand for a chunk: more than once where it is large.
+fn samples(chunk: &[u8]) -> impl Iterator<Item = (u32, &[u8])> {
+    let first = Entry::at(chunk, 0);
+    std::iter::repeat_n((first.shard, first.key), chunk.len().div_ceil(CHUNK_BYTES))
+}
+
+/// Every run of more than one entry whose prefixes are equal.
+fn equal_prefixes(index: &mut [Indexed]) -> impl Iterator<Item = &mut [Indexed]> {
+    index.chunk_by_mut(|left, right| left.prefix() == right.prefix()).filter(|equal| equal.len() > 1)
+}
+
+/// How many bytes both begin with.
+fn shared_bytes(left: &[u8], right: &[u8]) -> usize {
+    left.iter().zip(right).take_while(|(left, right)| left == right).count()
 }
 
 /// Whether so many bytes fit a chunk without moving it.

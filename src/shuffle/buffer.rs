@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use super::bucket::{Bucket, INDEX_BYTES, entries};
+use super::bucket::{Bucket, Filling, INDEX_BYTES, entries};
 use super::entry::Entry;
 use super::split::Cuts;
 
@@ -13,7 +13,7 @@ use super::split::Cuts;
 pub(super) struct Buffer {
     chunk_bytes: usize,
     cuts: Arc<Cuts>,
-    buckets: Vec<Bucket>,
+    buckets: Vec<Filling>,
     /// Bytes of all chunks.
     memory: usize,
     /// Entries of the fullest bucket, whose index is the largest that sorting needs at a time.
@@ -31,7 +31,7 @@ pub(super) struct Place {
 impl Buffer {
     /// An empty buffer that takes memory by `chunk_bytes`, with a bucket for every part.
     pub(super) fn new(chunk_bytes: usize, cuts: Arc<Cuts>) -> Self {
-        let buckets = cuts.parts().iter().map(|_| Bucket::default()).collect();
+        let buckets = cuts.parts().iter().map(|_| Filling::default()).collect();
         Self { chunk_bytes, cuts, buckets, memory: 0, most: 0, entries: 0 }
     }
 
@@ -52,6 +52,11 @@ impl Buffer {
     /// Bytes of its chunks.
     pub(super) fn memory(&self) -> usize {
         self.memory
+    }
+
+    /// Asks for the memory that the next entry of this part goes to.
+    pub(super) fn prefetch(&self, bucket: usize) {
+        self.buckets[bucket].prefetch();
     }
 
     /// Where an entry of the part with this number that takes `stored` bytes goes.
@@ -77,7 +82,7 @@ impl Buffer {
 
     /// The shard and key of every sampled entry.
     pub(super) fn samples(&self) -> impl Iterator<Item = (u32, &[u8])> {
-        self.buckets.iter().flat_map(Bucket::samples)
+        self.buckets.iter().flat_map(Filling::samples)
     }
 
     /// The same entries in buckets for other parts.
@@ -86,7 +91,7 @@ impl Buffer {
             return self;
         }
         let mut cut = Self::new(self.chunk_bytes, Arc::clone(cuts));
-        for chunk in self.buckets.into_iter().flat_map(Bucket::into_chunks) {
+        for chunk in self.into_buckets().into_iter().flat_map(Bucket::into_chunks) {
             for (_, entry, stored) in entries(&chunk) {
                 let place = cut.place(cuts.find(entry.shard, entry.key), stored.len());
                 cut.push(&entry, stored.len(), place);
@@ -97,7 +102,7 @@ impl Buffer {
 
     /// The buckets, in the order of the parts.
     pub(super) fn into_buckets(self) -> Vec<Bucket> {
-        self.buckets
+        self.buckets.into_iter().map(Filling::finish).collect()
     }
 
     /// The parts its buckets are for.

@@ -46,7 +46,7 @@ pub use entry::Entry;
 pub use range::{Range, Shard};
 pub use seal::{Sealed, reopen, seal};
 
-use bucket::CHUNK_BYTES;
+use bucket::{AHEAD, CHUNK_BYTES};
 use buffer::Buffer;
 use spill::Run;
 use split::{Cuts, Part};
@@ -212,6 +212,9 @@ impl Writer<'_> {
         parts.clear();
         parts.extend(rows.clone().map(|row| cuts.find(batch.shards[row], batch.keys.get(row)) as u32));
         for (row, part) in rows.zip(&parts) {
+            if let Some(next) = parts.get(row + AHEAD) {
+                self.buffer.prefetch(*next as usize);
+            }
             let entry = Entry {
                 shard: batch.shards[row],
                 key: batch.keys.get(row),

@@ -1,4 +1,4 @@
-//! Asks the processor for memory that will be read soon.
+//! Asks the processor for memory that will be read or written soon.
 //!
 //! Sorted entries are read at addresses that no processor can foresee, and each would wait for memory; the index knows
 //! them all. Only a hint: on processors where Rust has no way to give it, nothing happens but the waiting.
@@ -15,6 +15,14 @@ pub(super) fn prefetch(bytes: &[u8], at: usize) {
         if let Some(byte) = bytes.get(line) {
             line_of(byte);
         }
+    }
+}
+
+/// Asks for the line where `bytes` ends, as more will be appended to it.
+#[inline]
+pub(super) fn prefetch_end(bytes: &[u8]) {
+    if let Some(last) = bytes.last() {
+        line_of(last);
     }
 }
 

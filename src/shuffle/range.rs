@@ -13,7 +13,7 @@ use std::sync::Arc;
 use rayon::prelude::*;
 
 use super::Options;
-use super::bucket::{Bucket, entries, fits};
+use super::bucket::{Bucket, Filling, entries, fits};
 use super::buffer::Buffer;
 use super::entry::Entry;
 use super::merge::Merge;
@@ -160,7 +160,7 @@ fn scatter(large: Vec<(Part, Bucket)>, bucket_bytes: u64, options: &Options) -> 
     let scattered: Vec<Vec<Bucket>> = shares
         .into_par_iter()
         .map(|chunks| {
-            let mut own: Vec<Bucket> = cuts.parts().iter().map(|_| Bucket::default()).collect();
+            let mut own: Vec<Filling> = cuts.parts().iter().map(|_| Filling::default()).collect();
             let mut empty: Vec<Vec<u8>> = Vec::new();
             for mut chunk in chunks {
                 for (_, entry, stored) in entries(&chunk) {
@@ -174,7 +174,7 @@ fn scatter(large: Vec<(Part, Bucket)>, bucket_bytes: u64, options: &Options) -> 
                 chunk.clear();
                 empty.push(chunk);
             }
-            own
+            own.into_iter().map(Filling::finish).collect()
         })
         .collect();
     let mut buckets: Vec<(Part, Bucket)> =

@@ -80,10 +80,7 @@ impl<'a> Entry<'a> {
     /// The entry that was appended at `offset`.
     pub(super) fn at(buffer: &'a [u8], offset: usize) -> Self {
         let stored = &buffer[offset..];
-        let ([shard, key, order, value], header) = match stored.first_chunk::<4>() {
-            Some(first) if u32::from_le_bytes(*first) & CONTINUED == 0 => (first.map(u32::from), 4),
-            _ => numbers(stored).unwrap_or_default(),
-        };
+        let ([shard, key, order, value], header) = numbers(stored).unwrap_or_default();
         let (key, order, value) = (key as usize, order as usize, value as usize);
         let body = &stored[header..header + key + order + value];
         let (key, rest) = body.split_at(key);
@@ -112,7 +109,15 @@ fn number_bytes(number: u32) -> usize {
 }
 
 /// The four numbers at the front of `bytes` and how many bytes they take, or nothing where they are cut off or too large.
+#[inline]
 fn numbers(bytes: &[u8]) -> Option<([u32; 4], usize)> {
+    match bytes.first_chunk::<4>() {
+        Some(first) if u32::from_le_bytes(*first) & CONTINUED == 0 => Some((first.map(u32::from), 4)),
+        _ => long_numbers(bytes),
+    }
+}
+
+fn long_numbers(bytes: &[u8]) -> Option<([u32; 4], usize)> {
     let mut numbers = [0; 4];
     let mut at = 0;
     for number in &mut numbers {

@@ -1,7 +1,8 @@
 //! Merges sorted runs: a part of each into one ordered stream, and many runs into few when there are too many.
 //!
 //! The merge is a tournament tree of losers (Knuth, The Art of Computer Programming 3, 5.4.1): each inner node
-//! remembers the run that lost there, so the next smallest entry costs one comparison per level.
+//! remembers the run that lost there, so the next smallest entry costs one comparison per level: of two numbers, in most
+//! cases, that lie in the tree itself.
 //!
 //! Invariant: a merge holds one packed and one unpacked block per run, which [`reduce`] keeps within the budget.
 //!
@@ -26,9 +27,13 @@ struct Cursor<'a> {
     at: usize,
     end: usize,
     to: Option<&'a Cut>,
-    prefix: u64,
-    done: bool,
+    head: Head,
 }
+
+/// The shard and key prefix of a cursor's entry as one number: smaller number, smaller entry; equal ones say nothing. One
+/// that is done comes last.
+type Head = u128;
+const DONE: Head = Head::MAX;
 
 impl<'a> Cursor<'a> {
     fn open(run: &'a Run, part: &'a Part) -> Result<Self> {
@@ -41,11 +46,10 @@ impl<'a> Cursor<'a> {
             at: 0,
             end: 0,
             to: part.to.as_ref(),
-            prefix: 0,
-            done: false,
+            head: DONE,
         };
         cursor.advance()?;
-        while !cursor.done && {
+        while cursor.head != DONE && {
             let entry = cursor.entry();
             (entry.shard, entry.key) < (part.from.shard, part.from.key.as_slice())
         } {
@@ -62,7 +66,7 @@ impl<'a> Cursor<'a> {
         self.at = self.end;
         if self.at == self.block.len() {
             if self.next_block == self.run.blocks() {
-                self.done = true;
+                self.head = DONE;
                 return Ok(());
             }
             self.run.read_block(self.next_block, &mut self.packed, &mut self.block)?;
@@ -76,18 +80,10 @@ impl<'a> Cursor<'a> {
             )));
         };
         self.end = self.block.len() - rest.len();
-        self.prefix = Prefix::within_shard(0).of(entry.shard, entry.key);
-        self.done = self.to.is_some_and(|to| (entry.shard, entry.key) >= (to.shard, to.key.as_slice()));
+        let done = self.to.is_some_and(|to| (entry.shard, entry.key) >= (to.shard, to.key.as_slice()));
+        let prefix = Prefix::within_shard(0).of(entry.shard, entry.key);
+        self.head = if done { DONE } else { Head::from(entry.shard) << u64::BITS | Head::from(prefix) };
         Ok(())
-    }
-
-    /// Whether this cursor's entry comes before the other's; one that is done comes last.
-    fn before(&self, other: &Self) -> bool {
-        if self.done || other.done {
-            return !self.done;
-        }
-        let (left, right) = (self.entry(), other.entry());
-        (left.shard, self.prefix).cmp(&(right.shard, other.prefix)).then_with(|| left.cmp(&right)).is_lt()
     }
 }
 
@@ -95,7 +91,14 @@ impl<'a> Cursor<'a> {
 pub(super) struct Merge<'a> {
     cursors: Vec<Cursor<'a>>,
     /// `losers[0]` is the winner; `losers[1..]` the loser at each inner node.
-    losers: Vec<usize>,
+    losers: Vec<Player>,
+}
+
+/// A cursor, by its number, with the head it has.
+#[derive(Clone, Copy, Debug)]
+struct Player {
+    head: Head,
+    cursor: usize,
 }
 
 impl<'a> Merge<'a> {
@@ -103,36 +106,49 @@ impl<'a> Merge<'a> {
     /// `Unavailable` or `Corrupt` when a run cannot be read back.
     pub(super) fn open(runs: impl IntoIterator<Item = &'a Run>, part: &'a Part) -> Result<Self> {
         let cursors = runs.into_iter().map(|run| Cursor::open(run, part)).collect::<Result<Vec<_>>>()?;
-        let mut merge = Self { losers: vec![0; cursors.len().max(1)], cursors };
-        merge.losers[0] = merge.play(1);
+        let nobody = Player { head: DONE, cursor: 0 };
+        let mut merge = Self { losers: vec![nobody; cursors.len().max(1)], cursors };
+        if !merge.cursors.is_empty() {
+            merge.losers[0] = merge.play(1);
+        }
         Ok(merge)
     }
 
+    fn player(&self, cursor: usize) -> Player {
+        Player { head: self.cursors[cursor].head, cursor }
+    }
+
     /// Plays the games below `node` and returns the winner. Leaves are the nodes from the number of cursors on.
-    fn play(&mut self, node: usize) -> usize {
+    fn play(&mut self, node: usize) -> Player {
         let count = self.cursors.len();
         if node >= count {
-            return node - count;
+            return self.player(node - count);
         }
         let (left, right) = (self.play(2 * node), self.play(2 * node + 1));
-        let (winner, loser) =
-            if self.cursors[right].before(&self.cursors[left]) { (right, left) } else { (left, right) };
+        let (winner, loser) = if self.before(right, left) { (right, left) } else { (left, right) };
         self.losers[node] = loser;
         winner
+    }
+
+    /// Whether one's entry comes before the other's.
+    fn before(&self, one: Player, other: Player) -> bool {
+        let by_entry = || one.head != DONE && self.cursors[one.cursor].entry() < self.cursors[other.cursor].entry();
+        one.head < other.head || (one.head == other.head && by_entry())
     }
 
     /// # Errors
     /// Whatever `visit` returns, at once; `Unavailable` or `Corrupt` when a run cannot be read back.
     pub(super) fn for_each(mut self, mut visit: impl FnMut(Entry<'_>) -> Result<()>) -> Result<()> {
         let count = self.cursors.len();
-        while count > 0 && !self.cursors[self.losers[0]].done {
-            let mut winner = self.losers[0];
-            visit(self.cursors[winner].entry())?;
-            self.cursors[winner].advance()?;
-            let mut node = (winner + count) / 2;
+        while self.losers[0].head != DONE {
+            let cursor = self.losers[0].cursor;
+            visit(self.cursors[cursor].entry())?;
+            self.cursors[cursor].advance()?;
+            let mut winner = self.player(cursor);
+            let mut node = (cursor + count) / 2;
             while node > 0 {
                 let loser = self.losers[node];
-                if self.cursors[loser].before(&self.cursors[winner]) {
+                if self.before(loser, winner) {
                     self.losers[node] = winner;
                     winner = loser;
                 }

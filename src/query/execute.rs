@@ -25,6 +25,7 @@ use super::gathering;
 use super::grouping;
 use super::pool::Pool;
 use super::session::{Query, partition_joins, runtime_env};
+use super::spread::Wait;
 use super::turns;
 use super::unspillable::{self, Unspillable};
 use super::windows;
@@ -35,7 +36,7 @@ use crate::stop;
 /// How rows that belong together are brought together: for joins, and for groups that gather values.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Way {
-    /// By hash tables, which must fit into memory.
+    /// By hash tables: those of joins must fit into memory.
     Hash,
     /// Joins by hash tables of a part of the rows at a time; the other parts wait on disk.
     Turns,
@@ -136,7 +137,8 @@ impl<'q> Query<'q> {
         let unplanned = |error| convert("the query cannot be planned", error);
         let plan = self.runtime.block_on(state.create_physical_plan(&self.plan)).map_err(unplanned)?;
         let plan = gathering::one_group_at_a_time(plan, self.room(&state)).map_err(unplanned)?;
-        let plan = grouping::in_turns(plan, self.room(&state)).map_err(unplanned)?;
+        let wait = if way == Way::Hash { Wait::InMemory } else { Wait::OnDisk };
+        let plan = grouping::in_turns(plan, wait, self.room(&state)).map_err(unplanned)?;
         let plan = match way {
             Way::Turns => match turns::take_turns(plan, self.room(&state)).map_err(unplanned)? {
                 Some(plan) => plan,

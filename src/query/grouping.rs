@@ -9,7 +9,7 @@
 //! merged. The table of one small partition stays in the processor's cache, and only rows that wait for their turn may
 //! have to go to disk, once. Where a partition does not fit all the same, DataFusion's aggregate spills it.
 //!
-//! Not for: aggregates over so few rows that all of their groups are a small table.
+//! Not for: aggregates over so few rows that a table for each thread does.
 
 use std::sync::Arc;
 
@@ -20,25 +20,25 @@ use datafusion::physical_plan::repartition::RepartitionExec;
 use datafusion::physical_plan::{ExecutionPlan, InputOrderMode};
 
 use super::spread::Wait;
-use super::turns::{RECOMPUTE, Room, Turns, partitions_of, size, spread};
+use super::turns::{RECOMPUTE, Room, Turns, partitions_of, size, spread, tables};
 
 /// Rows of a partition: about so many groups are a table that a processor's cache holds a good part of.
 const PARTITION_ROWS: usize = 1 << 18;
-/// Rows below which one table for each thread does.
-const FEW_ROWS: usize = 1 << 20;
+/// The part of the memory that tables may have beside rows that wait: one in so many.
+const TABLES: usize = 4;
 
 /// The same plan with every aggregate by hash over many rows taking turns.
-pub(super) fn in_turns(plan: Arc<dyn ExecutionPlan>, room: Room) -> Result<Arc<dyn ExecutionPlan>> {
+pub(super) fn in_turns(plan: Arc<dyn ExecutionPlan>, wait: Wait, room: Room) -> Result<Arc<dyn ExecutionPlan>> {
     let planned = plan.transform_up(|node| {
         let Some((last, first)) = steps(&node) else { return Ok(Transformed::no(node)) };
         let (rows, row_bytes) = size(first.input().as_ref())?;
-        if rows.is_some_and(|rows| rows < FEW_ROWS) {
+        let beside_rows = Room { memory: room.memory / TABLES, ..room };
+        let needed = rows.map(|rows| (rows / PARTITION_ROWS).max(tables(rows, row_bytes, beside_rows)));
+        if needed.is_some_and(|needed| needed <= room.threads) {
             return Ok(Transformed::no(node));
         }
-        let by_rows = rows.map(|rows| rows / PARTITION_ROWS);
-        let partitions = partitions_of(by_rows, row_bytes, room);
         let keys = last.group_expr().input_exprs();
-        let rows = spread(last.input(), keys, partitions, Wait::InMemory, room)?;
+        let rows = spread(last.input(), keys, partitions_of(needed, row_bytes, room), wait, room)?;
         let last = Arc::clone(&node).replace_children(vec![rows], RECOMPUTE)?;
         Ok(Transformed::yes(Arc::new(Turns::new(last, room.threads)) as _))
     })?;
@@ -50,8 +50,80 @@ fn steps(node: &Arc<dyn ExecutionPlan>) -> Option<(&AggregateExec, &AggregateExe
     let by_hash =
         |step: &&AggregateExec| *step.input_order_mode() == InputOrderMode::Linear && step.limit_options().is_none();
     let last = node.downcast_ref::<AggregateExec>().filter(by_hash)?;
-    let repartition =
-        last.input().downcast_ref::<RepartitionExec>().filter(|_| *last.mode() == AggregateMode::FinalPartitioned)?;
+    let last = Some(last).filter(|last| *last.mode() == AggregateMode::FinalPartitioned)?;
+    let repartition = last.input().downcast_ref::<RepartitionExec>()?;
     let first = repartition.input().downcast_ref::<AggregateExec>().filter(by_hash)?;
     Some((last, first))
+}
+
+#[cfg(test)]
+mod tests {
+    use arrow::array::RecordBatch;
+    use arrow::util::pretty::pretty_format_batches;
+    use datafusion::execution::TaskContext;
+    use datafusion::execution::memory_pool::MemoryPool;
+    use datafusion::execution::runtime_env::RuntimeEnvBuilder;
+    use datafusion::physical_plan::{collect, displayable};
+    use datafusion::prelude::{SessionConfig, SessionContext};
+
+    use super::super::pool::Pool;
+    use super::*;
+
+    const THREADS: usize = 2;
+    const BATCH_ROWS: usize = 64;
+
+    /// The rows of a query, grouped in turns with so many bytes of memory, and whether nothing was spilled.
+    fn grouped(sql: &str, wait: Wait, memory: usize) -> (Vec<RecordBatch>, bool) {
+        let runtime = tokio::runtime::Runtime::new().unwrap();
+        runtime.block_on(async {
+            let config = SessionConfig::new().with_target_partitions(THREADS).with_batch_size(BATCH_ROWS);
+            let context = SessionContext::new_with_config(config);
+            let planned = context.sql(sql).await.unwrap().create_physical_plan().await.unwrap();
+            let room = Room { threads: THREADS, memory, batch_rows: BATCH_ROWS };
+            let plan = in_turns(planned, wait, room).unwrap();
+            let shown = displayable(plan.as_ref()).indent(false).to_string();
+            assert!(shown.contains("Turns") && !shown.contains("hash_expr"), "{shown}");
+            let pool: Arc<dyn MemoryPool> = Arc::new(Pool::new(memory));
+            let environment = RuntimeEnvBuilder::new().with_memory_pool(Arc::clone(&pool)).build_arc().unwrap();
+            let task = Arc::new(TaskContext::from(&context.state()).with_runtime(environment));
+            let rows = collect(Arc::clone(&plan), task).await.unwrap();
+            assert_eq!(pool.reserved(), 0, "everything was given back");
+            let spilled: usize = spilled(plan.as_ref());
+            (rows, spilled == 0)
+        })
+    }
+
+    fn spilled(plan: &dyn ExecutionPlan) -> usize {
+        let own = plan.metrics().and_then(|metrics| metrics.spilled_bytes()).unwrap_or(0);
+        own + plan.children().iter().map(|child| spilled(child.as_ref())).sum::<usize>()
+    }
+
+    fn lines(batches: &[RecordBatch]) -> Vec<String> {
+        let text = pretty_format_batches(batches).unwrap().to_string();
+        let mut lines: Vec<String> = text.lines().map(str::to_owned).collect();
+        lines.sort_unstable();
+        lines
+    }
+
+    #[test]
+    fn groups_are_the_same_in_memory_and_on_disk() {
+        let rows = "SELECT CASE WHEN value % 7 = 0 THEN NULL ELSE value % 20011 END AS id, \
+                    concat('a text of more than twelve bytes ', value % 3) AS text, value FROM generate_series(1, 90000)";
+        for sql in [
+            format!("SELECT id, text, count(*), sum(value), min(value) FROM ({rows}) GROUP BY id, text"),
+            format!("SELECT DISTINCT id, text FROM ({rows})"),
+            format!("SELECT text, count(DISTINCT id) FROM ({rows}) GROUP BY text"),
+        ] {
+            let runtime = tokio::runtime::Runtime::new().unwrap();
+            let expected =
+                runtime.block_on(async { SessionContext::new().sql(&sql).await.unwrap().collect().await.unwrap() });
+            for (wait, memory, fits) in
+                [(Wait::InMemory, 256 << 20, true), (Wait::InMemory, 3 << 20, false), (Wait::OnDisk, 3 << 20, false)]
+            {
+                let (rows, fitted) = grouped(&sql, wait, memory);
+                assert_eq!(fitted, fits, "{sql} {wait:?} {memory}");
+                assert_eq!(lines(&rows), lines(&expected), "{sql} {wait:?} {memory}");
+            }
+        }
+    }
 }

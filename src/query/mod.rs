@@ -21,6 +21,7 @@ mod gathering;
 mod grouping;
 mod pool;
 mod session;
+mod shelf;
 mod spread;
 mod table;
 mod turns;

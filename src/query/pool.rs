@@ -21,7 +21,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use datafusion::common::{DataFusionError, Result};
 use datafusion::execution::memory_pool::{MemoryConsumer, MemoryLimit, MemoryPool, MemoryReservation};
 
-use super::spread::WAITING;
+use super::shelf::WAITING;
 
 /// What the consumers of DataFusion's repartitioning are called.
 const REPARTITION: &str = "RepartitionExec";
@@ -233,6 +233,19 @@ mod tests {
         let error = join.try_grow(1).unwrap_err().to_string();
         assert!(error.contains("HashJoinInput[0] holds 750 bytes and needs 2 more"), "{error}");
         assert_eq!(pool.reserved(), 1000);
+    }
+
+    #[test]
+    fn rows_that_wait_leave_room_for_what_is_made_of_them() {
+        let pool: Arc<dyn MemoryPool> = Arc::new(Pool::new(800));
+        let waiting = super::super::shelf::memory(0, &pool);
+        waiting.try_grow(500).unwrap();
+        assert!(waiting.try_grow(1).is_err());
+        let groups = MemoryConsumer::new("FinalHashAggregateStream[0]").with_can_spill(true).register(&pool);
+        groups.try_grow(300).unwrap();
+        assert!(groups.try_grow(1).is_err());
+        waiting.shrink(100);
+        groups.try_grow(100).unwrap();
     }
 
     #[test]

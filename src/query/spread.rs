@@ -18,7 +18,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use arrow::array::RecordBatch;
 use arrow::compute::BatchCoalescer;
-use arrow::datatypes::SchemaRef;
 use datafusion::common::runtime::SpawnedTask;
 use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::common::{DataFusionError, Result, internal_datafusion_err};
@@ -29,7 +28,6 @@ use datafusion::physical_expr::{EquivalenceProperties, PhysicalExpr};
 use datafusion::physical_plan::execution_plan::{EmissionType, ReplaceChildrenOptions};
 use datafusion::physical_plan::metrics::{ExecutionPlanMetricsSet, MetricsSet, SpillMetrics, Time};
 use datafusion::physical_plan::repartition::BatchPartitioner;
-use datafusion::physical_plan::spill::get_record_batch_memory_size;
 use datafusion::physical_plan::spill::spill_pool::{SpillPoolSink, spsc_channel};
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::{
@@ -39,6 +37,7 @@ use datafusion::physical_plan::{
 use futures::future::{BoxFuture, Shared};
 use futures::{FutureExt, StreamExt, TryStreamExt, stream};
 
+use super::shelf::{self, Shelf};
 use super::turns::RECOMPUTE;
 
 /// Bytes after which a partition's file ends and the next begins, so that disk is freed while it is read.
@@ -46,9 +45,6 @@ const FILE_BYTES: usize = 64 << 20;
 
 /// The part of its rows at which a batch counts as full: what comes next would be cut in two.
 const FULL: (usize, usize) = (7, 8);
-
-/// What the memory of rows that wait for their turn is asked for as.
-pub(super) const WAITING: &str = "Waiting";
 
 /// Where rows wait for their turn.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -77,16 +73,10 @@ pub(super) struct Spread {
 /// What is being written, and what will be read of it.
 struct Started {
     /// For every partition what stayed in memory; taken when its turn comes.
-    kept: Vec<Arc<Mutex<Vec<Kept>>>>,
+    shelves: Vec<Arc<Shelf>>,
     /// For every partition the file of every task; taken when its turn comes.
     readers: Vec<Vec<SendableRecordBatchStream>>,
     done: Done,
-}
-
-/// Rows that wait in memory.
-struct Kept {
-    rows: RecordBatch,
-    _memory: MemoryReservation,
 }
 
 type Done = Shared<BoxFuture<'static, std::result::Result<(), Arc<DataFusionError>>>>;
@@ -133,20 +123,20 @@ impl Spread {
         let spill = SpillManager::new(context.runtime_env(), SpillMetrics::new(&self.metrics, 0), self.input.schema());
         let spill = Arc::new(spill.with_compression_type(SpillCompression::Lz4Frame));
         let mut readers: Vec<Vec<SendableRecordBatchStream>> = (0..self.partitions()).map(|_| Vec::new()).collect();
-        let kept: Vec<Arc<Mutex<Vec<Kept>>>> = (0..self.partitions()).map(|_| Arc::default()).collect();
+        let shelves: Vec<Arc<Shelf>> = (0..self.partitions()).map(|_| Arc::default()).collect();
         let mut tasks = Vec::new();
         for number in 0..self.input.output_partitioning().partition_count() {
             let reservation = MemoryConsumer::new(format!("Spread[{number}]")).register(context.memory_pool());
             reservation.try_grow(self.held)?;
             let input = self.input.execute(number, Arc::clone(context))?;
             let by_hash = BatchPartitioner::new_hash_partitioner(self.keys.clone(), self.partitions(), Time::new())?;
-            let memory = MemoryConsumer::new(format!("{WAITING}[{number}]")).with_can_spill(true);
-            let memory = Arc::new(memory.register(context.memory_pool()));
+            let memory = (self.wait == Wait::InMemory).then(|| Arc::new(shelf::memory(number, context.memory_pool())));
             let mut outs = Vec::new();
-            for (kept, readers) in kept.iter().zip(&mut readers) {
+            for (shelf, readers) in shelves.iter().zip(&mut readers) {
                 let (sink, reader) = spsc_channel(FILE_BYTES, Arc::clone(&spill));
-                let kept = (self.wait == Wait::InMemory).then(|| (Arc::clone(kept), Arc::clone(&memory)));
-                outs.push(Out::new(self.input.schema(), self.rows, kept, sink));
+                let gathered = BatchCoalescer::new(self.input.schema(), self.rows);
+                let (shelf, memory) = (Arc::clone(shelf), memory.clone());
+                outs.push(Out { gathered, rows: self.rows, shelf, memory, sink });
                 readers.push(reader);
             }
             tasks.push(SpawnedTask::spawn(async move {
@@ -154,7 +144,7 @@ impl Spread {
                 write(input, by_hash, outs).await
             }));
         }
-        Ok(Started { kept, readers, done: all(tasks).boxed().shared() })
+        Ok(Started { shelves, readers, done: all(tasks).boxed().shared() })
     }
 }
 
@@ -162,20 +152,13 @@ impl Spread {
 struct Out {
     gathered: BatchCoalescer,
     rows: usize,
-    kept: Option<(Arc<Mutex<Vec<Kept>>>, Arc<MemoryReservation>)>,
+    shelf: Arc<Shelf>,
+    /// Where they may wait in memory, what that is taken of.
+    memory: Option<Arc<MemoryReservation>>,
     sink: SpillPoolSink,
 }
 
 impl Out {
-    fn new(
-        schema: SchemaRef,
-        rows: usize,
-        kept: Option<(Arc<Mutex<Vec<Kept>>>, Arc<MemoryReservation>)>,
-        sink: SpillPoolSink,
-    ) -> Self {
-        Self { gathered: BatchCoalescer::new(schema, rows), rows, kept, sink }
-    }
-
     fn push(&mut self, batch: RecordBatch) -> Result<()> {
         self.gathered.push_batch(batch)?;
         if self.gathered.get_buffered_rows() < self.rows / FULL.1 * FULL.0 {
@@ -195,23 +178,12 @@ impl Out {
 
     fn flush(&mut self) -> Result<()> {
         while let Some(rows) = self.gathered.next_completed_batch() {
-            if let Some(rows) = self.keep(rows) {
+            let put = self.memory.as_ref().is_some_and(|memory| self.shelf.put(&rows, memory));
+            if !put {
                 self.sink.push_batch(&rows)?;
             }
         }
         Ok(())
-    }
-
-    /// Keeps rows in memory, or gives them back where they may not stay there.
-    fn keep(&self, rows: RecordBatch) -> Option<RecordBatch> {
-        let Some((kept, memory)) = &self.kept else { return Some(rows) };
-        let bytes = get_record_batch_memory_size(&rows);
-        if memory.try_grow(bytes).is_err() {
-            return Some(rows);
-        }
-        let rows = Kept { rows, _memory: memory.split(bytes) };
-        kept.lock().unwrap_or_else(PoisonError::into_inner).push(rows);
-        None
     }
 }
 
@@ -293,12 +265,11 @@ impl ExecutionPlan for Spread {
         if readers.is_empty() {
             return Err(internal_datafusion_err!("partition {partition} of a spread is read twice"));
         }
-        let kept = Arc::clone(&started.kept[partition]);
+        let shelf = Arc::clone(&started.shelves[partition]);
         let done = started.done.clone();
         let read = stream::once(async move {
             done.await.map_err(DataFusionError::Shared)?;
-            let kept = std::mem::take(&mut *kept.lock().unwrap_or_else(PoisonError::into_inner));
-            let kept = stream::iter(kept).map(|kept| Ok(kept.rows));
+            let kept = stream::iter(shelf.take()).map(Ok);
             Ok::<_, DataFusionError>(kept.chain(stream::iter(readers).flatten()))
         });
         Ok(Box::pin(RecordBatchStreamAdapter::new(self.input.schema(), read.try_flatten())))

@@ -109,10 +109,15 @@ pub(super) fn spread_on_disk(plan: Arc<dyn ExecutionPlan>, room: Room) -> Result
 /// Partitions of which as many as there are threads fit into memory at once, or nothing where there would be too many.
 fn partitions(build: &dyn ExecutionPlan, room: Room) -> Result<Option<usize>> {
     let (rows, row_bytes) = size(build)?;
-    let share = (room.memory / TABLES.1 * TABLES.0 / room.threads).max(1);
-    let needed = rows.map(|rows| rows.saturating_mul(HELD * row_bytes + TABLE_BYTES) / share);
+    let needed = rows.map(|rows| tables(rows, HELD * row_bytes, room));
     let partitions = partitions_of(needed, row_bytes, room);
     Ok((needed.unwrap_or_default() <= partitions).then_some(partitions))
+}
+
+/// Tables of which one for every thread fits at a time, so that all of them together hold these rows.
+pub(super) fn tables(rows: usize, row_bytes: usize, room: Room) -> usize {
+    let share = (room.memory / TABLES.1 * TABLES.0 / room.threads).max(1);
+    rows.saturating_mul(row_bytes + TABLE_BYTES) / share
 }
 
 /// The number of partitions nearest to what is needed that there is memory to gather rows for.

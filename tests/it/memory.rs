@@ -18,8 +18,6 @@ use crate::wide::{self, FILLER, Side};
 
 /// Bytes that a process may hold beyond its budget: its own code, its threads, and what no stage counts.
 const BEYOND: u64 = 100 << 20;
-/// The same with 128 MiB, where they weigh more.
-const BEYOND_OF_LITTLE: u64 = 128 << 20;
 /// The same where both sides of a join are sorted: what DataFusion's sorts and merges do not count comes on top.
 const BEYOND_OF_SORTS: u64 = 200 << 20;
 const MIB: u64 = 1 << 20;
@@ -60,7 +58,7 @@ fn a_shuffle_of_several_times_the_memory_stays_within_it() {
     let workspace = Workspace::new();
     workspace.cutover("demo --generate-only --dir data --events 2000000 --profiles 20000").ok();
     workspace.write("events.toml", WIDE_EVENTS);
-    let reports = [(256, BEYOND), (128, BEYOND_OF_LITTLE)].map(|(mib, beyond)| {
+    let reports = [(256, BEYOND), (128, BEYOND)].map(|(mib, beyond)| {
         let report = run_within(&workspace, "events.toml", mib, beyond);
         assert!(report["bytes"].as_u64().unwrap() > 3 * mib * MIB, "{}", report["bytes"]);
         assert!(report["spilled_bytes"].as_u64().unwrap() > 0);

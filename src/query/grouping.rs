@@ -113,6 +113,11 @@ mod tests {
             format!("SELECT id, text, count(*), sum(value), min(value) FROM ({rows}) GROUP BY id, text"),
             format!("SELECT DISTINCT id, text FROM ({rows})"),
             format!("SELECT text, count(DISTINCT id) FROM ({rows}) GROUP BY text"),
+            // Both sides are spread by what they are joined by.
+            format!(
+                "SELECT one.id, one.n, other.least FROM (SELECT id, count(*) AS n FROM ({rows}) GROUP BY id) one \
+                 JOIN (SELECT id, min(value) AS least FROM ({rows}) GROUP BY id) other ON one.id = other.id"
+            ),
         ] {
             let runtime = tokio::runtime::Runtime::new().unwrap();
             let expected =

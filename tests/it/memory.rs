@@ -18,8 +18,6 @@ use crate::wide::{self, FILLER, Side};
 
 /// Bytes that a process may hold beyond its budget: its own code, its threads, and what no stage counts.
 const BEYOND: u64 = 100 << 20;
-/// The same where both sides of a join are sorted: what DataFusion's sorts and merges do not count comes on top.
-const BEYOND_OF_SORTS: u64 = 200 << 20;
 const MIB: u64 = 1 << 20;
 
 /// Entries of about 500 bytes.
@@ -88,7 +86,7 @@ fn a_join_of_several_times_the_memory_stays_within_it() {
          FROM left_rows l JOIN right_rows r ON l.id = r.id"
     );
     workspace.write("joined.toml", over_wide_rows(&sql, "id"));
-    let report = run_within(&workspace, "joined.toml", mib, BEYOND_OF_SORTS);
+    let report = run_within(&workspace, "joined.toml", mib, BEYOND);
     assert_eq!(report["rows"], rows);
     let last = rows - 1;
     let got = workspace.cutover(&format!("get store {last} --json")).ok().json();
@@ -133,7 +131,7 @@ fn windows_and_gathered_values_of_several_times_the_memory_stay_within_it() {
     ] {
         let job = format!("{name}.toml");
         workspace.write(&job, over_wide_rows(&sql, key).replace("\"store\"", &format!("\"{name}\"")));
-        let report = run_within(&workspace, &job, mib, BEYOND_OF_SORTS);
+        let report = run_within(&workspace, &job, mib, BEYOND);
         assert_eq!(report["rows"], if key == "id" { rows } else { groups.len() as i64 }, "{name}");
         let got = workspace.cutover(&format!("get {name} {found} --json")).ok().json();
         assert_eq!(got["entries"][0]["value"], expected, "{name}");
@@ -165,7 +163,7 @@ fn values_of_16_mebibytes_stay_within_it() {
     let job = "version = 1\ndataset = \"large\"\nstore = \"store\"\n\n[inputs.large]\npath = \"large.parquet\"\n\n\
                [query]\nsql = \"SELECT id, text FROM large\"\n\n[output]\nkey = [\"id\"]\nvalue = { encoding = \"json\" }\n";
     workspace.write("large.toml", job);
-    let report = run_within(&workspace, "large.toml", 256, BEYOND_OF_SORTS);
+    let report = run_within(&workspace, "large.toml", 256, BEYOND);
     assert_eq!(report["rows"], rows);
     assert!(report["bytes"].as_u64().unwrap() > rows as u64 * (largest as u64 - 64));
     workspace.cutover("verify store --depth full").ok();

@@ -285,9 +285,10 @@ fn finish(catalog: &Catalog) -> Result<()> {
     let current = catalog.read()?;
     let (Some(pending), Some(ledger)) = (&current.pending, &current.kafka) else { return Ok(()) };
     let cluster = connect(&ledger.target)?;
-    let mut lease = take_lease(cluster.as_ref(), ledger, &current).map_err(|error| {
+    let unfinished = |error: Error| {
         error.during(format!("{} was cut off at {} and has to be finished first", pending.change, pending.at))
-    })?;
+    };
+    let mut lease = take_lease(cluster.as_ref(), ledger, &current).map_err(unfinished)?;
     let (after, _) = current.settled()?;
     let seen = lease.seen().map(|seen| seen.id.clone());
     let readable = match after.streamed().find(|it| Some(it.version) == after.current) {
@@ -310,7 +311,7 @@ fn finish(catalog: &Catalog) -> Result<()> {
             forget_gone(latest, lease.as_ref(), None);
             Ok(latest.settled()?.0)
         })?;
-        announce(catalog, lease.as_mut(), &after, pending)?;
+        announce(catalog, lease.as_mut(), &after, pending).map_err(unfinished)?;
     }
     let flip = settle(catalog, pending)?;
     delete_unlisted(lease.as_ref());

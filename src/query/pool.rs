@@ -3,7 +3,7 @@
 //! | class | who | how much |
 //! |---|---|---|
 //! | transit | batches on their way between partitions | a quarter together |
-//! | waiting | rows that wait for their turn in memory | five eighths together |
+//! | waiting | rows that wait for their turn in memory | what fixed ones leave of five eighths together |
 //! | merge | the merges that end sorts | an equal part each of five eighths |
 //! | fixed | hash tables and all else that cannot spill | what is free, first come, first served |
 //! | spillable | sorts, groups | an equal part each of what the others leave |
@@ -130,7 +130,7 @@ impl Used {
         let kept = part(size / KEPT, self.fixers);
         let limit = match class {
             Class::Transit => for_transit.saturating_sub(self.transit),
-            Class::Waiting => (size / WAITING_PART.1 * WAITING_PART.0).saturating_sub(self.waiting),
+            Class::Waiting => (size / WAITING_PART.1 * WAITING_PART.0).saturating_sub(self.waiting + self.fixed),
             Class::Merge => (for_merges / self.merges.max(1)).saturating_sub(held),
             Class::Fixed => free.saturating_sub(for_transit.saturating_sub(self.transit)),
             Class::Spillable => {
@@ -246,6 +246,11 @@ mod tests {
         assert!(groups.try_grow(1).is_err());
         waiting.shrink(100);
         groups.try_grow(100).unwrap();
+        groups.free();
+        let join = MemoryConsumer::new("HashJoinInput[0]").register(&pool);
+        join.try_grow(25).unwrap();
+        waiting.try_grow(50).unwrap();
+        assert!(waiting.try_grow(1).is_err());
     }
 
     #[test]

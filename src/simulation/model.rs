@@ -63,6 +63,8 @@ impl Doing {
 pub(super) enum Effect {
     /// It recorded what is to be done.
     Intent,
+    /// It forgot topics that are gone, beside what is recorded.
+    Tidied,
     /// It did what was recorded.
     Settled,
     /// It gave up what was recorded.
@@ -204,7 +206,9 @@ impl Model {
             check(found == names, || format!("{} holds {found:?}, not {names:?}", folder.display()))
         };
         let mut files = vec!["build.lock", "commit.lock", "current.json", "log", "staging", "versions"];
-        if current.kafka.is_some() {
+        // A publish to Kafka that got no further than its lock leaves that and nothing else.
+        let publishes = names_in(disk, self.layout.root())?.contains(&"publish.lock");
+        if current.kafka.is_some() || publishes {
             files.insert(4, "publish.lock");
         }
         expect(self.layout.root(), &files)?;
@@ -258,6 +262,7 @@ fn step(known: &mut Known, after: &Current, doing: Doing) -> Result<Effect, Stri
         (Some(pending), None) => (Doing::finishing(&pending.change), Effect::Settled),
         // Builds go on beside an intent, and add versions.
         (Some(_), Some(_)) if !grown => return wrong("something is changed beside an intent"),
+        (Some(_), Some(_)) if same => (doing, Effect::Tidied),
         _ => (doing, Effect::Applied),
     };
     if after.next_version < before.next_version {

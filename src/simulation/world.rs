@@ -239,9 +239,8 @@ impl State {
         let process = &mut self.processes[me];
         let foreign = matches!(effect, Effect::Settled | Effect::Abandoned) && !process.intends;
         process.applied |= match effect {
-            Effect::Intent => false,
+            Effect::Intent | Effect::Tidied | Effect::Abandoned => false,
             Effect::Settled => process.intends,
-            Effect::Abandoned => false,
             Effect::Applied => true,
         };
         process.intends |= effect == Effect::Intent;

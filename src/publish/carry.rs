@@ -191,6 +191,8 @@ fn on_both(
         && flip.from == Some(flip.to)
         && told == Some(streamed.topic.as_str())
     {
+        // Whoever made it so may have died before it was durable.
+        catalog.read_durable()?;
         return Ok(Carried { change, flip: Some(flip), announced, streaming: None });
     }
     let follows = lease.seen().map(|seen| seen.id.clone());

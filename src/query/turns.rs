@@ -9,7 +9,8 @@
 //! time, so only a few hash tables are in memory at once. Until its turn comes, a partition waits on disk. Where sorting
 //! has to do instead, what its sides are spread by is put on disk in the same way.
 //!
-//! Not for: joins with no equal columns, and one key that alone does not fit; those need another way to join.
+//! Not for: joins with no equal columns, and one key that alone does not fit; those need another way to join. Groups take
+//! their turns by the same parts (see `grouping`).
 
 use std::fmt;
 use std::sync::Arc;

@@ -136,15 +136,16 @@ impl<'q> Query<'q> {
         }
         let unplanned = |error| convert("the query cannot be planned", error);
         let plan = self.runtime.block_on(state.create_physical_plan(&self.plan)).map_err(unplanned)?;
-        let plan = gathering::one_group_at_a_time(plan, self.room(&state)).map_err(unplanned)?;
+        let room = self.room(&state);
+        let plan = gathering::one_group_at_a_time(plan, room).map_err(unplanned)?;
         let wait = if way == Way::Hash { Wait::InMemory } else { Wait::OnDisk };
-        let plan = grouping::in_turns(plan, wait, self.room(&state)).map_err(unplanned)?;
+        let plan = grouping::in_turns(plan, wait, room).map_err(unplanned)?;
         let plan = match way {
-            Way::Turns => match turns::take_turns(plan, self.room(&state)).map_err(unplanned)? {
+            Way::Turns => match turns::take_turns(plan, room).map_err(unplanned)? {
                 Some(plan) => plan,
                 None => return self.prepare(Way::Sort),
             },
-            Way::Sort => turns::spread_on_disk(plan, self.room(&state)).map_err(unplanned)?,
+            Way::Sort => turns::spread_on_disk(plan, room).map_err(unplanned)?,
             Way::Hash => plan,
         };
         let plan = windows::by_partition(plan).map_err(unplanned)?;
@@ -194,10 +195,6 @@ impl Execution<'_> {
 
     /// What the run took.
     pub fn usage(&self) -> Usage {
-        fn spilled(plan: &dyn ExecutionPlan) -> u64 {
-            let own = plan.metrics().and_then(|metrics| metrics.spilled_bytes()).unwrap_or(0) as u64;
-            own + plan.children().iter().map(|child| spilled(child.as_ref())).sum::<u64>()
-        }
         Usage { peak_memory: self.pool.peak() as u64, spilled_bytes: spilled(self.plan.as_ref()) }
     }
 
@@ -281,6 +278,12 @@ impl Execution<'_> {
         }
         Ok(stop::check()?)
     }
+}
+
+/// Bytes that a plan's operators have written to the spill folder.
+pub(super) fn spilled(plan: &dyn ExecutionPlan) -> u64 {
+    let own = plan.metrics().and_then(|metrics| metrics.spilled_bytes()).unwrap_or(0) as u64;
+    own + plan.children().iter().map(|child| spilled(child.as_ref())).sum::<u64>()
 }
 
 /// Ends streams that may not give a batch for long, such as that of a join that still reads its build side.

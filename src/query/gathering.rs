@@ -18,9 +18,9 @@ use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::physical_expr::{LexOrdering, PhysicalSortExpr};
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::aggregates::{AggregateExec, AggregateMode};
-use datafusion::physical_plan::repartition::RepartitionExec;
 use datafusion::physical_plan::sorts::sort::SortExec;
 
+use super::grouping::first_step;
 use super::spread::Wait;
 use super::turns::{Room, size, spread};
 
@@ -62,8 +62,7 @@ fn over_sorted(aggregate: &AggregateExec, room: Room) -> Result<Option<Arc<dyn E
     let (first, rows) = match aggregate.mode() {
         AggregateMode::SinglePartitioned => (aggregate, Arc::clone(aggregate.input())),
         AggregateMode::FinalPartitioned => {
-            let Some(by_hash) = aggregate.input().downcast_ref::<RepartitionExec>() else { return Ok(None) };
-            let Some(partial) = by_hash.input().downcast_ref::<AggregateExec>() else { return Ok(None) };
+            let Some((by_hash, partial)) = first_step(aggregate) else { return Ok(None) };
             let keys = partial.group_expr().input_exprs();
             let partitions = by_hash.partitioning().partition_count();
             (partial, spread(partial.input(), keys, partitions, Wait::OnDisk, room)?)

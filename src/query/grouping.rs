@@ -50,10 +50,15 @@ fn steps(node: &Arc<dyn ExecutionPlan>) -> Option<(&AggregateExec, &AggregateExe
     let by_hash =
         |step: &&AggregateExec| *step.input_order_mode() == InputOrderMode::Linear && step.limit_options().is_none();
     let last = node.downcast_ref::<AggregateExec>().filter(by_hash)?;
+    let (_, first) = first_step(last)?;
+    Some((last, first)).filter(|(_, first)| by_hash(first))
+}
+
+/// What the last step of an aggregate reads: rows spread by hash, and the step that made them.
+pub(super) fn first_step(last: &AggregateExec) -> Option<(&RepartitionExec, &AggregateExec)> {
     let last = Some(last).filter(|last| *last.mode() == AggregateMode::FinalPartitioned)?;
-    let repartition = last.input().downcast_ref::<RepartitionExec>()?;
-    let first = repartition.input().downcast_ref::<AggregateExec>().filter(by_hash)?;
-    Some((last, first))
+    let by_hash = last.input().downcast_ref::<RepartitionExec>()?;
+    Some((by_hash, by_hash.input().downcast_ref()?))
 }
 
 #[cfg(test)]
@@ -66,6 +71,7 @@ mod tests {
     use datafusion::physical_plan::{collect, displayable};
     use datafusion::prelude::{SessionConfig, SessionContext};
 
+    use super::super::execute::spilled;
     use super::super::pool::Pool;
     use super::*;
 
@@ -88,14 +94,8 @@ mod tests {
             let task = Arc::new(TaskContext::from(&context.state()).with_runtime(environment));
             let rows = collect(Arc::clone(&plan), task).await.unwrap();
             assert_eq!(pool.reserved(), 0, "everything was given back");
-            let spilled: usize = spilled(plan.as_ref());
-            (rows, spilled == 0)
+            (rows, spilled(plan.as_ref()) == 0)
         })
-    }
-
-    fn spilled(plan: &dyn ExecutionPlan) -> usize {
-        let own = plan.metrics().and_then(|metrics| metrics.spilled_bytes()).unwrap_or(0);
-        own + plan.children().iter().map(|child| spilled(child.as_ref())).sum::<usize>()
     }
 
     fn lines(batches: &[RecordBatch]) -> Vec<String> {

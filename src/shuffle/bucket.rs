@@ -11,7 +11,7 @@ use std::sync::OnceLock;
 
 use rayon::prelude::*;
 
-use super::entry::{Entry, Prefix};
+use super::entry::{Entry, Prefix, shared_bytes};
 use super::prefetch::{prefetch, prefetch_end};
 use crate::error::Result;
 
@@ -241,11 +241,6 @@ fn samples(chunk: &[u8]) -> impl Iterator<Item = (u32, &[u8])> {
 /// Every run of more than one entry whose prefixes are equal.
 fn equal_prefixes(index: &mut [Indexed]) -> impl Iterator<Item = &mut [Indexed]> {
     index.chunk_by_mut(|left, right| left.prefix() == right.prefix()).filter(|equal| equal.len() > 1)
-}
-
-/// How many bytes both begin with.
-fn shared_bytes(left: &[u8], right: &[u8]) -> usize {
-    left.iter().zip(right).take_while(|(left, right)| left == right).count()
 }
 
 /// Whether so many bytes fit a chunk without moving it.

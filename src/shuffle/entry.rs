@@ -140,6 +140,11 @@ fn long_numbers(bytes: &[u8]) -> Option<([u32; 4], usize)> {
     Some((numbers, at))
 }
 
+/// How many bytes both begin with.
+pub(super) fn shared_bytes(left: &[u8], right: &[u8]) -> usize {
+    left.iter().zip(right).take_while(|(left, right)| left == right).count()
+}
+
 /// The first 64 bytes of `bytes` in hexadecimal, with an ellipsis where there are more.
 pub(super) fn hex(bytes: &[u8]) -> String {
     const SHOWN: usize = 64;

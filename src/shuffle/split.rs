@@ -7,7 +7,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::entry::Prefix;
+use super::entry::{Prefix, shared_bytes};
 
 /// Cells for each part in the table by which parts are found.
 const CELLS_PER_PART: usize = 4;
@@ -45,9 +45,7 @@ impl Part {
     pub(super) fn prefix(&self, shards: u32) -> Prefix {
         match &self.to {
             _ if !self.is_within_shard(shards) => Prefix::new(shards),
-            Some(to) if to.shard == self.from.shard => Prefix::within_shard(
-                self.from.key.iter().zip(&to.key).take_while(|(left, right)| left == right).count(),
-            ),
+            Some(to) if to.shard == self.from.shard => Prefix::within_shard(shared_bytes(&self.from.key, &to.key)),
             _ => Prefix::within_shard(0),
         }
     }

@@ -203,7 +203,7 @@ impl Actor {
         let start = || self.world.state().start(self.me);
         let tidy = || {
             let state = self.world.state();
-            state.model.nothing_left_over(&state.disk)
+            state.model.nothing_left_over(&state.disk, state.streams)
         };
         start();
         let catalog = self.step(Doing::Creating, || Catalog::open_or_create(STORE, DATASET));

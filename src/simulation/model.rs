@@ -197,7 +197,7 @@ impl Model {
     }
 
     /// All is done and cleaned up: nothing is on the disk but what is named.
-    pub(super) fn nothing_left_over(&self, disk: &Disk) -> Result<(), String> {
+    pub(super) fn nothing_left_over(&self, disk: &Disk, streams: bool) -> Result<(), String> {
         let current = self.current().ok_or("there is no store")?;
         let versions: Vec<u64> = current.versions.keys().copied().collect();
         self.whole(disk, current, versions.iter().copied())?;
@@ -207,8 +207,8 @@ impl Model {
         };
         let mut files = vec!["build.lock", "commit.lock", "current.json", "log", "staging", "versions"];
         // A publish to Kafka that got no further than its lock leaves that and nothing else.
-        let publishes = names_in(disk, self.layout.root())?.contains(&"publish.lock");
-        if current.kafka.is_some() || publishes {
+        let locked = streams && names_in(disk, self.layout.root())?.contains(&"publish.lock");
+        if current.kafka.is_some() || locked {
             files.insert(4, "publish.lock");
         }
         expect(self.layout.root(), &files)?;

@@ -15,6 +15,10 @@ const BYTES_PER_SYNC: u64 = 1 << 20;
 /// Bytes of disk that are set aside for a database's list of tables.
 const MANIFEST_BYTES: usize = 64 << 10;
 
+/// Files that RocksDB may hold open of one database, ten of which are no tables; it takes no smaller number. An open table
+/// has its filter and its index in memory, so that all tables of a large version would take far more than the budget.
+const OPEN_FILES: i32 = 20;
+
 /// Options under which tables are written and a version's database is made.
 pub(super) fn write_options(tables: &Tables) -> Options {
     let mut blocks = BlockBasedOptions::default();
@@ -39,15 +43,15 @@ pub(super) fn write_options(tables: &Tables) -> Options {
     options.create_if_missing(true);
     options.set_error_if_exists(true);
     options.set_disable_auto_compactions(true);
+    options.set_max_open_files(OPEN_FILES);
     options
 }
 
-/// Options under which a finished database is read: every table is opened at once and stays open, so that the files
-/// may be removed from their folder while they are being read.
+/// Options under which a database that was just made is read back, within the memory of a build.
 pub fn read_options() -> Options {
     let mut options = Options::default();
     silent(&mut options);
-    options.set_max_open_files(-1);
+    options.set_max_open_files(OPEN_FILES);
     options
 }
 

@@ -4,11 +4,18 @@
 //! remembers the run that lost there, so the next smallest entry costs one comparison per level: of two numbers, in most
 //! cases, that lie in the tree itself.
 //!
-//! Invariant: a merge holds one packed and one unpacked block per run, which [`reduce`] keeps within the budget.
+//! Invariant: a merge holds one packed and one unpacked block per run, for which there is memory as long as it reads no more
+//! runs than [`fan_in`] says.
 //!
 //! Not for: folding equal keys.
 
+use std::cmp::Reverse;
+use std::path::Path;
+
+use rayon::prelude::*;
+
 use super::entry::{Entry, Prefix};
+use super::prefetch::prefetch;
 use super::spill::{BLOCK_BYTES, Run, RunWriter};
 use super::split::{Cut, Part};
 use super::{Options, Stats};
@@ -21,7 +28,8 @@ const MIN_FAN_IN: usize = 4;
 /// A position in one run.
 struct Cursor<'a> {
     run: &'a Run,
-    next_block: usize,
+    /// Where its next block begins; none after the last.
+    next_block: Option<u64>,
     packed: Vec<u8>,
     block: Vec<u8>,
     at: usize,
@@ -37,10 +45,9 @@ const DONE: Head = Head::MAX;
 
 impl<'a> Cursor<'a> {
     fn open(run: &'a Run, part: &'a Part) -> Result<Self> {
-        let next_block = run.seek(part.from.shard, &part.from.key);
         let mut cursor = Self {
             run,
-            next_block,
+            next_block: Some(run.index().seek(part.from.shard, &part.from.key)),
             packed: Vec::new(),
             block: Vec::new(),
             at: 0,
@@ -65,12 +72,11 @@ impl<'a> Cursor<'a> {
     fn advance(&mut self) -> Result<()> {
         self.at = self.end;
         if self.at == self.block.len() {
-            if self.next_block == self.run.blocks() {
+            let Some(offset) = self.next_block else {
                 self.head = DONE;
                 return Ok(());
-            }
-            self.run.read_block(self.next_block, &mut self.packed, &mut self.block)?;
-            self.next_block += 1;
+            };
+            self.next_block = self.run.read_block(offset, &mut self.packed, &mut self.block)?;
             self.at = 0;
         }
         let Some((entry, rest)) = Entry::parse(&self.block[self.at..]) else {
@@ -80,6 +86,8 @@ impl<'a> Cursor<'a> {
             )));
         };
         self.end = self.block.len() - rest.len();
+        // By the time this cursor's turn comes again, other cursors' blocks have taken its place in the nearest cache.
+        prefetch(&self.block, self.end);
         let done = self.to.is_some_and(|to| (entry.shard, entry.key) >= (to.shard, to.key.as_slice()));
         let prefix = Prefix::within_shard(0).of(entry.shard, entry.key);
         self.head = if done { DONE } else { Head::from(entry.shard) << u64::BITS | Head::from(prefix) };
@@ -160,56 +168,92 @@ impl<'a> Merge<'a> {
     }
 }
 
-/// How many runs are merged at once, each with a block packed and unpacked in memory.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct FanIn {
-    /// By one thread, with all of the memory.
-    pub(super) one: usize,
-    /// By every thread at the same time.
-    pub(super) last: usize,
+/// How many runs one merge may read in so many bytes of memory, where none has a larger block: each has one packed and
+/// unpacked there.
+pub(super) fn fan_in(memory: usize, largest_block: usize) -> usize {
+    (memory / (2 * largest_block.max(BLOCK_BYTES))).max(MIN_FAN_IN)
 }
 
-impl FanIn {
-    /// Of runs whose largest block has so many bytes.
-    pub(super) fn of(options: &Options, largest_block: usize) -> Self {
-        let blocks = options.memory / (2 * largest_block.max(BLOCK_BYTES));
-        Self { one: blocks.max(MIN_FAN_IN), last: (blocks / options.threads.max(1)).max(MIN_FAN_IN) }
+fn largest_block(runs: &[Run]) -> usize {
+    runs.iter().map(Run::largest_block).max().unwrap_or(0)
+}
+
+/// Takes the smallest runs that one merge may read in so many bytes of memory.
+pub(super) fn take_smallest(runs: &mut Vec<Run>, memory: usize) -> Vec<Run> {
+    let fan_in = fan_in(memory, largest_block(runs));
+    largest_first(runs);
+    runs.split_off(runs.len().saturating_sub(fan_in))
+}
+
+fn largest_first(runs: &mut [Run]) {
+    runs.sort_unstable_by_key(|run| Reverse(run.bytes()));
+}
+
+/// Merges runs into one.
+///
+/// # Errors
+/// `Unavailable` when the disk is full or fails, `Corrupt` when a run cannot be read back; `Stopped` when that is asked for.
+pub(super) fn merge(runs: &[Run], folder: &Path, number: u64) -> Result<Run> {
+    let mut writer = RunWriter::create(folder, number)?;
+    Merge::open(runs, &Part::whole())?.for_each(|entry| {
+        stop::check()?;
+        writer.push(&entry)
+    })?;
+    writer.finish()
+}
+
+/// Merges of the smallest runs, so that few enough are left; each of the others is read once less.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Pass {
+    /// Runs that are merged.
+    pub(super) runs: usize,
+    /// Runs that they become.
+    pub(super) merges: usize,
+    /// Merges at a time.
+    pub(super) at_once: usize,
+}
+
+impl Pass {
+    /// What becomes of `count` runs, so that no more are left than every thread may merge at once; of more than that,
+    /// where one pass is not enough.
+    pub(super) fn of(count: usize, largest_block: usize, options: &Options) -> Option<Self> {
+        let threads = options.threads.max(1);
+        let all = fan_in(options.memory, largest_block);
+        let last = fan_in(options.memory / threads, largest_block);
+        let excess = count.checked_sub(last).filter(|excess| *excess > 0)?;
+        // Fewer threads merge more runs each where one pass would not be enough otherwise.
+        let fan_in = count.div_ceil(last).clamp(last, all);
+        let runs = (excess + excess.div_ceil(fan_in - 1)).min(count);
+        Some(Self { runs, merges: runs.div_ceil(fan_in), at_once: (all / fan_in).clamp(1, threads) })
     }
 }
 
 /// Merges runs into larger ones until a merge of all of them by every thread at once fits the memory.
 ///
 /// # Errors
-/// `Unavailable` when the disk is full or fails, `Corrupt` when a run cannot be read back; `Stopped` when that is asked for.
+/// As [`merge`].
 pub(super) fn reduce(
     mut runs: Vec<Run>,
     options: &Options,
-    number: impl Fn() -> u64,
+    number: impl Fn() -> u64 + Sync,
     stats: &mut Stats,
 ) -> Result<Vec<Run>> {
-    let everything = Part::whole();
-    let largest = runs.iter().map(Run::largest_block).max().unwrap_or(0);
-    let fan_in = FanIn::of(options, largest);
-    while runs.len() > fan_in.last {
-        let mut merged = Vec::new();
-        let mut rest = runs.into_iter().peekable();
-        while rest.peek().is_some() {
-            let group: Vec<Run> = rest.by_ref().take(fan_in.one).collect();
-            if group.len() == 1 {
-                merged.extend(group);
-                continue;
+    while let Some(pass) = Pass::of(runs.len(), largest_block(&runs), options) {
+        largest_first(&mut runs);
+        let mut smallest = runs.split_off(runs.len() - pass.runs).into_iter().peekable();
+        let each = pass.runs.div_ceil(pass.merges);
+        while smallest.peek().is_some() {
+            let groups: Vec<Vec<Run>> = (0..pass.at_once).map(|_| smallest.by_ref().take(each).collect()).collect();
+            let merge = |mut group: Vec<Run>| match group.len() {
+                0 | 1 => Ok((group.pop(), false)),
+                _ => Ok((Some(merge(&group, &options.spill_dir, number())?), true)),
+            };
+            let merged: Vec<(Option<Run>, bool)> = groups.into_par_iter().map(merge).collect::<Result<_>>()?;
+            for (run, written) in merged {
+                run.iter().filter(|_| written).for_each(|run| stats.wrote(run));
+                runs.extend(run);
             }
-            let mut writer = RunWriter::create(&options.spill_dir, number())?;
-            Merge::open(&group, &everything)?.for_each(|entry| {
-                stop::check()?;
-                writer.push(&entry)
-            })?;
-            let run = writer.finish()?;
-            stats.runs += 1;
-            stats.spilled_bytes += run.file_bytes();
-            merged.push(run);
         }
-        runs = merged;
     }
     Ok(runs)
 }

@@ -25,6 +25,7 @@ mod bucket;
 mod buffer;
 mod entry;
 pub mod fold;
+mod index;
 mod merge;
 mod prefetch;
 mod range;
@@ -33,9 +34,10 @@ pub(crate) mod spill;
 mod split;
 
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 
+use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use crate::encode::EntryBatch;
@@ -56,6 +58,9 @@ const CUT_AT_BYTES: usize = 64 << 20;
 const CUT_AT_SHARE: usize = 4;
 /// The most of a writer's memory that chunks which are not full may take: one part in so many.
 const UNFILLED_SHARE: usize = 8;
+/// Runs that there are at a time while the shuffle is filled, for every writer: a run is an open file. Where there are
+/// more, the smallest become one.
+const RUNS_PER_WRITER: usize = 256;
 /// The largest key, order or value the shuffle takes, in bytes: 64 MiB, far beyond what a table may hold.
 pub const MAX_FIELD_BYTES: usize = 64 << 20;
 
@@ -91,11 +96,29 @@ pub struct Stats {
     pub spilled_bytes: u64,
 }
 
+impl Stats {
+    fn wrote(&mut self, run: &Run) {
+        self.runs += 1;
+        self.spilled_bytes += run.file_bytes();
+    }
+
+    fn add(&mut self, more: Self) {
+        self.entries += more.entries;
+        self.bytes += more.bytes;
+        self.runs += more.runs;
+        self.spilled_bytes += more.spilled_bytes;
+    }
+}
+
 /// A shuffle that is being filled.
 #[derive(Debug)]
 pub struct Shuffle {
     options: Options,
     filled: Mutex<Filled>,
+    /// Runs that writers have written so far.
+    runs: Mutex<Vec<Run>>,
+    /// Writers that have not finished.
+    open: AtomicUsize,
     next_run: AtomicU64,
     uncut: Arc<Cuts>,
     cuts: OnceLock<Arc<Cuts>>,
@@ -105,7 +128,6 @@ pub struct Shuffle {
 #[derive(Debug, Default)]
 struct Filled {
     buffers: Vec<Buffer>,
-    runs: Vec<Run>,
     stats: Stats,
 }
 
@@ -113,7 +135,15 @@ impl Shuffle {
     /// An empty shuffle. Nothing is written to the spill folder before memory runs out.
     pub fn new(options: Options) -> Self {
         let uncut = Arc::new(Cuts::new(vec![Part::whole()], options.shards));
-        Self { options, filled: Mutex::default(), next_run: AtomicU64::new(0), uncut, cuts: OnceLock::new() }
+        Self {
+            options,
+            filled: Mutex::default(),
+            runs: Mutex::default(),
+            open: AtomicUsize::new(0),
+            next_run: AtomicU64::new(0),
+            uncut,
+            cuts: OnceLock::new(),
+        }
     }
 
     /// A writer for one thread. Each has its equal share of the memory.
@@ -121,6 +151,7 @@ impl Shuffle {
         let limit = self.options.memory / self.options.writers.max(1);
         let chunk = CHUNK_BYTES.min(limit / 8).max(256);
         let parts = (self.options.expected_bytes / range::BUCKET_BYTES) as usize;
+        self.open.fetch_add(1, Ordering::Relaxed);
         Writer {
             shuffle: self,
             buffer: Buffer::new(chunk, Arc::clone(&self.uncut)),
@@ -128,7 +159,6 @@ impl Shuffle {
             cut_at: CUT_AT_BYTES.min(limit / CUT_AT_SHARE),
             parts: parts.min(limit / UNFILLED_SHARE / chunk),
             places: Vec::new(),
-            runs: Vec::new(),
             stats: Stats::default(),
         }
     }
@@ -149,17 +179,17 @@ impl Shuffle {
     /// # Errors
     /// `Unavailable` when runs cannot be written or merged; `Internal` when a writer was lost.
     pub fn finish(self) -> Result<(Vec<Shard>, Stats)> {
-        let mut guard = self.filled.lock().map_err(|_| Error::internal("a shuffle writer panicked"))?;
-        let filled = std::mem::take(&mut *guard);
-        drop(guard);
-        let mut stats = filled.stats;
-        let shards = if filled.runs.is_empty() {
-            range::in_memory(filled.buffers, &self.options)
+        if self.open.load(Ordering::Relaxed) > 0 {
+            return Err(Error::internal("a shuffle writer was lost"));
+        }
+        let Filled { buffers, mut stats } = std::mem::take(&mut *lock(&self.filled)?);
+        let mut runs = std::mem::take(&mut *lock(&self.runs)?);
+        let shards = if runs.is_empty() {
+            range::in_memory(buffers, &self.options)
         } else {
-            let mut runs = filled.runs;
-            for buffer in filled.buffers {
-                runs.push(self.spill(buffer, &mut stats)?);
-            }
+            let last: Vec<Run> = buffers.into_par_iter().map(|buffer| self.write_run(buffer)).collect::<Result<_>>()?;
+            last.iter().for_each(|run| stats.wrote(run));
+            runs.extend(last);
             let runs = merge::reduce(runs, &self.options, || self.next_run(), &mut stats)?;
             let parts = range::parts_of(&runs, &self.options);
             range::on_disk(runs, parts, &self.options)
@@ -167,20 +197,39 @@ impl Shuffle {
         Ok((shards, stats))
     }
 
-    fn spill(&self, buffer: Buffer, stats: &mut Stats) -> Result<Run> {
+    fn write_run(&self, buffer: Buffer) -> Result<Run> {
         let folder = &self.options.spill_dir;
         storage::create_dir_durable(folder)
             .map_err(|error| error.during(format!("cannot make the spill folder {}", folder.display())))?;
-        let run = spill::write_sorted(buffer, &self.options.spill_dir, self.next_run(), self.options.shards)?;
-        stats.runs += 1;
-        stats.spilled_bytes += run.file_bytes();
+        let run = spill::write_sorted(buffer, folder, self.next_run(), self.options.shards)?;
         tracing::debug!(run = %run.path().display(), bytes = run.file_bytes(), "spilled a sorted run");
         Ok(run)
+    }
+
+    /// Takes a run. Where there are too many, the smallest become one in `memory` bytes.
+    fn keep(&self, run: Run, memory: usize, stats: &mut Stats) -> Result<()> {
+        stats.wrote(&run);
+        let mut runs = lock(&self.runs)?;
+        runs.push(run);
+        if runs.len() <= RUNS_PER_WRITER * self.options.writers.max(1) {
+            return Ok(());
+        }
+        let smallest = merge::take_smallest(&mut runs, memory);
+        drop(runs);
+        let merged = merge::merge(&smallest, &self.options.spill_dir, self.next_run())?;
+        tracing::debug!(runs = smallest.len(), bytes = merged.file_bytes(), "merged sorted runs");
+        stats.wrote(&merged);
+        lock(&self.runs)?.push(merged);
+        Ok(())
     }
 
     fn next_run(&self) -> u64 {
         self.next_run.fetch_add(1, Ordering::Relaxed)
     }
+}
+
+fn lock<T>(shared: &Mutex<T>) -> Result<MutexGuard<'_, T>> {
+    shared.lock().map_err(|_| Error::internal("a shuffle writer panicked"))
 }
 
 /// Fills a shuffle from one thread.
@@ -195,7 +244,6 @@ pub struct Writer<'a> {
     parts: usize,
     /// The part of each row of a batch, kept for its memory.
     places: Vec<u32>,
-    runs: Vec<Run>,
     stats: Stats,
 }
 
@@ -260,9 +308,9 @@ impl Writer<'_> {
     fn spill(&mut self) -> Result<()> {
         let empty = self.buffer.empty_like();
         let full = std::mem::replace(&mut self.buffer, empty);
-        let run = self.shuffle.spill(full, &mut self.stats)?;
-        self.runs.push(run);
-        Ok(())
+        let run = self.shuffle.write_run(full)?;
+        // The memory of what was just written is free.
+        self.shuffle.keep(run, self.limit, &mut self.stats)
     }
 
     /// Entries taken so far.
@@ -275,15 +323,12 @@ impl Writer<'_> {
     /// # Errors
     /// `Internal` when another writer panicked.
     pub fn finish(self) -> Result<()> {
-        let mut filled = self.shuffle.filled.lock().map_err(|_| Error::internal("a shuffle writer panicked"))?;
+        let mut filled = lock(&self.shuffle.filled)?;
         if self.buffer.entries() > 0 {
             filled.buffers.push(self.buffer);
         }
-        filled.runs.extend(self.runs);
-        filled.stats.entries += self.stats.entries;
-        filled.stats.bytes += self.stats.bytes;
-        filled.stats.runs += self.stats.runs;
-        filled.stats.spilled_bytes += self.stats.spilled_bytes;
+        filled.stats.add(self.stats);
+        self.shuffle.open.fetch_sub(1, Ordering::Relaxed);
         Ok(())
     }
 }

@@ -1,8 +1,8 @@
 //! What comes out of the shuffle: every shard as ranges of entries in order, each for one thread to drain.
 //!
 //! ```text
-//!  in memory:  range = some buckets; a bucket holds about 512 KiB of entries, moved together, so that sorting it and
-//!              reading it in order stays within the processor's caches
+//!  in memory:  range = some buckets; a bucket holds a few MiB of entries, so that sorting it and reading it in order stays
+//!              within the processor's caches
 //!  on disk:    range = the same part of every run, merged
 //! ```
 //!
@@ -21,7 +21,7 @@ use super::spill::Run;
 use super::split::{Cuts, Part};
 use crate::error::Result;
 
-/// Bytes of entries sorted at a time: half of what a core's own cache holds, with the index beside them.
+/// Bytes of entries sorted at a time. From 2 to 16 MiB make no difference that can be measured.
 pub(super) const BUCKET_BYTES: u64 = 4 << 20;
 /// A bucket this many times as large is split once more.
 const UNEVEN: u64 = 2;
@@ -187,7 +187,13 @@ fn scatter(large: Vec<(Part, Bucket)>, bucket_bytes: u64, options: &Options) -> 
 
 /// The parts into which the key space of runs is cut.
 pub(super) fn parts_of(runs: &[Run], options: &Options) -> Vec<Part> {
-    let mut samples: Vec<(u32, &[u8])> = runs.iter().flat_map(Run::block_starts).collect();
+    // Of every run one block in the same number, so that each stands for as many bytes.
+    let step = runs.iter().map(|run| run.index().step()).max().unwrap_or(1);
+    let mut samples: Vec<(u32, &[u8])> = runs
+        .iter()
+        .flat_map(|run| run.index().marks().step_by(step / run.index().step()))
+        .map(|(_, shard, key)| (shard, key))
+        .collect();
     samples.par_sort_unstable();
     let total: u64 = runs.iter().map(Run::bytes).sum();
     Part::whole().split(options.shards, &samples, (total / range_bytes(total, options) + 1) as usize)

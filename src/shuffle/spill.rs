@@ -1,7 +1,7 @@
 //! Sorted runs on disk: written once, read back by part, removed when dropped unless they are sealed.
 //!
 //! ```text
-//!  run file:  block block block …            memory:  for every block its offset and its first (shard, key)
+//!  run file:  block block block …            memory:  offset and first (shard, key) of blocks (see `index`)
 //!  sealed:    block block block … index …    index:   the same, in blocks of their own: entries whose value is the offset
 //!  block:     ┌─────────────┬───────────────┬────────────────┬──────────────────┐
 //!             │ raw     u32 │ stored    u32 │ checksum   u64 │ LZ4 block …      │  little-endian
@@ -10,24 +10,27 @@
 //! ```
 //!
 //! A block holds whole entries in the layout of `entry`, so a part is found by its blocks' first keys alone.
-//! A run that is not sealed lives as long as its process: it is not synced, and nothing reads it after a crash.
+//! A run that is not sealed lives as long as its process: nothing reads it after a crash.
 //!
 //! Not for: deciding when to spill, or merging.
 
+use std::cmp::Ordering;
 use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{self, AtomicBool};
 
 use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::buffer::Buffer;
 use super::entry::Entry;
+use super::index::Index;
 use crate::error::{Error, IoContext, Result};
 use crate::failpoint;
+use crate::storage;
 
 /// Bytes of entries packed together; a larger entry is a block of its own.
 pub(super) const BLOCK_BYTES: usize = 64 << 10;
@@ -37,13 +40,6 @@ const MOST_UNPACKED: usize = 255;
 /// The largest block that is believed on reading: one entry of three fields of the largest size.
 const MAX_BLOCK_BYTES: usize = 4 * super::MAX_FIELD_BYTES;
 
-#[derive(Debug)]
-struct Block {
-    offset: u64,
-    shard: u32,
-    key: Box<[u8]>,
-}
-
 /// What a sealed run is known by.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct SealedRun {
@@ -51,9 +47,9 @@ pub(super) struct SealedRun {
     number: u64,
     /// Bytes of keys, orders and values.
     bytes: u64,
-    /// Its blocks.
-    blocks: u64,
-    /// Bytes of them; the index follows.
+    /// Blocks that its index notes.
+    marks: u64,
+    /// Bytes of all blocks; the index follows.
     blocks_bytes: u64,
     /// Bytes of its largest block, unpacked.
     largest_block: usize,
@@ -68,7 +64,7 @@ pub(super) struct Run {
     sealed: AtomicBool,
     path: PathBuf,
     file: File,
-    blocks: Vec<Block>,
+    index: Index,
     bytes: u64,
     file_bytes: u64,
     largest_block: usize,
@@ -93,26 +89,22 @@ impl Run {
         self.largest_block
     }
 
-    pub(super) fn blocks(&self) -> usize {
-        self.blocks.len()
+    /// Where its blocks begin.
+    pub(super) fn index(&self) -> &Index {
+        &self.index
     }
 
-    /// The first (shard, key) of every block: a sample in which every block weighs the same.
-    pub(super) fn block_starts(&self) -> impl Iterator<Item = (u32, &[u8])> {
-        self.blocks.iter().map(|block| (block.shard, &*block.key))
-    }
-
-    /// The block in which the first entry at or after (shard, key) can lie.
-    pub(super) fn seek(&self, shard: u32, key: &[u8]) -> usize {
-        self.blocks.partition_point(|block| (block.shard, &*block.key) < (shard, key)).saturating_sub(1)
-    }
-
-    /// Reads a block and unpacks it into `raw`.
+    /// Reads the block at `offset`, unpacks it into `raw` and returns where the next one begins; none after the last.
     ///
     /// # Errors
     /// `Unavailable` when the file cannot be read, `Corrupt` when its checksum does not match.
-    pub(super) fn read_block(&self, number: usize, packed: &mut Vec<u8>, raw: &mut Vec<u8>) -> Result<()> {
-        read_block_at(&self.file, &self.path, self.blocks[number].offset, packed, raw).map(|_| ())
+    pub(super) fn read_block(&self, offset: u64, packed: &mut Vec<u8>, raw: &mut Vec<u8>) -> Result<Option<u64>> {
+        let next = read_block_at(&self.file, &self.path, offset, packed, raw)?;
+        match next.cmp(&self.file_bytes) {
+            Ordering::Less => Ok(Some(next)),
+            Ordering::Equal => Ok(None),
+            Ordering::Greater => Err(damaged(&self.path, offset, "a block is longer than what is left")),
+        }
     }
 
     /// Writes the index behind the blocks and syncs the file, so that another process can read the run. From now on the
@@ -130,9 +122,8 @@ impl Run {
             end += stored as u64;
             Ok::<(), Error>(())
         };
-        for block in &self.blocks {
-            let offset = block.offset.to_le_bytes();
-            let entry = Entry { shard: block.shard, key: &block.key, order: &[], value: &offset };
+        for (offset, shard, key) in self.index.marks() {
+            let entry = Entry { shard, key, order: &[], value: &offset.to_le_bytes() };
             if !raw.is_empty() && raw.len() + entry.stored_bytes() > BLOCK_BYTES {
                 write(&mut raw)?;
             }
@@ -140,11 +131,11 @@ impl Run {
         }
         write(&mut raw)?;
         self.file.sync_all().io("sync spill file", &self.path)?;
-        self.sealed.store(true, Ordering::Relaxed);
+        self.sealed.store(true, atomic::Ordering::Relaxed);
         Ok(SealedRun {
             number: self.number,
             bytes: self.bytes,
-            blocks: self.blocks.len() as u64,
+            marks: self.index.marks().len() as u64,
             blocks_bytes: self.file_bytes,
             largest_block: self.largest_block,
             file_bytes: end,
@@ -157,46 +148,35 @@ impl Run {
     /// `Corrupt` when it is gone or not as it was sealed; `Unavailable` when it cannot be read.
     pub(super) fn open(folder: &Path, sealed: &SealedRun) -> Result<Self> {
         let path = path_of(folder, sealed.number);
-        let damaged = |what: &str| {
+        let differs = |what: &str| {
             Error::corrupt(format!("spill file {} is not as it was when it was sealed: {what}", path.display()))
         };
         let file = match File::open(&path) {
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Err(damaged("it is gone")),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Err(differs("it is gone")),
             opened => opened.io("open", &path)?,
         };
         if file.metadata().io("look at", &path)?.len() != sealed.file_bytes {
-            return Err(damaged("it has another size"));
+            return Err(differs("it has another size"));
         }
-        let mut blocks = Vec::new();
+        let mut index = Index::default();
         let (mut raw, mut packed) = (Vec::new(), Vec::new());
         let mut at = sealed.blocks_bytes;
         while at < sealed.file_bytes {
             at = read_block_at(&file, &path, at, &mut packed, &mut raw)?;
             let mut rest = raw.as_slice();
             while !rest.is_empty() {
-                let parsed = Entry::parse(rest).and_then(|(entry, rest)| {
-                    let offset = u64::from_le_bytes(entry.value.try_into().ok()?);
-                    Some((Block { offset, shard: entry.shard, key: entry.key.into() }, rest))
-                });
-                let (block, after) = parsed.ok_or_else(|| damaged("its index is broken"))?;
-                blocks.push(block);
+                let parsed = Entry::parse(rest)
+                    .and_then(|(entry, rest)| Some((u64::from_le_bytes(entry.value.try_into().ok()?), entry, rest)));
+                let (offset, entry, after) = parsed.ok_or_else(|| differs("its index is broken"))?;
+                index.push(offset, entry.shard, entry.key);
                 rest = after;
             }
         }
-        if blocks.len() as u64 != sealed.blocks {
-            return Err(damaged("its index has another number of blocks"));
+        if index.marks().len() as u64 != sealed.marks {
+            return Err(differs("its index has another number of blocks"));
         }
-        let SealedRun { number, bytes, blocks_bytes, largest_block, .. } = *sealed;
-        Ok(Self {
-            number,
-            sealed: AtomicBool::new(true),
-            path,
-            file,
-            blocks,
-            bytes,
-            file_bytes: blocks_bytes,
-            largest_block,
-        })
+        let SealedRun { number, bytes, blocks_bytes: file_bytes, largest_block, .. } = *sealed;
+        Ok(Self { number, sealed: AtomicBool::new(true), path, file, index, bytes, file_bytes, largest_block })
     }
 }
 
@@ -245,12 +225,7 @@ fn pack(raw: &[u8], packed: &mut Vec<u8>) -> Result<usize> {
 
 /// Reads the block at `offset`, unpacks it into `raw` and returns where the next one begins.
 fn read_block_at(file: &File, path: &Path, offset: u64, packed: &mut Vec<u8>, raw: &mut Vec<u8>) -> Result<u64> {
-    let corrupt = |what: &str| {
-        Error::corrupt(format!(
-            "spill file {} is damaged at byte {offset}: {what}; check the disk and run again",
-            path.display()
-        ))
-    };
+    let corrupt = |what: &str| damaged(path, offset, what);
     let read = |bytes: &mut [u8], at: u64| match file.read_exact_at(bytes, at) {
         Err(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => Err(corrupt("it ends inside a block")),
         read => read.io("read back the spill file", path),
@@ -262,6 +237,13 @@ fn read_block_at(file: &File, path: &Path, offset: u64, packed: &mut Vec<u8>, ra
     read(packed, offset + BLOCK_HEADER as u64)?;
     header.unpack(packed, raw).map_err(corrupt)?;
     Ok(offset + (BLOCK_HEADER + header.stored) as u64)
+}
+
+fn damaged(path: &Path, offset: u64, what: &str) -> Error {
+    Error::corrupt(format!(
+        "spill file {} is damaged at byte {offset}: {what}; check the disk and run again",
+        path.display()
+    ))
 }
 
 /// What stands in front of a block.
@@ -324,13 +306,12 @@ impl RunWriter {
         let path = path_of(folder, number);
         let writing = File::options().read(true).write(true).create_new(true).open(&path).io("create", &path)?;
         let file = writing.try_clone().io("open", &path)?;
-        let blocks = Vec::new();
         let run = Run {
             number,
             sealed: AtomicBool::new(false),
             path,
             file,
-            blocks,
+            index: Index::default(),
             bytes: 0,
             file_bytes: 0,
             largest_block: 0,
@@ -345,8 +326,7 @@ impl RunWriter {
             self.end_block()?;
         }
         if self.block.is_empty() {
-            let (shard, key) = (entry.shard, entry.key.into());
-            self.run.blocks.push(Block { offset: self.run.file_bytes, shard, key });
+            self.run.index.push(self.run.file_bytes, entry.shard, entry.key);
         }
         entry.append_to(&mut self.block);
         self.run.bytes += entry.bytes();
@@ -370,6 +350,8 @@ impl RunWriter {
             self.end_block()?;
         }
         self.out.flush().io("write spill file", &self.run.path)?;
+        // Sealing syncs it: the less is left to do then, the better.
+        storage::begin_writeback(&self.run.file);
         failpoint::reach("shuffle.spilled")?;
         Ok(self.run)
     }

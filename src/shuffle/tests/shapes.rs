@@ -1,5 +1,7 @@
 //! Every way in which keys may lie and every size of values, in budgets down to a few hundred bytes, against an oracle.
 
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
 use std::path::PathBuf;
 
 use proptest::collection::vec;
@@ -7,7 +9,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::runtime::Resources;
-use crate::shuffle::merge::FanIn;
+use crate::shuffle::merge::{Pass, fan_in};
 
 /// How keys lie.
 #[derive(Clone, Copy, Debug)]
@@ -123,12 +125,11 @@ fn values_of_one_byte_to_sixteen_mebibytes() {
     }
 }
 
-/// Runs of half of what a writer may hold, of a thousand times the whole budget: one merge of them makes so few that the
-/// last one reads them all, so nothing is written more than twice.
+/// A thousand times the budget, with no less memory for a thread than it needs: whatever is written is written once, and
+/// once more by a merge. Only the sizes of runs are played through, by the rules by which they are merged.
 #[test]
 fn a_thousand_times_the_budget_is_written_twice_at_most() {
-    for budget in [128 << 20, 1 << 30, 64 << 30] {
-        let threads = budget >> 26_usize;
+    for (budget, threads) in [(64 << 20, 1), (128 << 20, 2), (512 << 20, 8), (8 << 30, 32), (256 << 30, 256)] {
         let memory = Resources { threads, memory: budget as u64 }.shuffle_memory();
         let options = Options {
             memory,
@@ -139,9 +140,65 @@ fn a_thousand_times_the_budget_is_written_twice_at_most() {
             range_bytes: 64 << 20,
             expected_bytes: MANY,
         };
-        let fan_in = FanIn::of(&options, 0);
-        let runs = 1_000 * budget / (memory / threads / 2);
-        assert!(runs > fan_in.last, "the first runs are too many for the last merge: {runs}");
-        assert!(runs.div_ceil(fan_in.one) <= fan_in.last, "{runs} runs, {fan_in:?}");
+        let share = memory / threads;
+        // The smallest first, with how many times their bytes were written. A run is half of what a writer may hold.
+        let mut runs: BinaryHeap<Reverse<(usize, u32)>> = BinaryHeap::new();
+        let merge = |runs: &mut BinaryHeap<Reverse<(usize, u32)>>, count: usize| {
+            let taken: Vec<(usize, u32)> = (0..count).filter_map(|_| runs.pop()).map(|Reverse(run)| run).collect();
+            let written = taken.iter().map(|run| run.1).max().unwrap() + 1;
+            runs.push(Reverse((taken.iter().map(|run| run.0).sum(), written)));
+        };
+        for _ in 0..1_000 * budget / (share / 2) {
+            runs.push(Reverse((share / 2, 1)));
+            if runs.len() > RUNS_PER_WRITER * threads {
+                merge(&mut runs, fan_in(share, 0));
+            }
+        }
+        if let Some(pass) = Pass::of(runs.len(), 0, &options) {
+            (0..pass.merges).for_each(|_| merge(&mut runs, pass.runs / pass.merges));
+            // What is left over of them is one merge more.
+            if !pass.runs.is_multiple_of(pass.merges) {
+                merge(&mut runs, pass.runs % pass.merges + 1);
+            }
+        }
+        let most = runs.iter().map(|Reverse((_, written))| *written).max();
+        assert_eq!(most, Some(2), "{budget} bytes, {threads} threads");
+        assert_eq!(
+            Pass::of(runs.len(), 0, &options),
+            None,
+            "{budget} bytes, {threads} threads: one pass is not enough"
+        );
+    }
+}
+
+proptest! {
+    /// A pass merges at least two runs at a time, and no more than there is memory for; where one is enough, few enough
+    /// runs are left, and no run is merged that need not be.
+    #[test]
+    fn a_pass_leaves_few_enough_runs(
+        count in 0usize..200_000, mib in 1usize..5_000, threads in 1usize..200, largest_block in 0usize..16 << 20,
+    ) {
+        let options = Options {
+            memory: mib << 20,
+            writers: threads,
+            threads,
+            shards: 1,
+            spill_dir: PathBuf::new(),
+            range_bytes: 64 << 20,
+            expected_bytes: MANY,
+        };
+        let (all, last) = (fan_in(options.memory, largest_block), fan_in(options.memory / threads, largest_block));
+        match Pass::of(count, largest_block, &options) {
+            None => prop_assert!(count <= last),
+            Some(pass) => {
+                let each = pass.runs.div_ceil(pass.merges);
+                let left = count - pass.runs + pass.merges;
+                prop_assert!(count > last && each >= 2 && each <= all && pass.runs <= count, "{:?}", pass);
+                prop_assert!(pass.at_once >= 1 && pass.at_once * each <= all.max(each) && pass.at_once <= threads);
+                prop_assert!(left < count);
+                prop_assert!(count.div_ceil(last) > all || left <= last, "{:?} leaves {}", pass, left);
+                prop_assert!(pass.runs == count || left == last, "{:?} leaves {}, {} would do", pass, left, last);
+            }
+        }
     }
 }

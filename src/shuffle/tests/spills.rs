@@ -93,13 +93,60 @@ fn ranges(shuffle: Shuffle) -> impl Iterator<Item = Range> {
 fn a_shuffle_that_is_given_up_leaves_no_files() {
     let folder = tempfile::tempdir().unwrap();
     let shuffle = spilled(&folder);
-    let mut writer = shuffle.writer();
-    writer.push(&batch(&shaped(4_000, |i| i.to_be_bytes().to_vec()).concat())).unwrap();
-    let with_both = spill_files(&folder);
-    drop(writer);
-    assert!(spill_files(&folder) < with_both, "those of a writer that did not finish go with it");
     drop(shuffle);
     assert_eq!(spill_files(&folder), 0);
+}
+
+#[test]
+fn without_one_of_its_writers_there_is_no_end() {
+    let folder = tempfile::tempdir().unwrap();
+    let shuffle = spilled(&folder);
+    let mut writer = shuffle.writer();
+    writer.push(&batch(&shaped(4_000, |i| i.to_be_bytes().to_vec()).concat())).unwrap();
+    drop(writer);
+    assert_eq!(shuffle.finish().unwrap_err().kind(), Kind::Internal);
+    assert_eq!(spill_files(&folder), 0);
+}
+
+/// However much is taken there are not more open files than a number for each writer.
+#[test]
+fn there_are_never_many_files() {
+    let folder = tempfile::tempdir().unwrap();
+    let shuffle = Shuffle::new(Options {
+        memory: 8 << 10,
+        writers: 2,
+        threads: 2,
+        shards: 1,
+        spill_dir: folder.path().join("spill"),
+        range_bytes: 1 << 20,
+        expected_bytes: MANY,
+    });
+    let key = |row: u32| xxhash_rust::xxh3::xxh3_64(&row.to_le_bytes()).to_be_bytes().to_vec();
+    let all: Vec<Owned> = (0..60_000).map(|row| (0, key(row), Vec::new(), vec![7; 20])).collect();
+    let mut most = 0;
+    std::thread::scope(|scope| {
+        let fill = |half: &[Owned]| {
+            let mut writer = shuffle.writer();
+            let mut most = 0;
+            for entries in half.chunks(500) {
+                writer.push(&batch(entries)).unwrap();
+                most = most.max(spill_files(&folder));
+            }
+            writer.finish().unwrap();
+            most
+        };
+        let threads: Vec<_> = all.chunks(all.len() / 2).map(|half| scope.spawn(move || fill(half))).collect();
+        most = threads.into_iter().map(|thread| thread.join().unwrap()).max().unwrap();
+    });
+    let (shards, stats) = shuffle.finish().unwrap();
+    let least = all.len() as u64 * 28 / (4 << 10);
+    assert!(stats.runs > least && least > 256, "{stats:?}");
+    // One that is being merged is there until what it becomes is.
+    assert!(most <= 2 * (RUNS_PER_WRITER + 2), "{most} files");
+    let mut expected: Vec<Vec<u8>> = all.into_iter().map(|entry| entry.1).collect();
+    expected.sort_unstable();
+    let found: Vec<Vec<u8>> = drain(shards).concat().concat().into_iter().map(|entry| entry.1).collect();
+    assert!(found == expected);
 }
 
 #[test]

@@ -170,3 +170,29 @@ fn values_of_16_mebibytes_stay_within_it() {
     let got = workspace.cutover("get store 7 --json").ok().json();
     assert!(got["entries"][0]["value"]["text"] == text(7).as_str(), "the value is another one");
 }
+
+/// The filters of all tables together have more than the budget.
+#[test]
+fn filters_larger_than_the_memory_stay_within_it() {
+    let workspace = Workspace::new();
+    let ids = 6_000;
+    let batch = RecordBatch::try_from_iter([("id", integers(0..ids))]).unwrap();
+    let file = File::create(workspace.path("ids.parquet")).unwrap();
+    let mut writer = ArrowWriter::try_new(file, batch.schema(), None).unwrap();
+    writer.write(&batch).unwrap();
+    writer.close().unwrap();
+    let bits = 32;
+    let job = format!(
+        "version = 1\ndataset = \"pairs\"\nstore = \"store\"\n\n[inputs.ids]\npath = \"ids.parquet\"\n\n[query]\n\
+         sql = \"SELECT a.id * {ids} + b.id AS id, a.id + b.id AS sum FROM ids a CROSS JOIN ids b\"\n\n[output]\n\
+         key = [\"id\"]\nvalue = {{ encoding = \"avro\" }}\n\n[tables]\nbloom_bits = {bits}\n"
+    );
+    workspace.write("pairs.toml", job);
+    let mib = 128;
+    let report = run_within(&workspace, "pairs.toml", mib);
+    let rows = report["rows"].as_u64().unwrap();
+    assert_eq!(rows, (ids * ids) as u64);
+    assert!(rows * bits / 8 > mib * MIB, "the filters would fit");
+    let got = workspace.cutover(&format!("get store {} --json", ids * 7 + 11)).ok().json();
+    assert_eq!(got["entries"][0]["value"]["sum"], 18);
+}

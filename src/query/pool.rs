@@ -47,22 +47,32 @@ pub(super) struct Pool {
     used: Mutex<Used>,
 }
 
-/// Bytes in use by each kind of consumer, and how many consumers there are.
+/// What every class of consumers has in use.
 #[derive(Clone, Copy, Debug, Default)]
 struct Used {
-    transit: usize,
-    waiting: usize,
-    merge: usize,
-    fixed: usize,
-    spillable: usize,
-    transits: usize,
-    waiters: usize,
-    merges: usize,
-    fixers: usize,
-    spillers: usize,
+    classes: [Share; 5],
     peak: usize,
 }
 
+#[derive(Clone, Copy, Debug, Default)]
+struct Share {
+    bytes: usize,
+    consumers: usize,
+}
+
+impl Share {
+    /// So many bytes, where anybody asks for them.
+    fn needed(self, bytes: usize) -> usize {
+        if self.consumers > 0 { bytes } else { 0 }
+    }
+
+    /// What each consumer gets of so many bytes.
+    fn each(self, bytes: usize) -> usize {
+        bytes / self.consumers.max(1)
+    }
+}
+
+/// In the order of [`Used::classes`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Class {
     Transit,
@@ -92,50 +102,39 @@ fn taken(consumer: &MemoryConsumer, bytes: usize) -> usize {
 }
 
 impl Used {
-    fn of(&mut self, class: Class) -> &mut usize {
-        match class {
-            Class::Transit => &mut self.transit,
-            Class::Waiting => &mut self.waiting,
-            Class::Merge => &mut self.merge,
-            Class::Fixed => &mut self.fixed,
-            Class::Spillable => &mut self.spillable,
-        }
+    fn of(&self, class: Class) -> Share {
+        self.classes[class as usize]
     }
 
-    fn consumers(&mut self, class: Class) -> &mut usize {
-        match class {
-            Class::Transit => &mut self.transits,
-            Class::Waiting => &mut self.waiters,
-            Class::Merge => &mut self.merges,
-            Class::Fixed => &mut self.fixers,
-            Class::Spillable => &mut self.spillers,
-        }
+    fn of_mut(&mut self, class: Class) -> &mut Share {
+        &mut self.classes[class as usize]
     }
 
     fn add(&mut self, class: Class, bytes: usize) {
-        *self.of(class) += bytes;
+        self.of_mut(class).bytes += bytes;
         self.peak = self.peak.max(self.total());
     }
 
     fn total(&self) -> usize {
-        self.transit + self.waiting + self.merge + self.fixed + self.spillable
+        self.classes.iter().map(|share| share.bytes).sum()
     }
 
     /// Bytes by which a consumer of this class, which holds `held`, may grow in a pool of `size` bytes.
     fn available(&self, class: Class, held: usize, size: usize) -> usize {
         let free = size.saturating_sub(self.total());
-        let part = |bytes: usize, consumers: usize| if consumers > 0 { bytes } else { 0 };
-        let for_transit = part(size / TRANSIT, self.transits);
-        let for_merges = part(size / MERGES.1 * MERGES.0, self.merges);
-        let kept = part(size / KEPT, self.fixers);
+        let [transit, waiting, merge, fixed, spillable] =
+            [Class::Transit, Class::Waiting, Class::Merge, Class::Fixed, Class::Spillable].map(|class| self.of(class));
+        let for_transit = transit.needed(size / TRANSIT);
+        let for_merges = merge.needed(size / MERGES.1 * MERGES.0);
+        let kept = fixed.needed(size / KEPT);
         let limit = match class {
-            Class::Transit => for_transit.saturating_sub(self.transit),
-            Class::Waiting => (size / WAITING_PART.1 * WAITING_PART.0).saturating_sub(self.waiting + self.fixed),
-            Class::Merge => (for_merges / self.merges.max(1)).saturating_sub(held),
-            Class::Fixed => free.saturating_sub(for_transit.saturating_sub(self.transit)),
+            Class::Transit => for_transit.saturating_sub(transit.bytes),
+            Class::Waiting => (size / WAITING_PART.1 * WAITING_PART.0).saturating_sub(waiting.bytes + fixed.bytes),
+            Class::Merge => merge.each(for_merges).saturating_sub(held),
+            Class::Fixed => free.saturating_sub(for_transit.saturating_sub(transit.bytes)),
             Class::Spillable => {
-                let shared = size.saturating_sub(for_transit + self.waiting + for_merges + self.fixed.max(kept));
-                (shared / self.spillers.max(1)).saturating_sub(held)
+                let others = for_transit + waiting.bytes + for_merges + fixed.bytes.max(kept);
+                spillable.each(size.saturating_sub(others)).saturating_sub(held)
             }
         };
         limit.min(free)
@@ -171,12 +170,12 @@ impl MemoryPool for Pool {
     }
 
     fn register(&self, consumer: &MemoryConsumer) {
-        *self.used().consumers(Class::of(consumer)) += 1;
+        self.used().of_mut(Class::of(consumer)).consumers += 1;
     }
 
     fn unregister(&self, consumer: &MemoryConsumer) {
         let mut used = self.used();
-        let consumers = used.consumers(Class::of(consumer));
+        let consumers = &mut used.of_mut(Class::of(consumer)).consumers;
         *consumers = consumers.saturating_sub(1);
     }
 
@@ -187,7 +186,7 @@ impl MemoryPool for Pool {
 
     fn shrink(&self, reservation: &MemoryReservation, shrink: usize) {
         let (consumer, mut used) = (reservation.consumer(), self.used());
-        let bytes = used.of(Class::of(consumer));
+        let bytes = &mut used.of_mut(Class::of(consumer)).bytes;
         *bytes = bytes.saturating_sub(taken(consumer, shrink));
     }
 

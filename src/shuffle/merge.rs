@@ -240,19 +240,18 @@ pub(super) fn reduce(
 ) -> Result<Vec<Run>> {
     while let Some(pass) = Pass::of(runs.len(), largest_block(&runs), options) {
         largest_first(&mut runs);
-        let mut smallest = runs.split_off(runs.len() - pass.runs).into_iter().peekable();
-        let each = pass.runs.div_ceil(pass.merges);
-        while smallest.peek().is_some() {
-            let groups: Vec<Vec<Run>> = (0..pass.at_once).map(|_| smallest.by_ref().take(each).collect()).collect();
-            let merge = |mut group: Vec<Run>| match group.len() {
-                0 | 1 => Ok((group.pop(), false)),
-                _ => Ok((Some(merge(&group, &options.spill_dir, number())?), true)),
-            };
-            let merged: Vec<(Option<Run>, bool)> = groups.into_par_iter().map(merge).collect::<Result<_>>()?;
-            for (run, written) in merged {
-                run.iter().filter(|_| written).for_each(|run| stats.wrote(run));
-                runs.extend(run);
-            }
+        let mut smallest = runs.split_off(runs.len() - pass.runs).into_iter();
+        let mut groups: Vec<Vec<Run>> = Vec::new();
+        while smallest.len() > 1 {
+            groups.push(smallest.by_ref().take(pass.runs.div_ceil(pass.merges)).collect());
+        }
+        runs.extend(smallest);
+        while !groups.is_empty() {
+            let now = groups.split_off(groups.len().saturating_sub(pass.at_once));
+            let merge = |group: Vec<Run>| merge(&group, &options.spill_dir, number());
+            let merged: Vec<Run> = now.into_par_iter().map(merge).collect::<Result<_>>()?;
+            merged.iter().for_each(|run| stats.wrote(run));
+            runs.extend(merged);
         }
     }
     Ok(runs)

@@ -9,7 +9,8 @@
 //!
 //! 1. Each [`Writer`] appends entries to memory. The first that has seen enough of them cuts the key space at splitters,
 //!    and from then on entries go to the bucket of their part at once ([`buffer`], [`bucket`]).
-//! 2. A writer whose share of the budget is full sorts what it has and writes it as one run ([`spill`]).
+//! 2. A writer whose share of the budget is full sorts what it has and writes it as one run ([`spill`]). Where there are
+//!    many runs, it merges the smallest into one ([`merge`]).
 //! 3. [`Shuffle::finish`] cuts what came out uneven once more, at splitters from samples of *all* data, so that sorted,
 //!    reversed and skewed input give equal work ([`split`]).
 //! 4. Each [`Range`] then sorts its buckets, which fit the processor's caches, or merges its part of the runs ([`range`]).

@@ -85,6 +85,38 @@ fn numbers(value: &serde_json::Value, path: String) -> Vec<String> {
     }
 }
 
+/// Runs of which not every block is noted, as they are and sealed.
+#[test]
+fn ranges_begin_in_the_middle_of_long_runs() {
+    let folder = tempfile::tempdir().unwrap();
+    let options = Options {
+        memory: 1 << 20,
+        writers: 1,
+        threads: 2,
+        shards: 1,
+        spill_dir: folder.path().join("spill"),
+        range_bytes: 300 << 10,
+        expected_bytes: MANY,
+    };
+    let shuffle = Shuffle::new(options.clone());
+    let key = |row: u32| xxhash_rust::xxh3::xxh3_64(&row.to_le_bytes()).to_be_bytes().to_vec();
+    let mut expected: Vec<Owned> = (0..80_000).map(|row| (0, key(row), Vec::new(), key(row).repeat(12))).collect();
+    let mut writer = shuffle.writer();
+    expected.chunks(500).for_each(|entries| writer.push(&batch(entries)).unwrap());
+    writer.finish().unwrap();
+    expected.sort_unstable();
+    let (shards, _) = shuffle.finish().unwrap();
+    let (runs, _) = shards[0].ranges[0].on_disk().unwrap();
+    assert!(runs.iter().any(|run| run.index().step() > 2), "all runs are short");
+    let sealed = seal(&shards).unwrap().unwrap();
+    for shards in [shards, reopen(sealed, &options).unwrap()] {
+        let ranges = drain(shards).concat();
+        let even = ranges.iter().all(|range| range.len() < 4 * expected.len() / ranges.len());
+        assert!(ranges.len() > 20 && even, "{:?}", ranges.iter().map(Vec::len).collect::<Vec<_>>());
+        assert!(ranges.concat() == expected);
+    }
+}
+
 fn ranges(shuffle: Shuffle) -> impl Iterator<Item = Range> {
     shuffle.finish().unwrap().0.into_iter().flat_map(|shard| shard.ranges)
 }

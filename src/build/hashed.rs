@@ -1,5 +1,5 @@
 //! Sizes and checksums of a database's files as they are read back from the disk, those of tables while other tables are
-//! still being built: the disk has little else to do by then.
+//! still being built: the disk has little else to do by then, and whoever builds need not wait for it.
 //!
 //! A file is known by its number on its device, as ingesting a table gives it another name. One that RocksDB had to copy
 //! is another file, and read back like any that was not seen before.
@@ -8,7 +8,7 @@
 
 use std::collections::HashMap;
 use std::os::unix::fs::MetadataExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::mpsc::{self, Sender};
 
 use crate::error::{Error, IoContext, Result};
@@ -28,28 +28,43 @@ pub(super) struct ReadBack {
 pub(super) struct Hashed(HashMap<(u64, u64), ReadBack>);
 
 impl Hashed {
-    /// Reads back the tables that `work` names, on a thread of its own while it works.
+    /// Gives all that `work` sends to `finish`, on a thread of its own while it works; returns all of it.
     ///
     /// # Errors
-    /// Those of `work`, else `Unavailable` when a table cannot be synced or read; `Stopped` when that is asked for.
-    pub(super) fn beside<T>(work: impl FnOnce(&Sender<PathBuf>) -> Result<T>) -> Result<(T, Self)> {
-        let (finished, tables) = mpsc::channel::<PathBuf>();
+    /// The first of `finish`, after which nothing more can be sent; else that of `work`.
+    pub(super) fn beside<T: Send>(
+        work: impl FnOnce(&Sender<T>) -> Result<()>,
+        mut finish: impl FnMut(&T, &mut Self) -> Result<()> + Send,
+    ) -> Result<(Vec<T>, Self)> {
+        let (sender, sent) = mpsc::channel::<T>();
         std::thread::scope(|scope| {
-            let hashing = scope.spawn(move || {
-                let hash = |path: PathBuf| Ok((number(&path)?, read_back(&path)?));
-                tables.into_iter().map(hash).collect::<Result<HashMap<_, _>>>()
+            let finishing = scope.spawn(move || {
+                let mut hashed = Self::default();
+                let finished = sent.into_iter().map(|one| finish(&one, &mut hashed).map(|()| one));
+                finished.collect::<Result<Vec<T>>>().map(|all| (all, hashed))
             });
-            let done = work(&finished);
-            drop(finished);
-            let hashed = hashing.join().unwrap_or_else(|_| Err(Error::internal("the reading back of tables panicked")));
-            Ok((done?, Self(hashed?)))
+            let worked = work(&sender);
+            drop(sender);
+            let finished =
+                finishing.join().unwrap_or_else(|_| Err(Error::internal("the reading back of tables panicked")));
+            finished.and_then(|finished| worked.map(|()| finished))
         })
+    }
+
+    /// Reads back a file.
+    ///
+    /// # Errors
+    /// `Unavailable` when the file cannot be synced or read; `Stopped` when that is asked for.
+    pub(super) fn add(&mut self, path: &Path) -> Result<ReadBack> {
+        let read = read_back(path)?;
+        self.0.insert(number(path)?, read);
+        Ok(read)
     }
 
     /// What is at `path`, read back now unless it was before.
     ///
     /// # Errors
-    /// `Unavailable` when the file cannot be synced or read; `Stopped` when that is asked for.
+    /// As [`Hashed::add`].
     pub(super) fn get(&self, path: &Path) -> Result<ReadBack> {
         match self.0.get(&number(path)?) {
             Some(known) => Ok(*known),
@@ -83,11 +98,13 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = |name: &str| folder.path().join(name);
         std::fs::write(path("table"), "table").unwrap();
-        let ((), hashed) = Hashed::beside(|finished| {
-            finished.send(path("table")).unwrap();
+        let add = |name: &&str, hashed: &mut Hashed| hashed.add(&path(name)).map(drop);
+        let send = |sender: &Sender<&'static str>| {
+            sender.send("table").unwrap();
             Ok(())
-        })
-        .unwrap();
+        };
+        let (sent, hashed) = Hashed::beside(send, add).unwrap();
+        assert_eq!(sent, ["table"]);
         assert_eq!(hashed.0.len(), 1);
         std::fs::hard_link(path("table"), path("ingested")).unwrap();
         std::fs::write(path("copied"), "other").unwrap();
@@ -99,12 +116,14 @@ mod tests {
     #[test]
     fn the_first_failure_is_told() {
         let folder = tempfile::tempdir().unwrap();
-        let lost = Hashed::beside(|finished| {
-            finished.send(folder.path().join("lost")).unwrap();
-            Ok(())
-        });
-        assert_eq!(lost.unwrap_err().kind(), crate::error::Kind::Unavailable);
-        let failed = Hashed::beside(|_| Err::<(), _>(Error::input("two rows of one key"))).unwrap_err();
+        let add = |name: &&str, hashed: &mut Hashed| hashed.add(&folder.path().join(name)).map(drop);
+        let send_until_nobody_takes_it = |sender: &Sender<&'static str>| {
+            while sender.send("lost").is_ok() {}
+            Err(Error::internal("nobody takes it"))
+        };
+        let lost = Hashed::beside(send_until_nobody_takes_it, add).unwrap_err();
+        assert_eq!(lost.kind(), crate::error::Kind::Unavailable);
+        let failed = Hashed::beside(|_| Err(Error::input("two rows of one key")), add).unwrap_err();
         assert_eq!(failed.message(), "two rows of one key");
     }
 }

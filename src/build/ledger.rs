@@ -15,6 +15,7 @@ use std::sync::{Mutex, PoisonError};
 
 use serde::{Deserialize, Serialize};
 
+use super::hashed::Hashed;
 use super::sample::Sample;
 use super::shard::Target;
 use super::table::{Table, table_name};
@@ -39,6 +40,15 @@ impl StoredTable {
     pub fn measure(table: &Table, folder: &Path) -> Result<Self> {
         let (_, sum) = storage::hash_file(&folder.join(&table.name))?;
         Ok(Self { table: table.clone(), xxh3: storage::hex_checksum(sum) })
+    }
+
+    /// The same, with what is on the disk.
+    ///
+    /// # Errors
+    /// As [`Hashed::add`].
+    pub(super) fn read_back(table: &Table, folder: &Path, hashed: &mut Hashed) -> Result<Self> {
+        let read = hashed.add(&folder.join(&table.name))?;
+        Ok(Self { table: table.clone(), xxh3: storage::hex_checksum(read.xxh3) })
     }
 
     /// Whether its file is in `folder` as it was measured. A name that is not plain is no table's.
@@ -95,16 +105,15 @@ impl<'a> Ledger<'a> {
         Some((line.tables.iter().map(|stored| stored.table.clone()).collect(), &line.samples))
     }
 
-    /// Notes that a range is finished.
+    /// Notes that a range is finished, whose tables have these checksums.
     ///
     /// # Errors
     /// `Unavailable` when the disk does not do it.
-    pub(super) fn note(&self, range: usize, tables: &[Table], samples: impl FnOnce() -> Vec<Sample>) -> Result<()> {
+    pub(super) fn note(&self, range: usize, tables: Vec<StoredTable>, samples: Vec<Sample>) -> Result<()> {
         let Some(journal) = &self.journal else { return Ok(()) };
-        let stored = tables.iter().map(|table| StoredTable::measure(table, self.tables_dir)).collect::<Result<_>>()?;
         storage::sync_dir(self.tables_dir)?;
         let mut journal = journal.lock().unwrap_or_else(PoisonError::into_inner);
-        journal.add(&Line { range, tables: stored, samples: samples() })
+        journal.add(&Line { range, tables, samples })
     }
 }
 
@@ -141,19 +150,24 @@ mod tests {
             fs::write(tables_dir.join(&name), [range as u8, number as u8]).unwrap();
             Table { name, rows: 1, ..Table::default() }
         };
+        let note = |ledger: &Ledger<'_>, range, tables: &[Table]| {
+            let stored = tables.iter().map(|table| StoredTable::measure(table, &tables_dir).unwrap()).collect();
+            ledger.note(range, stored, Vec::new()).unwrap();
+        };
         let ledger = Ledger::open(&target).unwrap();
         assert!(ledger.take_up(0).is_none());
-        ledger.note(0, &[table(0, 0), table(0, 1)], Vec::new).unwrap();
-        ledger.note(1, &[table(1, 0)], Vec::new).unwrap();
-        ledger.note(2, &[], Vec::new).unwrap();
-        ledger.note(3, &[Table { name: "../secret".into(), ..table(3, 0) }], Vec::new).unwrap_err();
+        note(&ledger, 0, &[table(0, 0), table(0, 1)]);
+        note(&ledger, 1, &[table(1, 0)]);
+        note(&ledger, 2, &[]);
+        fs::write(folder.path().join("secret"), "secret").unwrap();
+        note(&ledger, 3, &[Table { name: "../secret".into(), ..table(3, 0) }]);
 
         let taken = |range| Some(Ledger::open(&target).unwrap().take_up(range)?.0.len());
         assert_eq!([0, 1, 2, 3].map(taken), [Some(2), Some(1), Some(0), None]);
         fs::write(tables_dir.join(table_name(0, 1)), "other").unwrap();
         fs::remove_file(tables_dir.join(table_name(1, 0))).unwrap();
         assert_eq!([0, 1, 2].map(taken), [None, None, Some(0)]);
-        ledger.note(0, &[table(0, 0)], Vec::new).unwrap();
+        note(&ledger, 0, &[table(0, 0)]);
         assert_eq!(taken(0), Some(1), "what was built again counts");
     }
 }

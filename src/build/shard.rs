@@ -10,7 +10,7 @@ use rayon::prelude::*;
 use rocksdb::{DB, IngestExternalFileOptions, Options};
 
 use super::hashed::{Hashed, ReadBack};
-use super::ledger::Ledger;
+use super::ledger::{Ledger, StoredTable};
 use super::options::write_options;
 use super::retry::retrying;
 use super::sample::{Sample, Sampler};
@@ -98,31 +98,36 @@ pub fn build_shard(
     storage::create_dir_durable(target.tables_dir)?;
     let material = Material::new(target.tables);
     let ledger = Ledger::open(target)?;
-    let build = |(number, range): (usize, Range), finished: &Sender<PathBuf>| -> Result<Built> {
-        // Should nobody take a name any more, the error that ended it is told in the end.
-        let finish = |tables: &[Table]| {
-            tables.iter().for_each(|table| _ = finished.send(target.tables_dir.join(&table.name)));
+    let build = |(number, range): (usize, Range), built: &Sender<Built>| {
+        let range = match ledger.take_up(number) {
+            Some((tables, samples)) => {
+                material.sampler.restore(samples);
+                progress.skip(tables.iter().map(|table| table.rows).sum());
+                Built { number, tables, taken_up: true }
+            }
+            None => {
+                let tables = retrying(&format!("range {number} of shard {}", shard.number), || {
+                    write_range(&range, material.writer(target, number), folding, progress)
+                })?;
+                Built { number, tables, taken_up: false }
+            }
         };
-        if let Some((tables, samples)) = ledger.take_up(number) {
-            material.sampler.restore(samples);
-            progress.skip(tables.iter().map(|table| table.rows).sum());
-            finish(&tables);
-            return Ok(Built { number, tables, taken_up: true });
+        built.send(range).map_err(|_| Error::internal("built tables are not read back any more"))
+    };
+    let finish = |range: &Built, hashed: &mut Hashed| {
+        let read = |table: &Table| StoredTable::read_back(table, target.tables_dir, hashed);
+        let stored: Vec<StoredTable> = range.tables.iter().map(read).collect::<Result<_>>()?;
+        if !range.taken_up {
+            ledger.note(range.number, stored, material.sampler.within(&range.tables))?;
+            failpoint::reach("range.finished")?;
         }
-        let tables = retrying(&format!("range {number} of shard {}", shard.number), || {
-            write_range(&range, material.writer(target, number), folding, progress)
-        })?;
-        drop(range);
-        ledger.note(number, &tables, || material.sampler.within(&tables))?;
-        failpoint::reach("range.finished")?;
-        finish(&tables);
-        Ok(Built { number, tables, taken_up: false })
+        Ok(())
     };
     let mut ranges: Vec<(usize, Range)> = shard.ranges.into_iter().enumerate().collect();
     // That of a very frequent key first, and sorted by all threads: taken up last, it would leave them without work.
     ranges.sort_by_cached_key(|(_, range)| !range.sort_ahead());
-    let (mut built, hashed): (Vec<Built>, Hashed) =
-        Hashed::beside(|finished| ranges.into_par_iter().map(|range| build(range, finished)).collect())?;
+    let (mut built, hashed) =
+        Hashed::beside(|built| ranges.into_par_iter().try_for_each(|range| build(range, built)), finish)?;
     built.sort_unstable_by_key(|range| range.number);
     let counted = Ranges { all: built.len(), taken_up: built.iter().filter(|range| range.taken_up).count() };
     let tables: Vec<Table> = built.into_iter().flat_map(|range| range.tables).collect();

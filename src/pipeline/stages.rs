@@ -64,20 +64,28 @@ pub(super) fn shuffle(
     let predicted = predict::predict(prepared, previous, &build.query_spill())?;
     stages.push(stage.finish());
     build.warn_of_full_disk(predicted.prediction.bytes, predicted.spill_bytes);
-    let (predicted, expected_bytes) = (predicted.prediction, predicted.entry_bytes);
+    let full = |error: Error| build.with_space_needed(error, predicted.spill_bytes);
     let unique = unique(prepared, build, &[])?;
     let (shuffle, columns, query, took) = prepared
         .query
-        .falling_back(|way| fill(prepared, build, expected_bytes, way))
-        .map_err(|failed| prepared.explain(failed))?;
+        .falling_back(|way| fill(prepared, build, predicted.entry_bytes, way))
+        .map_err(|failed| full(prepared.explain(failed)))?;
     stages.push(took);
     let stage = prepared.options.progress.stage("split", None);
-    let (shards, stats, sealed) = prepared.options.resources.cpu_pool()?.install(|| {
+    let sorted = prepared.options.resources.cpu_pool()?.install(|| {
         let (shards, stats) = shuffle.finish()?;
         let sealed = shuffle::seal(&shards)?;
         Ok::<_, Error>((shards, stats, sealed))
-    })?;
-    let shuffled = Shuffled { predicted, unique, columns: columns.stats(), stats, query, sealed: sealed.is_some() };
+    });
+    let (shards, stats, sealed) = sorted.map_err(full)?;
+    let shuffled = Shuffled {
+        predicted: predicted.prediction,
+        unique,
+        columns: columns.stats(),
+        stats,
+        query,
+        sealed: sealed.is_some(),
+    };
     if let Some(sealed) = sealed {
         resume::note(prepared, build, sealed, &shuffled)?;
     }

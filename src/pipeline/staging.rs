@@ -88,6 +88,15 @@ impl Build {
         }
     }
 
+    /// Adds to the error of a disk that became full how many bytes sorting may need there in all.
+    pub(super) fn with_space_needed(&self, error: Error, spill_bytes: u64) -> Error {
+        if spill_bytes == 0 || !error.is_disk_full() {
+            return error;
+        }
+        let folder = self.spill.root().display();
+        error.during(format!("a disk became full; sorting may need up to {spill_bytes} bytes in {folder}"))
+    }
+
     /// Where the shuffle spills.
     pub(super) fn shuffle_spill(&self) -> PathBuf {
         self.spill.path().join("shuffle")

@@ -112,6 +112,10 @@ fn a_full_spill_folder_is_named_with_what_is_there() {
     assert_eq!(read("code.txt"), "4\n", "{said}");
     assert!(said.contains("spill/") && said.contains("No space left on device"), "{said}");
     assert!(said.contains("--spill-dir") && said.contains("bytes"), "{said}");
+    let needed = said.split_once("sorting may need up to ").and_then(|(_, rest)| rest.split_once(" bytes in spill"));
+    let needed: u64 = needed.expect(&said).0.parse().unwrap();
+    let held = (rows.len() * (rows[0].len() + letters.len())) as u64;
+    assert!(needed > held && needed < 2 * held, "{needed} bytes for {held}: {said}");
     assert_eq!(read("left.txt"), "", "left in the spill folder or in staging");
     assert!(read("get.txt").contains("\"generation\":1"), "{}", read("get.txt"));
 }

@@ -4,10 +4,10 @@
 //!  range ─▶ fold ─▶ table ─┐
 //!  range ─▶ fold ─▶ table ─┼▶ one ingest ─▶ database ─▶ sync and hash its other files ─▶ ShardEntry
 //!  range ─▶ fold ─▶ table ─┘   (hard links)
-//!                     └▶ sync and hash, while others are built
+//!                     └▶ sync, hash and note, while others are built
 //! ```
-//! A range whose fault may pass is tried again ([`retry`]); one that is finished is noted, where the caller wants that,
-//! and taken up by the next attempt ([`ledger`]).
+//! A range whose fault may pass is tried again ([`retry`]); one that is built and read back is noted, where the caller wants
+//! that, and taken up by the next attempt ([`ledger`]).
 //!
 //! [`build_shard`] knows nothing of who calls it: it writes under the folders it is given and returns what it wrote.
 //! Tables do not overlap, so all of them go to the last level and nothing is ever compacted.

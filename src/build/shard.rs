@@ -98,8 +98,8 @@ pub fn build_shard(
     storage::create_dir_durable(target.tables_dir)?;
     let material = Material::new(target.tables);
     let ledger = Ledger::open(target)?;
-    let build = |(number, range): (usize, Range), built: &Sender<Built>| {
-        let range = match ledger.take_up(number) {
+    let build = |(number, range): (usize, Range), sender: &Sender<Built>| {
+        let built = match ledger.take_up(number) {
             Some((tables, samples)) => {
                 material.sampler.restore(samples);
                 progress.skip(tables.iter().map(|table| table.rows).sum());
@@ -112,13 +112,14 @@ pub fn build_shard(
                 Built { number, tables, taken_up: false }
             }
         };
-        built.send(range).map_err(|_| Error::internal("built tables are not read back any more"))
+        sender.send(built).map_err(|_| Error::internal("tables are no longer read back, for the reason that is told"))
     };
-    let finish = |range: &Built, hashed: &mut Hashed| {
+    // What another attempt may rely on is what was read back.
+    let finish = |built: &Built, hashed: &mut Hashed| {
         let read = |table: &Table| StoredTable::read_back(table, target.tables_dir, hashed);
-        let stored: Vec<StoredTable> = range.tables.iter().map(read).collect::<Result<_>>()?;
-        if !range.taken_up {
-            ledger.note(range.number, stored, material.sampler.within(&range.tables))?;
+        let stored: Vec<StoredTable> = built.tables.iter().map(read).collect::<Result<_>>()?;
+        if !built.taken_up {
+            ledger.note(built.number, stored, material.sampler.within(&built.tables))?;
             failpoint::reach("range.finished")?;
         }
         Ok(())
@@ -127,7 +128,7 @@ pub fn build_shard(
     // That of a very frequent key first, and sorted by all threads: taken up last, it would leave them without work.
     ranges.sort_by_cached_key(|(_, range)| !range.sort_ahead());
     let (mut built, hashed) =
-        Hashed::beside(|built| ranges.into_par_iter().try_for_each(|range| build(range, built)), finish)?;
+        Hashed::beside(|sender| ranges.into_par_iter().try_for_each(|range| build(range, sender)), finish)?;
     built.sort_unstable_by_key(|range| range.number);
     let counted = Ranges { all: built.len(), taken_up: built.iter().filter(|range| range.taken_up).count() };
     let tables: Vec<Table> = built.into_iter().flat_map(|range| range.tables).collect();

@@ -15,7 +15,7 @@ use std::sync::{Mutex, PoisonError};
 
 use serde::{Deserialize, Serialize};
 
-use super::hashed::Hashed;
+use super::hashed::ReadBack;
 use super::sample::Sample;
 use super::shard::Target;
 use super::table::{Table, table_name};
@@ -39,16 +39,11 @@ impl StoredTable {
     /// `Unavailable` when it cannot be read.
     pub fn measure(table: &Table, folder: &Path) -> Result<Self> {
         let (_, sum) = storage::hash_file(&folder.join(&table.name))?;
-        Ok(Self { table: table.clone(), xxh3: storage::hex_checksum(sum) })
+        Ok(Self::new(table, sum))
     }
 
-    /// The same, with what is on the disk.
-    ///
-    /// # Errors
-    /// As [`Hashed::add`].
-    pub(super) fn read_back(table: &Table, folder: &Path, hashed: &mut Hashed) -> Result<Self> {
-        let read = hashed.add(&folder.join(&table.name))?;
-        Ok(Self { table: table.clone(), xxh3: storage::hex_checksum(read.xxh3) })
+    fn new(table: &Table, xxh3: u64) -> Self {
+        Self { table: table.clone(), xxh3: storage::hex_checksum(xxh3) }
     }
 
     /// Whether its file is in `folder` as it was measured. A name that is not plain is no table's.
@@ -105,15 +100,22 @@ impl<'a> Ledger<'a> {
         Some((line.tables.iter().map(|stored| stored.table.clone()).collect(), &line.samples))
     }
 
-    /// Notes that a range is finished, whose tables have these checksums.
+    /// Notes that a range is finished, of whose tables this was read back.
     ///
     /// # Errors
     /// `Unavailable` when the disk does not do it.
-    pub(super) fn note(&self, range: usize, tables: Vec<StoredTable>, samples: Vec<Sample>) -> Result<()> {
+    pub(super) fn note(
+        &self,
+        range: usize,
+        tables: &[Table],
+        read: &[ReadBack],
+        samples: impl FnOnce() -> Vec<Sample>,
+    ) -> Result<()> {
         let Some(journal) = &self.journal else { return Ok(()) };
+        let tables = tables.iter().zip(read).map(|(table, read)| StoredTable::new(table, read.xxh3)).collect();
         storage::sync_dir(self.tables_dir)?;
         let mut journal = journal.lock().unwrap_or_else(PoisonError::into_inner);
-        journal.add(&Line { range, tables, samples })
+        journal.add(&Line { range, tables, samples: samples() })
     }
 }
 
@@ -126,6 +128,7 @@ pub(crate) fn is_line(line: &[u8]) -> bool {
 mod tests {
     use std::fs;
 
+    use super::super::hashed::Hashed;
     use super::*;
     use crate::job::Tables;
 
@@ -151,16 +154,20 @@ mod tests {
             Table { name, rows: 1, ..Table::default() }
         };
         let note = |ledger: &Ledger<'_>, range, tables: &[Table]| {
-            let stored = tables.iter().map(|table| StoredTable::measure(table, &tables_dir).unwrap()).collect();
-            ledger.note(range, stored, Vec::new()).unwrap();
+            let mut hashed = Hashed::default();
+            let read = tables.iter().map(|table| hashed.add(&tables_dir.join(&table.name)));
+            let read: Vec<ReadBack> = read.collect::<Result<_>>().unwrap();
+            ledger.note(range, tables, &read, Vec::new).unwrap();
         };
         let ledger = Ledger::open(&target).unwrap();
         assert!(ledger.take_up(0).is_none());
         note(&ledger, 0, &[table(0, 0), table(0, 1)]);
         note(&ledger, 1, &[table(1, 0)]);
         note(&ledger, 2, &[]);
+        let outside = Table { name: "../secret".into(), ..table(3, 0) };
+        StoredTable::measure(&outside, &tables_dir).unwrap_err();
         fs::write(folder.path().join("secret"), "secret").unwrap();
-        note(&ledger, 3, &[Table { name: "../secret".into(), ..table(3, 0) }]);
+        note(&ledger, 3, &[outside]);
 
         let taken = |range| Some(Ledger::open(&target).unwrap().take_up(range)?.0.len());
         assert_eq!([0, 1, 2, 3].map(taken), [Some(2), Some(1), Some(0), None]);

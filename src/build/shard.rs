@@ -10,7 +10,7 @@ use rayon::prelude::*;
 use rocksdb::{DB, IngestExternalFileOptions, Options};
 
 use super::hashed::{Hashed, ReadBack};
-use super::ledger::{Ledger, StoredTable};
+use super::ledger::Ledger;
 use super::options::write_options;
 use super::retry::retrying;
 use super::sample::{Sample, Sampler};
@@ -116,10 +116,10 @@ pub fn build_shard(
     };
     // What another attempt may rely on is what was read back.
     let finish = |built: &Built, hashed: &mut Hashed| {
-        let read = |table: &Table| StoredTable::read_back(table, target.tables_dir, hashed);
-        let stored: Vec<StoredTable> = built.tables.iter().map(read).collect::<Result<_>>()?;
+        let read = built.tables.iter().map(|table| hashed.add(&target.tables_dir.join(&table.name)));
+        let read: Vec<ReadBack> = read.collect::<Result<_>>()?;
         if !built.taken_up {
-            ledger.note(built.number, stored, material.sampler.within(&built.tables))?;
+            ledger.note(built.number, &built.tables, &read, || material.sampler.within(&built.tables))?;
             failpoint::reach("range.finished")?;
         }
         Ok(())

@@ -1,5 +1,7 @@
 //! The shuffle against an oracle: whatever the memory, the shards and the threads, the same entries in sorted order.
 
+use std::path::Path;
+
 use proptest::collection::vec;
 use proptest::prelude::*;
 
@@ -37,6 +39,19 @@ fn shuffle(parts: &[Vec<Owned>], shards: u32, memory: usize) -> (Vec<Vec<Owned>>
 /// More bytes than are ever there: entries are cut into parts as soon and as finely as the memory allows.
 const MANY: u64 = 1 << 40;
 
+/// For one writer, one thread and one shard; runs are in a folder of `folder`.
+fn options(folder: &Path, memory: usize, range_bytes: u64) -> Options {
+    Options {
+        memory,
+        writers: 1,
+        threads: 1,
+        shards: 1,
+        spill_dir: folder.join("spill"),
+        range_bytes,
+        expected_bytes: MANY,
+    }
+}
+
 /// The same with so much memory for so many expected bytes and, where `seals` asks for it, with a shuffle that is sealed:
 /// what is taken up again is the same, range by range.
 fn shuffle_sealed(
@@ -46,15 +61,8 @@ fn shuffle_sealed(
     seals: bool,
 ) -> (Vec<Vec<Owned>>, Stats) {
     let folder = tempfile::tempdir().unwrap();
-    let options = Options {
-        memory,
-        writers: parts.len(),
-        threads: 2,
-        shards,
-        spill_dir: folder.path().join("spill"),
-        range_bytes: 4 << 10,
-        expected_bytes,
-    };
+    let options =
+        Options { writers: parts.len(), threads: 2, shards, expected_bytes, ..options(folder.path(), memory, 4 << 10) };
     let shuffle = Shuffle::new(options.clone());
     for part in parts {
         let mut writer = shuffle.writer();
@@ -151,15 +159,7 @@ fn work_is_even_whatever_the_order_of_the_input() {
         for memory in [64 << 20, 1 << 20] {
             let parts = shaped(40_000, key);
             let folder = tempfile::tempdir().unwrap();
-            let shuffle = Shuffle::new(Options {
-                memory,
-                writers: 2,
-                threads: 2,
-                shards: 1,
-                spill_dir: folder.path().join("spill"),
-                range_bytes: 1 << 18,
-                expected_bytes: MANY,
-            });
+            let shuffle = Shuffle::new(Options { writers: 2, threads: 2, ..options(folder.path(), memory, 1 << 18) });
             for part in &parts {
                 let mut writer = shuffle.writer();
                 writer.push(&batch(part)).unwrap();
@@ -196,15 +196,7 @@ fn many_runs_are_merged_in_passes() {
 /// A shuffle of 4,000 entries in runs, and the folder they are in.
 fn spilled() -> (tempfile::TempDir, Options, Vec<Shard>) {
     let folder = tempfile::tempdir().unwrap();
-    let options = Options {
-        memory: 1 << 16,
-        writers: 1,
-        threads: 1,
-        shards: 1,
-        spill_dir: folder.path().join("spill"),
-        range_bytes: 1 << 20,
-        expected_bytes: MANY,
-    };
+    let options = options(folder.path(), 1 << 16, 1 << 20);
     let shuffle = Shuffle::new(options.clone());
     let mut writer = shuffle.writer();
     writer.push(&batch(&shaped(4_000, |i| i.to_be_bytes().to_vec()).concat())).unwrap();

@@ -28,13 +28,10 @@ fn folded(parts: &[Vec<Owned>], count: u32, memory: usize, fold: Fold) -> Result
     let folding = folding(fold);
     let folder = tempfile::tempdir().unwrap();
     let shuffle = Shuffle::new(Options {
-        memory,
         writers: parts.len(),
         threads: 2,
         shards: count,
-        spill_dir: folder.path().join("spill"),
-        range_bytes: 1 << 10,
-        expected_bytes: MANY,
+        ..options(folder.path(), memory, 1 << 10)
     });
     for part in parts {
         let mut writer = shuffle.writer();

@@ -2,7 +2,7 @@
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
-use std::path::PathBuf;
+use std::path::Path;
 
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -131,15 +131,7 @@ fn values_of_one_byte_to_sixteen_mebibytes() {
 fn a_thousand_times_the_budget_is_written_twice_at_most() {
     for (budget, threads) in [(64 << 20, 1), (128 << 20, 2), (512 << 20, 8), (8 << 30, 32), (256 << 30, 256)] {
         let memory = Resources { threads, memory: budget as u64 }.shuffle_memory();
-        let options = Options {
-            memory,
-            writers: threads,
-            threads,
-            shards: 1,
-            spill_dir: PathBuf::new(),
-            range_bytes: 64 << 20,
-            expected_bytes: MANY,
-        };
+        let options = Options { writers: threads, threads, ..options(Path::new(""), memory, 64 << 20) };
         let share = memory / threads;
         // The smallest first, with how many times their bytes were written. A run is half of what a writer may hold.
         let mut runs: BinaryHeap<Reverse<(usize, u32)>> = BinaryHeap::new();
@@ -178,15 +170,7 @@ proptest! {
     fn a_pass_leaves_few_enough_runs(
         count in 0usize..200_000, mib in 1usize..5_000, threads in 1usize..200, largest_block in 0usize..16 << 20,
     ) {
-        let options = Options {
-            memory: mib << 20,
-            writers: threads,
-            threads,
-            shards: 1,
-            spill_dir: PathBuf::new(),
-            range_bytes: 64 << 20,
-            expected_bytes: MANY,
-        };
+        let options = Options { writers: threads, threads, ..options(Path::new(""), mib << 20, 64 << 20) };
         let (all, last) = (fan_in(options.memory, largest_block), fan_in(options.memory / threads, largest_block));
         match Pass::of(count, largest_block, &options) {
             None => prop_assert!(count <= last),

@@ -11,15 +11,8 @@ fn spill_files(folder: &TempDir) -> usize {
 
 /// Takes far more than its memory; two writers, one of which is still open.
 fn spilled(folder: &TempDir) -> Shuffle {
-    let shuffle = Shuffle::new(Options {
-        memory: 64 << 10,
-        writers: 2,
-        threads: 2,
-        shards: 2,
-        spill_dir: folder.path().join("spill"),
-        range_bytes: 16 << 10,
-        expected_bytes: MANY,
-    });
+    let shuffle =
+        Shuffle::new(Options { writers: 2, threads: 2, shards: 2, ..options(folder.path(), 64 << 10, 16 << 10) });
     let mut writer = shuffle.writer();
     writer.push(&batch(&shaped(4_000, |i| i.to_be_bytes().to_vec()).concat())).unwrap();
     writer.finish().unwrap();
@@ -85,22 +78,19 @@ fn numbers(value: &serde_json::Value, path: String) -> Vec<String> {
     }
 }
 
+/// A key of eight bytes; those of following rows lie anywhere.
+fn scattered(row: u32) -> Vec<u8> {
+    xxhash_rust::xxh3::xxh3_64(&row.to_le_bytes()).to_be_bytes().to_vec()
+}
+
 /// Runs of which not every block is noted, as they are and sealed.
 #[test]
 fn ranges_begin_in_the_middle_of_long_runs() {
     let folder = tempfile::tempdir().unwrap();
-    let options = Options {
-        memory: 1 << 20,
-        writers: 1,
-        threads: 2,
-        shards: 1,
-        spill_dir: folder.path().join("spill"),
-        range_bytes: 300 << 10,
-        expected_bytes: MANY,
-    };
+    let options = Options { threads: 2, ..options(folder.path(), 1 << 20, 300 << 10) };
     let shuffle = Shuffle::new(options.clone());
-    let key = |row: u32| xxhash_rust::xxh3::xxh3_64(&row.to_le_bytes()).to_be_bytes().to_vec();
-    let mut expected: Vec<Owned> = (0..80_000).map(|row| (0, key(row), Vec::new(), key(row).repeat(12))).collect();
+    let mut expected: Vec<Owned> =
+        (0..80_000).map(|row| (0, scattered(row), Vec::new(), scattered(row).repeat(12))).collect();
     let mut writer = shuffle.writer();
     expected.chunks(500).for_each(|entries| writer.push(&batch(entries)).unwrap());
     writer.finish().unwrap();
@@ -144,17 +134,8 @@ fn without_one_of_its_writers_there_is_no_end() {
 #[test]
 fn there_are_never_many_files() {
     let folder = tempfile::tempdir().unwrap();
-    let shuffle = Shuffle::new(Options {
-        memory: 8 << 10,
-        writers: 2,
-        threads: 2,
-        shards: 1,
-        spill_dir: folder.path().join("spill"),
-        range_bytes: 1 << 20,
-        expected_bytes: MANY,
-    });
-    let key = |row: u32| xxhash_rust::xxh3::xxh3_64(&row.to_le_bytes()).to_be_bytes().to_vec();
-    let all: Vec<Owned> = (0..60_000).map(|row| (0, key(row), Vec::new(), vec![7; 20])).collect();
+    let shuffle = Shuffle::new(Options { writers: 2, threads: 2, ..options(folder.path(), 8 << 10, 1 << 20) });
+    let all: Vec<Owned> = (0..60_000).map(|row| (0, scattered(row), Vec::new(), vec![7; 20])).collect();
     let mut most = 0;
     std::thread::scope(|scope| {
         let fill = |half: &[Owned]| {
@@ -204,15 +185,7 @@ fn a_spill_folder_that_cannot_be_made_is_named() {
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("file"), b"in the way").unwrap();
     let spill_dir = folder.path().join("file/spill");
-    let shuffle = Shuffle::new(Options {
-        memory: 1 << 10,
-        writers: 1,
-        threads: 1,
-        shards: 1,
-        spill_dir: spill_dir.clone(),
-        range_bytes: 1 << 10,
-        expected_bytes: MANY,
-    });
+    let shuffle = Shuffle::new(Options { spill_dir: spill_dir.clone(), ..options(folder.path(), 1 << 10, 1 << 10) });
     let mut writer = shuffle.writer();
     let error = writer.push(&batch(&shaped(400, |i| i.to_be_bytes().to_vec()).concat())).unwrap_err();
     assert_eq!(error.kind(), Kind::Unavailable);

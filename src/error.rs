@@ -32,6 +32,11 @@ pub enum Kind {
 /// What the system says of a disk, or a user's share of it, that is full.
 const FULL: [&str; 2] = ["No space left on device", "Disk quota exceeded"];
 
+/// Whether a message tells of a disk or a quota that is full.
+pub(crate) fn says_disk_full(text: &str) -> bool {
+    FULL.iter().any(|words| text.contains(words))
+}
+
 /// A [`std::result::Result`] with this crate's [`Error`].
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
@@ -116,8 +121,7 @@ impl Error {
     /// Whether a disk or a quota is full, which does not pass by itself. RocksDB tells it in words only, so that words
     /// are what is looked at.
     pub fn is_disk_full(&self) -> bool {
-        let full = |line: &String| FULL.iter().any(|words| line.contains(words));
-        self.chain().iter().any(full)
+        self.chain().iter().any(|line| says_disk_full(line))
     }
 
     /// The message and every cause below it, outermost first; a cause that only repeats the one above is left out.

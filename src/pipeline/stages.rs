@@ -61,7 +61,8 @@ pub(super) fn shuffle(
     stages: &mut Vec<Finished>,
 ) -> Result<(Vec<Shard>, Shuffled)> {
     let stage = prepared.options.progress.stage("predict", None);
-    let predicted = predict::predict(prepared, previous, &build.query_spill())?;
+    let predicted = predict::predict(prepared, previous, &build.query_spill())
+        .map_err(|error| build.with_space_needed(error, 0))?;
     stages.push(stage.finish());
     build.warn_of_full_disk(predicted.prediction.bytes, predicted.spill_bytes);
     let full = |error: Error| build.with_space_needed(error, predicted.spill_bytes);

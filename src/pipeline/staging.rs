@@ -88,13 +88,17 @@ impl Build {
         }
     }
 
-    /// Adds to the error of a disk that became full how many bytes sorting may need there in all.
+    /// Adds to the error of a disk that became full where rows are spilled, and how many bytes sorting may need there in
+    /// all; none where it is expected to need none, or that is not known.
     pub(super) fn with_space_needed(&self, error: Error, spill_bytes: u64) -> Error {
-        if spill_bytes == 0 || !error.is_disk_full() {
+        if !error.is_disk_full() {
             return error;
         }
         let folder = self.spill.root().display();
-        error.during(format!("a disk became full; sorting may need up to {spill_bytes} bytes in {folder}"))
+        error.during(match spill_bytes {
+            0 => format!("a disk became full; rows were spilled to {folder}"),
+            _ => format!("a disk became full; sorting may need up to {spill_bytes} bytes in {folder}"),
+        })
     }
 
     /// Where the shuffle spills.

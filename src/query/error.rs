@@ -1,8 +1,9 @@
 //! What an error of DataFusion's asks of the person who reads it.
 
+use arrow::error::ArrowError;
 use datafusion::common::DataFusionError;
 
-use crate::error::{Error, Kind};
+use crate::error::{Error, Kind, says_disk_full};
 
 /// How tokio says that a task panicked, before the message of the panic.
 const PANICKED: &str = "panicked with message ";
@@ -18,6 +19,14 @@ pub(super) fn convert(doing: &str, error: DataFusionError) -> Error {
         | DataFusionError::Diagnostic(..) => (Kind::Invalid, "fix the SQL of the job"),
         DataFusionError::ResourcesExhausted(_) => {
             (Kind::Unavailable, "the query needs more memory than its share; raise --memory")
+        }
+        // What Arrow cannot read is the data's fault; that a disk is full is not.
+        DataFusionError::ArrowError(error, _) if matches!(error.as_ref(), ArrowError::IoError(told, _) if says_disk_full(told)) => {
+            (
+                Kind::Unavailable,
+                "the disk that it spills to is full; free space there, or point --spill-dir elsewhere, \
+                                 or raise --memory",
+            )
         }
         DataFusionError::IoError(_) | DataFusionError::ObjectStore(_) => {
             (Kind::Unavailable, "a file could not be read or the spill folder not be written")

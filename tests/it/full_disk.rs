@@ -10,7 +10,9 @@ use std::collections::BTreeSet;
 use std::fs;
 
 use crate::fixture::{NUMBERS, Numbers, integers, strings, write_parquet};
+use crate::harness::Workspace;
 use crate::resources::in_namespace;
+use crate::wide;
 
 /// Runs with more and more of what `limit` leaves free, and looks at each. `limit` is a shell function that leaves so
 /// much; the file system is then made as large as ever.
@@ -118,4 +120,30 @@ fn a_full_spill_folder_is_named_with_what_is_there() {
     assert!(needed > held && needed < 2 * held, "{needed} bytes for {held}: {said}");
     assert_eq!(read("left.txt"), "", "left in the spill folder or in staging");
     assert!(read("get.txt").contains("\"generation\":1"), "{}", read("get.txt"));
+}
+
+/// Nothing is wrong with the data, whoever of the many that write says so.
+#[test]
+fn a_spill_folder_that_a_join_fills_is_named() {
+    let workspace = Workspace::new();
+    wide::write(&workspace.path(""), 40_960);
+    workspace.write(
+        "joined.toml",
+        "version = 1\ndataset = \"joined\"\nstore = \"store\"\n\n[inputs.l]\npath = \"left.parquet\"\n\n\
+         [inputs.r]\npath = \"right.parquet\"\n\n[query]\nsql = \"SELECT l.id, l.payload, r.payload AS other \
+         FROM l JOIN r ON l.one = r.one\"\n\n[output]\nkey = [\"id\"]\nduplicates = \"list\"\n",
+    );
+    let script = "
+        mkdir -p spill && mount -t tmpfs -o size=1m tmpfs spill || exit 99
+        $CUTOVER run joined.toml --memory 128MiB --threads 2 --spill-dir spill >run.txt 2>&1
+        echo $? >code.txt
+        find spill -mindepth 1 >left.txt; find store/staging -mindepth 1 >>left.txt";
+    let Some(run) = in_namespace(&workspace, script) else { return };
+    run.exits(0);
+    let read = |name: &str| fs::read_to_string(workspace.path(name)).unwrap();
+    let said = read("run.txt");
+    assert_eq!(read("code.txt"), "4\n", "{said}");
+    assert!(said.contains(" spill\n") && said.contains("No space left on device"), "{said}");
+    assert!(said.contains("--spill-dir"), "{said}");
+    assert_eq!(read("left.txt"), "", "left in the spill folder or in staging");
 }

@@ -31,4 +31,4 @@ pub use ledger::StoredTable;
 pub use options::{read_options, silent};
 pub use sample::Sample;
 pub use shard::{BuiltShard, Material, Ranges, ShardWriter, Target, assemble, build_shard};
-pub use table::Table;
+pub use table::{FILTER_BYTES_PER_ROW, Table};

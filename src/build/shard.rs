@@ -44,7 +44,7 @@ pub struct Target<'a> {
     pub journal: Option<&'a Path>,
     /// Format and size of tables.
     pub tables: &'a Tables,
-    /// Entries a table may hold, so that building its filter fits the memory.
+    /// Entries a table may hold, so that its filter and its index fit the memory.
     pub max_rows_per_table: u64,
 }
 

@@ -1,7 +1,7 @@
 //! Writes the sorted records of one range as sorted string tables (SSTs).
 //!
 //! A table ends when its file has grown to the job's `file_size` or holds as many entries as a filter in memory may
-//! cover. RocksDB's writer says nothing when it finishes a table, so rows, bytes, key range and digest are counted
+//! cover. Its index, which is in memory too, holds a key for each block: with long keys, they count as entries do. RocksDB's writer says nothing when it finishes a table, so rows, bytes, key range and digest are counted
 //! here, to be compared with what the database says later. A finished table is synced to disk.
 //!
 //! Invariant: keys arrive ascending, each once; RocksDB refuses anything else.
@@ -22,6 +22,11 @@ use crate::stop;
 
 /// Records between two looks at the size of the file.
 const SIZE_CHECK_EVERY: u64 = 128;
+
+/// Bytes that an entry takes in memory until its table ends: its hash for the filter.
+pub const FILTER_BYTES_PER_ROW: u64 = 16;
+/// Bytes of entries for which the index is taken to hold a key: those of a block.
+const BLOCK_BYTES: u64 = 16 << 10;
 
 /// A finished table.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -53,6 +58,8 @@ pub(super) struct TableWriter<'a> {
     level: u32,
     started: usize,
     open: Option<(SstFileWriter<'a>, Table)>,
+    /// Bytes of keys that the index of the open table may hold.
+    index_bytes: u64,
     finished: Vec<Table>,
 }
 
@@ -65,8 +72,8 @@ impl<'a> TableWriter<'a> {
         file_size: u64,
         max_rows: u64,
     ) -> Self {
-        let (level, started, open, finished) = (0, 0, None, Vec::new());
-        Self { options, sampler, folder, range, file_size, max_rows, level, started, open, finished }
+        let (level, started, open, index_bytes, finished) = (0, 0, None, 0, Vec::new());
+        Self { options, sampler, folder, range, file_size, max_rows, level, started, open, index_bytes, finished }
     }
 
     /// Goes on after tables that an earlier writer of the same range finished.
@@ -89,6 +96,7 @@ impl<'a> TableWriter<'a> {
             Some(open) => open,
             none => {
                 self.started += 1;
+                self.index_bytes = 0;
                 none.insert(start(self.options, self.folder, self.range, self.started - 1, key)?)
             }
         };
@@ -97,13 +105,17 @@ impl<'a> TableWriter<'a> {
         self.sampler.offer(&mut self.level, key, digest);
         let bytes = (key.len() + value.len()) as u64;
         table.rows += 1;
+        if (table.bytes + bytes) / BLOCK_BYTES > table.bytes / BLOCK_BYTES {
+            self.index_bytes += key.len() as u64;
+        }
         table.bytes += bytes;
         table.digest = table.digest.plus(digest);
         if bytes > table.largest.1 {
             table.largest = (key.to_vec(), bytes);
         }
         let look = table.rows.is_multiple_of(SIZE_CHECK_EVERY) || value.len() as u64 > self.file_size / 64;
-        if table.rows >= self.max_rows || (look && writer.file_size() >= self.file_size) {
+        let held = table.rows + self.index_bytes / FILTER_BYTES_PER_ROW;
+        if held >= self.max_rows || (look && writer.file_size() >= self.file_size) {
             let last_key = key.to_vec();
             self.end(last_key)?;
         } else {

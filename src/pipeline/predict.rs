@@ -13,7 +13,7 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use super::prepare::Prepared;
 use crate::check::Previous;
-use crate::encode::{Encoder, EntryBatch};
+use crate::encode::{Encoder, EntryBatch, pieces};
 use crate::error::{Error, Result};
 use crate::input::Input;
 use crate::job::Fold;
@@ -130,10 +130,8 @@ impl Counter {
             Fold::Number | Fold::List => u64::MAX,
         }
     }
-}
 
-impl Measure for Counter {
-    fn take(&mut self, rows: &RecordBatch) -> Result<()> {
+    fn count(&mut self, rows: &RecordBatch) -> Result<()> {
         self.encoder.encode(rows, &mut self.batch)?;
         let (batch, counts_rows) = (&self.batch, self.counts_rows());
         for row in 0..batch.keys.len() {
@@ -161,11 +159,16 @@ impl Measure for Counter {
         }
         Ok(())
     }
+}
+
+impl Measure for Counter {
+    fn take(&mut self, rows: &RecordBatch) -> Result<()> {
+        pieces(rows, &mut |piece| self.count(piece))
+    }
 
     fn counts_rows(&self) -> bool {
         matches!(self.fold, Fold::Number | Fold::Error)
     }
-
     fn total(parts: Vec<Self>) -> Estimate {
         let mut total = Estimate::default();
         let mut keys: HashMap<u64, Key> = HashMap::new();

@@ -8,10 +8,10 @@ use super::predict;
 use super::prepare::Prepared;
 use super::resume::{self, Shuffled};
 use super::staging::Build;
-use crate::build::{BuiltShard, Ranges, Target, build_shard};
+use crate::build::{BuiltShard, FILTER_BYTES_PER_ROW, Ranges, Target, build_shard};
 use crate::catalog::{CheckResult, Outcome};
 use crate::check::{self, ColumnCounter, Previous};
-use crate::encode::{EncodePlan, Encoder, EntryBatch};
+use crate::encode::{EncodePlan, Encoder, EntryBatch, pieces};
 use crate::error::{Error, Result};
 use crate::job::{Fold, Verify};
 use crate::progress::Finished;
@@ -22,8 +22,6 @@ use crate::shuffle::fold::Folding;
 use crate::shuffle::{self, Shard, Shuffle, Writer};
 use crate::storage;
 
-/// Bytes a table builder keeps per entry until the table ends: the entry's hash for the filter.
-const FILTER_BYTES_PER_ROW: u64 = 16;
 /// A table holds at least this many entries, however small the memory.
 const MIN_ROWS_PER_TABLE: u64 = 4096;
 
@@ -173,8 +171,10 @@ impl<'s> Part<'s> {
 
     fn take(&mut self, batch: &arrow::array::RecordBatch) -> Result<()> {
         self.columns.take(batch);
-        self.encoder.encode(batch, &mut self.entries)?;
-        self.writer.push(&self.entries)
+        pieces(batch, &mut |piece| {
+            self.encoder.encode(piece, &mut self.entries)?;
+            self.writer.push(&self.entries)
+        })
     }
 
     fn finish(self) -> Result<ColumnCounter> {

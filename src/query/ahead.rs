@@ -180,7 +180,7 @@ impl Texts<'_> {
             Expr::BinaryExpr(BinaryExpr { left, op, right }) => {
                 let whole = |side: &Expr| side.get_type(self.schema).is_ok_and(|of| of.is_integer());
                 let safe = match op {
-                    // These wrap around; they do not fail.
+                    // Those that may overflow are functions by now (see `exact`).
                     Operator::Plus | Operator::Minus | Operator::Multiply => true,
                     Operator::Divide | Operator::Modulo => is_positive(right),
                     _ => false,

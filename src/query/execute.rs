@@ -12,8 +12,12 @@ use std::sync::Mutex;
 use std::sync::mpsc::{self, RecvTimeoutError};
 
 use arrow::array::RecordBatch;
+use arrow::datatypes::{FieldRef, Schema};
 use datafusion::common::DataFusionError;
 use datafusion::execution::{SendableRecordBatchStream, SessionState, TaskContext};
+use datafusion::physical_expr::PhysicalExpr;
+use datafusion::physical_expr::expressions::{Column, cast};
+use datafusion::physical_plan::projection::ProjectionExec;
 use datafusion::physical_plan::{ExecutionPlan, ExecutionPlanProperties, displayable, execute_stream_partitioned};
 use futures::StreamExt;
 use futures::stream::{AbortHandle, Abortable, abortable};
@@ -25,12 +29,13 @@ use super::gathering;
 use super::grouping;
 use super::pool::Pool;
 use super::session::{Query, partition_joins, runtime_env};
+use super::sorting;
 use super::spread::Wait;
 use super::turns;
 use super::unspillable::{self, Unspillable};
 use super::windows;
 use crate::contain::contain;
-use crate::error::{Error, Result};
+use crate::error::{Error, Kind, Result};
 use crate::stop;
 
 /// How rows that belong together are brought together: for joins, and for groups that gather values.
@@ -104,15 +109,21 @@ impl<'q> Query<'q> {
     /// once is not tried again for this query.
     ///
     /// # Errors
-    /// Those of the last run.
+    /// Those of the last run; where there is no plan for the last way, such as for a sort by structs, that of the run
+    /// before it.
     pub fn falling_back<T>(&self, run: impl Fn(Way) -> Result<T, Failed>) -> Result<T, Failed> {
+        let mut did_not_fit = None;
         loop {
             let way = self.way();
             match (run(way), way.next(self.has_join)) {
                 (Err(Failed::OutOfMemory(error)), Some((next, why))) if self.gathers => {
                     tracing::warn!("{why}");
                     tracing::debug!(error = error.chain().join(": "), "out of memory");
+                    did_not_fit = Some(error);
                     self.set_way(next);
+                }
+                (Err(Failed::Step(error)), _) if error.kind() == Kind::Invalid => {
+                    return Err(did_not_fit.map_or(Failed::Step(error), Failed::OutOfMemory));
                 }
                 (done, _) => return done,
             }
@@ -126,13 +137,10 @@ impl<'q> Query<'q> {
     pub fn prepare(&'q self, way: Way) -> Result<Execution<'q>> {
         let mut state = self.state.clone();
         let options = state.config_mut().options_mut();
-        options.optimizer.prefer_hash_join = way != Way::Sort;
         if way != Way::Hash {
             // DataFusion partitions both sides of a join only where there is more than one partition.
             options.execution.target_partitions = options.execution.target_partitions.max(2);
             partition_joins(options);
-            // Such a filter waits for every build side; with turns, most of them come after the first probe.
-            options.optimizer.enable_join_dynamic_filter_pushdown = false;
         }
         let unplanned = |error| convert("the query cannot be planned", error);
         let plan = self.runtime.block_on(state.create_physical_plan(&self.plan)).map_err(unplanned)?;
@@ -145,10 +153,13 @@ impl<'q> Query<'q> {
                 Some(plan) => plan,
                 None => return self.prepare(Way::Sort),
             },
-            Way::Sort => turns::spread_on_disk(plan, room).map_err(unplanned)?,
+            Way::Sort => {
+                turns::spread_on_disk(sorting::by_sorting(plan, room).map_err(unplanned)?, room).map_err(unplanned)?
+            }
             Way::Hash => plan,
         };
         let plan = windows::by_partition(plan).map_err(unplanned)?;
+        let plan = as_declared(plan, &self.schema()).map_err(unplanned)?;
         Ok(Execution { query: self, state, pool: Arc::new(Pool::new(self.settings.memory)), plan })
     }
 
@@ -278,6 +289,26 @@ impl Execution<'_> {
         }
         Ok(stop::check()?)
     }
+}
+
+/// The same plan with the types that the query promised: rules of the optimizer may change the digits of a decimal, as
+/// where a sum of distinct values becomes a sum of sums.
+fn as_declared(plan: Arc<dyn ExecutionPlan>, declared: &Schema) -> datafusion::common::Result<Arc<dyn ExecutionPlan>> {
+    let given = plan.schema();
+    let pairs = || given.fields().iter().zip(declared.fields());
+    if pairs().all(|(given, declared)| given.data_type() == declared.data_type()) {
+        return Ok(plan);
+    }
+    let column = |(place, (field, declared)): (usize, (&FieldRef, &FieldRef))| {
+        let column: Arc<dyn PhysicalExpr> = Arc::new(Column::new(field.name(), place));
+        let column = match field.data_type() == declared.data_type() {
+            true => column,
+            false => cast(column, &given, declared.data_type().clone())?,
+        };
+        Ok((column, field.name().clone()))
+    };
+    let columns = pairs().enumerate().map(column).collect::<datafusion::common::Result<Vec<_>>>()?;
+    Ok(Arc::new(ProjectionExec::try_new(columns, plan)?))
 }
 
 /// Bytes that a plan's operators have written to the spill folder.

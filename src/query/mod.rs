@@ -12,9 +12,11 @@
 //! Not for: files and lineage (`input`), or what becomes of rows (`encode`).
 
 mod ahead;
+mod bounded;
 mod counted;
 mod error;
 mod estimate;
+mod exact;
 mod execute;
 mod functions;
 mod gathering;
@@ -22,6 +24,7 @@ mod grouping;
 mod pool;
 mod session;
 mod shelf;
+mod sorting;
 mod spread;
 mod table;
 mod turns;

@@ -2,19 +2,21 @@
 //!
 //! | class | who | how much |
 //! |---|---|---|
-//! | transit | batches on their way between partitions | a quarter together |
-//! | waiting | rows that wait for their turn in memory | what fixed ones leave of five eighths together |
-//! | merge | the merges that end sorts | an equal part each of five eighths |
-//! | fixed | hash tables and all else that cannot spill | what is free, first come, first served |
-//! | spillable | sorts, groups | an equal part each of what the others leave |
+//! | spillable | sorts, groups | one half, in equal parts for those that hold any |
+//! | transit | batches on their way between partitions | what is free of one eighth |
+//! | waiting | rows that wait for their turn | what is free of one half |
+//! | merge | the merges that end sorts | what they ask for |
+//! | fixed | hash tables and all else that cannot spill | one half, and what is free of the other |
 //!
-//! Batches in transit go to disk when they get no more memory, and nobody asks for them before their turn; without a
-//! limit of their own they would fill the pool first, and a join would find nothing left. A merge takes as much as it
-//! gets, but can do with little: the first one must not leave nothing to the next. An eighth is kept from operators that
-//! can spill for those that cannot.
+//! Nobody waits for memory, and two rules make sure that what fits is never refused, however threads are scheduled:
+//! a sort or group that holds little ([`Pool::least`]) gets what it asks for, since the batch that it asks for is in
+//! memory already and there is next to nothing it could spill instead; and a merge is never refused, since it holds no more
+//! than a copy of what its sort held, for which the other half of the memory is kept, or one batch of each of a bounded
+//! number of runs.
 //!
 //! Not for: memory that DataFusion does not count, such as the batch an operator is working on.
 
+use std::collections::HashMap;
 use std::fmt;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -22,19 +24,22 @@ use datafusion::common::{DataFusionError, Result};
 use datafusion::execution::memory_pool::{MemoryConsumer, MemoryLimit, MemoryPool, MemoryReservation};
 
 use super::shelf::WAITING;
+use super::spread::SPREAD;
 
 /// What the consumers of DataFusion's repartitioning are called.
 const REPARTITION: &str = "RepartitionExec";
-/// The part of the pool that batches in transit may have: one in so many.
-const TRANSIT: usize = 4;
-/// The part of the pool that rows may have that wait for their turn: the rest is for what is made of them.
-const WAITING_PART: (usize, usize) = (5, 8);
-/// What the consumers of the merges that end sorts are called.
-const MERGE: &str = "ExternalSorterMerge";
-/// The part of the pool that merges may have: more than the sorts, as a merge in memory holds all that its sort held.
-pub(super) const MERGES: (usize, usize) = (5, 8);
-/// The part that is kept from operators that can spill, for those that cannot, where there are any: one in so many.
-const KEPT: usize = 8;
+/// What the consumers of merges are called, and others that hold no more than was planned.
+const MERGES: [&str; 4] = ["ExternalSorterMerge", "SortPreservingMergeExec", "RepartitionExec[Merge", SPREAD];
+/// What the consumers of joins of sorted sides are called: they spill the rows of one key, but do not say so.
+const SORTED_JOIN: &str = "SMJStream";
+/// The part of the pool that every class may rely on: one in so many.
+const HALF: usize = 2;
+/// The part of the pool that batches on their way may have: one in so many. They are asked for long before their turn, and
+/// a hash table would find nothing left.
+const TRANSIT: usize = 8;
+/// The part of the pool that a sort or group may hold at any time: one in so many, but no more than [`MOST_LEAST`].
+const LEAST: usize = 64;
+const MOST_LEAST: usize = 1 << 20;
 
 /// What the consumers of a hash join's build side are called, and how many times what they count they take: the join
 /// copies all batches of the build side into one while it still holds them.
@@ -47,49 +52,38 @@ pub(super) struct Pool {
     used: Mutex<Used>,
 }
 
-/// What every class of consumers has in use.
-#[derive(Clone, Copy, Debug, Default)]
+/// What is in use.
+#[derive(Debug, Default)]
 struct Used {
-    classes: [Share; 5],
+    /// Bytes of every class.
+    classes: [usize; 5],
+    /// Bytes of every sort and group that holds any, by its number.
+    spillable: HashMap<usize, usize>,
     peak: usize,
-}
-
-#[derive(Clone, Copy, Debug, Default)]
-struct Share {
-    bytes: usize,
-    consumers: usize,
-}
-
-impl Share {
-    /// So many bytes, where anybody asks for them.
-    fn needed(self, bytes: usize) -> usize {
-        if self.consumers > 0 { bytes } else { 0 }
-    }
-
-    /// What each consumer gets of so many bytes.
-    fn each(self, bytes: usize) -> usize {
-        bytes / self.consumers.max(1)
-    }
 }
 
 /// In the order of [`Used::classes`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Class {
+    /// Batches on their way between partitions: they go to disk whenever they get no more.
     Transit,
+    /// Rows that wait for their turn, which do so too.
     Waiting,
+    /// All else that can spill.
+    Spillable,
     Merge,
     Fixed,
-    Spillable,
 }
 
 impl Class {
     fn of(consumer: &MemoryConsumer) -> Self {
         let is = |name: &str| consumer.name().starts_with(name);
         match consumer.can_spill() {
+            _ if MERGES.into_iter().any(is) => Self::Merge,
             true if is(REPARTITION) => Self::Transit,
             true if is(WAITING) => Self::Waiting,
             true => Self::Spillable,
-            false if is(MERGE) => Self::Merge,
+            false if is(SORTED_JOIN) => Self::Spillable,
             false => Self::Fixed,
         }
     }
@@ -98,46 +92,46 @@ impl Class {
 /// Bytes that a consumer takes where it counts `bytes`.
 fn taken(consumer: &MemoryConsumer, bytes: usize) -> usize {
     let (name, times) = HASH_JOIN;
-    if consumer.name().starts_with(name) { bytes * times } else { bytes }
+    if consumer.name().starts_with(name) { bytes.saturating_mul(times) } else { bytes }
 }
 
 impl Used {
-    fn of(&self, class: Class) -> Share {
+    fn of(&self, class: Class) -> usize {
         self.classes[class as usize]
     }
 
-    fn of_mut(&mut self, class: Class) -> &mut Share {
-        &mut self.classes[class as usize]
+    /// What a sort or group holds.
+    fn held(&self, consumer: &MemoryConsumer) -> usize {
+        self.spillable.get(&consumer.id()).copied().unwrap_or(0)
     }
 
-    fn add(&mut self, class: Class, bytes: usize) {
-        self.of_mut(class).bytes += bytes;
+    /// How many sorts and groups hold memory, this one included.
+    fn spilling(&self, one: &MemoryConsumer) -> usize {
+        self.spillable.len() + usize::from(!self.spillable.contains_key(&one.id()))
+    }
+
+    fn add(&mut self, consumer: &MemoryConsumer, bytes: usize) {
+        let class = Class::of(consumer);
+        self.classes[class as usize] += bytes;
+        if class == Class::Spillable && bytes > 0 {
+            *self.spillable.entry(consumer.id()).or_default() += bytes;
+        }
         self.peak = self.peak.max(self.total());
     }
 
-    fn total(&self) -> usize {
-        self.classes.iter().map(|share| share.bytes).sum()
+    fn remove(&mut self, consumer: &MemoryConsumer, bytes: usize) {
+        let of_class = &mut self.classes[Class::of(consumer) as usize];
+        *of_class = of_class.saturating_sub(bytes);
+        if let Some(held) = self.spillable.get_mut(&consumer.id()) {
+            *held = held.saturating_sub(bytes);
+            if *held == 0 {
+                self.spillable.remove(&consumer.id());
+            }
+        }
     }
 
-    /// Bytes by which a consumer of this class, which holds `held`, may grow in a pool of `size` bytes.
-    fn available(&self, class: Class, held: usize, size: usize) -> usize {
-        let free = size.saturating_sub(self.total());
-        let [transit, waiting, merge, fixed, spillable] =
-            [Class::Transit, Class::Waiting, Class::Merge, Class::Fixed, Class::Spillable].map(|class| self.of(class));
-        let for_transit = transit.needed(size / TRANSIT);
-        let for_merges = merge.needed(size / MERGES.1 * MERGES.0);
-        let kept = fixed.needed(size / KEPT);
-        let limit = match class {
-            Class::Transit => for_transit.saturating_sub(transit.bytes),
-            Class::Waiting => (size / WAITING_PART.1 * WAITING_PART.0).saturating_sub(waiting.bytes + fixed.bytes),
-            Class::Merge => merge.each(for_merges).saturating_sub(held),
-            Class::Fixed => free.saturating_sub(for_transit.saturating_sub(transit.bytes)),
-            Class::Spillable => {
-                let others = for_transit + waiting.bytes + for_merges + fixed.bytes.max(kept);
-                spillable.each(size.saturating_sub(others)).saturating_sub(held)
-            }
-        };
-        limit.min(free)
+    fn total(&self) -> usize {
+        self.classes.iter().sum()
     }
 }
 
@@ -150,6 +144,25 @@ impl Pool {
     /// The most bytes that were in use at a time.
     pub(super) fn peak(&self) -> usize {
         self.used().peak
+    }
+
+    /// What a sort or group may hold at any time.
+    fn least(&self) -> usize {
+        (self.size / LEAST).min(MOST_LEAST)
+    }
+
+    /// Bytes by which a consumer may grow.
+    fn available(&self, used: &Used, consumer: &MemoryConsumer) -> usize {
+        let free = self.size.saturating_sub(used.total());
+        let half = self.size / HALF;
+        match Class::of(consumer) {
+            Class::Merge => usize::MAX,
+            Class::Fixed => free.max(half.saturating_sub(used.of(Class::Fixed))),
+            Class::Transit => free.min((self.size / TRANSIT).saturating_sub(used.of(Class::Transit))),
+            Class::Waiting => free.min(half.saturating_sub(used.of(Class::Waiting))),
+            Class::Spillable if used.held(consumer) < self.least() => usize::MAX,
+            Class::Spillable => (half / used.spilling(consumer)).saturating_sub(used.held(consumer)),
+        }
     }
 
     /// What is counted here is whole after every statement, so a panic elsewhere does no harm.
@@ -169,46 +182,33 @@ impl MemoryPool for Pool {
         "query"
     }
 
-    fn register(&self, consumer: &MemoryConsumer) {
-        self.used().of_mut(Class::of(consumer)).consumers += 1;
-    }
-
-    fn unregister(&self, consumer: &MemoryConsumer) {
-        let mut used = self.used();
-        let consumers = &mut used.of_mut(Class::of(consumer)).consumers;
-        *consumers = consumers.saturating_sub(1);
-    }
-
     fn grow(&self, reservation: &MemoryReservation, additional: usize) {
         let consumer = reservation.consumer();
-        self.used().add(Class::of(consumer), taken(consumer, additional));
+        self.used().add(consumer, taken(consumer, additional));
     }
 
     fn shrink(&self, reservation: &MemoryReservation, shrink: usize) {
-        let (consumer, mut used) = (reservation.consumer(), self.used());
-        let bytes = &mut used.of_mut(Class::of(consumer)).bytes;
-        *bytes = bytes.saturating_sub(taken(consumer, shrink));
+        let consumer = reservation.consumer();
+        self.used().remove(consumer, taken(consumer, shrink));
     }
 
     fn try_grow(&self, reservation: &MemoryReservation, additional: usize) -> Result<()> {
         let consumer = reservation.consumer();
-        let (class, held, additional) =
-            (Class::of(consumer), taken(consumer, reservation.size()), taken(consumer, additional));
+        let additional = taken(consumer, additional);
         let mut used = self.used();
-        let available = used.available(class, held, self.size);
+        let available = self.available(&used, consumer);
         if additional > available {
-            let name = consumer.name();
+            let (name, held) = (consumer.name(), taken(consumer, reservation.size()));
             return Err(DataFusionError::ResourcesExhausted(format!(
                 "{name} holds {held} bytes and needs {additional} more, but {self} has {available} left for it"
             )));
         }
-        used.add(class, additional);
+        used.add(consumer, additional);
         Ok(())
     }
 
     fn reserved(&self) -> usize {
-        let used = self.used();
-        used.total()
+        self.used().total()
     }
 
     fn memory_limit(&self) -> MemoryLimit {
@@ -221,56 +221,49 @@ mod tests {
     use super::*;
     use std::sync::Arc;
 
+    fn register(pool: &Arc<dyn MemoryPool>, name: &str, can_spill: bool) -> MemoryReservation {
+        MemoryConsumer::new(name).with_can_spill(can_spill).register(pool)
+    }
+
     #[test]
-    fn batches_in_transit_leave_room_for_a_join() {
+    fn what_is_queued_leaves_room_for_a_join() {
         let pool: Arc<dyn MemoryPool> = Arc::new(Pool::new(1000));
-        let transit = MemoryConsumer::new("RepartitionExec[3]").with_can_spill(true).register(&pool);
-        let join = MemoryConsumer::new("HashJoinInput[0]").register(&pool);
-        transit.try_grow(250).unwrap();
-        assert!(transit.try_grow(1).is_err());
-        join.try_grow(375).unwrap();
+        let queued = register(&pool, "RepartitionExec[3]", true);
+        let waiting = super::super::shelf::memory(0, &pool);
+        queued.try_grow(125).unwrap();
+        waiting.try_grow(375).unwrap();
+        assert!(queued.try_grow(1).is_err());
+        let join = register(&pool, "HashJoinInput[0]", false);
+        join.try_grow(250).unwrap();
         let error = join.try_grow(1).unwrap_err().to_string();
-        assert!(error.contains("HashJoinInput[0] holds 750 bytes and needs 2 more"), "{error}");
+        assert!(error.contains("HashJoinInput[0] holds 500 bytes and needs 2 more"), "{error}");
         assert_eq!(pool.reserved(), 1000);
     }
 
     #[test]
-    fn rows_that_wait_leave_room_for_what_is_made_of_them() {
+    fn sorts_and_groups_share_one_half_evenly_whatever_others_hold() {
         let pool: Arc<dyn MemoryPool> = Arc::new(Pool::new(800));
-        let waiting = super::super::shelf::memory(0, &pool);
-        waiting.try_grow(500).unwrap();
-        assert!(waiting.try_grow(1).is_err());
-        let groups = MemoryConsumer::new("FinalHashAggregateStream[0]").with_can_spill(true).register(&pool);
-        groups.try_grow(300).unwrap();
-        assert!(groups.try_grow(1).is_err());
-        waiting.shrink(100);
-        groups.try_grow(100).unwrap();
-        groups.free();
-        let join = MemoryConsumer::new("HashJoinInput[0]").register(&pool);
-        join.try_grow(25).unwrap();
-        waiting.try_grow(50).unwrap();
-        assert!(waiting.try_grow(1).is_err());
-    }
-
-    #[test]
-    fn operators_that_spill_share_evenly_and_leave_room_for_those_that_do_not() {
-        let pool: Arc<dyn MemoryPool> = Arc::new(Pool::new(800));
-        let spiller = |number: usize| {
-            MemoryConsumer::new(format!("ExternalSorter[{number}]")).with_can_spill(true).register(&pool)
-        };
-        let sorts = [spiller(0), spiller(1)];
+        let join = register(&pool, "HashJoinInput[0]", false);
+        join.try_grow(400).unwrap();
+        let sorts = [register(&pool, "ExternalSorter[0]", true), register(&pool, "ExternalSorter[1]", true)];
         sorts[0].try_grow(400).unwrap();
         assert!(sorts[0].try_grow(1).is_err());
         sorts[0].free();
-        let merge = |number: usize| MemoryConsumer::new(format!("ExternalSorterMerge[{number}]")).register(&pool);
-        let merges = [merge(0), merge(1)];
-        sorts.iter().for_each(|sort| sort.try_grow(150).unwrap());
-        assert!(sorts[0].try_grow(1).is_err());
-        for merge in &merges {
-            merge.try_grow(250).unwrap();
-            assert!(merge.try_grow(1).is_err());
-        }
-        assert_eq!(pool.reserved(), 800);
+        sorts.iter().for_each(|sort| sort.try_grow(200).unwrap());
+        assert!(sorts.iter().all(|sort| sort.try_grow(1).is_err()));
+    }
+
+    #[test]
+    fn a_sort_that_holds_little_and_every_merge_get_what_they_ask_for() {
+        let pool: Arc<dyn MemoryPool> = Arc::new(Pool::new(64 * 8));
+        let join = register(&pool, "NestedLoopJoinLoad[0]", false);
+        join.try_grow(64 * 8).unwrap();
+        assert!(join.try_grow(1).is_err());
+        let sort = register(&pool, "ExternalSorter[0]", true);
+        sort.try_grow(7).unwrap();
+        sort.try_grow(10_000).unwrap();
+        assert!(sort.try_grow(1).is_err());
+        register(&pool, "ExternalSorterMerge[0]", false).try_grow(10_000).unwrap();
     }
 
     #[test]

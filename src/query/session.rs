@@ -21,9 +21,11 @@ use datafusion::prelude::{SQLOptions, SessionConfig, SessionContext};
 use tokio::runtime::Runtime;
 
 use super::ahead::TextsAheadOfJoins;
+use super::bounded;
 use super::error::convert;
+use super::exact;
 use super::execute::Way;
-use super::pool::{MERGES, Pool};
+use super::pool::Pool;
 use super::table::{InputTable, Share};
 use crate::error::{IoContext, Result};
 use crate::input::Input;
@@ -54,6 +56,7 @@ pub struct Query<'r> {
     pub(super) runtime: &'r Runtime,
     pub(super) settings: Settings,
     pub(super) plan: LogicalPlan,
+    schema: SchemaRef,
     pub(super) state: SessionState,
     /// Runs that a sort merges at once.
     pub(super) fan_in: usize,
@@ -84,7 +87,10 @@ impl<'r> Query<'r> {
         let shares = vec![Share::ALL; inputs.len()];
         let (state, plan) = runtime.block_on(plan(inputs, &shares, sql, params, &settings))?;
         let unplanned = |error| convert("the query cannot be planned", error);
-        // Types are checked and columns resolved now, so that wrong SQL is found before any work.
+        // Types are checked and columns resolved now, so that wrong SQL is found before any work. What the columns of the
+        // result are is known once they are: before, those of a union are the first side's.
+        let analyzed = state.analyzer().execute_and_check(plan.clone(), state.config_options(), |_, _| {});
+        let schema = Arc::clone(analyzed.map_err(unplanned)?.schema().inner());
         let optimized = state.optimize(&plan).map_err(unplanned)?;
         let columns = columns_in_use(&optimized).map_err(unplanned)?;
         // Subqueries become joins when the plan is optimized.
@@ -93,7 +99,7 @@ impl<'r> Query<'r> {
         let way = Arc::new(Mutex::new(Way::Hash));
         let fan_in = fan_in(&settings, row_bytes(inputs));
         let (sql, params) = (sql.to_owned(), params.clone());
-        Ok(Self { runtime, settings, plan, state, fan_in, way, columns, has_join, gathers, sql, params })
+        Ok(Self { runtime, settings, plan, schema, state, fan_in, way, columns, has_join, gathers, sql, params })
     }
 
     /// The same query over a share of each input's row groups.
@@ -101,7 +107,7 @@ impl<'r> Query<'r> {
         let planned = plan(inputs, shares, &self.sql, &self.params, &self.settings);
         let (mut state, plan) = self.runtime.block_on(planned)?;
         partition_joins(state.config_mut().options_mut());
-        Ok(Self { state, ..self.with_plan(plan) })
+        Ok(Self { state, ..self.with_plan(plan, self.schema()) })
     }
 
     /// The same query asking whether `columns` hold any combination of values more than once; it returns such
@@ -120,7 +126,8 @@ impl<'r> Query<'r> {
             .and_then(|repeated| repeated.limit(0, Some(3)))
             .and_then(LogicalPlanBuilder::build)
             .map_err(|error| convert("cannot look for duplicates", error))?;
-        Ok(self.with_plan(plan))
+        let schema = Arc::clone(plan.schema().inner());
+        Ok(self.with_plan(plan, schema))
     }
 
     /// The same query, for its first `rows` rows.
@@ -132,14 +139,15 @@ impl<'r> Query<'r> {
             .limit(0, Some(rows))
             .and_then(datafusion::logical_expr::LogicalPlanBuilder::build)
             .map_err(|error| convert("cannot limit the query", error))?;
-        Ok(self.with_plan(plan))
+        Ok(self.with_plan(plan, self.schema()))
     }
 
-    fn with_plan(&self, plan: LogicalPlan) -> Self {
+    fn with_plan(&self, plan: LogicalPlan, schema: SchemaRef) -> Self {
         Self {
             runtime: self.runtime,
             settings: self.settings,
             plan,
+            schema,
             state: self.state.clone(),
             fan_in: self.fan_in,
             way: Arc::clone(&self.way),
@@ -173,7 +181,7 @@ impl<'r> Query<'r> {
 
     /// The columns of its result.
     pub fn schema(&self) -> SchemaRef {
-        Arc::clone(self.plan.schema().inner())
+        Arc::clone(&self.schema)
     }
 }
 
@@ -192,6 +200,8 @@ async fn plan(
 ) -> Result<(SessionState, LogicalPlan)> {
     let context = SessionContext::new_with_state(state(settings, row_bytes(inputs)));
     context.add_optimizer_rule(Arc::new(TextsAheadOfJoins));
+    exact::register(&context);
+    bounded::register(&context);
     for function in super::functions::all() {
         context.register_udf(function);
     }
@@ -202,8 +212,13 @@ async fn plan(
             .map_err(|error| convert(&format!("cannot name a table {}", input.name), error))?;
     }
     let refused = |error| convert("the query cannot be planned", error);
+    let state = context.state();
+    let statement = state.sql_to_statement(sql, &state.config_options().sql_parser.dialect).map_err(refused)?;
+    exact::check_syntax(&statement).map_err(refused)?;
+    let written = state.statement_to_plan(statement).await.map_err(refused)?;
     let only_reads = SQLOptions::new().with_allow_ddl(false).with_allow_dml(false).with_allow_statements(false);
-    let frame = context.sql_with_options(sql, only_reads).await.map_err(refused)?;
+    only_reads.verify_plan(&written).map_err(refused)?;
+    let frame = context.execute_logical_plan(written).await.map_err(refused)?;
     let values: Vec<(String, ScalarValue)> =
         params.iter().map(|(name, value)| (name.clone(), ScalarValue::from(value.as_str()))).collect();
     let frame = frame.with_param_values(ParamValues::from(values)).map_err(refused)?;
@@ -244,9 +259,9 @@ fn batch_rows(settings: &Settings, row_bytes: usize) -> usize {
     (for_merge(settings) / (4 * row_bytes)).clamp(LEAST_BATCH_ROWS, MOST_BATCH_ROWS)
 }
 
-/// Runs that a sort merges at once: as many as its part of the memory has room for, with five batches of each.
+/// Runs that a sort merges at once: as many as a quarter of the memory has room for, with five batches of each.
 fn fan_in(settings: &Settings, row_bytes: usize) -> usize {
-    let merge = settings.memory / MERGES.1 * MERGES.0 / (2 * settings.threads);
+    let merge = settings.memory / (4 * settings.threads);
     (merge / (5 * batch_rows(settings, row_bytes) * row_bytes)).max(2)
 }
 
@@ -259,9 +274,22 @@ fn state(settings: &Settings, row_bytes: usize) -> SessionState {
         // writer waits for that very reader (as happens in DataFusion 55 where two tasks write to one partition).
         .set_usize("datafusion.execution.max_spill_file_size_bytes", 1);
     let options = config.options_mut();
+    // What a join's build side holds is no filter of the other side: bounds of nested values with nulls compare as
+    // nothing, so rows were lost.
+    options.optimizer.enable_dynamic_filter_pushdown = false;
+    options.optimizer.enable_join_dynamic_filter_pushdown = false;
+    options.optimizer.enable_topk_dynamic_filter_pushdown = false;
+    options.optimizer.enable_aggregate_dynamic_filter_pushdown = false;
     // A build side of this size is cheaper to build once than to send both sides through a shuffle.
     options.optimizer.hash_join_single_partition_threshold = settings.memory / 8;
     options.optimizer.hash_join_single_partition_threshold_rows = 4 << 20;
+    // Texts are copied, not looked at through views: a batch of views holds all buffers of all batches that it came
+    // from, so a chain of joins holds and counts the same text many times.
+    options.sql_parser.map_string_types_to_utf8view = false;
+    options.execution.parquet.schema_force_view_types = false;
+    // A sort puts few rows into one batch before it sorts them, which may take more memory than it was granted, and it
+    // fails then. It sorts the batches that it got instead.
+    options.execution.sort_in_place_threshold_bytes = 0;
     // Every sort sets this aside for its merge; its default of 10 MiB alone would be more than a small budget has.
     options.execution.sort_spill_reservation_bytes =
         for_merge(settings).min(options.execution.sort_spill_reservation_bytes);

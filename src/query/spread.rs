@@ -46,6 +46,9 @@ const FILE_BYTES: usize = 64 << 20;
 /// The part of its rows at which a batch counts as full: what comes next would be cut in two.
 const FULL: (usize, usize) = (7, 8);
 
+/// What the memory of gathered rows is asked for as.
+pub(super) const SPREAD: &str = "Spread";
+
 /// Where rows wait for their turn.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Wait {
@@ -98,7 +101,7 @@ impl Spread {
         row_bytes: usize,
     ) -> Self {
         let properties = PlanProperties::new(
-            EquivalenceProperties::new(input.schema()),
+            unordered(input.as_ref()),
             Partitioning::Hash(keys.clone(), partitions),
             EmissionType::Final,
             input.boundedness(),
@@ -126,7 +129,7 @@ impl Spread {
         let shelves: Vec<Arc<Shelf>> = (0..self.partitions()).map(|_| Arc::default()).collect();
         let mut tasks = Vec::new();
         for number in 0..self.input.output_partitioning().partition_count() {
-            let reservation = MemoryConsumer::new(format!("Spread[{number}]")).register(context.memory_pool());
+            let reservation = MemoryConsumer::new(format!("{SPREAD}[{number}]")).register(context.memory_pool());
             reservation.try_grow(self.held)?;
             let input = self.input.execute(number, Arc::clone(context))?;
             let by_hash = BatchPartitioner::new_hash_partitioner(self.keys.clone(), self.partitions(), Time::new())?;
@@ -146,6 +149,17 @@ impl Spread {
         }
         Ok(Started { shelves, readers, done: all(tasks).boxed().shared() })
     }
+}
+
+/// What holds for an input's rows in any order: which columns are equal, or the same in all rows. Windows and sorts above
+/// rely on it.
+pub(super) fn unordered(input: &dyn ExecutionPlan) -> EquivalenceProperties {
+    let mut properties = input.equivalence_properties().clone();
+    properties.clear_orderings();
+    if input.output_partitioning().partition_count() > 1 {
+        properties.clear_per_partition_constants();
+    }
+    properties
 }
 
 /// Where one task writes the rows of one partition.

@@ -18,7 +18,7 @@ use datafusion::datasource::file_format::FileFormat;
 use datafusion::datasource::file_format::avro::AvroFormat;
 use datafusion::datasource::file_format::csv::CsvFormat;
 use datafusion::datasource::file_format::json::JsonFormat;
-use datafusion::datasource::file_format::parquet::{ParquetFormat, transform_schema_to_view};
+use datafusion::datasource::file_format::parquet::ParquetFormat;
 use datafusion::datasource::listing::PartitionedFile;
 use datafusion::datasource::object_store::ObjectStoreUrl;
 use datafusion::datasource::physical_plan::parquet::{ParquetAccessPlan, RowGroupAccess};
@@ -29,6 +29,7 @@ use datafusion::object_store::{ObjectMeta, path::Path as StorePath};
 use datafusion::physical_plan::ExecutionPlan;
 use parquet::arrow::arrow_reader::{RowSelection, RowSelector};
 
+use super::exact;
 use crate::error::{Error, IoContext};
 use crate::input::{Input, InputFile, contract, type_from_name};
 use crate::job::Format;
@@ -57,7 +58,7 @@ impl InputTable {
         };
         let all = input.files.iter().map(partitioned_file).collect::<crate::error::Result<Vec<_>>>()?;
         let file_schema = match input.schema() {
-            Some(schema) => Arc::new(transform_schema_to_view(&schema)),
+            Some(schema) => schema,
             None => infer(state, format.as_ref(), input, &all).await?,
         };
         let partition_fields = input.partition_fields()?;
@@ -243,6 +244,7 @@ impl TableProvider for InputTable {
             .with_projection_indices(projection.cloned())?
             .with_limit(limit)
             .build();
-        self.format.create_physical_plan(state, config).await
+        let scan = self.format.create_physical_plan(state, config).await?;
+        exact::normalized(scan, state)
     }
 }

@@ -30,7 +30,8 @@ use datafusion::physical_plan::{
 };
 use futures::{StreamExt, TryStreamExt, stream};
 
-use super::spread::{Spread, Wait};
+use super::sorting::small;
+use super::spread::{Spread, Wait, unordered};
 
 /// Partitions per thread: at least, and where the size of a build side is not known.
 const LEAST: usize = 8;
@@ -68,15 +69,24 @@ pub(super) struct Room {
     pub(super) batch_rows: usize,
 }
 
+impl Room {
+    /// The room of each of so many operators that are under way at the same time.
+    fn shared(self, among: usize) -> Self {
+        Self { memory: self.memory / among.max(1), ..self }
+    }
+}
+
 /// The same plan with every partitioned hash join taking turns, or nothing where a build side is so large that this
 /// would not do.
 pub(super) fn take_turns(plan: Arc<dyn ExecutionPlan>, room: Room) -> Result<Option<Arc<dyn ExecutionPlan>>> {
     let mut fits = true;
+    // All of them are under way at the same time.
+    let room = room.shared(joins_in_turns(&plan, room)?);
     let planned = plan.transform_up(|node| {
-        let Some(join) = node.downcast_ref::<HashJoinExec>().filter(|join| *join.partition_mode() == PARTITIONED)
-        else {
+        let Some(join) = partitioned(node.as_ref()) else { return Ok(Transformed::no(node)) };
+        if small(join.left(), room)? {
             return Ok(Transformed::no(node));
-        };
+        }
         let Some(partitions) = partitions(join.left().as_ref(), room)? else {
             fits = false;
             return Ok(Transformed::no(node));
@@ -92,9 +102,23 @@ pub(super) fn take_turns(plan: Arc<dyn ExecutionPlan>, room: Room) -> Result<Opt
     Ok(fits.then_some(planned.data))
 }
 
+/// A hash join of two sides that are spread by the hash of its keys.
+pub(super) fn partitioned(node: &dyn ExecutionPlan) -> Option<&HashJoinExec> {
+    node.downcast_ref::<HashJoinExec>().filter(|join| *join.partition_mode() == PARTITIONED)
+}
+
+fn joins_in_turns(node: &Arc<dyn ExecutionPlan>, room: Room) -> Result<usize> {
+    let takes_turns = match partitioned(node.as_ref()) {
+        Some(join) => !small(join.left(), room)?,
+        None => false,
+    };
+    node.children().into_iter().try_fold(usize::from(takes_turns), |sum, child| Ok(sum + joins_in_turns(child, room)?))
+}
+
 /// The same plan with all that is spread by hash being spread on disk: sorts then get batches that hold nothing but
 /// their own rows, and no queue between operators grows.
 pub(super) fn spread_on_disk(plan: Arc<dyn ExecutionPlan>, room: Room) -> Result<Arc<dyn ExecutionPlan>> {
+    let room = room.shared(spreads(plan.as_ref()));
     let planned = plan.transform_up(|node| {
         let repartition = node.downcast_ref::<RepartitionExec>().filter(|node| !node.preserve_order());
         let Some((input, Partitioning::Hash(keys, partitions))) =
@@ -105,6 +129,12 @@ pub(super) fn spread_on_disk(plan: Arc<dyn ExecutionPlan>, room: Room) -> Result
         Ok(Transformed::yes(spread(input, keys.clone(), *partitions, Wait::OnDisk, room)?))
     })?;
     Ok(planned.data)
+}
+
+fn spreads(node: &dyn ExecutionPlan) -> usize {
+    let below: usize = node.children().into_iter().map(|child| spreads(child.as_ref())).sum();
+    let by_hash = |of: &RepartitionExec| matches!(of.partitioning(), Partitioning::Hash(..));
+    below + usize::from(node.downcast_ref::<RepartitionExec>().is_some_and(by_hash))
 }
 
 /// Partitions of which as many as there are threads fit into memory at once, or nothing where there would be too many.
@@ -169,7 +199,7 @@ impl Turns {
             _ => Partitioning::UnknownPartitioning(partitions),
         };
         let properties = PlanProperties::new(
-            input.equivalence_properties().clone(),
+            unordered(input.as_ref()),
             partitioning,
             input.pipeline_behavior(),
             input.boundedness(),

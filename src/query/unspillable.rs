@@ -1,14 +1,13 @@
 //! The operators of a plan that hold an input in memory and cannot spill it: what may still fail for want of memory.
 //!
 //! Sorts, groups, distinct and joins with equal columns spill, or are planned again in a way that does. What is left are
-//! joins without equal columns, `NOT IN` with columns that may be null, and windows that need a whole partition before
-//! they give its first row.
+//! joins without equal columns, and windows that need a whole partition before they give its first row.
 //!
 //! Not for: deciding anything.
 
 use std::sync::Arc;
 
-use datafusion::physical_plan::joins::{CrossJoinExec, HashJoinExec, NestedLoopJoinExec};
+use datafusion::physical_plan::joins::{CrossJoinExec, NestedLoopJoinExec};
 use datafusion::physical_plan::{ExecutionPlan, StatisticsArgs, StatisticsContext};
 use serde::Serialize;
 
@@ -28,9 +27,8 @@ pub struct Unspillable {
 /// Those of a plan and all that it reads from, outermost first.
 pub(super) fn of(plan: &Arc<dyn ExecutionPlan>) -> Vec<Unspillable> {
     let children = plan.children();
-    let null_aware = plan.downcast_ref::<HashJoinExec>().is_some_and(|join| join.null_aware);
     let input = || children.first().and_then(|input| bytes(input.as_ref()));
-    let held = if null_aware || plan.is::<CrossJoinExec>() || plan.is::<NestedLoopJoinExec>() {
+    let held = if plan.is::<CrossJoinExec>() || plan.is::<NestedLoopJoinExec>() {
         Some(("its left input", input()))
     } else {
         plan.downcast_ref::<Windows>().map(|windows| match windows.has_partitions() {

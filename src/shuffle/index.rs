@@ -6,6 +6,9 @@
 /// Blocks that are noted of one run at most. In tests, runs of a mebibyte are long ones.
 const MOST_MARKS: usize = if cfg!(test) { 16 } else { 8 << 10 };
 
+/// Bytes of the keys of all marks of one run at most, unless there is but one mark.
+const MOST_KEY_BYTES: usize = 256 << 10;
+
 /// Blocks of a run, in order, each with its first shard and key and its offset in the file.
 #[derive(Debug)]
 pub(super) struct Index {
@@ -35,11 +38,11 @@ impl Index {
     /// Adds the next block.
     pub(super) fn push(&mut self, offset: u64, shard: u32, key: &[u8]) {
         if self.blocks.is_multiple_of(self.step) {
-            if self.marks.len() == MOST_MARKS {
-                *self = self.halved();
-            }
             self.keys.extend_from_slice(key);
             self.marks.push(Mark { offset, shard, key_end: self.keys.len() });
+            while self.marks.len() > MOST_MARKS || (self.keys.len() > MOST_KEY_BYTES && self.marks.len() > 1) {
+                *self = self.halved();
+            }
         }
         self.blocks += 1;
     }
@@ -106,6 +109,15 @@ mod tests {
                 assert_eq!((block % step, shard, key), (0, 0, &keys[block].to_be_bytes()[..]));
             }
         }
+    }
+
+    #[test]
+    fn long_keys_are_few() {
+        let mut index = Index::default();
+        (0..100_u64).for_each(|block| index.push(block, 0, &[block as u8; 60 << 10]));
+        assert!(index.keys.len() <= MOST_KEY_BYTES && index.marks().len() > 1);
+        assert!(index.marks().all(|(offset, _, key)| key[0] as u64 == offset));
+        assert_eq!(index.seek(0, &[99; 60 << 10]) % index.step() as u64, 0);
     }
 
     #[test]

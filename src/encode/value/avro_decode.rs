@@ -47,9 +47,9 @@ impl<'a> Input<'a> {
             "float" => {
                 let value = f32::from_le_bytes(self.array()?);
                 // By its own shortest text, not by the double nearest to it.
-                value.to_string().parse().ok().and_then(Number::from_f64).map_or(Value::Null, Value::Number)
+                value.to_string().parse().map_or(Value::Null, number)
             }
-            "double" => Number::from_f64(f64::from_le_bytes(self.array()?)).map_or(Value::Null, Value::Number),
+            "double" => number(f64::from_le_bytes(self.array()?)),
             "string" => Value::from(std::str::from_utf8(self.prefixed()?).ok()?),
             "bytes" => Value::from(text::digits(self.prefixed()?)),
             _ => return None,
@@ -177,4 +177,8 @@ fn signed(bytes: &[u8]) -> Option<i256> {
     let mut whole = [if negative { 0xff } else { 0 }; 32];
     whole.get_mut(32_usize.checked_sub(bytes.len())?..)?.copy_from_slice(bytes);
     Some(i256::from_be_bytes(whole))
+}
+/// A float as JSON; what JSON has no number for is a text: "NaN", "inf", "-inf".
+fn number(value: f64) -> Value {
+    Number::from_f64(value).map_or_else(|| Value::String(value.to_string()), Value::Number)
 }

@@ -5,7 +5,7 @@
 //! ```text
 //! integers       all digits; readers that parse numbers as doubles lose digits beyond 2^53
 //! decimals       a number with all its digits, scale kept: 12.50
-//! floats         shortest form that reads back; NaN and infinities, which JSON does not have, become null
+//! floats         shortest form that reads back; NaN and infinities, which JSON does not have, are refused
 //! text           escaped as JSON asks; other characters as they are
 //! binary         a string of hex digits: "cafe"
 //! date, time     "2026-11-22", "10:00:00.500"
@@ -14,7 +14,8 @@
 //! lists, structs, maps     [..], {..}, {..} with text keys; dictionaries and runs by value
 //! ```
 //!
-//! Refused by name: unions, and maps whose keys are not text. A date or timestamp beyond the years the formatter knows
+//! Refused by name: unions, and maps whose keys are not text. NaN and infinities are Input errors, as a null in their
+//! place would be another value. A date or timestamp beyond the years the formatter knows
 //! (about ±260,000) is an Input error, since arrow-json would write an error message in its place.
 
 use std::sync::Arc;
@@ -22,8 +23,8 @@ use std::sync::Arc;
 use arrow::array::{Array, ArrayRef, ArrowPrimitiveType, AsArray, StructArray};
 use arrow::compute::{max, min};
 use arrow::datatypes::{
-    DataType, Date32Type, Date64Type, Field, FieldRef, Fields, TimeUnit, TimestampMicrosecondType,
-    TimestampMillisecondType, TimestampSecondType,
+    DataType, Date32Type, Date64Type, Field, FieldRef, Fields, Float16Type, Float32Type, Float64Type, TimeUnit,
+    TimestampMicrosecondType, TimestampMillisecondType, TimestampSecondType,
 };
 use arrow::error::ArrowError;
 use arrow::json::writer::{EncoderOptions, make_encoder};
@@ -78,10 +79,13 @@ impl JsonEncoder {
     }
 }
 
-/// Refuses dates and timestamps for which the formatter has no text, at any depth.
+/// Refuses values for which there is no text, at any depth: NaN, infinities, dates and timestamps far away.
 fn refuse_unprintable(name: &str, array: &ArrayRef) -> Result<()> {
     let seconds = DATE_LIMIT * DAY_SECONDS;
     let printable = match array.data_type() {
+        DataType::Float16 => return refuse_infinite::<Float16Type>(name, array),
+        DataType::Float32 => return refuse_infinite::<Float32Type>(name, array),
+        DataType::Float64 => return refuse_infinite::<Float64Type>(name, array),
         DataType::Date32 => within::<Date32Type>(array, DATE_LIMIT),
         DataType::Date64 => within::<Date64Type>(array, seconds * 1_000),
         DataType::Timestamp(TimeUnit::Second, _) => within::<TimestampSecondType>(array, seconds),
@@ -89,6 +93,7 @@ fn refuse_unprintable(name: &str, array: &ArrayRef) -> Result<()> {
         DataType::Timestamp(TimeUnit::Microsecond, _) => within::<TimestampMicrosecondType>(array, seconds * 1_000_000),
         DataType::List(_) => return refuse_unprintable(name, array.as_list::<i32>().values()),
         DataType::LargeList(_) => return refuse_unprintable(name, array.as_list::<i64>().values()),
+        DataType::FixedSizeList(_, _) => return refuse_unprintable(name, array.as_fixed_size_list().values()),
         DataType::Struct(_) => {
             return array.as_struct().columns().iter().try_for_each(|column| refuse_unprintable(name, column));
         }
@@ -102,6 +107,23 @@ fn refuse_unprintable(name: &str, array: &ArrayRef) -> Result<()> {
         "column '{name}' holds a date or timestamp more than {DATE_LIMIT} days from 1970, which has no text: check its unit, or \
          cast it to an integer in the query"
     )))
+}
+
+fn refuse_infinite<T: ArrowPrimitiveType>(name: &str, array: &ArrayRef) -> Result<()>
+where
+    T::Native: Into<f64>,
+{
+    let values = array.as_primitive::<T>();
+    // Every value first, without a branch; what is null may be anything.
+    let suspicious = values.values().iter().fold(false, |any, value| any | !(*value).into().is_finite());
+    let found = suspicious.then(|| values.iter().flatten().map(Into::into).find(|value| !value.is_finite())).flatten();
+    match found {
+        None => Ok(()),
+        Some(value) => Err(Error::input(format!(
+            "column '{name}' holds {value}, which JSON has no number for: make it null in the query (CASE WHEN isnan(x) \
+             THEN NULL ELSE x END), or use the value encoding avro"
+        ))),
+    }
 }
 
 fn within<T: ArrowPrimitiveType>(array: &ArrayRef, limit: i64) -> bool

@@ -1,0 +1,175 @@
+//! SQL functions whose result can be far larger than their arguments, held to the size of a value that can be published.
+//!
+//! `repeat('x', 2000000000)` asks for two gigabytes for each row, which no budget of memory counts. Each of these
+//! functions is wrapped: how large its results will be is computed from its arguments first, and what is beyond a
+//! value's limit, or of all rows of a batch beyond [`MOST_OF_BATCH`], is an error that names the function.
+//!
+//! Not for: functions whose results are about as large as their arguments, and aggregates that gather values.
+
+use std::sync::Arc;
+
+use arrow::array::{Array, ArrayRef, AsArray, Int64Array};
+use arrow::compute::kernels::length::bit_length;
+use arrow::compute::{CastOptions, cast_with_options};
+use arrow::datatypes::{DataType, FieldRef, Int64Type};
+use datafusion::common::{Result, exec_err};
+use datafusion::execution::FunctionRegistry;
+use datafusion::logical_expr::{
+    ColumnarValue, Documentation, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature,
+};
+use datafusion::prelude::SessionContext;
+
+/// Bytes of one result: as large as a value may be.
+const MOST_OF_VALUE: i64 = 16 << 20;
+/// Bytes of the results of one batch of rows.
+const MOST_OF_BATCH: i64 = 256 << 20;
+/// Bytes of an element of a list, at least.
+const ELEMENT_BYTES: i64 = 8;
+
+/// How large the results of a function are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Growth {
+    /// The first argument, as often as the second says.
+    Copies,
+    /// So many characters as the second argument says.
+    Padded,
+    /// A list of so many elements as the second argument says.
+    Elements,
+    /// A list of the whole numbers from the first argument to the second, or from 0 to the first, in steps of the third.
+    Range,
+}
+
+const FUNCTIONS: [(&str, Growth); 7] = [
+    ("repeat", Growth::Copies),
+    ("lpad", Growth::Padded),
+    ("rpad", Growth::Padded),
+    ("array_repeat", Growth::Elements),
+    ("array_resize", Growth::Elements),
+    ("range", Growth::Range),
+    ("generate_series", Growth::Range),
+];
+
+/// Takes the place of the functions of a session whose results can be too large.
+pub(super) fn register(context: &SessionContext) {
+    for (name, growth) in FUNCTIONS {
+        if let Ok(inner) = context.udf(name) {
+            let aliases = inner.aliases().to_vec();
+            context.register_udf(ScalarUDF::new_from_impl(Bounded { inner, aliases, growth }));
+        }
+    }
+}
+
+/// A function, held to a size.
+#[derive(Debug, PartialEq, Eq, Hash)]
+struct Bounded {
+    inner: Arc<ScalarUDF>,
+    aliases: Vec<String>,
+    growth: Growth,
+}
+
+impl ScalarUDFImpl for Bounded {
+    fn name(&self) -> &str {
+        self.inner.name()
+    }
+
+    fn aliases(&self) -> &[String] {
+        &self.aliases
+    }
+
+    fn signature(&self) -> &Signature {
+        self.inner.signature()
+    }
+
+    fn return_type(&self, types: &[DataType]) -> Result<DataType> {
+        self.inner.return_type(types)
+    }
+
+    fn return_field_from_args(&self, args: ReturnFieldArgs<'_>) -> Result<FieldRef> {
+        self.inner.return_field_from_args(args)
+    }
+
+    fn coerce_types(&self, types: &[DataType]) -> Result<Vec<DataType>> {
+        self.inner.coerce_types(types)
+    }
+
+    fn documentation(&self) -> Option<&Documentation> {
+        self.inner.documentation()
+    }
+
+    fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
+        let scalar = args.args.iter().all(|argument| matches!(argument, ColumnarValue::Scalar(_)));
+        let rows = if scalar { 1 } else { args.number_rows };
+        let mut all = 0_i64;
+        let sizes = self.growth.sizes(&args.args, rows)?;
+        for bytes in sizes {
+            all = all.saturating_add(bytes);
+            if bytes > MOST_OF_VALUE {
+                return exec_err!(
+                    "{}() would make a value of {bytes} bytes; {MOST_OF_VALUE} is the limit",
+                    self.name()
+                );
+            }
+        }
+        if all > MOST_OF_BATCH {
+            return exec_err!(
+                "{}() would make {all} bytes of a batch of {rows} rows; {MOST_OF_BATCH} is the limit. With less --memory, \
+                 batches have fewer rows",
+                self.name()
+            );
+        }
+        self.inner.invoke_with_args(args)
+    }
+}
+
+impl Growth {
+    /// At least the bytes of the result for every row.
+    fn sizes(self, args: &[ColumnarValue], rows: usize) -> Result<Vec<i64>> {
+        let array = |number: usize| args.get(number).map(|argument| argument.to_array(rows)).transpose();
+        let (first, second, third) = (array(0)?, array(1)?, array(2)?);
+        let numbers = |argument: &Option<ArrayRef>| argument.as_ref().map(integers).transpose();
+        let at = |numbers: &Option<Int64Array>, row: usize, otherwise: i64| match numbers {
+            Some(numbers) if numbers.is_valid(row) => numbers.value(row),
+            _ => otherwise,
+        };
+        Ok(match self {
+            Self::Copies | Self::Padded => {
+                let (lengths, times) = (first.as_ref().map(bytes).transpose()?, numbers(&second)?);
+                let of_row = |row| match self {
+                    Self::Copies => at(&lengths, row, 0).saturating_mul(at(&times, row, 0)),
+                    _ => at(&times, row, 0),
+                };
+                (0..rows).map(of_row).collect()
+            }
+            Self::Elements => {
+                let times = numbers(&second)?;
+                (0..rows).map(|row| at(&times, row, 0).saturating_mul(ELEMENT_BYTES)).collect()
+            }
+            // Of dates and timestamps, steps are intervals, and ranges of whole numbers are the ones that explode.
+            Self::Range if !first.as_ref().is_some_and(|first| first.data_type().is_integer()) => Vec::new(),
+            Self::Range => {
+                let (first, second, third) = (numbers(&first)?, numbers(&second)?, numbers(&third)?);
+                let of_row = |row| {
+                    let (from, to) = match &second {
+                        Some(_) => (at(&first, row, 0), at(&second, row, 0)),
+                        None => (0, at(&first, row, 0)),
+                    };
+                    let step = at(&third, row, 1).saturating_abs().max(1);
+                    (to.saturating_sub(from).saturating_abs() / step).saturating_mul(ELEMENT_BYTES)
+                };
+                (0..rows).map(of_row).collect()
+            }
+        })
+    }
+}
+
+fn integers(array: &ArrayRef) -> Result<Int64Array> {
+    // A number that is none is a null here, and an error of the function's own.
+    let numbers = cast_with_options(array, &DataType::Int64, &CastOptions::default())?;
+    Ok(numbers.as_primitive::<Int64Type>().clone())
+}
+
+/// Bytes of every text.
+fn bytes(array: &ArrayRef) -> Result<Int64Array> {
+    let bits = integers(&bit_length(array)?)?;
+    Ok(bits.unary(|bits| bits / 8))
+}

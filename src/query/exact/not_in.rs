@@ -1,0 +1,173 @@
+//! `x IN (SELECT …)` by SQL's three-valued logic: true where an equal value is there, unknown where none is but `x` or
+//! one of the values is null, false otherwise.
+//!
+//! ```text
+//!  WHERE x NOT IN (q)  ─▶  WHERE NOT EXISTS (q with y = x) AND NOT EXISTS (q with y IS NULL)
+//!                            AND (x IS NOT NULL OR NOT EXISTS (q))
+//!  anywhere else       ─▶  CASE WHEN EXISTS (q with y = x) THEN true
+//!                               WHEN EXISTS (q with y IS NULL) OR (x IS NULL AND EXISTS (q)) THEN null ELSE false END
+//! ```
+//! `EXISTS` is never unknown, and DataFusion makes joins of it that hold no surprises. A condition that is met where
+//! `x IN (q)` is true alone stays as it is. What cannot be null is left out.
+//!
+//! Not for: `= ANY` and `<> ALL`, which DataFusion rewrites in the same way.
+
+use std::sync::Arc;
+
+use datafusion::common::config::ConfigOptions;
+use datafusion::common::tree_node::{Transformed, TreeNode};
+use datafusion::common::{Column, DFSchema, Result, ScalarValue, plan_err};
+use datafusion::functions_aggregate::count::count;
+use datafusion::logical_expr::expr::{Exists, InSubquery};
+use datafusion::logical_expr::expr_rewriter::NamePreserver;
+use datafusion::logical_expr::utils::{conjunction, merge_schema, split_conjunction_owned};
+use datafusion::logical_expr::{
+    Expr, ExprSchemable, Filter, LogicalPlan, LogicalPlanBuilder, Subquery, lit, not, when,
+};
+use datafusion::optimizer::AnalyzerRule;
+
+/// The rule of this file.
+#[derive(Debug)]
+pub(super) struct ThreeValued;
+
+impl AnalyzerRule for ThreeValued {
+    fn name(&self) -> &'static str {
+        "three_valued_in"
+    }
+
+    fn analyze(&self, plan: LogicalPlan, _: &ConfigOptions) -> Result<LogicalPlan> {
+        let rewritten = plan.transform_up_with_subqueries(|plan| {
+            let schema = merge_schema(&plan.inputs());
+            if let LogicalPlan::Filter(Filter { predicate, input, .. }) = plan {
+                let parts = split_conjunction_owned(predicate);
+                let parts = parts.into_iter().map(|part| condition(part, &schema)).collect::<Result<Vec<_>>>()?;
+                let predicate = conjunction(parts).unwrap_or_else(|| lit(true));
+                return Ok(Transformed::yes(LogicalPlan::Filter(Filter::try_new(predicate, input)?)));
+            }
+            let names = NamePreserver::new(&plan);
+            plan.map_expressions(|expression| {
+                let name = names.save(&expression);
+                Ok(anywhere(expression, &schema)?.update_data(|expression| name.restore(expression)))
+            })
+        })?;
+        Ok(rewritten.data)
+    }
+}
+
+/// One of the conditions that a row must meet.
+fn condition(part: Expr, schema: &DFSchema) -> Result<Expr> {
+    match part {
+        Expr::InSubquery(InSubquery { negated: false, .. }) => Ok(part),
+        Expr::InSubquery(of @ InSubquery { negated: true, .. }) => In::new(of, schema)?.is_false(),
+        Expr::Not(of) => match *of {
+            Expr::InSubquery(of @ InSubquery { negated: false, .. }) => In::new(of, schema)?.is_false(),
+            Expr::InSubquery(InSubquery { expr, subquery, negated: true }) => {
+                Ok(Expr::InSubquery(InSubquery::new(expr, subquery, false)))
+            }
+            other => Ok(anywhere(not(other), schema)?.data),
+        },
+        other => Ok(anywhere(other, schema)?.data),
+    }
+}
+
+fn anywhere(expression: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
+    expression.transform_up(|expression| match expression {
+        Expr::InSubquery(of) => {
+            let negated = of.negated;
+            let value = In::new(of, schema)?.value()?;
+            Ok(Transformed::yes(if negated { not(value) } else { value }))
+        }
+        other => Ok(Transformed::no(other)),
+    })
+}
+
+/// `x IN (q)`.
+struct In {
+    /// `x` as the subquery sees it.
+    outer: Expr,
+    x: Expr,
+    x_nullable: bool,
+    /// The column of the subquery.
+    y: Expr,
+    y_nullable: bool,
+    subquery: Subquery,
+}
+
+impl In {
+    fn new(InSubquery { expr, subquery, .. }: InSubquery, schema: &DFSchema) -> Result<Self> {
+        let (relation, field) = subquery.subquery.schema().qualified_field(0);
+        if expr.contains_outer() {
+            return plan_err!(
+                "{expr} IN (SELECT …) compares a column of an outer query inside a subquery; write it as EXISTS"
+            );
+        }
+        let outer = expr.as_ref().clone().transform_up(|part| match part {
+            Expr::Column(column) => {
+                let field = schema.qualified_field_from_column(&column)?.1;
+                Ok(Transformed::yes(Expr::OuterReferenceColumn(Arc::clone(field), column)))
+            }
+            part => Ok(Transformed::no(part)),
+        })?;
+        Ok(Self {
+            outer: outer.data,
+            x_nullable: expr.nullable(schema)?,
+            x: *expr,
+            y: Expr::Column(Column::new(relation.cloned(), field.name())),
+            y_nullable: field.is_nullable(),
+            subquery,
+        })
+    }
+
+    /// Whether the subquery has a row that meets a condition, or any row.
+    fn exists(&self, condition: Option<Expr>) -> Result<Expr> {
+        let rows = LogicalPlanBuilder::from(self.subquery.subquery.as_ref().clone());
+        let rows = match condition {
+            Some(condition) => rows.filter(condition)?,
+            None => rows,
+        };
+        let outer_ref_columns = rows.plan().all_out_ref_exprs();
+        let subquery = |rows: LogicalPlan| Subquery {
+            subquery: Arc::new(rows),
+            outer_ref_columns: outer_ref_columns.clone(),
+            spans: self.subquery.spans.clone(),
+        };
+        if outer_ref_columns.is_empty() {
+            // One number for the whole query is simpler than a join.
+            let any = rows.limit(0, Some(1))?.aggregate(Vec::<Expr>::new(), [count(lit(1)).alias("any")])?.build()?;
+            return Ok(Expr::ScalarSubquery(subquery(any)).gt(lit(0_i64)));
+        }
+        Ok(Expr::Exists(Exists { subquery: subquery(rows.build()?), negated: false }))
+    }
+
+    fn has_equal(&self) -> Result<Expr> {
+        self.exists(Some(self.y.clone().eq(self.outer.clone())))
+    }
+
+    /// Where nulls can be: whether one of the values is null, and whether `x` is and there are values.
+    fn unknowns(&self) -> Result<Vec<Expr>> {
+        let mut unknowns = Vec::new();
+        if self.y_nullable {
+            unknowns.push(self.exists(Some(self.y.clone().is_null()))?);
+        }
+        if self.x_nullable {
+            unknowns.push(self.x.clone().is_null().and(self.exists(None)?));
+        }
+        Ok(unknowns)
+    }
+
+    /// Whether it is false; false where it is unknown.
+    fn is_false(&self) -> Result<Expr> {
+        let unknowns = self.unknowns()?;
+        Ok(unknowns.into_iter().fold(not(self.has_equal()?), |all, unknown| all.and(not(unknown))))
+    }
+
+    fn value(&self) -> Result<Expr> {
+        let has_equal = self.has_equal()?;
+        match self.unknowns()?.into_iter().reduce(Expr::or) {
+            None => Ok(has_equal),
+            Some(unknown) => {
+                when(has_equal, lit(true)).when(unknown, lit(ScalarValue::Boolean(None))).otherwise(lit(false))
+            }
+        }
+    }
+}

@@ -1,0 +1,188 @@
+//! Answers to queries over a few rows, as the SQL standard has them.
+
+use arrow::util::display::array_value_to_string;
+use datafusion::prelude::{SessionConfig, SessionContext};
+
+/// The rows of a query, each as its values separated by spaces, sorted; or the message of its failure.
+fn answer(sql: &str) -> Result<Vec<String>, String> {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    runtime.block_on(async {
+        let config = SessionConfig::new().with_target_partitions(2).with_batch_size(2);
+        let context = SessionContext::new_with_config(config);
+        super::register(&context);
+        let batches = match context.sql(sql).await {
+            Ok(frame) => frame.collect().await,
+            Err(error) => Err(error),
+        };
+        let batches = batches.map_err(|error| error.strip_backtrace())?;
+        let mut rows = Vec::new();
+        for batch in &batches {
+            for row in 0..batch.num_rows() {
+                let value = |column: &arrow::array::ArrayRef| match column.is_null(row) {
+                    true => "-".to_owned(),
+                    false => array_value_to_string(column, row).unwrap(),
+                };
+                rows.push(batch.columns().iter().map(value).collect::<Vec<_>>().join(" "));
+            }
+        }
+        rows.sort();
+        Ok(rows)
+    })
+}
+
+fn check(sql: &str, expected: &[&str]) {
+    assert_eq!(
+        answer(sql).as_deref(),
+        Ok(expected.iter().map(|row| (*row).to_owned()).collect::<Vec<_>>().as_slice()),
+        "{sql}"
+    );
+}
+
+fn refused(sql: &str, words: &[&str]) {
+    let error = answer(sql).expect_err(sql);
+    assert!(words.iter().all(|word| error.contains(word)), "{sql}: {error}");
+}
+
+const MAX: &str = "9223372036854775807";
+
+#[test]
+fn sums_are_exact_or_fail() {
+    refused(&format!("SELECT sum(x) FROM (VALUES ({MAX}), (1)) t(x)"), &["sum", "overflows Int64"]);
+    check(&format!("SELECT sum(x) FROM (VALUES ({MAX}), (1), (-5)) t(x)"), &["9223372036854775803"]);
+    refused(&format!("SELECT g, sum(x) FROM (VALUES (1, {MAX}), (1, 1), (2, 3)) t(g, x) GROUP BY g"), &["overflows"]);
+    check("SELECT g, sum(x) FROM (VALUES (1, 4), (1, 1), (2, NULL)) t(g, x) GROUP BY g", &["1 5", "2 -"]);
+    check("SELECT sum(DISTINCT x), sum(DISTINCT y) FROM (VALUES (4, 1), (4, 2)) t(x, y)", &["4 3"]);
+    check(
+        "SELECT x, sum(x) OVER (ORDER BY x ROWS BETWEEN 1 PRECEDING AND CURRENT ROW) FROM (VALUES (1), (2), (4)) t(x)",
+        &["1 1", "2 3", "4 6"],
+    );
+    refused(&format!("SELECT sum(x) OVER (ORDER BY x) FROM (VALUES ({MAX}), (1)) t(x)"), &["overflows"]);
+    let wide = "99999999999999999999999999999999999999";
+    refused(
+        &format!("SELECT sum(CAST(x AS DECIMAL(38, 0))) FROM (VALUES ('{wide}'), ('{wide}')) t(x)"),
+        &["overflows Decimal128(38, 0)"],
+    );
+    check("SELECT sum(CAST(x AS DECIMAL(38, 1))) FROM (VALUES ('1.5'), ('2.5')) t(x)", &["4.0"]);
+    check("SELECT sum(CAST(x AS DECIMAL(5, 1))) FROM (VALUES ('1.5'), ('2.5')) t(x)", &["4.0"]);
+    check("SELECT sum(x) FROM (VALUES (1.5), (2.5)) t(x)", &["4.0"]);
+}
+
+#[test]
+fn arithmetic_of_integers_is_exact_or_fails() {
+    for expression in ["x + 1", "x - (-1)", "x * 2", "-x - 2"] {
+        refused(&format!("SELECT {expression} FROM (VALUES ({MAX})) t(x)"), &["overflows Int64", "t.x"]);
+    }
+    refused("SELECT -CAST(x AS TINYINT) FROM (VALUES (-128)) t(x)", &["overflows Int8"]);
+    refused(&format!("SELECT {MAX} + 1"), &["overflows"]);
+    check("SELECT x + 1, x - 1, x * 2, -x, x + NULL FROM (VALUES (3)) t(x)", &["4 2 6 -3 -"]);
+    check("SELECT a.x FROM (VALUES (3)) a(x) JOIN (VALUES (2)) b(x) ON a.x = b.x + 1 WHERE a.x * 2 > 5", &["3"]);
+    check("SELECT x + 1, count(*) FROM (VALUES (3), (3)) t(x) GROUP BY x + 1 ORDER BY x + 1", &["4 2"]);
+    check("SELECT x + 1.5, CAST('2026-01-31' AS DATE) + INTERVAL '1 day' FROM (VALUES (3)) t(x)", &["4.5 2026-02-01"]);
+}
+
+#[test]
+fn what_cannot_overflow_stays_as_it_is() {
+    let plan = |expression: &str| {
+        let sql = format!("EXPLAIN FORMAT INDENT SELECT {expression} FROM (VALUES (3)) t(x)");
+        answer(&sql).unwrap().join(" ")
+    };
+    for (expression, checked) in [
+        ("x / 10 * 10", false),
+        ("x % 100 + 5", false),
+        ("CAST(CAST(x AS INT) AS BIGINT) * 1000 - 7", false),
+        ("x / 2 * 3", true),
+        ("x * 1", false),
+        ("x / x + 1", true),
+    ] {
+        assert_eq!(plan(expression).contains("checked_"), checked, "{expression}: {}", plan(expression));
+    }
+}
+
+#[test]
+fn there_is_one_zero_and_one_nan() {
+    let floats = "(SELECT -x AS x FROM (VALUES (0.0), (-0.0), (1.5)) t(x))";
+    check(&format!("SELECT x, count(*) FROM {floats} GROUP BY x"), &["-1.5 1", "0.0 2"]);
+    check(&format!("SELECT count(DISTINCT x), count(*) FILTER (WHERE x = 0) FROM {floats}"), &["2 2"]);
+    check(&format!("SELECT count(*) FROM {floats} a JOIN {floats} b ON a.x = b.x"), &["5"]);
+    check(&format!("SELECT x, rank() OVER (ORDER BY x DESC) FROM {floats}"), &["-1.5 3", "0.0 1", "0.0 1"]);
+    let nans = "(SELECT CAST(x AS DOUBLE) AS x FROM (VALUES ('NaN'), ('-NaN'), ('inf')) t(x))";
+    check(&format!("SELECT x - x, count(*) FROM {nans} GROUP BY x - x"), &["NaN 3"]);
+    check(
+        &format!("SELECT x, count(*) FROM (SELECT x FROM {nans} UNION ALL SELECT sum(x) FROM {nans}) GROUP BY x"),
+        &["NaN 3", "inf 1"],
+    );
+    check(
+        "SELECT count(*) FROM (SELECT avg(x) AS x FROM (VALUES (1.0, 1), (2.0, 2)) t(x, g) GROUP BY g) WHERE x > 1.5",
+        &["1"],
+    );
+}
+
+#[test]
+fn nan_is_the_greatest_float() {
+    let rows = "(SELECT g, CAST(x AS DOUBLE) AS x FROM (VALUES (1, 'NaN'), (1, 'inf'), (1, '-2'), (2, '1'), (2, '-0.5')) t(g, x))";
+    check(&format!("SELECT g, max(x), min(x) FROM {rows} GROUP BY g"), &["1 NaN -2.0", "2 1.0 -0.5"]);
+    check(&format!("SELECT max(x), min(x) FROM {rows}"), &["NaN -2.0"]);
+    check(&format!("SELECT max(CAST(x AS REAL)) FROM {rows} WHERE g = 2"), &["1.0"]);
+    check(
+        &format!(
+            "SELECT x, max(x) OVER (PARTITION BY g ORDER BY x ROWS UNBOUNDED PRECEDING) AS m FROM {rows} WHERE g = 1"
+        ),
+        &["-2.0 -2.0", "NaN NaN", "inf inf"],
+    );
+}
+
+#[test]
+fn equal_nulls_are_those_that_were_asked_for() {
+    let t = "(VALUES (1, 1, 1), (2, 1, NULL)) t(id, x, y)";
+    let pairs = format!("SELECT a.id, b.id FROM {t} a JOIN {t} b ON a.x IS NOT DISTINCT FROM b.x");
+    let pairs = pairs.replace("t(id, x, y) a", "a(id, x, y)").replace("t(id, x, y) b", "b(id, x, y)");
+    check(&format!("{pairs} WHERE a.y = b.y"), &["1 1"]);
+    check(&pairs, &["1 1", "1 2", "2 1", "2 2"]);
+    let nulls =
+        "SELECT a.x, b.x FROM (VALUES (1), (NULL)) a(x) JOIN (VALUES (NULL), (0)) b(x) ON a.x IS NOT DISTINCT FROM b.x";
+    check(nulls, &["- -"]);
+}
+
+#[test]
+fn in_and_not_in_know_three_values() {
+    let t = "(VALUES (1, 10), (2, 20), (NULL, 30)) t(x, z)";
+    for (rows, value, negated) in [
+        ("(VALUES (1), (5))", ["1 true", "2 false", "- -"], &["2"][..]),
+        ("(VALUES (1), (NULL))", ["1 true", "2 -", "- -"], &[]),
+        ("(SELECT 1 WHERE false)", ["1 false", "2 false", "- false"], &["1", "2", "-"]),
+    ] {
+        let q = format!("(SELECT v FROM {rows} q(v))");
+        let mut expected: Vec<&str> = negated.to_vec();
+        expected.sort_unstable();
+        check(&format!("SELECT x FROM {t} WHERE x NOT IN {q}"), &expected);
+        check(&format!("SELECT x FROM {t} WHERE NOT (x IN {q})"), &expected);
+        let is = |word: &str| {
+            let mut rows: Vec<&str> =
+                value.iter().filter(|row| row.ends_with(word)).filter_map(|row| row.split(' ').next()).collect();
+            rows.sort_unstable();
+            rows
+        };
+        check(&format!("SELECT x FROM {t} WHERE x IN {q}"), &is(" true"));
+        check(&format!("SELECT x FROM {t} WHERE (x IN {q}) IS NULL"), &is(" -"));
+        check(&format!("SELECT x FROM {t} WHERE (x IN {q}) IS FALSE OR z = 99"), &is(" false"));
+        check(&format!("SELECT x FROM {t} WHERE (x NOT IN {q}) IS NULL"), &is(" -"));
+    }
+    let correlated = "(SELECT u.v FROM (VALUES (10, 1), (20, NULL), (20, 7)) u(z, v) WHERE u.z = t.z)";
+    check(&format!("SELECT z FROM {t} WHERE x NOT IN {correlated}"), &["30"]);
+    check(&format!("SELECT z FROM {t} WHERE 7 NOT IN {correlated}"), &["10", "30"]);
+    check(&format!("SELECT z FROM {t} WHERE x NOT IN {correlated} OR z = 10"), &["10", "30"]);
+    check(&format!("SELECT z FROM {t} WHERE x <> ALL {correlated}"), &["30"]);
+}
+
+#[test]
+fn multisets_count_rows() {
+    let five = "(VALUES (0), (1), (1), (1), (NULL), (NULL)) a(x)";
+    let two = "(VALUES (1), (1), (NULL), (3)) b(x)";
+    let set = |operation: &str| format!("SELECT x FROM {five} {operation} SELECT x FROM {two}");
+    check(&set("EXCEPT ALL"), &["-", "0", "1"]);
+    check(&set("INTERSECT ALL"), &["-", "1", "1"]);
+    check(&set("EXCEPT"), &["0"]);
+    check(&set("INTERSECT"), &["-", "1"]);
+    check("SELECT x, x AS y FROM (VALUES (1), (1)) a(x) EXCEPT ALL SELECT 1, 1", &["1 1"]);
+    check("SELECT DISTINCT x FROM (VALUES (1), (1)) a(x) EXCEPT ALL SELECT 2", &["1"]);
+}

@@ -1,0 +1,106 @@
+//! Hash joins as joins of sorted sides, which can spill whatever the keys are and however often one occurs.
+//!
+//! ```text
+//!  hash join ◀─ left, right   becomes   choice of columns ◀─ sort-merge join ◀─ sort ◀─ left
+//!                                                                            ◀─ sort ◀─ right
+//! ```
+//! Joins whose build side is small for certain stay as they are (see [`small`]), and so do those by lists and structs,
+//! which cannot be compared in order.
+//!
+//! Not for: joins of which a part at a time fits (see `turns`).
+
+use std::sync::Arc;
+
+use arrow::compute::SortOptions;
+use datafusion::common::Result;
+use datafusion::common::tree_node::{Transformed, TreeNode};
+use datafusion::physical_expr::expressions::Column;
+use datafusion::physical_expr::{LexOrdering, PhysicalExpr};
+use datafusion::physical_plan::ExecutionPlan;
+use datafusion::physical_plan::joins::{HashJoinExec, SortMergeJoinExec};
+use datafusion::physical_plan::projection::ProjectionExec;
+use datafusion::physical_plan::sorts::sort::SortExec;
+
+use super::turns::{RECOMPUTE, Room, partitioned, size};
+
+/// The part of the memory that a build side may take and still be held whole where memory was short: one in so many.
+const SMALL: usize = 64;
+
+/// The same plan with every hash join of two large sides being one of sorted sides.
+pub(super) fn by_sorting(plan: Arc<dyn ExecutionPlan>, room: Room) -> Result<Arc<dyn ExecutionPlan>> {
+    let planned = plan.transform_up(|node| {
+        let Some(join) = partitioned(node.as_ref()) else { return Ok(Transformed::no(node)) };
+        match small(join.left(), room)? || !can_be_sorted(join)? {
+            true => Ok(Transformed::no(node)),
+            false => Ok(Transformed::yes(sorted(join)?)),
+        }
+    })?;
+    Ok(planned.data)
+}
+
+/// Whether an input takes little of the memory for certain: not by an estimate, but because it has few rows at most.
+pub(super) fn small(input: &Arc<dyn ExecutionPlan>, room: Room) -> Result<bool> {
+    let Some(rows) = most_rows(input)? else { return Ok(false) };
+    let (_, row_bytes) = size(input.as_ref())?;
+    Ok(rows.saturating_mul(row_bytes) <= room.memory / SMALL)
+}
+
+/// The most rows that an input can have; none where that is not known.
+fn most_rows(input: &Arc<dyn ExecutionPlan>) -> Result<Option<usize>> {
+    let children = input.children();
+    let below = match (input.name(), children.as_slice()) {
+        // The rows of files are known.
+        (_, []) => size(input.as_ref())?.0,
+        ("UnionExec" | "InterleaveExec", inputs) => {
+            let mut all = Some(0_usize);
+            for input in inputs {
+                all = all.zip(most_rows(input)?).map(|(all, rows)| all.saturating_add(rows));
+            }
+            all
+        }
+        (name, _) if name.contains("Join") || name == "UnnestExec" || name == "RecursiveQueryExec" => None,
+        (_, [input]) => most_rows(input)?,
+        _ => None,
+    };
+    Ok(match (below, input.fetch()) {
+        (Some(below), Some(fetch)) => Some(below.min(fetch)),
+        (below, fetch) => below.or(fetch),
+    })
+}
+
+fn can_be_sorted(join: &HashJoinExec) -> Result<bool> {
+    let schema = join.left().schema();
+    for (left, _) in join.on() {
+        if left.data_type(&schema)?.is_nested() {
+            return Ok(false);
+        }
+    }
+    Ok(!join.null_aware)
+}
+
+fn sorted(join: &HashJoinExec) -> Result<Arc<dyn ExecutionPlan>> {
+    let unsorted: Arc<dyn ExecutionPlan> = Arc::new(SortMergeJoinExec::try_new(
+        Arc::clone(join.left()),
+        Arc::clone(join.right()),
+        join.on().to_vec(),
+        join.filter().cloned(),
+        *join.join_type(),
+        vec![SortOptions::default(); join.on().len()],
+        join.null_equality(),
+    )?);
+    let orders = unsorted.required_input_ordering();
+    let sides = [join.left(), join.right()].into_iter().zip(orders).map(|(side, order)| {
+        match order.map(|order| LexOrdering::from(order.into_single())) {
+            Some(order) => Arc::new(SortExec::new(order, Arc::clone(side)).with_preserve_partitioning(true)) as _,
+            None => Arc::clone(side),
+        }
+    });
+    let joined = unsorted.replace_children(sides.collect(), RECOMPUTE)?;
+    let Some(columns) = &join.projection else { return Ok(joined) };
+    let schema = joined.schema();
+    let column = |place: &usize| {
+        let name = schema.field(*place).name();
+        (Arc::new(Column::new(name, *place)) as Arc<dyn PhysicalExpr>, name.clone())
+    };
+    Ok(Arc::new(ProjectionExec::try_new(columns.iter().map(column).collect::<Vec<_>>(), joined)?))
+}

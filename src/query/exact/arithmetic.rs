@@ -81,6 +81,7 @@ fn range(expression: &Expr, schema: &dyn ExprSchema) -> Option<(i128, i128)> {
             Some((value?, value?))
         }
         Expr::Alias(alias) => range(&alias.expr, schema),
+        Expr::Negative(of) => range(of, schema).map(|(least, most)| (-most, -least)),
         Expr::Cast(cast) => {
             // What does not fit its new type fails.
             let (inner, to) = (range(&cast.expr, schema), of_type()?);

@@ -16,7 +16,7 @@ use std::sync::Arc;
 
 use datafusion::common::config::ConfigOptions;
 use datafusion::common::tree_node::{Transformed, TreeNode};
-use datafusion::common::{Column, DFSchema, Result, ScalarValue, plan_err};
+use datafusion::common::{DFSchema, Result, ScalarValue, plan_err};
 use datafusion::functions_aggregate::count::count;
 use datafusion::logical_expr::expr::{Exists, InSubquery};
 use datafusion::logical_expr::expr_rewriter::NamePreserver;
@@ -25,6 +25,9 @@ use datafusion::logical_expr::{
     Expr, ExprSchemable, Filter, LogicalPlan, LogicalPlanBuilder, Subquery, lit, not, when,
 };
 use datafusion::optimizer::AnalyzerRule;
+
+/// What the rows of a subquery are called.
+const VALUES: &str = "cutover: values";
 
 /// The rule of this file.
 #[derive(Debug)]
@@ -95,7 +98,9 @@ struct In {
 
 impl In {
     fn new(InSubquery { expr, subquery, .. }: InSubquery, schema: &DFSchema) -> Result<Self> {
-        let (relation, field) = subquery.subquery.schema().qualified_field(0);
+        // Under a name of its own: where a table is in both queries, a column of one would be taken for the other's.
+        let values = LogicalPlanBuilder::from(subquery.subquery.as_ref().clone()).alias(VALUES)?.build()?;
+        let y = Expr::Column(values.schema().columns().swap_remove(0));
         if expr.contains_outer() {
             return plan_err!(
                 "{expr} IN (SELECT …) compares a column of an outer query inside a subquery; write it as EXISTS"
@@ -112,9 +117,9 @@ impl In {
             outer: outer.data,
             x_nullable: expr.nullable(schema)?,
             x: *expr,
-            y: Expr::Column(Column::new(relation.cloned(), field.name())),
-            y_nullable: field.is_nullable(),
-            subquery,
+            y_nullable: y.nullable(values.schema())?,
+            y,
+            subquery: Subquery { subquery: Arc::new(values), ..subquery },
         })
     }
 

@@ -172,6 +172,9 @@ fn in_and_not_in_know_three_values() {
     check(&format!("SELECT z FROM {t} WHERE 7 NOT IN {correlated}"), &["10", "30"]);
     check(&format!("SELECT z FROM {t} WHERE x NOT IN {correlated} OR z = 10"), &["10", "30"]);
     check(&format!("SELECT z FROM {t} WHERE x <> ALL {correlated}"), &["30"]);
+    let same = "WITH t AS (SELECT * FROM (VALUES (1, 10), (2, 20), (NULL, 30)) t(x, z))";
+    check(&format!("{same} SELECT z FROM t WHERE x IN (SELECT x FROM t WHERE z = 20) OR z = 30"), &["20", "30"]);
+    check(&format!("{same} SELECT z FROM t WHERE x NOT IN (SELECT x FROM t WHERE z = 20)"), &["10"]);
 }
 
 #[test]

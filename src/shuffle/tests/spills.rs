@@ -154,8 +154,9 @@ fn there_are_never_many_files() {
     let (shards, stats) = shuffle.finish().unwrap();
     let least = all.len() as u64 * 28 / (4 << 10);
     assert!(stats.runs > least && least > 256, "{stats:?}");
-    // One that is being merged is there until what it becomes is.
-    assert!(most <= 2 * (RUNS_PER_WRITER + 2), "{most} files");
+    // Those that are being merged are there until what they become is; and a listing of a folder is no snapshot: it may
+    // have both what a thread removed and what it made since.
+    assert!(most <= 2 * (RUNS_PER_WRITER + 2) + 32, "{most} files");
     let mut expected: Vec<Vec<u8>> = all.into_iter().map(|entry| entry.1).collect();
     expected.sort_unstable();
     let found: Vec<Vec<u8>> = drain(shards).concat().concat().into_iter().map(|entry| entry.1).collect();

@@ -2,7 +2,7 @@
 //!
 //! Not for: how columns are brought together (`union`), or text files, whose columns the query finds out.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use arrow::datatypes::{Field, Schema, SchemaRef};
 use rayon::prelude::*;
@@ -24,7 +24,7 @@ pub(super) fn of_parquet(input: &Input) -> Result<SchemaRef> {
     let files = footers.iter().zip(&names).map(|(footer, file)| Columns {
         file,
         schema: &footer.schema,
-        exact_in_float: &footer.exact_in_float,
+        bounds: &footer.bounds,
         nulls: &footer.nulls,
     });
     agree(input, &files.collect::<Vec<_>>())
@@ -37,11 +37,11 @@ pub(super) fn of_parquet(input: &Input) -> Result<SchemaRef> {
 pub(super) fn of_avro(input: &Input) -> Result<SchemaRef> {
     let names = names(input);
     let schemas = input.files.par_iter().map(|file| avro::columns(&file.path)).collect::<Result<Vec<_>>>()?;
-    let (none, uncounted) = (BTreeSet::new(), BTreeMap::new());
+    let (unknown, uncounted) = (BTreeMap::new(), BTreeMap::new());
     let files = schemas.iter().zip(&names).map(|(schema, file)| Columns {
         file,
         schema,
-        exact_in_float: &none,
+        bounds: &unknown,
         nulls: &uncounted,
     });
     agree(input, &files.collect::<Vec<_>>())

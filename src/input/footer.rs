@@ -12,21 +12,17 @@ use std::path::Path;
 use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Schema, SchemaRef};
-use parquet::basic::{ColumnOrder, ConvertedType, Type};
+use parquet::basic::{ConvertedType, Type};
 use parquet::errors::ParquetError;
-use parquet::file::metadata::{
-    ColumnChunkMetaData, FooterTail, ParquetMetaData, ParquetMetaDataReader, RowGroupMetaData,
-};
-use parquet::file::statistics::Statistics;
+use parquet::file::metadata::{FooterTail, ParquetMetaData, ParquetMetaDataReader, RowGroupMetaData};
 
+use super::statistics::{self, Bounds};
 use super::{pages, precheck, readable};
 use crate::contain::contain;
 use crate::error::{Error, IoContext, Result};
 
 /// Bytes at the end of a file: the size of the footer before them, and what kind of file it is.
 const TAIL_BYTES: u64 = 8;
-/// The largest whole number up to which a double holds every one.
-const EXACT_IN_FLOAT: i64 = 1 << 53;
 
 /// A Parquet footer.
 #[derive(Clone, Debug)]
@@ -46,8 +42,8 @@ pub struct Footer {
     pub nulls: BTreeMap<String, u64>,
     /// Columns that cannot be read for what they are, and why.
     pub unreadable: BTreeMap<String, String>,
-    /// Columns of 64-bit integers whose statistics say that a float holds all of them.
-    pub(super) exact_in_float: BTreeSet<String>,
+    /// Bounds of the values of columns in 64 bits, whose statistics tell them.
+    pub(super) bounds: BTreeMap<String, Bounds>,
     /// Whether each of Parquet's columns is of the type INT96.
     pub(super) int96: Vec<bool>,
     /// All that the footer says, put right; none where all footers together are too large to be kept.
@@ -157,13 +153,16 @@ fn decode(footer: &[u8], start: u64) -> Result<Footer, Fault> {
         return Err(Fault::Damaged(why));
     };
     let columns = metadata.file_metadata().schema_descr().columns();
+    if columns.is_empty() && rows > 0 {
+        return Err(Fault::Unsupported(format!("has {rows} rows, but no columns")));
+    }
     Ok(Footer {
         rows,
         unpacked_bytes: groups.iter().map(unpacked_bytes).fold(0, u64::saturating_add),
         column_bytes: column_bytes(groups),
-        nulls: nulls(groups),
+        nulls: statistics::nulls(groups),
         unreadable: unreadable(&metadata, &schema),
-        exact_in_float: exact_in_float(&metadata, &schema),
+        bounds: statistics::bounds(&metadata, &schema),
         int96: columns.iter().map(|column| column.physical_type() == Type::INT96).collect(),
         row_groups,
         schema,
@@ -236,17 +235,6 @@ fn column_bytes(groups: &[RowGroupMetaData]) -> BTreeMap<String, u64> {
     most
 }
 
-fn nulls(groups: &[RowGroupMetaData]) -> BTreeMap<String, u64> {
-    let mut nulls: BTreeMap<String, Option<u64>> = BTreeMap::new();
-    for column in groups.iter().flat_map(|group| group.columns()) {
-        let [name] = column.column_path().parts() else { continue };
-        let counted = column.statistics().and_then(|statistics| statistics.null_count_opt());
-        let sum = nulls.entry(name.clone()).or_insert(Some(0));
-        *sum = sum.zip(counted).map(|(sum, more)| sum.saturating_add(more));
-    }
-    nulls.into_iter().filter_map(|(name, count)| Some((name, count?))).collect()
-}
-
 /// Columns with an INTERVAL of Parquet's: months, days and milliseconds, of which the reader gives only two.
 fn unreadable(metadata: &ParquetMetaData, schema: &Schema) -> BTreeMap<String, String> {
     let why = "is an INTERVAL, whose months, days and milliseconds cannot be read as one value";
@@ -255,39 +243,4 @@ fn unreadable(metadata: &ParquetMetaData, schema: &Schema) -> BTreeMap<String, S
     });
     let named = intervals.filter_map(|column| column.path().parts().first().cloned());
     named.filter(|name| schema.field_with_name(name).is_ok()).map(|name| (name, why.to_owned())).collect()
-}
-
-/// The columns of 64-bit integers that are known to have none beyond 2^53.
-fn exact_in_float(metadata: &ParquetMetaData, schema: &Schema) -> BTreeSet<String> {
-    let file = metadata.file_metadata();
-    let order = |at: usize| {
-        file.column_orders().and_then(|orders| orders.get(at)).copied().unwrap_or(ColumnOrder::UNDEFINED)
-    };
-    let all_fit = |at: usize, least: i64| {
-        metadata.row_groups().iter().all(|group| fits_float(group.column(at), order(at), least))
-    };
-    let columns = file.schema_descr().columns().iter().enumerate();
-    let named = columns.filter_map(|(at, column)| match column.path().parts() {
-        [name] => match schema.field_with_name(name).ok()?.data_type() {
-            DataType::Int64 => Some((at, name, -EXACT_IN_FLOAT)),
-            DataType::UInt64 => Some((at, name, 0)),
-            _ => None,
-        },
-        _ => None,
-    });
-    named.filter(|(at, _, least)| all_fit(*at, *least)).map(|(_, name, _)| name.clone()).collect()
-}
-
-/// Whether no value of a column chunk is below `least` or beyond 2^53.
-fn fits_float(column: &ColumnChunkMetaData, order: ColumnOrder, least: i64) -> bool {
-    if !readable::has_trusted_statistics(column, order) {
-        return column.num_values() == 0;
-    }
-    match column.statistics() {
-        Some(Statistics::Int64(bounds)) => {
-            let within = |bound: Option<&i64>| bound.is_none_or(|bound| (least..=EXACT_IN_FLOAT).contains(bound));
-            within(bounds.min_opt()) && within(bounds.max_opt())
-        }
-        _ => false,
-    }
 }

@@ -20,6 +20,7 @@ mod precheck;
 mod readable;
 mod resolve;
 mod snapshot;
+mod statistics;
 mod thrift;
 mod types;
 mod union;

@@ -15,7 +15,7 @@ use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Fields, Schema};
 use parquet::arrow::{ARROW_SCHEMA_META_KEY, encode_arrow_schema, parquet_to_arrow_schema};
-use parquet::basic::{ColumnOrder, ConvertedType, LogicalType, SortOrder, Type as Physical};
+use parquet::basic::{ColumnOrder, ConvertedType, LogicalType, Type as Physical};
 use parquet::errors::ParquetError;
 use parquet::file::metadata::{
     ColumnChunkMetaData, FileMetaData, KeyValue, ParquetMetaData, ParquetMetaDataBuilder, RowGroupMetaData,
@@ -23,6 +23,7 @@ use parquet::file::metadata::{
 use parquet::schema::types::{SchemaDescriptor, Type};
 
 use super::layout::{plain_field, settle_fields};
+use super::statistics;
 
 /// The metadata with its offsets and texts put right.
 ///
@@ -76,7 +77,7 @@ pub(super) fn for_query(metadata: ParquetMetaData, own: &Schema, table: &Schema)
     };
     let schema = metadata.file_metadata().schema_descr_ptr();
     change(metadata, (schema, Some(vec![note])), |column, order| {
-        let trusted = as_it_is(column) && has_trusted_statistics(column, order);
+        let trusted = as_it_is(column) && statistics::are_trusted(column, order);
         let builder = column
             .clone()
             .into_builder()
@@ -102,19 +103,6 @@ fn is_whole(data_type: &DataType) -> bool {
                 | DataType::Timestamp(..)
                 | DataType::Decimal128(..)
         )
-}
-
-/// Whether the statistics of a column chunk are as the format defines them.
-pub(super) fn has_trusted_statistics(column: &ColumnChunkMetaData, order: ColumnOrder) -> bool {
-    let Some(statistics) = column.statistics() else { return false };
-    let counted = statistics.null_count_opt().and_then(|nulls| i64::try_from(nulls).ok());
-    let Some(nulls) = counted.filter(|nulls| *nulls <= column.num_values()) else { return false };
-    let bounded = statistics.min_bytes_opt().is_some() && statistics.max_bytes_opt().is_some();
-    matches!(column.column_type(), Physical::INT32 | Physical::INT64)
-        && matches!(order, ColumnOrder::TYPE_DEFINED_ORDER(SortOrder::SIGNED | SortOrder::UNSIGNED))
-        && column.column_descr().max_rep_level() == 0
-        && !statistics.is_min_max_deprecated()
-        && (bounded || nulls == column.num_values())
 }
 
 /// Gives the metadata another schema and notes, and every column chunk what `corrected` makes of it.

@@ -7,13 +7,17 @@
 //!
 //! Not for: what a contract says of a file by itself.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use arrow::datatypes::{DataType, Field, FieldRef, Schema, SchemaRef};
+use arrow::datatypes::{DataType, Field, FieldRef, Schema, SchemaRef, TimeUnit};
 
+use super::statistics::Bounds;
 use super::widen::{Widening, widen};
 use super::{Contract, contract, types};
+
+/// The largest whole number up to which a double holds every one.
+const EXACT_IN_FLOAT: i128 = 1 << 53;
 
 /// The columns of one file.
 #[derive(Clone, Copy)]
@@ -21,8 +25,8 @@ pub(super) struct Columns<'a> {
     /// The file's path, for messages.
     pub(super) file: &'a str,
     pub(super) schema: &'a Schema,
-    /// Columns of 64-bit integers of which a float is known to hold all.
-    pub(super) exact_in_float: &'a BTreeSet<String>,
+    /// Bounds of the values of columns in 64 bits, where they are known.
+    pub(super) bounds: &'a BTreeMap<String, Bounds>,
     /// Nulls of the columns that are known to have so many.
     pub(super) nulls: &'a BTreeMap<String, u64>,
 }
@@ -61,7 +65,7 @@ pub(super) fn union(files: &[Columns], promised: Option<&Contract>) -> Result<Sc
         column.field.as_ref().clone().with_nullable(nullable)
     });
     let fields: Vec<Field> = fields.map(|field| as_promised(field, promised)).collect();
-    problems.extend(inexact(files, &fields));
+    problems.extend(unfit(files, &fields));
     problems.extend(alike(files, &columns));
     if problems.is_empty() { Ok(Arc::new(Schema::new(fields))) } else { Err(problems) }
 }
@@ -103,32 +107,48 @@ fn as_promised(field: Field, promised: Option<&Contract>) -> Field {
     if holds { field.with_data_type(data_type) } else { field }
 }
 
-/// Files whose 64-bit integers would become floats without being known to fit.
-fn inexact(files: &[Columns], fields: &[Field]) -> Vec<String> {
-    let floats: Vec<&Field> = fields.iter().filter(|field| *field.data_type() == DataType::Float64).collect();
+/// Columns of files whose values are not known to be in the type of all files, or known not to be.
+fn unfit(files: &[Columns], fields: &[Field]) -> Vec<String> {
     let mut problems = Vec::new();
-    for field in floats {
-        let wide = |file: &&Columns| {
-            let own = file.schema.field_with_name(field.name()).map(|own| own.data_type().clone());
-            matches!(own, Ok(DataType::Int64 | DataType::UInt64)) && !file.exact_in_float.contains(field.name())
-        };
-        let Some(file) = files.iter().find(wide) else { continue };
-        let own = file.schema.field_with_name(field.name()).map_or("int64".to_owned(), |own| contract::type_name(own.data_type()));
-        let float = files.iter().find(|other| {
-            other.schema.field_with_name(field.name()).is_ok_and(|other| other.data_type().is_floating())
-        });
-        let (where_to, kind) = float.map_or(("its contract", "float64".to_owned()), |float| {
-            let data_type = float.schema.field_with_name(field.name()).map(|field| contract::type_name(field.data_type()));
-            (float.file, data_type.unwrap_or_default())
-        });
+    for field in fields {
+        let of = |file: &Columns| file.schema.field_with_name(field.name()).ok().map(|own| own.data_type().clone());
+        let unfit = |file: &Columns| why_unfit(&of(file)?, field.data_type(), file.bounds.get(field.name()));
+        let Some((file, why)) = files.iter().find_map(|file| Some((file, unfit(file)?))) else { continue };
+        let same = files.iter().find(|other| of(other).as_ref() == Some(field.data_type()));
         problems.push(format!(
-            "{}: column {:?} is {own}, but {kind} in {where_to}, and its footer does not say that all its values are exact \
-             as float64 (up to 2^53); give them one type, or make them two inputs",
+            "{}: column {:?} is {}, but {} in {}; {why}. Give them one type, or make them two inputs",
             file.file,
-            field.name()
+            field.name(),
+            of(file).as_ref().map_or_else(String::new, contract::type_name),
+            contract::type_name(field.data_type()),
+            same.map_or("all files together", |other| other.file),
         ));
     }
     problems
+}
+
+/// Why a column's values, in these bounds, are not fit to be of the type `all`.
+fn why_unfit(own: &DataType, all: &DataType, bounds: Option<&Bounds>) -> Option<&'static str> {
+    let within = |most: i128| bounds.map(|bounds| bounds.is_empty() || *bounds.start() >= -most && *bounds.end() <= most);
+    match (own, all) {
+        (DataType::Int64 | DataType::UInt64, DataType::Float64) if within(EXACT_IN_FLOAT) != Some(true) => {
+            Some("its footer does not say that all of its values are exact as float64, up to 2^53")
+        }
+        (DataType::Timestamp(own, _), DataType::Timestamp(all, _)) => {
+            let most = i128::from(i64::MAX) / (units_in_second(all) / units_in_second(own)).max(1);
+            (within(most) == Some(false)).then_some("some of its values are beyond what the finer unit holds")
+        }
+        _ => None,
+    }
+}
+
+fn units_in_second(unit: &TimeUnit) -> i128 {
+    match unit {
+        TimeUnit::Second => 1,
+        TimeUnit::Millisecond => 1_000,
+        TimeUnit::Microsecond => 1_000_000,
+        TimeUnit::Nanosecond => 1_000_000_000,
+    }
 }
 
 /// Names of different files that differ in nothing but the case of letters. Where one file has both, two are meant.

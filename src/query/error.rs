@@ -11,7 +11,11 @@ const PANICKED: &str = "panicked with message ";
 /// Our error for one of DataFusion's: wrong SQL is the job's, bad rows are the data's.
 pub(super) fn convert(doing: &str, error: DataFusionError) -> Error {
     if let Some(ours) = ours(&error) {
-        return Error::new(ours.kind(), ours.message()).because(doing.to_owned());
+        let told = Error::new(ours.kind(), ours.message());
+        return match ours.chain().get(1..) {
+            Some(causes) if !causes.is_empty() => told.because(causes.join(": ")),
+            _ => told.because(doing.to_owned()),
+        };
     }
     let (kind, advice) = match error.find_root() {
         DataFusionError::SQL(..)

@@ -38,12 +38,8 @@ pub(super) fn of_avro(input: &Input) -> Result<SchemaRef> {
     let names = names(input);
     let schemas = input.files.par_iter().map(|file| avro::columns(&file.path)).collect::<Result<Vec<_>>>()?;
     let (unknown, uncounted) = (BTreeMap::new(), BTreeMap::new());
-    let files = schemas.iter().zip(&names).map(|(schema, file)| Columns {
-        file,
-        schema,
-        bounds: &unknown,
-        nulls: &uncounted,
-    });
+    let files =
+        schemas.iter().zip(&names).map(|(schema, file)| Columns { file, schema, bounds: &unknown, nulls: &uncounted });
     agree(input, &files.collect::<Vec<_>>())
 }
 

@@ -92,7 +92,10 @@ fn read_chunk(
         rows += batch.num_rows() as u64;
         if let Some(wanted) = wanted {
             cast_with_options(batch.column(0), wanted, &exact).map_err(|error| {
-                Fault::Unfit(format!("does not fit into {}, as all files have it: {error}", contract::type_name(wanted)))
+                Fault::Unfit(format!(
+                    "does not fit into {}, as all files have it: {error}",
+                    contract::type_name(wanted)
+                ))
             })?;
         }
     }

@@ -182,7 +182,11 @@ fn repeated_name(schema: &Schema) -> Option<String> {
     fn among<'a>(fields: impl Iterator<Item = (&'a String, &'a DataType)>) -> Option<String> {
         let mut names = BTreeSet::new();
         fields.into_iter().find_map(|(name, data_type)| {
-            if names.insert(name) { within(data_type).map(|inner| format!("{name}.{inner}")) } else { Some(name.clone()) }
+            if names.insert(name) {
+                within(data_type).map(|inner| format!("{name}.{inner}"))
+            } else {
+                Some(name.clone())
+            }
         })
     }
     among(schema.fields().iter().map(|field| (field.name(), field.data_type())))
@@ -238,9 +242,12 @@ fn column_bytes(groups: &[RowGroupMetaData]) -> BTreeMap<String, u64> {
 /// Columns with an INTERVAL of Parquet's: months, days and milliseconds, of which the reader gives only two.
 fn unreadable(metadata: &ParquetMetaData, schema: &Schema) -> BTreeMap<String, String> {
     let why = "is an INTERVAL, whose months, days and milliseconds cannot be read as one value";
-    let intervals = metadata.file_metadata().schema_descr().columns().iter().filter(|column| {
-        column.converted_type() == ConvertedType::INTERVAL
-    });
+    let intervals = metadata
+        .file_metadata()
+        .schema_descr()
+        .columns()
+        .iter()
+        .filter(|column| column.converted_type() == ConvertedType::INTERVAL);
     let named = intervals.filter_map(|column| column.path().parts().first().cloned());
     named.filter(|name| schema.field_with_name(name).is_ok()).map(|name| (name, why.to_owned())).collect()
 }

@@ -51,10 +51,7 @@ impl Instants {
         let [low, high, day] = [0, 1, 2].map(|at| value.data().get(at).copied().unwrap_or_default());
         let in_day = i128::from(i64::from(high as i32) << 32 | i64::from(low));
         let nanos = (i128::from(day as i32) - EPOCH) * NANOS_OF_DAY + in_day;
-        Self {
-            micros: nanos % 1_000 == 0 && i64::try_from(nanos / 1_000).is_ok(),
-            nanos: i64::try_from(nanos).is_ok(),
-        }
+        Self { micros: nanos % 1_000 == 0 && i64::try_from(nanos / 1_000).is_ok(), nanos: i64::try_from(nanos).is_ok() }
     }
 }
 
@@ -72,12 +69,14 @@ pub(super) fn measure(path: &Path, metadata: &ParquetMetaData) -> Result<BTreeMa
         .flat_map(|group| columns.iter().map(move |(at, name)| (group, *at, *name)))
         .collect();
     let measured = chunks.into_par_iter().map(|(group, at, name)| {
-        let instants = contain(|| measure_chunk(path, metadata.row_group(group), at).map_err(|error| error.to_string()))
-            .unwrap_or_else(Err)
-            .map_err(|why| format!("column {name} of row group {group} cannot be read: {why}"))?;
+        let instants =
+            contain(|| measure_chunk(path, metadata.row_group(group), at).map_err(|error| error.to_string()))
+                .unwrap_or_else(Err)
+                .map_err(|why| format!("column {name} of row group {group} cannot be read: {why}"))?;
         Ok((name.clone(), instants))
     });
-    let mut all: BTreeMap<String, Instants> = columns.iter().map(|(_, name)| ((*name).clone(), Instants::ANY)).collect();
+    let mut all: BTreeMap<String, Instants> =
+        columns.iter().map(|(_, name)| ((*name).clone(), Instants::ANY)).collect();
     for (name, instants) in measured.collect::<Result<Vec<_>, String>>()? {
         let found = all.entry(name).or_insert(Instants::ANY);
         *found = found.and(instants);

@@ -138,7 +138,9 @@ mod tests {
     fn the_largest_page_is_found_and_what_is_no_page_is_not() {
         let whole = chunk(&[(40, 100), (3, 5_000_000_000), (0, 7)]);
         let of = |bytes: &[u8]| {
-            largest(bytes.len() as u64, |at, most| Some(Cow::Borrowed(&bytes[at as usize..][..most.min(bytes.len() - at as usize)])))
+            largest(bytes.len() as u64, |at, most| {
+                Some(Cow::Borrowed(&bytes[at as usize..][..most.min(bytes.len() - at as usize)]))
+            })
         };
         assert_eq!(of(&whole), Some(5_000_000_000));
         assert_eq!(of(&chunk(&vec![(60, 80); 10_000])), Some(80), "more than one window");

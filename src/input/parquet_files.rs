@@ -148,10 +148,13 @@ fn settle_int96(input: &mut Input) -> Result<()> {
     let affected: Vec<&InputFile> = input.files.iter().filter(affected).collect();
     let measured = affected.par_iter().map(|file| {
         let kept = file.footer.as_ref().and_then(|footer| footer.metadata.clone());
-        let metadata = kept.map_or_else(|| Ok(footer::read(&file.path)?.metadata), |kept| Ok::<_, Error>(Some(kept)))?;
+        let metadata =
+            kept.map_or_else(|| Ok(footer::read(&file.path)?.metadata), |kept| Ok::<_, Error>(Some(kept)))?;
         let Some(metadata) = metadata else { return Ok((*file, BTreeMap::new())) };
         let measured = int96::measure(&file.path, &metadata);
-        measured.map(|measured| (*file, measured)).map_err(|why| Error::input(format!("{}: {why}", file.path.display())))
+        measured
+            .map(|measured| (*file, measured))
+            .map_err(|why| Error::input(format!("{}: {why}", file.path.display())))
     });
     let measured: Vec<(&InputFile, BTreeMap<String, Instants>)> = measured.collect::<Result<_>>()?;
     let units = units(&measured)?;

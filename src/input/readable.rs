@@ -66,13 +66,23 @@ pub(super) fn columns(file: &FileMetaData) -> Result<Fields, ParquetError> {
 ///
 /// # Errors
 /// What the reader of Parquet says of it.
-pub(super) fn for_query(metadata: ParquetMetaData, own: &Schema, table: &Schema) -> Result<ParquetMetaData, ParquetError> {
+pub(super) fn for_query(
+    metadata: ParquetMetaData,
+    own: &Schema,
+    table: &Schema,
+) -> Result<ParquetMetaData, ParquetError> {
     let layout = Schema::new(own.fields().clone());
     let note = KeyValue::new(ARROW_SCHEMA_META_KEY.to_owned(), encode_arrow_schema(&layout));
     let as_it_is = |column: &ColumnChunkMetaData| match column.column_path().parts() {
-        [name] => own.field_with_name(name).ok().filter(|own| {
-            table.field_with_name(name).is_ok_and(|table| table.data_type() == own.data_type() && is_whole(own.data_type()))
-        }).is_some(),
+        [name] => own
+            .field_with_name(name)
+            .ok()
+            .filter(|own| {
+                table
+                    .field_with_name(name)
+                    .is_ok_and(|table| table.data_type() == own.data_type() && is_whole(own.data_type()))
+            })
+            .is_some(),
         _ => false,
     };
     let schema = metadata.file_metadata().schema_descr_ptr();
@@ -114,14 +124,8 @@ fn change(
     let file = metadata.file_metadata();
     let orders = file.column_orders().cloned().unwrap_or_default();
     let created_by = file.created_by().map(str::to_owned);
-    let changed = FileMetaData::new(
-        file.version(),
-        file.num_rows(),
-        created_by,
-        notes,
-        schema,
-        file.column_orders().cloned(),
-    );
+    let changed =
+        FileMetaData::new(file.version(), file.num_rows(), created_by, notes, schema, file.column_orders().cloned());
     let mut groups: Vec<RowGroupMetaData> = ParquetMetaDataBuilder::new_from_metadata(metadata).take_row_groups();
     for column in groups.iter_mut().flat_map(|group| group.columns_mut().iter_mut().enumerate()) {
         let (at, column) = column;
@@ -151,7 +155,10 @@ fn with_texts(schema: &Type) -> Result<Option<Type>, ParquetError> {
     if changed.iter().all(Option::is_none) {
         return Ok(None);
     }
-    let fields = changed.into_iter().zip(schema.get_fields()).map(|(changed, field)| changed.map_or_else(|| Arc::clone(field), Arc::new));
+    let fields = changed
+        .into_iter()
+        .zip(schema.get_fields())
+        .map(|(changed, field)| changed.map_or_else(|| Arc::clone(field), Arc::new));
     let mut group = Type::group_type_builder(schema.name())
         .with_fields(fields.collect())
         .with_logical_type(info.logical_type_ref().cloned())

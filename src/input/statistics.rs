@@ -14,7 +14,7 @@ use parquet::file::statistics::Statistics;
 pub(super) type Bounds = RangeInclusive<i128>;
 
 /// No values.
-const NONE: Bounds = 1..=0;
+const NONE: Bounds = RangeInclusive::new(1, 0);
 
 /// Whether the statistics of a column chunk are as the format defines them.
 pub(super) fn are_trusted(column: &ColumnChunkMetaData, order: ColumnOrder) -> bool {
@@ -44,9 +44,8 @@ pub(super) fn nulls(groups: &[RowGroupMetaData]) -> BTreeMap<String, u64> {
 /// Bounds of the top-level columns of whole numbers and timestamps in 64 bits, where every row group tells them.
 pub(super) fn bounds(metadata: &ParquetMetaData, schema: &Schema) -> BTreeMap<String, Bounds> {
     let file = metadata.file_metadata();
-    let order = |at: usize| {
-        file.column_orders().and_then(|orders| orders.get(at)).copied().unwrap_or(ColumnOrder::UNDEFINED)
-    };
+    let order =
+        |at: usize| file.column_orders().and_then(|orders| orders.get(at)).copied().unwrap_or(ColumnOrder::UNDEFINED);
     let columns = file.schema_descr().columns().iter().enumerate().filter_map(|(at, column)| {
         let [name] = column.path().parts() else { return None };
         let unsigned = match schema.field_with_name(name).ok()?.data_type() {

@@ -82,7 +82,8 @@ fn wider(one: &FieldRef, other: &FieldRef) -> Option<FieldRef> {
 /// Says that a file's column and an earlier one's cannot be one.
 fn differs(files: &[Columns], number: usize, field: &Field, column: &Column) -> String {
     // The first that by itself does not go together; where none does, it is all of them.
-    let earlier = files[..number].iter().filter_map(|file| Some((file, file.schema.field_with_name(field.name()).ok()?)));
+    let earlier =
+        files[..number].iter().filter_map(|file| Some((file, file.schema.field_with_name(field.name()).ok()?)));
     let other = earlier
         .filter(|(_, other)| widen(other.data_type(), field.data_type(), Widening::Exact).is_none())
         .map(|(file, other)| (file.file, other.data_type()))
@@ -129,7 +130,8 @@ fn unfit(files: &[Columns], fields: &[Field]) -> Vec<String> {
 
 /// Why a column's values, in these bounds, are not fit to be of the type `all`.
 fn why_unfit(own: &DataType, all: &DataType, bounds: Option<&Bounds>) -> Option<&'static str> {
-    let within = |most: i128| bounds.map(|bounds| bounds.is_empty() || *bounds.start() >= -most && *bounds.end() <= most);
+    let within =
+        |most: i128| bounds.map(|bounds| bounds.is_empty() || *bounds.start() >= -most && *bounds.end() <= most);
     match (own, all) {
         (DataType::Int64 | DataType::UInt64, DataType::Float64) if within(EXACT_IN_FLOAT) != Some(true) => {
             Some("its footer does not say that all of its values are exact as float64, up to 2^53")

@@ -41,7 +41,9 @@ pub(super) fn widen(one: &DataType, other: &DataType, widening: Widening) -> Opt
             unit @ (TimeUnit::Second | TimeUnit::Millisecond) => Time32(unit),
             unit => Time64(unit),
         },
-        (Decimal128(one, scale), Decimal128(other, other_scale)) => widen_decimals((*one, *scale), (*other, *other_scale))?,
+        (Decimal128(one, scale), Decimal128(other, other_scale)) => {
+            widen_decimals((*one, *scale), (*other, *other_scale))?
+        }
         _ => widen_numbers(Number::of(one)?, Number::of(other)?, widening)?,
     })
 }
@@ -190,7 +192,9 @@ mod tests {
 
     #[test]
     fn numbers_widen_where_no_value_is_lost() {
-        use DataType::{Boolean, Float16, Float32, Float64, Int8, Int16, Int32, Int64, Null, UInt8, UInt32, UInt64, Utf8};
+        use DataType::{
+            Boolean, Float16, Float32, Float64, Int8, Int16, Int32, Int64, Null, UInt8, UInt32, UInt64, Utf8,
+        };
         for (one, other, expected) in [
             (Int8, Int32, Some("int32")),
             (UInt8, UInt64, Some("uint64")),
@@ -237,11 +241,7 @@ mod tests {
         let structure = |fields: Vec<FieldRef>| DataType::Struct(fields.into());
         let (a, b) = (field("a", DataType::Int8), field("b", DataType::Utf8));
         let wide_a = field("a", DataType::Int16);
-        let both = widen(
-            &structure(vec![Arc::clone(&a), Arc::clone(&b)]),
-            &structure(vec![wide_a]),
-            Widening::Always,
-        );
+        let both = widen(&structure(vec![Arc::clone(&a), Arc::clone(&b)]), &structure(vec![wide_a]), Widening::Always);
         let expected = [Field::new("a", DataType::Int16, false), Field::new("b", DataType::Utf8, true)];
         assert_eq!(both, Some(structure(expected.into_iter().map(Arc::new).collect())));
         check(&structure(vec![a]), &structure(vec![b]), None);

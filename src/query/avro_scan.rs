@@ -16,9 +16,9 @@ use arrow_avro::reader::{Reader, ReaderBuilder};
 use datafusion::common::nested_struct::cast_column;
 use datafusion::common::{DataFusionError, Result, ScalarValue};
 use datafusion::execution::TaskContext;
+use datafusion::physical_plan::SendableRecordBatchStream;
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::streaming::PartitionStream;
-use datafusion::physical_plan::SendableRecordBatchStream;
 
 use crate::error::Error;
 use crate::input::avro::{self, Blocks};
@@ -55,12 +55,11 @@ impl PartitionStream for AvroFiles {
     fn execute(&self, context: Arc<TaskContext>) -> SendableRecordBatchStream {
         let rows = context.session_config().batch_size();
         let (schema, names) = (Arc::clone(&self.schema), self.partition_names.clone());
-        let batches = self.files.clone().into_iter().flat_map(move |file| {
-            match Batches::open(&file, &schema, &names, rows) {
+        let batches =
+            self.files.clone().into_iter().flat_map(move |file| match Batches::open(&file, &schema, &names, rows) {
                 Ok(batches) => Box::new(batches) as Box<dyn Iterator<Item = Result<RecordBatch>> + Send>,
                 Err(error) => Box::new(std::iter::once(Err(error))),
-            }
-        });
+            });
         Box::pin(RecordBatchStreamAdapter::new(Arc::clone(&self.schema), futures::stream::iter(batches)))
     }
 }
@@ -121,7 +120,10 @@ impl Batches {
             Source::Nowhere => Ok(new_null_array(field.data_type(), rows)),
         });
         let columns = columns.collect::<Result<Vec<_>>>().map_err(|error| {
-            external(Error::input(format!("{} cannot be brought to the columns of all files", self.path.display())).because(error))
+            external(
+                Error::input(format!("{} cannot be brought to the columns of all files", self.path.display()))
+                    .because(error),
+            )
         })?;
         let options = RecordBatchOptions::new().with_row_count(Some(rows));
         Ok(RecordBatch::try_new_with_options(Arc::clone(&self.schema), columns, &options)?)
@@ -138,7 +140,9 @@ impl Batches {
             Some(field) => {
                 let path = self.path.display();
                 let name = field.name();
-                Err(external(Error::input(format!("{path}: its records have no bytes, so column {name} has no values"))))
+                Err(external(Error::input(format!(
+                    "{path}: its records have no bytes, so column {name} has no values"
+                ))))
             }
         })
     }

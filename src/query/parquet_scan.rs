@@ -11,8 +11,8 @@ use std::sync::Arc;
 use datafusion::common::{DataFusionError, Result};
 use datafusion::config::TableParquetOptions;
 use datafusion::datasource::listing::PartitionedFile;
-use datafusion::datasource::physical_plan::parquet::{DefaultParquetFileReaderFactory, ParquetFileReaderFactory};
 use datafusion::datasource::physical_plan::ParquetSource;
+use datafusion::datasource::physical_plan::parquet::{DefaultParquetFileReaderFactory, ParquetFileReaderFactory};
 use datafusion::datasource::table_schema::TableSchema;
 use datafusion::object_store::{ObjectStore, PutPayload};
 use datafusion::physical_plan::metrics::ExecutionPlanMetricsSet;
@@ -75,15 +75,12 @@ impl AsyncFileReader for Reader {
         self.bytes.get_bytes(range)
     }
 
-    fn get_byte_ranges(
-        &mut self,
-        ranges: Vec<Range<u64>>,
-    ) -> BoxFuture<'_, parquet::errors::Result<Vec<Bytes>>> {
+    fn get_byte_ranges(&mut self, ranges: Vec<Range<u64>>) -> BoxFuture<'_, parquet::errors::Result<Vec<Bytes>>> {
         async move {
             let bytes = self.bytes.get_byte_ranges(ranges.clone()).await?;
             if let Some(check) = &mut self.check {
-                let read = ranges.iter().zip(&bytes);
-                read.map(|(range, bytes)| check.check(range, bytes)).collect::<Result<(), _>>().map_err(external)?;
+                let mut read = ranges.iter().zip(&bytes);
+                read.try_for_each(|(range, bytes)| check.check(range, bytes)).map_err(external)?;
             }
             Ok(bytes)
         }

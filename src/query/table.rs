@@ -107,7 +107,10 @@ impl InputTable {
 fn unreadable(input: &Input) -> BTreeMap<String, String> {
     let footers = input.files.iter().filter_map(|file| Some((&file.path, file.footer.as_ref()?)));
     let columns = footers.flat_map(|(path, footer)| {
-        footer.unreadable.iter().map(move |(name, why)| (name.clone(), format!("{}: column {name} {why}", path.display())))
+        footer
+            .unreadable
+            .iter()
+            .map(move |(name, why)| (name.clone(), format!("{}: column {name} {why}", path.display())))
     });
     columns.collect()
 }
@@ -122,8 +125,7 @@ impl InputTable {
     ) -> Result<Arc<dyn ExecutionPlan>> {
         let table = self.schema.table_schema();
         let schema = projection.map_or_else(|| Ok(Arc::clone(table)), |used| table.project(used).map(Arc::new))?;
-        let names: Vec<String> =
-            self.schema.table_partition_cols().iter().map(|field| field.name().clone()).collect();
+        let names: Vec<String> = self.schema.table_partition_cols().iter().map(|field| field.name().clone()).collect();
         let file = |file: &PartitionedFile| AvroFile {
             path: file.extension::<PathBuf>().cloned().unwrap_or_default(),
             partitions: file.partition_values.clone(),

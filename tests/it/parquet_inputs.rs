@@ -87,7 +87,8 @@ fn file(columns: Vec<(&str, ArrayRef)>, properties: WriterProperties) -> Vec<u8>
 fn raw_file(columns: Vec<Type>, mut write: impl FnMut(usize, &mut ColumnWriter)) -> Vec<u8> {
     let schema = Type::group_type_builder("schema").with_fields(columns.into_iter().map(Arc::new).collect());
     let mut bytes = Vec::new();
-    let mut writer = SerializedFileWriter::new(&mut bytes, Arc::new(schema.build().unwrap()), Default::default()).unwrap();
+    let mut writer =
+        SerializedFileWriter::new(&mut bytes, Arc::new(schema.build().unwrap()), Default::default()).unwrap();
     let mut group = writer.next_row_group().unwrap();
     let mut at = 0;
     while let Some(mut column) = group.next_column().unwrap() {

@@ -8,8 +8,8 @@ use std::sync::Arc;
 
 use arrow::array::{
     Array, ArrayRef, Date32Array, Decimal128Array, DictionaryArray, FixedSizeBinaryArray, Float32Array, Float64Array,
-    Int8Array, Int16Array, Int32Array, LargeStringArray, ListArray, NullArray, StructArray,
-    TimestampMicrosecondArray, TimestampNanosecondArray, TimestampSecondArray, UInt8Array, UInt32Array,
+    Int8Array, Int16Array, Int32Array, LargeStringArray, ListArray, NullArray, StructArray, TimestampMicrosecondArray,
+    TimestampNanosecondArray, TimestampSecondArray, UInt8Array, UInt32Array,
 };
 use arrow::buffer::OffsetBuffer;
 use arrow::datatypes::{Field, Int8Type, Int16Type};
@@ -62,11 +62,8 @@ fn types_widen_where_no_value_is_lost() {
     let decimal = |value, precision, scale| {
         Arc::new(Decimal128Array::from(vec![value]).with_precision_and_scale(precision, scale).unwrap()) as ArrayRef
     };
-    let decimals = rows(
-        &files(&[decimal(125, 5, 2), decimal(5, 20, 4)]),
-        "SELECT id, CAST(x AS VARCHAR) AS x FROM t",
-        "id",
-    );
+    let decimals =
+        rows(&files(&[decimal(125, 5, 2), decimal(5, 20, 4)]), "SELECT id, CAST(x AS VARCHAR) AS x FROM t", "id");
     assert_eq!(decimals, [(json!(0), json!({"x": "1.2500"})), (json!(1), json!({"x": "0.0005"}))]);
 }
 
@@ -74,11 +71,8 @@ fn types_widen_where_no_value_is_lost() {
 fn times_take_the_finest_unit_and_what_it_does_not_hold_is_an_error() {
     let seconds = |value| Arc::new(TimestampSecondArray::from(vec![value])) as ArrayRef;
     let nanos = Arc::new(TimestampNanosecondArray::from(vec![1_700_000_000_123_456_789])) as ArrayRef;
-    let both = rows(
-        &files(&[seconds(1_700_000_000), Arc::clone(&nanos)]),
-        "SELECT id, CAST(x AS VARCHAR) AS x FROM t",
-        "id",
-    );
+    let both =
+        rows(&files(&[seconds(1_700_000_000), Arc::clone(&nanos)]), "SELECT id, CAST(x AS VARCHAR) AS x FROM t", "id");
     let texts: Vec<&Value> = both.iter().map(|(_, value)| &value["x"]).collect();
     assert_eq!(texts, [&json!("2023-11-14T22:13:20"), &json!("2023-11-14T22:13:20.123456789")]);
     // 9999-12-31, which nanoseconds do not hold.
@@ -142,9 +136,7 @@ fn columns_of_only_some_files_are_null_in_the_others() {
 
     // A contract may name a column that a file lacks, if it allows nulls.
     let contract = |nullable: bool, kind: &str| {
-        let column = |name: &str, kind: &str, nullable: bool| {
-            json!({"name": name, "type": kind, "nullable": nullable, "meaning": ""})
-        };
+        let column = |name: &str, kind: &str, nullable: bool| json!({"name": name, "type": kind, "nullable": nullable, "meaning": ""});
         json!({"name": "row", "columns": [column("id", "int64", false), column("fee", kind, nullable)]}).to_string()
     };
     let promised = job("SELECT * FROM t", "id").replace("path = \"in/\"", "path = \"in/\"\nschema = \"t.json\"");
@@ -214,9 +206,9 @@ fn small_dictionaries_of_many_words_come_together() {
 #[test]
 fn lists_and_structs_that_drift_come_together_by_field() {
     let structure = |fields: Vec<(&str, ArrayRef)>| {
-        let fields = fields.into_iter().map(|(name, array)| {
-            (Arc::new(Field::new(name, array.data_type().clone(), true)), array)
-        });
+        let fields = fields
+            .into_iter()
+            .map(|(name, array)| (Arc::new(Field::new(name, array.data_type().clone(), true)), array));
         Arc::new(StructArray::from(fields.collect::<Vec<_>>())) as ArrayRef
     };
     let list = |values: ArrayRef| {
@@ -230,10 +222,7 @@ fn lists_and_structs_that_drift_come_together_by_field() {
     assert_eq!(together(&[Arc::clone(&one), Arc::clone(&other)]), expected);
     assert_eq!(together(&[list(one), list(other)]), expected.map(|value| json!([value])));
     let dictionary: DictionaryArray<Int8Type> = ["p", "q"].into_iter().collect();
-    assert_eq!(
-        together(&[list(Arc::new(dictionary)), list(strings(["r"]))]),
-        [json!(["p", "q"]), json!(["r"])]
-    );
+    assert_eq!(together(&[list(Arc::new(dictionary)), list(strings(["r"]))]), [json!(["p", "q"]), json!(["r"])]);
     refused(&[structure(vec![("a", integers([1]))]), structure(vec![("b", integers([1]))])], &["struct<a: int64>"]);
 }
 
@@ -244,10 +233,8 @@ fn files_without_rows_and_partitions_beside_others() {
     write_parquet(&day("1"), vec![("id", integers([])), ("x", Arc::new(Int16Array::from(Vec::<i16>::new())))]);
     write_parquet(&day("2"), vec![("id", integers([2])), ("x", Arc::new(Int32Array::from(vec![5])))]);
     write_parquet(&day("3"), vec![("id", integers([3])), ("y", strings(["z"]))]);
-    let expected = [
-        (json!(2), json!({"x": 5, "y": null, "day": "2"})),
-        (json!(3), json!({"x": null, "y": "z", "day": "3"})),
-    ];
+    let expected =
+        [(json!(2), json!({"x": 5, "y": null, "day": "2"})), (json!(3), json!({"x": null, "y": "z", "day": "3"}))];
     assert_eq!(rows(&workspace, "SELECT * FROM t", "id"), expected);
     let days = rows(&workspace, "SELECT day, count(*) AS n FROM t WHERE day > '2' GROUP BY day", "day");
     assert_eq!(days, [(json!("3"), json!({"n": 1}))]);
@@ -269,8 +256,7 @@ fn avro_files_come_together_by_the_same_rules() {
     let workspace = Workspace::new();
     write_avro(&workspace, "in/1.avro", vec![("id", integers([1])), ("x", Arc::new(Int32Array::from(vec![5])))]);
     write_avro(&workspace, "in/2.avro", vec![("y", strings(["z"])), ("id", integers([2])), ("x", integers([1 << 40]))]);
-    let expected =
-        [(json!(1), json!({"x": 5, "y": null})), (json!(2), json!({"x": 1_099_511_627_776_i64, "y": "z"}))];
+    let expected = [(json!(1), json!({"x": 5, "y": null})), (json!(2), json!({"x": 1_099_511_627_776_i64, "y": "z"}))];
     assert_eq!(rows(&workspace, "SELECT * FROM t", "id"), expected);
     assert_eq!(rows(&workspace, "SELECT 1 AS one, count(*) AS n FROM t", "one")[0].1, json!({"n": 2}));
     write_avro(&workspace, "in/3.avro", vec![("id", strings(["3"]))]);

@@ -61,8 +61,9 @@ impl Blocks {
         })?;
         let schema = String::from_utf8(header.schema).map_err(|_| wrong("has a schema that is no text".to_owned()))?;
         let records = Records::read(&schema).map_err(|why| wrong(format!("is not a readable Avro file: {why}")))?;
-        let codec = Codec::named(&header.codec)
-            .ok_or_else(|| wrong(format!("is packed as {:?}, which is not known", String::from_utf8_lossy(&header.codec))))?;
+        let codec = Codec::named(&header.codec).ok_or_else(|| {
+            wrong(format!("is packed as {:?}, which is not known", String::from_utf8_lossy(&header.codec)))
+        })?;
         let mut ready = [MAGIC, &number(1), &number(11), b"avro.schema", &number(schema.len() as i64)].concat();
         ready.extend_from_slice(schema.as_bytes());
         ready.extend_from_slice(&number(0));
@@ -84,7 +85,10 @@ impl Blocks {
             let read = self.block().map_err(|error| match error.kind() {
                 ErrorKind::UnexpectedEof => format!("{path} is cut off in block {block}"),
                 ErrorKind::OutOfMemory => {
-                    format!("{path}: block {block} is beyond {} MiB when unpacked; write smaller blocks", MOST_BLOCK >> 20)
+                    format!(
+                        "{path}: block {block} is beyond {} MiB when unpacked; write smaller blocks",
+                        MOST_BLOCK >> 20
+                    )
                 }
                 _ => format!("{path}: block {block} is damaged: {error}"),
             });

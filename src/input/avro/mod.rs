@@ -43,7 +43,9 @@ pub(super) fn columns(path: &Path) -> Result<SchemaRef> {
         let ahead = blocks.fill_buf().io("read", path)?;
         let reader = ReaderBuilder::new().build(ahead);
         let schema = reader.map(|reader| reader.schema());
-        schema.map_err(|error| Error::input(format!("{} has a schema that cannot be read", path.display())).because(error))
+        schema.map_err(|error| {
+            Error::input(format!("{} has a schema that cannot be read", path.display())).because(error)
+        })
     });
     let schema = header.unwrap_or_else(|panic| {
         Err(Error::input(format!("{} has a schema that cannot be read", path.display())).because(panic))

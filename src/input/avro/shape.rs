@@ -149,8 +149,12 @@ fn shape(schema: &Value, space: &str, named: &mut HashMap<String, Shape>, depth:
                 full_name(text("name").unwrap_or_default(), space)
             };
             match kind.as_str() {
-                "array" => Ok(Shape::Items(Box::new(inner(parts.get("items").ok_or_else(|| missing("items"))?, space)?))),
-                "map" => Ok(Shape::Entries(Box::new(inner(parts.get("values").ok_or_else(|| missing("values"))?, space)?))),
+                "array" => {
+                    Ok(Shape::Items(Box::new(inner(parts.get("items").ok_or_else(|| missing("items"))?, space)?)))
+                }
+                "map" => {
+                    Ok(Shape::Entries(Box::new(inner(parts.get("values").ok_or_else(|| missing("values"))?, space)?)))
+                }
                 "record" | "error" => {
                     let name = own_name();
                     let space = name.rsplit_once('.').map_or("", |(space, _)| space).to_owned();
@@ -220,10 +224,12 @@ mod tests {
 
     #[test]
     fn records_and_items_without_bytes() {
-        let nulls = Records::read(r#"{"type": "record", "name": "r", "fields": [{"name": "a", "type": "null"}]}"#).unwrap();
+        let nulls =
+            Records::read(r#"{"type": "record", "name": "r", "fields": [{"name": "a", "type": "null"}]}"#).unwrap();
         assert_eq!(nulls.fill(b"", 5), Some(()));
         assert_eq!(nulls.fill(b"x", 5), None);
-        let list = r#"{"type": "record", "name": "r", "fields": [{"name": "a", "type": {"type": "array", "items": "null"}}]}"#;
+        let list =
+            r#"{"type": "record", "name": "r", "fields": [{"name": "a", "type": {"type": "array", "items": "null"}}]}"#;
         let list = Records::read(list).unwrap();
         assert_eq!(list.fill(b"\x06\0", 1), Some(()));
         assert_eq!(list.fill(b"\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01\x00\x00", 1), None, "nulls without end");

@@ -36,9 +36,12 @@ pub(super) fn plain(data_type: &DataType) -> DataType {
     }
 }
 
-/// The field with its type in the one layout.
+/// The field with its type in the one layout. One of nulls may be null, whatever it says.
 pub(super) fn plain_field(field: &FieldRef) -> FieldRef {
-    with_type(field, plain(field.data_type()))
+    match field.data_type() {
+        DataType::Null => Arc::new(field.as_ref().clone().with_nullable(true)),
+        data_type => with_type(field, plain(data_type)),
+    }
 }
 
 /// The field in the one layout, without notes of its own or of those in it.

@@ -1,8 +1,8 @@
-//! Parquet files as writers of all times have made them: what one of them holds comes out as it is, or is refused in words
-//! that say what it is.
+//! Parquet files as writers of all times have made them: what one of them holds comes out as it is, or is refused in
+//! words that say what it is.
 //!
-//! Where Arrow's writer no longer writes a thing, a footer is changed byte by byte. Not for: files that differ from each
-//! other (`parquet_schemas`), or that are damaged (`hostile`).
+//! Where Arrow's writer no longer writes a thing, a footer is changed byte by byte. Not for: files that differ from
+//! each other (`parquet_schemas`), or that are damaged (`hostile`).
 
 use std::sync::Arc;
 
@@ -179,7 +179,7 @@ fn enums_and_json_are_text_and_bare_bytes_compare_with_it() {
         ],
         |at, writer| match writer {
             ColumnWriter::ByteArrayColumnWriter(writer) => {
-                drop(writer.write_batch(&texts[at].map(ByteArray::from), None, None).unwrap());
+                let _ = writer.write_batch(&texts[at].map(ByteArray::from), None, None).unwrap();
             }
             _ => unreachable!(),
         },
@@ -197,7 +197,7 @@ fn instants(instants: &[(i64, u64)]) -> Vec<u8> {
     raw_file(columns, |_, writer| match writer {
         ColumnWriter::Int64ColumnWriter(writer) => {
             let ids: Vec<i64> = (0..instants.len() as i64).collect();
-            drop(writer.write_batch(&ids, None, None).unwrap());
+            let _ = writer.write_batch(&ids, None, None).unwrap();
         }
         ColumnWriter::Int96ColumnWriter(writer) => {
             let value = |(days, nanos): &(i64, u64)| {
@@ -205,7 +205,7 @@ fn instants(instants: &[(i64, u64)]) -> Vec<u8> {
                 value.set_data(*nanos as u32, (*nanos >> 32) as u32, (*days + 2_440_588) as u32);
                 value
             };
-            drop(writer.write_batch(&instants.iter().map(value).collect::<Vec<_>>(), None, None).unwrap());
+            let _ = writer.write_batch(&instants.iter().map(value).collect::<Vec<_>>(), None, None).unwrap();
         }
         _ => unreachable!(),
     })
@@ -231,9 +231,13 @@ fn int96_is_read_in_the_unit_that_holds_it_or_refused() {
 #[test]
 fn a_file_with_encrypted_columns_is_called_so() {
     // Schema: a root and a column "card"; a row group with one chunk, encrypted by a key of its own.
-    let footer = b"\x15\x02\x19\x2c\x48\x01s\x15\x02\0\x15\x0c\x25\0\x18\x04card\0\x16\x02\x19\x1c\x19\x1c\x26\x08\x5c\x2c\x19\x18\x04card\0\0\0\x16\x08\x16\x02\0\0";
+    let footer = [
+        b"\x15\x02\x19\x2c\x48\x01s\x15\x02\0\x15\x0c\x25\0\x18\x04card\0".as_slice(),
+        b"\x16\x02\x19\x1c\x19\x1c\x26\x08\x6c\x2c\x19\x18\x04card\0\0\0\x16\x08\x16\x02\0\0",
+    ]
+    .concat();
     let workspace = Workspace::new();
-    let file = [b"PAR1".as_slice(), footer, &(footer.len() as u32).to_le_bytes(), b"PAR1"].concat();
+    let file = [b"PAR1".as_slice(), &footer, &(footer.len() as u32).to_le_bytes(), b"PAR1"].concat();
     workspace.write("in/part.parquet", file);
     let refused = run(&workspace, "SELECT * FROM t", "card").fails(3);
     refused.complains(&["in/part.parquet is encrypted (card)"]);
@@ -246,7 +250,9 @@ fn two_columns_of_one_name_are_refused() {
     let workspace = Workspace::new();
     let twice = || column("k", Physical::INT64).build().unwrap();
     let bytes = raw_file(vec![twice(), twice()], |_, writer| match writer {
-        ColumnWriter::Int64ColumnWriter(writer) => drop(writer.write_batch(&[1], None, None).unwrap()),
+        ColumnWriter::Int64ColumnWriter(writer) => {
+            let _ = writer.write_batch(&[1], None, None).unwrap();
+        }
         _ => unreachable!(),
     });
     workspace.write("in/part.parquet", bytes);

@@ -12,7 +12,7 @@ use super::{Contract, Footer, Input, avro, contract};
 use crate::error::{Error, Result};
 
 /// Problems that are told at once.
-const MOST_PROBLEMS: usize = 20;
+pub(super) const MOST_PROBLEMS: usize = 20;
 
 /// The columns of Parquet files, as their footers tell them.
 ///

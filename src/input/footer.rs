@@ -13,7 +13,6 @@ use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Schema, SchemaRef};
 use parquet::basic::{ConvertedType, Type};
-use parquet::errors::ParquetError;
 use parquet::file::metadata::{FooterTail, ParquetMetaData, ParquetMetaDataReader, RowGroupMetaData};
 
 use super::statistics::{self, Bounds};
@@ -97,6 +96,22 @@ impl Footer {
 /// `Input` when it is no Parquet file, its footer is damaged or cut off, or contradicts itself, or the file is encrypted
 /// or has a type that is not known; `Unavailable` when it cannot be read.
 pub fn read(path: &Path) -> Result<Footer> {
+    let (footer, start) = read_bytes(path)?;
+    parse(&footer, start).map_err(|fault| fault.of(path))
+}
+
+/// Reads the metadata alone of a file whose footer was read before.
+///
+/// # Errors
+/// As for [`read`].
+pub(super) fn read_metadata(path: &Path) -> Result<ParquetMetaData> {
+    let (footer, start) = read_bytes(path)?;
+    let metadata = contain(|| sound(&footer, start)).unwrap_or_else(|panic| Err(Fault::Damaged(panic)));
+    metadata.map(|(metadata, _)| metadata).map_err(|fault| fault.of(path))
+}
+
+/// The bytes of a footer, and where in the file they lie.
+fn read_bytes(path: &Path) -> Result<(Vec<u8>, u64)> {
     let file = File::open(path).io("open", path)?;
     let damaged = |why: String| Fault::Damaged(why).of(path);
     let size = file.metadata().io("look at", path)?.len();
@@ -112,7 +127,7 @@ pub fn read(path: &Path) -> Result<Footer> {
     let start = from.checked_sub(bytes).ok_or_else(claims)?;
     let mut footer = vec![0; tail.metadata_length()];
     file.read_exact_at(&mut footer, start).io("read", path)?;
-    parse(&footer, start).map_err(|fault| fault.of(path))
+    Ok((footer, start))
 }
 
 /// What a footer that lies at `start` of its file says.
@@ -120,6 +135,11 @@ pub fn read(path: &Path) -> Result<Footer> {
 /// # Errors
 /// What is wrong with it.
 pub(crate) fn parse(footer: &[u8], start: u64) -> Result<Footer, Fault> {
+    contain(|| decode(footer, start)).unwrap_or_else(|panic| Err(Fault::Damaged(panic)))
+}
+
+/// The metadata, put right, and the rows of each row group, where all that the footer says twice agrees.
+fn sound(footer: &[u8], start: u64) -> Result<(ParquetMetaData, Vec<u64>), Fault> {
     let seen = precheck::check(footer).map_err(Fault::Damaged)?;
     if !seen.encrypted.is_empty() {
         let names: Vec<&str> = seen.encrypted.iter().map(String::as_str).filter(|name| !name.is_empty()).collect();
@@ -128,13 +148,21 @@ pub(crate) fn parse(footer: &[u8], start: u64) -> Result<Footer, Fault> {
             "is encrypted ({which}), which is not supported; have it written without encryption"
         )));
     }
-    contain(|| decode(footer, start)).unwrap_or_else(|panic| Err(Fault::Damaged(panic)))
+    let metadata = ParquetMetaDataReader::decode_metadata(footer).and_then(readable::put_right);
+    let metadata = metadata.map_err(|error| Fault::Damaged(error.to_string()))?;
+    let rows = metadata.row_groups().iter().map(|group| group_rows(group, start));
+    let rows = rows.collect::<Result<Vec<u64>, _>>().map_err(Fault::Damaged)?;
+    let sum = rows.iter().try_fold(0_u64, |sum, rows| sum.checked_add(*rows));
+    let said = metadata.file_metadata().num_rows();
+    if sum.is_none_or(|sum| i64::try_from(sum) != Ok(said)) {
+        let why = format!("its footer says that it has {said} rows, which its row groups do not add up to");
+        return Err(Fault::Damaged(why));
+    }
+    Ok((metadata, rows))
 }
 
 fn decode(footer: &[u8], start: u64) -> Result<Footer, Fault> {
-    let damaged = |error: ParquetError| Fault::Damaged(error.to_string());
-    let metadata = ParquetMetaDataReader::decode_metadata(footer).map_err(damaged)?;
-    let metadata = readable::put_right(metadata).map_err(damaged)?;
+    let (metadata, row_groups) = sound(footer, start)?;
     let fields = readable::columns(metadata.file_metadata())
         .map_err(|error| Fault::Unsupported(format!("has a column of a type that cannot be read: {error}")))?;
     let schema = Arc::new(Schema::new(fields));
@@ -143,15 +171,7 @@ fn decode(footer: &[u8], start: u64) -> Result<Footer, Fault> {
             "has more than one column {name:?}, so that none can be meant by its name; rename one"
         )));
     }
-    let groups = metadata.row_groups();
-    let row_groups =
-        groups.iter().map(|group| group_rows(group, start)).collect::<Result<Vec<u64>, _>>().map_err(Fault::Damaged)?;
-    let rows = row_groups.iter().try_fold(0_u64, |sum, rows| sum.checked_add(*rows));
-    let said = metadata.file_metadata().num_rows();
-    let Some(rows) = rows.filter(|rows| i64::try_from(*rows) == Ok(said)) else {
-        let why = format!("its footer says that it has {said} rows, which its row groups do not add up to");
-        return Err(Fault::Damaged(why));
-    };
+    let (groups, rows) = (metadata.row_groups(), row_groups.iter().sum());
     let columns = metadata.file_metadata().schema_descr().columns();
     if columns.is_empty() && rows > 0 {
         return Err(Fault::Unsupported(format!("has {rows} rows, but no columns")));
@@ -161,7 +181,7 @@ fn decode(footer: &[u8], start: u64) -> Result<Footer, Fault> {
         unpacked_bytes: groups.iter().map(unpacked_bytes).fold(0, u64::saturating_add),
         column_bytes: column_bytes(groups),
         nulls: statistics::nulls(groups),
-        unreadable: unreadable(&metadata, &schema),
+        unreadable: unreadable(&metadata),
         bounds: statistics::bounds(&metadata, &schema),
         int96: columns.iter().map(|column| column.physical_type() == Type::INT96).collect(),
         row_groups,
@@ -240,7 +260,7 @@ fn column_bytes(groups: &[RowGroupMetaData]) -> BTreeMap<String, u64> {
 }
 
 /// Columns with an INTERVAL of Parquet's: months, days and milliseconds, of which the reader gives only two.
-fn unreadable(metadata: &ParquetMetaData, schema: &Schema) -> BTreeMap<String, String> {
+fn unreadable(metadata: &ParquetMetaData) -> BTreeMap<String, String> {
     let why = "is an INTERVAL, whose months, days and milliseconds cannot be read as one value";
     let intervals = metadata
         .file_metadata()
@@ -249,5 +269,5 @@ fn unreadable(metadata: &ParquetMetaData, schema: &Schema) -> BTreeMap<String, S
         .iter()
         .filter(|column| column.converted_type() == ConvertedType::INTERVAL);
     let named = intervals.filter_map(|column| column.path().parts().first().cloned());
-    named.filter(|name| schema.field_with_name(name).is_ok()).map(|name| (name, why.to_owned())).collect()
+    named.map(|name| (name, why.to_owned())).collect()
 }

@@ -24,7 +24,7 @@ use super::{Footer, Input, InputFile, columns, footer, pages, readable};
 use crate::error::{Error, Result};
 
 /// Bytes of memory that the footers of one input may take.
-const KEPT_BYTES: usize = 16 << 20;
+const KEPT_BYTES: usize = 32 << 20;
 
 /// What the query reads one file by.
 #[derive(Clone, Debug)]
@@ -58,7 +58,7 @@ impl Metadata {
     pub fn get(&self) -> Result<Arc<ParquetMetaData>> {
         match &self.kept {
             Some(kept) => Ok(Arc::clone(kept)),
-            None => for_query(&self.path, footer::read(&self.path)?.metadata, &self.own, &self.table),
+            None => for_query(&self.path, footer::read_metadata(&self.path)?, &self.own, &self.table),
         }
     }
 }
@@ -122,7 +122,8 @@ pub(super) fn read(input: &mut Input) -> Result<()> {
     input.files.par_iter_mut().try_for_each(|file| {
         let Some(footer) = &mut file.footer else { return Ok(()) };
         if let Some(metadata) = footer.metadata.take() {
-            footer.metadata = Some(for_query(&file.path, Some(metadata), &footer.schema, &table)?);
+            let metadata = Arc::try_unwrap(metadata).unwrap_or_else(|shared| shared.as_ref().clone());
+            footer.metadata = Some(for_query(&file.path, metadata, &footer.schema, &table)?);
         }
         Ok::<(), Error>(())
     })?;
@@ -130,14 +131,7 @@ pub(super) fn read(input: &mut Input) -> Result<()> {
     Ok(())
 }
 
-fn for_query(
-    path: &Path,
-    metadata: Option<Arc<ParquetMetaData>>,
-    own: &Schema,
-    table: &Schema,
-) -> Result<Arc<ParquetMetaData>> {
-    let metadata = metadata.ok_or_else(|| Error::internal(format!("the footer of {} was not kept", path.display())))?;
-    let metadata = Arc::try_unwrap(metadata).unwrap_or_else(|shared| shared.as_ref().clone());
+fn for_query(path: &Path, metadata: ParquetMetaData, own: &Schema, table: &Schema) -> Result<Arc<ParquetMetaData>> {
     let readable = readable::for_query(metadata, own, table);
     readable.map(Arc::new).map_err(|error| Error::input(format!("{} cannot be read", path.display())).because(error))
 }
@@ -148,9 +142,7 @@ fn settle_int96(input: &mut Input) -> Result<()> {
     let affected: Vec<&InputFile> = input.files.iter().filter(affected).collect();
     let measured = affected.par_iter().map(|file| {
         let kept = file.footer.as_ref().and_then(|footer| footer.metadata.clone());
-        let metadata =
-            kept.map_or_else(|| Ok(footer::read(&file.path)?.metadata), |kept| Ok::<_, Error>(Some(kept)))?;
-        let Some(metadata) = metadata else { return Ok((*file, BTreeMap::new())) };
+        let metadata = kept.map_or_else(|| footer::read_metadata(&file.path).map(Arc::new), Ok)?;
         let measured = int96::measure(&file.path, &metadata);
         measured
             .map(|measured| (*file, measured))

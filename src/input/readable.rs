@@ -11,15 +11,14 @@
 //!
 //! Not for: what contradicts itself, which `footer` refuses.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Fields, Schema};
 use parquet::arrow::{ARROW_SCHEMA_META_KEY, encode_arrow_schema, parquet_to_arrow_schema};
 use parquet::basic::{ColumnOrder, ConvertedType, LogicalType, Type as Physical};
 use parquet::errors::ParquetError;
-use parquet::file::metadata::{
-    ColumnChunkMetaData, FileMetaData, KeyValue, ParquetMetaData, ParquetMetaDataBuilder, RowGroupMetaData,
-};
+use parquet::file::metadata::{ColumnChunkMetaData, FileMetaData, KeyValue, ParquetMetaData, ParquetMetaDataBuilder};
 use parquet::schema::types::{SchemaDescriptor, Type};
 
 use super::layout::{plain_field, settle_fields};
@@ -36,14 +35,11 @@ pub(super) fn put_right(metadata: ParquetMetaData) -> Result<ParquetMetaData, Pa
         None => file.schema_descr_ptr(),
     };
     let notes = file.key_value_metadata().cloned();
-    change(metadata, (schema, notes), |column, _| {
-        let data = column.data_page_offset();
-        Ok(match column.dictionary_page_offset() {
-            Some(offset) if !(1..data).contains(&offset) => {
-                Some(column.clone().into_builder().set_dictionary_page_offset(None).build()?)
-            }
-            _ => None,
-        })
+    change(metadata, (schema, notes), |column, _| match column.dictionary_page_offset() {
+        Some(offset) if !(1..column.data_page_offset()).contains(&offset) => {
+            column.into_builder().set_dictionary_page_offset(None).build()
+        }
+        _ => Ok(column),
     })
 }
 
@@ -73,23 +69,18 @@ pub(super) fn for_query(
 ) -> Result<ParquetMetaData, ParquetError> {
     let layout = Schema::new(own.fields().clone());
     let note = KeyValue::new(ARROW_SCHEMA_META_KEY.to_owned(), encode_arrow_schema(&layout));
+    let types = |schema: &Schema| -> HashMap<String, DataType> {
+        schema.fields().iter().map(|field| (field.name().clone(), field.data_type().clone())).collect()
+    };
+    let (own, table) = (types(own), types(table));
     let as_it_is = |column: &ColumnChunkMetaData| match column.column_path().parts() {
-        [name] => own
-            .field_with_name(name)
-            .ok()
-            .filter(|own| {
-                table
-                    .field_with_name(name)
-                    .is_ok_and(|table| table.data_type() == own.data_type() && is_whole(own.data_type()))
-            })
-            .is_some(),
+        [name] => own.get(name).is_some_and(|own| is_whole(own) && table.get(name) == Some(own)),
         _ => false,
     };
     let schema = metadata.file_metadata().schema_descr_ptr();
     change(metadata, (schema, Some(vec![note])), |column, order| {
-        let trusted = as_it_is(column) && statistics::are_trusted(column, order);
+        let trusted = as_it_is(&column) && statistics::are_trusted(&column, order);
         let builder = column
-            .clone()
             .into_builder()
             .set_column_index_offset(None)
             .set_column_index_length(None)
@@ -97,7 +88,7 @@ pub(super) fn for_query(
             .set_offset_index_length(None)
             .set_bloom_filter_offset(None)
             .set_bloom_filter_length(None);
-        Some(if trusted { builder } else { builder.clear_statistics() }.build()).transpose()
+        if trusted { builder } else { builder.clear_statistics() }.build()
     })
 }
 
@@ -119,21 +110,22 @@ fn is_whole(data_type: &DataType) -> bool {
 fn change(
     metadata: ParquetMetaData,
     (schema, notes): (Arc<SchemaDescriptor>, Option<Vec<KeyValue>>),
-    corrected: impl Fn(&ColumnChunkMetaData, ColumnOrder) -> Result<Option<ColumnChunkMetaData>, ParquetError>,
+    corrected: impl Fn(ColumnChunkMetaData, ColumnOrder) -> Result<ColumnChunkMetaData, ParquetError>,
 ) -> Result<ParquetMetaData, ParquetError> {
     let file = metadata.file_metadata();
-    let orders = file.column_orders().cloned().unwrap_or_default();
+    let orders = file.column_orders().cloned();
+    let order =
+        |at: usize| orders.as_ref().and_then(|orders| orders.get(at)).copied().unwrap_or(ColumnOrder::UNDEFINED);
     let created_by = file.created_by().map(str::to_owned);
     let changed =
         FileMetaData::new(file.version(), file.num_rows(), created_by, notes, schema, file.column_orders().cloned());
-    let mut groups: Vec<RowGroupMetaData> = ParquetMetaDataBuilder::new_from_metadata(metadata).take_row_groups();
-    for column in groups.iter_mut().flat_map(|group| group.columns_mut().iter_mut().enumerate()) {
-        let (at, column) = column;
-        if let Some(corrected) = corrected(column, orders.get(at).copied().unwrap_or(ColumnOrder::UNDEFINED))? {
-            *column = corrected;
-        }
-    }
-    Ok(ParquetMetaDataBuilder::new(changed).set_row_groups(groups).build())
+    let groups = ParquetMetaDataBuilder::new_from_metadata(metadata).take_row_groups().into_iter().map(|group| {
+        let mut group = group.into_builder();
+        let columns = group.take_columns().into_iter().enumerate();
+        let columns = columns.map(|(at, column)| corrected(column, order(at))).collect::<Result<_, _>>()?;
+        group.set_column_metadata(columns).build()
+    });
+    Ok(ParquetMetaDataBuilder::new(changed).set_row_groups(groups.collect::<Result<_, _>>()?).build())
 }
 
 /// The schema with enums and JSON as text; nothing where it has none.

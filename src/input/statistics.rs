@@ -2,7 +2,7 @@
 //!
 //! Not for: what the query does with them; it sees those that `readable` leaves.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::ops::RangeInclusive;
 
 use arrow::datatypes::{DataType, Schema};
@@ -46,9 +46,11 @@ pub(super) fn bounds(metadata: &ParquetMetaData, schema: &Schema) -> BTreeMap<St
     let file = metadata.file_metadata();
     let order =
         |at: usize| file.column_orders().and_then(|orders| orders.get(at)).copied().unwrap_or(ColumnOrder::UNDEFINED);
+    let types: HashMap<&str, &DataType> =
+        schema.fields().iter().map(|field| (field.name().as_str(), field.data_type())).collect();
     let columns = file.schema_descr().columns().iter().enumerate().filter_map(|(at, column)| {
         let [name] = column.path().parts() else { return None };
-        let unsigned = match schema.field_with_name(name).ok()?.data_type() {
+        let unsigned = match types.get(name.as_str())? {
             DataType::Int64 | DataType::Timestamp(..) => false,
             DataType::UInt64 => true,
             _ => return None,

@@ -1,9 +1,9 @@
-//! The columns of all Parquet files of an input together.
+//! The columns of all files of an input together.
 //!
 //! Columns are brought together by their names, in the order of their first appearance; where a file lacks one, it is
-//! null there. Types widen where no value is lost (`widen`), to the type of a contract where that names one. All else is
-//! refused, naming both files: two types of which neither holds the other's values, and names that differ in nothing but
-//! the case of letters, of which SQL would see one.
+//! null there. Types widen where no value is lost (`widen`), to the type of a contract where that names one. All else
+//! is refused, naming both files: two types of which neither holds the other's values, and names that differ in nothing
+//! but the case of letters, of which SQL would see one.
 //!
 //! Not for: what a contract says of a file by itself.
 
@@ -12,6 +12,7 @@ use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field, FieldRef, Schema, SchemaRef, TimeUnit};
 
+use super::columns::MOST_PROBLEMS;
 use super::statistics::Bounds;
 use super::widen::{Widening, widen};
 use super::{Contract, contract, types};
@@ -38,6 +39,8 @@ struct Column {
     first: usize,
     /// Files that have it.
     files: usize,
+    /// Whether it has another type in some of them.
+    drifts: bool,
 }
 
 /// The union of the files' columns, or every reason why there is none.
@@ -49,13 +52,15 @@ pub(super) fn union(files: &[Columns], promised: Option<&Contract>) -> Result<Sc
         for field in file.schema.fields() {
             let Some(&place) = places.get(field.name().as_str()) else {
                 places.insert(field.name(), columns.len());
-                columns.push(Column { field: Arc::clone(field), first: number, files: 1 });
+                columns.push(Column { field: Arc::clone(field), first: number, files: 1, drifts: false });
                 continue;
             };
             let column = &mut columns[place];
             column.files += 1;
+            column.drifts |= column.field.data_type() != field.data_type();
             match wider(&column.field, field) {
                 Some(wider) => column.field = wider,
+                None if problems.len() > MOST_PROBLEMS => {}
                 None => problems.push(differs(files, number, field, column)),
             }
         }
@@ -65,7 +70,12 @@ pub(super) fn union(files: &[Columns], promised: Option<&Contract>) -> Result<Sc
         column.field.as_ref().clone().with_nullable(nullable)
     });
     let fields: Vec<Field> = fields.map(|field| as_promised(field, promised)).collect();
-    problems.extend(unfit(files, &fields));
+    // Few columns are looked for in every file again.
+    let drifting = columns
+        .iter()
+        .zip(&fields)
+        .filter(|(column, field)| column.drifts || column.field.data_type() != field.data_type());
+    problems.extend(unfit(files, drifting.map(|(_, field)| field)));
     problems.extend(alike(files, &columns));
     if problems.is_empty() { Ok(Arc::new(Schema::new(fields))) } else { Err(problems) }
 }
@@ -109,7 +119,7 @@ fn as_promised(field: Field, promised: Option<&Contract>) -> Field {
 }
 
 /// Columns of files whose values are not known to be in the type of all files, or known not to be.
-fn unfit(files: &[Columns], fields: &[Field]) -> Vec<String> {
+fn unfit<'a>(files: &[Columns], fields: impl Iterator<Item = &'a Field>) -> Vec<String> {
     let mut problems = Vec::new();
     for field in fields {
         let of = |file: &Columns| file.schema.field_with_name(field.name()).ok().map(|own| own.data_type().clone());

@@ -1,13 +1,12 @@
 //! How the query reads Avro: block by block, each checked before it is decoded, and brought to the table's columns.
 //!
 //! DataFusion's own reader takes a file that is cut off for one that ends, waits for ever on a block that holds more than
-//! it says, and unpacks whatever a block unpacks to.
+//! it says, and unpacks whatever a block unpacks to. A file is decoded in parts, as rows may be large and a batch holds many.
 //!
 //! Not for: the columns of all files together, which `input` settles.
 
-use std::path::PathBuf;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions, new_null_array};
 use arrow::compute::CastOptions;
@@ -21,7 +20,10 @@ use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::streaming::PartitionStream;
 
 use crate::error::Error;
-use crate::input::avro::{self, Blocks};
+use crate::input::avro::{self, Blocks, Part};
+
+/// Bytes of unpacked blocks whose rows a batch may hold.
+const PART_BYTES: usize = 16 << 20;
 
 /// A file, and the values of the partition columns in its path.
 #[derive(Clone, Debug)]
@@ -75,20 +77,20 @@ enum Source {
 /// The batches of one file.
 struct Batches {
     path: PathBuf,
-    reader: Reader<Blocks>,
+    blocks: Arc<Mutex<Blocks>>,
+    /// The columns of the file that are used, by their place in it.
+    used: Vec<usize>,
+    reader: Reader<Part>,
     schema: SchemaRef,
     sources: Vec<Source>,
     rows: usize,
-    /// Records without any bytes, of which the reader gives none.
-    empty: Arc<AtomicU64>,
     failed: bool,
 }
 
 impl Batches {
     fn open(file: &AvroFile, schema: &SchemaRef, names: &[String], rows: usize) -> Result<Self> {
-        let told = |error| external(Error::input(format!("{} cannot be read", file.path.display())).because(error));
-        let open = || avro::open(&file.path).map_err(external);
-        let all = ReaderBuilder::new().build(open()?).map_err(told)?.schema();
+        let blocks = Arc::new(Mutex::new(avro::open(&file.path).map_err(external)?));
+        let all = reader(&file.path, &blocks, 0, None, rows)?.schema();
         let (mut used, mut sources) = (Vec::new(), Vec::new());
         for field in schema.fields() {
             sources.push(match names.iter().position(|name| name == field.name()) {
@@ -102,12 +104,32 @@ impl Batches {
                 },
             });
         }
-        let blocks = open()?;
-        let empty = blocks.empty_records();
-        let builder = ReaderBuilder::new().with_batch_size(rows).with_projection(used);
-        let reader = builder.build(blocks).map_err(told)?;
+        let reader = reader(&file.path, &blocks, PART_BYTES, Some(&used), rows)?;
         let (path, schema) = (file.path.clone(), Arc::clone(schema));
-        Ok(Self { path, reader, schema, sources, rows, empty, failed: false })
+        Ok(Self { path, blocks, used, reader, schema, sources, rows, failed: false })
+    }
+
+    fn blocks(&self) -> MutexGuard<'_, Blocks> {
+        self.blocks.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The next batch of the file, whichever part it is in.
+    fn decoded(&mut self) -> Option<Result<RecordBatch>> {
+        loop {
+            if let Some(batch) = self.reader.next() {
+                return Some(batch.map_err(|error| unread(&self.path, error)));
+            }
+            let at_end = self.blocks().at_end();
+            match at_end.map_err(|error| unread(&self.path, error)) {
+                Ok(true) => return None,
+                Ok(false) => {}
+                Err(error) => return Some(Err(error)),
+            }
+            match reader(&self.path, &self.blocks, PART_BYTES, Some(&self.used), self.rows) {
+                Ok(next) => self.reader = next,
+                Err(error) => return Some(Err(error)),
+            }
+        }
     }
 
     /// The columns of the table, of so many rows.
@@ -131,9 +153,7 @@ impl Batches {
 
     /// Rows of records without bytes: every field is null.
     fn empty_rows(&self) -> Option<Result<RecordBatch>> {
-        let all = self.empty.load(Ordering::Relaxed);
-        let rows = usize::try_from(all).unwrap_or(usize::MAX).min(self.rows);
-        self.empty.fetch_sub(rows as u64, Ordering::Relaxed);
+        let rows = self.blocks().take_empty(self.rows as u64) as usize;
         let fields = self.reader.schema();
         (rows > 0).then(|| match fields.fields().iter().find(|field| *field.data_type() != DataType::Null) {
             None => self.table(rows, |_| new_null_array(&DataType::Null, rows)),
@@ -155,17 +175,32 @@ impl Iterator for Batches {
         if self.failed {
             return None;
         }
-        let batch = match self.reader.next() {
-            Some(Ok(batch)) => Some(self.table(batch.num_rows(), |at| Arc::clone(batch.column(at)))),
-            Some(Err(error)) => {
-                let message = format!("{} cannot be read to its end", self.path.display());
-                Some(Err(external(Error::input(message).because(error))))
+        let batch = match self.decoded() {
+            Some(batch) => {
+                Some(batch.and_then(|batch| self.table(batch.num_rows(), |at| Arc::clone(batch.column(at)))))
             }
             None => self.empty_rows(),
         };
         self.failed = matches!(batch, Some(Err(_)));
         batch
     }
+}
+
+/// Decodes the next part of a file, all of its columns or those at some places.
+fn reader(
+    path: &Path,
+    blocks: &Arc<Mutex<Blocks>>,
+    bytes: usize,
+    columns: Option<&[usize]>,
+    rows: usize,
+) -> Result<Reader<Part>> {
+    let builder = ReaderBuilder::new().with_batch_size(rows);
+    let builder = columns.into_iter().fold(builder, |builder, columns| builder.with_projection(columns.to_vec()));
+    builder.build(Part::new(blocks, bytes)).map_err(|error| unread(path, error))
+}
+
+fn unread(path: &Path, error: impl std::error::Error + Send + Sync + 'static) -> DataFusionError {
+    external(Error::input(format!("{} cannot be read", path.display())).because(error))
 }
 
 fn external(error: Error) -> DataFusionError {

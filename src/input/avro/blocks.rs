@@ -7,16 +7,15 @@
 //! A file that is cut off, a block that is not followed by the file's sync bytes, that unpacks to more than
 //! [`MOST_BLOCK`], or whose records do not take exactly its bytes is refused, with its number.
 //!
-//! [`Blocks`] reads as the same file with blocks that are not packed, which a decoder takes. Records without any bytes it
-//! keeps back and counts: the decoder would not see them.
+//! [`Blocks`] gives blocks that are not packed, and [`Part`] some of them as if they were a file, which a decoder takes.
+//! Records without any bytes are kept back and counted: the decoder would not see them.
 //!
 //! Format: the Avro specification, "Object Container Files". Not for: values.
 
 use std::fs::File;
 use std::io::{BufRead, BufReader, Error, ErrorKind, Read, Result};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use super::codec::Codec;
 use super::shape::{Records, long};
@@ -38,13 +37,12 @@ pub struct Blocks {
     codec: Codec,
     records: Records,
     sync: [u8; SYNC],
+    /// A header like the file's, of blocks that are not packed.
+    header: Vec<u8>,
     /// Number of the block to come.
     number: u64,
-    /// What is handed on: the header or a block, and how far.
-    ready: Vec<u8>,
-    taken: usize,
     /// Records without any bytes.
-    empty: Arc<AtomicU64>,
+    empty: u64,
 }
 
 impl Blocks {
@@ -64,46 +62,58 @@ impl Blocks {
         let codec = Codec::named(&header.codec).ok_or_else(|| {
             wrong(format!("is packed as {:?}, which is not known", String::from_utf8_lossy(&header.codec)))
         })?;
-        let mut ready = [MAGIC, &number(1), &number(11), b"avro.schema", &number(schema.len() as i64)].concat();
-        ready.extend_from_slice(schema.as_bytes());
-        ready.extend_from_slice(&number(0));
-        ready.extend_from_slice(&header.sync);
+        let mut plain = [MAGIC, &number(1), &number(11), b"avro.schema", &number(schema.len() as i64)].concat();
+        plain.extend_from_slice(schema.as_bytes());
+        plain.extend_from_slice(&number(0));
+        plain.extend_from_slice(&header.sync);
         let sync = header.sync;
-        let empty = Arc::default();
-        Ok(Self { path: path.to_owned(), file, codec, records, sync, number: 0, ready, taken: 0, empty })
+        Ok(Self { path: path.to_owned(), file, codec, records, sync, header: plain, number: 0, empty: 0 })
     }
 
-    /// Counts the records without any bytes that were kept back.
-    pub fn empty_records(&self) -> Arc<AtomicU64> {
-        Arc::clone(&self.empty)
+    /// A header like the file's, of blocks that are not packed.
+    pub(super) fn header(&self) -> &[u8] {
+        &self.header
     }
 
-    /// Reads on until there is a block to hand on, or the file ends.
-    fn next(&mut self) -> Result<()> {
-        while self.taken == self.ready.len() && !self.file.fill_buf()?.is_empty() {
+    /// Takes up to so many of the records without any bytes that were kept back; how many.
+    pub fn take_empty(&mut self, most: u64) -> u64 {
+        let taken = self.empty.min(most);
+        self.empty -= taken;
+        taken
+    }
+
+    /// Whether no block is left.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn at_end(&mut self) -> Result<bool> {
+        self.file.fill_buf().map(<[u8]>::is_empty)
+    }
+
+    /// The next block that has bytes, as it lies in a file that is not packed; nothing at the end.
+    fn next(&mut self) -> Result<Option<Vec<u8>>> {
+        while !self.at_end()? {
             let (block, path) = (self.number, self.path.display().to_string());
             let read = self.block().map_err(|error| match error.kind() {
                 ErrorKind::UnexpectedEof => format!("{path} is cut off in block {block}"),
                 ErrorKind::OutOfMemory => {
-                    format!(
-                        "{path}: block {block} is beyond {} MiB when unpacked; write smaller blocks",
-                        MOST_BLOCK >> 20
-                    )
+                    let mib = MOST_BLOCK >> 20;
+                    format!("{path}: block {block} is beyond {mib} MiB when unpacked; write smaller blocks")
                 }
                 _ => format!("{path}: block {block} is damaged: {error}"),
             });
             let (count, records) = read.map_err(|message| Error::new(ErrorKind::InvalidData, message))?;
             self.number += 1;
             if records.is_empty() {
-                self.empty.fetch_add(count, Ordering::Relaxed);
+                self.empty = self.empty.saturating_add(count);
                 continue;
             }
-            self.ready = [number(count as i64), number(records.len() as i64)].concat();
-            self.ready.extend_from_slice(&records);
-            self.ready.extend_from_slice(&self.sync);
-            self.taken = 0;
+            let mut framed = [number(count as i64), number(records.len() as i64)].concat();
+            framed.extend_from_slice(&records);
+            framed.extend_from_slice(&self.sync);
+            return Ok(Some(framed));
         }
-        Ok(())
+        Ok(None)
     }
 
     /// The next block: how many records, and their bytes.
@@ -132,7 +142,24 @@ impl Blocks {
     }
 }
 
-impl Read for Blocks {
+/// Blocks of a file as if they were all of it: as many as hold so many bytes, and one more.
+#[derive(Debug)]
+pub struct Part {
+    blocks: Arc<Mutex<Blocks>>,
+    ready: Vec<u8>,
+    taken: usize,
+    left: usize,
+}
+
+impl Part {
+    /// The blocks that come next.
+    pub fn new(blocks: &Arc<Mutex<Blocks>>, bytes: usize) -> Self {
+        let ready = blocks.lock().unwrap_or_else(PoisonError::into_inner).header().to_vec();
+        Self { blocks: Arc::clone(blocks), ready, taken: 0, left: bytes }
+    }
+}
+
+impl Read for Part {
     fn read(&mut self, bytes: &mut [u8]) -> Result<usize> {
         let mut there = self.fill_buf()?;
         let read = there.read(bytes)?;
@@ -141,9 +168,14 @@ impl Read for Blocks {
     }
 }
 
-impl BufRead for Blocks {
+impl BufRead for Part {
     fn fill_buf(&mut self) -> Result<&[u8]> {
-        self.next()?;
+        if self.taken == self.ready.len() && self.left > 0 {
+            let next = self.blocks.lock().unwrap_or_else(PoisonError::into_inner).next()?;
+            self.ready = next.unwrap_or_default();
+            self.taken = 0;
+            self.left = self.left.saturating_sub(self.ready.len());
+        }
         Ok(self.ready.get(self.taken..).unwrap_or_default())
     }
 
@@ -245,10 +277,12 @@ mod tests {
     }
 
     fn read(file: &tempfile::NamedTempFile) -> Result<(Vec<u8>, u64)> {
-        let mut blocks = Blocks::open(file.path())?;
+        let blocks = Arc::new(Mutex::new(Blocks::open(file.path())?));
         let mut bytes = Vec::new();
-        blocks.read_to_end(&mut bytes)?;
-        Ok((bytes, blocks.empty_records().load(Ordering::Relaxed)))
+        Part::new(&blocks, 1 << 20).read_to_end(&mut bytes)?;
+        let mut blocks = blocks.lock().unwrap();
+        assert!(blocks.at_end()?);
+        Ok((bytes, blocks.take_empty(u64::MAX)))
     }
 
     #[test]
@@ -259,6 +293,21 @@ mod tests {
         assert_eq!(empty, 0);
         let nulls = SCHEMA.replace("\"int\"", "\"null\"");
         assert_eq!(read(&file(&nulls, "null", &[(5, b""), (2, b"")])).unwrap().1, 7);
+    }
+
+    #[test]
+    fn a_file_comes_in_parts_of_so_many_bytes() {
+        let three = file(SCHEMA, "null", &[(1, b"\x02"), (1, b"\x04"), (1, b"\x06")]);
+        let blocks = Arc::new(Mutex::new(Blocks::open(three.path()).unwrap()));
+        let ends = |end: &[u8], bytes: usize| {
+            let mut read = Vec::new();
+            Part::new(&blocks, bytes).read_to_end(&mut read).unwrap();
+            assert!(read.starts_with(MAGIC) && read.ends_with(&[end, b"the sync  bytes."].concat()), "{read:?}");
+        };
+        ends(b"the sync  bytes.\x02\x02\x04", 20);
+        assert!(!blocks.lock().unwrap().at_end().unwrap());
+        ends(b"the sync  bytes.\x02\x02\x06", 20);
+        assert!(blocks.lock().unwrap().at_end().unwrap());
     }
 
     #[test]

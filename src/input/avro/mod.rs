@@ -9,7 +9,6 @@ mod blocks;
 mod codec;
 mod shape;
 
-use std::io::BufRead;
 use std::path::Path;
 
 use arrow::datatypes::{Fields, Schema, SchemaRef};
@@ -19,7 +18,7 @@ use super::layout::bare_field;
 use crate::contain::contain;
 use crate::error::{Error, IoContext, Result};
 
-pub use blocks::Blocks;
+pub use blocks::{Blocks, Part};
 
 /// Opens an Avro file.
 ///
@@ -39,9 +38,8 @@ pub fn open(path: &Path) -> Result<Blocks> {
 /// `Input` when it is no Avro file, or a type of it cannot be read; `Unavailable` when it cannot be read.
 pub(super) fn columns(path: &Path) -> Result<SchemaRef> {
     let header = contain(|| {
-        let mut blocks = open(path)?;
-        let ahead = blocks.fill_buf().io("read", path)?;
-        let reader = ReaderBuilder::new().build(ahead);
+        let blocks = open(path)?;
+        let reader = ReaderBuilder::new().build(blocks.header());
         let schema = reader.map(|reader| reader.schema());
         schema.map_err(|error| {
             Error::input(format!("{} has a schema that cannot be read", path.display())).because(error)

@@ -149,37 +149,43 @@ fn settle_int96(input: &mut Input) -> Result<()> {
             .map_err(|why| Error::input(format!("{}: {why}", file.path.display())))
     });
     let measured: Vec<(&InputFile, BTreeMap<String, Instants>)> = measured.collect::<Result<_>>()?;
-    let units = units(&measured)?;
+    let (units, unreadable) = units(&measured);
     for footer in input.files.iter_mut().filter_map(|file| file.footer.as_mut()) {
         if footer.int96.contains(&true) {
             footer.schema = Arc::new(Schema::new(with_units(footer, &units)));
+            footer.unreadable.extend(unreadable.clone());
         }
     }
     Ok(())
 }
 
-/// The unit of each column that holds its values in all files.
-fn units(measured: &[(&InputFile, BTreeMap<String, Instants>)]) -> Result<BTreeMap<String, TimeUnit>> {
+/// The unit of each column that holds its values in all files; and the columns for which there is none, and why.
+fn units(
+    measured: &[(&InputFile, BTreeMap<String, Instants>)],
+) -> (BTreeMap<String, TimeUnit>, BTreeMap<String, String>) {
     let mut all: BTreeMap<&String, Instants> = BTreeMap::new();
     for (name, instants) in measured.iter().flat_map(|(_, measured)| measured) {
         all.entry(name).and_modify(|all| *all = all.and(*instants)).or_insert(*instants);
     }
-    let unit = |(name, instants): (&&String, &Instants)| match instants {
-        Instants { micros: true, .. } => Ok(((*name).clone(), TimeUnit::Microsecond)),
-        Instants { nanos: true, .. } => Ok(((*name).clone(), TimeUnit::Nanosecond)),
-        _ => {
-            let breaks = |broken: fn(&Instants) -> bool| {
-                let mut files = measured.iter().filter(|(_, of)| of.get(*name).is_some_and(broken));
-                files.next().map_or(String::new(), |(file, _)| file.path.display().to_string())
-            };
-            let (fine, far) = (breaks(|of| !of.micros), breaks(|of| !of.nanos));
-            Err(Error::input(format!(
-                "column {name} holds INT96 timestamps with digits below the microsecond in {fine}, and some beyond the \
-                 years 1677 to 2262 in {far}; no unit of 64 bits holds both. Write them as TIMESTAMP_MICROS"
-            )))
+    let (mut units, mut unreadable) = (BTreeMap::new(), BTreeMap::new());
+    for (name, instants) in all {
+        if instants.micros || instants.nanos {
+            let unit = if instants.micros { TimeUnit::Microsecond } else { TimeUnit::Nanosecond };
+            units.insert(name.clone(), unit);
+            continue;
         }
-    };
-    all.iter().map(unit).collect()
+        let breaks = |broken: fn(&Instants) -> bool| {
+            let mut files = measured.iter().filter(|(_, of)| of.get(name).is_some_and(broken));
+            files.next().map_or(String::new(), |(file, _)| file.path.display().to_string())
+        };
+        let (fine, far) = (breaks(|of| !of.micros), breaks(|of| !of.nanos));
+        let why = format!(
+            "holds INT96 timestamps with digits below the microsecond in {fine}, and some beyond the years 1677 to 2262 \
+             in {far}; no unit of 64 bits holds both. Write them as TIMESTAMP_MICROS"
+        );
+        unreadable.insert(name.clone(), why);
+    }
+    (units, unreadable)
 }
 
 fn with_units(footer: &Footer, units: &BTreeMap<String, TimeUnit>) -> Fields {

@@ -226,6 +226,8 @@ fn int96_is_read_in_the_unit_that_holds_it_or_refused() {
     workspace.write("in/b.parquet", instants(&[(2_932_896, 0)]));
     let refused = run(&workspace, "SELECT id, at FROM t", "id").fails(3);
     refused.complains(&["column at holds INT96", "in/a.parquet", "in/b.parquet"]);
+    // What is not used does not matter.
+    assert_eq!(rows(&workspace, "SELECT count(*) AS n FROM t", "n"), [(json!(2), json!({}))]);
 }
 
 #[test]

@@ -52,7 +52,8 @@ pub(super) fn bare_field(field: &FieldRef) -> FieldRef {
         DataType::Struct(fields) => DataType::Struct(fields.iter().map(bare_field).collect()),
         other => other,
     };
-    Arc::new(Field::new(field.name(), data_type, field.is_nullable()))
+    let nullable = field.is_nullable() || data_type == DataType::Null;
+    Arc::new(Field::new(field.name(), data_type, nullable))
 }
 
 /// Writers spell UTC in several ways.

@@ -1,20 +1,22 @@
-//! What the footer of a Parquet file tells without reading its rows.
+//! What the footer of a Parquet file tells without reading its rows, and what the query reads it by.
 //!
 //! A footer has no checksum: every number that it says twice is compared, every offset held against the file's size.
+//! What is read is put right (`readable`) and kept, so that what was checked is what the query goes by.
 //!
-//! Not for: anything else about the file; the query reads it again with its own reader.
+//! Not for: the rows.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::sync::Arc;
 
-use arrow::datatypes::SchemaRef;
-use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions};
-use parquet::file::metadata::{FooterTail, ParquetMetaDataReader, RowGroupMetaData};
+use arrow::datatypes::{DataType, Schema, SchemaRef};
+use parquet::basic::{ConvertedType, Type};
+use parquet::file::metadata::{FooterTail, ParquetMetaData, ParquetMetaDataReader, RowGroupMetaData};
 
-use super::precheck;
+use super::statistics::{self, Bounds};
+use super::{pages, precheck, readable};
 use crate::contain::contain;
 use crate::error::{Error, IoContext, Result};
 
@@ -24,7 +26,7 @@ const TAIL_BYTES: u64 = 8;
 /// A Parquet footer.
 #[derive(Clone, Debug)]
 pub struct Footer {
-    /// The columns as Arrow types.
+    /// The columns as Arrow types, in the one layout they are read in.
     pub schema: SchemaRef,
     /// Rows of the file.
     pub rows: u64,
@@ -32,74 +34,182 @@ pub struct Footer {
     pub unpacked_bytes: u64,
     /// Rows of each row group, in file order.
     pub row_groups: Vec<u64>,
-    /// Bytes of each top-level column on disk, in the row group where it has the most.
+    /// Bytes of each top-level column on disk, in the row group where it has the most, and of a page that unpacks to
+    /// much more.
     pub column_bytes: BTreeMap<String, u64>,
     /// Nulls per top-level column, for the columns whose every row group counts them.
     pub nulls: BTreeMap<String, u64>,
+    /// Columns that cannot be read for what they are, and why.
+    pub unreadable: BTreeMap<String, String>,
+    /// Bounds of the values of columns in 64 bits, whose statistics tell them.
+    pub(super) bounds: BTreeMap<String, Bounds>,
+    /// Whether each of Parquet's columns is of the type INT96.
+    pub(super) int96: Vec<bool>,
+    /// All that the footer says, put right; none where all footers together are too large to be kept.
+    pub(super) metadata: Option<Arc<ParquetMetaData>>,
+}
+
+/// What is wrong with a footer.
+#[derive(Debug)]
+pub(crate) enum Fault {
+    /// It contradicts itself, or is not whole.
+    Damaged(String),
+    /// It is sound, but what it tells of cannot be read.
+    Unsupported(String),
+}
+
+impl Fault {
+    fn of(self, path: &Path) -> Error {
+        match self {
+            Self::Damaged(why) => Error::input(format!(
+                "{} is not a readable Parquet file; is it cut off, or still being written?",
+                path.display()
+            ))
+            .because(why),
+            Self::Unsupported(why) => Error::input(format!("{} {why}", path.display())),
+        }
+    }
+}
+
+impl Footer {
+    /// Counts what the pages of the file take when they are unpacked, where that is much.
+    pub(super) fn add_pages(&mut self, path: &Path) {
+        let Some(metadata) = &self.metadata else { return };
+        let columns = metadata.file_metadata().schema_descr().columns();
+        let mut largest: BTreeMap<&String, u64> = BTreeMap::new();
+        for (at, bytes) in pages::weigh(path, metadata) {
+            if let Some(name) = columns.get(at).and_then(|column| column.path().parts().first()) {
+                let known = largest.entry(name).or_default();
+                *known = bytes.max(*known);
+            }
+        }
+        for (name, bytes) in largest {
+            let held = self.column_bytes.entry(name.clone()).or_default();
+            *held = held.saturating_add(bytes);
+        }
+    }
 }
 
 /// Reads the footer of a Parquet file.
 ///
 /// # Errors
-/// `Input` when it is no Parquet file, its footer is damaged or cut off, or contradicts itself; `Unavailable` when it
-/// cannot be read.
+/// `Input` when it is no Parquet file, its footer is damaged or cut off, or contradicts itself, or the file is encrypted
+/// or has a type that is not known; `Unavailable` when it cannot be read.
 pub fn read(path: &Path) -> Result<Footer> {
+    let (footer, start) = read_bytes(path)?;
+    parse(&footer, start).map_err(|fault| fault.of(path))
+}
+
+/// Reads the metadata alone of a file whose footer was read before.
+///
+/// # Errors
+/// As for [`read`].
+pub(super) fn read_metadata(path: &Path) -> Result<ParquetMetaData> {
+    let (footer, start) = read_bytes(path)?;
+    let metadata = contain(|| sound(&footer, start)).unwrap_or_else(|panic| Err(Fault::Damaged(panic)));
+    metadata.map(|(metadata, _)| metadata).map_err(|fault| fault.of(path))
+}
+
+/// The bytes of a footer, and where in the file they lie.
+fn read_bytes(path: &Path) -> Result<(Vec<u8>, u64)> {
     let file = File::open(path).io("open", path)?;
-    let damaged = |why: String| {
-        Error::input(format!(
-            "{} is not a readable Parquet file; is it cut off, or still being written?",
-            path.display()
-        ))
-        .because(why)
-    };
+    let damaged = |why: String| Fault::Damaged(why).of(path);
     let size = file.metadata().io("look at", path)?.len();
     let mut tail = [0; TAIL_BYTES as usize];
     let from = size.checked_sub(TAIL_BYTES).ok_or_else(|| damaged(format!("it has only {size} bytes")))?;
     file.read_exact_at(&mut tail, from).io("read", path)?;
     let tail = FooterTail::try_new(&tail).map_err(|error| damaged(error.to_string()))?;
     if tail.is_encrypted_footer() {
-        return Err(Error::input(format!("{} is encrypted, which is not supported", path.display())));
+        return Err(Fault::Unsupported("is encrypted, which is not supported".to_owned()).of(path));
     }
     let bytes = tail.metadata_length() as u64;
     let claims = || damaged(format!("it has {size} bytes, its footer claims {bytes}"));
     let start = from.checked_sub(bytes).ok_or_else(claims)?;
     let mut footer = vec![0; tail.metadata_length()];
     file.read_exact_at(&mut footer, start).io("read", path)?;
-    parse(&footer, start).map_err(damaged)
+    Ok((footer, start))
 }
 
 /// What a footer that lies at `start` of its file says.
 ///
 /// # Errors
 /// What is wrong with it.
-pub(crate) fn parse(footer: &[u8], start: u64) -> Result<Footer, String> {
-    precheck::check(footer)?;
-    contain(|| decode(footer, start)).unwrap_or_else(Err)
+pub(crate) fn parse(footer: &[u8], start: u64) -> Result<Footer, Fault> {
+    contain(|| decode(footer, start)).unwrap_or_else(|panic| Err(Fault::Damaged(panic)))
 }
 
-fn decode(footer: &[u8], start: u64) -> Result<Footer, String> {
-    let metadata = ParquetMetaDataReader::decode_metadata(footer)
-        .and_then(|metadata| ArrowReaderMetadata::try_new(Arc::new(metadata), ArrowReaderOptions::default()))
-        .map_err(|error| error.to_string())?;
-    let (schema, metadata) = (metadata.schema().clone(), metadata.metadata());
-    let groups = metadata.row_groups();
-    let row_groups: Vec<u64> = groups.iter().map(|group| group_rows(group, start)).collect::<Result<_, _>>()?;
-    let rows = row_groups.iter().try_fold(0_u64, |sum, rows| sum.checked_add(*rows));
-    let said = metadata.file_metadata().num_rows();
-    match rows {
-        Some(rows) if i64::try_from(rows) == Ok(said) => Ok(Footer {
-            schema,
-            rows,
-            unpacked_bytes: groups
-                .iter()
-                .map(|group| group.total_byte_size().max(0) as u64)
-                .fold(0, u64::saturating_add),
-            column_bytes: column_bytes(groups),
-            nulls: nulls(groups),
-            row_groups,
-        }),
-        _ => Err(format!("its footer says that it has {said} rows, which its row groups do not add up to")),
+/// The metadata, put right, and the rows of each row group, where all that the footer says twice agrees.
+fn sound(footer: &[u8], start: u64) -> Result<(ParquetMetaData, Vec<u64>), Fault> {
+    let seen = precheck::check(footer).map_err(Fault::Damaged)?;
+    if !seen.encrypted.is_empty() {
+        let names: Vec<&str> = seen.encrypted.iter().map(String::as_str).filter(|name| !name.is_empty()).collect();
+        let which = if names.is_empty() { "some columns".to_owned() } else { names.join(", ") };
+        return Err(Fault::Unsupported(format!(
+            "is encrypted ({which}), which is not supported; have it written without encryption"
+        )));
     }
+    let metadata = ParquetMetaDataReader::decode_metadata(footer).and_then(readable::put_right);
+    let metadata = metadata.map_err(|error| Fault::Damaged(error.to_string()))?;
+    let rows = metadata.row_groups().iter().map(|group| group_rows(group, start));
+    let rows = rows.collect::<Result<Vec<u64>, _>>().map_err(Fault::Damaged)?;
+    let sum = rows.iter().try_fold(0_u64, |sum, rows| sum.checked_add(*rows));
+    let said = metadata.file_metadata().num_rows();
+    if sum.is_none_or(|sum| i64::try_from(sum) != Ok(said)) {
+        let why = format!("its footer says that it has {said} rows, which its row groups do not add up to");
+        return Err(Fault::Damaged(why));
+    }
+    Ok((metadata, rows))
+}
+
+fn decode(footer: &[u8], start: u64) -> Result<Footer, Fault> {
+    let (metadata, row_groups) = sound(footer, start)?;
+    let fields = readable::columns(metadata.file_metadata())
+        .map_err(|error| Fault::Unsupported(format!("has a column of a type that cannot be read: {error}")))?;
+    let schema = Arc::new(Schema::new(fields));
+    if let Some(name) = repeated_name(&schema) {
+        return Err(Fault::Unsupported(format!(
+            "has more than one column {name:?}, so that none can be meant by its name; rename one"
+        )));
+    }
+    let (groups, rows) = (metadata.row_groups(), row_groups.iter().sum());
+    let columns = metadata.file_metadata().schema_descr().columns();
+    if columns.is_empty() && rows > 0 {
+        return Err(Fault::Unsupported(format!("has {rows} rows, but no columns")));
+    }
+    Ok(Footer {
+        rows,
+        unpacked_bytes: groups.iter().map(unpacked_bytes).fold(0, u64::saturating_add),
+        column_bytes: column_bytes(groups),
+        nulls: statistics::nulls(groups),
+        unreadable: unreadable(&metadata),
+        bounds: statistics::bounds(&metadata, &schema),
+        int96: columns.iter().map(|column| column.physical_type() == Type::INT96).collect(),
+        row_groups,
+        schema,
+        metadata: Some(Arc::new(metadata)),
+    })
+}
+
+/// The name that two columns, or two fields of a struct, have.
+fn repeated_name(schema: &Schema) -> Option<String> {
+    fn within(data_type: &DataType) -> Option<String> {
+        match data_type {
+            DataType::Struct(fields) => among(fields.iter().map(|field| (field.name(), field.data_type()))),
+            DataType::List(item) | DataType::Map(item, _) => within(item.data_type()),
+            _ => None,
+        }
+    }
+    fn among<'a>(fields: impl Iterator<Item = (&'a String, &'a DataType)>) -> Option<String> {
+        let mut names = BTreeSet::new();
+        fields.into_iter().find_map(|(name, data_type)| {
+            if names.insert(name) {
+                within(data_type).map(|inner| format!("{name}.{inner}"))
+            } else {
+                Some(name.clone())
+            }
+        })
+    }
+    among(schema.fields().iter().map(|field| (field.name(), field.data_type())))
 }
 
 /// Rows of a row group of a file whose data ends at `end`: a footer has no checksum, so what it says is held against what
@@ -123,6 +233,15 @@ fn group_rows(group: &RowGroupMetaData, end: u64) -> Result<u64, String> {
     Ok(rows)
 }
 
+/// Bytes of a row group when decompressed; some writers leave the sum at 0.
+fn unpacked_bytes(group: &RowGroupMetaData) -> u64 {
+    let of_columns = || group.columns().iter().map(|column| column.uncompressed_size().max(0) as u64);
+    match u64::try_from(group.total_byte_size()) {
+        Ok(bytes) if bytes > 0 => bytes,
+        _ => of_columns().fold(0, u64::saturating_add),
+    }
+}
+
 fn column_bytes(groups: &[RowGroupMetaData]) -> BTreeMap<String, u64> {
     let mut most: BTreeMap<String, u64> = BTreeMap::new();
     for group in groups {
@@ -140,13 +259,15 @@ fn column_bytes(groups: &[RowGroupMetaData]) -> BTreeMap<String, u64> {
     most
 }
 
-fn nulls(groups: &[RowGroupMetaData]) -> BTreeMap<String, u64> {
-    let mut nulls: BTreeMap<String, Option<u64>> = BTreeMap::new();
-    for column in groups.iter().flat_map(|group| group.columns()) {
-        let [name] = column.column_path().parts() else { continue };
-        let counted = column.statistics().and_then(|statistics| statistics.null_count_opt());
-        let sum = nulls.entry(name.clone()).or_insert(Some(0));
-        *sum = sum.zip(counted).map(|(sum, more)| sum.saturating_add(more));
-    }
-    nulls.into_iter().filter_map(|(name, count)| Some((name, count?))).collect()
+/// Columns with an INTERVAL of Parquet's: months, days and milliseconds, of which the reader gives only two.
+fn unreadable(metadata: &ParquetMetaData) -> BTreeMap<String, String> {
+    let why = "is an INTERVAL, whose months, days and milliseconds cannot be read as one value";
+    let intervals = metadata
+        .file_metadata()
+        .schema_descr()
+        .columns()
+        .iter()
+        .filter(|column| column.converted_type() == ConvertedType::INTERVAL);
+    let named = intervals.filter_map(|column| column.path().parts().first().cloned());
+    named.map(|name| (name, why.to_owned())).collect()
 }

@@ -7,20 +7,29 @@
 //!
 //! Not for: reading rows, which the query does.
 
+pub(crate) mod avro;
+mod columns;
 pub mod contract;
 mod damage;
 pub(crate) mod footer;
+mod int96;
+mod layout;
+mod pages;
+mod parquet_files;
 mod precheck;
+mod readable;
 mod resolve;
 mod snapshot;
+mod statistics;
+mod thrift;
 mod types;
+mod union;
+mod widen;
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
-use std::sync::Arc;
 
-use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
-use rayon::prelude::*;
+use arrow::datatypes::{DataType, Field, SchemaRef};
 
 use crate::error::{Error, Result};
 use crate::job::{Format, InputSpec};
@@ -28,6 +37,7 @@ use crate::job::{Format, InputSpec};
 pub use contract::Contract;
 pub use damage::find_damaged;
 pub use footer::Footer;
+pub use parquet_files::{ChunkCheck, Metadata};
 pub use snapshot::{check_unchanged, digest};
 pub use types::from_name as type_from_name;
 
@@ -44,6 +54,8 @@ pub struct Input {
     pub partition_columns: Vec<String>,
     /// What the columns should be.
     pub contract: Option<Contract>,
+    /// The columns of all files together, where the files tell them.
+    schema: Option<SchemaRef>,
 }
 
 /// One file of an input.
@@ -109,16 +121,14 @@ impl Input {
         footers.map(bytes).max().unwrap_or(0)
     }
 
-    /// The schema the Parquet footers agree on: the first file's columns, each nullable where any file says so. None for
-    /// other formats.
+    /// The columns of all files together, where the files tell them: Parquet and Avro.
     pub fn schema(&self) -> Option<SchemaRef> {
-        let schemas = || self.files.iter().filter_map(|file| Some(&file.footer.as_ref()?.schema));
-        let nullable =
-            |name: &String| schemas().any(|schema| schema.field_with_name(name).is_ok_and(|field| field.is_nullable()));
-        let first = schemas().next()?;
-        let fields: Vec<Field> =
-            first.fields().iter().map(|field| field.as_ref().clone().with_nullable(nullable(field.name()))).collect();
-        Some(Arc::new(Schema::new_with_metadata(fields, first.metadata().clone())))
+        self.schema.clone()
+    }
+
+    /// What the query reads a Parquet file by. None for other formats.
+    pub fn metadata(&self, file: &InputFile) -> Option<Metadata> {
+        Metadata::of(file, self.schema.as_ref()?)
     }
 }
 
@@ -141,57 +151,12 @@ fn resolve_one(spec: &InputSpec) -> Result<Input> {
         files: found.files,
         partition_columns: found.partition_columns,
         contract,
+        schema: None,
     };
-    if input.format == Format::Parquet {
-        input.files.par_iter_mut().try_for_each(|file| {
-            file.footer = Some(footer::read(&file.path)?);
-            Ok::<(), Error>(())
-        })?;
-        check_footers(&input)?;
+    match input.format {
+        Format::Parquet => parquet_files::read(&mut input)?,
+        Format::Avro => input.schema = Some(columns::of_avro(&input)?),
+        Format::Csv | Format::Json => {}
     }
     Ok(input)
-}
-
-/// All files of an input hold the same columns, and those keep the contract.
-fn check_footers(input: &Input) -> Result<()> {
-    let mut problems = Vec::new();
-    let Some(first) = input.schema() else { return Ok(()) };
-    for file in &input.files {
-        let Some(footer) = &file.footer else { continue };
-        let name = file.path.display().to_string();
-        if let Some(contract) = &input.contract {
-            let mut fields: Vec<_> = footer.schema.fields().iter().cloned().collect();
-            fields.extend(input.partition_fields()?.into_iter().map(Arc::new));
-            problems.extend(contract.check(&Schema::new(fields), &name));
-            problems.extend(contract.columns.iter().filter(|column| !column.nullable).filter_map(|column| {
-                let nulls = footer.nulls.get(&column.name).copied().unwrap_or(0);
-                (nulls > 0).then(|| {
-                    format!("{name}: column {} holds {nulls} nulls, and its contract allows none", column.name)
-                })
-            }));
-        }
-        for field in first.fields() {
-            let own = footer.schema.field_with_name(field.name()).ok();
-            let (expected, found) = (
-                contract::type_name(field.data_type()),
-                own.map_or("nothing".to_owned(), |own| contract::type_name(own.data_type())),
-            );
-            if expected != found {
-                problems.push(format!(
-                    "{name}: column {} is {found}, but {expected} in {}",
-                    field.name(),
-                    input.files[0].path.display()
-                ));
-            }
-        }
-        if problems.len() >= 20 {
-            problems.push("… and maybe more".to_owned());
-            break;
-        }
-    }
-    if problems.is_empty() {
-        return Ok(());
-    }
-    problems.dedup();
-    Err(Error::input(format!("input {} is not what the job expects\n  {}", input.name, problems.join("\n  "))))
 }

@@ -9,6 +9,7 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use super::InputFile;
@@ -46,10 +47,11 @@ pub(super) fn find(spec: &InputSpec) -> Result<Found> {
         )));
     }
     check_marker(spec, &root)?;
+    let looked_at = paths.iter().map(|path| look_at(spec, path)).collect::<Result<Vec<_>>>()?;
     let format = format_of(spec, &paths)?;
     let mut partition_columns: Option<Vec<String>> = None;
     let mut files = Vec::with_capacity(paths.len());
-    for path in paths {
+    for (path, (bytes, modified)) in paths.into_iter().zip(looked_at) {
         let (columns, partitions) = partitions(path.strip_prefix(&root).unwrap_or(&path));
         let expected = partition_columns.get_or_insert_with(|| columns.clone());
         if *expected != columns {
@@ -61,13 +63,28 @@ pub(super) fn find(spec: &InputSpec) -> Result<Found> {
                 expected
             )));
         }
-        let metadata = fs::metadata(&path).io("look at", &path)?;
-        let modified = metadata.modified().io("look at", &path)?;
-        let modified = jiff::Timestamp::try_from(modified)
-            .map_err(|error| Error::input(format!("{} has an impossible date", path.display())).because(error))?;
-        files.push(InputFile { path, bytes: metadata.len(), modified, partitions, footer: None });
+        files.push(InputFile { path, bytes, modified, partitions, footer: None });
     }
     Ok(Found { format, files, partition_columns: partition_columns.unwrap_or_default() })
+}
+
+/// Size and time of change of a file. What is no file is refused before anything opens it: opening a pipe waits for a
+/// writer that may never come.
+fn look_at(spec: &InputSpec, path: &Path) -> Result<(u64, jiff::Timestamp)> {
+    let shown = path.display();
+    let metadata = match fs::metadata(path) {
+        Err(error) if error.kind() == ErrorKind::NotFound && path.is_symlink() => {
+            return Err(Error::input(format!("input {}: {shown} is a link to nothing", spec.name)));
+        }
+        metadata => metadata.io("look at", path)?,
+    };
+    if !metadata.is_file() {
+        let message = format!("input {}: {shown} is a pipe, socket or device, and not a file", spec.name);
+        return Err(Error::input(message));
+    }
+    let modified = jiff::Timestamp::try_from(metadata.modified().io("look at", path)?)
+        .map_err(|error| Error::input(format!("{shown} has an impossible date")).because(error))?;
+    Ok((metadata.len(), modified))
 }
 
 /// The folder partitions are counted from, and all files.
@@ -78,7 +95,8 @@ fn list(spec: &InputSpec) -> Result<(PathBuf, Vec<PathBuf>)> {
         walk(spec, path, 0, &mut paths)?;
         return Ok((path.to_path_buf(), paths));
     }
-    if path.is_file() {
+    // Something else than a file is told by its name later.
+    if fs::symlink_metadata(path).is_ok() {
         return Ok((parent(path), vec![path.to_path_buf()]));
     }
     if !spec.path.contains(['*', '?', '[']) {
@@ -288,6 +306,31 @@ mod tests {
         assert_eq!(globbed.files.len(), 1);
         let everything = find(&spec(&root.join("**/*"))).unwrap();
         assert_eq!(everything.files.len(), 2, "each file once, and none of hidden folders");
+    }
+
+    #[test]
+    fn what_is_no_file_is_refused_by_name() {
+        let root = tempfile::tempdir().unwrap();
+        let root = root.path();
+        for folder in ["pipe", "socket", "link"] {
+            touch(root, &format!("{folder}/1.parquet"));
+        }
+        let pipe = root.join("pipe/2.parquet");
+        rustix::fs::mknodat(rustix::fs::CWD, &pipe, rustix::fs::FileType::Fifo, rustix::fs::Mode::RUSR, 0).unwrap();
+        let _socket = std::os::unix::net::UnixListener::bind(root.join("socket/2")).unwrap();
+        std::os::unix::fs::symlink(root.join("nowhere"), root.join("link/2.parquet")).unwrap();
+        for (path, named) in [
+            ("pipe", "pipe/2.parquet is a pipe"),
+            ("pipe/2.parquet", "pipe/2.parquet is a pipe"),
+            ("pipe/*.parquet", "pipe/2.parquet is a pipe"),
+            ("socket", "socket/2 is a pipe, socket"),
+            ("link", "link/2.parquet is a link to nothing"),
+            ("link/2.parquet", "link/2.parquet is a link to nothing"),
+        ] {
+            let error = find(&spec(&root.join(path))).err().unwrap();
+            assert_eq!(error.kind(), Kind::Input, "{path}");
+            assert!(error.message().contains(named), "{path}: {error}");
+        }
     }
 
     #[test]

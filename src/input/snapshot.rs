@@ -69,6 +69,7 @@ mod tests {
             files: vec![file],
             partition_columns: vec![],
             contract: None,
+            schema: None,
         };
         check_unchanged(&[input.clone()]).unwrap();
         let before = digest(&[input.clone()]);

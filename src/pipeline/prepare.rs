@@ -115,10 +115,7 @@ impl<'r> Prepared<'r> {
         match failed {
             Failed::Query(error) if matches!(error.kind(), Kind::Input | Kind::Internal) => {
                 match input::find_damaged(&self.inputs) {
-                    Some((path, why)) => {
-                        let message = format!("{} is damaged: {why}; write it again, then run again", path.display());
-                        Error::input(message).because(error)
-                    }
+                    Some(found) => found.because(error),
                     None => error,
                 }
             }

@@ -10,6 +10,13 @@ const PANICKED: &str = "panicked with message ";
 
 /// Our error for one of DataFusion's: wrong SQL is the job's, bad rows are the data's.
 pub(super) fn convert(doing: &str, error: DataFusionError) -> Error {
+    if let Some(ours) = ours(&error) {
+        let told = Error::new(ours.kind(), ours.message());
+        return match ours.chain().get(1..) {
+            Some(causes) if !causes.is_empty() => told.because(causes.join(": ")),
+            _ => told.because(doing.to_owned()),
+        };
+    }
     let (kind, advice) = match error.find_root() {
         DataFusionError::SQL(..)
         | DataFusionError::Plan(_)
@@ -40,6 +47,18 @@ pub(super) fn convert(doing: &str, error: DataFusionError) -> Error {
     // A decoder that trips over damaged data ends its task; what it tripped over is what is worth telling.
     let cause = text.split_once(PANICKED).map_or(text.as_str(), |(_, message)| message);
     Error::new(kind, format!("{doing}: {advice}")).because(cause.to_owned())
+}
+
+/// An error of ours that went through DataFusion.
+fn ours(error: &DataFusionError) -> Option<&Error> {
+    let mut next: Option<&(dyn std::error::Error + 'static)> = Some(error);
+    while let Some(error) = next {
+        if let Some(ours) = error.downcast_ref::<Error>() {
+            return Some(ours);
+        }
+        next = error.source();
+    }
+    None
 }
 
 /// Whether a query failed because its share of the memory did not do.

@@ -12,6 +12,7 @@
 //! Not for: files and lineage (`input`), or what becomes of rows (`encode`).
 
 mod ahead;
+mod avro_scan;
 mod bounded;
 mod counted;
 mod error;
@@ -21,6 +22,7 @@ mod execute;
 mod functions;
 mod gathering;
 mod grouping;
+mod parquet_scan;
 mod pool;
 mod session;
 mod shelf;

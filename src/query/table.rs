@@ -6,13 +6,15 @@
 //!
 //! Not for: finding files (`input`).
 
+use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use async_trait::async_trait;
 use datafusion::catalog::{Session, TableProvider};
 use datafusion::common::stats::Precision;
-use datafusion::common::{Result, ScalarValue, Statistics};
+use datafusion::common::{DataFusionError, Result, ScalarValue, Statistics};
 use datafusion::datasource::TableType;
 use datafusion::datasource::file_format::FileFormat;
 use datafusion::datasource::file_format::avro::AvroFormat;
@@ -23,13 +25,17 @@ use datafusion::datasource::listing::PartitionedFile;
 use datafusion::datasource::object_store::ObjectStoreUrl;
 use datafusion::datasource::physical_plan::parquet::{ParquetAccessPlan, RowGroupAccess};
 use datafusion::datasource::physical_plan::{FileGroup, FileScanConfigBuilder};
+use datafusion::datasource::source::DataSourceExec;
 use datafusion::datasource::table_schema::TableSchema;
 use datafusion::logical_expr::{Expr, TableProviderFilterPushDown};
 use datafusion::object_store::{ObjectMeta, path::Path as StorePath};
 use datafusion::physical_plan::ExecutionPlan;
+use datafusion::physical_plan::streaming::{PartitionStream, StreamingTableExec};
 use parquet::arrow::arrow_reader::{RowSelection, RowSelector};
 
+use super::avro_scan::{AvroFile, AvroFiles};
 use super::exact;
+use super::parquet_scan;
 use crate::error::{Error, IoContext};
 use crate::input::{Input, InputFile, contract, type_from_name};
 use crate::job::Format;
@@ -37,10 +43,13 @@ use crate::job::Format;
 /// One input, as a table.
 #[derive(Debug)]
 pub(super) struct InputTable {
-    format: Arc<dyn FileFormat>,
+    format: Format,
+    reader: Arc<dyn FileFormat>,
     files: Vec<PartitionedFile>,
     schema: TableSchema,
     statistics: Statistics,
+    /// Columns that cannot be read, and where and why.
+    unreadable: BTreeMap<String, String>,
 }
 
 impl InputTable {
@@ -50,7 +59,7 @@ impl InputTable {
     /// `Input` when the schema of text files cannot be inferred or breaks the contract, or a partition's value is not
     /// of its type; `Unavailable` when files cannot be read.
     pub(super) async fn open(state: &dyn Session, input: &Input, share: Share) -> crate::error::Result<Self> {
-        let format: Arc<dyn FileFormat> = match input.format {
+        let reader: Arc<dyn FileFormat> = match input.format {
             Format::Parquet => Arc::new(ParquetFormat::default()),
             Format::Csv => Arc::new(CsvFormat::default()),
             Format::Json => Arc::new(JsonFormat::default()),
@@ -59,7 +68,7 @@ impl InputTable {
         let all = input.files.iter().map(partitioned_file).collect::<crate::error::Result<Vec<_>>>()?;
         let file_schema = match input.schema() {
             Some(schema) => schema,
-            None => infer(state, format.as_ref(), input, &all).await?,
+            None => infer(state, reader.as_ref(), input, &all).await?,
         };
         let partition_fields = input.partition_fields()?;
         let mut files = Vec::new();
@@ -73,6 +82,7 @@ impl InputTable {
                 .map(|(value, field)| partition_value(value.as_deref(), field, file))
                 .collect::<crate::error::Result<Vec<_>>>()?;
             let whole = whole.with_partition_values(values);
+            let whole = input.metadata(file).into_iter().fold(whole, PartitionedFile::with_extension);
             let taken = share.of(file, groups);
             groups += file.parts() as usize;
             rows = rows.zip(taken.rows).map(|(rows, taken)| rows + taken);
@@ -91,7 +101,54 @@ impl InputTable {
             let of_share = u128::from(bytes) * u128::from(rows) / u128::from(all.max(1));
             statistics.total_byte_size = Precision::Inexact(of_share as usize);
         }
-        Ok(Self { format, files, schema, statistics })
+        Ok(Self { format: input.format, reader, files, schema, statistics, unreadable: unreadable(input) })
+    }
+}
+
+fn unreadable(input: &Input) -> BTreeMap<String, String> {
+    let footers = input.files.iter().filter_map(|file| Some((&file.path, file.footer.as_ref()?)));
+    let columns = footers.flat_map(|(path, footer)| {
+        footer
+            .unreadable
+            .iter()
+            .map(move |(name, why)| (name.clone(), format!("{}: column {name} {why}", path.display())))
+    });
+    columns.collect()
+}
+
+impl InputTable {
+    /// Reads Avro files, in as many partitions as there are threads.
+    fn scan_avro(
+        &self,
+        state: &dyn Session,
+        projection: Option<&Vec<usize>>,
+        limit: Option<usize>,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        let table = self.schema.table_schema();
+        let schema = projection.map_or_else(|| Ok(Arc::clone(table)), |used| table.project(used).map(Arc::new))?;
+        let names: Vec<String> = self.schema.table_partition_cols().iter().map(|field| field.name().clone()).collect();
+        let file = |file: &PartitionedFile| AvroFile {
+            path: file.extension::<PathBuf>().cloned().unwrap_or_default(),
+            partitions: file.partition_values.clone(),
+        };
+        let stream = |files: &[PartitionedFile]| {
+            let files = files.iter().map(file).collect();
+            Arc::new(AvroFiles::new(files, Arc::clone(&schema), names.clone())) as Arc<dyn PartitionStream>
+        };
+        let groups = FileGroup::new(self.files.clone()).split_files(state.config().target_partitions());
+        let mut streams: Vec<_> = groups.iter().map(|group| stream(group.files())).collect();
+        if streams.is_empty() {
+            streams.push(stream(&[]));
+        }
+        Ok(Arc::new(StreamingTableExec::try_new(Arc::clone(&schema), streams, None, [], false, limit)?))
+    }
+
+    /// Refuses columns that cannot be read for what they are.
+    fn check_readable(&self, projection: Option<&Vec<usize>>) -> Result<()> {
+        let schema = self.schema.table_schema();
+        let used = (0..schema.fields().len()).filter(|at| projection.is_none_or(|used| used.contains(at)));
+        let unreadable = used.filter_map(|at| self.unreadable.get(schema.field(at).name())).next();
+        unreadable.map_or(Ok(()), |why| Err(DataFusionError::External(Box::new(Error::input(why.clone())))))
     }
 }
 
@@ -152,7 +209,7 @@ fn partitioned_file(file: &InputFile) -> crate::error::Result<PartitionedFile> {
     let mut partitioned = PartitionedFile::new("", file.bytes);
     partitioned.object_meta.location = StorePath::from_absolute_path(&absolute)
         .map_err(|error| Error::invalid(format!("{} is not a usable path", file.path.display())).because(error))?;
-    Ok(partitioned)
+    Ok(partitioned.with_extension(file.path.clone()))
 }
 
 /// The schema of text files: what DataFusion infers from them, but the contract's types where it names a column.
@@ -236,15 +293,29 @@ impl TableProvider for InputTable {
         _filters: &[Expr],
         limit: Option<usize>,
     ) -> Result<Arc<dyn ExecutionPlan>> {
-        let source = self.format.file_source(self.schema.clone());
+        self.check_readable(projection)?;
+        if self.format == Format::Avro {
+            return exact::normalized(self.scan_avro(state, projection, limit)?, state);
+        }
+        let url = ObjectStoreUrl::local_filesystem();
+        let source = match self.format {
+            Format::Parquet => {
+                Arc::new(parquet_scan::source(self.schema.clone(), state.runtime_env().object_store(&url)?))
+            }
+            _ => self.reader.file_source(self.schema.clone()),
+        };
         let groups = FileGroup::new(self.files.clone()).split_files(state.config().target_partitions());
-        let config = FileScanConfigBuilder::new(ObjectStoreUrl::local_filesystem(), source)
+        let config = FileScanConfigBuilder::new(url, source)
             .with_file_groups(groups)
             .with_statistics(self.statistics.clone())
             .with_projection_indices(projection.cloned())?
             .with_limit(limit)
             .build();
-        let scan = self.format.create_physical_plan(state, config).await?;
+        let scan = match self.format {
+            // The plan of the format itself would bring a reader that parses the footers again.
+            Format::Parquet => DataSourceExec::from_data_source(config),
+            _ => self.reader.create_physical_plan(state, config).await?,
+        };
         exact::normalized(scan, state)
     }
 }

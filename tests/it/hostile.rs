@@ -331,7 +331,8 @@ fn a_page_that_counts_too_few_values_loses_no_rows_silently() {
     bytes[at + 2] -= 20;
     numbers.workspace.write("in/part-0.parquet", &bytes);
     let refused = numbers.workspace.cutover("run numbers.toml").fails(3);
-    refused.complains(&["in/part-0.parquet is damaged", "its column key holds 90 rows, its footer says 100"]);
+    refused
+        .complains(&["in/part-0.parquet is damaged", "column key of row group 0 holds 90 rows, its footer says 100"]);
     numbers.assert_states(&[(1, "published")]);
 }
 

@@ -26,6 +26,8 @@ mod hostile;
 mod jobs;
 mod joins;
 mod memory;
+mod parquet_inputs;
+mod parquet_schemas;
 mod paths;
 mod power;
 mod readers;

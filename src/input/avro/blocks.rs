@@ -1,0 +1,328 @@
+//! Reads the blocks of an Avro file, each held against what the file says of it before a decoder gets it.
+//!
+//! ```text
+//! file:  "Obj\x01" │ map of metadata: avro.schema, avro.codec │ sync: 16 bytes │ block …
+//! block: number of records │ bytes │ packed records │ sync
+//! ```
+//! A file that is cut off, a block that is not followed by the file's sync bytes, that unpacks to more than
+//! [`MOST_BLOCK`], or whose records do not take exactly its bytes is refused, with its number.
+//!
+//! [`Blocks`] gives blocks that are not packed, and [`Part`] some of them as if they were a file, which a decoder takes.
+//! Records without any bytes are kept back and counted: the decoder would not see them.
+//!
+//! Format: the Avro specification, "Object Container Files". Not for: values.
+
+use std::fs::File;
+use std::io::{BufRead, BufReader, Error, ErrorKind, Read, Result};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use super::codec::Codec;
+use super::shape::{Records, long};
+
+/// Bytes of a block, packed or not, at most.
+pub(super) const MOST_BLOCK: usize = 64 << 20;
+/// Bytes of the header, at most.
+const MOST_HEADER: u64 = 16 << 20;
+const MAGIC: &[u8] = b"Obj\x01";
+const SYNC: usize = 16;
+/// Bytes of a number, at most.
+const LONGEST_NUMBER: usize = 10;
+
+/// The blocks of one file.
+#[derive(Debug)]
+pub struct Blocks {
+    path: PathBuf,
+    file: BufReader<File>,
+    codec: Codec,
+    records: Records,
+    sync: [u8; SYNC],
+    /// A header like the file's, of blocks that are not packed.
+    header: Vec<u8>,
+    /// Number of the block to come.
+    number: u64,
+    /// Records without any bytes.
+    empty: u64,
+}
+
+impl Blocks {
+    /// Opens a file and reads its header.
+    ///
+    /// # Errors
+    /// `InvalidData` when it is no Avro file or its header is damaged; what the system says when it cannot be read.
+    pub(super) fn open(path: &Path) -> Result<Self> {
+        let mut file = BufReader::new(File::open(path)?);
+        let wrong = |why: String| Error::new(ErrorKind::InvalidData, format!("{} {why}", path.display()));
+        let header = Header::read(&mut (&mut file).take(MOST_HEADER)).map_err(|error| match error.kind() {
+            ErrorKind::InvalidData | ErrorKind::UnexpectedEof => wrong(format!("is not a readable Avro file: {error}")),
+            _ => error,
+        })?;
+        let schema = String::from_utf8(header.schema).map_err(|_| wrong("has a schema that is no text".to_owned()))?;
+        let records = Records::read(&schema).map_err(|why| wrong(format!("is not a readable Avro file: {why}")))?;
+        let codec = Codec::named(&header.codec).ok_or_else(|| {
+            wrong(format!("is packed as {:?}, which is not known", String::from_utf8_lossy(&header.codec)))
+        })?;
+        let mut plain = [MAGIC, &number(1), &number(11), b"avro.schema", &number(schema.len() as i64)].concat();
+        plain.extend_from_slice(schema.as_bytes());
+        plain.extend_from_slice(&number(0));
+        plain.extend_from_slice(&header.sync);
+        let sync = header.sync;
+        Ok(Self { path: path.to_owned(), file, codec, records, sync, header: plain, number: 0, empty: 0 })
+    }
+
+    /// A header like the file's, of blocks that are not packed.
+    pub(super) fn header(&self) -> &[u8] {
+        &self.header
+    }
+
+    /// Takes up to so many of the records without any bytes that were kept back; how many.
+    pub fn take_empty(&mut self, most: u64) -> u64 {
+        let taken = self.empty.min(most);
+        self.empty -= taken;
+        taken
+    }
+
+    /// Whether no block is left.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn at_end(&mut self) -> Result<bool> {
+        self.file.fill_buf().map(<[u8]>::is_empty)
+    }
+
+    /// The next block that has bytes, as it lies in a file that is not packed; nothing at the end.
+    fn next(&mut self) -> Result<Option<Vec<u8>>> {
+        while !self.at_end()? {
+            let (block, path) = (self.number, self.path.display().to_string());
+            let read = self.block().map_err(|error| match error.kind() {
+                ErrorKind::UnexpectedEof => format!("{path} is cut off in block {block}"),
+                ErrorKind::OutOfMemory => {
+                    let mib = MOST_BLOCK >> 20;
+                    format!("{path}: block {block} is beyond {mib} MiB when unpacked; write smaller blocks")
+                }
+                _ => format!("{path}: block {block} is damaged: {error}"),
+            });
+            let (count, records) = read.map_err(|message| Error::new(ErrorKind::InvalidData, message))?;
+            self.number += 1;
+            if records.is_empty() {
+                self.empty = self.empty.saturating_add(count);
+                continue;
+            }
+            let mut framed = [number(count as i64), number(records.len() as i64)].concat();
+            framed.extend_from_slice(&records);
+            framed.extend_from_slice(&self.sync);
+            return Ok(Some(framed));
+        }
+        Ok(None)
+    }
+
+    /// The next block: how many records, and their bytes.
+    fn block(&mut self) -> Result<(u64, Vec<u8>)> {
+        let wrong = |why: &str| Error::new(ErrorKind::InvalidData, why);
+        let count = u64::try_from(read_long(&mut self.file)?).map_err(|_| wrong("it holds less than no records"))?;
+        let size = usize::try_from(read_long(&mut self.file)?).map_err(|_| wrong("it is shorter than nothing"))?;
+        if size > MOST_BLOCK {
+            return Err(ErrorKind::OutOfMemory.into());
+        }
+        let mut packed = Vec::new();
+        (&mut self.file).take(size as u64).read_to_end(&mut packed)?;
+        let mut sync = [0; SYNC];
+        self.file.read_exact(&mut sync)?;
+        if sync != self.sync {
+            return Err(wrong("the bytes after it are not those that end a block of this file"));
+        }
+        let records = self.codec.unpack(packed, MOST_BLOCK).map_err(|error| match error.kind() {
+            // The bytes of a block that end early are damage of the block, not of the file's end.
+            ErrorKind::UnexpectedEof => wrong("it is not packed as it should be"),
+            _ => error,
+        })?;
+        let fits = self.records.fill(&records, count);
+        fits.ok_or_else(|| wrong("its records do not take the bytes that it has"))?;
+        Ok((count, records))
+    }
+}
+
+/// Blocks of a file as if they were all of it: as many as hold so many bytes, and one more.
+#[derive(Debug)]
+pub struct Part {
+    blocks: Arc<Mutex<Blocks>>,
+    ready: Vec<u8>,
+    taken: usize,
+    left: usize,
+}
+
+impl Part {
+    /// The blocks that come next.
+    pub fn new(blocks: &Arc<Mutex<Blocks>>, bytes: usize) -> Self {
+        let ready = blocks.lock().unwrap_or_else(PoisonError::into_inner).header().to_vec();
+        Self { blocks: Arc::clone(blocks), ready, taken: 0, left: bytes }
+    }
+}
+
+impl Read for Part {
+    fn read(&mut self, bytes: &mut [u8]) -> Result<usize> {
+        let mut there = self.fill_buf()?;
+        let read = there.read(bytes)?;
+        self.consume(read);
+        Ok(read)
+    }
+}
+
+impl BufRead for Part {
+    fn fill_buf(&mut self) -> Result<&[u8]> {
+        if self.taken == self.ready.len() && self.left > 0 {
+            let next = self.blocks.lock().unwrap_or_else(PoisonError::into_inner).next()?;
+            self.ready = next.unwrap_or_default();
+            self.taken = 0;
+            self.left = self.left.saturating_sub(self.ready.len());
+        }
+        Ok(self.ready.get(self.taken..).unwrap_or_default())
+    }
+
+    fn consume(&mut self, bytes: usize) {
+        self.taken = self.ready.len().min(self.taken + bytes);
+    }
+}
+
+/// What the header says that matters here.
+struct Header {
+    schema: Vec<u8>,
+    codec: Vec<u8>,
+    sync: [u8; SYNC],
+}
+
+impl Header {
+    fn read(from: &mut dyn BufRead) -> Result<Self> {
+        let wrong = |why: &str| Error::new(ErrorKind::InvalidData, why);
+        let mut magic = [0; MAGIC.len()];
+        from.read_exact(&mut magic)?;
+        if magic != *MAGIC {
+            return Err(wrong("it does not begin as one"));
+        }
+        let mut header = Self { schema: Vec::new(), codec: b"null".to_vec(), sync: [0; SYNC] };
+        loop {
+            let count = read_long(from)?;
+            if count == 0 {
+                break;
+            }
+            if count < 0 {
+                read_long(from)?;
+            }
+            for _ in 0..count.unsigned_abs() {
+                let (key, value) = (read_bytes(from)?, read_bytes(from)?);
+                match key.as_slice() {
+                    b"avro.schema" => header.schema = value,
+                    b"avro.codec" => header.codec = value,
+                    _ => {}
+                }
+            }
+        }
+        from.read_exact(&mut header.sync)?;
+        Ok(header)
+    }
+}
+
+fn read_bytes(from: &mut dyn BufRead) -> Result<Vec<u8>> {
+    let size = u64::try_from(read_long(from)?).map_err(|_| Error::from(ErrorKind::InvalidData))?;
+    let mut bytes = Vec::new();
+    from.take(size).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 == size { Ok(bytes) } else { Err(ErrorKind::UnexpectedEof.into()) }
+}
+
+fn read_long(from: &mut dyn BufRead) -> Result<i64> {
+    let mut bytes = Vec::with_capacity(LONGEST_NUMBER);
+    loop {
+        let mut byte = [0];
+        from.read_exact(&mut byte)?;
+        bytes.push(byte[0]);
+        if byte[0] < 0x80 || bytes.len() == LONGEST_NUMBER {
+            break;
+        }
+    }
+    long(&mut bytes.as_slice()).ok_or_else(|| Error::new(ErrorKind::InvalidData, "a number does not end"))
+}
+
+fn number(value: i64) -> Vec<u8> {
+    let mut folded = (value << 1 ^ value >> 63) as u64;
+    let mut bytes = Vec::with_capacity(LONGEST_NUMBER);
+    while folded >= 0x80 {
+        bytes.push(folded as u8 | 0x80);
+        folded >>= 7;
+    }
+    bytes.push(folded as u8);
+    bytes
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SCHEMA: &str = r#"{"type": "record", "name": "r", "fields": [{"name": "a", "type": "int"}]}"#;
+
+    /// A file of such a schema, with these blocks.
+    fn file(schema: &str, codec: &str, blocks: &[(i64, &[u8])]) -> tempfile::NamedTempFile {
+        let mut bytes = [MAGIC, &number(2), &number(11), b"avro.schema", &number(schema.len() as i64)].concat();
+        bytes.extend_from_slice(schema.as_bytes());
+        bytes.extend_from_slice(&[&number(10), b"avro.codec".as_slice(), &number(codec.len() as i64)].concat());
+        bytes.extend_from_slice(codec.as_bytes());
+        bytes.extend_from_slice(b"\0the sync  bytes.");
+        for (count, records) in blocks {
+            bytes.extend_from_slice(&[number(*count), number(records.len() as i64)].concat());
+            bytes.extend_from_slice(records);
+            bytes.extend_from_slice(b"the sync  bytes.");
+        }
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), bytes).unwrap();
+        file
+    }
+
+    fn read(file: &tempfile::NamedTempFile) -> Result<(Vec<u8>, u64)> {
+        let blocks = Arc::new(Mutex::new(Blocks::open(file.path())?));
+        let mut bytes = Vec::new();
+        Part::new(&blocks, 1 << 20).read_to_end(&mut bytes)?;
+        let mut blocks = blocks.lock().unwrap();
+        assert!(blocks.at_end()?);
+        Ok((bytes, blocks.take_empty(u64::MAX)))
+    }
+
+    #[test]
+    fn blocks_come_unpacked_and_whole() {
+        let packed = zstd::encode_all(b"\x02\x04".as_slice(), 1).unwrap();
+        let (bytes, empty) = read(&file(SCHEMA, "zstandard", &[(2, &packed), (2, &packed)])).unwrap();
+        assert!(bytes.ends_with(b"the sync  bytes.\x04\x04\x02\x04the sync  bytes.\x04\x04\x02\x04the sync  bytes."));
+        assert_eq!(empty, 0);
+        let nulls = SCHEMA.replace("\"int\"", "\"null\"");
+        assert_eq!(read(&file(&nulls, "null", &[(5, b""), (2, b"")])).unwrap().1, 7);
+    }
+
+    #[test]
+    fn a_file_comes_in_parts_of_so_many_bytes() {
+        let three = file(SCHEMA, "null", &[(1, b"\x02"), (1, b"\x04"), (1, b"\x06")]);
+        let blocks = Arc::new(Mutex::new(Blocks::open(three.path()).unwrap()));
+        let ends = |end: &[u8], bytes: usize| {
+            let mut read = Vec::new();
+            Part::new(&blocks, bytes).read_to_end(&mut read).unwrap();
+            assert!(read.starts_with(MAGIC) && read.ends_with(&[end, b"the sync  bytes."].concat()), "{read:?}");
+        };
+        ends(b"the sync  bytes.\x02\x02\x04", 20);
+        assert!(!blocks.lock().unwrap().at_end().unwrap());
+        ends(b"the sync  bytes.\x02\x02\x06", 20);
+        assert!(blocks.lock().unwrap().at_end().unwrap());
+    }
+
+    #[test]
+    fn what_does_not_add_up_is_refused_with_its_block() {
+        let told = |file: &tempfile::NamedTempFile| read(file).unwrap_err().to_string();
+        let two = file(SCHEMA, "null", &[(2, b"\x02\x04"), (2, b"\x02\x04")]);
+        let bytes = std::fs::read(two.path()).unwrap();
+        for cut in 1..20 {
+            std::fs::write(two.path(), &bytes[..bytes.len() - cut]).unwrap();
+            assert_eq!(told(&two).contains("is cut off in block 1"), cut < 20, "cut by {cut}");
+        }
+        assert!(told(&file(SCHEMA, "null", &[(1, b"\x02\x04")])).contains("block 0 is damaged: its records"));
+        assert!(told(&file(SCHEMA, "null", &[(3, b"\x02\x04")])).contains("block 0 is damaged: its records"));
+        assert!(told(&file(SCHEMA, "lzma", &[])).contains("packed as \"lzma\""));
+        let bomb = zstd::encode_all(vec![2; MOST_BLOCK + 1].as_slice(), 1).unwrap();
+        assert!(told(&file(SCHEMA, "zstandard", &[(1, &bomb)])).contains("beyond 64 MiB when unpacked"));
+    }
+}

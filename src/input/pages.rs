@@ -1,0 +1,150 @@
+//! How large the pages of a column chunk become when they are unpacked.
+//!
+//! A reader holds a column chunk as it is on disk and unpacks it page by page. What that takes stands in the header of
+//! each page: 501 bytes can hold a page of gigabytes. A footer gives only the sum of a chunk, which may be wrong.
+//!
+//! ```text
+//! column chunk: (header, page)…      header: 2 unpacked size, 3 size in the file
+//! ```
+//! - [`weigh`] looks for the largest page where a chunk unpacks to so much more than it is that it matters.
+//! - [`check`] refuses a page that unpacks to more than the footer said of the whole chunk, while it is read.
+//!
+//! Not for: what is in a page.
+
+use std::borrow::Cow;
+use std::fs::File;
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+
+use parquet::file::metadata::{ColumnChunkMetaData, ParquetMetaData};
+
+use super::thrift::{Kind, Walk};
+
+/// A chunk whose unpacked size is at least this, and [`SUSPICIOUS_TIMES`] its size in the file, is looked into.
+const SUSPICIOUS_BYTES: u64 = 8 << 20;
+const SUSPICIOUS_TIMES: u64 = 16;
+/// A page up to this size is read whatever the footer says of its chunk; some writers leave the sum out.
+const FREE_PAGE: u64 = 64 << 20;
+/// Bytes that are read to find headers in, at first and at most; a header holds statistics, and those hold values.
+const WINDOW: usize = 8 << 10;
+const LARGEST_HEADER: usize = 64 << 20;
+
+/// Unpacked bytes of the largest page of each suspicious chunk, with the number of its column.
+pub(super) fn weigh(path: &Path, metadata: &ParquetMetaData) -> Vec<(usize, u64)> {
+    let mut file = None;
+    let mut weights = Vec::new();
+    for (at, chunk) in metadata.row_groups().iter().flat_map(|group| group.columns().iter().enumerate()) {
+        let (unpacked, packed) = (unpacked(chunk), chunk.byte_range().1);
+        if unpacked < SUSPICIOUS_BYTES || unpacked / SUSPICIOUS_TIMES < packed {
+            continue;
+        }
+        if file.is_none() {
+            file = File::open(path).ok();
+        }
+        let (start, length) = chunk.byte_range();
+        let window = |at: u64, bytes: usize| {
+            let bytes = usize::try_from(length - at).unwrap_or(bytes).min(bytes);
+            let mut window = vec![0; bytes];
+            file.as_ref()?.read_exact_at(&mut window, start + at).ok()?;
+            Some(Cow::Owned(window))
+        };
+        weights.push((at, largest(length, window).unwrap_or(unpacked)));
+    }
+    weights
+}
+
+/// Holds the pages of a chunk that was read against what the footer says of it.
+///
+/// # Errors
+/// What does not go together.
+pub(super) fn check(chunk: &ColumnChunkMetaData, bytes: &[u8]) -> Result<(), String> {
+    let window = |at: u64, _| usize::try_from(at).ok().and_then(|at| bytes.get(at..)).map(Cow::Borrowed);
+    // Headers that cannot be read are the reader's to tell.
+    let largest = largest(bytes.len() as u64, window).unwrap_or(0);
+    if largest <= unpacked(chunk).max(FREE_PAGE) {
+        return Ok(());
+    }
+    let (claimed, mib) = (unpacked(chunk), largest >> 20);
+    Err(format!("a page unpacks to {mib} MiB, more than the {claimed} bytes that the footer says all of it does"))
+}
+
+fn unpacked(chunk: &ColumnChunkMetaData) -> u64 {
+    u64::try_from(chunk.uncompressed_size()).unwrap_or(0)
+}
+
+/// The largest unpacked size among the pages in so many bytes, of which `window` gives some at a place.
+fn largest<'a>(length: u64, mut window: impl FnMut(u64, usize) -> Option<Cow<'a, [u8]>>) -> Option<u64> {
+    let (mut at, mut largest) = (0, 0);
+    // Bytes that are there, and where they begin.
+    let (mut start, mut there): (u64, Cow<[u8]>) = (0, Cow::Borrowed(&[]));
+    while at < length {
+        let known = usize::try_from(at - start).ok().and_then(|from| there.get(from..)).and_then(header);
+        let (bytes, packed, unpacked) = match known {
+            Some(header) => header,
+            None => {
+                let mut wanted = WINDOW;
+                loop {
+                    (start, there) = (at, window(at, wanted)?);
+                    match header(&there) {
+                        Some(header) => break header,
+                        None if there.len() < wanted || wanted > LARGEST_HEADER => return None,
+                        None => wanted *= 8,
+                    }
+                }
+            }
+        };
+        largest = largest.max(unpacked);
+        at = at.checked_add(bytes)?.checked_add(packed)?;
+    }
+    Some(largest)
+}
+
+/// Bytes of the page header at the beginning of `bytes`, and of its page in the file and unpacked.
+fn header(bytes: &[u8]) -> Option<(u64, u64, u64)> {
+    let (mut packed, mut unpacked) = (None, None);
+    let mut walk = Walk::new(bytes);
+    walk.structure(|walk, id, kind| {
+        match (id, kind) {
+            (2, Kind::Integer) => unpacked = u64::try_from(walk.integer()?).ok(),
+            (3, Kind::Integer) => packed = u64::try_from(walk.integer()?).ok(),
+            _ => walk.skip(kind)?,
+        }
+        Some(())
+    })?;
+    Some(((bytes.len() - walk.left()) as u64, packed?, unpacked?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Pages of so many bytes that unpack to so many.
+    fn chunk(pages: &[(u8, u64)]) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        for (packed, unpacked) in pages {
+            bytes.extend_from_slice(&[0x15, 0x00, 0x15]); // type: data page; unpacked size:
+            let mut folded = unpacked << 1;
+            while folded >= 0x80 {
+                bytes.push(folded as u8 | 0x80);
+                folded >>= 7;
+            }
+            bytes.extend_from_slice(&[folded as u8, 0x15, packed << 1, 0x00]);
+            bytes.extend(vec![0xff; usize::from(*packed)]);
+        }
+        bytes
+    }
+
+    #[test]
+    fn the_largest_page_is_found_and_what_is_no_page_is_not() {
+        let whole = chunk(&[(40, 100), (3, 5_000_000_000), (0, 7)]);
+        let of = |bytes: &[u8]| {
+            largest(bytes.len() as u64, |at, most| {
+                Some(Cow::Borrowed(&bytes[at as usize..][..most.min(bytes.len() - at as usize)]))
+            })
+        };
+        assert_eq!(of(&whole), Some(5_000_000_000));
+        assert_eq!(of(&chunk(&vec![(60, 80); 10_000])), Some(80), "more than one window");
+        assert_eq!(of(&[0xff; 100]), None);
+        assert_eq!(of(&[]), Some(0));
+    }
+}

@@ -1,0 +1,104 @@
+//! How the query reads Parquet: by the metadata that was checked before, not by what the file's footer says.
+//!
+//! A reader of DataFusion's own would parse the footer again, and go by statistics and indexes that nobody looked at.
+//!
+//! Not for: what the metadata is, which `input` settles.
+
+use std::fmt;
+use std::ops::Range;
+use std::sync::Arc;
+
+use datafusion::common::{DataFusionError, Result};
+use datafusion::config::TableParquetOptions;
+use datafusion::datasource::listing::PartitionedFile;
+use datafusion::datasource::physical_plan::ParquetSource;
+use datafusion::datasource::physical_plan::parquet::{DefaultParquetFileReaderFactory, ParquetFileReaderFactory};
+use datafusion::datasource::table_schema::TableSchema;
+use datafusion::object_store::{ObjectStore, PutPayload};
+use datafusion::physical_plan::metrics::ExecutionPlanMetricsSet;
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use parquet::arrow::arrow_reader::ArrowReaderOptions;
+use parquet::arrow::async_reader::AsyncFileReader;
+use parquet::errors::ParquetError;
+use parquet::file::metadata::ParquetMetaData;
+
+use crate::error::Error;
+use crate::input::{ChunkCheck, Metadata};
+
+/// The bytes of a file, as readers hand them on.
+type Bytes = <PutPayload as IntoIterator>::Item;
+
+/// Reads files that bring their [`Metadata`] with them, as an extension.
+pub(super) fn source(schema: TableSchema, store: Arc<dyn ObjectStore>) -> ParquetSource {
+    let mut options = TableParquetOptions::default();
+    options.global.enable_page_index = false;
+    options.global.bloom_filter_on_read = false;
+    let readers = Readers(DefaultParquetFileReaderFactory::new(store));
+    ParquetSource::new(schema).with_table_parquet_options(options).with_parquet_file_reader_factory(Arc::new(readers))
+}
+
+#[derive(Debug)]
+struct Readers(DefaultParquetFileReaderFactory);
+
+impl ParquetFileReaderFactory for Readers {
+    fn create_reader(
+        &self,
+        partition: usize,
+        file: PartitionedFile,
+        hint: Option<usize>,
+        metrics: &ExecutionPlanMetricsSet,
+    ) -> Result<Box<dyn AsyncFileReader + Send>> {
+        let metadata = file.extension::<Metadata>().cloned();
+        let metadata =
+            metadata.ok_or_else(|| DataFusionError::Internal("a file without metadata is read".to_owned()))?;
+        let bytes = self.0.create_reader(partition, file, hint, metrics)?;
+        Ok(Box::new(Reader { bytes, metadata, check: None }))
+    }
+}
+
+struct Reader {
+    bytes: Box<dyn AsyncFileReader + Send>,
+    metadata: Metadata,
+    /// Set once the metadata was asked for, before which no chunk can be.
+    check: Option<ChunkCheck>,
+}
+
+impl fmt::Debug for Reader {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Reader").field("path", &self.metadata.path()).finish_non_exhaustive()
+    }
+}
+
+impl AsyncFileReader for Reader {
+    fn get_bytes(&mut self, range: Range<u64>) -> BoxFuture<'_, parquet::errors::Result<Bytes>> {
+        self.bytes.get_bytes(range)
+    }
+
+    fn get_byte_ranges(&mut self, ranges: Vec<Range<u64>>) -> BoxFuture<'_, parquet::errors::Result<Vec<Bytes>>> {
+        async move {
+            let bytes = self.bytes.get_byte_ranges(ranges.clone()).await?;
+            if let Some(check) = &mut self.check {
+                let mut read = ranges.iter().zip(&bytes);
+                read.try_for_each(|(range, bytes)| check.check(range, bytes)).map_err(external)?;
+            }
+            Ok(bytes)
+        }
+        .boxed()
+    }
+
+    fn get_metadata<'a>(
+        &'a mut self,
+        _options: Option<&'a ArrowReaderOptions>,
+    ) -> BoxFuture<'a, parquet::errors::Result<Arc<ParquetMetaData>>> {
+        let metadata = self.metadata.get().map_err(external);
+        if let Ok(metadata) = &metadata {
+            self.check = Some(ChunkCheck::new(&self.metadata, Arc::clone(metadata)));
+        }
+        async move { metadata }.boxed()
+    }
+}
+
+fn external(error: Error) -> ParquetError {
+    ParquetError::External(Box::new(error))
+}

@@ -13,11 +13,12 @@ pub(crate) mod footer;
 mod precheck;
 mod resolve;
 mod snapshot;
+pub mod text;
 mod types;
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use rayon::prelude::*;
@@ -29,6 +30,7 @@ pub use contract::Contract;
 pub use damage::find_damaged;
 pub use footer::Footer;
 pub use snapshot::{check_unchanged, digest};
+use text::Survey;
 pub use types::from_name as type_from_name;
 
 /// One input of a job: a table made of files.
@@ -38,12 +40,16 @@ pub struct Input {
     pub name: String,
     /// How all its files are written.
     pub format: Format,
+    /// The letter between two values of CSV files.
+    pub delimiter: char,
     /// The files, in the order of their paths; at least one.
     pub files: Vec<InputFile>,
     /// Names of the columns that are in the paths (`date=2026-01-01/`), outermost first.
     pub partition_columns: Vec<String>,
     /// What the columns should be.
     pub contract: Option<Contract>,
+    /// What all rows of text files tell, once somebody asked: see [`Input::survey`].
+    pub surveyed: OnceLock<Arc<Survey>>,
 }
 
 /// One file of an input.
@@ -69,9 +75,50 @@ impl InputFile {
 }
 
 impl Input {
-    /// Rows of all files, where their footers tell.
+    /// Parts that can be read by themselves: row groups, pieces of text files, or files.
+    pub fn parts(&self) -> u64 {
+        match self.surveyed.get() {
+            Some(survey) => survey.chunks().filter(|chunk| chunk.rows > 0).count() as u64,
+            None => self.files.iter().map(InputFile::parts).sum(),
+        }
+    }
+
+    /// What all rows of its text files tell; they are read at the first call, by so many threads. `None` for other
+    /// formats.
+    ///
+    /// # Errors
+    /// `Input` when what they hold makes no table or breaks the contract, naming file and line; `Unavailable` when they
+    /// cannot be read; `Stopped` when that is asked for.
+    pub fn survey(&self, threads: usize) -> Result<Option<Arc<Survey>>> {
+        if let Some(survey) = self.surveyed.get() {
+            return Ok(Some(Arc::clone(survey)));
+        }
+        let Some(survey) = Survey::make(self, threads)? else { return Ok(None) };
+        Ok(Some(Arc::clone(self.surveyed.get_or_init(|| Arc::new(survey)))))
+    }
+
+    /// Bytes of all files as they are unpacked, where their footers or a survey tell.
+    pub fn unpacked_bytes(&self) -> Option<u64> {
+        if let Some(survey) = self.surveyed.get() {
+            return Some(survey.bytes());
+        }
+        self.files.iter().map(|file| Some(file.footer.as_ref()?.unpacked_bytes)).sum()
+    }
+
+    /// Rows of all files, where their footers or a survey tell.
     pub fn rows(&self) -> Option<u64> {
+        if let Some(survey) = self.surveyed.get() {
+            return Some(survey.rows());
+        }
         self.files.iter().map(|file| Some(file.footer.as_ref()?.rows)).sum()
+    }
+
+    /// Rows of a file, where its footer or a survey tells.
+    pub fn rows_of(&self, number: usize) -> Option<u64> {
+        match self.surveyed.get() {
+            Some(survey) => survey.files().get(number).map(|file| file.rows()),
+            None => self.files.get(number)?.footer.as_ref().map(|footer| footer.rows),
+        }
     }
 
     /// The partition columns with their types: as the contract says, or string.
@@ -138,9 +185,11 @@ fn resolve_one(spec: &InputSpec) -> Result<Input> {
     let mut input = Input {
         name: spec.name.clone(),
         format: found.format,
+        delimiter: spec.delimiter.unwrap_or(','),
         files: found.files,
         partition_columns: found.partition_columns,
         contract,
+        surveyed: OnceLock::new(),
     };
     if input.format == Format::Parquet {
         input.files.par_iter_mut().try_for_each(|file| {

@@ -10,6 +10,11 @@ const PANICKED: &str = "panicked with message ";
 
 /// Our error for one of DataFusion's: wrong SQL is the job's, bad rows are the data's.
 pub(super) fn convert(doing: &str, error: DataFusionError) -> Error {
+    if let Some(own) = own(&error) {
+        let causes = own.chain().split_off(1).join(": ");
+        let told = Error::new(own.kind(), own.message());
+        return if causes.is_empty() { told } else { told.because(causes) };
+    }
     let (kind, advice) = match error.find_root() {
         DataFusionError::SQL(..)
         | DataFusionError::Plan(_)
@@ -40,6 +45,18 @@ pub(super) fn convert(doing: &str, error: DataFusionError) -> Error {
     // A decoder that trips over damaged data ends its task; what it tripped over is what is worth telling.
     let cause = text.split_once(PANICKED).map_or(text.as_str(), |(_, message)| message);
     Error::new(kind, format!("{doing}: {advice}")).because(cause.to_owned())
+}
+
+/// The error of ours that went through DataFusion, if this is one.
+fn own(error: &DataFusionError) -> Option<&Error> {
+    let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
+    while let Some(error) = cause {
+        if let Some(own) = error.downcast_ref::<Error>() {
+            return Some(own);
+        }
+        cause = error.source();
+    }
+    None
 }
 
 /// Whether a query failed because its share of the memory did not do.

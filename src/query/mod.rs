@@ -24,6 +24,7 @@ mod session;
 mod shelf;
 mod spread;
 mod table;
+mod text_scan;
 mod turns;
 mod unspillable;
 mod windows;

@@ -16,8 +16,6 @@ use datafusion::common::{Result, ScalarValue, Statistics};
 use datafusion::datasource::TableType;
 use datafusion::datasource::file_format::FileFormat;
 use datafusion::datasource::file_format::avro::AvroFormat;
-use datafusion::datasource::file_format::csv::CsvFormat;
-use datafusion::datasource::file_format::json::JsonFormat;
 use datafusion::datasource::file_format::parquet::{ParquetFormat, transform_schema_to_view};
 use datafusion::datasource::listing::PartitionedFile;
 use datafusion::datasource::object_store::ObjectStoreUrl;
@@ -29,6 +27,7 @@ use datafusion::object_store::{ObjectMeta, path::Path as StorePath};
 use datafusion::physical_plan::ExecutionPlan;
 use parquet::arrow::arrow_reader::{RowSelection, RowSelector};
 
+use super::text_scan::parts;
 use crate::error::{Error, IoContext};
 use crate::input::{Input, InputFile, contract, type_from_name};
 use crate::job::Format;
@@ -50,10 +49,8 @@ impl InputTable {
     /// of its type; `Unavailable` when files cannot be read.
     pub(super) async fn open(state: &dyn Session, input: &Input, share: Share) -> crate::error::Result<Self> {
         let format: Arc<dyn FileFormat> = match input.format {
-            Format::Parquet => Arc::new(ParquetFormat::default()),
-            Format::Csv => Arc::new(CsvFormat::default()),
-            Format::Json => Arc::new(JsonFormat::default()),
             Format::Avro => Arc::new(AvroFormat),
+            _ => Arc::new(ParquetFormat::default()),
         };
         let all = input.files.iter().map(partitioned_file).collect::<crate::error::Result<Vec<_>>>()?;
         let file_schema = match input.schema() {
@@ -94,8 +91,8 @@ impl InputTable {
     }
 }
 
-/// Which rows of an input a query sees: the first `rows` of every `step`-th row group. Of files without row groups it
-/// is every `step`-th, whole.
+/// Which rows of an input a query sees: the first `rows` of every `step`-th row group, or piece of text files. Of Avro
+/// files it is every `step`-th, whole.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Share {
     pub(super) step: usize,
@@ -115,6 +112,9 @@ impl Share {
 
     /// Rows of an input that are seen, or files where there are no row groups.
     pub(super) fn rows(self, input: &Input) -> u64 {
+        if let Some(survey) = input.surveyed.get() {
+            return parts(survey, self).iter().map(|part| part.rows).sum();
+        }
         let mut groups = 0;
         let of_file = |file: &InputFile| {
             let taken = self.of(file, groups);
@@ -193,7 +193,15 @@ async fn infer(
     Err(Error::input(format!("input {} is not what the job expects\n  {}", input.name, problems.join("\n  "))))
 }
 
-fn partition_value(value: Option<&str>, field: &Field, file: &InputFile) -> crate::error::Result<ScalarValue> {
+/// The value that a file's folder gives a column.
+///
+/// # Errors
+/// `Input` when it is not of the column's type.
+pub(super) fn partition_value(
+    value: Option<&str>,
+    field: &Field,
+    file: &InputFile,
+) -> crate::error::Result<ScalarValue> {
     let parsed = match value {
         None => ScalarValue::try_from(field.data_type()),
         Some(value) => ScalarValue::try_from_string(value.to_owned(), field.data_type()),

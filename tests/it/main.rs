@@ -34,6 +34,7 @@ mod resume;
 mod seeded;
 mod stop;
 mod structure;
+mod text_inputs;
 mod verify;
 mod verify_crash;
 mod versions;

@@ -211,16 +211,6 @@ const BROKEN: &[(&str, &str, &str)] = &[
         "fromat = \"csv\"",
         ":6: unknown key \"fromat\" in [inputs.events], did you mean \"format\"?",
     ),
-    (
-        "format = \"parquet\"",
-        "delimiter = \",,\"",
-        ":6: \"delimiter\" in [inputs.events] must be one letter that values do not have",
-    ),
-    (
-        "format = \"parquet\"",
-        "delimiter = \";\"\nformat = \"json\"",
-        ":6: \"delimiter\" in [inputs.events] is for CSV files only",
-    ),
     ("\"schemas/activity_event.json\"", "\"${date}.json\"", ":7: \"schema\" in [inputs.events] cannot hold ${…}"),
     ("\"_SUCCESS\"", "\"../_SUCCESS\"", ":8: \"require\" in [inputs.events] must name a file inside"),
     ("\"_SUCCESS\"", "\"/tmp/x\"", ":8: \"require\" in [inputs.events] must name a file inside"),

@@ -1,7 +1,7 @@
 //! CSV and JSON lines, read whole: columns by name, types from all values of all files, and refusals that name file and
 //! line. What is right here was published wrong by other readers, as their bug reports tell.
 
-use std::io::Write;
+use std::io::{Read, Write};
 
 use serde_json::{Value, json};
 
@@ -126,16 +126,12 @@ fn csv_types_hold_every_value_of_every_file() {
     ] {
         assert_eq!(json!(column(first, last)), expected, "{first} and {last}");
     }
-    let decimal = column("9007199254740993", "0.5");
-    assert_eq!(decimal.map(|value| value.to_string()), ["9007199254740993.0", "0.5"].map(|text| decimal_text(text)));
+    let texts = Texts::new(&[("a.csv", "id,v\n1,9007199254740993\n2,0.5\n")]);
+    let values = texts.values("SELECT id, CAST(v AS VARCHAR) AS v FROM t", "", "");
+    assert_eq!([&values[0].1["v"], &values[1].1["v"]], ["9007199254740993.0", "0.5"]);
     let stamps = column("2024-05-01T00:23:20", "9999-12-31 23:59:59.75");
     assert!(stamps[0].as_str().unwrap().starts_with("2024-05-01T00:23:20"), "{stamps:?}");
     assert!(stamps[1].as_str().unwrap().starts_with("9999-12-31T23:59:59.75"), "{stamps:?}");
-}
-
-/// A decimal as the JSON of values has it.
-fn decimal_text(text: &str) -> String {
-    text.to_owned()
 }
 
 #[test]
@@ -181,8 +177,22 @@ fn broken_csv_is_refused_by_file_and_line() {
         texts.refused("", words);
     }
     Texts::new(&[("a.csv", "3,2024-01-01,oslo\n4,2024-01-02,rome\n")])
-        .refused("", &["in/a.csv, line 1", "header line is needed"]);
+        .refused("", &["in/a.csv, line 1", "header line with the names"]);
     Texts::new(&[("a.csv", "")]).refused("", &["in/a.csv", "no header"]);
+}
+
+#[test]
+fn one_odd_value_among_many_is_a_fault() {
+    let numbers =
+        |from: usize| "id,v\n".to_owned() + &(from..from + 100).map(|n| format!("{n},v\n")).collect::<String>();
+    let texts =
+        Texts::new(&[("a.csv", &numbers(0)), ("b.csv", &(numbers(100) + "oops,v\n")), ("c.csv", &numbers(200))]);
+    texts.refused("", &["in/b.csv, line 102", "\"id\"", "\"oops\"", "300 of its 301 values", "contract"]);
+    texts.contract(&[("id", "string", false)]);
+    assert_eq!(texts.values("SELECT * FROM t", CONTRACT, "").len(), 301);
+    texts.write("c.csv", numbers(200).replace("\n2", "\nA2"));
+    std::fs::remove_file(texts.workspace.path("contract.json")).unwrap();
+    assert_eq!(texts.values("SELECT * FROM t", "", "")[0], (json!("0"), json!({"v": "v"})));
 }
 
 #[test]
@@ -190,6 +200,12 @@ fn a_delimiter_may_be_another() {
     let texts = Texts::new(&[("a.csv", "id;v\n1;1,5\n2;\"x;y\"\n")]);
     let expected = [(json!(1), json!({"v": "1,5"})), (json!(2), json!({"v": "x;y"}))];
     assert_eq!(texts.values("SELECT * FROM t", "delimiter = \";\"", ""), expected);
+    for (lines, words) in
+        [("delimiter = \",,\"", "one letter"), ("format = \"json\"\ndelimiter = \";\"", "for CSV files only")]
+    {
+        texts.workspace.write("job.toml", job("in/", "SELECT * FROM t", lines));
+        texts.workspace.cutover("run job.toml").fails(2).complains(&["\"delimiter\" in [inputs.t]", words]);
+    }
 }
 
 #[test]
@@ -364,7 +380,7 @@ fn folders_are_columns_beside_those_of_text_files() {
 #[test]
 fn init_sees_what_a_run_sees() {
     let texts = Texts::new(&[("a.csv", "id,price\n1,5\n2,6\n"), ("b.csv", "id,price,late\n3,5.5,x\n")]);
-    texts.workspace.cutover("init in/ --key id").ok();
+    texts.workspace.cutover("init in/").ok();
     let contract = std::fs::read_to_string(texts.workspace.path("schemas/in.json")).unwrap();
     for column in ["\"id\", \"type\": \"int64\"", "\"price\", \"type\": \"float64\"", "\"late\", \"type\": \"string\""]
     {

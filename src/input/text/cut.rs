@@ -68,13 +68,12 @@ impl Cutter {
     /// # Errors
     /// `Input` when it is not the file that was found, or not text in UTF-8; `Unavailable` when it cannot be read.
     pub(super) fn open(file: &InputFile, shape: Shape, piece: usize) -> Result<Self> {
-        let (path, packing) = (file.path.clone(), Packing::of(&file.path));
+        // An empty file is not packed at all, whatever its name says.
+        let packing = if file.bytes == 0 { Packing::None } else { Packing::of(&file.path) };
+        let path = file.path.clone();
         let reader = packing.unpack(open_unchanged(file)?).io("read", &path)?;
         let mut cutter = Self { path, packing, shape, reader, rest: Vec::new(), start: 0, line: 1, piece };
-        // An empty file is not packed at all, whatever its name says.
-        if file.bytes > 0 {
-            cutter.skip_mark()?;
-        }
+        cutter.skip_mark()?;
         Ok(cutter)
     }
 

@@ -8,7 +8,7 @@ use std::path::Path;
 use crate::error::Error;
 
 /// Letters of a value that a message shows.
-const SHOWN: usize = 60;
+pub(super) const SHOWN: usize = 60;
 
 /// What is wrong with a file.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -100,7 +100,7 @@ impl Learn for OfCsv<'_> {
         Ok(numbers.into())
     }
 
-    fn learn(&self, part: &mut Self::Part, _: usize, head: &Self::Head, piece: &Piece) -> Result<u64, Fault> {
+    fn learn(&self, part: &mut Self::Part, file: usize, head: &Self::Head, piece: &Piece) -> Result<u64, Fault> {
         for number in head.iter() {
             if part.len() <= *number {
                 part.resize_with(number + 1, || None);
@@ -123,7 +123,7 @@ impl Learn for OfCsv<'_> {
                         }
                     }
                     None if text.is_empty() => {}
-                    None => cells.values.add(text),
+                    None => cells.values.add(text, file, line),
                     Some((column, _)) => column
                         .push_field(text, field.quoted)
                         .map_err(|reason| unfit(line, &self.name(*number), column.data_type(), text, &reason))?,

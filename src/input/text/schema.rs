@@ -45,6 +45,12 @@ pub(super) fn of_csv(input: &Input, delimiter: u8, plan: Plan) -> Result<Survey>
             }
         }
     }
+    // A contract's columns have no values here: they were held against their types.
+    let odd = |number: usize| values[number].odd().map(|(place, what)| (place, number, what));
+    if let Some((place, number, what)) = (0..values.len()).filter_map(odd).min() {
+        let what = format!("column {} {what}", shown(name(number)));
+        return Err(Fault::at(place.line, what).in_file(&input.files[place.file].path));
+    }
     let mut order: Vec<usize> = (0..names.columns.len()).collect();
     order.sort_by_key(|number| names.columns[*number].1);
     let mut place_of = vec![0; order.len()];

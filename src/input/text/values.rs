@@ -4,7 +4,8 @@
 //! bool · whole numbers and fractions (see number.rs) · date · timestamp (see moment.rs) · text
 //! ```
 //! Only where every value is of one kind the column has its type; else it is text, and every value is what is written in
-//! the file. So is a number with zeros before it, as codes have, or one that no type holds to the last digit.
+//! the file. So is a number with zeros before it, as codes have, or one that no type holds to the last digit. But one text
+//! among hundreds of values of one other kind is a fault, and is told.
 //!
 //! Not for: columns that a contract gives a type.
 
@@ -12,8 +13,10 @@ use std::sync::Arc;
 
 use arrow::datatypes::DataType;
 
+use super::fault::{SHOWN, shown};
 use super::moment::{Moment, Moments, date};
 use super::number::{Number, Numbers};
+use super::tree::Place;
 
 /// Kinds of values, as bits.
 const BOOL: u8 = 1;
@@ -22,27 +25,44 @@ const DATE: u8 = 4;
 const MOMENT: u8 = 8;
 const TEXT: u8 = 16;
 
+/// Numbers that only a text holds as they are written, such as codes with zeros before them.
+const CODE: u8 = 32;
+
+/// Of so many values fewer than one is a text by mistake, not by meaning.
+const ODD: u64 = 100;
+
 /// What the values of a column have in common.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Values {
     kinds: u8,
+    /// How many there are, and how many of them are texts.
+    all: u64,
+    texts: u64,
+    /// The first text: where it is, and how it begins.
+    text: Option<(Place, String)>,
     numbers: Numbers,
     moments: Moments,
 }
 
 impl Values {
-    /// Takes a value that is not empty.
+    /// Takes a value that is not empty, of this line of a file.
     #[inline]
-    pub(super) fn add(&mut self, text: &str) {
-        if self.kinds & TEXT != 0 {
-            return;
-        }
+    pub(super) fn add(&mut self, text: &str, file: usize, line: u64) {
+        self.all += 1;
         if let Some(whole) = short_whole(text) {
             self.kinds |= NUMBER;
             self.numbers.add_whole(i128::from(whole));
             return;
         }
-        self.kinds |= self.kind(text);
+        let kind = self.kind(text);
+        self.kinds |= kind;
+        if kind == TEXT {
+            self.texts += 1;
+            let place = Place { file, line, order: 0 };
+            if self.text.as_ref().is_none_or(|(first, _)| place < *first) {
+                self.text = Some((place, text.chars().take(SHOWN + 1).collect()));
+            }
+        }
     }
 
     fn kind(&mut self, text: &str) -> u8 {
@@ -61,8 +81,10 @@ impl Values {
                     self.numbers.add(&number, text);
                     NUMBER
                 }
-                _ => TEXT,
+                Some(_) => CODE,
+                None => TEXT,
             },
+            [b'+', ..] if Number::parse(text).is_some() => CODE,
             _ if is_odd(text) => {
                 self.numbers.add_odd();
                 NUMBER
@@ -74,6 +96,13 @@ impl Values {
     /// Takes what the values of other rows have in common.
     pub(super) fn merge(&mut self, other: &Self) {
         self.kinds |= other.kinds;
+        self.all += other.all;
+        self.texts += other.texts;
+        if let Some((place, text)) = &other.text
+            && self.text.as_ref().is_none_or(|(first, _)| place < first)
+        {
+            self.text = Some((*place, text.clone()));
+        }
         self.numbers.merge(&other.numbers);
         self.moments.merge(&other.moments);
     }
@@ -90,15 +119,35 @@ impl Values {
         typed.unwrap_or(DataType::Utf8)
     }
 
+    /// The text that is odd among values of one other kind, if there is one: its place, and what is wrong.
+    pub(super) fn odd(&self) -> Option<(Place, String)> {
+        let kind = match self.kinds & !TEXT {
+            BOOL => "true or false",
+            DATE => "dates",
+            MOMENT => "timestamps",
+            NUMBER => "numbers",
+            _ => return None,
+        };
+        let (place, text) = self.text.as_ref().filter(|_| self.texts * ODD < self.all)?;
+        let what = format!(
+            "holds {} here, but {} of its {} values are {kind}; correct it, or give the column a type in a contract \
+             (string takes all values as they are written)",
+            shown(text),
+            self.all - self.texts,
+            self.all
+        );
+        Some((*place, what))
+    }
+
     /// Whether a header is a row like all others: each of its cells is what its column holds, and that is not all text.
     pub(super) fn is_row<'v>(cells: impl Iterator<Item = (&'v str, &'v Self)>) -> bool {
         let mut typed = false;
         for (cell, column) in cells {
             let mut own = Self::default();
-            own.add(cell);
+            own.add(cell, 0, 0);
             let is_text = column.data_type() == DataType::Utf8;
             typed |= !is_text;
-            if if is_text { own.kinds != TEXT } else { own.kinds != column.kinds } {
+            if if is_text { own.kinds & (TEXT | CODE) == 0 } else { own.kinds != column.kinds } {
                 return false;
             }
         }
@@ -151,7 +200,7 @@ mod tests {
     fn values(texts: &[&str]) -> Values {
         let mut parts = [Values::default(), Values::default()];
         for (place, text) in texts.iter().enumerate() {
-            parts[place % 2].add(text);
+            parts[place % 2].add(text, 0, place as u64);
         }
         let [mut all, other] = parts;
         all.merge(&other);
@@ -186,6 +235,19 @@ mod tests {
         ] {
             assert_eq!(values(texts).data_type(), expected, "{texts:?}");
         }
+    }
+
+    #[test]
+    fn a_rare_text_is_a_fault_and_a_rare_number_is_none() {
+        let mut texts = vec!["7"; 100];
+        assert_eq!(values(&texts).odd(), None);
+        texts.push("oops");
+        let (place, what) = values(&texts).odd().unwrap();
+        assert!(place.line == 100 && what.contains("\"oops\" here, but 100 of its 101 values are numbers"), "{what}");
+        texts.push("again");
+        assert_eq!(values(&texts).odd(), None);
+        assert_eq!(values(&[&vec!["98101"; 1000][..], &["00501"]].concat()).odd(), None);
+        assert_eq!(values(&[&vec!["A200"; 1000][..], &["100"]].concat()).odd(), None);
     }
 
     #[test]

@@ -28,8 +28,8 @@ const SPREAD: u64 = 8;
 const SMALLEST_WHOLE: f64 = 3.0;
 /// Samples that are hardly apart say nothing of how groups fill up.
 const SMALLEST_RATIO: f64 = 1.5;
-/// Bytes a row of a text file is taken to have.
-const TEXT_BYTES_PER_ROW: u64 = 100;
+/// Bytes a row is taken to have where files do not tell their rows, as Avro's.
+const BYTES_PER_ROW: u64 = 100;
 
 /// What a query's result, or a part of it, comes to.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -116,7 +116,7 @@ pub fn estimate<M: Measure>(
 
 /// Rows of an input: what footers say, or what its bytes suggest.
 fn about_rows(input: &Input) -> u64 {
-    input.rows().unwrap_or(input.bytes() / TEXT_BYTES_PER_ROW)
+    input.rows().unwrap_or(input.bytes() / BYTES_PER_ROW)
 }
 
 /// What comes of `whole` parts, when one part gives `one` and `ratio` parts give `two`.

@@ -68,7 +68,7 @@ pub(super) fn lines(text: &str, first: u64) -> impl Iterator<Item = (&str, u64)>
 
 /// The fault of a line that is no JSON object.
 pub(super) fn no_object(line: u64, wrong: &Wrong) -> Fault {
-    Fault::at(line, format!("not one whole JSON object: {wrong}"))
+    Fault::at(line, format!("cannot be read as one JSON object: {wrong}"))
 }
 
 /// Begins the object of a line.

@@ -5,7 +5,9 @@
 //! footers are read here, so a truncated file, a missing column or a null where the contract allows none is found in
 //! milliseconds.
 //!
-//! Not for: reading rows, which the query does.
+//! `text` reads CSV and JSON lines: all of their rows once, to know their columns, and then for the query.
+//!
+//! Not for: reading the rows of other formats, which the query does.
 
 pub mod contract;
 mod damage;

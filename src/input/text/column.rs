@@ -85,29 +85,29 @@ macro_rules! whole_numbers {
 }
 
 impl Column {
-    /// A column of a type; none where text cannot hold it.
+    /// A column of a type; none where text cannot hold it. It takes no memory before it has rows, as tables may be wide.
     pub(super) fn new(data_type: &DataType) -> Option<Self> {
         let cells = match data_type {
             DataType::Null => Cells::Null(0),
-            DataType::Boolean => Cells::Bool(BooleanBuilder::new()),
-            DataType::Int8 => Cells::Int8(PrimitiveBuilder::new()),
-            DataType::Int16 => Cells::Int16(PrimitiveBuilder::new()),
-            DataType::Int32 => Cells::Int32(PrimitiveBuilder::new()),
-            DataType::Int64 => Cells::Int64(PrimitiveBuilder::new()),
-            DataType::UInt8 => Cells::UInt8(PrimitiveBuilder::new()),
-            DataType::UInt16 => Cells::UInt16(PrimitiveBuilder::new()),
-            DataType::UInt32 => Cells::UInt32(PrimitiveBuilder::new()),
-            DataType::UInt64 => Cells::UInt64(PrimitiveBuilder::new()),
-            DataType::Float32 => Cells::Float32(PrimitiveBuilder::new()),
-            DataType::Float64 => Cells::Float64(PrimitiveBuilder::new()),
-            DataType::Date32 => Cells::Date(PrimitiveBuilder::new()),
-            DataType::Timestamp(unit, zone) => Cells::Moment(PrimitiveBuilder::new(), *unit, zone.clone()),
+            DataType::Boolean => Cells::Bool(BooleanBuilder::with_capacity(0)),
+            DataType::Int8 => Cells::Int8(PrimitiveBuilder::with_capacity(0)),
+            DataType::Int16 => Cells::Int16(PrimitiveBuilder::with_capacity(0)),
+            DataType::Int32 => Cells::Int32(PrimitiveBuilder::with_capacity(0)),
+            DataType::Int64 => Cells::Int64(PrimitiveBuilder::with_capacity(0)),
+            DataType::UInt8 => Cells::UInt8(PrimitiveBuilder::with_capacity(0)),
+            DataType::UInt16 => Cells::UInt16(PrimitiveBuilder::with_capacity(0)),
+            DataType::UInt32 => Cells::UInt32(PrimitiveBuilder::with_capacity(0)),
+            DataType::UInt64 => Cells::UInt64(PrimitiveBuilder::with_capacity(0)),
+            DataType::Float32 => Cells::Float32(PrimitiveBuilder::with_capacity(0)),
+            DataType::Float64 => Cells::Float64(PrimitiveBuilder::with_capacity(0)),
+            DataType::Date32 => Cells::Date(PrimitiveBuilder::with_capacity(0)),
+            DataType::Timestamp(unit, zone) => Cells::Moment(PrimitiveBuilder::with_capacity(0), *unit, zone.clone()),
             DataType::Decimal128(precision, scale) => Cells::Decimal(
-                Decimal128Builder::new().with_precision_and_scale(*precision, *scale).ok()?,
+                Decimal128Builder::with_capacity(0).with_precision_and_scale(*precision, *scale).ok()?,
                 *precision,
                 *scale,
             ),
-            DataType::Utf8 => Cells::Text(StringBuilder::new()),
+            DataType::Utf8 => Cells::Text(StringBuilder::with_capacity(0, 0)),
             DataType::List(field) => Cells::List {
                 offsets: vec![0],
                 valid: Vec::new(),
@@ -301,7 +301,7 @@ fn push_members(reader: &mut Reader<'_>, keys: &mut Keys, columns: &mut [Column]
                 format!("in its field {key:?}{}{reason}", if reason.is_empty() { "" } else { ": " })
             })?,
             Some((_, true)) => return Err(format!("an object has the key {key:?} more than once")),
-            None => reader.skip()?,
+            None => return Err(format!("its field {key:?} is not in the type")),
         }
     }
     keys.missing().for_each(|place| columns[place].push_null());
@@ -363,5 +363,120 @@ fn in_unit(values: &PrimitiveArray<Int64Type>, unit: TimeUnit, zone: Option<Arc<
             Arc::new(values.reinterpret_cast::<TimestampMicrosecondType>().with_timezone_opt(zone))
         }
         TimeUnit::Nanosecond => Arc::new(values.reinterpret_cast::<TimestampNanosecondType>().with_timezone_opt(zone)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use arrow::array::{Array, AsArray};
+    use arrow::datatypes::{Decimal128Type, Field};
+    use arrow::util::display::array_value_to_string;
+
+    use super::*;
+
+    fn field(data_type: &DataType, text: &str) -> Result<String, Reason> {
+        let mut column = Column::new(data_type).unwrap();
+        column.push_field(text, false)?;
+        Ok(array_value_to_string(&column.finish(), 0).unwrap())
+    }
+
+    fn json(data_type: &DataType, text: &str) -> Result<String, Reason> {
+        let mut column = Column::new(data_type).unwrap();
+        column.push_null();
+        column.push_json(&mut Reader::new(text))?;
+        let array = column.finish();
+        assert!(array.len() == 2 && (array.is_null(0) || *data_type == DataType::Null), "{array:?}");
+        Ok(array_value_to_string(&array, 1).unwrap())
+    }
+
+    #[test]
+    fn fields_are_values_of_their_type_or_refused() {
+        let utc = |unit| DataType::Timestamp(unit, Some("UTC".into()));
+        for (data_type, text, expected) in [
+            (DataType::Int64, "007", Some("7")),
+            (DataType::Int64, "1.0", Some("1")),
+            (DataType::Int64, "3e2", Some("300")),
+            (DataType::Int64, "1.75", None),
+            (DataType::Int8, "-128", Some("-128")),
+            (DataType::Int8, "128", None),
+            (DataType::UInt64, "18446744073709551615", Some("18446744073709551615")),
+            (DataType::UInt64, "-1", None),
+            (DataType::Float32, "0.1", Some("0.1")),
+            (DataType::Float32, "1e39", None),
+            (DataType::Float64, "-inf", Some("-inf")),
+            (DataType::Float64, "1e309", None),
+            (DataType::Decimal128(5, 2), "-123.4500", Some("-123.45")),
+            (DataType::Decimal128(5, 2), "1234", None),
+            (DataType::Decimal128(5, 2), "0.001", None),
+            (
+                DataType::Decimal128(38, 0),
+                "99999999999999999999999999999999999999",
+                Some("99999999999999999999999999999999999999"),
+            ),
+            (DataType::Decimal128(4, -2), "12300", Some("12300")),
+            (DataType::Decimal128(4, -2), "12345", None),
+            (DataType::Date32, "2024-02-29", Some("2024-02-29")),
+            (DataType::Date32, "2024-02-30", None),
+            (utc(TimeUnit::Second), "2024-01-01T00:00:00+01:00", Some("2023-12-31T23:00:00Z")),
+            (utc(TimeUnit::Second), "2024-01-01 00:00:00", Some("2024-01-01T00:00:00Z")),
+            (utc(TimeUnit::Second), "2024-01-01T00:00:00.5", None),
+            (DataType::Timestamp(TimeUnit::Second, None), "2024-01-01T00:00:00Z", None),
+            (DataType::Timestamp(TimeUnit::Nanosecond, None), "9999-01-01T00:00:00", None),
+            (DataType::Boolean, "TRUE", Some("true")),
+            (DataType::Boolean, "1", None),
+            (DataType::Utf8, "1.50", Some("1.50")),
+            (DataType::Null, "x", None),
+        ] {
+            assert_eq!(field(&data_type, text).ok().as_deref(), expected, "{text} as {data_type}");
+        }
+        assert_eq!(Column::new(&DataType::Binary).map(|column| column.len()), None);
+    }
+
+    #[test]
+    fn json_values_are_values_of_their_type_or_refused() {
+        let fields = |data_type| {
+            DataType::Struct(vec![Field::new("a", data_type, true), Field::new("b", DataType::Int8, true)].into())
+        };
+        let list = |data_type| DataType::List(Arc::new(Field::new_list_field(data_type, true)));
+        for (data_type, text, expected) in [
+            (DataType::Utf8, r#""a\u00e9""#, Some("aé")),
+            (DataType::Utf8, "1.50", Some("1.50")),
+            (DataType::Utf8, "true", Some("true")),
+            (DataType::Utf8, "{}", None),
+            (DataType::Int64, "\"12\"", Some("12")),
+            (DataType::Int64, "\"x\"", None),
+            (DataType::Int64, "\"\"", None),
+            (DataType::Int64, "true", None),
+            (DataType::Float64, "\"NaN\"", None),
+            (DataType::Date32, "\"2024-01-01\"", Some("2024-01-01")),
+            (DataType::Date32, "20240101", None),
+            (DataType::Boolean, "\"true\"", None),
+            (list(DataType::Int8), "[1, null, 2]", Some("[1, , 2]")),
+            (list(DataType::Int8), "[]", Some("[]")),
+            (list(DataType::Int8), "[1, 300]", None),
+            (list(list(DataType::Utf8)), "[[\"a\"], null, []]", Some("[[a], , []]")),
+            (fields(DataType::Utf8), r#"{"b": 2}"#, Some("{a: , b: 2}")),
+            (fields(DataType::Utf8), r#"{"b": 2, "a": "x"}"#, Some("{a: x, b: 2}")),
+            (fields(DataType::Utf8), r#"{"b": 2, "c": 3}"#, None),
+            (fields(DataType::Utf8), r#"{"b": 2, "b": 3}"#, None),
+            (fields(list(DataType::Int8)), r#"{"a": [1]}"#, Some("{a: [1], b: }")),
+            (DataType::Struct(Fields::empty()), "{}", Some("{}")),
+        ] {
+            assert_eq!(json(&data_type, text).ok().as_deref(), expected, "{text} as {data_type}");
+        }
+        let told = json(&fields(DataType::Int8), r#"{"a": 1.5}"#).unwrap_err();
+        assert!(told.contains("in its field \"a\"") && told.contains("not whole"), "{told}");
+    }
+
+    #[test]
+    fn a_finished_column_begins_anew() {
+        let mut column = Column::new(&DataType::Decimal128(10, 1)).unwrap();
+        for round in 1..3 {
+            column.push_field("1.5", false).unwrap();
+            column.push_field("", true).unwrap();
+            let array = column.finish();
+            assert_eq!(array.as_primitive::<Decimal128Type>().iter().collect::<Vec<_>>(), [Some(15), None], "{round}");
+            assert_eq!((array.data_type(), column.len()), (&DataType::Decimal128(10, 1), 0));
+        }
     }
 }

@@ -236,3 +236,62 @@ pub(super) fn take_key(keys: &mut Keys, key: &str) -> Result<usize, Wrong> {
 pub(super) fn too_many(fields: usize) -> bool {
     fields > MOST_FIELDS
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn taken(lines: &[(u64, &str)]) -> Node {
+        let mut node = Node::new(Place { file: 0, line: lines.first().map_or(0, |line| line.0), order: 0 });
+        let mut nodes = 0;
+        for (line, text) in lines {
+            let place = Place { file: 0, line: *line, order: 0 };
+            node.take(&mut Reader::new(text), &mut Walk { place, nodes: &mut nodes }).unwrap();
+        }
+        node
+    }
+
+    const LINES: [&str; 6] = [
+        r#"{"b": 1, "a": {"x": []}}"#,
+        r#"{"a": {"y": "t", "x": [null]}, "c": null}"#,
+        r#"{"a": null, "b": 2.5}"#,
+        r#"{"d": [{"k": 1}, {"l": true, "k": 18446744073709551615}]}"#,
+        r#"{"a": {"x": [[1]]}, "c": "text"}"#,
+        "{}",
+    ];
+
+    proptest! {
+        #[test]
+        fn a_type_does_not_depend_on_who_read_which_line(threads in prop::collection::vec(0_usize..3, 6), order in 0_usize..6) {
+            let numbered: Vec<(u64, &str)> = (1..).zip(LINES).collect();
+            let mut parts = [const { Vec::new() }; 3];
+            for (line, thread) in numbered.iter().zip(&threads) {
+                parts[*thread].push(*line);
+            }
+            let mut nodes: Vec<Node> = parts.iter().filter(|part| !part.is_empty()).map(|part| taken(part)).collect();
+            let middle = order % nodes.len();
+            nodes.rotate_left(middle);
+            let merged = nodes.into_iter().reduce(|mut one, other| {
+                one.merge(other);
+                one
+            });
+            let expected = taken(&numbered).data_type("row").unwrap();
+            prop_assert_eq!(merged.unwrap().data_type("row"), Ok(expected.clone()));
+            let DataType::Struct(fields) = expected else { panic!() };
+            let names: Vec<_> = fields.iter().map(|field| field.name().as_str()).collect();
+            prop_assert_eq!(names, ["b", "a", "c", "d"]);
+        }
+    }
+
+    #[test]
+    fn two_kinds_are_told_with_both_places() {
+        let node = taken(&[(4, r#"{"a": [1]}"#), (7, r#"{"a": [true]}"#), (9, r#"{"a": ["t"]}"#)]);
+        let Err(Conflict::Kinds { path, one, other }) = node.data_type("row") else { panic!("{node:?}") };
+        assert_eq!(
+            (path.as_str(), one.0, one.1.line, other.0, other.1.line),
+            ("row.a[]", Kind::Number, 4, Kind::Bool, 7)
+        );
+    }
+}

@@ -17,6 +17,8 @@ use crate::catalog::{Announcement, Current, Manifest, stamp};
 use crate::consume::journal;
 use crate::encode::{KeyColumn, KeyEncoding, KeyKind, KeySchema, Sharding, Unit};
 use crate::input::footer;
+use crate::input::text;
+use crate::job::Format;
 use crate::job::Job;
 use crate::journal::stamp as stamp_line;
 use crate::kafka::{ConsumerReport, End, is_data_topic, wire};
@@ -71,6 +73,16 @@ pub fn spill_block(data: &[u8]) -> bool {
 /// A Parquet footer.
 pub fn parquet_footer(data: &[u8]) -> bool {
     footer::parse(data, 1 << 20).is_ok()
+}
+
+/// A CSV file.
+pub fn csv(data: &[u8]) -> bool {
+    text::can_be_read(data, Format::Csv)
+}
+
+/// A file of JSON lines.
+pub fn json_lines(data: &[u8]) -> bool {
+    text::can_be_read(data, Format::Json)
 }
 
 /// A record of Kafka's: an END marker, an announcement or a consumer's report; and the name of a topic.

@@ -13,7 +13,8 @@
 //! dictionary- or run-encoded columns.
 //!
 //! Not for: null values. That a field may be null says nothing about whether it is; `nullable` is held against the counts
-//! of nulls in Parquet footers, where a file has them. Elsewhere a job's `not_null` check counts.
+//! of nulls in Parquet footers, where a file has them, and every row of CSV and JSON files. Elsewhere a job's `not_null`
+//! check counts.
 
 use std::collections::HashSet;
 use std::path::Path;

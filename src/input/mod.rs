@@ -5,7 +5,9 @@
 //! footers are read here, so a truncated file, a missing column or a null where the contract allows none is found in
 //! milliseconds.
 //!
-//! Not for: reading rows, which the query does.
+//! `text` reads CSV and JSON lines: all of their rows once, to know their columns, and then for the query.
+//!
+//! Not for: reading the rows of other formats, which the query does.
 
 pub(crate) mod avro;
 mod columns;
@@ -21,6 +23,7 @@ mod readable;
 mod resolve;
 mod snapshot;
 mod statistics;
+pub mod text;
 mod thrift;
 mod types;
 mod union;
@@ -28,6 +31,7 @@ mod widen;
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
+use std::sync::{Arc, OnceLock};
 
 use arrow::datatypes::{DataType, Field, SchemaRef};
 
@@ -39,6 +43,7 @@ pub use damage::find_damaged;
 pub use footer::Footer;
 pub use parquet_files::{ChunkCheck, Metadata};
 pub use snapshot::{check_unchanged, digest};
+use text::Survey;
 pub use types::from_name as type_from_name;
 
 /// One input of a job: a table made of files.
@@ -48,6 +53,8 @@ pub struct Input {
     pub name: String,
     /// How all its files are written.
     pub format: Format,
+    /// The letter between two values of CSV files.
+    pub delimiter: char,
     /// The files, in the order of their paths; at least one.
     pub files: Vec<InputFile>,
     /// Names of the columns that are in the paths (`date=2026-01-01/`), outermost first.
@@ -56,6 +63,8 @@ pub struct Input {
     pub contract: Option<Contract>,
     /// The columns of all files together, where the files tell them.
     schema: Option<SchemaRef>,
+    /// What all rows of text files tell, once somebody asked: see [`Input::survey`].
+    pub surveyed: OnceLock<Arc<Survey>>,
 }
 
 /// One file of an input.
@@ -81,9 +90,50 @@ impl InputFile {
 }
 
 impl Input {
-    /// Rows of all files, where their footers tell.
+    /// Parts that can be read by themselves: row groups, pieces of text files, or files.
+    pub fn parts(&self) -> u64 {
+        match self.surveyed.get() {
+            Some(survey) => survey.chunks().filter(|chunk| chunk.rows > 0).count() as u64,
+            None => self.files.iter().map(InputFile::parts).sum(),
+        }
+    }
+
+    /// What all rows of its text files tell; they are read at the first call, by so many threads. `None` for other
+    /// formats.
+    ///
+    /// # Errors
+    /// `Input` when what they hold makes no table or breaks the contract, naming file and line; `Unavailable` when they
+    /// cannot be read; `Stopped` when that is asked for.
+    pub fn survey(&self, threads: usize) -> Result<Option<Arc<Survey>>> {
+        if let Some(survey) = self.surveyed.get() {
+            return Ok(Some(Arc::clone(survey)));
+        }
+        let Some(survey) = Survey::make(self, threads)? else { return Ok(None) };
+        Ok(Some(Arc::clone(self.surveyed.get_or_init(|| Arc::new(survey)))))
+    }
+
+    /// Bytes of all files as they are unpacked, where their footers or a survey tell.
+    pub fn unpacked_bytes(&self) -> Option<u64> {
+        if let Some(survey) = self.surveyed.get() {
+            return Some(survey.bytes());
+        }
+        self.files.iter().map(|file| Some(file.footer.as_ref()?.unpacked_bytes)).sum()
+    }
+
+    /// Rows of all files, where their footers or a survey tell.
     pub fn rows(&self) -> Option<u64> {
+        if let Some(survey) = self.surveyed.get() {
+            return Some(survey.rows());
+        }
         self.files.iter().map(|file| Some(file.footer.as_ref()?.rows)).sum()
+    }
+
+    /// Rows of a file, where its footer or a survey tells.
+    pub fn rows_of(&self, number: usize) -> Option<u64> {
+        match self.surveyed.get() {
+            Some(survey) => survey.files().get(number).map(|file| file.rows()),
+            None => self.files.get(number)?.footer.as_ref().map(|footer| footer.rows),
+        }
     }
 
     /// The partition columns with their types: as the contract says, or string.
@@ -148,10 +198,12 @@ fn resolve_one(spec: &InputSpec) -> Result<Input> {
     let mut input = Input {
         name: spec.name.clone(),
         format: found.format,
+        delimiter: spec.delimiter.unwrap_or(','),
         files: found.files,
         partition_columns: found.partition_columns,
         contract,
         schema: None,
+        surveyed: OnceLock::new(),
     };
     match input.format {
         Format::Parquet => parquet_files::read(&mut input)?,

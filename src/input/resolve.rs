@@ -13,6 +13,7 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use super::InputFile;
+use super::text::Packing;
 use crate::error::{Error, IoContext, Result};
 use crate::job::{Format, InputSpec};
 
@@ -203,7 +204,8 @@ fn format_of(spec: &InputSpec, paths: &[PathBuf]) -> Result<Format> {
     }
     let mut found: Option<(Format, &PathBuf)> = None;
     for path in paths {
-        let ending = path.extension().and_then(|ending| ending.to_str()).unwrap_or_default();
+        let unpacked = if Packing::of(path) == Packing::None { path.clone() } else { path.with_extension("") };
+        let ending = unpacked.extension().and_then(|ending| ending.to_str()).unwrap_or_default();
         let format = match ending.to_ascii_lowercase().as_str() {
             "parquet" | "pq" => Format::Parquet,
             "csv" => Format::Csv,
@@ -211,8 +213,8 @@ fn format_of(spec: &InputSpec, paths: &[PathBuf]) -> Result<Format> {
             "avro" => Format::Avro,
             _ => {
                 return Err(Error::invalid(format!(
-                    "input {}: the format of {} is unknown; end its name in .parquet, .csv, .json or .avro, or set \
-                     `format`",
+                    "input {}: the format of {} is unknown; end its name in .parquet, .csv, .json or .avro (.csv.gz and \
+                     such for packed text), or set `format`",
                     spec.name,
                     path.display()
                 )));
@@ -228,6 +230,13 @@ fn format_of(spec: &InputSpec, paths: &[PathBuf]) -> Result<Format> {
                 )));
             }
             _ => found = Some((format, path)),
+        }
+        if unpacked != *path && !matches!(format, Format::Csv | Format::Json) {
+            return Err(Error::invalid(format!(
+                "input {}: {} is packed, which only CSV and JSON files may be",
+                spec.name,
+                path.display()
+            )));
         }
     }
     Ok(found.map_or(Format::Parquet, |(format, _)| format))
@@ -274,6 +283,7 @@ mod tests {
             name: "events".to_owned(),
             path: path.display().to_string(),
             format: None,
+            delimiter: None,
             schema: None,
             require: None,
             line: 1,

@@ -66,10 +66,12 @@ mod tests {
         let mut input = Input {
             name: "a".to_owned(),
             format: Format::Parquet,
+            delimiter: ',',
             files: vec![file],
             partition_columns: vec![],
             contract: None,
             schema: None,
+            surveyed: Default::default(),
         };
         check_unchanged(&[input.clone()]).unwrap();
         let before = digest(&[input.clone()]);

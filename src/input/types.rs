@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use arrow::datatypes::{DataType, TimeUnit};
+use arrow::datatypes::{DataType, Field, TimeUnit};
 
 /// The type of that name, or nothing where text cannot hold it.
 pub fn from_name(name: &str) -> Option<DataType> {
@@ -26,6 +26,52 @@ pub fn from_name(name: &str) -> Option<DataType> {
         "date" => DataType::Date32,
         _ => return with_parameters(name),
     })
+}
+
+/// The type of that name with lists and structs, for JSON; nothing where text cannot hold it.
+pub(super) fn nested_from_name(name: &str) -> Option<DataType> {
+    if let Some(item) = name.strip_prefix("list<").and_then(|rest| rest.strip_suffix('>')) {
+        return Some(DataType::List(Arc::new(Field::new_list_field(nested_from_name(item)?, true))));
+    }
+    let Some(mut rest) = name.strip_prefix("struct<").and_then(|rest| rest.strip_suffix('>')) else {
+        return from_name(name);
+    };
+    let mut fields = Vec::new();
+    while !rest.is_empty() {
+        let (field, after) = field_name(rest)?;
+        let end = end_of_type(after);
+        fields.push(Field::new(field, nested_from_name(&after[..end])?, true));
+        rest = after[end..].strip_prefix(", ").unwrap_or(&after[end..]);
+    }
+    Some(DataType::Struct(fields.into()))
+}
+
+/// The name of a struct's first field, which may stand in quotes, and what follows its colon.
+fn field_name(fields: &str) -> Option<(String, &str)> {
+    if !fields.starts_with('"') {
+        let (name, after) = fields.split_once(": ")?;
+        return Some((name.to_owned(), after));
+    }
+    let mut quoted = serde_json::Deserializer::from_str(fields).into_iter::<String>();
+    let name = quoted.next()?.ok()?;
+    Some((name, fields.get(quoted.byte_offset()..)?.strip_prefix(": ")?))
+}
+
+/// Where the first of several types ends: at a comma that is in no brackets and no quotes.
+fn end_of_type(types: &str) -> usize {
+    let (mut depth, mut quoted, mut escaped) = (0, false, false);
+    for (at, letter) in types.char_indices() {
+        match letter {
+            _ if escaped => escaped = false,
+            '\\' if quoted => escaped = true,
+            '"' => quoted = !quoted,
+            '<' | '(' | '[' if !quoted => depth += 1,
+            '>' | ')' | ']' if !quoted => depth -= 1,
+            ',' if !quoted && depth == 0 => return at,
+            _ => {}
+        }
+    }
+    types.len()
 }
 
 fn with_parameters(name: &str) -> Option<DataType> {
@@ -64,6 +110,15 @@ mod tests {
         ] {
             assert_eq!(from_name(name).map(|data_type| type_name(&data_type)).as_deref(), Some(name));
         }
+        for name in [
+            "int8",
+            "list<list<decimal(10, 2)>>",
+            "struct<>",
+            "struct<a: list<struct<b: timestamp[us, UTC]>>, \"odd: \\\", <name\": string, c: bool>",
+        ] {
+            assert_eq!(nested_from_name(name).map(|data_type| type_name(&data_type)).as_deref(), Some(name));
+        }
+        assert_eq!(nested_from_name("list<binary>"), None);
         for name in ["", "list<int8>", "timestamp[x]", "decimal(99, 1)", "decimal(x, 1)", "struct<>"] {
             assert_eq!(from_name(name), None, "{name}");
         }

@@ -1,6 +1,6 @@
 //! The fingerprint of a job: equal for two runs that would build the same data from the same files.
 //!
-//! It covers dataset, inputs (name, path, format, contract path), SQL, its parameters, output, tables and the contracts'
+//! It covers dataset, inputs (name, path, format, contract path, delimiter), SQL, its parameters, output, tables and the contracts'
 //! texts. It leaves out where the store is, what the checks demand, what retention keeps and what an input requires
 //! before it starts: none of them changes a byte of the result. Comments in the SQL count, as telling them apart is not
 //! worth being wrong about.
@@ -10,14 +10,18 @@
 use serde_json::json;
 use xxhash_rust::xxh3::xxh3_128;
 
-use super::Job;
+use super::{InputSpec, Job};
 
 /// Raised whenever the same job file begins to mean something else.
-const MEANING: u32 = 1;
+const MEANING: u32 = 2;
 
 pub(super) fn digest(job: &Job, contracts: &[String]) -> String {
-    let inputs: Vec<_> =
-        job.inputs.iter().map(|input| json!([input.name, input.path, input.format, input.schema])).collect();
+    let input = |input: &InputSpec| {
+        let mut parts = vec![json!(input.name), json!(input.path), json!(input.format), json!(input.schema)];
+        parts.extend(input.delimiter.map(|delimiter| json!(delimiter)));
+        parts
+    };
+    let inputs: Vec<_> = job.inputs.iter().map(input).collect();
     let canonical = json!([
         MEANING,
         job.dataset,

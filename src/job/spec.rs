@@ -42,6 +42,8 @@ pub struct InputSpec {
     pub path: String,
     /// Format of the files; none: each file's ending tells.
     pub format: Option<Format>,
+    /// The byte between two values of CSV files; none: a comma.
+    pub delimiter: Option<char>,
     /// Data contract that the files must keep.
     pub schema: Option<PathBuf>,
     /// File inside the input's folder without which the job does not start, with every `${k}` filled in.
@@ -56,7 +58,7 @@ pub struct InputSpec {
 pub enum Format {
     /// Apache Parquet.
     Parquet,
-    /// Comma-separated values with a header line.
+    /// Values between commas, or another delimiter, with a header line.
     Csv,
     /// One JSON object per line.
     Json,

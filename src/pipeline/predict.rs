@@ -57,11 +57,7 @@ pub(super) fn predict(prepared: &Prepared<'_>, previous: Option<&Previous>, spil
     let resources = &prepared.options.resources;
     let held = estimate.entry_bytes + estimate.entries * SHUFFLE_BYTES_PER_ENTRY;
     let shuffle = (held as u64).min(resources.shuffle_memory() as u64);
-    let unpacked = |input: &Input| -> u64 {
-        let footers = input.files.iter().filter_map(|file| file.footer.as_ref());
-        footers.map(|footer| footer.unpacked_bytes).sum()
-    };
-    let sizes: Vec<u64> = prepared.inputs.iter().map(unpacked).collect();
+    let sizes: Vec<u64> = prepared.inputs.iter().map(|input| input.unpacked_bytes().unwrap_or(0)).collect();
     let build_sides = sizes.iter().sum::<u64>() - sizes.iter().max().copied().unwrap_or(0);
     let query = (build_sides * BUILD_SIDE_FACTOR).min(resources.query_memory() as u64);
     let spills = held > resources.shuffle_memory() as f64;

@@ -199,14 +199,14 @@ impl<'r> Prepared<'r> {
     }
 
     fn lineage(&self) -> Vec<catalog::InputFile> {
-        let files = self.inputs.iter().flat_map(|input| input.files.iter().map(move |file| (input, file)));
+        let files = self.inputs.iter().flat_map(|input| input.files.iter().enumerate().map(move |file| (input, file)));
         files
-            .map(|(input, file)| catalog::InputFile {
+            .map(|(input, (number, file))| catalog::InputFile {
                 input: input.name.clone(),
                 path: file.path.display().to_string(),
                 size: file.bytes,
                 modified: file.modified.to_string(),
-                rows: file.footer.as_ref().map(|footer| footer.rows),
+                rows: input.rows_of(number),
             })
             .collect()
     }

@@ -1,7 +1,7 @@
 //! Predicts how much a job will make, from a sample of its largest input.
 //!
 //! Where the inputs are small the query simply runs to its end. Otherwise it runs over the first rows of row groups
-//! spread over the largest input (whole files, for formats without footers) and over twice as many, with the other
+//! spread over the largest input (pieces of text files, whole ones of Avro) and over twice as many, with the other
 //! inputs whole; the two results say how the output grows. Rows
 //! that come one for one grow in a line, groups fill up: both are points on `rows = n / (a + b·n)`, the curve of
 //! Michaelis and Menten, which two points fix. A query without groups, whose rows are counted one by one, needs only
@@ -15,7 +15,7 @@ use super::execute::Failed;
 use super::session::Query;
 use super::table::Share;
 use crate::error::Result;
-use crate::input::{Input, InputFile};
+use crate::input::Input;
 use arrow::array::RecordBatch;
 
 /// Rows of the largest input up to which the whole query runs.
@@ -28,8 +28,8 @@ const SPREAD: u64 = 8;
 const SMALLEST_WHOLE: f64 = 3.0;
 /// Samples that are hardly apart say nothing of how groups fill up.
 const SMALLEST_RATIO: f64 = 1.5;
-/// Bytes a row of a text file is taken to have.
-const TEXT_BYTES_PER_ROW: u64 = 100;
+/// Bytes a row is taken to have where files do not tell their rows, as Avro's.
+const BYTES_PER_ROW: u64 = 100;
 
 /// What a query's result, or a part of it, comes to.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -85,7 +85,7 @@ pub fn estimate<M: Measure>(
     let Some((number, rows)) = largest.filter(|(_, rows)| *rows > SMALL_INPUT_ROWS) else {
         return pass(query, spill_dir, &measure);
     };
-    let groups: u64 = inputs[number].files.iter().map(InputFile::parts).sum();
+    let groups = inputs[number].parts();
     // Where row groups are small, more of them; where there are none, whole files.
     let share = |sample: u64| {
         let wanted = (groups * sample).div_ceil(rows).max(SPREAD).min(groups);
@@ -116,7 +116,7 @@ pub fn estimate<M: Measure>(
 
 /// Rows of an input: what footers say, or what its bytes suggest.
 fn about_rows(input: &Input) -> u64 {
-    input.rows().unwrap_or(input.bytes() / TEXT_BYTES_PER_ROW)
+    input.rows().unwrap_or(input.bytes() / BYTES_PER_ROW)
 }
 
 /// What comes of `whole` parts, when one part gives `one` and `ratio` parts give `two`.

@@ -29,6 +29,7 @@ mod shelf;
 mod sorting;
 mod spread;
 mod table;
+mod text_scan;
 mod turns;
 mod unspillable;
 mod windows;

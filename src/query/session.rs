@@ -10,6 +10,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use arrow::datatypes::SchemaRef;
+use datafusion::catalog::TableProvider;
 use datafusion::common::config::ConfigOptions;
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::common::{ParamValues, ScalarValue};
@@ -27,6 +28,7 @@ use super::exact;
 use super::execute::Way;
 use super::pool::Pool;
 use super::table::{InputTable, Share};
+use super::text_scan::TextTable;
 use crate::error::{IoContext, Result};
 use crate::input::Input;
 
@@ -198,6 +200,9 @@ async fn plan(
     params: &BTreeMap<String, String>,
     settings: &Settings,
 ) -> Result<(SessionState, LogicalPlan)> {
+    for input in inputs {
+        input.survey(settings.threads)?;
+    }
     let context = SessionContext::new_with_state(state(settings, row_bytes(inputs)));
     context.add_optimizer_rule(Arc::new(TextsAheadOfJoins));
     exact::register(&context);
@@ -206,9 +211,12 @@ async fn plan(
         context.register_udf(function);
     }
     for (input, share) in inputs.iter().zip(shares) {
-        let table = InputTable::open(&context.state(), input, *share).await?;
+        let table: Arc<dyn TableProvider> = match input.survey(settings.threads)? {
+            Some(survey) => Arc::new(TextTable::new(input, survey, *share)?),
+            None => Arc::new(InputTable::open(input, *share)?),
+        };
         context
-            .register_table(datafusion::common::TableReference::bare(input.name.as_str()), Arc::new(table))
+            .register_table(datafusion::common::TableReference::bare(input.name.as_str()), table)
             .map_err(|error| convert(&format!("cannot name a table {}", input.name), error))?;
     }
     let refused = |error| convert("the query cannot be planned", error);
@@ -225,12 +233,9 @@ async fn plan(
     Ok(frame.into_parts())
 }
 
-/// Bytes of a row of the input with the widest ones, where footers tell.
+/// Bytes of a row of the input with the widest ones, where footers or surveys tell.
 fn row_bytes(inputs: &[Input]) -> usize {
-    let of = |input: &Input| -> Option<u64> {
-        let bytes: u64 = input.files.iter().filter_map(|file| Some(file.footer.as_ref()?.unpacked_bytes)).sum();
-        Some(bytes / input.rows()?.max(1))
-    };
+    let of = |input: &Input| -> Option<u64> { Some(input.unpacked_bytes()? / input.rows()?.max(1)) };
     let widest = inputs.iter().filter_map(of).max().unwrap_or(0);
     usize::try_from(widest).unwrap_or(usize::MAX).max(LEAST_ROW_BYTES)
 }

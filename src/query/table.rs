@@ -1,26 +1,21 @@
-//! An input as a table of DataFusion's: a fixed list of files, never listed again.
+//! An input of Parquet or Avro files as a table of DataFusion's: a fixed list of files, never listed again.
 //!
 //! DataFusion's own listing table looks into the folder when the query is planned; a file that arrived since would be
 //! read without being in the lineage. Row counts come from the footers that are already known, so that joins build on
 //! the smaller side.
 //!
-//! Not for: finding files (`input`).
+//! Not for: finding files (`input`), and text files (see `text_scan`).
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use arrow::datatypes::{Field, SchemaRef};
 use async_trait::async_trait;
 use datafusion::catalog::{Session, TableProvider};
 use datafusion::common::stats::Precision;
 use datafusion::common::{DataFusionError, Result, ScalarValue, Statistics};
 use datafusion::datasource::TableType;
-use datafusion::datasource::file_format::FileFormat;
-use datafusion::datasource::file_format::avro::AvroFormat;
-use datafusion::datasource::file_format::csv::CsvFormat;
-use datafusion::datasource::file_format::json::JsonFormat;
-use datafusion::datasource::file_format::parquet::ParquetFormat;
 use datafusion::datasource::listing::PartitionedFile;
 use datafusion::datasource::object_store::ObjectStoreUrl;
 use datafusion::datasource::physical_plan::parquet::{ParquetAccessPlan, RowGroupAccess};
@@ -28,7 +23,7 @@ use datafusion::datasource::physical_plan::{FileGroup, FileScanConfigBuilder};
 use datafusion::datasource::source::DataSourceExec;
 use datafusion::datasource::table_schema::TableSchema;
 use datafusion::logical_expr::{Expr, TableProviderFilterPushDown};
-use datafusion::object_store::{ObjectMeta, path::Path as StorePath};
+use datafusion::object_store::path::Path as StorePath;
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::streaming::{PartitionStream, StreamingTableExec};
 use parquet::arrow::arrow_reader::{RowSelection, RowSelector};
@@ -36,15 +31,15 @@ use parquet::arrow::arrow_reader::{RowSelection, RowSelector};
 use super::avro_scan::{AvroFile, AvroFiles};
 use super::exact;
 use super::parquet_scan;
+use super::text_scan::parts;
 use crate::error::{Error, IoContext};
-use crate::input::{Input, InputFile, contract, type_from_name};
+use crate::input::{Input, InputFile, contract};
 use crate::job::Format;
 
 /// One input, as a table.
 #[derive(Debug)]
 pub(super) struct InputTable {
     format: Format,
-    reader: Arc<dyn FileFormat>,
     files: Vec<PartitionedFile>,
     schema: TableSchema,
     statistics: Statistics,
@@ -56,20 +51,11 @@ impl InputTable {
     /// Makes the table of an input. `share` selects a part of the rows for an estimate: see [`Share`].
     ///
     /// # Errors
-    /// `Input` when the schema of text files cannot be inferred or breaks the contract, or a partition's value is not
-    /// of its type; `Unavailable` when files cannot be read.
-    pub(super) async fn open(state: &dyn Session, input: &Input, share: Share) -> crate::error::Result<Self> {
-        let reader: Arc<dyn FileFormat> = match input.format {
-            Format::Parquet => Arc::new(ParquetFormat::default()),
-            Format::Csv => Arc::new(CsvFormat::default()),
-            Format::Json => Arc::new(JsonFormat::default()),
-            Format::Avro => Arc::new(AvroFormat),
-        };
+    /// `Input` when a partition's value is not of its type; `Unavailable` when files cannot be found.
+    pub(super) fn open(input: &Input, share: Share) -> crate::error::Result<Self> {
         let all = input.files.iter().map(partitioned_file).collect::<crate::error::Result<Vec<_>>>()?;
-        let file_schema = match input.schema() {
-            Some(schema) => schema,
-            None => infer(state, reader.as_ref(), input, &all).await?,
-        };
+        let file_schema =
+            input.schema().ok_or_else(|| Error::internal(format!("input {} has no schema", input.name)))?;
         let partition_fields = input.partition_fields()?;
         let mut files = Vec::new();
         let mut rows = Some(0);
@@ -101,7 +87,7 @@ impl InputTable {
             let of_share = u128::from(bytes) * u128::from(rows) / u128::from(all.max(1));
             statistics.total_byte_size = Precision::Inexact(of_share as usize);
         }
-        Ok(Self { format: input.format, reader, files, schema, statistics, unreadable: unreadable(input) })
+        Ok(Self { format: input.format, files, schema, statistics, unreadable: unreadable(input) })
     }
 }
 
@@ -152,8 +138,8 @@ impl InputTable {
     }
 }
 
-/// Which rows of an input a query sees: the first `rows` of every `step`-th row group. Of files without row groups it
-/// is every `step`-th, whole.
+/// Which rows of an input a query sees: the first `rows` of every `step`-th row group, or piece of text files. Of Avro
+/// files it is every `step`-th, whole.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Share {
     pub(super) step: usize,
@@ -173,6 +159,9 @@ impl Share {
 
     /// Rows of an input that are seen, or files where there are no row groups.
     pub(super) fn rows(self, input: &Input) -> u64 {
+        if let Some(survey) = input.surveyed.get() {
+            return parts(survey, self).iter().map(|part| part.rows).sum();
+        }
         let mut groups = 0;
         let of_file = |file: &InputFile| {
             let taken = self.of(file, groups);
@@ -212,46 +201,15 @@ fn partitioned_file(file: &InputFile) -> crate::error::Result<PartitionedFile> {
     Ok(partitioned.with_extension(file.path.clone()))
 }
 
-/// The schema of text files: what DataFusion infers from them, but the contract's types where it names a column.
-async fn infer(
-    state: &dyn Session,
-    format: &dyn FileFormat,
-    input: &Input,
-    files: &[PartitionedFile],
-) -> crate::error::Result<SchemaRef> {
-    let doing = format!("cannot read input {}", input.name);
-    let store = state
-        .runtime_env()
-        .object_store(ObjectStoreUrl::local_filesystem())
-        .map_err(|error| super::error::convert(&doing, error))?;
-    let metas: Vec<ObjectMeta> = files.iter().map(|file| file.object_meta.clone()).collect();
-    let inferred = format
-        .infer_schema(state, &store, &metas)
-        .await
-        .map_err(|error| Error::input(format!("{doing}: its columns cannot be told")).because(error))?;
-    let Some(contract) = &input.contract else { return Ok(inferred) };
-    let promised = |field: &Field| -> Option<DataType> {
-        let column = contract.columns.iter().find(|column| column.name == *field.name())?;
-        (input.format != Format::Avro).then(|| type_from_name(&column.type_name))?
-    };
-    let fields: Vec<Field> = inferred
-        .fields()
-        .iter()
-        .map(|field| {
-            promised(field).map_or(field.as_ref().clone(), |promised| field.as_ref().clone().with_data_type(promised))
-        })
-        .collect();
-    let schema = Schema::new(fields);
-    let mut all = schema.fields().to_vec();
-    all.extend(input.partition_fields()?.into_iter().map(Arc::new));
-    let problems = contract.check(&Schema::new(all), &input.files[0].path.display().to_string());
-    if problems.is_empty() {
-        return Ok(Arc::new(schema));
-    }
-    Err(Error::input(format!("input {} is not what the job expects\n  {}", input.name, problems.join("\n  "))))
-}
-
-fn partition_value(value: Option<&str>, field: &Field, file: &InputFile) -> crate::error::Result<ScalarValue> {
+/// The value that a file's folder gives a column.
+///
+/// # Errors
+/// `Input` when it is not of the column's type.
+pub(super) fn partition_value(
+    value: Option<&str>,
+    field: &Field,
+    file: &InputFile,
+) -> crate::error::Result<ScalarValue> {
     let parsed = match value {
         None => ScalarValue::try_from(field.data_type()),
         Some(value) => ScalarValue::try_from_string(value.to_owned(), field.data_type()),
@@ -298,24 +256,14 @@ impl TableProvider for InputTable {
             return exact::normalized(self.scan_avro(state, projection, limit)?, state);
         }
         let url = ObjectStoreUrl::local_filesystem();
-        let source = match self.format {
-            Format::Parquet => {
-                Arc::new(parquet_scan::source(self.schema.clone(), state.runtime_env().object_store(&url)?))
-            }
-            _ => self.reader.file_source(self.schema.clone()),
-        };
+        let source = parquet_scan::source(self.schema.clone(), state.runtime_env().object_store(&url)?);
         let groups = FileGroup::new(self.files.clone()).split_files(state.config().target_partitions());
-        let config = FileScanConfigBuilder::new(url, source)
+        let config = FileScanConfigBuilder::new(url, Arc::new(source))
             .with_file_groups(groups)
             .with_statistics(self.statistics.clone())
             .with_projection_indices(projection.cloned())?
             .with_limit(limit)
             .build();
-        let scan = match self.format {
-            // The plan of the format itself would bring a reader that parses the footers again.
-            Format::Parquet => DataSourceExec::from_data_source(config),
-            _ => self.reader.create_physical_plan(state, config).await?,
-        };
-        exact::normalized(scan, state)
+        exact::normalized(DataSourceExec::from_data_source(config), state)
     }
 }

@@ -41,13 +41,15 @@ fn in_bounded_memory() {
     // The footer's decoder may panic, which is contained and no news.
     cutover::contain::install_hook();
     let stores = Stores::new();
-    let parsers: [(&str, Parser, Vec<Vec<u8>>); 8] = [
+    let parsers: [(&str, Parser, Vec<Vec<u8>>); 10] = [
         ("job", fuzzing::job, jobs()),
         ("manifest", fuzzing::manifest, stores.files("versions/00000001/manifest.json")),
         ("current", fuzzing::current, stores.files("current.json")),
         ("journal line", fuzzing::journal_line, journal_lines()),
         ("spill block", fuzzing::spill_block, vec![spill_block()]),
         ("footer", fuzzing::parquet_footer, footers()),
+        ("csv", fuzzing::csv, csv_files()),
+        ("json lines", fuzzing::json_lines, json_files()),
         ("record", fuzzing::record, stores.records()),
         ("key", fuzzing::key, keys()),
     ];
@@ -231,6 +233,22 @@ fn spill_block() -> Vec<u8> {
 
 fn footers() -> Vec<Vec<u8>> {
     hostile::shapes().into_iter().map(|(_, bytes)| bytes[hostile::footer(&bytes)].to_vec()).collect()
+}
+
+fn csv_files() -> Vec<Vec<u8>> {
+    let rows = [
+        "id,\"a \"\"b\"\"\",c\r\n1,\"x\ny\",2024-01-01T00:00:00.5Z\r\n-2,,1e-5",
+        "v\n0.1\n\n\"\"\n18446744073709551616\n",
+    ];
+    rows.iter().map(|rows| rows.as_bytes().to_vec()).collect()
+}
+
+fn json_files() -> Vec<Vec<u8>> {
+    let rows = [
+        "{\"a\": [1, -0.5e3, null], \"b\": {\"c\": \"\\u00e9\\ud83d\\ude00\"}}\n\n{\"b\": null, \"d\": true}",
+        "{}\n{\"a\":[[{}]]}",
+    ];
+    rows.iter().map(|rows| rows.as_bytes().to_vec()).collect()
 }
 
 /// The two bytes that choose the columns, and a key of them.

@@ -36,6 +36,7 @@ mod resume;
 mod seeded;
 mod stop;
 mod structure;
+mod text_inputs;
 mod verify;
 mod verify_crash;
 mod versions;

@@ -66,7 +66,7 @@ const MAY_USE: [(&str, &[&str]); 27] = [
             "storage",
         ],
     ),
-    ("input", &["contain", "job"]),
+    ("input", &["contain", "job", "stop"]),
     ("job", &[]),
     ("journal", &["storage"]),
     ("kafka", &["catalog", "failpoint", "job", "progress", "serve", "stop", "storage"]),

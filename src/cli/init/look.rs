@@ -73,12 +73,13 @@ impl Looker {
     }
 
     fn look_at(&self, name: String, path: &str) -> Result<Table> {
-        let spec = InputSpec { name, path: path.to_owned(), format: None, schema: None, require: None, line: 0 };
+        let path = path.to_owned();
+        let spec = InputSpec { name, path, format: None, delimiter: None, schema: None, require: None, line: 0 };
         let input = input::resolve(std::slice::from_ref(&spec))?.pop().ok_or_else(|| Error::internal("no input"))?;
         let all = format!("SELECT * FROM {}", identifier(&spec.name));
         let schema = self.query(&input, &all)?.schema();
         if schema.fields().is_empty() {
-            return Err(Error::input(format!("{path} has no columns")));
+            return Err(Error::input(format!("{} has no columns", spec.path)));
         }
         Ok(Table { name: spec.name, path: spec.path, schema, rows: input.rows(), input })
     }

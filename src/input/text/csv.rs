@@ -1,0 +1,341 @@
+//! The records of a CSV text: RFC 4180, strictly.
+//!
+//! ```text
+//! record  = field *( delimiter field ) ( LF / CRLF / end )
+//! field   = plain / DQUOTE *( any / DQUOTE DQUOTE ) DQUOTE
+//! ```
+//! A quote within a plain field is a letter like any other. What other readers guess at is refused by its line: text
+//! after a closing quote, a quote after spaces, a quote that is not closed, a carriage return without a line feed. Blank
+//! lines are skipped, but for files of one column, where one is a row without a value.
+//!
+//! Not for: what the values are.
+
+use super::fault::{Fault, shown};
+
+/// Columns that a file may have.
+pub(super) const MOST_COLUMNS: usize = 65_536;
+
+/// Where a field's text is, without its quotes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Field {
+    start: u32,
+    end: u32,
+    /// Whether it stands in quotes: an empty one then is an empty text, not a null.
+    pub(super) quoted: bool,
+    /// Whether there are quotes in it, doubled.
+    doubled: bool,
+}
+
+/// The records of a text, one after another.
+#[derive(Debug)]
+pub(super) struct Records<'t> {
+    text: &'t str,
+    delimiter: u8,
+    /// Whether a blank line is a record.
+    blank_counts: bool,
+    /// Where the next record begins.
+    pub(super) at: usize,
+    /// The line at which it begins.
+    pub(super) line: u64,
+    fields: Vec<Field>,
+    found: usize,
+}
+
+impl<'t> Records<'t> {
+    /// Reads a text from a record's beginning on; `columns` are those of its header, if that is known.
+    pub(super) fn new(text: &'t str, delimiter: u8, at: usize, line: u64, columns: Option<usize>) -> Self {
+        let blank_counts = columns == Some(1);
+        Self { text, delimiter, blank_counts, at, line, fields: Vec::new(), found: 0 }
+    }
+
+    /// Reads the next record and tells the line it begins at; none at the end.
+    ///
+    /// # Errors
+    /// Names the line of what is no CSV.
+    #[inline]
+    pub(super) fn next(&mut self) -> Result<Option<u64>, Fault> {
+        self.fields.clear();
+        self.found = 0;
+        if !self.blank_counts {
+            while let Some(bytes) = self.blank() {
+                self.at += bytes;
+                self.line += 1;
+            }
+        }
+        if self.at == self.text.len() {
+            return Ok(None);
+        }
+        let line = self.line;
+        while !self.field()? {}
+        Ok(Some(line))
+    }
+
+    /// The fields of the record.
+    pub(super) fn fields(&self) -> &[Field] {
+        &self.fields
+    }
+
+    /// How many fields the record has, of which no more than [`MOST_COLUMNS`] are kept.
+    pub(super) fn found(&self) -> usize {
+        self.found
+    }
+
+    /// A field's value; one with doubled quotes is written to `scratch`.
+    #[inline]
+    pub(super) fn value<'v>(&self, field: Field, scratch: &'v mut String) -> &'v str
+    where
+        't: 'v,
+    {
+        let text = self.text.get(field.start as usize..field.end as usize).unwrap_or_default();
+        if !field.doubled {
+            return text;
+        }
+        scratch.clear();
+        let mut parts = text.split("\"\"");
+        scratch.push_str(parts.next().unwrap_or_default());
+        for part in parts {
+            scratch.push('"');
+            scratch.push_str(part);
+        }
+        scratch
+    }
+
+    /// The bytes of the line end that begins here, if one does.
+    fn blank(&self) -> Option<usize> {
+        let rest = &self.text.as_bytes()[self.at..];
+        match rest.first()? {
+            b'\n' => Some(1),
+            b'\r' if rest.get(1) == Some(&b'\n') => Some(2),
+            _ => None,
+        }
+    }
+
+    /// Reads a field and tells whether it ended the record.
+    #[inline]
+    fn field(&mut self) -> Result<bool, Fault> {
+        let text = self.text.as_bytes();
+        let start = self.at;
+        let mut at = start;
+        match text.get(at) {
+            Some(b'"') => return self.quoted(),
+            Some(b' ') => {
+                let spaces = text[at..].iter().take_while(|byte| **byte == b' ').count();
+                if text.get(at + spaces) == Some(&b'"') {
+                    let what =
+                        "a quote stands after a space; remove the space, or double the quote and quote the value";
+                    return Err(Fault::at(self.line, what));
+                }
+            }
+            _ => {}
+        }
+        while let Some(byte) = text.get(at) {
+            if *byte == self.delimiter || *byte == b'\n' || *byte == b'\r' {
+                break;
+            }
+            at += 1;
+        }
+        self.push(Field { start: start as u32, end: at as u32, quoted: false, doubled: false });
+        self.after(at)
+    }
+
+    /// Reads a field in quotes.
+    fn quoted(&mut self) -> Result<bool, Fault> {
+        let text = self.text.as_bytes();
+        let start = self.at + 1;
+        let mut at = start;
+        let mut doubled = false;
+        let mut ends = 0;
+        loop {
+            match text.get(at) {
+                Some(b'"') if text.get(at + 1) == Some(&b'"') => {
+                    doubled = true;
+                    at += 1;
+                }
+                Some(b'"') => break,
+                Some(b'\n') => ends += 1,
+                Some(_) => {}
+                None => return Err(Fault::at(self.line, "a quote opens here that is not closed; close it")),
+            }
+            at += 1;
+        }
+        self.push(Field { start: start as u32, end: at as u32, quoted: true, doubled });
+        self.line += ends;
+        self.after(at + 1)
+    }
+
+    #[inline]
+    fn push(&mut self, field: Field) {
+        self.found += 1;
+        if self.found <= MOST_COLUMNS {
+            self.fields.push(field);
+        }
+    }
+
+    /// Goes over what ends a field, and tells whether that ends the record.
+    #[inline]
+    fn after(&mut self, at: usize) -> Result<bool, Fault> {
+        let text = self.text.as_bytes();
+        match text.get(at) {
+            None => {
+                self.at = at;
+                Ok(true)
+            }
+            Some(byte) if *byte == self.delimiter => {
+                self.at = at + 1;
+                Ok(false)
+            }
+            Some(b'\n') => self.end(at + 1),
+            Some(b'\r') if text.get(at + 1) == Some(&b'\n') => self.end(at + 2),
+            Some(b'\r') => {
+                let what = "a carriage return stands alone; end lines with a line feed, and put values that hold one in quotes";
+                Err(Fault::at(self.line, what))
+            }
+            Some(_) => {
+                let rest = self.text.get(at..).unwrap_or_default();
+                let rest = rest.lines().next().unwrap_or_default();
+                Err(Fault::at(
+                    self.line,
+                    format!("{} follows a closing quote; double the quotes in a value", shown(rest)),
+                ))
+            }
+        }
+    }
+
+    fn end(&mut self, at: usize) -> Result<bool, Fault> {
+        self.at = at;
+        self.line += 1;
+        Ok(true)
+    }
+}
+
+/// The names in a header.
+///
+/// # Errors
+/// When there are none, or one is empty or repeated, or there is a sign that the delimiter is another.
+pub(super) fn header(records: &mut Records<'_>) -> Result<Option<Vec<String>>, Fault> {
+    let Some(line) = records.next()? else { return Ok(None) };
+    if records.found() > MOST_COLUMNS {
+        return Err(Fault::at(line, format!("has {} columns; at most {MOST_COLUMNS} can be read", records.found())));
+    }
+    let mut scratch = String::new();
+    let names: Vec<String> =
+        records.fields().iter().map(|field| records.value(*field, &mut scratch).to_owned()).collect();
+    let delimiter = char::from(records.delimiter);
+    if let ([name], [Field { quoted: false, .. }]) = (names.as_slice(), records.fields())
+        && let Some(other) =
+            [';', '\t', '|', ','].into_iter().find(|other| *other != delimiter && name.contains(*other))
+    {
+        return Err(Fault::at(
+            line,
+            format!(
+                "its header is one column, {}: values are to be delimited by {delimiter:?}, not {other:?}; `delimiter` \
+                 of the input says another",
+                shown(name)
+            ),
+        ));
+    }
+    let mut seen = std::collections::HashSet::new();
+    for (place, name) in names.iter().enumerate() {
+        let place = place + 1;
+        if name.trim().is_empty() {
+            let what = format!("column {place} of the header has no name; give it one");
+            return Err(Fault::at(line, what));
+        }
+        if !seen.insert(name.as_str()) {
+            let what = format!("the header names column {} more than once; rename one of them", shown(name));
+            return Err(Fault::at(line, what));
+        }
+    }
+    Ok(Some(names))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn read(text: &str) -> Result<Vec<Vec<(String, bool)>>, Fault> {
+        let mut records = Records::new(text, b',', 0, 1, None);
+        let mut rows = Vec::new();
+        let mut scratch = String::new();
+        while records.next()?.is_some() {
+            let value = |field: &Field| (records.value(*field, &mut scratch).to_owned(), field.quoted);
+            rows.push(records.fields().iter().map(value).collect());
+        }
+        Ok(rows)
+    }
+
+    fn written(rows: &[Vec<(String, bool)>], end: &str) -> String {
+        let field = |(value, quoted): &(String, bool)| match quoted {
+            true => format!("\"{}\"", value.replace('"', "\"\"")),
+            false => value.clone(),
+        };
+        rows.iter().map(|row| row.iter().map(field).collect::<Vec<_>>().join(",") + end).collect()
+    }
+
+    fn field() -> impl Strategy<Value = (String, bool)> {
+        prop_oneof![
+            "[ab,\"\r\n é]{0,6}".prop_map(|value| (value, true)),
+            "[ab-c][a\"é ]{0,5}".prop_map(|value| (value, false))
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_written_is_read(
+            rows in prop::collection::vec(prop::collection::vec(field(), 1..4), 0..6),
+            windows: bool,
+        ) {
+            let text = written(&rows, if windows { "\r\n" } else { "\n" });
+            prop_assert_eq!(read(&text).unwrap(), rows.clone());
+            // Without the last line end, too.
+            prop_assert_eq!(read(text.trim_end_matches(['\r', '\n'])).ok(), Some(rows).filter(|rows| !rows.is_empty()).or(Some(vec![])));
+        }
+
+        #[test]
+        fn nothing_makes_it_panic(text in "[a,\"\r\n ]{0,40}") {
+            let _ = read(&text);
+        }
+    }
+
+    #[test]
+    fn nulls_and_empty_texts_are_told_apart() {
+        let plain = |text: &str| (text.to_owned(), false);
+        assert_eq!(
+            read("a,,\n\n,\"\"").unwrap(),
+            [vec![plain("a"), plain(""), plain("")], vec![plain(""), (String::new(), true)],]
+        );
+        let mut one = Records::new("x\n\n", b',', 0, 1, Some(1));
+        assert_eq!((one.next(), one.next(), one.next()), (Ok(Some(1)), Ok(Some(2)), Ok(None)));
+    }
+
+    #[test]
+    fn what_others_guess_at_is_refused_by_its_line() {
+        for (text, line, what) in [
+            ("a,b\n\"x\ny\"z,1\n", 3, "follows a closing quote"),
+            ("a\nb, \"c\"\n", 2, "after a space"),
+            ("a\n1,\"b\nc\nd", 2, "not closed"),
+            ("a\rb\r", 1, "carriage return"),
+        ] {
+            let fault = read(text).unwrap_err();
+            assert_eq!((fault.line, fault.what.contains(what)), (line, true), "{text:?}: {fault:?}");
+        }
+        assert_eq!(
+            read("5\" pipe,a\"b\"c\n").unwrap(),
+            [[("5\" pipe".to_owned(), false), ("a\"b\"c".to_owned(), false)]]
+        );
+    }
+
+    #[test]
+    fn headers_are_names() {
+        let header = |text: &str| header(&mut Records::new(text, b',', 0, 1, None));
+        assert_eq!(header("\nid,\"a\nb\"\n1,2").unwrap().unwrap(), ["id", "a\nb"]);
+        assert_eq!(header("\n\n"), Ok(None));
+        for (text, what) in
+            [("a;b\n", "';'"), ("a,,b\n", "column 2"), ("a,b,a\n", "\"a\" more than once"), ("a,\" \"", "no name")]
+        {
+            assert!(header(text).unwrap_err().what.contains(what), "{text:?}");
+        }
+    }
+}

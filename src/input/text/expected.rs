@@ -1,0 +1,56 @@
+//! What a contract expects of the columns of text files.
+//!
+//! A column whose type text can hold is made in that type, every value strictly; other types are compared by their names
+//! with what the values are, as for every format.
+//!
+//! Not for: reading contracts.
+
+use std::collections::HashMap;
+
+use arrow::datatypes::DataType;
+
+use super::column::{Column, Reason};
+use super::fault::{Fault, shown};
+use crate::input::contract::{Contract, type_name};
+use crate::input::types::nested_from_name;
+
+/// One column of a contract that text can hold.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Expected {
+    /// Its type.
+    pub(super) data_type: DataType,
+    /// Whether it may hold nulls.
+    pub(super) nullable: bool,
+}
+
+/// The columns of a contract, by name.
+pub(super) type Expectations = HashMap<String, Expected>;
+
+/// What a contract expects, where text can hold it.
+pub(super) fn of(contract: Option<&Contract>) -> Expectations {
+    let columns = contract.into_iter().flat_map(|contract| &contract.columns);
+    columns
+        .filter_map(|column| {
+            let data_type = nested_from_name(&column.type_name)?;
+            Column::new(&data_type)?;
+            Some((column.name.clone(), Expected { data_type, nullable: column.nullable }))
+        })
+        .collect()
+}
+
+/// The fault of a value that its column's type does not hold.
+pub(super) fn unfit(line: u64, column: &str, data_type: &DataType, value: &str, reason: &Reason) -> Fault {
+    let reason = if reason.is_empty() { String::new() } else { format!(" ({reason})") };
+    let what = format!(
+        "column {} holds {}, which is no {}{reason}; correct the value, or the type in the contract",
+        shown(column),
+        shown(value),
+        type_name(data_type)
+    );
+    Fault::at(line, what)
+}
+
+/// The fault of a column without a value, where the contract allows none.
+pub(super) fn unwanted_null(line: u64, column: &str) -> Fault {
+    Fault::at(line, format!("column {} has no value, and its contract allows no nulls", shown(column)))
+}

@@ -1,0 +1,59 @@
+//! What is wrong with a text file, and at which line: the one form in which readers of text tell it.
+//!
+//! Readers know lines, not files; whoever knows the file makes the error of it. Values are shown short and with control
+//! characters escaped, so that no file can write to a terminal or fill a log.
+
+use std::path::Path;
+
+use crate::error::Error;
+
+/// Letters of a value that a message shows.
+pub(super) const SHOWN: usize = 60;
+
+/// What is wrong with a file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Fault {
+    /// The line, counted from 1; 0 for the file as a whole.
+    pub(crate) line: u64,
+    /// What is wrong and what to do about it.
+    pub(crate) what: String,
+}
+
+impl Fault {
+    /// A fault in a line.
+    pub(super) fn at(line: u64, what: impl Into<String>) -> Self {
+        Self { line, what: what.into() }
+    }
+
+    /// A fault of the whole file.
+    pub(super) fn of_file(what: impl Into<String>) -> Self {
+        Self::at(0, what)
+    }
+
+    /// The error that names the file.
+    pub(crate) fn in_file(self, path: &Path) -> Error {
+        let Self { line, what } = self;
+        let path = path.display();
+        Error::input(if line == 0 { format!("{path}: {what}") } else { format!("{path}, line {line}: {what}") })
+    }
+}
+
+/// A value as messages show it.
+pub(super) fn shown(value: &str) -> String {
+    let start: String = value.chars().take(SHOWN).collect();
+    let more = if start.len() < value.len() { "…" } else { "" };
+    format!("{:?}{more}", start)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_are_shown_short_and_harmless() {
+        assert_eq!(shown("a\u{1b}[31m\n"), r#""a\u{1b}[31m\n""#);
+        assert_eq!(shown(&"é".repeat(61)), format!("\"{}\"…", "é".repeat(60)));
+        let error = Fault::at(3, "is wrong").in_file(Path::new("a.csv"));
+        assert_eq!(error.message(), "a.csv, line 3: is wrong");
+    }
+}

@@ -1,0 +1,117 @@
+//! Files that are packed: gzip, zstd, bzip2 and xz by the ending of their names.
+//!
+//! A packed file is read as a stream, by one thread, however often it is put together of several. What a decoder holds is
+//! bounded: xz by a limit, zstd by the largest window that its own command accepts.
+//!
+//! Not for: formats that pack by themselves (Parquet, Avro).
+
+use std::fs::File;
+use std::io::{BufReader, Read};
+use std::path::Path;
+
+use liblzma::stream::{CONCATENATED, Stream};
+
+/// Bytes that an xz decoder may hold; files of `xz -9` need 65 MiB.
+const XZ_MEMORY: u64 = 80 << 20;
+/// The logarithm of zstd's largest window: 128 MiB, as its command reads without being asked for more.
+const ZSTD_WINDOW: u32 = 27;
+/// Bytes read at a time.
+const BLOCK: usize = 256 << 10;
+
+/// How a file is packed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Packing {
+    /// Not at all.
+    None,
+    /// gzip, of any number of members.
+    Gzip,
+    /// Zstandard, of any number of frames.
+    Zstd,
+    /// bzip2, of any number of streams.
+    Bzip2,
+    /// xz, of any number of streams.
+    Xz,
+}
+
+/// Packings, their endings and the bytes that their files begin with.
+const PACKINGS: [(Packing, &[&str], &[u8]); 4] = [
+    (Packing::Gzip, &["gz"], b"\x1f\x8b"),
+    (Packing::Zstd, &["zst", "zstd"], b"\x28\xb5\x2f\xfd"),
+    (Packing::Bzip2, &["bz2"], b"BZh"),
+    (Packing::Xz, &["xz"], b"\xfd7zXZ\0"),
+];
+
+impl Packing {
+    /// What the ending of a file's name says.
+    pub(crate) fn of(path: &Path) -> Self {
+        let ending = path.extension().and_then(|ending| ending.to_str()).unwrap_or_default().to_ascii_lowercase();
+        let found = PACKINGS.iter().find(|(_, endings, _)| endings.contains(&ending.as_str()));
+        found.map_or(Self::None, |(packing, ..)| *packing)
+    }
+
+    /// The ending that a file with this beginning should have, if it is packed.
+    pub(super) fn ending_for(start: &[u8]) -> Option<&'static str> {
+        PACKINGS.iter().find(|(.., magic)| start.starts_with(magic)).map(|(_, endings, _)| endings[0])
+    }
+
+    /// What is in the file.
+    ///
+    /// # Errors
+    /// When a decoder cannot be made.
+    pub(super) fn unpack(self, file: File) -> std::io::Result<Box<dyn Read + Send>> {
+        let file = BufReader::with_capacity(BLOCK, file);
+        Ok(match self {
+            Self::None => Box::new(file.into_inner()),
+            Self::Gzip => Box::new(flate2::bufread::MultiGzDecoder::new(file)),
+            Self::Bzip2 => Box::new(bzip2::bufread::MultiBzDecoder::new(file)),
+            Self::Zstd => {
+                let mut decoder = zstd::stream::read::Decoder::with_buffer(file)?;
+                decoder.window_log_max(ZSTD_WINDOW)?;
+                Box::new(decoder)
+            }
+            Self::Xz => {
+                let stream = Stream::new_stream_decoder(XZ_MEMORY, CONCATENATED)?;
+                Box::new(liblzma::bufread::XzDecoder::new_stream(file, stream))
+            }
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use super::*;
+
+    #[test]
+    fn packed_files_of_several_parts_are_read_whole() {
+        let packed = |part: &[u8]| -> Vec<(Packing, Vec<u8>)> {
+            let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+            gzip.write_all(part).unwrap();
+            let mut bzip2 = bzip2::write::BzEncoder::new(Vec::new(), bzip2::Compression::fast());
+            bzip2.write_all(part).unwrap();
+            let mut xz = liblzma::write::XzEncoder::new(Vec::new(), 1);
+            xz.write_all(part).unwrap();
+            vec![
+                (Packing::None, part.to_vec()),
+                (Packing::Gzip, gzip.finish().unwrap()),
+                (Packing::Bzip2, bzip2.finish().unwrap()),
+                (Packing::Xz, xz.finish().unwrap()),
+                (Packing::Zstd, zstd::stream::encode_all(part, 1).unwrap()),
+            ]
+        };
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("packed");
+        for ((packing, one), (_, two)) in packed(b"one,").into_iter().zip(packed(b"two")) {
+            std::fs::write(&path, [one.as_slice(), &two].concat()).unwrap();
+            let mut text = String::new();
+            packing.unpack(File::open(&path).unwrap()).unwrap().read_to_string(&mut text).unwrap();
+            assert_eq!(text, "one,two", "{packing:?}");
+            let ending = Packing::ending_for(&one);
+            assert_eq!(Packing::of(Path::new(&format!("a.csv.{}", ending.unwrap_or("csv")))), packing);
+            std::fs::write(&path, &one[..one.len() - 1]).unwrap();
+            let cut = packing.unpack(File::open(&path).unwrap()).unwrap().read_to_end(&mut Vec::new());
+            assert_eq!(cut.is_err(), packing != Packing::None, "{packing:?} cut off");
+        }
+    }
+}

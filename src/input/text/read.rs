@@ -1,0 +1,306 @@
+//! Reads pieces of surveyed files as batches of the columns that are needed.
+//!
+//! Every file is held against what was surveyed: its size and time of change when a piece is opened, its rows when it has
+//! been read. What differs is an error that says so.
+//!
+//! Not for: types, which the survey chose.
+
+use std::os::unix::fs::FileExt;
+use std::sync::Arc;
+
+use arrow::array::{RecordBatch, RecordBatchOptions};
+use arrow::datatypes::SchemaRef;
+
+use super::column::Column;
+use super::csv::{self, Records};
+use super::cut::{Cutter, PIECE, Piece, Shape, changed, open_unchanged, text_of};
+use super::expected::unfit;
+use super::fault::Fault;
+use super::json::Reader;
+use super::keys::Keys;
+use super::of_csv::check_width;
+use super::of_json::{no_object, open, push};
+use super::packing::Packing;
+use super::{Chunk, Survey};
+use crate::error::{Error, IoContext, Result};
+use crate::input::{Input, InputFile};
+
+/// Bytes of values after which a batch ends.
+const BATCH_BYTES: usize = 1 << 20;
+/// Bytes that a value is taken to have beside its text.
+const VALUE_BYTES: usize = 8;
+
+/// The first rows of a piece of a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Part {
+    /// Number of the file in its input.
+    pub(crate) file: usize,
+    /// Number of the piece in its file.
+    pub(crate) chunk: usize,
+    /// How many rows of it are read.
+    pub(crate) rows: u64,
+}
+
+/// Batches of parts, one after another; each comes with the number of its file.
+pub(crate) struct Batches {
+    input: Arc<Input>,
+    survey: Arc<Survey>,
+    parts: std::vec::IntoIter<Part>,
+    schema: SchemaRef,
+    /// The columns of the survey that are needed.
+    wanted: Vec<usize>,
+    columns: Vec<Column>,
+    keys: Keys,
+    batch_rows: usize,
+    opened: Option<Opened>,
+}
+
+/// A part that is being read.
+struct Opened {
+    part: Part,
+    chunk: Chunk,
+    /// Gives more pieces, of a packed file.
+    cutter: Option<Cutter>,
+    piece: Piece,
+    /// Where the next record begins in the piece, and at which line.
+    at: usize,
+    line: u64,
+    /// Rows that were read.
+    taken: u64,
+}
+
+impl Batches {
+    /// Batches of `wanted` columns of the survey's schema, of at most `batch_rows` rows.
+    ///
+    /// # Errors
+    /// `Internal` only.
+    pub(crate) fn new(
+        input: Arc<Input>,
+        survey: Arc<Survey>,
+        parts: Vec<Part>,
+        wanted: Vec<usize>,
+        batch_rows: usize,
+    ) -> Result<Self> {
+        let internal = || Error::internal("a column that no text makes");
+        let schema = survey.schema().project(&wanted).map_err(|error| internal().because(error))?;
+        let columns = schema.fields().iter().map(|field| Column::new(field.data_type()).ok_or_else(internal));
+        let columns = columns.collect::<Result<_>>()?;
+        let keys = Keys::new(schema.fields().iter().map(|field| field.name().as_str()));
+        let (parts, schema) = (parts.into_iter(), Arc::new(schema));
+        Ok(Self { input, survey, parts, schema, wanted, columns, keys, batch_rows, opened: None })
+    }
+
+    fn next_batch(&mut self) -> Result<Option<(usize, RecordBatch)>> {
+        loop {
+            let Some(mut opened) = self.opened.take() else {
+                let Some(part) = self.parts.next() else { return Ok(None) };
+                self.opened = Some(self.open(part)?);
+                continue;
+            };
+            let rows = self.fill(&mut opened)?;
+            let file = opened.part.file;
+            if rows > 0 {
+                self.opened = Some(opened);
+                return Ok(Some((file, self.batch(rows)?)));
+            }
+        }
+    }
+
+    fn open(&self, part: Part) -> Result<Opened> {
+        let file = &self.input.files[part.file];
+        let chunk = self.survey.files[part.file].chunks[part.chunk];
+        let mut opened = Opened { part, chunk, cutter: None, piece: Piece::default(), at: 0, line: 0, taken: 0 };
+        if self.wanted.is_empty() {
+            open_unchanged(file)?;
+        } else if Packing::of(&file.path) == Packing::None {
+            opened.piece = read_chunk(file, &chunk)?;
+            opened.line = chunk.line;
+        } else {
+            let mut cutter = Cutter::open(file, self.survey.shape, PIECE)?;
+            opened.piece = cutter.next()?.unwrap_or_default();
+            opened.line = opened.piece.line;
+            if let Shape::Csv { delimiter } = self.survey.shape {
+                let mut records = Records::new(&opened.piece.text, delimiter, 0, opened.piece.line, None);
+                csv::header(&mut records).map_err(|fault| fault.in_file(&file.path))?;
+                (opened.at, opened.line) = (records.at, records.line);
+            }
+            opened.cutter = Some(cutter);
+        }
+        Ok(opened)
+    }
+
+    /// Reads the rows of the next batch and tells how many they are; 0 at the end of the part.
+    fn fill(&mut self, opened: &mut Opened) -> Result<usize> {
+        let file = &self.input.files[opened.part.file];
+        let left = opened.part.rows.min(opened.chunk.rows) - opened.taken;
+        let most = usize::try_from(left).unwrap_or(usize::MAX).min(self.batch_rows);
+        if self.wanted.is_empty() {
+            opened.taken += most as u64;
+            return Ok(most);
+        }
+        let mut filled = Filled { rows: 0, most, bytes: 0 };
+        while filled.has_room() {
+            let done = match self.survey.shape {
+                Shape::Csv { delimiter } => {
+                    let fields = &self.survey.files[opened.part.file].columns;
+                    read_csv(opened, delimiter, fields, &self.wanted, &mut self.columns, &mut filled)
+                }
+                Shape::Json => read_json(opened, &mut self.keys, &mut self.columns, &mut filled),
+            };
+            // All rows were read before: what is wrong now was not there then.
+            done.map_err(|fault| changed(file).because(fault.in_file(&file.path)))?;
+            if !filled.has_room() {
+                break;
+            }
+            match opened.cutter.as_mut().map_or(Ok(None), Cutter::next)? {
+                Some(piece) => {
+                    (opened.at, opened.line) = (0, piece.line);
+                    opened.piece = piece;
+                }
+                None => return Err(changed(file)),
+            }
+        }
+        opened.taken += filled.rows as u64;
+        let is_whole = opened.taken == opened.chunk.rows && opened.cutter.is_none();
+        if most > 0 && is_whole && !opened.is_at_end() {
+            return Err(changed(file));
+        }
+        Ok(filled.rows)
+    }
+
+    fn batch(&mut self, rows: usize) -> Result<RecordBatch> {
+        let columns = self.columns.iter_mut().map(Column::finish).collect();
+        let options = RecordBatchOptions::new().with_row_count(Some(rows));
+        RecordBatch::try_new_with_options(Arc::clone(&self.schema), columns, &options)
+            .map_err(|error| Error::internal("text makes no batch").because(error))
+    }
+}
+
+impl Iterator for Batches {
+    type Item = Result<(usize, RecordBatch)>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let next = self.next_batch();
+        if next.is_err() {
+            self.parts = Vec::new().into_iter();
+        }
+        next.transpose()
+    }
+}
+
+impl Opened {
+    /// Whether nothing but blank lines is left.
+    fn is_at_end(&self) -> bool {
+        self.piece.text.get(self.at..).is_some_and(|rest| rest.trim_ascii().is_empty())
+    }
+}
+
+/// What a batch has so far.
+struct Filled {
+    rows: usize,
+    most: usize,
+    bytes: usize,
+}
+
+impl Filled {
+    fn has_room(&self) -> bool {
+        self.rows < self.most && self.bytes < BATCH_BYTES
+    }
+}
+
+fn read_chunk(file: &InputFile, chunk: &Chunk) -> Result<Piece> {
+    let opened = open_unchanged(file)?;
+    let mut bytes = vec![0; chunk.bytes() as usize];
+    match opened.read_exact_at(&mut bytes, chunk.start) {
+        Err(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => return Err(changed(file)),
+        read => read.io("read", &file.path)?,
+    }
+    let text = text_of(bytes, chunk.line).map_err(|fault| changed(file).because(fault.in_file(&file.path)))?;
+    Ok(Piece { text, start: chunk.start, line: chunk.line })
+}
+
+/// Reads records until the batch is full or the piece ends.
+fn read_csv(
+    opened: &mut Opened,
+    delimiter: u8,
+    fields: &[usize],
+    wanted: &[usize],
+    columns: &mut [Column],
+    filled: &mut Filled,
+) -> Result<(), Fault> {
+    // Of every wanted column, where it is in a record; some files lack some.
+    let places: Vec<Option<usize>> =
+        wanted.iter().map(|column| fields.iter().position(|field| field == column)).collect();
+    let mut records = Records::new(&opened.piece.text, delimiter, opened.at, opened.line, Some(fields.len()));
+    let mut scratch = String::new();
+    while filled.has_room() {
+        let Some(line) = records.next()? else { break };
+        check_width(line, records.found(), fields.len())?;
+        for (column, place) in columns.iter_mut().zip(&places) {
+            let Some(field) = place.and_then(|place| records.fields().get(place)) else {
+                column.push_null();
+                continue;
+            };
+            let text = records.value(*field, &mut scratch);
+            filled.bytes += text.len() + VALUE_BYTES;
+            column
+                .push_field(text, field.quoted)
+                .map_err(|reason| unfit(line, "of a CSV file", column.data_type(), text, &reason))?;
+        }
+        filled.rows += 1;
+    }
+    (opened.at, opened.line) = (records.at, records.line);
+    Ok(())
+}
+
+/// Reads lines until the batch is full or the piece ends.
+fn read_json(opened: &mut Opened, keys: &mut Keys, columns: &mut [Column], filled: &mut Filled) -> Result<(), Fault> {
+    let Opened { piece, at, line: next, .. } = opened;
+    while filled.has_room()
+        && let Some(rest) = piece.text.get(*at..).filter(|rest| !rest.is_empty())
+    {
+        let text = rest.split('\n').next().unwrap_or_default();
+        let line = *next;
+        *at = (*at + text.len() + 1).min(piece.text.len());
+        *next += 1;
+        if text.trim_ascii().is_empty() {
+            continue;
+        }
+        read_object(text, line, keys, columns, filled)?;
+        filled.rows += 1;
+    }
+    Ok(())
+}
+
+fn read_object(
+    text: &str,
+    line: u64,
+    keys: &mut Keys,
+    columns: &mut [Column],
+    filled: &mut Filled,
+) -> Result<(), Fault> {
+    let wrong = |wrong| no_object(line, &wrong);
+    let mut reader = Reader::new(text);
+    open(&mut reader).map_err(wrong)?;
+    keys.begin();
+    let mut left = columns.len();
+    let mut first = true;
+    // What is behind the last of the columns does not matter: the survey read it.
+    while left > 0
+        && let Some(key) = reader.key(first).map_err(wrong)?
+    {
+        first = false;
+        match keys.take(&key) {
+            Some((place, false)) => {
+                let before = reader.position();
+                push(&mut columns[place], &mut reader, line, &key)?;
+                filled.bytes += reader.position() - before + VALUE_BYTES;
+                left -= 1;
+            }
+            Some((_, true)) => return Err(wrong(format!("the key {key:?} is repeated"))),
+            None => reader.skip().map_err(wrong)?,
+        }
+    }
+    keys.missing().for_each(|place| columns[place].push_null());
+    Ok(())
+}

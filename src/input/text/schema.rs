@@ -1,0 +1,192 @@
+//! From what a survey learnt to the columns of an input: their order, their types, and whether all is as it should be.
+//!
+//! Not for: reading files.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use arrow::datatypes::{Field, Schema};
+
+use super::cut::Shape;
+use super::expected;
+use super::fault::{Fault, shown};
+use super::of_csv::{self, OfCsv};
+use super::of_json::{Objects, OfJson};
+use super::survey::{self, Learnt, Plan};
+use super::tree::{Conflict, Place};
+use super::values::Values;
+use super::{Survey, Surveyed};
+use crate::error::{Error, Result};
+use crate::input::Input;
+
+/// Surveys CSV files.
+///
+/// # Errors
+/// As [`Survey::make`].
+pub(super) fn of_csv(input: &Input, delimiter: u8, plan: Plan) -> Result<Survey> {
+    let expected = expected::of(input.contract.as_ref());
+    let learn = OfCsv::new(delimiter, &expected);
+    let shape = Shape::Csv { delimiter };
+    let (parts, learnt) = survey::read(&learn, &input.files, shape, plan)?;
+    let names = learn.into_names();
+    if names.columns.is_empty() {
+        let what = "has no header line; a first line with the names of the columns is needed";
+        return Err(Fault::of_file(what).in_file(&input.files[0].path));
+    }
+    let values: Vec<Values> = (0..names.columns.len()).map(|number| of_csv::merged(&parts, number)).collect();
+    drop(parts);
+    let name = |number: usize| names.columns[number].0.as_str();
+    if input.contract.is_none() {
+        for (file, learnt) in input.files.iter().zip(&learnt) {
+            let head = learnt.head.as_deref().unwrap_or_default();
+            if Values::is_row(head.iter().map(|number| (name(*number), &values[*number]))) {
+                let names: Vec<&str> = head.iter().map(|number| name(*number)).collect();
+                return Err(of_csv::no_header(&names).in_file(&file.path));
+            }
+        }
+    }
+    // A contract's columns have no values here: they were held against their types.
+    let odd = |number: usize| values[number].odd().map(|(place, what)| (place, number, what));
+    if let Some((place, number, what)) = (0..values.len()).filter_map(odd).min() {
+        let what = format!("column {} {what}", shown(name(number)));
+        return Err(Fault::at(place.line, what).in_file(&input.files[place.file].path));
+    }
+    let mut order: Vec<usize> = (0..names.columns.len()).collect();
+    order.sort_by_key(|number| names.columns[*number].1);
+    let mut place_of = vec![0; order.len()];
+    order.iter().enumerate().for_each(|(place, number)| place_of[*number] = place);
+    let columns: Vec<(Field, Place)> = order
+        .iter()
+        .map(|number| {
+            let (name, first) = &names.columns[*number];
+            let data_type = expected.get(name).map_or_else(|| values[*number].data_type(), |it| it.data_type.clone());
+            (Field::new(name, data_type, true), *first)
+        })
+        .collect();
+    check_files(input, &learnt, &name)?;
+    let files = learnt
+        .into_iter()
+        .map(|learnt| {
+            let head = learnt.head.as_deref().unwrap_or_default();
+            Surveyed { columns: head.iter().map(|number| place_of[*number]).collect(), chunks: learnt.chunks }
+        })
+        .collect();
+    made(input, shape, &columns, files)
+}
+
+/// A file with rows has every column that the contract allows no nulls in.
+fn check_files<'n>(input: &Input, learnt: &[Learnt<Arc<[usize]>>], name: &impl Fn(usize) -> &'n str) -> Result<()> {
+    let columns = input.contract.iter().flat_map(|contract| &contract.columns);
+    let required: Vec<&str> = columns
+        .filter(|column| !column.nullable && !input.partition_columns.contains(&column.name))
+        .map(|column| column.name.as_str())
+        .collect();
+    for (file, learnt) in input.files.iter().zip(learnt) {
+        let head = learnt.head.as_deref().unwrap_or_default();
+        let lacks = |wanted: &&&str| !head.iter().any(|number| name(*number) == **wanted);
+        if learnt.chunks.iter().all(|chunk| chunk.rows == 0) {
+            continue;
+        }
+        if let Some(missing) = required.iter().find(lacks) {
+            let what = format!("column {} is missing, and its contract allows no nulls", shown(missing));
+            return Err(Fault::of_file(what).in_file(&file.path));
+        }
+    }
+    Ok(())
+}
+
+/// Surveys JSON lines.
+///
+/// # Errors
+/// As [`Survey::make`].
+pub(super) fn of_json(input: &Input, plan: Plan) -> Result<Survey> {
+    let expected = expected::of(input.contract.as_ref());
+    let (parts, learnt) = survey::read(&OfJson { expected: &expected }, &input.files, Shape::Json, plan)?;
+    let path = |place: Place| &input.files[place.file].path;
+    let fields = Objects::merged(parts).map_err(|(place, what)| Fault::at(place.line, what).in_file(path(place)))?;
+    let mut columns = Vec::with_capacity(fields.len());
+    for (name, node) in fields {
+        let data_type = match expected.get(&name) {
+            Some(expected) => expected.data_type.clone(),
+            None => node.data_type(&name).map_err(|conflict| told(input, conflict))?,
+        };
+        columns.push((Field::new(name, data_type, true), node.first));
+    }
+    let files = learnt.into_iter().map(|learnt| Surveyed { columns: Arc::from([]), chunks: learnt.chunks }).collect();
+    made(input, Shape::Json, &columns, files)
+}
+
+/// The error of fields that make no type.
+fn told(input: &Input, conflict: Conflict) -> Error {
+    let at = |place: Place| format!("{}, line {}", input.files[place.file].path.display(), place.line);
+    let (place, what) = match conflict {
+        Conflict::Kinds { path, one: (one, first), other: (other, place) } => {
+            let what = format!(
+                "field {} is {} here, but {} in {}; give it one kind in all lines, or the column a type in a contract \
+                 (string takes texts, numbers, true and false as they are written)",
+                shown(&path),
+                other.name(),
+                one.name(),
+                at(first)
+            );
+            (place, what)
+        }
+        Conflict::Numbers { path, at } => {
+            let what = format!(
+                "field {} has numbers of which no type holds all digits; give the column a type in a contract (string \
+                 takes them as they are written)",
+                shown(&path)
+            );
+            (at, what)
+        }
+        Conflict::Fields { path, at } => {
+            let what =
+                format!("the objects in field {} have too many different keys; write them as pairs", shown(&path));
+            (at, what)
+        }
+    };
+    Fault::at(place.line, what).in_file(&input.files[place.file].path)
+}
+
+/// The survey of these columns.
+fn made(input: &Input, shape: Shape, columns: &[(Field, Place)], files: Vec<Surveyed>) -> Result<Survey> {
+    check_names(input, columns)?;
+    let schema = Schema::new(columns.iter().map(|(field, _)| field.clone()).collect::<Vec<_>>());
+    if let Some(contract) = &input.contract {
+        let mut all = schema.fields().to_vec();
+        all.extend(input.partition_fields()?.into_iter().map(Arc::new));
+        let problems = contract.check(&Schema::new(all), &input.files[0].path.display().to_string());
+        if !problems.is_empty() {
+            return Err(Error::input(format!(
+                "input {} is not what the job expects\n  {}",
+                input.name,
+                problems.join("\n  ")
+            )));
+        }
+    }
+    Ok(Survey { schema: Arc::new(schema), shape, files })
+}
+
+/// No column has the name of one in the folders, and none is spelled in two ways.
+fn check_names(input: &Input, columns: &[(Field, Place)]) -> Result<()> {
+    let mut spellings: HashMap<String, (&str, Place)> = HashMap::new();
+    for (field, place) in columns {
+        let path = |place: &Place| &input.files[place.file].path;
+        let name = field.name().as_str();
+        if input.partition_columns.iter().any(|column| column == name) {
+            let what = format!("column {} is in the names of the folders, too; leave it out of one", shown(name));
+            return Err(Fault::at(place.line, what).in_file(path(place)));
+        }
+        let (other, first) = *spellings.entry(name.to_lowercase()).or_insert((name, *place));
+        if (first.file, first.line) != (place.file, place.line) {
+            let what = format!(
+                "column {} is spelled {} in {}; spell it in one way",
+                shown(name),
+                shown(other),
+                path(&first).display()
+            );
+            return Err(Fault::at(place.line, what).in_file(path(place)));
+        }
+    }
+    Ok(())
+}

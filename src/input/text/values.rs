@@ -1,0 +1,271 @@
+//! The type of a CSV column: what all its values are, in all rows of all files.
+//!
+//! ```text
+//! bool · whole numbers and fractions (see number.rs) · date · timestamp (see moment.rs) · text
+//! ```
+//! Only where every value is of one kind the column has its type; else it is text, and every value is what is written in
+//! the file. So is a number with zeros before it, as codes have, or one that no type holds to the last digit. But one text
+//! among hundreds of values of one other kind is a fault, and is told.
+//!
+//! Not for: columns that a contract gives a type.
+
+use std::sync::Arc;
+
+use arrow::datatypes::DataType;
+
+use super::fault::{SHOWN, shown};
+use super::moment::{Moment, Moments, date};
+use super::number::{Number, Numbers};
+use super::tree::Place;
+
+/// Kinds of values, as bits.
+const BOOL: u8 = 1;
+const NUMBER: u8 = 2;
+const DATE: u8 = 4;
+const MOMENT: u8 = 8;
+const TEXT: u8 = 16;
+
+/// Numbers that only a text holds as they are written, such as codes with zeros before them.
+const CODE: u8 = 32;
+
+/// Of so many values fewer than one is a text by mistake, not by meaning.
+const ODD: u64 = 100;
+
+/// What the values of a column have in common.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Values {
+    kinds: u8,
+    /// How many there are, and how many of them are texts.
+    all: u64,
+    texts: u64,
+    /// The first text: where it is, and how it begins.
+    text: Option<(Place, String)>,
+    numbers: Numbers,
+    moments: Moments,
+}
+
+impl Values {
+    /// Takes a value that is not empty, of this line of a file.
+    #[inline]
+    pub(super) fn add(&mut self, text: &str, file: usize, line: u64) {
+        self.all += 1;
+        if let Some(whole) = short_whole(text) {
+            self.kinds |= NUMBER;
+            self.numbers.add_whole(i128::from(whole));
+            return;
+        }
+        let kind = self.kind(text);
+        self.kinds |= kind;
+        if kind == TEXT {
+            self.texts += 1;
+            let place = Place { file, line, order: 0 };
+            if self.text.as_ref().is_none_or(|(first, _)| place < *first) {
+                self.text = Some((place, text.chars().take(SHOWN + 1).collect()));
+            }
+        }
+    }
+
+    fn kind(&mut self, text: &str) -> u8 {
+        match text.as_bytes() {
+            [b't' | b'T' | b'f' | b'F', ..] if is_bool(text).is_some() => BOOL,
+            [_, _, _, _, b'-', ..] if date(text).is_some() => DATE,
+            [_, _, _, _, b'-', ..] => match Moment::parse(text) {
+                Some(moment) => {
+                    self.moments.add(&moment);
+                    MOMENT
+                }
+                None => TEXT,
+            },
+            [b'0'..=b'9' | b'-' | b'.', ..] if !is_odd(text) => match Number::parse(text) {
+                Some(number) if !number.is_padded => {
+                    self.numbers.add(&number, text);
+                    NUMBER
+                }
+                Some(_) => CODE,
+                None => TEXT,
+            },
+            [b'+', ..] if Number::parse(text).is_some() => CODE,
+            _ if is_odd(text) => {
+                self.numbers.add_odd();
+                NUMBER
+            }
+            _ => TEXT,
+        }
+    }
+
+    /// Takes what the values of other rows have in common.
+    pub(super) fn merge(&mut self, other: &Self) {
+        self.kinds |= other.kinds;
+        self.all += other.all;
+        self.texts += other.texts;
+        if let Some((place, text)) = &other.text
+            && self.text.as_ref().is_none_or(|(first, _)| place < first)
+        {
+            self.text = Some((*place, text.clone()));
+        }
+        self.numbers.merge(&other.numbers);
+        self.moments.merge(&other.moments);
+    }
+
+    /// Their type.
+    pub(super) fn data_type(&self) -> DataType {
+        let typed = match self.kinds {
+            BOOL => Some(DataType::Boolean),
+            DATE => Some(DataType::Date32),
+            NUMBER => self.numbers.data_type().filter(|number| !matches!(number, DataType::Decimal128(_, 0))),
+            MOMENT => self.moments.unit().map(|(unit, utc)| DataType::Timestamp(unit, utc.then(|| Arc::from("UTC")))),
+            _ => None,
+        };
+        typed.unwrap_or(DataType::Utf8)
+    }
+
+    /// The text that is odd among values of one other kind, if there is one: its place, and what is wrong.
+    pub(super) fn odd(&self) -> Option<(Place, String)> {
+        let kind = match self.kinds & !TEXT {
+            BOOL => "true or false",
+            DATE => "dates",
+            MOMENT => "timestamps",
+            NUMBER => "numbers",
+            _ => return None,
+        };
+        let (place, text) = self.text.as_ref().filter(|_| self.texts * ODD < self.all)?;
+        let what = format!(
+            "holds {} here, but {} of its {} values are {kind}; correct it, or give the column a type in a contract \
+             (string takes all values as they are written)",
+            shown(text),
+            self.all - self.texts,
+            self.all
+        );
+        Some((*place, what))
+    }
+
+    /// Whether a header is a row like all others: each of its cells is what its column holds, and that is not all text.
+    pub(super) fn is_row<'v>(cells: impl Iterator<Item = (&'v str, &'v Self)>) -> bool {
+        let mut typed = false;
+        for (cell, column) in cells {
+            let mut own = Self::default();
+            own.add(cell, 0, 0);
+            let is_text = column.data_type() == DataType::Utf8;
+            typed |= !is_text;
+            if if is_text { own.kinds & (TEXT | CODE) == 0 } else { own.kinds != column.kinds } {
+                return false;
+            }
+        }
+        typed
+    }
+}
+
+/// A whole number of up to 18 digits, as it is written everywhere.
+#[inline]
+pub(super) fn short_whole(text: &str) -> Option<i64> {
+    let (negative, digits) = match text.as_bytes() {
+        [b'-', digits @ ..] => (true, digits),
+        digits => (false, digits),
+    };
+    if digits.is_empty() || digits.len() > 18 || (digits[0] == b'0' && digits.len() > 1) {
+        return None;
+    }
+    let mut value = 0_i64;
+    for byte in digits {
+        let digit = byte.wrapping_sub(b'0');
+        if digit > 9 {
+            return None;
+        }
+        value = value * 10 + i64::from(digit);
+    }
+    Some(if negative { -value } else { value })
+}
+
+/// What a word for true or false says.
+pub(super) fn is_bool(text: &str) -> Option<bool> {
+    match () {
+        () if text.eq_ignore_ascii_case("true") => Some(true),
+        () if text.eq_ignore_ascii_case("false") => Some(false),
+        () => None,
+    }
+}
+
+/// Whether this is a word for no number, or an infinite one.
+fn is_odd(text: &str) -> bool {
+    let word = text.strip_prefix('-').unwrap_or(text);
+    ["nan", "inf", "infinity"].iter().any(|odd| word.eq_ignore_ascii_case(odd))
+}
+
+#[cfg(test)]
+mod tests {
+    use arrow::datatypes::TimeUnit;
+
+    use super::*;
+
+    fn values(texts: &[&str]) -> Values {
+        let mut parts = [Values::default(), Values::default()];
+        for (place, text) in texts.iter().enumerate() {
+            parts[place % 2].add(text, 0, place as u64);
+        }
+        let [mut all, other] = parts;
+        all.merge(&other);
+        all
+    }
+
+    #[test]
+    fn a_type_is_what_all_values_are() {
+        let utc = |unit| DataType::Timestamp(unit, Some(Arc::from("UTC")));
+        for (texts, expected) in [
+            (&["1", "-2"][..], DataType::Int64),
+            (&["1", "2.5", "NaN", "-inf"], DataType::Float64),
+            (&["1", "A200"], DataType::Utf8),
+            (&["01234", "98101"], DataType::Utf8),
+            (&["1", "+1"], DataType::Utf8),
+            (&["-1", "9223372036854775808"], DataType::Utf8),
+            (&["1", "99999999999999999999"], DataType::Utf8),
+            (&["9007199254740993", "0.5"], DataType::Decimal128(38, 1)),
+            (&["9007199254740993", "0.5", "nan"], DataType::Utf8),
+            (&["true", "FALSE"], DataType::Boolean),
+            (&["true", "1"], DataType::Utf8),
+            (&["nan", "inf"], DataType::Utf8),
+            (&["2024-01-01", "0000-02-29"], DataType::Date32),
+            (&["2024-01-01", "2024-01-01T00:00:00"], DataType::Utf8),
+            (&["2024-01-01T00:00:00Z", "2024-01-01 00:00:00.5+0200"], utc(TimeUnit::Millisecond)),
+            (&["2024-01-01T00:00:00Z", "2024-01-01T00:00:00"], DataType::Utf8),
+            (&["2024-01-01T23:59:60"], DataType::Utf8),
+            (&["1_000"], DataType::Utf8),
+            (&["NULL", "1"], DataType::Utf8),
+            (&["1 "], DataType::Utf8),
+            (&[], DataType::Utf8),
+        ] {
+            assert_eq!(values(texts).data_type(), expected, "{texts:?}");
+        }
+    }
+
+    #[test]
+    fn a_rare_text_is_a_fault_and_a_rare_number_is_none() {
+        let mut texts = vec!["7"; 100];
+        assert_eq!(values(&texts).odd(), None);
+        texts.push("oops");
+        let (place, what) = values(&texts).odd().unwrap();
+        assert!(place.line == 100 && what.contains("\"oops\" here, but 100 of its 101 values are numbers"), "{what}");
+        texts.push("again");
+        assert_eq!(values(&texts).odd(), None);
+        assert_eq!(values(&[&vec!["98101"; 1000][..], &["00501"]].concat()).odd(), None);
+        assert_eq!(values(&[&vec!["A200"; 1000][..], &["100"]].concat()).odd(), None);
+    }
+
+    #[test]
+    fn a_row_is_no_header() {
+        let (id, name) = (values(&["1", "2"]), values(&["Ann", "Bo"]));
+        let is_row = |cells: [&str; 2]| Values::is_row(cells.into_iter().zip([&id, &name]));
+        assert!(is_row(["3", "Cy"]));
+        assert!(!is_row(["id", "name"]) && !is_row(["3", "4"]));
+        assert!(!Values::is_row([("x", &name)].into_iter()));
+    }
+
+    #[test]
+    fn short_numbers_are_read_as_long_ones_are() {
+        for text in ["0", "-0", "999999999999999999", "-999999999999999999"] {
+            assert_eq!(short_whole(text).map(i128::from), Number::parse(text).unwrap().unscaled(0), "{text}");
+        }
+        for text in ["", "-", "00", "1234567890123456789", "1a", "1.0"] {
+            assert_eq!(short_whole(text), None, "{text}");
+        }
+    }
+}

@@ -1,0 +1,282 @@
+//! CSV and JSON lines as a table of DataFusion's: pieces of surveyed files, shared out to partitions by their bytes.
+//!
+//! The survey knows every row, so the schema is the one of all files, joins build on the smaller side, and a limit reads
+//! no more pieces than it needs. Each partition reads one piece at a time.
+//!
+//! Not for: reading text (`input::text`).
+
+use std::fmt;
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions};
+use arrow::datatypes::{Field, Schema, SchemaRef};
+use async_trait::async_trait;
+use datafusion::catalog::{Session, TableProvider};
+use datafusion::common::stats::Precision;
+use datafusion::common::tree_node::TreeNodeRecursion;
+use datafusion::common::{DataFusionError, Result, ScalarValue, Statistics};
+use datafusion::datasource::TableType;
+use datafusion::execution::{SendableRecordBatchStream, TaskContext};
+use datafusion::logical_expr::{Expr, TableProviderFilterPushDown};
+use datafusion::physical_expr::{EquivalenceProperties, PhysicalExpr};
+use datafusion::physical_plan::execution_plan::{Boundedness, EmissionType};
+use datafusion::physical_plan::metrics::{BaselineMetrics, ExecutionPlanMetricsSet, MetricsSet};
+use datafusion::physical_plan::statistics::StatisticsArgs;
+use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
+use datafusion::physical_plan::{
+    DisplayAs, DisplayFormatType, ExecutionPlan, Partitioning, PlanProperties, ReplaceChildrenOptions,
+};
+use futures::stream;
+
+use super::exact;
+use super::table::{Share, partition_value};
+use crate::input::Input;
+use crate::input::text::{Batches, Part, Survey};
+
+/// One input of text files, as a table.
+#[derive(Debug)]
+pub(super) struct TextTable {
+    input: Arc<Input>,
+    survey: Arc<Survey>,
+    parts: Vec<Part>,
+    /// The survey's columns, and after them those of the folders.
+    schema: SchemaRef,
+    /// For every file the values of the columns of the folders.
+    folders: Arc<[Vec<ScalarValue>]>,
+}
+
+impl TextTable {
+    /// Makes the table of a share of an input.
+    ///
+    /// # Errors
+    /// `Input` when a folder's value is not of its type.
+    pub(super) fn new(input: &Input, survey: Arc<Survey>, share: Share) -> crate::error::Result<Self> {
+        let fields = input.partition_fields()?;
+        let values = |file: &crate::input::InputFile| {
+            let values = file.partitions.iter().zip(&fields);
+            values.map(|(value, field)| partition_value(value.as_deref(), field, file)).collect()
+        };
+        let folders = input.files.iter().map(values).collect::<crate::error::Result<_>>()?;
+        let all: Vec<Arc<Field>> =
+            survey.schema().fields().iter().cloned().chain(fields.into_iter().map(Arc::new)).collect();
+        let parts = parts(&survey, share);
+        Ok(Self { input: Arc::new(input.clone()), survey, parts, schema: Arc::new(Schema::new(all)), folders })
+    }
+
+    fn statistics(&self) -> Statistics {
+        let mut statistics = Statistics::new_unknown(&self.schema);
+        let rows: u64 = self.parts.iter().map(|part| part.rows).sum();
+        statistics.num_rows = Precision::Inexact(rows as usize);
+        let bytes: u64 = self.parts.iter().map(|part| bytes(&self.survey, part)).sum();
+        statistics.total_byte_size = Precision::Inexact(bytes as usize);
+        statistics
+    }
+}
+
+/// The parts that a share has: the first rows of every so many pieces.
+pub(super) fn parts(survey: &Survey, share: Share) -> Vec<Part> {
+    let files = survey.files().iter().enumerate();
+    let chunks =
+        files.flat_map(|(file, of)| of.chunks.iter().enumerate().map(move |(chunk, it)| (file, chunk, it.rows)));
+    let part = |(file, chunk, rows): (usize, usize, u64)| Part { file, chunk, rows: rows.min(share.rows) };
+    chunks.filter(|(.., rows)| *rows > 0).step_by(share.step).map(part).collect()
+}
+
+/// Bytes of text in a part, about.
+fn bytes(survey: &Survey, part: &Part) -> u64 {
+    let chunk = &survey.files()[part.file].chunks[part.chunk];
+    (u128::from(chunk.bytes()) * u128::from(part.rows) / u128::from(chunk.rows.max(1))) as u64
+}
+
+#[async_trait]
+impl TableProvider for TextTable {
+    fn schema(&self) -> SchemaRef {
+        Arc::clone(&self.schema)
+    }
+
+    fn table_type(&self) -> TableType {
+        TableType::Base
+    }
+
+    fn statistics(&self) -> Option<Statistics> {
+        Some(self.statistics())
+    }
+
+    fn supports_filters_pushdown(&self, filters: &[&Expr]) -> Result<Vec<TableProviderFilterPushDown>> {
+        Ok(vec![TableProviderFilterPushDown::Unsupported; filters.len()])
+    }
+
+    async fn scan(
+        &self,
+        state: &dyn Session,
+        projection: Option<&Vec<usize>>,
+        _filters: &[Expr],
+        limit: Option<usize>,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        let projection = projection.cloned().unwrap_or_else(|| (0..self.schema.fields().len()).collect());
+        let schema = Arc::new(self.schema.project(&projection)?);
+        let mut left = limit.map_or(u64::MAX, |limit| limit as u64);
+        let parts = self.parts.iter().map_while(|part| {
+            let rows = part.rows.min(left);
+            left -= rows;
+            (rows > 0).then_some(Part { rows, ..*part })
+        });
+        let parts = shared_out(&self.survey, parts.collect(), state.config().target_partitions());
+        let properties = PlanProperties::new(
+            EquivalenceProperties::new(Arc::clone(&schema)),
+            Partitioning::UnknownPartitioning(parts.len()),
+            EmissionType::Incremental,
+            Boundedness::Bounded,
+        );
+        let scan = TextScan {
+            input: Arc::clone(&self.input),
+            survey: Arc::clone(&self.survey),
+            folders: Arc::clone(&self.folders),
+            parts,
+            statistics: self.statistics().project(Some(&projection)),
+            projection,
+            schema,
+            properties: Arc::new(properties),
+            metrics: ExecutionPlanMetricsSet::new(),
+        };
+        exact::normalized(Arc::new(scan), state)
+    }
+}
+
+/// Parts in order, cut into at most so many partitions of about equally many bytes; at least one.
+fn shared_out(survey: &Survey, parts: Vec<Part>, partitions: usize) -> Vec<Vec<Part>> {
+    let all: u64 = parts.iter().map(|part| bytes(survey, part)).sum();
+    let mut shares = vec![Vec::new(); partitions.max(1)];
+    let mut before = 0;
+    for part in parts {
+        let own = bytes(survey, &part);
+        let middle = u128::from(before + own / 2) * shares.len() as u128 / u128::from(all.max(1));
+        let last = shares.len() - 1;
+        shares[(middle as usize).min(last)].push(part);
+        before += own;
+    }
+    shares.retain(|share| !share.is_empty());
+    if shares.is_empty() { vec![Vec::new()] } else { shares }
+}
+
+/// Reads parts of text files.
+#[derive(Debug)]
+struct TextScan {
+    input: Arc<Input>,
+    survey: Arc<Survey>,
+    folders: Arc<[Vec<ScalarValue>]>,
+    /// The parts of every partition.
+    parts: Vec<Vec<Part>>,
+    statistics: Statistics,
+    projection: Vec<usize>,
+    schema: SchemaRef,
+    properties: Arc<PlanProperties>,
+    metrics: ExecutionPlanMetricsSet,
+}
+
+impl DisplayAs for TextScan {
+    fn fmt_as(&self, _: DisplayFormatType, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names: Vec<&str> = self.schema.fields().iter().map(|field| field.name().as_str()).collect();
+        write!(
+            f,
+            "TextScan: input={}, columns=[{}], partitions={}",
+            self.input.name,
+            names.join(", "),
+            self.parts.len()
+        )
+    }
+}
+
+impl ExecutionPlan for TextScan {
+    fn name(&self) -> &str {
+        "TextScan"
+    }
+
+    fn properties(&self) -> &Arc<PlanProperties> {
+        &self.properties
+    }
+
+    fn children(&self) -> Vec<&Arc<dyn ExecutionPlan>> {
+        Vec::new()
+    }
+
+    fn apply_expressions(
+        &self,
+        _: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> Result<TreeNodeRecursion>,
+    ) -> Result<TreeNodeRecursion> {
+        Ok(TreeNodeRecursion::Continue)
+    }
+
+    fn replace_children(
+        self: Arc<Self>,
+        _: Vec<Arc<dyn ExecutionPlan>>,
+        _: ReplaceChildrenOptions,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        Ok(self)
+    }
+
+    fn with_new_children(self: Arc<Self>, _: Vec<Arc<dyn ExecutionPlan>>) -> Result<Arc<dyn ExecutionPlan>> {
+        Ok(self)
+    }
+
+    fn execute(&self, partition: usize, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
+        let columns = self.survey.schema().fields().len();
+        let wanted = self.projection.iter().copied().filter(|column| *column < columns).collect();
+        let parts = self.parts.get(partition).cloned().unwrap_or_default();
+        let rows = context.session_config().batch_size();
+        let batches =
+            Batches::new(Arc::clone(&self.input), Arc::clone(&self.survey), parts, wanted, rows).map_err(external)?;
+        let folders = Arc::clone(&self.folders);
+        let (projection, schema) = (self.projection.clone(), Arc::clone(&self.schema));
+        let metrics = BaselineMetrics::new(&self.metrics, partition);
+        let batches = batches.map(move |next| {
+            let _timer = metrics.elapsed_compute().timer();
+            let (file, batch) = next.map_err(external)?;
+            metrics.record_output(batch.num_rows());
+            with_folders(&batch, &folders[file], &projection, columns, &schema)
+        });
+        Ok(Box::pin(RecordBatchStreamAdapter::new(Arc::clone(&self.schema), stream::iter(batches))))
+    }
+
+    fn metrics(&self) -> Option<MetricsSet> {
+        Some(self.metrics.clone_inner())
+    }
+
+    fn statistics_from_inputs(&self, _: &[Arc<Statistics>], args: &StatisticsArgs) -> Result<Arc<Statistics>> {
+        Ok(Arc::new(match args.partition() {
+            None => self.statistics.clone(),
+            Some(partition) => {
+                let rows: u64 = self.parts.get(partition).into_iter().flatten().map(|part| part.rows).sum();
+                let mut statistics = Statistics::new_unknown(&self.schema);
+                statistics.num_rows = Precision::Inexact(rows as usize);
+                statistics
+            }
+        }))
+    }
+}
+
+/// The columns in the order that is asked for, those of the file's folders among them.
+fn with_folders(
+    batch: &RecordBatch,
+    folders: &[ScalarValue],
+    projection: &[usize],
+    columns: usize,
+    schema: &SchemaRef,
+) -> Result<RecordBatch> {
+    let rows = batch.num_rows();
+    let mut read = batch.columns().iter();
+    let column = |column: &usize| -> Result<ArrayRef> {
+        match column.checked_sub(columns) {
+            Some(folder) => folders[folder].to_array_of_size(rows),
+            None => read.next().cloned().ok_or_else(|| DataFusionError::Internal("a column is missing".to_owned())),
+        }
+    };
+    let all = projection.iter().map(column).collect::<Result<_>>()?;
+    let options = RecordBatchOptions::new().with_row_count(Some(rows));
+    Ok(RecordBatch::try_new_with_options(Arc::clone(schema), all, &options)?)
+}
+
+/// An error of ours on its way through DataFusion; `error::convert` finds it again.
+fn external(error: crate::error::Error) -> DataFusionError {
+    DataFusionError::External(Box::new(error))
+}

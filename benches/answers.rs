@@ -16,11 +16,12 @@
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, Write};
+use std::iter::once;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use arrow::array::{Int64Array, RecordBatch};
+use arrow::array::{ArrayRef, Int64Array, RecordBatch};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use cutover::contain;
 use cutover::encode::{EncodePlan, EntryBatch};
@@ -71,7 +72,7 @@ fn answer_all(spill: &Path) -> Result<()> {
     contain::install_hook();
     let mut output = std::io::stdout().lock();
     for line in std::io::stdin().lock().lines() {
-        let line = line.io("read from", "standard input")?;
+        let line = line.io("read from", Path::new("standard input"))?;
         let answer = match contain::contain(|| answer(&line, spill)) {
             Ok(Ok(answer)) => answer,
             Ok(Err(error)) => json!({"error": format!("{:?}", error.kind()).to_lowercase(),
@@ -79,7 +80,7 @@ fn answer_all(spill: &Path) -> Result<()> {
             .to_string(),
             Err(words) => json!({"error": "panic", "message": words}).to_string(),
         };
-        writeln!(output, "{answer}").and_then(|()| output.flush()).io("write to", "standard output")?;
+        writeln!(output, "{answer}").and_then(|()| output.flush()).io("write to", Path::new("standard output"))?;
     }
     Ok(())
 }
@@ -142,12 +143,12 @@ fn output() -> Output {
 /// The columns of the query after that of the key.
 fn with_key(schema: &SchemaRef) -> SchemaRef {
     let key = Arc::new(Field::new(KEY, DataType::Int64, false));
-    Arc::new(Schema::new([&[key], schema.fields().as_ref()].concat()))
+    Arc::new(Schema::new(once(key).chain(schema.fields().iter().cloned()).collect::<Vec<_>>()))
 }
 
 fn keyed(batch: &RecordBatch, schema: &SchemaRef) -> Result<RecordBatch> {
-    let key = Arc::new(Int64Array::from(vec![1; batch.num_rows()]));
-    let columns = [&[key], batch.columns()].concat();
+    let key: ArrayRef = Arc::new(Int64Array::from(vec![1; batch.num_rows()]));
+    let columns = once(key).chain(batch.columns().iter().cloned()).collect();
     RecordBatch::try_new(Arc::clone(schema), columns)
         .map_err(|error| Error::internal("the query's batches are not what its plan says").because(error))
 }

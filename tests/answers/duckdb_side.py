@@ -12,6 +12,7 @@ def connect(*extensions, threads=1):
     """A database in memory. Its time zone is UTC, so that no answer depends on the machine's."""
     connection = duckdb.connect(config={"allow_unsigned_extensions": "true", "threads": str(threads)})
     connection.execute("SET TimeZone = 'UTC'")
+    connection.execute("SET enable_progress_bar = false")
     for name in extensions:
         connection.execute(f"LOAD '{packaged(name)}'")
     return connection

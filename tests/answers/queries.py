@@ -1,0 +1,438 @@
+"""Random queries of the shapes that batch jobs have, over a set of tables.
+
+    source      a table, a join of two or three (inner, left, right, full, cross, USING, self joins), a derived table
+    condition   filters, and IN, NOT IN, EXISTS, scalar subqueries, correlated or not, also below OR and IS NULL
+    select      rows, DISTINCT, groups (HAVING, FILTER, grouping sets, ROLLUP, CUBE), windows, set operations, UNNEST
+    around it   CTEs, ORDER BY … LIMIT with a total order
+
+A query has one right answer: windows and gathered values are ordered by unique columns, a LIMIT by all columns. Floats
+that are no numbers, which JSON has no word for, mostly become two columns, the number and its name.
+
+Where DuckDB cannot say what it should, it is not asked: a FULL JOIN has equal columns only.
+
+Not for: expressions (expressions.py).
+"""
+
+from dataclasses import dataclass, field
+
+from answers.expressions import COMPARISONS, Expressions, Ref
+from answers.tables import KINDS
+
+INT, DOUBLE, TEXT, BOOL = KINDS["int64 edges"], KINDS["float64 edges"], KINDS["odd text"], KINDS["bool"]
+SUM_OF_DECIMALS = KINDS["decimal(38, 0) edges"]
+# Rows of a table that may meet every row of another.
+FEW = 60
+INFINITY = "cast('inf' as double)"
+
+
+@dataclass
+class Source:
+    """What comes after FROM: columns, and some of them that no two rows share."""
+
+    sql: str
+    refs: list
+    unique: list = field(default_factory=list)
+
+
+@dataclass
+class Select:
+    """A whole query, with its columns by name."""
+
+    sql: str
+    columns: list  # (name, Kind)
+
+
+class Queries:
+    """Queries over tables; each of them is another one."""
+
+    def __init__(self, rng, tables):
+        self.rng, self.tables, self.aliases = rng, tables, 0
+
+    def query(self):
+        """The SQL of a whole query."""
+        r = self.rng
+        with_, named = "", None
+        if r.random() < 0.2:
+            inner = self.select(self.source())
+            with_, named = f"with w as ({inner.sql}) ", inner
+        shape = r.random()
+        if named:
+            select = self.select(self.derived("w", named))
+        elif shape < 0.12:
+            select = self.set_operation()
+        elif shape < 0.17:
+            select = self.star()
+        else:
+            select = self.select(self.source())
+        return with_ + self.ended(select)
+
+    def alias(self):
+        self.aliases += 1
+        return f"a{self.aliases}"
+
+    # Sources
+
+    def table(self, table=None):
+        table = table or self.rng.choice(self.tables)
+        alias = self.alias()
+        refs = [Ref(f'{alias}."{name}"' if " " in name else f"{alias}.{name}", kind) for name, kind in table.columns.items()]
+        return Source(f"{table.name} as {alias}", refs, [f"{alias}.id"])
+
+    def derived(self, sql, select):
+        alias = self.alias()
+        return Source(f"{sql} as {alias}", [Ref(f"{alias}.{name}", kind) for name, kind in select.columns])
+
+    def source(self):
+        share = self.rng.random()
+        if share < 0.45:
+            return self.table()
+        if share < 0.55:
+            inner = self.select(self.table())
+            return self.derived(f"({self.limited(inner, 0.2)})", inner)
+        joined = self.join(self.table(), self.rng.choice(self.tables))
+        if share > 0.9 and self.rng.random() < 0.7:
+            joined = self.join(joined, min(self.tables, key=lambda table: table.data.num_rows))
+        return joined
+
+    def join(self, left, table):
+        r, right = self.rng, self.table(table)
+        refs, unique = left.refs + right.refs, left.unique + right.unique
+        if left.sql.count(" as ") == 1 and r.random() < 0.12:
+            return self.using(left, right, unique)
+        small = table.data.num_rows <= FEW and all(other.data.num_rows <= FEW for other in self.tables)
+        if small and r.random() < 0.1:
+            return Source(f"{left.sql} cross join {right.sql}", refs, unique)
+        kind = r.choice(["join", "join", "left join", "left join", "right join", "full join"])
+        equal = self.equal(left, right)
+        tests = [equal]
+        if r.random() < 0.2:
+            tests.append(self.equal(left, right))
+        elif r.random() < 0.25 and kind != "full join":
+            tests.append(Expressions(r, refs).predicate(1))
+        return Source(f"{left.sql} {kind} {right.sql} on {' and '.join(tests)}", refs, unique)
+
+    def using(self, left, right, unique):
+        """A join whose key is one column of both."""
+        r = self.rng
+        key = r.choice(["k", "g"])
+        kind = r.choice(["join", "left join", "right join", "full join"])
+        shared = {ref.sql.split(".", 1)[1] for ref in left.refs} & {ref.sql.split(".", 1)[1] for ref in right.refs}
+        refs = [Ref(key, ref.kind) for ref in left.refs if ref.sql.endswith(f".{key}")]
+        refs += [ref for ref in left.refs + right.refs if not ref.sql.endswith(f".{key}")]
+        return Source(f"{left.sql} {kind} {right.sql} using ({key})", refs, unique) if shared else left
+
+    def equal(self, left, right):
+        """A test that columns of both sides are equal."""
+        r = self.rng
+        if r.random() < 0.6:
+            pairs = [pair for pair in Expressions(r, left.refs).pairs(right.refs) if self.is_key(pair)]
+        else:
+            pairs = Expressions(r, left.refs).pairs(right.refs)
+        one, two = r.choice(pairs)
+        return f"{one.sql} {r.choice(['=', '=', '=', '=', 'is not distinct from'])} {two.sql}"
+
+    def is_key(self, pair):
+        one, two = (ref.sql.rsplit(".", 1)[-1] for ref in pair)
+        return one == two
+
+    # Conditions
+
+    def condition(self, source):
+        """A predicate of WHERE, with subqueries in some."""
+        r, expressions = self.rng, Expressions(self.rng, source.refs)
+        if r.random() < 0.55:
+            return expressions.predicate()
+        subquery = self.subquery(source)
+        share = r.random()
+        if share < 0.4:
+            return subquery
+        if share < 0.55:
+            return f"({subquery} or {expressions.predicate(1)})"
+        if share < 0.7:
+            return f"({subquery} and {expressions.predicate(1)})"
+        if share < 0.8:
+            return f"(not {subquery})"
+        return f"(({subquery}) is {r.choice(['null', 'not null', 'not true', 'false'])})"
+
+    def subquery(self, source):
+        r, inner = self.rng, self.table()
+        pairs = Expressions(r, source.refs).pairs(inner.refs)
+        keys = [pair for pair in pairs if self.is_key(pair)]
+        if not pairs:
+            return Expressions(r, source.refs).predicate()
+        outer, own = r.choice(pairs)
+        where = self.where(inner, 0.5, subqueries=False)
+        form = r.randrange(6)
+        tie = r.choice(keys or pairs)
+        tied = f"{tie[1].sql} = {tie[0].sql}"
+        if form == 0:
+            return f"({outer.sql} {r.choice(['', 'not '])}in (select {own.sql} from {inner.sql}{where}))"
+        if form == 1:
+            tied = f"{where} and {tied}" if where else f" where {tied}"
+            return f"({outer.sql} {r.choice(['', 'not '])}in (select {own.sql} from {inner.sql}{tied}))"
+        if form <= 3:
+            tests = [tied]
+            if r.random() < 0.4 and outer.kind.scalar:
+                tests.append(f"{own.sql} {r.choice(COMPARISONS)} {outer.sql}")
+            elif r.random() < 0.4:
+                tests.append(Expressions(r, inner.refs).predicate(1))
+            exists = f"exists (select 1 from {inner.sql} where {' and '.join(tests)})"
+            return f"({r.choice(['', 'not '])}{exists})"
+        if form == 4:
+            tied = f" where {tied}" if r.random() < 0.6 else where
+            number = Expressions(r, source.refs).of("int", 1)
+            return f"({number} {r.choice(COMPARISONS)} (select count(*) from {inner.sql}{tied}))"
+        if not outer.kind.scalar or outer.kind.family == "binary":
+            return f"({outer.sql} in (select {own.sql} from {inner.sql}{where}))"
+        tied = f" where {tied}" if r.random() < 0.6 else where
+        return f"({outer.sql} {r.choice(COMPARISONS)} (select {r.choice(['min', 'max'])}({own.sql}) from {inner.sql}{tied}))"
+
+    def where(self, source, share=0.6, subqueries=True):
+        if self.rng.random() >= share:
+            return ""
+        if not subqueries:
+            return f" where {Expressions(self.rng, source.refs).predicate(1)}"
+        return f" where {self.condition(source)}"
+
+    # Selects
+
+    def select(self, source):
+        share = self.rng.random()
+        if share < 0.3:
+            return self.rows(source)
+        if share < 0.72:
+            return self.groups(source)
+        if share < 0.76 and source.unique:
+            return self.distinct_on(source)
+        if share < 0.94 and source.unique:
+            return self.windows(source)
+        return self.unnested(source)
+
+    def named(self, items):
+        """Items of a SELECT as c0, c1, …, and their names with kinds."""
+        columns = [(f"c{place}", kind) for place, (_, kind) in enumerate(items)]
+        return ", ".join(f"{sql} as c{place}" for place, (sql, _) in enumerate(items)), columns
+
+    def item(self, source, depth=2):
+        """A column, or an expression."""
+        if self.rng.random() < 0.5:
+            ref = self.rng.choice(source.refs)
+            return ref.sql, ref.kind
+        return Expressions(self.rng, source.refs).value(depth)
+
+    def rows(self, source):
+        r = self.rng
+        items = [self.item(source) for _ in range(r.randint(1, 5))]
+        if r.random() < 0.15:
+            table = self.table(min(self.tables, key=lambda table: table.data.num_rows))
+            pairs = Expressions(r, source.refs).pairs(table.refs)
+            tied = " where {1.sql} = {0.sql}".format(*r.choice(pairs)) if pairs else ""
+            items.append((f"(select count({r.choice(table.refs).sql}) from {table.sql}{tied})", INT))
+        listed, columns = self.named(items)
+        distinct = "distinct " if r.random() < 0.25 else ""
+        return Select(f"select {distinct}{listed} from {source.sql}{self.where(source)}", columns)
+
+    def distinct_on(self, source):
+        """The first row of each group in a total order."""
+        r = self.rng
+        by = r.choice([ref for ref in source.refs if ref.kind.scalar])
+        listed, columns = self.named([(by.sql, by.kind), *(self.item(source, 1) for _ in range(r.randint(1, 3)))])
+        order = self.ordered([by.sql, r.choice([ref.sql for ref in source.refs if ref.kind.scalar]), *source.unique])
+        where = self.where(source, 0.3)
+        return Select(f"select distinct on ({by.sql}) {listed} from {source.sql}{where} order by {order}", columns)
+
+    def unnested(self, source):
+        lists = [ref for ref in source.refs if ref.kind.family == "list"]
+        if not lists:
+            return self.rows(source)
+        gathered = self.rng.choice(lists)
+        kind = INT if "int" in gathered.kind.name else TEXT
+        items = [(f"unnest({gathered.sql})", kind), *(self.item(source, 0) for _ in range(self.rng.randint(0, 2)))]
+        listed, columns = self.named(items)
+        return Select(f"select {listed} from {source.sql}{self.where(source, subqueries=False)}", columns)
+
+    def groups(self, source):
+        r = self.rng
+        keys = [self.item(source, 1) for _ in range(r.choice([0, 1, 1, 1, 2, 2, 3]))]
+        where = self.where(source)
+        inner = f"{source.sql}{where}"
+        # Keys get names first, so that they are columns wherever they stand.
+        alias = self.alias()
+        named = [Ref(f"{alias}.g{place}", kind) for place, (_, kind) in enumerate(keys)]
+        values = [ref for ref in source.refs if ref.kind.family != "struct"]
+        picked = r.sample(values, min(len(values), 4))
+        picked += [ref for ref in source.refs if ref.sql in source.unique and ref not in picked]
+        within = [Ref(f"{alias}.v{place}", ref.kind) for place, ref in enumerate(picked)]
+        unique = [ref.sql for ref, outer in zip(within, picked) if outer.sql in source.unique]
+        listed = [f"{sql} as g{place}" for place, (sql, _) in enumerate(keys)]
+        listed += [f"{ref.sql} as v{place}" for place, ref in enumerate(picked)]
+        unique = unique if len(unique) == len(source.unique) else []
+        aggregates = [self.aggregate(within, unique) for _ in range(r.randint(1, 4))]
+        by, extra = self.grouping(named)
+        items = [*((ref.sql, ref.kind) for ref in named), *extra, *aggregates]
+        having = ""
+        if r.random() < 0.2:
+            having = f" having count({r.choice(within).sql}) {r.choice(COMPARISONS)} {r.randint(0, 5)}"
+        shown, columns = self.named(items)
+        return Select(f"select {shown} from (select {', '.join(listed)} from {inner}) as {alias}{by}{having}", columns)
+
+    def grouping(self, keys):
+        """GROUP BY, and columns that say which set a row is of."""
+        r, names = self.rng, [ref.sql for ref in keys]
+        if not names:
+            return "", []
+        share = r.random()
+        if share < 0.75:
+            return f" group by {', '.join(names)}", []
+        flags = [(f"grouping({name})", INT) for name in names] if r.random() < 0.5 else []
+        if share < 0.83:
+            return f" group by rollup ({', '.join(names)})", flags
+        if share < 0.91:
+            return f" group by cube ({', '.join(names)})", flags
+        sets = [r.sample(names, r.randint(0, len(names))) for _ in range(r.randint(1, 2))] + [names]
+        return f" group by grouping sets ({', '.join('(' + ', '.join(one) + ')' for one in sets)})", flags
+
+    def aggregate(self, refs, unique):
+        r, expressions = self.rng, Expressions(self.rng, refs)
+        which = " filter (where " + expressions.predicate(1) + ")" if r.random() < 0.2 else ""
+        numbers, scalars = expressions.some("int", "float"), [ref for ref in refs if ref.kind.scalar]
+        form = r.randrange(9)
+        if form == 1 and expressions.some("decimal"):
+            return f"sum({r.choice(expressions.some('decimal')).sql}){which}", SUM_OF_DECIMALS
+        if form <= 3 and numbers:
+            ref = r.choice(numbers)
+            if r.random() < 0.3:
+                return f"avg({ref.sql}){which}", DOUBLE
+            distinct = "distinct " if r.random() < 0.2 else ""
+            return f"sum({distinct}{ref.sql}){which}", INT if ref.kind.family == "int" else DOUBLE
+        if form <= 5 and scalars:
+            ref = r.choice(scalars)
+            if ref.kind.family != "binary":
+                return f"{r.choice(['min', 'max'])}({ref.sql}){which}", ref.kind
+        if form == 6:
+            return f"count(distinct {r.choice(refs).sql}){which}", INT
+        if form == 7 and unique and r.random() < 0.6:
+            return self.gathered(expressions, refs, unique, which)
+        if form == 8 and expressions.some("bool"):
+            return f"{r.choice(['bool_and', 'bool_or'])}({r.choice(expressions.some('bool')).sql}){which}", BOOL
+        counted = r.choice([*refs, None])
+        return f"count({counted.sql if counted else '*'}){which}", INT
+
+    def gathered(self, expressions, refs, unique, which):
+        """Values put together in one order."""
+        r, order = self.rng, self.ordered(unique)
+        words = expressions.some("text")
+        if words and r.random() < 0.5:
+            return f"string_agg({r.choice(words).sql}, ',' order by {order}){which}", TEXT
+        numbers = [ref for ref in refs if ref.kind.arrow == KINDS["int64"].arrow]
+        if not numbers:
+            return f"count(*){which}", INT
+        return f"array_agg({r.choice(numbers).sql} order by {order}){which}", KINDS["list<int64>"]
+
+    def ordered(self, names):
+        r = self.rng
+        return ", ".join(f"{name} {r.choice(['asc', 'desc'])} nulls {r.choice(['first', 'last'])}" for name in names)
+
+    def windows(self, source):
+        r = self.rng
+        scalars = [ref for ref in source.refs if ref.kind.scalar]
+        items = [self.item(source, 0) for _ in range(r.randint(0, 2))]
+        items += [(name, KINDS["int64"]) for name in source.unique]
+        for _ in range(r.randint(1, 3)):
+            parts = [ref.sql for ref in r.sample(scalars, r.choice([0, 1, 1, 2]) if len(scalars) > 1 else 0)]
+            by = f"partition by {', '.join(parts)} " if parts else ""
+            first = [r.choice(scalars).sql] if r.random() < 0.6 else []
+            total = f"order by {self.ordered([*first, *source.unique])}"
+            items.append(self.window(source, scalars, by, total, first))
+        listed, columns = self.named(items)
+        select = Select(f"select {listed} from {source.sql}{self.where(source)}", columns)
+        numbered = [f"c{place}" for place, (sql, _) in enumerate(items) if sql.startswith(("row_number", "rank"))]
+        if numbered and r.random() < 0.5:
+            test = f"{r.choice(numbered)} {r.choice(['=', '<=', '<'])} {r.randint(1, 3)}"
+            return Select(f"select * from ({select.sql}) as {self.alias()} where {test}", columns)
+        return select
+
+    def window(self, source, scalars, by, total, first):
+        r, expressions = self.rng, Expressions(self.rng, source.refs)
+        form, ref = r.randrange(8), r.choice(scalars)
+        if form == 0:
+            return f"row_number() over ({by}{total})", INT
+        if form == 1 and first:
+            ranked = f"over ({by}order by {self.ordered(first)})"
+            name = r.choice(["rank", "dense_rank", "percent_rank", "cume_dist"])
+            return f"{name}() {ranked}", INT if "rank" in name and "percent" not in name else DOUBLE
+        if form == 2:
+            return f"{r.choice(['lag', 'lead'])}({ref.sql}, {r.randint(0, 3)}) over ({by}{total})", ref.kind
+        if form == 3:
+            return f"{r.choice(['first_value', 'last_value'])}({ref.sql}) over ({by}{total}{self.frame()})", ref.kind
+        if form == 4:
+            return f"ntile({r.randint(1, 5)}) over ({by}{total})", INT
+        numbers = expressions.some("int", "float")
+        if form <= 6 and numbers:
+            number = r.choice(numbers)
+            kind = INT if number.kind.family == "int" else DOUBLE
+            if r.random() < 0.3:
+                return f"sum({number.sql}) over ({by.strip()})", kind
+            return f"{r.choice(['sum', 'sum', 'min', 'max'])}({number.sql}) over ({by}{total}{self.frame()})", kind
+        return f"count({ref.sql}) over ({by}{total}{self.frame()})", INT
+
+    def frame(self):
+        r = self.rng
+        if r.random() < 0.4:
+            return ""
+        low = r.choice(["unbounded preceding", f"{r.randint(0, 4)} preceding", "current row"])
+        high = r.choice(["unbounded following", f"{r.randint(0, 4)} following", "current row"])
+        return f" rows between {low} and {high}"
+
+    def set_operation(self):
+        """Rows of two tables by UNION, INTERSECT or EXCEPT, ALL or not."""
+        r = self.rng
+        left, right = self.table(), self.table()
+        pairs = Expressions(r, left.refs).pairs(right.refs)
+        pairs = r.sample(pairs, min(len(pairs), r.randint(1, 3)))
+        columns = [(f"c{place}", one.kind) for place, (one, _) in enumerate(pairs)]
+        sides = []
+        for side, source in enumerate((left, right)):
+            listed = ", ".join(f"{pair[side].sql} as c{place}" for place, pair in enumerate(pairs))
+            sides.append(f"select {listed} from {source.sql}{self.where(source, 0.4)}")
+        word = r.choice(["union", "union all", "intersect", "except", "intersect all", "except all"])
+        return Select(f"{sides[0]} {word} {sides[1]}", columns)
+
+    def star(self):
+        source = self.table()
+        columns = [(ref.sql.split(".", 1)[1], ref.kind) for ref in source.refs]
+        return Select(f"select {source.sql.split()[-1]}.* from {source.sql}{self.where(source)}", columns)
+
+    # The end of a query
+
+    def ended(self, select):
+        """The whole query: what JSON cannot say in words, and a LIMIT where all columns have an order."""
+        r = self.rng
+        floats = [name for name, kind in select.columns if kind.family == "float"]
+        sql, names = select.sql, [name for name, _ in select.columns]
+        if floats and r.random() < 0.85:
+            items = []
+            for name in names:
+                items += in_words(name) if name in floats else [name]
+            alias = self.alias()
+            sql, names = f"select {', '.join(items)} from ({sql}) as {alias}", None
+        return self.limited(Select(sql, select.columns), 0.25) if names else sql
+
+    def limited(self, select, share):
+        """The query, or its first rows in the order of all columns."""
+        r, sql, names = self.rng, select.sql, [name for name, _ in select.columns]
+        if r.random() >= share or not all(kind.scalar for _, kind in select.columns):
+            return sql
+        if r.random() < 0.5 or " order by " in sql:
+            sql = f"select * from ({sql}) as {self.alias()}"
+        sql += f" order by {self.ordered(names)} limit {r.choice([0, 1, 5, 20, 100])}"
+        return sql + (f" offset {r.randint(1, 5)}" if r.random() < 0.2 else "")
+
+
+def in_words(name):
+    """A double as a number that JSON has, and what it is where it is none."""
+    number = f"cast({name} as double)"
+    odd = f"isnan({number}) or abs({number}) = {INFINITY}"
+    word = f"case when isnan({number}) then 'nan' when {number} = {INFINITY} then 'inf' "
+    word += f"when {number} = -{INFINITY} then '-inf' end as {name.strip(chr(34)).replace(' ', '_').lower()}_word"
+    return [f"case when {odd} then cast(null as double) else {number} end as {name}", word]

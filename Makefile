@@ -48,6 +48,7 @@ differential: ## random SQL over random tables, compared with DuckDB (ARGS="--se
 answers: ## the part of both that every change is held to: scale 0.1 at 128 MiB, and 300 random jobs
 	@scripts/setup.sh --bench
 	cargo build --release --locked --bin cutover --bench answers
+	PYTHONPATH=tests python3 -m answers judged
 	PYTHONPATH=tests python3 -m answers tpc --target-dir "$(TARGET_DIR)" --memory 128MiB --threads 2 --parallel 2
 	PYTHONPATH=tests python3 -m answers differential --jobs 300
 

@@ -75,14 +75,16 @@ fn answer_all(spill: &Path) -> Result<()> {
         let line = line.io("read from", Path::new("standard input"))?;
         let answer = match contain::contain(|| answer(&line, spill)) {
             Ok(Ok(answer)) => answer,
-            Ok(Err(error)) => json!({"error": format!("{:?}", error.kind()).to_lowercase(),
-                                     "message": error.chain().join(": ")})
-            .to_string(),
-            Err(words) => json!({"error": "panic", "message": words}).to_string(),
+            Ok(Err(error)) => failure(&format!("{:?}", error.kind()).to_lowercase(), &error.chain().join(": ")),
+            Err(words) => failure("panic", &words),
         };
         writeln!(output, "{answer}").and_then(|()| output.flush()).io("write to", Path::new("standard output"))?;
     }
     Ok(())
+}
+
+fn failure(name: &str, message: &str) -> String {
+    json!({"error": name, "message": message}).to_string()
 }
 
 /// One job's answer as a line.

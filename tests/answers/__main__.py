@@ -3,6 +3,8 @@
     tpc            the 22 queries of TPC-H and the 99 of TPC-DS, through the command           `make tpc`
     differential   random SQL over random tables, many jobs in one process                     `make differential`
 
+    judged         whether the judges see what is wrong
+
     answers        a column of rows as values that compare, and two answers as multisets
     environment    the virtual environment with DuckDB and pyarrow, made where it is missing
     duckdb_side    DuckDB with the extensions that the environment brought
@@ -26,9 +28,9 @@ from answers import environment
 def main():
     environment.enter()
     # Only now: these need what the environment has.
-    from answers import differential, tpc
+    from answers import differential, judged, tpc
 
-    judges = {"tpc": tpc.main, "differential": differential.main}
+    judges = {"tpc": tpc.main, "differential": differential.main, "judged": judged.main}
     if len(sys.argv) < 2 or sys.argv[1] not in judges:
         sys.exit(f"answers: name a judge: {' or '.join(judges)}")
     sys.exit(judges[sys.argv[1]](sys.argv[2:]))

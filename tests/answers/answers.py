@@ -90,6 +90,9 @@ def float_of(number):
 def found_rows(records, schema):
     """The rows of JSON records, read as the columns of an expected schema are to be read."""
     readers = [(field.name, field.type) for field in schema]
+    for name, _ in readers:
+        if any(name not in record for record in records):
+            raise Unreadable(f"column {name} is not there")
     return [tuple(found_cell(record[name], kind, name) for name, kind in readers) for record in records]
 
 

@@ -9,8 +9,8 @@ the expected column says what a cell is:
     dates, times            exact, as days and nanoseconds since 1970
     lists, structs          cell by cell, exact
 
-Where DuckDB has a double and Cutover a decimal, as for averages and quotients of decimals, the decimal's last digit is
-its tolerance too.
+Where DuckDB has a double and Cutover a decimal, as for averages and quotients of decimals, the tolerance is one part in
+10^6, or the decimal's last digit: a quotient is cut off after so many digits, and then added up or multiplied.
 
 Not for: asking either side. Order is not compared: a version is sorted by its keys, whatever the query said.
 """
@@ -26,6 +26,7 @@ from decimal import Decimal
 import pyarrow as pa
 
 TOLERANCE = 1e-9
+QUOTIENT_TOLERANCE = 1e-6
 EPOCH = datetime.date(1970, 1, 1).toordinal()
 UNITS = {"s": 1_000_000_000, "ms": 1_000_000, "us": 1_000, "ns": 1}
 TIMESTAMP = re.compile(r"(\d{4}-\d\d-\d\d)T(\d\d):(\d\d):(\d\d)(?:\.(\d{1,9}))?(Z|[+-]\d\d:\d\d)?")
@@ -152,9 +153,9 @@ def nanoseconds(text):
 
 
 def slack(type_name):
-    """What a number of this type of Cutover's may be off where it stands beside a double."""
+    """What part of a number of this type of Cutover's may be off where it stands beside a double."""
     decimal = re.fullmatch(r"decimal\(\d+, (-?\d+)\)", type_name)
-    return 10.0 ** -int(decimal.group(1)) if decimal else 0.0
+    return max(10.0 ** -int(decimal.group(1)), QUOTIENT_TOLERANCE) if decimal else 0.0
 
 
 def difference(expected, found, slacks=None):
@@ -204,6 +205,6 @@ def match(expected, found, slacks):
 
 def close(expected, found, slacks):
     return all(
-        abs(a - b) <= max(TOLERANCE * max(abs(a), abs(b)), slacks[place] if slacks else 0.0)
+        abs(a - b) <= max(TOLERANCE * max(abs(a), abs(b)), slacks[place] * max(1.0, abs(a)) if slacks else 0.0)
         for (place, a), (_, b) in zip(expected, found)
     )

@@ -95,15 +95,13 @@ fn answer(line: &str, spill: &Path) -> Result<String> {
     let inputs = input::resolve(&specs(&job))?;
     let settings = Settings { threads: resources.threads, memory: resources.query_memory() };
     let query = Query::new(&runtime, &inputs, &job.sql, &BTreeMap::new(), settings)?;
-    let schema = with_key(&query.schema());
-    let plan = EncodePlan::new(&schema, &output(), "answers")?;
-    let batches = query.collect(usize::MAX, spill);
-    let batches = batches.map_err(Error::from)?;
+    let plan = EncodePlan::new(&with_key(&query.schema()), &output(), "answers")?;
+    let batches = query.collect(usize::MAX, spill).map_err(Error::from)?;
     let mut encoder = plan.encoder()?;
     let mut encoded = EntryBatch::default();
     let mut rows: Vec<u8> = Vec::new();
     for batch in batches {
-        encoder.encode(&keyed(&batch, &schema)?, &mut encoded)?;
+        encoder.encode(&keyed(&batch)?, &mut encoded)?;
         for row in 0..encoded.len() {
             if !rows.is_empty() {
                 rows.push(b',');
@@ -148,9 +146,9 @@ fn with_key(schema: &SchemaRef) -> SchemaRef {
     Arc::new(Schema::new(once(key).chain(schema.fields().iter().cloned()).collect::<Vec<_>>()))
 }
 
-fn keyed(batch: &RecordBatch, schema: &SchemaRef) -> Result<RecordBatch> {
+fn keyed(batch: &RecordBatch) -> Result<RecordBatch> {
     let key: ArrayRef = Arc::new(Int64Array::from(vec![1; batch.num_rows()]));
     let columns = once(key).chain(batch.columns().iter().cloned()).collect();
-    RecordBatch::try_new(Arc::clone(schema), columns)
-        .map_err(|error| Error::internal("the query's batches are not what its plan says").because(error))
+    RecordBatch::try_new(with_key(&batch.schema()), columns)
+        .map_err(|error| Error::internal("a batch cannot have a key").because(error))
 }

@@ -10,7 +10,8 @@ is held against what was written. Every job runs twice, with other threads and m
     same        both runs give DuckDB's rows, and the same bytes as one another
     refused     both runs say that the query or the data will not do (kinds Invalid and Input); counted by reason, and
                 at most `--refused` of a hundred may be
-    failed      anything else: other rows, a crash, a hang, a bug, memory that does not do, one run refused alone
+    failed      anything else: other rows, a crash, a hang, a bug (also in the words of a refusal), memory that does not do,
+                one run refused alone
 
 A failure is printed with its SQL, and its folder keeps files, SQL, settings and both answers. Where the engines rightly
 differ, queries do not go; expressions.py and queries.py list it.
@@ -42,9 +43,12 @@ MEMORIES = [64 * MIB, 128 * MIB, 256 * MIB, 512 * MIB, 1024 * MIB]
 LEAST_PER_THREAD = 32 * MIB
 MOST_ROWS = 3000
 MANY_ROWS, OTHER_ROWS = 3000, 250
+FORMATS = ["parquet", "parquet", "parquet", "csv", "json"]
 SHARED_KINDS = 3
 DRAWS = 50
 REFUSALS = {"invalid", "input"}
+# What no refusal says: a fault of the program in the words of one.
+FAULTS = re.compile(r"assertion|panick|unwrap|out of bounds|out of range for slice|Internal error|this is a bug", re.IGNORECASE)
 DEFAULT_TIMEOUT = 60
 SHOWN_FAILURES = 20
 
@@ -60,7 +64,7 @@ def main(arguments):
         sets[number // JOBS_PER_SET].append(number)
     results = []
     with ProcessPoolExecutor(options.parallel) as pool:
-        work = [pool.submit(judge_set, one, jobs, program, options.timeout, keep) for one, jobs in sets.items()]
+        work = [pool.submit(judge_set, one, jobs, program, options, keep) for one, jobs in sets.items()]
         for done in as_completed(work):
             results += done.result()
             if len(results) // 200 > (len(results) - JOBS_PER_SET) // 200:
@@ -77,16 +81,18 @@ def parse(arguments):
     parser.add_argument("--timeout", type=int, default=DEFAULT_TIMEOUT, help="seconds after which a job hangs")
     parser.add_argument("--keep", type=Path, help="where the folders of failures go; default: below the cache folder")
     parser.add_argument("--program", help="the built program of benches/answers.rs; default: cargo builds it")
+    parser.add_argument("--plain", action="store_true", help="Parquet files that are all alike: queries alone are judged")
+    parser.add_argument("--without", nargs="+", default=[], metavar="FAMILY", help="no columns of it, such as float or list")
     parser.add_argument("--check", action="store_true", help="looks at what is drawn, with DuckDB alone")
     return parser.parse_args(arguments)
 
 
-def judge_set(number, jobs, program, timeout, keep):
+def judge_set(number, jobs, program, options, keep):
     """Runs the jobs of one set of tables; a result for each."""
     work = Path(tempfile.mkdtemp(prefix="cutover-differential-"))
-    asked = harness.Harness(program, timeout) if program else None
+    asked = harness.Harness(program, options.timeout) if program else None
     try:
-        made = Tables(number, work)
+        made = Tables(number, work, options.plain, options.without)
         return [judge(job, made, asked, keep) for job in jobs]
     finally:
         if asked:
@@ -97,20 +103,21 @@ def judge_set(number, jobs, program, timeout, keep):
 class Tables:
     """A set of tables: with DuckDB as they are, and on disk as files say them."""
 
-    def __init__(self, number, work):
+    def __init__(self, number, work, plain=False, without=()):
         rng = Random(f"tables {number}")
         pools, shared = tables.Pools(rng), rng.sample(list(tables.KINDS), SHARED_KINDS)
         self.folder, self.tables, self.inputs, self.schemas = work, [], {}, {}
         for place, name in enumerate("tuv"):
-            format = rng.choice(["parquet", "parquet", "parquet", "csv", "json"])
+            format = "parquet" if plain else rng.choice(FORMATS)
             allowed = {"parquet": list(tables.KINDS), "csv": files.IN_CSV, "json": files.IN_JSON}[format]
+            allowed = [kind for kind in allowed if tables.KINDS[kind].family not in without]
             if format != "parquet" and rng.random() < 0.25:
                 allowed = files.TOLD
             rows = tables.row_count(rng, MANY_ROWS if place == 0 else OTHER_ROWS)
             table = tables.table(name, format, allowed, shared, rows, pools, rng)
             if format != "parquet":
                 files.for_text(table, rng)
-            contract = files.write(table, work / name, rng)
+            contract = files.write(table, work / name, rng, plain)
             self.tables.append(table)
             self.inputs[name] = str(work / name)
             if contract:
@@ -167,6 +174,8 @@ def verdict(expected, found):
     for answer in found:
         if "error" in answer and (answer["error"] not in REFUSALS or not answer["message"]):
             return answer["error"], answer["message"]
+        if "error" in answer and FAULTS.search(answer["message"]):
+            return "fault", answer["message"]
     if any(errors):
         said = next(answer["message"] for answer in found if "error" in answer)
         return ("refused" if all(errors) else "refused once"), said
@@ -220,6 +229,8 @@ def report(results, took, keep, options):
         print(f"DuckDB rejects, {count} times: {text}")
     for text, some in sorted(grouped(by["refused"]).items(), key=lambda pair: -len(pair[1])):
         print(f"refused, {len(some)} times, such as job {some[0]['job']}: {text}")
+        if options.jobs == 1:
+            print(f"{some[0]['sql']}\n{some[0]['said']}")
     for result in failures[:SHOWN_FAILURES]:
         shown = ", ".join(f"{run['threads']} threads and {run['memory'] // MIB} MiB" for run in result["runs"])
         print(f"\njob {result['job']}: {result['outcome']} ({shown})\n{result['sql']}\n{result['said']}")

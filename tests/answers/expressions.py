@@ -6,9 +6,10 @@ Both engines must mean the same by them. So this is left out, or written in the 
     int32 arithmetic                       every integer is a bigint before anything is done with it
     1.5                                    a decimal here, a double there: literals are cast from text
     casts of fractions to integers         half up, half even, cut off
-    `+ interval`, `date_trunc` of dates    a timestamp here, a date there: cast back to a date
+    `+ interval`, `date_trunc`             a timestamp here, a date there: cast to what it is of
     upper, trim, length of odd texts       differing tables of Unicode: only of plain words
     NULLS FIRST or LAST                    always said
+    a IS DISTINCT FROM b AND c             read as a IS DISTINCT FROM (b AND c) here: always in brackets
     `d - d` of dates                       a number here, a duration there
 
 Not for: FROM, GROUP BY and what is around an expression (queries.py).
@@ -190,7 +191,7 @@ class Expressions:
         if form == 0:
             return f"({one} {r.choice('+-')} interval '{r.randint(1, 900)} minutes')"
         if form == 1:
-            return f"date_trunc('{r.choice([*TRUNCATIONS, 'hour', 'minute'])}', {one})"
+            return f"cast(date_trunc('{r.choice([*TRUNCATIONS, 'hour', 'minute'])}', {one}) as timestamp)"
         return f"cast({self.of('date', depth)} as timestamp)"
 
     def bool(self, depth):

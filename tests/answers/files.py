@@ -66,10 +66,11 @@ def for_text(table, rng):
     return table
 
 
-def write(table, folder, rng):
-    """Writes the table below `folder`; its data becomes what the files say. Returns the path of its contract, or None."""
+def write(table, folder, rng, plain=False):
+    """Writes the table below `folder`; its data becomes what the files say. Returns the path of its contract, or None.
+    A plain table's files are all alike."""
     folder.mkdir(parents=True)
-    drifts = rng.random() < 0.6
+    drifts = rng.random() < 0.6 and not plain
     count = rng.randint(2, MOST_FILES) if drifts else rng.choice([1, 1, 2])
     cuts = sorted(rng.randint(0, table.data.num_rows) for _ in range(count - 1))
     cuts = [0, *cuts, table.data.num_rows]
@@ -84,7 +85,10 @@ def write(table, folder, rng):
         names = list(shown.schema.names)
         if drifts:
             rng.shuffle(names)
-        WRITERS[table.format](shown.select(names), folder / f"{number}.{table.format}", rng)
+        if plain:
+            pq.write_table(shown, folder / f"{number}.parquet")
+        else:
+            WRITERS[table.format](shown.select(names), folder / f"{number}.{table.format}", rng)
     table.data = pa.concat_tables(parts)
     return contract(table, folder.parent / f"{table.name}.contract.json") if getattr(table, "contract", False) else None
 

@@ -84,6 +84,7 @@ class Verdicts(unittest.TestCase):
         self.assertEqual(self.verdict(refused, refused), "refused")
         self.assertEqual(self.verdict(right, refused), "refused once")
         self.assertEqual(self.verdict(right, refused | {"message": ""}), "invalid")
+        self.assertEqual(self.verdict(refused, refused | {"message": "assertion `left == right` failed"}), "fault")
         for kind in ("internal", "unavailable", "panic", "crash", "hang"):
             self.assertEqual(self.verdict(refused, {"error": kind, "message": "why"}), kind)
 

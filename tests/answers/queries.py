@@ -129,7 +129,7 @@ class Queries:
         else:
             pairs = Expressions(r, left.refs).pairs(right.refs)
         one, two = r.choice(pairs)
-        return f"{one.sql} {r.choice(['=', '=', '=', '=', 'is not distinct from'])} {two.sql}"
+        return f"({one.sql} {r.choice(['=', '=', '=', '=', 'is not distinct from'])} {two.sql})"
 
     def is_key(self, pair):
         one, two = (ref.sql.rsplit(".", 1)[-1] for ref in pair)

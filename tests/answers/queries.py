@@ -8,7 +8,8 @@
 A query has one right answer: windows and gathered values are ordered by unique columns, a LIMIT by all columns. Floats
 that are no numbers, which JSON has no word for, mostly become two columns, the number and its name.
 
-Where DuckDB cannot say what it should, it is not asked: a FULL JOIN has equal columns only.
+Where DuckDB cannot say what it should, it is not asked: a FULL JOIN has equal columns only, and no NOT EXISTS stands
+below a NOT (DuckDB 1.4.4 has rows too many where its condition is `<>`).
 
 Not for: expressions (expressions.py).
 """
@@ -150,6 +151,8 @@ class Queries:
             return f"({subquery} or {expressions.predicate(1)})"
         if share < 0.7:
             return f"({subquery} and {expressions.predicate(1)})"
+        if subquery.startswith("(not exists"):
+            return subquery
         if share < 0.8:
             return f"(not {subquery})"
         return f"(({subquery}) is {r.choice(['null', 'not null', 'not true', 'false'])})"
@@ -259,7 +262,7 @@ class Queries:
         # Keys get names first, so that they are columns wherever they stand.
         alias = self.alias()
         named = [Ref(f"{alias}.g{place}", kind) for place, (_, kind) in enumerate(keys)]
-        values = [ref for ref in source.refs if ref.kind.family != "struct"]
+        values = [ref for ref in source.refs if ref.kind.family != "struct"] or source.refs
         picked = r.sample(values, min(len(values), 4))
         picked += [ref for ref in source.refs if ref.sql in source.unique and ref not in picked]
         within = [Ref(f"{alias}.v{place}", ref.kind) for place, ref in enumerate(picked)]

@@ -86,6 +86,7 @@ def parse(arguments):
     parser.add_argument("--keep", type=Path, help="where the folders of failures go; default: below the cache folder")
     parser.add_argument("--program", help="the built program of benches/answers.rs; default: cargo builds it")
     parser.add_argument("--plain", action="store_true", help="Parquet files that are all alike: queries alone are judged")
+    parser.add_argument("--formats", nargs="+", choices=sorted(set(FORMATS)), default=FORMATS, help="default: all")
     parser.add_argument("--without", nargs="+", default=[], metavar="FAMILY", help="no columns of it, such as float or list")
     parser.add_argument("--check", action="store_true", help="looks at what is drawn, with DuckDB alone")
     return parser.parse_args(arguments)
@@ -96,7 +97,7 @@ def judge_set(number, jobs, program, options, keep):
     work = Path(tempfile.mkdtemp(prefix="cutover-differential-"))
     asked = harness.Harness(program, options.timeout) if program else None
     try:
-        made = Tables(number, work, options.plain, options.without)
+        made = Tables(number, work, options.plain, options.formats, options.without)
         return [judge(job, made, asked, keep, always=options.jobs == 1) for job in jobs]
     finally:
         if asked:
@@ -107,12 +108,12 @@ def judge_set(number, jobs, program, options, keep):
 class Tables:
     """A set of tables: with DuckDB as they are, and on disk as files say them."""
 
-    def __init__(self, number, work, plain=False, without=()):
+    def __init__(self, number, work, plain=False, formats=tuple(FORMATS), without=()):
         rng = Random(f"tables {number}")
         pools, shared = tables.Pools(rng), rng.sample(list(tables.KINDS), SHARED_KINDS)
         self.folder, self.tables, self.inputs, self.schemas = work, [], {}, {}
         for place, name in enumerate("tuv"):
-            format = "parquet" if plain else rng.choice(FORMATS)
+            format = "parquet" if plain else rng.choice([format for format in FORMATS if format in formats])
             allowed = {"parquet": list(tables.KINDS), "csv": files.IN_CSV, "json": files.IN_JSON}[format]
             allowed = [kind for kind in allowed if tables.KINDS[kind].family not in without]
             if format != "parquet" and rng.random() < 0.25:

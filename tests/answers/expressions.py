@@ -23,6 +23,7 @@ from answers.tables import KINDS, ODD_TEXTS, Kind
 SQL_TYPES = {"int": "bigint", "float": "double", "text": "varchar", "date": "date", "timestamp": "timestamp", "bool": "boolean"}
 RESULT = {"int": "int64", "float": "float64", "text": "word", "date": "date", "timestamp": "timestamp[us]", "bool": "bool"}
 FAMILIES = ["int", "int", "float", "text", "text", "date", "timestamp", "decimal"]
+WIDENING = ("int", "float", "decimal")
 COMPARISONS = ["=", "<>", "<", "<=", ">", ">="]
 PATTERNS = ["a%", "%b%", "a_c", "%", "", "_", "%e%r%", "B%"]
 DATE_PARTS = ["year", "month", "day", "quarter", "doy", "dow", "week"]
@@ -262,11 +263,14 @@ class Expressions:
         return self.constant(kind.family) if kind.family in ("text", "bool") else None
 
     def pairs(self, other=None):
-        """Columns of one type, two by two; one of each scope where there is another."""
+        """Columns that can be compared, two by two; one of each scope where there is another. Numbers of one family may be
+        of other widths."""
         others = self.refs if other is None else other
+        same = WIDENING if self.rng.random() < 0.3 else ()
         return [
             (one, two)
             for one in self.refs
             for two in others
-            if one.sql != two.sql and one.kind.arrow == two.kind.arrow
+            if one.sql != two.sql
+            and (one.kind.arrow == two.kind.arrow or (one.kind.family == two.kind.family and one.kind.family in same))
         ]

@@ -88,7 +88,7 @@ def write(table, folder, rng, plain=False):
         if plain:
             pq.write_table(shown, folder / f"{number}.parquet")
         else:
-            WRITERS[table.format](shown.select(names), folder / f"{number}.{table.format}", rng)
+            WRITERS[table.format](shown.select(names), folder / f"{number}.{table.format}", rng, drifts and number != full)
     table.data = pa.concat_tables(parts)
     return contract(table, folder.parent / f"{table.name}.contract.json") if getattr(table, "contract", False) else None
 
@@ -102,11 +102,11 @@ def drifted(part, rng):
     return part, part.drop_columns(left_out)
 
 
-def write_parquet(part, path, rng):
+def write_parquet(part, path, rng, narrows):
     for place, field in enumerate(part.schema):
         array = part.column(place)
         for narrower in rng.sample(NARROWER.get(field.type, []), len(NARROWER.get(field.type, []))):
-            if rng.random() < 0.3 and fits(array, narrower):
+            if narrows and rng.random() < 0.3 and fits(array, narrower):
                 part = part.set_column(place, field.name, array.cast(narrower))
                 break
         if pa.types.is_string(field.type):
@@ -141,7 +141,7 @@ def fits(array, narrower):
         return False
 
 
-def write_csv(part, path, rng):
+def write_csv(part, path, rng, _):
     quoting = rng.choice([csv.QUOTE_MINIMAL, csv.QUOTE_STRINGS if hasattr(csv, "QUOTE_STRINGS") else csv.QUOTE_MINIMAL])
     text = io.StringIO()
     writer = csv.writer(text, quoting=quoting, lineterminator=rng.choice(["\n", "\r\n"]))
@@ -158,7 +158,7 @@ def field_text(cell):
     return f"{cell:f}" if isinstance(cell, Decimal) else cell
 
 
-def write_json(part, path, rng):
+def write_json(part, path, rng, _):
     omit, shuffled = rng.random() < 0.5, rng.random() < 0.3
     names, columns = part.schema.names, [printable(column) for column in part.columns]
     lines = []

@@ -393,7 +393,7 @@ class Queries:
         left, right = self.table(), self.table()
         pairs = Expressions(r, left.refs).pairs(right.refs)
         pairs = r.sample(pairs, min(len(pairs), r.randint(1, 3)))
-        columns = [(f"c{place}", one.kind) for place, (one, _) in enumerate(pairs)]
+        columns = [(f"c{place}", widest(*pair)) for place, pair in enumerate(pairs)]
         sides = []
         for side, source in enumerate((left, right)):
             listed = ", ".join(f"{pair[side].sql} as c{place}" for place, pair in enumerate(pairs))
@@ -430,6 +430,11 @@ class Queries:
             sql = f"select * from ({sql}) as {self.alias()}"
         sql += f" order by {self.ordered(names)} limit {r.choice([0, 1, 5, 20, 100])}"
         return sql + (f" offset {r.randint(1, 5)}" if r.random() < 0.2 else "")
+
+
+def widest(one, two):
+    """The kind of both columns together: with the values of neither side tame where those of one are not."""
+    return one.kind if not one.kind.tame else two.kind
 
 
 def in_words(name):

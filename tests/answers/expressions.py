@@ -10,7 +10,6 @@ Both engines must mean the same by them. So this is left out, or written in the 
     upper, trim, length of odd texts       differing tables of Unicode: only of plain words
     NULLS FIRST or LAST                    always said
     a IS DISTINCT FROM b AND c             read as a IS DISTINCT FROM (b AND c) here: always in brackets
-    `d - d` of dates                       a number here, a duration there
 
 Not for: FROM, GROUP BY and what is around an expression (queries.py).
 """
@@ -123,6 +122,8 @@ class Expressions:
             return r.choice([f"cast(length({text}) as bigint)", f"cast(strpos({text}, 'a') as bigint)"])
         if form == 7:
             return f"cast(extract({r.choice(TIME_PARTS)} from {self.of('timestamp', depth)}) as bigint)"
+        if r.random() < 0.2:
+            return f"cast({self.of('date', depth)} - {self.of('date', depth)} as bigint)"
         dates = self.some("date", tame=False)
         day = r.choice(dates).sql if dates else self.of("date", depth)
         return f"cast(extract({r.choice(DATE_PARTS)} from {day}) as bigint)"

@@ -92,7 +92,7 @@ fn answer(line: &str, spill: &Path) -> Result<String> {
     let job: Job = serde_json::from_str(line).map_err(|error| Error::invalid("not a job").because(error))?;
     let resources = Resources::new(Some(job.threads), Some(job.memory))?;
     let runtime = resources.query_runtime()?;
-    let inputs = input::resolve(&specs(&job))?;
+    let inputs = input::resolve(&specs(&job)?)?;
     let settings = Settings { threads: resources.threads, memory: resources.query_memory() };
     let query = Query::new(&runtime, &inputs, &job.sql, &BTreeMap::new(), settings)?;
     let plan = EncodePlan::new(&with_key(&query.schema()), &output(), "answers")?;
@@ -115,14 +115,11 @@ fn answer(line: &str, spill: &Path) -> Result<String> {
     Ok(format!(r#"{{"columns":{},"rows":[{rows}]}}"#, Value::from(columns)))
 }
 
-fn specs(job: &Job) -> Vec<InputSpec> {
-    let spec = |(name, path): (&String, &String)| InputSpec {
-        name: name.clone(),
-        path: path.clone(),
-        format: None,
-        schema: job.schemas.get(name).cloned(),
-        require: None,
-        line: 1,
+/// The inputs as a job file names them: a path, maybe a contract, and nothing else.
+fn specs(job: &Job) -> Result<Vec<InputSpec>> {
+    let spec = |(name, path): (&String, &String)| {
+        let spec = json!({"name": name, "path": path, "schema": job.schemas.get(name), "line": 1});
+        serde_json::from_value(spec).map_err(|error| Error::internal("an input cannot be made").because(error))
     };
     job.inputs.iter().map(spec).collect()
 }

@@ -12,6 +12,7 @@
     tables         random tables: types, values, and what is expected of each column
     files          a table as Parquet, CSV or JSON: several files whose schemas drift
     expressions    random expressions over columns, by type
+    sources        random joins and conditions
     queries        random queries of the shapes that batch jobs have
 
 Everything that they need is installed into a folder outside the checkout. They end with 1 where an answer differs, a

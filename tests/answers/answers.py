@@ -168,7 +168,8 @@ def difference(expected, found, slacks=None):
     extra = [row for rows in extra.values() for _, row in rows]
     if not missing and not extra:
         return None
-    lines = [f"{len(expected)} rows expected, {len(found)} found; {len(missing)} are missing, {len(extra)} are too many"]
+    counts = f"{len(expected)} rows expected, {len(found)} found"
+    lines = [f"{counts}; {len(missing)} are missing, {len(extra)} are too many"]
     for what, rows in (("expected", missing), ("found", extra)):
         lines += [f"{what} {shown(row)}" for row in sorted(rows, key=repr)[:SHOWN_ROWS]]
     return "\n".join(lines)

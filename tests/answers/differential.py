@@ -10,8 +10,8 @@ is held against what was written. Every job runs twice, with other threads and m
     same        both runs give DuckDB's rows, and the same bytes as one another
     refused     both runs say that the query or the data will not do (kinds Invalid and Input); counted by reason, and
                 at most `--refused` of a hundred may be
-    failed      anything else: other rows, a crash, a hang, a bug (also in the words of a refusal), memory that does not do,
-                one run refused alone
+    failed      anything else: other rows, a crash, a hang, a bug (also in the words of a refusal), memory that does not
+                do, one run refused alone
 
 A failure is printed with its SQL, and its folder keeps files, SQL, settings and both answers. Where the engines rightly
 differ, queries do not go; expressions.py and queries.py list it.
@@ -85,9 +85,9 @@ def parse(arguments):
     parser.add_argument("--timeout", type=int, default=DEFAULT_TIMEOUT, help="seconds after which a job hangs")
     parser.add_argument("--keep", type=Path, help="where the folders of failures go; default: below the cache folder")
     parser.add_argument("--program", help="the built program of benches/answers.rs; default: cargo builds it")
-    parser.add_argument("--plain", action="store_true", help="Parquet files that are all alike: queries alone are judged")
+    parser.add_argument("--plain", action="store_true", help="Parquet files all alike: queries alone are judged")
     parser.add_argument("--formats", nargs="+", choices=sorted(set(FORMATS)), default=FORMATS, help="default: all")
-    parser.add_argument("--without", nargs="+", default=[], metavar="FAMILY", help="no columns of it, such as float or list")
+    parser.add_argument("--without", nargs="+", default=[], metavar="FAMILY", help="no such columns: float, list, …")
     parser.add_argument("--check", action="store_true", help="looks at what is drawn, with DuckDB alone")
     return parser.parse_args(arguments)
 
@@ -244,7 +244,8 @@ def report(results, took, keep, options):
     rows = sum(result["rows"] for result in results)
     print(f"\n{len(results)} jobs in {took:.0f} s, {rows} rows: {len(by['same'])} same, ", end="")
     print(f"{len(by['refused'])} refused ({share:.1f} %), {len(failures)} failed", end="")
-    print(f" ({', '.join(f'{len(some)} {name}' for name, some in by.items() if some and some[0] in failures)})" * bool(failures))
+    kinds = Counter(result["outcome"] for result in failures)
+    print(f" ({', '.join(f'{count} {name}' for name, count in kinds.most_common())})" if kinds else "")
     drawn = len(rejected) + len(results)
     print(f"DuckDB ran {100 * (drawn - len(rejected)) / drawn:.1f} % of what was drawn")
     if share > options.refused:

@@ -19,8 +19,9 @@ from decimal import Decimal
 
 from answers.tables import KINDS, ODD_TEXTS, Kind
 
-SQL_TYPES = {"int": "bigint", "float": "double", "text": "varchar", "date": "date", "timestamp": "timestamp", "bool": "boolean"}
-RESULT = {"int": "int64", "float": "float64", "text": "word", "date": "date", "timestamp": "timestamp[us]", "bool": "bool"}
+# What a family is in SQL, and the kind of an expression's result.
+SQL_TYPES = {"int": "bigint", "float": "double", "text": "varchar", "date": "date", "timestamp": "timestamp"}
+RESULT = {"int": "int64", "float": "float64", "text": "word", "date": "date", "timestamp": "timestamp[us]"}
 FAMILIES = ["int", "int", "float", "text", "text", "date", "timestamp", "decimal"]
 WIDENING = ("int", "float", "decimal")
 COMPARISONS = ["=", "<>", "<", "<=", ">", ">="]
@@ -79,15 +80,17 @@ class Expressions:
 
     def constant(self, family):
         r = self.rng
+        if family == "bool":
+            return r.choice(["true", "false"])
         if r.random() < 0.1:
             return f"cast(null as {SQL_TYPES[family]})"
+        day = f"{2000 + r.randint(0, 30)}-0{r.randint(1, 9)}-1{r.randint(0, 9)}"
         return {
             "int": lambda: f"cast({r.randint(-9, 30)} as bigint)",
             "float": lambda: f"cast('{r.randint(-40, 40) / 4}' as double)",
             "text": lambda: quoted(KINDS["word"].draw(r)),
-            "date": lambda: f"date '{2000 + r.randint(0, 30)}-0{r.randint(1, 9)}-1{r.randint(0, 9)}'",
-            "timestamp": lambda: f"timestamp '{2000 + r.randint(0, 30)}-0{r.randint(1, 9)}-1{r.randint(0, 9)} 12:3{r.randint(0, 9)}:00'",
-            "bool": lambda: r.choice(["true", "false"]),
+            "date": lambda: f"date '{day}'",
+            "timestamp": lambda: f"timestamp '{day} 12:3{r.randint(0, 9)}:00'",
         }[family]()
 
     def choice(self, family, depth):
@@ -210,7 +213,7 @@ class Expressions:
                 return f"({self.predicate(depth - 1)} or {self.predicate(depth - 1)})"
             if form == 4:
                 return f"(not {self.predicate(depth - 1)})"
-            return f"(({self.predicate(depth - 1)}) is {r.choice(['null', 'not null', 'true', 'not true', 'false', 'not false'])})"
+            return f"(({self.predicate(depth - 1)}) is {r.choice(['', 'not '])}{r.choice(['null', 'true', 'false'])})"
         return self.test(depth)
 
     def test(self, depth):
@@ -235,7 +238,7 @@ class Expressions:
             flags = self.some("bool")
             if flags:
                 return r.choice(flags).sql
-        known = [family for family in SQL_TYPES if family != "bool" and self.some(family)]
+        known = [family for family in SQL_TYPES if self.some(family)]
         family = r.choice(known or ["int"])
         one = self.of(family, depth - 1)
         if form == 4:
@@ -249,7 +252,7 @@ class Expressions:
         return f"({one} {r.choice(COMPARISONS)} {self.of(family, depth - 1)})"
 
     def literal(self, kind):
-        """A constant that a column of the kind is compared with as it stands, of whatever width; None where there is none."""
+        """A constant that a column of the kind is compared with as it stands; None where there is none."""
         r = self.rng
         if kind.family == "int":
             return str(r.choice([0, 1, 5, -1, 100, 127, 128, 300, -129, 40_000, 2_147_483_648, -2_147_483_649]))
@@ -264,8 +267,8 @@ class Expressions:
         return self.constant(kind.family) if kind.family in ("text", "bool") else None
 
     def pairs(self, other=None):
-        """Columns that can be compared, two by two; one of each scope where there is another. Numbers of one family may be
-        of other widths."""
+        """Columns that can be compared, two by two; one of each scope where there is another. Numbers of one family may
+        be of other widths."""
         others = self.refs if other is None else other
         same = WIDENING if self.rng.random() < 0.3 else ()
         return [

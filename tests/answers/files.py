@@ -88,7 +88,8 @@ def write(table, folder, rng, plain=False):
         if plain:
             pq.write_table(shown, folder / f"{number}.parquet")
         else:
-            WRITERS[table.format](shown.select(names), folder / f"{number}.{table.format}", rng, drifts and number != full)
+            path = folder / f"{number}.{table.format}"
+            WRITERS[table.format](shown.select(names), path, rng, drifts and number != full)
     table.data = pa.concat_tables(parts)
     return contract(table, folder.parent / f"{table.name}.contract.json") if getattr(table, "contract", False) else None
 
@@ -195,9 +196,9 @@ def moment(count, digits, zone):
 
 
 def contract(table, path):
+    types = {field.name: type_name(field.type) for field in table.data.schema}
     columns = [
-        {"name": name, "type": type_name(table.data.schema.field(name).type), "nullable": name != "id", "meaning": "random"}
-        for name in table.columns
+        {"name": name, "type": types[name], "nullable": name != "id", "meaning": "random"} for name in table.columns
     ]
     path.write_text(json.dumps({"name": table.name, "columns": columns}, indent=1))
     return path

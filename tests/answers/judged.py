@@ -14,7 +14,10 @@ TYPES = [
     ("i", pa.int64()), ("f", pa.float64()), ("d", pa.decimal128(9, 2)), ("s", pa.string()), ("b", pa.bool_()),
     ("day", pa.date32()), ("at", pa.timestamp("us")), ("l", pa.list_(pa.int64())), ("x", pa.binary()),
 ]  # fmt: skip
-ROW = {"i": 1, "f": 0.5, "d": Decimal("2.50"), "s": "é", "b": True, "day": 20779, "at": 1_500_000, "l": [1, None], "x": b"\xca"}
+ROW = {
+    "i": 1, "f": 0.5, "d": Decimal("2.50"), "s": "é", "b": True,
+    "day": 20779, "at": 1_500_000, "l": [1, None], "x": b"\xca",
+}  # fmt: skip
 SAID = '{"i":1,"f":5e-1,"d":2.5,"s":"é","b":true,"day":"2026-11-22","at":"1970-01-01T00:00:01.5","l":[1,null],"x":"ca"}'
 
 
@@ -47,7 +50,8 @@ class Answers(unittest.TestCase):
             self.assertIsNotNone(compared(table(ROW | {name: None}), said()), f"{name}: no null")
 
     def test_what_is_of_another_type_is_no_answer(self):
-        for name, cell in {"i": "1", "f": "half", "d": True, "s": 1, "b": 1, "day": "never", "at": 1, "l": "[1]", "x": 1}.items():
+        cells = {"i": "1", "f": "half", "d": True, "s": 1, "b": 1, "day": "never", "at": 1, "l": "[1]", "x": 1}
+        for name, cell in cells.items():
             with self.assertRaises(answers.Unreadable, msg=name):
                 compared(table(ROW), said(**{name: cell}))
 

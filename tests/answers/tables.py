@@ -14,6 +14,7 @@ Not for: how a table lies in files (files.py).
 import datetime
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from decimal import Decimal
 from random import Random
 
 import pyarrow as pa
@@ -62,7 +63,8 @@ def integers():
             name, arrow = f"{sign}int{bits}", getattr(pa, f"{sign}int{bits}")()
             low, high = (0, 2**bits - 1) if sign else (-(2 ** (bits - 1)), 2 ** (bits - 1) - 1)
             least, most = max(low, -1000), min(high, 1000)
-            yield Kind(name, "int", arrow, True, lambda r, a=least, b=most: r.randint(a, b) if r.random() < 0.7 else r.randint(0, 9))
+            small = lambda r, a=least, b=most: r.randint(a, b) if r.random() < 0.7 else r.randint(0, 9)  # noqa: E731
+            yield Kind(name, "int", arrow, True, small)
             edges = [low, low + 1, high, high - 1, 0, 1, high // 2]
             yield Kind(
                 f"{name} edges", "int", arrow, False,
@@ -71,7 +73,8 @@ def integers():
 
 
 def floats():
-    for bits, largest, tiny in ((32, 3.4028234663852886e38, 1.401298464324817e-45), (64, 1.7976931348623157e308, 5e-324)):
+    ends = ((32, 3.4028234663852886e38, 1.401298464324817e-45), (64, 1.7976931348623157e308, 5e-324))
+    for bits, largest, tiny in ends:
         arrow = getattr(pa, f"float{bits}")()
         quarters = lambda r: r.choice([-0.0, 0.0, r.randint(-4000, 4000) / 4])  # noqa: E731
         yield Kind(f"float{bits}", "float", arrow, True, quarters)
@@ -80,8 +83,6 @@ def floats():
 
 
 def decimals():
-    from decimal import Decimal
-
     for precision, scale, most in ((9, 2, 10**5), (18, 4, 10**7), (38, 10, 10**13)):
         draw = lambda r, s=scale, m=most: Decimal(r.choice([0, r.randint(-m, m), 5])).scaleb(-s)  # noqa: E731
         yield Kind(f"decimal({precision}, {scale})", "decimal", pa.decimal128(precision, scale), True, draw)
@@ -116,9 +117,9 @@ def times():
 
 
 def nested():
-    some = lambda r, item: [item(r) if r.random() < 0.8 else None for _ in range(r.choice([0, 1, 1, 2, 3]))]  # noqa: E731
-    yield Kind("list<int64>", "list", pa.list_(pa.int64()), False, lambda r: some(r, lambda r: r.randint(0, 3)))
-    yield Kind("list<string>", "list", pa.list_(pa.string()), False, lambda r: some(r, lambda r: r.choice(["", "a", "é"])))
+    some = lambda r, items: [r.choice([*items, None]) for _ in range(r.choice([0, 1, 1, 2, 3]))]  # noqa: E731
+    yield Kind("list<int64>", "list", pa.list_(pa.int64()), False, lambda r: some(r, [0, 1, 2, 3]))
+    yield Kind("list<string>", "list", pa.list_(pa.string()), False, lambda r: some(r, ["", "a", "é"]))
     fields = pa.struct([("a", pa.int32()), ("b", pa.string())])
     pair = lambda r: {"a": r.choice([None, 1, 2]), "b": r.choice([None, "", "x"])}  # noqa: E731
     yield Kind("struct", "struct", fields, False, pair)

@@ -8,8 +8,8 @@ Queries and data are those of DuckDB's extensions tpch and tpcds. A query become
 as multisets (answers.py). Rows with equal sort keys at a LIMIT might rightly be others; in these queries no two that
 differ lie there, so nothing is allowed for them.
 
-Data, and DuckDB's answers, are made once for each scale and kept below the cache folder. Every query runs in a folder of
-its own, so that several runs, of this judge too, do not meet.
+Data, and DuckDB's answers, are made once for each scale and kept below the cache folder. Every query runs in a folder
+of its own, so that several runs, of this judge too, do not meet.
 
 With `--headroom` a run that holds more than the memory it was given and this is a failure too.
 """
@@ -74,7 +74,7 @@ def parse(arguments):
     parser.add_argument("--memory", help="of each run, such as 128MiB; default: the command's own")
     parser.add_argument("--threads", type=int, help="of each run; default: the command's own")
     parser.add_argument("--only", type=numbers, default=[], metavar="N,N", help="these queries alone")
-    parser.add_argument("--parallel", type=int, default=1, help="runs at the same time; 1 for times that mean something")
+    parser.add_argument("--parallel", type=int, default=1, help="runs at the same time; 1 for true times")
     parser.add_argument("--timeout", type=int, default=DEFAULT_TIMEOUT, help="seconds after which a run hangs")
     parser.add_argument("--headroom", type=size, help="bytes a run may hold beyond --memory, such as 100MiB")
     parser.add_argument("--dir", type=Path, help="where the runs' folders are made; default: the system's")

@@ -2,7 +2,8 @@
 
 What a file may do differently, while all of them together still say what the table says:
 
-    all formats   another order of columns; a column left out where the file's part of it is null
+    all formats   another order of columns; a column left out where the file's part of it is null and no contract asks
+                  for it
     Parquet       a narrower type (int16 for int64, float32 for float64, fewer digits or a coarser unit), dictionaries,
                   large strings, other row groups, pages, codecs, no statistics, no stored Arrow schema
     CSV           quotes where they need not be, \\r\\n; a text is never empty, as an empty field is a null
@@ -62,7 +63,8 @@ def for_text(table, rng):
         columns[name] = column
     table.data = pa.table(columns)
     told = all(kind.name in TOLD or name in ("id", "k", "g") for name, kind in table.columns.items())
-    table.contract = not told or rng.random() < 0.3
+    filled = all(column.null_count < len(column) for column in table.data.columns)
+    table.contract = not told or not filled or rng.random() < 0.3
     return table
 
 
@@ -76,9 +78,10 @@ def write(table, folder, rng, plain=False):
     cuts = [0, *cuts, table.data.num_rows]
     parts = [table.data.slice(low, high - low) for low, high in zip(cuts, cuts[1:])]
     full = rng.randrange(count)
+    told = [name for name in table.columns if name != "id" and parts[full].column(name).null_count < parts[full].num_rows]
     for number, part in enumerate(parts):
         if drifts and number != full:
-            part, shown = drifted(part, rng)
+            part, shown = drifted(part, told, rng) if not table.contract else (part, part)
             parts[number] = part
         else:
             shown = part
@@ -91,12 +94,12 @@ def write(table, folder, rng, plain=False):
             path = folder / f"{number}.{table.format}"
             WRITERS[table.format](shown.select(names), path, rng, drifts and number != full)
     table.data = pa.concat_tables(parts)
-    return contract(table, folder.parent / f"{table.name}.contract.json") if getattr(table, "contract", False) else None
+    return contract(table, folder.parent / f"{table.name}.contract.json") if table.contract else None
 
 
-def drifted(part, rng):
-    """A part with some columns null, and the same without those."""
-    left_out = [name for name in part.schema.names if name not in ("id", "k") and rng.random() < 0.15]
+def drifted(part, names, rng):
+    """A part with some of these columns null, and the same without those."""
+    left_out = [name for name in names if rng.random() < 0.15]
     for name in left_out:
         place = part.schema.get_field_index(name)
         part = part.set_column(place, name, pa.nulls(part.num_rows, part.schema.field(name).type))

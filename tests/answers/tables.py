@@ -137,6 +137,7 @@ class Table:
     columns: dict  # name: Kind
     data: pa.Table
     format: str = "parquet"
+    contract: bool = False
 
 
 def table(name, format, allowed, shared, rows, pools, rng):

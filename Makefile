@@ -32,6 +32,26 @@ soak: ## the long tests, two hours: a million simulated histories, an hour of ch
 	CUTOVER_CHAOS_SECONDS=3600 cargo test --release --locked --test it chaos
 	CUTOVER_SEEDS=20 cargo test --release --locked --test it -- power hostile fuzzed
 
+.PHONY: tpc
+tpc: ## TPC-H's and TPC-DS's queries, answers compared with DuckDB's (ARGS="--suite ds --scale 1 --memory 128MiB --only 4,14")
+	@scripts/setup.sh --bench
+	cargo build --release --locked --bin cutover
+	PYTHONPATH=tests python3 -m answers tpc --target-dir "$(TARGET_DIR)" $(ARGS)
+
+.PHONY: differential
+differential: ## random SQL over random tables, compared with DuckDB (ARGS="--seed 7 --jobs 1" replays a job)
+	@scripts/setup.sh --bench
+	cargo build --release --locked --bench answers
+	PYTHONPATH=tests python3 -m answers differential $(ARGS)
+
+.PHONY: answers
+answers: ## the part of both that every change is held to: scale 0.1 at 128 MiB, and 300 random jobs
+	@scripts/setup.sh --bench
+	cargo build --release --locked --bin cutover --bench answers
+	PYTHONPATH=tests python3 -m answers judged
+	PYTHONPATH=tests python3 -m answers tpc --target-dir "$(TARGET_DIR)" --memory 128MiB --threads 2 --parallel 2
+	PYTHONPATH=tests python3 -m answers differential --jobs 300
+
 .PHONY: lint
 lint: ## format and lints only
 	@scripts/setup.sh --lints

@@ -4,7 +4,7 @@
 #   scripts/setup.sh            what a build needs: Rust, a C++20 compiler, libclang (which reads RocksDB's C header),
 #                               cmake, pkg-config and the headers of OpenSSL and libcurl (for librdkafka)
 #   scripts/setup.sh --lints    and rustfmt and clippy, which `make test` runs
-#   scripts/setup.sh --bench    and Python 3.11 or newer with venv, which `make bench` runs
+#   scripts/setup.sh --bench    and Python 3.11 or newer with venv, which `make bench` and the judges of answers run
 #   scripts/setup.sh --kafka    and Java, Maven and the Kafka broker that tests run against
 #
 # Where it may (as root, or with sudo that asks no password) it installs; otherwise it prints the exact

@@ -1,0 +1,27 @@
+"""DuckDB, the second opinion: a connection, with the extensions that pip brought as packages.
+
+Not for: what is asked of it.
+"""
+
+from pathlib import Path
+
+import duckdb
+
+
+def connect(*extensions, threads=1):
+    """A database in memory. Its time zone is UTC, so that no answer depends on the machine's."""
+    connection = duckdb.connect(config={"allow_unsigned_extensions": "true", "threads": str(threads)})
+    connection.execute("SET TimeZone = 'UTC'")
+    connection.execute("SET enable_progress_bar = false")
+    for name in extensions:
+        connection.execute(f"LOAD '{packaged(name)}'")
+    return connection
+
+
+def packaged(name):
+    """The file of an extension that a package duckdb-ext-NAME brought for this version of DuckDB."""
+    packages = Path(duckdb.__file__).resolve().parent.parent
+    found = sorted(packages.glob(f"duckdb_ext/extensions/v{duckdb.__version__}/*/{name}.duckdb_extension"))
+    if not found:
+        raise SystemExit(f"answers: no package brings the extension {name} for DuckDB {duckdb.__version__}")
+    return found[0]

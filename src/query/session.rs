@@ -298,7 +298,8 @@ fn state(settings: &Settings, row_bytes: usize) -> SessionState {
     // Every sort sets this aside for its merge; its default of 10 MiB alone would be more than a small budget has.
     options.execution.sort_spill_reservation_bytes =
         for_merge(settings).min(options.execution.sort_spill_reservation_bytes);
-    SessionStateBuilder::new().with_config(config).with_default_features().build()
+    let rules = exact::physical_rules();
+    SessionStateBuilder::new().with_config(config).with_default_features().with_physical_optimizer_rules(rules).build()
 }
 
 /// Sends both sides of every join through a shuffle, so that all threads build the hash table. It pays where few rows

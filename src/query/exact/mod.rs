@@ -7,6 +7,7 @@
 //! | `floats` | there is one zero and one NaN, so equal numbers are one group, one key, one partition |
 //! | `not_in` | `IN` and `NOT IN` over subqueries follow the three-valued logic of nulls |
 //! | `null_safe` | equality with nulls spreads to no other key of a join |
+//! | `anchored` | conditions without columns stay where they are; groups of `ROLLUP` are constant for nobody |
 //! | `syntax` | what would be read in another way than the standard's is refused |
 //! | `multisets` | `EXCEPT ALL` and `INTERSECT ALL` count rows |
 //!
@@ -15,6 +16,7 @@
 //!
 //! Not for: speed (see `ahead`, `grouping`).
 
+mod anchored;
 mod arithmetic;
 mod floats;
 mod multisets;
@@ -28,10 +30,22 @@ mod tests;
 use std::sync::Arc;
 
 use datafusion::logical_expr::AggregateUDF;
+use datafusion::physical_optimizer::PhysicalOptimizerRule;
+use datafusion::physical_optimizer::optimizer::PhysicalOptimizer;
 use datafusion::prelude::SessionContext;
 
 pub(super) use floats::normalized;
 pub(super) use syntax::check as check_syntax;
+
+/// Rules of DataFusion's that give wrong answers: this one finds columns by name alone where it moves a filter into one
+/// side of a join, and both sides may have the name.
+const LEFT_OUT: &str = "FilterPushdown";
+
+/// The rules by which a physical plan is made better.
+pub(super) fn physical_rules() -> Vec<Arc<dyn PhysicalOptimizerRule + Send + Sync>> {
+    let all = PhysicalOptimizer::new().rules;
+    all.into_iter().filter(|rule| !rule.name().starts_with(LEFT_OUT)).collect()
+}
 
 /// Makes a session answer exactly.
 pub(super) fn register(context: &SessionContext) {
@@ -39,6 +53,7 @@ pub(super) fn register(context: &SessionContext) {
     context.add_analyzer_rule(Arc::new(not_in::ThreeValued));
     context.add_analyzer_rule(Arc::new(null_safe::NullSafeKeys));
     context.add_analyzer_rule(Arc::new(multisets::Multisets));
+    context.add_analyzer_rule(Arc::new(anchored::Anchored));
     context.add_analyzer_rule(Arc::new(arithmetic::CheckedArithmetic));
     context.add_analyzer_rule(Arc::new(floats::OneZero));
 }

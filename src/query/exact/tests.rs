@@ -1,6 +1,7 @@
 //! Answers to queries over a few rows, as the SQL standard has them.
 
 use arrow::util::display::array_value_to_string;
+use datafusion::execution::SessionStateBuilder;
 use datafusion::prelude::{SessionConfig, SessionContext};
 
 /// The rows of a query, each as its values separated by spaces, sorted; or the message of its failure.
@@ -8,7 +9,9 @@ fn answer(sql: &str) -> Result<Vec<String>, String> {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     runtime.block_on(async {
         let config = SessionConfig::new().with_target_partitions(2).with_batch_size(2);
-        let context = SessionContext::new_with_config(config);
+        let rules = super::physical_rules();
+        let state = SessionStateBuilder::new().with_config(config).with_default_features();
+        let context = SessionContext::new_with_state(state.with_physical_optimizer_rules(rules).build());
         super::register(&context);
         let batches = match context.sql(sql).await {
             Ok(frame) => frame.collect().await,
@@ -188,4 +191,36 @@ fn multisets_count_rows() {
     check(&set("INTERSECT"), &["-", "1"]);
     check("SELECT x, x AS y FROM (VALUES (1), (1)) a(x) EXCEPT ALL SELECT 1, 1", &["1 1"]);
     check("SELECT DISTINCT x FROM (VALUES (1), (1)) a(x) EXCEPT ALL SELECT 2", &["1"]);
+}
+
+#[test]
+fn conditions_without_columns_stay_where_they_are() {
+    let counted = "(SELECT count(*) AS x FROM (VALUES (1)) t(y)) s";
+    check(&format!("SELECT x FROM {counted} WHERE x >= 0 AND CAST(9 AS BIGINT) < CAST(NULL AS BIGINT)"), &[]);
+    check(&format!("SELECT x FROM {counted} WHERE -3 >= (SELECT count(*) FROM (VALUES (1)) u(y))"), &[]);
+    check(&format!("SELECT x FROM {counted} WHERE 3 >= (SELECT count(*) FROM (VALUES (1)) u(y))"), &["1"]);
+}
+
+#[test]
+fn groups_of_rollup_are_sorted_even_if_they_are_constant() {
+    let rows = "(SELECT 5 AS g, x AS h FROM (VALUES (1), (2)) t(x)) s";
+    let sql = format!("SELECT g, count(*) AS n FROM {rows} GROUP BY ROLLUP (g) ORDER BY g NULLS LAST LIMIT 1");
+    check(&sql, &["5 2"]);
+    check(
+        &format!("SELECT g, h, count(*), grouping(g) FROM {rows} GROUP BY ROLLUP (g, h)"),
+        &["- - 2 1", "5 - 2 0", "5 1 1 0", "5 2 1 0"],
+    );
+}
+
+/// Both sides have a column of the name that a condition uses of each.
+#[test]
+fn conditions_after_a_join_see_their_own_side() {
+    let t = "(VALUES (1, 1)) t(id, x)";
+    let u = "(VALUES (10, 1, NULL, 'a'), (11, 2, NULL, 'b'), (12, 3, 3, 'c')) u(id, x, k, g)";
+    let condition = "((t.id <> u.id AND u.x < 3) OR (u.k IS NULL AND u.g = 'b'))";
+    for (join, expected) in
+        [("INNER", &["10 1"][..]), ("LEFT", &["10 1"]), ("RIGHT", &["10 1", "11 -"]), ("FULL", &["10 1", "11 -"])]
+    {
+        check(&format!("SELECT u.id, t.id FROM {t} {join} JOIN {u} ON t.x = u.x WHERE {condition}"), expected);
+    }
 }

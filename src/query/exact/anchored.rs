@@ -1,0 +1,98 @@
+//! Conditions without columns, which stay where they are, and columns of `ROLLUP`, `CUBE` and `GROUPING SETS`, which are
+//! constant for nobody.
+//!
+//! DataFusion moves a condition below an aggregate where the condition's columns are all groups; where it has none, it is
+//! moved too, also below an aggregate without groups, which then gives a row that should not be there. And it takes a
+//! group for constant that is computed of constants, although grouping sets make nulls of it, so that an `ORDER BY` by
+//! it is dropped. Both are hidden from it in functions that it cannot look into.
+//!
+//! Not for: what the functions compute, which is their first argument.
+
+use arrow::datatypes::{DataType, FieldRef};
+use datafusion::common::config::ConfigOptions;
+use datafusion::common::tree_node::{Transformed, TreeNode};
+use datafusion::common::{Column, Result, TableReference, internal_datafusion_err};
+use datafusion::logical_expr::utils::{conjunction, split_conjunction_owned};
+use datafusion::logical_expr::{
+    Aggregate, ColumnarValue, Expr, Filter, LogicalPlan, LogicalPlanBuilder, ScalarFunctionArgs, ScalarUDF,
+    ScalarUDFImpl, Signature, Volatility, lit,
+};
+use datafusion::optimizer::AnalyzerRule;
+
+/// The rule of this file.
+#[derive(Debug)]
+pub(super) struct Anchored;
+
+impl AnalyzerRule for Anchored {
+    fn name(&self) -> &'static str {
+        "anchored"
+    }
+
+    fn analyze(&self, plan: LogicalPlan, _: &ConfigOptions) -> Result<LogicalPlan> {
+        let anchored = plan.transform_up_with_subqueries(|plan| match plan {
+            LogicalPlan::Filter(Filter { predicate, input, .. }) => {
+                let parts = split_conjunction_owned(predicate).into_iter().map(anchor);
+                let predicate = conjunction(parts).unwrap_or_else(|| lit(true));
+                Ok(Transformed::yes(LogicalPlan::Filter(Filter::try_new(predicate, input)?)))
+            }
+            LogicalPlan::Aggregate(ref aggregate) if is_of_sets(aggregate) => {
+                let number = Expr::Column(Column::from_name(Aggregate::INTERNAL_GROUPING_ID));
+                let groups = aggregate.group_expr_len()?;
+                let column = |(place, (relation, field)): (usize, (Option<&TableReference>, &FieldRef))| {
+                    let column = Expr::Column(Column::new(relation.cloned(), field.name()));
+                    match place < groups && field.name() != Aggregate::INTERNAL_GROUPING_ID {
+                        true => hidden(vec![column, number.clone()], Volatility::Immutable)
+                            .alias_qualified(relation.cloned(), field.name()),
+                        false => column,
+                    }
+                };
+                let columns: Vec<Expr> = aggregate.schema.iter().enumerate().map(column).collect();
+                Ok(Transformed::yes(LogicalPlanBuilder::from(plan).project(columns)?.build()?))
+            }
+            plan => Ok(Transformed::no(plan)),
+        })?;
+        Ok(anchored.data)
+    }
+}
+
+fn anchor(part: Expr) -> Expr {
+    let has_columns = |of: &Expr| {
+        Ok(matches!(of, Expr::Column(_) | Expr::OuterReferenceColumn(..) | Expr::Exists(_) | Expr::InSubquery(_)))
+    };
+    let moves = part.exists(has_columns).unwrap_or(true) || part.is_volatile();
+    if moves || matches!(part, Expr::Literal(..)) { part } else { hidden(vec![part], Volatility::Volatile) }
+}
+
+fn is_of_sets(aggregate: &Aggregate) -> bool {
+    matches!(aggregate.group_expr.as_slice(), [Expr::GroupingSet(_)])
+}
+
+fn hidden(arguments: Vec<Expr>, volatility: Volatility) -> Expr {
+    let signature = Signature::variadic_any(volatility);
+    ScalarUDF::new_from_impl(Hidden { signature }).call(arguments)
+}
+
+/// The function that is its first argument.
+#[derive(Debug, PartialEq, Eq, Hash)]
+struct Hidden {
+    signature: Signature,
+}
+
+impl ScalarUDFImpl for Hidden {
+    fn name(&self) -> &'static str {
+        "anchored"
+    }
+
+    fn signature(&self) -> &Signature {
+        &self.signature
+    }
+
+    fn return_type(&self, types: &[DataType]) -> Result<DataType> {
+        types.first().cloned().ok_or_else(|| internal_datafusion_err!("{} takes a value", self.name()))
+    }
+
+    fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
+        let first = args.args.into_iter().next();
+        first.ok_or_else(|| internal_datafusion_err!("{} takes a value", self.name()))
+    }
+}

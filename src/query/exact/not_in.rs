@@ -16,7 +16,7 @@ use std::sync::Arc;
 
 use datafusion::common::config::ConfigOptions;
 use datafusion::common::tree_node::{Transformed, TreeNode};
-use datafusion::common::{DFSchema, Result, ScalarValue, plan_err};
+use datafusion::common::{Column, DFSchema, Result, ScalarValue, plan_err};
 use datafusion::functions_aggregate::count::count;
 use datafusion::logical_expr::expr::{Exists, InSubquery};
 use datafusion::logical_expr::expr_rewriter::NamePreserver;
@@ -26,8 +26,8 @@ use datafusion::logical_expr::{
 };
 use datafusion::optimizer::AnalyzerRule;
 
-/// What the rows of a subquery are called.
-const VALUES: &str = "cutover: values";
+/// What the column of a subquery is called.
+const VALUE: &str = "cutover: value";
 
 /// The rule of this file.
 #[derive(Debug)]
@@ -99,8 +99,10 @@ struct In {
 impl In {
     fn new(InSubquery { expr, subquery, .. }: InSubquery, schema: &DFSchema) -> Result<Self> {
         // Under a name of its own: where a table is in both queries, a column of one would be taken for the other's.
-        let values = LogicalPlanBuilder::from(subquery.subquery.as_ref().clone()).alias(VALUES)?.build()?;
-        let y = Expr::Column(values.schema().columns().swap_remove(0));
+        let rows = LogicalPlanBuilder::from(subquery.subquery.as_ref().clone());
+        let first = rows.schema().columns().swap_remove(0);
+        let values = rows.project([Expr::Column(first).alias(VALUE)])?.build()?;
+        let y = Expr::Column(Column::from_name(VALUE));
         if expr.contains_outer() {
             return plan_err!(
                 "{expr} IN (SELECT …) compares a column of an outer query inside a subquery; write it as EXISTS"

@@ -178,6 +178,8 @@ fn broken_csv_is_refused_by_file_and_line() {
     }
     Texts::new(&[("a.csv", "3,2024-01-01,oslo\n4,2024-01-02,rome\n")])
         .refused("", &["in/a.csv, line 1", "header line with the names"]);
+    let texts = Texts::new(&[("a.csv", "id,v\n7,z\n"), ("b.csv", "x,y\nz,w\n"), ("c.csv", "id\n7\n")]);
+    texts.refused("", &["in/b.csv, line 1", "\"x,y\"", "no column in common"]);
     Texts::new(&[("a.csv", "")]).refused("", &["in/a.csv", "no header"]);
 }
 
@@ -373,8 +375,18 @@ fn folders_are_columns_beside_those_of_text_files() {
         [(json!(1), json!({"day": "2026-01-01", "v": "a"})), (json!(2), json!({"day": "2026-01-02", "v": "b"}))];
     assert_eq!(texts.values("SELECT day, v, id FROM t", "", ""), expected);
     assert_eq!(texts.values("SELECT count(*) AS id, 1 AS n FROM t WHERE day = '2026-01-02'", "", "")[0].0, json!(1));
+    texts.contract(&[("day", "date", false), ("v", "string", false)]);
+    assert_eq!(texts.values("SELECT * FROM t", CONTRACT, "").len(), 2);
     texts.write("day=2026-01-02/b.csv", "id,day\n3,x\n");
     texts.refused("", &["in/day=2026-01-02/b.csv", "\"day\"", "folders"]);
+}
+
+#[test]
+fn folders_are_columns_of_json_with_a_contract() {
+    let texts = Texts::new(&[("day=2026-01-01/a.json", "{\"id\":1,\"v\":2}\n")]);
+    texts.contract(&[("day", "date", false), ("v", "int32", false)]);
+    let expected = [(json!(1), json!({"v": 2, "day": "2026-01-01"}))];
+    assert_eq!(texts.values("SELECT * FROM t", CONTRACT, ""), expected);
 }
 
 #[test]

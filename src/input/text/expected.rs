@@ -11,7 +11,8 @@ use arrow::datatypes::DataType;
 
 use super::column::{Column, Reason};
 use super::fault::{Fault, shown};
-use crate::input::contract::{Contract, type_name};
+use crate::input::Input;
+use crate::input::contract::type_name;
 use crate::input::types::nested_from_name;
 
 /// One column of a contract that text can hold.
@@ -26,10 +27,11 @@ pub(super) struct Expected {
 /// The columns of a contract, by name.
 pub(super) type Expectations = HashMap<String, Expected>;
 
-/// What a contract expects, where text can hold it.
-pub(super) fn of(contract: Option<&Contract>) -> Expectations {
-    let columns = contract.into_iter().flat_map(|contract| &contract.columns);
+/// What the contract of an input expects of what is in its files, where text can hold it.
+pub(super) fn of(input: &Input) -> Expectations {
+    let columns = input.contract.iter().flat_map(|contract| &contract.columns);
     columns
+        .filter(|column| !input.partition_columns.contains(&column.name))
         .filter_map(|column| {
             let data_type = nested_from_name(&column.type_name)?;
             Column::new(&data_type)?;

@@ -10,7 +10,7 @@ use arrow::datatypes::{Field, Schema};
 use super::cut::Shape;
 use super::expected;
 use super::fault::{Fault, shown};
-use super::of_csv::{self, OfCsv};
+use super::of_csv::{self, Head, OfCsv};
 use super::of_json::{Objects, OfJson};
 use super::survey::{self, Learnt, Plan};
 use super::tree::{Conflict, Place};
@@ -24,7 +24,7 @@ use crate::input::Input;
 /// # Errors
 /// As [`Survey::make`].
 pub(super) fn of_csv(input: &Input, delimiter: u8, plan: Plan) -> Result<Survey> {
-    let expected = expected::of(input.contract.as_ref());
+    let expected = expected::of(input);
     let learn = OfCsv::new(delimiter, &expected);
     let shape = Shape::Csv { delimiter };
     let (parts, learnt) = survey::read(&learn, &input.files, shape, plan)?;
@@ -64,18 +64,54 @@ pub(super) fn of_csv(input: &Input, delimiter: u8, plan: Plan) -> Result<Survey>
         })
         .collect();
     check_files(input, &learnt, &name)?;
-    let files = learnt
-        .into_iter()
-        .map(|learnt| {
-            let head = learnt.head.as_deref().unwrap_or_default();
-            Surveyed { columns: head.iter().map(|number| place_of[*number]).collect(), chunks: learnt.chunks }
-        })
-        .collect();
+    check_strangers(input, &learnt, names.columns.len(), &name)?;
+    let files = surveyed(learnt, &place_of);
     made(input, shape, &columns, files)
 }
 
+/// The files with their columns; files in a row that have the same ones share them.
+fn surveyed(learnt: Vec<Learnt<Head>>, place_of: &[usize]) -> Vec<Surveyed> {
+    let mut last: Option<(Head, Head)> = None;
+    let of = |learnt: Learnt<Head>| {
+        let head = learnt.head.unwrap_or_default();
+        let columns = match &last {
+            Some((before, columns)) if *before == head => Arc::clone(columns),
+            _ => head.iter().map(|number| place_of[*number]).collect(),
+        };
+        last = Some((head, Arc::clone(&columns)));
+        Surveyed { columns, chunks: learnt.chunks }
+    };
+    learnt.into_iter().map(of).collect()
+}
+
+/// A file has a column in common with another one; else its first line is likely to be a row.
+fn check_strangers<'n>(
+    input: &Input,
+    learnt: &[Learnt<Head>],
+    columns: usize,
+    name: &impl Fn(usize) -> &'n str,
+) -> Result<()> {
+    let heads = || learnt.iter().map(|learnt| learnt.head.as_deref().unwrap_or_default());
+    let mut files = vec![0_usize; columns];
+    heads().flatten().for_each(|number| files[*number] += 1);
+    let all = heads().filter(|head| !head.is_empty()).count();
+    let is_strange = |head: &[usize]| all > 1 && !head.is_empty() && head.iter().all(|number| files[*number] == 1);
+    // Of two files that have nothing in common the second is named.
+    match heads().zip(&input.files).filter(|(head, _)| is_strange(head)).nth(usize::from(all == 2)) {
+        None => Ok(()),
+        Some((head, file)) => {
+            let names: Vec<&str> = head.iter().map(|number| name(*number)).collect();
+            let what = format!(
+                "its header, {}, has no column in common with the other files; is the header line missing?",
+                shown(&names.join(","))
+            );
+            Err(Fault::at(1, what).in_file(&file.path))
+        }
+    }
+}
+
 /// A file with rows has every column that the contract allows no nulls in.
-fn check_files<'n>(input: &Input, learnt: &[Learnt<Arc<[usize]>>], name: &impl Fn(usize) -> &'n str) -> Result<()> {
+fn check_files<'n>(input: &Input, learnt: &[Learnt<Head>], name: &impl Fn(usize) -> &'n str) -> Result<()> {
     let columns = input.contract.iter().flat_map(|contract| &contract.columns);
     let required: Vec<&str> = columns
         .filter(|column| !column.nullable && !input.partition_columns.contains(&column.name))
@@ -100,7 +136,7 @@ fn check_files<'n>(input: &Input, learnt: &[Learnt<Arc<[usize]>>], name: &impl F
 /// # Errors
 /// As [`Survey::make`].
 pub(super) fn of_json(input: &Input, plan: Plan) -> Result<Survey> {
-    let expected = expected::of(input.contract.as_ref());
+    let expected = expected::of(input);
     let (parts, learnt) = survey::read(&OfJson { expected: &expected }, &input.files, Shape::Json, plan)?;
     let path = |place: Place| &input.files[place.file].path;
     let fields = Objects::merged(parts).map_err(|(place, what)| Fault::at(place.line, what).in_file(path(place)))?;

@@ -153,7 +153,7 @@ struct Work<'w, L: Learn> {
 
 /// A file that is being read.
 struct Reading<H> {
-    cutter: Option<Cutter>,
+    cutter: Option<Box<Cutter>>,
     is_over: bool,
     head: Option<H>,
     chunks: Vec<Chunk>,
@@ -216,7 +216,8 @@ impl<L: Learn> Work<'_, L> {
         // What a reader cannot read is told after what is wrong with the lines before it.
         let unread = |error| (u64::MAX, error);
         if reading.cutter.is_none() {
-            reading.cutter = Some(Cutter::open(&self.files[file], self.shape, self.plan.piece).map_err(unread)?);
+            let cutter = Cutter::open(&self.files[file], self.shape, self.plan.piece).map_err(unread)?;
+            reading.cutter = Some(Box::new(cutter));
         }
         let Some(cutter) = &mut reading.cutter else { return Ok(None) };
         let Some(mut piece) = cutter.next().map_err(unread)? else {

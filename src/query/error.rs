@@ -49,6 +49,20 @@ pub(super) fn convert(doing: &str, error: DataFusionError) -> Error {
     Error::new(kind, format!("{doing}: {advice}")).because(cause.to_owned())
 }
 
+/// Our error for a query that DataFusion cannot plan. What it calls internal is then a limit of its planner: no row was
+/// read, and the same query in other words may do.
+pub(super) fn unplanned(error: DataFusionError) -> Error {
+    let told = convert("the query cannot be planned", error);
+    match told.kind() {
+        Kind::Internal => {
+            let causes = told.chain().split_off(1).join(": ");
+            Error::invalid("the query cannot be planned: DataFusion has no way to do this; write it in another way")
+                .because(causes)
+        }
+        _ => told,
+    }
+}
+
 /// An error of ours that went through DataFusion.
 fn ours(error: &DataFusionError) -> Option<&Error> {
     let mut next: Option<&(dyn std::error::Error + 'static)> = Some(error);

@@ -24,7 +24,7 @@ use futures::stream::{AbortHandle, Abortable, abortable};
 use serde::{Deserialize, Serialize};
 
 use super::counted;
-use super::error::{convert, out_of_memory};
+use super::error::{convert, out_of_memory, unplanned};
 use super::gathering;
 use super::grouping;
 use super::pool::Pool;
@@ -142,7 +142,6 @@ impl<'q> Query<'q> {
             options.execution.target_partitions = options.execution.target_partitions.max(2);
             partition_joins(options);
         }
-        let unplanned = |error| convert("the query cannot be planned", error);
         let plan = self.runtime.block_on(state.create_physical_plan(&self.plan)).map_err(unplanned)?;
         let room = self.room(&state);
         let plan = gathering::one_group_at_a_time(plan, room).map_err(unplanned)?;

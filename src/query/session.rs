@@ -23,7 +23,7 @@ use tokio::runtime::Runtime;
 
 use super::ahead::TextsAheadOfJoins;
 use super::bounded;
-use super::error::convert;
+use super::error::{convert, unplanned};
 use super::exact;
 use super::execute::Way;
 use super::pool::Pool;
@@ -88,7 +88,6 @@ impl<'r> Query<'r> {
     ) -> Result<Self> {
         let shares = vec![Share::ALL; inputs.len()];
         let (state, plan) = runtime.block_on(plan(inputs, &shares, sql, params, &settings))?;
-        let unplanned = |error| convert("the query cannot be planned", error);
         // Types are checked and columns resolved now, so that wrong SQL is found before any work. What the columns of the
         // result are is known once they are: before, those of a union are the first side's.
         let analyzed = state.analyzer().execute_and_check(plan.clone(), state.config_options(), |_, _| {});
@@ -219,7 +218,7 @@ async fn plan(
             .register_table(datafusion::common::TableReference::bare(input.name.as_str()), table)
             .map_err(|error| convert(&format!("cannot name a table {}", input.name), error))?;
     }
-    let refused = |error| convert("the query cannot be planned", error);
+    let refused = unplanned;
     let state = context.state();
     let statement = state.sql_to_statement(sql, &state.config_options().sql_parser.dialect).map_err(refused)?;
     exact::check_syntax(&statement).map_err(refused)?;
@@ -298,8 +297,9 @@ fn state(settings: &Settings, row_bytes: usize) -> SessionState {
     // Every sort sets this aside for its merge; its default of 10 MiB alone would be more than a small budget has.
     options.execution.sort_spill_reservation_bytes =
         for_merge(settings).min(options.execution.sort_spill_reservation_bytes);
-    let rules = exact::physical_rules();
-    SessionStateBuilder::new().with_config(config).with_default_features().with_physical_optimizer_rules(rules).build()
+    // A column of groups may be null in one of two schemas that this compares, which says nothing about its values.
+    options.execution.skip_physical_aggregate_schema_check = true;
+    exact::without_wrong_rules(SessionStateBuilder::new().with_config(config).with_default_features()).build()
 }
 
 /// Sends both sides of every join through a shuffle, so that all threads build the hash table. It pays where few rows

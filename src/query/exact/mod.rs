@@ -8,6 +8,7 @@
 //! | `not_in` | `IN` and `NOT IN` over subqueries follow the three-valued logic of nulls |
 //! | `null_safe` | equality with nulls spreads to no other key of a join |
 //! | `anchored` | conditions without columns stay where they are; groups of `ROLLUP` are constant for nobody |
+//! | `orders` | an order names each expression once |
 //! | `syntax` | what would be read in another way than the standard's is refused |
 //! | `multisets` | `EXCEPT ALL` and `INTERSECT ALL` count rows |
 //!
@@ -22,6 +23,7 @@ mod floats;
 mod multisets;
 mod not_in;
 mod null_safe;
+mod orders;
 mod sum;
 mod syntax;
 #[cfg(test)]
@@ -29,22 +31,29 @@ mod tests;
 
 use std::sync::Arc;
 
+use datafusion::execution::SessionStateBuilder;
 use datafusion::logical_expr::AggregateUDF;
-use datafusion::physical_optimizer::PhysicalOptimizerRule;
+use datafusion::optimizer::Optimizer;
 use datafusion::physical_optimizer::optimizer::PhysicalOptimizer;
 use datafusion::prelude::SessionContext;
 
 pub(super) use floats::normalized;
 pub(super) use syntax::check as check_syntax;
 
-/// Rules of DataFusion's that give wrong answers: this one finds columns by name alone where it moves a filter into one
-/// side of a join, and both sides may have the name.
-const LEFT_OUT: &str = "FilterPushdown";
+/// Rules of DataFusion's that give wrong answers. The first makes an aggregate without groups of one whose groups are
+/// constant, which gives a row where there was none to group; the others find columns by name alone where they move a
+/// filter into one side of a join, and both sides may have the name.
+const LEFT_OUT: [&str; 2] = ["eliminate_group_by_constant", "FilterPushdown"];
 
-/// The rules by which a physical plan is made better.
-pub(super) fn physical_rules() -> Vec<Arc<dyn PhysicalOptimizerRule + Send + Sync>> {
-    let all = PhysicalOptimizer::new().rules;
-    all.into_iter().filter(|rule| !rule.name().starts_with(LEFT_OUT)).collect()
+fn is_left_out(rule: &str) -> bool {
+    LEFT_OUT.iter().any(|name| rule.starts_with(name))
+}
+
+/// A session's settings without the rules that give wrong answers.
+pub(super) fn without_wrong_rules(builder: SessionStateBuilder) -> SessionStateBuilder {
+    let logical = Optimizer::new().rules.into_iter().filter(|rule| !is_left_out(rule.name()));
+    let physical = PhysicalOptimizer::new().rules.into_iter().filter(|rule| !is_left_out(rule.name()));
+    builder.with_optimizer_rules(logical.collect()).with_physical_optimizer_rules(physical.collect())
 }
 
 /// Makes a session answer exactly.
@@ -53,6 +62,7 @@ pub(super) fn register(context: &SessionContext) {
     context.add_analyzer_rule(Arc::new(not_in::ThreeValued));
     context.add_analyzer_rule(Arc::new(null_safe::NullSafeKeys));
     context.add_analyzer_rule(Arc::new(multisets::Multisets));
+    context.add_analyzer_rule(Arc::new(orders::OnceInAnOrder));
     context.add_analyzer_rule(Arc::new(anchored::Anchored));
     context.add_analyzer_rule(Arc::new(arithmetic::CheckedArithmetic));
     context.add_analyzer_rule(Arc::new(floats::OneZero));

@@ -19,11 +19,6 @@ use datafusion::functions_window::expr_fn::row_number;
 use datafusion::logical_expr::{Expr, ExprFunctionExt, Join, JoinType, LogicalPlan, LogicalPlanBuilder};
 use datafusion::optimizer::AnalyzerRule;
 
-/// What the numbers of rows among their equals are called.
-const NUMBER: &str = "cutover: number among equals";
-/// What the sides are called.
-const SIDES: [&str; 2] = ["cutover: left", "cutover: right"];
-
 /// The rule of this file.
 #[derive(Debug)]
 pub(super) struct Multisets;
@@ -49,35 +44,38 @@ fn counts_rows(join: &Join) -> bool {
 }
 
 fn numbered(join: &Join) -> Result<LogicalPlan> {
-    let side = |plan: &Arc<LogicalPlan>, name: &str| -> Result<(LogicalPlan, Vec<Expr>)> {
-        let columns: Vec<Expr> = plan.schema().columns().into_iter().map(Expr::Column).collect();
-        let number = row_number().partition_by(columns.clone()).build()?.alias(NUMBER);
-        // Names may repeat, so columns are called by their place.
-        let places = (0..columns.len()).map(|place| format!("{name} {place}"));
-        let placed = columns.into_iter().zip(places).map(|(column, place)| column.alias(place));
-        let input = LogicalPlanBuilder::from(plan.as_ref().clone());
-        let windowed = input.window([number])?;
-        let kept = placed.chain([Expr::Column(Column::from_name(NUMBER)).alias(format!("{name} number"))]);
-        let plan = windowed.project(kept)?.build()?;
-        let columns = plan.schema().columns().into_iter().map(Expr::Column).collect();
-        Ok((plan, columns))
-    };
-    let (left, left_columns) = side(&join.left, SIDES[0])?;
-    let (right, right_columns) = side(&join.right, SIDES[1])?;
-    let columns =
-        |columns: &[Expr]| columns.iter().filter_map(|column| column.try_as_col().cloned()).collect::<Vec<_>>();
-    let (on_left, on_right) = (columns(&left_columns), columns(&right_columns));
+    let (left_keys, right_keys): (Vec<Expr>, Vec<Expr>) = join.on.iter().cloned().unzip();
+    let (left, on_left) = side(&join.left, left_keys, "left")?;
+    let (right, on_right) = side(&join.right, right_keys, "right")?;
+    let results: Vec<Expr> = join
+        .schema
+        .iter()
+        .zip(&left.schema().columns())
+        .map(|((relation, field), column)| {
+            Expr::Column(column.clone()).alias_qualified(relation.cloned(), field.name())
+        })
+        .collect();
     let joined = LogicalPlanBuilder::from(left).join_detailed(
         right,
         join.join_type,
-        (on_left.clone(), on_right),
+        (on_left, on_right),
         None,
         NullEquality::NullEqualsNull,
     )?;
-    let names = join.schema.iter();
-    let results = on_left
-        .into_iter()
-        .zip(names)
-        .map(|(column, (relation, field))| Expr::Column(column).alias_qualified(relation.cloned(), field.name()));
     joined.project(results)?.build()
+}
+
+/// The columns of one side, its keys of the types in which both sides are compared, and the number of each row among its
+/// equals; and the columns to join by. As names may repeat, columns are called by their place.
+fn side(plan: &Arc<LogicalPlan>, keys: Vec<Expr>, name: &str) -> Result<(LogicalPlan, Vec<Column>)> {
+    let columns = plan.schema().columns().into_iter().map(Expr::Column).enumerate();
+    let columns = columns.map(|(place, column)| column.alias(format!("cutover: {name} {place}")));
+    let named: Vec<String> = (0..keys.len()).map(|place| format!("cutover: {name} key {place}")).collect();
+    let keys = keys.into_iter().zip(&named).map(|(key, name)| key.alias(name));
+    let projected = LogicalPlanBuilder::from(plan.as_ref().clone()).project(columns.chain(keys))?;
+    let number = format!("cutover: {name} number");
+    let by = named.iter().map(|name| Expr::Column(Column::from_name(name)));
+    let numbered = projected.window([row_number().partition_by(by.collect()).build()?.alias(&number)])?.build()?;
+    let on = named.into_iter().chain([number]).map(Column::from_name).collect();
+    Ok((numbered, on))
 }

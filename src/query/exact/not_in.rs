@@ -2,13 +2,13 @@
 //! one of the values is null, false otherwise.
 //!
 //! ```text
+//!  WHERE x IN (q)      ─▶  WHERE EXISTS (q with y = x)
 //!  WHERE x NOT IN (q)  ─▶  WHERE NOT EXISTS (q with y = x) AND NOT EXISTS (q with y IS NULL)
 //!                            AND (x IS NOT NULL OR NOT EXISTS (q))
 //!  anywhere else       ─▶  CASE WHEN EXISTS (q with y = x) THEN true
 //!                               WHEN EXISTS (q with y IS NULL) OR (x IS NULL AND EXISTS (q)) THEN null ELSE false END
 //! ```
-//! `EXISTS` is never unknown, and DataFusion makes joins of it that hold no surprises. A condition that is met where
-//! `x IN (q)` is true alone stays as it is. What cannot be null is left out.
+//! `EXISTS` is never unknown, and DataFusion makes joins of it that hold no surprises. What cannot be null is left out.
 //!
 //! Not for: `= ANY` and `<> ALL`, which DataFusion rewrites in the same way.
 
@@ -60,13 +60,12 @@ impl AnalyzerRule for ThreeValued {
 /// One of the conditions that a row must meet.
 fn condition(part: Expr, schema: &DFSchema) -> Result<Expr> {
     match part {
-        Expr::InSubquery(InSubquery { negated: false, .. }) => Ok(part),
-        Expr::InSubquery(of @ InSubquery { negated: true, .. }) => In::new(of, schema)?.is_false(),
+        Expr::InSubquery(InSubquery { ref expr, negated: false, .. }) if expr.contains_outer() => Ok(part),
+        Expr::InSubquery(of) if of.negated => In::new(of, schema)?.is_false(),
+        Expr::InSubquery(of) => In::new(of, schema)?.has_equal(),
         Expr::Not(of) => match *of {
-            Expr::InSubquery(of @ InSubquery { negated: false, .. }) => In::new(of, schema)?.is_false(),
-            Expr::InSubquery(InSubquery { expr, subquery, negated: true }) => {
-                Ok(Expr::InSubquery(InSubquery::new(expr, subquery, false)))
-            }
+            Expr::InSubquery(of) if of.negated => In::new(of, schema)?.has_equal(),
+            Expr::InSubquery(of) => In::new(of, schema)?.is_false(),
             other => Ok(anywhere(not(other), schema)?.data),
         },
         other => Ok(anywhere(other, schema)?.data),

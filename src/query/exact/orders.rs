@@ -1,0 +1,53 @@
+//! Orders that name an expression twice name it once: the second has no say, and DataFusion's aggregates that take the
+//! first of a group, which `DISTINCT ON` becomes, fail where it is there.
+//!
+//! Not for: the order of a result, which DataFusion sorts out itself.
+
+use datafusion::common::Result;
+use datafusion::common::config::ConfigOptions;
+use datafusion::common::tree_node::{Transformed, TreeNode};
+use datafusion::logical_expr::expr_rewriter::NamePreserver;
+use datafusion::logical_expr::{Distinct, DistinctOn, Expr, LogicalPlan, SortExpr};
+use datafusion::optimizer::AnalyzerRule;
+
+/// The rule of this file.
+#[derive(Debug)]
+pub(super) struct OnceInAnOrder;
+
+impl AnalyzerRule for OnceInAnOrder {
+    fn name(&self) -> &'static str {
+        "once_in_an_order"
+    }
+
+    fn analyze(&self, plan: LogicalPlan, _: &ConfigOptions) -> Result<LogicalPlan> {
+        let once = plan.transform_up_with_subqueries(|plan| {
+            if let LogicalPlan::Distinct(Distinct::On(on)) = plan {
+                let sort_expr = on.sort_expr.map(once);
+                return Ok(Transformed::yes(LogicalPlan::Distinct(Distinct::On(DistinctOn { sort_expr, ..on }))));
+            }
+            let names = NamePreserver::new(&plan);
+            plan.map_expressions(|expression| {
+                let name = names.save(&expression);
+                let changed = expression.transform_up(|expression| match expression {
+                    Expr::AggregateFunction(mut of) if of.params.order_by.len() > 1 => {
+                        of.params.order_by = once(of.params.order_by);
+                        Ok(Transformed::yes(Expr::AggregateFunction(of)))
+                    }
+                    other => Ok(Transformed::no(other)),
+                })?;
+                Ok(changed.update_data(|expression| name.restore(expression)))
+            })
+        })?;
+        Ok(once.data)
+    }
+}
+
+fn once(order: Vec<SortExpr>) -> Vec<SortExpr> {
+    let mut kept: Vec<SortExpr> = Vec::with_capacity(order.len());
+    for by in order {
+        if !kept.iter().any(|earlier| earlier.expr == by.expr) {
+            kept.push(by);
+        }
+    }
+    kept
+}

@@ -55,9 +55,11 @@ pub(super) fn unplanned(error: DataFusionError) -> Error {
     let told = convert("the query cannot be planned", error);
     match told.kind() {
         Kind::Internal => {
-            let causes = told.chain().split_off(1).join(": ");
+            let cause = told.chain().pop().unwrap_or_default();
+            let cause = cause.rsplit("Internal error: ").next().unwrap_or_default();
+            let cause = cause.split("\nThis issue").next().unwrap_or_default().to_owned();
             Error::invalid("the query cannot be planned: DataFusion has no way to do this; write it in another way")
-                .because(causes)
+                .because(cause)
         }
         _ => told,
     }

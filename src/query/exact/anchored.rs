@@ -4,9 +4,9 @@
 //! DataFusion moves a condition below an aggregate where the condition's columns are all groups; where it has none, it is
 //! moved too, also below an aggregate without groups, which then gives a row that should not be there. And it takes a
 //! group for constant that is computed of constants, although grouping sets make nulls of it, so that an `ORDER BY` by
-//! it is dropped. Both are hidden from it in functions that it cannot look into.
+//! it is dropped. Here the former are held above a limit that is none, and the latter are hidden in a function.
 //!
-//! Not for: what the functions compute, which is their first argument.
+//! Not for: what the function computes, which is its first argument.
 
 use arrow::datatypes::{DataType, FieldRef};
 use datafusion::common::config::ConfigOptions;
@@ -15,9 +15,12 @@ use datafusion::common::{Column, Result, TableReference, internal_datafusion_err
 use datafusion::logical_expr::utils::{conjunction, split_conjunction_owned};
 use datafusion::logical_expr::{
     Aggregate, ColumnarValue, Expr, Filter, LogicalPlan, LogicalPlanBuilder, ScalarFunctionArgs, ScalarUDF,
-    ScalarUDFImpl, Signature, Volatility, lit,
+    ScalarUDFImpl, Signature, Volatility,
 };
 use datafusion::optimizer::AnalyzerRule;
+
+/// Rows of a limit that no result reaches.
+const NO_LIMIT: usize = i64::MAX as usize;
 
 /// The rule of this file.
 #[derive(Debug)]
@@ -30,10 +33,18 @@ impl AnalyzerRule for Anchored {
 
     fn analyze(&self, plan: LogicalPlan, _: &ConfigOptions) -> Result<LogicalPlan> {
         let anchored = plan.transform_up_with_subqueries(|plan| match plan {
-            LogicalPlan::Filter(Filter { predicate, input, .. }) => {
-                let parts = split_conjunction_owned(predicate).into_iter().map(anchor);
-                let predicate = conjunction(parts).unwrap_or_else(|| lit(true));
-                Ok(Transformed::yes(LogicalPlan::Filter(Filter::try_new(predicate, input)?)))
+            LogicalPlan::Filter(Filter { predicate, input, .. }) if gives_rows_of_its_own(&input)? => {
+                let (anchored, others): (Vec<Expr>, Vec<Expr>) =
+                    split_conjunction_owned(predicate).into_iter().partition(|part| !has_columns(part));
+                let filtered = |input: LogicalPlanBuilder, parts: Vec<Expr>| match conjunction(parts) {
+                    Some(predicate) => input.filter(predicate),
+                    None => Ok(input),
+                };
+                let mut rows = filtered(LogicalPlanBuilder::from(input), others)?;
+                if !anchored.is_empty() {
+                    rows = filtered(rows.limit(0, Some(NO_LIMIT))?, anchored)?;
+                }
+                Ok(Transformed::yes(rows.build()?))
             }
             LogicalPlan::Aggregate(ref aggregate) if is_of_sets(aggregate) => {
                 let number = Expr::Column(Column::from_name(Aggregate::INTERNAL_GROUPING_ID));
@@ -41,8 +52,7 @@ impl AnalyzerRule for Anchored {
                 let column = |(place, (relation, field)): (usize, (Option<&TableReference>, &FieldRef))| {
                     let column = Expr::Column(Column::new(relation.cloned(), field.name()));
                     match place < groups && field.name() != Aggregate::INTERNAL_GROUPING_ID {
-                        true => hidden(vec![column, number.clone()], Volatility::Immutable)
-                            .alias_qualified(relation.cloned(), field.name()),
+                        true => hidden(vec![column, number.clone()]).alias_qualified(relation.cloned(), field.name()),
                         false => column,
                     }
                 };
@@ -55,20 +65,30 @@ impl AnalyzerRule for Anchored {
     }
 }
 
-fn anchor(part: Expr) -> Expr {
-    let has_columns = |of: &Expr| {
-        Ok(matches!(of, Expr::Column(_) | Expr::OuterReferenceColumn(..) | Expr::Exists(_) | Expr::InSubquery(_)))
+/// Whether there is an aggregate in a plan that gives rows even of none.
+fn gives_rows_of_its_own(plan: &LogicalPlan) -> Result<bool> {
+    plan.exists(|node| {
+        Ok(matches!(node, LogicalPlan::Aggregate(aggregate) if aggregate.group_expr.is_empty() || is_of_sets(aggregate)))
+    })
+}
+
+fn has_columns(part: &Expr) -> bool {
+    let of_row = |of: &Expr| {
+        Ok(match of {
+            Expr::Column(_) | Expr::OuterReferenceColumn(..) | Expr::Exists(_) | Expr::InSubquery(_) => true,
+            Expr::ScalarSubquery(subquery) => !subquery.outer_ref_columns.is_empty(),
+            _ => false,
+        })
     };
-    let moves = part.exists(has_columns).unwrap_or(true) || part.is_volatile();
-    if moves || matches!(part, Expr::Literal(..)) { part } else { hidden(vec![part], Volatility::Volatile) }
+    part.exists(of_row).unwrap_or(true)
 }
 
 fn is_of_sets(aggregate: &Aggregate) -> bool {
     matches!(aggregate.group_expr.as_slice(), [Expr::GroupingSet(_)])
 }
 
-fn hidden(arguments: Vec<Expr>, volatility: Volatility) -> Expr {
-    let signature = Signature::variadic_any(volatility);
+fn hidden(arguments: Vec<Expr>) -> Expr {
+    let signature = Signature::variadic_any(Volatility::Immutable);
     ScalarUDF::new_from_impl(Hidden { signature }).call(arguments)
 }
 

@@ -198,6 +198,8 @@ fn conditions_without_columns_stay_where_they_are() {
     let counted = "(SELECT count(*) AS x FROM (VALUES (1)) t(y)) s";
     check(&format!("SELECT x FROM {counted} WHERE x >= 0 AND CAST(9 AS BIGINT) < CAST(NULL AS BIGINT)"), &[]);
     check(&format!("SELECT x FROM {counted} WHERE -3 >= (SELECT count(*) FROM (VALUES (1)) u(y))"), &[]);
+    check(&format!("SELECT x FROM {counted} WHERE x NOT IN (SELECT y FROM (VALUES (NULL), (7)) u(y))"), &[]);
+    check(&format!("SELECT x FROM {counted} WHERE x NOT IN (SELECT y FROM (VALUES (7)) u(y))"), &["1"]);
     check(&format!("SELECT x FROM {counted} WHERE 3 >= (SELECT count(*) FROM (VALUES (1)) u(y))"), &["1"]);
 }
 

@@ -4,13 +4,16 @@
 //! an error where a query reads one column alone; beside another column the reader itself sees the difference. What the
 //! scans gave is therefore compared with the footers, wherever a query must read a scan to its end.
 //!
-//! Not for: scans below operators that may stop early (limits, joins), or that filters already thin out.
+//! Not for: scans below operators that may stop early (limits, joins), or that filters already thin out. The limit of one
+//! row above an aggregate that gives one stops nothing.
 
 use std::sync::Arc;
 
 use datafusion::datasource::physical_plan::FileScanConfig;
 use datafusion::datasource::source::DataSourceExec;
 use datafusion::physical_plan::ExecutionPlan;
+use datafusion::physical_plan::aggregates::AggregateExec;
+use datafusion::physical_plan::limit::GlobalLimitExec;
 
 use super::windows::WINDOWS;
 
@@ -29,6 +32,11 @@ const TO_THE_END: [&str; 11] = [
     WINDOWS,
 ];
 
+/// Whether an operator reads all of what is below it before it gives its only row, which no limit can spare it.
+fn gives_one_row(plan: &dyn ExecutionPlan) -> bool {
+    plan.downcast_ref::<AggregateExec>().is_some_and(|aggregate| aggregate.group_expr().expr().is_empty())
+}
+
 /// Of a plan that ran to its end: how many rows a scan gave and how many it should have, where these differ.
 pub(super) fn difference(plan: &Arc<dyn ExecutionPlan>) -> Option<(usize, usize)> {
     if let Some(scan) = plan.downcast_ref::<DataSourceExec>() {
@@ -40,8 +48,8 @@ pub(super) fn difference(plan: &Arc<dyn ExecutionPlan>) -> Option<(usize, usize)
         let given = scan.metrics()?.output_rows()?;
         return (given != promised).then_some((given, promised));
     }
-    if plan.fetch().is_some() || !TO_THE_END.contains(&plan.name()) {
-        return None;
-    }
-    plan.children().into_iter().find_map(difference)
+    let children = plan.children();
+    let limits_one_row = plan.is::<GlobalLimitExec>() && children.iter().all(|child| gives_one_row(child.as_ref()));
+    let reads_all = limits_one_row || (plan.fetch().is_none() && TO_THE_END.contains(&plan.name()));
+    if reads_all { children.into_iter().find_map(difference) } else { None }
 }

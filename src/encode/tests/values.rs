@@ -9,7 +9,7 @@ use arrow::array::{
     ArrayRef, AsArray, BinaryArray, BooleanArray, Date32Array, Decimal128Array, DictionaryArray, FixedSizeBinaryArray,
     Float64Array, Int8Array, Int64Array, ListArray, MapBuilder, RecordBatch, StringArray, StringBuilder, StructArray,
     Time32SecondArray, Time64NanosecondArray, TimestampMicrosecondArray, TimestampSecondArray, UInt64Array,
-    types::Int8Type, types::Int32Type,
+    types::Float64Type, types::Int8Type, types::Int32Type,
 };
 use arrow::datatypes::{DataType, Field, Schema};
 use arrow_avro::reader::ReaderBuilder;
@@ -48,7 +48,7 @@ fn sample() -> RecordBatch {
         ("word", Arc::new(words)),
         ("big", Arc::new(Int64Array::from(vec![Some(i64::MIN), Some(9_007_199_254_740_993), None]))),
         ("unsigned", Arc::new(UInt64Array::from(vec![Some(i64::MAX as u64), Some(0), None]))),
-        ("ratio", Arc::new(Float64Array::from(vec![Some(0.1), Some(f64::INFINITY), None]))),
+        ("ratio", Arc::new(Float64Array::from(vec![Some(0.1), Some(-1e300), None]))),
         ("flag", Arc::new(BooleanArray::from(vec![Some(true), Some(false), None]))),
         ("bytes", Arc::new(BinaryArray::from(vec![Some(b"\xca\xfe".as_slice()), Some(b""), None]))),
         (
@@ -101,10 +101,32 @@ fn json_values_read_as_documented() {
     let second = shown(&schema, &entries, 1);
     assert_eq!(
         [&second["ratio"], &second["big"], &second["word"]],
-        [&Value::Null, &json!(9_007_199_254_740_993_i64), &json!("")]
+        [&json!(-1e300), &json!(9_007_199_254_740_993_i64), &json!("")]
     );
     let third = shown(&schema, &entries, 2);
     assert!(all_null(&third), "{third}");
+}
+
+/// Where a float has no number in JSON a null would be another value; Avro holds it, and it is shown as a word.
+#[test]
+fn what_json_has_no_number_for_is_refused() {
+    for value in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY] {
+        let ids: ArrayRef = Arc::new(Int64Array::from(vec![1, 2]));
+        let lists = ListArray::from_iter_primitive::<Float64Type, _, _>([None, Some(vec![Some(0.5), Some(value)])]);
+        for column in [Arc::new(Float64Array::from(vec![0.5, value])) as ArrayRef, Arc::new(lists)] {
+            let batch = RecordBatch::try_from_iter([("id", Arc::clone(&ids)), ("ratio", column)]).unwrap();
+            let keyed = |encoding| with(encoding, Fold::Error);
+            let error = encode(&batch, &keyed(Encoding::Json)).unwrap_err();
+            assert_eq!(error.kind(), Kind::Input);
+            assert!(error.message().contains("'ratio'") && error.message().contains(&value.to_string()), "{error}");
+            let schema = plan(&batch, &keyed(AVRO)).unwrap().value_schema().clone();
+            let shown = shown(&schema, &encode(&batch, &keyed(AVRO)).unwrap(), 1);
+            assert!(
+                shown["ratio"] == json!(value.to_string()) || shown["ratio"][1] == json!(value.to_string()),
+                "{shown}"
+            );
+        }
+    }
 }
 
 #[test]

@@ -1,10 +1,11 @@
-//! Conditions without columns, which stay where they are, and columns of `ROLLUP`, `CUBE` and `GROUPING SETS`, which are
-//! constant for nobody.
+//! Conditions stay above aggregates that give a row even of no rows, and columns of `ROLLUP`, `CUBE` and `GROUPING SETS`
+//! are constant for nobody.
 //!
 //! DataFusion moves a condition below an aggregate where the condition's columns are all groups; where it has none, it is
-//! moved too, also below an aggregate without groups, which then gives a row that should not be there. And it takes a
-//! group for constant that is computed of constants, although grouping sets make nulls of it, so that an `ORDER BY` by
-//! it is dropped. Here the former are held above a limit that is none, and the latter are hidden in a function.
+//! moved too, also below an aggregate without groups or one of an empty set, which then gives a row that should not be
+//! there. Nothing is moved below a limit, so there is one that changes nothing: one row of an aggregate without groups.
+//! And it takes a group for constant that is computed of constants, although grouping sets make nulls of it, so that an
+//! `ORDER BY` by it is dropped. Such groups are hidden in a function.
 //!
 //! Not for: what the function computes, which is its first argument.
 
@@ -33,7 +34,7 @@ impl AnalyzerRule for Anchored {
 
     fn analyze(&self, plan: LogicalPlan, _: &ConfigOptions) -> Result<LogicalPlan> {
         let anchored = plan.transform_up_with_subqueries(|plan| match plan {
-            LogicalPlan::Filter(Filter { predicate, input, .. }) if gives_rows_of_its_own(&input)? => {
+            LogicalPlan::Filter(Filter { predicate, input, .. }) if input.exists(|node| Ok(is_of_sets(node)))? => {
                 let (anchored, others): (Vec<Expr>, Vec<Expr>) =
                     split_conjunction_owned(predicate).into_iter().partition(|part| !has_columns(part));
                 let filtered = |input: LogicalPlanBuilder, parts: Vec<Expr>| match conjunction(parts) {
@@ -46,7 +47,10 @@ impl AnalyzerRule for Anchored {
                 }
                 Ok(Transformed::yes(rows.build()?))
             }
-            LogicalPlan::Aggregate(ref aggregate) if is_of_sets(aggregate) => {
+            LogicalPlan::Aggregate(ref aggregate) if aggregate.group_expr.is_empty() => {
+                Ok(Transformed::yes(LogicalPlanBuilder::from(plan).limit(0, Some(1))?.build()?))
+            }
+            LogicalPlan::Aggregate(ref aggregate) if is_of_sets(&plan) => {
                 let number = Expr::Column(Column::from_name(Aggregate::INTERNAL_GROUPING_ID));
                 let groups = aggregate.group_expr_len()?;
                 let column = |(place, (relation, field)): (usize, (Option<&TableReference>, &FieldRef))| {
@@ -65,13 +69,6 @@ impl AnalyzerRule for Anchored {
     }
 }
 
-/// Whether there is an aggregate in a plan that gives rows even of none.
-fn gives_rows_of_its_own(plan: &LogicalPlan) -> Result<bool> {
-    plan.exists(|node| {
-        Ok(matches!(node, LogicalPlan::Aggregate(aggregate) if aggregate.group_expr.is_empty() || is_of_sets(aggregate)))
-    })
-}
-
 fn has_columns(part: &Expr) -> bool {
     let of_row = |of: &Expr| {
         Ok(match of {
@@ -83,7 +80,8 @@ fn has_columns(part: &Expr) -> bool {
     part.exists(of_row).unwrap_or(true)
 }
 
-fn is_of_sets(aggregate: &Aggregate) -> bool {
+fn is_of_sets(plan: &LogicalPlan) -> bool {
+    let LogicalPlan::Aggregate(aggregate) = plan else { return false };
     matches!(aggregate.group_expr.as_slice(), [Expr::GroupingSet(_)])
 }
 

@@ -200,6 +200,7 @@ fn conditions_without_columns_stay_where_they_are() {
     check(&format!("SELECT x FROM {counted} WHERE -3 >= (SELECT count(*) FROM (VALUES (1)) u(y))"), &[]);
     check(&format!("SELECT x FROM {counted} WHERE x NOT IN (SELECT y FROM (VALUES (NULL), (7)) u(y))"), &[]);
     check(&format!("SELECT x FROM {counted} WHERE x NOT IN (SELECT y FROM (VALUES (7)) u(y))"), &["1"]);
+    check(&format!("SELECT g FROM (SELECT -1 AS g, x FROM {counted} GROUP BY 1, 2) WHERE g > 5"), &[]);
     check(&format!("SELECT x FROM {counted} WHERE 3 >= (SELECT count(*) FROM (VALUES (1)) u(y))"), &["1"]);
 }
 

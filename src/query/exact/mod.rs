@@ -8,6 +8,7 @@
 //! | `not_in` | `IN` and `NOT IN` over subqueries follow the three-valued logic of nulls |
 //! | `null_safe` | equality with nulls spreads to no other key of a join |
 //! | `anchored` | conditions without columns stay where they are; groups of `ROLLUP` are constant for nobody |
+//! | `total` | functions of dates fail where they would give null for a date far away |
 //! | `orders` | an order names each expression once |
 //! | `syntax` | what would be read in another way than the standard's is refused |
 //! | `multisets` | `EXCEPT ALL` and `INTERSECT ALL` count rows |
@@ -28,6 +29,7 @@ mod sum;
 mod syntax;
 #[cfg(test)]
 mod tests;
+mod total;
 
 use std::sync::Arc;
 
@@ -59,6 +61,8 @@ pub(super) fn without_wrong_rules(builder: SessionStateBuilder) -> SessionStateB
 /// Makes a session answer exactly.
 pub(super) fn register(context: &SessionContext) {
     context.register_udaf(AggregateUDF::new_from_impl(sum::ExactSum::default()));
+    total::register(context);
+    context.add_analyzer_rule(Arc::new(total::NoAverageDurations));
     context.add_analyzer_rule(Arc::new(not_in::ThreeValued));
     context.add_analyzer_rule(Arc::new(null_safe::NullSafeKeys));
     context.add_analyzer_rule(Arc::new(multisets::Multisets));

@@ -10,7 +10,9 @@
 //! ```
 //! `EXISTS` is never unknown, and DataFusion makes joins of it that hold no surprises. What cannot be null is left out.
 //!
-//! Not for: `= ANY` and `<> ALL`, which DataFusion rewrites in the same way.
+//! `x op ANY (q)` and `x op ALL (q)` are made of `EXISTS` in the same way, by what `x op y` is for each value.
+//!
+//! Not for: `EXISTS` itself.
 
 use std::sync::Arc;
 
@@ -18,11 +20,11 @@ use datafusion::common::config::ConfigOptions;
 use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::common::{Column, DFSchema, Result, ScalarValue, plan_err};
 use datafusion::functions_aggregate::count::count;
-use datafusion::logical_expr::expr::{Exists, InSubquery};
+use datafusion::logical_expr::expr::{Exists, InSubquery, SetComparison, SetQuantifier};
 use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::utils::{conjunction, merge_schema, split_conjunction_owned};
 use datafusion::logical_expr::{
-    Expr, ExprSchemable, Filter, LogicalPlan, LogicalPlanBuilder, Subquery, lit, not, when,
+    BinaryExpr, Expr, ExprSchemable, Filter, LogicalPlan, LogicalPlanBuilder, Operator, Subquery, lit, not, when,
 };
 use datafusion::optimizer::AnalyzerRule;
 
@@ -78,6 +80,10 @@ fn anywhere(expression: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
             let negated = of.negated;
             let value = In::new(of, schema)?.value()?;
             Ok(Transformed::yes(if negated { not(value) } else { value }))
+        }
+        Expr::SetComparison(SetComparison { expr, subquery, op, quantifier }) => {
+            let of = In::new(InSubquery::new(expr, subquery, false), schema)?;
+            Ok(Transformed::yes(of.compared(op, quantifier)?))
         }
         other => Ok(Transformed::no(other)),
     })
@@ -165,6 +171,16 @@ impl In {
     fn is_false(&self) -> Result<Expr> {
         let unknowns = self.unknowns()?;
         Ok(unknowns.into_iter().fold(not(self.has_equal()?), |all, unknown| all.and(not(unknown))))
+    }
+
+    /// What comparing `x` with any or all of the values comes to.
+    fn compared(&self, op: Operator, quantifier: SetQuantifier) -> Result<Expr> {
+        let comparison = Expr::BinaryExpr(BinaryExpr::new(Box::new(self.outer.clone()), op, Box::new(self.y.clone())));
+        let decisive = quantifier == SetQuantifier::Any;
+        let decided = if decisive { comparison.clone().is_true() } else { comparison.clone().is_false() };
+        when(self.exists(Some(decided))?, lit(decisive))
+            .when(self.exists(Some(comparison.is_null()))?, lit(ScalarValue::Boolean(None)))
+            .otherwise(lit(!decisive))
     }
 
     fn value(&self) -> Result<Expr> {

@@ -6,7 +6,9 @@
 //! No number of rows that a machine can read makes the wider type overflow, so only what comes out is held against the
 //! result's type, and the order of the rows makes no difference.
 //!
-//! Not for: floats and intervals, whose sums are DataFusion's own.
+//! Sums of intervals are refused. Averages of durations are, too (see `total`).
+//!
+//! Not for: floats, whose sums are DataFusion's own.
 
 use std::mem::size_of_val;
 use std::sync::Arc;
@@ -14,7 +16,7 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, AsArray, BooleanArray, PrimitiveArray};
 use arrow::compute::{CastOptions, cast, cast_with_options};
 use arrow::datatypes::{DECIMAL128_MAX_PRECISION, DataType, Decimal128Type, Field, FieldRef, Int64Type, UInt64Type};
-use datafusion::common::{Result, ScalarValue, exec_datafusion_err};
+use datafusion::common::{Result, ScalarValue, exec_datafusion_err, plan_err};
 use datafusion::functions_aggregate::sum::Sum;
 use datafusion::logical_expr::function::{AccumulatorArgs, StateFieldsArgs};
 use datafusion::logical_expr::utils::AggregateOrderSensitivity;
@@ -116,6 +118,9 @@ impl AggregateUDFImpl for ExactSum {
     }
 
     fn return_type(&self, arg_types: &[DataType]) -> Result<DataType> {
+        if let [DataType::Interval(_)] = arg_types {
+            return plan_err!("sum of intervals is not supported, as its parts may overflow; sum numbers instead");
+        }
         self.0.return_type(arg_types)
     }
 

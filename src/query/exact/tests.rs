@@ -249,3 +249,26 @@ fn an_order_may_name_a_column_twice() {
     check(&format!("SELECT DISTINCT ON (a) a, b FROM {t} ORDER BY a, b, b DESC"), &["1 2", "2 9"]);
     check(&format!("SELECT a, array_agg(b ORDER BY b DESC, b) FROM {t} GROUP BY a"), &["1 [3, 2]", "2 [9]"]);
 }
+
+#[test]
+fn any_and_all_know_three_values() {
+    let f = "WITH f AS (SELECT * FROM (VALUES (1), (2), (3), (4)) f(k))";
+    check(&format!("{f} SELECT k FROM f WHERE k = ANY(SELECT k FROM f WHERE k = 3)"), &["3"]);
+    check(&format!("{f} SELECT k FROM f WHERE k >= ALL(SELECT k FROM f WHERE k < 4)"), &["3", "4"]);
+    check(&format!("{f} SELECT k FROM f WHERE (k > ANY(SELECT nullif(k, 4) FROM f)) IS NULL"), &["1"]);
+    check(&format!("{f} SELECT k FROM f WHERE k > ALL(SELECT nullif(k, 4) FROM f)"), &[]);
+    check(&format!("{f} SELECT k FROM f WHERE k > ALL(SELECT k FROM f WHERE k > 9)"), &["1", "2", "3", "4"]);
+}
+
+#[test]
+fn dates_far_away_are_right_or_refused() {
+    let far = "(SELECT arrow_cast(t, 'Timestamp(Microsecond, None)') AS t FROM (VALUES ('9999-12-31T01:02:03'), (NULL)) v(t))";
+    refused(&format!("SELECT date_bin(INTERVAL '1 day', t) FROM {far}"), &["date_bin", "9999-12-31"]);
+    check(
+        &format!("SELECT date_trunc('month', t), date_part('year', t) FROM {far}"),
+        &["- -", "9999-12-01T00:00:00 9999"],
+    );
+    let hours = "(SELECT arrow_cast(x, 'Duration(Second)') AS d FROM (VALUES (1), (3)) v(x))";
+    refused(&format!("SELECT avg(d) FROM {hours}"), &["avg", "durations"]);
+    refused("SELECT sum(INTERVAL '1 month') FROM (VALUES (1)) v(x)", &["intervals"]);
+}

@@ -47,7 +47,10 @@ impl AnalyzerRule for Anchored {
                 }
                 Ok(Transformed::yes(rows.build()?))
             }
-            LogicalPlan::Aggregate(ref aggregate) if aggregate.group_expr.is_empty() => {
+            // A correlated subquery becomes a join by its groups, which a limit would prevent.
+            LogicalPlan::Aggregate(ref aggregate)
+                if aggregate.group_expr.is_empty() && plan.all_out_ref_exprs().is_empty() =>
+            {
                 Ok(Transformed::yes(LogicalPlanBuilder::from(plan).limit(0, Some(1))?.build()?))
             }
             LogicalPlan::Aggregate(ref aggregate) if is_of_sets(&plan) => {

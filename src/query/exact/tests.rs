@@ -205,6 +205,15 @@ fn conditions_without_columns_stay_where_they_are() {
 }
 
 #[test]
+fn scalar_subqueries_of_every_row_are_joins() {
+    let t = "(VALUES (1, 2), (1, 5), (2, 7)) t(g, x)";
+    let u = "(VALUES (1, 3), (1, 4)) u(g, y)";
+    check(&format!("SELECT g, x FROM {t} WHERE x > (SELECT avg(y) FROM {u} WHERE u.g = t.g)"), &["1 5"]);
+    check(&format!("SELECT g, (SELECT count(*) FROM {u} WHERE u.g = t.g) FROM {t}"), &["1 2", "1 2", "2 0"]);
+    check(&format!("SELECT g, x FROM {t} WHERE x = (SELECT max(x) FROM {t})"), &["2 7"]);
+}
+
+#[test]
 fn groups_of_rollup_are_sorted_even_if_they_are_constant() {
     let rows = "(SELECT 5 AS g, x AS h FROM (VALUES (1), (2)) t(x)) s";
     let sql = format!("SELECT g, count(*) AS n FROM {rows} GROUP BY ROLLUP (g) ORDER BY g NULLS LAST LIMIT 1");

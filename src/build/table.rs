@@ -1,8 +1,9 @@
 //! Writes the sorted records of one range as sorted string tables (SSTs).
 //!
 //! A table ends when its file has grown to the job's `file_size` or holds as many entries as a filter in memory may
-//! cover. Its index, which is in memory too, holds a key for each block: with long keys, they count as entries do. RocksDB's writer says nothing when it finishes a table, so rows, bytes, key range and digest are counted
-//! here, to be compared with what the database says later. A finished table is synced to disk.
+//! cover. Its index, which is in memory too, holds a key for each block: with long keys, they count as entries do.
+//! RocksDB's writer says nothing when it finishes a table, so rows, bytes, key range and digest are counted here, to be
+//! compared with what the database says later. A finished table is synced to disk.
 //!
 //! Invariant: keys arrive ascending, each once; RocksDB refuses anything else.
 //!

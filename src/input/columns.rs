@@ -1,6 +1,6 @@
 //! The columns of an input: what all its files come to, and whether that keeps the contract.
 //!
-//! Not for: how columns are brought together (`union`), or text files, whose columns the query finds out.
+//! Not for: how columns are brought together (`union`), or text files, whose columns their survey finds out (`text`).
 
 use std::collections::BTreeMap;
 

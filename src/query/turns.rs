@@ -40,7 +40,7 @@ const UNKNOWN: usize = 32;
 const HELD: usize = 2;
 /// Bytes that a row takes in a hash table.
 const TABLE_BYTES: usize = 40;
-/// Bytes that a value takes in memory beside those of the file: views of texts, and numbers that were packed.
+/// Bytes that a value takes in memory beside those of the file: offsets of texts, and numbers that were packed.
 const VALUE_BYTES: usize = 16;
 /// Bytes a row is taken to have where nothing is known.
 const ROW_BYTES: usize = 128;

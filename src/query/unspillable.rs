@@ -1,7 +1,8 @@
 //! The operators of a plan that hold an input in memory and cannot spill it: what may still fail for want of memory.
 //!
-//! Sorts, groups, distinct and joins with equal columns spill, or are planned again in a way that does. What is left are
-//! joins without equal columns, and windows that need a whole partition before they give its first row.
+//! Sorts, groups, distinct and joins with equal columns spill, or are planned again in a way that does. What is left
+//! are joins without equal columns, and windows that need a whole partition before they give its first row. Not told:
+//! joins by lists or structs, of which a part at a time has to fit, and values that one group gathers.
 //!
 //! Not for: deciding anything.
 

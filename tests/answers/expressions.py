@@ -4,12 +4,12 @@ Both engines must mean the same by them. So this is left out, or written in the 
 
     `/` of integers, `avg` of decimals     another type: quotients are of doubles, by powers of two
     int32 arithmetic                       every integer is a bigint before anything is done with it
-    1.5                                    a decimal here, a double there: literals are cast from text
-    casts of fractions to integers         half up, half even, cut off
-    `+ interval`, `date_trunc`             a timestamp here, a date there: cast to what it is of
+    1.5                                    a double here, a decimal there: literals are cast from text
+    casts of fractions to integers         cut off here, rounded there
+    `+ interval`, `date_trunc`             of dates: a date and a timestamp here, the other way there: cast
     upper, trim, length of odd texts       differing tables of Unicode: only of plain words
     NULLS FIRST or LAST                    always said
-    a IS DISTINCT FROM b AND c             read as a IS DISTINCT FROM (b AND c) here: always in brackets
+    a IS DISTINCT FROM b AND c             refused here: always in brackets
 
 Not for: FROM, GROUP BY and what is around an expression (queries.py).
 """

@@ -22,6 +22,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use rustix::process::{Signal, getpid, kill_process};
 
@@ -97,6 +98,9 @@ pub fn reach(name: &str) -> Result<()> {
     armed.points.iter().filter(|point| point.name == name).try_for_each(fire)
 }
 
+/// How long a place where the process was paused gives other threads to take the signal that woke it.
+const AFTER_PAUSE: Duration = Duration::from_millis(50);
+
 /// Writes how often each place was reached, where that is asked for; one that was not is left out.
 ///
 /// # Errors
@@ -119,7 +123,12 @@ fn fire(point: &Failpoint) -> Result<()> {
         Action::Panic => panic!("failpoint {}", point.name),
         Action::Error => return Err(Error::unavailable(format!("failpoint {}", point.name))),
     };
-    kill_process(getpid(), signal).map_err(|error| Error::internal("cannot signal this process").because(error))
+    kill_process(getpid(), signal).map_err(|error| Error::internal("cannot signal this process").because(error))?;
+    if point.action == Action::Pause {
+        // A signal that came meanwhile may be taken by another thread; on a busy machine this one would be ahead of it.
+        std::thread::sleep(AFTER_PAUSE);
+    }
+    Ok(())
 }
 
 fn parse(text: &str) -> Result<Failpoint> {

@@ -14,7 +14,7 @@ use arrow::datatypes::{Field, SchemaRef};
 use async_trait::async_trait;
 use datafusion::catalog::{Session, TableProvider};
 use datafusion::common::stats::Precision;
-use datafusion::common::{DataFusionError, Result, ScalarValue, Statistics};
+use datafusion::common::{DFSchema, DataFusionError, Result, ScalarValue, Statistics};
 use datafusion::datasource::TableType;
 use datafusion::datasource::listing::PartitionedFile;
 use datafusion::datasource::object_store::ObjectStoreUrl;
@@ -22,6 +22,7 @@ use datafusion::datasource::physical_plan::parquet::{ParquetAccessPlan, RowGroup
 use datafusion::datasource::physical_plan::{FileGroup, FileScanConfigBuilder};
 use datafusion::datasource::source::DataSourceExec;
 use datafusion::datasource::table_schema::TableSchema;
+use datafusion::logical_expr::utils::conjunction;
 use datafusion::logical_expr::{Expr, TableProviderFilterPushDown};
 use datafusion::object_store::path::Path as StorePath;
 use datafusion::physical_plan::ExecutionPlan;
@@ -248,7 +249,7 @@ impl TableProvider for InputTable {
         &self,
         state: &dyn Session,
         projection: Option<&Vec<usize>>,
-        _filters: &[Expr],
+        filters: &[Expr],
         limit: Option<usize>,
     ) -> Result<Arc<dyn ExecutionPlan>> {
         self.check_readable(projection)?;
@@ -256,7 +257,13 @@ impl TableProvider for InputTable {
             return exact::normalized(self.scan_avro(state, projection, limit)?, state);
         }
         let url = ObjectStoreUrl::local_filesystem();
-        let source = parquet_scan::source(self.schema.clone(), state.runtime_env().object_store(&url)?);
+        let mut source = parquet_scan::source(self.schema.clone(), state.runtime_env().object_store(&url)?);
+        // Row groups that cannot have a row of the result are left out, by statistics that can be trusted. The filters
+        // themselves stay in the plan.
+        if let Some(filter) = conjunction(filters.to_vec()) {
+            let columns = DFSchema::try_from(Arc::clone(self.schema.table_schema()))?;
+            source = source.with_predicate(state.create_physical_expr(filter, &columns)?);
+        }
         let groups = FileGroup::new(self.files.clone()).split_files(state.config().target_partitions());
         let config = FileScanConfigBuilder::new(url, Arc::new(source))
             .with_file_groups(groups)

@@ -88,7 +88,8 @@ fn is_of_sets(plan: &LogicalPlan) -> bool {
     matches!(aggregate.group_expr.as_slice(), [Expr::GroupingSet(_)])
 }
 
-fn hidden(arguments: Vec<Expr>) -> Expr {
+/// An expression that the optimizer cannot look into: its first argument.
+pub(super) fn hidden(arguments: Vec<Expr>) -> Expr {
     let signature = Signature::variadic_any(Volatility::Immutable);
     ScalarUDF::new_from_impl(Hidden { signature }).call(arguments)
 }

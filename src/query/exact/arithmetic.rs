@@ -3,11 +3,13 @@
 //! DataFusion's operators on integers wrap. Where both sides are integers they are replaced by functions of this file,
 //! unless the ranges of the types and constants say that nothing can overflow, as in `age / 10 * 10`.
 //!
-//! Not for: division, which fails where it cannot be exact, and decimals, which fail too.
+//! Decimals fail beyond 128 bits themselves; those of 38 digits are held to 38 digits too.
+//!
+//! Not for: division, which fails where it cannot be exact.
 
-use arrow::array::{Array, Datum};
+use arrow::array::{Array, AsArray, Datum};
 use arrow::compute::kernels::numeric;
-use arrow::datatypes::DataType;
+use arrow::datatypes::{DECIMAL128_MAX_PRECISION, DataType, Decimal128Type};
 use datafusion::common::config::ConfigOptions;
 use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::common::{ExprSchema, Result, ScalarValue, exec_datafusion_err, internal_datafusion_err};
@@ -58,6 +60,11 @@ fn replace(expression: Expr, schema: &dyn ExprSchema) -> Result<Transformed<Expr
         _ => return Ok(Transformed::no(expression)),
     };
     let data_type = expression.get_type(schema)?;
+    if let DataType::Decimal128(DECIMAL128_MAX_PRECISION, _) = data_type {
+        let checked =
+            WithinDigits { text: expression.to_string(), signature: Signature::any(1, Volatility::Immutable) };
+        return Ok(Transformed::yes(ScalarUDF::new_from_impl(checked).call(vec![expression])));
+    }
     if !data_type.is_integer() || range(&expression, schema).is_some_and(|range| fits(range, &data_type)) {
         return Ok(Transformed::no(expression));
     }
@@ -197,5 +204,40 @@ impl ScalarUDFImpl for Checked {
             true => Ok(ColumnarValue::Scalar(ScalarValue::try_from_array(&result, 0)?)),
             false => Ok(ColumnarValue::Array(result)),
         }
+    }
+}
+
+/// A decimal of 38 digits that has no more than 38 digits.
+#[derive(Debug, PartialEq, Eq, Hash)]
+struct WithinDigits {
+    /// As the query has it, for messages.
+    text: String,
+    signature: Signature,
+}
+
+impl ScalarUDFImpl for WithinDigits {
+    fn name(&self) -> &'static str {
+        "within_digits"
+    }
+
+    fn signature(&self) -> &Signature {
+        &self.signature
+    }
+
+    fn return_type(&self, types: &[DataType]) -> Result<DataType> {
+        types.first().cloned().ok_or_else(|| internal_datafusion_err!("{} takes a decimal", self.name()))
+    }
+
+    fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
+        let [value] = args.args.as_slice() else {
+            return Err(internal_datafusion_err!("{} takes a decimal", self.name()));
+        };
+        let array = match value {
+            ColumnarValue::Array(array) => array.slice(0, array.len()),
+            ColumnarValue::Scalar(scalar) => scalar.to_array()?,
+        };
+        let valid = array.as_primitive::<Decimal128Type>().validate_decimal_precision(DECIMAL128_MAX_PRECISION);
+        valid.map_err(|error| exec_datafusion_err!("{} has more than 38 digits: {error}", self.text))?;
+        Ok(value.clone())
     }
 }

@@ -4,10 +4,12 @@
 //! |---|---|
 //! | `sum` | sums of integers and decimals are exact, or an error |
 //! | `arithmetic` | `+`, `-` and `*` of integers are exact, or an error |
+//! | `frames` | floats of a frame that moves are added up anew |
 //! | `floats` | there is one zero and one NaN, so equal numbers are one group, one key, one partition |
 //! | `not_in` | `IN` and `NOT IN` over subqueries follow the three-valued logic of nulls |
 //! | `null_safe` | equality with nulls spreads to no other key of a join |
 //! | `anchored` | conditions without columns stay where they are; groups of `ROLLUP` are constant for nobody |
+//! | `times` | timestamps are compared in the finer unit, intervals not at all |
 //! | `total` | functions of dates fail where they would give null for a date far away |
 //! | `orders` | an order names each expression once |
 //! | `syntax` | what would be read in another way than the standard's is refused |
@@ -21,6 +23,7 @@
 mod anchored;
 mod arithmetic;
 mod floats;
+mod frames;
 mod multisets;
 mod not_in;
 mod null_safe;
@@ -29,6 +32,7 @@ mod sum;
 mod syntax;
 #[cfg(test)]
 mod tests;
+mod times;
 mod total;
 
 use std::sync::Arc;
@@ -61,11 +65,13 @@ pub(super) fn without_wrong_rules(builder: SessionStateBuilder) -> SessionStateB
 /// Makes a session answer exactly.
 pub(super) fn register(context: &SessionContext) {
     context.register_udaf(AggregateUDF::new_from_impl(sum::ExactSum::default()));
+    context.register_udaf(AggregateUDF::new_from_impl(frames::Average::default()));
     total::register(context);
     context.add_analyzer_rule(Arc::new(total::NoAverageDurations));
     context.add_analyzer_rule(Arc::new(not_in::ThreeValued));
     context.add_analyzer_rule(Arc::new(null_safe::NullSafeKeys));
     context.add_analyzer_rule(Arc::new(multisets::Multisets));
+    context.add_analyzer_rule(Arc::new(times::ExactTimes));
     context.add_analyzer_rule(Arc::new(orders::OnceInAnOrder));
     context.add_analyzer_rule(Arc::new(anchored::Anchored));
     context.add_analyzer_rule(Arc::new(arithmetic::CheckedArithmetic));

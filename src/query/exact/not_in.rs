@@ -62,6 +62,10 @@ impl AnalyzerRule for ThreeValued {
 /// One of the conditions that a row must meet.
 fn condition(part: Expr, schema: &DFSchema) -> Result<Expr> {
     match part {
+        Expr::Exists(ref of) => {
+            refuse_one_row(&of.subquery)?;
+            Ok(part)
+        }
         Expr::InSubquery(InSubquery { ref expr, negated: false, .. }) if expr.contains_outer() => Ok(part),
         Expr::InSubquery(of) if of.negated => In::new(of, schema)?.is_false(),
         Expr::InSubquery(of) => In::new(of, schema)?.has_equal(),
@@ -76,6 +80,10 @@ fn condition(part: Expr, schema: &DFSchema) -> Result<Expr> {
 
 fn anywhere(expression: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
     expression.transform_up(|expression| match expression {
+        Expr::Exists(ref of) => {
+            refuse_one_row(&of.subquery)?;
+            Ok(Transformed::no(expression))
+        }
         Expr::InSubquery(of) => {
             let negated = of.negated;
             let value = In::new(of, schema)?.value()?;
@@ -87,6 +95,22 @@ fn anywhere(expression: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
         }
         other => Ok(Transformed::no(other)),
     })
+}
+
+/// Refuses a subquery of every row that is an aggregate without groups: it has a row even where nothing matches, which
+/// the join that becomes of it has not.
+fn refuse_one_row(subquery: &Subquery) -> Result<()> {
+    let one_row = |node: &LogicalPlan| {
+        let LogicalPlan::Aggregate(aggregate) = node else { return Ok(false) };
+        Ok(aggregate.group_expr.is_empty() && !node.all_out_ref_exprs().is_empty())
+    };
+    if subquery.subquery.exists(one_row)? {
+        return plan_err!(
+            "an aggregate without GROUP BY that uses a column of the outer query is not supported below EXISTS, IN, ANY \
+             and ALL; compare with it as a value: x = (SELECT max(…) …)"
+        );
+    }
+    Ok(())
 }
 
 /// `x IN (q)`.
@@ -104,6 +128,7 @@ struct In {
 impl In {
     fn new(InSubquery { expr, subquery, .. }: InSubquery, schema: &DFSchema) -> Result<Self> {
         // Under a name of its own: where a table is in both queries, a column of one would be taken for the other's.
+        refuse_one_row(&subquery)?;
         let rows = LogicalPlanBuilder::from(subquery.subquery.as_ref().clone());
         let first = rows.schema().columns().swap_remove(0);
         let values = rows.project([Expr::Column(first).alias(VALUE)])?.build()?;

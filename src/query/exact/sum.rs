@@ -8,7 +8,7 @@
 //!
 //! Sums of intervals are refused. Averages of durations are, too (see `total`).
 //!
-//! Not for: floats, whose sums are DataFusion's own.
+//! Not for: floats, whose sums are DataFusion's own but over frames that move (see `frames`).
 
 use std::mem::size_of_val;
 use std::sync::Arc;
@@ -23,6 +23,8 @@ use datafusion::logical_expr::utils::AggregateOrderSensitivity;
 use datafusion::logical_expr::{
     Accumulator, AggregateUDFImpl, EmitTo, GroupsAccumulator, ReversedUDAF, SetMonotonicity, Signature,
 };
+
+use super::frames::{Frame, Of};
 
 /// The type in which integers and durations are added up: 128 bits.
 const WIDE_INTEGER: DataType = DataType::Decimal128(DECIMAL128_MAX_PRECISION, 0);
@@ -154,6 +156,9 @@ impl AggregateUDFImpl for ExactSum {
     fn create_sliding_accumulator(&self, args: AccumulatorArgs<'_>) -> Result<Box<dyn Accumulator>> {
         match Width::of(&args) {
             Some(width) => Ok(Box::new(Exact { inner: self.0.create_sliding_accumulator(width.args(&args))?, width })),
+            None if *args.return_field.data_type() == DataType::Float64 && !args.is_distinct => {
+                Ok(Box::new(Frame::new(Of::Sum)))
+            }
             None => self.0.create_sliding_accumulator(args),
         }
     }

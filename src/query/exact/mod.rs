@@ -11,12 +11,10 @@
 //! | `anchored` | conditions without columns stay where they are; groups of `ROLLUP` are constant for nobody |
 //! | `times` | timestamps are compared in the finer unit, intervals not at all |
 //! | `total` | functions of dates fail where they would give null for a date far away |
-//! | `orders` | an order names each expression once |
 //! | `syntax` | what would be read in another way than the standard's is refused |
 //! | `multisets` | `EXCEPT ALL` and `INTERSECT ALL` count rows |
 //!
-//! Most are rules of the analyzer, which sees a query once its types are known and before anything is optimized; `sum`
-//! takes the place of DataFusion's function of that name.
+//! Most are rules of the analyzer, which sees a query once its types are known and before anything is optimized.
 //!
 //! Not for: speed (see `ahead`, `grouping`).
 

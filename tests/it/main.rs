@@ -16,6 +16,7 @@ mod cli;
 mod conflicts;
 mod crash;
 mod damage;
+mod documents;
 mod errors;
 mod fixture;
 mod formats;

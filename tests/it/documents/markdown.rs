@@ -64,7 +64,7 @@ impl Document {
 
     /// The anchors that its headings have on GitHub.
     pub fn anchors(&self) -> Vec<String> {
-        self.headings().map(|heading| anchor(heading)).collect()
+        self.headings().map(anchor).collect()
     }
 
     /// Its headings.

@@ -18,6 +18,7 @@ pub mod job;
 pub mod journal;
 pub mod kafka;
 pub mod pipeline;
+pub mod profile;
 pub mod progress;
 pub mod publish;
 pub mod query;

@@ -11,6 +11,7 @@
 //! Not for: doing any of it.
 
 mod predict;
+mod measures;
 mod prepare;
 pub(crate) mod resume;
 mod spill;
@@ -399,7 +400,7 @@ fn build_stages(
     };
     let mut checks = prepared.compatibility(previous);
     checks.extend(shuffled.unique.iter().cloned());
-    checks.extend(check::check_columns(&prepared.job.checks, &shuffled.columns));
+    checks.extend(check::check_columns(&prepared.job.checks, &measures::columns(&shuffled.profile)));
     stop::check()?;
     let (built, ranges) = stages::build(prepared, build, shards, &shuffled, &mut stages)?;
     failpoint::reach("build.finished")?;
@@ -407,11 +408,17 @@ fn build_stages(
     input::check_unchanged(&prepared.inputs)?;
     let rows = built.iter().map(|shard| shard.entry.rows).sum();
     checks.extend(check::rows(&prepared.job.checks, rows, previous));
+    let mut profile = shuffled.profile;
+    let (changes, moved) = measures::compare(prepared, &mut profile, previous);
+    checks.extend(changes);
 
     let stage = prepared.options.progress.stage("install", None);
     prepared.write_job(build.dirs())?;
-    let manifest = prepared.manifest(build.id(), as_of, built, shuffled.columns, checks, &stages);
+    let columns = measures::columns(&profile);
+    let mut manifest = prepared.manifest(build.id(), as_of, built, columns, checks, &stages);
+    manifest.profile = Some(profile);
     let mut report = prepared.report(&manifest, Outcome::Published, None);
+    report.moved = moved;
     report.predicted = Some(shuffled.predicted);
     report.spilled_bytes = shuffled.stats.spilled_bytes;
     report.memory = Some(prepared.memory(shuffled.query));

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::catalog::CheckResult;
 use crate::input::Input;
+use crate::profile::Change;
 use crate::progress::Finished;
 use crate::query::Unspillable;
 
@@ -58,6 +59,8 @@ pub struct RunReport {
     pub stages: Vec<StageReport>,
     /// What the checks found.
     pub checks: Vec<CheckResult>,
+    /// The measures that changed most since the version before.
+    pub moved: Vec<Change>,
     /// What was predicted; none where nothing was built.
     pub predicted: Option<Prediction>,
     /// The most memory the process held, in bytes.
@@ -190,11 +193,15 @@ pub struct InputReport {
     pub bytes: u64,
     /// Rows of them, where their footers tell.
     pub rows: Option<u64>,
+    /// The partitions that the job names; none where it reads all.
+    pub partitions: Vec<String>,
 }
 
 impl From<&Input> for InputReport {
     fn from(input: &Input) -> Self {
-        Self { name: input.name.clone(), files: input.files.len(), bytes: input.bytes(), rows: input.rows() }
+        let partitions = input.partitions.iter().flat_map(|named| named.all()).collect();
+        let (name, files) = (input.name.clone(), input.files.len());
+        Self { name, files, bytes: input.bytes(), rows: input.rows(), partitions }
     }
 }
 

@@ -42,6 +42,12 @@ fn show(report: &PlanReport, output: &mut Output) -> Result<()> {
     report.resumes.iter().try_for_each(|resumes| output.line(resumes))?;
     output.line("")?;
     output.line(inputs(report))?;
+    for input in &report.inputs {
+        if let ([first, ..], Some(last)) = (input.partitions.as_slice(), input.partitions.last()) {
+            let all = format::some(input.partitions.len() as u64, "partition");
+            output.line(format!("{} is read from {first} to {last}, {all}; all of them are there", input.name))?;
+        }
+    }
     output.line("")?;
     output.line(columns(report))?;
     output.line("")?;

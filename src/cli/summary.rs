@@ -67,6 +67,9 @@ pub(super) fn show(report: &RunReport, output: &mut Output) -> Result<()> {
         let word = if check.outcome == catalog::Outcome::Warned { "warning" } else { "failed, but forced" };
         output.line(format!("{word}: {}: expected {}, found {}", check.rule, check.expected, check.found))?;
     }
+    for change in &report.moved {
+        output.line(format!("moved    {}: {} -> {}", change.title(), change.from, change.to))?;
+    }
     if !report.removed.is_empty() {
         output.line(format!("deleted  {}, which retention no longer keeps", format::versions(&report.removed)))?;
     }
@@ -199,6 +202,7 @@ mod tests {
             memory: None,
             resumed: None,
             not_resumed: None,
+            moved: Vec::new(),
             removed: Vec::new(),
             kafka: None,
         }

@@ -294,6 +294,7 @@ impl Staging<'_> {
             }],
             stages: Vec::new(),
             largest,
+            profile: None,
         })
     }
 }

@@ -18,6 +18,7 @@ mod int96;
 mod layout;
 mod pages;
 mod parquet_files;
+mod partitions;
 mod precheck;
 mod readable;
 mod resolve;
@@ -36,7 +37,7 @@ use std::sync::{Arc, OnceLock};
 use arrow::datatypes::{DataType, Field, SchemaRef};
 
 use crate::error::{Error, Result};
-use crate::job::{Format, InputSpec};
+use crate::job::{Format, InputSpec, Partitions};
 
 pub use contract::Contract;
 pub use damage::find_damaged;
@@ -59,6 +60,8 @@ pub struct Input {
     pub files: Vec<InputFile>,
     /// Names of the columns that are in the paths (`date=2026-01-01/`), outermost first.
     pub partition_columns: Vec<String>,
+    /// The partitions that the job names; none: it reads all.
+    pub partitions: Option<Partitions>,
     /// What the columns should be.
     pub contract: Option<Contract>,
     /// The columns of all files together, where the files tell them.
@@ -201,6 +204,7 @@ fn resolve_one(spec: &InputSpec) -> Result<Input> {
         delimiter: spec.delimiter.unwrap_or(','),
         files: found.files,
         partition_columns: found.partition_columns,
+        partitions: spec.partitions.clone(),
         contract,
         schema: None,
         surveyed: OnceLock::new(),
@@ -210,5 +214,6 @@ fn resolve_one(spec: &InputSpec) -> Result<Input> {
         Format::Avro => input.schema = Some(columns::of_avro(&input)?),
         Format::Csv | Format::Json => {}
     }
+    input.check_partitions()?;
     Ok(input)
 }

@@ -69,6 +69,7 @@ mod tests {
             delimiter: ',',
             files: vec![file],
             partition_columns: vec![],
+        partitions: None,
             contract: None,
             schema: None,
             surveyed: Default::default(),

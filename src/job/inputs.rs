@@ -8,6 +8,7 @@
 use std::path::{Component, Path, PathBuf};
 
 use super::params::Params;
+use super::partitions;
 use super::spec::{Format, InputSpec};
 use super::table::{Item, Section};
 
@@ -16,6 +17,8 @@ const LONGEST_NAME: usize = 63;
 
 const FORMATS: [(&str, Format); 4] =
     [("parquet", Format::Parquet), ("csv", Format::Csv), ("json", Format::Json), ("avro", Format::Avro)];
+
+const KEYS: [&str; 6] = ["path", "format", "delimiter", "schema", "partitions", "require"];
 
 /// Every input of the job.
 pub(super) fn read(inputs: &Section<'_>, params: &Params<'_>) -> Vec<InputSpec> {
@@ -27,7 +30,7 @@ pub(super) fn read(inputs: &Section<'_>, params: &Params<'_>) -> Vec<InputSpec> 
 }
 
 fn read_one(name: &str, item: &Item<'_>, params: &Params<'_>) -> Option<InputSpec> {
-    let section = item.section(&format!("[inputs.{name}]"), &["path", "format", "delimiter", "schema", "require"])?;
+    let section = item.section(&format!("[inputs.{name}]"), &KEYS)?;
     if !is_table_name(name) {
         section.problem(format!(
             "input {name:?} cannot be a table name in SQL: use a-z, 0-9 and _, begin with a letter, at most {LONGEST_NAME}"
@@ -37,8 +40,10 @@ fn read_one(name: &str, item: &Item<'_>, params: &Params<'_>) -> Option<InputSpe
     let format = section.item("format").and_then(|item| item.choice(&FORMATS));
     let delimiter = section.item("delimiter").and_then(|item| delimiter(&item, format));
     let schema = section.item("schema").and_then(|item| plain_path(&item));
-    let require = section.item("require").and_then(|item| require(&item, params));
-    Some(InputSpec { name: name.to_owned(), path: path?, format, delimiter, schema, require, line: section.line() })
+    let partitions = section.item("partitions").and_then(|item| partitions::read(&item, params));
+    let (require, require_each) = section.item("require").map(|item| required(&item, params)).unwrap_or_default();
+    let (name, line) = (name.to_owned(), section.line());
+    Some(InputSpec { name, path: path?, format, delimiter, schema, require, require_each, partitions, line })
 }
 
 /// The letter between two values of CSV files.
@@ -77,6 +82,16 @@ pub(super) fn plain_path(item: &Item<'_>) -> Option<PathBuf> {
         return None;
     }
     Some(PathBuf::from(text))
+}
+
+/// A file below the input's own folder, or `{ partition = "…" }`: below that of each partition.
+fn required(item: &Item<'_>, params: &Params<'_>) -> (Option<String>, Option<String>) {
+    if !item.is_table() {
+        return (require(item, params), None);
+    }
+    let section = item.section("require", &["partition"]);
+    let of_each = section.and_then(|section| section.required("partition", "{ partition = \"_SUCCESS\" }"));
+    (None, of_each.and_then(|item| require(&item, params)))
 }
 
 /// A file below the input's own folder.

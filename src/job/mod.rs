@@ -8,6 +8,7 @@
 //! input files, which the input stage does.
 //! Invariant: bad values are rejected, never repaired; every default is a named constant in `spec.rs`.
 
+mod change;
 mod checks;
 mod digest;
 pub(crate) mod files;
@@ -16,6 +17,7 @@ mod kafka;
 mod output;
 mod params;
 mod parse;
+mod partitions;
 mod problems;
 mod spec;
 pub(crate) mod suggest;
@@ -27,7 +29,9 @@ pub mod units;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+pub use change::{Bound, Changes, DEFAULT_BOUNDS};
 pub use kafka::is_topic;
+pub use partitions::Partitions;
 pub use spec::*;
 
 use crate::error::Result;

@@ -12,6 +12,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::{Changes, Partitions};
+
 /// Shards of a version when the job does not say.
 pub const DEFAULT_SHARDS: u32 = 1;
 /// Most shards a version can have.
@@ -48,6 +50,10 @@ pub struct InputSpec {
     pub schema: Option<PathBuf>,
     /// File inside the input's folder without which the job does not start, with every `${k}` filled in.
     pub require: Option<String>,
+    /// File inside each partition's folder without which the job does not start; a pattern.
+    pub require_each: Option<String>,
+    /// The partitions that are read; none: all.
+    pub partitions: Option<Partitions>,
     /// Line of the job file where the input begins, for messages.
     pub line: usize,
 }
@@ -207,6 +213,8 @@ pub struct Checks {
     pub not_null: Vec<String>,
     /// Columns of the query's result that must hold no value twice.
     pub unique: Vec<String>,
+    /// How much of what is measured may change.
+    pub change: Changes,
     /// How much of the built version is read back.
     pub verify: Verify,
 }
@@ -220,6 +228,7 @@ impl Default for Checks {
             max_change: DEFAULT_MAX_CHANGE,
             not_null: Vec::new(),
             unique: Vec::new(),
+            change: Changes::default(),
             verify: Verify::default(),
         }
     }

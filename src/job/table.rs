@@ -115,8 +115,24 @@ impl<'a> Item<'a> {
         None
     }
 
+    pub(super) fn line(&self) -> usize {
+        self.line
+    }
+
     pub(super) fn is_table(&self) -> bool {
         self.value.is_table()
+    }
+
+    pub(super) fn is_list(&self) -> bool {
+        matches!(self.value, DeValue::Array(_))
+    }
+
+    pub(super) fn is_integer(&self) -> bool {
+        matches!(self.value, DeValue::Integer(_))
+    }
+
+    pub(super) fn is_false(&self) -> bool {
+        matches!(self.value, DeValue::Boolean(false))
     }
 
     pub(super) fn text(&self) -> Option<&'a str> {

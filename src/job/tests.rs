@@ -103,6 +103,8 @@ fn a_full_job_is_read_as_written() {
         delimiter: None,
         schema: Some("schemas/activity_event.json".into()),
         require: Some("_SUCCESS".into()),
+        require_each: None,
+        partitions: None,
         line: 4,
     };
     assert_eq!(job.inputs[0], events);
@@ -132,6 +134,7 @@ fn a_full_job_is_read_as_written() {
         max_change: 0.3,
         not_null: vec!["ts".into()],
         unique: vec!["url".into()],
+        change: Changes::default(),
         verify: Verify::Full,
     };
     assert_eq!(job.checks, checks);

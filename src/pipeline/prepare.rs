@@ -7,7 +7,7 @@
 use jiff::Timestamp;
 use tokio::runtime::Runtime;
 
-use super::RunOptions;
+use super::{RunOptions, measures};
 use crate::build::BuiltShard;
 use crate::catalog::{self, BuildDirs, CheckResult, ColumnStats, Manifest, StageTiming};
 use crate::check::{self, Previous};
@@ -47,6 +47,7 @@ impl<'r> Prepared<'r> {
         let settings = Settings { threads: options.resources.threads, memory: options.resources.query_memory() };
         let query = Query::new(runtime, &inputs, &job.sql, &job.params, settings)
             .map_err(|error| error.during(format!("the query of {} does not work", job.path.display())))?;
+        inputs.iter().try_for_each(Input::check_partitions)?;
         let encode = EncodePlan::new(&query.schema(), &job.output, &job.dataset)
             .map_err(|error| error.during(format!("the output of {} does not work", job.path.display())))?;
         let prepared = Self {
@@ -59,6 +60,7 @@ impl<'r> Prepared<'r> {
             encode,
         };
         prepared.check_names()?;
+        measures::check_targets(&prepared)?;
         prepared.check_memory()?;
         Ok(prepared)
     }
@@ -195,6 +197,7 @@ impl<'r> Prepared<'r> {
                 })
                 .collect(),
             largest,
+            profile: None,
         }
     }
 
@@ -258,6 +261,7 @@ impl<'r> Prepared<'r> {
             inputs: self.inputs.iter().map(InputReport::from).collect(),
             stages: Vec::new(),
             checks: manifest.checks.clone(),
+            moved: Vec::new(),
             predicted: None,
             peak_memory: peak_memory(),
             spilled_bytes: 0,

@@ -27,6 +27,7 @@ use super::counted;
 use super::error::{convert, out_of_memory, unplanned};
 use super::gathering;
 use super::grouping;
+use super::measured::Measuring;
 use super::pool::Pool;
 use super::session::{Query, partition_joins, runtime_env};
 use super::sorting;
@@ -188,6 +189,13 @@ impl<'q> Query<'q> {
 }
 
 impl Execution<'_> {
+    /// The same, measuring the inputs as it reads them.
+    #[must_use]
+    pub fn measuring(mut self, measuring: Arc<Measuring>) -> Self {
+        self.state.config_mut().set_extension(measuring);
+        self
+    }
+
     /// Streams the query gives.
     pub fn partitions(&self) -> usize {
         self.plan.output_partitioning().partition_count()

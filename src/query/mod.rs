@@ -22,6 +22,7 @@ mod execute;
 mod functions;
 mod gathering;
 mod grouping;
+mod measured;
 mod parquet_scan;
 mod pool;
 mod session;
@@ -36,5 +37,6 @@ mod windows;
 
 pub use estimate::{Estimate, Measure, estimate};
 pub use execute::{Execution, Failed, Usage, Way};
+pub use measured::Measuring;
 pub use session::{Query, Settings};
 pub use unspillable::Unspillable;

@@ -11,6 +11,7 @@
 //!
 //! Not for: what a unit test beside the code can show as well.
 
+mod bad_days;
 mod chaos;
 mod cli;
 mod conflicts;
@@ -28,6 +29,7 @@ mod joins;
 mod memory;
 mod parquet_inputs;
 mod parquet_schemas;
+mod partitions;
 mod paths;
 mod power;
 mod readers;

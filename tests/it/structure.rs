@@ -8,11 +8,11 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// What each folder or file of `src/` may use of the others. `error` is free for all.
-const MAY_USE: [(&str, &[&str]); 27] = [
+const MAY_USE: [(&str, &[&str]); 28] = [
     ("allocator", &[]),
     ("build", &["catalog", "failpoint", "job", "journal", "progress", "shuffle", "stop", "storage"]),
-    ("catalog", &["encode", "failpoint", "job", "stop", "storage"]),
-    ("check", &["build", "catalog", "encode", "job", "stop"]),
+    ("catalog", &["encode", "failpoint", "job", "profile", "stop", "storage"]),
+    ("check", &["build", "catalog", "encode", "job", "profile", "stop"]),
     (
         "cli",
         &[
@@ -81,6 +81,7 @@ const MAY_USE: [(&str, &[&str]); 27] = [
             "input",
             "job",
             "journal",
+            "profile",
             "progress",
             "publish",
             "query",
@@ -91,10 +92,11 @@ const MAY_USE: [(&str, &[&str]); 27] = [
             "storage",
         ],
     ),
+    ("profile", &[]),
     ("progress", &[]),
     ("publish", &["catalog", "failpoint", "job", "kafka", "progress", "serve", "stop"]),
-    ("query", &["contain", "input", "job", "stop"]),
-    ("report", &["catalog", "input", "progress", "query"]),
+    ("query", &["contain", "input", "job", "profile", "stop"]),
+    ("report", &["catalog", "input", "profile", "progress", "query"]),
     ("runtime", &["contain"]),
     ("serve", &["catalog", "encode"]),
     ("shuffle", &["encode", "failpoint", "job", "stop", "storage"]),

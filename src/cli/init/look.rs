@@ -31,6 +31,8 @@ pub(super) struct Table {
     pub(super) schema: SchemaRef,
     /// Its rows, where the files tell without being read.
     pub(super) rows: Option<u64>,
+    /// The column of directories that holds dates.
+    pub(super) dated: Option<String>,
     input: Input,
 }
 
@@ -74,14 +76,19 @@ impl Looker {
 
     fn look_at(&self, name: String, path: &str) -> Result<Table> {
         let path = path.to_owned();
-        let spec = InputSpec { name, path, format: None, delimiter: None, schema: None, require: None, line: 0 };
+        let (format, delimiter, schema, require, require_each, partitions) = (None, None, None, None, None, None);
+        let spec = InputSpec { name, path, format, delimiter, schema, require, require_each, partitions, line: 0 };
         let input = input::resolve(std::slice::from_ref(&spec))?.pop().ok_or_else(|| Error::internal("no input"))?;
         let all = format!("SELECT * FROM {}", identifier(&spec.name));
         let schema = self.query(&input, &all)?.schema();
         if schema.fields().is_empty() {
             return Err(Error::input(format!("{} has no columns", spec.path)));
         }
-        Ok(Table { name: spec.name, path: spec.path, schema, rows: input.rows(), input })
+        let dated = match input.dated_columns().as_slice() {
+            [column] => Some(input.partition_columns[*column].clone()),
+            _ => None,
+        };
+        Ok(Table { dated, name: spec.name, path: spec.path, schema, rows: input.rows(), input })
     }
 
     /// The columns that `sql` gives over this one input.

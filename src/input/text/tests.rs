@@ -27,6 +27,7 @@ fn input(folder: &Path, format: Format, files: &[(&str, String)]) -> Arc<Input> 
         delimiter: ',',
         files: files.iter().map(file).collect(),
         partition_columns: vec![],
+        partitions: None,
         schema: None,
         contract: None,
         surveyed: OnceLock::new(),

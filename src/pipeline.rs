@@ -10,8 +10,8 @@
 //!
 //! Not for: doing any of it.
 
-mod predict;
 mod measures;
+mod predict;
 mod prepare;
 pub(crate) mod resume;
 mod spill;

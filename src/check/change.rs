@@ -83,7 +83,11 @@ fn summary(
         (compared, None) => vec![format!("{compared} measures compared, {beyond} beyond")],
         (_, Some(Previous { manifest })) => vec![format!("version {} was not measured", manifest.version)],
     };
-    said.extend(moved(bounds, comparison, MOVED).iter().map(|change| format!("{} {} -> {}", change.title(), change.from, change.to)));
     said.extend(comparison.left_out.iter().map(|why| format!("not compared: {why}")));
+    let most = moved(bounds, comparison, MOVED);
+    let most: Vec<String> = most.iter().map(|change| format!("{} {} -> {}", change.title(), change.from, change.to)).collect();
+    if !most.is_empty() {
+        said.push(format!("moved most: {}", most.join(", ")));
+    }
     Some(result("change", Outcome::Passed, format!("as in {with}"), said.join("; ")))
 }

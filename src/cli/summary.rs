@@ -67,6 +67,10 @@ pub(super) fn show(report: &RunReport, output: &mut Output) -> Result<()> {
         let word = if check.outcome == catalog::Outcome::Warned { "warning" } else { "failed, but forced" };
         output.line(format!("{word}: {}: expected {}, found {}", check.rule, check.expected, check.found))?;
     }
+    for check in report.checks.iter().filter(|check| check.rule == "change") {
+        let compared = check.found.split("; moved most").next().unwrap_or_default();
+        output.line(format!("changes  {compared}"))?;
+    }
     for change in &report.moved {
         output.line(format!("moved    {}: {} -> {}", change.title(), change.from, change.to))?;
     }

@@ -31,7 +31,9 @@ impl Input {
         let part = |column: &usize| PARTS_OF_DATES.contains(&self.partition_columns[*column].to_lowercase().as_str());
         let parts: Vec<usize> = columns.filter(part).collect();
         let numbers = |file: &InputFile| {
-            parts.iter().all(|column| file.partitions[*column].as_ref().is_some_and(|value| value.parse::<u32>().is_ok()))
+            parts
+                .iter()
+                .all(|column| file.partitions[*column].as_ref().is_some_and(|value| value.parse::<u32>().is_ok()))
         };
         let begins = parts.first().is_some_and(|first| self.partition_columns[*first].eq_ignore_ascii_case("year"));
         if begins && self.files.iter().all(numbers) { parts } else { Vec::new() }

@@ -12,8 +12,8 @@ use std::fs;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
-use super::{InputFile, partitions};
 use super::text::Packing;
+use super::{InputFile, partitions};
 use crate::error::{Error, IoContext, Result};
 use crate::job::{Format, InputSpec};
 

@@ -69,7 +69,7 @@ mod tests {
             delimiter: ',',
             files: vec![file],
             partition_columns: vec![],
-        partitions: None,
+            partitions: None,
             contract: None,
             schema: None,
             surveyed: Default::default(),

@@ -124,7 +124,8 @@ fn bound(item: &Item<'_>, name: &str, default: Bound) -> Option<Bound> {
     if let (Some(warn), Some(stop)) = (bound.warn, bound.stop)
         && warn > stop
     {
-        section.problem(format!("warn ({warn}) is above stop ({stop}) in {name}: the publish would stop before it warns"));
+        section
+            .problem(format!("warn ({warn}) is above stop ({stop}) in {name}: the publish would stop before it warns"));
     }
     Some(bound)
 }
@@ -144,7 +145,12 @@ mod tests {
         Job::parse(Path::new("j.toml"), &text, &BTreeMap::new(), &|_| unreachable!()).map(|job| job.checks.change)
     }
 
-    fn bound(changes: &Changes, input: Option<&str>, column: Option<&str>, measure: &str) -> (Option<f64>, Option<f64>) {
+    fn bound(
+        changes: &Changes,
+        input: Option<&str>,
+        column: Option<&str>,
+        measure: &str,
+    ) -> (Option<f64>, Option<f64>) {
         let bound = changes.bound(input, column, measure);
         (bound.warn, bound.stop)
     }
@@ -174,7 +180,10 @@ mod tests {
     #[test]
     fn wrong_bounds_are_told_with_their_line() {
         for (change, said) in [
-            ("[checks.change]\nrow = false\n", "j.toml:11: unknown key \"row\" in [checks.change], did you mean \"rows\"?"),
+            (
+                "[checks.change]\nrow = false\n",
+                "j.toml:11: unknown key \"row\" in [checks.change], did you mean \"rows\"?",
+            ),
             ("[checks.change]\nrows = true\n", "j.toml:11: \"rows\" in [checks.change] must be a table"),
             ("[checks.change]\nrows = { max = 1 }\n", "j.toml:11: unknown key \"max\" in rows"),
             ("[checks.change]\nrows = { warn = -1 }\n", "must be a number from 0"),

@@ -55,7 +55,8 @@ impl Partitions {
     pub fn matching(&self, columns: &[String], values: &[Option<String>]) -> Option<String> {
         let part = |(name, wanted): &(String, Vec<String>)| {
             let own = values.get(columns.iter().position(|column| column == name)?)?.as_ref()?;
-            let same = |wanted: &&String| *wanted == own || number(wanted).is_some_and(|wanted| number(own) == Some(wanted));
+            let same =
+                |wanted: &&String| *wanted == own || number(wanted).is_some_and(|wanted| number(own) == Some(wanted));
             Some(format!("{name}={}", wanted.iter().find(same)?))
         };
         self.columns.iter().map(part).collect::<Option<Vec<_>>>().map(|parts| parts.join("/"))
@@ -186,8 +187,10 @@ fn range(first: &str, last: &str) -> Option<Vec<String>> {
 
 /// A date, and how to write one like it.
 fn date(text: &str) -> Option<(Date, fn(Date) -> String)> {
-    let digits = |range: std::ops::Range<usize>| text.get(range).filter(|part| part.bytes().all(|byte| byte.is_ascii_digit()));
-    let of = |year: &str, month: &str, day: &str| Date::new(year.parse().ok()?, month.parse().ok()?, day.parse().ok()?).ok();
+    let digits =
+        |range: std::ops::Range<usize>| text.get(range).filter(|part| part.bytes().all(|byte| byte.is_ascii_digit()));
+    let of =
+        |year: &str, month: &str, day: &str| Date::new(year.parse().ok()?, month.parse().ok()?, day.parse().ok()?).ok();
     match text.len() {
         10 if text.get(4..5) == Some("-") && text.get(7..8) == Some("-") => {
             Some((of(digits(0..4)?, digits(5..7)?, digits(8..10)?)?, |date| date.to_string()))
@@ -254,7 +257,10 @@ mod tests {
         ] {
             assert_eq!(shifted(value, by).as_deref(), expected, "{value} {by}");
         }
-        assert_eq!([shift("-2"), shift(" + 3"), shift("-x"), shift(""), shift("2")], [Some(-2), Some(3), None, None, None]);
+        assert_eq!(
+            [shift("-2"), shift(" + 3"), shift("-x"), shift(""), shift("2")],
+            [Some(-2), Some(3), None, None, None]
+        );
     }
 
     #[test]

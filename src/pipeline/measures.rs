@@ -13,7 +13,7 @@ use crate::catalog::{CheckResult, ColumnStats};
 use crate::check::{self, Previous};
 use crate::encode::EntryBatch;
 use crate::error::{Error, Result};
-use crate::profile::{self, Change, Method, Profile, TableSketch};
+use crate::profile::{self, Change, Profile, Seed, TableSketch};
 use crate::query::Measuring;
 
 /// Changes that a report tells.
@@ -23,7 +23,7 @@ const TOLD: usize = 5;
 pub(super) struct Measures<'p> {
     prepared: &'p Prepared<'p>,
     inputs: Arc<Measuring>,
-    method: Method,
+    seed: Seed,
     schema: SchemaRef,
 }
 
@@ -36,15 +36,8 @@ pub(super) struct Seen {
 
 impl<'p> Measures<'p> {
     pub(super) fn new(prepared: &'p Prepared<'p>) -> Self {
-        let (dataset, inputs) = (&prepared.job.dataset, &prepared.inputs);
-        // How many rows will come is not known, but hardly more than there are.
-        let rows = inputs.iter().filter_map(crate::input::Input::rows).max().unwrap_or(0);
-        Self {
-            prepared,
-            inputs: Arc::new(Measuring::new(dataset, inputs)),
-            method: Method::new(dataset, rows),
-            schema: prepared.query.schema(),
-        }
+        let seed = Seed::new(&prepared.job.dataset);
+        Self { prepared, inputs: Arc::new(Measuring::new(seed)), seed, schema: prepared.query.schema() }
     }
 
     /// What measures the inputs.
@@ -54,7 +47,7 @@ impl<'p> Measures<'p> {
 
     /// For one more thread.
     pub(super) fn seen(&self) -> Seen {
-        Seen { rows: TableSketch::new(Arc::clone(&self.schema), self.method), key_bytes: 0, value_bytes: 0 }
+        Seen { rows: TableSketch::new(Arc::clone(&self.schema), self.seed), key_bytes: 0, value_bytes: 0 }
     }
 
     /// The profile of what all threads have seen.
@@ -122,15 +115,16 @@ pub(super) fn check_targets(prepared: &Prepared<'_>) -> Result<()> {
     let used = prepared.query.columns_in_use();
     let schema = prepared.query.schema();
     let is_measured = |target: &str| {
-        let of_input = target.split_once('.').is_some_and(|(input, column)| {
-            used.get(input).is_some_and(|columns| columns.contains(column))
-        });
+        let of_input = target
+            .split_once('.')
+            .is_some_and(|(input, column)| used.get(input).is_some_and(|columns| columns.contains(column)));
         of_input || used.contains_key(target) || schema.index_of(target).is_ok()
     };
     match prepared.job.checks.change.targets().find(|(target, _)| !is_measured(target)) {
         None => Ok(()),
         Some((target, line)) => {
-            let inputs = used.iter().flat_map(|(input, columns)| columns.iter().map(move |column| format!("{input}.{column}")));
+            let inputs =
+                used.iter().flat_map(|(input, columns)| columns.iter().map(move |column| format!("{input}.{column}")));
             let columns = schema.fields().iter().map(|field| field.name().clone());
             let measured: Vec<String> = inputs.chain(columns).collect();
             Err(Error::invalid(format!(

@@ -79,14 +79,8 @@ pub(super) fn shuffle(
         Ok::<_, Error>((shards, stats, sealed))
     });
     let (shards, stats, sealed) = sorted.map_err(full)?;
-    let shuffled = Shuffled {
-        predicted: predicted.prediction,
-        unique,
-        profile,
-        stats,
-        query,
-        sealed: sealed.is_some(),
-    };
+    let shuffled =
+        Shuffled { predicted: predicted.prediction, unique, profile, stats, query, sealed: sealed.is_some() };
     if let Some(sealed) = sealed {
         resume::note(prepared, build, sealed, &shuffled)?;
     }
@@ -162,12 +156,7 @@ struct Part<'s> {
 
 impl<'s> Part<'s> {
     fn new(encode: &EncodePlan, shuffle: &'s Shuffle, seen: Seen) -> Result<Self> {
-        Ok(Self {
-            encoder: encode.encoder()?,
-            entries: EntryBatch::default(),
-            writer: shuffle.writer(),
-            seen,
-        })
+        Ok(Self { encoder: encode.encoder()?, entries: EntryBatch::default(), writer: shuffle.writer(), seen })
     }
 
     fn take(&mut self, batch: &arrow::array::RecordBatch) -> Result<()> {

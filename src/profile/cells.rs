@@ -106,9 +106,7 @@ impl<'a> Cells<'a> {
             ($hash:expr) => {
                 match &self.nulls {
                     None => rows.for_each(|row| take(row, $hash(row))),
-                    Some(nulls) => {
-                        rows.for_each(|row| take(row, if nulls.is_null(row) { NULL } else { $hash(row) }))
-                    }
+                    Some(nulls) => rows.for_each(|row| take(row, if nulls.is_null(row) { NULL } else { $hash(row) })),
                 }
             };
         }

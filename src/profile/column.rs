@@ -114,7 +114,12 @@ fn values(before: &ColumnProfile, now: &ColumnProfile) -> Option<Found> {
         return None;
     }
     let changed = distance(from, to);
-    Some((Measure::Values, changed, "the same shares of its values".to_owned(), format!("other ones in {} of the rows", percent(changed))))
+    Some((
+        Measure::Values,
+        changed,
+        "the same shares of its values".to_owned(),
+        format!("other ones in {} of the rows", percent(changed)),
+    ))
 }
 
 /// Half of the differences between two lists of shares, as far as they are named: what one does not name may be as

@@ -114,7 +114,7 @@ pub fn compare(before: Option<&Profile>, now: &mut Profile) -> Comparison {
     }
     let of = Of { input: None, partition: None, within: false };
     comparison.table(&of, &before.result, &mut now.result);
-    let size = |of: &Profile| (of.key_bytes + of.value_bytes) as f64 / of.result.rows.max(1) as f64;
+    let size = |of: &Profile| (of.key_bytes as f64 + of.value_bytes as f64) / of.result.rows.max(1) as f64;
     if before.result.rows.min(now.result.rows) >= LEAST_ROWS {
         let (from, to) = (size(before), size(now));
         let shown = |size: f64| format!("{size:.1} bytes");
@@ -132,7 +132,14 @@ pub(super) struct Of {
 }
 
 impl Of {
-    pub(super) fn change(&self, column: Option<&str>, measure: Measure, amount: f64, from: String, to: String) -> Change {
+    pub(super) fn change(
+        &self,
+        column: Option<&str>,
+        measure: Measure,
+        amount: f64,
+        from: String,
+        to: String,
+    ) -> Change {
         Change {
             input: self.input.clone(),
             partition: self.partition.clone(),
@@ -192,8 +199,7 @@ impl Comparison {
     /// The newest partition against the one before it.
     fn within(&mut self, input: &mut InputProfile) {
         if let [.., before, newest] = input.tables.as_mut_slice() {
-            let of =
-                Of { input: Some(input.name.clone()), partition: newest.partition.clone(), within: true };
+            let of = Of { input: Some(input.name.clone()), partition: newest.partition.clone(), within: true };
             self.table(&of, &before.table, &mut newest.table);
         }
     }

@@ -25,7 +25,7 @@ pub(super) struct Distinct {
 
 impl Default for Distinct {
     fn default() -> Self {
-        Self { kept: Vec::new(), limit: u64::MAX, recent: vec![(0, 0); RECENT].into_boxed_slice() }
+        Self { kept: Vec::new(), limit: u64::MAX, recent: Box::default() }
     }
 }
 
@@ -35,6 +35,9 @@ impl Distinct {
         if hash > self.limit {
             return;
         }
+        if self.recent.is_empty() {
+            self.recent = vec![(0, 0); RECENT].into_boxed_slice();
+        }
         let slot = &mut self.recent[hash as usize % RECENT];
         if slot.0 == hash {
             slot.1 += 1;
@@ -42,6 +45,11 @@ impl Distinct {
         }
         let (before, times) = std::mem::replace(slot, (hash, 1));
         self.count(before, times);
+    }
+
+    /// Forgets everything.
+    pub(super) fn clear(&mut self) {
+        *self = Self::default();
     }
 
     fn count(&mut self, hash: u64, times: u64) {
@@ -61,8 +69,7 @@ impl Distinct {
     }
 
     fn settle(&mut self) {
-        for slot in 0..RECENT {
-            let (hash, times) = std::mem::take(&mut self.recent[slot]);
+        for (hash, times) in std::mem::take(&mut self.recent) {
             self.count(hash, times);
         }
     }

@@ -31,7 +31,7 @@ use serde::{Deserialize, Serialize};
 
 pub use compare::{Change, Comparison, Measure, compare};
 pub use hashes::Hashes;
-pub use table::{Method, TableSketch};
+pub use table::{Seed, TableSketch};
 
 /// Bytes of hashes that a profile may have as JSON, about.
 const MOST_HASH_BYTES: usize = 64 << 10;
@@ -130,8 +130,7 @@ impl Profile {
             input.partitions.drain(..input.partitions.len().saturating_sub(MOST_PARTITIONS));
         }
         let tables = self.inputs.iter_mut().flat_map(|input| &mut input.tables).map(|part| &mut part.table);
-        let mut columns: Vec<_> =
-            tables.chain([&mut self.result]).flat_map(|table| &mut table.columns).collect();
+        let mut columns: Vec<_> = tables.chain([&mut self.result]).flat_map(|table| &mut table.columns).collect();
         let kept = MOST_HASH_BYTES / (Hashes::DIGITS * columns.len().max(1));
         columns.iter_mut().for_each(|column| column.hashes.truncate(kept));
     }

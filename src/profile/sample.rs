@@ -19,42 +19,52 @@ pub(super) struct Cell {
     pub(super) pattern: Option<Box<str>>,
 }
 
+/// Where a row lies among all rows: by what chooses rows, and by the hash of all its cells.
+type Place = (u64, u64);
+
+const END: Place = (u64::MAX, u64::MAX);
+
 /// The rows with the smallest hashes.
 #[derive(Clone, Debug)]
 pub(super) struct Sample {
     most: usize,
-    limit: u64,
-    rows: BTreeMap<u64, (u64, Box<[Cell]>)>,
+    limit: Place,
+    rows: BTreeMap<Place, (u64, Box<[Cell]>)>,
 }
 
 impl Sample {
     /// Of rows with so many columns.
     pub(super) fn new(columns: usize) -> Self {
         let most = (CELLS / columns.max(1)).clamp(LEAST_ROWS, MOST_ROWS);
-        Self { most, limit: u64::MAX, rows: BTreeMap::new() }
+        Self { most, limit: END, rows: BTreeMap::new() }
     }
 
-    /// Takes a row of this hash.
-    pub(super) fn add(&mut self, hash: u64, cells: impl FnOnce() -> Box<[Cell]>) {
-        self.count(hash, 1, cells);
+    /// Takes the row of a place.
+    pub(super) fn add(&mut self, place: Place, cells: impl FnOnce() -> Box<[Cell]>) {
+        self.count(place, 1, cells);
     }
 
-    fn count(&mut self, hash: u64, times: u64, cells: impl FnOnce() -> Box<[Cell]>) {
-        if hash > self.limit {
+    fn count(&mut self, place: Place, times: u64, cells: impl FnOnce() -> Box<[Cell]>) {
+        if place > self.limit {
             return;
         }
-        self.rows.entry(hash).or_insert_with(|| (0, cells())).0 += times;
+        self.rows.entry(place).or_insert_with(|| (0, cells())).0 += times;
         if self.rows.len() > self.most {
             self.rows.pop_last();
-            self.limit = self.rows.last_key_value().map_or(u64::MAX, |(last, _)| *last);
+            self.limit = self.rows.last_key_value().map_or(END, |(last, _)| *last);
         }
     }
 
     /// Takes the rows of another sample.
     pub(super) fn merge(&mut self, other: Self) {
-        for (hash, (times, cells)) in other.rows {
-            self.count(hash, times, || cells);
+        for (place, (times, cells)) in other.rows {
+            self.count(place, times, || cells);
         }
+    }
+
+    /// Keeps the rows up to one of these.
+    pub(super) fn keep(&mut self, last: u64) {
+        self.rows.retain(|(of_row, _), _| *of_row <= last);
     }
 
     /// A column's cells that are no nulls, each with how often its row came.

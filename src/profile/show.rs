@@ -6,7 +6,8 @@ use super::{ColumnProfile, Profile, TableProfile};
 
 impl Profile {
     /// The heading of the table that [`Profile::lines`] makes.
-    pub const HEADING: [&'static str; 8] = ["of", "column", "type", "nulls", "distinct", "smallest", "largest", "typical"];
+    pub const HEADING: [&'static str; 8] =
+        ["of", "column", "type", "nulls", "distinct", "smallest", "largest", "typical"];
 
     /// Everything measured as lines of a table: what it is of, the column, its type, nulls, distinct values, the smallest
     /// and the largest value, and what is typical: a mean, or the most frequent pattern.
@@ -25,7 +26,16 @@ impl Profile {
 
 fn add(lines: &mut Vec<[String; 8]>, of: &str, table: &TableProfile) {
     let empty = String::new;
-    lines.push([of.to_owned(), format!("{} rows", count(table.rows)), empty(), empty(), empty(), empty(), empty(), empty()]);
+    lines.push([
+        of.to_owned(),
+        format!("{} rows", count(table.rows)),
+        empty(),
+        empty(),
+        empty(),
+        empty(),
+        empty(),
+        empty(),
+    ]);
     lines.extend(table.columns.iter().map(|column| line(table, column)));
 }
 

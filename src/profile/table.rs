@@ -2,10 +2,11 @@
 //!
 //! ```text
 //!  batch ─▶ rows, nulls, smallest, largest: of all rows
-//!        └▶ hash of a few columns ─▶ one row in 2^n ─▶ hashes of all columns ─▶ distinct values, sample of rows
+//!        └▶ hash of a few columns ─▶ one row in 4^n ─▶ hashes of all columns ─▶ distinct values, sample of rows
 //! ```
 //! Hashing every cell would cost more than the rest is worth, so of large tables some rows are chosen, by what they
-//! hold: the same rows are chosen whatever their order, the threads or the memory.
+//! hold: the same rows are chosen whatever their order, the threads or the memory. How many depends on the number of rows
+//! alone: sketches of one row in 1, 4, 16 … are made at once, and the closest are given up as rows become too many.
 //!
 //! Not for: comparing tables (see `compare`).
 
@@ -19,7 +20,11 @@ use super::sample::{Cell, Sample};
 use super::{ColumnProfile, TableProfile};
 
 /// Rows of which all are looked at closely.
-const ALL_ROWS: u64 = 1 << 18;
+const ALL_ROWS: u64 = 1 << 17;
+/// Of larger tables it is one row in a power of this.
+const STEP: u64 = 4;
+/// How many powers there are.
+const LEVELS: usize = 7;
 /// Columns whose cells are hashed at most.
 const MOST_COLUMNS: usize = 256;
 /// Columns that choose rows. Where there are no more, every row is looked at.
@@ -29,27 +34,24 @@ const NAMED: usize = 12;
 /// The least share that is named.
 const LEAST_SHARE: f64 = 0.002;
 
-/// How rows are chosen and values hashed.
+/// What the hashes of a dataset begin with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Method {
-    seed: u64,
-    /// One row in so many is looked at closely: a power of two.
-    one_in: u64,
-}
+pub struct Seed(u64);
 
-impl Method {
-    /// For a dataset, whose name is the key of its hashes, and a table of about so many rows.
-    pub fn new(dataset: &str, rows: u64) -> Self {
-        let one_in = rows.div_ceil(ALL_ROWS).max(1).next_power_of_two();
-        Self { seed: xxhash_rust::xxh3::xxh3_64(dataset.as_bytes()), one_in }
+impl Seed {
+    /// For a dataset, whose name is the key of its hashes.
+    pub fn new(dataset: &str) -> Self {
+        Self(xxhash_rust::xxh3::xxh3_64(dataset.as_bytes()))
     }
 }
 
 /// What is known of a table's rows so far.
 #[derive(Clone, Debug)]
 pub struct TableSketch {
-    method: Method,
+    seed: u64,
     schema: SchemaRef,
+    /// The closest level that is not given up.
+    level: usize,
     /// Columns whose cells are hashed.
     hashed: Vec<usize>,
     /// Those of them that choose rows; none where all rows are taken.
@@ -57,35 +59,46 @@ pub struct TableSketch {
     rows: u64,
     columns: Vec<Column>,
     sample: Sample,
-    chosen: Vec<u32>,
+    /// Rows of a batch that are looked at closely, and how often they are chosen.
+    chosen: Vec<Chosen>,
     hashes: Vec<u64>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Chosen {
+    row: u32,
+    /// The last level that has it.
+    level: usize,
+    /// Where it lies among all rows.
+    order: u64,
 }
 
 #[derive(Clone, Debug, Default)]
 struct Column {
     nulls: u64,
     extremes: Extremes,
-    /// Of columns that are hashed.
-    distinct: Option<Distinct>,
+    /// Of columns that are hashed, for every level.
+    distinct: Vec<Distinct>,
 }
 
 impl TableSketch {
     /// Of no rows yet, with these columns.
-    pub fn new(schema: SchemaRef, method: Method) -> Self {
+    pub fn new(schema: SchemaRef, seed: Seed) -> Self {
         let type_of = |column: &usize| schema.field(*column).data_type();
         let mut hashed: Vec<usize> = (0..schema.fields().len()).filter(|column| is_hashed(type_of(column))).collect();
         hashed.truncate(MOST_COLUMNS);
         let mut choosing = Vec::new();
-        if method.one_in > 1 && hashed.len() > CHOOSING {
+        if hashed.len() > CHOOSING {
             choosing = hashed.clone();
             choosing.sort_by_key(|column| choice(type_of(column)));
             choosing.truncate(CHOOSING);
         }
         let mut columns = vec![Column::default(); schema.fields().len()];
-        hashed.iter().for_each(|column| columns[*column].distinct = Some(Distinct::default()));
+        let levels = if choosing.is_empty() { 1 } else { LEVELS };
+        hashed.iter().for_each(|column| columns[*column].distinct = vec![Distinct::default(); levels]);
         let sample = Sample::new(hashed.len());
         let (chosen, hashes) = (Vec::new(), Vec::new());
-        Self { method, schema, hashed, choosing, rows: 0, columns, sample, chosen, hashes }
+        Self { seed: seed.0, schema, level: 0, hashed, choosing, rows: 0, columns, sample, chosen, hashes }
     }
 
     /// Takes the rows of a batch; columns behind the sketch's own are left out.
@@ -98,44 +111,59 @@ impl TableSketch {
         let cells: Vec<Option<Cells<'_>>> =
             self.hashed.iter().map(|column| batch.columns().get(*column).and_then(Cells::of)).collect();
         self.choose(batch);
-        let (seed, chosen) = (self.method.seed, &self.chosen);
+        let (seed, chosen, closest) = (self.seed, &self.chosen, self.level);
         self.hashes.clear();
         self.hashes.resize(chosen.len(), seed);
         for (column, cells) in self.hashed.iter().zip(&cells) {
-            let (Some(cells), Some(distinct)) = (cells, &mut self.columns[*column].distinct) else { continue };
-            let mut rows = self.hashes.iter_mut();
-            cells.hashes(chosen.iter().map(|row| *row as usize), seed, |row, hash| {
+            let (Some(cells), distinct) = (cells, &mut self.columns[*column].distinct) else { continue };
+            let mut rows = self.hashes.iter_mut().zip(chosen);
+            cells.hashes(chosen.iter().map(|chosen| chosen.row as usize), seed, |row, hash| {
+                let Some((of_row, chosen)) = rows.next() else { return };
                 if !cells.is_null(row) {
-                    distinct.add(hash);
+                    distinct[closest..=chosen.level].iter_mut().for_each(|distinct| distinct.add(hash));
                 }
-                if let Some(of_row) = rows.next() {
-                    *of_row = (of_row.rotate_left(7) ^ hash).wrapping_mul(0x9fb2_1c65_1e98_df25);
-                }
+                *of_row = (of_row.rotate_left(7) ^ hash).wrapping_mul(0x9fb2_1c65_1e98_df25);
             });
         }
-        for (row, hash) in chosen.iter().zip(&self.hashes) {
-            self.sample.add(mix(*hash, 0), || cells.iter().map(|cells| cell(cells.as_ref(), *row as usize)).collect());
+        for (chosen, hash) in chosen.iter().zip(&self.hashes) {
+            let row = chosen.row as usize;
+            let made = || cells.iter().map(|cells| cell(cells.as_ref(), row)).collect();
+            self.sample.add((chosen.order, mix(*hash, 0)), made);
         }
+        self.give_up();
     }
 
     /// Chooses the rows of a batch that are looked at closely.
     fn choose(&mut self, batch: &RecordBatch) {
-        let all = 0..batch.num_rows();
         self.chosen.clear();
+        let all = 0..batch.num_rows();
         if self.choosing.is_empty() {
-            return self.chosen.extend(all.map(|row| row as u32));
+            return self.chosen.extend(all.map(|row| Chosen { row: row as u32, level: 0, order: 0 }));
         }
         self.hashes.clear();
         self.hashes.resize(batch.num_rows(), 0);
         for column in &self.choosing {
             let Some(cells) = batch.columns().get(*column).and_then(Cells::of) else { continue };
             let hashes = &mut self.hashes;
-            cells.hashes(all.clone(), self.method.seed, |row, hash| hashes[row] = hashes[row].rotate_left(9) ^ hash);
+            cells.hashes(all.clone(), self.seed, |row, hash| hashes[row] = hashes[row].rotate_left(9) ^ hash);
         }
-        // The upper bits of a product depend on all bits below them.
-        let upper = u64::MAX / self.method.one_in;
-        let chosen = self.hashes.iter().map(|hash| hash.wrapping_mul(0x9e37_79b9_7f4a_7c15) <= upper);
-        self.chosen.extend(chosen.enumerate().filter(|(_, chosen)| *chosen).map(|(row, _)| row as u32));
+        let limit = limit(self.level);
+        for (row, hash) in self.hashes.iter().enumerate() {
+            // The upper bits of a product depend on all bits below them.
+            let order = hash.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+            if order <= limit {
+                let level = (self.level + 1..LEVELS).take_while(|level| order <= self::limit(*level)).last();
+                self.chosen.push(Chosen { row: row as u32, level: level.unwrap_or(self.level), order });
+            }
+        }
+    }
+
+    /// Gives up levels that have more rows than they need.
+    fn give_up(&mut self) {
+        while !self.choosing.is_empty() && self.level + 1 < LEVELS && self.rows > ALL_ROWS * one_in(self.level) {
+            self.columns.iter_mut().filter_map(|column| column.distinct.get_mut(self.level)).for_each(Distinct::clear);
+            self.level += 1;
+        }
     }
 
     /// Takes what another sketch has seen of the same table.
@@ -144,11 +172,11 @@ impl TableSketch {
         for (column, more) in self.columns.iter_mut().zip(other.columns) {
             column.nulls += more.nulls;
             column.extremes.merge(&more.extremes);
-            if let (Some(distinct), Some(more)) = (&mut column.distinct, more.distinct) {
-                distinct.merge(more);
-            }
+            column.distinct.iter_mut().zip(more.distinct).for_each(|(distinct, more)| distinct.merge(more));
         }
         self.sample.merge(other.sample);
+        self.level = self.level.max(other.level);
+        self.give_up();
     }
 
     /// Rows so far.
@@ -158,12 +186,14 @@ impl TableSketch {
 
     /// What is known of the table.
     pub fn profile(self) -> TableProfile {
-        let Self { method, schema, hashed, choosing, rows, columns, sample, .. } = self;
-        let one_in = if choosing.is_empty() { 1 } else { method.one_in };
+        let Self { schema, level, hashed, rows, columns, mut sample, .. } = self;
+        let one_in = one_in(level);
+        // What came before a level was given up.
+        sample.keep(limit(level));
         let profile = |(place, column): (usize, Column)| {
             let field = schema.field(place);
             let (min, max) = column.extremes.shown();
-            let smallest = column.distinct.map(Distinct::hashes);
+            let smallest = column.distinct.into_iter().nth(level).map(Distinct::hashes);
             let in_sample = hashed.iter().position(|hashed| *hashed == place);
             let (mean, deviation) = in_sample
                 .filter(|_| has_mean(field.data_type()))
@@ -187,6 +217,16 @@ impl TableSketch {
         };
         TableProfile { rows, one_in, columns: columns.into_iter().enumerate().map(profile).collect() }
     }
+}
+
+/// One row in so many is looked at closely.
+fn one_in(level: usize) -> u64 {
+    STEP.pow(level as u32)
+}
+
+/// The last row of a level.
+fn limit(level: usize) -> u64 {
+    u64::MAX / one_in(level)
 }
 
 /// The most telling columns first: those with the most values.
@@ -224,7 +264,12 @@ fn frequent(smallest: &[(u64, u64)]) -> Vec<(String, f64)> {
 }
 
 fn named<T>(shares: Vec<(T, f64)>) -> Vec<(T, f64)> {
-    shares.into_iter().take(NAMED).filter(|(_, share)| *share >= LEAST_SHARE).map(|(of, share)| (of, rounded(share))).collect()
+    shares
+        .into_iter()
+        .take(NAMED)
+        .filter(|(_, share)| *share >= LEAST_SHARE)
+        .map(|(of, share)| (of, rounded(share)))
+        .collect()
 }
 
 /// Six digits say enough.

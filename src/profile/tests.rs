@@ -16,8 +16,8 @@ fn batch(columns: Vec<(&str, ArrayRef)>) -> RecordBatch {
     RecordBatch::try_from_iter(columns).unwrap()
 }
 
-fn sketch(batches: &[RecordBatch], rows: u64) -> TableSketch {
-    let mut sketch = TableSketch::new(batches[0].schema(), Method::new("d", rows));
+fn sketch(batches: &[RecordBatch]) -> TableSketch {
+    let mut sketch = TableSketch::new(batches[0].schema(), Seed::new("d"));
     batches.iter().for_each(|batch| sketch.take(batch));
     sketch
 }
@@ -26,8 +26,10 @@ fn sketch(batches: &[RecordBatch], rows: u64) -> TableSketch {
 fn rows(numbers: impl Iterator<Item = u64> + Clone, text: impl Fn(u64) -> String) -> RecordBatch {
     let ids: Int64Array = numbers.clone().map(|number| Some((mix(number, 1) % 20_000) as i64)).collect();
     let texts: StringArray = numbers.clone().map(|number| Some(text(number))).collect();
-    let kinds: StringArray =
-        numbers.clone().map(|number| (number % 11 > 0).then_some(["a", "b", "c", "d", "e"][number as usize % 5])).collect();
+    let kinds: StringArray = numbers
+        .clone()
+        .map(|number| (number % 11 > 0).then_some(["a", "b", "c", "d", "e"][number as usize % 5]))
+        .collect();
     let amounts: Float64Array = numbers.map(|number| Some((mix(number, 2) % 1000) as f64 / 8.0)).collect();
     batch(vec![
         ("id", Arc::new(ids)),
@@ -43,13 +45,19 @@ fn item(number: u64) -> String {
 
 fn profile(table: TableProfile) -> Profile {
     let part = PartProfile { partition: None, table: table.clone() };
-    let input = InputProfile { name: "events".into(), read: Some(table.rows), tables: vec![part], ..Default::default() };
+    let input =
+        InputProfile { name: "events".into(), read: Some(table.rows), tables: vec![part], ..Default::default() };
     Profile { query: "q".into(), inputs: vec![input], result: table, key_bytes: 1, value_bytes: 1 }
 }
 
 fn amounts(before: &TableProfile, now: &TableProfile) -> Vec<(String, f64)> {
     let comparison = compare(Some(&profile(before.clone())), &mut profile(now.clone()));
-    comparison.changes.iter().filter(|change| change.input.is_some()).map(|change| (change.title(), change.amount)).collect()
+    comparison
+        .changes
+        .iter()
+        .filter(|change| change.input.is_some())
+        .map(|change| (change.title(), change.amount))
+        .collect()
 }
 
 fn beyond(before: &TableProfile, now: &TableProfile) -> Vec<String> {
@@ -63,15 +71,15 @@ fn beyond(before: &TableProfile, now: &TableProfile) -> Vec<String> {
 
 #[test]
 fn a_profile_depends_on_the_rows_alone() {
-    for (all, expected) in [(30_000, 30_000_u64), (600_000, 600_000)] {
-        let whole = sketch(&[rows(0..all, item)], expected).profile();
-        assert_eq!(whole.one_in, if expected > 1 << 18 { 4 } else { 1 });
+    for (all, one_in) in [(30_000_u64, 1), (600_000, 16)] {
+        let whole = sketch(&[rows(0..all, item)]).profile();
+        assert_eq!(whole.one_in, one_in);
         for parts in [2_u64, 5] {
-            let mut merged = sketch(&[rows(0..0, item)], expected);
+            let mut merged = sketch(&[rows(0..0, item)]);
             for part in (0..parts).rev() {
                 let of_part = (0..all).rev().filter(move |number| number % parts == part).collect::<Vec<_>>();
                 let batches: Vec<_> = of_part.chunks(777).map(|chunk| rows(chunk.iter().copied(), item)).collect();
-                merged.merge(sketch(&batches, expected));
+                merged.merge(sketch(&batches));
             }
             assert_eq!(merged.profile(), whole);
         }
@@ -80,7 +88,7 @@ fn a_profile_depends_on_the_rows_alone() {
 
 #[test]
 fn a_profile_tells_what_is_there() {
-    let table = sketch(&[rows(0..30_000, item)], 0).profile();
+    let table = sketch(&[rows(0..30_000, item)]).profile();
     let [id, text, kind, amount] = &table.columns[..] else { panic!("four columns") };
     let near = |found: Option<u64>, expected: f64| (found.unwrap() as f64 / expected - 1.0).abs() < 0.2;
     assert_eq!(table.rows, 30_000);
@@ -112,7 +120,7 @@ fn every_type_is_measured_or_its_nulls_are_counted() {
         ("time", Arc::new(TimestampMicrosecondArray::from(vec![Some(0), None, Some(1)]))),
         ("list", Arc::new(list)),
     ];
-    let table = sketch(&[batch(columns)], 0).profile();
+    let table = sketch(&[batch(columns)]).profile();
     for column in &table.columns {
         assert_eq!(column.nulls, 1, "{}", column.name);
         assert_eq!(column.distinct, (column.name != "list").then_some(2), "{}", column.name);
@@ -123,27 +131,27 @@ fn every_type_is_measured_or_its_nulls_are_counted() {
 
 #[test]
 fn integers_of_any_width_and_zeros_of_any_sign_are_one_value() {
-    let hashes = |array: ArrayRef| sketch(&[batch(vec![("x", array)])], 0).profile().columns[0].hashes.clone();
+    let hashes = |array: ArrayRef| sketch(&[batch(vec![("x", array)])]).profile().columns[0].hashes.clone();
     assert_eq!(hashes(Arc::new(Int32Array::from(vec![-7]))), hashes(Arc::new(Int64Array::from(vec![-7]))));
     assert_eq!(hashes(Arc::new(Float64Array::from(vec![0.0]))), hashes(Arc::new(Float64Array::from(vec![-0.0]))));
 }
 
 #[test]
 fn another_day_like_the_day_before_is_no_change() {
-    let before = sketch(&[rows(0..30_000, item)], 0).profile();
-    let now = sketch(&[rows(30_000..58_000, item)], 0).profile();
+    let before = sketch(&[rows(0..30_000, item)]).profile();
+    let now = sketch(&[rows(30_000..58_000, item)]).profile();
     assert_eq!(beyond(&before, &now), [""; 0]);
 }
 
 #[test]
 fn what_has_changed_is_named() {
-    let before = sketch(&[rows(0..30_000, item)], 0).profile();
-    let of = |text: &dyn Fn(u64) -> String| sketch(&[rows(30_000..60_000, text)], 0).profile();
+    let before = sketch(&[rows(0..30_000, item)]).profile();
+    let of = |text: &dyn Fn(u64) -> String| sketch(&[rows(30_000..60_000, text)]).profile();
     for (now, expected) in [
         (of(&|number| item(number).to_uppercase().replace('-', "_")), "events text pattern"),
         (of(&|number| ["view", "buy"][number as usize % 2].to_owned()), "events text distinct"),
-        (sketch(&[rows((0..30_000).map(|number| number * 11), item)], 0).profile(), "events kind nulls"),
-        (sketch(&[rows(30_000..40_000, item)], 0).profile(), "events rows"),
+        (sketch(&[rows((0..30_000).map(|number| number * 11), item)]).profile(), "events kind nulls"),
+        (sketch(&[rows(30_000..40_000, item)]).profile(), "events rows"),
     ] {
         let found = beyond(&before, &now);
         assert!(found.iter().any(|title| title == expected), "{found:?} for {expected}");
@@ -159,14 +167,14 @@ fn dates_times_and_counters_move_on() {
         let hours: StringArray = numbers.map(|number| Some(format!("2026-11-{day:02} {:02}", number % 24))).collect();
         let columns: Vec<(&str, ArrayRef)> =
             vec![("counter", Arc::new(counter)), ("time", Arc::new(time)), ("hour", Arc::new(hours))];
-        sketch(&[batch(columns)], 0).profile()
+        sketch(&[batch(columns)]).profile()
     };
     assert_eq!(beyond(&day(1), &day(2)), [""; 0]);
 }
 
 #[test]
 fn values_that_always_come_once_are_told_from_those_that_came_back_until_now() {
-    let of = |prefix: u64| sketch(&[rows(0..30_000, |number| format!("s-{:020}", mix(number, prefix)))], 0).profile();
+    let of = |prefix: u64| sketch(&[rows(0..30_000, |number| format!("s-{:020}", mix(number, prefix)))]).profile();
     let (one, mut two, three) = (of(1), of(2), of(3));
     assert_eq!(beyond(&one, &two), [""; 0], "nothing is known of what is usual");
     two.columns[1].overlap = Some(0.0);
@@ -182,7 +190,7 @@ fn a_profile_of_many_columns_stays_small() {
     };
     let names: Vec<String> = (0..100).map(|number| format!("c{number}")).collect();
     let columns = names.iter().zip(0..).map(|(name, number)| (name.as_str(), column(number))).collect();
-    let mut profile = profile(sketch(&[batch(columns)], 0).profile());
+    let mut profile = profile(sketch(&[batch(columns)]).profile());
     profile.trim();
     assert!(serde_json::to_string(&profile).unwrap().len() < 120_000);
     let comparison = compare(Some(&profile.clone()), &mut profile);
@@ -197,7 +205,7 @@ fn every_measure_has_bounds() {
 
 #[test]
 fn a_profile_is_shown_as_lines() {
-    let lines = profile(sketch(&[rows(0..3_000, item)], 0).profile()).lines();
+    let lines = profile(sketch(&[rows(0..3_000, item)]).profile()).lines();
     assert_eq!(lines.len(), 10, "a line for each table and column");
     assert_eq!(lines[0][..2], ["events", "3,000 rows"]);
     assert_eq!(lines[2], ["", "text", "Utf8", "0", &lines[2][4], "", "", "\"a-9\" in 100.0 %"]);

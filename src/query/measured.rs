@@ -29,7 +29,7 @@ use futures::Stream;
 
 use super::table::partition_value;
 use crate::input::Input;
-use crate::profile::{InputProfile, Method, PartProfile, TableSketch};
+use crate::profile::{InputProfile, PartProfile, Seed, TableSketch};
 
 /// What the operator is called in plans.
 pub(super) const MEASURE: &str = "MeasureExec";
@@ -101,7 +101,7 @@ fn key(values: &[ScalarValue]) -> String {
 /// What a run has measured of its inputs so far.
 #[derive(Debug)]
 pub struct Measuring {
-    methods: BTreeMap<String, Method>,
+    seed: Seed,
     scans: Mutex<BTreeMap<usize, Scan>>,
 }
 
@@ -149,10 +149,9 @@ impl Parts {
 }
 
 impl Measuring {
-    /// Nothing yet, of these inputs of a dataset.
-    pub fn new(dataset: &str, inputs: &[Input]) -> Self {
-        let method = |input: &Input| (input.name.clone(), Method::new(dataset, input.rows().unwrap_or(0)));
-        Self { methods: inputs.iter().map(method).collect(), scans: Mutex::default() }
+    /// Nothing yet, of the inputs of a dataset.
+    pub fn new(seed: Seed) -> Self {
+        Self { seed, scans: Mutex::default() }
     }
 
     /// What is known of the inputs once the run has ended.
@@ -163,14 +162,17 @@ impl Measuring {
             let mut parts = Parts::default();
             scan.ended.into_values().for_each(|ended| parts.merge(ended));
             let profile = profile(parts);
-            let columns = profile.tables.first().map(|part| part.table.columns.iter().map(|column| column.name.as_str()));
+            let columns =
+                profile.tables.first().map(|part| part.table.columns.iter().map(|column| column.name.as_str()));
             let columns = columns.map(|columns| columns.collect::<Vec<_>>().join(",")).unwrap_or_default();
             read.entry(scan.input).or_default().push((profile, columns));
         }
         let of = |input: &Input| {
             // An input that is read twice is known by the scan with most columns; plans are made in any order.
             let mut scans = read.remove(input.name.as_str()).unwrap_or_default();
-            scans.sort_by_key(|(profile, columns)| (std::cmp::Reverse(columns_of(profile)), profile.read, columns.clone()));
+            scans.sort_by_key(|(profile, columns)| {
+                (std::cmp::Reverse(columns_of(profile)), profile.read, columns.clone())
+            });
             let read = scans.into_iter().next().map(|(profile, _)| profile).unwrap_or_default();
             InputProfile {
                 name: input.name.clone(),
@@ -199,7 +201,8 @@ fn profile(parts: Parts) -> InputProfile {
     let named = |label: Option<Label>| label.map(|(_, label)| label);
     let read = Some(parts.rows.values().sum());
     let partitions = parts.rows.into_iter().filter_map(|(label, rows)| Some((named(label)?, rows))).collect();
-    let part = |(label, table): (Option<Label>, TableSketch)| PartProfile { partition: named(label), table: table.profile() };
+    let part =
+        |(label, table): (Option<Label>, TableSketch)| PartProfile { partition: named(label), table: table.profile() };
     InputProfile { read, partitions, tables: parts.tables.into_iter().map(part).collect(), ..InputProfile::default() }
 }
 
@@ -286,10 +289,8 @@ impl ExecutionPlan for MeasureExec {
         if measuring.is_none() && self.columns == input.schema().fields().len() {
             return Ok(input);
         }
-        let method = measuring.as_ref().and_then(|measuring| measuring.methods.get(self.measured.input.as_ref()).copied());
-        let rows = measuring.zip(method).map(|(measuring, method)| Rows {
+        let rows = measuring.map(|measuring| Rows {
             measuring,
-            method,
             scan: (self.number, Arc::clone(&self.measured.input)),
             partitions: self.input.output_partitioning().partition_count(),
             partition,
@@ -314,7 +315,6 @@ impl ExecutionPlan for MeasureExec {
 /// What is measured of the rows of one stream, until it ends.
 struct Rows {
     measuring: Arc<Measuring>,
-    method: Method,
     scan: (usize, Arc<str>),
     partitions: usize,
     partition: usize,
@@ -345,8 +345,8 @@ impl MeasuredStream {
             }
         };
         *rows.parts.rows.entry(label.clone()).or_default() += batch.num_rows() as u64;
-        let (schema, method) = (&self.schema, rows.method);
-        if let Some(table) = rows.parts.table(label, || TableSketch::new(Arc::clone(schema), method)) {
+        let (schema, seed) = (&self.schema, rows.measuring.seed);
+        if let Some(table) = rows.parts.table(label, || TableSketch::new(Arc::clone(schema), seed)) {
             table.take(batch);
         }
         Ok(())

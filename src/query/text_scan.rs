@@ -63,7 +63,14 @@ impl TextTable {
             survey.schema().fields().iter().cloned().chain(fields.into_iter().map(Arc::new)).collect();
         let parts = parts(&survey, share);
         let measured = Measured::of(input, survey.schema().fields().len())?;
-        Ok(Self { input: Arc::new(input.clone()), survey, parts, schema: Arc::new(Schema::new(all)), folders, measured })
+        Ok(Self {
+            input: Arc::new(input.clone()),
+            survey,
+            parts,
+            schema: Arc::new(Schema::new(all)),
+            folders,
+            measured,
+        })
     }
 
     /// Reads the parts.

@@ -199,9 +199,11 @@ fn bounds_are_the_jobs() {
     let off = "change = { for = { \"events.action\" = { pattern = false, overlap = false, values = false } } }\n";
     let quiet = run(off).ok();
     assert!(!quiet.stdout.contains("action pattern: expected"), "{}", quiet.stdout);
-    run("change = { for = { \"events.actions\" = { pattern = false } } }\n")
-        .fails(2)
-        .complains(&["job.toml:", "\"events.actions\" is neither an input", "events.action"]);
+    run("change = { for = { \"events.actions\" = { pattern = false } } }\n").fails(2).complains(&[
+        "job.toml:",
+        "\"events.actions\" is neither an input",
+        "events.action",
+    ]);
     run("change = { patern = false }\n").fails(2).complains(&["unknown key \"patern\"", "did you mean \"pattern\"?"]);
     run("change = { rows = { warn = 0.5, stop = 0.1 } }\n").fails(2).complains(&["warn (0.5) is above stop (0.1)"]);
 }
@@ -240,7 +242,7 @@ fn a_profile_does_not_depend_on_threads_or_memory() {
     };
     let one = profile(1, "--threads 1");
     assert_eq!(one["inputs"][0]["read"], 450_000);
-    assert_eq!(one["inputs"][0]["tables"][2]["one_in"], 2);
+    assert_eq!(one["inputs"][0]["tables"][2]["one_in"], 4);
     assert_eq!(one["inputs"][0]["partitions"][2], serde_json::json!(["date=2026-11-03", 150_000]));
     for (number, flags) in [(2, "--threads 4"), (3, "--threads 2 --memory 128MiB"), (4, "--threads 3 --memory 1GiB")] {
         assert_eq!(profile(number, flags), one, "{flags}");

@@ -37,7 +37,10 @@ fn days(days: &[u64]) -> Workspace {
 fn exactly_the_partitions_that_are_named_are_read() {
     let workspace = days(&[22, 23, 24, 25, 26]);
     workspace.write("data/days/date=2026-11-27/part-0.parquet", "not there yet");
-    workspace.cutover("plan job.toml --set date=2026-11-25").ok().prints(&["days is read from date=2026-11-23 to date=2026-11-25, 3 partitions"]);
+    workspace
+        .cutover("plan job.toml --set date=2026-11-25")
+        .ok()
+        .prints(&["days is read from date=2026-11-23 to date=2026-11-25, 3 partitions"]);
     workspace.cutover("run job.toml --set date=2026-11-25").ok().prints(&["version 1 is live"]);
     let entries = workspace.cutover("scan store --limit 100 --json").ok();
     let dates = |day: &str| entries.stdout.matches(&format!("\"2026-11-{day}\"")).count();
@@ -56,7 +59,10 @@ fn what_is_missing_or_empty_stops_a_run_before_work() {
     }
     write(&workspace, 24, 0);
     workspace.write("data/days/date=2026-11-26/_SUCCESS", "");
-    workspace.cutover("run job.toml --set date=2026-11-25").fails(3).complains(&["1 of the 3", "date=2026-11-24 has no rows"]);
+    workspace
+        .cutover("run job.toml --set date=2026-11-25")
+        .fails(3)
+        .complains(&["1 of the 3", "date=2026-11-24 has no rows"]);
     assert!(!workspace.path("store/current.json").exists(), "nothing was built");
     write(&workspace, 24, 3);
     workspace.cutover("run job.toml --set date=2026-11-25").ok();

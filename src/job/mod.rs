@@ -28,6 +28,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 pub use kafka::is_topic;
+pub use parse::is_dataset;
 pub use spec::*;
 
 use crate::error::Result;

@@ -8,10 +8,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// What each folder or file of `src/` may use of the others. `error` is free for all.
-const MAY_USE: [(&str, &[&str]); 27] = [
+const MAY_USE: [(&str, &[&str]); 29] = [
     ("allocator", &[]),
     ("build", &["catalog", "failpoint", "job", "journal", "progress", "shuffle", "stop", "storage"]),
-    ("catalog", &["encode", "failpoint", "job", "stop", "storage"]),
+    ("catalog", &["encode", "failpoint", "job", "shown", "stop", "storage"]),
     ("check", &["build", "catalog", "encode", "job", "stop"]),
     (
         "cli",
@@ -32,6 +32,7 @@ const MAY_USE: [(&str, &[&str]); 27] = [
             "report",
             "runtime",
             "serve",
+            "shown",
             "stop",
         ],
     ),
@@ -41,6 +42,7 @@ const MAY_USE: [(&str, &[&str]); 27] = [
             "build",
             "catalog",
             "check",
+            "contain",
             "encode",
             "failpoint",
             "job",
@@ -69,7 +71,7 @@ const MAY_USE: [(&str, &[&str]); 27] = [
     ("input", &["contain", "job", "stop"]),
     ("job", &[]),
     ("journal", &["storage"]),
-    ("kafka", &["catalog", "failpoint", "job", "progress", "serve", "stop", "storage"]),
+    ("kafka", &["catalog", "failpoint", "job", "progress", "runtime", "serve", "shown", "stop", "storage"]),
     (
         "pipeline",
         &[
@@ -93,11 +95,13 @@ const MAY_USE: [(&str, &[&str]); 27] = [
     ),
     ("progress", &[]),
     ("publish", &["catalog", "failpoint", "job", "kafka", "progress", "serve", "stop"]),
-    ("query", &["contain", "input", "job", "stop"]),
+    ("query", &["contain", "input", "job", "stack", "stop"]),
     ("report", &["catalog", "input", "progress", "query"]),
-    ("runtime", &["contain"]),
+    ("runtime", &["contain", "stack"]),
     ("serve", &["catalog", "encode"]),
+    ("shown", &[]),
     ("shuffle", &["encode", "failpoint", "job", "stop", "storage"]),
+    ("stack", &[]),
     ("stop", &[]),
     ("storage", &["failpoint"]),
 ];

@@ -25,8 +25,10 @@ pub mod query;
 pub mod report;
 pub mod runtime;
 pub mod serve;
+pub mod shown;
 pub mod shuffle;
 #[cfg(test)]
 mod simulation;
+pub mod stack;
 pub mod stop;
 pub mod storage;

@@ -9,7 +9,9 @@ use std::panic::catch_unwind;
 use std::process::ExitCode;
 
 use cutover::cli::{self, Answer, Cli};
-use cutover::error::{Error, Kind};
+use cutover::error::{Error, Kind, Result};
+use cutover::shown::escaped_lines;
+use cutover::stack;
 use cutover::stop;
 
 /// What a shell reports of a program that SIGPIPE ended: whoever read our output has gone.
@@ -20,23 +22,42 @@ const SIGNALLED: u8 = 128;
 fn main() -> ExitCode {
     cutover::contain::install_hook();
     cutover::runtime::raise_open_files();
-    let cli = Cli::parse_arguments();
+    let cli = match Cli::parse_arguments() {
+        Ok(cli) => cli,
+        Err(instead) => return ended(cli::say(&instead).map(ExitCode::from)),
+    };
     if cli.memory_is_short() {
         allocator::give_back_freed_memory()
     } else {
         allocator::keep_freed_memory()
     };
-    let outcome = catch_unwind(|| cli::run(cli))
-        .unwrap_or_else(|_| Err(Error::internal("the command panicked; please report it with the lines above")));
+    let panicked = |_| Err(Error::internal("the command panicked; please report it with the lines above"));
+    let run = || catch_unwind(|| cli::run(cli)).unwrap_or_else(panicked);
+    let outcome = prepare().and_then(|()| {
+        let refused = |error| Err(Error::unavailable("cannot start a thread").because(error));
+        stack::on_deep_stack(run).unwrap_or_else(refused)
+    });
+    ended(outcome.map(|answer| match answer {
+        Answer::Yes => ExitCode::SUCCESS,
+        Answer::No => ExitCode::from(1),
+    }))
+}
+
+fn ended(outcome: Result<ExitCode>) -> ExitCode {
     match outcome {
-        Ok(Answer::Yes) => ExitCode::SUCCESS,
-        Ok(Answer::No) => ExitCode::from(1),
+        Ok(code) => code,
         Err(error) if cli::is_output_closed(&error) => ExitCode::from(OUTPUT_CLOSED),
         Err(error) => {
             report(&error);
             ExitCode::from(code(error.kind()))
         }
     }
+}
+
+/// What holds for every command.
+fn prepare() -> Result<()> {
+    cutover::runtime::survive_file_size_limit()?;
+    cutover::runtime::check_clock()
 }
 
 fn code(kind: Kind) -> u8 {
@@ -57,6 +78,6 @@ fn report(error: &Error) {
     for (depth, message) in error.chain().iter().enumerate() {
         let label = if depth == 0 { "error" } else { "  because" };
         // Nobody is left to tell when standard error is closed; the exit code still says it.
-        let _ = writeln!(stderr, "{label}: {message}");
+        let _ = writeln!(stderr, "{label}: {}", escaped_lines(message));
     }
 }

@@ -47,7 +47,7 @@ impl Args {
                 Ok(format!("\n    {{\"key\": {}, \"value\": {value}}}", version.key_schema().to_json(key)?))
             });
             let entries = entries.collect::<Result<Vec<_>>>()?.join(",");
-            output.line(format!("{{\n  \"version\": {number},\n  \"entries\": [{entries}\n  ]\n}}"))?;
+            output.raw_line(format!("{{\n  \"version\": {number},\n  \"entries\": [{entries}\n  ]\n}}"))?;
         }
         let mut answer = Answer::Yes;
         for (key, value) in self.keys.iter().zip(&values) {
@@ -58,8 +58,8 @@ impl Args {
                     answer = Answer::No;
                 }
                 Some(_) if output.is_json() => {}
-                Some(value) if values.len() == 1 => output.line(schema.to_text(value)?)?,
-                Some(value) => output.line(format!("{key}\t{}", schema.to_text(value)?))?,
+                Some(value) if values.len() == 1 => output.raw_line(schema.to_text(value)?)?,
+                Some(value) => output.raw_line(format!("{key}\t{}", schema.to_text(value)?))?,
             }
         }
         Ok(answer)

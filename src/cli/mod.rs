@@ -106,9 +106,12 @@ pub enum Answer {
 }
 
 impl Cli {
-    /// Reads the arguments of this process. Ends the process where they only ask for help or cannot be understood.
-    pub fn parse_arguments() -> Self {
-        Self::parse()
+    /// Reads the arguments of this process.
+    ///
+    /// # Errors
+    /// What clap has to say instead: help that was asked for, or why they cannot be understood.
+    pub fn parse_arguments() -> Result<Self, clap::Error> {
+        Self::try_parse()
     }
 
     /// Whether the command has so little memory that it should keep none that it does not need.
@@ -119,6 +122,17 @@ impl Cli {
             _ => false,
         }
     }
+}
+
+/// Prints what is to be said instead of running a command, and gives its exit code: 0 for help, 2 for wrong arguments.
+///
+/// # Errors
+/// `Unavailable` when nobody takes it.
+pub fn say(instead: &clap::Error) -> Result<u8> {
+    use std::io::Write;
+    let printed = instead.print().and_then(|()| std::io::stdout().flush());
+    printed.map_err(output::failed)?;
+    Ok(u8::try_from(instead.exit_code()).unwrap_or(2))
 }
 
 /// Runs a command.

@@ -11,6 +11,7 @@ use std::io::{BufWriter, ErrorKind, Write};
 use serde::Serialize;
 
 use crate::error::{Error, Result};
+use crate::shown::escaped_lines;
 
 /// Where results go.
 pub(super) struct Output {
@@ -29,21 +30,26 @@ impl Output {
         self.json
     }
 
-    /// Writes a line, or several.
+    /// Writes a line, or several, without control characters: what is shown may be somebody else's words.
     pub(super) fn line(&mut self, text: impl Display) -> Result<()> {
+        self.raw_line(escaped_lines(&text.to_string()))
+    }
+
+    /// Writes a line as it is: stored values, paths and JSON, which programs read.
+    pub(super) fn raw_line(&mut self, text: impl Display) -> Result<()> {
         writeln!(self.to, "{text}").map_err(failed)
     }
 
     /// Writes one JSON document of several, on a line of its own.
     pub(super) fn json_line(&mut self, document: &impl Serialize) -> Result<()> {
         let text = serde_json::to_string(document);
-        self.line(text.map_err(|error| Error::internal("cannot write JSON").because(error))?)
+        self.raw_line(text.map_err(|error| Error::internal("cannot write JSON").because(error))?)
     }
 
     /// Writes the JSON document of this command.
     pub(super) fn document(&mut self, document: &impl Serialize) -> Result<()> {
         let text = serde_json::to_string_pretty(document);
-        self.line(text.map_err(|error| Error::internal("cannot write JSON").because(error))?)
+        self.raw_line(text.map_err(|error| Error::internal("cannot write JSON").because(error))?)
     }
 
     /// Brings everything written so far to whoever reads it.
@@ -52,7 +58,7 @@ impl Output {
     }
 }
 
-fn failed(error: std::io::Error) -> Error {
+pub(super) fn failed(error: std::io::Error) -> Error {
     Error::unavailable("cannot write to standard output").because(error)
 }
 

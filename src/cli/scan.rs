@@ -47,9 +47,9 @@ impl Args {
             let key = version.key_schema().to_json(&key)?;
             if output.is_json() {
                 let value = json_text(version.value_schema(), &value)?;
-                output.line(format_args!("{{\"key\":{key},\"value\":{value}}}"))?;
+                output.raw_line(format_args!("{{\"key\":{key},\"value\":{value}}}"))?;
             } else {
-                output.line(format_args!("{}\t{}", key_text(&key), version.value_schema().to_text(&value)?))?;
+                output.raw_line(format_args!("{}\t{}", key_text(&key), version.value_schema().to_text(&value)?))?;
             }
         }
         Ok(Answer::Yes)

@@ -8,6 +8,8 @@
 
 use comfy_table::{CellAlignment, ContentArrangement, Table, TableComponent, presets};
 
+use crate::shown::escaped;
+
 /// A table that is being filled.
 pub(super) struct Rows {
     table: Table,
@@ -29,7 +31,7 @@ impl Rows {
 
     /// Adds a row.
     pub(super) fn add<const N: usize>(&mut self, cells: [String; N]) {
-        self.table.add_row(cells);
+        self.table.add_row(cells.map(|cell| escaped(&cell).into_owned()));
     }
 
     /// The text, without a line end.

@@ -31,6 +31,7 @@ use std::path::{Path, PathBuf};
 
 pub use change::{Bound, Changes, DEFAULT_BOUNDS};
 pub use kafka::is_topic;
+pub use parse::is_dataset;
 pub use partitions::Partitions;
 pub use spec::*;
 

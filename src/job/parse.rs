@@ -143,7 +143,8 @@ fn query(
     Some((sql, bound))
 }
 
-fn is_dataset(name: &str) -> bool {
+/// Whether a dataset can have this name.
+pub fn is_dataset(name: &str) -> bool {
     name.starts_with(|first: char| first.is_ascii_lowercase() || first.is_ascii_digit())
         && name.len() <= LONGEST_DATASET
         && name.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"_-".contains(&byte))

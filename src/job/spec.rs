@@ -7,6 +7,7 @@
 //! Not for: reading TOML (`parse.rs`), nor for anything that touches files or data.
 //! Invariant: every default is a constant here, and the field's doc names it.
 
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -28,6 +29,14 @@ pub const DEFAULT_BLOOM_BITS: f64 = 10.0;
 pub const DEFAULT_FILE_SIZE: u64 = 64 << 20;
 /// Format of the table files when the job does not say: RocksDB 8.6 and later read it.
 pub const DEFAULT_FORMAT_VERSION: u32 = 6;
+/// Sizes a block can have, in bytes: one this small still holds an entry, one this large a long list.
+pub const BLOCK_SIZES: RangeInclusive<u64> = 1 << 10..=16 << 20;
+/// Sizes after which a table file can end, in bytes.
+pub const FILE_SIZES: RangeInclusive<u64> = 64 << 10..=4 << 30;
+/// Bits of bloom filter a key can have; more buys nothing that a reader could notice.
+pub const BLOOM_BITS: RangeInclusive<f64> = 0.0..=32.0;
+/// Formats that can be asked for: what RocksDB 6.6 and 8.6 began to read.
+pub const FORMAT_VERSIONS: RangeInclusive<u32> = 5..=6;
 /// Change of the row count that is worth a warning when the job does not say.
 pub const DEFAULT_WARN_CHANGE: f64 = 0.2;
 /// Change of the row count that stops a publish when the job does not say.
@@ -181,6 +190,21 @@ impl Default for Tables {
             file_size: DEFAULT_FILE_SIZE,
             format_version: DEFAULT_FORMAT_VERSION,
         }
+    }
+}
+
+impl Tables {
+    /// The first setting that no job could have asked for. RocksDB takes any, and some of them end the process.
+    pub fn problem(&self) -> Option<String> {
+        let wrong = [
+            ("block_size", BLOCK_SIZES.contains(&self.block_size), self.block_size.to_string()),
+            ("file_size", FILE_SIZES.contains(&self.file_size), self.file_size.to_string()),
+            ("bloom_bits", BLOOM_BITS.contains(&self.bloom_bits), self.bloom_bits.to_string()),
+            ("format_version", FORMAT_VERSIONS.contains(&self.format_version), self.format_version.to_string()),
+            ("block_size", self.block_size <= self.file_size, "larger than file_size".to_owned()),
+        ];
+        let (name, _, value) = wrong.into_iter().find(|(_, good, _)| !good)?;
+        Some(format!("{name} cannot be {value}"))
     }
 }
 

@@ -10,6 +10,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::mpsc::{self, RecvTimeoutError};
+use std::thread::{Builder, Scope, ScopedJoinHandle};
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::{FieldRef, Schema};
@@ -37,6 +38,7 @@ use super::unspillable::{self, Unspillable};
 use super::windows;
 use crate::contain::contain;
 use crate::error::{Error, Kind, Result};
+use crate::stack;
 use crate::stop;
 
 /// How rows that belong together are brought together: for joins, and for groups that gather values.
@@ -239,13 +241,14 @@ impl Execution<'_> {
         let states = (0..streams.len()).map(make).collect::<Result<Vec<S>>>()?;
         let (done, ended) = mpsc::channel();
         let done: Vec<Option<S>> = std::thread::scope(|scope| {
-            scope.spawn(|| end_when_stopped(&stops, ended));
+            let fail = |failed| fail(&first_failure, failed, &stops);
+            start(scope, fail, || end_when_stopped(&stops, ended));
             let threads: Vec<_> = streams
                 .into_iter()
                 .zip(states)
                 .map(|(stream, mut state)| {
-                    let (first_failure, stops, step) = (&first_failure, &stops, &step);
-                    scope.spawn(move || {
+                    let step = &step;
+                    start(scope, fail, move || {
                         let drained = contain(|| self.drain(stream, |batch| step(&mut state, batch)));
                         let failed = match drained {
                             Ok(Ok(())) => return Some(state),
@@ -254,16 +257,12 @@ impl Execution<'_> {
                                 Error::internal("a thread of the query ended unexpectedly").because(panic),
                             ),
                         };
-                        if let Ok(mut first) = first_failure.lock() {
-                            first.get_or_insert(failed);
-                        }
-                        // The others may be waiting for something that this thread was to bring.
-                        stops.iter().for_each(AbortHandle::abort);
+                        fail(failed);
                         None
                     })
                 })
                 .collect();
-            let states = threads.into_iter().map(|thread| thread.join().ok().flatten()).collect();
+            let states = threads.into_iter().map(|thread| thread?.join().ok().flatten()).collect();
             drop(done);
             states
         });
@@ -296,6 +295,25 @@ impl Execution<'_> {
         }
         Ok(stop::check()?)
     }
+}
+
+/// Notes the first failure, and ends all streams: others may be waiting for something that this one was to bring.
+fn fail(first_failure: &Mutex<Option<Failed>>, failed: Failed, stops: &[AbortHandle]) {
+    if let Ok(mut first) = first_failure.lock() {
+        first.get_or_insert(failed);
+    }
+    stops.iter().for_each(AbortHandle::abort);
+}
+
+/// Starts a thread that is deep enough for any plan. Where the system refuses it, that is a failure of the run.
+fn start<'s, T: Send + 's>(
+    scope: &'s Scope<'s, '_>,
+    fail: impl Fn(Failed),
+    work: impl FnOnce() -> T + Send + 's,
+) -> Option<ScopedJoinHandle<'s, T>> {
+    let started = Builder::new().name("query".to_owned()).stack_size(stack::BYTES).spawn_scoped(scope, work);
+    let refused = |error| fail(Failed::Query(Error::unavailable("cannot start a thread of the query").because(error)));
+    started.map_err(refused).ok()
 }
 
 /// The same plan with the types that the query promised: rules of the optimizer may change the digits of a decimal, as

@@ -15,6 +15,7 @@ mod ahead;
 mod avro_scan;
 mod bounded;
 mod counted;
+mod depth;
 mod error;
 mod estimate;
 mod exact;

@@ -23,6 +23,7 @@ use tokio::runtime::Runtime;
 
 use super::ahead::TextsAheadOfJoins;
 use super::bounded;
+use super::depth;
 use super::error::{convert, unplanned};
 use super::exact;
 use super::execute::Way;
@@ -220,7 +221,9 @@ async fn plan(
     }
     let refused = unplanned;
     let state = context.state();
+    depth::check_words(sql).map_err(refused)?;
     let statement = state.sql_to_statement(sql, &state.config_options().sql_parser.dialect).map_err(refused)?;
+    depth::check_names(&statement).map_err(refused)?;
     exact::check_syntax(&statement).map_err(refused)?;
     let written = state.statement_to_plan(statement).await.map_err(refused)?;
     let only_reads = SQLOptions::new().with_allow_ddl(false).with_allow_dml(false).with_allow_statements(false);

@@ -25,6 +25,7 @@ pub mod report;
 pub mod runtime;
 pub mod serve;
 pub mod shuffle;
+pub mod stderr;
 #[cfg(test)]
 mod simulation;
 pub mod stop;

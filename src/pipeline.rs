@@ -237,7 +237,13 @@ fn refuse_early(prepared: &Prepared<'_>, catalog: &Catalog, current: &Current, a
         "readers of version {live} could not read what this job makes; nothing was built\n  {}\n  --force builds and \
          publishes it all the same",
         failed.join("\n  ")
-    )))
+    ))
+    .with("checks", told_checks(&results)))
+}
+
+/// The results of checks, as programs read them.
+fn told_checks(results: &[crate::catalog::CheckResult]) -> serde_json::Value {
+    serde_json::to_value(results).unwrap_or_default()
 }
 
 /// The published version, to compare with. One that is damaged keeps nobody from replacing it, if that is what `force`
@@ -281,7 +287,11 @@ fn build(
              with `cutover scan {store} --version {version}`; publish it by hand with `cutover publish {store} \
              {version} --force`",
             why.replace("; ", "\n  ")
-        )));
+        ))
+        .with("version", version)
+        .with("rows", report.rows)
+        .with("checks", told_checks(&report.checks))
+        .with("next", format!("cutover scan {store} --version {version}")));
     }
     let mut report = RunReport { version: complete.version(), ..report };
     let stands = || {

@@ -33,6 +33,7 @@ pub struct RunReport {
     /// Folder of its store.
     pub store: PathBuf,
     /// How it ended.
+    #[serde(rename = "how")]
     pub outcome: Outcome,
     /// The version built, or the one that was there.
     pub version: u64,

@@ -31,7 +31,7 @@ impl Args {
         let events = Catalog::open(&self.store)?.log().events()?;
         let latest = &events[events.len().saturating_sub(self.limit)..];
         if output.is_json() {
-            output.document(&latest)?;
+            output.document(&serde_json::json!({"events": latest}))?;
             return Ok(Answer::Yes);
         }
         let mut rows = Rows::new(&["time (UTC)", "event", "version", "by", "detail"], &[2]);

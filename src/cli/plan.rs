@@ -27,6 +27,7 @@ impl Args {
 
     pub(super) fn run(self, output: &mut Output) -> Result<Answer> {
         let (job, options) = self.job.load()?;
+        output.about(&job.dataset, &job.store);
         let report = pipeline::plan(&job, &options)?;
         if output.is_json() {
             output.document(&report)?;

@@ -36,7 +36,7 @@ use std::sync::{Arc, OnceLock};
 use arrow::datatypes::{DataType, Field, SchemaRef};
 
 use crate::error::{Error, Result};
-use crate::job::{Format, InputSpec};
+use crate::job::{CsvForm, Format, InputSpec};
 
 pub use contract::Contract;
 pub use damage::find_damaged;
@@ -44,6 +44,7 @@ pub use footer::Footer;
 pub use parquet_files::{ChunkCheck, Metadata};
 pub use snapshot::{check_unchanged, digest};
 use text::Survey;
+pub use text::guess_delimiter;
 pub use types::from_name as type_from_name;
 
 /// One input of a job: a table made of files.
@@ -53,8 +54,8 @@ pub struct Input {
     pub name: String,
     /// How all its files are written.
     pub format: Format,
-    /// The letter between two values of CSV files.
-    pub delimiter: char,
+    /// How CSV files are written.
+    pub csv: CsvForm,
     /// The files, in the order of their paths; at least one.
     pub files: Vec<InputFile>,
     /// Names of the columns that are in the paths (`date=2026-01-01/`), outermost first.
@@ -198,7 +199,7 @@ fn resolve_one(spec: &InputSpec) -> Result<Input> {
     let mut input = Input {
         name: spec.name.clone(),
         format: found.format,
-        delimiter: spec.delimiter.unwrap_or(','),
+        csv: spec.csv.clone(),
         files: found.files,
         partition_columns: found.partition_columns,
         contract,

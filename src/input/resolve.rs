@@ -283,7 +283,7 @@ mod tests {
             name: "events".to_owned(),
             path: path.display().to_string(),
             format: None,
-            delimiter: None,
+            csv: Default::default(),
             schema: None,
             require: None,
             line: 1,

@@ -7,12 +7,16 @@
 
 use std::path::{Component, Path, PathBuf};
 
+use super::csv;
 use super::params::Params;
 use super::spec::{Format, InputSpec};
 use super::table::{Item, Section};
 
 /// Longest name of an input.
 const LONGEST_NAME: usize = 63;
+
+const KEYS: [&str; 10] =
+    ["path", "format", "delimiter", "quote", "escape", "header", "null", "comment", "schema", "require"];
 
 const FORMATS: [(&str, Format); 4] =
     [("parquet", Format::Parquet), ("csv", Format::Csv), ("json", Format::Json), ("avro", Format::Avro)];
@@ -27,7 +31,7 @@ pub(super) fn read(inputs: &Section<'_>, params: &Params<'_>) -> Vec<InputSpec> 
 }
 
 fn read_one(name: &str, item: &Item<'_>, params: &Params<'_>) -> Option<InputSpec> {
-    let section = item.section(&format!("[inputs.{name}]"), &["path", "format", "delimiter", "schema", "require"])?;
+    let section = item.section(&format!("[inputs.{name}]"), &KEYS)?;
     if !is_table_name(name) {
         section.problem(format!(
             "input {name:?} cannot be a table name in SQL: use a-z, 0-9 and _, begin with a letter, at most {LONGEST_NAME}"
@@ -35,31 +39,10 @@ fn read_one(name: &str, item: &Item<'_>, params: &Params<'_>) -> Option<InputSpe
     }
     let path = section.required("path", "path = \"data/events/\"").and_then(|item| path(&item, params));
     let format = section.item("format").and_then(|item| item.choice(&FORMATS));
-    let delimiter = section.item("delimiter").and_then(|item| delimiter(&item, format));
+    let csv = csv::read(&section, format);
     let schema = section.item("schema").and_then(|item| plain_path(&item));
     let require = section.item("require").and_then(|item| require(&item, params));
-    Some(InputSpec { name: name.to_owned(), path: path?, format, delimiter, schema, require, line: section.line() })
-}
-
-/// The letter between two values of CSV files.
-fn delimiter(item: &Item<'_>, format: Option<Format>) -> Option<char> {
-    let text = item.text()?;
-    if format.is_some_and(|format| format != Format::Csv) {
-        item.problem("is for CSV files only");
-    }
-    match text.chars().next() {
-        Some(letter)
-            if text.len() == 1
-                && (letter == '\t' || letter == ' ' || letter.is_ascii_punctuation())
-                && letter != '"' =>
-        {
-            Some(letter)
-        }
-        _ => {
-            item.problem("must be one letter that values do not have, such as \";\", \"|\" or \"\\t\"");
-            None
-        }
-    }
+    Some(InputSpec { name: name.to_owned(), path: path?, format, csv, schema, require, line: section.line() })
 }
 
 /// A path in which `${k}` is filled in.

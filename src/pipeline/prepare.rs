@@ -17,7 +17,7 @@ use crate::input::{self, Input};
 use crate::job::Job;
 use crate::progress::Finished;
 use crate::publish::PublishOptions;
-use crate::query::{Failed, Query, Settings, Usage};
+use crate::query::{Failed, Query, Settings, Usage, Written};
 use crate::report::{Account, InputReport, MemoryReport, Outcome, RunReport};
 use crate::runtime::{Resources, peak_memory};
 use crate::storage;
@@ -46,7 +46,7 @@ impl<'r> Prepared<'r> {
             .collect();
         let settings = Settings { threads: options.resources.threads, memory: options.resources.query_memory() };
         let query = Query::new(runtime, &inputs, &job.sql, &job.params, settings)
-            .map_err(|error| error.during(format!("the query of {} does not work", job.path.display())))?;
+            .map_err(|error| unplanned(job, &inputs, error))?;
         let encode = EncodePlan::new(&query.schema(), &job.output, &job.dataset)
             .map_err(|error| error.during(format!("the output of {} does not work", job.path.display())))?;
         let prepared = Self {
@@ -268,4 +268,15 @@ impl<'r> Prepared<'r> {
             kafka: None,
         }
     }
+}
+
+/// Why the query cannot be planned, with the line of the file that its text is in.
+fn unplanned(job: &Job, inputs: &[Input], error: Error) -> Error {
+    let names: Vec<&str> = inputs.iter().map(|input| input.name.as_str()).collect();
+    let (error, line) = Written { sql: &job.sql, inputs: &names, params: &job.params }.pinpoint(error);
+    let at = &job.sql_at;
+    error.during(match line {
+        Some(line) => format!("{}:{}: the query does not work", at.path.display(), at.line + line - 1),
+        None => format!("the query of {} does not work", job.path.display()),
+    })
 }

@@ -23,6 +23,7 @@ mod functions;
 mod gathering;
 mod grouping;
 mod parquet_scan;
+mod pinpoint;
 mod pool;
 mod session;
 mod shelf;
@@ -36,5 +37,6 @@ mod windows;
 
 pub use estimate::{Estimate, Measure, estimate};
 pub use execute::{Execution, Failed, Usage, Way};
+pub use pinpoint::Written;
 pub use session::{Query, Settings};
 pub use unspillable::Unspillable;

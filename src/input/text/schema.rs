@@ -23,20 +23,23 @@ use crate::input::Input;
 ///
 /// # Errors
 /// As [`Survey::make`].
-pub(super) fn of_csv(input: &Input, delimiter: u8, plan: Plan) -> Result<Survey> {
+pub(super) fn of_csv(input: &Input, plan: Plan) -> Result<Survey> {
     let expected = expected::of(input);
-    let learn = OfCsv::new(delimiter, &expected);
-    let shape = Shape::Csv { delimiter };
+    let learn = OfCsv::new(&input.csv, named_by_contract(input), &expected);
+    let shape = Shape::Csv((&input.csv).into());
     let (parts, learnt) = survey::read(&learn, &input.files, shape, plan)?;
     let names = learn.into_names();
     if names.columns.is_empty() {
-        let what = "has no header line; a first line with the names of the columns is needed";
+        let what = match input.csv.header {
+            true => "has no header line; a first line with the names of the columns is needed",
+            false => "has no row, so that its columns are not known; a contract names them",
+        };
         return Err(Fault::of_file(what).in_file(&input.files[0].path));
     }
     let values: Vec<Values> = (0..names.columns.len()).map(|number| of_csv::merged(&parts, number)).collect();
     drop(parts);
     let name = |number: usize| names.columns[number].0.as_str();
-    if input.contract.is_none() {
+    if input.contract.is_none() && input.csv.header {
         for (file, learnt) in input.files.iter().zip(&learnt) {
             let head = learnt.head.as_deref().unwrap_or_default();
             if Values::is_row(head.iter().map(|number| (name(*number), &values[*number]))) {
@@ -67,6 +70,12 @@ pub(super) fn of_csv(input: &Input, delimiter: u8, plan: Plan) -> Result<Survey>
     check_strangers(input, &learnt, names.columns.len(), &name)?;
     let files = surveyed(learnt, &place_of);
     made(input, shape, &columns, files)
+}
+
+/// The columns of files without a header, in the order of the contract.
+fn named_by_contract(input: &Input) -> Option<Vec<String>> {
+    let columns = input.contract.as_ref()?.columns.iter().map(|column| column.name.clone());
+    Some(columns.filter(|name| !input.partition_columns.contains(name)).collect())
 }
 
 /// The files with their columns; files in a row that have the same ones share them.

@@ -25,8 +25,8 @@ pub mod report;
 pub mod runtime;
 pub mod serve;
 pub mod shuffle;
-pub mod stderr;
 #[cfg(test)]
 mod simulation;
+pub mod stderr;
 pub mod stop;
 pub mod storage;

@@ -10,6 +10,8 @@
 //!
 //! Not for: doing any of it.
 
+mod machine;
+mod packing;
 mod predict;
 mod prepare;
 pub(crate) mod resume;
@@ -154,6 +156,11 @@ pub fn plan(job: &Job, options: &RunOptions) -> Result<PlanReport> {
         entries_bytes: predicted.entry_bytes,
         spill_bytes: predicted.spill_bytes,
         disk_bytes: predicted.prediction.bytes,
+        stored_bytes: predicted.stored_bytes,
+        stored_from: predicted.stored_from.clone(),
+        seconds: predicted.seconds.as_ref().map(|(seconds, _)| *seconds),
+        seconds_from: predicted.seconds.as_ref().map(|(_, from)| from.clone()),
+        fits: machine::fits(&prepared, &predicted),
         predicted: predicted.prediction,
         memory_budget: options.resources.memory,
         query_memory: options.resources.query_memory() as u64,

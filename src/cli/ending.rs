@@ -22,7 +22,7 @@ use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
 
 use super::output::failed;
-use super::{Answer, format};
+use super::{Answer, format, table};
 use crate::catalog::Catalog;
 use crate::error::{Error, Kind, Result};
 use crate::stderr;
@@ -99,6 +99,8 @@ impl Told {
 pub struct Ending {
     json: bool,
     command: String,
+    /// The job file that its arguments name.
+    job: Option<PathBuf>,
     /// The whole command line, as a shell takes it.
     typed: String,
     started: Instant,
@@ -106,13 +108,14 @@ pub struct Ending {
 }
 
 impl Ending {
-    /// Of a command that begins now; `store` is the one that its arguments name.
-    pub(super) fn new(json: bool, command: &str, store: Option<PathBuf>) -> Self {
+    /// Of a command that begins now; `job` and `store` are those that its arguments name.
+    pub(super) fn new(json: bool, command: &str, job: Option<PathBuf>, store: Option<PathBuf>) -> Self {
         let typed: Vec<String> = std::env::args().skip(1).map(|word| format::shell(&word)).collect();
         let told = Told { store, ..Told::default() };
         Self {
             json,
             command: command.to_owned(),
+            job,
             typed: format!("cutover {}", typed.join(" ")),
             started: Instant::now(),
             told: Arc::new(Mutex::new(told)),
@@ -216,6 +219,7 @@ impl Ending {
         let seconds = (self.started.elapsed().as_secs_f64() * 1000.0).round() / 1000.0;
         let fields = [
             ("command", Some(Value::from(self.command.as_str()))),
+            ("job", self.job.as_ref().map(|job| Value::from(job.display().to_string()))),
             ("dataset", dataset.map(Value::from)),
             ("store", store),
             ("version", read("version")),
@@ -254,7 +258,10 @@ fn seen(store: &Path) -> Option<(Option<u64>, String)> {
 /// A value of the summary line: in quotes where it holds what would break it up.
 fn word(value: &Value) -> String {
     match value {
-        Value::String(text) if text.contains(|letter: char| letter.is_whitespace() || letter.is_control() || "\"=".contains(letter)) => {
+        Value::String(text)
+            if text
+                .contains(|letter: char| letter.is_whitespace() || letter.is_control() || "\"=".contains(letter)) =>
+        {
             format!("{text:?}")
         }
         Value::String(text) => text.clone(),
@@ -272,7 +279,7 @@ pub fn report(error: &Error) {
     }
     for (depth, message) in chain.iter().enumerate() {
         let label = if depth == 0 { "error" } else { "  because" };
-        stderr::note("error", &format!("{label}: {message}"));
+        stderr::note("error", &table::wrapped(&format!("{label}: {message}"), table::error_width()));
     }
 }
 

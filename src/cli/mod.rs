@@ -143,7 +143,7 @@ impl Refused {
         } else {
             let _ = self.error.print();
         }
-        Some((Error::invalid(message), Ending::new(self.json, "", None)))
+        Some((Error::invalid(message), Ending::new(self.json, "", None, None)))
     }
 }
 
@@ -160,8 +160,8 @@ impl Cli {
         let refused = |error| Refused { error: suggested(error), json };
         let matches = Self::command().try_get_matches().map_err(refused)?;
         let cli = Self::from_arg_matches(&matches).map_err(|error| Refused { error, json })?;
-        let (name, store) = matches.subcommand().map_or(("", None), |(name, of)| (name, store_of(of)));
-        let ending = Ending::new(cli.json, name, store);
+        let (name, of) = matches.subcommand().unwrap_or(("", &matches));
+        let ending = Ending::new(cli.json, name, path_of(of, "job"), path_of(of, "store"));
         Ok((cli, ending))
     }
 
@@ -175,9 +175,9 @@ impl Cli {
     }
 }
 
-/// The store that a command's arguments name.
-fn store_of(matches: &ArgMatches) -> Option<PathBuf> {
-    matches.try_get_one::<PathBuf>("store").ok().flatten().cloned()
+/// A path that a command's arguments name.
+fn path_of(matches: &ArgMatches, name: &str) -> Option<PathBuf> {
+    matches.try_get_one::<PathBuf>(name).ok().flatten().cloned()
 }
 
 /// Whether a flag is among the arguments: to be known before they are understood, and where they are not.
@@ -220,7 +220,7 @@ pub fn run(cli: Cli, ending: &Ending) -> Result<Answer> {
     if cli.command.has_safe_points() {
         stop::listen()?;
     }
-    let mut output = Output::stdout(cli.json, ending.told());
+    let mut output = Output::stdout(cli.json, cli.verbose > 0, ending.told());
     let answer = cli.command.run(&mut output);
     let flushed = output.flush();
     failpoint::tell_seen()?;

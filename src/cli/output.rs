@@ -19,14 +19,15 @@ use crate::error::{Error, Result};
 /// Where results go.
 pub(super) struct Output {
     json: bool,
+    verbose: bool,
     to: Box<dyn Write>,
     told: Arc<Mutex<Told>>,
 }
 
 impl Output {
     /// Standard output, buffered; what the command tells of itself goes to `told`.
-    pub(super) fn stdout(json: bool, told: Arc<Mutex<Told>>) -> Self {
-        Self { json, to: Box::new(BufWriter::new(std::io::stdout())), told }
+    pub(super) fn stdout(json: bool, verbose: bool, told: Arc<Mutex<Told>>) -> Self {
+        Self { json, verbose, to: Box::new(BufWriter::new(std::io::stdout())), told }
     }
 
     fn told(&self) -> MutexGuard<'_, Told> {
@@ -56,6 +57,11 @@ impl Output {
     /// Whether JSON is asked for.
     pub(super) fn is_json(&self) -> bool {
         self.json
+    }
+
+    /// Whether more is asked for.
+    pub(super) fn is_verbose(&self) -> bool {
+        self.verbose
     }
 
     /// Writes a line, or several.
@@ -125,7 +131,8 @@ mod tests {
 
     #[test]
     fn a_closed_pipe_is_told_from_a_full_disk() {
-        let closed = Output { json: false, to: Box::new(Closed), told: Arc::default() }.line("x").unwrap_err();
+        let closed =
+            Output { json: false, verbose: false, to: Box::new(Closed), told: Arc::default() }.line("x").unwrap_err();
         assert!(is_output_closed(&closed));
         assert!(is_output_closed(&closed.during("scan")));
         assert!(!is_output_closed(&failed(ErrorKind::StorageFull.into())));

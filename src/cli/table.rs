@@ -21,6 +21,11 @@ pub(super) fn width() -> Option<u16> {
     std::io::stdout().is_terminal().then(|| usable(Table::new().width()))
 }
 
+/// Letters of a line on the terminal that standard error is; none where it is something else.
+pub(super) fn error_width() -> Option<u16> {
+    std::io::stderr().is_terminal().then(|| usable(Table::new().use_stderr().width()))
+}
+
 fn usable(known: Option<u16>) -> u16 {
     known.filter(|width| *width >= LEAST_WIDTH).unwrap_or(USUAL_WIDTH)
 }

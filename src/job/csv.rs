@@ -35,7 +35,8 @@ pub(super) fn read(input: &Section<'_>, format: Option<Format>) -> CsvForm {
         }
     }
     if form.escape.is_some() && (form.escape == Some(form.delimiter) || form.quote.is_none()) {
-        let why = if form.quote.is_none() { "needs quotes, as it counts in them alone" } else { "cannot be the delimiter" };
+        let why =
+            if form.quote.is_none() { "needs quotes, as it counts in them alone" } else { "cannot be the delimiter" };
         input.item("escape").map(|item| item.problem(why)).unwrap_or_default();
     }
     // A quote before a quote is what no `escape` means already.

@@ -81,7 +81,7 @@ fn check<'a>(item: &Item<'a>) -> Option<&'a str> {
     } else if text.chars().any(char::is_control) {
         "holds a control character"
     } else if text.contains("://") {
-        "is a URL: only local files and folders can be named"
+        "is a URL: only local files and directories can be named"
     } else {
         return Some(text);
     };

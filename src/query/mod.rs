@@ -22,6 +22,7 @@ mod execute;
 mod functions;
 mod gathering;
 mod grouping;
+mod kept;
 mod parquet_scan;
 mod pinpoint;
 mod pool;
@@ -37,6 +38,6 @@ mod windows;
 
 pub use estimate::{Estimate, Measure, estimate};
 pub use execute::{Execution, Failed, Usage, Way};
-pub use pinpoint::Written;
+pub use pinpoint::{Written, unread_value};
 pub use session::{Query, Settings};
 pub use unspillable::Unspillable;

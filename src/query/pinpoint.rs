@@ -65,7 +65,10 @@ impl Written<'_> {
         let quoted = |value: &str| [format!("'{value}'"), format!("\"{value}\"")].iter().any(|it| said.contains(it));
         let (name, value) = self.params.iter().find(|(_, value)| is_cast && quoted(value))?;
         let kind = [("Date", "date"), ("Timestamp", "time"), ("Int", "whole number"), ("Float", "number")];
-        let kind = kind.iter().find(|(word, _)| said.contains(word)).map_or("value of the type that the SQL wants", |kind| kind.1);
+        let kind = kind
+            .iter()
+            .find(|(word, _)| said.contains(word))
+            .map_or("value of the type that the SQL wants", |kind| kind.1);
         Some(format!("the parameter {name}, given as --set {name}={value}, is no {kind}"))
     }
 
@@ -82,11 +85,27 @@ impl Written<'_> {
     }
 }
 
+/// The value that the engine could not read as another type, where an error is about one.
+pub fn unread_value(error: &Error) -> Option<String> {
+    let said = error.chain().pop()?;
+    let is_cast = ["cast string", "parsing"].iter().any(|word| said.contains(word));
+    let rest = said.split_once(" '").filter(|_| is_cast)?.1;
+    // A value may hold quotes itself.
+    let end = rest.rfind("' to value of").or_else(|| rest.rfind("':")).or_else(|| rest.rfind('\''))?;
+    Some(rest[..end].to_owned())
+}
+
 /// What the engine said, without its own names and the steps of its own in which it found it.
 fn plain(said: &str) -> String {
     let said = said.rsplit("\ncaused by\n").next().unwrap_or(said).replace(INTERNAL, "");
-    let prefixes =
-        ["Error during planning: ", "Schema error: ", "SQL error: ", "Arrow error: ", "Cast error: ", "External error: "];
+    let prefixes = [
+        "Error during planning: ",
+        "Schema error: ",
+        "SQL error: ",
+        "Arrow error: ",
+        "Cast error: ",
+        "External error: ",
+    ];
     let mut rest = said.as_str();
     while let Some(shorter) = prefixes.iter().find_map(|prefix| rest.strip_prefix(prefix)) {
         rest = shorter;
@@ -147,7 +166,21 @@ mod tests {
         assert_eq!(told("SELECT id,\n\n w FROM events", said_there).1, Some(3));
         let said_there = "Schema error: No field named e.\"My W\". Did you mean 'e.w'?.";
         assert_eq!(named(said_there).as_deref(), Some("My"), "the rest is found by a later word");
-        assert_eq!(told("SELECT\nsmu(v)", "Error during planning: Invalid function 'smu'.\nDid you mean 'sum'?").1, Some(2));
+        assert_eq!(
+            told("SELECT\nsmu(v)", "Error during planning: Invalid function 'smu'.\nDid you mean 'sum'?").1,
+            Some(2)
+        );
+    }
+
+    #[test]
+    fn the_value_that_was_not_read_is_found_in_what_the_engine_said() {
+        let value = |said: &str| unread_value(&Error::input("x").because(said.to_owned()));
+        assert_eq!(value("Cannot cast string 'it's' to value of Int64 type").as_deref(), Some("it's"));
+        assert_eq!(
+            value("Parser error: Error parsing timestamp from '2026-13-01': month").as_deref(),
+            Some("2026-13-01")
+        );
+        assert_eq!(value("Divide by zero"), None);
     }
 
     #[test]

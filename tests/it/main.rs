@@ -27,6 +27,7 @@ mod hostile;
 mod jobs;
 mod joins;
 mod memory;
+mod operators;
 mod parquet_inputs;
 mod parquet_schemas;
 mod paths;

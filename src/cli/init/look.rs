@@ -78,7 +78,8 @@ impl Looker {
         let path = path.to_owned();
         let csv = CsvForm::default();
         let spec = InputSpec { name, path, format: None, csv, schema: None, require: None, line: 0 };
-        let mut input = input::resolve(std::slice::from_ref(&spec))?.pop().ok_or_else(|| Error::internal("no input"))?;
+        let mut input =
+            input::resolve(std::slice::from_ref(&spec))?.pop().ok_or_else(|| Error::internal("no input"))?;
         if input.format == Format::Csv {
             input.csv.delimiter = input::guess_delimiter(&input)?;
         }

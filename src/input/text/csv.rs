@@ -260,7 +260,10 @@ pub(super) fn numbered(records: &mut Records<'_>, known: Option<&[String]>) -> R
     }
     match known {
         Some(names) if names.len() != found => {
-            let what = format!("has {found} fields, but the contract has {} columns; files without a header have those of the contract, in its order", names.len());
+            let what = format!(
+                "has {found} fields, but the contract has {} columns; files without a header have those of the contract, in its order",
+                names.len()
+            );
             Err(Fault::at(first, what))
         }
         Some(names) => Ok(Some(names.to_vec())),

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use arrow::datatypes::{Field, Schema};
 
 use super::cut::Shape;
-use super::expected;
+use super::expected::{self, Expectations};
 use super::fault::{Fault, shown};
 use super::of_csv::{self, Head, OfCsv};
 use super::of_json::{Objects, OfJson};
@@ -18,6 +18,7 @@ use super::values::Values;
 use super::{Survey, Surveyed};
 use crate::error::{Error, Result};
 use crate::input::Input;
+use crate::job::suggest;
 
 /// Surveys CSV files.
 ///
@@ -157,8 +158,22 @@ pub(super) fn of_json(input: &Input, plan: Plan) -> Result<Survey> {
         };
         columns.push((Field::new(name, data_type, true), node.first));
     }
+    columns.extend(absent(input, &expected, &columns));
     let files = learnt.into_iter().map(|learnt| Surveyed { columns: Arc::from([]), chunks: learnt.chunks }).collect();
     made(input, Shape::Json, &columns, files)
+}
+
+/// The columns of the contract that no line has, which are null in all of them, as a field that a line lacks is. But one
+/// whose name is nearly that of a field which the contract does not know is likely to be misspelt, and not among them.
+fn absent(input: &Input, expected: &Expectations, columns: &[(Field, Place)]) -> Vec<(Field, Place)> {
+    let named = input.contract.iter().flat_map(|contract| &contract.columns).map(|column| column.name.as_str());
+    let is_there = |name: &str| columns.iter().any(|(field, _)| field.name() == name);
+    let strangers: Vec<&str> =
+        columns.iter().map(|(field, _)| field.name().as_str()).filter(|name| !expected.contains_key(*name)).collect();
+    let place = Place { file: 0, line: 1, order: u32::MAX };
+    let absent = named.filter(|name| !is_there(name) && suggest::nearest(name, strangers.iter().copied()).is_none());
+    let nullable = absent.filter_map(|name| Some((name, expected.get(name).filter(|it| it.nullable)?)));
+    nullable.map(|(name, expected)| (Field::new(name, expected.data_type.clone(), true), place)).collect()
 }
 
 /// The error of fields that make no type.

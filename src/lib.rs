@@ -30,5 +30,6 @@ pub mod shuffle;
 #[cfg(test)]
 mod simulation;
 pub mod stack;
+pub mod stderr;
 pub mod stop;
 pub mod storage;

@@ -10,7 +10,9 @@
 //!
 //! Not for: doing any of it.
 
+mod machine;
 mod measures;
+mod packing;
 mod predict;
 mod prepare;
 pub(crate) mod resume;
@@ -155,6 +157,11 @@ pub fn plan(job: &Job, options: &RunOptions) -> Result<PlanReport> {
         entries_bytes: predicted.entry_bytes,
         spill_bytes: predicted.spill_bytes,
         disk_bytes: predicted.prediction.bytes,
+        stored_bytes: predicted.stored_bytes,
+        stored_from: predicted.stored_from.clone(),
+        seconds: predicted.seconds.as_ref().map(|(seconds, _)| *seconds),
+        seconds_from: predicted.seconds.as_ref().map(|(_, from)| from.clone()),
+        fits: machine::fits(&prepared, &predicted),
         predicted: predicted.prediction,
         memory_budget: options.resources.memory,
         query_memory: options.resources.query_memory() as u64,
@@ -238,7 +245,13 @@ fn refuse_early(prepared: &Prepared<'_>, catalog: &Catalog, current: &Current, a
         "readers of version {live} could not read what this job makes; nothing was built\n  {}\n  --force builds and \
          publishes it all the same",
         failed.join("\n  ")
-    )))
+    ))
+    .with("checks", told_checks(&results)))
+}
+
+/// The results of checks, as programs read them.
+fn told_checks(results: &[crate::catalog::CheckResult]) -> serde_json::Value {
+    serde_json::to_value(results).unwrap_or_default()
 }
 
 /// The published version, to compare with. One that is damaged keeps nobody from replacing it, if that is what `force`
@@ -282,7 +295,11 @@ fn build(
              with `cutover scan {store} --version {version}`; publish it by hand with `cutover publish {store} \
              {version} --force`",
             why.replace("; ", "\n  ")
-        )));
+        ))
+        .with("version", version)
+        .with("rows", report.rows)
+        .with("checks", told_checks(&report.checks))
+        .with("next", format!("cutover scan {store} --version {version}")));
     }
     let mut report = RunReport { version: complete.version(), ..report };
     let stands = || {

@@ -6,6 +6,7 @@
 //! Not for: what a job is. Nothing here is read from the job file.
 
 use std::fs;
+use std::path::Path;
 use std::sync::Mutex;
 use std::thread::available_parallelism;
 
@@ -196,6 +197,15 @@ pub fn available_memory() -> u64 {
     let machine = rustix::system::sysinfo();
     let machine = (machine.totalram as u64).saturating_mul(u64::from(machine.mem_unit));
     cgroup_limits().into_iter().fold(machine, u64::min)
+}
+
+/// Bytes that may still be written to the disk of a path, or of the nearest directory above it that is there; nothing
+/// where the system does not tell.
+pub fn free_disk(path: &Path) -> Option<u64> {
+    let path = std::path::absolute(path).ok()?;
+    let there = path.ancestors().find(|above| above.exists())?;
+    let disk = rustix::fs::statvfs(there).ok()?;
+    Some(disk.f_bavail.saturating_mul(disk.f_frsize))
 }
 
 /// The most memory this process has held so far, in bytes; 0 where the system does not tell.

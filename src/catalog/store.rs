@@ -47,6 +47,12 @@ impl Catalog {
     pub fn open(path: impl Into<PathBuf>) -> Result<Self> {
         let catalog = Self { layout: Layout::new(path) };
         let root = catalog.layout.root();
+        if root.to_string_lossy().contains("://") {
+            return Err(Error::invalid(format!(
+                "{} is a URL: only local files and directories can be named",
+                root.display()
+            )));
+        }
         if !fs::metadata(root).is_ok_and(|meta| meta.is_dir()) {
             return Err(Error::invalid(format!("there is no store at {}", root.display())));
         }

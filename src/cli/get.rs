@@ -44,17 +44,19 @@ impl Args {
         if output.is_json() {
             let entries = keys.iter().zip(&values).map(|(key, value)| {
                 let value = value.as_deref().map_or(Ok("null".to_owned()), |value| json_text(schema, value))?;
-                Ok(format!("\n    {{\"key\": {}, \"value\": {value}}}", version.key_schema().to_json(key)?))
+                Ok(format!("{{\"key\":{},\"value\":{value}}}", version.key_schema().to_json(key)?))
             });
             let entries = entries.collect::<Result<Vec<_>>>()?.join(",");
-            output.raw_line(format!("{{\n  \"version\": {number},\n  \"entries\": [{entries}\n  ]\n}}"))?;
+            output.document_text("version", number.to_string());
+            output.document_text("entries", format!("[{entries}]"));
         }
         let mut answer = Answer::Yes;
         for (key, value) in self.keys.iter().zip(&values) {
             match value {
                 None => {
                     output.flush()?;
-                    notice(&format!("{key} is not in version {number} of {}", self.store.display()))?;
+                    notice(&format!("{key} is not in version {number} of {}", self.store.display()));
+                    output.ended("absent");
                     answer = Answer::No;
                 }
                 Some(_) if output.is_json() => {}

@@ -30,7 +30,7 @@ impl Args {
     pub(super) fn run(self, output: &mut Output) -> Result<Answer> {
         let events = Catalog::open(&self.store)?.log().events(self.limit)?;
         if output.is_json() {
-            output.document(&events)?;
+            output.document(&serde_json::json!({"events": events}))?;
             return Ok(Answer::Yes);
         }
         let mut rows = Rows::new(&["time (UTC)", "event", "version", "by", "detail"], &[2]);

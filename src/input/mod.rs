@@ -16,6 +16,7 @@ mod damage;
 pub(crate) mod footer;
 mod int96;
 mod layout;
+mod locate;
 mod pages;
 mod parquet_files;
 mod partitions;
@@ -37,14 +38,16 @@ use std::sync::{Arc, OnceLock};
 use arrow::datatypes::{DataType, Field, SchemaRef};
 
 use crate::error::{Error, Result};
-use crate::job::{Format, InputSpec, Partitions};
+use crate::job::{CsvForm, Format, InputSpec, Partitions};
 
 pub use contract::Contract;
 pub use damage::find_damaged;
 pub use footer::Footer;
+pub use locate::locate;
 pub use parquet_files::{ChunkCheck, Metadata};
 pub use snapshot::{check_unchanged, digest};
 use text::Survey;
+pub use text::guess_delimiter;
 pub use types::from_name as type_from_name;
 
 /// One input of a job: a table made of files.
@@ -54,8 +57,8 @@ pub struct Input {
     pub name: String,
     /// How all its files are written.
     pub format: Format,
-    /// The letter between two values of CSV files.
-    pub delimiter: char,
+    /// How CSV files are written.
+    pub csv: CsvForm,
     /// The files, in the order of their paths; at least one.
     pub files: Vec<InputFile>,
     /// Names of the columns that are in the paths (`date=2026-01-01/`), outermost first.
@@ -201,7 +204,7 @@ fn resolve_one(spec: &InputSpec) -> Result<Input> {
     let mut input = Input {
         name: spec.name.clone(),
         format: found.format,
-        delimiter: spec.delimiter.unwrap_or(','),
+        csv: spec.csv.clone(),
         files: found.files,
         partition_columns: found.partition_columns,
         partitions: spec.partitions.clone(),

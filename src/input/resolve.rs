@@ -173,6 +173,14 @@ fn walk(spec: &InputSpec, folder: &Path, depth: usize, paths: &mut Vec<PathBuf>)
 }
 
 fn refuse_table_log(spec: &InputSpec, path: &Path) -> Result<()> {
+    if path.file_name().is_some_and(|name| name == "current.json") && parent(path).join("versions").is_dir() {
+        return Err(Error::invalid(format!(
+            "input {}: {} is a store of Cutover's, whose databases are no input; read what it was built from, or files \
+             that `cutover scan --json` wrote",
+            spec.name,
+            parent(path).display()
+        )));
+    }
     let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
     let system = match name {
         "_delta_log" => "Delta Lake",
@@ -304,7 +312,7 @@ mod tests {
             name: "events".to_owned(),
             path: path.display().to_string(),
             format: None,
-            delimiter: None,
+            csv: Default::default(),
             schema: None,
             require: None,
             require_each: None,

@@ -66,7 +66,7 @@ mod tests {
         let mut input = Input {
             name: "a".to_owned(),
             format: Format::Parquet,
-            delimiter: ',',
+            csv: Default::default(),
             files: vec![file],
             partition_columns: vec![],
             partitions: None,

@@ -10,6 +10,7 @@
 
 mod change;
 mod checks;
+mod csv;
 mod digest;
 pub(crate) mod files;
 mod inputs;
@@ -52,6 +53,8 @@ pub struct Job {
     pub inputs: Vec<InputSpec>,
     /// The query, with its `$k` still in it.
     pub sql: String,
+    /// Where its text begins.
+    pub sql_at: SqlAt,
     /// Value of every `$k` in the query, to be bound by the query stage.
     pub params: BTreeMap<String, String>,
     /// Keys, values and shards.
@@ -64,6 +67,15 @@ pub struct Job {
     pub retention: Retention,
     /// Where versions are streamed to; none: nowhere.
     pub kafka: Option<Kafka>,
+}
+
+/// Where the text of a query begins: in the job file, or in a file of its own.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SqlAt {
+    /// The file.
+    pub path: PathBuf,
+    /// The line of the text's first letter, counted from 1.
+    pub line: usize,
 }
 
 impl Job {

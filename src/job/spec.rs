@@ -53,8 +53,8 @@ pub struct InputSpec {
     pub path: String,
     /// Format of the files; none: each file's ending tells.
     pub format: Option<Format>,
-    /// The byte between two values of CSV files; none: a comma.
-    pub delimiter: Option<char>,
+    /// How CSV files are written.
+    pub csv: CsvForm,
     /// Data contract that the files must keep.
     pub schema: Option<PathBuf>,
     /// File inside the input's folder without which the job does not start, with every `${k}` filled in.
@@ -65,6 +65,29 @@ pub struct InputSpec {
     pub partitions: Option<Partitions>,
     /// Line of the job file where the input begins, for messages.
     pub line: usize,
+}
+
+/// How CSV files are written; every letter is one byte.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CsvForm {
+    /// Between two values.
+    pub delimiter: char,
+    /// Around values that hold delimiters or line ends; none: nothing is around values.
+    pub quote: Option<char>,
+    /// Before a letter of a quoted value that is to be taken as it is; none: quotes in it are doubled.
+    pub escape: Option<char>,
+    /// Whether the first line has the names of the columns.
+    pub header: bool,
+    /// Values that mean null when they are not in quotes, besides the empty one.
+    pub null: Vec<String>,
+    /// At the beginning of lines that are no rows.
+    pub comment: Option<char>,
+}
+
+impl Default for CsvForm {
+    fn default() -> Self {
+        Self { delimiter: ',', quote: Some('"'), escape: None, header: true, null: Vec::new(), comment: None }
+    }
 }
 
 /// Format of input files.

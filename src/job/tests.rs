@@ -99,6 +99,7 @@ fn a_full_job_is_read_as_written() {
         name: "events".into(),
         path: "data/events/date=2026-11-22/*.parquet".into(),
         format: Some(Format::Parquet),
+        csv: CsvForm::default(),
         schema: Some("schemas/activity_event.json".into()),
         require: Some("_SUCCESS".into()),
         line: 4,

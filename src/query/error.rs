@@ -52,8 +52,14 @@ pub(super) fn convert(doing: &str, error: DataFusionError) -> Error {
 /// Our error for a query that DataFusion cannot plan. What it calls internal is then a limit of its planner: no row was
 /// read, and the same query in other words may do.
 pub(super) fn unplanned(error: DataFusionError) -> Error {
+    let is_ours = ours(&error).is_some();
     let told = convert("the query cannot be planned", error);
     match told.kind() {
+        // No row was read yet.
+        Kind::Input if !is_ours => {
+            let cause = told.chain().pop().unwrap_or_default();
+            Error::invalid("the query cannot be planned: fix the SQL of the job, or the parameters").because(cause)
+        }
         Kind::Internal => {
             let cause = told.chain().pop().unwrap_or_default();
             let cause = cause.rsplit("Internal error: ").next().unwrap_or_default();

@@ -8,6 +8,7 @@ use datafusion::sql::sqlparser::keywords::ALL_KEYWORDS;
 
 use super::key::Choice;
 use super::look::Table;
+use crate::job::CsvForm;
 
 /// What a job is made of.
 pub(super) struct Parts<'a> {
@@ -37,10 +38,13 @@ pub(super) fn job(parts: &Parts<'_>) -> String {
         quoted(&parts.store.display().to_string()),
     );
     for (number, (table, schema)) in parts.tables.iter().zip(parts.schemas).enumerate() {
+        let delimiter = Some(table.delimiter).filter(|letter| *letter != CsvForm::default().delimiter);
+        let delimiter = delimiter.map(|letter| format!("delimiter = {}\n", quoted(&letter.to_string())));
         let input = format!(
-            "[inputs.{}]\npath = {}\nschema = {}\n",
+            "[inputs.{}]\npath = {}\n{}schema = {}\n",
             table.name,
             quoted(&table.path),
+            delimiter.unwrap_or_default(),
             quoted(&schema.display().to_string())
         );
         if number == 0 {

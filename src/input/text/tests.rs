@@ -24,7 +24,7 @@ fn input(folder: &Path, format: Format, files: &[(&str, String)]) -> Arc<Input> 
     Arc::new(Input {
         name: "t".to_owned(),
         format,
-        delimiter: ',',
+        csv: Default::default(),
         files: files.iter().map(file).collect(),
         partition_columns: vec![],
         partitions: None,

@@ -22,6 +22,7 @@ mod execute;
 mod functions;
 mod gathering;
 mod grouping;
+mod guarded;
 mod parquet_scan;
 mod pool;
 mod session;

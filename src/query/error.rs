@@ -8,6 +8,9 @@ use crate::error::{Error, Kind, says_disk_full};
 /// How tokio says that a task panicked, before the message of the panic.
 const PANICKED: &str = "panicked with message ";
 
+/// How DataFusion says that a subquery was left where it can only be a join.
+const UNPLANNED: &str = "Physical plan does not support logical expression";
+
 /// Our error for one of DataFusion's: wrong SQL is the job's, bad rows are the data's.
 pub(super) fn convert(doing: &str, error: DataFusionError) -> Error {
     if let Some(ours) = ours(&error) {
@@ -67,6 +70,11 @@ pub(super) fn unplanned(error: DataFusionError) -> Error {
             let cause = told.chain().pop().unwrap_or_default();
             Error::invalid("the query cannot be planned: fix the SQL of the job").because(cause)
         }
+        Kind::Invalid if told.chain().iter().any(|text| text.contains(UNPLANNED)) => Error::invalid(
+            "the query cannot be planned: DataFusion has no way to plan a subquery that uses columns of the outer query in \
+             this place, or by another comparison than =; write it as a join",
+        )
+        .because(told.chain().pop().unwrap_or_default()),
         Kind::Internal => {
             let cause = told.chain().pop().unwrap_or_default();
             let cause = cause.rsplit("Internal error: ").next().unwrap_or_default();

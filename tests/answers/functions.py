@@ -42,7 +42,7 @@ class Functions:
             lambda: f"({one} {r.choice('&|')} {self.of('int', depth)})",
             lambda: f"({one} >> {r.randint(0, 8)})",
             lambda: f"(abs({one} % 1000) << {r.randint(0, 8)})",
-            lambda: f"cast(sign({one}) as bigint)",
+            lambda: f"cast(signum({one}) as bigint)",
             lambda: f"gcd({self.leaf('int')}, {r.randint(1, 12)})",
             lambda: f"({one} % nullif({self.leaf('int')}, 0))",
             lambda: f"({one} / /* whole */ nullif({self.leaf('int')}, 0))",
@@ -65,7 +65,7 @@ class Functions:
             lambda: f"trunc({one})",
             lambda: f"sqrt(abs({one}))",
             lambda: f"power({self.leaf('float')}, cast('2' as double))",
-            lambda: f"sign({one})",
+            lambda: f"signum({one})",
             lambda: f"try_cast({self.of('text', depth)} as double)",
             lambda: f"cast({self.some_decimal() or one} as double)",
             lambda: f"cast({self.of('float', 0)} as real)",
@@ -207,7 +207,7 @@ class Functions:
             for first, second in MEETINGS
             for one in self.some(first, tame=False)
             for two in self.some(second, tame=False)
-            if exact(one, two) and (one.kind.tame or second != "float")
+            if exact(one, two) and (one.kind.tame or second != "float") and (second != "instant" or "UTC" in two.kind.name)
         ]
 
     def between_anything(self):

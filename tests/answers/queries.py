@@ -234,6 +234,10 @@ class Queries(Sources):
         form, ref = r.randrange(12), r.choice(scalars)
         if form == 8:
             return f"nth_value({ref.sql}, {r.randint(1, 4)}) over ({by}{total}{self.frame()})", ref.kind
+        if form == 9 and expressions.some("float", "int") and r.random() < 0.3:
+            number = f"cast({r.choice(expressions.some('float', 'int')).sql} as double)"
+            name = r.choice(["var_pop", "stddev_samp", "avg", "median"])
+            return f"{name}({number}) over ({by}{total}{self.frame()})", DOUBLE
         if form == 9 and ref.kind.family != "binary":
             return f"{r.choice(['min', 'max'])}({ref.sql}) over ({by}{total}{self.frame()})", ref.kind
         if form == 10 and expressions.some("int", tame=False):

@@ -67,7 +67,8 @@ fn replace(expression: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
             WithinDigits { text: super::as_written(&expression), signature: Signature::any(1, Volatility::Immutable) };
         return Ok(Transformed::yes(ScalarUDF::new_from_impl(checked).call(vec![expression])));
     }
-    if !data_type.is_integer() || range(&expression, schema).is_some_and(|range| fits(range, &data_type)) {
+    let in_range = || !operation.shifts() && range(&expression, schema).is_some_and(|range| fits(range, &data_type));
+    if !data_type.is_integer() || in_range() {
         return Ok(Transformed::no(expression));
     }
     let to_result = |side: Expr| match side.get_type(schema)? == data_type {
@@ -160,6 +161,10 @@ impl Operation {
 
     fn divides(self) -> bool {
         matches!(self, Self::Divide | Self::Modulo)
+    }
+
+    fn shifts(self) -> bool {
+        matches!(self, Self::ShiftLeft | Self::ShiftRight)
     }
 
     /// What to do where it fails.

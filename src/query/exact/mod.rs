@@ -7,7 +7,7 @@
 //! | `sum` | sums of integers and decimals are exact, or an error |
 //! | `averages` | averages of whole numbers, long decimals and durations are divided once, of an exact sum |
 //! | `arithmetic` | operators on integers are exact, or an error |
-//! | `frames` | floats of a frame that moves are added up anew |
+//! | `frames`, `refilled` | floats of a frame that moves are added up, or otherwise aggregated, anew |
 //! | `floats` | there is one zero and one NaN, so equal numbers are one group, one key, one partition |
 //! | `not_in` | `IN` and `NOT IN` over subqueries follow the three-valued logic of nulls |
 //! | `null_safe` | equality with nulls spreads to no other key of a join |
@@ -33,6 +33,7 @@ mod multisets;
 mod not_in;
 mod null_safe;
 mod orders;
+mod refilled;
 mod sum;
 mod syntax;
 #[cfg(test)]
@@ -109,6 +110,7 @@ fn rules() -> Vec<Arc<dyn AnalyzerRule + Send + Sync>> {
 pub(super) fn register(context: &SessionContext) {
     context.register_udaf(AggregateUDF::new_from_impl(sum::ExactSum::default()));
     context.register_udaf(AggregateUDF::new_from_impl(frames::Average::default()));
+    refilled::register(context);
     total::register(context);
 }
 

@@ -281,6 +281,12 @@ fn frames_that_move_hold_nothing_of_what_left_them() {
         let over = "OVER (ORDER BY k ROWS BETWEEN 1 PRECEDING AND CURRENT ROW)";
         check(&format!("SELECT k, {function}(f) {over} FROM {f}"), &expected);
     }
+    let over = "OVER (ORDER BY k ROWS BETWEEN 1 PRECEDING AND CURRENT ROW)";
+    let rows = "(SELECT k, CAST(x AS DOUBLE) AS f FROM (VALUES (1, '1e16'), (2, '1'), (3, '1'), (4, 'NaN'), (5, '2'), (6, '4')) v(k, x))";
+    let last = |function: &str| format!("SELECT * FROM (SELECT k, {function} {over} AS x FROM {rows}) WHERE k IN (3, 6)");
+    check(&last("var_pop(f)"), &["3 0.0", "6 1.0"]);
+    check(&last("stddev_pop(f)"), &["3 0.0", "6 1.0"]);
+    check(&last("covar_pop(f, f)"), &["3 0.0", "6 1.0"]);
 }
 
 #[test]
@@ -442,6 +448,8 @@ fn the_column_of_using_is_that_of_the_side_with_a_row() {
     check(&format!("SELECT k + 1, count(*) FROM {l} FULL JOIN {r} USING (K) GROUP BY k ORDER BY k"), &["2 1", "3 1", "4 1"]);
     let third = "(VALUES (2, 7), (4, 8)) s(k, c)";
     check(&format!("SELECT k, c FROM {l} FULL JOIN {r} USING (k) LEFT JOIN {third} USING (k)"), &["1 -", "2 7", "3 -"]);
+    check(&format!("SELECT k, a, b FROM {l} JOIN {r} USING (k) WHERE k > 0"), &["1 10 100"]);
+    check(&format!("SELECT * FROM {l} LEFT JOIN {r} USING (k) WHERE k > 0 ORDER BY k"), &["1 10 100", "3 30 -"]);
     refused(&format!("SELECT * FROM {l} FULL JOIN {r} USING (k)"), &["SELECT *"]);
     refused(&format!("SELECT a FROM {l} NATURAL FULL JOIN {r}"), &["NATURAL"]);
     refused(&format!("SELECT a FROM {l} FULL JOIN {r} USING (k) WHERE EXISTS (SELECT 1 FROM {l} WHERE k = 1)"), &["subquery"]);

@@ -188,7 +188,7 @@ fn hide(expression: Expr, others: &[&Expr], schema: &DFSchema) -> Result<Expr> {
 }
 
 /// The value of a literal, which may be a text that is still to be cast.
-fn constant(expression: &Expr) -> Option<ScalarValue> {
+pub(super) fn constant(expression: &Expr) -> Option<ScalarValue> {
     match expression {
         Expr::Literal(value, _) => Some(value.clone()),
         Expr::Cast(Cast { expr, field }) => constant(expr)?.cast_to(field.data_type()).ok(),
@@ -196,7 +196,8 @@ fn constant(expression: &Expr) -> Option<ScalarValue> {
     }
 }
 
-fn nanoseconds(unit: TimeUnit) -> i128 {
+/// Nanoseconds of a unit.
+pub(super) fn nanoseconds(unit: TimeUnit) -> i128 {
     match unit {
         TimeUnit::Second => 1_000_000_000,
         TimeUnit::Millisecond => 1_000_000,

@@ -30,11 +30,10 @@ use datafusion::optimizer::AnalyzerRule;
 use datafusion::sql::sqlparser::ast::{DataType as SqlType, TimezoneInfo};
 
 use super::casts::is_finer;
+use super::times::{constant, nanoseconds};
 
 /// Nanoseconds of a day.
 const DAY: i128 = 86_400_000_000_000;
-/// Whole numbers of 128 bits.
-const WIDE_INTEGER: DataType = DataType::Decimal128(DECIMAL128_MAX_PRECISION, 0);
 /// Functions whose arguments become one value, from the argument of this number on.
 const CHOOSE: [(&str, usize); 8] = [
     ("coalesce", 0),
@@ -311,7 +310,9 @@ fn converted(expressions: Vec<Expr>, types: &[DataType], how: Meeting) -> Vec<Ex
     let has = |test: fn(&DataType) -> bool| types.iter().any(test);
     let is_date = |of: &DataType| matches!(of, DataType::Date32 | DataType::Date64);
     let is_timestamp = |of: &DataType| matches!(of, DataType::Timestamp(..));
-    if has(is_timestamp) && (has(is_date) || has(is_text)) {
+    let is_fine = |of: &DataType| matches!(of, DataType::Timestamp(TimeUnit::Nanosecond, _));
+    let units_differ = how == Meeting::Compared && has(is_fine) && !types.iter().all(is_fine);
+    if has(is_timestamp) && (has(is_date) || has(is_text) || units_differ) {
         return times(expressions, types, how);
     }
     if has(DataType::is_floating) {
@@ -332,7 +333,8 @@ fn is_text(of: &DataType) -> bool {
     matches!(of, DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View)
 }
 
-/// Dates, texts and timestamps as timestamps of the finest unit among them.
+/// Dates, texts and timestamps as timestamps of the finest unit among them. Where that is nanoseconds, and one of them may
+/// be further away than those reach, they are compared as whole numbers.
 fn times(expressions: Vec<Expr>, types: &[DataType], how: Meeting) -> Vec<Expr> {
     let units = types.iter().filter_map(|of| match of {
         DataType::Timestamp(unit, _) => Some(*unit),
@@ -344,28 +346,40 @@ fn times(expressions: Vec<Expr>, types: &[DataType], how: Meeting) -> Vec<Expr> 
         DataType::Timestamp(_, zone) => zone.clone(),
         _ => None,
     });
-    let is_date = |of: &DataType| matches!(of, DataType::Date32 | DataType::Date64);
-    let exactly = how == Meeting::Compared && unit == TimeUnit::Nanosecond && types.iter().any(is_date);
     let to = DataType::Timestamp(unit, zone);
+    let may_be_far = |(expression, of): (&Expr, &DataType)| {
+        let coarser = matches!(of, DataType::Timestamp(of, _) if *of != unit) || matches!(of, DataType::Date32);
+        coarser && constant(expression).is_none_or(|value| value.cast_to(&to).is_err())
+    };
+    let exactly = how == Meeting::Compared
+        && unit == TimeUnit::Nanosecond
+        && expressions.iter().zip(types).any(may_be_far);
     let convert = |(expression, of): (Expr, &DataType)| match of {
-        DataType::Date32 if exactly => {
-            let days = cast(cast(expression, DataType::Int32), WIDE_INTEGER);
-            days * lit(ScalarValue::Decimal128(Some(DAY), 17, 0))
-        }
-        DataType::Timestamp(..) if exactly => cast(cast(cast(expression, to.clone()), DataType::Int64), WIDE_INTEGER),
-        of if is_text(of) && exactly => cast(cast(cast(expression, to.clone()), DataType::Int64), WIDE_INTEGER),
-        of if is_text(of) || is_date(of) => cast(expression, to.clone()),
+        DataType::Date32 if exactly => number(cast(expression, DataType::Int32), 10, DAY),
+        DataType::Timestamp(of, _) if exactly => number(cast(expression, DataType::Int64), 19, nanoseconds(*of)),
+        of if is_text(of) && exactly => number(cast(cast(expression, to.clone()), DataType::Int64), 19, 1),
+        of if is_text(of) || matches!(of, DataType::Date32 | DataType::Date64) => cast(expression, to.clone()),
         _ => expression,
     };
     expressions.into_iter().zip(types).map(convert).collect()
 }
 
+/// A whole number of so many digits, multiplied by what its unit is in nanoseconds.
+fn number(expression: Expr, digits: u8, factor: i128) -> Expr {
+    let number = cast(expression, DataType::Decimal128(digits, 0));
+    match factor {
+        1 => number,
+        _ => number * lit(ScalarValue::Decimal128(Some(factor), 18, 0)),
+    }
+}
+
 /// Floats, decimals and whole numbers as doubles, where `REAL` would be too narrow or a decimal is among them.
 fn doubles(expressions: Vec<Expr>, types: &[DataType]) -> Vec<Expr> {
-    let is_wide = |of: &DataType| {
-        of.is_decimal() || matches!(of, DataType::Int32 | DataType::Int64 | DataType::UInt32 | DataType::UInt64)
+    let is_wide = |(expression, of): (&Expr, &DataType)| {
+        let is_long = matches!(of, DataType::Int32 | DataType::Int64 | DataType::UInt32 | DataType::UInt64);
+        of.is_decimal() || (is_long && !is_short(expression))
     };
-    if !types.iter().any(is_wide) {
+    if !expressions.iter().zip(types).any(is_wide) {
         return expressions;
     }
     let convert = |(expression, of): (Expr, &DataType)| match of.is_numeric() && *of != DataType::Float64 {
@@ -373,6 +387,15 @@ fn doubles(expressions: Vec<Expr>, types: &[DataType]) -> Vec<Expr> {
         false => expression,
     };
     expressions.into_iter().zip(types).map(convert).collect()
+}
+
+/// Whether a whole number is a literal that `REAL` holds.
+fn is_short(expression: &Expr) -> bool {
+    let Expr::Literal(value, _) = expression else { return false };
+    match value.cast_to(&DataType::Int64) {
+        Ok(ScalarValue::Int64(Some(value))) => value.unsigned_abs() <= 1 << f32::MANTISSA_DIGITS,
+        _ => false,
+    }
 }
 
 /// The same with floats that are literals as decimals of the same digits; none where there are other floats, or one has

@@ -1,13 +1,14 @@
-//! `RIGHT` and `FULL JOIN … USING (k)`: `k` is the value of the side that has a row.
+//! `JOIN … USING (k)`: `k` is one column, of a RIGHT or FULL JOIN the value of the side that has a row.
 //!
 //! ```text
+//!  SELECT k FROM a JOIN b USING (k)       ─▶  SELECT a.k AS k FROM a JOIN b USING (k)
 //!  SELECT k FROM a FULL JOIN b USING (k)  ─▶  SELECT coalesce(a.k, b.k) AS k FROM a FULL JOIN b ON a.k = b.k
 //! ```
-//! DataFusion takes the left side's column for `k`, which is null where that side has no row. So the statement is
-//! rewritten before it is planned: the joins of such a FROM compare columns by their full names, and `k` in the SELECT
-//! becomes what it means.
+//! DataFusion takes the left side's column for `k`, which may be null where that side has no row, and finds `k` ambiguous
+//! in WHERE. So the statement is rewritten before it is planned: `k` becomes what it means.
 //!
-//! Not for: `NATURAL`, `SELECT *` and a `k` in a subquery, which need to know the tables' columns: they are refused.
+//! Not for: `NATURAL`, and `SELECT *` of a RIGHT or FULL JOIN, which need to know the tables' columns: they are refused,
+//! and so is a `k` in a subquery of such a join.
 
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
@@ -21,8 +22,8 @@ use datafusion::sql::sqlparser::parser::Parser;
 
 /// Rewrites the joins of one SELECT where it has any to rewrite; breaks with what is wrong where it cannot.
 pub(super) fn rewrite(select: &mut Select) -> ControlFlow<String> {
-    let mut merged = Merged { columns: BTreeMap::new(), queries: 0 };
-    for tables in select.from.iter_mut().filter(|tables| tables.joins.iter().any(|join| by_using(&join.join_operator))) {
+    let mut merged = Merged { columns: BTreeMap::new(), outer: false, queries: 0 };
+    for tables in &mut select.from {
         merged.join(tables)?;
     }
     if merged.columns.is_empty() {
@@ -30,9 +31,12 @@ pub(super) fn rewrite(select: &mut Select) -> ControlFlow<String> {
     }
     for item in &mut select.projection {
         if let SelectItem::Wildcard(_) = item {
-            return ControlFlow::Break(
-                "SELECT * of a RIGHT or FULL JOIN by USING is not supported: name the columns".to_owned(),
-            );
+            if merged.outer {
+                return ControlFlow::Break(
+                    "SELECT * of a RIGHT or FULL JOIN by USING is not supported: name the columns".to_owned(),
+                );
+            }
+            continue;
         }
         let name = match item {
             SelectItem::UnnamedExpr(Expr::Identifier(name)) => Some(name.clone()),
@@ -51,54 +55,62 @@ pub(super) fn rewrite(select: &mut Select) -> ControlFlow<String> {
     select.qualify.visit(&mut merged)
 }
 
-/// Whether a join is a RIGHT or FULL one by USING.
-fn by_using(join: &JoinOperator) -> bool {
-    matches!(
-        join,
-        JoinOperator::Right(JoinConstraint::Using(_))
-            | JoinOperator::RightOuter(JoinConstraint::Using(_))
-            | JoinOperator::FullOuter(JoinConstraint::Using(_))
-    )
+/// The USING of a join, and whether the join may lack a row of its left side.
+fn using(join: &mut JoinOperator) -> Option<(&mut JoinConstraint, bool)> {
+    let (constraint, outer) = match join {
+        JoinOperator::Join(of) | JoinOperator::Inner(of) | JoinOperator::Left(of) | JoinOperator::LeftOuter(of) => {
+            (of, false)
+        }
+        JoinOperator::Right(of) | JoinOperator::RightOuter(of) | JoinOperator::FullOuter(of) => (of, true),
+        _ => return None,
+    };
+    matches!(constraint, JoinConstraint::Using(_)).then_some((constraint, outer))
 }
 
 /// The columns that a join made one of several, and which they are.
 struct Merged {
     columns: BTreeMap<String, Vec<String>>,
+    /// Whether there is a RIGHT or FULL JOIN among them.
+    outer: bool,
     /// Queries around the expression that is looked at.
     queries: usize,
 }
 
 impl Merged {
     fn join(&mut self, tables: &mut TableWithJoins) -> ControlFlow<String> {
-        let first = named(&tables.relation)?;
+        let mut found = tables.joins.iter_mut().filter_map(|join| using(&mut join.join_operator));
+        let outer = found.any(|(_, outer)| outer);
+        self.outer |= outer;
         for (place, join) in tables.joins.iter_mut().enumerate() {
-            let right = named(&join.relation)?;
-            let constraint = match &mut join.join_operator {
-                JoinOperator::Join(of)
-                | JoinOperator::Inner(of)
-                | JoinOperator::Left(of)
-                | JoinOperator::LeftOuter(of)
-                | JoinOperator::Right(of)
-                | JoinOperator::RightOuter(of)
-                | JoinOperator::FullOuter(of) => of,
-                _ => continue,
+            let Some((constraint, is_outer)) = using(&mut join.join_operator) else { continue };
+            let JoinConstraint::Using(columns) = &*constraint else { continue };
+            let names = named(&tables.relation).zip(named(&join.relation));
+            let Some((first, right)) = names else {
+                match outer {
+                    true => return ControlFlow::Break(format!("USING needs a name for {}", join.relation)),
+                    false => continue,
+                }
             };
-            let JoinConstraint::Using(columns) = constraint else { continue };
             let mut tests = Vec::new();
             for column in columns.iter().filter_map(single) {
-                let sides = self.columns.entry(folded(column)).or_default();
-                if sides.is_empty() && place > 0 {
-                    return ControlFlow::Break(format!(
-                        "which table has the column {column} of USING ({column}) is not clear; write ON with both columns"
-                    ));
+                let known = self.columns.contains_key(&folded(column));
+                if !known && place > 0 {
+                    match outer {
+                        true => return ControlFlow::Break(format!(
+                            "which table has the column {column} of USING ({column}) is not clear; write ON with both columns"
+                        )),
+                        false => continue,
+                    }
                 }
-                if sides.is_empty() {
-                    sides.push(format!("{first}.{column}"));
-                }
+                let sides = self.columns.entry(folded(column)).or_insert_with(|| vec![format!("{first}.{column}")]);
                 tests.push(format!("{} = {right}.{column}", value(sides)));
-                sides.push(format!("{right}.{column}"));
+                if is_outer {
+                    sides.push(format!("{right}.{column}"));
+                }
             }
-            *constraint = JoinConstraint::On(parsed(&tests.join(" AND "))?);
+            if outer {
+                *constraint = JoinConstraint::On(parsed(&tests.join(" AND "))?);
+            }
         }
         ControlFlow::Continue(())
     }
@@ -121,6 +133,9 @@ impl VisitorMut for Merged {
         let Expr::Identifier(name) = &*expression else { return ControlFlow::Continue(()) };
         let Some(sides) = self.columns.get(&folded(name)) else { return ControlFlow::Continue(()) };
         if self.queries > 0 {
+            if !self.outer {
+                return ControlFlow::Continue(());
+            }
             return ControlFlow::Break(format!(
                 "{name} in a subquery of a RIGHT or FULL JOIN by USING is not supported: write the table before the column"
             ));
@@ -145,17 +160,13 @@ fn parsed(sql: &str) -> ControlFlow<String, Expr> {
 }
 
 /// What a table of a join is called.
-fn named(table: &TableFactor) -> ControlFlow<String, Ident> {
-    let name = match table {
+fn named(table: &TableFactor) -> Option<Ident> {
+    match table {
         TableFactor::Table { alias: Some(alias), .. } | TableFactor::Derived { alias: Some(alias), .. } => {
             Some(alias.name.clone())
         }
         TableFactor::Table { name, alias: None, .. } => single(name).cloned(),
         _ => None,
-    };
-    match name {
-        Some(name) => ControlFlow::Continue(name),
-        None => ControlFlow::Break(format!("a RIGHT or FULL JOIN by USING needs a name for {table}: write … AS name")),
     }
 }
 

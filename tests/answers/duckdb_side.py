@@ -8,7 +8,15 @@ from pathlib import Path
 import duckdb
 
 # What Cutover calls otherwise than DuckDB: the same arguments, the same meaning.
-WORDS = {"signum(": "sign(", "regexp_like(": "regexp_matches(", "date_bin(": "time_bucket(", "first_value( ": "first(", "last_value( ": "last(", "/ /* whole */": "//"}
+WORDS = {
+    "signum(": "sign(",
+    "regexp_like(": "regexp_matches(",
+    "date_bin(": "time_bucket(",
+    # The aggregates; without the space they are window functions.
+    "first_value( ": "first(",
+    "last_value( ": "last(",
+    "/ /* whole */": "//",
+}
 
 
 def said(sql):

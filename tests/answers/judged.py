@@ -12,7 +12,8 @@ from answers import answers, differential, files, tables
 
 TYPES = [
     ("i", pa.int64()), ("f", pa.float64()), ("d", pa.decimal128(9, 2)), ("s", pa.string()), ("b", pa.bool_()),
-    ("day", pa.date32()), ("at", pa.timestamp("us")), ("zoned", pa.timestamp("us", "UTC")), ("l", pa.list_(pa.int64())), ("x", pa.binary()),
+    ("day", pa.date32()), ("at", pa.timestamp("us")),
+    ("zoned", pa.timestamp("us", "UTC")), ("l", pa.list_(pa.int64())), ("x", pa.binary()),
 ]  # fmt: skip
 ROW = {
     "i": 1, "f": 0.5, "d": Decimal("2.50"), "s": "é", "b": True,
@@ -51,7 +52,10 @@ class Answers(unittest.TestCase):
             self.assertIsNotNone(compared(table(ROW | {name: None}), said()), f"{name}: no null")
 
     def test_what_is_of_another_type_is_no_answer(self):
-        cells = {"i": "1", "f": "half", "d": True, "s": 1, "b": 1, "day": "never", "at": "1970-01-01T00:00:01.5Z", "zoned": "1970-01-01T00:00:01.5", "l": "[1]", "x": 1}
+        cells = {
+            "i": "1", "f": "half", "d": True, "s": 1, "b": 1, "day": "never", "at": "1970-01-01T00:00:01.5Z",
+            "zoned": "1970-01-01T00:00:01.5", "l": "[1]", "x": 1,
+        }  # fmt: skip
         for name, cell in cells.items():
             with self.assertRaises(answers.Unreadable, msg=name):
                 compared(table(ROW), said(**{name: cell}))

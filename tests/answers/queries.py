@@ -11,6 +11,7 @@ Not for: what is read (sources.py) and expressions (expressions.py).
 """
 
 from answers.expressions import COMPARISONS, Expressions, Ref
+from answers.functions import makes_one
 from answers.sources import Select, Sources
 from answers.tables import KINDS
 
@@ -221,7 +222,8 @@ class Queries(Sources):
         listed, columns = self.named(items)
         select = Select(f"select {listed} from {source.sql}{self.where(source)}", columns)
         if r.random() < 0.15:
-            test = f"row_number() over (order by {self.ordered(source.unique)}) {r.choice(['<=', '>'])} {r.randint(1, 9)}"
+            number = f"row_number() over (order by {self.ordered(source.unique)})"
+            test = f"{number} {r.choice(['<=', '>'])} {r.randint(1, 9)}"
             return Select(f"{select.sql} qualify {test}", columns)
         numbered = [f"c{place}" for place, (sql, _) in enumerate(items) if sql.startswith(("row_number", "rank"))]
         if numbered and r.random() < 0.5:
@@ -245,7 +247,7 @@ class Queries(Sources):
             return f"avg({number}) over ({by}{total}{self.frame()})", DOUBLE
         if form == 11 and expressions.some("int", "float"):
             number, by_number = (r.choice(expressions.some("int", "float")) for _ in range(2))
-            order = f"order by cast({by_number.sql} as double) {r.choice(['asc', 'desc'])} nulls {r.choice(['first', 'last'])}"
+            order = f"order by {self.ordered([f'cast({by_number.sql} as double)'])}"
             low, high = sorted(r.choices(range(-3, 4), k=2))
             units = r.choice(["range", "groups"])
             frame = f"{units} between {bound(low)} and {bound(high)}"
@@ -285,13 +287,8 @@ class Queries(Sources):
         left, right = self.table(), self.table()
         pairs = Expressions(r, left.refs).pairs(right.refs)
         if r.random() < 0.3:
-            mixed = [
-                pair for pair in Expressions(r, [*left.refs, *right.refs]).meetings()
-                if pair[0] in left.refs and pair[1] in right.refs and "ns" not in pair[1].kind.name
-                and pair[0].kind.tame and pair[1].kind.tame and pair[0].kind.family != "int"
-                and (pair[1].kind.family != "instant" or pair[0].kind.name == "timestamp[us]")
-            ]  # fmt: skip
-            pairs = mixed or pairs
+            met = Expressions(r, [*left.refs, *right.refs]).meetings()
+            pairs = [(one, two) for one, two in met if one in left.refs and two in right.refs and makes_one(one, two)] or pairs
         pairs = r.sample(pairs, min(len(pairs), r.randint(1, 3)))
         columns = [(f"c{place}", widest(*pair)) for place, pair in enumerate(pairs)]
         sides = []
@@ -305,7 +302,7 @@ class Queries(Sources):
         """Rows that come of rows, as far as a number goes."""
         r, source = self.rng, self.table()
         number = Expressions(r, source.refs).of("int", 1)
-        start = f"select {source.sql.split()[-1]}.id as i, abs({number} % 7) as n from {source.sql}{self.where(source, 0.4)}"
+        start = f"select {source.unique[0]} as i, abs({number} % 7) as n from {source.sql}{self.where(source, 0.4)}"
         step = f"select i, n + {r.randint(1, 3)} from r where n < {r.randint(3, 12)}"
         kept = r.choice(["", " where n % 2 = 0"])
         return f"with recursive r as ({start} union all {step}) select i, n, count(*) as c from r{kept} group by i, n"

@@ -274,9 +274,9 @@ impl ScalarUDFImpl for Checked {
             })
         };
         let (left, right) = (datum(left)?, datum(right)?);
-        let result = self.apply(left.as_ref(), right.as_ref()).map_err(|error| {
-            exec_datafusion_err!("{} {}: {error}", self.text, self.operation.advice(&self.result))
-        })?;
+        let result = self
+            .apply(left.as_ref(), right.as_ref())
+            .map_err(|error| exec_datafusion_err!("{} {}: {error}", self.text, self.operation.advice(&self.result)))?;
         match scalar {
             true => Ok(ColumnarValue::Scalar(ScalarValue::try_from_array(&result, 0)?)),
             false => Ok(ColumnarValue::Array(result)),

@@ -12,9 +12,7 @@ use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, Decimal128Array, Float64Array, Int64Array};
 use arrow::compute::cast as cast_array;
-use arrow::datatypes::{
-    DECIMAL128_MAX_PRECISION, DataType, Decimal128Type, Decimal256Type, Int64Type, i256,
-};
+use arrow::datatypes::{DECIMAL128_MAX_PRECISION, DataType, Decimal128Type, Decimal256Type, Int64Type, i256};
 use datafusion::common::config::ConfigOptions;
 use datafusion::common::tree_node::Transformed;
 use datafusion::common::{Column, DFSchema, Result, internal_datafusion_err};
@@ -109,9 +107,7 @@ fn parts(expression: &Expr, schema: &DFSchema) -> Result<Option<(Expr, Expr, Dat
     let Some(result) = type_of_average(&of) else { return Ok(None) };
     let wide = match &of {
         DataType::Decimal128(_, scale) => cast(value.clone(), DataType::Decimal256(DECIMAL128_MAX_PRECISION, *scale)),
-        DataType::Duration(_) => {
-            cast(cast(value.clone(), DataType::Int64), DataType::Decimal128(INTEGER_DIGITS, 0))
-        }
+        DataType::Duration(_) => cast(cast(value.clone(), DataType::Int64), DataType::Decimal128(INTEGER_DIGITS, 0)),
         _ => cast(value.clone(), DataType::Decimal128(INTEGER_DIGITS, 0)),
     };
     let value = value.clone();

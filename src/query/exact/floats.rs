@@ -36,9 +36,8 @@ impl AnalyzerRule for OneZero {
     }
 
     fn analyze(&self, plan: LogicalPlan, _: &ConfigOptions) -> Result<LogicalPlan> {
-        let normalized = plan.transform_up_with_subqueries(|plan| {
-            super::expressions_of(plan, replace)?.transform_data(results)
-        })?;
+        let normalized =
+            plan.transform_up_with_subqueries(|plan| super::expressions_of(plan, replace)?.transform_data(results))?;
         Ok(normalized.data)
     }
 }

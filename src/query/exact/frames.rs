@@ -106,7 +106,9 @@ impl AggregateUDFImpl for Average {
 
     fn return_type(&self, types: &[DataType]) -> Result<DataType> {
         if let [DataType::Interval(_)] = types {
-            return plan_err!("avg of intervals is not supported, as a month has no fixed length; average numbers instead");
+            return plan_err!(
+                "avg of intervals is not supported, as a month has no fixed length; average numbers instead"
+            );
         }
         match types.first().and_then(type_of_average) {
             Some(exact) => Ok(exact),

@@ -3,6 +3,7 @@
 //! | file | what |
 //! |---|---|
 //! | `types` | values of two types meet in one that holds both |
+//! | `forms` | forms of SQL that DataFusion does not know |
 //! | `casts` | a cast keeps the value, or is an error that names it |
 //! | `sum` | sums of integers and decimals are exact, or an error |
 //! | `averages` | averages of whole numbers, long decimals and durations are divided once, of an exact sum |
@@ -28,6 +29,7 @@ mod arithmetic;
 mod averages;
 mod casts;
 mod floats;
+mod forms;
 mod frames;
 mod multisets;
 mod not_in;
@@ -81,7 +83,7 @@ pub(super) fn settings(builder: SessionStateBuilder) -> SessionStateBuilder {
     let mut builder = builder;
     builder.config().get_or_insert_default().options_mut().execution.time_zone = Some(ZONE.to_owned());
     builder
-        .with_type_planner(Arc::new(types::Timestamps))
+        .with_type_planner(Arc::new(forms::Timestamps))
         .with_analyzer_rules(rules())
         .with_optimizer_rules(logical.collect())
         .with_physical_optimizer_rules(physical.collect())
@@ -115,10 +117,7 @@ pub(super) fn register(context: &SessionContext) {
 }
 
 /// The same plan with every expression of every node changed, from its leaves up, under its old name.
-fn everywhere(
-    plan: LogicalPlan,
-    change: impl Fn(Expr, &DFSchema) -> Result<Transformed<Expr>>,
-) -> Result<LogicalPlan> {
+fn everywhere(plan: LogicalPlan, change: impl Fn(Expr, &DFSchema) -> Result<Transformed<Expr>>) -> Result<LogicalPlan> {
     Ok(plan.transform_up_with_subqueries(|plan| expressions_of(plan, &change))?.data)
 }
 

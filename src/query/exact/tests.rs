@@ -283,7 +283,8 @@ fn frames_that_move_hold_nothing_of_what_left_them() {
     }
     let over = "OVER (ORDER BY k ROWS BETWEEN 1 PRECEDING AND CURRENT ROW)";
     let rows = "(SELECT k, CAST(x AS DOUBLE) AS f FROM (VALUES (1, '1e16'), (2, '1'), (3, '1'), (4, 'NaN'), (5, '2'), (6, '4')) v(k, x))";
-    let last = |function: &str| format!("SELECT * FROM (SELECT k, {function} {over} AS x FROM {rows}) WHERE k IN (3, 6)");
+    let last =
+        |function: &str| format!("SELECT * FROM (SELECT k, {function} {over} AS x FROM {rows}) WHERE k IN (3, 6)");
     check(&last("var_pop(f)"), &["3 0.0", "6 1.0"]);
     check(&last("stddev_pop(f)"), &["3 0.0", "6 1.0"]);
     check(&last("covar_pop(f, f)"), &["3 0.0", "6 1.0"]);
@@ -321,9 +322,13 @@ fn a_subquery_with_a_row_of_its_own_is_a_value() {
 #[test]
 fn exists_and_in_are_values_too() {
     let t = "(VALUES (1, 1, 5), (2, 2, NULL), (3, 3, 7)) t(k, g, x)";
-    let rows = |column: &str| format!("(SELECT {column} FROM (VALUES (1, 5), (3, 8), (3, NULL)) u(g, x) WHERE u.g = t.g)");
+    let rows =
+        |column: &str| format!("(SELECT {column} FROM (VALUES (1, 5), (3, 8), (3, NULL)) u(g, x) WHERE u.g = t.g)");
     check(&format!("SELECT k, EXISTS {} FROM {t}", rows("1")), &["1 true", "2 false", "3 true"]);
-    check(&format!("SELECT k, CASE WHEN NOT EXISTS {} THEN 'no' ELSE 'yes' END FROM {t}", rows("1")), &["1 yes", "2 no", "3 yes"]);
+    check(
+        &format!("SELECT k, CASE WHEN NOT EXISTS {} THEN 'no' ELSE 'yes' END FROM {t}", rows("1")),
+        &["1 yes", "2 no", "3 yes"],
+    );
     check(&format!("SELECT k, x IN {} FROM {t}", rows("x")), &["1 true", "2 false", "3 -"]);
     check(&format!("SELECT k, x > ANY {} FROM {t}", rows("x")), &["1 false", "2 false", "3 -"]);
 }
@@ -331,34 +336,61 @@ fn exists_and_in_are_values_too() {
 #[test]
 fn averages_are_divided_once() {
     let w = format!("(VALUES (1, {MAX}), (2, 3), (3, -{MAX}), (4, {MAX}), (5, -{MAX})) w(k, a)");
-    check(&format!("SELECT avg(a), avg(DISTINCT a), avg(a) FILTER (WHERE a < 0) FROM {w}"), &["0.6 1.0 -9223372036854775807.0"]);
-    check(&format!("SELECT k % 2, avg(a) FROM {w} WHERE k > 1 GROUP BY k % 2"), &["0 4611686018427387905.0", "1 -9223372036854775807.0"]);
+    check(
+        &format!("SELECT avg(a), avg(DISTINCT a), avg(a) FILTER (WHERE a < 0) FROM {w}"),
+        &["0.6 1.0 -9223372036854775807.0"],
+    );
+    check(
+        &format!("SELECT k % 2, avg(a) FROM {w} WHERE k > 1 GROUP BY k % 2"),
+        &["0 4611686018427387905.0", "1 -9223372036854775807.0"],
+    );
     check("SELECT avg(x) FROM (VALUES (1)) v(x) WHERE x > 1", &["-"]);
-    let frames = format!("SELECT k, avg(a) OVER (ORDER BY k ROWS BETWEEN 2 PRECEDING AND CURRENT ROW) FROM (VALUES (1, -{MAX}), (2, NULL), (3, {MAX}), (4, 9)) v(k, a)");
+    let frames = format!(
+        "SELECT k, avg(a) OVER (ORDER BY k ROWS BETWEEN 2 PRECEDING AND CURRENT ROW) FROM (VALUES (1, -{MAX}), (2, NULL), (3, {MAX}), (4, 9)) v(k, a)"
+    );
     check(&frames, &["1 -9223372036854775807.0", "2 -9223372036854775807.0", "3 0.0", "4 4611686018427387908.0"]);
     let wide = "99999999999999999999999999999999999999";
     check(&format!("SELECT avg(CAST(x AS DECIMAL(38, 0))) FROM (VALUES ('{wide}'), ('{wide}')) t(x)"), &[wide]);
     check("SELECT avg(CAST(x AS DECIMAL(36, 0))) FROM (VALUES ('1'), ('2')) t(x)", &["1.50"]);
     check("SELECT avg(CAST(x AS DECIMAL(9, 2))) FROM (VALUES ('1'), ('2')) t(x)", &["1.500000"]);
     let t = "(VALUES (1, 2), (2, 7)) t(g, x)";
-    check(&format!("SELECT g FROM {t} WHERE x > (SELECT avg(y) FROM (VALUES (1, 3), (2, 4)) u(g, y) WHERE u.g = t.g)"), &["2"]);
-    check(&format!("SELECT g, avg(x) FROM {t} GROUP BY ROLLUP (g) HAVING avg(x) < 7 ORDER BY avg(x)"), &["- 4.5", "1 2.0"]);
+    check(
+        &format!("SELECT g FROM {t} WHERE x > (SELECT avg(y) FROM (VALUES (1, 3), (2, 4)) u(g, y) WHERE u.g = t.g)"),
+        &["2"],
+    );
+    check(
+        &format!("SELECT g, avg(x) FROM {t} GROUP BY ROLLUP (g) HAVING avg(x) < 7 ORDER BY avg(x)"),
+        &["- 4.5", "1 2.0"],
+    );
     let durations = "(SELECT arrow_cast(x, 'Duration(Microsecond)') AS d FROM (VALUES (4611686018427387904), (4611686018427387904), (4611686018427387903), (1)) v(x))";
     check(&format!("SELECT CAST(avg(d) AS BIGINT) FROM {durations}"), &["3458764513820540928"]);
 }
 
 #[test]
 fn values_of_two_types_meet_in_one_that_holds_both() {
-    let far = "(SELECT CAST(d AS DATE) AS d, CAST(d AS TIMESTAMP) AS t FROM (VALUES ('9999-12-31'), ('0001-03-05')) v(d))";
-    check(&format!("SELECT d < TIMESTAMP '2020-01-01', t = d, t > '2020-01-01' FROM {far}"), &["false true true", "true true false"]);
+    let far =
+        "(SELECT CAST(d AS DATE) AS d, CAST(d AS TIMESTAMP) AS t FROM (VALUES ('9999-12-31'), ('0001-03-05')) v(d))";
+    check(
+        &format!("SELECT d < TIMESTAMP '2020-01-01', t = d, t > '2020-01-01' FROM {far}"),
+        &["false true true", "true true false"],
+    );
     check(
         &format!("SELECT date_trunc('month', d), coalesce(d, t), CASE WHEN d > t THEN d ELSE t END FROM {far}"),
-        &["0001-03-01T00:00:00 0001-03-05T00:00:00 0001-03-05T00:00:00", "9999-12-01T00:00:00 9999-12-31T00:00:00 9999-12-31T00:00:00"],
+        &[
+            "0001-03-01T00:00:00 0001-03-05T00:00:00 0001-03-05T00:00:00",
+            "9999-12-01T00:00:00 9999-12-31T00:00:00 9999-12-31T00:00:00",
+        ],
     );
-    check(&format!("SELECT d FROM {far} UNION ALL SELECT TIMESTAMP '2000-01-01'"), &["0001-03-05T00:00:00", "2000-01-01T00:00:00", "9999-12-31T00:00:00"]);
+    check(
+        &format!("SELECT d FROM {far} UNION ALL SELECT TIMESTAMP '2000-01-01'"),
+        &["0001-03-05T00:00:00", "2000-01-01T00:00:00", "9999-12-31T00:00:00"],
+    );
     check(&format!("SELECT d FROM {far} WHERE d IN (SELECT TIMESTAMP '9999-12-31')"), &["9999-12-31"]);
     let nanoseconds = "arrow_cast('2020-01-01T00:00:00.000000001', 'Timestamp(Nanosecond, None)')";
-    check(&format!("SELECT d > {nanoseconds}, date '2020-01-01' < {nanoseconds} FROM {far}"), &["false true", "true true"]);
+    check(
+        &format!("SELECT d > {nanoseconds}, date '2020-01-01' < {nanoseconds} FROM {far}"),
+        &["false true", "true true"],
+    );
     check(
         "SELECT x = y, x < y, coalesce(y, x), x = 1.5, x BETWEEN 1.25 AND 1e300 FROM (SELECT CAST('1.5' AS DECIMAL(10, 2)) AS x, CAST('1e15' AS DOUBLE) AS y)",
         &["false true 1000000000000000.0 true true"],
@@ -375,7 +407,10 @@ fn patterns_may_have_any_escape_character() {
     check(&format!("SELECT x FROM {texts} WHERE x LIKE '10!%' ESCAPE '!'"), &["10%"]);
     check(&format!("SELECT x FROM {texts} WHERE x LIKE 'a!!b' ESCAPE '!'"), &["a!b"]);
     check(&format!("SELECT x FROM {texts} WHERE x LIKE '%\\%' ESCAPE '!'"), &["a\\b"]);
-    check(&format!("SELECT x FROM {texts} WHERE x NOT LIKE '_!__' ESCAPE '!' AND x < 'b' AND x > 'a'"), &["a!b", "a\\b"]);
+    check(
+        &format!("SELECT x FROM {texts} WHERE x NOT LIKE '_!__' ESCAPE '!' AND x < 'b' AND x > 'a'"),
+        &["a!b", "a\\b"],
+    );
 }
 
 #[test]
@@ -394,24 +429,48 @@ fn times_of_every_year_are_cut_and_binned() {
             "9999-12-01T00:00:00 9999-12-27T00:00:00 9999-12-31T01:00:00",
         ],
     );
-    check("SELECT date_trunc('quarter', TIMESTAMP '2024-08-31 10:11:12'), date_trunc('week', DATE '1969-12-31')", &["2024-07-01T00:00:00 1969-12-29T00:00:00"]);
-    check("SELECT date_bin(INTERVAL '7 days', TIMESTAMP '2024-01-10', TIMESTAMP '2000-01-01 06:00:00')", &["2024-01-06T06:00:00"]);
+    check(
+        "SELECT date_trunc('quarter', TIMESTAMP '2024-08-31 10:11:12'), date_trunc('week', DATE '1969-12-31')",
+        &["2024-07-01T00:00:00 1969-12-29T00:00:00"],
+    );
+    check(
+        "SELECT date_bin(INTERVAL '7 days', TIMESTAMP '2024-01-10', TIMESTAMP '2000-01-01 06:00:00')",
+        &["2024-01-06T06:00:00"],
+    );
 }
 
 #[test]
 fn timestamps_with_time_zone_are_instants() {
-    check("SELECT CAST(TIMESTAMP '2024-01-01' AS TIMESTAMPTZ), TIMESTAMPTZ '2024-01-01T00:00:00+02:00'", &["2024-01-01T00:00:00Z 2023-12-31T22:00:00Z"]);
-    check("SELECT CAST(TIMESTAMP '2024-01-01' AS TIMESTAMPTZ) AT TIME ZONE 'America/New_York'", &["2023-12-31T19:00:00-05:00"]);
-    check("SELECT CAST(TIMESTAMPTZ '2024-01-01T00:00:00+02:00' AS DATE), now() > TIMESTAMPTZ '2020-01-01T00:00:00Z'", &["2023-12-31 true"]);
-    refused("SELECT t AT TIME ZONE 'Europe/Berlin' FROM (SELECT TIMESTAMP '2024-03-31T02:30:00' AS t)", &["t", "2024-03-31"]);
+    check(
+        "SELECT CAST(TIMESTAMP '2024-01-01' AS TIMESTAMPTZ), TIMESTAMPTZ '2024-01-01T00:00:00+02:00'",
+        &["2024-01-01T00:00:00Z 2023-12-31T22:00:00Z"],
+    );
+    check(
+        "SELECT CAST(TIMESTAMP '2024-01-01' AS TIMESTAMPTZ) AT TIME ZONE 'America/New_York'",
+        &["2023-12-31T19:00:00-05:00"],
+    );
+    check(
+        "SELECT CAST(TIMESTAMPTZ '2024-01-01T00:00:00+02:00' AS DATE), now() > TIMESTAMPTZ '2020-01-01T00:00:00Z'",
+        &["2023-12-31 true"],
+    );
+    refused(
+        "SELECT t AT TIME ZONE 'Europe/Berlin' FROM (SELECT TIMESTAMP '2024-03-31T02:30:00' AS t)",
+        &["t", "2024-03-31"],
+    );
 }
 
 #[test]
 fn casts_name_themselves_where_they_fail() {
     refused("SELECT CAST(x AS BIGINT) FROM (VALUES ('12'), ('abc')) v(x)", &["CAST(", "x AS", "abc"]);
     refused("SELECT CAST(x AS SMALLINT) FROM (VALUES (40000)) v(x)", &["CAST(", "x AS", "40000"]);
-    refused("SELECT CAST(x AS TIMESTAMP) FROM (VALUES ('2024-01-01T00:00:00.000000999')) v(x)", &["x AS", "finer than microseconds", "TIMESTAMP(9)"]);
-    check("SELECT CAST(x AS TIMESTAMP(9)), CAST(y AS TIMESTAMP) FROM (VALUES ('2024-01-01T00:00:00.000000999', '2024-01-01T00:00:00.000001000')) v(x, y)", &["2024-01-01T00:00:00.000000999 2024-01-01T00:00:00.000001"]);
+    refused(
+        "SELECT CAST(x AS TIMESTAMP) FROM (VALUES ('2024-01-01T00:00:00.000000999')) v(x)",
+        &["x AS", "finer than microseconds", "TIMESTAMP(9)"],
+    );
+    check(
+        "SELECT CAST(x AS TIMESTAMP(9)), CAST(y AS TIMESTAMP) FROM (VALUES ('2024-01-01T00:00:00.000000999', '2024-01-01T00:00:00.000001000')) v(x, y)",
+        &["2024-01-01T00:00:00.000000999 2024-01-01T00:00:00.000001"],
+    );
     check("SELECT TRY_CAST(x AS BIGINT) FROM (VALUES ('12'), ('abc')) v(x)", &["-", "12"]);
 }
 
@@ -420,7 +479,10 @@ fn division_and_shifts_are_exact_or_fail() {
     refused("SELECT x / (x - 1) FROM (VALUES (1), (2)) v(x)", &["x / ", "nullif"]);
     refused("SELECT x % (x - 1) FROM (VALUES (1), (2)) v(x)", &["x % ", "nullif"]);
     refused(&format!("SELECT (-{MAX} - 1) / x FROM (VALUES (-1)) v(x)"), &["/ "]);
-    check("SELECT 7 / x, -7 / x, 7 % x, x / 10, CAST('7' AS DECIMAL(3, 1)) / x FROM (VALUES (2), (-2)) v(x)", &["-3 3 1 0 -3.50000", "3 -3 1 0 3.50000"]);
+    check(
+        "SELECT 7 / x, -7 / x, 7 % x, x / 10, CAST('7' AS DECIMAL(3, 1)) / x FROM (VALUES (2), (-2)) v(x)",
+        &["-3 3 1 0 -3.50000", "3 -3 1 0 3.50000"],
+    );
     check("SELECT x << 3, x >> 1, -x >> 1, x << NULL FROM (VALUES (5)) v(x)", &["40 2 -3 -"]);
     for shift in ["x << 64", "x << 63", "x << -1", "x >> 64"] {
         refused(&format!("SELECT {shift} FROM (VALUES (5)) v(x)"), &["x "]);
@@ -431,7 +493,10 @@ fn division_and_shifts_are_exact_or_fail() {
 fn intervals_keep_their_parts_and_have_no_order() {
     refused("SELECT t + INTERVAL '1 nanosecond' FROM (SELECT TIMESTAMP '2024-01-01' AS t)", &["t + ", "finer"]);
     refused("SELECT d + INTERVAL '1 hour' FROM (SELECT DATE '2024-01-01' AS d)", &["d + ", "finer"]);
-    check("SELECT DATE '2024-01-31' + INTERVAL '1 month', DATE '2024-01-01' - INTERVAL '24 hours'", &["2024-02-29 2023-12-31"]);
+    check(
+        "SELECT DATE '2024-01-31' + INTERVAL '1 month', DATE '2024-01-01' - INTERVAL '24 hours'",
+        &["2024-02-29 2023-12-31"],
+    );
     let intervals = "(SELECT INTERVAL '1 month' AS i)";
     for sql in ["SELECT max(i)", "SELECT avg(i)", "SELECT DISTINCT i", "SELECT row_number() OVER (ORDER BY i)"] {
         refused(&format!("{sql} FROM {intervals}"), &["interval"]);
@@ -445,14 +510,20 @@ fn the_column_of_using_is_that_of_the_side_with_a_row() {
     let (l, r) = ("(VALUES (1, 10), (3, 30)) l(k, a)", "(VALUES (1, 100), (2, 200)) r(k, b)");
     check(&format!("SELECT k, a, b FROM {l} RIGHT JOIN {r} USING (k)"), &["1 10 100", "2 - 200"]);
     check(&format!("SELECT k, a, b FROM {l} FULL JOIN {r} USING (k) WHERE k > 1"), &["2 - 200", "3 30 -"]);
-    check(&format!("SELECT k + 1, count(*) FROM {l} FULL JOIN {r} USING (K) GROUP BY k ORDER BY k"), &["2 1", "3 1", "4 1"]);
+    check(
+        &format!("SELECT k + 1, count(*) FROM {l} FULL JOIN {r} USING (K) GROUP BY k ORDER BY k"),
+        &["2 1", "3 1", "4 1"],
+    );
     let third = "(VALUES (2, 7), (4, 8)) s(k, c)";
     check(&format!("SELECT k, c FROM {l} FULL JOIN {r} USING (k) LEFT JOIN {third} USING (k)"), &["1 -", "2 7", "3 -"]);
     check(&format!("SELECT k, a, b FROM {l} JOIN {r} USING (k) WHERE k > 0"), &["1 10 100"]);
     check(&format!("SELECT * FROM {l} LEFT JOIN {r} USING (k) WHERE k > 0 ORDER BY k"), &["1 10 100", "3 30 -"]);
     refused(&format!("SELECT * FROM {l} FULL JOIN {r} USING (k)"), &["SELECT *"]);
     refused(&format!("SELECT a FROM {l} NATURAL FULL JOIN {r}"), &["NATURAL"]);
-    refused(&format!("SELECT a FROM {l} FULL JOIN {r} USING (k) WHERE EXISTS (SELECT 1 FROM {l} WHERE k = 1)"), &["subquery"]);
+    refused(
+        &format!("SELECT a FROM {l} FULL JOIN {r} USING (k) WHERE EXISTS (SELECT 1 FROM {l} WHERE k = 1)"),
+        &["subquery"],
+    );
 }
 
 #[test]

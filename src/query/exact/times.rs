@@ -10,9 +10,7 @@ use arrow::array::AsArray;
 use arrow::datatypes::{DataType, IntervalDayTimeType, IntervalMonthDayNanoType, IntervalUnit, TimeUnit};
 use datafusion::common::config::ConfigOptions;
 use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
-use datafusion::common::{
-    DFSchema, DataFusionError, Result, ScalarValue, exec_err, internal_datafusion_err, plan_err,
-};
+use datafusion::common::{DFSchema, DataFusionError, Result, ScalarValue, exec_err, internal_datafusion_err, plan_err};
 use datafusion::logical_expr::expr::{Between, InList};
 use datafusion::logical_expr::utils::merge_schema;
 use datafusion::logical_expr::{

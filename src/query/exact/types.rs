@@ -6,30 +6,23 @@
 //! | a text and a timestamp | microseconds, or the timestamp's unit where it is finer | nanoseconds |
 //! | a decimal and a float | doubles; compared with a literal, decimals | 15 digits before and after the point |
 //! | a `REAL` and a whole number | doubles | `REAL`, which has 7 digits |
-//! | a binary value and its peers in a frame | groups of peers | none |
 //! | two decimals that have more than 38 digits together | compared with 76 digits | 38 digits |
-//!
-//! `TIMESTAMP` in SQL is in microseconds, but for a literal with more digits, and `TIMESTAMP WITH TIME ZONE` is an instant,
-//! shown in UTC; `TIMESTAMP(9)` is in nanoseconds.
 //!
 //! Not for: values that do not fit the type they are cast to (see `casts`).
 
 use std::sync::Arc;
 
-use arrow::datatypes::{DECIMAL128_MAX_PRECISION, DECIMAL256_MAX_PRECISION, DataType, Field, FieldRef, TimeUnit};
+use arrow::datatypes::{DECIMAL128_MAX_PRECISION, DECIMAL256_MAX_PRECISION, DataType, TimeUnit};
 use datafusion::common::config::ConfigOptions;
 use datafusion::common::tree_node::Transformed;
 use datafusion::common::{DFSchema, Result, ScalarValue};
-use datafusion::logical_expr::expr::{Between, InList, Like, ScalarFunction};
-use datafusion::logical_expr::planner::TypePlanner;
+use datafusion::logical_expr::expr::{Between, InList, ScalarFunction};
 use datafusion::logical_expr::{
-    BinaryExpr, Case, Expr, ExprSchemable, Join, LogicalPlan, LogicalPlanBuilder, Operator, SortExpr, Union,
-    WindowFrame, WindowFrameBound, WindowFrameUnits, cast, lit,
+    BinaryExpr, Case, Expr, ExprSchemable, Join, LogicalPlan, LogicalPlanBuilder, Operator, Union, cast, lit,
 };
 use datafusion::optimizer::AnalyzerRule;
-use datafusion::sql::sqlparser::ast::{DataType as SqlType, TimezoneInfo};
 
-use super::casts::is_finer;
+use super::forms;
 use super::times::{constant, nanoseconds};
 
 /// Nanoseconds of a day.
@@ -45,33 +38,8 @@ const CHOOSE: [(&str, usize); 8] = [
     ("nvl2", 1),
     ("make_array", 0),
 ];
-/// Functions that round a decimal to one that may have one digit more.
-const ROUND: [&str; 3] = ["ceil", "floor", "round"];
 /// Functions of times that take a date for a time in nanoseconds.
 const OF_TIMES: [&str; 4] = ["date_trunc", "date_bin", "to_local_time", "to_unixtime"];
-
-/// What `TIMESTAMP` is in SQL.
-#[derive(Debug)]
-pub(super) struct Timestamps;
-
-impl TypePlanner for Timestamps {
-    fn plan_type_field(&self, sql_type: &SqlType) -> Result<Option<FieldRef>> {
-        let (digits, zone) = match sql_type {
-            SqlType::Timestamp(digits, zone) => (*digits, *zone),
-            SqlType::Datetime(digits) => (*digits, TimezoneInfo::None),
-            _ => return Ok(None),
-        };
-        let unit = match digits {
-            Some(0) => TimeUnit::Second,
-            Some(3) => TimeUnit::Millisecond,
-            None | Some(6) => TimeUnit::Microsecond,
-            Some(9) => TimeUnit::Nanosecond,
-            _ => return Ok(None),
-        };
-        let zone = matches!(zone, TimezoneInfo::Tz | TimezoneInfo::WithTimeZone).then(|| super::ZONE.into());
-        Ok(Some(Arc::new(Field::new("", DataType::Timestamp(unit, zone), true))))
-    }
-}
 
 /// The rule of this file.
 #[derive(Debug)]
@@ -129,35 +97,7 @@ fn meet(expression: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
             let expr = boxed(&mut all);
             Transformed::yes(Expr::InList(InList { expr, list: all, negated }))
         }
-        Expr::Cast(of) => match (of.expr.as_ref(), of.field.data_type()) {
-            (Expr::Literal(ScalarValue::Utf8(Some(text)), _), DataType::Timestamp(TimeUnit::Microsecond, zone))
-                if is_finer(text) =>
-            {
-                let to = DataType::Timestamp(TimeUnit::Nanosecond, zone.clone());
-                Transformed::yes(cast(*of.expr, to))
-            }
-            // AT TIME ZONE; what is not in nanoseconds may be further away than they reach.
-            (inner, DataType::Timestamp(TimeUnit::Nanosecond, Some(zone))) => match inner.get_type(schema) {
-                Ok(DataType::Timestamp(unit, _)) if unit != TimeUnit::Nanosecond => {
-                    let to = DataType::Timestamp(unit, Some(Arc::clone(zone)));
-                    Transformed::yes(cast(*of.expr, to))
-                }
-                _ => Transformed::no(Expr::Cast(of)),
-            },
-            _ => Transformed::no(Expr::Cast(of)),
-        },
         Expr::Case(case) => Transformed::yes(Expr::Case(cases(case, schema)?)),
-        Expr::Like(of) => match (of.escape_char, of.pattern.as_ref()) {
-            (Some(escape), Expr::Literal(ScalarValue::Utf8(Some(pattern)), _)) if escape != '\\' => {
-                let pattern = Box::new(lit(with_backslashes(pattern, escape)));
-                Transformed::yes(Expr::Like(Like { pattern, escape_char: None, ..of }))
-            }
-            _ => Transformed::no(Expr::Like(of)),
-        },
-        Expr::WindowFunction(mut of) => {
-            of.params.window_frame = peers(of.params.window_frame, &of.params.order_by, schema)?;
-            Transformed::yes(Expr::WindowFunction(of))
-        }
         Expr::ScalarFunction(ScalarFunction { func, args }) => {
             let chooses = CHOOSE.iter().find(|(name, _)| *name == func.name());
             let args = match chooses {
@@ -165,15 +105,6 @@ fn meet(expression: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
                     let (others, mut chosen) = (args[..*first].to_vec(), args[*first..].to_vec());
                     chosen = common(chosen, Meeting::Chosen, schema)?;
                     [others, chosen].concat()
-                }
-                _ if ROUND.contains(&func.name()) => {
-                    let wider = |argument: Expr| match argument.get_type(schema) {
-                        Ok(DataType::Decimal128(digits, scale)) if digits < DECIMAL128_MAX_PRECISION => {
-                            cast(argument, DataType::Decimal128(digits + 1, scale))
-                        }
-                        _ => argument,
-                    };
-                    args.into_iter().map(wider).collect()
                 }
                 _ if OF_TIMES.contains(&func.name()) => {
                     let of_time = |argument: Expr| match argument.get_type(schema) {
@@ -184,48 +115,12 @@ fn meet(expression: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
                     };
                     args.into_iter().map(of_time).collect()
                 }
-                _ => args,
+                _ => return forms::known(Expr::ScalarFunction(ScalarFunction { func, args }), schema),
             };
             Transformed::yes(Expr::ScalarFunction(ScalarFunction { func, args }))
         }
-        other => Transformed::no(other),
+        other => forms::known(other, schema)?,
     })
-}
-
-/// A pattern of LIKE whose escape character is the backslash, which is the one that DataFusion knows.
-fn with_backslashes(pattern: &str, escape: char) -> String {
-    let mut result = String::with_capacity(pattern.len());
-    let mut escaped = false;
-    for letter in pattern.chars() {
-        if letter == escape && !escaped {
-            escaped = true;
-            continue;
-        }
-        if letter == '\\' || (escaped && matches!(letter, '%' | '_')) {
-            result.push('\\');
-        }
-        result.push(letter);
-        escaped = false;
-    }
-    result
-}
-
-/// A frame of peers in groups where they are ordered by what DataFusion knows no ranges of: without distances, both
-/// are the same.
-fn peers(frame: WindowFrame, order: &[SortExpr], schema: &DFSchema) -> Result<WindowFrame> {
-    let has_range = |of: &DataType| !matches!(of, DataType::Binary | DataType::LargeBinary | DataType::BinaryView);
-    let by = order.first().map(|by| by.expr.get_type(schema)).transpose()?;
-    let plain = |bound: &WindowFrameBound| match bound {
-        WindowFrameBound::CurrentRow => true,
-        WindowFrameBound::Preceding(distance) | WindowFrameBound::Following(distance) => distance.is_null(),
-    };
-    if frame.units != WindowFrameUnits::Range
-        || by.is_none_or(|by| has_range(&by) && !by.is_nested())
-        || !(plain(&frame.start_bound) && plain(&frame.end_bound))
-    {
-        return Ok(frame);
-    }
-    Ok(WindowFrame::new_bounds(WindowFrameUnits::Groups, frame.start_bound, frame.end_bound))
 }
 
 fn cases(Case { expr, when_then_expr, else_expr }: Case, schema: &DFSchema) -> Result<Case> {
@@ -351,9 +246,8 @@ fn times(expressions: Vec<Expr>, types: &[DataType], how: Meeting) -> Vec<Expr> 
         let coarser = matches!(of, DataType::Timestamp(of, _) if *of != unit) || matches!(of, DataType::Date32);
         coarser && constant(expression).is_none_or(|value| value.cast_to(&to).is_err())
     };
-    let exactly = how == Meeting::Compared
-        && unit == TimeUnit::Nanosecond
-        && expressions.iter().zip(types).any(may_be_far);
+    let exactly =
+        how == Meeting::Compared && unit == TimeUnit::Nanosecond && expressions.iter().zip(types).any(may_be_far);
     let convert = |(expression, of): (Expr, &DataType)| match of {
         DataType::Date32 if exactly => number(cast(expression, DataType::Int32), 10, DAY),
         DataType::Timestamp(of, _) if exactly => number(cast(expression, DataType::Int64), 19, nanoseconds(*of)),
@@ -421,9 +315,9 @@ fn decimal_literals(expressions: &[Expr], types: &[DataType]) -> Option<(Vec<Exp
 /// Decimals and whole numbers as decimals of 256 bits, where those of 128 bits do not hold all of them.
 fn wide(expressions: Vec<Expr>, types: &[DataType]) -> Vec<Expr> {
     let parts = types.iter().filter_map(|of| match of {
-        DataType::Decimal32(digits, scale) | DataType::Decimal64(digits, scale) | DataType::Decimal128(digits, scale) => {
-            Some((i16::from(*digits) - i16::from(*scale), i16::from(*scale)))
-        }
+        DataType::Decimal32(digits, scale)
+        | DataType::Decimal64(digits, scale)
+        | DataType::Decimal128(digits, scale) => Some((i16::from(*digits) - i16::from(*scale), i16::from(*scale))),
         of if of.is_integer() => Some((20, 0)),
         _ => None,
     });

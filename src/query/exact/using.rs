@@ -96,9 +96,11 @@ impl Merged {
                 let known = self.columns.contains_key(&folded(column));
                 if !known && place > 0 {
                     match outer {
-                        true => return ControlFlow::Break(format!(
-                            "which table has the column {column} of USING ({column}) is not clear; write ON with both columns"
-                        )),
+                        true => {
+                            return ControlFlow::Break(format!(
+                                "which table has the column {column} of USING ({column}) is not clear; write ON with both columns"
+                            ));
+                        }
                         false => continue,
                     }
                 }

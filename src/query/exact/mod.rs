@@ -45,6 +45,8 @@ mod total;
 mod truncation;
 mod types;
 mod using;
+#[cfg(test)]
+mod value_tests;
 
 use std::sync::Arc;
 

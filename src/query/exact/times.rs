@@ -139,7 +139,8 @@ impl ScalarUDFImpl for Whole {
         };
         match part {
             true => exec_err!(
-                "{}: the interval has parts that are finer than the time; cast the time to TIMESTAMP or TIMESTAMP(9) first",
+                "{}: the interval has parts that are finer than the time; cast the time to TIMESTAMP or TIMESTAMP(9) \
+                 first",
                 self.text
             ),
             false => Ok(value.clone()),

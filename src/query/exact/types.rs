@@ -2,7 +2,7 @@
 //!
 //! | meet | here | DataFusion's choice |
 //! |---|---|---|
-//! | a date and a timestamp | the timestamp's unit; compared with nanoseconds, whole numbers of them | nanoseconds, which reach from 1677 to 2262 |
+//! | a date and a timestamp | the timestamp's unit; or compared as whole numbers | nanoseconds: from 1677 to 2262 |
 //! | a text and a timestamp | microseconds, or the timestamp's unit where it is finer | nanoseconds |
 //! | a decimal and a float | doubles; compared with a literal, decimals | 15 digits before and after the point |
 //! | a `REAL` and a whole number | doubles | `REAL`, which has 7 digits |

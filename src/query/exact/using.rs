@@ -98,7 +98,8 @@ impl Merged {
                     match outer {
                         true => {
                             return ControlFlow::Break(format!(
-                                "which table has the column {column} of USING ({column}) is not clear; write ON with both columns"
+                                "which table has the column {column} of USING ({column}) is not clear; write ON with \
+                                 both columns"
                             ));
                         }
                         false => continue,
@@ -139,7 +140,8 @@ impl VisitorMut for Merged {
                 return ControlFlow::Continue(());
             }
             return ControlFlow::Break(format!(
-                "{name} in a subquery of a RIGHT or FULL JOIN by USING is not supported: write the table before the column"
+                "{name} in a subquery of a RIGHT or FULL JOIN by USING is not supported: write the table before the \
+                 column"
             ));
         }
         *expression = parsed(&value(sides))?;

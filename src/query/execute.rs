@@ -146,23 +146,13 @@ impl<'q> Query<'q> {
             partition_joins(options);
         }
         let plan = self.runtime.block_on(state.create_physical_plan(&self.plan)).map_err(unplanned)?;
-        let room = self.room(&state);
-        let plan = gathering::one_group_at_a_time(plan, room).map_err(unplanned)?;
-        let wait = if way == Way::Hash { Wait::InMemory } else { Wait::OnDisk };
-        let plan = grouping::in_turns(plan, wait, room).map_err(unplanned)?;
-        let plan = match way {
-            Way::Turns => match turns::take_turns(plan, room).map_err(unplanned)? {
-                Some(plan) => plan,
-                None => return self.prepare(Way::Sort),
-            },
-            Way::Sort => {
-                turns::spread_on_disk(sorting::by_sorting(plan, room).map_err(unplanned)?, room).map_err(unplanned)?
+        match by_way(plan, way, self.room(&state)).map_err(unplanned)? {
+            Some(plan) => {
+                let plan = as_declared(plan, &self.schema()).map_err(unplanned)?;
+                Ok(Execution { query: self, state, pool: Arc::new(Pool::new(self.settings.memory)), plan })
             }
-            Way::Hash => plan,
-        };
-        let plan = windows::by_partition(plan).map_err(unplanned)?;
-        let plan = as_declared(plan, &self.schema()).map_err(unplanned)?;
-        Ok(Execution { query: self, state, pool: Arc::new(Pool::new(self.settings.memory)), plan })
+            None => self.prepare(Way::Sort),
+        }
     }
 
     fn room(&self, state: &SessionState) -> turns::Room {
@@ -314,6 +304,25 @@ fn start<'s, T: Send + 's>(
     let started = Builder::new().name("query".to_owned()).stack_size(stack::BYTES).spawn_scoped(scope, work);
     let refused = |error| fail(Failed::Query(Error::unavailable("cannot start a thread of the query").because(error)));
     started.map_err(refused).ok()
+}
+
+/// The same plan with our operators in place of DataFusion's; none where no join can take turns.
+fn by_way(
+    plan: Arc<dyn ExecutionPlan>,
+    way: Way,
+    room: turns::Room,
+) -> datafusion::common::Result<Option<Arc<dyn ExecutionPlan>>> {
+    let wait = if way == Way::Hash { Wait::InMemory } else { Wait::OnDisk };
+    let plan = grouping::in_turns(gathering::one_group_at_a_time(plan, room)?, wait, room)?;
+    let plan = match way {
+        Way::Turns => match turns::take_turns(plan, room)? {
+            Some(plan) => plan,
+            None => return Ok(None),
+        },
+        Way::Sort => turns::spread_on_disk(sorting::by_sorting(plan, room)?, room)?,
+        Way::Hash => plan,
+    };
+    windows::by_partition(plan).map(Some)
 }
 
 /// The same plan with the types that the query promised: rules of the optimizer may change the digits of a decimal, as

@@ -23,6 +23,8 @@ mod execute;
 mod functions;
 mod gathering;
 mod grouping;
+
+mod guarded;
 mod kept;
 mod measured;
 mod parquet_scan;

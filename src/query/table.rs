@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use arrow::datatypes::{Field, SchemaRef};
+use arrow::datatypes::{DataType, Field, SchemaRef};
 use async_trait::async_trait;
 use datafusion::catalog::{Session, TableProvider};
 use datafusion::common::stats::Precision;
@@ -103,7 +103,41 @@ fn unreadable(input: &Input) -> BTreeMap<String, String> {
             .iter()
             .map(move |(name, why)| (name.clone(), format!("{}: column {name} {why}", path.display())))
     });
-    columns.collect()
+    let mut columns: BTreeMap<String, String> = columns.collect();
+    if let (Format::Avro, Some(schema)) = (input.format, input.schema()) {
+        let path = input.files.first().map(|file| file.path.display().to_string()).unwrap_or_default();
+        for field in schema.fields().iter().filter(|field| has_items_of_nothing(field.data_type())) {
+            let why = format!(
+                "{path}: column {} has items without a value (of type null, or records without fields), which cannot be \
+                 read",
+                field.name()
+            );
+            columns.insert(field.name().clone(), why);
+        }
+    }
+    columns
+}
+
+/// Whether a type has lists or maps of nulls or of records without fields, which the decoder of Avro cannot make.
+fn has_items_of_nothing(data_type: &DataType) -> bool {
+    let is_nothing = |of: &DataType| match of {
+        DataType::Null => true,
+        DataType::Struct(fields) => fields.is_empty(),
+        _ => false,
+    };
+    match data_type {
+        DataType::List(of) | DataType::LargeList(of) => {
+            is_nothing(of.data_type()) || has_items_of_nothing(of.data_type())
+        }
+        DataType::Map(of, _) => match of.data_type() {
+            DataType::Struct(entry) => {
+                entry.iter().any(|of| is_nothing(of.data_type()) || has_items_of_nothing(of.data_type()))
+            }
+            _ => false,
+        },
+        DataType::Struct(fields) => fields.iter().any(|of| has_items_of_nothing(of.data_type())),
+        _ => false,
+    }
 }
 
 impl InputTable {

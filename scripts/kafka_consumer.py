@@ -10,9 +10,10 @@ for each version kept for a rollback, and twice over for a moment at a flip; not
 
 It follows the control topic T.versions, reads each announced version aside, holds it against the announcement (log,
 offsets, key order, END markers, counts, digests) and only then flips. One line on standard output per flip, then the
-values of the --get keys. Anything that does not match is said on standard error, and the old version stays. Versions
-that it has read stay in memory while an announcement lists them, so that a rollback is instant. It reports to
-T.consumers under --name, which is this host's name unless given: one name per consumer.
+values of the --get keys, which are written as for `cutover get` (cutover_key.py in this directory reads them). Anything
+that does not match is said on standard error, and the old version stays. Versions that it has read stay in memory while
+an announcement lists them, so that a rollback is instant. It reports to T.consumers under --name, which is this host's
+name unless given: one name per consumer.
 
 A version that was refused is tried again with the next announcement that names it. A damaged announcement changes
 nothing: the last intact one counts (with --once it is an error, for what is announced cannot be known).
@@ -33,6 +34,7 @@ import time
 from typing import Callable, Dict, Iterator, Optional, Tuple
 
 import xxhash
+from cutover_key import key_bytes
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
 
 Entries = Dict[bytes, bytes]
@@ -257,7 +259,11 @@ def show_flip(version: dict, before: Optional[dict], entries: Entries, keys: lis
     print(f"version {version['version']} (build {version['build_id']}): {len(entries)} rows, "
           f"digest {version['digest']}; was {was}", flush=True)
     for key in keys:
-        value = entries.get(key.encode())
+        try:
+            value = entries.get(key_bytes(version["key"], key))
+        except ValueError as unfit:
+            loud(f"--get {key} cannot be a key: {unfit}")
+            continue
         print(f"  {key}: {'no such key' if value is None else value.decode('utf-8', 'backslashreplace')}", flush=True)
 
 

@@ -29,6 +29,22 @@ pub enum Kind {
     Internal,
 }
 
+impl Kind {
+    /// Its name in JSON.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Invalid => "invalid",
+            Self::Input => "input",
+            Self::Unavailable => "unavailable",
+            Self::Conflict => "conflict",
+            Self::Corrupt => "corrupt",
+            Self::Rejected => "rejected",
+            Self::Stopped => "stopped",
+            Self::Internal => "internal",
+        }
+    }
+}
+
 /// What the system says of a disk, or a user's share of it, that is full.
 const FULL: [&str; 2] = ["No space left on device", "Disk quota exceeded"];
 
@@ -46,12 +62,16 @@ pub struct Error {
     kind: Kind,
     message: String,
     source: Option<Box<dyn std::error::Error + Send + Sync>>,
+    details: Details,
 }
+
+/// What an error tells programs beside its message: names and values of fields.
+type Details = Vec<(&'static str, serde_json::Value)>;
 
 impl Error {
     /// An error of `kind` without a deeper cause.
     pub fn new(kind: Kind, message: impl Into<String>) -> Self {
-        Self { kind, message: message.into(), source: None }
+        Self { kind, message: message.into(), source: None, details: Details::new() }
     }
 
     /// The job, a flag or an argument is wrong.
@@ -105,7 +125,26 @@ impl Error {
     #[must_use]
     pub fn during(self, message: impl Into<String>) -> Self {
         let kind = self.kind;
-        Self { kind, message: message.into(), source: Some(Box::new(self)) }
+        Self { kind, message: message.into(), source: Some(Box::new(self)), details: Details::new() }
+    }
+
+    /// The same error with something that programs may want to know, such as the checks that failed.
+    #[must_use]
+    pub fn with(mut self, name: &'static str, value: impl Into<serde_json::Value>) -> Self {
+        self.details.push((name, value.into()));
+        self
+    }
+
+    /// What it and the errors below it tell programs.
+    pub fn details(&self) -> Vec<(&'static str, &serde_json::Value)> {
+        let mut all: Vec<_> = self.details.iter().map(|(name, value)| (*name, value)).collect();
+        let mut cause = std::error::Error::source(self);
+        while let Some(error) = cause {
+            let ours = error.downcast_ref::<Self>();
+            all.extend(ours.into_iter().flat_map(|error| &error.details).map(|(name, value)| (*name, value)));
+            cause = error.source();
+        }
+        all
     }
 
     /// What the reader should do about it.
@@ -174,6 +213,12 @@ mod tests {
         let error = Error::unavailable("cannot write a.sst").because(io).during("build failed");
         assert_eq!(error.kind(), Kind::Unavailable);
         assert_eq!(error.chain(), ["build failed", "cannot write a.sst", "disk is on fire"]);
+    }
+
+    #[test]
+    fn details_are_found_below_other_errors() {
+        let error = Error::rejected("no").with("version", 3).during("run").with("next", "cutover versions s");
+        assert_eq!(error.details(), [("next", &"cutover versions s".into()), ("version", &3.into())]);
     }
 
     #[test]

@@ -18,14 +18,18 @@ pub mod job;
 pub mod journal;
 pub mod kafka;
 pub mod pipeline;
+pub mod profile;
 pub mod progress;
 pub mod publish;
 pub mod query;
 pub mod report;
 pub mod runtime;
 pub mod serve;
+pub mod shown;
 pub mod shuffle;
 #[cfg(test)]
 mod simulation;
+pub mod stack;
+pub mod stderr;
 pub mod stop;
 pub mod storage;

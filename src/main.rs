@@ -1,15 +1,15 @@
-//! The `cutover` command: runs it, prints an error's chain once, and maps its kind to an exit code.
+//! The `cutover` command: runs it, has told how it ended, and maps an error's kind to an exit code.
 //!
-//! Not for: anything else. What the command does is in [`cutover::cli`].
+//! Not for: anything else. What the command does and tells is in [`cutover::cli`].
 
 mod allocator;
 
-use std::io::Write;
-use std::panic::catch_unwind;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::ExitCode;
 
-use cutover::cli::{self, Answer, Cli};
-use cutover::error::{Error, Kind};
+use cutover::cli::{self, Answer, Cli, Refused};
+use cutover::error::{Error, Kind, Result};
+use cutover::stack;
 use cutover::stop;
 
 /// What a shell reports of a program that SIGPIPE ended: whoever read our output has gone.
@@ -20,23 +20,64 @@ const SIGNALLED: u8 = 128;
 fn main() -> ExitCode {
     cutover::contain::install_hook();
     cutover::runtime::raise_open_files();
-    let cli = Cli::parse_arguments();
+    let (cli, ending) = match Cli::read_arguments() {
+        Ok(read) => read,
+        Err(refused) => return instead(refused),
+    };
     if cli.memory_is_short() {
         allocator::give_back_freed_memory()
     } else {
         allocator::keep_freed_memory()
     };
-    let outcome = catch_unwind(|| cli::run(cli))
-        .unwrap_or_else(|_| Err(Error::internal("the command panicked; please report it with the lines above")));
-    match outcome {
-        Ok(Answer::Yes) => ExitCode::SUCCESS,
-        Ok(Answer::No) => ExitCode::from(1),
+    let panicked = |_| Err(Error::internal("the command panicked; please report it with the lines above"));
+    let run = || catch_unwind(AssertUnwindSafe(|| cli::run(cli, &ending))).unwrap_or_else(panicked);
+    let ended = prepare().and_then(|()| {
+        let refused = |error| Err(Error::unavailable("cannot start a thread").because(error));
+        stack::on_deep_stack(run).unwrap_or_else(refused)
+    });
+    let code = code_of(&ended);
+    if code == OUTPUT_CLOSED {
+        return ExitCode::from(code);
+    }
+    match ending.tell(&ended, code) {
+        Err(error) if code == 0 && !cli::is_output_closed(&error) => {
+            cli::report(&error);
+            ExitCode::from(self::code(error.kind()))
+        }
+        Err(_) if code == 0 => ExitCode::from(OUTPUT_CLOSED),
+        _ => ExitCode::from(code),
+    }
+}
+
+/// Says what clap has to say instead of running a command: help, or why the arguments are wrong.
+fn instead(refused: Refused) -> ExitCode {
+    match refused.tell() {
+        Ok(None) => ExitCode::SUCCESS,
+        Ok(Some((error, ending))) => {
+            let code = code(error.kind());
+            ExitCode::from(ending.document_alone(&error, code).map_or(code, |()| code))
+        }
         Err(error) if cli::is_output_closed(&error) => ExitCode::from(OUTPUT_CLOSED),
         Err(error) => {
-            report(&error);
+            cli::report(&error);
             ExitCode::from(code(error.kind()))
         }
     }
+}
+
+fn code_of(ended: &Result<Answer>) -> u8 {
+    match ended {
+        Ok(Answer::Yes) => 0,
+        Ok(Answer::No) => 1,
+        Err(error) if cli::is_output_closed(error) => OUTPUT_CLOSED,
+        Err(error) => code(error.kind()),
+    }
+}
+
+/// What holds for every command.
+fn prepare() -> Result<()> {
+    cutover::runtime::survive_file_size_limit()?;
+    cutover::runtime::check_clock()
 }
 
 fn code(kind: Kind) -> u8 {
@@ -49,14 +90,5 @@ fn code(kind: Kind) -> u8 {
         Kind::Rejected => 7,
         Kind::Stopped => SIGNALLED + stop::signal(),
         Kind::Internal => 70,
-    }
-}
-
-fn report(error: &Error) {
-    let mut stderr = std::io::stderr().lock();
-    for (depth, message) in error.chain().iter().enumerate() {
-        let label = if depth == 0 { "error" } else { "  because" };
-        // Nobody is left to tell when standard error is closed; the exit code still says it.
-        let _ = writeln!(stderr, "{label}: {message}");
     }
 }

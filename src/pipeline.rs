@@ -10,6 +10,9 @@
 //!
 //! Not for: doing any of it.
 
+mod machine;
+mod measures;
+mod packing;
 mod predict;
 mod prepare;
 pub(crate) mod resume;
@@ -154,6 +157,11 @@ pub fn plan(job: &Job, options: &RunOptions) -> Result<PlanReport> {
         entries_bytes: predicted.entry_bytes,
         spill_bytes: predicted.spill_bytes,
         disk_bytes: predicted.prediction.bytes,
+        stored_bytes: predicted.stored_bytes,
+        stored_from: predicted.stored_from.clone(),
+        seconds: predicted.seconds.as_ref().map(|(seconds, _)| *seconds),
+        seconds_from: predicted.seconds.as_ref().map(|(_, from)| from.clone()),
+        fits: machine::fits(&prepared, &predicted),
         predicted: predicted.prediction,
         memory_budget: options.resources.memory,
         query_memory: options.resources.query_memory() as u64,
@@ -237,7 +245,13 @@ fn refuse_early(prepared: &Prepared<'_>, catalog: &Catalog, current: &Current, a
         "readers of version {live} could not read what this job makes; nothing was built\n  {}\n  --force builds and \
          publishes it all the same",
         failed.join("\n  ")
-    )))
+    ))
+    .with("checks", told_checks(&results)))
+}
+
+/// The results of checks, as programs read them.
+fn told_checks(results: &[crate::catalog::CheckResult]) -> serde_json::Value {
+    serde_json::to_value(results).unwrap_or_default()
 }
 
 /// The published version, to compare with. One that is damaged keeps nobody from replacing it, if that is what `force`
@@ -281,7 +295,11 @@ fn build(
              with `cutover scan {store} --version {version}`; publish it by hand with `cutover publish {store} \
              {version} --force`",
             why.replace("; ", "\n  ")
-        )));
+        ))
+        .with("version", version)
+        .with("rows", report.rows)
+        .with("checks", told_checks(&report.checks))
+        .with("next", format!("cutover scan {store} --version {version}")));
     }
     let mut report = RunReport { version: complete.version(), ..report };
     let stands = || {
@@ -399,7 +417,7 @@ fn build_stages(
     };
     let mut checks = prepared.compatibility(previous);
     checks.extend(shuffled.unique.iter().cloned());
-    checks.extend(check::check_columns(&prepared.job.checks, &shuffled.columns));
+    checks.extend(check::check_columns(&prepared.job.checks, &measures::columns(&shuffled.profile)));
     stop::check()?;
     let (built, ranges) = stages::build(prepared, build, shards, &shuffled, &mut stages)?;
     failpoint::reach("build.finished")?;
@@ -407,11 +425,17 @@ fn build_stages(
     input::check_unchanged(&prepared.inputs)?;
     let rows = built.iter().map(|shard| shard.entry.rows).sum();
     checks.extend(check::rows(&prepared.job.checks, rows, previous));
+    let mut profile = shuffled.profile;
+    let (changes, moved) = measures::compare(prepared, &mut profile, previous);
+    checks.extend(changes);
 
     let stage = prepared.options.progress.stage("install", None);
     prepared.write_job(build.dirs())?;
-    let manifest = prepared.manifest(build.id(), as_of, built, shuffled.columns, checks, &stages);
+    let columns = measures::columns(&profile);
+    let mut manifest = prepared.manifest(build.id(), as_of, built, columns, checks, &stages);
+    manifest.profile = Some(profile);
     let mut report = prepared.report(&manifest, Outcome::Published, None);
+    report.moved = moved;
     report.predicted = Some(shuffled.predicted);
     report.spilled_bytes = shuffled.stats.spilled_bytes;
     report.memory = Some(prepared.memory(shuffled.query));

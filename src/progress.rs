@@ -5,11 +5,13 @@
 //!
 //! Not for: logs (`tracing`) and results (`cli`).
 
-use std::io::{IsTerminal, Write};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use indicatif::{HumanCount, HumanDuration, ProgressBar, ProgressDrawTarget, ProgressStyle};
+use serde_json::{Map, json};
+
+use crate::stderr;
 
 /// How progress is shown.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -26,13 +28,13 @@ pub enum Progress {
 impl Progress {
     /// Bars on a terminal, lines elsewhere.
     pub fn auto() -> Self {
-        if std::io::stderr().is_terminal() { Self::Bars } else { Self::Lines }
+        if stderr::is_watched() { Self::Bars } else { Self::Lines }
     }
 
     /// Says something about the work as a whole.
     pub fn note(self, message: &str) {
         if self != Self::Silent {
-            say(format_args!("{message}"));
+            stderr::note("info", message);
         }
     }
 
@@ -118,9 +120,12 @@ impl Stage {
         let finished = Finished { name: self.name, rows: self.rows(), took: self.started.elapsed() };
         if self.progress == Progress::Lines {
             let rows = if finished.rows > 0 { format!("  {} rows", HumanCount(finished.rows)) } else { String::new() };
-            say(format_args!("{:>10}  {:.1} s{rows}", self.name, finished.took.as_secs_f64()));
+            let seconds = finished.took.as_secs_f64();
+            let fields = [("rows", json!(finished.rows)), ("seconds", json!(seconds))];
+            let fields = fields.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
+            stderr::line("info", &format!("{:>10}  {seconds:.1} s{rows}", self.name), self.name, fields);
         } else if self.progress == Progress::Bars && finished.took > Duration::from_secs(5) {
-            say(format_args!("{:>10}  {}", self.name, HumanDuration(finished.took)));
+            stderr::note("info", &format!("{:>10}  {}", self.name, HumanDuration(finished.took)));
         }
         finished
     }
@@ -140,7 +145,8 @@ impl Parts {
         self.bar.inc(1);
         self.bar.set_message(what.to_owned());
         if self.progress == Progress::Lines {
-            say(format_args!("{:>10}  {what}", format!("{}/{total}", self.bar.position())));
+            let place = format!("{}/{total}", self.bar.position());
+            stderr::line("info", &format!("{place:>10}  {what}"), &format!("{place} {what}"), Map::new());
         }
     }
 }
@@ -149,9 +155,4 @@ impl Drop for Parts {
     fn drop(&mut self) {
         self.bar.finish_and_clear();
     }
-}
-
-/// Writes a line for whoever watches; that nobody does any more is no reason to stop.
-fn say(line: std::fmt::Arguments<'_>) {
-    let _ = writeln!(std::io::stderr().lock(), "{line}");
 }

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::catalog::CheckResult;
 use crate::input::Input;
+use crate::profile::Change;
 use crate::progress::Finished;
 use crate::query::Unspillable;
 
@@ -33,6 +34,7 @@ pub struct RunReport {
     /// Folder of its store.
     pub store: PathBuf,
     /// How it ended.
+    #[serde(rename = "how")]
     pub outcome: Outcome,
     /// The version built, or the one that was there.
     pub version: u64,
@@ -58,6 +60,8 @@ pub struct RunReport {
     pub stages: Vec<StageReport>,
     /// What the checks found.
     pub checks: Vec<CheckResult>,
+    /// The measures that changed most since the version before.
+    pub moved: Vec<Change>,
     /// What was predicted; none where nothing was built.
     pub predicted: Option<Prediction>,
     /// The most memory the process held, in bytes.
@@ -169,6 +173,16 @@ pub struct PlanReport {
     pub spill_bytes: u64,
     /// Bytes of disk the store needs for the new version, before compression.
     pub disk_bytes: u64,
+    /// Bytes its files will have, compressed.
+    pub stored_bytes: u64,
+    /// What that rests on; none where nothing says how well entries pack, and they are counted as they are.
+    pub stored_from: Option<String>,
+    /// Seconds it will take; none where no version of the dataset says how long one takes.
+    pub seconds: Option<f64>,
+    /// What that rests on.
+    pub seconds_from: Option<String>,
+    /// Whether this machine has what it needs.
+    pub fits: Fits,
     /// Bytes of memory the run may use.
     pub memory_budget: u64,
     /// What the query's operators may have of it.
@@ -177,6 +191,17 @@ pub struct PlanReport {
     pub threads: usize,
     /// A few rows of the query's result.
     pub preview: Vec<serde_json::Value>,
+}
+
+/// Whether a run fits this machine.
+#[derive(Clone, Debug, Serialize)]
+pub struct Fits {
+    /// Whether there is as much memory.
+    pub memory: bool,
+    /// Whether there is as much free disk.
+    pub disk: bool,
+    /// What is short, a sentence each.
+    pub problems: Vec<String>,
 }
 
 /// What was read of one input.
@@ -190,11 +215,15 @@ pub struct InputReport {
     pub bytes: u64,
     /// Rows of them, where their footers tell.
     pub rows: Option<u64>,
+    /// The partitions that the job names; none where it reads all.
+    pub partitions: Vec<String>,
 }
 
 impl From<&Input> for InputReport {
     fn from(input: &Input) -> Self {
-        Self { name: input.name.clone(), files: input.files.len(), bytes: input.bytes(), rows: input.rows() }
+        let partitions = input.partitions.iter().flat_map(|named| named.all()).collect();
+        let (name, files) = (input.name.clone(), input.files.len());
+        Self { name, files, bytes: input.bytes(), rows: input.rows(), partitions }
     }
 }
 

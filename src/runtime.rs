@@ -6,9 +6,12 @@
 //! Not for: what a job is. Nothing here is read from the job file.
 
 use std::fs;
+use std::path::Path;
+use std::sync::Mutex;
 use std::thread::available_parallelism;
 
 use crate::error::{Error, Result};
+use crate::stack;
 
 /// The smallest budget that is accepted, in bytes: 64 MiB.
 pub const MIN_MEMORY: u64 = 64 << 20;
@@ -17,6 +20,15 @@ pub const MIN_MEMORY: u64 = 64 << 20;
 const PER_THREAD: u64 = 64 << 20;
 /// Bytes of memory below which a thread cannot work: 32 MiB.
 const LEAST_PER_THREAD: u64 = 32 << 20;
+
+/// Threads that run at the same time for each that is asked for: the query's workers, those that take its rows, and those
+/// that build; and some beside.
+const THREADS_PER_THREAD: usize = 3;
+const THREADS_BESIDE: usize = 4;
+/// The last second of the year 9998, so that no run passes the end of what dates can be written.
+const LAST_SECOND: u64 = 253_370_764_799;
+/// The variable by which somebody asks for cores of a process that holds passwords.
+const KEEP_CORES: &str = "CUTOVER_CORES";
 
 /// Threads and memory of one run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -90,9 +102,11 @@ impl Resources {
     /// # Errors
     /// `Unavailable` when threads cannot be started.
     pub fn query_runtime(&self) -> Result<tokio::runtime::Runtime> {
+        check_threads(THREADS_PER_THREAD * self.threads + THREADS_BESIDE)?;
         tokio::runtime::Builder::new_multi_thread()
             .worker_threads(self.threads)
             .thread_name("query")
+            .thread_stack_size(stack::BYTES)
             .on_thread_start(crate::contain::contain_thread)
             .build()
             .map_err(|error| Error::unavailable("cannot start threads").because(error))
@@ -114,6 +128,65 @@ pub fn host() -> String {
     rustix::system::uname().nodename().to_string_lossy().into_owned()
 }
 
+/// Whether so many threads can be started at the same time. What the engine starts later it does not look after: it panics.
+///
+/// # Errors
+/// `Unavailable` when the system refuses one of them.
+fn check_threads(threads: usize) -> Result<()> {
+    let gate = Mutex::new(());
+    let held = gate.lock();
+    std::thread::scope(|scope| {
+        for started in 0..threads {
+            let waiting = std::thread::Builder::new().spawn_scoped(scope, || drop(gate.lock()));
+            waiting.map_err(|error| {
+                Error::unavailable(format!(
+                    "this process may start only {started} threads of the {threads} that it needs: use fewer --threads, or \
+                     raise the limit (`ulimit -u`, or the container's of processes)"
+                ))
+                .because(error)
+            })?;
+        }
+        drop(held);
+        Ok(())
+    })
+}
+
+/// Sees to it that this process leaves no core when it dies, as its memory holds passwords; with `CUTOVER_CORES=1` in the
+/// environment it may. Other processes of the same user can no longer trace it either.
+pub fn forbid_cores() {
+    use rustix::process::{DumpableBehavior, set_dumpable_behavior};
+    if std::env::var_os(KEEP_CORES).is_some_and(|keep| keep == "1") {
+        return;
+    }
+    if let Err(error) = set_dumpable_behavior(DumpableBehavior::NotDumpable) {
+        tracing::debug!(%error, "a core of this process would hold the client settings");
+    }
+}
+
+/// Refuses a clock that shows no date of the years 1970 to 9999, which nothing here could write down.
+///
+/// # Errors
+/// `Unavailable`, until it is set right.
+pub fn check_clock() -> Result<()> {
+    let known = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    match known {
+        Ok(since) if since.as_secs() < LAST_SECOND => Ok(()),
+        _ => Err(Error::unavailable(
+            "the clock of this machine shows a date before 1970 or after 9999: set it right, and run again",
+        )),
+    }
+}
+
+/// Lets a write beyond `ulimit -f` fail like any other, instead of ending the process.
+///
+/// # Errors
+/// `Unavailable` when the system does not let this process listen.
+pub fn survive_file_size_limit() -> Result<()> {
+    let unused = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false));
+    let heard = signal_hook::flag::register(libc::SIGXFSZ, unused);
+    heard.map(drop).map_err(|error| Error::unavailable("cannot listen to signals").because(error))
+}
+
 /// Bytes of memory a run has where nobody says how many: half of what there is.
 pub fn default_memory() -> u64 {
     available_memory() / 2
@@ -124,6 +197,15 @@ pub fn available_memory() -> u64 {
     let machine = rustix::system::sysinfo();
     let machine = (machine.totalram as u64).saturating_mul(u64::from(machine.mem_unit));
     cgroup_limits().into_iter().fold(machine, u64::min)
+}
+
+/// Bytes that may still be written to the disk of a path, or of the nearest directory above it that is there; nothing
+/// where the system does not tell.
+pub fn free_disk(path: &Path) -> Option<u64> {
+    let path = std::path::absolute(path).ok()?;
+    let there = path.ancestors().find(|above| above.exists())?;
+    let disk = rustix::fs::statvfs(there).ok()?;
+    Some(disk.f_bavail.saturating_mul(disk.f_frsize))
 }
 
 /// The most memory this process has held so far, in bytes; 0 where the system does not tell.

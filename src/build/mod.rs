@@ -21,6 +21,7 @@ mod checksum;
 mod hashed;
 pub(crate) mod ledger;
 mod options;
+mod portable;
 mod retry;
 mod sample;
 mod shard;

@@ -12,6 +12,7 @@ use rocksdb::{DB, IngestExternalFileOptions, Options};
 use super::hashed::{Hashed, ReadBack};
 use super::ledger::Ledger;
 use super::options::write_options;
+use super::portable;
 use super::retry::retrying;
 use super::sample::{Sample, Sampler};
 use super::table::{Table, TableWriter};
@@ -259,6 +260,7 @@ fn ingest(tables: &[Table], options: &Options, target: &Target<'_>) -> Result<()
     }
     db.cancel_all_background_work(true);
     drop(db);
+    portable::replace_options(target.shard_dir, target.tables)?;
     storage::sync_dir(target.shard_dir)?;
     failpoint::reach("build.ingested")
 }

@@ -100,6 +100,7 @@ pub(crate) fn manifest(version: u64, entries: &[(&str, &str)]) -> Manifest {
         checks: Vec::new(),
         stages: Vec::new(),
         largest: None,
+        profile: None,
     }
 }
 

@@ -3,12 +3,14 @@
 //! The kernel frees a lock when its process dies, so a crash leaves nothing to clean up. The text in the file is for
 //! the message of the loser only: the lock decides, never the text, which a crash may leave behind.
 //!
+//! Whoever can open a lock can hold it, so only those who may write to the store's folder can.
+//!
 //! Not for: network file systems without `flock`, or object stores.
 
 use std::fmt;
-use std::fs::TryLockError;
+use std::fs::{Permissions, TryLockError};
 use std::io::{Read, Seek, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 use std::time::Duration;
 
@@ -22,6 +24,8 @@ use crate::storage::fs::{self, File, OpenOptions};
 
 /// How often a lock that is held is tried again.
 const RETRY_EVERY: Duration = Duration::from_millis(5);
+/// What a lock lets its owner do, and nobody else.
+const OWNER_ONLY: u32 = 0o600;
 /// No holder's text is longer.
 const MAX_TEXT: u64 = 4096;
 
@@ -123,7 +127,22 @@ pub(super) fn host() -> String {
 fn open(path: &Path) -> Result<File> {
     let mut options = OpenOptions::new();
     options.read(true).write(true).create(true).truncate(false).custom_flags(OFlags::NOFOLLOW.bits() as i32);
-    options.open(path).io("open lock", path)
+    let file = options.mode(OWNER_ONLY).open(path).io("open lock", path)?;
+    keep_from_readers(&file, path).io("set the permissions of lock", path)?;
+    Ok(file)
+}
+
+/// Lets only those open the lock who may write to the folder it is in: whoever can open it can hold it, and so stop all
+/// builds for ever. A lock that an older program made is put right by its owner.
+fn keep_from_readers(file: &File, path: &Path) -> std::io::Result<()> {
+    let (Some(folder), Ok(lock)) = (path.parent(), std::fs::symlink_metadata(path)) else { return Ok(()) };
+    let may_write = std::fs::metadata(folder)?.mode() & 0o022;
+    let mode = OWNER_ONLY | may_write | may_write << 1;
+    let is_ours = lock.uid() == rustix::process::geteuid().as_raw();
+    if is_ours && lock.mode() & 0o777 != mode {
+        file.set_permissions(Permissions::from_mode(mode))?;
+    }
+    Ok(())
 }
 
 fn held(path: &Path) -> Error {
@@ -161,6 +180,22 @@ mod tests {
         drop(lock);
         assert_eq!(std::fs::read(&path).unwrap(), b"", "the holder's text goes with the lock");
         Lock::acquire(&path, Duration::ZERO).unwrap();
+    }
+
+    #[test]
+    fn who_may_not_write_to_the_folder_cannot_open_the_lock() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("build.lock");
+        std::fs::write(&path, "").unwrap();
+        for (of_folder, of_lock) in [(0o755, 0o600), (0o2775, 0o660), (0o777, 0o666), (0o750, 0o600), (0o700, 0o600)] {
+            std::fs::set_permissions(folder.path(), Permissions::from_mode(of_folder)).unwrap();
+            for before in [0o644, 0o666, 0o600] {
+                std::fs::set_permissions(&path, Permissions::from_mode(before)).unwrap();
+                drop(Lock::acquire(&path, Duration::ZERO).unwrap());
+                let mode = std::fs::metadata(&path).unwrap().mode() & 0o777;
+                assert_eq!(mode, of_lock, "a folder of {of_folder:o}, a lock of {before:o}: {mode:o}");
+            }
+        }
     }
 
     #[test]

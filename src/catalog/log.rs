@@ -6,6 +6,7 @@
 //!
 //! Not for: tracing of a run; that goes to stderr.
 
+use std::collections::VecDeque;
 use std::io::{BufRead, BufReader, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::PathBuf;
@@ -20,6 +21,9 @@ use crate::error::{Error, IoContext, Result};
 use crate::failpoint;
 use crate::storage::fs::{File, OpenOptions};
 use crate::storage::{self, fs};
+
+/// Bytes of a line that are read at most: many times what an event has.
+const LONGEST_LINE: u64 = 1 << 20;
 
 /// One thing that was done.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -108,20 +112,31 @@ impl Log {
         if new { storage::sync_dir(&self.folder) } else { Ok(()) }
     }
 
-    /// All events that can be read, oldest first, one at a time.
+    /// The last events that can be read, at most so many, oldest first. Lines that are longer than any event's are skipped.
     ///
     /// # Errors
     /// `Unavailable` when the file cannot be read. A missing file has no events.
-    pub fn events(&self) -> Result<Vec<Event>> {
+    pub fn events(&self, limit: usize) -> Result<Vec<Event>> {
         let file = match File::open(&self.path) {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
             file => file.io("open", &self.path)?,
         };
-        let mut events = Vec::new();
-        for line in BufReader::new(file).split(b'\n') {
-            events.extend(serde_json::from_slice::<Event>(&line.io("read", &self.path)?));
+        let (mut file, mut line, mut events) = (BufReader::new(file), Vec::new(), VecDeque::new());
+        loop {
+            line.clear();
+            let read = file.by_ref().take(LONGEST_LINE).read_until(b'\n', &mut line).io("read", &self.path)?;
+            if read == 0 {
+                return Ok(events.into());
+            }
+            if read as u64 == LONGEST_LINE && !line.ends_with(b"\n") {
+                file.skip_until(b'\n').io("read", &self.path)?;
+                continue;
+            }
+            events.extend(serde_json::from_slice::<Event>(&line));
+            if events.len() > limit {
+                events.pop_front();
+            }
         }
-        Ok(events)
     }
 }
 
@@ -150,14 +165,28 @@ mod tests {
     fn events_come_back_in_order_and_a_torn_line_is_skipped() {
         let folder = tempfile::tempdir().unwrap();
         let log = Log::new(&Layout::new(folder.path()));
-        assert_eq!(log.events().unwrap(), []);
+        assert_eq!(log.events(10).unwrap(), []);
         log.record(Action::Built, Some(1), "10 rows");
         log.record(Action::Published, Some(1), "");
         let whole = std::fs::read(&log.path).unwrap();
         std::fs::write(&log.path, &whole[..whole.len() - 9]).unwrap();
         log.record(Action::Pinned, Some(1), "incident");
-        let events: Vec<_> = log.events().unwrap().into_iter().map(|event| (event.event, event.detail)).collect();
+        let events: Vec<_> = log.events(10).unwrap().into_iter().map(|event| (event.event, event.detail)).collect();
         assert_eq!(events, [(Action::Built, "10 rows".to_owned()), (Action::Pinned, "incident".to_owned())]);
+    }
+
+    #[test]
+    fn the_last_events_are_read_and_a_line_without_end_is_not() {
+        let folder = tempfile::tempdir().unwrap();
+        let log = Log::new(&Layout::new(folder.path()));
+        (1..=9).for_each(|version| log.record(Action::Built, Some(version), ""));
+        let mut file = std::fs::OpenOptions::new().append(true).open(&log.path).unwrap();
+        file.write_all(&vec![b'x'; 3 * LONGEST_LINE as usize]).unwrap();
+        log.record(Action::Built, Some(10), "");
+        file.write_all(&vec![b'y'; LONGEST_LINE as usize]).unwrap();
+        let versions: Vec<_> = log.events(3).unwrap().into_iter().filter_map(|event| event.version).collect();
+        assert_eq!(versions, [8, 9, 10]);
+        assert_eq!(log.events(0).unwrap(), []);
     }
 
     #[test]

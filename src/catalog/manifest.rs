@@ -18,6 +18,7 @@ use super::{layout, sealed, time};
 use crate::encode::{KeySchema, ValueSchema};
 use crate::error::{Error, IoContext, Result};
 use crate::job::{Partitioner, Tables};
+use crate::profile::Profile;
 use crate::storage::{self, fs, hex_checksum};
 
 /// The format version that this program writes, and the newest one it reads.
@@ -78,6 +79,9 @@ pub struct Manifest {
     pub stages: Vec<StageTiming>,
     /// The largest entry; `None` in a version without entries.
     pub largest: Option<LargestEntry>,
+    /// What its rows looked like on their way; `None` in versions that were not measured.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub profile: Option<Profile>,
 }
 
 /// One input file, as it was when the build listed it.

@@ -9,6 +9,7 @@
 //!
 //! Not for: what may change (`transitions`) or the files of versions (`install`, `remove`).
 
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -46,6 +47,12 @@ impl Catalog {
     pub fn open(path: impl Into<PathBuf>) -> Result<Self> {
         let catalog = Self { layout: Layout::new(path) };
         let root = catalog.layout.root();
+        if root.to_string_lossy().contains("://") {
+            return Err(Error::invalid(format!(
+                "{} is a URL: only local files and directories can be named",
+                root.display()
+            )));
+        }
         if !fs::metadata(root).is_ok_and(|meta| meta.is_dir()) {
             return Err(Error::invalid(format!("there is no store at {}", root.display())));
         }
@@ -56,11 +63,12 @@ impl Catalog {
     /// Opens the store of `dataset` at `path`, or makes one there.
     ///
     /// # Errors
-    /// `Invalid` when the store is another dataset's, or the folder holds something else; `Unavailable` when it cannot
+    /// `Invalid` when the store is another dataset's, or the path holds something else; `Unavailable` when it cannot
     /// be written; else as [`Catalog::read`].
     pub fn open_or_create(path: impl Into<PathBuf>, dataset: &str) -> Result<Self> {
         let catalog = Self { layout: Layout::new(path) };
         let layout = &catalog.layout;
+        check_path(layout.root())?;
         if !is_there(&layout.current())? {
             catalog.create(dataset)?;
         }
@@ -75,19 +83,40 @@ impl Catalog {
     /// topic.
     pub fn open_or_follow(path: impl Into<PathBuf>, dataset: &str, topic: &str) -> Result<Self> {
         let catalog = Self::open_or_create(path, dataset)?;
-        catalog.commit(|current| match current.follows.as_deref() {
-            Some(known) if known == topic => Ok(()),
-            None if current.versions.is_empty() && current.kafka.is_none() => {
+        catalog.commit(|current| {
+            if !catalog.may_follow(current, topic)? {
                 current.follows = Some(topic.to_owned());
-                Ok(())
             }
-            known => Err(Error::invalid(format!(
-                "the store at {} {}, so it cannot follow topic {topic}: choose another folder",
-                catalog.layout.root().display(),
-                known.map_or("has versions of its own".to_owned(), |known| format!("follows topic {known}"))
-            ))),
+            Ok(())
         })?;
         Ok(catalog)
+    }
+
+    /// The dataset of the store at `path`, which must be one that follows `topic`; `None` where there is no store.
+    ///
+    /// # Errors
+    /// `Invalid` when it has versions of its own or follows another topic; else as [`Catalog::read`].
+    pub fn followed_dataset(path: impl Into<PathBuf>, topic: &str) -> Result<Option<String>> {
+        let catalog = Self { layout: Layout::new(path) };
+        check_path(catalog.layout.root())?;
+        if !is_there(&catalog.layout.current())? {
+            return Ok(None);
+        }
+        let current = catalog.read()?;
+        catalog.may_follow(&current, topic).map(|_| Some(current.dataset))
+    }
+
+    /// Whether a store follows `topic` already; it may begin to as long as it is empty.
+    fn may_follow(&self, current: &Current, topic: &str) -> Result<bool> {
+        match current.follows.as_deref() {
+            Some(known) if known == topic => Ok(true),
+            None if current.versions.is_empty() && current.kafka.is_none() => Ok(false),
+            known => Err(Error::invalid(format!(
+                "the store at {} {}, so it cannot follow topic {topic}: choose another folder",
+                self.layout.root().display(),
+                known.map_or("has versions of its own".to_owned(), |known| format!("follows topic {known}"))
+            ))),
+        }
     }
 
     /// Opens the store of `dataset` at `path` where there is one.
@@ -96,6 +125,7 @@ impl Catalog {
     /// As [`Catalog::open_or_create`], which it does not do.
     pub fn open_if_there(path: impl Into<PathBuf>, dataset: &str) -> Result<Option<Self>> {
         let catalog = Self { layout: Layout::new(path) };
+        check_path(catalog.layout.root())?;
         if !is_there(&catalog.layout.current())? {
             return Ok(None);
         }
@@ -353,15 +383,32 @@ pub(super) fn not_applied(error: Error) -> Error {
 /// Whether something is at a path, if only a link that leads nowhere.
 fn is_there(path: &Path) -> Result<bool> {
     match fs::symlink_metadata(path) {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(false),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
         meta => meta.io("look at", path).map(|_| true),
     }
+}
+
+/// Refuses a path at which no store can be, now or later.
+fn check_path(root: &Path) -> Result<()> {
+    let shown = root.display();
+    let wrong = match fs::metadata(root) {
+        Ok(meta) if meta.is_dir() => return Ok(()),
+        Ok(_) => format!("{shown} is not a directory"),
+        Err(error) if error.kind() == ErrorKind::NotADirectory => {
+            format!("{shown} is below something that is not a directory")
+        }
+        Err(error) if error.kind() == ErrorKind::NotFound && fs::symlink_metadata(root).is_ok() => {
+            format!("{shown} is a link to nothing")
+        }
+        Err(_) => return Ok(()),
+    };
+    Err(Error::invalid(format!("{wrong}, so no store can be there: choose another directory")))
 }
 
 /// The first name in a folder that `wanted` accepts; a missing folder has none.
 fn first_entry(folder: &Path, wanted: impl Fn(&str) -> bool) -> Result<Option<String>> {
     let entries = match fs::read_dir(folder) {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
         entries => entries.io("list", folder)?,
     };
     for entry in entries {

@@ -19,10 +19,18 @@ use super::manifest::Manifest;
 use super::time;
 use crate::encode::{KeySchema, ValueSchema};
 use crate::error::{Error, Result};
-use crate::job::{Kafka, Partitioner, Tables};
+use crate::job::{Kafka, MAX_SHARDS, Partitioner, Tables, is_dataset};
+use crate::shown::shortened;
 
 /// The protocol that announcements and END markers follow: `schemas/kafka-protocol.md`.
 pub const PROTOCOL: u32 = 1;
+/// The largest number of a version that is taken over, so that one more always has a number: 2^53.
+const LAST_VERSION: u64 = 1 << 53;
+/// Letters of a topic's name that Kafka takes.
+const LONGEST_TOPIC: usize = 249;
+/// Bytes of a column's name, and columns, that a consumer takes over at most.
+const LONGEST_NAME: usize = 64 << 10;
+const MOST_COLUMNS: usize = 100_000;
 
 /// What of a store is on Kafka.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -121,10 +129,16 @@ impl Announcement {
         if self.protocol != PROTOCOL {
             return Some(format!("it follows protocol {}, this program knows {PROTOCOL}", self.protocol));
         }
+        if !is_dataset(&self.dataset) {
+            return Some(format!("no dataset can be called {}", shortened(&self.dataset)));
+        }
         if self.current().is_none() {
             return Some(format!("it does not list version {}, which is current", self.current));
         }
-        self.versions.iter().find_map(|announced| announced.streamed.contradiction())
+        self.versions.iter().find_map(|announced| {
+            let streamed = &announced.streamed;
+            streamed.beyond_bounds().or_else(|| streamed.contradiction())
+        })
     }
 }
 
@@ -147,6 +161,30 @@ impl Streamed {
             tables: manifest.tables,
             partitions,
         }
+    }
+
+    /// The first thing in it that no job could have asked for: a consumer is told by others what to build.
+    fn beyond_bounds(&self) -> Option<String> {
+        let version = self.version;
+        let plain = |letter: u8| letter.is_ascii_alphanumeric() || b"-_".contains(&letter);
+        let partitions = self.partitions.len();
+        let names = self.key.columns.iter().map(|it| &it.name).chain(self.value.columns.iter().map(|it| &it.name));
+        let problem = if !(1..=LAST_VERSION).contains(&version) {
+            Some(format!("versions are numbered from 1 to {LAST_VERSION}"))
+        } else if self.topic.len() > LONGEST_TOPIC {
+            Some(format!("its topic has a name of {} letters, Kafka takes {LONGEST_TOPIC}", self.topic.len()))
+        } else if self.build_id.is_empty() || self.build_id.len() > LONGEST_TOPIC || !self.build_id.bytes().all(plain) {
+            Some(format!("no build can be called {}", shortened(&self.build_id)))
+        } else if partitions > MAX_SHARDS as usize {
+            Some(format!("it has {partitions} partitions, at most {MAX_SHARDS} can be"))
+        } else if let Some(name) = names.clone().find(|name| name.len() > LONGEST_NAME) {
+            Some(format!("a column is called {}", shortened(name)))
+        } else if names.count() > MOST_COLUMNS {
+            Some(format!("it has more than {MOST_COLUMNS} columns"))
+        } else {
+            self.tables.problem()
+        };
+        problem.map(|problem| format!("version {version}: {problem}"))
     }
 
     /// The first thing in it that cannot be: every partition holds its rows and one END marker, and the partitions add

@@ -3,6 +3,7 @@
 //! | when | check |
 //! |---|---|
 //! | after the query | nulls in columns that must have none; values that must be unique |
+//! | after the query | what was measured of inputs and result, against the published version |
 //! | after the build | number of rows, alone and against the published version; key and value schema against it |
 //! | after the build | read-back: remembered entries, table checksums, entry counts; or every entry by digest |
 //!
@@ -12,11 +13,11 @@
 //!
 //! Not for: what happens to a rejected version (`catalog`, `publish`).
 
-mod columns;
+mod change;
 mod read_back;
 mod rules;
 
-pub use columns::ColumnCounter;
+pub use change::{changes, moved};
 pub use read_back::read_back;
 pub use rules::{Previous, columns as check_columns, compatibility, rows};
 

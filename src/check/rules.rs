@@ -1,6 +1,6 @@
 //! The rules a version must pass, as plain functions from what was expected and found to a [`CheckResult`].
 //!
-//! Not for: counting (see `columns`).
+//! Not for: counting (`profile`).
 
 use super::result;
 use crate::catalog::{CheckResult, ColumnStats, Manifest, Outcome};

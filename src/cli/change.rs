@@ -53,6 +53,7 @@ impl PublishArgs {
         let catalog = Catalog::open(&self.store)?;
         let published = publish::publish(&catalog, self.version, &options)?;
         let announced = published.announced.clone();
+        output.ended(if published.flipped() { "published" } else { "unchanged" });
         flipped(&self.store, published, output)?;
         output.flush()?;
         self.wait.wait(&catalog, announced.as_ref())?;
@@ -82,7 +83,8 @@ impl WaitArgs {
         let stands =
             || format!("version {} is live and announced; the wait for its consumers was stopped", announced.version);
         let serving = serving.map_err(|error| stop::stands(error, stands))?;
-        notice(&format!("version {} is served by {}", announced.version, serving.join(", ")))
+        notice(&format!("version {} is served by {}", announced.version, serving.join(", ")));
+        Ok(())
     }
 }
 
@@ -107,7 +109,9 @@ pub(super) struct RollbackArgs {
 
 impl RollbackArgs {
     pub(super) fn run(self, output: &mut Output) -> Result<Answer> {
-        flipped(&self.store, publish::rollback(&Catalog::open(&self.store)?, self.to, Progress::auto())?, output)
+        let published = publish::rollback(&Catalog::open(&self.store)?, self.to, Progress::auto())?;
+        output.ended("rolled_back");
+        flipped(&self.store, published, output)
     }
 }
 
@@ -135,8 +139,10 @@ pub(super) struct PinArgs {
 impl PinArgs {
     pub(super) fn run(self, output: &mut Output) -> Result<Answer> {
         let pinned = publish::pin(&Catalog::open(&self.store)?, self.version, &self.reason, Progress::auto())?;
+        output.ended("pinned");
+        output.next(format!("cutover unpin {}", format::shell(&self.store.display().to_string())));
+        output.document(&json!({"version": pinned.version, "previous": pinned.previous, "reason": self.reason}))?;
         if output.is_json() {
-            output.document(&json!({"version": pinned.version, "previous": pinned.previous, "reason": self.reason}))?;
             return Ok(Answer::Yes);
         }
         if pinned.flipped() {
@@ -167,8 +173,9 @@ impl UnpinArgs {
     pub(super) fn run(self, output: &mut Output) -> Result<Answer> {
         let catalog = Catalog::open(&self.store)?;
         let pin = publish::unpin(&catalog)?;
+        output.ended("unpinned");
+        output.document(&pin)?;
         if output.is_json() {
-            output.document(&pin)?;
             return Ok(Answer::Yes);
         }
         output.line(format!("version {} was pinned since {}: {}", pin.version, format::time(pin.since), pin.reason))?;
@@ -251,14 +258,13 @@ impl GcArgs {
 }
 
 fn flipped(store: &Path, published: Published, output: &mut Output) -> Result<Answer> {
-    if output.is_json() {
-        let topic = published.announced.as_ref().map(|announced| &announced.topic);
-        let rows = published.announced.as_ref().map(|announced| announced.rows);
-        let seconds = published.streaming.map(|took| took.as_secs_f64());
-        output.document(&json!({
-            "version": published.version, "previous": published.previous, "topic": topic, "rows": rows, "seconds": seconds,
-        }))?;
-    } else {
+    let topic = published.announced.as_ref().map(|announced| &announced.topic);
+    let rows = published.announced.as_ref().map(|announced| announced.rows);
+    let seconds = published.streaming.map(|took| took.as_secs_f64());
+    output.document(&json!({
+        "version": published.version, "previous": published.previous, "topic": topic, "rows": rows, "seconds": seconds,
+    }))?;
+    if !output.is_json() {
         output.line(sentence(store, &published))?;
         if let Some(announced) = &published.announced {
             let how = match &published.streaming {

@@ -92,7 +92,7 @@ impl Args {
         })?;
         match (told, json) {
             (true, _) => {}
-            (false, true) => output.line("null")?,
+            (false, true) => output.ended("unchanged"),
             (false, false) => output.line(format!("readers of {store} already see what is announced"))?,
         }
         Ok(Answer::Yes)

@@ -44,22 +44,24 @@ impl Args {
         if output.is_json() {
             let entries = keys.iter().zip(&values).map(|(key, value)| {
                 let value = value.as_deref().map_or(Ok("null".to_owned()), |value| json_text(schema, value))?;
-                Ok(format!("\n    {{\"key\": {}, \"value\": {value}}}", version.key_schema().to_json(key)?))
+                Ok(format!("{{\"key\":{},\"value\":{value}}}", version.key_schema().to_json(key)?))
             });
             let entries = entries.collect::<Result<Vec<_>>>()?.join(",");
-            output.line(format!("{{\n  \"version\": {number},\n  \"entries\": [{entries}\n  ]\n}}"))?;
+            output.document_text("version", number.to_string());
+            output.document_text("entries", format!("[{entries}]"));
         }
         let mut answer = Answer::Yes;
         for (key, value) in self.keys.iter().zip(&values) {
             match value {
                 None => {
                     output.flush()?;
-                    notice(&format!("{key} is not in version {number} of {}", self.store.display()))?;
+                    notice(&format!("{key} is not in version {number} of {}", self.store.display()));
+                    output.ended("absent");
                     answer = Answer::No;
                 }
                 Some(_) if output.is_json() => {}
-                Some(value) if values.len() == 1 => output.line(schema.to_text(value)?)?,
-                Some(value) => output.line(format!("{key}\t{}", schema.to_text(value)?))?,
+                Some(value) if values.len() == 1 => output.raw_line(schema.to_text(value)?)?,
+                Some(value) => output.raw_line(format!("{key}\t{}", schema.to_text(value)?))?,
             }
         }
         Ok(answer)

@@ -28,14 +28,13 @@ pub(super) struct Args {
 
 impl Args {
     pub(super) fn run(self, output: &mut Output) -> Result<Answer> {
-        let events = Catalog::open(&self.store)?.log().events()?;
-        let latest = &events[events.len().saturating_sub(self.limit)..];
+        let events = Catalog::open(&self.store)?.log().events(self.limit)?;
         if output.is_json() {
-            output.document(&latest)?;
+            output.document(&serde_json::json!({"events": events}))?;
             return Ok(Answer::Yes);
         }
         let mut rows = Rows::new(&["time (UTC)", "event", "version", "by", "detail"], &[2]);
-        for event in latest {
+        for event in &events {
             rows.add([
                 format::time(event.at),
                 word(event.event).to_owned(),

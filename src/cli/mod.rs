@@ -12,6 +12,7 @@
 mod change;
 mod consume;
 mod demo;
+mod ending;
 mod format;
 mod get;
 mod init;
@@ -29,16 +30,21 @@ mod verify;
 mod verify_crash;
 mod versions;
 
+use std::io::Write;
 use std::path::PathBuf;
 
-use clap::{ArgAction, Parser, Subcommand};
+use clap::error::{ContextKind, ContextValue, ErrorKind};
+use clap::{ArgAction, ArgMatches, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 
+pub use self::ending::{Ending, report};
 use self::output::Output;
 pub use self::output::is_output_closed;
 use crate::catalog::Current;
-use crate::error::{Error, IoContext, Result};
+use crate::error::{Error, Result};
 use crate::failpoint;
+use crate::job::suggest;
 use crate::serve::{Store, Version};
+use crate::stderr;
 use crate::stop;
 
 const EXAMPLES: &str = "\
@@ -65,11 +71,24 @@ pub struct Cli {
     /// Say more on standard error: -v what is done, -vv details, -vvv everything; RUST_LOG overrides it
     #[arg(short, action = ArgAction::Count, global = true, help_heading = "Global options")]
     verbose: u8,
-    /// Print one JSON document instead of text
+    /// Print one JSON document instead of text, whatever comes of the command
     #[arg(long, global = true, help_heading = "Global options")]
     json: bool,
+    /// Form of the lines on standard error
+    #[arg(long, value_name = "FORM", value_enum, default_value_t, global = true, help_heading = "Global options")]
+    log_format: LogFormat,
     #[command(subcommand)]
     command: Command,
+}
+
+/// The form of the lines on standard error.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+enum LogFormat {
+    /// Lines for people
+    #[default]
+    Text,
+    /// One JSON object a line, with time, level, message and fields
+    Json,
 }
 
 #[derive(Debug, Subcommand)]
@@ -105,10 +124,49 @@ pub enum Answer {
     No,
 }
 
+/// Arguments that make no command: they ask for help, or are wrong.
+pub struct Refused {
+    error: clap::Error,
+    json: bool,
+}
+
+impl Refused {
+    /// Says why. Wrong arguments are an error like any other; where help was asked for there is none.
+    ///
+    /// # Errors
+    /// `Unavailable` when standard output cannot be written.
+    pub fn tell(self) -> Result<Option<(Error, Ending)>> {
+        if !self.error.use_stderr() {
+            let printed = self.error.print().and_then(|()| std::io::stdout().flush());
+            return printed.map(|()| None).map_err(output::failed);
+        }
+        let text = self.error.to_string();
+        let message = text.trim_start_matches("error: ").split("\n\n").next().unwrap_or_default().trim().to_owned();
+        if stderr::is_json() {
+            stderr::note("error", &message);
+        } else {
+            let _ = self.error.print();
+        }
+        Ok(Some((Error::invalid(message), Ending::new(self.json, "", None, None))))
+    }
+}
+
 impl Cli {
-    /// Reads the arguments of this process. Ends the process where they only ask for help or cannot be understood.
-    pub fn parse_arguments() -> Self {
-        Self::parse()
+    /// Reads the arguments of this process.
+    ///
+    /// # Errors
+    /// What to tell instead of running a command.
+    pub fn read_arguments() -> std::result::Result<(Self, Ending), Refused> {
+        let json = has_flag("--json");
+        if has_flag("--log-format=json") || has_pair("--log-format", "json") {
+            stderr::as_json();
+        }
+        let refused = |error| Refused { error: suggested(error), json };
+        let matches = Self::command().try_get_matches().map_err(refused)?;
+        let cli = Self::from_arg_matches(&matches).map_err(|error| Refused { error, json })?;
+        let (name, of) = matches.subcommand().unwrap_or(("", &matches));
+        let ending = Ending::new(cli.json, name, path_of(of, "job"), path_of(of, "store"));
+        Ok((cli, ending))
     }
 
     /// Whether the command has so little memory that it should keep none that it does not need.
@@ -121,11 +179,41 @@ impl Cli {
     }
 }
 
-/// Runs a command.
+/// A path that a command's arguments name.
+fn path_of(matches: &ArgMatches, name: &str) -> Option<PathBuf> {
+    matches.try_get_one::<PathBuf>(name).ok().flatten().cloned()
+}
+
+/// Whether a flag is among the arguments: to be known before they are understood, and where they are not.
+fn has_flag(flag: &str) -> bool {
+    std::env::args_os().skip(1).take_while(|word| word != "--").any(|word| word == flag)
+}
+
+fn has_pair(flag: &str, value: &str) -> bool {
+    let words: Vec<_> = std::env::args_os().skip(1).take_while(|word| word != "--").collect();
+    words.windows(2).any(|pair| pair[0] == flag && pair[1] == value)
+}
+
+/// The same error with the command that was likely meant: clap does not know letters that changed places.
+fn suggested(mut error: clap::Error) -> clap::Error {
+    let typed = match (error.kind(), error.get(ContextKind::InvalidSubcommand)) {
+        (ErrorKind::InvalidSubcommand, Some(ContextValue::String(typed))) => typed.clone(),
+        _ => return error,
+    };
+    let cli = Cli::command();
+    if error.get(ContextKind::SuggestedSubcommand).is_none()
+        && let Some(near) = suggest::nearest(&typed, cli.get_subcommands().map(clap::Command::get_name))
+    {
+        error.insert(ContextKind::SuggestedSubcommand, ContextValue::Strings(vec![near.to_owned()]));
+    }
+    error
+}
+
+/// Runs a command, which tells of itself to `ending`.
 ///
 /// # Errors
 /// As the library's function behind the command; an error for which [`is_output_closed`] holds is nobody's fault.
-pub fn run(cli: Cli) -> Result<Answer> {
+pub fn run(cli: Cli, ending: &Ending) -> Result<Answer> {
     logging::start(cli.verbose)?;
     failpoint::arm()?;
     if let Some(directory) = &cli.directory {
@@ -136,7 +224,7 @@ pub fn run(cli: Cli) -> Result<Answer> {
     if cli.command.has_safe_points() {
         stop::listen()?;
     }
-    let mut output = Output::stdout(cli.json);
+    let mut output = Output::stdout(cli.json, cli.verbose > 0, ending.told());
     let answer = cli.command.run(&mut output);
     let flushed = output.flush();
     failpoint::tell_seen()?;
@@ -213,15 +301,12 @@ fn nothing_published(store: &std::path::Path) -> Error {
 }
 
 /// Says something about the work itself, on standard error.
-fn notice(message: &str) -> Result<()> {
-    use std::io::Write;
-    writeln!(std::io::stderr().lock(), "{message}").io("write to", std::path::Path::new("standard error"))
+fn notice(message: &str) {
+    stderr::note("info", message);
 }
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory;
-
     use super::*;
 
     #[test]

@@ -36,7 +36,7 @@ impl Args {
         if output.is_json() {
             output.document(&json!({"version": version, "path": folder}))?;
         } else {
-            output.line(folder.display())?;
+            output.raw_line(folder.display())?;
         }
         Ok(Answer::Yes)
     }

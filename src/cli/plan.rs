@@ -12,7 +12,9 @@ Examples:
   cutover plan jobs/views_by_age.toml
   cutover plan jobs/views_of_day.toml --set date=2026-11-22 --memory 2GiB";
 
-/// Show what a run would do: plan, predicted rows, bytes, memory and disk, and a few rows; nothing is written
+/// Show what a run would do: predicted rows, memory, disk and time, and a few rows; nothing is written
+///
+/// Says whether the run fits this machine. With -v the engine's plan of the query, too.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Args {
@@ -27,6 +29,7 @@ impl Args {
 
     pub(super) fn run(self, output: &mut Output) -> Result<Answer> {
         let (job, options) = self.job.load()?;
+        output.about(&job.dataset, &job.store);
         let report = pipeline::plan(&job, &options)?;
         if output.is_json() {
             output.document(&report)?;
@@ -42,6 +45,12 @@ fn show(report: &PlanReport, output: &mut Output) -> Result<()> {
     report.resumes.iter().try_for_each(|resumes| output.line(resumes))?;
     output.line("")?;
     output.line(inputs(report))?;
+    for input in &report.inputs {
+        if let ([first, ..], Some(last)) = (input.partitions.as_slice(), input.partitions.last()) {
+            let all = format::some(input.partitions.len() as u64, "partition");
+            output.line(format!("{} is read from {first} to {last}, {all}; all of them are there", input.name))?;
+        }
+    }
     output.line("")?;
     output.line(columns(report))?;
     output.line("")?;
@@ -56,10 +65,15 @@ fn show(report: &PlanReport, output: &mut Output) -> Result<()> {
             format::size(report.query_memory)
         ))?;
     }
-    output.line("")?;
-    output.line("query plan")?;
-    for line in report.plan.lines() {
-        output.line(format_args!("  {line}"))?;
+    for problem in &report.fits.problems {
+        output.say(format!("does not fit: {problem}"))?;
+    }
+    if output.is_verbose() {
+        output.line("")?;
+        output.line("query plan")?;
+        for line in report.plan.lines() {
+            output.line(format_args!("  {line}"))?;
+        }
     }
     if !report.preview.is_empty() {
         output.line("")?;
@@ -97,14 +111,29 @@ fn predicted(report: &PlanReport) -> String {
         0 => "none: all of it fits".to_owned(),
         bytes => format::size(bytes),
     };
+    let memory = format!(
+        "{}, all of the process; --memory is {}, which the query, the shuffle and the tables share",
+        format::size(predicted.memory),
+        format::size(report.memory_budget)
+    );
+    let disk = match &report.stored_from {
+        Some(from) => format!("about {}, packed as {from} is", format::size(report.stored_bytes)),
+        None => format!("at most {}, before compression", format::size(report.stored_bytes)),
+    };
+    let time = match (report.seconds, &report.seconds_from) {
+        (Some(seconds), Some(from)) => format!("about {}, as {from} took", format::took(seconds)),
+        _ => "not known before the first version".to_owned(),
+    };
     let mut rows = Rows::new(&["predicted", ""], &[]);
     let lines = [
         ("rows", format::count(predicted.rows)),
         ("data", format::size(predicted.bytes)),
         ("through the shuffle", format::size(report.entries_bytes)),
-        ("memory", format!("{} of {}", format::size(predicted.memory), format::size(report.memory_budget))),
+        ("memory", memory),
         ("spill", spill),
-        ("disk", format!("{} before compression", format::size(report.disk_bytes))),
+        ("disk", disk),
+        ("time", time),
+        ("fits this machine", if report.fits.problems.is_empty() { "yes" } else { "no" }.to_owned()),
         ("threads", report.threads.to_string()),
     ];
     for (name, value) in lines {

@@ -59,6 +59,7 @@ impl Args {
 
     pub(super) fn run(self, output: &mut Output) -> Result<Answer> {
         let (mut job, mut options) = self.job.load()?;
+        output.about(&job.dataset, self.sandbox.as_ref().unwrap_or(&job.store));
         if let Some(store) = self.sandbox {
             job = Job { store, kafka: None, retention: Retention { keep: 1, keep_for: None }, ..job };
         }
@@ -68,9 +69,10 @@ impl Args {
         options.force = self.force;
         options.allow_key_change = self.allow_key_change;
         let report = pipeline::run(&job, &options)?;
-        if output.is_json() {
-            output.document(&report)?;
-        } else {
+        output.ended(summary::word(report.outcome));
+        output.next(summary::next_command(&report));
+        output.document(&report)?;
+        if !output.is_json() {
             summary::show(&report, output)?;
         }
         output.flush()?;

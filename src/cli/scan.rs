@@ -17,7 +17,7 @@ Examples:
 
 /// Print entries in the order of their keys: a line each, the key, a tab and the value
 ///
-/// With --json every line is an object with \"key\" and \"value\".
+/// With --json every line is an object with "key" and "value".
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Args {
@@ -37,6 +37,7 @@ pub(super) struct Args {
 impl Args {
     pub(super) fn run(self, output: &mut Output) -> Result<Answer> {
         let version = open_version(&self.store, self.version)?;
+        output.stream();
         let range = match &self.prefix {
             Some(prefix) => Range::prefix(&version.key_schema().parse_prefix(prefix)?),
             None => Range::all(),
@@ -47,9 +48,9 @@ impl Args {
             let key = version.key_schema().to_json(&key)?;
             if output.is_json() {
                 let value = json_text(version.value_schema(), &value)?;
-                output.line(format_args!("{{\"key\":{key},\"value\":{value}}}"))?;
+                output.raw_line(format_args!("{{\"key\":{key},\"value\":{value}}}"))?;
             } else {
-                output.line(format_args!("{}\t{}", key_text(&key), version.value_schema().to_text(&value)?))?;
+                output.raw_line(format_args!("{}\t{}", key_text(&key), version.value_schema().to_text(&value)?))?;
             }
         }
         Ok(Answer::Yes)

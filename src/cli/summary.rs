@@ -21,7 +21,7 @@ const DIGEST_DIGITS: usize = 12;
 
 /// Shows all of a report.
 pub(super) fn show(report: &RunReport, output: &mut Output) -> Result<()> {
-    output.line(outcome(report))?;
+    output.say(outcome(report))?;
     if report.outcome == Outcome::AlreadyPublished {
         return report.kafka.as_ref().filter(|kafka| kafka.streamed).map_or(Ok(()), |it| output.line(kafka(it)));
     }
@@ -32,8 +32,8 @@ pub(super) fn show(report: &RunReport, output: &mut Output) -> Result<()> {
     }
     output.line(facts(report))?;
     output.line("")?;
-    output.line(format!("read     {}", inputs(&report.inputs)))?;
-    output.line(format!(
+    output.say(format!("read     {}", inputs(&report.inputs)))?;
+    output.say(format!(
         "stored   {} in {}, {}; digest {}, as of {}",
         format::size(report.disk_bytes),
         format::some(report.files as u64, "file"),
@@ -67,10 +67,35 @@ pub(super) fn show(report: &RunReport, output: &mut Output) -> Result<()> {
         let word = if check.outcome == catalog::Outcome::Warned { "warning" } else { "failed, but forced" };
         output.line(format!("{word}: {}: expected {}, found {}", check.rule, check.expected, check.found))?;
     }
+    for check in report.checks.iter().filter(|check| check.rule == "change") {
+        let compared = check.found.split("; moved most").next().unwrap_or_default();
+        output.line(format!("changes  {compared}"))?;
+    }
+    for change in &report.moved {
+        output.line(format!("moved    {}: {} -> {}", change.title(), change.from, change.to))?;
+    }
     if !report.removed.is_empty() {
         output.line(format!("deleted  {}, which retention no longer keeps", format::versions(&report.removed)))?;
     }
-    output.line(next(report))
+    output.say(next(report))
+}
+
+/// What came of a run, in the word that programs look at.
+pub(super) fn word(outcome: Outcome) -> &'static str {
+    match outcome {
+        Outcome::Published | Outcome::AlreadyBuilt => "published",
+        Outcome::AlreadyPublished => "unchanged",
+        Outcome::Pinned => "not_published",
+    }
+}
+
+/// The command that may come next.
+pub(super) fn next_command(report: &RunReport) -> String {
+    let store = format::shell(&report.store.display().to_string());
+    match report.outcome {
+        Outcome::Pinned => format!("cutover unpin {store}"),
+        _ => format!("cutover scan {store} --limit 5"),
+    }
 }
 
 /// One sentence: what readers see now.
@@ -199,6 +224,7 @@ mod tests {
             memory: None,
             resumed: None,
             not_resumed: None,
+            moved: Vec::new(),
             removed: Vec::new(),
             kafka: None,
         }

@@ -66,7 +66,11 @@ impl Args {
             show(&report, output)?;
             output.line(way_out(&self.store, version, current.current == Some(version)))?;
         }
-        Ok(if report.findings.is_empty() { Answer::Yes } else { Answer::No })
+        if report.findings.is_empty() {
+            return Ok(Answer::Yes);
+        }
+        output.ended("damaged");
+        Ok(Answer::No)
     }
 }
 

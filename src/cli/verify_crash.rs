@@ -63,7 +63,7 @@ impl Args {
         let folder = self.dir.clone().unwrap_or_else(|| existing_above(&job.store));
         let options = Options { program, arguments: self.arguments(), folder, steps: self.step };
         if job.kafka.is_some() {
-            notice("this job streams to Kafka; in the sandbox it does not, so the steps of that are not among these")?;
+            notice("this job streams to Kafka; in the sandbox it does not, so the steps of that are not among these");
         }
         let parts = Progress::auto().parts("kills");
         let report = crash::verify(&options, |total, kill| parts.done(total, &line(kill)));

@@ -29,6 +29,7 @@ use jiff::Timestamp;
 
 use self::stage::{Stage, Staging};
 use crate::catalog::{Announcement, Catalog, Current, PROTOCOL, State, Streamed};
+use crate::contain::contain;
 use crate::error::{Error, Kind, Result};
 use crate::failpoint;
 use crate::job::Retention;
@@ -95,19 +96,22 @@ pub struct TakenOver {
 /// With `once`, what stops the announced version from being taken over: `Unavailable` when nothing is announced or the
 /// cluster does not answer, `Corrupt` when the version is not what was announced, `Conflict` when its topic is deleted or
 /// the local store pinned or in use. Without, only what stops all following: `Invalid` settings or a store that is not
-/// this topic's, `Conflict` when another consumer uses the store, and what `tell` returns. `Stopped` when that is asked for:
-/// what is staged so far is taken up again by the next one.
+/// this topic's, `Conflict` when another consumer uses the store, and what `tell` returns; nothing that is written to a
+/// topic ends it. `Stopped` when that is asked for: what is staged so far is taken up again by the next one.
 pub fn consume(options: &Options, mut tell: impl FnMut(&TakenOver) -> Result<()>) -> Result<()> {
+    let known = Catalog::followed_dataset(&options.store, &options.topic)?;
     let reporter = Reporter::new(&options.connection, &options.topic)?;
-    let (mut latest, announcement) = first_announcement(options)?;
-    let catalog = Catalog::open_or_follow(&options.store, &announcement.dataset, &options.topic)?;
+    let (mut latest, dataset) = first_announcement(options, known.as_deref())?;
+    let catalog = Catalog::open_or_follow(&options.store, &dataset, &options.topic)?;
     let _building = catalog.lock_build().map_err(|error| error.during("another consumer uses this store"))?;
-    let mut follower = Follower { options, catalog, reporter };
+    let mut follower = Follower { options, catalog, reporter, dataset, told_of: None };
     let mut retry = FIRST_RETRY;
     loop {
-        let announcement = announced(&latest, &options.topic);
+        follower.tell_of_others(&latest);
+        let announcement = follower.announced(&latest);
         let outcome = match &announcement {
-            Ok(Some(announcement)) => follower.take_over(announcement, &mut latest),
+            Ok(Some(announcement)) => contained(|| follower.take_over(announcement, &mut latest)),
+            Ok(None) if options.once => Err(nothing_announced(options, follower.told_of.as_deref())),
             Ok(None) => Ok(Outcome::Nothing),
             Err(error) => Err(Error::new(error.kind(), error.chain().join(": "))),
         };
@@ -118,12 +122,14 @@ pub fn consume(options: &Options, mut tell: impl FnMut(&TakenOver) -> Result<()>
                 None
             }
             Ok(Outcome::Nothing) => None,
-            Err(error) if options.once || matches!(error.kind(), Kind::Invalid | Kind::Stopped) => return Err(error),
+            Err(error) if options.once || error.kind() == Kind::Stopped => return Err(error),
             Err(error) => {
                 tracing::error!("readers stay where they are: {}", error.chain().join(": "));
+                follower.usable()?;
                 let wait = retry;
                 retry = (2 * retry).min(LONGEST_RETRY);
-                Some(wait)
+                // What cannot be read is told once: only another announcement helps.
+                announcement.is_ok().then_some(wait)
             }
         };
         if options.once {
@@ -132,8 +138,21 @@ pub fn consume(options: &Options, mut tell: impl FnMut(&TakenOver) -> Result<()>
         if wait.is_none() {
             retry = FIRST_RETRY;
         }
-        follower.wait(&mut latest, announcement.ok().flatten().as_ref(), wait)?;
+        follower.wait(&mut latest, &told(announcement), wait)?;
     }
+}
+
+/// A panic over what was announced ends this attempt, not the consumer.
+fn contained(attempt: impl FnOnce() -> Result<Outcome>) -> Result<Outcome> {
+    let panicked = |panic: String| Err(Error::internal("taking the announced version over panicked").because(panic));
+    contain(attempt).unwrap_or_else(panicked)
+}
+
+/// What a look at the control topic gave: an announcement, none, or what is wrong with it.
+type Told = std::result::Result<Option<Announcement>, String>;
+
+fn told(announced: Result<Option<Announcement>>) -> Told {
+    announced.map_err(|error| error.chain().join(": "))
 }
 
 enum Outcome {
@@ -149,9 +168,41 @@ struct Follower<'o> {
     options: &'o Options,
     catalog: Catalog,
     reporter: Reporter,
+    dataset: String,
+    /// The keys of others in the control topic, as they were told last.
+    told_of: Option<String>,
 }
 
 impl Follower<'_> {
+    /// The last announcement of the dataset.
+    fn announced(&self, latest: &Latest<Announcement>) -> Result<Option<Announcement>> {
+        kafka::only_announcement(latest.values(), &self.options.topic, Some(&self.dataset))
+    }
+
+    /// Warns of keys in the control topic that are no business of this consumer's, once.
+    fn tell_of_others(&mut self, latest: &Latest<Announcement>) {
+        let others = latest.values().others(&self.dataset);
+        if let Some(others) = &others
+            && self.told_of.is_none()
+        {
+            let control = kafka::control_topic(&self.options.topic);
+            let way_out = kafka::tombstone(&control);
+            tracing::warn!("topic {control} has keys of others, which are ignored: {others}; {way_out}");
+        }
+        self.told_of = others;
+    }
+
+    /// Whether the local store can be used at all.
+    ///
+    /// # Errors
+    /// `Invalid` when it cannot, which nothing that is announced will change.
+    fn usable(&self) -> Result<()> {
+        match self.catalog.read() {
+            Err(error) if error.kind() == Kind::Invalid => Err(error),
+            _ => Ok(()),
+        }
+    }
+
     fn take_over(&mut self, announcement: &Announcement, latest: &mut Latest<Announcement>) -> Result<Outcome> {
         let Some(wanted) = announcement.current().cloned() else { return Ok(Outcome::Nothing) };
         let outcome = self.go_to(announcement, &wanted, latest);
@@ -236,7 +287,7 @@ impl Follower<'_> {
             stop::check()?;
             if latest.follow(LOOK_WHILE_STAGING)? {
                 // What cannot be read changes nothing.
-                let now = announced(latest, &self.options.topic).ok().flatten();
+                let now = self.announced(latest).ok().flatten();
                 let topic = now.as_ref().and_then(Announcement::current).map(|current| current.topic.as_str());
                 return Ok(topic.is_none_or(|topic| topic == wanted.topic));
             }
@@ -249,27 +300,22 @@ impl Follower<'_> {
     }
 
     /// Waits for another announcement, for the end of `retry`, or for the end of a local pin.
-    fn wait(
-        &self,
-        latest: &mut Latest<Announcement>,
-        known: Option<&Announcement>,
-        retry: Option<Duration>,
-    ) -> Result<()> {
+    fn wait(&self, latest: &mut Latest<Announcement>, known: &Told, retry: Option<Duration>) -> Result<()> {
         let deadline = retry.map(|retry| Instant::now() + retry);
-        let pinned = self.catalog.read()?.pin.is_some();
+        let is_pinned = || self.catalog.read().is_ok_and(|current| current.pin.is_some());
+        let pinned = is_pinned();
         loop {
             stop::check()?;
             match latest.follow(LOOK) {
-                Ok(true) if announced(latest, &self.options.topic).is_ok_and(|now| now.as_ref() != known) => {
-                    return Ok(());
-                }
+                // What cannot be used is news, too: it is told once, and what comes after it is looked at again.
+                Ok(true) if told(self.announced(latest)) != *known => return Ok(()),
                 Ok(_) => {}
                 Err(error) => {
                     tracing::error!("announcements cannot be read: {}", error.chain().join(": "));
                     stop::sleep(LOOK)?;
                 }
             }
-            let unpinned = pinned && self.catalog.read()?.pin.is_none();
+            let unpinned = pinned && !is_pinned();
             if unpinned || deadline.is_some_and(|deadline| Instant::now() > deadline) {
                 return Ok(());
             }
@@ -314,33 +360,52 @@ fn left_behind(announcement: &Announcement, current: &Current) -> State {
     if told.is_some_and(|it| it.state == State::RolledBack) { State::RolledBack } else { State::Retired }
 }
 
-/// Waits for the first announcement, or fails with `once` where there is none.
-fn first_announcement(options: &Options) -> Result<(Latest<Announcement>, Announcement)> {
+/// Waits for the first announcement, or fails with `once` where there is none. Returns the dataset, too: the one that the
+/// local store has, or else the one that is announced.
+fn first_announcement(options: &Options, known: Option<&str>) -> Result<(Latest<Announcement>, String)> {
     let control = kafka::control_topic(&options.topic);
     loop {
-        if let Some(mut latest) = Latest::open(&options.connection, &control)? {
+        if let Some(mut latest) = Latest::open(&options.connection, &control, known)? {
+            let mut told = String::new();
             loop {
                 stop::check()?;
-                if let Some(announcement) = announced(&latest, &options.topic)? {
-                    return Ok((latest, announcement));
+                if let Some(known) = known {
+                    return Ok((latest, known.to_owned()));
+                }
+                match kafka::only_announcement(latest.values(), &options.topic, None) {
+                    Ok(Some(announcement)) => return Ok((latest, announcement.dataset)),
+                    Ok(None) => {}
+                    Err(error) if options.once => return Err(error),
+                    Err(error) => {
+                        let problem = error.chain().join(": ");
+                        if problem != told {
+                            tracing::error!("nothing can be served yet: {problem}");
+                        }
+                        told = problem;
+                    }
                 }
                 if options.once {
                     break;
                 }
-                latest.follow(LOOK)?;
+                if let Err(error) = latest.follow(LOOK) {
+                    tracing::error!("announcements cannot be read: {}", error.chain().join(": "));
+                    break;
+                }
             }
         }
         if options.once {
-            return Err(Error::unavailable(format!(
-                "nothing is announced in topic {control} at {}: `cutover run JOB.toml` with [kafka] announces a version",
-                options.connection.brokers()
-            )));
+            return Err(nothing_announced(options, None));
         }
         tracing::info!(topic = control, "waiting for the first announcement");
         stop::sleep(LOOK)?;
     }
 }
 
-fn announced(latest: &Latest<Announcement>, topic: &str) -> Result<Option<Announcement>> {
-    kafka::only_announcement(latest, topic)
+fn nothing_announced(options: &Options, others: Option<&str>) -> Error {
+    let others = others.map_or(String::new(), |others| format!(" (there are keys of others: {others})"));
+    Error::unavailable(format!(
+        "nothing is announced in topic {} at {}{others}: `cutover run JOB.toml` with [kafka] announces a version",
+        kafka::control_topic(&options.topic),
+        options.connection.brokers()
+    ))
 }

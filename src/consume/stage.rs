@@ -17,6 +17,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use rayon::prelude::*;
+use xxhash_rust::xxh3::xxh3_128;
 
 use super::limit::RateLimit;
 use super::partition::PartitionWriter;
@@ -31,6 +32,8 @@ use crate::progress::Progress;
 use crate::publish::Staged;
 use crate::storage;
 
+/// Letters of a data topic's name that become the name of a folder.
+const LONGEST_NAME: usize = 100;
 /// Entries a table holds at most, so that its filter is built in bounded memory.
 const MAX_ROWS_PER_TABLE: u64 = 4 << 20;
 /// How long a thread waits for a record before it looks whether it is to stop.
@@ -81,9 +84,7 @@ impl Staging<'_> {
     /// `Corrupt` when the version is not what was announced, with nothing left of it; `Conflict` when its topic is
     /// deleted; `Unavailable` when the disk or the cluster does not do it; those of `goes_on`.
     pub(super) fn run(&self, goes_on: impl FnMut(u64) -> Result<bool>) -> Result<Option<Stage>> {
-        // The name was checked to be that of a data topic, so what follows the topic's own name is plain.
-        let name = self.wanted.topic.rsplit_once(".v").map_or(self.wanted.topic.as_str(), |(_, name)| name);
-        let dirs = self.catalog.layout().build_dirs(&format!("follow-{name}"))?;
+        let dirs = self.catalog.layout().build_dirs(&folder_name(&self.wanted.topic))?;
         let staged = self.run_in(&dirs, goes_on);
         if staged.as_ref().is_err_and(|error| error.kind() == Kind::Corrupt) {
             remove(dirs.root())?;
@@ -294,6 +295,7 @@ impl Staging<'_> {
             }],
             stages: Vec::new(),
             largest,
+            profile: None,
         })
     }
 }
@@ -356,9 +358,22 @@ impl Paths {
     }
 }
 
+/// The name of the staging folder for a data topic: its own name's end, which was checked to be plain, or its hash where
+/// that is long.
+fn folder_name(topic: &str) -> String {
+    let name = topic.rsplit_once(".v").map_or(topic, |(_, name)| name);
+    match name.len() {
+        ..=LONGEST_NAME => format!("follow-{name}"),
+        _ => format!("follow-{:032x}", xxh3_128(topic.as_bytes())),
+    }
+}
+
 fn remove(folder: &Path) -> Result<()> {
     match fs::remove_dir_all(folder) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
         removed => removed.io("remove folder", folder),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -138,7 +138,9 @@ impl Ended {
     pub(super) fn last_words(&self) -> String {
         let text = String::from_utf8_lossy(&self.stderr);
         let error = text.rfind("error: ").map_or(text.trim(), |at| text[at..].trim());
-        let words = error.lines().map(str::trim).collect::<Vec<_>>().join(" · ");
+        // The line that logs keep says nothing new.
+        let lines = error.lines().map(str::trim).filter(|line| !line.contains(" command=run "));
+        let words = lines.collect::<Vec<_>>().join(" · ");
         format!("{}: {words}", self.status)
     }
 }
@@ -155,7 +157,11 @@ mod tests {
     fn a_digest_and_the_last_words_are_found_in_what_was_printed() {
         assert_eq!(ended(r#"{"digest": "ab", "rows": 1}"#, "").digest().as_deref(), Some("ab"));
         assert_eq!(ended("", "").digest(), None);
-        let words = ended("", "    query  0.1 s\nerror: disk\n  because: full\n").last_words();
+        let words = ended(
+            "",
+            "    query  0.1 s\nerror: disk\n  because: full\n2026-11-22T10:00:00Z command=run outcome=failed\n",
+        )
+        .last_words();
         assert!(words.ends_with(": error: disk · because: full"), "{words}");
         assert!(ended("", "").is_killed() && !ended("", "").is_well());
     }

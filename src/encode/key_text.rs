@@ -44,8 +44,8 @@ impl KeySchema {
         Ok(out)
     }
 
-    /// The bytes that every key starts with which starts with this text: the first columns of a tuple as a JSON array
-    /// (or the first column alone as plain text), or the leading bytes of a key of one string or binary column.
+    /// The bytes that every key starts with which starts with this text: the first columns of a tuple as a JSON array,
+    /// each whole, or the leading bytes of a key of one string or binary column.
     ///
     /// # Errors
     /// `Invalid` when the text is not the start of a key of these columns.
@@ -54,9 +54,21 @@ impl KeySchema {
             return self.parse_bytes(prefix);
         }
         let mut out = Vec::new();
-        if let (Err(_), Some(first)) = (serde_json::from_str::<Vec<IgnoredAny>>(prefix), self.columns.first()) {
-            first.write_text(prefix, &mut out)?;
-            return Ok(out);
+        // A text may be meant as the start of a text, which no tuple of several columns begins with.
+        let is_array = serde_json::from_str::<Vec<IgnoredAny>>(prefix).is_ok();
+        match self.columns.first() {
+            Some(first) if !is_array && (self.width() == 1 || first.kind != KeyKind::String) => {
+                first.write_text(prefix, &mut out)?;
+                return Ok(out);
+            }
+            Some(first) if !is_array => {
+                let whole = Value::Array(vec![Value::from(prefix)]);
+                return Err(self.mismatch(&format!(
+                    "{prefix:?} is not the start of a key: write '{whole}' for all keys whose {} is exactly this",
+                    first.name
+                )));
+            }
+            _ => {}
         }
         let elements = self.array(prefix)?;
         if elements.len() > self.width() {

@@ -16,8 +16,10 @@ mod damage;
 pub(crate) mod footer;
 mod int96;
 mod layout;
+mod locate;
 mod pages;
 mod parquet_files;
+mod partitions;
 mod precheck;
 mod readable;
 mod resolve;
@@ -36,14 +38,16 @@ use std::sync::{Arc, OnceLock};
 use arrow::datatypes::{DataType, Field, SchemaRef};
 
 use crate::error::{Error, Result};
-use crate::job::{Format, InputSpec};
+use crate::job::{CsvForm, Format, InputSpec, Partitions};
 
 pub use contract::Contract;
 pub use damage::find_damaged;
 pub use footer::Footer;
+pub use locate::locate;
 pub use parquet_files::{ChunkCheck, Metadata};
 pub use snapshot::{check_unchanged, digest};
 use text::Survey;
+pub use text::guess_delimiter;
 pub use types::from_name as type_from_name;
 
 /// One input of a job: a table made of files.
@@ -53,12 +57,14 @@ pub struct Input {
     pub name: String,
     /// How all its files are written.
     pub format: Format,
-    /// The letter between two values of CSV files.
-    pub delimiter: char,
+    /// How CSV files are written.
+    pub csv: CsvForm,
     /// The files, in the order of their paths; at least one.
     pub files: Vec<InputFile>,
     /// Names of the columns that are in the paths (`date=2026-01-01/`), outermost first.
     pub partition_columns: Vec<String>,
+    /// The partitions that the job names; none: it reads all.
+    pub partitions: Option<Partitions>,
     /// What the columns should be.
     pub contract: Option<Contract>,
     /// The columns of all files together, where the files tell them.
@@ -198,9 +204,10 @@ fn resolve_one(spec: &InputSpec) -> Result<Input> {
     let mut input = Input {
         name: spec.name.clone(),
         format: found.format,
-        delimiter: spec.delimiter.unwrap_or(','),
+        csv: spec.csv.clone(),
         files: found.files,
         partition_columns: found.partition_columns,
+        partitions: spec.partitions.clone(),
         contract,
         schema: None,
         surveyed: OnceLock::new(),
@@ -210,5 +217,6 @@ fn resolve_one(spec: &InputSpec) -> Result<Input> {
         Format::Avro => input.schema = Some(columns::of_avro(&input)?),
         Format::Csv | Format::Json => {}
     }
+    input.check_partitions()?;
     Ok(input)
 }

@@ -12,8 +12,8 @@ use std::fs;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
-use super::InputFile;
 use super::text::Packing;
+use super::{InputFile, partitions};
 use crate::error::{Error, IoContext, Result};
 use crate::job::{Format, InputSpec};
 
@@ -47,13 +47,14 @@ pub(super) fn find(spec: &InputSpec) -> Result<Found> {
             spec.name, spec.path
         )));
     }
-    check_marker(spec, &root)?;
+    let paths = partitions::select(spec, &root, paths)?;
+    check_markers(spec, &root, &paths)?;
     let looked_at = paths.iter().map(|path| look_at(spec, path)).collect::<Result<Vec<_>>>()?;
     let format = format_of(spec, &paths)?;
     let mut partition_columns: Option<Vec<String>> = None;
     let mut files = Vec::with_capacity(paths.len());
     for (path, (bytes, modified)) in paths.into_iter().zip(looked_at) {
-        let (columns, partitions) = partitions(path.strip_prefix(&root).unwrap_or(&path));
+        let (columns, partitions) = folders(path.strip_prefix(&root).unwrap_or(&path));
         let expected = partition_columns.get_or_insert_with(|| columns.clone());
         if *expected != columns {
             return Err(Error::input(format!(
@@ -172,6 +173,14 @@ fn walk(spec: &InputSpec, folder: &Path, depth: usize, paths: &mut Vec<PathBuf>)
 }
 
 fn refuse_table_log(spec: &InputSpec, path: &Path) -> Result<()> {
+    if path.file_name().is_some_and(|name| name == "current.json") && parent(path).join("versions").is_dir() {
+        return Err(Error::invalid(format!(
+            "input {}: {} is a store of Cutover's, whose databases are no input; read what it was built from, or files \
+             that `cutover scan --json` wrote",
+            spec.name,
+            parent(path).display()
+        )));
+    }
     let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
     let system = match name {
         "_delta_log" => "Delta Lake",
@@ -187,15 +196,35 @@ fn refuse_table_log(spec: &InputSpec, path: &Path) -> Result<()> {
     )))
 }
 
-fn check_marker(spec: &InputSpec, root: &Path) -> Result<()> {
-    match &spec.require {
-        Some(marker) if !root.join(marker).exists() => Err(Error::input(format!(
-            "input {}: {} is not there yet, and the job requires it; run again when the data is complete",
-            spec.name,
-            root.join(marker).display()
-        ))),
-        _ => Ok(()),
+fn check_markers(spec: &InputSpec, root: &Path, paths: &[PathBuf]) -> Result<()> {
+    let mut missing: Vec<PathBuf> = spec.require.iter().map(|marker| root.join(marker)).collect();
+    missing.retain(|marker| !marker.exists());
+    if let Some(pattern) = &spec.require_each {
+        let directories = partitions::directories(root, paths);
+        if directories.is_empty() {
+            return Err(Error::invalid(format!(
+                "input {}: {} has no partitions (directories column=value) that could have {pattern}",
+                spec.name, spec.path
+            )));
+        }
+        missing.extend(directories.iter().filter(|folder| !holds(folder, pattern)).map(|folder| folder.join(pattern)));
     }
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let is = if missing.len() == 1 { "is" } else { "are" };
+    let missing: Vec<String> = missing.iter().map(|path| path.display().to_string()).collect();
+    Err(Error::input(format!(
+        "input {}: {} {is} not there yet, and the job requires it; run again when the data is complete",
+        spec.name,
+        missing.join(", ")
+    )))
+}
+
+/// Whether a file of this pattern lies in a directory.
+fn holds(folder: &Path, pattern: &str) -> bool {
+    let pattern = format!("{}/{pattern}", glob::Pattern::escape(&folder.display().to_string()));
+    glob::glob(&pattern).is_ok_and(|mut found| found.any(|path| path.is_ok()))
 }
 
 fn format_of(spec: &InputSpec, paths: &[PathBuf]) -> Result<Format> {
@@ -243,7 +272,7 @@ fn format_of(spec: &InputSpec, paths: &[PathBuf]) -> Result<Format> {
 }
 
 /// Columns and values that the folders of a relative path give.
-fn partitions(path: &Path) -> (Vec<String>, Vec<Option<String>>) {
+pub(super) fn folders(path: &Path) -> (Vec<String>, Vec<Option<String>>) {
     let folders = path.parent().into_iter().flat_map(Path::components);
     folders
         .filter_map(|folder| {
@@ -283,9 +312,11 @@ mod tests {
             name: "events".to_owned(),
             path: path.display().to_string(),
             format: None,
-            delimiter: None,
+            csv: Default::default(),
             schema: None,
             require: None,
+            require_each: None,
+            partitions: None,
             line: 1,
         }
     }

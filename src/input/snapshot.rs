@@ -66,9 +66,10 @@ mod tests {
         let mut input = Input {
             name: "a".to_owned(),
             format: Format::Parquet,
-            delimiter: ',',
+            csv: Default::default(),
             files: vec![file],
             partition_columns: vec![],
+            partitions: None,
             contract: None,
             schema: None,
             surveyed: Default::default(),

@@ -2,6 +2,7 @@
 //!
 //! Not for: checking anything. The check stage reads these numbers; the catalog reads the retention.
 
+use super::change;
 use super::spec::{Checks, DEFAULT_MAX_CHANGE, DEFAULT_WARN_CHANGE, Retention, Verify};
 use super::table::Item;
 use super::units::parse_duration;
@@ -17,7 +18,7 @@ const MOST_KEPT: u32 = 10_000;
 
 /// Reads `[checks]`.
 pub(super) fn read(item: &Item<'_>) -> Option<Checks> {
-    let section = item.section("[checks]", &["rows", "not_null", "unique", "verify"])?;
+    let section = item.section("[checks]", &["rows", "not_null", "unique", "change", "verify"])?;
     let mut checks = Checks::default();
     if let Some(item) = section.item("rows") {
         read_rows(&item, &mut checks);
@@ -27,6 +28,9 @@ pub(super) fn read(item: &Item<'_>) -> Option<Checks> {
     }
     if let Some(item) = section.item("unique") {
         checks.unique = item.columns().unwrap_or_default();
+    }
+    if let Some(item) = section.item("change") {
+        checks.change = change::read(&item).unwrap_or_default();
     }
     if let Some(item) = section.item("verify") {
         checks.verify = item.choice(&[("sample", Verify::Sample), ("full", Verify::Full)]).unwrap_or_default();

@@ -1,6 +1,6 @@
 //! The fingerprint of a job: equal for two runs that would build the same data from the same files.
 //!
-//! It covers dataset, inputs (name, path, format, contract path, delimiter), SQL, its parameters, output, tables and the contracts'
+//! It covers dataset, inputs (name, path, format, contract path, form of CSV), SQL, its parameters, output, tables and the contracts'
 //! texts. It leaves out where the store is, what the checks demand, what retention keeps and what an input requires
 //! before it starts: none of them changes a byte of the result. Comments in the SQL count, as telling them apart is not
 //! worth being wrong about.
@@ -10,7 +10,7 @@
 use serde_json::json;
 use xxhash_rust::xxh3::xxh3_128;
 
-use super::{InputSpec, Job};
+use super::{CsvForm, InputSpec, Job};
 
 /// Raised whenever the same job file begins to mean something else.
 const MEANING: u32 = 2;
@@ -18,7 +18,7 @@ const MEANING: u32 = 2;
 pub(super) fn digest(job: &Job, contracts: &[String]) -> String {
     let input = |input: &InputSpec| {
         let mut parts = vec![json!(input.name), json!(input.path), json!(input.format), json!(input.schema)];
-        parts.extend(input.delimiter.map(|delimiter| json!(delimiter)));
+        parts.extend(Some(&input.csv).filter(|form| **form != CsvForm::default()).map(|form| json!(form)));
         parts
     };
     let inputs: Vec<_> = job.inputs.iter().map(input).collect();

@@ -7,12 +7,17 @@
 
 use std::path::{Component, Path, PathBuf};
 
+use super::csv;
 use super::params::Params;
+use super::partitions;
 use super::spec::{Format, InputSpec};
 use super::table::{Item, Section};
 
 /// Longest name of an input.
 const LONGEST_NAME: usize = 63;
+
+const KEYS: [&str; 11] =
+    ["path", "format", "delimiter", "quote", "escape", "header", "null", "comment", "schema", "partitions", "require"];
 
 const FORMATS: [(&str, Format); 4] =
     [("parquet", Format::Parquet), ("csv", Format::Csv), ("json", Format::Json), ("avro", Format::Avro)];
@@ -27,7 +32,7 @@ pub(super) fn read(inputs: &Section<'_>, params: &Params<'_>) -> Vec<InputSpec> 
 }
 
 fn read_one(name: &str, item: &Item<'_>, params: &Params<'_>) -> Option<InputSpec> {
-    let section = item.section(&format!("[inputs.{name}]"), &["path", "format", "delimiter", "schema", "require"])?;
+    let section = item.section(&format!("[inputs.{name}]"), &KEYS)?;
     if !is_table_name(name) {
         section.problem(format!(
             "input {name:?} cannot be a table name in SQL: use a-z, 0-9 and _, begin with a letter, at most {LONGEST_NAME}"
@@ -35,31 +40,12 @@ fn read_one(name: &str, item: &Item<'_>, params: &Params<'_>) -> Option<InputSpe
     }
     let path = section.required("path", "path = \"data/events/\"").and_then(|item| path(&item, params));
     let format = section.item("format").and_then(|item| item.choice(&FORMATS));
-    let delimiter = section.item("delimiter").and_then(|item| delimiter(&item, format));
+    let csv = csv::read(&section, format);
     let schema = section.item("schema").and_then(|item| plain_path(&item));
-    let require = section.item("require").and_then(|item| require(&item, params));
-    Some(InputSpec { name: name.to_owned(), path: path?, format, delimiter, schema, require, line: section.line() })
-}
-
-/// The letter between two values of CSV files.
-fn delimiter(item: &Item<'_>, format: Option<Format>) -> Option<char> {
-    let text = item.text()?;
-    if format.is_some_and(|format| format != Format::Csv) {
-        item.problem("is for CSV files only");
-    }
-    match text.chars().next() {
-        Some(letter)
-            if text.len() == 1
-                && (letter == '\t' || letter == ' ' || letter.is_ascii_punctuation())
-                && letter != '"' =>
-        {
-            Some(letter)
-        }
-        _ => {
-            item.problem("must be one letter that values do not have, such as \";\", \"|\" or \"\\t\"");
-            None
-        }
-    }
+    let partitions = section.item("partitions").and_then(|item| partitions::read(&item, params));
+    let (require, require_each) = section.item("require").map(|item| required(&item, params)).unwrap_or_default();
+    let (name, line) = (name.to_owned(), section.line());
+    Some(InputSpec { name, path: path?, format, csv, schema, require, require_each, partitions, line })
 }
 
 /// A path in which `${k}` is filled in.
@@ -77,6 +63,16 @@ pub(super) fn plain_path(item: &Item<'_>) -> Option<PathBuf> {
         return None;
     }
     Some(PathBuf::from(text))
+}
+
+/// A file below the input's own folder, or `{ partition = "…" }`: below that of each partition.
+fn required(item: &Item<'_>, params: &Params<'_>) -> (Option<String>, Option<String>) {
+    if !item.is_table() {
+        return (require(item, params), None);
+    }
+    let section = item.section("require", &["partition"]);
+    let of_each = section.and_then(|section| section.required("partition", "{ partition = \"_SUCCESS\" }"));
+    (None, of_each.and_then(|item| require(&item, params)))
 }
 
 /// A file below the input's own folder.
@@ -98,7 +94,7 @@ fn check<'a>(item: &Item<'a>) -> Option<&'a str> {
     } else if text.chars().any(char::is_control) {
         "holds a control character"
     } else if text.contains("://") {
-        "is a URL: only local files and folders can be named"
+        "is a URL: only local files and directories can be named"
     } else {
         return Some(text);
     };

@@ -8,7 +8,9 @@
 //! input files, which the input stage does.
 //! Invariant: bad values are rejected, never repaired; every default is a named constant in `spec.rs`.
 
+mod change;
 mod checks;
+mod csv;
 mod digest;
 pub(crate) mod files;
 mod inputs;
@@ -16,6 +18,7 @@ mod kafka;
 mod output;
 mod params;
 mod parse;
+mod partitions;
 mod problems;
 mod spec;
 pub(crate) mod suggest;
@@ -27,7 +30,10 @@ pub mod units;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+pub use change::{Bound, Changes, DEFAULT_BOUNDS};
 pub use kafka::is_topic;
+pub use parse::is_dataset;
+pub use partitions::Partitions;
 pub use spec::*;
 
 use crate::error::Result;
@@ -47,6 +53,8 @@ pub struct Job {
     pub inputs: Vec<InputSpec>,
     /// The query, with its `$k` still in it.
     pub sql: String,
+    /// Where its text begins.
+    pub sql_at: SqlAt,
     /// Value of every `$k` in the query, to be bound by the query stage.
     pub params: BTreeMap<String, String>,
     /// Keys, values and shards.
@@ -59,6 +67,15 @@ pub struct Job {
     pub retention: Retention,
     /// Where versions are streamed to; none: nowhere.
     pub kafka: Option<Kafka>,
+}
+
+/// Where the text of a query begins: in the job file, or in a file of its own.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SqlAt {
+    /// The file.
+    pub path: PathBuf,
+    /// The line of the text's first letter, counted from 1.
+    pub line: usize,
 }
 
 impl Job {

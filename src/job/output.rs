@@ -4,7 +4,8 @@
 //! is the encode stage's to say, before any work.
 
 use super::spec::{
-    Compression, DEFAULT_SHARDS, Encoding, Fold, MAX_SHARDS, MAX_TOP, OrderBy, Output, Partitioner, Tables, ValueSpec,
+    BLOCK_SIZES, BLOOM_BITS, Compression, DEFAULT_SHARDS, Encoding, FILE_SIZES, FORMAT_VERSIONS, Fold, MAX_SHARDS,
+    MAX_TOP, OrderBy, Output, Partitioner, Tables, ValueSpec,
 };
 use super::table::{Item, Section};
 use super::units::parse_size;
@@ -26,16 +27,6 @@ const PARTITIONERS: [(&str, Partitioner); 2] = [("xxh3", Partitioner::Xxh3), ("m
 
 const COMPRESSIONS: [(&str, Compression); 3] =
     [("lz4", Compression::Lz4), ("zstd", Compression::Zstd), ("none", Compression::None)];
-
-/// Sizes a block and a file can have, in bytes; a block this small still holds an entry, one this large a long list.
-const BLOCK_SIZES: std::ops::RangeInclusive<u64> = 1 << 10..=16 << 20;
-const FILE_SIZES: std::ops::RangeInclusive<u64> = 64 << 10..=4 << 30;
-
-/// Formats that can be asked for: what RocksDB 6.6 and 8.6 began to read.
-const FORMAT_VERSIONS: std::ops::RangeInclusive<u32> = 5..=6;
-
-/// Most bits of bloom filter for each key; more buys nothing that a reader could notice.
-const MOST_BLOOM_BITS: f64 = 32.0;
 
 /// Reads `[output]`.
 pub(super) fn read(item: &Item<'_>) -> Option<Output> {
@@ -177,7 +168,7 @@ pub(super) fn read_tables(item: &Item<'_>) -> Option<Tables> {
         tables.block_size = size(&item, BLOCK_SIZES, "1KiB", "16MiB").unwrap_or(tables.block_size);
     }
     if let Some(item) = section.item("bloom_bits") {
-        tables.bloom_bits = item.number(0.0..=MOST_BLOOM_BITS).unwrap_or(tables.bloom_bits);
+        tables.bloom_bits = item.number(BLOOM_BITS).unwrap_or(tables.bloom_bits);
     }
     if let Some(item) = section.item("file_size") {
         tables.file_size = size(&item, FILE_SIZES, "64KiB", "4GiB").unwrap_or(tables.file_size);

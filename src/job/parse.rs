@@ -17,7 +17,7 @@ use super::params::Params;
 use super::problems::Problems;
 use super::spec::{Checks, Retention, Tables};
 use super::table::Section;
-use super::{Job, checks, inputs, kafka, output};
+use super::{Job, SqlAt, checks, inputs, kafka, output};
 use crate::error::{Error, Result};
 
 /// The version of job files that this program reads.
@@ -65,7 +65,7 @@ pub(super) fn parse(
         .required("inputs", "[inputs.events]")
         .and_then(|item| item.map("[inputs]"))
         .map(|section| inputs::read(&section, &params));
-    let query = query(&top, &params, read_sql);
+    let query = query(path, &top, &params, read_sql);
     let output = top.required("output", "[output]").and_then(|item| output::read(&item));
     let tables = top.item("tables").map_or(Some(Tables::default()), |item| output::read_tables(&item));
     let checks = top.item("checks").map_or(Some(Checks::default()), |item| checks::read(&item));
@@ -93,9 +93,9 @@ pub(super) fn parse(
     else {
         return Err(Error::internal(format!("{} could not be read, but no problem was found in it", path.display())));
     };
-    let (sql, params) = query;
+    let (sql, sql_at, params) = query;
     let (path, text) = (path.to_owned(), text.to_owned());
-    Ok(Job { path, text, dataset, store, inputs, sql, params, output, tables, checks, retention, kafka })
+    Ok(Job { path, text, dataset, store, inputs, sql, sql_at, params, output, tables, checks, retention, kafka })
 }
 
 fn version(top: &Section<'_>) {
@@ -107,25 +107,30 @@ fn version(top: &Section<'_>) {
     }
 }
 
-/// The SQL, from the job file or a file of its own, and the parameters in it.
+/// The SQL, from the job file or a file of its own, where that is, and the parameters in it.
 fn query(
+    path: &Path,
     top: &Section<'_>,
     params: &Params<'_>,
     read_sql: &dyn Fn(&Path) -> Result<String>,
-) -> Option<(String, BTreeMap<String, String>)> {
+) -> Option<(String, SqlAt, BTreeMap<String, String>)> {
     let section = top.required("query", "[query]")?.section("[query]", &["sql", "file"])?;
-    let (item, sql) = match (section.item("sql"), section.item("file")) {
+    let (item, sql, at) = match (section.item("sql"), section.item("file")) {
         (Some(item), None) => {
             let sql = item.text()?.to_owned();
-            (item, sql)
+            let at = SqlAt { path: path.to_owned(), line: item.text_line() };
+            (item, sql, at)
         }
-        (None, Some(item)) => match read_sql(&inputs::plain_path(&item)?) {
-            Ok(sql) => (item, sql),
-            Err(error) => {
-                item.problem(format!("cannot be read: {}", error.chain().join(": ")));
-                return None;
+        (None, Some(item)) => {
+            let file = inputs::plain_path(&item)?;
+            match read_sql(&file) {
+                Ok(sql) => (item, sql, SqlAt { path: file, line: 1 }),
+                Err(error) => {
+                    item.problem(format!("cannot be read: {}{}", error.chain().join(": "), beside(path, &file)));
+                    return None;
+                }
             }
-        },
+        }
         (Some(_), Some(_)) => {
             section.problem("[query] has both sql and file: keep one");
             return None;
@@ -140,10 +145,20 @@ fn query(
         return None;
     }
     let bound = params.bind(&item, &sql);
-    Some((sql, bound))
+    Some((sql, at, bound))
 }
 
-fn is_dataset(name: &str) -> bool {
+/// A hint for a file that is missing, but lies in the job file's own folder.
+fn beside(job: &Path, file: &Path) -> String {
+    let near = job.parent().map(|folder| folder.join(file)).filter(|near| near != file && near.is_file());
+    let hint = |near: PathBuf| {
+        format!(", not in that of the job file, where there is one: write file = \"{}\"", near.display())
+    };
+    near.filter(|_| !file.is_file()).map(hint).unwrap_or_default()
+}
+
+/// Whether a dataset can have this name.
+pub fn is_dataset(name: &str) -> bool {
     name.starts_with(|first: char| first.is_ascii_lowercase() || first.is_ascii_digit())
         && name.len() <= LONGEST_DATASET
         && name.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"_-".contains(&byte))

@@ -15,6 +15,7 @@ const LISTED: usize = 50;
 
 /// The problems of one file so far.
 pub(super) struct Problems {
+    text: String,
     path: String,
     /// Byte offset of the end of every line.
     ends: Vec<usize>,
@@ -24,12 +25,17 @@ pub(super) struct Problems {
 impl Problems {
     pub(super) fn new(path: &Path, text: &str) -> Self {
         let ends = text.bytes().enumerate().filter(|(_, byte)| *byte == b'\n').map(|(offset, _)| offset).collect();
-        Self { path: path.display().to_string(), ends, found: RefCell::default() }
+        Self { text: text.to_owned(), path: path.display().to_string(), ends, found: RefCell::default() }
     }
 
     /// Line, counted from 1, of a byte offset.
     pub(super) fn line_at(&self, offset: usize) -> usize {
         self.ends.partition_point(|end| *end < offset) + 1
+    }
+
+    /// The file's text from a byte offset on.
+    pub(super) fn text_from(&self, offset: usize) -> &str {
+        self.text.get(offset..).unwrap_or_default()
     }
 
     pub(super) fn add(&self, line: usize, message: impl Into<String>) {

@@ -7,10 +7,13 @@
 //! Not for: reading TOML (`parse.rs`), nor for anything that touches files or data.
 //! Invariant: every default is a constant here, and the field's doc names it.
 
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+
+use super::{Changes, Partitions};
 
 /// Shards of a version when the job does not say.
 pub const DEFAULT_SHARDS: u32 = 1;
@@ -26,6 +29,14 @@ pub const DEFAULT_BLOOM_BITS: f64 = 10.0;
 pub const DEFAULT_FILE_SIZE: u64 = 64 << 20;
 /// Format of the table files when the job does not say: RocksDB 8.6 and later read it.
 pub const DEFAULT_FORMAT_VERSION: u32 = 6;
+/// Sizes a block can have, in bytes: one this small still holds an entry, one this large a long list.
+pub const BLOCK_SIZES: RangeInclusive<u64> = 1 << 10..=16 << 20;
+/// Sizes after which a table file can end, in bytes.
+pub const FILE_SIZES: RangeInclusive<u64> = 64 << 10..=4 << 30;
+/// Bits of bloom filter a key can have; more buys nothing that a reader could notice.
+pub const BLOOM_BITS: RangeInclusive<f64> = 0.0..=32.0;
+/// Formats that can be asked for: what RocksDB 6.6 and 8.6 began to read.
+pub const FORMAT_VERSIONS: RangeInclusive<u32> = 5..=6;
 /// Change of the row count that is worth a warning when the job does not say.
 pub const DEFAULT_WARN_CHANGE: f64 = 0.2;
 /// Change of the row count that stops a publish when the job does not say.
@@ -42,14 +53,41 @@ pub struct InputSpec {
     pub path: String,
     /// Format of the files; none: each file's ending tells.
     pub format: Option<Format>,
-    /// The byte between two values of CSV files; none: a comma.
-    pub delimiter: Option<char>,
+    /// How CSV files are written.
+    pub csv: CsvForm,
     /// Data contract that the files must keep.
     pub schema: Option<PathBuf>,
     /// File inside the input's folder without which the job does not start, with every `${k}` filled in.
     pub require: Option<String>,
+    /// File inside each partition's folder without which the job does not start; a pattern.
+    pub require_each: Option<String>,
+    /// The partitions that are read; none: all.
+    pub partitions: Option<Partitions>,
     /// Line of the job file where the input begins, for messages.
     pub line: usize,
+}
+
+/// How CSV files are written; every letter is one byte.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CsvForm {
+    /// Between two values.
+    pub delimiter: char,
+    /// Around values that hold delimiters or line ends; none: nothing is around values.
+    pub quote: Option<char>,
+    /// Before a letter of a quoted value that is to be taken as it is; none: quotes in it are doubled.
+    pub escape: Option<char>,
+    /// Whether the first line has the names of the columns.
+    pub header: bool,
+    /// Values that mean null when they are not in quotes, besides the empty one.
+    pub null: Vec<String>,
+    /// At the beginning of lines that are no rows.
+    pub comment: Option<char>,
+}
+
+impl Default for CsvForm {
+    fn default() -> Self {
+        Self { delimiter: ',', quote: Some('"'), escape: None, header: true, null: Vec::new(), comment: None }
+    }
 }
 
 /// Format of input files.
@@ -178,6 +216,21 @@ impl Default for Tables {
     }
 }
 
+impl Tables {
+    /// The first setting that no job could have asked for. RocksDB takes any, and some of them end the process.
+    pub fn problem(&self) -> Option<String> {
+        let wrong = [
+            ("block_size", BLOCK_SIZES.contains(&self.block_size), self.block_size.to_string()),
+            ("file_size", FILE_SIZES.contains(&self.file_size), self.file_size.to_string()),
+            ("bloom_bits", BLOOM_BITS.contains(&self.bloom_bits), self.bloom_bits.to_string()),
+            ("format_version", FORMAT_VERSIONS.contains(&self.format_version), self.format_version.to_string()),
+            ("block_size", self.block_size <= self.file_size, "larger than file_size".to_owned()),
+        ];
+        let (name, _, value) = wrong.into_iter().find(|(_, good, _)| !good)?;
+        Some(format!("{name} cannot be {value}"))
+    }
+}
+
 /// Compression of table blocks.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -207,6 +260,8 @@ pub struct Checks {
     pub not_null: Vec<String>,
     /// Columns of the query's result that must hold no value twice.
     pub unique: Vec<String>,
+    /// How much of what is measured may change.
+    pub change: Changes,
     /// How much of the built version is read back.
     pub verify: Verify,
 }
@@ -220,6 +275,7 @@ impl Default for Checks {
             max_change: DEFAULT_MAX_CHANGE,
             not_null: Vec::new(),
             unique: Vec::new(),
+            change: Changes::default(),
             verify: Verify::default(),
         }
     }

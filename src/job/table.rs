@@ -88,7 +88,8 @@ impl<'a> Section<'a> {
 
     fn wrap(&self, key: &str, offset: usize, value: &'a Spanned<DeValue<'a>>) -> Item<'a> {
         let label = format!("{key:?}{}", self.place());
-        Item { problems: self.problems, label, line: self.problems.line_at(offset), value: value.get_ref() }
+        let line = self.problems.line_at(offset);
+        Item { problems: self.problems, label, line, at: value.span().start, value: value.get_ref() }
     }
 
     fn place(&self) -> String {
@@ -101,10 +102,20 @@ pub(super) struct Item<'a> {
     problems: &'a Problems,
     label: String,
     line: usize,
+    /// Where the value begins in the file.
+    at: usize,
     value: &'a DeValue<'a>,
 }
 
 impl<'a> Item<'a> {
+    /// The line at which a string's own text begins: after a `'''` that ends its line that is the next one.
+    pub(super) fn text_line(&self) -> usize {
+        let text = self.problems.text_from(self.at);
+        let opened = ["'''", "\"\"\""].iter().find_map(|quotes| text.strip_prefix(quotes));
+        let line = self.problems.line_at(self.at);
+        line + usize::from(opened.is_some_and(|text| text.starts_with('\n') || text.starts_with("\r\n")))
+    }
+
     /// Adds a problem that begins with the key and its section.
     pub(super) fn problem(&self, message: impl AsRef<str>) {
         self.problems.add(self.line, format!("{} {}", self.label, message.as_ref()));
@@ -115,8 +126,24 @@ impl<'a> Item<'a> {
         None
     }
 
+    pub(super) fn line(&self) -> usize {
+        self.line
+    }
+
     pub(super) fn is_table(&self) -> bool {
         self.value.is_table()
+    }
+
+    pub(super) fn is_list(&self) -> bool {
+        matches!(self.value, DeValue::Array(_))
+    }
+
+    pub(super) fn is_integer(&self) -> bool {
+        matches!(self.value, DeValue::Integer(_))
+    }
+
+    pub(super) fn is_false(&self) -> bool {
+        matches!(self.value, DeValue::Boolean(false))
     }
 
     pub(super) fn text(&self) -> Option<&'a str> {
@@ -194,6 +221,7 @@ impl<'a> Item<'a> {
             problems: self.problems,
             label: format!("an element of {}", self.label),
             line: self.problems.line_at(element.span().start),
+            at: element.span().start,
             value: element.get_ref(),
         };
         Some(elements.iter().map(item).collect())

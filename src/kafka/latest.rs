@@ -4,19 +4,18 @@
 //! of. Nothing is committed to a consumer group: a reader starts from the topic itself, always. A record that is damaged
 //! takes the place of the one before, and whoever asks for the value of its key is told.
 //!
-//! Not for: data topics (`partitions`).
+//! Not for: what is kept of them (`values`), or data topics (`partitions`).
 
-use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
-use rdkafka::message::Message;
 use rdkafka::{Offset, TopicPartitionList};
 use serde::de::DeserializeOwned;
 
 use super::connection::{Connection, Listener, PATIENCE, is_refusal};
-use super::{topics, wire};
+use super::topics;
+use super::values::Values;
 use crate::error::{Error, Result};
 
 /// How long a broker holds back an answer without records: what reading to the end waits for.
@@ -29,15 +28,15 @@ pub struct Latest<T> {
     connection: Connection,
     consumer: BaseConsumer<Listener>,
     topic: String,
-    values: BTreeMap<String, Result<T>>,
+    values: Values<T>,
 }
 
 impl<T: DeserializeOwned> Latest<T> {
-    /// Reads a topic to its end. `None` when there is no such topic.
+    /// Reads a topic to its end; the value of the key `own` is kept above all. `None` when there is no such topic.
     ///
     /// # Errors
     /// `Invalid` when this user may not read the topic; `Unavailable` when the cluster does not answer.
-    pub fn open(connection: &Connection, topic: &str) -> Result<Option<Self>> {
+    pub fn open(connection: &Connection, topic: &str, own: Option<&str>) -> Result<Option<Self>> {
         let (_, metadata) = connection.reach()?;
         if !metadata.topics().iter().any(|known| known.name() == topic) {
             return Ok(None);
@@ -47,20 +46,20 @@ impl<T: DeserializeOwned> Latest<T> {
         // A state can be large, and so many are read ahead at most.
         config.set("fetch.message.max.bytes", topics::STATE_LIMIT.to_string());
         config.set("queued.max.messages.kbytes", (2 * topics::STATE_LIMIT / 1024).to_string());
-        let consumer: BaseConsumer<Listener> = connection.client(&config, Listener::default())?;
+        let consumer: BaseConsumer<Listener> = connection.client(&config, connection.listener())?;
         let mut partition = TopicPartitionList::new();
         partition
             .add_partition_offset(topic, 0, Offset::Beginning)
             .and_then(|()| consumer.assign(&partition))
             .map_err(|error| connection.failed(&format!("cannot read topic {topic}"), &error))?;
-        let mut latest =
-            Self { connection: connection.clone(), consumer, topic: topic.to_owned(), values: BTreeMap::new() };
+        let values = Values::new(own.map(str::to_owned));
+        let mut latest = Self { connection: connection.clone(), consumer, topic: topic.to_owned(), values };
         latest.read_to_end()?;
         Ok(Some(latest))
     }
 
     /// The last value of every key, or what is wrong with it.
-    pub fn values(&self) -> &BTreeMap<String, Result<T>> {
+    pub fn values(&self) -> &Values<T> {
         &self.values
     }
 
@@ -110,13 +109,7 @@ impl<T: DeserializeOwned> Latest<T> {
             }
             Some(Ok(record)) => record,
         };
-        let Some(key) = record.key() else { return Ok(Look::Nothing) };
-        let key = String::from_utf8_lossy(key).into_owned();
-        if record.payload().is_none() {
-            self.values.remove(&key);
-        } else {
-            self.values.insert(key, wire::unseal(&record));
-        }
+        self.values.take(&record);
         Ok(Look::Record)
     }
 }

@@ -18,10 +18,12 @@ use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use super::connection::{Connection, Listener, PATIENCE};
 use super::latest::Latest;
 use super::topics::{STATE_LIMIT, Topics};
+use super::values::Values;
 use super::wire;
 use crate::catalog::{Announcement, Streamed};
 use crate::error::{Error, Kind, Result};
 use crate::job::Kafka;
+use crate::shown::shortened;
 
 /// So often an announcement is tried whose outcome turned out to be that it was not made.
 const ATTEMPTS: u32 = 5;
@@ -66,19 +68,15 @@ impl<'c> Lease<'c> {
         topics.create_state(&wire::control_topic(&target.topic), target.replication)?;
         topics.create_state(&wire::reports_topic(&target.topic), target.replication)?;
         let producer = fence(connection, target)?;
-        let (seen, known) = match announced(connection, &target.topic) {
-            Err(error) if error.kind() == Kind::Corrupt => {
+        let control = wire::control_topic(&target.topic);
+        let latest = Latest::<Announcement>::open(connection, &control, Some(dataset))?;
+        let (seen, known) = match latest.as_ref().map(|latest| last_of(latest.values(), &target.topic, dataset)) {
+            Some(Err(error)) if error.kind() == Kind::Corrupt => {
                 tracing::warn!("{}", error.chain().join(": "));
                 (None, false)
             }
-            seen => (seen?, true),
+            seen => (seen.transpose()?.flatten(), true),
         };
-        if let Some(other) = seen.as_ref().filter(|seen| seen.dataset != dataset) {
-            return Err(Error::invalid(format!(
-                "the topic {} holds the dataset {:?}, this store {dataset:?}: give each its own topic",
-                target.topic, other.dataset
-            )));
-        }
         let lease = Self { connection, target, dataset: dataset.to_owned(), topics, producer, seen };
         if known {
             lease.delete_unlisted(ours)?;
@@ -150,7 +148,7 @@ impl<'c> Lease<'c> {
             // A new lease ends the transaction one way or the other; what is read after it is the outcome.
             let outcome = fence(self.connection, self.target).and_then(|producer| {
                 self.producer = producer;
-                announced(self.connection, &self.target.topic)
+                announced(self.connection, &self.target.topic, Some(&self.dataset))
             });
             let last = match outcome {
                 Ok(last) => last,
@@ -190,7 +188,9 @@ impl<'c> Lease<'c> {
         self.producer.commit_transaction(PATIENCE).map_err(|error| {
             let fatal = matches!(&error, KafkaError::Transaction(inner) if inner.is_fatal());
             match self.producer.client().fatal_error() {
-                Some((code, why)) if fatal => self.connection.failed_code(doing, code).during(why),
+                Some((code, why)) if fatal => {
+                    self.connection.failed_code(doing, code).during(self.connection.secrets().hidden(&why))
+                }
                 _ => failed(error),
             }
         })
@@ -211,44 +211,103 @@ impl<'c> Lease<'c> {
     }
 }
 
-/// The last announcement of a topic; none before the first.
+/// The last announcement of a publisher's own dataset. Keys that are nobody's are only warned about.
 ///
 /// # Errors
-/// `Corrupt` when it is damaged or contradicts itself; `Invalid` when several datasets are announced there; else as
-/// [`Latest::open`].
-pub fn announced(connection: &Connection, topic: &str) -> Result<Option<Announcement>> {
+/// `Invalid` when another dataset is announced there, whose topics would be deleted; else as [`only_announcement`].
+fn last_of(values: &Values<Announcement>, topic: &str, dataset: &str) -> Result<Option<Announcement>> {
     let control = wire::control_topic(topic);
-    match Latest::<Announcement>::open(connection, &control)? {
+    let mut others = values.sound().filter(|(key, it)| *key != dataset && contradiction(key, it).is_none());
+    if let Some((other, _)) = others.next() {
+        return Err(Error::invalid(format!(
+            "the topic {topic} holds the dataset {other:?}, this store {dataset:?}: give each its own topic; {}",
+            tombstone(&control)
+        )));
+    }
+    if let Some(others) = values.others(dataset) {
+        tracing::warn!(
+            "topic {control} has keys that are no datasets, which are ignored: {others}; {}",
+            tombstone(&control)
+        );
+    }
+    only_announcement(values, topic, Some(dataset))
+}
+
+/// The last announcement of a dataset, or of the one dataset that is announced in a topic; none before the first.
+///
+/// # Errors
+/// As [`only_announcement`]; else as [`Latest::open`].
+pub fn announced(connection: &Connection, topic: &str, dataset: Option<&str>) -> Result<Option<Announcement>> {
+    let control = wire::control_topic(topic);
+    match Latest::<Announcement>::open(connection, &control, dataset)? {
         None => Ok(None),
-        Some(latest) => only_announcement(&latest, topic),
+        Some(latest) => only_announcement(latest.values(), topic, dataset),
     }
 }
 
-/// The last announcement of a topic, of the control topic's records that were read so far.
+/// The last announcement of `dataset`, of the control topic's records that were read so far. Whoever does not know the
+/// dataset yet gets that of the only one that has a sound announcement.
 ///
 /// # Errors
-/// `Corrupt` when it contradicts itself; `Invalid` when several datasets are announced there.
-pub fn only_announcement(latest: &Latest<Announcement>, topic: &str) -> Result<Option<Announcement>> {
+/// `Corrupt` when it is damaged or contradicts itself, `Invalid` when it follows another protocol or several datasets are
+/// announced there.
+pub fn only_announcement(
+    values: &Values<Announcement>,
+    topic: &str,
+    dataset: Option<&str>,
+) -> Result<Option<Announcement>> {
     let control = wire::control_topic(topic);
-    let mut values = latest.values().iter();
-    let Some((dataset, last)) = values.next() else { return Ok(None) };
-    if let Some((other, _)) = values.next() {
-        return Err(Error::invalid(format!(
-            "topic {control} has announcements of the datasets {dataset:?} and {other:?}: each needs its own topic"
-        )));
-    }
-    match last {
-        Err(damage) => Err(Error::new(damage.kind(), damage.chain().join(": ")).during(format!(
+    let unusable = |damage: &Error| {
+        Error::new(damage.kind(), damage.chain().join(": ")).during(format!(
             "the last announcement in topic {control} cannot be used; `cutover publish STORE N` where the versions are \
              built announces again"
+        ))
+    };
+    if let Some(dataset) = dataset {
+        return match values.get(dataset) {
+            None => Ok(None),
+            Some(Err(damage)) => Err(unusable(damage)),
+            Some(Ok(last)) => match contradiction(dataset, last) {
+                None => Ok(Some(last.clone())),
+                Some(problem) => Err(unusable(&Error::corrupt(format!("it contradicts itself: {problem}")))),
+            },
+        };
+    }
+    let mut sound = values.sound().filter(|(key, it)| contradiction(key, it).is_none());
+    match (sound.next(), sound.next()) {
+        (Some((_, last)), None) => Ok(Some(last.clone())),
+        (Some((first, _)), Some((second, _))) => Err(Error::invalid(format!(
+            "topic {control} has announcements of the datasets {} and {}: each needs its own topic; {}",
+            shortened(first),
+            shortened(second),
+            tombstone(&control)
         ))),
-        Ok(last) => match last.contradiction() {
-            Some(problem) => {
-                Err(Error::corrupt(format!("the last announcement in topic {control} contradicts itself: {problem}")))
+        (None, _) => match (values.damage(), values.sound().next()) {
+            (Some(damage), _) => Err(unusable(damage)),
+            (None, Some((key, it))) => {
+                let problem = contradiction(key, it).unwrap_or_default();
+                Err(unusable(&Error::corrupt(format!("it contradicts itself: {problem}"))))
             }
-            None => Ok(Some(last.clone())),
+            (None, None) => Ok(None),
         },
     }
+}
+
+/// The first thing in an announcement under a key that cannot be.
+fn contradiction(key: &str, announcement: &Announcement) -> Option<String> {
+    if announcement.dataset != key {
+        let (key, dataset) = (shortened(key), shortened(&announcement.dataset));
+        return Some(format!("its key is {key}, its dataset {dataset}"));
+    }
+    announcement.contradiction()
+}
+
+/// How a key that does not belong to a topic gets out of it.
+pub fn tombstone(control: &str) -> String {
+    format!(
+        "a key that does not belong there goes with a tombstone, such as by \
+         `printf 'KEY:' | kcat -P -b BROKERS -t {control} -p 0 -K: -Z`"
+    )
 }
 
 /// A producer that fences every earlier one of this topic.
@@ -258,7 +317,7 @@ fn fence(connection: &Connection, target: &Kafka) -> Result<BaseProducer<Listene
     config.set("transaction.timeout.ms", TRANSACTION_MILLIS);
     config.set("message.max.bytes", (2 * STATE_LIMIT).to_string());
     config.set("compression.type", super::stream::codec(target.compression));
-    let producer: BaseProducer<Listener> = connection.client(&config, Listener::default())?;
+    let producer: BaseProducer<Listener> = connection.client(&config, connection.listener())?;
     let deadline = Instant::now() + 2 * PATIENCE;
     loop {
         let error = match producer.init_transactions(PATIENCE) {

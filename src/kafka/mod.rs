@@ -10,8 +10,10 @@
 //! |---|---|
 //! | `wire` | names of topics, and the records: END markers, announcements, reports |
 //! | `connection` | settings, credentials, and what a failure asks of the person who reads it |
+//! | `secrets` | hides values of settings in what librdkafka says |
 //! | `topics` | making, finding and deleting topics |
-//! | `latest` | the last record of every key of a compacted topic |
+//! | `latest` | reads the last record of every key of a compacted topic |
+//! | `values` | keeps them, in bounded memory |
 //! | `lease` | the right to announce, and announcing |
 //! | `stream` | one version's entries into its data topic |
 //! | `partitions` | the records of one partition of a version, as a consumer reads them |
@@ -24,14 +26,17 @@ mod latest;
 mod lease;
 mod partitions;
 mod reports;
+mod secrets;
 mod stream;
 mod topics;
+mod values;
 pub(crate) mod wire;
 
 pub use connection::Connection;
 pub use latest::Latest;
-pub use lease::{Lease, Unannounced, announced, only_announcement};
+pub use lease::{Lease, Unannounced, announced, only_announcement, tombstone};
 pub use partitions::{Partitions, Received};
 pub use reports::{Reporter, wait_for_consumers};
 pub use stream::stream;
+pub use values::Values;
 pub use wire::{ConsumerReport, ConsumerState, End, control_topic, is_data_topic};

@@ -67,7 +67,7 @@ pub(super) fn check_log(connection: &Connection, streamed: &Streamed) -> Result<
     let topic = &streamed.topic;
     if !topics.names().contains(topic) {
         return Err(Error::conflict(format!(
-            "topic {topic}, which holds version {}, is gone; `cutover publish STORE {}` streams it again",
+            "topic {topic}, which holds version {}, is gone; `cutover publish STORE {} --restream` streams it again",
             streamed.version, streamed.version
         )));
     }
@@ -76,7 +76,7 @@ pub(super) fn check_log(connection: &Connection, streamed: &Streamed) -> Result<
         if low > part.begin || high < part.end {
             return Err(Error::corrupt(format!(
                 "partition {} of topic {topic} holds the offsets {low} to {high}, announced are {} to {}: records are \
-                 lost; `cutover publish STORE {}` streams the version again",
+                 lost; `cutover publish STORE {} --restream` streams the version again",
                 part.partition, part.begin, part.end, streamed.version
             )));
         }
@@ -95,7 +95,7 @@ impl Partitions {
         config.set("queued.max.messages.kbytes", QUEUE_KIBIBYTES).set("fetch.message.max.bytes", FETCH_BYTES);
         config.set("fetch.max.bytes", ANSWER_BYTES);
         config.set("queued.min.messages", "100000").set("fetch.queue.backoff.ms", BACKOFF_MILLIS);
-        let consumer: BaseConsumer<Listener> = connection.client(&config, Listener::default())?;
+        let consumer: BaseConsumer<Listener> = connection.client(&config, connection.listener())?;
         let topic = streamed.topic.clone();
         let mut partitions = TopicPartitionList::new();
         for (partition, offset) in from {

@@ -5,7 +5,6 @@
 //!
 //! Not for: lag of consumer groups; there are none.
 
-use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
@@ -15,12 +14,17 @@ use super::latest::Latest;
 use super::wire::{self, ConsumerReport, ConsumerState};
 use crate::catalog::Streamed;
 use crate::error::{Error, Result};
+use crate::shown::shortened;
 use crate::stop;
 
 /// How long a report may take before it is given up.
 const REPORT_PATIENCE: Duration = Duration::from_secs(10);
 /// How long one look for reports waits.
 const LOOK: Duration = Duration::from_millis(500);
+/// Consumers that a message names at most.
+const MOST_NAMED: usize = 20;
+/// Characters of a consumer's failure that a message shows.
+const LONGEST_ERROR: usize = 300;
 
 /// Writes one consumer's reports.
 pub struct Reporter {
@@ -38,7 +42,7 @@ impl Reporter {
         let mut config = connection.config();
         config.set("enable.idempotence", "true").set("acks", "all");
         config.set("message.timeout.ms", REPORT_PATIENCE.as_millis().to_string());
-        let producer = connection.client(&config, Listener::default())?;
+        let producer = connection.client(&config, connection.listener())?;
         Ok(Self { connection: connection.clone(), producer, topic: wire::reports_topic(topic) })
     }
 
@@ -70,12 +74,11 @@ pub fn wait_for_consumers(
     patience: Duration,
 ) -> Result<Vec<String>> {
     let deadline = Instant::now() + patience;
-    let mut latest: Option<Latest<ConsumerReport>> = Latest::open(connection, &wire::reports_topic(topic))?;
+    let mut latest: Option<Latest<ConsumerReport>> = Latest::open(connection, &wire::reports_topic(topic), None)?;
     loop {
         stop::check()?;
-        let none: BTreeMap<String, Result<ConsumerReport>> = BTreeMap::new();
         // A report that cannot be read is nobody's.
-        let reports = || latest.as_ref().map_or(&none, Latest::values).values().flatten();
+        let reports = || latest.iter().flat_map(|latest| latest.values().sound()).map(|(_, report)| report);
         let serves = |report: &&ConsumerReport| {
             report.state == ConsumerState::Serving && report.build_id.as_deref() == Some(version.build_id.as_str())
         };
@@ -85,7 +88,7 @@ pub fn wait_for_consumers(
         }
         if Instant::now() > deadline {
             let others = reports().filter(|report| !serves(report)).map(describe);
-            let others: Vec<String> = others.collect();
+            let others: Vec<String> = others.take(MOST_NAMED).collect();
             let others = if others.is_empty() { "no other has reported".to_owned() } else { others.join(", ") };
             return Err(Error::unavailable(format!(
                 "version {} is announced, but after {} s {} of {consumers} consumers serve it; {others}",
@@ -96,23 +99,28 @@ pub fn wait_for_consumers(
         }
         match &mut latest {
             Some(latest) => drop(latest.follow(LOOK)?),
-            None => latest = Latest::open(connection, &wire::reports_topic(topic))?,
+            None => latest = Latest::open(connection, &wire::reports_topic(topic), None)?,
         }
     }
 }
 
 fn describe(report: &ConsumerReport) -> String {
+    let name = shortened(&report.consumer);
     let serves = report.version.map_or("nothing yet".to_owned(), |version| format!("version {version}"));
     match report.state {
-        ConsumerState::Serving => format!("{} serves {serves}", report.consumer),
+        ConsumerState::Serving => format!("{name} serves {serves}"),
         ConsumerState::Staging => format!(
-            "{} serves {serves} and has {} of {} rows of version {}",
-            report.consumer, report.rows, report.rows_total, report.announced
+            "{name} serves {serves} and has {} of {} rows of version {}",
+            report.rows, report.rows_total, report.announced
         ),
         ConsumerState::Failed => format!(
-            "{} serves {serves} and failed: {}",
-            report.consumer,
-            report.error.as_deref().unwrap_or("it did not say why")
+            "{name} serves {serves} and failed: {}",
+            report.error.as_deref().map_or("it did not say why".to_owned(), cut)
         ),
     }
+}
+
+/// What a consumer says of its failure, no longer than a message should be.
+fn cut(error: &str) -> String {
+    error.chars().take(LONGEST_ERROR).collect()
 }

@@ -19,6 +19,7 @@ use rdkafka::message::{Message, OwnedHeaders};
 use rdkafka::producer::{BaseRecord, DeliveryResult, Producer, ProducerContext, ThreadedProducer};
 
 use super::lease::Lease;
+use super::secrets::Secrets;
 use super::wire::{self, End};
 use crate::catalog::{Digester, PROTOCOL, ShardEntry, Streamed, StreamedPartition};
 use crate::error::{Error, Kind, Result};
@@ -173,7 +174,7 @@ impl<'l, 'c> Sender<'l, 'c> {
         config.set("batch.size", BATCH_BYTES).set("batch.num.messages", BATCH_RECORDS).set("linger.ms", LINGER_MILLIS);
         config.set("message.timeout.ms", DELIVERY_MILLIS);
         config.set("message.max.bytes", (largest + REQUEST_OVERHEAD).max(2 * REQUEST_OVERHEAD).to_string());
-        let producer = connection.client(&config, Deliveries::new(partitions))?;
+        let producer = connection.client(&config, Deliveries::new(partitions, connection.secrets().clone()))?;
         Ok(Self { lease, topic: topic.to_owned(), producer })
     }
 
@@ -223,6 +224,7 @@ struct Deliveries {
     partitions: Vec<Delivered>,
     failed: AtomicBool,
     failure: Mutex<Option<RDKafkaErrorCode>>,
+    secrets: Secrets,
 }
 
 struct Delivered {
@@ -232,11 +234,11 @@ struct Delivered {
 }
 
 impl Deliveries {
-    fn new(partitions: u32) -> Self {
+    fn new(partitions: u32, secrets: Secrets) -> Self {
         let none =
             || Delivered { records: AtomicU64::new(0), first: AtomicI64::new(i64::MAX), last: AtomicI64::new(-1) };
         let partitions = (0..partitions).map(|_| none()).collect();
-        Self { partitions, failed: AtomicBool::new(false), failure: Mutex::new(None) }
+        Self { partitions, failed: AtomicBool::new(false), failure: Mutex::new(None), secrets }
     }
 
     fn failure(&self) -> Option<RDKafkaErrorCode> {
@@ -270,11 +272,11 @@ impl Deliveries {
 
 impl ClientContext for Deliveries {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, line: &str) {
-        super::connection::log(level, facility, line);
+        super::connection::log(&self.secrets, level, facility, line);
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
-        tracing::debug!(target: "librdkafka", %error, reason);
+        super::connection::log_error(&self.secrets, &error, reason);
         if let Some(code) = error.rdkafka_error_code().filter(|code| super::connection::is_refusal(*code)) {
             self.fail(code);
         }

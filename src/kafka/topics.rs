@@ -37,7 +37,7 @@ impl<'c> Topics<'c> {
     /// `Invalid` when it refuses the credentials; `Unavailable` when it does not answer.
     pub(super) fn open(connection: &'c Connection) -> Result<Self> {
         let (client, metadata) = connection.reach()?;
-        let admin = connection.client(&connection.config(), Listener::default())?;
+        let admin = connection.client(&connection.config(), connection.listener())?;
         let known = |topic: &&rdkafka::metadata::MetadataTopic| topic.error().is_none();
         let names = metadata.topics().iter().filter(known).map(|topic| topic.name().to_owned()).collect();
         Ok(Self { connection, client, admin, names })

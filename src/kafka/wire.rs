@@ -17,6 +17,7 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use crate::catalog::{Digest, PROTOCOL};
 use crate::error::{Error, Result};
+use crate::shown::shortened;
 use crate::storage::hex_checksum;
 
 /// The header that END markers alone have, and its value.
@@ -116,7 +117,7 @@ pub enum ConsumerState {
 }
 
 /// The bytes of a value, and its headers.
-pub(super) fn seal(value: &impl Serialize) -> Result<(Vec<u8>, OwnedHeaders)> {
+pub(crate) fn seal(value: &impl Serialize) -> Result<(Vec<u8>, OwnedHeaders)> {
     let bytes = serde_json::to_vec(value).map_err(|error| Error::internal("cannot write JSON").because(error))?;
     let sum = hex_checksum(xxh3_64(&bytes));
     let headers = OwnedHeaders::new().insert(Header { key: CHECKSUM, value: Some(&sum) });
@@ -145,8 +146,8 @@ pub(crate) fn unseal<T: DeserializeOwned>(record: &impl Message) -> Result<T> {
     let said = header(record, CHECKSUM).unwrap_or_default();
     let found = hex_checksum(xxh3_64(bytes));
     if said != found.as_bytes() {
-        let said = said.escape_ascii();
-        return Err(Error::corrupt(format!("{place} has the checksum {found}, its header says {said:?}")));
+        let said = shortened(&String::from_utf8_lossy(said));
+        return Err(Error::corrupt(format!("{place} has the checksum {found}, its header says {said}")));
     }
     #[derive(Deserialize)]
     struct Version {

@@ -5,12 +5,14 @@
 //!
 //! Not for: deciding anything; a run goes the same way whatever is predicted.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::Path;
+use std::sync::Arc;
 
 use arrow::array::RecordBatch;
 use xxhash_rust::xxh3::xxh3_64;
 
+use super::packing::{Packing, Sampled};
 use super::prepare::Prepared;
 use crate::check::Previous;
 use crate::encode::{Encoder, EntryBatch, pieces};
@@ -28,6 +30,9 @@ const SHUFFLE_BYTES_PER_ENTRY: f64 = 8.0;
 /// Bytes a join holds per unpacked byte of its build side, with its hash table.
 const BUILD_SIDE_FACTOR: u64 = 2;
 
+/// Bytes of entries from which on a version's files say how well entries pack: below, most of them is not entries.
+const LEAST_KNOWN_BYTES: u64 = 1 << 20;
+
 /// Keys that one thread counts at most.
 const MOST_KEYS: usize = 1 << 20;
 
@@ -37,6 +42,11 @@ pub(super) struct Predicted {
     pub(super) prediction: Prediction,
     pub(super) entry_bytes: u64,
     pub(super) spill_bytes: u64,
+    /// Bytes of the version's files, and what that rests on.
+    pub(super) stored_bytes: u64,
+    pub(super) stored_from: Option<String>,
+    /// Seconds that it takes, and what that rests on.
+    pub(super) seconds: Option<(f64, String)>,
 }
 
 /// Predicts a run.
@@ -44,11 +54,13 @@ pub(super) struct Predicted {
 /// # Errors
 /// As running the query.
 pub(super) fn predict(prepared: &Prepared<'_>, previous: Option<&Previous>, spill_dir: &Path) -> Result<Predicted> {
+    let sampled = Arc::new(Sampled::default());
     let (estimate, basis) = match previous.and_then(|previous| grown(prepared, previous)) {
         Some(grown) => grown,
         None => {
             let fold = prepared.job.output.duplicates;
-            let counter = || Ok(Counter::new(prepared.encode.encoder()?, fold));
+            let packing = || Packing::new(&prepared.job.tables, Arc::clone(&sampled));
+            let counter = || Ok(Counter::new(prepared.encode.encoder()?, fold, packing()));
             let estimate = query::estimate(&prepared.query, &prepared.inputs, spill_dir, counter)
                 .map_err(|failed| prepared.explain(failed))?;
             (estimate, "a sample of the inputs".to_owned())
@@ -61,7 +73,12 @@ pub(super) fn predict(prepared: &Prepared<'_>, previous: Option<&Previous>, spil
     let build_sides = sizes.iter().sum::<u64>() - sizes.iter().max().copied().unwrap_or(0);
     let query = (build_sides * BUILD_SIDE_FACTOR).min(resources.query_memory() as u64);
     let spills = held > resources.shuffle_memory() as f64;
+    let known = previous.and_then(packed).or_else(|| Some((sampled.ratio()?, "a sample".to_owned())));
+    let (ratio, stored_from) = known.map_or((1.0, None), |(ratio, from)| (ratio, Some(from)));
     Ok(Predicted {
+        stored_bytes: (estimate.bytes * ratio) as u64,
+        stored_from,
+        seconds: previous.and_then(|previous| took(&estimate, previous)),
         prediction: Prediction {
             rows: estimate.rows as u64,
             bytes: estimate.bytes as u64,
@@ -78,8 +95,15 @@ fn grown(prepared: &Prepared<'_>, Previous { manifest }: &Previous) -> Option<(E
     if manifest.job_digest != prepared.job_digest {
         return None;
     }
-    let before: u64 = manifest.inputs.iter().map(|file| file.size).sum();
-    let now: u64 = prepared.inputs.iter().map(Input::bytes).sum();
+    // What the query leaves out by the names of folders says nothing about its output.
+    let kept: Vec<Input> = prepared.inputs.iter().map(|input| prepared.query.kept(input)).collect();
+    let paths = |inputs: &[Input]| -> HashSet<String> {
+        inputs.iter().flat_map(|input| &input.files).map(|file| file.path.display().to_string()).collect()
+    };
+    let (all, used) = (paths(&prepared.inputs), paths(&kept));
+    let counts = |path: &String| used.contains(path) || !all.contains(path);
+    let before: u64 = manifest.inputs.iter().filter(|file| counts(&file.path)).map(|file| file.size).sum();
+    let now: u64 = kept.iter().map(Input::bytes).sum();
     let factor = now as f64 / before.max(1) as f64;
     let entries = manifest.stages.iter().find(|stage| stage.name == "query").map_or(manifest.rows, |stage| stage.rows);
     let (rows, bytes) = (manifest.rows as f64 * factor, manifest.bytes as f64 * factor);
@@ -87,10 +111,27 @@ fn grown(prepared: &Prepared<'_>, Previous { manifest }: &Previous) -> Option<(E
     Some((estimate, format!("version {}, grown as its inputs", manifest.version)))
 }
 
+/// Bytes of a version's files for each byte of its keys and values.
+fn packed(Previous { manifest }: &Previous) -> Option<(f64, String)> {
+    let files = manifest.shards.iter().flat_map(|shard| &shard.files);
+    let stored: u64 = files.map(|file| file.bytes).sum();
+    let ratio = stored as f64 / manifest.bytes as f64;
+    (manifest.bytes >= LEAST_KNOWN_BYTES).then(|| (ratio, format!("version {}", manifest.version)))
+}
+
+/// How long a version took, for as many entries as are expected.
+fn took(estimate: &Estimate, Previous { manifest }: &Previous) -> Option<(f64, String)> {
+    let millis: u64 = manifest.stages.iter().map(|stage| stage.millis).sum();
+    let entries = manifest.stages.iter().find(|stage| stage.name == "query").map_or(manifest.rows, |stage| stage.rows);
+    let seconds = millis as f64 / 1000.0 * estimate.entries / entries as f64;
+    (entries > 0 && millis > 0).then(|| (seconds, format!("version {}", manifest.version)))
+}
+
 /// Counts what a pass over the query would make.
 struct Counter {
     encoder: Encoder,
     fold: Fold,
+    packing: Packing,
     batch: EntryBatch,
     estimate: Estimate,
     /// Entries of each key so far, by the key's hash, for folds that depend on them: of all keys, or of one in
@@ -107,10 +148,11 @@ struct Key {
 }
 
 impl Counter {
-    fn new(encoder: Encoder, fold: Fold) -> Self {
+    fn new(encoder: Encoder, fold: Fold, packing: Packing) -> Self {
         Self {
             encoder,
             fold,
+            packing,
             batch: EntryBatch::default(),
             estimate: Estimate::default(),
             keys: HashMap::new(),
@@ -134,6 +176,7 @@ impl Counter {
             let (key, value) = (batch.keys.get(row), batch.values.get(row));
             self.estimate.entries += 1.0;
             self.estimate.entry_bytes += (key.len() + batch.orders.get(row).len() + value.len()) as f64;
+            self.packing.add(key, value);
             if counts_rows {
                 self.estimate.rows += 1.0;
                 self.estimate.bytes += (key.len() + value.len()) as f64;

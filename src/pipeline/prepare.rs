@@ -7,7 +7,7 @@
 use jiff::Timestamp;
 use tokio::runtime::Runtime;
 
-use super::RunOptions;
+use super::{RunOptions, measures};
 use crate::build::BuiltShard;
 use crate::catalog::{self, BuildDirs, CheckResult, ColumnStats, Manifest, StageTiming};
 use crate::check::{self, Previous};
@@ -17,7 +17,7 @@ use crate::input::{self, Input};
 use crate::job::Job;
 use crate::progress::Finished;
 use crate::publish::PublishOptions;
-use crate::query::{Failed, Query, Settings, Usage};
+use crate::query::{self, Failed, Query, Settings, Usage, Written};
 use crate::report::{Account, InputReport, MemoryReport, Outcome, RunReport};
 use crate::runtime::{Resources, peak_memory};
 use crate::storage;
@@ -46,7 +46,8 @@ impl<'r> Prepared<'r> {
             .collect();
         let settings = Settings { threads: options.resources.threads, memory: options.resources.query_memory() };
         let query = Query::new(runtime, &inputs, &job.sql, &job.params, settings)
-            .map_err(|error| error.during(format!("the query of {} does not work", job.path.display())))?;
+            .map_err(|error| unplanned(job, &inputs, error))?;
+        inputs.iter().try_for_each(Input::check_partitions)?;
         let encode = EncodePlan::new(&query.schema(), &job.output, &job.dataset)
             .map_err(|error| error.during(format!("the output of {} does not work", job.path.display())))?;
         let prepared = Self {
@@ -59,6 +60,7 @@ impl<'r> Prepared<'r> {
             encode,
         };
         prepared.check_names()?;
+        measures::check_targets(&prepared)?;
         prepared.check_memory()?;
         Ok(prepared)
     }
@@ -116,10 +118,20 @@ impl<'r> Prepared<'r> {
             Failed::Query(error) if matches!(error.kind(), Kind::Input | Kind::Internal) => {
                 match input::find_damaged(&self.inputs) {
                     Some(found) => found.because(error),
-                    None => error,
+                    None => self.locate(error),
                 }
             }
             failed => failed.into(),
+        }
+    }
+
+    /// Says where the value is that the query failed on: a parameter's, or one in a file.
+    fn locate(&self, error: Error) -> Error {
+        let (error, _) = written(self.job, &names(&self.inputs)).pinpoint(error);
+        let found = Some(&error).filter(|error| error.kind() == Kind::Input).and_then(query::unread_value);
+        match found.and_then(|value| input::locate(&self.inputs, self.query.columns_in_use(), &value)) {
+            Some(place) => Error::input(place).because(error),
+            None => error,
         }
     }
 
@@ -195,6 +207,7 @@ impl<'r> Prepared<'r> {
                 })
                 .collect(),
             largest,
+            profile: None,
         }
     }
 
@@ -258,6 +271,7 @@ impl<'r> Prepared<'r> {
             inputs: self.inputs.iter().map(InputReport::from).collect(),
             stages: Vec::new(),
             checks: manifest.checks.clone(),
+            moved: Vec::new(),
             predicted: None,
             peak_memory: peak_memory(),
             spilled_bytes: 0,
@@ -268,4 +282,22 @@ impl<'r> Prepared<'r> {
             kafka: None,
         }
     }
+}
+
+/// Why the query cannot be planned, with the line of the file that its text is in.
+fn unplanned(job: &Job, inputs: &[Input], error: Error) -> Error {
+    let (error, line) = written(job, &names(inputs)).pinpoint(error);
+    let at = &job.sql_at;
+    error.during(match line {
+        Some(line) => format!("{}:{}: the query does not work", at.path.display(), at.line + line - 1),
+        None => format!("the query of {} does not work", job.path.display()),
+    })
+}
+
+fn names(inputs: &[Input]) -> Vec<&str> {
+    inputs.iter().map(|input| input.name.as_str()).collect()
+}
+
+fn written<'a>(job: &'a Job, inputs: &'a [&'a str]) -> Written<'a> {
+    Written { sql: &job.sql, inputs, params: &job.params }
 }

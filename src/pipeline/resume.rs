@@ -17,10 +17,11 @@ use serde::{Deserialize, Serialize};
 
 use super::prepare::Prepared;
 use super::staging::Build;
-use crate::catalog::{Catalog, CheckResult, ColumnStats, Current};
+use crate::catalog::{Catalog, CheckResult, Current};
 use crate::error::{Kind, Result};
 use crate::failpoint;
 use crate::journal::{self, Journal};
+use crate::profile::Profile;
 use crate::query::Usage;
 use crate::report::Prediction;
 use crate::shuffle::{self, Options, Sealed, Stats};
@@ -41,7 +42,7 @@ pub(super) struct Shuffled {
     pub(super) predicted: Prediction,
     /// What the checks of unique columns found.
     pub(super) unique: Vec<CheckResult>,
-    pub(super) columns: Vec<ColumnStats>,
+    pub(super) profile: Profile,
     pub(super) stats: Stats,
     /// What the query took.
     pub(super) query: Usage,

@@ -4,16 +4,18 @@
 
 use rayon::prelude::*;
 
+use super::measures::{Measures, Seen};
 use super::predict;
 use super::prepare::Prepared;
 use super::resume::{self, Shuffled};
 use super::staging::Build;
 use crate::build::{BuiltShard, FILTER_BYTES_PER_ROW, Ranges, Target, build_shard};
 use crate::catalog::{CheckResult, Outcome};
-use crate::check::{self, ColumnCounter, Previous};
+use crate::check::{self, Previous};
 use crate::encode::{EncodePlan, Encoder, EntryBatch, pieces};
 use crate::error::{Error, Result};
 use crate::job::{Fold, Verify};
+use crate::profile::Profile;
 use crate::progress::Finished;
 use crate::publish::Published;
 use crate::query::{Failed, Usage, Way};
@@ -65,7 +67,7 @@ pub(super) fn shuffle(
     build.warn_of_full_disk(predicted.prediction.bytes, predicted.spill_bytes);
     let full = |error: Error| build.with_space_needed(error, predicted.spill_bytes);
     let unique = unique(prepared, build, &[])?;
-    let (shuffle, columns, query, took) = prepared
+    let (shuffle, profile, query, took) = prepared
         .query
         .falling_back(|way| fill(prepared, build, predicted.entry_bytes, way))
         .map_err(|failed| full(prepared.explain(failed)))?;
@@ -77,14 +79,8 @@ pub(super) fn shuffle(
         Ok::<_, Error>((shards, stats, sealed))
     });
     let (shards, stats, sealed) = sorted.map_err(full)?;
-    let shuffled = Shuffled {
-        predicted: predicted.prediction,
-        unique,
-        columns: columns.stats(),
-        stats,
-        query,
-        sealed: sealed.is_some(),
-    };
+    let shuffled =
+        Shuffled { predicted: predicted.prediction, unique, profile, stats, query, sealed: sealed.is_some() };
     if let Some(sealed) = sealed {
         resume::note(prepared, build, sealed, &shuffled)?;
     }
@@ -131,14 +127,15 @@ fn fill(
     build: &Build,
     expected_bytes: u64,
     way: Way,
-) -> Result<(Shuffle, ColumnCounter, Usage, Finished), Failed> {
-    let execution = prepared.query.prepare(way)?;
+) -> Result<(Shuffle, Profile, Usage, Finished), Failed> {
+    let measures = Measures::new(prepared);
+    let execution = prepared.query.prepare(way)?.measuring(measures.inputs());
     let shuffle = Shuffle::new(shuffle_options(prepared, build, execution.partitions(), expected_bytes));
     let stage = prepared.options.progress.stage("query", None);
-    let filled: Vec<ColumnCounter> = {
+    let filled: Vec<Seen> = {
         let states = execution.run(
             &build.query_spill(),
-            |_| Part::new(&prepared.encode, &shuffle, prepared.query.schema()),
+            |_| Part::new(&prepared.encode, &shuffle, measures.seen()),
             |part, batch| {
                 stage.advance(batch.num_rows() as u64);
                 part.take(&batch)
@@ -146,9 +143,7 @@ fn fill(
         )?;
         states.into_iter().map(Part::finish).collect::<Result<_>>()?
     };
-    let mut columns = ColumnCounter::new(prepared.query.schema());
-    filled.iter().for_each(|part| columns.merge(part));
-    Ok((shuffle, columns, execution.usage(), stage.finish()))
+    Ok((shuffle, measures.profile(filled), execution.usage(), stage.finish()))
 }
 
 /// One partition of the query on its way into the shuffle.
@@ -156,30 +151,26 @@ struct Part<'s> {
     encoder: Encoder,
     entries: EntryBatch,
     writer: Writer<'s>,
-    columns: ColumnCounter,
+    seen: Seen,
 }
 
 impl<'s> Part<'s> {
-    fn new(encode: &EncodePlan, shuffle: &'s Shuffle, schema: arrow::datatypes::SchemaRef) -> Result<Self> {
-        Ok(Self {
-            encoder: encode.encoder()?,
-            entries: EntryBatch::default(),
-            writer: shuffle.writer(),
-            columns: ColumnCounter::new(schema),
-        })
+    fn new(encode: &EncodePlan, shuffle: &'s Shuffle, seen: Seen) -> Result<Self> {
+        Ok(Self { encoder: encode.encoder()?, entries: EntryBatch::default(), writer: shuffle.writer(), seen })
     }
 
     fn take(&mut self, batch: &arrow::array::RecordBatch) -> Result<()> {
-        self.columns.take(batch);
+        self.seen.take(batch);
         pieces(batch, &mut |piece| {
             self.encoder.encode(piece, &mut self.entries)?;
+            self.seen.take_entries(&self.entries);
             self.writer.push(&self.entries)
         })
     }
 
-    fn finish(self) -> Result<ColumnCounter> {
+    fn finish(self) -> Result<Seen> {
         self.writer.finish()?;
-        Ok(self.columns)
+        Ok(self.seen)
     }
 }
 

@@ -12,7 +12,7 @@ fn force() -> PublishOptions {
 }
 
 fn log(catalog: &Catalog) -> Vec<(Action, Option<u64>, String)> {
-    catalog.log().events().unwrap().into_iter().map(|event| (event.event, event.version, event.detail)).collect()
+    catalog.log().events(100).unwrap().into_iter().map(|event| (event.event, event.version, event.detail)).collect()
 }
 
 /// A store with so many versions, all of which were published.

@@ -6,18 +6,15 @@
 //!
 //! Not for: functions whose results are about as large as their arguments, and aggregates that gather values.
 
-use std::sync::Arc;
-
 use arrow::array::{Array, ArrayRef, AsArray, Int64Array};
 use arrow::compute::kernels::length::bit_length;
 use arrow::compute::{CastOptions, cast_with_options};
-use arrow::datatypes::{DataType, FieldRef, Int64Type};
+use arrow::datatypes::{DataType, Int64Type};
 use datafusion::common::{Result, exec_err};
-use datafusion::execution::FunctionRegistry;
-use datafusion::logical_expr::{
-    ColumnarValue, Documentation, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature,
-};
+use datafusion::logical_expr::ColumnarValue;
 use datafusion::prelude::SessionContext;
+
+use super::guarded::{self, Guard};
 
 /// Bytes of one result: as large as a value may be.
 const MOST_OF_VALUE: i64 = 16 << 20;
@@ -52,72 +49,26 @@ const FUNCTIONS: [(&str, Growth); 7] = [
 /// Takes the place of the functions of a session whose results can be too large.
 pub(super) fn register(context: &SessionContext) {
     for (name, growth) in FUNCTIONS {
-        if let Ok(inner) = context.udf(name) {
-            let aliases = inner.aliases().to_vec();
-            context.register_udf(ScalarUDF::new_from_impl(Bounded { inner, aliases, growth }));
-        }
+        guarded::register(context, name, growth);
     }
 }
 
-/// A function, held to a size.
-#[derive(Debug, PartialEq, Eq, Hash)]
-struct Bounded {
-    inner: Arc<ScalarUDF>,
-    aliases: Vec<String>,
-    growth: Growth,
-}
-
-impl ScalarUDFImpl for Bounded {
-    fn name(&self) -> &str {
-        self.inner.name()
-    }
-
-    fn aliases(&self) -> &[String] {
-        &self.aliases
-    }
-
-    fn signature(&self) -> &Signature {
-        self.inner.signature()
-    }
-
-    fn return_type(&self, types: &[DataType]) -> Result<DataType> {
-        self.inner.return_type(types)
-    }
-
-    fn return_field_from_args(&self, args: ReturnFieldArgs<'_>) -> Result<FieldRef> {
-        self.inner.return_field_from_args(args)
-    }
-
-    fn coerce_types(&self, types: &[DataType]) -> Result<Vec<DataType>> {
-        self.inner.coerce_types(types)
-    }
-
-    fn documentation(&self) -> Option<&Documentation> {
-        self.inner.documentation()
-    }
-
-    fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
-        let scalar = args.args.iter().all(|argument| matches!(argument, ColumnarValue::Scalar(_)));
-        let rows = if scalar { 1 } else { args.number_rows };
+impl Guard for Growth {
+    fn before(&self, name: &str, args: &[ColumnarValue], rows: usize) -> Result<()> {
         let mut all = 0_i64;
-        let sizes = self.growth.sizes(&args.args, rows)?;
-        for bytes in sizes {
+        for bytes in self.sizes(args, rows)? {
             all = all.saturating_add(bytes);
             if bytes > MOST_OF_VALUE {
-                return exec_err!(
-                    "{}() would make a value of {bytes} bytes; {MOST_OF_VALUE} is the limit",
-                    self.name()
-                );
+                return exec_err!("{name}() would make a value of {bytes} bytes; {MOST_OF_VALUE} is the limit");
             }
         }
         if all > MOST_OF_BATCH {
             return exec_err!(
-                "{}() would make {all} bytes of a batch of {rows} rows; {MOST_OF_BATCH} is the limit. With less --memory, \
-                 batches have fewer rows",
-                self.name()
+                "{name}() would make {all} bytes of a batch of {rows} rows; {MOST_OF_BATCH} is the limit. With less \
+                 --memory, batches have fewer rows"
             );
         }
-        self.inner.invoke_with_args(args)
+        Ok(())
     }
 }
 

@@ -15,16 +15,18 @@ use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::aggregates::AggregateExec;
 use datafusion::physical_plan::limit::GlobalLimitExec;
 
+use super::measured::MEASURE;
 use super::windows::WINDOWS;
 
 /// Operators that read all of what is below them, unless they are told to fetch only so many rows.
-const TO_THE_END: [&str; 11] = [
+const TO_THE_END: [&str; 12] = [
     "AggregateExec",
     "BoundedWindowAggExec",
     "CoalesceBatchesExec",
     "CoalescePartitionsExec",
     "CooperativeExec",
     "FilterExec",
+    MEASURE,
     "ProjectionExec",
     "RepartitionExec",
     "SortExec",

@@ -8,6 +8,9 @@ use crate::error::{Error, Kind, says_disk_full};
 /// How tokio says that a task panicked, before the message of the panic.
 const PANICKED: &str = "panicked with message ";
 
+/// How DataFusion says that a subquery was left where it can only be a join.
+const UNPLANNED: &str = "Physical plan does not support logical expression";
+
 /// Our error for one of DataFusion's: wrong SQL is the job's, bad rows are the data's.
 pub(super) fn convert(doing: &str, error: DataFusionError) -> Error {
     if let Some(ours) = ours(&error) {
@@ -35,6 +38,9 @@ pub(super) fn convert(doing: &str, error: DataFusionError) -> Error {
                                  or raise --memory",
             )
         }
+        DataFusionError::ArrowError(error, _) if matches!(error.as_ref(), ArrowError::NotYetImplemented(_)) => {
+            (Kind::Invalid, "DataFusion has no way to do this; write it in another way")
+        }
         DataFusionError::IoError(_) | DataFusionError::ObjectStore(_) => {
             (Kind::Unavailable, "a file could not be read or the spill folder not be written")
         }
@@ -43,17 +49,32 @@ pub(super) fn convert(doing: &str, error: DataFusionError) -> Error {
         }
         _ => (Kind::Input, "a row of the input breaks the query"),
     };
-    let text = error.strip_backtrace();
+    // The names of the planner's rules tell nobody anything.
+    let mut told = &error;
+    while let DataFusionError::Context(_, inner) = told {
+        told = inner;
+    }
+    let text = told.strip_backtrace();
     // A decoder that trips over damaged data ends its task; what it tripped over is what is worth telling.
     let cause = text.split_once(PANICKED).map_or(text.as_str(), |(_, message)| message);
     Error::new(kind, format!("{doing}: {advice}")).because(cause.to_owned())
 }
 
 /// Our error for a query that DataFusion cannot plan. What it calls internal is then a limit of its planner: no row was
-/// read, and the same query in other words may do.
+/// read, and the same query in other words may do. What fails for constants is no row's fault either.
 pub(super) fn unplanned(error: DataFusionError) -> Error {
+    let is_ours = ours(&error).is_some();
     let told = convert("the query cannot be planned", error);
     match told.kind() {
+        Kind::Input if !is_ours => {
+            let cause = told.chain().pop().unwrap_or_default();
+            Error::invalid("the query cannot be planned: fix the SQL of the job, or the parameters").because(cause)
+        }
+        Kind::Invalid if told.chain().iter().any(|text| text.contains(UNPLANNED)) => Error::invalid(
+            "the query cannot be planned: DataFusion has no way to plan a subquery that uses columns of the outer query in \
+             this place, or by another comparison than =; write it as a join",
+        )
+        .because(told.chain().pop().unwrap_or_default()),
         Kind::Internal => {
             let cause = told.chain().pop().unwrap_or_default();
             let cause = cause.rsplit("Internal error: ").next().unwrap_or_default();

@@ -2,7 +2,7 @@
 //!
 //! Where the inputs are small the query simply runs to its end. Otherwise it runs over the first rows of row groups
 //! spread over the largest input (pieces of text files, whole ones of Avro) and over twice as many, with the other
-//! inputs whole; the two results say how the output grows. Rows
+//! inputs whole; files that the query leaves out by the names of their folders are left out here. The two results say how the output grows. Rows
 //! that come one for one grow in a line, groups fill up: both are points on `rows = n / (a + b·n)`, the curve of
 //! Michaelis and Menten, which two points fix. A query without groups, whose rows are counted one by one, needs only
 //! the first.
@@ -80,6 +80,8 @@ pub fn estimate<M: Measure>(
     spill_dir: &Path,
     measure: impl Fn() -> Result<M>,
 ) -> Result<Estimate, Failed> {
+    let kept: Vec<Input> = inputs.iter().map(|input| query.kept(input)).collect();
+    let inputs = kept.as_slice();
     let largest =
         inputs.iter().enumerate().map(|(number, input)| (number, about_rows(input))).max_by_key(|(_, rows)| *rows);
     let Some((number, rows)) = largest.filter(|(_, rows)| *rows > SMALL_INPUT_ROWS) else {

@@ -10,6 +10,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::mpsc::{self, RecvTimeoutError};
+use std::thread::{Builder, Scope, ScopedJoinHandle};
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::{FieldRef, Schema};
@@ -27,6 +28,7 @@ use super::counted;
 use super::error::{convert, out_of_memory, unplanned};
 use super::gathering;
 use super::grouping;
+use super::measured::Measuring;
 use super::pool::Pool;
 use super::session::{Query, partition_joins, runtime_env};
 use super::sorting;
@@ -36,6 +38,7 @@ use super::unspillable::{self, Unspillable};
 use super::windows;
 use crate::contain::contain;
 use crate::error::{Error, Kind, Result};
+use crate::stack;
 use crate::stop;
 
 /// How rows that belong together are brought together: for joins, and for groups that gather values.
@@ -143,23 +146,13 @@ impl<'q> Query<'q> {
             partition_joins(options);
         }
         let plan = self.runtime.block_on(state.create_physical_plan(&self.plan)).map_err(unplanned)?;
-        let room = self.room(&state);
-        let plan = gathering::one_group_at_a_time(plan, room).map_err(unplanned)?;
-        let wait = if way == Way::Hash { Wait::InMemory } else { Wait::OnDisk };
-        let plan = grouping::in_turns(plan, wait, room).map_err(unplanned)?;
-        let plan = match way {
-            Way::Turns => match turns::take_turns(plan, room).map_err(unplanned)? {
-                Some(plan) => plan,
-                None => return self.prepare(Way::Sort),
-            },
-            Way::Sort => {
-                turns::spread_on_disk(sorting::by_sorting(plan, room).map_err(unplanned)?, room).map_err(unplanned)?
+        match by_way(plan, way, self.room(&state)).map_err(unplanned)? {
+            Some(plan) => {
+                let plan = as_declared(plan, &self.schema()).map_err(unplanned)?;
+                Ok(Execution { query: self, state, pool: Arc::new(Pool::new(self.settings.memory)), plan })
             }
-            Way::Hash => plan,
-        };
-        let plan = windows::by_partition(plan).map_err(unplanned)?;
-        let plan = as_declared(plan, &self.schema()).map_err(unplanned)?;
-        Ok(Execution { query: self, state, pool: Arc::new(Pool::new(self.settings.memory)), plan })
+            None => self.prepare(Way::Sort),
+        }
     }
 
     fn room(&self, state: &SessionState) -> turns::Room {
@@ -188,6 +181,13 @@ impl<'q> Query<'q> {
 }
 
 impl Execution<'_> {
+    /// The same, measuring the inputs as it reads them.
+    #[must_use]
+    pub fn measuring(mut self, measuring: Arc<Measuring>) -> Self {
+        self.state.config_mut().set_extension(measuring);
+        self
+    }
+
     /// Streams the query gives.
     pub fn partitions(&self) -> usize {
         self.plan.output_partitioning().partition_count()
@@ -231,13 +231,14 @@ impl Execution<'_> {
         let states = (0..streams.len()).map(make).collect::<Result<Vec<S>>>()?;
         let (done, ended) = mpsc::channel();
         let done: Vec<Option<S>> = std::thread::scope(|scope| {
-            scope.spawn(|| end_when_stopped(&stops, ended));
+            let fail = |failed| fail(&first_failure, failed, &stops);
+            start(scope, fail, || end_when_stopped(&stops, ended));
             let threads: Vec<_> = streams
                 .into_iter()
                 .zip(states)
                 .map(|(stream, mut state)| {
-                    let (first_failure, stops, step) = (&first_failure, &stops, &step);
-                    scope.spawn(move || {
+                    let step = &step;
+                    start(scope, fail, move || {
                         let drained = contain(|| self.drain(stream, |batch| step(&mut state, batch)));
                         let failed = match drained {
                             Ok(Ok(())) => return Some(state),
@@ -246,16 +247,12 @@ impl Execution<'_> {
                                 Error::internal("a thread of the query ended unexpectedly").because(panic),
                             ),
                         };
-                        if let Ok(mut first) = first_failure.lock() {
-                            first.get_or_insert(failed);
-                        }
-                        // The others may be waiting for something that this thread was to bring.
-                        stops.iter().for_each(AbortHandle::abort);
+                        fail(failed);
                         None
                     })
                 })
                 .collect();
-            let states = threads.into_iter().map(|thread| thread.join().ok().flatten()).collect();
+            let states = threads.into_iter().map(|thread| thread?.join().ok().flatten()).collect();
             drop(done);
             states
         });
@@ -288,6 +285,44 @@ impl Execution<'_> {
         }
         Ok(stop::check()?)
     }
+}
+
+/// Notes the first failure, and ends all streams: others may be waiting for something that this one was to bring.
+fn fail(first_failure: &Mutex<Option<Failed>>, failed: Failed, stops: &[AbortHandle]) {
+    if let Ok(mut first) = first_failure.lock() {
+        first.get_or_insert(failed);
+    }
+    stops.iter().for_each(AbortHandle::abort);
+}
+
+/// Starts a thread that is deep enough for any plan. Where the system refuses it, that is a failure of the run.
+fn start<'s, T: Send + 's>(
+    scope: &'s Scope<'s, '_>,
+    fail: impl Fn(Failed),
+    work: impl FnOnce() -> T + Send + 's,
+) -> Option<ScopedJoinHandle<'s, T>> {
+    let started = Builder::new().name("query".to_owned()).stack_size(stack::BYTES).spawn_scoped(scope, work);
+    let refused = |error| fail(Failed::Query(Error::unavailable("cannot start a thread of the query").because(error)));
+    started.map_err(refused).ok()
+}
+
+/// The same plan with our operators in place of DataFusion's; none where no join can take turns.
+fn by_way(
+    plan: Arc<dyn ExecutionPlan>,
+    way: Way,
+    room: turns::Room,
+) -> datafusion::common::Result<Option<Arc<dyn ExecutionPlan>>> {
+    let wait = if way == Way::Hash { Wait::InMemory } else { Wait::OnDisk };
+    let plan = grouping::in_turns(gathering::one_group_at_a_time(plan, room)?, wait, room)?;
+    let plan = match way {
+        Way::Turns => match turns::take_turns(plan, room)? {
+            Some(plan) => plan,
+            None => return Ok(None),
+        },
+        Way::Sort => turns::spread_on_disk(sorting::by_sorting(plan, room)?, room)?,
+        Way::Hash => plan,
+    };
+    windows::by_partition(plan).map(Some)
 }
 
 /// The same plan with the types that the query promised: rules of the optimizer may change the digits of a decimal, as

@@ -15,6 +15,7 @@ mod ahead;
 mod avro_scan;
 mod bounded;
 mod counted;
+mod depth;
 mod error;
 mod estimate;
 mod exact;
@@ -22,7 +23,12 @@ mod execute;
 mod functions;
 mod gathering;
 mod grouping;
+
+mod guarded;
+mod kept;
+mod measured;
 mod parquet_scan;
+mod pinpoint;
 mod pool;
 mod session;
 mod shelf;
@@ -36,5 +42,7 @@ mod windows;
 
 pub use estimate::{Estimate, Measure, estimate};
 pub use execute::{Execution, Failed, Usage, Way};
+pub use measured::Measuring;
+pub use pinpoint::{Written, unread_value};
 pub use session::{Query, Settings};
 pub use unspillable::Unspillable;

@@ -23,6 +23,7 @@ use tokio::runtime::Runtime;
 
 use super::ahead::TextsAheadOfJoins;
 use super::bounded;
+use super::depth;
 use super::error::{convert, unplanned};
 use super::exact;
 use super::execute::Way;
@@ -91,8 +92,9 @@ impl<'r> Query<'r> {
         // Types are checked and columns resolved now, so that wrong SQL is found before any work. What the columns of the
         // result are is known once they are: before, those of a union are the first side's.
         let analyzed = state.analyzer().execute_and_check(plan.clone(), state.config_options(), |_, _| {});
-        let schema = Arc::clone(analyzed.map_err(unplanned)?.schema().inner());
-        let optimized = state.optimize(&plan).map_err(unplanned)?;
+        let analyzed = analyzed.map_err(unplanned)?;
+        let schema = Arc::clone(analyzed.schema().inner());
+        let optimized = state.optimizer().optimize(analyzed, &state, |_, _| {}).map_err(unplanned)?;
         let columns = columns_in_use(&optimized).map_err(unplanned)?;
         // Subqueries become joins when the plan is optimized.
         let has_join = optimized.exists(|node| Ok(matches!(node, LogicalPlan::Join(_)))).map_err(unplanned)?;
@@ -218,17 +220,18 @@ async fn plan(
             .register_table(datafusion::common::TableReference::bare(input.name.as_str()), table)
             .map_err(|error| convert(&format!("cannot name a table {}", input.name), error))?;
     }
-    let refused = unplanned;
     let state = context.state();
-    let statement = state.sql_to_statement(sql, &state.config_options().sql_parser.dialect).map_err(refused)?;
-    exact::check_syntax(&statement).map_err(refused)?;
-    let written = state.statement_to_plan(statement).await.map_err(refused)?;
+    depth::check_words(sql).map_err(unplanned)?;
+    let mut statement = state.sql_to_statement(sql, &state.config_options().sql_parser.dialect).map_err(unplanned)?;
+    depth::check_names(&statement).map_err(unplanned)?;
+    exact::check_syntax(&mut statement).map_err(unplanned)?;
+    let written = state.statement_to_plan(statement).await.map_err(unplanned)?;
     let only_reads = SQLOptions::new().with_allow_ddl(false).with_allow_dml(false).with_allow_statements(false);
-    only_reads.verify_plan(&written).map_err(refused)?;
-    let frame = context.execute_logical_plan(written).await.map_err(refused)?;
+    only_reads.verify_plan(&written).map_err(unplanned)?;
+    let frame = context.execute_logical_plan(written).await.map_err(unplanned)?;
     let values: Vec<(String, ScalarValue)> =
         params.iter().map(|(name, value)| (name.clone(), ScalarValue::from(value.as_str()))).collect();
-    let frame = frame.with_param_values(ParamValues::from(values)).map_err(refused)?;
+    let frame = frame.with_param_values(ParamValues::from(values)).map_err(unplanned)?;
     Ok(frame.into_parts())
 }
 
@@ -299,7 +302,7 @@ fn state(settings: &Settings, row_bytes: usize) -> SessionState {
         for_merge(settings).min(options.execution.sort_spill_reservation_bytes);
     // A column of groups may be null in one of two schemas that this compares, which says nothing about its values.
     options.execution.skip_physical_aggregate_schema_check = true;
-    exact::without_wrong_rules(SessionStateBuilder::new().with_config(config).with_default_features()).build()
+    exact::settings(SessionStateBuilder::new().with_config(config).with_default_features()).build()
 }
 
 /// Sends both sides of every join through a shuffle, so that all threads build the hash table. It pays where few rows

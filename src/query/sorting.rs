@@ -21,6 +21,8 @@ use datafusion::physical_plan::joins::utils::JoinFilter;
 use datafusion::physical_plan::joins::{HashJoinExec, SortMergeJoinExec};
 use datafusion::physical_plan::projection::ProjectionExec;
 use datafusion::physical_plan::sorts::sort::SortExec;
+use datafusion::physical_plan::union::{InterleaveExec, UnionExec};
+use datafusion::physical_plan::unnest::UnnestExec;
 
 use super::turns::{RECOMPUTE, Room, partitioned, size};
 
@@ -49,18 +51,19 @@ pub(super) fn small(input: &Arc<dyn ExecutionPlan>, room: Room) -> Result<bool> 
 /// The most rows that an input can have; none where that is not known.
 fn most_rows(input: &Arc<dyn ExecutionPlan>) -> Result<Option<usize>> {
     let children = input.children();
-    let below = match (input.name(), children.as_slice()) {
+    let adds_up = input.is::<UnionExec>() || input.is::<InterleaveExec>();
+    let below = match children.as_slice() {
         // The rows of files are known.
-        (_, []) => size(input.as_ref())?.0,
-        ("UnionExec" | "InterleaveExec", inputs) => {
+        [] => size(input.as_ref())?.0,
+        inputs if adds_up => {
             let mut all = Some(0_usize);
             for input in inputs {
                 all = all.zip(most_rows(input)?).map(|(all, rows)| all.saturating_add(rows));
             }
             all
         }
-        (name, _) if name.contains("Join") || name == "UnnestExec" || name == "RecursiveQueryExec" => None,
-        (_, [input]) => most_rows(input)?,
+        [below] if !input.is::<UnnestExec>() => most_rows(below)?,
+        // A join has two inputs, and so has a recursion.
         _ => None,
     };
     Ok(match (below, input.fetch()) {

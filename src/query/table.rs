@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use arrow::datatypes::{Field, SchemaRef};
+use arrow::datatypes::{DataType, Field, SchemaRef};
 use async_trait::async_trait;
 use datafusion::catalog::{Session, TableProvider};
 use datafusion::common::stats::Precision;
@@ -31,6 +31,7 @@ use parquet::arrow::arrow_reader::{RowSelection, RowSelector};
 
 use super::avro_scan::{AvroFile, AvroFiles};
 use super::exact;
+use super::measured::Measured;
 use super::parquet_scan;
 use super::text_scan::parts;
 use crate::error::{Error, IoContext};
@@ -46,6 +47,7 @@ pub(super) struct InputTable {
     statistics: Statistics,
     /// Columns that cannot be read, and where and why.
     unreadable: BTreeMap<String, String>,
+    measured: Measured,
 }
 
 impl InputTable {
@@ -58,6 +60,7 @@ impl InputTable {
         let file_schema =
             input.schema().ok_or_else(|| Error::internal(format!("input {} has no schema", input.name)))?;
         let partition_fields = input.partition_fields()?;
+        let measured = Measured::of(input, file_schema.fields().len())?;
         let mut files = Vec::new();
         let mut rows = Some(0);
         let mut groups = 0;
@@ -88,7 +91,7 @@ impl InputTable {
             let of_share = u128::from(bytes) * u128::from(rows) / u128::from(all.max(1));
             statistics.total_byte_size = Precision::Inexact(of_share as usize);
         }
-        Ok(Self { format: input.format, files, schema, statistics, unreadable: unreadable(input) })
+        Ok(Self { format: input.format, files, schema, statistics, unreadable: unreadable(input), measured })
     }
 }
 
@@ -100,10 +103,74 @@ fn unreadable(input: &Input) -> BTreeMap<String, String> {
             .iter()
             .map(move |(name, why)| (name.clone(), format!("{}: column {name} {why}", path.display())))
     });
-    columns.collect()
+    let mut columns: BTreeMap<String, String> = columns.collect();
+    if let (Format::Avro, Some(schema)) = (input.format, input.schema()) {
+        let path = input.files.first().map(|file| file.path.display().to_string()).unwrap_or_default();
+        for field in schema.fields().iter().filter(|field| has_items_of_nothing(field.data_type())) {
+            let why = format!(
+                "{path}: column {} has items without a value (of type null, or records without fields), which cannot be \
+                 read",
+                field.name()
+            );
+            columns.insert(field.name().clone(), why);
+        }
+    }
+    columns
+}
+
+/// Whether a type has lists or maps of nulls or of records without fields, which the decoder of Avro cannot make.
+fn has_items_of_nothing(data_type: &DataType) -> bool {
+    let is_nothing = |of: &DataType| match of {
+        DataType::Null => true,
+        DataType::Struct(fields) => fields.is_empty(),
+        _ => false,
+    };
+    match data_type {
+        DataType::List(of) | DataType::LargeList(of) => {
+            is_nothing(of.data_type()) || has_items_of_nothing(of.data_type())
+        }
+        DataType::Map(of, _) => match of.data_type() {
+            DataType::Struct(entry) => {
+                entry.iter().any(|of| is_nothing(of.data_type()) || has_items_of_nothing(of.data_type()))
+            }
+            _ => false,
+        },
+        DataType::Struct(fields) => fields.iter().any(|of| has_items_of_nothing(of.data_type())),
+        _ => false,
+    }
 }
 
 impl InputTable {
+    /// Reads the files.
+    fn scan_files(
+        &self,
+        state: &dyn Session,
+        projection: Option<&Vec<usize>>,
+        filters: &[Expr],
+        limit: Option<usize>,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        self.check_readable(projection)?;
+        if self.format == Format::Avro {
+            return exact::normalized(self.scan_avro(state, projection, limit)?, state);
+        }
+        let url = ObjectStoreUrl::local_filesystem();
+        let mut source = parquet_scan::source(self.schema.clone(), state.runtime_env().object_store(&url)?);
+        // Row groups that cannot have a row of the result are left out, by statistics that can be trusted. The filters
+        // themselves stay in the plan.
+        if let Some(filter) = conjunction(filters.to_vec()) {
+            let columns = DFSchema::try_from(Arc::clone(self.schema.table_schema()))?;
+            source = source.with_predicate(state.create_physical_expr(filter, &columns)?);
+        }
+        let groups = FileGroup::new(self.files.clone()).split_files(state.config().target_partitions());
+        let config = FileScanConfigBuilder::new(url, Arc::new(source))
+            .with_file_groups(groups)
+            .with_statistics(self.statistics.clone())
+            .with_projection_indices(projection.cloned())?
+            .with_limit(limit)
+            .build();
+        exact::normalized(DataSourceExec::from_data_source(config), state)
+    }
+
     /// Reads Avro files, in as many partitions as there are threads.
     fn scan_avro(
         &self,
@@ -252,25 +319,6 @@ impl TableProvider for InputTable {
         filters: &[Expr],
         limit: Option<usize>,
     ) -> Result<Arc<dyn ExecutionPlan>> {
-        self.check_readable(projection)?;
-        if self.format == Format::Avro {
-            return exact::normalized(self.scan_avro(state, projection, limit)?, state);
-        }
-        let url = ObjectStoreUrl::local_filesystem();
-        let mut source = parquet_scan::source(self.schema.clone(), state.runtime_env().object_store(&url)?);
-        // Row groups that cannot have a row of the result are left out, by statistics that can be trusted. The filters
-        // themselves stay in the plan.
-        if let Some(filter) = conjunction(filters.to_vec()) {
-            let columns = DFSchema::try_from(Arc::clone(self.schema.table_schema()))?;
-            source = source.with_predicate(state.create_physical_expr(filter, &columns)?);
-        }
-        let groups = FileGroup::new(self.files.clone()).split_files(state.config().target_partitions());
-        let config = FileScanConfigBuilder::new(url, Arc::new(source))
-            .with_file_groups(groups)
-            .with_statistics(self.statistics.clone())
-            .with_projection_indices(projection.cloned())?
-            .with_limit(limit)
-            .build();
-        exact::normalized(DataSourceExec::from_data_source(config), state)
+        self.measured.scan(projection, limit, |projection| self.scan_files(state, projection, filters, limit))
     }
 }

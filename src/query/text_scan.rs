@@ -29,6 +29,7 @@ use datafusion::physical_plan::{
 use futures::stream;
 
 use super::exact;
+use super::measured::Measured;
 use super::table::{Share, partition_value};
 use crate::input::Input;
 use crate::input::text::{Batches, Part, Survey};
@@ -43,6 +44,7 @@ pub(super) struct TextTable {
     schema: SchemaRef,
     /// For every file the values of the columns of the folders.
     folders: Arc<[Vec<ScalarValue>]>,
+    measured: Measured,
 }
 
 impl TextTable {
@@ -60,7 +62,51 @@ impl TextTable {
         let all: Vec<Arc<Field>> =
             survey.schema().fields().iter().cloned().chain(fields.into_iter().map(Arc::new)).collect();
         let parts = parts(&survey, share);
-        Ok(Self { input: Arc::new(input.clone()), survey, parts, schema: Arc::new(Schema::new(all)), folders })
+        let measured = Measured::of(input, survey.schema().fields().len())?;
+        Ok(Self {
+            input: Arc::new(input.clone()),
+            survey,
+            parts,
+            schema: Arc::new(Schema::new(all)),
+            folders,
+            measured,
+        })
+    }
+
+    /// Reads the parts.
+    fn scan_parts(
+        &self,
+        state: &dyn Session,
+        projection: Option<&Vec<usize>>,
+        limit: Option<usize>,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        let projection = projection.cloned().unwrap_or_else(|| (0..self.schema.fields().len()).collect());
+        let schema = Arc::new(self.schema.project(&projection)?);
+        let mut left = limit.map_or(u64::MAX, |limit| limit as u64);
+        let parts = self.parts.iter().map_while(|part| {
+            let rows = part.rows.min(left);
+            left -= rows;
+            (rows > 0).then_some(Part { rows, ..*part })
+        });
+        let parts = shared_out(&self.survey, parts.collect(), state.config().target_partitions());
+        let properties = PlanProperties::new(
+            EquivalenceProperties::new(Arc::clone(&schema)),
+            Partitioning::UnknownPartitioning(parts.len()),
+            EmissionType::Incremental,
+            Boundedness::Bounded,
+        );
+        let scan = TextScan {
+            input: Arc::clone(&self.input),
+            survey: Arc::clone(&self.survey),
+            folders: Arc::clone(&self.folders),
+            parts,
+            statistics: self.statistics().project(Some(&projection)),
+            projection,
+            schema,
+            properties: Arc::new(properties),
+            metrics: ExecutionPlanMetricsSet::new(),
+        };
+        exact::normalized(Arc::new(scan), state)
     }
 
     fn statistics(&self) -> Statistics {
@@ -113,33 +159,7 @@ impl TableProvider for TextTable {
         _filters: &[Expr],
         limit: Option<usize>,
     ) -> Result<Arc<dyn ExecutionPlan>> {
-        let projection = projection.cloned().unwrap_or_else(|| (0..self.schema.fields().len()).collect());
-        let schema = Arc::new(self.schema.project(&projection)?);
-        let mut left = limit.map_or(u64::MAX, |limit| limit as u64);
-        let parts = self.parts.iter().map_while(|part| {
-            let rows = part.rows.min(left);
-            left -= rows;
-            (rows > 0).then_some(Part { rows, ..*part })
-        });
-        let parts = shared_out(&self.survey, parts.collect(), state.config().target_partitions());
-        let properties = PlanProperties::new(
-            EquivalenceProperties::new(Arc::clone(&schema)),
-            Partitioning::UnknownPartitioning(parts.len()),
-            EmissionType::Incremental,
-            Boundedness::Bounded,
-        );
-        let scan = TextScan {
-            input: Arc::clone(&self.input),
-            survey: Arc::clone(&self.survey),
-            folders: Arc::clone(&self.folders),
-            parts,
-            statistics: self.statistics().project(Some(&projection)),
-            projection,
-            schema,
-            properties: Arc::new(properties),
-            metrics: ExecutionPlanMetricsSet::new(),
-        };
-        exact::normalized(Arc::new(scan), state)
+        self.measured.scan(projection, limit, |projection| self.scan_parts(state, projection, limit))
     }
 }
 

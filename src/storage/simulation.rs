@@ -308,6 +308,13 @@ impl File {
         }
     }
 
+    pub(crate) fn set_permissions(&self, permissions: std::fs::Permissions) -> io::Result<()> {
+        match self {
+            Self::Real(file) => file.set_permissions(permissions),
+            Self::Simulated(_) => Ok(()),
+        }
+    }
+
     pub(crate) fn try_lock(&self) -> Result<(), TryLockError> {
         match self {
             Self::Real(file) => file.try_lock(),

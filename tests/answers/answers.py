@@ -118,6 +118,8 @@ def read_cell(cell, kind, name):
     if pa.types.is_date(kind):
         return datetime.date.fromisoformat(cell).toordinal() - EPOCH
     if pa.types.is_timestamp(kind):
+        if bool(TIMESTAMP.fullmatch(cell)[6]) != (kind.tz is not None):
+            raise ValueError
         return nanoseconds(cell)
     if pa.types.is_list(kind) or pa.types.is_large_list(kind):
         return tuple(found_cell(item, kind.value_type, name) for item in is_a(cell, list))

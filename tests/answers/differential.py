@@ -144,7 +144,7 @@ def judge(number, made, asked, keep, always=False):
     for _ in range(DRAWS):
         sql = Queries(rng, made.tables).query()
         try:
-            expected = made.duckdb.execute(sql).fetch_arrow_table()
+            expected = made.duckdb.execute(duckdb_side.said(sql)).fetch_arrow_table()
         except duckdb.Error as error:
             rejected.append(f"{error}\n{sql}")
             continue

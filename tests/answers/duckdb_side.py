@@ -1,4 +1,4 @@
-"""DuckDB, the second opinion: a connection, with the extensions that pip brought as packages.
+"""DuckDB, the second opinion: a connection, with the extensions that pip brought as packages, and its words for SQL.
 
 Not for: what is asked of it.
 """
@@ -6,6 +6,24 @@ Not for: what is asked of it.
 from pathlib import Path
 
 import duckdb
+
+# What Cutover calls otherwise than DuckDB: the same arguments, the same meaning.
+WORDS = {
+    "signum(": "sign(",
+    "regexp_like(": "regexp_matches(",
+    "date_bin(": "time_bucket(",
+    # The aggregates; without the space they are window functions.
+    "first_value( ": "first(",
+    "last_value( ": "last(",
+    "/ /* whole */": "//",
+}
+
+
+def said(sql):
+    """SQL as DuckDB has it."""
+    for ours, theirs in WORDS.items():
+        sql = sql.replace(ours, theirs)
+    return sql
 
 
 def connect(*extensions, threads=1):

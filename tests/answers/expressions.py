@@ -17,17 +17,28 @@ Not for: FROM, GROUP BY and what is around an expression (queries.py).
 from dataclasses import dataclass
 from decimal import Decimal
 
+from answers.functions import Functions
 from answers.tables import KINDS, ODD_TEXTS, Kind
 
 # What a family is in SQL, and the kind of an expression's result.
-SQL_TYPES = {"int": "bigint", "float": "double", "text": "varchar", "date": "date", "timestamp": "timestamp"}
-RESULT = {"int": "int64", "float": "float64", "text": "word", "date": "date", "timestamp": "timestamp[us]"}
-FAMILIES = ["int", "int", "float", "text", "text", "date", "timestamp", "decimal"]
+SQL_TYPES = {
+    "int": "bigint", "float": "double", "text": "varchar", "date": "date", "timestamp": "timestamp",
+    "instant": "timestamptz",
+}  # fmt: skip
+RESULT = {
+    "int": "int64", "float": "float64", "text": "word", "date": "date", "timestamp": "timestamp[us]",
+    "instant": "timestamp[us, UTC]",
+}  # fmt: skip
+FAMILIES = ["int", "int", "float", "text", "text", "date", "timestamp", "decimal", "instant"]
+CAST_LEAVES = ("int", "float", "timestamp", "instant")
 WIDENING = ("int", "float", "decimal")
 COMPARISONS = ["=", "<>", "<", "<=", ">", ">="]
 PATTERNS = ["a%", "%b%", "a_c", "%", "", "_", "%e%r%", "B%"]
 DATE_PARTS = ["year", "month", "day", "quarter", "doy", "dow", "week"]
 TIME_PARTS = ["year", "month", "day", "hour", "minute", "second"]
+TIMES = [
+    "2010-06-15 12:00:00", "1960-02-29 00:00:01", "2005-01-01 00:00:00.5", "9999-12-31 00:00:01", "1500-01-01 00:00:00",
+]  # fmt: skip
 TRUNCATIONS = ["year", "quarter", "month", "week", "day"]
 
 
@@ -43,7 +54,7 @@ def quoted(text):
     return "'" + text.replace("'", "''") + "'"
 
 
-class Expressions:
+class Expressions(Functions):
     """Expressions over the columns that are in scope."""
 
     def __init__(self, rng, refs):
@@ -57,7 +68,7 @@ class Expressions:
         """An expression of any family, and the kind of its result."""
         family = self.rng.choice(FAMILIES)
         if family == "decimal":
-            found = self.decimal(depth)
+            found = self.decimal(depth) or self.mixed_value(depth)
             return found if found else self.value(depth)
         if self.rng.random() < 0.1:
             return self.predicate(depth), KINDS["bool"]
@@ -69,6 +80,8 @@ class Expressions:
             return self.leaf(family)
         if self.rng.random() < 0.3:
             return self.choice(family, depth - 1)
+        if self.rng.random() < 0.4 and hasattr(self, f"{family}_function"):
+            return getattr(self, f"{family}_function")(depth - 1)
         return getattr(self, family)(depth - 1)
 
     def leaf(self, family):
@@ -76,7 +89,7 @@ class Expressions:
         if not found or self.rng.random() < 0.15:
             return self.constant(family)
         ref = self.rng.choice(found)
-        return f"cast({ref.sql} as {SQL_TYPES[family]})" if family in ("int", "float", "timestamp") else ref.sql
+        return f"cast({ref.sql} as {SQL_TYPES[family]})" if family in CAST_LEAVES else ref.sql
 
     def constant(self, family):
         r = self.rng
@@ -91,6 +104,7 @@ class Expressions:
             "text": lambda: quoted(KINDS["word"].draw(r)),
             "date": lambda: f"date '{day}'",
             "timestamp": lambda: f"timestamp '{day} 12:3{r.randint(0, 9)}:00'",
+            "instant": lambda: f"timestamptz '{day} 12:3{r.randint(0, 9)}:00+0{r.randint(0, 5)}:00'",
         }[family]()
 
     def choice(self, family, depth):
@@ -158,6 +172,7 @@ class Expressions:
         forms += [f"case when {self.predicate(depth)} then {one} else {two} end", f"nullif({one}, {two})"]
         if kind.arrow.precision < 20:
             forms.append(f"({one} * {self.leaf('int')})")
+            forms.append(self.decimal_function(one, kind))
         return r.choice(forms), KINDS["decimal(38, 0) edges"]
 
     def text(self, depth):
@@ -219,7 +234,9 @@ class Expressions:
     def test(self, depth):
         """A single comparison or the like."""
         r = self.rng
-        form = r.randrange(11)
+        form = r.randrange(14)
+        if form >= 11:
+            return self.bool_function(max(depth - 1, 0))
         if form >= 9:
             ref = r.choice(self.refs)
             literal = self.literal(ref.kind)
@@ -263,7 +280,11 @@ class Expressions:
         if kind.family == "date":
             return f"date '{r.choice(['2010-06-15', '1970-01-01', '1500-01-01', '9999-12-31', '0001-01-01'])}'"
         if kind.family == "timestamp":
-            return f"timestamp '{r.choice(['2010-06-15 12:00:00', '1960-02-29 00:00:01'])}'"
+            return f"timestamp '{r.choice(TIMES[:3] if 'ns' in kind.name else TIMES)}'"
+        if kind.family == "instant":
+            return f"timestamptz '{r.choice(TIMES[:3])}+0{r.randint(0, 3)}:00'"
+        if kind.family == "decimal":
+            return r.choice(["0", "5", "1.5", "-2.25", "100", "cast('1000000000000000' as double)"])
         return self.constant(kind.family) if kind.family in ("text", "bool") else None
 
     def pairs(self, other=None):

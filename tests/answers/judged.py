@@ -12,13 +12,15 @@ from answers import answers, differential, files, tables
 
 TYPES = [
     ("i", pa.int64()), ("f", pa.float64()), ("d", pa.decimal128(9, 2)), ("s", pa.string()), ("b", pa.bool_()),
-    ("day", pa.date32()), ("at", pa.timestamp("us")), ("l", pa.list_(pa.int64())), ("x", pa.binary()),
+    ("day", pa.date32()), ("at", pa.timestamp("us")),
+    ("zoned", pa.timestamp("us", "UTC")), ("l", pa.list_(pa.int64())), ("x", pa.binary()),
 ]  # fmt: skip
 ROW = {
     "i": 1, "f": 0.5, "d": Decimal("2.50"), "s": "é", "b": True,
-    "day": 20779, "at": 1_500_000, "l": [1, None], "x": b"\xca",
+    "day": 20779, "at": 1_500_000, "zoned": 1_500_000, "l": [1, None], "x": b"\xca",
 }  # fmt: skip
-SAID = '{"i":1,"f":5e-1,"d":2.5,"s":"é","b":true,"day":"2026-11-22","at":"1970-01-01T00:00:01.5","l":[1,null],"x":"ca"}'
+SAID = """{"i":1,"f":5e-1,"d":2.5,"s":"é","b":true,"day":"2026-11-22","at":"1970-01-01T00:00:01.5",
+"zoned":"1970-01-01T00:00:01.5Z","l":[1,null],"x":"ca"}"""
 
 
 def table(*rows):
@@ -37,12 +39,12 @@ class Answers(unittest.TestCase):
     def test_the_same_rows_are_the_same(self):
         self.assertIsNone(compared(table(ROW, ROW), said(), said()))
         self.assertIsNone(compared(table(ROW), said(f=Decimal("0.50000000001"))), "floats have a tolerance")
-        self.assertIsNone(compared(table(ROW), said(at="1970-01-01T02:00:01.500+02:00")))
+        self.assertIsNone(compared(table(ROW), said(zoned="1970-01-01T02:00:01.500+02:00")))
 
     def test_every_change_of_a_cell_is_a_difference(self):
         changes = {
             "i": 2, "f": Decimal("0.5001"), "d": Decimal("2.51"), "s": "e", "b": False, "day": "2026-11-23",
-            "at": "1970-01-01T00:00:01.500001", "l": [1], "x": "cb",
+            "at": "1970-01-01T00:00:01.500001", "zoned": "1970-01-01T00:00:01.5+02:00", "l": [1], "x": "cb",
         }  # fmt: skip
         for name, change in changes.items():
             self.assertIsNotNone(compared(table(ROW), said(**{name: change})), name)
@@ -50,7 +52,10 @@ class Answers(unittest.TestCase):
             self.assertIsNotNone(compared(table(ROW | {name: None}), said()), f"{name}: no null")
 
     def test_what_is_of_another_type_is_no_answer(self):
-        cells = {"i": "1", "f": "half", "d": True, "s": 1, "b": 1, "day": "never", "at": 1, "l": "[1]", "x": 1}
+        cells = {
+            "i": "1", "f": "half", "d": True, "s": 1, "b": 1, "day": "never", "at": "1970-01-01T00:00:01.5Z",
+            "zoned": "1970-01-01T00:00:01.5", "l": "[1]", "x": 1,
+        }  # fmt: skip
         for name, cell in cells.items():
             with self.assertRaises(answers.Unreadable, msg=name):
                 compared(table(ROW), said(**{name: cell}))

@@ -11,6 +11,7 @@ Not for: what is read (sources.py) and expressions (expressions.py).
 """
 
 from answers.expressions import COMPARISONS, Expressions, Ref
+from answers.functions import makes_one
 from answers.sources import Select, Sources
 from answers.tables import KINDS
 
@@ -36,6 +37,8 @@ class Queries(Sources):
             select = self.set_operation()
         elif shape < 0.17:
             select = self.star()
+        elif shape < 0.21:
+            return self.recursive()
         else:
             select = self.select(self.source())
         return with_ + self.ended(select)
@@ -74,6 +77,10 @@ class Queries(Sources):
             pairs = Expressions(r, source.refs).pairs(table.refs)
             tied = " where {1.sql} = {0.sql}".format(*r.choice(pairs)) if pairs else ""
             items.append((f"(select count({r.choice(table.refs).sql}) from {table.sql}{tied})", INT))
+        if r.random() < 0.08:
+            items.append((self.subquery(source), BOOL))
+        if r.random() < 0.05:
+            items.append((f"case when {self.subquery(source)} then 1 else 2 end", INT))
         listed, columns = self.named(items)
         distinct = "distinct " if r.random() < 0.25 else ""
         return Select(f"select {distinct}{listed} from {source.sql}{self.where(source)}", columns)
@@ -142,9 +149,14 @@ class Queries(Sources):
         r, expressions = self.rng, Expressions(self.rng, refs)
         which = " filter (where " + expressions.predicate(1) + ")" if r.random() < 0.2 else ""
         numbers, scalars = expressions.some("int", "float"), [ref for ref in refs if ref.kind.scalar]
-        form = r.randrange(9)
+        form = r.randrange(11)
         if form == 1 and expressions.some("decimal"):
             return f"sum({r.choice(expressions.some('decimal')).sql}){which}", SUM_OF_DECIMALS
+        if form == 9 and numbers:
+            return self.statistic(r.choice(numbers), r.choice(numbers), which)
+        if form == 10 and expressions.some("int", tame=False):
+            distinct = "distinct " if r.random() < 0.2 else ""
+            return f"avg({distinct}{r.choice(expressions.some('int', tame=False)).sql}){which}", DOUBLE
         if form <= 3 and numbers:
             ref = r.choice(numbers)
             if r.random() < 0.3:
@@ -164,15 +176,32 @@ class Queries(Sources):
         counted = r.choice([*refs, None])
         return f"count({counted.sql if counted else '*'}){which}", INT
 
+    def statistic(self, one, two, which):
+        """What describes tame numbers."""
+        r, number = self.rng, f"cast({one.sql} as double)"
+        return r.choice([
+            (f"{r.choice(['stddev_samp', 'stddev_pop', 'var_samp', 'var_pop'])}({number}){which}", DOUBLE),
+            (f"median({number}){which}", DOUBLE),
+            (f"percentile_cont({r.choice(['0.25', '0.5', '0.9'])}) within group (order by {number}){which}", DOUBLE),
+            (f"{r.choice(['bit_and', 'bit_or', 'bit_xor'])}(cast({one.sql} as bigint)){which}", INT),
+            (f"avg(cast({two.sql} as bigint)){which}", DOUBLE),
+            (f"sum({two.sql}){which}", INT if two.kind.family == "int" else DOUBLE),
+        ])  # fmt: skip
+
     def gathered(self, expressions, refs, unique, which):
         """Values put together in one order."""
         r, order = self.rng, self.ordered(unique)
         words = expressions.some("text")
         if words and r.random() < 0.5:
             return f"string_agg({r.choice(words).sql}, ',' order by {order}){which}", TEXT
+        if words and r.random() < 0.3:
+            return f"array_agg({r.choice(words).sql} order by {order}){which}", KINDS["list<string>"]
         numbers = [ref for ref in refs if ref.kind.arrow == KINDS["int64"].arrow]
         if not numbers:
             return f"count(*){which}", INT
+        if r.random() < 0.3:
+            # The space tells the aggregate from the window function.
+            return f"{r.choice(['first', 'last'])}_value( {r.choice(numbers).sql} order by {order}){which}", INT
         return f"array_agg({r.choice(numbers).sql} order by {order}){which}", KINDS["list<int64>"]
 
     def ordered(self, names):
@@ -192,6 +221,10 @@ class Queries(Sources):
             items.append(self.window(source, scalars, by, total, first))
         listed, columns = self.named(items)
         select = Select(f"select {listed} from {source.sql}{self.where(source)}", columns)
+        if r.random() < 0.15:
+            number = f"row_number() over (order by {self.ordered(source.unique)})"
+            test = f"{number} {r.choice(['<=', '>'])} {r.randint(1, 9)}"
+            return Select(f"{select.sql} qualify {test}", columns)
         numbered = [f"c{place}" for place, (sql, _) in enumerate(items) if sql.startswith(("row_number", "rank"))]
         if numbered and r.random() < 0.5:
             test = f"{r.choice(numbered)} {r.choice(['=', '<=', '<'])} {r.randint(1, 3)}"
@@ -200,7 +233,25 @@ class Queries(Sources):
 
     def window(self, source, scalars, by, total, first):
         r, expressions = self.rng, Expressions(self.rng, source.refs)
-        form, ref = r.randrange(8), r.choice(scalars)
+        form, ref = r.randrange(12), r.choice(scalars)
+        if form == 8:
+            return f"nth_value({ref.sql}, {r.randint(1, 4)}) over ({by}{total}{self.frame()})", ref.kind
+        if form == 9 and expressions.some("float", "int") and r.random() < 0.3:
+            number = f"cast({r.choice(expressions.some('float', 'int')).sql} as double)"
+            name = r.choice(["var_pop", "stddev_samp", "avg", "median"])
+            return f"{name}({number}) over ({by}{total}{self.frame()})", DOUBLE
+        if form == 9 and ref.kind.family != "binary":
+            return f"{r.choice(['min', 'max'])}({ref.sql}) over ({by}{total}{self.frame()})", ref.kind
+        if form == 10 and expressions.some("int", tame=False):
+            number = r.choice(expressions.some("int", tame=False)).sql
+            return f"avg({number}) over ({by}{total}{self.frame()})", DOUBLE
+        if form == 11 and expressions.some("int", "float"):
+            number, by_number = (r.choice(expressions.some("int", "float")) for _ in range(2))
+            order = f"order by {self.ordered([f'cast({by_number.sql} as double)'])}"
+            low, high = sorted(r.choices(range(-3, 4), k=2))
+            units = r.choice(["range", "groups"])
+            frame = f"{units} between {bound(low)} and {bound(high)}"
+            return f"{r.choice(['sum', 'avg', 'count'])}({number.sql}) over ({by}{order} {frame})", DOUBLE
         if form == 0:
             return f"row_number() over ({by}{total})", INT
         if form == 1 and first:
@@ -235,6 +286,9 @@ class Queries(Sources):
         r = self.rng
         left, right = self.table(), self.table()
         pairs = Expressions(r, left.refs).pairs(right.refs)
+        if r.random() < 0.3:
+            met = Expressions(r, [*left.refs, *right.refs]).meetings()
+            pairs = [(one, two) for one, two in met if one in left.refs and two in right.refs and makes_one(one, two)] or pairs
         pairs = r.sample(pairs, min(len(pairs), r.randint(1, 3)))
         columns = [(f"c{place}", widest(*pair)) for place, pair in enumerate(pairs)]
         sides = []
@@ -243,6 +297,15 @@ class Queries(Sources):
             sides.append(f"select {listed} from {source.sql}{self.where(source, 0.4)}")
         word = r.choice(["union", "union all", "intersect", "except", "intersect all", "except all"])
         return Select(f"{sides[0]} {word} {sides[1]}", columns)
+
+    def recursive(self):
+        """Rows that come of rows, as far as a number goes."""
+        r, source = self.rng, self.table()
+        number = Expressions(r, source.refs).of("int", 1)
+        start = f"select {source.unique[0]} as i, abs({number} % 7) as n from {source.sql}{self.where(source, 0.4)}"
+        step = f"select i, n + {r.randint(1, 3)} from r where n < {r.randint(3, 12)}"
+        kept = r.choice(["", " where n % 2 = 0"])
+        return f"with recursive r as ({start} union all {step}) select i, n, count(*) as c from r{kept} group by i, n"
 
     def star(self):
         source = self.table()
@@ -273,6 +336,11 @@ class Queries(Sources):
             sql = f"select * from ({sql}) as {self.alias()}"
         sql += f" order by {self.ordered(names)} limit {r.choice([0, 1, 5, 20, 100])}"
         return sql + (f" offset {r.randint(1, 5)}" if r.random() < 0.2 else "")
+
+
+def bound(offset):
+    """An end of a frame, before or after the current row."""
+    return f"{abs(offset)} {'preceding' if offset < 0 else 'following'}" if offset else "current row"
 
 
 def widest(one, two):

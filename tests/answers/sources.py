@@ -3,8 +3,8 @@
     source      a table, a join of two or three (inner, left, right, full, cross, USING, self joins), a derived table
     condition   filters, and IN, NOT IN, EXISTS, scalar subqueries, correlated or not, also below OR and IS NULL
 
-Where DuckDB cannot say what it should, it is not asked: a FULL JOIN has equal columns only, and no NOT EXISTS stands
-below a NOT (DuckDB 1.4.4 has rows too many where its condition is `<>`).
+Where DuckDB cannot say what it should, it is not asked: a FULL JOIN has equal columns only, no NOT EXISTS is below a
+NOT (DuckDB 1.4.4 has rows too many where its condition is `<>`), and no EXISTS below an OR after an outer join.
 
 Not for: what is selected (queries.py).
 """
@@ -12,6 +12,7 @@ Not for: what is selected (queries.py).
 from dataclasses import dataclass, field
 
 from answers.expressions import COMPARISONS, Expressions, Ref
+from answers.tables import KINDS
 
 # Rows of a table that may meet every row of another.
 FEW = 60
@@ -36,6 +37,8 @@ class Select:
 
 class Sources:
     """Sources and conditions over a set of tables. Selects, of which derived tables are made, are a subclass's."""
+
+    COUNT = KINDS["int64"]
 
     def __init__(self, rng, tables):
         self.rng, self.tables, self.aliases = rng, tables, 0
@@ -64,6 +67,8 @@ class Sources:
         if share < 0.55:
             inner = self.select(self.table())
             return self.derived(f"({self.limited(inner, 0.2)})", inner)
+        if share < 0.6:
+            return self.lateral(self.table())
         joined = self.join(self.table(), self.rng.choice(self.tables))
         if share > 0.9 and self.rng.random() < 0.7:
             joined = self.join(joined, min(self.tables, key=lambda table: table.data.num_rows))
@@ -85,6 +90,17 @@ class Sources:
         elif r.random() < 0.25 and kind != "full join":
             tests.append(Expressions(r, refs).predicate(1))
         return Source(f"{left.sql} {kind} {right.sql} on {' and '.join(tests)}", refs, unique)
+
+    def lateral(self, left):
+        """What a subquery finds for every row."""
+        r, inner, alias = self.rng, self.table(), self.alias()
+        pairs = [pair for pair in Expressions(r, left.refs).pairs(inner.refs) if self.is_key(pair)]
+        if not pairs:
+            return left
+        one, two = r.choice(pairs)
+        found = f"select count(*) as n, min({inner.refs[0].sql}) as m from {inner.sql} where {two.sql} = {one.sql}"
+        refs = [Ref(f"{alias}.n", self.COUNT), Ref(f"{alias}.m", self.COUNT)]
+        return Source(f"{left.sql} cross join lateral ({found}) as {alias}", left.refs + refs, left.unique)
 
     def using(self, left, right, unique):
         """A join whose key is one column of both."""
@@ -119,7 +135,8 @@ class Sources:
             return expressions.predicate()
         subquery = self.subquery(source)
         share = r.random()
-        if share < 0.4:
+        outer = any(f" {side} join " in source.sql for side in ("left", "right", "full"))
+        if share < 0.4 or (outer and "exists (" in subquery):
             return subquery
         if share < 0.55:
             return f"({subquery} or {expressions.predicate(1)})"
@@ -139,7 +156,7 @@ class Sources:
             return Expressions(r, source.refs).predicate()
         outer, own = r.choice(pairs)
         where = self.where(inner, 0.5, subqueries=False)
-        form = r.randrange(6)
+        form = r.randrange(8)
         tie = r.choice(keys or pairs)
         tied = f"{tie[1].sql} = {tie[0].sql}"
         if form == 0:
@@ -155,6 +172,13 @@ class Sources:
                 tests.append(Expressions(r, inner.refs).predicate(1))
             exists = f"exists (select 1 from {inner.sql} where {' and '.join(tests)})"
             return f"({r.choice(['', 'not '])}{exists})"
+        if form == 6 and outer.kind.scalar and outer.kind.family != "binary":
+            tied = f"{where} and {tied}" if where else f" where {tied}"
+            tied = tied if r.random() < 0.5 else where
+            how = f"{r.choice(COMPARISONS)} {r.choice(['any', 'all'])}"
+            return f"({outer.sql} {how} (select {own.sql} from {inner.sql}{tied}))"
+        if form == 7:
+            return f"(exists (select {r.choice(['max', 'count'])}({own.sql}) from {inner.sql} where {tied}))"
         if form == 4:
             tied = f" where {tied}" if r.random() < 0.6 else where
             number = Expressions(r, source.refs).of("int", 1)

@@ -113,7 +113,7 @@ def times():
     for unit, zone in (("us", "UTC"), ("ms", "Europe/Berlin"), ("ns", "+02:00"), ("s", "UTC")):
         step = 1000 if unit == "ns" else 1
         draw = lambda r, p=PER_DAY[unit], s=step: DAY_2000 * p + r.randint(0, DAYS * p // s) * s  # noqa: E731
-        yield Kind(f"timestamp[{unit}, {zone}]", "instant", pa.timestamp(unit, zone), False, draw)
+        yield Kind(f"timestamp[{unit}, {zone}]", "instant", pa.timestamp(unit, zone), True, draw)
 
 
 def nested():

@@ -43,6 +43,7 @@ fn shown(name: &str, text: &str) {
     for (pattern, replacement) in [
         (r"[\w./-]*cutover-it-[\w-]+", "[PATH]"),
         (r"\d{4}-\d{2}-\d{2}[T ]\d{2}:\d{2}(:\d{2}(\.\d+)?)?Z?", "[TIME]"),
+        (r"seconds=[\d.]+", "seconds=[SECONDS]"),
         (r"\b\d+(\.\d+)? (ms|s)\b", "[TIME]"),
         (r"\b[\d.]+ (B|KiB|MiB|GiB)\b", "[SIZE]"),
         (r"×[\d.]+", "×[RATIO]"),
@@ -165,7 +166,7 @@ fn init_writes_a_job_that_runs_as_it_is() {
     let report = workspace.cutover(&format!("run jobs/{job} --json")).ok().json();
     assert_eq!(report["rows"], 2000);
     let refused = workspace.cutover("init data/events/ data/profiles/").fails(2);
-    refused.complains(&[job]);
+    refused.complains(&[job, "nothing was written"]);
 }
 
 #[test]

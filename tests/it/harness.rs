@@ -154,6 +154,7 @@ impl Workspace {
             && !KEPT.iter().any(|kept| stderr.contains(kept));
         let in_progress = self.closed(by_itself);
         Run {
+            is_json: command.contains("\"--json\""),
             command,
             status: output.status,
             stdout: text(output.stdout),
@@ -261,6 +262,7 @@ impl Drop for Running<'_> {
 #[must_use = "look at how it ended: ok(), fails() or exits()"]
 pub struct Run {
     command: String,
+    is_json: bool,
     status: ExitStatus,
     pub stdout: String,
     pub stderr: String,
@@ -281,7 +283,10 @@ impl Run {
     pub fn fails(self, code: i32) -> Ended {
         let ended = self.exits(code);
         ended.check(ended.stderr.contains("error: "), "standard error has no error");
-        ended.check(ended.stdout.is_empty(), "there is a result on standard output");
+        match ended.is_json {
+            true => drop(ended.json()),
+            false => ended.check(ended.stdout.is_empty(), "there is a result on standard output"),
+        }
         ended
     }
 
@@ -342,10 +347,15 @@ impl Run {
         self.status.code().unwrap_or(-1)
     }
 
-    /// Standard output as one JSON document.
+    /// Standard output as one JSON document, which keeps what docs/json.md promises.
     #[track_caller]
     pub fn json(&self) -> Value {
-        serde_json::from_str(&self.stdout).unwrap_or_else(|error| self.fail(&format!("not one JSON document: {error}")))
+        let document: Value = serde_json::from_str(&self.stdout)
+            .unwrap_or_else(|error| self.fail(&format!("not one JSON document: {error}")));
+        let problems = crate::schema::problems(&document);
+        self.check(problems.is_empty(), &format!("the document is not as its schema says: {problems:?}"));
+        self.check(document["exit_code"] == self.code(), "the document has another exit code");
+        document
     }
 
     /// Standard output as one JSON document per line.

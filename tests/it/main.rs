@@ -3,6 +3,7 @@
 //! ```text
 //! harness   a workspace per test, the command in it, and what went wrong shown whole
 //! fixture   rows as Parquet files, written and read without any code of ours; a tiny dataset for tests about versions
+//! schema    the schema of what --json prints
 //! seeded    random choices that can be made again
 //! wide      two tables of wide rows, for joins
 //! ```
@@ -11,6 +12,7 @@
 //!
 //! Not for: what a unit test beside the code can show as well.
 
+mod bad_days;
 mod chaos;
 mod cli;
 mod conflicts;
@@ -27,13 +29,16 @@ mod hostile;
 mod jobs;
 mod joins;
 mod memory;
+mod operators;
 mod parquet_inputs;
 mod parquet_schemas;
+mod partitions;
 mod paths;
 mod power;
 mod readers;
 mod resources;
 mod resume;
+mod schema;
 mod seeded;
 mod stop;
 mod structure;

@@ -8,11 +8,11 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// What each folder or file of `src/` may use of the others. `error` is free for all.
-const MAY_USE: [(&str, &[&str]); 27] = [
+const MAY_USE: [(&str, &[&str]); 30] = [
     ("allocator", &[]),
     ("build", &["catalog", "failpoint", "job", "journal", "progress", "shuffle", "stop", "storage"]),
-    ("catalog", &["encode", "failpoint", "job", "stop", "storage"]),
-    ("check", &["build", "catalog", "encode", "job", "stop"]),
+    ("catalog", &["encode", "failpoint", "job", "profile", "shown", "stop", "storage"]),
+    ("check", &["build", "catalog", "encode", "job", "profile", "stop"]),
     (
         "cli",
         &[
@@ -32,6 +32,8 @@ const MAY_USE: [(&str, &[&str]); 27] = [
             "report",
             "runtime",
             "serve",
+            "shown",
+            "stderr",
             "stop",
         ],
     ),
@@ -41,6 +43,7 @@ const MAY_USE: [(&str, &[&str]); 27] = [
             "build",
             "catalog",
             "check",
+            "contain",
             "encode",
             "failpoint",
             "job",
@@ -57,7 +60,6 @@ const MAY_USE: [(&str, &[&str]); 27] = [
     ("crash", &["catalog", "failpoint", "serve", "stop", "storage"]),
     ("demo", &[]),
     ("encode", &["input", "job"]),
-    ("error", &[]),
     ("failpoint", &[]),
     (
         "fuzzing",
@@ -69,7 +71,7 @@ const MAY_USE: [(&str, &[&str]); 27] = [
     ("input", &["contain", "job", "stop"]),
     ("job", &[]),
     ("journal", &["storage"]),
-    ("kafka", &["catalog", "failpoint", "job", "progress", "serve", "stop", "storage"]),
+    ("kafka", &["catalog", "failpoint", "job", "progress", "runtime", "serve", "shown", "stop", "storage"]),
     (
         "pipeline",
         &[
@@ -81,6 +83,7 @@ const MAY_USE: [(&str, &[&str]); 27] = [
             "input",
             "job",
             "journal",
+            "profile",
             "progress",
             "publish",
             "query",
@@ -91,13 +94,17 @@ const MAY_USE: [(&str, &[&str]); 27] = [
             "storage",
         ],
     ),
-    ("progress", &[]),
+    ("profile", &[]),
+    ("progress", &["stderr"]),
     ("publish", &["catalog", "failpoint", "job", "kafka", "progress", "serve", "stop"]),
-    ("query", &["contain", "input", "job", "stop"]),
-    ("report", &["catalog", "input", "progress", "query"]),
-    ("runtime", &["contain"]),
+    ("query", &["contain", "input", "job", "profile", "stack", "stop"]),
+    ("report", &["catalog", "input", "profile", "progress", "query"]),
+    ("runtime", &["contain", "stack"]),
     ("serve", &["catalog", "encode"]),
+    ("shown", &[]),
     ("shuffle", &["encode", "failpoint", "job", "stop", "storage"]),
+    ("stack", &[]),
+    ("stderr", &[]),
     ("stop", &[]),
     ("storage", &["failpoint"]),
 ];

@@ -197,6 +197,20 @@ fn one_odd_value_among_many_is_a_fault() {
     assert_eq!(texts.values("SELECT * FROM t", "", "")[0], (json!("0"), json!({"v": "v"})));
 }
 
+/// A field of JSON may be in any line or none; but one that is nearly called so is a mistake.
+#[test]
+fn a_field_that_no_line_has_is_null_where_the_contract_allows_it() {
+    let texts = Texts::new(&[("a.json", "{\"id\": 1}\n")]);
+    texts.contract(&[("id", "int64", false), ("error", "string", true), ("tags", "list<string>", true)]);
+    let expected = [(json!(1), json!({"error": null, "tags": null}))];
+    assert_eq!(texts.values("SELECT * FROM t", CONTRACT, ""), expected);
+    texts.write("a.json", "{\"id\": 1, \"eror\": \"x\"}\n");
+    texts.refused(CONTRACT, &["\"error\" is missing", "it has \"eror\""]);
+    texts.write("a.json", "{\"id\": 1}\n");
+    texts.contract(&[("id", "int64", false), ("error", "string", false)]);
+    texts.refused(CONTRACT, &["\"error\""]);
+}
+
 #[test]
 fn a_delimiter_may_be_another() {
     let texts = Texts::new(&[("a.csv", "id;v\n1;1,5\n2;\"x;y\"\n")]);

@@ -107,7 +107,7 @@ fn the_same_job_over_the_same_inputs_is_built_once() {
     numbers.run(1).ok();
     let again = || numbers.workspace.cutover("run numbers.toml");
     again().ok().prints(&["already published as 1"]);
-    assert_eq!(numbers.workspace.cutover("run numbers.toml --json").ok().json()["outcome"], "already_published");
+    assert_eq!(numbers.workspace.cutover("run numbers.toml --json").ok().json()["outcome"], "unchanged");
     numbers.assert_states(&[(1, "published")]);
 
     numbers.workspace.cutover("run numbers.toml --rebuild").ok();

@@ -116,7 +116,7 @@ impl Dataset {
 
     /// The last committed announcement.
     pub fn announcement(&self) -> Option<Announcement> {
-        announced(&self.connection(), &self.topic).unwrap()
+        announced(&self.connection(), &self.topic, None).unwrap()
     }
 
     /// The announced version.

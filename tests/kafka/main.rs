@@ -22,4 +22,6 @@ mod fixture;
 mod harness;
 mod publishes;
 mod rivals;
+#[path = "../it/schema.rs"]
+mod schema;
 mod wire;

@@ -12,7 +12,7 @@ use tokio::runtime::Runtime;
 use super::text::identifier;
 use crate::error::{Error, Result};
 use crate::input::{self, Input};
-use crate::job::InputSpec;
+use crate::job::{CsvForm, Format, InputSpec};
 use crate::query::{Query, Settings};
 use crate::runtime::Resources;
 
@@ -27,10 +27,14 @@ pub(super) struct Table {
     pub(super) name: String,
     /// Its path, as it was given.
     pub(super) path: String,
+    /// What delimits the values of its CSV files.
+    pub(super) delimiter: char,
     /// Its columns, those in folder names included.
     pub(super) schema: SchemaRef,
     /// Its rows, where the files tell without being read.
     pub(super) rows: Option<u64>,
+    /// The column of directories that holds dates.
+    pub(super) dated: Option<String>,
     input: Input,
 }
 
@@ -74,14 +78,25 @@ impl Looker {
 
     fn look_at(&self, name: String, path: &str) -> Result<Table> {
         let path = path.to_owned();
-        let spec = InputSpec { name, path, format: None, delimiter: None, schema: None, require: None, line: 0 };
-        let input = input::resolve(std::slice::from_ref(&spec))?.pop().ok_or_else(|| Error::internal("no input"))?;
+        let csv = CsvForm::default();
+        let (format, schema, require, require_each, partitions) = (None, None, None, None, None);
+        let spec = InputSpec { name, path, format, csv, schema, require, require_each, partitions, line: 0 };
+        let mut input =
+            input::resolve(std::slice::from_ref(&spec))?.pop().ok_or_else(|| Error::internal("no input"))?;
+        if input.format == Format::Csv {
+            input.csv.delimiter = input::guess_delimiter(&input)?;
+        }
         let all = format!("SELECT * FROM {}", identifier(&spec.name));
         let schema = self.query(&input, &all)?.schema();
         if schema.fields().is_empty() {
             return Err(Error::input(format!("{} has no columns", spec.path)));
         }
-        Ok(Table { name: spec.name, path: spec.path, schema, rows: input.rows(), input })
+        let dated = match input.dated_columns().as_slice() {
+            [column] => Some(input.partition_columns[*column].clone()),
+            _ => None,
+        };
+        let delimiter = input.csv.delimiter;
+        Ok(Table { dated, name: spec.name, path: spec.path, delimiter, schema, rows: input.rows(), input })
     }
 
     /// The columns that `sql` gives over this one input.

@@ -4,7 +4,7 @@
 //! paths ─▶ look: files, columns ─▶ key: which column, how often a value repeats ─▶ text: job and contracts ─▶ files
 //! ```
 //! What is written runs as it is. It is read back by the job's own parser and planned by the query's and the encoder's
-//! own code before the first file is written, and no file that exists is ever replaced.
+//! own code before the first file is written, and no file that exists is ever replaced: it is kept and said.
 //!
 //! Not for: guessing what the job should compute. It takes all columns of the first input; joins are comments to edit.
 
@@ -36,7 +36,7 @@ Examples:
 /// Write a job file and data contracts from the files' own schemas
 ///
 /// Takes Parquet, CSV, JSON lines and Avro: files, folders or globs in quotes. The job has all columns of the first input,
-/// keyed by the column that looks most like a key; its comments say how to change that. Nothing that exists is replaced.
+/// keyed by the column that looks most like a key; its comments say how to change that. Files that exist are kept.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Args {
@@ -64,9 +64,15 @@ impl Args {
         let job = self.job(&tables, &choice, &contracts, &looker)?;
 
         let files: Vec<&Planned> = contracts.iter().chain([&job]).collect();
-        refuse_existing(&files)?;
-        files.iter().try_for_each(|file| write(file))?;
-        self.show(main, &choice, &files, &job, output)?;
+        let (kept, new): (Vec<&Planned>, Vec<&Planned>) = files.into_iter().partition(|file| is_there(file));
+        if new.is_empty() {
+            return Err(Error::invalid(format!(
+                "nothing was written, because there already is {}: choose another directory with --out",
+                listed(&kept)
+            )));
+        }
+        new.iter().try_for_each(|file| write(file))?;
+        self.show(main, &choice, (&new, &kept), &job, output)?;
         Ok(Answer::Yes)
     }
 
@@ -95,24 +101,31 @@ impl Args {
         &self,
         main: &Table,
         choice: &Choice,
-        files: &[&Planned],
+        (new, kept): (&[&Planned], &[&Planned]),
         job: &Planned,
         output: &mut Output,
     ) -> Result<()> {
+        let paths = |files: &[&Planned]| files.iter().map(|file| file.path.clone()).collect::<Vec<_>>();
+        output.document(&json!({
+            "job": job.path,
+            "files": paths(new),
+            "kept": paths(kept),
+            "dataset": main.name,
+            "key": choice.column,
+            "duplicates": choice.fold(),
+        }))?;
+        let job = format::shell(&job.path.display().to_string());
+        output.next(format!("cutover plan {job}"));
         if output.is_json() {
-            return output.document(&json!({
-                "job": job.path,
-                "files": files.iter().map(|file| &file.path).collect::<Vec<_>>(),
-                "dataset": main.name,
-                "key": choice.column,
-                "duplicates": choice.fold(),
-            }));
+            return Ok(());
         }
-        for file in files {
+        for file in new {
             output.line(format!("wrote {}", file.path.display()))?;
         }
+        for file in kept {
+            output.line(format!("kept  {}, which was there", file.path.display()))?;
+        }
         output.line(format!("key   {}: {}", choice.column, choice.reason()))?;
-        let job = format::shell(&job.path.display().to_string());
         output.line(format!("next  cutover plan {job} · cutover run {job}"))
     }
 }
@@ -122,16 +135,12 @@ fn below(folder: &Path, name: &str) -> PathBuf {
     if folder == Path::new(".") { PathBuf::from(name) } else { folder.join(name) }
 }
 
-fn refuse_existing(files: &[&Planned]) -> Result<()> {
-    let exists = |file: &&&Planned| std::fs::symlink_metadata(&file.path).is_ok();
-    let there: Vec<String> = files.iter().filter(exists).map(|file| file.path.display().to_string()).collect();
-    if there.is_empty() {
-        return Ok(());
-    }
-    Err(Error::invalid(format!(
-        "nothing was written, because there already is {}: choose another folder with --out",
-        there.join(" and ")
-    )))
+fn is_there(file: &Planned) -> bool {
+    std::fs::symlink_metadata(&file.path).is_ok()
+}
+
+fn listed(files: &[&Planned]) -> String {
+    files.iter().map(|file| file.path.display().to_string()).collect::<Vec<_>>().join(" and ")
 }
 
 fn write(file: &Planned) -> Result<()> {

@@ -8,6 +8,7 @@ use datafusion::sql::sqlparser::keywords::ALL_KEYWORDS;
 
 use super::key::Choice;
 use super::look::Table;
+use crate::job::CsvForm;
 
 /// What a job is made of.
 pub(super) struct Parts<'a> {
@@ -37,10 +38,13 @@ pub(super) fn job(parts: &Parts<'_>) -> String {
         quoted(&parts.store.display().to_string()),
     );
     for (number, (table, schema)) in parts.tables.iter().zip(parts.schemas).enumerate() {
+        let delimiter = Some(table.delimiter).filter(|letter| *letter != CsvForm::default().delimiter);
+        let delimiter = delimiter.map(|letter| format!("delimiter = {}\n", quoted(&letter.to_string())));
         let input = format!(
-            "[inputs.{}]\npath = {}\nschema = {}\n",
+            "[inputs.{}]\npath = {}\n{}schema = {}\n",
             table.name,
             quoted(&table.path),
+            delimiter.unwrap_or_default(),
             quoted(&schema.display().to_string())
         );
         if number == 0 {
@@ -48,6 +52,13 @@ pub(super) fn job(parts: &Parts<'_>) -> String {
                 "# The contract is held against every file before any work; fill in what its columns mean.\n",
             );
             text.push_str(&input);
+            if let Some(dated) = &table.dated {
+                text.push_str(&format!(
+                    "# To read three days up to --set date=2026-11-26, and to stop when one is missing:\n\
+                     # partitions = {{ {} = \"${{date}}-2..${{date}}\" }}\n",
+                    key(dated)
+                ));
+            }
         } else {
             text.push_str("# To join it, uncomment this and its lines in the query.\n");
             input.lines().for_each(|line| text.push_str(&format!("# {line}\n")));
@@ -135,6 +146,12 @@ pub(super) fn identifier(name: &str) -> String {
         && name.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_')
         && ALL_KEYWORDS.binary_search(&name.to_ascii_uppercase().as_str()).is_err();
     if plain { name.to_owned() } else { format!("\"{}\"", name.replace('"', "\"\"")) }
+}
+
+/// A key of TOML.
+fn key(name: &str) -> String {
+    let plain = !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-".contains(&byte));
+    if plain { name.to_owned() } else { quoted(name) }
 }
 
 /// A string of TOML.

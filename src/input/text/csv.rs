@@ -11,9 +11,38 @@
 //! Not for: what the values are.
 
 use super::fault::{Fault, shown};
+use crate::job::CsvForm;
 
 /// Columns that a file may have.
 pub(super) const MOST_COLUMNS: usize = 65_536;
+
+/// How records are written, in bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Dialect {
+    /// Between two values.
+    pub(super) delimiter: u8,
+    /// Around values; none: quotes are letters like any other.
+    pub(super) quote: Option<u8>,
+    /// Before a letter of a quoted value that is taken as it is; none: quotes in it are doubled.
+    pub(super) escape: Option<u8>,
+    /// Whether the first record has the names.
+    pub(super) header: bool,
+    /// At the beginning of lines that are no records.
+    pub(super) comment: Option<u8>,
+}
+
+impl From<&CsvForm> for Dialect {
+    fn from(form: &CsvForm) -> Self {
+        let byte = |letter: Option<char>| letter.and_then(|letter| u8::try_from(letter).ok());
+        Self {
+            delimiter: byte(Some(form.delimiter)).unwrap_or(b','),
+            quote: byte(form.quote),
+            escape: byte(form.escape),
+            header: form.header,
+            comment: byte(form.comment),
+        }
+    }
+}
 
 /// Where a field's text is, without its quotes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,15 +51,15 @@ pub(super) struct Field {
     end: u32,
     /// Whether it stands in quotes: an empty one then is an empty text, not a null.
     pub(super) quoted: bool,
-    /// Whether there are quotes in it, doubled.
-    doubled: bool,
+    /// Whether there are quotes in it, doubled, or escapes.
+    escaped: bool,
 }
 
 /// The records of a text, one after another.
 #[derive(Debug)]
 pub(super) struct Records<'t> {
     text: &'t str,
-    delimiter: u8,
+    dialect: Dialect,
     /// Whether a blank line is a record.
     blank_counts: bool,
     /// Where the next record begins.
@@ -43,9 +72,9 @@ pub(super) struct Records<'t> {
 
 impl<'t> Records<'t> {
     /// Reads a text from a record's beginning on; `columns` are those of its header, if that is known.
-    pub(super) fn new(text: &'t str, delimiter: u8, at: usize, line: u64, columns: Option<usize>) -> Self {
+    pub(super) fn new(text: &'t str, dialect: Dialect, at: usize, line: u64, columns: Option<usize>) -> Self {
         let blank_counts = columns == Some(1);
-        Self { text, delimiter, blank_counts, at, line, fields: Vec::new(), found: 0 }
+        Self { text, dialect, blank_counts, at, line, fields: Vec::new(), found: 0 }
     }
 
     /// Reads the next record and tells the line it begins at; none at the end.
@@ -56,11 +85,9 @@ impl<'t> Records<'t> {
     pub(super) fn next(&mut self) -> Result<Option<u64>, Fault> {
         self.fields.clear();
         self.found = 0;
-        if !self.blank_counts {
-            while let Some(bytes) = self.blank() {
-                self.at += bytes;
-                self.line += 1;
-            }
+        while let Some(bytes) = self.skipped() {
+            self.at += bytes;
+            self.line += 1;
         }
         if self.at == self.text.len() {
             return Ok(None);
@@ -87,25 +114,29 @@ impl<'t> Records<'t> {
         't: 'v,
     {
         let text = self.text.get(field.start as usize..field.end as usize).unwrap_or_default();
-        if !field.doubled {
+        if !field.escaped {
             return text;
         }
         scratch.clear();
-        let mut parts = text.split("\"\"");
-        scratch.push_str(parts.next().unwrap_or_default());
-        for part in parts {
-            scratch.push('"');
-            scratch.push_str(part);
+        // In both forms one letter says that the next is meant as it is.
+        let escape = self.dialect.escape.or(self.dialect.quote).map(char::from);
+        let mut letters = text.chars();
+        while let Some(letter) = letters.next() {
+            scratch.extend(if Some(letter) == escape { letters.next() } else { Some(letter) });
         }
         scratch
     }
 
-    /// The bytes of the line end that begins here, if one does.
-    fn blank(&self) -> Option<usize> {
+    /// The bytes of the line that begins here, if it is no record: a blank one, or a comment.
+    #[inline]
+    fn skipped(&self) -> Option<usize> {
         let rest = &self.text.as_bytes()[self.at..];
         match rest.first()? {
-            b'\n' => Some(1),
-            b'\r' if rest.get(1) == Some(&b'\n') => Some(2),
+            b'\n' if !self.blank_counts => Some(1),
+            b'\r' if !self.blank_counts && rest.get(1) == Some(&b'\n') => Some(2),
+            first if self.dialect.comment == Some(*first) => {
+                Some(rest.iter().position(|byte| *byte == b'\n').map_or(rest.len(), |end| end + 1))
+            }
             _ => None,
         }
     }
@@ -116,11 +147,12 @@ impl<'t> Records<'t> {
         let text = self.text.as_bytes();
         let start = self.at;
         let mut at = start;
+        let Dialect { delimiter, quote, .. } = self.dialect;
         match text.get(at) {
-            Some(b'"') => return self.quoted(),
-            Some(b' ') => {
+            Some(byte) if quote == Some(*byte) => return self.quoted(*byte),
+            Some(b' ') if quote.is_some() && delimiter != b' ' => {
                 let spaces = text[at..].iter().take_while(|byte| **byte == b' ').count();
-                if text.get(at + spaces) == Some(&b'"') {
+                if text.get(at + spaces).copied() == quote {
                     let what =
                         "a quote stands after a space; remove the space, or double the quote and quote the value";
                     return Err(Fault::at(self.line, what));
@@ -129,36 +161,42 @@ impl<'t> Records<'t> {
             _ => {}
         }
         while let Some(byte) = text.get(at) {
-            if *byte == self.delimiter || *byte == b'\n' || *byte == b'\r' {
+            if *byte == delimiter || *byte == b'\n' || *byte == b'\r' {
                 break;
             }
             at += 1;
         }
-        self.push(Field { start: start as u32, end: at as u32, quoted: false, doubled: false });
+        self.push(Field { start: start as u32, end: at as u32, quoted: false, escaped: false });
         self.after(at)
     }
 
     /// Reads a field in quotes.
-    fn quoted(&mut self) -> Result<bool, Fault> {
+    fn quoted(&mut self, quote: u8) -> Result<bool, Fault> {
         let text = self.text.as_bytes();
+        let escape = self.dialect.escape;
         let start = self.at + 1;
         let mut at = start;
-        let mut doubled = false;
+        let mut escaped = false;
         let mut ends = 0;
         loop {
             match text.get(at) {
-                Some(b'"') if text.get(at + 1) == Some(&b'"') => {
-                    doubled = true;
+                Some(byte) if escape == Some(*byte) => {
+                    escaped = true;
+                    at += 1;
+                    ends += u64::from(text.get(at) == Some(&b'\n'));
+                }
+                Some(byte) if *byte == quote && escape.is_none() && text.get(at + 1) == Some(&quote) => {
+                    escaped = true;
                     at += 1;
                 }
-                Some(b'"') => break,
+                Some(byte) if *byte == quote => break,
                 Some(b'\n') => ends += 1,
                 Some(_) => {}
                 None => return Err(Fault::at(self.line, "a quote opens here that is not closed; close it")),
             }
             at += 1;
         }
-        self.push(Field { start: start as u32, end: at as u32, quoted: true, doubled });
+        self.push(Field { start: start as u32, end: at as u32, quoted: true, escaped });
         self.line += ends;
         self.after(at + 1)
     }
@@ -180,7 +218,7 @@ impl<'t> Records<'t> {
                 self.at = at;
                 Ok(true)
             }
-            Some(byte) if *byte == self.delimiter => {
+            Some(byte) if *byte == self.dialect.delimiter => {
                 self.at = at + 1;
                 Ok(false)
             }
@@ -195,7 +233,7 @@ impl<'t> Records<'t> {
                 let rest = rest.lines().next().unwrap_or_default();
                 Err(Fault::at(
                     self.line,
-                    format!("{} follows a closing quote; double the quotes in a value", shown(rest)),
+                    format!("{} follows a closing quote; double the quotes in a value, or say `escape`", shown(rest)),
                 ))
             }
         }
@@ -205,6 +243,31 @@ impl<'t> Records<'t> {
         self.at = at;
         self.line += 1;
         Ok(true)
+    }
+}
+
+/// Names of the columns of files without a header: those that are `known`, or `column_1` and so on.
+///
+/// # Errors
+/// When the first record has more or fewer fields than names are known.
+pub(super) fn numbered(records: &mut Records<'_>, known: Option<&[String]>) -> Result<Option<Vec<String>>, Fault> {
+    let (at, line) = (records.at, records.line);
+    let Some(first) = records.next()? else { return Ok(None) };
+    let found = records.found();
+    (records.at, records.line) = (at, line);
+    if found > MOST_COLUMNS {
+        return Err(Fault::at(first, format!("has {found} columns; at most {MOST_COLUMNS} can be read")));
+    }
+    match known {
+        Some(names) if names.len() != found => {
+            let what = format!(
+                "has {found} fields, but the contract has {} columns; files without a header have those of the contract, in its order",
+                names.len()
+            );
+            Err(Fault::at(first, what))
+        }
+        Some(names) => Ok(Some(names.to_vec())),
+        None => Ok(Some((1..=found).map(|number| format!("column_{number}")).collect())),
     }
 }
 
@@ -220,7 +283,7 @@ pub(super) fn header(records: &mut Records<'_>) -> Result<Option<Vec<String>>, F
     let mut scratch = String::new();
     let names: Vec<String> =
         records.fields().iter().map(|field| records.value(*field, &mut scratch).to_owned()).collect();
-    let delimiter = char::from(records.delimiter);
+    let delimiter = char::from(records.dialect.delimiter);
     if let ([name], [Field { quoted: false, .. }]) = (names.as_slice(), records.fields())
         && let Some(other) =
             [';', '\t', '|', ','].into_iter().find(|other| *other != delimiter && name.contains(*other))
@@ -255,8 +318,16 @@ mod tests {
 
     use super::*;
 
+    fn usual() -> Dialect {
+        Dialect::from(&CsvForm::default())
+    }
+
     fn read(text: &str) -> Result<Vec<Vec<(String, bool)>>, Fault> {
-        let mut records = Records::new(text, b',', 0, 1, None);
+        read_as(text, usual())
+    }
+
+    fn read_as(text: &str, dialect: Dialect) -> Result<Vec<Vec<(String, bool)>>, Fault> {
+        let mut records = Records::new(text, dialect, 0, 1, None);
         let mut rows = Vec::new();
         let mut scratch = String::new();
         while records.next()?.is_some() {
@@ -306,7 +377,7 @@ mod tests {
             read("a,,\n\n,\"\"").unwrap(),
             [vec![plain("a"), plain(""), plain("")], vec![plain(""), (String::new(), true)],]
         );
-        let mut one = Records::new("x\n\n", b',', 0, 1, Some(1));
+        let mut one = Records::new("x\n\n", usual(), 0, 1, Some(1));
         assert_eq!((one.next(), one.next(), one.next()), (Ok(Some(1)), Ok(Some(2)), Ok(None)));
     }
 
@@ -328,8 +399,33 @@ mod tests {
     }
 
     #[test]
+    fn quotes_escapes_and_comments_are_what_the_job_says() {
+        let of = |text: &str, form: CsvForm| {
+            let rows = read_as(text, Dialect::from(&form)).unwrap();
+            rows.into_iter().map(|row| row.into_iter().map(|(text, _)| text).collect::<Vec<_>>()).collect::<Vec<_>>()
+        };
+        let usual = CsvForm::default;
+        assert_eq!(of("'a,''b',\"c\n", CsvForm { quote: Some('\''), ..usual() }), [["a,'b", "\"c"]]);
+        assert_eq!(of("\"a\",b\n", CsvForm { quote: None, ..usual() }), [["\"a\"", "b"]]);
+        let escaped = CsvForm { escape: Some('\\'), ..usual() };
+        assert_eq!(of("\"a\\\"\\\\,\",b\\c\n", escaped.clone()), [["a\"\\,", "b\\c"]]);
+        assert!(read_as("\"a\"\"b\"\n", Dialect::from(&escaped)).is_err(), "doubled quotes are not what was said");
+        let form = CsvForm { comment: Some('#'), ..usual() };
+        assert_eq!(of("#x,\"\na,b#\n# y\nc,\"\n#d\"\n#", form), [["a", "b#"], ["c", "\n#d"]]);
+    }
+
+    #[test]
+    fn files_without_a_header_have_numbered_columns_or_those_of_the_contract() {
+        let names = |known: Option<&[String]>| numbered(&mut Records::new("\n1,2\n", usual(), 0, 1, None), known);
+        assert_eq!(names(None).unwrap().unwrap(), ["column_1", "column_2"]);
+        assert_eq!(names(Some(&["a".into(), "b".into()])).unwrap().unwrap(), ["a", "b"]);
+        let fault = names(Some(&["a".into()])).unwrap_err();
+        assert!(fault.line == 2 && fault.what.contains("2 fields, but the contract has 1"), "{fault:?}");
+    }
+
+    #[test]
     fn headers_are_names() {
-        let header = |text: &str| header(&mut Records::new(text, b',', 0, 1, None));
+        let header = |text: &str| header(&mut Records::new(text, usual(), 0, 1, None));
         assert_eq!(header("\nid,\"a\nb\"\n1,2").unwrap().unwrap(), ["id", "a\nb"]);
         assert_eq!(header("\n\n"), Ok(None));
         for (text, what) in

@@ -14,6 +14,7 @@ use std::fs::File;
 use std::io::{BufRead, ErrorKind, Read};
 use std::path::PathBuf;
 
+use super::csv::Dialect;
 use super::fault::Fault;
 use super::packing::Packing;
 use crate::error::{Error, IoContext, Result};
@@ -31,10 +32,7 @@ pub(super) const ARRAY: &str = "is a JSON array; one object a line is needed, as
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Shape {
     /// Values between delimiters, some of them in quotes.
-    Csv {
-        /// The byte between two values.
-        delimiter: u8,
-    },
+    Csv(Dialect),
     /// A JSON object a line.
     Json,
 }
@@ -123,32 +121,34 @@ impl Cutter {
     /// The end of the last whole record of what is read.
     fn last_end(&self) -> Option<usize> {
         let last = |text: &[u8]| text.iter().rposition(|byte| *byte == b'\n').map(|at| at + 1);
-        let Shape::Csv { delimiter } = self.shape else { return last(&self.rest) };
+        let Shape::Csv(Dialect { delimiter, quote: Some(quote), escape, comment, .. }) = self.shape else {
+            return last(&self.rest);
+        };
         let text = &self.rest;
         let (mut at, mut end) = (0, None);
         loop {
-            let Some(quote) = find(b'"', text, at) else {
+            let Some(opens) = find(quote, text, at) else {
                 return last(&text[at..]).map(|found| at + found).or(end);
             };
-            end = last(&text[at..quote]).map(|found| at + found).or(end);
-            at = quote + 1;
-            if quote > 0 && text[quote - 1] != delimiter && text[quote - 1] != b'\n' {
+            end = last(&text[at..opens]).map(|found| at + found).or(end);
+            at = opens + 1;
+            // Quotes in a comment open nothing.
+            if comment.is_some() && text.get(end.unwrap_or(0)).copied() == comment {
+                let Some(over) = find(b'\n', text, at) else { return end };
+                (at, end) = (over + 1, Some(over + 1));
                 continue;
             }
-            loop {
-                let Some(quote) = find(b'"', text, at) else { return end };
-                at = quote + 1;
-                match text.get(at) {
-                    Some(b'"') => at += 1,
-                    _ => break,
-                }
+            if opens > 0 && text[opens - 1] != delimiter && text[opens - 1] != b'\n' {
+                continue;
             }
+            let Some(closes) = closing(text, at, quote, escape) else { return end };
+            at = closes + 1;
         }
     }
 
     fn too_long(&self) -> Error {
         let what = match self.shape {
-            Shape::Csv { .. } => "a row begins here that has more than 16 MiB; is a quote not closed?",
+            Shape::Csv(_) => "a row begins here that has more than 16 MiB; is a quote not closed?",
             Shape::Json if self.rest.trim_ascii_start().starts_with(b"[") => ARRAY,
             Shape::Json => "has more than 16 MiB; one JSON object a line is needed",
         };
@@ -168,6 +168,27 @@ impl Cutter {
             return refused(format!("is packed, though its name does not say so; end its name in .{ending}"));
         }
         Ok(())
+    }
+}
+
+/// Where the quote is that closes a field whose text begins at `from`.
+fn closing(text: &[u8], from: usize, quote: u8, escape: Option<u8>) -> Option<usize> {
+    let mut at = from;
+    match escape {
+        None => loop {
+            at = find(quote, text, at)?;
+            if text.get(at + 1) != Some(&quote) {
+                return Some(at);
+            }
+            at += 2;
+        },
+        Some(escape) => loop {
+            match *text.get(at)? {
+                byte if byte == escape => at += 2,
+                byte if byte == quote => return Some(at),
+                _ => at += 1,
+            }
+        },
     }
 }
 
@@ -249,7 +270,7 @@ mod tests {
     proptest! {
         #[test]
         fn pieces_are_the_file_and_end_between_records(text in "[ab,\"\n]{0,80}", piece in 1_usize..40) {
-            let pieces = cut(&text, Shape::Csv { delimiter: b',' }, piece);
+            let pieces = cut(&text, Shape::Csv((&crate::job::CsvForm::default()).into()), piece);
             prop_assert_eq!(pieces.iter().map(|piece| piece.text.as_str()).collect::<String>(), text.as_str());
             let ends = record_ends(&text);
             for piece in &pieces {

@@ -37,7 +37,7 @@ use arrow::datatypes::SchemaRef;
 
 use crate::error::Result;
 use crate::input::Input;
-use crate::job::Format;
+use crate::job::{CsvForm, Format};
 
 pub(super) use packing::Packing;
 pub(crate) use read::{Batches, Part};
@@ -45,6 +45,11 @@ pub(crate) use survey::Chunk;
 
 use cut::{PIECE, Shape};
 use survey::Plan;
+
+/// Letters that delimit values, the most usual first.
+const DELIMITERS: [char; 4] = [',', ';', '\t', '|'];
+/// Bytes in which the first line of a file is looked for.
+const FIRST_LINE: usize = 64 << 10;
 
 /// What one pass over all rows of an input's files tells.
 #[derive(Debug)]
@@ -60,9 +65,23 @@ pub(crate) fn can_be_read(bytes: &[u8], format: Format) -> bool {
     let mut piece = cut::Piece { text, start: 0, line: 1 };
     let expected = expected::Expectations::new();
     match format {
-        Format::Csv => survey::one(&of_csv::OfCsv::new(b',', &expected), &mut piece).is_some(),
+        Format::Csv => survey::one(&of_csv::OfCsv::new(&CsvForm::default(), None, &expected), &mut piece).is_some(),
         _ => survey::one(&of_json::OfJson { expected: &expected }, &mut piece).is_some(),
     }
+}
+
+/// The letter that most likely delimits the values of CSV files: the one that their first line has most.
+///
+/// # Errors
+/// As reading the first file.
+pub fn guess_delimiter(input: &Input) -> Result<char> {
+    let mut cutter = cut::Cutter::open(&input.files[0], Shape::Json, FIRST_LINE)?;
+    let first = cutter.next()?.unwrap_or_default().text;
+    let line = first.lines().find(|line| !line.trim().is_empty()).unwrap_or_default();
+    // What is in quotes delimits nothing.
+    let outside: String = line.split('"').step_by(2).collect();
+    let most = DELIMITERS.iter().rev().max_by_key(|letter| outside.matches(**letter).count());
+    Ok(most.copied().unwrap_or(DELIMITERS[0]))
 }
 
 /// What it tells of one file.
@@ -93,7 +112,7 @@ impl Survey {
 
     fn by(input: &Input, plan: Plan) -> Result<Option<Self>> {
         match input.format {
-            Format::Csv => schema::of_csv(input, input.delimiter as u8, plan).map(Some),
+            Format::Csv => schema::of_csv(input, plan).map(Some),
             Format::Json => schema::of_json(input, plan).map(Some),
             Format::Parquet | Format::Avro => Ok(None),
         }

@@ -9,17 +9,22 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::column::Column;
-use super::csv::{self, MOST_COLUMNS, Records};
+use super::csv::{self, Dialect, MOST_COLUMNS, Records};
 use super::cut::Piece;
 use super::expected::{Expectations, Expected, unfit, unwanted_null};
 use super::fault::{Fault, shown};
 use super::survey::Learn;
 use super::tree::Place;
 use super::values::Values;
+use crate::job::CsvForm;
 
 /// The survey of CSV files.
 pub(super) struct OfCsv<'e> {
-    delimiter: u8,
+    dialect: Dialect,
+    /// Texts that mean null.
+    nulls: &'e [String],
+    /// Names of the columns of files without a header, where they are known.
+    known: Option<Vec<String>>,
     expected: &'e Expectations,
     names: Mutex<Names>,
 }
@@ -47,8 +52,8 @@ pub(super) struct Cells {
 }
 
 impl<'e> OfCsv<'e> {
-    pub(super) fn new(delimiter: u8, expected: &'e Expectations) -> Self {
-        Self { delimiter, expected, names: Mutex::default() }
+    pub(super) fn new(form: &'e CsvForm, known: Option<Vec<String>>, expected: &'e Expectations) -> Self {
+        Self { dialect: form.into(), nulls: &form.null, known, expected, names: Mutex::default() }
     }
 
     /// The columns of all headers.
@@ -79,8 +84,12 @@ impl Learn for OfCsv<'_> {
     }
 
     fn head(&self, file: usize, first: &mut Piece) -> Result<Self::Head, Fault> {
-        let mut records = Records::new(&first.text, self.delimiter, 0, first.line, None);
-        let Some(header) = csv::header(&mut records)? else { return Ok(Arc::from([])) };
+        let mut records = Records::new(&first.text, self.dialect, 0, first.line, None);
+        let header = match self.dialect.header {
+            true => csv::header(&mut records)?,
+            false => csv::numbered(&mut records, self.known.as_deref())?,
+        };
+        let Some(header) = header else { return Ok(Arc::from([])) };
         let (at, line) = (records.at, records.line);
         first.text.drain(..at);
         first.start += at as u64;
@@ -114,15 +123,16 @@ impl Learn for OfCsv<'_> {
             }
             part[*number].get_or_insert_with(|| self.cells(*number));
         }
-        let mut records = Records::new(&piece.text, self.delimiter, 0, piece.line, Some(head.len()));
+        let mut records = Records::new(&piece.text, self.dialect, 0, piece.line, Some(head.len()));
         let mut rows = 0;
         let mut scratch = String::new();
         while let Some(line) = records.next()? {
-            check_width(line, records.found(), head.len())?;
+            check_width(line, records.found(), head.len(), self.dialect)?;
             rows += 1;
             for (field, number) in records.fields().iter().zip(head.iter()) {
                 let Some(cells) = &mut part[*number] else { continue };
                 let text = records.value(*field, &mut scratch);
+                let text = if is_null(text, field.quoted, self.nulls) { "" } else { text };
                 match &mut cells.held {
                     _ if text.is_empty() && !(field.quoted && cells.is_text) => {
                         if let Some((_, false)) = cells.held {
@@ -142,14 +152,21 @@ impl Learn for OfCsv<'_> {
     }
 }
 
-/// A row has as many fields as its header.
-pub(super) fn check_width(line: u64, found: usize, expected: usize) -> Result<(), Fault> {
+/// Whether a field is one of the texts that mean null.
+#[inline]
+pub(super) fn is_null(text: &str, quoted: bool, nulls: &[String]) -> bool {
+    !quoted && nulls.iter().any(|null| null == text)
+}
+
+/// A row has as many fields as its header, or as the first row.
+pub(super) fn check_width(line: u64, found: usize, expected: usize, dialect: Dialect) -> Result<(), Fault> {
     if found == expected {
         return Ok(());
     }
     let fields = |number: usize| if number == 1 { "1 field".to_owned() } else { format!("{number} fields") };
+    let first = if dialect.header { "header" } else { "first row" };
     let what =
-        format!("has {}, but the header has {}; quote values that hold delimiters", fields(found), fields(expected));
+        format!("has {}, but the {first} has {}; quote values that hold delimiters", fields(found), fields(expected));
     Err(Fault::at(line, what))
 }
 

@@ -12,13 +12,13 @@ use arrow::array::{RecordBatch, RecordBatchOptions};
 use arrow::datatypes::SchemaRef;
 
 use super::column::Column;
-use super::csv::{self, Records};
+use super::csv::{self, Dialect, Records};
 use super::cut::{Cutter, PIECE, Piece, Shape, changed, open_unchanged, text_of};
 use super::expected::unfit;
 use super::fault::Fault;
 use super::json::Reader;
 use super::keys::Keys;
-use super::of_csv::check_width;
+use super::of_csv::{check_width, is_null};
 use super::of_json::{no_object, open, push};
 use super::packing::Packing;
 use super::{Chunk, Survey};
@@ -119,8 +119,8 @@ impl Batches {
             let mut cutter = Cutter::open(file, self.survey.shape, PIECE)?;
             opened.piece = cutter.next()?.unwrap_or_default();
             opened.line = opened.piece.line;
-            if let Shape::Csv { delimiter } = self.survey.shape {
-                let mut records = Records::new(&opened.piece.text, delimiter, 0, opened.piece.line, None);
+            if let Shape::Csv(dialect @ Dialect { header: true, .. }) = self.survey.shape {
+                let mut records = Records::new(&opened.piece.text, dialect, 0, opened.piece.line, None);
                 csv::header(&mut records).map_err(|fault| fault.in_file(&file.path))?;
                 (opened.at, opened.line) = (records.at, records.line);
             }
@@ -141,9 +141,10 @@ impl Batches {
         let mut filled = Filled { rows: 0, most, bytes: 0 };
         while filled.has_room() {
             let done = match self.survey.shape {
-                Shape::Csv { delimiter } => {
+                Shape::Csv(dialect) => {
                     let fields = &self.survey.files[opened.part.file].columns;
-                    read_csv(opened, delimiter, fields, &self.wanted, &mut self.columns, &mut filled)
+                    let form = (dialect, self.input.csv.null.as_slice());
+                    read_csv(opened, form, fields, &self.wanted, &mut self.columns, &mut filled)
                 }
                 Shape::Json => read_json(opened, &mut self.keys, &mut self.columns, &mut filled),
             };
@@ -222,7 +223,7 @@ fn read_chunk(file: &InputFile, chunk: &Chunk) -> Result<Piece> {
 /// Reads records until the batch is full or the piece ends.
 fn read_csv(
     opened: &mut Opened,
-    delimiter: u8,
+    (dialect, nulls): (Dialect, &[String]),
     fields: &[usize],
     wanted: &[usize],
     columns: &mut [Column],
@@ -231,17 +232,21 @@ fn read_csv(
     // Of every wanted column, where it is in a record; some files lack some.
     let places: Vec<Option<usize>> =
         wanted.iter().map(|column| fields.iter().position(|field| field == column)).collect();
-    let mut records = Records::new(&opened.piece.text, delimiter, opened.at, opened.line, Some(fields.len()));
+    let mut records = Records::new(&opened.piece.text, dialect, opened.at, opened.line, Some(fields.len()));
     let mut scratch = String::new();
     while filled.has_room() {
         let Some(line) = records.next()? else { break };
-        check_width(line, records.found(), fields.len())?;
+        check_width(line, records.found(), fields.len(), dialect)?;
         for (column, place) in columns.iter_mut().zip(&places) {
             let Some(field) = place.and_then(|place| records.fields().get(place)) else {
                 column.push_null();
                 continue;
             };
             let text = records.value(*field, &mut scratch);
+            if is_null(text, field.quoted, nulls) {
+                column.push_null();
+                continue;
+            }
             filled.bytes += text.len() + VALUE_BYTES;
             column
                 .push_field(text, field.quoted)

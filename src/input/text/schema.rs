@@ -8,7 +8,7 @@ use std::sync::Arc;
 use arrow::datatypes::{Field, Schema};
 
 use super::cut::Shape;
-use super::expected;
+use super::expected::{self, Expectations};
 use super::fault::{Fault, shown};
 use super::of_csv::{self, Head, OfCsv};
 use super::of_json::{Objects, OfJson};
@@ -18,25 +18,29 @@ use super::values::Values;
 use super::{Survey, Surveyed};
 use crate::error::{Error, Result};
 use crate::input::Input;
+use crate::job::suggest;
 
 /// Surveys CSV files.
 ///
 /// # Errors
 /// As [`Survey::make`].
-pub(super) fn of_csv(input: &Input, delimiter: u8, plan: Plan) -> Result<Survey> {
+pub(super) fn of_csv(input: &Input, plan: Plan) -> Result<Survey> {
     let expected = expected::of(input);
-    let learn = OfCsv::new(delimiter, &expected);
-    let shape = Shape::Csv { delimiter };
+    let learn = OfCsv::new(&input.csv, named_by_contract(input), &expected);
+    let shape = Shape::Csv((&input.csv).into());
     let (parts, learnt) = survey::read(&learn, &input.files, shape, plan)?;
     let names = learn.into_names();
     if names.columns.is_empty() {
-        let what = "has no header line; a first line with the names of the columns is needed";
+        let what = match input.csv.header {
+            true => "has no header line; a first line with the names of the columns is needed",
+            false => "has no row, so that its columns are not known; a contract names them",
+        };
         return Err(Fault::of_file(what).in_file(&input.files[0].path));
     }
     let values: Vec<Values> = (0..names.columns.len()).map(|number| of_csv::merged(&parts, number)).collect();
     drop(parts);
     let name = |number: usize| names.columns[number].0.as_str();
-    if input.contract.is_none() {
+    if input.contract.is_none() && input.csv.header {
         for (file, learnt) in input.files.iter().zip(&learnt) {
             let head = learnt.head.as_deref().unwrap_or_default();
             if Values::is_row(head.iter().map(|number| (name(*number), &values[*number]))) {
@@ -67,6 +71,12 @@ pub(super) fn of_csv(input: &Input, delimiter: u8, plan: Plan) -> Result<Survey>
     check_strangers(input, &learnt, names.columns.len(), &name)?;
     let files = surveyed(learnt, &place_of);
     made(input, shape, &columns, files)
+}
+
+/// The columns of files without a header, in the order of the contract.
+fn named_by_contract(input: &Input) -> Option<Vec<String>> {
+    let columns = input.contract.as_ref()?.columns.iter().map(|column| column.name.clone());
+    Some(columns.filter(|name| !input.partition_columns.contains(name)).collect())
 }
 
 /// The files with their columns; files in a row that have the same ones share them.
@@ -148,8 +158,22 @@ pub(super) fn of_json(input: &Input, plan: Plan) -> Result<Survey> {
         };
         columns.push((Field::new(name, data_type, true), node.first));
     }
+    columns.extend(absent(input, &expected, &columns));
     let files = learnt.into_iter().map(|learnt| Surveyed { columns: Arc::from([]), chunks: learnt.chunks }).collect();
     made(input, Shape::Json, &columns, files)
+}
+
+/// The columns of the contract that no line has, which are null in all of them, as a field that a line lacks is. But one
+/// whose name is nearly that of a field which the contract does not know is likely to be misspelt, and not among them.
+fn absent(input: &Input, expected: &Expectations, columns: &[(Field, Place)]) -> Vec<(Field, Place)> {
+    let named = input.contract.iter().flat_map(|contract| &contract.columns).map(|column| column.name.as_str());
+    let is_there = |name: &str| columns.iter().any(|(field, _)| field.name() == name);
+    let strangers: Vec<&str> =
+        columns.iter().map(|(field, _)| field.name().as_str()).filter(|name| !expected.contains_key(*name)).collect();
+    let place = Place { file: 0, line: 1, order: u32::MAX };
+    let absent = named.filter(|name| !is_there(name) && suggest::nearest(name, strangers.iter().copied()).is_none());
+    let nullable = absent.filter_map(|name| Some((name, expected.get(name).filter(|it| it.nullable)?)));
+    nullable.map(|(name, expected)| (Field::new(name, expected.data_type.clone(), true), place)).collect()
 }
 
 /// The error of fields that make no type.

@@ -24,9 +24,10 @@ fn input(folder: &Path, format: Format, files: &[(&str, String)]) -> Arc<Input> 
     Arc::new(Input {
         name: "t".to_owned(),
         format,
-        delimiter: ',',
+        csv: Default::default(),
         files: files.iter().map(file).collect(),
         partition_columns: vec![],
+        partitions: None,
         schema: None,
         contract: None,
         surveyed: OnceLock::new(),

@@ -1,20 +1,22 @@
-//! `+`, `-`, `*` and a minus sign before integers: exact, or an error that names the expression; never wrapped round.
+//! `+`, `-`, `*`, `/`, `%`, `<<`, `>>` and a minus sign before integers: exact, or an error that names the expression;
+//! never wrapped round.
 //!
-//! DataFusion's operators on integers wrap. Where both sides are integers they are replaced by functions of this file,
-//! unless the ranges of the types and constants say that nothing can overflow, as in `age / 10 * 10`.
+//! DataFusion's operators on integers wrap, its shifts count modulo 64, and its division by zero does not say where.
+//! Where both sides are integers they are replaced by functions of this file, unless the ranges of the types and
+//! constants say that nothing can go wrong, as in `age / 10 * 10`.
 //!
 //! Decimals fail beyond 128 bits themselves; those of 38 digits are held to 38 digits too.
 //!
-//! Not for: division, which fails where it cannot be exact.
+//! Not for: floats, which know infinity.
 
-use arrow::array::{Array, AsArray, Datum};
+use arrow::array::{Array, ArrayRef, AsArray, Datum, Decimal128Array};
 use arrow::compute::kernels::numeric;
+use arrow::compute::{CastOptions, cast_with_options};
 use arrow::datatypes::{DECIMAL128_MAX_PRECISION, DataType, Decimal128Type};
+use arrow::error::ArrowError;
 use datafusion::common::config::ConfigOptions;
-use datafusion::common::tree_node::{Transformed, TreeNode};
-use datafusion::common::{ExprSchema, Result, ScalarValue, exec_datafusion_err, internal_datafusion_err};
-use datafusion::logical_expr::expr_rewriter::NamePreserver;
-use datafusion::logical_expr::utils::merge_schema;
+use datafusion::common::tree_node::Transformed;
+use datafusion::common::{DFSchema, ExprSchema, Result, ScalarValue, exec_datafusion_err, internal_datafusion_err};
 use datafusion::logical_expr::{
     BinaryExpr, ColumnarValue, Expr, ExprSchemable, LogicalPlan, Operator, ScalarFunctionArgs, ScalarUDF,
     ScalarUDFImpl, Signature, Volatility, cast, lit,
@@ -31,20 +33,11 @@ impl AnalyzerRule for CheckedArithmetic {
     }
 
     fn analyze(&self, plan: LogicalPlan, _: &ConfigOptions) -> Result<LogicalPlan> {
-        let checked = plan.transform_up_with_subqueries(|plan| {
-            let schema = merge_schema(&plan.inputs());
-            let names = NamePreserver::new(&plan);
-            plan.map_expressions(|expression| {
-                let name = names.save(&expression);
-                let checked = expression.transform_up(|expression| replace(expression, &schema))?;
-                Ok(checked.update_data(|expression| name.restore(expression)))
-            })
-        })?;
-        Ok(checked.data)
+        super::everywhere(plan, |expression, schema| replace(expression, schema))
     }
 }
 
-fn replace(expression: Expr, schema: &dyn ExprSchema) -> Result<Transformed<Expr>> {
+fn replace(expression: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
     let (operation, left, right) = match &expression {
         Expr::BinaryExpr(BinaryExpr { left, op, right }) => match Operation::of(*op) {
             Some(operation) => (operation, left.as_ref().clone(), right.as_ref().clone()),
@@ -60,12 +53,22 @@ fn replace(expression: Expr, schema: &dyn ExprSchema) -> Result<Transformed<Expr
         _ => return Ok(Transformed::no(expression)),
     };
     let data_type = expression.get_type(schema)?;
+    if operation.divides() && (data_type.is_integer() || data_type.is_decimal()) {
+        if range(&right, schema).is_some_and(|(least, most)| least > 0 || most < -1)
+            && !matches!(data_type, DataType::Decimal128(DECIMAL128_MAX_PRECISION, _))
+        {
+            return Ok(Transformed::no(expression));
+        }
+        let checked = Checked::new(operation, &expression, data_type);
+        return Ok(Transformed::yes(ScalarUDF::new_from_impl(checked).call(vec![left, right])));
+    }
     if let DataType::Decimal128(DECIMAL128_MAX_PRECISION, _) = data_type {
         let checked =
-            WithinDigits { text: expression.to_string(), signature: Signature::any(1, Volatility::Immutable) };
+            WithinDigits { text: super::as_written(&expression), signature: Signature::any(1, Volatility::Immutable) };
         return Ok(Transformed::yes(ScalarUDF::new_from_impl(checked).call(vec![expression])));
     }
-    if !data_type.is_integer() || range(&expression, schema).is_some_and(|range| fits(range, &data_type)) {
+    let in_range = || !operation.shifts() && range(&expression, schema).is_some_and(|range| fits(range, &data_type));
+    if !data_type.is_integer() || in_range() {
         return Ok(Transformed::no(expression));
     }
     let to_result = |side: Expr| match side.get_type(schema)? == data_type {
@@ -73,8 +76,7 @@ fn replace(expression: Expr, schema: &dyn ExprSchema) -> Result<Transformed<Expr
         false => Ok(cast(side, data_type.clone())),
     };
     let (left, right) = (to_result(left)?, to_result(right)?);
-    let checked =
-        Checked { operation, text: expression.to_string(), signature: Signature::any(2, Volatility::Immutable) };
+    let checked = Checked::new(operation, &expression, data_type);
     Ok(Transformed::yes(ScalarUDF::new_from_impl(checked).call(vec![left, right])))
 }
 
@@ -137,6 +139,10 @@ enum Operation {
     Plus,
     Minus,
     Times,
+    Divide,
+    Modulo,
+    ShiftLeft,
+    ShiftRight,
 }
 
 impl Operation {
@@ -145,18 +151,94 @@ impl Operation {
             Operator::Plus => Some(Self::Plus),
             Operator::Minus => Some(Self::Minus),
             Operator::Multiply => Some(Self::Times),
+            Operator::Divide => Some(Self::Divide),
+            Operator::Modulo => Some(Self::Modulo),
+            Operator::BitwiseShiftLeft => Some(Self::ShiftLeft),
+            Operator::BitwiseShiftRight => Some(Self::ShiftRight),
             _ => None,
+        }
+    }
+
+    fn divides(self) -> bool {
+        matches!(self, Self::Divide | Self::Modulo)
+    }
+
+    fn shifts(self) -> bool {
+        matches!(self, Self::ShiftLeft | Self::ShiftRight)
+    }
+
+    /// What to do where it fails.
+    fn advice(self, of: &DataType) -> String {
+        match self {
+            Self::Plus | Self::Minus | Self::Times | Self::ShiftLeft => {
+                format!("overflows {of}; cast one side to a wider type, such as DECIMAL(38, 0)")
+            }
+            Self::Divide | Self::Modulo => "fails; nullif(…, 0) as the divisor gives null where it is zero".to_owned(),
+            Self::ShiftRight => format!("shifts further than {of} has bits"),
         }
     }
 }
 
-/// An operation on two integers of one type.
+/// An operation on two integers of one type, or a division of decimals.
 #[derive(Debug, PartialEq, Eq, Hash)]
 struct Checked {
     operation: Operation,
     /// As the query has it, for messages.
     text: String,
+    result: DataType,
     signature: Signature,
+}
+
+/// The text of a function of this file, as the query has it.
+pub(super) fn text(function: &dyn ScalarUDFImpl) -> Option<&str> {
+    let checked = function.downcast_ref::<Checked>().map(|of| of.text.as_str());
+    checked.or_else(|| function.downcast_ref::<WithinDigits>().map(|of| of.text.as_str()))
+}
+
+impl Checked {
+    fn new(operation: Operation, expression: &Expr, result: DataType) -> Self {
+        let signature = Signature::any(2, Volatility::Immutable);
+        Self { operation, text: super::as_written(expression), result, signature }
+    }
+
+    fn apply(&self, left: &dyn Datum, right: &dyn Datum) -> std::result::Result<ArrayRef, ArrowError> {
+        match self.operation {
+            Operation::Plus => numeric::add(left, right),
+            Operation::Minus => numeric::sub(left, right),
+            Operation::Times => numeric::mul(left, right),
+            Operation::Divide => numeric::div(left, right),
+            Operation::Modulo => numeric::rem(left, right),
+            Operation::ShiftLeft | Operation::ShiftRight => shifted(self.operation, left, right),
+        }
+    }
+}
+
+/// A number shifted by bits: an error where it loses one to the left, or there are not so many.
+fn shifted(operation: Operation, left: &dyn Datum, right: &dyn Datum) -> std::result::Result<ArrayRef, ArrowError> {
+    let exact = CastOptions { safe: false, ..CastOptions::default() };
+    let wide = |side: &dyn Datum| -> std::result::Result<(Decimal128Array, bool), ArrowError> {
+        let (array, scalar) = side.get();
+        let wide = cast_with_options(array, &DataType::Decimal128(DECIMAL128_MAX_PRECISION, 0), &exact)?;
+        Ok((wide.as_primitive::<Decimal128Type>().clone(), scalar))
+    };
+    let bits = i128::try_from(8 * left.get().0.data_type().primitive_width().unwrap_or(0)).unwrap_or(0);
+    let ((values, one_value), (counts, one_count)) = (wide(left)?, wide(right)?);
+    let rows = if one_value { counts.len() } else { values.len() };
+    let of_row = |row: usize| {
+        let (value, count) = (if one_value { 0 } else { row }, if one_count { 0 } else { row });
+        if values.is_null(value) || counts.is_null(count) {
+            return Ok(None);
+        }
+        let (value, count) = (values.value(value), counts.value(count));
+        match operation {
+            _ if count < 0 || count >= bits => Err(ArrowError::ComputeError(format!("{value} by {count} bits"))),
+            Operation::ShiftLeft => Ok(Some(value << count)),
+            _ => Ok(Some(value >> count)),
+        }
+    };
+    let wide = (0..rows).map(of_row).collect::<std::result::Result<Decimal128Array, ArrowError>>()?;
+    let wide = wide.with_precision_and_scale(DECIMAL128_MAX_PRECISION, 0)?;
+    cast_with_options(&wide, left.get().0.data_type(), &exact)
 }
 
 impl ScalarUDFImpl for Checked {
@@ -165,6 +247,10 @@ impl ScalarUDFImpl for Checked {
             Operation::Plus => "checked_add",
             Operation::Minus => "checked_subtract",
             Operation::Times => "checked_multiply",
+            Operation::Divide => "checked_divide",
+            Operation::Modulo => "checked_remainder",
+            Operation::ShiftLeft => "checked_shift_left",
+            Operation::ShiftRight => "checked_shift_right",
         }
     }
 
@@ -172,8 +258,8 @@ impl ScalarUDFImpl for Checked {
         &self.signature
     }
 
-    fn return_type(&self, types: &[DataType]) -> Result<DataType> {
-        types.first().cloned().ok_or_else(|| internal_datafusion_err!("{} without arguments", self.name()))
+    fn return_type(&self, _: &[DataType]) -> Result<DataType> {
+        Ok(self.result.clone())
     }
 
     fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
@@ -188,18 +274,9 @@ impl ScalarUDFImpl for Checked {
             })
         };
         let (left, right) = (datum(left)?, datum(right)?);
-        let result = match self.operation {
-            Operation::Plus => numeric::add(left.as_ref(), right.as_ref()),
-            Operation::Minus => numeric::sub(left.as_ref(), right.as_ref()),
-            Operation::Times => numeric::mul(left.as_ref(), right.as_ref()),
-        };
-        let result = result.map_err(|error| {
-            exec_datafusion_err!(
-                "{} overflows {}: {error}; cast one side to a wider type, such as DECIMAL(38, 0)",
-                self.text,
-                args.return_field.data_type()
-            )
-        })?;
+        let result = self
+            .apply(left.as_ref(), right.as_ref())
+            .map_err(|error| exec_datafusion_err!("{} {}: {error}", self.text, self.operation.advice(&self.result)))?;
         match scalar {
             true => Ok(ColumnarValue::Scalar(ScalarValue::try_from_array(&result, 0)?)),
             false => Ok(ColumnarValue::Array(result)),

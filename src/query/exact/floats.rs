@@ -14,10 +14,8 @@ use arrow::array::{Array, ArrayRef, ArrowPrimitiveType, AsArray, PrimitiveArray,
 use arrow::datatypes::{DataType, Field, Float16Type, Float32Type, Float64Type, Int32Type, Int64Type};
 use datafusion::catalog::Session;
 use datafusion::common::config::ConfigOptions;
-use datafusion::common::tree_node::{Transformed, TreeNode};
+use datafusion::common::tree_node::Transformed;
 use datafusion::common::{DFSchema, Result, ScalarValue, internal_datafusion_err};
-use datafusion::logical_expr::expr_rewriter::NamePreserver;
-use datafusion::logical_expr::utils::merge_schema;
 use datafusion::logical_expr::{
     Aggregate, BinaryExpr, Cast, ColumnarValue, Expr, ExprSchemable, LogicalPlan, LogicalPlanBuilder,
     ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, TryCast, Volatility, Window,
@@ -38,16 +36,8 @@ impl AnalyzerRule for OneZero {
     }
 
     fn analyze(&self, plan: LogicalPlan, _: &ConfigOptions) -> Result<LogicalPlan> {
-        let normalized = plan.transform_up_with_subqueries(|plan| {
-            let schema = merge_schema(&plan.inputs());
-            let names = NamePreserver::new(&plan);
-            let plan = plan.map_expressions(|expression| {
-                let name = names.save(&expression);
-                let normalized = expression.transform_up(|expression| replace(expression, &schema))?;
-                Ok(normalized.update_data(|expression| name.restore(expression)))
-            })?;
-            plan.transform_data(results)
-        })?;
+        let normalized =
+            plan.transform_up_with_subqueries(|plan| super::expressions_of(plan, replace)?.transform_data(results))?;
         Ok(normalized.data)
     }
 }
@@ -203,12 +193,18 @@ impl ScalarUDFImpl for Order {
     }
 
     fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
-        let scalar = matches!(args.args.as_slice(), [ColumnarValue::Scalar(_)]);
-        let arrays = ColumnarValue::values_to_arrays(&args.args)?;
-        let Some(array) = arrays.first() else { return Err(internal_datafusion_err!("{} takes a value", self.name())) };
+        super::of_arrays(&args.args, |arrays| match arrays {
+            [array] => Ok(self.changed(array)),
+            _ => Err(internal_datafusion_err!("{} takes a value", self.name())),
+        })
+    }
+}
+
+impl Order {
+    fn changed(&self, array: &ArrayRef) -> ArrayRef {
         // All bits but the sign are turned over for negative numbers; twice is once back.
         let (long, int) = (|bits: i64| bits ^ (bits >> 63 & i64::MAX), |bits: i32| bits ^ (bits >> 31 & i32::MAX));
-        let changed: ArrayRef = match (self.double, self.back) {
+        match (self.double, self.back) {
             (true, false) => {
                 let floats = array.as_primitive::<Float64Type>();
                 Arc::new(floats.unary::<_, Int64Type>(|value| long(value.to_bits() as i64)))
@@ -225,10 +221,6 @@ impl ScalarUDFImpl for Order {
                 let integers = array.as_primitive::<Int32Type>();
                 Arc::new(integers.unary::<_, Float32Type>(|value| f32::from_bits(int(value) as u32)))
             }
-        };
-        match scalar {
-            true => Ok(ColumnarValue::Scalar(ScalarValue::try_from_array(&changed, 0)?)),
-            false => Ok(ColumnarValue::Array(changed)),
         }
     }
 }
@@ -279,13 +271,10 @@ impl ScalarUDFImpl for Normalize {
     }
 
     fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
-        match args.args.into_iter().next() {
-            Some(ColumnarValue::Array(array)) => Ok(ColumnarValue::Array(normal(&array)?)),
-            Some(ColumnarValue::Scalar(value)) => {
-                Ok(ColumnarValue::Scalar(ScalarValue::try_from_array(&normal(&value.to_array()?)?, 0)?))
-            }
-            None => Err(internal_datafusion_err!("{} takes a value", self.name())),
-        }
+        super::of_arrays(&args.args, |arrays| match arrays {
+            [array] => normal(array),
+            _ => Err(internal_datafusion_err!("{} takes a value", self.name())),
+        })
     }
 }
 

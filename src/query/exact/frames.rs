@@ -10,11 +10,13 @@ use std::mem::size_of_val;
 
 use arrow::array::{Array, ArrayRef, AsArray};
 use arrow::datatypes::{DataType, FieldRef, Float64Type};
-use datafusion::common::{Result, ScalarValue, not_impl_err};
+use datafusion::common::{Result, ScalarValue, not_impl_err, plan_err};
 use datafusion::functions_aggregate::average::Avg;
 use datafusion::logical_expr::function::{AccumulatorArgs, StateFieldsArgs};
 use datafusion::logical_expr::utils::AggregateOrderSensitivity;
-use datafusion::logical_expr::{Accumulator, AggregateUDFImpl, GroupsAccumulator, ReversedUDAF, Signature};
+use datafusion::logical_expr::{Accumulator, AggregateUDFImpl, GroupsAccumulator, ReversedUDAF, Signature, Volatility};
+
+use super::averages::type_of_average;
 
 /// What is made of the values in a frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -76,59 +78,81 @@ impl Accumulator for Frame {
     }
 }
 
-/// DataFusion's average, but for frames of floats that move.
-#[derive(Debug, Default, PartialEq, Eq, Hash)]
-pub(super) struct Average(Avg);
+/// DataFusion's average, but for frames of floats that move, and what is divided at the end (see `averages`).
+#[derive(Debug, PartialEq, Eq, Hash)]
+pub(super) struct Average {
+    inner: Avg,
+    signature: Signature,
+}
+
+impl Default for Average {
+    fn default() -> Self {
+        Self { inner: Avg::new(), signature: Signature::user_defined(Volatility::Immutable) }
+    }
+}
 
 impl AggregateUDFImpl for Average {
     fn name(&self) -> &str {
-        self.0.name()
+        self.inner.name()
     }
 
     fn aliases(&self) -> &[String] {
-        self.0.aliases()
+        self.inner.aliases()
     }
 
     fn signature(&self) -> &Signature {
-        self.0.signature()
+        &self.signature
     }
 
     fn return_type(&self, types: &[DataType]) -> Result<DataType> {
-        self.0.return_type(types)
+        if let [DataType::Interval(_)] = types {
+            return plan_err!(
+                "avg of intervals is not supported, as a month has no fixed length; average numbers instead"
+            );
+        }
+        match types.first().and_then(type_of_average) {
+            Some(exact) => Ok(exact),
+            None => self.inner.return_type(types),
+        }
     }
 
     fn coerce_types(&self, types: &[DataType]) -> Result<Vec<DataType>> {
-        self.0.coerce_types(types)
+        match types {
+            [of] if of.is_integer() || of.is_decimal() => Ok(types.to_vec()),
+            [DataType::Duration(_) | DataType::Interval(_)] => Ok(types.to_vec()),
+            [of] if of.is_floating() || of.is_null() => Ok(vec![DataType::Float64]),
+            _ => plan_err!("avg takes one number, not {types:?}"),
+        }
     }
 
     fn accumulator(&self, args: AccumulatorArgs<'_>) -> Result<Box<dyn Accumulator>> {
-        self.0.accumulator(args)
+        self.inner.accumulator(args)
     }
 
     fn state_fields(&self, args: StateFieldsArgs<'_>) -> Result<Vec<FieldRef>> {
-        self.0.state_fields(args)
+        self.inner.state_fields(args)
     }
 
     fn groups_accumulator_supported(&self, args: AccumulatorArgs<'_>) -> bool {
-        self.0.groups_accumulator_supported(args)
+        self.inner.groups_accumulator_supported(args)
     }
 
     fn create_groups_accumulator(&self, args: AccumulatorArgs<'_>) -> Result<Box<dyn GroupsAccumulator>> {
-        self.0.create_groups_accumulator(args)
+        self.inner.create_groups_accumulator(args)
     }
 
     fn create_sliding_accumulator(&self, args: AccumulatorArgs<'_>) -> Result<Box<dyn Accumulator>> {
         match args.return_field.data_type() {
             DataType::Float64 if !args.is_distinct => Ok(Box::new(Frame::new(Of::Average))),
-            _ => self.0.create_sliding_accumulator(args),
+            _ => self.inner.create_sliding_accumulator(args),
         }
     }
 
     fn reverse_expr(&self) -> ReversedUDAF {
-        self.0.reverse_expr()
+        self.inner.reverse_expr()
     }
 
     fn order_sensitivity(&self) -> AggregateOrderSensitivity {
-        self.0.order_sensitivity()
+        self.inner.order_sensitivity()
     }
 }

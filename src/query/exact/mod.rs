@@ -2,42 +2,64 @@
 //!
 //! | file | what |
 //! |---|---|
+//! | `types` | values of two types meet in one that holds both |
+//! | `forms` | forms of SQL that DataFusion does not know |
+//! | `casts` | a cast keeps the value, or is an error that names it |
 //! | `sum` | sums of integers and decimals are exact, or an error |
-//! | `arithmetic` | `+`, `-` and `*` of integers are exact, or an error |
-//! | `frames` | floats of a frame that moves are added up anew |
+//! | `averages` | averages of whole numbers, long decimals and durations are divided once, of an exact sum |
+//! | `arithmetic` | operators on integers are exact, or an error |
+//! | `frames`, `refilled` | floats of a frame that moves are added up, or otherwise aggregated, anew |
 //! | `floats` | there is one zero and one NaN, so equal numbers are one group, one key, one partition |
 //! | `not_in` | `IN` and `NOT IN` over subqueries follow the three-valued logic of nulls |
 //! | `null_safe` | equality with nulls spreads to no other key of a join |
 //! | `anchored` | conditions without columns stay where they are; groups of `ROLLUP` are constant for nobody |
-//! | `times` | timestamps are compared in the finer unit, intervals not at all |
+//! | `times` | timestamps are compared in the finer unit, intervals not at all; what is added to a time is not cut |
 //! | `total` | functions of dates fail where they would give null for a date far away |
-//! | `syntax` | what would be read in another way than the standard's is refused |
+//! | `truncation` | `date_trunc` and `date_bin` of any year |
+//! | `syntax`, `using` | what would be read in another way than the standard's is rewritten, or refused |
 //! | `multisets` | `EXCEPT ALL` and `INTERSECT ALL` count rows |
 //!
-//! Most are rules of the analyzer, which sees a query once its types are known and before anything is optimized.
+//! Most are rules of the analyzer, which sees a query once its types are known and before anything is optimized; two
+//! see it before DataFusion chooses types.
 //!
 //! Not for: speed (see `ahead`, `grouping`).
 
 mod anchored;
 mod arithmetic;
+mod averages;
+mod casts;
 mod floats;
+mod forms;
 mod frames;
 mod multisets;
 mod not_in;
 mod null_safe;
 mod orders;
+mod refilled;
 mod sum;
 mod syntax;
 #[cfg(test)]
 mod tests;
 mod times;
 mod total;
+mod truncation;
+mod types;
+mod using;
+#[cfg(test)]
+mod value_tests;
 
 use std::sync::Arc;
 
+use arrow::array::ArrayRef;
+use datafusion::common::tree_node::{Transformed, TreeNode};
+use datafusion::common::{Column, DFSchema, Result, ScalarValue};
 use datafusion::execution::SessionStateBuilder;
-use datafusion::logical_expr::AggregateUDF;
-use datafusion::optimizer::Optimizer;
+use datafusion::logical_expr::expr_rewriter::NamePreserver;
+use datafusion::logical_expr::utils::merge_schema;
+use datafusion::logical_expr::{AggregateUDF, ColumnarValue, Expr, LogicalPlan};
+use datafusion::optimizer::analyzer::resolve_grouping_function::ResolveGroupingFunction;
+use datafusion::optimizer::analyzer::type_coercion::TypeCoercion;
+use datafusion::optimizer::{AnalyzerRule, Optimizer};
 use datafusion::physical_optimizer::optimizer::PhysicalOptimizer;
 use datafusion::prelude::SessionContext;
 
@@ -53,25 +75,88 @@ fn is_left_out(rule: &str) -> bool {
     LEFT_OUT.iter().any(|name| rule.starts_with(name))
 }
 
-/// A session's settings without the rules that give wrong answers.
-pub(super) fn without_wrong_rules(builder: SessionStateBuilder) -> SessionStateBuilder {
+/// The time zone of a query: instants are shown in it, and the days of an instant are its days.
+const ZONE: &str = "UTC";
+
+/// The settings of a session that answers exactly, up to its functions (see [`register`]).
+pub(super) fn settings(builder: SessionStateBuilder) -> SessionStateBuilder {
     let logical = Optimizer::new().rules.into_iter().filter(|rule| !is_left_out(rule.name()));
     let physical = PhysicalOptimizer::new().rules.into_iter().filter(|rule| !is_left_out(rule.name()));
-    builder.with_optimizer_rules(logical.collect()).with_physical_optimizer_rules(physical.collect())
+    let mut builder = builder;
+    builder.config().get_or_insert_default().options_mut().execution.time_zone = Some(ZONE.to_owned());
+    builder
+        .with_type_planner(Arc::new(forms::Timestamps))
+        .with_analyzer_rules(rules())
+        .with_optimizer_rules(logical.collect())
+        .with_physical_optimizer_rules(physical.collect())
 }
 
-/// Makes a session answer exactly.
+/// The rules of the analyzer, DataFusion's and ours, in their order.
+fn rules() -> Vec<Arc<dyn AnalyzerRule + Send + Sync>> {
+    vec![
+        Arc::new(ResolveGroupingFunction::new()),
+        Arc::new(not_in::ThreeValued),
+        Arc::new(types::CommonTypes),
+        Arc::new(TypeCoercion::new()),
+        Arc::new(averages::ExactAverages),
+        Arc::new(null_safe::NullSafeKeys),
+        Arc::new(multisets::Multisets),
+        Arc::new(times::ExactTimes),
+        Arc::new(orders::OnceInAnOrder),
+        Arc::new(anchored::Anchored),
+        Arc::new(arithmetic::CheckedArithmetic),
+        Arc::new(casts::NamedCasts),
+        Arc::new(floats::OneZero),
+    ]
+}
+
+/// Makes the functions of a session exact.
 pub(super) fn register(context: &SessionContext) {
     context.register_udaf(AggregateUDF::new_from_impl(sum::ExactSum::default()));
     context.register_udaf(AggregateUDF::new_from_impl(frames::Average::default()));
+    refilled::register(context);
     total::register(context);
-    context.add_analyzer_rule(Arc::new(total::NoAverageDurations));
-    context.add_analyzer_rule(Arc::new(not_in::ThreeValued));
-    context.add_analyzer_rule(Arc::new(null_safe::NullSafeKeys));
-    context.add_analyzer_rule(Arc::new(multisets::Multisets));
-    context.add_analyzer_rule(Arc::new(times::ExactTimes));
-    context.add_analyzer_rule(Arc::new(orders::OnceInAnOrder));
-    context.add_analyzer_rule(Arc::new(anchored::Anchored));
-    context.add_analyzer_rule(Arc::new(arithmetic::CheckedArithmetic));
-    context.add_analyzer_rule(Arc::new(floats::OneZero));
+}
+
+/// The same plan with every expression of every node changed, from its leaves up, under its old name.
+fn everywhere(plan: LogicalPlan, change: impl Fn(Expr, &DFSchema) -> Result<Transformed<Expr>>) -> Result<LogicalPlan> {
+    Ok(plan.transform_up_with_subqueries(|plan| expressions_of(plan, &change))?.data)
+}
+
+/// The same node with its expressions changed, from their leaves up, under their old names.
+fn expressions_of(
+    plan: LogicalPlan,
+    change: impl Fn(Expr, &DFSchema) -> Result<Transformed<Expr>>,
+) -> Result<Transformed<LogicalPlan>> {
+    let schema = merge_schema(&plan.inputs());
+    let names = NamePreserver::new(&plan);
+    plan.map_expressions(|expression| {
+        let name = names.save(&expression);
+        let changed = expression.transform_up(|expression| change(expression, &schema))?;
+        Ok(changed.update_data(|expression| name.restore(expression)))
+    })
+}
+
+/// An expression as it was before rules of this folder replaced operators in it.
+fn as_written(expression: &Expr) -> String {
+    let written = expression.clone().transform_up(|part| match &part {
+        Expr::ScalarFunction(of) => {
+            let text = arithmetic::text(of.func.inner().as_ref()).or_else(|| casts::text(of.func.inner().as_ref()));
+            Ok(match text {
+                Some(text) => Transformed::yes(Expr::Column(Column::from_name(text))),
+                None => Transformed::no(part),
+            })
+        }
+        _ => Ok(Transformed::no(part)),
+    });
+    written.map_or_else(|_| expression.to_string(), |written| written.data.to_string())
+}
+
+/// What a function of arrays gives for its arguments: a scalar where all of them are scalars.
+fn of_arrays(args: &[ColumnarValue], function: impl FnOnce(&[ArrayRef]) -> Result<ArrayRef>) -> Result<ColumnarValue> {
+    let result = function(&ColumnarValue::values_to_arrays(args)?)?;
+    match args.iter().all(|argument| matches!(argument, ColumnarValue::Scalar(_))) {
+        true => Ok(ColumnarValue::Scalar(ScalarValue::try_from_array(&result, 0)?)),
+        false => Ok(ColumnarValue::Array(result)),
+    }
 }

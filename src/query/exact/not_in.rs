@@ -10,9 +10,8 @@
 //! ```
 //! `EXISTS` is never unknown, and DataFusion makes joins of it that hold no surprises. What cannot be null is left out.
 //!
-//! `x op ANY (q)` and `x op ALL (q)` are made of `EXISTS` in the same way, by what `x op y` is for each value.
-//!
-//! Not for: `EXISTS` itself.
+//! `x op ANY (q)` and `x op ALL (q)` are made of `EXISTS` in the same way, by what `x op y` is for each value. Outside of
+//! conditions, where DataFusion knows no `EXISTS`, it is `(SELECT count(*) …) > 0`.
 
 use std::sync::Arc;
 
@@ -21,8 +20,7 @@ use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::common::{Column, DFSchema, Result, ScalarValue, plan_err};
 use datafusion::functions_aggregate::count::count;
 use datafusion::logical_expr::expr::{Exists, InSubquery, SetComparison, SetQuantifier};
-use datafusion::logical_expr::expr_rewriter::NamePreserver;
-use datafusion::logical_expr::utils::{conjunction, merge_schema, split_conjunction_owned};
+use datafusion::logical_expr::utils::{conjunction, split_conjunction_owned};
 use datafusion::logical_expr::{
     BinaryExpr, Expr, ExprSchemable, Filter, LogicalPlan, LogicalPlanBuilder, Operator, Subquery, lit, not, when,
 };
@@ -42,18 +40,14 @@ impl AnalyzerRule for ThreeValued {
 
     fn analyze(&self, plan: LogicalPlan, _: &ConfigOptions) -> Result<LogicalPlan> {
         let rewritten = plan.transform_up_with_subqueries(|plan| {
-            let schema = merge_schema(&plan.inputs());
             if let LogicalPlan::Filter(Filter { predicate, input, .. }) = plan {
+                let schema = Arc::clone(input.schema());
                 let parts = split_conjunction_owned(predicate);
                 let parts = parts.into_iter().map(|part| condition(part, &schema)).collect::<Result<Vec<_>>>()?;
                 let predicate = conjunction(parts).unwrap_or_else(|| lit(true));
                 return Ok(Transformed::yes(LogicalPlan::Filter(Filter::try_new(predicate, input)?)));
             }
-            let names = NamePreserver::new(&plan);
-            plan.map_expressions(|expression| {
-                let name = names.save(&expression);
-                Ok(anywhere(expression, &schema)?.update_data(|expression| name.restore(expression)))
-            })
+            super::expressions_of(plan, |expression, schema| three_valued(expression, schema, Place::Value))
         })?;
         Ok(rewritten.data)
     }
@@ -62,43 +56,96 @@ impl AnalyzerRule for ThreeValued {
 /// One of the conditions that a row must meet.
 fn condition(part: Expr, schema: &DFSchema) -> Result<Expr> {
     match part {
-        Expr::Exists(ref of) => {
-            refuse_one_row(&of.subquery)?;
-            Ok(part)
-        }
         Expr::InSubquery(InSubquery { ref expr, negated: false, .. }) if expr.contains_outer() => Ok(part),
-        Expr::InSubquery(of) if of.negated => In::new(of, schema)?.is_false(),
-        Expr::InSubquery(of) => In::new(of, schema)?.has_equal(),
+        Expr::InSubquery(of) if has_one_row(&of.subquery) => anywhere(Expr::InSubquery(of), schema),
+        Expr::InSubquery(of) if of.negated => In::new(of, schema, Place::Condition)?.is_false(),
+        Expr::InSubquery(of) => In::new(of, schema, Place::Condition)?.has_equal(),
         Expr::Not(of) => match *of {
-            Expr::InSubquery(of) if of.negated => In::new(of, schema)?.has_equal(),
-            Expr::InSubquery(of) => In::new(of, schema)?.is_false(),
-            other => Ok(anywhere(not(other), schema)?.data),
+            Expr::InSubquery(of) => condition(Expr::InSubquery(InSubquery { negated: !of.negated, ..of }), schema),
+            other => anywhere(not(other), schema),
         },
-        other => Ok(anywhere(other, schema)?.data),
+        other => anywhere(other, schema),
     }
 }
 
-fn anywhere(expression: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
-    expression.transform_up(|expression| match expression {
+fn anywhere(expression: Expr, schema: &DFSchema) -> Result<Expr> {
+    Ok(expression.transform_up(|expression| three_valued(expression, schema, Place::Condition))?.data)
+}
+
+fn three_valued(expression: Expr, schema: &DFSchema, place: Place) -> Result<Transformed<Expr>> {
+    match expression {
+        Expr::Exists(of) if has_one_row(&of.subquery) => Ok(Transformed::yes(lit(!of.negated))),
         Expr::Exists(ref of) => {
             refuse_one_row(&of.subquery)?;
-            Ok(Transformed::no(expression))
+            match place {
+                Place::Condition => Ok(Transformed::no(expression)),
+                Place::Value => {
+                    let rows = LogicalPlanBuilder::from(of.subquery.subquery.as_ref().clone());
+                    let exists = counted(rows, &of.subquery)?;
+                    Ok(Transformed::yes(if of.negated { not(exists) } else { exists }))
+                }
+            }
+        }
+        Expr::InSubquery(of) if has_one_row(&of.subquery) => {
+            let op = if of.negated { Operator::NotEq } else { Operator::Eq };
+            let value = Expr::ScalarSubquery(of.subquery);
+            Ok(Transformed::yes(Expr::BinaryExpr(BinaryExpr::new(of.expr, op, Box::new(value)))))
         }
         Expr::InSubquery(of) => {
             let negated = of.negated;
-            let value = In::new(of, schema)?.value()?;
+            let value = In::new(of, schema, place)?.value()?;
             Ok(Transformed::yes(if negated { not(value) } else { value }))
         }
+        Expr::SetComparison(SetComparison { expr, subquery, op, .. }) if has_one_row(&subquery) => {
+            let value = Expr::ScalarSubquery(subquery);
+            Ok(Transformed::yes(Expr::BinaryExpr(BinaryExpr::new(expr, op, Box::new(value)))))
+        }
         Expr::SetComparison(SetComparison { expr, subquery, op, quantifier }) => {
-            let of = In::new(InSubquery::new(expr, subquery, false), schema)?;
+            let of = In::new(InSubquery::new(expr, subquery, false), schema, place)?;
             Ok(Transformed::yes(of.compared(op, quantifier)?))
         }
         other => Ok(Transformed::no(other)),
-    })
+    }
 }
 
-/// Refuses a subquery of every row that is an aggregate without groups: it has a row even where nothing matches, which
-/// the join that becomes of it has not.
+/// Where an expression is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Place {
+    /// In a WHERE or HAVING, where `EXISTS` becomes a join.
+    Condition,
+    /// Elsewhere, where only scalar subqueries do.
+    Value,
+}
+
+/// Whether a subquery has rows, as a scalar subquery.
+fn counted(rows: LogicalPlanBuilder, subquery: &Subquery) -> Result<Expr> {
+    let outer_ref_columns = rows.plan().all_out_ref_exprs();
+    // One row is enough to know, but a limit would keep a correlated subquery from becoming a join.
+    let rows = if outer_ref_columns.is_empty() { rows.limit(0, Some(1))? } else { rows };
+    let any = rows.aggregate(Vec::<Expr>::new(), [count(lit(1)).alias("any")])?.build()?;
+    let number = Subquery { subquery: Arc::new(any), outer_ref_columns, spans: subquery.spans.clone() };
+    Ok(Expr::ScalarSubquery(number).gt(lit(0_i64)))
+}
+
+/// Whether a subquery of every row has one row, whatever the outer row is: an aggregate without groups. It is a value
+/// then; as a join it would have none where nothing matches.
+fn has_one_row(subquery: &Subquery) -> bool {
+    let mut node = subquery.subquery.as_ref();
+    loop {
+        node = match node {
+            LogicalPlan::Projection(of) => of.input.as_ref(),
+            LogicalPlan::SubqueryAlias(of) => of.input.as_ref(),
+            LogicalPlan::Sort(of) if of.fetch.is_none() => of.input.as_ref(),
+            LogicalPlan::Aggregate(of) => {
+                return of.group_expr.is_empty() && !subquery.subquery.all_out_ref_exprs().is_empty();
+            }
+            _ => return false,
+        }
+    }
+}
+
+/// Refuses a subquery of every row that has an aggregate without groups further below: it has a row even where nothing
+/// matches, which the join that becomes of it has not.
 fn refuse_one_row(subquery: &Subquery) -> Result<()> {
     let one_row = |node: &LogicalPlan| {
         let LogicalPlan::Aggregate(aggregate) = node else { return Ok(false) };
@@ -107,7 +154,7 @@ fn refuse_one_row(subquery: &Subquery) -> Result<()> {
     if subquery.subquery.exists(one_row)? {
         return plan_err!(
             "an aggregate without GROUP BY that uses a column of the outer query is not supported below EXISTS, IN, ANY \
-             and ALL; compare with it as a value: x = (SELECT max(…) …)"
+             and ALL where HAVING or a join is above it; compare with it as a value: x = (SELECT max(…) …)"
         );
     }
     Ok(())
@@ -123,10 +170,11 @@ struct In {
     y: Expr,
     y_nullable: bool,
     subquery: Subquery,
+    place: Place,
 }
 
 impl In {
-    fn new(InSubquery { expr, subquery, .. }: InSubquery, schema: &DFSchema) -> Result<Self> {
+    fn new(InSubquery { expr, subquery, .. }: InSubquery, schema: &DFSchema, place: Place) -> Result<Self> {
         // Under a name of its own: where a table is in both queries, a column of one would be taken for the other's.
         refuse_one_row(&subquery)?;
         let rows = LogicalPlanBuilder::from(subquery.subquery.as_ref().clone());
@@ -152,6 +200,7 @@ impl In {
             y_nullable: y.nullable(values.schema())?,
             y,
             subquery: Subquery { subquery: Arc::new(values), ..subquery },
+            place,
         })
     }
 
@@ -163,17 +212,13 @@ impl In {
             None => rows,
         };
         let outer_ref_columns = rows.plan().all_out_ref_exprs();
-        let subquery = |rows: LogicalPlan| Subquery {
-            subquery: Arc::new(rows),
-            outer_ref_columns: outer_ref_columns.clone(),
-            spans: self.subquery.spans.clone(),
-        };
-        if outer_ref_columns.is_empty() {
+        if outer_ref_columns.is_empty() || self.place == Place::Value {
             // One number for the whole query is simpler than a join.
-            let any = rows.limit(0, Some(1))?.aggregate(Vec::<Expr>::new(), [count(lit(1)).alias("any")])?.build()?;
-            return Ok(Expr::ScalarSubquery(subquery(any)).gt(lit(0_i64)));
+            return counted(rows, &self.subquery);
         }
-        Ok(Expr::Exists(Exists { subquery: subquery(rows.build()?), negated: false }))
+        let subquery =
+            Subquery { subquery: Arc::new(rows.build()?), outer_ref_columns, spans: self.subquery.spans.clone() };
+        Ok(Expr::Exists(Exists { subquery, negated: false }))
     }
 
     fn has_equal(&self) -> Result<Expr> {

@@ -5,8 +5,7 @@
 
 use datafusion::common::Result;
 use datafusion::common::config::ConfigOptions;
-use datafusion::common::tree_node::{Transformed, TreeNode};
-use datafusion::logical_expr::expr_rewriter::NamePreserver;
+use datafusion::common::tree_node::Transformed;
 use datafusion::logical_expr::{Distinct, DistinctOn, Expr, LogicalPlan, SortExpr};
 use datafusion::optimizer::AnalyzerRule;
 
@@ -25,17 +24,12 @@ impl AnalyzerRule for OnceInAnOrder {
                 let sort_expr = on.sort_expr.map(once);
                 return Ok(Transformed::yes(LogicalPlan::Distinct(Distinct::On(DistinctOn { sort_expr, ..on }))));
             }
-            let names = NamePreserver::new(&plan);
-            plan.map_expressions(|expression| {
-                let name = names.save(&expression);
-                let changed = expression.transform_up(|expression| match expression {
-                    Expr::AggregateFunction(mut of) if of.params.order_by.len() > 1 => {
-                        of.params.order_by = once(of.params.order_by);
-                        Ok(Transformed::yes(Expr::AggregateFunction(of)))
-                    }
-                    other => Ok(Transformed::no(other)),
-                })?;
-                Ok(changed.update_data(|expression| name.restore(expression)))
+            super::expressions_of(plan, |expression, _| match expression {
+                Expr::AggregateFunction(mut of) if of.params.order_by.len() > 1 => {
+                    of.params.order_by = once(of.params.order_by);
+                    Ok(Transformed::yes(Expr::AggregateFunction(of)))
+                }
+                other => Ok(Transformed::no(other)),
             })
         })?;
         Ok(once.data)

@@ -1,8 +1,9 @@
-//! SQL that DataFusion reads in another way than the standard does, refused with what to write instead.
+//! SQL that DataFusion reads in another way than the standard does: rewritten (see `using`), or refused with what to write
+//! instead.
 //!
 //! | SQL | what is wrong |
 //! |---|---|
-//! | `RIGHT` or `FULL JOIN … USING (k)`, `NATURAL` | `k` would be the left side's column, null where that side has no row |
+//! | `NATURAL RIGHT` or `FULL JOIN` | a common column would be the left side's, null where that side has no row |
 //! | `a IS NOT DISTINCT FROM b AND c` | would be read as `a IS NOT DISTINCT FROM (b AND c)` |
 //!
 //! Not for: SQL that DataFusion refuses itself.
@@ -12,14 +13,16 @@ use std::ops::ControlFlow;
 use datafusion::common::{Result, plan_err};
 use datafusion::sql::parser::Statement;
 use datafusion::sql::sqlparser::ast::{
-    BinaryOperator, Expr, JoinConstraint, JoinOperator, Select, TableFactor, TableWithJoins, Visit, Visitor,
+    BinaryOperator, Expr, JoinConstraint, JoinOperator, Select, TableFactor, TableWithJoins, VisitMut, VisitorMut,
 };
 
-/// Refuses what would be read wrong.
+use super::using;
+
+/// Rewrites what would be read wrong, or refuses it.
 ///
 /// # Errors
 /// `Plan`, with what to write instead.
-pub(in crate::query) fn check(statement: &Statement) -> Result<()> {
+pub(in crate::query) fn check(statement: &mut Statement) -> Result<()> {
     let Statement::Statement(statement) = statement else { return Ok(()) };
     match statement.visit(&mut Check) {
         ControlFlow::Continue(()) => Ok(()),
@@ -29,22 +32,23 @@ pub(in crate::query) fn check(statement: &Statement) -> Result<()> {
 
 struct Check;
 
-impl Visitor for Check {
+impl VisitorMut for Check {
     type Break = String;
 
-    fn pre_visit_select(&mut self, select: &Select) -> ControlFlow<String> {
-        select.from.iter().try_for_each(joins)
+    fn pre_visit_select(&mut self, select: &mut Select) -> ControlFlow<String> {
+        select.from.iter().try_for_each(joins)?;
+        using::rewrite(select)
     }
 
-    fn pre_visit_table_factor(&mut self, table: &TableFactor) -> ControlFlow<String> {
+    fn pre_visit_table_factor(&mut self, table: &mut TableFactor) -> ControlFlow<String> {
         match table {
-            TableFactor::NestedJoin { table_with_joins, .. } => joins(table_with_joins),
+            TableFactor::NestedJoin { table_with_joins, .. } => nested(table_with_joins),
             _ => ControlFlow::Continue(()),
         }
     }
 
-    fn pre_visit_expr(&mut self, expression: &Expr) -> ControlFlow<String> {
-        let (Expr::IsDistinctFrom(_, right) | Expr::IsNotDistinctFrom(_, right)) = expression else {
+    fn pre_visit_expr(&mut self, expression: &mut Expr) -> ControlFlow<String> {
+        let (Expr::IsDistinctFrom(_, right) | Expr::IsNotDistinctFrom(_, right)) = &*expression else {
             return ControlFlow::Continue(());
         };
         match right.as_ref() {
@@ -57,15 +61,24 @@ impl Visitor for Check {
 }
 
 fn joins(tables: &TableWithJoins) -> ControlFlow<String> {
+    refuse(tables, |constraint| matches!(constraint, JoinConstraint::Natural))
+}
+
+/// Joins in brackets are no FROM of their own, so what USING names cannot be rewritten where it is used.
+fn nested(tables: &TableWithJoins) -> ControlFlow<String> {
+    refuse(tables, |constraint| matches!(constraint, JoinConstraint::Natural | JoinConstraint::Using(_)))
+}
+
+fn refuse(tables: &TableWithJoins, is_refused: fn(&JoinConstraint) -> bool) -> ControlFlow<String> {
     tables.joins.iter().try_for_each(|join| match &join.join_operator {
         JoinOperator::Right(constraint)
         | JoinOperator::RightOuter(constraint)
         | JoinOperator::FullOuter(constraint)
-            if matches!(constraint, JoinConstraint::Using(_) | JoinConstraint::Natural) =>
+            if is_refused(constraint) =>
         {
             ControlFlow::Break(format!(
-                "a RIGHT or FULL JOIN by USING or NATURAL is not supported: write {} ON with both columns, and \
-                 coalesce(left.column, right.column) where the column is used",
+                "a RIGHT or FULL JOIN by NATURAL, or in brackets by USING, is not supported: write {} ON with both \
+                 columns, and coalesce(left.column, right.column) where the column is used",
                 join.relation
             ))
         }

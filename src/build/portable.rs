@@ -1,0 +1,74 @@
+//! The options file of a finished database, in words that every RocksDB that can read its tables knows.
+//!
+//! RocksDB writes all of its options into `OPTIONS-…`, also those that only its newest version has, and tools of an older one
+//! refuse to load what they do not know: `ldb`, and `loadLatestOptions` of every language. What a reader needs is little.
+//!
+//! Not for: options under which tables are written (`options`).
+
+use std::fs;
+use std::path::Path;
+
+use crate::error::{IoContext, Result};
+use crate::job::Tables;
+
+/// What the names of options files begin with.
+const OPTIONS: &str = "OPTIONS-";
+
+/// Replaces the options files of a database that is closed.
+///
+/// # Errors
+/// `Unavailable` when the disk does not do it.
+pub(super) fn replace_options(shard_dir: &Path, tables: &Tables) -> Result<()> {
+    for entry in fs::read_dir(shard_dir).io("list", shard_dir)? {
+        let path = entry.io("list", shard_dir)?.path();
+        let is_options = path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(OPTIONS));
+        if is_options {
+            fs::write(&path, text(tables)).io("write", &path)?;
+        }
+    }
+    Ok(())
+}
+
+fn text(tables: &Tables) -> String {
+    let (format, block) = (tables.format_version, tables.block_size);
+    let bloom = match tables.bloom_bits {
+        bits if bits > 0.0 => format!("  filter_policy=bloomfilter:{bits}:false\n"),
+        _ => String::new(),
+    };
+    format!(
+        "# Written by Cutover: what a reader of these tables needs.\n\
+         [Version]\n  rocksdb_version=8.6.0\n  options_file_version=1.1\n\
+         [DBOptions]\n  max_open_files=-1\n\
+         [CFOptions \"default\"]\n  disable_auto_compactions=true\n\
+         [TableOptions/BlockBasedTable \"default\"]\n  format_version={format}\n  block_size={block}\n{bloom}"
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::build::options::write_options;
+
+    #[test]
+    fn a_database_opens_by_its_own_options_file() {
+        let folder = tempfile::tempdir().unwrap();
+        for bloom_bits in [0.0, 9.5, 10.0] {
+            let tables = Tables { bloom_bits, ..Tables::default() };
+            let path = folder.path().join(format!("db-{bloom_bits}"));
+            let db = rocksdb::DB::open(&write_options(&tables), &path).unwrap();
+            db.put("key", "value").unwrap();
+            db.flush().unwrap();
+            drop(db);
+            replace_options(&path, &tables).unwrap();
+            let (options, families) = rocksdb::Options::load_latest(
+                &path,
+                rocksdb::Env::new().unwrap(),
+                false,
+                rocksdb::Cache::new_lru_cache(1 << 20),
+            )
+            .unwrap();
+            let db = rocksdb::DB::open_cf_descriptors_read_only(&options, &path, families, false).unwrap();
+            assert_eq!(db.get("key").unwrap().as_deref(), Some(b"value".as_slice()));
+        }
+    }
+}

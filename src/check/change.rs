@@ -1,0 +1,94 @@
+//! Whether what was measured has changed more than the job allows.
+//!
+//! Every change beyond its bound is a result of its own, and one more says what was compared, what moved most and what
+//! could not be compared. Against another partition of the same run nothing is stopped: there are no readers yet, or none
+//! that lose a version with a profile.
+//!
+//! Not for: what a change is (`profile`).
+
+use super::{Previous, result};
+use crate::catalog::{CheckResult, Outcome};
+use crate::job::{Bound, Changes};
+use crate::profile::{Change, Comparison};
+
+/// Changes that are told one by one.
+const TOLD: usize = 20;
+/// Changes that the summary names.
+const MOVED: usize = 5;
+/// What a bound of nothing counts as, to tell how far beyond it a change is.
+const LEAST_BOUND: f64 = 1e-3;
+
+/// Judges every change.
+pub fn changes(bounds: &Changes, comparison: &Comparison, previous: Option<&Previous>) -> Vec<CheckResult> {
+    let with = match previous {
+        Some(Previous { manifest }) if manifest.profile.is_some() => format!("version {}", manifest.version),
+        _ => "the partition before".to_owned(),
+    };
+    let mut results = Vec::new();
+    let mut beyond = 0;
+    for change in moved(bounds, comparison, usize::MAX) {
+        let outcome = outcome(bounds, &change);
+        if outcome == Outcome::Passed {
+            continue;
+        }
+        beyond += 1;
+        if beyond <= TOLD || outcome == Outcome::Failed {
+            let rule = format!("change: {}", change.title());
+            let expected = format!("{} as in {with}, {}", change.from, allowed(of(bounds, &change), outcome));
+            results.push(result(&rule, outcome, expected, change.to.clone()));
+        }
+    }
+    results.extend(summary(bounds, comparison, previous, &with, beyond));
+    results
+}
+
+/// The changes that are the largest, by their bounds.
+pub fn moved(bounds: &Changes, comparison: &Comparison, most: usize) -> Vec<Change> {
+    let warned = |change: &Change| {
+        let bound = of(bounds, change);
+        bound.warn.or(bound.stop).map_or(f64::INFINITY, |bound| bound.max(LEAST_BOUND))
+    };
+    comparison.largest(warned).into_iter().take(most).cloned().collect()
+}
+
+fn of(bounds: &Changes, change: &Change) -> Bound {
+    bounds.bound(change.input.as_deref(), change.column.as_deref(), change.measure.name())
+}
+
+fn outcome(bounds: &Changes, change: &Change) -> Outcome {
+    let bound = of(bounds, change);
+    let beyond = |bound: Option<f64>| bound.is_some_and(|bound| change.amount > bound);
+    match (beyond(bound.stop), beyond(bound.warn), change.within) {
+        (true, _, false) => Outcome::Failed,
+        (true, _, true) | (_, true, _) => Outcome::Warned,
+        _ => Outcome::Passed,
+    }
+}
+
+fn allowed(bound: Bound, outcome: Outcome) -> String {
+    let bound = if outcome == Outcome::Failed { bound.stop } else { bound.warn.or(bound.stop) };
+    bound.map_or(String::new(), |bound| format!("a change of at most {bound}"))
+}
+
+fn summary(
+    bounds: &Changes,
+    comparison: &Comparison,
+    previous: Option<&Previous>,
+    with: &str,
+    beyond: usize,
+) -> Option<CheckResult> {
+    let without_profile = previous.filter(|previous| previous.manifest.profile.is_none());
+    let mut said = match (comparison.changes.len(), without_profile) {
+        (0, None) if comparison.left_out.is_empty() => return None,
+        (compared, None) => vec![format!("{compared} measures compared, {beyond} beyond")],
+        (_, Some(Previous { manifest })) => vec![format!("version {} was not measured", manifest.version)],
+    };
+    said.extend(comparison.left_out.iter().map(|why| format!("not compared: {why}")));
+    let most = moved(bounds, comparison, MOVED);
+    let most: Vec<String> =
+        most.iter().map(|change| format!("{} {} -> {}", change.title(), change.from, change.to)).collect();
+    if !most.is_empty() {
+        said.push(format!("moved most: {}", most.join(", ")));
+    }
+    Some(result("change", Outcome::Passed, format!("as in {with}"), said.join("; ")))
+}

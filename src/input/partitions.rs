@@ -1,0 +1,168 @@
+//! The partitions of an input: those a job names, which must be there and are the only ones read, and those by date.
+//!
+//! ```text
+//!  data/events/date=2026-11-26/country=de/part-0.parquet      two columns, a partition for each pair of values
+//! ```
+//! Not for: what the names in a job file stand for (`job`).
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+use super::{Input, InputFile, avro};
+use crate::error::{Error, IoContext, Result};
+use crate::job::{Format, InputSpec, Partitions};
+
+/// Partitions that are named in a message.
+const NAMED: usize = 20;
+/// Columns that make a date together.
+const PARTS_OF_DATES: [&str; 4] = ["year", "month", "day", "hour"];
+
+impl Input {
+    /// The columns of directories that hold dates: one with whole dates, or year, month and so on.
+    pub fn dated_columns(&self) -> Vec<usize> {
+        let all_dates = |column: &usize| {
+            let mut values = self.files.iter().map(|file| file.partitions[*column].as_deref());
+            values.all(|value| value.is_some_and(is_date))
+        };
+        let columns = 0..self.partition_columns.len();
+        if let Some(column) = columns.clone().find(all_dates) {
+            return vec![column];
+        }
+        let part = |column: &usize| PARTS_OF_DATES.contains(&self.partition_columns[*column].to_lowercase().as_str());
+        let parts: Vec<usize> = columns.filter(part).collect();
+        let numbers = |file: &InputFile| {
+            parts
+                .iter()
+                .all(|column| file.partitions[*column].as_ref().is_some_and(|value| value.parse::<u32>().is_ok()))
+        };
+        let begins = parts.first().is_some_and(|first| self.partition_columns[*first].eq_ignore_ascii_case("year"));
+        if begins && self.files.iter().all(numbers) { parts } else { Vec::new() }
+    }
+
+    /// The partitions by date, the oldest first, each with its name and one of its files; none where there are no dates.
+    pub fn dated_partitions(&self) -> Vec<(String, &InputFile)> {
+        let columns = self.dated_columns();
+        if columns.is_empty() {
+            return Vec::new();
+        }
+        // Numbers of different lengths are in order of their size.
+        let order = |file: &InputFile| -> Vec<(usize, String)> {
+            let value = |column: &usize| file.partitions[*column].clone().unwrap_or_default();
+            let number = |value: String| (value.trim_start_matches('0').len() * usize::from(is_number(&value)), value);
+            columns.iter().map(|column| number(value(column))).collect()
+        };
+        let partitions: BTreeMap<_, &InputFile> = self.files.iter().map(|file| (order(file), file)).collect();
+        partitions.into_values().map(|file| (name(&self.partition_columns, &columns, &file.partitions), file)).collect()
+    }
+
+    /// Refuses partitions that the job names and that have no rows.
+    ///
+    /// # Errors
+    /// `Input`, naming each.
+    pub fn check_partitions(&self) -> Result<()> {
+        let Some(wanted) = &self.partitions else { return Ok(()) };
+        let mut rows: BTreeMap<String, u64> = BTreeMap::new();
+        for (number, file) in self.files.iter().enumerate() {
+            let of_file = match self.format {
+                // How many rows Avro files have, only reading them tells.
+                Format::Avro => u64::from(!avro::open(&file.path)?.at_end().io("read", &file.path)?),
+                _ => match self.rows_of(number) {
+                    Some(rows) => rows,
+                    None => return Ok(()),
+                },
+            };
+            let partition = wanted.matching(&self.partition_columns, &file.partitions);
+            *rows.entry(partition.unwrap_or_default()).or_default() += of_file;
+        }
+        let empty = rows.iter().filter(|(_, rows)| **rows == 0).map(|(name, _)| format!("{name} has no rows"));
+        refuse(&self.name, wanted, empty.collect())
+    }
+}
+
+/// Keeps the files of the partitions that a job names.
+///
+/// # Errors
+/// `Invalid` when the files do not lie in directories of these columns; `Input` when a partition is not there.
+pub(super) fn select(spec: &InputSpec, root: &Path, paths: Vec<PathBuf>) -> Result<Vec<PathBuf>> {
+    let Some(wanted) = &spec.partitions else { return Ok(paths) };
+    let mut there: BTreeSet<String> = BTreeSet::new();
+    let mut kept = Vec::new();
+    for path in paths {
+        let (columns, values) = super::resolve::folders(path.strip_prefix(root).unwrap_or(&path));
+        if let Some(missing) = wanted.columns().find(|name| !columns.iter().any(|column| column == name)) {
+            return Err(Error::invalid(format!(
+                "input {}: line {} of the job names partitions by {missing}, but {} does not lie in a directory {missing}=…",
+                spec.name,
+                wanted.line,
+                path.display()
+            )));
+        }
+        if let Some(partition) = wanted.matching(&columns, &values) {
+            there.insert(partition);
+            kept.push(path);
+        }
+    }
+    let missing = wanted.all().filter(|partition| !there.contains(partition));
+    refuse(&spec.name, wanted, missing.map(|partition| format!("{partition} is not there")).collect())?;
+    Ok(kept)
+}
+
+fn refuse(input: &str, wanted: &Partitions, wrong: Vec<String>) -> Result<()> {
+    if wrong.is_empty() {
+        return Ok(());
+    }
+    let all = wanted.all().count();
+    let mut text = format!(
+        "input {input}: {} of the {all} partitions that line {} of the job names cannot be read; wait for the data to \
+         arrive, or name others",
+        wrong.len(),
+        wanted.line
+    );
+    wrong.iter().take(NAMED).for_each(|one| text.push_str(&format!("\n  {one}")));
+    if wrong.len() > NAMED {
+        text.push_str(&format!("\n  and {} more", wrong.len() - NAMED));
+    }
+    Err(Error::input(text))
+}
+
+/// The directories of the partitions that are read: those of the innermost columns.
+pub(super) fn directories(root: &Path, paths: &[PathBuf]) -> BTreeSet<PathBuf> {
+    let innermost = |path: &PathBuf| {
+        let below = path.strip_prefix(root).unwrap_or(path);
+        let partition = |folder: &&Path| folder.file_name().is_some_and(|name| name.as_encoded_bytes().contains(&b'='));
+        below.ancestors().skip(1).find(partition).map(|folder| root.join(folder))
+    };
+    paths.iter().filter_map(innermost).collect()
+}
+
+fn name(names: &[String], columns: &[usize], values: &[Option<String>]) -> String {
+    let part = |column: &usize| format!("{}={}", names[*column], values[*column].as_deref().unwrap_or("null"));
+    columns.iter().map(part).collect::<Vec<_>>().join("/")
+}
+
+fn is_number(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit())
+}
+
+/// Whether a directory's value begins with a date: `2026-11-26`, `2026-11`, `20261126`, `2026112613`.
+fn is_date(text: &str) -> bool {
+    let digits = |range: std::ops::Range<usize>| text.get(range).is_some_and(is_number);
+    let parted = digits(0..4) && text.get(4..5) == Some("-") && digits(5..7);
+    let plain = is_number(text) && matches!(text.len(), 8 | 10) && (text.starts_with("19") || text.starts_with("20"));
+    parted || plain
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn dates_in_directories_are_known() {
+        for date in ["2026-11-26", "2026-11", "20261126", "2026112613", "2026-11-26T13"] {
+            assert!(is_date(date), "{date}");
+        }
+        for other in ["de", "12345678", "2026", "", "26-11-2026", "ü026-11"] {
+            assert!(!is_date(other), "{other}");
+        }
+    }
+}

@@ -1,0 +1,162 @@
+//! What has changed in one column.
+//!
+//! Some columns change every day, and that is no news: dates, times, counters, and values that come once. Which those are
+//! is told by their types, patterns and ranges, and by how much of a column was new the time before.
+//!
+//! Not for: which columns are compared (see `compare`).
+
+use super::compare::{Change, Measure, Of};
+use super::show::{count, number, percent};
+use super::{ColumnProfile, distinct, pattern};
+
+/// Distinct values of a column that are few and known, so that they are expected to come again.
+const FEW: std::ops::Range<u64> = 4..distinct::KEPT as u64;
+/// Distinct values below which one more or less says nothing.
+const LEAST_DISTINCT: u64 = 3;
+/// The share of values that must have been there before for their absence to say something.
+const LEAST_USUAL: f64 = 0.3;
+/// Numbers of distinct values that differ by more cannot be held against each other by a sample.
+const LEAST_RATIO: f64 = 0.05;
+/// The part of a mean that is no change, however narrow the values lie.
+const PART_OF_MEAN: f64 = 0.1;
+/// The share of rows with a number of their own in a column of counters.
+const COUNTERS: f64 = 0.2;
+
+/// The rows of both sides.
+pub(super) struct Rows {
+    pub(super) from: u64,
+    pub(super) to: u64,
+    /// Rows of the earlier side that were looked at closely.
+    pub(super) looked_at: u64,
+    /// Whether both were looked at equally closely.
+    pub(super) alike: bool,
+}
+
+/// A difference as a share of the larger of two numbers.
+pub(super) fn of_larger(from: f64, to: f64) -> f64 {
+    let larger = from.max(to);
+    if larger > 0.0 { (from - to).abs() / larger } else { 0.0 }
+}
+
+/// Everything that can be compared of a column. What the values have in common is noted in `now`.
+pub(super) fn changes(of: &Of, rows: &Rows, before: &ColumnProfile, now: &mut ColumnProfile) -> Vec<Change> {
+    let mut found = vec![nulls(rows, before, now)];
+    if rows.alike {
+        now.overlap = common(before, now);
+        found.push(distinct(before, now));
+        found.push(overlap(before, now));
+    }
+    found.push(mean(rows, before, now));
+    found.push(patterns(before, now));
+    found.push(values(before, now));
+    let change = |(measure, amount, from, to): Found| of.change(Some(&now.name), measure, amount, from, to);
+    found.into_iter().flatten().map(change).collect()
+}
+
+type Found = (Measure, f64, String, String);
+
+fn nulls(rows: &Rows, before: &ColumnProfile, now: &ColumnProfile) -> Option<Found> {
+    let (from, to) = (before.nulls as f64 / rows.from as f64, now.nulls as f64 / rows.to as f64);
+    Some((Measure::Nulls, (from - to).abs(), percent(from), percent(to)))
+}
+
+fn distinct(before: &ColumnProfile, now: &ColumnProfile) -> Option<Found> {
+    let (from, to) = before.distinct.zip(now.distinct).filter(|(from, to)| *from.max(to) >= LEAST_DISTINCT)?;
+    Some((Measure::Distinct, of_larger(from as f64, to as f64), count(from), count(to)))
+}
+
+/// Which share of the values was there before.
+fn common(before: &ColumnProfile, now: &ColumnProfile) -> Option<f64> {
+    let (of_before, of_now) = before.distinct.zip(now.distinct)?;
+    let alike = of_larger(of_before as f64, of_now as f64) <= 1.0 - LEAST_RATIO;
+    let all_known = of_before.max(of_now) < distinct::KEPT as u64;
+    if !(alike || all_known) || moves_on(before, now) {
+        return None;
+    }
+    distinct::overlap(before.hashes.as_slice(), now.hashes.as_slice(), of_before, of_now)
+}
+
+fn overlap(before: &ColumnProfile, now: &ColumnProfile) -> Option<Found> {
+    let few = before.distinct.is_some_and(|distinct| FEW.contains(&distinct));
+    let usual = before.overlap.or(few.then_some(1.0)).filter(|usual| *usual >= LEAST_USUAL)?;
+    let found = now.overlap?;
+    let from = format!("{} of its values known", percent(usual));
+    Some((Measure::Overlap, (1.0 - found / usual).max(0.0), from, percent(found)))
+}
+
+fn mean(rows: &Rows, before: &ColumnProfile, now: &ColumnProfile) -> Option<Found> {
+    let ((from, of_from), (to, of_to)) = before.mean.zip(before.deviation).zip(now.mean.zip(now.deviation))?;
+    let own = before.distinct.unwrap_or(0) as f64 / rows.looked_at.max(1) as f64;
+    if is_integer(before) && own >= COUNTERS && grows(before, now) {
+        return None;
+    }
+    let scale = |mean: f64, deviation: f64| deviation.max(mean.abs() * PART_OF_MEAN);
+    let scale = [scale(from, of_from), scale(to, of_to)].into_iter().find(|scale| *scale > 0.0).unwrap_or(1.0);
+    let what = if before.patterns.is_empty() { "" } else { " letters" };
+    let shown = |mean| format!("{}{what}", number(mean));
+    Some((Measure::Mean, (from - to).abs() / scale, shown(from), shown(to)))
+}
+
+fn patterns(before: &ColumnProfile, now: &ColumnProfile) -> Option<Found> {
+    let (from, to) = (&before.patterns, &now.patterns);
+    if from.is_empty() || to.is_empty() {
+        return None;
+    }
+    let first = |shares: &[(String, f64)]| -> String {
+        shares.first().map_or(String::new(), |(pattern, share)| format!("{pattern:?} in {}", percent(*share)))
+    };
+    Some((Measure::Pattern, distance(from, to), first(from), first(to)))
+}
+
+fn values(before: &ColumnProfile, now: &ColumnProfile) -> Option<Found> {
+    let (from, to) = (&before.frequent, &now.frequent);
+    if from.is_empty() || to.is_empty() || moves_on(before, now) || from.len().max(to.len()) < 2 {
+        return None;
+    }
+    let changed = distance(from, to);
+    Some((
+        Measure::Values,
+        changed,
+        "the same shares of its values".to_owned(),
+        format!("other ones in {} of the rows", percent(changed)),
+    ))
+}
+
+/// Half of the differences between two lists of shares, as far as they are named: what one does not name may be as
+/// frequent there as the least that it names.
+fn distance(from: &[(String, f64)], to: &[(String, f64)]) -> f64 {
+    let more = |one: &[(String, f64)], other: &[(String, f64)]| -> f64 {
+        let named: f64 = other.iter().map(|(_, share)| share).sum();
+        let least = other.last().map_or(0.0, |(_, share)| *share).min((1.0 - named).max(0.0));
+        let share = |of: &String| other.iter().find(|(name, _)| name == of).map_or(least, |(_, share)| *share);
+        one.iter().map(|(name, of_one)| (of_one - share(name)).max(0.0)).sum()
+    };
+    more(from, to).max(more(to, from))
+}
+
+fn is_integer(column: &ColumnProfile) -> bool {
+    column.type_name.contains("Int")
+}
+
+/// Whether a column's values are expected to be other ones every time: dates, times, counters and measurements.
+fn moves_on(before: &ColumnProfile, now: &ColumnProfile) -> bool {
+    let measured = ["Float", "Decimal", "Date", "Time", "Duration"];
+    let dates = |column: &ColumnProfile| column.patterns.first().is_some_and(|(first, _)| pattern::is_date(first));
+    measured.iter().any(|measured| before.type_name.starts_with(measured))
+        || (dates(before) && dates(now))
+        || (is_integer(before) && grows_past(before, now))
+}
+
+fn bounds(column: &ColumnProfile) -> Option<(f64, f64)> {
+    column.min.as_ref()?.as_f64().zip(column.max.as_ref()?.as_f64())
+}
+
+/// Whether both ends of a column's range have moved up.
+fn grows(before: &ColumnProfile, now: &ColumnProfile) -> bool {
+    bounds(before).zip(bounds(now)).is_some_and(|(before, now)| now.0 > before.0 && now.1 > before.1)
+}
+
+/// Whether all values are beyond all those before.
+fn grows_past(before: &ColumnProfile, now: &ColumnProfile) -> bool {
+    bounds(before).zip(bounds(now)).is_some_and(|(before, now)| now.0 > before.1)
+}

@@ -1,0 +1,339 @@
+//! SQL that is too deep or unfolds too far, refused before it is planned.
+//!
+//! ```text
+//! a OR b OR c …              ((a OR b) OR c) …           one level for each
+//! a UNION ALL b UNION ALL c  ((a ∪ b) ∪ c)               the same, and so are joins
+//! WITH a AS (… FROM b, b)    each name is its whole query again
+//! ```
+//! Planning and running recurse over what a statement is made of, so a chain of a hundred thousand operators would end the
+//! process, and names that use names twice would fill its memory. The depth is found by a walk over the words, before any
+//! tree is made: for each pair of brackets, the longest runs of operators of each rank.
+//!
+//! Not for: the SQL itself. Brackets in brackets are the parser's to refuse.
+
+use std::collections::HashMap;
+use std::ops::ControlFlow;
+
+use datafusion::common::{DataFusionError, Result, plan_err};
+use datafusion::sql::parser::Statement;
+use datafusion::sql::sqlparser::ast::{ObjectName, Query, Visit, Visitor};
+use datafusion::sql::sqlparser::dialect::GenericDialect;
+use datafusion::sql::sqlparser::keywords::Keyword;
+use datafusion::sql::sqlparser::tokenizer::{Token, Tokenizer};
+
+/// Levels that a statement may have.
+const DEEPEST: usize = 4000;
+/// Times that tables may be read, once every name of a `WITH` is its query.
+const MOST_READS: u64 = 5000;
+/// Names of a `WITH` that may build on each other.
+const LONGEST_CHAIN: u64 = 500;
+
+/// Refuses a statement whose tree would be too deep.
+///
+/// # Errors
+/// `Plan`, with what to do about it; what is no SQL is left to the parser.
+pub(super) fn check_words(sql: &str) -> Result<()> {
+    let Ok(tokens) = Tokenizer::new(&GenericDialect {}, sql).tokenize() else { return Ok(()) };
+    match depth(&tokens) {
+        ..=DEEPEST => Ok(()),
+        deep => plan_err!(
+            "the query is {deep} levels deep, at most {DEEPEST} can be planned: of long chains of AND, OR, + or || make lists \
+             (IN, concat, coalesce), and of long chains of UNION ALL or JOIN one input of several files"
+        ),
+    }
+}
+
+/// Refuses a statement whose `WITH` unfolds too far.
+///
+/// # Errors
+/// `Plan`, with what to do about it.
+pub(super) fn check_names(statement: &Statement) -> Result<()> {
+    let Statement::Statement(statement) = statement else { return Ok(()) };
+    let mut reads = Reads::default();
+    let _ = statement.visit(&mut reads);
+    let whole = reads.whole;
+    if whole.tables > MOST_READS || whole.chain > LONGEST_CHAIN {
+        return Err(DataFusionError::Plan(format!(
+            "the names of WITH unfold into {} reads of tables, {} on top of each other; at most {MOST_READS} and \
+             {LONGEST_CHAIN} can be planned: use each name once, or make a dataset of one and read that",
+            if whole.tables == u64::MAX { "more than 2^64".to_owned() } else { whole.tables.to_string() },
+            whole.chain
+        )));
+    }
+    Ok(())
+}
+
+/// Operators by rank, the loosest first.
+const RANKS: usize = 7;
+
+/// What stands between two brackets.
+#[derive(Default)]
+struct Level {
+    /// Operators of each rank in a row now, and the longest such rows of this item.
+    runs: [usize; RANKS],
+    longest: [usize; RANKS],
+    unions: usize,
+    joins: usize,
+    in_from: bool,
+    is_case: bool,
+}
+
+impl Level {
+    fn depth(&self) -> usize {
+        1 + self.unions + self.joins + self.longest.iter().sum::<usize>()
+    }
+
+    fn operator(&mut self, rank: usize) {
+        self.runs[rank] += 1;
+        self.runs[rank + 1..].fill(0);
+        self.longest[rank] = self.longest[rank].max(self.runs[rank]);
+    }
+
+    fn next_item(&mut self) {
+        self.runs = [0; RANKS];
+        self.longest = [0; RANKS];
+    }
+}
+
+/// The levels of a statement's tree at most.
+fn depth(tokens: &[Token]) -> usize {
+    let mut levels = vec![Level::default()];
+    // Levels of all but the last, whose own change.
+    let (mut around, mut deepest) = (0, 0);
+    let mut before = Keyword::NoKeyword;
+    for token in tokens.iter().filter(|token| !matches!(token, Token::Whitespace(_))) {
+        // After AS every word is a name, also one that begins a clause elsewhere.
+        let word = if before == Keyword::AS { Keyword::NoKeyword } else { keyword(token) };
+        let opens = matches!(token, Token::LParen | Token::LBracket | Token::LBrace) || word == Keyword::CASE;
+        let ends_case = word == Keyword::END && levels.last().is_some_and(|level| level.is_case);
+        let closes = matches!(token, Token::RParen | Token::RBracket | Token::RBrace) || ends_case;
+        if opens {
+            around += levels.last().map_or(0, Level::depth);
+            levels.push(Level { is_case: word == Keyword::CASE, ..Level::default() });
+        } else if closes && levels.len() > 1 {
+            levels.pop();
+            around -= levels.last().map_or(0, Level::depth);
+        } else if let Some(level) = levels.last_mut() {
+            match word {
+                Keyword::NoKeyword => sign(level, token),
+                word => name(level, word, before),
+            }
+            deepest = deepest.max(around + level.depth());
+        }
+        before = keyword(token);
+    }
+    deepest
+}
+
+fn keyword(token: &Token) -> Keyword {
+    match token {
+        Token::Word(word) => word.keyword,
+        _ => Keyword::NoKeyword,
+    }
+}
+
+/// A word. Only what no expression can hold begins a new item: a word that could be a column's name, too, would hide a
+/// chain.
+fn name(level: &mut Level, word: Keyword, before: Keyword) {
+    use Keyword as K;
+    match word {
+        K::SELECT => {
+            level.next_item();
+            level.joins = 0;
+            level.in_from = false;
+        }
+        K::FROM => level.in_from |= before != K::DISTINCT,
+        K::WHERE | K::GROUP | K::HAVING | K::ORDER => level.in_from = false,
+        K::WHEN | K::THEN | K::ELSE if level.is_case => level.next_item(),
+        K::JOIN => level.joins += 1,
+        K::UNION | K::EXCEPT | K::INTERSECT | K::MINUS => {
+            level.next_item();
+            level.unions += 1;
+        }
+        K::OR | K::XOR => level.operator(0),
+        K::AND => level.operator(1),
+        K::NOT => level.operator(2),
+        K::IS | K::IN | K::LIKE | K::ILIKE | K::BETWEEN | K::SIMILAR | K::REGEXP | K::RLIKE => level.operator(3),
+        K::DIV => level.operator(5),
+        K::AT | K::COLLATE | K::ESCAPE => level.operator(6),
+        _ => {}
+    }
+}
+
+/// A sign, a text or a number.
+fn sign(level: &mut Level, token: &Token) {
+    match token {
+        Token::Comma => {
+            level.next_item();
+            level.joins += usize::from(level.in_from);
+        }
+        Token::DoubleEq | Token::Eq | Token::Neq | Token::Lt | Token::Gt | Token::LtEq | Token::GtEq => {
+            level.operator(3)
+        }
+        Token::Mul | Token::Div | Token::DuckIntDiv | Token::Mod => level.operator(5),
+        Token::Period | Token::DoubleColon | Token::Colon => level.operator(6),
+        Token::Word(_) | Token::Number(..) | Token::Placeholder(_) | Token::SemiColon | Token::EOF => {}
+        Token::SingleQuotedString(_)
+        | Token::DoubleQuotedString(_)
+        | Token::DollarQuotedString(_)
+        | Token::NationalStringLiteral(_)
+        | Token::EscapedStringLiteral(_)
+        | Token::UnicodeStringLiteral(_)
+        | Token::HexStringLiteral(_) => {}
+        // Whatever else there is may be an operator: +, -, ||, arrows, bits.
+        _ => level.operator(4),
+    }
+}
+
+/// What a query reads once its names are unfolded.
+#[derive(Clone, Copy, Default)]
+struct Unfolded {
+    tables: u64,
+    chain: u64,
+}
+
+/// What every name of a `WITH` stands for.
+#[derive(Default)]
+struct Reads {
+    named: HashMap<String, Unfolded>,
+    /// The queries around the place that is visited.
+    around: Vec<Around>,
+    whole: Unfolded,
+}
+
+/// A query that is being visited.
+#[derive(Default)]
+struct Around {
+    sum: Unfolded,
+    /// The queries of its own `WITH`, by where they are, with their names.
+    names: HashMap<*const Query, String>,
+}
+
+impl Unfolded {
+    fn add(&mut self, other: Self) {
+        self.tables = self.tables.saturating_add(other.tables);
+        self.chain = self.chain.max(other.chain);
+    }
+}
+
+impl Visitor for Reads {
+    type Break = ();
+
+    fn pre_visit_query(&mut self, query: &Query) -> ControlFlow<()> {
+        let tables = query.with.iter().flat_map(|with| &with.cte_tables);
+        let names = tables.map(|table| (std::ptr::from_ref(&*table.query), normal(&table.alias.name.value)));
+        let names: HashMap<_, _> = names.collect();
+        // A recursive one reads itself, which is no other query.
+        for name in names.values() {
+            self.named.remove(name);
+        }
+        self.around.push(Around { sum: Unfolded::default(), names });
+        ControlFlow::Continue(())
+    }
+
+    fn post_visit_query(&mut self, query: &Query) -> ControlFlow<()> {
+        let Some(Around { sum, .. }) = self.around.pop() else { return ControlFlow::Continue(()) };
+        let outer = self.around.last_mut();
+        match outer.map(|outer| (outer.names.remove(&std::ptr::from_ref(query)), outer)) {
+            // A name is counted where it is used.
+            Some((Some(name), _)) => {
+                let named = Unfolded { tables: sum.tables.max(1), chain: sum.chain + 1 };
+                self.named.insert(name, named);
+            }
+            Some((None, outer)) => outer.sum.add(sum),
+            None => self.whole.add(sum),
+        }
+        ControlFlow::Continue(())
+    }
+
+    fn pre_visit_relation(&mut self, relation: &ObjectName) -> ControlFlow<()> {
+        let table = Unfolded { tables: 1, chain: 0 };
+        let reads = self.named.get(&normal(&relation.to_string())).copied().unwrap_or(table);
+        match self.around.last_mut() {
+            Some(around) => around.sum.add(reads),
+            None => self.whole.add(reads),
+        }
+        ControlFlow::Continue(())
+    }
+}
+
+/// A name without its quotes and capitals, so that none is missed.
+fn normal(name: &str) -> String {
+    name.trim_matches('"').to_lowercase()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn levels(sql: &str) -> usize {
+        depth(&Tokenizer::new(&GenericDialect {}, sql).tokenize().unwrap())
+    }
+
+    fn chain(piece: &str, times: usize) -> String {
+        vec!["x"; times].join(piece)
+    }
+
+    #[test]
+    fn every_chain_counts_and_lists_do_not() {
+        for piece in
+            [" OR ", " AND ", " + ", " || ", " / ", " = ", "::int + ", " IS NULL OR ", " IS DISTINCT FROM y OR "]
+        {
+            let deep = levels(&format!("SELECT {} FROM t", chain(piece, 1000)));
+            assert!((999..=3010).contains(&deep), "{piece}: {deep}");
+        }
+        for piece in [" UNION ALL SELECT a FROM ", " JOIN ", ", ", " AS where, ", " CROSS JOIN "] {
+            let deep = levels(&format!("SELECT a FROM {}", chain(piece, 1000)));
+            assert!((999..=3010).contains(&deep), "{piece}: {deep}");
+        }
+        let cases = chain(" THEN 2 END + CASE WHEN ", 1000);
+        assert!(levels(&format!("SELECT CASE WHEN {cases} THEN 1 END")) >= 999);
+        let flat = [
+            format!("SELECT {} FROM t", chain(" + 1 AS a, ", 20_000)),
+            format!("SELECT a IS DISTINCT FROM b, {} FROM t", chain(", ", 20_000)),
+            format!("SELECT a FROM t WHERE a IN ({})", chain(", ", 20_000)),
+            format!("SELECT CASE WHEN {} THEN 1 END FROM t", chain(" = 1 AND y THEN 2 WHEN ", 20_000)),
+            format!("SELECT concat({})", chain(" || 'and or', ", 20_000)),
+        ];
+        flat.iter().for_each(|sql| assert!(levels(sql) < 20, "{}: {}", &sql[..50], levels(sql)));
+        assert!(levels(&format!("SELECT {} FROM t", chain(" OR y AND z = 1 AND ", 1000))) < 2010);
+    }
+
+    #[test]
+    fn a_long_chain_is_refused_with_a_way_out_and_no_sql_is_the_parsers() {
+        let error = check_words(&chain(" + ", 100_000)).unwrap_err().to_string();
+        assert!(error.contains("levels deep, at most 4000") && error.contains("concat"), "{error}");
+        check_words(&chain(" + ", 3000)).unwrap();
+        check_words("SELECT 'open").unwrap();
+        check_words("SELECT 1 END ) ] }").unwrap();
+    }
+
+    fn names(sql: &str) -> Result<()> {
+        use datafusion::sql::parser::DFParser;
+        check_names(&DFParser::parse_sql(sql).unwrap()[0])
+    }
+
+    #[test]
+    fn names_are_counted_as_what_they_stand_for() {
+        let chained = |from: &str, length: usize| {
+            let link = |at: usize| format!("c{at} AS (SELECT * FROM {})", from.replace('#', &format!("c{}", at - 1)));
+            let links: Vec<String> = (1..=length).map(link).collect();
+            format!("WITH c0 AS (SELECT * FROM t), {} SELECT * FROM c{length}", links.join(", "))
+        };
+        names(&chained("#", 300)).unwrap();
+        names(&chained("# JOIN # USING (k)", 10)).unwrap();
+        for sql in [
+            chained("#", 600),
+            chained("#, # AS b", 14),
+            chained("# JOIN \"C0\" JOIN #", 40),
+            chained("# a, # b", 2000),
+        ] {
+            let error = names(&sql).unwrap_err().to_string();
+            assert!(error.contains("WITH unfold into"), "{error}");
+        }
+        let nested =
+            (0..20).fold("SELECT 1 FROM t".to_owned(), |sql, at| format!("WITH n{at} AS ({sql}) SELECT * FROM n{at}"));
+        names(&nested).unwrap();
+        names("WITH RECURSIVE r AS (SELECT 1 AS n UNION ALL SELECT n + 1 FROM r WHERE n < 9) SELECT * FROM r").unwrap();
+    }
+}

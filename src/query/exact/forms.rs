@@ -1,0 +1,133 @@
+//! Forms of SQL that DataFusion does not know, or knows within limits, in ones that it does.
+//!
+//! | SQL | here |
+//! |---|---|
+//! | `TIMESTAMP` | microseconds, but for a literal with more digits; `TIMESTAMP(9)` has nanoseconds |
+//! | `TIMESTAMPTZ` | an instant, shown in UTC |
+//! | `AT TIME ZONE` | in the unit of the time |
+//! | `LIKE … ESCAPE '!'` | the same pattern with backslashes |
+//! | a frame of peers, ordered by binary values or lists | groups of peers, which are the same |
+//! | `ceil`, `floor`, `round` of decimals | with room for one more digit |
+//!
+//! Called by the rule of `types`. Not for: types that meet.
+
+use std::sync::Arc;
+
+use arrow::datatypes::{DECIMAL128_MAX_PRECISION, DataType, Field, FieldRef, TimeUnit};
+use datafusion::common::tree_node::Transformed;
+use datafusion::common::{DFSchema, Result, ScalarValue};
+use datafusion::logical_expr::expr::{Like, ScalarFunction};
+use datafusion::logical_expr::planner::TypePlanner;
+use datafusion::logical_expr::{
+    Expr, ExprSchemable, SortExpr, WindowFrame, WindowFrameBound, WindowFrameUnits, cast, lit,
+};
+use datafusion::sql::sqlparser::ast::{DataType as SqlType, TimezoneInfo};
+
+use super::casts::is_finer;
+
+/// Functions that round a decimal to one that may have one digit more.
+const ROUND: [&str; 3] = ["ceil", "floor", "round"];
+
+/// What `TIMESTAMP` is in SQL.
+#[derive(Debug)]
+pub(super) struct Timestamps;
+
+impl TypePlanner for Timestamps {
+    fn plan_type_field(&self, sql_type: &SqlType) -> Result<Option<FieldRef>> {
+        let (digits, zone) = match sql_type {
+            SqlType::Timestamp(digits, zone) => (*digits, *zone),
+            SqlType::Datetime(digits) => (*digits, TimezoneInfo::None),
+            _ => return Ok(None),
+        };
+        let unit = match digits {
+            Some(0) => TimeUnit::Second,
+            Some(3) => TimeUnit::Millisecond,
+            None | Some(6) => TimeUnit::Microsecond,
+            Some(9) => TimeUnit::Nanosecond,
+            _ => return Ok(None),
+        };
+        let zone = matches!(zone, TimezoneInfo::Tz | TimezoneInfo::WithTimeZone).then(|| super::ZONE.into());
+        Ok(Some(Arc::new(Field::new("", DataType::Timestamp(unit, zone), true))))
+    }
+}
+
+/// An expression in a form that DataFusion knows.
+pub(super) fn known(expression: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
+    Ok(match expression {
+        Expr::Cast(of) => match (of.expr.as_ref(), of.field.data_type()) {
+            (Expr::Literal(ScalarValue::Utf8(Some(text)), _), DataType::Timestamp(TimeUnit::Microsecond, zone))
+                if is_finer(text) =>
+            {
+                let to = DataType::Timestamp(TimeUnit::Nanosecond, zone.clone());
+                Transformed::yes(cast(*of.expr, to))
+            }
+            // AT TIME ZONE; what is not in nanoseconds may be further away than they reach.
+            (inner, DataType::Timestamp(TimeUnit::Nanosecond, Some(zone))) => match inner.get_type(schema) {
+                Ok(DataType::Timestamp(unit, _)) if unit != TimeUnit::Nanosecond => {
+                    let to = DataType::Timestamp(unit, Some(Arc::clone(zone)));
+                    Transformed::yes(cast(*of.expr, to))
+                }
+                _ => Transformed::no(Expr::Cast(of)),
+            },
+            _ => Transformed::no(Expr::Cast(of)),
+        },
+        Expr::Like(of) => match (of.escape_char, of.pattern.as_ref()) {
+            (Some(escape), Expr::Literal(ScalarValue::Utf8(Some(pattern)), _)) if escape != '\\' => {
+                let pattern = Box::new(lit(with_backslashes(pattern, escape)));
+                Transformed::yes(Expr::Like(Like { pattern, escape_char: None, ..of }))
+            }
+            _ => Transformed::no(Expr::Like(of)),
+        },
+        Expr::WindowFunction(mut of) => {
+            of.params.window_frame = peers(of.params.window_frame, &of.params.order_by, schema)?;
+            Transformed::yes(Expr::WindowFunction(of))
+        }
+        Expr::ScalarFunction(ScalarFunction { func, args }) if ROUND.contains(&func.name()) => {
+            let wider = |argument: Expr| match argument.get_type(schema) {
+                Ok(DataType::Decimal128(digits, scale)) if digits < DECIMAL128_MAX_PRECISION => {
+                    cast(argument, DataType::Decimal128(digits + 1, scale))
+                }
+                _ => argument,
+            };
+            let args = args.into_iter().map(wider).collect();
+            Transformed::yes(Expr::ScalarFunction(ScalarFunction { func, args }))
+        }
+        other => Transformed::no(other),
+    })
+}
+
+/// A pattern of LIKE whose escape character is the backslash, which is the one that DataFusion knows.
+fn with_backslashes(pattern: &str, escape: char) -> String {
+    let mut result = String::with_capacity(pattern.len());
+    let mut escaped = false;
+    for letter in pattern.chars() {
+        if letter == escape && !escaped {
+            escaped = true;
+            continue;
+        }
+        if letter == '\\' || (escaped && matches!(letter, '%' | '_')) {
+            result.push('\\');
+        }
+        result.push(letter);
+        escaped = false;
+    }
+    result
+}
+
+/// A frame of peers in groups where they are ordered by what DataFusion knows no ranges of: without distances, both
+/// are the same.
+fn peers(frame: WindowFrame, order: &[SortExpr], schema: &DFSchema) -> Result<WindowFrame> {
+    let has_range = |of: &DataType| !matches!(of, DataType::Binary | DataType::LargeBinary | DataType::BinaryView);
+    let by = order.first().map(|by| by.expr.get_type(schema)).transpose()?;
+    let plain = |bound: &WindowFrameBound| match bound {
+        WindowFrameBound::CurrentRow => true,
+        WindowFrameBound::Preceding(distance) | WindowFrameBound::Following(distance) => distance.is_null(),
+    };
+    if frame.units != WindowFrameUnits::Range
+        || by.is_none_or(|by| has_range(&by) && !by.is_nested())
+        || !(plain(&frame.start_bound) && plain(&frame.end_bound))
+    {
+        return Ok(frame);
+    }
+    Ok(WindowFrame::new_bounds(WindowFrameUnits::Groups, frame.start_bound, frame.end_bound))
+}

@@ -1,0 +1,174 @@
+//! Variances, deviations, covariances, correlations and regressions over frames that move: computed anew for each row.
+//!
+//! DataFusion takes out of them what leaves a frame. In floats that leaves something behind: the variance of 1 and 1 is
+//! not 0 where 1e16 was in the frame before, and NaN never leaves.
+//!
+//! Not for: sums and averages, which need less (see `frames`).
+
+use std::collections::VecDeque;
+use std::mem::size_of_val;
+use std::sync::Arc;
+
+use arrow::array::{Array, ArrayRef};
+use arrow::datatypes::{DataType, FieldRef, Schema};
+use datafusion::common::{Result, ScalarValue, not_impl_err};
+use datafusion::execution::FunctionRegistry;
+use datafusion::logical_expr::function::{AccumulatorArgs, StateFieldsArgs};
+use datafusion::logical_expr::{Accumulator, AggregateUDF, AggregateUDFImpl, GroupsAccumulator, Signature};
+use datafusion::physical_expr::PhysicalExpr;
+use datafusion::prelude::SessionContext;
+
+const FUNCTIONS: [&str; 16] = [
+    "var",
+    "var_pop",
+    "stddev",
+    "stddev_pop",
+    "covar_samp",
+    "covar_pop",
+    "corr",
+    "regr_slope",
+    "regr_intercept",
+    "regr_count",
+    "regr_r2",
+    "regr_avgx",
+    "regr_avgy",
+    "regr_sxx",
+    "regr_syy",
+    "regr_sxy",
+];
+
+/// Takes the place of the functions of a session that take values out.
+pub(super) fn register(context: &SessionContext) {
+    for name in FUNCTIONS {
+        if let Ok(inner) = context.udaf(name) {
+            let aliases = inner.aliases().to_vec();
+            context.register_udaf(AggregateUDF::new_from_impl(Refilled { inner, aliases }));
+        }
+    }
+}
+
+/// A function that takes nothing out.
+#[derive(Debug, PartialEq, Eq, Hash)]
+struct Refilled {
+    inner: Arc<AggregateUDF>,
+    aliases: Vec<String>,
+}
+
+impl AggregateUDFImpl for Refilled {
+    fn name(&self) -> &str {
+        self.inner.name()
+    }
+
+    fn aliases(&self) -> &[String] {
+        &self.aliases
+    }
+
+    fn signature(&self) -> &Signature {
+        self.inner.signature()
+    }
+
+    fn return_type(&self, types: &[DataType]) -> Result<DataType> {
+        self.inner.return_type(types)
+    }
+
+    fn coerce_types(&self, types: &[DataType]) -> Result<Vec<DataType>> {
+        self.inner.coerce_types(types)
+    }
+
+    fn accumulator(&self, args: AccumulatorArgs<'_>) -> Result<Box<dyn Accumulator>> {
+        self.inner.accumulator(args)
+    }
+
+    fn state_fields(&self, args: StateFieldsArgs<'_>) -> Result<Vec<FieldRef>> {
+        self.inner.state_fields(args)
+    }
+
+    fn groups_accumulator_supported(&self, args: AccumulatorArgs<'_>) -> bool {
+        self.inner.groups_accumulator_supported(args)
+    }
+
+    fn create_groups_accumulator(&self, args: AccumulatorArgs<'_>) -> Result<Box<dyn GroupsAccumulator>> {
+        self.inner.create_groups_accumulator(args)
+    }
+
+    fn create_sliding_accumulator(&self, args: AccumulatorArgs<'_>) -> Result<Box<dyn Accumulator>> {
+        Ok(Box::new(Frame {
+            function: Arc::clone(&self.inner),
+            result: args.return_field,
+            schema: args.schema.clone(),
+            name: args.name.to_owned(),
+            is_distinct: args.is_distinct,
+            exprs: args.exprs.to_vec(),
+            fields: args.expr_fields.to_vec(),
+            values: VecDeque::new(),
+        }))
+    }
+}
+
+/// The rows in a frame, as they came.
+#[derive(Debug)]
+struct Frame {
+    function: Arc<AggregateUDF>,
+    result: FieldRef,
+    schema: Schema,
+    name: String,
+    is_distinct: bool,
+    exprs: Vec<Arc<dyn PhysicalExpr>>,
+    fields: Vec<FieldRef>,
+    values: VecDeque<Vec<ArrayRef>>,
+}
+
+impl Accumulator for Frame {
+    fn update_batch(&mut self, values: &[ArrayRef]) -> Result<()> {
+        self.values.push_back(values.to_vec());
+        Ok(())
+    }
+
+    fn retract_batch(&mut self, values: &[ArrayRef]) -> Result<()> {
+        let mut leaving = values.first().map_or(0, |array| array.len());
+        while let Some(first) = self.values.front_mut().filter(|_| leaving > 0) {
+            let rows = first.first().map_or(0, |array| array.len());
+            let gone = leaving.min(rows);
+            leaving -= gone;
+            if gone == rows {
+                self.values.pop_front();
+            } else {
+                first.iter_mut().for_each(|array| *array = array.slice(gone, rows - gone));
+            }
+        }
+        Ok(())
+    }
+
+    fn supports_retract_batch(&self) -> bool {
+        true
+    }
+
+    fn evaluate(&mut self) -> Result<ScalarValue> {
+        let mut inner = self.function.accumulator(AccumulatorArgs {
+            return_field: Arc::clone(&self.result),
+            schema: &self.schema,
+            ignore_nulls: false,
+            order_bys: &[],
+            is_reversed: false,
+            name: &self.name,
+            is_distinct: self.is_distinct,
+            exprs: &self.exprs,
+            expr_fields: &self.fields,
+        })?;
+        self.values.iter().try_for_each(|values| inner.update_batch(values))?;
+        inner.evaluate()
+    }
+
+    fn size(&self) -> usize {
+        let arrays = self.values.iter().flatten();
+        size_of_val(self) + arrays.map(|array| array.get_array_memory_size()).sum::<usize>()
+    }
+
+    fn state(&mut self) -> Result<Vec<ScalarValue>> {
+        not_impl_err!("a frame is not merged")
+    }
+
+    fn merge_batch(&mut self, _: &[ArrayRef]) -> Result<()> {
+        not_impl_err!("a frame is not merged")
+    }
+}

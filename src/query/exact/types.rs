@@ -1,0 +1,335 @@
+//! Values of two types that meet: brought to one type that holds both, before DataFusion chooses one that does not.
+//!
+//! | meet | here | DataFusion's choice |
+//! |---|---|---|
+//! | a date and a timestamp | the timestamp's unit; or compared as whole numbers | nanoseconds: from 1677 to 2262 |
+//! | a text and a timestamp | microseconds, or the timestamp's unit where it is finer | nanoseconds |
+//! | a decimal and a float | doubles; compared with a literal, decimals | 15 digits before and after the point |
+//! | a `REAL` and a whole number | doubles | `REAL`, which has 7 digits |
+//! | two decimals that have more than 38 digits together | compared with 76 digits | 38 digits |
+//!
+//! Not for: values that do not fit the type they are cast to (see `casts`).
+
+use std::sync::Arc;
+
+use arrow::datatypes::{DECIMAL128_MAX_PRECISION, DECIMAL256_MAX_PRECISION, DataType, TimeUnit};
+use datafusion::common::config::ConfigOptions;
+use datafusion::common::tree_node::Transformed;
+use datafusion::common::{DFSchema, Result, ScalarValue};
+use datafusion::logical_expr::expr::{Between, InList, ScalarFunction};
+use datafusion::logical_expr::{
+    BinaryExpr, Case, Expr, ExprSchemable, Join, LogicalPlan, LogicalPlanBuilder, Operator, Union, cast, lit,
+};
+use datafusion::optimizer::AnalyzerRule;
+
+use super::forms;
+use super::times::{constant, nanoseconds};
+
+/// Nanoseconds of a day.
+const DAY: i128 = 86_400_000_000_000;
+/// Functions whose arguments become one value, from the argument of this number on.
+const CHOOSE: [(&str, usize); 8] = [
+    ("coalesce", 0),
+    ("greatest", 0),
+    ("least", 0),
+    ("nullif", 0),
+    ("nvl", 0),
+    ("ifnull", 0),
+    ("nvl2", 1),
+    ("make_array", 0),
+];
+/// Functions of times that take a date for a time in nanoseconds.
+const OF_TIMES: [&str; 4] = ["date_trunc", "date_bin", "to_local_time", "to_unixtime"];
+
+/// The rule of this file.
+#[derive(Debug)]
+pub(super) struct CommonTypes;
+
+impl AnalyzerRule for CommonTypes {
+    fn name(&self) -> &'static str {
+        "common_types"
+    }
+
+    fn analyze(&self, plan: LogicalPlan, _: &ConfigOptions) -> Result<LogicalPlan> {
+        let common = plan.transform_up_with_subqueries(|plan| {
+            let plan = super::expressions_of(plan, meet)?;
+            let plan = plan.transform_data(|plan| match plan {
+                LogicalPlan::Union(union) => unite(union),
+                LogicalPlan::Join(join) => equal(join),
+                plan => Ok(Transformed::no(plan)),
+            })?;
+            plan.map_data(LogicalPlan::recompute_schema)
+        })?;
+        Ok(common.data)
+    }
+}
+
+/// How two values meet.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Meeting {
+    /// They are compared; the type that they are compared in is nobody's.
+    Compared,
+    /// One of them is taken.
+    Chosen,
+}
+
+fn meet(expression: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
+    let boxed = |expressions: &mut Vec<Expr>| Box::new(expressions.remove(0));
+    Ok(match expression {
+        Expr::BinaryExpr(BinaryExpr { left, op, right }) => {
+            let how = match op {
+                Operator::Plus | Operator::Minus => Meeting::Chosen,
+                op if op.supports_propagation() => Meeting::Compared,
+                _ => return Ok(Transformed::no(Expr::BinaryExpr(BinaryExpr { left, op, right }))),
+            };
+            let sides = vec![*left, *right];
+            let arithmetic = how == Meeting::Chosen && !sides.iter().all(|side| is_time(side, schema));
+            let mut sides = if arithmetic { sides } else { common(sides, how, schema)? };
+            Transformed::yes(Expr::BinaryExpr(BinaryExpr { left: boxed(&mut sides), op, right: boxed(&mut sides) }))
+        }
+        Expr::Between(Between { expr, negated, low, high }) => {
+            let mut all = common(vec![*expr, *low, *high], Meeting::Compared, schema)?;
+            let (expr, low, high) = (boxed(&mut all), boxed(&mut all), boxed(&mut all));
+            Transformed::yes(Expr::Between(Between { expr, negated, low, high }))
+        }
+        Expr::InList(InList { expr, list, negated }) => {
+            let mut all = common([vec![*expr], list].concat(), Meeting::Compared, schema)?;
+            let expr = boxed(&mut all);
+            Transformed::yes(Expr::InList(InList { expr, list: all, negated }))
+        }
+        Expr::Case(case) => Transformed::yes(Expr::Case(cases(case, schema)?)),
+        Expr::ScalarFunction(ScalarFunction { func, args }) => {
+            let chooses = CHOOSE.iter().find(|(name, _)| *name == func.name());
+            let args = match chooses {
+                Some((_, first)) if args.len() > *first => {
+                    let (others, mut chosen) = (args[..*first].to_vec(), args[*first..].to_vec());
+                    chosen = common(chosen, Meeting::Chosen, schema)?;
+                    [others, chosen].concat()
+                }
+                _ if OF_TIMES.contains(&func.name()) => {
+                    let of_time = |argument: Expr| match argument.get_type(schema) {
+                        Ok(DataType::Date32 | DataType::Date64) => {
+                            cast(argument, DataType::Timestamp(TimeUnit::Microsecond, None))
+                        }
+                        _ => argument,
+                    };
+                    args.into_iter().map(of_time).collect()
+                }
+                _ => return forms::known(Expr::ScalarFunction(ScalarFunction { func, args }), schema),
+            };
+            Transformed::yes(Expr::ScalarFunction(ScalarFunction { func, args }))
+        }
+        other => forms::known(other, schema)?,
+    })
+}
+
+fn cases(Case { expr, when_then_expr, else_expr }: Case, schema: &DFSchema) -> Result<Case> {
+    let (whens, thens): (Vec<_>, Vec<_>) = when_then_expr.into_iter().map(|(when, then)| (*when, *then)).unzip();
+    let (rows, has_else) = (whens.len(), else_expr.is_some());
+    let (expr, whens) = match expr {
+        Some(expr) => {
+            let mut all = common([vec![*expr], whens].concat(), Meeting::Compared, schema)?;
+            (Some(Box::new(all.remove(0))), all)
+        }
+        None => (None, whens),
+    };
+    let thens = thens.into_iter().chain(else_expr.map(|otherwise| *otherwise)).collect();
+    let mut thens = common(thens, Meeting::Chosen, schema)?;
+    let otherwise = if has_else { thens.pop().map(Box::new) } else { None };
+    let pairs = whens.into_iter().zip(thens.drain(..rows)).map(|(when, then)| (Box::new(when), Box::new(then)));
+    Ok(Case { expr, when_then_expr: pairs.collect(), else_expr: otherwise })
+}
+
+fn is_time(expression: &Expr, schema: &DFSchema) -> bool {
+    matches!(expression.get_type(schema), Ok(DataType::Date32 | DataType::Date64 | DataType::Timestamp(..)))
+}
+
+/// The keys of a join, in types that they can be compared in.
+fn equal(join: Join) -> Result<Transformed<LogicalPlan>> {
+    let mut on = Vec::with_capacity(join.on.len());
+    for (left, right) in join.on {
+        let types = (left.get_type(join.left.schema()), right.get_type(join.right.schema()));
+        let (Ok(left_type), Ok(right_type)) = types else {
+            on.push((left, right));
+            continue;
+        };
+        let mut both = converted(vec![left, right], &[left_type, right_type], Meeting::Compared);
+        on.push((both.remove(0), both.remove(0)));
+    }
+    Ok(Transformed::yes(LogicalPlan::Join(Join { on, ..join })))
+}
+
+/// The rows of a union, in types that hold the columns of all its inputs.
+fn unite(union: Union) -> Result<Transformed<LogicalPlan>> {
+    let width = union.schema.fields().len();
+    if union.inputs.iter().any(|input| input.schema().fields().len() != width) {
+        return Ok(Transformed::no(LogicalPlan::Union(union)));
+    }
+    let columns: Vec<Vec<Expr>> =
+        union.inputs.iter().map(|input| input.schema().columns().into_iter().map(Expr::Column).collect()).collect();
+    let mut united = columns.clone();
+    for place in 0..width {
+        let types: Vec<DataType> =
+            union.inputs.iter().map(|input| input.schema().field(place).data_type().clone()).collect();
+        let of_place = columns.iter().map(|columns| columns[place].clone()).collect();
+        for (input, column) in converted(of_place, &types, Meeting::Chosen).into_iter().enumerate() {
+            united[input][place] = column;
+        }
+    }
+    if united == columns {
+        return Ok(Transformed::no(LogicalPlan::Union(union)));
+    }
+    let inputs = union.inputs.into_iter().zip(united).map(|(input, columns)| {
+        let named = input.schema().iter().zip(columns).map(|((relation, field), column)| match &column {
+            Expr::Column(_) => column,
+            _ => column.alias_qualified(relation.cloned(), field.name()),
+        });
+        let named: Vec<Expr> = named.collect();
+        Ok(Arc::new(LogicalPlanBuilder::from(input).project(named)?.build()?))
+    });
+    let inputs = inputs.collect::<Result<Vec<_>>>()?;
+    Ok(Transformed::yes(LogicalPlan::Union(Union::try_new_with_loose_types(inputs)?)))
+}
+
+/// The expressions in types that can be compared, or of which any can be taken; as they are where their types say
+/// nothing yet.
+fn common(expressions: Vec<Expr>, how: Meeting, schema: &DFSchema) -> Result<Vec<Expr>> {
+    let types = expressions.iter().map(|of| of.get_type(schema)).collect::<Result<Vec<_>>>();
+    Ok(match types {
+        Ok(types) => converted(expressions, &types, how),
+        Err(_) => expressions,
+    })
+}
+
+fn converted(expressions: Vec<Expr>, types: &[DataType], how: Meeting) -> Vec<Expr> {
+    let has = |test: fn(&DataType) -> bool| types.iter().any(test);
+    let is_date = |of: &DataType| matches!(of, DataType::Date32 | DataType::Date64);
+    let is_timestamp = |of: &DataType| matches!(of, DataType::Timestamp(..));
+    let is_fine = |of: &DataType| matches!(of, DataType::Timestamp(TimeUnit::Nanosecond, _));
+    let units_differ = how == Meeting::Compared && has(is_fine) && !types.iter().all(is_fine);
+    if has(is_timestamp) && (has(is_date) || has(is_text) || units_differ) {
+        return times(expressions, types, how);
+    }
+    if has(DataType::is_floating) {
+        let exact = how == Meeting::Compared && has(DataType::is_decimal);
+        let literals = exact.then(|| decimal_literals(&expressions, types)).flatten();
+        return match literals {
+            Some((expressions, types)) => wide(expressions, &types),
+            None => doubles(expressions, types),
+        };
+    }
+    match how {
+        Meeting::Compared if has(DataType::is_decimal) => wide(expressions, types),
+        _ => expressions,
+    }
+}
+
+fn is_text(of: &DataType) -> bool {
+    matches!(of, DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View)
+}
+
+/// Dates, texts and timestamps as timestamps of the finest unit among them. Where that is nanoseconds, and one of them may
+/// be further away than those reach, they are compared as whole numbers.
+fn times(expressions: Vec<Expr>, types: &[DataType], how: Meeting) -> Vec<Expr> {
+    let units = types.iter().filter_map(|of| match of {
+        DataType::Timestamp(unit, _) => Some(*unit),
+        of if is_text(of) => Some(TimeUnit::Microsecond),
+        _ => None,
+    });
+    let unit = units.max().unwrap_or(TimeUnit::Microsecond);
+    let zone = types.iter().find_map(|of| match of {
+        DataType::Timestamp(_, zone) => zone.clone(),
+        _ => None,
+    });
+    let to = DataType::Timestamp(unit, zone);
+    let may_be_far = |(expression, of): (&Expr, &DataType)| {
+        let coarser = matches!(of, DataType::Timestamp(of, _) if *of != unit) || matches!(of, DataType::Date32);
+        coarser && constant(expression).is_none_or(|value| value.cast_to(&to).is_err())
+    };
+    let exactly =
+        how == Meeting::Compared && unit == TimeUnit::Nanosecond && expressions.iter().zip(types).any(may_be_far);
+    let convert = |(expression, of): (Expr, &DataType)| match of {
+        DataType::Date32 if exactly => number(cast(expression, DataType::Int32), 10, DAY),
+        DataType::Timestamp(of, _) if exactly => number(cast(expression, DataType::Int64), 19, nanoseconds(*of)),
+        of if is_text(of) && exactly => number(cast(cast(expression, to.clone()), DataType::Int64), 19, 1),
+        of if is_text(of) || matches!(of, DataType::Date32 | DataType::Date64) => cast(expression, to.clone()),
+        _ => expression,
+    };
+    expressions.into_iter().zip(types).map(convert).collect()
+}
+
+/// A whole number of so many digits, multiplied by what its unit is in nanoseconds.
+fn number(expression: Expr, digits: u8, factor: i128) -> Expr {
+    let number = cast(expression, DataType::Decimal128(digits, 0));
+    match factor {
+        1 => number,
+        _ => number * lit(ScalarValue::Decimal128(Some(factor), 18, 0)),
+    }
+}
+
+/// Floats, decimals and whole numbers as doubles, where `REAL` would be too narrow or a decimal is among them.
+fn doubles(expressions: Vec<Expr>, types: &[DataType]) -> Vec<Expr> {
+    let is_wide = |(expression, of): (&Expr, &DataType)| {
+        let is_long = matches!(of, DataType::Int32 | DataType::Int64 | DataType::UInt32 | DataType::UInt64);
+        of.is_decimal() || (is_long && !is_short(expression))
+    };
+    if !expressions.iter().zip(types).any(is_wide) {
+        return expressions;
+    }
+    let convert = |(expression, of): (Expr, &DataType)| match of.is_numeric() && *of != DataType::Float64 {
+        true => cast(expression, DataType::Float64),
+        false => expression,
+    };
+    expressions.into_iter().zip(types).map(convert).collect()
+}
+
+/// Whether a whole number is a literal that `REAL` holds.
+fn is_short(expression: &Expr) -> bool {
+    let Expr::Literal(value, _) = expression else { return false };
+    match value.cast_to(&DataType::Int64) {
+        Ok(ScalarValue::Int64(Some(value))) => value.unsigned_abs() <= 1 << f32::MANTISSA_DIGITS,
+        _ => false,
+    }
+}
+
+/// The same with floats that are literals as decimals of the same digits; none where there are other floats, or one has
+/// too many digits.
+fn decimal_literals(expressions: &[Expr], types: &[DataType]) -> Option<(Vec<Expr>, Vec<DataType>)> {
+    let mut all = (expressions.to_vec(), types.to_vec());
+    for (place, _) in types.iter().enumerate().filter(|(_, of)| of.is_floating()) {
+        let Expr::Literal(ScalarValue::Float64(Some(value)), _) = &expressions[place] else { return None };
+        let digits = value.to_string();
+        let (whole, fraction) = digits.split_once('.').unwrap_or((&digits, ""));
+        let scale = i8::try_from(fraction.len()).ok()?;
+        let unscaled: i128 = format!("{whole}{fraction}").parse().ok()?;
+        let width = u8::try_from(unscaled.unsigned_abs().to_string().len()).ok()?.max(scale.unsigned_abs());
+        if width > DECIMAL128_MAX_PRECISION {
+            return None;
+        }
+        all.0[place] = lit(ScalarValue::Decimal128(Some(unscaled), width, scale));
+        all.1[place] = DataType::Decimal128(width, scale);
+    }
+    Some(all)
+}
+
+/// Decimals and whole numbers as decimals of 256 bits, where those of 128 bits do not hold all of them.
+fn wide(expressions: Vec<Expr>, types: &[DataType]) -> Vec<Expr> {
+    let parts = types.iter().filter_map(|of| match of {
+        DataType::Decimal32(digits, scale)
+        | DataType::Decimal64(digits, scale)
+        | DataType::Decimal128(digits, scale) => Some((i16::from(*digits) - i16::from(*scale), i16::from(*scale))),
+        of if of.is_integer() => Some((20, 0)),
+        _ => None,
+    });
+    let (whole, fraction) = parts.fold((0, 0), |(a, b), (whole, fraction)| (a.max(whole), b.max(fraction)));
+    if whole + fraction <= i16::from(DECIMAL128_MAX_PRECISION) {
+        return expressions;
+    }
+    let scale = i8::try_from(fraction).unwrap_or(0);
+    let to = DataType::Decimal256(DECIMAL256_MAX_PRECISION, scale);
+    let convert = |(expression, of): (Expr, &DataType)| match of.is_numeric() {
+        true => cast(expression, to.clone()),
+        false => expression,
+    };
+    expressions.into_iter().zip(types).map(convert).collect()
+}

@@ -1,0 +1,187 @@
+//! `JOIN … USING (k)`: `k` is one column, of a RIGHT or FULL JOIN the value of the side that has a row.
+//!
+//! ```text
+//!  SELECT k FROM a JOIN b USING (k)       ─▶  SELECT a.k AS k FROM a JOIN b USING (k)
+//!  SELECT k FROM a FULL JOIN b USING (k)  ─▶  SELECT coalesce(a.k, b.k) AS k FROM a FULL JOIN b ON a.k = b.k
+//! ```
+//! DataFusion takes the left side's column for `k`, which may be null where that side has no row, and finds `k` ambiguous
+//! in WHERE. So the statement is rewritten before it is planned: `k` becomes what it means.
+//!
+//! Not for: `NATURAL`, and `SELECT *` of a RIGHT or FULL JOIN, which need to know the tables' columns: they are refused,
+//! and so is a `k` in a subquery of such a join.
+
+use std::collections::BTreeMap;
+use std::ops::ControlFlow;
+
+use datafusion::sql::sqlparser::ast::{
+    Expr, Ident, JoinConstraint, JoinOperator, ObjectName, Query, Select, SelectItem, TableFactor, TableWithJoins,
+    VisitMut, VisitorMut,
+};
+use datafusion::sql::sqlparser::dialect::GenericDialect;
+use datafusion::sql::sqlparser::parser::Parser;
+
+/// Rewrites the joins of one SELECT where it has any to rewrite; breaks with what is wrong where it cannot.
+pub(super) fn rewrite(select: &mut Select) -> ControlFlow<String> {
+    let mut merged = Merged { columns: BTreeMap::new(), outer: false, queries: 0 };
+    for tables in &mut select.from {
+        merged.join(tables)?;
+    }
+    if merged.columns.is_empty() {
+        return ControlFlow::Continue(());
+    }
+    for item in &mut select.projection {
+        if let SelectItem::Wildcard(_) = item {
+            if merged.outer {
+                return ControlFlow::Break(
+                    "SELECT * of a RIGHT or FULL JOIN by USING is not supported: name the columns".to_owned(),
+                );
+            }
+            continue;
+        }
+        let name = match item {
+            SelectItem::UnnamedExpr(Expr::Identifier(name)) => Some(name.clone()),
+            _ => None,
+        };
+        item.visit(&mut merged)?;
+        if let (SelectItem::UnnamedExpr(expr), Some(alias)) = (&*item, name) {
+            *item = SelectItem::ExprWithAlias { expr: expr.clone(), alias };
+        }
+    }
+    select.distinct.visit(&mut merged)?;
+    select.selection.visit(&mut merged)?;
+    select.group_by.visit(&mut merged)?;
+    select.having.visit(&mut merged)?;
+    select.named_window.visit(&mut merged)?;
+    select.qualify.visit(&mut merged)
+}
+
+/// The USING of a join, and whether the join may lack a row of its left side.
+fn using(join: &mut JoinOperator) -> Option<(&mut JoinConstraint, bool)> {
+    let (constraint, outer) = match join {
+        JoinOperator::Join(of) | JoinOperator::Inner(of) | JoinOperator::Left(of) | JoinOperator::LeftOuter(of) => {
+            (of, false)
+        }
+        JoinOperator::Right(of) | JoinOperator::RightOuter(of) | JoinOperator::FullOuter(of) => (of, true),
+        _ => return None,
+    };
+    matches!(constraint, JoinConstraint::Using(_)).then_some((constraint, outer))
+}
+
+/// The columns that a join made one of several, and which they are.
+struct Merged {
+    columns: BTreeMap<String, Vec<String>>,
+    /// Whether there is a RIGHT or FULL JOIN among them.
+    outer: bool,
+    /// Queries around the expression that is looked at.
+    queries: usize,
+}
+
+impl Merged {
+    fn join(&mut self, tables: &mut TableWithJoins) -> ControlFlow<String> {
+        let mut found = tables.joins.iter_mut().filter_map(|join| using(&mut join.join_operator));
+        let outer = found.any(|(_, outer)| outer);
+        self.outer |= outer;
+        for (place, join) in tables.joins.iter_mut().enumerate() {
+            let Some((constraint, is_outer)) = using(&mut join.join_operator) else { continue };
+            let JoinConstraint::Using(columns) = &*constraint else { continue };
+            let names = named(&tables.relation).zip(named(&join.relation));
+            let Some((first, right)) = names else {
+                match outer {
+                    true => return ControlFlow::Break(format!("USING needs a name for {}", join.relation)),
+                    false => continue,
+                }
+            };
+            let mut tests = Vec::new();
+            for column in columns.iter().filter_map(single) {
+                let known = self.columns.contains_key(&folded(column));
+                if !known && place > 0 {
+                    match outer {
+                        true => {
+                            return ControlFlow::Break(format!(
+                                "which table has the column {column} of USING ({column}) is not clear; write ON with \
+                                 both columns"
+                            ));
+                        }
+                        false => continue,
+                    }
+                }
+                let sides = self.columns.entry(folded(column)).or_insert_with(|| vec![format!("{first}.{column}")]);
+                tests.push(format!("{} = {right}.{column}", value(sides)));
+                if is_outer {
+                    sides.push(format!("{right}.{column}"));
+                }
+            }
+            if outer {
+                *constraint = JoinConstraint::On(parsed(&tests.join(" AND "))?);
+            }
+        }
+        ControlFlow::Continue(())
+    }
+}
+
+impl VisitorMut for Merged {
+    type Break = String;
+
+    fn pre_visit_query(&mut self, _: &mut Query) -> ControlFlow<String> {
+        self.queries += 1;
+        ControlFlow::Continue(())
+    }
+
+    fn post_visit_query(&mut self, _: &mut Query) -> ControlFlow<String> {
+        self.queries -= 1;
+        ControlFlow::Continue(())
+    }
+
+    fn post_visit_expr(&mut self, expression: &mut Expr) -> ControlFlow<String> {
+        let Expr::Identifier(name) = &*expression else { return ControlFlow::Continue(()) };
+        let Some(sides) = self.columns.get(&folded(name)) else { return ControlFlow::Continue(()) };
+        if self.queries > 0 {
+            if !self.outer {
+                return ControlFlow::Continue(());
+            }
+            return ControlFlow::Break(format!(
+                "{name} in a subquery of a RIGHT or FULL JOIN by USING is not supported: write the table before the \
+                 column"
+            ));
+        }
+        *expression = parsed(&value(sides))?;
+        ControlFlow::Continue(())
+    }
+}
+
+fn value(sides: &[String]) -> String {
+    match sides {
+        [one] => one.clone(),
+        _ => format!("coalesce({})", sides.join(", ")),
+    }
+}
+
+fn parsed(sql: &str) -> ControlFlow<String, Expr> {
+    match Parser::new(&GenericDialect {}).try_with_sql(sql).and_then(|mut parser| parser.parse_expr()) {
+        Ok(expression) => ControlFlow::Continue(expression),
+        Err(error) => ControlFlow::Break(format!("{sql}: {error}")),
+    }
+}
+
+/// What a table of a join is called.
+fn named(table: &TableFactor) -> Option<Ident> {
+    match table {
+        TableFactor::Table { alias: Some(alias), .. } | TableFactor::Derived { alias: Some(alias), .. } => {
+            Some(alias.name.clone())
+        }
+        TableFactor::Table { name, alias: None, .. } => single(name).cloned(),
+        _ => None,
+    }
+}
+
+fn single(name: &ObjectName) -> Option<&Ident> {
+    match name.0.as_slice() {
+        [part] => part.as_ident(),
+        _ => None,
+    }
+}
+
+/// A name as SQL compares it: in small letters unless it is quoted.
+fn folded(name: &Ident) -> String {
+    if name.quote_style.is_some() { name.value.clone() } else { name.value.to_lowercase() }
+}

@@ -1,0 +1,196 @@
+//! Says what is wrong with the SQL of a job in the words of the job: its inputs, its parameters, and the line.
+//!
+//! ```text
+//! table 'datafusion.public.event' not found        ─▶  there is no input event, did you mean "events"?
+//! Cannot cast string '2026-11-31' … Date32          ─▶  the parameter date, "2026-11-31", is no date
+//! … at Line: 4, Column: 1, No field named w         ─▶  line 4 of the text, by its place or by the name
+//! ```
+//! What the engine said stays below it, without the names that only the engine has.
+//!
+//! Not for: finding faults. This only tells the ones that the planner found.
+
+use std::collections::BTreeMap;
+
+use datafusion::sql::sqlparser::dialect::GenericDialect;
+use datafusion::sql::sqlparser::tokenizer::{Token, Tokenizer};
+
+use crate::error::{Error, Kind};
+use crate::job::suggest;
+
+/// What the engine puts before the name of a table.
+const INTERNAL: &str = "datafusion.public.";
+
+/// A query as it was written.
+#[derive(Clone, Copy, Debug)]
+pub struct Written<'a> {
+    /// Its text.
+    pub sql: &'a str,
+    /// The names of the inputs.
+    pub inputs: &'a [&'a str],
+    /// The values of the parameters in it.
+    pub params: &'a BTreeMap<String, String>,
+}
+
+impl Written<'_> {
+    /// The same error in the query's own words, and the line of its text that it is about, where that is known.
+    pub fn pinpoint(&self, error: Error) -> (Error, Option<usize>) {
+        let chain = error.chain();
+        let (Kind::Invalid | Kind::Input, Some(said)) = (error.kind(), chain.last()) else { return (error, None) };
+        let told = plain(said);
+        let line = line_in(&told).or_else(|| self.line_of(&named(&told)?));
+        let told = without_place(&told);
+        let said = match self.unknown_input(&told).or_else(|| self.bad_parameter(&told)) {
+            Some(said) => Error::invalid(said).because(told),
+            None if told == *said => return (error, line),
+            None if chain.len() == 1 => Error::new(error.kind(), told),
+            None => Error::new(error.kind(), error.message()).because(told),
+        };
+        (said, line)
+    }
+
+    fn unknown_input(&self, said: &str) -> Option<String> {
+        let name = between(said, "table '", "' not found")?;
+        Some(format!("there is no input {name}{}", suggest::hint(name, self.inputs)))
+    }
+
+    fn bad_parameter(&self, said: &str) -> Option<String> {
+        if said.contains("Utf8") && (said.contains("Cannot coerce") || said.contains("Cannot infer")) {
+            let (name, _) = self.params.first_key_value()?;
+            return Some(format!(
+                "parameters are text in SQL: write CAST(${name} AS DATE), or AS BIGINT, where ${name} is to be another \
+                 type"
+            ));
+        }
+        let is_cast = ["cast", "pars", "convert", "Invalid timezone"].iter().any(|word| said.contains(word));
+        let quoted = |value: &str| [format!("'{value}'"), format!("\"{value}\"")].iter().any(|it| said.contains(it));
+        let (name, value) = self.params.iter().find(|(_, value)| is_cast && quoted(value))?;
+        let kind = [("Date", "date"), ("Timestamp", "time"), ("Int", "whole number"), ("Float", "number")];
+        let kind = kind
+            .iter()
+            .find(|(word, _)| said.contains(word))
+            .map_or("value of the type that the SQL wants", |kind| kind.1);
+        Some(format!("the parameter {name}, given as --set {name}={value}, is no {kind}"))
+    }
+
+    /// The first line that has this name.
+    fn line_of(&self, name: &str) -> Option<usize> {
+        let tokens = Tokenizer::new(&GenericDialect {}, self.sql).tokenize_with_location().ok()?;
+        let is_named = |token: &Token| match token {
+            Token::Word(word) => word.value.eq_ignore_ascii_case(name),
+            Token::Placeholder(text) => text.strip_prefix('$') == Some(name),
+            _ => false,
+        };
+        let found = tokens.iter().find(|found| is_named(&found.token))?;
+        usize::try_from(found.span.start.line).ok()
+    }
+}
+
+/// The value that the engine could not read as another type, where an error is about one.
+pub fn unread_value(error: &Error) -> Option<String> {
+    let said = error.chain().pop()?;
+    let is_cast = ["cast string", "parsing"].iter().any(|word| said.contains(word));
+    let rest = said.split_once(" '").filter(|_| is_cast)?.1;
+    // A value may hold quotes itself.
+    let end = rest.rfind("' to value of").or_else(|| rest.rfind("':")).or_else(|| rest.rfind('\''))?;
+    Some(rest[..end].to_owned())
+}
+
+/// What the engine said, without its own names and the steps of its own in which it found it.
+fn plain(said: &str) -> String {
+    let said = said.rsplit("\ncaused by\n").next().unwrap_or(said).replace(INTERNAL, "");
+    let prefixes = [
+        "Error during planning: ",
+        "Schema error: ",
+        "SQL error: ",
+        "Arrow error: ",
+        "Cast error: ",
+        "External error: ",
+    ];
+    let mut rest = said.as_str();
+    while let Some(shorter) = prefixes.iter().find_map(|prefix| rest.strip_prefix(prefix)) {
+        rest = shorter;
+    }
+    let parsed = rest.strip_prefix("ParserError(\"").and_then(|rest| rest.strip_suffix("\")"));
+    parsed.map_or_else(|| rest.to_owned(), |text| text.replace("\\\"", "\"").replace("\\n", "\n"))
+}
+
+fn line_in(said: &str) -> Option<usize> {
+    between(said, "Line: ", ",")?.parse().ok()
+}
+
+/// The same without the place in the text, which is told as the line of the file.
+fn without_place(said: &str) -> String {
+    said.split_once(" at Line: ").map_or(said, |(before, _)| before).to_owned()
+}
+
+/// The name that the engine does not know.
+fn named(said: &str) -> Option<String> {
+    let last = |name: &str| name.rsplit('.').next().unwrap_or_default().trim_matches('"').to_owned();
+    if let Some(rest) = said.split("No field named ").nth(1) {
+        let end = rest.find(['\n', ' ']).unwrap_or(rest.len());
+        return Some(last(rest[..end].trim_end_matches(['.', ','])));
+    }
+    let quoted = between(said, "table '", "'").or_else(|| between(said, "Invalid function '", "'"));
+    quoted.map(last)
+}
+
+fn between<'t>(text: &'t str, before: &str, after: &str) -> Option<&'t str> {
+    Some(text.split_once(before)?.1.split_once(after)?.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn told(sql: &str, said: &str) -> (String, Option<usize>) {
+        let params = [("date".to_owned(), "2026-11-31".to_owned())].into();
+        let written = Written { sql, inputs: &["events", "profiles"], params: &params };
+        let (error, line) = written.pinpoint(Error::invalid("the query cannot be planned").because(said.to_owned()));
+        (error.chain().join(": "), line)
+    }
+
+    #[test]
+    fn the_planner_is_quoted_in_the_words_of_the_job() {
+        let (said, line) =
+            told("SELECT *\nFROM event", "Error during planning: table 'datafusion.public.event' not found");
+        assert!(said.starts_with("there is no input event, did you mean \"events\"?"), "{said}");
+        assert!(!said.contains("datafusion.public"), "{said}");
+        assert_eq!(line, Some(2));
+
+        let said_there = "SQL error: ParserError(\"Expected: end of statement, found: GRUOP at Line: 4, Column: 1\")";
+        let (said, line) = told("", said_there);
+        assert!(said.ends_with("Expected: end of statement, found: GRUOP"), "{said}");
+        assert_eq!(line, Some(4));
+
+        let said_there = "Schema error: No field named w.\nValid fields are events.id.";
+        assert_eq!(told("SELECT id,\n\n w FROM events", said_there).1, Some(3));
+        let said_there = "Schema error: No field named e.\"My W\". Did you mean 'e.w'?.";
+        assert_eq!(named(said_there).as_deref(), Some("My"), "the rest is found by a later word");
+        assert_eq!(
+            told("SELECT\nsmu(v)", "Error during planning: Invalid function 'smu'.\nDid you mean 'sum'?").1,
+            Some(2)
+        );
+    }
+
+    #[test]
+    fn the_value_that_was_not_read_is_found_in_what_the_engine_said() {
+        let value = |said: &str| unread_value(&Error::input("x").because(said.to_owned()));
+        assert_eq!(value("Cannot cast string 'it's' to value of Int64 type").as_deref(), Some("it's"));
+        assert_eq!(
+            value("Parser error: Error parsing timestamp from '2026-13-01': month").as_deref(),
+            Some("2026-13-01")
+        );
+        assert_eq!(value("Divide by zero"), None);
+    }
+
+    #[test]
+    fn a_parameter_that_does_not_fit_is_named() {
+        let said = "Optimizer rule 'simplify_expressions' failed\ncaused by\nArrow error: Cast error: Cannot cast string \
+                    '2026-11-31' to value of Date32 type";
+        let (said, _) = told("", said);
+        assert!(said.starts_with("the parameter date, given as --set date=2026-11-31, is no date"), "{said}");
+        let said = "type_coercion\ncaused by\nError during planning: Cannot coerce arithmetic expression Utf8 - \
+                    Interval(MonthDayNano) to valid types";
+        assert!(told("", said).0.starts_with("parameters are text in SQL: write CAST($date AS DATE)"));
+    }
+}

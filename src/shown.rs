@@ -1,0 +1,71 @@
+//! How text that came from elsewhere is shown: control characters are escaped, so that no name, reason or record can
+//! write to a terminal, and what is long is cut.
+//!
+//! Used wherever a message or a table holds what somebody else wrote: reasons of pins, keys of topics, names in
+//! announcements.
+//!
+//! Not for: stored keys and values, which `get` and `scan` give as they are.
+
+use std::borrow::Cow;
+use std::fmt::Write as _;
+
+/// Characters that are shown of a name at most.
+const SHOWN: usize = 60;
+
+/// A text with its control characters escaped, also those that turn the direction of writing.
+pub fn escaped(text: &str) -> Cow<'_, str> {
+    escape(text, is_control)
+}
+
+/// The same for a text of several lines, which stay lines.
+pub fn escaped_lines(text: &str) -> Cow<'_, str> {
+    escape(text, |letter| is_control(letter) && letter != '\n' && letter != '\t')
+}
+
+/// A name between quotes, escaped, with its length where it is cut.
+pub fn shortened(text: &str) -> String {
+    match text.char_indices().nth(SHOWN) {
+        None => format!("\"{}\"", escaped(text)),
+        Some((end, _)) => format!("\"{}…\" ({} bytes)", escaped(&text[..end]), text.len()),
+    }
+}
+
+fn escape(text: &str, hides: impl Fn(char) -> bool) -> Cow<'_, str> {
+    if !text.contains(&hides) {
+        return Cow::Borrowed(text);
+    }
+    let mut shown = String::with_capacity(text.len() + 16);
+    for letter in text.chars() {
+        match letter {
+            _ if !hides(letter) => shown.push(letter),
+            '\n' | '\t' | '\r' => shown.extend(letter.escape_default()),
+            // Writing to a string does not fail.
+            _ => drop(write!(shown, "\\u{{{:x}}}", u32::from(letter))),
+        }
+    }
+    Cow::Owned(shown)
+}
+
+fn is_control(letter: char) -> bool {
+    letter.is_control() || matches!(letter, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_could_move_a_cursor_is_spelt_out() {
+        assert_eq!(escaped("plain, ünïcode"), "plain, ünïcode");
+        assert_eq!(escaped("a\u{1b}[2Jb\nc\td\u{9b}"), "a\\u{1b}[2Jb\\nc\\td\\u{9b}");
+        assert_eq!(escaped("\u{202e}txt"), "\\u{202e}txt");
+        assert_eq!(escaped_lines("a\nb\r\u{7}"), "a\nb\\r\\u{7}");
+    }
+
+    #[test]
+    fn what_is_long_is_cut_between_characters() {
+        assert_eq!(shortened("views"), "\"views\"");
+        let long = shortened(&"ü".repeat(1000));
+        assert!(long.starts_with("\"üü") && long.ends_with("ü…\" (2000 bytes)") && long.len() < 200, "{long}");
+    }
+}

@@ -2,10 +2,12 @@
 //!
 //! `repeat('x', 2000000000)` asks for two gigabytes for each row, which no budget of memory counts. Each of these
 //! functions is wrapped: how large its results will be is computed from its arguments first, and what is beyond a
-//! value's limit, or of all rows of a batch beyond [`MOST_OF_BATCH`], is an error that names the function.
+//! value's limit is an error that names the function. Where all rows of a batch would come to too much, the query is run
+//! again with fewer rows in a batch.
 //!
 //! Not for: functions whose results are about as large as their arguments, and aggregates that gather values.
 
+use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, Int64Array};
@@ -19,10 +21,10 @@ use datafusion::logical_expr::{
 };
 use datafusion::prelude::SessionContext;
 
+use super::widths::Widths;
+
 /// Bytes of one result: as large as a value may be.
 const MOST_OF_VALUE: i64 = 16 << 20;
-/// Bytes of the results of one batch of rows.
-const MOST_OF_BATCH: i64 = 256 << 20;
 /// Bytes of an element of a list, at least.
 const ELEMENT_BYTES: i64 = 8;
 
@@ -50,11 +52,12 @@ const FUNCTIONS: [(&str, Growth); 7] = [
 ];
 
 /// Takes the place of the functions of a session whose results can be too large.
-pub(super) fn register(context: &SessionContext) {
+pub(super) fn register(context: &SessionContext, widths: &Arc<Widths>) {
     for (name, growth) in FUNCTIONS {
         if let Ok(inner) = context.udf(name) {
             let aliases = inner.aliases().to_vec();
-            context.register_udf(ScalarUDF::new_from_impl(Bounded { inner, aliases, growth }));
+            let widths = Widest(Arc::clone(widths));
+            context.register_udf(ScalarUDF::new_from_impl(Bounded { inner, aliases, growth, widths }));
         }
     }
 }
@@ -65,6 +68,23 @@ struct Bounded {
     inner: Arc<ScalarUDF>,
     aliases: Vec<String>,
     growth: Growth,
+    widths: Widest,
+}
+
+/// What is known of the rows of the query; it makes no two functions differ.
+#[derive(Debug)]
+struct Widest(Arc<Widths>);
+
+impl PartialEq for Widest {
+    fn eq(&self, _: &Self) -> bool {
+        true
+    }
+}
+
+impl Eq for Widest {}
+
+impl Hash for Widest {
+    fn hash<H: Hasher>(&self, _: &mut H) {}
 }
 
 impl ScalarUDFImpl for Bounded {
@@ -110,12 +130,12 @@ impl ScalarUDFImpl for Bounded {
                 );
             }
         }
-        if all > MOST_OF_BATCH {
-            return exec_err!(
-                "{}() would make {all} bytes of a batch of {rows} rows; {MOST_OF_BATCH} is the limit. With less --memory, \
-                 batches have fewer rows",
-                self.name()
-            );
+        let all = usize::try_from(all).unwrap_or(usize::MAX);
+        match scalar {
+            // Lists that are the same for all rows are mostly there to become rows.
+            true if matches!(self.growth, Growth::Elements | Growth::Range) => {}
+            true => self.widths.0.note(all),
+            false => self.widths.0.check(all.div_ceil(rows.max(1)), rows)?,
         }
         self.inner.invoke_with_args(args)
     }

@@ -15,16 +15,18 @@ use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::aggregates::AggregateExec;
 use datafusion::physical_plan::limit::GlobalLimitExec;
 
+use super::plain::PLAIN;
 use super::windows::WINDOWS;
 
 /// Operators that read all of what is below them, unless they are told to fetch only so many rows.
-const TO_THE_END: [&str; 11] = [
+const TO_THE_END: [&str; 12] = [
     "AggregateExec",
     "BoundedWindowAggExec",
     "CoalesceBatchesExec",
     "CoalescePartitionsExec",
     "CooperativeExec",
     "FilterExec",
+    PLAIN,
     "ProjectionExec",
     "RepartitionExec",
     "SortExec",

@@ -26,6 +26,7 @@ mod hostile;
 mod jobs;
 mod joins;
 mod memory;
+mod memory_wide;
 mod parquet_inputs;
 mod parquet_schemas;
 mod paths;

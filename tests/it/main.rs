@@ -28,6 +28,7 @@ mod hostile;
 mod jobs;
 mod joins;
 mod memory;
+mod memory_wide;
 mod operators;
 mod parquet_inputs;
 mod parquet_schemas;

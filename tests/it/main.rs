@@ -25,6 +25,7 @@ mod harness;
 mod hostile;
 mod jobs;
 mod joins;
+mod limits;
 mod memory;
 mod parquet_inputs;
 mod parquet_schemas;

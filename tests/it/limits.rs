@@ -57,7 +57,10 @@ fn sql_that_is_too_deep_is_refused_and_ends_no_process() {
         (format!("SELECT key, {} AS n FROM numbers", chain("CASE WHEN true THEN 1 END", " + ", 5000)), "levels deep"),
         (format!("{select} CROSS JOIN {}", chain("numbers", ", ", 5000)), "levels deep"),
         (format!("SELECT {}1{} AS key", chain("(", "", 100_000), chain(")", "", 100_000)), "deep"),
-        (format!("SELECT key, {}generation{} AS n FROM numbers", chain("abs(", "", 900), chain(")", "", 900)), "Recursion"),
+        (
+            format!("SELECT key, {}generation{} AS n FROM numbers", chain("abs(", "", 900), chain(")", "", 900)),
+            "Recursion",
+        ),
         (format!("WITH c0 AS ({select}), {} SELECT * FROM c40", doubled.join(", ")), "WITH unfold into"),
         (format!("WITH c0 AS ({select}), {} SELECT * FROM c600", chained.join(", ")), "WITH unfold into"),
     ] {
@@ -118,7 +121,9 @@ fn too_few_threads_are_told_before_any_work() {
     fs::set_permissions(numbers.workspace.path(""), fs::Permissions::from_mode(0o777)).unwrap();
     let as_nobody = "setpriv --reuid=65534 --regid=65534 --clear-groups bash -c";
     for most in [1, 2, 3, 5] {
-        let script = format!("cp $CUTOVER ./cutover && {as_nobody} 'ulimit -u {most} && exec ./cutover run numbers.toml --threads 2'");
+        let script = format!(
+            "cp $CUTOVER ./cutover && {as_nobody} 'ulimit -u {most} && exec ./cutover run numbers.toml --threads 2'"
+        );
         let run = numbers.workspace.finish(numbers.workspace.command("bash", &["-c", &script]).env("CUTOVER", CUTOVER));
         run.fails(4).complains(&["thread"]);
     }
@@ -153,7 +158,9 @@ fn somebody_elses_words_do_not_write_to_a_terminal() {
     workspace.cutover_with(&["pin", "store", "--reason", reason]).ok();
     let events = workspace.path("store/log/events.jsonl");
     let long = format!("{}\n", "x".repeat(40 << 20));
-    let event = format!("{{\"at\":\"2026-01-01T00:00:00Z\",\"event\":\"pinned\",\"version\":1,\"by\":\"\\u001b]0;x\\u0007\",\"detail\":\"d\"}}\n");
+    let event = format!(
+        "{{\"at\":\"2026-01-01T00:00:00Z\",\"event\":\"pinned\",\"version\":1,\"by\":\"\\u001b]0;x\\u0007\",\"detail\":\"d\"}}\n"
+    );
     fs::write(&events, [fs::read(&events).unwrap(), long.into_bytes(), event.into_bytes()].concat()).unwrap();
     for command in ["versions store", "log store", "run numbers.toml", "unpin store"] {
         let run = workspace.cutover(command);

@@ -4,12 +4,15 @@
 //! Not for: damaged and hostile data (`hostile`, `damage`), links inside a store (`paths`), disks (`resources`).
 
 use std::fs;
+use std::net::TcpListener;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::os::unix::net::UnixListener;
-use std::process::Command;
+use std::process::{Command, Stdio};
+
+use rustix::process::{Pid, Signal, kill_process};
 
 use crate::fixture::{NUMBERS, Numbers};
-use crate::harness::{CUTOVER, Run};
+use crate::harness::{CUTOVER, Run, names};
 
 /// Runs the job with other SQL.
 fn with_sql(numbers: &Numbers, sql: &str) -> Run {
@@ -197,6 +200,35 @@ fn who_may_only_read_a_store_cannot_hold_its_locks() {
         }
         numbers.run(2).ok();
         locks.iter().for_each(|lock| assert_eq!(mode(lock), of_lock, "{lock}"));
+    }
+}
+
+/// A consumer that waits for a broker is asked for a core, which systems with the usual pattern write into its directory.
+#[test]
+fn a_process_that_holds_a_password_leaves_no_core() {
+    let pattern = fs::read_to_string("/proc/sys/kernel/core_pattern").unwrap_or_default();
+    if pattern.trim() != "core" {
+        return eprintln!("skipped: cores go elsewhere");
+    }
+    let broker = TcpListener::bind("127.0.0.1:0").unwrap();
+    let numbers = Numbers::new();
+    let settings =
+        "security.protocol=SASL_PLAINTEXT\nsasl.mechanism=PLAIN\nsasl.username=someone\nsasl.password=hunter2\n";
+    numbers.workspace.write("client.properties", settings);
+    for (wanted, cores) in [("0", 0), ("1", 1)] {
+        let script = format!(
+            "ulimit -c unlimited; exec $CUTOVER consume --brokers {} --topic t --store c --properties client.properties",
+            broker.local_addr().unwrap()
+        );
+        let mut command = numbers.workspace.command("bash", &["-c", &script]);
+        command.env("CUTOVER", CUTOVER).env("CUTOVER_CORES", wanted).stderr(Stdio::null());
+        let mut process = command.spawn().unwrap();
+        // Settings are read, and a client made of them, before anything connects.
+        drop(broker.accept().unwrap());
+        kill_process(Pid::from_child(&process), Signal::QUIT).unwrap();
+        process.wait().unwrap();
+        let found = names(&numbers.workspace.path("")).iter().filter(|name| name.starts_with("core")).count();
+        assert_eq!(found, cores, "CUTOVER_CORES={wanted}");
     }
 }
 

@@ -27,6 +27,7 @@ mod harness;
 mod hostile;
 mod jobs;
 mod joins;
+mod limits;
 mod memory;
 mod memory_wide;
 mod operators;

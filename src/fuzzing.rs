@@ -61,7 +61,7 @@ pub fn current(data: &[u8]) -> bool {
 pub fn journal_line(data: &[u8]) -> bool {
     let nowhere = Path::new("/nonexistent");
     let is_line = |line: &[u8]| journal::is_line(line) || ledger::is_line(line) || resume::is_line(line, nowhere);
-    let stamped = std::str::from_utf8(data).is_ok_and(|json| is_line(stamp_line(json).as_bytes()));
+    let stamped = std::str::from_utf8(data).is_ok_and(|json| is_line(stamp_line(json.to_owned()).as_bytes()));
     data.split_inclusive(|byte| *byte == b'\n').filter(|line| is_line(line)).count() > 0 || stamped
 }
 

@@ -55,7 +55,7 @@ impl Journal {
     /// `Unavailable` when the disk does not do it.
     pub fn add(&mut self, line: &impl Serialize) -> Result<()> {
         let json = serde_json::to_string(line).map_err(|error| Error::internal("cannot write JSON").because(error))?;
-        self.file.write_all(stamp(&json).as_bytes()).and_then(|()| self.file.sync_all()).io("write", &self.path)
+        self.file.write_all(stamp(json).as_bytes()).and_then(|()| self.file.sync_all()).io("write", &self.path)
     }
 }
 
@@ -87,8 +87,10 @@ fn read<T: DeserializeOwned>(path: &Path, mut holds: impl FnMut(&T, Option<&T>) 
 }
 
 /// The line that holds `json`, with its checksum.
-pub(crate) fn stamp(json: &str) -> String {
-    format!("{} {json}\n", checksum(json.as_bytes()))
+pub(crate) fn stamp(mut json: String) -> String {
+    json.insert_str(0, &format!("{} ", checksum(json.as_bytes())));
+    json.push('\n');
+    json
 }
 
 /// What a whole line holds; nothing where it is torn, damaged or something else.

@@ -9,6 +9,7 @@ use std::fs;
 use std::path::Path;
 use std::sync::Mutex;
 use std::thread::available_parallelism;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use crate::error::{Error, Result};
 use crate::stack;
@@ -168,8 +169,11 @@ pub fn forbid_cores() {
 /// # Errors
 /// `Unavailable`, until it is set right.
 pub fn check_clock() -> Result<()> {
-    let known = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-    match known {
+    check_time(SystemTime::now())
+}
+
+fn check_time(now: SystemTime) -> Result<()> {
+    match now.duration_since(UNIX_EPOCH) {
         Ok(since) if since.as_secs() < LAST_SECOND => Ok(()),
         _ => Err(Error::unavailable(
             "the clock of this machine shows a date before 1970 or after 9999: set it right, and run again",
@@ -239,6 +243,23 @@ mod tests {
             let shares = resources.query_memory() + resources.shuffle_memory() + resources.build_memory();
             assert!(shares as u64 <= memory * 9 / 10);
         }
+    }
+
+    #[test]
+    fn a_clock_that_shows_no_date_is_refused() {
+        let at = |seconds: u64| UNIX_EPOCH + std::time::Duration::from_secs(seconds);
+        for now in [at(0), at(1_800_000_000), at(LAST_SECOND - 1), SystemTime::now()] {
+            check_time(now).unwrap();
+        }
+        for now in [UNIX_EPOCH - std::time::Duration::from_secs(1), at(LAST_SECOND), at(1 << 40)] {
+            assert!(check_time(now).unwrap_err().message().contains("the clock of this machine"), "{now:?}");
+        }
+    }
+
+    #[test]
+    fn threads_that_the_system_gives_are_found_and_ended() {
+        check_threads(40).unwrap();
+        check_threads(0).unwrap();
     }
 
     #[test]

@@ -147,6 +147,7 @@ mod tests {
             journal: Some(&journal),
             tables: &tables,
             max_rows_per_table: 1,
+            sample_bytes: 1 << 20,
         };
         let table = |range, number| {
             let name = table_name(range, number);

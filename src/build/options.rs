@@ -43,7 +43,7 @@ pub(super) fn write_options(tables: &Tables) -> Options {
     options.create_if_missing(true);
     options.set_error_if_exists(true);
     options.set_disable_auto_compactions(true);
-    options.set_max_open_files(OPEN_FILES);
+    few_open_tables(&mut options);
     options
 }
 
@@ -51,8 +51,14 @@ pub(super) fn write_options(tables: &Tables) -> Options {
 pub fn read_options() -> Options {
     let mut options = Options::default();
     silent(&mut options);
-    options.set_max_open_files(OPEN_FILES);
+    few_open_tables(&mut options);
     options
+}
+
+/// By default RocksDB keeps open tables in 64 places, and at least one in each.
+fn few_open_tables(options: &mut Options) {
+    options.set_max_open_files(OPEN_FILES);
+    options.set_table_cache_num_shard_bits(0);
 }
 
 /// Sends RocksDB's own log to `tracing` instead of a LOG file.

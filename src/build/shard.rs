@@ -47,6 +47,8 @@ pub struct Target<'a> {
     pub tables: &'a Tables,
     /// Entries a table may hold, so that its filter and its index fit the memory.
     pub max_rows_per_table: u64,
+    /// Bytes of memory for entries that are remembered for the read-back.
+    pub sample_bytes: usize,
 }
 
 /// A shard as it was built.
@@ -97,7 +99,7 @@ pub fn build_shard(
     progress: &Stage,
 ) -> Result<(BuiltShard, Ranges)> {
     storage::create_dir_durable(target.tables_dir)?;
-    let material = Material::new(target.tables);
+    let material = Material::new(target.tables, target.sample_bytes);
     let ledger = Ledger::open(target)?;
     let build = |(number, range): (usize, Range), sender: &Sender<Built>| {
         let built = match ledger.take_up(number) {
@@ -143,9 +145,9 @@ pub struct Material {
 }
 
 impl Material {
-    /// For tables of this format.
-    pub fn new(tables: &Tables) -> Self {
-        Self { options: write_options(tables), sampler: Sampler::default() }
+    /// For tables of this format, with so many bytes for remembered entries.
+    pub fn new(tables: &Tables, sample_bytes: usize) -> Self {
+        Self { options: write_options(tables), sampler: Sampler::new(sample_bytes) }
     }
 
     fn writer<'a>(&'a self, target: &Target<'a>, range: usize) -> TableWriter<'a> {
@@ -232,8 +234,8 @@ fn database_of(
     ingest(tables, &material.options, target)?;
     let largest = tables
         .iter()
-        .max_by_key(|table| table.largest.1)
-        .map(|table| LargestEntry { key_hex: hex(&table.largest.0), bytes: table.largest.1 });
+        .max_by_key(|table| table.largest_bytes)
+        .map(|table| LargestEntry { key_hex: hex(&table.largest_key), bytes: table.largest_bytes });
     let entry = ShardEntry {
         shard,
         rows: tables.iter().map(|table| table.rows).sum(),

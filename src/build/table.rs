@@ -1,7 +1,8 @@
 //! Writes the sorted records of one range as sorted string tables (SSTs).
 //!
 //! A table ends when its file has grown to the job's `file_size` or holds as many entries as a filter in memory may
-//! cover. Its index, which is in memory too, holds a key for each block: with long keys, they count as entries do.
+//! cover. Its index, which is in memory too, holds as much of a key for each block as tells it from the one before: with
+//! long keys that share much, it counts as entries do.
 //! RocksDB's writer says nothing when it finishes a table, so rows, bytes, key range and digest are counted here, to be
 //! compared with what the database says later. A finished table is synced to disk.
 //!
@@ -29,6 +30,9 @@ pub const FILTER_BYTES_PER_ROW: u64 = 16;
 /// Bytes of entries for which the index is taken to hold a key: those of a block.
 const BLOCK_BYTES: u64 = 16 << 10;
 
+/// Bytes of a key in the index beside those that it shares with the key before, at most in most cases.
+const DIVIDING_BYTES: usize = 16;
+
 /// A finished table.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Table {
@@ -41,11 +45,16 @@ pub struct Table {
     /// Digest of its entries.
     pub digest: Digest,
     /// Its smallest key.
+    #[serde(with = "crate::catalog::as_text")]
     pub first_key: Vec<u8>,
     /// Its largest key.
+    #[serde(with = "crate::catalog::as_text")]
     pub last_key: Vec<u8>,
-    /// Key of the record with the most bytes of key and value, and their number.
-    pub largest: (Vec<u8>, u64),
+    /// Key of the record with the most bytes of key and value.
+    #[serde(with = "crate::catalog::as_text")]
+    pub largest_key: Vec<u8>,
+    /// Their number.
+    pub largest_bytes: u64,
 }
 
 /// Where the tables of one range go and how large they grow.
@@ -107,12 +116,12 @@ impl<'a> TableWriter<'a> {
         let bytes = (key.len() + value.len()) as u64;
         table.rows += 1;
         if (table.bytes + bytes) / BLOCK_BYTES > table.bytes / BLOCK_BYTES {
-            self.index_bytes += key.len() as u64;
+            self.index_bytes += separator_bytes(&table.last_key, key) as u64;
         }
         table.bytes += bytes;
         table.digest = table.digest.plus(digest);
-        if bytes > table.largest.1 {
-            table.largest = (key.to_vec(), bytes);
+        if bytes > table.largest_bytes {
+            (table.largest_key, table.largest_bytes) = (key.to_vec(), bytes);
         }
         let look = table.rows.is_multiple_of(SIZE_CHECK_EVERY) || value.len() as u64 > self.file_size / 64;
         let held = table.rows + self.index_bytes / FILTER_BYTES_PER_ROW;
@@ -169,6 +178,12 @@ fn start<'a>(
     let writer = SstFileWriter::create(options);
     writer.open(folder.join(&name)).map_err(|error| failed("create", folder, &name, error))?;
     Ok((writer, Table { name, first_key: first_key.to_vec(), ..Table::default() }))
+}
+
+/// Bytes of the shortest key that divides two keys, about: RocksDB keeps no more of them in its index.
+fn separator_bytes(before: &[u8], key: &[u8]) -> usize {
+    let shared = before.iter().zip(key).take_while(|(before, key)| before == key).count();
+    (shared + DIVIDING_BYTES).min(key.len())
 }
 
 /// The name of a table of a range.

@@ -12,9 +12,54 @@ pub fn hex(bytes: &[u8]) -> String {
     })
 }
 
+/// Keys as text in JSON, for `#[serde(with = "…")]`: as a list of numbers they take twice as much.
+pub mod as_text {
+    use std::fmt::{self, Display, Formatter};
+
+    use serde::{Deserialize, Deserializer, Serializer, de};
+
+    struct Digits<'a>(&'a [u8]);
+
+    impl Display for Digits<'_> {
+        fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+            self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+        }
+    }
+
+    /// Two digits per byte.
+    ///
+    /// # Errors
+    /// The serializer's.
+    pub fn serialize<S: Serializer>(bytes: &[u8], serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(&Digits(bytes))
+    }
+
+    /// The bytes of two digits each.
+    ///
+    /// # Errors
+    /// The deserializer's, and of what is no pairs of digits.
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<u8>, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        let (pairs, rest) = text.as_bytes().as_chunks::<2>();
+        let digit = |byte: u8| char::from(byte).to_digit(16).map(|digit| digit as u8);
+        let bytes = pairs.iter().map(|[high, low]| Some(digit(*high)? << 4 | digit(*low)?)).collect::<Option<_>>();
+        bytes.filter(|_| rest.is_empty()).ok_or_else(|| de::Error::custom("a key is no pairs of hexadecimal digits"))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn keys_are_text_in_json_and_come_back() {
+        let read = |json: &str| as_text::deserialize(&mut serde_json::Deserializer::from_str(json)).ok();
+        let mut json = Vec::new();
+        as_text::serialize(&[0, 255, 16], &mut serde_json::Serializer::new(&mut json)).unwrap();
+        assert_eq!(json, b"\"00ff10\"");
+        assert_eq!(read("\"00ff10\""), Some(vec![0, 255, 16]));
+        assert_eq!([read("\"0\""), read("\"0g\""), read("[0]")], [None, None, None]);
+    }
 
     #[test]
     fn digits_are_lower_case_and_padded() {

@@ -42,7 +42,7 @@ mod tests;
 
 pub use current::{Current, Pin, RolledBack, State, VersionEntry};
 pub use digest::{Digest, Digester};
-pub use hex::hex;
+pub use hex::{as_text, hex};
 pub use inspect::{FileDepth, Finding, inspect};
 pub use install::Installed;
 pub use layout::{BuildDirs, Layout};

@@ -2,7 +2,7 @@
 //!
 //! Its files were dropped from the page cache and read again for their checksums when they were built; here RocksDB
 //! itself verifies every block, its own count of entries is compared with ours, and remembered entries are looked up.
-//! With `full`, every entry is read and the digest compared.
+//! With `full`, or where too few entries are remembered, every entry is read and the digest compared.
 //!
 //! Not for: stored versions (`serve::verify`).
 
@@ -14,6 +14,9 @@ use crate::build::{BuiltShard, read_options, verify_checksums};
 use crate::catalog::{Digest, Digester};
 use crate::error::{Error, Result};
 use crate::stop;
+
+/// Entries of a shard that are looked up at least, where it has as many.
+const LEAST_SAMPLES: u64 = 1000;
 
 /// RocksDB's account of all tables of a database.
 const TABLE_PROPERTIES: &str = "rocksdb.aggregated-table-properties";
@@ -53,7 +56,7 @@ pub fn read_back(built: &BuiltShard, shard_dir: &Path, full: bool) -> Result<()>
             return Err(differs(format!("key 0x{} has {what}", crate::catalog::hex(&sample.key))));
         }
     }
-    if full {
+    if full || (built.samples.len() as u64) < built.entry.rows.min(LEAST_SAMPLES) {
         let mut options = ReadOptions::default();
         options.set_verify_checksums(true);
         options.fill_cache(false);

@@ -23,7 +23,7 @@ use serde_json::{Map, Value, json};
 
 use super::output::failed;
 use super::{Answer, format, table};
-use crate::catalog::Catalog;
+use crate::catalog::{Catalog, Current};
 use crate::error::{Error, Kind, Result};
 use crate::shown::escaped_lines;
 use crate::stderr;
@@ -90,6 +90,10 @@ impl Told {
         self.next = Some(command);
     }
 
+    fn dataset<'a>(&'a self, current: Option<&'a Current>) -> Option<&'a str> {
+        self.dataset.as_deref().or_else(|| current.map(|current| current.dataset.as_str()))
+    }
+
     fn field(&self, name: &str) -> Option<&str> {
         self.fields.iter().find(|(known, _)| known == name).map(|(_, text)| text.as_str())
     }
@@ -134,18 +138,14 @@ impl Ending {
     /// `Unavailable` when standard output cannot be written.
     pub fn tell(&self, ended: &Result<Answer>, code: u8) -> Result<()> {
         let told = lock(&self.told);
-        let seen = told.store.as_deref().and_then(seen);
-        let (seen_by, dataset) = seen.map_or((None, None), |(current, dataset)| (current, Some(dataset)));
-        let dataset = told.dataset.clone().or(dataset);
-        let outcome = outcome(&told, ended);
+        let current = told.store.as_deref().and_then(seen);
         let written = match self.json && !(told.streams && ended.is_ok()) {
-            true => print(&self.document(&told, ended, code, outcome, seen_by, dataset.as_deref()), told.streams),
+            true => print(&self.document(&told, ended, code, current.as_ref()), told.streams),
             false => Ok(()),
         };
         ended.as_ref().err().into_iter().for_each(report);
         if LOGGED.contains(&self.command.as_str()) && !stderr::is_watched() {
-            let level = if ended.is_ok() { "info" } else { "error" };
-            self.log(&told, level, outcome, dataset);
+            self.log(&told, ended, current.as_ref());
         }
         written
     }
@@ -160,7 +160,7 @@ impl Ending {
         }
         let ended = Err(Error::new(error.kind(), error.message()));
         let told = lock(&self.told);
-        print(&self.document(&told, &ended, code, outcome(&told, &ended), None, None), false)
+        print(&self.document(&told, &ended, code, None), false)
     }
 
     fn document(
@@ -168,27 +168,25 @@ impl Ending {
         told: &Told,
         ended: &Result<Answer>,
         code: u8,
-        outcome: &str,
-        readers_see: Option<u64>,
-        dataset: Option<&str>,
+        current: Option<&Current>,
     ) -> Vec<(String, String)> {
         let error = ended.as_ref().err();
         let details = error.map(Error::details).unwrap_or_default();
         let detail = |name: &str| details.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).clone());
         let next = detail("next").or_else(|| told.next.clone().map(Value::from));
-        let next = next.or_else(|| self.again(error?).map(Value::from));
+        let next = next.or_else(|| self.after(error?, &told.store, current).map(Value::from));
         let causes = error.map(|error| error.chain().split_off(1)).unwrap_or_default();
         let common = [
             json!(FORMAT),
             json!(Some(&self.command).filter(|command| !command.is_empty())),
-            json!(outcome),
+            json!(outcome(told, ended)),
             json!(code),
             json!(error.map(|error| error.kind().name())),
             json!(error.map(Error::message)),
             json!(causes),
-            json!(dataset),
+            json!(told.dataset(current)),
             json!(told.store),
-            json!(readers_see),
+            json!(current.and_then(|current| current.current)),
             json!(next),
         ];
         let common = COMMON.iter().zip(common).map(|(name, value)| ((*name).to_owned(), value.to_string()));
@@ -206,7 +204,13 @@ impl Ending {
     }
 
     /// The command to try after an error: the same again, where nothing but time or space has to change.
-    fn again(&self, error: &Error) -> Option<String> {
+    fn after(&self, error: &Error, store: &Option<PathBuf>, current: Option<&Current>) -> Option<String> {
+        match (error.kind(), store) {
+            (Kind::Conflict, Some(store)) if current.is_some_and(|current| current.pin.is_some()) => {
+                return Some(format!("cutover unpin {}", format::shell(&store.display().to_string())));
+            }
+            _ => {}
+        }
         match error.kind() {
             Kind::Unavailable | Kind::Conflict | Kind::Stopped => Some(self.typed.clone()),
             _ => None,
@@ -214,14 +218,18 @@ impl Ending {
     }
 
     /// One line for a log: when, what, of which store, and what came of it.
-    fn log(&self, told: &Told, level: &str, outcome: &str, dataset: Option<String>) {
-        let read = |name: &str| told.field(name).and_then(|text| serde_json::from_str::<Value>(text).ok());
+    fn log(&self, told: &Told, ended: &Result<Answer>, current: Option<&Current>) {
+        let (level, outcome) = (if ended.is_ok() { "info" } else { "error" }, outcome(told, ended));
+        let details = ended.as_ref().err().map(Error::details).unwrap_or_default();
+        let of_error = |name: &str| details.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).clone());
+        let of_command = |name: &str| told.field(name).and_then(|text| serde_json::from_str::<Value>(text).ok());
+        let read = |name: &str| of_error(name).or_else(|| of_command(name));
         let store = told.store.as_ref().map(|store| Value::from(store.display().to_string()));
         let seconds = (self.started.elapsed().as_secs_f64() * 1000.0).round() / 1000.0;
         let fields = [
             ("command", Some(Value::from(self.command.as_str()))),
             ("job", self.job.as_ref().map(|job| Value::from(job.display().to_string()))),
-            ("dataset", dataset.map(Value::from)),
+            ("dataset", told.dataset(current).map(Value::from)),
             ("store", store),
             ("version", read("version")),
             ("outcome", Some(Value::from(outcome))),
@@ -250,10 +258,9 @@ fn outcome(told: &Told, ended: &Result<Answer>) -> &'static str {
     }
 }
 
-/// What readers of a store see now, and its dataset; nothing where there is no store that can be read.
-fn seen(store: &Path) -> Option<(Option<u64>, String)> {
-    let current = Catalog::open(store).ok()?.read().ok()?;
-    Some((current.current, current.dataset))
+/// What readers of a store see now; nothing where there is no store that can be read.
+fn seen(store: &Path) -> Option<Current> {
+    Catalog::open(store).ok()?.read().ok()
 }
 
 /// A value of the summary line: in quotes where it holds what would break it up.

@@ -17,7 +17,8 @@ Examples:
 /// Print the folder of the current version, or of version N
 ///
 /// Each shard-… folder in it is a complete RocksDB database. Open it read-only. Retention may delete the folder while you
-/// read: pin the version, or read through the library, which goes on.
+/// read: pin the version, or read through the library, which goes on. Other programs need RocksDB 8.6 or newer, or
+/// `format_version = 5` under [tables] in the job; they should open all tables (max_open_files=-1).
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Args {

@@ -15,6 +15,9 @@ use crate::failpoint;
 use crate::kafka::End;
 use crate::shuffle::fold::Record;
 
+/// Characters of an END marker that a message quotes.
+const LONGEST_QUOTE: usize = 500;
+
 /// A partition that is being received.
 pub(super) struct PartitionWriter<'a> {
     announced: StreamedPartition,
@@ -120,7 +123,8 @@ impl<'a> PartitionWriter<'a> {
             digest: part.digest,
         };
         if *end != announced {
-            return Err(self.wrong(offset, &format!("the END marker says {end:?}, announced is {announced:?}")));
+            let said: String = format!("{end:?}").chars().take(LONGEST_QUOTE).collect();
+            return Err(self.wrong(offset, &format!("the END marker says {said}, announced is {announced:?}")));
         }
         if offset + 1 != part.end {
             return Err(self.wrong(offset, &format!("the END marker stands before offset {}", part.end - 1)));

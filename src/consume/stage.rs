@@ -34,6 +34,8 @@ use crate::storage;
 
 /// Letters of a data topic's name that become the name of a folder.
 const LONGEST_NAME: usize = 100;
+/// Bytes of memory for the entries of a partition that are remembered for its read-back.
+const SAMPLE_BYTES: usize = 128 << 10;
 /// Entries a table holds at most, so that its filter is built in bounded memory.
 const MAX_ROWS_PER_TABLE: u64 = 4 << 20;
 /// How long a thread waits for a record before it looks whether it is to stop.
@@ -177,7 +179,7 @@ impl Staging<'_> {
         let parts: Vec<_> = self.wanted.partitions.iter().skip(thread).step_by(threads).copied().collect();
         let paths: Vec<_> = parts.iter().map(|part| Paths::new(dirs, part.partition)).collect();
         let version_dir = dirs.version();
-        let materials: Vec<_> = parts.iter().map(|_| Material::new(&self.wanted.tables)).collect();
+        let materials: Vec<_> = parts.iter().map(|_| Material::new(&self.wanted.tables, SAMPLE_BYTES)).collect();
         let mut writers = Vec::with_capacity(parts.len());
         for ((part, paths), material) in parts.iter().zip(&paths).zip(&materials) {
             let target = paths.target(&version_dir, self.wanted);
@@ -354,6 +356,7 @@ impl Paths {
             journal: None,
             tables: &wanted.tables,
             max_rows_per_table: MAX_ROWS_PER_TABLE,
+            sample_bytes: SAMPLE_BYTES,
         }
     }
 }

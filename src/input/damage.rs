@@ -11,6 +11,7 @@ use arrow::datatypes::{DataType, Schema};
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReaderBuilder};
 
+use super::layout::plain;
 use super::{Input, InputFile, contract};
 use crate::contain::contain;
 use crate::error::Error;
@@ -70,7 +71,7 @@ fn read_all(input: &Input, file: &InputFile) -> Result<(), Fault> {
 /// The type that a column has in all files together, where it is another one and holds no others.
 fn wanted<'a>(table: &'a Schema, name: &str, own: &DataType) -> Option<&'a DataType> {
     let all = table.field_with_name(name).ok()?.data_type();
-    (all != own && !all.is_nested()).then_some(all)
+    (*all != plain(own) && !all.is_nested()).then_some(all)
 }
 
 /// Rows of one column in one row group, all of whose values are of the wanted type.

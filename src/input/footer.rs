@@ -37,6 +37,8 @@ pub struct Footer {
     /// Bytes of each top-level column on disk, in the row group where it has the most, and of a page that unpacks to
     /// much more.
     pub column_bytes: BTreeMap<String, u64>,
+    /// Bytes of each top-level column when decompressed; decoded, where the file tells.
+    pub column_unpacked_bytes: BTreeMap<String, u64>,
     /// Nulls per top-level column, for the columns whose every row group counts them.
     pub nulls: BTreeMap<String, u64>,
     /// Columns that cannot be read for what they are, and why.
@@ -180,6 +182,7 @@ fn decode(footer: &[u8], start: u64) -> Result<Footer, Fault> {
         rows,
         unpacked_bytes: groups.iter().map(unpacked_bytes).fold(0, u64::saturating_add),
         column_bytes: column_bytes(groups),
+        column_unpacked_bytes: column_unpacked_bytes(groups),
         nulls: statistics::nulls(groups),
         unreadable: unreadable(&metadata),
         bounds: statistics::bounds(&metadata, &schema),
@@ -257,6 +260,17 @@ fn column_bytes(groups: &[RowGroupMetaData]) -> BTreeMap<String, u64> {
         }
     }
     most
+}
+
+fn column_unpacked_bytes(groups: &[RowGroupMetaData]) -> BTreeMap<String, u64> {
+    let mut all: BTreeMap<String, u64> = BTreeMap::new();
+    for column in groups.iter().flat_map(RowGroupMetaData::columns) {
+        let Some(name) = column.column_path().parts().first() else { continue };
+        let bytes = all.entry(name.clone()).or_default();
+        let decoded = column.unencoded_byte_array_data_bytes().unwrap_or(0);
+        *bytes = bytes.saturating_add(u64::try_from(column.uncompressed_size().max(decoded)).unwrap_or(0));
+    }
+    all
 }
 
 /// Columns with an INTERVAL of Parquet's: months, days and milliseconds, of which the reader gives only two.

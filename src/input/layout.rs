@@ -36,6 +36,15 @@ pub(super) fn plain(data_type: &DataType) -> DataType {
     }
 }
 
+/// The type of the same values with texts and bytes as views, which share what is there once: as Parquet is read.
+pub(super) fn views(field: &FieldRef) -> FieldRef {
+    map_leaves(field, &mut |leaf| match leaf {
+        DataType::Utf8 => DataType::Utf8View,
+        DataType::Binary => DataType::BinaryView,
+        other => other.clone(),
+    })
+}
+
 /// The field with its type in the one layout. One of nulls may be null, whatever it says.
 pub(super) fn plain_field(field: &FieldRef) -> FieldRef {
     match field.data_type() {

@@ -35,7 +35,7 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 
-use arrow::datatypes::{DataType, Field, SchemaRef};
+use arrow::datatypes::{DataType, Field, Fields, Schema, SchemaRef};
 
 use crate::error::{Error, Result};
 use crate::job::{CsvForm, Format, InputSpec, Partitions};
@@ -180,6 +180,26 @@ impl Input {
     /// The columns of all files together, where the files tell them: Parquet and Avro.
     pub fn schema(&self) -> Option<SchemaRef> {
         self.schema.clone()
+    }
+
+    /// The columns as they come out of Parquet files: the same, with texts and bytes as views.
+    pub fn schema_as_read(&self) -> Option<SchemaRef> {
+        Some(Arc::new(Schema::new(self.schema.as_ref()?.fields().iter().map(layout::views).collect::<Fields>())))
+    }
+
+    /// Bytes of a row of `columns`, as far as footers or a survey tell.
+    pub fn row_bytes(&self, columns: &BTreeSet<String>) -> Option<u64> {
+        let bytes = match self.surveyed.get() {
+            Some(survey) => survey.bytes(),
+            None => {
+                let footers = self.files.iter().map(|file| file.footer.as_ref());
+                let unpacked = |footer: &Footer| -> u64 {
+                    columns.iter().filter_map(|column| footer.column_unpacked_bytes.get(column)).sum()
+                };
+                footers.map(|footer| footer.map(unpacked)).sum::<Option<u64>>()?
+            }
+        };
+        Some(bytes / self.rows()?.max(1))
     }
 
     /// What the query reads a Parquet file by. None for other formats.

@@ -21,7 +21,7 @@ use parquet::errors::ParquetError;
 use parquet::file::metadata::{ColumnChunkMetaData, FileMetaData, KeyValue, ParquetMetaData, ParquetMetaDataBuilder};
 use parquet::schema::types::{SchemaDescriptor, Type};
 
-use super::layout::{plain_field, settle_fields};
+use super::layout::{plain_field, settle_fields, views};
 use super::statistics;
 
 /// The metadata with its offsets and texts put right.
@@ -57,7 +57,7 @@ pub(super) fn columns(file: &FileMetaData) -> Result<Fields, ParquetError> {
     })
 }
 
-/// The metadata that the query reads by: columns come as in `own`, and statistics stay where they can be trusted and the
+/// The metadata that the query reads by: columns come as in `own`, with texts as views, and statistics stay where they can be trusted and the
 /// table's column, of `table`, has the file's own type.
 ///
 /// # Errors
@@ -67,7 +67,7 @@ pub(super) fn for_query(
     own: &Schema,
     table: &Schema,
 ) -> Result<ParquetMetaData, ParquetError> {
-    let layout = Schema::new(own.fields().clone());
+    let layout = Schema::new(own.fields().iter().map(views).collect::<Fields>());
     let note = KeyValue::new(ARROW_SCHEMA_META_KEY.to_owned(), encode_arrow_schema(&layout));
     let types = |schema: &Schema| -> HashMap<String, DataType> {
         schema.fields().iter().map(|field| (field.name().clone(), field.data_type().clone())).collect()

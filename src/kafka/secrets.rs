@@ -98,7 +98,7 @@ mod tests {
         for (message, shown) in [
             (
                 "Unrecognized sasl.oauthbearer.config beginning at: secret=hunter2",
-                "Unrecognized sasl.oauthbearer.config beginning at: ***",
+                "Unrecognized sasl.oauthbearer.config beginning at:***",
             ),
             ("wrong: hunter2, hunter", "wrong: ***, ***"),
             ("pässwörd", "***"),

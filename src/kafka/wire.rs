@@ -24,6 +24,8 @@ use crate::storage::hex_checksum;
 const MARK: (&str, &[u8]) = ("cutover", b"end");
 /// The header that holds the checksum of the value, 16 hexadecimal digits.
 pub(crate) const CHECKSUM: &str = "cutover-xxh3";
+/// Characters of a record that a message quotes.
+const LONGEST_QUOTE: usize = 300;
 /// Hexadecimal digits that tell attempts apart.
 const ATTEMPT_DIGITS: usize = 8;
 
@@ -153,13 +155,21 @@ pub(crate) fn unseal<T: DeserializeOwned>(record: &impl Message) -> Result<T> {
     struct Version {
         protocol: u32,
     }
-    let wrong = |error| Error::corrupt(format!("{place} is not a record of this protocol")).because(error);
+    // A cause in words, as it may quote all of what is there.
+    let wrong = |error: serde_json::Error| {
+        Error::corrupt(format!("{place} is not a record of this protocol")).because(cut(&error.to_string()))
+    };
     let Version { protocol } = serde_json::from_slice(bytes).map_err(wrong)?;
     if protocol != PROTOCOL {
         let message = format!("{place} follows protocol {protocol}, this program knows {PROTOCOL}: upgrade cutover");
         return Err(Error::invalid(message));
     }
     serde_json::from_slice(bytes).map_err(wrong)
+}
+
+/// The beginning of a text that a record may make as long as it likes.
+fn cut(text: &str) -> String {
+    text.chars().take(LONGEST_QUOTE).collect()
 }
 
 fn header<'m>(record: &'m impl Message, name: &str) -> Option<&'m [u8]> {

@@ -15,11 +15,11 @@ use xxhash_rust::xxh3::xxh3_64;
 use super::packing::{Packing, Sampled};
 use super::prepare::Prepared;
 use crate::check::Previous;
-use crate::encode::{Encoder, EntryBatch, pieces};
+use crate::encode::{Encoder, EntryBatch};
 use crate::error::{Error, Result};
 use crate::input::Input;
 use crate::job::Fold;
-use crate::query::{self, Estimate, Measure};
+use crate::query::{self, Estimate, Measure, pieces};
 use crate::report::Prediction;
 
 /// Bytes the process holds before any row, and for batches on their way per thread.
@@ -202,7 +202,7 @@ impl Counter {
 
 impl Measure for Counter {
     fn take(&mut self, rows: &RecordBatch) -> Result<()> {
-        pieces(rows, &mut |piece| self.count(piece))
+        pieces(rows.clone()).try_for_each(|piece| self.count(&piece))
     }
 
     fn counts_rows(&self) -> bool {

@@ -12,13 +12,13 @@ use super::staging::Build;
 use crate::build::{BuiltShard, FILTER_BYTES_PER_ROW, Ranges, Target, build_shard};
 use crate::catalog::{CheckResult, Outcome};
 use crate::check::{self, Previous};
-use crate::encode::{EncodePlan, Encoder, EntryBatch, pieces};
+use crate::encode::{EncodePlan, Encoder, EntryBatch};
 use crate::error::{Error, Result};
 use crate::job::{Fold, Verify};
 use crate::profile::Profile;
 use crate::progress::Finished;
 use crate::publish::Published;
-use crate::query::{Failed, Usage, Way};
+use crate::query::{Failed, Usage, Way, pieces};
 use crate::report::{KafkaReport, RunReport, StageReport};
 use crate::shuffle::fold::Folding;
 use crate::shuffle::{self, Shard, Shuffle, Writer};
@@ -138,7 +138,7 @@ fn fill(
             |_| Part::new(&prepared.encode, &shuffle, measures.seen()),
             |part, batch| {
                 stage.advance(batch.num_rows() as u64);
-                part.take(&batch)
+                part.take(batch)
             },
         )?;
         states.into_iter().map(Part::finish).collect::<Result<_>>()?
@@ -159,10 +159,10 @@ impl<'s> Part<'s> {
         Ok(Self { encoder: encode.encoder()?, entries: EntryBatch::default(), writer: shuffle.writer(), seen })
     }
 
-    fn take(&mut self, batch: &arrow::array::RecordBatch) -> Result<()> {
-        self.seen.take(batch);
-        pieces(batch, &mut |piece| {
-            self.encoder.encode(piece, &mut self.entries)?;
+    fn take(&mut self, batch: arrow::array::RecordBatch) -> Result<()> {
+        self.seen.take(&batch);
+        pieces(batch).try_for_each(|piece| {
+            self.encoder.encode(&piece, &mut self.entries)?;
             self.seen.take_entries(&self.entries);
             self.writer.push(&self.entries)
         })
@@ -205,6 +205,7 @@ pub(super) fn build(
         key: prepared.encode.key_schema().clone(),
     };
     let per_thread = (options.resources.build_memory() / options.resources.threads) as u64;
+    let sample_bytes = options.resources.build_memory() / job.output.shards as usize;
     let (dirs, version_dir) = (build.dirs(), build.dirs().version());
     let built: Result<Vec<(BuiltShard, Ranges)>> = options.resources.cpu_pool()?.install(|| {
         shards
@@ -221,6 +222,7 @@ pub(super) fn build(
                         journal: shuffled.sealed.then(|| dirs.journal(number)).as_deref(),
                         tables: &job.tables,
                         max_rows_per_table: (per_thread / FILTER_BYTES_PER_ROW).max(MIN_ROWS_PER_TABLE),
+                        sample_bytes,
                     },
                     &folding,
                     &stage,

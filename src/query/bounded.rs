@@ -2,9 +2,13 @@
 //!
 //! `repeat('x', 2000000000)` asks for two gigabytes for each row, which no budget of memory counts. Each of these
 //! functions is wrapped: how large its results will be is computed from its arguments first, and what is beyond a
-//! value's limit, or of all rows of a batch beyond [`MOST_OF_BATCH`], is an error that names the function.
+//! value's limit is an error that names the function. Where all rows of a batch would come to too much, the query is run
+//! again with fewer rows in a batch.
 //!
 //! Not for: functions whose results are about as large as their arguments, and aggregates that gather values.
+
+use std::hash::{Hash, Hasher};
+use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, Int64Array};
 use arrow::compute::kernels::length::bit_length;
@@ -15,11 +19,10 @@ use datafusion::logical_expr::ColumnarValue;
 use datafusion::prelude::SessionContext;
 
 use super::guarded::{self, Guard};
+use super::widths::Widths;
 
 /// Bytes of one result: as large as a value may be.
 const MOST_OF_VALUE: i64 = 16 << 20;
-/// Bytes of the results of one batch of rows.
-const MOST_OF_BATCH: i64 = 256 << 20;
 /// Bytes of an element of a list, at least.
 const ELEMENT_BYTES: i64 = 8;
 
@@ -47,26 +50,51 @@ const FUNCTIONS: [(&str, Growth); 7] = [
 ];
 
 /// Takes the place of the functions of a session whose results can be too large.
-pub(super) fn register(context: &SessionContext) {
+pub(super) fn register(context: &SessionContext, widths: &Arc<Widths>) {
     for (name, growth) in FUNCTIONS {
-        guarded::register(context, name, growth);
+        guarded::register(context, name, Bounded { growth, widths: Found(Arc::clone(widths)) });
     }
 }
 
-impl Guard for Growth {
+/// How large a function's results are, and what is known of the rows of the query.
+#[derive(Debug, PartialEq, Eq, Hash)]
+struct Bounded {
+    growth: Growth,
+    widths: Found,
+}
+
+/// What is known of the rows of the query; it makes no two functions differ.
+#[derive(Debug)]
+struct Found(Arc<Widths>);
+
+impl PartialEq for Found {
+    fn eq(&self, _: &Self) -> bool {
+        true
+    }
+}
+
+impl Eq for Found {}
+
+impl Hash for Found {
+    fn hash<H: Hasher>(&self, _: &mut H) {}
+}
+
+impl Guard for Bounded {
     fn before(&self, name: &str, args: &[ColumnarValue], rows: usize) -> Result<()> {
+        let scalar = args.iter().all(|argument| matches!(argument, ColumnarValue::Scalar(_)));
         let mut all = 0_i64;
-        for bytes in self.sizes(args, rows)? {
+        for bytes in self.growth.sizes(args, rows)? {
             all = all.saturating_add(bytes);
             if bytes > MOST_OF_VALUE {
                 return exec_err!("{name}() would make a value of {bytes} bytes; {MOST_OF_VALUE} is the limit");
             }
         }
-        if all > MOST_OF_BATCH {
-            return exec_err!(
-                "{name}() would make {all} bytes of a batch of {rows} rows; {MOST_OF_BATCH} is the limit. With less \
-                 --memory, batches have fewer rows"
-            );
+        let all = usize::try_from(all).unwrap_or(usize::MAX);
+        match scalar {
+            // Lists that are the same for all rows are mostly there to become rows.
+            true if matches!(self.growth, Growth::Elements | Growth::Range) => {}
+            true => self.widths.0.note(all),
+            false => self.widths.0.check(all.div_ceil(rows.max(1)), rows)?,
         }
         Ok(())
     }

@@ -16,10 +16,11 @@ use datafusion::physical_plan::aggregates::AggregateExec;
 use datafusion::physical_plan::limit::GlobalLimitExec;
 
 use super::measured::MEASURE;
+use super::plain::PLAIN;
 use super::windows::WINDOWS;
 
 /// Operators that read all of what is below them, unless they are told to fetch only so many rows.
-const TO_THE_END: [&str; 12] = [
+const TO_THE_END: [&str; 13] = [
     "AggregateExec",
     "BoundedWindowAggExec",
     "CoalesceBatchesExec",
@@ -27,6 +28,7 @@ const TO_THE_END: [&str; 12] = [
     "CooperativeExec",
     "FilterExec",
     MEASURE,
+    PLAIN,
     "ProjectionExec",
     "RepartitionExec",
     "SortExec",

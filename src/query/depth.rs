@@ -22,7 +22,7 @@ use datafusion::sql::sqlparser::keywords::Keyword;
 use datafusion::sql::sqlparser::tokenizer::{Token, Tokenizer};
 
 /// Levels that a statement may have.
-const DEEPEST: usize = 4000;
+const DEEPEST: usize = 2000;
 /// Times that tables may be read, once every name of a `WITH` is its query.
 const MOST_READS: u64 = 5000;
 /// Names of a `WITH` that may build on each other.
@@ -302,8 +302,8 @@ mod tests {
     #[test]
     fn a_long_chain_is_refused_with_a_way_out_and_no_sql_is_the_parsers() {
         let error = check_words(&chain(" + ", 100_000)).unwrap_err().to_string();
-        assert!(error.contains("levels deep, at most 4000") && error.contains("concat"), "{error}");
-        check_words(&chain(" + ", 3000)).unwrap();
+        assert!(error.contains("levels deep, at most 2000") && error.contains("concat"), "{error}");
+        check_words(&chain(" + ", 1900)).unwrap();
         check_words("SELECT 'open").unwrap();
         check_words("SELECT 1 END ) ] }").unwrap();
     }

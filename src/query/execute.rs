@@ -35,6 +35,7 @@ use super::sorting;
 use super::spread::Wait;
 use super::turns;
 use super::unspillable::{self, Unspillable};
+use super::widths;
 use super::windows;
 use crate::contain::contain;
 use crate::error::{Error, Kind, Result};
@@ -118,7 +119,14 @@ impl<'q> Query<'q> {
         let mut did_not_fit = None;
         loop {
             let way = self.way();
+            let wide = self.wide_row_bytes();
             match (run(way), way.next(self.has_join)) {
+                (Err(Failed::OutOfMemory(_)), _) if self.wide_row_bytes() > wide => {
+                    let mean = self.wide_row_bytes();
+                    tracing::warn!(
+                        "rows of {mean} bytes are wider than the files say; beginning anew with smaller batches"
+                    );
+                }
                 (Err(Failed::OutOfMemory(error)), Some((next, why))) if self.gathers => {
                     tracing::warn!("{why}");
                     tracing::debug!(error = error.chain().join(": "), "out of memory");
@@ -139,6 +147,7 @@ impl<'q> Query<'q> {
     /// `Invalid` when DataFusion has no way to run it.
     pub fn prepare(&'q self, way: Way) -> Result<Execution<'q>> {
         let mut state = self.state.clone();
+        *state.config_mut() = state.config().clone().with_batch_size(self.batch_rows());
         let options = state.config_mut().options_mut();
         if way != Way::Hash {
             // DataFusion partitions both sides of a join only where there is more than one partition.
@@ -149,6 +158,7 @@ impl<'q> Query<'q> {
         match by_way(plan, way, self.room(&state)).map_err(unplanned)? {
             Some(plan) => {
                 let plan = as_declared(plan, &self.schema()).map_err(unplanned)?;
+                let plan = widths::watch(plan, &self.widths).map_err(unplanned)?;
                 Ok(Execution { query: self, state, pool: Arc::new(Pool::new(self.settings.memory)), plan })
             }
             None => self.prepare(Way::Sort),
@@ -160,6 +170,7 @@ impl<'q> Query<'q> {
             threads: state.config().target_partitions(),
             memory: self.settings.memory,
             batch_rows: state.config().batch_size(),
+            row_bytes: self.wide_row_bytes(),
         }
     }
 
@@ -220,7 +231,7 @@ impl Execution<'_> {
         make: impl Fn(usize) -> Result<S>,
         step: impl Fn(&mut S, RecordBatch) -> Result<()> + Sync,
     ) -> Result<Vec<S>, Failed> {
-        let environment = runtime_env(Arc::clone(&self.pool), spill_dir, self.query.fan_in)?;
+        let environment = runtime_env(Arc::clone(&self.pool), spill_dir, self.query.fan_in())?;
         let context = TaskContext::from(&self.state).with_runtime(environment);
         // Operators start tasks of their own while they are being started.
         let _inside = self.query.runtime.enter();

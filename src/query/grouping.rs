@@ -85,7 +85,7 @@ mod tests {
             let config = SessionConfig::new().with_target_partitions(THREADS).with_batch_size(BATCH_ROWS);
             let context = SessionContext::new_with_config(config);
             let planned = context.sql(sql).await.unwrap().create_physical_plan().await.unwrap();
-            let room = Room { threads: THREADS, memory, batch_rows: BATCH_ROWS };
+            let room = Room { threads: THREADS, memory, batch_rows: BATCH_ROWS, row_bytes: 0 };
             let plan = in_turns(planned, wait, room).unwrap();
             let shown = displayable(plan.as_ref()).indent(false).to_string();
             assert!(shown.contains("Turns") && !shown.contains("hash_expr"), "{shown}");

@@ -30,13 +30,12 @@ use super::execute::Way;
 use super::pool::Pool;
 use super::table::{InputTable, Share};
 use super::text_scan::TextTable;
+use super::widths::Widths;
 use crate::error::{IoContext, Result};
 use crate::input::Input;
 
 /// Rows of a batch where memory is not short: more than DataFusion's 8,192, as grouping ran a tenth faster with them.
 const MOST_BATCH_ROWS: usize = 32_768;
-/// Rows of a batch, however small the memory and however wide the rows.
-const LEAST_BATCH_ROWS: usize = 64;
 /// Sorts per thread that merge at the same time at most: both sides of a join, with room for what they read.
 const SORTS_AT_ONCE: usize = 16;
 /// Bytes that a row is taken to have at least.
@@ -61,8 +60,9 @@ pub struct Query<'r> {
     pub(super) plan: LogicalPlan,
     schema: SchemaRef,
     pub(super) state: SessionState,
-    /// Runs that a sort merges at once.
-    pub(super) fan_in: usize,
+    /// Bytes of a row of the input with the widest ones, where files tell, and what was found when they were read.
+    row_bytes: usize,
+    pub(super) widths: Arc<Widths>,
     /// The way that fits into memory as far as is known, of this query and those made of it.
     way: Arc<Mutex<Way>>,
     /// The columns that are read of each input.
@@ -88,7 +88,9 @@ impl<'r> Query<'r> {
         settings: Settings,
     ) -> Result<Self> {
         let shares = vec![Share::ALL; inputs.len()];
-        let (state, plan) = runtime.block_on(plan(inputs, &shares, sql, params, &settings))?;
+        let widths = Widths::new(batch_bytes(&settings), (settings.memory / 2).min(i32::MAX as usize));
+        let widths = Arc::new(widths);
+        let (state, plan) = runtime.block_on(plan(inputs, &shares, sql, params, &settings, &widths))?;
         // Types are checked and columns resolved now, so that wrong SQL is found before any work. What the columns of the
         // result are is known once they are: before, those of a union are the first side's.
         let analyzed = state.analyzer().execute_and_check(plan.clone(), state.config_options(), |_, _| {});
@@ -100,14 +102,28 @@ impl<'r> Query<'r> {
         let has_join = optimized.exists(|node| Ok(matches!(node, LogicalPlan::Join(_)))).map_err(unplanned)?;
         let gathers = has_join || optimized.exists(|node| Ok(gathers(node))).map_err(unplanned)?;
         let way = Arc::new(Mutex::new(Way::Hash));
-        let fan_in = fan_in(&settings, row_bytes(inputs));
+        let row_bytes = row_bytes(inputs, &columns);
         let (sql, params) = (sql.to_owned(), params.clone());
-        Ok(Self { runtime, settings, plan, schema, state, fan_in, way, columns, has_join, gathers, sql, params })
+        Ok(Self {
+            runtime,
+            settings,
+            plan,
+            schema,
+            state,
+            row_bytes,
+            widths,
+            way,
+            columns,
+            has_join,
+            gathers,
+            sql,
+            params,
+        })
     }
 
     /// The same query over a share of each input's row groups.
     pub(super) fn over(&self, inputs: &[Input], shares: &[Share]) -> Result<Self> {
-        let planned = plan(inputs, shares, &self.sql, &self.params, &self.settings);
+        let planned = plan(inputs, shares, &self.sql, &self.params, &self.settings, &self.widths);
         let (mut state, plan) = self.runtime.block_on(planned)?;
         partition_joins(state.config_mut().options_mut());
         Ok(Self { state, ..self.with_plan(plan, self.schema()) })
@@ -152,7 +168,8 @@ impl<'r> Query<'r> {
             plan,
             schema,
             state: self.state.clone(),
-            fan_in: self.fan_in,
+            row_bytes: self.row_bytes,
+            widths: Arc::clone(&self.widths),
             way: Arc::clone(&self.way),
             columns: self.columns.clone(),
             has_join: self.has_join,
@@ -165,6 +182,27 @@ impl<'r> Query<'r> {
     /// The columns that are read of each input.
     pub fn columns_in_use(&self) -> &BTreeMap<String, BTreeSet<String>> {
         &self.columns
+    }
+
+    /// Bytes of a row of the input with the widest ones, as far as is known by now.
+    pub(super) fn row_bytes(&self) -> usize {
+        self.row_bytes.max(self.widths.found())
+    }
+
+    /// Bytes of a row of an input, where they were found to be far more than its files say; otherwise 0.
+    pub(super) fn wide_row_bytes(&self) -> usize {
+        self.widths.found()
+    }
+
+    /// Rows of a batch: two batches of each of two runs fit into what a sort sets aside for its merge.
+    pub(super) fn batch_rows(&self) -> usize {
+        (batch_bytes(&self.settings) / self.row_bytes()).clamp(1, MOST_BATCH_ROWS)
+    }
+
+    /// Runs that a sort merges at once: as many as a quarter of the memory has room for, with five batches of each.
+    pub(super) fn fan_in(&self) -> usize {
+        let merge = self.settings.memory / (4 * self.settings.threads);
+        (merge / (5 * self.batch_rows() * self.row_bytes())).max(2)
     }
 
     /// How it brings rows together, as far as is known by now.
@@ -200,21 +238,22 @@ async fn plan(
     sql: &str,
     params: &BTreeMap<String, String>,
     settings: &Settings,
+    widths: &Arc<Widths>,
 ) -> Result<(SessionState, LogicalPlan)> {
     for input in inputs {
         input.survey(settings.threads)?;
     }
-    let context = SessionContext::new_with_state(state(settings, row_bytes(inputs)));
+    let context = SessionContext::new_with_state(state(settings));
     context.add_optimizer_rule(Arc::new(TextsAheadOfJoins));
     exact::register(&context);
-    bounded::register(&context);
+    bounded::register(&context, widths);
     for function in super::functions::all() {
         context.register_udf(function);
     }
     for (input, share) in inputs.iter().zip(shares) {
         let table: Arc<dyn TableProvider> = match input.survey(settings.threads)? {
-            Some(survey) => Arc::new(TextTable::new(input, survey, *share)?),
-            None => Arc::new(InputTable::open(input, *share)?),
+            Some(survey) => Arc::new(TextTable::new(input, survey, *share, widths)?),
+            None => Arc::new(InputTable::open(input, *share, widths)?),
         };
         context
             .register_table(datafusion::common::TableReference::bare(input.name.as_str()), table)
@@ -235,9 +274,9 @@ async fn plan(
     Ok(frame.into_parts())
 }
 
-/// Bytes of a row of the input with the widest ones, where footers or surveys tell.
-fn row_bytes(inputs: &[Input]) -> usize {
-    let of = |input: &Input| -> Option<u64> { Some(input.unpacked_bytes()? / input.rows()?.max(1)) };
+/// Bytes of a row of the input with the widest ones, of the columns that are read of it.
+fn row_bytes(inputs: &[Input], columns: &BTreeMap<String, BTreeSet<String>>) -> usize {
+    let of = |input: &Input| input.row_bytes(columns.get(&input.name)?);
     let widest = inputs.iter().filter_map(of).max().unwrap_or(0);
     usize::try_from(widest).unwrap_or(usize::MAX).max(LEAST_ROW_BYTES)
 }
@@ -261,21 +300,14 @@ fn for_merge(settings: &Settings) -> usize {
     settings.memory / (settings.threads * SORTS_AT_ONCE)
 }
 
-/// Rows of a batch: two batches of each of two runs fit into what a sort sets aside for its merge.
-fn batch_rows(settings: &Settings, row_bytes: usize) -> usize {
-    (for_merge(settings) / (4 * row_bytes)).clamp(LEAST_BATCH_ROWS, MOST_BATCH_ROWS)
+/// Bytes that a batch is planned to have.
+fn batch_bytes(settings: &Settings) -> usize {
+    for_merge(settings) / 4
 }
 
-/// Runs that a sort merges at once: as many as a quarter of the memory has room for, with five batches of each.
-fn fan_in(settings: &Settings, row_bytes: usize) -> usize {
-    let merge = settings.memory / (4 * settings.threads);
-    (merge / (5 * batch_rows(settings, row_bytes) * row_bytes)).max(2)
-}
-
-fn state(settings: &Settings, row_bytes: usize) -> SessionState {
+fn state(settings: &Settings) -> SessionState {
     let mut config = SessionConfig::new()
         .with_target_partitions(settings.threads)
-        .with_batch_size(batch_rows(settings, row_bytes))
         .with_information_schema(false)
         // A file for each batch that waits between two operators: a reader must never wait for more of a file whose
         // writer waits for that very reader (as happens in DataFusion 55 where two tasks write to one partition).

@@ -30,10 +30,11 @@ use datafusion::physical_plan::streaming::{PartitionStream, StreamingTableExec};
 use parquet::arrow::arrow_reader::{RowSelection, RowSelector};
 
 use super::avro_scan::{AvroFile, AvroFiles};
-use super::exact;
 use super::measured::Measured;
 use super::parquet_scan;
+use super::plain::PlainExec;
 use super::text_scan::parts;
+use super::widths::Widths;
 use crate::error::{Error, IoContext};
 use crate::input::{Input, InputFile, contract};
 use crate::job::Format;
@@ -44,6 +45,9 @@ pub(super) struct InputTable {
     format: Format,
     files: Vec<PartitionedFile>,
     schema: TableSchema,
+    /// The same columns as they come out of Parquet files.
+    as_read: TableSchema,
+    widths: Arc<Widths>,
     statistics: Statistics,
     /// Columns that cannot be read, and where and why.
     unreadable: BTreeMap<String, String>,
@@ -55,7 +59,7 @@ impl InputTable {
     ///
     /// # Errors
     /// `Input` when a partition's value is not of its type; `Unavailable` when files cannot be found.
-    pub(super) fn open(input: &Input, share: Share) -> crate::error::Result<Self> {
+    pub(super) fn open(input: &Input, share: Share, widths: &Arc<Widths>) -> crate::error::Result<Self> {
         let all = input.files.iter().map(partitioned_file).collect::<crate::error::Result<Vec<_>>>()?;
         let file_schema =
             input.schema().ok_or_else(|| Error::internal(format!("input {} has no schema", input.name)))?;
@@ -79,6 +83,8 @@ impl InputTable {
             files.extend(taken.plan.map(|plan| plan.into_iter().fold(whole, PartitionedFile::with_extension)));
         }
         let fields: Vec<_> = partition_fields.into_iter().map(Arc::new).collect();
+        let read = input.schema_as_read().unwrap_or_else(|| Arc::clone(&file_schema));
+        let as_read = TableSchema::builder(read).with_table_partition_cols(fields.clone()).build();
         let schema = TableSchema::builder(file_schema).with_table_partition_cols(fields).build();
         let mut statistics = Statistics::new_unknown(schema.table_schema());
         if let Some(rows) = rows {
@@ -91,7 +97,8 @@ impl InputTable {
             let of_share = u128::from(bytes) * u128::from(rows) / u128::from(all.max(1));
             statistics.total_byte_size = Precision::Inexact(of_share as usize);
         }
-        Ok(Self { format: input.format, files, schema, statistics, unreadable: unreadable(input), measured })
+        let (format, widths, unreadable) = (input.format, Arc::clone(widths), unreadable(input));
+        Ok(Self { format, files, schema, as_read, widths, statistics, unreadable, measured })
     }
 }
 
@@ -151,13 +158,15 @@ impl InputTable {
     ) -> Result<Arc<dyn ExecutionPlan>> {
         self.check_readable(projection)?;
         if self.format == Format::Avro {
-            return exact::normalized(self.scan_avro(state, projection, limit)?, state);
+            let (scan, schema) = (self.scan_avro(state, projection, limit)?, self.projected(projection)?);
+            return Ok(Arc::new(PlainExec::new(scan, schema, Arc::clone(&self.widths))));
         }
         let url = ObjectStoreUrl::local_filesystem();
-        let mut source = parquet_scan::source(self.schema.clone(), state.runtime_env().object_store(&url)?);
+        let mut source = parquet_scan::source(self.as_read.clone(), state.runtime_env().object_store(&url)?);
         // Row groups that cannot have a row of the result are left out, by statistics that can be trusted. The filters
         // themselves stay in the plan.
-        if let Some(filter) = conjunction(filters.to_vec()) {
+        let filters = filters.iter().filter(|filter| self.is_of_plain_columns(filter)).cloned();
+        if let Some(filter) = conjunction(filters) {
             let columns = DFSchema::try_from(Arc::clone(self.schema.table_schema()))?;
             source = source.with_predicate(state.create_physical_expr(filter, &columns)?);
         }
@@ -168,7 +177,8 @@ impl InputTable {
             .with_projection_indices(projection.cloned())?
             .with_limit(limit)
             .build();
-        exact::normalized(DataSourceExec::from_data_source(config), state)
+        let (scan, schema) = (DataSourceExec::from_data_source(config), self.projected(projection)?);
+        Ok(Arc::new(PlainExec::new(scan, schema, Arc::clone(&self.widths))))
     }
 
     /// Reads Avro files, in as many partitions as there are threads.
@@ -178,8 +188,7 @@ impl InputTable {
         projection: Option<&Vec<usize>>,
         limit: Option<usize>,
     ) -> Result<Arc<dyn ExecutionPlan>> {
-        let table = self.schema.table_schema();
-        let schema = projection.map_or_else(|| Ok(Arc::clone(table)), |used| table.project(used).map(Arc::new))?;
+        let schema = self.projected(projection)?;
         let names: Vec<String> = self.schema.table_partition_cols().iter().map(|field| field.name().clone()).collect();
         let file = |file: &PartitionedFile| AvroFile {
             path: file.extension::<PathBuf>().cloned().unwrap_or_default(),
@@ -195,6 +204,20 @@ impl InputTable {
             streams.push(stream(&[]));
         }
         Ok(Arc::new(StreamingTableExec::try_new(Arc::clone(&schema), streams, None, [], false, limit)?))
+    }
+
+    fn projected(&self, projection: Option<&Vec<usize>>) -> Result<SchemaRef> {
+        let table = self.schema.table_schema();
+        Ok(projection.map_or_else(|| Ok(Arc::clone(table)), |used| table.project(used).map(Arc::new))?)
+    }
+
+    /// Whether a filter looks at no column that is read in another layout.
+    fn is_of_plain_columns(&self, filter: &Expr) -> bool {
+        let (plain, read) = (self.schema.table_schema(), self.as_read.table_schema());
+        filter.column_refs().iter().all(|column| {
+            let same = plain.field_with_name(column.name()).ok().zip(read.field_with_name(column.name()).ok());
+            same.is_some_and(|(plain, read)| plain.data_type() == read.data_type())
+        })
     }
 
     /// Refuses columns that cannot be read for what they are.

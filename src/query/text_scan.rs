@@ -28,9 +28,10 @@ use datafusion::physical_plan::{
 };
 use futures::stream;
 
-use super::exact;
 use super::measured::Measured;
+use super::plain::PlainExec;
 use super::table::{Share, partition_value};
+use super::widths::Widths;
 use crate::input::Input;
 use crate::input::text::{Batches, Part, Survey};
 
@@ -44,6 +45,7 @@ pub(super) struct TextTable {
     schema: SchemaRef,
     /// For every file the values of the columns of the folders.
     folders: Arc<[Vec<ScalarValue>]>,
+    widths: Arc<Widths>,
     measured: Measured,
 }
 
@@ -52,7 +54,12 @@ impl TextTable {
     ///
     /// # Errors
     /// `Input` when a folder's value is not of its type.
-    pub(super) fn new(input: &Input, survey: Arc<Survey>, share: Share) -> crate::error::Result<Self> {
+    pub(super) fn new(
+        input: &Input,
+        survey: Arc<Survey>,
+        share: Share,
+        widths: &Arc<Widths>,
+    ) -> crate::error::Result<Self> {
         let fields = input.partition_fields()?;
         let values = |file: &crate::input::InputFile| {
             let values = file.partitions.iter().zip(&fields);
@@ -63,14 +70,8 @@ impl TextTable {
             survey.schema().fields().iter().cloned().chain(fields.into_iter().map(Arc::new)).collect();
         let parts = parts(&survey, share);
         let measured = Measured::of(input, survey.schema().fields().len())?;
-        Ok(Self {
-            input: Arc::new(input.clone()),
-            survey,
-            parts,
-            schema: Arc::new(Schema::new(all)),
-            folders,
-            measured,
-        })
+        let (input, schema, widths) = (Arc::new(input.clone()), Arc::new(Schema::new(all)), Arc::clone(widths));
+        Ok(Self { input, survey, parts, schema, folders, widths, measured })
     }
 
     /// Reads the parts.
@@ -106,7 +107,8 @@ impl TextTable {
             properties: Arc::new(properties),
             metrics: ExecutionPlanMetricsSet::new(),
         };
-        exact::normalized(Arc::new(scan), state)
+        let schema = Arc::clone(&scan.schema);
+        Ok(Arc::new(PlainExec::new(Arc::new(scan), schema, Arc::clone(&self.widths))))
     }
 
     fn statistics(&self) -> Statistics {

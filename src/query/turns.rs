@@ -67,6 +67,8 @@ pub(super) struct Room {
     pub(super) memory: usize,
     /// Rows of a batch.
     pub(super) batch_rows: usize,
+    /// Bytes of a row, where they were found to be far more than files say; otherwise 0.
+    pub(super) row_bytes: usize,
 }
 
 impl Room {
@@ -140,6 +142,7 @@ fn spreads(node: &dyn ExecutionPlan) -> usize {
 /// Partitions of which as many as there are threads fit into memory at once, or nothing where there would be too many.
 fn partitions(build: &dyn ExecutionPlan, room: Room) -> Result<Option<usize>> {
     let (rows, row_bytes) = size(build)?;
+    let row_bytes = row_bytes.max(room.row_bytes);
     let needed = rows.map(|rows| tables(rows, HELD * row_bytes, room));
     let partitions = partitions_of(needed, row_bytes, room);
     Ok((needed.unwrap_or_default() <= partitions).then_some(partitions))
@@ -175,12 +178,13 @@ pub(super) fn spread(
     wait: Wait,
     room: Room,
 ) -> Result<Arc<dyn ExecutionPlan>> {
-    let (_, row_bytes) = size(input.as_ref())?;
+    let row_bytes = size(input.as_ref())?.1.max(room.row_bytes);
     let spread_already = input.downcast_ref::<RepartitionExec>();
     let input = Arc::clone(spread_already.map_or(input, RepartitionExec::input));
     let tasks = input.output_partitioning().partition_count();
     let rows = room.memory / GATHERED / (tasks * partitions * row_bytes);
-    let rows = rows.clamp(LEAST_ROWS, room.batch_rows.min(MOST_ROWS));
+    let most = room.batch_rows.min(MOST_ROWS);
+    let rows = rows.clamp(LEAST_ROWS.min(most), most);
     Ok(Arc::new(Spread::new(input, keys, partitions, wait, rows, row_bytes)))
 }
 

@@ -40,7 +40,7 @@ value = { encoding = "avro" }
 
 /// Runs a job in so many MiB; its report. It must not have held more than [`BEYOND`] more.
 #[track_caller]
-fn run_within(workspace: &Workspace, job: &str, mib: u64) -> Value {
+pub fn run_within(workspace: &Workspace, job: &str, mib: u64) -> Value {
     let running = workspace.start(&format!("run {job} --rebuild --json --threads 2 --memory {mib}MiB"));
     let peak = running.watch_memory();
     let report = running.wait().ok().json();

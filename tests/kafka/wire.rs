@@ -7,7 +7,7 @@ use std::time::Duration;
 use futures::executor::block_on;
 use rdkafka::admin::{AdminOptions, NewTopic, TopicReplication};
 use rdkafka::consumer::Consumer;
-use rdkafka::message::{Message, OwnedHeaders};
+use rdkafka::message::{Header, Message, OwnedHeaders};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 
@@ -212,4 +212,86 @@ fn a_damaged_announcement_is_refused_and_the_next_one_takes_its_place() {
     dataset.consume().ok();
     assert_eq!((dataset.built(), dataset.consumed()), (Some(2), Some(2)));
     dataset.assert_tidy();
+}
+
+/// Writes a record into the control topic, sealed, under a key of its own.
+fn write_control(dataset: &Dataset, key: &str, value: Option<&serde_json::Value>) {
+    let producer: BaseProducer = ClientConfig::new().set("bootstrap.servers", &dataset.bootstrap).create().unwrap();
+    let control = format!("{}.versions", dataset.topic);
+    let bytes = value.map(|value| value.to_string().into_bytes());
+    let sum = format!("{:016x}", xxhash_rust::xxh3::xxh3_64(bytes.as_deref().unwrap_or_default()));
+    let headers = OwnedHeaders::new().insert(Header { key: "cutover-xxh3", value: Some(&sum) });
+    let mut record = BaseRecord::<str, [u8]>::to(&control).partition(0).key(key).headers(headers);
+    record.payload = bytes.as_deref();
+    producer.send(record).map_err(|(error, _)| error).unwrap();
+    producer.flush(PATIENCE).unwrap();
+}
+
+/// Announcements that no publisher makes: each is told, none ends a follower or moves its readers, and the next good one is
+/// taken over.
+#[test]
+fn no_announcement_ends_a_follower() {
+    let Some(broker) = Broker::shared() else { return };
+    let dataset = Dataset::new(broker);
+    dataset.run(1).ok();
+    let mut follower = dataset.follow();
+    wait_for("the first version", || dataset.consumed() == Some(1));
+    let good = serde_json::to_value(dataset.announcement().unwrap()).unwrap();
+    let hostile = |at: &str, to: serde_json::Value| {
+        let mut announcement = good.clone();
+        announcement["versions"][0]["build_id"] = "other".into();
+        *announcement.pointer_mut(at).unwrap() = to;
+        announcement
+    };
+    let long = format!("{}.v9-{}-00000000", dataset.topic, "b".repeat(190));
+    let announcements = [
+        hostile("/versions/0/tables/block_size", (1u64 << 63).into()),
+        hostile("/versions/0/tables/bloom_bits", 1e308.into()),
+        hostile("/versions/0/build_id", "b".repeat(10_000).into()),
+        hostile("/versions/0/topic", long.into()),
+        hostile("/versions/0/topic", "\u{1b}[2J".into()),
+        hostile("/versions/0/version", u64::MAX.into()),
+        hostile("/protocol", 2.into()),
+        hostile("/dataset", "another".into()),
+        serde_json::json!({}),
+    ];
+    for announcement in &announcements {
+        write_control(&dataset, "numbers", Some(announcement));
+        write_control(&dataset, &format!("foreign\u{1b}{}", "k".repeat(3000)), Some(announcement));
+        let refused = dataset.consume();
+        assert!([2, 5, 6].contains(&refused.code()), "{}", refused.stderr);
+        assert!(!refused.stderr.contains('\u{1b}') && refused.stderr.len() < 4000, "{}", refused.stderr);
+        assert!(!follower.is_over(), "{announcement}");
+        assert_eq!(dataset.consumed(), Some(1));
+    }
+    // A follower that starts with such a record waits for a better one, too.
+    let fresh = dataset.consuming("").replace("--store consumer", "--store fresh");
+    let mut waiting = dataset.workspace().start(&fresh);
+    // Another protocol is refused by publishers; any other damage is replaced.
+    dataset.run(2).ok().complains(&["keys that are no datasets", "tombstone"]);
+    wait_for("the second version", || dataset.consumed() == Some(2));
+    wait_for("the second version", || crate::dataset::generation(&dataset.workspace().path("fresh")) == Some(2));
+    for follower in [&mut follower, &mut waiting] {
+        assert!(!follower.is_over());
+        follower.signal(rustix::process::Signal::TERM);
+    }
+    follower.wait().fails(143);
+    waiting.wait().fails(143);
+}
+
+/// A dataset of somebody else's in the same topic blocks publishers, until its key is taken out as the message says.
+#[test]
+fn another_dataset_in_a_topic_is_named_with_the_way_out() {
+    let Some(broker) = Broker::shared() else { return };
+    let dataset = Dataset::new(broker);
+    dataset.run(1).ok();
+    let mut other = serde_json::to_value(dataset.announcement().unwrap()).unwrap();
+    other["dataset"] = "letters".into();
+    write_control(&dataset, "letters", Some(&other));
+    dataset.run(2).fails(2).complains(&["holds the dataset \"letters\"", "kcat -P", "-Z"]);
+    dataset.consume().fails(2).complains(&["\"letters\" and \"numbers\"", "kcat -P"]);
+    write_control(&dataset, "letters", None);
+    dataset.run(2).ok();
+    dataset.consume().ok();
+    assert_eq!(dataset.consumed(), Some(2));
 }

@@ -11,8 +11,7 @@ use std::cmp::Ordering;
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, ArrowPrimitiveType, AsArray, PrimitiveArray, make_array};
-use arrow::datatypes::{DataType, Field, Float16Type, Float32Type, Float64Type, Int32Type, Int64Type};
-use datafusion::catalog::Session;
+use arrow::datatypes::{DataType, Float16Type, Float32Type, Float64Type, Int32Type, Int64Type};
 use datafusion::common::config::ConfigOptions;
 use datafusion::common::tree_node::Transformed;
 use datafusion::common::{DFSchema, Result, ScalarValue, internal_datafusion_err};
@@ -21,10 +20,6 @@ use datafusion::logical_expr::{
     ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, TryCast, Volatility, Window,
 };
 use datafusion::optimizer::AnalyzerRule;
-use datafusion::physical_expr::expressions::Column;
-use datafusion::physical_expr::{PhysicalExpr, ScalarFunctionExpr};
-use datafusion::physical_plan::ExecutionPlan;
-use datafusion::physical_plan::projection::ProjectionExec;
 
 /// The rule of this file.
 #[derive(Debug)]
@@ -225,28 +220,6 @@ impl Order {
     }
 }
 
-/// The same rows with their floats made the same.
-pub(in crate::query) fn normalized(
-    plan: Arc<dyn ExecutionPlan>,
-    state: &dyn Session,
-) -> Result<Arc<dyn ExecutionPlan>> {
-    let schema = plan.schema();
-    if !schema.fields().iter().any(|field| has_floats(field.data_type())) {
-        return Ok(plan);
-    }
-    let (function, options) = (Arc::new(function()), Arc::new(state.config_options().clone()));
-    let column = |(place, field): (usize, &Arc<Field>)| -> Result<(Arc<dyn PhysicalExpr>, String)> {
-        let column: Arc<dyn PhysicalExpr> = Arc::new(Column::new(field.name(), place));
-        if !has_floats(field.data_type()) {
-            return Ok((column, field.name().clone()));
-        }
-        let normal = ScalarFunctionExpr::try_new(Arc::clone(&function), vec![column], &schema, Arc::clone(&options))?;
-        Ok((Arc::new(normal), field.name().clone()))
-    };
-    let columns = schema.fields().iter().enumerate().map(column).collect::<Result<Vec<_>>>()?;
-    Ok(Arc::new(ProjectionExec::try_new(columns, plan)?))
-}
-
 fn function() -> ScalarUDF {
     ScalarUDF::new_from_impl(Normalize { signature: Signature::any(1, Volatility::Immutable) })
 }
@@ -290,7 +263,7 @@ fn has_floats(data_type: &DataType) -> bool {
 }
 
 /// The same values with one zero and one NaN.
-fn normal(array: &ArrayRef) -> Result<ArrayRef> {
+pub(in crate::query) fn normal(array: &ArrayRef) -> Result<ArrayRef> {
     let data_type = array.data_type();
     if !has_floats(data_type) {
         return Ok(Arc::clone(array));

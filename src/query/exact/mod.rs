@@ -63,7 +63,7 @@ use datafusion::optimizer::{AnalyzerRule, Optimizer};
 use datafusion::physical_optimizer::optimizer::PhysicalOptimizer;
 use datafusion::prelude::SessionContext;
 
-pub(super) use floats::normalized;
+pub(super) use floats::normal;
 pub(super) use syntax::check as check_syntax;
 
 /// Rules of DataFusion's that give wrong answers. The first makes an aggregate without groups of one whose groups are

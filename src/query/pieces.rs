@@ -1,9 +1,9 @@
-//! Cuts a batch into pieces of about equal weight, so that what is encoded at once stays small however long its values.
+//! Cuts a batch into pieces of about equal weight, so that what is made of it at once stays small however long its values.
 //!
 //! A batch may hold far less than its rows come to: rows that share one long text hold it once, but every entry gets a
 //! copy. Weighed is what the rows come to.
 //!
-//! Not for: the entries themselves.
+//! Not for: how many rows a batch has from the start (see `session`).
 
 use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
 use arrow::datatypes::DataType;
@@ -11,21 +11,42 @@ use arrow::datatypes::DataType;
 /// Bytes of a piece, unless it is a single row.
 const PIECE_BYTES: usize = 8 << 20;
 
-/// Calls `each` with the rows of a batch, a piece at a time, in order.
-///
-/// # Errors
-/// The first of `each`.
-pub fn pieces<E>(batch: &RecordBatch, each: &mut impl FnMut(&RecordBatch) -> Result<(), E>) -> Result<(), E> {
-    let rows = batch.num_rows();
-    if rows <= 1 || batch.columns().iter().map(weight).sum::<usize>() <= PIECE_BYTES {
-        return each(batch);
-    }
-    pieces(&batch.slice(0, rows / 2), each)?;
-    pieces(&batch.slice(rows / 2, rows - rows / 2), each)
+/// The rows of a batch, a piece at a time, in order.
+pub fn pieces(batch: RecordBatch) -> impl Iterator<Item = RecordBatch> + Send {
+    // What is left, the next rows last.
+    let mut left = vec![batch];
+    std::iter::from_fn(move || {
+        let mut next = left.pop()?;
+        while next.num_rows() > 1 && weight(&next) > PIECE_BYTES {
+            let half = next.num_rows() / 2;
+            left.push(next.slice(half, next.num_rows() - half));
+            next = next.slice(0, half);
+        }
+        Some(next)
+    })
 }
 
-/// Bytes that the rows of a column come to, each with a copy of its value.
-fn weight(array: &ArrayRef) -> usize {
+/// Bytes that the rows of a batch come to, each with a copy of its values.
+pub(super) fn weight(batch: &RecordBatch) -> usize {
+    batch.columns().iter().map(of_column).fold(0, usize::saturating_add)
+}
+
+/// Bytes of the largest value of a column.
+pub(super) fn widest(array: &ArrayRef) -> usize {
+    let longest = |offsets: &[i32]| offsets.windows(2).map(|pair| pair[1] - pair[0]).max().unwrap_or(0) as usize;
+    match array.data_type() {
+        DataType::Utf8 => longest(array.as_string::<i32>().value_offsets()),
+        DataType::Binary => longest(array.as_binary::<i32>().value_offsets()),
+        DataType::Struct(_) => array.as_struct().columns().iter().map(widest).sum(),
+        other => match other.primitive_width() {
+            Some(width) => width,
+            // Whatever holds others.
+            None => (0..array.len()).map(|row| of_column(&array.slice(row, 1))).max().unwrap_or(0),
+        },
+    }
+}
+
+fn of_column(array: &ArrayRef) -> usize {
     let span = |offsets: &[i32]| (offsets[offsets.len() - 1] - offsets[0]) as usize;
     let large_span = |offsets: &[i64]| (offsets[offsets.len() - 1] - offsets[0]) as usize;
     match array.data_type() {
@@ -38,24 +59,24 @@ fn weight(array: &ArrayRef) -> usize {
         DataType::List(_) => {
             let list = array.as_list::<i32>();
             let offsets = list.value_offsets();
-            weight(&list.values().slice(offsets[0] as usize, span(offsets)))
+            of_column(&list.values().slice(offsets[0] as usize, span(offsets)))
         }
         DataType::LargeList(_) => {
             let list = array.as_list::<i64>();
             let offsets = list.value_offsets();
-            weight(&list.values().slice(offsets[0] as usize, large_span(offsets)))
+            of_column(&list.values().slice(offsets[0] as usize, large_span(offsets)))
         }
         DataType::Map(_, _) => {
             let map = array.as_map();
             let offsets = map.value_offsets();
             let (from, length) = (offsets[0] as usize, span(offsets));
-            [map.keys(), map.values()].into_iter().map(|part| weight(&part.slice(from, length))).sum()
+            [map.keys(), map.values()].into_iter().map(|part| of_column(&part.slice(from, length))).sum()
         }
-        DataType::Struct(_) => array.as_struct().columns().iter().map(weight).sum(),
+        DataType::Struct(_) => array.as_struct().columns().iter().map(of_column).sum(),
         DataType::Dictionary(_, _) => {
             let dictionary = array.as_any_dictionary();
             // By the mean of the values; keys that point to the longest ones are cut further when they are unpacked.
-            dictionary.len() * (weight(dictionary.values()) / dictionary.values().len().max(1))
+            dictionary.len() * (of_column(dictionary.values()) / dictionary.values().len().max(1))
         }
         other => array.len() * other.primitive_width().unwrap_or(1),
     }
@@ -65,7 +86,6 @@ fn weight(array: &ArrayRef) -> usize {
 mod tests {
     use super::*;
     use arrow::array::StringViewArray;
-    use std::convert::Infallible;
     use std::sync::Arc;
 
     #[test]
@@ -76,21 +96,10 @@ mod tests {
         (0..100).for_each(|_| builder.try_append_view(block, 0, 1 << 20).unwrap());
         let shared: StringViewArray = builder.finish();
         let batch = RecordBatch::try_from_iter([("text", Arc::new(shared) as ArrayRef)]).unwrap();
-        let mut seen = Vec::new();
-        let done: Result<(), Infallible> = pieces(&batch, &mut |piece| {
-            seen.push(piece.num_rows());
-            Ok(())
-        });
-        done.unwrap();
+        let seen: Vec<usize> = pieces(batch.clone()).map(|piece| piece.num_rows()).collect();
         assert_eq!(seen.iter().sum::<usize>(), 100);
         assert!(seen.iter().all(|rows| *rows <= 8), "{seen:?}");
-        let small = batch.slice(0, 8);
-        let mut calls = 0;
-        let done: Result<(), Infallible> = pieces(&small, &mut |_| {
-            calls += 1;
-            Ok(())
-        });
-        done.unwrap();
-        assert_eq!(calls, 1);
+        assert_eq!(pieces(batch.slice(0, 8)).count(), 1);
+        assert_eq!(pieces(batch.slice(0, 0)).count(), 1);
     }
 }

@@ -31,6 +31,7 @@ fn main() -> ExitCode {
     match outcome {
         Ok(Answer::Yes) => ExitCode::SUCCESS,
         Ok(Answer::No) => ExitCode::from(1),
+        Ok(Answer::Held) => ExitCode::from(code(Kind::Conflict)),
         Err(error) if cli::is_output_closed(&error) => ExitCode::from(OUTPUT_CLOSED),
         Err(error) => {
             report(&error);

@@ -28,8 +28,8 @@ impl Rows {
     }
 
     /// Adds a row.
-    pub(super) fn add<const N: usize>(&mut self, cells: [String; N]) {
-        self.table.add_row(cells);
+    pub(super) fn add(&mut self, cells: impl IntoIterator<Item = String>) {
+        self.table.add_row(cells.into_iter().collect::<Vec<_>>());
     }
 
     /// The text, without a line end.

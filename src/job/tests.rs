@@ -3,6 +3,8 @@
 //! A new rule gets a line in `BROKEN`: what is replaced in a good job, by what, and the problem with its line.
 //! Not for: the small parsers of one word (units, order, parameters), which are tested where they stand.
 
+mod as_of;
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;

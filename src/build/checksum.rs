@@ -1,6 +1,6 @@
 //! RocksDB's own check of every block of every table of a database, which the Rust crate does not wrap.
 //!
-//! The only unsafe code of the library.
+//! One of the two files of the library with unsafe code; the other is `shuffle/prefetch.rs`.
 //!
 //! Not for: whole-file checksums (see `storage`) or looking at entries.
 

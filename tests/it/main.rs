@@ -18,6 +18,7 @@ mod cli;
 mod conflicts;
 mod crash;
 mod damage;
+mod documents;
 mod errors;
 mod fixture;
 mod formats;

@@ -181,7 +181,7 @@ fn violations(sources: &[Source], may_use: &BTreeMap<&str, BTreeSet<&str>>) -> V
     violations
 }
 
-fn table() -> BTreeMap<&'static str, BTreeSet<&'static str>> {
+pub fn table() -> BTreeMap<&'static str, BTreeSet<&'static str>> {
     MAY_USE.into_iter().map(|(part, used)| (part, used.iter().copied().collect())).collect()
 }
 

@@ -17,7 +17,7 @@ use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use cutover::catalog::Catalog;
+use cutover::catalog::{Allow, Catalog};
 use cutover::error::{Error, Result};
 use cutover::publish::{PublishOptions, publish};
 use cutover::serve::{Range, Reader, Store, Version};
@@ -109,12 +109,12 @@ fn measure(path: &Path) -> Result<Value> {
 type Flip = (Instant, Instant, Instant);
 
 fn flip(catalog: &Catalog, reader: &Reader, versions: [u64; 2]) -> Result<Vec<Flip>> {
-    let force = PublishOptions { force: true, ..PublishOptions::default() };
+    let everything = PublishOptions { allow: Allow::all().collect(), ..PublishOptions::default() };
     let mut flips = Vec::new();
     for version in (0..FLIPS).flat_map(|_| versions).take(FLIPS as usize) {
         std::thread::sleep(PAUSE);
         let began = Instant::now();
-        publish(catalog, version, &force)?;
+        publish(catalog, version, &everything)?;
         let published = Instant::now();
         while reader.snapshot().number() != version {
             std::thread::yield_now();

@@ -173,6 +173,7 @@ fn build(shards: Vec<Shard>, version: &Path, tables: &Tables, folding: &Folding)
             journal: None,
             tables,
             max_rows_per_table: u64::MAX,
+            sample_bytes: 1 << 20,
         };
         assert_eq!(build_shard(shard, &target, folding, &progress).unwrap().0.entry.rows, EVENTS);
     }

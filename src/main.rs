@@ -69,6 +69,7 @@ fn code_of(ended: &Result<Answer>) -> u8 {
     match ended {
         Ok(Answer::Yes) => 0,
         Ok(Answer::No) => 1,
+        Ok(Answer::Held) => code(Kind::Conflict),
         Err(error) if cli::is_output_closed(error) => OUTPUT_CLOSED,
         Err(error) => code(error.kind()),
     }

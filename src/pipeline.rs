@@ -12,6 +12,7 @@
 
 mod machine;
 mod measures;
+mod order;
 mod packing;
 mod predict;
 mod prepare;
@@ -24,17 +25,18 @@ use std::path::PathBuf;
 
 use jiff::Timestamp;
 
-use crate::catalog::{Action, Catalog, Current, Lock, State};
+use crate::catalog::{Action, Allow, Allowed, Catalog, Current, Lock, State, allow_flag};
 use crate::check;
 use crate::error::{Error, IoContext, Kind, Result};
 use crate::failpoint;
 use crate::input;
-use crate::job::{Job, Kafka};
+use crate::job::{Job, Kafka, Retention};
 use crate::progress::{Finished, Progress};
 use crate::publish::{self, GcReport, PublishOptions, Published, Staged};
 use crate::report::{InputReport, Outcome, PlanReport, ResumeReport, RunReport, StageReport};
 use crate::runtime::Resources;
 use crate::stop;
+use order::AsOf;
 use prepare::Prepared;
 use resume::Earlier;
 use spill::SpillDir;
@@ -50,16 +52,16 @@ pub struct RunOptions {
     pub resources: Resources,
     /// Folder for what does not fit into memory; by default in the store's staging.
     pub spill_dir: Option<PathBuf>,
-    /// The time the data speaks for; by default now.
+    /// The time the data speaks for; by default what the job says, else now.
     pub as_of: Option<Timestamp>,
     /// Go on with the work of an earlier run of the same job over the same inputs that did not come to its end.
     pub resume: bool,
     /// Build even if the same job over the same inputs is there already.
     pub rebuild: bool,
-    /// Publish even if a rule says no.
-    pub force: bool,
-    /// Accept keys that differ from the published version's.
-    pub allow_key_change: bool,
+    /// Leave the version unpublished, to be published by its number.
+    pub stage: bool,
+    /// Kinds of checks and rules whose no is let through.
+    pub allow: Allowed,
     /// How progress is shown.
     pub progress: Progress,
 }
@@ -80,11 +82,13 @@ pub fn run(job: &Job, options: &RunOptions) -> Result<RunReport> {
     refuse_follower(&catalog.read()?)?;
     publish::set_target(&catalog, target.as_ref())?;
     let current = catalog.read_durable()?; // "already published" must hold, also after a power cut
-    let as_of = options.as_of.unwrap_or_else(Timestamp::now);
+    let as_of = AsOf::of(job, options);
     if let Some(report) = already_there(&prepared, &catalog, &current, as_of)? {
-        return Ok(report);
+        return order::with_way_on(&catalog, report);
     }
     refuse_early(&prepared, &catalog, &current, as_of)?;
+    let notes = if options.stage { Vec::new() } else { order::notes(job, &current, as_of) };
+    notes.iter().for_each(|note| tracing::warn!("{note}"));
     let built = build(&prepared, &catalog, &building, &current, as_of);
     // Without the lock, so that what dead builds left behind is removed too; also after a rejection, so that a job that
     // is rejected again and again does not fill the disk.
@@ -96,12 +100,27 @@ pub fn run(job: &Job, options: &RunOptions) -> Result<RunReport> {
         Some(_) => Ok(GcReport::default()),
         None => publish::gc(&catalog, &job.retention),
     };
-    let mut report = built?;
+    let mut report = built.inspect_err(|error| tell_what_gc_frees(&catalog, error))?;
+    report.notes = notes;
     match removed {
         Ok(removed) => report.removed = removed.versions,
         Err(error) => tracing::warn!(%error, "old versions were not removed; `cutover gc` does it"),
     }
-    Ok(report)
+    order::with_way_on(&catalog, report)
+}
+
+/// Says what of a store on a full disk could go.
+fn tell_what_gc_frees(catalog: &Catalog, error: &Error) {
+    if !error.is_disk_full() {
+        return;
+    }
+    if let Ok((versions, bytes @ 1..)) = publish::would_free(catalog, &Retention { keep: 1, keep_for: None }) {
+        tracing::warn!(
+            "`cutover gc {} --keep 1` would free {} MiB: versions {versions:?}",
+            catalog.layout().root().display(),
+            bytes.div_ceil(1 << 20)
+        );
+    }
 }
 
 /// Where versions are streamed to, with a path that holds in any working folder: later commands read it too.
@@ -131,10 +150,10 @@ pub fn plan(job: &Job, options: &RunOptions) -> Result<PlanReport> {
         Some(catalog) => {
             let current = catalog.read()?;
             refuse_follower(&current)?;
-            refuse_early(&prepared, &catalog, &current, options.as_of.unwrap_or_else(Timestamp::now))?;
-            let previous = previous(&catalog, &current, options.force)?;
+            refuse_early(&prepared, &catalog, &current, AsOf::of(job, options))?;
+            let previous = previous(&catalog, &current, &options.allow)?;
             let resumes = resume::foresee(&prepared, &catalog, &current)?;
-            (would(&prepared, &current, options.rebuild), resumes, previous)
+            (would(&prepared, &current, AsOf::of(job, options)), resumes, previous)
         }
     };
     let spill = options.spill_dir.clone().unwrap_or_else(std::env::temp_dir);
@@ -170,9 +189,17 @@ pub fn plan(job: &Job, options: &RunOptions) -> Result<PlanReport> {
     })
 }
 
-fn would(prepared: &Prepared<'_>, current: &Current, rebuild: bool) -> String {
-    let built = current.find_built(&prepared.job_digest, &prepared.input_digest).filter(|_| !rebuild);
-    match (built, current.current) {
+/// The version that holds what this run would build, unless a rebuild is asked for: of the same job over the same
+/// inputs, and as of the same time where that is stated.
+fn built(prepared: &Prepared<'_>, current: &Current, as_of: AsOf) -> Option<(u64, State)> {
+    let (version, state) = current.find_built(&prepared.job_digest, &prepared.input_digest)?;
+    let dated = current.versions.get(&version).and_then(crate::catalog::VersionEntry::dated);
+    let same_time = as_of.stated().is_none_or(|stated| dated == Some(stated));
+    (!prepared.options.rebuild && (same_time || state == State::RolledBack)).then_some((version, state))
+}
+
+fn would(prepared: &Prepared<'_>, current: &Current, as_of: AsOf) -> String {
+    match (built(prepared, current, as_of), current.current) {
         (Some((version, State::Published)), _) => format!("do nothing: already published as {version}"),
         (Some((version, State::Complete)), _) => format!("publish version {version}, which is built"),
         (Some((version, State::RolledBack)), _) => {
@@ -191,11 +218,10 @@ fn already_there(
     prepared: &Prepared<'_>,
     catalog: &Catalog,
     current: &Current,
-    as_of: Timestamp,
+    as_of: AsOf,
 ) -> Result<Option<RunReport>> {
     let options = prepared.options;
-    let built = current.find_built(&prepared.job_digest, &prepared.input_digest).filter(|_| !options.rebuild);
-    let Some((version, state)) = built else { return Ok(None) };
+    let Some((version, state)) = built(prepared, current, as_of) else { return Ok(None) };
     let report = |outcome, published: Option<Published>| -> Result<Option<RunReport>> {
         let manifest = catalog.manifest(current, version)?;
         let mut report = prepared.report(&manifest, outcome, current.current);
@@ -206,45 +232,37 @@ fn already_there(
     match state {
         // Consumers of a topic that the job got since, or lost, are told.
         State::Published => report(Outcome::AlreadyPublished, current.kafka.is_some().then(publish).transpose()?),
+        State::Complete if options.stage => report(Outcome::Staged, None),
         State::Complete if current.pin.is_some() => report(Outcome::Pinned, None),
-        State::Complete
-            if current.versions.get(&version).is_some_and(|entry| entry.as_of >= as_of) || options.as_of.is_none() =>
-        {
-            report(Outcome::AlreadyBuilt, Some(publish()?))
-        }
-        State::RolledBack if !options.force => Err(Error::rejected(format!(
+        State::Complete => report(Outcome::AlreadyBuilt, Some(publish()?)),
+        State::RolledBack if !options.allow.contains(&Allow::RolledBack) => Err(Error::rejected(format!(
             "the same job over the same inputs was built as version {version} and rolled back; change the job or its \
-             data, or `cutover publish {} {version} --force`",
-            catalog.layout().root().display()
+             data, or `cutover publish {} {version} {}`",
+            catalog.layout().root().display(),
+            allow_flag([Allow::RolledBack])
         ))),
         _ => Ok(None),
     }
 }
 
 /// What is known to stop the publish before any work.
-fn refuse_early(prepared: &Prepared<'_>, catalog: &Catalog, current: &Current, as_of: Timestamp) -> Result<()> {
-    let Some((live, entry)) = current.current_entry() else { return Ok(()) };
-    if entry.as_of > as_of && !prepared.options.force {
-        return Err(Error::rejected(format!(
-            "this run is as of {as_of}, older than version {live}, which is published as of {}; nothing was built. \
-             --force takes readers back in time",
-            entry.as_of
-        )));
-    }
-    let Some(previous) = previous(catalog, current, prepared.options.force)? else { return Ok(()) };
+fn refuse_early(prepared: &Prepared<'_>, catalog: &Catalog, current: &Current, as_of: AsOf) -> Result<()> {
+    order::refuse(catalog, current, prepared.options, as_of)?;
+    let Some(previous) = previous(catalog, current, &prepared.options.allow)? else { return Ok(()) };
     let results = prepared.compatibility(Some(&previous));
-    let failed: Vec<String> = results
-        .iter()
-        .filter(|result| result.outcome == crate::catalog::Outcome::Failed)
+    let failed = || results.iter().filter(|result| result.outcome == crate::catalog::Outcome::Failed);
+    let said: Vec<String> = failed()
         .map(|result| format!("{}: expected {}, found {}", result.rule, result.expected, result.found))
         .collect();
-    if failed.is_empty() {
+    if said.is_empty() {
         return Ok(());
     }
     Err(Error::rejected(format!(
-        "readers of version {live} could not read what this job makes; nothing was built\n  {}\n  --force builds and \
-         publishes it all the same",
-        failed.join("\n  ")
+        "readers of version {} could not read what this job makes; nothing was built\n  {}\n  {} builds and publishes \
+         it, once every reader knows the new schema",
+        previous.manifest.version,
+        said.join("\n  "),
+        allow_flag(failed().map(|result| Allow::of_rule(&result.rule)))
     ))
     .with("checks", told_checks(&results)))
 }
@@ -254,13 +272,13 @@ fn told_checks(results: &[crate::catalog::CheckResult]) -> serde_json::Value {
     serde_json::to_value(results).unwrap_or_default()
 }
 
-/// The published version, to compare with. One that is damaged keeps nobody from replacing it, if that is what `force`
-/// asks for: otherwise no command would lead out of such a store.
-fn previous(catalog: &Catalog, current: &Current, force: bool) -> Result<Option<check::Previous>> {
+/// The published version, to compare with. One that is damaged keeps nobody from replacing it, if that is
+/// allowed: otherwise no command would lead out of such a store.
+fn previous(catalog: &Catalog, current: &Current, allow: &Allowed) -> Result<Option<check::Previous>> {
     let Some(live) = current.current else { return Ok(None) };
     match catalog.manifest(current, live) {
         Ok(manifest) => Ok(Some(check::Previous { manifest })),
-        Err(error) if force && error.kind() == Kind::Corrupt => {
+        Err(error) if allow.contains(&Allow::Damaged) && error.kind() == Kind::Corrupt => {
             tracing::warn!(
                 "version {live} is damaged, so this run is compared with nothing: {}",
                 error.chain().join(": ")
@@ -276,10 +294,10 @@ fn build(
     catalog: &Catalog,
     building: &Lock,
     current: &Current,
-    as_of: Timestamp,
+    as_of: AsOf,
 ) -> Result<RunReport> {
     let options = prepared.options;
-    let previous = previous(catalog, current, options.force)?;
+    let previous = previous(catalog, current, &options.allow)?;
     let built = resume_or_start(prepared, catalog, building, current, previous.as_ref(), as_of);
     let stands = || {
         let store = catalog.layout().root().display();
@@ -288,12 +306,14 @@ fn build(
         )
     };
     let (report, complete) = built.map_err(|error| stop::stands(error, stands))?;
-    if let Some(why) = complete.rejected().filter(|_| !options.force) {
+    let refused = complete.failed().iter().any(|kind| !options.allow.contains(kind));
+    if let Some(why) = complete.rejected().filter(|_| refused) {
+        let flag = allow_flag(complete.failed().iter().copied());
         let (store, version) = (catalog.layout().root().display(), complete.version());
         return Err(Error::rejected(format!(
             "version {version} was built but not published, and readers still see what they saw\n  {}\n  look at it \
              with `cutover scan {store} --version {version}`; publish it by hand with `cutover publish {store} \
-             {version} --force`",
+             {version} {flag}`",
             why.replace("; ", "\n  ")
         ))
         .with("version", version)
@@ -302,6 +322,10 @@ fn build(
         .with("next", format!("cutover scan {store} --version {version}")));
     }
     let mut report = RunReport { version: complete.version(), ..report };
+    if options.stage {
+        report.end(Outcome::Staged, current.current);
+        return Ok(report);
+    }
     let stands = || {
         let (store, version) = (catalog.layout().root().display(), report.version);
         format!(
@@ -312,8 +336,7 @@ fn build(
     let published = publish_unless_pinned(catalog, complete, &prepared.publish_options());
     match published.map_err(|error| stop::stands(error, stands))? {
         None => {
-            report.outcome = Outcome::Pinned;
-            report.previous = current.current;
+            report.end(Outcome::Pinned, current.current);
         }
         Some(published) => {
             report.previous = published.previous.filter(|previous| *previous != report.version);
@@ -346,7 +369,7 @@ fn resume_or_start(
     building: &Lock,
     current: &Current,
     previous: Option<&check::Previous>,
-    as_of: Timestamp,
+    as_of: AsOf,
 ) -> Result<(RunReport, publish::Complete)> {
     let progress = prepared.options.progress;
     let mut not_resumed = match resume::find(prepared, catalog, current)? {
@@ -392,7 +415,7 @@ fn build_in(
     build: Build,
     earlier: Option<resume::Line>,
     previous: Option<&check::Previous>,
-    as_of: Timestamp,
+    as_of: AsOf,
 ) -> Result<(RunReport, publish::Complete)> {
     let done = build_stages(prepared, catalog, &build, earlier, previous, as_of);
     if build.end(done.as_ref().err()) {
@@ -407,7 +430,7 @@ fn build_stages(
     build: &Build,
     earlier: Option<resume::Line>,
     previous: Option<&check::Previous>,
-    as_of: Timestamp,
+    as_of: AsOf,
 ) -> Result<(RunReport, publish::Complete)> {
     let mut stages: Vec<Finished> = Vec::new();
     let resumes = earlier.is_some();
@@ -428,6 +451,7 @@ fn build_stages(
     let mut profile = shuffled.profile;
     let (changes, moved) = measures::compare(prepared, &mut profile, previous);
     checks.extend(changes);
+    let checks = prepared.allowed(checks);
 
     let stage = prepared.options.progress.stage("install", None);
     prepared.write_job(build.dirs())?;

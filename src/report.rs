@@ -2,6 +2,7 @@
 //!
 //! Plain data; the words around it are `cli`'s.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
@@ -24,6 +25,25 @@ pub enum Outcome {
     AlreadyBuilt,
     /// The new version is complete, but the store is pinned; readers stay where they are.
     Pinned,
+    /// The version is complete and waits to be published by its number, as was asked for.
+    Staged,
+}
+
+impl Outcome {
+    /// Whether readers see the version.
+    pub fn is_live(self) -> bool {
+        match self {
+            Self::Published | Self::AlreadyPublished | Self::AlreadyBuilt => true,
+            Self::Pinned | Self::Staged => false,
+        }
+    }
+}
+
+impl RunReport {
+    /// Notes how it ended, while readers see the version `live`.
+    pub fn end(&mut self, outcome: Outcome, live: Option<u64>) {
+        (self.outcome, self.published, self.previous) = (outcome, outcome.is_live(), live);
+    }
 }
 
 /// What a run did.
@@ -36,6 +56,10 @@ pub struct RunReport {
     /// How it ended.
     #[serde(rename = "how")]
     pub outcome: Outcome,
+    /// Whether readers see the version.
+    pub published: bool,
+    /// The command that takes readers to the version, where it waits for that.
+    pub publish_with: Option<String>,
     /// The version built, or the one that was there.
     pub version: u64,
     /// The version readers saw before.
@@ -54,6 +78,12 @@ pub struct RunReport {
     pub digest: String,
     /// The time the data speaks for.
     pub as_of: String,
+    /// Whether the job or a flag stated it; otherwise it is what the clock said.
+    pub as_of_stated: bool,
+    /// Values of the job's parameters.
+    pub params: BTreeMap<String, String>,
+    /// What was worth a warning about going live: sentences.
+    pub notes: Vec<String>,
     /// What was read.
     pub inputs: Vec<InputReport>,
     /// How long each stage took.

@@ -186,6 +186,31 @@ pub fn free_space(path: &Path) -> Result<u64> {
     Ok(stat.f_bavail.saturating_mul(stat.f_frsize))
 }
 
+/// Bytes that everything below `path` takes on the disk, as `du` counts them; what somebody deletes meanwhile takes none.
+///
+/// # Errors
+/// `Unavailable` when the disk cannot be read.
+pub fn disk_usage(path: &Path) -> Result<u64> {
+    use std::os::unix::fs::MetadataExt;
+    const BLOCK: u64 = 512;
+    let gone = |error: &std::io::Error| error.kind() == std::io::ErrorKind::NotFound;
+    let meta = match std::fs::symlink_metadata(path) {
+        Err(error) if gone(&error) => return Ok(0),
+        meta => meta.io("look at", path)?,
+    };
+    let mut bytes = meta.blocks() * BLOCK;
+    if meta.is_dir() {
+        let entries = match std::fs::read_dir(path) {
+            Err(error) if gone(&error) => return Ok(bytes),
+            entries => entries.io("list", path)?,
+        };
+        for entry in entries {
+            bytes += disk_usage(&entry.io("list", path)?.path())?;
+        }
+    }
+    Ok(bytes)
+}
+
 fn is_dir(path: &Path) -> bool {
     fs::metadata(path).is_ok_and(|meta| meta.is_dir())
 }

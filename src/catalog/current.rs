@@ -1,14 +1,14 @@
 //! `current.json` as a value: the versions of a store, their states, the pin, and the version readers see.
 //!
 //! ```text
-//!             ┌──▶ rejected ───(publish --force)───┐
+//!             ┌──▶ rejected ───(publish --allow)───┐
 //! complete ───┤                                    ▼         a newer one is published
 //!             └──────────(publish)────────────▶ published ──────────────────────────▶ retired
 //!                                                  │  ▲                                  │
 //!                              rollback leaves it  ▼  └──(rollback to it, publish, pin)──┘
-//!                                              rolled back ───(publish --force)───▶ published
+//!                                              rolled back ───(publish --allow)───▶ published
 //! ```
-//! Every state ends by a command: `cutover publish STORE N` (with `--force` for a bad one), `rollback`, or `gc`.
+//! Every state ends by a command: `cutover publish STORE N` (with `--allow KIND` for a bad one), `rollback`, or `gc`.
 //!
 //! Invariants, checked on every read: the current version is the only published one; the pin is on it; no version has
 //! a number that is still to be given. Versions are numbered once: a number is never used again.
@@ -21,8 +21,9 @@ use std::path::Path;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use super::allow::Allow;
 use super::digest::Digest;
-use super::manifest::Manifest;
+use super::manifest::{Manifest, Outcome};
 use super::pending::Pending;
 use super::streamed::Ledger;
 use super::{sealed, time};
@@ -77,6 +78,15 @@ pub struct VersionEntry {
     /// The time its data speaks for.
     #[serde(with = "time")]
     pub as_of: Timestamp,
+    /// Whether that was stated; otherwise it is what the clock said when the build began.
+    #[serde(default)]
+    pub as_of_stated: bool,
+    /// Values of its job's parameters; none where nobody noted them.
+    #[serde(default)]
+    pub params: Option<BTreeMap<String, String>>,
+    /// Whether it was built to wait until it is published by its number.
+    #[serde(default)]
+    pub staged: bool,
     /// Its entries.
     pub rows: u64,
     /// Its key and value bytes, before compression.
@@ -96,6 +106,9 @@ pub struct VersionEntry {
     pub retired_at: Option<Timestamp>,
     /// Why it must not be published by itself.
     pub rejected: Option<String>,
+    /// The kinds of the checks that say so.
+    #[serde(default)]
+    pub failed: Vec<Allow>,
 }
 
 /// Where a version is in its life. Work in staging has no entry and no state.
@@ -162,12 +175,21 @@ impl Current {
     }
 
     /// The version that the same job already made of the same inputs: the current one where it is that, else the
-    /// newest. What its state means for a rerun is the caller's to decide.
+    /// newest, but one that was rolled back only where no good version is the same or has the same content. What its
+    /// state means for a rerun is the caller's to decide.
     pub fn find_built(&self, job_digest: &str, input_digest: &str) -> Option<(u64, State)> {
         let same = |entry: &VersionEntry| entry.job_digest == job_digest && entry.input_digest == input_digest;
         let newest = || self.versions.iter().rev().map(|(&version, entry)| (version, entry));
-        let built = self.current_entry().into_iter().chain(newest()).find(|(_, entry)| same(entry));
-        built.map(|(version, entry)| (version, entry.state))
+        let found = || self.current_entry().into_iter().chain(newest()).filter(|(_, entry)| same(entry));
+        let was_good = found().any(|(_, entry)| entry.state.is_good());
+        let counts =
+            |entry: &VersionEntry| entry.state != State::RolledBack || !(was_good || self.has_good(entry.digest));
+        found().find(|(_, entry)| counts(entry)).map(|(version, entry)| (version, entry.state))
+    }
+
+    /// Whether a version with this content is good.
+    pub(super) fn has_good(&self, digest: Digest) -> bool {
+        self.versions.values().any(|entry| entry.state.is_good() && entry.digest == digest)
     }
 
     /// The state in the bytes of the file at `path`.
@@ -204,6 +226,7 @@ impl VersionEntry {
     /// The entry of a version that was just built: complete, or rejected by its own checks.
     pub(super) fn new(manifest: &Manifest) -> Self {
         let rejected = manifest.rejection();
+        let failed = manifest.checks.iter().filter(|check| check.outcome == Outcome::Failed);
         Self {
             state: if rejected.is_some() { State::Rejected } else { State::Complete },
             build_id: manifest.build_id.clone(),
@@ -211,6 +234,9 @@ impl VersionEntry {
             input_digest: manifest.input_digest.clone(),
             digest: manifest.digest,
             as_of: manifest.as_of,
+            as_of_stated: manifest.as_of_stated,
+            params: manifest.params.clone(),
+            staged: manifest.staged,
             rows: manifest.rows,
             bytes: manifest.bytes,
             shards: manifest.shard_count,
@@ -219,6 +245,7 @@ impl VersionEntry {
             published_epoch: None,
             retired_at: None,
             rejected,
+            failed: failed.map(|check| Allow::of_rule(&check.rule)).collect(),
         }
     }
 }
@@ -233,6 +260,11 @@ impl State {
             Self::RolledBack => "rolled back",
             Self::Retired => "retired",
         }
+    }
+
+    /// Whether somebody or something found a version of this state bad.
+    pub fn is_bad(self) -> bool {
+        matches!(self, Self::Rejected | Self::RolledBack)
     }
 
     /// Whether readers were once on a version of this state and nobody found it bad.
@@ -250,6 +282,7 @@ impl std::fmt::Display for State {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::catalog::Allowed;
     use crate::catalog::fixture::{at, store_of};
 
     #[test]
@@ -257,7 +290,7 @@ mod tests {
         let mut current = store_of(3);
         let find = |current: &Current| current.find_built("job", "inputs");
         assert_eq!(find(&current), Some((3, State::Complete)));
-        current.publish(1, false, at(10)).unwrap();
+        current.publish(1, &Allowed::new(), at(10)).unwrap();
         assert_eq!(find(&current), Some((1, State::Published)));
         assert_eq!(current.find_built("job", "other inputs"), None);
         assert_eq!(current.find_built("other job", "inputs"), None);
@@ -266,7 +299,7 @@ mod tests {
     #[test]
     fn contradictions_are_found() {
         let mut good = store_of(2);
-        good.publish(1, false, at(10)).unwrap();
+        good.publish(1, &Allowed::new(), at(10)).unwrap();
         assert_eq!(good.contradiction(), None);
         let wrong: [fn(&mut Current); 4] = [
             |c| c.current = Some(2),

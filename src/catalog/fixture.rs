@@ -9,7 +9,7 @@ use super::current::{Current, State, VersionEntry};
 use super::digest::Digester;
 use super::hex::hex;
 use super::manifest::{FileEntry, Manifest, ShardEntry};
-use super::{Catalog, Installed};
+use super::{Allow, Allowed, Catalog, Installed};
 use crate::encode::{KeyColumn, KeyEncoding, KeyKind, KeySchema};
 use crate::error::Result;
 use crate::job::{Partitioner, Tables};
@@ -27,6 +27,16 @@ pub(crate) fn commit<T>(current: &mut Current, change: impl FnOnce(&mut Current)
     assert_eq!(after.contradiction(), None);
     *current = after;
     Ok(result)
+}
+
+/// No kind that is let through.
+pub(crate) fn nothing() -> Allowed {
+    Allowed::new()
+}
+
+/// All kinds.
+pub(crate) fn everything() -> Allowed {
+    Allow::all().collect()
 }
 
 /// A complete version that is as of `as_of` and has the content `content`.
@@ -84,7 +94,11 @@ pub(crate) fn manifest(version: u64, entries: &[(&str, &str)]) -> Manifest {
         job_digest: "job".into(),
         input_digest: "inputs".into(),
         as_of: at(version as i64),
+        as_of_stated: true,
         created_at: at(version as i64),
+        built_by: None,
+        staged: false,
+        params: None,
         inputs: Vec::new(),
         key: key_schema(),
         value: serde_json::from_str(r#"{"encoding": "json", "columns": [], "list": false}"#).unwrap(),

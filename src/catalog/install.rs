@@ -11,6 +11,7 @@
 
 use std::path::Path;
 
+use super::allow::Allow;
 use super::current::{State, VersionEntry};
 use super::manifest::Manifest;
 use super::store::{Catalog, not_applied};
@@ -27,6 +28,8 @@ pub struct Installed {
     pub state: State,
     /// Why it was rejected.
     pub rejected: Option<String>,
+    /// The kinds of the reasons for it.
+    pub failed: Vec<Allow>,
 }
 
 impl Catalog {
@@ -73,8 +76,10 @@ impl Catalog {
             failpoint::reach("install.renamed")?;
             storage::sync_dir(&self.layout().versions())?;
             let state = current.add(version, VersionEntry::new(&manifest))?;
-            let rejected = current.versions.get(&version).and_then(|entry| entry.rejected.clone());
-            Ok(Installed { version, state, rejected })
+            let entry = current.versions.get(&version);
+            let (rejected, failed) =
+                entry.map(|entry| (entry.rejected.clone(), entry.failed.clone())).unwrap_or_default();
+            Ok(Installed { version, state, rejected, failed })
         })
     }
 }

@@ -152,7 +152,8 @@ fn ends_line(file: &mut File) -> std::io::Result<bool> {
 }
 
 /// This process, for the account.
-fn by() -> String {
+/// Who does something here: user, host and process.
+pub fn by() -> String {
     let user = std::env::var("USER").unwrap_or_else(|_| format!("uid {}", rustix::process::getuid().as_raw()));
     format!("{user}@{} pid {}", lock::host(), std::process::id())
 }

@@ -8,6 +8,7 @@
 //!
 //! Not for: the version's state. States change, a manifest does not; they are in `current.json`.
 
+use std::collections::BTreeMap;
 use std::path::{Component, Path};
 
 use jiff::Timestamp;
@@ -46,9 +47,21 @@ pub struct Manifest {
     /// The time the data speaks for.
     #[serde(with = "time")]
     pub as_of: Timestamp,
+    /// Whether the job or a flag stated it; otherwise it is what the clock said when the run began.
+    #[serde(default)]
+    pub as_of_stated: bool,
     /// When the build finished.
     #[serde(with = "time")]
     pub created_at: Timestamp,
+    /// Who built it: user, host and process. None where nobody noted it.
+    #[serde(default)]
+    pub built_by: Option<String>,
+    /// Whether it was built to wait until it is published by its number.
+    #[serde(default)]
+    pub staged: bool,
+    /// Values of the job's parameters; none where nobody noted them.
+    #[serde(default)]
+    pub params: Option<BTreeMap<String, String>>,
     /// The files that were read.
     pub inputs: Vec<InputFile>,
     /// How keys are encoded.
@@ -169,6 +182,8 @@ pub enum Outcome {
     Passed,
     /// Worth a look, but no reason to stop.
     Warned,
+    /// It failed, and whoever ran the build had allowed that by name.
+    Allowed,
     /// The version must not be published by itself.
     Failed,
 }
@@ -204,6 +219,15 @@ impl FileEntry {
         let (bytes, xxh3) = storage::hash_file(&folder.join(&path))?;
         Ok(Self { path, bytes, xxh3: hex_checksum(xxh3), rows: None, first_key: None, last_key: None })
     }
+}
+
+/// Values of parameters in a line: `date=2026-11-25 region=eu`. What could move a terminal's cursor is escaped.
+pub fn shown_params(params: &BTreeMap<String, String>) -> String {
+    let shown = |(name, value): (&String, &String)| match value.chars().any(char::is_control) {
+        true => format!("{name}={value:?}"),
+        false => format!("{name}={value}"),
+    };
+    params.iter().map(shown).collect::<Vec<_>>().join(" ")
 }
 
 impl Manifest {

@@ -12,6 +12,7 @@
 //!
 //! Not for: opening databases (`serve`), running checks (`check`), or the order of the steps of a publish (`publish`).
 
+mod allow;
 mod current;
 mod digest;
 mod hex;
@@ -23,6 +24,7 @@ mod log;
 mod manifest;
 mod pending;
 mod reach;
+mod refusals;
 mod remove;
 mod retention;
 mod sealed;
@@ -40,6 +42,7 @@ mod histories;
 #[cfg(test)]
 mod tests;
 
+pub use allow::{Allow, Allowed, flag as allow_flag};
 pub use current::{Current, Pin, RolledBack, State, VersionEntry};
 pub use digest::{Digest, Digester};
 pub use hex::{as_text, hex};
@@ -47,13 +50,16 @@ pub use inspect::{FileDepth, Finding, inspect};
 pub use install::Installed;
 pub use layout::{BuildDirs, Layout};
 pub use lock::{Holder, Lock};
-pub use log::{Action, Event, Log};
+pub use log::{Action, Event, Log, by};
 pub use manifest::{
     CheckResult, ColumnStats, FileEntry, InputFile, LargestEntry, Manifest, Outcome, ShardEntry, StageTiming,
+    shown_params,
 };
 pub use pending::Pending;
+pub use refusals::Refusal;
 pub use remove::GcReport;
+pub use retention::LOOK;
 pub(crate) use sealed::stamp;
 pub use store::Catalog;
-pub use streamed::{Announced, Announcement, Ledger, PROTOCOL, Streamed, StreamedPartition};
+pub use streamed::{Announced, Announcement, Behind, Ledger, PROTOCOL, Streamed, StreamedPartition};
 pub use transitions::{Change, Flip};

@@ -63,6 +63,8 @@ impl Current {
         let mut after = self.clone();
         let Some(pending) = after.pending.take() else { return Ok((after, None)) };
         let flip = after.apply(&pending.change, pending.at)?;
+        // Whatever the change is, its announcement tells consumers the whole state.
+        after.kafka.iter_mut().for_each(|ledger| ledger.behind = None);
         Ok((after, flip))
     }
 
@@ -89,7 +91,7 @@ impl Current {
 mod tests {
     use super::*;
     use crate::catalog::State;
-    use crate::catalog::fixture::{at, catalog, commit, entry, install, store_of};
+    use crate::catalog::fixture::{at, catalog, commit, entry, everything, install, nothing, store_of};
     use crate::error::Kind;
 
     fn pending(change: Change) -> Pending {
@@ -97,13 +99,13 @@ mod tests {
     }
 
     fn publish(version: u64) -> Pending {
-        pending(Change::Publish { version, force: false })
+        pending(Change::Publish { version, allow: nothing() })
     }
 
     #[test]
     fn a_recorded_change_is_applied_once_and_only_when_it_is_settled() {
         let mut current = store_of(2);
-        commit(&mut current, |c| c.publish(1, false, at(10))).unwrap();
+        commit(&mut current, |c| c.publish(1, &nothing(), at(10))).unwrap();
         commit(&mut current, |c| c.prepare(publish(2))).unwrap();
         assert_eq!(current.current, Some(1), "readers see nothing of it yet");
         let (after, _) = current.settled().unwrap();
@@ -119,12 +121,12 @@ mod tests {
     #[test]
     fn what_breaks_a_rule_is_not_recorded_and_what_is_given_up_changes_nothing() {
         let mut current = store_of(2);
-        commit(&mut current, |c| c.publish(2, false, at(10))).unwrap();
+        commit(&mut current, |c| c.publish(2, &nothing(), at(10))).unwrap();
         assert_eq!(current.prepare(publish(1)).unwrap_err().kind(), Kind::Rejected, "older");
         assert_eq!(current.prepare(publish(9)).unwrap_err().kind(), Kind::Invalid);
         assert!(current.pending.is_none());
         let before = current.clone();
-        current.prepare(pending(Change::Publish { version: 1, force: true })).unwrap();
+        current.prepare(pending(Change::Publish { version: 1, allow: everything() })).unwrap();
         assert_eq!(current.prepare(publish(2)).unwrap_err().kind(), Kind::Internal, "one at a time");
         current.abandon("another");
         assert!(current.pending.is_some());
@@ -136,7 +138,7 @@ mod tests {
     fn while_it_stands_nothing_else_changes_but_builds_go_on() {
         let (_folder, catalog) = catalog();
         install(&catalog, "one");
-        catalog.commit(|current| current.publish(1, false, at(10))).unwrap();
+        catalog.commit(|current| current.publish(1, &nothing(), at(10))).unwrap();
         install(&catalog, "two");
         catalog.commit(|current| current.prepare(publish(2))).unwrap();
         let error = catalog.commit(|current| current.pin(None, "why", at(20))).unwrap_err();
@@ -155,11 +157,11 @@ mod tests {
     fn every_change_is_the_same_after_a_crash() {
         let mut current = store_of(3);
         for version in 1..=3 {
-            commit(&mut current, |c| c.publish(version, false, at(10))).unwrap();
+            commit(&mut current, |c| c.publish(version, &nothing(), at(10))).unwrap();
         }
         commit(&mut current, |c| c.add(4, entry(4, "new"))).unwrap();
         for change in [
-            Change::Publish { version: 4, force: true },
+            Change::Publish { version: 4, allow: everything() },
             Change::Rollback { to: 1 },
             Change::Pin { version: 2, reason: "why".into() },
             Change::Remove { versions: vec![1, 2] },

@@ -3,31 +3,45 @@
 //! A version is kept when any of these holds:
 //! 1. readers are on it (a pin is always on that version);
 //! 2. it is good (published or retired) and among the newest `keep` of those, in the order of their publishes;
-//! 3. it is not good (complete, rejected, rolled back), its number is above the current one's, and it is among the
-//!    newest `keep` of those: it waits to be published or looked at, and goes once a newer version is published;
-//! 4. it was in use less than `keep_for` ago: since readers left it, or since it was built.
+//! 3. it is complete, among the newest `keep` of those, and waits: its number is above the current one's, or it was
+//!    staged and built less than [`LOOK`] ago;
+//! 4. it is bad (rejected, rolled back), among the newest `keep` of those, and may still be looked at: its number is
+//!    above the current one's, or it was built, or left by its readers, less than [`LOOK`] ago;
+//! 5. it was in use less than `keep_for` ago: since readers left it, or since it was built.
 //!
 //! Bad versions so never push a good one out, and builds that wait behind a pin cannot fill the disk.
 //!
 //! Not for: deleting anything (`remove`).
 
+use std::cmp::Reverse;
+
 use jiff::{SignedDuration, Timestamp};
 
-use super::current::{Current, VersionEntry};
+use super::current::{Current, State, VersionEntry};
 use crate::job::Retention;
+
+/// How long a staged version waits to be published, and a bad one to be looked at, though a newer one is published.
+pub const LOOK: SignedDuration = SignedDuration::from_hours(7 * 24);
 
 impl Current {
     /// The versions that `retention` no longer keeps at `now`, oldest first.
     pub fn expired(&self, retention: &Retention, now: Timestamp) -> Vec<u64> {
         let keep = retention.keep as usize;
-        let mut good: Vec<_> = self.versions.iter().filter(|(_, entry)| entry.state.is_good()).collect();
-        good.sort_by_key(|(version, entry)| std::cmp::Reverse((entry.published_epoch, **version)));
-        let waits = |version: u64| self.current.is_none_or(|current| version > current);
-        let others = self.versions.iter().rev().filter(|(version, entry)| !entry.state.is_good() && waits(**version));
-        let kept: Vec<u64> =
-            good.into_iter().take(keep).chain(others.take(keep)).map(|(&version, _)| version).collect();
+        let of = |wanted: fn(&VersionEntry) -> bool| {
+            self.versions.iter().rev().filter(move |(_, entry)| wanted(entry)).map(|(&version, entry)| (version, entry))
+        };
+        let mut good: Vec<_> = of(|entry| entry.state.is_good()).collect();
+        good.sort_by_key(|(version, entry)| Reverse((entry.published_epoch, *version)));
+        let newer = |version: u64| self.current.is_none_or(|current| version > current);
+        let used = |entry: &VersionEntry, age| now.duration_since(entry.last_use()) < age;
+        let waits = of(|entry| entry.state == State::Complete)
+            .take(keep)
+            .filter(|(version, entry)| newer(*version) || entry.staged && used(entry, LOOK));
+        let bad =
+            of(|entry| entry.state.is_bad()).take(keep).filter(|(version, entry)| newer(*version) || used(entry, LOOK));
+        let kept: Vec<u64> = good.into_iter().take(keep).chain(waits).chain(bad).map(|(version, _)| version).collect();
         let age = retention.keep_for.map(|age| SignedDuration::try_from(age).unwrap_or(SignedDuration::MAX));
-        let young = |entry: &VersionEntry| age.is_some_and(|age| now.duration_since(entry.last_use()) < age);
+        let young = |entry: &VersionEntry| age.is_some_and(|age| used(entry, age));
         let expired = self
             .versions
             .iter()
@@ -48,16 +62,21 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::catalog::fixture::{at, commit, store_of};
+    use crate::catalog::fixture::{at, commit, everything, nothing, store_of};
 
     fn keep(keep: u32, seconds: Option<u64>) -> Retention {
         Retention { keep, keep_for: seconds.map(Duration::from_secs) }
     }
 
+    /// More than a week after all else.
+    fn late() -> Timestamp {
+        at(LOOK.as_secs() + 10_000)
+    }
+
     fn published(versions: u64) -> Current {
         let mut current = store_of(versions);
         for version in 1..=versions {
-            commit(&mut current, |c| c.publish(version, false, at(version as i64 * 100))).unwrap();
+            commit(&mut current, |c| c.publish(version, &nothing(), at(version as i64 * 100))).unwrap();
         }
         current
     }
@@ -65,8 +84,8 @@ mod tests {
     #[test]
     fn the_newest_good_ones_are_kept() {
         let current = published(5);
-        assert_eq!(current.expired(&keep(3, None), at(10_000)), [1, 2]);
-        assert_eq!(current.expired(&keep(0, None), at(10_000)), [1, 2, 3, 4], "never the current one");
+        assert_eq!(current.expired(&keep(3, None), late()), [1, 2]);
+        assert_eq!(current.expired(&keep(0, None), late()), [1, 2, 3, 4], "never the current one");
     }
 
     #[test]
@@ -78,10 +97,26 @@ mod tests {
     }
 
     #[test]
+    fn bad_and_staged_ones_wait_for_a_week_though_a_newer_one_is_published() {
+        let mut current = published(3); // built at 1 to 3
+        commit(&mut current, |c| c.rollback(None, at(500))).unwrap(); // 3 is bad, readers are on 2
+        for (version, staged) in [(4, true), (5, false), (6, false)] {
+            let new = VersionEntry { staged, ..crate::catalog::fixture::entry(version, "new") };
+            commit(&mut current, |c| c.add(version as u64, new)).unwrap();
+        }
+        commit(&mut current, |c| c.publish(6, &nothing(), at(600))).unwrap();
+        let week = LOOK.as_secs();
+        assert_eq!(current.expired(&keep(3, None), at(700)), [5], "3 to be looked at, 4 to be published");
+        assert_eq!(current.expired(&keep(3, None), at(week + 100)), [4, 5]);
+        assert_eq!(current.expired(&keep(3, None), at(week + 501)), [3, 4, 5]);
+        assert_eq!(current.expired(&keep(0, None), at(700)), [1, 2, 3, 4, 5]);
+    }
+
+    #[test]
     fn bad_ones_do_not_push_good_ones_out_and_go_once_a_newer_one_is_published() {
         let mut current = published(4);
         commit(&mut current, |c| c.rollback(None, at(500))).unwrap(); // 4 is bad, readers are on 3
-        assert_eq!(current.expired(&keep(2, None), at(10_000)), [1]);
+        assert_eq!(current.expired(&keep(2, None), late()), [1]);
         let entry = current.versions[&1].clone();
         for version in 5..=7 {
             let mut entry = entry.clone();
@@ -89,8 +124,8 @@ mod tests {
             entry.published_epoch = None;
             current.add(version, entry).unwrap();
         }
-        assert_eq!(current.expired(&keep(2, None), at(10_000)), [1, 4, 5], "the newest two wait");
-        commit(&mut current, |c| c.publish(7, true, at(600))).unwrap();
-        assert_eq!(current.expired(&keep(2, None), at(10_000)), [1, 2, 4, 5, 6]);
+        assert_eq!(current.expired(&keep(2, None), late()), [1, 5], "the newest two wait, and the bad one");
+        commit(&mut current, |c| c.publish(7, &everything(), at(600))).unwrap();
+        assert_eq!(current.expired(&keep(2, None), late()), [1, 2, 4, 5, 6]);
     }
 }

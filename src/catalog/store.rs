@@ -245,7 +245,8 @@ impl Catalog {
         let checked = self.manifest_of(current, version, entry);
         checked.map_err(|error| match error.kind() {
             Kind::Corrupt => error.during(format!(
-                "version {version} cannot be trusted: {}`cutover run JOB.toml --rebuild --force` builds its data again",
+                "version {version} cannot be trusted: {}`cutover run JOB.toml --rebuild --allow damaged` builds its data \
+                 again",
                 if current.current == Some(version) { "`cutover rollback STORE` takes readers off it, " } else { "" }
             )),
             _ => error,
@@ -270,6 +271,14 @@ impl Catalog {
             )));
         }
         Ok(manifest)
+    }
+
+    /// Bytes that a version takes on the disk.
+    ///
+    /// # Errors
+    /// `Unavailable` when the disk cannot be read.
+    pub fn stored_bytes(&self, version: u64) -> Result<u64> {
+        storage::disk_usage(&self.layout.version_dir(version))
     }
 
     pub(super) fn lock_commit(&self) -> Result<Lock> {

@@ -17,6 +17,7 @@ use super::current::{Current, State};
 use super::digest::Digest;
 use super::manifest::Manifest;
 use super::time;
+use super::transitions::Flip;
 use crate::encode::{KeySchema, ValueSchema};
 use crate::error::{Error, Result};
 use crate::job::{Kafka, MAX_SHARDS, Partitioner, Tables, is_dataset};
@@ -39,6 +40,19 @@ pub struct Ledger {
     pub target: Kafka,
     /// The versions that are there.
     pub streamed: BTreeMap<u64, Streamed>,
+    /// A rollback of this store that consumers were not told of, as Kafka was away.
+    #[serde(default)]
+    pub behind: Option<Behind>,
+}
+
+/// Where consumers stayed when the readers of this store alone were taken back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Behind {
+    /// The version that readers left, and that consumers may still serve.
+    pub left: u64,
+    /// Since when.
+    #[serde(with = "time")]
+    pub since: Timestamp,
 }
 
 /// A version on Kafka: all that a consumer needs to read, check and store it.
@@ -51,6 +65,9 @@ pub struct Streamed {
     /// The time its data speaks for.
     #[serde(with = "time")]
     pub as_of: Timestamp,
+    /// Whether that was stated; otherwise it is what the clock said.
+    #[serde(default)]
+    pub as_of_stated: bool,
     /// When its build finished.
     #[serde(with = "time")]
     pub created_at: Timestamp,
@@ -149,6 +166,7 @@ impl Streamed {
             version: manifest.version,
             build_id: manifest.build_id.clone(),
             as_of: manifest.as_of,
+            as_of_stated: manifest.as_of_stated,
             created_at: manifest.created_at,
             topic,
             rows: manifest.rows,
@@ -222,6 +240,23 @@ impl Current {
         self.kafka.iter().flat_map(|ledger| ledger.streamed.values())
     }
 
+    /// The rollback that consumers were not told of.
+    pub fn behind(&self) -> Option<Behind> {
+        self.kafka.as_ref().and_then(|ledger| ledger.behind)
+    }
+
+    /// Takes readers of this store alone back, and notes that consumers have to follow.
+    ///
+    /// # Errors
+    /// As [`Current::rollback`].
+    pub fn rollback_locally(&mut self, to: u64, now: Timestamp) -> Result<Flip> {
+        let flip = self.rollback(Some(to), now)?;
+        if let (Some(ledger), Some(left)) = (&mut self.kafka, flip.from) {
+            ledger.behind.get_or_insert(Behind { left, since: now });
+        }
+        Ok(flip)
+    }
+
     /// Notes that a version is on Kafka.
     ///
     /// # Errors
@@ -265,7 +300,7 @@ impl Current {
 mod tests {
     use super::*;
     use crate::catalog::Digester;
-    use crate::catalog::fixture::{at, commit, manifest, store_of};
+    use crate::catalog::fixture::{at, commit, manifest, nothing, store_of};
     use crate::error::Kind;
 
     fn target(topic: &str) -> Kafka {
@@ -285,11 +320,11 @@ mod tests {
     /// Two versions on Kafka, the second one published.
     fn on_kafka() -> Current {
         let mut current = store_of(2);
-        current.kafka = Some(Ledger { target: target("views"), streamed: BTreeMap::new() });
+        current.kafka = Some(Ledger { target: target("views"), streamed: BTreeMap::new(), behind: None });
         for version in [1, 2] {
             let it = streamed(&current, version);
             commit(&mut current, |c| c.record_streamed(it)).unwrap();
-            commit(&mut current, |c| c.publish(version, false, at(10))).unwrap();
+            commit(&mut current, |c| c.publish(version, &nothing(), at(10))).unwrap();
         }
         current
     }
@@ -306,6 +341,22 @@ mod tests {
         assert_eq!(current.announcement("id").unwrap().versions[1].state, State::RolledBack);
         commit(&mut current, |c| c.remove(2)).unwrap();
         assert_eq!(current.announcement("id").unwrap().versions.len(), 1, "what is gone is not announced");
+    }
+
+    #[test]
+    fn consumers_follow_a_local_rollback_with_the_next_change() {
+        let mut current = on_kafka();
+        commit(&mut current, |c| c.rollback_locally(1, at(20))).unwrap();
+        assert_eq!((current.current, current.behind()), (Some(1), Some(Behind { left: 2, since: at(20) })));
+        let text = serde_json::to_string(&current).unwrap();
+        assert_eq!(serde_json::from_str::<Current>(&text).unwrap(), current);
+        let change = crate::catalog::Change::Publish { version: 1, allow: nothing() };
+        let pending = crate::catalog::Pending { id: "id".into(), follows: None, change, at: at(30) };
+        commit(&mut current, |c| c.prepare(pending)).unwrap();
+        assert!(current.behind().is_some(), "not before it is announced");
+        assert_eq!(current.settled().unwrap().0.announcement("id").unwrap().current, 1);
+        commit(&mut current, |c| c.settle("id")).unwrap();
+        assert_eq!((current.current, current.behind()), (Some(1), None));
     }
 
     #[test]

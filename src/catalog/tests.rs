@@ -3,7 +3,7 @@
 use std::fs;
 use std::os::unix::fs::symlink;
 
-use super::fixture::{at, catalog, install, manifest, staged};
+use super::fixture::{at, catalog, everything, install, manifest, nothing, staged};
 use super::*;
 use crate::error::{Kind, Result};
 
@@ -66,7 +66,7 @@ fn a_damaged_current_file_is_corrupt_and_is_left_alone() {
     for bad in [Vec::new(), good[..good.len() / 2].to_vec(), text.replace("views", "clicks").into_bytes()] {
         fs::write(&path, &bad).unwrap();
         assert_eq!(kind(catalog.read()), Kind::Corrupt);
-        assert_eq!(kind(catalog.commit(|current| current.publish(1, true, at(1)))), Kind::Corrupt);
+        assert_eq!(kind(catalog.commit(|current| current.publish(1, &everything(), at(1)))), Kind::Corrupt);
         assert_eq!(fs::read(&path).unwrap(), bad);
     }
     let elsewhere = folder.path().join("elsewhere.json");
@@ -94,7 +94,7 @@ fn a_change_that_fails_or_changes_nothing_writes_nothing() {
     install(&catalog, "one");
     let before = fs::read(catalog.layout().current()).unwrap();
     let failed: Result<()> = catalog.commit(|current| {
-        current.publish(1, false, at(1))?;
+        current.publish(1, &nothing(), at(1))?;
         Err(crate::error::Error::invalid("no"))
     });
     assert_eq!(kind(failed), Kind::Invalid);
@@ -113,7 +113,7 @@ fn a_replace_that_fails_says_that_nothing_was_applied() {
     install(&catalog, "one");
     let in_the_way = catalog.layout().root().join(format!("current.json.{}.tmp", std::process::id()));
     fs::create_dir(&in_the_way).unwrap();
-    let error = catalog.commit(|current| current.publish(1, false, at(1))).unwrap_err();
+    let error = catalog.commit(|current| current.publish(1, &nothing(), at(1))).unwrap_err();
     assert_eq!((error.kind(), error.message()), (Kind::Unavailable, "not applied"));
     assert_eq!(catalog.read().unwrap().current, None);
 }
@@ -175,7 +175,7 @@ fn failed_checks_and_rolled_back_content_reject() {
     assert_eq!(installed.rejected.unwrap(), "rows.min: expected 10, found 1");
     for content in ["two", "three"] {
         let version = install(&catalog, content).version;
-        catalog.commit(|current| current.publish(version, false, at(1))).unwrap();
+        catalog.commit(|current| current.publish(version, &nothing(), at(1))).unwrap();
     }
     catalog.commit(|current| current.rollback(None, at(2))).unwrap();
     let again = install(&catalog, "three");
@@ -231,7 +231,7 @@ fn removal_deletes_what_nothing_names_and_follows_no_link() {
     for content in ["one", "two", "three"] {
         install(&catalog, content);
     }
-    catalog.commit(|current| current.publish(3, false, at(1))).unwrap();
+    catalog.commit(|current| current.publish(3, &nothing(), at(1))).unwrap();
     let layout = catalog.layout();
     let outside = folder.path().join("outside");
     fs::create_dir(&outside).unwrap();

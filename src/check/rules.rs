@@ -54,28 +54,17 @@ pub fn rows(checks: &Checks, rows: u64, previous: Option<&Previous>) -> Vec<Chec
 }
 
 /// Key and value schema against the published version, so that its readers can read the new one.
-pub fn compatibility(
-    key: &KeySchema,
-    value: &ValueSchema,
-    allow_key_change: bool,
-    previous: Option<&Previous>,
-) -> Vec<CheckResult> {
+pub fn compatibility(key: &KeySchema, value: &ValueSchema, previous: Option<&Previous>) -> Vec<CheckResult> {
     let Some(Previous { manifest }) = previous else { return Vec::new() };
-    let judge = |rule: &str, allowed: bool, problems: Vec<String>, hint: &str| {
+    let judge = |rule: &str, problems: Vec<String>, hint: &str| {
         let expected = format!("that of version {}{hint}", manifest.version);
-        match (problems.is_empty(), allowed) {
-            (true, _) => result(rule, Outcome::Passed, expected, "the same"),
-            (false, true) => result(rule, Outcome::Warned, expected, problems.join(", ")),
-            (false, false) => result(rule, Outcome::Failed, expected, problems.join(", ")),
+        match problems.is_empty() {
+            true => result(rule, Outcome::Passed, expected, "the same"),
+            false => result(rule, Outcome::Failed, expected, problems.join(", ")),
         }
     };
     vec![
-        judge(
-            "key schema",
-            allow_key_change,
-            key.changes(&manifest.key),
-            " (--allow-key-change, once every reader knows the new keys)",
-        ),
-        judge("value schema", false, value.compatible(&manifest.value), " or one its readers can read"),
+        judge("key schema", key.changes(&manifest.key), ""),
+        judge("value schema", value.compatible(&manifest.value), " or one its readers can read"),
     ]
 }

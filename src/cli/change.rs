@@ -7,8 +7,9 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use super::{Answer, Output, format, notice, value};
-use crate::catalog::{Catalog, State, Streamed, VersionEntry};
+use super::allow::AllowArgs;
+use super::{Answer, Output, format, notice, value, versions};
+use crate::catalog::{Allow, Catalog, State, Streamed, VersionEntry};
 use crate::error::{Error, Result};
 use crate::job::{DEFAULT_KEEP, Retention};
 use crate::progress::Progress;
@@ -18,13 +19,13 @@ use crate::stop;
 const PUBLISH: &str = "\
 Examples:
   cutover publish stores/views_by_age 4
-  cutover publish stores/views_by_age 4 --force --reason 'half the shops closed, the loss of rows is real'
+  cutover publish stores/views_by_age 4 --allow rows --reason 'half the shops closed, the loss of rows is real'
   cutover publish stores/views_by_age 4 --wait-consumers 3       until 3 consumers of the topic serve it";
 
 /// Publish a version that is built, so that readers see it
 ///
-/// A version that a check rejected, that was rolled back, or whose data is older than what readers see needs --force.
-/// Where the store is streamed to Kafka, consumers of the topic flip with it.
+/// A version that a check rejected, that was rolled back, or whose data is older than what readers see is refused with
+/// the --allow KIND that lets it through. Where the store is streamed to Kafka, consumers of the topic flip with it.
 #[derive(Debug, clap::Args)]
 #[command(after_help = PUBLISH)]
 pub(super) struct PublishArgs {
@@ -33,9 +34,8 @@ pub(super) struct PublishArgs {
     /// Number of the version
     #[arg(value_name = "N")]
     version: u64,
-    /// Publish it though it is rejected, rolled back or older
-    #[arg(long)]
-    force: bool,
+    #[command(flatten)]
+    allow: AllowArgs,
     /// Stream it to Kafka again, though its topic is there
     #[arg(long)]
     restream: bool,
@@ -48,8 +48,13 @@ pub(super) struct PublishArgs {
 
 impl PublishArgs {
     pub(super) fn run(self, output: &mut Output) -> Result<Answer> {
-        let (force, reason, restream) = (self.force, self.reason, self.restream);
-        let options = PublishOptions { force, reason, restream, progress: Progress::auto() };
+        let (allow, reason, restream) = (self.allow.read()?, self.reason, self.restream);
+        if allow.contains(&Allow::Damaged) {
+            return Err(Error::invalid(
+                "--allow damaged is for `cutover run`: readers are not sent to damaged versions",
+            ));
+        }
+        let options = PublishOptions { allow, reason, restream, progress: Progress::auto() };
         let catalog = Catalog::open(&self.store)?;
         let published = publish::publish(&catalog, self.version, &options)?;
         let announced = published.announced.clone();
@@ -91,12 +96,13 @@ impl WaitArgs {
 const ROLLBACK: &str = "\
 Examples:
   cutover rollback stores/views_by_age              to the last good version before
-  cutover rollback stores/views_by_age --to 3";
+  cutover rollback stores/views_by_age --to 3
+  cutover rollback stores/views_by_age --local      while Kafka is away";
 
 /// Take readers back to the last good version, or to version N
 ///
 /// The version they leave is marked as rolled back: nothing publishes it again by itself, nor a new build of the same
-/// content.
+/// content, unless a good version has that content too. It is kept for a week, to be looked at.
 #[derive(Debug, clap::Args)]
 #[command(after_help = ROLLBACK)]
 pub(super) struct RollbackArgs {
@@ -105,13 +111,25 @@ pub(super) struct RollbackArgs {
     /// Number of the version to go back to
     #[arg(long, value_name = "N")]
     to: Option<u64>,
+    /// Only for readers of this store, without Kafka: consumers follow with the next command that reaches it
+    #[arg(long)]
+    local: bool,
 }
 
 impl RollbackArgs {
     pub(super) fn run(self, output: &mut Output) -> Result<Answer> {
-        let published = publish::rollback(&Catalog::open(&self.store)?, self.to, Progress::auto())?;
+        let catalog = Catalog::open(&self.store)?;
         output.ended("rolled_back");
-        flipped(&self.store, published, output)
+        if !self.local {
+            return flipped(&self.store, publish::rollback(&catalog, self.to, Progress::auto())?, output);
+        }
+        flipped(&self.store, publish::rollback_locally(&catalog, self.to)?, output)?;
+        if !output.is_json()
+            && let Some(behind) = versions::behind(&catalog.read()?)
+        {
+            output.line(behind)?;
+        }
+        Ok(Answer::Yes)
     }
 }
 
@@ -196,12 +214,15 @@ const GC: &str = "\
 Examples:
   cutover gc stores/views_by_age                       keep the 3 newest versions
   cutover gc stores/views_by_age --keep 1 --keep-for 48h
+  cutover gc stores/views_by_age --keep 1 --dry-run    what that would free
   cutover gc stores/views_by_age --unfinished          also what a run could be resumed from";
 
 /// Delete old versions and what crashed builds left behind
 ///
 /// A version stays when --keep or --keep-for says so; the current one always does, and so do work in progress and the
-/// newest build that the next run can resume. The retention in job files is not read: every run already applies it.
+/// newest build that the next run can resume. So many staged and so many bad versions stay beside the good ones for a
+/// week, or until a newer version is published, whichever is later. The retention in job files is not read: every run
+/// already applies it.
 #[derive(Debug, clap::Args)]
 #[command(after_help = GC)]
 pub(super) struct GcArgs {
@@ -216,12 +237,18 @@ pub(super) struct GcArgs {
     /// Delete the build that the next run could resume, too
     #[arg(long)]
     unfinished: bool,
+    /// Say which versions would be deleted and what that would free, and delete nothing
+    #[arg(long, conflicts_with = "unfinished")]
+    dry_run: bool,
 }
 
 impl GcArgs {
     pub(super) fn run(self, output: &mut Output) -> Result<Answer> {
         let retention = Retention { keep: self.keep, keep_for: self.keep_for };
         let catalog = Catalog::open(&self.store)?;
+        if self.dry_run {
+            return self.foresee(&catalog, &retention, output);
+        }
         if self.unfinished {
             catalog.give_up_unfinished()?;
         }
@@ -246,6 +273,8 @@ impl GcArgs {
             true => format!("nothing to delete, {kept}"),
             false => format!("deleted {} ({}), {kept}", gone.join(" and "), format::size(report.bytes)),
         })?;
+        output.flush()?;
+        self.tell_kept(&catalog, output)?;
         if let Some(build) = report.unfinished {
             let store = format::shell(&self.store.display().to_string());
             output.line(format!(
@@ -254,6 +283,33 @@ impl GcArgs {
             ))?;
         }
         Ok(Answer::Yes)
+    }
+}
+
+impl GcArgs {
+    fn foresee(&self, catalog: &Catalog, retention: &Retention, output: &mut Output) -> Result<Answer> {
+        let (versions, bytes) = publish::would_free(catalog, retention)?;
+        if output.is_json() {
+            output.document(&json!({"versions": versions, "bytes": bytes, "dry_run": true}))?;
+        } else if versions.is_empty() {
+            output.line("no version would be deleted")?;
+        } else {
+            output.line(format!("would delete {} and free {}", format::versions(&versions), format::size(bytes)))?;
+        }
+        if !output.is_json() {
+            self.tell_kept(catalog, output)?;
+        }
+        Ok(Answer::Yes)
+    }
+
+    /// Names the versions that stay only to be looked at or published, with what they take.
+    fn tell_kept(&self, catalog: &Catalog, output: &mut Output) -> Result<()> {
+        let kept = catalog.read()?.versions;
+        for (version, entry) in kept.iter().filter(|(_, entry)| entry.state.is_bad() || versions::is_staged(entry)) {
+            let size = format::size(catalog.stored_bytes(*version)?);
+            output.line(format!("version {version} is {} and stays for now: {size}", versions::state(entry)))?;
+        }
+        Ok(())
     }
 }
 

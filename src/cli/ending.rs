@@ -252,6 +252,7 @@ fn outcome(told: &Told, ended: &Result<Answer>) -> &'static str {
     match ended {
         Ok(Answer::Yes) => told.outcome.unwrap_or(DONE),
         Ok(Answer::No) => told.outcome.unwrap_or("no"),
+        Ok(Answer::Held) => told.outcome.unwrap_or("pinned"),
         Err(error) if error.kind() == Kind::Rejected => "rejected",
         Err(error) if error.kind() == Kind::Stopped => "stopped",
         Err(_) => "failed",

@@ -48,7 +48,8 @@ impl Args {
     }
 }
 
-fn word(action: Action) -> &'static str {
+/// An event in a word or two.
+pub(super) fn word(action: Action) -> &'static str {
     match action {
         Action::Created => "created",
         Action::Built => "built",

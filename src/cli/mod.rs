@@ -9,6 +9,7 @@
 //!
 //! Not for: decisions about data or stores; those are the library's.
 
+mod allow;
 mod change;
 mod consume;
 mod demo;
@@ -23,6 +24,7 @@ mod path;
 mod plan;
 mod run;
 mod scan;
+mod show;
 mod summary;
 mod table;
 mod value;
@@ -57,7 +59,7 @@ Examples:
 
 Exit codes:
   0 done                        4 unavailable: run it again    7 a check stopped the publish
-  1 the answer is no            5 somebody else holds it       70 a bug
+  1 the answer is no            5 held by others, or by a pin  70 a bug
   2 wrong job file or flags     6 stored data is damaged       130, 143 interrupted
   3 wrong input data";
 
@@ -97,6 +99,7 @@ enum Command {
     Run(run::Args),
     Plan(plan::Args),
     Versions(versions::Args),
+    Show(show::Args),
     Path(path::Args),
     Get(get::Args),
     Scan(scan::Args),
@@ -122,6 +125,8 @@ pub enum Answer {
     Yes,
     /// The answer is no: a key is absent, a version is damaged.
     No,
+    /// The version is built, but a pin keeps readers off it.
+    Held,
 }
 
 /// Arguments that make no command: they ask for help, or are wrong.
@@ -254,6 +259,7 @@ impl Command {
             Self::Run(args) => args.run(output),
             Self::Plan(args) => args.run(output),
             Self::Versions(args) => args.run(output),
+            Self::Show(args) => args.run(output),
             Self::Path(args) => args.run(output),
             Self::Get(args) => args.run(output),
             Self::Scan(args) => args.run(output),

@@ -4,33 +4,38 @@ use std::path::PathBuf;
 
 use jiff::Timestamp;
 
+use super::allow::AllowArgs;
 use super::change::WaitArgs;
 use super::{Answer, Output, summary, value};
-use crate::catalog::Catalog;
+use crate::catalog::{Allowed, Catalog};
 use crate::error::Result;
 use crate::job::{Job, Retention};
 use crate::pipeline::{self, RunOptions};
 use crate::progress::Progress;
+use crate::report::Outcome;
 use crate::runtime::{Resources, default_memory};
 
 const EXAMPLES: &str = "\
 Examples:
   cutover run jobs/views_by_age.toml
   cutover run jobs/views_of_day.toml --set date=2026-11-22
+  cutover run jobs/views_of_day.toml --set date=2026-11-02 --stage      build a past day, publish nothing
   cutover run jobs/views_by_age.toml --memory 4GiB --threads 8 --spill-dir /mnt/fast/spill
   cutover run jobs/views_by_age.toml --json > report.json";
 
 /// Build a version, check it and publish it
 ///
 /// Readers see the new version once the command ends well, and the old one until then. Nothing is built when the same job
-/// over the same inputs is already published. With [kafka] in the job, consumers of the topic flip with the store. A run
-/// that was cut off after it had spilled to disk is resumed by the next one with the same job, inputs and flags.
+/// over the same inputs is already published. Data as of an earlier time than what readers see is refused before any
+/// work, unless --stage leaves it unpublished. A run whose version a pin keeps back ends with exit code 5. With [kafka]
+/// in the job, consumers of the topic flip with the store. A run that was cut off after it had spilled to disk is resumed
+/// by the next one with the same job, inputs and flags.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Args {
     #[command(flatten)]
     job: JobArgs,
-    /// The time the data speaks for: a date (its midnight in UTC) or a time in RFC 3339
+    /// The time the data speaks for: a date (its midnight in UTC) or a time in RFC 3339; the job's as_of if left out
     #[arg(long, value_name = "D", value_parser = value::instant)]
     as_of: Option<Timestamp>,
     /// Start afresh even if an earlier run of the same job over the same inputs can be resumed
@@ -39,12 +44,11 @@ pub(super) struct Args {
     /// Build even if the same job over the same inputs is already published
     #[arg(long)]
     rebuild: bool,
-    /// Publish even if a check fails or the data is older than what readers see
+    /// Build and check the version, but leave readers where they are: `cutover publish STORE N` publishes it
     #[arg(long)]
-    force: bool,
-    /// Publish even if the key's columns or types differ from what readers see
-    #[arg(long)]
-    allow_key_change: bool,
+    stage: bool,
+    #[command(flatten)]
+    allow: AllowArgs,
     /// Build into this store instead of the job's, keep one version there, and stream nothing: for `verify-crash`
     #[arg(long, value_name = "DIR", hide = true)]
     sandbox: Option<PathBuf>,
@@ -58,6 +62,7 @@ impl Args {
     }
 
     pub(super) fn run(self, output: &mut Output) -> Result<Answer> {
+        let allow = self.allow.read()?;
         let (mut job, mut options) = self.job.load()?;
         output.about(&job.dataset, self.sandbox.as_ref().unwrap_or(&job.store));
         if let Some(store) = self.sandbox {
@@ -66,8 +71,8 @@ impl Args {
         options.as_of = self.as_of;
         options.resume = !self.no_resume;
         options.rebuild = self.rebuild;
-        options.force = self.force;
-        options.allow_key_change = self.allow_key_change;
+        options.stage = self.stage;
+        options.allow = allow;
         let report = pipeline::run(&job, &options)?;
         output.ended(summary::word(report.outcome));
         output.next(summary::next_command(&report));
@@ -76,6 +81,9 @@ impl Args {
             summary::show(&report, output)?;
         }
         output.flush()?;
+        if !report.published {
+            return Ok(if report.outcome == Outcome::Pinned { Answer::Held } else { Answer::Yes });
+        }
         let catalog = Catalog::open(&job.store)?;
         let announced = catalog.read()?.streamed().find(|streamed| streamed.version == report.version).cloned();
         self.wait.wait(&catalog, announced.as_ref())?;
@@ -125,8 +133,8 @@ pub(super) fn options(resources: Resources, spill_dir: Option<PathBuf>) -> RunOp
         as_of: None,
         resume: true,
         rebuild: false,
-        force: false,
-        allow_key_change: false,
+        stage: false,
+        allow: Allowed::new(),
         progress: Progress::auto(),
     }
 }

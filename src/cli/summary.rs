@@ -34,13 +34,17 @@ pub(super) fn show(report: &RunReport, output: &mut Output) -> Result<()> {
     output.line("")?;
     output.say(format!("read     {}", inputs(&report.inputs)))?;
     output.say(format!(
-        "stored   {} in {}, {}; digest {}, as of {}",
+        "stored   {} in {}, {}; digest {}, as of {}{}",
         format::size(report.disk_bytes),
         format::some(report.files as u64, "file"),
         format::some(u64::from(report.shards), "shard"),
         short(&report.digest),
-        as_of(&report.as_of)
+        as_of(&report.as_of),
+        if report.as_of_stated { "" } else { " by the clock" }
     ))?;
+    if !report.params.is_empty() {
+        output.line(format!("params   {}", catalog::shown_params(&report.params)))?;
+    }
     let query_spilled = report.memory.map_or(0, |memory| memory.query_spilled_bytes);
     let spilled: Vec<String> = [("the shuffle", report.spilled_bytes), ("the query", query_spilled)]
         .into_iter()
@@ -64,7 +68,11 @@ pub(super) fn show(report: &RunReport, output: &mut Output) -> Result<()> {
     }
     output.line(format!("checks   {}", checks(report)))?;
     for check in report.checks.iter().filter(|check| check.outcome != catalog::Outcome::Passed) {
-        let word = if check.outcome == catalog::Outcome::Warned { "warning" } else { "failed, but forced" };
+        let word = match check.outcome {
+            catalog::Outcome::Allowed => "failed, but allowed",
+            catalog::Outcome::Failed => "failed",
+            catalog::Outcome::Warned | catalog::Outcome::Passed => "warning",
+        };
         output.line(format!("{word}: {}: expected {}, found {}", check.rule, check.expected, check.found))?;
     }
     for check in report.checks.iter().filter(|check| check.rule == "change") {
@@ -86,6 +94,7 @@ pub(super) fn word(outcome: Outcome) -> &'static str {
         Outcome::Published | Outcome::AlreadyBuilt => "published",
         Outcome::AlreadyPublished => "unchanged",
         Outcome::Pinned => "not_published",
+        Outcome::Staged => "staged",
     }
 }
 
@@ -101,6 +110,7 @@ pub(super) fn next_command(report: &RunReport) -> String {
 /// One sentence: what readers see now.
 pub(super) fn outcome(report: &RunReport) -> String {
     let (version, store) = (report.version, report.store.display());
+    let way = report.publish_with.as_deref().unwrap_or("cutover publish");
     match (report.outcome, report.previous) {
         (Outcome::AlreadyPublished, _) => format!(
             "already published as {version}: the same job over the same inputs; --rebuild builds it again all the same"
@@ -109,8 +119,12 @@ pub(super) fn outcome(report: &RunReport) -> String {
             let on = previous.map_or(String::new(), |previous| format!(" on version {previous}"));
             format!(
                 "version {version} is complete, but {store} is pinned: readers stay{on}; after `cutover unpin {store}`, \
-                 `cutover publish {store} {version}` takes them to it"
+                 `{way}` takes them to it"
             )
+        }
+        (Outcome::Staged, previous) => {
+            let on = previous.map_or("readers see nothing".to_owned(), |it| format!("readers stay on version {it}"));
+            format!("version {version} is complete and staged: {on}; `{way}` takes them to it, within a week")
         }
         (Outcome::Published, None) => format!("version {version} is live: it is the first that readers of {store} see"),
         (Outcome::Published, Some(previous)) => {
@@ -173,7 +187,7 @@ fn checks(report: &RunReport) -> String {
     let of = |outcome| report.checks.iter().filter(|check| check.outcome == outcome).count();
     let passed = format!("{} passed", of(catalog::Outcome::Passed));
     let warned = of(catalog::Outcome::Warned);
-    let failed = of(catalog::Outcome::Failed);
+    let failed = of(catalog::Outcome::Failed) + of(catalog::Outcome::Allowed);
     let warned = if warned > 0 { format!(", {warned} warned") } else { String::new() };
     let failed = if failed > 0 { format!(", {failed} failed") } else { String::new() };
     passed + &warned + &failed
@@ -206,6 +220,8 @@ mod tests {
             dataset: "d".into(),
             store: "stores/d".into(),
             outcome,
+            published: outcome.is_live(),
+            publish_with: Some("cutover publish stores/d 2".into()),
             version: 2,
             previous,
             rows: 10,
@@ -215,6 +231,9 @@ mod tests {
             shards: 1,
             digest: "0123456789abcdef0123456789abcdef".into(),
             as_of: "2026-11-22T00:00:00Z".into(),
+            as_of_stated: true,
+            params: Default::default(),
+            notes: Vec::new(),
             inputs: Vec::new(),
             stages: Vec::new(),
             checks: Vec::new(),

@@ -75,8 +75,8 @@ impl Rows {
     }
 
     /// Adds a row.
-    pub(super) fn add<const N: usize>(&mut self, cells: [String; N]) {
-        let cells = cells.map(|cell| escaped(&cell).into_owned());
+    pub(super) fn add(&mut self, cells: impl IntoIterator<Item = String>) {
+        let cells: Vec<String> = cells.into_iter().map(|cell| escaped(&cell).into_owned()).collect();
         self.words.iter_mut().zip(&cells).for_each(|(most, cell)| *most = longest_word(cell).max(*most));
         self.table.add_row(cells);
     }

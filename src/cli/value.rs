@@ -5,15 +5,12 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use jiff::Timestamp;
-use jiff::civil::Date;
-use jiff::tz::TimeZone;
 
+use crate::catalog::Allow;
 use crate::error::{Error, Result};
 use crate::job::units;
-
-/// Letters of a date like 2026-11-22.
-const DATE_LETTERS: usize = 10;
 
 /// `key=value`; the value may be empty and may hold `=`.
 pub(super) fn set(text: &str) -> Result<(String, String), String> {
@@ -37,12 +34,13 @@ pub(super) fn sets(pairs: Vec<(String, String)>) -> Result<BTreeMap<String, Stri
 
 /// A date, which stands for its midnight in UTC, or an instant in RFC 3339.
 pub(super) fn instant(text: &str) -> Result<Timestamp, String> {
-    let wrong = || "write a date like 2026-11-22, or a time like 2026-11-22T10:30:00Z".to_owned();
-    if text.len() != DATE_LETTERS {
-        return text.parse().map_err(|_| wrong());
-    }
-    let date: Date = text.parse().map_err(|_| wrong())?;
-    date.to_zoned(TimeZone::UTC).map(|midnight| midnight.timestamp()).map_err(|_| wrong())
+    units::parse_instant(text).map_err(|error| error.message().to_owned())
+}
+
+/// One of the kinds that `--allow` names.
+pub(super) fn allow() -> impl TypedValueParser<Value = Allow> {
+    let values = Allow::all().map(|allow| PossibleValue::new(allow.name()).help(allow.what()));
+    PossibleValuesParser::new(values).map(Allow::from)
 }
 
 /// A size in bytes.
@@ -58,15 +56,6 @@ pub(super) fn duration(text: &str) -> Result<Duration, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_date_is_its_midnight() {
-        assert_eq!(instant("2026-11-22").unwrap().to_string(), "2026-11-22T00:00:00Z");
-        assert_eq!(instant("2026-11-22T12:30:00+02:00").unwrap().to_string(), "2026-11-22T10:30:00Z");
-        for text in ["", "yesterday", "2026-13-01", "2026-11-22T10:30:00", "20261122", "2026-11-2\u{663}"] {
-            assert!(instant(text).is_err(), "{text:?}");
-        }
-    }
 
     #[test]
     fn a_parameter_may_hold_an_equals_sign_and_stands_once() {

@@ -80,7 +80,8 @@ fn way_out(store: &Path, version: u64, live: bool) -> String {
     let store = format::shell(&store.display().to_string());
     match live {
         true => format!(
-            "{again}; until then `cutover rollback {store}` takes readers off it, after which the rebuild needs --force"
+            "{again}; until then `cutover rollback {store}` takes readers off it, after which the rebuild needs \
+             --allow rolled-back"
         ),
         false => again,
     }

@@ -4,8 +4,8 @@ use std::path::PathBuf;
 
 use super::table::Rows;
 use super::{Answer, Output, format};
-use crate::catalog::{Catalog, Current};
-use crate::error::Result;
+use crate::catalog::{Catalog, Current, State, VersionEntry, shown_params};
+use crate::error::{Error, Result};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -15,7 +15,9 @@ Examples:
 /// List the versions of a store with their states, and which one readers see
 ///
 /// Published: readers see it. Retired: a newer one was published. Rolled back: readers were taken off it because it was
-/// bad. Rejected: a check stopped it. Complete: built, but not published yet.
+/// bad. Rejected: a check stopped it. Complete: built, but not published yet. Staged: the same, as was asked for. Stored
+/// is what a version takes on the disk, data what its keys and values come to before compression. A time in brackets was
+/// not stated: it is what the clock said.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Args {
@@ -25,31 +27,49 @@ pub(super) struct Args {
 
 impl Args {
     pub(super) fn run(self, output: &mut Output) -> Result<Answer> {
-        let current = Catalog::open(&self.store)?.read()?;
+        let catalog = Catalog::open(&self.store)?;
+        let current = catalog.read()?;
         if output.is_json() {
-            output.document(&current)?;
+            output.document(&document(&catalog, &current)?)?;
         } else {
-            show(&current, output)?;
+            show(&catalog, &current, output)?;
         }
         Ok(Answer::Yes)
     }
 }
 
+/// `current.json`, and what each version takes on the disk.
+fn document(catalog: &Catalog, current: &Current) -> Result<serde_json::Value> {
+    let unwritten = |error| Error::internal("the versions cannot be written as JSON").because(error);
+    let mut document = serde_json::to_value(current).map_err(unwritten)?;
+    for version in current.versions.keys() {
+        document["versions"][version.to_string()]["stored_bytes"] = catalog.stored_bytes(*version)?.into();
+    }
+    Ok(document)
+}
+
 /// Shows the versions as a table, with a line for whatever holds one back.
-pub(super) fn show(current: &Current, output: &mut Output) -> Result<()> {
+pub(super) fn show(catalog: &Catalog, current: &Current, output: &mut Output) -> Result<()> {
     if current.versions.is_empty() {
         return output.line(format!("the store of {} has no version yet", current.dataset));
     }
-    let mut rows = Rows::new(&["version", "state", "rows", "data", "as of (UTC)", "built (UTC)"], &[0, 2, 3]);
+    let header = ["version", "state", "rows", "data", "stored", "as of (UTC)", "built (UTC)", "parameters"];
+    let given = |entry: &VersionEntry| entry.params.as_ref().is_some_and(|params| !params.is_empty());
+    let with_params = current.versions.values().any(given);
+    let mut rows = Rows::new(&header[..header.len() - usize::from(!with_params)], &[0, 2, 3, 4]);
     for (version, entry) in current.versions.iter().rev() {
-        rows.add([
+        let as_of = format::time(entry.as_of);
+        let shown = [
             version.to_string(),
-            entry.state.to_string(),
+            state(entry),
             format::count(entry.rows),
             format::size(entry.bytes),
-            format::minute(entry.as_of),
+            format::size(catalog.stored_bytes(*version)?),
+            if entry.as_of_stated { as_of } else { format!("({as_of})") },
             format::minute(entry.created_at),
-        ]);
+        ];
+        let params = with_params.then(|| entry.params.as_ref().map(shown_params).unwrap_or_default());
+        rows.add(shown.into_iter().chain(params));
     }
     output.line(rows.text())?;
     match &current.pin {
@@ -64,6 +84,9 @@ pub(super) fn show(current: &Current, output: &mut Output) -> Result<()> {
             None => output.line("nothing is published")?,
         },
     }
+    if let Some(behind) = behind(current) {
+        output.line(behind)?;
+    }
     if let Some(pending) = &current.pending {
         output.line(format!(
             "{} was cut off or is going on since {}; the next command that changes the store finishes it",
@@ -77,4 +100,27 @@ pub(super) fn show(current: &Current, output: &mut Output) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// The state of a version in a word or two.
+pub(super) fn state(entry: &VersionEntry) -> String {
+    if is_staged(entry) { "staged".to_owned() } else { entry.state.to_string() }
+}
+
+/// Whether a version waits to be published, as was asked for.
+pub(super) fn is_staged(entry: &VersionEntry) -> bool {
+    entry.staged && entry.state == State::Complete
+}
+
+/// Says where consumers of the topic have not followed a rollback.
+pub(super) fn behind(current: &Current) -> Option<String> {
+    let (ledger, behind) = (current.kafka.as_ref()?, current.behind()?);
+    let version = current.current?;
+    Some(format!(
+        "consumers of topic {} are behind: they were not told that readers here left version {} at {}; the next command \
+         that reaches Kafka takes them to version {version}, such as `cutover publish STORE {version}`",
+        ledger.target.topic,
+        behind.left,
+        format::time(behind.since)
+    ))
 }

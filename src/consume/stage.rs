@@ -22,7 +22,7 @@ use xxhash_rust::xxh3::xxh3_128;
 use super::limit::RateLimit;
 use super::partition::PartitionWriter;
 use crate::build::{BuiltShard, Material, Table, Target, assemble};
-use crate::catalog::{BuildDirs, Catalog, CheckResult, InputFile, Manifest, Outcome, ShardEntry, Streamed};
+use crate::catalog::{BuildDirs, Catalog, CheckResult, InputFile, Manifest, Outcome, ShardEntry, Streamed, by};
 use crate::check;
 use crate::encode::Sharding;
 use crate::error::{Error, IoContext, Kind, Result};
@@ -270,7 +270,11 @@ impl Staging<'_> {
             job_digest: "followed".to_owned(),
             input_digest: wanted.topic.clone(),
             as_of: wanted.as_of,
+            as_of_stated: wanted.as_of_stated,
             created_at: Timestamp::now(),
+            built_by: Some(by()),
+            staged: false,
+            params: None,
             inputs: vec![InputFile {
                 input: "kafka".to_owned(),
                 path: wanted.topic.clone(),

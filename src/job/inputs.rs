@@ -59,7 +59,9 @@ pub(super) fn path(item: &Item<'_>, params: &Params<'_>) -> Option<String> {
 pub(super) fn plain_path(item: &Item<'_>) -> Option<PathBuf> {
     let text = check(item)?;
     if text.contains("${") {
-        item.problem("cannot hold ${…}: parameters are filled in only in an input's path, its require and the store");
+        item.problem(
+            "cannot hold ${…}: parameters are filled in only in an input's path, its require, the store and as_of",
+        );
         return None;
     }
     Some(PathBuf::from(text))

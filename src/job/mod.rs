@@ -30,6 +30,8 @@ pub mod units;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use jiff::Timestamp;
+
 pub use change::{Bound, Changes, DEFAULT_BOUNDS};
 pub use kafka::is_topic;
 pub use parse::is_dataset;
@@ -49,6 +51,10 @@ pub struct Job {
     pub dataset: String,
     /// Folder of the store, with every `${k}` filled in.
     pub store: PathBuf,
+    /// The time its data speaks for; none: the job does not say.
+    pub as_of: Option<Timestamp>,
+    /// Every parameter and its value, as given. A version records them, so they are no place for secrets.
+    pub sets: BTreeMap<String, String>,
     /// What is read, ordered by name; at least one.
     pub inputs: Vec<InputSpec>,
     /// The query, with its `$k` still in it.

@@ -1,9 +1,9 @@
 //! Parameters: values that `--set k=v` gives to one run of a job.
 //!
-//! `${k}` in an input's path, its `require` and the store's path is replaced by the value as text, so such a value is one
-//! literal piece of a path: it cannot climb out of a folder or widen a glob. `$k` in the SQL is never pasted: it stays,
-//! and the query stage binds it as a value. Which `$k` the SQL holds is decided by the query engine's own tokenizer, so
-//! strings and comments do not count.
+//! `${k}` in an input's path, its `require`, the store's path and `as_of` is replaced by the value as text, so such a
+//! value is one literal piece of a path: it cannot climb out of a folder or widen a glob. `$k` in the SQL is never pasted:
+//! it stays, and the query stage binds it as a value. Which `$k` the SQL holds is decided by the query engine's own
+//! tokenizer, so strings and comments do not count.
 //!
 //! Not for: defaults. Invariant: every parameter the job names has a value, and every value given is used.
 
@@ -70,10 +70,16 @@ impl<'a> Params<'a> {
             return None;
         };
         if let Err(reason) = check_path_value(value) {
-            item.problem(format!("cannot take --set {name}={value:?}: a value in a path {reason}"));
+            item.problem(format!("cannot take --set {name}={value:?}: a value that is filled in {reason}"));
             return None;
         }
         Some(value)
+    }
+
+    /// The values of the parameters in `text`, as they were given: `--set date=2026-11-31`.
+    pub(super) fn given_in(&self, text: &str) -> Vec<String> {
+        let named = text.split("${").skip(1).filter_map(|piece| piece.split_once('}')).map(|(name, _)| name);
+        named.filter_map(|name| Some(format!("--set {name}={}", self.sets.get(name)?))).collect()
     }
 
     /// The parameters that `sql` holds, with their values; problems are told about `item`, which names the SQL.
@@ -103,7 +109,7 @@ impl<'a> Params<'a> {
         for name in self.sets.keys().filter(|name| is_name(name) && !named.contains(*name)) {
             let hint = match suggest::nearest(name, named.iter().map(String::as_str)) {
                 Some(near) => format!(", did you mean {near:?}?"),
-                None => format!(": neither ${{{name}}} in a path nor ${name} in the SQL"),
+                None => format!(": neither ${{{name}}} in a path or as_of, nor ${name} in the SQL"),
             };
             problems.add_general(format!("--set {name}=… is used nowhere in this job{hint}"));
         }

@@ -11,12 +11,14 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use jiff::Timestamp;
 use toml::de::DeTable;
 
 use super::params::Params;
 use super::problems::Problems;
 use super::spec::{Checks, Retention, Tables};
-use super::table::Section;
+use super::table::{Item, Section};
+use super::units::parse_instant;
 use super::{Job, SqlAt, checks, inputs, kafka, output};
 use crate::error::{Error, Result};
 
@@ -26,8 +28,8 @@ const VERSION: u64 = 1;
 /// Longest name of a dataset.
 const LONGEST_DATASET: usize = 100;
 
-const KEYS: [&str; 10] =
-    ["version", "dataset", "store", "inputs", "query", "output", "tables", "checks", "retention", "kafka"];
+const KEYS: [&str; 11] =
+    ["version", "dataset", "store", "as_of", "inputs", "query", "output", "tables", "checks", "retention", "kafka"];
 
 pub(super) fn parse(
     path: &Path,
@@ -61,6 +63,7 @@ pub(super) fn parse(
         .required("store", "store = \"stores/views_by_age\"")
         .and_then(|item| inputs::path(&item, &params))
         .map(PathBuf::from);
+    let as_of = top.item("as_of").map_or(Some(None), |item| as_of(&item, &params).map(Some));
     let inputs = top
         .required("inputs", "[inputs.events]")
         .and_then(|item| item.map("[inputs]"))
@@ -78,10 +81,11 @@ pub(super) fn parse(
         return Err(problems.into_error());
     }
 
-    let parts = (dataset, store, inputs, query, output, tables, checks, retention, kafka);
+    let parts = (dataset, store, as_of, inputs, query, output, tables, checks, retention, kafka);
     let (
         Some(dataset),
         Some(store),
+        Some(as_of),
         Some(inputs),
         Some(query),
         Some(output),
@@ -94,8 +98,24 @@ pub(super) fn parse(
         return Err(Error::internal(format!("{} could not be read, but no problem was found in it", path.display())));
     };
     let (sql, sql_at, params) = query;
-    let (path, text) = (path.to_owned(), text.to_owned());
-    Ok(Job { path, text, dataset, store, inputs, sql, sql_at, params, output, tables, checks, retention, kafka })
+    let (path, text, sets) = (path.to_owned(), text.to_owned(), sets.clone());
+    Ok(Job {
+        path,
+        text,
+        dataset,
+        store,
+        as_of,
+        sets,
+        inputs,
+        sql,
+        sql_at,
+        params,
+        output,
+        tables,
+        checks,
+        retention,
+        kafka,
+    })
 }
 
 fn version(top: &Section<'_>) {
@@ -104,6 +124,21 @@ fn version(top: &Section<'_>) {
         && version != VERSION
     {
         item.problem(format!("is {version}, and this cutover reads only version {VERSION}"));
+    }
+}
+
+/// The time that the data speaks for, with parameters filled in.
+fn as_of(item: &Item<'_>, params: &Params<'_>) -> Option<Timestamp> {
+    let text = item.text()?;
+    let filled = params.fill(item, text)?;
+    match parse_instant(&filled) {
+        Ok(instant) => Some(instant),
+        Err(error) => {
+            let given = params.given_in(text);
+            let with = if given.is_empty() { String::new() } else { format!(" with {}", given.join(" ")) };
+            item.problem(format!("cannot be {text:?}{with}: {}", error.message()));
+            None
+        }
     }
 }
 

@@ -3,6 +3,8 @@
 //! A new rule gets a line in `BROKEN`: what is replaced in a good job, by what, and the problem with its line.
 //! Not for: the small parsers of one word (units, order, parameters), which are tested where they stand.
 
+mod as_of;
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -105,7 +107,8 @@ fn a_full_job_is_read_as_written() {
         line: 4,
         ..job.inputs[0].clone()
     };
-    assert_eq!((&job.inputs[0], job.inputs[0].delimiter), (&events, None));
+    assert_eq!(job.inputs[0], events);
+    assert_eq!((job.inputs[0].require_each.as_ref(), job.inputs[0].partitions.as_ref()), (None, None));
     assert_eq!((job.inputs[1].name.as_str(), job.inputs[1].line), ("profiles", 9));
     let output = Output {
         key: vec!["url".into(), "age".into()],

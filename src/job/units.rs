@@ -1,12 +1,18 @@
-//! Sizes and durations as people write them: `64MiB`, `48h`.
+//! Sizes, durations and instants as people write them: `64MiB`, `48h`, `2026-11-25`.
 //!
 //! The job file and the command line read both through here, so that a value means the same in either place.
 //! A size is a whole number and one of B, KiB, MiB, GiB, TiB. KB, MB and GB are refused: half the world reads them as
 //! powers of 1000, the other half as powers of 1024. A duration is a whole number and one of s, m, h, d.
 //!
-//! Not for: dates and instants. Invariant: nothing is rounded, guessed or capped.
+//! An instant is a date, which stands for its midnight in UTC, or a time in RFC 3339.
+//!
+//! Invariant: nothing is rounded, guessed or capped.
 
 use std::time::Duration;
+
+use jiff::Timestamp;
+use jiff::civil::Date;
+use jiff::tz::TimeZone;
 
 use crate::error::{Error, Result};
 
@@ -14,6 +20,9 @@ const SIZES: [(&str, u64); 5] = [("B", 1), ("KiB", 1 << 10), ("MiB", 1 << 20), (
 
 const DAY: u64 = 24 * 60 * 60;
 const DURATIONS: [(&str, u64); 4] = [("s", 1), ("m", 60), ("h", 60 * 60), ("d", DAY)];
+
+/// Letters of a date like 2026-11-22.
+const DATE_LETTERS: usize = 10;
 
 /// Longest duration: a hundred years, so that adding one to an instant cannot overflow.
 const LONGEST: u64 = 36_500 * DAY;
@@ -51,6 +60,23 @@ pub fn parse_duration(text: &str) -> Result<Duration> {
         return Err(Error::invalid(format!("{text:?} is not a duration: {hint}")));
     };
     scale(text, number, *factor, LONGEST, "duration", "48h").map(Duration::from_secs)
+}
+
+/// Reads an instant: a date such as `2026-11-25`, its midnight in UTC, or a time such as `2026-11-25T10:30:00Z`.
+///
+/// # Errors
+/// `Invalid`, with both ways to write one.
+pub fn parse_instant(text: &str) -> Result<Timestamp> {
+    let wrong = || {
+        Error::invalid(format!(
+            "{text:?} is no date or time: write a date like 2026-11-22, or a time in RFC 3339 like 2026-11-22T10:30:00Z"
+        ))
+    };
+    if text.len() != DATE_LETTERS {
+        return text.parse().map_err(|_| wrong());
+    }
+    let date: Date = text.parse().map_err(|_| wrong())?;
+    date.to_zoned(TimeZone::UTC).map(|midnight| midnight.timestamp()).map_err(|_| wrong())
 }
 
 fn split(text: &str) -> (&str, &str) {
@@ -107,6 +133,16 @@ mod tests {
         assert_eq!(parse_duration("7d").unwrap().as_secs(), 604_800);
         for text in ["", "48", "h", "-1h", "1.5h", "1 h", "2w", "36501d", "99999999999999999999s"] {
             assert!(parse_duration(text).is_err(), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn a_date_is_its_midnight() {
+        assert_eq!(parse_instant("2026-11-22").unwrap().to_string(), "2026-11-22T00:00:00Z");
+        assert_eq!(parse_instant("2026-11-22T12:30:00+02:00").unwrap().to_string(), "2026-11-22T10:30:00Z");
+        for text in ["", "yesterday", "2026-13-01", "2026-11-31", "2026-11-22T10:30:00", "20261122", "2026-11-2\u{663}"]
+        {
+            assert!(parse_instant(text).is_err(), "{text:?}");
         }
     }
 }

@@ -7,9 +7,10 @@
 use jiff::Timestamp;
 use tokio::runtime::Runtime;
 
+use super::order::AsOf;
 use super::{RunOptions, measures};
 use crate::build::BuiltShard;
-use crate::catalog::{self, BuildDirs, CheckResult, ColumnStats, Manifest, StageTiming};
+use crate::catalog::{self, Allow, BuildDirs, CheckResult, ColumnStats, Manifest, StageTiming};
 use crate::check::{self, Previous};
 use crate::encode::EncodePlan;
 use crate::error::{Error, IoContext, Kind, Result};
@@ -91,8 +92,8 @@ impl<'r> Prepared<'r> {
 
     /// How the version is published.
     pub(super) fn publish_options(&self) -> PublishOptions {
-        let RunOptions { force, progress, .. } = *self.options;
-        PublishOptions { force, progress, ..PublishOptions::default() }
+        let RunOptions { allow, progress, .. } = self.options;
+        PublishOptions { allow: allow.clone(), progress: *progress, ..PublishOptions::default() }
     }
 
     /// Columns that checks name exist.
@@ -138,11 +139,14 @@ impl<'r> Prepared<'r> {
     /// Key and value schema against the published version.
     pub(super) fn compatibility(&self, previous: Option<&Previous>) -> Vec<CheckResult> {
         let (key, value) = (self.encode.key_schema(), self.encode.value_schema());
-        let mut results = check::compatibility(key, value, self.options.allow_key_change, previous);
-        if self.options.force {
-            let failed = results.iter_mut().filter(|result| result.outcome == catalog::Outcome::Failed);
-            failed.for_each(|result| result.outcome = catalog::Outcome::Warned);
-        }
+        self.allowed(check::compatibility(key, value, previous))
+    }
+
+    /// The results, with what failed and is allowed by name as that.
+    pub(super) fn allowed(&self, mut results: Vec<CheckResult>) -> Vec<CheckResult> {
+        let allowed = |result: &CheckResult| self.options.allow.contains(&Allow::of_rule(&result.rule));
+        let failed = results.iter_mut().filter(|result| result.outcome == catalog::Outcome::Failed);
+        failed.filter(|result| allowed(result)).for_each(|result| result.outcome = catalog::Outcome::Allowed);
         results
     }
 
@@ -165,7 +169,7 @@ impl<'r> Prepared<'r> {
     pub(super) fn manifest(
         &self,
         build_id: &str,
-        as_of: Timestamp,
+        as_of: AsOf,
         built: Vec<BuiltShard>,
         columns: Vec<ColumnStats>,
         checks: Vec<CheckResult>,
@@ -182,8 +186,12 @@ impl<'r> Prepared<'r> {
             tool_version: env!("CARGO_PKG_VERSION").to_owned(),
             job_digest: self.job_digest.clone(),
             input_digest: self.input_digest.clone(),
-            as_of,
+            as_of: as_of.at,
+            as_of_stated: as_of.stated,
             created_at: Timestamp::now(),
+            built_by: Some(catalog::by()),
+            staged: self.options.stage,
+            params: Some(self.job.sets.clone()),
             inputs: self.lineage(),
             key: self.encode.key_schema().clone(),
             value: self.encode.value_schema().clone(),
@@ -259,6 +267,8 @@ impl<'r> Prepared<'r> {
             dataset: manifest.dataset.clone(),
             store: self.job.store.clone(),
             outcome,
+            published: outcome.is_live(),
+            publish_with: None,
             version: manifest.version,
             previous: previous.filter(|previous| *previous != manifest.version),
             rows: manifest.rows,
@@ -268,6 +278,9 @@ impl<'r> Prepared<'r> {
             shards: manifest.shard_count,
             digest: manifest.digest.to_string(),
             as_of: manifest.as_of.to_string(),
+            as_of_stated: manifest.as_of_stated,
+            params: self.job.sets.clone(),
+            notes: Vec::new(),
             inputs: self.inputs.iter().map(InputReport::from).collect(),
             stages: Vec::new(),
             checks: manifest.checks.clone(),

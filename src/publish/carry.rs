@@ -16,7 +16,7 @@ use jiff::Timestamp;
 
 use super::cluster::{Announcer, Cluster, connect};
 use super::intact;
-use crate::catalog::{Action, Catalog, Change, Current, Flip, Ledger, Pending, Streamed};
+use crate::catalog::{Action, Allowed, Catalog, Change, Current, Flip, Ledger, Pending, Streamed};
 use crate::error::{Error, Kind, Result};
 use crate::failpoint;
 use crate::kafka::Unannounced;
@@ -69,6 +69,10 @@ pub(super) fn carry_out(
     finish(catalog)?;
     let current = catalog.read()?;
     let change = decide(&current)?;
+    if !concerns_consumers(&current, &change) {
+        try_to_catch_up(catalog);
+    }
+    let current = catalog.read()?;
     match &current.kafka {
         Some(ledger) if concerns_consumers(&current, &change) => {
             let stands =
@@ -84,11 +88,63 @@ pub(super) fn carry_out(
 /// # Errors
 /// `Conflict` when it is still being carried out; `Unavailable` when Kafka or the disk does not do it.
 pub fn finish_pending(catalog: &Catalog) -> Result<()> {
-    if catalog.read()?.pending.is_none() {
+    let current = catalog.read()?;
+    if current.pending.is_none() && current.behind().is_none() {
         return Ok(());
     }
     let _lock = catalog.lock_publish()?;
-    finish(catalog)
+    finish(catalog)?;
+    try_to_catch_up(catalog);
+    Ok(())
+}
+
+/// Takes readers of this store back without Kafka. Safe without the lease and the publish lock: nothing is recorded on
+/// the way to Kafka, as the commit would fail then, and whoever is on the way there finds the store changed when he
+/// records his intent.
+///
+/// # Errors
+/// As [`super::rollback_locally`].
+pub(super) fn back_on_store(catalog: &Catalog, to: Option<u64>) -> Result<Flip> {
+    let now = Timestamp::now();
+    let before = catalog.read()?;
+    if let Some(pending) = &before.pending {
+        return Err(Error::conflict(format!(
+            "not applied: {} was cut off at {:.0}, and consumers may or may not have been told of it, so nothing else \
+             can change before it is finished or given up, which needs Kafka; readers of this store still see the \
+             version before it",
+            pending.change, pending.at
+        )));
+    }
+    let target = before.rollback_target(to)?;
+    own(&before, &Change::Rollback { to: target })?;
+    look_at(catalog, &before, Some(before.clone().rollback_locally(target, now)?))?;
+    catalog.commit(|latest| {
+        let same = latest.current == before.current && latest.rollback_target(to)? == target;
+        if same { latest.rollback_locally(target, now) } else { Err(changed()) }
+    })
+}
+
+/// Tells consumers of a rollback that they were not told of; where that fails, the next command does it.
+fn try_to_catch_up(catalog: &Catalog) {
+    let tried = catalog.read().and_then(|current| {
+        let (Some(_), Some(ledger), Some(version)) = (current.behind(), &current.kafka, current.current) else {
+            return Ok(false);
+        };
+        let told = |_: &Current| Ok(Change::Publish { version, allow: Allowed::new() });
+        on_both(catalog, &current, ledger, (Timestamp::now(), Streaming::default()), told).map(|_| true)
+    });
+    match tried {
+        Ok(false) => {}
+        Ok(true) => {
+            let what = "consumers of the topic were told of the rollback that was made without them";
+            catalog.log().record(Action::Finished, None, what);
+            tracing::warn!("{what}");
+        }
+        Err(error) => tracing::warn!(
+            "consumers of the topic still have to follow a rollback, which the next command tries again: {}",
+            error.chain().join(": ")
+        ),
+    }
 }
 
 /// Fails when a store that follows a topic is to be led elsewhere than the topic says.
@@ -189,6 +245,7 @@ fn on_both(
     let told = lease.seen().and_then(|seen| seen.current()).map(|told| told.topic.as_str());
     if let (Some(flip), Some(streamed)) = (flip, &announced)
         && flip.from == Some(flip.to)
+        && ledger.behind.is_none()
         && told == Some(streamed.topic.as_str())
     {
         // Whoever made it so may have died before it was durable.

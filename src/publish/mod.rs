@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! Staged ──install──▶ Complete ──publish──▶ Published
-//!                       (may be rejected: then only `force` publishes it)
+//!                       (may be refused: then only `allow` publishes it)
 //! ```
 //! Thin over `catalog`, which holds the rules: here the files of a version are looked at before readers are sent to it,
 //! the change is carried out (`carry`: one commit, or with Kafka an intent, an announcement and a commit), and the log
@@ -21,9 +21,11 @@ use jiff::Timestamp;
 pub use self::carry::finish_pending;
 use self::carry::{Carried, Streaming, carry_out};
 pub use self::steps::{Complete, Staged};
-use crate::catalog::{Action, Catalog, Change, Current, FileDepth, Flip, Ledger, State, Streamed, inspect};
+use crate::catalog::{
+    Action, Allowed, Catalog, Change, Current, FileDepth, Flip, Ledger, State, Streamed, allow_flag, inspect,
+};
 pub use crate::catalog::{GcReport, Pin};
-use crate::error::{Error, Result};
+use crate::error::{Error, Kind, Result};
 use crate::failpoint;
 use crate::job::{Kafka, Retention};
 use crate::kafka::{self, Connection};
@@ -33,8 +35,8 @@ use crate::stop;
 /// How a version is published.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct PublishOptions {
-    /// Publish it though it is rejected, rolled back, or older than what readers see.
-    pub force: bool,
+    /// Reasons to refuse it that are let through.
+    pub allow: Allowed,
     /// Why, for the log.
     pub reason: Option<String>,
     /// Stream it to Kafka again even if its topic is there.
@@ -75,13 +77,15 @@ impl Published {
 /// As [`Current::publish`]; `Corrupt` when its files are not as its manifest says; `Conflict` when another command
 /// publishes; `Unavailable` when the disk or Kafka does not do it, with the message saying whether it was applied.
 pub fn publish(catalog: &Catalog, version: u64, options: &PublishOptions) -> Result<Published> {
-    let force = options.force;
     let streaming = Streaming { again: options.restream, progress: options.progress };
-    let published = carry(catalog, streaming, |_| Ok(Change::Publish { version, force }))?;
+    let refused = catalog.read()?;
+    let refused = refused.versions.get(&version).map(|entry| refused.refusals(version, entry)).unwrap_or_default();
+    let published = carry(catalog, streaming, |_| Ok(Change::Publish { version, allow: options.allow.clone() }))?;
     if published.flipped() {
-        let forced = if options.force { "forced" } else { "" };
-        let why = options.reason.as_deref().unwrap_or_default();
-        let said = [before(published.previous).as_str(), forced, why].map(str::to_owned);
+        let allowed: Allowed = refused.iter().map(|it| it.allow).filter(|it| options.allow.contains(it)).collect();
+        let allowed = if allowed.is_empty() { String::new() } else { allow_flag(allowed) };
+        let why = options.reason.clone().unwrap_or_default();
+        let said = [before(published.previous), allowed, why];
         catalog.log().record(Action::Published, Some(version), join(&said));
     }
     Ok(published)
@@ -94,10 +98,35 @@ pub fn publish(catalog: &Catalog, version: u64, options: &PublishOptions) -> Res
 /// another command changed the store meanwhile; `Unavailable` as [`publish`].
 pub fn rollback(catalog: &Catalog, to: Option<u64>, progress: Progress) -> Result<Published> {
     let target = |current: &Current| Ok(Change::Rollback { to: current.rollback_target(to)? });
-    let published = carry(catalog, Streaming { again: false, progress }, target)?;
+    let published = carry(catalog, Streaming { again: false, progress }, target).map_err(|error| {
+        let away = || catalog.read().is_ok_and(|current| current.kafka.is_some() && current.pending.is_none());
+        if error.kind() == Kind::Unavailable && away() {
+            error.during(
+                "not rolled back, as Kafka is away; `cutover rollback STORE --local` takes readers of this store back \
+                 at once, and consumers follow with the next command that reaches Kafka",
+            )
+        } else {
+            error
+        }
+    })?;
     let said = format!("readers are back on version {}", published.version);
     catalog.log().record(Action::RolledBack, published.previous, said);
     Ok(published)
+}
+
+/// As [`rollback`], for the readers of this store alone: Kafka may be away. Consumers are told by the next command that
+/// reaches it.
+///
+/// # Errors
+/// As [`Current::rollback`]; `Corrupt` when the files of the version it would go to are damaged; `Conflict` when another
+/// command changed the store meanwhile, or a change is being carried out on Kafka; `Invalid` for a store that follows a
+/// topic.
+pub fn rollback_locally(catalog: &Catalog, to: Option<u64>) -> Result<Published> {
+    let flip = carry::back_on_store(catalog, to)?;
+    let behind = catalog.read()?.behind().map(|_| "consumers of the topic are not told yet".to_owned());
+    let said = [format!("readers are back on version {}", flip.to), behind.unwrap_or_default()];
+    catalog.log().record(Action::RolledBack, flip.from, join(&said));
+    Ok(Published { version: flip.to, previous: flip.from, announced: None, streaming: None })
 }
 
 /// Holds readers on `version`, or on the one they see.
@@ -176,8 +205,9 @@ pub fn set_target(catalog: &Catalog, target: Option<&Kafka>) -> Result<()> {
     let place = |target: &Kafka| (target.brokers.clone(), target.topic.clone());
     let moved = known.as_ref().map(place) != target.map(place);
     catalog.commit(|current| {
-        let streamed = current.kafka.take().map(|ledger| ledger.streamed).filter(|_| !moved).unwrap_or_default();
-        current.kafka = target.map(|target| Ledger { target: target.clone(), streamed });
+        let known = current.kafka.take().filter(|_| !moved);
+        let (streamed, behind) = known.map(|ledger| (ledger.streamed, ledger.behind)).unwrap_or_default();
+        current.kafka = target.map(|target| Ledger { target: target.clone(), streamed, behind });
         Ok(())
     })?;
     if let Some(known) = known.filter(|_| moved) {
@@ -197,6 +227,16 @@ pub fn unpin(catalog: &Catalog) -> Result<Pin> {
     let pin = catalog.commit(Current::unpin)?;
     catalog.log().record(Action::Unpinned, Some(pin.version), format!("it was pinned since {}", pin.since));
     Ok(pin)
+}
+
+/// What [`gc`] would delete now: versions, and their bytes on the disk.
+///
+/// # Errors
+/// As [`Catalog::read`]; `Unavailable` when the disk cannot be read.
+pub fn would_free(catalog: &Catalog, retention: &Retention) -> Result<(Vec<u64>, u64)> {
+    let versions = catalog.read()?.expired(retention, Timestamp::now());
+    let bytes = versions.iter().map(|&version| catalog.stored_bytes(version)).sum::<Result<u64>>()?;
+    Ok((versions, bytes))
 }
 
 /// Deletes the versions that `retention` no longer keeps, and what crashed commands left behind. Consumers are told

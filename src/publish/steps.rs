@@ -5,7 +5,7 @@
 use std::path::PathBuf;
 
 use super::{PublishOptions, Published, publish};
-use crate::catalog::{Action, Catalog, Installed, Manifest};
+use crate::catalog::{Action, Allow, Catalog, Installed, Manifest, Outcome, shown_params};
 use crate::error::Result;
 
 /// A finished folder in the store's staging: all of a version but its manifest.
@@ -47,7 +47,7 @@ impl Staged {
         let mut size = String::new();
         let installed = catalog.install_as(&self.folder, announced, |version| {
             let manifest = manifest(version);
-            size = format!("{} rows, {} bytes, build {}", manifest.rows, manifest.bytes, manifest.build_id);
+            size = told(&manifest);
             manifest
         })?;
         match &installed.rejected {
@@ -56,6 +56,23 @@ impl Staged {
         }
         Ok(Complete { installed })
     }
+}
+
+/// A version in a line of the log.
+fn told(manifest: &Manifest) -> String {
+    let Manifest { rows, bytes, build_id, as_of, .. } = manifest;
+    let mut told = format!("{rows} rows, {bytes} bytes, build {build_id}");
+    if manifest.as_of_stated {
+        told.push_str(&format!(", as of {as_of:.0}"));
+    }
+    if let Some(params) = manifest.params.as_ref().filter(|params| !params.is_empty()) {
+        told.push_str(&format!(", {}", shown_params(params)));
+    }
+    for check in manifest.checks.iter().filter(|check| check.outcome == Outcome::Allowed) {
+        let (allow, expected, found) = (Allow::of_rule(&check.rule).name(), &check.expected, &check.found);
+        told.push_str(&format!("; --allow {allow}: {}: expected {expected}, found {found}", check.rule));
+    }
+    told + if manifest.staged { "; staged" } else { "" }
 }
 
 impl Complete {
@@ -69,10 +86,15 @@ impl Complete {
         self.installed.rejected.as_deref()
     }
 
+    /// The kinds of the reasons for that.
+    pub fn failed(&self) -> &[Allow] {
+        &self.installed.failed
+    }
+
     /// Makes it the version readers see.
     ///
     /// # Errors
-    /// As [`publish`]; `Rejected` when it is, unless `force` is on.
+    /// As [`publish`]; `Rejected` when it is refused for a reason that `allow` does not name.
     pub fn publish(self, catalog: &Catalog, options: &PublishOptions) -> Result<Published> {
         publish(catalog, self.installed.version, options)
     }

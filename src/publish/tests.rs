@@ -4,11 +4,17 @@ use std::fs;
 
 use super::*;
 use crate::catalog::fixture::{catalog, install, manifest, staged};
-use crate::catalog::{CheckResult, Outcome, State};
+use crate::catalog::{Allow, CheckResult, Outcome, State};
 use crate::error::Kind;
 
-fn force() -> PublishOptions {
-    PublishOptions { force: true, reason: Some("looked at it".into()), ..PublishOptions::default() }
+/// Lets everything through.
+fn everything() -> PublishOptions {
+    PublishOptions { allow: Allow::all().collect(), reason: Some("looked at it".into()), ..PublishOptions::default() }
+}
+
+/// Lets one kind through.
+fn only(allow: Allow) -> PublishOptions {
+    PublishOptions { allow: [allow].into(), ..everything() }
 }
 
 fn log(catalog: &Catalog) -> Vec<(Action, Option<u64>, String)> {
@@ -41,7 +47,7 @@ fn a_build_goes_from_staging_to_readers() {
 }
 
 #[test]
-fn a_rejected_build_is_published_by_force_only_and_the_log_says_so() {
+fn a_rejected_build_is_published_where_its_kind_is_allowed_and_the_log_says_so() {
     let (_folder, catalog) = published(1);
     let failed = |version| {
         let mut manifest = manifest(version, &[("key", "bad")]);
@@ -54,10 +60,15 @@ fn a_rejected_build_is_published_by_force_only_and_the_log_says_so() {
     let error = complete.publish(&catalog, &PublishOptions::default()).unwrap_err();
     assert_eq!(error.kind(), Kind::Rejected);
     assert_eq!(catalog.read().unwrap().current, Some(1));
-    publish(&catalog, 2, &force()).unwrap();
+    for other in Allow::all().filter(|other| *other != Allow::Rows) {
+        let error = publish(&catalog, 2, &only(other)).unwrap_err();
+        assert!(error.message().contains("`cutover publish STORE 2 --allow rows`"), "{error}");
+    }
+    assert_eq!(catalog.read().unwrap().current, Some(1));
+    publish(&catalog, 2, &everything()).unwrap();
     assert_eq!(catalog.read().unwrap().current, Some(2));
     let last = log(&catalog).pop().unwrap();
-    assert_eq!(last, (Action::Published, Some(2), "after version 1; forced; looked at it".to_owned()));
+    assert_eq!(last, (Action::Published, Some(2), "after version 1; --allow rows; looked at it".to_owned()));
 }
 
 #[test]
@@ -67,12 +78,12 @@ fn readers_are_not_sent_to_damaged_versions() {
     let error = rollback(&catalog, None, Progress::Silent).unwrap_err();
     assert_eq!(error.kind(), Kind::Corrupt);
     assert!(error.message().contains("`cutover verify STORE 2`"), "{error}");
-    assert_eq!(publish(&catalog, 2, &force()).unwrap_err().kind(), Kind::Corrupt);
+    assert_eq!(publish(&catalog, 2, &everything()).unwrap_err().kind(), Kind::Corrupt);
     assert_eq!(pin(&catalog, Some(2), "r", Progress::Silent).unwrap_err().kind(), Kind::Corrupt);
     assert_eq!(catalog.read().unwrap().current, Some(3));
     assert_eq!(rollback(&catalog, Some(1), Progress::Silent).unwrap().previous, Some(3));
     fs::remove_file(catalog.layout().manifest(2)).unwrap();
-    assert_eq!(publish(&catalog, 2, &force()).unwrap_err().kind(), Kind::Corrupt);
+    assert_eq!(publish(&catalog, 2, &everything()).unwrap_err().kind(), Kind::Corrupt);
 }
 
 #[test]
@@ -80,7 +91,7 @@ fn rollback_pin_and_unpin_are_in_the_log() {
     let (_folder, catalog) = published(2);
     assert!(rollback(&catalog, None, Progress::Silent).unwrap().flipped());
     assert!(!pin(&catalog, None, "incident", Progress::Silent).unwrap().flipped());
-    let error = publish(&catalog, 2, &force()).unwrap_err();
+    let error = publish(&catalog, 2, &everything()).unwrap_err();
     assert_eq!(error.kind(), Kind::Conflict);
     assert_eq!(unpin(&catalog).unwrap().reason, "incident");
     let said: Vec<_> = log(&catalog).into_iter().map(|(event, version, _)| (event, version)).collect();

@@ -11,7 +11,7 @@ use std::io::Write;
 use std::path::Path;
 use std::sync::Arc;
 
-use super::model::Doing;
+use super::model::{Allows, Doing};
 use super::world::{Process, World};
 use crate::catalog::fixture::{at, manifest};
 use crate::catalog::{Catalog, CheckResult, Current, FileDepth, FileEntry, Manifest, Outcome, State, inspect};
@@ -43,11 +43,10 @@ pub(super) struct Actor {
 enum Command {
     /// Build a content, and keep so many versions.
     Build(Content, u32),
-    Publish {
-        version: u64,
-        force: bool,
-    },
+    Publish(u64, Allows),
     Rollback(Option<u64>),
+    /// The same without Kafka.
+    RollbackLocally(Option<u64>),
     Pin(Option<u64>),
     Unpin,
     Clean(u32),
@@ -59,6 +58,8 @@ enum Command {
 struct Content {
     number: u64,
     as_of: i64,
+    /// Whether it says so.
+    stated: bool,
     failed: bool,
     /// It is built though it may be there already, and may wait to be published by hand.
     rebuild: bool,
@@ -85,15 +86,20 @@ impl Actor {
     fn draw_command(&self) -> Command {
         let version = self.draw_version();
         let (number, as_of) = (self.draw(CONTENTS), 10 + self.draw(3) as i64);
-        let content = Content { number, as_of, failed: self.draw(8) == 0, rebuild: self.draw(2) == 0 };
+        let (stated, failed) = (self.draw(4) > 0, self.draw(8) == 0);
+        let content = Content { number, as_of, stated, failed, rebuild: self.draw(2) == 0 };
         let builds = version.is_none() && self.draw(8) > 0;
         let version = version.unwrap_or(1);
         let some = (self.draw(2) == 0).then_some(version);
         match self.draw(16) {
             0..5 => Command::Build(content, 1 + self.draw(3) as u32),
             _ if builds => Command::Build(content, 1 + self.draw(3) as u32),
-            5..=7 => Command::Publish { version, force: self.draw(3) == 0 },
-            8..=10 => Command::Rollback(some),
+            5..=7 => {
+                let allows = [Allows::Nothing, Allows::Nothing, Allows::Older, Allows::Everything];
+                Command::Publish(version, allows[self.draw(4) as usize])
+            }
+            8..=9 => Command::Rollback(some),
+            10 => Command::RollbackLocally(some),
             11 => Command::Pin(some),
             12 => Command::Unpin,
             13 => Command::Clean(self.draw(3) as u32),
@@ -109,9 +115,12 @@ impl Actor {
         let Some(catalog) = self.step(Doing::Reading, || Catalog::open(STORE)) else { return };
         let silent = Progress::Silent;
         match command {
-            Command::Publish { version, force } => {
-                let options = PublishOptions { force, ..PublishOptions::default() };
-                self.step(Doing::Publishing { force }, || publish::publish(&catalog, version, &options));
+            Command::Publish(version, allows) => {
+                let options = PublishOptions { allow: allows.kinds(), ..PublishOptions::default() };
+                self.step(Doing::Publishing(allows), || publish::publish(&catalog, version, &options));
+            }
+            Command::RollbackLocally(to) => {
+                drop(self.step(Doing::RollingBack, || publish::rollback_locally(&catalog, to)))
             }
             Command::Rollback(to) => drop(self.step(Doing::RollingBack, || publish::rollback(&catalog, to, silent))),
             Command::Pin(version) => drop(self.step(Doing::Pinning, || publish::pin(&catalog, version, "why", silent))),
@@ -138,7 +147,7 @@ impl Actor {
         self.step(Doing::Targeting, || publish::set_target(&catalog, target.as_ref()))?;
         let current = self.step(Doing::Confirming, || catalog.read_durable())?;
         let options = PublishOptions::default();
-        let publishing = Doing::Publishing { force: false };
+        let publishing = Doing::Publishing(Allows::Nothing);
         match current.find_built("job", &content.inputs()).filter(|_| !content.rebuild) {
             Some((version, State::Published)) => return Some(version),
             Some((_, State::RolledBack)) => return None,
@@ -149,10 +158,10 @@ impl Actor {
             }
             _ => {}
         }
-        let (folder, manifest) = self.step(Doing::Installing, || self.stage(&catalog, content))?;
-        let numbered = |version| Manifest { version, ..manifest };
-        let complete = self.step(Doing::Installing, || Staged::new(&folder).install(&catalog, numbered))?;
         let stays = content.rebuild && self.draw(3) == 0;
+        let (folder, manifest) = self.step(Doing::Installing, || self.stage(&catalog, content))?;
+        let numbered = |version| Manifest { version, staged: stays, ..manifest };
+        let complete = self.step(Doing::Installing, || Staged::new(&folder).install(&catalog, numbered))?;
         let published = (!stays).then(|| self.step(publishing, || complete.publish(&catalog, &options)));
         drop(building);
         self.clean(&catalog, keep)?;
@@ -168,7 +177,8 @@ impl Actor {
         let mut manifest = manifest(0, &[("key", &content.number.to_string())]);
         manifest.build_id.clone_from(&build);
         manifest.input_digest = content.inputs();
-        manifest.as_of = at(content.as_of);
+        (manifest.as_of, manifest.as_of_stated) = (at(content.as_of), content.stated);
+        manifest.created_at = jiff::Timestamp::now();
         if content.failed {
             let (rule, expected, found) = ("rows.min".into(), "10".into(), "1".into());
             manifest.checks.push(CheckResult { rule, outcome: Outcome::Failed, expected, found });
@@ -215,7 +225,7 @@ impl Actor {
             self.step(Doing::Pinning, || publish::unpin(&catalog)).ok_or("unpin fails")?;
         }
         start();
-        let content = Content { number: CONTENTS, as_of: 1000, failed: false, rebuild: false };
+        let content = Content { number: CONTENTS, as_of: 1000, stated: true, failed: false, rebuild: false };
         let version = self.build(content, 1).ok_or("a run does not succeed")?;
         tidy()?;
         {
@@ -276,7 +286,7 @@ impl Actor {
 
 impl Content {
     fn inputs(self) -> String {
-        format!("{} {} {}", self.number, self.as_of, self.failed)
+        format!("{} {} {} {}", self.number, self.as_of, self.stated, self.failed)
     }
 }
 

@@ -112,6 +112,7 @@ fn histories_see_every_fault_and_every_outcome() {
         ("somebody deletes", "Some"),
         ("finishes", "Settled"),
         ("finishes", "Abandoned"),
+        ("catches up", ""),
     ];
     let mut missing: Vec<(&str, &str)> =
         ends.chain(faults).chain(errors).chain(kafka).chain([("Full", "no storage space")]).collect();

@@ -11,7 +11,7 @@ use std::path::Path;
 
 use super::cluster::Cluster;
 use super::disk::Disk;
-use crate::catalog::{Announcement, Change, Current, Digest, Layout, Manifest, State};
+use crate::catalog::{Allow, Allowed, Announcement, Change, Current, Digest, Layout, Manifest, State};
 
 /// What a process is doing, as far as it decides what it may change.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -28,13 +28,37 @@ pub(super) enum Doing {
     /// Making a version.
     Installing,
     /// Taking readers to a version.
-    Publishing { force: bool },
+    Publishing(Allows),
     /// Taking readers back.
     RollingBack,
     /// Holding readers, or letting go of them.
     Pinning,
     /// Deleting.
     Cleaning,
+}
+
+/// What a publish is let through for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Allows {
+    Nothing,
+    Older,
+    Everything,
+}
+
+impl Allows {
+    /// The kinds.
+    pub(super) fn kinds(self) -> Allowed {
+        match self {
+            Self::Nothing => Allowed::new(),
+            Self::Older => [Allow::Older].into(),
+            Self::Everything => Allow::all().collect(),
+        }
+    }
+
+    fn of(kinds: &Allowed) -> Self {
+        let all = [Self::Nothing, Self::Older, Self::Everything];
+        all.into_iter().find(|it| it.kinds() == *kinds).unwrap_or(Self::Nothing)
+    }
 }
 
 impl Doing {
@@ -50,7 +74,7 @@ impl Doing {
     /// What one does who finishes a change that was recorded.
     fn finishing(change: &Change) -> Self {
         match change {
-            Change::Publish { force, .. } => Self::Publishing { force: *force },
+            Change::Publish { allow, .. } => Self::Publishing(Allows::of(allow)),
             Change::Rollback { .. } => Self::RollingBack,
             Change::Pin { .. } => Self::Pinning,
             Change::Remove { .. } => Self::Cleaning,
@@ -67,6 +91,8 @@ pub(super) enum Effect {
     Tidied,
     /// It did what was recorded.
     Settled,
+    /// Consumers were told of a rollback that was made without them.
+    CaughtUp,
     /// It gave up what was recorded.
     Abandoned,
     /// It did something.
@@ -77,7 +103,7 @@ pub(super) enum Effect {
 #[derive(Clone, Debug)]
 struct Known {
     current: Current,
-    /// Contents that were rolled back, and that nobody forced since.
+    /// Contents that were rolled back, that no good version had then, and that nobody allowed since.
     condemned: Vec<Digest>,
     /// Every number that was given, with the build that got it.
     given: BTreeMap<u64, String>,
@@ -144,7 +170,10 @@ impl Model {
         let same = told
             .current()
             .is_some_and(|it| current.current == Some(it.version) && build(it.version) == Some(it.build_id.as_str()));
-        check(recorded || same, || format!("consumers were told of version {}, readers see {current:?}", told.current))
+        // Readers of the store alone may have been taken back, as long as that is on record.
+        check(recorded || same || current.behind().is_some(), || {
+            format!("consumers were told of version {}, readers see {current:?}", told.current)
+        })
     }
 
     /// `current.json` was replaced; gives its epoch, and what that did.
@@ -205,6 +234,7 @@ impl Model {
             let found = names_in(disk, folder)?;
             check(found == names, || format!("{} holds {found:?}, not {names:?}", folder.display()))
         };
+        check(current.behind().is_none(), || "consumers were never told of a rollback".to_owned())?;
         let mut files = vec!["build.lock", "commit.lock", "current.json", "log", "staging", "versions"];
         // A publish to Kafka that got no further than its lock leaves that and nothing else.
         let locked = streams && names_in(disk, self.layout.root())?.contains(&"publish.lock");
@@ -258,6 +288,8 @@ fn step(known: &mut Known, after: &Current, doing: Doing) -> Result<Effect, Stri
     let (doing, effect) = match (&before.pending, &after.pending) {
         (None, Some(_)) if same => (doing, Effect::Intent),
         (None, Some(_)) => return wrong("an intent changes what is to be seen"),
+        // A settled change that moves no reader tells consumers where readers already are.
+        (Some(_), None) if same && before.behind().is_some() && after.behind().is_none() => (doing, Effect::CaughtUp),
         (Some(_), None) if same => (doing, Effect::Abandoned),
         (Some(pending), None) => (Doing::finishing(&pending.change), Effect::Settled),
         // Builds go on beside an intent, and add versions.
@@ -265,6 +297,13 @@ fn step(known: &mut Known, after: &Current, doing: Doing) -> Result<Effect, Stri
         (Some(_), Some(_)) if same => (doing, Effect::Tidied),
         _ => (doing, Effect::Applied),
     };
+    match (before.behind(), after.behind()) {
+        (None, Some(_)) if doing != Doing::RollingBack => return wrong("consumers are left behind"),
+        (Some(_), None) if !matches!(effect, Effect::Settled | Effect::CaughtUp) => {
+            return wrong("nobody told consumers of a rollback");
+        }
+        _ => {}
+    }
     if after.next_version < before.next_version {
         return wrong("the next number fell");
     }
@@ -290,22 +329,37 @@ fn step(known: &mut Known, after: &Current, doing: Doing) -> Result<Effect, Stri
         let Some(entry) = after.current.and_then(|to| before.versions.get(&to)) else {
             return wrong("readers are taken to a version that was not there");
         };
-        let force = doing == Doing::Publishing { force: true };
-        let bad = known.condemned.contains(&entry.digest) || entry.state == State::Rejected;
-        let older = before.current_entry().is_some_and(|(_, left)| left.as_of > entry.as_of);
+        let all = doing == Doing::Publishing(Allows::Everything);
+        let good = before.versions.values().any(|it| it.state.is_good() && it.digest == entry.digest);
+        let condemned = known.condemned.contains(&entry.digest) && !good;
+        let bad = condemned || entry.state == State::Rejected || entry.state == State::RolledBack;
+        let live = before.current_entry();
+        let older = live.is_some_and(|(live, left)| match (left.dated(), entry.dated()) {
+            (Some(newer), Some(older)) => older < newer,
+            (None, _) => after.current < Some(live),
+            (Some(_), None) => false,
+        });
+        let undated = live.is_some_and(|(_, left)| left.as_of_stated && !entry.as_of_stated);
         match doing {
-            Doing::Publishing { .. } if bad && !force => return wrong("a bad version is published by itself"),
-            Doing::Publishing { .. } if older && !force => return wrong("readers are taken back in time"),
-            Doing::Publishing { .. } if force => known.condemned.retain(|digest| *digest != entry.digest),
+            Doing::Publishing(Allows::Nothing | Allows::Older) if bad => {
+                return wrong("a bad version is published by itself");
+            }
+            Doing::Publishing(Allows::Nothing) if older => return wrong("readers are taken back in time"),
+            Doing::Publishing(Allows::Nothing | Allows::Older) if undated => {
+                return wrong("readers are taken from a stated time to none");
+            }
+            Doing::Publishing(_) if all => known.condemned.retain(|digest| *digest != entry.digest),
             Doing::RollingBack | Doing::Pinning if entry.state != State::Retired => {
                 return wrong("readers are taken back to a version that is not good");
             }
-            Doing::Publishing { .. } | Doing::RollingBack | Doing::Pinning => {}
+            Doing::Publishing(_) | Doing::RollingBack | Doing::Pinning => {}
             _ => return wrong("somebody moved readers who must not"),
         }
     }
     let left = before.current.and_then(|left| after.versions.get(&left));
-    known.condemned.extend(left.filter(|entry| entry.state == State::RolledBack).map(|entry| entry.digest));
+    let bad = left.filter(|entry| entry.state == State::RolledBack).map(|entry| entry.digest);
+    let good = |digest: &Digest| after.versions.values().any(|it| it.state.is_good() && it.digest == *digest);
+    known.condemned.extend(bad.filter(|digest| !good(digest)));
     Ok(effect)
 }
 

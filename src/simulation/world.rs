@@ -239,11 +239,14 @@ impl State {
         let process = &mut self.processes[me];
         let foreign = matches!(effect, Effect::Settled | Effect::Abandoned) && !process.intends;
         process.applied |= match effect {
-            Effect::Intent | Effect::Tidied | Effect::Abandoned => false,
+            Effect::Intent | Effect::Tidied | Effect::Abandoned | Effect::CaughtUp => false,
             Effect::Settled => process.intends,
             Effect::Applied => true,
         };
         process.intends |= effect == Effect::Intent;
+        if effect == Effect::CaughtUp {
+            self.note(|| format!("{me} catches up"));
+        }
         if foreign {
             self.note(|| format!("{me} finishes what another began: {effect:?}"));
         }

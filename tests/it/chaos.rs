@@ -88,7 +88,7 @@ impl Chaos {
                 return (format!("run job-{place}.toml"), Some(generation));
             }
             5 | 6 => format!("publish store {version}"),
-            7 => format!("publish store {version} --force"),
+            7 => format!("publish store {version} --allow older,rolled-back,rows"),
             8 => "rollback store".to_owned(),
             9 => format!("rollback store --to {version}"),
             10 => "pin store --reason chaos".to_owned(),

@@ -8,11 +8,12 @@ use std::collections::BTreeSet;
 use crate::fixture::{NUMBERS, Numbers};
 use crate::harness::{Run, Workspace};
 
-const COMMANDS: [&str; 17] = [
+const COMMANDS: [&str; 18] = [
     "init",
     "run",
     "plan",
     "versions",
+    "show",
     "path",
     "get",
     "scan",
@@ -96,7 +97,7 @@ fn a_story_of_versions() {
     shown("run_again", &both(&numbers.workspace.cutover("run numbers.toml").ok()));
     shown("rollback", &both(&numbers.on("rollback", "").ok()));
     shown("pin", &both(&numbers.on("pin", "--reason audit").ok()));
-    shown("run_pinned", &numbers.run(3).ok().stdout);
+    shown("run_pinned", &numbers.run(3).exits(5).stdout);
     shown("versions_pinned", &both(&numbers.on("versions", "").ok()));
     shown("unpin", &both(&numbers.on("unpin", "").ok()));
     shown("publish", &both(&numbers.on("publish", "3").ok()));
@@ -148,7 +149,19 @@ fn json_is_one_document_and_nothing_else() {
     assert!(report.stdout.contains("version 1 is live"));
     numbers.write(2, 100);
     assert_eq!(numbers.workspace.cutover("run numbers.toml --json").ok().json()["version"], 2);
-    for command in ["versions", "path", "get k000", "verify", "rollback", "log", "gc", "pin --reason audit", "unpin"] {
+    for command in [
+        "versions",
+        "show",
+        "path",
+        "get k000",
+        "verify",
+        "rollback",
+        "log",
+        "gc --dry-run",
+        "gc",
+        "pin --reason audit",
+        "unpin",
+    ] {
         let (command, arguments) = command.split_once(' ').unwrap_or((command, ""));
         numbers.on(command, &format!("{arguments} --json")).ok().json();
     }

@@ -145,7 +145,7 @@ fn a_damaged_current_json_is_not_believed() {
     ] {
         assert_ne!(damaged, text);
         fs::write(&current, damaged).unwrap();
-        for command in ["run numbers.toml", "get store k000", "publish store 1 --force", "versions store"] {
+        for command in ["run numbers.toml", "get store k000", "publish store 1 --allow older", "versions store"] {
             let refused = numbers.workspace.cutover(command).fails(6);
             refused.complains(&["the store at store cannot be trusted", "backup", "store/current.json is damaged"]);
         }
@@ -192,7 +192,7 @@ fn nothing_goes_to_a_damaged_version() {
     numbers.workspace.cutover("run numbers.toml").ok();
     let table = table(&numbers);
     cut(&table, 1);
-    for command in ["rollback store", "publish store 1 --force", "pin store 1 --reason audit"] {
+    for command in ["rollback store", "publish store 1 --allow older", "pin store 1 --reason audit"] {
         let refused = numbers.workspace.cutover(command).fails(6);
         refused.complains(&["not applied: version 1 is damaged", "cutover verify STORE 1"]);
     }

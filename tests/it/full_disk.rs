@@ -86,6 +86,35 @@ fn every_stage_meets_the_end_of_the_inodes() {
 }
 
 #[test]
+fn a_full_disk_is_told_with_what_gc_would_free() {
+    let numbers = Numbers::new();
+    for generation in 1..=3 {
+        numbers.write(generation, 100);
+        let (from, to) = ("in/part-0.parquet", format!("{generation}.parquet"));
+        fs::rename(numbers.workspace.path(from), numbers.workspace.path(to)).unwrap();
+    }
+    let script = "
+        mkdir -p store && mount -t tmpfs -o size=8m tmpfs store || exit 99
+        for generation in 1 2; do
+            cp $generation.parquet in/part-0.parquet && $CUTOVER run numbers.toml >run.txt 2>&1 || exit 98
+        done
+        cp 3.parquet in/part-0.parquet
+        head -c $(( ($(stat -f -c %a store) - 8) * 4096 )) /dev/zero >store/filler
+        $CUTOVER run numbers.toml >run.txt 2>&1
+        echo $? >code.txt
+        $CUTOVER gc store --keep 1 --dry-run >foreseen.txt 2>&1
+        $CUTOVER gc store --keep 1 >gc.txt 2>&1";
+    let Some(run) = in_namespace(&numbers.workspace, script) else { return };
+    run.exits(0);
+    let read = |name: &str| fs::read_to_string(numbers.workspace.path(name)).unwrap();
+    assert_eq!(read("code.txt"), "4\n", "{}", read("run.txt"));
+    let said = read("run.txt");
+    assert!(said.contains("`cutover gc store --keep 1` would free 1 MiB: versions [1]"), "{said}");
+    assert!(read("foreseen.txt").contains("would delete version 1 and free"), "{}", read("foreseen.txt"));
+    assert!(read("gc.txt").contains("deleted version 1"), "{}", read("gc.txt"));
+}
+
+#[test]
 fn a_full_spill_folder_is_named_with_what_is_there() {
     let numbers = Numbers::new();
     numbers.run(1).ok();
@@ -103,7 +132,7 @@ fn a_full_spill_folder_is_named_with_what_is_there() {
     );
     let script = "
         mkdir -p spill && mount -t tmpfs -o size=256k tmpfs spill || exit 99
-        $CUTOVER run numbers.toml --force --memory 64MiB --spill-dir spill >run.txt 2>&1
+        $CUTOVER run numbers.toml --allow rows --memory 64MiB --spill-dir spill >run.txt 2>&1
         echo $? >code.txt
         find spill -mindepth 1 >left.txt; find store/staging -mindepth 1 >>left.txt
         $CUTOVER get store k000 >get.txt 2>&1";

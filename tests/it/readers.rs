@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use cutover::catalog::Catalog;
+use cutover::catalog::{Allow, Catalog};
 use cutover::encode::Sharding;
 use cutover::progress::Progress;
 use cutover::publish::{PublishOptions, publish, rollback};
@@ -110,7 +110,7 @@ fn every_read_is_of_one_generation_through_fifty_flips() {
             _ => {
                 let live = numbers.current_json()["current"].as_u64().unwrap();
                 let other = numbers.states().into_iter().map(|(version, _)| version).rfind(|&other| other != live);
-                numbers.on("publish", &format!("{} --force", other.unwrap())).ok();
+                numbers.on("publish", &format!("{} --allow older,rolled-back", other.unwrap())).ok();
             }
         }
         numbers.current_json()["current"].as_u64().unwrap()
@@ -133,12 +133,12 @@ fn a_thousand_flips_under_eight_threads_fail_no_read_and_leave_nothing_open() {
     assert_eq!(shards(&reader.snapshot()), (0..2).collect(), "the keys are in all shards");
     let (open, versions) = (open_files(&store), listing(&store.join("versions")));
 
-    let force = PublishOptions { force: true, ..PublishOptions::default() };
+    let everything = PublishOptions { allow: Allow::all().collect(), ..PublishOptions::default() };
     let mut live = 3;
     let seen = read_through(&reader, 8, 1000, |flip| {
         let flipped = match flip % 7 {
             3 => rollback(&catalog, None, Progress::Silent).unwrap(),
-            _ => publish(&catalog, live % 3 + 1, &force).unwrap(),
+            _ => publish(&catalog, live % 3 + 1, &everything).unwrap(),
         };
         assert!(flipped.flipped());
         live = flipped.version;
@@ -146,7 +146,7 @@ fn a_thousand_flips_under_eight_threads_fail_no_read_and_leave_nothing_open() {
     });
     assert_eq!(seen, [(1, 1), (2, 2), (3, 3)].into());
 
-    publish(&catalog, 3, &force).unwrap();
+    publish(&catalog, 3, &everything).unwrap();
     assert_eq!(reader.refresh().number(), 3);
     assert_eq!(open_files(&store), open, "files of one version are open");
     assert_eq!(listing(&store.join("versions")), versions);

@@ -26,6 +26,7 @@ const MAY_USE: [(&str, &[&str]); 30] = [
             "job",
             "kafka",
             "pipeline",
+            "profile",
             "progress",
             "publish",
             "query",

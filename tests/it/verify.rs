@@ -147,16 +147,16 @@ fn a_damaged_manifest_names_a_way_out_that_works() {
         let whole = fs::read(&manifest).unwrap();
         fs::write(&manifest, damage(&whole)).unwrap();
         assert_eq!(findings(&numbers, "--depth sizes")[0].1, "manifest.json");
-        let ways = ["manifest.json", "cutover rollback STORE", "cutover run JOB.toml --rebuild --force"];
+        let ways = ["manifest.json", "cutover rollback STORE", "cutover run JOB.toml --rebuild --allow damaged"];
         numbers.on("get", "k000").fails(6).complains(&ways);
         numbers.write(3, 1000);
         numbers.workspace.cutover("run numbers.toml").fails(6).complains(&ways);
         // The first way out.
         numbers.on("rollback", "").ok();
         assert_eq!(numbers.seen(), (1, 1));
-        numbers.on("publish", "2 --force").fails(6);
+        numbers.on("publish", "2 --allow rolled-back").fails(6);
         // The second one, which needs no other version.
-        numbers.workspace.cutover("run numbers.toml --rebuild --force").ok();
+        numbers.workspace.cutover("run numbers.toml --rebuild --allow damaged").ok();
         assert_eq!(numbers.seen(), (3, 3));
     }
 }
@@ -167,9 +167,9 @@ fn the_only_version_may_have_lost_its_manifest() {
     numbers.run(1).ok();
     fs::remove_file(numbers.workspace.path("store/versions/00000001/manifest.json")).unwrap();
     numbers.on("rollback", "").fails(2);
-    numbers.workspace.cutover("run numbers.toml").fails(6).complains(&["--rebuild --force"]);
-    numbers.workspace.cutover("run numbers.toml --rebuild").fails(6).complains(&["--rebuild --force"]);
-    numbers.workspace.cutover("run numbers.toml --rebuild --force").ok();
+    numbers.workspace.cutover("run numbers.toml").fails(6).complains(&["--rebuild --allow damaged"]);
+    numbers.workspace.cutover("run numbers.toml --rebuild").fails(6).complains(&["--rebuild --allow damaged"]);
+    numbers.workspace.cutover("run numbers.toml --rebuild --allow damaged").ok();
     assert_eq!(numbers.seen(), (2, 1));
 }
 
@@ -178,9 +178,9 @@ fn the_only_version_may_have_lost_its_manifest() {
 fn the_data_of_a_damaged_version_can_be_built_again_after_a_rollback() {
     let numbers = published();
     flip(&table(&numbers, 0), 3000);
-    numbers.on("verify", "").exits(1).prints(&["until then", "--force"]);
+    numbers.on("verify", "").exits(1).prints(&["until then", "--allow rolled-back"]);
     numbers.on("rollback", "").ok();
     numbers.workspace.cutover("run numbers.toml --rebuild").fails(7);
-    numbers.workspace.cutover("run numbers.toml --rebuild --force").ok();
+    numbers.workspace.cutover("run numbers.toml --rebuild --allow rolled-back").ok();
     assert_eq!(numbers.seen().1, 2);
 }

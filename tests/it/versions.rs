@@ -33,11 +33,12 @@ fn two_bad_versions_in_a_row_roll_back_to_the_last_good_one() {
     numbers
         .on("rollback", "--to 3")
         .fails(2)
-        .complains(&["version 3, which is rolled back", "publish STORE 3 --force"]);
+        .complains(&["version 3, which is rolled back", "publish STORE 3 --allow rolled-back"]);
     numbers.on("rollback", "--to 9").fails(2).complains(&["there is no version 9"]);
     assert_eq!(numbers.seen(), (1, 1));
-    // The first bad one went when a newer version was published; the last one waits to be looked at.
-    numbers.assert_states(&[(1, "published"), (3, "rolled_back")]);
+    // Both wait to be looked at, though a newer version was published after the first.
+    numbers.assert_states(&[(1, "published"), (2, "rolled_back"), (3, "rolled_back")]);
+    numbers.on("gc", "").ok().prints(&["version 2 is rolled back and stays for now", "version 3 is rolled back"]);
 }
 
 #[test]
@@ -57,10 +58,13 @@ fn a_pin_holds_readers_until_it_is_taken_off() {
     numbers.on("pin", "").exits(2).complains(&["--reason"]);
     numbers.on("pin", "--reason audit-17").ok();
 
-    numbers.run(2).ok().prints(&["version 2 is complete, but store is pinned: readers stay on version 1"]);
+    // A pin that somebody forgot is not green: neither the run nor its rerun.
+    numbers.run(2).exits(5).prints(&["version 2 is complete, but store is pinned: readers stay on version 1"]);
+    let rerun = numbers.workspace.cutover("run numbers.toml --json").exits(5).json();
+    assert_eq!((&rerun["published"], &rerun["outcome"]), (&false.into(), &"pinned".into()));
     assert_eq!(numbers.seen(), (1, 1));
     numbers.assert_states(&[(1, "published"), (2, "complete")]);
-    for refused in ["publish store 2", "publish store 2 --force", "pin store 2 --reason other"] {
+    for refused in ["publish store 2", "publish store 2 --allow older", "pin store 2 --reason other"] {
         numbers.workspace.cutover(refused).fails(5).complains(&["version 1 is pinned", "audit-17", "cutover unpin"]);
     }
     assert_eq!(numbers.seen(), (1, 1));
@@ -74,12 +78,12 @@ fn a_pin_holds_readers_until_it_is_taken_off() {
     assert_eq!(numbers.seen(), (1, 1));
     numbers.on("rollback", "").fails(2);
     numbers.assert_states(&[(1, "published"), (2, "retired")]);
-    numbers.run(3).ok();
+    numbers.run(3).exits(5);
     assert_eq!(numbers.seen(), (1, 1));
 }
 
 #[test]
-fn older_data_does_not_replace_newer_without_force() {
+fn older_data_does_not_replace_newer_unless_that_is_allowed() {
     let numbers = Numbers::new();
     numbers.write(1, 100);
     numbers.workspace.cutover("run numbers.toml --as-of 2026-11-22").ok();
@@ -90,14 +94,18 @@ fn older_data_does_not_replace_newer_without_force() {
         "version 1",
         "2026-11-22T00:00:00Z",
         "nothing was built",
-        "--force",
+        "--stage",
+        "--allow older",
     ]);
     assert_eq!(numbers.seen(), (1, 1));
     numbers.assert_states(&[(1, "published")]);
-    numbers.workspace.cutover("run numbers.toml --as-of 2026-11-21 --force").ok();
+    numbers.workspace.cutover("run numbers.toml --as-of 2026-11-21 --allow older").ok();
     assert_eq!(numbers.seen(), (2, 2));
     numbers.on("publish", "1").ok().prints(&["went from version 2 to 1"]);
-    numbers.on("publish", "2").fails(7).complains(&["older than the published version 1", "publish STORE 2 --force"]);
+    numbers
+        .on("publish", "2")
+        .fails(7)
+        .complains(&["older than version 1, which readers see", "publish STORE 2 --allow older"]);
     assert_eq!(numbers.seen(), (1, 1));
 }
 
@@ -130,20 +138,20 @@ fn what_was_rolled_back_does_not_come_back_by_itself() {
     numbers.on("rollback", "").ok();
 
     let rerun = numbers.workspace.cutover("run numbers.toml").fails(7);
-    rerun.complains(&["version 2", "rolled back", "cutover publish store 2 --force"]);
+    rerun.complains(&["version 2", "rolled back", "cutover publish store 2 --allow rolled-back"]);
     assert_eq!(numbers.seen(), (1, 1));
     let rebuilt = numbers.workspace.cutover("run numbers.toml --rebuild").fails(7);
     rebuilt.complains(&[
         "version 3 was built but not published",
         "same content as version 2",
-        "publish store 3 --force",
+        "publish store 3 --allow rolled-back",
     ]);
     // The same rows from a file written anew: other inputs, the same digest.
     numbers.run(2).fails(7).complains(&["same content as version 2"]);
     assert_eq!(numbers.seen(), (1, 1));
-    numbers.on("publish", "2").fails(7).complains(&["version 2 is rolled back", "--force"]);
+    numbers.on("publish", "2").fails(7).complains(&["version 2 is rolled back", "--allow rolled-back"]);
     assert_eq!(numbers.seen(), (1, 1));
-    numbers.on("publish", "3 --force").ok();
+    numbers.on("publish", "3 --allow rolled-back").ok();
     assert_eq!(numbers.seen(), (3, 2));
 }
 
@@ -155,20 +163,20 @@ fn a_loss_of_rows_is_rejected_and_can_be_published_by_hand() {
     numbers.workspace.cutover("run numbers.toml").fails(7).complains(&[
         "version 2 was built but not published",
         "rows.max_change: expected within 50 % of the 100 rows of version 1, found 40 rows, -60.0 %",
-        "cutover publish store 2 --force",
+        "cutover publish store 2 --allow rows",
     ]);
     assert_eq!(numbers.seen(), (1, 1));
     numbers.assert_states(&[(1, "published"), (2, "rejected")]);
     numbers.on("publish", "2").fails(7).complains(&["version 2 is rejected (rows.max_change"]);
     assert_eq!(numbers.seen(), (1, 1));
-    numbers.on("publish", "2 --force --reason half-closed").ok();
+    numbers.on("publish", "2 --allow rows --reason half-closed").ok();
     assert_eq!(numbers.seen(), (2, 2));
-    numbers.on("log", "").ok().prints(&["rejected", "forced; half-closed", "tester@"]);
+    numbers.on("log", "").ok().prints(&["rejected", "--allow rows; half-closed", "tester@"]);
     numbers.assert_states(&[(1, "retired"), (2, "published")]);
 
     numbers.write(3, 10);
-    let forced = numbers.workspace.cutover("run numbers.toml --force").ok();
-    forced.prints(&["version 3 is live", "failed, but forced: rows.max_change", "found 10 rows, -75.0 %"]);
+    let forced = numbers.workspace.cutover("run numbers.toml --allow rows").ok();
+    forced.prints(&["version 3 is live", "failed, but allowed: rows.max_change", "found 10 rows, -75.0 %"]);
     assert_eq!(numbers.seen(), (3, 3));
     numbers.on("rollback", "").ok();
 
@@ -179,11 +187,11 @@ fn a_loss_of_rows_is_rejected_and_can_be_published_by_hand() {
 
 #[test]
 fn every_rule_of_a_job_stops_its_publish() {
-    for (checks, rule) in [
-        ("rows = { min = 101 }", "rows.min: expected at least 101 rows, found 100 rows"),
-        ("rows = { max = 99 }", "rows.max: expected at most 99 rows, found 100 rows"),
-        ("not_null = [\"extra\"]", "not_null: extra: expected no null, found 100 nulls"),
-        ("unique = [\"generation\"]", "unique: generation: expected no value twice, found \"2\""),
+    for (checks, allow, rule) in [
+        ("rows = { min = 101 }", "rows", "rows.min: expected at least 101 rows, found 100 rows"),
+        ("rows = { max = 99 }", "rows", "rows.max: expected at most 99 rows, found 100 rows"),
+        ("not_null = [\"extra\"]", "not-null", "not_null: extra: expected no null, found 100 nulls"),
+        ("unique = [\"generation\"]", "unique", "unique: generation: expected no value twice, found \"2\""),
     ] {
         let numbers = Numbers::new();
         numbers.run(1).ok();
@@ -192,8 +200,20 @@ fn every_rule_of_a_job_stops_its_publish() {
         numbers.run(2).fails(7).complains(&["version 2 was built but not published", rule]);
         assert_eq!(numbers.seen(), (1, 1), "{checks}");
         numbers.assert_states(&[(1, "published"), (2, "rejected")]);
-        numbers.on("publish", "2 --force").ok();
+        for other in ["older", "undated", "rolled-back", "keys", "values", "rejected", "rows", "not-null", "unique"] {
+            if other != allow {
+                numbers
+                    .on("publish", &format!("2 --allow {other}"))
+                    .fails(7)
+                    .complains(&[&format!("--allow {allow}`")]);
+            }
+        }
+        numbers.on("publish", &format!("2 --allow {allow}")).ok();
         assert_eq!(numbers.seen(), (2, 2), "{checks}");
+        numbers.write(3, 100);
+        let allowed = numbers.workspace.cutover(&format!("run numbers.toml --allow {allow}")).ok();
+        allowed.prints(&["failed, but allowed: "]);
+        assert_eq!(numbers.seen(), (3, 3), "{checks}");
     }
 }
 
@@ -205,7 +225,7 @@ fn readers_of_the_published_version_can_read_the_next() {
 
     change("SELECT key, generation", "SELECT generation * 1000 + CAST(substr(key, 2) AS BIGINT) AS key, generation");
     let refused = numbers.workspace.cutover("run numbers.toml").fails(7);
-    refused.complains(&["key schema", "nothing was built", "--allow-key-change"]);
+    refused.complains(&["key schema", "nothing was built", "--allow keys builds"]);
     change("generation FROM", "CAST(generation AS VARCHAR) AS generation FROM");
     let refused = numbers.workspace.cutover("run numbers.toml").fails(7);
     refused.complains(&["value schema", "generation", "nothing was built"]);
@@ -221,7 +241,7 @@ fn readers_of_the_published_version_can_read_the_next() {
         "SELECT key, generation",
         "SELECT generation * 1000 + CAST(substr(key, 2) AS BIGINT) AS key, generation, 7 AS added",
     );
-    numbers.workspace.cutover("run numbers.toml --allow-key-change").ok();
+    numbers.workspace.cutover("run numbers.toml --allow keys").ok();
     numbers.on("get", "1042").ok().prints(&["\"generation\":1"]);
 }
 
@@ -233,7 +253,7 @@ fn retention_keeps_what_it_says_and_never_deletes_the_current_version() {
     numbers.on("get", "k000 --version 1").fails(2).complains(&["there is no version 1"]);
 
     numbers.on("pin", "3 --reason audit").ok();
-    (5..=8).for_each(|generation| drop(numbers.run(generation).ok()));
+    (5..=8).for_each(|generation| drop(numbers.run(generation).exits(5)));
     assert_eq!(numbers.seen(), (3, 3), "the pinned version stays");
     numbers.assert_states(&[(3, "published"), (4, "retired"), (7, "complete"), (8, "complete")]);
 

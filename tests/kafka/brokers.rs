@@ -71,6 +71,68 @@ fn a_broker_that_stays_away_fails_the_publish_and_changes_nothing() {
     assert_eq!(dataset.consumed(), Some(2));
 }
 
+/// Readers of the store go back at once, the store remembers that consumers have not, and whatever reaches the broker
+/// next makes them follow.
+#[test]
+fn while_a_broker_is_away_local_readers_go_back_and_consumers_follow_when_it_is_there_again() {
+    for next in ["gc store", "pin store --reason audit", "publish store 1", "run numbers.toml --rebuild"] {
+        let Some(mut broker) = Broker::own() else { return };
+        let dataset = Dataset::new(&broker);
+        dataset.run(1).ok();
+        dataset.run(2).ok();
+        dataset.consume().ok();
+        broker.kill();
+        let refused = dataset.numbers.on("rollback", "").fails(4);
+        refused.complains(&["cannot reach Kafka", "not rolled back", "`cutover rollback STORE --local`"]);
+        assert_eq!((dataset.built(), dataset.consumed()), (Some(2), Some(2)));
+        let told = dataset.numbers.on("rollback", "--local").ok();
+        told.prints(&["went from version 2 to 1", "consumers of topic", "are behind"]);
+        assert_eq!((dataset.built(), dataset.consumed()), (Some(1), Some(2)));
+        dataset
+            .numbers
+            .on("versions", "")
+            .ok()
+            .prints(&["are behind: they were not told that readers here left version 2"]);
+        // What needs no broker goes on without it.
+        dataset.numbers.on("pin", "--reason incident").ok().complains(&["still have to follow a rollback"]);
+        dataset.numbers.on("unpin", "").ok();
+        broker.start_again();
+        assert_eq!(dataset.announced(), Some(2), "nobody told consumers yet");
+        let (command, more) = next.split_once(' ').unwrap();
+        match command {
+            "run" => {
+                dataset.write(3, ROWS);
+                dataset.workspace().cutover(next).ok();
+            }
+            _ => drop(dataset.workspace().cutover(&format!("{command} {more}")).ok()),
+        }
+        let now = Some(if command == "run" { 3 } else { 1 });
+        assert_eq!((dataset.built(), dataset.announced()), (now, now), "{next}");
+        dataset.consume().ok();
+        assert_eq!(dataset.consumed(), now, "{next}");
+        assert!(!dataset.numbers.on("versions", "").ok().stdout.contains("are behind"), "{next}");
+        dataset.assert_tidy();
+    }
+}
+
+/// With an intent on record, consumers may have been told: nothing else can change before that is known.
+#[test]
+fn after_a_publish_that_was_cut_off_even_a_local_rollback_waits_for_the_broker() {
+    let Some(mut broker) = Broker::own() else { return };
+    let dataset = Dataset::new(&broker);
+    dataset.run(1).ok();
+    dataset.run(2).ok();
+    dataset.write(3, ROWS);
+    drop(dataset.failing("publish.intent=kill", "run numbers.toml"));
+    broker.kill();
+    let refused = dataset.numbers.on("rollback", "--local").fails(5);
+    refused.complains(&["the publish of version 3 was cut off", "needs Kafka", "still see the version before it"]);
+    assert_eq!(dataset.built(), Some(2));
+    broker.start_again();
+    dataset.numbers.on("rollback", "").ok();
+    assert_eq!((dataset.built(), dataset.announced()), (Some(2), Some(2)), "finished, and then back");
+}
+
 /// A broker that hangs for a while: nothing is lost, nothing is sent twice, both sides go on.
 #[test]
 fn a_broker_that_stands_still_for_a_minute_is_waited_for() {

@@ -33,7 +33,7 @@ fn consumers_see_versions_flip_forward_and_back() {
     let states = dataset.workspace().cutover("versions consumer --json").ok().json();
     assert_eq!(states["versions"]["2"]["state"], "rolled_back");
 
-    dataset.numbers.on("publish", "2 --force").ok();
+    dataset.numbers.on("publish", "2 --allow rolled-back").ok();
     dataset.consume().ok();
     assert_eq!((dataset.built(), dataset.consumed()), (Some(2), Some(2)));
     dataset.assert_tidy();
@@ -68,7 +68,7 @@ fn a_pin_holds_consumers_too_and_retention_deletes_topics() {
     dataset.assert_tidy();
     dataset.numbers.on("pin", "2 --reason audit").ok();
     assert_eq!(dataset.announced(), Some(2));
-    dataset.run(4).ok().prints(&["pinned"]);
+    dataset.run(4).exits(5).prints(&["pinned"]);
     assert_eq!((dataset.announced(), dataset.built()), (Some(2), Some(2)));
     dataset.consume().ok();
     assert_eq!(dataset.consumed(), Some(2));

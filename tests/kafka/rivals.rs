@@ -21,7 +21,7 @@ fn two_publishes_of_one_store_at_once() {
     dataset.run(2).ok();
     dataset.numbers.on("pin", "1 --reason test").ok();
     dataset.numbers.on("unpin", "").ok();
-    let both = [(); 2].map(|()| dataset.workspace().start("publish store 2 --force --restream"));
+    let both = [(); 2].map(|()| dataset.workspace().start("publish store 2 --allow rolled-back,older --restream"));
     let both = both.map(|run| run.wait());
     let mut codes = both.each_ref().map(|run| run.code());
     codes.sort_unstable();

@@ -182,7 +182,7 @@ fn a_control_topic_that_is_compacted_to_one_record_is_enough() {
     let mut flips = 0;
     wait_for("compaction", || {
         flips += 1;
-        let to = if flips % 2 == 0 { "3 --force" } else { "2 --force" };
+        let to = if flips % 2 == 0 { "3 --allow older" } else { "2 --allow older" };
         dataset.numbers.on("publish", to).ok();
         let client = dataset.client();
         let mut from = TopicPartitionList::new();

@@ -60,7 +60,8 @@ pub(super) fn tell(folder: &Folder, shape: &Shape, output: &mut Output) -> Resul
 
     story.step("all versions are still there", &story.command("versions", ""))?;
     if !story.output.is_json() {
-        versions::show(&Catalog::open(folder.store())?.read()?, story.output)?;
+        let catalog = Catalog::open(folder.store())?;
+        versions::show(&catalog, &catalog.read()?, story.output)?;
     }
 
     story.step("back again, in an instant", &story.command("rollback", ""))?;
@@ -162,7 +163,7 @@ impl Story<'_> {
             format!("cutover {command} {}", shell(&jobs.join(format!("{job}.toml")).display().to_string()))
         };
         let ideas = [
-            (self.command("publish", "2 --force"), "version 2 after all"),
+            (self.command("publish", "2 --allow rolled-back"), "version 2 after all"),
             (self.command("verify", "--depth full"), "read every entry back"),
             (self.command("log", ""), "who did what"),
             (about("plan", DATASET), "what a run would do"),

@@ -104,7 +104,8 @@ fn stage(announcement: &Announcement, wanted: &Streamed) -> Result<()> {
     let shards = wanted.partitions.len() as u32;
     let sharding = Sharding::new(&wanted.key, &wanted.shard_by, wanted.partitioner, shards)
         .map_err(|error| Error::corrupt("the announcement has no usable sharding").because(error))?;
-    let (version_dir, material, part) = (dirs.version(), Material::new(&wanted.tables), wanted.partitions[0]);
+    let (version_dir, material, part) =
+        (dirs.version(), Material::new(&wanted.tables, SAMPLE_BYTES), wanted.partitions[0]);
     let paths = Paths::new(&dirs, 0);
     let target = paths.target(&version_dir, wanted);
     let mut writer = PartitionWriter::open(part, wanted, staging.dataset, &sharding, &material, &target, &dirs)?;

@@ -182,10 +182,10 @@ fn commands_that_take_readers_elsewhere_leave_the_old_or_the_new() {
     let numbers = numbers(3);
     (1..=2).for_each(|generation| drop(numbers.run(generation).ok()));
     survives(&numbers, "rollback store --to 1", Some(2), 1);
-    survives(&numbers, "publish store 2 --force", Some(1), 2);
+    survives(&numbers, "publish store 2 --allow rolled-back", Some(1), 2);
     survives(&numbers, "pin store 1 --reason audit", Some(2), 1);
     drop(numbers.on("unpin", "").ok());
-    drop(numbers.on("publish", "2 --force").ok());
+    drop(numbers.on("publish", "2 --allow older").ok());
     survives(&numbers, "gc store --keep 1", Some(2), 2);
     numbers.assert_states(&[(2, "published")]);
 }

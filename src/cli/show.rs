@@ -1,0 +1,195 @@
+//! `cutover show`: all that is known of one version.
+//!
+//! ```text
+//! version 3 of views_of_day, which readers see
+//!
+//! as of    2026-11-25 00:00:00      built, stored, digest, parameters
+//! input    files  rows  size        check  outcome  expected  found        stage  time  rows
+//! of       column type  nulls …     what was measured of the inputs and the result
+//! time     event  by    detail      what the store's log says of the version
+//! ```
+//! Not for: looking into the data (`scan`) or for damage (`verify`).
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use serde_json::json;
+
+use super::table::Rows;
+use super::{Answer, Output, format, version_number, versions};
+use crate::catalog::{Catalog, Event, InputFile, Manifest, Outcome, VersionEntry, shown_params};
+use crate::error::Result;
+use crate::profile::Profile;
+
+const EXAMPLES: &str = "\
+Examples:
+  cutover show stores/views_by_age                 the version readers see
+  cutover show stores/views_by_age 4 --json";
+
+/// Events of the log that are looked through, the newest.
+const LOGGED: usize = 100_000;
+
+/// Show all that is known of a version: inputs, parameters, checks, sizes, stages, and who did what to it
+///
+/// Without a number it is the version that readers see. Values of parameters (--set) are part of a version and are shown,
+/// so they are no place for secrets.
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub(super) struct Args {
+    /// Folder of the store
+    store: PathBuf,
+    /// Number of the version; the one readers see if left out
+    #[arg(value_name = "N")]
+    version: Option<u64>,
+}
+
+/// What is known of a version.
+struct Known {
+    entry: VersionEntry,
+    manifest: Manifest,
+    stored_bytes: u64,
+    live: bool,
+    events: Vec<Event>,
+}
+
+impl Args {
+    pub(super) fn run(self, output: &mut Output) -> Result<Answer> {
+        let catalog = Catalog::open(&self.store)?;
+        let current = catalog.read()?;
+        let version = version_number(&self.store, &current, self.version)?;
+        let known = Known {
+            manifest: catalog.manifest(&current, version)?,
+            entry: current.versions.get(&version).cloned().ok_or_else(|| super::nothing_published(&self.store))?,
+            stored_bytes: catalog.stored_bytes(version)?,
+            live: current.current == Some(version),
+            events: catalog.log().events(LOGGED)?.into_iter().filter(|event| event.version == Some(version)).collect(),
+        };
+        if output.is_json() {
+            output.document(&document(&known))?
+        } else {
+            show(&known, output)?
+        }
+        Ok(Answer::Yes)
+    }
+}
+
+fn document(known: &Known) -> serde_json::Value {
+    let Known { entry, manifest, stored_bytes, live, events } = known;
+    let files = || manifest.shards.iter().flat_map(|shard| &shard.files);
+    json!({
+        "dataset": manifest.dataset,
+        "version": manifest.version,
+        "state": entry.state,
+        "published": live,
+        "staged": entry.staged,
+        "as_of": manifest.as_of.to_string(),
+        "as_of_stated": manifest.as_of_stated,
+        "params": manifest.params,
+        "built_at": manifest.created_at.to_string(),
+        "built_by": manifest.built_by,
+        "build_id": manifest.build_id,
+        "tool_version": manifest.tool_version,
+        "inputs": inputs(&manifest.inputs).into_iter().map(|(name, input)| json!({
+            "name": name, "files": input.files, "rows": input.rows, "bytes": input.bytes,
+        })).collect::<Vec<_>>(),
+        "files": manifest.inputs,
+        "checks": manifest.checks,
+        "rejected": entry.rejected,
+        "rows": manifest.rows,
+        "bytes": manifest.bytes,
+        "table_bytes": files().map(|file| file.bytes).sum::<u64>(),
+        "stored_bytes": stored_bytes,
+        "shards": manifest.shard_count,
+        "digest": manifest.digest.to_string(),
+        "profile": manifest.profile,
+        "stages": manifest.stages,
+        "events": events,
+    })
+}
+
+fn show(known: &Known, output: &mut Output) -> Result<()> {
+    let Known { entry, manifest, stored_bytes, live, events } = known;
+    let state = if *live { "which readers see".to_owned() } else { versions::state(entry) };
+    output.line(format!("version {} of {}, {state}\n", manifest.version, manifest.dataset))?;
+    let how = if manifest.as_of_stated { "" } else { ", which is what the clock said: no as_of was stated" };
+    output.line(format!("as of    {}{how}", format::time(manifest.as_of)))?;
+    output.line(format!("params   {}", manifest.params.as_ref().map_or("not recorded".to_owned(), shown_params)))?;
+    let by = manifest.built_by.as_ref().map(|by| format!(" by {by}")).unwrap_or_default();
+    output.line(format!("built    {}{by}; {}", format::time(manifest.created_at), manifest.build_id))?;
+    output.line(format!(
+        "stored   {} on disk, in {}; {}, {} of data before compression",
+        format::size(*stored_bytes),
+        format::some(u64::from(manifest.shard_count), "shard"),
+        format::some(manifest.rows, "row"),
+        format::size(manifest.bytes)
+    ))?;
+    output.line(format!("digest   {}", manifest.digest))?;
+    entry.rejected.iter().try_for_each(|why| output.line(format!("rejected {why}")))?;
+
+    let mut rows = Rows::new(&["input", "files", "rows", "size"], &[1, 2, 3]);
+    for (name, input) in inputs(&manifest.inputs) {
+        let counted = input.rows.map(format::count).unwrap_or_default();
+        rows.add([name.to_owned(), format::count(input.files), counted, format::size(input.bytes)]);
+    }
+    output.line(format!("\n{}", rows.text()))?;
+
+    let mut rows = Rows::new(&["check", "outcome", "expected", "found"], &[]);
+    for check in &manifest.checks {
+        rows.add([check.rule.clone(), outcome(check.outcome), check.expected.clone(), check.found.clone()]);
+    }
+    output.line(format!("\n{}", rows.text()))?;
+
+    if let Some(profile) = &manifest.profile {
+        let mut rows = Rows::new(&Profile::HEADING, &[]);
+        profile.lines().into_iter().for_each(|line| rows.add(line));
+        output.line(format!("\n{}", rows.text()))?;
+    }
+
+    let mut rows = Rows::new(&["stage", "time", "rows"], &[1, 2]);
+    for stage in &manifest.stages {
+        let handled = if stage.rows == 0 { String::new() } else { format::count(stage.rows) };
+        rows.add([stage.name.clone(), format::took(stage.millis as f64 / 1000.0), handled]);
+    }
+    output.line(format!("\n{}", rows.text()))?;
+
+    let mut rows = Rows::new(&["time (UTC)", "event", "by", "detail"], &[]);
+    for event in events {
+        rows.add([
+            format::time(event.at),
+            super::log::word(event.event).to_owned(),
+            event.by.clone(),
+            event.detail.clone(),
+        ]);
+    }
+    output.line(format!("\n{}", rows.text()))
+}
+
+/// The files of one input together.
+#[derive(Default)]
+struct Input {
+    files: u64,
+    bytes: u64,
+    /// None where a file's rows are not known.
+    rows: Option<u64>,
+}
+
+fn inputs(files: &[InputFile]) -> BTreeMap<&str, Input> {
+    let mut inputs: BTreeMap<&str, Input> = BTreeMap::new();
+    for file in files {
+        let input = inputs.entry(&file.input).or_insert_with(|| Input { rows: Some(0), ..Input::default() });
+        input.files += 1;
+        input.bytes += file.size;
+        input.rows = input.rows.zip(file.rows).map(|(sum, rows)| sum + rows);
+    }
+    inputs
+}
+
+fn outcome(outcome: Outcome) -> String {
+    match outcome {
+        Outcome::Passed => "passed",
+        Outcome::Warned => "warned",
+        Outcome::Allowed => "failed, but allowed",
+        Outcome::Failed => "failed",
+    }
+    .to_owned()
+}

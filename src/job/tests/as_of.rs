@@ -1,0 +1,33 @@
+//! `as_of`, the time that a job's data speaks for: what it may be, and what is said where it is not.
+//!
+//! Not for: what a run does with it (`pipeline`, `catalog::refusals`).
+
+use super::*;
+
+#[test]
+fn as_of_is_a_date_or_a_time_with_parameters() {
+    let with = |as_of: &str| GOOD.replacen("[inputs.events]", &format!("as_of = {as_of}\n[inputs.events]"), 1);
+    let parsed = |as_of: &str| parse(&with(as_of), &good_sets()).unwrap().as_of.map(|instant| instant.to_string());
+    assert_eq!(parse(GOOD, &good_sets()).unwrap().as_of, None);
+    assert_eq!(parse(GOOD, &good_sets()).unwrap().sets, good_sets());
+    assert_eq!(parsed("\"2026-11-25\"").unwrap(), "2026-11-25T00:00:00Z");
+    assert_eq!(parsed("\"${date}\"").unwrap(), format!("{}T00:00:00Z", good_sets()["date"]));
+    assert_eq!(parsed("\"${date}T06:00:00+02:00\"").unwrap(), format!("{}T04:00:00Z", good_sets()["date"]));
+    let mut wrong = good_sets();
+    wrong.insert("date".into(), "2026-11-31".into());
+    let message = refusal(&with("\"${date}\""), &wrong);
+    let told =
+        "x.toml:4: \"as_of\" cannot be \"${date}\" with --set date=2026-11-31: \"2026-11-31\" is no date or time";
+    assert!(message.contains(told), "{message}");
+    for (as_of, told) in [
+        ("\"soon\"", "\"as_of\" cannot be \"soon\": \"soon\" is no date or time: write a date like"),
+        ("\"${day}\"", "\"as_of\" needs a value for ${day}: add --set day="),
+        ("\"\"", "\"as_of\" cannot be \"\""),
+        ("2026-11-25", "\"as_of\" must be a string, not a date or time"),
+    ] {
+        let message = refusal(&with(as_of), &good_sets());
+        assert!(message.contains(&format!("x.toml:4: {told}")), "{as_of}: {message}");
+    }
+    let base = parse(GOOD, &good_sets()).unwrap().digest(&[]);
+    assert_eq!(parse(&with("\"2026-11-25\""), &good_sets()).unwrap().digest(&[]), base, "the same data");
+}

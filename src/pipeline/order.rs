@@ -1,0 +1,89 @@
+//! The time that a run's data speaks for, beside what readers see: what is refused, or worth a warning, before any work.
+//!
+//! A time is stated by the job's `as_of` or by `--as-of`, which wins; otherwise it is what the clock says, which is never
+//! compared with anything.
+//!
+//! Not for: the rule itself, which the catalog holds and asks again at the flip (`catalog::refusals`).
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+
+use super::RunOptions;
+use crate::catalog::{Allow, Catalog, Current, allow_flag, shown_params};
+use crate::error::{Error, Result};
+use crate::job::Job;
+use crate::report::RunReport;
+
+/// The time that a run's data speaks for.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct AsOf {
+    pub(super) at: Timestamp,
+    pub(super) stated: bool,
+}
+
+impl AsOf {
+    pub(super) fn of(job: &Job, options: &RunOptions) -> Self {
+        let stated = options.as_of.or(job.as_of);
+        Self { at: stated.unwrap_or_else(Timestamp::now), stated: stated.is_some() }
+    }
+
+    pub(super) fn stated(self) -> Option<Timestamp> {
+        self.stated.then_some(self.at)
+    }
+}
+
+/// Fails where the version that this run would build must not follow what readers see, with the ways on.
+pub(super) fn refuse(catalog: &Catalog, current: &Current, options: &RunOptions, as_of: AsOf) -> Result<()> {
+    let refused = current.out_of_order(current.next_version, as_of.stated());
+    let Some(refused) = refused.filter(|it| !options.stage && !options.allow.contains(&it.allow)) else {
+        return Ok(());
+    };
+    let (store, flag) = (catalog.layout().root().display(), allow_flag([refused.allow]));
+    let so = if refused.allow == Allow::Older { "takes readers back in time" } else { "publishes it all the same" };
+    Err(Error::rejected(format!(
+        "this run {}; nothing was built\n  --stage builds it and leaves readers where they are: `cutover get {store} KEY \
+         --version N` reads it, `cutover publish {store} N {flag}` publishes it\n  {flag} {so}",
+        refused.why
+    )))
+}
+
+/// The report, with the command that publishes a version that waits, and all that has to be allowed for it.
+pub(super) fn with_way_on(catalog: &Catalog, report: RunReport) -> Result<RunReport> {
+    if report.published {
+        return Ok(report);
+    }
+    let (current, version) = (catalog.read()?, report.version);
+    let refusals = current.versions.get(&version).map(|entry| current.refusals(version, entry)).unwrap_or_default();
+    let flag = match refusals.is_empty() {
+        true => String::new(),
+        false => format!(" {}", allow_flag(refusals.iter().map(|refusal| refusal.allow))),
+    };
+    let command = format!("cutover publish {} {version}{flag}", catalog.layout().root().display());
+    Ok(RunReport { publish_with: Some(command), ..report })
+}
+
+/// What is worth a warning where this run goes live.
+pub(super) fn notes(job: &Job, current: &Current, as_of: AsOf) -> Vec<String> {
+    let Some((live, entry)) = current.current_entry() else { return Vec::new() };
+    let mut notes = Vec::new();
+    if as_of.stated && !entry.as_of_stated {
+        notes.push(format!(
+            "version {live}, which readers see, states no as_of, so this run is not compared with it; from now on, older \
+             data is refused"
+        ));
+    }
+    if let Some(params) = entry.params.as_ref().filter(|params| !as_of.stated && **params != job.sets) {
+        notes.push(format!(
+            "this run has other parameters than version {live}, which readers see: {} instead of {}; it takes readers \
+             there, older or not. With `as_of` in the job, such as as_of = \"${{date}}\", older data is refused",
+            shown(&job.sets),
+            shown(params)
+        ));
+    }
+    notes
+}
+
+fn shown(params: &BTreeMap<String, String>) -> String {
+    if params.is_empty() { "none".to_owned() } else { shown_params(params) }
+}

@@ -7,6 +7,7 @@ use std::fs;
 use std::path::Path;
 
 use clap::CommandFactory;
+use cutover::catalog::Allow;
 use cutover::cli::Cli;
 use cutover::input::Contract;
 use cutover::job::{DEFAULT_BOUNDS, Job, Tables, Verify};
@@ -90,6 +91,13 @@ fn defaults_of_the_job_file_are_those_of_the_code() {
     assert_eq!((default_of("verify").as_str(), job.checks.verify), ("`\"sample\"`", Verify::Sample));
     assert_eq!(default_of("keep"), format!("`{}`", job.retention.keep));
     assert!(job.retention.keep_for.is_none() && default_of("keep_for") == "none");
+}
+
+#[test]
+fn kinds_that_can_be_allowed_are_those_of_the_code() {
+    let documented = document("docs/operations.md").table("Publishing against a check");
+    let documented: Vec<&str> = documented.iter().map(|row| row[0].trim_matches('`')).collect();
+    assert_eq!(documented, Allow::all().map(Allow::name).collect::<Vec<_>>());
 }
 
 #[test]

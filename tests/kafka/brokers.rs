@@ -98,10 +98,10 @@ fn while_a_broker_is_away_local_readers_go_back_and_consumers_follow_when_it_is_
             dataset.write(3, ROWS);
         }
         dataset.workspace().cutover(next).ok();
-        let now = Some(if next.starts_with("run") { 3 } else { 1 });
-        assert_eq!((dataset.built(), dataset.announced()), (now, now), "{next}");
+        let now = if next.starts_with("run") { 3 } else { 1 };
+        assert_eq!((dataset.built(), dataset.announced()), (Some(now), Some(now as u64)), "{next}");
         dataset.consume().ok();
-        assert_eq!(dataset.consumed(), now, "{next}");
+        assert_eq!(dataset.consumed(), Some(now), "{next}");
         assert!(!dataset.numbers.on("versions", "").ok().stdout.contains("are behind"), "{next}");
         dataset.assert_tidy();
     }

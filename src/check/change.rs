@@ -85,7 +85,8 @@ fn summary(
     };
     said.extend(comparison.left_out.iter().map(|why| format!("not compared: {why}")));
     let most = moved(bounds, comparison, MOVED);
-    let most: Vec<String> = most.iter().map(|change| format!("{} {} -> {}", change.title(), change.from, change.to)).collect();
+    let most: Vec<String> =
+        most.iter().map(|change| format!("{} {} -> {}", change.title(), change.from, change.to)).collect();
     if !most.is_empty() {
         said.push(format!("moved most: {}", most.join(", ")));
     }

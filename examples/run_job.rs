@@ -3,7 +3,7 @@
 //! ```sh
 //! cargo run --release --example run_job -- jobs/views_of_day.toml date=2026-11-22
 //! ```
-//! Paths in the job are relative to the working directory. When `run` returns, readers see what the report says; when it
+//! The sample data is made by `cutover demo --generate-only --dir data/demo`. Paths in the job are relative to the working directory. When `run` returns, readers see what the report says; when it
 //! fails, they see what they saw before.
 //!
 //! Not for: serving, which needs no job (see `follow.rs`).
@@ -11,6 +11,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use cutover::catalog::Allowed;
 use cutover::error::{Error, Result};
 use cutover::job::Job;
 use cutover::pipeline::{RunOptions, run};
@@ -37,8 +38,8 @@ fn main() -> Result<()> {
         as_of: None,
         resume: true,
         rebuild: false,
-        force: false,
-        allow_key_change: false,
+        stage: false,
+        allow: Allowed::new(), // a failed check stops the publish
         progress: Progress::auto(),
     };
     let report = run(&job, &options)?;

@@ -197,7 +197,7 @@ impl Connection {
                 | Code::TransactionalIdAuthorizationFailed
                 | Code::PolicyViolation,
             ) => Error::invalid(format!(
-                "{doing}: this user has no right to do that in Kafka at {at}; README.md lists the rights that are needed"
+                "{doing}: this user has no right to do that in Kafka at {at}; schemas/kafka-protocol.md lists the rights that are needed"
             )),
             Some(
                 Code::Fenced | Code::ProducerFenced | Code::InvalidProducerEpoch | Code::InvalidTransactionalState,

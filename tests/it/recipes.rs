@@ -1,4 +1,4 @@
-//! The recipes of the README, each command run as it is written there.
+//! The recipes of docs/operations.md, each command run as it is written there.
 //!
 //! A line that ends in `# exit 7: …` is expected to end so, every other one well. Of a line of a crontab the command is
 //! run, in the shell that cron would use, on a day that is yesterday's by a clock of ours.
@@ -16,8 +16,8 @@ const YESTERDAY: &str = "2026-10-05";
 
 /// The blocks of code of one recipe, with their languages.
 fn blocks(recipe: &str) -> Vec<(String, String)> {
-    let readme = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md")).unwrap();
-    let recipes = readme.split_once("\n## Recipes\n").expect("a section with recipes").1;
+    let guide = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/operations.md")).unwrap();
+    let recipes = guide.split_once("\n## Recipes\n").expect("a section with recipes").1;
     let recipes = recipes.split("\n## ").next().unwrap();
     let text = recipes.split_once(&format!("\n**{recipe}**")).unwrap_or_else(|| panic!("no recipe {recipe}")).1;
     let text = text.split("\n**").next().unwrap();

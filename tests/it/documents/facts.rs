@@ -7,16 +7,17 @@ use std::fs;
 use std::path::Path;
 
 use clap::CommandFactory;
+use cutover::catalog::Allow;
 use cutover::cli::Cli;
 use cutover::input::Contract;
-use cutover::job::{Job, Tables, Verify};
+use cutover::job::{DEFAULT_BOUNDS, Job, Tables, Verify};
 use cutover::runtime::{MIN_MEMORY, Resources};
 
 use super::{document, documents, root};
 use crate::structure;
 
 /// Where a number or a name in prose comes from: the document, what it says, the source, what stands there.
-const SAID: [(&str, &str, &str, &str); 13] = [
+const SAID: [(&str, &str, &str, &str); 15] = [
     ("docs/operations.md", "last 256 rolled-back contents", "src/catalog/transitions.rs", "REMEMBERED: usize = 256"),
     ("docs/operations.md", "a key 64 KiB", "src/encode/mod.rs", "MAX_KEY_BYTES: usize = 64 << 10"),
     ("docs/operations.md", "A value has at most 16 MiB", "src/shuffle/fold.rs", "MAX_VALUE_BYTES: usize = 16 << 20"),
@@ -30,6 +31,8 @@ const SAID: [(&str, &str, &str, &str); 13] = [
     ),
     ("docs/reading.md", "a cache of 256 MiB", "src/serve/options.rs", "BLOCK_CACHE: usize = 256 << 20"),
     ("docs/job-file.md", "at most 1,000,000 files", "src/input/resolve.rs", "MAX_FILES: usize = 1_000_000"),
+    ("docs/job-file.md", "more than 2,000 operators", "src/query/depth.rs", "DEEPEST: usize = 2000"),
+    ("docs/job-file.md", "more than 5,000 reads", "src/query/depth.rs", "MOST_READS: u64 = 5000"),
     ("docs/memory.md", "at most 1,024", "src/query/turns.rs", "const MOST: usize = 1024"),
     ("docs/memory.md", "at least 8 per thread", "src/query/turns.rs", "const LEAST: usize = 8"),
     ("docs/memory.md", "at most 256 runs per writer", "src/shuffle/mod.rs", "RUNS_PER_WRITER: usize = 256"),
@@ -88,6 +91,23 @@ fn defaults_of_the_job_file_are_those_of_the_code() {
     assert_eq!((default_of("verify").as_str(), job.checks.verify), ("`\"sample\"`", Verify::Sample));
     assert_eq!(default_of("keep"), format!("`{}`", job.retention.keep));
     assert!(job.retention.keep_for.is_none() && default_of("keep_for") == "none");
+}
+
+#[test]
+fn kinds_that_can_be_allowed_are_those_of_the_code() {
+    let documented = document("docs/operations.md").table("Publishing against a check");
+    let documented: Vec<&str> = documented.iter().map(|row| row[0].trim_matches('`')).collect();
+    assert_eq!(documented, Allow::all().map(Allow::name).collect::<Vec<_>>());
+}
+
+#[test]
+fn bounds_of_changes_are_those_of_the_code() {
+    let documented = document("docs/job-file.md").table("Checks of what changed");
+    let shown = |bound: Option<f64>| bound.map_or_else(|| "never".to_owned(), |bound| bound.to_string());
+    let expected = DEFAULT_BOUNDS.map(|(name, bound)| [format!("`{name}`"), shown(bound.warn), shown(bound.stop)]);
+    let documented: Vec<[String; 3]> =
+        documented.into_iter().map(|row| [row[0].clone(), row[2].clone(), row[3].clone()]).collect();
+    assert_eq!(documented, expected);
 }
 
 #[test]

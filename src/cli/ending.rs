@@ -34,6 +34,9 @@ const FORMAT: u32 = 1;
 /// Commands that change what a store holds or what its readers see: a log gets a line of each.
 const LOGGED: [&str; 7] = ["run", "publish", "rollback", "pin", "unpin", "gc", "consume"];
 
+/// Commands that print documents of their own, a line each: what else they tell is one more line.
+const STREAMING: [&str; 2] = ["scan", "consume"];
+
 /// Fields of every document, which no command's own may replace.
 const COMMON: [&str; 11] = [
     "format",
@@ -139,8 +142,9 @@ impl Ending {
     pub fn tell(&self, ended: &Result<Answer>, code: u8) -> Result<()> {
         let told = lock(&self.told);
         let current = told.store.as_deref().and_then(seen);
+        let as_line = told.streams || STREAMING.contains(&self.command.as_str());
         let written = match self.json && !(told.streams && ended.is_ok()) {
-            true => print(&self.document(&told, ended, code, current.as_ref()), told.streams),
+            true => print(&self.document(&told, ended, code, current.as_ref()), as_line),
             false => Ok(()),
         };
         ended.as_ref().err().into_iter().for_each(report);

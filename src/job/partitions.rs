@@ -185,8 +185,11 @@ fn range(first: &str, last: &str) -> Option<Vec<String>> {
     Some((from..=from + count as u64).map(|number| format!("{number:0width$}")).collect())
 }
 
+/// How a date is written.
+type Write = fn(Date) -> String;
+
 /// A date, and how to write one like it.
-fn date(text: &str) -> Option<(Date, fn(Date) -> String)> {
+fn date(text: &str) -> Option<(Date, Write)> {
     let digits =
         |range: std::ops::Range<usize>| text.get(range).filter(|part| part.bytes().all(|byte| byte.is_ascii_digit()));
     let of =

@@ -3,7 +3,7 @@
 //! A new rule gets a line in `BROKEN`: what is replaced in a good job, by what, and the problem with its line.
 //! Not for: the small parsers of one word (units, order, parameters), which are tested where they stand.
 
-mod as_of;
+mod params;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -360,35 +360,6 @@ fn all_problems_are_told_at_once_in_file_order() {
     assert_eq!(lines[3], "jobs/x.toml:10: unknown key \"shard\" in [output], did you mean \"shards\"?");
     assert!(lines[4].starts_with("jobs/x.toml: --set date=… is used nowhere in this job"), "{message}");
     assert_eq!(lines.len(), 5);
-}
-
-#[test]
-fn parameters_are_given_used_and_safe() {
-    let mut without = good_sets();
-    without.remove("date");
-    let message = refusal(GOOD, &without);
-    assert!(
-        message.contains("x.toml:5: \"path\" in [inputs.events] needs a value for ${date}: add --set date=…"),
-        "{message}"
-    );
-
-    let mut more = good_sets();
-    more.insert("dat".into(), "x".into());
-    more.insert("a-b".into(), "x".into());
-    let message = refusal(GOOD, &more);
-    assert!(message.contains("x.toml: --set dat=… is used nowhere in this job, did you mean \"date\"?"), "{message}");
-    assert!(message.contains("x.toml: --set \"a-b\" is not a parameter name"), "{message}");
-
-    let mut in_literal = good_sets();
-    in_literal.insert("not".into(), "x".into());
-    assert!(refusal(GOOD, &in_literal).contains("--set not=… is used nowhere"));
-
-    for bad in ["", "..", "a/b", "*", "a\0b"] {
-        let mut unsafe_value = good_sets();
-        unsafe_value.insert("date".into(), bad.into());
-        let message = refusal(GOOD, &unsafe_value);
-        assert!(message.contains("x.toml:5: \"path\" in [inputs.events] cannot take --set date="), "{message}");
-    }
 }
 
 #[test]

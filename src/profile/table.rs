@@ -20,7 +20,7 @@ use super::sample::{Cell, Sample};
 use super::{ColumnProfile, TableProfile};
 
 /// Rows of which all are looked at closely.
-const ALL_ROWS: u64 = 1 << 17;
+const ALL_ROWS: u64 = 1 << 15;
 /// Of larger tables it is one row in a power of this.
 const STEP: u64 = 4;
 /// How many powers there are.

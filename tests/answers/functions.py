@@ -32,7 +32,8 @@ def makes_one(one, two):
     apart = one.kind.family in ("date", "timestamp", "decimal") and one.kind.tame and two.kind.tame
     if two.kind.family == "instant":
         return apart and one.kind.name == "timestamp[us]"
-    return apart and two.kind.family in ("timestamp", "float") and "ns" not in two.kind.name
+    # DuckDB makes a REAL of a REAL and a decimal.
+    return apart and two.kind.name in ("float64", "timestamp[us]", "timestamp[ms]", "timestamp[s]")
 
 
 class Functions:

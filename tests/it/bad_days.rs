@@ -242,7 +242,7 @@ fn a_profile_does_not_depend_on_threads_or_memory() {
     };
     let one = profile(1, "--threads 1");
     assert_eq!(one["inputs"][0]["read"], 450_000);
-    assert_eq!(one["inputs"][0]["tables"][2]["one_in"], 4);
+    assert_eq!(one["inputs"][0]["tables"][2]["one_in"], 16);
     assert_eq!(one["inputs"][0]["partitions"][2], serde_json::json!(["date=2026-11-03", 150_000]));
     for (number, flags) in [(2, "--threads 4"), (3, "--threads 2 --memory 128MiB"), (4, "--threads 3 --memory 1GiB")] {
         assert_eq!(profile(number, flags), one, "{flags}");

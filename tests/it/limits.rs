@@ -32,9 +32,9 @@ fn a_long_chain_of_operators_is_planned() {
     let numbers = Numbers::new();
     numbers.write(1, 20);
     for sql in [
-        format!("SELECT key, generation FROM numbers WHERE {}", chain("generation <> 7", " AND ", 1000)),
-        format!("SELECT key, {} AS text FROM numbers", chain("key", " || ", 1000)),
-        format!("SELECT key, generation FROM numbers WHERE {}", chain("key = 'k001'", " OR ", 1500)),
+        format!("SELECT key, generation FROM numbers WHERE {}", chain("generation <> 7", " AND ", 600)),
+        format!("SELECT key, {} AS text FROM numbers", chain("key", " || ", 600)),
+        format!("SELECT key, generation FROM numbers WHERE {}", chain("key = 'k001'", " OR ", 600)),
         format!("{} ", chain("SELECT key, generation FROM numbers", " UNION ", 200)),
     ] {
         with_sql(&numbers, &sql).ok();

@@ -33,7 +33,7 @@ impl AnalyzerRule for CheckedArithmetic {
     }
 
     fn analyze(&self, plan: LogicalPlan, _: &ConfigOptions) -> Result<LogicalPlan> {
-        super::everywhere(plan, |expression, schema| replace(expression, schema))
+        super::everywhere(plan, replace)
     }
 }
 

@@ -1,23 +1,23 @@
 //! Where SQL asks for one answer and DataFusion gives another, or one that depends on chance: mended in the plan.
 //!
-//! | file | what |
-//! |---|---|
-//! | `types` | values of two types meet in one that holds both |
-//! | `forms` | forms of SQL that DataFusion does not know |
-//! | `casts` | a cast keeps the value, or is an error that names it |
-//! | `sum` | sums of integers and decimals are exact, or an error |
-//! | `averages` | averages of whole numbers, long decimals and durations are divided once, of an exact sum |
-//! | `arithmetic` | operators on integers are exact, or an error |
-//! | `frames`, `refilled` | floats of a frame that moves are added up, or otherwise aggregated, anew |
-//! | `floats` | there is one zero and one NaN, so equal numbers are one group, one key, one partition |
-//! | `not_in` | `IN` and `NOT IN` over subqueries follow the three-valued logic of nulls |
-//! | `null_safe` | equality with nulls spreads to no other key of a join |
-//! | `anchored` | conditions without columns stay where they are; groups of `ROLLUP` are constant for nobody |
-//! | `times` | timestamps are compared in the finer unit, intervals not at all; what is added to a time is not cut |
-//! | `total` | functions of dates fail where they would give null for a date far away |
-//! | `truncation` | `date_trunc` and `date_bin` of any year |
-//! | `syntax`, `using` | what would be read in another way than the standard's is rewritten, or refused |
-//! | `multisets` | `EXCEPT ALL` and `INTERSECT ALL` count rows |
+//! ```text
+//!  types            values of two types meet in one that holds both
+//!  forms            forms of SQL that DataFusion does not know
+//!  casts            a cast keeps the value, or is an error that names it
+//!  sum              sums of integers and decimals are exact, or an error
+//!  averages         averages of whole numbers, long decimals and durations are divided once, of an exact sum
+//!  arithmetic       operators on integers are exact, or an error
+//!  frames, refilled floats of a frame that moves are added up, or otherwise aggregated, anew
+//!  floats           there is one zero and one NaN, so equal numbers are one group, one key, one partition
+//!  not_in           IN and NOT IN over subqueries follow the three-valued logic of nulls
+//!  null_safe        equality with nulls spreads to no other key of a join
+//!  anchored         conditions without columns stay where they are; groups of ROLLUP are constant for nobody
+//!  times            timestamps are compared in the finer unit, intervals not at all; what is added to a time is not cut
+//!  total            functions of dates fail where they would give null for a date far away
+//!  truncation       date_trunc and date_bin of any year
+//!  syntax, using    what would be read in another way than the standard's is rewritten, or refused
+//!  multisets        EXCEPT ALL and INTERSECT ALL count rows
+//! ```
 //!
 //! Most are rules of the analyzer, which sees a query once its types are known and before anything is optimized; two
 //! see it before DataFusion chooses types.

@@ -13,7 +13,8 @@ use std::ops::ControlFlow;
 use datafusion::common::{Result, plan_err};
 use datafusion::sql::parser::Statement;
 use datafusion::sql::sqlparser::ast::{
-    BinaryOperator, Expr, JoinConstraint, JoinOperator, Select, TableFactor, TableWithJoins, VisitMut, VisitorMut,
+    BinaryOperator, Expr, JoinConstraint, JoinOperator, Query, Select, TableFactor, TableWithJoins, VisitMut,
+    VisitorMut,
 };
 
 use super::using;
@@ -35,9 +36,13 @@ struct Check;
 impl VisitorMut for Check {
     type Break = String;
 
+    fn pre_visit_query(&mut self, query: &mut Query) -> ControlFlow<String> {
+        using::rewrite_query(query)
+    }
+
     fn pre_visit_select(&mut self, select: &mut Select) -> ControlFlow<String> {
         select.from.iter().try_for_each(joins)?;
-        using::rewrite(select)
+        using::rewrite(select).map_continue(|_| ())
     }
 
     fn pre_visit_table_factor(&mut self, table: &mut TableFactor) -> ControlFlow<String> {

@@ -14,20 +14,33 @@ use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast::{
-    Expr, Ident, JoinConstraint, JoinOperator, ObjectName, Query, Select, SelectItem, TableFactor, TableWithJoins,
-    VisitMut, VisitorMut,
+    Expr, Ident, JoinConstraint, JoinOperator, ObjectName, Query, Select, SelectItem, SetExpr, TableFactor,
+    TableWithJoins, VisitMut, VisitorMut,
 };
 use datafusion::sql::sqlparser::dialect::GenericDialect;
 use datafusion::sql::sqlparser::parser::Parser;
 
+/// Rewrites the joins of a query's SELECT, and its ORDER BY; breaks with what is wrong where it cannot.
+pub(super) fn rewrite_query(query: &mut Query) -> ControlFlow<String> {
+    let SetExpr::Select(select) = query.body.as_mut() else { return ControlFlow::Continue(()) };
+    let mut merged = rewrite(select)?;
+    for item in &select.projection {
+        // An ORDER BY that names a column of the result means that column.
+        if let SelectItem::ExprWithAlias { alias, .. } = item {
+            merged.columns.remove(&folded(alias));
+        }
+    }
+    query.order_by.visit(&mut merged)
+}
+
 /// Rewrites the joins of one SELECT where it has any to rewrite; breaks with what is wrong where it cannot.
-pub(super) fn rewrite(select: &mut Select) -> ControlFlow<String> {
+pub(super) fn rewrite(select: &mut Select) -> ControlFlow<String, Merged> {
     let mut merged = Merged { columns: BTreeMap::new(), outer: false, queries: 0 };
     for tables in &mut select.from {
         merged.join(tables)?;
     }
     if merged.columns.is_empty() {
-        return ControlFlow::Continue(());
+        return ControlFlow::Continue(merged);
     }
     for item in &mut select.projection {
         if let SelectItem::Wildcard(_) = item {
@@ -52,7 +65,8 @@ pub(super) fn rewrite(select: &mut Select) -> ControlFlow<String> {
     select.group_by.visit(&mut merged)?;
     select.having.visit(&mut merged)?;
     select.named_window.visit(&mut merged)?;
-    select.qualify.visit(&mut merged)
+    select.qualify.visit(&mut merged)?;
+    ControlFlow::Continue(merged)
 }
 
 /// The USING of a join, and whether the join may lack a row of its left side.
@@ -68,7 +82,7 @@ fn using(join: &mut JoinOperator) -> Option<(&mut JoinConstraint, bool)> {
 }
 
 /// The columns that a join made one of several, and which they are.
-struct Merged {
+pub(super) struct Merged {
     columns: BTreeMap<String, Vec<String>>,
     /// Whether there is a RIGHT or FULL JOIN among them.
     outer: bool,

@@ -1,8 +1,37 @@
-//! `as_of`, the time that a job's data speaks for: what it may be, and what is said where it is not.
+//! Parameters, and `as_of`, which is mostly made of them: what they may be, and what is said where they are not.
 //!
-//! Not for: what a run does with it (`pipeline`, `catalog::refusals`).
+//! Not for: what a run does with `as_of` (`pipeline`, `catalog::refusals`).
 
 use super::*;
+
+#[test]
+fn parameters_are_given_used_and_safe() {
+    let mut without = good_sets();
+    without.remove("date");
+    let message = refusal(GOOD, &without);
+    assert!(
+        message.contains("x.toml:5: \"path\" in [inputs.events] needs a value for ${date}: add --set date=…"),
+        "{message}"
+    );
+
+    let mut more = good_sets();
+    more.insert("dat".into(), "x".into());
+    more.insert("a-b".into(), "x".into());
+    let message = refusal(GOOD, &more);
+    assert!(message.contains("x.toml: --set dat=… is used nowhere in this job, did you mean \"date\"?"), "{message}");
+    assert!(message.contains("x.toml: --set \"a-b\" is not a parameter name"), "{message}");
+
+    let mut in_literal = good_sets();
+    in_literal.insert("not".into(), "x".into());
+    assert!(refusal(GOOD, &in_literal).contains("--set not=… is used nowhere"));
+
+    for bad in ["", "..", "a/b", "*", "a\0b"] {
+        let mut unsafe_value = good_sets();
+        unsafe_value.insert("date".into(), bad.into());
+        let message = refusal(GOOD, &unsafe_value);
+        assert!(message.contains("x.toml:5: \"path\" in [inputs.events] cannot take --set date="), "{message}");
+    }
+}
 
 #[test]
 fn as_of_is_a_date_or_a_time_with_parameters() {

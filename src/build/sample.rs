@@ -58,10 +58,8 @@ impl Sampler {
             return;
         }
         let mut kept = self.kept();
-        if selected(digest, kept.level) {
-            if kept.samples.insert(key.to_vec(), digest).is_none() {
-                kept.bytes += bytes(key);
-            }
+        if selected(digest, kept.level) && kept.samples.insert(key.to_vec(), digest).is_none() {
+            kept.bytes += bytes(key);
         }
         while kept.samples.len() > MOST || kept.bytes > self.most_bytes {
             kept.level += 1;

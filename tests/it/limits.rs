@@ -162,7 +162,7 @@ fn somebody_elses_words_do_not_write_to_a_terminal() {
     let events = workspace.path("store/log/events.jsonl");
     let long = format!("{}\n", "x".repeat(40 << 20));
     let event = "{\"at\":\"2026-01-01T00:00:00Z\",\"event\":\"pinned\",\"version\":1,\"by\":\"\\u001b]0;x\\u0007\",\"detail\":\"d\"}\n";
-    fs::write(&events, [fs::read(&events).unwrap(), long.into_bytes(), event.into_bytes()].concat()).unwrap();
+    fs::write(&events, [fs::read(&events).unwrap(), long.into_bytes(), event.as_bytes().to_vec()].concat()).unwrap();
     for command in ["versions store", "log store", "run numbers.toml", "unpin store"] {
         let run = workspace.cutover(command);
         let said = format!("{}{}", run.stdout, run.stderr);

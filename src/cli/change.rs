@@ -290,7 +290,9 @@ impl GcArgs {
     fn foresee(&self, catalog: &Catalog, retention: &Retention, output: &mut Output) -> Result<Answer> {
         let (versions, bytes) = publish::would_free(catalog, retention)?;
         if output.is_json() {
-            output.document(&json!({"versions": versions, "bytes": bytes, "dry_run": true}))?;
+            output.document(&json!({
+                "versions": versions, "leftovers": [], "unfinished": null, "bytes": bytes, "dry_run": true,
+            }))?;
         } else if versions.is_empty() {
             output.line("no version would be deleted")?;
         } else {

@@ -90,6 +90,10 @@ fn mean(rows: &Rows, before: &ColumnProfile, now: &ColumnProfile) -> Option<Foun
     if is_integer(before) && own >= COUNTERS && grows(before, now) {
         return None;
     }
+    // What has one value in each version, such as the number of a load, says nothing by its mean.
+    if of_from == 0.0 && of_to == 0.0 {
+        return None;
+    }
     let scale = |mean: f64, deviation: f64| deviation.max(mean.abs() * PART_OF_MEAN);
     let scale = [scale(from, of_from), scale(to, of_to)].into_iter().find(|scale| *scale > 0.0).unwrap_or(1.0);
     let what = if before.patterns.is_empty() { "" } else { " letters" };

@@ -59,7 +59,7 @@ fn ends_well(limit: &str, step: usize) {
         let said = read(&format!("run.{free}.txt"));
         assert!(!said.contains("panicked"), "{free} free: {said}");
         assert_eq!(gc, "0", "{free} free, gc: {}", read(&format!("gc.{free}.txt")));
-        let seen = if code == "0" { "\"generation\":2" } else { "\"generation\":1" };
+        let seen = if code == "0" { "\"generation\": 2" } else { "\"generation\": 1" };
         assert!(read(&format!("get.{free}.txt")).contains(seen), "{free} free: {}", read(&format!("get.{free}.txt")));
         if code != "0" {
             assert_eq!(code, "4", "{free} free: {said}");

@@ -21,8 +21,9 @@ use crate::seeded::{Random, seeds};
 
 /// Mutations for each parser.
 const SEEDS: u64 = 5_000;
-/// KiB of address space for all of them: what the test itself takes, and little more.
-const ADDRESS_SPACE: u64 = 2 << 20;
+/// KiB of address space for all of them: what the test itself takes, most of it the deep stacks of the runs that it makes,
+/// and little more.
+const ADDRESS_SPACE: u64 = 4 << 20;
 
 type Parser = fn(&[u8]) -> bool;
 
@@ -200,7 +201,7 @@ impl Stores {
 /// A line of a consumer, and those of a build that was killed: its sealed shuffle and its first finished range.
 fn journal_lines() -> Vec<Vec<u8>> {
     let table = json!({"name": "range-00000-00000.sst", "rows": 1, "bytes": 2, "digest": "0".repeat(32),
-                       "first_key": [1], "last_key": [1], "largest": [[1], 2]});
+                       "first_key": "01", "last_key": "01", "largest_key": "01", "largest_bytes": 2});
     let consumer = serde_json::to_vec(&json!({"table": table, "xxh3": "0".repeat(16), "next": 7})).unwrap();
     let texts = Texts::new();
     texts.run_at("range.finished=kill@2", "").killed();

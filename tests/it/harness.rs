@@ -154,7 +154,7 @@ impl Workspace {
             && !KEPT.iter().any(|kept| stderr.contains(kept));
         let in_progress = self.closed(by_itself);
         Run {
-            is_json: command.contains("\"--json\""),
+            is_json: command.contains("--json"),
             command,
             status: output.status,
             stdout: text(output.stdout),

@@ -30,7 +30,7 @@ fn every_outcome_is_one_document() {
 
     numbers.write(2, 100);
     on("pin", "--reason audit");
-    let pinned = run(0);
+    let pinned = run(5);
     assert_eq!((&pinned["outcome"], &pinned["readers_see"]), (&"not_published".into(), &1.into()));
     assert_eq!(pinned["next"], "cutover unpin store");
     assert_eq!(document(numbers.on("publish", "2 --json"), 5)["next"], "cutover unpin store");

@@ -61,7 +61,7 @@ fn a_pin_holds_readers_until_it_is_taken_off() {
     // A pin that somebody forgot is not green: neither the run nor its rerun.
     numbers.run(2).exits(5).prints(&["version 2 is complete, but store is pinned: readers stay on version 1"]);
     let rerun = numbers.workspace.cutover("run numbers.toml --json").exits(5).json();
-    assert_eq!((&rerun["published"], &rerun["outcome"]), (&false.into(), &"pinned".into()));
+    assert_eq!((&rerun["published"], &rerun["outcome"]), (&false.into(), &"not_published".into()));
     assert_eq!(numbers.seen(), (1, 1));
     numbers.assert_states(&[(1, "published"), (2, "complete")]);
     for refused in ["publish store 2", "publish store 2 --allow older", "pin store 2 --reason other"] {

@@ -4,7 +4,7 @@
 //! |---|---|---|
 //! | a date and a timestamp | the timestamp's unit; or compared as whole numbers | nanoseconds: from 1677 to 2262 |
 //! | a text and a timestamp | microseconds, or the timestamp's unit where it is finer | nanoseconds |
-//! | a decimal and a float | doubles; compared with a literal, decimals | 15 digits before and after the point |
+//! | a decimal and a float | doubles; decimals where the float is a literal | 15 digits before and after the point |
 //! | a `REAL` and a whole number | doubles | `REAL`, which has 7 digits |
 //! | two decimals that have more than 38 digits together | compared with 76 digits | 38 digits |
 //!
@@ -211,11 +211,11 @@ fn converted(expressions: Vec<Expr>, types: &[DataType], how: Meeting) -> Vec<Ex
         return times(expressions, types, how);
     }
     if has(DataType::is_floating) {
-        let exact = how == Meeting::Compared && has(DataType::is_decimal);
-        let literals = exact.then(|| decimal_literals(&expressions, types)).flatten();
+        let literals = has(DataType::is_decimal).then(|| decimal_literals(&expressions, types)).flatten();
         return match literals {
-            Some((expressions, types)) => wide(expressions, &types),
-            None => doubles(expressions, types),
+            Some((expressions, types)) if how == Meeting::Compared => wide(expressions, &types),
+            Some((expressions, types)) if are_narrow(digits_together(&types)) => expressions,
+            _ => doubles(expressions, types),
         };
     }
     match how {
@@ -312,8 +312,8 @@ fn decimal_literals(expressions: &[Expr], types: &[DataType]) -> Option<(Vec<Exp
     Some(all)
 }
 
-/// Decimals and whole numbers as decimals of 256 bits, where those of 128 bits do not hold all of them.
-fn wide(expressions: Vec<Expr>, types: &[DataType]) -> Vec<Expr> {
+/// The most digits before and after the point of decimals and whole numbers.
+fn digits_together(types: &[DataType]) -> (i16, i16) {
     let parts = types.iter().filter_map(|of| match of {
         DataType::Decimal32(digits, scale)
         | DataType::Decimal64(digits, scale)
@@ -321,11 +321,21 @@ fn wide(expressions: Vec<Expr>, types: &[DataType]) -> Vec<Expr> {
         of if of.is_integer() => Some((20, 0)),
         _ => None,
     });
-    let (whole, fraction) = parts.fold((0, 0), |(a, b), (whole, fraction)| (a.max(whole), b.max(fraction)));
-    if whole + fraction <= i16::from(DECIMAL128_MAX_PRECISION) {
+    parts.fold((0, 0), |(a, b), (whole, fraction)| (a.max(whole), b.max(fraction)))
+}
+
+/// Whether a decimal of 128 bits has so many digits before and after the point.
+fn are_narrow((whole, fraction): (i16, i16)) -> bool {
+    whole + fraction <= i16::from(DECIMAL128_MAX_PRECISION)
+}
+
+/// Decimals and whole numbers as decimals of 256 bits, where those of 128 bits do not hold all of them.
+fn wide(expressions: Vec<Expr>, types: &[DataType]) -> Vec<Expr> {
+    let digits = digits_together(types);
+    if are_narrow(digits) {
         return expressions;
     }
-    let scale = i8::try_from(fraction).unwrap_or(0);
+    let scale = i8::try_from(digits.1).unwrap_or(0);
     let to = DataType::Decimal256(DECIMAL256_MAX_PRECISION, scale);
     let convert = |(expression, of): (Expr, &DataType)| match of.is_numeric() {
         true => cast(expression, to.clone()),

@@ -91,6 +91,16 @@ fn values_of_two_types_meet_in_one_that_holds_both() {
 }
 
 #[test]
+fn a_fraction_in_the_sql_does_not_make_doubles_of_decimals() {
+    let d = "(SELECT CAST(a AS DECIMAL(7, 2)) AS x, CAST(b AS DECIMAL(7, 2)) AS y \
+             FROM (VALUES ('0.30', '0.10'), ('0.10', NULL)) v(a, b))";
+    check(
+        &format!("SELECT sum(x - coalesce(y, 0.0)), max(CASE WHEN y > 0 THEN y ELSE 0.25 END) FROM {d}"),
+        &["0.30 0.25"],
+    );
+}
+
+#[test]
 fn patterns_may_have_any_escape_character() {
     let texts = "(VALUES ('10%'), ('10x'), ('a_b'), ('a!b'), ('a\\b')) v(x)";
     check(&format!("SELECT x FROM {texts} WHERE x LIKE '10!%' ESCAPE '!'"), &["10%"]);

@@ -50,7 +50,7 @@ answers: ## the part of both that every change is held to: scale 0.1 at 128 MiB,
 	cargo build --release --locked --bin cutover --bench answers
 	PYTHONPATH=tests python3 -m answers judged
 	PYTHONPATH=tests python3 -m answers tpc --target-dir "$(TARGET_DIR)" --memory 128MiB --threads 2 --parallel 2
-	PYTHONPATH=tests python3 -m answers differential --jobs 300
+	PYTHONPATH=tests python3 -m answers differential --seed 1000 --jobs 300
 
 .PHONY: lint
 lint: ## format and lints only

@@ -54,6 +54,7 @@ pub struct InputSpec {
     /// Format of the files; none: each file's ending tells.
     pub format: Option<Format>,
     /// How CSV files are written.
+    #[serde(default)]
     pub csv: CsvForm,
     /// Data contract that the files must keep.
     pub schema: Option<PathBuf>,

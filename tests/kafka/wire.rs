@@ -275,8 +275,8 @@ fn no_announcement_ends_a_follower() {
         assert!(!follower.is_over());
         follower.signal(rustix::process::Signal::TERM);
     }
-    follower.wait().fails(143);
-    waiting.wait().fails(143);
+    follower.wait().exits(143);
+    waiting.wait().exits(143);
 }
 
 /// A dataset of somebody else's in the same topic blocks publishers, until its key is taken out as the message says.

@@ -19,8 +19,9 @@ use datafusion::physical_plan::aggregates::{AggregateExec, AggregateMode};
 use datafusion::physical_plan::repartition::RepartitionExec;
 use datafusion::physical_plan::{ExecutionPlan, InputOrderMode};
 
+use super::operator::RECOMPUTE;
 use super::spread::Wait;
-use super::turns::{RECOMPUTE, Room, Turns, partitions_of, size, spread, tables};
+use super::turns::{Room, Turns, partitions_of, size, spread, tables};
 
 /// Rows of a partition: about so many groups are a table that a processor's cache holds a good part of.
 const PARTITION_ROWS: usize = 1 << 18;

@@ -23,10 +23,10 @@ mod execute;
 mod functions;
 mod gathering;
 mod grouping;
-
 mod guarded;
 mod kept;
 mod measured;
+mod operator;
 mod parquet_scan;
 mod pieces;
 mod pinpoint;

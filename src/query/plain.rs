@@ -17,10 +17,9 @@ use arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions};
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, SchemaRef};
 use datafusion::common::config::ConfigOptions;
-use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::common::{DataFusionError, Result, Statistics};
 use datafusion::execution::TaskContext;
-use datafusion::physical_expr::{EquivalenceProperties, PhysicalExpr};
+use datafusion::physical_expr::EquivalenceProperties;
 use datafusion::physical_plan::execution_plan::{CardinalityEffect, ReplaceChildrenOptions};
 use datafusion::physical_plan::statistics::ChildStats;
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
@@ -31,8 +30,8 @@ use datafusion::physical_plan::{
 use futures::{StreamExt, TryStreamExt, stream};
 
 use super::exact::normal;
+use super::operator::{recomputed_over_children, without_expressions};
 use super::pieces::pieces;
-use super::turns::RECOMPUTE;
 use super::widths::{Widths, Window};
 
 /// What the operator is called.
@@ -98,12 +97,7 @@ impl ExecutionPlan for PlainExec {
         vec![&self.scan]
     }
 
-    fn apply_expressions(
-        &self,
-        _: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> Result<TreeNodeRecursion>,
-    ) -> Result<TreeNodeRecursion> {
-        Ok(TreeNodeRecursion::Continue)
-    }
+    without_expressions!();
 
     fn replace_children(
         self: Arc<Self>,
@@ -113,9 +107,7 @@ impl ExecutionPlan for PlainExec {
         Ok(self.over(children.swap_remove(0)))
     }
 
-    fn with_new_children(self: Arc<Self>, children: Vec<Arc<dyn ExecutionPlan>>) -> Result<Arc<dyn ExecutionPlan>> {
-        self.replace_children(children, RECOMPUTE)
-    }
+    recomputed_over_children!();
 
     /// Rows go on in the scan's partitions; where there are to be more of them, the scan makes them.
     fn benefits_from_input_partitioning(&self) -> Vec<bool> {

@@ -24,7 +24,8 @@ use datafusion::physical_plan::sorts::sort::SortExec;
 use datafusion::physical_plan::union::{InterleaveExec, UnionExec};
 use datafusion::physical_plan::unnest::UnnestExec;
 
-use super::turns::{RECOMPUTE, Room, partitioned, size};
+use super::operator::RECOMPUTE;
+use super::turns::{Room, partitioned, size};
 
 /// The part of the memory that a build side may take and still be held whole where memory was short: one in so many.
 const SMALL: usize = 64;

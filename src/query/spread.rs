@@ -37,8 +37,8 @@ use datafusion::physical_plan::{
 use futures::future::{BoxFuture, Shared};
 use futures::{FutureExt, StreamExt, TryStreamExt, stream};
 
+use super::operator::recomputed_over_children;
 use super::shelf::{self, Shelf};
-use super::turns::RECOMPUTE;
 
 /// Bytes after which a partition's file ends and the next begins, so that disk is freed while it is read.
 const FILE_BYTES: usize = 64 << 20;
@@ -264,9 +264,7 @@ impl ExecutionPlan for Spread {
         Ok(Arc::new(Self::new(children.swap_remove(0), keys, partitions, self.wait, rows, row_bytes)))
     }
 
-    fn with_new_children(self: Arc<Self>, children: Vec<Arc<dyn ExecutionPlan>>) -> Result<Arc<dyn ExecutionPlan>> {
-        self.replace_children(children, RECOMPUTE)
-    }
+    recomputed_over_children!();
 
     /// What has been written is read once: a second execution of a partition is an error.
     fn execute(&self, partition: usize, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {

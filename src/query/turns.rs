@@ -17,10 +17,10 @@ use std::sync::Arc;
 
 use arrow::datatypes::SchemaRef;
 use datafusion::common::Result;
-use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
+use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::execution::TaskContext;
 use datafusion::physical_expr::PhysicalExpr;
-use datafusion::physical_plan::execution_plan::{ChildrenPropertiesMode, ReplaceChildrenOptions};
+use datafusion::physical_plan::execution_plan::ReplaceChildrenOptions;
 use datafusion::physical_plan::joins::{HashJoinExec, PartitionMode};
 use datafusion::physical_plan::repartition::RepartitionExec;
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
@@ -30,6 +30,7 @@ use datafusion::physical_plan::{
 };
 use futures::{StreamExt, TryStreamExt, stream};
 
+use super::operator::{RECOMPUTE, recomputed_over_children, without_expressions};
 use super::sorting::small;
 use super::spread::{Spread, Wait, unordered};
 
@@ -56,7 +57,6 @@ const MOST_ROWS: usize = 4096;
 const MOST: usize = 1024;
 
 const PARTITIONED: PartitionMode = PartitionMode::Partitioned;
-pub(super) const RECOMPUTE: ReplaceChildrenOptions = ReplaceChildrenOptions::new(ChildrenPropertiesMode::Recompute);
 
 /// What there is to join with.
 #[derive(Clone, Copy, Debug)]
@@ -236,12 +236,7 @@ impl ExecutionPlan for Turns {
         vec![&self.input]
     }
 
-    fn apply_expressions(
-        &self,
-        _: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> Result<TreeNodeRecursion>,
-    ) -> Result<TreeNodeRecursion> {
-        Ok(TreeNodeRecursion::Continue)
-    }
+    without_expressions!();
 
     fn replace_children(
         self: Arc<Self>,
@@ -251,9 +246,7 @@ impl ExecutionPlan for Turns {
         Ok(Arc::new(Self::new(children.swap_remove(0), self.partitions())))
     }
 
-    fn with_new_children(self: Arc<Self>, children: Vec<Arc<dyn ExecutionPlan>>) -> Result<Arc<dyn ExecutionPlan>> {
-        self.replace_children(children, RECOMPUTE)
-    }
+    recomputed_over_children!();
 
     fn execute(&self, partition: usize, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
         let (input, schema): (_, SchemaRef) = (Arc::clone(&self.input), self.input.schema());

@@ -15,10 +15,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
 use arrow::datatypes::DataType;
-use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
+use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::common::{DataFusionError, Result, Statistics};
 use datafusion::execution::TaskContext;
-use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_plan::execution_plan::{CardinalityEffect, ReplaceChildrenOptions};
 use datafusion::physical_plan::statistics::ChildStats;
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
@@ -28,8 +27,8 @@ use datafusion::physical_plan::{
 };
 use futures::StreamExt;
 
+use super::operator::{RECOMPUTE, recomputed_over_children, without_expressions};
 use super::pieces::{weight, widest};
-use super::turns::RECOMPUTE;
 
 /// How many times the bytes that were planned for a batch it may come to, and what it may come to in any case.
 const WIDE_TIMES: usize = 8;
@@ -228,12 +227,7 @@ impl ExecutionPlan for WidthExec {
         vec![true]
     }
 
-    fn apply_expressions(
-        &self,
-        _: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> Result<TreeNodeRecursion>,
-    ) -> Result<TreeNodeRecursion> {
-        Ok(TreeNodeRecursion::Continue)
-    }
+    without_expressions!();
 
     fn replace_children(
         self: Arc<Self>,
@@ -243,9 +237,7 @@ impl ExecutionPlan for WidthExec {
         Ok(Arc::new(Self { input: children.swap_remove(0), ..self.as_ref().clone() }))
     }
 
-    fn with_new_children(self: Arc<Self>, children: Vec<Arc<dyn ExecutionPlan>>) -> Result<Arc<dyn ExecutionPlan>> {
-        self.replace_children(children, RECOMPUTE)
-    }
+    recomputed_over_children!();
 
     fn execute(&self, partition: usize, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
         let (watch, rows) = (self.clone(), context.session_config().batch_size());

@@ -150,10 +150,11 @@ pub fn plan(job: &Job, options: &RunOptions) -> Result<PlanReport> {
         Some(catalog) => {
             let current = catalog.read()?;
             refuse_follower(&current)?;
-            refuse_early(&prepared, &catalog, &current, AsOf::of(job, options))?;
+            let as_of = AsOf::of(job, options);
+            refuse_early(&prepared, &catalog, &current, as_of)?;
             let previous = previous(&catalog, &current, &options.allow)?;
             let resumes = resume::foresee(&prepared, &catalog, &current)?;
-            (would(&prepared, &current, AsOf::of(job, options)), resumes, previous)
+            (would(&prepared, &current, as_of), resumes, previous)
         }
     };
     let spill = options.spill_dir.clone().unwrap_or_else(std::env::temp_dir);
@@ -440,7 +441,8 @@ fn build_stages(
     };
     let mut checks = prepared.compatibility(previous);
     checks.extend(shuffled.unique.iter().cloned());
-    checks.extend(check::check_columns(&prepared.job.checks, &measures::columns(&shuffled.profile)));
+    let columns = measures::columns(&shuffled.profile);
+    checks.extend(check::check_columns(&prepared.job.checks, &columns));
     stop::check()?;
     let (built, ranges) = stages::build(prepared, build, shards, &shuffled, &mut stages)?;
     failpoint::reach("build.finished")?;
@@ -455,7 +457,6 @@ fn build_stages(
 
     let stage = prepared.options.progress.stage("install", None);
     prepared.write_job(build.dirs())?;
-    let columns = measures::columns(&profile);
     let mut manifest = prepared.manifest(build.id(), as_of, built, columns, checks, &stages);
     manifest.profile = Some(profile);
     let mut report = prepared.report(&manifest, Outcome::Published, None);

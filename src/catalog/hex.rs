@@ -18,6 +18,8 @@ pub mod as_text {
 
     use serde::{Deserialize, Deserializer, Serializer, de};
 
+    use crate::encode::undigits;
+
     struct Digits<'a>(&'a [u8]);
 
     impl Display for Digits<'_> {
@@ -40,10 +42,7 @@ pub mod as_text {
     /// The deserializer's, and of what is no pairs of digits.
     pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<u8>, D::Error> {
         let text = String::deserialize(deserializer)?;
-        let (pairs, rest) = text.as_bytes().as_chunks::<2>();
-        let digit = |byte: u8| char::from(byte).to_digit(16).map(|digit| digit as u8);
-        let bytes = pairs.iter().map(|[high, low]| Some(digit(*high)? << 4 | digit(*low)?)).collect::<Option<_>>();
-        bytes.filter(|_| rest.is_empty()).ok_or_else(|| de::Error::custom("a key is no pairs of hexadecimal digits"))
+        undigits(&text).ok_or_else(|| de::Error::custom("a key is no pairs of hexadecimal digits"))
     }
 }
 

@@ -284,9 +284,7 @@ impl GcArgs {
         }
         Ok(Answer::Yes)
     }
-}
 
-impl GcArgs {
     fn foresee(&self, catalog: &Catalog, retention: &Retention, output: &mut Output) -> Result<Answer> {
         let (versions, bytes) = publish::would_free(catalog, retention)?;
         if output.is_json() {

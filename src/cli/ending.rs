@@ -141,14 +141,17 @@ impl Ending {
     /// `Unavailable` when standard output cannot be written.
     pub fn tell(&self, ended: &Result<Answer>, code: u8) -> Result<()> {
         let told = lock(&self.told);
-        let current = told.store.as_deref().and_then(seen);
+        let as_document = self.json && !(told.streams && ended.is_ok());
+        let as_log = LOGGED.contains(&self.command.as_str()) && !stderr::is_watched();
+        // The store is read once more only where what its readers see is reported.
+        let current = told.store.as_deref().filter(|_| as_document || as_log).and_then(seen);
         let as_line = told.streams || STREAMING.contains(&self.command.as_str());
-        let written = match self.json && !(told.streams && ended.is_ok()) {
+        let written = match as_document {
             true => print(&self.document(&told, ended, code, current.as_ref()), as_line),
             false => Ok(()),
         };
         ended.as_ref().err().into_iter().for_each(report);
-        if LOGGED.contains(&self.command.as_str()) && !stderr::is_watched() {
+        if as_log {
             self.log(&told, ended, current.as_ref());
         }
         written

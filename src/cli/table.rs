@@ -10,6 +10,8 @@ use std::io::IsTerminal;
 
 use comfy_table::{CellAlignment, ColumnConstraint, ContentArrangement, Table, TableComponent, Width, presets};
 
+use crate::shown::escaped;
+
 /// Letters of a line on a terminal that does not know its width, or claims one in which no table has room.
 const USUAL_WIDTH: u16 = 80;
 const LEAST_WIDTH: u16 = 20;
@@ -50,8 +52,6 @@ fn wrapped_line(line: &str, width: usize) -> String {
     }
     shown
 }
-
-use crate::shown::escaped;
 
 /// A table that is being filled.
 pub(super) struct Rows {

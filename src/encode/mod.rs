@@ -36,6 +36,7 @@ pub use self::plan::EncodePlan;
 use self::shard::ShardBy;
 pub use self::shard::Sharding;
 pub use self::text::Unit;
+pub(crate) use self::text::undigits;
 use self::value::ValueEncoder;
 pub use self::value::{ValueColumn, ValueSchema, join_values};
 use crate::error::{Error, Result};

@@ -23,13 +23,13 @@ use std::sync::Arc;
 
 use arrow::array::{ArrayRef, Int64Array, RecordBatch};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
-use cutover::contain;
+use cutover::catch_panic;
 use cutover::encode::{EncodePlan, EntryBatch};
 use cutover::error::{Error, IoContext, Result};
 use cutover::input;
 use cutover::job::{Fold, InputSpec, Output, Partitioner, ValueSpec};
 use cutover::query::{Query, Settings};
-use cutover::runtime::Resources;
+use cutover::resources::Resources;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -69,11 +69,11 @@ fn main() -> ExitCode {
 
 /// Answers every line of standard input with one of standard output.
 fn answer_all(spill: &Path) -> Result<()> {
-    contain::install_hook();
+    catch_panic::install_hook();
     let mut output = std::io::stdout().lock();
     for line in std::io::stdin().lock().lines() {
         let line = line.io("read from", Path::new("standard input"))?;
-        let answer = match contain::contain(|| answer(&line, spill)) {
+        let answer = match catch_panic::contain(|| answer(&line, spill)) {
             Ok(Ok(answer)) => answer,
             Ok(Err(error)) => failure(&format!("{:?}", error.kind()).to_lowercase(), &error.chain().join(": ")),
             Err(words) => failure("panic", &words),

@@ -16,12 +16,12 @@ use std::time::Duration;
 use arrow::record_batch::RecordBatch;
 use criterion::measurement::WallTime;
 use criterion::{BatchSize, BenchmarkGroup, Criterion, SamplingMode, Throughput, criterion_group, criterion_main};
-use cutover::build::{Target, build_shard};
+use cutover::build::{ShardPaths, build_shard};
 use cutover::demo::{Shape, generate};
 use cutover::encode::{EncodePlan, EntryBatch};
 use cutover::job::{Compression, DEFAULT_FILE_SIZE, Encoding, Fold, Output, Partitioner, Tables, ValueSpec};
 use cutover::progress::Progress;
-use cutover::shuffle::fold::Folding;
+use cutover::shuffle::duplicates::DuplicatePolicy;
 use cutover::shuffle::{Options, Shard, Shuffle};
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use tempfile::TempDir;
@@ -142,7 +142,7 @@ fn shuffling(criterion: &mut Criterion, events: &Events) {
 
 fn building(criterion: &mut Criterion, events: &Events) {
     let mut group = group(criterion, "build");
-    let folding = Folding {
+    let folding = DuplicatePolicy {
         fold: Fold::Number,
         encoding: AVRO,
         header: events.plan.value_schema().header().to_vec(),
@@ -162,10 +162,10 @@ fn building(criterion: &mut Criterion, events: &Events) {
     }
 }
 
-fn build(shards: Vec<Shard>, version: &Path, tables: &Tables, folding: &Folding) {
+fn build(shards: Vec<Shard>, version: &Path, tables: &Tables, folding: &DuplicatePolicy) {
     let progress = Progress::Silent.stage("build", None);
     for shard in shards {
-        let target = Target {
+        let target = ShardPaths {
             version_dir: version,
             shard_dir: &version.join(format!("shard-{:05}", shard.number)),
             tables_dir: &version.join("tables"),

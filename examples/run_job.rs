@@ -16,7 +16,7 @@ use cutover::error::{Error, Result};
 use cutover::job::Job;
 use cutover::pipeline::{RunOptions, run};
 use cutover::progress::Progress;
-use cutover::runtime::Resources;
+use cutover::resources::Resources;
 
 fn main() -> Result<()> {
     let mut arguments = std::env::args().skip(1);

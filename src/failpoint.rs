@@ -105,7 +105,7 @@ const AFTER_PAUSE: Duration = Duration::from_millis(50);
 ///
 /// # Errors
 /// `Unavailable` when the file cannot be written.
-pub fn tell_seen() -> Result<()> {
+pub fn write_hits() -> Result<()> {
     let Some(Seen { file, counts }) = ARMED.get().and_then(|armed| armed.seen.as_ref()) else { return Ok(()) };
     let counts = STEPS.iter().zip(counts).map(|(step, count)| (step.name, count.load(Ordering::Relaxed)));
     let reached: BTreeMap<&str, u64> = counts.filter(|(_, count)| *count > 0).collect();

@@ -1,6 +1,6 @@
 //! Every parser of bytes that may be damaged or hostile, as one function of bytes: for fuzzers and property tests.
 //!
-//! `fuzz/` runs these under a fuzzer, `tests/it/fuzzed.rs` over mutations of valid inputs. Each returns whether the bytes
+//! `fuzz/` runs these under a fuzzer, `tests/it/mutated_inputs.rs` over mutations of valid inputs. Each returns whether the bytes
 //! could be read, and panics where a promise is broken. Checksums are filled in first: a fuzzer would never guess them,
 //! and what lies behind them must hold by itself.
 //!
@@ -12,19 +12,19 @@ use std::path::Path;
 use rdkafka::message::{Header, OwnedHeaders, OwnedMessage, Timestamp};
 use xxhash_rust::xxh3::xxh3_64;
 
-use crate::build::ledger;
+use crate::build::range_journal;
 use crate::catalog::{Announcement, Current, Manifest, stamp};
 use crate::consume::journal;
-use crate::encode::{KeyColumn, KeyEncoding, KeyKind, KeySchema, Sharding, Unit};
+use crate::durable_file::hex_checksum;
+use crate::encode::{KeyColumn, KeyEncoding, KeyKind, KeySchema, ShardRouter, Unit};
 use crate::input::footer;
 use crate::input::text;
 use crate::job::Format;
 use crate::job::Job;
 use crate::journal::stamp as stamp_line;
-use crate::kafka::{ConsumerReport, End, is_data_topic, wire};
+use crate::kafka::{ConsumerReport, End, is_data_topic, records};
 use crate::pipeline::resume;
 use crate::shuffle::spill;
-use crate::storage::hex_checksum;
 
 /// A job file. The SQL file that it may name is empty.
 pub fn job(data: &[u8]) -> bool {
@@ -39,7 +39,7 @@ pub fn manifest(data: &[u8]) -> bool {
     stamp(&mut bytes);
     let Ok(manifest) = Manifest::parse(&bytes, Path::new("manifest.json")) else { return false };
     let _ = manifest.rejection();
-    let _ = Sharding::new(&manifest.key, &manifest.shard_by, manifest.partitioner, manifest.shard_count);
+    let _ = ShardRouter::new(&manifest.key, &manifest.shard_by, manifest.partitioner, manifest.shard_count);
     read_keys(&manifest.key, data);
     let _ = manifest.value.to_json(data);
     true
@@ -51,7 +51,7 @@ pub fn current(data: &[u8]) -> bool {
     stamp(&mut bytes);
     let Ok(current) = Current::parse(&bytes, Path::new("current.json")) else { return false };
     let _ = current.current_entry();
-    let _ = current.settled();
+    let _ = current.with_intent_applied();
     let _ = current.announcement("id");
     let _ = current.rollback_target(None);
     true
@@ -60,7 +60,8 @@ pub fn current(data: &[u8]) -> bool {
 /// A journal of a consumer, a shard's builder or a sealed shuffle: the line that holds the bytes, and the bytes as lines.
 pub fn journal_line(data: &[u8]) -> bool {
     let nowhere = Path::new("/nonexistent");
-    let is_line = |line: &[u8]| journal::is_line(line) || ledger::is_line(line) || resume::is_line(line, nowhere);
+    let is_line =
+        |line: &[u8]| journal::is_line(line) || range_journal::is_line(line) || resume::is_line(line, nowhere);
     let stamped = std::str::from_utf8(data).is_ok_and(|json| is_line(stamp_line(json.to_owned()).as_bytes()));
     data.split_inclusive(|byte| *byte == b'\n').filter(|line| is_line(line)).count() > 0 || stamped
 }
@@ -88,21 +89,23 @@ pub fn json_lines(data: &[u8]) -> bool {
 /// A record of Kafka's: an END marker, an announcement or a consumer's report; and the name of a topic.
 pub fn record(data: &[u8]) -> bool {
     let sum = hex_checksum(xxh3_64(data));
-    let headers = OwnedHeaders::new().insert(Header { key: wire::CHECKSUM, value: Some(&sum) });
+    let headers = OwnedHeaders::new().insert(Header { key: records::CHECKSUM, value: Some(&sum) });
     let (topic, time) = ("topic".to_owned(), Timestamp::NotAvailable);
     let record = OwnedMessage::new(Some(data.to_vec()), None, topic, time, 0, 0, Some(headers));
-    let announcement = wire::unseal::<Announcement>(&record);
+    let announcement = records::unseal::<Announcement>(&record);
     if let Ok(announcement) = &announcement
         && announcement.contradiction().is_none()
         && let Some(current) = announcement.current()
     {
         let shards = current.partitions.len() as u32;
-        let _ = Sharding::new(&current.key, &current.shard_by, current.partitioner, shards);
+        let _ = ShardRouter::new(&current.key, &current.shard_by, current.partitioner, shards);
         let _ = is_data_topic(&current.topic, "topic");
         read_keys(&current.key, data);
     }
     let _ = std::str::from_utf8(data).is_ok_and(|name| is_data_topic(name, "topic"));
-    announcement.is_ok() || wire::unseal::<End>(&record).is_ok() || wire::unseal::<ConsumerReport>(&record).is_ok()
+    announcement.is_ok()
+        || records::unseal::<End>(&record).is_ok()
+        || records::unseal::<ConsumerReport>(&record).is_ok()
 }
 
 /// A key: the first two bytes choose its columns, the rest is its text, and its stored bytes.

@@ -17,8 +17,8 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use xxhash_rust::xxh3::xxh3_64;
 
+use crate::durable_file;
 use crate::error::{Error, IoContext, Result};
-use crate::storage;
 
 /// No journal is larger: a line for each of a hundred thousand tables.
 const MAX_BYTES: u64 = 256 << 20;
@@ -42,10 +42,10 @@ impl Journal {
     ) -> Result<(Self, Vec<T>)> {
         let (lines, good_bytes) = read(&path, holds)?;
         let folder = path.parent().unwrap_or(&path);
-        storage::create_dir_durable(folder)?;
+        durable_file::create_dir_durable(folder)?;
         let file = OpenOptions::new().append(true).create(true).open(&path).io("open", &path)?;
         file.set_len(good_bytes).and_then(|()| file.sync_all()).io("write", &path)?;
-        storage::sync_dir(folder)?;
+        durable_file::sync_dir(folder)?;
         Ok((Self { path, file }, lines))
     }
 
@@ -75,7 +75,7 @@ fn read<T: DeserializeOwned>(path: &Path, mut holds: impl FnMut(&T, Option<&T>) 
     if !path.try_exists().io("look at", path)? {
         return Ok((good, good_bytes));
     }
-    let bytes = storage::read_bounded(path, MAX_BYTES)?;
+    let bytes = durable_file::read_bounded(path, MAX_BYTES)?;
     for text in bytes.split_inclusive(|byte| *byte == b'\n') {
         match parse(text).filter(|line| holds(line, good.last())) {
             Some(line) => good.push(line),
@@ -105,7 +105,7 @@ pub(crate) fn parse<T: DeserializeOwned>(line: &[u8]) -> Option<T> {
 }
 
 fn checksum(bytes: &[u8]) -> String {
-    storage::hex_checksum(xxh3_64(bytes))
+    durable_file::hex_checksum(xxh3_64(bytes))
 }
 
 #[cfg(test)]

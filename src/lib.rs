@@ -2,14 +2,16 @@
 
 pub mod build;
 pub mod catalog;
+pub mod catch_panic;
 pub mod check;
 pub mod cli;
 pub mod consume;
-pub mod contain;
 pub mod crash;
 pub mod demo;
+pub mod durable_file;
 pub mod encode;
 pub mod error;
+pub mod escape;
 pub mod failpoint;
 #[doc(hidden)]
 pub mod fuzzing;
@@ -23,13 +25,11 @@ pub mod progress;
 pub mod publish;
 pub mod query;
 pub mod report;
-pub mod runtime;
+pub mod resources;
 pub mod serve;
-pub mod shown;
 pub mod shuffle;
+pub mod shutdown;
 #[cfg(test)]
 mod simulation;
 pub mod stack;
 pub mod stderr;
-pub mod stop;
-pub mod storage;

@@ -7,10 +7,10 @@ mod allocator;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::ExitCode;
 
-use cutover::cli::{self, Answer, Cli, Refused};
+use cutover::cli::{self, Cli, Refused, Verdict};
 use cutover::error::{Error, Kind, Result};
+use cutover::shutdown;
 use cutover::stack;
-use cutover::stop;
 
 /// What a shell reports of a program that SIGPIPE ended: whoever read our output has gone.
 const OUTPUT_CLOSED: u8 = 141;
@@ -18,8 +18,8 @@ const OUTPUT_CLOSED: u8 = 141;
 const SIGNALLED: u8 = 128;
 
 fn main() -> ExitCode {
-    cutover::contain::install_hook();
-    cutover::runtime::raise_open_files();
+    cutover::catch_panic::install_hook();
+    cutover::resources::raise_open_files();
     let (cli, ending) = match Cli::read_arguments() {
         Ok(read) => read,
         Err(refused) => return instead(refused),
@@ -65,11 +65,11 @@ fn instead(refused: Refused) -> ExitCode {
     }
 }
 
-fn code_of(ended: &Result<Answer>) -> u8 {
+fn code_of(ended: &Result<Verdict>) -> u8 {
     match ended {
-        Ok(Answer::Yes) => 0,
-        Ok(Answer::No) => 1,
-        Ok(Answer::Held) => code(Kind::Conflict),
+        Ok(Verdict::Yes) => 0,
+        Ok(Verdict::No) => 1,
+        Ok(Verdict::Held) => code(Kind::Conflict),
         Err(error) if cli::is_output_closed(error) => OUTPUT_CLOSED,
         Err(error) => code(error.kind()),
     }
@@ -77,8 +77,8 @@ fn code_of(ended: &Result<Answer>) -> u8 {
 
 /// What holds for every command.
 fn prepare() -> Result<()> {
-    cutover::runtime::survive_file_size_limit()?;
-    cutover::runtime::check_clock()
+    cutover::resources::survive_file_size_limit()?;
+    cutover::resources::check_clock()
 }
 
 fn code(kind: Kind) -> u8 {
@@ -89,7 +89,7 @@ fn code(kind: Kind) -> u8 {
         Kind::Conflict => 5,
         Kind::Corrupt => 6,
         Kind::Rejected => 7,
-        Kind::Stopped => SIGNALLED + stop::signal(),
+        Kind::Stopped => SIGNALLED + shutdown::signal(),
         Kind::Internal => 70,
     }
 }

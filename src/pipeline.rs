@@ -10,16 +10,16 @@
 //!
 //! Not for: doing any of it.
 
-mod machine;
+mod as_of;
+mod build_dir;
+mod capacity;
+mod compression_estimate;
 mod measures;
-mod order;
-mod packing;
 mod predict;
 mod prepare;
 pub(crate) mod resume;
-mod spill;
+mod spill_dir;
 mod stages;
-mod staging;
 
 use std::path::PathBuf;
 
@@ -31,16 +31,16 @@ use crate::error::{Error, IoContext, Kind, Result};
 use crate::failpoint;
 use crate::input;
 use crate::job::{Job, Kafka, Retention};
-use crate::progress::{Finished, Progress};
+use crate::progress::{Progress, StageTimer};
 use crate::publish::{self, GcReport, PublishOptions, Published, Staged};
 use crate::report::{InputReport, Outcome, PlanReport, ResumeReport, RunReport, StageReport};
-use crate::runtime::Resources;
-use crate::stop;
-use order::AsOf;
+use crate::resources::Resources;
+use crate::shutdown;
+use as_of::AsOf;
+use build_dir::BuildDir;
 use prepare::Prepared;
-use resume::Earlier;
-use spill::SpillDir;
-use staging::Build;
+use resume::PreviousBuild;
+use spill_dir::SpillDir;
 
 /// Rows a plan shows.
 const PREVIEW_ROWS: usize = 5;
@@ -76,18 +76,18 @@ pub fn run(job: &Job, options: &RunOptions) -> Result<RunReport> {
     let runtime = options.resources.query_runtime()?;
     let prepared = Prepared::new(job, options, &runtime)?;
     let target = job.kafka.as_ref().map(target).transpose()?;
-    target.as_ref().map_or(Ok(()), publish::reach)?;
+    target.as_ref().map_or(Ok(()), publish::check_connection)?;
     let catalog = Catalog::open_or_create(&job.store, &job.dataset)?;
     let building = catalog.lock_build()?;
     refuse_follower(&catalog.read()?)?;
     publish::set_target(&catalog, target.as_ref())?;
     let current = catalog.read_durable()?; // "already published" must hold, also after a power cut
     let as_of = AsOf::of(job, options);
-    if let Some(report) = already_there(&prepared, &catalog, &current, as_of)? {
-        return order::with_way_on(&catalog, report);
+    if let Some(report) = reuse_existing(&prepared, &catalog, &current, as_of)? {
+        return as_of::with_way_on(&catalog, report);
     }
-    refuse_early(&prepared, &catalog, &current, as_of)?;
-    let notes = if options.stage { Vec::new() } else { order::notes(job, &current, as_of) };
+    preflight(&prepared, &catalog, &current, as_of)?;
+    let notes = if options.stage { Vec::new() } else { as_of::notes(job, &current, as_of) };
     notes.iter().for_each(|note| tracing::warn!("{note}"));
     let built = build(&prepared, &catalog, &building, &current, as_of);
     // Without the lock, so that what dead builds left behind is removed too; also after a rejection, so that a job that
@@ -96,7 +96,7 @@ pub fn run(job: &Job, options: &RunOptions) -> Result<RunReport> {
     // A publish that was cut off is left to the next command: this one has failed. So is the rest of one that was asked
     // to stop.
     let removed = match catalog.read()?.pending {
-        _ if stop::check().is_err() => Ok(GcReport::default()),
+        _ if shutdown::check().is_err() => Ok(GcReport::default()),
         Some(_) => Ok(GcReport::default()),
         None => publish::gc(&catalog, &job.retention),
     };
@@ -106,7 +106,7 @@ pub fn run(job: &Job, options: &RunOptions) -> Result<RunReport> {
         Ok(removed) => report.removed = removed.versions,
         Err(error) => tracing::warn!(%error, "old versions were not removed; `cutover gc` does it"),
     }
-    order::with_way_on(&catalog, report)
+    as_of::with_way_on(&catalog, report)
 }
 
 /// Says what of a store on a full disk could go.
@@ -145,23 +145,23 @@ fn refuse_follower(current: &Current) -> Result<()> {
 pub fn plan(job: &Job, options: &RunOptions) -> Result<PlanReport> {
     let runtime = options.resources.query_runtime()?;
     let prepared = Prepared::new(job, options, &runtime)?;
-    let (would, resumes, previous) = match Catalog::open_if_there(&job.store, &job.dataset)? {
+    let (would, resumes, previous) = match Catalog::try_open(&job.store, &job.dataset)? {
         None => (format!("make the store {} and build version 1", job.store.display()), None, None),
         Some(catalog) => {
             let current = catalog.read()?;
             refuse_follower(&current)?;
             let as_of = AsOf::of(job, options);
-            refuse_early(&prepared, &catalog, &current, as_of)?;
+            preflight(&prepared, &catalog, &current, as_of)?;
             let previous = previous(&catalog, &current, &options.allow)?;
-            let resumes = resume::foresee(&prepared, &catalog, &current)?;
-            (would(&prepared, &current, as_of), resumes, previous)
+            let resumes = resume::preview_resume(&prepared, &catalog, &current)?;
+            (describe_action(&prepared, &current, as_of), resumes, previous)
         }
     };
     let spill = options.spill_dir.clone().unwrap_or_else(std::env::temp_dir);
     let spill = SpillDir::in_folder(&spill, &format!("plan-{}", std::process::id()), None)?;
     let predicted = predict::predict(&prepared, previous.as_ref(), spill.path())?;
     // As a run would do it, now that it is known which joins fit.
-    let execution = prepared.query.prepare(prepared.query.way())?;
+    let execution = prepared.query.prepare(prepared.query.join_strategy())?;
     let preview = predict::preview(&prepared, PREVIEW_ROWS, spill.path())?;
     let named = |(name, type_name): (&String, &String)| (name.clone(), type_name.clone());
     Ok(PlanReport {
@@ -181,7 +181,7 @@ pub fn plan(job: &Job, options: &RunOptions) -> Result<PlanReport> {
         stored_from: predicted.stored_from.clone(),
         seconds: predicted.seconds.as_ref().map(|(seconds, _)| *seconds),
         seconds_from: predicted.seconds.as_ref().map(|(_, from)| from.clone()),
-        fits: machine::fits(&prepared, &predicted),
+        fits: capacity::fits(&prepared, &predicted),
         predicted: predicted.prediction,
         memory_budget: options.resources.memory,
         query_memory: options.resources.query_memory() as u64,
@@ -199,7 +199,7 @@ fn built(prepared: &Prepared<'_>, current: &Current, as_of: AsOf) -> Option<(u64
     (!prepared.options.rebuild && (same_time || state == State::RolledBack)).then_some((version, state))
 }
 
-fn would(prepared: &Prepared<'_>, current: &Current, as_of: AsOf) -> String {
+fn describe_action(prepared: &Prepared<'_>, current: &Current, as_of: AsOf) -> String {
     match (built(prepared, current, as_of), current.current) {
         (Some((version, State::Published)), _) => format!("do nothing: already published as {version}"),
         (Some((version, State::Complete)), _) => format!("publish version {version}, which is built"),
@@ -215,7 +215,7 @@ fn would(prepared: &Prepared<'_>, current: &Current, as_of: AsOf) -> String {
 }
 
 /// The report of a run that finds its work done, unless a rebuild is asked for.
-fn already_there(
+fn reuse_existing(
     prepared: &Prepared<'_>,
     catalog: &Catalog,
     current: &Current,
@@ -247,8 +247,8 @@ fn already_there(
 }
 
 /// What is known to stop the publish before any work.
-fn refuse_early(prepared: &Prepared<'_>, catalog: &Catalog, current: &Current, as_of: AsOf) -> Result<()> {
-    order::refuse(catalog, current, prepared.options, as_of)?;
+fn preflight(prepared: &Prepared<'_>, catalog: &Catalog, current: &Current, as_of: AsOf) -> Result<()> {
+    as_of::refuse(catalog, current, prepared.options, as_of)?;
     let Some(previous) = previous(catalog, current, &prepared.options.allow)? else { return Ok(()) };
     let results = prepared.compatibility(Some(&previous));
     let failed = || results.iter().filter(|result| result.outcome == crate::catalog::Outcome::Failed);
@@ -306,7 +306,7 @@ fn build(
             "stopped before anything was installed: readers of {store} see what they saw; run the same command again"
         )
     };
-    let (report, complete) = built.map_err(|error| stop::stands(error, stands))?;
+    let (report, complete) = built.map_err(|error| shutdown::stands(error, stands))?;
     let refused = complete.failed().iter().any(|kind| !options.allow.contains(kind));
     if let Some(why) = complete.rejected().filter(|_| refused) {
         let flag = allow_flag(complete.failed().iter().copied());
@@ -335,7 +335,7 @@ fn build(
         )
     };
     let published = publish_unless_pinned(catalog, complete, &prepared.publish_options());
-    match published.map_err(|error| stop::stands(error, stands))? {
+    match published.map_err(|error| shutdown::stands(error, stands))? {
         None => {
             report.end(Outcome::Pinned, current.current);
         }
@@ -374,11 +374,11 @@ fn resume_or_start(
 ) -> Result<(RunReport, publish::Complete)> {
     let progress = prepared.options.progress;
     let mut not_resumed = match resume::find(prepared, catalog, current)? {
-        Earlier::None => None,
-        Earlier::Useless(why) => Some(why),
-        Earlier::Usable(build, line) => {
+        PreviousBuild::Absent => None,
+        PreviousBuild::Unusable(why) => Some(why),
+        PreviousBuild::Resumable(build, line) => {
             let id = build.id().to_owned();
-            clear(catalog, building, Some(&id))?;
+            remove_stale_builds(catalog, building, Some(&id))?;
             progress.note(&format!("resuming build {id}, whose shuffle is on disk; --no-resume starts afresh"));
             match build_in(prepared, catalog, build, Some(*line), previous, as_of) {
                 Err(error) if error.kind() == Kind::Corrupt => {
@@ -389,19 +389,19 @@ fn resume_or_start(
             }
         }
     };
-    let dead = clear(catalog, building, None)?;
+    let dead = remove_stale_builds(catalog, building, None)?;
     if not_resumed.is_none() && !dead.is_empty() {
         not_resumed = Some(format!("{} left nothing to resume: no shuffle was sealed on disk", dead.join(", ")));
     }
     not_resumed.iter().for_each(|why| progress.note(&format!("starting afresh: {why}")));
-    let build = Build::start(catalog, prepared.options)?;
+    let build = BuildDir::start(catalog, prepared.options)?;
     failpoint::reach("build.started")?;
     let (report, complete) = build_in(prepared, catalog, build, None, previous, as_of)?;
     Ok((RunReport { not_resumed, ..report }, complete))
 }
 
 /// Deletes what dead builds left, but for the build `keep`, so that the disk is free of it before the work begins.
-fn clear(catalog: &Catalog, building: &Lock, keep: Option<&str>) -> Result<Vec<String>> {
+fn remove_stale_builds(catalog: &Catalog, building: &Lock, keep: Option<&str>) -> Result<Vec<String>> {
     let dead = catalog.clear_staging(building, keep)?;
     if !dead.is_empty() {
         catalog.log().record(Action::Deleted, None, format!("leftovers: {}", dead.join(", ")));
@@ -413,8 +413,8 @@ fn clear(catalog: &Catalog, building: &Lock, keep: Option<&str>) -> Result<Vec<S
 fn build_in(
     prepared: &Prepared<'_>,
     catalog: &Catalog,
-    build: Build,
-    earlier: Option<resume::Line>,
+    build: BuildDir,
+    earlier: Option<resume::ShuffleRecord>,
     previous: Option<&check::Previous>,
     as_of: AsOf,
 ) -> Result<(RunReport, publish::Complete)> {
@@ -428,12 +428,12 @@ fn build_in(
 fn build_stages(
     prepared: &Prepared<'_>,
     catalog: &Catalog,
-    build: &Build,
-    earlier: Option<resume::Line>,
+    build: &BuildDir,
+    earlier: Option<resume::ShuffleRecord>,
     previous: Option<&check::Previous>,
     as_of: AsOf,
 ) -> Result<(RunReport, publish::Complete)> {
-    let mut stages: Vec<Finished> = Vec::new();
+    let mut stages: Vec<StageTimer> = Vec::new();
     let resumes = earlier.is_some();
     let (shards, shuffled) = match earlier {
         Some(earlier) => stages::resume(prepared, build, earlier, &mut stages)?,
@@ -443,7 +443,7 @@ fn build_stages(
     checks.extend(shuffled.unique.iter().cloned());
     let columns = measures::columns(&shuffled.profile);
     checks.extend(check::check_columns(&prepared.job.checks, &columns));
-    stop::check()?;
+    shutdown::check()?;
     let (built, ranges) = stages::build(prepared, build, shards, &shuffled, &mut stages)?;
     failpoint::reach("build.finished")?;
     stages::read_back(prepared, build, &built, &mut stages)?;
@@ -470,7 +470,7 @@ fn build_stages(
     build.write_account(&prepared.account(&report))?;
     failpoint::reach("install.reported")?;
     // The last safe point: what is installed is published too.
-    stop::check()?;
+    shutdown::check()?;
     let numbered = |version| crate::catalog::Manifest { version, ..manifest };
     let complete = Staged::new(build.dirs().version()).install(catalog, numbered)?;
     report.stages.push(StageReport::from(&stage.finish()));

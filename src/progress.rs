@@ -82,7 +82,7 @@ pub struct Stage {
 
 /// A stage of work that has ended.
 #[derive(Clone, Copy, Debug)]
-pub struct Finished {
+pub struct StageTimer {
     /// The stage.
     pub name: &'static str,
     /// Rows it handled; 0 where it counts none.
@@ -115,9 +115,9 @@ impl Stage {
     }
 
     /// Ends the stage.
-    pub fn finish(self) -> Finished {
+    pub fn finish(self) -> StageTimer {
         self.bar.finish_and_clear();
-        let finished = Finished { name: self.name, rows: self.rows(), took: self.started.elapsed() };
+        let finished = StageTimer { name: self.name, rows: self.rows(), took: self.started.elapsed() };
         if self.progress == Progress::Lines {
             let rows = if finished.rows > 0 { format!("  {} rows", HumanCount(finished.rows)) } else { String::new() };
             let seconds = finished.took.as_secs_f64();

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::catalog::CheckResult;
 use crate::input::Input;
 use crate::profile::Change;
-use crate::progress::Finished;
+use crate::progress::StageTimer;
 use crate::query::Unspillable;
 
 /// How a run ended.
@@ -153,7 +153,7 @@ pub struct MemoryReport {
 
 /// What `report.json` in a version's folder keeps of the run that built it.
 #[derive(Clone, Debug, Serialize)]
-pub struct Account {
+pub struct BuildReport {
     /// What was read.
     pub inputs: Vec<InputReport>,
     /// How long each stage took, up to the version's completion.
@@ -268,8 +268,8 @@ pub struct StageReport {
     pub rows: u64,
 }
 
-impl From<&Finished> for StageReport {
-    fn from(stage: &Finished) -> Self {
+impl From<&StageTimer> for StageReport {
+    fn from(stage: &StageTimer) -> Self {
         Self { name: stage.name.to_owned(), seconds: stage.took.as_secs_f64(), rows: stage.rows }
     }
 }

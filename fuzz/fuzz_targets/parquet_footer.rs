@@ -3,7 +3,7 @@
 
 libfuzzer_sys::fuzz_target!(
     init: {
-        cutover::contain::install_hook();
+        cutover::catch_panic::install_hook();
     },
     |data: &[u8]| {
         cutover::fuzzing::parquet_footer(data);

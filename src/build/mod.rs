@@ -7,7 +7,7 @@
 //!                     └▶ sync, hash and note, while others are built
 //! ```
 //! A range whose fault may pass is tried again ([`retry`]); one that is built and read back is noted, where the caller wants
-//! that, and taken up by the next attempt ([`ledger`]).
+//! that, and taken up by the next attempt ([`range_journal`]).
 //!
 //! [`build_shard`] knows nothing of who calls it: it writes under the folders it is given and returns what it wrote.
 //! Tables do not overlap, so all of them go to the last level and nothing is ever compacted.
@@ -17,19 +17,19 @@
 //!
 //! Not for: choosing a version number or deciding whether the result may be served.
 
-mod checksum;
-mod hashed;
-pub(crate) mod ledger;
+mod file_checksums;
 mod options;
 mod portable;
+pub(crate) mod range_journal;
+mod read_back_sample;
 mod retry;
-mod sample;
 mod shard;
-mod table;
+mod sst_writer;
+mod verify_blocks;
 
-pub use checksum::verify_checksums;
-pub use ledger::StoredTable;
 pub use options::{read_options, silent};
-pub use sample::Sample;
-pub use shard::{BuiltShard, Material, Ranges, ShardWriter, Target, assemble, build_shard};
-pub use table::{FILTER_BYTES_PER_ROW, Table};
+pub use range_journal::StoredTable;
+pub use read_back_sample::Sample;
+pub use shard::{BuiltShard, RangeCounts, ShardBuildContext, ShardPaths, ShardWriter, assemble, build_shard};
+pub use sst_writer::{FILTER_BYTES_PER_ROW, Table};
+pub use verify_blocks::verify_checksums;

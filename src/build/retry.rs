@@ -20,21 +20,21 @@ const PAUSE: Duration = Duration::from_millis(100);
 /// Those of `work`; the first one where all tries failed.
 pub(super) fn retrying<T>(unit: &str, mut work: impl FnMut() -> Result<T>) -> Result<T> {
     let first = match work() {
-        Err(error) if passes(&error) => error,
+        Err(error) if is_transient(&error) => error,
         done => return done,
     };
     tracing::warn!("{unit} failed and is tried again: {}", first.chain().join(": "));
     for tried in 1..TRIES {
         std::thread::sleep(jittered(PAUSE * 2u32.pow(tried - 1)));
         match work() {
-            Err(error) if passes(&error) => tracing::warn!("{unit} failed again: {}", error.chain().join(": ")),
+            Err(error) if is_transient(&error) => tracing::warn!("{unit} failed again: {}", error.chain().join(": ")),
             done => return done,
         }
     }
     Err(first.during(format!("{unit} failed {TRIES} times; this is why it did the first time")))
 }
 
-fn passes(error: &Error) -> bool {
+fn is_transient(error: &Error) -> bool {
     error.kind() == Kind::Unavailable && !error.is_disk_full()
 }
 

@@ -9,29 +9,29 @@ use std::sync::mpsc::Sender;
 use rayon::prelude::*;
 use rocksdb::{DB, IngestExternalFileOptions, Options};
 
-use super::hashed::{Hashed, ReadBack};
-use super::ledger::Ledger;
+use super::file_checksums::{FileChecksums, ReadBack};
 use super::options::write_options;
 use super::portable;
+use super::range_journal::RangeJournal;
+use super::read_back_sample::{Sample, Sampler};
 use super::retry::retrying;
-use super::sample::{Sample, Sampler};
-use super::table::{Table, TableWriter};
+use super::sst_writer::{Table, TableWriter};
 use crate::catalog::{FileEntry, LargestEntry, ShardEntry, hex};
+use crate::durable_file;
 use crate::error::{Error, IoContext, Result};
 use crate::failpoint;
 use crate::job::Tables;
 use crate::progress::Stage;
-use crate::shuffle::fold::{Folder, Folding, Record};
+use crate::shuffle::duplicates::{Deduplicator, DuplicatePolicy, Record};
 use crate::shuffle::{Range, Shard};
-use crate::stop;
-use crate::storage;
+use crate::shutdown;
 
 /// Records between two steps of the progress bar.
 const PROGRESS_EVERY: u64 = 4096;
 
 /// Where a shard goes and how.
 #[derive(Clone, Copy, Debug)]
-pub struct Target<'a> {
+pub struct ShardPaths<'a> {
     /// The version's folder; file paths in the manifest start here.
     pub version_dir: &'a Path,
     /// The shard's own folder in it, which does not exist yet.
@@ -64,14 +64,14 @@ pub struct BuiltShard {
 
 /// How many ranges a shard was built of.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Ranges {
+pub struct RangeCounts {
     /// All of them.
     pub all: usize,
     /// Those that an earlier attempt had finished.
     pub taken_up: usize,
 }
 
-impl std::iter::Sum for Ranges {
+impl std::iter::Sum for RangeCounts {
     fn sum<I: Iterator<Item = Self>>(ranges: I) -> Self {
         ranges
             .fold(Self::default(), |sum, more| Self { all: sum.all + more.all, taken_up: sum.taken_up + more.taken_up })
@@ -94,17 +94,17 @@ struct Built {
 /// `Input` when the entries break the fold or a limit; `Unavailable` when the disk is full or keeps failing.
 pub fn build_shard(
     shard: Shard,
-    target: &Target<'_>,
-    folding: &Folding,
+    target: &ShardPaths<'_>,
+    folding: &DuplicatePolicy,
     progress: &Stage,
-) -> Result<(BuiltShard, Ranges)> {
-    storage::create_dir_durable(target.tables_dir)?;
-    let material = Material::new(target.tables, target.sample_bytes);
-    let ledger = Ledger::open(target)?;
+) -> Result<(BuiltShard, RangeCounts)> {
+    durable_file::create_dir_durable(target.tables_dir)?;
+    let material = ShardBuildContext::new(target.tables, target.sample_bytes);
+    let ledger = RangeJournal::open(target)?;
     let build = |(number, range): (usize, Range), sender: &Sender<Built>| {
-        let built = match ledger.take_up(number) {
+        let built = match ledger.resumed_tables(number) {
             Some((tables, samples)) => {
-                material.sampler.restore(samples);
+                material.sampler.seed(samples);
                 progress.skip(tables.iter().map(|table| table.rows).sum());
                 Built { number, tables, taken_up: true }
             }
@@ -118,40 +118,42 @@ pub fn build_shard(
         sender.send(built).map_err(|_| Error::internal("tables are no longer read back, for the reason that is told"))
     };
     // What another attempt may rely on is what was read back.
-    let finish = |built: &Built, hashed: &mut Hashed| {
+    let finish = |built: &Built, hashed: &mut FileChecksums| {
         let read = built.tables.iter().map(|table| hashed.add(&target.tables_dir.join(&table.name)));
         let read: Vec<ReadBack> = read.collect::<Result<_>>()?;
         if !built.taken_up {
-            ledger.note(built.number, &built.tables, &read, || material.sampler.within(&built.tables))?;
+            ledger.note(built.number, &built.tables, &read, || material.sampler.samples_between(&built.tables))?;
             failpoint::reach("range.finished")?;
         }
         Ok(())
     };
     let mut ranges: Vec<(usize, Range)> = shard.ranges.into_iter().enumerate().collect();
     // That of a very frequent key first, and sorted by all threads: taken up last, it would leave them without work.
-    ranges.sort_by_cached_key(|(_, range)| !range.sort_ahead());
-    let (mut built, hashed) =
-        Hashed::beside(|sender| ranges.into_par_iter().try_for_each(|range| build(range, sender)), finish)?;
+    ranges.sort_by_cached_key(|(_, range)| !range.presort_hot_key());
+    let (mut built, hashed) = FileChecksums::hash_concurrently(
+        |sender| ranges.into_par_iter().try_for_each(|range| build(range, sender)),
+        finish,
+    )?;
     built.sort_unstable_by_key(|range| range.number);
-    let counted = Ranges { all: built.len(), taken_up: built.iter().filter(|range| range.taken_up).count() };
+    let counted = RangeCounts { all: built.len(), taken_up: built.iter().filter(|range| range.taken_up).count() };
     let tables: Vec<Table> = built.into_iter().flat_map(|range| range.tables).collect();
     Ok((database_of(shard.number, &tables, material, target, &hashed)?, counted))
 }
 
 /// What all writers of one shard share.
-pub struct Material {
+pub struct ShardBuildContext {
     options: Options,
     sampler: Sampler,
 }
 
-impl Material {
+impl ShardBuildContext {
     /// For tables of this format, with so many bytes for remembered entries.
     pub fn new(tables: &Tables, sample_bytes: usize) -> Self {
         Self { options: write_options(tables), sampler: Sampler::new(sample_bytes) }
     }
 
-    fn writer<'a>(&'a self, target: &Target<'a>, range: usize) -> TableWriter<'a> {
-        let Target { tables, tables_dir, max_rows_per_table, .. } = *target;
+    fn writer<'a>(&'a self, target: &ShardPaths<'a>, range: usize) -> TableWriter<'a> {
+        let ShardPaths { tables, tables_dir, max_rows_per_table, .. } = *target;
         TableWriter::new(&self.options, &self.sampler, tables_dir, range, tables.file_size, max_rows_per_table)
     }
 }
@@ -167,7 +169,7 @@ impl<'a> ShardWriter<'a> {
     ///
     /// # Errors
     /// `Unavailable` when the folder for tables cannot be made.
-    pub fn new(material: &'a Material, target: &Target<'a>, earlier: Vec<Table>) -> Result<Self> {
+    pub fn new(material: &'a ShardBuildContext, target: &ShardPaths<'a>, earlier: Vec<Table>) -> Result<Self> {
         fs::create_dir_all(target.tables_dir).io("create folder", target.tables_dir)?;
         Ok(Self { writer: material.writer(target, 0).after(earlier) })
     }
@@ -194,14 +196,19 @@ impl<'a> ShardWriter<'a> {
     }
 }
 
-fn write_range(range: &Range, mut writer: TableWriter<'_>, folding: &Folding, progress: &Stage) -> Result<Vec<Table>> {
-    let mut folder = Folder::new(folding);
+fn write_range(
+    range: &Range,
+    mut writer: TableWriter<'_>,
+    folding: &DuplicatePolicy,
+    progress: &Stage,
+) -> Result<Vec<Table>> {
+    let mut folder = Deduplicator::new(folding);
     let mut rows = 0;
     let mut emit = |record: Record<'_>| {
         rows += 1;
         if rows % PROGRESS_EVERY == 0 {
             progress.advance(PROGRESS_EVERY);
-            stop::check()?;
+            shutdown::check()?;
         }
         writer.push(record)
     };
@@ -220,16 +227,21 @@ fn write_range(range: &Range, mut writer: TableWriter<'_>, folding: &Folding, pr
 ///
 /// # Errors
 /// `Unavailable` when the disk is full or fails; `Corrupt` when what was made does not open.
-pub fn assemble(shard: u32, tables: &[Table], material: Material, target: &Target<'_>) -> Result<BuiltShard> {
-    database_of(shard, tables, material, target, &Hashed::default())
+pub fn assemble(
+    shard: u32,
+    tables: &[Table],
+    material: ShardBuildContext,
+    target: &ShardPaths<'_>,
+) -> Result<BuiltShard> {
+    database_of(shard, tables, material, target, &FileChecksums::default())
 }
 
 fn database_of(
     shard: u32,
     tables: &[Table],
-    material: Material,
-    target: &Target<'_>,
-    hashed: &Hashed,
+    material: ShardBuildContext,
+    target: &ShardPaths<'_>,
+    hashed: &FileChecksums,
 ) -> Result<BuiltShard> {
     ingest(tables, &material.options, target)?;
     let largest = tables
@@ -249,7 +261,7 @@ fn database_of(
 }
 
 /// Makes the shard's database and puts all tables into it at once.
-fn ingest(tables: &[Table], options: &Options, target: &Target<'_>) -> Result<()> {
+fn ingest(tables: &[Table], options: &Options, target: &ShardPaths<'_>) -> Result<()> {
     let failed = |error: rocksdb::Error| {
         Error::unavailable(format!("cannot ingest tables into {}", target.shard_dir.display())).because(error)
     };
@@ -263,12 +275,12 @@ fn ingest(tables: &[Table], options: &Options, target: &Target<'_>) -> Result<()
     db.cancel_all_background_work(true);
     drop(db);
     portable::replace_options(target.shard_dir, target.tables)?;
-    storage::sync_dir(target.shard_dir)?;
+    durable_file::sync_dir(target.shard_dir)?;
     failpoint::reach("build.ingested")
 }
 
 /// Gives every table a second name, which RocksDB takes away, so that an attempt after this one finds the first.
-fn link(tables: &[Table], target: &Target<'_>) -> Result<Vec<PathBuf>> {
+fn link(tables: &[Table], target: &ShardPaths<'_>) -> Result<Vec<PathBuf>> {
     match fs::remove_dir_all(target.ingest_dir) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
         removed => removed.io("remove folder", target.ingest_dir)?,
@@ -284,7 +296,7 @@ fn link(tables: &[Table], target: &Target<'_>) -> Result<Vec<PathBuf>> {
 }
 
 /// Sizes and checksums of every file of the database, read back from the disk; tables with their rows and keys.
-fn describe_files(tables: &[Table], target: &Target<'_>, hashed: &Hashed) -> Result<Vec<FileEntry>> {
+fn describe_files(tables: &[Table], target: &ShardPaths<'_>, hashed: &FileChecksums) -> Result<Vec<FileEntry>> {
     let db = DB::open_for_read_only(&super::read_options(), target.shard_dir, false).map_err(|error| {
         Error::corrupt(format!("the database just built in {} does not open", target.shard_dir.display()))
             .because(error)
@@ -308,7 +320,7 @@ fn describe_files(tables: &[Table], target: &Target<'_>, hashed: &Hashed) -> Res
             Ok(FileEntry {
                 path: relative.to_string_lossy().into_owned(),
                 bytes,
-                xxh3: storage::hex_checksum(xxh3),
+                xxh3: durable_file::hex_checksum(xxh3),
                 rows: table.map(|table| table.rows),
                 first_key: table.map(|table| hex(&table.first_key)),
                 last_key: table.map(|table| hex(&table.last_key)),

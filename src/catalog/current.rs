@@ -22,11 +22,11 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::allow::Allow;
+use super::announcement::KafkaState;
 use super::digest::Digest;
+use super::intent::Intent;
 use super::manifest::{Manifest, Outcome};
-use super::pending::Pending;
-use super::streamed::Ledger;
-use super::{sealed, time};
+use super::{checksummed_json, rfc3339};
 use crate::error::{Error, Result};
 
 /// The format version that this program writes, and the newest one it reads.
@@ -53,10 +53,10 @@ pub struct Current {
     pub rolled_back: Vec<RolledBack>,
     /// What of it is on Kafka; none where versions stay on this disk.
     #[serde(default)]
-    pub kafka: Option<Ledger>,
+    pub kafka: Option<KafkaState>,
     /// The change that is being carried out.
     #[serde(default)]
-    pub pending: Option<Pending>,
+    pub pending: Option<Intent>,
     /// The topic whose announcements this store follows; none where it is built here.
     #[serde(default)]
     pub follows: Option<String>,
@@ -76,7 +76,7 @@ pub struct VersionEntry {
     /// Digest of its entries.
     pub digest: Digest,
     /// The time its data speaks for.
-    #[serde(with = "time")]
+    #[serde(with = "rfc3339")]
     pub as_of: Timestamp,
     /// Whether that was stated; otherwise it is what the clock said when the build began.
     #[serde(default)]
@@ -94,15 +94,15 @@ pub struct VersionEntry {
     /// Its shards.
     pub shards: u32,
     /// When its build finished.
-    #[serde(with = "time")]
+    #[serde(with = "rfc3339")]
     pub created_at: Timestamp,
     /// When it was last published.
-    #[serde(with = "time::optional")]
+    #[serde(with = "rfc3339::optional")]
     pub published_at: Option<Timestamp>,
     /// The epoch that its last publish made: the order of publishes, whatever clocks said.
     pub published_epoch: Option<u64>,
     /// When readers were last taken off it.
-    #[serde(with = "time::optional")]
+    #[serde(with = "rfc3339::optional")]
     pub retired_at: Option<Timestamp>,
     /// Why it must not be published by itself.
     pub rejected: Option<String>,
@@ -135,7 +135,7 @@ pub struct Pin {
     /// Why, in the words of whoever pinned it.
     pub reason: String,
     /// Since when.
-    #[serde(with = "time")]
+    #[serde(with = "rfc3339")]
     pub since: Timestamp,
 }
 
@@ -147,7 +147,7 @@ pub struct RolledBack {
     /// The version it was in.
     pub version: u64,
     /// When it was rolled back.
-    #[serde(with = "time")]
+    #[serde(with = "rfc3339")]
     pub at: Timestamp,
 }
 
@@ -197,7 +197,7 @@ impl Current {
     /// # Errors
     /// `Corrupt` when they are damaged or contradict themselves; `Invalid` when a newer program wrote them.
     pub(crate) fn parse(bytes: &[u8], path: &Path) -> Result<Self> {
-        let current: Self = sealed::unseal(bytes, path, FORMAT)?;
+        let current: Self = checksummed_json::unseal(bytes, path, FORMAT)?;
         let wrong = |problem| Error::corrupt(format!("{} contradicts itself: {problem}", path.display()));
         current.contradiction().map_or(Ok(current), |problem| Err(wrong(problem)))
     }

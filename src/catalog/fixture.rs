@@ -71,7 +71,7 @@ pub(crate) fn manifest(version: u64, entries: &[(&str, &str)]) -> Manifest {
     let file = FileEntry {
         path: "shard-00000/CURRENT".into(),
         bytes: 4,
-        xxh3: crate::storage::hex_checksum(xxhash_rust::xxh3::xxh3_64(b"file")),
+        xxh3: crate::durable_file::hex_checksum(xxhash_rust::xxh3::xxh3_64(b"file")),
         rows: None,
         first_key: None,
         last_key: None,

@@ -15,9 +15,9 @@ use super::allow::Allow;
 use super::current::{State, VersionEntry};
 use super::manifest::Manifest;
 use super::store::{Catalog, not_applied};
+use crate::durable_file::{self, fs};
 use crate::error::{Error, IoContext, Result};
 use crate::failpoint;
-use crate::storage::{self, fs};
 
 /// A version that readers do not see yet.
 #[derive(Clone, Debug, PartialEq)]
@@ -66,7 +66,7 @@ impl Catalog {
                 return Err(Error::internal(format!("the manifest is not that of version {version}")));
             }
             manifest.write(staged)?;
-            storage::sync_dir(staged)?;
+            durable_file::sync_dir(staged)?;
             failpoint::reach("install.manifest")?;
             let folder = self.layout().version_dir(version);
             if fs::symlink_metadata(&folder).is_ok() {
@@ -74,7 +74,7 @@ impl Catalog {
             }
             fs::rename(staged, &folder).io("move the finished version to", &folder)?;
             failpoint::reach("install.renamed")?;
-            storage::sync_dir(&self.layout().versions())?;
+            durable_file::sync_dir(&self.layout().versions())?;
             let state = current.add(version, VersionEntry::new(&manifest))?;
             let entry = current.versions.get(&version);
             let (rejected, failed) =
@@ -96,10 +96,10 @@ fn sync_tree(folder: &Path) -> Result<()> {
         if kind.is_dir() {
             sync_tree(&path)?;
         } else if kind.is_file() {
-            storage::sync_file(&path)?;
+            durable_file::sync_file(&path)?;
         } else {
             return Err(Error::corrupt(format!("{} is neither a file nor a folder", path.display())));
         }
     }
-    storage::sync_dir(folder)
+    durable_file::sync_dir(folder)
 }

@@ -90,8 +90,8 @@ impl Layout {
     ///
     /// # Errors
     /// As [`Layout::staging_dir`].
-    pub fn build_dirs(&self, build_id: &str) -> Result<BuildDirs> {
-        Ok(BuildDirs { root: self.staging_dir(build_id)? })
+    pub fn build_dirs(&self, build_id: &str) -> Result<BuildPaths> {
+        Ok(BuildPaths { root: self.staging_dir(build_id)? })
     }
 
     /// A folder in `staging/` for something on its way to deletion.
@@ -125,7 +125,7 @@ impl Layout {
     }
 
     /// The store's own files and folders, without what is in the latter but the account.
-    pub(super) fn own(&self) -> [PathBuf; 8] {
+    pub(super) fn fixed_paths(&self) -> [PathBuf; 8] {
         let files = [self.current(), self.build_lock(), self.publish_lock(), self.commit_lock(), self.events()];
         let [current, build, publish, commit, events] = files;
         [current, build, publish, commit, events, self.versions(), self.staging(), self.log_dir()]
@@ -134,11 +134,11 @@ impl Layout {
 
 /// The folders of one build, below `staging/<build-id>/`.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct BuildDirs {
+pub struct BuildPaths {
     root: PathBuf,
 }
 
-impl BuildDirs {
+impl BuildPaths {
     /// The build's own folder; all others are in it.
     pub fn root(&self) -> &Path {
         &self.root
@@ -159,12 +159,12 @@ impl BuildDirs {
         self.version().join(JOB)
     }
 
-    /// See [`BuildDirs::job`].
+    /// See [`BuildPaths::job`].
     pub fn query(&self) -> PathBuf {
         self.version().join(QUERY)
     }
 
-    /// See [`BuildDirs::job`]. Names of inputs are checked by the job parser.
+    /// See [`BuildPaths::job`]. Names of inputs are checked by the job parser.
     pub fn schema(&self, input: &str) -> PathBuf {
         self.version().join(schema_name(input))
     }
@@ -226,7 +226,7 @@ fn schema_name(input: &str) -> PathBuf {
 }
 
 /// Every file that a version with these inputs may have beside its shards, as paths in its folder.
-pub(super) fn beside_shards<'a>(inputs: impl Iterator<Item = &'a str>) -> Vec<PathBuf> {
+pub(super) fn files_outside_shards<'a>(inputs: impl Iterator<Item = &'a str>) -> Vec<PathBuf> {
     [MANIFEST, JOB, QUERY, REPORT].into_iter().map(PathBuf::from).chain(inputs.map(schema_name)).collect()
 }
 

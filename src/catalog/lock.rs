@@ -18,9 +18,9 @@ use jiff::Timestamp;
 use rustix::fs::OFlags;
 use serde::{Deserialize, Serialize};
 
-use super::time;
+use super::rfc3339;
+use crate::durable_file::fs::{self, File, OpenOptions};
 use crate::error::{Error, IoContext, Result};
-use crate::storage::fs::{self, File, OpenOptions};
 
 /// How often a lock that is held is tried again.
 const RETRY_EVERY: Duration = Duration::from_millis(5);
@@ -43,7 +43,7 @@ pub struct Holder {
     /// The host it runs on.
     pub host: String,
     /// Since when it holds the lock.
-    #[serde(with = "time")]
+    #[serde(with = "rfc3339")]
     pub since: Timestamp,
 }
 

@@ -15,12 +15,12 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::digest::Digest;
-use super::{layout, sealed, time};
+use super::{checksummed_json, layout, rfc3339};
+use crate::durable_file::{self, fs, hex_checksum};
 use crate::encode::{KeySchema, ValueSchema};
 use crate::error::{Error, IoContext, Result};
 use crate::job::{Partitioner, Tables};
 use crate::profile::Profile;
-use crate::storage::{self, fs, hex_checksum};
 
 /// The format version that this program writes, and the newest one it reads.
 pub(super) const FORMAT: u32 = 1;
@@ -45,13 +45,13 @@ pub struct Manifest {
     /// Digest of the list of inputs.
     pub input_digest: String,
     /// The time the data speaks for.
-    #[serde(with = "time")]
+    #[serde(with = "rfc3339")]
     pub as_of: Timestamp,
     /// Whether the job or a flag stated it; otherwise it is what the clock said when the run began.
     #[serde(default)]
     pub as_of_stated: bool,
     /// When the build finished.
-    #[serde(with = "time")]
+    #[serde(with = "rfc3339")]
     pub created_at: Timestamp,
     /// Who built it: user, host and process. None where nobody noted it.
     #[serde(default)]
@@ -216,7 +216,7 @@ impl FileEntry {
     /// # Errors
     /// `Unavailable` when it cannot be read.
     pub fn measure(folder: &Path, path: String) -> Result<Self> {
-        let (bytes, xxh3) = storage::hash_file(&folder.join(&path))?;
+        let (bytes, xxh3) = durable_file::hash_file(&folder.join(&path))?;
         Ok(Self { path, bytes, xxh3: hex_checksum(xxh3), rows: None, first_key: None, last_key: None })
     }
 }
@@ -258,7 +258,7 @@ impl Manifest {
         if !fs::exists(&path).io("look at", &path)? {
             return Err(Error::corrupt(format!("{} is missing: the version is not whole", path.display())));
         }
-        Self::parse(&storage::read_bounded(&path, MAX_BYTES)?, &path)
+        Self::parse(&durable_file::read_bounded(&path, MAX_BYTES)?, &path)
     }
 
     /// The manifest in the bytes of the file at `path`.
@@ -266,7 +266,7 @@ impl Manifest {
     /// # Errors
     /// `Corrupt` when they are damaged or contradict themselves; `Invalid` when a newer program wrote them.
     pub(crate) fn parse(bytes: &[u8], path: &Path) -> Result<Self> {
-        let manifest: Self = sealed::unseal(bytes, path, FORMAT)?;
+        let manifest: Self = checksummed_json::unseal(bytes, path, FORMAT)?;
         let wrong = |problem| Error::corrupt(format!("{} contradicts itself: {problem}", path.display()));
         manifest.contradiction().map_or(Ok(manifest), |problem| Err(wrong(problem)))
     }
@@ -279,7 +279,7 @@ impl Manifest {
         if let Some(problem) = self.contradiction() {
             return Err(Error::internal(format!("the manifest of version {} is wrong: {problem}", self.version)));
         }
-        storage::write_synced(&layout::manifest_in(folder), &sealed::seal(self)?)
+        durable_file::write_synced(&layout::manifest_in(folder), &checksummed_json::seal(self)?)
     }
 
     /// The first thing in this manifest that cannot be.

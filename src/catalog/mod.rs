@@ -13,53 +13,55 @@
 //! Not for: opening databases (`serve`), running checks (`check`), or the order of the steps of a publish (`publish`).
 
 mod allow;
+mod announcement;
+mod checksummed_json;
 mod current;
 mod digest;
+mod event_log;
+mod file_system;
+mod gc;
 mod hex;
-mod inspect;
 mod install;
+mod integrity;
+mod intent;
 mod layout;
 mod lock;
-mod log;
 mod manifest;
-mod pending;
-mod reach;
-mod refusals;
-mod remove;
+mod orphans;
+mod publish_rules;
+mod resumable_builds;
 mod retention;
-mod sealed;
+mod rfc3339;
 mod store;
-mod streamed;
-mod time;
 mod transitions;
-mod unfinished;
-mod walk;
 
 #[cfg(test)]
 pub(crate) mod fixture;
 #[cfg(test)]
-mod histories;
+mod model_test;
 #[cfg(test)]
 mod tests;
 
 pub use allow::{Allow, Allowed, flag as allow_flag};
+pub use announcement::{
+    AnnouncedVersion, Announcement, Behind, KafkaState, PROTOCOL, StreamedPartition, StreamedVersion,
+};
+pub(crate) use checksummed_json::stamp;
 pub use current::{Current, Pin, RolledBack, State, VersionEntry};
 pub use digest::{Digest, Digester};
+pub use event_log::{Action, Event, Log, by};
+pub use gc::GcReport;
 pub use hex::{as_text, hex};
-pub use inspect::{FileDepth, Finding, inspect};
 pub use install::Installed;
-pub use layout::{BuildDirs, Layout};
+pub use integrity::{FileDepth, Finding, inspect};
+pub use intent::Intent;
+pub use layout::{BuildPaths, Layout};
 pub use lock::{Holder, Lock};
-pub use log::{Action, Event, Log, by};
 pub use manifest::{
     CheckResult, ColumnStats, FileEntry, InputFile, LargestEntry, Manifest, Outcome, ShardEntry, StageTiming,
     shown_params,
 };
-pub use pending::Pending;
-pub use refusals::Refusal;
-pub use remove::GcReport;
+pub use publish_rules::Refusal;
 pub use retention::LOOK;
-pub(crate) use sealed::stamp;
 pub use store::Catalog;
-pub use streamed::{Announced, Announcement, Behind, Ledger, PROTOCOL, Streamed, StreamedPartition};
 pub use transitions::{Change, Flip};

@@ -13,16 +13,16 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use super::checksummed_json;
 use super::current::{Current, VersionEntry};
+use super::event_log::{Action, Log};
+use super::file_system;
 use super::layout::{self, Layout};
 use super::lock::Lock;
-use super::log::{Action, Log};
 use super::manifest::Manifest;
-use super::reach;
-use super::sealed;
+use crate::durable_file::{self, fs};
 use crate::error::{Error, IoContext, Kind, Result};
 use crate::failpoint;
-use crate::storage::{self, fs};
 
 /// How long a commit waits for another one; each takes milliseconds.
 const COMMIT_PATIENCE: Duration = Duration::from_secs(10);
@@ -123,7 +123,7 @@ impl Catalog {
     ///
     /// # Errors
     /// As [`Catalog::open_or_create`], which it does not do.
-    pub fn open_if_there(path: impl Into<PathBuf>, dataset: &str) -> Result<Option<Self>> {
+    pub fn try_open(path: impl Into<PathBuf>, dataset: &str) -> Result<Option<Self>> {
         let catalog = Self { layout: Layout::new(path) };
         check_path(catalog.layout.root())?;
         if !is_there(&catalog.layout.current())? {
@@ -167,7 +167,7 @@ impl Catalog {
                 return Err(absent);
             }
         }
-        let read = storage::read_bounded(&path, MAX_BYTES).and_then(|bytes| Current::parse(&bytes, &path));
+        let read = durable_file::read_bounded(&path, MAX_BYTES).and_then(|bytes| Current::parse(&bytes, &path));
         read.map_err(|error| match error.kind() {
             Kind::Corrupt => error.during(format!(
                 "the store at {} cannot be trusted: restore its current.json from a backup, or move the store away and \
@@ -185,7 +185,7 @@ impl Catalog {
     /// As [`Catalog::read`]; `Unavailable` when the folder cannot be synced.
     pub fn read_durable(&self) -> Result<Current> {
         let current = self.read()?;
-        storage::sync_dir(self.layout.root())?;
+        durable_file::sync_dir(self.layout.root())?;
         Ok(current)
     }
 
@@ -198,7 +198,7 @@ impl Catalog {
     pub fn commit<T>(&self, change: impl FnOnce(&mut Current) -> Result<T>) -> Result<T> {
         let lock = self.lock_commit().map_err(not_applied)?;
         self.commit_locked(&lock, |current| {
-            current.nothing_pending()?;
+            current.ensure_no_intent()?;
             change(current)
         })
     }
@@ -208,7 +208,7 @@ impl Catalog {
     ///
     /// # Errors
     /// As [`Catalog::commit`].
-    pub fn commit_beside_pending<T>(&self, change: impl FnOnce(&mut Current) -> Result<T>) -> Result<T> {
+    pub fn commit_during_intent<T>(&self, change: impl FnOnce(&mut Current) -> Result<T>) -> Result<T> {
         let lock = self.lock_commit().map_err(not_applied)?;
         self.commit_locked(&lock, change)
     }
@@ -228,7 +228,7 @@ impl Catalog {
     /// `Conflict` naming the holder when another build runs; `Corrupt` when a link is in place of one of its folders.
     pub fn lock_build(&self) -> Result<Lock> {
         self.real_folders()?;
-        reach::warn(self.layout.root());
+        file_system::warn(self.layout.root());
         Lock::acquire(&self.layout.build_lock(), BUILD_PATIENCE)
             .map_err(|error| held(error, "another build of this store is running"))
     }
@@ -278,7 +278,7 @@ impl Catalog {
     /// # Errors
     /// `Unavailable` when the disk cannot be read.
     pub fn stored_bytes(&self, version: u64) -> Result<u64> {
-        storage::disk_usage(&self.layout.version_dir(version))
+        durable_file::disk_usage(&self.layout.version_dir(version))
     }
 
     pub(super) fn lock_commit(&self) -> Result<Lock> {
@@ -305,7 +305,7 @@ impl Catalog {
         Ok(())
     }
 
-    /// As [`Catalog::commit_beside_pending`], by somebody who already holds the lock.
+    /// As [`Catalog::commit_during_intent`], by somebody who already holds the lock.
     pub(super) fn commit_locked<T>(&self, _: &Lock, change: impl FnOnce(&mut Current) -> Result<T>) -> Result<T> {
         let before = self.read_durable()?;
         let mut after = before.clone();
@@ -323,11 +323,11 @@ impl Catalog {
     /// Replaces `current.json`, and on an error finds out what became of it.
     fn replace(&self, current: &Current) -> Result<()> {
         let path = self.layout.current();
-        let bytes = sealed::seal(current)?;
+        let bytes = checksummed_json::seal(current)?;
         let replaced = failpoint::reach("current.decided")
-            .and_then(|()| storage::write_atomic(&path, &bytes))
+            .and_then(|()| durable_file::write_atomic(&path, &bytes))
             .and_then(|()| failpoint::reach("current.replaced"));
-        replaced.map_err(|error| match storage::read_bounded(&path, MAX_BYTES) {
+        replaced.map_err(|error| match durable_file::read_bounded(&path, MAX_BYTES) {
             Ok(found) if found != bytes => not_applied(error),
             Ok(_) => error.during(
                 "unknown whether applied: readers see the change now, a power cut may undo it; \
@@ -349,11 +349,11 @@ impl Catalog {
             )));
         }
         for folder in [root, &self.layout.versions(), &self.layout.staging(), &self.layout.log_dir()] {
-            storage::create_dir_durable(folder)?;
+            durable_file::create_dir_durable(folder)?;
         }
         failpoint::reach("store.folders")?;
         // Whoever made them: a power cut must not take the folders that the store is in.
-        storage::sync_folders_above(root)?;
+        durable_file::sync_folders_above(root)?;
         let _lock = self.lock_commit()?;
         if is_there(&self.layout.current())? {
             return Ok(()); // somebody else was faster

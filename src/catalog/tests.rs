@@ -84,7 +84,7 @@ fn a_newer_current_file_asks_for_an_upgrade() {
     let (_folder, catalog) = catalog();
     let mut newer = catalog.read().unwrap();
     newer.format_version = 2;
-    fs::write(catalog.layout().current(), sealed::seal(&newer).unwrap()).unwrap();
+    fs::write(catalog.layout().current(), checksummed_json::seal(&newer).unwrap()).unwrap();
     assert_eq!(kind(catalog.read()), Kind::Invalid);
 }
 

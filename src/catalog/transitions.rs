@@ -18,7 +18,7 @@ use super::current::{Current, Pin, RolledBack, State, VersionEntry};
 use crate::error::{Error, Result};
 
 /// So many rolled-back contents are remembered after the deletion of their versions.
-const REMEMBERED: usize = 256;
+const MAX_ROLLED_BACK: usize = 256;
 
 /// A change of the versions' states, as it is decided: all that it depends on besides the state before and the time.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -121,8 +121,8 @@ impl Current {
         if self.current == Some(version) {
             return Ok(Flip { from: self.current, to: version });
         }
-        self.unpinned(&format!("version {version} is not published"))?;
-        self.publishable(version, entry, allow)?;
+        self.ensure_unpinned(&format!("version {version} is not published"))?;
+        self.ensure_publishable(version, entry, allow)?;
         let digest = entry.digest;
         self.rolled_back.retain(|bad| bad.digest != digest);
         let flip = self.flip(version, State::Retired, now);
@@ -144,7 +144,7 @@ impl Current {
         if self.current == Some(version) {
             return Ok(Flip { from: self.current, to: version });
         }
-        self.unpinned(&format!("version {version} is not taken over"))?;
+        self.ensure_unpinned(&format!("version {version} is not taken over"))?;
         let flip = self.flip(version, left, now);
         let epoch = self.epoch + 1;
         if let Some(entry) = self.versions.get_mut(&version) {
@@ -184,11 +184,11 @@ impl Current {
     /// As [`Current::rollback_target`]; `Conflict` while a version is pinned.
     pub fn rollback(&mut self, to: Option<u64>, now: Timestamp) -> Result<Flip> {
         let target = self.rollback_target(to)?;
-        self.unpinned("nothing is rolled back")?;
+        self.ensure_unpinned("nothing is rolled back")?;
         let left = self.current_entry().map(|(version, entry)| RolledBack { digest: entry.digest, version, at: now });
         let flip = self.flip(target, State::RolledBack, now);
         self.rolled_back.extend(left.filter(|left| !self.has_good(left.digest)));
-        let surplus = self.rolled_back.len().saturating_sub(REMEMBERED);
+        let surplus = self.rolled_back.len().saturating_sub(MAX_ROLLED_BACK);
         self.rolled_back.drain(..surplus);
         Ok(flip)
     }
@@ -210,7 +210,7 @@ impl Current {
         let version = version.unwrap_or(current);
         let mut flip = Flip { from: Some(current), to: current };
         if version != current {
-            self.unpinned(&format!("version {version} is not pinned"))?;
+            self.ensure_unpinned(&format!("version {version} is not pinned"))?;
             self.good(version, current, "pin")?;
             flip = self.flip(version, State::Retired, now);
         }
@@ -260,7 +260,7 @@ impl Current {
     }
 
     /// Fails while a version is pinned, saying what therefore does not happen.
-    fn unpinned(&self, what: &str) -> Result<()> {
+    fn ensure_unpinned(&self, what: &str) -> Result<()> {
         let Some(pin) = &self.pin else { return Ok(()) };
         Err(Error::conflict(format!(
             "{what}: version {} is pinned since {:.0} (reason: {}); `cutover unpin STORE` lets go of it",

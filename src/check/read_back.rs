@@ -13,7 +13,7 @@ use rocksdb::{DB, IteratorMode, ReadOptions};
 use crate::build::{BuiltShard, read_options, verify_checksums};
 use crate::catalog::{Digest, Digester};
 use crate::error::{Error, Result};
-use crate::stop;
+use crate::shutdown;
 
 /// Entries of a shard that are looked up at least, where it has as many.
 const LEAST_SAMPLES: u64 = 1000;
@@ -27,7 +27,7 @@ const TABLE_PROPERTIES: &str = "rocksdb.aggregated-table-properties";
 /// `Corrupt`, naming the shard and the difference; `Unavailable` when the database cannot be read; `Stopped` when that is
 /// asked for.
 pub fn read_back(built: &BuiltShard, shard_dir: &Path, full: bool) -> Result<()> {
-    stop::check()?;
+    shutdown::check()?;
     let shard = built.entry.shard;
     let differs = |what: String| {
         Error::corrupt(format!(
@@ -62,7 +62,7 @@ pub fn read_back(built: &BuiltShard, shard_dir: &Path, full: bool) -> Result<()>
         options.fill_cache(false);
         let mut digester = Digester::new();
         for entry in db.iterator_opt(IteratorMode::Start, options) {
-            stop::check()?;
+            shutdown::check()?;
             let (key, value) = entry.map_err(|error| differs("a scan failed".to_owned()).because(error))?;
             digester.add(&key, &value);
         }

@@ -2,7 +2,7 @@
 //!
 //! Not for: what each kind lets through, which the catalog decides (`catalog::allow`).
 
-use super::value;
+use super::parsers;
 use crate::catalog::{Allow, Allowed};
 use crate::error::{Error, Result};
 
@@ -10,7 +10,7 @@ use crate::error::{Error, Result};
 #[derive(Debug, clap::Args)]
 pub(super) struct AllowArgs {
     /// Publish it though this kind of check or rule says no; can be repeated, or kinds separated by commas
-    #[arg(long, value_name = "KIND", value_delimiter = ',', value_parser = value::allow())]
+    #[arg(long, value_name = "KIND", value_delimiter = ',', value_parser = parsers::allow())]
     allow: Vec<Allow>,
     /// Replaced by --allow KIND
     #[arg(long, hide = true)]

@@ -8,13 +8,13 @@ use std::time::Duration;
 use serde_json::json;
 
 use super::allow::AllowArgs;
-use super::{Answer, Output, format, notice, value, versions};
-use crate::catalog::{Allow, Catalog, State, Streamed, VersionEntry};
+use super::{Output, Verdict, format, notice, parsers, versions};
+use crate::catalog::{Allow, Catalog, State, StreamedVersion, VersionEntry};
 use crate::error::{Error, Result};
 use crate::job::{DEFAULT_KEEP, Retention};
 use crate::progress::Progress;
 use crate::publish::{self, GcReport, PublishOptions, Published};
-use crate::stop;
+use crate::shutdown;
 
 const PUBLISH: &str = "\
 Examples:
@@ -47,7 +47,7 @@ pub(super) struct PublishArgs {
 }
 
 impl PublishArgs {
-    pub(super) fn run(self, output: &mut Output) -> Result<Answer> {
+    pub(super) fn run(self, output: &mut Output) -> Result<Verdict> {
         let (allow, reason, restream) = (self.allow.read()?, self.reason, self.restream);
         if allow.contains(&Allow::Damaged) {
             return Err(Error::invalid(
@@ -62,7 +62,7 @@ impl PublishArgs {
         flipped(&self.store, published, output)?;
         output.flush()?;
         self.wait.wait(&catalog, announced.as_ref())?;
-        Ok(Answer::Yes)
+        Ok(Verdict::Yes)
     }
 }
 
@@ -73,13 +73,13 @@ pub(super) struct WaitArgs {
     #[arg(long, value_name = "N")]
     wait_consumers: Option<usize>,
     /// For how long to wait for them, such as 10m
-    #[arg(long, value_name = "D", value_parser = value::duration, default_value = "10m")]
+    #[arg(long, value_name = "D", value_parser = parsers::duration, default_value = "10m")]
     wait_for: Duration,
 }
 
 impl WaitArgs {
     /// Waits, where that is asked for. The publish itself is done.
-    pub(super) fn wait(&self, catalog: &Catalog, announced: Option<&Streamed>) -> Result<()> {
+    pub(super) fn wait(&self, catalog: &Catalog, announced: Option<&StreamedVersion>) -> Result<()> {
         let Some(consumers) = self.wait_consumers else { return Ok(()) };
         let announced = announced.ok_or_else(|| {
             Error::invalid("the version was not announced on Kafka, so there is no consumer to wait for")
@@ -87,7 +87,7 @@ impl WaitArgs {
         let serving = publish::wait_for_consumers(catalog, announced, consumers, self.wait_for);
         let stands =
             || format!("version {} is live and announced; the wait for its consumers was stopped", announced.version);
-        let serving = serving.map_err(|error| stop::stands(error, stands))?;
+        let serving = serving.map_err(|error| shutdown::stands(error, stands))?;
         notice(&format!("version {} is served by {}", announced.version, serving.join(", ")));
         Ok(())
     }
@@ -117,7 +117,7 @@ pub(super) struct RollbackArgs {
 }
 
 impl RollbackArgs {
-    pub(super) fn run(self, output: &mut Output) -> Result<Answer> {
+    pub(super) fn run(self, output: &mut Output) -> Result<Verdict> {
         let catalog = Catalog::open(&self.store)?;
         output.ended("rolled_back");
         if !self.local {
@@ -129,7 +129,7 @@ impl RollbackArgs {
         {
             output.line(behind)?;
         }
-        Ok(Answer::Yes)
+        Ok(Verdict::Yes)
     }
 }
 
@@ -155,23 +155,23 @@ pub(super) struct PinArgs {
 }
 
 impl PinArgs {
-    pub(super) fn run(self, output: &mut Output) -> Result<Answer> {
+    pub(super) fn run(self, output: &mut Output) -> Result<Verdict> {
         let pinned = publish::pin(&Catalog::open(&self.store)?, self.version, &self.reason, Progress::auto())?;
         output.ended("pinned");
-        output.next(format!("cutover unpin {}", format::shell(&self.store.display().to_string())));
+        output.next(format!("cutover unpin {}", format::shell_quote(&self.store.display().to_string())));
         output.document(&json!({"version": pinned.version, "previous": pinned.previous, "reason": self.reason}))?;
         if output.is_json() {
-            return Ok(Answer::Yes);
+            return Ok(Verdict::Yes);
         }
         if pinned.flipped() {
             output.line(sentence(&self.store, &pinned))?;
         }
         output.line(format!(
             "readers of {0} stay on version {1} until `cutover unpin {0}`",
-            format::shell(&self.store.display().to_string()),
+            format::shell_quote(&self.store.display().to_string()),
             pinned.version
         ))?;
-        Ok(Answer::Yes)
+        Ok(Verdict::Yes)
     }
 }
 
@@ -188,13 +188,13 @@ pub(super) struct UnpinArgs {
 }
 
 impl UnpinArgs {
-    pub(super) fn run(self, output: &mut Output) -> Result<Answer> {
+    pub(super) fn run(self, output: &mut Output) -> Result<Verdict> {
         let catalog = Catalog::open(&self.store)?;
         let pin = publish::unpin(&catalog)?;
         output.ended("unpinned");
         output.document(&pin)?;
         if output.is_json() {
-            return Ok(Answer::Yes);
+            return Ok(Verdict::Yes);
         }
         output.line(format!("version {} was pinned since {}: {}", pin.version, format::time(pin.since), pin.reason))?;
         let waiting = |(version, entry): (u64, VersionEntry)| (entry.state == State::Complete).then_some(version);
@@ -203,10 +203,10 @@ impl UnpinArgs {
             output.line(format!(
                 "readers still see it; built meanwhile: {}; `cutover publish {} N` publishes one",
                 format::versions(&waiting),
-                format::shell(&self.store.display().to_string())
+                format::shell_quote(&self.store.display().to_string())
             ))?;
         }
-        Ok(Answer::Yes)
+        Ok(Verdict::Yes)
     }
 }
 
@@ -232,7 +232,7 @@ pub(super) struct GcArgs {
     #[arg(long, value_name = "N", default_value_t = DEFAULT_KEEP)]
     keep: u32,
     /// Keep every version that was in use less than this ago, such as 48h
-    #[arg(long, value_name = "D", value_parser = value::duration)]
+    #[arg(long, value_name = "D", value_parser = parsers::duration)]
     keep_for: Option<Duration>,
     /// Delete the build that the next run could resume, too
     #[arg(long)]
@@ -243,14 +243,14 @@ pub(super) struct GcArgs {
 }
 
 impl GcArgs {
-    pub(super) fn run(self, output: &mut Output) -> Result<Answer> {
+    pub(super) fn run(self, output: &mut Output) -> Result<Verdict> {
         let retention = Retention { keep: self.keep, keep_for: self.keep_for };
         let catalog = Catalog::open(&self.store)?;
         if self.dry_run {
             return self.foresee(&catalog, &retention, output);
         }
         if self.unfinished {
-            catalog.give_up_unfinished()?;
+            catalog.discard_resumable()?;
         }
         let report = publish::gc(&catalog, &retention)?;
         if output.is_json() {
@@ -258,16 +258,17 @@ impl GcArgs {
             output.document(&json!({
                 "versions": versions, "leftovers": leftovers, "unfinished": unfinished, "bytes": bytes,
             }))?;
-            return Ok(Answer::Yes);
+            return Ok(Verdict::Yes);
         }
         let mut gone = Vec::new();
         if !report.versions.is_empty() {
             gone.push(format::versions(&report.versions));
         }
         if !report.leftovers.is_empty() {
-            gone.push(format::some(report.leftovers.len() as u64, "leftover folder"));
+            gone.push(format::plural(report.leftovers.len() as u64, "leftover folder"));
         }
-        let age = self.keep_for.map(|age| format!(" and all in use in the last {}", format::took(age.as_secs_f64())));
+        let age =
+            self.keep_for.map(|age| format!(" and all in use in the last {}", format::duration(age.as_secs_f64())));
         let kept = format!("keeping the newest {}{}", self.keep, age.unwrap_or_default());
         output.line(match gone.is_empty() {
             true => format!("nothing to delete, {kept}"),
@@ -276,16 +277,16 @@ impl GcArgs {
         output.flush()?;
         self.tell_kept(&catalog, output)?;
         if let Some(build) = report.unfinished {
-            let store = format::shell(&self.store.display().to_string());
+            let store = format::shell_quote(&self.store.display().to_string());
             output.line(format!(
                 "build {build} was not finished and stays: the next run of its job resumes it, `cutover gc {store} \
                  --unfinished` deletes it"
             ))?;
         }
-        Ok(Answer::Yes)
+        Ok(Verdict::Yes)
     }
 
-    fn foresee(&self, catalog: &Catalog, retention: &Retention, output: &mut Output) -> Result<Answer> {
+    fn foresee(&self, catalog: &Catalog, retention: &Retention, output: &mut Output) -> Result<Verdict> {
         let (versions, bytes) = publish::would_free(catalog, retention)?;
         if output.is_json() {
             output.document(&json!({
@@ -299,7 +300,7 @@ impl GcArgs {
         if !output.is_json() {
             self.tell_kept(catalog, output)?;
         }
-        Ok(Answer::Yes)
+        Ok(Verdict::Yes)
     }
 
     /// Names the versions that stay only to be looked at or published, with what they take.
@@ -313,7 +314,7 @@ impl GcArgs {
     }
 }
 
-fn flipped(store: &Path, published: Published, output: &mut Output) -> Result<Answer> {
+fn flipped(store: &Path, published: Published, output: &mut Output) -> Result<Verdict> {
     let topic = published.announced.as_ref().map(|announced| &announced.topic);
     let rows = published.announced.as_ref().map(|announced| announced.rows);
     let seconds = published.streaming.map(|took| took.as_secs_f64());
@@ -324,13 +325,13 @@ fn flipped(store: &Path, published: Published, output: &mut Output) -> Result<An
         output.line(sentence(store, &published))?;
         if let Some(announced) = &published.announced {
             let how = match &published.streaming {
-                Some(took) => format!("streamed in {}, ", format::took(took.as_secs_f64())),
+                Some(took) => format!("streamed in {}, ", format::duration(took.as_secs_f64())),
                 None => String::new(),
             };
             output.line(format!("consumers of the topic are told: {how}{}", announced.topic))?;
         }
     }
-    Ok(Answer::Yes)
+    Ok(Verdict::Yes)
 }
 
 /// What readers see now, and what they saw before.

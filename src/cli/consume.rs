@@ -2,14 +2,14 @@
 
 use std::path::PathBuf;
 
-use super::{Answer, Output, format, value};
-use crate::consume::{self, Options, TakenOver};
+use super::{Output, Verdict, format, parsers};
+use crate::consume::{self, Options, Takeover};
 use crate::error::{Error, Result};
 use crate::job::{DEFAULT_KEEP, Retention, is_topic};
 use crate::kafka::Connection;
 use crate::progress::Progress;
-use crate::runtime::Resources;
-use crate::stop;
+use crate::resources::Resources;
+use crate::shutdown;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -45,7 +45,7 @@ pub(super) struct Args {
     #[arg(long)]
     once: bool,
     /// Read at most so many bytes a second, such as 50MiB
-    #[arg(long, value_name = "SIZE", value_parser = value::size)]
+    #[arg(long, value_name = "SIZE", value_parser = parsers::size)]
     rate_limit: Option<u64>,
     /// Versions to keep in the local store
     #[arg(long, value_name = "N", default_value_t = DEFAULT_KEEP)]
@@ -56,7 +56,7 @@ pub(super) struct Args {
 }
 
 impl Args {
-    pub(super) fn run(self, output: &mut Output) -> Result<Answer> {
+    pub(super) fn run(self, output: &mut Output) -> Result<Verdict> {
         if !is_topic(&self.topic) {
             return Err(Error::invalid(format!("--topic {:?} cannot be the name of a topic", self.topic)));
         }
@@ -86,7 +86,7 @@ impl Args {
             output.flush()
         });
         ended.map_err(|error| {
-            stop::stands(error, || {
+            shutdown::stands(error, || {
                 format!("stopped: readers of {store} see what they saw; run the same command again, which goes on with what is staged")
             })
         })?;
@@ -95,11 +95,11 @@ impl Args {
             (false, true) => output.ended("unchanged"),
             (false, false) => output.line(format!("readers of {store} already see what is announced"))?,
         }
-        Ok(Answer::Yes)
+        Ok(Verdict::Yes)
     }
 }
 
-fn sentence(store: &str, taken: &TakenOver) -> String {
+fn sentence(store: &str, taken: &Takeover) -> String {
     let version = taken.version;
     let from = match taken.previous {
         Some(previous) => format!("readers of {store} went from version {previous} to {version}"),
@@ -107,11 +107,11 @@ fn sentence(store: &str, taken: &TakenOver) -> String {
     };
     let how = match (taken.was_here, taken.resumed_rows) {
         (true, _) => "it was here already".to_owned(),
-        (false, 0) => format!("{} in {}", format::some(taken.rows, "row"), format::took(taken.seconds)),
+        (false, 0) => format!("{} in {}", format::plural(taken.rows, "row"), format::duration(taken.seconds)),
         (false, resumed) => format!(
             "{} in {}, {} of them staged before",
-            format::some(taken.rows, "row"),
-            format::took(taken.seconds),
+            format::plural(taken.rows, "row"),
+            format::duration(taken.seconds),
             format::count(resumed)
         ),
     };
@@ -121,5 +121,5 @@ fn sentence(store: &str, taken: &TakenOver) -> String {
 /// A name that tells consumers apart.
 fn own_name(store: &std::path::Path) -> String {
     let store = std::path::absolute(store).unwrap_or_else(|_| store.to_owned());
-    format!("{}:{}", crate::runtime::host(), store.display())
+    format!("{}:{}", crate::resources::host(), store.display())
 }

@@ -16,13 +16,13 @@ pub(super) fn size(bytes: u64) -> String {
 }
 
 /// A noun with its number: `1 row`, `2 rows`.
-pub(super) fn some(number: u64, noun: &str) -> String {
+pub(super) fn plural(number: u64, noun: &str) -> String {
     let plural = if number == 1 { "" } else { "s" };
     format!("{} {noun}{plural}", count(number))
 }
 
 /// `340 ms`, `12.3 s`, `3 min 05 s`, `1 h 02 min`.
-pub(super) fn took(seconds: f64) -> String {
+pub(super) fn duration(seconds: f64) -> String {
     if seconds < 0.9995 {
         return format!("{:.0} ms", seconds * 1000.0);
     }
@@ -63,7 +63,7 @@ pub(super) fn versions(numbers: &[u64]) -> String {
 }
 
 /// A word of a shell command, in quotes where it needs them.
-pub(super) fn shell(word: &str) -> String {
+pub(super) fn shell_quote(word: &str) -> String {
     let plain = |letter: char| letter.is_ascii_alphanumeric() || "_-./:=@%+,".contains(letter);
     if !word.is_empty() && word.chars().all(plain) {
         return word.to_owned();
@@ -79,8 +79,8 @@ mod tests {
     fn numbers_read_well() {
         assert_eq!(count(1_234_567), "1,234,567");
         assert_eq!(size(1536), "1.50 KiB");
-        assert_eq!(some(1, "row"), "1 row");
-        assert_eq!(some(0, "row"), "0 rows");
+        assert_eq!(plural(1, "row"), "1 row");
+        assert_eq!(plural(0, "row"), "0 rows");
         assert_eq!(versions(&[1, 2]), "versions 1, 2");
         assert_eq!(rate(1000, 0.5), "2,000");
         assert_eq!(rate(0, 0.5), "");
@@ -99,15 +99,15 @@ mod tests {
             (3599.9, "1 h 00 min"),
             (3720.0, "1 h 02 min"),
         ] {
-            assert_eq!(took(seconds), text);
+            assert_eq!(duration(seconds), text);
         }
     }
 
     #[test]
     fn shell_words_survive_the_shell() {
-        assert_eq!(shell("stores/events"), "stores/events");
-        assert_eq!(shell(r#"["/home", 1]"#), r#"'["/home", 1]'"#);
-        assert_eq!(shell("it's"), r"'it'\''s'");
-        assert_eq!(shell(""), "''");
+        assert_eq!(shell_quote("stores/events"), "stores/events");
+        assert_eq!(shell_quote(r#"["/home", 1]"#), r#"'["/home", 1]'"#);
+        assert_eq!(shell_quote("it's"), r"'it'\''s'");
+        assert_eq!(shell_quote(""), "''");
     }
 }

@@ -4,7 +4,7 @@
 
 use std::path::PathBuf;
 
-use super::{Answer, Output, notice, open_version};
+use super::{Output, Verdict, notice, open_version};
 use crate::encode::ValueSchema;
 use crate::error::{Error, Result};
 use crate::job::Encoding;
@@ -34,7 +34,7 @@ pub(super) struct Args {
 }
 
 impl Args {
-    pub(super) fn run(self, output: &mut Output) -> Result<Answer> {
+    pub(super) fn run(self, output: &mut Output) -> Result<Verdict> {
         let version = open_version(&self.store, self.version)?;
         let keys = self.keys.iter().map(|key| version.key_schema().parse(key)).collect::<Result<Vec<_>>>()?;
         let asked: Vec<&[u8]> = keys.iter().map(Vec::as_slice).collect();
@@ -50,14 +50,14 @@ impl Args {
             output.document_text("version", number.to_string());
             output.document_text("entries", format!("[{entries}]"));
         }
-        let mut answer = Answer::Yes;
+        let mut answer = Verdict::Yes;
         for (key, value) in self.keys.iter().zip(&values) {
             match value {
                 None => {
                     output.flush()?;
                     notice(&format!("{key} is not in version {number} of {}", self.store.display()));
                     output.ended("absent");
-                    answer = Answer::No;
+                    answer = Verdict::No;
                 }
                 Some(_) if output.is_json() => {}
                 Some(value) if values.len() == 1 => output.raw_line(schema.to_text(value)?)?,

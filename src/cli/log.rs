@@ -2,8 +2,8 @@
 
 use std::path::PathBuf;
 
-use super::table::Rows;
-use super::{Answer, Output, format};
+use super::text_table::Rows;
+use super::{Output, Verdict, format};
 use crate::catalog::{Action, Catalog};
 use crate::error::Result;
 
@@ -27,11 +27,11 @@ pub(super) struct Args {
 }
 
 impl Args {
-    pub(super) fn run(self, output: &mut Output) -> Result<Answer> {
+    pub(super) fn run(self, output: &mut Output) -> Result<Verdict> {
         let events = Catalog::open(&self.store)?.log().events(self.limit)?;
         if output.is_json() {
             output.document(&serde_json::json!({"events": events}))?;
-            return Ok(Answer::Yes);
+            return Ok(Verdict::Yes);
         }
         let mut rows = Rows::new(&["time (UTC)", "event", "version", "by", "detail"], &[2]);
         for event in &events {
@@ -44,7 +44,7 @@ impl Args {
             ]);
         }
         output.line(rows.text())?;
-        Ok(Answer::Yes)
+        Ok(Verdict::Yes)
     }
 }
 
@@ -59,8 +59,8 @@ pub(super) fn word(action: Action) -> &'static str {
         Action::Pinned => "pinned",
         Action::Unpinned => "unpinned",
         Action::Deleted => "deleted",
-        Action::Streamed => "streamed",
-        Action::Finished => "finished",
+        Action::StreamedVersion => "streamed",
+        Action::StageTimer => "finished",
         Action::GivenUp => "given up",
         Action::Target => "target",
     }

@@ -13,21 +13,21 @@ mod allow;
 mod change;
 mod consume;
 mod demo;
-mod ending;
 mod format;
 mod get;
 mod init;
 mod log;
 mod logging;
+mod outcome;
 mod output;
+mod parsers;
 mod path;
 mod plan;
 mod run;
 mod scan;
 mod show;
 mod summary;
-mod table;
-mod value;
+mod text_table;
 mod verify;
 mod verify_crash;
 mod versions;
@@ -38,7 +38,7 @@ use std::path::PathBuf;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{ArgAction, ArgMatches, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 
-pub use self::ending::{Ending, report};
+pub use self::outcome::{Ending, report};
 use self::output::Output;
 pub use self::output::is_output_closed;
 use crate::catalog::Current;
@@ -46,8 +46,8 @@ use crate::error::{Error, Result};
 use crate::failpoint;
 use crate::job::suggest;
 use crate::serve::{Store, Version};
+use crate::shutdown;
 use crate::stderr;
-use crate::stop;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -120,7 +120,7 @@ const SHORT_MEMORY: u64 = 1 << 30;
 
 /// What a command that did its work found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Answer {
+pub enum Verdict {
     /// It is done, or yes.
     Yes,
     /// The answer is no: a key is absent, a version is damaged.
@@ -218,7 +218,7 @@ fn suggested(mut error: clap::Error) -> clap::Error {
 ///
 /// # Errors
 /// As the library's function behind the command; an error for which [`is_output_closed`] holds is nobody's fault.
-pub fn run(cli: Cli, ending: &Ending) -> Result<Answer> {
+pub fn run(cli: Cli, ending: &Ending) -> Result<Verdict> {
     logging::start(cli.verbose)?;
     failpoint::arm()?;
     if let Some(directory) = &cli.directory {
@@ -227,12 +227,12 @@ pub fn run(cli: Cli, ending: &Ending) -> Result<Answer> {
         })?;
     }
     if cli.command.has_safe_points() {
-        stop::listen()?;
+        shutdown::listen()?;
     }
     let mut output = Output::stdout(cli.json, cli.verbose > 0, ending.told());
     let answer = cli.command.run(&mut output);
     let flushed = output.flush();
-    failpoint::tell_seen()?;
+    failpoint::write_hits()?;
     answer.and_then(|answer| flushed.map(|()| answer))
 }
 
@@ -253,7 +253,7 @@ impl Command {
         )
     }
 
-    fn run(self, output: &mut Output) -> Result<Answer> {
+    fn run(self, output: &mut Output) -> Result<Verdict> {
         match self {
             Self::Init(args) => args.run(output),
             Self::Run(args) => args.run(output),

@@ -12,10 +12,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use serde::Serialize;
 
-use super::ending::Told;
-use super::table;
+use super::outcome::Told;
+use super::text_table;
 use crate::error::{Error, Result};
-use crate::shown::escaped_lines;
+use crate::escape::escaped_lines;
 
 /// Where results go.
 pub(super) struct Output {
@@ -77,7 +77,7 @@ impl Output {
 
     /// Writes a sentence, or several lines of them: on a terminal they are wrapped between words.
     pub(super) fn say(&mut self, text: impl Display) -> Result<()> {
-        self.line(table::wrapped(&text.to_string(), table::width()))
+        self.line(text_table::wrapped(&text.to_string(), text_table::width()))
     }
 
     /// Writes one JSON document of several, on a line of its own.

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use serde_json::json;
 
-use super::{Answer, Output, version_number};
+use super::{Output, Verdict, version_number};
 use crate::catalog::Catalog;
 use crate::error::Result;
 
@@ -30,7 +30,7 @@ pub(super) struct Args {
 }
 
 impl Args {
-    pub(super) fn run(self, output: &mut Output) -> Result<Answer> {
+    pub(super) fn run(self, output: &mut Output) -> Result<Verdict> {
         let catalog = Catalog::open(&self.store)?;
         let version = version_number(&self.store, &catalog.read()?, self.version)?;
         let folder = catalog.layout().version_dir(version);
@@ -39,6 +39,6 @@ impl Args {
         } else {
             output.raw_line(folder.display())?;
         }
-        Ok(Answer::Yes)
+        Ok(Verdict::Yes)
     }
 }

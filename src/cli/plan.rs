@@ -1,8 +1,8 @@
 //! `cutover plan`: what a run would do, without doing it.
 
 use super::run::JobArgs;
-use super::table::Rows;
-use super::{Answer, Output, format};
+use super::text_table::Rows;
+use super::{Output, Verdict, format};
 use crate::error::Result;
 use crate::pipeline;
 use crate::report::PlanReport;
@@ -27,7 +27,7 @@ impl Args {
         self.job.memory()
     }
 
-    pub(super) fn run(self, output: &mut Output) -> Result<Answer> {
+    pub(super) fn run(self, output: &mut Output) -> Result<Verdict> {
         let (job, options) = self.job.load()?;
         output.about(&job.dataset, &job.store);
         let report = pipeline::plan(&job, &options)?;
@@ -36,7 +36,7 @@ impl Args {
         } else {
             show(&report, output)?;
         }
-        Ok(Answer::Yes)
+        Ok(Verdict::Yes)
     }
 }
 
@@ -47,7 +47,7 @@ fn show(report: &PlanReport, output: &mut Output) -> Result<()> {
     output.line(inputs(report))?;
     for input in &report.inputs {
         if let ([first, ..], Some(last)) = (input.partitions.as_slice(), input.partitions.last()) {
-            let all = format::some(input.partitions.len() as u64, "partition");
+            let all = format::plural(input.partitions.len() as u64, "partition");
             output.line(format!("{} is read from {first} to {last}, {all}; all of them are there", input.name))?;
         }
     }
@@ -77,7 +77,8 @@ fn show(report: &PlanReport, output: &mut Output) -> Result<()> {
     }
     if !report.preview.is_empty() {
         output.line("")?;
-        output.line(format!("the first {} of the query's result", format::some(report.preview.len() as u64, "row")))?;
+        output
+            .line(format!("the first {} of the query's result", format::plural(report.preview.len() as u64, "row")))?;
         for row in &report.preview {
             output.line(format_args!("  {row}"))?;
         }
@@ -121,7 +122,7 @@ fn predicted(report: &PlanReport) -> String {
         None => format!("at most {}, before compression", format::size(report.stored_bytes)),
     };
     let time = match (report.seconds, &report.seconds_from) {
-        (Some(seconds), Some(from)) => format!("about {}, as {from} took", format::took(seconds)),
+        (Some(seconds), Some(from)) => format!("about {}, as {from} took", format::duration(seconds)),
         _ => "not known before the first version".to_owned(),
     };
     let mut rows = Rows::new(&["predicted", ""], &[]);

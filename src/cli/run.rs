@@ -6,14 +6,14 @@ use jiff::Timestamp;
 
 use super::allow::AllowArgs;
 use super::change::WaitArgs;
-use super::{Answer, Output, summary, value};
+use super::{Output, Verdict, parsers, summary};
 use crate::catalog::{Allowed, Catalog};
 use crate::error::Result;
 use crate::job::{Job, Retention};
 use crate::pipeline::{self, RunOptions};
 use crate::progress::Progress;
 use crate::report::Outcome;
-use crate::runtime::{Resources, default_memory};
+use crate::resources::{Resources, default_memory};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -36,7 +36,7 @@ pub(super) struct Args {
     #[command(flatten)]
     job: JobArgs,
     /// The time the data speaks for: a date (its midnight in UTC) or a time in RFC 3339; the job's as_of if left out
-    #[arg(long, value_name = "D", value_parser = value::instant)]
+    #[arg(long, value_name = "D", value_parser = parsers::instant)]
     as_of: Option<Timestamp>,
     /// Start afresh even if an earlier run of the same job over the same inputs can be resumed
     #[arg(long)]
@@ -61,7 +61,7 @@ impl Args {
         self.job.memory()
     }
 
-    pub(super) fn run(self, output: &mut Output) -> Result<Answer> {
+    pub(super) fn run(self, output: &mut Output) -> Result<Verdict> {
         let allow = self.allow.read()?;
         let (mut job, mut options) = self.job.load()?;
         output.about(&job.dataset, self.sandbox.as_ref().unwrap_or(&job.store));
@@ -82,12 +82,12 @@ impl Args {
         }
         output.flush()?;
         if !report.published {
-            return Ok(if report.outcome == Outcome::Pinned { Answer::Held } else { Answer::Yes });
+            return Ok(if report.outcome == Outcome::Pinned { Verdict::Held } else { Verdict::Yes });
         }
         let catalog = Catalog::open(&job.store)?;
         let announced = catalog.read()?.streamed().find(|streamed| streamed.version == report.version).cloned();
         self.wait.wait(&catalog, announced.as_ref())?;
-        Ok(Answer::Yes)
+        Ok(Verdict::Yes)
     }
 }
 
@@ -98,10 +98,10 @@ pub(super) struct JobArgs {
     #[arg(value_name = "JOB.toml")]
     job: PathBuf,
     /// Give the job's parameter a value; can be repeated
-    #[arg(long, value_name = "NAME=VALUE", value_parser = value::set)]
+    #[arg(long, value_name = "NAME=VALUE", value_parser = parsers::set)]
     set: Vec<(String, String)>,
     /// Memory to use, such as 4GiB; half of what the machine or the container has if left out
-    #[arg(long, value_name = "SIZE", value_parser = value::size)]
+    #[arg(long, value_name = "SIZE", value_parser = parsers::size)]
     memory: Option<u64>,
     /// Threads to use; one per processor if left out
     #[arg(long, value_name = "N")]
@@ -120,7 +120,7 @@ impl JobArgs {
     /// Reads the job, and makes options with everything else left as it is by default.
     pub(super) fn load(self) -> Result<(Job, RunOptions)> {
         let options = options(Resources::new(self.threads, self.memory)?, self.spill_dir);
-        let job = Job::load(&self.job, &value::sets(self.set)?)?;
+        let job = Job::load(&self.job, &parsers::sets(self.set)?)?;
         Ok((job, options))
     }
 }

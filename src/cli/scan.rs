@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use serde_json::Value;
 
 use super::get::json_text;
-use super::{Answer, Output, open_version};
+use super::{Output, Verdict, open_version};
 use crate::error::Result;
 use crate::serve::Range;
 
@@ -35,7 +35,7 @@ pub(super) struct Args {
 }
 
 impl Args {
-    pub(super) fn run(self, output: &mut Output) -> Result<Answer> {
+    pub(super) fn run(self, output: &mut Output) -> Result<Verdict> {
         let version = open_version(&self.store, self.version)?;
         output.stream();
         let range = match &self.prefix {
@@ -53,7 +53,7 @@ impl Args {
                 output.raw_line(format_args!("{}\t{}", key_text(&key), version.value_schema().to_text(&value)?))?;
             }
         }
-        Ok(Answer::Yes)
+        Ok(Verdict::Yes)
     }
 }
 

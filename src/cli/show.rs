@@ -15,8 +15,8 @@ use std::path::PathBuf;
 
 use serde_json::json;
 
-use super::table::Rows;
-use super::{Answer, Output, format, version_number, versions};
+use super::text_table::Rows;
+use super::{Output, Verdict, format, version_number, versions};
 use crate::catalog::{Catalog, Event, InputFile, Manifest, Outcome, VersionEntry, shown_params};
 use crate::error::Result;
 use crate::profile::Profile;
@@ -53,7 +53,7 @@ struct Known {
 }
 
 impl Args {
-    pub(super) fn run(self, output: &mut Output) -> Result<Answer> {
+    pub(super) fn run(self, output: &mut Output) -> Result<Verdict> {
         let catalog = Catalog::open(&self.store)?;
         let current = catalog.read()?;
         let version = version_number(&self.store, &current, self.version)?;
@@ -69,7 +69,7 @@ impl Args {
         } else {
             show(&known, output)?
         }
-        Ok(Answer::Yes)
+        Ok(Verdict::Yes)
     }
 }
 
@@ -119,8 +119,8 @@ fn show(known: &Known, output: &mut Output) -> Result<()> {
     output.line(format!(
         "stored   {} on disk, in {}; {}, {} of data before compression",
         format::size(*stored_bytes),
-        format::some(u64::from(manifest.shard_count), "shard"),
-        format::some(manifest.rows, "row"),
+        format::plural(u64::from(manifest.shard_count), "shard"),
+        format::plural(manifest.rows, "row"),
         format::size(manifest.bytes)
     ))?;
     output.line(format!("digest   {}", manifest.digest))?;
@@ -148,7 +148,7 @@ fn show(known: &Known, output: &mut Output) -> Result<()> {
     let mut rows = Rows::new(&["stage", "time", "rows"], &[1, 2]);
     for stage in &manifest.stages {
         let handled = if stage.rows == 0 { String::new() } else { format::count(stage.rows) };
-        rows.add([stage.name.clone(), format::took(stage.millis as f64 / 1000.0), handled]);
+        rows.add([stage.name.clone(), format::duration(stage.millis as f64 / 1000.0), handled]);
     }
     output.line(format!("\n{}", rows.text()))?;
 

@@ -10,7 +10,7 @@
 //! ```
 //! Not for: `--json`, which prints the report as it is.
 
-use super::table::Rows;
+use super::text_table::Rows;
 use super::{Output, format};
 use crate::catalog;
 use crate::error::Result;
@@ -36,8 +36,8 @@ pub(super) fn show(report: &RunReport, output: &mut Output) -> Result<()> {
     output.say(format!(
         "stored   {} in {}, {}; digest {}, as of {}{}",
         format::size(report.disk_bytes),
-        format::some(report.files as u64, "file"),
-        format::some(u64::from(report.shards), "shard"),
+        format::plural(report.files as u64, "file"),
+        format::plural(u64::from(report.shards), "shard"),
         short(&report.digest),
         as_of(&report.as_of),
         if report.as_of_stated { "" } else { " by the clock" }
@@ -100,7 +100,7 @@ pub(super) fn word(outcome: Outcome) -> &'static str {
 
 /// The command that may come next.
 pub(super) fn next_command(report: &RunReport) -> String {
-    let store = format::shell(&report.store.display().to_string());
+    let store = format::shell_quote(&report.store.display().to_string());
     match report.outcome {
         Outcome::Pinned => format!("cutover unpin {store}"),
         _ => format!("cutover scan {store} --limit 5"),
@@ -146,10 +146,15 @@ fn stages(report: &RunReport) -> String {
     let mut rows = Rows::new(&["stage", "time", "rows", "rows/s"], &[1, 2, 3]);
     for stage in &report.stages {
         let handled = if stage.rows == 0 { String::new() } else { format::count(stage.rows) };
-        rows.add([stage.name.clone(), format::took(stage.seconds), handled, format::rate(stage.rows, stage.seconds)]);
+        rows.add([
+            stage.name.clone(),
+            format::duration(stage.seconds),
+            handled,
+            format::rate(stage.rows, stage.seconds),
+        ]);
     }
     let total: f64 = report.stages.iter().map(|stage| stage.seconds).sum();
-    rows.add(["all".to_owned(), format::took(total), format::count(report.rows), format::rate(report.rows, total)]);
+    rows.add(["all".to_owned(), format::duration(total), format::count(report.rows), format::rate(report.rows, total)]);
     rows.text()
 }
 
@@ -170,17 +175,17 @@ fn facts(report: &RunReport) -> String {
 /// `events 200,000 rows in 4 files, 3.1 MiB · profiles …`.
 fn inputs(inputs: &[InputReport]) -> String {
     let one = |input: &InputReport| {
-        let rows = input.rows.map(|rows| format!("{} in ", format::some(rows, "row"))).unwrap_or_default();
-        let files = format::some(input.files as u64, "file");
+        let rows = input.rows.map(|rows| format!("{} in ", format::plural(rows, "row"))).unwrap_or_default();
+        let files = format::plural(input.files as u64, "file");
         format!("{} {rows}{files}, {}", input.name, format::size(input.bytes))
     };
     inputs.iter().map(one).collect::<Vec<_>>().join(" · ")
 }
 
 fn kafka(report: &KafkaReport) -> String {
-    let partitions = format::some(report.partitions as u64, "partition");
+    let partitions = format::plural(report.partitions as u64, "partition");
     let how = if report.streamed { "streamed to" } else { "already in" };
-    format!("kafka    {} {how} {}, {partitions}; announced", format::some(report.rows, "row"), report.topic)
+    format!("kafka    {} {how} {}, {partitions}; announced", format::plural(report.rows, "row"), report.topic)
 }
 
 fn checks(report: &RunReport) -> String {
@@ -194,7 +199,7 @@ fn checks(report: &RunReport) -> String {
 }
 
 fn next(report: &RunReport) -> String {
-    let store = format::shell(&report.store.display().to_string());
+    let store = format::shell_quote(&report.store.display().to_string());
     let back = match (report.outcome, report.previous) {
         (Outcome::Published | Outcome::AlreadyBuilt, Some(_)) => format!(" · cutover rollback {store}"),
         _ => String::new(),

@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use clap::ValueEnum;
 use serde_json::json;
 
-use super::table::Rows;
-use super::{Answer, Output, format, version_number};
+use super::text_table::Rows;
+use super::{Output, Verdict, format, version_number};
 use crate::error::Result;
 use crate::serve::{self, Report, Store};
 
@@ -53,7 +53,7 @@ impl From<Depth> for serve::Depth {
 }
 
 impl Args {
-    pub(super) fn run(self, output: &mut Output) -> Result<Answer> {
+    pub(super) fn run(self, output: &mut Output) -> Result<Verdict> {
         let store = Store::open(&self.store)?;
         let current = store.versions()?;
         let version = version_number(&self.store, &current, self.version)?;
@@ -67,17 +67,17 @@ impl Args {
             output.line(way_out(&self.store, version, current.current == Some(version)))?;
         }
         if report.findings.is_empty() {
-            return Ok(Answer::Yes);
+            return Ok(Verdict::Yes);
         }
         output.ended("damaged");
-        Ok(Answer::No)
+        Ok(Verdict::No)
     }
 }
 
 /// What can be done about a damaged version.
 fn way_out(store: &Path, version: u64, live: bool) -> String {
     let again = format!("version {version} is damaged: `cutover run JOB.toml --rebuild` builds its data again");
-    let store = format::shell(&store.display().to_string());
+    let store = format::shell_quote(&store.display().to_string());
     match live {
         true => format!(
             "{again}; until then `cutover rollback {store}` takes readers off it, after which the rebuild needs \
@@ -100,7 +100,7 @@ fn show(report: &Report, output: &mut Output) -> Result<()> {
 }
 
 fn looked_at(report: &Report, depth: Depth) -> String {
-    let files = format!("{}, {}", format::some(report.files, "file"), format::size(report.bytes));
+    let files = format!("{}, {}", format::plural(report.files, "file"), format::size(report.bytes));
     match depth {
         Depth::Sizes => format!("{files}; looked at sizes, and at the content of small files"),
         Depth::Checksums => format!("{files}, every byte compared"),

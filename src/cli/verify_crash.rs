@@ -5,14 +5,14 @@ use std::path::{Path, PathBuf};
 
 use serde_json::json;
 
-use super::table::Rows;
-use super::{Answer, Output, format, notice, value};
-use crate::crash::{self, Kill, Options, Report, Sight};
+use super::text_table::Rows;
+use super::{Output, Verdict, format, notice, parsers};
+use crate::crash::{self, Kill, Options, ReaderView, Report};
 use crate::error::{Error, Result};
 use crate::job::Job;
 use crate::progress::Progress;
-use crate::runtime::Resources;
-use crate::stop;
+use crate::resources::Resources;
+use crate::shutdown;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -37,10 +37,10 @@ pub(super) struct Args {
     #[arg(value_name = "JOB.toml")]
     job: PathBuf,
     /// Give the job's parameter a value; can be repeated
-    #[arg(long, value_name = "NAME=VALUE", value_parser = value::set)]
+    #[arg(long, value_name = "NAME=VALUE", value_parser = parsers::set)]
     set: Vec<(String, String)>,
     /// Memory for each run, such as 256MiB; little makes it spill
-    #[arg(long, value_name = "SIZE", value_parser = value::size)]
+    #[arg(long, value_name = "SIZE", value_parser = parsers::size)]
     memory: Option<u64>,
     /// Threads for each run; one per processor if left out
     #[arg(long, value_name = "N")]
@@ -54,10 +54,10 @@ pub(super) struct Args {
 }
 
 impl Args {
-    pub(super) fn run(self, output: &mut Output) -> Result<Answer> {
+    pub(super) fn run(self, output: &mut Output) -> Result<Verdict> {
         // Here only so that what is wrong with them is told before any work.
         Resources::new(self.threads, self.memory)?;
-        let job = Job::load(&self.job, &value::sets(self.set.clone())?)?;
+        let job = Job::load(&self.job, &parsers::sets(self.set.clone())?)?;
         let program = std::env::current_exe()
             .map_err(|error| Error::unavailable("cannot find this program to start it again").because(error))?;
         let folder = self.dir.clone().unwrap_or_else(|| existing_above(&job.store));
@@ -69,7 +69,7 @@ impl Args {
         let report = crash::verify(&options, |total, kill| parts.done(total, &line(kill)));
         drop(parts);
         let stands = || "stopped: the sandbox is removed, and the job's own store was never touched".to_owned();
-        let report = report.map_err(|error| stop::stands(error, stands))?;
+        let report = report.map_err(|error| shutdown::stands(error, stands))?;
         if output.is_json() {
             output.document(&json!({
                 "job": self.job,
@@ -82,7 +82,7 @@ impl Args {
         } else {
             show(&report, output)?;
         }
-        Ok(if report.is_sound() { Answer::Yes } else { Answer::No })
+        Ok(if report.is_sound() { Verdict::Yes } else { Verdict::No })
     }
 
     /// What follows `cutover run`.
@@ -122,7 +122,7 @@ fn show(report: &Report, output: &mut Output) -> Result<()> {
             if kill.killed { sees.to_owned() } else { format!("{sees} (not killed)") },
             if kill.rerun { "ok" } else { "failed" }.to_owned(),
             if kill.same_digest { "the same" } else { "others" }.to_owned(),
-            if kill.left.is_empty() { "nothing".to_owned() } else { format::some(kill.left.len() as u64, "path") },
+            if kill.left.is_empty() { "nothing".to_owned() } else { format::plural(kill.left.len() as u64, "path") },
         ]);
     }
     if !report.kills.is_empty() {
@@ -140,7 +140,7 @@ fn show(report: &Report, output: &mut Output) -> Result<()> {
 /// All of it in a sentence.
 fn sentence(report: &Report) -> String {
     let count = |is: fn(&Kill) -> bool| report.kills.iter().filter(|kill| is(kill)).count() as u64;
-    let kills = format::some(count(|kill| kill.killed), "kill");
+    let kills = format::plural(count(|kill| kill.killed), "kill");
     let broken = count(|kill| !kill.problems.is_empty());
     if broken > 0 {
         return format!("{kills}; after {broken} of them not all is as it has to be: please report the lines above");
@@ -148,8 +148,8 @@ fn sentence(report: &Report) -> String {
     format!(
         "{kills}: readers saw the whole old version after {} of them and the whole new one after {}; every rerun gave \
          the same entries, and gc left nothing",
-        count(|kill| kill.killed && kill.sees == Sight::Old),
-        count(|kill| kill.killed && kill.sees == Sight::New)
+        count(|kill| kill.killed && kill.sees == ReaderView::Old),
+        count(|kill| kill.killed && kill.sees == ReaderView::New)
     )
 }
 
@@ -157,7 +157,7 @@ fn sentence(report: &Report) -> String {
 mod tests {
     use super::*;
 
-    fn kill(sees: Sight, problems: &[&str]) -> Kill {
+    fn kill(sees: ReaderView, problems: &[&str]) -> Kill {
         Kill {
             step: "build.table",
             meaning: "a table is finished",
@@ -178,10 +178,11 @@ mod tests {
 
     #[test]
     fn one_broken_kill_is_what_is_told() {
-        let sound = report(vec![kill(Sight::Old, &[]), kill(Sight::New, &[])]);
+        let sound = report(vec![kill(ReaderView::Old, &[]), kill(ReaderView::New, &[])]);
         assert!(sound.is_sound());
         assert!(sentence(&sound).starts_with("2 kills: readers saw the whole old version after 1 "));
-        let broken = report(vec![kill(Sight::Old, &[]), kill(Sight::Broken("lost".into()), &["readers: lost"])]);
+        let broken =
+            report(vec![kill(ReaderView::Old, &[]), kill(ReaderView::Broken("lost".into()), &["readers: lost"])]);
         assert!(!broken.is_sound());
         assert!(sentence(&broken).starts_with("2 kills; after 1 of them"));
         assert_eq!(line(&broken.kills[1]), "build.table, 1 of 2: readers: lost");

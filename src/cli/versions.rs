@@ -2,8 +2,8 @@
 
 use std::path::PathBuf;
 
-use super::table::Rows;
-use super::{Answer, Output, format};
+use super::text_table::Rows;
+use super::{Output, Verdict, format};
 use crate::catalog::{Catalog, Current, State, VersionEntry, shown_params};
 use crate::error::{Error, Result};
 
@@ -26,7 +26,7 @@ pub(super) struct Args {
 }
 
 impl Args {
-    pub(super) fn run(self, output: &mut Output) -> Result<Answer> {
+    pub(super) fn run(self, output: &mut Output) -> Result<Verdict> {
         let catalog = Catalog::open(&self.store)?;
         let current = catalog.read()?;
         if output.is_json() {
@@ -34,7 +34,7 @@ impl Args {
         } else {
             show(&catalog, &current, output)?;
         }
-        Ok(Answer::Yes)
+        Ok(Verdict::Yes)
     }
 }
 

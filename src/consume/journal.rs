@@ -15,9 +15,9 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use crate::build::{StoredTable, Table};
+use crate::durable_file;
 use crate::error::{IoContext, Result};
 use crate::journal;
-use crate::storage;
 
 #[derive(Debug, Serialize, Deserialize)]
 struct Line {
@@ -40,7 +40,7 @@ impl Journal {
     /// `Unavailable` when the disk does not answer.
     pub(super) fn open(path: PathBuf, tables_dir: PathBuf, begin: i64) -> Result<(Self, Vec<Table>, i64)> {
         let (journal, lines) = journal::Journal::open(path, |line, before| holds(line, before, &tables_dir))?;
-        storage::create_dir_durable(&tables_dir)?;
+        durable_file::create_dir_durable(&tables_dir)?;
         for entry in fs::read_dir(&tables_dir).io("list", &tables_dir)? {
             let entry = entry.io("list", &tables_dir)?;
             if !lines.iter().any(|line| entry.file_name().to_str() == Some(&line.stored.table.name)) {
@@ -58,7 +58,7 @@ impl Journal {
     /// `Unavailable` when the disk does not do it.
     pub(super) fn add(&mut self, table: &Table, next: i64) -> Result<()> {
         let stored = StoredTable::measure(table, &self.tables_dir)?;
-        storage::sync_dir(&self.tables_dir)?;
+        durable_file::sync_dir(&self.tables_dir)?;
         self.lines.add(&Line { stored, next })
     }
 }

@@ -18,25 +18,25 @@
 //! Not for: the protocol (`kafka`), or the format of a store (`build`, `catalog`).
 
 pub(crate) mod journal;
-mod limit;
 mod partition;
-mod stage;
+mod rate_limit;
+mod staging;
 
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 
-use self::stage::{Stage, Staging};
-use crate::catalog::{Announcement, Catalog, Current, PROTOCOL, State, Streamed};
-use crate::contain::contain;
+use self::staging::{StagedVersion, VersionStager};
+use crate::catalog::{Announcement, Catalog, Current, PROTOCOL, State, StreamedVersion};
+use crate::catch_panic::contain;
 use crate::error::{Error, Kind, Result};
 use crate::failpoint;
 use crate::job::Retention;
-use crate::kafka::{self, Connection, ConsumerReport, ConsumerState, Latest, Reporter};
+use crate::kafka::{self, CompactedTopic, Connection, ConsumerReport, ConsumerState, Reporter};
 use crate::progress::Progress;
 use crate::publish;
-use crate::stop;
+use crate::shutdown;
 
 /// How long one look at the control topic waits.
 const LOOK: Duration = Duration::from_secs(1);
@@ -73,7 +73,7 @@ pub struct Options {
 
 /// A version that readers of the local store see now.
 #[derive(Clone, Debug, PartialEq, serde::Serialize)]
-pub struct TakenOver {
+pub struct Takeover {
     /// Its number in the local store.
     pub version: u64,
     /// The version they saw before.
@@ -98,7 +98,7 @@ pub struct TakenOver {
 /// the local store pinned or in use. Without, only what stops all following: `Invalid` settings or a store that is not
 /// this topic's, `Conflict` when another consumer uses the store, and what `tell` returns; nothing that is written to a
 /// topic ends it. `Stopped` when that is asked for: what is staged so far is taken up again by the next one.
-pub fn consume(options: &Options, mut tell: impl FnMut(&TakenOver) -> Result<()>) -> Result<()> {
+pub fn consume(options: &Options, mut on_takeover: impl FnMut(&Takeover) -> Result<()>) -> Result<()> {
     let known = Catalog::followed_dataset(&options.store, &options.topic)?;
     let reporter = Reporter::new(&options.connection, &options.topic)?;
     let (mut latest, dataset) = first_announcement(options, known.as_deref())?;
@@ -117,8 +117,8 @@ pub fn consume(options: &Options, mut tell: impl FnMut(&TakenOver) -> Result<()>
         };
         let wait = match outcome {
             Ok(Outcome::Overtaken) => continue,
-            Ok(Outcome::TakenOver(taken)) => {
-                tell(&taken)?;
+            Ok(Outcome::Takeover(taken)) => {
+                on_takeover(&taken)?;
                 None
             }
             Ok(Outcome::Nothing) => None,
@@ -157,7 +157,7 @@ fn told(announced: Result<Option<Announcement>>) -> Told {
 
 enum Outcome {
     /// Readers see another version now.
-    TakenOver(TakenOver),
+    Takeover(Takeover),
     /// They see the announced one already, or are held elsewhere.
     Nothing,
     /// Another version was announced meanwhile.
@@ -175,12 +175,12 @@ struct Follower<'o> {
 
 impl Follower<'_> {
     /// The last announcement of the dataset.
-    fn announced(&self, latest: &Latest<Announcement>) -> Result<Option<Announcement>> {
+    fn announced(&self, latest: &CompactedTopic<Announcement>) -> Result<Option<Announcement>> {
         kafka::only_announcement(latest.values(), &self.options.topic, Some(&self.dataset))
     }
 
     /// Warns of keys in the control topic that are no business of this consumer's, once.
-    fn tell_of_others(&mut self, latest: &Latest<Announcement>) {
+    fn tell_of_others(&mut self, latest: &CompactedTopic<Announcement>) {
         let others = latest.values().others(&self.dataset);
         if let Some(others) = &others
             && self.told_of.is_none()
@@ -203,9 +203,9 @@ impl Follower<'_> {
         }
     }
 
-    fn take_over(&mut self, announcement: &Announcement, latest: &mut Latest<Announcement>) -> Result<Outcome> {
+    fn take_over(&mut self, announcement: &Announcement, latest: &mut CompactedTopic<Announcement>) -> Result<Outcome> {
         let Some(wanted) = announcement.current().cloned() else { return Ok(Outcome::Nothing) };
-        let outcome = self.go_to(announcement, &wanted, latest);
+        let outcome = self.switch_to(announcement, &wanted, latest);
         match &outcome {
             Ok(Outcome::Overtaken) => {}
             Err(error) if error.kind() == Kind::Stopped => {}
@@ -215,11 +215,11 @@ impl Follower<'_> {
         outcome
     }
 
-    fn go_to(
+    fn switch_to(
         &mut self,
         announcement: &Announcement,
-        wanted: &Streamed,
-        latest: &mut Latest<Announcement>,
+        wanted: &StreamedVersion,
+        latest: &mut CompactedTopic<Announcement>,
     ) -> Result<Outcome> {
         let started = Instant::now();
         let current = self.catalog.read()?;
@@ -248,8 +248,8 @@ impl Follower<'_> {
         let left = left_behind(announcement, &current);
         let flip = publish::follow(&self.catalog, version, left)?;
         failpoint::reach("consume.flipped")?;
-        self.collect();
-        Ok(Outcome::TakenOver(TakenOver {
+        self.run_gc();
+        Ok(Outcome::Takeover(Takeover {
             version,
             previous: flip.from,
             rows: wanted.rows,
@@ -264,16 +264,16 @@ impl Follower<'_> {
     fn stage(
         &self,
         announcement: &Announcement,
-        wanted: &Streamed,
-        latest: &mut Latest<Announcement>,
-    ) -> Result<Option<Stage>> {
+        wanted: &StreamedVersion,
+        latest: &mut CompactedTopic<Announcement>,
+    ) -> Result<Option<StagedVersion>> {
         if !kafka::is_data_topic(&wanted.topic, &self.options.topic) {
             return Err(Error::corrupt(format!(
                 "version {} is announced in topic {:?}, which is none of {}'s",
                 wanted.version, wanted.topic, self.options.topic
             )));
         }
-        let staging = Staging {
+        let staging = VersionStager {
             catalog: &self.catalog,
             connection: &self.options.connection,
             dataset: &announcement.dataset,
@@ -284,7 +284,7 @@ impl Follower<'_> {
         };
         let mut reported = Instant::now();
         staging.run(|rows| {
-            stop::check()?;
+            shutdown::check()?;
             if latest.follow(LOOK_WHILE_STAGING)? {
                 // What cannot be read changes nothing.
                 let now = self.announced(latest).ok().flatten();
@@ -300,19 +300,19 @@ impl Follower<'_> {
     }
 
     /// Waits for another announcement, for the end of `retry`, or for the end of a local pin.
-    fn wait(&self, latest: &mut Latest<Announcement>, known: &Told, retry: Option<Duration>) -> Result<()> {
+    fn wait(&self, latest: &mut CompactedTopic<Announcement>, known: &Told, retry: Option<Duration>) -> Result<()> {
         let deadline = retry.map(|retry| Instant::now() + retry);
         let is_pinned = || self.catalog.read().is_ok_and(|current| current.pin.is_some());
         let pinned = is_pinned();
         loop {
-            stop::check()?;
+            shutdown::check()?;
             match latest.follow(LOOK) {
                 // What cannot be used is news, too: it is told once, and what comes after it is looked at again.
                 Ok(true) if told(self.announced(latest)) != *known => return Ok(()),
                 Ok(_) => {}
                 Err(error) => {
                     tracing::error!("announcements cannot be read: {}", error.chain().join(": "));
-                    stop::sleep(LOOK)?;
+                    shutdown::sleep(LOOK)?;
                 }
             }
             let unpinned = pinned && !is_pinned();
@@ -322,7 +322,7 @@ impl Follower<'_> {
         }
     }
 
-    fn report(&self, wanted: &Streamed, state: ConsumerState, rows: u64, error: Option<String>) {
+    fn report(&self, wanted: &StreamedVersion, state: ConsumerState, rows: u64, error: Option<String>) {
         let current = self.catalog.read().ok();
         let serving = current.as_ref().and_then(Current::current_entry);
         self.reporter.report(&ConsumerReport {
@@ -341,7 +341,7 @@ impl Follower<'_> {
     }
 
     /// Deletes what retention no longer keeps; what fails is left to the next flip.
-    fn collect(&self) {
+    fn run_gc(&self) {
         if let Err(error) = publish::gc(&self.catalog, &self.options.retention) {
             tracing::warn!("old versions were not removed: {}", error.chain().join(": "));
         }
@@ -349,7 +349,7 @@ impl Follower<'_> {
 }
 
 /// The local version of a build.
-fn find(current: &Current, wanted: &Streamed) -> Option<u64> {
+fn find(current: &Current, wanted: &StreamedVersion) -> Option<u64> {
     current.versions.iter().find(|(_, entry)| entry.build_id == wanted.build_id).map(|(&version, _)| version)
 }
 
@@ -362,13 +362,13 @@ fn left_behind(announcement: &Announcement, current: &Current) -> State {
 
 /// Waits for the first announcement, or fails with `once` where there is none. Returns the dataset, too: the one that the
 /// local store has, or else the one that is announced.
-fn first_announcement(options: &Options, known: Option<&str>) -> Result<(Latest<Announcement>, String)> {
+fn first_announcement(options: &Options, known: Option<&str>) -> Result<(CompactedTopic<Announcement>, String)> {
     let control = kafka::control_topic(&options.topic);
     loop {
-        if let Some(mut latest) = Latest::open(&options.connection, &control, known)? {
+        if let Some(mut latest) = CompactedTopic::open(&options.connection, &control, known)? {
             let mut told = String::new();
             loop {
-                stop::check()?;
+                shutdown::check()?;
                 if let Some(known) = known {
                     return Ok((latest, known.to_owned()));
                 }
@@ -397,7 +397,7 @@ fn first_announcement(options: &Options, known: Option<&str>) -> Result<(Latest<
             return Err(nothing_announced(options, None));
         }
         tracing::info!(topic = control, "waiting for the first announcement");
-        stop::sleep(LOOK)?;
+        shutdown::sleep(LOOK)?;
     }
 }
 

@@ -7,13 +7,13 @@
 //! Not for: reading from Kafka (`kafka::Partitions`).
 
 use super::journal::Journal;
-use crate::build::{Material, ShardWriter, Table, Target};
-use crate::catalog::{BuildDirs, Digest, PROTOCOL, Streamed, StreamedPartition, hex};
-use crate::encode::Sharding;
+use crate::build::{ShardBuildContext, ShardPaths, ShardWriter, Table};
+use crate::catalog::{BuildPaths, Digest, PROTOCOL, StreamedPartition, StreamedVersion, hex};
+use crate::encode::ShardRouter;
 use crate::error::{Error, Result};
 use crate::failpoint;
 use crate::kafka::End;
-use crate::shuffle::fold::Record;
+use crate::shuffle::duplicates::Record;
 
 /// Characters of an END marker that a message quotes.
 const LONGEST_QUOTE: usize = 500;
@@ -21,8 +21,8 @@ const LONGEST_QUOTE: usize = 500;
 /// A partition that is being received.
 pub(super) struct PartitionWriter<'a> {
     announced: StreamedPartition,
-    wanted: &'a Streamed,
-    sharding: &'a Sharding,
+    wanted: &'a StreamedVersion,
+    sharding: &'a ShardRouter,
     dataset: &'a str,
     writer: ShardWriter<'a>,
     journal: Journal,
@@ -44,12 +44,12 @@ impl<'a> PartitionWriter<'a> {
     /// `Unavailable` when the disk does not answer.
     pub(super) fn open(
         announced: StreamedPartition,
-        wanted: &'a Streamed,
+        wanted: &'a StreamedVersion,
         dataset: &'a str,
-        sharding: &'a Sharding,
-        material: &'a Material,
-        target: &Target<'a>,
-        dirs: &BuildDirs,
+        sharding: &'a ShardRouter,
+        material: &'a ShardBuildContext,
+        target: &ShardPaths<'a>,
+        dirs: &BuildPaths,
     ) -> Result<Self> {
         let shard = announced.partition;
         let (journal, tables, next) = Journal::open(dirs.journal(shard), dirs.tables(shard), announced.begin)?;

@@ -14,10 +14,10 @@ use std::time::Duration;
 
 use super::Options;
 use super::sandbox::Sandbox;
+use crate::durable_file;
 use crate::error::{Error, IoContext, Result};
 use crate::failpoint::{SEEN_VARIABLE, VARIABLE};
-use crate::stop;
-use crate::storage;
+use crate::shutdown;
 
 /// How often a process is asked whether it has ended.
 const LOOK_EVERY: Duration = Duration::from_millis(5);
@@ -64,10 +64,10 @@ impl<'a> Child<'a> {
     pub(super) fn watched(&self) -> Result<(Ended, BTreeMap<String, u64>)> {
         let path = self.sandbox.file("seen.json");
         let ended = self.finish(self.run().env(SEEN_VARIABLE, &path))?;
-        if !ended.is_well() {
+        if !ended.succeeded() {
             return Ok((ended, BTreeMap::new()));
         }
-        let text = storage::read_bounded(&path, MAX_OUTPUT)?;
+        let text = durable_file::read_bounded(&path, MAX_OUTPUT)?;
         let counts = serde_json::from_slice(&text)
             .map_err(|error| Error::internal(format!("{} is no JSON", path.display())).because(error))?;
         Ok((ended, counts))
@@ -104,22 +104,22 @@ impl<'a> Child<'a> {
             if let Some(status) = child.try_wait().io("wait for a process of", program)? {
                 break status;
             }
-            if let Err(stopped) = stop::sleep(LOOK_EVERY) {
+            if let Err(stopped) = shutdown::sleep(LOOK_EVERY) {
                 child.kill().and_then(|()| child.wait()).io("end a process of", program)?;
                 return Err(stopped);
             }
         };
         Ok(Ended {
             status,
-            stdout: storage::read_bounded(&out, MAX_OUTPUT)?,
-            stderr: storage::read_bounded(&err, MAX_OUTPUT)?,
+            stdout: durable_file::read_bounded(&out, MAX_OUTPUT)?,
+            stderr: durable_file::read_bounded(&err, MAX_OUTPUT)?,
         })
     }
 }
 
 impl Ended {
     /// Whether it did its work.
-    pub(super) fn is_well(&self) -> bool {
+    pub(super) fn succeeded(&self) -> bool {
         self.status.success()
     }
 
@@ -135,7 +135,7 @@ impl Ended {
     }
 
     /// How it ended, and its error as it told it.
-    pub(super) fn last_words(&self) -> String {
+    pub(super) fn error_output(&self) -> String {
         let text = String::from_utf8_lossy(&self.stderr);
         let error = text.rfind("error: ").map_or(text.trim(), |at| text[at..].trim());
         // The line that logs keep says nothing new.
@@ -161,8 +161,8 @@ mod tests {
             "",
             "    query  0.1 s\nerror: disk\n  because: full\n2026-11-22T10:00:00Z command=run outcome=failed\n",
         )
-        .last_words();
+        .error_output();
         assert!(words.ends_with(": error: disk · because: full"), "{words}");
-        assert!(ended("", "").is_killed() && !ended("", "").is_well());
+        assert!(ended("", "").is_killed() && !ended("", "").succeeded());
     }
 }

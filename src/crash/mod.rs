@@ -17,8 +17,8 @@
 //! Not for: power cuts, which lose what was not synced; a killed process loses nothing that the kernel has.
 
 mod child;
+mod observation;
 mod sandbox;
-mod sight;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -26,8 +26,8 @@ use std::path::PathBuf;
 use serde::Serialize;
 
 use self::child::{Child, Ended};
+pub use self::observation::ReaderView;
 use self::sandbox::Sandbox;
-pub use self::sight::Sight;
 use crate::catalog::Catalog;
 use crate::error::{Error, Result};
 use crate::failpoint::{STEPS, Step};
@@ -73,7 +73,7 @@ pub struct Kill {
     /// Whether the run got there and was killed; how often steps happen may differ between runs.
     pub killed: bool,
     /// What a reader saw after it.
-    pub sees: Sight,
+    pub sees: ReaderView,
     /// Whether the same command, run again, ended well.
     pub rerun: bool,
     /// Whether readers then saw the same entries as after an uninterrupted run.
@@ -153,49 +153,49 @@ fn kill(child: &Child<'_>, step: &Step, (at, of): (u64, u64), digest: &str) -> R
     let old = catalog.read()?.current.unwrap_or(0);
     let killed = child.killed_at(step.name, at)?;
     let mut problems = Vec::new();
-    if !killed.is_killed() && !killed.is_well() {
-        problems.push(format!("the run ended before it was killed: {}", killed.last_words()));
+    if !killed.is_killed() && !killed.succeeded() {
+        problems.push(format!("the run ended before it was killed: {}", killed.error_output()));
     }
-    let sees = sight::look(child.store(), old, digest);
-    if let Sight::Broken(problem) = &sees {
+    let sees = observation::observe(child.store(), old, digest);
+    if let ReaderView::Broken(problem) = &sees {
         problems.push(format!("readers: {problem}"));
     }
     let rerun = child.rerun()?;
-    let same_digest = rerun.is_well() && rerun.digest().as_deref() == Some(digest) && {
-        let after = sight::look(child.store(), old, digest);
-        matches!(after, Sight::New)
+    let same_digest = rerun.succeeded() && rerun.digest().as_deref() == Some(digest) && {
+        let after = observation::observe(child.store(), old, digest);
+        matches!(after, ReaderView::New)
     };
-    if !rerun.is_well() {
-        problems.push(format!("the rerun failed: {}", rerun.last_words()));
+    if !rerun.succeeded() {
+        problems.push(format!("the rerun failed: {}", rerun.error_output()));
     } else if !same_digest {
         problems.push("after the rerun readers do not see what an uninterrupted run gives".to_owned());
     }
     let gc = child.gc()?;
-    let left = match (gc.is_well(), catalog.unreferenced()) {
+    let left = match (gc.succeeded(), catalog.unreferenced()) {
         (true, Ok(left)) => left,
         (true, Err(error)) => {
             problems.push(format!("after gc the store cannot be gone through: {}", error.chain().join(": ")));
             Vec::new()
         }
         (false, _) => {
-            problems.push(format!("gc failed: {}", gc.last_words()));
+            problems.push(format!("gc failed: {}", gc.error_output()));
             Vec::new()
         }
     };
     if let Some(first) = left.first() {
         problems.push(format!("gc left {} paths that nothing names, such as {}", left.len(), first.display()));
     }
-    let (killed, rerun) = (killed.is_killed(), rerun.is_well());
+    let (killed, rerun) = (killed.is_killed(), rerun.succeeded());
     Ok(Kill { step: step.name, meaning: step.meaning, at, of, killed, sees, rerun, same_digest, left, problems })
 }
 
 /// What a run gives that nothing interrupted.
 fn digest_of(ended: &Ended) -> Result<String> {
-    match ended.digest().filter(|_| ended.is_well()) {
+    match ended.digest().filter(|_| ended.succeeded()) {
         Some(digest) => Ok(digest),
         None => Err(Error::invalid(format!(
             "the job does not run in the sandbox even uninterrupted, so there is nothing to kill: {}",
-            ended.last_words()
+            ended.error_output()
         ))),
     }
 }

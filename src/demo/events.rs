@@ -20,7 +20,7 @@ use arrow::array::{ArrayRef, Int32Builder, Int64Builder, StringBuilder, Timestam
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use arrow::record_batch::RecordBatch;
 
-use super::part::Part;
+use super::parquet_part::Part;
 use super::random::{Random, scatter};
 use super::{Shape, internal};
 use crate::error::Result;

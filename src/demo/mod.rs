@@ -7,7 +7,7 @@
 //! Not for: anything a user's job needs; nothing but the `demo` command, tests and benchmarks imports this.
 
 mod events;
-mod part;
+mod parquet_part;
 mod profiles;
 pub(crate) mod random;
 
@@ -17,7 +17,7 @@ use std::path::Path;
 use arrow::error::ArrowError;
 use rayon::prelude::*;
 
-use self::part::Part;
+use self::parquet_part::Part;
 use crate::error::{Error, IoContext, Result};
 
 /// Profiles in one file at most, where the number of files allows it.
@@ -92,8 +92,8 @@ pub fn generate(dir: &Path, shape: &Shape) -> Result<()> {
         let part = Part::create(&profiles, file, profiles::schema())?;
         profiles::write(part, shape, cut(shape.profiles, file, profile_files))
     })?;
-    part::remove_from(&events, shape.files)?;
-    part::remove_from(&profiles, profile_files)
+    parquet_part::remove_from(&events, shape.files)?;
+    parquet_part::remove_from(&profiles, profile_files)
 }
 
 /// The `number`th of `count` even pieces of `0..total`.

@@ -20,7 +20,7 @@ use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use arrow::record_batch::RecordBatch;
 
 use super::events::FIRST_HOUR;
-use super::part::Part;
+use super::parquet_part::Part;
 use super::random::Random;
 use super::{Shape, internal};
 use crate::error::Result;

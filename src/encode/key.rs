@@ -11,12 +11,12 @@
 //! without such an order, or without a use as a key (lists, structs, maps, unions, intervals), are refused by name.
 //!
 //! [`KeySchema`] is stored in the manifest, so that a reader can make and show keys without the job file; text forms
-//! are in `key_text.rs`. Not for: reading columns of a batch (`cells.rs`).
+//! are in `key_literals.rs`. Not for: reading columns of a batch (`key_columns.rs`).
 
 use arrow::datatypes::{DataType, Field};
 use serde::{Deserialize, Serialize};
 
-use super::text::Unit;
+use super::literals::Unit;
 use super::{listing, tuple};
 use crate::error::{Error, Result};
 use crate::input::contract::type_name;

@@ -12,14 +12,14 @@
 //!
 //! Not for: sorting, folding and numbering entries (shuffle), and for what the bytes are stored in (build).
 
-mod cells;
-mod entry;
+mod entry_batch;
 mod key;
-mod key_text;
+mod key_columns;
+mod key_literals;
+mod literals;
 mod order;
+mod partitioner;
 mod plan;
-mod shard;
-mod text;
 mod tuple;
 mod value;
 
@@ -28,15 +28,15 @@ mod tests;
 
 use arrow::array::{ArrayRef, RecordBatch};
 
-use self::cells::Cells;
-pub use self::entry::{Column, EntryBatch};
+pub use self::entry_batch::{Column, EntryBatch};
 pub use self::key::{KeyColumn, KeyEncoding, KeyKind, KeySchema, append_number};
+use self::key_columns::KeyCells;
+pub use self::literals::Unit;
+pub(crate) use self::literals::undigits;
 use self::order::OrderEncoder;
+use self::partitioner::ShardBy;
+pub use self::partitioner::ShardRouter;
 pub use self::plan::EncodePlan;
-use self::shard::ShardBy;
-pub use self::shard::Sharding;
-pub use self::text::Unit;
-pub(crate) use self::text::undigits;
 use self::value::ValueEncoder;
 pub use self::value::{ValueColumn, ValueSchema, join_values};
 use crate::error::{Error, Result};
@@ -78,8 +78,8 @@ impl Encoder {
             )));
         }
         let names: Vec<_> = parts.key.columns.iter().map(|column| column.name.as_str()).collect();
-        let keys = cells::key_columns(&names, &parts.key_columns, batch)?;
-        let cells: Vec<_> = keys.iter().map(Cells::new).collect::<Result<_>>()?;
+        let keys = key_columns::key_columns(&names, &parts.key_columns, batch)?;
+        let cells: Vec<_> = keys.iter().map(KeyCells::new).collect::<Result<_>>()?;
         let rows = batch.num_rows();
         write_keys(&parts.key, &cells, rows, &mut out.keys)?;
         write_shards(&parts.sharding, &cells, &out.keys, &mut self.shard_bytes, &mut out.shards);
@@ -93,7 +93,7 @@ impl Encoder {
 }
 
 /// Writes the key of every row.
-fn write_keys(schema: &KeySchema, cells: &[Cells<'_>], rows: usize, out: &mut Column) -> Result<()> {
+fn write_keys(schema: &KeySchema, cells: &[KeyCells<'_>], rows: usize, out: &mut Column) -> Result<()> {
     out.offsets.reserve(rows);
     let mut longest = 0;
     let mut start = 0;
@@ -109,8 +109,8 @@ fn write_keys(schema: &KeySchema, cells: &[Cells<'_>], rows: usize, out: &mut Co
     if longest > MAX_KEY_BYTES { Err(too_long(schema, cells, rows, longest)) } else { Ok(()) }
 }
 
-fn too_long(schema: &KeySchema, cells: &[Cells<'_>], rows: usize, longest: usize) -> Error {
-    let longest_of = |cell: &Cells<'_>| (0..rows).map(|row| cell.bytes(row).len()).max().unwrap_or(0);
+fn too_long(schema: &KeySchema, cells: &[KeyCells<'_>], rows: usize, longest: usize) -> Error {
+    let longest_of = |cell: &KeyCells<'_>| (0..rows).map(|row| cell.bytes(row).len()).max().unwrap_or(0);
     let column = schema.columns.iter().zip(cells).max_by_key(|(_, cell)| longest_of(cell));
     Error::input(match column {
         Some((column, cell)) => format!(
@@ -124,7 +124,7 @@ fn too_long(schema: &KeySchema, cells: &[Cells<'_>], rows: usize, longest: usize
 }
 
 /// Writes the shard of every row, from its key's bytes or from those of the `shard_by` columns.
-fn write_shards(rule: &Sharding, cells: &[Cells<'_>], keys: &Column, scratch: &mut Vec<u8>, out: &mut Vec<u32>) {
+fn write_shards(rule: &ShardRouter, cells: &[KeyCells<'_>], keys: &Column, scratch: &mut Vec<u8>, out: &mut Vec<u32>) {
     let rows = keys.len();
     if rule.shards() == 1 {
         out.resize(rows, 0);

@@ -9,7 +9,7 @@ use arrow::compute::SortOptions;
 use arrow::datatypes::DataType;
 use arrow::row::{RowConverter, Rows, SortField};
 
-use super::entry::Column;
+use super::entry_batch::Column;
 use crate::error::{Error, Result};
 use crate::input::contract::type_name;
 

@@ -15,7 +15,7 @@ use arrow::datatypes::{Field, SchemaRef};
 
 use super::key::KeySchema;
 use super::order::{OrderColumn, OrderEncoder};
-use super::shard::Sharding;
+use super::partitioner::ShardRouter;
 use super::value::{self, ValueEncoder, ValueField, ValueSchema};
 use super::{Encoder, listing};
 use crate::error::{Error, Result};
@@ -35,7 +35,7 @@ pub(super) struct Parts {
     pub(super) key: KeySchema,
     /// Positions of the key's columns in the query's output.
     pub(super) key_columns: Vec<usize>,
-    pub(super) sharding: Sharding,
+    pub(super) sharding: ShardRouter,
     order: Vec<OrderColumn>,
     value: ValueSchema,
     value_fields: Vec<ValueField>,
@@ -53,7 +53,7 @@ impl EncodePlan {
         let key_columns = columns.find_all("output.key", &output.key)?;
         let key_fields: Vec<&Field> = key_columns.iter().map(|column| schema.field(*column)).collect();
         let key = KeySchema::new(&key_fields, output.duplicates == Fold::Number)?;
-        let sharding = Sharding::new(&key, &output.shard_by, output.partitioner, output.shards)?;
+        let sharding = ShardRouter::new(&key, &output.shard_by, output.partitioner, output.shards)?;
         let order = order(&columns, output)?;
         let value_columns = match &output.value.columns {
             Some(named) => columns.find_all("value.columns", named)?,
@@ -97,7 +97,7 @@ impl EncodePlan {
     }
 
     /// The rule from keys to shards.
-    pub fn sharding(&self) -> &Sharding {
+    pub fn sharding(&self) -> &ShardRouter {
         &self.parts.sharding
     }
 

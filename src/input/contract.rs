@@ -23,8 +23,8 @@ use arrow::datatypes::{DataType, Field, IntervalUnit, Schema, TimeUnit};
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
-use crate::job::files::read_text;
 use crate::job::suggest;
+use crate::job::text_file::read_text;
 
 /// How deep types may nest in a contract.
 const DEEPEST: usize = 32;

@@ -16,8 +16,8 @@ use parquet::basic::{ConvertedType, Type};
 use parquet::file::metadata::{FooterTail, ParquetMetaData, ParquetMetaDataReader, RowGroupMetaData};
 
 use super::statistics::{self, Bounds};
-use super::{pages, precheck, readable};
-use crate::contain::contain;
+use super::{footer_guard, footer_repair, pages};
+use crate::catch_panic::contain;
 use crate::error::{Error, IoContext, Result};
 
 /// Bytes at the end of a file: the size of the footer before them, and what kind of file it is.
@@ -142,7 +142,7 @@ pub(crate) fn parse(footer: &[u8], start: u64) -> Result<Footer, Fault> {
 
 /// The metadata, put right, and the rows of each row group, where all that the footer says twice agrees.
 fn sound(footer: &[u8], start: u64) -> Result<(ParquetMetaData, Vec<u64>), Fault> {
-    let seen = precheck::check(footer).map_err(Fault::Damaged)?;
+    let seen = footer_guard::check(footer).map_err(Fault::Damaged)?;
     if !seen.encrypted.is_empty() {
         let names: Vec<&str> = seen.encrypted.iter().map(String::as_str).filter(|name| !name.is_empty()).collect();
         let which = if names.is_empty() { "some columns".to_owned() } else { names.join(", ") };
@@ -150,7 +150,7 @@ fn sound(footer: &[u8], start: u64) -> Result<(ParquetMetaData, Vec<u64>), Fault
             "is encrypted ({which}), which is not supported; have it written without encryption"
         )));
     }
-    let metadata = ParquetMetaDataReader::decode_metadata(footer).and_then(readable::put_right);
+    let metadata = ParquetMetaDataReader::decode_metadata(footer).and_then(footer_repair::put_right);
     let metadata = metadata.map_err(|error| Fault::Damaged(error.to_string()))?;
     let rows = metadata.row_groups().iter().map(|group| group_rows(group, start));
     let rows = rows.collect::<Result<Vec<u64>, _>>().map_err(Fault::Damaged)?;
@@ -165,7 +165,7 @@ fn sound(footer: &[u8], start: u64) -> Result<(ParquetMetaData, Vec<u64>), Fault
 
 fn decode(footer: &[u8], start: u64) -> Result<Footer, Fault> {
     let (metadata, row_groups) = sound(footer, start)?;
-    let fields = readable::columns(metadata.file_metadata())
+    let fields = footer_repair::columns(metadata.file_metadata())
         .map_err(|error| Fault::Unsupported(format!("has a column of a type that cannot be read: {error}")))?;
     let schema = Arc::new(Schema::new(fields));
     if let Some(name) = repeated_name(&schema) {

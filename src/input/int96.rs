@@ -22,7 +22,7 @@ use parquet::file::reader::RowGroupReader;
 use parquet::file::serialized_reader::SerializedRowGroupReader;
 use rayon::prelude::*;
 
-use crate::contain::contain;
+use crate::catch_panic::contain;
 
 /// The Julian day of 1970-01-01.
 const EPOCH: i128 = 2_440_588;

@@ -12,22 +12,22 @@
 pub(crate) mod avro;
 mod columns;
 pub mod contract;
-mod damage;
+mod find_corrupt;
+mod find_value;
+mod fingerprint;
 pub(crate) mod footer;
+mod footer_guard;
+mod footer_repair;
 mod int96;
 mod layout;
-mod locate;
 mod pages;
 mod parquet_files;
 mod partitions;
-mod precheck;
-mod readable;
 mod resolve;
-mod snapshot;
 mod statistics;
 pub mod text;
 mod thrift;
-mod types;
+mod type_parser;
 mod union;
 mod widen;
 
@@ -41,14 +41,14 @@ use crate::error::{Error, Result};
 use crate::job::{CsvForm, Format, InputSpec, Partitions};
 
 pub use contract::Contract;
-pub use damage::find_damaged;
+pub use find_corrupt::find_damaged;
+pub use find_value::locate;
+pub use fingerprint::{check_unchanged, digest};
 pub use footer::Footer;
-pub use locate::locate;
 pub use parquet_files::{ChunkCheck, Metadata};
-pub use snapshot::{check_unchanged, digest};
 use text::Survey;
 pub use text::guess_delimiter;
-pub use types::from_name as type_from_name;
+pub use type_parser::from_name as type_from_name;
 
 /// One input of a job: a table made of files.
 #[derive(Clone, Debug)]
@@ -152,7 +152,7 @@ impl Input {
                 self.contract.iter().flat_map(|contract| &contract.columns).find(|column| column.name == *name);
             let data_type = match column {
                 None => DataType::Utf8,
-                Some(column) => types::from_name(&column.type_name).ok_or_else(|| {
+                Some(column) => type_parser::from_name(&column.type_name).ok_or_else(|| {
                     Error::invalid(format!(
                         "input {}: partition column {name} cannot be {}; it can be a string, a date or a number",
                         self.name, column.type_name

@@ -18,7 +18,7 @@ use std::path::Path;
 
 use parquet::file::metadata::{ColumnChunkMetaData, ParquetMetaData};
 
-use super::thrift::{Kind, Walk};
+use super::thrift::{Kind, ThriftReader};
 
 /// A chunk whose unpacked size is at least this, and [`SUSPICIOUS_TIMES`] its size in the file, is looked into.
 const SUSPICIOUS_BYTES: u64 = 8 << 20;
@@ -102,7 +102,7 @@ fn largest<'a>(length: u64, mut window: impl FnMut(u64, usize) -> Option<Cow<'a,
 /// Bytes of the page header at the beginning of `bytes`, and of its page in the file and unpacked.
 fn header(bytes: &[u8]) -> Option<(u64, u64, u64)> {
     let (mut packed, mut unpacked) = (None, None);
-    let mut walk = Walk::new(bytes);
+    let mut walk = ThriftReader::new(bytes);
     walk.structure(|walk, id, kind| {
         match (id, kind) {
             (2, Kind::Integer) => unpacked = u64::try_from(walk.integer()?).ok(),

@@ -20,7 +20,7 @@ use rayon::prelude::*;
 
 use super::int96::{self, Instants};
 use super::layout::map_leaves;
-use super::{Footer, Input, InputFile, columns, footer, pages, readable};
+use super::{Footer, Input, InputFile, columns, footer, footer_repair, pages};
 use crate::error::{Error, Result};
 
 /// Bytes of memory that the footers of one input may take.
@@ -132,7 +132,7 @@ pub(super) fn read(input: &mut Input) -> Result<()> {
 }
 
 fn for_query(path: &Path, metadata: ParquetMetaData, own: &Schema, table: &Schema) -> Result<Arc<ParquetMetaData>> {
-    let readable = readable::for_query(metadata, own, table);
+    let readable = footer_repair::for_query(metadata, own, table);
     readable.map(Arc::new).map_err(|error| Error::input(format!("{} cannot be read", path.display())).because(error))
 }
 

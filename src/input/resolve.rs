@@ -25,7 +25,7 @@ const MAX_DEPTH: usize = 32;
 const HIVE_NULL: &str = "__HIVE_DEFAULT_PARTITION__";
 
 /// The files of an input and what their names tell.
-pub(super) struct Found {
+pub(super) struct ResolvedFiles {
     pub(super) format: Format,
     pub(super) files: Vec<InputFile>,
     pub(super) partition_columns: Vec<String>,
@@ -36,7 +36,7 @@ pub(super) struct Found {
 /// # Errors
 /// `Input` when there are none, or a required marker is missing; `Invalid` when formats are mixed or unknown, or when
 /// the folder is a table of another system; `Unavailable` when a folder cannot be read.
-pub(super) fn find(spec: &InputSpec) -> Result<Found> {
+pub(super) fn find(spec: &InputSpec) -> Result<ResolvedFiles> {
     let (root, mut paths) = list(spec)?;
     // A pattern can match a folder and what is in it.
     paths.sort_unstable();
@@ -67,7 +67,7 @@ pub(super) fn find(spec: &InputSpec) -> Result<Found> {
         }
         files.push(InputFile { path, bytes, modified, partitions, footer: None });
     }
-    Ok(Found { format, files, partition_columns: partition_columns.unwrap_or_default() })
+    Ok(ResolvedFiles { format, files, partition_columns: partition_columns.unwrap_or_default() })
 }
 
 /// Size and time of change of a file. What is no file is refused before anything opens it: opening a pipe waits for a

@@ -46,12 +46,12 @@ impl Kind {
 }
 
 /// A walk through bytes, front to back. Every step gives nothing where the bytes are not what they should be.
-pub(super) struct Walk<'a> {
+pub(super) struct ThriftReader<'a> {
     rest: &'a [u8],
     nesting: usize,
 }
 
-impl<'a> Walk<'a> {
+impl<'a> ThriftReader<'a> {
     pub(super) fn new(bytes: &'a [u8]) -> Self {
         Self { rest: bytes, nesting: 0 }
     }
@@ -62,7 +62,7 @@ impl<'a> Walk<'a> {
     }
 
     /// Calls `field` for every field of the struct that begins here, with its number and type. It reads the value, or
-    /// leaves it to [`Walk::skip`].
+    /// leaves it to [`ThriftReader::skip`].
     pub(super) fn structure(&mut self, mut field: impl FnMut(&mut Self, i64, Kind) -> Option<()>) -> Option<()> {
         let mut id = 0_i64;
         self.nested(|walk| {
@@ -191,7 +191,7 @@ mod tests {
     fn fields_are_found_by_number_and_others_passed_over() {
         // 1: 5 (i32), 3: "ab", 4: true, 20: list of two i32, 21: a struct of one double, 22: a map of one byte to one byte
         let bytes = b"\x15\x0a\x28\x02ab\x11\x09\x28\x25\x02\x04\x1c\x17\0\0\0\0\0\0\0\0\0\x1b\x01\x33\x07\x07\0rest";
-        let mut walk = Walk::new(bytes);
+        let mut walk = ThriftReader::new(bytes);
         let (mut number, mut text, mut items, mut seen) = (0, Vec::new(), Vec::new(), Vec::new());
         walk.structure(|walk, id, kind| {
             seen.push((id, kind));
@@ -214,7 +214,7 @@ mod tests {
 
     #[test]
     fn what_is_claimed_must_be_there() {
-        let skip = |bytes: &[u8]| Walk::new(bytes).structure(|walk, _, kind| walk.skip(kind));
+        let skip = |bytes: &[u8]| ThriftReader::new(bytes).structure(|walk, _, kind| walk.skip(kind));
         assert!(skip(b"\x29\xfc\xff\xff\xff\xff\x07\x00").is_none(), "a list of two billion structs");
         assert!(skip(b"\x18\xff\xff\xff\xff\x0f").is_none(), "a string of four gigabytes");
         assert!(skip(&[0x1c; 100_000]).is_none(), "structs in structs");

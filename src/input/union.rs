@@ -15,7 +15,7 @@ use arrow::datatypes::{DataType, Field, FieldRef, Schema, SchemaRef, TimeUnit};
 use super::columns::MOST_PROBLEMS;
 use super::statistics::Bounds;
 use super::widen::{Widening, widen};
-use super::{Contract, contract, types};
+use super::{Contract, contract, type_parser};
 
 /// The largest whole number up to which a double holds every one.
 const EXACT_IN_FLOAT: i128 = 1 << 53;
@@ -113,7 +113,7 @@ fn differs(files: &[Columns], number: usize, field: &Field, column: &Column) -> 
 /// The type of a contract where it holds all that the files have.
 fn as_promised(field: Field, promised: Option<&Contract>) -> Field {
     let column = promised.iter().flat_map(|contract| &contract.columns).find(|column| column.name == *field.name());
-    let Some(data_type) = column.and_then(|column| types::from_name(&column.type_name)) else { return field };
+    let Some(data_type) = column.and_then(|column| type_parser::from_name(&column.type_name)) else { return field };
     let holds = widen(field.data_type(), &data_type, Widening::Exact).is_some_and(|wide| wide == data_type);
     if holds { field.with_data_type(data_type) } else { field }
 }

@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::table::{Item, Section};
+use super::toml_section::{Item, Section};
 
 /// Every measure with the changes that are worth a warning and that stop a publish when the job does not say: warned of
 /// early, stopped only at what is nearly surely wrong.

@@ -4,7 +4,7 @@
 
 use super::change;
 use super::spec::{Checks, DEFAULT_MAX_CHANGE, DEFAULT_WARN_CHANGE, Retention, Verify};
-use super::table::Item;
+use super::toml_section::Item;
 use super::units::parse_duration;
 
 /// Largest row count that a check can name: what every JSON reader can hold.

@@ -6,7 +6,7 @@
 //! Not for: reading files (`input`).
 
 use super::spec::{CsvForm, Format};
-use super::table::{Item, Section};
+use super::toml_section::{Item, Section};
 
 /// Keys that are for CSV files only.
 const KEYS: [&str; 6] = ["delimiter", "quote", "escape", "header", "null", "comment"];

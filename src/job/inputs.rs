@@ -11,7 +11,7 @@ use super::csv;
 use super::params::Params;
 use super::partitions;
 use super::spec::{Format, InputSpec};
-use super::table::{Item, Section};
+use super::toml_section::{Item, Section};
 
 /// Longest name of an input.
 const LONGEST_NAME: usize = 63;

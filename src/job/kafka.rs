@@ -7,7 +7,7 @@
 
 use super::inputs::plain_path;
 use super::spec::{Compression, Kafka};
-use super::table::{Item, Section};
+use super::toml_section::{Item, Section};
 
 /// Longest topic: Kafka's limit of 249 letters, less what the names of data topics add.
 const LONGEST_TOPIC: usize = 170;

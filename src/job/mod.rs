@@ -11,20 +11,20 @@
 mod change;
 mod checks;
 mod csv;
+mod diagnostics;
 mod digest;
-pub(crate) mod files;
 mod inputs;
 mod kafka;
 mod output;
 mod params;
 mod parse;
 mod partitions;
-mod problems;
 mod spec;
 pub(crate) mod suggest;
-mod table;
 #[cfg(test)]
 mod tests;
+pub(crate) mod text_file;
+mod toml_section;
 pub mod units;
 
 use std::collections::BTreeMap;
@@ -91,7 +91,7 @@ impl Job {
     /// `Invalid` with every problem of the file, or when it cannot be a job file at all; `Unavailable` when the disk
     /// fails.
     pub fn load(path: &Path, sets: &BTreeMap<String, String>) -> Result<Job> {
-        Job::parse(path, &files::read_text(path)?, sets, &files::read_text)
+        Job::parse(path, &text_file::read_text(path)?, sets, &text_file::read_text)
     }
 
     /// Reads a job from `text`; `path` stands in messages, and `read_sql` reads the file of `[query] file = …`.

@@ -7,7 +7,7 @@ use super::spec::{
     BLOCK_SIZES, BLOOM_BITS, Compression, DEFAULT_SHARDS, Encoding, FILE_SIZES, FORMAT_VERSIONS, Fold, MAX_SHARDS,
     MAX_TOP, OrderBy, Output, Partitioner, Tables, ValueSpec,
 };
-use super::table::{Item, Section};
+use super::toml_section::{Item, Section};
 use super::units::parse_size;
 
 const KEYS: [&str; 7] = ["key", "shard_by", "order_by", "duplicates", "value", "shards", "partitioner"];

@@ -13,9 +13,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use datafusion::sql::sqlparser::dialect::GenericDialect;
 use datafusion::sql::sqlparser::tokenizer::{Token, Tokenizer};
 
-use super::problems::Problems;
+use super::diagnostics::Problems;
 use super::suggest;
-use super::table::Item;
+use super::toml_section::Item;
 
 /// Longest value that can stand in a path, in bytes: longer than that no file name can be.
 const LONGEST_IN_PATH: usize = 255;

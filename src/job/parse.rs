@@ -14,10 +14,10 @@ use std::path::{Path, PathBuf};
 use jiff::Timestamp;
 use toml::de::DeTable;
 
+use super::diagnostics::Problems;
 use super::params::Params;
-use super::problems::Problems;
 use super::spec::{Checks, Retention, Tables};
-use super::table::{Item, Section};
+use super::toml_section::{Item, Section};
 use super::units::parse_instant;
 use super::{Job, SqlAt, checks, inputs, kafka, output};
 use crate::error::{Error, Result};

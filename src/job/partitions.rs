@@ -16,7 +16,7 @@ use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
 
 use super::params::Params;
-use super::table::Item;
+use super::toml_section::Item;
 
 /// Most partitions that a job can name.
 const MOST: usize = 10_000;

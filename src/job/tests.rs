@@ -419,7 +419,7 @@ fn files_are_bounded_and_must_be_text() {
     assert!(refused(folder.path()).contains("is not a file"));
     std::fs::write(&path, [0xff, 0xfe]).unwrap();
     assert!(refused(&path).contains("is not UTF-8 text"));
-    std::fs::write(&path, vec![b'#'; files::LARGEST_TEXT as usize + 1]).unwrap();
+    std::fs::write(&path, vec![b'#'; text_file::LARGEST_TEXT as usize + 1]).unwrap();
     assert!(refused(&path).contains("is larger than 1048576 bytes"));
     std::fs::write(&path, SMALL).unwrap();
     assert_eq!(Job::load(&path, &sets(&[])).unwrap().path, path);
@@ -435,14 +435,14 @@ fn every_shipped_job_and_contract_is_good() {
         if path.extension().is_none_or(|ending| ending != "toml") {
             continue;
         }
-        let text = files::read_text(&path).unwrap();
+        let text = text_file::read_text(&path).unwrap();
         let sets = if text.contains("--set date=") { sets(&[("date", "2026-11-22")]) } else { sets(&[]) };
-        let job = Job::parse(&path, &text, &sets, &|sql| files::read_text(&root.join(sql))).unwrap();
+        let job = Job::parse(&path, &text, &sets, &|sql| text_file::read_text(&root.join(sql))).unwrap();
         assert_eq!(Some(job.dataset.as_str()), path.file_stem().and_then(|stem| stem.to_str()));
         for input in &job.inputs {
             let schema = root.join(input.schema.as_ref().unwrap());
             let contract = crate::input::Contract::load(&schema).unwrap();
-            assert_eq!(contract.to_text(), files::read_text(&schema).unwrap(), "{}", schema.display());
+            assert_eq!(contract.to_text(), text_file::read_text(&schema).unwrap(), "{}", schema.display());
         }
         jobs += 1;
     }

@@ -20,15 +20,15 @@ use rdkafka::producer::{BaseProducer, DeliveryResult, Producer, ProducerContext}
 
 use super::secrets::Secrets;
 use crate::error::{Error, Result};
-use crate::job::files;
-use crate::runtime;
+use crate::job::text_file;
+use crate::resources;
 
 /// How long a cluster may take to answer a question.
-pub(super) const PATIENCE: Duration = Duration::from_secs(30);
+pub(super) const OPERATION_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long one question waits before errors are looked at.
-const ASK_FOR: Duration = Duration::from_secs(2);
+const METADATA_TIMEOUT: Duration = Duration::from_secs(2);
 /// Settings that the protocol itself decides.
-const OURS: [&str; 14] = [
+const RESERVED_SETTINGS: [&str; 14] = [
     "acks",
     "bootstrap.servers",
     "compression.codec",
@@ -70,7 +70,7 @@ impl Connection {
         let settings = properties.map(read_settings).transpose()?.unwrap_or_default();
         let secrets = Secrets::of(&settings);
         if !secrets.is_empty() {
-            runtime::forbid_cores();
+            resources::forbid_cores();
         }
         let file = properties.map(Path::to_path_buf);
         let connection = Self { brokers: brokers.to_owned(), file, settings, secrets };
@@ -92,8 +92,8 @@ impl Connection {
     }
 
     /// What hears what librdkafka says beside the answers to calls.
-    pub(super) fn listener(&self) -> Listener {
-        Listener { secrets: self.secrets.clone(), heard: Mutex::default() }
+    pub(super) fn listener(&self) -> ClientErrors {
+        ClientErrors { secrets: self.secrets.clone(), heard: Mutex::default() }
     }
 
     /// Values that nothing may show.
@@ -136,11 +136,11 @@ impl Connection {
     ///
     /// # Errors
     /// `Invalid` when it refuses the credentials; `Unavailable` when it does not answer.
-    pub(super) fn reach(&self) -> Result<(BaseProducer<Listener>, Metadata)> {
-        let client: BaseProducer<Listener> = self.client(&self.config(), self.listener())?;
-        let deadline = Instant::now() + PATIENCE;
+    pub(super) fn reach(&self) -> Result<(BaseProducer<ClientErrors>, Metadata)> {
+        let client: BaseProducer<ClientErrors> = self.client(&self.config(), self.listener())?;
+        let deadline = Instant::now() + OPERATION_TIMEOUT;
         loop {
-            let answer = client.client().fetch_metadata(None, ASK_FOR);
+            let answer = client.client().fetch_metadata(None, METADATA_TIMEOUT);
             let error = match answer {
                 Ok(metadata) => return Ok((client, metadata)),
                 Err(error) => error,
@@ -231,7 +231,7 @@ impl Connection {
     }
 
     fn check_settings(&self) -> Result<()> {
-        if let Some((name, _)) = self.settings.iter().find(|(name, _)| OURS.contains(&name.as_str())) {
+        if let Some((name, _)) = self.settings.iter().find(|(name, _)| RESERVED_SETTINGS.contains(&name.as_str())) {
             return Err(Error::invalid(format!(
                 "the client setting {name:?} is decided by the protocol and cannot be set{}",
                 self.named()
@@ -251,7 +251,7 @@ pub(super) fn is_refusal(code: RDKafkaErrorCode) -> bool {
 }
 
 fn read_settings(path: &Path) -> Result<Vec<(String, String)>> {
-    let text = files::read_text(path)
+    let text = text_file::read_text(path)
         .map_err(|error| error.during(format!("cannot read the client settings in {}", path.display())))?;
     let mut settings = Vec::new();
     for (number, line) in text.lines().enumerate() {
@@ -277,12 +277,12 @@ fn read_settings(path: &Path) -> Result<Vec<(String, String)>> {
 
 /// Hears what librdkafka says beside the answers to calls.
 #[derive(Debug, Default)]
-pub(super) struct Listener {
+pub(super) struct ClientErrors {
     secrets: Secrets,
     heard: Mutex<Option<(RDKafkaErrorCode, String)>>,
 }
 
-impl Listener {
+impl ClientErrors {
     /// The last error, the first refusal of credentials above all.
     pub(super) fn heard(&self) -> Option<(RDKafkaErrorCode, String)> {
         self.heard.lock().unwrap_or_else(PoisonError::into_inner).clone()
@@ -308,7 +308,7 @@ pub(super) fn log_error(secrets: &Secrets, error: &KafkaError, reason: &str) {
     tracing::debug!(target: "librdkafka", error = secrets.hidden(&error.to_string()), reason = secrets.hidden(reason));
 }
 
-impl ClientContext for Listener {
+impl ClientContext for ClientErrors {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, line: &str) {
         log(&self.secrets, level, facility, line);
     }
@@ -321,9 +321,9 @@ impl ClientContext for Listener {
     }
 }
 
-impl ConsumerContext for Listener {}
+impl ConsumerContext for ClientErrors {}
 
-impl ProducerContext for Listener {
+impl ProducerContext for ClientErrors {
     type DeliveryOpaque = ();
 
     fn delivery(&self, _: &DeliveryResult<'_>, (): ()) {}

@@ -15,15 +15,15 @@ use std::time::Instant;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 
-use super::connection::{Connection, Listener, PATIENCE};
-use super::latest::Latest;
+use super::compacted_topic::CompactedTopic;
+use super::connection::{ClientErrors, Connection, OPERATION_TIMEOUT};
+use super::records;
 use super::topics::{STATE_LIMIT, Topics};
 use super::values::Values;
-use super::wire;
-use crate::catalog::{Announcement, Streamed};
+use crate::catalog::{Announcement, StreamedVersion};
 use crate::error::{Error, Kind, Result};
+use crate::escape::shortened;
 use crate::job::Kafka;
-use crate::shown::shortened;
 
 /// So often an announcement is tried whose outcome turned out to be that it was not made.
 const ATTEMPTS: u32 = 5;
@@ -32,7 +32,7 @@ const TRANSACTION_MILLIS: &str = "30000";
 
 /// An announcement that failed.
 #[derive(Debug)]
-pub struct Unannounced {
+pub struct AnnounceError {
     /// Why.
     pub error: Error,
     /// Whether it may have been made all the same.
@@ -45,7 +45,7 @@ pub struct Lease<'c> {
     target: &'c Kafka,
     dataset: String,
     topics: Topics<'c>,
-    producer: BaseProducer<Listener>,
+    producer: BaseProducer<ClientErrors>,
     seen: Option<Announcement>,
 }
 
@@ -65,11 +65,11 @@ impl<'c> Lease<'c> {
         ours: impl Fn(&str) -> bool,
     ) -> Result<Self> {
         let topics = Topics::open(connection)?;
-        topics.create_state(&wire::control_topic(&target.topic), target.replication)?;
-        topics.create_state(&wire::reports_topic(&target.topic), target.replication)?;
+        topics.create_state(&records::control_topic(&target.topic), target.replication)?;
+        topics.create_state(&records::reports_topic(&target.topic), target.replication)?;
         let producer = fence(connection, target)?;
-        let control = wire::control_topic(&target.topic);
-        let latest = Latest::<Announcement>::open(connection, &control, Some(dataset))?;
+        let control = records::control_topic(&target.topic);
+        let latest = CompactedTopic::<Announcement>::open(connection, &control, Some(dataset))?;
         let (seen, known) = match latest.as_ref().map(|latest| last_of(latest.values(), &target.topic, dataset)) {
             Some(Err(error)) if error.kind() == Kind::Corrupt => {
                 tracing::warn!("{}", error.chain().join(": "));
@@ -85,7 +85,7 @@ impl<'c> Lease<'c> {
     }
 
     /// The last announcement.
-    pub fn seen(&self) -> Option<&Announcement> {
+    pub fn last_announcement(&self) -> Option<&Announcement> {
         self.seen.as_ref()
     }
 
@@ -110,7 +110,7 @@ impl<'c> Lease<'c> {
     ///
     /// # Errors
     /// `Unavailable` when the cluster does not answer.
-    pub fn is_whole(&self, streamed: &Streamed) -> Result<bool> {
+    pub fn is_fully_readable(&self, streamed: &StreamedVersion) -> Result<bool> {
         if !self.has_topic(&streamed.topic) {
             return Ok(false);
         }
@@ -128,10 +128,10 @@ impl<'c> Lease<'c> {
     /// # Errors
     /// `Conflict` when another publisher has taken over; `Unavailable` when the cluster does not answer; `Invalid` when
     /// this user may not. Each says whether it may have been announced all the same.
-    pub fn announce(&mut self, announcement: &Announcement) -> Result<(), Unannounced> {
+    pub fn announce(&mut self, announcement: &Announcement) -> Result<(), AnnounceError> {
         let mut first = None;
-        let known = |error| Unannounced { error, unknown: false };
-        let unknown = |error| Unannounced { error, unknown: true };
+        let known = |error| AnnounceError { error, unknown: false };
+        let unknown = |error| AnnounceError { error, unknown: true };
         for _ in 0..ATTEMPTS {
             let error = match self.commit(announcement) {
                 Ok(()) => {
@@ -172,7 +172,7 @@ impl<'c> Lease<'c> {
 
     fn commit(&self, announcement: &Announcement) -> Result<()> {
         let doing = "cannot announce";
-        let (value, headers) = wire::seal(announcement)?;
+        let (value, headers) = records::seal(announcement)?;
         if value.len() as u64 > STATE_LIMIT {
             return Err(Error::invalid(format!(
                 "the announcement has {} bytes, more than {} MiB: use fewer shards or keep fewer versions",
@@ -182,10 +182,10 @@ impl<'c> Lease<'c> {
         }
         let failed = |error: KafkaError| self.connection.failed(doing, &error);
         self.producer.begin_transaction().map_err(failed)?;
-        let topic = wire::control_topic(&self.target.topic);
+        let topic = records::control_topic(&self.target.topic);
         let record = BaseRecord::to(&topic).partition(0).key(&self.dataset).payload(&value).headers(headers);
         self.producer.send(record).map_err(|(error, _)| failed(error))?;
-        self.producer.commit_transaction(PATIENCE).map_err(|error| {
+        self.producer.commit_transaction(OPERATION_TIMEOUT).map_err(|error| {
             let fatal = matches!(&error, KafkaError::Transaction(inner) if inner.is_fatal());
             match self.producer.client().fatal_error() {
                 Some((code, why)) if fatal => {
@@ -205,7 +205,7 @@ impl<'c> Lease<'c> {
             self.seen.as_ref().is_some_and(|seen| seen.versions.iter().any(|it| it.streamed.topic == name))
         };
         let names = self.topics.names().iter().map(String::as_str);
-        let of_this_topic = names.filter(|name| wire::is_data_topic(name, &self.target.topic));
+        let of_this_topic = names.filter(|name| records::is_data_topic(name, &self.target.topic));
         let unlisted: Vec<&str> = of_this_topic.filter(|name| !listed(name) && !ours(name)).collect();
         self.topics.delete(&unlisted)
     }
@@ -216,7 +216,7 @@ impl<'c> Lease<'c> {
 /// # Errors
 /// `Invalid` when another dataset is announced there, whose topics would be deleted; else as [`only_announcement`].
 fn last_of(values: &Values<Announcement>, topic: &str, dataset: &str) -> Result<Option<Announcement>> {
-    let control = wire::control_topic(topic);
+    let control = records::control_topic(topic);
     let mut others = values.sound().filter(|(key, it)| *key != dataset && contradiction(key, it).is_none());
     if let Some((other, _)) = others.next() {
         return Err(Error::invalid(format!(
@@ -236,10 +236,10 @@ fn last_of(values: &Values<Announcement>, topic: &str, dataset: &str) -> Result<
 /// The last announcement of a dataset, or of the one dataset that is announced in a topic; none before the first.
 ///
 /// # Errors
-/// As [`only_announcement`]; else as [`Latest::open`].
+/// As [`only_announcement`]; else as [`CompactedTopic::open`].
 pub fn announced(connection: &Connection, topic: &str, dataset: Option<&str>) -> Result<Option<Announcement>> {
-    let control = wire::control_topic(topic);
-    match Latest::<Announcement>::open(connection, &control, dataset)? {
+    let control = records::control_topic(topic);
+    match CompactedTopic::<Announcement>::open(connection, &control, dataset)? {
         None => Ok(None),
         Some(latest) => only_announcement(latest.values(), topic, dataset),
     }
@@ -256,7 +256,7 @@ pub fn only_announcement(
     topic: &str,
     dataset: Option<&str>,
 ) -> Result<Option<Announcement>> {
-    let control = wire::control_topic(topic);
+    let control = records::control_topic(topic);
     let unusable = |damage: &Error| {
         Error::new(damage.kind(), damage.chain().join(": ")).during(format!(
             "the last announcement in topic {control} cannot be used; `cutover publish STORE N` where the versions are \
@@ -311,16 +311,16 @@ pub fn tombstone(control: &str) -> String {
 }
 
 /// A producer that fences every earlier one of this topic.
-fn fence(connection: &Connection, target: &Kafka) -> Result<BaseProducer<Listener>> {
+fn fence(connection: &Connection, target: &Kafka) -> Result<BaseProducer<ClientErrors>> {
     let mut config = connection.config();
     config.set("transactional.id", format!("cutover-{}", target.topic));
     config.set("transaction.timeout.ms", TRANSACTION_MILLIS);
     config.set("message.max.bytes", (2 * STATE_LIMIT).to_string());
-    config.set("compression.type", super::stream::codec(target.compression));
-    let producer: BaseProducer<Listener> = connection.client(&config, connection.listener())?;
-    let deadline = Instant::now() + 2 * PATIENCE;
+    config.set("compression.type", super::producer::codec(target.compression));
+    let producer: BaseProducer<ClientErrors> = connection.client(&config, connection.listener())?;
+    let deadline = Instant::now() + 2 * OPERATION_TIMEOUT;
     loop {
-        let error = match producer.init_transactions(PATIENCE) {
+        let error = match producer.init_transactions(OPERATION_TIMEOUT) {
             Ok(()) => return Ok(producer),
             Err(error) => error,
         };

@@ -21,22 +21,22 @@
 //!
 //! Not for: when a version is published (`publish`), or what a consumer does with records (`consume`).
 
+mod compacted_topic;
 mod connection;
-mod latest;
+mod consumer;
+mod consumer_status;
 mod lease;
-mod partitions;
-mod reports;
+mod producer;
+pub(crate) mod records;
 mod secrets;
-mod stream;
 mod topics;
 mod values;
-pub(crate) mod wire;
 
+pub use compacted_topic::CompactedTopic;
 pub use connection::Connection;
-pub use latest::Latest;
-pub use lease::{Lease, Unannounced, announced, only_announcement, tombstone};
-pub use partitions::{Partitions, Received};
-pub use reports::{Reporter, wait_for_consumers};
-pub use stream::stream;
+pub use consumer::{Partitions, Received};
+pub use consumer_status::{Reporter, wait_for_consumers};
+pub use lease::{AnnounceError, Lease, announced, only_announcement, tombstone};
+pub use producer::stream;
+pub use records::{ConsumerReport, ConsumerState, End, control_topic, is_data_topic};
 pub use values::Values;
-pub use wire::{ConsumerReport, ConsumerState, End, control_topic, is_data_topic};

@@ -9,12 +9,12 @@ use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, ResourceSpecifier, Top
 use rdkafka::error::RDKafkaErrorCode;
 use rdkafka::producer::{BaseProducer, Producer};
 
-use super::connection::{Connection, Listener, PATIENCE};
+use super::connection::{ClientErrors, Connection, OPERATION_TIMEOUT};
 use crate::error::{Error, Result};
 use crate::job::Kafka;
 
 /// How often a cluster is asked whether it knows a topic that was just made.
-const LOOK_EVERY: Duration = Duration::from_millis(20);
+const POLL_INTERVAL: Duration = Duration::from_millis(20);
 /// The smallest limit for a record that a topic is made with, in bytes: what brokers have by default, and some.
 const LEAST_RECORD_LIMIT: u64 = 2 << 20;
 /// Bytes around a record's key and value that count against the limit: generous.
@@ -25,8 +25,8 @@ pub(super) const STATE_LIMIT: u64 = 16 << 20;
 /// The topics of a cluster.
 pub(super) struct Topics<'c> {
     connection: &'c Connection,
-    client: BaseProducer<Listener>,
-    admin: AdminClient<Listener>,
+    client: BaseProducer<ClientErrors>,
+    admin: AdminClient<ClientErrors>,
     names: Vec<String>,
 }
 
@@ -55,7 +55,7 @@ impl<'c> Topics<'c> {
     /// `Unavailable` when the cluster does not answer.
     pub(super) fn offsets(&self, topic: &str, partition: u32) -> Result<Option<(i64, i64)>> {
         use RDKafkaErrorCode as Code;
-        match self.client.client().fetch_watermarks(topic, partition as i32, PATIENCE) {
+        match self.client.client().fetch_watermarks(topic, partition as i32, OPERATION_TIMEOUT) {
             Ok(offsets) => Ok(Some(offsets)),
             Err(error) => match error.rdkafka_error_code() {
                 Some(Code::UnknownTopic | Code::UnknownTopicOrPartition | Code::UnknownPartition) => Ok(None),
@@ -137,9 +137,9 @@ impl<'c> Topics<'c> {
 
     /// Waits until the cluster leads every partition of a topic that was just made.
     fn wait_for(&self, name: &str, partitions: u32) -> Result<()> {
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + OPERATION_TIMEOUT;
         loop {
-            let metadata = self.client.client().fetch_metadata(Some(name), PATIENCE);
+            let metadata = self.client.client().fetch_metadata(Some(name), OPERATION_TIMEOUT);
             let led = metadata.ok().and_then(|metadata| {
                 let topic = metadata.topics().first()?;
                 let led = topic.partitions().iter().filter(|part| part.error().is_none() && part.leader() >= 0);
@@ -154,7 +154,7 @@ impl<'c> Topics<'c> {
                     self.connection.brokers()
                 )));
             }
-            std::thread::sleep(LOOK_EVERY);
+            std::thread::sleep(POLL_INTERVAL);
         }
     }
 
@@ -181,5 +181,5 @@ impl<'c> Topics<'c> {
 }
 
 fn options() -> AdminOptions {
-    AdminOptions::new().request_timeout(Some(PATIENCE)).operation_timeout(Some(PATIENCE))
+    AdminOptions::new().request_timeout(Some(OPERATION_TIMEOUT)).operation_timeout(Some(OPERATION_TIMEOUT))
 }

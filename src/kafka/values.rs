@@ -15,9 +15,9 @@ use std::collections::BTreeMap;
 use rdkafka::message::Message;
 use serde::de::DeserializeOwned;
 
-use super::{topics, wire};
+use super::{records, topics};
 use crate::error::{Error, Result};
-use crate::shown::shortened;
+use crate::escape::shortened;
 
 /// Bytes of keys and values that are kept, beside those of the key that is asked for.
 const MOST_BYTES: usize = 2 * topics::STATE_LIMIT as usize;
@@ -61,7 +61,7 @@ impl<T: DeserializeOwned> Values<T> {
         self.damaged.remove(key);
         let Some(payload) = record.payload() else { return };
         let bytes = key.len() + payload.len();
-        match wire::unseal(record) {
+        match records::unseal(record) {
             Ok(value) if self.is_own(key) || self.bytes + bytes <= MOST_BYTES => {
                 self.bytes += bytes;
                 self.sound.insert(key.to_owned(), Sound { value, bytes });
@@ -123,7 +123,7 @@ mod tests {
     use rdkafka::message::{OwnedHeaders, OwnedMessage, Timestamp};
 
     use super::*;
-    use crate::kafka::wire::{ConsumerReport, ConsumerState};
+    use crate::kafka::records::{ConsumerReport, ConsumerState};
 
     fn record(key: &str, value: Option<(Vec<u8>, OwnedHeaders)>) -> OwnedMessage {
         let (value, headers) = value.unzip();
@@ -145,7 +145,7 @@ mod tests {
             error: Some("x".repeat(padding)),
             at: String::new(),
         };
-        record(key, Some(wire::seal(&report).unwrap()))
+        record(key, Some(records::seal(&report).unwrap()))
     }
 
     fn garbage(key: &str) -> OwnedMessage {

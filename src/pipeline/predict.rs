@@ -12,7 +12,7 @@ use std::sync::Arc;
 use arrow::array::RecordBatch;
 use xxhash_rust::xxh3::xxh3_64;
 
-use super::packing::{Packing, Sampled};
+use super::compression_estimate::{Packing, Sampled};
 use super::prepare::Prepared;
 use crate::check::Previous;
 use crate::encode::{Encoder, EntryBatch};
@@ -241,7 +241,8 @@ impl Measure for Counter {
 /// # Errors
 /// As running the query.
 pub(super) fn preview(prepared: &Prepared<'_>, rows: usize, spill_dir: &Path) -> Result<Vec<serde_json::Value>> {
-    let batches = prepared.query.limited(rows)?.collect(rows, spill_dir).map_err(|failed| prepared.explain(failed))?;
+    let batches =
+        prepared.query.with_limit(rows)?.collect(rows, spill_dir).map_err(|failed| prepared.explain(failed))?;
     let mut text = Vec::new();
     let mut writer = arrow::json::WriterBuilder::new()
         .with_explicit_nulls(true)

@@ -7,24 +7,24 @@
 use jiff::Timestamp;
 use tokio::runtime::Runtime;
 
-use super::order::AsOf;
+use super::as_of::AsOf;
 use super::{RunOptions, measures};
 use crate::build::BuiltShard;
-use crate::catalog::{self, Allow, BuildDirs, CheckResult, ColumnStats, Manifest, StageTiming};
+use crate::catalog::{self, Allow, BuildPaths, CheckResult, ColumnStats, Manifest, StageTiming};
 use crate::check::{self, Previous};
+use crate::durable_file;
 use crate::encode::EncodePlan;
 use crate::error::{Error, IoContext, Kind, Result};
 use crate::input::{self, Input};
 use crate::job::Job;
-use crate::progress::Finished;
+use crate::progress::StageTimer;
 use crate::publish::PublishOptions;
-use crate::query::{self, Failed, Query, Settings, Usage, Written};
-use crate::report::{Account, InputReport, MemoryReport, Outcome, RunReport};
-use crate::runtime::{Resources, peak_memory};
-use crate::storage;
+use crate::query::{self, Query, RunError, Settings, Usage, Written};
+use crate::report::{BuildReport, InputReport, MemoryReport, Outcome, RunReport};
+use crate::resources::{Resources, peak_memory};
 
 /// Row groups that are being read may take one part in so many of the memory.
-const READERS: u64 = 3;
+const READER_SHARE_DIVISOR: u64 = 3;
 
 /// A job that is ready to run.
 #[derive(Debug)]
@@ -72,7 +72,8 @@ impl<'r> Prepared<'r> {
         let used = self.query.columns_in_use();
         let bytes = |input: &Input| used.get(&input.name).map_or(0, |columns| input.row_group_bytes(columns));
         let largest = self.inputs.iter().map(|input| (bytes(input), input)).max_by_key(|(bytes, _)| *bytes);
-        let Some((bytes, input)) = largest.filter(|(bytes, _)| bytes * threads as u64 > memory / READERS) else {
+        let Some((bytes, input)) = largest.filter(|(bytes, _)| bytes * threads as u64 > memory / READER_SHARE_DIVISOR)
+        else {
             return Ok(());
         };
         let mib = |bytes: u64| bytes.div_ceil(1 << 20);
@@ -82,8 +83,8 @@ impl<'r> Prepared<'r> {
             memory >> 20,
             input.name,
             mib(bytes),
-            mib(bytes * READERS * threads as u64),
-            match (memory / READERS / bytes) as usize {
+            mib(bytes * READER_SHARE_DIVISOR * threads as u64),
+            match (memory / READER_SHARE_DIVISOR / bytes) as usize {
                 0 => String::new(),
                 fewer => format!(", or --threads {fewer}"),
             }
@@ -111,12 +112,12 @@ impl<'r> Prepared<'r> {
     }
 
     /// Why a query failed: where its own data may be the reason, the damaged file is looked for and named.
-    pub(super) fn explain(&self, failed: Failed) -> Error {
-        if let (Failed::Query(_), Err(changed)) = (&failed, input::check_unchanged(&self.inputs)) {
+    pub(super) fn explain(&self, failed: RunError) -> Error {
+        if let (RunError::Query(_), Err(changed)) = (&failed, input::check_unchanged(&self.inputs)) {
             return changed.because(Error::from(failed));
         }
         match failed {
-            Failed::Query(error) if matches!(error.kind(), Kind::Input | Kind::Internal) => {
+            RunError::Query(error) if matches!(error.kind(), Kind::Input | Kind::Internal) => {
                 match input::find_damaged(&self.inputs) {
                     Some(found) => found.because(error),
                     None => self.locate(error),
@@ -151,15 +152,15 @@ impl<'r> Prepared<'r> {
     }
 
     /// Writes the copies of job, query and contracts that the version keeps.
-    pub(super) fn write_job(&self, dirs: &BuildDirs) -> Result<()> {
-        storage::write_synced(&dirs.job(), self.job.text.as_bytes())?;
-        storage::write_synced(&dirs.query(), self.job.sql.as_bytes())?;
+    pub(super) fn write_job(&self, dirs: &BuildPaths) -> Result<()> {
+        durable_file::write_synced(&dirs.job(), self.job.text.as_bytes())?;
+        durable_file::write_synced(&dirs.query(), self.job.sql.as_bytes())?;
         for input in &self.inputs {
             if let Some(contract) = &input.contract {
                 let path = dirs.schema(&input.name);
                 let folder = path.parent().unwrap_or(&path);
                 std::fs::create_dir_all(folder).io("create folder", folder)?;
-                storage::write_synced(&path, contract.to_text().as_bytes())?;
+                durable_file::write_synced(&path, contract.to_text().as_bytes())?;
             }
         }
         Ok(())
@@ -173,7 +174,7 @@ impl<'r> Prepared<'r> {
         built: Vec<BuiltShard>,
         columns: Vec<ColumnStats>,
         checks: Vec<CheckResult>,
-        stages: &[Finished],
+        stages: &[StageTimer],
     ) -> Manifest {
         let output = &self.job.output;
         let largest = built.iter().filter_map(|shard| shard.largest.clone()).max_by_key(|entry| entry.bytes);
@@ -246,8 +247,8 @@ impl<'r> Prepared<'r> {
     }
 
     /// What the version's folder keeps of the run: all that is known before it has a number.
-    pub(super) fn account(&self, report: &RunReport) -> Account {
-        Account {
+    pub(super) fn account(&self, report: &RunReport) -> BuildReport {
+        BuildReport {
             inputs: report.inputs.clone(),
             stages: report.stages.clone(),
             predicted: report.predicted.clone(),

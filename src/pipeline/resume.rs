@@ -15,8 +15,8 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
+use super::build_dir::BuildDir;
 use super::prepare::Prepared;
-use super::staging::Build;
 use crate::catalog::{Catalog, CheckResult, Current};
 use crate::error::{Kind, Result};
 use crate::failpoint;
@@ -28,7 +28,7 @@ use crate::shuffle::{self, Options, Sealed, Stats};
 
 /// What two builds must have in common for one to go on with the work of the other.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-struct Work {
+struct BuildFingerprint {
     tool: String,
     job: String,
     inputs: String,
@@ -52,23 +52,23 @@ pub(super) struct Shuffled {
 
 /// The line of a journal: a shuffle that was sealed.
 #[derive(Debug, Serialize, Deserialize)]
-pub(super) struct Line {
-    work: Work,
+pub(super) struct ShuffleRecord {
+    work: BuildFingerprint,
     pub(super) sealed: Sealed,
     pub(super) shuffled: Shuffled,
 }
 
 /// What a build that died left to a run.
-pub(super) enum Earlier {
+pub(super) enum PreviousBuild {
     /// Nothing.
-    None,
+    Absent,
     /// Something that the run can go on with.
-    Usable(Build, Box<Line>),
+    Resumable(BuildDir, Box<ShuffleRecord>),
     /// Something it cannot go on with, and why: a sentence.
-    Useless(String),
+    Unusable(String),
 }
 
-impl Work {
+impl BuildFingerprint {
     fn of(prepared: &Prepared<'_>) -> Self {
         Self {
             tool: env!("CARGO_PKG_VERSION").to_owned(),
@@ -97,15 +97,16 @@ impl Work {
 ///
 /// # Errors
 /// `Unavailable` when the disk does not answer.
-pub(super) fn find(prepared: &Prepared<'_>, catalog: &Catalog, current: &Current) -> Result<Earlier> {
-    let Some(id) = catalog.unfinished(current)? else { return Ok(Earlier::None) };
+pub(super) fn find(prepared: &Prepared<'_>, catalog: &Catalog, current: &Current) -> Result<PreviousBuild> {
+    let Some(id) = catalog.unfinished(current)? else { return Ok(PreviousBuild::Absent) };
     match journaled(prepared, catalog, &id)? {
-        Err(why) => Ok(Earlier::Useless(why)),
-        Ok(line) => match Build::take_over(catalog, prepared.options, id.clone())? {
-            Some(build) => Ok(Earlier::Usable(build, Box::new(line))),
-            None => {
-                Ok(Earlier::Useless(not_resumed(&id, "its spill folder is not there; was it another --spill-dir?")))
-            }
+        Err(why) => Ok(PreviousBuild::Unusable(why)),
+        Ok(line) => match BuildDir::adopt(catalog, prepared.options, id.clone())? {
+            Some(build) => Ok(PreviousBuild::Resumable(build, Box::new(line))),
+            None => Ok(PreviousBuild::Unusable(not_resumed(
+                &id,
+                "its spill folder is not there; was it another --spill-dir?",
+            ))),
         },
     }
 }
@@ -115,7 +116,7 @@ pub(super) fn find(prepared: &Prepared<'_>, catalog: &Catalog, current: &Current
 ///
 /// # Errors
 /// As [`find`].
-pub(super) fn foresee(prepared: &Prepared<'_>, catalog: &Catalog, current: &Current) -> Result<Option<String>> {
+pub(super) fn preview_resume(prepared: &Prepared<'_>, catalog: &Catalog, current: &Current) -> Result<Option<String>> {
     let Some(id) = catalog.unfinished(current)? else { return Ok(None) };
     let said =
         journaled(prepared, catalog, &id)?.map(|_| format!("build {id} was not finished: its shuffle is resumed"));
@@ -123,17 +124,17 @@ pub(super) fn foresee(prepared: &Prepared<'_>, catalog: &Catalog, current: &Curr
 }
 
 /// The shuffle that a build sealed, or why it is of no use.
-fn journaled(prepared: &Prepared<'_>, catalog: &Catalog, id: &str) -> Result<Result<Line, String>> {
+fn journaled(prepared: &Prepared<'_>, catalog: &Catalog, id: &str) -> Result<Result<ShuffleRecord, String>> {
     let useless = |why: &str| Ok(Err(not_resumed(id, why)));
     if !prepared.options.resume {
         return useless("--no-resume asks for that");
     }
-    let lines: Vec<Line> = match journal::lines(&catalog.layout().build_dirs(id)?.shuffle_journal()) {
+    let lines: Vec<ShuffleRecord> = match journal::lines(&catalog.layout().build_dirs(id)?.shuffle_journal()) {
         Err(error) if error.kind() == Kind::Corrupt => return useless(error.message()),
         lines => lines?,
     };
     let Some(line) = lines.into_iter().next() else { return useless("its journal is damaged") };
-    match line.work.differs(&Work::of(prepared)) {
+    match line.work.differs(&BuildFingerprint::of(prepared)) {
         Some(why) => useless(why),
         None => Ok(Ok(line)),
     }
@@ -147,16 +148,16 @@ fn not_resumed(id: &str, why: &str) -> String {
 ///
 /// # Errors
 /// `Unavailable` when the disk does not do it.
-pub(super) fn note(prepared: &Prepared<'_>, build: &Build, sealed: Sealed, shuffled: &Shuffled) -> Result<()> {
+pub(super) fn note(prepared: &Prepared<'_>, build: &BuildDir, sealed: Sealed, shuffled: &Shuffled) -> Result<()> {
     build.sync_spill()?;
-    let (mut journal, _) = Journal::open(build.dirs().shuffle_journal(), |_: &Line, _| false)?;
-    journal.add(&Line { work: Work::of(prepared), sealed, shuffled: shuffled.clone() })?;
+    let (mut journal, _) = Journal::open(build.dirs().shuffle_journal(), |_: &ShuffleRecord, _| false)?;
+    journal.add(&ShuffleRecord { work: BuildFingerprint::of(prepared), sealed, shuffled: shuffled.clone() })?;
     failpoint::reach("shuffle.sealed")
 }
 
 /// Whether a whole line can be read. The shuffle that it speaks of is looked for in `spill_dir`.
 pub(crate) fn is_line(line: &[u8], spill_dir: &Path) -> bool {
-    let Some(line) = journal::parse::<Line>(line) else { return false };
+    let Some(line) = journal::parse::<ShuffleRecord>(line) else { return false };
     let shards = line.sealed.shards();
     let options = Options {
         memory: 1 << 20,
@@ -177,9 +178,10 @@ mod tests {
 
     #[test]
     fn whatever_differs_is_named() {
-        let work = || Work { tool: "1".into(), job: "a".into(), inputs: "b".into(), threads: 2, memory: 100 };
+        let work =
+            || BuildFingerprint { tool: "1".into(), job: "a".into(), inputs: "b".into(), threads: 2, memory: 100 };
         assert_eq!(work().differs(&work()), None);
-        let differs = |change: fn(&mut Work)| {
+        let differs = |change: fn(&mut BuildFingerprint)| {
             let mut other = work();
             change(&mut other);
             other.differs(&work()).unwrap_or_default()

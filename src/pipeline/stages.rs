@@ -4,31 +4,31 @@
 
 use rayon::prelude::*;
 
+use super::build_dir::BuildDir;
 use super::measures::{Measures, Seen};
 use super::predict;
 use super::prepare::Prepared;
 use super::resume::{self, Shuffled};
-use super::staging::Build;
-use crate::build::{BuiltShard, FILTER_BYTES_PER_ROW, Ranges, Target, build_shard};
+use crate::build::{BuiltShard, FILTER_BYTES_PER_ROW, RangeCounts, ShardPaths, build_shard};
 use crate::catalog::{CheckResult, Outcome};
 use crate::check::{self, Previous};
+use crate::durable_file;
 use crate::encode::{EncodePlan, Encoder, EntryBatch};
 use crate::error::{Error, Result};
 use crate::job::{Fold, Verify};
 use crate::profile::Profile;
-use crate::progress::Finished;
+use crate::progress::StageTimer;
 use crate::publish::Published;
-use crate::query::{Failed, Usage, Way, pieces};
+use crate::query::{JoinStrategy, RunError, Usage, pieces};
 use crate::report::{KafkaReport, RunReport, StageReport};
-use crate::shuffle::fold::Folding;
+use crate::shuffle::duplicates::DuplicatePolicy;
 use crate::shuffle::{self, Shard, Shuffle, Writer};
-use crate::storage;
 
 /// A table holds at least this many entries, however small the memory.
 const MIN_ROWS_PER_TABLE: u64 = 4096;
 
 /// Columns that must be unique, by one extra query each but for those whose result is `known`.
-fn unique(prepared: &Prepared<'_>, build: &Build, known: &[CheckResult]) -> Result<Vec<CheckResult>> {
+fn unique(prepared: &Prepared<'_>, build: &BuildDir, known: &[CheckResult]) -> Result<Vec<CheckResult>> {
     let check = |column: &String| {
         let rule = format!("unique: {column}");
         if let Some(known) = known.iter().find(|result| result.rule == rule) {
@@ -56,9 +56,9 @@ fn unique(prepared: &Prepared<'_>, build: &Build, known: &[CheckResult]) -> Resu
 /// sorting. Where the shuffle is sealed on disk, that is noted.
 pub(super) fn shuffle(
     prepared: &Prepared<'_>,
-    build: &Build,
+    build: &BuildDir,
     previous: Option<&Previous>,
-    stages: &mut Vec<Finished>,
+    stages: &mut Vec<StageTimer>,
 ) -> Result<(Vec<Shard>, Shuffled)> {
     let stage = prepared.options.progress.stage("predict", None);
     let predicted = predict::predict(prepared, previous, &build.query_spill())
@@ -69,7 +69,7 @@ pub(super) fn shuffle(
     let unique = unique(prepared, build, &[])?;
     let (shuffle, profile, query, took) = prepared
         .query
-        .falling_back(|way| fill(prepared, build, predicted.entry_bytes, way))
+        .run_with_fallback(|way| fill(prepared, build, predicted.entry_bytes, way))
         .map_err(|failed| full(prepared.explain(failed)))?;
     stages.push(took);
     let stage = prepared.options.progress.stage("split", None);
@@ -94,11 +94,11 @@ pub(super) fn shuffle(
 /// `Corrupt` when it is not as it was sealed; `Unavailable` when it cannot be read.
 pub(super) fn resume(
     prepared: &Prepared<'_>,
-    build: &Build,
-    earlier: resume::Line,
-    stages: &mut Vec<Finished>,
+    build: &BuildDir,
+    earlier: resume::ShuffleRecord,
+    stages: &mut Vec<StageTimer>,
 ) -> Result<(Vec<Shard>, Shuffled)> {
-    let resume::Line { sealed, mut shuffled, .. } = earlier;
+    let resume::ShuffleRecord { sealed, mut shuffled, .. } = earlier;
     let resources = prepared.options.resources;
     let stage = prepared.options.progress.stage("resume", None);
     let options = shuffle_options(prepared, build, resources.threads, 0);
@@ -110,7 +110,7 @@ pub(super) fn resume(
 }
 
 /// How the shuffle may use the machine.
-fn shuffle_options(prepared: &Prepared<'_>, build: &Build, writers: usize, expected_bytes: u64) -> shuffle::Options {
+fn shuffle_options(prepared: &Prepared<'_>, build: &BuildDir, writers: usize, expected_bytes: u64) -> shuffle::Options {
     shuffle::Options {
         memory: prepared.options.resources.shuffle_memory(),
         writers,
@@ -124,10 +124,10 @@ fn shuffle_options(prepared: &Prepared<'_>, build: &Build, writers: usize, expec
 
 fn fill(
     prepared: &Prepared<'_>,
-    build: &Build,
+    build: &BuildDir,
     expected_bytes: u64,
-    way: Way,
-) -> Result<(Shuffle, Profile, Usage, Finished), Failed> {
+    way: JoinStrategy,
+) -> Result<(Shuffle, Profile, Usage, StageTimer), RunError> {
     let measures = Measures::new(prepared);
     let execution = prepared.query.prepare(way)?.measuring(measures.inputs());
     let shuffle = Shuffle::new(shuffle_options(prepared, build, execution.partitions(), expected_bytes));
@@ -135,26 +135,26 @@ fn fill(
     let filled: Vec<Seen> = {
         let states = execution.run(
             &build.query_spill(),
-            |_| Part::new(&prepared.encode, &shuffle, measures.seen()),
+            |_| PartitionEncoder::new(&prepared.encode, &shuffle, measures.seen()),
             |part, batch| {
                 stage.advance(batch.num_rows() as u64);
                 part.take(batch)
             },
         )?;
-        states.into_iter().map(Part::finish).collect::<Result<_>>()?
+        states.into_iter().map(PartitionEncoder::finish).collect::<Result<_>>()?
     };
     Ok((shuffle, measures.profile(filled), execution.usage(), stage.finish()))
 }
 
 /// One partition of the query on its way into the shuffle.
-struct Part<'s> {
+struct PartitionEncoder<'s> {
     encoder: Encoder,
     entries: EntryBatch,
     writer: Writer<'s>,
     seen: Seen,
 }
 
-impl<'s> Part<'s> {
+impl<'s> PartitionEncoder<'s> {
     fn new(encode: &EncodePlan, shuffle: &'s Shuffle, seen: Seen) -> Result<Self> {
         Ok(Self { encoder: encode.encoder()?, entries: EntryBatch::default(), writer: shuffle.writer(), seen })
     }
@@ -177,7 +177,7 @@ impl<'s> Part<'s> {
 /// Notes in the report what was streamed to Kafka.
 pub(super) fn add_stream(report: &mut RunReport, published: &Published) {
     let rows = published.announced.as_ref().map_or(0, |announced| announced.rows);
-    let stage = |took| Finished { name: "stream", rows, took };
+    let stage = |took| StageTimer { name: "stream", rows, took };
     report.stages.extend(published.streaming.map(|took| StageReport::from(&stage(took))));
     report.kafka = published.announced.as_ref().map(|announced| KafkaReport {
         topic: announced.topic.clone(),
@@ -190,15 +190,15 @@ pub(super) fn add_stream(report: &mut RunReport, published: &Published) {
 /// Builds every shard. Where the shuffle is sealed, finished ranges are noted, and taken up where an earlier build did.
 pub(super) fn build(
     prepared: &Prepared<'_>,
-    build: &Build,
+    build: &BuildDir,
     shards: Vec<Shard>,
     shuffled: &Shuffled,
-    stages: &mut Vec<Finished>,
-) -> Result<(Vec<BuiltShard>, Ranges)> {
+    stages: &mut Vec<StageTimer>,
+) -> Result<(Vec<BuiltShard>, RangeCounts)> {
     let Prepared { job, options, .. } = prepared;
     let every_entry_stays = matches!(job.output.duplicates, Fold::Error | Fold::Number);
     let stage = options.progress.stage("build", every_entry_stays.then_some(shuffled.stats.entries));
-    let folding = Folding {
+    let folding = DuplicatePolicy {
         fold: job.output.duplicates,
         encoding: job.output.value.encoding,
         header: prepared.encode.value_schema().header().to_vec(),
@@ -207,14 +207,14 @@ pub(super) fn build(
     let per_thread = (options.resources.build_memory() / options.resources.threads) as u64;
     let sample_bytes = options.resources.build_memory() / job.output.shards as usize;
     let (dirs, version_dir) = (build.dirs(), build.dirs().version());
-    let built: Result<Vec<(BuiltShard, Ranges)>> = options.resources.cpu_pool()?.install(|| {
+    let built: Result<Vec<(BuiltShard, RangeCounts)>> = options.resources.cpu_pool()?.install(|| {
         shards
             .into_par_iter()
             .map(|shard| {
                 let number = shard.number;
                 build_shard(
                     shard,
-                    &Target {
+                    &ShardPaths {
                         version_dir: &version_dir,
                         shard_dir: &dirs.shard(number),
                         tables_dir: &dirs.tables(number),
@@ -231,7 +231,7 @@ pub(super) fn build(
             .collect()
     });
     let (built, ranges): (Vec<_>, Vec<_>) = built?.into_iter().unzip();
-    storage::sync_dir(&version_dir)?;
+    durable_file::sync_dir(&version_dir)?;
     stages.push(stage.finish());
     Ok((built, ranges.into_iter().sum()))
 }
@@ -239,9 +239,9 @@ pub(super) fn build(
 /// Reads every shard back.
 pub(super) fn read_back(
     prepared: &Prepared<'_>,
-    build: &Build,
+    build: &BuildDir,
     built: &[BuiltShard],
-    stages: &mut Vec<Finished>,
+    stages: &mut Vec<StageTimer>,
 ) -> Result<()> {
     let stage = prepared.options.progress.stage("read back", None);
     let full = prepared.job.checks.verify == Verify::Full;

@@ -6,7 +6,7 @@
 //! Not for: which columns are compared (see `compare`).
 
 use super::compare::{Change, Measure, Of};
-use super::show::{count, number, percent};
+use super::display::{count, number, percent};
 use super::{ColumnProfile, distinct, pattern};
 
 /// Distinct values of a column that are few and known, so that they are expected to come again.

@@ -9,7 +9,7 @@
 use serde::Serialize;
 
 use super::column;
-use super::show::count;
+use super::display::count;
 use super::{InputProfile, Profile, TableProfile};
 
 /// Rows below which a comparison says little.

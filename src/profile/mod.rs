@@ -17,12 +17,12 @@
 mod cells;
 mod column;
 mod compare;
+mod display;
 mod distinct;
 mod extremes;
 mod hashes;
 mod pattern;
 mod sample;
-mod show;
 mod table;
 #[cfg(test)]
 mod tests;

@@ -10,19 +10,19 @@
 //!
 //! Not for: checks of the data (`check`), which are over before a version is installed and recorded in its manifest.
 
-mod carry;
-pub(crate) mod cluster;
-mod steps;
+pub(crate) mod announcer;
+mod staged;
+mod two_phase;
 
 use std::time::Duration;
 
 use jiff::Timestamp;
 
-pub use self::carry::finish_pending;
-use self::carry::{Carried, Streaming, carry_out};
-pub use self::steps::{Complete, Staged};
+pub use self::staged::{Complete, Staged};
+pub use self::two_phase::finish_pending;
+use self::two_phase::{Committed, Streaming, commit_change};
 use crate::catalog::{
-    Action, Allowed, Catalog, Change, Current, FileDepth, Flip, Ledger, State, Streamed, allow_flag, inspect,
+    Action, Allowed, Catalog, Change, Current, FileDepth, Flip, KafkaState, State, StreamedVersion, allow_flag, inspect,
 };
 pub use crate::catalog::{GcReport, Pin};
 use crate::error::{Error, Kind, Result};
@@ -30,7 +30,7 @@ use crate::failpoint;
 use crate::job::{Kafka, Retention};
 use crate::kafka::{self, Connection};
 use crate::progress::Progress;
-use crate::stop;
+use crate::shutdown;
 
 /// How a version is published.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -53,14 +53,14 @@ pub struct Published {
     /// What readers saw before; equal to `version` when they already saw it.
     pub previous: Option<u64>,
     /// The version as consumers of the topic are told of it, where the store is streamed to Kafka.
-    pub announced: Option<Streamed>,
+    pub announced: Option<StreamedVersion>,
     /// How long it took from its first record to the announcement; none where it was on Kafka already.
     pub streaming: Option<Duration>,
 }
 
 impl Published {
-    fn new(carried: Carried, flip: Flip) -> Self {
-        let Carried { announced, streaming, .. } = carried;
+    fn new(carried: Committed, flip: Flip) -> Self {
+        let Committed { announced, streaming, .. } = carried;
         Self { version: flip.to, previous: flip.from, announced, streaming }
     }
 
@@ -80,7 +80,8 @@ pub fn publish(catalog: &Catalog, version: u64, options: &PublishOptions) -> Res
     let streaming = Streaming { again: options.restream, progress: options.progress };
     let refused = catalog.read()?;
     let refused = refused.versions.get(&version).map(|entry| refused.refusals(version, entry)).unwrap_or_default();
-    let published = carry(catalog, streaming, |_| Ok(Change::Publish { version, allow: options.allow.clone() }))?;
+    let published =
+        commit_for_readers(catalog, streaming, |_| Ok(Change::Publish { version, allow: options.allow.clone() }))?;
     if published.flipped() {
         let allowed: Allowed = refused.iter().map(|it| it.allow).filter(|it| options.allow.contains(it)).collect();
         let allowed = if allowed.is_empty() { String::new() } else { allow_flag(allowed) };
@@ -98,7 +99,7 @@ pub fn publish(catalog: &Catalog, version: u64, options: &PublishOptions) -> Res
 /// another command changed the store meanwhile; `Unavailable` as [`publish`].
 pub fn rollback(catalog: &Catalog, to: Option<u64>, progress: Progress) -> Result<Published> {
     let target = |current: &Current| Ok(Change::Rollback { to: current.rollback_target(to)? });
-    let published = carry(catalog, Streaming { again: false, progress }, target).map_err(|error| {
+    let published = commit_for_readers(catalog, Streaming { again: false, progress }, target).map_err(|error| {
         let away = || catalog.read().is_ok_and(|current| current.kafka.is_some() && current.pending.is_none());
         if error.kind() == Kind::Unavailable && away() {
             error.during(
@@ -122,7 +123,7 @@ pub fn rollback(catalog: &Catalog, to: Option<u64>, progress: Progress) -> Resul
 /// command changed the store meanwhile, or a change is being carried out on Kafka; `Invalid` for a store that follows a
 /// topic.
 pub fn rollback_locally(catalog: &Catalog, to: Option<u64>) -> Result<Published> {
-    let flip = carry::back_on_store(catalog, to)?;
+    let flip = two_phase::back_on_store(catalog, to)?;
     let behind = catalog.read()?.behind().map(|_| "consumers of the topic are not told yet".to_owned());
     let said = [format!("readers are back on version {}", flip.to), behind.unwrap_or_default()];
     catalog.log().record(Action::RolledBack, flip.from, join(&said));
@@ -134,7 +135,7 @@ pub fn rollback_locally(catalog: &Catalog, to: Option<u64>) -> Result<Published>
 /// # Errors
 /// As [`Current::pin`]; `Corrupt` when its files are damaged; `Unavailable` as [`publish`].
 pub fn pin(catalog: &Catalog, version: Option<u64>, reason: &str, progress: Progress) -> Result<Published> {
-    let published = carry(catalog, Streaming { again: false, progress }, |current| {
+    let published = commit_for_readers(catalog, Streaming { again: false, progress }, |current| {
         let version = version
             .or(current.current)
             .ok_or_else(|| Error::invalid("nothing is published, so nothing can be pinned"))?;
@@ -146,8 +147,12 @@ pub fn pin(catalog: &Catalog, version: Option<u64>, reason: &str, progress: Prog
 }
 
 /// Carries out a change that readers have a part in.
-fn carry(catalog: &Catalog, streaming: Streaming, decide: impl Fn(&Current) -> Result<Change>) -> Result<Published> {
-    let carried = carry_out(catalog, streaming, decide)?;
+fn commit_for_readers(
+    catalog: &Catalog,
+    streaming: Streaming,
+    decide: impl Fn(&Current) -> Result<Change>,
+) -> Result<Published> {
+    let carried = commit_change(catalog, streaming, decide)?;
     let flip = carried.flip.ok_or_else(|| Error::internal(format!("{} moved no reader", carried.change)))?;
     Ok(Published::new(carried, flip))
 }
@@ -159,7 +164,7 @@ fn carry(catalog: &Catalog, streaming: Streaming, decide: impl Fn(&Current) -> R
 /// `Invalid` for a version that does not exist; `Conflict` while another one is pinned; else as [`publish`].
 pub fn follow(catalog: &Catalog, version: u64, left: State) -> Result<Flip> {
     let now = Timestamp::now();
-    intact(catalog, &catalog.read()?, version)?;
+    check_files(catalog, &catalog.read()?, version)?;
     let flip = catalog.commit(|current| current.follow(version, left, now))?;
     if flip.from != Some(flip.to) {
         catalog.log().record(Action::Published, Some(version), format!("as announced, {}", before(flip.from)));
@@ -171,7 +176,7 @@ pub fn follow(catalog: &Catalog, version: u64, left: State) -> Result<Flip> {
 ///
 /// # Errors
 /// `Invalid` when the settings or credentials are refused; `Unavailable` when the cluster does not answer.
-pub fn reach(target: &Kafka) -> Result<()> {
+pub fn check_connection(target: &Kafka) -> Result<()> {
     Connection::new(&target.brokers, target.properties.as_deref())?.check()
 }
 
@@ -181,11 +186,11 @@ pub fn reach(target: &Kafka) -> Result<()> {
 /// `Unavailable` when they do not within `patience`, naming the others; `Invalid` when the store is not streamed.
 pub fn wait_for_consumers(
     catalog: &Catalog,
-    announced: &Streamed,
+    announced: &StreamedVersion,
     consumers: usize,
     patience: Duration,
 ) -> Result<Vec<String>> {
-    let Some(Ledger { target, .. }) = catalog.read()?.kafka else {
+    let Some(KafkaState { target, .. }) = catalog.read()?.kafka else {
         return Err(Error::invalid("this store is not streamed to Kafka, so there is no consumer to wait for"));
     };
     let connection = Connection::new(&target.brokers, target.properties.as_deref())?;
@@ -207,7 +212,7 @@ pub fn set_target(catalog: &Catalog, target: Option<&Kafka>) -> Result<()> {
     catalog.commit(|current| {
         let known = current.kafka.take().filter(|_| !moved);
         let (streamed, behind) = known.map(|ledger| (ledger.streamed, ledger.behind)).unwrap_or_default();
-        current.kafka = target.map(|target| Ledger { target: target.clone(), streamed, behind });
+        current.kafka = target.map(|target| KafkaState { target: target.clone(), streamed, behind });
         Ok(())
     })?;
     if let Some(known) = known.filter(|_| moved) {
@@ -251,14 +256,14 @@ pub fn gc(catalog: &Catalog, retention: &Retention) -> Result<GcReport> {
     // What an earlier command was to forget is forgotten on the way.
     let pending = catalog.read()?.pending.is_some();
     let expired = |current: &Current| Ok(Change::Remove { versions: current.expired(retention, now) });
-    let forgotten = match carry_out(catalog, Streaming::default(), expired)?.change {
+    let forgotten = match commit_change(catalog, Streaming::default(), expired)?.change {
         Change::Remove { versions } => versions,
         other => return Err(Error::internal(format!("{other} is no removal"))),
     };
     failpoint::reach("retention.forgotten")?;
     let left = || "stopped: what is left of old versions is deleted by the next `cutover gc` or run".to_owned();
     if pending || !forgotten.is_empty() {
-        let swept = catalog.sweep(forgotten).map_err(|error| stop::stands(error, left))?;
+        let swept = catalog.sweep(forgotten).map_err(|error| shutdown::stands(error, left))?;
         let GcReport { versions, leftovers, bytes, .. } = swept;
         report.versions = versions;
         report.leftovers.extend(leftovers);
@@ -273,7 +278,7 @@ pub fn gc(catalog: &Catalog, retention: &Retention) -> Result<GcReport> {
 }
 
 /// Fails when the files of a version are not as its manifest says, as far as a quick look shows.
-fn intact(catalog: &Catalog, current: &Current, version: u64) -> Result<()> {
+fn check_files(catalog: &Catalog, current: &Current, version: u64) -> Result<()> {
     let manifest = catalog.manifest(current, version)?;
     let findings = inspect(&catalog.layout().version_dir(version), &manifest, FileDepth::SmallFiles);
     let Some(first) = findings.first() else { return Ok(()) };

@@ -11,9 +11,9 @@
 
 use std::path::Path;
 
-use super::execute::Failed;
+use super::execute::RunError;
 use super::session::Query;
-use super::table::Share;
+use super::table_provider::RowGroupSample;
 use crate::error::Result;
 use crate::input::Input;
 use arrow::array::RecordBatch;
@@ -23,7 +23,7 @@ const SMALL_INPUT_ROWS: u64 = 1_000_000;
 /// Rows of the largest input in the smaller sample.
 const SAMPLE_ROWS: u64 = 125_000;
 /// Row groups a sample takes rows of, where there are as many.
-const SPREAD: u64 = 8;
+const SPILLING_REPARTITION: u64 = 8;
 /// A sample that is not at least so many times smaller than the whole saves nothing; the whole query runs.
 const SMALLEST_WHOLE: f64 = 3.0;
 /// Samples that are hardly apart say nothing of how groups fill up.
@@ -79,7 +79,7 @@ pub fn estimate<M: Measure>(
     inputs: &[Input],
     spill_dir: &Path,
     measure: impl Fn() -> Result<M>,
-) -> Result<Estimate, Failed> {
+) -> Result<Estimate, RunError> {
     let kept: Vec<Input> = inputs.iter().map(|input| query.kept(input)).collect();
     let inputs = kept.as_slice();
     let largest =
@@ -90,23 +90,23 @@ pub fn estimate<M: Measure>(
     let groups = inputs[number].parts();
     // Where row groups are small, more of them; where there are none, whole files.
     let share = |sample: u64| {
-        let wanted = (groups * sample).div_ceil(rows).max(SPREAD).min(groups);
+        let wanted = (groups * sample).div_ceil(rows).max(SPILLING_REPARTITION).min(groups);
         let step = groups / wanted;
-        Share { step: step as usize, rows: sample.div_ceil(groups.div_ceil(step)) }
+        RowGroupSample { step: step as usize, rows: sample.div_ceil(groups.div_ceil(step)) }
     };
     let (small, large) = (share(SAMPLE_ROWS), share(2 * SAMPLE_ROWS));
-    let seen = |share: Share| share.rows(&inputs[number]) as f64;
-    let (ratio, whole) = (seen(large) / seen(small), seen(Share::ALL) / seen(small));
+    let seen = |share: RowGroupSample| share.rows(&inputs[number]) as f64;
+    let (ratio, whole) = (seen(large) / seen(small), seen(RowGroupSample::ALL) / seen(small));
     if whole < SMALLEST_WHOLE || ratio < SMALLEST_RATIO {
         return pass(query, spill_dir, &measure);
     }
-    let sample = |share: Share| {
-        let mut shares = vec![Share::ALL; inputs.len()];
+    let sample = |share: RowGroupSample| {
+        let mut shares = vec![RowGroupSample::ALL; inputs.len()];
         shares[number] = share;
-        pass(&query.over(inputs, &shares)?, spill_dir, &measure)
+        pass(&query.sampled(inputs, &shares)?, spill_dir, &measure)
     };
     let one = sample(small)?;
-    let two = if measure()?.counts_rows() && query.is_row_wise() { one.times(ratio) } else { sample(large)? };
+    let two = if measure()?.counts_rows() && query.is_map_only() { one.times(ratio) } else { sample(large)? };
     let grown = |one: f64, two: f64| grow(one, two, ratio, whole);
     Ok(Estimate {
         entries: grown(one.entries, two.entries),
@@ -133,8 +133,12 @@ fn grow(one: f64, two: f64, ratio: f64, whole: f64) -> f64 {
     if b <= 0.0 { line } else { (1.0 / (a / whole + b)).max(two) }
 }
 
-fn pass<M: Measure>(query: &Query<'_>, spill_dir: &Path, measure: &impl Fn() -> Result<M>) -> Result<Estimate, Failed> {
-    let parts = query.falling_back(|way| {
+fn pass<M: Measure>(
+    query: &Query<'_>,
+    spill_dir: &Path,
+    measure: &impl Fn() -> Result<M>,
+) -> Result<Estimate, RunError> {
+    let parts = query.run_with_fallback(|way| {
         let execution = query.prepare(way)?;
         execution.run(spill_dir, |_| measure(), |part, batch| part.take(&batch))
     })?;

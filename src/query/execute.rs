@@ -24,43 +24,45 @@ use futures::StreamExt;
 use futures::stream::{AbortHandle, Abortable, abortable};
 use serde::{Deserialize, Serialize};
 
-use super::counted;
+use super::bounded_window;
 use super::error::{convert, out_of_memory, unplanned};
-use super::gathering;
-use super::grouping;
-use super::measured::Measuring;
-use super::pool::Pool;
+use super::grace_hash_join;
+use super::memory_pool::ClassedPool;
+use super::partitioned_aggregate;
+use super::profiled_scan::Measuring;
+use super::row_width;
+use super::scan_row_check;
 use super::session::{Query, partition_joins, runtime_env};
-use super::sorting;
-use super::spread::Wait;
-use super::turns;
+use super::sort_merge_join;
+use super::sorted_aggregate;
+use super::spilling_repartition::SpillPolicy;
 use super::unspillable::{self, Unspillable};
-use super::widths;
-use super::windows;
-use crate::contain::contain;
+use crate::catch_panic::contain;
 use crate::error::{Error, Kind, Result};
+use crate::shutdown;
 use crate::stack;
-use crate::stop;
 
 /// How rows that belong together are brought together: for joins, and for groups that gather values.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Way {
+pub enum JoinStrategy {
     /// By hash tables: those of joins must fit into memory.
     Hash,
     /// Joins by hash tables of a part of the rows at a time; the other parts wait on disk.
-    Turns,
+    GraceHash,
     /// By sorting, which can spill whatever the keys are.
-    Sort,
+    SortMerge,
 }
 
-impl Way {
+impl JoinStrategy {
     /// What to try when this did not fit into memory, with or without joins.
     fn next(self, joins: bool) -> Option<(Self, &'static str)> {
         match self {
-            Self::Hash if joins => Some((Self::Turns, "a join does not fit into memory; joining a part at a time")),
-            Self::Hash => Some((Self::Sort, "the query does not fit into memory; sorting on disk what it gathers")),
-            Self::Turns => Some((Self::Sort, "a part of a join does not fit; joining by sorting both sides")),
-            Self::Sort => None,
+            Self::Hash if joins => Some((Self::GraceHash, "a join does not fit into memory; joining a part at a time")),
+            Self::Hash => {
+                Some((Self::SortMerge, "the query does not fit into memory; sorting on disk what it gathers"))
+            }
+            Self::GraceHash => Some((Self::SortMerge, "a part of a join does not fit; joining by sorting both sides")),
+            Self::SortMerge => None,
         }
     }
 }
@@ -70,7 +72,7 @@ impl Way {
 pub struct Execution<'q> {
     query: &'q Query<'q>,
     state: SessionState,
-    pool: Arc<Pool>,
+    pool: Arc<ClassedPool>,
     plan: Arc<dyn ExecutionPlan>,
 }
 
@@ -85,25 +87,25 @@ pub struct Usage {
 
 /// Why a run of a query ended early.
 #[derive(Debug)]
-pub enum Failed {
-    /// Its share of the memory did not do; it may in another [`Way`].
+pub enum RunError {
+    /// Its share of the memory did not do; it may in another [`JoinStrategy`].
     OutOfMemory(Error),
     /// The query itself, or the files it reads.
     Query(Error),
     /// What was done with its rows.
-    Step(Error),
+    Sink(Error),
 }
 
-impl From<Error> for Failed {
+impl From<Error> for RunError {
     fn from(error: Error) -> Self {
-        Self::Step(error)
+        Self::Sink(error)
     }
 }
 
-impl From<Failed> for Error {
-    fn from(failed: Failed) -> Self {
+impl From<RunError> for Error {
+    fn from(failed: RunError) -> Self {
         match failed {
-            Failed::OutOfMemory(error) | Failed::Query(error) | Failed::Step(error) => error,
+            RunError::OutOfMemory(error) | RunError::Query(error) | RunError::Sink(error) => error,
         }
     }
 }
@@ -115,26 +117,26 @@ impl<'q> Query<'q> {
     /// # Errors
     /// Those of the last run; where there is no plan for the last way, such as for a sort by structs, that of the run
     /// before it.
-    pub fn falling_back<T>(&self, run: impl Fn(Way) -> Result<T, Failed>) -> Result<T, Failed> {
+    pub fn run_with_fallback<T>(&self, run: impl Fn(JoinStrategy) -> Result<T, RunError>) -> Result<T, RunError> {
         let mut did_not_fit = None;
         loop {
-            let way = self.way();
+            let way = self.join_strategy();
             let wide = self.wide_row_bytes();
             match (run(way), way.next(self.has_join)) {
-                (Err(Failed::OutOfMemory(_)), _) if self.wide_row_bytes() > wide => {
+                (Err(RunError::OutOfMemory(_)), _) if self.wide_row_bytes() > wide => {
                     let mean = self.wide_row_bytes();
                     tracing::warn!(
                         "rows of {mean} bytes are wider than the files say; beginning anew with smaller batches"
                     );
                 }
-                (Err(Failed::OutOfMemory(error)), Some((next, why))) if self.gathers => {
+                (Err(RunError::OutOfMemory(error)), Some((next, why))) if self.has_pipeline_breaker => {
                     tracing::warn!("{why}");
                     tracing::debug!(error = error.chain().join(": "), "out of memory");
                     did_not_fit = Some(error);
-                    self.set_way(next);
+                    self.set_join_strategy(next);
                 }
-                (Err(Failed::Step(error)), _) if error.kind() == Kind::Invalid => {
-                    return Err(did_not_fit.map_or(Failed::Step(error), Failed::OutOfMemory));
+                (Err(RunError::Sink(error)), _) if error.kind() == Kind::Invalid => {
+                    return Err(did_not_fit.map_or(RunError::Sink(error), RunError::OutOfMemory));
                 }
                 (done, _) => return done,
             }
@@ -145,28 +147,28 @@ impl<'q> Query<'q> {
     ///
     /// # Errors
     /// `Invalid` when DataFusion has no way to run it.
-    pub fn prepare(&'q self, way: Way) -> Result<Execution<'q>> {
+    pub fn prepare(&'q self, way: JoinStrategy) -> Result<Execution<'q>> {
         let mut state = self.state.clone();
         *state.config_mut() = state.config().clone().with_batch_size(self.batch_rows());
         let options = state.config_mut().options_mut();
-        if way != Way::Hash {
+        if way != JoinStrategy::Hash {
             // DataFusion partitions both sides of a join only where there is more than one partition.
             options.execution.target_partitions = options.execution.target_partitions.max(2);
             partition_joins(options);
         }
         let plan = self.runtime.block_on(state.create_physical_plan(&self.plan)).map_err(unplanned)?;
-        match by_way(plan, way, self.room(&state)).map_err(unplanned)? {
+        match by_way(plan, way, self.operator_budget(&state)).map_err(unplanned)? {
             Some(plan) => {
                 let plan = as_declared(plan, &self.schema()).map_err(unplanned)?;
-                let plan = widths::watch(plan, &self.widths).map_err(unplanned)?;
-                Ok(Execution { query: self, state, pool: Arc::new(Pool::new(self.settings.memory)), plan })
+                let plan = row_width::watch(plan, &self.widths).map_err(unplanned)?;
+                Ok(Execution { query: self, state, pool: Arc::new(ClassedPool::new(self.settings.memory)), plan })
             }
-            None => self.prepare(Way::Sort),
+            None => self.prepare(JoinStrategy::SortMerge),
         }
     }
 
-    fn room(&self, state: &SessionState) -> turns::Room {
-        turns::Room {
+    fn operator_budget(&self, state: &SessionState) -> grace_hash_join::OperatorBudget {
+        grace_hash_join::OperatorBudget {
             threads: state.config().target_partitions(),
             memory: self.settings.memory,
             batch_rows: state.config().batch_size(),
@@ -178,7 +180,7 @@ impl<'q> Query<'q> {
     ///
     /// # Errors
     /// As [`Execution::run`].
-    pub fn collect(&self, limit: usize, spill_dir: &Path) -> Result<Vec<RecordBatch>, Failed> {
+    pub fn collect(&self, limit: usize, spill_dir: &Path) -> Result<Vec<RecordBatch>, RunError> {
         let take = |taken: &mut Vec<RecordBatch>, batch: RecordBatch| {
             let held: usize = taken.iter().map(RecordBatch::num_rows).sum();
             if held < limit {
@@ -186,7 +188,7 @@ impl<'q> Query<'q> {
             }
             Ok(())
         };
-        let parts = self.falling_back(|way| self.prepare(way)?.run(spill_dir, |_| Ok(Vec::new()), take))?;
+        let parts = self.run_with_fallback(|way| self.prepare(way)?.run(spill_dir, |_| Ok(Vec::new()), take))?;
         Ok(parts.concat())
     }
 }
@@ -230,14 +232,14 @@ impl Execution<'_> {
         spill_dir: &Path,
         make: impl Fn(usize) -> Result<S>,
         step: impl Fn(&mut S, RecordBatch) -> Result<()> + Sync,
-    ) -> Result<Vec<S>, Failed> {
+    ) -> Result<Vec<S>, RunError> {
         let environment = runtime_env(Arc::clone(&self.pool), spill_dir, self.query.fan_in())?;
         let context = TaskContext::from(&self.state).with_runtime(environment);
         // Operators start tasks of their own while they are being started.
         let _inside = self.query.runtime.enter();
         let streams = execute_stream_partitioned(Arc::clone(&self.plan), Arc::new(context))
             .map_err(|error| convert("the query cannot be started", error))?;
-        let first_failure: Mutex<Option<Failed>> = Mutex::new(None);
+        let first_failure: Mutex<Option<RunError>> = Mutex::new(None);
         let (streams, stops): (Vec<_>, Vec<_>) = streams.into_iter().map(abortable).unzip();
         let states = (0..streams.len()).map(make).collect::<Result<Vec<S>>>()?;
         let (done, ended) = mpsc::channel();
@@ -254,7 +256,7 @@ impl Execution<'_> {
                         let failed = match drained {
                             Ok(Ok(())) => return Some(state),
                             Ok(Err(failed)) => failed,
-                            Err(panic) => Failed::Query(
+                            Err(panic) => RunError::Query(
                                 Error::internal("a thread of the query ended unexpectedly").because(panic),
                             ),
                         };
@@ -271,10 +273,10 @@ impl Execution<'_> {
             return Err(failed);
         }
         let all = done.into_iter().collect::<Option<Vec<S>>>();
-        let all = all.ok_or_else(|| Failed::Query(Error::internal("a thread of the query was lost")))?;
-        match counted::difference(&self.plan) {
+        let all = all.ok_or_else(|| RunError::Query(Error::internal("a thread of the query was lost")))?;
+        match scan_row_check::difference(&self.plan) {
             None => Ok(all),
-            Some((given, promised)) => Err(Failed::Query(Error::input(format!(
+            Some((given, promised)) => Err(RunError::Query(Error::input(format!(
                 "the query read {given} rows of an input whose files promise {promised}: a file is damaged"
             )))),
         }
@@ -284,22 +286,22 @@ impl Execution<'_> {
         &self,
         mut stream: Abortable<SendableRecordBatchStream>,
         mut step: impl FnMut(RecordBatch) -> Result<()>,
-    ) -> Result<(), Failed> {
+    ) -> Result<(), RunError> {
         let failed = |error: DataFusionError| {
             let memory = out_of_memory(&error);
             let error = convert("the query failed", error);
-            if memory { Failed::OutOfMemory(error) } else { Failed::Query(error) }
+            if memory { RunError::OutOfMemory(error) } else { RunError::Query(error) }
         };
         while let Some(batch) = self.query.runtime.block_on(stream.next()) {
-            stop::check()?;
+            shutdown::check()?;
             step(batch.map_err(failed)?)?;
         }
-        Ok(stop::check()?)
+        Ok(shutdown::check()?)
     }
 }
 
 /// Notes the first failure, and ends all streams: others may be waiting for something that this one was to bring.
-fn fail(first_failure: &Mutex<Option<Failed>>, failed: Failed, stops: &[AbortHandle]) {
+fn fail(first_failure: &Mutex<Option<RunError>>, failed: RunError, stops: &[AbortHandle]) {
     if let Ok(mut first) = first_failure.lock() {
         first.get_or_insert(failed);
     }
@@ -309,31 +311,38 @@ fn fail(first_failure: &Mutex<Option<Failed>>, failed: Failed, stops: &[AbortHan
 /// Starts a thread that is deep enough for any plan. Where the system refuses it, that is a failure of the run.
 fn start<'s, T: Send + 's>(
     scope: &'s Scope<'s, '_>,
-    fail: impl Fn(Failed),
+    fail: impl Fn(RunError),
     work: impl FnOnce() -> T + Send + 's,
 ) -> Option<ScopedJoinHandle<'s, T>> {
     let started = Builder::new().name("query".to_owned()).stack_size(stack::BYTES).spawn_scoped(scope, work);
-    let refused = |error| fail(Failed::Query(Error::unavailable("cannot start a thread of the query").because(error)));
+    let refused =
+        |error| fail(RunError::Query(Error::unavailable("cannot start a thread of the query").because(error)));
     started.map_err(refused).ok()
 }
 
 /// The same plan with our operators in place of DataFusion's; none where no join can take turns.
 fn by_way(
     plan: Arc<dyn ExecutionPlan>,
-    way: Way,
-    room: turns::Room,
+    way: JoinStrategy,
+    room: grace_hash_join::OperatorBudget,
 ) -> datafusion::common::Result<Option<Arc<dyn ExecutionPlan>>> {
-    let wait = if way == Way::Hash { Wait::InMemory } else { Wait::OnDisk };
-    let plan = grouping::in_turns(gathering::one_group_at_a_time(plan, room)?, wait, room)?;
+    let wait = if way == JoinStrategy::Hash { SpillPolicy::InMemory } else { SpillPolicy::OnDisk };
+    let plan = partitioned_aggregate::partition_aggregates(
+        sorted_aggregate::sort_unbounded_aggregates(plan, room)?,
+        wait,
+        room,
+    )?;
     let plan = match way {
-        Way::Turns => match turns::take_turns(plan, room)? {
+        JoinStrategy::GraceHash => match grace_hash_join::plan_grace_joins(plan, room)? {
             Some(plan) => plan,
             None => return Ok(None),
         },
-        Way::Sort => turns::spread_on_disk(sorting::by_sorting(plan, room)?, room)?,
-        Way::Hash => plan,
+        JoinStrategy::SortMerge => {
+            grace_hash_join::spill_build_sides(sort_merge_join::plan_sort_merge_joins(plan, room)?, room)?
+        }
+        JoinStrategy::Hash => plan,
     };
-    windows::by_partition(plan).map(Some)
+    bounded_window::bound_windows(plan).map(Some)
 }
 
 /// The same plan with the types that the query promised: rules of the optimizer may change the digits of a decimal, as
@@ -364,8 +373,8 @@ pub(super) fn spilled(plan: &dyn ExecutionPlan) -> u64 {
 
 /// Ends streams that may not give a batch for long, such as that of a join that still reads its build side.
 fn end_when_stopped(streams: &[AbortHandle], ended: mpsc::Receiver<()>) {
-    while ended.recv_timeout(stop::LOOK_EVERY) == Err(RecvTimeoutError::Timeout) {
-        if stop::check().is_err() {
+    while ended.recv_timeout(shutdown::LOOK_EVERY) == Err(RecvTimeoutError::Timeout) {
+        if shutdown::check().is_err() {
             return streams.iter().for_each(AbortHandle::abort);
         }
     }

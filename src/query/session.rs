@@ -21,25 +21,25 @@ use datafusion::logical_expr::{Expr, LogicalPlan};
 use datafusion::prelude::{SQLOptions, SessionConfig, SessionContext};
 use tokio::runtime::Runtime;
 
-use super::ahead::TextsAheadOfJoins;
-use super::bounded;
-use super::depth;
+use super::bounded_functions;
 use super::error::{convert, unplanned};
 use super::exact;
-use super::execute::Way;
-use super::pool::Pool;
-use super::table::{InputTable, Share};
+use super::execute::JoinStrategy;
+use super::memory_pool::ClassedPool;
+use super::push_cast_below_join::PushCastBelowJoin;
+use super::row_width::Widths;
+use super::sql_limits;
+use super::table_provider::{InputTable, RowGroupSample};
 use super::text_scan::TextTable;
-use super::widths::Widths;
 use crate::error::{IoContext, Result};
 use crate::input::Input;
 
 /// Rows of a batch where memory is not short: more than DataFusion's 8,192, as grouping ran a tenth faster with them.
-const MOST_BATCH_ROWS: usize = 32_768;
+const MAX_BATCH_ROWS: usize = 32_768;
 /// Sorts per thread that merge at the same time at most: both sides of a join, with room for what they read.
 const SORTS_AT_ONCE: usize = 16;
 /// Bytes that a row is taken to have at least.
-const LEAST_ROW_BYTES: usize = 512;
+const MIN_ROW_BYTES: usize = 512;
 /// The column that counts repeated values; no column of a job's is likely to be called so.
 const REPEATED: &str = "cutover: rows of this value";
 
@@ -64,13 +64,13 @@ pub struct Query<'r> {
     row_bytes: usize,
     pub(super) widths: Arc<Widths>,
     /// The way that fits into memory as far as is known, of this query and those made of it.
-    way: Arc<Mutex<Way>>,
+    way: Arc<Mutex<JoinStrategy>>,
     /// The columns that are read of each input.
     columns: BTreeMap<String, BTreeSet<String>>,
     /// Whether there is a join in it.
     pub(super) has_join: bool,
     /// Whether it brings rows together, which may be done in another way.
-    pub(super) gathers: bool,
+    pub(super) has_pipeline_breaker: bool,
     sql: String,
     params: BTreeMap<String, String>,
 }
@@ -87,7 +87,7 @@ impl<'r> Query<'r> {
         params: &BTreeMap<String, String>,
         settings: Settings,
     ) -> Result<Self> {
-        let shares = vec![Share::ALL; inputs.len()];
+        let shares = vec![RowGroupSample::ALL; inputs.len()];
         let widths = Widths::new(batch_bytes(&settings), (settings.memory / 2).min(i32::MAX as usize));
         let widths = Arc::new(widths);
         let (state, plan) = runtime.block_on(plan(inputs, &shares, sql, params, &settings, &widths))?;
@@ -100,8 +100,9 @@ impl<'r> Query<'r> {
         let columns = columns_in_use(&optimized).map_err(unplanned)?;
         // Subqueries become joins when the plan is optimized.
         let has_join = optimized.exists(|node| Ok(matches!(node, LogicalPlan::Join(_)))).map_err(unplanned)?;
-        let gathers = has_join || optimized.exists(|node| Ok(gathers(node))).map_err(unplanned)?;
-        let way = Arc::new(Mutex::new(Way::Hash));
+        let has_pipeline_breaker =
+            has_join || optimized.exists(|node| Ok(has_pipeline_breaker(node))).map_err(unplanned)?;
+        let way = Arc::new(Mutex::new(JoinStrategy::Hash));
         let row_bytes = row_bytes(inputs, &columns);
         let (sql, params) = (sql.to_owned(), params.clone());
         Ok(Self {
@@ -115,14 +116,14 @@ impl<'r> Query<'r> {
             way,
             columns,
             has_join,
-            gathers,
+            has_pipeline_breaker,
             sql,
             params,
         })
     }
 
     /// The same query over a share of each input's row groups.
-    pub(super) fn over(&self, inputs: &[Input], shares: &[Share]) -> Result<Self> {
+    pub(super) fn sampled(&self, inputs: &[Input], shares: &[RowGroupSample]) -> Result<Self> {
         let planned = plan(inputs, shares, &self.sql, &self.params, &self.settings, &self.widths);
         let (mut state, plan) = self.runtime.block_on(planned)?;
         partition_joins(state.config_mut().options_mut());
@@ -153,7 +154,7 @@ impl<'r> Query<'r> {
     ///
     /// # Errors
     /// `Internal` only.
-    pub fn limited(&self, rows: usize) -> Result<Self> {
+    pub fn with_limit(&self, rows: usize) -> Result<Self> {
         let plan = datafusion::logical_expr::LogicalPlanBuilder::from(self.plan.clone())
             .limit(0, Some(rows))
             .and_then(datafusion::logical_expr::LogicalPlanBuilder::build)
@@ -173,7 +174,7 @@ impl<'r> Query<'r> {
             way: Arc::clone(&self.way),
             columns: self.columns.clone(),
             has_join: self.has_join,
-            gathers: self.gathers,
+            has_pipeline_breaker: self.has_pipeline_breaker,
             sql: self.sql.clone(),
             params: self.params.clone(),
         }
@@ -196,7 +197,7 @@ impl<'r> Query<'r> {
 
     /// Rows of a batch: two batches of each of two runs fit into what a sort sets aside for its merge.
     pub(super) fn batch_rows(&self) -> usize {
-        (batch_bytes(&self.settings) / self.row_bytes()).clamp(1, MOST_BATCH_ROWS)
+        (batch_bytes(&self.settings) / self.row_bytes()).clamp(1, MAX_BATCH_ROWS)
     }
 
     /// Runs that a sort merges at once: as many as a quarter of the memory has room for, with five batches of each.
@@ -206,18 +207,19 @@ impl<'r> Query<'r> {
     }
 
     /// How it brings rows together, as far as is known by now.
-    pub fn way(&self) -> Way {
+    pub fn join_strategy(&self) -> JoinStrategy {
         *self.way.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(super) fn set_way(&self, way: Way) {
+    pub(super) fn set_join_strategy(&self, way: JoinStrategy) {
         *self.way.lock().unwrap_or_else(PoisonError::into_inner) = way;
     }
 
     /// Whether every row of the result comes from its own rows of the inputs: nothing is grouped, ranked or cut off.
-    pub(super) fn is_row_wise(&self) -> bool {
-        let gathers = |node: &LogicalPlan| Ok(gathers(node) || matches!(node, LogicalPlan::Limit(_)));
-        !self.plan.exists(gathers).unwrap_or(true)
+    pub(super) fn is_map_only(&self) -> bool {
+        let has_pipeline_breaker =
+            |node: &LogicalPlan| Ok(has_pipeline_breaker(node) || matches!(node, LogicalPlan::Limit(_)));
+        !self.plan.exists(has_pipeline_breaker).unwrap_or(true)
     }
 
     /// The columns of its result.
@@ -227,14 +229,14 @@ impl<'r> Query<'r> {
 }
 
 /// Whether a node makes its rows of many.
-fn gathers(node: &LogicalPlan) -> bool {
+fn has_pipeline_breaker(node: &LogicalPlan) -> bool {
     matches!(node, LogicalPlan::Aggregate(_) | LogicalPlan::Distinct(_) | LogicalPlan::Window(_))
 }
 
 /// A query as it was written, and the session that will do it.
 async fn plan(
     inputs: &[Input],
-    shares: &[Share],
+    shares: &[RowGroupSample],
     sql: &str,
     params: &BTreeMap<String, String>,
     settings: &Settings,
@@ -244,10 +246,10 @@ async fn plan(
         input.survey(settings.threads)?;
     }
     let context = SessionContext::new_with_state(state(settings));
-    context.add_optimizer_rule(Arc::new(TextsAheadOfJoins));
+    context.add_optimizer_rule(Arc::new(PushCastBelowJoin));
     exact::register(&context);
-    bounded::register(&context, widths);
-    for function in super::functions::all() {
+    bounded_functions::register(&context, widths);
+    for function in super::udf::all() {
         context.register_udf(function);
     }
     for (input, share) in inputs.iter().zip(shares) {
@@ -260,9 +262,9 @@ async fn plan(
             .map_err(|error| convert(&format!("cannot name a table {}", input.name), error))?;
     }
     let state = context.state();
-    depth::check_words(sql).map_err(unplanned)?;
+    sql_limits::check_words(sql).map_err(unplanned)?;
     let mut statement = state.sql_to_statement(sql, &state.config_options().sql_parser.dialect).map_err(unplanned)?;
-    depth::check_names(&statement).map_err(unplanned)?;
+    sql_limits::check_names(&statement).map_err(unplanned)?;
     exact::check_syntax(&mut statement).map_err(unplanned)?;
     let written = state.statement_to_plan(statement).await.map_err(unplanned)?;
     let only_reads = SQLOptions::new().with_allow_ddl(false).with_allow_dml(false).with_allow_statements(false);
@@ -278,7 +280,7 @@ async fn plan(
 fn row_bytes(inputs: &[Input], columns: &BTreeMap<String, BTreeSet<String>>) -> usize {
     let of = |input: &Input| input.row_bytes(columns.get(&input.name)?);
     let widest = inputs.iter().filter_map(of).max().unwrap_or(0);
-    usize::try_from(widest).unwrap_or(usize::MAX).max(LEAST_ROW_BYTES)
+    usize::try_from(widest).unwrap_or(usize::MAX).max(MIN_ROW_BYTES)
 }
 
 /// The columns that are read of each table.
@@ -348,7 +350,7 @@ pub(super) fn partition_joins(options: &mut ConfigOptions) {
 ///
 /// # Errors
 /// `Unavailable` when the folder cannot be made.
-pub(super) fn runtime_env(pool: Arc<Pool>, spill_dir: &Path, fan_in: usize) -> Result<Arc<RuntimeEnv>> {
+pub(super) fn runtime_env(pool: Arc<ClassedPool>, spill_dir: &Path, fan_in: usize) -> Result<Arc<RuntimeEnv>> {
     std::fs::create_dir_all(spill_dir).io("create the spill folder", spill_dir)?;
     // The disk's own size is the limit, not a number of DataFusion's.
     let disk = DiskManagerBuilder::default()

@@ -25,11 +25,11 @@ use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, Partitioning, PlanProperties};
 use futures::stream;
 
-use super::measured::Measured;
 use super::operator::leaf;
-use super::plain::PlainExec;
-use super::table::{Share, partition_value};
-use super::widths::Widths;
+use super::profiled_scan::Measured;
+use super::row_width::Widths;
+use super::scan_output::PlainExec;
+use super::table_provider::{RowGroupSample, partition_value};
 use crate::input::Input;
 use crate::input::text::{Batches, Part, Survey};
 
@@ -55,7 +55,7 @@ impl TextTable {
     pub(super) fn new(
         input: &Input,
         survey: Arc<Survey>,
-        share: Share,
+        share: RowGroupSample,
         widths: &Arc<Widths>,
     ) -> crate::error::Result<Self> {
         let fields = input.partition_fields()?;
@@ -94,7 +94,7 @@ impl TextTable {
             EmissionType::Incremental,
             Boundedness::Bounded,
         );
-        let scan = TextScan {
+        let scan = TextScanExec {
             input: Arc::clone(&self.input),
             survey: Arc::clone(&self.survey),
             folders: Arc::clone(&self.folders),
@@ -120,7 +120,7 @@ impl TextTable {
 }
 
 /// The parts that a share has: the first rows of every so many pieces.
-pub(super) fn parts(survey: &Survey, share: Share) -> Vec<Part> {
+pub(super) fn parts(survey: &Survey, share: RowGroupSample) -> Vec<Part> {
     let files = survey.files().iter().enumerate();
     let chunks =
         files.flat_map(|(file, of)| of.chunks.iter().enumerate().map(move |(chunk, it)| (file, chunk, it.rows)));
@@ -181,7 +181,7 @@ fn shared_out(survey: &Survey, parts: Vec<Part>, partitions: usize) -> Vec<Vec<P
 
 /// Reads parts of text files.
 #[derive(Debug)]
-struct TextScan {
+struct TextScanExec {
     input: Arc<Input>,
     survey: Arc<Survey>,
     folders: Arc<[Vec<ScalarValue>]>,
@@ -194,12 +194,12 @@ struct TextScan {
     metrics: ExecutionPlanMetricsSet,
 }
 
-impl DisplayAs for TextScan {
+impl DisplayAs for TextScanExec {
     fn fmt_as(&self, _: DisplayFormatType, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let names: Vec<&str> = self.schema.fields().iter().map(|field| field.name().as_str()).collect();
         write!(
             f,
-            "TextScan: input={}, columns=[{}], partitions={}",
+            "TextScanExec: input={}, columns=[{}], partitions={}",
             self.input.name,
             names.join(", "),
             self.parts.len()
@@ -207,9 +207,9 @@ impl DisplayAs for TextScan {
     }
 }
 
-impl ExecutionPlan for TextScan {
+impl ExecutionPlan for TextScanExec {
     fn name(&self) -> &str {
-        "TextScan"
+        "TextScanExec"
     }
 
     fn properties(&self) -> &Arc<PlanProperties> {

@@ -12,7 +12,7 @@ use datafusion::physical_plan::joins::{CrossJoinExec, NestedLoopJoinExec};
 use datafusion::physical_plan::{ExecutionPlan, StatisticsArgs, StatisticsContext};
 use serde::Serialize;
 
-use super::windows::Windows;
+use super::bounded_window::BoundedWindowExec;
 
 /// An operator that cannot spill.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -32,7 +32,7 @@ pub(super) fn of(plan: &Arc<dyn ExecutionPlan>) -> Vec<Unspillable> {
     let held = if plan.is::<CrossJoinExec>() || plan.is::<NestedLoopJoinExec>() {
         Some(("its left input", input()))
     } else {
-        plan.downcast_ref::<Windows>().map(|windows| match windows.has_partitions() {
+        plan.downcast_ref::<BoundedWindowExec>().map(|windows| match windows.has_partitions() {
             // How many rows a partition has, no statistics tell.
             true => ("one partition of its rows", None),
             false => ("all of its rows", input()),

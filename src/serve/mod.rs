@@ -29,7 +29,7 @@
 //!
 //! Not for: changing anything in a store (`publish`).
 
-mod options;
+mod db_options;
 mod reader;
 mod scan;
 mod store;

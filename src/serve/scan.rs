@@ -10,7 +10,7 @@ use std::collections::BinaryHeap;
 
 use rocksdb::{DB, DBRawIterator, ReadOptions};
 
-use super::options;
+use super::db_options;
 use crate::error::Result;
 
 /// A range of keys: from `start`, up to but without `end`.
@@ -88,7 +88,7 @@ impl Iterator for Scan<'_> {
     fn next(&mut self) -> Option<Self::Item> {
         if let Some(error) = self.failed.take() {
             self.next.clear();
-            return Some(Err(options::failed(error, &format!("cannot scan version {}", self.version))));
+            return Some(Err(db_options::failed(error, &format!("cannot scan version {}", self.version))));
         }
         let Reverse((key, shard)) = self.next.pop()?;
         let value = self.shards[shard].value().unwrap_or_default().to_vec();

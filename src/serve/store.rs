@@ -8,7 +8,7 @@ use std::path::PathBuf;
 
 use rocksdb::Cache;
 
-use super::options::BLOCK_CACHE;
+use super::db_options::BLOCK_CACHE;
 use super::version::Version;
 use crate::catalog::{Catalog, Current};
 use crate::error::Result;

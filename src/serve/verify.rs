@@ -14,9 +14,9 @@
 use rayon::prelude::*;
 use rocksdb::{Cache, DB};
 
-use super::{Store, options, version};
+use super::{Store, db_options, version};
 use crate::catalog::{Digester, FileDepth, Finding, Layout, Manifest, ShardEntry, hex, inspect};
-use crate::encode::Sharding;
+use crate::encode::ShardRouter;
 use crate::error::{Error, Kind, Result};
 
 /// How the names of tables end.
@@ -131,8 +131,8 @@ struct Table {
 /// Opens a shard's database, and lists its tables in the order of their keys.
 fn open(layout: &Layout, manifest: &Manifest, shard: &ShardEntry) -> Result<(DB, Vec<Table>)> {
     let folder = layout.shard_dir(manifest.version, shard.shard);
-    let db = options::open(&folder, &Cache::new_lru_cache(0))?;
-    let live = db.live_files().map_err(|error| options::failed(error, "cannot list the tables"))?;
+    let db = db_options::open(&folder, &Cache::new_lru_cache(0))?;
+    let live = db.live_files().map_err(|error| db_options::failed(error, "cannot list the tables"))?;
     let within = folder.file_name().unwrap_or_default().to_string_lossy().into_owned();
     let mut tables: Vec<Table> = live
         .into_iter()
@@ -152,7 +152,7 @@ impl Table {
     /// # Errors
     /// `Corrupt`, in RocksDB's words, which name the block; `Unavailable` when the disk does not answer.
     fn read(&self, db: &DB, mut take: impl FnMut(&[u8], &[u8])) -> Result<()> {
-        let mut entries = db.raw_iterator_opt(options::one_pass());
+        let mut entries = db.raw_iterator_opt(db_options::one_pass());
         let mut read = 0;
         entries.seek(&self.first_key);
         while let (Some(key), Some(value)) = (entries.key(), entries.value()) {
@@ -165,7 +165,7 @@ impl Table {
             entries.next();
         }
         let what = format!("cannot read on after {read} entries");
-        entries.status().map_err(|error| options::failed(error, &what))?;
+        entries.status().map_err(|error| db_options::failed(error, &what))?;
         Err(Error::corrupt(format!("ends after {read} entries, before its last key")))
     }
 }
@@ -188,7 +188,7 @@ impl Found {
         db: &DB,
         tables: &[Table],
         manifest: &Manifest,
-        sharding: &Sharding,
+        sharding: &ShardRouter,
         shard: &ShardEntry,
     ) -> Vec<(Option<String>, String)> {
         let mut last = Vec::new();

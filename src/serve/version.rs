@@ -13,17 +13,17 @@ use std::path::{Path, PathBuf};
 use rayon::prelude::*;
 use rocksdb::{Cache, DB};
 
-use super::options;
+use super::db_options;
 use super::scan::{Range, Scan};
 use crate::catalog::{Catalog, Current, FileDepth, Manifest, inspect};
-use crate::encode::{KeySchema, Sharding, ValueSchema};
+use crate::encode::{KeySchema, ShardRouter, ValueSchema};
 use crate::error::{Error, Kind, Result};
 
 /// One version, open for reading.
 pub struct Version {
     folder: PathBuf,
     manifest: Manifest,
-    sharding: Sharding,
+    sharding: ShardRouter,
     shards: Vec<DB>,
 }
 
@@ -38,7 +38,7 @@ impl Version {
             )));
         }
         let sharding = sharding(&manifest)?;
-        let open = |shard| options::open(&catalog.layout().shard_dir(version, shard), cache);
+        let open = |shard| db_options::open(&catalog.layout().shard_dir(version, shard), cache);
         let shards = (0..manifest.shard_count).into_par_iter().map(open).collect::<Result<_>>()?;
         Ok(Self { folder, manifest, sharding, shards })
     }
@@ -114,7 +114,7 @@ impl Version {
         let Some(db) = self.shards.get(shard as usize) else {
             return Err(Error::invalid(format!("version {} has no shard {shard}", self.number())));
         };
-        let mut entries = db.raw_iterator_opt(options::one_pass());
+        let mut entries = db.raw_iterator_opt(db_options::one_pass());
         entries.seek_to_first();
         while let (Some(key), Some(value)) = (entries.key(), entries.value()) {
             visit(key, value)?;
@@ -133,13 +133,13 @@ impl Version {
     }
 
     fn failed(&self, error: rocksdb::Error, shard: usize) -> Error {
-        options::failed(error, &format!("cannot read shard {shard} of version {}", self.number()))
+        db_options::failed(error, &format!("cannot read shard {shard} of version {}", self.number()))
     }
 }
 
 /// The rule from keys to shards that a version was built with.
-pub(super) fn sharding(manifest: &Manifest) -> Result<Sharding> {
-    Sharding::new(&manifest.key, &manifest.shard_by, manifest.partitioner, manifest.shard_count).map_err(|error| {
+pub(super) fn sharding(manifest: &Manifest) -> Result<ShardRouter> {
+    ShardRouter::new(&manifest.key, &manifest.shard_by, manifest.partitioner, manifest.shard_count).map_err(|error| {
         Error::corrupt(format!("the manifest of version {} has no usable sharding", manifest.version)).because(error)
     })
 }

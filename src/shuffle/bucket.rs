@@ -18,7 +18,7 @@ use crate::error::Result;
 /// Bytes of memory taken at a time; small budgets take less.
 pub(super) const CHUNK_BYTES: usize = 16 << 10;
 /// Bytes of index that sorting an entry takes.
-pub(super) const INDEX_BYTES: usize = std::mem::size_of::<Indexed>();
+pub(super) const INDEX_BYTES: usize = std::mem::size_of::<SortKey>();
 /// Entries that are asked for before they are read: enough for memory to answer, few enough for the nearest cache.
 pub(super) const AHEAD: usize = 8;
 /// A bucket with more entries than this (one very frequent key) is sorted by all threads together.
@@ -27,9 +27,9 @@ const PARALLEL_SORT: usize = 1 << 19;
 /// An entry while it is sorted: its prefix in the upper 64 bits, its chunk and the offset there in the lower. One number,
 /// as whole numbers are compared without a branch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-struct Indexed(u128);
+struct SortKey(u128);
 
-impl Indexed {
+impl SortKey {
     fn new(prefix: u64, chunk: u32, offset: u32) -> Self {
         Self(u128::from(prefix) << 64 | u128::from(chunk) << 32 | u128::from(offset))
     }
@@ -50,7 +50,7 @@ impl Indexed {
 /// A bucket that is being filled. What every entry needs lies together: entries come in any order, and where there are
 /// many buckets, each one is at another place of memory.
 #[derive(Debug, Default)]
-pub(super) struct Filling {
+pub(super) struct BucketBuilder {
     /// The chunk that entries are appended to.
     last: Vec<u8>,
     entries: usize,
@@ -59,7 +59,7 @@ pub(super) struct Filling {
     full: Vec<Vec<u8>>,
 }
 
-impl Filling {
+impl BucketBuilder {
     pub(super) fn entries(&self) -> usize {
         self.entries
     }
@@ -76,7 +76,7 @@ impl Filling {
 
     /// The chunk to which the next entry, of `bytes` bytes that take `stored`, is to be appended; `another` makes one
     /// where the last is full.
-    pub(super) fn room(&mut self, bytes: u64, stored: usize, another: impl FnOnce() -> Vec<u8>) -> &mut Vec<u8> {
+    pub(super) fn reserve(&mut self, bytes: u64, stored: usize, another: impl FnOnce() -> Vec<u8>) -> &mut Vec<u8> {
         if !self.fits(stored) {
             let full = std::mem::replace(&mut self.last, another());
             self.full.extend(Some(full).filter(|full| !full.is_empty()));
@@ -107,7 +107,7 @@ pub(super) struct Bucket {
     entries: usize,
     bytes: u64,
     /// The order of the entries, where that was found ahead.
-    sorted: OnceLock<Vec<Indexed>>,
+    sorted: OnceLock<Vec<SortKey>>,
 }
 
 impl Bucket {
@@ -160,7 +160,7 @@ impl Bucket {
 
     /// Finds the order of very many entries, with all threads. They should have nothing else to do: a thread that waits
     /// for the others takes up what there is, and comes back late. Fewer entries are left alone, which it tells.
-    pub(super) fn sort_ahead(&self, prefix: Prefix) -> bool {
+    pub(super) fn presort_hot_key(&self, prefix: Prefix) -> bool {
         let many = self.entries > PARALLEL_SORT;
         if many {
             self.sorted.get_or_init(|| self.sort(prefix));
@@ -168,44 +168,44 @@ impl Bucket {
         many
     }
 
-    fn sort(&self, prefix: Prefix) -> Vec<Indexed> {
-        let mut index: Vec<Indexed> = Vec::with_capacity(self.entries);
+    fn sort(&self, prefix: Prefix) -> Vec<SortKey> {
+        let mut index: Vec<SortKey> = Vec::with_capacity(self.entries);
         for (chunk, bytes) in self.chunks.iter().enumerate() {
             let indexed = |(offset, entry, _): (u32, Entry<'_>, _)| {
-                Indexed::new(prefix.of(entry.shard, entry.key), chunk as u32, offset)
+                SortKey::new(prefix.of(entry.shard, entry.key), chunk as u32, offset)
             };
             index.extend(entries(bytes).map(indexed));
         }
-        sort(&mut index, Indexed::cmp);
+        sort(&mut index, SortKey::cmp);
         equal_prefixes(&mut index).for_each(|equal| self.sort_by_order(equal));
         index
     }
 
     /// Sorts entries whose prefixes are equal, which says nothing of them. Most of them are of one key: then they get the
     /// prefixes of what their orders do not share.
-    fn sort_by_order(&self, index: &mut [Indexed]) {
+    fn sort_by_order(&self, index: &mut [SortKey]) {
         let Some(shared) = self.shared_order(index) else { return self.sort_by_entry(index) };
         let prefix = Prefix::within_shard(shared);
-        let by_order = |at: &mut Indexed| {
-            *at = Indexed::new(prefix.of(0, self.entry(*at).order), at.chunk() as u32, at.offset() as u32);
+        let by_order = |at: &mut SortKey| {
+            *at = SortKey::new(prefix.of(0, self.entry(*at).order), at.chunk() as u32, at.offset() as u32);
         };
         if index.len() > PARALLEL_SORT {
             index.par_iter_mut().for_each(by_order);
         } else {
             index.iter_mut().for_each(by_order);
         }
-        sort(index, Indexed::cmp);
+        sort(index, SortKey::cmp);
         equal_prefixes(index).for_each(|equal| self.sort_by_entry(equal));
     }
 
-    fn sort_by_entry(&self, index: &mut [Indexed]) {
+    fn sort_by_entry(&self, index: &mut [SortKey]) {
         sort(index, |left, right| self.entry(*left).cmp(&self.entry(*right)));
     }
 
     /// Bytes that the orders of all these entries begin with; none where they are not of one key.
-    fn shared_order(&self, index: &[Indexed]) -> Option<usize> {
+    fn shared_order(&self, index: &[SortKey]) -> Option<usize> {
         let first = self.entry(*index.first()?);
-        let shared_with_first = |shared: usize, at: &Indexed| {
+        let shared_with_first = |shared: usize, at: &SortKey| {
             let entry = self.entry(*at);
             ((entry.shard, entry.key) == (first.shard, first.key))
                 .then(|| shared_bytes(&first.order[..shared], entry.order))
@@ -218,13 +218,13 @@ impl Bucket {
         }
     }
 
-    fn entry(&self, at: Indexed) -> Entry<'_> {
+    fn entry(&self, at: SortKey) -> Entry<'_> {
         Entry::at(&self.chunks[at.chunk()], at.offset())
     }
 }
 
 /// Sorts an index, with all threads where it is of a very frequent key.
-fn sort(index: &mut [Indexed], order: impl Fn(&Indexed, &Indexed) -> Ordering + Sync) {
+fn sort(index: &mut [SortKey], order: impl Fn(&SortKey, &SortKey) -> Ordering + Sync) {
     if index.len() > PARALLEL_SORT {
         index.par_sort_unstable_by(order);
     } else {
@@ -239,7 +239,7 @@ fn samples(chunk: &[u8]) -> impl Iterator<Item = (u32, &[u8])> {
 }
 
 /// Every run of more than one entry whose prefixes are equal.
-fn equal_prefixes(index: &mut [Indexed]) -> impl Iterator<Item = &mut [Indexed]> {
+fn equal_prefixes(index: &mut [SortKey]) -> impl Iterator<Item = &mut [SortKey]> {
     index.chunk_by_mut(|left, right| left.prefix() == right.prefix()).filter(|equal| equal.len() > 1)
 }
 

@@ -17,10 +17,10 @@ use rayon::prelude::*;
 use super::entry::{Entry, Prefix};
 use super::prefetch::prefetch;
 use super::spill::{BLOCK_BYTES, Run, RunWriter};
-use super::split::{Cut, Part};
+use super::splitters::{KeyRange, Splitter};
 use super::{Options, Stats};
 use crate::error::{Error, Result};
-use crate::stop;
+use crate::shutdown;
 
 /// Runs merged at once, however small the memory.
 const MIN_FAN_IN: usize = 4;
@@ -34,17 +34,17 @@ struct Cursor<'a> {
     block: Vec<u8>,
     at: usize,
     end: usize,
-    to: Option<&'a Cut>,
-    head: Head,
+    to: Option<&'a Splitter>,
+    head: KeyPrefix,
 }
 
 /// The shard and key prefix of a cursor's entry as one number: smaller number, smaller entry; equal ones say nothing. One
 /// that is done comes last.
-type Head = u128;
-const DONE: Head = Head::MAX;
+type KeyPrefix = u128;
+const DONE: KeyPrefix = KeyPrefix::MAX;
 
 impl<'a> Cursor<'a> {
-    fn open(run: &'a Run, part: &'a Part) -> Result<Self> {
+    fn open(run: &'a Run, part: &'a KeyRange) -> Result<Self> {
         let mut cursor = Self {
             run,
             next_block: Some(run.index().seek(part.from.shard, &part.from.key)),
@@ -90,7 +90,7 @@ impl<'a> Cursor<'a> {
         prefetch(&self.block, self.end);
         let done = self.to.is_some_and(|to| (entry.shard, entry.key) >= (to.shard, to.key.as_slice()));
         let prefix = Prefix::within_shard(0).of(entry.shard, entry.key);
-        self.head = if done { DONE } else { Head::from(entry.shard) << u64::BITS | Head::from(prefix) };
+        self.head = if done { DONE } else { KeyPrefix::from(entry.shard) << u64::BITS | KeyPrefix::from(prefix) };
         Ok(())
     }
 }
@@ -99,22 +99,22 @@ impl<'a> Cursor<'a> {
 pub(super) struct Merge<'a> {
     cursors: Vec<Cursor<'a>>,
     /// `losers[0]` is the winner; `losers[1..]` the loser at each inner node.
-    losers: Vec<Player>,
+    losers: Vec<Contestant>,
 }
 
 /// A cursor, by its number, with the head it has.
 #[derive(Clone, Copy, Debug)]
-struct Player {
-    head: Head,
+struct Contestant {
+    head: KeyPrefix,
     cursor: usize,
 }
 
 impl<'a> Merge<'a> {
     /// # Errors
     /// `Unavailable` or `Corrupt` when a run cannot be read back.
-    pub(super) fn open(runs: impl IntoIterator<Item = &'a Run>, part: &'a Part) -> Result<Self> {
+    pub(super) fn open(runs: impl IntoIterator<Item = &'a Run>, part: &'a KeyRange) -> Result<Self> {
         let cursors = runs.into_iter().map(|run| Cursor::open(run, part)).collect::<Result<Vec<_>>>()?;
-        let nobody = Player { head: DONE, cursor: 0 };
+        let nobody = Contestant { head: DONE, cursor: 0 };
         let mut merge = Self { losers: vec![nobody; cursors.len().max(1)], cursors };
         if !merge.cursors.is_empty() {
             merge.losers[0] = merge.play(1);
@@ -122,15 +122,15 @@ impl<'a> Merge<'a> {
         Ok(merge)
     }
 
-    fn player(&self, cursor: usize) -> Player {
-        Player { head: self.cursors[cursor].head, cursor }
+    fn contestant(&self, cursor: usize) -> Contestant {
+        Contestant { head: self.cursors[cursor].head, cursor }
     }
 
     /// Plays the games below `node` and returns the winner. Leaves are the nodes from the number of cursors on.
-    fn play(&mut self, node: usize) -> Player {
+    fn play(&mut self, node: usize) -> Contestant {
         let count = self.cursors.len();
         if node >= count {
-            return self.player(node - count);
+            return self.contestant(node - count);
         }
         let (left, right) = (self.play(2 * node), self.play(2 * node + 1));
         let (winner, loser) = if self.before(right, left) { (right, left) } else { (left, right) };
@@ -139,7 +139,7 @@ impl<'a> Merge<'a> {
     }
 
     /// Whether one's entry comes before the other's.
-    fn before(&self, one: Player, other: Player) -> bool {
+    fn before(&self, one: Contestant, other: Contestant) -> bool {
         let by_entry = || one.head != DONE && self.cursors[one.cursor].entry() < self.cursors[other.cursor].entry();
         one.head < other.head || (one.head == other.head && by_entry())
     }
@@ -152,7 +152,7 @@ impl<'a> Merge<'a> {
             let cursor = self.losers[0].cursor;
             visit(self.cursors[cursor].entry())?;
             self.cursors[cursor].advance()?;
-            let mut winner = self.player(cursor);
+            let mut winner = self.contestant(cursor);
             let mut node = (cursor + count) / 2;
             while node > 0 {
                 let loser = self.losers[node];
@@ -195,8 +195,8 @@ fn largest_first(runs: &mut [Run]) {
 /// `Unavailable` when the disk is full or fails, `Corrupt` when a run cannot be read back; `Stopped` when that is asked for.
 pub(super) fn merge(runs: &[Run], folder: &Path, number: u64) -> Result<Run> {
     let mut writer = RunWriter::create(folder, number)?;
-    Merge::open(runs, &Part::whole())?.for_each(|entry| {
-        stop::check()?;
+    Merge::open(runs, &KeyRange::whole())?.for_each(|entry| {
+        shutdown::check()?;
         writer.push(&entry)
     })?;
     writer.finish()
@@ -204,7 +204,7 @@ pub(super) fn merge(runs: &[Run], folder: &Path, number: u64) -> Result<Run> {
 
 /// Merges of the smallest runs, so that few enough are left; each of the others is read once less.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Pass {
+pub(super) struct MergePlan {
     /// Runs that are merged.
     pub(super) runs: usize,
     /// Runs that they become.
@@ -213,7 +213,7 @@ pub(super) struct Pass {
     pub(super) at_once: usize,
 }
 
-impl Pass {
+impl MergePlan {
     /// What becomes of `count` runs, so that no more are left than every thread may merge at once; of more than that,
     /// where one pass is not enough.
     pub(super) fn of(count: usize, largest_block: usize, options: &Options) -> Option<Self> {
@@ -232,13 +232,13 @@ impl Pass {
 ///
 /// # Errors
 /// As [`merge`].
-pub(super) fn reduce(
+pub(super) fn merge_to_fan_in(
     mut runs: Vec<Run>,
     options: &Options,
     number: impl Fn() -> u64 + Sync,
     stats: &mut Stats,
 ) -> Result<Vec<Run>> {
-    while let Some(pass) = Pass::of(runs.len(), largest_block(&runs), options) {
+    while let Some(pass) = MergePlan::of(runs.len(), largest_block(&runs), options) {
         largest_first(&mut runs);
         let mut smallest = runs.split_off(runs.len() - pass.runs).into_iter();
         let mut groups: Vec<Vec<Run>> = Vec::new();

@@ -8,11 +8,11 @@
 //! ```
 //!
 //! 1. Each [`Writer`] appends entries to memory. The first that has seen enough of them cuts the key space at splitters,
-//!    and from then on entries go to the bucket of their part at once ([`buffer`], [`bucket`]).
+//!    and from then on entries go to the bucket of their part at once ([`write_buffer`], [`bucket`]).
 //! 2. A writer whose share of the budget is full sorts what it has and writes it as one run ([`spill`]). Where there are
 //!    many runs, it merges the smallest into one ([`merge`]).
 //! 3. [`Shuffle::finish`] cuts what came out uneven once more, at splitters from samples of *all* data, so that sorted,
-//!    reversed and skewed input give equal work ([`split`]).
+//!    reversed and skewed input give equal work ([`splitters`]).
 //! 4. Each [`Range`] then sorts its buckets, which fit the processor's caches, or merges its part of the runs ([`range`]).
 //! 5. Where anything spilled, everything is in runs. With the splitters they can be sealed ([`seal()`]), so that another
 //!    process can drain the same ranges after this one died.
@@ -23,16 +23,16 @@
 //! Not for: what becomes of equal keys (see `fold`), or deciding whether a later process goes on (see `pipeline`).
 
 mod bucket;
-mod buffer;
+pub mod duplicates;
 mod entry;
-pub mod fold;
-mod index;
 mod merge;
 mod prefetch;
 mod range;
 mod seal;
+mod sparse_index;
 pub(crate) mod spill;
-mod split;
+mod splitters;
+mod write_buffer;
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -41,18 +41,18 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
+use crate::durable_file;
 use crate::encode::EntryBatch;
 use crate::error::{Error, Result};
-use crate::storage;
 
 pub use entry::Entry;
 pub use range::{Range, Shard};
 pub use seal::{Sealed, reopen, seal};
 
 use bucket::{AHEAD, CHUNK_BYTES};
-use buffer::Buffer;
 use spill::Run;
-use split::{Cuts, Part};
+use splitters::{KeyRange, RangePartitioner};
+use write_buffer::Buffer;
 
 /// The key space is cut once a writer holds so many bytes, or this share of its memory where that is less.
 const CUT_AT_BYTES: usize = 64 << 20;
@@ -121,8 +121,8 @@ pub struct Shuffle {
     /// Writers that have not finished.
     open: AtomicUsize,
     next_run: AtomicU64,
-    uncut: Arc<Cuts>,
-    cuts: OnceLock<Arc<Cuts>>,
+    uncut: Arc<RangePartitioner>,
+    cuts: OnceLock<Arc<RangePartitioner>>,
 }
 
 /// What finished writers leave behind.
@@ -135,7 +135,7 @@ struct Filled {
 impl Shuffle {
     /// An empty shuffle. Nothing is written to the spill folder before memory runs out.
     pub fn new(options: Options) -> Self {
-        let uncut = Arc::new(Cuts::new(vec![Part::whole()], options.shards));
+        let uncut = Arc::new(RangePartitioner::new(vec![KeyRange::whole()], options.shards));
         Self {
             options,
             filled: Mutex::default(),
@@ -165,12 +165,12 @@ impl Shuffle {
     }
 
     /// Where the key space is cut while entries come: into about `parts` parts, by what the first writer who asks has seen.
-    fn cuts(&self, parts: usize, seen: &Buffer) -> &Arc<Cuts> {
+    fn cuts(&self, parts: usize, seen: &Buffer) -> &Arc<RangePartitioner> {
         self.cuts.get_or_init(|| {
             let mut samples: Vec<(u32, &[u8])> = seen.samples().collect();
             samples.sort_unstable();
             let shards = self.options.shards;
-            Arc::new(Cuts::new(Part::whole().split(shards, &samples, parts), shards))
+            Arc::new(RangePartitioner::new(KeyRange::whole().split(shards, &samples, parts), shards))
         })
     }
 
@@ -191,7 +191,7 @@ impl Shuffle {
             let last: Vec<Run> = buffers.into_par_iter().map(|buffer| self.write_run(buffer)).collect::<Result<_>>()?;
             last.iter().for_each(|run| stats.wrote(run));
             runs.extend(last);
-            let runs = merge::reduce(runs, &self.options, || self.next_run(), &mut stats)?;
+            let runs = merge::merge_to_fan_in(runs, &self.options, || self.next_run(), &mut stats)?;
             let parts = range::parts_of(&runs, &self.options);
             range::on_disk(runs, parts, &self.options)
         };
@@ -200,7 +200,7 @@ impl Shuffle {
 
     fn write_run(&self, buffer: Buffer) -> Result<Run> {
         let folder = &self.options.spill_dir;
-        storage::create_dir_durable(folder)
+        durable_file::create_dir_durable(folder)
             .map_err(|error| error.during(format!("cannot make the spill folder {}", folder.display())))?;
         let run = spill::write_sorted(buffer, folder, self.next_run(), self.options.shards)?;
         tracing::debug!(run = %run.path().display(), bytes = run.file_bytes(), "spilled a sorted run");
@@ -208,7 +208,7 @@ impl Shuffle {
     }
 
     /// Takes a run. Where there are too many, the smallest become one in `memory` bytes.
-    fn keep(&self, run: Run, memory: usize, stats: &mut Stats) -> Result<()> {
+    fn register_run(&self, run: Run, memory: usize, stats: &mut Stats) -> Result<()> {
         stats.wrote(&run);
         let mut runs = lock(&self.runs)?;
         runs.push(run);
@@ -311,7 +311,7 @@ impl Writer<'_> {
         let full = std::mem::replace(&mut self.buffer, empty);
         let run = self.shuffle.write_run(full)?;
         // The memory of what was just written is free.
-        self.shuffle.keep(run, self.limit, &mut self.stats)
+        self.shuffle.register_run(run, self.limit, &mut self.stats)
     }
 
     /// Entries taken so far.

@@ -13,12 +13,12 @@ use std::sync::Arc;
 use rayon::prelude::*;
 
 use super::Options;
-use super::bucket::{Bucket, Filling, entries, fits};
-use super::buffer::Buffer;
+use super::bucket::{Bucket, BucketBuilder, entries, fits};
 use super::entry::Entry;
 use super::merge::Merge;
 use super::spill::Run;
-use super::split::{Cuts, Part};
+use super::splitters::{KeyRange, RangePartitioner};
+use super::write_buffer::Buffer;
 use crate::error::Result;
 
 /// Bytes of entries sorted at a time. From 2 to 16 MiB make no difference that can be measured.
@@ -45,8 +45,8 @@ pub struct Range(Source);
 
 #[derive(Debug)]
 enum Source {
-    Memory { buckets: Vec<(Part, Bucket)>, shards: u32, bytes: u64 },
-    Runs { runs: Arc<Vec<Run>>, part: Part },
+    Memory { buckets: Vec<(KeyRange, Bucket)>, shards: u32, bytes: u64 },
+    Runs { runs: Arc<Vec<Run>>, part: KeyRange },
 }
 
 impl Range {
@@ -66,17 +66,17 @@ impl Range {
 
     /// Sorts what is in memory of very frequent keys, with all threads; best done before any range is drained. Tells
     /// whether there is any.
-    pub fn sort_ahead(&self) -> bool {
+    pub fn presort_hot_key(&self) -> bool {
         match &self.0 {
             Source::Memory { buckets, shards, .. } => {
-                buckets.iter().filter(|(part, bucket)| bucket.sort_ahead(part.prefix(*shards))).count() > 0
+                buckets.iter().filter(|(part, bucket)| bucket.presort_hot_key(part.prefix(*shards))).count() > 0
             }
             Source::Runs { .. } => false,
         }
     }
 
     /// The runs it merges a part of, and which part; none for a range in memory.
-    pub(super) fn on_disk(&self) -> Option<(&[Run], &Part)> {
+    pub(super) fn on_disk(&self) -> Option<(&[Run], &KeyRange)> {
         match &self.0 {
             Source::Memory { .. } => None,
             Source::Runs { runs, part } => Some((runs, part)),
@@ -101,7 +101,7 @@ pub(super) fn in_memory(buffers: Vec<Buffer>, options: &Options) -> Vec<Shard> {
     let (large, mut buckets): (Vec<_>, Vec<_>) = buckets
         .into_iter()
         .partition(|(part, bucket)| bucket.bytes() > UNEVEN * bucket_bytes || !part.is_within_shard(options.shards));
-    buckets.extend(scatter(large, bucket_bytes, options));
+    buckets.extend(redistribute(large, bucket_bytes, options));
     buckets.retain(|(_, bucket)| bucket.entries() > 0);
     buckets.sort_unstable_by(|(left, _), (right, _)| left.from.cmp(&right.from));
     let mut shards: Vec<Shard> = (0..options.shards).map(|number| Shard { number, ranges: Vec::new() }).collect();
@@ -124,13 +124,13 @@ pub(super) fn in_memory(buffers: Vec<Buffer>, options: &Options) -> Vec<Shard> {
 }
 
 /// The buckets of all buffers, those of one part as one.
-fn bucket_by_bucket(buffers: Vec<Buffer>) -> Vec<(Part, Bucket)> {
+fn bucket_by_bucket(buffers: Vec<Buffer>) -> Vec<(KeyRange, Bucket)> {
     // Whoever took little may have seen no splitters.
     let Some(cuts) = buffers.iter().max_by_key(|buffer| buffer.parts()).map(|buffer| Arc::clone(buffer.cuts())) else {
         return Vec::new();
     };
     let buffers: Vec<Buffer> = buffers.into_par_iter().map(|buffer| buffer.cut(&cuts)).collect();
-    let mut all: Vec<(Part, Bucket)> = cuts.parts().iter().map(|part| (part.clone(), Bucket::default())).collect();
+    let mut all: Vec<(KeyRange, Bucket)> = cuts.parts().iter().map(|part| (part.clone(), Bucket::default())).collect();
     for buffer in buffers {
         all.iter_mut().zip(buffer.into_buckets()).for_each(|((_, bucket), more)| bucket.append(more));
     }
@@ -145,13 +145,13 @@ fn range_bytes(total: u64, options: &Options) -> u64 {
 
 /// Splits buckets that came out too large: moves every entry to the bucket of its part. Memory stays about what it was:
 /// a chunk that has been emptied is the next one to be filled.
-fn scatter(large: Vec<(Part, Bucket)>, bucket_bytes: u64, options: &Options) -> Vec<(Part, Bucket)> {
-    let split = |(part, bucket): &(Part, Bucket)| {
+fn redistribute(large: Vec<(KeyRange, Bucket)>, bucket_bytes: u64, options: &Options) -> Vec<(KeyRange, Bucket)> {
+    let split = |(part, bucket): &(KeyRange, Bucket)| {
         let mut samples: Vec<(u32, &[u8])> = bucket.samples().collect();
         samples.par_sort_unstable();
         part.split(options.shards, &samples, (bucket.bytes() / bucket_bytes + 1) as usize)
     };
-    let cuts = Cuts::new(large.iter().flat_map(split).collect(), options.shards);
+    let cuts = RangePartitioner::new(large.iter().flat_map(split).collect(), options.shards);
     let mut shares: Vec<Vec<Vec<u8>>> = (0..options.threads.max(1)).map(|_| Vec::new()).collect();
     for (number, chunk) in large.into_iter().flat_map(|(_, bucket)| bucket.into_chunks()).enumerate() {
         let share = number % shares.len();
@@ -160,7 +160,7 @@ fn scatter(large: Vec<(Part, Bucket)>, bucket_bytes: u64, options: &Options) -> 
     let scattered: Vec<Vec<Bucket>> = shares
         .into_par_iter()
         .map(|chunks| {
-            let mut own: Vec<Filling> = cuts.parts().iter().map(|_| Filling::default()).collect();
+            let mut own: Vec<BucketBuilder> = cuts.parts().iter().map(|_| BucketBuilder::default()).collect();
             let mut empty: Vec<Vec<u8>> = Vec::new();
             for mut chunk in chunks {
                 for (_, entry, stored) in entries(&chunk) {
@@ -169,15 +169,15 @@ fn scatter(large: Vec<(Part, Bucket)>, bucket_bytes: u64, options: &Options) -> 
                         reused.unwrap_or_else(|| Vec::with_capacity(chunk.capacity().max(stored.len())))
                     };
                     let bucket = &mut own[cuts.find(entry.shard, entry.key)];
-                    bucket.room(entry.bytes(), stored.len(), another).extend_from_slice(stored);
+                    bucket.reserve(entry.bytes(), stored.len(), another).extend_from_slice(stored);
                 }
                 chunk.clear();
                 empty.push(chunk);
             }
-            own.into_iter().map(Filling::finish).collect()
+            own.into_iter().map(BucketBuilder::finish).collect()
         })
         .collect();
-    let mut buckets: Vec<(Part, Bucket)> =
+    let mut buckets: Vec<(KeyRange, Bucket)> =
         cuts.into_parts().into_iter().map(|part| (part, Bucket::default())).collect();
     for share in scattered {
         buckets.iter_mut().zip(share).for_each(|((_, bucket), more)| bucket.append(more));
@@ -186,7 +186,7 @@ fn scatter(large: Vec<(Part, Bucket)>, bucket_bytes: u64, options: &Options) -> 
 }
 
 /// The parts into which the key space of runs is cut.
-pub(super) fn parts_of(runs: &[Run], options: &Options) -> Vec<Part> {
+pub(super) fn parts_of(runs: &[Run], options: &Options) -> Vec<KeyRange> {
     // Of every run one block in the same number, so that each stands for as many bytes.
     let step = runs.iter().map(|run| run.index().step()).max().unwrap_or(1);
     let mut samples: Vec<(u32, &[u8])> = runs
@@ -196,11 +196,11 @@ pub(super) fn parts_of(runs: &[Run], options: &Options) -> Vec<Part> {
         .collect();
     samples.par_sort_unstable();
     let total: u64 = runs.iter().map(Run::bytes).sum();
-    Part::whole().split(options.shards, &samples, (total / range_bytes(total, options) + 1) as usize)
+    KeyRange::whole().split(options.shards, &samples, (total / range_bytes(total, options) + 1) as usize)
 }
 
 /// Ranges of these parts, each merging its part of every run when drained.
-pub(super) fn on_disk(runs: Vec<Run>, parts: Vec<Part>, options: &Options) -> Vec<Shard> {
+pub(super) fn on_disk(runs: Vec<Run>, parts: Vec<KeyRange>, options: &Options) -> Vec<Shard> {
     let runs = Arc::new(runs);
     let mut shards: Vec<Shard> = (0..options.shards).map(|number| Shard { number, ranges: Vec::new() }).collect();
     for part in parts {

@@ -15,16 +15,16 @@ use serde::{Deserialize, Serialize};
 use super::Options;
 use super::range::{self, Range, Shard};
 use super::spill::{Run, SealedRun};
-use super::split::{Cut, parts_at};
+use super::splitters::{Splitter, parts_at};
+use crate::durable_file;
 use crate::error::{Error, Result};
-use crate::storage;
 
 /// What another process needs to drain a shuffle, besides the runs in its spill folder.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Sealed {
     runs: Vec<SealedRun>,
     /// Where the key space is cut into ranges.
-    cuts: Vec<Cut>,
+    cuts: Vec<Splitter>,
 }
 
 impl Sealed {
@@ -50,7 +50,7 @@ pub fn seal(shards: &[Shard]) -> Result<Option<Sealed>> {
     let Some((runs, _)) = ranges().next() else { return Ok(None) };
     let sealed: Vec<SealedRun> = runs.par_iter().map(Run::seal).collect::<Result<_>>()?;
     if let Some(folder) = runs.first().and_then(|run| run.path().parent()) {
-        storage::sync_dir(folder)?;
+        durable_file::sync_dir(folder)?;
     }
     Ok(Some(Sealed { runs: sealed, cuts: ranges().map(|(_, part)| part.from.clone()).collect() }))
 }

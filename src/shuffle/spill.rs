@@ -25,18 +25,18 @@ use std::sync::atomic::{self, AtomicBool};
 use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::xxh3_64;
 
-use super::buffer::Buffer;
 use super::entry::Entry;
-use super::index::Index;
+use super::sparse_index::Index;
+use super::write_buffer::Buffer;
+use crate::durable_file;
 use crate::error::{Error, IoContext, Result};
 use crate::failpoint;
-use crate::storage;
 
 /// Bytes of entries packed together; a larger entry is a block of its own.
 pub(super) const BLOCK_BYTES: usize = 64 << 10;
 const BLOCK_HEADER: usize = 16;
 /// The most bytes that a byte of an LZ4 block unpacks into.
-const MOST_UNPACKED: usize = 255;
+const MAX_UNPACK_RATIO: usize = 255;
 /// The largest block that is believed on reading: one entry of three fields of the largest size.
 const MAX_BLOCK_BYTES: usize = 4 * super::MAX_FIELD_BYTES;
 
@@ -262,7 +262,7 @@ impl Header {
         let (raw, stored) = (field(0) as usize, field(4) as usize);
         let checksum = u64::from(field(8)) | u64::from(field(12)) << 32;
         let fits = raw <= MAX_BLOCK_BYTES
-            && raw <= stored.saturating_mul(MOST_UNPACKED)
+            && raw <= stored.saturating_mul(MAX_UNPACK_RATIO)
             && stored <= lz4_flex::block::get_maximum_output_size(raw);
         if fits { Ok(Self { raw, stored, checksum }) } else { Err("a block claims an impossible size") }
     }
@@ -351,7 +351,7 @@ impl RunWriter {
         }
         self.out.flush().io("write spill file", &self.run.path)?;
         // Sealing syncs it: the less is left to do then, the better.
-        storage::begin_writeback(&self.run.file);
+        durable_file::begin_writeback(&self.run.file);
         failpoint::reach("shuffle.spilled")?;
         Ok(self.run)
     }

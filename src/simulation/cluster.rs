@@ -13,19 +13,19 @@ use std::io::{self, ErrorKind};
 use std::sync::Arc;
 
 use super::faults::Kind;
-use super::world::{State, View};
-use crate::catalog::{Announcement, Catalog, Streamed, StreamedPartition};
+use super::machine::{ProcessIo, State};
+use crate::catalog::{Announcement, Catalog, StreamedPartition, StreamedVersion};
 use crate::error::{Error, Result};
 use crate::job::Kafka;
-use crate::kafka::Unannounced;
+use crate::kafka::AnnounceError;
 use crate::progress::Progress;
-use crate::publish::cluster::{self, Announcer};
+use crate::publish::announcer::{self, Announcer};
 
 /// What is on the cluster.
 #[derive(Debug, Default)]
 pub(super) struct Cluster {
     /// Data topics, with the version in each once all of it is there.
-    topics: BTreeMap<String, Option<Streamed>>,
+    topics: BTreeMap<String, Option<StreamedVersion>>,
     made: u64,
     /// The number of the lease that counts.
     lease: u64,
@@ -34,7 +34,7 @@ pub(super) struct Cluster {
 
 impl Cluster {
     /// Whether the topic of a version holds all of it.
-    pub(super) fn holds(&self, streamed: &Streamed) -> bool {
+    pub(super) fn holds(&self, streamed: &StreamedVersion) -> bool {
         self.topics.get(&streamed.topic).is_some_and(|held| held.as_ref() == Some(streamed))
     }
 
@@ -49,11 +49,11 @@ impl Cluster {
 }
 
 /// The cluster as one process sees it.
-pub(super) struct Client(pub(super) Arc<View>);
+pub(super) struct Client(pub(super) Arc<ProcessIo>);
 
 /// The lease, in the hand of one process.
 struct Held<'c> {
-    view: &'c View,
+    view: &'c ProcessIo,
     topic: &'c str,
     number: u64,
     seen: Option<Announcement>,
@@ -68,7 +68,7 @@ impl Client {
 }
 
 /// Takes the lease from whoever has it.
-fn take(view: &View) -> io::Result<(u64, Option<Announcement>, Vec<String>)> {
+fn take(view: &ProcessIo) -> io::Result<(u64, Option<Announcement>, Vec<String>)> {
     view.call(Kind::Remote, said("take the lease"), |state| {
         if let Some(place) = state.draw_lost_topic(state.cluster.topics.len()) {
             let name = state.cluster.topics.keys().nth(place).cloned();
@@ -81,7 +81,7 @@ fn take(view: &View) -> io::Result<(u64, Option<Announcement>, Vec<String>)> {
     })
 }
 
-impl cluster::Cluster for Client {
+impl announcer::Cluster for Client {
     fn lease<'c>(&'c self, target: &'c Kafka, _: &str, ours: &dyn Fn(&str) -> bool) -> Result<Box<dyn Announcer + 'c>> {
         let (number, seen, names) = self.take().map_err(unavailable)?;
         let held = Held { view: &self.0, topic: &target.topic, number, seen, names };
@@ -112,7 +112,7 @@ impl Held<'_> {
     }
 
     /// Writes a version into a topic.
-    fn fill(&self, topic: &str, streamed: &Streamed) -> io::Result<()> {
+    fn fill(&self, topic: &str, streamed: &StreamedVersion) -> io::Result<()> {
         self.view.call(Kind::Remote, said(&format!("write to topic {topic}")), |state| {
             let held = state.cluster.topics.get_mut(topic).ok_or(ErrorKind::NotFound)?;
             *held = Some(streamed.clone());
@@ -135,7 +135,7 @@ impl Held<'_> {
 }
 
 impl Announcer for Held<'_> {
-    fn seen(&self) -> Option<&Announcement> {
+    fn last_announcement(&self) -> Option<&Announcement> {
         self.seen.as_ref()
     }
 
@@ -143,13 +143,13 @@ impl Announcer for Held<'_> {
         self.names.iter().any(|known| known == name)
     }
 
-    fn is_whole(&self, streamed: &Streamed) -> Result<bool> {
+    fn is_fully_readable(&self, streamed: &StreamedVersion) -> Result<bool> {
         let look = |state: &mut State| Ok(state.cluster.holds(streamed));
         Ok(self.has_topic(&streamed.topic)
             && self.view.call(Kind::Look, said("look at a topic"), look).map_err(unavailable)?)
     }
 
-    fn stream(&self, catalog: &Catalog, version: u64, _: Progress) -> Result<Streamed> {
+    fn stream(&self, catalog: &Catalog, version: u64, _: Progress) -> Result<StreamedVersion> {
         let manifest = catalog.manifest(&catalog.read()?, version)?;
         let make = |state: &mut State| {
             state.cluster.made += 1;
@@ -166,7 +166,7 @@ impl Announcer for Held<'_> {
             bytes: shard.bytes,
             digest: shard.digest,
         };
-        let streamed = Streamed::new(&manifest, topic.clone(), manifest.shards.iter().map(part).collect());
+        let streamed = StreamedVersion::new(&manifest, topic.clone(), manifest.shards.iter().map(part).collect());
         let filled = self.fill(&topic, &streamed);
         if filled.is_err() {
             // What is left of it is left to the next lease.
@@ -176,9 +176,9 @@ impl Announcer for Held<'_> {
     }
 
     /// With the outcomes that the real one has.
-    fn announce(&mut self, announcement: &Announcement) -> std::result::Result<(), Unannounced> {
-        let known = |error| Err(Unannounced { error, unknown: false });
-        let unknown = |error| Err(Unannounced { error, unknown: true });
+    fn announce(&mut self, announcement: &Announcement) -> std::result::Result<(), AnnounceError> {
+        let known = |error| Err(AnnounceError { error, unknown: false });
+        let unknown = |error| Err(AnnounceError { error, unknown: true });
         let id = |it: &Option<Announcement>| it.as_ref().map(|it| it.id.clone());
         match self.commit(announcement) {
             Ok(()) => {

@@ -59,7 +59,7 @@ pub(super) enum Fault {
 
 /// Something that the operating system says it did, and did not: what a call that is missing in the program would be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Lie {
+pub(super) enum InjectedBug {
     /// The new content of `current.json` is not synced.
     CurrentFile,
     /// Names in the store's folder are not synced.
@@ -126,7 +126,7 @@ impl Faults {
     }
 }
 
-impl Lie {
+impl InjectedBug {
     /// Every one of them.
     pub(super) const ALL: [Self; 8] = [
         Self::CurrentFile,

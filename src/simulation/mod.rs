@@ -11,18 +11,18 @@
 //!
 //! Not for: what only real files and processes show; the integration tests do that.
 
+mod actor;
 mod cluster;
-mod command;
 mod disk;
 mod faults;
-mod lane;
+mod machine;
 mod model;
-mod world;
+mod runner;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use self::faults::Lie;
-use self::lane::Lane;
+use self::faults::InjectedBug;
+use self::runner::Lane;
 
 /// Histories of one `cargo test`.
 const RUNS: u64 = 10_000;
@@ -32,7 +32,7 @@ const SOON: u64 = 3_000;
 const SHOWN: usize = 120;
 
 /// The first seed of these that breaks something, and what it breaks.
-fn first_failure(seeds: std::ops::Range<u64>, lie: Option<Lie>) -> Option<(u64, String)> {
+fn first_failure(seeds: std::ops::Range<u64>, lie: Option<InjectedBug>) -> Option<(u64, String)> {
     let next = AtomicU64::new(seeds.start);
     let search = || {
         let lane = Lane::new();
@@ -75,7 +75,7 @@ fn no_history_of_faults_breaks_a_store() {
 
 #[test]
 fn a_call_that_is_missing_is_found() {
-    for lie in Lie::ALL {
+    for lie in InjectedBug::ALL {
         let found = first_failure(0..SOON, Some(lie));
         let (seed, what) = found.unwrap_or_else(|| panic!("nobody notices {lie:?} within {SOON} histories"));
         eprintln!("{lie:?} is noticed at seed {seed}: {}", what.lines().next().unwrap_or_default());

@@ -15,7 +15,7 @@ use crate::catalog::{Allow, Allowed, Announcement, Change, Current, Digest, Layo
 
 /// What a process is doing, as far as it decides what it may change.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) enum Doing {
+pub(super) enum Operation {
     /// Looking.
     #[default]
     Reading,
@@ -61,7 +61,7 @@ impl Allows {
     }
 }
 
-impl Doing {
+impl Operation {
     /// Whether success says that the state which was read holds, too.
     pub(super) fn confirms(self) -> bool {
         !matches!(self, Self::Reading | Self::Creating | Self::Targeting)
@@ -151,7 +151,7 @@ impl Model {
         if left.pending.as_ref().is_none_or(|pending| pending.id != it.id) {
             return wrong("consumers are told what is not recorded");
         }
-        let settled = left.settled().and_then(|(after, _)| after.announcement(&it.id));
+        let settled = left.with_intent_applied().and_then(|(after, _)| after.announcement(&it.id));
         if settled.is_ok_and(|expected| expected != *it) {
             return wrong("consumers are told something else than what was recorded");
         }
@@ -177,10 +177,10 @@ impl Model {
     }
 
     /// `current.json` was replaced; gives its epoch, and what that did.
-    pub(super) fn replaced(&mut self, disk: &Disk, doing: Doing) -> Result<(u64, Effect), String> {
+    pub(super) fn replaced(&mut self, disk: &Disk, doing: Operation) -> Result<(u64, Effect), String> {
         let after = read(disk, &self.layout)?.ok_or("current.json is gone")?;
         let Some(before) = self.history.last() else {
-            check(doing == Doing::Creating && after.epoch == 0, || format!("{doing:?} made a store: {after:?}"))?;
+            check(doing == Operation::Creating && after.epoch == 0, || format!("{doing:?} made a store: {after:?}"))?;
             let known = Known { current: after, condemned: Vec::new(), given: BTreeMap::new() };
             self.history.push(known);
             return Ok((0, Effect::Applied));
@@ -273,7 +273,7 @@ impl Model {
 }
 
 /// Holds a change against the rules; gives what it did.
-fn step(known: &mut Known, after: &Current, doing: Doing) -> Result<Effect, String> {
+fn step(known: &mut Known, after: &Current, doing: Operation) -> Result<Effect, String> {
     let before = &known.current;
     let as_before = before.versions.iter().all(|(version, entry)| after.versions.get(version) == Some(entry));
     let grown = before.current == after.current && before.pin == after.pin && as_before;
@@ -291,14 +291,14 @@ fn step(known: &mut Known, after: &Current, doing: Doing) -> Result<Effect, Stri
         // A settled change that moves no reader tells consumers where readers already are.
         (Some(_), None) if same && before.behind().is_some() && after.behind().is_none() => (doing, Effect::CaughtUp),
         (Some(_), None) if same => (doing, Effect::Abandoned),
-        (Some(pending), None) => (Doing::finishing(&pending.change), Effect::Settled),
+        (Some(pending), None) => (Operation::finishing(&pending.change), Effect::Settled),
         // Builds go on beside an intent, and add versions.
         (Some(_), Some(_)) if !grown => return wrong("something is changed beside an intent"),
         (Some(_), Some(_)) if same => (doing, Effect::Tidied),
         _ => (doing, Effect::Applied),
     };
     match (before.behind(), after.behind()) {
-        (None, Some(_)) if doing != Doing::RollingBack => return wrong("consumers are left behind"),
+        (None, Some(_)) if doing != Operation::RollingBack => return wrong("consumers are left behind"),
         (Some(_), None) if !matches!(effect, Effect::Settled | Effect::CaughtUp) => {
             return wrong("nobody told consumers of a rollback");
         }
@@ -309,7 +309,7 @@ fn step(known: &mut Known, after: &Current, doing: Doing) -> Result<Effect, Stri
     }
     for (version, entry) in &after.versions {
         let new = !before.versions.contains_key(version);
-        if new && (doing != Doing::Installing || known.given.contains_key(version)) {
+        if new && (doing != Operation::Installing || known.given.contains_key(version)) {
             return wrong(&format!("number {version} is given twice, or by somebody who builds nothing"));
         }
         if new {
@@ -319,7 +319,7 @@ fn step(known: &mut Known, after: &Current, doing: Doing) -> Result<Effect, Stri
         }
     }
     let gone = before.versions.keys().any(|version| !after.versions.contains_key(version));
-    if gone && doing != Doing::Cleaning {
+    if gone && doing != Operation::Cleaning {
         return wrong("a version is forgotten");
     }
     if after.current != before.current {
@@ -329,7 +329,7 @@ fn step(known: &mut Known, after: &Current, doing: Doing) -> Result<Effect, Stri
         let Some(entry) = after.current.and_then(|to| before.versions.get(&to)) else {
             return wrong("readers are taken to a version that was not there");
         };
-        let all = doing == Doing::Publishing(Allows::Everything);
+        let all = doing == Operation::Publishing(Allows::Everything);
         let good = before.versions.values().any(|it| it.state.is_good() && it.digest == entry.digest);
         let condemned = known.condemned.contains(&entry.digest) && !good;
         let bad = condemned || entry.state == State::Rejected || entry.state == State::RolledBack;
@@ -341,18 +341,18 @@ fn step(known: &mut Known, after: &Current, doing: Doing) -> Result<Effect, Stri
         });
         let undated = live.is_some_and(|(_, left)| left.as_of_stated && !entry.as_of_stated);
         match doing {
-            Doing::Publishing(Allows::Nothing | Allows::Older) if bad => {
+            Operation::Publishing(Allows::Nothing | Allows::Older) if bad => {
                 return wrong("a bad version is published by itself");
             }
-            Doing::Publishing(Allows::Nothing) if older => return wrong("readers are taken back in time"),
-            Doing::Publishing(Allows::Nothing | Allows::Older) if undated => {
+            Operation::Publishing(Allows::Nothing) if older => return wrong("readers are taken back in time"),
+            Operation::Publishing(Allows::Nothing | Allows::Older) if undated => {
                 return wrong("readers are taken from a stated time to none");
             }
-            Doing::Publishing(_) if all => known.condemned.retain(|digest| *digest != entry.digest),
-            Doing::RollingBack | Doing::Pinning if entry.state != State::Retired => {
+            Operation::Publishing(_) if all => known.condemned.retain(|digest| *digest != entry.digest),
+            Operation::RollingBack | Operation::Pinning if entry.state != State::Retired => {
                 return wrong("readers are taken back to a version that is not good");
             }
-            Doing::Publishing(_) | Doing::RollingBack | Doing::Pinning => {}
+            Operation::Publishing(_) | Operation::RollingBack | Operation::Pinning => {}
             _ => return wrong("somebody moved readers who must not"),
         }
     }

@@ -9,7 +9,7 @@ use arrow::array::ArrayRef;
 
 use crate::fixture::{integers, strings, write_parquet};
 use crate::harness::Workspace;
-use crate::seeded::Random;
+use crate::random::Random;
 
 const USERS: usize = 600;
 const ITEMS: usize = 300;

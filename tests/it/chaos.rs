@@ -17,8 +17,8 @@ use serde_json::Value;
 
 use crate::fixture::{NUMBERS, Numbers, integers, strings, write_parquet};
 use crate::harness::{CUTOVER, names, wait_for};
+use crate::random::Random;
 use crate::readers::{Stop, generations, open_files};
-use crate::seeded::Random;
 
 /// How long it goes on in `make test`, which is one of many tests there.
 const SECONDS: u64 = 15;

@@ -38,7 +38,7 @@ const OF_A_RUN: [&str; 18] = [
     "retention.renamed",
     "storage.written",
 ];
-/// Memory that is too little for [`wide`].
+/// Memory that is too little for [`wide_rows`].
 const LITTLE: &str = "run numbers.toml --memory 64MiB --threads 2";
 
 /// A dataset whose store keeps one version.

@@ -12,7 +12,7 @@ use std::fs;
 use crate::fixture::{NUMBERS, Numbers, integers, strings, write_parquet};
 use crate::harness::Workspace;
 use crate::resources::in_namespace;
-use crate::wide;
+use crate::wide_rows;
 
 /// Runs with more and more of what `limit` leaves free, and looks at each. `limit` is a shell function that leaves so
 /// much; the file system is then made as large as ever.
@@ -155,7 +155,7 @@ fn a_full_spill_folder_is_named_with_what_is_there() {
 #[test]
 fn a_spill_folder_that_a_join_fills_is_named() {
     let workspace = Workspace::new();
-    wide::write(&workspace.path(""), 40_960);
+    wide_rows::write(&workspace.path(""), 40_960);
     workspace.write(
         "joined.toml",
         "version = 1\ndataset = \"joined\"\nstore = \"store\"\n\n[inputs.l]\npath = \"left.parquet\"\n\n\

@@ -24,7 +24,7 @@ use parquet::file::properties::{EnabledStatistics, WriterProperties, WriterVersi
 
 use crate::fixture::{NUMBERS, Numbers, integers, strings};
 use crate::harness::{CUTOVER, Run, names};
-use crate::seeded::{Random, seeds};
+use crate::random::{Random, seeds};
 
 const ROWS: usize = 100;
 /// KiB of address space that a run may take: several times what it needs, and far less than a hostile file asks for.

@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use crate::harness::Workspace;
-use crate::wide::{self, FILLER, Row, Side};
+use crate::wide_rows::{self, FILLER, Row, Side};
 
 /// 82 MB on each side.
 const ROWS: i64 = 40_960;
@@ -34,7 +34,7 @@ struct Kept {
 
 fn workspace() -> Workspace {
     let workspace = Workspace::new();
-    wide::write(&workspace.path(""), ROWS);
+    wide_rows::write(&workspace.path(""), ROWS);
     workspace
 }
 
@@ -78,7 +78,7 @@ fn compare(found: &Joined, expected: &Joined, what: &str) {
 
 /// The same by maps from keys to rows.
 fn expected(key: Key, kept: &Kept) -> Joined {
-    let [left, right] = [Side::Left, Side::Right].map(|side| wide::rows(side, ROWS));
+    let [left, right] = [Side::Left, Side::Right].map(|side| wide_rows::rows(side, ROWS));
     let by_key = |rows: &[Row]| {
         let mut map: HashMap<_, Vec<i64>> = HashMap::new();
         for row in rows {
@@ -87,7 +87,7 @@ fn expected(key: Key, kept: &Kept) -> Joined {
         map
     };
     let (of_left, of_right) = (by_key(&left), by_key(&right));
-    let label = |side, id| if id < 0 { "-".to_owned() } else { wide::label(side, id) };
+    let label = |side, id| if id < 0 { "-".to_owned() } else { wide_rows::label(side, id) };
     let mut joined = Joined::new();
     let mut add = |(l, r)| {
         joined.insert((l, r), format!("{}|{}", label(Side::Left, l), label(Side::Right, r)));
@@ -134,7 +134,7 @@ fn check_exists(exists: &str, matching: bool) {
         let expected = match matching {
             false => unmatched,
             true => {
-                let all = (0..ROWS).map(|id| ((id, -1), format!("{}|-", wide::label(Side::Left, id))));
+                let all = (0..ROWS).map(|id| ((id, -1), format!("{}|-", wide_rows::label(Side::Left, id))));
                 all.filter(|(ids, _)| !unmatched.contains_key(ids)).collect()
             }
         };
@@ -183,10 +183,10 @@ fn not_in_beyond_memory() {
              FROM left_rows l WHERE l.one NOT IN (SELECT r.one FROM right_rows r WHERE {condition})"
         )
     };
-    let [left, right] = [Side::Left, Side::Right].map(|side| wide::rows(side, ROWS));
+    let [left, right] = [Side::Left, Side::Right].map(|side| wide_rows::rows(side, ROWS));
     let values: HashSet<i64> = right.iter().filter_map(|row| row.one).collect();
     let outside = left.iter().filter(|row| row.one.is_some_and(|one| !values.contains(&one)));
-    let expected = outside.map(|row| ((row.id, -1), format!("{}|-", wide::label(Side::Left, row.id)))).collect();
+    let expected = outside.map(|row| ((row.id, -1), format!("{}|-", wide_rows::label(Side::Left, row.id)))).collect();
     for flags in [FLAGS, ENOUGH] {
         compare(&run(&workspace, &sql("r.id >= 0"), flags), &Joined::new(), "NOT IN with a null");
         compare(&run(&workspace, &sql("r.one IS NOT NULL"), flags), &expected, "NOT IN without a null");
@@ -233,9 +233,9 @@ fn texts_of_one_side_are_the_same_before_and_after_a_join() {
     let (few, many) = (500, 4_000);
     for (folder, count) in [("few", few), ("many", many)] {
         std::fs::create_dir(workspace.path(folder)).unwrap();
-        wide::write(&workspace.path(folder), count);
+        wide_rows::write(&workspace.path(folder), count);
     }
-    let [smaller, larger] = [few, many].map(|count| wide::rows(Side::Left, count));
+    let [smaller, larger] = [few, many].map(|count| wide_rows::rows(Side::Left, count));
     for (left, right) in [("few", "many"), ("many", "few")] {
         for join in ["INNER", "LEFT", "RIGHT", "FULL"] {
             let sql = format!(

@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 
 use crate::fixture::integers;
 use crate::harness::Workspace;
-use crate::wide::{self, FILLER, Side};
+use crate::wide_rows::{self, FILLER, Side};
 
 /// Bytes that a process may hold beyond its budget: its own code, its threads, and what no stage counts.
 const BEYOND: u64 = 100 << 20;
@@ -80,7 +80,7 @@ fn a_join_of_several_times_the_memory_stays_within_it() {
     let workspace = Workspace::new();
     let mib = 128;
     let rows = (4 * mib * MIB) as i64 / FILLER as i64;
-    wide::write(&workspace.path(""), rows);
+    wide_rows::write(&workspace.path(""), rows);
     let sql = format!(
         "SELECT l.id, replace(concat(l.payload, '|', r.payload), repeat('x', {FILLER}), '') AS labels \
          FROM left_rows l JOIN right_rows r ON l.id = r.id"
@@ -99,9 +99,9 @@ fn windows_and_gathered_values_of_several_times_the_memory_stay_within_it() {
     let workspace = Workspace::new();
     let mib = 128;
     let count = (4 * mib * MIB) as i64 / FILLER as i64;
-    wide::write(&workspace.path(""), count);
+    wide_rows::write(&workspace.path(""), count);
     let mut groups: BTreeMap<i64, Vec<i64>> = BTreeMap::new();
-    for row in wide::rows(Side::Left, count) {
+    for row in wide_rows::rows(Side::Left, count) {
         row.one.into_iter().for_each(|one| groups.entry(one).or_default().push(row.id));
     }
     let rows: i64 = groups.values().map(|ids| ids.len() as i64).sum();
@@ -111,7 +111,7 @@ fn windows_and_gathered_values_of_several_times_the_memory_stay_within_it() {
     let windows = |window: &str| format!("SELECT id, {label}, {window} AS n FROM left_rows WHERE one IS NOT NULL");
     let gathered = "SELECT one, cardinality(texts) AS n, octet_length(array_to_string(texts, '')) AS bytes FROM \
                     (SELECT one, array_agg(payload) AS texts FROM left_rows WHERE one IS NOT NULL GROUP BY one)";
-    let bytes: usize = ids.iter().map(|id| wide::label(Side::Left, *id).len() + FILLER).sum();
+    let bytes: usize = ids.iter().map(|id| wide_rows::label(Side::Left, *id).len() + FILLER).sum();
     for (name, sql, key, found, expected) in [
         (
             "whole",

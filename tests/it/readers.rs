@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use cutover::catalog::{Allow, Catalog};
-use cutover::encode::Sharding;
+use cutover::encode::ShardRouter;
 use cutover::progress::Progress;
 use cutover::publish::{PublishOptions, publish, rollback};
 use cutover::serve::{Reader, Store, Version};
@@ -35,7 +35,7 @@ pub fn generations(version: &Version, all_at_once: bool) -> BTreeSet<i64> {
 fn shards(version: &Version) -> BTreeSet<u32> {
     let manifest = version.manifest();
     let sharding =
-        Sharding::new(&manifest.key, &manifest.shard_by, manifest.partitioner, manifest.shard_count).unwrap();
+        ShardRouter::new(&manifest.key, &manifest.shard_by, manifest.partitioner, manifest.shard_count).unwrap();
     (0..KEYS).map(|key| sharding.of_key(format!("k{key:03}").as_bytes(), &manifest.key).unwrap()).collect()
 }
 

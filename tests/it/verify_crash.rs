@@ -3,7 +3,7 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 
-use cutover::crash::{self, Options, Report, Sight};
+use cutover::crash::{self, Options, ReaderView, Report};
 use cutover::error::Result;
 use rustix::process::Signal;
 
@@ -133,7 +133,7 @@ fn a_program_that_is_broken_is_found_out() {
         assert!(!report.is_sound(), "{lines}");
         for kill in &report.kills {
             assert!(kill.problems.iter().any(|told| told.starts_with(problem)), "{lines}: {kill:?}");
-            assert_eq!(matches!(kill.sees, Sight::Broken(_)), problem == "readers: ", "{lines}");
+            assert_eq!(matches!(kill.sees, ReaderView::Broken(_)), problem == "readers: ", "{lines}");
         }
         assert_eq!(report.kills.len(), 2, "it goes on in a new store");
     }

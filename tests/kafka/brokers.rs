@@ -6,7 +6,7 @@ use std::time::Duration;
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::broker::Broker;
-use crate::dataset::{Dataset, ROWS};
+use crate::dataset_fixture::{Dataset, ROWS};
 use crate::harness::wait_for;
 
 /// Starts a publisher of generation 2 that pauses in the middle, and calls `meanwhile` before it goes on.

@@ -3,7 +3,7 @@
 use std::fs;
 
 use crate::broker::Broker;
-use crate::dataset::{Dataset, ROWS, generation};
+use crate::dataset_fixture::{Dataset, ROWS, generation};
 use crate::harness::{names, wait_for};
 use rustix::process::Signal;
 

@@ -9,11 +9,12 @@
 //!
 //! Not for: what one process alone can show (`tests/it`).
 
-mod access;
+mod acl;
 mod broker;
 mod brokers;
+mod concurrent_publishers;
 mod consumers;
-mod dataset;
+mod dataset_fixture;
 #[path = "../it/fixture.rs"]
 #[allow(dead_code, reason = "the tests of the other binary use the rest")]
 mod fixture;
@@ -21,7 +22,6 @@ mod fixture;
 #[allow(dead_code, reason = "the tests of the other binary use the rest")]
 mod harness;
 mod publishes;
-mod rivals;
 #[path = "../it/schema.rs"]
 mod schema;
 mod wire;

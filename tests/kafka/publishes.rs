@@ -9,7 +9,7 @@ use rdkafka::{Offset, TopicPartitionList};
 use rustix::process::Signal;
 
 use crate::broker::Broker;
-use crate::dataset::{Dataset, ROWS, SHARDS};
+use crate::dataset_fixture::{Dataset, ROWS, SHARDS};
 use crate::fixture::{strings, write_parquet};
 
 #[test]

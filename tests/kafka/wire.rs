@@ -12,7 +12,7 @@ use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 
 use crate::broker::Broker;
-use crate::dataset::{Dataset, SHARDS};
+use crate::dataset_fixture::{Dataset, SHARDS};
 use crate::harness::wait_for;
 
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -270,7 +270,9 @@ fn no_announcement_ends_a_follower() {
     // Another protocol is refused by publishers; any other damage is replaced.
     dataset.run(2).ok().complains(&["keys that are no datasets", "tombstone"]);
     wait_for("the second version", || dataset.consumed() == Some(2));
-    wait_for("the second version", || crate::dataset::generation(&dataset.workspace().path("fresh")) == Some(2));
+    wait_for("the second version", || {
+        crate::dataset_fixture::generation(&dataset.workspace().path("fresh")) == Some(2)
+    });
     for follower in [&mut follower, &mut waiting] {
         assert!(!follower.is_over());
         follower.signal(rustix::process::Signal::TERM);

@@ -177,14 +177,14 @@ fn the_current_version_cannot_be_removed() {
 fn so_many_rolled_back_contents_are_remembered_and_no_more() {
     let mut current = store_of(1);
     commit(&mut current, |c| c.publish(1, &nothing(), at(1))).unwrap();
-    for version in 2..=(REMEMBERED as u64 + 10) {
+    for version in 2..=(MAX_ROLLED_BACK as u64 + 10) {
         commit(&mut current, |c| c.add(version, entry(version as i64, &version.to_string()))).unwrap();
         commit(&mut current, |c| c.publish(version, &nothing(), at(2))).unwrap();
         commit(&mut current, |c| c.rollback(None, at(3))).unwrap();
     }
     assert_eq!(current.current, Some(1));
-    assert_eq!(current.rolled_back.len(), REMEMBERED);
-    assert_eq!(current.rolled_back.last().unwrap().version, REMEMBERED as u64 + 10);
+    assert_eq!(current.rolled_back.len(), MAX_ROLLED_BACK);
+    assert_eq!(current.rolled_back.last().unwrap().version, MAX_ROLLED_BACK as u64 + 10);
 }
 
 /// A store whose version 1 is published and was built at a wrong future date, beside a version 2 as of an earlier one.

@@ -9,13 +9,13 @@
 //!
 //! Not for: sample data itself, which is `crate::demo`'s.
 
-mod folder;
-mod story;
+mod walkthrough;
+mod workspace;
 
 use std::path::PathBuf;
 
-use self::folder::Folder;
-use super::{Answer, Output, format};
+use self::workspace::Folder;
+use super::{Output, Verdict, format};
 use crate::demo::{Shape, generate};
 use crate::error::Result;
 
@@ -55,12 +55,12 @@ pub(super) struct Args {
 }
 
 impl Args {
-    pub(super) fn run(self, output: &mut Output) -> Result<Answer> {
+    pub(super) fn run(self, output: &mut Output) -> Result<Verdict> {
         let shape = self.shape();
         let folder = Folder::claim(&self.dir)?;
         if !self.generate_only {
-            story::tell(&folder, &shape, output)?;
-            return Ok(Answer::Yes);
+            walkthrough::tell(&folder, &shape, output)?;
+            return Ok(Verdict::Yes);
         }
         generate(folder.path(), &shape)?;
         let dir = folder.path();
@@ -70,7 +70,7 @@ impl Args {
         } else {
             output.line(format!("{} in {}", made(&shape), dir.display()))?;
         }
-        Ok(Answer::Yes)
+        Ok(Verdict::Yes)
     }
 
     /// As many pages and files as go with that many users and events.
@@ -86,7 +86,7 @@ impl Args {
 }
 
 fn made(shape: &Shape) -> String {
-    format!("{} and {}", format::some(shape.events, "event"), format::some(shape.profiles, "profile"))
+    format!("{} and {}", format::plural(shape.events, "event"), format::plural(shape.profiles, "profile"))
 }
 
 #[cfg(test)]

@@ -11,7 +11,7 @@
 use arrow::datatypes::{DataType, Field};
 
 use super::super::format;
-use super::look::{Looker, Repeats, Table};
+use super::profile::{Cardinality, Profiler, Table};
 use crate::error::{Error, Result};
 
 /// Columns whose values are counted.
@@ -72,7 +72,7 @@ impl Choice {
 ///
 /// # Errors
 /// `Input` when no column can be a key; else as running a query over the input.
-pub(super) fn choose(looker: &Looker, table: &Table) -> Result<Choice> {
+pub(super) fn choose(looker: &Profiler, table: &Table) -> Result<Choice> {
     let fields = table.schema.fields().iter();
     let mut candidates: Vec<(&Field, Class)> =
         fields.filter_map(|field| Some((field.as_ref(), Class::of(field.data_type())?))).collect();
@@ -81,9 +81,9 @@ pub(super) fn choose(looker: &Looker, table: &Table) -> Result<Choice> {
     let mut counted = Vec::with_capacity(candidates.len());
     for (field, class) in candidates {
         let repeats = looker.repeats(table, field.name())?;
-        let nulls = repeats.map(|repeats| repeats.nulls).or_else(|| Looker::nulls(table, field.name()));
+        let nulls = repeats.map(|repeats| repeats.nulls).or_else(|| Profiler::nulls(table, field.name()));
         let has_nulls = field.is_nullable() && nulls != Some(0);
-        let most = repeats.map(|repeats: Repeats| repeats.most);
+        let most = repeats.map(|repeats: Cardinality| repeats.most);
         counted.push(Choice { column: field.name().clone(), has_nulls, most, class });
     }
     best(counted).ok_or_else(|| {

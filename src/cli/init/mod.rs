@@ -9,8 +9,8 @@
 //! Not for: guessing what the job should compute. It takes all columns of the first input; joins are comments to edit.
 
 mod key;
-mod look;
-mod text;
+mod profile;
+mod template;
 
 use std::collections::BTreeMap;
 use std::fs::OpenOptions;
@@ -20,8 +20,8 @@ use std::path::{Path, PathBuf};
 use serde_json::json;
 
 use self::key::Choice;
-use self::look::{Looker, Table};
-use super::{Answer, Output, format};
+use self::profile::{Profiler, Table};
+use super::{Output, Verdict, format};
 use crate::encode::EncodePlan;
 use crate::error::{Error, IoContext, Kind, Result};
 use crate::input::Contract;
@@ -55,8 +55,8 @@ struct Planned {
 }
 
 impl Args {
-    pub(super) fn run(self, output: &mut Output) -> Result<Answer> {
-        let looker = Looker::new()?;
+    pub(super) fn run(self, output: &mut Output) -> Result<Verdict> {
+        let looker = Profiler::new()?;
         let tables = looker.look(&self.paths)?;
         let main = tables.first().ok_or_else(|| Error::internal("no input"))?;
         let choice = key::choose(&looker, main)?;
@@ -73,7 +73,7 @@ impl Args {
         }
         new.iter().try_for_each(|file| write(file))?;
         self.show(main, &choice, (&new, &kept), &job, output)?;
-        Ok(Answer::Yes)
+        Ok(Verdict::Yes)
     }
 
     fn contract(&self, table: &Table) -> Result<Planned> {
@@ -84,12 +84,12 @@ impl Args {
     }
 
     /// Makes the job's text, and makes sure that it would run.
-    fn job(&self, tables: &[Table], choice: &Choice, contracts: &[Planned], looker: &Looker) -> Result<Planned> {
+    fn job(&self, tables: &[Table], choice: &Choice, contracts: &[Planned], looker: &Profiler) -> Result<Planned> {
         let main = &tables[0];
         let path = below(&self.out, &format!("jobs/{}.toml", main.name));
         let store = below(&self.out, &format!("stores/{}", main.name));
         let schemas: Vec<&Path> = contracts.iter().map(|contract| contract.path.as_path()).collect();
-        let text = text::job(&text::Parts { path: &path, store: &store, tables, schemas: &schemas, choice });
+        let text = template::job(&template::Parts { path: &path, store: &store, tables, schemas: &schemas, choice });
         let unfit = |error: Error| error.during(format!("no job can be written for {}", main.path));
         let no_sql_file = |path: &Path| Err(Error::internal(format!("{} is not part of the job", path.display())));
         let job = Job::parse(&path, &text, &BTreeMap::new(), &no_sql_file).map_err(unfit)?;
@@ -114,7 +114,7 @@ impl Args {
             "key": choice.column,
             "duplicates": choice.fold(),
         }))?;
-        let job = format::shell(&job.path.display().to_string());
+        let job = format::shell_quote(&job.path.display().to_string());
         output.next(format!("cutover plan {job}"));
         if output.is_json() {
             return Ok(());

@@ -12,10 +12,10 @@ use arrow::datatypes::Fields;
 use arrow_avro::schema::{AvroSchema, Fingerprint, FingerprintAlgorithm, SINGLE_OBJECT_MAGIC};
 use serde_json::Value;
 
-use super::avro_write::Site;
+use super::avro_write::AvroField;
 use super::cannot;
-use super::conform::conform;
-use crate::encode::entry::Column;
+use super::cast::conform;
+use crate::encode::entry_batch::Column;
 use crate::error::{Error, Result};
 
 /// Writes records in Avro binary.
@@ -44,8 +44,11 @@ impl AvroEncoder {
             }
             arrays.push(array);
         }
-        let sites: Vec<_> =
-            arrays.iter().zip(&self.fields).map(|(array, field)| Site::new(field, array)).collect::<Result<_>>()?;
+        let sites: Vec<_> = arrays
+            .iter()
+            .zip(&self.fields)
+            .map(|(array, field)| AvroField::new(field, array))
+            .collect::<Result<_>>()?;
         out.offsets.reserve(rows);
         for row in 0..rows {
             for site in &sites {

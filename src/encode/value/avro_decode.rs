@@ -9,7 +9,7 @@
 use arrow::datatypes::i256;
 use serde_json::{Map, Number, Value};
 
-use crate::encode::text::{self, Unit};
+use crate::encode::literals::{self, Unit};
 
 /// One record; `None` when the bytes are not exactly one value of this schema.
 pub(super) fn decode(schema: &Value, bytes: &[u8]) -> Option<Value> {
@@ -51,7 +51,7 @@ impl<'a> Input<'a> {
             }
             "double" => number(f64::from_le_bytes(self.array()?)),
             "string" => Value::from(std::str::from_utf8(self.prefixed()?).ok()?),
-            "bytes" => Value::from(text::digits(self.prefixed()?)),
+            "bytes" => Value::from(literals::digits(self.prefixed()?)),
             _ => return None,
         })
     }
@@ -88,7 +88,7 @@ impl<'a> Input<'a> {
             }
             "fixed" => {
                 let size = usize::try_from(schema.get("size")?.as_u64()?).ok()?;
-                Some(Value::from(text::digits(self.take(size)?)))
+                Some(Value::from(literals::digits(self.take(size)?)))
             }
             other => self.primitive(other),
         }
@@ -97,19 +97,19 @@ impl<'a> Input<'a> {
     fn logical(&mut self, logical: &str, schema: &Map<String, Value>) -> Option<Value> {
         if logical == "decimal" {
             let scale = i8::try_from(schema.get("scale")?.as_i64()?).ok()?;
-            return Some(Value::from(text::decimal(signed(self.prefixed()?)?, scale)));
+            return Some(Value::from(literals::decimal(signed(self.prefixed()?)?, scale)));
         }
         let count = self.long()?;
         let text = match logical {
-            "date" => text::date(count),
-            "time-millis" => text::time(count, Unit::Millisecond),
-            "time-micros" => text::time(count, Unit::Microsecond),
-            "timestamp-millis" => text::timestamp(count, Unit::Millisecond, true),
-            "timestamp-micros" => text::timestamp(count, Unit::Microsecond, true),
-            "timestamp-nanos" => text::timestamp(count, Unit::Nanosecond, true),
-            "local-timestamp-millis" => text::timestamp(count, Unit::Millisecond, false),
-            "local-timestamp-micros" => text::timestamp(count, Unit::Microsecond, false),
-            "local-timestamp-nanos" => text::timestamp(count, Unit::Nanosecond, false),
+            "date" => literals::date(count),
+            "time-millis" => literals::time(count, Unit::Millisecond),
+            "time-micros" => literals::time(count, Unit::Microsecond),
+            "timestamp-millis" => literals::timestamp(count, Unit::Millisecond, true),
+            "timestamp-micros" => literals::timestamp(count, Unit::Microsecond, true),
+            "timestamp-nanos" => literals::timestamp(count, Unit::Nanosecond, true),
+            "local-timestamp-millis" => literals::timestamp(count, Unit::Millisecond, false),
+            "local-timestamp-micros" => literals::timestamp(count, Unit::Microsecond, false),
+            "local-timestamp-nanos" => literals::timestamp(count, Unit::Nanosecond, false),
             _ => return None,
         };
         Some(text.map_or(Value::from(count), Value::from))

@@ -26,7 +26,7 @@ use crate::input::contract::type_name;
 const MOST_LONG_BYTES: usize = 10;
 
 /// One column: where it is null, and its values.
-pub(super) struct Site<'a> {
+pub(super) struct AvroField<'a> {
     /// Whether the schema allows null here, so that a branch number comes first.
     optional: bool,
     nulls: Option<&'a NullBuffer>,
@@ -49,13 +49,13 @@ enum Values<'a> {
     Fixed(&'a FixedSizeBinaryArray),
     Decimal128(&'a [i128]),
     Decimal256(&'a [i256]),
-    List(&'a [i32], Box<Site<'a>>),
-    LargeList(&'a [i64], Box<Site<'a>>),
-    Record(Vec<Site<'a>>),
-    Map(&'a [i32], Box<(Site<'a>, Site<'a>)>),
+    List(&'a [i32], Box<AvroField<'a>>),
+    LargeList(&'a [i64], Box<AvroField<'a>>),
+    Record(Vec<AvroField<'a>>),
+    Map(&'a [i32], Box<(AvroField<'a>, AvroField<'a>)>),
 }
 
-impl<'a> Site<'a> {
+impl<'a> AvroField<'a> {
     /// The column `array` under a field that `avro_schema.rs` made.
     ///
     /// # Errors

@@ -29,9 +29,9 @@ use arrow::datatypes::{
 use arrow::error::ArrowError;
 use arrow::json::writer::{EncoderOptions, make_encoder};
 
-use super::conform::{conform, plain};
+use super::cast::{conform, plain};
 use super::{ValueField, cannot};
-use crate::encode::entry::Column;
+use crate::encode::entry_batch::Column;
 use crate::error::{Error, Result};
 
 /// Days before and after 1970 that can be written as a date.

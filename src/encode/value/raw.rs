@@ -4,8 +4,8 @@
 
 use arrow::array::{Array, ArrayRef};
 
-use crate::encode::cells::{Cells, prepare};
-use crate::encode::entry::Column;
+use crate::encode::entry_batch::Column;
+use crate::encode::key_columns::{KeyCells, prepare};
 use crate::error::{Error, Result};
 
 /// Appends the bytes of each row.
@@ -22,7 +22,7 @@ pub(super) fn encode(name: &str, column: &ArrayRef, out: &mut Column) -> Result<
             array.len()
         )));
     }
-    let cells = Cells::new(&array)?;
+    let cells = KeyCells::new(&array)?;
     for row in 0..array.len() {
         out.push(cells.bytes(row));
     }

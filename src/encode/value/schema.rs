@@ -11,7 +11,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::Value;
 
 use super::{ValueField, avro_decode};
-use crate::encode::text;
+use crate::encode::literals;
 use crate::error::{Error, Result};
 use crate::input::contract::type_name;
 use crate::job::Encoding;
@@ -118,15 +118,15 @@ impl ValueSchema {
             let found = &value[..value.len().min(self.header.len())];
             Error::corrupt(format!(
                 "a stored value starts with {} instead of its schema's header {}",
-                text::hex(found),
-                text::hex(&self.header)
+                literals::hex(found),
+                literals::hex(&self.header)
             ))
         })
     }
 }
 
 fn shown(bytes: &[u8]) -> String {
-    std::str::from_utf8(bytes).map_or_else(|_| text::hex(bytes), str::to_owned)
+    std::str::from_utf8(bytes).map_or_else(|_| literals::hex(bytes), str::to_owned)
 }
 
 fn describe(encoding: Encoding) -> &'static str {
@@ -139,10 +139,10 @@ fn describe(encoding: Encoding) -> &'static str {
 }
 
 fn to_hex<S: Serializer>(header: &[u8], serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.serialize_str(&text::digits(header))
+    serializer.serialize_str(&literals::digits(header))
 }
 
 fn from_hex<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<u8>, D::Error> {
     let digits = String::deserialize(deserializer)?;
-    text::undigits(&digits).ok_or_else(|| serde::de::Error::custom("the value's header is not hex"))
+    literals::undigits(&digits).ok_or_else(|| serde::de::Error::custom("the value's header is not hex"))
 }

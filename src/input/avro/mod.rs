@@ -15,7 +15,7 @@ use arrow::datatypes::{Fields, Schema, SchemaRef};
 use arrow_avro::reader::ReaderBuilder;
 
 use super::layout::bare_field;
-use crate::contain::contain;
+use crate::catch_panic::contain;
 use crate::error::{Error, IoContext, Result};
 
 pub use blocks::{Blocks, Part};

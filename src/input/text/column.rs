@@ -20,8 +20,8 @@ use arrow::datatypes::{
 
 use super::json::{Kind, Reader};
 use super::keys::Keys;
-use super::moment::{Moment, date};
 use super::number::Number;
+use super::timestamp::{Moment, date};
 use super::values::{is_bool, short_whole};
 
 /// Why a type does not hold a value; empty where that is plain to see.

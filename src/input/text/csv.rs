@@ -10,7 +10,7 @@
 //!
 //! Not for: what the values are.
 
-use super::fault::{Fault, shown};
+use super::text_error::{Fault, shown};
 use crate::job::CsvForm;
 
 /// Columns that a file may have.

@@ -10,10 +10,10 @@ use std::collections::HashMap;
 use arrow::datatypes::DataType;
 
 use super::column::{Column, Reason};
-use super::fault::{Fault, shown};
+use super::text_error::{Fault, shown};
 use crate::input::Input;
 use crate::input::contract::type_name;
-use crate::input::types::nested_from_name;
+use crate::input::type_parser::nested_from_name;
 
 /// One column of a contract that text can hold.
 #[derive(Clone, Debug, PartialEq, Eq)]

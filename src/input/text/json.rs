@@ -281,7 +281,7 @@ impl<'t> Reader<'t> {
     pub(super) fn wrong(&self, what: &str) -> Wrong {
         let before = self.text.get(..self.at).map_or(self.at, |before| before.chars().count());
         match self.text.get(self.at..).filter(|rest| !rest.is_empty()) {
-            Some(rest) => format!("{what} at letter {}, where it says {}", before + 1, super::fault::shown(rest)),
+            Some(rest) => format!("{what} at letter {}, where it says {}", before + 1, super::text_error::shown(rest)),
             None => format!("{what}, but the line ends"),
         }
     }

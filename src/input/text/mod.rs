@@ -11,24 +11,24 @@
 //!
 //! Not for: anything of the query engine's.
 
+mod chunks;
 mod column;
 mod csv;
-mod cut;
+mod csv_survey;
+mod decompress;
 mod expected;
-mod fault;
 mod json;
+mod json_survey;
+mod json_type;
 mod keys;
-mod moment;
 mod number;
-mod of_csv;
-mod of_json;
-mod packing;
 mod read;
 mod schema;
 mod survey;
 #[cfg(test)]
 mod tests;
-mod tree;
+mod text_error;
+mod timestamp;
 mod values;
 
 use std::sync::Arc;
@@ -39,11 +39,11 @@ use crate::error::Result;
 use crate::input::Input;
 use crate::job::{CsvForm, Format};
 
-pub(super) use packing::Packing;
+pub(super) use decompress::Packing;
 pub(crate) use read::{Batches, Part};
 pub(crate) use survey::Chunk;
 
-use cut::{PIECE, Shape};
+use chunks::{PIECE, Shape};
 use survey::Plan;
 
 /// Letters that delimit values, the most usual first.
@@ -61,12 +61,12 @@ pub struct Survey {
 
 /// Whether bytes are rows of such a file, as a survey of this one file says: for fuzzers.
 pub(crate) fn can_be_read(bytes: &[u8], format: Format) -> bool {
-    let Ok(text) = cut::text_of(bytes.to_vec(), 1) else { return false };
-    let mut piece = cut::Piece { text, start: 0, line: 1 };
+    let Ok(text) = chunks::text_of(bytes.to_vec(), 1) else { return false };
+    let mut piece = chunks::Piece { text, start: 0, line: 1 };
     let expected = expected::Expectations::new();
     match format {
-        Format::Csv => survey::one(&of_csv::OfCsv::new(&CsvForm::default(), None, &expected), &mut piece).is_some(),
-        _ => survey::one(&of_json::OfJson { expected: &expected }, &mut piece).is_some(),
+        Format::Csv => survey::one(&csv_survey::OfCsv::new(&CsvForm::default(), None, &expected), &mut piece).is_some(),
+        _ => survey::one(&json_survey::OfJson { expected: &expected }, &mut piece).is_some(),
     }
 }
 
@@ -75,7 +75,7 @@ pub(crate) fn can_be_read(bytes: &[u8], format: Format) -> bool {
 /// # Errors
 /// As reading the first file.
 pub fn guess_delimiter(input: &Input) -> Result<char> {
-    let mut cutter = cut::Cutter::open(&input.files[0], Shape::Json, FIRST_LINE)?;
+    let mut cutter = chunks::Cutter::open(&input.files[0], Shape::Json, FIRST_LINE)?;
     let first = cutter.next()?.unwrap_or_default().text;
     let line = first.lines().find(|line| !line.trim().is_empty()).unwrap_or_default();
     // What is in quotes delimits nothing.

@@ -15,12 +15,12 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use super::cut::{Cutter, Piece, Shape};
-use super::fault::Fault;
-use super::packing::Packing;
+use super::chunks::{Cutter, Piece, Shape};
+use super::decompress::Packing;
+use super::text_error::Fault;
 use crate::error::{Error, Result};
 use crate::input::InputFile;
-use crate::stop;
+use crate::shutdown;
 
 /// What a survey learns of pieces.
 pub(super) trait Learn: Sync {
@@ -202,7 +202,7 @@ impl<L: Learn> Work<'_, L> {
                     reading.is_over = true;
                     return Ok(());
                 }
-                stop::check().map_err(|error| (0, error))?;
+                shutdown::check().map_err(|error| (0, error))?;
                 let Some(piece) = self.next_piece(&mut reading, file)? else { return Ok(()) };
                 let Some(head) = reading.head.clone() else { return Ok(()) };
                 (reading.chunks.len() - 1, piece, head)

@@ -24,24 +24,24 @@
 //!
 //! Not for: speed (see `ahead`, `grouping`).
 
-mod anchored;
 mod arithmetic;
 mod averages;
 mod casts;
+mod checked_dates;
+mod empty_aggregates;
+mod float_frames;
 mod floats;
-mod forms;
-mod frames;
+mod moving_statistics;
 mod multisets;
 mod not_in;
 mod null_safe;
-mod orders;
-mod refilled;
+mod repeated_orders;
+mod rewrites;
 mod sum;
 mod syntax;
 #[cfg(test)]
 mod tests;
-mod times;
-mod total;
+mod time_comparisons;
 mod truncation;
 mod types;
 mod using;
@@ -85,7 +85,7 @@ pub(super) fn settings(builder: SessionStateBuilder) -> SessionStateBuilder {
     let mut builder = builder;
     builder.config().get_or_insert_default().options_mut().execution.time_zone = Some(ZONE.to_owned());
     builder
-        .with_type_planner(Arc::new(forms::Timestamps))
+        .with_type_planner(Arc::new(rewrites::Timestamps))
         .with_analyzer_rules(rules())
         .with_optimizer_rules(logical.collect())
         .with_physical_optimizer_rules(physical.collect())
@@ -101,9 +101,9 @@ fn rules() -> Vec<Arc<dyn AnalyzerRule + Send + Sync>> {
         Arc::new(averages::ExactAverages),
         Arc::new(null_safe::NullSafeKeys),
         Arc::new(multisets::Multisets),
-        Arc::new(times::ExactTimes),
-        Arc::new(orders::OnceInAnOrder),
-        Arc::new(anchored::Anchored),
+        Arc::new(time_comparisons::ExactTimes),
+        Arc::new(repeated_orders::OnceInAnOrder),
+        Arc::new(empty_aggregates::Anchored),
         Arc::new(arithmetic::CheckedArithmetic),
         Arc::new(casts::NamedCasts),
         Arc::new(floats::OneZero),
@@ -113,9 +113,9 @@ fn rules() -> Vec<Arc<dyn AnalyzerRule + Send + Sync>> {
 /// Makes the functions of a session exact.
 pub(super) fn register(context: &SessionContext) {
     context.register_udaf(AggregateUDF::new_from_impl(sum::ExactSum::default()));
-    context.register_udaf(AggregateUDF::new_from_impl(frames::Average::default()));
-    refilled::register(context);
-    total::register(context);
+    context.register_udaf(AggregateUDF::new_from_impl(float_frames::Average::default()));
+    moving_statistics::register(context);
+    checked_dates::register(context);
 }
 
 /// The same plan with every expression of every node changed, from its leaves up, under its old name.

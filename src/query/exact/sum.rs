@@ -24,7 +24,7 @@ use datafusion::logical_expr::{
     Accumulator, AggregateUDFImpl, EmitTo, GroupsAccumulator, ReversedUDAF, SetMonotonicity, Signature,
 };
 
-use super::frames::{Frame, Of};
+use super::float_frames::{Frame, Of};
 
 /// The type in which integers and durations are added up: 128 bits.
 const WIDE_INTEGER: DataType = DataType::Decimal128(DECIMAL128_MAX_PRECISION, 0);

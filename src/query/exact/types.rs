@@ -22,8 +22,8 @@ use datafusion::logical_expr::{
 };
 use datafusion::optimizer::AnalyzerRule;
 
-use super::forms;
-use super::times::{constant, nanoseconds};
+use super::rewrites;
+use super::time_comparisons::{constant, nanoseconds};
 
 /// Nanoseconds of a day.
 const DAY: i128 = 86_400_000_000_000;
@@ -115,11 +115,11 @@ fn meet(expression: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
                     };
                     args.into_iter().map(of_time).collect()
                 }
-                _ => return forms::known(Expr::ScalarFunction(ScalarFunction { func, args }), schema),
+                _ => return rewrites::known(Expr::ScalarFunction(ScalarFunction { func, args }), schema),
             };
             Transformed::yes(Expr::ScalarFunction(ScalarFunction { func, args }))
         }
-        other => forms::known(other, schema)?,
+        other => rewrites::known(other, schema)?,
     })
 }
 

@@ -9,7 +9,7 @@ use super::*;
 use crate::encode::{KeyColumn, KeyEncoding, KeyKind, KeySchema, append_number};
 use crate::error::Kind;
 use crate::job::{Encoding, Fold};
-use crate::shuffle::fold::{Folder, Folding};
+use crate::shuffle::duplicates::{Deduplicator, DuplicatePolicy};
 
 /// Pairs of bytes: key and value of a record, or order and value of an entry.
 type Records = Vec<(Vec<u8>, Vec<u8>)>;
@@ -17,10 +17,10 @@ type ByKey = BTreeMap<Vec<u8>, Records>;
 
 const FOLDS: [Fold; 7] = [Fold::Error, Fold::First, Fold::Last, Fold::Number, Fold::List, Fold::Top(1), Fold::Top(3)];
 
-fn folding(fold: Fold) -> Folding {
+fn folding(fold: Fold) -> DuplicatePolicy {
     let column = KeyColumn { name: "key".to_owned(), type_name: "binary".to_owned(), kind: KeyKind::Binary };
     let key = KeySchema { columns: vec![column], encoding: KeyEncoding::Bytes, numbered: false };
-    Folding { fold, encoding: Encoding::Json, header: b"head".to_vec(), key }
+    DuplicatePolicy { fold, encoding: Encoding::Json, header: b"head".to_vec(), key }
 }
 
 /// Each range folded by a folder of its own, as a build does; the records of each shard.
@@ -42,8 +42,8 @@ fn folded(parts: &[Vec<Owned>], count: u32, memory: usize, fold: Fold) -> Result
     let of_shard = |shard: Shard| {
         let mut records = Records::new();
         for range in shard.ranges {
-            let mut folder = Folder::new(&folding);
-            let mut emit = |record: fold::Record<'_>| {
+            let mut folder = Deduplicator::new(&folding);
+            let mut emit = |record: duplicates::Record<'_>| {
                 records.push((record.key().to_vec(), record.value().to_vec()));
                 Ok(())
             };

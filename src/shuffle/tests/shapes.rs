@@ -8,8 +8,8 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 
 use super::*;
-use crate::runtime::Resources;
-use crate::shuffle::merge::{Pass, fan_in};
+use crate::resources::Resources;
+use crate::shuffle::merge::{MergePlan, fan_in};
 
 /// How keys lie.
 #[derive(Clone, Copy, Debug)]
@@ -146,7 +146,7 @@ fn a_thousand_times_the_budget_is_written_twice_at_most() {
                 merge(&mut runs, fan_in(share, 0));
             }
         }
-        if let Some(pass) = Pass::of(runs.len(), 0, &options) {
+        if let Some(pass) = MergePlan::of(runs.len(), 0, &options) {
             (0..pass.merges).for_each(|_| merge(&mut runs, pass.runs / pass.merges));
             // What is left over of them is one merge more.
             if !pass.runs.is_multiple_of(pass.merges) {
@@ -156,7 +156,7 @@ fn a_thousand_times_the_budget_is_written_twice_at_most() {
         let most = runs.iter().map(|Reverse((_, written))| *written).max();
         assert_eq!(most, Some(2), "{budget} bytes, {threads} threads");
         assert_eq!(
-            Pass::of(runs.len(), 0, &options),
+            MergePlan::of(runs.len(), 0, &options),
             None,
             "{budget} bytes, {threads} threads: one pass is not enough"
         );
@@ -172,7 +172,7 @@ proptest! {
     ) {
         let options = Options { writers: threads, threads, ..options(Path::new(""), mib << 20, 64 << 20) };
         let (all, last) = (fan_in(options.memory, largest_block), fan_in(options.memory / threads, largest_block));
-        match Pass::of(count, largest_block, &options) {
+        match MergePlan::of(count, largest_block, &options) {
             None => prop_assert!(count <= last),
             Some(pass) => {
                 let each = pass.runs.div_ceil(pass.merges);

@@ -11,10 +11,10 @@ use cutover::catalog::Allow;
 use cutover::cli::Cli;
 use cutover::input::Contract;
 use cutover::job::{DEFAULT_BOUNDS, Job, Tables, Verify};
-use cutover::runtime::{MIN_MEMORY, Resources};
+use cutover::resources::{MIN_MEMORY, Resources};
 
 use super::{document, documents, root};
-use crate::structure;
+use crate::architecture;
 
 /// Where a number or a name in prose comes from: the document, what it says, the source, what stands there.
 const SAID: [(&str, &str, &str, &str); 15] = [
@@ -164,7 +164,7 @@ fn numbers_in_prose_are_those_of_the_source() {
 
 #[test]
 fn the_shards_of_the_examples_are_those_of_the_code() {
-    use cutover::encode::{KeySchema, Sharding};
+    use cutover::encode::{KeySchema, ShardRouter};
     use cutover::job::Partitioner;
     let schema = |columns: serde_json::Value, encoding: &str| -> KeySchema {
         serde_json::from_value(serde_json::json!({"columns": columns, "encoding": encoding, "numbered": false}))
@@ -189,7 +189,7 @@ fn the_shards_of_the_examples_are_those_of_the_code() {
     assert_eq!(rows.len(), cases.len());
     for (row, (schema, key, shard_by)) in rows.into_iter().zip(cases) {
         let shard_by: Vec<String> = shard_by.into_iter().map(str::to_owned).collect();
-        let sharding = Sharding::new(schema, &shard_by, Partitioner::Xxh3, 4).unwrap();
+        let sharding = ShardRouter::new(schema, &shard_by, Partitioner::Xxh3, 4).unwrap();
         let bytes = schema.parse(key).unwrap();
         assert_eq!(sharding.of_key(&bytes, schema).unwrap().to_string(), row[4], "{row:?}");
         let hex: String = row[2].trim_matches('`').split(' ').collect();
@@ -209,5 +209,5 @@ fn the_architecture_prints_the_allowed_imports() {
         .filter_map(|line| line.split_once(char::is_whitespace))
         .map(|(part, used)| (part, used.split_whitespace().filter(|name| *name != "—").collect()))
         .collect();
-    assert_eq!(printed, structure::table());
+    assert_eq!(printed, architecture::table());
 }

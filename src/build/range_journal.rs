@@ -1,0 +1,183 @@
+//! Which ranges of a shard are finished, so that an attempt after this one need not build them again.
+//!
+//! ```text
+//! one line a range:   {"range":3,"tables":[{"table":{…},"xxh3":"…"}],"samples":[…]}
+//! ```
+//! Tables are synced, then their folder, then the line. A range is taken up when every table of it is there with the
+//! checksum it had; its digests and the entries to look up come from the same line. Range 3 of one attempt is range 3 of
+//! the next because both drain the same sealed runs, cut at the same splitters; where that is not so there is no ledger.
+//!
+//! Not for: deciding whether an attempt goes on with the work of another (`pipeline`).
+
+use std::collections::HashMap;
+use std::path::Path;
+use std::sync::{Mutex, PoisonError};
+
+use serde::{Deserialize, Serialize};
+
+use super::file_checksums::ReadBack;
+use super::read_back_sample::Sample;
+use super::shard::ShardPaths;
+use super::sst_writer::{Table, table_name};
+use crate::durable_file;
+use crate::error::Result;
+use crate::journal::Journal;
+
+/// A finished table and the checksum of its file, as journals keep them.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct StoredTable {
+    /// The table.
+    pub table: Table,
+    /// XXH3-64 of its file, 16 hexadecimal digits.
+    pub xxh3: String,
+}
+
+impl StoredTable {
+    /// Reads the file of a finished table in `folder`.
+    ///
+    /// # Errors
+    /// `Unavailable` when it cannot be read.
+    pub fn measure(table: &Table, folder: &Path) -> Result<Self> {
+        let (_, sum) = durable_file::hash_file(&folder.join(&table.name))?;
+        Ok(Self::new(table, sum))
+    }
+
+    fn new(table: &Table, xxh3: u64) -> Self {
+        Self { table: table.clone(), xxh3: durable_file::hex_checksum(xxh3) }
+    }
+
+    /// Whether its file is in `folder` as it was measured. A name that is not plain is no table's.
+    pub fn is_intact(&self, folder: &Path) -> bool {
+        let name = Path::new(&self.table.name);
+        let plain = name.file_name() == Some(name.as_os_str());
+        plain
+            && durable_file::hash_file(&folder.join(name))
+                .is_ok_and(|(_, sum)| durable_file::hex_checksum(sum) == self.xxh3)
+    }
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct RangeRecord {
+    range: usize,
+    tables: Vec<StoredTable>,
+    samples: Vec<Sample>,
+}
+
+/// The finished ranges of one shard.
+pub(super) struct RangeJournal<'a> {
+    tables_dir: &'a Path,
+    journal: Option<Mutex<Journal>>,
+    finished: HashMap<usize, RangeRecord>,
+}
+
+impl<'a> RangeJournal<'a> {
+    /// Opens the ledger of a target, or one that is empty and forgets where it has no journal.
+    ///
+    /// # Errors
+    /// As [`Journal::open`].
+    pub(super) fn open(target: &ShardPaths<'a>) -> Result<Self> {
+        let tables_dir = target.tables_dir;
+        let Some(path) = target.journal else {
+            return Ok(Self { tables_dir, journal: None, finished: HashMap::new() });
+        };
+        let (journal, lines) = Journal::open(path.to_owned(), |_: &RangeRecord, _| true)?;
+        // A range that had to be built again has two lines, of which the later counts.
+        let finished = lines.into_iter().map(|line| (line.range, line)).collect();
+        Ok(Self { tables_dir, journal: Some(Mutex::new(journal)), finished })
+    }
+
+    /// The tables of a range that an earlier attempt finished, and the entries it remembered; none where it did not, or
+    /// where one of them is not as it was.
+    pub(super) fn resumed_tables(&self, range: usize) -> Option<(Vec<Table>, &[Sample])> {
+        let line = self.finished.get(&range)?;
+        let mut tables = line.tables.iter().enumerate();
+        let intact = |(number, stored): (usize, &StoredTable)| {
+            stored.table.name == table_name(range, number) && stored.is_intact(self.tables_dir)
+        };
+        if !tables.all(intact) {
+            let folder = self.tables_dir.display();
+            tracing::warn!("range {range} is built again: its tables in {folder} are not as they were written");
+            return None;
+        }
+        Some((line.tables.iter().map(|stored| stored.table.clone()).collect(), &line.samples))
+    }
+
+    /// Notes that a range is finished, of whose tables this was read back.
+    ///
+    /// # Errors
+    /// `Unavailable` when the disk does not do it.
+    pub(super) fn note(
+        &self,
+        range: usize,
+        tables: &[Table],
+        read: &[ReadBack],
+        samples: impl FnOnce() -> Vec<Sample>,
+    ) -> Result<()> {
+        let Some(journal) = &self.journal else { return Ok(()) };
+        let tables = tables.iter().zip(read).map(|(table, read)| StoredTable::new(table, read.xxh3)).collect();
+        durable_file::sync_dir(self.tables_dir)?;
+        let mut journal = journal.lock().unwrap_or_else(PoisonError::into_inner);
+        journal.add(&RangeRecord { range, tables, samples: samples() })
+    }
+}
+
+/// Whether a whole line can be read.
+pub(crate) fn is_line(line: &[u8]) -> bool {
+    crate::journal::parse::<RangeRecord>(line).is_some()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::super::file_checksums::FileChecksums;
+    use super::*;
+    use crate::job::Tables;
+
+    #[test]
+    fn a_range_is_taken_up_only_when_its_tables_are_as_they_were() {
+        let folder = tempfile::tempdir().unwrap();
+        let tables_dir = folder.path().join("tables");
+        let journal = folder.path().join("journal/shard-00000.jsonl");
+        fs::create_dir(&tables_dir).unwrap();
+        let tables = Tables::default();
+        let target = ShardPaths {
+            version_dir: folder.path(),
+            shard_dir: folder.path(),
+            tables_dir: &tables_dir,
+            ingest_dir: folder.path(),
+            journal: Some(&journal),
+            tables: &tables,
+            max_rows_per_table: 1,
+            sample_bytes: 1 << 20,
+        };
+        let table = |range, number| {
+            let name = table_name(range, number);
+            fs::write(tables_dir.join(&name), [range as u8, number as u8]).unwrap();
+            Table { name, rows: 1, ..Table::default() }
+        };
+        let note = |ledger: &RangeJournal<'_>, range, tables: &[Table]| {
+            let mut hashed = FileChecksums::default();
+            let read = tables.iter().map(|table| hashed.add(&tables_dir.join(&table.name)));
+            let read: Vec<ReadBack> = read.collect::<Result<_>>().unwrap();
+            ledger.note(range, tables, &read, Vec::new).unwrap();
+        };
+        let ledger = RangeJournal::open(&target).unwrap();
+        assert!(ledger.resumed_tables(0).is_none());
+        note(&ledger, 0, &[table(0, 0), table(0, 1)]);
+        note(&ledger, 1, &[table(1, 0)]);
+        note(&ledger, 2, &[]);
+        let outside = Table { name: "../secret".into(), ..table(3, 0) };
+        StoredTable::measure(&outside, &tables_dir).unwrap_err();
+        fs::write(folder.path().join("secret"), "secret").unwrap();
+        note(&ledger, 3, &[outside]);
+
+        let taken = |range| Some(RangeJournal::open(&target).unwrap().resumed_tables(range)?.0.len());
+        assert_eq!([0, 1, 2, 3].map(taken), [Some(2), Some(1), Some(0), None]);
+        fs::write(tables_dir.join(table_name(0, 1)), "other").unwrap();
+        fs::remove_file(tables_dir.join(table_name(1, 0))).unwrap();
+        assert_eq!([0, 1, 2].map(taken), [None, None, Some(0)]);
+        note(&ledger, 0, &[table(0, 0)]);
+        assert_eq!(taken(0), Some(1), "what was built again counts");
+    }
+}

@@ -1,0 +1,162 @@
+//! Entries remembered while they are written, so that they can be looked up in what was built.
+//!
+//! An entry is remembered when the low bits of its digest are zero. The number of bits, the level, rises whenever more
+//! than [`MOST`] are remembered, or more bytes than the memory allows. So a shard keeps between half of that and all of
+//! it, spread over its keys by chance, and a small shard keeps everything. Long keys, or very many shards, leave fewer
+//! entries than a read-back needs; such a shard is then read back whole.
+//!
+//! Not for: splitters (see `shuffle`).
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use serde::{Deserialize, Serialize};
+
+use super::sst_writer::Table;
+use crate::catalog::Digest;
+
+/// Entries of a shard that are remembered at most; at least half of it, far above the 1,000 a read-back looks up.
+const MOST: usize = 4096;
+/// Bytes that a remembered entry takes beside its key.
+const ENTRY_BYTES: usize = 80;
+
+/// A remembered entry.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Sample {
+    /// The stored key.
+    #[serde(with = "crate::catalog::as_text")]
+    pub key: Vec<u8>,
+    /// The digest of the entry.
+    pub digest: Digest,
+}
+
+/// What one shard remembers, shared by the threads that write its ranges.
+#[derive(Debug)]
+pub(super) struct Sampler {
+    most_bytes: usize,
+    kept: Mutex<Kept>,
+}
+
+#[derive(Debug, Default)]
+struct Kept {
+    level: u32,
+    /// Bytes that the samples take.
+    bytes: usize,
+    /// Digests by key: a range that is written twice is remembered once.
+    samples: BTreeMap<Vec<u8>, Digest>,
+}
+
+impl Sampler {
+    /// Remembers entries in at most so many bytes of memory.
+    pub(super) fn new(most_bytes: usize) -> Self {
+        Self { most_bytes, kept: Mutex::default() }
+    }
+
+    /// Remembers the entry where its turn has come. `level` is the caller's copy of the level.
+    pub(super) fn observe(&self, level: &mut u32, key: &[u8], digest: Digest) {
+        if !selected(digest, *level) {
+            return;
+        }
+        let mut kept = self.kept();
+        if selected(digest, kept.level) && kept.samples.insert(key.to_vec(), digest).is_none() {
+            kept.bytes += bytes(key);
+        }
+        while kept.samples.len() > MOST || kept.bytes > self.most_bytes {
+            kept.level += 1;
+            let level = kept.level;
+            kept.samples.retain(|_, digest| selected(*digest, level));
+            kept.bytes = kept.samples.keys().map(|key| bytes(key)).sum();
+        }
+        *level = kept.level;
+    }
+
+    /// What is remembered of the entries of these tables, which are in key order.
+    pub(super) fn samples_between(&self, tables: &[Table]) -> Vec<Sample> {
+        let (Some(first), Some(last)) = (tables.first(), tables.last()) else { return Vec::new() };
+        let kept = self.kept();
+        let within = kept.samples.range(first.first_key.clone()..=last.last_key.clone());
+        within.map(|(key, digest)| Sample { key: key.clone(), digest: *digest }).collect()
+    }
+
+    /// Remembers what an earlier attempt remembered. As the digest alone selects an entry, what is kept in the end is the
+    /// same as if this attempt had written all of them.
+    pub(super) fn seed(&self, samples: &[Sample]) {
+        let mut level = 0;
+        samples.iter().for_each(|sample| self.observe(&mut level, &sample.key, sample.digest));
+    }
+
+    pub(super) fn into_samples(self) -> Vec<Sample> {
+        let kept = self.kept.into_inner().unwrap_or_else(PoisonError::into_inner);
+        kept.samples.into_iter().map(|(key, digest)| Sample { key, digest }).collect()
+    }
+
+    fn kept(&self) -> MutexGuard<'_, Kept> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn bytes(key: &[u8]) -> usize {
+    key.len() + ENTRY_BYTES
+}
+
+fn selected(digest: Digest, level: u32) -> bool {
+    digest.0.trailing_zeros() >= level
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ROOM: usize = 1 << 20;
+
+    #[test]
+    fn small_shards_remember_all_and_large_ones_enough() {
+        for (entries, least) in [(0u64, 0), (1_000, 1_000), (1_000_000, 1_000)] {
+            let sampler = Sampler::new(ROOM);
+            let mut level = 0;
+            for entry in 0..entries {
+                sampler.observe(&mut level, &entry.to_be_bytes(), Digest::of_entry(&entry.to_be_bytes(), b""));
+            }
+            let kept = sampler.into_samples().len();
+            assert!(kept >= least && kept <= MOST, "{entries}: {kept}");
+        }
+    }
+
+    #[test]
+    fn long_keys_take_no_more_memory() {
+        let sampler = Sampler::new(ROOM);
+        let mut level = 0;
+        for entry in 0..2_000_u32 {
+            let key = [&[0; 60_000][..], &entry.to_be_bytes()].concat();
+            sampler.observe(&mut level, &key, Digest::of_entry(&key, b""));
+        }
+        let samples = sampler.into_samples();
+        let held: usize = samples.iter().map(|sample| bytes(&sample.key)).sum();
+        assert!(held <= ROOM && held > ROOM / 8, "{held}");
+    }
+
+    #[test]
+    fn what_an_earlier_attempt_remembered_counts_as_if_it_were_written_now() {
+        let write = |sampler: &Sampler, keys: std::ops::Range<u64>| {
+            let mut level = 0;
+            for key in keys.map(u64::to_be_bytes) {
+                sampler.observe(&mut level, &key, Digest::of_entry(&key, b""));
+            }
+        };
+        let table = |keys: std::ops::Range<u64>| Table {
+            first_key: keys.start.to_be_bytes().to_vec(),
+            last_key: (keys.end - 1).to_be_bytes().to_vec(),
+            ..Table::default()
+        };
+        let [whole, dead, next] = [(); 3].map(|()| Sampler::new(ROOM));
+        write(&whole, 0..40_000);
+        write(&dead, 0..10_000);
+        let remembered = dead.samples_between(&[table(0..5_000), table(5_000..10_000)]);
+        assert_eq!(remembered.len(), dead.kept().samples.len());
+        assert!(dead.samples_between(&[table(20_000..30_000)]).is_empty() && dead.samples_between(&[]).is_empty());
+        next.seed(&remembered);
+        write(&next, 10_000..40_000);
+        write(&next, 10_000..20_000); // as a try that failed would have
+        assert_eq!(next.into_samples(), whole.into_samples());
+    }
+}

@@ -1,0 +1,203 @@
+//! Writes the sorted records of one range as sorted string tables (SSTs).
+//!
+//! A table ends when its file has grown to the job's `file_size` or holds as many entries as a filter in memory may
+//! cover. Its index, which is in memory too, holds as much of a key for each block as tells it from the one before: with
+//! long keys that share much, it counts as entries do.
+//! RocksDB's writer says nothing when it finishes a table, so rows, bytes, key range and digest are counted here, to be
+//! compared with what the database says later. A finished table is synced to disk.
+//!
+//! Invariant: keys arrive ascending, each once; RocksDB refuses anything else.
+//!
+//! Not for: what the records hold.
+
+use std::path::Path;
+
+use rocksdb::{Options, SstFileWriter};
+use serde::{Deserialize, Serialize};
+
+use super::read_back_sample::Sampler;
+use crate::catalog::Digest;
+use crate::error::{Error, Result};
+use crate::failpoint;
+use crate::shuffle::duplicates::Record;
+use crate::shutdown;
+
+/// Records between two looks at the size of the file.
+const SIZE_CHECK_EVERY: u64 = 128;
+
+/// Bytes that an entry takes in memory until its table ends: its hash for the filter.
+pub const FILTER_BYTES_PER_ROW: u64 = 16;
+/// Bytes of entries for which the index is taken to hold a key: those of a block.
+const BLOCK_BYTES: u64 = 16 << 10;
+
+/// Bytes of a key in the index beside those that it shares with the key before, at most in most cases.
+const DIVIDING_BYTES: usize = 16;
+
+/// A finished table.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Table {
+    /// Its file, in the folder for tables.
+    pub name: String,
+    /// Entries in it.
+    pub rows: u64,
+    /// Bytes of keys and values.
+    pub bytes: u64,
+    /// Digest of its entries.
+    pub digest: Digest,
+    /// Its smallest key.
+    #[serde(with = "crate::catalog::as_text")]
+    pub first_key: Vec<u8>,
+    /// Its largest key.
+    #[serde(with = "crate::catalog::as_text")]
+    pub last_key: Vec<u8>,
+    /// Key of the record with the most bytes of key and value.
+    #[serde(with = "crate::catalog::as_text")]
+    pub largest_key: Vec<u8>,
+    /// Their number.
+    pub largest_bytes: u64,
+}
+
+/// Where the tables of one range go and how large they grow.
+pub(super) struct TableWriter<'a> {
+    options: &'a Options,
+    sampler: &'a Sampler,
+    folder: &'a Path,
+    range: usize,
+    file_size: u64,
+    max_rows: u64,
+    level: u32,
+    started: usize,
+    open: Option<(SstFileWriter<'a>, Table)>,
+    /// Bytes of keys that the index of the open table may hold.
+    index_bytes: u64,
+    finished: Vec<Table>,
+}
+
+impl<'a> TableWriter<'a> {
+    pub(super) fn new(
+        options: &'a Options,
+        sampler: &'a Sampler,
+        folder: &'a Path,
+        range: usize,
+        file_size: u64,
+        max_rows: u64,
+    ) -> Self {
+        let (level, started, open, index_bytes, finished) = (0, 0, None, 0, Vec::new());
+        Self { options, sampler, folder, range, file_size, max_rows, level, started, open, index_bytes, finished }
+    }
+
+    /// Goes on after tables that an earlier writer of the same range finished.
+    pub(super) fn after(mut self, earlier: Vec<Table>) -> Self {
+        self.started = earlier.len();
+        self.finished = earlier;
+        self
+    }
+
+    /// Tables finished so far, in key order.
+    pub(super) fn finished(&self) -> &[Table] {
+        &self.finished
+    }
+
+    /// # Errors
+    /// `Unavailable` when the disk is full or fails, `Internal` when keys do not ascend.
+    pub(super) fn push(&mut self, record: Record<'_>) -> Result<()> {
+        let (key, value) = (record.key(), record.value());
+        let (writer, table) = match &mut self.open {
+            Some(open) => open,
+            none => {
+                self.started += 1;
+                self.index_bytes = 0;
+                none.insert(start(self.options, self.folder, self.range, self.started - 1, key)?)
+            }
+        };
+        writer.put(key, value).map_err(|error| failed("write", self.folder, &table.name, error))?;
+        let digest = Digest::of_framed(record.digested());
+        self.sampler.observe(&mut self.level, key, digest);
+        let bytes = (key.len() + value.len()) as u64;
+        table.rows += 1;
+        if (table.bytes + bytes) / BLOCK_BYTES > table.bytes / BLOCK_BYTES {
+            self.index_bytes += separator_bytes(&table.last_key, key) as u64;
+        }
+        table.bytes += bytes;
+        table.digest = table.digest.plus(digest);
+        if bytes > table.largest_bytes {
+            (table.largest_key, table.largest_bytes) = (key.to_vec(), bytes);
+        }
+        let look = table.rows.is_multiple_of(SIZE_CHECK_EVERY) || value.len() as u64 > self.file_size / 64;
+        let held = table.rows + self.index_bytes / FILTER_BYTES_PER_ROW;
+        if held >= self.max_rows || (look && writer.file_size() >= self.file_size) {
+            let last_key = key.to_vec();
+            self.end(last_key)?;
+        } else {
+            table.last_key.clear();
+            table.last_key.extend_from_slice(key);
+        }
+        Ok(())
+    }
+
+    fn end(&mut self, last_key: Vec<u8>) -> Result<()> {
+        if let Some((mut writer, mut table)) = self.open.take() {
+            shutdown::check()?;
+            table.last_key = last_key;
+            writer.finish().map_err(|error| failed("finish", self.folder, &table.name, error))?;
+            failpoint::reach("build.table")?;
+            self.finished.push(table);
+        }
+        Ok(())
+    }
+
+    /// Ends the table that is being written.
+    ///
+    /// # Errors
+    /// `Unavailable` when the disk is full or fails.
+    pub(super) fn end_table(&mut self) -> Result<()> {
+        match &self.open {
+            Some((_, table)) => self.end(table.last_key.clone()),
+            None => Ok(()),
+        }
+    }
+
+    /// Ends the last table and returns all of them, in key order.
+    ///
+    /// # Errors
+    /// `Unavailable` when the disk is full or fails.
+    pub(super) fn finish(mut self) -> Result<Vec<Table>> {
+        self.end_table()?;
+        Ok(self.finished)
+    }
+}
+
+fn start<'a>(
+    options: &'a Options,
+    folder: &Path,
+    range: usize,
+    number: usize,
+    first_key: &[u8],
+) -> Result<(SstFileWriter<'a>, Table)> {
+    let name = table_name(range, number);
+    let writer = SstFileWriter::create(options);
+    writer.open(folder.join(&name)).map_err(|error| failed("create", folder, &name, error))?;
+    Ok((writer, Table { name, first_key: first_key.to_vec(), ..Table::default() }))
+}
+
+/// Bytes of the shortest key that divides two keys, about: RocksDB keeps no more of them in its index.
+fn separator_bytes(before: &[u8], key: &[u8]) -> usize {
+    let shared = before.iter().zip(key).take_while(|(before, key)| before == key).count();
+    (shared + DIVIDING_BYTES).min(key.len())
+}
+
+/// The name of a table of a range.
+pub(super) fn table_name(range: usize, number: usize) -> String {
+    format!("range-{range:05}-{number:05}.sst")
+}
+
+/// What a failure of RocksDB's means: its I/O errors pass, anything else is ours.
+fn failed(doing: &str, folder: &Path, name: &str, error: rocksdb::Error) -> Error {
+    let message = format!("cannot {doing} table {}", folder.join(name).display());
+    match error.kind() {
+        rocksdb::ErrorKind::IOError | rocksdb::ErrorKind::TryAgain | rocksdb::ErrorKind::Busy => {
+            Error::unavailable(format!("{message}; is the disk full?")).because(error)
+        }
+        _ => Error::internal(message).because(error),
+    }
+}

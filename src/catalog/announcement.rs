@@ -1,0 +1,394 @@
+//! The ledger of what of a store is on Kafka, and the announcement that tells consumers the whole state.
+//!
+//! ```text
+//! current.json: kafka { target, streamed: version ─▶ topic, offsets, digests }  +  versions' states  ─▶ Announcement
+//! ```
+//! A version is streamed before it is announced; the ledger keeps its topic for as long as the store keeps the version,
+//! so that a rollback only has to announce.
+//!
+//! Not for: talking to Kafka (`kafka`), or the order of the steps of a publish (`publish`).
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use super::current::{Current, State};
+use super::digest::Digest;
+use super::manifest::Manifest;
+use super::rfc3339;
+use super::transitions::Flip;
+use crate::encode::{KeySchema, ValueSchema};
+use crate::error::{Error, Result};
+use crate::escape::shortened;
+use crate::job::{Kafka, MAX_SHARDS, Partitioner, Tables, is_dataset};
+
+/// The protocol that announcements and END markers follow: `schemas/kafka-protocol.md`.
+pub const PROTOCOL: u32 = 1;
+/// The largest number of a version that is taken over, so that one more always has a number: 2^53.
+const LAST_VERSION: u64 = 1 << 53;
+/// Letters of a topic's name that Kafka takes.
+const LONGEST_TOPIC: usize = 249;
+/// Bytes of a column's name, and columns, that a consumer takes over at most.
+const LONGEST_NAME: usize = 64 << 10;
+const MOST_COLUMNS: usize = 100_000;
+
+/// What of a store is on Kafka.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct KafkaState {
+    /// Where, as the job says.
+    pub target: Kafka,
+    /// The versions that are there.
+    pub streamed: BTreeMap<u64, StreamedVersion>,
+    /// A rollback of this store that consumers were not told of, as Kafka was away.
+    #[serde(default)]
+    pub behind: Option<Behind>,
+}
+
+/// Where consumers stayed when the readers of this store alone were taken back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Behind {
+    /// The version that readers left, and that consumers may still serve.
+    pub left: u64,
+    /// Since when.
+    #[serde(with = "rfc3339")]
+    pub since: Timestamp,
+}
+
+/// A version on Kafka: all that a consumer needs to read, check and store it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct StreamedVersion {
+    /// The version's number.
+    pub version: u64,
+    /// The build that made it.
+    pub build_id: String,
+    /// The time its data speaks for.
+    #[serde(with = "rfc3339")]
+    pub as_of: Timestamp,
+    /// Whether that was stated; otherwise it is what the clock said.
+    #[serde(default)]
+    pub as_of_stated: bool,
+    /// When its build finished.
+    #[serde(with = "rfc3339")]
+    pub created_at: Timestamp,
+    /// The topic that holds its entries; partition = shard.
+    pub topic: String,
+    /// Entries in all partitions.
+    pub rows: u64,
+    /// Bytes of their keys and values.
+    pub bytes: u64,
+    /// Digest of all entries.
+    pub digest: Digest,
+    /// How keys are encoded.
+    pub key: KeySchema,
+    /// How values are encoded.
+    pub value: ValueSchema,
+    /// The key columns that decide an entry's partition.
+    pub shard_by: Vec<String>,
+    /// How their bytes decide it.
+    pub partitioner: Partitioner,
+    /// How the store's tables are written.
+    pub tables: Tables,
+    /// The partitions, in order.
+    pub partitions: Vec<StreamedPartition>,
+}
+
+/// One partition of a version on Kafka.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StreamedPartition {
+    /// Its number, from 0.
+    pub partition: u32,
+    /// Offset of its first record.
+    pub begin: i64,
+    /// The offset after its END marker.
+    pub end: i64,
+    /// Entries in it.
+    pub rows: u64,
+    /// Bytes of their keys and values.
+    pub bytes: u64,
+    /// Digest of its entries.
+    pub digest: Digest,
+}
+
+/// The whole state of a dataset, as consumers are told it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Announcement {
+    /// The protocol, 1.
+    pub protocol: u32,
+    /// Tells this announcement from every other one.
+    pub id: String,
+    /// The dataset.
+    pub dataset: String,
+    /// The version consumers serve; it is one of `versions`.
+    pub current: u64,
+    /// Every version that can be read, oldest first.
+    pub versions: Vec<AnnouncedVersion>,
+}
+
+/// One version of an announcement.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct AnnouncedVersion {
+    /// Where it is in its life.
+    pub state: State,
+    /// What it is made of.
+    #[serde(flatten)]
+    pub streamed: StreamedVersion,
+}
+
+impl Announcement {
+    /// The version that consumers serve.
+    pub fn current(&self) -> Option<&StreamedVersion> {
+        self.versions.iter().map(|announced| &announced.streamed).find(|streamed| streamed.version == self.current)
+    }
+
+    /// The first thing in this announcement that cannot be.
+    pub fn contradiction(&self) -> Option<String> {
+        if self.protocol != PROTOCOL {
+            return Some(format!("it follows protocol {}, this program knows {PROTOCOL}", self.protocol));
+        }
+        if !is_dataset(&self.dataset) {
+            return Some(format!("no dataset can be called {}", shortened(&self.dataset)));
+        }
+        if self.current().is_none() {
+            return Some(format!("it does not list version {}, which is current", self.current));
+        }
+        self.versions.iter().find_map(|announced| {
+            let streamed = &announced.streamed;
+            streamed.beyond_bounds().or_else(|| streamed.contradiction())
+        })
+    }
+}
+
+impl StreamedVersion {
+    /// A version on its way to `topic`; what of it is in which partition is the streaming's to say.
+    pub fn new(manifest: &Manifest, topic: String, partitions: Vec<StreamedPartition>) -> Self {
+        Self {
+            version: manifest.version,
+            build_id: manifest.build_id.clone(),
+            as_of: manifest.as_of,
+            as_of_stated: manifest.as_of_stated,
+            created_at: manifest.created_at,
+            topic,
+            rows: manifest.rows,
+            bytes: manifest.bytes,
+            digest: manifest.digest,
+            key: manifest.key.clone(),
+            value: manifest.value.clone(),
+            shard_by: manifest.shard_by.clone(),
+            partitioner: manifest.partitioner,
+            tables: manifest.tables,
+            partitions,
+        }
+    }
+
+    /// The first thing in it that no job could have asked for: a consumer is told by others what to build.
+    fn beyond_bounds(&self) -> Option<String> {
+        let version = self.version;
+        let plain = |letter: u8| letter.is_ascii_alphanumeric() || b"-_".contains(&letter);
+        let partitions = self.partitions.len();
+        let names = self.key.columns.iter().map(|it| &it.name).chain(self.value.columns.iter().map(|it| &it.name));
+        let problem = if !(1..=LAST_VERSION).contains(&version) {
+            Some(format!("versions are numbered from 1 to {LAST_VERSION}"))
+        } else if self.topic.len() > LONGEST_TOPIC {
+            Some(format!("its topic has a name of {} letters, Kafka takes {LONGEST_TOPIC}", self.topic.len()))
+        } else if self.build_id.is_empty() || self.build_id.len() > LONGEST_TOPIC || !self.build_id.bytes().all(plain) {
+            Some(format!("no build can be called {}", shortened(&self.build_id)))
+        } else if partitions > MAX_SHARDS as usize {
+            Some(format!("it has {partitions} partitions, at most {MAX_SHARDS} can be"))
+        } else if let Some(name) = names.clone().find(|name| name.len() > LONGEST_NAME) {
+            Some(format!("a column is called {}", shortened(name)))
+        } else if names.count() > MOST_COLUMNS {
+            Some(format!("it has more than {MOST_COLUMNS} columns"))
+        } else {
+            self.tables.problem()
+        };
+        problem.map(|problem| format!("version {version}: {problem}"))
+    }
+
+    /// The first thing in it that cannot be: every partition holds its rows and one END marker, and the partitions add
+    /// up to the version.
+    fn contradiction(&self) -> Option<String> {
+        let version = self.version;
+        let numbered = self.partitions.iter().map(|part| part.partition).eq(0..self.partitions.len() as u32);
+        let rows: u128 = self.partitions.iter().map(|part| u128::from(part.rows)).sum();
+        let bytes: u128 = self.partitions.iter().map(|part| u128::from(part.bytes)).sum();
+        let digest: Digest = self.partitions.iter().map(|part| part.digest).sum();
+        if let Some(problem) = self.key.contradiction() {
+            return Some(format!("version {version}: {problem}"));
+        }
+        if self.partitions.is_empty() || !numbered {
+            return Some(format!("the partitions of version {version} are not numbered from 0"));
+        }
+        if rows != u128::from(self.rows) || bytes != u128::from(self.bytes) || digest != self.digest {
+            return Some(format!("the partitions of version {version} do not add up to it"));
+        }
+        let wrong = |part: &&StreamedPartition| {
+            part.begin < 0 || i128::from(part.end) - i128::from(part.begin) != i128::from(part.rows) + 1
+        };
+        self.partitions.iter().find(wrong).map(|part| {
+            format!(
+                "partition {} of version {version} has {} rows and an END marker between offsets {} and {}",
+                part.partition, part.rows, part.begin, part.end
+            )
+        })
+    }
+}
+
+impl Current {
+    /// The topics that versions of this store are in.
+    pub fn streamed(&self) -> impl Iterator<Item = &StreamedVersion> {
+        self.kafka.iter().flat_map(|ledger| ledger.streamed.values())
+    }
+
+    /// The rollback that consumers were not told of.
+    pub fn behind(&self) -> Option<Behind> {
+        self.kafka.as_ref().and_then(|ledger| ledger.behind)
+    }
+
+    /// Takes readers of this store alone back, and notes that consumers have to follow.
+    ///
+    /// # Errors
+    /// As [`Current::rollback`].
+    pub fn rollback_locally(&mut self, to: u64, now: Timestamp) -> Result<Flip> {
+        let flip = self.rollback(Some(to), now)?;
+        if let (Some(ledger), Some(left)) = (&mut self.kafka, flip.from) {
+            ledger.behind.get_or_insert(Behind { left, since: now });
+        }
+        Ok(flip)
+    }
+
+    /// Notes that a version is on Kafka.
+    ///
+    /// # Errors
+    /// `Conflict` when the store is not streamed, or the version is gone or another build's.
+    pub fn record_streamed(&mut self, streamed: StreamedVersion) -> Result<()> {
+        let version = streamed.version;
+        let same = self.versions.get(&version).is_some_and(|entry| entry.build_id == streamed.build_id);
+        match &mut self.kafka {
+            Some(ledger) if same => {
+                ledger.streamed.insert(version, streamed);
+                Ok(())
+            }
+            _ => Err(Error::conflict(format!("version {version} changed while it was being streamed; run again"))),
+        }
+    }
+
+    /// The announcement of this state. Versions that are not on Kafka are not in it.
+    ///
+    /// # Errors
+    /// `Internal` when the current version is not on Kafka.
+    pub fn announcement(&self, id: &str) -> Result<Announcement> {
+        let announced = |streamed: &StreamedVersion| {
+            let state = self.versions.get(&streamed.version)?.state;
+            Some(AnnouncedVersion { state, streamed: streamed.clone() })
+        };
+        let announcement = Announcement {
+            protocol: PROTOCOL,
+            id: id.to_owned(),
+            dataset: self.dataset.clone(),
+            current: self.current.unwrap_or_default(),
+            versions: self.streamed().filter_map(announced).collect(),
+        };
+        match announcement.contradiction() {
+            None => Ok(announcement),
+            Some(problem) => Err(Error::internal(format!("the announcement would be wrong: {problem}"))),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::catalog::Digester;
+    use crate::catalog::fixture::{at, commit, manifest, nothing, store_of};
+    use crate::error::Kind;
+
+    fn target(topic: &str) -> Kafka {
+        let brokers = "127.0.0.1:9092".to_owned();
+        Kafka { brokers, topic: topic.to_owned(), replication: None, compression: Default::default(), properties: None }
+    }
+
+    /// A version of one entry in one partition.
+    pub(crate) fn streamed(current: &Current, version: u64) -> StreamedVersion {
+        let mut manifest = manifest(version, &[("key", "value")]);
+        manifest.build_id = current.versions[&version].build_id.clone();
+        let (rows, bytes, digest) = (manifest.rows, manifest.bytes, manifest.digest);
+        let part = StreamedPartition { partition: 0, begin: 0, end: rows as i64 + 1, rows, bytes, digest };
+        StreamedVersion::new(&manifest, format!("views.v{version}-b-00000000"), vec![part])
+    }
+
+    /// Two versions on Kafka, the second one published.
+    fn on_kafka() -> Current {
+        let mut current = store_of(2);
+        current.kafka = Some(KafkaState { target: target("views"), streamed: BTreeMap::new(), behind: None });
+        for version in [1, 2] {
+            let it = streamed(&current, version);
+            commit(&mut current, |c| c.record_streamed(it)).unwrap();
+            commit(&mut current, |c| c.publish(version, &nothing(), at(10))).unwrap();
+        }
+        current
+    }
+
+    #[test]
+    fn an_announcement_is_the_whole_state() {
+        let mut current = on_kafka();
+        let announcement = current.announcement("id").unwrap();
+        assert_eq!((announcement.current, announcement.versions.len()), (2, 2));
+        assert_eq!(announcement.versions[0].state, State::Retired);
+        let text = serde_json::to_string(&announcement).unwrap();
+        assert_eq!(serde_json::from_str::<Announcement>(&text).unwrap(), announcement);
+        commit(&mut current, |c| c.rollback(None, at(20))).unwrap();
+        assert_eq!(current.announcement("id").unwrap().versions[1].state, State::RolledBack);
+        commit(&mut current, |c| c.remove(2)).unwrap();
+        assert_eq!(current.announcement("id").unwrap().versions.len(), 1, "what is gone is not announced");
+    }
+
+    #[test]
+    fn consumers_follow_a_local_rollback_with_the_next_change() {
+        let mut current = on_kafka();
+        commit(&mut current, |c| c.rollback_locally(1, at(20))).unwrap();
+        assert_eq!((current.current, current.behind()), (Some(1), Some(Behind { left: 2, since: at(20) })));
+        let text = serde_json::to_string(&current).unwrap();
+        assert_eq!(serde_json::from_str::<Current>(&text).unwrap(), current);
+        let change = crate::catalog::Change::Publish { version: 1, allow: nothing() };
+        let pending = crate::catalog::Intent { id: "id".into(), follows: None, change, at: at(30) };
+        commit(&mut current, |c| c.record_intent(pending)).unwrap();
+        assert!(current.behind().is_some(), "not before it is announced");
+        assert_eq!(current.with_intent_applied().unwrap().0.announcement("id").unwrap().current, 1);
+        commit(&mut current, |c| c.apply_intent("id")).unwrap();
+        assert_eq!((current.current, current.behind()), (Some(1), None));
+    }
+
+    #[test]
+    fn what_is_not_on_kafka_cannot_be_announced_as_current() {
+        let mut current = on_kafka();
+        current.kafka.as_mut().unwrap().streamed.remove(&2);
+        assert_eq!(current.announcement("id").unwrap_err().kind(), Kind::Internal);
+        let another = StreamedVersion { build_id: "another".into(), ..streamed(&current, 1) };
+        assert_eq!(current.record_streamed(another).unwrap_err().kind(), Kind::Conflict);
+    }
+
+    #[test]
+    fn an_announcement_that_does_not_add_up_is_found() {
+        let good = on_kafka().announcement("id").unwrap();
+        let wrong = |change: fn(&mut Announcement)| {
+            let mut announcement = good.clone();
+            change(&mut announcement);
+            announcement.contradiction().unwrap()
+        };
+        assert!(wrong(|it| it.protocol = 2).contains("protocol 2"));
+        assert!(wrong(|it| it.current = 9).contains("does not list version 9"));
+        assert!(wrong(|it| it.versions[0].streamed.rows += 1).contains("do not add up"));
+        assert!(wrong(|it| it.versions[0].streamed.partitions[0].partition = 1).contains("not numbered from 0"));
+        assert!(wrong(|it| it.versions[1].streamed.partitions[0].end += 1).contains("has 1 rows and an END marker"));
+        assert!(wrong(|it| it.versions[1].streamed.partitions[0].begin = i64::MIN).contains("between offsets"));
+    }
+
+    #[test]
+    fn the_protocols_document_has_the_digest_that_it_says() {
+        let document = include_str!("../../schemas/kafka-protocol.md");
+        let mut digester = Digester::new();
+        digester.add(b"a", b"1");
+        assert!(document.contains(&format!("has the digest `{}`", digester.digest())));
+    }
+}

@@ -1,0 +1,199 @@
+//! `log/events.jsonl`: the append-only account of what was done to a store, one JSON object per line.
+//!
+//! For people, never read to decide: a change counts when `current.json` has it, so an event that cannot be written is
+//! a warning and not a failure of what it tells about. Readers skip lines that are not whole events, such as one that
+//! a power cut tore or a newer program wrote.
+//!
+//! Not for: tracing of a run; that goes to stderr.
+
+use std::collections::VecDeque;
+use std::io::{BufRead, BufReader, Read, Seek, SeekFrom, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::PathBuf;
+
+use jiff::Timestamp;
+use rustix::fs::OFlags;
+use serde::{Deserialize, Serialize};
+
+use super::layout::Layout;
+use super::{lock, rfc3339};
+use crate::durable_file::fs::{File, OpenOptions};
+use crate::durable_file::{self, fs};
+use crate::error::{Error, IoContext, Result};
+use crate::failpoint;
+
+/// Bytes of a line that are read at most: many times what an event has.
+const LONGEST_LINE: u64 = 1 << 20;
+
+/// One thing that was done.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Event {
+    /// When.
+    #[serde(with = "rfc3339")]
+    pub at: Timestamp,
+    /// What.
+    pub event: Action,
+    /// To which version.
+    pub version: Option<u64>,
+    /// By whom: user@host and the process.
+    pub by: String,
+    /// More about it, for people.
+    pub detail: String,
+}
+
+/// What was done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Action {
+    /// A store was made.
+    Created,
+    /// A version was built and passed its checks.
+    Built,
+    /// A version was built and must not be published by itself.
+    Rejected,
+    /// A version became current.
+    Published,
+    /// Readers were taken back to a version.
+    RolledBack,
+    /// Readers are held on a version.
+    Pinned,
+    /// They no longer are.
+    Unpinned,
+    /// A version was deleted.
+    Deleted,
+    /// A version was streamed to Kafka, where no consumer is told of it yet.
+    StreamedVersion,
+    /// A change that was cut off was finished.
+    StageTimer,
+    /// A change that was cut off was given up.
+    GivenUp,
+    /// The topic that versions are streamed to changed.
+    Target,
+}
+
+/// The account of one store.
+#[derive(Clone, Debug)]
+pub struct Log {
+    path: PathBuf,
+    folder: PathBuf,
+}
+
+impl Log {
+    pub(super) fn new(layout: &Layout) -> Self {
+        Self { path: layout.events(), folder: layout.log_dir() }
+    }
+
+    /// Adds an event that happened now; one that cannot be written is only warned about.
+    pub fn record(&self, event: Action, version: Option<u64>, detail: impl Into<String>) {
+        let entry = Event { at: Timestamp::now(), event, version, by: by(), detail: detail.into() };
+        if let Err(error) = self.append(&entry) {
+            tracing::warn!("the log misses an event ({event:?}, version {version:?}): {}", error.chain().join(": "));
+        }
+    }
+
+    /// Adds an event durably.
+    ///
+    /// # Errors
+    /// `Unavailable` when it cannot be written.
+    fn append(&self, event: &Event) -> Result<()> {
+        failpoint::reach("log.append")?;
+        durable_file::create_dir_durable(&self.folder)?;
+        let new = !fs::exists(&self.path).io("look at", &self.path)?;
+        let mut options = OpenOptions::new();
+        options.read(true).append(true).create(true).custom_flags(OFlags::NOFOLLOW.bits() as i32);
+        let mut file = options.open(&self.path).io("open", &self.path)?;
+        let mut line =
+            serde_json::to_vec(event).map_err(|error| Error::internal("cannot write JSON").because(error))?;
+        line.push(b'\n');
+        if !ends_line(&mut file).io("read", &self.path)? {
+            line.insert(0, b'\n');
+        }
+        file.write_all(&line).and_then(|()| file.sync_all()).io("write", &self.path)?;
+        if new { durable_file::sync_dir(&self.folder) } else { Ok(()) }
+    }
+
+    /// The last events that can be read, at most so many, oldest first. Lines that are longer than any event's are skipped.
+    ///
+    /// # Errors
+    /// `Unavailable` when the file cannot be read. A missing file has no events.
+    pub fn events(&self, limit: usize) -> Result<Vec<Event>> {
+        let file = match File::open(&self.path) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+            file => file.io("open", &self.path)?,
+        };
+        let (mut file, mut line, mut events) = (BufReader::new(file), Vec::new(), VecDeque::new());
+        loop {
+            line.clear();
+            let read = file.by_ref().take(LONGEST_LINE).read_until(b'\n', &mut line).io("read", &self.path)?;
+            if read == 0 {
+                return Ok(events.into());
+            }
+            if read as u64 == LONGEST_LINE && !line.ends_with(b"\n") {
+                file.skip_until(b'\n').io("read", &self.path)?;
+                continue;
+            }
+            events.extend(serde_json::from_slice::<Event>(&line));
+            if events.len() > limit {
+                events.pop_front();
+            }
+        }
+    }
+}
+
+/// Whether a file is empty or ends with a line end; one that does not was torn.
+fn ends_line(file: &mut File) -> std::io::Result<bool> {
+    if file.seek(SeekFrom::End(0))? == 0 {
+        return Ok(true);
+    }
+    let mut last = [0];
+    file.seek(SeekFrom::End(-1))?;
+    file.read_exact(&mut last)?;
+    Ok(last == *b"\n")
+}
+
+/// This process, for the account.
+/// Who does something here: user, host and process.
+pub fn by() -> String {
+    let user = std::env::var("USER").unwrap_or_else(|_| format!("uid {}", rustix::process::getuid().as_raw()));
+    format!("{user}@{} pid {}", lock::host(), std::process::id())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn events_come_back_in_order_and_a_torn_line_is_skipped() {
+        let folder = tempfile::tempdir().unwrap();
+        let log = Log::new(&Layout::new(folder.path()));
+        assert_eq!(log.events(10).unwrap(), []);
+        log.record(Action::Built, Some(1), "10 rows");
+        log.record(Action::Published, Some(1), "");
+        let whole = std::fs::read(&log.path).unwrap();
+        std::fs::write(&log.path, &whole[..whole.len() - 9]).unwrap();
+        log.record(Action::Pinned, Some(1), "incident");
+        let events: Vec<_> = log.events(10).unwrap().into_iter().map(|event| (event.event, event.detail)).collect();
+        assert_eq!(events, [(Action::Built, "10 rows".to_owned()), (Action::Pinned, "incident".to_owned())]);
+    }
+
+    #[test]
+    fn the_last_events_are_read_and_a_line_without_end_is_not() {
+        let folder = tempfile::tempdir().unwrap();
+        let log = Log::new(&Layout::new(folder.path()));
+        (1..=9).for_each(|version| log.record(Action::Built, Some(version), ""));
+        let mut file = std::fs::OpenOptions::new().append(true).open(&log.path).unwrap();
+        file.write_all(&vec![b'x'; 3 * LONGEST_LINE as usize]).unwrap();
+        log.record(Action::Built, Some(10), "");
+        file.write_all(&vec![b'y'; LONGEST_LINE as usize]).unwrap();
+        let versions: Vec<_> = log.events(3).unwrap().into_iter().filter_map(|event| event.version).collect();
+        assert_eq!(versions, [8, 9, 10]);
+        assert_eq!(log.events(0).unwrap(), []);
+    }
+
+    #[test]
+    fn an_event_that_cannot_be_written_is_no_failure() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("log"), "a file where the folder should be").unwrap();
+        Log::new(&Layout::new(folder.path())).record(Action::Built, Some(1), "");
+    }
+}

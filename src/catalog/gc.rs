@@ -1,0 +1,131 @@
+//! Deletes what nothing names: expired versions, debris of failed installs, staging of builds that died, a
+//! `current.json` that was never finished.
+//!
+//! ```text
+//! current.json has forgotten the version ─▶ its folder is renamed to staging/trash-… ─▶ the trash is deleted
+//! ```
+//! A crash between two steps leaves something that the next run deletes. Readers never see half a version: they find it
+//! through `current.json`, and RocksDB keeps the files it has open. Symbolic links are deleted, never followed.
+//!
+//! Not for: which versions may go (`retention`), or forgetting them, which is a change like others (`transitions`).
+
+use std::io::ErrorKind;
+use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use super::layout;
+use super::lock::Lock;
+use super::store::Catalog;
+use crate::durable_file::{self, fs};
+use crate::error::{IoContext, Result};
+use crate::failpoint;
+use crate::shutdown;
+
+/// What was deleted.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct GcReport {
+    /// The versions, oldest first.
+    pub versions: Vec<u64>,
+    /// Names of folders and files that belonged to no version and no running build.
+    pub leftovers: Vec<String>,
+    /// The build that died and was kept, as the next run may go on with it.
+    pub unfinished: Option<String>,
+    /// Bytes of all files deleted; what is also linked elsewhere is counted but not freed.
+    pub bytes: u64,
+}
+
+impl Catalog {
+    /// Deletes the folders of `forgotten` versions and everything else that nothing names. The staging of a build that
+    /// is running, or that the next run may go on with, is left alone.
+    ///
+    /// # Errors
+    /// `Conflict` naming who else is committing; `Corrupt` when a link is in place of one of the store's folders;
+    /// `Unavailable` when the disk does not do it; running it again then continues.
+    pub fn sweep(&self, forgotten: Vec<u64>) -> Result<GcReport> {
+        let mut removed = GcReport::default();
+        {
+            // Under the lock, so that no version is on its way to its folder; and nothing is deleted that a power cut
+            // would bring back into current.json.
+            let _lock = self.lock_commit()?;
+            let current = self.read_durable()?;
+            for name in names(&self.layout().versions())? {
+                let unnamed = |version: &u64| !current.versions.contains_key(version);
+                let Some(version) = layout::parse_version(&name).filter(unnamed) else { continue };
+                self.discard(&self.layout().versions().join(&name))?;
+                if !forgotten.contains(&version) {
+                    removed.leftovers.push(name);
+                }
+            }
+            removed.versions = forgotten;
+            // Nobody else replaces the file now, so what is half-written beside it is of a process that died.
+            let of_current = |name: &String| durable_file::is_left_by_write(name, layout::CURRENT);
+            for name in names(self.layout().root())?.into_iter().filter(of_current) {
+                removed.bytes += delete(&self.layout().root().join(&name))?;
+                removed.leftovers.push(name);
+            }
+        }
+        if let Some(lock) = Lock::if_free(&self.layout().build_lock())? {
+            removed.unfinished = self.unfinished(&self.read()?)?;
+            removed.leftovers.extend(self.discard_dead_builds(&lock, removed.unfinished.as_deref())?);
+        }
+        removed.bytes += self.empty_trash()?;
+        Ok(removed)
+    }
+
+    /// Deletes what waits in the trash and returns its bytes.
+    pub(super) fn empty_trash(&self) -> Result<u64> {
+        let staging = self.layout().staging();
+        let names = names(&staging)?;
+        let trash = names.iter().filter(|name| layout::is_trash(name));
+        trash.map(|name| shutdown::check().and_then(|()| delete(&staging.join(name)))).sum()
+    }
+
+    /// Moves something out of the way into the trash.
+    pub(super) fn discard(&self, path: &Path) -> Result<()> {
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        let now = jiff::Timestamp::now().as_nanosecond();
+        let unique = format!("{}-{now}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
+        let trash = self.layout().trash(&name, &unique);
+        fs::rename(path, &trash).io("move to the trash", path)?;
+        failpoint::reach("retention.renamed")
+    }
+}
+
+/// Names in a folder, sorted; a missing folder has none.
+pub(super) fn names(folder: &Path) -> Result<Vec<String>> {
+    let entries = match fs::read_dir(folder) {
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
+        entries => entries.io("list", folder)?,
+    };
+    let names = entries.map(|entry| Ok(entry.io("list", folder)?.file_name().to_string_lossy().into_owned()));
+    let mut names: Vec<String> = names.collect::<Result<_>>()?;
+    names.sort_unstable();
+    Ok(names)
+}
+
+/// Deletes a file, a link or a whole folder and returns its bytes; what somebody else deletes meanwhile is no error.
+fn delete(path: &Path) -> Result<u64> {
+    let gone = |error: &std::io::Error| error.kind() == ErrorKind::NotFound;
+    let meta = match fs::symlink_metadata(path) {
+        Err(error) if gone(&error) => return Ok(0),
+        meta => meta.io("look at", path)?,
+    };
+    let mut bytes = if meta.is_file() { meta.len() } else { 0 };
+    let deleted = if meta.is_dir() {
+        for name in names(path)? {
+            bytes += delete(&path.join(name))?;
+        }
+        fs::remove_dir(path)
+    } else {
+        fs::remove_file(path)
+    };
+    match deleted {
+        Err(error) if gone(&error) => Ok(bytes),
+        deleted => {
+            deleted.io("delete", path)?;
+            failpoint::reach("retention.deleted")?;
+            Ok(bytes)
+        }
+    }
+}

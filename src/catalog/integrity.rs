@@ -1,0 +1,111 @@
+//! Compares the files of a version with its manifest.
+//!
+//! Three depths: sizes (a look at every file, microseconds each), the small files too (CURRENT, MANIFEST, OPTIONS: all
+//! that RocksDB reads before any table), or the checksum of every byte.
+//!
+//! Not for: what RocksDB finds inside the files; `serve::verify` reads the entries.
+
+use std::io::ErrorKind;
+use std::path::Path;
+
+use rayon::prelude::*;
+
+use super::layout;
+use super::manifest::{FileEntry, Manifest, ShardEntry};
+use crate::durable_file::{self, fs, hex_checksum};
+
+/// How much of a version's files is looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum FileDepth {
+    /// That every file is there with its size.
+    Sizes,
+    /// Also the checksum of every file that is not a table.
+    SmallFiles,
+    /// Also the checksum of every table.
+    AllFiles,
+}
+
+/// Something in a version that is not as its manifest says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Finding {
+    /// The shard it is in; `None` for the version as a whole.
+    pub shard: Option<u32>,
+    /// The file, relative to the version's folder; `None` for a shard or the version as a whole.
+    pub file: Option<String>,
+    /// What is wrong.
+    pub problem: String,
+}
+
+impl std::fmt::Display for Finding {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match (&self.file, self.shard) {
+            (Some(file), _) => write!(f, "{file}: {}", self.problem),
+            (None, Some(shard)) => write!(f, "shard {shard}: {}", self.problem),
+            (None, None) => f.write_str(&self.problem),
+        }
+    }
+}
+
+/// Everything in `folder` that differs from `manifest`, down to `depth`.
+pub fn inspect(folder: &Path, manifest: &Manifest, depth: FileDepth) -> Vec<Finding> {
+    let shards = manifest.shards.par_iter().flat_map_iter(|shard| {
+        let name = layout::shard_name(shard.shard);
+        let problem = no_folder(&folder.join(&name));
+        let finding = |file, problem| Finding { shard: Some(shard.shard), file, problem };
+        match problem {
+            Some(problem) => vec![finding(Some(name), problem)],
+            None => {
+                let files = shard.files.par_iter();
+                let bad = files.filter_map(|file| Some((file.path.clone(), check(folder, file, depth)?)));
+                let mut bad: Vec<(String, String)> = bad.collect();
+                bad.extend(added_logs(folder, &name, shard));
+                bad.into_iter().map(|(path, problem)| finding(Some(path), problem)).collect()
+            }
+        }
+    });
+    shards.collect()
+}
+
+/// What is wrong with one file.
+fn check(folder: &Path, file: &FileEntry, depth: FileDepth) -> Option<String> {
+    let path = folder.join(&file.path);
+    let meta = match fs::symlink_metadata(&path) {
+        Err(error) if error.kind() == ErrorKind::NotFound => return Some("is missing".to_owned()),
+        Err(error) => return Some(format!("cannot be looked at: {error}")),
+        Ok(meta) => meta,
+    };
+    if !meta.is_file() {
+        return Some("is not a regular file".to_owned());
+    }
+    if meta.len() != file.bytes {
+        return Some(format!("has {} bytes, the manifest says {}", meta.len(), file.bytes));
+    }
+    let table = path.extension().is_some_and(|ending| ending == "sst");
+    if depth < if table { FileDepth::AllFiles } else { FileDepth::SmallFiles } {
+        return None;
+    }
+    match durable_file::hash_file(&path) {
+        Err(error) => Some(format!("cannot be read: {}", error.chain().join(": "))),
+        Ok((_, xxh3)) if hex_checksum(xxh3) == file.xxh3 => None,
+        Ok((_, xxh3)) => Some(format!("has the checksum {}, the manifest says {}", hex_checksum(xxh3), file.xxh3)),
+    }
+}
+
+/// Write-ahead logs that the manifest does not list: RocksDB would read their entries as if they were of the version.
+fn added_logs(folder: &Path, shard_name: &str, shard: &ShardEntry) -> Vec<(String, String)> {
+    let Ok(entries) = fs::read_dir(folder.join(shard_name)) else { return Vec::new() };
+    let names = entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
+    let paths = names.filter(|name| name.ends_with(".log")).map(|name| format!("{shard_name}/{name}"));
+    let added = paths.filter(|path| shard.files.iter().all(|file| file.path != *path));
+    added.map(|path| (path, "is no file of this version".to_owned())).collect()
+}
+
+/// Why a path is not a real folder.
+fn no_folder(path: &Path) -> Option<String> {
+    match fs::symlink_metadata(path) {
+        Ok(meta) if meta.is_dir() => None,
+        Ok(_) => Some("is not a folder".to_owned()),
+        Err(error) if error.kind() == ErrorKind::NotFound => Some("is missing".to_owned()),
+        Err(error) => Some(format!("cannot be looked at: {error}")),
+    }
+}

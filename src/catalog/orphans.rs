@@ -1,0 +1,92 @@
+//! Goes through a store's folder and tells what lies there that nothing names.
+//!
+//! ```text
+//! named:  current.json and the locks · the log · of every version in current.json its manifest, the files in that, and
+//!         the copies of job, query, contracts and report
+//! ```
+//! Everything else is on its way: work in staging, trash, the folder of a version that is being installed. After a `gc`
+//! beside which nothing runs there is none of it.
+//!
+//! Not for: deleting it (`remove`), or looking into files (`inspect`).
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+use super::layout;
+use super::store::Catalog;
+use crate::durable_file::fs;
+use crate::error::{IoContext, Result};
+
+impl Catalog {
+    /// Files and empty folders of the store that nothing names, as paths from its folder, sorted.
+    ///
+    /// # Errors
+    /// `Conflict` when another command is committing; `Unavailable` when the disk does not answer; else as
+    /// [`Catalog::read`] and [`Catalog::manifest`].
+    pub fn unreferenced(&self) -> Result<Vec<PathBuf>> {
+        let _lock = self.lock_commit()?;
+        let current = self.read()?;
+        let layout = self.layout();
+        let mut named = BTreeSet::from(layout.fixed_paths());
+        for version in current.versions.keys() {
+            let folder = layout.version_dir(*version);
+            let manifest = self.manifest(&current, *version)?;
+            let inputs = manifest.inputs.iter().map(|file| file.input.as_str());
+            named.extend(layout::files_outside_shards(inputs).into_iter().map(|name| folder.join(name)));
+            named.extend(manifest.shards.iter().flat_map(|shard| &shard.files).map(|file| folder.join(&file.path)));
+        }
+        let mut found = Vec::new();
+        leaves(layout.root(), &mut found)?;
+        let from_root = |path: PathBuf| path.strip_prefix(layout.root()).map(Path::to_owned).unwrap_or(path);
+        let mut unnamed: Vec<PathBuf> = found.into_iter().filter(|path| !named.contains(path)).map(from_root).collect();
+        unnamed.sort_unstable();
+        Ok(unnamed)
+    }
+}
+
+/// Every file, link and empty folder below `folder`.
+fn leaves(folder: &Path, found: &mut Vec<PathBuf>) -> Result<()> {
+    for entry in fs::read_dir(folder).io("list", folder)? {
+        let path = entry.io("list", folder)?.path();
+        let before = found.len();
+        if fs::symlink_metadata(&path).io("look at", &path)?.is_dir() {
+            leaves(&path, found)?;
+        }
+        if found.len() == before {
+            found.push(path);
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+    use crate::catalog::fixture::{catalog, install};
+
+    #[test]
+    fn what_nothing_names_is_found_and_all_else_is_not() {
+        let (_folder, catalog) = catalog();
+        install(&catalog, "one");
+        assert_eq!(catalog.unreferenced().unwrap(), [""; 0].map(PathBuf::from));
+        let root = catalog.layout().root();
+        let debris = ["current.json.7.tmp", "staging/trash-x/file", "versions/00000009/manifest.json", "stray"];
+        for name in debris {
+            let path = root.join(name);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, "").unwrap();
+        }
+        fs::create_dir(root.join("staging/dead")).unwrap();
+        let found = catalog.unreferenced().unwrap();
+        let found: Vec<&str> = found.iter().map(|path| path.to_str().unwrap()).collect();
+        let expected =
+            ["current.json.7.tmp", "staging/dead", "staging/trash-x/file", "stray", "versions/00000009/manifest.json"];
+        assert_eq!(found, expected);
+        let swept = catalog.sweep(Vec::new()).unwrap().leftovers;
+        assert_eq!(swept, ["00000009", "current.json.7.tmp", "dead"]);
+        let left = catalog.unreferenced().unwrap();
+        assert_eq!(left, [Path::new("stray")], "what is not the store's own is nobody's to delete");
+    }
+}

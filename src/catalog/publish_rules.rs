@@ -1,0 +1,110 @@
+//! Why a version is not published by itself: the rules that look at it beside what readers see.
+//!
+//! | what | refused as |
+//! |---|---|
+//! | a check failed when it was built | the check's kind |
+//! | it was rolled back, or its content was and no good version has the same content | `rolled-back` |
+//! | its stated `as_of` is before the stated one that readers see | `older` |
+//! | it states none, and what readers see does | `undated` |
+//! | what readers see states none, and its own number is smaller | `older` |
+//!
+//! Only stated times are compared: what a clock said when a build ran is no statement about data, so a clock that was
+//! set back or ran ahead stops nobody.
+//!
+//! Not for: changing anything (`transitions`).
+
+use jiff::Timestamp;
+
+use super::allow::{self, Allow, Allowed};
+use super::current::{Current, RolledBack, State, VersionEntry};
+use crate::error::{Error, Result};
+
+/// One reason, and the kind that lets it through.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    /// The kind.
+    pub allow: Allow,
+    /// The reason: what follows the words "version 3".
+    pub why: String,
+}
+
+impl Current {
+    /// All reasons for which `version` is not published by itself.
+    pub fn refusals(&self, version: u64, entry: &VersionEntry) -> Vec<Refusal> {
+        let refusal = |allow, why: &str| Refusal { allow, why: why.to_owned() };
+        let mut refusals = Vec::new();
+        let said = entry.rejected.as_deref().map(|why| format!(" ({why})")).unwrap_or_default();
+        match entry.state {
+            State::Rejected if entry.failed.is_empty() => {
+                refusals.push(refusal(Allow::Rejected, &format!("is rejected{said}")));
+            }
+            State::Rejected => {
+                refusals.extend(entry.failed.iter().map(|&kind| refusal(kind, &format!("is rejected{said}"))));
+            }
+            State::RolledBack => refusals.push(refusal(Allow::RolledBack, &format!("is rolled back{said}"))),
+            State::Complete | State::Retired | State::Published => {}
+        }
+        if refusals.iter().all(|refusal| refusal.allow != Allow::RolledBack)
+            && let Some(bad) = self.banned(entry)
+        {
+            let why =
+                format!("has the same content as version {}, which was rolled back at {:.0}", bad.version, bad.at);
+            refusals.push(refusal(Allow::RolledBack, &why));
+        }
+        refusals.extend(self.out_of_order(version, entry.dated()));
+        refusals
+    }
+
+    /// Why a version of this number that states this `as_of` must not follow the one that readers see.
+    pub fn out_of_order(&self, version: u64, as_of: Option<Timestamp>) -> Option<Refusal> {
+        let (current, live) = self.current_entry()?;
+        match (live.dated(), as_of) {
+            (Some(newer), Some(older)) if older < newer => Some(Refusal {
+                allow: Allow::Older,
+                why: format!("is as of {older:.0}, older than version {current}, which readers see, as of {newer:.0}"),
+            }),
+            (Some(known), None) => Some(Refusal {
+                allow: Allow::Undated,
+                why: format!(
+                    "does not say what time its data speaks for, and version {current}, which readers see, is as of \
+                     {known:.0}: set `as_of` in the job, or give --as-of"
+                ),
+            }),
+            (None, _) if version < current => Some(Refusal {
+                allow: Allow::Older,
+                why: format!("is an earlier build than version {current}, which readers see and which states no as_of"),
+            }),
+            _ => None,
+        }
+    }
+
+    /// The rollback that bans the content of a version: none where a good version has the same content, as what is
+    /// served or was good cannot be bad.
+    pub(super) fn banned(&self, entry: &VersionEntry) -> Option<&RolledBack> {
+        let good = self.has_good(entry.digest);
+        self.rolled_back.iter().rev().find(|bad| !good && bad.digest == entry.digest)
+    }
+
+    /// Fails when `version` is refused for a reason that `allowed` does not name.
+    pub(super) fn ensure_publishable(&self, version: u64, entry: &VersionEntry, allowed: &Allowed) -> Result<()> {
+        let refusals = self.refusals(version, entry);
+        let flag = allow::flag(refusals.iter().map(|refusal| refusal.allow));
+        let mut why: Vec<&str> =
+            refusals.iter().filter(|it| !allowed.contains(&it.allow)).map(|it| it.why.as_str()).collect();
+        why.dedup();
+        if why.is_empty() {
+            return Ok(());
+        }
+        Err(Error::rejected(format!(
+            "version {version} {}; `cutover publish STORE {version} {flag}` publishes it all the same",
+            why.join("; it ")
+        )))
+    }
+}
+
+impl VersionEntry {
+    /// The time its data speaks for, where that was stated.
+    pub fn dated(&self) -> Option<Timestamp> {
+        self.as_of_stated.then_some(self.as_of)
+    }
+}

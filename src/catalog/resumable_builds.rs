@@ -1,0 +1,129 @@
+//! What builds that died left in staging, and which of them a later run may go on with.
+//!
+//! The rule: of the builds that sealed their shuffle on disk and did not become a version, the newest stays until the
+//! next run of the store, which goes on with it or deletes it. All else in staging is debris once nobody builds.
+//!
+//! Not for: whether that build's work is of use to a run; only the run itself knows (`pipeline`).
+
+use super::current::Current;
+use super::lock::Lock;
+use super::store::Catalog;
+use super::{gc, layout};
+use crate::durable_file::{self, fs};
+use crate::error::{IoContext, Result};
+
+impl Catalog {
+    /// The id of the build that a later run may go on with. Only whoever holds the build lock knows that it is dead.
+    ///
+    /// # Errors
+    /// `Unavailable` when the disk does not answer.
+    pub fn unfinished(&self, current: &Current) -> Result<Option<String>> {
+        let became_version = |id: &str| current.versions.values().any(|entry| entry.build_id == id);
+        let is_file = |path| fs::metadata(path).is_ok_and(|found| found.is_file());
+        let sealed = |id: &str| self.layout().build_dirs(id).is_ok_and(|dirs| is_file(dirs.shuffle_journal()));
+        // Ids begin with the time at which their builds began, and names come sorted.
+        let names = gc::names(&self.layout().staging())?;
+        Ok(names.into_iter().rev().find(|name| sealed(name) && !became_version(name)))
+    }
+
+    /// Gives up the build that a later run could go on with, so that it is debris like others; returns its id. One that
+    /// is being built is left alone.
+    ///
+    /// # Errors
+    /// As [`Catalog::read`]; `Unavailable` when the disk does not do it.
+    pub fn discard_resumable(&self) -> Result<Option<String>> {
+        let Some(_lock) = Lock::if_free(&self.layout().build_lock())? else { return Ok(None) };
+        let Some(id) = self.unfinished(&self.read()?)? else { return Ok(None) };
+        let journal = self.layout().build_dirs(&id)?.shuffle_journal();
+        fs::remove_file(&journal).io("delete", &journal)?;
+        durable_file::sync_dir(journal.parent().unwrap_or(&journal))?;
+        Ok(Some(id))
+    }
+
+    /// Deletes what builds that died left in staging, but for the build `keep`; returns the names. The caller shows by
+    /// its lock that no other build runs.
+    ///
+    /// # Errors
+    /// `Unavailable` when the disk does not do it.
+    pub fn clear_staging(&self, building: &Lock, keep: Option<&str>) -> Result<Vec<String>> {
+        let dead = self.discard_dead_builds(building, keep)?;
+        self.empty_trash()?;
+        Ok(dead)
+    }
+
+    /// Moves what builds that died left, but for the build `keep`, into the trash; returns the names.
+    pub(super) fn discard_dead_builds(&self, _building: &Lock, keep: Option<&str>) -> Result<Vec<String>> {
+        let mut names = gc::names(&self.layout().staging())?;
+        names.retain(|name| !layout::is_trash(name) && Some(name.as_str()) != keep);
+        names.iter().try_for_each(|name| self.discard(&self.layout().staging().join(name)))?;
+        Ok(names)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::path::Path;
+
+    use super::*;
+    use crate::catalog::fixture;
+
+    /// A folder in staging as a build that died leaves it.
+    fn die(catalog: &Catalog, id: &str, sealed: bool) {
+        let dirs = catalog.layout().build_dirs(id).unwrap();
+        fs::create_dir_all(dirs.version()).unwrap();
+        if sealed {
+            fs::create_dir_all(dirs.shuffle_journal().parent().unwrap()).unwrap();
+            fs::write(dirs.shuffle_journal(), "").unwrap();
+        }
+    }
+
+    fn left(catalog: &Catalog) -> Vec<String> {
+        gc::names(&catalog.layout().staging()).unwrap()
+    }
+
+    fn store(folder: &Path) -> Catalog {
+        let catalog = Catalog::open_or_create(folder.join("store"), "d").unwrap();
+        die(&catalog, "20260101T000000Z-aa", true);
+        die(&catalog, "20260102T000000Z-aa", true);
+        die(&catalog, "20260103T000000Z-aa", false);
+        catalog
+    }
+
+    #[test]
+    fn the_newest_sealed_build_stays_until_it_is_given_up() {
+        let folder = tempfile::tempdir().unwrap();
+        let catalog = store(folder.path());
+        let swept = catalog.sweep(Vec::new()).unwrap();
+        assert_eq!(swept.unfinished.as_deref(), Some("20260102T000000Z-aa"));
+        assert_eq!(swept.leftovers, ["20260101T000000Z-aa", "20260103T000000Z-aa"]);
+        assert_eq!(left(&catalog), ["20260102T000000Z-aa"]);
+        let building = catalog.lock_build().unwrap();
+        assert_eq!(catalog.discard_resumable().unwrap(), None, "it may be the one that is being built");
+        drop(building);
+        assert_eq!(catalog.discard_resumable().unwrap().as_deref(), Some("20260102T000000Z-aa"));
+        assert_eq!(catalog.sweep(Vec::new()).unwrap().leftovers, ["20260102T000000Z-aa"]);
+        assert_eq!(left(&catalog), [""; 0]);
+    }
+
+    #[test]
+    fn a_build_that_became_a_version_is_not_unfinished() {
+        let folder = tempfile::tempdir().unwrap();
+        let catalog = store(folder.path());
+        let mut current = fixture::store_of(1);
+        for entry in current.versions.values_mut() {
+            entry.build_id = "20260102T000000Z-aa".to_owned();
+        }
+        assert_eq!(catalog.unfinished(&current).unwrap().as_deref(), Some("20260101T000000Z-aa"));
+    }
+
+    #[test]
+    fn a_run_clears_all_but_what_it_goes_on_with() {
+        let folder = tempfile::tempdir().unwrap();
+        let catalog = store(folder.path());
+        let building = catalog.lock_build().unwrap();
+        let gone = catalog.clear_staging(&building, Some("20260102T000000Z-aa")).unwrap();
+        assert_eq!(gone, ["20260101T000000Z-aa", "20260103T000000Z-aa"]);
+        assert_eq!(left(&catalog), ["20260102T000000Z-aa"]);
+    }
+}

@@ -1,0 +1,383 @@
+//! How a command ended, told to programs and to logs: the one JSON document of `--json`, the error's chain, and the one
+//! line that a log keeps of a run.
+//!
+//! ```text
+//! command ─▶ Output: lines of text, or the document's own fields ─┐
+//! exit code, error, what readers see now ─────────────────────────┴─▶ standard output: one document, whatever came of it
+//!                                                                     standard error: error: …, and the summary line
+//! ```
+//! The document's fields and its promise are in docs/json.md; the schema is schemas/output.json.
+//!
+//! Not for: choosing exit codes (`main.rs`) or what a command's own fields are (its own file).
+
+use std::collections::BTreeMap;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+use jiff::Timestamp;
+use serde::Serialize;
+use serde_json::value::RawValue;
+use serde_json::{Map, Value, json};
+
+use super::output::failed;
+use super::{Verdict, format, text_table};
+use crate::catalog::{Catalog, Current};
+use crate::error::{Error, Kind, Result};
+use crate::escape::escaped_lines;
+use crate::stderr;
+
+/// The version of the document's form. Fields may be added to it; what is there keeps its name, type and meaning.
+const FORMAT: u32 = 1;
+
+/// Commands that change what a store holds or what its readers see: a log gets a line of each.
+const LOGGED: [&str; 7] = ["run", "publish", "rollback", "pin", "unpin", "gc", "consume"];
+
+/// Commands that print documents of their own, a line each: what else they tell is one more line.
+const STREAMING: [&str; 2] = ["scan", "consume"];
+
+/// Fields of every document, which no command's own may replace.
+const COMMON: [&str; 11] = [
+    "format",
+    "command",
+    "outcome",
+    "exit_code",
+    "kind",
+    "message",
+    "causes",
+    "dataset",
+    "store",
+    "readers_see",
+    "next",
+];
+
+/// What a command told of itself while it ran.
+#[derive(Debug, Default)]
+pub(super) struct Told {
+    /// Its document's own fields, as JSON text: numbers keep all their digits.
+    fields: Vec<(String, String)>,
+    outcome: Option<&'static str>,
+    dataset: Option<String>,
+    store: Option<PathBuf>,
+    next: Option<String>,
+    /// Whether it prints documents of its own, a line each.
+    pub(super) streams: bool,
+}
+
+impl Told {
+    /// Takes a document's fields.
+    pub(super) fn add(&mut self, document: &impl Serialize) -> Result<()> {
+        let unwritten = |error| Error::internal("cannot write JSON").because(error);
+        let text = serde_json::to_string(document).map_err(unwritten)?;
+        let fields: BTreeMap<String, Box<RawValue>> = serde_json::from_str(&text).map_err(unwritten)?;
+        self.fields.extend(fields.into_iter().map(|(name, value)| (name, value.get().to_owned())));
+        Ok(())
+    }
+
+    /// Takes a field that is JSON text already.
+    pub(super) fn add_text(&mut self, name: &str, json: String) {
+        self.fields.push((name.to_owned(), json));
+    }
+
+    pub(super) fn about(&mut self, dataset: &str, store: &Path) {
+        self.dataset = Some(dataset.to_owned());
+        self.store = Some(store.to_owned());
+    }
+
+    pub(super) fn ended(&mut self, outcome: &'static str) {
+        self.outcome = Some(outcome);
+    }
+
+    pub(super) fn next(&mut self, command: String) {
+        self.next = Some(command);
+    }
+
+    fn dataset<'a>(&'a self, current: Option<&'a Current>) -> Option<&'a str> {
+        self.dataset.as_deref().or_else(|| current.map(|current| current.dataset.as_str()))
+    }
+
+    fn field(&self, name: &str) -> Option<&str> {
+        self.fields.iter().find(|(known, _)| known == name).map(|(_, text)| text.as_str())
+    }
+}
+
+/// A command from its start to what is told at its end.
+#[derive(Debug)]
+pub struct Ending {
+    json: bool,
+    command: String,
+    /// The job file that its arguments name.
+    job: Option<PathBuf>,
+    /// The whole command line, as a shell takes it.
+    typed: String,
+    started: Instant,
+    told: Arc<Mutex<Told>>,
+}
+
+impl Ending {
+    /// Of a command that begins now; `job` and `store` are those that its arguments name.
+    pub(super) fn new(json: bool, command: &str, job: Option<PathBuf>, store: Option<PathBuf>) -> Self {
+        let typed: Vec<String> = std::env::args().skip(1).map(|word| format::shell_quote(&word)).collect();
+        let told = Told { store, ..Told::default() };
+        Self {
+            json,
+            command: command.to_owned(),
+            job,
+            typed: format!("cutover {}", typed.join(" ")),
+            started: Instant::now(),
+            told: Arc::new(Mutex::new(told)),
+        }
+    }
+
+    /// Where the command tells of itself.
+    pub(super) fn told(&self) -> Arc<Mutex<Told>> {
+        Arc::clone(&self.told)
+    }
+
+    /// Tells how it ended, with this exit code.
+    ///
+    /// # Errors
+    /// `Unavailable` when standard output cannot be written.
+    pub fn tell(&self, ended: &Result<Verdict>, code: u8) -> Result<()> {
+        let told = lock(&self.told);
+        let as_document = self.json && !(told.streams && ended.is_ok());
+        let as_log = LOGGED.contains(&self.command.as_str()) && !stderr::is_watched();
+        // The store is read once more only where what its readers see is reported.
+        let current = told.store.as_deref().filter(|_| as_document || as_log).and_then(seen);
+        let as_line = told.streams || STREAMING.contains(&self.command.as_str());
+        let written = match as_document {
+            true => print(&self.document(&told, ended, code, current.as_ref()), as_line),
+            false => Ok(()),
+        };
+        ended.as_ref().err().into_iter().for_each(report);
+        if as_log {
+            self.log(&told, ended, current.as_ref());
+        }
+        written
+    }
+
+    /// Prints the document of arguments that make no command; why was told already.
+    ///
+    /// # Errors
+    /// As [`Ending::tell`].
+    pub fn document_alone(&self, error: &Error, code: u8) -> Result<()> {
+        if !self.json {
+            return Ok(());
+        }
+        let ended = Err(Error::new(error.kind(), error.message()));
+        let told = lock(&self.told);
+        print(&self.document(&told, &ended, code, None), false)
+    }
+
+    fn document(
+        &self,
+        told: &Told,
+        ended: &Result<Verdict>,
+        code: u8,
+        current: Option<&Current>,
+    ) -> Vec<(String, String)> {
+        let error = ended.as_ref().err();
+        let details = error.map(Error::details).unwrap_or_default();
+        let detail = |name: &str| details.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).clone());
+        let next = detail("next").or_else(|| told.next.clone().map(Value::from));
+        let next = next.or_else(|| self.after(error?, &told.store, current).map(Value::from));
+        let causes = error.map(|error| error.chain().split_off(1)).unwrap_or_default();
+        let common = [
+            json!(FORMAT),
+            json!(Some(&self.command).filter(|command| !command.is_empty())),
+            json!(outcome(told, ended)),
+            json!(code),
+            json!(error.map(|error| error.kind().name())),
+            json!(error.map(Error::message)),
+            json!(causes),
+            json!(told.dataset(current)),
+            json!(told.store),
+            json!(current.and_then(|current| current.current)),
+            json!(next),
+        ];
+        let common = COMMON.iter().zip(common).map(|(name, value)| ((*name).to_owned(), value.to_string()));
+        let mut fields: Vec<(String, String)> = common.collect();
+        let own = told.fields.iter().cloned();
+        let of_error = details.iter().map(|(name, value)| ((*name).to_owned(), value.to_string()));
+        for (name, text) in of_error.chain(own) {
+            match fields.iter_mut().find(|(known, _)| *known == name) {
+                None => fields.push((name, text)),
+                Some((_, known)) if known == "null" => *known = text,
+                Some(_) => {}
+            }
+        }
+        fields
+    }
+
+    /// The command to try after an error: the same again, where nothing but time or space has to change.
+    fn after(&self, error: &Error, store: &Option<PathBuf>, current: Option<&Current>) -> Option<String> {
+        match (error.kind(), store) {
+            (Kind::Conflict, Some(store)) if current.is_some_and(|current| current.pin.is_some()) => {
+                return Some(format!("cutover unpin {}", format::shell_quote(&store.display().to_string())));
+            }
+            _ => {}
+        }
+        match error.kind() {
+            Kind::Unavailable | Kind::Conflict | Kind::Stopped => Some(self.typed.clone()),
+            _ => None,
+        }
+    }
+
+    /// One line for a log: when, what, of which store, and what came of it.
+    fn log(&self, told: &Told, ended: &Result<Verdict>, current: Option<&Current>) {
+        let (level, outcome) = (if ended.is_ok() { "info" } else { "error" }, outcome(told, ended));
+        let details = ended.as_ref().err().map(Error::details).unwrap_or_default();
+        let of_error = |name: &str| details.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).clone());
+        let of_command = |name: &str| told.field(name).and_then(|text| serde_json::from_str::<Value>(text).ok());
+        let read = |name: &str| of_error(name).or_else(|| of_command(name));
+        let store = told.store.as_ref().map(|store| Value::from(store.display().to_string()));
+        let seconds = (self.started.elapsed().as_secs_f64() * 1000.0).round() / 1000.0;
+        let fields = [
+            ("command", Some(Value::from(self.command.as_str()))),
+            ("job", self.job.as_ref().map(|job| Value::from(job.display().to_string()))),
+            ("dataset", told.dataset(current).map(Value::from)),
+            ("store", store),
+            ("version", read("version")),
+            ("outcome", Some(Value::from(outcome))),
+            ("rows", read("rows")),
+            ("seconds", Some(json!(seconds))),
+        ];
+        let known = fields.into_iter().filter_map(|(name, value)| Some((name, value?)));
+        let known: Vec<(&str, Value)> = known.filter(|(_, value)| !value.is_null()).collect();
+        let words: Vec<String> = known.iter().map(|(name, value)| format!("{name}={}", word(value))).collect();
+        let now = Timestamp::now();
+        let fields: Map<String, Value> = known.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
+        stderr::line(level, &format!("{now:.0} {}", words.join(" ")), &format!("{} {outcome}", self.command), fields);
+    }
+}
+
+/// The outcome of a command that has no word of its own.
+const DONE: &str = "done";
+
+fn outcome(told: &Told, ended: &Result<Verdict>) -> &'static str {
+    match ended {
+        Ok(Verdict::Yes) => told.outcome.unwrap_or(DONE),
+        Ok(Verdict::No) => told.outcome.unwrap_or("no"),
+        Ok(Verdict::Held) => told.outcome.unwrap_or("pinned"),
+        Err(error) if error.kind() == Kind::Rejected => "rejected",
+        Err(error) if error.kind() == Kind::Stopped => "stopped",
+        Err(_) => "failed",
+    }
+}
+
+/// What readers of a store see now; nothing where there is no store that can be read.
+fn seen(store: &Path) -> Option<Current> {
+    Catalog::open(store).ok()?.read().ok()
+}
+
+/// A value of the summary line: in quotes where it holds what would break it up.
+fn word(value: &Value) -> String {
+    match value {
+        Value::String(text)
+            if text
+                .contains(|letter: char| letter.is_whitespace() || letter.is_control() || "\"=".contains(letter)) =>
+        {
+            format!("{text:?}")
+        }
+        Value::String(text) => text.clone(),
+        other => other.to_string(),
+    }
+}
+
+/// An error's chain, a line each; as JSON one line.
+pub fn report(error: &Error) {
+    let chain = error.chain();
+    if stderr::is_json() {
+        let fields = [("kind", json!(error.kind().name())), ("causes", json!(chain.get(1..).unwrap_or_default()))];
+        let fields = fields.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
+        return stderr::line("error", "", error.message(), fields);
+    }
+    for (depth, message) in chain.iter().enumerate() {
+        let label = if depth == 0 { "error" } else { "  because" };
+        stderr::note(
+            "error",
+            &text_table::wrapped(&format!("{label}: {}", escaped_lines(message)), text_table::error_width()),
+        );
+    }
+}
+
+/// Prints a document: on lines of its own, or as one more line.
+fn print(fields: &[(String, String)], as_line: bool) -> Result<()> {
+    let (open, gap, close) = if as_line { ("{", ",", "}") } else { ("{\n  ", ",\n  ", "\n}") };
+    let field = |(name, text): &(String, String)| {
+        let shown = if as_line { text.clone() } else { indented(text) };
+        format!("{}: {shown}", Value::from(name.as_str()))
+    };
+    let text = format!("{open}{}{close}\n", fields.iter().map(field).collect::<Vec<_>>().join(gap));
+    let mut stdout = std::io::stdout().lock();
+    stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()).map_err(failed)
+}
+
+/// JSON text over several lines, as a field of a document. It is never read into numbers, which would lose digits.
+fn indented(text: &str) -> String {
+    let mut shown = String::with_capacity(text.len() * 2);
+    let mut depth = 1;
+    let (mut in_string, mut escaped) = (false, false);
+    let mut letters = text.chars().peekable();
+    while let Some(letter) = letters.next() {
+        if in_string {
+            in_string = escaped || letter != '"';
+            escaped = letter == '\\' && !escaped;
+            shown.push(letter);
+            continue;
+        }
+        let line = |depth: usize| format!("\n{}", "  ".repeat(depth));
+        match letter {
+            '{' | '[' => {
+                shown.push(letter);
+                if letters.peek().is_some_and(|next| *next == '}' || *next == ']') {
+                    shown.extend(letters.next());
+                } else {
+                    depth += 1;
+                    shown.push_str(&line(depth));
+                }
+            }
+            '}' | ']' => {
+                depth -= 1;
+                shown.push_str(&line(depth));
+                shown.push(letter);
+            }
+            ',' => shown.push_str(&format!(",{}", line(depth))),
+            ':' => shown.push_str(": "),
+            '\n' | ' ' => {}
+            '"' => {
+                in_string = true;
+                shown.push(letter);
+            }
+            other => shown.push(other),
+        }
+    }
+    shown
+}
+
+fn lock(told: &Mutex<Told>) -> MutexGuard<'_, Told> {
+    told.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn documents_keep_every_digit_and_letter() {
+        let text = r#"{"a":[1.10,18446744073709551616,{}],"b":"x: [1, \"2\"]\\","c":[]}"#;
+        let shown = indented(text);
+        assert!(shown.contains("1.10,") && shown.contains("18446744073709551616"), "{shown}");
+        assert!(shown.contains(r#""b": "x: [1, \"2\"]\\""#), "{shown}");
+        assert!(shown.contains("\n    \"a\": [\n      1.10,"), "{shown}");
+        assert_eq!(serde_json::from_str::<Value>(text).unwrap(), serde_json::from_str::<Value>(&shown).unwrap());
+    }
+
+    #[test]
+    fn words_of_the_summary_line_stay_apart() {
+        assert_eq!(word(&json!("stores/d")), "stores/d");
+        assert_eq!(word(&json!("my store=\n")), r#""my store=\n""#);
+        assert_eq!(word(&json!(7)), "7");
+    }
+}

@@ -1,0 +1,164 @@
+//! Tables as text: columns two spaces apart, a line under the header, as wide as the terminal at most.
+//!
+//! ```text
+//! version  state            rows
+//! ───────────────────────────────
+//!       2  published   1,234,567
+//! ```
+
+use std::io::IsTerminal;
+
+use comfy_table::{CellAlignment, ColumnConstraint, ContentArrangement, Table, TableComponent, Width, presets};
+
+use crate::escape::escaped;
+
+/// Letters of a line on a terminal that does not know its width, or claims one in which no table has room.
+const USUAL_WIDTH: u16 = 80;
+const LEAST_WIDTH: u16 = 20;
+/// Letters of the line under a header where there is no terminal.
+const LONGEST_RULE: usize = 100;
+
+/// Letters of a line on the terminal that standard output is; none where it is something else.
+pub(super) fn width() -> Option<u16> {
+    std::io::stdout().is_terminal().then(|| usable(Table::new().width()))
+}
+
+/// Letters of a line on the terminal that standard error is; none where it is something else.
+pub(super) fn error_width() -> Option<u16> {
+    std::io::stderr().is_terminal().then(|| usable(Table::new().use_stderr().width()))
+}
+
+fn usable(known: Option<u16>) -> u16 {
+    known.filter(|width| *width >= LEAST_WIDTH).unwrap_or(USUAL_WIDTH)
+}
+
+/// A text wrapped between words, so that no line is wider than that; a longer word has a line of its own.
+pub(super) fn wrapped(text: &str, width: Option<u16>) -> String {
+    let Some(width) = width.map(usize::from) else { return text.to_owned() };
+    text.lines().map(|line| wrapped_line(line, width)).collect::<Vec<_>>().join("\n")
+}
+
+fn wrapped_line(line: &str, width: usize) -> String {
+    let (mut shown, mut used) = (String::new(), 0);
+    for word in line.split_inclusive(' ') {
+        let letters = word.trim_end().chars().count();
+        if used > 0 && used + letters > width {
+            shown.truncate(shown.trim_end().len());
+            shown.push('\n');
+            used = 0;
+        }
+        shown.push_str(word);
+        used += word.chars().count();
+    }
+    shown
+}
+
+/// A table that is being filled.
+pub(super) struct Rows {
+    table: Table,
+    right: &'static [usize],
+    /// Letters of each column's longest word.
+    words: Vec<u16>,
+}
+
+impl Rows {
+    /// A table with these column names; the columns numbered in `right` hold numbers.
+    pub(super) fn new(header: &[&str], right: &'static [usize]) -> Self {
+        let mut table = Table::new();
+        table
+            .load_preset(presets::NOTHING)
+            .set_style(TableComponent::HeaderLines, '─')
+            .set_style(TableComponent::MiddleHeaderIntersections, '─')
+            .set_content_arrangement(ContentArrangement::Dynamic)
+            .set_header(header);
+        Self { table, right, words: header.iter().map(|name| longest_word(name)).collect() }
+    }
+
+    /// Adds a row.
+    pub(super) fn add(&mut self, cells: impl IntoIterator<Item = String>) {
+        let cells: Vec<String> = cells.into_iter().map(|cell| escaped(&cell).into_owned()).collect();
+        self.words.iter_mut().zip(&cells).for_each(|(most, cell)| *most = longest_word(cell).max(*most));
+        self.table.add_row(cells);
+    }
+
+    /// The text, without a line end.
+    pub(super) fn text(mut self) -> String {
+        if let Some(width) = width() {
+            self.table.set_width(width);
+        }
+        self.shown()
+    }
+
+    #[cfg(test)]
+    fn within(mut self, width: u16) -> String {
+        self.table.set_width(width);
+        self.shown()
+    }
+
+    fn shown(mut self) -> String {
+        for (number, column) in self.table.column_iter_mut().enumerate() {
+            column.set_padding((0, 1));
+            if self.right.contains(&number) {
+                column.set_cell_alignment(CellAlignment::Right);
+            }
+            let words = self.words.get(number).copied().unwrap_or_default();
+            column.set_constraint(match self.right.contains(&number) {
+                // Numbers are never broken, words neither.
+                true => ColumnConstraint::ContentWidth,
+                false => ColumnConstraint::LowerBoundary(Width::Fixed(words.saturating_add(1))),
+            });
+        }
+        let is_rule = |line: &&str| !line.is_empty() && line.chars().all(|letter| letter == '─');
+        let text = self.table.trim_fmt();
+        let lines = text.lines().map(|line| match Some(line).filter(is_rule) {
+            Some(rule) => rule.chars().take(LONGEST_RULE).collect(),
+            None => line.to_owned(),
+        });
+        lines.collect::<Vec<String>>().join("\n")
+    }
+}
+
+/// Letters of a text's longest word.
+fn longest_word(text: &str) -> u16 {
+    let longest = text.split_whitespace().map(|word| word.chars().count()).max().unwrap_or(0);
+    u16::try_from(longest).unwrap_or(u16::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_narrow_table_breaks_between_words_alone() {
+        let mut rows = Rows::new(&["number", "what was done"], &[0]);
+        rows.add(["173,739,271".into(), "readers went from one version to another".into()]);
+        let text = rows.within(24);
+        assert!(text.contains("173,739,271"), "{text}");
+        for word in ["readers", "went", "version", "another"] {
+            assert!(text.contains(word), "{text}");
+        }
+        assert!(text.lines().count() > 4, "{text}");
+    }
+
+    #[test]
+    fn a_terminal_without_a_width_has_eighty_columns() {
+        assert_eq!([None, Some(0), Some(1), Some(120)].map(usable), [80, 80, 80, 120]);
+        let text = "version 2 is live: 173,739,271 bytes";
+        assert_eq!(wrapped(text, None), text);
+        assert_eq!(wrapped(text, Some(25)), "version 2 is live:\n173,739,271 bytes");
+        assert_eq!(wrapped("a\n\n  b", Some(25)), "a\n\n  b");
+    }
+
+    #[test]
+    fn numbers_stand_at_the_right() {
+        let mut rows = Rows::new(&["version", "state", "rows"], &[0, 2]);
+        rows.add(["2".into(), "published".into(), "1,234,567".into()]);
+        rows.add(["1".into(), "retired".into(), "9".into()]);
+        let text = rows.text();
+        let lines: Vec<&str> = text.lines().collect();
+        assert_eq!(lines[0], "version  state           rows");
+        assert!(lines[1].chars().all(|letter| letter == '─'), "{text}");
+        assert_eq!(lines[2], "      2  published  1,234,567");
+        assert_eq!(lines[3], "      1  retired            9");
+    }
+}

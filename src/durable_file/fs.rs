@@ -1,0 +1,29 @@
+//! The calls to the file system below durable files, locks and the catalog: `std::fs` by its own names.
+//!
+//! ```text
+//! storage, catalog ──▶ fs ──▶ std::fs
+//!                          └▶ in this crate's unit tests: the disk of the thread, where a test gave it one
+//! ```
+//! A program that ships has nothing between it and the standard library. In unit tests the same names lead to
+//! [`Disk`], so that the code above runs unchanged on a disk that fails, fills up and loses power.
+//!
+//! Not for: what RocksDB, spills and Parquet read and write.
+
+#[cfg(not(test))]
+pub(crate) use std::fs::{
+    File, OpenOptions, create_dir, exists, metadata, read_dir, remove_dir, remove_file, rename, symlink_metadata,
+};
+#[cfg(not(test))]
+pub(crate) use std::thread::sleep;
+
+#[cfg(test)]
+pub(crate) use super::simulated_fs::{
+    Disk, File, Look, Mode, OpenOptions, create_dir, exists, metadata, now, on_disk, read_dir, remove_dir, remove_file,
+    rename, sleep, symlink_metadata,
+};
+
+/// The time by which one waits for a lock.
+#[cfg(not(test))]
+pub(crate) fn now() -> std::time::Instant {
+    std::time::Instant::now()
+}

@@ -1,0 +1,104 @@
+//! After a query failed on its data: which Parquet file is at fault, and where in it.
+//!
+//! The query's reader does not name the file it failed in, so every file is read once more, one column of one row group
+//! after another, until one fails. This only happens on the way out.
+
+use std::fs::File;
+use std::path::Path;
+
+use arrow::compute::{CastOptions, cast_with_options};
+use arrow::datatypes::{DataType, Schema};
+use parquet::arrow::ProjectionMask;
+use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReaderBuilder};
+
+use super::layout::plain;
+use super::{Input, InputFile, contract};
+use crate::catch_panic::contain;
+use crate::error::Error;
+use crate::job::Format;
+
+/// Rows of a batch.
+const BATCH_ROWS: usize = 1_024;
+
+/// What is wrong with the first Parquet file that cannot be read to its end, or whose values are not of the type that its
+/// column has in all files together.
+pub fn find_damaged(inputs: &[Input]) -> Option<Error> {
+    let parquet = inputs.iter().filter(|input| input.format == Format::Parquet);
+    let mut files = parquet.flat_map(|input| input.files.iter().map(move |file| (input, file)));
+    files.find_map(|(input, file)| {
+        let path = file.path.display();
+        let fault = contain(|| read_all(input, file)).unwrap_or_else(|panic| Err(Fault::Damaged(panic))).err()?;
+        Some(Error::input(match fault {
+            Fault::Damaged(why) => format!("{path} is damaged: {why}; write it again, then run again"),
+            Fault::Unfit(why) => format!("{path}: {why}; write it in one type with the other files"),
+        }))
+    })
+}
+
+/// What is wrong in a file.
+enum Fault {
+    /// It cannot be read.
+    Damaged(String),
+    /// Its values do not fit into the type of all files.
+    Unfit(String),
+}
+
+/// Reads a file to its end, column by column: beside another one, a column that is too short is told as an error that
+/// names neither.
+fn read_all(input: &Input, file: &InputFile) -> Result<(), Fault> {
+    let (Some(metadata), Some(table)) = (input.metadata(file), input.schema()) else { return Ok(()) };
+    let metadata = metadata.get().map_err(|error| Fault::Damaged(error.chain().join(": ")))?;
+    let metadata = ArrowReaderMetadata::try_new(metadata, ArrowReaderOptions::default());
+    let metadata = metadata.map_err(|error| Fault::Damaged(error.to_string()))?;
+    for (group, of_group) in metadata.metadata().row_groups().iter().enumerate() {
+        for (column, field) in metadata.schema().fields().iter().enumerate() {
+            let place = format!("column {} of row group {group}", field.name());
+            let wanted = wanted(&table, field.name(), field.data_type());
+            let rows = contain(|| read_chunk(&file.path, &metadata, (group, column), wanted));
+            let rows = rows.unwrap_or_else(|panic| Err(Fault::Damaged(panic))).map_err(|fault| match fault {
+                Fault::Damaged(why) => Fault::Damaged(format!("{place}: {why}")),
+                Fault::Unfit(why) => Fault::Unfit(format!("{place} {why}")),
+            })?;
+            if i64::try_from(rows) != Ok(of_group.num_rows()) {
+                let promised = of_group.num_rows();
+                return Err(Fault::Damaged(format!("{place} holds {rows} rows, its footer says {promised}")));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The type that a column has in all files together, where it is another one and holds no others.
+fn wanted<'a>(table: &'a Schema, name: &str, own: &DataType) -> Option<&'a DataType> {
+    let all = table.field_with_name(name).ok()?.data_type();
+    (*all != plain(own) && !all.is_nested()).then_some(all)
+}
+
+/// Rows of one column in one row group, all of whose values are of the wanted type.
+fn read_chunk(
+    path: &Path,
+    metadata: &ArrowReaderMetadata,
+    (group, column): (usize, usize),
+    wanted: Option<&DataType>,
+) -> Result<u64, Fault> {
+    let damaged = |why: String| Fault::Damaged(why);
+    let file = File::open(path).map_err(|error| damaged(error.to_string()))?;
+    let builder = ParquetRecordBatchReaderBuilder::new_with_metadata(file, metadata.clone());
+    let only = ProjectionMask::roots(builder.parquet_schema(), [column]);
+    let builder = builder.with_projection(only).with_row_groups(vec![group]).with_batch_size(BATCH_ROWS);
+    let exact = CastOptions { safe: false, ..CastOptions::default() };
+    let mut rows = 0;
+    for batch in builder.build().map_err(|error| damaged(error.to_string()))? {
+        let batch = batch.map_err(|error| damaged(error.to_string()))?;
+        rows += batch.num_rows() as u64;
+        if let Some(wanted) = wanted {
+            cast_with_options(batch.column(0), wanted, &exact).map_err(|error| {
+                Fault::Unfit(format!(
+                    "does not fit into {}, as all files have it: {error}",
+                    contract::type_name(wanted)
+                ))
+            })?;
+        }
+    }
+    Ok(rows)
+}

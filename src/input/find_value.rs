@@ -1,0 +1,109 @@
+//! Where a value is that a query could not read as another type: file, row and column.
+//!
+//! The engine tells the value alone, so that the text columns which the query reads are looked through for it, file by
+//! file. This only happens on the way out.
+//!
+//! Not for: values of other columns than text, and Avro.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::File;
+use std::sync::Arc;
+
+use arrow::array::{Array, RecordBatch, StringArray};
+use arrow::compute::cast;
+use arrow::datatypes::{DataType, Field};
+use parquet::arrow::ProjectionMask;
+use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReaderBuilder};
+
+use super::text::{Batches, Part};
+use super::{Input, InputFile};
+use crate::catch_panic::contain;
+use crate::job::Format;
+use crate::shutdown;
+
+/// Rows of a batch.
+const BATCH_ROWS: usize = 8_192;
+
+/// Where the first such text is among the columns that are read of each input, as a message begins; nothing where it is
+/// in none of them, or was made by the query.
+pub fn locate(inputs: &[Input], used: &BTreeMap<String, BTreeSet<String>>, value: &str) -> Option<String> {
+    inputs.iter().find_map(|input| {
+        let columns = used.get(&input.name)?;
+        contain(|| match input.format {
+            Format::Parquet => input.files.iter().find_map(|file| in_parquet(input, file, columns, value)),
+            Format::Csv | Format::Json => in_text(input, columns, value),
+            Format::Avro => None,
+        })
+        .ok()?
+    })
+}
+
+fn in_parquet(input: &Input, file: &InputFile, columns: &BTreeSet<String>, value: &str) -> Option<String> {
+    let metadata = input.metadata(file)?.get().ok()?;
+    let metadata = ArrowReaderMetadata::try_new(metadata, ArrowReaderOptions::default()).ok()?;
+    let builder = ParquetRecordBatchReaderBuilder::new_with_metadata(File::open(&file.path).ok()?, metadata);
+    let fields = builder.schema().fields().iter().enumerate();
+    let texts: Vec<usize> = fields.filter(|(_, field)| is_text(field, columns)).map(|(place, _)| place).collect();
+    if texts.is_empty() {
+        return None;
+    }
+    let only = ProjectionMask::roots(builder.parquet_schema(), texts);
+    let mut before = 0;
+    for batch in builder.with_projection(only).with_batch_size(BATCH_ROWS).build().ok()? {
+        let batch = batch.ok()?;
+        shutdown::check().ok()?;
+        if let Some((row, column)) = find(&batch, value) {
+            return Some(said(file, before + row, &column, value));
+        }
+        before += batch.num_rows();
+    }
+    None
+}
+
+fn in_text(input: &Input, columns: &BTreeSet<String>, value: &str) -> Option<String> {
+    let survey = input.surveyed.get()?;
+    let fields = survey.schema().fields().iter().enumerate();
+    let texts: Vec<usize> = fields.filter(|(_, field)| is_text(field, columns)).map(|(place, _)| place).collect();
+    let files = survey.files().iter().enumerate();
+    let parts = files
+        .flat_map(|(file, surveyed)| (0..surveyed.chunks.len()).map(move |chunk| Part { file, chunk, rows: u64::MAX }));
+    let parts = parts.collect();
+    let batches = Batches::new(Arc::new(input.clone()), Arc::clone(survey), parts, texts, BATCH_ROWS).ok()?;
+    let (mut at, mut before) = (0, 0);
+    for batch in batches {
+        let (file, batch) = batch.ok()?;
+        shutdown::check().ok()?;
+        if file != at {
+            (at, before) = (file, 0);
+        }
+        if let Some((row, column)) = find(&batch, value) {
+            return Some(said(input.files.get(file)?, before + row, &column, value));
+        }
+        before += batch.num_rows();
+    }
+    None
+}
+
+fn is_text(field: &Field, columns: &BTreeSet<String>) -> bool {
+    let is_text = |data_type: &DataType| {
+        matches!(data_type, DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View)
+            || matches!(data_type, DataType::Dictionary(_, values) if **values == DataType::Utf8)
+    };
+    columns.contains(field.name()) && is_text(field.data_type())
+}
+
+/// The first row of a batch that holds the value, and its column.
+fn find(batch: &RecordBatch, value: &str) -> Option<(usize, String)> {
+    let place = |(column, field): (&arrow::array::ArrayRef, &Arc<Field>)| {
+        let texts = cast(column, &DataType::Utf8).ok()?;
+        let texts = texts.as_any().downcast_ref::<StringArray>()?;
+        let row = texts.iter().position(|text| text == Some(value))?;
+        Some((row, field.name().clone()))
+    };
+    batch.columns().iter().zip(batch.schema().fields()).filter_map(place).min()
+}
+
+fn said(file: &InputFile, row: usize, column: &str, value: &str) -> String {
+    let shown: String = value.chars().take(60).collect();
+    format!("{}, row {}: column {column:?} holds {shown:?}, which the query cannot read", file.path.display(), row + 1)
+}

@@ -1,0 +1,297 @@
+//! The type of a JSON field: what it is in all lines of all files, level by level.
+//!
+//! A field has one kind everywhere, and nulls beside it. The fields of its objects are all that any of them has; its
+//! numbers are of the first type that holds all of them. Every node remembers where each kind came first, so that two
+//! kinds of one field are told with both places.
+//!
+//! Not for: columns that a contract gives a type.
+
+use std::sync::Arc;
+
+use arrow::datatypes::{DataType, Field};
+
+use super::json::{Kind, Reader, Wrong};
+use super::keys::Keys;
+use super::number::{Number, Numbers};
+use super::text_error::shown;
+use super::values::short_whole;
+
+/// Fields that the objects of one level may have together.
+const MOST_FIELDS: usize = 2_000;
+/// Fields of all levels.
+const MOST_NODES: usize = 20_000;
+
+/// Where something is: number of the file, line, place in the line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct StructKind {
+    pub(super) file: usize,
+    pub(super) line: u64,
+    pub(super) order: u32,
+}
+
+/// What one field is, everywhere.
+#[derive(Clone, Debug)]
+pub(super) struct Node {
+    /// Where it is first.
+    pub(super) first: StructKind,
+    /// Where it is first of each kind but null.
+    kinds: Vec<(Kind, StructKind)>,
+    numbers: Numbers,
+    /// Where a number first was too long for a double.
+    long: Option<StructKind>,
+    keys: Keys,
+    fields: Vec<Node>,
+    item: Option<Box<Node>>,
+}
+
+/// The way through one line.
+#[derive(Debug)]
+pub(super) struct ThriftReader<'n> {
+    /// Where it is.
+    pub(super) place: StructKind,
+    /// Nodes there are.
+    pub(super) nodes: &'n mut usize,
+}
+
+impl ThriftReader<'_> {
+    /// A new node, where there may be one more.
+    pub(super) fn node(&mut self) -> Result<Node, Wrong> {
+        *self.nodes += 1;
+        if *self.nodes > MOST_NODES {
+            return Err(format!(
+                "the objects have more than {MOST_NODES} fields; write what varies as a list of pairs"
+            ));
+        }
+        self.place.order += 1;
+        Ok(Node::new(self.place))
+    }
+}
+
+/// Why fields make no type.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Conflict {
+    /// Two kinds of one field.
+    Kinds { path: String, one: (Kind, StructKind), other: (Kind, StructKind) },
+    /// Numbers that no type holds.
+    Numbers { path: String, at: StructKind },
+    /// More fields than a level may have.
+    Fields { path: String, at: StructKind },
+}
+
+impl Node {
+    /// A field that is here first.
+    pub(super) fn new(first: StructKind) -> Self {
+        let (kinds, numbers, keys) = (Vec::new(), Numbers::default(), Keys::default());
+        Self { first, kinds, numbers, long: None, keys, fields: Vec::new(), item: None }
+    }
+
+    /// Takes a value of it.
+    pub(super) fn take(&mut self, reader: &mut Reader<'_>, walk: &mut ThriftReader<'_>) -> Result<(), Wrong> {
+        let kind = reader.peek()?;
+        self.saw(kind, walk.place);
+        match kind {
+            Kind::Null => reader.null()?,
+            Kind::Bool => drop(reader.bool()?),
+            Kind::Text => drop(reader.text()?),
+            Kind::Number => {
+                let text = reader.number()?;
+                self.take_number(text, walk.place);
+            }
+            Kind::Object => {
+                reader.open()?;
+                self.keys.begin();
+                let mut first = true;
+                while let Some(key) = reader.key(first)? {
+                    first = false;
+                    let place = take_key(&mut self.keys, &key)?;
+                    if place == self.fields.len() {
+                        self.fields.push(walk.node()?);
+                    }
+                    self.fields[place].take(reader, walk)?;
+                }
+            }
+            Kind::List => {
+                reader.open()?;
+                let mut first = true;
+                while reader.item(first)? {
+                    first = false;
+                    if self.item.is_none() {
+                        self.item = Some(Box::new(walk.node()?));
+                    }
+                    if let Some(item) = &mut self.item {
+                        item.take(reader, walk)?;
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    #[inline]
+    fn saw(&mut self, kind: Kind, place: StructKind) {
+        if kind == Kind::Null || self.kinds.first().is_some_and(|(seen, _)| *seen == kind) {
+            return;
+        }
+        if !self.kinds.iter().any(|(seen, _)| *seen == kind) {
+            self.kinds.push((kind, place));
+        }
+    }
+
+    #[inline]
+    fn take_number(&mut self, text: &str, place: StructKind) {
+        if let Some(whole) = short_whole(text) {
+            self.numbers.add_whole(i128::from(whole));
+        } else if let Some(number) = Number::parse(text) {
+            self.numbers.add(&number, text);
+        }
+        if self.long.is_none() && self.numbers.are_long() {
+            self.long = Some(place);
+        }
+    }
+
+    /// Takes what other lines have in it.
+    pub(super) fn merge(&mut self, other: Self) {
+        self.first = self.first.min(other.first);
+        for (kind, place) in other.kinds {
+            match self.kinds.iter_mut().find(|(seen, _)| *seen == kind) {
+                Some((_, first)) => *first = place.min(*first),
+                None => self.kinds.push((kind, place)),
+            }
+        }
+        self.numbers.merge(&other.numbers);
+        self.long = self.long.into_iter().chain(other.long).min();
+        for (place, field) in other.fields.into_iter().enumerate() {
+            let name = other.keys.name(place);
+            match self.keys.find(name) {
+                Some(own) => self.fields[own].merge(field),
+                None => {
+                    self.keys.add(name);
+                    self.fields.push(field);
+                }
+            }
+        }
+        match (&mut self.item, other.item) {
+            (Some(item), Some(other)) => item.merge(*other),
+            (item, other) => *item = item.take().or(other),
+        }
+    }
+
+    /// Its type; `path` is its name.
+    ///
+    /// # Errors
+    /// The first conflict.
+    pub(super) fn data_type(&self, path: &str) -> Result<DataType, Conflict> {
+        let mut kinds = self.kinds.clone();
+        kinds.sort_unstable_by_key(|(_, place)| *place);
+        if let [one, other, ..] = kinds.as_slice() {
+            return Err(Conflict::Kinds { path: path.to_owned(), one: *one, other: *other });
+        }
+        Ok(match kinds.first().map_or(Kind::Null, |(kind, _)| *kind) {
+            Kind::Null => DataType::Null,
+            Kind::Bool => DataType::Boolean,
+            Kind::Text => DataType::Utf8,
+            Kind::Number => self
+                .numbers
+                .data_type()
+                .ok_or_else(|| Conflict::Numbers { path: path.to_owned(), at: self.long.unwrap_or(self.first) })?,
+            Kind::List => {
+                let item =
+                    self.item.as_ref().map_or(Ok(DataType::Null), |item| item.data_type(&format!("{path}[]")))?;
+                DataType::List(Arc::new(Field::new_list_field(item, true)))
+            }
+            Kind::Object => {
+                let mut fields: Vec<(usize, &Self)> = self.fields.iter().enumerate().collect();
+                if let Some((_, last)) = fields.get(MOST_FIELDS) {
+                    return Err(Conflict::Fields { path: path.to_owned(), at: last.first });
+                }
+                fields.sort_unstable_by_key(|(_, field)| field.first);
+                let field = |(place, node): (usize, &Self)| {
+                    let name = self.keys.name(place);
+                    Ok(Field::new(name, node.data_type(&format!("{path}.{name}"))?, true))
+                };
+                DataType::Struct(fields.into_iter().map(field).collect::<Result<_, Conflict>>()?)
+            }
+        })
+    }
+}
+
+/// The place of an object's next key, which may be a new one.
+///
+/// # Errors
+/// When the object has it already, or there are more keys than may be.
+pub(super) fn take_key(keys: &mut Keys, key: &str) -> Result<usize, Wrong> {
+    match keys.take(key) {
+        Some((place, false)) => Ok(place),
+        Some((_, true)) => Err(format!("an object has the key {} more than once; rename one of them", shown(key))),
+        None if keys.len() == MOST_FIELDS => Err(format!(
+            "the objects of one level have more than {MOST_FIELDS} different keys, {} is one more; write what varies as \
+             a list of pairs",
+            shown(key)
+        )),
+        None => Ok(keys.add(key)),
+    }
+}
+
+/// Whether a level has more fields than it may.
+pub(super) fn too_many(fields: usize) -> bool {
+    fields > MOST_FIELDS
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn taken(lines: &[(u64, &str)]) -> Node {
+        let mut node = Node::new(StructKind { file: 0, line: lines.first().map_or(0, |line| line.0), order: 0 });
+        let mut nodes = 0;
+        for (line, text) in lines {
+            let place = StructKind { file: 0, line: *line, order: 0 };
+            node.take(&mut Reader::new(text), &mut ThriftReader { place, nodes: &mut nodes }).unwrap();
+        }
+        node
+    }
+
+    const LINES: [&str; 6] = [
+        r#"{"b": 1, "a": {"x": []}}"#,
+        r#"{"a": {"y": "t", "x": [null]}, "c": null}"#,
+        r#"{"a": null, "b": 2.5}"#,
+        r#"{"d": [{"k": 1}, {"l": true, "k": 18446744073709551615}]}"#,
+        r#"{"a": {"x": [[1]]}, "c": "text"}"#,
+        "{}",
+    ];
+
+    proptest! {
+        #[test]
+        fn a_type_does_not_depend_on_who_read_which_line(threads in prop::collection::vec(0_usize..3, 6), order in 0_usize..6) {
+            let numbered: Vec<(u64, &str)> = (1..).zip(LINES).collect();
+            let mut parts = [const { Vec::new() }; 3];
+            for (line, thread) in numbered.iter().zip(&threads) {
+                parts[*thread].push(*line);
+            }
+            let mut nodes: Vec<Node> = parts.iter().filter(|part| !part.is_empty()).map(|part| taken(part)).collect();
+            let middle = order % nodes.len();
+            nodes.rotate_left(middle);
+            let merged = nodes.into_iter().reduce(|mut one, other| {
+                one.merge(other);
+                one
+            });
+            let expected = taken(&numbered).data_type("row").unwrap();
+            prop_assert_eq!(merged.unwrap().data_type("row"), Ok(expected.clone()));
+            let DataType::Struct(fields) = expected else { panic!() };
+            let names: Vec<_> = fields.iter().map(|field| field.name().as_str()).collect();
+            prop_assert_eq!(names, ["b", "a", "c", "d"]);
+        }
+    }
+
+    #[test]
+    fn two_kinds_are_told_with_both_places() {
+        let node = taken(&[(4, r#"{"a": [1]}"#), (7, r#"{"a": [true]}"#), (9, r#"{"a": ["t"]}"#)]);
+        let Err(Conflict::Kinds { path, one, other }) = node.data_type("row") else { panic!("{node:?}") };
+        assert_eq!(
+            (path.as_str(), one.0, one.1.line, other.0, other.1.line),
+            ("row.a[]", Kind::Number, 4, Kind::Bool, 7)
+        );
+    }
+}

@@ -1,0 +1,148 @@
+//! A build that is going on and its folder in staging: made anew, or that of a build that died.
+//!
+//! The folder goes when the build ends, well or not, but for one case: the shuffle is sealed, and what stopped the build
+//! is no fault of its work. A build that is killed leaves it as it is. In both cases `resume` finds it.
+//!
+//! Not for: what is in the folder.
+
+use std::path::PathBuf;
+
+use super::RunOptions;
+use super::spill_dir::{self, SpillDir};
+use crate::catalog::{BuildPaths, Catalog};
+use crate::durable_file;
+use crate::error::{Error, Kind, Result};
+use crate::report::BuildReport;
+
+/// A build that is going on, and its folder.
+#[derive(Debug)]
+pub(super) struct BuildDir {
+    id: String,
+    dirs: BuildPaths,
+    spill: SpillDir,
+    keep: bool,
+}
+
+impl BuildDir {
+    /// Makes the folder of a new build.
+    ///
+    /// # Errors
+    /// `Unavailable` when the disk does not do it.
+    pub(super) fn start(catalog: &Catalog, options: &RunOptions) -> Result<Self> {
+        let random = getrandom::u32()
+            .map_err(|error| Error::unavailable("the system gives no random numbers").because(error))?;
+        let id = format!("{}-{random:08x}", jiff::Timestamp::now().strftime("%Y%m%dT%H%M%SZ"));
+        let dirs = catalog.layout().build_dirs(&id)?;
+        let spill = match &options.spill_dir {
+            Some(folder) => SpillDir::in_folder(folder, &id, Some(&dirs.shuffle_journal()))?,
+            None => SpillDir::in_staging(dirs.spill()),
+        };
+        durable_file::create_dir_durable(&dirs.version())?;
+        Ok(Self { id, dirs, spill, keep: false })
+    }
+
+    /// Takes over the folder of a build that died; none where its spill folder is not where this run has its own. What it
+    /// left half-made is removed: a database is made of tables anew.
+    ///
+    /// # Errors
+    /// `Unavailable` when the disk does not do it.
+    pub(super) fn adopt(catalog: &Catalog, options: &RunOptions, id: String) -> Result<Option<Self>> {
+        let dirs = catalog.layout().build_dirs(&id)?;
+        let spill = match &options.spill_dir {
+            Some(folder) => SpillDir::left_in_folder(folder, &id)?,
+            None => dirs.spill().is_dir().then(|| SpillDir::in_staging(dirs.spill())),
+        };
+        let Some(mut spill) = spill else { return Ok(None) };
+        spill.keep(true);
+        let build = Self { id, dirs, spill, keep: true };
+        spill_dir::remove(&build.dirs.version());
+        spill_dir::remove(&build.query_spill());
+        durable_file::create_dir_durable(&build.dirs.version())?;
+        Ok(Some(build))
+    }
+
+    pub(super) fn id(&self) -> &str {
+        &self.id
+    }
+
+    pub(super) fn dirs(&self) -> &BuildPaths {
+        &self.dirs
+    }
+
+    /// Where the query spills.
+    pub(super) fn query_spill(&self) -> PathBuf {
+        self.spill.path().join("query")
+    }
+
+    /// Says where the disk has less space than a version of so many bytes, or its spill, may need.
+    pub(super) fn warn_of_full_disk(&self, bytes: u64, spill_bytes: u64) {
+        for (folder, what, needed) in
+            [(self.dirs.root(), "the version", bytes), (self.spill.root(), "spilling", spill_bytes)]
+        {
+            if let Ok(free) = durable_file::free_space(folder)
+                && free < needed
+            {
+                let folder = folder.display();
+                tracing::warn!("{what} may need up to {needed} bytes in {folder}, which has {free} bytes free");
+            }
+        }
+    }
+
+    /// Adds to the error of a disk that became full where rows are spilled, and how many bytes sorting may need there in
+    /// all; none where it is expected to need none, or that is not known.
+    pub(super) fn with_space_needed(&self, error: Error, spill_bytes: u64) -> Error {
+        if !error.is_disk_full() {
+            return error;
+        }
+        let folder = self.spill.root().display();
+        error.during(match spill_bytes {
+            0 => format!("a disk became full; rows were spilled to {folder}"),
+            _ => format!("a disk became full; sorting may need up to {spill_bytes} bytes in {folder}"),
+        })
+    }
+
+    /// Where the shuffle spills.
+    pub(super) fn shuffle_spill(&self) -> PathBuf {
+        self.spill.path().join("shuffle")
+    }
+
+    /// Makes the folder for spill survive a power cut.
+    ///
+    /// # Errors
+    /// `Unavailable` when the disk does not do it.
+    pub(super) fn sync_spill(&self) -> Result<()> {
+        self.spill.sync()
+    }
+
+    pub(super) fn write_account(&self, account: &BuildReport) -> Result<()> {
+        let text = serde_json::to_vec_pretty(account)
+            .map_err(|error| Error::internal("the run's report cannot be written").because(error))?;
+        durable_file::write_synced(&self.dirs.report(), &text)
+    }
+
+    /// Ends the build, which `error` stopped or nothing; says whether a later run can go on with it.
+    pub(super) fn end(mut self, error: Option<&Error>) -> bool {
+        self.keep = error.is_some_and(is_worth_resuming) && self.dirs.shuffle_journal().is_file();
+        self.keep
+    }
+}
+
+/// Whether the same work may end well when it is gone on with. A full disk is none of these: what is kept there would
+/// keep everybody else from writing, a rollback of this very store among them.
+fn is_worth_resuming(error: &Error) -> bool {
+    match error.kind() {
+        Kind::Unavailable | Kind::Conflict => !error.is_disk_full(),
+        Kind::Stopped => true,
+        Kind::Invalid | Kind::Input | Kind::Corrupt | Kind::Rejected | Kind::Internal => false,
+    }
+}
+
+impl Drop for BuildDir {
+    /// Removes what is left of the build; what cannot be removed is left to `gc`.
+    fn drop(&mut self) {
+        self.spill.keep(self.keep);
+        if !self.keep {
+            spill_dir::remove(self.dirs.root());
+        }
+    }
+}

@@ -1,0 +1,43 @@
+//! Whether a run fits this machine: its memory, and the disks that it writes to.
+//!
+//! Not for: stopping a run. A prediction may be wrong; what really does not fit is told by the run itself.
+
+use std::path::Path;
+
+use super::predict::Predicted;
+use super::prepare::Prepared;
+use crate::report::Fits;
+use crate::resources::{available_memory, free_disk};
+
+/// Bytes in a MiB.
+const MIB: u64 = 1 << 20;
+
+/// Looks at what a run is predicted to need, and at what there is.
+pub(super) fn fits(prepared: &Prepared<'_>, predicted: &Predicted) -> Fits {
+    let mut problems = Vec::new();
+    let needed = predicted.prediction.memory;
+    let memory = needed <= available_memory();
+    if !memory {
+        problems.push(format!(
+            "it needs {} MiB of memory, and there are {} MiB; give it less with --memory",
+            needed.div_ceil(MIB),
+            available_memory() / MIB
+        ));
+    }
+    let store = prepared.job.store.as_path();
+    let (in_store, aside) = match &prepared.options.spill_dir {
+        None => (predicted.stored_bytes + predicted.spill_bytes, None),
+        Some(spill) => (predicted.stored_bytes, Some((spill.as_path(), predicted.spill_bytes))),
+    };
+    let before = problems.len();
+    for (path, needed) in [Some((store, in_store)), aside].into_iter().flatten() {
+        problems.extend(short_of(path, needed));
+    }
+    Fits { memory, disk: problems.len() == before, problems }
+}
+
+fn short_of(path: &Path, needed: u64) -> Option<String> {
+    let free = free_disk(path).filter(|free| *free < needed)?;
+    let (needed, free) = (needed.div_ceil(MIB), free / MIB);
+    Some(format!("{} needs {needed} MiB of disk, and {free} MiB are free", path.display()))
+}

@@ -1,0 +1,186 @@
+//! The folder for what does not fit into memory, and the end of those that a killed run left behind.
+//!
+//! In the store's staging the folder is part of the build's own, and `gc` knows it. In a folder of the user's
+//! (`--spill-dir`) nobody would ever look again, so a run locks its folder there, and every later run removes those
+//! that nobody holds any more. In the locked file stands the journal of the run's build: as long as that is there, a
+//! later run may go on with what is in the folder, and it stays.
+//!
+//! Not for: what is written there.
+
+use std::ffi::OsStr;
+use std::fs::{self, File};
+use std::io::Write;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+use crate::durable_file;
+use crate::error::{IoContext, Result};
+
+/// Names of spill folders in a folder of the user's begin so.
+const PREFIX: &str = "cutover-spill-";
+/// The file in it that its run holds locked.
+const LOCK: &str = "lock";
+/// No path is longer, in bytes.
+const MAX_PATH: u64 = 4096;
+
+/// A spill folder; it is removed when this is dropped, unless it is kept.
+#[derive(Debug)]
+pub(super) struct SpillDir {
+    path: PathBuf,
+    lock: Option<File>,
+    keep: bool,
+}
+
+impl SpillDir {
+    /// The folder `path` in a build's own folder.
+    pub(super) fn in_staging(path: PathBuf) -> Self {
+        Self { path, lock: None, keep: false }
+    }
+
+    /// A folder of this run in the user's folder `root`, of use to others for as long as `journal` is there.
+    ///
+    /// # Errors
+    /// `Unavailable` when it cannot be made.
+    pub(super) fn in_folder(root: &Path, run: &str, journal: Option<&Path>) -> Result<Self> {
+        fs::create_dir_all(root).io("create the spill folder", root)?;
+        sweep(root)?;
+        let path = root.join(format!("{PREFIX}{run}"));
+        fs::create_dir(&path).io("create the spill folder", &path)?;
+        let lock = path.join(LOCK);
+        let mut file = File::create(&lock).io("create", &lock)?;
+        file.try_lock().map_err(std::io::Error::from).io("lock", &lock)?;
+        if let Some(journal) = journal {
+            let journal = std::path::absolute(journal).io("find", journal)?;
+            file.write_all(journal.as_os_str().as_bytes()).io("write", &lock)?;
+        }
+        Ok(Self { path, lock: Some(file), keep: false })
+    }
+
+    /// The folder that the run `run`, which died, left in the user's folder `root`; none where it is not there.
+    ///
+    /// # Errors
+    /// `Unavailable` when it cannot be opened.
+    pub(super) fn left_in_folder(root: &Path, run: &str) -> Result<Option<Self>> {
+        let path = root.join(format!("{PREFIX}{run}"));
+        let lock = path.join(LOCK);
+        let file = match File::open(&lock) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+            opened => opened.io("open", &lock)?,
+        };
+        if file.try_lock().is_err() {
+            return Ok(None);
+        }
+        sweep(root)?;
+        Ok(Some(Self { path, lock: Some(file), keep: false }))
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Whether the folder stays when this is dropped.
+    pub(super) fn keep(&mut self, keep: bool) {
+        self.keep = keep;
+    }
+
+    /// Makes the folder itself survive a power cut; what is in it is its writers' to sync.
+    ///
+    /// # Errors
+    /// `Unavailable` when the disk does not do it.
+    pub(super) fn sync(&self) -> Result<()> {
+        if let Some(file) = &self.lock {
+            file.sync_all().io("sync", &self.path.join(LOCK))?;
+        }
+        durable_file::sync_dir(&self.path)?;
+        self.path.parent().map_or(Ok(()), durable_file::sync_dir)
+    }
+
+    /// The folder it is in, which is there before anything is spilled.
+    pub(super) fn root(&self) -> &Path {
+        self.path.parent().unwrap_or(&self.path)
+    }
+}
+
+impl Drop for SpillDir {
+    fn drop(&mut self) {
+        if !self.keep {
+            remove(&self.path);
+        }
+    }
+}
+
+/// Removes the spill folders in `root` whose runs are gone and of no use to others.
+fn sweep(root: &Path) -> Result<()> {
+    for entry in fs::read_dir(root).io("list", root)? {
+        let entry = entry.io("list", root)?;
+        let ours = entry.file_name().to_str().is_some_and(|name| name.starts_with(PREFIX));
+        // A folder without a lock file is one that a run is just making.
+        let path = entry.path().join(LOCK);
+        let lock = ours.then(|| File::open(&path).ok()).flatten();
+        if let Some(lock) = lock.filter(|lock| lock.try_lock().is_ok() && !is_of_use(&path)) {
+            remove(&entry.path());
+            drop(lock);
+        }
+    }
+    Ok(())
+}
+
+/// Whether the journal that a lock file names is there. The name is only looked up, nothing is read or written there.
+fn is_of_use(lock: &Path) -> bool {
+    let named = durable_file::read_bounded(lock, MAX_PATH).unwrap_or_default();
+    let journal = Path::new(OsStr::from_bytes(&named));
+    journal.is_absolute() && journal.is_file()
+}
+
+/// Removes a folder of a run's; one that stays is told, and left to the next run or to `gc`.
+pub(super) fn remove(path: &Path) {
+    match fs::remove_dir_all(path) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            tracing::warn!(folder = %path.display(), %error, "left behind; the next run or `cutover gc` removes it");
+        }
+        _ => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn folders_of_dead_runs_are_removed_and_those_of_living_ones_kept() {
+        let root = tempfile::tempdir().unwrap();
+        let dead = root.path().join("cutover-spill-dead");
+        let foreign = root.path().join("photos");
+        for folder in [&dead, &foreign] {
+            fs::create_dir(folder).unwrap();
+            fs::write(folder.join(LOCK), b"").unwrap();
+        }
+        let living = SpillDir::in_folder(root.path(), "one", None).unwrap();
+        let other = SpillDir::in_folder(root.path(), "two", None).unwrap();
+        assert!(!dead.exists() && foreign.exists() && living.path().exists() && other.path().exists());
+        let path = living.path().to_path_buf();
+        drop(living);
+        assert!(!path.exists());
+    }
+
+    #[test]
+    fn a_folder_stays_for_as_long_as_its_journal_does() {
+        let root = tempfile::tempdir().unwrap();
+        let journal = tempfile::NamedTempFile::new().unwrap();
+        let mut dead = SpillDir::in_folder(root.path(), "dead", Some(journal.path())).unwrap();
+        assert!(SpillDir::left_in_folder(root.path(), "dead").unwrap().is_none(), "its run holds it");
+        dead.keep(true);
+        let path = dead.path().to_path_buf();
+        drop(dead);
+        drop(SpillDir::in_folder(root.path(), "other", None).unwrap());
+        assert!(path.exists());
+        let mut taken = SpillDir::left_in_folder(root.path(), "dead").unwrap().unwrap();
+        assert_eq!(taken.path(), path);
+        taken.keep(true);
+        drop(taken);
+        journal.close().unwrap();
+        drop(SpillDir::in_folder(root.path(), "other", None).unwrap());
+        assert!(!path.exists());
+        assert!(SpillDir::left_in_folder(root.path(), "dead").unwrap().is_none());
+    }
+}

@@ -1,0 +1,396 @@
+//! Carries a change out: on this store alone, or on the store and on Kafka together.
+//!
+//! ```text
+//! store alone:   decide ─▶ look at the files ─▶ current.json: the change
+//! with Kafka:    publish.lock ─▶ finish what was cut off ─▶ decide ─▶ look at the files ─▶ lease ─▶ stream, if it is not there
+//!                ─▶ current.json: the intent ─▶ announcement: consumers flip ─▶ current.json: the change, intent gone
+//! ```
+//! Before the intent a crash leaves nothing but a topic that nobody was told of. After it, whoever comes next finishes
+//! the change, or gives it up where another publisher announced in between: then neither side has flipped.
+//!
+//! Not for: which change it is, or the log of the store; those are the callers'.
+
+use std::time::{Duration, Instant};
+
+use jiff::Timestamp;
+
+use super::announcer::{Announcer, Cluster, connect};
+use super::check_files;
+use crate::catalog::{Action, Allowed, Catalog, Change, Current, Flip, Intent, KafkaState, StreamedVersion};
+use crate::error::{Error, Kind, Result};
+use crate::failpoint;
+use crate::kafka::AnnounceError;
+use crate::progress::Progress;
+use crate::shutdown;
+
+/// How a version is streamed, where it has to be.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Streaming {
+    /// Also where it is on Kafka already.
+    pub(super) again: bool,
+    /// How progress is shown.
+    pub(super) progress: Progress,
+}
+
+/// What a change that was carried out came to.
+#[derive(Clone, Debug)]
+pub(super) struct Committed {
+    pub(super) change: Change,
+    /// What it did to the readers; none where they have no part in it.
+    pub(super) flip: Option<Flip>,
+    /// The version as consumers are told of it, where the store is streamed and they are sent to it.
+    pub(super) announced: Option<StreamedVersion>,
+    /// How long it took from its first record to the announcement, where it was not on Kafka yet.
+    pub(super) streaming: Option<Duration>,
+}
+
+/// Decides a change and carries it out. `decide` is asked again when the change is made: the store may have changed.
+///
+/// # Errors
+/// Those of `decide` and of the change's rules; `Corrupt` when the files of the version that readers would be sent to
+/// are damaged; `Conflict` when another command changed the store meanwhile or publishes to Kafka; `Unavailable` when the
+/// disk or Kafka does not do it, with the message saying whether it was applied.
+pub(super) fn commit_change(
+    catalog: &Catalog,
+    streaming: Streaming,
+    decide: impl Fn(&Current) -> Result<Change>,
+) -> Result<Committed> {
+    let now = Timestamp::now();
+    let current = catalog.read()?;
+    let decide = |current: &Current| {
+        let change = decide(current)?;
+        own(current, &change)?;
+        Ok(change)
+    };
+    if current.kafka.is_none() && current.pending.is_none() {
+        return commit_local(catalog, &current, now, decide);
+    }
+    let _lock = catalog.lock_publish()?;
+    finish(catalog)?;
+    let current = catalog.read()?;
+    let change = decide(&current)?;
+    if !concerns_consumers(&current, &change) {
+        try_to_catch_up(catalog);
+    }
+    let current = catalog.read()?;
+    match &current.kafka {
+        Some(ledger) if concerns_consumers(&current, &change) => {
+            let stands =
+                || "not applied: readers and consumers see what they saw; run the same command again".to_owned();
+            commit_with_kafka(catalog, &current, ledger, (now, streaming), decide)
+                .map_err(|error| shutdown::stands(error, stands))
+        }
+        _ => commit_local(catalog, &current, now, decide),
+    }
+}
+
+/// Finishes a change that was cut off, or gives it up where it can no longer be made.
+///
+/// # Errors
+/// `Conflict` when it is still being carried out; `Unavailable` when Kafka or the disk does not do it.
+pub fn finish_pending(catalog: &Catalog) -> Result<()> {
+    let current = catalog.read()?;
+    if current.pending.is_none() && current.behind().is_none() {
+        return Ok(());
+    }
+    let _lock = catalog.lock_publish()?;
+    finish(catalog)?;
+    try_to_catch_up(catalog);
+    Ok(())
+}
+
+/// Takes readers of this store back without Kafka. Safe without the lease and the publish lock: nothing is recorded on
+/// the way to Kafka, as the commit would fail then, and whoever is on the way there finds the store changed when he
+/// records his intent.
+///
+/// # Errors
+/// As [`super::rollback_locally`].
+pub(super) fn back_on_store(catalog: &Catalog, to: Option<u64>) -> Result<Flip> {
+    let now = Timestamp::now();
+    let before = catalog.read()?;
+    if let Some(pending) = &before.pending {
+        return Err(Error::conflict(format!(
+            "not applied: {} was cut off at {:.0}, and consumers may or may not have been told of it, so nothing else \
+             can change before it is finished or given up, which needs Kafka; readers of this store still see the \
+             version before it",
+            pending.change, pending.at
+        )));
+    }
+    let target = before.rollback_target(to)?;
+    own(&before, &Change::Rollback { to: target })?;
+    check_target_files(catalog, &before, Some(before.clone().rollback_locally(target, now)?))?;
+    catalog.commit(|latest| {
+        let same = latest.current == before.current && latest.rollback_target(to)? == target;
+        if same { latest.rollback_locally(target, now) } else { Err(changed()) }
+    })
+}
+
+/// Tells consumers of a rollback that they were not told of; where that fails, the next command does it.
+fn try_to_catch_up(catalog: &Catalog) {
+    let tried = catalog.read().and_then(|current| {
+        let (Some(_), Some(ledger), Some(version)) = (current.behind(), &current.kafka, current.current) else {
+            return Ok(false);
+        };
+        let told = |_: &Current| Ok(Change::Publish { version, allow: Allowed::new() });
+        commit_with_kafka(catalog, &current, ledger, (Timestamp::now(), Streaming::default()), told).map(|_| true)
+    });
+    match tried {
+        Ok(false) => {}
+        Ok(true) => {
+            let what = "consumers of the topic were told of the rollback that was made without them";
+            catalog.log().record(Action::StageTimer, None, what);
+            tracing::warn!("{what}");
+        }
+        Err(error) => tracing::warn!(
+            "consumers of the topic still have to follow a rollback, which the next command tries again: {}",
+            error.chain().join(": ")
+        ),
+    }
+}
+
+/// Fails when a store that follows a topic is to be led elsewhere than the topic says.
+fn own(current: &Current, change: &Change) -> Result<()> {
+    match (&current.follows, change) {
+        (Some(topic), Change::Publish { .. } | Change::Rollback { .. }) => Err(Error::invalid(format!(
+            "this store follows topic {topic}: publish or roll back where its versions are built; `cutover pin` holds \
+             readers of this store alone"
+        ))),
+        _ => Ok(()),
+    }
+}
+
+/// Whether a change is one that consumers of the topic see.
+fn concerns_consumers(current: &Current, change: &Change) -> bool {
+    match change {
+        Change::Publish { .. } | Change::Rollback { .. } => true,
+        Change::Pin { version, .. } => current.current != Some(*version),
+        Change::Remove { versions } => {
+            // Where the current version is not on Kafka, consumers were never told of this store.
+            let is_told = current.streamed().any(|streamed| Some(streamed.version) == current.current);
+            is_told && current.streamed().any(|streamed| versions.contains(&streamed.version))
+        }
+    }
+}
+
+fn commit_local(
+    catalog: &Catalog,
+    before: &Current,
+    now: Timestamp,
+    decide: impl Fn(&Current) -> Result<Change>,
+) -> Result<Committed> {
+    let change = decide(before)?;
+    let flip = before.clone().apply(&change, now)?;
+    check_target_files(catalog, before, flip)?;
+    let (change, flip) = catalog.commit(|latest| {
+        let change = replan(before, &change, latest, &decide)?;
+        let flip = latest.apply(&change, now)?;
+        Ok((change, flip))
+    })?;
+    Ok(Committed { change, flip, announced: None, streaming: None })
+}
+
+/// The change as it is decided now, which may be another one only where it moves no reader.
+fn replan(
+    before: &Current,
+    change: &Change,
+    latest: &Current,
+    decide: impl Fn(&Current) -> Result<Change>,
+) -> Result<Change> {
+    let again = decide(latest)?;
+    let same = match &again {
+        Change::Rollback { .. } => again == *change && latest.current == before.current,
+        Change::Remove { .. } => true,
+        Change::Publish { .. } | Change::Pin { .. } => again == *change,
+    };
+    if same { Ok(again) } else { Err(changed()) }
+}
+
+fn changed() -> Error {
+    Error::conflict("not applied: another command changed the store meanwhile; run again")
+}
+
+/// Looks at the files of the version that readers would be sent to. One that was deleted meanwhile is not damaged.
+fn check_target_files(catalog: &Catalog, current: &Current, flip: Option<Flip>) -> Result<()> {
+    match flip {
+        Some(flip) if flip.from != Some(flip.to) => check_files(catalog, current, flip.to).or_else(|error| {
+            let there = catalog.read()?.versions.contains_key(&flip.to);
+            Err(if there { error } else { changed() })
+        }),
+        _ => Ok(()),
+    }
+}
+
+fn commit_with_kafka(
+    catalog: &Catalog,
+    before: &Current,
+    ledger: &KafkaState,
+    (now, how): (Timestamp, Streaming),
+    decide: impl Fn(&Current) -> Result<Change>,
+) -> Result<Committed> {
+    let change = decide(before)?;
+    let flip = before.clone().apply(&change, now)?;
+    check_target_files(catalog, before, flip)?;
+    // A safe point, and so is every record that is streamed; from the intent on there is none.
+    shutdown::check()?;
+    let cluster = connect(&ledger.target)?;
+    let mut lease = take_lease(cluster.as_ref(), ledger, before)?;
+    let started = Instant::now();
+    // Also where readers stay: what consumers are told to serve must be there.
+    let (announced, sent) = match flip.map(|flip| flip.to).or(before.current) {
+        Some(version) => {
+            let (streamed, sent) = streamed(catalog, before, version, lease.as_ref(), how)?;
+            (Some(streamed), sent)
+        }
+        None => (None, false),
+    };
+    let told = lease.last_announcement().and_then(|seen| seen.current()).map(|told| told.topic.as_str());
+    if let (Some(flip), Some(streamed)) = (flip, &announced)
+        && flip.from == Some(flip.to)
+        && ledger.behind.is_none()
+        && told == Some(streamed.topic.as_str())
+    {
+        // Whoever made it so may have died before it was durable.
+        catalog.read_durable()?;
+        return Ok(Committed { change, flip: Some(flip), announced, streaming: None });
+    }
+    let follows = lease.last_announcement().map(|seen| seen.id.clone());
+    let pending = Intent { id: random_id()?, follows, change: change.clone(), at: now };
+    let after = catalog.commit(|latest| {
+        if replan(before, &change, latest, &decide)? != change || latest.kafka != before.kafka {
+            return Err(changed());
+        }
+        drop_missing_topics(latest, lease.as_ref(), announced.as_ref());
+        announced.iter().try_for_each(|streamed| latest.record_streamed(streamed.clone()))?;
+        latest.record_intent(pending.clone())?;
+        Ok(latest.with_intent_applied()?.0)
+    })?;
+    failpoint::reach("publish.intent")?;
+    announce(catalog, lease.as_mut(), &after, &pending)?;
+    let streaming = sent.then(|| started.elapsed());
+    let flip = settle(catalog, &pending)?;
+    delete_unlisted(lease.as_ref());
+    Ok(Committed { change, flip, announced, streaming })
+}
+
+fn take_lease<'c>(
+    cluster: &'c dyn Cluster,
+    ledger: &'c KafkaState,
+    current: &Current,
+) -> Result<Box<dyn Announcer + 'c>> {
+    let ours = |name: &str| ledger.streamed.values().any(|streamed| streamed.topic == name);
+    cluster.lease(&ledger.target, &current.dataset, &ours)
+}
+
+/// The version on Kafka: as it is there, or streamed now, which the second value tells.
+fn streamed(
+    catalog: &Catalog,
+    current: &Current,
+    version: u64,
+    lease: &dyn Announcer,
+    how: Streaming,
+) -> Result<(StreamedVersion, bool)> {
+    let build = current.versions.get(&version).map(|entry| entry.build_id.as_str());
+    let there = current.streamed().find(|it| it.version == version && Some(it.build_id.as_str()) == build);
+    if let Some(there) = there.filter(|_| !how.again)
+        && lease.is_fully_readable(there)?
+    {
+        return Ok((there.clone(), false));
+    }
+    let streamed = lease.stream(catalog, version, how.progress)?;
+    catalog.log().record(
+        Action::StreamedVersion,
+        Some(version),
+        format!("{} rows to topic {}", streamed.rows, streamed.topic),
+    );
+    Ok((streamed, true))
+}
+
+/// Takes topics that somebody deleted out of the ledger, so that they are not announced.
+fn drop_missing_topics(current: &mut Current, lease: &dyn Announcer, just_made: Option<&StreamedVersion>) {
+    if let Some(ledger) = &mut current.kafka {
+        let made = |it: &StreamedVersion| just_made.is_some_and(|made| made.topic == it.topic);
+        ledger.streamed.retain(|_, it| made(it) || lease.has_topic(&it.topic));
+    }
+}
+
+/// Announces the state that a change leads to. What is certainly not announced is given up at once.
+fn announce(catalog: &Catalog, lease: &mut dyn Announcer, after: &Current, pending: &Intent) -> Result<()> {
+    let announced = match after.announcement(&pending.id) {
+        Ok(announcement) => lease.announce(&announcement),
+        Err(error) => Err(AnnounceError { error, unknown: false }),
+    };
+    match announced {
+        Ok(()) => failpoint::reach("publish.announced"),
+        Err(AnnounceError { error, unknown: true }) => Err(error),
+        Err(AnnounceError { error, unknown: false }) => {
+            catalog.commit_during_intent(|latest| {
+                latest.drop_intent(&pending.id);
+                Ok(())
+            })?;
+            Err(error)
+        }
+    }
+}
+
+fn settle(catalog: &Catalog, pending: &Intent) -> Result<Option<Flip>> {
+    let flip = catalog.commit_during_intent(|latest| latest.apply_intent(&pending.id))?;
+    failpoint::reach("publish.settled")?;
+    Ok(flip)
+}
+
+fn delete_unlisted(lease: &dyn Announcer) {
+    if let Err(error) = lease.delete_unlisted() {
+        tracing::warn!("old topics are left to the next publish: {}", error.chain().join(": "));
+    }
+}
+
+/// Finishes or gives up what is pending, under the publish lock.
+fn finish(catalog: &Catalog) -> Result<()> {
+    let current = catalog.read()?;
+    let (Some(pending), Some(ledger)) = (&current.pending, &current.kafka) else { return Ok(()) };
+    let cluster = connect(&ledger.target)?;
+    let unfinished = |error: Error| {
+        error.during(format!("{} was cut off at {} and has to be finished first", pending.change, pending.at))
+    };
+    let mut lease = take_lease(cluster.as_ref(), ledger, &current).map_err(unfinished)?;
+    let (after, _) = current.with_intent_applied()?;
+    let seen = lease.last_announcement().map(|seen| seen.id.clone());
+    let readable = match after.streamed().find(|it| Some(it.version) == after.current) {
+        Some(streamed) => lease.is_fully_readable(streamed)?,
+        None => false,
+    };
+    let told = seen.as_deref() == Some(pending.id.as_str());
+    if !told && (seen != pending.follows || !readable) {
+        catalog.commit_during_intent(|latest| {
+            latest.drop_intent(&pending.id);
+            Ok(())
+        })?;
+        let why = if readable { "another publisher announced meanwhile" } else { "its topic is gone" };
+        catalog.log().record(Action::GivenUp, None, format!("{} was cut off, and {why}", pending.change));
+        tracing::warn!("{} was cut off and is given up: {why}", pending.change);
+        return Ok(());
+    }
+    if !told {
+        let after = catalog.commit_during_intent(|latest| {
+            drop_missing_topics(latest, lease.as_ref(), None);
+            Ok(latest.with_intent_applied()?.0)
+        })?;
+        announce(catalog, lease.as_mut(), &after, pending).map_err(unfinished)?;
+    }
+    let flip = settle(catalog, pending)?;
+    delete_unlisted(lease.as_ref());
+    let version = flip.map(|flip| flip.to);
+    catalog.log().record(Action::StageTimer, version, format!("{}, which was cut off", pending.change));
+    tracing::warn!("{} was cut off and is finished now", pending.change);
+    Ok(())
+}
+
+/// Tells one announcement from every other.
+fn random_id() -> Result<String> {
+    let half = || getrandom::u64().map_err(no_random);
+    Ok(format!("{:016x}{:016x}", half()?, half()?))
+}
+
+fn no_random(error: getrandom::Error) -> Error {
+    Error::new(Kind::Unavailable, "the system gives no random numbers").because(error)
+}

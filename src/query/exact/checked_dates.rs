@@ -1,0 +1,54 @@
+//! Functions of dates and times that give null where a date is too far away for them: an error that names the function
+//! and the value, since a null would be another answer. Some are computed here instead (see `truncation`).
+//!
+//! Not for: nulls that functions get, which they give back.
+
+use arrow::array::Array;
+use arrow::util::display::array_value_to_string;
+use datafusion::common::{Result, exec_err};
+use datafusion::logical_expr::ColumnarValue;
+use datafusion::prelude::SessionContext;
+
+use super::truncation;
+use crate::query::checked_udf::{self, Guard};
+
+const FUNCTIONS: [&str; 5] = ["date_bin", "date_trunc", "date_part", "to_char", "to_local_time"];
+
+/// Takes the place of the functions of a session that may give null for what is no null.
+pub(super) fn register(context: &SessionContext) {
+    for name in FUNCTIONS {
+        checked_udf::register(context, name, Total);
+    }
+}
+
+/// A function whose result is null only where an argument is.
+#[derive(Debug, PartialEq, Eq, Hash)]
+struct Total;
+
+impl Guard for Total {
+    fn instead(&self, name: &str, args: &[ColumnarValue]) -> Result<Option<ColumnarValue>> {
+        truncation::computed(name, args)
+    }
+
+    fn after(&self, name: &str, args: &[ColumnarValue], rows: usize, result: &ColumnarValue) -> Result<()> {
+        let nulls = match result {
+            ColumnarValue::Array(array) => array.null_count() > 0,
+            ColumnarValue::Scalar(value) => value.is_null(),
+        };
+        if !nulls {
+            return Ok(());
+        }
+        let rows = if matches!(result, ColumnarValue::Scalar(_)) { 1 } else { rows };
+        let values = result.to_array(rows)?;
+        let args = args.iter().map(|argument| argument.to_array(rows)).collect::<Result<Vec<_>>>()?;
+        let lost = |row: &usize| values.is_null(*row) && args.iter().all(|argument| argument.is_valid(*row));
+        match (0..rows).find(lost) {
+            Some(row) => {
+                let shown: Vec<String> =
+                    args.iter().map(|argument| array_value_to_string(argument, row)).collect::<Result<_, _>>()?;
+                exec_err!("{name}({}) is beyond what it can compute", shown.join(", "))
+            }
+            None => Ok(()),
+        }
+    }
+}

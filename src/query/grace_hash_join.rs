@@ -1,0 +1,263 @@
+//! Hash joins within memory: the grace hash join (Kitsuregawa, Tanaka and Moto-oka 1983), made of DataFusion's parts.
+//!
+//! ```text
+//!  left  ─▶ spread ─▶ 0 1 2 … 63 ─┐ hash join ┌▶ 0, 2, 4 … one after another ─▶ partition 0
+//!           (on disk)             ├▶  of each ─┤
+//!  right ─▶ spread ─▶ 0 1 2 … 63 ─┘ partition  └▶ 1, 3, 5 … one after another ─▶ partition 1
+//! ```
+//! Both sides are hashed into many more partitions than there are threads, and each thread joins one partition at a
+//! time, so only a few hash tables are in memory at once. Until its turn comes, a partition waits on disk. Where sorting
+//! has to do instead, what its sides are spread by is put on disk in the same way.
+//!
+//! Not for: joins with no equal columns, and one key that alone does not fit; those need another way to join. Groups take
+//! their turns by the same parts (see `grouping`).
+
+use std::fmt;
+use std::sync::Arc;
+
+use arrow::datatypes::SchemaRef;
+use datafusion::common::Result;
+use datafusion::common::tree_node::{Transformed, TreeNode};
+use datafusion::execution::TaskContext;
+use datafusion::physical_expr::PhysicalExpr;
+use datafusion::physical_plan::execution_plan::ReplaceChildrenOptions;
+use datafusion::physical_plan::joins::{HashJoinExec, PartitionMode};
+use datafusion::physical_plan::repartition::RepartitionExec;
+use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
+use datafusion::physical_plan::{
+    DisplayAs, DisplayFormatType, ExecutionPlan, ExecutionPlanProperties, Partitioning, PlanProperties,
+    SendableRecordBatchStream, StatisticsArgs, StatisticsContext,
+};
+use futures::{StreamExt, TryStreamExt, stream};
+
+use super::operator::{RECOMPUTE, recomputed_over_children, without_expressions};
+use super::sort_merge_join::small;
+use super::spilling_repartition::{SpillPolicy, SpillingRepartitionExec, unordered};
+
+/// Partitions per thread: at least, and where the size of a build side is not known.
+const MIN_PARTITIONS_PER_THREAD: usize = 8;
+const PARTITIONS_IF_UNKNOWN: usize = 32;
+/// How many times the pool counts a build side: the rows and their copy.
+const BUILD_SIDE_COPIES: usize = 2;
+/// Bytes that a row takes in a hash table.
+const TABLE_BYTES: usize = 40;
+/// Bytes that a value takes in memory beside those of the file: offsets of texts, and numbers that were packed.
+const VALUE_BYTES: usize = 16;
+/// Bytes a row is taken to have where nothing is known.
+const ROW_BYTES: usize = 128;
+/// The part of the memory that rows may take that are gathered to be written: one in so many.
+const WRITE_BUFFER_DIVISOR: usize = 4;
+/// The part that hash tables may take meanwhile: estimates err, keys are skewed, so it is less than the rest.
+const HASH_TABLE_SHARE: (usize, usize) = (5, 8);
+/// Rows that are gathered for each partition at least; fewer would be more of headers than of rows.
+const MIN_WRITE_ROWS: usize = 64;
+/// Rows that are gathered for each partition at most: more are no faster.
+const MAX_WRITE_ROWS: usize = 4096;
+/// Partitions in all: each is some files.
+const MAX_PARTITIONS: usize = 1024;
+
+const PARTITIONED: PartitionMode = PartitionMode::Partitioned;
+
+/// What there is to join with.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct OperatorBudget {
+    /// Partitions joined at once.
+    pub(super) threads: usize,
+    /// Bytes for all of them.
+    pub(super) memory: usize,
+    /// Rows of a batch.
+    pub(super) batch_rows: usize,
+    /// Bytes of a row, where they were found to be far more than files say; otherwise 0.
+    pub(super) row_bytes: usize,
+}
+
+impl OperatorBudget {
+    /// The room of each of so many operators that are under way at the same time.
+    fn shared(self, among: usize) -> Self {
+        Self { memory: self.memory / among.max(1), ..self }
+    }
+}
+
+/// The same plan with every partitioned hash join taking turns, or nothing where a build side is so large that this
+/// would not do.
+pub(super) fn plan_grace_joins(
+    plan: Arc<dyn ExecutionPlan>,
+    room: OperatorBudget,
+) -> Result<Option<Arc<dyn ExecutionPlan>>> {
+    let mut fits = true;
+    // All of them are under way at the same time.
+    let room = room.shared(count_grace_joins(&plan, room)?);
+    let planned = plan.transform_up(|node| {
+        let Some(join) = partitioned(node.as_ref()) else { return Ok(Transformed::no(node)) };
+        if small(join.left(), room)? {
+            return Ok(Transformed::no(node));
+        }
+        let Some(partitions) = partitions(join.left().as_ref(), room)? else {
+            fits = false;
+            return Ok(Transformed::no(node));
+        };
+        let (left, right): (Vec<_>, Vec<_>) = join.on().iter().cloned().unzip();
+        let sides = vec![
+            spread(join.left(), left, partitions, SpillPolicy::OnDisk, room)?,
+            spread(join.right(), right, partitions, SpillPolicy::OnDisk, room)?,
+        ];
+        let join = Arc::clone(&node).replace_children(sides, RECOMPUTE)?;
+        Ok(Transformed::yes(Arc::new(SequentialPartitionsExec::new(join, room.threads)) as _))
+    })?;
+    Ok(fits.then_some(planned.data))
+}
+
+/// A hash join of two sides that are spread by the hash of its keys.
+pub(super) fn partitioned(node: &dyn ExecutionPlan) -> Option<&HashJoinExec> {
+    node.downcast_ref::<HashJoinExec>().filter(|join| *join.partition_mode() == PARTITIONED)
+}
+
+fn count_grace_joins(node: &Arc<dyn ExecutionPlan>, room: OperatorBudget) -> Result<usize> {
+    let takes_turns = match partitioned(node.as_ref()) {
+        Some(join) => !small(join.left(), room)?,
+        None => false,
+    };
+    node.children()
+        .into_iter()
+        .try_fold(usize::from(takes_turns), |sum, child| Ok(sum + count_grace_joins(child, room)?))
+}
+
+/// The same plan with all that is spread by hash being spread on disk: sorts then get batches that hold nothing but
+/// their own rows, and no queue between operators grows.
+pub(super) fn spill_build_sides(plan: Arc<dyn ExecutionPlan>, room: OperatorBudget) -> Result<Arc<dyn ExecutionPlan>> {
+    let room = room.shared(spreads(plan.as_ref()));
+    let planned = plan.transform_up(|node| {
+        let repartition = node.downcast_ref::<RepartitionExec>().filter(|node| !node.preserve_order());
+        let Some((input, Partitioning::Hash(keys, partitions))) =
+            repartition.map(|node| (node.input(), node.partitioning()))
+        else {
+            return Ok(Transformed::no(node));
+        };
+        Ok(Transformed::yes(spread(input, keys.clone(), *partitions, SpillPolicy::OnDisk, room)?))
+    })?;
+    Ok(planned.data)
+}
+
+fn spreads(node: &dyn ExecutionPlan) -> usize {
+    let below: usize = node.children().into_iter().map(|child| spreads(child.as_ref())).sum();
+    let by_hash = |of: &RepartitionExec| matches!(of.partitioning(), Partitioning::Hash(..));
+    below + usize::from(node.downcast_ref::<RepartitionExec>().is_some_and(by_hash))
+}
+
+/// Partitions of which as many as there are threads fit into memory at once, or nothing where there would be too many.
+fn partitions(build: &dyn ExecutionPlan, room: OperatorBudget) -> Result<Option<usize>> {
+    let (rows, row_bytes) = size(build)?;
+    let row_bytes = row_bytes.max(room.row_bytes);
+    let needed = rows.map(|rows| tables(rows, BUILD_SIDE_COPIES * row_bytes, room));
+    let partitions = partitions_of(needed, row_bytes, room);
+    Ok((needed.unwrap_or_default() <= partitions).then_some(partitions))
+}
+
+/// Tables of which one for every thread fits at a time, so that all of them together hold these rows.
+pub(super) fn tables(rows: usize, row_bytes: usize, room: OperatorBudget) -> usize {
+    let share = (room.memory / HASH_TABLE_SHARE.1 * HASH_TABLE_SHARE.0 / room.threads).max(1);
+    rows.saturating_mul(row_bytes + TABLE_BYTES) / share
+}
+
+/// The number of partitions nearest to what is needed that there is memory to gather rows for.
+pub(super) fn partitions_of(needed: Option<usize>, row_bytes: usize, room: OperatorBudget) -> usize {
+    let least = MIN_PARTITIONS_PER_THREAD * room.threads;
+    let most = (room.memory / WRITE_BUFFER_DIVISOR / (room.threads * MIN_WRITE_ROWS * row_bytes))
+        .clamp(least, MAX_PARTITIONS.max(least));
+    needed.unwrap_or(PARTITIONS_IF_UNKNOWN * room.threads).clamp(least, most).next_multiple_of(room.threads)
+}
+
+/// Rows of an input, where they are known, and the bytes that one takes in memory.
+pub(super) fn size(input: &dyn ExecutionPlan) -> Result<(Option<usize>, usize)> {
+    let statistics = StatisticsContext::new().compute(input, &StatisticsArgs::new())?;
+    let rows = statistics.num_rows.get_value().copied();
+    let bytes = statistics.total_byte_size.get_value().copied();
+    let of_file = bytes.zip(rows).map_or(ROW_BYTES, |(bytes, rows)| bytes / rows.max(1));
+    Ok((rows, of_file + VALUE_BYTES * input.schema().fields().len()))
+}
+
+/// `input` spread over `partitions` by the hash of `keys`.
+pub(super) fn spread(
+    input: &Arc<dyn ExecutionPlan>,
+    keys: Vec<Arc<dyn PhysicalExpr>>,
+    partitions: usize,
+    wait: SpillPolicy,
+    room: OperatorBudget,
+) -> Result<Arc<dyn ExecutionPlan>> {
+    let row_bytes = size(input.as_ref())?.1.max(room.row_bytes);
+    let spread_already = input.downcast_ref::<RepartitionExec>();
+    let input = Arc::clone(spread_already.map_or(input, RepartitionExec::input));
+    let tasks = input.output_partitioning().partition_count();
+    let rows = room.memory / WRITE_BUFFER_DIVISOR / (tasks * partitions * row_bytes);
+    let most = room.batch_rows.min(MAX_WRITE_ROWS);
+    let rows = rows.clamp(MIN_WRITE_ROWS.min(most), most);
+    Ok(Arc::new(SpillingRepartitionExec::new(input, keys, partitions, wait, rows, row_bytes)))
+}
+
+/// Reads many partitions as few, each of them one after another.
+#[derive(Debug)]
+pub(super) struct SequentialPartitionsExec {
+    input: Arc<dyn ExecutionPlan>,
+    properties: Arc<PlanProperties>,
+}
+
+impl SequentialPartitionsExec {
+    pub(super) fn new(input: Arc<dyn ExecutionPlan>, partitions: usize) -> Self {
+        // As `partitions` divides the number of partitions of the input, rows of the same hash stay together.
+        let partitioning = match input.output_partitioning() {
+            Partitioning::Hash(keys, _) => Partitioning::Hash(keys.clone(), partitions),
+            _ => Partitioning::UnknownPartitioning(partitions),
+        };
+        let properties = PlanProperties::new(
+            unordered(input.as_ref()),
+            partitioning,
+            input.pipeline_behavior(),
+            input.boundedness(),
+        );
+        Self { input, properties: Arc::new(properties) }
+    }
+
+    fn partitions(&self) -> usize {
+        self.properties.partitioning.partition_count()
+    }
+}
+
+impl DisplayAs for SequentialPartitionsExec {
+    fn fmt_as(&self, _: DisplayFormatType, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let all = self.input.output_partitioning().partition_count();
+        write!(f, "SequentialPartitionsExec: {all} partitions, {} at a time", self.partitions())
+    }
+}
+
+impl ExecutionPlan for SequentialPartitionsExec {
+    fn name(&self) -> &str {
+        "SequentialPartitionsExec"
+    }
+
+    fn properties(&self) -> &Arc<PlanProperties> {
+        &self.properties
+    }
+
+    fn children(&self) -> Vec<&Arc<dyn ExecutionPlan>> {
+        vec![&self.input]
+    }
+
+    without_expressions!();
+
+    fn replace_children(
+        self: Arc<Self>,
+        mut children: Vec<Arc<dyn ExecutionPlan>>,
+        _: ReplaceChildrenOptions,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        Ok(Arc::new(Self::new(children.swap_remove(0), self.partitions())))
+    }
+
+    recomputed_over_children!();
+
+    fn execute(&self, partition: usize, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
+        let (input, schema): (_, SchemaRef) = (Arc::clone(&self.input), self.input.schema());
+        let turns = (partition..input.output_partitioning().partition_count()).step_by(self.partitions());
+        let streams = stream::iter(turns).map(move |turn| input.execute(turn, Arc::clone(&context)));
+        Ok(Box::pin(RecordBatchStreamAdapter::new(schema, streams.try_flatten())))
+    }
+}

@@ -1,0 +1,376 @@
+//! Measures the rows of every input as they leave its scan, before joins and folds hide what they lack.
+//!
+//! ```text
+//!  scan, with the columns of dates in paths ─▶ MeasureExec ─▶ the columns that were asked for
+//!                                                 └▶ a sketch per partition by date ─▶ Measuring, once the scan has ended
+//! ```
+//! Only runs that bring a [`Measuring`] with them measure; for others the operator hands batches on. A scan that was not
+//! read to its end, as below a join with an empty side, is left out: how much of it was read is chance.
+//!
+//! Not for: what is measured (`profile`).
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll};
+
+use arrow::array::RecordBatch;
+use arrow::datatypes::SchemaRef;
+use datafusion::common::{Result, ScalarValue, Statistics};
+use datafusion::execution::{RecordBatchStream, SendableRecordBatchStream, TaskContext};
+use datafusion::physical_expr::EquivalenceProperties;
+use datafusion::physical_plan::execution_plan::{Boundedness, EmissionType, ReplaceChildrenOptions};
+use datafusion::physical_plan::statistics::{ChildStats, StatisticsArgs};
+use datafusion::physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, ExecutionPlanProperties, PlanProperties};
+use futures::Stream;
+
+use super::operator::{recomputed_over_children, without_expressions};
+use super::table_provider::partition_value;
+use crate::input::Input;
+use crate::profile::{InputProfile, PartProfile, Seed, TableSketch};
+
+/// What the operator is called in plans.
+pub(super) const MEASURE: &str = "MeasureExec";
+/// Partitions by date that are measured one by one: the newest.
+const NEWEST: usize = 4;
+
+/// Gives every scan a number of its own.
+static SCANS: AtomicUsize = AtomicUsize::new(0);
+
+/// What is measured of a table.
+#[derive(Clone, Debug)]
+pub(super) struct Measured {
+    input: Arc<str>,
+    /// The columns of dates, by their places in the table.
+    dated: Vec<usize>,
+    /// The partitions by date in order, by what their columns hold.
+    labels: Arc<BTreeMap<String, Label>>,
+}
+
+type Label = (usize, String);
+
+impl Measured {
+    /// For the table of an input, whose columns of folders come after `columns` others.
+    ///
+    /// # Errors
+    /// `Input` when a folder's value is not of its type.
+    pub(super) fn of(input: &Input, columns: usize) -> crate::error::Result<Self> {
+        let dated = input.dated_columns();
+        let fields = input.partition_fields()?;
+        let mut labels = BTreeMap::new();
+        for (place, (label, file)) in input.dated_partitions().into_iter().enumerate() {
+            let value = |column: &usize| partition_value(file.partitions[*column].as_deref(), &fields[*column], file);
+            let values = dated.iter().map(value).collect::<crate::error::Result<Vec<_>>>()?;
+            labels.insert(key(&values), (place, label));
+        }
+        let dated = dated.into_iter().map(|column| column + columns).collect();
+        Ok(Self { input: input.name.as_str().into(), dated, labels: Arc::new(labels) })
+    }
+
+    /// A scan of the table that is measured, made by `scan` for the columns that it is given.
+    pub(super) fn scan(
+        &self,
+        projection: Option<&Vec<usize>>,
+        limit: Option<usize>,
+        scan: impl FnOnce(Option<&Vec<usize>>) -> Result<Arc<dyn ExecutionPlan>>,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        // Of which rows a limited scan reads nothing is promised.
+        if limit.is_some() {
+            return scan(projection);
+        }
+        let wanted = projection.map(|projection| {
+            let missing = self.dated.iter().filter(|column| !projection.contains(column));
+            projection.iter().chain(missing).copied().collect::<Vec<_>>()
+        });
+        let all = wanted.as_ref();
+        let place = |column: &usize| all.map_or(Some(*column), |all| all.iter().position(|wanted| wanted == column));
+        let dated = self.dated.iter().filter_map(place).collect();
+        let input = scan(all)?;
+        let columns = projection.map_or(input.schema().fields().len(), Vec::len);
+        let number = SCANS.fetch_add(1, Ordering::Relaxed);
+        Ok(Arc::new(MeasureExec::new(Measured { dated, ..self.clone() }, number, columns, input)?))
+    }
+}
+
+fn key(values: &[ScalarValue]) -> String {
+    values.iter().map(|value| format!("{value}/")).collect()
+}
+
+/// What a run has measured of its inputs so far.
+#[derive(Debug)]
+pub struct Measuring {
+    seed: Seed,
+    scans: Mutex<BTreeMap<usize, Scan>>,
+}
+
+#[derive(Debug)]
+struct Scan {
+    input: Arc<str>,
+    partitions: usize,
+    ended: BTreeMap<usize, Parts>,
+}
+
+/// The rows of one scan, by the partitions of the input.
+#[derive(Debug, Default)]
+struct Parts {
+    rows: BTreeMap<Option<Label>, u64>,
+    /// The newest ones.
+    tables: BTreeMap<Option<Label>, TableSketch>,
+}
+
+impl Parts {
+    /// The table of a partition, unless there are newer ones enough.
+    fn table(&mut self, of: Option<Label>, make: impl FnOnce() -> TableSketch) -> Option<&mut TableSketch> {
+        if !self.tables.contains_key(&of) {
+            if self.tables.len() >= NEWEST {
+                if self.tables.first_key_value().is_some_and(|(oldest, _)| *oldest > of) {
+                    return None;
+                }
+                self.tables.pop_first();
+            }
+            self.tables.insert(of.clone(), make());
+        }
+        self.tables.get_mut(&of)
+    }
+
+    fn merge(&mut self, other: Self) {
+        for (label, rows) in other.rows {
+            *self.rows.entry(label).or_default() += rows;
+        }
+        for (label, table) in other.tables {
+            match self.tables.get_mut(&label) {
+                Some(held) => held.merge(table),
+                None => drop(self.table(label, || table)),
+            }
+        }
+    }
+}
+
+impl Measuring {
+    /// Nothing yet, of the inputs of a dataset.
+    pub fn new(seed: Seed) -> Self {
+        Self { seed, scans: Mutex::default() }
+    }
+
+    /// What is known of the inputs once the run has ended.
+    pub fn inputs(&self, inputs: &[Input]) -> Vec<InputProfile> {
+        let scans = std::mem::take(&mut *self.scans.lock().unwrap_or_else(PoisonError::into_inner));
+        let mut read: BTreeMap<Arc<str>, Vec<(InputProfile, String)>> = BTreeMap::new();
+        for scan in scans.into_values().filter(|scan| scan.ended.len() == scan.partitions) {
+            let mut parts = Parts::default();
+            scan.ended.into_values().for_each(|ended| parts.merge(ended));
+            let profile = profile(parts);
+            let columns =
+                profile.tables.first().map(|part| part.table.columns.iter().map(|column| column.name.as_str()));
+            let columns = columns.map(|columns| columns.collect::<Vec<_>>().join(",")).unwrap_or_default();
+            read.entry(scan.input).or_default().push((profile, columns));
+        }
+        let of = |input: &Input| {
+            // An input that is read twice is known by the scan with most columns; plans are made in any order.
+            let mut scans = read.remove(input.name.as_str()).unwrap_or_default();
+            scans.sort_by_key(|(profile, columns)| {
+                (std::cmp::Reverse(columns_of(profile)), profile.read, columns.clone())
+            });
+            let read = scans.into_iter().next().map(|(profile, _)| profile).unwrap_or_default();
+            InputProfile {
+                name: input.name.clone(),
+                files: input.files.len() as u64,
+                bytes: input.bytes(),
+                rows: input.rows(),
+                ..read
+            }
+        };
+        inputs.iter().map(of).collect()
+    }
+
+    fn end(&self, scan: (usize, Arc<str>), partitions: usize, partition: usize, parts: Parts) {
+        let mut scans = self.scans.lock().unwrap_or_else(PoisonError::into_inner);
+        let (number, input) = scan;
+        let scan = scans.entry(number).or_insert_with(|| Scan { input, partitions, ended: BTreeMap::new() });
+        scan.ended.insert(partition, parts);
+    }
+}
+
+fn columns_of(profile: &InputProfile) -> usize {
+    profile.tables.first().map_or(0, |part| part.table.columns.len())
+}
+
+fn profile(parts: Parts) -> InputProfile {
+    let named = |label: Option<Label>| label.map(|(_, label)| label);
+    let read = Some(parts.rows.values().sum());
+    let partitions = parts.rows.into_iter().filter_map(|(label, rows)| Some((named(label)?, rows))).collect();
+    let part =
+        |(label, table): (Option<Label>, TableSketch)| PartProfile { partition: named(label), table: table.profile() };
+    InputProfile { read, partitions, tables: parts.tables.into_iter().map(part).collect(), ..InputProfile::default() }
+}
+
+/// The operator.
+#[derive(Debug)]
+struct MeasureExec {
+    measured: Measured,
+    number: usize,
+    /// Columns of the input that are handed on: so many of the first.
+    columns: usize,
+    input: Arc<dyn ExecutionPlan>,
+    properties: Arc<PlanProperties>,
+}
+
+impl MeasureExec {
+    fn new(measured: Measured, number: usize, columns: usize, input: Arc<dyn ExecutionPlan>) -> Result<Self> {
+        let properties = match input.schema().fields().len() == columns {
+            true => Arc::clone(input.properties()),
+            false => {
+                let schema = Arc::new(input.schema().project(&(0..columns).collect::<Vec<_>>())?);
+                let partitioning = input.output_partitioning().partition_count();
+                Arc::new(PlanProperties::new(
+                    EquivalenceProperties::new(schema),
+                    datafusion::physical_plan::Partitioning::UnknownPartitioning(partitioning),
+                    EmissionType::Incremental,
+                    Boundedness::Bounded,
+                ))
+            }
+        };
+        Ok(Self { measured, number, columns, input, properties })
+    }
+}
+
+impl DisplayAs for MeasureExec {
+    fn fmt_as(&self, _: DisplayFormatType, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{MEASURE}: input={}", self.measured.input)
+    }
+}
+
+impl ExecutionPlan for MeasureExec {
+    fn name(&self) -> &str {
+        MEASURE
+    }
+
+    fn properties(&self) -> &Arc<PlanProperties> {
+        &self.properties
+    }
+
+    fn children(&self) -> Vec<&Arc<dyn ExecutionPlan>> {
+        vec![&self.input]
+    }
+
+    fn maintains_input_order(&self) -> Vec<bool> {
+        vec![true]
+    }
+
+    fn benefits_from_input_partitioning(&self) -> Vec<bool> {
+        vec![false]
+    }
+
+    without_expressions!();
+
+    fn replace_children(
+        self: Arc<Self>,
+        mut children: Vec<Arc<dyn ExecutionPlan>>,
+        _: ReplaceChildrenOptions,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        let input = children.pop().unwrap_or_else(|| Arc::clone(&self.input));
+        Ok(Arc::new(Self::new(self.measured.clone(), self.number, self.columns, input)?))
+    }
+
+    recomputed_over_children!();
+
+    fn execute(&self, partition: usize, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
+        let measuring = context.session_config().get_extension::<Measuring>();
+        let input = self.input.execute(partition, context)?;
+        if measuring.is_none() && self.columns == input.schema().fields().len() {
+            return Ok(input);
+        }
+        let rows = measuring.map(|measuring| Rows {
+            measuring,
+            scan: (self.number, Arc::clone(&self.measured.input)),
+            partitions: self.input.output_partitioning().partition_count(),
+            partition,
+            parts: Parts::default(),
+        });
+        let schema = Arc::clone(self.properties.eq_properties.schema());
+        let handed_on = (0..self.columns).collect();
+        Ok(Box::pin(MeasuredStream { input, measured: self.measured.clone(), rows, handed_on, schema }))
+    }
+
+    fn child_stats_requests(&self, partition: Option<usize>) -> Vec<ChildStats> {
+        vec![ChildStats::At(partition)]
+    }
+
+    fn statistics_from_inputs(&self, inputs: &[Arc<Statistics>], _: &StatisticsArgs) -> Result<Arc<Statistics>> {
+        let kept: Vec<usize> = (0..self.columns).collect();
+        let input = inputs.first().map(|input| input.as_ref().clone().project(Some(&kept)));
+        Ok(Arc::new(input.unwrap_or_else(|| Statistics::new_unknown(&self.schema()))))
+    }
+}
+
+/// What is measured of the rows of one stream, until it ends.
+struct Rows {
+    measuring: Arc<Measuring>,
+    scan: (usize, Arc<str>),
+    partitions: usize,
+    partition: usize,
+    parts: Parts,
+}
+
+struct MeasuredStream {
+    input: SendableRecordBatchStream,
+    measured: Measured,
+    rows: Option<Rows>,
+    handed_on: Vec<usize>,
+    schema: SchemaRef,
+}
+
+impl MeasuredStream {
+    fn take(&mut self, batch: &RecordBatch) -> Result<()> {
+        let Some(rows) = &mut self.rows else { return Ok(()) };
+        if batch.num_rows() == 0 {
+            return Ok(());
+        }
+        // All rows of a batch are of one file.
+        let value = |column: &usize| ScalarValue::try_from_array(batch.column(*column), 0);
+        let label = match self.measured.dated.is_empty() {
+            true => None,
+            false => {
+                let values = self.measured.dated.iter().map(value).collect::<Result<Vec<_>>>()?;
+                self.measured.labels.get(&key(&values)).cloned()
+            }
+        };
+        *rows.parts.rows.entry(label.clone()).or_default() += batch.num_rows() as u64;
+        let (schema, seed) = (&self.schema, rows.measuring.seed);
+        if let Some(table) = rows.parts.table(label, || TableSketch::new(Arc::clone(schema), seed)) {
+            table.take(batch);
+        }
+        Ok(())
+    }
+}
+
+impl Stream for MeasuredStream {
+    type Item = Result<RecordBatch>;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let next = std::task::ready!(self.input.as_mut().poll_next(context));
+        Poll::Ready(match next {
+            None => {
+                if let Some(rows) = self.rows.take() {
+                    rows.measuring.end(rows.scan, rows.partitions, rows.partition, rows.parts);
+                }
+                None
+            }
+            Some(batch) => Some(batch.and_then(|batch| {
+                self.take(&batch)?;
+                match batch.num_columns() == self.handed_on.len() {
+                    true => Ok(batch),
+                    false => Ok(batch.project(&self.handed_on)?),
+                }
+            })),
+        })
+    }
+}
+
+impl RecordBatchStream for MeasuredStream {
+    fn schema(&self) -> SchemaRef {
+        Arc::clone(&self.schema)
+    }
+}

@@ -1,0 +1,298 @@
+//! How wide rows turn out to be, and what follows: a run whose batches would come to too much ends, and the query is
+//! planned again with fewer rows in a batch.
+//!
+//! Operators make their batches of so many rows, whatever the rows have. What files say of their rows tells how many that
+//! should be, and it can be far too little: a dictionary holds a long text once for all rows, a join repeats it.
+//!
+//! - [`Widths::add`] weighs the rows that a scan gives, batch by batch.
+//! - [`WidthExec`] looks for the widest row below every operator that may repeat one as often as a batch has rows.
+//!
+//! Not for: memory that operators hold (see `pool`).
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
+use arrow::datatypes::DataType;
+use datafusion::common::tree_node::{Transformed, TreeNode};
+use datafusion::common::{DataFusionError, Result, Statistics};
+use datafusion::execution::TaskContext;
+use datafusion::physical_plan::execution_plan::{CardinalityEffect, ReplaceChildrenOptions};
+use datafusion::physical_plan::statistics::ChildStats;
+use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
+use datafusion::physical_plan::unnest::UnnestExec;
+use datafusion::physical_plan::{
+    DisplayAs, DisplayFormatType, ExecutionPlan, PlanProperties, SendableRecordBatchStream, StatisticsArgs,
+};
+use futures::StreamExt;
+
+use super::batch_slices::{weight, widest};
+use super::operator::{RECOMPUTE, recomputed_over_children, without_expressions};
+
+/// How many times the bytes that were planned for a batch it may come to, and what it may come to in any case.
+const WIDE_TIMES: usize = 8;
+const WIDE_BYTES: usize = 20 << 20;
+/// How many times wider rows are taken to be when they turn out to be wider once more: so there is an end to it.
+const AGAIN: usize = 4;
+
+/// What was found of a query's rows, by all of its runs.
+#[derive(Debug)]
+pub(super) struct Widths {
+    /// Bytes that a row is to be taken to have; 0 where what files say will do.
+    found: AtomicUsize,
+    /// Bytes of a batch, as planned.
+    planned: usize,
+    most_of_row: usize,
+}
+
+/// The rows that an operator above may put together into one batch.
+#[derive(Debug, Default)]
+pub(super) struct Window {
+    rows: usize,
+    bytes: usize,
+}
+
+impl Widths {
+    /// Nothing found so far, where batches are planned to have so many bytes, and a row may take so many.
+    pub(super) fn new(planned: usize, most_of_row: usize) -> Self {
+        Self { found: AtomicUsize::new(0), planned, most_of_row }
+    }
+
+    /// Bytes that a row is to be taken to have, where that is far more than files say; otherwise 0.
+    pub(super) fn found(&self) -> usize {
+        self.found.load(Ordering::Relaxed)
+    }
+
+    /// Bytes that a batch may come to.
+    pub(super) fn most_of_batch(&self) -> usize {
+        (WIDE_TIMES * self.planned).max(WIDE_BYTES)
+    }
+
+    /// Adds a batch to those that may become one of `batch_rows` rows.
+    ///
+    /// # Errors
+    /// `ResourcesExhausted` where that would be too much.
+    pub(super) fn add(&self, window: &mut Window, batch: &RecordBatch, batch_rows: usize) -> Result<()> {
+        let (rows, bytes) = (batch.num_rows(), weight(batch));
+        if window.rows + rows > batch_rows {
+            *window = Window::default();
+        }
+        window.rows += rows;
+        window.bytes = window.bytes.saturating_add(bytes);
+        if rows == 1 && bytes > self.most_of_row {
+            return Err(too_wide(bytes, self.most_of_row));
+        }
+        if window.bytes > self.most_of_batch() && batch_rows > 1 {
+            return Err(self.wider(window.bytes / window.rows.max(1), batch_rows));
+        }
+        Ok(())
+    }
+
+    /// Holds batches of `rows` rows of up to `row_bytes` bytes each to what they may come to.
+    ///
+    /// # Errors
+    /// `ResourcesExhausted` where they may come to more.
+    pub(super) fn check(&self, row_bytes: usize, rows: usize) -> Result<()> {
+        if rows <= 1 || row_bytes.saturating_mul(rows) <= self.most_of_batch() {
+            return Ok(());
+        }
+        Err(self.wider(self.row_bytes_for(row_bytes), rows))
+    }
+
+    /// Takes note of a value that all rows may have. No run has to end for it, as none has begun.
+    pub(super) fn note(&self, bytes: usize) {
+        self.found.fetch_max(self.row_bytes_for(bytes), Ordering::Relaxed);
+    }
+
+    /// The width to plan for where the widest row has so many bytes: a batch of such rows comes to what it may, not to
+    /// what is planned, as most rows are smaller.
+    fn row_bytes_for(&self, widest: usize) -> usize {
+        widest.div_ceil(self.most_of_batch() / self.planned.max(1))
+    }
+
+    fn wider(&self, row_bytes: usize, batch_rows: usize) -> DataFusionError {
+        let before = self.planned / batch_rows.max(1);
+        self.found.fetch_max(row_bytes.max(AGAIN * before), Ordering::Relaxed);
+        let text = format!("rows that take {row_bytes} bytes are too wide for batches of {batch_rows} rows");
+        DataFusionError::ResourcesExhausted(text)
+    }
+}
+
+fn too_wide(bytes: usize, most: usize) -> DataFusionError {
+    let text = format!("a row comes to {bytes} bytes, and {most} is what one may take");
+    DataFusionError::ResourcesExhausted(text)
+}
+
+/// The same plan with a look at the rows of every operator that may repeat them.
+pub(super) fn watch(plan: Arc<dyn ExecutionPlan>, widths: &Arc<Widths>) -> Result<Arc<dyn ExecutionPlan>> {
+    let watched = plan.transform_up(|node| {
+        if !repeats(node.as_ref()) {
+            return Ok(Transformed::no(node));
+        }
+        let watched = |input: &Arc<dyn ExecutionPlan>| -> Arc<dyn ExecutionPlan> {
+            let lists = unnested(node.as_ref());
+            let columns = (0..input.schema().fields().len()).filter(|column| !lists.contains(column)).collect();
+            Arc::new(WidthExec { input: Arc::clone(input), columns, lists, widths: Arc::clone(widths) })
+        };
+        let children = node.children().into_iter().map(watched).collect();
+        Ok(Transformed::yes(node.replace_children(children, RECOMPUTE)?))
+    })?;
+    Ok(watched.data)
+}
+
+/// Whether an operator may repeat values of its input, as often as a batch has rows.
+fn repeats(node: &dyn ExecutionPlan) -> bool {
+    let schema = node.schema();
+    let given = node.children().first().map_or(0, |input| input.schema().fields().len());
+    // Windows repeat what their functions give.
+    let wide = |data_type: &DataType| data_type.primitive_width().is_none();
+    match node.name() {
+        "HashJoinExec" | "SortMergeJoinExec" | "CrossJoinExec" | "NestedLoopJoinExec" | "UnnestExec" => true,
+        "BoundedWindowAggExec" | super::bounded_window::BOUNDED_WINDOW => {
+            schema.fields().iter().skip(given).any(|field| wide(field.data_type()))
+        }
+        _ => false,
+    }
+}
+
+/// The columns whose lists become rows: every element of them is there once, and the rest of the row as often.
+fn unnested(node: &dyn ExecutionPlan) -> Vec<usize> {
+    let lists = node.downcast_ref::<UnnestExec>().map_or(&[][..], UnnestExec::list_column_indices);
+    lists.iter().map(|list| list.index_in_input_schema).collect()
+}
+
+/// Elements of the list in a row.
+fn elements(column: &ArrayRef, row: usize) -> usize {
+    match column.data_type() {
+        DataType::List(_) => column.as_list::<i32>().value_length(row) as usize,
+        DataType::LargeList(_) => column.as_list::<i64>().value_length(row) as usize,
+        DataType::FixedSizeList(_, elements) => *elements as usize,
+        _ => 1,
+    }
+}
+
+/// The operator, which changes nothing.
+#[derive(Clone, Debug)]
+struct WidthExec {
+    input: Arc<dyn ExecutionPlan>,
+    /// Those that may be repeated.
+    columns: Vec<usize>,
+    /// Those that become rows.
+    lists: Vec<usize>,
+    widths: Arc<Widths>,
+}
+
+impl WidthExec {
+    /// # Errors
+    /// `ResourcesExhausted` where batches of so many rows, made of this one, may come to too much.
+    fn check(&self, batch: &RecordBatch, batch_rows: usize) -> Result<()> {
+        let bytes =
+            |batch: &RecordBatch| self.columns.iter().map(|column| widest(batch.column(*column))).sum::<usize>();
+        // The rows of one list are not cut into batches.
+        for row in 0..if self.lists.is_empty() { 0 } else { batch.num_rows() } {
+            let rows = self.lists.iter().map(|list| elements(batch.column(*list), row)).max().unwrap_or(0);
+            let of_row = if rows > batch_rows { bytes(&batch.slice(row, 1)) } else { 0 };
+            let most = self.widths.most_of_row;
+            if of_row.saturating_mul(rows) > most {
+                return Err(DataFusionError::ResourcesExhausted(format!(
+                    "UnnestExec makes {rows} rows of {of_row} bytes of one list, and {most} bytes is what they may take"
+                )));
+            }
+        }
+        self.widths.check(bytes(batch), batch_rows)
+    }
+}
+
+impl DisplayAs for WidthExec {
+    fn fmt_as(&self, _: DisplayFormatType, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("WidthExec")
+    }
+}
+
+impl ExecutionPlan for WidthExec {
+    fn name(&self) -> &'static str {
+        "WidthExec"
+    }
+
+    fn properties(&self) -> &Arc<PlanProperties> {
+        self.input.properties()
+    }
+
+    fn children(&self) -> Vec<&Arc<dyn ExecutionPlan>> {
+        vec![&self.input]
+    }
+
+    fn maintains_input_order(&self) -> Vec<bool> {
+        vec![true]
+    }
+
+    without_expressions!();
+
+    fn replace_children(
+        self: Arc<Self>,
+        mut children: Vec<Arc<dyn ExecutionPlan>>,
+        _: ReplaceChildrenOptions,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        Ok(Arc::new(Self { input: children.swap_remove(0), ..self.as_ref().clone() }))
+    }
+
+    recomputed_over_children!();
+
+    fn execute(&self, partition: usize, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
+        let (watch, rows) = (self.clone(), context.session_config().batch_size());
+        let batches = self.input.execute(partition, context)?.map(move |batch| {
+            let batch = batch?;
+            watch.check(&batch, rows)?;
+            Ok(batch)
+        });
+        Ok(Box::pin(RecordBatchStreamAdapter::new(self.schema(), batches)))
+    }
+
+    fn child_stats_requests(&self, partition: Option<usize>) -> Vec<ChildStats> {
+        vec![ChildStats::At(partition)]
+    }
+
+    fn statistics_from_inputs(&self, inputs: &[Arc<Statistics>], _: &StatisticsArgs) -> Result<Arc<Statistics>> {
+        Ok(inputs.first().map_or_else(|| Arc::new(Statistics::new_unknown(&self.schema())), Arc::clone))
+    }
+
+    fn cardinality_effect(&self) -> CardinalityEffect {
+        CardinalityEffect::Equal
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use arrow::array::StringArray;
+
+    fn batch(rows: usize, bytes: usize) -> RecordBatch {
+        let texts: ArrayRef = Arc::new(StringArray::from_iter_values((0..rows).map(|_| "x".repeat(bytes))));
+        RecordBatch::try_from_iter([("text", texts)]).unwrap()
+    }
+
+    #[test]
+    fn rows_are_found_to_be_wide_once_a_batch_of_them_comes_to_too_much() {
+        let widths = Widths::new(1 << 20, 64 << 20);
+        let mut window = Window::default();
+        (0..100).for_each(|_| widths.add(&mut window, &batch(10, 100_000), 10).unwrap());
+        assert_eq!(widths.found(), 0);
+        let mut window = Window::default();
+        let mut adds = (0..100).map(|_| widths.add(&mut window, &batch(10, 100_000), 10_000));
+        assert!(adds.any(|added| added.is_err()));
+        assert_eq!(widths.found(), 100_000);
+    }
+
+    #[test]
+    fn the_widest_row_counts_where_it_may_be_repeated_and_there_is_an_end_to_it() {
+        let widths = Widths::new(1 << 20, 64 << 20);
+        widths.check(1_000, 20_000).unwrap();
+        let mut runs = 0;
+        for bytes in 1..16_000 {
+            let rows = ((1 << 20) / widths.found().max(512)).max(1);
+            runs += usize::from(widths.check(bytes << 10, rows).is_err());
+        }
+        assert!(runs > 1 && runs <= 10, "{runs}");
+    }
+}

@@ -1,0 +1,149 @@
+//! What a scan gives, as the operators above it take it: plain texts, equal floats, batches of bounded size.
+//!
+//! ```text
+//!  scan ─▶ batch of views ─▶ weighed ─▶ pieces of a few MiB ─▶ plain texts, floats made the same
+//! ```
+//! A Parquet column whose dictionary has long texts holds each of them once, however many rows have it. As views the rows
+//! share them, too; a batch of them is cut by what its rows come to before every row gets its own copy.
+//!
+//! Operators put small batches together again, by rows: how many those may be is a matter of `widths`.
+//!
+//! Not for: rows that become wide above a scan.
+
+use std::fmt;
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions};
+use arrow::compute::cast;
+use arrow::datatypes::{DataType, SchemaRef};
+use datafusion::common::config::ConfigOptions;
+use datafusion::common::{DataFusionError, Result, Statistics};
+use datafusion::execution::TaskContext;
+use datafusion::physical_expr::EquivalenceProperties;
+use datafusion::physical_plan::execution_plan::{CardinalityEffect, ReplaceChildrenOptions};
+use datafusion::physical_plan::statistics::ChildStats;
+use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
+use datafusion::physical_plan::{
+    DisplayAs, DisplayFormatType, ExecutionPlan, ExecutionPlanProperties, Partitioning, PlanProperties,
+    SendableRecordBatchStream, StatisticsArgs,
+};
+use futures::{StreamExt, TryStreamExt, stream};
+
+use super::batch_slices::pieces;
+use super::exact::normal;
+use super::operator::{recomputed_over_children, without_expressions};
+use super::row_width::{Widths, Window};
+
+/// What the operator is called.
+pub(super) const PLAIN: &str = "PlainExec";
+
+/// The operator.
+#[derive(Debug)]
+pub(super) struct PlainExec {
+    scan: Arc<dyn ExecutionPlan>,
+    widths: Arc<Widths>,
+    properties: Arc<PlanProperties>,
+}
+
+impl PlainExec {
+    /// The rows of `scan` with the types of `schema`, which are the same but for views.
+    pub(super) fn new(scan: Arc<dyn ExecutionPlan>, schema: SchemaRef, widths: Arc<Widths>) -> Self {
+        let partitions = scan.output_partitioning().partition_count();
+        let properties = PlanProperties::new(
+            EquivalenceProperties::new(schema),
+            Partitioning::UnknownPartitioning(partitions),
+            scan.pipeline_behavior(),
+            scan.boundedness(),
+        );
+        Self { scan, widths, properties: Arc::new(properties) }
+    }
+
+    fn over(&self, scan: Arc<dyn ExecutionPlan>) -> Arc<dyn ExecutionPlan> {
+        Arc::new(Self::new(scan, self.schema(), Arc::clone(&self.widths)))
+    }
+}
+
+/// The same rows with these types, and floats that are equal the same.
+fn plain(batch: &RecordBatch, schema: &SchemaRef) -> Result<RecordBatch> {
+    let columns = batch.columns().iter().zip(schema.fields());
+    let columns = columns.map(|(column, field)| normal(&of_type(column, field.data_type())?));
+    let rows = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
+    Ok(RecordBatch::try_new_with_options(Arc::clone(schema), columns.collect::<Result<_>>()?, &rows)?)
+}
+
+fn of_type(column: &ArrayRef, data_type: &DataType) -> Result<ArrayRef> {
+    match column.data_type() == data_type {
+        true => Ok(Arc::clone(column)),
+        false => Ok(cast(column, data_type)?),
+    }
+}
+
+impl DisplayAs for PlainExec {
+    fn fmt_as(&self, _: DisplayFormatType, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(PLAIN)
+    }
+}
+
+impl ExecutionPlan for PlainExec {
+    fn name(&self) -> &'static str {
+        PLAIN
+    }
+
+    fn properties(&self) -> &Arc<PlanProperties> {
+        &self.properties
+    }
+
+    fn children(&self) -> Vec<&Arc<dyn ExecutionPlan>> {
+        vec![&self.scan]
+    }
+
+    without_expressions!();
+
+    fn replace_children(
+        self: Arc<Self>,
+        mut children: Vec<Arc<dyn ExecutionPlan>>,
+        _: ReplaceChildrenOptions,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        Ok(self.over(children.swap_remove(0)))
+    }
+
+    recomputed_over_children!();
+
+    /// Rows go on in the scan's partitions; where there are to be more of them, the scan makes them.
+    fn benefits_from_input_partitioning(&self) -> Vec<bool> {
+        vec![false]
+    }
+
+    fn repartitioned(&self, partitions: usize, config: &ConfigOptions) -> Result<Option<Arc<dyn ExecutionPlan>>> {
+        Ok(self.scan.repartitioned(partitions, config)?.map(|scan| self.over(scan)))
+    }
+
+    fn execute(&self, partition: usize, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
+        let batch_rows = context.session_config().batch_size();
+        let (widths, mut window) = (Arc::clone(&self.widths), Window::default());
+        let (schema, of_rows) = (self.schema(), self.schema());
+        let batches = self.scan.execute(partition, context)?.map(move |batch| {
+            let batch = batch?;
+            widths.add(&mut window, &batch, batch_rows)?;
+            let schema = Arc::clone(&schema);
+            Ok::<_, DataFusionError>(stream::iter(pieces(batch).map(move |piece| plain(&piece, &schema))))
+        });
+        Ok(Box::pin(RecordBatchStreamAdapter::new(of_rows, batches.try_flatten())))
+    }
+
+    fn child_stats_requests(&self, partition: Option<usize>) -> Vec<ChildStats> {
+        vec![ChildStats::At(partition)]
+    }
+
+    fn statistics_from_inputs(&self, inputs: &[Arc<Statistics>], _: &StatisticsArgs) -> Result<Arc<Statistics>> {
+        Ok(inputs.first().map_or_else(|| Arc::new(Statistics::new_unknown(&self.schema())), Arc::clone))
+    }
+
+    fn supports_limit_pushdown(&self) -> bool {
+        true
+    }
+
+    fn cardinality_effect(&self) -> CardinalityEffect {
+        CardinalityEffect::Equal
+    }
+}

@@ -1,0 +1,347 @@
+//! An input of Parquet or Avro files as a table of DataFusion's: a fixed list of files, never listed again.
+//!
+//! DataFusion's own listing table looks into the folder when the query is planned; a file that arrived since would be
+//! read without being in the lineage. Row counts come from the footers that are already known, so that joins build on
+//! the smaller side.
+//!
+//! Not for: finding files (`input`), and text files (see `text_scan`).
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use arrow::datatypes::{DataType, Field, SchemaRef};
+use async_trait::async_trait;
+use datafusion::catalog::{Session, TableProvider};
+use datafusion::common::stats::Precision;
+use datafusion::common::{DFSchema, DataFusionError, Result, ScalarValue, Statistics};
+use datafusion::datasource::TableType;
+use datafusion::datasource::listing::PartitionedFile;
+use datafusion::datasource::object_store::ObjectStoreUrl;
+use datafusion::datasource::physical_plan::parquet::{ParquetAccessPlan, RowGroupAccess};
+use datafusion::datasource::physical_plan::{FileGroup, FileScanConfigBuilder};
+use datafusion::datasource::source::DataSourceExec;
+use datafusion::datasource::table_schema::TableSchema;
+use datafusion::logical_expr::utils::conjunction;
+use datafusion::logical_expr::{Expr, TableProviderFilterPushDown};
+use datafusion::object_store::path::Path as StorePath;
+use datafusion::physical_plan::ExecutionPlan;
+use datafusion::physical_plan::streaming::{PartitionStream, StreamingTableExec};
+use parquet::arrow::arrow_reader::{RowSelection, RowSelector};
+
+use super::avro_scan::{AvroFile, AvroFiles};
+use super::parquet_scan;
+use super::profiled_scan::Measured;
+use super::row_width::Widths;
+use super::scan_output::PlainExec;
+use super::text_scan::parts;
+use crate::error::{Error, IoContext};
+use crate::input::{Input, InputFile, contract};
+use crate::job::Format;
+
+/// One input, as a table.
+#[derive(Debug)]
+pub(super) struct InputTable {
+    format: Format,
+    files: Vec<PartitionedFile>,
+    schema: TableSchema,
+    /// The same columns as they come out of Parquet files.
+    as_read: TableSchema,
+    widths: Arc<Widths>,
+    statistics: Statistics,
+    /// Columns that cannot be read, and where and why.
+    unreadable: BTreeMap<String, String>,
+    measured: Measured,
+}
+
+impl InputTable {
+    /// Makes the table of an input. `share` selects a part of the rows for an estimate: see [`RowGroupSample`].
+    ///
+    /// # Errors
+    /// `Input` when a partition's value is not of its type; `Unavailable` when files cannot be found.
+    pub(super) fn open(input: &Input, share: RowGroupSample, widths: &Arc<Widths>) -> crate::error::Result<Self> {
+        let all = input.files.iter().map(partitioned_file).collect::<crate::error::Result<Vec<_>>>()?;
+        let file_schema =
+            input.schema().ok_or_else(|| Error::internal(format!("input {} has no schema", input.name)))?;
+        let partition_fields = input.partition_fields()?;
+        let measured = Measured::of(input, file_schema.fields().len())?;
+        let mut files = Vec::new();
+        let mut rows = Some(0);
+        let mut groups = 0;
+        for (file, whole) in input.files.iter().zip(all) {
+            let values = file
+                .partitions
+                .iter()
+                .zip(&partition_fields)
+                .map(|(value, field)| partition_value(value.as_deref(), field, file))
+                .collect::<crate::error::Result<Vec<_>>>()?;
+            let whole = whole.with_partition_values(values);
+            let whole = input.metadata(file).into_iter().fold(whole, PartitionedFile::with_extension);
+            let taken = share.of(file, groups);
+            groups += file.parts() as usize;
+            rows = rows.zip(taken.rows).map(|(rows, taken)| rows + taken);
+            files.extend(taken.plan.map(|plan| plan.into_iter().fold(whole, PartitionedFile::with_extension)));
+        }
+        let fields: Vec<_> = partition_fields.into_iter().map(Arc::new).collect();
+        let read = input.schema_as_read().unwrap_or_else(|| Arc::clone(&file_schema));
+        let as_read = TableSchema::builder(read).with_table_partition_cols(fields.clone()).build();
+        let schema = TableSchema::builder(file_schema).with_table_partition_cols(fields).build();
+        let mut statistics = Statistics::new_unknown(schema.table_schema());
+        if let Some(rows) = rows {
+            statistics.num_rows = Precision::Inexact(rows as usize);
+        }
+        let unpacked = |input: &Input| -> Option<u64> {
+            input.files.iter().map(|file| Some(file.footer.as_ref()?.unpacked_bytes)).sum()
+        };
+        if let (Some(bytes), Some(rows), Some(all)) = (unpacked(input), rows, input.rows()) {
+            let of_share = u128::from(bytes) * u128::from(rows) / u128::from(all.max(1));
+            statistics.total_byte_size = Precision::Inexact(of_share as usize);
+        }
+        let (format, widths, unreadable) = (input.format, Arc::clone(widths), unreadable(input));
+        Ok(Self { format, files, schema, as_read, widths, statistics, unreadable, measured })
+    }
+}
+
+fn unreadable(input: &Input) -> BTreeMap<String, String> {
+    let footers = input.files.iter().filter_map(|file| Some((&file.path, file.footer.as_ref()?)));
+    let columns = footers.flat_map(|(path, footer)| {
+        footer
+            .unreadable
+            .iter()
+            .map(move |(name, why)| (name.clone(), format!("{}: column {name} {why}", path.display())))
+    });
+    let mut columns: BTreeMap<String, String> = columns.collect();
+    if let (Format::Avro, Some(schema)) = (input.format, input.schema()) {
+        let path = input.files.first().map(|file| file.path.display().to_string()).unwrap_or_default();
+        for field in schema.fields().iter().filter(|field| has_items_of_nothing(field.data_type())) {
+            let why = format!(
+                "{path}: column {} has items without a value (of type null, or records without fields), which cannot be \
+                 read",
+                field.name()
+            );
+            columns.insert(field.name().clone(), why);
+        }
+    }
+    columns
+}
+
+/// Whether a type has lists or maps of nulls or of records without fields, which the decoder of Avro cannot make.
+fn has_items_of_nothing(data_type: &DataType) -> bool {
+    let is_nothing = |of: &DataType| match of {
+        DataType::Null => true,
+        DataType::Struct(fields) => fields.is_empty(),
+        _ => false,
+    };
+    match data_type {
+        DataType::List(of) | DataType::LargeList(of) => {
+            is_nothing(of.data_type()) || has_items_of_nothing(of.data_type())
+        }
+        DataType::Map(of, _) => match of.data_type() {
+            DataType::Struct(entry) => {
+                entry.iter().any(|of| is_nothing(of.data_type()) || has_items_of_nothing(of.data_type()))
+            }
+            _ => false,
+        },
+        DataType::Struct(fields) => fields.iter().any(|of| has_items_of_nothing(of.data_type())),
+        _ => false,
+    }
+}
+
+impl InputTable {
+    /// Reads the files.
+    fn scan_files(
+        &self,
+        state: &dyn Session,
+        projection: Option<&Vec<usize>>,
+        filters: &[Expr],
+        limit: Option<usize>,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        self.check_readable(projection)?;
+        if self.format == Format::Avro {
+            let (scan, schema) = (self.scan_avro(state, projection, limit)?, self.projected(projection)?);
+            return Ok(Arc::new(PlainExec::new(scan, schema, Arc::clone(&self.widths))));
+        }
+        let url = ObjectStoreUrl::local_filesystem();
+        let mut source = parquet_scan::source(self.as_read.clone(), state.runtime_env().object_store(&url)?);
+        // Row groups that cannot have a row of the result are left out, by statistics that can be trusted. The filters
+        // themselves stay in the plan.
+        let filters = filters.iter().filter(|filter| self.is_of_plain_columns(filter)).cloned();
+        if let Some(filter) = conjunction(filters) {
+            let columns = DFSchema::try_from(Arc::clone(self.schema.table_schema()))?;
+            source = source.with_predicate(state.create_physical_expr(filter, &columns)?);
+        }
+        let groups = FileGroup::new(self.files.clone()).split_files(state.config().target_partitions());
+        let config = FileScanConfigBuilder::new(url, Arc::new(source))
+            .with_file_groups(groups)
+            .with_statistics(self.statistics.clone())
+            .with_projection_indices(projection.cloned())?
+            .with_limit(limit)
+            .build();
+        let (scan, schema) = (DataSourceExec::from_data_source(config), self.projected(projection)?);
+        Ok(Arc::new(PlainExec::new(scan, schema, Arc::clone(&self.widths))))
+    }
+
+    /// Reads Avro files, in as many partitions as there are threads.
+    fn scan_avro(
+        &self,
+        state: &dyn Session,
+        projection: Option<&Vec<usize>>,
+        limit: Option<usize>,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        let schema = self.projected(projection)?;
+        let names: Vec<String> = self.schema.table_partition_cols().iter().map(|field| field.name().clone()).collect();
+        let file = |file: &PartitionedFile| AvroFile {
+            path: file.extension::<PathBuf>().cloned().unwrap_or_default(),
+            partitions: file.partition_values.clone(),
+        };
+        let stream = |files: &[PartitionedFile]| {
+            let files = files.iter().map(file).collect();
+            Arc::new(AvroFiles::new(files, Arc::clone(&schema), names.clone())) as Arc<dyn PartitionStream>
+        };
+        let groups = FileGroup::new(self.files.clone()).split_files(state.config().target_partitions());
+        let mut streams: Vec<_> = groups.iter().map(|group| stream(group.files())).collect();
+        if streams.is_empty() {
+            streams.push(stream(&[]));
+        }
+        Ok(Arc::new(StreamingTableExec::try_new(Arc::clone(&schema), streams, None, [], false, limit)?))
+    }
+
+    fn projected(&self, projection: Option<&Vec<usize>>) -> Result<SchemaRef> {
+        let table = self.schema.table_schema();
+        Ok(projection.map_or_else(|| Ok(Arc::clone(table)), |used| table.project(used).map(Arc::new))?)
+    }
+
+    /// Whether a filter looks at no column that is read in another layout.
+    fn is_of_plain_columns(&self, filter: &Expr) -> bool {
+        let (plain, read) = (self.schema.table_schema(), self.as_read.table_schema());
+        filter.column_refs().iter().all(|column| {
+            let same = plain.field_with_name(column.name()).ok().zip(read.field_with_name(column.name()).ok());
+            same.is_some_and(|(plain, read)| plain.data_type() == read.data_type())
+        })
+    }
+
+    /// Refuses columns that cannot be read for what they are.
+    fn check_readable(&self, projection: Option<&Vec<usize>>) -> Result<()> {
+        let schema = self.schema.table_schema();
+        let used = (0..schema.fields().len()).filter(|at| projection.is_none_or(|used| used.contains(at)));
+        let unreadable = used.filter_map(|at| self.unreadable.get(schema.field(at).name())).next();
+        unreadable.map_or(Ok(()), |why| Err(DataFusionError::External(Box::new(Error::input(why.clone())))))
+    }
+}
+
+/// Which rows of an input a query sees: the first `rows` of every `step`-th row group, or piece of text files. Of Avro
+/// files it is every `step`-th, whole.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct RowGroupSample {
+    pub(super) step: usize,
+    pub(super) rows: u64,
+}
+
+/// What a share has of one file.
+struct Taken {
+    /// Nothing where it has none of the file, an empty plan where it has all.
+    plan: Option<Option<ParquetAccessPlan>>,
+    /// Its rows, where they are known.
+    rows: Option<u64>,
+}
+
+impl RowGroupSample {
+    pub(super) const ALL: Self = Self { step: 1, rows: u64::MAX };
+
+    /// Rows of an input that are seen, or files where there are no row groups.
+    pub(super) fn rows(self, input: &Input) -> u64 {
+        if let Some(survey) = input.surveyed.get() {
+            return parts(survey, self).iter().map(|part| part.rows).sum();
+        }
+        let mut groups = 0;
+        let of_file = |file: &InputFile| {
+            let taken = self.of(file, groups);
+            groups += file.parts() as usize;
+            taken.rows.unwrap_or(u64::from(taken.plan.is_some()))
+        };
+        input.files.iter().map(of_file).sum()
+    }
+
+    /// The share of a file whose first row group is number `first` of the input.
+    fn of(self, file: &InputFile, first: usize) -> Taken {
+        let takes = |group: usize| (first + group).is_multiple_of(self.step);
+        let Some(footer) = &file.footer else {
+            return Taken { plan: takes(0).then_some(None), rows: None };
+        };
+        if self == Self::ALL {
+            return Taken { plan: Some(None), rows: Some(footer.rows) };
+        }
+        let mut plan = ParquetAccessPlan::new_none(footer.row_groups.len());
+        let mut rows = 0;
+        for (number, all) in footer.row_groups.iter().enumerate().filter(|(number, _)| takes(*number)) {
+            let seen = self.rows.min(*all);
+            rows += seen;
+            let selected = [(seen, false), (all - seen, true)];
+            let selectors = selected.map(|(rows, skip)| RowSelector { row_count: rows as usize, skip });
+            plan.set(number, RowGroupAccess::Selection(RowSelection::from(selectors.to_vec())));
+        }
+        Taken { plan: (rows > 0).then_some(Some(plan)), rows: Some(rows) }
+    }
+}
+
+fn partitioned_file(file: &InputFile) -> crate::error::Result<PartitionedFile> {
+    let absolute = std::fs::canonicalize(&file.path).io("find", &file.path)?;
+    let mut partitioned = PartitionedFile::new("", file.bytes);
+    partitioned.object_meta.location = StorePath::from_absolute_path(&absolute)
+        .map_err(|error| Error::invalid(format!("{} is not a usable path", file.path.display())).because(error))?;
+    Ok(partitioned.with_extension(file.path.clone()))
+}
+
+/// The value that a file's folder gives a column.
+///
+/// # Errors
+/// `Input` when it is not of the column's type.
+pub(super) fn partition_value(
+    value: Option<&str>,
+    field: &Field,
+    file: &InputFile,
+) -> crate::error::Result<ScalarValue> {
+    let parsed = match value {
+        None => ScalarValue::try_from(field.data_type()),
+        Some(value) => ScalarValue::try_from_string(value.to_owned(), field.data_type()),
+    };
+    parsed.map_err(|error| {
+        Error::input(format!(
+            "{}: its folder gives {} = {:?}, which is no {}",
+            file.path.display(),
+            field.name(),
+            value.unwrap_or("null"),
+            contract::type_name(field.data_type())
+        ))
+        .because(error)
+    })
+}
+
+#[async_trait]
+impl TableProvider for InputTable {
+    fn schema(&self) -> SchemaRef {
+        Arc::clone(self.schema.table_schema())
+    }
+
+    fn table_type(&self) -> TableType {
+        TableType::Base
+    }
+
+    fn statistics(&self) -> Option<Statistics> {
+        Some(self.statistics.clone())
+    }
+
+    fn supports_filters_pushdown(&self, filters: &[&Expr]) -> Result<Vec<TableProviderFilterPushDown>> {
+        Ok(vec![TableProviderFilterPushDown::Inexact; filters.len()])
+    }
+
+    async fn scan(
+        &self,
+        state: &dyn Session,
+        projection: Option<&Vec<usize>>,
+        filters: &[Expr],
+        limit: Option<usize>,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        self.measured.scan(projection, limit, |projection| self.scan_files(state, projection, filters, limit))
+    }
+}

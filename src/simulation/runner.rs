@@ -1,0 +1,94 @@
+//! Threads that play the processes of one machine after the other.
+//!
+//! Each is a rayon pool of its own, so that what the code under test does in parallel stays on the thread, whose disk
+//! is the machine's, and in one order.
+//!
+//! Not for: anything that depends on the seed (`world`).
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::thread::JoinHandle;
+
+use super::actor::{Actor, STORE};
+use super::cluster::Client;
+use super::faults::InjectedBug;
+use super::machine::{ProcessIo, World};
+use crate::catalog::Layout;
+use crate::durable_file::fs::on_disk;
+use crate::publish::announcer::simulated::on_cluster;
+
+/// Processes of a machine.
+const PROCESSES: usize = 4;
+/// Commands that run in each place of it.
+const COMMANDS: usize = 5;
+
+/// The threads.
+pub(super) struct Lane {
+    starts: Vec<Sender<Arc<World>>>,
+    ends: Receiver<()>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+impl Lane {
+    pub(super) fn new() -> Self {
+        let (ended, ends) = channel();
+        let mut lane = Self { starts: Vec::new(), ends, threads: Vec::new() };
+        for me in 0..PROCESSES {
+            let (start, worlds) = channel::<Arc<World>>();
+            let ended = ended.clone();
+            lane.starts.push(start);
+            lane.threads.push(std::thread::spawn(move || {
+                let pool = rayon::ThreadPoolBuilder::new().num_threads(1).use_current_thread().build();
+                let _pool = pool.unwrap();
+                for world in worlds {
+                    live(&world, me);
+                    ended.send(()).unwrap();
+                }
+            }));
+        }
+        lane
+    }
+
+    /// One history; says what it broke.
+    pub(super) fn run(&self, seed: u64, lie: Option<InjectedBug>) -> Option<String> {
+        self.world(seed, lie, false).violation()
+    }
+
+    /// Every call of a history.
+    pub(super) fn trace(&self, seed: u64, lie: Option<InjectedBug>) -> Vec<String> {
+        self.world(seed, lie, true).state().take_trace()
+    }
+
+    fn world(&self, seed: u64, lie: Option<InjectedBug>, trace: bool) -> Arc<World> {
+        let world = Arc::new(World::new(seed, PROCESSES, Layout::new(STORE), lie, trace));
+        self.starts.iter().for_each(|start| start.send(Arc::clone(&world)).unwrap());
+        self.starts.iter().for_each(|_| self.ends.recv().unwrap());
+        world
+    }
+}
+
+impl Drop for Lane {
+    fn drop(&mut self) {
+        self.starts.clear();
+        self.threads.drain(..).for_each(|thread| thread.join().unwrap());
+    }
+}
+
+/// Runs the commands of one place; the last to end looks whether all is well.
+fn live(world: &Arc<World>, me: usize) {
+    world.enter(me);
+    let actor = Actor::new(world, me);
+    let quietly = |act: &dyn Fn()| {
+        let view = ProcessIo::new(world, me);
+        let cluster = Arc::clone(&view);
+        let connect = move || Box::new(Client(Arc::clone(&cluster))) as _;
+        if catch_unwind(AssertUnwindSafe(|| on_disk(view, || on_cluster(connect, act)))).is_err() {
+            world.state().fail("a process panicked".to_owned());
+        }
+    };
+    quietly(&|| actor.run(COMMANDS));
+    if world.leave(me) {
+        quietly(&|| actor.settle());
+    }
+}

@@ -1,0 +1,279 @@
+//! The shape of the source: which folder of `src/` may use which, and how files begin and how long they are.
+//!
+//! Stages are siblings that only `pipeline` wires together. A new arrow between folders is a decision: it is made in
+//! the table below and in ARCHITECTURE.md, which prints the same list.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// What each folder or file of `src/` may use of the others. `error` is free for all.
+const MAY_USE: [(&str, &[&str]); 31] = [
+    ("allocator", &[]),
+    ("build", &["catalog", "durable_file", "failpoint", "job", "journal", "progress", "shuffle", "shutdown"]),
+    ("catalog", &["durable_file", "encode", "escape", "failpoint", "job", "profile", "shutdown"]),
+    ("catch_panic", &[]),
+    ("check", &["build", "catalog", "encode", "job", "profile", "shutdown"]),
+    (
+        "cli",
+        &[
+            "catalog",
+            "consume",
+            "crash",
+            "demo",
+            "encode",
+            "escape",
+            "failpoint",
+            "input",
+            "job",
+            "kafka",
+            "pipeline",
+            "profile",
+            "progress",
+            "publish",
+            "query",
+            "report",
+            "resources",
+            "serve",
+            "shutdown",
+            "stderr",
+        ],
+    ),
+    (
+        "consume",
+        &[
+            "build",
+            "catalog",
+            "catch_panic",
+            "check",
+            "durable_file",
+            "encode",
+            "failpoint",
+            "job",
+            "journal",
+            "kafka",
+            "progress",
+            "publish",
+            "shuffle",
+            "shutdown",
+        ],
+    ),
+    ("crash", &["catalog", "durable_file", "failpoint", "serve", "shutdown"]),
+    ("demo", &[]),
+    ("durable_file", &["failpoint"]),
+    ("encode", &["input", "job"]),
+    ("error", &[]),
+    ("escape", &[]),
+    ("failpoint", &[]),
+    (
+        "fuzzing",
+        &[
+            "build",
+            "catalog",
+            "consume",
+            "durable_file",
+            "encode",
+            "input",
+            "job",
+            "journal",
+            "kafka",
+            "pipeline",
+            "shuffle",
+        ],
+    ),
+    ("input", &["catch_panic", "job", "shutdown"]),
+    ("job", &[]),
+    ("journal", &["durable_file"]),
+    ("kafka", &["catalog", "durable_file", "escape", "failpoint", "job", "progress", "resources", "serve", "shutdown"]),
+    (
+        "pipeline",
+        &[
+            "build",
+            "catalog",
+            "check",
+            "durable_file",
+            "encode",
+            "failpoint",
+            "input",
+            "job",
+            "journal",
+            "profile",
+            "progress",
+            "publish",
+            "query",
+            "report",
+            "resources",
+            "shuffle",
+            "shutdown",
+        ],
+    ),
+    ("profile", &[]),
+    ("progress", &["stderr"]),
+    ("publish", &["catalog", "failpoint", "job", "kafka", "progress", "serve", "shutdown"]),
+    ("query", &["catch_panic", "input", "job", "profile", "shutdown", "stack"]),
+    ("report", &["catalog", "input", "profile", "progress", "query"]),
+    ("resources", &["catch_panic", "stack"]),
+    ("serve", &["catalog", "encode"]),
+    ("shuffle", &["durable_file", "encode", "failpoint", "job", "shutdown"]),
+    ("shutdown", &[]),
+    ("stack", &[]),
+    ("stderr", &[]),
+];
+
+/// The most lines a file has before its tests.
+const LONGEST: usize = 500;
+/// The lines a file's header may have, without its examples and pictures.
+const HEADER: std::ops::RangeInclusive<usize> = 1..=20;
+
+/// A source file: the part of `src/` it belongs to, and its lines before its inline tests.
+struct Source {
+    path: PathBuf,
+    part: String,
+    lines: Vec<String>,
+    is_test: bool,
+}
+
+fn sources() -> Vec<Source> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut sources = Vec::new();
+    collect(&root, &root, &mut sources);
+    assert!(sources.len() > 50, "the sources are in {}", root.display());
+    sources
+}
+
+fn collect(root: &Path, folder: &Path, sources: &mut Vec<Source>) {
+    for name in crate::harness::names(folder) {
+        let path = folder.join(&name);
+        if path.is_dir() {
+            collect(root, &path, sources);
+        } else if name.ends_with(".rs") {
+            let text = fs::read_to_string(&path).unwrap();
+            let lines: Vec<String> = text.lines().map(str::to_owned).collect();
+            let inline =
+                lines.windows(2).position(|pair| pair[0] == "#[cfg(test)]" && pair[1].starts_with("mod tests {"));
+            let lines = lines[..inline.unwrap_or(lines.len())].to_vec();
+            let below = path.strip_prefix(root).unwrap().to_owned();
+            let part = below.iter().next().unwrap().to_str().unwrap().trim_end_matches(".rs").to_owned();
+            sources.push(Source { is_test: is_test(&below), part, lines, path: below });
+        }
+    }
+}
+
+/// Whether a file is only compiled for tests: what a module declares below `#[cfg(test)]`.
+fn is_test(path: &Path) -> bool {
+    let names = ["tests", "fixture", "histories", "simulation"];
+    path.iter().any(|part| names.contains(&part.to_str().unwrap().trim_end_matches(".rs")))
+}
+
+/// The parts of the crate that a line names.
+fn used(line: &str) -> Vec<&str> {
+    let code = line.split("//").next().unwrap_or_default();
+    let names = code.split("crate::").skip(1);
+    names.map(|rest| rest.split(|c: char| !c.is_ascii_lowercase() && c != '_').next().unwrap_or_default()).collect()
+}
+
+/// What uses something that the table does not allow, a sentence each.
+fn violations(sources: &[Source], may_use: &BTreeMap<&str, BTreeSet<&str>>) -> Vec<String> {
+    let mut violations = Vec::new();
+    for source in sources.iter().filter(|source| !source.is_test && !["main", "lib"].contains(&source.part.as_str())) {
+        let Some(allowed) = may_use.get(source.part.as_str()) else {
+            violations.push(format!("{} has no line in the table", source.part));
+            continue;
+        };
+        for (number, line) in source.lines.iter().enumerate() {
+            for name in used(line) {
+                if name != source.part && name != "error" && !allowed.contains(name) {
+                    violations.push(format!("{}:{} uses {name}", source.path.display(), number + 1));
+                }
+            }
+        }
+    }
+    violations
+}
+
+pub fn table() -> BTreeMap<&'static str, BTreeSet<&'static str>> {
+    MAY_USE.into_iter().map(|(part, used)| (part, used.iter().copied().collect())).collect()
+}
+
+#[test]
+fn folders_use_only_what_they_may() {
+    assert_eq!(violations(&sources(), &table()), [""; 0]);
+}
+
+#[test]
+fn the_table_allows_no_more_than_is_used() {
+    let sources = sources();
+    let mut surplus = Vec::new();
+    for (part, allowed) in table() {
+        let of_part = sources.iter().filter(|source| source.part == part && !source.is_test);
+        let used: BTreeSet<&str> = of_part.flat_map(|source| &source.lines).flat_map(|line| used(line)).collect();
+        surplus.extend(allowed.difference(&used).map(|name| format!("{part} does not use {name}")));
+    }
+    assert_eq!(surplus, [""; 0]);
+}
+
+#[test]
+fn the_table_has_no_circle() {
+    let mut left = table();
+    while let Some(leaf) = left.iter().find(|(_, used)| used.is_empty()).map(|(part, _)| *part) {
+        left.remove(leaf);
+        left.values_mut().for_each(|used| used.retain(|name| *name != leaf));
+    }
+    assert!(left.is_empty(), "a circle: {left:?}");
+}
+
+#[test]
+fn a_forbidden_use_is_found() {
+    let source = |line: &str| Source {
+        path: "shuffle/merge.rs".into(),
+        part: "shuffle".into(),
+        lines: vec!["//! Merges.".into(), line.into()],
+        is_test: false,
+    };
+    let found = |line: &str| violations(&[source(line)], &table());
+    assert_eq!(found("use crate::pipeline::run;"), ["shuffle/merge.rs:2 uses pipeline"]);
+    assert_eq!(found("let x = crate::cli::value();"), ["shuffle/merge.rs:2 uses cli"]);
+    assert_eq!(found("use crate::encode::EntryBatch;"), [""; 0]);
+    assert_eq!(found("// see crate::pipeline"), [""; 0]);
+}
+
+#[test]
+fn uses_are_written_so_that_this_test_sees_them() {
+    // `use crate::{a, b}` would hide the names from a line-by-line look.
+    for source in sources() {
+        let hidden = source.lines.iter().any(|line| line.contains("crate::{"));
+        assert!(!hidden, "{}: write one `use crate::x` a line", source.path.display());
+    }
+}
+
+/// Lines of the header that are not between fences.
+fn header_lines(lines: &[String]) -> usize {
+    let mut fenced = false;
+    let header = lines.iter().take_while(|line| line.starts_with("//!"));
+    let counts = header.filter(|line| {
+        let fence = line.starts_with("//! ```");
+        fenced ^= fence;
+        !fenced && !fence
+    });
+    counts.count()
+}
+
+#[test]
+fn every_file_says_what_it_is_for_and_none_is_long() {
+    let mut problems = Vec::new();
+    let mut lengths = Vec::new();
+    for source in sources() {
+        let name = source.path.display();
+        let header = header_lines(&source.lines);
+        if !HEADER.contains(&header) {
+            problems.push(format!("{name} has a header of {header} lines"));
+        }
+        if source.lines.len() > LONGEST {
+            problems.push(format!("{name} has {} lines before its tests", source.lines.len()));
+        }
+        lengths.push(source.lines.len());
+    }
+    assert_eq!(problems, [""; 0]);
+    lengths.sort_unstable();
+    assert!(lengths[lengths.len() / 2] <= 200, "half of the files have more than {} lines", lengths[lengths.len() / 2]);
+}

@@ -1,0 +1,373 @@
+//! A disk that forgets what was not synced.
+//!
+//! ```text
+//! content of a file    survives once that file is synced; until then any of its writes may be there or not
+//! names in a folder    survive once that folder is synced; until then any of the changes may be there or not,
+//!                      but those of one folder in their order, and a rename in both of its folders or in none
+//! ```
+//! That is what POSIX promises, with the one addition that every file system makes: a rename is atomic. File systems
+//! with a journal keep more; a program that is right here is right on all of them.
+//!
+//! Not for: opening what is left (`super`).
+
+use std::collections::{BTreeMap, HashMap};
+use std::fs;
+use std::path::Path;
+
+use super::recording::{Op, inode};
+use crate::harness::names;
+use crate::random::Random;
+
+/// A file or folder, wherever it is.
+type Node = usize;
+type Names = BTreeMap<String, Node>;
+
+/// Something that was done to the content of a file.
+#[derive(Clone, Debug)]
+enum Change {
+    Resize(usize),
+    Extend(usize),
+    Write(usize, Vec<u8>),
+}
+
+/// Something that was done to names: in each folder the name that now is that node, or nothing.
+#[derive(Clone, Debug)]
+struct Naming {
+    effects: Vec<(Node, String, Option<Node>)>,
+}
+
+#[derive(Clone, Debug)]
+enum Content {
+    /// What survives, and what was done since.
+    File(Vec<u8>, Vec<Change>),
+    /// What survives, and what is there.
+    Folder { durable: Names, current: Names },
+}
+
+/// The disk below one folder.
+#[derive(Clone, Debug)]
+pub struct Disk {
+    nodes: Vec<Content>,
+    by_inode: HashMap<u64, Node>,
+    unsynced: Vec<Naming>,
+}
+
+/// The folder that the disk begins with.
+const ROOT: Node = 0;
+
+/// A tree of files as it can be written: paths of folders, and paths of files with their content.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Tree {
+    folders: Vec<String>,
+    files: BTreeMap<String, Vec<u8>>,
+}
+
+impl Disk {
+    /// The disk as it is: of everything in `root` only `name`, all of it synced.
+    pub fn of(root: &Path, name: &str) -> Self {
+        let mut disk = Self { nodes: Vec::new(), by_inode: HashMap::new(), unsynced: Vec::new() };
+        let node = disk.add(inode(root), Content::Folder { durable: Names::new(), current: Names::new() });
+        assert_eq!(node, ROOT);
+        if root.join(name).exists() {
+            disk.scan(ROOT, &root.join(name), name);
+        }
+        disk
+    }
+
+    fn add(&mut self, inode: u64, content: Content) -> Node {
+        self.nodes.push(content);
+        self.by_inode.insert(inode, self.nodes.len() - 1);
+        self.nodes.len() - 1
+    }
+
+    fn scan(&mut self, above: Node, path: &Path, name: &str) {
+        // A file with two names is one node.
+        let known = self.by_inode.get(&inode(path)).copied();
+        let node = match path.is_dir() {
+            true => {
+                let node = self.add(inode(path), Content::Folder { durable: Names::new(), current: Names::new() });
+                names(path).iter().for_each(|name| self.scan(node, &path.join(name), name));
+                node
+            }
+            false => known.unwrap_or_else(|| {
+                let content = fs::read(path).unwrap();
+                self.add(inode(path), Content::File(content, Vec::new()))
+            }),
+        };
+        let Content::Folder { durable, current } = &mut self.nodes[above] else { unreachable!() };
+        durable.insert(name.to_owned(), node);
+        current.insert(name.to_owned(), node);
+    }
+
+    /// Does what a system call did. What is not below the disk's folder is left alone.
+    pub fn apply(&mut self, op: &Op) {
+        match op {
+            Op::Create { folder, name, inode } => {
+                self.make(*folder, name, *inode, Content::File(Vec::new(), Vec::new()));
+            }
+            Op::MakeDir { folder, name, inode } => {
+                let empty = Content::Folder { durable: Names::new(), current: Names::new() };
+                self.make(*folder, name, *inode, empty);
+            }
+            Op::Resize { inode, size } => self.change(*inode, Change::Resize(*size)),
+            Op::Extend { inode, size } => self.change(*inode, Change::Extend(*size)),
+            Op::Write { inode, offset, data } => self.change(*inode, Change::Write(*offset, data.clone())),
+            Op::Rename { from, to } => match (self.folder(from.0), self.folder(to.0)) {
+                (None, None) => {}
+                (Some(old), Some(new)) => {
+                    if let Some(node) = self.current(old).get(&from.1).copied() {
+                        self.name(vec![(old, from.1.clone(), None), (new, to.1.clone(), Some(node))]);
+                    }
+                }
+                _ => panic!("moved across the edge of the disk: {op:?}"),
+            },
+            Op::Link { inode, folder, name } => {
+                if let (Some(folder), Some(&node)) = (self.folder(*folder), self.by_inode.get(inode)) {
+                    self.name(vec![(folder, name.clone(), Some(node))]);
+                }
+            }
+            Op::Remove { folder, name } => {
+                if let Some(folder) = self.folder(*folder).filter(|it| self.current(*it).contains_key(name)) {
+                    self.name(vec![(folder, name.clone(), None)]);
+                }
+            }
+            Op::Sync { inode } => self.sync(*inode),
+        }
+    }
+
+    fn folder(&self, inode: u64) -> Option<Node> {
+        let node = *self.by_inode.get(&inode)?;
+        matches!(self.nodes[node], Content::Folder { .. }).then_some(node)
+    }
+
+    fn current(&self, folder: Node) -> &Names {
+        match &self.nodes[folder] {
+            Content::Folder { current, .. } => current,
+            Content::File(..) => panic!("a file has no names"),
+        }
+    }
+
+    fn make(&mut self, folder: u64, name: &str, inode: u64, content: Content) {
+        match self.folder(folder) {
+            Some(folder) if folder != ROOT || !self.is_beside(name) => {
+                let node = self.add(inode, content);
+                self.name(vec![(folder, name.to_owned(), Some(node))]);
+            }
+            // The inode of something that is gone may be that of something elsewhere now.
+            _ => {
+                self.by_inode.remove(&inode);
+            }
+        }
+    }
+
+    /// Whether a name in the first folder is none of the store's.
+    fn is_beside(&self, name: &str) -> bool {
+        name != super::STORE
+    }
+
+    fn change(&mut self, inode: u64, change: Change) {
+        let Some(node) = self.by_inode.get(&inode) else { return };
+        if let Content::File(_, changes) = &mut self.nodes[*node] {
+            changes.push(change);
+        }
+    }
+
+    fn name(&mut self, effects: Vec<(Node, String, Option<Node>)>) {
+        for (folder, name, node) in &effects {
+            let Content::Folder { current, .. } = &mut self.nodes[*folder] else { unreachable!() };
+            rename_in(current, name, *node);
+        }
+        self.unsynced.push(Naming { effects });
+    }
+
+    fn sync(&mut self, inode: u64) {
+        let Some(&node) = self.by_inode.get(&inode) else { return };
+        match &mut self.nodes[node] {
+            Content::File(durable, changes) => {
+                let changes = std::mem::take(changes);
+                changes.iter().for_each(|change| change.apply(durable));
+            }
+            Content::Folder { .. } => {
+                let chosen: Vec<bool> = self.unsynced.iter().map(|naming| naming.touches(node)).collect();
+                let chosen = self.with_earlier(chosen);
+                let mut kept = Vec::new();
+                for (naming, chosen) in std::mem::take(&mut self.unsynced).into_iter().zip(chosen) {
+                    match chosen {
+                        true => self.keep(&naming),
+                        false => kept.push(naming),
+                    }
+                }
+                self.unsynced = kept;
+            }
+        }
+    }
+
+    fn keep(&mut self, naming: &Naming) {
+        for (folder, name, node) in &naming.effects {
+            let Content::Folder { durable, .. } = &mut self.nodes[*folder] else { unreachable!() };
+            rename_in(durable, name, *node);
+        }
+    }
+
+    /// The chosen changes of names, and every one that came before in a folder that one of them touches.
+    fn with_earlier(&self, mut chosen: Vec<bool>) -> Vec<bool> {
+        let mut folders: Vec<Node> = Vec::new();
+        for (naming, chosen) in self.unsynced.iter().zip(&mut chosen).rev() {
+            *chosen |= folders.iter().any(|folder| naming.touches(*folder));
+            if *chosen {
+                folders.extend(naming.effects.iter().map(|(folder, ..)| *folder));
+            }
+        }
+        chosen
+    }
+
+    /// What is there when nothing that was not synced survives.
+    pub fn synced(&self) -> Tree {
+        self.tree(|_, durable, _| durable.to_vec())
+    }
+
+    /// What is there while the power is on.
+    pub fn whole(&self) -> Tree {
+        let mut disk = self.clone();
+        std::mem::take(&mut disk.unsynced).iter().for_each(|naming| disk.keep(naming));
+        disk.tree(|_, durable, changes| changed(durable, changes))
+    }
+
+    /// What may be there when the power goes: what was synced, and some of what was not.
+    pub fn some(&self, random: &mut Random) -> Tree {
+        let mut disk = self.clone();
+        let namings = std::mem::take(&mut disk.unsynced);
+        let chosen = match random.once_in(2) {
+            // As a journal keeps them: all up to some point.
+            true => {
+                let kept = random.below(namings.len() + 1);
+                (0..namings.len()).map(|at| at < kept).collect()
+            }
+            false => self.with_earlier(namings.iter().map(|_| random.once_in(3)).collect()),
+        };
+        namings.iter().zip(chosen).filter(|(_, chosen)| *chosen).for_each(|(naming, _)| disk.keep(naming));
+        // One choice a file, also where it has two names.
+        let choices: Vec<u64> = self.nodes.iter().map(|_| random.next()).collect();
+        disk.tree(|node, durable, changes| survivor(durable, changes, &mut Random::new(choices[node])))
+    }
+
+    fn tree(&self, mut content: impl FnMut(Node, &[u8], &[Change]) -> Vec<u8>) -> Tree {
+        let mut tree = Tree::default();
+        self.walk(ROOT, "", &mut content, &mut tree);
+        tree
+    }
+
+    fn walk(
+        &self,
+        node: Node,
+        path: &str,
+        content: &mut impl FnMut(Node, &[u8], &[Change]) -> Vec<u8>,
+        tree: &mut Tree,
+    ) {
+        match &self.nodes[node] {
+            Content::File(durable, changes) => {
+                tree.files.insert(path.to_owned(), content(node, durable, changes));
+            }
+            Content::Folder { durable, .. } => {
+                tree.folders.push(path.to_owned());
+                for (name, node) in durable {
+                    let below = if path.is_empty() { name.clone() } else { format!("{path}/{name}") };
+                    self.walk(*node, &below, content, tree);
+                }
+            }
+        }
+    }
+}
+
+impl Naming {
+    fn touches(&self, folder: Node) -> bool {
+        self.effects.iter().any(|(touched, ..)| *touched == folder)
+    }
+}
+
+fn rename_in(names: &mut Names, name: &str, node: Option<Node>) {
+    match node {
+        Some(node) => names.insert(name.to_owned(), node),
+        None => names.remove(name),
+    };
+}
+
+impl Change {
+    fn apply(&self, content: &mut Vec<u8>) {
+        match self {
+            Self::Resize(size) => content.resize(*size, 0),
+            Self::Extend(size) => content.resize(content.len().max(*size), 0),
+            Self::Write(offset, data) => {
+                let end = offset + data.len();
+                content.resize(content.len().max(end), 0);
+                content[*offset..end].copy_from_slice(data);
+            }
+        }
+    }
+}
+
+fn changed(durable: &[u8], changes: &[Change]) -> Vec<u8> {
+    let mut content = durable.to_vec();
+    changes.iter().for_each(|change| change.apply(&mut content));
+    content
+}
+
+/// A content that a file may have after the power was gone.
+fn survivor(durable: &[u8], changes: &[Change], random: &mut Random) -> Vec<u8> {
+    let (whole, torn) = (changes.len(), random.below(changes.len() + 1));
+    match random.below(5) {
+        0 => durable.to_vec(),
+        1 => changed(durable, changes),
+        // The size reached the disk, the content did not.
+        2 => {
+            let mut content = durable.to_vec();
+            content.resize(changed(durable, changes).len(), 0);
+            content
+        }
+        // Writes up to one that is torn.
+        3 => {
+            let mut content = changed(durable, &changes[..torn]);
+            if let Some(Change::Write(offset, data)) = changes.get(torn) {
+                Change::Write(*offset, data[..random.below(data.len())].to_vec()).apply(&mut content);
+            }
+            content
+        }
+        // Any of the writes.
+        _ => {
+            let some: Vec<Change> = changes.iter().take(whole).filter(|_| random.once_in(2)).cloned().collect();
+            changed(durable, &some)
+        }
+    }
+}
+
+impl Tree {
+    /// What is below `root` on a real disk, of everything in it only `name`.
+    pub fn read(root: &Path, name: &str) -> Self {
+        Disk::of(root, name).synced()
+    }
+
+    /// Writes it below `root`, in place of everything that has its first names.
+    pub fn write(&self, root: &Path, name: &str) {
+        if root.join(name).exists() {
+            fs::remove_dir_all(root.join(name)).unwrap();
+        }
+        for folder in self.folders.iter().filter(|folder| !folder.is_empty()) {
+            fs::create_dir(root.join(folder)).unwrap();
+        }
+        for (path, content) in &self.files {
+            fs::write(root.join(path), content).unwrap();
+        }
+    }
+
+    /// Paths of which one of the two has another content, or none.
+    pub fn differences(&self, other: &Self) -> Vec<String> {
+        let paths = self.files.keys().chain(other.files.keys());
+        let differing = paths.filter(|path| self.files.get(*path) != other.files.get(*path)).cloned();
+        let mut differing: Vec<String> = differing.collect();
+        differing.extend(self.folders.iter().filter(|folder| !other.folders.contains(folder)).cloned());
+        differing.extend(other.folders.iter().filter(|folder| !self.folders.contains(folder)).cloned());
+        differing.sort_unstable();
+        differing.dedup();
+        differing
+    }
+}

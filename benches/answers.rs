@@ -1,9 +1,9 @@
 //! Many small jobs in one process: SQL over files, answered by the stages that `cutover run` has, up to the encoder.
 //!
 //! ```text
-//! cargo bench --profile release --bench answers -- jobs SPILL_FOLDER
+//! cargo bench --profile release --bench answers -- jobs SPILL_DIRECTORY
 //!
-//! stdin    {"sql": "SELECT …", "inputs": {"t": "folder"}, "schemas": {"t": "t.json"}, "memory": 268435456, "threads": 2}
+//! stdin    {"sql": "SELECT …", "inputs": {"t": "directory"}, "schemas": {"t": "t.json"}, "memory": 268435456, "threads": 2}
 //! stdout   {"columns": [["a", "int64"]], "rows": [{"a": 1}, {"a": 2}]}      or {"error": "input", "message": "…"}
 //! ```
 //!
@@ -56,7 +56,7 @@ fn main() -> ExitCode {
         ["jobs", spill] => answer_all(Path::new(spill)),
         // Called with all other benchmarks: this one measures nothing.
         [] => return ExitCode::SUCCESS,
-        _ => Err(Error::invalid("give it `jobs SPILL_FOLDER`")),
+        _ => Err(Error::invalid("give it `jobs SPILL_DIRECTORY`")),
     };
     match answered {
         Ok(()) => ExitCode::SUCCESS,

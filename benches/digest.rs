@@ -7,8 +7,8 @@
 //!
 //! Prints `{"rows": 3, "digest": "…"}`. A row is its columns by name, each with its value as JSON text; a number that
 //! the fold `number` appended to the key is no column, and every record of a list is a row. The digest is the sum mod
-//! 2^128 of the rows' XXH3-128: it does not depend on the order of rows or columns, and a row that is there twice counts
-//! twice.
+//! 2^128 of the rows' XXH3-128: it does not depend on the order of rows or columns, and a row that is there twice
+//! counts twice.
 //!
 //! Not for: columns of types that the benchmark does not have, which are refused; the order in a list. Built as a
 //! benchmark so that no user's build pays for it; `benches/compare` runs it.

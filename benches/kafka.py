@@ -73,7 +73,7 @@ def main():
 def parse():
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--target-dir", type=Path, default=HERE.parent / "target", help="cargo's build folder")
+    parser.add_argument("--target-dir", type=Path, default=HERE.parent / "target", help="cargo's build directory")
     parser.add_argument("--dir", type=Path, default=cache / "cutover" / "bench", help="where data and results go")
     parser.add_argument("--events", type=int, default=4_000_000)
     parser.add_argument("--shards", type=int, default=4)

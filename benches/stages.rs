@@ -50,7 +50,7 @@ fn output(encoding: Encoding) -> Output {
 }
 
 struct Events {
-    folder: TempDir,
+    directory: TempDir,
     batches: Vec<RecordBatch>,
     plan: EncodePlan,
     entries: Vec<EntryBatch>,
@@ -58,10 +58,10 @@ struct Events {
 
 impl Events {
     fn new() -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        generate(folder.path(), &shape()).unwrap();
+        let directory = tempfile::tempdir().unwrap();
+        generate(directory.path(), &shape()).unwrap();
         let mut paths: Vec<PathBuf> =
-            fs::read_dir(folder.path().join("events")).unwrap().map(|entry| entry.unwrap().path()).collect();
+            fs::read_dir(directory.path().join("events")).unwrap().map(|entry| entry.unwrap().path()).collect();
         paths.sort();
         let open = |path: &PathBuf| ParquetRecordBatchReaderBuilder::try_new(File::open(path).unwrap()).unwrap();
         let read = |path: &PathBuf| open(path).with_batch_size(8192).build().unwrap();
@@ -74,7 +74,7 @@ impl Events {
             entries
         };
         let entries = batches.iter().map(&mut encode).collect();
-        Self { folder, batches, plan, entries }
+        Self { directory, batches, plan, entries }
     }
 
     /// All entries in a shuffle of so much memory, drained or not yet.
@@ -84,7 +84,7 @@ impl Events {
             writers: 1,
             threads: rayon::current_num_threads(),
             shards: 1,
-            spill_dir: self.folder.path().join("spill"),
+            spill_dir: self.directory.path().join("spill"),
             range_bytes: DEFAULT_FILE_SIZE,
             expected_bytes: self.entries.iter().map(|entries| entries.bytes() as u64).sum(),
         });
@@ -105,8 +105,8 @@ fn group<'c>(criterion: &'c mut Criterion, stage: &str) -> BenchmarkGroup<'c, Wa
 
 fn generating(criterion: &mut Criterion) {
     let mut group = group(criterion, "generate");
-    let folder = tempfile::tempdir().unwrap();
-    group.bench_function("parquet", |bencher| bencher.iter(|| generate(folder.path(), &shape()).unwrap()));
+    let directory = tempfile::tempdir().unwrap();
+    group.bench_function("parquet", |bencher| bencher.iter(|| generate(directory.path(), &shape()).unwrap()));
 }
 
 fn encoding(criterion: &mut Criterion, events: &Events) {
@@ -150,7 +150,7 @@ fn building(criterion: &mut Criterion, events: &Events) {
     };
     for (name, compression) in [("lz4", Compression::Lz4), ("zstd", Compression::Zstd)] {
         let tables = Tables { compression, ..Tables::default() };
-        let version = events.folder.path().join("version");
+        let version = events.directory.path().join("version");
         let setup = || {
             let _ = fs::remove_dir_all(&version);
             fs::create_dir(&version).unwrap();

@@ -1,12 +1,12 @@
 //! RocksDB's own rate: entries that lie in memory, sorted, written by its `SstFileWriter` and nothing else.
 //!
 //! ```text
-//! cargo bench --profile release --bench tables -- FOLDER ROWS VALUE_BYTES THREADS
+//! cargo bench --profile release --bench tables -- DIRECTORY ROWS VALUE_BYTES THREADS
 //! ```
 //!
 //! Prints `{"seconds": 1.5, "bytes": 4080000000}`: from the first entry to the last table's sync, and the bytes of keys
-//! and values. Tables are as a job's with defaults (LZ4, filter of 10 bits, blocks of 16 KiB, 64 MiB each), one a thread
-//! at a time. Values are random, so that no codec makes them smaller; they are made before the clock starts.
+//! and values. Tables are as a job's with defaults (LZ4, filter of 10 bits, blocks of 16 KiB, 64 MiB each), one a
+//! thread at a time. Values are random, so that no codec makes them smaller; they are made before the clock starts.
 //!
 //! Not for: what a job does besides (benches/stages.rs). `benches/compare` runs it.
 
@@ -31,13 +31,13 @@ fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).filter(|argument| argument != "--bench").collect();
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let written = match arguments.as_slice() {
-        [folder, rows, value_bytes, threads] => match (rows.parse(), value_bytes.parse(), threads.parse()) {
-            (Ok(rows), Ok(value_bytes), Ok(threads)) => write(Path::new(folder), rows, value_bytes, threads),
+        [directory, rows, value_bytes, threads] => match (rows.parse(), value_bytes.parse(), threads.parse()) {
+            (Ok(rows), Ok(value_bytes), Ok(threads)) => write(Path::new(directory), rows, value_bytes, threads),
             _ => Err(Error::invalid("rows, bytes and threads are whole numbers")),
         },
         // Called with all other benchmarks: this one measures nothing.
         [] => return ExitCode::SUCCESS,
-        _ => Err(Error::invalid("give it FOLDER ROWS VALUE_BYTES THREADS")),
+        _ => Err(Error::invalid("give it DIRECTORY ROWS VALUE_BYTES THREADS")),
     };
     match written {
         Ok((seconds, bytes)) => {
@@ -52,7 +52,7 @@ fn main() -> ExitCode {
 }
 
 /// Writes all tables and returns the seconds and the bytes of entries.
-fn write(folder: &Path, rows: u64, value_bytes: usize, threads: usize) -> Result<(f64, u64)> {
+fn write(directory: &Path, rows: u64, value_bytes: usize, threads: usize) -> Result<(f64, u64)> {
     if value_bytes > RANDOM_BYTES {
         return Err(Error::invalid(format!("a value has at most {RANDOM_BYTES} bytes")));
     }
@@ -65,7 +65,7 @@ fn write(folder: &Path, rows: u64, value_bytes: usize, threads: usize) -> Result
     let start = Instant::now();
     pool.install(|| {
         (0..rows.div_ceil(per_table)).into_par_iter().try_for_each(|table| {
-            let path = folder.join(format!("{table:06}.sst"));
+            let path = directory.join(format!("{table:06}.sst"));
             let failed = |error| Error::unavailable(format!("cannot write {}", path.display())).because(error);
             let mut writer = SstFileWriter::create(&options);
             writer.open(&path).map_err(failed)?;

@@ -3,8 +3,9 @@
 //! ```sh
 //! cargo run --release --example run_job -- jobs/views_of_day.toml date=2026-11-22
 //! ```
-//! The sample data is made by `cutover demo --generate-only --dir data/demo`. Paths in the job are relative to the working directory. When `run` returns, readers see what the report says; when it
-//! fails, they see what they saw before.
+//! The sample data is made by `cutover demo --generate-only --dir data/demo`. Paths in the job are relative to the
+//! working directory. When `run` returns, readers see what the report says; when it fails, they see what they saw
+//! before.
 //!
 //! Not for: serving, which needs no job (see `follow.rs`).
 

@@ -30,7 +30,7 @@ version=4.3.1
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 home=${XDG_CACHE_HOME:-${HOME:?}/.cache}/cutover/kafka/$version
 lib=$home/lib
-formatted=$home/formatted # what a broker's data folder is before its first run
+formatted=$home/formatted # what a broker's data directory is before its first run
 classes=$home/classes.jsa # the classes of a broker's start as the JVM has them in memory
 java=java
 [[ -z ${JAVA_HOME:-} ]] || java=$JAVA_HOME/bin/java
@@ -56,7 +56,7 @@ need_kafka() {
     command -v "$java" >/dev/null || fail "no Java found; run: scripts/setup.sh --kafka"
 }
 
-# Everything comes into a folder beside and is renamed at the end, so that no one meets half of it.
+# Everything comes into a directory beside and is renamed at the end, so that no one meets half of it.
 fetch() {
     [[ ! -d $lib || ! -d $formatted || ! -e $classes ]] || return 0
     command -v mvn >/dev/null && command -v "$java" >/dev/null ||
@@ -221,7 +221,7 @@ run() {
     mkdir -p "$1"
     dir=$(cd "$1" && pwd)
     port=$2
-    [[ $dir != *[,\\]* ]] || fail "Kafka keeps no data in a folder with a comma or a backslash in its name: $dir"
+    [[ $dir != *[,\\]* ]] || fail "Kafka keeps no data in a directory with a comma or a backslash in its name: $dir"
     await_earlier
     rm -f "$dir/pid" "$dir/closed"
 

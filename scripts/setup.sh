@@ -60,12 +60,12 @@ has_cc() { printf '#include <stdint.h>\n' | "${CC:-cc}" -x c -fsyntax-only - >/d
 
 # A library is not enough either: clang's own headers (stddef.h and the like) come in another package.
 has_libclang() {
-    for folder in "${LIBCLANG_PATH:-}" /usr/lib /usr/lib64 /usr/local/lib /usr/lib/*-linux-gnu /usr/lib/llvm*/lib \
+    for directory in "${LIBCLANG_PATH:-}" /usr/lib /usr/lib64 /usr/local/lib /usr/lib/*-linux-gnu /usr/lib/llvm*/lib \
         /usr/lib64/llvm*/lib; do
-        [ -n "$folder" ] || continue
-        for library in "$folder"/libclang.so* "$folder"/libclang-[0-9]*.so*; do
+        [ -n "$directory" ] || continue
+        for library in "$directory"/libclang.so* "$directory"/libclang-[0-9]*.so*; do
             if [ -e "$library" ]; then
-                has_clang_headers "$folder" && return 0
+                has_clang_headers "$directory" && return 0
             fi
         done
     done

@@ -1,8 +1,8 @@
 //! The allocator of the command, for Rust and for RocksDB's C++ alike: mimalloc, which keeps what was freed.
 //!
 //! By default it gives freed memory back to the system after ten milliseconds, and batches of rows then cost a page
-//! fault per page, again and again: a third of a build's time. A command ends by itself, so it keeps its memory, unless it was
-//! given little.
+//! fault per page, again and again: a third of a build's time. A command ends by itself, so it keeps its memory, unless
+//! it was given little.
 //!
 //! Not for: the library. Programs that embed it choose their own allocator.
 

@@ -1,8 +1,8 @@
 //! Runs readers of foreign bytes that may panic on hostile data, and turns the panic into a value.
 //!
 //! Parquet's decoders check most of what a file claims, not all of it: a flipped bit can still trip an assertion or an
-//! index. That is the file's fault, so it must end in an error that names the file. [`catch_panic`] catches such a panic;
-//! the hook that the command installs keeps its message out of the terminal and in the debug log.
+//! index. That is the file's fault, so it must end in an error that names the file. [`catch_panic`] catches such a
+//! panic; the hook that the command installs keeps its message out of the terminal and in the debug log.
 //!
 //! Not for: our own bugs, which should be loud.
 

@@ -1,7 +1,7 @@
 //! Durable files: the few primitives every other part writes and reads the disk through.
 //!
-//! A file becomes visible by [`write_atomic`] (temporary file, fsync, rename, fsync of the folder) or by a rename of a
-//! finished folder followed by [`sync_dir`]. Nothing here knows what a store, a version or a job is.
+//! A file becomes visible by [`write_atomic`] (temporary file, fsync, rename, fsync of the directory) or by a rename of
+//! a finished directory followed by [`sync_dir`]. Nothing here knows what a store, a version or a job is.
 //!
 //! Every call to the file system goes through `fs`, which a unit test can lead to a disk of its own.
 //!
@@ -28,13 +28,13 @@ const HASH_BUFFER: usize = 1 << 20;
 /// Replaces the file at `path` with `bytes`: readers see the old content or the new one, also after a power cut.
 ///
 /// # Errors
-/// `Unavailable` when the folder cannot be written; the old content then still stands, unless only the final sync of
-/// the folder failed, which the message says.
+/// `Unavailable` when the directory cannot be written; the old content then still stands, unless only the final sync of
+/// the directory failed, which the message says.
 pub fn write_atomic(path: &Path, bytes: &[u8]) -> Result<()> {
-    let folder = parent(path)?;
+    let directory = parent(path)?;
     let mut name = path.file_name().unwrap_or_default().to_os_string();
     name.push(format!(".{}.tmp", std::process::id()));
-    let temporary = folder.join(name);
+    let temporary = directory.join(name);
     let written = write_synced(&temporary, bytes)
         .and_then(|()| failpoint::reach("storage.written"))
         .and_then(|()| fs::rename(&temporary, path).io("replace", path));
@@ -42,7 +42,7 @@ pub fn write_atomic(path: &Path, bytes: &[u8]) -> Result<()> {
         let _ = fs::remove_file(&temporary);
         return Err(error.during(format!("{} was not changed", path.display())));
     }
-    sync_dir(folder).map_err(|error| {
+    sync_dir(directory).map_err(|error| {
         error.during(format!("{} was replaced, but it is unknown whether that survives a power cut", path.display()))
     })
 }
@@ -52,13 +52,13 @@ pub fn hex_checksum(sum: u64) -> String {
     format!("{sum:016x}")
 }
 
-/// Whether `name` is what [`write_atomic`] left of a file `of` in the same folder when its process died.
+/// Whether `name` is what [`write_atomic`] left of a file `of` in the same directory when its process died.
 pub fn is_left_by_write(name: &str, of: &str) -> bool {
     let number = name.strip_prefix(of).and_then(|rest| rest.strip_prefix('.')?.strip_suffix(".tmp"));
     number.is_some_and(|number| !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit()))
 }
 
-/// Writes a new file and syncs its content; the folder entry is the caller's to sync.
+/// Writes a new file and syncs its content; the directory entry is the caller's to sync.
 ///
 /// # Errors
 /// `Unavailable` when it cannot be written.
@@ -71,12 +71,12 @@ pub fn write_synced(path: &Path, bytes: &[u8]) -> Result<()> {
     file.sync_all().io("sync", path)
 }
 
-/// Syncs a folder, so that the names in it survive a power cut.
+/// Syncs a directory, so that the names in it survive a power cut.
 ///
 /// # Errors
-/// `Unavailable` when the folder cannot be opened or synced.
+/// `Unavailable` when the directory cannot be opened or synced.
 pub fn sync_dir(path: &Path) -> Result<()> {
-    File::open(path).and_then(|folder| folder.sync_all()).io("sync folder", path)
+    File::open(path).and_then(|directory| directory.sync_all()).io("sync directory", path)
 }
 
 /// Syncs a file that somebody else wrote.
@@ -87,10 +87,10 @@ pub fn sync_file(path: &Path) -> Result<()> {
     File::open(path).and_then(|file| file.sync_all()).io("sync", path)
 }
 
-/// Makes a folder and every missing one above it, each synced into its parent.
+/// Makes a directory and every missing one above it, each synced into its parent.
 ///
 /// # Errors
-/// `Unavailable` when a folder cannot be made, or something that is not a folder stands in the way.
+/// `Unavailable` when a directory cannot be made, or something that is not a directory stands in the way.
 pub fn create_dir_durable(path: &Path) -> Result<()> {
     if is_dir(path) {
         return Ok(());
@@ -100,24 +100,24 @@ pub fn create_dir_durable(path: &Path) -> Result<()> {
     match fs::create_dir(path) {
         Err(error) if error.kind() == ErrorKind::AlreadyExists && is_dir(path) => Ok(()),
         made => {
-            made.io("create folder", path)?;
+            made.io("create directory", path)?;
             sync_dir(parent)
         }
     }
 }
 
-/// Syncs the folders above `path`, each into the one above it, whoever made them. Those that may not be read are left
-/// out: this user has made nothing in them.
+/// Syncs the directories above `path`, each into the one above it, whoever made them. Those that may not be read are
+/// left out: this user has made nothing in them.
 ///
 /// # Errors
-/// `Unavailable` when a folder cannot be synced.
-pub fn sync_folders_above(path: &Path) -> Result<()> {
-    for folder in path.ancestors().skip(1) {
-        let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
-        let synced = File::open(folder).and_then(|folder| folder.sync_all());
+/// `Unavailable` when a directory cannot be synced.
+pub fn sync_directories_above(path: &Path) -> Result<()> {
+    for directory in path.ancestors().skip(1) {
+        let directory = if directory.as_os_str().is_empty() { Path::new(".") } else { directory };
+        let synced = File::open(directory).and_then(|directory| directory.sync_all());
         match synced.as_ref().map_err(std::io::Error::kind) {
             Err(ErrorKind::PermissionDenied | ErrorKind::InvalidInput | ErrorKind::ReadOnlyFilesystem) => {}
-            _ => synced.io("sync folder", folder)?,
+            _ => synced.io("sync directory", directory)?,
         }
     }
     Ok(())
@@ -186,7 +186,8 @@ pub fn free_space(path: &Path) -> Result<u64> {
     Ok(stat.f_bavail.saturating_mul(stat.f_frsize))
 }
 
-/// Bytes that everything below `path` takes on the disk, as `du` counts them; what somebody deletes meanwhile takes none.
+/// Bytes that everything below `path` takes on the disk, as `du` counts them; what somebody deletes meanwhile takes
+/// none.
 ///
 /// # Errors
 /// `Unavailable` when the disk cannot be read.
@@ -219,7 +220,7 @@ fn parent(path: &Path) -> Result<&Path> {
     match path.parent() {
         Some(parent) if parent.as_os_str().is_empty() => Ok(Path::new(".")),
         Some(parent) => Ok(parent),
-        None => Err(Error::invalid(format!("{} has no parent folder", path.display()))),
+        None => Err(Error::invalid(format!("{} has no parent directory", path.display()))),
     }
 }
 
@@ -231,12 +232,12 @@ mod tests {
 
     #[test]
     fn an_atomic_write_replaces_and_leaves_no_debris() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("current.json");
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("current.json");
         write_atomic(&path, b"one").unwrap();
         write_atomic(&path, b"two").unwrap();
         assert_eq!(fs::read(&path).unwrap(), b"two");
-        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+        assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 1);
         for (name, left) in [("current.json.7.tmp", true), ("current.json", false), ("current.json.old.tmp", false)] {
             assert_eq!(is_left_by_write(name, "current.json"), left, "{name}");
         }
@@ -244,11 +245,11 @@ mod tests {
 
     #[test]
     fn reads_are_bounded_and_only_of_regular_files() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("file");
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("file");
         fs::write(&path, b"12345").unwrap();
         assert_eq!(read_bounded(&path, 5).unwrap(), b"12345");
         assert_eq!(read_bounded(&path, 4).unwrap_err().kind(), crate::error::Kind::Corrupt);
-        assert_eq!(read_bounded(folder.path(), 4).unwrap_err().kind(), crate::error::Kind::Corrupt);
+        assert_eq!(read_bounded(directory.path(), 4).unwrap_err().kind(), crate::error::Kind::Corrupt);
     }
 }

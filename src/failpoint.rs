@@ -11,8 +11,8 @@
 //! | `error` | an `Unavailable` error is returned |
 //!
 //! `CUTOVER_FAILPOINTS_SEEN=FILE` makes a command write how often it has reached each place. All of it is compiled in
-//! always, so that what is tested is what is shipped, and armed by the environment alone: a place where nothing is armed
-//! costs one comparison.
+//! always, so that what is tested is what is shipped, and armed by the environment alone: a place where nothing is
+//! armed costs one comparison.
 //!
 //! Not for: anything but tests and `verify-crash`.
 

@@ -1,8 +1,8 @@
 //! Every parser of bytes that may be damaged or hostile, as one function of bytes: for fuzzers and property tests.
 //!
-//! `fuzz/` runs these under a fuzzer, `tests/it/mutated_inputs.rs` over mutations of valid inputs. Each returns whether the bytes
-//! could be read, and panics where a promise is broken. Checksums are filled in first: a fuzzer would never guess them,
-//! and what lies behind them must hold by itself.
+//! `fuzz/` runs these under a fuzzer, `tests/it/mutated_inputs.rs` over mutations of valid inputs. Each returns whether
+//! the bytes could be read, and panics where a promise is broken. Checksums are filled in first: a fuzzer would never
+//! guess them, and what lies behind them must hold by itself.
 //!
 //! Not for: programs. Nothing here is part of the library's interface.
 
@@ -57,7 +57,8 @@ pub fn current(data: &[u8]) -> bool {
     true
 }
 
-/// A journal of a consumer, a shard's builder or a sealed shuffle: the line that holds the bytes, and the bytes as lines.
+/// A journal of a consumer, a shard's builder or a sealed shuffle: the line that holds the bytes, and the bytes as
+/// lines.
 pub fn journal_line(data: &[u8]) -> bool {
     let nowhere = Path::new("/nonexistent");
     let is_line =

@@ -4,8 +4,8 @@
 //! one line a unit:   8f3c0d6b5a1e2f47 {"range":3, …}
 //!                    └ XXH3-64 of the JSON, in hexadecimal digits
 //! ```
-//! A unit counts once its line is synced; what the line speaks of is synced before. On reading, lines are taken up to the
-//! first that is torn, damaged or does not hold, and the file is cut there.
+//! A unit counts once its line is synced; what the line speaks of is synced before. On reading, lines are taken up to
+//! the first that is torn, damaged or does not hold, and the file is cut there.
 //!
 //! Not for: what a line means, which is its writer's (`build`, `consume`, `pipeline`).
 
@@ -41,11 +41,11 @@ impl Journal {
         holds: impl FnMut(&T, Option<&T>) -> bool,
     ) -> Result<(Self, Vec<T>)> {
         let (lines, good_bytes) = read(&path, holds)?;
-        let folder = path.parent().unwrap_or(&path);
-        durable_file::create_dir_durable(folder)?;
+        let directory = path.parent().unwrap_or(&path);
+        durable_file::create_dir_durable(directory)?;
         let file = OpenOptions::new().append(true).create(true).open(&path).io("open", &path)?;
         file.set_len(good_bytes).and_then(|()| file.sync_all()).io("write", &path)?;
-        durable_file::sync_dir(folder)?;
+        durable_file::sync_dir(directory)?;
         Ok((Self { path, file }, lines))
     }
 
@@ -118,8 +118,8 @@ mod tests {
 
     #[test]
     fn lines_come_back_up_to_the_first_that_is_damaged() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("journal/one.jsonl");
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("journal/one.jsonl");
         let (mut journal, none) = Journal::open::<u64>(path.clone(), |_, _| true).unwrap();
         assert!(none.is_empty());
         [10, 20, 30].iter().for_each(|line| journal.add(line).unwrap());
@@ -139,8 +139,8 @@ mod tests {
 
     #[test]
     fn a_line_that_does_not_hold_ends_it_and_others_can_follow() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("one.jsonl");
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("one.jsonl");
         let (mut journal, _) = Journal::open::<u64>(path.clone(), |_, _| true).unwrap();
         [10, 5, 30].iter().for_each(|line| journal.add(line).unwrap());
         assert_eq!(open(&path), [10]);

@@ -6,7 +6,8 @@
 //!
 //! Stages are siblings that know nothing of each other; what one hands to the next is decided here. Everything is
 //! written below `staging/<build-id>/`, so a run that ends anywhere before the install leaves nothing that a reader
-//! could see. The folder is removed on every way out that the process survives, unless the next run can go on with it.
+//! could see. The directory is removed on every way out that the process survives, unless the next run can go on with
+//! it.
 //!
 //! Not for: doing any of it.
 
@@ -50,7 +51,7 @@ const PREVIEW_ROWS: usize = 5;
 pub struct RunOptions {
     /// Threads and memory.
     pub resources: Resources,
-    /// Folder for what does not fit into memory; by default in the store's staging.
+    /// Directory for what does not fit into memory; by default in the store's staging.
     pub spill_dir: Option<PathBuf>,
     /// The time the data speaks for; by default what the job says, else now.
     pub as_of: Option<Timestamp>,
@@ -123,7 +124,7 @@ fn tell_what_gc_frees(catalog: &Catalog, error: &Error) {
     }
 }
 
-/// Where versions are streamed to, with a path that holds in any working folder: later commands read it too.
+/// Where versions are streamed to, with a path that holds in any working directory: later commands read it too.
 fn target(kafka: &Kafka) -> Result<Kafka> {
     let absolute = |path: &PathBuf| std::path::absolute(path).io("find", path);
     Ok(Kafka { properties: kafka.properties.as_ref().map(absolute).transpose()?, ..kafka.clone() })
@@ -158,7 +159,7 @@ pub fn plan(job: &Job, options: &RunOptions) -> Result<PlanReport> {
         }
     };
     let spill = options.spill_dir.clone().unwrap_or_else(std::env::temp_dir);
-    let spill = SpillDir::in_folder(&spill, &format!("plan-{}", std::process::id()), None)?;
+    let spill = SpillDir::in_directory(&spill, &format!("plan-{}", std::process::id()), None)?;
     let predicted = predict::predict(&prepared, previous.as_ref(), spill.path())?;
     // As a run would do it, now that it is known which joins fit.
     let execution = prepared.query.prepare(prepared.query.join_strategy())?;
@@ -409,7 +410,8 @@ fn remove_stale_builds(catalog: &Catalog, building: &Lock, keep: Option<&str>) -
     Ok(dead)
 }
 
-/// Everything from the folder of a build to a complete version, with the work of an `earlier` build where there is one.
+/// Everything from the directory of a build to a complete version, with the work of an `earlier` build where there is
+/// one.
 fn build_in(
     prepared: &Prepared<'_>,
     catalog: &Catalog,

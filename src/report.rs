@@ -1,4 +1,5 @@
-//! What a run or a plan tells: for the screen, for `--json`, and what `report.json` in a version's folder keeps of it.
+//! What a run or a plan tells: for the screen, for `--json`, and what `report.json` in a version's directory keeps of
+//! it.
 //!
 //! Plain data; the words around it are `cli`'s.
 
@@ -51,7 +52,7 @@ impl RunReport {
 pub struct RunReport {
     /// The dataset.
     pub dataset: String,
-    /// Folder of its store.
+    /// Directory of its store.
     pub store: PathBuf,
     /// How it ended.
     #[serde(rename = "how")]
@@ -96,7 +97,7 @@ pub struct RunReport {
     pub predicted: Option<Prediction>,
     /// The most memory the process held, in bytes.
     pub peak_memory: u64,
-    /// Bytes the shuffle wrote to the spill folder.
+    /// Bytes the shuffle wrote to the spill directory.
     pub spilled_bytes: u64,
     /// How the memory was shared out; none where nothing was built.
     pub memory: Option<MemoryReport>,
@@ -143,7 +144,7 @@ pub struct MemoryReport {
     pub query_share: u64,
     /// The most that they had at a time.
     pub query_peak: u64,
-    /// Bytes that they wrote to the spill folder.
+    /// Bytes that they wrote to the spill directory.
     pub query_spilled_bytes: u64,
     /// What the entries of the shuffle could have.
     pub shuffle_share: u64,
@@ -151,7 +152,7 @@ pub struct MemoryReport {
     pub tables_share: u64,
 }
 
-/// What `report.json` in a version's folder keeps of the run that built it.
+/// What `report.json` in a version's directory keeps of the run that built it.
 #[derive(Clone, Debug, Serialize)]
 pub struct BuildReport {
     /// What was read.
@@ -166,7 +167,7 @@ pub struct BuildReport {
     pub bytes: u64,
     /// The most memory the process held, in bytes.
     pub peak_memory: u64,
-    /// Bytes the shuffle wrote to the spill folder.
+    /// Bytes the shuffle wrote to the spill directory.
     pub spilled_bytes: u64,
     /// How the memory was shared out.
     pub memory: Option<MemoryReport>,
@@ -179,7 +180,7 @@ pub struct BuildReport {
 pub struct PlanReport {
     /// The dataset.
     pub dataset: String,
-    /// Folder of its store.
+    /// Directory of its store.
     pub store: PathBuf,
     /// What would happen, in a sentence.
     pub would: String,
@@ -199,7 +200,7 @@ pub struct PlanReport {
     pub predicted: Prediction,
     /// Bytes that would go through the shuffle.
     pub entries_bytes: u64,
-    /// Bytes the shuffle would write to the spill folder; 0 where its share of the memory does.
+    /// Bytes the shuffle would write to the spill directory; 0 where its share of the memory does.
     pub spill_bytes: u64,
     /// Bytes of disk the store needs for the new version, before compression.
     pub disk_bytes: u64,

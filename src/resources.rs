@@ -22,8 +22,8 @@ const PER_THREAD: u64 = 64 << 20;
 /// Bytes of memory below which a thread cannot work: 32 MiB.
 const LEAST_PER_THREAD: u64 = 32 << 20;
 
-/// Threads that run at the same time for each that is asked for: the query's workers, those that take its rows, and those
-/// that build; and some beside.
+/// Threads that run at the same time for each that is asked for: the query's workers, those that take its rows, and
+/// those that build; and some beside.
 const THREADS_PER_THREAD: usize = 3;
 const THREADS_BESIDE: usize = 4;
 /// The last second of the year 9998, so that no run passes the end of what dates can be written.
@@ -129,7 +129,8 @@ pub fn host() -> String {
     rustix::system::uname().nodename().to_string_lossy().into_owned()
 }
 
-/// Whether so many threads can be started at the same time. What the engine starts later it does not look after: it panics.
+/// Whether so many threads can be started at the same time. What the engine starts later it does not look after: it
+/// panics.
 ///
 /// # Errors
 /// `Unavailable` when the system refuses one of them.
@@ -152,8 +153,8 @@ fn check_threads(threads: usize) -> Result<()> {
     })
 }
 
-/// Sees to it that this process leaves no core when it dies, as its memory holds passwords; with `CUTOVER_CORES=1` in the
-/// environment it may. Other processes of the same user can no longer trace it either.
+/// Sees to it that this process leaves no core when it dies, as its memory holds passwords; with `CUTOVER_CORES=1` in
+/// the environment it may. Other processes of the same user can no longer trace it either.
 pub fn forbid_cores() {
     use rustix::process::{DumpableBehavior, set_dumpable_behavior};
     if std::env::var_os(KEEP_CORES).is_some_and(|keep| keep == "1") {

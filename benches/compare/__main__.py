@@ -27,7 +27,7 @@ EVENTS = 40_000_000
 
 @dataclass(frozen=True)
 class Bench:
-    """What all runs share: the programs, the folder of data and results, and how much of each."""
+    """What all runs share: the programs, the directory of data and results, and how much of each."""
 
     cutover: Path
     python: Path
@@ -66,7 +66,7 @@ def parse():
     names = [one.name for one in works()]
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     parser = argparse.ArgumentParser(prog="compare", description=__doc__.splitlines()[0])
-    parser.add_argument("--target-dir", type=Path, default=REPOSITORY / "target", help="cargo's build folder")
+    parser.add_argument("--target-dir", type=Path, default=REPOSITORY / "target", help="cargo's build directory")
     parser.add_argument("--dir", type=Path, default=cache / "cutover" / "bench", help="where data and results go")
     parser.add_argument("--events", type=int, default=EVENTS, help="rows of the data sets; blobs are a quarter of them")
     parser.add_argument("--profiles", type=int, help="default: a twentieth of the events")

@@ -32,16 +32,16 @@ SIDE = Path(__file__).resolve().parent / "duckdb_side.py"
 
 
 def make(name, bench):
-    """Makes a data set unless it is there; returns its folder."""
+    """Makes a data set unless it is there; returns its directory."""
     home = bench.work / "data"
     home.mkdir(parents=True, exist_ok=True)
-    folder, mark = home / name, home / f"{name}.json"
+    directory, mark = home / name, home / f"{name}.json"
     steps = RECIPES[name](bench, name)
     made = json.dumps([steps, bench.versions], indent=1)
     if mark.exists() and mark.read_text() == made:
-        return folder
+        return directory
     mark.unlink(missing_ok=True)
-    shutil.rmtree(folder, ignore_errors=True)
+    shutil.rmtree(directory, ignore_errors=True)
     print(f"making the data set {name}", flush=True)
     programs = {
         "cutover": [bench.cutover],
@@ -55,7 +55,7 @@ def make(name, bench):
         command = [*programs[program], *arguments]
         subprocess.run(command, cwd=home, check=True, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
     mark.write_text(made)
-    return folder
+    return directory
 
 
 def rows(name, bench):
@@ -64,10 +64,10 @@ def rows(name, bench):
     return others.get(name, bench.events)
 
 
-def about(folder):
+def about(directory):
     """What a made data set is, for the report."""
-    files = sorted(folder.rglob("*.parquet"))
-    return {"name": folder.name, "files": len(files), "bytes": size_of(folder)}
+    files = sorted(directory.rglob("*.parquet"))
+    return {"name": directory.name, "files": len(files), "bytes": size_of(directory)}
 
 
 def demo(name, events, profiles):
@@ -75,13 +75,13 @@ def demo(name, events, profiles):
     return ["cutover", "demo", "--generate-only", "--dir", name, *shape]
 
 
-def parts(folder, rows, select):
+def parts(directory, rows, select):
     """Steps that write rows 0 to `rows`, a file for each part; `select` gives those from {low} to {high}."""
     cuts = [rows * part // PARTS for part in range(PARTS + 1)]
-    return [["mkdir", folder]] + [
+    return [["mkdir", directory]] + [
         [
             "duckdb",
-            f"COPY ({select.format(low=low, high=high)}) TO '{folder}/part-{part}.parquet' "
+            f"COPY ({select.format(low=low, high=high)}) TO '{directory}/part-{part}.parquet' "
             "(FORMAT parquet, COMPRESSION zstd, COMPRESSION_LEVEL 1)",
         ]
         for part, (low, high) in enumerate(zip(cuts, cuts[1:]))

@@ -17,9 +17,9 @@ from compare.measure import BENCHES
 RUNS = BENCHES / "runs"
 
 
-def environment(folder):
+def environment(directory):
     """Python of a virtual environment with what requirements.txt names; the environment is made once."""
-    home = folder / "venv"
+    home = directory / "venv"
     python, wanted, mark = home / "bin" / "python", BENCHES / "requirements.txt", home / "requirements.txt"
     if not (mark.exists() and mark.read_text() == wanted.read_text()):
         print("installing DuckDB and the TPC-H generator into a virtual environment")

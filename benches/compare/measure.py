@@ -22,8 +22,8 @@ class Failed(Exception):
     """A measured process did not end well; the text says which and how."""
 
 
-def measure(command, folder, kill_at=None):
-    """Runs a command in `folder` to its end: wall time, processor time and peak memory of its process as the system
+def measure(command, directory, kill_at=None):
+    """Runs a command in `directory` to its end: wall time, processor time and peak memory of its process as the system
     counts them, and the JSON document that it printed. Raises Failed where it ends with anything but 0. With `kill_at`
     it must die at that failpoint instead, and prints nothing."""
     environment = os.environ | ({"CUTOVER_FAILPOINTS": kill_at} if kill_at else {})
@@ -31,7 +31,7 @@ def measure(command, folder, kill_at=None):
     with tempfile.TemporaryFile("w+") as stderr:
         start = time.perf_counter()
         pipes = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": stderr}
-        child = subprocess.Popen(command, cwd=folder, env=environment, **pipes)
+        child = subprocess.Popen(command, cwd=directory, env=environment, **pipes)
         printed = child.stdout.read()
         _, status, usage = os.wait4(child.pid, 0)
         wall = time.perf_counter() - start
@@ -39,7 +39,7 @@ def measure(command, folder, kill_at=None):
         if child.returncode != expected:
             stderr.seek(0)
             said = f"{shown(command)}\nended with {child.returncode}:\n{printed.decode()}{stderr.read()}"
-            raise Failed(said.replace(f"{folder}/", "").strip())
+            raise Failed(said.replace(f"{directory}/", "").strip())
     unit = 1 if sys.platform == "darwin" else 1024
     return {
         "wall_seconds": round(wall, 3),
@@ -61,11 +61,11 @@ def digest_of(kind, path):
     return json.loads(printed)
 
 
-def warm(folders):
+def warm(directories):
     """Every run finds its input in the page cache, and no earlier run's writes still going to disk."""
     os.sync()
-    for folder in folders:
-        for path in folder.rglob("*.parquet"):
+    for directory in directories:
+        for path in directory.rglob("*.parquet"):
             with path.open("rb") as file:
                 while file.read(1 << 24):
                     pass
@@ -82,6 +82,6 @@ def parse_size(text):
 
 
 def shown(command):
-    """A command as a person would type it, without this machine's folders."""
+    """A command as a person would type it, without this machine's directories."""
     first, *rest = [str(part).replace(f"{REPOSITORY}/", "") for part in command]
     return " ".join([Path(first).name, *(f'"{part}"' if " " in part else part for part in rest)])

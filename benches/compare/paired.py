@@ -25,11 +25,11 @@ def compare(work, bench):
     needed, free = work.disk * data.rows(work.first.data, bench), shutil.disk_usage(bench.work).free
     if free < needed:
         return ended(result, f"skipped: {needed / 1e9:.1f} GB of disk are needed, {free / 1e9:.1f} are free")
-    folders = [data.make(name, bench) for name in dict.fromkeys(side.data for side in work.sides)]
-    result["data"] = [data.about(folder) for folder in folders]
+    directories = [data.make(name, bench) for name in dict.fromkeys(side.data for side in work.sides)]
+    result["data"] = [data.about(directory) for directory in directories]
     try:
         for pair in range(bench.pairs):
-            result["runs"].append(run_once(work, bench, folders, pair))
+            result["runs"].append(run_once(work, bench, directories, pair))
         result["held"] = [side.held(bench) for side in work.sides]
         result["oracles"] = [side.oracle(bench) for side in work.sides]
     except Failed as failed:
@@ -43,12 +43,12 @@ def compare(work, bench):
     return ended(result, verdict(work, result))
 
 
-def run_once(work, bench, folders, pair):
+def run_once(work, bench, directories, pair):
     """One run of every side; each pair begins with the next one."""
     runs = [None] * len(work.sides)
     for place in range(len(runs)):
         number = (pair + place) % len(runs)
-        warm(folders)
+        warm(directories)
         runs[number] = work.sides[number].run(bench)
         said = runs[number]
         print(f"  {work.sides[number].label:18}{said['seconds']:9.2f} s{peak(said)}", flush=True)

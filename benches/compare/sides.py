@@ -174,14 +174,14 @@ class RocksDB(Disk):
     label = "rocksdb"
 
     def run(self, bench):
-        folder = bench.work / "tables"
-        shutil.rmtree(folder, ignore_errors=True)
-        folder.mkdir()
-        command = cargo_bench("tables", str(folder), str(blob_rows(bench)), str(BLOB_BYTES), str(bench.threads))
+        directory = bench.work / "tables"
+        shutil.rmtree(directory, ignore_errors=True)
+        directory.mkdir()
+        command = cargo_bench("tables", str(directory), str(blob_rows(bench)), str(BLOB_BYTES), str(bench.threads))
         ran = measure(command, REPOSITORY)
-        stored = size_of(folder)
-        shutil.rmtree(folder)
-        command[command.index(str(folder))] = "tables"
+        stored = size_of(directory)
+        shutil.rmtree(directory)
+        command[command.index(str(directory))] = "tables"
         return {"command": shown(command), "seconds": ran["output"]["seconds"], "bytes": stored, **ran}
 
 

@@ -1,8 +1,8 @@
-//! Sizes and checksums of a database's files as they are read back from the disk, those of tables while other tables are
-//! still being built: the disk has little else to do by then, and whoever builds need not wait for it.
+//! Sizes and checksums of a database's files as they are read back from the disk, those of tables while other tables
+//! are still being built: the disk has little else to do by then, and whoever builds need not wait for it.
 //!
-//! A file is known by its number on its device, as ingesting a table gives it another name. One that RocksDB had to copy
-//! is another file, and read back like any that was not seen before.
+//! A file is known by its number on its device, as ingesting a table gives it another name. One that RocksDB had to
+//! copy is another file, and read back like any that was not seen before.
 //!
 //! Not for: comparing checksums (see `checksum` and the ledger).
 
@@ -95,8 +95,8 @@ mod tests {
 
     #[test]
     fn a_table_is_known_under_another_name_and_anything_else_is_read() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = |name: &str| folder.path().join(name);
+        let directory = tempfile::tempdir().unwrap();
+        let path = |name: &str| directory.path().join(name);
         std::fs::write(path("table"), "table").unwrap();
         let add = |name: &&str, hashed: &mut FileChecksums| hashed.add(&path(name)).map(drop);
         let send = |sender: &Sender<&'static str>| {
@@ -115,8 +115,8 @@ mod tests {
 
     #[test]
     fn the_first_failure_is_told() {
-        let folder = tempfile::tempdir().unwrap();
-        let add = |name: &&str, hashed: &mut FileChecksums| hashed.add(&folder.path().join(name)).map(drop);
+        let directory = tempfile::tempdir().unwrap();
+        let add = |name: &&str, hashed: &mut FileChecksums| hashed.add(&directory.path().join(name)).map(drop);
         let send_until_nobody_takes_it = |sender: &Sender<&'static str>| {
             while sender.send("lost").is_ok() {}
             Err(Error::internal("nobody takes it"))

@@ -6,11 +6,11 @@
 //!  range ─▶ fold ─▶ table ─┘   (hard links)
 //!                     └▶ sync, hash and note, while others are built
 //! ```
-//! A range whose fault may pass is tried again ([`retry`]); one that is built and read back is noted, where the caller wants
-//! that, and taken up by the next attempt ([`range_journal`]).
+//! A range whose fault may pass is tried again ([`retry`]); one that is built and read back is noted, where the caller
+//! wants that, and taken up by the next attempt ([`range_journal`]).
 //!
-//! [`build_shard`] knows nothing of who calls it: it writes under the folders it is given and returns what it wrote.
-//! Tables do not overlap, so all of them go to the last level and nothing is ever compacted.
+//! [`build_shard`] knows nothing of who calls it: it writes under the directories it is given and returns what it
+//! wrote. Tables do not overlap, so all of them go to the last level and nothing is ever compacted.
 //!
 //! A consumer of Kafka has its records in key order already: it writes tables with [`ShardWriter`] and makes the same
 //! database of them with [`assemble`].

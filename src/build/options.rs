@@ -1,7 +1,7 @@
 //! RocksDB's options for tables, for a version's database, and for reading one.
 //!
 //! Every client from RocksDB 8.6 on can open the result: format version 6 at most, no custom comparator, LZ4, zstd or
-//! nothing. RocksDB's own log goes to `tracing`, so that no LOG file appears in a version's folder.
+//! nothing. RocksDB's own log goes to `tracing`, so that no LOG file appears in a version's directory.
 //!
 //! Not for: options a user may set, which are `job::Tables`.
 
@@ -15,8 +15,9 @@ const BYTES_PER_SYNC: u64 = 1 << 20;
 /// Bytes of disk that are set aside for a database's list of tables.
 const MANIFEST_BYTES: usize = 64 << 10;
 
-/// Files that RocksDB may hold open of one database, ten of which are no tables; it takes no smaller number. An open table
-/// has its filter and its index in memory, so that all tables of a large version would take far more than the budget.
+/// Files that RocksDB may hold open of one database, ten of which are no tables; it takes no smaller number. An open
+/// table has its filter and its index in memory, so that all tables of a large version would take far more than the
+/// budget.
 const OPEN_FILES: i32 = 20;
 
 /// Options under which tables are written and a version's database is made.

@@ -1,7 +1,8 @@
 //! The options file of a finished database, in words that every RocksDB that can read its tables knows.
 //!
-//! RocksDB writes all of its options into `OPTIONS-…`, also those that only its newest version has, and tools of an older one
-//! refuse to load what they do not know: `ldb`, and `loadLatestOptions` of every language. What a reader needs is little.
+//! RocksDB writes all of its options into `OPTIONS-…`, also those that only its newest version has, and tools of an
+//! older one refuse to load what they do not know: `ldb`, and `loadLatestOptions` of every language. What a reader
+//! needs is little.
 //!
 //! Not for: options under which tables are written (`options`).
 
@@ -51,10 +52,10 @@ mod tests {
 
     #[test]
     fn a_database_opens_by_its_own_options_file() {
-        let folder = tempfile::tempdir().unwrap();
+        let directory = tempfile::tempdir().unwrap();
         for bloom_bits in [0.0, 9.5, 10.0] {
             let tables = Tables { bloom_bits, ..Tables::default() };
-            let path = folder.path().join(format!("db-{bloom_bits}"));
+            let path = directory.path().join(format!("db-{bloom_bits}"));
             let db = rocksdb::DB::open(&write_options(&tables), &path).unwrap();
             db.put("key", "value").unwrap();
             db.flush().unwrap();

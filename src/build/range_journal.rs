@@ -3,9 +3,10 @@
 //! ```text
 //! one line a range:   {"range":3,"tables":[{"table":{…},"xxh3":"…"}],"samples":[…]}
 //! ```
-//! Tables are synced, then their folder, then the line. A range is taken up when every table of it is there with the
-//! checksum it had; its digests and the entries to look up come from the same line. Range 3 of one attempt is range 3 of
-//! the next because both drain the same sealed runs, cut at the same splitters; where that is not so there is no ledger.
+//! Tables are synced, then their directory, then the line. A range is taken up when every table of it is there with the
+//! checksum it had; its digests and the entries to look up come from the same line. Range 3 of one attempt is range 3
+//! of the next because both drain the same sealed runs, cut at the same splitters; where that is not so there is no
+//! ledger.
 //!
 //! Not for: deciding whether an attempt goes on with the work of another (`pipeline`).
 
@@ -33,12 +34,12 @@ pub struct StoredTable {
 }
 
 impl StoredTable {
-    /// Reads the file of a finished table in `folder`.
+    /// Reads the file of a finished table in `directory`.
     ///
     /// # Errors
     /// `Unavailable` when it cannot be read.
-    pub fn measure(table: &Table, folder: &Path) -> Result<Self> {
-        let (_, sum) = durable_file::hash_file(&folder.join(&table.name))?;
+    pub fn measure(table: &Table, directory: &Path) -> Result<Self> {
+        let (_, sum) = durable_file::hash_file(&directory.join(&table.name))?;
         Ok(Self::new(table, sum))
     }
 
@@ -46,12 +47,12 @@ impl StoredTable {
         Self { table: table.clone(), xxh3: durable_file::hex_checksum(xxh3) }
     }
 
-    /// Whether its file is in `folder` as it was measured. A name that is not plain is no table's.
-    pub fn is_intact(&self, folder: &Path) -> bool {
+    /// Whether its file is in `directory` as it was measured. A name that is not plain is no table's.
+    pub fn is_intact(&self, directory: &Path) -> bool {
         let name = Path::new(&self.table.name);
         let plain = name.file_name() == Some(name.as_os_str());
         plain
-            && durable_file::hash_file(&folder.join(name))
+            && durable_file::hash_file(&directory.join(name))
                 .is_ok_and(|(_, sum)| durable_file::hex_checksum(sum) == self.xxh3)
     }
 }
@@ -95,8 +96,8 @@ impl<'a> RangeJournal<'a> {
             stored.table.name == table_name(range, number) && stored.is_intact(self.tables_dir)
         };
         if !tables.all(intact) {
-            let folder = self.tables_dir.display();
-            tracing::warn!("range {range} is built again: its tables in {folder} are not as they were written");
+            let directory = self.tables_dir.display();
+            tracing::warn!("range {range} is built again: its tables in {directory} are not as they were written");
             return None;
         }
         Some((line.tables.iter().map(|stored| stored.table.clone()).collect(), &line.samples))
@@ -136,16 +137,16 @@ mod tests {
 
     #[test]
     fn a_range_is_taken_up_only_when_its_tables_are_as_they_were() {
-        let folder = tempfile::tempdir().unwrap();
-        let tables_dir = folder.path().join("tables");
-        let journal = folder.path().join("journal/shard-00000.jsonl");
+        let directory = tempfile::tempdir().unwrap();
+        let tables_dir = directory.path().join("tables");
+        let journal = directory.path().join("journal/shard-00000.jsonl");
         fs::create_dir(&tables_dir).unwrap();
         let tables = Tables::default();
         let target = ShardPaths {
-            version_dir: folder.path(),
-            shard_dir: folder.path(),
+            version_dir: directory.path(),
+            shard_dir: directory.path(),
             tables_dir: &tables_dir,
-            ingest_dir: folder.path(),
+            ingest_dir: directory.path(),
             journal: Some(&journal),
             tables: &tables,
             max_rows_per_table: 1,
@@ -169,7 +170,7 @@ mod tests {
         note(&ledger, 2, &[]);
         let outside = Table { name: "../secret".into(), ..table(3, 0) };
         StoredTable::measure(&outside, &tables_dir).unwrap_err();
-        fs::write(folder.path().join("secret"), "secret").unwrap();
+        fs::write(directory.path().join("secret"), "secret").unwrap();
         note(&ledger, 3, &[outside]);
 
         let taken = |range| Some(RangeJournal::open(&target).unwrap().resumed_tables(range)?.0.len());

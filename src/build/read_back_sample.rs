@@ -78,8 +78,8 @@ impl Sampler {
         within.map(|(key, digest)| Sample { key: key.clone(), digest: *digest }).collect()
     }
 
-    /// Remembers what an earlier attempt remembered. As the digest alone selects an entry, what is kept in the end is the
-    /// same as if this attempt had written all of them.
+    /// Remembers what an earlier attempt remembered. As the digest alone selects an entry, what is kept in the end is
+    /// the same as if this attempt had written all of them.
     pub(super) fn seed(&self, samples: &[Sample]) {
         let mut level = 0;
         samples.iter().for_each(|sample| self.observe(&mut level, &sample.key, sample.digest));

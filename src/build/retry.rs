@@ -1,7 +1,7 @@
 //! Tries a unit of work again where its fault may pass, such as that of a disk which is just being attached again.
 //!
-//! The number of tries is bounded. The pause before each doubles and is jittered, so that units which failed together do
-//! not come back together. When none works, the first cause is the one that is told.
+//! The number of tries is bounded. The pause before each doubles and is jittered, so that units which failed together
+//! do not come back together. When none works, the first cause is the one that is told.
 //!
 //! Not for: a full disk, which does not pass by itself, or faults that every try would meet again.
 

@@ -32,16 +32,16 @@ const PROGRESS_EVERY: u64 = 4096;
 /// Where a shard goes and how.
 #[derive(Clone, Copy, Debug)]
 pub struct ShardPaths<'a> {
-    /// The version's folder; file paths in the manifest start here.
+    /// The version's directory; file paths in the manifest start here.
     pub version_dir: &'a Path,
-    /// The shard's own folder in it, which does not exist yet.
+    /// The shard's own directory in it, which does not exist yet.
     pub shard_dir: &'a Path,
-    /// Folder for finished tables, on the same file system. They stay there, also when they are ingested.
+    /// Directory for finished tables, on the same file system. They stay there, also when they are ingested.
     pub tables_dir: &'a Path,
-    /// Folder for the names under which tables are ingested, in the same place.
+    /// Directory for the names under which tables are ingested, in the same place.
     pub ingest_dir: &'a Path,
-    /// The journal of finished ranges, for an attempt that drains the same ranges after this one; none where there is no
-    /// such attempt.
+    /// The journal of finished ranges, for an attempt that drains the same ranges after this one; none where there is
+    /// no such attempt.
     pub journal: Option<&'a Path>,
     /// Format and size of tables.
     pub tables: &'a Tables,
@@ -87,8 +87,8 @@ struct Built {
     taken_up: bool,
 }
 
-/// Builds one shard: folds and writes its ranges in parallel, but for those that an earlier attempt finished; ingests the
-/// tables at once into a fresh database, syncs and hashes every file of it. `progress` counts the records written.
+/// Builds one shard: folds and writes its ranges in parallel, but for those that an earlier attempt finished; ingests
+/// the tables at once into a fresh database, syncs and hashes every file of it. `progress` counts the records written.
 ///
 /// # Errors
 /// `Input` when the entries break the fold or a limit; `Unavailable` when the disk is full or keeps failing.
@@ -165,12 +165,12 @@ pub struct ShardWriter<'a> {
 }
 
 impl<'a> ShardWriter<'a> {
-    /// Goes on after the tables that an earlier attempt finished, which are in the target's folder for tables.
+    /// Goes on after the tables that an earlier attempt finished, which are in the target's directory for tables.
     ///
     /// # Errors
-    /// `Unavailable` when the folder for tables cannot be made.
+    /// `Unavailable` when the directory for tables cannot be made.
     pub fn new(material: &'a ShardBuildContext, target: &ShardPaths<'a>, earlier: Vec<Table>) -> Result<Self> {
-        fs::create_dir_all(target.tables_dir).io("create folder", target.tables_dir)?;
+        fs::create_dir_all(target.tables_dir).io("create directory", target.tables_dir)?;
         Ok(Self { writer: material.writer(target, 0).after(earlier) })
     }
 
@@ -202,7 +202,7 @@ fn write_range(
     folding: &DuplicatePolicy,
     progress: &Stage,
 ) -> Result<Vec<Table>> {
-    let mut folder = Deduplicator::new(folding);
+    let mut directory = Deduplicator::new(folding);
     let mut rows = 0;
     let mut emit = |record: Record<'_>| {
         rows += 1;
@@ -212,7 +212,7 @@ fn write_range(
         }
         writer.push(record)
     };
-    let written = range.for_each(|entry| folder.push(entry, &mut emit)).and_then(|()| folder.finish(&mut emit));
+    let written = range.for_each(|entry| directory.push(entry, &mut emit)).and_then(|()| directory.finish(&mut emit));
     let tables = written.and_then(|()| failpoint::reach("range.written")).and_then(|()| writer.finish());
     let last = rows % PROGRESS_EVERY;
     match tables {
@@ -270,7 +270,7 @@ fn ingest(tables: &[Table], options: &Options, target: &ShardPaths<'_>) -> Resul
         let mut ingest = IngestExternalFileOptions::default();
         ingest.set_move_files(true);
         db.ingest_external_file_opts(&ingest, link(tables, target)?).map_err(failed)?;
-        fs::remove_dir_all(target.ingest_dir).io("remove folder", target.ingest_dir)?;
+        fs::remove_dir_all(target.ingest_dir).io("remove directory", target.ingest_dir)?;
     }
     db.cancel_all_background_work(true);
     drop(db);
@@ -283,12 +283,13 @@ fn ingest(tables: &[Table], options: &Options, target: &ShardPaths<'_>) -> Resul
 fn link(tables: &[Table], target: &ShardPaths<'_>) -> Result<Vec<PathBuf>> {
     match fs::remove_dir_all(target.ingest_dir) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
-        removed => removed.io("remove folder", target.ingest_dir)?,
+        removed => removed.io("remove directory", target.ingest_dir)?,
     }
-    fs::create_dir_all(target.ingest_dir).io("create folder", target.ingest_dir)?;
+    fs::create_dir_all(target.ingest_dir).io("create directory", target.ingest_dir)?;
     let link = |table: &Table| {
         let (from, to) = (target.tables_dir.join(&table.name), target.ingest_dir.join(&table.name));
-        // Where a file system has no hard links the table is given away; an attempt after this one then builds it again.
+        // Where a file system has no hard links the table is given away; an attempt after this one then builds it
+        // again.
         fs::hard_link(&from, &to).or_else(|_| fs::rename(&from, &to)).io("ingest table", &from)?;
         Ok(to)
     };

@@ -1,10 +1,10 @@
 //! Writes the sorted records of one range as sorted string tables (SSTs).
 //!
 //! A table ends when its file has grown to the job's `file_size` or holds as many entries as a filter in memory may
-//! cover. Its index, which is in memory too, holds as much of a key for each block as tells it from the one before: with
-//! long keys that share much, it counts as entries do.
-//! RocksDB's writer says nothing when it finishes a table, so rows, bytes, key range and digest are counted here, to be
-//! compared with what the database says later. A finished table is synced to disk.
+//! cover. Its index, which is in memory too, holds as much of a key for each block as tells it from the one before:
+//! with long keys that share much, it counts as entries do. RocksDB's writer says nothing when it finishes a table, so
+//! rows, bytes, key range and digest are counted here, to be compared with what the database says later. A finished
+//! table is synced to disk.
 //!
 //! Invariant: keys arrive ascending, each once; RocksDB refuses anything else.
 //!
@@ -36,7 +36,7 @@ const DIVIDING_BYTES: usize = 16;
 /// A finished table.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Table {
-    /// Its file, in the folder for tables.
+    /// Its file, in the directory for tables.
     pub name: String,
     /// Entries in it.
     pub rows: u64,
@@ -61,7 +61,7 @@ pub struct Table {
 pub(super) struct TableWriter<'a> {
     options: &'a Options,
     sampler: &'a Sampler,
-    folder: &'a Path,
+    directory: &'a Path,
     range: usize,
     file_size: u64,
     max_rows: u64,
@@ -77,13 +77,13 @@ impl<'a> TableWriter<'a> {
     pub(super) fn new(
         options: &'a Options,
         sampler: &'a Sampler,
-        folder: &'a Path,
+        directory: &'a Path,
         range: usize,
         file_size: u64,
         max_rows: u64,
     ) -> Self {
         let (level, started, open, index_bytes, finished) = (0, 0, None, 0, Vec::new());
-        Self { options, sampler, folder, range, file_size, max_rows, level, started, open, index_bytes, finished }
+        Self { options, sampler, directory, range, file_size, max_rows, level, started, open, index_bytes, finished }
     }
 
     /// Goes on after tables that an earlier writer of the same range finished.
@@ -107,10 +107,10 @@ impl<'a> TableWriter<'a> {
             none => {
                 self.started += 1;
                 self.index_bytes = 0;
-                none.insert(start(self.options, self.folder, self.range, self.started - 1, key)?)
+                none.insert(start(self.options, self.directory, self.range, self.started - 1, key)?)
             }
         };
-        writer.put(key, value).map_err(|error| failed("write", self.folder, &table.name, error))?;
+        writer.put(key, value).map_err(|error| failed("write", self.directory, &table.name, error))?;
         let digest = Digest::of_framed(record.digested());
         self.sampler.observe(&mut self.level, key, digest);
         let bytes = (key.len() + value.len()) as u64;
@@ -139,7 +139,7 @@ impl<'a> TableWriter<'a> {
         if let Some((mut writer, mut table)) = self.open.take() {
             shutdown::check()?;
             table.last_key = last_key;
-            writer.finish().map_err(|error| failed("finish", self.folder, &table.name, error))?;
+            writer.finish().map_err(|error| failed("finish", self.directory, &table.name, error))?;
             failpoint::reach("build.table")?;
             self.finished.push(table);
         }
@@ -169,14 +169,14 @@ impl<'a> TableWriter<'a> {
 
 fn start<'a>(
     options: &'a Options,
-    folder: &Path,
+    directory: &Path,
     range: usize,
     number: usize,
     first_key: &[u8],
 ) -> Result<(SstFileWriter<'a>, Table)> {
     let name = table_name(range, number);
     let writer = SstFileWriter::create(options);
-    writer.open(folder.join(&name)).map_err(|error| failed("create", folder, &name, error))?;
+    writer.open(directory.join(&name)).map_err(|error| failed("create", directory, &name, error))?;
     Ok((writer, Table { name, first_key: first_key.to_vec(), ..Table::default() }))
 }
 
@@ -192,8 +192,8 @@ pub(super) fn table_name(range: usize, number: usize) -> String {
 }
 
 /// What a failure of RocksDB's means: its I/O errors pass, anything else is ours.
-fn failed(doing: &str, folder: &Path, name: &str, error: rocksdb::Error) -> Error {
-    let message = format!("cannot {doing} table {}", folder.join(name).display());
+fn failed(doing: &str, directory: &Path, name: &str, error: rocksdb::Error) -> Error {
+    let message = format!("cannot {doing} table {}", directory.join(name).display());
     match error.kind() {
         rocksdb::ErrorKind::IOError | rocksdb::ErrorKind::TryAgain | rocksdb::ErrorKind::Busy => {
             Error::unavailable(format!("{message}; is the disk full?")).because(error)

@@ -75,12 +75,12 @@ pub enum Action {
 #[derive(Clone, Debug)]
 pub struct Log {
     path: PathBuf,
-    folder: PathBuf,
+    directory: PathBuf,
 }
 
 impl Log {
     pub(super) fn new(layout: &Layout) -> Self {
-        Self { path: layout.events(), folder: layout.log_dir() }
+        Self { path: layout.events(), directory: layout.log_dir() }
     }
 
     /// Adds an event that happened now; one that cannot be written is only warned about.
@@ -97,7 +97,7 @@ impl Log {
     /// `Unavailable` when it cannot be written.
     fn append(&self, event: &Event) -> Result<()> {
         failpoint::reach("log.append")?;
-        durable_file::create_dir_durable(&self.folder)?;
+        durable_file::create_dir_durable(&self.directory)?;
         let new = !fs::exists(&self.path).io("look at", &self.path)?;
         let mut options = OpenOptions::new();
         options.read(true).append(true).create(true).custom_flags(OFlags::NOFOLLOW.bits() as i32);
@@ -109,10 +109,11 @@ impl Log {
             line.insert(0, b'\n');
         }
         file.write_all(&line).and_then(|()| file.sync_all()).io("write", &self.path)?;
-        if new { durable_file::sync_dir(&self.folder) } else { Ok(()) }
+        if new { durable_file::sync_dir(&self.directory) } else { Ok(()) }
     }
 
-    /// The last events that can be read, at most so many, oldest first. Lines that are longer than any event's are skipped.
+    /// The last events that can be read, at most so many, oldest first. Lines that are longer than any event's are
+    /// skipped.
     ///
     /// # Errors
     /// `Unavailable` when the file cannot be read. A missing file has no events.
@@ -164,8 +165,8 @@ mod tests {
 
     #[test]
     fn events_come_back_in_order_and_a_torn_line_is_skipped() {
-        let folder = tempfile::tempdir().unwrap();
-        let log = Log::new(&Layout::new(folder.path()));
+        let directory = tempfile::tempdir().unwrap();
+        let log = Log::new(&Layout::new(directory.path()));
         assert_eq!(log.events(10).unwrap(), []);
         log.record(Action::Built, Some(1), "10 rows");
         log.record(Action::Published, Some(1), "");
@@ -178,8 +179,8 @@ mod tests {
 
     #[test]
     fn the_last_events_are_read_and_a_line_without_end_is_not() {
-        let folder = tempfile::tempdir().unwrap();
-        let log = Log::new(&Layout::new(folder.path()));
+        let directory = tempfile::tempdir().unwrap();
+        let log = Log::new(&Layout::new(directory.path()));
         (1..=9).for_each(|version| log.record(Action::Built, Some(version), ""));
         let mut file = std::fs::OpenOptions::new().append(true).open(&log.path).unwrap();
         file.write_all(&vec![b'x'; 3 * LONGEST_LINE as usize]).unwrap();
@@ -192,8 +193,8 @@ mod tests {
 
     #[test]
     fn an_event_that_cannot_be_written_is_no_failure() {
-        let folder = tempfile::tempdir().unwrap();
-        std::fs::write(folder.path().join("log"), "a file where the folder should be").unwrap();
-        Log::new(&Layout::new(folder.path())).record(Action::Built, Some(1), "");
+        let directory = tempfile::tempdir().unwrap();
+        std::fs::write(directory.path().join("log"), "a file where the directory should be").unwrap();
+        Log::new(&Layout::new(directory.path())).record(Action::Built, Some(1), "");
     }
 }

@@ -1,7 +1,7 @@
 //! Whether the locks of a store reach everybody who may open it, as far as its file system tells.
 //!
-//! `flock` holds among the processes of one host. On file systems that several hosts mount, or that a program behind the
-//! kernel makes, it may end at the host, or be granted to everybody. Then nothing but care keeps two builds apart.
+//! `flock` holds among the processes of one host. On file systems that several hosts mount, or that a program behind
+//! the kernel makes, it may end at the host, or be granted to everybody. Then nothing but care keeps two builds apart.
 //!
 //! Not for: refusing such stores; one builder on one host is safe on them.
 

@@ -118,23 +118,23 @@ pub(crate) fn manifest(version: u64, entries: &[(&str, &str)]) -> Manifest {
     }
 }
 
-/// A new store, deleted with the folder that is returned.
+/// A new store, deleted with the directory that is returned.
 pub(crate) fn catalog() -> (tempfile::TempDir, Catalog) {
-    let folder = tempfile::tempdir().unwrap();
-    let catalog = Catalog::open_or_create(folder.path().join("store"), "views").unwrap();
-    (folder, catalog)
+    let directory = tempfile::tempdir().unwrap();
+    let catalog = Catalog::open_or_create(directory.path().join("store"), "views").unwrap();
+    (directory, catalog)
 }
 
-/// A staged folder that fits [`manifest`].
+/// A staged directory that fits [`manifest`].
 pub(crate) fn staged(catalog: &Catalog, build_id: &str) -> PathBuf {
-    let folder = catalog.layout().staging_dir(build_id).unwrap();
-    fs::create_dir_all(folder.join("shard-00000")).unwrap();
-    fs::write(folder.join("shard-00000/CURRENT"), "file").unwrap();
-    folder
+    let directory = catalog.layout().staging_dir(build_id).unwrap();
+    fs::create_dir_all(directory.join("shard-00000")).unwrap();
+    fs::write(directory.join("shard-00000/CURRENT"), "file").unwrap();
+    directory
 }
 
 /// Installs a version with one entry.
 pub(crate) fn install(catalog: &Catalog, content: &str) -> Installed {
-    let folder = staged(catalog, &format!("build-{content}"));
-    catalog.install(&folder, |version| manifest(version, &[("key", content)])).unwrap()
+    let directory = staged(catalog, &format!("build-{content}"));
+    catalog.install(&directory, |version| manifest(version, &[("key", content)])).unwrap()
 }

@@ -2,7 +2,7 @@
 //! `current.json` that was never finished.
 //!
 //! ```text
-//! current.json has forgotten the version ─▶ its folder is renamed to staging/trash-… ─▶ the trash is deleted
+//! current.json has forgotten the version ─▶ its directory is renamed to staging/trash-… ─▶ the trash is deleted
 //! ```
 //! A crash between two steps leaves something that the next run deletes. Readers never see half a version: they find it
 //! through `current.json`, and RocksDB keeps the files it has open. Symbolic links are deleted, never followed.
@@ -26,7 +26,7 @@ use crate::shutdown;
 pub struct GcReport {
     /// The versions, oldest first.
     pub versions: Vec<u64>,
-    /// Names of folders and files that belonged to no version and no running build.
+    /// Names of directories and files that belonged to no version and no running build.
     pub leftovers: Vec<String>,
     /// The build that died and was kept, as the next run may go on with it.
     pub unfinished: Option<String>,
@@ -35,17 +35,17 @@ pub struct GcReport {
 }
 
 impl Catalog {
-    /// Deletes the folders of `forgotten` versions and everything else that nothing names. The staging of a build that
-    /// is running, or that the next run may go on with, is left alone.
+    /// Deletes the directories of `forgotten` versions and everything else that nothing names. The staging of a build
+    /// that is running, or that the next run may go on with, is left alone.
     ///
     /// # Errors
-    /// `Conflict` naming who else is committing; `Corrupt` when a link is in place of one of the store's folders;
+    /// `Conflict` naming who else is committing; `Corrupt` when a link is in place of one of the store's directories;
     /// `Unavailable` when the disk does not do it; running it again then continues.
     pub fn sweep(&self, forgotten: Vec<u64>) -> Result<GcReport> {
         let mut removed = GcReport::default();
         {
-            // Under the lock, so that no version is on its way to its folder; and nothing is deleted that a power cut
-            // would bring back into current.json.
+            // Under the lock, so that no version is on its way to its directory; and nothing is deleted that a power
+            // cut would bring back into current.json.
             let _lock = self.lock_commit()?;
             let current = self.read_durable()?;
             for name in names(&self.layout().versions())? {
@@ -92,19 +92,19 @@ impl Catalog {
     }
 }
 
-/// Names in a folder, sorted; a missing folder has none.
-pub(super) fn names(folder: &Path) -> Result<Vec<String>> {
-    let entries = match fs::read_dir(folder) {
+/// Names in a directory, sorted; a missing directory has none.
+pub(super) fn names(directory: &Path) -> Result<Vec<String>> {
+    let entries = match fs::read_dir(directory) {
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
-        entries => entries.io("list", folder)?,
+        entries => entries.io("list", directory)?,
     };
-    let names = entries.map(|entry| Ok(entry.io("list", folder)?.file_name().to_string_lossy().into_owned()));
+    let names = entries.map(|entry| Ok(entry.io("list", directory)?.file_name().to_string_lossy().into_owned()));
     let mut names: Vec<String> = names.collect::<Result<_>>()?;
     names.sort_unstable();
     Ok(names)
 }
 
-/// Deletes a file, a link or a whole folder and returns its bytes; what somebody else deletes meanwhile is no error.
+/// Deletes a file, a link or a whole directory and returns its bytes; what somebody else deletes meanwhile is no error.
 fn delete(path: &Path) -> Result<u64> {
     let gone = |error: &std::io::Error| error.kind() == ErrorKind::NotFound;
     let meta = match fs::symlink_metadata(path) {

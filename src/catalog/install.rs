@@ -1,11 +1,11 @@
-//! Gives a finished folder in staging its number and makes it a version.
+//! Gives a finished directory in staging its number and makes it a version.
 //!
 //! ```text
 //! under commit.lock:  n = next version ─▶ manifest.json with n, sync everything ─▶ rename to versions/n, sync
 //!                     ─▶ current.json names n as complete or rejected
 //! ```
-//! A crash before the last step leaves a folder that nothing names. It is debris: the next install of that number moves
-//! it out of the way, and `gc` deletes it.
+//! A crash before the last step leaves a directory that nothing names. It is debris: the next install of that number
+//! moves it out of the way, and `gc` deletes it.
 //!
 //! Not for: publishing. A version that was installed is seen by no reader.
 
@@ -33,8 +33,8 @@ pub struct Installed {
 }
 
 impl Catalog {
-    /// Makes the folder `staged`, which must be on the store's file system and complete but for its manifest, the next
-    /// version. `manifest` gets the version's number.
+    /// Makes the directory `staged`, which must be on the store's file system and complete but for its manifest, the
+    /// next version. `manifest` gets the version's number.
     ///
     /// # Errors
     /// `Conflict` naming who else is committing; `Unavailable` when the disk does not do it, with the version not
@@ -68,11 +68,11 @@ impl Catalog {
             manifest.write(staged)?;
             durable_file::sync_dir(staged)?;
             failpoint::reach("install.manifest")?;
-            let folder = self.layout().version_dir(version);
-            if fs::symlink_metadata(&folder).is_ok() {
-                self.discard(&folder)?;
+            let directory = self.layout().version_dir(version);
+            if fs::symlink_metadata(&directory).is_ok() {
+                self.discard(&directory)?;
             }
-            fs::rename(staged, &folder).io("move the finished version to", &folder)?;
+            fs::rename(staged, &directory).io("move the finished version to", &directory)?;
             failpoint::reach("install.renamed")?;
             durable_file::sync_dir(&self.layout().versions())?;
             let state = current.add(version, VersionEntry::new(&manifest))?;
@@ -84,22 +84,22 @@ impl Catalog {
     }
 }
 
-/// Syncs every file and folder below `folder`, and refuses what has no place in a version.
-fn sync_tree(folder: &Path) -> Result<()> {
-    let meta = fs::symlink_metadata(folder).io("look at", folder)?;
+/// Syncs every file and directory below `directory`, and refuses what has no place in a version.
+fn sync_tree(directory: &Path) -> Result<()> {
+    let meta = fs::symlink_metadata(directory).io("look at", directory)?;
     if !meta.is_dir() {
-        return Err(Error::corrupt(format!("{} is not a folder", folder.display())));
+        return Err(Error::corrupt(format!("{} is not a directory", directory.display())));
     }
-    for entry in fs::read_dir(folder).io("list", folder)? {
-        let path = entry.io("list", folder)?.path();
+    for entry in fs::read_dir(directory).io("list", directory)? {
+        let path = entry.io("list", directory)?.path();
         let kind = fs::symlink_metadata(&path).io("look at", &path)?;
         if kind.is_dir() {
             sync_tree(&path)?;
         } else if kind.is_file() {
             durable_file::sync_file(&path)?;
         } else {
-            return Err(Error::corrupt(format!("{} is neither a file nor a folder", path.display())));
+            return Err(Error::corrupt(format!("{} is neither a file nor a directory", path.display())));
         }
     }
-    durable_file::sync_dir(folder)
+    durable_file::sync_dir(directory)
 }

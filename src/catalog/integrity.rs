@@ -30,7 +30,7 @@ pub enum FileDepth {
 pub struct Finding {
     /// The shard it is in; `None` for the version as a whole.
     pub shard: Option<u32>,
-    /// The file, relative to the version's folder; `None` for a shard or the version as a whole.
+    /// The file, relative to the version's directory; `None` for a shard or the version as a whole.
     pub file: Option<String>,
     /// What is wrong.
     pub problem: String,
@@ -46,19 +46,19 @@ impl std::fmt::Display for Finding {
     }
 }
 
-/// Everything in `folder` that differs from `manifest`, down to `depth`.
-pub fn inspect(folder: &Path, manifest: &Manifest, depth: FileDepth) -> Vec<Finding> {
+/// Everything in `directory` that differs from `manifest`, down to `depth`.
+pub fn inspect(directory: &Path, manifest: &Manifest, depth: FileDepth) -> Vec<Finding> {
     let shards = manifest.shards.par_iter().flat_map_iter(|shard| {
         let name = layout::shard_name(shard.shard);
-        let problem = no_folder(&folder.join(&name));
+        let problem = no_directory(&directory.join(&name));
         let finding = |file, problem| Finding { shard: Some(shard.shard), file, problem };
         match problem {
             Some(problem) => vec![finding(Some(name), problem)],
             None => {
                 let files = shard.files.par_iter();
-                let bad = files.filter_map(|file| Some((file.path.clone(), check(folder, file, depth)?)));
+                let bad = files.filter_map(|file| Some((file.path.clone(), check(directory, file, depth)?)));
                 let mut bad: Vec<(String, String)> = bad.collect();
-                bad.extend(added_logs(folder, &name, shard));
+                bad.extend(added_logs(directory, &name, shard));
                 bad.into_iter().map(|(path, problem)| finding(Some(path), problem)).collect()
             }
         }
@@ -67,8 +67,8 @@ pub fn inspect(folder: &Path, manifest: &Manifest, depth: FileDepth) -> Vec<Find
 }
 
 /// What is wrong with one file.
-fn check(folder: &Path, file: &FileEntry, depth: FileDepth) -> Option<String> {
-    let path = folder.join(&file.path);
+fn check(directory: &Path, file: &FileEntry, depth: FileDepth) -> Option<String> {
+    let path = directory.join(&file.path);
     let meta = match fs::symlink_metadata(&path) {
         Err(error) if error.kind() == ErrorKind::NotFound => return Some("is missing".to_owned()),
         Err(error) => return Some(format!("cannot be looked at: {error}")),
@@ -92,19 +92,19 @@ fn check(folder: &Path, file: &FileEntry, depth: FileDepth) -> Option<String> {
 }
 
 /// Write-ahead logs that the manifest does not list: RocksDB would read their entries as if they were of the version.
-fn added_logs(folder: &Path, shard_name: &str, shard: &ShardEntry) -> Vec<(String, String)> {
-    let Ok(entries) = fs::read_dir(folder.join(shard_name)) else { return Vec::new() };
+fn added_logs(directory: &Path, shard_name: &str, shard: &ShardEntry) -> Vec<(String, String)> {
+    let Ok(entries) = fs::read_dir(directory.join(shard_name)) else { return Vec::new() };
     let names = entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
     let paths = names.filter(|name| name.ends_with(".log")).map(|name| format!("{shard_name}/{name}"));
     let added = paths.filter(|path| shard.files.iter().all(|file| file.path != *path));
     added.map(|path| (path, "is no file of this version".to_owned())).collect()
 }
 
-/// Why a path is not a real folder.
-fn no_folder(path: &Path) -> Option<String> {
+/// Why a path is not a real directory.
+fn no_directory(path: &Path) -> Option<String> {
     match fs::symlink_metadata(path) {
         Ok(meta) if meta.is_dir() => None,
-        Ok(_) => Some("is not a folder".to_owned()),
+        Ok(_) => Some("is not a directory".to_owned()),
         Err(error) if error.kind() == ErrorKind::NotFound => Some("is missing".to_owned()),
         Err(error) => Some(format!("cannot be looked at: {error}")),
     }

@@ -136,7 +136,7 @@ mod tests {
 
     #[test]
     fn while_it_stands_nothing_else_changes_but_builds_go_on() {
-        let (_folder, catalog) = catalog();
+        let (_directory, catalog) = catalog();
         install(&catalog, "one");
         catalog.commit(|current| current.publish(1, &nothing(), at(10))).unwrap();
         install(&catalog, "two");

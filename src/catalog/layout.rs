@@ -22,7 +22,7 @@ const JOB: &str = "job.toml";
 const QUERY: &str = "query.sql";
 const REPORT: &str = "report.json";
 
-/// First letters of a folder in `staging/` that only waits for its deletion; no build id may begin so.
+/// First letters of a directory in `staging/` that only waits for its deletion; no build id may begin so.
 const TRASH: &str = "trash-";
 
 /// The paths of one store.
@@ -37,7 +37,7 @@ impl Layout {
         Self { root: root.into() }
     }
 
-    /// The store's own folder.
+    /// The store's own directory.
     pub fn root(&self) -> &Path {
         &self.root
     }
@@ -47,12 +47,12 @@ impl Layout {
         self.root.join(CURRENT)
     }
 
-    /// The folder of all versions.
+    /// The directory of all versions.
     pub fn versions(&self) -> PathBuf {
         self.root.join("versions")
     }
 
-    /// The folder of version `version`.
+    /// The directory of version `version`.
     pub fn version_dir(&self, version: u64) -> PathBuf {
         self.versions().join(version_name(version))
     }
@@ -67,15 +67,15 @@ impl Layout {
         self.version_dir(version).join(shard_name(shard))
     }
 
-    /// The folder of all work in progress.
+    /// The directory of all work in progress.
     pub fn staging(&self) -> PathBuf {
         self.root.join("staging")
     }
 
-    /// The folder in which the build `build_id` works.
+    /// The directory in which the build `build_id` works.
     ///
     /// # Errors
-    /// `Invalid` when the id cannot be the name of a folder or would look like trash.
+    /// `Invalid` when the id cannot be the name of a directory or would look like trash.
     pub fn staging_dir(&self, build_id: &str) -> Result<PathBuf> {
         let plain = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
         if build_id.is_empty() || build_id.len() > 128 || !build_id.chars().all(plain) || is_trash(build_id) {
@@ -86,7 +86,7 @@ impl Layout {
         Ok(self.staging().join(build_id))
     }
 
-    /// The folders of the build `build_id`.
+    /// The directories of the build `build_id`.
     ///
     /// # Errors
     /// As [`Layout::staging_dir`].
@@ -94,12 +94,12 @@ impl Layout {
         Ok(BuildPaths { root: self.staging_dir(build_id)? })
     }
 
-    /// A folder in `staging/` for something on its way to deletion.
+    /// A directory in `staging/` for something on its way to deletion.
     pub fn trash(&self, name: &str, unique: &str) -> PathBuf {
         self.staging().join(format!("{TRASH}{name}-{unique}"))
     }
 
-    /// The folder of the account.
+    /// The directory of the account.
     pub fn log_dir(&self) -> PathBuf {
         self.root.join("log")
     }
@@ -124,7 +124,7 @@ impl Layout {
         self.root.join("commit.lock")
     }
 
-    /// The store's own files and folders, without what is in the latter but the account.
+    /// The store's own files and directories, without what is in the latter but the account.
     pub(super) fn fixed_paths(&self) -> [PathBuf; 8] {
         let files = [self.current(), self.build_lock(), self.publish_lock(), self.commit_lock(), self.events()];
         let [current, build, publish, commit, events] = files;
@@ -132,14 +132,14 @@ impl Layout {
     }
 }
 
-/// The folders of one build, below `staging/<build-id>/`.
+/// The directories of one build, below `staging/<build-id>/`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BuildPaths {
     root: PathBuf,
 }
 
 impl BuildPaths {
-    /// The build's own folder; all others are in it.
+    /// The build's own directory; all others are in it.
     pub fn root(&self) -> &Path {
         &self.root
     }
@@ -200,32 +200,32 @@ impl BuildPaths {
     }
 }
 
-/// The name of a version's folder: at least eight digits.
+/// The name of a version's directory: at least eight digits.
 pub(super) fn version_name(version: u64) -> String {
     format!("{version:08}")
 }
 
-/// The version that a folder name stands for; `None` for anything that [`version_name`] would not write.
+/// The version that a directory name stands for; `None` for anything that [`version_name`] would not write.
 pub(super) fn parse_version(name: &str) -> Option<u64> {
     name.parse().ok().filter(|&version| version_name(version) == name)
 }
 
-/// The name of a shard's folder inside a version.
+/// The name of a shard's directory inside a version.
 pub(super) fn shard_name(shard: u32) -> String {
     format!("shard-{shard:05}")
 }
 
-/// The manifest inside a version's folder, wherever that folder is.
-pub(super) fn manifest_in(folder: &Path) -> PathBuf {
-    folder.join(MANIFEST)
+/// The manifest inside a version's directory, wherever that directory is.
+pub(super) fn manifest_in(directory: &Path) -> PathBuf {
+    directory.join(MANIFEST)
 }
 
-/// The copy of an input's contract, in a version's folder.
+/// The copy of an input's contract, in a version's directory.
 fn schema_name(input: &str) -> PathBuf {
     Path::new("schemas").join(format!("{input}.json"))
 }
 
-/// Every file that a version with these inputs may have beside its shards, as paths in its folder.
+/// Every file that a version with these inputs may have beside its shards, as paths in its directory.
 pub(super) fn files_outside_shards<'a>(inputs: impl Iterator<Item = &'a str>) -> Vec<PathBuf> {
     [MANIFEST, JOB, QUERY, REPORT].into_iter().map(PathBuf::from).chain(inputs.map(schema_name)).collect()
 }

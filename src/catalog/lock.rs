@@ -3,7 +3,7 @@
 //! The kernel frees a lock when its process dies, so a crash leaves nothing to clean up. The text in the file is for
 //! the message of the loser only: the lock decides, never the text, which a crash may leave behind.
 //!
-//! Whoever can open a lock can hold it, so only those who may write to the store's folder can.
+//! Whoever can open a lock can hold it, so only those who may write to the store's directory can.
 //!
 //! Not for: network file systems without `flock`, or object stores.
 
@@ -132,11 +132,11 @@ fn open(path: &Path) -> Result<File> {
     Ok(file)
 }
 
-/// Lets only those open the lock who may write to the folder it is in: whoever can open it can hold it, and so stop all
-/// builds for ever. A lock that an older program made is put right by its owner.
+/// Lets only those open the lock who may write to the directory it is in: whoever can open it can hold it, and so stop
+/// all builds for ever. A lock that an older program made is put right by its owner.
 fn keep_from_readers(file: &File, path: &Path) -> std::io::Result<()> {
-    let (Some(folder), Ok(lock)) = (path.parent(), std::fs::symlink_metadata(path)) else { return Ok(()) };
-    let may_write = std::fs::metadata(folder)?.mode() & 0o022;
+    let (Some(directory), Ok(lock)) = (path.parent(), std::fs::symlink_metadata(path)) else { return Ok(()) };
+    let may_write = std::fs::metadata(directory)?.mode() & 0o022;
     let mode = OWNER_ONLY | may_write | may_write << 1;
     let is_ours = lock.uid() == rustix::process::geteuid().as_raw();
     if is_ours && lock.mode() & 0o777 != mode {
@@ -167,8 +167,8 @@ mod tests {
 
     #[test]
     fn the_loser_is_told_who_holds_the_lock_and_leaves_no_trace() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("build.lock");
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("build.lock");
         let lock = Lock::acquire(&path, Duration::ZERO).unwrap();
         let text = std::fs::read(&path).unwrap();
         let error = Lock::acquire(&path, Duration::ZERO).unwrap_err();
@@ -183,25 +183,26 @@ mod tests {
     }
 
     #[test]
-    fn who_may_not_write_to_the_folder_cannot_open_the_lock() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("build.lock");
+    fn who_may_not_write_to_the_directory_cannot_open_the_lock() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("build.lock");
         std::fs::write(&path, "").unwrap();
-        for (of_folder, of_lock) in [(0o755, 0o600), (0o2775, 0o660), (0o777, 0o666), (0o750, 0o600), (0o700, 0o600)] {
-            std::fs::set_permissions(folder.path(), Permissions::from_mode(of_folder)).unwrap();
+        for (of_directory, of_lock) in [(0o755, 0o600), (0o2775, 0o660), (0o777, 0o666), (0o750, 0o600), (0o700, 0o600)]
+        {
+            std::fs::set_permissions(directory.path(), Permissions::from_mode(of_directory)).unwrap();
             for before in [0o644, 0o666, 0o600] {
                 std::fs::set_permissions(&path, Permissions::from_mode(before)).unwrap();
                 drop(Lock::acquire(&path, Duration::ZERO).unwrap());
                 let mode = std::fs::metadata(&path).unwrap().mode() & 0o777;
-                assert_eq!(mode, of_lock, "a folder of {of_folder:o}, a lock of {before:o}: {mode:o}");
+                assert_eq!(mode, of_lock, "a directory of {of_directory:o}, a lock of {before:o}: {mode:o}");
             }
         }
     }
 
     #[test]
     fn text_left_by_a_crash_does_not_hold_the_lock() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("build.lock");
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("build.lock");
         let dead = r#"{"pid":1,"host":"elsewhere","since":"2026-01-01T00:00:00Z"} and more"#;
         std::fs::write(&path, dead).unwrap();
         let lock = Lock::acquire(&path, Duration::ZERO).unwrap();
@@ -229,8 +230,8 @@ mod tests {
 
     #[test]
     fn a_lock_that_is_freed_in_time_is_taken() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("commit.lock");
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("commit.lock");
         let lock = Lock::acquire(&path, Duration::ZERO).unwrap();
         std::thread::scope(|scope| {
             let waiting = scope.spawn(|| Lock::acquire(&path, Duration::from_secs(10)).is_ok());

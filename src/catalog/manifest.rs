@@ -1,10 +1,10 @@
 //! `manifest.json`: what one version is made of, where it came from and what was found when it was checked.
 //!
-//! Written last into a staged folder, sealed with its own checksum, never changed again. Everything a reader needs to
-//! open, route to and verify the version is in it; so is its lineage, for people.
+//! Written last into a staged directory, sealed with its own checksum, never changed again. Everything a reader needs
+//! to open, route to and verify the version is in it; so is its lineage, for people.
 //!
 //! Invariants, checked on every read: shards are numbered 0, 1, … without a gap; rows, bytes and digests of the shards
-//! add up to the version's; no file lies outside of its own shard's folder.
+//! add up to the version's; no file lies outside of its own shard's directory.
 //!
 //! Not for: the version's state. States change, a manifest does not; they are in `current.json`.
 
@@ -127,14 +127,14 @@ pub struct ShardEntry {
     pub first_key: Option<String>,
     /// Its largest key; `None` when it is empty.
     pub last_key: Option<String>,
-    /// Every file in its folder that matters: tables, CURRENT, MANIFEST, OPTIONS.
+    /// Every file in its directory that matters: tables, CURRENT, MANIFEST, OPTIONS.
     pub files: Vec<FileEntry>,
 }
 
 /// One file of a version.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct FileEntry {
-    /// Its path, relative to the version's folder, with `/` between the parts.
+    /// Its path, relative to the version's directory, with `/` between the parts.
     pub path: String,
     /// Its size in bytes.
     pub bytes: u64,
@@ -211,12 +211,12 @@ pub struct LargestEntry {
 }
 
 impl FileEntry {
-    /// Measures the file at `path`, relative to the version's folder `folder`.
+    /// Measures the file at `path`, relative to the version's directory `directory`.
     ///
     /// # Errors
     /// `Unavailable` when it cannot be read.
-    pub fn measure(folder: &Path, path: String) -> Result<Self> {
-        let (bytes, xxh3) = durable_file::hash_file(&folder.join(&path))?;
+    pub fn measure(directory: &Path, path: String) -> Result<Self> {
+        let (bytes, xxh3) = durable_file::hash_file(&directory.join(&path))?;
         Ok(Self { path, bytes, xxh3: hex_checksum(xxh3), rows: None, first_key: None, last_key: None })
     }
 }
@@ -239,21 +239,21 @@ impl Manifest {
         (!said.is_empty()).then(|| said.join("; "))
     }
 
-    /// Reads and checks the manifest in a version's folder.
+    /// Reads and checks the manifest in a version's directory.
     ///
     /// # Errors
     /// `Corrupt` when it is missing, damaged or contradicts itself; `Invalid` when a newer program wrote it;
     /// `Unavailable` when the disk does not answer.
-    pub fn read(folder: &Path) -> Result<Self> {
-        let path = layout::manifest_in(folder);
-        let meta = fs::symlink_metadata(folder);
+    pub fn read(directory: &Path) -> Result<Self> {
+        let path = layout::manifest_in(directory);
+        let meta = fs::symlink_metadata(directory);
         match meta {
             Ok(meta) if meta.is_dir() => {}
-            Ok(_) => return Err(Error::corrupt(format!("{} is not a folder", folder.display()))),
+            Ok(_) => return Err(Error::corrupt(format!("{} is not a directory", directory.display()))),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-                return Err(Error::corrupt(format!("{} is missing", folder.display())).because(error));
+                return Err(Error::corrupt(format!("{} is missing", directory.display())).because(error));
             }
-            Err(error) => return Err(error).io("look at", folder),
+            Err(error) => return Err(error).io("look at", directory),
         }
         if !fs::exists(&path).io("look at", &path)? {
             return Err(Error::corrupt(format!("{} is missing: the version is not whole", path.display())));
@@ -271,15 +271,16 @@ impl Manifest {
         manifest.contradiction().map_or(Ok(manifest), |problem| Err(wrong(problem)))
     }
 
-    /// Writes the manifest durably into the folder of a version that has none yet; the folder itself is not synced.
+    /// Writes the manifest durably into the directory of a version that has none yet; the directory itself is not
+    /// synced.
     ///
     /// # Errors
     /// `Internal` when it contradicts itself; `Unavailable` when it cannot be written.
-    pub(super) fn write(&self, folder: &Path) -> Result<()> {
+    pub(super) fn write(&self, directory: &Path) -> Result<()> {
         if let Some(problem) = self.contradiction() {
             return Err(Error::internal(format!("the manifest of version {} is wrong: {problem}", self.version)));
         }
-        durable_file::write_synced(&layout::manifest_in(folder), &checksummed_json::seal(self)?)
+        durable_file::write_synced(&layout::manifest_in(directory), &checksummed_json::seal(self)?)
     }
 
     /// The first thing in this manifest that cannot be.
@@ -318,10 +319,10 @@ impl ShardEntry {
     }
 }
 
-/// Whether a relative path names something directly in `folder`.
-fn inside(path: &str, folder: &str) -> bool {
+/// Whether a relative path names something directly in `directory`.
+fn inside(path: &str, directory: &str) -> bool {
     let mut parts = Path::new(path).components();
-    parts.next() == Some(Component::Normal(folder.as_ref()))
+    parts.next() == Some(Component::Normal(directory.as_ref()))
         && matches!(parts.next(), Some(Component::Normal(_)))
         && parts.next().is_none()
 }
@@ -335,24 +336,24 @@ mod tests {
 
     #[test]
     fn a_manifest_survives_the_disk() {
-        let folder = tempfile::tempdir().unwrap();
+        let directory = tempfile::tempdir().unwrap();
         let manifest = fixture::manifest(7, &[("a", "1"), ("b", "2")]);
-        manifest.write(folder.path()).unwrap();
-        let read = Manifest::read(folder.path()).unwrap();
+        manifest.write(directory.path()).unwrap();
+        let read = Manifest::read(directory.path()).unwrap();
         assert_eq!((read.version, read.rows, read.digest), (7, 2, manifest.digest));
         assert_eq!(serde_json::to_value(&read).unwrap(), serde_json::to_value(&manifest).unwrap());
     }
 
     #[test]
     fn a_missing_or_damaged_manifest_is_corrupt() {
-        let folder = tempfile::tempdir().unwrap();
-        assert_eq!(Manifest::read(folder.path()).unwrap_err().kind(), Kind::Corrupt);
-        assert_eq!(Manifest::read(&folder.path().join("none")).unwrap_err().kind(), Kind::Corrupt);
-        fixture::manifest(7, &[("a", "1")]).write(folder.path()).unwrap();
-        let path = layout::manifest_in(folder.path());
+        let directory = tempfile::tempdir().unwrap();
+        assert_eq!(Manifest::read(directory.path()).unwrap_err().kind(), Kind::Corrupt);
+        assert_eq!(Manifest::read(&directory.path().join("none")).unwrap_err().kind(), Kind::Corrupt);
+        fixture::manifest(7, &[("a", "1")]).write(directory.path()).unwrap();
+        let path = layout::manifest_in(directory.path());
         let text = std::fs::read_to_string(&path).unwrap().replace("\"rows\": 1,", "\"rows\": 2,");
         std::fs::write(&path, text).unwrap();
-        assert_eq!(Manifest::read(folder.path()).unwrap_err().kind(), Kind::Corrupt);
+        assert_eq!(Manifest::read(directory.path()).unwrap_err().kind(), Kind::Corrupt);
     }
 
     #[test]

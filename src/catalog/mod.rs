@@ -7,8 +7,8 @@
 //! This is the core of the crate: it knows no job, no query and no RocksDB, and imports only `storage`, `error` and
 //! the plain types that a manifest records (key and value schema, table settings, partitioner, retention).
 //!
-//! Invariants: `current.json` changes only by one atomic replace under `commit.lock`; a version's folder never changes
-//! once it has its number; a version that `current.json` does not name does not exist.
+//! Invariants: `current.json` changes only by one atomic replace under `commit.lock`; a version's directory never
+//! changes once it has its number; a version that `current.json` does not name does not exist.
 //!
 //! Not for: opening databases (`serve`), running checks (`check`), or the order of the steps of a publish (`publish`).
 

@@ -1,11 +1,11 @@
-//! Goes through a store's folder and tells what lies there that nothing names.
+//! Goes through a store's directory and tells what lies there that nothing names.
 //!
 //! ```text
 //! named:  current.json and the locks · the log · of every version in current.json its manifest, the files in that, and
 //!         the copies of job, query, contracts and report
 //! ```
-//! Everything else is on its way: work in staging, trash, the folder of a version that is being installed. After a `gc`
-//! beside which nothing runs there is none of it.
+//! Everything else is on its way: work in staging, trash, the directory of a version that is being installed. After a
+//! `gc` beside which nothing runs there is none of it.
 //!
 //! Not for: deleting it (`remove`), or looking into files (`inspect`).
 
@@ -18,7 +18,7 @@ use crate::durable_file::fs;
 use crate::error::{IoContext, Result};
 
 impl Catalog {
-    /// Files and empty folders of the store that nothing names, as paths from its folder, sorted.
+    /// Files and empty directories of the store that nothing names, as paths from its directory, sorted.
     ///
     /// # Errors
     /// `Conflict` when another command is committing; `Unavailable` when the disk does not answer; else as
@@ -29,11 +29,11 @@ impl Catalog {
         let layout = self.layout();
         let mut named = BTreeSet::from(layout.fixed_paths());
         for version in current.versions.keys() {
-            let folder = layout.version_dir(*version);
+            let directory = layout.version_dir(*version);
             let manifest = self.manifest(&current, *version)?;
             let inputs = manifest.inputs.iter().map(|file| file.input.as_str());
-            named.extend(layout::files_outside_shards(inputs).into_iter().map(|name| folder.join(name)));
-            named.extend(manifest.shards.iter().flat_map(|shard| &shard.files).map(|file| folder.join(&file.path)));
+            named.extend(layout::files_outside_shards(inputs).into_iter().map(|name| directory.join(name)));
+            named.extend(manifest.shards.iter().flat_map(|shard| &shard.files).map(|file| directory.join(&file.path)));
         }
         let mut found = Vec::new();
         leaves(layout.root(), &mut found)?;
@@ -44,10 +44,10 @@ impl Catalog {
     }
 }
 
-/// Every file, link and empty folder below `folder`.
-fn leaves(folder: &Path, found: &mut Vec<PathBuf>) -> Result<()> {
-    for entry in fs::read_dir(folder).io("list", folder)? {
-        let path = entry.io("list", folder)?.path();
+/// Every file, link and empty directory below `directory`.
+fn leaves(directory: &Path, found: &mut Vec<PathBuf>) -> Result<()> {
+    for entry in fs::read_dir(directory).io("list", directory)? {
+        let path = entry.io("list", directory)?.path();
         let before = found.len();
         if fs::symlink_metadata(&path).io("look at", &path)?.is_dir() {
             leaves(&path, found)?;
@@ -68,7 +68,7 @@ mod tests {
 
     #[test]
     fn what_nothing_names_is_found_and_all_else_is_not() {
-        let (_folder, catalog) = catalog();
+        let (_directory, catalog) = catalog();
         install(&catalog, "one");
         assert_eq!(catalog.unreferenced().unwrap(), [""; 0].map(PathBuf::from));
         let root = catalog.layout().root();

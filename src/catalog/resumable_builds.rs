@@ -68,7 +68,7 @@ mod tests {
     use super::*;
     use crate::catalog::fixture;
 
-    /// A folder in staging as a build that died leaves it.
+    /// A directory in staging as a build that died leaves it.
     fn die(catalog: &Catalog, id: &str, sealed: bool) {
         let dirs = catalog.layout().build_dirs(id).unwrap();
         fs::create_dir_all(dirs.version()).unwrap();
@@ -82,8 +82,8 @@ mod tests {
         gc::names(&catalog.layout().staging()).unwrap()
     }
 
-    fn store(folder: &Path) -> Catalog {
-        let catalog = Catalog::open_or_create(folder.join("store"), "d").unwrap();
+    fn store(directory: &Path) -> Catalog {
+        let catalog = Catalog::open_or_create(directory.join("store"), "d").unwrap();
         die(&catalog, "20260101T000000Z-aa", true);
         die(&catalog, "20260102T000000Z-aa", true);
         die(&catalog, "20260103T000000Z-aa", false);
@@ -92,8 +92,8 @@ mod tests {
 
     #[test]
     fn the_newest_sealed_build_stays_until_it_is_given_up() {
-        let folder = tempfile::tempdir().unwrap();
-        let catalog = store(folder.path());
+        let directory = tempfile::tempdir().unwrap();
+        let catalog = store(directory.path());
         let swept = catalog.sweep(Vec::new()).unwrap();
         assert_eq!(swept.unfinished.as_deref(), Some("20260102T000000Z-aa"));
         assert_eq!(swept.leftovers, ["20260101T000000Z-aa", "20260103T000000Z-aa"]);
@@ -108,8 +108,8 @@ mod tests {
 
     #[test]
     fn a_build_that_became_a_version_is_not_unfinished() {
-        let folder = tempfile::tempdir().unwrap();
-        let catalog = store(folder.path());
+        let directory = tempfile::tempdir().unwrap();
+        let catalog = store(directory.path());
         let mut current = fixture::store_of(1);
         for entry in current.versions.values_mut() {
             entry.build_id = "20260102T000000Z-aa".to_owned();
@@ -119,8 +119,8 @@ mod tests {
 
     #[test]
     fn a_run_clears_all_but_what_it_goes_on_with() {
-        let folder = tempfile::tempdir().unwrap();
-        let catalog = store(folder.path());
+        let directory = tempfile::tempdir().unwrap();
+        let catalog = store(directory.path());
         let building = catalog.lock_build().unwrap();
         let gone = catalog.clear_staging(&building, Some("20260102T000000Z-aa")).unwrap();
         assert_eq!(gone, ["20260101T000000Z-aa", "20260103T000000Z-aa"]);

@@ -30,7 +30,7 @@ const COMMIT_PATIENCE: Duration = Duration::from_secs(10);
 const BUILD_PATIENCE: Duration = Duration::from_millis(500);
 /// No `current.json` is larger, not even with a hundred thousand versions.
 const MAX_BYTES: u64 = 64 << 20;
-/// What a store's folder may hold before its `current.json` does: what an interrupted or another creation leaves.
+/// What a store's directory may hold before its `current.json` does: what an interrupted or another creation leaves.
 const OWN: [&str; 6] = ["build.lock", "commit.lock", "publish.lock", "versions", "staging", "log"];
 
 /// A store on the local file system.
@@ -112,7 +112,7 @@ impl Catalog {
             Some(known) if known == topic => Ok(true),
             None if current.versions.is_empty() && current.kafka.is_none() => Ok(false),
             known => Err(Error::invalid(format!(
-                "the store at {} {}, so it cannot follow topic {topic}: choose another folder",
+                "the store at {} {}, so it cannot follow topic {topic}: choose another directory",
                 self.layout.root().display(),
                 known.map_or("has versions of its own".to_owned(), |known| format!("follows topic {known}"))
             ))),
@@ -156,7 +156,7 @@ impl Catalog {
     /// The versions and what readers see, as of now.
     ///
     /// # Errors
-    /// `Corrupt` when the file is damaged; `Invalid` when the folder is no store or a newer program wrote it;
+    /// `Corrupt` when the file is damaged; `Invalid` when the directory is no store or a newer program wrote it;
     /// `Unavailable` when the disk does not answer.
     pub fn read(&self) -> Result<Current> {
         let path = self.layout.current();
@@ -179,10 +179,10 @@ impl Catalog {
     }
 
     /// As [`Catalog::read`], and what it says survives a power cut: whoever made the last change may have died between
-    /// the replace of the file and the sync of its folder. What is told to somebody, or deleted, rests on this.
+    /// the replace of the file and the sync of its directory. What is told to somebody, or deleted, rests on this.
     ///
     /// # Errors
-    /// As [`Catalog::read`]; `Unavailable` when the folder cannot be synced.
+    /// As [`Catalog::read`]; `Unavailable` when the directory cannot be synced.
     pub fn read_durable(&self) -> Result<Current> {
         let current = self.read()?;
         durable_file::sync_dir(self.layout.root())?;
@@ -193,8 +193,8 @@ impl Catalog {
     ///
     /// # Errors
     /// Those of `change`, with nothing applied; `Conflict` naming who else is committing, or while another change is
-    /// being carried out; `Unavailable` when the file cannot be replaced, saying whether the change was applied; else as
-    /// [`Catalog::read`].
+    /// being carried out; `Unavailable` when the file cannot be replaced, saying whether the change was applied; else
+    /// as [`Catalog::read`].
     pub fn commit<T>(&self, change: impl FnOnce(&mut Current) -> Result<T>) -> Result<T> {
         let lock = self.lock_commit().map_err(not_applied)?;
         self.commit_locked(&lock, |current| {
@@ -225,9 +225,10 @@ impl Catalog {
     /// Takes the lock that a build holds for its whole length.
     ///
     /// # Errors
-    /// `Conflict` naming the holder when another build runs; `Corrupt` when a link is in place of one of its folders.
+    /// `Conflict` naming the holder when another build runs; `Corrupt` when a link is in place of one of its
+    /// directories.
     pub fn lock_build(&self) -> Result<Lock> {
-        self.real_folders()?;
+        self.real_directories()?;
         file_system::warn(self.layout.root());
         Lock::acquire(&self.layout.build_lock(), BUILD_PATIENCE)
             .map_err(|error| held(error, "another build of this store is running"))
@@ -254,8 +255,8 @@ impl Catalog {
     }
 
     fn manifest_of(&self, current: &Current, version: u64, entry: &VersionEntry) -> Result<Manifest> {
-        let folder = self.layout.version_dir(version);
-        let manifest = Manifest::read(&folder)?;
+        let directory = self.layout.version_dir(version);
+        let manifest = Manifest::read(&directory)?;
         let same = manifest.version == version
             && manifest.dataset == current.dataset
             && manifest.build_id == entry.build_id
@@ -263,7 +264,7 @@ impl Catalog {
         if !same {
             return Err(Error::corrupt(format!(
                 "{} belongs to version {} of {:?} from build {}, not to version {version} from build {}",
-                folder.display(),
+                directory.display(),
                 manifest.version,
                 manifest.dataset,
                 manifest.build_id,
@@ -282,21 +283,21 @@ impl Catalog {
     }
 
     pub(super) fn lock_commit(&self) -> Result<Lock> {
-        self.real_folders()?;
+        self.real_directories()?;
         Lock::acquire(&self.layout.commit_lock(), COMMIT_PATIENCE)
             .map_err(|error| held(error, "another command is changing this store"))
     }
 
-    /// Fails where a link stands in the place of one of the store's own folders: what is written and deleted there
+    /// Fails where a link stands in the place of one of the store's own directories: what is written and deleted there
     /// would be somebody else's.
-    fn real_folders(&self) -> Result<()> {
-        for folder in [self.layout.versions(), self.layout.staging(), self.layout.log_dir()] {
-            match fs::symlink_metadata(&folder) {
+    fn real_directories(&self) -> Result<()> {
+        for directory in [self.layout.versions(), self.layout.staging(), self.layout.log_dir()] {
+            match fs::symlink_metadata(&directory) {
                 Ok(meta) if !meta.is_dir() => {
                     return Err(Error::corrupt(format!(
-                        "not applied: {} is not a folder but a link or a file; put the folder itself there, then run \
+                        "not applied: {} is not a directory but a link or a file; put the directory itself there, then run \
                          again",
-                        folder.display()
+                        directory.display()
                     )));
                 }
                 _ => {}
@@ -337,23 +338,23 @@ impl Catalog {
         })
     }
 
-    /// Makes an empty store in a folder that does not exist or is empty.
+    /// Makes an empty store in a directory that does not exist or is empty.
     fn create(&self, dataset: &str) -> Result<()> {
         let root = self.layout.root();
         // Another process may be making the same store right now: its `current.json`, also on its way, is not foreign.
         let foreign = first_entry(root, |name| !OWN.contains(&name) && !name.starts_with(layout::CURRENT))?;
         if let Some(name) = foreign {
             return Err(Error::invalid(format!(
-                "{} is not a store but holds {name:?}: choose an empty or a new folder",
+                "{} is not a store but holds {name:?}: choose an empty or a new directory",
                 root.display()
             )));
         }
-        for folder in [root, &self.layout.versions(), &self.layout.staging(), &self.layout.log_dir()] {
-            durable_file::create_dir_durable(folder)?;
+        for directory in [root, &self.layout.versions(), &self.layout.staging(), &self.layout.log_dir()] {
+            durable_file::create_dir_durable(directory)?;
         }
-        failpoint::reach("store.folders")?;
-        // Whoever made them: a power cut must not take the folders that the store is in.
-        durable_file::sync_folders_above(root)?;
+        failpoint::reach("store.directories")?;
+        // Whoever made them: a power cut must not take the directories that the store is in.
+        durable_file::sync_directories_above(root)?;
         let _lock = self.lock_commit()?;
         if is_there(&self.layout.current())? {
             return Ok(()); // somebody else was faster
@@ -366,7 +367,7 @@ impl Catalog {
         Ok(())
     }
 
-    /// The error for a folder without `current.json`.
+    /// The error for a directory without `current.json`.
     fn absent(&self) -> Error {
         let root = self.layout.root().display();
         match first_entry(&self.layout.versions(), |_| true) {
@@ -414,14 +415,14 @@ fn check_path(root: &Path) -> Result<()> {
     Err(Error::invalid(format!("{wrong}, so no store can be there: choose another directory")))
 }
 
-/// The first name in a folder that `wanted` accepts; a missing folder has none.
-fn first_entry(folder: &Path, wanted: impl Fn(&str) -> bool) -> Result<Option<String>> {
-    let entries = match fs::read_dir(folder) {
+/// The first name in a directory that `wanted` accepts; a missing directory has none.
+fn first_entry(directory: &Path, wanted: impl Fn(&str) -> bool) -> Result<Option<String>> {
+    let entries = match fs::read_dir(directory) {
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
-        entries => entries.io("list", folder)?,
+        entries => entries.io("list", directory)?,
     };
     for entry in entries {
-        let name = entry.io("list", folder)?.file_name().to_string_lossy().into_owned();
+        let name = entry.io("list", directory)?.file_name().to_string_lossy().into_owned();
         if wanted(&name) {
             return Ok(Some(name));
         }

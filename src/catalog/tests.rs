@@ -26,28 +26,28 @@ fn all(current: &Current) -> Vec<u64> {
 
 #[test]
 fn a_store_is_made_once_and_belongs_to_one_dataset() {
-    let (folder, catalog) = catalog();
+    let (directory, catalog) = catalog();
     install(&catalog, "one");
-    let root = folder.path().join("store");
+    let root = directory.path().join("store");
     assert_eq!(Catalog::open_or_create(&root, "views").unwrap().read().unwrap(), catalog.read().unwrap());
     assert_eq!(kind(Catalog::open_or_create(&root, "clicks")), Kind::Invalid);
-    assert_eq!(kind(Catalog::open(folder.path().join("none"))), Kind::Invalid);
-    assert_eq!(kind(Catalog::open(folder.path())), Kind::Invalid);
-    let error = Catalog::open_or_create(folder.path(), "views").unwrap_err();
+    assert_eq!(kind(Catalog::open(directory.path().join("none"))), Kind::Invalid);
+    assert_eq!(kind(Catalog::open(directory.path())), Kind::Invalid);
+    let error = Catalog::open_or_create(directory.path(), "views").unwrap_err();
     assert!(error.message().contains("\"store\""), "it names what is in the way: {error}");
 }
 
 #[test]
 fn a_creation_that_was_cut_off_is_finished() {
-    let folder = tempfile::tempdir().unwrap();
-    fs::create_dir_all(folder.path().join("versions")).unwrap();
-    fs::write(folder.path().join("commit.lock"), "").unwrap();
-    Catalog::open_or_create(folder.path(), "views").unwrap();
+    let directory = tempfile::tempdir().unwrap();
+    fs::create_dir_all(directory.path().join("versions")).unwrap();
+    fs::write(directory.path().join("commit.lock"), "").unwrap();
+    Catalog::open_or_create(directory.path(), "views").unwrap();
 }
 
 #[test]
 fn a_store_that_lost_its_current_file_is_not_made_anew() {
-    let (_folder, catalog) = catalog();
+    let (_directory, catalog) = catalog();
     install(&catalog, "one");
     let layout = catalog.layout();
     fs::remove_file(layout.current()).unwrap();
@@ -59,7 +59,7 @@ fn a_store_that_lost_its_current_file_is_not_made_anew() {
 
 #[test]
 fn a_damaged_current_file_is_corrupt_and_is_left_alone() {
-    let (folder, catalog) = catalog();
+    let (directory, catalog) = catalog();
     let path = catalog.layout().current();
     let good = fs::read(&path).unwrap();
     let text = String::from_utf8(good.clone()).unwrap();
@@ -69,7 +69,7 @@ fn a_damaged_current_file_is_corrupt_and_is_left_alone() {
         assert_eq!(kind(catalog.commit(|current| current.publish(1, &everything(), at(1)))), Kind::Corrupt);
         assert_eq!(fs::read(&path).unwrap(), bad);
     }
-    let elsewhere = folder.path().join("elsewhere.json");
+    let elsewhere = directory.path().join("elsewhere.json");
     fs::write(&elsewhere, &good).unwrap();
     fs::remove_file(&path).unwrap();
     symlink(&elsewhere, &path).unwrap();
@@ -81,7 +81,7 @@ fn a_damaged_current_file_is_corrupt_and_is_left_alone() {
 
 #[test]
 fn a_newer_current_file_asks_for_an_upgrade() {
-    let (_folder, catalog) = catalog();
+    let (_directory, catalog) = catalog();
     let mut newer = catalog.read().unwrap();
     newer.format_version = 2;
     fs::write(catalog.layout().current(), checksummed_json::seal(&newer).unwrap()).unwrap();
@@ -90,7 +90,7 @@ fn a_newer_current_file_asks_for_an_upgrade() {
 
 #[test]
 fn a_change_that_fails_or_changes_nothing_writes_nothing() {
-    let (_folder, catalog) = catalog();
+    let (_directory, catalog) = catalog();
     install(&catalog, "one");
     let before = fs::read(catalog.layout().current()).unwrap();
     let failed: Result<()> = catalog.commit(|current| {
@@ -109,7 +109,7 @@ fn a_change_that_fails_or_changes_nothing_writes_nothing() {
 
 #[test]
 fn a_replace_that_fails_says_that_nothing_was_applied() {
-    let (_folder, catalog) = catalog();
+    let (_directory, catalog) = catalog();
     install(&catalog, "one");
     let in_the_way = catalog.layout().root().join(format!("current.json.{}.tmp", std::process::id()));
     fs::create_dir(&in_the_way).unwrap();
@@ -120,7 +120,7 @@ fn a_replace_that_fails_says_that_nothing_was_applied() {
 
 #[test]
 fn concurrent_commits_lose_nothing() {
-    let (_folder, catalog) = catalog();
+    let (_directory, catalog) = catalog();
     let commits = 25;
     std::thread::scope(|scope| {
         for thread in 0..4 {
@@ -139,7 +139,7 @@ fn concurrent_commits_lose_nothing() {
 
 #[test]
 fn a_second_build_is_told_about_the_first() {
-    let (_folder, catalog) = catalog();
+    let (_directory, catalog) = catalog();
     let lock = catalog.lock_build().unwrap();
     let error = catalog.lock_build().unwrap_err();
     assert_eq!(error.kind(), Kind::Conflict);
@@ -150,7 +150,7 @@ fn a_second_build_is_told_about_the_first() {
 
 #[test]
 fn an_install_makes_a_version_that_nobody_sees_yet() {
-    let (_folder, catalog) = catalog();
+    let (_directory, catalog) = catalog();
     let installed = install(&catalog, "one");
     assert_eq!((installed.version, installed.state, installed.rejected), (1, State::Complete, None));
     let current = catalog.read().unwrap();
@@ -162,7 +162,7 @@ fn an_install_makes_a_version_that_nobody_sees_yet() {
 
 #[test]
 fn failed_checks_and_rolled_back_content_reject() {
-    let (_folder, catalog) = catalog();
+    let (_directory, catalog) = catalog();
     let mut failed = manifest(1, &[("key", "one")]);
     failed.checks.push(CheckResult {
         rule: "rows.min".into(),
@@ -184,7 +184,7 @@ fn failed_checks_and_rolled_back_content_reject() {
 
 #[test]
 fn an_install_starts_from_the_debris_of_a_crash() {
-    let (_folder, catalog) = catalog();
+    let (_directory, catalog) = catalog();
     let debris = catalog.layout().version_dir(1);
     fs::create_dir_all(debris.join("shard-00000")).unwrap();
     fs::write(debris.join("manifest.json"), "{").unwrap();
@@ -196,10 +196,10 @@ fn an_install_starts_from_the_debris_of_a_crash() {
 }
 
 #[test]
-fn an_install_refuses_what_is_not_a_whole_folder_of_its_own() {
-    let (folder, catalog) = catalog();
+fn an_install_refuses_what_is_not_a_whole_directory_of_its_own() {
+    let (directory, catalog) = catalog();
     let manifest = |version| manifest(version, &[]);
-    assert_eq!(kind(catalog.install(folder.path(), manifest)), Kind::Internal, "outside of staging");
+    assert_eq!(kind(catalog.install(directory.path(), manifest)), Kind::Internal, "outside of staging");
     let linked = staged(&catalog, "linked");
     symlink("/etc/hosts", linked.join("shard-00000/LOG")).unwrap();
     assert_eq!(kind(catalog.install(&linked, manifest)), Kind::Corrupt);
@@ -211,7 +211,7 @@ fn an_install_refuses_what_is_not_a_whole_folder_of_its_own() {
 
 #[test]
 fn a_version_in_another_ones_place_is_corrupt() {
-    let (_folder, catalog) = catalog();
+    let (_directory, catalog) = catalog();
     install(&catalog, "one");
     install(&catalog, "two");
     let layout = catalog.layout();
@@ -219,7 +219,7 @@ fn a_version_in_another_ones_place_is_corrupt() {
     fs::rename(layout.version_dir(1), layout.root().join("aside")).unwrap();
     assert_eq!(kind(catalog.manifest(&current, 1)), Kind::Corrupt);
     symlink(layout.root().join("aside"), layout.version_dir(1)).unwrap();
-    assert_eq!(kind(catalog.manifest(&current, 1)), Kind::Corrupt, "a link in place of the folder");
+    assert_eq!(kind(catalog.manifest(&current, 1)), Kind::Corrupt, "a link in place of the directory");
     fs::remove_file(layout.version_dir(1)).unwrap();
     fs::rename(layout.version_dir(2), layout.version_dir(1)).unwrap();
     assert_eq!(kind(catalog.manifest(&current, 1)), Kind::Corrupt);
@@ -227,13 +227,13 @@ fn a_version_in_another_ones_place_is_corrupt() {
 
 #[test]
 fn removal_deletes_what_nothing_names_and_follows_no_link() {
-    let (folder, catalog) = catalog();
+    let (directory, catalog) = catalog();
     for content in ["one", "two", "three"] {
         install(&catalog, content);
     }
     catalog.commit(|current| current.publish(3, &nothing(), at(1))).unwrap();
     let layout = catalog.layout();
-    let outside = folder.path().join("outside");
+    let outside = directory.path().join("outside");
     fs::create_dir(&outside).unwrap();
     fs::write(outside.join("precious"), "data").unwrap();
     symlink(&outside, layout.versions().join("00000009")).unwrap();
@@ -259,24 +259,24 @@ fn removal_deletes_what_nothing_names_and_follows_no_link() {
 
 #[test]
 fn the_staging_of_a_running_build_is_left_alone() {
-    let (_folder, catalog) = catalog();
+    let (_directory, catalog) = catalog();
     let lock = catalog.lock_build().unwrap();
-    let folder = staged(&catalog, "running");
+    let directory = staged(&catalog, "running");
     assert_eq!(remove(&catalog, all).unwrap(), GcReport::default());
-    assert!(folder.exists());
+    assert!(directory.exists());
     drop(lock);
     assert_eq!(remove(&catalog, all).unwrap().leftovers, ["running"]);
 }
 
 #[test]
 fn inspection_finds_every_kind_of_damage_at_its_depth() {
-    let (_folder, catalog) = catalog();
+    let (_directory, catalog) = catalog();
     install(&catalog, "one");
     let layout = catalog.layout();
-    let folder = layout.version_dir(1);
+    let directory = layout.version_dir(1);
     let manifest = catalog.manifest(&catalog.read().unwrap(), 1).unwrap();
     let file = layout.shard_dir(1, 0).join("CURRENT");
-    let look = |depth| inspect(&folder, &manifest, depth).iter().map(ToString::to_string).collect::<Vec<_>>();
+    let look = |depth| inspect(&directory, &manifest, depth).iter().map(ToString::to_string).collect::<Vec<_>>();
     assert_eq!(look(FileDepth::AllFiles), [] as [String; 0]);
     fs::write(&file, "fil3").unwrap();
     assert_eq!(look(FileDepth::Sizes), [] as [String; 0]);
@@ -291,5 +291,5 @@ fn inspection_finds_every_kind_of_damage_at_its_depth() {
     fs::remove_dir_all(layout.shard_dir(1, 0)).unwrap();
     assert_eq!(look(FileDepth::Sizes), ["shard-00000: is missing"]);
     symlink("/etc", layout.shard_dir(1, 0)).unwrap();
-    assert_eq!(look(FileDepth::Sizes), ["shard-00000: is not a folder"]);
+    assert_eq!(look(FileDepth::Sizes), ["shard-00000: is not a directory"]);
 }

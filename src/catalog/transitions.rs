@@ -91,8 +91,8 @@ impl Current {
     /// Adds a version that was just built and gives it a state: complete, or rejected by its checks or because the
     /// same content was rolled back before.
     ///
-    /// A store that follows a topic takes the numbers from there, and so may get back one that it has deleted: it is the
-    /// same build.
+    /// A store that follows a topic takes the numbers from there, and so may get back one that it has deleted: it is
+    /// the same build.
     pub(super) fn add(&mut self, version: u64, mut entry: VersionEntry) -> Result<State> {
         let given =
             if self.follows.is_some() { self.versions.contains_key(&version) } else { version < self.next_version };

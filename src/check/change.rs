@@ -1,8 +1,8 @@
 //! Whether what was measured has changed more than the job allows.
 //!
 //! Every change beyond its bound is a result of its own, and one more says what was compared, what moved most and what
-//! could not be compared. Against another partition of the same run nothing is stopped: there are no readers yet, or none
-//! that lose a version with a profile.
+//! could not be compared. Against another partition of the same run nothing is stopped: there are no readers yet, or
+//! none that lose a version with a profile.
 //!
 //! Not for: what a change is (`profile`).
 

@@ -24,8 +24,8 @@ const TABLE_PROPERTIES: &str = "rocksdb.aggregated-table-properties";
 /// Compares the shard's database with what was written to it.
 ///
 /// # Errors
-/// `Corrupt`, naming the shard and the difference; `Unavailable` when the database cannot be read; `Stopped` when that is
-/// asked for.
+/// `Corrupt`, naming the shard and the difference; `Unavailable` when the database cannot be read; `Stopped` when that
+/// is asked for.
 pub fn read_back(built: &BuiltShard, shard_dir: &Path, full: bool) -> Result<()> {
     shutdown::check()?;
     let shard = built.entry.shard;

@@ -29,7 +29,7 @@ Examples:
 #[derive(Debug, clap::Args)]
 #[command(after_help = PUBLISH)]
 pub(super) struct PublishArgs {
-    /// Folder of the store
+    /// Directory of the store
     store: PathBuf,
     /// Number of the version
     #[arg(value_name = "N")]
@@ -106,7 +106,7 @@ Examples:
 #[derive(Debug, clap::Args)]
 #[command(after_help = ROLLBACK)]
 pub(super) struct RollbackArgs {
-    /// Folder of the store
+    /// Directory of the store
     store: PathBuf,
     /// Number of the version to go back to
     #[arg(long, value_name = "N")]
@@ -144,7 +144,7 @@ Examples:
 #[derive(Debug, clap::Args)]
 #[command(after_help = PIN)]
 pub(super) struct PinArgs {
-    /// Folder of the store
+    /// Directory of the store
     store: PathBuf,
     /// Number of the version; the current one if left out
     #[arg(value_name = "N")]
@@ -183,7 +183,7 @@ Examples:
 #[derive(Debug, clap::Args)]
 #[command(after_help = UNPIN)]
 pub(super) struct UnpinArgs {
-    /// Folder of the store
+    /// Directory of the store
     store: PathBuf,
 }
 
@@ -226,7 +226,7 @@ Examples:
 #[derive(Debug, clap::Args)]
 #[command(after_help = GC)]
 pub(super) struct GcArgs {
-    /// Folder of the store
+    /// Directory of the store
     store: PathBuf,
     /// Good versions to keep
     #[arg(long, value_name = "N", default_value_t = DEFAULT_KEEP)]
@@ -265,7 +265,7 @@ impl GcArgs {
             gone.push(format::versions(&report.versions));
         }
         if !report.leftovers.is_empty() {
-            gone.push(format::plural(report.leftovers.len() as u64, "leftover folder"));
+            gone.push(format::plural(report.leftovers.len() as u64, "leftover directory"));
         }
         let age =
             self.keep_for.map(|age| format!(" and all in use in the last {}", format::duration(age.as_secs_f64())));

@@ -32,7 +32,7 @@ pub(super) struct Args {
     /// The topic, as the job names it
     #[arg(long, value_name = "T")]
     topic: String,
-    /// Folder of the local store
+    /// Directory of the local store
     #[arg(long, value_name = "DIR")]
     store: PathBuf,
     /// File of client settings, such as credentials: name=value lines as librdkafka knows them

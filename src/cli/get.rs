@@ -23,7 +23,7 @@ Examples:
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Args {
-    /// Folder of the store
+    /// Directory of the store
     store: PathBuf,
     /// A key: plain text, or a JSON array where the key has several columns
     #[arg(value_name = "KEY", required = true, allow_negative_numbers = true)]

@@ -19,7 +19,7 @@ Examples:
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Args {
-    /// Folder of the store
+    /// Directory of the store
     store: PathBuf,
     /// At most so many events
     #[arg(long, value_name = "N", default_value_t = DEFAULT_LIMIT)]

@@ -1,10 +1,10 @@
 //! The command line: what a person types, turned into calls of the library, and what comes back, shown.
 //!
 //! ```text
-//! arguments ─▶ one `Args` struct per command (this folder's files) ─▶ the library ─▶ Output: text or one JSON document
+//! arguments ─▶ one `Args` struct per command (this directory's files) ─▶ the library ─▶ Output: text or one JSON document
 //! ```
 //! Each command is one file: its arguments with their help, and a `run` that calls the library and shows the result.
-//! Results go to standard output, everything else to standard error. Only this folder prints results; exit codes are
+//! Results go to standard output, everything else to standard error. Only this directory prints results; exit codes are
 //! `main.rs`'s.
 //!
 //! Not for: decisions about data or stores; those are the library's.
@@ -67,7 +67,7 @@ Exit codes:
 #[derive(Debug, Parser)]
 #[command(name = "cutover", version, after_help = EXAMPLES, max_term_width = 100)]
 pub struct Cli {
-    /// Change to this folder before anything else
+    /// Change to this directory before anything else
     #[arg(short = 'C', value_name = "DIR", global = true, help_heading = "Global options")]
     directory: Option<PathBuf>,
     /// Say more on standard error: -v what is done, -vv details, -vvv everything; RUST_LOG overrides it
@@ -223,7 +223,7 @@ pub fn run(cli: Cli, ending: &Ending) -> Result<Verdict> {
     failpoint::arm()?;
     if let Some(directory) = &cli.directory {
         std::env::set_current_dir(directory).map_err(|error| {
-            Error::invalid(format!("cannot change to the folder {}", directory.display())).because(error)
+            Error::invalid(format!("cannot change to the directory {}", directory.display())).because(error)
         })?;
     }
     if cli.command.has_safe_points() {

@@ -14,15 +14,15 @@ Examples:
   cutover path stores/views_by_age 3
   ldb --db=$(cutover path stores/views_by_age)/shard-00000 scan --hex";
 
-/// Print the folder of the current version, or of version N
+/// Print the directory of the current version, or of version N
 ///
-/// Each shard-… folder in it is a complete RocksDB database. Open it read-only. Retention may delete the folder while you
-/// read: pin the version, or read through the library, which goes on. Other programs need RocksDB 8.6 or newer, or
-/// `format_version = 5` under [tables] in the job; they should open all tables (max_open_files=-1).
+/// Each shard-… directory in it is a complete RocksDB database. Open it read-only. Retention may delete the directory
+/// while you read: pin the version, or read through the library, which goes on. Other programs need RocksDB 8.6 or
+/// newer, or `format_version = 5` under [tables] in the job; they should open all tables (max_open_files=-1).
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Args {
-    /// Folder of the store
+    /// Directory of the store
     store: PathBuf,
     /// Number of the version; the current one if left out
     #[arg(value_name = "N")]
@@ -33,11 +33,11 @@ impl Args {
     pub(super) fn run(self, output: &mut Output) -> Result<Verdict> {
         let catalog = Catalog::open(&self.store)?;
         let version = version_number(&self.store, &catalog.read()?, self.version)?;
-        let folder = catalog.layout().version_dir(version);
+        let directory = catalog.layout().version_dir(version);
         if output.is_json() {
-            output.document(&json!({"version": version, "path": folder}))?;
+            output.document(&json!({"version": version, "path": directory}))?;
         } else {
-            output.raw_line(folder.display())?;
+            output.raw_line(directory.display())?;
         }
         Ok(Verdict::Yes)
     }

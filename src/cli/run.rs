@@ -25,11 +25,11 @@ Examples:
 
 /// Build a version, check it and publish it
 ///
-/// Readers see the new version once the command ends well, and the old one until then. Nothing is built when the same job
-/// over the same inputs is already published. Data as of an earlier time than what readers see is refused before any
-/// work, unless --stage leaves it unpublished. A run whose version a pin keeps back ends with exit code 5. With [kafka]
-/// in the job, consumers of the topic flip with the store. A run that was cut off after it had spilled to disk is resumed
-/// by the next one with the same job, inputs and flags.
+/// Readers see the new version once the command ends well, and the old one until then. Nothing is built when the same
+/// job over the same inputs is already published. Data as of an earlier time than what readers see is refused before
+/// any work, unless --stage leaves it unpublished. A run whose version a pin keeps back ends with exit code 5. With
+/// [kafka] in the job, consumers of the topic flip with the store. A run that was cut off after it had spilled to disk
+/// is resumed by the next one with the same job, inputs and flags.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Args {
@@ -106,7 +106,7 @@ pub(super) struct JobArgs {
     /// Threads to use; one per processor if left out
     #[arg(long, value_name = "N")]
     threads: Option<usize>,
-    /// Folder for what does not fit into memory; the store's own staging folder if left out
+    /// Directory for what does not fit into memory; the store's own staging directory if left out
     #[arg(long, value_name = "DIR")]
     spill_dir: Option<PathBuf>,
 }

@@ -21,7 +21,7 @@ Examples:
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Args {
-    /// Folder of the store
+    /// Directory of the store
     store: PathBuf,
     /// Only keys that begin with this: a JSON array of the first columns, or leading text of a one-column key
     #[arg(long, value_name = "K", allow_hyphen_values = true)]

@@ -31,12 +31,12 @@ const LOGGED: usize = 100_000;
 
 /// Show all that is known of a version: inputs, parameters, checks, sizes, stages, and who did what to it
 ///
-/// Without a number it is the version that readers see. Values of parameters (--set) are part of a version and are shown,
-/// so they are no place for secrets.
+/// Without a number it is the version that readers see. Values of parameters (--set) are part of a version and are
+/// shown, so they are no place for secrets.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Args {
-    /// Folder of the store
+    /// Directory of the store
     store: PathBuf,
     /// Number of the version; the one readers see if left out
     #[arg(value_name = "N")]

@@ -22,7 +22,7 @@ Examples:
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Args {
-    /// Folder of the store
+    /// Directory of the store
     store: PathBuf,
     /// Number of the version; the current one if left out
     #[arg(value_name = "N")]

@@ -28,8 +28,8 @@ Each kill takes a rerun: expect about two runs of the job for each line of the t
 /// Kill a job at each of its durable steps, and look at what is left
 ///
 /// Runs the job again and again in a sandbox beside its store, kills it at each step, and tells what a reader saw after
-/// it (old, new or broken), whether the rerun ended well with the same entries, and what gc left. The job's own store is
-/// never touched, and nothing is streamed to Kafka. The exit code is 1 when anything is broken.
+/// it (old, new or broken), whether the rerun ended well with the same entries, and what gc left. The job's own store
+/// is never touched, and nothing is streamed to Kafka. The exit code is 1 when anything is broken.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Args {
@@ -48,7 +48,7 @@ pub(super) struct Args {
     /// Only this step, or all steps of this stage; can be repeated
     #[arg(long, value_name = "STEP")]
     step: Vec<String>,
-    /// Folder in which the sandbox is made; the one of the job's store if left out
+    /// Directory in which the sandbox is made; the one of the job's store if left out
     #[arg(long, value_name = "DIR")]
     dir: Option<PathBuf>,
 }
@@ -60,8 +60,8 @@ impl Args {
         let job = Job::load(&self.job, &parsers::sets(self.set.clone())?)?;
         let program = std::env::current_exe()
             .map_err(|error| Error::unavailable("cannot find this program to start it again").because(error))?;
-        let folder = self.dir.clone().unwrap_or_else(|| existing_above(&job.store));
-        let options = Options { program, arguments: self.arguments(), folder, steps: self.step };
+        let directory = self.dir.clone().unwrap_or_else(|| existing_above(&job.store));
+        let options = Options { program, arguments: self.arguments(), directory, steps: self.step };
         if job.kafka.is_some() {
             notice("this job streams to Kafka; in the sandbox it does not, so the steps of that are not among these");
         }
@@ -97,10 +97,10 @@ impl Args {
     }
 }
 
-/// The nearest folder above a store that is there: on the same file system, and nothing has to be made for it.
+/// The nearest directory above a store that is there: on the same file system, and nothing has to be made for it.
 fn existing_above(store: &Path) -> PathBuf {
-    let above = store.ancestors().skip(1).find(|folder| folder.is_dir());
-    above.filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new(".")).to_owned()
+    let above = store.ancestors().skip(1).find(|directory| directory.is_dir());
+    above.filter(|directory| !directory.as_os_str().is_empty()).unwrap_or(Path::new(".")).to_owned()
 }
 
 /// One kill in a line.
@@ -189,9 +189,9 @@ mod tests {
     }
 
     #[test]
-    fn the_sandbox_is_made_in_the_nearest_folder_that_is_there() {
-        let folder = tempfile::tempdir().unwrap();
-        assert_eq!(existing_above(&folder.path().join("stores/views")), folder.path());
+    fn the_sandbox_is_made_in_the_nearest_directory_that_is_there() {
+        let directory = tempfile::tempdir().unwrap();
+        assert_eq!(existing_above(&directory.path().join("stores/views")), directory.path());
         assert_eq!(existing_above(Path::new("views")), Path::new("."));
     }
 }

@@ -15,13 +15,13 @@ Examples:
 /// List the versions of a store with their states, and which one readers see
 ///
 /// Published: readers see it. Retired: a newer one was published. Rolled back: readers were taken off it because it was
-/// bad. Rejected: a check stopped it. Complete: built, but not published yet. Staged: the same, as was asked for. Stored
-/// is what a version takes on the disk, data what its keys and values come to before compression. A time in brackets was
-/// not stated: it is what the clock said.
+/// bad. Rejected: a check stopped it. Complete: built, but not published yet. Staged: the same, as was asked for.
+/// Stored is what a version takes on the disk, data what its keys and values come to before compression. A time in
+/// brackets was not stated: it is what the clock said.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Args {
-    /// Folder of the store
+    /// Directory of the store
     store: PathBuf,
 }
 

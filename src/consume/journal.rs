@@ -4,10 +4,10 @@
 //! one line a table:   {"table":{…},"xxh3":"…","next":1234}
 //!                                  └ of its file  └ offset after its last record
 //! ```
-//! A table counts once its line is synced, and that after the table and its folder are. On reading, lines are taken up to
-//! the first that is damaged or whose table is not there as it was: from there on the partition is read again.
+//! A table counts once its line is synced, and that after the table and its directory are. On reading, lines are taken
+//! up to the first that is damaged or whose table is not there as it was: from there on the partition is read again.
 //!
-//! Not for: attempts at other topics; each topic has its own staging folder.
+//! Not for: attempts at other topics; each topic has its own staging directory.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -34,7 +34,7 @@ pub(super) struct Journal {
 
 impl Journal {
     /// Opens the journal of a partition whose tables are in `tables_dir`, and returns the tables that are finished with
-    /// the offset to go on from. Everything else in the folder is deleted.
+    /// the offset to go on from. Everything else in the directory is deleted.
     ///
     /// # Errors
     /// `Unavailable` when the disk does not answer.
@@ -79,17 +79,17 @@ fn holds(line: &Line, before: Option<&Line>, tables_dir: &Path) -> bool {
 mod tests {
     use super::*;
 
-    fn table(folder: &Path, number: u8) -> Table {
+    fn table(directory: &Path, number: u8) -> Table {
         let name = format!("range-00000-{number:05}.sst");
-        fs::create_dir_all(folder).unwrap();
-        fs::write(folder.join(&name), [number; 8]).unwrap();
+        fs::create_dir_all(directory).unwrap();
+        fs::write(directory.join(&name), [number; 8]).unwrap();
         Table { name, rows: 1, first_key: vec![number], last_key: vec![number], ..Table::default() }
     }
 
     #[test]
     fn what_is_finished_is_taken_up_again_and_what_is_damaged_is_not() {
-        let folder = tempfile::tempdir().unwrap();
-        let (path, tables) = (folder.path().join("journal/shard-00000.jsonl"), folder.path().join("tables"));
+        let directory = tempfile::tempdir().unwrap();
+        let (path, tables) = (directory.path().join("journal/shard-00000.jsonl"), directory.path().join("tables"));
         let open = || Journal::open(path.clone(), tables.clone(), 5).unwrap();
         let (mut journal, none, next) = open();
         assert_eq!((none.len(), next), (0, 5));

@@ -55,7 +55,7 @@ pub struct Options {
     pub connection: Connection,
     /// Name that the names of the dataset's topics begin with.
     pub topic: String,
-    /// Folder of the local store.
+    /// Directory of the local store.
     pub store: PathBuf,
     /// Name under which this consumer reports.
     pub name: String,
@@ -94,10 +94,10 @@ pub struct Takeover {
 ///
 /// # Errors
 /// With `once`, what stops the announced version from being taken over: `Unavailable` when nothing is announced or the
-/// cluster does not answer, `Corrupt` when the version is not what was announced, `Conflict` when its topic is deleted or
-/// the local store pinned or in use. Without, only what stops all following: `Invalid` settings or a store that is not
-/// this topic's, `Conflict` when another consumer uses the store, and what `tell` returns; nothing that is written to a
-/// topic ends it. `Stopped` when that is asked for: what is staged so far is taken up again by the next one.
+/// cluster does not answer, `Corrupt` when the version is not what was announced, `Conflict` when its topic is deleted
+/// or the local store pinned or in use. Without, only what stops all following: `Invalid` settings or a store that is
+/// not this topic's, `Conflict` when another consumer uses the store, and what `tell` returns; nothing that is written
+/// to a topic ends it. `Stopped` when that is asked for: what is staged so far is taken up again by the next one.
 pub fn consume(options: &Options, mut on_takeover: impl FnMut(&Takeover) -> Result<()>) -> Result<()> {
     let known = Catalog::followed_dataset(&options.store, &options.topic)?;
     let reporter = Reporter::new(&options.connection, &options.topic)?;
@@ -360,8 +360,8 @@ fn left_behind(announcement: &Announcement, current: &Current) -> State {
     if told.is_some_and(|it| it.state == State::RolledBack) { State::RolledBack } else { State::Retired }
 }
 
-/// Waits for the first announcement, or fails with `once` where there is none. Returns the dataset, too: the one that the
-/// local store has, or else the one that is announced.
+/// Waits for the first announcement, or fails with `once` where there is none. Returns the dataset, too: the one that
+/// the local store has, or else the one that is announced.
 fn first_announcement(options: &Options, known: Option<&str>) -> Result<(CompactedTopic<Announcement>, String)> {
     let control = kafka::control_topic(&options.topic);
     loop {

@@ -1,8 +1,8 @@
 //! One partition on its way into a shard: every record is held against what was announced.
 //!
 //! The log of a data topic has one record at every offset, keys ascending, and the END marker last. A record that is
-//! lost, twice there, out of order, in the wrong partition or altered breaks one of: the next offset, the order of keys,
-//! the shard of the key, the count, the digest. Each is `Corrupt`, and the version is not taken over.
+//! lost, twice there, out of order, in the wrong partition or altered breaks one of: the next offset, the order of
+//! keys, the shard of the key, the count, the digest. Each is `Corrupt`, and the version is not taken over.
 //!
 //! Not for: reading from Kafka (`kafka::Partitions`).
 

@@ -32,7 +32,7 @@ use crate::kafka::{Connection, Partitions, Received};
 use crate::progress::Progress;
 use crate::publish::Staged;
 
-/// Letters of a data topic's name that become the name of a folder.
+/// Letters of a data topic's name that become the name of a directory.
 const LONGEST_NAME: usize = 100;
 /// Bytes of memory for the entries of a partition that are remembered for its read-back.
 const SAMPLE_BYTES: usize = 128 << 10;
@@ -79,14 +79,14 @@ impl StagedVersion {
 }
 
 impl VersionStager<'_> {
-    /// Stages the version. `goes_on` is called again and again with the rows received so far; when it says no, all stops
-    /// and `None` is returned, with what is finished left for another time.
+    /// Stages the version. `goes_on` is called again and again with the rows received so far; when it says no, all
+    /// stops and `None` is returned, with what is finished left for another time.
     ///
     /// # Errors
     /// `Corrupt` when the version is not what was announced, with nothing left of it; `Conflict` when its topic is
     /// deleted; `Unavailable` when the disk or the cluster does not do it; those of `goes_on`.
     pub(super) fn run(&self, keep_going: impl FnMut(u64) -> Result<bool>) -> Result<Option<StagedVersion>> {
-        let dirs = self.catalog.layout().build_dirs(&folder_name(&self.wanted.topic))?;
+        let dirs = self.catalog.layout().build_dirs(&directory_name(&self.wanted.topic))?;
         let staged = self.run_in(&dirs, keep_going);
         if staged.as_ref().is_err_and(|error| error.kind() == Kind::Corrupt) {
             remove(dirs.root())?;
@@ -339,7 +339,7 @@ impl Shared {
     }
 }
 
-/// Folders of one shard.
+/// Directories of one shard.
 struct Paths {
     shard_dir: std::path::PathBuf,
     tables_dir: std::path::PathBuf,
@@ -366,9 +366,9 @@ impl Paths {
     }
 }
 
-/// The name of the staging folder for a data topic: its own name's end, which was checked to be plain, or its hash where
-/// that is long.
-fn folder_name(topic: &str) -> String {
+/// The name of the staging directory for a data topic: its own name's end, which was checked to be plain, or its hash
+/// where that is long.
+fn directory_name(topic: &str) -> String {
     let name = topic.rsplit_once(".v").map_or(topic, |(_, name)| name);
     match name.len() {
         ..=LONGEST_NAME => format!("follow-{name}"),
@@ -376,10 +376,10 @@ fn folder_name(topic: &str) -> String {
     }
 }
 
-fn remove(folder: &Path) -> Result<()> {
-    match fs::remove_dir_all(folder) {
+fn remove(directory: &Path) -> Result<()> {
+    match fs::remove_dir_all(directory) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
-        removed => removed.io("remove folder", folder),
+        removed => removed.io("remove directory", directory),
     }
 }
 

@@ -10,7 +10,7 @@
 //!
 //! | file | what it holds |
 //! |---|---|
-//! | `sandbox` | the folder that all of it happens in |
+//! | `sandbox` | the directory that all of it happens in |
 //! | `child` | the program's own processes there |
 //! | `sight` | what a reader sees |
 //!
@@ -42,8 +42,8 @@ pub struct Options {
     pub program: PathBuf,
     /// What follows `cutover run`: the job file and its flags.
     pub arguments: Vec<OsString>,
-    /// Existing folder in which the sandbox is made.
-    pub folder: PathBuf,
+    /// Existing directory in which the sandbox is made.
+    pub directory: PathBuf,
     /// Names of steps, or of their stages; none: all that the job gets to.
     pub steps: Vec<String>,
 }
@@ -94,12 +94,12 @@ impl Report {
 /// Kills the job at each step. `tell` hears of each kill, and how many there will be.
 ///
 /// # Errors
-/// `Invalid` for a step that there is not, for a folder that is not there, and for a job that does not run even
+/// `Invalid` for a step that there is not, for a directory that is not there, and for a job that does not run even
 /// uninterrupted; `Input` when two uninterrupted runs do not give the same entries; `Unavailable` when the disk or the
 /// system does not do it; `Stopped` when that is asked for. The sandbox is removed on every way out.
 pub fn verify(options: &Options, mut tell: impl FnMut(usize, &Kill)) -> Result<Report> {
     let wanted = wanted(&options.steps)?;
-    let sandbox = Sandbox::create(&options.folder)?;
+    let sandbox = Sandbox::create(&options.directory)?;
     let child = Child::new(options, &sandbox);
     let digest = digest_of(&child.rerun()?)?;
     let (watched, counts) = child.watched()?;
@@ -220,7 +220,7 @@ mod tests {
         };
         assert_eq!(names(&[]).len(), STEPS.len());
         assert_eq!(names(&["current"]), ["current.decided", "current.replaced"]);
-        assert_eq!(names(&["log.append", "store"]), ["store.folders", "log.append"]);
+        assert_eq!(names(&["log.append", "store"]), ["store.directories", "log.append"]);
         let error = wanted(&["curren".to_owned()]).unwrap_err();
         assert!(error.message().contains("\"curren\"") && error.message().contains("current.replaced"), "{error}");
     }

@@ -1,7 +1,7 @@
 //! What a reader sees of a store after a kill: the whole old version, the whole new one, or something else.
 //!
-//! The store is opened as a serving program does, then every byte of the version is compared with its manifest and every
-//! entry with the digest.
+//! The store is opened as a serving program does, then every byte of the version is compared with its manifest and
+//! every entry with the digest.
 //!
 //! Not for: repairing anything.
 

@@ -1,7 +1,7 @@
-//! The folder in which a job is killed: a store, and what its processes said last.
+//! The directory in which a job is killed: a store, and what its processes said last.
 //!
-//! It has a name of its own and is made new, so nothing that was there before is touched, and it is removed with all that
-//! is in it when it is dropped.
+//! It has a name of its own and is made new, so nothing that was there before is touched, and it is removed with all
+//! that is in it when it is dropped.
 //!
 //! Not for: what happens in it.
 
@@ -13,24 +13,27 @@ use crate::error::{Error, IoContext, Result};
 /// Names of sandboxes begin so.
 const PREFIX: &str = "verify-crash-";
 
-/// A folder that is removed when this is dropped.
+/// A directory that is removed when this is dropped.
 #[derive(Debug)]
 pub(super) struct Sandbox {
     path: PathBuf,
 }
 
 impl Sandbox {
-    /// Makes one in `folder`.
+    /// Makes one in `directory`.
     ///
     /// # Errors
-    /// `Invalid` when there is no such folder; `Unavailable` when it cannot be written.
-    pub(super) fn create(folder: &Path) -> Result<Self> {
-        if !folder.is_dir() {
-            return Err(Error::invalid(format!("{} is not a folder, so no sandbox fits in it", folder.display())));
+    /// `Invalid` when there is no such directory; `Unavailable` when it cannot be written.
+    pub(super) fn create(directory: &Path) -> Result<Self> {
+        if !directory.is_dir() {
+            return Err(Error::invalid(format!(
+                "{} is not a directory, so no sandbox fits in it",
+                directory.display()
+            )));
         }
         let random = getrandom::u64()
             .map_err(|error| Error::unavailable("the system gives no random numbers").because(error))?;
-        let path = folder.join(format!("{PREFIX}{random:016x}"));
+        let path = directory.join(format!("{PREFIX}{random:016x}"));
         fs::create_dir(&path).io("create the sandbox", &path)?;
         Ok(Self { path })
     }
@@ -57,7 +60,7 @@ impl Sandbox {
 impl Drop for Sandbox {
     fn drop(&mut self) {
         if let Err(error) = fs::remove_dir_all(&self.path) {
-            tracing::warn!(folder = %self.path.display(), %error, "the sandbox is left behind; delete it by hand");
+            tracing::warn!(directory = %self.path.display(), %error, "the sandbox is left behind; delete it by hand");
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Sample data: the events and profiles that the demo, the tests and the benchmarks run on.
 //!
-//! [`generate`] writes two folders of Parquet files, `events/` and `profiles/`. The same [`Shape`] gives the same rows
-//! on every machine; another day gives the log moved on by a day, and some profiles changed. Files are written in
+//! [`generate`] writes two directories of Parquet files, `events/` and `profiles/`. The same [`Shape`] gives the same
+//! rows on every machine; another day gives the log moved on by a day, and some profiles changed. Files are written in
 //! parallel, each a batch at a time, so that memory depends on their number and not on their size.
 //!
 //! Not for: anything a user's job needs; nothing but the `demo` command, tests and benchmarks imports this.
@@ -74,12 +74,12 @@ impl Shape {
 /// wrote there. A file appears under its name when it is whole; the set of files is not replaced at once.
 ///
 /// # Errors
-/// `Invalid` when the shape is out of its limits; `Unavailable` when the folder cannot be written.
+/// `Invalid` when the shape is out of its limits; `Unavailable` when the directory cannot be written.
 pub fn generate(dir: &Path, shape: &Shape) -> Result<()> {
     shape.check()?;
     let (events, profiles) = (dir.join("events"), dir.join("profiles"));
-    fs::create_dir_all(&events).io("create folder", &events)?;
-    fs::create_dir_all(&profiles).io("create folder", &profiles)?;
+    fs::create_dir_all(&events).io("create directory", &events)?;
+    fs::create_dir_all(&profiles).io("create directory", &profiles)?;
 
     let first_hour = events::FIRST_HOUR + u64::from(shape.day) * 24;
     (0..shape.files).into_par_iter().try_for_each(|file| {

@@ -1,7 +1,7 @@
 //! One Parquet file of sample data: written under a temporary name, renamed when whole.
 //!
-//! The temporary name starts with a dot, so that a job that reads the folder meanwhile does not see it. A file that is
-//! not finished is removed again.
+//! The temporary name starts with a dot, so that a job that reads the directory meanwhile does not see it. A file that
+//! is not finished is removed again.
 //!
 //! Not for: versions of a store; losing sample data in a power cut costs nothing, so nothing is synced here.
 
@@ -28,10 +28,10 @@ pub(super) struct Part {
 }
 
 impl Part {
-    /// Starts `folder/part-00000.parquet`, for number 0.
-    pub(super) fn create(folder: &Path, number: usize, schema: SchemaRef) -> Result<Self> {
+    /// Starts `directory/part-00000.parquet`, for number 0.
+    pub(super) fn create(directory: &Path, number: usize, schema: SchemaRef) -> Result<Self> {
         let name = name(number);
-        let (path, temporary) = (folder.join(&name), folder.join(format!(".{name}.tmp")));
+        let (path, temporary) = (directory.join(&name), directory.join(format!(".{name}.tmp")));
         let file = File::create(&temporary).io("create", &temporary)?;
         let level = ZstdLevel::try_new(1).map_err(|error| Error::internal("zstd has no level 1").because(error))?;
         let properties = WriterProperties::builder()
@@ -70,9 +70,9 @@ impl Drop for Part {
 }
 
 /// Removes parts with a number of `count` or more, which an earlier, larger set left.
-pub(super) fn remove_from(folder: &Path, count: usize) -> Result<()> {
-    for entry in fs::read_dir(folder).io("list", folder)? {
-        let path = entry.io("list", folder)?.path();
+pub(super) fn remove_from(directory: &Path, count: usize) -> Result<()> {
+    for entry in fs::read_dir(directory).io("list", directory)? {
+        let path = entry.io("list", directory)?.path();
         let number = path.file_name().and_then(|name| parse(name.to_str()?));
         if number.is_some_and(|number| number >= count) {
             fs::remove_file(&path).io("remove", &path)?;

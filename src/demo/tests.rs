@@ -17,8 +17,8 @@ fn small() -> Shape {
     Shape { events: 50_000, profiles: 5_000, urls: 500, files: 3, seed: 42, day: 0 }
 }
 
-fn read(folder: &Path) -> Vec<RecordBatch> {
-    let mut paths: Vec<_> = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+fn read(directory: &Path) -> Vec<RecordBatch> {
+    let mut paths: Vec<_> = fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path()).collect();
     paths.sort();
     let open = |path| ParquetRecordBatchReaderBuilder::try_new(File::open(path).unwrap()).unwrap().build().unwrap();
     paths.iter().flat_map(|path| open(path).map(|batch| batch.unwrap())).collect()
@@ -42,8 +42,9 @@ fn strings(batches: &[RecordBatch], column: usize) -> Vec<String> {
 
 #[test]
 fn the_same_shape_gives_the_same_bytes_and_another_cut_the_same_rows() {
-    let folder = tempfile::tempdir().unwrap();
-    let (once, again, cut) = (folder.path().join("once"), folder.path().join("again"), folder.path().join("cut"));
+    let directory = tempfile::tempdir().unwrap();
+    let (once, again, cut) =
+        (directory.path().join("once"), directory.path().join("again"), directory.path().join("cut"));
     generate(&once, &small()).unwrap();
     generate(&again, &small()).unwrap();
     generate(&cut, &Shape { files: 7, ..small() }).unwrap();
@@ -56,9 +57,9 @@ fn the_same_shape_gives_the_same_bytes_and_another_cut_the_same_rows() {
 
 #[test]
 fn events_are_as_documented() {
-    let folder = tempfile::tempdir().unwrap();
-    generate(folder.path(), &small()).unwrap();
-    let events = read(&folder.path().join("events"));
+    let directory = tempfile::tempdir().unwrap();
+    generate(directory.path(), &small()).unwrap();
+    let events = read(&directory.path().join("events"));
     assert_eq!(rows(&events), 50_000);
     assert_eq!(events[0].schema(), events::schema());
 
@@ -90,9 +91,9 @@ fn events_are_as_documented() {
 
 #[test]
 fn profiles_are_as_documented() {
-    let folder = tempfile::tempdir().unwrap();
-    generate(folder.path(), &small()).unwrap();
-    let profiles = read(&folder.path().join("profiles"));
+    let directory = tempfile::tempdir().unwrap();
+    generate(directory.path(), &small()).unwrap();
+    let profiles = read(&directory.path().join("profiles"));
     assert_eq!(profiles[0].schema(), profiles::schema());
     assert_eq!(integers(&profiles, 0), (1..=5_000).collect::<Vec<i64>>());
 
@@ -109,8 +110,8 @@ fn profiles_are_as_documented() {
 
 #[test]
 fn the_next_day_moves_the_log_on_and_changes_some_profiles() {
-    let folder = tempfile::tempdir().unwrap();
-    let (today, tomorrow) = (folder.path().join("today"), folder.path().join("tomorrow"));
+    let directory = tempfile::tempdir().unwrap();
+    let (today, tomorrow) = (directory.path().join("today"), directory.path().join("tomorrow"));
     generate(&today, &small()).unwrap();
     generate(&tomorrow, &Shape { day: 1, ..small() }).unwrap();
     let concat = |dir: &Path| arrow::compute::concat_batches(&events::schema(), &read(&dir.join("events"))).unwrap();
@@ -130,12 +131,12 @@ fn the_next_day_moves_the_log_on_and_changes_some_profiles() {
 
 #[test]
 fn a_smaller_set_replaces_a_larger_one_and_leaves_other_files_alone() {
-    let folder = tempfile::tempdir().unwrap();
-    generate(folder.path(), &Shape { files: 5, ..small() }).unwrap();
-    let events = folder.path().join("events");
+    let directory = tempfile::tempdir().unwrap();
+    generate(directory.path(), &Shape { files: 5, ..small() }).unwrap();
+    let events = directory.path().join("events");
     fs::write(events.join("part-of-mine.parquet"), b"mine").unwrap();
     fs::write(events.join("_SUCCESS"), b"").unwrap();
-    generate(folder.path(), &Shape { files: 2, ..small() }).unwrap();
+    generate(directory.path(), &Shape { files: 2, ..small() }).unwrap();
     let mut names: Vec<_> =
         fs::read_dir(&events).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
     names.sort();
@@ -144,17 +145,17 @@ fn a_smaller_set_replaces_a_larger_one_and_leaves_other_files_alone() {
 
 #[test]
 fn a_shape_out_of_its_limits_is_refused() {
-    let folder = tempfile::tempdir().unwrap();
+    let directory = tempfile::tempdir().unwrap();
     for shape in [Shape { profiles: 0, ..small() }, Shape { urls: 0, ..small() }, Shape { files: 721, ..small() }] {
-        let error = generate(&folder.path().join("none"), &shape).unwrap_err();
+        let error = generate(&directory.path().join("none"), &shape).unwrap_err();
         assert_eq!(error.kind(), Kind::Invalid);
     }
-    assert!(!folder.path().join("none").exists());
+    assert!(!directory.path().join("none").exists());
 }
 
 #[test]
 fn no_events_are_a_data_set_too() {
-    let folder = tempfile::tempdir().unwrap();
-    generate(folder.path(), &Shape { events: 0, files: 1, ..small() }).unwrap();
-    assert_eq!(rows(&read(&folder.path().join("events"))), 0);
+    let directory = tempfile::tempdir().unwrap();
+    generate(directory.path(), &Shape { events: 0, files: 1, ..small() }).unwrap();
+    assert_eq!(rows(&read(&directory.path().join("events"))), 0);
 }

@@ -17,9 +17,9 @@ use std::time::{Duration, Instant};
 pub(crate) trait Disk: Send + Sync {
     /// What is at a path.
     fn look(&self, path: &Path) -> io::Result<Look>;
-    /// The names in a folder.
+    /// The names in a directory.
     fn list(&self, path: &Path) -> io::Result<Vec<String>>;
-    /// Opens a file or a folder.
+    /// Opens a file or a directory.
     fn open(&self, path: &Path, mode: Mode) -> io::Result<u64>;
     /// Closes it, which lets go of its lock.
     fn close(&self, file: u64);
@@ -31,7 +31,7 @@ pub(crate) trait Disk: Send + Sync {
     fn len(&self, file: u64) -> io::Result<u64>;
     /// Cuts it, or fills it up with zeros.
     fn set_len(&self, file: u64, bytes: u64) -> io::Result<()>;
-    /// Makes the content of a file, or the names in a folder, survive a power cut.
+    /// Makes the content of a file, or the names in a directory, survive a power cut.
     fn sync(&self, file: u64) -> io::Result<()>;
     /// Takes the lock on a file, if nobody else has it.
     fn lock(&self, file: u64) -> io::Result<bool>;
@@ -39,11 +39,11 @@ pub(crate) trait Disk: Send + Sync {
     fn unlock(&self, file: u64);
     /// Gives something another place, in one step.
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
-    /// Makes an empty folder.
+    /// Makes an empty directory.
     fn create_dir(&self, path: &Path) -> io::Result<()>;
     /// Removes a file.
     fn remove_file(&self, path: &Path) -> io::Result<()>;
-    /// Removes an empty folder.
+    /// Removes an empty directory.
     fn remove_dir(&self, path: &Path) -> io::Result<()>;
     /// The time.
     fn now(&self) -> Instant;
@@ -62,7 +62,7 @@ pub(crate) struct Mode {
 /// What is at a path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Look {
-    pub(crate) folder: bool,
+    pub(crate) directory: bool,
     pub(crate) bytes: u64,
 }
 
@@ -98,14 +98,14 @@ impl Metadata {
     pub(crate) fn is_dir(&self) -> bool {
         match self {
             Self::Real(meta) => meta.is_dir(),
-            Self::Simulated(look) => look.folder,
+            Self::Simulated(look) => look.directory,
         }
     }
 
     pub(crate) fn is_file(&self) -> bool {
         match self {
             Self::Real(meta) => meta.is_file(),
-            Self::Simulated(look) => !look.folder,
+            Self::Simulated(look) => !look.directory,
         }
     }
 

@@ -6,9 +6,9 @@
 //! some other columns of the key                 their part of the tuple encoding
 //! ```
 //!
-//! Because only key columns can be used, a reader finds the shard of a key from the key alone ([`ShardRouter::of_key`]).
-//! The bytes hashed by `murmur2` are hashed as Kafka's Java client does, so a shard is the partition such a producer
-//! would choose for the same key bytes.
+//! Because only key columns can be used, a reader finds the shard of a key from the key alone
+//! ([`ShardRouter::of_key`]). The bytes hashed by `murmur2` are hashed as Kafka's Java client does, so a shard is the
+//! partition such a producer would choose for the same key bytes.
 
 use xxhash_rust::xxh3::xxh3_64;
 

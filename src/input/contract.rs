@@ -12,9 +12,9 @@
 //! Types that hold the same values in another layout share a name: every string, binary and list layout, and
 //! dictionary- or run-encoded columns.
 //!
-//! Not for: null values. That a field may be null says nothing about whether it is; `nullable` is held against the counts
-//! of nulls in Parquet footers, where a file has them, and every row of CSV and JSON files. Elsewhere a job's `not_null`
-//! check counts.
+//! Not for: null values. That a field may be null says nothing about whether it is; `nullable` is held against the
+//! counts of nulls in Parquet footers, where a file has them, and every row of CSV and JSON files. Elsewhere a job's
+//! `not_null` check counts.
 
 use std::collections::HashSet;
 use std::path::Path;

@@ -20,8 +20,8 @@ use crate::job::Format;
 /// Rows of a batch.
 const BATCH_ROWS: usize = 1_024;
 
-/// What is wrong with the first Parquet file that cannot be read to its end, or whose values are not of the type that its
-/// column has in all files together.
+/// What is wrong with the first Parquet file that cannot be read to its end, or whose values are not of the type that
+/// its column has in all files together.
 pub fn find_damaged(inputs: &[Input]) -> Option<Error> {
     let parquet = inputs.iter().filter(|input| input.format == Format::Parquet);
     let mut files = parquet.flat_map(|input| input.files.iter().map(move |file| (input, file)));

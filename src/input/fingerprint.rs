@@ -52,8 +52,8 @@ mod tests {
 
     #[test]
     fn a_change_is_noticed_and_changes_the_digest() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("a.parquet");
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("a.parquet");
         fs::write(&path, b"one").unwrap();
         let modified = fs::metadata(&path).unwrap().modified().unwrap();
         let file = InputFile {

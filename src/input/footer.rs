@@ -95,8 +95,8 @@ impl Footer {
 /// Reads the footer of a Parquet file.
 ///
 /// # Errors
-/// `Input` when it is no Parquet file, its footer is damaged or cut off, or contradicts itself, or the file is encrypted
-/// or has a type that is not known; `Unavailable` when it cannot be read.
+/// `Input` when it is no Parquet file, its footer is damaged or cut off, or contradicts itself, or the file is
+/// encrypted or has a type that is not known; `Unavailable` when it cannot be read.
 pub fn read(path: &Path) -> Result<Footer> {
     let (footer, start) = read_bytes(path)?;
     parse(&footer, start).map_err(|fault| fault.of(path))
@@ -215,8 +215,8 @@ fn repeated_name(schema: &Schema) -> Option<String> {
     among(schema.fields().iter().map(|field| (field.name(), field.data_type())))
 }
 
-/// Rows of a row group of a file whose data ends at `end`: a footer has no checksum, so what it says is held against what
-/// it says elsewhere.
+/// Rows of a row group of a file whose data ends at `end`: a footer has no checksum, so what it says is held against
+/// what it says elsewhere.
 fn group_rows(group: &RowGroupMetaData, end: u64) -> Result<u64, String> {
     let wrong = |what: &str| format!("its footer is wrong: a row group has {what}");
     let rows = u64::try_from(group.num_rows()).map_err(|_| wrong("less than no rows"))?;

@@ -3,9 +3,9 @@
 //!
 //! - A dictionary page at offset 0, or behind the data, is none (parquet-mr up to 1.8 writes 0).
 //! - Enums and JSON are text, and the reader checks that they are.
-//! - Statistics must never change an answer. Those that stay are of whole numbers, and of dates, times and decimals kept
-//!   as such, in the fields that have a defined order, with a count of nulls, of columns that are not widened. Readers
-//!   take a missing count for none, floats have NaN and two zeros, text was once ordered by signed bytes.
+//! - Statistics must never change an answer. Those that stay are of whole numbers, and of dates, times and decimals
+//!   kept as such, in the fields that have a defined order, with a count of nulls, of columns that are not widened.
+//!   Readers take a missing count for none, floats have NaN and two zeros, text was once ordered by signed bytes.
 //! - Page indexes and Bloom filters are not used.
 //! - Of the writer's notes only the layout that is to be read stays.
 //!
@@ -57,8 +57,8 @@ pub(super) fn columns(file: &FileMetaData) -> Result<Fields, ParquetError> {
     })
 }
 
-/// The metadata that the query reads by: columns come as in `own`, with texts as views, and statistics stay where they can be trusted and the
-/// table's column, of `table`, has the file's own type.
+/// The metadata that the query reads by: columns come as in `own`, with texts as views, and statistics stay where they
+/// can be trusted and the table's column, of `table`, has the file's own type.
 ///
 /// # Errors
 /// What the reader of Parquet says of it.

@@ -2,8 +2,8 @@
 //!
 //! Arrow has many layouts for the same values: dictionaries with indexes of any width, views, large offsets, lists of
 //! fixed size. Writers leave a note of theirs in the file, and a reader that keeps to it gives columns that cannot be
-//! brought together: a dictionary that is too narrow for all files, large text beside text. The note is still needed for
-//! what Parquet's own schema cannot say, such as time zones.
+//! brought together: a dictionary that is too narrow for all files, large text beside text. The note is still needed
+//! for what Parquet's own schema cannot say, such as time zones.
 //!
 //! Not for: types that hold other values; `widen` knows which of two holds both.
 

@@ -145,7 +145,7 @@ impl Input {
     /// The partition columns with their types: as the contract says, or string.
     ///
     /// # Errors
-    /// `Invalid` when the contract gives one a type that a folder's name cannot hold.
+    /// `Invalid` when the contract gives one a type that a directory's name cannot hold.
     pub fn partition_fields(&self) -> Result<Vec<Field>> {
         let field = |name: &String| {
             let column =

@@ -103,8 +103,8 @@ impl ChunkCheck {
 /// Reads the footers of all files and settles what the query reads.
 ///
 /// # Errors
-/// `Input` when one is damaged, files cannot be brought together or break the contract; `Unavailable` when one cannot be
-/// read.
+/// `Input` when one is damaged, files cannot be brought together or break the contract; `Unavailable` when one cannot
+/// be read.
 pub(super) fn read(input: &mut Input) -> Result<()> {
     let held = AtomicUsize::new(0);
     input.files.par_iter_mut().try_for_each(|file| {

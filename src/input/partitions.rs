@@ -39,7 +39,8 @@ impl Input {
         if begins && self.files.iter().all(numbers) { parts } else { Vec::new() }
     }
 
-    /// The partitions by date, the oldest first, each with its name and one of its files; none where there are no dates.
+    /// The partitions by date, the oldest first, each with its name and one of its files; none where there are no
+    /// dates.
     pub fn dated_partitions(&self) -> Vec<(String, &InputFile)> {
         let columns = self.dated_columns();
         if columns.is_empty() {
@@ -88,7 +89,7 @@ pub(super) fn select(spec: &InputSpec, root: &Path, paths: Vec<PathBuf>) -> Resu
     let mut there: BTreeSet<String> = BTreeSet::new();
     let mut kept = Vec::new();
     for path in paths {
-        let (columns, values) = super::resolve::folders(path.strip_prefix(root).unwrap_or(&path));
+        let (columns, values) = super::resolve::directories(path.strip_prefix(root).unwrap_or(&path));
         if let Some(missing) = wanted.columns().find(|name| !columns.iter().any(|column| column == name)) {
             return Err(Error::invalid(format!(
                 "input {}: line {} of the job names partitions by {missing}, but {} does not lie in a directory {missing}=…",
@@ -129,8 +130,9 @@ fn refuse(input: &str, wanted: &Partitions, wrong: Vec<String>) -> Result<()> {
 pub(super) fn directories(root: &Path, paths: &[PathBuf]) -> BTreeSet<PathBuf> {
     let innermost = |path: &PathBuf| {
         let below = path.strip_prefix(root).unwrap_or(path);
-        let partition = |folder: &&Path| folder.file_name().is_some_and(|name| name.as_encoded_bytes().contains(&b'='));
-        below.ancestors().skip(1).find(partition).map(|folder| root.join(folder))
+        let partition =
+            |directory: &&Path| directory.file_name().is_some_and(|name| name.as_encoded_bytes().contains(&b'='));
+        below.ancestors().skip(1).find(partition).map(|directory| root.join(directory))
     };
     paths.iter().filter_map(innermost).collect()
 }

@@ -1,11 +1,11 @@
 //! From a path in the job file to the list of files it stands for.
 //!
-//! A path is a file, a folder (searched through and through) or a glob. Names that begin with `_` or `.` are ignored,
-//! as every writer of datasets uses them for files in progress and markers; folders named `column=value` give a
-//! column. The list is sorted, so the same files always give the same list.
+//! A path is a file, a directory (searched through and through) or a glob. Names that begin with `_` or `.` are
+//! ignored, as every writer of datasets uses them for files in progress and markers; directories named `column=value`
+//! give a column. The list is sorted, so the same files always give the same list.
 //!
-//! A folder with a Delta Lake, Iceberg or Hudi log is refused: its log says which files count, and reading all of them
-//! would bring deleted rows back.
+//! A directory with a Delta Lake, Iceberg or Hudi log is refused: its log says which files count, and reading all of
+//! them would bring deleted rows back.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -19,9 +19,9 @@ use crate::job::{Format, InputSpec};
 
 /// Files an input may have.
 const MAX_FILES: usize = 1_000_000;
-/// Folders below each other that are searched, which also ends a circle of links.
+/// Directories below each other that are searched, which also ends a circle of links.
 const MAX_DEPTH: usize = 32;
-/// What Hive writes for a null in a folder's name.
+/// What Hive writes for a null in a directory's name.
 const HIVE_NULL: &str = "__HIVE_DEFAULT_PARTITION__";
 
 /// The files of an input and what their names tell.
@@ -35,10 +35,10 @@ pub(super) struct ResolvedFiles {
 ///
 /// # Errors
 /// `Input` when there are none, or a required marker is missing; `Invalid` when formats are mixed or unknown, or when
-/// the folder is a table of another system; `Unavailable` when a folder cannot be read.
+/// the directory is a table of another system; `Unavailable` when a directory cannot be read.
 pub(super) fn find(spec: &InputSpec) -> Result<ResolvedFiles> {
     let (root, mut paths) = list(spec)?;
-    // A pattern can match a folder and what is in it.
+    // A pattern can match a directory and what is in it.
     paths.sort_unstable();
     paths.dedup();
     if paths.is_empty() {
@@ -54,11 +54,11 @@ pub(super) fn find(spec: &InputSpec) -> Result<ResolvedFiles> {
     let mut partition_columns: Option<Vec<String>> = None;
     let mut files = Vec::with_capacity(paths.len());
     for (path, (bytes, modified)) in paths.into_iter().zip(looked_at) {
-        let (columns, partitions) = folders(path.strip_prefix(&root).unwrap_or(&path));
+        let (columns, partitions) = directories(path.strip_prefix(&root).unwrap_or(&path));
         let expected = partition_columns.get_or_insert_with(|| columns.clone());
         if *expected != columns {
             return Err(Error::input(format!(
-                "input {}: {} lies in folders of {:?}, but other files in folders of {:?}",
+                "input {}: {} lies in directories of {:?}, but other files in directories of {:?}",
                 spec.name,
                 path.display(),
                 columns,
@@ -89,7 +89,7 @@ fn look_at(spec: &InputSpec, path: &Path) -> Result<(u64, jiff::Timestamp)> {
     Ok((metadata.len(), modified))
 }
 
-/// The folder partitions are counted from, and all files.
+/// The directory partitions are counted from, and all files.
 fn list(spec: &InputSpec) -> Result<(PathBuf, Vec<PathBuf>)> {
     let path = Path::new(&spec.path);
     let mut paths = Vec::new();
@@ -116,9 +116,9 @@ fn list(spec: &InputSpec) -> Result<(PathBuf, Vec<PathBuf>)> {
             Error::unavailable(message).because(std::io::Error::from(error))
         })?;
         let below = found.strip_prefix(&root).unwrap_or(&found);
-        for folder in found.ancestors().skip(1).take(below.components().count()) {
-            if looked.insert(folder.to_path_buf()) {
-                refuse_table_logs_in(spec, folder)?;
+        for directory in found.ancestors().skip(1).take(below.components().count()) {
+            if looked.insert(directory.to_path_buf()) {
+                refuse_table_logs_in(spec, directory)?;
             }
         }
         if below.components().any(|part| hidden(Path::new(part.as_os_str()))) {
@@ -133,10 +133,10 @@ fn list(spec: &InputSpec) -> Result<(PathBuf, Vec<PathBuf>)> {
     Ok((root, paths))
 }
 
-fn refuse_table_logs_in(spec: &InputSpec, folder: &Path) -> Result<()> {
-    let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
-    for entry in fs::read_dir(folder).io("list", folder)? {
-        refuse_table_log(spec, &entry.io("list", folder)?.path())?;
+fn refuse_table_logs_in(spec: &InputSpec, directory: &Path) -> Result<()> {
+    let directory = if directory.as_os_str().is_empty() { Path::new(".") } else { directory };
+    for entry in fs::read_dir(directory).io("list", directory)? {
+        refuse_table_log(spec, &entry.io("list", directory)?.path())?;
     }
     Ok(())
 }
@@ -149,13 +149,13 @@ fn hidden(path: &Path) -> bool {
     path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"_") || name.as_encoded_bytes()[0] == b'.')
 }
 
-fn walk(spec: &InputSpec, folder: &Path, depth: usize, paths: &mut Vec<PathBuf>) -> Result<()> {
+fn walk(spec: &InputSpec, directory: &Path, depth: usize, paths: &mut Vec<PathBuf>) -> Result<()> {
     if depth > MAX_DEPTH {
-        return Err(Error::input(format!("{} is more than {MAX_DEPTH} folders deep", folder.display())));
+        return Err(Error::input(format!("{} is more than {MAX_DEPTH} directories deep", directory.display())));
     }
-    let entries = fs::read_dir(folder).io("list", folder)?;
+    let entries = fs::read_dir(directory).io("list", directory)?;
     for entry in entries {
-        let path = entry.io("list", folder)?.path();
+        let path = entry.io("list", directory)?.path();
         refuse_table_log(spec, &path)?;
         if hidden(&path) {
             continue;
@@ -207,7 +207,9 @@ fn check_markers(spec: &InputSpec, root: &Path, paths: &[PathBuf]) -> Result<()>
                 spec.name, spec.path
             )));
         }
-        missing.extend(directories.iter().filter(|folder| !holds(folder, pattern)).map(|folder| folder.join(pattern)));
+        missing.extend(
+            directories.iter().filter(|directory| !holds(directory, pattern)).map(|directory| directory.join(pattern)),
+        );
     }
     if missing.is_empty() {
         return Ok(());
@@ -222,8 +224,8 @@ fn check_markers(spec: &InputSpec, root: &Path, paths: &[PathBuf]) -> Result<()>
 }
 
 /// Whether a file of this pattern lies in a directory.
-fn holds(folder: &Path, pattern: &str) -> bool {
-    let pattern = format!("{}/{pattern}", glob::Pattern::escape(&folder.display().to_string()));
+fn holds(directory: &Path, pattern: &str) -> bool {
+    let pattern = format!("{}/{pattern}", glob::Pattern::escape(&directory.display().to_string()));
     glob::glob(&pattern).is_ok_and(|mut found| found.any(|path| path.is_ok()))
 }
 
@@ -271,12 +273,12 @@ fn format_of(spec: &InputSpec, paths: &[PathBuf]) -> Result<Format> {
     Ok(found.map_or(Format::Parquet, |(format, _)| format))
 }
 
-/// Columns and values that the folders of a relative path give.
-pub(super) fn folders(path: &Path) -> (Vec<String>, Vec<Option<String>>) {
-    let folders = path.parent().into_iter().flat_map(Path::components);
-    folders
-        .filter_map(|folder| {
-            let (column, value) = folder.as_os_str().to_str()?.split_once('=')?;
+/// Columns and values that the directories of a relative path give.
+pub(super) fn directories(path: &Path) -> (Vec<String>, Vec<Option<String>>) {
+    let directories = path.parent().into_iter().flat_map(Path::components);
+    directories
+        .filter_map(|directory| {
+            let (column, value) = directory.as_os_str().to_str()?.split_once('=')?;
             Some((column.to_owned(), (value != HIVE_NULL).then(|| unescape(value))))
         })
         .unzip()
@@ -328,7 +330,7 @@ mod tests {
     }
 
     #[test]
-    fn folders_globs_partitions_and_hidden_files() {
+    fn directories_globs_partitions_and_hidden_files() {
         let root = tempfile::tempdir().unwrap();
         let root = root.path();
         touch(root, "date=2026-01-02/b=x%2Fy/1.parquet");
@@ -346,15 +348,15 @@ mod tests {
         let globbed = find(&spec(&root.join("date=2026-01-02/*/*.parquet"))).unwrap();
         assert_eq!(globbed.files.len(), 1);
         let everything = find(&spec(&root.join("**/*"))).unwrap();
-        assert_eq!(everything.files.len(), 2, "each file once, and none of hidden folders");
+        assert_eq!(everything.files.len(), 2, "each file once, and none of hidden directories");
     }
 
     #[test]
     fn what_is_no_file_is_refused_by_name() {
         let root = tempfile::tempdir().unwrap();
         let root = root.path();
-        for folder in ["pipe", "socket", "link"] {
-            touch(root, &format!("{folder}/1.parquet"));
+        for directory in ["pipe", "socket", "link"] {
+            touch(root, &format!("{directory}/1.parquet"));
         }
         let pipe = root.join("pipe/2.parquet");
         rustix::fs::mknodat(rustix::fs::CWD, &pipe, rustix::fs::FileType::Fifo, rustix::fs::Mode::RUSR, 0).unwrap();

@@ -189,7 +189,8 @@ mod tests {
 
     #[test]
     fn fields_are_found_by_number_and_others_passed_over() {
-        // 1: 5 (i32), 3: "ab", 4: true, 20: list of two i32, 21: a struct of one double, 22: a map of one byte to one byte
+        // 1: 5 (i32), 3: "ab", 4: true, 20: list of two i32, 21: a struct of one double, 22: a map of one byte to one
+        // byte
         let bytes = b"\x15\x0a\x28\x02ab\x11\x09\x28\x25\x02\x04\x1c\x17\0\0\0\0\0\0\0\0\0\x1b\x01\x33\x07\x07\0rest";
         let mut walk = ThriftReader::new(bytes);
         let (mut number, mut text, mut items, mut seen) = (0, Vec::new(), Vec::new(), Vec::new());

@@ -1,4 +1,4 @@
-//! The Arrow type a contract's type name asks for, for values that come as text: CSV, JSON and folder names.
+//! The Arrow type a contract's type name asks for, for values that come as text: CSV, JSON and directory names.
 //!
 //! The inverse of [`super::contract::type_name`] for the types text can hold.
 //!

@@ -143,8 +143,8 @@ fn widen_field(one: &FieldRef, other: &FieldRef) -> Option<FieldRef> {
     Some(Arc::new(one.as_ref().clone().with_data_type(data_type).with_nullable(nullable)))
 }
 
-/// All fields of both, in the order of their first appearance; those of only one may be null. Structs without a field in
-/// common are not of one kind.
+/// All fields of both, in the order of their first appearance; those of only one may be null. Structs without a field
+/// in common are not of one kind.
 fn widen_fields(one: &Fields, other: &Fields) -> Option<Fields> {
     let mut fields: Vec<FieldRef> = Vec::with_capacity(one.len());
     let mut common = 0;

@@ -1,7 +1,7 @@
 //! The keys of an input that say how its CSV files are written.
 //!
-//! Every one is checked by itself and against the others: two of them cannot be the same letter, as no reader could tell
-//! them apart.
+//! Every one is checked by itself and against the others: two of them cannot be the same letter, as no reader could
+//! tell them apart.
 //!
 //! Not for: reading files (`input`).
 

@@ -1,7 +1,7 @@
 //! Everything that is wrong with one job file, gathered so that it is told at once.
 //!
-//! The parser goes on after a mistake and adds each one here with its line; [`Problems::into_error`] turns them into a single
-//! `Invalid` error: a headline, then one line per problem in file order, each `PATH:LINE: what is wrong`.
+//! The parser goes on after a mistake and adds each one here with its line; [`Problems::into_error`] turns them into a
+//! single `Invalid` error: a headline, then one line per problem in file order, each `PATH:LINE: what is wrong`.
 //!
 //! Not for: mistakes that only the data shows. Invariant: a job is returned only when nothing was added.
 

@@ -1,9 +1,9 @@
 //! The fingerprint of a job: equal for two runs that would build the same data from the same files.
 //!
-//! It covers dataset, inputs (name, path, format, contract path, form of CSV), SQL, its parameters, output, tables and the contracts'
-//! texts. It leaves out where the store is, what the checks demand, what retention keeps and what an input requires
-//! before it starts: none of them changes a byte of the result. Comments in the SQL count, as telling them apart is not
-//! worth being wrong about.
+//! It covers dataset, inputs (name, path, format, contract path, form of CSV), SQL, its parameters, output, tables and
+//! the contracts' texts. It leaves out where the store is, what the checks demand, what retention keeps and what an
+//! input requires before it starts: none of them changes a byte of the result. Comments in the SQL count, as telling
+//! them apart is not worth being wrong about.
 //!
 //! Not for: the input files themselves; their own digest stands beside this one in the manifest.
 

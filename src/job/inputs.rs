@@ -1,7 +1,7 @@
 //! `[inputs.NAME]` and everything else in a job file that names a path.
 //!
-//! Paths are relative to the folder the command runs in, and local: the rules here are about their text alone. Whether
-//! the files exist, and what they hold, is the input stage's to find out.
+//! Paths are relative to the directory the command runs in, and local: the rules here are about their text alone.
+//! Whether the files exist, and what they hold, is the input stage's to find out.
 //!
 //! Invariant: inputs come out ordered by name, so that moving a section in the file changes nothing.
 
@@ -67,7 +67,7 @@ pub(super) fn plain_path(item: &Item<'_>) -> Option<PathBuf> {
     Some(PathBuf::from(text))
 }
 
-/// A file below the input's own folder, or `{ partition = "…" }`: below that of each partition.
+/// A file below the input's own directory, or `{ partition = "…" }`: below that of each partition.
 fn required(item: &Item<'_>, params: &Params<'_>) -> (Option<String>, Option<String>) {
     if !item.is_table() {
         return (require(item, params), None);
@@ -77,12 +77,12 @@ fn required(item: &Item<'_>, params: &Params<'_>) -> (Option<String>, Option<Str
     (None, of_each.and_then(|item| require(&item, params)))
 }
 
-/// A file below the input's own folder.
+/// A file below the input's own directory.
 fn require(item: &Item<'_>, params: &Params<'_>) -> Option<String> {
     let text = path(item, params)?;
     let inside = Path::new(&text).components().all(|part| matches!(part, Component::Normal(_)));
     if !inside {
-        item.problem("must name a file inside the input's folder, such as \"_SUCCESS\"");
+        item.problem("must name a file inside the input's directory, such as \"_SUCCESS\"");
     }
     inside.then_some(text)
 }

@@ -1,7 +1,7 @@
 //! `[kafka]`: where versions are streamed to.
 //!
-//! Credentials have no place in a job file, a copy of which every version keeps: they stand in a file of client settings
-//! that `properties` names and that is read whenever a connection is made.
+//! Credentials have no place in a job file, a copy of which every version keeps: they stand in a file of client
+//! settings that `properties` names and that is read whenever a connection is made.
 //!
 //! Not for: connecting, or whether the cluster has the topics; that is the kafka stage's to find out.
 

@@ -4,7 +4,7 @@
 //! checks every rule that can be checked without data; what it returns can be trusted by all later stages. All mistakes
 //! are told at once, each with its line.
 //!
-//! Not for: how to run here (threads, memory, spill folder), which are flags of the command line; nor for looking at
+//! Not for: how to run here (threads, memory, spill directory), which are flags of the command line; nor for looking at
 //! input files, which the input stage does.
 //! Invariant: bad values are rejected, never repaired; every default is a named constant in `spec.rs`.
 
@@ -49,7 +49,7 @@ pub struct Job {
     pub text: String,
     /// Name of what the job builds.
     pub dataset: String,
-    /// Folder of the store, with every `${k}` filled in.
+    /// Directory of the store, with every `${k}` filled in.
     pub store: PathBuf,
     /// The time its data speaks for; none: the job does not say.
     pub as_of: Option<Timestamp>,

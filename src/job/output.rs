@@ -1,7 +1,7 @@
 //! `[output]` and `[tables]`: keys, order, folds, values, shards and how the tables are written.
 //!
-//! Only what the job file alone shows is checked here; whether the columns exist in the query's result and can be encoded
-//! is the encode stage's to say, before any work.
+//! Only what the job file alone shows is checked here; whether the columns exist in the query's result and can be
+//! encoded is the encode stage's to say, before any work.
 
 use super::spec::{
     BLOCK_SIZES, BLOOM_BITS, Compression, DEFAULT_SHARDS, Encoding, FILE_SIZES, FORMAT_VERSIONS, Fold, MAX_SHARDS,

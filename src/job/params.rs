@@ -1,9 +1,9 @@
 //! Parameters: values that `--set k=v` gives to one run of a job.
 //!
 //! `${k}` in an input's path, its `require`, the store's path and `as_of` is replaced by the value as text, so such a
-//! value is one literal piece of a path: it cannot climb out of a folder or widen a glob. `$k` in the SQL is never pasted:
-//! it stays, and the query stage binds it as a value. Which `$k` the SQL holds is decided by the query engine's own
-//! tokenizer, so strings and comments do not count.
+//! value is one literal piece of a path: it cannot climb out of a directory or widen a glob. `$k` in the SQL is never
+//! pasted: it stays, and the query stage binds it as a value. Which `$k` the SQL holds is decided by the query engine's
+//! own tokenizer, so strings and comments do not count.
 //!
 //! Not for: defaults. Invariant: every parameter the job names has a value, and every value given is used.
 

@@ -183,9 +183,9 @@ fn query(
     Some((sql, at, bound))
 }
 
-/// A hint for a file that is missing, but lies in the job file's own folder.
+/// A hint for a file that is missing, but lies in the job file's own directory.
 fn beside(job: &Path, file: &Path) -> String {
-    let near = job.parent().map(|folder| folder.join(file)).filter(|near| near != file && near.is_file());
+    let near = job.parent().map(|directory| directory.join(file)).filter(|near| near != file && near.is_file());
     let hint = |near: PathBuf| {
         format!(", not in that of the job file, where there is one: write file = \"{}\"", near.display())
     };

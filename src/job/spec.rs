@@ -49,7 +49,7 @@ pub const DEFAULT_KEEP: u32 = 3;
 pub struct InputSpec {
     /// Name of the table in SQL.
     pub name: String,
-    /// File, folder or glob, with every `${k}` filled in.
+    /// File, directory or glob, with every `${k}` filled in.
     pub path: String,
     /// Format of the files; none: each file's ending tells.
     pub format: Option<Format>,
@@ -58,9 +58,9 @@ pub struct InputSpec {
     pub csv: CsvForm,
     /// Data contract that the files must keep.
     pub schema: Option<PathBuf>,
-    /// File inside the input's folder without which the job does not start, with every `${k}` filled in.
+    /// File inside the input's directory without which the job does not start, with every `${k}` filled in.
     pub require: Option<String>,
-    /// File inside each partition's folder without which the job does not start; a pattern.
+    /// File inside each partition's directory without which the job does not start; a pattern.
     pub require_each: Option<String>,
     /// The partitions that are read; none: all.
     pub partitions: Option<Partitions>,

@@ -408,15 +408,15 @@ fn the_digest_covers_what_determines_the_output_and_nothing_else() {
 
 #[test]
 fn files_are_bounded_and_must_be_text() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("x.toml");
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("x.toml");
     let refused = |path: &Path| {
         let error = Job::load(path, &sets(&[])).unwrap_err();
         assert_eq!(error.kind(), Kind::Invalid);
         error.message().to_owned()
     };
     assert!(refused(&path).contains("x.toml does not exist"));
-    assert!(refused(folder.path()).contains("is not a file"));
+    assert!(refused(directory.path()).contains("is not a file"));
     std::fs::write(&path, [0xff, 0xfe]).unwrap();
     assert!(refused(&path).contains("is not UTF-8 text"));
     std::fs::write(&path, vec![b'#'; text_file::LARGEST_TEXT as usize + 1]).unwrap();

@@ -1,8 +1,8 @@
 //! Typed access to a TOML table that reports instead of failing.
 //!
-//! A [`Section`] is one table of the job file with a closed set of keys: a key outside it is a problem with a suggestion.
-//! An [`Item`] is one value in it. Each typed getter returns `None` after adding a problem that names the key, the
-//! section, what was expected and what was found, so the parser can go on and find the rest.
+//! A [`Section`] is one table of the job file with a closed set of keys: a key outside it is a problem with a
+//! suggestion. An [`Item`] is one value in it. Each typed getter returns `None` after adding a problem that names the
+//! key, the section, what was expected and what was found, so the parser can go on and find the rest.
 //!
 //! Not for: rules about one particular key; those stand where the key is read.
 

@@ -1,8 +1,8 @@
 //! The last record of every key of a compacted topic with one partition, and what comes after it.
 //!
 //! Reads committed records only, from the beginning, so it works as well on a topic that compaction has left one record
-//! of. Nothing is committed to a consumer group: a reader starts from the topic itself, always. A record that is damaged
-//! takes the place of the one before, and whoever asks for the value of its key is told.
+//! of. Nothing is committed to a consumer group: a reader starts from the topic itself, always. A record that is
+//! damaged takes the place of the one before, and whoever asks for the value of its key is told.
 //!
 //! Not for: what is kept of them (`values`), or data topics (`partitions`).
 

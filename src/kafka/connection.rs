@@ -334,8 +334,8 @@ mod tests {
     use super::*;
 
     fn with(text: &str) -> Result<Connection> {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("client.properties");
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("client.properties");
         std::fs::write(&path, text).unwrap();
         Connection::new("127.0.0.1:9092", Some(&path))
     }
@@ -375,12 +375,12 @@ mod tests {
 
     #[test]
     fn settings_may_be_mounted_as_a_link_but_have_to_be_a_file() {
-        let folder = tempfile::tempdir().unwrap();
-        let (file, link) = (folder.path().join("file"), folder.path().join("link"));
+        let directory = tempfile::tempdir().unwrap();
+        let (file, link) = (directory.path().join("file"), directory.path().join("link"));
         std::fs::write(&file, "security.protocol=PLAINTEXT\n").unwrap();
         std::os::unix::fs::symlink(&file, &link).unwrap();
         Connection::new("127.0.0.1:9092", Some(&link)).unwrap();
-        for none in [folder.path(), Path::new("/dev/null"), &folder.path().join("absent")] {
+        for none in [directory.path(), Path::new("/dev/null"), &directory.path().join("absent")] {
             let error = Connection::new("127.0.0.1:9092", Some(none)).unwrap_err();
             assert_eq!(error.kind(), crate::error::Kind::Invalid, "{none:?}: {error}");
         }

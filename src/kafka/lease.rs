@@ -249,8 +249,8 @@ pub fn announced(connection: &Connection, topic: &str, dataset: Option<&str>) ->
 /// dataset yet gets that of the only one that has a sound announcement.
 ///
 /// # Errors
-/// `Corrupt` when it is damaged or contradicts itself, `Invalid` when it follows another protocol or several datasets are
-/// announced there.
+/// `Corrupt` when it is damaged or contradicts itself, `Invalid` when it follows another protocol or several datasets
+/// are announced there.
 pub fn only_announcement(
     values: &Values<Announcement>,
     topic: &str,

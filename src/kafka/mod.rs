@@ -1,4 +1,5 @@
-//! Kafka: versions as topics, and the one record that flips every consumer. `schemas/kafka-protocol.md` is the protocol.
+//! Kafka: versions as topics, and the one record that flips every consumer. `schemas/kafka-protocol.md` is the
+//! protocol.
 //!
 //! ```text
 //! lease ─▶ data topic, a partition per shard: records in key order, END ─▶ announcement in one small transaction

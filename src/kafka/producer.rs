@@ -37,7 +37,8 @@ const BATCH_RECORDS: &str = "100000";
 const LINGER_MILLIS: &str = "10";
 /// How long a record may take to be acknowledged, whatever happens to the brokers: 2 minutes.
 const DELIVERY_MILLIS: &str = "120000";
-/// So often a version is streamed anew, with a new client to a new topic, where the cluster did not take a record in time.
+/// So often a version is streamed anew, with a new client to a new topic, where the cluster did not take a record in
+/// time.
 const ATTEMPTS: u32 = 3;
 /// How long the second attempt waits; the third twice as long.
 const BACKOFF: Duration = Duration::from_secs(2);

@@ -39,7 +39,8 @@ pub(super) fn reports_topic(topic: &str) -> String {
     format!("{topic}.consumers")
 }
 
-/// The topic for one attempt to stream a version: whoever still writes to that of an earlier attempt, writes only there.
+/// The topic for one attempt to stream a version: whoever still writes to that of an earlier attempt, writes only
+/// there.
 pub(super) fn data_topic(topic: &str, version: u64, build_id: &str, attempt: u32) -> String {
     format!("{topic}.v{version}-{build_id}-{attempt:08x}")
 }

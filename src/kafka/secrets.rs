@@ -1,5 +1,5 @@
-//! Values of client settings, which nothing that is printed may hold: a word of librdkafka's can quote any of them, whole
-//! or from the middle.
+//! Values of client settings, which nothing that is printed may hold: a word of librdkafka's can quote any of them,
+//! whole or from the middle.
 //!
 //! ```text
 //! Unrecognized sasl.oauthbearer.config beginning at: secret=hunter2   ─▶   …beginning at: ***

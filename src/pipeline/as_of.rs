@@ -1,7 +1,8 @@
-//! The time that a run's data speaks for, beside what readers see: what is refused, or worth a warning, before any work.
+//! The time that a run's data speaks for, beside what readers see: what is refused, or worth a warning, before any
+//! work.
 //!
-//! A time is stated by the job's `as_of` or by `--as-of`, which wins; otherwise it is what the clock says, which is never
-//! compared with anything.
+//! A time is stated by the job's `as_of` or by `--as-of`, which wins; otherwise it is what the clock says, which is
+//! never compared with anything.
 //!
 //! Not for: the rule itself, which the catalog holds and asks again at the flip (`catalog::refusals`).
 

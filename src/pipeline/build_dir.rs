@@ -1,9 +1,9 @@
-//! A build that is going on and its folder in staging: made anew, or that of a build that died.
+//! A build that is going on and its directory in staging: made anew, or that of a build that died.
 //!
-//! The folder goes when the build ends, well or not, but for one case: the shuffle is sealed, and what stopped the build
-//! is no fault of its work. A build that is killed leaves it as it is. In both cases `resume` finds it.
+//! The directory goes when the build ends, well or not, but for one case: the shuffle is sealed, and what stopped the
+//! build is no fault of its work. A build that is killed leaves it as it is. In both cases `resume` finds it.
 //!
-//! Not for: what is in the folder.
+//! Not for: what is in the directory.
 
 use std::path::PathBuf;
 
@@ -14,7 +14,7 @@ use crate::durable_file;
 use crate::error::{Error, Kind, Result};
 use crate::report::BuildReport;
 
-/// A build that is going on, and its folder.
+/// A build that is going on, and its directory.
 #[derive(Debug)]
 pub(super) struct BuildDir {
     id: String,
@@ -24,7 +24,7 @@ pub(super) struct BuildDir {
 }
 
 impl BuildDir {
-    /// Makes the folder of a new build.
+    /// Makes the directory of a new build.
     ///
     /// # Errors
     /// `Unavailable` when the disk does not do it.
@@ -34,22 +34,22 @@ impl BuildDir {
         let id = format!("{}-{random:08x}", jiff::Timestamp::now().strftime("%Y%m%dT%H%M%SZ"));
         let dirs = catalog.layout().build_dirs(&id)?;
         let spill = match &options.spill_dir {
-            Some(folder) => SpillDir::in_folder(folder, &id, Some(&dirs.shuffle_journal()))?,
+            Some(directory) => SpillDir::in_directory(directory, &id, Some(&dirs.shuffle_journal()))?,
             None => SpillDir::in_staging(dirs.spill()),
         };
         durable_file::create_dir_durable(&dirs.version())?;
         Ok(Self { id, dirs, spill, keep: false })
     }
 
-    /// Takes over the folder of a build that died; none where its spill folder is not where this run has its own. What it
-    /// left half-made is removed: a database is made of tables anew.
+    /// Takes over the directory of a build that died; none where its spill directory is not where this run has its own.
+    /// What it left half-made is removed: a database is made of tables anew.
     ///
     /// # Errors
     /// `Unavailable` when the disk does not do it.
     pub(super) fn adopt(catalog: &Catalog, options: &RunOptions, id: String) -> Result<Option<Self>> {
         let dirs = catalog.layout().build_dirs(&id)?;
         let spill = match &options.spill_dir {
-            Some(folder) => SpillDir::left_in_folder(folder, &id)?,
+            Some(directory) => SpillDir::left_in_directory(directory, &id)?,
             None => dirs.spill().is_dir().then(|| SpillDir::in_staging(dirs.spill())),
         };
         let Some(mut spill) = spill else { return Ok(None) };
@@ -76,28 +76,28 @@ impl BuildDir {
 
     /// Says where the disk has less space than a version of so many bytes, or its spill, may need.
     pub(super) fn warn_of_full_disk(&self, bytes: u64, spill_bytes: u64) {
-        for (folder, what, needed) in
+        for (directory, what, needed) in
             [(self.dirs.root(), "the version", bytes), (self.spill.root(), "spilling", spill_bytes)]
         {
-            if let Ok(free) = durable_file::free_space(folder)
+            if let Ok(free) = durable_file::free_space(directory)
                 && free < needed
             {
-                let folder = folder.display();
-                tracing::warn!("{what} may need up to {needed} bytes in {folder}, which has {free} bytes free");
+                let directory = directory.display();
+                tracing::warn!("{what} may need up to {needed} bytes in {directory}, which has {free} bytes free");
             }
         }
     }
 
-    /// Adds to the error of a disk that became full where rows are spilled, and how many bytes sorting may need there in
-    /// all; none where it is expected to need none, or that is not known.
+    /// Adds to the error of a disk that became full where rows are spilled, and how many bytes sorting may need there
+    /// in all; none where it is expected to need none, or that is not known.
     pub(super) fn with_space_needed(&self, error: Error, spill_bytes: u64) -> Error {
         if !error.is_disk_full() {
             return error;
         }
-        let folder = self.spill.root().display();
+        let directory = self.spill.root().display();
         error.during(match spill_bytes {
-            0 => format!("a disk became full; rows were spilled to {folder}"),
-            _ => format!("a disk became full; sorting may need up to {spill_bytes} bytes in {folder}"),
+            0 => format!("a disk became full; rows were spilled to {directory}"),
+            _ => format!("a disk became full; sorting may need up to {spill_bytes} bytes in {directory}"),
         })
     }
 
@@ -106,7 +106,7 @@ impl BuildDir {
         self.spill.path().join("shuffle")
     }
 
-    /// Makes the folder for spill survive a power cut.
+    /// Makes the directory for spill survive a power cut.
     ///
     /// # Errors
     /// `Unavailable` when the disk does not do it.

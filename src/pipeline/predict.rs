@@ -95,7 +95,7 @@ fn grown(prepared: &Prepared<'_>, Previous { manifest }: &Previous) -> Option<(E
     if manifest.job_digest != prepared.job_digest {
         return None;
     }
-    // What the query leaves out by the names of folders says nothing about its output.
+    // What the query leaves out by the names of directories says nothing about its output.
     let kept: Vec<Input> = prepared.inputs.iter().map(|input| prepared.query.kept(input)).collect();
     let paths = |inputs: &[Input]| -> HashSet<String> {
         inputs.iter().flat_map(|input| &input.files).map(|file| file.path.display().to_string()).collect()

@@ -158,8 +158,8 @@ impl<'r> Prepared<'r> {
         for input in &self.inputs {
             if let Some(contract) = &input.contract {
                 let path = dirs.schema(&input.name);
-                let folder = path.parent().unwrap_or(&path);
-                std::fs::create_dir_all(folder).io("create folder", folder)?;
+                let directory = path.parent().unwrap_or(&path);
+                std::fs::create_dir_all(directory).io("create directory", directory)?;
                 durable_file::write_synced(&path, contract.to_text().as_bytes())?;
             }
         }
@@ -246,7 +246,7 @@ impl<'r> Prepared<'r> {
         }
     }
 
-    /// What the version's folder keeps of the run: all that is known before it has a number.
+    /// What the version's directory keeps of the run: all that is known before it has a number.
     pub(super) fn account(&self, report: &RunReport) -> BuildReport {
         BuildReport {
             inputs: report.inputs.clone(),

@@ -9,7 +9,7 @@
 //! block, so its ranges are those of the build that died. Where anything turns out to be damaged or different the run
 //! starts afresh, and says why.
 //!
-//! Not for: which folder it is (`catalog`) and what of it is removed when (`staging`).
+//! Not for: which directory it is (`catalog`) and what of it is removed when (`staging`).
 
 use std::path::Path;
 
@@ -105,7 +105,7 @@ pub(super) fn find(prepared: &Prepared<'_>, catalog: &Catalog, current: &Current
             Some(build) => Ok(PreviousBuild::Resumable(build, Box::new(line))),
             None => Ok(PreviousBuild::Unusable(not_resumed(
                 &id,
-                "its spill folder is not there; was it another --spill-dir?",
+                "its spill directory is not there; was it another --spill-dir?",
             ))),
         },
     }

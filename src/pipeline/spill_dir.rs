@@ -1,9 +1,9 @@
-//! The folder for what does not fit into memory, and the end of those that a killed run left behind.
+//! The directory for what does not fit into memory, and the end of those that a killed run left behind.
 //!
-//! In the store's staging the folder is part of the build's own, and `gc` knows it. In a folder of the user's
-//! (`--spill-dir`) nobody would ever look again, so a run locks its folder there, and every later run removes those
+//! In the store's staging the directory is part of the build's own, and `gc` knows it. In a directory of the user's
+//! (`--spill-dir`) nobody would ever look again, so a run locks its directory there, and every later run removes those
 //! that nobody holds any more. In the locked file stands the journal of the run's build: as long as that is there, a
-//! later run may go on with what is in the folder, and it stays.
+//! later run may go on with what is in the directory, and it stays.
 //!
 //! Not for: what is written there.
 
@@ -16,14 +16,14 @@ use std::path::{Path, PathBuf};
 use crate::durable_file;
 use crate::error::{IoContext, Result};
 
-/// Names of spill folders in a folder of the user's begin so.
+/// Names of spill directories in a directory of the user's begin so.
 const PREFIX: &str = "cutover-spill-";
 /// The file in it that its run holds locked.
 const LOCK: &str = "lock";
 /// No path is longer, in bytes.
 const MAX_PATH: u64 = 4096;
 
-/// A spill folder; it is removed when this is dropped, unless it is kept.
+/// A spill directory; it is removed when this is dropped, unless it is kept.
 #[derive(Debug)]
 pub(super) struct SpillDir {
     path: PathBuf,
@@ -32,20 +32,20 @@ pub(super) struct SpillDir {
 }
 
 impl SpillDir {
-    /// The folder `path` in a build's own folder.
+    /// The directory `path` in a build's own directory.
     pub(super) fn in_staging(path: PathBuf) -> Self {
         Self { path, lock: None, keep: false }
     }
 
-    /// A folder of this run in the user's folder `root`, of use to others for as long as `journal` is there.
+    /// A directory of this run in the user's directory `root`, of use to others for as long as `journal` is there.
     ///
     /// # Errors
     /// `Unavailable` when it cannot be made.
-    pub(super) fn in_folder(root: &Path, run: &str, journal: Option<&Path>) -> Result<Self> {
-        fs::create_dir_all(root).io("create the spill folder", root)?;
+    pub(super) fn in_directory(root: &Path, run: &str, journal: Option<&Path>) -> Result<Self> {
+        fs::create_dir_all(root).io("create the spill directory", root)?;
         sweep(root)?;
         let path = root.join(format!("{PREFIX}{run}"));
-        fs::create_dir(&path).io("create the spill folder", &path)?;
+        fs::create_dir(&path).io("create the spill directory", &path)?;
         let lock = path.join(LOCK);
         let mut file = File::create(&lock).io("create", &lock)?;
         file.try_lock().map_err(std::io::Error::from).io("lock", &lock)?;
@@ -56,11 +56,11 @@ impl SpillDir {
         Ok(Self { path, lock: Some(file), keep: false })
     }
 
-    /// The folder that the run `run`, which died, left in the user's folder `root`; none where it is not there.
+    /// The directory that the run `run`, which died, left in the user's directory `root`; none where it is not there.
     ///
     /// # Errors
     /// `Unavailable` when it cannot be opened.
-    pub(super) fn left_in_folder(root: &Path, run: &str) -> Result<Option<Self>> {
+    pub(super) fn left_in_directory(root: &Path, run: &str) -> Result<Option<Self>> {
         let path = root.join(format!("{PREFIX}{run}"));
         let lock = path.join(LOCK);
         let file = match File::open(&lock) {
@@ -78,12 +78,12 @@ impl SpillDir {
         &self.path
     }
 
-    /// Whether the folder stays when this is dropped.
+    /// Whether the directory stays when this is dropped.
     pub(super) fn keep(&mut self, keep: bool) {
         self.keep = keep;
     }
 
-    /// Makes the folder itself survive a power cut; what is in it is its writers' to sync.
+    /// Makes the directory itself survive a power cut; what is in it is its writers' to sync.
     ///
     /// # Errors
     /// `Unavailable` when the disk does not do it.
@@ -95,7 +95,7 @@ impl SpillDir {
         self.path.parent().map_or(Ok(()), durable_file::sync_dir)
     }
 
-    /// The folder it is in, which is there before anything is spilled.
+    /// The directory it is in, which is there before anything is spilled.
     pub(super) fn root(&self) -> &Path {
         self.path.parent().unwrap_or(&self.path)
     }
@@ -109,12 +109,12 @@ impl Drop for SpillDir {
     }
 }
 
-/// Removes the spill folders in `root` whose runs are gone and of no use to others.
+/// Removes the spill directories in `root` whose runs are gone and of no use to others.
 fn sweep(root: &Path) -> Result<()> {
     for entry in fs::read_dir(root).io("list", root)? {
         let entry = entry.io("list", root)?;
         let ours = entry.file_name().to_str().is_some_and(|name| name.starts_with(PREFIX));
-        // A folder without a lock file is one that a run is just making.
+        // A directory without a lock file is one that a run is just making.
         let path = entry.path().join(LOCK);
         let lock = ours.then(|| File::open(&path).ok()).flatten();
         if let Some(lock) = lock.filter(|lock| lock.try_lock().is_ok() && !is_of_use(&path)) {
@@ -132,11 +132,11 @@ fn is_of_use(lock: &Path) -> bool {
     journal.is_absolute() && journal.is_file()
 }
 
-/// Removes a folder of a run's; one that stays is told, and left to the next run or to `gc`.
+/// Removes a directory of a run's; one that stays is told, and left to the next run or to `gc`.
 pub(super) fn remove(path: &Path) {
     match fs::remove_dir_all(path) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-            tracing::warn!(folder = %path.display(), %error, "left behind; the next run or `cutover gc` removes it");
+            tracing::warn!(directory = %path.display(), %error, "left behind; the next run or `cutover gc` removes it");
         }
         _ => {}
     }
@@ -147,16 +147,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn folders_of_dead_runs_are_removed_and_those_of_living_ones_kept() {
+    fn directories_of_dead_runs_are_removed_and_those_of_living_ones_kept() {
         let root = tempfile::tempdir().unwrap();
         let dead = root.path().join("cutover-spill-dead");
         let foreign = root.path().join("photos");
-        for folder in [&dead, &foreign] {
-            fs::create_dir(folder).unwrap();
-            fs::write(folder.join(LOCK), b"").unwrap();
+        for directory in [&dead, &foreign] {
+            fs::create_dir(directory).unwrap();
+            fs::write(directory.join(LOCK), b"").unwrap();
         }
-        let living = SpillDir::in_folder(root.path(), "one", None).unwrap();
-        let other = SpillDir::in_folder(root.path(), "two", None).unwrap();
+        let living = SpillDir::in_directory(root.path(), "one", None).unwrap();
+        let other = SpillDir::in_directory(root.path(), "two", None).unwrap();
         assert!(!dead.exists() && foreign.exists() && living.path().exists() && other.path().exists());
         let path = living.path().to_path_buf();
         drop(living);
@@ -164,23 +164,23 @@ mod tests {
     }
 
     #[test]
-    fn a_folder_stays_for_as_long_as_its_journal_does() {
+    fn a_directory_stays_for_as_long_as_its_journal_does() {
         let root = tempfile::tempdir().unwrap();
         let journal = tempfile::NamedTempFile::new().unwrap();
-        let mut dead = SpillDir::in_folder(root.path(), "dead", Some(journal.path())).unwrap();
-        assert!(SpillDir::left_in_folder(root.path(), "dead").unwrap().is_none(), "its run holds it");
+        let mut dead = SpillDir::in_directory(root.path(), "dead", Some(journal.path())).unwrap();
+        assert!(SpillDir::left_in_directory(root.path(), "dead").unwrap().is_none(), "its run holds it");
         dead.keep(true);
         let path = dead.path().to_path_buf();
         drop(dead);
-        drop(SpillDir::in_folder(root.path(), "other", None).unwrap());
+        drop(SpillDir::in_directory(root.path(), "other", None).unwrap());
         assert!(path.exists());
-        let mut taken = SpillDir::left_in_folder(root.path(), "dead").unwrap().unwrap();
+        let mut taken = SpillDir::left_in_directory(root.path(), "dead").unwrap().unwrap();
         assert_eq!(taken.path(), path);
         taken.keep(true);
         drop(taken);
         journal.close().unwrap();
-        drop(SpillDir::in_folder(root.path(), "other", None).unwrap());
+        drop(SpillDir::in_directory(root.path(), "other", None).unwrap());
         assert!(!path.exists());
-        assert!(SpillDir::left_in_folder(root.path(), "dead").unwrap().is_none());
+        assert!(SpillDir::left_in_directory(root.path(), "dead").unwrap().is_none());
     }
 }

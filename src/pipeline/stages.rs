@@ -52,8 +52,8 @@ fn unique(prepared: &Prepared<'_>, build: &BuildDir, known: &[CheckResult]) -> R
     prepared.job.checks.unique.iter().map(check).collect()
 }
 
-/// Predicts the run, runs the query, encodes its rows and shuffles them. A join that runs out of memory is done again by
-/// sorting. Where the shuffle is sealed on disk, that is noted.
+/// Predicts the run, runs the query, encodes its rows and shuffles them. A join that runs out of memory is done again
+/// by sorting. Where the shuffle is sealed on disk, that is noted.
 pub(super) fn shuffle(
     prepared: &Prepared<'_>,
     build: &BuildDir,

@@ -1,7 +1,7 @@
 //! What has changed in one column.
 //!
-//! Some columns change every day, and that is no news: dates, times, counters, and values that come once. Which those are
-//! is told by their types, patterns and ranges, and by how much of a column was new the time before.
+//! Some columns change every day, and that is no news: dates, times, counters, and values that come once. Which those
+//! are is told by their types, patterns and ranges, and by how much of a column was new the time before.
 //!
 //! Not for: which columns are compared (see `compare`).
 

@@ -1,8 +1,8 @@
-//! What has changed between two profiles, and how much: the newest day of each input with the newest one before, and the
-//! query's result with the result before.
+//! What has changed between two profiles, and how much: the newest day of each input with the newest one before, and
+//! the query's result with the result before.
 //!
-//! A change is a number: 0 where all is as before, and 1 where nothing is (a mean's is in standard deviations). Where there
-//! is no version to compare with, the newest partition of an input is held against the one before it.
+//! A change is a number: 0 where all is as before, and 1 where nothing is (a mean's is in standard deviations). Where
+//! there is no version to compare with, the newest partition of an input is held against the one before it.
 //!
 //! Not for: which change is too much (`check`).
 

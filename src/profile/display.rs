@@ -9,8 +9,8 @@ impl Profile {
     pub const HEADING: [&'static str; 8] =
         ["of", "column", "type", "nulls", "distinct", "smallest", "largest", "typical"];
 
-    /// Everything measured as lines of a table: what it is of, the column, its type, nulls, distinct values, the smallest
-    /// and the largest value, and what is typical: a mean, or the most frequent pattern.
+    /// Everything measured as lines of a table: what it is of, the column, its type, nulls, distinct values, the
+    /// smallest and the largest value, and what is typical: a mean, or the most frequent pattern.
     pub fn lines(&self) -> Vec<[String; 8]> {
         let mut lines = Vec::new();
         for input in &self.inputs {

@@ -1,9 +1,9 @@
 //! A sketch of the distinct values of a column: the smallest of their hashes, each with how often it came.
 //!
-//! Of up to [`KEPT`] distinct values everything is known. Of more, the smallest hashes are a sample of the *values*, the
-//! same in every version: how densely they lie estimates the number (error about 1/√[`KEPT`], 6 %), and what two samples
-//! have in common estimates what the columns have in common. Nothing depends on the order of rows, nor on how they are
-//! shared out: a hash below the limit was below every limit before.
+//! Of up to [`KEPT`] distinct values everything is known. Of more, the smallest hashes are a sample of the *values*,
+//! the same in every version: how densely they lie estimates the number (error about 1/√[`KEPT`], 6 %), and what two
+//! samples have in common estimates what the columns have in common. Nothing depends on the order of rows, nor on how
+//! they are shared out: a hash below the limit was below every limit before.
 //!
 //! After Bar-Yossef et al., "Counting Distinct Elements in a Data Stream" (2002), and Beyer et al., "On Synopses for
 //! Distinct-Value Estimation Under Multiset Operations" (2007).

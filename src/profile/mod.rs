@@ -5,8 +5,8 @@
 //!                   ├─▶ TableSketch, one per thread ─▶ TableProfile ─▶ manifest ─▶ compare: what has changed how much
 //!  query's result ──┘     distinct, sample, extremes
 //! ```
-//! The same rows give the same profile, whatever the threads, the memory and the order of rows. Rows, nulls and smallest
-//! and largest values are exact; the rest are estimates, from some of the rows where there are many.
+//! The same rows give the same profile, whatever the threads, the memory and the order of rows. Rows, nulls and
+//! smallest and largest values are exact; the rest are estimates, from some of the rows where there are many.
 //!
 //! Values may be personal. A profile holds hashes of values, keyed with the dataset's name, the patterns of texts and
 //! their lengths; smallest and largest only of numbers, dates and times. Hashes are pseudonyms: who knows the dataset's

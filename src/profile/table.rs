@@ -5,8 +5,9 @@
 //!        └▶ hash of a few columns ─▶ one row in 4^n ─▶ hashes of all columns ─▶ distinct values, sample of rows
 //! ```
 //! Hashing every cell would cost more than the rest is worth, so of large tables some rows are chosen, by what they
-//! hold: the same rows are chosen whatever their order, the threads or the memory. How many depends on the number of rows
-//! alone: sketches of one row in 1, 4, 16 … are made at once, and the closest are given up as rows become too many.
+//! hold: the same rows are chosen whatever their order, the threads or the memory. How many depends on the number of
+//! rows alone: sketches of one row in 1, 4, 16 … are made at once, and the closest are given up as rows become too
+//! many.
 //!
 //! Not for: comparing tables (see `compare`).
 

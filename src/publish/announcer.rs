@@ -1,4 +1,5 @@
-//! Kafka as carrying a change out needs it: a cluster gives a lease, and with the lease versions are streamed and announced.
+//! Kafka as carrying a change out needs it: a cluster gives a lease, and with the lease versions are streamed and
+//! announced.
 //!
 //! ```text
 //! carry ──▶ Cluster, Announcer ──▶ kafka::Connection, kafka::Lease

@@ -119,9 +119,9 @@ pub fn rollback(catalog: &Catalog, to: Option<u64>, progress: Progress) -> Resul
 /// reaches it.
 ///
 /// # Errors
-/// As [`Current::rollback`]; `Corrupt` when the files of the version it would go to are damaged; `Conflict` when another
-/// command changed the store meanwhile, or a change is being carried out on Kafka; `Invalid` for a store that follows a
-/// topic.
+/// As [`Current::rollback`]; `Corrupt` when the files of the version it would go to are damaged; `Conflict` when
+/// another command changed the store meanwhile, or a change is being carried out on Kafka; `Invalid` for a store that
+/// follows a topic.
 pub fn rollback_locally(catalog: &Catalog, to: Option<u64>) -> Result<Published> {
     let flip = two_phase::back_on_store(catalog, to)?;
     let behind = catalog.read()?.behind().map(|_| "consumers of the topic are not told yet".to_owned());

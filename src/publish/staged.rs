@@ -8,10 +8,10 @@ use super::{PublishOptions, Published, publish};
 use crate::catalog::{Action, Allow, Catalog, Installed, Manifest, Outcome, shown_params};
 use crate::error::Result;
 
-/// A finished folder in the store's staging: all of a version but its manifest.
+/// A finished directory in the store's staging: all of a version but its manifest.
 #[derive(Debug)]
 pub struct Staged {
-    folder: PathBuf,
+    directory: PathBuf,
 }
 
 /// A version of the store that readers do not see. Its checks may have rejected it.
@@ -21,9 +21,9 @@ pub struct Complete {
 }
 
 impl Staged {
-    /// The folder that will become the version.
-    pub fn new(folder: impl Into<PathBuf>) -> Self {
-        Self { folder: folder.into() }
+    /// The directory that will become the version.
+    pub fn new(directory: impl Into<PathBuf>) -> Self {
+        Self { directory: directory.into() }
     }
 
     /// Gives the build its number and makes it a version.
@@ -45,7 +45,7 @@ impl Staged {
         manifest: impl FnOnce(u64) -> Manifest,
     ) -> Result<Complete> {
         let mut size = String::new();
-        let installed = catalog.install_as(&self.folder, announced, |version| {
+        let installed = catalog.install_as(&self.directory, announced, |version| {
             let manifest = manifest(version);
             size = told(&manifest);
             manifest

@@ -23,19 +23,19 @@ fn log(catalog: &Catalog) -> Vec<(Action, Option<u64>, String)> {
 
 /// A store with so many versions, all of which were published.
 fn published(versions: u64) -> (tempfile::TempDir, Catalog) {
-    let (folder, catalog) = catalog();
+    let (directory, catalog) = catalog();
     for version in 1..=versions {
         let staged = Staged::new(staged(&catalog, "build"));
         let content = version.to_string();
         let complete = staged.install(&catalog, |version| manifest(version, &[("key", &content)])).unwrap();
         complete.publish(&catalog, &PublishOptions::default()).unwrap();
     }
-    (folder, catalog)
+    (directory, catalog)
 }
 
 #[test]
 fn a_build_goes_from_staging_to_readers() {
-    let (_folder, catalog) = catalog();
+    let (_directory, catalog) = catalog();
     let complete = Staged::new(staged(&catalog, "b")).install(&catalog, |v| manifest(v, &[("key", "one")])).unwrap();
     assert_eq!((complete.version(), complete.rejected()), (1, None));
     assert_eq!(catalog.read().unwrap().current, None);
@@ -48,7 +48,7 @@ fn a_build_goes_from_staging_to_readers() {
 
 #[test]
 fn a_rejected_build_is_published_where_its_kind_is_allowed_and_the_log_says_so() {
-    let (_folder, catalog) = published(1);
+    let (_directory, catalog) = published(1);
     let failed = |version| {
         let mut manifest = manifest(version, &[("key", "bad")]);
         let (rule, expected, found) = ("rows.min".into(), "10".into(), "1".into());
@@ -73,7 +73,7 @@ fn a_rejected_build_is_published_where_its_kind_is_allowed_and_the_log_says_so()
 
 #[test]
 fn readers_are_not_sent_to_damaged_versions() {
-    let (_folder, catalog) = published(3);
+    let (_directory, catalog) = published(3);
     fs::write(catalog.layout().shard_dir(2, 0).join("CURRENT"), "fil3").unwrap();
     let error = rollback(&catalog, None, Progress::Silent).unwrap_err();
     assert_eq!(error.kind(), Kind::Corrupt);
@@ -88,7 +88,7 @@ fn readers_are_not_sent_to_damaged_versions() {
 
 #[test]
 fn rollback_pin_and_unpin_are_in_the_log() {
-    let (_folder, catalog) = published(2);
+    let (_directory, catalog) = published(2);
     assert!(rollback(&catalog, None, Progress::Silent).unwrap().flipped());
     assert!(!pin(&catalog, None, "incident", Progress::Silent).unwrap().flipped());
     let error = publish(&catalog, 2, &everything()).unwrap_err();
@@ -101,7 +101,7 @@ fn rollback_pin_and_unpin_are_in_the_log() {
 
 #[test]
 fn publishing_the_current_version_again_says_nothing_new() {
-    let (_folder, catalog) = published(1);
+    let (_directory, catalog) = published(1);
     let before = log(&catalog);
     let again = publish(&catalog, 1, &PublishOptions::default()).unwrap();
     assert!(!again.flipped());
@@ -110,7 +110,7 @@ fn publishing_the_current_version_again_says_nothing_new() {
 
 #[test]
 fn retention_deletes_and_tells() {
-    let (_folder, catalog) = published(4);
+    let (_directory, catalog) = published(4);
     let report = gc(&catalog, &Retention { keep: 2, keep_for: None }).unwrap();
     assert_eq!(report.versions, [1, 2]);
     assert!(report.bytes > 0);

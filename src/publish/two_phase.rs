@@ -48,8 +48,8 @@ pub(super) struct Committed {
 ///
 /// # Errors
 /// Those of `decide` and of the change's rules; `Corrupt` when the files of the version that readers would be sent to
-/// are damaged; `Conflict` when another command changed the store meanwhile or publishes to Kafka; `Unavailable` when the
-/// disk or Kafka does not do it, with the message saying whether it was applied.
+/// are damaged; `Conflict` when another command changed the store meanwhile or publishes to Kafka; `Unavailable` when
+/// the disk or Kafka does not do it, with the message saying whether it was applied.
 pub(super) fn commit_change(
     catalog: &Catalog,
     streaming: Streaming,

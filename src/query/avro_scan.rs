@@ -1,7 +1,8 @@
 //! How the query reads Avro: block by block, each checked before it is decoded, and brought to the table's columns.
 //!
-//! DataFusion's own reader takes a file that is cut off for one that ends, waits for ever on a block that holds more than
-//! it says, and unpacks whatever a block unpacks to. A file is decoded in parts, as rows may be large and a batch holds many.
+//! DataFusion's own reader takes a file that is cut off for one that ends, waits for ever on a block that holds more
+//! than it says, and unpacks whatever a block unpacks to. A file is decoded in parts, as rows may be large and a batch
+//! holds many.
 //!
 //! Not for: the columns of all files together, which `input` settles.
 

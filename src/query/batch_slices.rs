@@ -1,4 +1,5 @@
-//! Cuts a batch into pieces of about equal weight, so that what is made of it at once stays small however long its values.
+//! Cuts a batch into pieces of about equal weight, so that what is made of it at once stays small however long its
+//! values.
 //!
 //! A batch may hold far less than its rows come to: rows that share one long text hold it once, but every entry gets a
 //! copy. Weighed is what the rows come to.

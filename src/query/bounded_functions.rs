@@ -1,9 +1,10 @@
-//! SQL functions whose result can be far larger than their arguments, held to the size of a value that can be published.
+//! SQL functions whose result can be far larger than their arguments, held to the size of a value that can be
+//! published.
 //!
 //! `repeat('x', 2000000000)` asks for two gigabytes for each row, which no budget of memory counts. Each of these
 //! functions is wrapped: how large its results will be is computed from its arguments first, and what is beyond a
-//! value's limit is an error that names the function. Where all rows of a batch would come to too much, the query is run
-//! again with fewer rows in a batch.
+//! value's limit is an error that names the function. Where all rows of a batch would come to too much, the query is
+//! run again with fewer rows in a batch.
 //!
 //! Not for: functions whose results are about as large as their arguments, and aggregates that gather values.
 
@@ -35,7 +36,8 @@ enum Growth {
     Padded,
     /// A list of so many elements as the second argument says.
     Elements,
-    /// A list of the whole numbers from the first argument to the second, or from 0 to the first, in steps of the third.
+    /// A list of the whole numbers from the first argument to the second, or from 0 to the first, in steps of the
+    /// third.
     Range,
 }
 

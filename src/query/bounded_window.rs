@@ -4,8 +4,8 @@
 //!  rows in order of the partitions ─▶ gather whole partitions, at least a batch of rows ─▶ DataFusion's operator
 //!                                     └ counted while they are held
 //! ```
-//! DataFusion's operator gathers all of its input before it gives a row, and counts none of it. Here it gets no more than
-//! it needs: one partition, or as many as make a batch.
+//! DataFusion's operator gathers all of its input before it gives a row, and counts none of it. Here it gets no more
+//! than it needs: one partition, or as many as make a batch.
 //!
 //! Not for: windows that are computed row by row, which DataFusion does in little memory.
 

@@ -42,7 +42,7 @@ pub(super) fn convert(doing: &str, error: DataFusionError) -> Error {
             (Kind::Invalid, "DataFusion has no way to do this; write it in another way")
         }
         DataFusionError::IoError(_) | DataFusionError::ObjectStore(_) => {
-            (Kind::Unavailable, "a file could not be read or the spill folder not be written")
+            (Kind::Unavailable, "a file could not be read or the spill directory not be written")
         }
         DataFusionError::Internal(_) | DataFusionError::ExecutionJoin(_) | DataFusionError::Substrait(_) => {
             (Kind::Internal, "this is a bug, in Cutover or in DataFusion")

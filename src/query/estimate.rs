@@ -2,10 +2,10 @@
 //!
 //! Where the inputs are small the query simply runs to its end. Otherwise it runs over the first rows of row groups
 //! spread over the largest input (pieces of text files, whole ones of Avro) and over twice as many, with the other
-//! inputs whole; files that the query leaves out by the names of their folders are left out here. The two results say
-//! how the output grows. Rows that come one for one grow in a line, groups fill up: both are points on
-//! `rows = n / (a + b·n)`, the curve of Michaelis and Menten, which two points fix. A query without groups, whose rows
-//! are counted one by one, needs only the first.
+//! inputs whole; files that the query leaves out by the names of their directories are left out here. The two results
+//! say how the output grows. Rows that come one for one grow in a line, groups fill up: both are points on `rows = n /
+//! (a + b·n)`, the curve of Michaelis and Menten, which two points fix. A query without groups, whose rows are counted
+//! one by one, needs only the first.
 //!
 //! Not for: a promise. Groups that are skewed beyond the sample are underestimated.
 
@@ -127,7 +127,8 @@ fn grow(one: f64, two: f64, ratio: f64, whole: f64) -> f64 {
     if one <= 0.0 || two <= 0.0 {
         return line;
     }
-    // 1/y = a/n + b through (1, one) and (ratio, two); b < 0 would mean faster than a line, which is a matter of chance.
+    // 1/y = a/n + b through (1, one) and (ratio, two); b < 0 would mean faster than a line, which is a matter of
+    // chance.
     let a = (1.0 / one - 1.0 / two) / (1.0 - 1.0 / ratio);
     let b = 1.0 / one - a;
     if b <= 0.0 { line } else { (1.0 / (a / whole + b)).max(two) }

@@ -81,7 +81,7 @@ pub struct Execution<'q> {
 pub struct Usage {
     /// The most bytes of memory at a time.
     pub peak_memory: u64,
-    /// Bytes written to the spill folder.
+    /// Bytes written to the spill directory.
     pub spilled_bytes: u64,
 }
 
@@ -222,8 +222,8 @@ impl Execution<'_> {
     }
 
     /// Runs the query. `make` makes a state for every partition, and `step` takes that partition's batches one after
-    /// another on one thread; the states are returned in the order of the partitions. What does not fit into memory goes
-    /// to `spill_dir`, which is made here.
+    /// another on one thread; the states are returned in the order of the partitions. What does not fit into memory
+    /// goes to `spill_dir`, which is made here.
     ///
     /// # Errors
     /// The first failure of the query or of `step`; `Stopped` when that is asked for.
@@ -365,7 +365,7 @@ fn as_declared(plan: Arc<dyn ExecutionPlan>, declared: &Schema) -> datafusion::c
     Ok(Arc::new(ProjectionExec::try_new(columns, plan)?))
 }
 
-/// Bytes that a plan's operators have written to the spill folder.
+/// Bytes that a plan's operators have written to the spill directory.
 pub(super) fn spilled(plan: &dyn ExecutionPlan) -> u64 {
     let own = plan.metrics().and_then(|metrics| metrics.spilled_bytes()).unwrap_or(0) as u64;
     own + plan.children().iter().map(|child| spilled(child.as_ref())).sum::<u64>()

@@ -6,11 +6,11 @@
 //!  right ─▶ spread ─▶ 0 1 2 … 63 ─┘ partition  └▶ 1, 3, 5 … one after another ─▶ partition 1
 //! ```
 //! Both sides are hashed into many more partitions than there are threads, and each thread joins one partition at a
-//! time, so only a few hash tables are in memory at once. Until its turn comes, a partition waits on disk. Where sorting
-//! has to do instead, what its sides are spread by is put on disk in the same way.
+//! time, so only a few hash tables are in memory at once. Until its turn comes, a partition waits on disk. Where
+//! sorting has to do instead, what its sides are spread by is put on disk in the same way.
 //!
-//! Not for: joins with no equal columns, and one key that alone does not fit; those need another way to join. Groups take
-//! their turns by the same parts (see `grouping`).
+//! Not for: joins with no equal columns, and one key that alone does not fit; those need another way to join. Groups
+//! take their turns by the same parts (see `grouping`).
 
 use std::fmt;
 use std::sync::Arc;

@@ -8,11 +8,11 @@
 //! | merge | the merges that end sorts | what they ask for |
 //! | fixed | hash tables and all else that cannot spill | one half, and what is free of the other |
 //!
-//! Nobody waits for memory, and two rules make sure that what fits is never refused, however threads are scheduled:
-//! a sort or group that holds little ([`ClassedPool::least`]) gets what it asks for, since the batch that it asks for is in
-//! memory already and there is next to nothing it could spill instead; and a merge is never refused, since it holds no more
-//! than a copy of what its sort held, for which the other half of the memory is kept, or one batch of each of a bounded
-//! number of runs.
+//! Nobody waits for memory, and two rules make sure that what fits is never refused, however threads are scheduled: a
+//! sort or group that holds little ([`ClassedPool::least`]) gets what it asks for, since the batch that it asks for is
+//! in memory already and there is next to nothing it could spill instead; and a merge is never refused, since it holds
+//! no more than a copy of what its sort held, for which the other half of the memory is kept, or one batch of each of a
+//! bounded number of runs.
 //!
 //! Not for: memory that DataFusion does not count, such as the batch an operator is working on.
 
@@ -35,8 +35,8 @@ const MERGE_CONSUMERS: [&str; 4] =
 const SORTED_JOIN: &str = "SMJStream";
 /// The part of the pool that every class may rely on: one in so many.
 const SPILLABLE_DIVISOR: usize = 2;
-/// The part of the pool that batches on their way may have: one in so many. They are asked for long before their turn, and
-/// a hash table would find nothing left.
+/// The part of the pool that batches on their way may have: one in so many. They are asked for long before their turn,
+/// and a hash table would find nothing left.
 const TRANSIT_DIVISOR: usize = 8;
 /// The part of the pool that a sort or group may hold at any time: one in so many, but no more than [`MAX_MIN_SHARE`].
 const MIN_SHARE_DIVISOR: usize = 64;

@@ -6,8 +6,8 @@
 //!
 //! This is the only asynchronous part of a build, and it ends here: [`Execution::run`] drives every stream on a thread
 //! of its own and hands batches to plain functions. Memory is a pool of the query's share (`pool`); what can spill
-//! spills. Groups by hash are made in turns, a part of them at a time. A hash join whose build side does not fit is done in
-//! turns over parts of both sides, and where even a part does not fit, as a sort-merge join.
+//! spills. Groups by hash are made in turns, a part of them at a time. A hash join whose build side does not fit is
+//! done in turns over parts of both sides, and where even a part does not fit, as a sort-merge join.
 //!
 //! Not for: files and lineage (`input`), or what becomes of rows (`encode`).
 

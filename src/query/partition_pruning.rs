@@ -1,5 +1,5 @@
-//! Which files of an input a query reads at all, as far as the values in their folder names tell: for estimates, whose
-//! sample would else be of files that the query leaves out.
+//! Which files of an input a query reads at all, as far as the values in their directory names tell: for estimates,
+//! whose sample would else be of files that the query leaves out.
 //!
 //! ```text
 //! WHERE date > '2026-11-23'      date=2026-11-22/ ✗      date=2026-11-24/ ✓      date=2026-11-25/ ✓
@@ -35,10 +35,10 @@ impl Query<'_> {
         }
     }
 
-    /// Of every file, whether a scan of the input reads it; nothing where no filter is about folders alone.
+    /// Of every file, whether a scan of the input reads it; nothing where no filter is about directories alone.
     fn reads(&self, input: &Input) -> Result<Option<Vec<bool>>> {
         let optimized = self.state.optimize(&self.plan)?;
-        let (folders, columns) = folders(input)?;
+        let (directories, columns) = directories(input)?;
         let mut reads: Option<Vec<bool>> = None;
         optimized.apply_with_subqueries(|node| {
             if let LogicalPlan::TableScan(scan) = node
@@ -48,7 +48,7 @@ impl Query<'_> {
                 let mut of_scan = vec![true; input.files.len()];
                 for filter in scan.filters.iter().filter(|filter| is_about(filter, &columns)) {
                     let filter = self.state.create_physical_expr(filter.clone(), &columns)?;
-                    let kept = filter.evaluate(&folders)?.into_array(folders.num_rows())?;
+                    let kept = filter.evaluate(&directories)?.into_array(directories.num_rows())?;
                     let kept = kept.as_boolean().iter().map(|kept| kept == Some(true));
                     of_scan.iter_mut().zip(kept).for_each(|(read, kept)| *read &= kept);
                 }
@@ -66,8 +66,8 @@ fn is_about(filter: &Expr, columns: &DFSchema) -> bool {
     !used.is_empty() && used.iter().all(|column| columns.has_column(column))
 }
 
-/// The values in the folder names of every file, a row each.
-fn folders(input: &Input) -> Result<(RecordBatch, Schema)> {
+/// The values in the directory names of every file, a row each.
+fn directories(input: &Input) -> Result<(RecordBatch, Schema)> {
     let external = |error: crate::error::Error| datafusion::common::DataFusionError::External(Box::new(error));
     let fields = input.partition_fields().map_err(external)?;
     let mut arrays = Vec::with_capacity(fields.len());

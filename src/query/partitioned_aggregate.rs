@@ -5,9 +5,9 @@
 //!  becomes
 //!  final aggregate of one partition after another ◀─ by hash, many partitions ◀─ partial aggregate ◀─ rows
 //! ```
-//! A hash table of all groups is looked up at random addresses, and what does not fit into memory is sorted, spilled and
-//! merged. The table of one small partition stays in the processor's cache, and only rows that wait for their turn may
-//! have to go to disk, once. Where a partition does not fit all the same, DataFusion's aggregate spills it.
+//! A hash table of all groups is looked up at random addresses, and what does not fit into memory is sorted, spilled
+//! and merged. The table of one small partition stays in the processor's cache, and only rows that wait for their turn
+//! may have to go to disk, once. Where a partition does not fit all the same, DataFusion's aggregate spills it.
 //!
 //! Not for: aggregates over so few rows that a table for each thread does.
 
@@ -110,7 +110,8 @@ mod tests {
         lines
     }
 
-    /// Holds what is grouped in turns to what DataFusion makes of it, for each way and memory, and whether that is enough.
+    /// Holds what is grouped in turns to what DataFusion makes of it, for each way and memory, and whether that is
+    /// enough.
     fn check(sql: &str, runs: &[(SpillPolicy, usize, bool)]) {
         let runtime = tokio::runtime::Runtime::new().unwrap();
         let expected =

@@ -4,8 +4,8 @@
 //!  scan, with the columns of dates in paths ─▶ MeasureExec ─▶ the columns that were asked for
 //!                                                 └▶ a sketch per partition by date ─▶ Measuring, once the scan has ended
 //! ```
-//! Only runs that bring a [`Measuring`] with them measure; for others the operator hands batches on. A scan that was not
-//! read to its end, as below a join with an empty side, is left out: how much of it was read is chance.
+//! Only runs that bring a [`Measuring`] with them measure; for others the operator hands batches on. A scan that was
+//! not read to its end, as below a join with an empty side, is left out: how much of it was read is chance.
 //!
 //! Not for: what is measured (`profile`).
 
@@ -52,10 +52,10 @@ pub(super) struct Measured {
 type Label = (usize, String);
 
 impl Measured {
-    /// For the table of an input, whose columns of folders come after `columns` others.
+    /// For the table of an input, whose columns of directories come after `columns` others.
     ///
     /// # Errors
-    /// `Input` when a folder's value is not of its type.
+    /// `Input` when a directory's value is not of its type.
     pub(super) fn of(input: &Input, columns: usize) -> crate::error::Result<Self> {
         let dated = input.dated_columns();
         let fields = input.partition_fields()?;

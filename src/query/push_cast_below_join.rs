@@ -1,4 +1,5 @@
-//! Makes texts of numbers on the smaller side of a join, before it: once for each of its rows, not for every joined row.
+//! Makes texts of numbers on the smaller side of a join, before it: once for each of its rows, not for every joined
+//! row.
 //!
 //! ```text
 //!  Aggregate: url, CAST(age / 10 AS VARCHAR)         Aggregate: url, text

@@ -1,8 +1,8 @@
 //! How wide rows turn out to be, and what follows: a run whose batches would come to too much ends, and the query is
 //! planned again with fewer rows in a batch.
 //!
-//! Operators make their batches of so many rows, whatever the rows have. What files say of their rows tells how many that
-//! should be, and it can be far too little: a dictionary holds a long text once for all rows, a join repeats it.
+//! Operators make their batches of so many rows, whatever the rows have. What files say of their rows tells how many
+//! that should be, and it can be far too little: a dictionary holds a long text once for all rows, a join repeats it.
 //!
 //! - [`Widths::add`] weighs the rows that a scan gives, batch by batch.
 //! - [`WidthExec`] looks for the widest row below every operator that may repeat one as often as a batch has rows.

@@ -3,8 +3,8 @@
 //! ```text
 //!  scan ─▶ batch of views ─▶ weighed ─▶ pieces of a few MiB ─▶ plain texts, floats made the same
 //! ```
-//! A Parquet column whose dictionary has long texts holds each of them once, however many rows have it. As views the rows
-//! share them, too; a batch of them is cut by what its rows come to before every row gets its own copy.
+//! A Parquet column whose dictionary has long texts holds each of them once, however many rows have it. As views the
+//! rows share them, too; a batch of them is cut by what its rows come to before every row gets its own copy.
 //!
 //! Operators put small batches together again, by rows: how many those may be is a matter of `widths`.
 //!

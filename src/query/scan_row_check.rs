@@ -4,8 +4,8 @@
 //! an error where a query reads one column alone; beside another column the reader itself sees the difference. What the
 //! scans gave is therefore compared with the footers, wherever a query must read a scan to its end.
 //!
-//! Not for: scans below operators that may stop early (limits, joins), or that filters already thin out. The limit of one
-//! row above an aggregate that gives one stops nothing.
+//! Not for: scans below operators that may stop early (limits, joins), or that filters already thin out. The limit of
+//! one row above an aggregate that gives one stops nothing.
 
 use std::sync::Arc;
 

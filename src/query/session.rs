@@ -91,8 +91,8 @@ impl<'r> Query<'r> {
         let widths = Widths::new(batch_bytes(&settings), (settings.memory / 2).min(i32::MAX as usize));
         let widths = Arc::new(widths);
         let (state, plan) = runtime.block_on(plan(inputs, &shares, sql, params, &settings, &widths))?;
-        // Types are checked and columns resolved now, so that wrong SQL is found before any work. What the columns of the
-        // result are is known once they are: before, those of a union are the first side's.
+        // Types are checked and columns resolved now, so that wrong SQL is found before any work. What the columns of
+        // the result are is known once they are: before, those of a union are the first side's.
         let analyzed = state.analyzer().execute_and_check(plan.clone(), state.config_options(), |_, _| {});
         let analyzed = analyzed.map_err(unplanned)?;
         let schema = Arc::clone(analyzed.schema().inner());
@@ -349,9 +349,9 @@ pub(super) fn partition_joins(options: &mut ConfigOptions) {
 /// The engine's memory and its place on disk for one run, spilling to `spill_dir` and merging `fan_in` runs at once.
 ///
 /// # Errors
-/// `Unavailable` when the folder cannot be made.
+/// `Unavailable` when the directory cannot be made.
 pub(super) fn runtime_env(pool: Arc<ClassedPool>, spill_dir: &Path, fan_in: usize) -> Result<Arc<RuntimeEnv>> {
-    std::fs::create_dir_all(spill_dir).io("create the spill folder", spill_dir)?;
+    std::fs::create_dir_all(spill_dir).io("create the spill directory", spill_dir)?;
     // The disk's own size is the limit, not a number of DataFusion's.
     let disk = DiskManagerBuilder::default()
         .with_max_temp_directory_size(u64::MAX)

@@ -86,8 +86,8 @@ fn can_be_sorted(join: &HashJoinExec) -> Result<bool> {
     Ok(!join.null_aware)
 }
 
-/// The same filter with the left side's columns before the right side's, as a sort-merge join takes them. Those of a hash
-/// join whose sides were swapped come the other way round.
+/// The same filter with the left side's columns before the right side's, as a sort-merge join takes them. Those of a
+/// hash join whose sides were swapped come the other way round.
 fn left_first(filter: &JoinFilter) -> Result<JoinFilter> {
     let columns = filter.column_indices();
     let mut order: Vec<usize> = (0..columns.len()).collect();

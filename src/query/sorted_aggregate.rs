@@ -5,8 +5,8 @@
 //!  becomes
 //!  aggregate, a group at a time ◀─ sort by the group's columns ◀─ by hash, on disk ◀─ rows
 //! ```
-//! DataFusion keeps what all groups have gathered, and counts it when it is too late, or many times over. Of sorted rows
-//! it keeps one group, and a sort can spill. Where the rows fit into memory several times they are not sorted.
+//! DataFusion keeps what all groups have gathered, and counts it when it is too late, or many times over. Of sorted
+//! rows it keeps one group, and a sort can spill. Where the rows fit into memory several times they are not sorted.
 //!
 //! Not for: aggregates whose state has a fixed size, which spill well, and `GROUPING SETS`.
 

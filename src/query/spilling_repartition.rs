@@ -153,8 +153,8 @@ impl SpillingRepartitionExec {
     }
 }
 
-/// What holds for an input's rows in any order: which columns are equal, or the same in all rows. Windows and sorts above
-/// rely on it.
+/// What holds for an input's rows in any order: which columns are equal, or the same in all rows. Windows and sorts
+/// above rely on it.
 pub(super) fn unordered(input: &dyn ExecutionPlan) -> EquivalenceProperties {
     let mut properties = input.equivalence_properties().clone();
     properties.clear_orderings();

@@ -5,9 +5,9 @@
 //! a UNION ALL b UNION ALL c  ((a ∪ b) ∪ c)               the same, and so are joins
 //! WITH a AS (… FROM b, b)    each name is its whole query again
 //! ```
-//! Planning and running recurse over what a statement is made of, so a chain of a hundred thousand operators would end the
-//! process, and names that use names twice would fill its memory. The depth is found by a walk over the words, before any
-//! tree is made: for each pair of brackets, the longest runs of operators of each rank.
+//! Planning and running recurse over what a statement is made of, so a chain of a hundred thousand operators would end
+//! the process, and names that use names twice would fill its memory. The depth is found by a walk over the words,
+//! before any tree is made: for each pair of brackets, the longest runs of operators of each rank.
 //!
 //! Not for: the SQL itself. Brackets in brackets are the parser's to refuse.
 

@@ -1,8 +1,8 @@
 //! An input of Parquet or Avro files as a table of DataFusion's: a fixed list of files, never listed again.
 //!
-//! DataFusion's own listing table looks into the folder when the query is planned; a file that arrived since would be
-//! read without being in the lineage. Row counts come from the footers that are already known, so that joins build on
-//! the smaller side.
+//! DataFusion's own listing table looks into the directory when the query is planned; a file that arrived since would
+//! be read without being in the lineage. Row counts come from the footers that are already known, so that joins build
+//! on the smaller side.
 //!
 //! Not for: finding files (`input`), and text files (see `text_scan`).
 
@@ -292,7 +292,7 @@ fn partitioned_file(file: &InputFile) -> crate::error::Result<PartitionedFile> {
     Ok(partitioned.with_extension(file.path.clone()))
 }
 
-/// The value that a file's folder gives a column.
+/// The value that a file's directory gives a column.
 ///
 /// # Errors
 /// `Input` when it is not of the column's type.
@@ -307,7 +307,7 @@ pub(super) fn partition_value(
     };
     parsed.map_err(|error| {
         Error::input(format!(
-            "{}: its folder gives {} = {:?}, which is no {}",
+            "{}: its directory gives {} = {:?}, which is no {}",
             file.path.display(),
             field.name(),
             value.unwrap_or("null"),

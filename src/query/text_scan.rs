@@ -1,7 +1,7 @@
 //! CSV and JSON lines as a table of DataFusion's: pieces of surveyed files, shared out to partitions by their bytes.
 //!
-//! The survey knows every row, so the schema is the one of all files, joins build on the smaller side, and a limit reads
-//! no more pieces than it needs. Each partition reads one piece at a time.
+//! The survey knows every row, so the schema is the one of all files, joins build on the smaller side, and a limit
+//! reads no more pieces than it needs. Each partition reads one piece at a time.
 //!
 //! Not for: reading text (`input::text`).
 
@@ -39,10 +39,10 @@ pub(super) struct TextTable {
     input: Arc<Input>,
     survey: Arc<Survey>,
     parts: Vec<Part>,
-    /// The survey's columns, and after them those of the folders.
+    /// The survey's columns, and after them those of the directories.
     schema: SchemaRef,
-    /// For every file the values of the columns of the folders.
-    folders: Arc<[Vec<ScalarValue>]>,
+    /// For every file the values of the columns of the directories.
+    directories: Arc<[Vec<ScalarValue>]>,
     widths: Arc<Widths>,
     measured: Measured,
 }
@@ -51,7 +51,7 @@ impl TextTable {
     /// Makes the table of a share of an input.
     ///
     /// # Errors
-    /// `Input` when a folder's value is not of its type.
+    /// `Input` when a directory's value is not of its type.
     pub(super) fn new(
         input: &Input,
         survey: Arc<Survey>,
@@ -63,13 +63,13 @@ impl TextTable {
             let values = file.partitions.iter().zip(&fields);
             values.map(|(value, field)| partition_value(value.as_deref(), field, file)).collect()
         };
-        let folders = input.files.iter().map(values).collect::<crate::error::Result<_>>()?;
+        let directories = input.files.iter().map(values).collect::<crate::error::Result<_>>()?;
         let all: Vec<Arc<Field>> =
             survey.schema().fields().iter().cloned().chain(fields.into_iter().map(Arc::new)).collect();
         let parts = parts(&survey, share);
         let measured = Measured::of(input, survey.schema().fields().len())?;
         let (input, schema, widths) = (Arc::new(input.clone()), Arc::new(Schema::new(all)), Arc::clone(widths));
-        Ok(Self { input, survey, parts, schema, folders, widths, measured })
+        Ok(Self { input, survey, parts, schema, directories, widths, measured })
     }
 
     /// Reads the parts.
@@ -97,7 +97,7 @@ impl TextTable {
         let scan = TextScanExec {
             input: Arc::clone(&self.input),
             survey: Arc::clone(&self.survey),
-            folders: Arc::clone(&self.folders),
+            directories: Arc::clone(&self.directories),
             parts,
             statistics: self.statistics().project(Some(&projection)),
             projection,
@@ -184,7 +184,7 @@ fn shared_out(survey: &Survey, parts: Vec<Part>, partitions: usize) -> Vec<Vec<P
 struct TextScanExec {
     input: Arc<Input>,
     survey: Arc<Survey>,
-    folders: Arc<[Vec<ScalarValue>]>,
+    directories: Arc<[Vec<ScalarValue>]>,
     /// The parts of every partition.
     parts: Vec<Vec<Part>>,
     statistics: Statistics,
@@ -225,14 +225,14 @@ impl ExecutionPlan for TextScanExec {
         let rows = context.session_config().batch_size();
         let batches =
             Batches::new(Arc::clone(&self.input), Arc::clone(&self.survey), parts, wanted, rows).map_err(external)?;
-        let folders = Arc::clone(&self.folders);
+        let directories = Arc::clone(&self.directories);
         let (projection, schema) = (self.projection.clone(), Arc::clone(&self.schema));
         let metrics = BaselineMetrics::new(&self.metrics, partition);
         let batches = batches.map(move |next| {
             let _timer = metrics.elapsed_compute().timer();
             let (file, batch) = next.map_err(external)?;
             metrics.record_output(batch.num_rows());
-            with_folders(&batch, &folders[file], &projection, columns, &schema)
+            with_directories(&batch, &directories[file], &projection, columns, &schema)
         });
         Ok(Box::pin(RecordBatchStreamAdapter::new(Arc::clone(&self.schema), stream::iter(batches))))
     }
@@ -254,10 +254,10 @@ impl ExecutionPlan for TextScanExec {
     }
 }
 
-/// The columns in the order that is asked for, those of the file's folders among them.
-fn with_folders(
+/// The columns in the order that is asked for, those of the file's directories among them.
+fn with_directories(
     batch: &RecordBatch,
-    folders: &[ScalarValue],
+    directories: &[ScalarValue],
     projection: &[usize],
     columns: usize,
     schema: &SchemaRef,
@@ -266,7 +266,7 @@ fn with_folders(
     let mut read = batch.columns().iter();
     let column = |column: &usize| -> Result<ArrayRef> {
         match column.checked_sub(columns) {
-            Some(folder) => folders[folder].to_array_of_size(rows),
+            Some(directory) => directories[directory].to_array_of_size(rows),
             None => read.next().cloned().ok_or_else(|| DataFusionError::Internal("a column is missing".to_owned())),
         }
     };

@@ -1,8 +1,9 @@
 //! How a version's databases are opened for reading, and what RocksDB's errors mean to us.
 //!
-//! All tables are opened at once and stay open, so a version can be read to its end after its folder is gone. Indexes
-//! and filters are in memory as long as the version is open: with the default of 10 bits, 1.25 bytes per entry and
-//! about one index entry per block. Data blocks share one cache per [`super::Store`], whatever the number of versions.
+//! All tables are opened at once and stay open, so a version can be read to its end after its directory is gone.
+//! Indexes and filters are in memory as long as the version is open: with the default of 10 bits, 1.25 bytes per entry
+//! and about one index entry per block. Data blocks share one cache per [`super::Store`], whatever the number of
+//! versions.
 //!
 //! A database that is opened read-only writes no LOG and takes no lock.
 //!
@@ -21,8 +22,8 @@ const READ_AHEAD: usize = 2 << 20;
 /// Any number makes RocksDB use the filters that are there; their real size is in the tables.
 const ANY_BLOOM_BITS: f64 = 10.0;
 
-/// Opens the database in `folder`.
-pub(super) fn open(folder: &Path, cache: &Cache) -> Result<DB> {
+/// Opens the database in `directory`.
+pub(super) fn open(directory: &Path, cache: &Cache) -> Result<DB> {
     let mut blocks = BlockBasedOptions::default();
     blocks.set_block_cache(cache);
     blocks.set_bloom_filter(ANY_BLOOM_BITS, false);
@@ -31,8 +32,8 @@ pub(super) fn open(folder: &Path, cache: &Cache) -> Result<DB> {
     options.set_max_open_files(-1);
     options.set_stats_dump_period_sec(0);
     options.set_stats_persist_period_sec(0);
-    DB::open_for_read_only(&options, folder, false)
-        .map_err(|error| failed(error, &format!("cannot open the database in {}", folder.display())))
+    DB::open_for_read_only(&options, directory, false)
+        .map_err(|error| failed(error, &format!("cannot open the database in {}", directory.display())))
 }
 
 /// For one pass over everything, which should leave no trace in the cache.

@@ -29,7 +29,7 @@ pub(super) fn install_tables(
     rows_per_table: usize,
     change: fn(&mut Manifest),
 ) -> u64 {
-    let folder = catalog.layout().staging_dir("build").unwrap();
+    let directory = catalog.layout().staging_dir("build").unwrap();
     let mut built = manifest(0, &[]);
     built.shard_count = shards;
     change(&mut built);
@@ -37,13 +37,13 @@ pub(super) fn install_tables(
     let shard = |shard| {
         let mine = |(key, _): &&(Vec<u8>, Vec<u8>)| sharding.of_key(key, &built.key).unwrap() == shard;
         let mine: Vec<_> = entries.iter().filter(mine).collect();
-        build(&folder, shard, &mine, rows_per_table)
+        build(&directory, shard, &mine, rows_per_table)
     };
     built.shards = (0..shards).map(shard).collect();
     built.rows = built.shards.iter().map(|shard| shard.rows).sum();
     built.bytes = built.shards.iter().map(|shard| shard.bytes).sum();
     built.digest = built.shards.iter().map(|shard| shard.digest).sum();
-    let complete = Staged::new(folder).install(catalog, |version| Manifest {
+    let complete = Staged::new(directory).install(catalog, |version| Manifest {
         version,
         build_id: format!("build-{version}"),
         as_of: crate::catalog::fixture::at(version as i64),
@@ -64,9 +64,9 @@ pub(super) fn same(value: &str) -> Vec<(Vec<u8>, Vec<u8>)> {
     (0..100).map(|at| (format!("key-{at:03}").into_bytes(), value.as_bytes().to_vec())).collect()
 }
 
-fn build(folder: &Path, shard: u32, entries: &[&(Vec<u8>, Vec<u8>)], rows_per_table: usize) -> ShardEntry {
+fn build(directory: &Path, shard: u32, entries: &[&(Vec<u8>, Vec<u8>)], rows_per_table: usize) -> ShardEntry {
     let name = format!("shard-{shard:05}");
-    let database = folder.join(&name);
+    let database = directory.join(&name);
     std::fs::create_dir_all(&database).unwrap();
     let mut options = Options::default();
     options.create_if_missing(true);
@@ -74,7 +74,7 @@ fn build(folder: &Path, shard: u32, entries: &[&(Vec<u8>, Vec<u8>)], rows_per_ta
     let mut digester = Digester::new();
     let mut tables = Vec::new();
     for (number, entries) in entries.chunks(rows_per_table).enumerate() {
-        let table = folder.join(format!("{number}.sst"));
+        let table = directory.join(format!("{number}.sst"));
         let mut writer = SstFileWriter::create(&options);
         writer.open(&table).unwrap();
         for (key, value) in entries {
@@ -93,7 +93,7 @@ fn build(folder: &Path, shard: u32, entries: &[&(Vec<u8>, Vec<u8>)], rows_per_ta
     tables.iter().for_each(|table| std::fs::remove_file(table).unwrap_or_default());
     let files = std::fs::read_dir(&database).unwrap().map(|file| file.unwrap().file_name().into_string().unwrap());
     let kept = files.filter(|file| !file.starts_with("LOG") && file != "LOCK");
-    let files = kept.map(|file| FileEntry::measure(folder, format!("{name}/{file}")).unwrap()).collect();
+    let files = kept.map(|file| FileEntry::measure(directory, format!("{name}/{file}")).unwrap()).collect();
     ShardEntry {
         shard,
         rows: entries.len() as u64,

@@ -24,8 +24,8 @@
 //! # Ok(())
 //! # }
 //! ```
-//! Opening never writes into a version's folder, and needs no lock: any number of processes can read a store while it
-//! is built, published, rolled back and cleaned up.
+//! Opening never writes into a version's directory, and needs no lock: any number of processes can read a store while
+//! it is built, published, rolled back and cleaned up.
 //!
 //! Not for: changing anything in a store (`publish`).
 

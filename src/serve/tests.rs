@@ -28,10 +28,10 @@ fn scanned(version: &Version, range: &Range) -> Entries {
     version.scan(range).collect::<crate::error::Result<_>>().unwrap()
 }
 
-/// Every file below a folder with its content.
-fn contents(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
+/// Every file below a directory with its content.
+fn contents(directory: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
     let mut files = BTreeMap::new();
-    for entry in fs::read_dir(folder).unwrap() {
+    for entry in fs::read_dir(directory).unwrap() {
         let path = entry.unwrap().path();
         match path.is_dir() {
             true => files.extend(contents(&path)),
@@ -49,7 +49,7 @@ fn table(catalog: &Catalog, version: u64, shard: u32) -> PathBuf {
 #[test]
 fn every_entry_is_found_whatever_the_number_of_shards() {
     for shards in [1, 3, 16] {
-        let (_folder, catalog) = catalog();
+        let (_directory, catalog) = catalog();
         publish(&catalog, "one", shards);
         let version = store(&catalog).current().unwrap().unwrap();
         let entries = same("one");
@@ -70,7 +70,7 @@ fn every_entry_is_found_whatever_the_number_of_shards() {
 
 #[test]
 fn numbered_keys_are_routed_without_their_number() {
-    let (_folder, catalog) = catalog();
+    let (_directory, catalog) = catalog();
     let mut entries: Entries = Vec::new();
     for name in ["a", "b", "c", "d"] {
         for number in 0..3 {
@@ -93,7 +93,7 @@ fn numbered_keys_are_routed_without_their_number() {
 
 #[test]
 fn a_part_of_the_key_can_decide_the_shard() {
-    let (_folder, catalog) = catalog();
+    let (_directory, catalog) = catalog();
     let key = |url: &str, age: &str| [&[2], url.as_bytes(), &[0, 2], age.as_bytes(), &[0]].concat();
     let entries: Entries = ["a", "b", "c", "d"]
         .iter()
@@ -112,7 +112,7 @@ fn a_part_of_the_key_can_decide_the_shard() {
 
 #[test]
 fn reading_writes_nothing() {
-    let (_folder, catalog) = catalog();
+    let (_directory, catalog) = catalog();
     let number = publish(&catalog, "one", 2);
     let before = contents(&catalog.layout().version_dir(number));
     let version = store(&catalog).current().unwrap().unwrap();
@@ -124,7 +124,7 @@ fn reading_writes_nothing() {
 
 #[test]
 fn a_damaged_version_is_not_opened() {
-    let (_folder, catalog) = catalog();
+    let (_directory, catalog) = catalog();
     let number = publish(&catalog, "one", 2);
     let shard = catalog.layout().shard_dir(number, 1);
     let damages: [&dyn Fn(); 4] = [
@@ -147,7 +147,7 @@ fn a_damaged_version_is_not_opened() {
 
 #[test]
 fn a_damaged_block_is_noticed_when_it_is_read() {
-    let (_folder, catalog) = catalog();
+    let (_directory, catalog) = catalog();
     let number = publish(&catalog, "one", 1);
     let path = table(&catalog, number, 0);
     let mut bytes = fs::read(&path).unwrap();
@@ -167,7 +167,7 @@ fn a_damaged_block_is_noticed_when_it_is_read() {
 
 #[test]
 fn full_verification_finds_what_checksums_of_files_cannot() {
-    let (_folder, catalog) = catalog();
+    let (_directory, catalog) = catalog();
     type Change = fn(&mut crate::catalog::ShardEntry);
     let wrong: [(Change, &str); 3] = [
         (|shard| shard.rows += 1, "number of entries"),
@@ -201,8 +201,8 @@ fn full_verification_finds_what_checksums_of_files_cannot() {
 }
 
 #[test]
-fn a_snapshot_never_changes_and_outlives_its_folder() {
-    let (_folder, catalog) = catalog();
+fn a_snapshot_never_changes_and_outlives_its_directory() {
+    let (_directory, catalog) = catalog();
     // More tables than RocksDB keeps open when it may choose.
     let first = install_tables(&catalog, &same("one"), 2, 2, |_| {});
     crate::publish::publish(&catalog, first, &Default::default()).unwrap();
@@ -211,14 +211,14 @@ fn a_snapshot_never_changes_and_outlives_its_folder() {
     let second = publish(&catalog, "two", 2);
     assert_eq!((old.number(), reader.snapshot().number()), (first, second));
     crate::publish::gc(&catalog, &Retention { keep: 1, keep_for: None }).unwrap();
-    assert!(!old.folder().exists());
+    assert!(!old.directory().exists());
     assert_eq!(scanned(&old, &Range::all()), same("one"), "its files are open");
     assert_eq!(scanned(&reader.snapshot(), &Range::all()), same("two"));
 }
 
 #[test]
 fn a_reader_follows_rollbacks_too() {
-    let (_folder, catalog) = catalog();
+    let (_directory, catalog) = catalog();
     let first = publish(&catalog, "one", 1);
     publish(&catalog, "two", 1);
     let reader = reader(&catalog);
@@ -229,7 +229,7 @@ fn a_reader_follows_rollbacks_too() {
 
 #[test]
 fn a_reader_needs_a_published_version() {
-    let (_folder, catalog) = catalog();
+    let (_directory, catalog) = catalog();
     install(&catalog, &same("one"), 1, |_| {});
     assert!(store(&catalog).current().unwrap().is_none());
     assert_eq!(Reader::open(catalog.layout().root()).unwrap_err().kind(), Kind::Unavailable);
@@ -237,7 +237,7 @@ fn a_reader_needs_a_published_version() {
 
 #[test]
 fn a_reader_keeps_what_it_has_when_the_store_is_damaged_and_says_so() {
-    let (_folder, catalog) = catalog();
+    let (_directory, catalog) = catalog();
     let first = publish(&catalog, "one", 1);
     let reader = reader(&catalog);
     let second = publish(&catalog, "two", 1);
@@ -256,7 +256,7 @@ fn a_reader_keeps_what_it_has_when_the_store_is_damaged_and_says_so() {
 
 #[test]
 fn a_reader_looks_at_the_store_only_so_often() {
-    let (_folder, catalog) = catalog();
+    let (_directory, catalog) = catalog();
     let first = publish(&catalog, "one", 1);
     let reader = Reader::follow(store(&catalog), Duration::from_secs(3600)).unwrap();
     reader.snapshot();
@@ -267,7 +267,7 @@ fn a_reader_looks_at_the_store_only_so_often() {
 
 #[test]
 fn no_read_ever_sees_two_versions() {
-    let (_folder, catalog) = catalog();
+    let (_directory, catalog) = catalog();
     publish(&catalog, "0", 3);
     let reader = reader(&catalog);
     let done = AtomicBool::new(false);

@@ -130,10 +130,10 @@ struct Table {
 
 /// Opens a shard's database, and lists its tables in the order of their keys.
 fn open(layout: &Layout, manifest: &Manifest, shard: &ShardEntry) -> Result<(DB, Vec<Table>)> {
-    let folder = layout.shard_dir(manifest.version, shard.shard);
-    let db = db_options::open(&folder, &Cache::new_lru_cache(0))?;
+    let directory = layout.shard_dir(manifest.version, shard.shard);
+    let db = db_options::open(&directory, &Cache::new_lru_cache(0))?;
     let live = db.live_files().map_err(|error| db_options::failed(error, "cannot list the tables"))?;
-    let within = folder.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let within = directory.file_name().unwrap_or_default().to_string_lossy().into_owned();
     let mut tables: Vec<Table> = live
         .into_iter()
         .map(|file| Table {

@@ -4,7 +4,7 @@
 //! OPTIONS) with what was built; RocksDB checks every block when it reads it. A version that does not compare is
 //! `Corrupt` and is not opened.
 //!
-//! A version never changes; it can be read from any number of threads, also after retention deleted its folder.
+//! A version never changes; it can be read from any number of threads, also after retention deleted its directory.
 //!
 //! Not for: finding out which version to read (`store`, `reader`).
 
@@ -21,7 +21,7 @@ use crate::error::{Error, Kind, Result};
 
 /// One version, open for reading.
 pub struct Version {
-    folder: PathBuf,
+    directory: PathBuf,
     manifest: Manifest,
     sharding: ShardRouter,
     shards: Vec<DB>,
@@ -31,8 +31,8 @@ impl Version {
     /// Opens a version that `current` names.
     pub(super) fn open(catalog: &Catalog, current: &Current, version: u64, cache: &Cache) -> Result<Self> {
         let manifest = catalog.manifest(current, version)?;
-        let folder = catalog.layout().version_dir(version);
-        if let Some(finding) = inspect(&folder, &manifest, FileDepth::SmallFiles).first() {
+        let directory = catalog.layout().version_dir(version);
+        if let Some(finding) = inspect(&directory, &manifest, FileDepth::SmallFiles).first() {
             return Err(Error::corrupt(format!(
                 "version {version} is damaged: {finding}; `cutover verify STORE {version}` tells more"
             )));
@@ -40,7 +40,7 @@ impl Version {
         let sharding = sharding(&manifest)?;
         let open = |shard| db_options::open(&catalog.layout().shard_dir(version, shard), cache);
         let shards = (0..manifest.shard_count).into_par_iter().map(open).collect::<Result<_>>()?;
-        Ok(Self { folder, manifest, sharding, shards })
+        Ok(Self { directory, manifest, sharding, shards })
     }
 
     /// Its number.
@@ -63,9 +63,9 @@ impl Version {
         &self.manifest.value
     }
 
-    /// The folder it is in, as long as retention keeps it.
-    pub fn folder(&self) -> &Path {
-        &self.folder
+    /// The directory it is in, as long as retention keeps it.
+    pub fn directory(&self) -> &Path {
+        &self.directory
     }
 
     /// The value of a key; `None` when the version does not have it.
@@ -146,6 +146,9 @@ pub(super) fn sharding(manifest: &Manifest) -> Result<ShardRouter> {
 
 impl std::fmt::Debug for Version {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Version").field("number", &self.number()).field("folder", &self.folder).finish_non_exhaustive()
+        f.debug_struct("Version")
+            .field("number", &self.number())
+            .field("directory", &self.directory)
+            .finish_non_exhaustive()
     }
 }

@@ -24,8 +24,8 @@ pub(super) const AHEAD: usize = 8;
 /// A bucket with more entries than this (one very frequent key) is sorted by all threads together.
 const PARALLEL_SORT: usize = 1 << 19;
 
-/// An entry while it is sorted: its prefix in the upper 64 bits, its chunk and the offset there in the lower. One number,
-/// as whole numbers are compared without a branch.
+/// An entry while it is sorted: its prefix in the upper 64 bits, its chunk and the offset there in the lower. One
+/// number, as whole numbers are compared without a branch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct SortKey(u128);
 
@@ -181,8 +181,8 @@ impl Bucket {
         index
     }
 
-    /// Sorts entries whose prefixes are equal, which says nothing of them. Most of them are of one key: then they get the
-    /// prefixes of what their orders do not share.
+    /// Sorts entries whose prefixes are equal, which says nothing of them. Most of them are of one key: then they get
+    /// the prefixes of what their orders do not share.
     fn sort_by_order(&self, index: &mut [SortKey]) {
         let Some(shared) = self.shared_order(index) else { return self.sort_by_entry(index) };
         let prefix = Prefix::within_shard(shared);

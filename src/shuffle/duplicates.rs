@@ -1,6 +1,7 @@
 //! What becomes of the entries of one key: the fold.
 //!
-//! A [`Deduplicator`] sees a range's entries in order and emits finished [`Record`]s: keys ascending, each at most once.
+//! A [`Deduplicator`] sees a range's entries in order and emits finished [`Record`]s: keys ascending, each at most
+//! once.
 //!
 //! | fold | emits for the entries of one key, which come in `order_by` order |
 //! |---|---|
@@ -84,7 +85,7 @@ pub struct Deduplicator<'f> {
 }
 
 impl<'f> Deduplicator<'f> {
-    /// A folder for one range.
+    /// A directory for one range.
     pub fn new(folding: &'f DuplicatePolicy) -> Self {
         Self {
             folding,

@@ -108,7 +108,8 @@ fn number_bytes(number: u32) -> usize {
     ((u32::BITS - (number | 1).leading_zeros()).div_ceil(7)) as usize
 }
 
-/// The four numbers at the front of `bytes` and how many bytes they take, or nothing where they are cut off or too large.
+/// The four numbers at the front of `bytes` and how many bytes they take, or nothing where they are cut off or too
+/// large.
 #[inline]
 fn numbers(bytes: &[u8]) -> Option<([u32; 4], usize)> {
     match bytes.first_chunk::<4>() {

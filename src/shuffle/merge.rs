@@ -1,11 +1,11 @@
 //! Merges sorted runs: a part of each into one ordered stream, and many runs into few when there are too many.
 //!
 //! The merge is a tournament tree of losers (Knuth, The Art of Computer Programming 3, 5.4.1): each inner node
-//! remembers the run that lost there, so the next smallest entry costs one comparison per level: of two numbers, in most
-//! cases, that lie in the tree itself.
+//! remembers the run that lost there, so the next smallest entry costs one comparison per level: of two numbers, in
+//! most cases, that lie in the tree itself.
 //!
-//! Invariant: a merge holds one packed and one unpacked block per run, for which there is memory as long as it reads no more
-//! runs than [`fan_in`] says.
+//! Invariant: a merge holds one packed and one unpacked block per run, for which there is memory as long as it reads no
+//! more runs than [`fan_in`] says.
 //!
 //! Not for: folding equal keys.
 
@@ -38,8 +38,8 @@ struct Cursor<'a> {
     head: KeyPrefix,
 }
 
-/// The shard and key prefix of a cursor's entry as one number: smaller number, smaller entry; equal ones say nothing. One
-/// that is done comes last.
+/// The shard and key prefix of a cursor's entry as one number: smaller number, smaller entry; equal ones say nothing.
+/// One that is done comes last.
 type KeyPrefix = u128;
 const DONE: KeyPrefix = KeyPrefix::MAX;
 
@@ -192,9 +192,10 @@ fn largest_first(runs: &mut [Run]) {
 /// Merges runs into one.
 ///
 /// # Errors
-/// `Unavailable` when the disk is full or fails, `Corrupt` when a run cannot be read back; `Stopped` when that is asked for.
-pub(super) fn merge(runs: &[Run], folder: &Path, number: u64) -> Result<Run> {
-    let mut writer = RunWriter::create(folder, number)?;
+/// `Unavailable` when the disk is full or fails, `Corrupt` when a run cannot be read back; `Stopped` when that is asked
+/// for.
+pub(super) fn merge(runs: &[Run], directory: &Path, number: u64) -> Result<Run> {
+    let mut writer = RunWriter::create(directory, number)?;
     Merge::open(runs, &KeyRange::whole())?.for_each(|entry| {
         shutdown::check()?;
         writer.push(&entry)

@@ -7,15 +7,16 @@
 //!                         └▶ sort ─▶ run ──┘
 //! ```
 //!
-//! 1. Each [`Writer`] appends entries to memory. The first that has seen enough of them cuts the key space at splitters,
-//!    and from then on entries go to the bucket of their part at once ([`write_buffer`], [`bucket`]).
-//! 2. A writer whose share of the budget is full sorts what it has and writes it as one run ([`spill`]). Where there are
-//!    many runs, it merges the smallest into one ([`merge`]).
+//! 1. Each [`Writer`] appends entries to memory. The first that has seen enough of them cuts the key space at
+//!    splitters, and from then on entries go to the bucket of their part at once ([`write_buffer`], [`bucket`]).
+//! 2. A writer whose share of the budget is full sorts what it has and writes it as one run ([`spill`]). Where there
+//!    are many runs, it merges the smallest into one ([`merge`]).
 //! 3. [`Shuffle::finish`] cuts what came out uneven once more, at splitters from samples of *all* data, so that sorted,
 //!    reversed and skewed input give equal work ([`splitters`]).
-//! 4. Each [`Range`] then sorts its buckets, which fit the processor's caches, or merges its part of the runs ([`range`]).
-//! 5. Where anything spilled, everything is in runs. With the splitters they can be sealed ([`seal()`]), so that another
-//!    process can drain the same ranges after this one died.
+//! 4. Each [`Range`] then sorts its buckets, which fit the processor's caches, or merges its part of the runs
+//!    ([`range`]).
+//! 5. Where anything spilled, everything is in runs. With the splitters they can be sealed ([`seal()`]), so that
+//!    another process can drain the same ranges after this one died.
 //!
 //! Entries compare by (shard, key, order, value) as separate fields: every attempt gives the same order, whatever the
 //! number of threads or spills. A key's entries are always in one range, so that a fold sees all of them.
@@ -76,7 +77,7 @@ pub struct Options {
     pub threads: usize,
     /// Shards entries are spread over; at least 1.
     pub shards: u32,
-    /// Folder for sorted runs; made when the first run is written. Runs go with the shuffle, unless they are sealed.
+    /// Directory for sorted runs; made when the first run is written. Runs go with the shuffle, unless they are sealed.
     pub spill_dir: PathBuf,
     /// Bytes of entries one range should hold: about what one output file holds.
     pub range_bytes: u64,
@@ -133,7 +134,7 @@ struct Filled {
 }
 
 impl Shuffle {
-    /// An empty shuffle. Nothing is written to the spill folder before memory runs out.
+    /// An empty shuffle. Nothing is written to the spill directory before memory runs out.
     pub fn new(options: Options) -> Self {
         let uncut = Arc::new(RangePartitioner::new(vec![KeyRange::whole()], options.shards));
         Self {
@@ -164,7 +165,8 @@ impl Shuffle {
         }
     }
 
-    /// Where the key space is cut while entries come: into about `parts` parts, by what the first writer who asks has seen.
+    /// Where the key space is cut while entries come: into about `parts` parts, by what the first writer who asks has
+    /// seen.
     fn cuts(&self, parts: usize, seen: &Buffer) -> &Arc<RangePartitioner> {
         self.cuts.get_or_init(|| {
             let mut samples: Vec<(u32, &[u8])> = seen.samples().collect();
@@ -199,10 +201,10 @@ impl Shuffle {
     }
 
     fn write_run(&self, buffer: Buffer) -> Result<Run> {
-        let folder = &self.options.spill_dir;
-        durable_file::create_dir_durable(folder)
-            .map_err(|error| error.during(format!("cannot make the spill folder {}", folder.display())))?;
-        let run = spill::write_sorted(buffer, folder, self.next_run(), self.options.shards)?;
+        let directory = &self.options.spill_dir;
+        durable_file::create_dir_durable(directory)
+            .map_err(|error| error.during(format!("cannot make the spill directory {}", directory.display())))?;
+        let run = spill::write_sorted(buffer, directory, self.next_run(), self.options.shards)?;
         tracing::debug!(run = %run.path().display(), bytes = run.file_bytes(), "spilled a sorted run");
         Ok(run)
     }

@@ -1,7 +1,7 @@
 //! A shuffle that outlives its process: its runs and its splitters, sealed on disk and taken up by another process.
 //!
 //! ```text
-//!  seal:    index behind every run ─▶ sync the runs ─▶ sync their folder ─▶ Sealed, for the caller's journal
+//!  seal:    index behind every run ─▶ sync the runs ─▶ sync their directory ─▶ Sealed, for the caller's journal
 //!  reopen:  Sealed ─▶ open the runs, read their indexes ─▶ the same ranges
 //! ```
 //! The ranges are the same because they are the same parts of the same files: every block of a run and its index carry
@@ -19,7 +19,7 @@ use super::splitters::{Splitter, parts_at};
 use crate::durable_file;
 use crate::error::{Error, Result};
 
-/// What another process needs to drain a shuffle, besides the runs in its spill folder.
+/// What another process needs to drain a shuffle, besides the runs in its spill directory.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Sealed {
     runs: Vec<SealedRun>,
@@ -40,8 +40,8 @@ impl Sealed {
     }
 }
 
-/// Seals a shuffle that was sorted: its runs stay in the spill folder from now on, and survive a power cut. None where
-/// nothing spilled, as all of it is in this process's memory then.
+/// Seals a shuffle that was sorted: its runs stay in the spill directory from now on, and survive a power cut. None
+/// where nothing spilled, as all of it is in this process's memory then.
 ///
 /// # Errors
 /// `Unavailable` when the disk is full or fails.
@@ -49,13 +49,13 @@ pub fn seal(shards: &[Shard]) -> Result<Option<Sealed>> {
     let ranges = || shards.iter().flat_map(|shard| &shard.ranges).filter_map(Range::on_disk);
     let Some((runs, _)) = ranges().next() else { return Ok(None) };
     let sealed: Vec<SealedRun> = runs.par_iter().map(Run::seal).collect::<Result<_>>()?;
-    if let Some(folder) = runs.first().and_then(|run| run.path().parent()) {
-        durable_file::sync_dir(folder)?;
+    if let Some(directory) = runs.first().and_then(|run| run.path().parent()) {
+        durable_file::sync_dir(directory)?;
     }
     Ok(Some(Sealed { runs: sealed, cuts: ranges().map(|(_, part)| part.from.clone()).collect() }))
 }
 
-/// The ranges of a shuffle that another process sealed in the spill folder of `options`.
+/// The ranges of a shuffle that another process sealed in the spill directory of `options`.
 ///
 /// # Errors
 /// `Corrupt` when a run is gone or not as it was sealed; `Unavailable` when one cannot be read.

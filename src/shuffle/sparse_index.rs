@@ -1,5 +1,5 @@
-//! Where the blocks of a run begin: all of them, or one in so many where the run is long, so that what is held in memory
-//! of a run stays small.
+//! Where the blocks of a run begin: all of them, or one in so many where the run is long, so that what is held in
+//! memory of a run stays small.
 //!
 //! Not for: reading blocks (see `spill`).
 
@@ -68,8 +68,8 @@ impl Index {
         self.marks.iter().enumerate().map(|(at, mark)| (mark.offset, mark.shard, self.key(at)))
     }
 
-    /// The offset of the last noted block that begins before (shard, key), or of the first one: an entry at or after that
-    /// place lies there or behind it.
+    /// The offset of the last noted block that begins before (shard, key), or of the first one: an entry at or after
+    /// that place lies there or behind it.
     pub(super) fn seek(&self, shard: u32, key: &[u8]) -> u64 {
         let mut range = 0..self.marks.len();
         while range.len() > 1 {

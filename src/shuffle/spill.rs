@@ -142,12 +142,12 @@ impl Run {
         })
     }
 
-    /// A run that another process sealed in `folder`.
+    /// A run that another process sealed in `directory`.
     ///
     /// # Errors
     /// `Corrupt` when it is gone or not as it was sealed; `Unavailable` when it cannot be read.
-    pub(super) fn open(folder: &Path, sealed: &SealedRun) -> Result<Self> {
-        let path = path_of(folder, sealed.number);
+    pub(super) fn open(directory: &Path, sealed: &SealedRun) -> Result<Self> {
+        let path = path_of(directory, sealed.number);
         let differs = |what: &str| {
             Error::corrupt(format!("spill file {} is not as it was when it was sealed: {what}", path.display()))
         };
@@ -207,8 +207,8 @@ impl Drop for Run {
 }
 
 /// Where the run of this number is.
-fn path_of(folder: &Path, number: u64) -> PathBuf {
-    folder.join(format!("run-{number:06}"))
+fn path_of(directory: &Path, number: u64) -> PathBuf {
+    directory.join(format!("run-{number:06}"))
 }
 
 /// Packs entries as they stand in a file, header and all, at the front of `packed`; returns how many bytes.
@@ -302,8 +302,8 @@ pub(super) struct RunWriter {
 impl RunWriter {
     /// # Errors
     /// `Unavailable` when the file cannot be made.
-    pub(super) fn create(folder: &Path, number: u64) -> Result<Self> {
-        let path = path_of(folder, number);
+    pub(super) fn create(directory: &Path, number: u64) -> Result<Self> {
+        let path = path_of(directory, number);
         let writing = File::options().read(true).write(true).create_new(true).open(&path).io("create", &path)?;
         let file = writing.try_clone().io("open", &path)?;
         let run = Run {
@@ -361,8 +361,8 @@ impl RunWriter {
 ///
 /// # Errors
 /// `Unavailable` when the disk is full or fails.
-pub(super) fn write_sorted(buffer: Buffer, folder: &Path, number: u64, shards: u32) -> Result<Run> {
-    let mut writer = RunWriter::create(folder, number)?;
+pub(super) fn write_sorted(buffer: Buffer, directory: &Path, number: u64, shards: u32) -> Result<Run> {
+    let mut writer = RunWriter::create(directory, number)?;
     let cuts = Arc::clone(buffer.cuts());
     for (part, bucket) in cuts.parts().iter().zip(buffer.into_buckets()) {
         bucket.for_each(part.prefix(shards), &mut |entry| writer.push(&entry))?;

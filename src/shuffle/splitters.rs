@@ -1,7 +1,7 @@
 //! Splitters: where the sorted key space is cut, so that every part holds about the same number of bytes.
 //!
-//! Samples stand for equal amounts of data, so the cuts are the samples at equal steps of their sorted order
-//! (sample sort, Frazer and McKellar 1970). Every shard begins at a cut. A key is never cut through: equal cuts are one.
+//! Samples stand for equal amounts of data, so the cuts are the samples at equal steps of their sorted order (sample
+//! sort, Frazer and McKellar 1970). Every shard begins at a cut. A key is never cut through: equal cuts are one.
 //!
 //! Not for: the order inside a part, or which parts make one output file.
 

@@ -39,30 +39,35 @@ fn shuffle(parts: &[Vec<Owned>], shards: u32, memory: usize) -> (Vec<Vec<Owned>>
 /// More bytes than are ever there: entries are cut into parts as soon and as finely as the memory allows.
 const MANY: u64 = 1 << 40;
 
-/// For one writer, one thread and one shard; runs are in a folder of `folder`.
-fn options(folder: &Path, memory: usize, range_bytes: u64) -> Options {
+/// For one writer, one thread and one shard; runs are in a directory of `directory`.
+fn options(directory: &Path, memory: usize, range_bytes: u64) -> Options {
     Options {
         memory,
         writers: 1,
         threads: 1,
         shards: 1,
-        spill_dir: folder.join("spill"),
+        spill_dir: directory.join("spill"),
         range_bytes,
         expected_bytes: MANY,
     }
 }
 
-/// The same with so much memory for so many expected bytes and, where `seals` asks for it, with a shuffle that is sealed:
-/// what is taken up again is the same, range by range.
+/// The same with so much memory for so many expected bytes and, where `seals` asks for it, with a shuffle that is
+/// sealed: what is taken up again is the same, range by range.
 fn shuffle_sealed(
     parts: &[Vec<Owned>],
     shards: u32,
     (memory, expected_bytes): (usize, u64),
     seals: bool,
 ) -> (Vec<Vec<Owned>>, Stats) {
-    let folder = tempfile::tempdir().unwrap();
-    let options =
-        Options { writers: parts.len(), threads: 2, shards, expected_bytes, ..options(folder.path(), memory, 4 << 10) };
+    let directory = tempfile::tempdir().unwrap();
+    let options = Options {
+        writers: parts.len(),
+        threads: 2,
+        shards,
+        expected_bytes,
+        ..options(directory.path(), memory, 4 << 10)
+    };
     let shuffle = Shuffle::new(options.clone());
     for part in parts {
         let mut writer = shuffle.writer();
@@ -158,8 +163,9 @@ fn work_is_even_whatever_the_order_of_the_input() {
     for (name, key) in shapes {
         for memory in [64 << 20, 1 << 20] {
             let parts = shaped(40_000, key);
-            let folder = tempfile::tempdir().unwrap();
-            let shuffle = Shuffle::new(Options { writers: 2, threads: 2, ..options(folder.path(), memory, 1 << 18) });
+            let directory = tempfile::tempdir().unwrap();
+            let shuffle =
+                Shuffle::new(Options { writers: 2, threads: 2, ..options(directory.path(), memory, 1 << 18) });
             for part in &parts {
                 let mut writer = shuffle.writer();
                 writer.push(&batch(part)).unwrap();
@@ -193,15 +199,15 @@ fn many_runs_are_merged_in_passes() {
     assert!(stats.runs > 8, "{stats:?}");
 }
 
-/// A shuffle of 4,000 entries in runs, and the folder they are in.
+/// A shuffle of 4,000 entries in runs, and the directory they are in.
 fn spilled() -> (tempfile::TempDir, Options, Vec<Shard>) {
-    let folder = tempfile::tempdir().unwrap();
-    let options = options(folder.path(), 1 << 16, 1 << 20);
+    let directory = tempfile::tempdir().unwrap();
+    let options = options(directory.path(), 1 << 16, 1 << 20);
     let shuffle = Shuffle::new(options.clone());
     let mut writer = shuffle.writer();
     writer.push(&batch(&shaped(4_000, |i| i.to_be_bytes().to_vec()).concat())).unwrap();
     writer.finish().unwrap();
-    (folder, options, shuffle.finish().unwrap().0)
+    (directory, options, shuffle.finish().unwrap().0)
 }
 
 fn first_run(options: &Options) -> std::path::PathBuf {
@@ -213,7 +219,7 @@ fn first_run(options: &Options) -> std::path::PathBuf {
 fn a_damaged_spill_file_is_corrupt() {
     use crate::error::Kind;
     use std::os::unix::fs::FileExt;
-    let (_folder, options, sorted) = spilled();
+    let (_directory, options, sorted) = spilled();
     let run = first_run(&options);
     let file = std::fs::File::options().write(true).open(&run).unwrap();
     file.write_all_at(&[0xff; 4], 200).unwrap();
@@ -227,7 +233,7 @@ fn a_damaged_spill_file_is_corrupt() {
 #[test]
 fn a_damaged_sealed_run_never_gives_other_entries() {
     use crate::error::Kind;
-    let (_folder, options, sorted) = spilled();
+    let (_directory, options, sorted) = spilled();
     let sealed = seal(&sorted).unwrap().unwrap();
     let whole = drain(sorted);
     let run = first_run(&options);

@@ -21,7 +21,7 @@ use crate::job::{Kafka, Retention};
 use crate::progress::Progress;
 use crate::publish::{self, GcReport, PublishOptions, Staged};
 
-/// The store, below a folder that is not there at first either.
+/// The store, below a directory that is not there at first either.
 pub(super) const STORE: &str = "/stores/views";
 const DATASET: &str = "views";
 /// Builds make one of so many contents, so that some are made again.
@@ -143,7 +143,8 @@ impl Actor {
         Some(known.get(place).copied().unwrap_or(1 + place as u64))
     }
 
-    /// As `cutover run`: nothing where it is done already, else a version that is built, published and cleaned up after.
+    /// As `cutover run`: nothing where it is done already, else a version that is built, published and cleaned up
+    /// after.
     fn build(&self, content: Content, keep: u32) -> Option<u64> {
         let catalog = self.step(Operation::Creating, || Catalog::open_or_create(STORE, DATASET))?;
         let building = self.step(Operation::Reading, || catalog.lock_build())?;
@@ -163,9 +164,9 @@ impl Actor {
             _ => {}
         }
         let stays = content.rebuild && self.draw(3) == 0;
-        let (folder, manifest) = self.step(Operation::Installing, || self.stage(&catalog, content))?;
+        let (directory, manifest) = self.step(Operation::Installing, || self.stage(&catalog, content))?;
         let numbered = |version| Manifest { version, staged: stays, ..manifest };
-        let complete = self.step(Operation::Installing, || Staged::new(&folder).install(&catalog, numbered))?;
+        let complete = self.step(Operation::Installing, || Staged::new(&directory).install(&catalog, numbered))?;
         let published = (!stays).then(|| self.step(publishing, || complete.publish(&catalog, &options)));
         drop(building);
         self.clean(&catalog, keep)?;
@@ -202,7 +203,8 @@ impl Actor {
         self.step(Operation::Cleaning, || publish::gc(catalog, &Retention { keep, keep_for: None }))
     }
 
-    /// Once all faults are over: a run succeeds, nothing is left that nobody needs, and another power cut takes nothing.
+    /// Once all faults are over: a run succeeds, nothing is left that nobody needs, and another power cut takes
+    /// nothing.
     pub(super) fn settle(&self) {
         self.world.state().end_faults();
         let outcome = self.settled();

@@ -3,10 +3,10 @@
 //! ```text
 //!              now                     after a power cut
 //! a file       its bytes               those of its last sync; of later ones all, a part, zeros or none
-//! a folder     its names               those of its last sync; each later change of a name, or not
+//! a directory     its names               those of its last sync; each later change of a name, or not
 //! ```
 //! Changes of names that were not synced survive in any combination in which none rests on one that was lost; a move
-//! between two folders is one change of both. A file whose sync failed is not saved by another sync: the kernel has
+//! between two directories is one change of both. A file whose sync failed is not saved by another sync: the kernel has
 //! forgotten what was to be written. That is weaker than what journaling file systems do, and all that POSIX promises.
 //!
 //! Not for: who uses it and what fails when (`world`).
@@ -17,7 +17,7 @@ use std::path::{Component, Path};
 
 use crate::demo::random::Random;
 
-/// The root folder.
+/// The root directory.
 const ROOT: usize = 0;
 
 /// A disk.
@@ -31,7 +31,7 @@ pub(super) struct Disk {
 #[derive(Debug)]
 enum Inode {
     File(File),
-    Folder(Folder),
+    Directory(Directory),
 }
 
 #[derive(Debug, Default)]
@@ -43,12 +43,12 @@ struct File {
 }
 
 #[derive(Debug, Default)]
-struct Folder {
+struct Directory {
     names: BTreeMap<String, usize>,
     durable: BTreeMap<String, usize>,
 }
 
-/// A name in a folder.
+/// A name in a directory.
 type Place = (usize, String);
 
 /// A change of names.
@@ -62,7 +62,7 @@ enum Change {
 impl Disk {
     /// An empty one.
     pub(super) fn new() -> Self {
-        Self { inodes: vec![Inode::Folder(Folder::default())], unsynced: Vec::new() }
+        Self { inodes: vec![Inode::Directory(Directory::default())], unsynced: Vec::new() }
     }
 
     /// What a path leads to.
@@ -71,23 +71,23 @@ impl Disk {
         for part in path.components() {
             if let Component::Normal(name) = part {
                 let name = name.to_str().ok_or(ErrorKind::InvalidInput)?;
-                inode = *self.folder(inode)?.names.get(name).ok_or(ErrorKind::NotFound)?;
+                inode = *self.directory(inode)?.names.get(name).ok_or(ErrorKind::NotFound)?;
             }
         }
         Ok(inode)
     }
 
-    /// The bytes of a file; `None` for a folder.
+    /// The bytes of a file; `None` for a directory.
     pub(super) fn bytes(&self, inode: usize) -> Option<&[u8]> {
         match &self.inodes[inode] {
             Inode::File(file) => Some(&file.bytes),
-            Inode::Folder(_) => None,
+            Inode::Directory(_) => None,
         }
     }
 
-    /// The names in a folder.
+    /// The names in a directory.
     pub(super) fn names(&self, inode: usize) -> Result<impl Iterator<Item = &str>> {
-        Ok(self.folder(inode)?.names.keys().map(String::as_str))
+        Ok(self.directory(inode)?.names.keys().map(String::as_str))
     }
 
     /// Changes the bytes of a file.
@@ -98,29 +98,29 @@ impl Disk {
                 file.spoiled = false;
                 Ok(())
             }
-            Inode::Folder(_) => Err(ErrorKind::IsADirectory.into()),
+            Inode::Directory(_) => Err(ErrorKind::IsADirectory.into()),
         }
     }
 
-    /// Makes an empty file or folder.
-    pub(super) fn create(&mut self, path: &Path, folder: bool) -> Result<usize> {
+    /// Makes an empty file or directory.
+    pub(super) fn create(&mut self, path: &Path, directory: bool) -> Result<usize> {
         let place = self.place(path)?;
         if self.at(&place).is_some() {
             return Err(ErrorKind::AlreadyExists.into());
         }
         let inode = self.inodes.len();
-        self.inodes.push(if folder { Inode::Folder(Folder::default()) } else { Inode::File(File::default()) });
+        self.inodes.push(if directory { Inode::Directory(Directory::default()) } else { Inode::File(File::default()) });
         self.change(Change::Put(place, inode));
         Ok(inode)
     }
 
-    /// Removes a file or an empty folder.
-    pub(super) fn remove(&mut self, path: &Path, folder: bool) -> Result<()> {
+    /// Removes a file or an empty directory.
+    pub(super) fn remove(&mut self, path: &Path, directory: bool) -> Result<()> {
         let place = self.place(path)?;
         match &self.inodes[self.at(&place).ok_or(ErrorKind::NotFound)?] {
-            Inode::File(_) if folder => return Err(ErrorKind::NotADirectory.into()),
-            Inode::Folder(_) if !folder => return Err(ErrorKind::IsADirectory.into()),
-            Inode::Folder(it) if !it.names.is_empty() => return Err(ErrorKind::DirectoryNotEmpty.into()),
+            Inode::File(_) if directory => return Err(ErrorKind::NotADirectory.into()),
+            Inode::Directory(_) if !directory => return Err(ErrorKind::IsADirectory.into()),
+            Inode::Directory(it) if !it.names.is_empty() => return Err(ErrorKind::DirectoryNotEmpty.into()),
             _ => self.change(Change::Take(place)),
         }
         Ok(())
@@ -130,22 +130,22 @@ impl Disk {
     pub(super) fn rename(&mut self, from: &Path, to: &Path) -> Result<()> {
         let (from, to) = (self.place(from)?, self.place(to)?);
         let inode = self.at(&from).ok_or(ErrorKind::NotFound)?;
-        let folder = self.bytes(inode).is_none();
+        let directory = self.bytes(inode).is_none();
         match self.at(&to).map(|other| &self.inodes[other]) {
-            Some(Inode::Folder(_)) if !folder => return Err(ErrorKind::IsADirectory.into()),
-            Some(Inode::Folder(it)) if !it.names.is_empty() => return Err(ErrorKind::DirectoryNotEmpty.into()),
-            Some(Inode::File(_)) if folder => return Err(ErrorKind::NotADirectory.into()),
+            Some(Inode::Directory(_)) if !directory => return Err(ErrorKind::IsADirectory.into()),
+            Some(Inode::Directory(it)) if !it.names.is_empty() => return Err(ErrorKind::DirectoryNotEmpty.into()),
+            Some(Inode::File(_)) if directory => return Err(ErrorKind::NotADirectory.into()),
             _ => self.change(Change::Move(from, to, inode)),
         }
         Ok(())
     }
 
-    /// Makes the bytes of a file, or the names in a folder, survive a power cut.
+    /// Makes the bytes of a file, or the names in a directory, survive a power cut.
     pub(super) fn sync(&mut self, inode: usize) {
         match &mut self.inodes[inode] {
             Inode::File(file) if file.spoiled => {}
             Inode::File(file) => file.durable.clone_from(&file.bytes),
-            Inode::Folder(_) => self.sync_folder(inode),
+            Inode::Directory(_) => self.sync_directory(inode),
         }
     }
 
@@ -166,7 +166,7 @@ impl Disk {
         }
         for inode in &mut self.inodes {
             match inode {
-                Inode::Folder(folder) => folder.names.clone_from(&folder.durable),
+                Inode::Directory(directory) => directory.names.clone_from(&directory.durable),
                 Inode::File(file) => {
                     if file.bytes != file.durable {
                         file.durable = chance.torn(random, &file.durable, &file.bytes);
@@ -178,9 +178,9 @@ impl Disk {
         }
     }
 
-    fn folder(&self, inode: usize) -> Result<&Folder> {
+    fn directory(&self, inode: usize) -> Result<&Directory> {
         match &self.inodes[inode] {
-            Inode::Folder(folder) => Ok(folder),
+            Inode::Directory(directory) => Ok(directory),
             Inode::File(_) => Err(ErrorKind::NotADirectory.into()),
         }
     }
@@ -188,30 +188,30 @@ impl Disk {
     fn place(&self, path: &Path) -> Result<Place> {
         let wrong = || Error::from(ErrorKind::InvalidInput);
         let parent = self.find(path.parent().ok_or_else(wrong)?)?;
-        self.folder(parent)?;
+        self.directory(parent)?;
         let name = path.file_name().and_then(|name| name.to_str()).ok_or_else(wrong)?;
         Ok((parent, name.to_owned()))
     }
 
-    fn at(&self, (folder, name): &Place) -> Option<usize> {
-        self.folder(*folder).ok()?.names.get(name).copied()
+    fn at(&self, (directory, name): &Place) -> Option<usize> {
+        self.directory(*directory).ok()?.names.get(name).copied()
     }
 
     fn change(&mut self, change: Change) {
-        self.apply(&change, |folder| &mut folder.names);
+        self.apply(&change, |directory| &mut directory.names);
         self.unsynced.push(change);
     }
 
     fn make_durable(&mut self, change: &Change) {
-        self.apply(change, |folder| &mut folder.durable);
+        self.apply(change, |directory| &mut directory.durable);
     }
 
-    fn apply(&mut self, change: &Change, names: fn(&mut Folder) -> &mut BTreeMap<String, usize>) {
-        let mut set = |(folder, name): &Place, inode: Option<usize>| {
-            if let Inode::Folder(folder) = &mut self.inodes[*folder] {
+    fn apply(&mut self, change: &Change, names: fn(&mut Directory) -> &mut BTreeMap<String, usize>) {
+        let mut set = |(directory, name): &Place, inode: Option<usize>| {
+            if let Inode::Directory(directory) = &mut self.inodes[*directory] {
                 match inode {
-                    Some(inode) => names(folder).insert(name.clone(), inode),
-                    None => names(folder).remove(name),
+                    Some(inode) => names(directory).insert(name.clone(), inode),
+                    None => names(directory).remove(name),
                 };
             }
         };
@@ -229,14 +229,14 @@ impl Disk {
     fn stands(&self, change: &Change) -> bool {
         match change {
             Change::Put(..) | Change::Take(_) => true,
-            Change::Move((folder, name), _, inode) => {
-                self.folder(*folder).is_ok_and(|folder| folder.durable.get(name) == Some(inode))
+            Change::Move((directory, name), _, inode) => {
+                self.directory(*directory).is_ok_and(|directory| directory.durable.get(name) == Some(inode))
             }
         }
     }
 
-    /// Makes every change in a folder durable, and the earlier ones of the same names elsewhere.
-    fn sync_folder(&mut self, folder: usize) {
+    /// Makes every change in a directory durable, and the earlier ones of the same names elsewhere.
+    fn sync_directory(&mut self, directory: usize) {
         let mut places: Vec<Place> = Vec::new();
         let (mut synced, mut left) = (Vec::new(), Vec::new());
         for change in std::mem::take(&mut self.unsynced).into_iter().rev() {
@@ -244,7 +244,7 @@ impl Disk {
                 Change::Put(place, _) | Change::Take(place) => vec![place.clone()],
                 Change::Move(from, to, _) => vec![from.clone(), to.clone()],
             };
-            if touched.iter().any(|place| place.0 == folder || places.contains(place)) {
+            if touched.iter().any(|place| place.0 == directory || places.contains(place)) {
                 places.extend(touched);
                 synced.push(change);
             } else {
@@ -364,11 +364,11 @@ mod tests {
         let mut disk = Disk::new();
         let kind = |result: Result<()>| result.unwrap_err().kind();
         file(&mut disk, "/a", b"");
-        disk.create(Path::new("/folder"), true).unwrap();
-        file(&mut disk, "/folder/b", b"");
-        assert_eq!(kind(disk.remove(Path::new("/folder"), true)), ErrorKind::DirectoryNotEmpty);
-        assert_eq!(kind(disk.remove(Path::new("/folder"), false)), ErrorKind::IsADirectory);
-        assert_eq!(kind(disk.rename(Path::new("/a"), Path::new("/folder"))), ErrorKind::IsADirectory);
+        disk.create(Path::new("/directory"), true).unwrap();
+        file(&mut disk, "/directory/b", b"");
+        assert_eq!(kind(disk.remove(Path::new("/directory"), true)), ErrorKind::DirectoryNotEmpty);
+        assert_eq!(kind(disk.remove(Path::new("/directory"), false)), ErrorKind::IsADirectory);
+        assert_eq!(kind(disk.rename(Path::new("/a"), Path::new("/directory"))), ErrorKind::IsADirectory);
         assert_eq!(kind(disk.rename(Path::new("/none"), Path::new("/b"))), ErrorKind::NotFound);
         assert_eq!(kind(disk.create(Path::new("/a"), false).map(drop)), ErrorKind::AlreadyExists);
         assert_eq!(kind(disk.create(Path::new("/a/b"), false).map(drop)), ErrorKind::NotADirectory);

@@ -62,16 +62,16 @@ pub(super) enum Fault {
 pub(super) enum InjectedBug {
     /// The new content of `current.json` is not synced.
     CurrentFile,
-    /// Names in the store's folder are not synced.
-    StoreFolder,
-    /// Names in the folder above the store are not synced.
-    FolderAbove,
+    /// Names in the store's directory are not synced.
+    StoreDirectory,
+    /// Names in the directory above the store are not synced.
+    DirectoryAbove,
     /// Names of versions are not synced.
-    VersionsFolder,
+    VersionsDirectory,
     /// Files of versions are not synced.
     VersionFiles,
     /// Names of files in versions are not synced.
-    VersionFolders,
+    VersionDirectories,
     /// Manifests are not synced.
     Manifests,
     /// A lock excludes nobody.
@@ -99,8 +99,8 @@ impl Faults {
         Self { error: 0, death: 0, power_cut: 0, full: 0, full_for: 0, remote: 0, lost_topic: 0, switch: 0 }
     }
 
-    /// What goes wrong with the next call. Most calls only look; less goes wrong with them, so that more goes wrong where
-    /// it matters.
+    /// What goes wrong with the next call. Most calls only look; less goes wrong with them, so that more goes wrong
+    /// where it matters.
     pub(super) fn next(&mut self, kind: Kind, random: &mut Random) -> Option<Fault> {
         if kind == Kind::Look && !random.one_in(LOOKS) {
             return None;
@@ -130,26 +130,26 @@ impl InjectedBug {
     /// Every one of them.
     pub(super) const ALL: [Self; 8] = [
         Self::CurrentFile,
-        Self::StoreFolder,
-        Self::FolderAbove,
-        Self::VersionsFolder,
+        Self::StoreDirectory,
+        Self::DirectoryAbove,
+        Self::VersionsDirectory,
         Self::VersionFiles,
-        Self::VersionFolders,
+        Self::VersionDirectories,
         Self::Manifests,
         Self::Locks,
     ];
 
-    /// Whether a sync of this file or folder does nothing.
-    pub(super) fn is_about(self, layout: &Layout, path: &Path, folder: bool) -> bool {
+    /// Whether a sync of this file or directory does nothing.
+    pub(super) fn is_about(self, layout: &Layout, path: &Path, directory: bool) -> bool {
         let name = path.file_name().unwrap_or_default().to_string_lossy();
         let staged = path.starts_with(layout.staging()) && path != layout.staging();
         match self {
             Self::CurrentFile => name.starts_with("current.json"),
-            Self::StoreFolder => path == layout.root(),
-            Self::FolderAbove => Some(path) == layout.root().parent(),
-            Self::VersionsFolder => path == layout.versions(),
-            Self::VersionFiles => staged && !folder && name != "manifest.json",
-            Self::VersionFolders => staged && folder,
+            Self::StoreDirectory => path == layout.root(),
+            Self::DirectoryAbove => Some(path) == layout.root().parent(),
+            Self::VersionsDirectory => path == layout.versions(),
+            Self::VersionFiles => staged && !directory && name != "manifest.json",
+            Self::VersionDirectories => staged && directory,
             Self::Manifests => name == "manifest.json",
             Self::Locks => false,
         }

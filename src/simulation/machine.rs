@@ -320,7 +320,7 @@ impl fs::Disk for ProcessIo {
     fn look(&self, path: &Path) -> Result<Look> {
         self.call(Kind::Look, said("look at", path), |state| {
             let bytes = state.disk.bytes(state.disk.find(path)?).map(<[u8]>::len);
-            Ok(Look { folder: bytes.is_none(), bytes: bytes.unwrap_or_default() as u64 })
+            Ok(Look { directory: bytes.is_none(), bytes: bytes.unwrap_or_default() as u64 })
         })
     }
 
@@ -395,8 +395,8 @@ impl fs::Disk for ProcessIo {
     fn sync(&self, file: u64) -> Result<()> {
         self.call(Kind::Sync(file), of_file("sync", file), |state| {
             let open = state.open_file(file)?;
-            let (inode, folder) = (open.inode, state.disk.bytes(open.inode).is_none());
-            if !state.lie.is_some_and(|lie| lie.is_about(&state.layout, &open.path, folder)) {
+            let (inode, directory) = (open.inode, state.disk.bytes(open.inode).is_none());
+            if !state.lie.is_some_and(|lie| lie.is_about(&state.layout, &open.path, directory)) {
                 state.disk.sync(inode);
             }
             Ok(())
@@ -440,7 +440,7 @@ impl fs::Disk for ProcessIo {
     }
 
     fn create_dir(&self, path: &Path) -> Result<()> {
-        self.call(Kind::Grow, said("make folder", path), |state| state.disk.create(path, true).map(drop))
+        self.call(Kind::Grow, said("make directory", path), |state| state.disk.create(path, true).map(drop))
     }
 
     fn remove_file(&self, path: &Path) -> Result<()> {
@@ -451,7 +451,7 @@ impl fs::Disk for ProcessIo {
     }
 
     fn remove_dir(&self, path: &Path) -> Result<()> {
-        self.call(Kind::Change, said("delete folder", path), |state| {
+        self.call(Kind::Change, said("delete directory", path), |state| {
             state.check(state.model.taken_away(path));
             state.disk.remove(path, true)
         })

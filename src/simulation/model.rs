@@ -119,7 +119,7 @@ pub(super) struct Model {
     acknowledged: Option<u64>,
     /// What consumers were told last.
     told: Option<Announcement>,
-    /// The files of each build that was finished, by their paths in the version's folder.
+    /// The files of each build that was finished, by their paths in the version's directory.
     builds: BTreeMap<String, BTreeMap<String, Vec<u8>>>,
 }
 
@@ -230,9 +230,9 @@ impl Model {
         let current = self.current().ok_or("there is no store")?;
         let versions: Vec<u64> = current.versions.keys().copied().collect();
         self.whole(disk, current, versions.iter().copied())?;
-        let expect = |folder: &Path, names: &[&str]| {
-            let found = names_in(disk, folder)?;
-            check(found == names, || format!("{} holds {found:?}, not {names:?}", folder.display()))
+        let expect = |directory: &Path, names: &[&str]| {
+            let found = names_in(disk, directory)?;
+            check(found == names, || format!("{} holds {found:?}, not {names:?}", directory.display()))
         };
         check(current.behind().is_none(), || "consumers were never told of a rollback".to_owned())?;
         let mut files = vec!["build.lock", "commit.lock", "current.json", "log", "staging", "versions"];
@@ -243,8 +243,8 @@ impl Model {
         }
         expect(self.layout.root(), &files)?;
         expect(&self.layout.staging(), &[])?;
-        let folders: Vec<String> = versions.iter().map(|version| format!("{version:08}")).collect();
-        expect(&self.layout.versions(), &folders.iter().map(String::as_str).collect::<Vec<_>>())
+        let directories: Vec<String> = versions.iter().map(|version| format!("{version:08}")).collect();
+        expect(&self.layout.versions(), &directories.iter().map(String::as_str).collect::<Vec<_>>())
     }
 
     /// Fails unless these versions are what their builds finished, file by file.
@@ -253,9 +253,9 @@ impl Model {
             let entry = current.versions.get(&version).ok_or_else(|| format!("version {version} is not listed"))?;
             let build = &entry.build_id;
             let files = self.builds.get(build).ok_or_else(|| format!("build {build} was never finished"))?;
-            let folder = self.layout.version_dir(version);
+            let directory = self.layout.version_dir(version);
             for (path, bytes) in files {
-                let found = disk.find(&folder.join(path)).ok().and_then(|inode| disk.bytes(inode));
+                let found = disk.find(&directory.join(path)).ok().and_then(|inode| disk.bytes(inode));
                 check(found == Some(bytes), || {
                     let found = found.map(String::from_utf8_lossy);
                     format!("version {version} is not whole: {path} of build {build} is {found:?}")
@@ -366,14 +366,14 @@ fn step(known: &mut Known, after: &Current, doing: Operation) -> Result<Effect, 
 /// `current.json` as it is on the disk; `None` where there is none.
 fn read(disk: &Disk, layout: &Layout) -> Result<Option<Current>, String> {
     let Ok(inode) = disk.find(&layout.current()) else { return Ok(None) };
-    let bytes = disk.bytes(inode).ok_or("current.json is a folder")?;
+    let bytes = disk.bytes(inode).ok_or("current.json is a directory")?;
     let damaged = |error| format!("current.json is damaged: {error}: {}", String::from_utf8_lossy(bytes));
     serde_json::from_slice(bytes).map(Some).map_err(damaged)
 }
 
-fn names_in<'d>(disk: &'d Disk, folder: &Path) -> Result<Vec<&'d str>, String> {
-    let names = disk.find(folder).and_then(|inode| Ok(disk.names(inode)?.collect()));
-    names.map_err(|error| format!("{}: {error}", folder.display()))
+fn names_in<'d>(disk: &'d Disk, directory: &Path) -> Result<Vec<&'d str>, String> {
+    let names = disk.find(directory).and_then(|inode| Ok(disk.names(inode)?.collect()));
+    names.map_err(|error| format!("{}: {error}", directory.display()))
 }
 
 fn check(holds: bool, what: impl FnOnce() -> String) -> Result<(), String> {

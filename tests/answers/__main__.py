@@ -15,7 +15,7 @@
     sources        random joins and conditions
     queries        random queries of the shapes that batch jobs have
 
-Everything that they need is installed into a folder outside the checkout. They end with 1 where an answer differs, a
+Everything that they need is installed into a directory outside the checkout. They end with 1 where an answer differs, a
 job crashes or hangs, or too many are refused; nothing is skipped.
 
 Not for: speed (benches/), or what a test in Rust can say without a second engine.

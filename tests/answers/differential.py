@@ -13,7 +13,7 @@ is held against what was written. Every job runs twice, with other threads and m
     failed      anything else: other rows, a crash, a hang, a bug (also in the words of a refusal), memory that does not
                 do, one run refused alone
 
-A failure is printed with its SQL, and its folder keeps files, SQL, settings and both answers. Where the engines rightly
+A failure is printed with its SQL, and its directory keeps files, SQL, settings and both answers. Where the engines rightly
 differ, queries do not go; expressions.py and queries.py list it.
 
 Not for: TPC's queries (tpc.py), and for what the command does around a query.
@@ -86,7 +86,7 @@ def parse(arguments):
     parser.add_argument("--parallel", type=int, default=os.cpu_count(), help="processes; default: one a processor")
     parser.add_argument("--refused", type=float, default=10, help="percent of jobs that may be refused")
     parser.add_argument("--timeout", type=int, default=DEFAULT_TIMEOUT, help="seconds after which a job hangs")
-    parser.add_argument("--keep", type=Path, help="where the folders of failures go; default: below the cache folder")
+    parser.add_argument("--keep", type=Path, help="where the directories of failures go; default: below the cache directory")
     parser.add_argument("--program", help="the built program of benches/answers.rs; default: cargo builds it")
     parser.add_argument("--plain", action="store_true", help="Parquet files all alike: queries alone are judged")
     parser.add_argument("--formats", nargs="+", choices=sorted(set(FORMATS)), default=FORMATS, help="default: all")
@@ -114,7 +114,7 @@ class Tables:
     def __init__(self, number, work, plain=False, formats=tuple(FORMATS), without=()):
         rng = Random(f"tables {number}")
         pools, shared = tables.Pools(rng), rng.sample(list(tables.KINDS), SHARED_KINDS)
-        self.folder, self.tables, self.inputs, self.schemas = work, [], {}, {}
+        self.directory, self.tables, self.inputs, self.schemas = work, [], {}, {}
         for place, name in enumerate("tuv"):
             format = "parquet" if plain else rng.choice([format for format in FORMATS if format in formats])
             allowed = {"parquet": list(tables.KINDS), "csv": files.IN_CSV, "json": files.IN_JSON}[format]
@@ -204,21 +204,21 @@ def verdict(expected, found):
     return "same", ""
 
 
-def keep_failure(folder, made, job, runs, expected, found, said):
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
+def keep_failure(directory, made, job, runs, expected, found, said):
+    shutil.rmtree(directory, ignore_errors=True)
+    directory.mkdir(parents=True)
     for name in job["inputs"]:
-        shutil.copytree(made.folder / name, folder / name)
+        shutil.copytree(made.directory / name, directory / name)
     for table in made.tables:
-        pq.write_table(table.data, folder / f"{table.name}.truth.parquet", store_schema=True)
+        pq.write_table(table.data, directory / f"{table.name}.truth.parquet", store_schema=True)
         if table.name in job["schemas"]:
-            shutil.copy(job["schemas"][table.name], folder)
-    (folder / "query.sql").write_text(job["sql"] + "\n")
-    (folder / "said.txt").write_text(said + "\n")
-    (folder / "job.json").write_text(json.dumps(job | {"runs": runs}, indent=1))
-    (folder / "expected.txt").write_text("\n".join(map(repr, answers.expected_rows(expected))) + "\n")
+            shutil.copy(job["schemas"][table.name], directory)
+    (directory / "query.sql").write_text(job["sql"] + "\n")
+    (directory / "said.txt").write_text(said + "\n")
+    (directory / "job.json").write_text(json.dumps(job | {"runs": runs}, indent=1))
+    (directory / "expected.txt").write_text("\n".join(map(repr, answers.expected_rows(expected))) + "\n")
     for place, answer in enumerate(found):
-        (folder / f"found-{place + 1}.json").write_text(json.dumps(answer, default=str))
+        (directory / f"found-{place + 1}.json").write_text(json.dumps(answer, default=str))
 
 
 def reason(said):

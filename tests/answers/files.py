@@ -68,10 +68,10 @@ def for_text(table, rng):
     return table
 
 
-def write(table, folder, rng, plain=False):
-    """Writes the table below `folder`; its data becomes what the files say. Returns the path of its contract, or None.
+def write(table, directory, rng, plain=False):
+    """Writes the table below `directory`; its data becomes what the files say. Returns the path of its contract, or None.
     A plain table's files are all alike."""
-    folder.mkdir(parents=True)
+    directory.mkdir(parents=True)
     drifts = rng.random() < 0.6 and not plain
     count = rng.randint(2, MOST_FILES) if drifts else rng.choice([1, 1, 2])
     cuts = sorted(rng.randint(0, table.data.num_rows) for _ in range(count - 1))
@@ -89,12 +89,12 @@ def write(table, folder, rng, plain=False):
         if drifts:
             rng.shuffle(names)
         if plain:
-            pq.write_table(shown, folder / f"{number}.parquet")
+            pq.write_table(shown, directory / f"{number}.parquet")
         else:
-            path = folder / f"{number}.{table.format}"
+            path = directory / f"{number}.{table.format}"
             WRITERS[table.format](shown.select(names), path, rng, drifts and number != full)
     table.data = pa.concat_tables(parts)
-    return contract(table, folder.parent / f"{table.name}.contract.json") if table.contract else None
+    return contract(table, directory.parent / f"{table.name}.contract.json") if table.contract else None
 
 
 def drifted(part, names, rng):

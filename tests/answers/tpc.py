@@ -8,7 +8,7 @@ Queries and data are those of DuckDB's extensions tpch and tpcds. A query become
 as multisets (answers.py). Rows with equal sort keys at a LIMIT might rightly be others; in these queries no two that
 differ lie there, so nothing is allowed for them.
 
-Data, and DuckDB's answers, are made once for each scale and kept below the cache folder. Every query runs in a folder
+Data, and DuckDB's answers, are made once for each scale and kept below the cache directory. Every query runs in a directory
 of its own, so that several runs, of this judge too, do not meet.
 
 With `--headroom` a run that holds more than the memory it was given and this is a failure too.
@@ -68,7 +68,7 @@ def main(arguments):
 
 def parse(arguments):
     parser = argparse.ArgumentParser(prog="tpc", description=__doc__.splitlines()[0])
-    parser.add_argument("--target-dir", type=Path, default=REPOSITORY / "target", help="cargo's build folder")
+    parser.add_argument("--target-dir", type=Path, default=REPOSITORY / "target", help="cargo's build directory")
     parser.add_argument("--suite", choices=["h", "ds", "all"], default="all", help="default: both")
     parser.add_argument("--scale", default="0.1", help="scale factor; 1 is about a gigabyte")
     parser.add_argument("--memory", help="of each run, such as 128MiB; default: the command's own")
@@ -77,7 +77,7 @@ def parse(arguments):
     parser.add_argument("--parallel", type=int, default=1, help="runs at the same time; 1 for true times")
     parser.add_argument("--timeout", type=int, default=DEFAULT_TIMEOUT, help="seconds after which a run hangs")
     parser.add_argument("--headroom", type=size, help="bytes a run may hold beyond --memory, such as 100MiB")
-    parser.add_argument("--dir", type=Path, help="where the runs' folders are made; default: the system's")
+    parser.add_argument("--dir", type=Path, help="where the runs' directories are made; default: the system's")
     parser.add_argument("--json", type=Path, help="writes the results to this file too")
     options = parser.parse_args(arguments)
     options.suite = list(SUITES) if options.suite == "all" else [options.suite]
@@ -132,17 +132,17 @@ def generate(connection, call, queries, home):
 
 def judge(suite, number, cutover, work, options):
     """Runs one query as a job; its result as a dictionary."""
-    folder = work / f"{suite.name}-{number}"
-    folder.mkdir()
+    directory = work / f"{suite.name}-{number}"
+    directory.mkdir()
     expected = pq.read_table(suite.data / "answers" / f"{number}.parquet")
-    (folder / "job.toml").write_text(job(suite, number, expected.schema.names))
+    (directory / "job.toml").write_text(job(suite, number, expected.schema.names))
     command = [cutover, "run", "job.toml", "--json"]
     command += ["--memory", options.memory] if options.memory else []
     command += ["--threads", str(options.threads)] if options.threads else []
     result = {"suite": suite.name, "query": number, "rows": expected.num_rows, "outcome": "same", "said": ""}
     start = time.perf_counter()
     try:
-        ran = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=options.timeout)
+        ran = subprocess.run(command, cwd=directory, capture_output=True, text=True, timeout=options.timeout)
     except subprocess.TimeoutExpired:
         return result | {"outcome": "hang", "seconds": options.timeout}
     result["seconds"] = round(time.perf_counter() - start, 2)
@@ -150,8 +150,8 @@ def judge(suite, number, cutover, work, options):
         outcome = SAID.get(ran.returncode, f"crash: exit code {ran.returncode}")
         return result | {"outcome": outcome, "said": ran.stderr.strip()}
     result["peak"] = json.loads(ran.stdout)["peak_memory"]
-    difference = compare(cutover, folder, expected)
-    shutil.rmtree(folder)
+    difference = compare(cutover, directory, expected)
+    shutil.rmtree(directory)
     return result | ({"outcome": "differs", "said": difference} if difference else {})
 
 
@@ -172,12 +172,12 @@ def job(suite, number, columns):
     )
 
 
-def compare(cutover, folder, expected):
+def compare(cutover, directory, expected):
     """Where the store's rows differ from the expected ones."""
     command = [cutover, "scan", "store", "--json"]
-    printed = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=True).stdout
+    printed = subprocess.run(command, cwd=directory, capture_output=True, text=True, check=True).stdout
     records = [answers.parse(line)["value"] for line in printed.splitlines()]
-    manifest = json.loads(next(folder.glob("store/versions/*/manifest.json")).read_text())
+    manifest = json.loads(next(directory.glob("store/versions/*/manifest.json")).read_text())
     types = {column["name"]: column["type"] for column in manifest["value"]["columns"]}
     slacks = [answers.slack(types[name]) for name in expected.schema.names]
     try:

@@ -1,13 +1,13 @@
-//! The shape of the source: which folder of `src/` may use which, and how files begin and how long they are.
+//! The shape of the source: which directory of `src/` may use which, and how files begin and how long they are.
 //!
-//! Stages are siblings that only `pipeline` wires together. A new arrow between folders is a decision: it is made in
-//! the table below and in ARCHITECTURE.md, which prints the same list.
+//! Stages are siblings that only `pipeline` wires together. A new arrow between directories is a decision: it is made
+//! in the table below and in ARCHITECTURE.md, which prints the same list.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// What each folder or file of `src/` may use of the others. `error` is free for all.
+/// What each directory or file of `src/` may use of the others. `error` is free for all.
 const MAY_USE: [(&str, &[&str]); 31] = [
     ("allocator", &[]),
     ("build", &["catalog", "durable_file", "failpoint", "job", "journal", "progress", "shuffle", "shutdown"]),
@@ -141,9 +141,9 @@ fn sources() -> Vec<Source> {
     sources
 }
 
-fn collect(root: &Path, folder: &Path, sources: &mut Vec<Source>) {
-    for name in crate::harness::names(folder) {
-        let path = folder.join(&name);
+fn collect(root: &Path, directory: &Path, sources: &mut Vec<Source>) {
+    for name in crate::harness::names(directory) {
+        let path = directory.join(&name);
         if path.is_dir() {
             collect(root, &path, sources);
         } else if name.ends_with(".rs") {
@@ -196,7 +196,7 @@ pub fn table() -> BTreeMap<&'static str, BTreeSet<&'static str>> {
 }
 
 #[test]
-fn folders_use_only_what_they_may() {
+fn directories_use_only_what_they_may() {
     assert_eq!(violations(&sources(), &table()), [""; 0]);
 }
 

@@ -1,5 +1,5 @@
-//! What a new day may bring: rows that are lost, columns that are swapped, keys and values in another format. A job that
-//! joins and folds hides all of it in its result; what is measured of its inputs shows it.
+//! What a new day may bring: rows that are lost, columns that are swapped, keys and values in another format. A job
+//! that joins and folds hides all of it in its result; what is measured of its inputs shows it.
 //!
 //! Each day comes twice: as the newest of three that a job reads, and alone.
 

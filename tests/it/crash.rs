@@ -1,8 +1,8 @@
 //! Every durable step, and what is left when it fails: killed, with an error, with a panic.
 //!
-//! A run that is watched tells which steps there are and how often each is reached. Then each is made to fail, and after
-//! each a reader sees exactly the version before or the new one, the same command run again succeeds, and `gc` leaves
-//! nothing in the store that `current.json` and the manifests do not name.
+//! A run that is watched tells which steps there are and how often each is reached. Then each is made to fail, and
+//! after each a reader sees exactly the version before or the new one, the same command run again succeeds, and `gc`
+//! leaves nothing in the store that `current.json` and the manifests do not name.
 //!
 //! Not for: signals (`stop`), or the command that does the same with a job of the user's (`verify_crash`).
 
@@ -88,14 +88,16 @@ fn assert_tidy(store: &Path) {
             .map(str::to_owned)
             .into();
     for version in json("current.json")["versions"].as_object().unwrap().keys() {
-        let folder = format!("versions/{:08}", version.parse::<u64>().unwrap());
-        named.insert(format!("{folder}/"));
-        named.extend(["manifest.json", "job.toml", "query.sql", "report.json"].map(|name| format!("{folder}/{name}")));
-        for shard in json(&format!("{folder}/manifest.json"))["shards"].as_array().unwrap() {
+        let directory = format!("versions/{:08}", version.parse::<u64>().unwrap());
+        named.insert(format!("{directory}/"));
+        named.extend(
+            ["manifest.json", "job.toml", "query.sql", "report.json"].map(|name| format!("{directory}/{name}")),
+        );
+        for shard in json(&format!("{directory}/manifest.json"))["shards"].as_array().unwrap() {
             for file in shard["files"].as_array().unwrap() {
                 let path = file["path"].as_str().unwrap();
-                named.insert(format!("{folder}/{path}"));
-                named.insert(format!("{folder}/{}/", path.split_once('/').unwrap().0));
+                named.insert(format!("{directory}/{path}"));
+                named.insert(format!("{directory}/{}/", path.split_once('/').unwrap().0));
             }
         }
     }
@@ -164,8 +166,8 @@ fn a_first_run_that_is_killed_leaves_a_store_for_the_next() {
         numbers
     };
     let counts = watched(&fresh().workspace, "run numbers.toml");
-    assert_eq!(counts["store.folders"], 1);
-    let steps = ["store.folders", "build.started", "install.renamed", "current.decided", "storage.written"];
+    assert_eq!(counts["store.directories"], 1);
+    let steps = ["store.directories", "build.started", "install.renamed", "current.decided", "storage.written"];
     for step in steps.into_iter().chain(["current.replaced", "log.append"]) {
         for at in 1..=counts[step] {
             let numbers = fresh();
@@ -285,10 +287,10 @@ fn the_list_of_steps_and_the_code_name_the_same() {
     assert_eq!(places, listed, "in the code, and in the list");
 }
 
-/// Every name that the sources below a folder hand to `failpoint::reach`.
-fn collect(folder: &Path, places: &mut BTreeSet<String>) {
-    for name in names(folder) {
-        let path = folder.join(&name);
+/// Every name that the sources below a directory hand to `failpoint::reach`.
+fn collect(directory: &Path, places: &mut BTreeSet<String>) {
+    for name in names(directory) {
+        let path = directory.join(&name);
         if path.is_dir() {
             collect(&path, places);
         } else {

@@ -1,5 +1,5 @@
-//! The documents say what is so: their links lead somewhere, the tests, files, commands and flags that they name exist, and
-//! they are short and in plain words.
+//! The documents say what is so: their links lead somewhere, the tests, files, commands and flags that they name exist,
+//! and they are short and in plain words.
 //!
 //! Not for: numbers, defaults and examples (`facts`).
 

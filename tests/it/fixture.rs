@@ -17,7 +17,7 @@ use serde_json::Value;
 
 use crate::harness::{Run, Workspace, names};
 
-/// Writes one Parquet file, and the folders above it.
+/// Writes one Parquet file, and the directories above it.
 pub fn write_parquet(path: &Path, columns: Vec<(&str, ArrayRef)>) {
     fs::create_dir_all(path.parent().unwrap()).unwrap();
     let batch = RecordBatch::try_from_iter(columns).unwrap();
@@ -38,7 +38,7 @@ pub fn integers(values: impl IntoIterator<Item = i64>) -> ArrayRef {
     Arc::new(Int64Array::from_iter_values(values))
 }
 
-/// Calls `take` with these columns of every row of every Parquet file in a folder, or of one file.
+/// Calls `take` with these columns of every row of every Parquet file in a directory, or of one file.
 pub fn each_row<const N: usize>(path: &Path, columns: [&str; N], mut take: impl FnMut([&Field; N])) {
     match path.is_dir() {
         true => names(path).iter().for_each(|name| each_row_of_file(&path.join(name), columns, &mut take)),
@@ -174,8 +174,8 @@ impl Numbers {
         let states = self.states();
         let states: Vec<_> = states.iter().map(|(version, state)| (*version, state.as_str())).collect();
         assert_eq!(states, expected);
-        let folders: Vec<_> = expected.iter().map(|(version, _)| format!("{version:08}")).collect();
-        assert_eq!(names(&self.workspace.path("store/versions")), folders, "folders of versions");
+        let directories: Vec<_> = expected.iter().map(|(version, _)| format!("{version:08}")).collect();
+        assert_eq!(names(&self.workspace.path("store/versions")), directories, "directories of versions");
         assert_eq!(names(&self.workspace.path("store/staging")), [""; 0], "left in staging");
     }
 }

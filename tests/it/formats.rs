@@ -1,5 +1,6 @@
-//! Inputs and outputs in all their forms: file formats, folders and patterns; every value encoding with every fold; and
-//! one property of all of them: the digest depends on the rows alone, not on threads, shards, memory or file layout.
+//! Inputs and outputs in all their forms: file formats, directories and patterns; every value encoding with every fold;
+//! and one property of all of them: the digest depends on the rows alone, not on threads, shards, memory or file
+//! layout.
 
 use std::fs::File;
 use std::sync::Arc;
@@ -121,7 +122,7 @@ fn the_same_rows_in_any_files_have_the_same_digest() {
 }
 
 #[test]
-fn folders_of_partitions_are_columns() {
+fn directories_of_partitions_are_columns() {
     let workspace = Workspace::new();
     for key in ["a", "b", "c"] {
         let rows: Vec<_> = ROWS.into_iter().filter(|row| row.0 == key).collect();
@@ -248,6 +249,6 @@ fn the_digest_does_not_depend_on_how_a_job_is_run() {
         assert_eq!(report["digest"], plain["digest"], "{shards} shards {flags}");
         assert_eq!(report["spilled_bytes"] != 0, spills, "{shards} shards {flags}");
     }
-    assert_eq!(crate::harness::names(&workspace.path("spill")), [""; 0], "left in the spill folder");
+    assert_eq!(crate::harness::names(&workspace.path("spill")), [""; 0], "left in the spill directory");
     workspace.cutover("verify store --depth full").ok().prints(&["all 500,000 entries"]);
 }

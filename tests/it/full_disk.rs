@@ -1,4 +1,4 @@
-//! A disk that is full at any stage: an error that names the folder, nothing visible changed, freed after `gc`.
+//! A disk that is full at any stage: an error that names the directory, nothing visible changed, freed after `gc`.
 //!
 //! The store is a small file system in a mount namespace of its own, of which a file takes all but so many pages, or
 //! which has so many inodes left. From none on there are more each time, until the run does its work: so every stage
@@ -115,7 +115,7 @@ fn a_full_disk_is_told_with_what_gc_would_free() {
 }
 
 #[test]
-fn a_full_spill_folder_is_named_with_what_is_there() {
+fn a_full_spill_directory_is_named_with_what_is_there() {
     let numbers = Numbers::new();
     numbers.run(1).ok();
     let job = NUMBERS.replace("SELECT key, generation", "SELECT *").replace("shards = 4", "");
@@ -147,13 +147,13 @@ fn a_full_spill_folder_is_named_with_what_is_there() {
     let needed: u64 = needed.expect(&said).0.parse().unwrap();
     let held = (rows.len() * (rows[0].len() + letters.len())) as u64;
     assert!(needed > held && needed < 2 * held, "{needed} bytes for {held}: {said}");
-    assert_eq!(read("left.txt"), "", "left in the spill folder or in staging");
+    assert_eq!(read("left.txt"), "", "left in the spill directory or in staging");
     assert!(read("get.txt").contains("\"generation\":1"), "{}", read("get.txt"));
 }
 
 /// Nothing is wrong with the data, whoever of the many that write says so.
 #[test]
-fn a_spill_folder_that_a_join_fills_is_named() {
+fn a_spill_directory_that_a_join_fills_is_named() {
     let workspace = Workspace::new();
     wide_rows::write(&workspace.path(""), 40_960);
     workspace.write(
@@ -174,5 +174,5 @@ fn a_spill_folder_that_a_join_fills_is_named() {
     assert_eq!(read("code.txt"), "4\n", "{said}");
     assert!(said.contains(" spill\n") && said.contains("No space left on device"), "{said}");
     assert!(said.contains("--spill-dir"), "{said}");
-    assert_eq!(read("left.txt"), "", "left in the spill folder or in staging");
+    assert_eq!(read("left.txt"), "", "left in the spill directory or in staging");
 }

@@ -3,7 +3,7 @@
 
 use crate::fixture::{NUMBERS, Numbers};
 
-/// A dataset of days: the job reads the day's folder, and says so where `dated`.
+/// A dataset of days: the job reads the day's directory, and says so where `dated`.
 fn days(dated: bool) -> Numbers {
     let numbers = Numbers::new();
     let as_of = if dated { "as_of = \"${date}\"\n" } else { "" };
@@ -12,9 +12,9 @@ fn days(dated: bool) -> Numbers {
     for day in 20..30 {
         numbers.write(day, 100);
         let file = numbers.workspace.path("in/part-0.parquet");
-        let folder = numbers.workspace.path(format!("in/date=2026-11-{day}"));
-        std::fs::create_dir(&folder).unwrap();
-        std::fs::rename(file, folder.join("part-0.parquet")).unwrap();
+        let directory = numbers.workspace.path(format!("in/date=2026-11-{day}"));
+        std::fs::create_dir(&directory).unwrap();
+        std::fs::rename(file, directory.join("part-0.parquet")).unwrap();
     }
     numbers
 }

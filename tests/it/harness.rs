@@ -1,8 +1,8 @@
 //! A workspace for one test, and the command run in it.
 //!
 //! A run that does not end as expected prints the command, its exit status, both streams and everything that lies in
-//! the workspace, so that a failure in a log can be understood without running it again. No run may panic, and none that
-//! ends by itself may leave work in progress or a spill file behind.
+//! the workspace, so that a failure in a log can be understood without running it again. No run may panic, and none
+//! that ends by itself may leave work in progress or a spill file behind.
 //!
 //! Not for: data (`fixture`) and expectations about one topic.
 
@@ -29,10 +29,10 @@ const LOOK_EVERY: Duration = Duration::from_millis(1);
 /// Exit codes of runs that were asked to stop, which may keep what they have for the next one.
 const STOPPED: [i32; 2] = [130, 143];
 
-/// A folder that is the working folder of every command in it, and is gone after the test.
+/// A directory that is the working directory of every command in it, and is gone after the test.
 pub struct Workspace {
     dir: TempDir,
-    /// The commands' folder for temporary files, which they must leave empty.
+    /// The commands' directory for temporary files, which they must leave empty.
     temporary: TempDir,
     open: Mutex<Open>,
 }
@@ -47,8 +47,8 @@ struct Open {
 impl Workspace {
     /// An empty one.
     pub fn new() -> Self {
-        let folder = |prefix| tempfile::Builder::new().prefix(prefix).tempdir().unwrap();
-        Self { dir: folder("cutover-it-"), temporary: folder("cutover-it-tmp-"), open: Mutex::default() }
+        let directory = |prefix| tempfile::Builder::new().prefix(prefix).tempdir().unwrap();
+        Self { dir: directory("cutover-it-"), temporary: directory("cutover-it-tmp-"), open: Mutex::default() }
     }
 
     /// One with the repository's jobs, contracts and real data.
@@ -67,7 +67,7 @@ impl Workspace {
         self.dir.path().join(name)
     }
 
-    /// Writes a file and the folders above it.
+    /// Writes a file and the directories above it.
     pub fn write(&self, name: &str, content: impl AsRef<[u8]>) {
         let path = self.path(name);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
@@ -188,10 +188,10 @@ impl Running<'_> {
         rustix::process::kill_process(pid, signal).unwrap();
     }
 
-    /// Waits until it has a folder of a build in the store's staging, and then stops it.
+    /// Waits until it has a directory of a build in the store's staging, and then stops it.
     pub fn stop_while_building(&mut self, store: &str) {
         let staging = self.workspace.path(store).join("staging");
-        wait_for("the build's folder in staging", || {
+        wait_for("the build's directory in staging", || {
             assert!(self.child.as_mut().unwrap().try_wait().unwrap().is_none(), "the build ended before it was seen");
             !names(&staging).is_empty()
         });
@@ -310,7 +310,7 @@ impl Run {
     #[track_caller]
     pub fn panicked(self) -> Ended {
         self.check(self.status.code() == Some(70), "expected exit code 70");
-        self.check(self.left.is_empty(), &format!("left in the folder for temporary files: {:?}", self.left));
+        self.check(self.left.is_empty(), &format!("left in the directory for temporary files: {:?}", self.left));
         Ended(self)
     }
 
@@ -319,7 +319,7 @@ impl Run {
     pub fn exits(self, code: i32) -> Ended {
         self.check(self.status.code() == Some(code), &format!("expected exit code {code}"));
         self.check(!self.stderr.contains("panicked"), "it panicked");
-        self.check(self.left.is_empty(), &format!("left in the folder for temporary files: {:?}", self.left));
+        self.check(self.left.is_empty(), &format!("left in the directory for temporary files: {:?}", self.left));
         self.check(self.in_progress.is_empty(), &format!("left in progress: {:?}", self.in_progress));
         Ended(self)
     }
@@ -410,9 +410,9 @@ fn is_paused(status: &str) -> bool {
     fs::read_to_string(status).is_ok_and(|status| status.contains("State:\tT"))
 }
 
-/// Names in a folder, sorted; a missing folder has none.
-pub fn names(folder: &Path) -> Vec<String> {
-    let Ok(entries) = fs::read_dir(folder) else { return Vec::new() };
+/// Names in a directory, sorted; a missing directory has none.
+pub fn names(directory: &Path) -> Vec<String> {
+    let Ok(entries) = fs::read_dir(directory) else { return Vec::new() };
     let mut names: Vec<_> = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
     names.sort_unstable();
     names
@@ -425,35 +425,35 @@ fn peak_memory(status: &str) -> Option<u64> {
     Some(line.split_whitespace().next()?.parse::<u64>().unwrap() << 10)
 }
 
-/// Spill folders, and what is in the staging of stores, below `root`. A consumer keeps what it has received of a version
-/// for its next try, in `follow-…`: that is not counted.
+/// Spill directories, and what is in the staging of stores, below `root`. A consumer keeps what it has received of a
+/// version for its next try, in `follow-…`: that is not counted.
 fn in_progress(root: &Path) -> BTreeSet<PathBuf> {
     let mut found = BTreeSet::new();
-    let mut folders = vec![root.to_owned()];
-    while let Some(folder) = folders.pop() {
-        for name in names(&folder) {
-            let path = folder.join(&name);
-            let is_staged = folder.file_name().is_some_and(|name| name == "staging") && !name.starts_with("follow-");
+    let mut directories = vec![root.to_owned()];
+    while let Some(directory) = directories.pop() {
+        for name in names(&directory) {
+            let path = directory.join(&name);
+            let is_staged = directory.file_name().is_some_and(|name| name == "staging") && !name.starts_with("follow-");
             if is_staged || name.starts_with("cutover-spill-") {
                 found.insert(path);
             } else if fs::symlink_metadata(&path).is_ok_and(|meta| meta.is_dir()) {
-                folders.push(path);
+                directories.push(path);
             }
         }
     }
     found
 }
 
-/// Every file and folder below `root` with its size, a line each.
+/// Every file and directory below `root` with its size, a line each.
 pub fn listing(root: &Path) -> String {
     let mut lines = String::new();
     list(root, root, &mut lines);
     lines
 }
 
-fn list(root: &Path, folder: &Path, lines: &mut String) {
-    for name in names(folder) {
-        let path = folder.join(&name);
+fn list(root: &Path, directory: &Path, lines: &mut String) {
+    for name in names(directory) {
+        let path = directory.join(&name);
         let shown = path.strip_prefix(root).unwrap_or(&path).display();
         match fs::symlink_metadata(&path) {
             Ok(meta) if meta.is_dir() => {

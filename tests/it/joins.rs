@@ -231,9 +231,9 @@ fn joins_finish_on_a_busy_machine() {
 fn texts_of_one_side_are_the_same_before_and_after_a_join() {
     let workspace = Workspace::new();
     let (few, many) = (500, 4_000);
-    for (folder, count) in [("few", few), ("many", many)] {
-        std::fs::create_dir(workspace.path(folder)).unwrap();
-        wide_rows::write(&workspace.path(folder), count);
+    for (directory, count) in [("few", few), ("many", many)] {
+        std::fs::create_dir(workspace.path(directory)).unwrap();
+        wide_rows::write(&workspace.path(directory), count);
     }
     let [smaller, larger] = [few, many].map(|count| wide_rows::rows(Side::Left, count));
     for (left, right) in [("few", "many"), ("many", "few")] {

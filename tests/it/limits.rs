@@ -1,5 +1,5 @@
-//! What is odd, deep or short: SQL of thousands of operators, pipes in the place of files, limits of the shell, paths where no
-//! store can be, words that would write to a terminal. Each is refused with a sentence, or works.
+//! What is odd, deep or short: SQL of thousands of operators, pipes in the place of files, limits of the shell, paths
+//! where no store can be, words that would write to a terminal. Each is refused with a sentence, or works.
 //!
 //! Not for: damaged and hostile data (`hostile`, `damage`), links inside a store (`paths`), disks (`resources`).
 
@@ -201,7 +201,8 @@ fn who_may_only_read_a_store_cannot_hold_its_locks() {
     }
 }
 
-/// A consumer that waits for a broker is asked for a core, which systems with the usual pattern write into its directory.
+/// A consumer that waits for a broker is asked for a core, which systems with the usual pattern write into its
+/// directory.
 #[test]
 fn a_process_that_holds_a_password_leaves_no_core() {
     let pattern = fs::read_to_string("/proc/sys/kernel/core_pattern").unwrap_or_default();

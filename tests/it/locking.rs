@@ -96,7 +96,7 @@ fn a_build_that_is_killed_leaves_nothing_that_matters() {
     let second = workspace.cutover(&format!("run {job}")).fails(5);
     second.complains(&[&pid, &hostname(), "stopped", &way_on]);
     workspace.cutover(&format!("gc {store}")).ok();
-    assert_eq!(names(&staging), working, "gc leaves the folder of a running build alone");
+    assert_eq!(names(&staging), working, "gc leaves the directory of a running build alone");
     workspace.cutover(&format!("scan {store}")).fails(4).complains(&["nothing is published", store]);
 
     build.signal(Signal::KILL);
@@ -113,7 +113,7 @@ fn a_build_that_is_killed_leaves_nothing_that_matters() {
     again.wait().killed();
     assert_eq!(names(&staging).len(), 1);
     workspace.cutover(&format!("scan {store} --limit 1")).ok();
-    workspace.cutover(&format!("gc {store}")).ok().prints(&["deleted 1 leftover folder"]);
+    workspace.cutover(&format!("gc {store}")).ok().prints(&["deleted 1 leftover directory"]);
     assert_eq!(names(&staging), [""; 0]);
     workspace.cutover(&format!("verify {store} --depth full")).ok();
 }
@@ -132,7 +132,7 @@ fn a_build_that_is_stopped_and_goes_on_ends_well() {
 
 /// What a crash leaves between moving a finished version into place and naming it in `current.json`.
 #[test]
-fn a_folder_that_no_version_names_is_in_nobodys_way() {
+fn a_directory_that_no_version_names_is_in_nobodys_way() {
     let numbers = Numbers::new();
     numbers.run(1).ok();
     let unnamed = numbers.workspace.path("store/versions/00000002");
@@ -147,6 +147,6 @@ fn a_folder_that_no_version_names_is_in_nobodys_way() {
     assert_eq!(numbers.seen(), (2, 2));
     numbers.assert_states(&[(1, "retired"), (2, "published")]);
     copy(&numbers.workspace.path("store/versions/00000003"));
-    numbers.on("gc", "").ok().prints(&["deleted 1 leftover folder"]);
+    numbers.on("gc", "").ok().prints(&["deleted 1 leftover directory"]);
     numbers.assert_states(&[(1, "retired"), (2, "published")]);
 }

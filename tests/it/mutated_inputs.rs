@@ -21,8 +21,8 @@ use crate::resume::Texts;
 
 /// Mutations for each parser.
 const SEEDS: u64 = 5_000;
-/// KiB of address space for all of them: what the test itself takes, most of it the deep stacks of the runs that it makes,
-/// and little more.
+/// KiB of address space for all of them: what the test itself takes, most of it the deep stacks of the runs that it
+/// makes, and little more.
 const ADDRESS_SPACE: u64 = 4 << 20;
 
 type Parser = fn(&[u8]) -> bool;
@@ -123,9 +123,9 @@ fn number_replaced(bytes: &mut Vec<u8>, random: &mut Random, pieces: &[&[u8]]) {
 }
 
 fn jobs() -> Vec<Vec<u8>> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("jobs");
-    let files = names(&folder).into_iter().filter(|name| name.ends_with(".toml"));
-    let mut jobs: Vec<Vec<u8>> = files.map(|name| fs::read(folder.join(name)).unwrap()).collect();
+    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("jobs");
+    let files = names(&directory).into_iter().filter(|name| name.ends_with(".toml"));
+    let mut jobs: Vec<Vec<u8>> = files.map(|name| fs::read(directory.join(name)).unwrap()).collect();
     let sections = "[retention]\nkeep_for = \"48h\"\n[kafka]\nbrokers = \"127.0.0.1:9092\"\ntopic = \"numbers\"\n";
     jobs.push(format!("{NUMBERS}{sections}").into_bytes());
     // Those with parameters are refused without values.

@@ -364,7 +364,8 @@ fn a_window_over_days_is_predicted_from_its_days() {
     use crate::fixture::{integers, write_parquet};
     let workspace = Workspace::new();
     for day in 1..=20_i64 {
-        // Early days are smaller, and all are too many to be read for a plan: a share of all says little of the last ones.
+        // Early days are smaller, and all are too many to be read for a plan: a share of all says little of the last
+        // ones.
         let rows = if day < 17 { 2_000 } else { 300_000 };
         let ids: Vec<i64> = (0..rows).map(|row| day * 1_000_000 + row).collect();
         let path = workspace.path(format!("ev/day={day:02}/a.parquet"));

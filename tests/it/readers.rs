@@ -17,7 +17,8 @@ use crate::harness::{listing, wait_for};
 
 const KEYS: usize = 20;
 
-/// Reads 20 keys of all shards from one version, each alone or all in one call, and returns the generations they are of.
+/// Reads 20 keys of all shards from one version, each alone or all in one call, and returns the generations they are
+/// of.
 pub fn generations(version: &Version, all_at_once: bool) -> BTreeSet<i64> {
     let keys: Vec<String> = (0..KEYS).map(|key| format!("k{key:03}")).collect();
     let values: Vec<Option<Vec<u8>>> = match all_at_once {
@@ -39,10 +40,10 @@ fn shards(version: &Version) -> BTreeSet<u32> {
     (0..KEYS).map(|key| sharding.of_key(format!("k{key:03}").as_bytes(), &manifest.key).unwrap()).collect()
 }
 
-/// Files below `folder`, deleted ones too, that this process has open.
-pub fn open_files(folder: &Path) -> usize {
+/// Files below `directory`, deleted ones too, that this process has open.
+pub fn open_files(directory: &Path) -> usize {
     let links = std::fs::read_dir("/proc/self/fd").unwrap();
-    links.filter_map(|link| std::fs::read_link(link.ok()?.path()).ok()).filter(|to| to.starts_with(folder)).count()
+    links.filter_map(|link| std::fs::read_link(link.ok()?.path()).ok()).filter(|to| to.starts_with(directory)).count()
 }
 
 /// Reads in so many threads while `flip` takes readers from version to version, each time until some thread has read
@@ -189,7 +190,7 @@ fn a_version_that_is_held_can_be_read_after_its_deletion() {
     let held: Arc<Version> = reader.snapshot();
     numbers.run(2).ok();
     numbers.on("gc", "--keep 1").ok().prints(&["deleted version 1"]);
-    assert!(!held.folder().exists());
+    assert!(!held.directory().exists());
     assert_eq!(reader.refresh().number(), 2);
     assert_eq!(generations(&held, true), [1].into());
     let entries: Vec<_> = held.scan(&cutover::serve::Range::all()).collect::<Result<_, _>>().unwrap();
@@ -205,10 +206,10 @@ fn a_version_that_is_held_can_be_read_after_its_deletion() {
 fn any_rocksdb_client_reads_a_version() {
     let numbers = Numbers::new();
     numbers.run(1).ok();
-    let folder = numbers.on("path", "").ok().stdout.trim_end().to_owned();
+    let directory = numbers.on("path", "").ok().stdout.trim_end().to_owned();
     let mut found = BTreeSet::new();
     for shard in 0..4 {
-        let path = numbers.workspace.path(&folder).join(format!("shard-{shard:05}"));
+        let path = numbers.workspace.path(&directory).join(format!("shard-{shard:05}"));
         let database = rocksdb::DB::open_for_read_only(&rocksdb::Options::default(), &path, true).unwrap();
         for entry in database.iterator(rocksdb::IteratorMode::Start) {
             let (key, value) = entry.unwrap();
@@ -217,7 +218,7 @@ fn any_rocksdb_client_reads_a_version() {
         }
     }
     assert!(found.iter().eq((0..100).map(|row| format!("k{row:03}")).collect::<Vec<_>>().iter()));
-    // Such a client leaves a file with its log in the folder.
+    // Such a client leaves a file with its log in the directory.
     assert_eq!(numbers.seen(), (1, 1));
     numbers.on("verify", "--depth full").ok();
 }

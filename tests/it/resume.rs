@@ -88,7 +88,7 @@ impl Texts {
         names(&self.workspace.path("store/staging"))
     }
 
-    /// The folder of the one build in staging.
+    /// The directory of the one build in staging.
     #[track_caller]
     pub fn unfinished(&self) -> PathBuf {
         let staging = self.staging();
@@ -305,14 +305,14 @@ fn what_was_all_in_memory_cannot_be_resumed() {
 }
 
 #[test]
-fn a_spill_folder_elsewhere_stays_for_its_build_and_goes_with_it() {
+fn a_spill_directory_elsewhere_stays_for_its_build_and_goes_with_it() {
     let texts = Texts::new();
     let digest = texts.digest();
     let spill = || names(&texts.workspace.path("spill"));
     texts.run_at("range.finished=kill@3", "--spill-dir spill").killed();
     let left = spill();
     assert_eq!(left.len(), 1);
-    // Another store's run with the same folder, and one of the same store that never comes so far.
+    // Another store's run with the same directory, and one of the same store that never comes so far.
     texts.workspace.cutover("run undisturbed.toml --rebuild --spill-dir spill").ok();
     texts.workspace.cutover("plan texts.toml --spill-dir spill").ok();
     assert_eq!(spill(), left);
@@ -321,13 +321,13 @@ fn a_spill_folder_elsewhere_stays_for_its_build_and_goes_with_it() {
     texts.is_clean();
 
     texts.run_at("range.finished=kill@3", "--rebuild --spill-dir spill").killed();
-    texts.run("--rebuild").afresh("its spill folder is not there");
+    texts.run("--rebuild").afresh("its spill directory is not there");
     assert_eq!(spill().len(), 1, "nobody has looked there yet");
     texts.workspace.cutover("plan texts.toml --spill-dir spill").ok();
     assert_eq!(spill(), [""; 0], "whoever looks next removes it");
 
     texts.run_at("shuffle.sealed=kill", "--rebuild --spill-dir spill").killed();
-    texts.workspace.cutover("gc store --unfinished").ok().prints(&["deleted 1 leftover folder"]);
+    texts.workspace.cutover("gc store --unfinished").ok().prints(&["deleted 1 leftover directory"]);
     texts.run("--rebuild --spill-dir spill");
     assert_eq!(spill(), [""; 0]);
     texts.is_clean();

@@ -1,5 +1,6 @@
-//! Tricks with paths: names, parameters and keys that try to leave their folder, and links where the store's own folders
-//! and files should be. Each is a clear error or a plain value, and nothing is written or deleted elsewhere.
+//! Tricks with paths: names, parameters and keys that try to leave their directory, and links where the store's own
+//! directories and files should be. Each is a clear error or a plain value, and nothing is written or deleted
+//! elsewhere.
 //!
 //! Not for: which names a job file may use (unit tests of `job`).
 
@@ -80,16 +81,16 @@ fn a_parameter_stays_one_piece_of_its_path() {
     numbers.workspace.cutover_with(&["run", "numbers.toml", "--set", "day=a"]).ok();
 }
 
-/// Partition folders give values, decoded; what a value holds is nobody's path.
+/// Partition directories give values, decoded; what a value holds is nobody's path.
 #[test]
-fn the_value_of_a_partition_folder_is_only_a_value() {
+fn the_value_of_a_partition_directory_is_only_a_value() {
     let numbers = Numbers::new();
     let job = NUMBERS.replace("SELECT key, generation", "SELECT day, key, generation");
     numbers.workspace.write("numbers.toml", job.replace("key = [\"key\"]", "key = [\"day\", \"key\"]"));
-    for folder in
+    for directory in
         ["day=..%2F..%2Fetc", "day=%00", "day=%2Fabsolute", "day=ä %E2%82%AC", "day=__HIVE_DEFAULT_PARTITION__x"]
     {
-        let path = format!("in/{folder}/part-0.parquet");
+        let path = format!("in/{directory}/part-0.parquet");
         write_parquet(&numbers.workspace.path(path), vec![("key", strings(["k"])), ("generation", integers([1]))]);
     }
     numbers.workspace.cutover("run numbers.toml").ok();
@@ -171,7 +172,7 @@ fn a_column_may_have_any_name() {
     assert_eq!(found["entries"][0]["value"]["a\u{0}b"], 1);
 }
 
-/// A store with version 1, its next input, and a folder of somebody else's.
+/// A store with version 1, its next input, and a directory of somebody else's.
 fn beside_a_victim() -> Numbers {
     let numbers = Numbers::new();
     numbers.run(1).ok();
@@ -183,22 +184,22 @@ fn beside_a_victim() -> Numbers {
 }
 
 #[test]
-fn a_link_in_place_of_a_folder_of_the_store_is_not_followed() {
-    for folder in ["versions", "staging", "log"] {
+fn a_link_in_place_of_a_directory_of_the_store_is_not_followed() {
+    for directory in ["versions", "staging", "log"] {
         let numbers = beside_a_victim();
         let victim = listing(&numbers.workspace.path("victim"));
-        let path = numbers.workspace.path("store").join(folder);
+        let path = numbers.workspace.path("store").join(directory);
         let aside = numbers.workspace.path("aside");
         fs::rename(&path, &aside).unwrap();
         symlink(numbers.workspace.path("victim"), &path).unwrap();
         for command in ["run numbers.toml", "gc store", "rollback store", "pin store --reason audit"] {
             let run = numbers.workspace.cutover(command);
             let code = run.code();
-            assert!([2, 6].contains(&code), "{folder}, {command}: {code} {}", run.stderr);
+            assert!([2, 6].contains(&code), "{directory}, {command}: {code} {}", run.stderr);
             run.fails(code);
-            assert_eq!(listing(&numbers.workspace.path("victim")), victim, "{folder}, {command}");
+            assert_eq!(listing(&numbers.workspace.path("victim")), victim, "{directory}, {command}");
         }
-        numbers.workspace.cutover("run numbers.toml").fails(6).complains(&[&format!("store/{folder}"), "link"]);
+        numbers.workspace.cutover("run numbers.toml").fails(6).complains(&[&format!("store/{directory}"), "link"]);
         fs::remove_file(&path).unwrap();
         fs::rename(&aside, &path).unwrap();
         numbers.workspace.cutover("run numbers.toml").ok();

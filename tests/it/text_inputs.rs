@@ -15,7 +15,7 @@ fn job(input: &str, sql: &str, more: &str) -> String {
     )
 }
 
-/// Text files in a folder `in/`, and jobs over them.
+/// Text files in a directory `in/`, and jobs over them.
 struct Texts {
     workspace: Workspace,
 }
@@ -383,7 +383,7 @@ fn a_contract_says_the_types_of_json() {
 }
 
 #[test]
-fn folders_are_columns_beside_those_of_text_files() {
+fn directories_are_columns_beside_those_of_text_files() {
     let texts = Texts::new(&[("day=2026-01-01/a.csv", "id,v\n1,a\n"), ("day=2026-01-02/a.csv", "v,id\nb,2\n")]);
     let expected =
         [(json!(1), json!({"day": "2026-01-01", "v": "a"})), (json!(2), json!({"day": "2026-01-02", "v": "b"}))];
@@ -392,11 +392,11 @@ fn folders_are_columns_beside_those_of_text_files() {
     texts.contract(&[("day", "date", false), ("v", "string", false)]);
     assert_eq!(texts.values("SELECT * FROM t", CONTRACT, "").len(), 2);
     texts.write("day=2026-01-02/b.csv", "id,day\n3,x\n");
-    texts.refused("", &["in/day=2026-01-02/b.csv", "\"day\"", "folders"]);
+    texts.refused("", &["in/day=2026-01-02/b.csv", "\"day\"", "directories"]);
 }
 
 #[test]
-fn folders_are_columns_of_json_with_a_contract() {
+fn directories_are_columns_of_json_with_a_contract() {
     let texts = Texts::new(&[("day=2026-01-01/a.json", "{\"id\":1,\"v\":2}\n")]);
     texts.contract(&[("day", "date", false), ("v", "int32", false)]);
     let expected = [(json!(1), json!({"v": 2, "day": "2026-01-01"}))];

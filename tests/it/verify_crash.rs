@@ -71,7 +71,7 @@ fn what_cannot_be_verified_is_refused() {
     let numbers = numbers("");
     let verify = |more: &str| numbers.workspace.cutover(&format!("verify-crash numbers.toml {more}"));
     verify("--step buidl").fails(2).complains(&["no step \"buidl\"", "build.table", "a table is finished and synced"]);
-    verify("--dir nowhere").fails(2).complains(&["nowhere is not a folder"]);
+    verify("--dir nowhere").fails(2).complains(&["nowhere is not a directory"]);
     verify("--memory 1KiB").fails(2).complains(&["--memory"]);
     numbers
         .workspace
@@ -113,9 +113,10 @@ fn broken_by(lines: &str) -> Result<Report> {
     let program = numbers.workspace.path("program.sh");
     fs::write(&program, script).unwrap();
     fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
-    let folder = numbers.workspace.path("");
-    let arguments = ["-C".into(), folder.clone().into(), "--".into(), "numbers.toml".into()].to_vec();
-    let options = Options { program, arguments, folder, steps: vec!["install.renamed".into(), "build.table".into()] };
+    let directory = numbers.workspace.path("");
+    let arguments = ["-C".into(), directory.clone().into(), "--".into(), "numbers.toml".into()].to_vec();
+    let options =
+        Options { program, arguments, directory, steps: vec!["install.renamed".into(), "build.table".into()] };
     crash::verify(&options, |_, _| {})
 }
 

@@ -79,15 +79,15 @@ pub fn label(side: Side, id: i64) -> String {
     format!("{}{id}:", if side == Side::Left { 'L' } else { 'R' })
 }
 
-/// Writes both tables into a folder.
-pub fn write(folder: &Path, count: i64) {
+/// Writes both tables into a directory.
+pub fn write(directory: &Path, count: i64) {
     for (side, name) in [(Side::Left, "left.parquet"), (Side::Right, "right.parquet")] {
         let properties = WriterProperties::builder()
             .set_compression(Compression::LZ4_RAW)
             .set_dictionary_enabled(false)
             .set_max_row_group_row_count(Some(ROW_GROUP_ROWS))
             .build();
-        let file = File::create(folder.join(name)).unwrap();
+        let file = File::create(directory.join(name)).unwrap();
         let rows = rows(side, count);
         let mut writer = ArrowWriter::try_new(file, batch(side, &rows[..0]).schema(), Some(properties)).unwrap();
         rows.chunks(ROW_GROUP_ROWS).for_each(|rows| writer.write(&batch(side, rows)).unwrap());

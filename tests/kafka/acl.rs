@@ -1,5 +1,5 @@
-//! Brokers that are not there, refuse the credentials or the right: each a clear error before any work, and no secret in
-//! any message.
+//! Brokers that are not there, refuse the credentials or the right: each a clear error before any work, and no secret
+//! in any message.
 
 use crate::broker::Broker;
 use crate::dataset_fixture::Dataset;

@@ -1,5 +1,5 @@
-//! Records that are lost, there twice or altered, topics that are deleted, truncated or compacted: a consumer never takes
-//! over what is not what was announced.
+//! Records that are lost, there twice or altered, topics that are deleted, truncated or compacted: a consumer never
+//! takes over what is not what was announced.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -66,7 +66,8 @@ fn replace(dataset: &Dataset, topic: &str, records: &HashMap<i32, Vec<Raw>>) {
     producer.flush(PATIENCE).unwrap();
 }
 
-/// Changes the announced version on the wire, and sees that no consumer takes it over, and that streaming it again helps.
+/// Changes the announced version on the wire, and sees that no consumer takes it over, and that streaming it again
+/// helps.
 fn tampered(change: impl FnOnce(&mut Vec<Raw>), complaint: &str) {
     let Some(broker) = Broker::shared() else { return };
     let dataset = Dataset::new(broker);
@@ -227,8 +228,8 @@ fn write_control(dataset: &Dataset, key: &str, value: Option<&serde_json::Value>
     producer.flush(PATIENCE).unwrap();
 }
 
-/// Announcements that no publisher makes: each is told, none ends a follower or moves its readers, and the next good one is
-/// taken over.
+/// Announcements that no publisher makes: each is told, none ends a follower or moves its readers, and the next good
+/// one is taken over.
 #[test]
 fn no_announcement_ends_a_follower() {
     let Some(broker) = Broker::shared() else { return };

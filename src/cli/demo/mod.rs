@@ -4,8 +4,8 @@
 //! DIR/ .cutover-demo  jobs/ schemas/   events/ profiles/   stores/enriched_events/
 //!      marker         what is run      sample data         what comes of it
 //! ```
-//! Everything is written below one folder that carries a marker; a folder with anything else in it is refused. A second
-//! demo in the same folder begins anew and leaves stores of other jobs there alone.
+//! Everything is written below one directory that carries a marker; a directory with anything else in it is refused. A
+//! second demo in the same directory begins anew and leaves stores of other jobs there alone.
 //!
 //! Not for: sample data itself, which is `crate::demo`'s.
 
@@ -14,7 +14,7 @@ mod workspace;
 
 use std::path::PathBuf;
 
-use self::workspace::Folder;
+use self::workspace::Directory;
 use super::{Output, Verdict, format};
 use crate::demo::{Shape, generate};
 use crate::error::Result;
@@ -40,7 +40,7 @@ Examples:
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Args {
-    /// Folder to work in: new, empty, or an earlier demo's
+    /// Directory to work in: new, empty, or an earlier demo's
     #[arg(long, value_name = "DIR", default_value = DEFAULT_DIR)]
     dir: PathBuf,
     /// Activity events to make
@@ -57,13 +57,13 @@ pub(super) struct Args {
 impl Args {
     pub(super) fn run(self, output: &mut Output) -> Result<Verdict> {
         let shape = self.shape();
-        let folder = Folder::claim(&self.dir)?;
+        let directory = Directory::claim(&self.dir)?;
         if !self.generate_only {
-            walkthrough::tell(&folder, &shape, output)?;
+            walkthrough::tell(&directory, &shape, output)?;
             return Ok(Verdict::Yes);
         }
-        generate(folder.path(), &shape)?;
-        let dir = folder.path();
+        generate(directory.path(), &shape)?;
+        let dir = directory.path();
         if output.is_json() {
             let made = serde_json::json!({"dir": dir, "events": shape.events, "profiles": shape.profiles});
             output.document(&made)?;

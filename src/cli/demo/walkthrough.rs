@@ -1,14 +1,14 @@
 //! What the demo does, in order, and what it says meanwhile.
 //!
-//! A reader stays open from the first version on, as in a program that serves: it sees the flip and the rollback without
-//! being told of them, and a snapshot taken before the flip keeps what it had.
+//! A reader stays open from the first version on, as in a program that serves: it sees the flip and the rollback
+//! without being told of them, and a snapshot taken before the flip keeps what it had.
 
 use std::sync::Arc;
 
 use serde_json::json;
 
 use super::made;
-use super::workspace::{DATASET, Folder};
+use super::workspace::{DATASET, Directory};
 use crate::catalog::Catalog;
 use crate::cli::{Output, format, run, scan, summary, versions};
 use crate::demo::{Shape, generate};
@@ -25,28 +25,28 @@ use crate::serve::{Range, Reader, Version};
 const SHOWN: usize = 3;
 
 /// Tells the story.
-pub(super) fn tell(folder: &Folder, shape: &Shape, output: &mut Output) -> Result<()> {
-    let mut story = Story { folder, output, steps: 0 };
-    folder.prepare()?;
+pub(super) fn tell(directory: &Directory, shape: &Shape, output: &mut Output) -> Result<()> {
+    let mut story = Story { directory, output, steps: 0 };
+    directory.prepare()?;
 
-    let dir = shell(&folder.path().display().to_string());
+    let dir = shell(&directory.path().display().to_string());
     let sizes = format!("--events {} --profiles {}", shape.events, shape.profiles);
     story.step("sample data", &format!("cutover demo --generate-only --dir {dir} {sizes}"))?;
-    generate(folder.path(), shape)?;
+    generate(directory.path(), shape)?;
     story.say(&format!("{} below {dir}", made(shape)))?;
 
     story.step("the main job: every event joined with its user's profile, by user and time", &story.run_command())?;
     let first = story.run()?;
     story.summary(&first)?;
 
-    let reader = Reader::open(folder.store())?;
+    let reader = Reader::open(directory.store())?;
     story
         .step("reads: a reader opens version 1 and stays open", &story.command("scan", &format!("--limit {SHOWN}")))?;
     story.entries(&reader.snapshot())?;
 
     let changed = Shape { day: shape.day + 1, ..shape.clone() };
     story.step("a day later: new events, some users changed; the job runs again", &story.run_command())?;
-    generate(folder.path(), &changed)?;
+    generate(directory.path(), &changed)?;
     let before = reader.snapshot();
     let second = story.run()?;
     story.say(&summary::outcome(&second))?;
@@ -60,12 +60,12 @@ pub(super) fn tell(folder: &Folder, shape: &Shape, output: &mut Output) -> Resul
 
     story.step("all versions are still there", &story.command("versions", ""))?;
     if !story.output.is_json() {
-        let catalog = Catalog::open(folder.store())?;
+        let catalog = Catalog::open(directory.store())?;
         versions::show(&catalog, &catalog.read()?, story.output)?;
     }
 
     story.step("back again, in an instant", &story.command("rollback", ""))?;
-    let back = publish::rollback(&Catalog::open(folder.store())?, None, Progress::auto())?;
+    let back = publish::rollback(&Catalog::open(directory.store())?, None, Progress::auto())?;
     let rolled_back = reader.refresh();
     story.say(&format!("readers went from version {} back to {}", after.number(), back.version))?;
     if let Some(entry) = &entry {
@@ -75,8 +75,8 @@ pub(super) fn tell(folder: &Folder, shape: &Shape, output: &mut Output) -> Resul
 
     let shown = entry.map(|entry| json!({"key": entry.name, "before": entry.before, "after": entry.after}));
     story.end(&json!({
-        "dir": folder.path(),
-        "store": folder.store(),
+        "dir": directory.path(),
+        "store": directory.store(),
         "runs": [first, second],
         "flip": shown,
         "rolled_back_to": back.version,
@@ -92,7 +92,7 @@ struct Changed {
 }
 
 struct Story<'a> {
-    folder: &'a Folder,
+    directory: &'a Directory,
     output: &'a mut Output,
     steps: usize,
 }
@@ -111,7 +111,7 @@ impl Story<'_> {
     }
 
     fn run(&self) -> Result<RunReport> {
-        let job = Job::load(&self.folder.job(), &Default::default())?;
+        let job = Job::load(&self.directory.job(), &Default::default())?;
         let mut options = run::options(Resources::new(None, None)?, None);
         if options.progress == Progress::Lines {
             options.progress = Progress::Silent;
@@ -145,12 +145,12 @@ impl Story<'_> {
     }
 
     fn run_command(&self) -> String {
-        format!("cutover run {}", shell(&self.folder.job().display().to_string()))
+        format!("cutover run {}", shell(&self.directory.job().display().to_string()))
     }
 
     /// A command about the demo's store.
     fn command(&self, name: &str, more: &str) -> String {
-        let store = self.folder.store();
+        let store = self.directory.store();
         format!("cutover {name} {} {more}", shell(&store.display().to_string())).trim_end().to_owned()
     }
 
@@ -158,7 +158,7 @@ impl Story<'_> {
         if self.output.is_json() {
             return self.output.document(document);
         }
-        let jobs = self.folder.path().join("jobs");
+        let jobs = self.directory.path().join("jobs");
         let about = |command: &str, job: &str| {
             format!("cutover {command} {}", shell(&jobs.join(format!("{job}.toml")).display().to_string()))
         };

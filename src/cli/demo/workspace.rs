@@ -1,9 +1,9 @@
-//! The demo's own folder: the marker that says so, and the jobs and contracts it runs on.
+//! The demo's own directory: the marker that says so, and the jobs and contracts it runs on.
 //!
 //! Jobs and contracts are those of the repository, built into the program, so that an installed program can show itself
-//! anywhere; their paths are changed to lie below the folder.
+//! anywhere; their paths are changed to lie below the directory.
 //!
-//! Invariant: nothing outside of a folder with the marker is written or deleted.
+//! Invariant: nothing outside of a directory with the marker is written or deleted.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{ErrorKind, Write};
@@ -11,10 +11,10 @@ use std::path::{Path, PathBuf};
 
 use crate::error::{Error, IoContext, Result};
 
-/// Marks a folder as the demo's. Held locked while a demo runs in it.
+/// Marks a directory as the demo's. Held locked while a demo runs in it.
 const MARKER: &str = ".cutover-demo";
 const MARKER_TEXT: &str =
-    "This folder is the work of `cutover demo`, which writes it anew each time. Delete it as you like.\n";
+    "This directory is the work of `cutover demo`, which writes it anew each time. Delete it as you like.\n";
 
 /// The dataset of the job that the demo runs.
 pub(super) const DATASET: &str = "enriched_events";
@@ -31,18 +31,18 @@ const FILES: [(&str, &str); 9] = [
     ("schemas/user_profile.json", include_str!("../../../schemas/user_profile.json")),
 ];
 
-/// Beginnings of paths in the repository's jobs, and where they lie in the demo's folder.
+/// Beginnings of paths in the repository's jobs, and where they lie in the demo's directory.
 const MOVED: [(&str, &str); 4] =
     [("data/demo/", ""), ("stores/", "stores/"), ("schemas/", "schemas/"), ("jobs/", "jobs/")];
 
-/// A folder that is the demo's, for as long as this lives.
-pub(super) struct Folder {
+/// A directory that is the demo's, for as long as this lives.
+pub(super) struct Directory {
     path: PathBuf,
     _marker: File,
 }
 
-impl Folder {
-    /// Makes the folder, or takes over that of an earlier demo.
+impl Directory {
+    /// Makes the directory, or takes over that of an earlier demo.
     ///
     /// # Errors
     /// `Invalid` when something else is in it, or its name cannot stand in a job file; `Conflict` when another demo
@@ -52,11 +52,11 @@ impl Folder {
         let marker = path.join(MARKER);
         if !marker.is_file() && !is_empty(path)? {
             return Err(Error::invalid(format!(
-                "{} holds something that is not the demo's: choose a new or an empty folder with --dir",
+                "{} holds something that is not the demo's: choose a new or an empty directory with --dir",
                 path.display()
             )));
         }
-        fs::create_dir_all(path).io("create folder", path)?;
+        fs::create_dir_all(path).io("create directory", path)?;
         let mut file = OpenOptions::new().create(true).append(true).open(&marker).io("open", &marker)?;
         match file.try_lock() {
             Ok(()) => {}
@@ -71,7 +71,7 @@ impl Folder {
         Ok(Self { path: path.to_owned(), _marker: file })
     }
 
-    /// The folder.
+    /// The directory.
     pub(super) fn path(&self) -> &Path {
         &self.path
     }
@@ -88,13 +88,13 @@ impl Folder {
 
     /// Writes jobs and contracts, and deletes the store of an earlier demo.
     pub(super) fn prepare(&self) -> Result<()> {
-        for folder in ["jobs", "schemas", "stores"] {
-            let folder = self.path.join(folder);
-            fs::create_dir_all(&folder).io("create folder", &folder)?;
-            if fs::symlink_metadata(&folder).io("look at", &folder)?.is_symlink() {
+        for directory in ["jobs", "schemas", "stores"] {
+            let directory = self.path.join(directory);
+            fs::create_dir_all(&directory).io("create directory", &directory)?;
+            if fs::symlink_metadata(&directory).io("look at", &directory)?.is_symlink() {
                 return Err(Error::invalid(format!(
-                    "{} is a link: the demo writes only into its own folder; remove the link",
-                    folder.display()
+                    "{} is a link: the demo writes only into its own directory; remove the link",
+                    directory.display()
                 )));
             }
         }
@@ -109,15 +109,15 @@ impl Folder {
     }
 }
 
-/// The text of a repository's file with its paths below `folder`.
-fn moved(text: &str, folder: &str) -> String {
+/// The text of a repository's file with its paths below `directory`.
+fn moved(text: &str, directory: &str) -> String {
     let mut out = String::with_capacity(text.len() * 2);
     let mut rest = text;
     while let Some(letter) = rest.chars().next() {
         let begins = !out.ends_with(|before: char| before.is_alphanumeric() || "/_.-".contains(before));
         match MOVED.iter().find(|(from, _)| begins && rest.starts_with(from)) {
             Some((from, to)) => {
-                out.push_str(folder.trim_end_matches('/'));
+                out.push_str(directory.trim_end_matches('/'));
                 out.push('/');
                 out.push_str(to);
                 rest = &rest[from.len()..];
@@ -131,7 +131,7 @@ fn moved(text: &str, folder: &str) -> String {
     out
 }
 
-/// The folder's name stands in job files, between quotes.
+/// The directory's name stands in job files, between quotes.
 fn check_name(path: &Path) -> Result<()> {
     let refused = |letter: char| letter.is_control() || "\"\\${}".contains(letter);
     match path.to_str() {
@@ -139,7 +139,7 @@ fn check_name(path: &Path) -> Result<()> {
             Ok(())
         }
         _ => Err(Error::invalid(format!(
-            "{} cannot be written in a job file: choose a folder without quotes, $, braces and backslashes in its name",
+            "{} cannot be written in a job file: choose a directory without quotes, $, braces and backslashes in its name",
             path.display()
         ))),
     }
@@ -149,7 +149,7 @@ fn is_empty(path: &Path) -> Result<bool> {
     match fs::read_dir(path) {
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(true),
         Err(error) if error.kind() == ErrorKind::NotADirectory => {
-            Err(Error::invalid(format!("{} is not a folder", path.display())))
+            Err(Error::invalid(format!("{} is not a directory", path.display())))
         }
         entries => Ok(entries.io("list", path)?.next().is_none()),
     }
@@ -165,12 +165,12 @@ mod tests {
     use crate::job::Job;
 
     #[test]
-    fn every_job_and_contract_of_the_demo_is_sound_and_stays_in_its_folder() {
+    fn every_job_and_contract_of_the_demo_is_sound_and_stays_in_its_directory() {
         let parent = tempfile::tempdir().unwrap();
-        let folder = Folder::claim(&parent.path().join("my demo")).unwrap();
-        folder.prepare().unwrap();
+        let directory = Directory::claim(&parent.path().join("my demo")).unwrap();
+        directory.prepare().unwrap();
         for (name, _) in FILES {
-            let path = folder.path().join(name);
+            let path = directory.path().join(name);
             let sets = if name.ends_with("views_of_day.toml") {
                 vec![("date".to_owned(), "2026-01-01".to_owned())]
             } else {
@@ -178,10 +178,10 @@ mod tests {
             };
             if name.ends_with(".toml") {
                 let job = Job::load(&path, &BTreeMap::from_iter(sets)).unwrap();
-                assert!(job.store.starts_with(folder.path().join("stores")), "{name}");
+                assert!(job.store.starts_with(directory.path().join("stores")), "{name}");
                 for input in &job.inputs {
                     let schema = input.schema.as_ref().unwrap();
-                    assert!(Path::new(&input.path).starts_with(folder.path()), "{name}: {}", input.path);
+                    assert!(Path::new(&input.path).starts_with(directory.path()), "{name}: {}", input.path);
                     Contract::load(schema).unwrap();
                 }
             }
@@ -189,21 +189,21 @@ mod tests {
     }
 
     #[test]
-    fn a_folder_of_somebody_else_is_refused_and_an_earlier_demo_is_not() {
+    fn a_directory_of_somebody_else_is_refused_and_an_earlier_demo_is_not() {
         let parent = tempfile::tempdir().unwrap();
         let foreign = parent.path().join("foreign");
         fs::create_dir(&foreign).unwrap();
         fs::write(foreign.join("thesis.txt"), "x").unwrap();
-        assert_eq!(Folder::claim(&foreign).err().unwrap().kind(), Kind::Invalid);
+        assert_eq!(Directory::claim(&foreign).err().unwrap().kind(), Kind::Invalid);
         assert_eq!(fs::read_dir(&foreign).unwrap().count(), 1);
-        assert_eq!(Folder::claim(&foreign.join("thesis.txt")).err().unwrap().kind(), Kind::Invalid);
+        assert_eq!(Directory::claim(&foreign.join("thesis.txt")).err().unwrap().kind(), Kind::Invalid);
 
         let own = parent.path().join("own");
-        let first = Folder::claim(&own).unwrap();
-        assert_eq!(Folder::claim(&own).err().unwrap().kind(), Kind::Conflict);
+        let first = Directory::claim(&own).unwrap();
+        assert_eq!(Directory::claim(&own).err().unwrap().kind(), Kind::Conflict);
         drop(first);
         fs::create_dir_all(own.join("stores/other")).unwrap();
-        Folder::claim(&own).unwrap().prepare().unwrap();
+        Directory::claim(&own).unwrap().prepare().unwrap();
         assert!(own.join("stores/other").is_dir());
     }
 

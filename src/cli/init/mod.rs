@@ -35,15 +35,16 @@ Examples:
 
 /// Write a job file and data contracts from the files' own schemas
 ///
-/// Takes Parquet, CSV, JSON lines and Avro: files, folders or globs in quotes. The job has all columns of the first input,
-/// keyed by the column that looks most like a key; its comments say how to change that. Files that exist are kept.
+/// Takes Parquet, CSV, JSON lines and Avro: files, directories or globs in quotes. The job has all columns of the first
+/// input, keyed by the column that looks most like a key; its comments say how to change that. Files that exist are
+/// kept.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Args {
     /// Inputs, the main one first
     #[arg(value_name = "PATH", required = true)]
     paths: Vec<String>,
-    /// Folder in which to write jobs/ and schemas/
+    /// Directory in which to write jobs/ and schemas/
     #[arg(long, value_name = "DIR", default_value = ".")]
     out: PathBuf,
 }
@@ -130,9 +131,9 @@ impl Args {
     }
 }
 
-/// `name` below `folder`, without a leading `./`.
-fn below(folder: &Path, name: &str) -> PathBuf {
-    if folder == Path::new(".") { PathBuf::from(name) } else { folder.join(name) }
+/// `name` below `directory`, without a leading `./`.
+fn below(directory: &Path, name: &str) -> PathBuf {
+    if directory == Path::new(".") { PathBuf::from(name) } else { directory.join(name) }
 }
 
 fn is_there(file: &Planned) -> bool {
@@ -144,8 +145,8 @@ fn listed(files: &[&Planned]) -> String {
 }
 
 fn write(file: &Planned) -> Result<()> {
-    if let Some(folder) = file.path.parent() {
-        std::fs::create_dir_all(folder).io("create folder", folder)?;
+    if let Some(directory) = file.path.parent() {
+        std::fs::create_dir_all(directory).io("create directory", directory)?;
     }
     let mut target = OpenOptions::new().write(true).create_new(true).open(&file.path).map_err(|error| {
         let kind = if error.kind() == std::io::ErrorKind::AlreadyExists { Kind::Invalid } else { Kind::Unavailable };

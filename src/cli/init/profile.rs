@@ -29,7 +29,7 @@ pub(super) struct Table {
     pub(super) path: String,
     /// What delimits the values of its CSV files.
     pub(super) delimiter: char,
-    /// Its columns, those in folder names included.
+    /// Its columns, those in directory names included.
     pub(super) schema: SchemaRef,
     /// Its rows, where the files tell without being read.
     pub(super) rows: Option<u64>,
@@ -135,12 +135,12 @@ impl Profiler {
 
 impl Drop for Profiler {
     fn drop(&mut self) {
-        // Empty, if it was made at all; a leftover folder in the system's own temporary folder harms nobody.
+        // Empty, if it was made at all; a leftover directory in the system's own temporary directory harms nobody.
         let _ = std::fs::remove_dir_all(&self.spill_dir);
     }
 }
 
-/// A name for the table of the files at `path`: the file's or folder's own, as SQL can write it.
+/// A name for the table of the files at `path`: the file's or directory's own, as SQL can write it.
 fn table_name(path: &str) -> String {
     let fixed: PathBuf = Path::new(path).components().take_while(|part| !is_pattern(part)).collect();
     let name = if fixed.is_file() { fixed.file_stem() } else { fixed.file_name() };
@@ -171,8 +171,8 @@ mod tests {
 
     #[test]
     fn tables_are_named_after_their_files() {
-        let folder = tempfile::tempdir().unwrap();
-        let file = folder.path().join("Plane-List 2.parquet");
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("Plane-List 2.parquet");
         std::fs::write(&file, "").unwrap();
         for (path, name) in [
             ("data/events/", "events"),

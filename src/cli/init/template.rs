@@ -14,7 +14,7 @@ use crate::job::CsvForm;
 pub(super) struct Parts<'a> {
     /// Where it will be.
     pub(super) path: &'a Path,
-    /// Folder of the store.
+    /// Directory of the store.
     pub(super) store: &'a Path,
     /// The inputs, the main one first.
     pub(super) tables: &'a [Table],
@@ -30,7 +30,7 @@ pub(super) fn job(parts: &Parts<'_>) -> String {
     let path = parts.path.display();
     let mut text = format!(
         "# Written by `cutover init`, and yours to change. What it would do: cutover plan {path}\n\
-         # Paths are relative to the folder the command runs in.\n\
+         # Paths are relative to the directory the command runs in.\n\
          version = 1\n\
          dataset = {}\n\
          store = {}\n\n",

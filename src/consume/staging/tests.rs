@@ -85,7 +85,7 @@ fn follow(announcement: &Value) -> Result<()> {
 }
 
 fn stage(announcement: &Announcement, wanted: &StreamedVersion) -> Result<()> {
-    let (_folder, catalog) = catalog();
+    let (_directory, catalog) = catalog();
     catalog.commit(|current| {
         current.follows = Some("views".to_owned());
         Ok(())
@@ -99,7 +99,7 @@ fn stage(announcement: &Announcement, wanted: &StreamedVersion) -> Result<()> {
         threads: 1,
         progress: Progress::Silent,
     };
-    let dirs = catalog.layout().build_dirs(&folder_name(&wanted.topic))?;
+    let dirs = catalog.layout().build_dirs(&directory_name(&wanted.topic))?;
     durable_file::create_dir_durable(&dirs.version())?;
     let shards = wanted.partitions.len() as u32;
     let sharding = ShardRouter::new(&wanted.key, &wanted.shard_by, wanted.partitioner, shards)
@@ -166,9 +166,9 @@ fn no_announcement_ends_a_follower() {
 }
 
 #[test]
-fn a_build_id_of_any_length_that_kafka_takes_has_a_folder() {
+fn a_build_id_of_any_length_that_kafka_takes_has_a_directory() {
     for letters in [1, 90, 100, 200] {
-        let name = folder_name(&format!("views.v9-{}-00000000", "b".repeat(letters)));
+        let name = directory_name(&format!("views.v9-{}-00000000", "b".repeat(letters)));
         assert!(name.len() <= 128 && name.starts_with("follow-"), "{name}");
     }
 }

@@ -1,7 +1,7 @@
 //! Avro records for people: binary to JSON by the schema stored in the manifest.
 //!
-//! Reads exactly the schemas that `avro_schema.rs` makes: every named type is defined where it is used. Values are shown
-//! as the JSON encoding would show them, except decimals, which become text so that no digit is lost: `"12.50"`.
+//! Reads exactly the schemas that `avro_schema.rs` makes: every named type is defined where it is used. Values are
+//! shown as the JSON encoding would show them, except decimals, which become text so that no digit is lost: `"12.50"`.
 //! Every length is checked against the bytes that are there; what does not decode to the last byte is no record.
 //!
 //! Not for: the readers of a dataset, who use their own Avro library.

@@ -9,8 +9,8 @@
 //! ```
 //!
 //! What may be null is a union with null first and null as its default, so that schemas can grow. Names are made valid
-//! by replacing what Avro does not allow with `_`; two columns that become one name are refused. A uint64 beyond 2^63 is
-//! an Input error when it comes. Refused by name: intervals, unions, maps with other keys, decimals with a negative
+//! by replacing what Avro does not allow with `_`; two columns that become one name are refused. A uint64 beyond 2^63
+//! is an Input error when it comes. Refused by name: intervals, unions, maps with other keys, decimals with a negative
 //! scale or a scale beyond their precision.
 
 use std::collections::HashSet;

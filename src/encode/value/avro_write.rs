@@ -6,7 +6,8 @@
 //! ```
 //!
 //! The types are those that `avro_schema.rs` chose and `conform` made. Written here because arrow-avro's own encoder
-//! takes nearly twice the time per value; tests hold every byte to it. Format: Avro 1.11 specification, "Binary Encoding".
+//! takes nearly twice the time per value; tests hold every byte to it. Format: Avro 1.11 specification, "Binary
+//! Encoding".
 
 use arrow::array::{
     Array, ArrayRef, AsArray, BinaryArray, BinaryViewArray, BooleanArray, FixedSizeBinaryArray, LargeBinaryArray,

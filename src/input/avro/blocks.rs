@@ -7,8 +7,8 @@
 //! A file that is cut off, a block that is not followed by the file's sync bytes, that unpacks to more than
 //! [`MOST_BLOCK`], or whose records do not take exactly its bytes is refused, with its number.
 //!
-//! [`Blocks`] gives blocks that are not packed, and [`Part`] some of them as if they were a file, which a decoder takes.
-//! Records without any bytes are kept back and counted: the decoder would not see them.
+//! [`Blocks`] gives blocks that are not packed, and [`Part`] some of them as if they were a file, which a decoder
+//! takes. Records without any bytes are kept back and counted: the decoder would not see them.
 //!
 //! Format: the Avro specification, "Object Container Files". Not for: values.
 

@@ -4,9 +4,9 @@
 //!  file ─▶ unpacked ─▶ │ records … │ records … │ rest ▶ goes before what is read next
 //!                      └── piece ──┘
 //! ```
-//! In CSV a line end inside quotes ends nothing: a quote opens a field only at the field's beginning, and closes it when
-//! no second quote follows. In JSON lines every line end ends a record, as JSON has none inside. A record that is longer
-//! than [`LONGEST_RECORD`] is refused, which keeps memory bounded for every file.
+//! In CSV a line end inside quotes ends nothing: a quote opens a field only at the field's beginning, and closes it
+//! when no second quote follows. In JSON lines every line end ends a record, as JSON has none inside. A record that is
+//! longer than [`LONGEST_RECORD`] is refused, which keeps memory bounded for every file.
 //!
 //! Not for: what is in a record.
 

@@ -1,7 +1,7 @@
 //! Columns that are made of text: every value exactly, or not at all.
 //!
-//! A [`Column`] takes the values of CSV fields and JSON values and becomes an Arrow array. A value that its type does not
-//! hold to the last digit is refused with the reason; whoever calls knows line and column and says them.
+//! A [`Column`] takes the values of CSV fields and JSON values and becomes an Arrow array. A value that its type does
+//! not hold to the last digit is refused with the reason; whoever calls knows line and column and says them.
 //!
 //! Not for: choosing types.
 
@@ -85,7 +85,8 @@ macro_rules! whole_numbers {
 }
 
 impl Column {
-    /// A column of a type; none where text cannot hold it. It takes no memory before it has rows, as tables may be wide.
+    /// A column of a type; none where text cannot hold it. It takes no memory before it has rows, as tables may be
+    /// wide.
     pub(super) fn new(data_type: &DataType) -> Option<Self> {
         let cells = match data_type {
             DataType::Null => Cells::Null(0),

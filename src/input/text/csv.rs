@@ -5,8 +5,8 @@
 //! field   = plain / DQUOTE *( any / DQUOTE DQUOTE ) DQUOTE
 //! ```
 //! A quote within a plain field is a letter like any other. What other readers guess at is refused by its line: text
-//! after a closing quote, a quote after spaces, a quote that is not closed, a carriage return without a line feed. Blank
-//! lines are skipped, but for files of one column, where one is a row without a value.
+//! after a closing quote, a quote after spaces, a quote that is not closed, a carriage return without a line feed.
+//! Blank lines are skipped, but for files of one column, where one is a row without a value.
 //!
 //! Not for: what the values are.
 

@@ -1,7 +1,7 @@
 //! Files that are packed: gzip, zstd, bzip2 and xz by the ending of their names.
 //!
-//! A packed file is read as a stream, by one thread, however often it is put together of several. What a decoder holds is
-//! bounded: xz by a limit, zstd by the largest window that its own command accepts.
+//! A packed file is read as a stream, by one thread, however often it is put together of several. What a decoder holds
+//! is bounded: xz by a limit, zstd by the largest window that its own command accepts.
 //!
 //! Not for: formats that pack by themselves (Parquet, Avro).
 
@@ -100,8 +100,8 @@ mod tests {
                 (Packing::Zstd, zstd::stream::encode_all(part, 1).unwrap()),
             ]
         };
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("packed");
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("packed");
         for ((packing, one), (_, two)) in packed(b"one,").into_iter().zip(packed(b"two")) {
             std::fs::write(&path, [one.as_slice(), &two].concat()).unwrap();
             let mut text = String::new();

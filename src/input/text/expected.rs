@@ -1,7 +1,7 @@
 //! What a contract expects of the columns of text files.
 //!
-//! A column whose type text can hold is made in that type, every value strictly; other types are compared by their names
-//! with what the values are, as for every format.
+//! A column whose type text can hold is made in that type, every value strictly; other types are compared by their
+//! names with what the values are, as for every format.
 //!
 //! Not for: reading contracts.
 

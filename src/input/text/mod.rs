@@ -118,7 +118,7 @@ impl Survey {
         }
     }
 
-    /// The columns, those in folder names excepted.
+    /// The columns, those in directory names excepted.
     pub fn schema(&self) -> &SchemaRef {
         &self.schema
     }

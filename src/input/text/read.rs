@@ -1,7 +1,7 @@
 //! Reads pieces of surveyed files as batches of the columns that are needed.
 //!
-//! Every file is held against what was surveyed: its size and time of change when a piece is opened, its rows when it has
-//! been read. What differs is an error that says so.
+//! Every file is held against what was surveyed: its size and time of change when a piece is opened, its rows when it
+//! has been read. What differs is an error that says so.
 //!
 //! Not for: types, which the survey chose.
 

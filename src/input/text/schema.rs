@@ -163,8 +163,9 @@ pub(super) fn of_json(input: &Input, plan: Plan) -> Result<Survey> {
     made(input, Shape::Json, &columns, files)
 }
 
-/// The columns of the contract that no line has, which are null in all of them, as a field that a line lacks is. But one
-/// whose name is nearly that of a field which the contract does not know is likely to be misspelt, and not among them.
+/// The columns of the contract that no line has, which are null in all of them, as a field that a line lacks is. But
+/// one whose name is nearly that of a field which the contract does not know is likely to be misspelt, and not among
+/// them.
 fn absent(input: &Input, expected: &Expectations, columns: &[(Field, StructKind)]) -> Vec<(Field, StructKind)> {
     let named = input.contract.iter().flat_map(|contract| &contract.columns).map(|column| column.name.as_str());
     let is_there = |name: &str| columns.iter().any(|(field, _)| field.name() == name);
@@ -227,14 +228,14 @@ fn made(input: &Input, shape: Shape, columns: &[(Field, StructKind)], files: Vec
     Ok(Survey { schema: Arc::new(schema), shape, files })
 }
 
-/// No column has the name of one in the folders, and none is spelled in two ways.
+/// No column has the name of one in the directories, and none is spelled in two ways.
 fn check_names(input: &Input, columns: &[(Field, StructKind)]) -> Result<()> {
     let mut spellings: HashMap<String, (&str, StructKind)> = HashMap::new();
     for (field, place) in columns {
         let path = |place: &StructKind| &input.files[place.file].path;
         let name = field.name().as_str();
         if input.partition_columns.iter().any(|column| column == name) {
-            let what = format!("column {} is in the names of the folders, too; leave it out of one", shown(name));
+            let what = format!("column {} is in the names of the directories, too; leave it out of one", shown(name));
             return Err(Fault::at(place.line, what).in_file(path(place)));
         }
         let (other, first) = *spellings.entry(name.to_lowercase()).or_insert((name, *place));

@@ -6,9 +6,9 @@
 //!  file 2 ─▶ cutter ─┤                    ├─▶ merged: types of all columns
 //!       …            └▶ thread 2 ─▶ part ─┘
 //! ```
-//! Every thread takes files that nobody reads yet, a piece at a time, and then pieces of files that others read. Where a
-//! piece begins is remembered, so that the scan reads pieces by themselves. Of several faults the one that comes first in
-//! the first file is told, however threads were scheduled.
+//! Every thread takes files that nobody reads yet, a piece at a time, and then pieces of files that others read. Where
+//! a piece begins is remembered, so that the scan reads pieces by themselves. Of several faults the one that comes
+//! first in the first file is told, however threads were scheduled.
 //!
 //! Not for: what is learnt of a piece; see `of_csv` and `of_json`.
 

@@ -14,9 +14,9 @@ use crate::error::Result;
 use crate::input::{Input, InputFile};
 use crate::job::Format;
 
-fn input(folder: &Path, format: Format, files: &[(&str, String)]) -> Arc<Input> {
+fn input(directory: &Path, format: Format, files: &[(&str, String)]) -> Arc<Input> {
     let file = |(name, text): &(&str, String)| {
-        let path = folder.join(name);
+        let path = directory.join(name);
         fs::write(&path, text).unwrap();
         let modified = fs::metadata(&path).unwrap().modified().unwrap().try_into().unwrap();
         InputFile { path, bytes: text.len() as u64, modified, partitions: vec![], footer: None }
@@ -80,7 +80,7 @@ proptest! {
         cut in 0_usize..40,
         json: bool,
     ) {
-        let folder = tempfile::tempdir().unwrap();
+        let directory = tempfile::tempdir().unwrap();
         let csv = |(text, number): &(Option<String>, i64)| {
             let text = text.as_ref().map(|text| format!("\"{}\"", text.replace('"', "\"\""))).unwrap_or_default();
             (format!("{number},{text}\n"), format!("{text},x,{number}\r\n"))
@@ -99,7 +99,7 @@ proptest! {
             let b = "text,x,n\n".to_owned() + &second.iter().map(|row| csv(row).1).collect::<String>();
             (Format::Csv, [("a.csv", a), ("b.csv", b)])
         };
-        let input = input(folder.path(), format, &files);
+        let input = input(directory.path(), format, &files);
         let survey = survey(&input, threads, piece).unwrap();
         prop_assert_eq!(survey.rows(), rows.len() as u64);
         let place = |name: &str| survey.schema().index_of(name).unwrap();
@@ -116,12 +116,12 @@ proptest! {
 
     #[test]
     fn the_first_fault_is_told(bad in prop::collection::btree_set(0_usize..60, 1..4), piece in 1_usize..40, threads in 1_usize..5) {
-        let folder = tempfile::tempdir().unwrap();
+        let directory = tempfile::tempdir().unwrap();
         let lines = |file: usize| {
             let line = |row: usize| if bad.contains(&(file * 20 + row)) { "1,2,3\n" } else { "1,2\n" };
             "a,b\n".to_owned() + &(0..20).map(line).collect::<String>()
         };
-        let input = input(folder.path(), Format::Csv, &[("0.csv", lines(0)), ("1.csv", lines(1)), ("2.csv", lines(2))]);
+        let input = input(directory.path(), Format::Csv, &[("0.csv", lines(0)), ("1.csv", lines(1)), ("2.csv", lines(2))]);
         let first = bad.first().unwrap();
         let expected = format!("{}.csv, line {}:", first / 20, first % 20 + 2);
         let error = survey(&input, threads, piece).unwrap_err();
@@ -131,11 +131,11 @@ proptest! {
 
 #[test]
 fn what_changed_since_the_survey_is_told() {
-    let folder = tempfile::tempdir().unwrap();
+    let directory = tempfile::tempdir().unwrap();
     for (text, later) in
         [("a\n1\n2\n", "a\n1\n2\n3\n"), ("a\n1\n2\n", "a\n1\nx\n"), ("a\n1\n2\n", "a\n12\n"), ("a\n1\n2\n", "a\n1")]
     {
-        let input = input(folder.path(), Format::Csv, &[("a.csv", text.to_owned())]);
+        let input = input(directory.path(), Format::Csv, &[("a.csv", text.to_owned())]);
         let survey = survey(&input, 1, 100).unwrap();
         fs::write(&input.files[0].path, later).unwrap();
         let error = read(&input, &survey, &[0], 10).unwrap_err();
@@ -151,8 +151,8 @@ fn what_changed_since_the_survey_is_told() {
 
 #[test]
 fn files_of_one_name_and_no_rows() {
-    let folder = tempfile::tempdir().unwrap();
-    let input = input(folder.path(), Format::Csv, &[("a.csv", "a\n\n\"\"\nx".to_owned()), ("b.csv", String::new())]);
+    let directory = tempfile::tempdir().unwrap();
+    let input = input(directory.path(), Format::Csv, &[("a.csv", "a\n\n\"\"\nx".to_owned()), ("b.csv", String::new())]);
     let survey = survey(&input, 2, 3).unwrap();
     assert_eq!(survey.schema().field(0).data_type(), &DataType::Utf8);
     let rows = texts(&read(&input, &survey, &[0], 2).unwrap(), 0);

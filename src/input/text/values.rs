@@ -3,9 +3,9 @@
 //! ```text
 //! bool · whole numbers and fractions (see number.rs) · date · timestamp (see moment.rs) · text
 //! ```
-//! Only where every value is of one kind the column has its type; else it is text, and every value is what is written in
-//! the file. So is a number with zeros before it, as codes have, or one that no type holds to the last digit. But one text
-//! among hundreds of values of one other kind is a fault, and is told.
+//! Only where every value is of one kind the column has its type; else it is text, and every value is what is written
+//! in the file. So is a number with zeros before it, as codes have, or one that no type holds to the last digit. But
+//! one text among hundreds of values of one other kind is a fault, and is told.
 //!
 //! Not for: columns that a contract gives a type.
 

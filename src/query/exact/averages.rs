@@ -3,8 +3,8 @@
 //! ```text
 //!  avg(x)  ─▶  quotient(sum(x in a wider type), count(x))
 //! ```
-//! DataFusion adds whole numbers up as doubles, so that an average depends on the order of the rows, and durations in 64
-//! bits, which wrap round. Frames that move, `DISTINCT` and `FILTER` are those of the sum and of the count.
+//! DataFusion adds whole numbers up as doubles, so that an average depends on the order of the rows, and durations in
+//! 64 bits, which wrap round. Frames that move, `DISTINCT` and `FILTER` are those of the sum and of the count.
 //!
 //! Not for: floats, and decimals whose average has room for four more digits, which are DataFusion's.
 

@@ -1,11 +1,11 @@
-//! Conditions stay above aggregates that give a row even of no rows, and columns of `ROLLUP`, `CUBE` and `GROUPING SETS`
-//! are constant for nobody.
+//! Conditions stay above aggregates that give a row even of no rows, and columns of `ROLLUP`, `CUBE` and `GROUPING
+//! SETS` are constant for nobody.
 //!
-//! DataFusion moves a condition below an aggregate where the condition's columns are all groups; where it has none, it is
-//! moved too, also below an aggregate without groups or one of an empty set, which then gives a row that should not be
-//! there. Nothing is moved below a limit, so there is one that changes nothing: one row of an aggregate without groups.
-//! And it takes a group for constant that is computed of constants, although grouping sets make nulls of it, so that an
-//! `ORDER BY` by it is dropped. Such groups are hidden in a function.
+//! DataFusion moves a condition below an aggregate where the condition's columns are all groups; where it has none, it
+//! is moved too, also below an aggregate without groups or one of an empty set, which then gives a row that should not
+//! be there. Nothing is moved below a limit, so there is one that changes nothing: one row of an aggregate without
+//! groups. And it takes a group for constant that is computed of constants, although grouping sets make nulls of it, so
+//! that an `ORDER BY` by it is dropped. Such groups are hidden in a function.
 //!
 //! Not for: what the function computes, which is its first argument.
 

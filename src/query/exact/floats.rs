@@ -72,8 +72,9 @@ fn unwrapped(expression: Expr) -> Expr {
     }
 }
 
-/// Makes the floats the same that aggregates and windows make, such as an average of infinities, and finds the least and
-/// the greatest of floats among whole numbers in the same order: DataFusion leaves NaN out where it compares two of them.
+/// Makes the floats the same that aggregates and windows make, such as an average of infinities, and finds the least
+/// and the greatest of floats among whole numbers in the same order: DataFusion leaves NaN out where it compares two of
+/// them.
 fn results(plan: LogicalPlan) -> Result<Transformed<LogicalPlan>> {
     let (plan, made) = match plan {
         LogicalPlan::Aggregate(Aggregate { input, group_expr, aggr_expr, .. }) => {

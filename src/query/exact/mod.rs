@@ -137,7 +137,7 @@ fn expressions_of(
     })
 }
 
-/// An expression as it was before rules of this folder replaced operators in it.
+/// An expression as it was before rules of this directory replaced operators in it.
 fn as_written(expression: &Expr) -> String {
     let written = expression.clone().transform_up(|part| match &part {
         Expr::ScalarFunction(of) => {

@@ -65,8 +65,8 @@ fn numbered(join: &Join) -> Result<LogicalPlan> {
     joined.project(results)?.build()
 }
 
-/// The columns of one side, its keys of the types in which both sides are compared, and the number of each row among its
-/// equals; and the columns to join by. As names may repeat, columns are called by their place.
+/// The columns of one side, its keys of the types in which both sides are compared, and the number of each row among
+/// its equals; and the columns to join by. As names may repeat, columns are called by their place.
 fn side(plan: &Arc<LogicalPlan>, keys: Vec<Expr>, name: &str) -> Result<(LogicalPlan, Vec<Column>)> {
     let columns = plan.schema().columns().into_iter().map(Expr::Column).enumerate();
     let columns = columns.map(|(place, column)| column.alias(format!("cutover: {name} {place}")));

@@ -10,8 +10,8 @@
 //! ```
 //! `EXISTS` is never unknown, and DataFusion makes joins of it that hold no surprises. What cannot be null is left out.
 //!
-//! `x op ANY (q)` and `x op ALL (q)` are made of `EXISTS` in the same way, by what `x op y` is for each value. Outside of
-//! conditions, where DataFusion knows no `EXISTS`, it is `(SELECT count(*) …) > 0`.
+//! `x op ANY (q)` and `x op ALL (q)` are made of `EXISTS` in the same way, by what `x op y` is for each value. Outside
+//! of conditions, where DataFusion knows no `EXISTS`, it is `(SELECT count(*) …) > 0`.
 
 use std::sync::Arc;
 

@@ -1,5 +1,5 @@
-//! SQL that DataFusion reads in another way than the standard does: rewritten (see `using`), or refused with what to write
-//! instead.
+//! SQL that DataFusion reads in another way than the standard does: rewritten (see `using`), or refused with what to
+//! write instead.
 //!
 //! | SQL | what is wrong |
 //! |---|---|

@@ -1,8 +1,8 @@
 //! Comparisons of times: a timestamp with a finer literal by the literal's unit, and none of intervals.
 //!
 //! DataFusion casts the literal to the column's unit instead, which cuts it, so that 00:00:00.000 is at or after
-//! 00:00:00.0001. Where the literal does not fit the column's unit, the column's cast is hidden from that rule. Intervals
-//! have no order, as a month has no fixed length; DataFusion compares their months first.
+//! 00:00:00.0001. Where the literal does not fit the column's unit, the column's cast is hidden from that rule.
+//! Intervals have no order, as a month has no fixed length; DataFusion compares their months first.
 //!
 //! Not for: timestamps of two columns, which are compared in the finer unit.
 

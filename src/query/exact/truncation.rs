@@ -1,7 +1,7 @@
 //! `date_trunc` and `date_bin` of times in any year.
 //!
-//! DataFusion computes both in nanoseconds, which reach from 1677 to 2262; valid-to dates such as 9999-12-31 are beyond.
-//! Times in seconds, milli- and microseconds, without a zone or in UTC, are computed in their own unit here.
+//! DataFusion computes both in nanoseconds, which reach from 1677 to 2262; valid-to dates such as 9999-12-31 are
+//! beyond. Times in seconds, milli- and microseconds, without a zone or in UTC, are computed in their own unit here.
 //!
 //! Not for: nanoseconds, zones with offsets, and bins of months before 1677 or after 2262, which are DataFusion's.
 

@@ -228,8 +228,8 @@ fn is_text(of: &DataType) -> bool {
     matches!(of, DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View)
 }
 
-/// Dates, texts and timestamps as timestamps of the finest unit among them. Where that is nanoseconds, and one of them may
-/// be further away than those reach, they are compared as whole numbers.
+/// Dates, texts and timestamps as timestamps of the finest unit among them. Where that is nanoseconds, and one of them
+/// may be further away than those reach, they are compared as whole numbers.
 fn times(expressions: Vec<Expr>, types: &[DataType], how: Meeting) -> Vec<Expr> {
     let units = types.iter().filter_map(|of| match of {
         DataType::Timestamp(unit, _) => Some(*unit),

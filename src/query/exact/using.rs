@@ -4,11 +4,11 @@
 //!  SELECT k FROM a JOIN b USING (k)       ─▶  SELECT a.k AS k FROM a JOIN b USING (k)
 //!  SELECT k FROM a FULL JOIN b USING (k)  ─▶  SELECT coalesce(a.k, b.k) AS k FROM a FULL JOIN b ON a.k = b.k
 //! ```
-//! DataFusion takes the left side's column for `k`, which may be null where that side has no row, and finds `k` ambiguous
-//! in WHERE. So the statement is rewritten before it is planned: `k` becomes what it means.
+//! DataFusion takes the left side's column for `k`, which may be null where that side has no row, and finds `k`
+//! ambiguous in WHERE. So the statement is rewritten before it is planned: `k` becomes what it means.
 //!
-//! Not for: `NATURAL`, and `SELECT *` of a RIGHT or FULL JOIN, which need to know the tables' columns: they are refused,
-//! and so is a `k` in a subquery of such a join.
+//! Not for: `NATURAL`, and `SELECT *` of a RIGHT or FULL JOIN, which need to know the tables' columns: they are
+//! refused, and so is a `k` in a subquery of such a join.
 
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;

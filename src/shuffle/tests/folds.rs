@@ -23,15 +23,15 @@ fn folding(fold: Fold) -> DuplicatePolicy {
     DuplicatePolicy { fold, encoding: Encoding::Json, header: b"head".to_vec(), key }
 }
 
-/// Each range folded by a folder of its own, as a build does; the records of each shard.
+/// Each range folded by a directory of its own, as a build does; the records of each shard.
 fn folded(parts: &[Vec<Owned>], count: u32, memory: usize, fold: Fold) -> Result<Vec<Records>> {
     let folding = folding(fold);
-    let folder = tempfile::tempdir().unwrap();
+    let directory = tempfile::tempdir().unwrap();
     let shuffle = Shuffle::new(Options {
         writers: parts.len(),
         threads: 2,
         shards: count,
-        ..options(folder.path(), memory, 1 << 10)
+        ..options(directory.path(), memory, 1 << 10)
     });
     for part in parts {
         let mut writer = shuffle.writer();
@@ -42,13 +42,13 @@ fn folded(parts: &[Vec<Owned>], count: u32, memory: usize, fold: Fold) -> Result
     let of_shard = |shard: Shard| {
         let mut records = Records::new();
         for range in shard.ranges {
-            let mut folder = Deduplicator::new(&folding);
+            let mut directory = Deduplicator::new(&folding);
             let mut emit = |record: duplicates::Record<'_>| {
                 records.push((record.key().to_vec(), record.value().to_vec()));
                 Ok(())
             };
-            range.for_each(|entry| folder.push(entry, &mut emit))?;
-            folder.finish(&mut emit)?;
+            range.for_each(|entry| directory.push(entry, &mut emit))?;
+            directory.finish(&mut emit)?;
         }
         Ok(records)
     };

@@ -125,8 +125,8 @@ fn values_of_one_byte_to_sixteen_mebibytes() {
     }
 }
 
-/// A thousand times the budget, with no less memory for a thread than it needs: whatever is written is written once, and
-/// once more by a merge. Only the sizes of runs are played through, by the rules by which they are merged.
+/// A thousand times the budget, with no less memory for a thread than it needs: whatever is written is written once,
+/// and once more by a merge. Only the sizes of runs are played through, by the rules by which they are merged.
 #[test]
 fn a_thousand_times_the_budget_is_written_twice_at_most() {
     for (budget, threads) in [(64 << 20, 1), (128 << 20, 2), (512 << 20, 8), (8 << 30, 32), (256 << 30, 256)] {

@@ -5,26 +5,26 @@ use tempfile::TempDir;
 use super::*;
 use crate::error::Kind;
 
-fn spill_files(folder: &TempDir) -> usize {
-    std::fs::read_dir(folder.path().join("spill")).map(Iterator::count).unwrap_or(0)
+fn spill_files(directory: &TempDir) -> usize {
+    std::fs::read_dir(directory.path().join("spill")).map(Iterator::count).unwrap_or(0)
 }
 
 /// Takes far more than its memory; two writers, one of which is still open.
-fn spilled(folder: &TempDir) -> Shuffle {
+fn spilled(directory: &TempDir) -> Shuffle {
     let shuffle =
-        Shuffle::new(Options { writers: 2, threads: 2, shards: 2, ..options(folder.path(), 64 << 10, 16 << 10) });
+        Shuffle::new(Options { writers: 2, threads: 2, shards: 2, ..options(directory.path(), 64 << 10, 16 << 10) });
     let mut writer = shuffle.writer();
     writer.push(&batch(&shaped(4_000, |i| i.to_be_bytes().to_vec()).concat())).unwrap();
     writer.finish().unwrap();
-    assert!(spill_files(folder) > 1, "nothing was spilled");
+    assert!(spill_files(directory) > 1, "nothing was spilled");
     shuffle
 }
 
 /// Whatever number is wrong in what a journal says of a sealed shuffle, it is refused, or its entries are the same.
 #[test]
 fn a_sealed_shuffle_with_a_wrong_number_is_refused_or_the_same() {
-    let folder = tempfile::tempdir().unwrap();
-    let shuffle = spilled(&folder);
+    let directory = tempfile::tempdir().unwrap();
+    let shuffle = spilled(&directory);
     let options = shuffle.options.clone();
     let shards = shuffle.finish().unwrap().0;
     let sealed = serde_json::to_value(seal(&shards).unwrap().unwrap()).unwrap();
@@ -86,8 +86,8 @@ fn scattered(row: u32) -> Vec<u8> {
 /// Runs of which not every block is noted, as they are and sealed.
 #[test]
 fn ranges_begin_in_the_middle_of_long_runs() {
-    let folder = tempfile::tempdir().unwrap();
-    let options = Options { threads: 2, ..options(folder.path(), 1 << 20, 300 << 10) };
+    let directory = tempfile::tempdir().unwrap();
+    let options = Options { threads: 2, ..options(directory.path(), 1 << 20, 300 << 10) };
     let shuffle = Shuffle::new(options.clone());
     let mut expected: Vec<Owned> =
         (0..80_000).map(|row| (0, scattered(row), Vec::new(), scattered(row).repeat(12))).collect();
@@ -113,28 +113,28 @@ fn ranges(shuffle: Shuffle) -> impl Iterator<Item = Range> {
 
 #[test]
 fn a_shuffle_that_is_given_up_leaves_no_files() {
-    let folder = tempfile::tempdir().unwrap();
-    let shuffle = spilled(&folder);
+    let directory = tempfile::tempdir().unwrap();
+    let shuffle = spilled(&directory);
     drop(shuffle);
-    assert_eq!(spill_files(&folder), 0);
+    assert_eq!(spill_files(&directory), 0);
 }
 
 #[test]
 fn without_one_of_its_writers_there_is_no_end() {
-    let folder = tempfile::tempdir().unwrap();
-    let shuffle = spilled(&folder);
+    let directory = tempfile::tempdir().unwrap();
+    let shuffle = spilled(&directory);
     let mut writer = shuffle.writer();
     writer.push(&batch(&shaped(4_000, |i| i.to_be_bytes().to_vec()).concat())).unwrap();
     drop(writer);
     assert_eq!(shuffle.finish().unwrap_err().kind(), Kind::Internal);
-    assert_eq!(spill_files(&folder), 0);
+    assert_eq!(spill_files(&directory), 0);
 }
 
 /// However much is taken there are not more open files than a number for each writer.
 #[test]
 fn there_are_never_many_files() {
-    let folder = tempfile::tempdir().unwrap();
-    let shuffle = Shuffle::new(Options { writers: 2, threads: 2, ..options(folder.path(), 8 << 10, 1 << 20) });
+    let directory = tempfile::tempdir().unwrap();
+    let shuffle = Shuffle::new(Options { writers: 2, threads: 2, ..options(directory.path(), 8 << 10, 1 << 20) });
     let all: Vec<Owned> = (0..60_000).map(|row| (0, scattered(row), Vec::new(), vec![7; 20])).collect();
     let mut most = 0;
     std::thread::scope(|scope| {
@@ -143,7 +143,7 @@ fn there_are_never_many_files() {
             let mut most = 0;
             for entries in half.chunks(500) {
                 writer.push(&batch(entries)).unwrap();
-                most = most.max(spill_files(&folder));
+                most = most.max(spill_files(&directory));
             }
             writer.finish().unwrap();
             most
@@ -154,8 +154,8 @@ fn there_are_never_many_files() {
     let (shards, stats) = shuffle.finish().unwrap();
     let least = all.len() as u64 * 28 / (4 << 10);
     assert!(stats.runs > least && least > 256, "{stats:?}");
-    // Those that are being merged are there until what they become is; and a listing of a folder is no snapshot: it may
-    // have both what a thread removed and what it made since.
+    // Those that are being merged are there until what they become is; and a listing of a directory is no snapshot: it
+    // may have both what a thread removed and what it made since.
     assert!(most <= 2 * (RUNS_PER_WRITER + 2) + 32, "{most} files");
     let mut expected: Vec<Vec<u8>> = all.into_iter().map(|entry| entry.1).collect();
     expected.sort_unstable();
@@ -165,28 +165,28 @@ fn there_are_never_many_files() {
 
 #[test]
 fn ranges_that_nobody_drains_leave_no_files() {
-    let folder = tempfile::tempdir().unwrap();
-    let ranges: Vec<Range> = ranges(spilled(&folder)).collect();
-    assert!(ranges.len() > 1 && spill_files(&folder) > 0);
+    let directory = tempfile::tempdir().unwrap();
+    let ranges: Vec<Range> = ranges(spilled(&directory)).collect();
+    assert!(ranges.len() > 1 && spill_files(&directory) > 0);
     drop(ranges);
-    assert_eq!(spill_files(&folder), 0);
+    assert_eq!(spill_files(&directory), 0);
 }
 
 #[test]
 fn a_build_that_fails_leaves_no_files() {
-    let folder = tempfile::tempdir().unwrap();
+    let directory = tempfile::tempdir().unwrap();
     let failing = |range: Range| range.for_each(|_| Err(Error::unavailable("no space for a table")));
-    let failed = ranges(spilled(&folder)).try_for_each(failing).unwrap_err();
+    let failed = ranges(spilled(&directory)).try_for_each(failing).unwrap_err();
     assert_eq!(failed.message(), "no space for a table");
-    assert_eq!(spill_files(&folder), 0);
+    assert_eq!(spill_files(&directory), 0);
 }
 
 #[test]
-fn a_spill_folder_that_cannot_be_made_is_named() {
-    let folder = tempfile::tempdir().unwrap();
-    std::fs::write(folder.path().join("file"), b"in the way").unwrap();
-    let spill_dir = folder.path().join("file/spill");
-    let shuffle = Shuffle::new(Options { spill_dir: spill_dir.clone(), ..options(folder.path(), 1 << 10, 1 << 10) });
+fn a_spill_directory_that_cannot_be_made_is_named() {
+    let directory = tempfile::tempdir().unwrap();
+    std::fs::write(directory.path().join("file"), b"in the way").unwrap();
+    let spill_dir = directory.path().join("file/spill");
+    let shuffle = Shuffle::new(Options { spill_dir: spill_dir.clone(), ..options(directory.path(), 1 << 10, 1 << 10) });
     let mut writer = shuffle.writer();
     let error = writer.push(&batch(&shaped(400, |i| i.to_be_bytes().to_vec()).concat())).unwrap_err();
     assert_eq!(error.kind(), Kind::Unavailable);

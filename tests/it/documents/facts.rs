@@ -1,4 +1,5 @@
-//! What the documents say of the code: jobs, contracts, defaults, exit codes, shares, numbers, examples of bytes, imports.
+//! What the documents say of the code: jobs, contracts, defaults, exit codes, shares, numbers, examples of bytes,
+//! imports.
 //!
 //! Not for: links and names (the parent).
 

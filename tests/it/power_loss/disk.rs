@@ -2,8 +2,8 @@
 //!
 //! ```text
 //! content of a file    survives once that file is synced; until then any of its writes may be there or not
-//! names in a folder    survive once that folder is synced; until then any of the changes may be there or not,
-//!                      but those of one folder in their order, and a rename in both of its folders or in none
+//! names in a directory    survive once that directory is synced; until then any of the changes may be there or not,
+//!                      but those of one directory in their order, and a rename in both of its directories or in none
 //! ```
 //! That is what POSIX promises, with the one addition that every file system makes: a rename is atomic. File systems
 //! with a journal keep more; a program that is right here is right on all of them.
@@ -18,7 +18,7 @@ use super::recording::{Op, inode};
 use crate::harness::names;
 use crate::random::Random;
 
-/// A file or folder, wherever it is.
+/// A file or directory, wherever it is.
 type Node = usize;
 type Names = BTreeMap<String, Node>;
 
@@ -30,7 +30,7 @@ enum Change {
     Write(usize, Vec<u8>),
 }
 
-/// Something that was done to names: in each folder the name that now is that node, or nothing.
+/// Something that was done to names: in each directory the name that now is that node, or nothing.
 #[derive(Clone, Debug)]
 struct Naming {
     effects: Vec<(Node, String, Option<Node>)>,
@@ -41,10 +41,10 @@ enum Content {
     /// What survives, and what was done since.
     File(Vec<u8>, Vec<Change>),
     /// What survives, and what is there.
-    Folder { durable: Names, current: Names },
+    Directory { durable: Names, current: Names },
 }
 
-/// The disk below one folder.
+/// The disk below one directory.
 #[derive(Clone, Debug)]
 pub struct Disk {
     nodes: Vec<Content>,
@@ -52,13 +52,13 @@ pub struct Disk {
     unsynced: Vec<Naming>,
 }
 
-/// The folder that the disk begins with.
+/// The directory that the disk begins with.
 const ROOT: Node = 0;
 
-/// A tree of files as it can be written: paths of folders, and paths of files with their content.
+/// A tree of files as it can be written: paths of directories, and paths of files with their content.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Tree {
-    folders: Vec<String>,
+    directories: Vec<String>,
     files: BTreeMap<String, Vec<u8>>,
 }
 
@@ -66,7 +66,7 @@ impl Disk {
     /// The disk as it is: of everything in `root` only `name`, all of it synced.
     pub fn of(root: &Path, name: &str) -> Self {
         let mut disk = Self { nodes: Vec::new(), by_inode: HashMap::new(), unsynced: Vec::new() };
-        let node = disk.add(inode(root), Content::Folder { durable: Names::new(), current: Names::new() });
+        let node = disk.add(inode(root), Content::Directory { durable: Names::new(), current: Names::new() });
         assert_eq!(node, ROOT);
         if root.join(name).exists() {
             disk.scan(ROOT, &root.join(name), name);
@@ -85,7 +85,7 @@ impl Disk {
         let known = self.by_inode.get(&inode(path)).copied();
         let node = match path.is_dir() {
             true => {
-                let node = self.add(inode(path), Content::Folder { durable: Names::new(), current: Names::new() });
+                let node = self.add(inode(path), Content::Directory { durable: Names::new(), current: Names::new() });
                 names(path).iter().for_each(|name| self.scan(node, &path.join(name), name));
                 node
             }
@@ -94,25 +94,25 @@ impl Disk {
                 self.add(inode(path), Content::File(content, Vec::new()))
             }),
         };
-        let Content::Folder { durable, current } = &mut self.nodes[above] else { unreachable!() };
+        let Content::Directory { durable, current } = &mut self.nodes[above] else { unreachable!() };
         durable.insert(name.to_owned(), node);
         current.insert(name.to_owned(), node);
     }
 
-    /// Does what a system call did. What is not below the disk's folder is left alone.
+    /// Does what a system call did. What is not below the disk's directory is left alone.
     pub fn apply(&mut self, op: &Op) {
         match op {
-            Op::Create { folder, name, inode } => {
-                self.make(*folder, name, *inode, Content::File(Vec::new(), Vec::new()));
+            Op::Create { directory, name, inode } => {
+                self.make(*directory, name, *inode, Content::File(Vec::new(), Vec::new()));
             }
-            Op::MakeDir { folder, name, inode } => {
-                let empty = Content::Folder { durable: Names::new(), current: Names::new() };
-                self.make(*folder, name, *inode, empty);
+            Op::MakeDir { directory, name, inode } => {
+                let empty = Content::Directory { durable: Names::new(), current: Names::new() };
+                self.make(*directory, name, *inode, empty);
             }
             Op::Resize { inode, size } => self.change(*inode, Change::Resize(*size)),
             Op::Extend { inode, size } => self.change(*inode, Change::Extend(*size)),
             Op::Write { inode, offset, data } => self.change(*inode, Change::Write(*offset, data.clone())),
-            Op::Rename { from, to } => match (self.folder(from.0), self.folder(to.0)) {
+            Op::Rename { from, to } => match (self.directory(from.0), self.directory(to.0)) {
                 (None, None) => {}
                 (Some(old), Some(new)) => {
                     if let Some(node) = self.current(old).get(&from.1).copied() {
@@ -121,37 +121,37 @@ impl Disk {
                 }
                 _ => panic!("moved across the edge of the disk: {op:?}"),
             },
-            Op::Link { inode, folder, name } => {
-                if let (Some(folder), Some(&node)) = (self.folder(*folder), self.by_inode.get(inode)) {
-                    self.name(vec![(folder, name.clone(), Some(node))]);
+            Op::Link { inode, directory, name } => {
+                if let (Some(directory), Some(&node)) = (self.directory(*directory), self.by_inode.get(inode)) {
+                    self.name(vec![(directory, name.clone(), Some(node))]);
                 }
             }
-            Op::Remove { folder, name } => {
-                if let Some(folder) = self.folder(*folder).filter(|it| self.current(*it).contains_key(name)) {
-                    self.name(vec![(folder, name.clone(), None)]);
+            Op::Remove { directory, name } => {
+                if let Some(directory) = self.directory(*directory).filter(|it| self.current(*it).contains_key(name)) {
+                    self.name(vec![(directory, name.clone(), None)]);
                 }
             }
             Op::Sync { inode } => self.sync(*inode),
         }
     }
 
-    fn folder(&self, inode: u64) -> Option<Node> {
+    fn directory(&self, inode: u64) -> Option<Node> {
         let node = *self.by_inode.get(&inode)?;
-        matches!(self.nodes[node], Content::Folder { .. }).then_some(node)
+        matches!(self.nodes[node], Content::Directory { .. }).then_some(node)
     }
 
-    fn current(&self, folder: Node) -> &Names {
-        match &self.nodes[folder] {
-            Content::Folder { current, .. } => current,
+    fn current(&self, directory: Node) -> &Names {
+        match &self.nodes[directory] {
+            Content::Directory { current, .. } => current,
             Content::File(..) => panic!("a file has no names"),
         }
     }
 
-    fn make(&mut self, folder: u64, name: &str, inode: u64, content: Content) {
-        match self.folder(folder) {
-            Some(folder) if folder != ROOT || !self.is_beside(name) => {
+    fn make(&mut self, directory: u64, name: &str, inode: u64, content: Content) {
+        match self.directory(directory) {
+            Some(directory) if directory != ROOT || !self.is_beside(name) => {
                 let node = self.add(inode, content);
-                self.name(vec![(folder, name.to_owned(), Some(node))]);
+                self.name(vec![(directory, name.to_owned(), Some(node))]);
             }
             // The inode of something that is gone may be that of something elsewhere now.
             _ => {
@@ -160,7 +160,7 @@ impl Disk {
         }
     }
 
-    /// Whether a name in the first folder is none of the store's.
+    /// Whether a name in the first directory is none of the store's.
     fn is_beside(&self, name: &str) -> bool {
         name != super::STORE
     }
@@ -173,8 +173,8 @@ impl Disk {
     }
 
     fn name(&mut self, effects: Vec<(Node, String, Option<Node>)>) {
-        for (folder, name, node) in &effects {
-            let Content::Folder { current, .. } = &mut self.nodes[*folder] else { unreachable!() };
+        for (directory, name, node) in &effects {
+            let Content::Directory { current, .. } = &mut self.nodes[*directory] else { unreachable!() };
             rename_in(current, name, *node);
         }
         self.unsynced.push(Naming { effects });
@@ -187,7 +187,7 @@ impl Disk {
                 let changes = std::mem::take(changes);
                 changes.iter().for_each(|change| change.apply(durable));
             }
-            Content::Folder { .. } => {
+            Content::Directory { .. } => {
                 let chosen: Vec<bool> = self.unsynced.iter().map(|naming| naming.touches(node)).collect();
                 let chosen = self.with_earlier(chosen);
                 let mut kept = Vec::new();
@@ -203,19 +203,19 @@ impl Disk {
     }
 
     fn keep(&mut self, naming: &Naming) {
-        for (folder, name, node) in &naming.effects {
-            let Content::Folder { durable, .. } = &mut self.nodes[*folder] else { unreachable!() };
+        for (directory, name, node) in &naming.effects {
+            let Content::Directory { durable, .. } = &mut self.nodes[*directory] else { unreachable!() };
             rename_in(durable, name, *node);
         }
     }
 
-    /// The chosen changes of names, and every one that came before in a folder that one of them touches.
+    /// The chosen changes of names, and every one that came before in a directory that one of them touches.
     fn with_earlier(&self, mut chosen: Vec<bool>) -> Vec<bool> {
-        let mut folders: Vec<Node> = Vec::new();
+        let mut directories: Vec<Node> = Vec::new();
         for (naming, chosen) in self.unsynced.iter().zip(&mut chosen).rev() {
-            *chosen |= folders.iter().any(|folder| naming.touches(*folder));
+            *chosen |= directories.iter().any(|directory| naming.touches(*directory));
             if *chosen {
-                folders.extend(naming.effects.iter().map(|(folder, ..)| *folder));
+                directories.extend(naming.effects.iter().map(|(directory, ..)| *directory));
             }
         }
         chosen
@@ -268,8 +268,8 @@ impl Disk {
             Content::File(durable, changes) => {
                 tree.files.insert(path.to_owned(), content(node, durable, changes));
             }
-            Content::Folder { durable, .. } => {
-                tree.folders.push(path.to_owned());
+            Content::Directory { durable, .. } => {
+                tree.directories.push(path.to_owned());
                 for (name, node) in durable {
                     let below = if path.is_empty() { name.clone() } else { format!("{path}/{name}") };
                     self.walk(*node, &below, content, tree);
@@ -280,8 +280,8 @@ impl Disk {
 }
 
 impl Naming {
-    fn touches(&self, folder: Node) -> bool {
-        self.effects.iter().any(|(touched, ..)| *touched == folder)
+    fn touches(&self, directory: Node) -> bool {
+        self.effects.iter().any(|(touched, ..)| *touched == directory)
     }
 }
 
@@ -351,8 +351,8 @@ impl Tree {
         if root.join(name).exists() {
             fs::remove_dir_all(root.join(name)).unwrap();
         }
-        for folder in self.folders.iter().filter(|folder| !folder.is_empty()) {
-            fs::create_dir(root.join(folder)).unwrap();
+        for directory in self.directories.iter().filter(|directory| !directory.is_empty()) {
+            fs::create_dir(root.join(directory)).unwrap();
         }
         for (path, content) in &self.files {
             fs::write(root.join(path), content).unwrap();
@@ -364,8 +364,8 @@ impl Tree {
         let paths = self.files.keys().chain(other.files.keys());
         let differing = paths.filter(|path| self.files.get(*path) != other.files.get(*path)).cloned();
         let mut differing: Vec<String> = differing.collect();
-        differing.extend(self.folders.iter().filter(|folder| !other.folders.contains(folder)).cloned());
-        differing.extend(other.folders.iter().filter(|folder| !self.folders.contains(folder)).cloned());
+        differing.extend(self.directories.iter().filter(|directory| !other.directories.contains(directory)).cloned());
+        differing.extend(other.directories.iter().filter(|directory| !self.directories.contains(directory)).cloned());
         differing.sort_unstable();
         differing.dedup();
         differing

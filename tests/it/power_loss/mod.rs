@@ -29,7 +29,7 @@ use crate::fixture::{NUMBERS, Numbers};
 use crate::harness::names;
 use crate::random::{Random, seeds};
 
-/// The store's folder in the workspace: the disk that is watched.
+/// The store's directory in the workspace: the disk that is watched.
 const STORE: &str = "store";
 /// States by seed at each sync.
 const SEEDS: u64 = 2;
@@ -39,7 +39,7 @@ const RUN_ON: usize = 40;
 const ROWS: usize = 100;
 /// Bytes of cache of a store that is opened once.
 const CACHE: usize = 1 << 20;
-/// What a store's folder may hold once nothing runs.
+/// What a store's directory may hold once nothing runs.
 const OWN: [&str; 7] = ["build.lock", "commit.lock", "current.json", "log", "publish.lock", "staging", "versions"];
 
 /// A dataset in two shards, whose store keeps so many versions.
@@ -193,16 +193,16 @@ fn commands_that_take_readers_elsewhere_leave_the_old_or_the_new() {
 /// The disk forgets what a correct program must sync: a check that cannot fail shows nothing.
 #[test]
 fn a_disk_forgets_what_was_not_synced() {
-    let folder = tempfile::tempdir().unwrap();
-    std::fs::create_dir(folder.path().join(STORE)).unwrap();
-    std::fs::write(folder.path().join("store/current"), "old").unwrap();
-    let store = recording::inode(&folder.path().join(STORE));
-    let create = Op::Create { folder: store, name: "temporary".into(), inode: 7 };
+    let directory = tempfile::tempdir().unwrap();
+    std::fs::create_dir(directory.path().join(STORE)).unwrap();
+    std::fs::write(directory.path().join("store/current"), "old").unwrap();
+    let store = recording::inode(&directory.path().join(STORE));
+    let create = Op::Create { directory: store, name: "temporary".into(), inode: 7 };
     let write = Op::Write { inode: 7, offset: 0, data: b"new".to_vec() };
     let rename = Op::Rename { from: (store, "temporary".into()), to: (store, "current".into()) };
     let (file, names) = (Op::Sync { inode: 7 }, Op::Sync { inode: store });
     let left = |ops: &[&Op]| {
-        let mut disk = Disk::of(folder.path(), STORE);
+        let mut disk = Disk::of(directory.path(), STORE);
         ops.iter().for_each(|op| disk.apply(op));
         let scratch = tempfile::tempdir().unwrap();
         let mut contents = BTreeSet::new();

@@ -10,13 +10,13 @@ use crate::harness::{CUTOVER, Workspace};
 
 const SHIM: &str = include_str!("trace.c");
 
-/// What one system call did. Files and folders are told apart by their inode.
+/// What one system call did. Files and directories are told apart by their inode.
 #[derive(Clone, Debug)]
 pub enum Op {
-    /// A new file `name` in `folder`.
-    Create { folder: u64, name: String, inode: u64 },
-    /// A new folder.
-    MakeDir { folder: u64, name: String, inode: u64 },
+    /// A new file `name` in `directory`.
+    Create { directory: u64, name: String, inode: u64 },
+    /// A new directory.
+    MakeDir { directory: u64, name: String, inode: u64 },
     /// The file now has this size.
     Resize { inode: u64, size: usize },
     /// The file now has at least this size.
@@ -26,38 +26,38 @@ pub enum Op {
     /// A name moved, onto another one or not.
     Rename { from: (u64, String), to: (u64, String) },
     /// One more name of a file.
-    Link { inode: u64, folder: u64, name: String },
+    Link { inode: u64, directory: u64, name: String },
     /// A name is gone.
-    Remove { folder: u64, name: String },
-    /// What was done to a file, or to the names in a folder, survives from here on.
+    Remove { directory: u64, name: String },
+    /// What was done to a file, or to the names in a directory, survives from here on.
     Sync { inode: u64 },
 }
 
 /// The shim, compiled.
 pub struct Shim {
-    folder: tempfile::TempDir,
+    directory: tempfile::TempDir,
 }
 
 impl Shim {
     /// Compiles it with the C compiler that the build needs too.
     pub fn compile() -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let source = folder.path().join("trace.c");
+        let directory = tempfile::tempdir().unwrap();
+        let source = directory.path().join("trace.c");
         fs::write(&source, SHIM).unwrap();
         let compiler = std::env::var("CC").unwrap_or_else(|_| "cc".to_owned());
         let mut command = Command::new(compiler);
-        command.args(["-O1", "-shared", "-fPIC", "-o"]).arg(folder.path().join("trace.so")).arg(&source);
+        command.args(["-O1", "-shared", "-fPIC", "-o"]).arg(directory.path().join("trace.so")).arg(&source);
         let compiled = command.args(["-ldl", "-lpthread"]).output().unwrap();
         assert!(compiled.status.success(), "{}", String::from_utf8_lossy(&compiled.stderr));
-        Self { folder }
+        Self { directory }
     }
 
     /// Runs `cutover` in the workspace to its end, which must be a good one, and returns all that it did to files.
     pub fn record(&self, workspace: &Workspace, line: &str) -> Vec<Op> {
-        let log = self.folder.path().join("log");
+        let log = self.directory.path().join("log");
         let _ = fs::remove_file(&log);
         let mut command = workspace.command(CUTOVER, &line.split_whitespace().collect::<Vec<_>>());
-        command.env("LD_PRELOAD", self.folder.path().join("trace.so"));
+        command.env("LD_PRELOAD", self.directory.path().join("trace.so"));
         command.env("POWER_LOG", &log).env("POWER_ROOT", workspace.path(""));
         workspace.finish(&mut command).ok();
         read(&log)
@@ -85,14 +85,14 @@ fn next(rest: &mut &[u8]) -> Op {
     let (one, two) = (bytes(rest), bytes(rest));
     let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
     match kind {
-        b'C' => Op::Create { folder: a, inode: b, name: text(&one) },
-        b'D' => Op::MakeDir { folder: a, inode: b, name: text(&one) },
+        b'C' => Op::Create { directory: a, inode: b, name: text(&one) },
+        b'D' => Op::MakeDir { directory: a, inode: b, name: text(&one) },
         b'T' => Op::Resize { inode: a, size: b as usize },
         b'A' => Op::Extend { inode: a, size: b as usize },
         b'W' => Op::Write { inode: a, offset: b as usize, data: one },
         b'R' => Op::Rename { from: (a, text(&one)), to: (b, text(&two)) },
-        b'L' => Op::Link { inode: a, folder: b, name: text(&one) },
-        b'U' => Op::Remove { folder: a, name: text(&one) },
+        b'L' => Op::Link { inode: a, directory: b, name: text(&one) },
+        b'U' => Op::Remove { directory: a, name: text(&one) },
         b'F' => Op::Sync { inode: a },
         other => panic!("the shim does not record {}: {}", other as char, text(&one)),
     }
@@ -104,7 +104,7 @@ fn take<'a>(rest: &mut &'a [u8], size: usize) -> &'a [u8] {
     taken
 }
 
-/// Inode of a file or folder.
+/// Inode of a file or directory.
 pub fn inode(path: &Path) -> u64 {
     use std::os::unix::fs::MetadataExt;
     fs::symlink_metadata(path).unwrap().ino()

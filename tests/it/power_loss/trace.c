@@ -1,17 +1,17 @@
 /* Records what a process does to the files of one file system, in the order in which it does it.
  *
- * Preloaded into the command under test (LD_PRELOAD). POWER_ROOT names a folder on the file system that is watched,
+ * Preloaded into the command under test (LD_PRELOAD). POWER_ROOT names a directory on the file system that is watched,
  * POWER_LOG the file that the records are appended to. A lock is held around every call and its record, so the records
  * are in one true order whatever the threads do.
  *
  *   record   op u8 | a u64 | b u64 | size u32, bytes | size u32, bytes       little-endian
- *   C D      created a file, a folder:  a folder's inode, b new inode, name
+ *   C D      created a file, a directory:  a directory's inode, b new inode, name
  *   T A      cut or extended to a size, allocated up to a size:  a inode, b size
  *   W        wrote:  a inode, b offset, data
- *   R        renamed:  a, b folders' inodes, both names
- *   L        linked:  a inode, b folder's inode, name
- *   U        removed a name:  a folder's inode, name
- *   F        synced a file or a folder:  a inode
+ *   R        renamed:  a, b directories' inodes, both names
+ *   L        linked:  a inode, b directory's inode, name
+ *   U        removed a name:  a directory's inode, name
+ *   F        synced a file or a directory:  a inode
  *   X        did something that is not recorded:  what it was
  */
 #define _GNU_SOURCE
@@ -73,15 +73,15 @@ static void record_name(char op, uint64_t a, uint64_t b, const char *name) {
     record(op, a, b, name, (uint32_t)strlen(name), "", 0);
 }
 
-/* The inode of an open file or folder that is watched; 0 for anything else. */
+/* The inode of an open file or directory that is watched; 0 for anything else. */
 static uint64_t watched(int fd) {
     struct stat st;
     if (log_fd < 0 || fd == log_fd || fstat(fd, &st) != 0 || st.st_dev != device) return 0;
     return S_ISREG(st.st_mode) || S_ISDIR(st.st_mode) ? st.st_ino : 0;
 }
 
-/* The folder that a path is in: its inode, 0 where it is not watched. `name` gets the last part. */
-static uint64_t folder(int at, const char *path, char name[NAME_MAX + 1]) {
+/* The directory that a path is in: its inode, 0 where it is not watched. `name` gets the last part. */
+static uint64_t directory(int at, const char *path, char name[NAME_MAX + 1]) {
     char copy[PATH_MAX];
     struct stat st;
     size_t size = strlen(path);
@@ -122,7 +122,7 @@ static int opened(int at, const char *path, int flags, mode_t mode) {
     int kept = errno;
     uint64_t inode = fd >= 0 ? watched(fd) : 0;
     if (inode && (flags & O_TMPFILE) != O_TMPFILE) {
-        uint64_t above = folder(at, path, name);
+        uint64_t above = directory(at, path, name);
         if ((flags & O_CREAT) && !existed) record_name('C', above, inode, name);
         else if ((flags & O_TRUNC) && existed && st.st_size > 0) record('T', inode, 0, "", 0, "", 0);
     }
@@ -217,7 +217,7 @@ int posix_fallocate64(int fd, off64_t offset, off64_t size) {
 
 static void renamed(int from_at, const char *from, int to_at, const char *to) {
     char one[NAME_MAX + 1], two[NAME_MAX + 1];
-    uint64_t a = folder(from_at, from, one), b = folder(to_at, to, two);
+    uint64_t a = directory(from_at, from, one), b = directory(to_at, to, two);
     if (a || b) record('R', a, b, one, (uint32_t)strlen(one), two, (uint32_t)strlen(two));
 }
 
@@ -235,7 +235,7 @@ int renameat2(int from_at, const char *from, int to_at, const char *to, unsigned
 
 static void named(char op, uint64_t inode, int at, const char *path) {
     char name[NAME_MAX + 1];
-    uint64_t above = folder(at, path, name);
+    uint64_t above = directory(at, path, name);
     if (!above) return;
     if (op == 'L') record_name(op, inode, above, name);
     else record_name(op, above, inode, name);

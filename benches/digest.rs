@@ -23,8 +23,8 @@ use arrow::datatypes::{
     DataType, Date32Type, Decimal128Type, Int32Type, Int64Type, TimeUnit, TimestampMicrosecondType,
 };
 use arrow::record_batch::RecordBatch;
-use cutover::encode::{KeySchema, ValueSchema};
 use cutover::error::{Error, Result};
+use cutover::format::{KeySchema, ValueSchema};
 use cutover::serve::{Range, Store};
 use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ParquetRecordBatchReaderBuilder};
 use rayon::prelude::*;

@@ -19,7 +19,8 @@ use criterion::{BatchSize, BenchmarkGroup, Criterion, SamplingMode, Throughput, 
 use cutover::build::{ShardPaths, build_shard};
 use cutover::demo::{Shape, generate};
 use cutover::encode::{EncodePlan, EntryBatch};
-use cutover::job::{Compression, DEFAULT_FILE_SIZE, Encoding, Fold, Output, Partitioner, Tables, ValueSpec};
+use cutover::format::{Compression, DEFAULT_FILE_SIZE, Encoding, Partitioner, Tables};
+use cutover::job::{Fold, Output, ValueSpec};
 use cutover::progress::Progress;
 use cutover::shuffle::duplicates::DuplicatePolicy;
 use cutover::shuffle::{Options, Shard, Shuffle};

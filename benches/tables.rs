@@ -16,7 +16,7 @@ use std::time::Instant;
 
 use cutover::build::silent;
 use cutover::error::{Error, Result};
-use cutover::job::Tables;
+use cutover::format::Tables;
 use rayon::prelude::*;
 use rocksdb::{BlockBasedOptions, ChecksumType, DBCompressionType, Options, SstFileWriter};
 

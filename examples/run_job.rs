@@ -12,8 +12,8 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use cutover::catalog::Allowed;
 use cutover::error::{Error, Result};
+use cutover::format::Allowed;
 use cutover::job::Job;
 use cutover::pipeline::{RunOptions, run};
 use cutover::progress::Progress;

@@ -47,11 +47,6 @@ pub fn write_atomic(path: &Path, bytes: &[u8]) -> Result<()> {
     })
 }
 
-/// A checksum as files hold it: 16 lower-case hexadecimal digits.
-pub fn hex_checksum(sum: u64) -> String {
-    format!("{sum:016x}")
-}
-
 /// Whether `name` is what [`write_atomic`] left of a file `of` in the same directory when its process died.
 pub fn is_left_by_write(name: &str, of: &str) -> bool {
     let number = name.strip_prefix(of).and_then(|rest| rest.strip_prefix('.')?.strip_suffix(".tmp"));

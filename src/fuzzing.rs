@@ -13,10 +13,11 @@ use rdkafka::message::{Header, OwnedHeaders, OwnedMessage, Timestamp};
 use xxhash_rust::xxh3::xxh3_64;
 
 use crate::build::range_journal;
-use crate::catalog::{Announcement, Current, Manifest, stamp};
+use crate::codec::ShardRouter;
 use crate::consume::journal;
-use crate::durable_file::hex_checksum;
-use crate::encode::{KeyColumn, KeyEncoding, KeyKind, KeySchema, ShardRouter, Unit};
+use crate::format::{
+    Announcement, Current, KeyColumn, KeyEncoding, KeyKind, KeySchema, Manifest, Unit, hex_checksum, stamp,
+};
 use crate::input::footer;
 use crate::input::text;
 use crate::job::Format;

@@ -105,7 +105,7 @@ pub(crate) fn parse<T: DeserializeOwned>(line: &[u8]) -> Option<T> {
 }
 
 fn checksum(bytes: &[u8]) -> String {
-    durable_file::hex_checksum(xxh3_64(bytes))
+    crate::format::hex_checksum(xxh3_64(bytes))
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@ pub mod catalog;
 pub mod catch_panic;
 pub mod check;
 pub mod cli;
+pub mod codec;
 pub mod consume;
 pub mod crash;
 pub mod demo;
@@ -13,6 +14,7 @@ pub mod encode;
 pub mod error;
 pub mod escape;
 pub mod failpoint;
+pub mod format;
 #[doc(hidden)]
 pub mod fuzzing;
 pub mod input;

@@ -26,12 +26,13 @@ use std::path::PathBuf;
 
 use jiff::Timestamp;
 
-use crate::catalog::{Action, Allow, Allowed, Catalog, Current, Lock, State, allow_flag};
+use crate::catalog::{Action, Catalog, Lock};
 use crate::check;
 use crate::error::{Error, IoContext, Kind, Result};
 use crate::failpoint;
+use crate::format::{Allow, Allowed, Current, Kafka, Retention, State, allow_flag};
 use crate::input;
-use crate::job::{Job, Kafka, Retention};
+use crate::job::Job;
 use crate::progress::{Progress, StageTimer};
 use crate::publish::{self, GcReport, PublishOptions, Published, Staged};
 use crate::report::{InputReport, Outcome, PlanReport, ResumeReport, RunReport, StageReport};
@@ -195,7 +196,7 @@ pub fn plan(job: &Job, options: &RunOptions) -> Result<PlanReport> {
 /// inputs, and as of the same time where that is stated.
 fn built(prepared: &Prepared<'_>, current: &Current, as_of: AsOf) -> Option<(u64, State)> {
     let (version, state) = current.find_built(&prepared.job_digest, &prepared.input_digest)?;
-    let dated = current.versions.get(&version).and_then(crate::catalog::VersionEntry::dated);
+    let dated = current.versions.get(&version).and_then(crate::format::VersionEntry::dated);
     let same_time = as_of.stated().is_none_or(|stated| dated == Some(stated));
     (!prepared.options.rebuild && (same_time || state == State::RolledBack)).then_some((version, state))
 }
@@ -252,7 +253,7 @@ fn preflight(prepared: &Prepared<'_>, catalog: &Catalog, current: &Current, as_o
     as_of::refuse(catalog, current, prepared.options, as_of)?;
     let Some(previous) = previous(catalog, current, &prepared.options.allow)? else { return Ok(()) };
     let results = prepared.compatibility(Some(&previous));
-    let failed = || results.iter().filter(|result| result.outcome == crate::catalog::Outcome::Failed);
+    let failed = || results.iter().filter(|result| result.outcome == crate::format::Outcome::Failed);
     let said: Vec<String> = failed()
         .map(|result| format!("{}: expected {}, found {}", result.rule, result.expected, result.found))
         .collect();
@@ -270,7 +271,7 @@ fn preflight(prepared: &Prepared<'_>, catalog: &Catalog, current: &Current, as_o
 }
 
 /// The results of checks, as programs read them.
-fn told_checks(results: &[crate::catalog::CheckResult]) -> serde_json::Value {
+fn told_checks(results: &[crate::format::CheckResult]) -> serde_json::Value {
     serde_json::to_value(results).unwrap_or_default()
 }
 
@@ -473,7 +474,7 @@ fn build_stages(
     failpoint::reach("install.reported")?;
     // The last safe point: what is installed is published too.
     shutdown::check()?;
-    let numbered = |version| crate::catalog::Manifest { version, ..manifest };
+    let numbered = |version| crate::format::Manifest { version, ..manifest };
     let complete = Staged::new(build.dirs().version()).install(catalog, numbered)?;
     report.stages.push(StageReport::from(&stage.finish()));
     Ok((report, complete))

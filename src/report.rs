@@ -8,7 +8,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use crate::catalog::CheckResult;
+use crate::format::CheckResult;
 use crate::input::Input;
 use crate::profile::Change;
 use crate::progress::StageTimer;

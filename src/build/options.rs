@@ -3,11 +3,10 @@
 //! Every client from RocksDB 8.6 on can open the result: format version 6 at most, no custom comparator, LZ4, zstd or
 //! nothing. RocksDB's own log goes to `tracing`, so that no LOG file appears in a version's directory.
 //!
-//! Not for: options a user may set, which are `job::Tables`.
+//! Not for: options a user may set, which are `crate::format::Tables`.
 
+use crate::format::{Compression, Tables};
 use rocksdb::{BlockBasedOptions, ChecksumType, DBCompressionType, InfoLogger, LogLevel, Options};
-
-use crate::job::{Compression, Tables};
 
 /// Bytes after which a table's pages are sent to the disk while it is being written, so that the last sync is short.
 const BYTES_PER_SYNC: u64 = 1 << 20;

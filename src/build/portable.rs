@@ -10,7 +10,7 @@ use std::fs;
 use std::path::Path;
 
 use crate::error::{IoContext, Result};
-use crate::job::Tables;
+use crate::format::Tables;
 
 /// What the names of options files begin with.
 const OPTIONS: &str = "OPTIONS-";

@@ -44,7 +44,7 @@ impl StoredTable {
     }
 
     fn new(table: &Table, xxh3: u64) -> Self {
-        Self { table: table.clone(), xxh3: durable_file::hex_checksum(xxh3) }
+        Self { table: table.clone(), xxh3: crate::format::hex_checksum(xxh3) }
     }
 
     /// Whether its file is in `directory` as it was measured. A name that is not plain is no table's.
@@ -53,7 +53,7 @@ impl StoredTable {
         let plain = name.file_name() == Some(name.as_os_str());
         plain
             && durable_file::hash_file(&directory.join(name))
-                .is_ok_and(|(_, sum)| durable_file::hex_checksum(sum) == self.xxh3)
+                .is_ok_and(|(_, sum)| crate::format::hex_checksum(sum) == self.xxh3)
     }
 }
 
@@ -129,11 +129,11 @@ pub(crate) fn is_line(line: &[u8]) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use crate::format::Tables;
     use std::fs;
 
     use super::super::file_checksums::FileChecksums;
     use super::*;
-    use crate::job::Tables;
 
     #[test]
     fn a_range_is_taken_up_only_when_its_tables_are_as_they_were() {

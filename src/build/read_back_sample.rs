@@ -7,13 +7,13 @@
 //!
 //! Not for: splitters (see `shuffle`).
 
+use crate::format::Digest;
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use serde::{Deserialize, Serialize};
 
 use super::sst_writer::Table;
-use crate::catalog::Digest;
 
 /// Entries of a shard that are remembered at most; at least half of it, far above the 1,000 a read-back looks up.
 const MOST: usize = 4096;
@@ -24,7 +24,7 @@ const ENTRY_BYTES: usize = 80;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Sample {
     /// The stored key.
-    #[serde(with = "crate::catalog::as_text")]
+    #[serde(with = "crate::format::as_text")]
     pub key: Vec<u8>,
     /// The digest of the entry.
     pub digest: Digest,

@@ -16,11 +16,10 @@ use super::range_journal::RangeJournal;
 use super::read_back_sample::{Sample, Sampler};
 use super::retry::retrying;
 use super::sst_writer::{Table, TableWriter};
-use crate::catalog::{FileEntry, LargestEntry, ShardEntry, hex};
 use crate::durable_file;
 use crate::error::{Error, IoContext, Result};
 use crate::failpoint;
-use crate::job::Tables;
+use crate::format::{FileEntry, LargestEntry, ShardEntry, Tables, hex};
 use crate::progress::Stage;
 use crate::shuffle::duplicates::{Deduplicator, DuplicatePolicy, Record};
 use crate::shuffle::{Range, Shard};
@@ -321,7 +320,7 @@ fn describe_files(tables: &[Table], target: &ShardPaths<'_>, hashed: &FileChecks
             Ok(FileEntry {
                 path: relative.to_string_lossy().into_owned(),
                 bytes,
-                xxh3: durable_file::hex_checksum(xxh3),
+                xxh3: crate::format::hex_checksum(xxh3),
                 rows: table.map(|table| table.rows),
                 first_key: table.map(|table| hex(&table.first_key)),
                 last_key: table.map(|table| hex(&table.last_key)),

@@ -16,9 +16,9 @@ use rocksdb::{Options, SstFileWriter};
 use serde::{Deserialize, Serialize};
 
 use super::read_back_sample::Sampler;
-use crate::catalog::Digest;
 use crate::error::{Error, Result};
 use crate::failpoint;
+use crate::format::Digest;
 use crate::shuffle::duplicates::Record;
 use crate::shutdown;
 
@@ -45,13 +45,13 @@ pub struct Table {
     /// Digest of its entries.
     pub digest: Digest,
     /// Its smallest key.
-    #[serde(with = "crate::catalog::as_text")]
+    #[serde(with = "crate::format::as_text")]
     pub first_key: Vec<u8>,
     /// Its largest key.
-    #[serde(with = "crate::catalog::as_text")]
+    #[serde(with = "crate::format::as_text")]
     pub last_key: Vec<u8>,
     /// Key of the record with the most bytes of key and value.
-    #[serde(with = "crate::catalog::as_text")]
+    #[serde(with = "crate::format::as_text")]
     pub largest_key: Vec<u8>,
     /// Their number.
     pub largest_bytes: u64,

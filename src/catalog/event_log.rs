@@ -16,11 +16,12 @@ use rustix::fs::OFlags;
 use serde::{Deserialize, Serialize};
 
 use super::layout::Layout;
-use super::{lock, rfc3339};
+use super::lock;
 use crate::durable_file::fs::{File, OpenOptions};
 use crate::durable_file::{self, fs};
 use crate::error::{Error, IoContext, Result};
 use crate::failpoint;
+use crate::format::rfc3339;
 
 /// Bytes of a line that are read at most: many times what an event has.
 const LONGEST_LINE: u64 = 1 << 20;
@@ -62,9 +63,9 @@ pub enum Action {
     /// A version was deleted.
     Deleted,
     /// A version was streamed to Kafka, where no consumer is told of it yet.
-    StreamedVersion,
+    Streamed,
     /// A change that was cut off was finished.
-    StageTimer,
+    Finished,
     /// A change that was cut off was given up.
     GivenUp,
     /// The topic that versions are streamed to changed.

@@ -5,14 +5,12 @@ use std::path::PathBuf;
 
 use jiff::Timestamp;
 
-use super::current::{Current, State, VersionEntry};
-use super::digest::Digester;
-use super::hex::hex;
-use super::manifest::{FileEntry, Manifest, ShardEntry};
-use super::{Allow, Allowed, Catalog, Installed};
-use crate::encode::{KeyColumn, KeyEncoding, KeyKind, KeySchema};
+use super::{Catalog, Installed};
 use crate::error::Result;
-use crate::job::{Partitioner, Tables};
+use crate::format::{
+    Allow, Allowed, Current, Digester, FileEntry, KeyColumn, KeyEncoding, KeyKind, KeySchema, Manifest, Partitioner,
+    ShardEntry, State, Tables, VersionEntry, hex,
+};
 
 /// An instant so many seconds after 1970.
 pub(crate) fn at(seconds: i64) -> Timestamp {
@@ -71,7 +69,7 @@ pub(crate) fn manifest(version: u64, entries: &[(&str, &str)]) -> Manifest {
     let file = FileEntry {
         path: "shard-00000/CURRENT".into(),
         bytes: 4,
-        xxh3: crate::durable_file::hex_checksum(xxhash_rust::xxh3::xxh3_64(b"file")),
+        xxh3: crate::format::hex_checksum(xxhash_rust::xxh3::xxh3_64(b"file")),
         rows: None,
         first_key: None,
         last_key: None,

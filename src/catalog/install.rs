@@ -11,13 +11,11 @@
 
 use std::path::Path;
 
-use super::allow::Allow;
-use super::current::{State, VersionEntry};
-use super::manifest::Manifest;
 use super::store::{Catalog, not_applied};
 use crate::durable_file::{self, fs};
 use crate::error::{Error, IoContext, Result};
 use crate::failpoint;
+use crate::format::{Allow, Manifest, State, VersionEntry};
 
 /// A version that readers do not see yet.
 #[derive(Clone, Debug, PartialEq)]

@@ -10,9 +10,8 @@ use std::path::Path;
 
 use rayon::prelude::*;
 
-use super::layout;
-use super::manifest::{FileEntry, Manifest, ShardEntry};
-use crate::durable_file::{self, fs, hex_checksum};
+use crate::durable_file::{self, fs};
+use crate::format::{FileEntry, Manifest, ShardEntry, hex_checksum, shard_name};
 
 /// How much of a version's files is looked at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -49,7 +48,7 @@ impl std::fmt::Display for Finding {
 /// Everything in `directory` that differs from `manifest`, down to `depth`.
 pub fn inspect(directory: &Path, manifest: &Manifest, depth: FileDepth) -> Vec<Finding> {
     let shards = manifest.shards.par_iter().flat_map_iter(|shard| {
-        let name = layout::shard_name(shard.shard);
+        let name = shard_name(shard.shard);
         let problem = no_directory(&directory.join(&name));
         let finding = |file, problem| Finding { shard: Some(shard.shard), file, problem };
         match problem {

@@ -10,27 +10,9 @@
 //!
 //! Not for: stores whose versions stay on this disk; their change is one atomic replace.
 
-use jiff::Timestamp;
-use serde::{Deserialize, Serialize};
-
-use super::current::Current;
-use super::rfc3339;
-use super::transitions::{Change, Flip};
+use super::transitions::Flip;
 use crate::error::{Error, Result};
-
-/// A change that was decided.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Intent {
-    /// The announcement that carries it.
-    pub id: String,
-    /// The announcement that it follows; none where there was none. If another one came between, it is given up.
-    pub follows: Option<String>,
-    /// What was decided.
-    pub change: Change,
-    /// When.
-    #[serde(with = "rfc3339")]
-    pub at: Timestamp,
-}
+use crate::format::{Current, Intent};
 
 impl Current {
     /// Fails while a change is being carried out.
@@ -90,9 +72,9 @@ impl Current {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::catalog::State;
     use crate::catalog::fixture::{at, catalog, commit, entry, everything, install, nothing, store_of};
     use crate::error::Kind;
+    use crate::format::{Change, State};
 
     fn pending(change: Change) -> Intent {
         Intent { id: "id".into(), follows: None, change, at: at(50) }

@@ -12,6 +12,7 @@
 use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Result};
+use crate::format::shard_name;
 
 /// The name of the one mutable file.
 pub(super) const CURRENT: &str = "current.json";
@@ -208,11 +209,6 @@ pub(super) fn version_name(version: u64) -> String {
 /// The version that a directory name stands for; `None` for anything that [`version_name`] would not write.
 pub(super) fn parse_version(name: &str) -> Option<u64> {
     name.parse().ok().filter(|&version| version_name(version) == name)
-}
-
-/// The name of a shard's directory inside a version.
-pub(super) fn shard_name(shard: u32) -> String {
-    format!("shard-{shard:05}")
 }
 
 /// The manifest inside a version's directory, wherever that directory is.

@@ -18,9 +18,9 @@ use jiff::Timestamp;
 use rustix::fs::OFlags;
 use serde::{Deserialize, Serialize};
 
-use super::rfc3339;
 use crate::durable_file::fs::{self, File, OpenOptions};
 use crate::error::{Error, IoContext, Result};
+use crate::format::rfc3339;
 
 /// How often a lock that is held is tried again.
 const RETRY_EVERY: Duration = Duration::from_millis(5);

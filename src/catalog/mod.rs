@@ -12,26 +12,20 @@
 //!
 //! Not for: opening databases (`serve`), running checks (`check`), or the order of the steps of a publish (`publish`).
 
-mod allow;
-mod announcement;
-mod checksummed_json;
-mod current;
-mod digest;
 mod event_log;
 mod file_system;
 mod gc;
-mod hex;
 mod install;
 mod integrity;
 mod intent;
+mod kafka_state;
 mod layout;
 mod lock;
-mod manifest;
+mod manifest_file;
 mod orphans;
 mod publish_rules;
 mod resumable_builds;
 mod retention;
-mod rfc3339;
 mod store;
 mod transitions;
 
@@ -42,26 +36,13 @@ mod model_test;
 #[cfg(test)]
 mod tests;
 
-pub use allow::{Allow, Allowed, flag as allow_flag};
-pub use announcement::{
-    AnnouncedVersion, Announcement, Behind, KafkaState, PROTOCOL, StreamedPartition, StreamedVersion,
-};
-pub(crate) use checksummed_json::stamp;
-pub use current::{Current, Pin, RolledBack, State, VersionEntry};
-pub use digest::{Digest, Digester};
 pub use event_log::{Action, Event, Log, by};
 pub use gc::GcReport;
-pub use hex::{as_text, hex};
 pub use install::Installed;
 pub use integrity::{FileDepth, Finding, inspect};
-pub use intent::Intent;
 pub use layout::{BuildPaths, Layout};
 pub use lock::{Holder, Lock};
-pub use manifest::{
-    CheckResult, ColumnStats, FileEntry, InputFile, LargestEntry, Manifest, Outcome, ShardEntry, StageTiming,
-    shown_params,
-};
 pub use publish_rules::Refusal;
 pub use retention::LOOK;
 pub use store::Catalog;
-pub use transitions::{Change, Flip};
+pub use transitions::Flip;

@@ -5,11 +5,9 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 
-use super::allow::{Allow, Allowed};
-use super::current::{Current, State, VersionEntry};
 use super::fixture::{at, commit, entry};
 use crate::error::Kind;
-use crate::job::Retention;
+use crate::format::{Allow, Allowed, Current, Retention, State, VersionEntry};
 
 #[derive(Clone, Debug)]
 enum Op {

@@ -15,9 +15,8 @@
 
 use jiff::Timestamp;
 
-use super::allow::{self, Allow, Allowed};
-use super::current::{Current, RolledBack, State, VersionEntry};
 use crate::error::{Error, Result};
+use crate::format::{Allow, Allowed, Current, RolledBack, State, VersionEntry, allow_flag};
 
 /// One reason, and the kind that lets it through.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -88,7 +87,7 @@ impl Current {
     /// Fails when `version` is refused for a reason that `allowed` does not name.
     pub(super) fn ensure_publishable(&self, version: u64, entry: &VersionEntry, allowed: &Allowed) -> Result<()> {
         let refusals = self.refusals(version, entry);
-        let flag = allow::flag(refusals.iter().map(|refusal| refusal.allow));
+        let flag = allow_flag(refusals.iter().map(|refusal| refusal.allow));
         let mut why: Vec<&str> =
             refusals.iter().filter(|it| !allowed.contains(&it.allow)).map(|it| it.why.as_str()).collect();
         why.dedup();

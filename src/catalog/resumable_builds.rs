@@ -5,12 +5,12 @@
 //!
 //! Not for: whether that build's work is of use to a run; only the run itself knows (`pipeline`).
 
-use super::current::Current;
 use super::lock::Lock;
 use super::store::Catalog;
 use super::{gc, layout};
 use crate::durable_file::{self, fs};
 use crate::error::{IoContext, Result};
+use crate::format::Current;
 
 impl Catalog {
     /// The id of the build that a later run may go on with. Only whoever holds the build lock knows that it is dead.

@@ -13,12 +13,10 @@
 //!
 //! Not for: deleting anything (`remove`).
 
+use crate::format::{Current, Retention, State, VersionEntry};
 use std::cmp::Reverse;
 
 use jiff::{SignedDuration, Timestamp};
-
-use super::current::{Current, State, VersionEntry};
-use crate::job::Retention;
 
 /// How long a staged version waits to be published, and a bad one to be looked at, though a newer one is published.
 pub const LOOK: SignedDuration = SignedDuration::from_hours(7 * 24);
@@ -120,7 +118,7 @@ mod tests {
         let entry = current.versions[&1].clone();
         for version in 5..=7 {
             let mut entry = entry.clone();
-            entry.state = crate::catalog::State::Complete;
+            entry.state = crate::format::State::Complete;
             entry.published_epoch = None;
             current.add(version, entry).unwrap();
         }

@@ -13,16 +13,14 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::checksummed_json;
-use super::current::{Current, VersionEntry};
 use super::event_log::{Action, Log};
 use super::file_system;
 use super::layout::{self, Layout};
 use super::lock::Lock;
-use super::manifest::Manifest;
 use crate::durable_file::{self, fs};
 use crate::error::{Error, IoContext, Kind, Result};
 use crate::failpoint;
+use crate::format::{Current, Manifest, VersionEntry, seal};
 
 /// How long a commit waits for another one; each takes milliseconds.
 const COMMIT_PATIENCE: Duration = Duration::from_secs(10);
@@ -324,7 +322,7 @@ impl Catalog {
     /// Replaces `current.json`, and on an error finds out what became of it.
     fn replace(&self, current: &Current) -> Result<()> {
         let path = self.layout.current();
-        let bytes = checksummed_json::seal(current)?;
+        let bytes = seal(current)?;
         let replaced = failpoint::reach("current.decided")
             .and_then(|()| durable_file::write_atomic(&path, &bytes))
             .and_then(|()| failpoint::reach("current.replaced"));

@@ -1,5 +1,6 @@
 //! Stores on the disk: creation, damage, concurrent commits, installs after crashes, deletion.
 
+use crate::format::{CheckResult, Current, Outcome, State};
 use std::fs;
 use std::os::unix::fs::symlink;
 
@@ -84,7 +85,7 @@ fn a_newer_current_file_asks_for_an_upgrade() {
     let (_directory, catalog) = catalog();
     let mut newer = catalog.read().unwrap();
     newer.format_version = 2;
-    fs::write(catalog.layout().current(), checksummed_json::seal(&newer).unwrap()).unwrap();
+    fs::write(catalog.layout().current(), crate::format::seal(&newer).unwrap()).unwrap();
     assert_eq!(kind(catalog.read()), Kind::Invalid);
 }
 

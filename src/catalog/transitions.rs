@@ -11,56 +11,12 @@
 //! Not for: whether the files of a version are sound; `publish` looks at them before it flips.
 
 use jiff::Timestamp;
-use serde::{Deserialize, Serialize};
 
-use super::allow::{self, Allow, Allowed};
-use super::current::{Current, Pin, RolledBack, State, VersionEntry};
 use crate::error::{Error, Result};
+use crate::format::{Allow, Allowed, Change, Current, Pin, RolledBack, State, VersionEntry, allow_flag};
 
 /// So many rolled-back contents are remembered after the deletion of their versions.
 const MAX_ROLLED_BACK: usize = 256;
-
-/// A change of the versions' states, as it is decided: all that it depends on besides the state before and the time.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Change {
-    /// Make a version the one readers see.
-    Publish {
-        /// The version.
-        version: u64,
-        /// Reasons to refuse it that are let through.
-        #[serde(default, alias = "force", deserialize_with = "allow::kinds_or_force")]
-        allow: Allowed,
-    },
-    /// Take readers back, and mark the version they leave.
-    Rollback {
-        /// The version they go to.
-        to: u64,
-    },
-    /// Hold readers on a version.
-    Pin {
-        /// The version.
-        version: u64,
-        /// Why.
-        reason: String,
-    },
-    /// Forget versions.
-    Remove {
-        /// The versions.
-        versions: Vec<u64>,
-    },
-}
-
-impl std::fmt::Display for Change {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Publish { version, .. } => write!(f, "the publish of version {version}"),
-            Self::Rollback { to } => write!(f, "the rollback to version {to}"),
-            Self::Pin { version, .. } => write!(f, "the pin on version {version}"),
-            Self::Remove { versions } => write!(f, "the removal of versions {versions:?}"),
-        }
-    }
-}
 
 /// What a change did to the readers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -277,7 +233,7 @@ impl Current {
             State::Published => format!("readers already see it (version {current} is the current one)"),
             State::Complete => format!("it was never published; `cutover publish STORE {version}` does that"),
             State::Rejected | State::RolledBack => {
-                let flag = allow::flag(self.refusals(version, entry).into_iter().map(|refusal| refusal.allow));
+                let flag = allow_flag(self.refusals(version, entry).into_iter().map(|refusal| refusal.allow));
                 format!("`cutover publish STORE {version} {flag}` publishes it all the same")
             }
         };

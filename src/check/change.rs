@@ -7,7 +7,7 @@
 //! Not for: what a change is (`profile`).
 
 use super::{Previous, result};
-use crate::catalog::{CheckResult, Outcome};
+use crate::format::{CheckResult, Outcome};
 use crate::job::{Bound, Changes};
 use crate::profile::{Change, Comparison};
 

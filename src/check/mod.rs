@@ -13,6 +13,8 @@
 //!
 //! Not for: what happens to a rejected version (`catalog`, `publish`).
 
+use crate::format::{CheckResult, Outcome};
+
 mod change;
 mod read_back;
 mod rules;
@@ -20,8 +22,6 @@ mod rules;
 pub use change::{changes, moved};
 pub use read_back::read_back;
 pub use rules::{Previous, columns as check_columns, compatibility, rows};
-
-use crate::catalog::{CheckResult, Outcome};
 
 fn result(rule: &str, outcome: Outcome, expected: impl Into<String>, found: impl Into<String>) -> CheckResult {
     CheckResult { rule: rule.to_owned(), outcome, expected: expected.into(), found: found.into() }

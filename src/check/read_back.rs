@@ -11,8 +11,8 @@ use std::path::Path;
 use rocksdb::{DB, IteratorMode, ReadOptions};
 
 use crate::build::{BuiltShard, read_options, verify_checksums};
-use crate::catalog::{Digest, Digester};
 use crate::error::{Error, Result};
+use crate::format::{Digest, Digester};
 use crate::shutdown;
 
 /// Entries of a shard that are looked up at least, where it has as many.
@@ -53,7 +53,7 @@ pub fn read_back(built: &BuiltShard, shard_dir: &Path, full: bool) -> Result<()>
         let found = value.map(|value| Digest::of_entry(&sample.key, &value));
         if found != Some(sample.digest) {
             let what = if found.is_some() { "another value" } else { "no value" };
-            return Err(differs(format!("key 0x{} has {what}", crate::catalog::hex(&sample.key))));
+            return Err(differs(format!("key 0x{} has {what}", crate::format::hex(&sample.key))));
         }
     }
     if full || (built.samples.len() as u64) < built.entry.rows.min(LEAST_SAMPLES) {

@@ -3,8 +3,7 @@
 //! Not for: counting (`profile`).
 
 use super::result;
-use crate::catalog::{CheckResult, ColumnStats, Manifest, Outcome};
-use crate::encode::{KeySchema, ValueSchema};
+use crate::format::{CheckResult, ColumnStats, KeySchema, Manifest, Outcome, ValueSchema};
 use crate::job::Checks;
 
 /// Rows a version must have where the job does not say: an empty result is far more often a mistake than meant.

@@ -3,8 +3,8 @@
 //! Not for: what each kind lets through, which the catalog decides (`catalog::allow`).
 
 use super::parsers;
-use crate::catalog::{Allow, Allowed};
 use crate::error::{Error, Result};
+use crate::format::{Allow, Allowed};
 
 /// The flag, and the two flags that it replaced.
 #[derive(Debug, clap::Args)]

@@ -9,9 +9,9 @@ use serde_json::json;
 
 use super::allow::AllowArgs;
 use super::{Output, Verdict, format, notice, parsers, versions};
-use crate::catalog::{Allow, Catalog, State, StreamedVersion, VersionEntry};
+use crate::catalog::Catalog;
 use crate::error::{Error, Result};
-use crate::job::{DEFAULT_KEEP, Retention};
+use crate::format::{Allow, DEFAULT_KEEP, Retention, State, StreamedVersion, VersionEntry};
 use crate::progress::Progress;
 use crate::publish::{self, GcReport, PublishOptions, Published};
 use crate::shutdown;

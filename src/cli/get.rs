@@ -5,9 +5,8 @@
 use std::path::PathBuf;
 
 use super::{Output, Verdict, notice, open_version};
-use crate::encode::ValueSchema;
 use crate::error::{Error, Result};
-use crate::job::Encoding;
+use crate::format::{Encoding, ValueSchema};
 
 const EXAMPLES: &str = "\
 Examples:

@@ -41,9 +41,9 @@ use clap::{ArgAction, ArgMatches, CommandFactory, FromArgMatches, Parser, Subcom
 pub use self::outcome::{Ending, report};
 use self::output::Output;
 pub use self::output::is_output_closed;
-use crate::catalog::Current;
 use crate::error::{Error, Result};
 use crate::failpoint;
+use crate::format::Current;
 use crate::job::suggest;
 use crate::serve::{Store, Version};
 use crate::shutdown;

@@ -23,9 +23,10 @@ use serde_json::{Map, Value, json};
 
 use super::output::failed;
 use super::{Verdict, format, text_table};
-use crate::catalog::{Catalog, Current};
+use crate::catalog::Catalog;
 use crate::error::{Error, Kind, Result};
 use crate::escape::escaped_lines;
+use crate::format::Current;
 use crate::stderr;
 
 /// The version of the document's form. Fields may be added to it; what is there keeps its name, type and meaning.

@@ -8,8 +8,8 @@ use std::time::Duration;
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use jiff::Timestamp;
 
-use crate::catalog::Allow;
 use crate::error::{Error, Result};
+use crate::format::Allow;
 use crate::job::units;
 
 /// `key=value`; the value may be empty and may hold `=`.

@@ -17,9 +17,9 @@ use serde_json::json;
 
 use super::text_table::Rows;
 use super::{Output, Verdict, format, version_number, versions};
-use crate::catalog::{Catalog, Event, InputFile, Manifest, Outcome, VersionEntry, shown_params};
+use crate::catalog::{Catalog, Event};
 use crate::error::Result;
-use crate::profile::Profile;
+use crate::format::{InputFile, Manifest, Outcome, Profile, VersionEntry, shown_params};
 
 const EXAMPLES: &str = "\
 Examples:

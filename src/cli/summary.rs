@@ -12,7 +12,6 @@
 
 use super::text_table::Rows;
 use super::{Output, format};
-use crate::catalog;
 use crate::error::Result;
 use crate::report::{InputReport, KafkaReport, Outcome, ResumeReport, RunReport};
 
@@ -43,7 +42,7 @@ pub(super) fn show(report: &RunReport, output: &mut Output) -> Result<()> {
         if report.as_of_stated { "" } else { " by the clock" }
     ))?;
     if !report.params.is_empty() {
-        output.line(format!("params   {}", catalog::shown_params(&report.params)))?;
+        output.line(format!("params   {}", crate::format::shown_params(&report.params)))?;
     }
     let query_spilled = report.memory.map_or(0, |memory| memory.query_spilled_bytes);
     let spilled: Vec<String> = [("the shuffle", report.spilled_bytes), ("the query", query_spilled)]
@@ -67,11 +66,11 @@ pub(super) fn show(report: &RunReport, output: &mut Output) -> Result<()> {
         output.line(kafka(told))?;
     }
     output.line(format!("checks   {}", checks(report)))?;
-    for check in report.checks.iter().filter(|check| check.outcome != catalog::Outcome::Passed) {
+    for check in report.checks.iter().filter(|check| check.outcome != crate::format::Outcome::Passed) {
         let word = match check.outcome {
-            catalog::Outcome::Allowed => "failed, but allowed",
-            catalog::Outcome::Failed => "failed",
-            catalog::Outcome::Warned | catalog::Outcome::Passed => "warning",
+            crate::format::Outcome::Allowed => "failed, but allowed",
+            crate::format::Outcome::Failed => "failed",
+            crate::format::Outcome::Warned | crate::format::Outcome::Passed => "warning",
         };
         output.line(format!("{word}: {}: expected {}, found {}", check.rule, check.expected, check.found))?;
     }
@@ -190,9 +189,9 @@ fn kafka(report: &KafkaReport) -> String {
 
 fn checks(report: &RunReport) -> String {
     let of = |outcome| report.checks.iter().filter(|check| check.outcome == outcome).count();
-    let passed = format!("{} passed", of(catalog::Outcome::Passed));
-    let warned = of(catalog::Outcome::Warned);
-    let failed = of(catalog::Outcome::Failed) + of(catalog::Outcome::Allowed);
+    let passed = format!("{} passed", of(crate::format::Outcome::Passed));
+    let warned = of(crate::format::Outcome::Warned);
+    let failed = of(crate::format::Outcome::Failed) + of(crate::format::Outcome::Allowed);
     let warned = if warned > 0 { format!(", {warned} warned") } else { String::new() };
     let failed = if failed > 0 { format!(", {failed} failed") } else { String::new() };
     passed + &warned + &failed

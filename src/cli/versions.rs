@@ -4,8 +4,9 @@ use std::path::PathBuf;
 
 use super::text_table::Rows;
 use super::{Output, Verdict, format};
-use crate::catalog::{Catalog, Current, State, VersionEntry, shown_params};
+use crate::catalog::Catalog;
 use crate::error::{Error, Result};
+use crate::format::{Current, State, VersionEntry, shown_params};
 
 const EXAMPLES: &str = "\
 Examples:

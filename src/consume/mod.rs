@@ -28,11 +28,11 @@ use std::time::{Duration, Instant};
 use jiff::Timestamp;
 
 use self::staging::{StagedVersion, VersionStager};
-use crate::catalog::{Announcement, Catalog, Current, PROTOCOL, State, StreamedVersion};
+use crate::catalog::Catalog;
 use crate::catch_panic::contain;
 use crate::error::{Error, Kind, Result};
 use crate::failpoint;
-use crate::job::Retention;
+use crate::format::{Announcement, Current, PROTOCOL, Retention, State, StreamedVersion};
 use crate::kafka::{self, CompactedTopic, Connection, ConsumerReport, ConsumerState, Reporter};
 use crate::progress::Progress;
 use crate::publish;

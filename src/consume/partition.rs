@@ -8,10 +8,11 @@
 
 use super::journal::Journal;
 use crate::build::{ShardBuildContext, ShardPaths, ShardWriter, Table};
-use crate::catalog::{BuildPaths, Digest, PROTOCOL, StreamedPartition, StreamedVersion, hex};
-use crate::encode::ShardRouter;
+use crate::catalog::BuildPaths;
+use crate::codec::ShardRouter;
 use crate::error::{Error, Result};
 use crate::failpoint;
+use crate::format::{Digest, PROTOCOL, StreamedPartition, StreamedVersion, hex};
 use crate::kafka::End;
 use crate::shuffle::duplicates::Record;
 

@@ -13,92 +13,11 @@
 //! [`KeySchema`] is stored in the manifest, so that a reader can make and show keys without the job file; text forms
 //! are in `key_literals.rs`. Not for: reading columns of a batch (`key_columns.rs`).
 
-use arrow::datatypes::{DataType, Field};
-use serde::{Deserialize, Serialize};
+use arrow::datatypes::{DataType, Field, TimeUnit};
 
-use super::literals::Unit;
-use super::{listing, tuple};
 use crate::error::{Error, Result};
+use crate::format::{KeyColumn, KeyEncoding, KeyKind, KeySchema, Unit};
 use crate::input::contract::type_name;
-
-/// The most digits of a decimal.
-const MAX_PRECISION: u8 = arrow::datatypes::DECIMAL256_MAX_PRECISION;
-
-/// The key's columns and encoding, as recorded in the manifest.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct KeySchema {
-    /// The key's columns, most significant first.
-    pub columns: Vec<KeyColumn>,
-    /// How the columns become bytes.
-    pub encoding: KeyEncoding,
-    /// Whether a number follows the columns, one per entry of the same columns, counted from 0.
-    pub numbered: bool,
-}
-
-/// One column of the key.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct KeyColumn {
-    /// The column's name.
-    pub name: String,
-    /// The column's type, for people.
-    #[serde(rename = "type")]
-    pub type_name: String,
-    /// How the column's values are written, read and shown.
-    pub kind: KeyKind,
-}
-
-/// How a key becomes bytes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum KeyEncoding {
-    /// The one column's bytes as they are.
-    Bytes,
-    /// The FoundationDB tuple encoding.
-    Tuple,
-}
-
-/// What a key column's bytes mean.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum KeyKind {
-    /// True or false.
-    Bool,
-    /// An integer of so many bits.
-    Int {
-        /// 8, 16, 32 or 64.
-        bits: u8,
-        /// Whether it can be negative.
-        signed: bool,
-    },
-    /// A floating-point number of 32 bits.
-    Float32,
-    /// A floating-point number of 64 bits.
-    Float64,
-    /// UTF-8 text.
-    String,
-    /// Any bytes.
-    Binary,
-    /// Days since 1970-01-01.
-    Date,
-    /// Time since midnight.
-    Time(Unit),
-    /// Time since 1970-01-01T00:00:00, in UTC when the type has a time zone.
-    Timestamp {
-        /// What is counted.
-        unit: Unit,
-        /// Whether the type has a time zone.
-        utc: bool,
-    },
-    /// A span of time.
-    Duration(Unit),
-    /// A number of `precision` digits, `scale` of them after the point.
-    Decimal {
-        /// Digits in all.
-        precision: u8,
-        /// Digits after the point.
-        scale: i8,
-    },
-}
 
 impl KeyKind {
     /// The kind of a column of this type; `None` when such a column cannot be a key.
@@ -142,11 +61,6 @@ impl KeyKind {
             | DataType::Map(_, _) => return None,
         })
     }
-
-    /// Whether a key of this one column is its bytes.
-    pub(super) fn is_bytes(self) -> bool {
-        matches!(self, KeyKind::String | KeyKind::Binary)
-    }
 }
 
 impl KeySchema {
@@ -174,44 +88,15 @@ impl KeySchema {
         };
         Ok(Self { columns, encoding, numbered })
     }
-
-    /// The first thing in a schema that was read from somewhere that cannot be.
-    pub fn contradiction(&self) -> Option<String> {
-        let wrong = |column: &&KeyColumn| match column.kind {
-            KeyKind::Int { bits, .. } => ![8, 16, 32, 64].contains(&bits),
-            KeyKind::Decimal { precision, scale } => {
-                !(1..=MAX_PRECISION).contains(&precision) || scale.unsigned_abs() > MAX_PRECISION
-            }
-            _ => false,
-        };
-        if let Some(column) = self.columns.iter().find(wrong) {
-            return Some(format!("key column {:?} cannot be {:?}", column.name, column.kind));
-        }
-        let bytes = matches!(self.columns.as_slice(), [one] if one.kind.is_bytes() && !self.numbered);
-        let fits = !self.columns.is_empty() && (bytes || self.encoding == KeyEncoding::Tuple);
-        (!fits).then(|| "its key has no column, or more than its encoding holds".to_owned())
-    }
-
-    /// What differs from the key schema of a published version; empty when readers' keys still work.
-    pub fn changes(&self, published: &KeySchema) -> Vec<String> {
-        let mut changes = Vec::new();
-        let describe = |schema: &KeySchema| {
-            let columns: Vec<_> =
-                schema.columns.iter().map(|column| format!("{} {}", column.name, column.type_name)).collect();
-            listing(columns.iter().map(String::as_str))
-        };
-        if self.columns != published.columns {
-            changes.push(format!("the key changed from ({}) to ({})", describe(published), describe(self)));
-        }
-        if self.numbered != published.numbered {
-            let verb = if self.numbered { "now" } else { "no longer" };
-            changes.push(format!("the key {verb} ends in a number"));
-        }
-        changes
-    }
 }
 
-/// Appends the number of an entry to its key, as the last element of the tuple.
-pub fn append_number(key: &mut Vec<u8>, n: u64) {
-    tuple::write_u64(key, n);
+impl From<TimeUnit> for Unit {
+    fn from(unit: TimeUnit) -> Self {
+        match unit {
+            TimeUnit::Second => Unit::Second,
+            TimeUnit::Millisecond => Unit::Millisecond,
+            TimeUnit::Microsecond => Unit::Microsecond,
+            TimeUnit::Nanosecond => Unit::Nanosecond,
+        }
+    }
 }

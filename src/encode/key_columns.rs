@@ -21,7 +21,7 @@ use arrow::datatypes::{
 };
 use arrow::util::display::{ArrayFormatter, FormatOptions};
 
-use super::tuple;
+use crate::codec::tuple;
 use crate::error::{Error, Result};
 use crate::input::contract::type_name;
 

@@ -15,12 +15,8 @@
 mod entry_batch;
 mod key;
 mod key_columns;
-mod key_literals;
-mod literals;
 mod order;
-mod partitioner;
 mod plan;
-mod tuple;
 mod value;
 
 #[cfg(test)]
@@ -29,17 +25,14 @@ mod tests;
 use arrow::array::{ArrayRef, RecordBatch};
 
 pub use self::entry_batch::{Column, EntryBatch};
-pub use self::key::{KeyColumn, KeyEncoding, KeyKind, KeySchema, append_number};
 use self::key_columns::KeyCells;
-pub use self::literals::Unit;
-pub(crate) use self::literals::undigits;
 use self::order::OrderEncoder;
-use self::partitioner::ShardBy;
-pub use self::partitioner::ShardRouter;
 pub use self::plan::EncodePlan;
 use self::value::ValueEncoder;
-pub use self::value::{ValueColumn, ValueSchema, join_values};
+pub use self::value::join_values;
+use crate::codec::{ShardBy, ShardRouter};
 use crate::error::{Error, Result};
+use crate::format::{KeyEncoding, KeySchema};
 
 /// The longest key that is accepted: far above any sensible key, far below what makes an index block unreadable.
 pub const MAX_KEY_BYTES: usize = 64 << 10;
@@ -139,9 +132,4 @@ fn write_shards(rule: &ShardRouter, cells: &[KeyCells<'_>], keys: &Column, scrat
             rule.of_bytes(scratch)
         })),
     }
-}
-
-/// Names for a message: `a, b, c`.
-fn listing<'a>(names: impl Iterator<Item = &'a str>) -> String {
-    names.collect::<Vec<_>>().join(", ")
 }

@@ -13,12 +13,12 @@ use std::sync::Arc;
 use arrow::compute::SortOptions;
 use arrow::datatypes::{Field, SchemaRef};
 
-use super::key::KeySchema;
+use super::Encoder;
 use super::order::{OrderColumn, OrderEncoder};
-use super::partitioner::ShardRouter;
-use super::value::{self, ValueEncoder, ValueField, ValueSchema};
-use super::{Encoder, listing};
+use super::value::{self, ValueEncoder, ValueField};
+use crate::codec::{ShardRouter, listing};
 use crate::error::{Error, Result};
+use crate::format::{KeySchema, ValueSchema};
 use crate::job::{Fold, Output, suggest};
 
 /// How the rows of one query become entries.

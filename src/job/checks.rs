@@ -3,9 +3,10 @@
 //! Not for: checking anything. The check stage reads these numbers; the catalog reads the retention.
 
 use super::change;
-use super::spec::{Checks, DEFAULT_MAX_CHANGE, DEFAULT_WARN_CHANGE, Retention, Verify};
+use super::spec::{Checks, DEFAULT_MAX_CHANGE, DEFAULT_WARN_CHANGE, Verify};
 use super::toml_section::Item;
 use super::units::parse_duration;
+use crate::format::Retention;
 
 /// Largest row count that a check can name: what every JSON reader can hold.
 const MOST_ROWS: u64 = i64::MAX as u64;

@@ -6,8 +6,8 @@
 //! Not for: connecting, or whether the cluster has the topics; that is the kafka stage's to find out.
 
 use super::inputs::plain_path;
-use super::spec::{Compression, Kafka};
 use super::toml_section::{Item, Section};
+use crate::format::{Compression, Kafka};
 
 /// Longest topic: Kafka's limit of 249 letters, less what the names of data topics add.
 const LONGEST_TOPIC: usize = 170;

@@ -34,11 +34,11 @@ use jiff::Timestamp;
 
 pub use change::{Bound, Changes, DEFAULT_BOUNDS};
 pub use kafka::is_topic;
-pub use parse::is_dataset;
 pub use partitions::Partitions;
 pub use spec::*;
 
 use crate::error::Result;
+use crate::format::{Kafka, Retention, Tables};
 
 /// One job, checked.
 #[derive(Clone, Debug, PartialEq)]

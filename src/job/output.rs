@@ -3,12 +3,12 @@
 //! Only what the job file alone shows is checked here; whether the columns exist in the query's result and can be
 //! encoded is the encode stage's to say, before any work.
 
-use super::spec::{
-    BLOCK_SIZES, BLOOM_BITS, Compression, DEFAULT_SHARDS, Encoding, FILE_SIZES, FORMAT_VERSIONS, Fold, MAX_SHARDS,
-    MAX_TOP, OrderBy, Output, Partitioner, Tables, ValueSpec,
-};
+use super::spec::{DEFAULT_SHARDS, Fold, MAX_TOP, OrderBy, Output, ValueSpec};
 use super::toml_section::{Item, Section};
 use super::units::parse_size;
+use crate::format::{
+    BLOCK_SIZES, BLOOM_BITS, Compression, Encoding, FILE_SIZES, FORMAT_VERSIONS, MAX_SHARDS, Partitioner, Tables,
+};
 
 const KEYS: [&str; 7] = ["key", "shard_by", "order_by", "duplicates", "value", "shards", "partitioner"];
 

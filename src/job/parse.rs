@@ -16,17 +16,16 @@ use toml::de::DeTable;
 
 use super::diagnostics::Problems;
 use super::params::Params;
-use super::spec::{Checks, Retention, Tables};
+use super::spec::Checks;
 use super::toml_section::{Item, Section};
 use super::units::parse_instant;
 use super::{Job, SqlAt, checks, inputs, kafka, output};
 use crate::error::{Error, Result};
+use crate::format::{LONGEST_DATASET, is_dataset};
+use crate::format::{Retention, Tables};
 
 /// The version of job files that this program reads.
 const VERSION: u64 = 1;
-
-/// Longest name of a dataset.
-const LONGEST_DATASET: usize = 100;
 
 const KEYS: [&str; 11] =
     ["version", "dataset", "store", "as_of", "inputs", "query", "output", "tables", "checks", "retention", "kafka"];
@@ -190,11 +189,4 @@ fn beside(job: &Path, file: &Path) -> String {
         format!(", not in that of the job file, where there is one: write file = \"{}\"", near.display())
     };
     near.filter(|_| !file.is_file()).map(hint).unwrap_or_default()
-}
-
-/// Whether a dataset can have this name.
-pub fn is_dataset(name: &str) -> bool {
-    name.starts_with(|first: char| first.is_ascii_lowercase() || first.is_ascii_digit())
-        && name.len() <= LONGEST_DATASET
-        && name.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"_-".contains(&byte))
 }

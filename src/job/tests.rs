@@ -5,6 +5,7 @@
 
 mod params;
 
+use crate::format::{Compression, Encoding, Partitioner};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;

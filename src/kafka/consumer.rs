@@ -14,8 +14,8 @@ use super::compacted_topic::{consumer_config, fail_unless_transient};
 use super::connection::{ClientErrors, Connection};
 use super::records::{self, End};
 use super::topics::Topics;
-use crate::catalog::StreamedVersion;
 use crate::error::{Error, Kind, Result};
+use crate::format::StreamedVersion;
 
 /// Memory for records that were fetched and not taken yet, in KiB.
 const QUEUE_KIBIBYTES: &str = "32768";

@@ -12,9 +12,9 @@ use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use super::compacted_topic::CompactedTopic;
 use super::connection::{ClientErrors, Connection};
 use super::records::{self, ConsumerReport, ConsumerState};
-use crate::catalog::StreamedVersion;
 use crate::error::{Error, Result};
 use crate::escape::shortened;
+use crate::format::StreamedVersion;
 use crate::shutdown;
 
 /// How long a report may take before it is given up.

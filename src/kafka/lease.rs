@@ -20,10 +20,9 @@ use super::connection::{ClientErrors, Connection, OPERATION_TIMEOUT};
 use super::records;
 use super::topics::{STATE_LIMIT, Topics};
 use super::values::Values;
-use crate::catalog::{Announcement, StreamedVersion};
 use crate::error::{Error, Kind, Result};
 use crate::escape::shortened;
-use crate::job::Kafka;
+use crate::format::{Announcement, Kafka, StreamedVersion};
 
 /// So often an announcement is tried whose outcome turned out to be that it was not made.
 const ATTEMPTS: u32 = 5;

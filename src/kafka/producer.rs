@@ -21,10 +21,9 @@ use rdkafka::producer::{BaseRecord, DeliveryResult, Producer, ProducerContext, T
 use super::lease::Lease;
 use super::records::{self, End};
 use super::secrets::Secrets;
-use crate::catalog::{Digester, PROTOCOL, ShardEntry, StreamedPartition, StreamedVersion};
 use crate::error::{Error, Kind, Result};
 use crate::failpoint;
-use crate::job::Compression;
+use crate::format::{Compression, Digester, PROTOCOL, ShardEntry, StreamedPartition, StreamedVersion};
 use crate::progress::Progress;
 use crate::serve::Version;
 use crate::shutdown;

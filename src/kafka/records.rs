@@ -15,10 +15,9 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::xxh3_64;
 
-use crate::catalog::{Digest, PROTOCOL};
-use crate::durable_file::hex_checksum;
 use crate::error::{Error, Result};
 use crate::escape::shortened;
+use crate::format::{Digest, PROTOCOL, hex_checksum};
 
 /// The header that END markers alone have, and its value.
 const MARK: (&str, &[u8]) = ("cutover", b"end");

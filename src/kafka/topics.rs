@@ -11,7 +11,7 @@ use rdkafka::producer::{BaseProducer, Producer};
 
 use super::connection::{ClientErrors, Connection, OPERATION_TIMEOUT};
 use crate::error::{Error, Result};
-use crate::job::Kafka;
+use crate::format::Kafka;
 
 /// How often a cluster is asked whether it knows a topic that was just made.
 const POLL_INTERVAL: Duration = Duration::from_millis(20);

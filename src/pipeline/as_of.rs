@@ -11,8 +11,9 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 
 use super::RunOptions;
-use crate::catalog::{Allow, Catalog, Current, allow_flag, shown_params};
+use crate::catalog::Catalog;
 use crate::error::{Error, Result};
+use crate::format::{Allow, Current, allow_flag, shown_params};
 use crate::job::Job;
 use crate::report::RunReport;
 

@@ -3,10 +3,9 @@
 //! Not for: the tables themselves, which RocksDB packs. It sorts entries and leaves out what keys have in common first,
 //! so they come out a little smaller than this says.
 
+use crate::format::{Compression, Tables};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-
-use crate::job::{Compression, Tables};
 
 /// Blocks that each thread packs.
 const BLOCKS: usize = 64;

@@ -9,11 +9,11 @@ use arrow::datatypes::SchemaRef;
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::prepare::Prepared;
-use crate::catalog::{CheckResult, ColumnStats};
 use crate::check::{self, Previous};
 use crate::encode::EntryBatch;
 use crate::error::{Error, Result};
-use crate::profile::{self, Change, Profile, Seed, TableSketch};
+use crate::format::{CheckResult, ColumnStats, Profile};
+use crate::profile::{self, Change, Seed, TableSketch};
 use crate::query::Measuring;
 
 /// Changes that a report tells.
@@ -85,7 +85,7 @@ impl Seen {
 
 /// What the manifest says of the columns of the query's result.
 pub(super) fn columns(profile: &Profile) -> Vec<ColumnStats> {
-    let stats = |column: &profile::ColumnProfile| ColumnStats {
+    let stats = |column: &crate::format::ColumnProfile| ColumnStats {
         name: column.name.clone(),
         nulls: column.nulls,
         min: column.min.clone(),

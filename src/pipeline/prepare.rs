@@ -10,11 +10,12 @@ use tokio::runtime::Runtime;
 use super::as_of::AsOf;
 use super::{RunOptions, measures};
 use crate::build::BuiltShard;
-use crate::catalog::{self, Allow, BuildPaths, CheckResult, ColumnStats, Manifest, StageTiming};
+use crate::catalog::{self, BuildPaths};
 use crate::check::{self, Previous};
 use crate::durable_file;
 use crate::encode::EncodePlan;
 use crate::error::{Error, IoContext, Kind, Result};
+use crate::format::{Allow, CheckResult, ColumnStats, Manifest, StageTiming};
 use crate::input::{self, Input};
 use crate::job::Job;
 use crate::progress::StageTimer;
@@ -146,8 +147,8 @@ impl<'r> Prepared<'r> {
     /// The results, with what failed and is allowed by name as that.
     pub(super) fn allowed(&self, mut results: Vec<CheckResult>) -> Vec<CheckResult> {
         let allowed = |result: &CheckResult| self.options.allow.contains(&Allow::of_rule(&result.rule));
-        let failed = results.iter_mut().filter(|result| result.outcome == catalog::Outcome::Failed);
-        failed.filter(|result| allowed(result)).for_each(|result| result.outcome = catalog::Outcome::Allowed);
+        let failed = results.iter_mut().filter(|result| result.outcome == crate::format::Outcome::Failed);
+        failed.filter(|result| allowed(result)).for_each(|result| result.outcome = crate::format::Outcome::Allowed);
         results
     }
 
@@ -178,7 +179,7 @@ impl<'r> Prepared<'r> {
     ) -> Manifest {
         let output = &self.job.output;
         let largest = built.iter().filter_map(|shard| shard.largest.clone()).max_by_key(|entry| entry.bytes);
-        let shards: Vec<catalog::ShardEntry> = built.into_iter().map(|shard| shard.entry).collect();
+        let shards: Vec<crate::format::ShardEntry> = built.into_iter().map(|shard| shard.entry).collect();
         Manifest {
             format_version: 1,
             dataset: self.job.dataset.clone(),
@@ -220,10 +221,10 @@ impl<'r> Prepared<'r> {
         }
     }
 
-    fn lineage(&self) -> Vec<catalog::InputFile> {
+    fn lineage(&self) -> Vec<crate::format::InputFile> {
         let files = self.inputs.iter().flat_map(|input| input.files.iter().enumerate().map(move |file| (input, file)));
         files
-            .map(|(input, (number, file))| catalog::InputFile {
+            .map(|(input, (number, file))| crate::format::InputFile {
                 input: input.name.clone(),
                 path: file.path.display().to_string(),
                 size: file.bytes,

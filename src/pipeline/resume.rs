@@ -17,11 +17,11 @@ use serde::{Deserialize, Serialize};
 
 use super::build_dir::BuildDir;
 use super::prepare::Prepared;
-use crate::catalog::{Catalog, CheckResult, Current};
+use crate::catalog::Catalog;
 use crate::error::{Kind, Result};
 use crate::failpoint;
+use crate::format::{CheckResult, Current, Profile};
 use crate::journal::{self, Journal};
-use crate::profile::Profile;
 use crate::query::Usage;
 use crate::report::Prediction;
 use crate::shuffle::{self, Options, Sealed, Stats};

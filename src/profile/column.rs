@@ -7,7 +7,8 @@
 
 use super::compare::{Change, Measure, Of};
 use super::display::{count, number, percent};
-use super::{ColumnProfile, distinct, pattern};
+use super::{distinct, pattern};
+use crate::format::ColumnProfile;
 
 /// Distinct values of a column that are few and known, so that they are expected to come again.
 const FEW: std::ops::Range<u64> = 4..distinct::KEPT as u64;

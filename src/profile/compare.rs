@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use super::column;
 use super::display::count;
-use super::{InputProfile, Profile, TableProfile};
+use crate::format::{InputProfile, Profile, TableProfile};
 
 /// Rows below which a comparison says little.
 const LEAST_ROWS: u64 = 1000;

@@ -2,7 +2,7 @@
 //!
 //! Not for: JSON, which is the profile as it is serialised.
 
-use super::{ColumnProfile, Profile, TableProfile};
+use crate::format::{ColumnProfile, Profile, TableProfile};
 
 impl Profile {
     /// The heading of the table that [`Profile::lines`] makes.

@@ -18,7 +18,7 @@ use super::cells::{Cells, is_hashed, is_text, mix};
 use super::distinct::{self, Distinct};
 use super::extremes::Extremes;
 use super::sample::{Cell, Sample};
-use super::{ColumnProfile, TableProfile};
+use crate::format::{ColumnProfile, TableProfile};
 
 /// Rows of which all are looked at closely.
 const ALL_ROWS: u64 = 1 << 15;

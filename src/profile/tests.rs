@@ -1,5 +1,6 @@
 //! What profiles see of made-up tables, and that they depend on nothing but the rows.
 
+use crate::format::{InputProfile, PartProfile, TableProfile};
 use std::sync::Arc;
 
 use arrow::array::{

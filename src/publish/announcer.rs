@@ -7,9 +7,9 @@
 //! ```
 //! Not for: how any of it is done (`kafka`), or what a simulated cluster does (`simulation`).
 
-use crate::catalog::{Announcement, Catalog, StreamedVersion};
+use crate::catalog::Catalog;
 use crate::error::Result;
-use crate::job::Kafka;
+use crate::format::{Announcement, Kafka, StreamedVersion};
 use crate::kafka::{self, AnnounceError, Connection, Lease};
 use crate::progress::Progress;
 use crate::serve::Store;

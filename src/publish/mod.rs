@@ -21,13 +21,12 @@ use jiff::Timestamp;
 pub use self::staged::{Complete, Staged};
 pub use self::two_phase::finish_pending;
 use self::two_phase::{Committed, Streaming, commit_change};
-use crate::catalog::{
-    Action, Allowed, Catalog, Change, Current, FileDepth, Flip, KafkaState, State, StreamedVersion, allow_flag, inspect,
-};
-pub use crate::catalog::{GcReport, Pin};
+pub use crate::catalog::GcReport;
+use crate::catalog::{Action, Catalog, FileDepth, Flip, inspect};
 use crate::error::{Error, Kind, Result};
 use crate::failpoint;
-use crate::job::{Kafka, Retention};
+pub use crate::format::Pin;
+use crate::format::{Allowed, Change, Current, Kafka, KafkaState, Retention, State, StreamedVersion, allow_flag};
 use crate::kafka::{self, Connection};
 use crate::progress::Progress;
 use crate::shutdown;

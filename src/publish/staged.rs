@@ -5,8 +5,9 @@
 use std::path::PathBuf;
 
 use super::{PublishOptions, Published, publish};
-use crate::catalog::{Action, Allow, Catalog, Installed, Manifest, Outcome, shown_params};
+use crate::catalog::{Action, Catalog, Installed};
 use crate::error::Result;
+use crate::format::{Allow, Manifest, Outcome, shown_params};
 
 /// A finished directory in the store's staging: all of a version but its manifest.
 #[derive(Debug)]

@@ -4,8 +4,8 @@ use std::fs;
 
 use super::*;
 use crate::catalog::fixture::{catalog, install, manifest, staged};
-use crate::catalog::{Allow, CheckResult, Outcome, State};
 use crate::error::Kind;
+use crate::format::{Allow, CheckResult, Outcome, State};
 
 /// Lets everything through.
 fn everything() -> PublishOptions {

@@ -28,8 +28,9 @@ use futures::Stream;
 
 use super::operator::{recomputed_over_children, without_expressions};
 use super::table_provider::partition_value;
+use crate::format::{InputProfile, PartProfile};
 use crate::input::Input;
-use crate::profile::{InputProfile, PartProfile, Seed, TableSketch};
+use crate::profile::{Seed, TableSketch};
 
 /// What the operator is called in plans.
 pub(super) const MEASURE: &str = "MeasureExec";

@@ -4,8 +4,9 @@ use std::path::Path;
 
 use rocksdb::{DB, IngestExternalFileOptions, Options, SstFileWriter};
 
+use crate::catalog::Catalog;
 use crate::catalog::fixture::manifest;
-use crate::catalog::{Catalog, Digester, FileEntry, Manifest, ShardEntry, hex};
+use crate::format::{Digester, FileEntry, Manifest, ShardEntry, hex};
 use crate::publish::{PublishOptions, Staged};
 
 /// Entries of a table, unless a test asks for many tables.

@@ -10,8 +10,9 @@ use rocksdb::Cache;
 
 use super::db_options::BLOCK_CACHE;
 use super::version::Version;
-use crate::catalog::{Catalog, Current};
+use crate::catalog::Catalog;
 use crate::error::Result;
+use crate::format::Current;
 
 /// So often the current version is looked up again when it vanished before it was open.
 const ATTEMPTS: usize = 8;

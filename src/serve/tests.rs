@@ -10,9 +10,9 @@ use super::fixture::{install, install_tables, publish, same};
 use super::*;
 use crate::catalog::Catalog;
 use crate::catalog::fixture::catalog;
-use crate::encode::{KeyColumn, KeyEncoding, KeyKind, append_number};
+use crate::codec::append_number;
 use crate::error::Kind;
-use crate::job::Retention;
+use crate::format::{KeyColumn, KeyEncoding, KeyKind, Retention};
 
 type Entries = Vec<(Vec<u8>, Vec<u8>)>;
 
@@ -168,10 +168,10 @@ fn a_damaged_block_is_noticed_when_it_is_read() {
 #[test]
 fn full_verification_finds_what_checksums_of_files_cannot() {
     let (_directory, catalog) = catalog();
-    type Change = fn(&mut crate::catalog::ShardEntry);
+    type Change = fn(&mut crate::format::ShardEntry);
     let wrong: [(Change, &str); 3] = [
         (|shard| shard.rows += 1, "number of entries"),
-        (|shard| shard.digest = crate::catalog::Digest(7), "digest"),
+        (|shard| shard.digest = crate::format::Digest(7), "digest"),
         (|shard| shard.last_key = Some("00".into()), "last key"),
     ];
     let good = publish(&catalog, "one", 2);
@@ -188,7 +188,7 @@ fn full_verification_finds_what_checksums_of_files_cannot() {
         assert!(found.findings[0].problem.contains(problem), "{found:?}");
     }
     let mut manifest = catalog.manifest(&current, good).unwrap();
-    manifest.partitioner = crate::job::Partitioner::Murmur2;
+    manifest.partitioner = crate::format::Partitioner::Murmur2;
     let mut found = super::verify::Report { version: good, findings: Vec::new(), files: 0, bytes: 0, entries: 0 };
     super::verify::read_entries(layout, &manifest, &mut found);
     assert!(found.findings[0].problem.contains("belong to another shard"), "{found:?}");

@@ -15,9 +15,10 @@ use rayon::prelude::*;
 use rocksdb::{Cache, DB};
 
 use super::{Store, db_options, version};
-use crate::catalog::{Digester, FileDepth, Finding, Layout, Manifest, ShardEntry, hex, inspect};
-use crate::encode::ShardRouter;
+use crate::catalog::{FileDepth, Finding, Layout, inspect};
+use crate::codec::ShardRouter;
 use crate::error::{Error, Kind, Result};
+use crate::format::{Digester, Manifest, ShardEntry, hex};
 
 /// How the names of tables end.
 const TABLE: &str = ".sst";

@@ -15,9 +15,10 @@ use rocksdb::{Cache, DB};
 
 use super::db_options;
 use super::scan::{Range, Scan};
-use crate::catalog::{Catalog, Current, FileDepth, Manifest, inspect};
-use crate::encode::{KeySchema, ShardRouter, ValueSchema};
+use crate::catalog::{Catalog, FileDepth, inspect};
+use crate::codec::ShardRouter;
 use crate::error::{Error, Kind, Result};
+use crate::format::{Current, KeySchema, Manifest, ValueSchema};
 
 /// One version, open for reading.
 pub struct Version {

@@ -14,9 +14,11 @@
 //!
 //! Not for: counting and summing, which SQL does.
 
-use crate::encode::{KeySchema, append_number, join_values};
+use crate::codec::append_number;
+use crate::encode::join_values;
 use crate::error::{Error, Result};
-use crate::job::{Encoding, Fold};
+use crate::format::{Encoding, KeySchema};
+use crate::job::Fold;
 
 use super::Entry;
 

@@ -14,10 +14,10 @@ use std::sync::Arc;
 use super::machine::{Process, World};
 use super::model::{Allows, Operation};
 use crate::catalog::fixture::{at, manifest};
-use crate::catalog::{Catalog, CheckResult, Current, FileDepth, FileEntry, Manifest, Outcome, State, inspect};
+use crate::catalog::{Catalog, FileDepth, inspect};
 use crate::durable_file::{self, fs};
 use crate::error::{Error, IoContext, Kind, Result};
-use crate::job::{Kafka, Retention};
+use crate::format::{CheckResult, Current, FileEntry, Kafka, Manifest, Outcome, Retention, State};
 use crate::progress::Progress;
 use crate::publish::{self, GcReport, PublishOptions, Staged};
 

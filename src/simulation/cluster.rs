@@ -14,9 +14,9 @@ use std::sync::Arc;
 
 use super::faults::Kind;
 use super::machine::{ProcessIo, State};
-use crate::catalog::{Announcement, Catalog, StreamedPartition, StreamedVersion};
+use crate::catalog::Catalog;
 use crate::error::{Error, Result};
-use crate::job::Kafka;
+use crate::format::{Announcement, Kafka, StreamedPartition, StreamedVersion};
 use crate::kafka::AnnounceError;
 use crate::progress::Progress;
 use crate::publish::announcer::{self, Announcer};
@@ -158,7 +158,7 @@ impl Announcer for Held<'_> {
             Ok(name)
         };
         let topic = self.view.call(Kind::Remote, said("make a topic"), make).map_err(unavailable)?;
-        let part = |shard: &crate::catalog::ShardEntry| StreamedPartition {
+        let part = |shard: &crate::format::ShardEntry| StreamedPartition {
             partition: shard.shard,
             begin: 0,
             end: shard.rows as i64 + 1,

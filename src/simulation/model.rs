@@ -11,7 +11,8 @@ use std::path::Path;
 
 use super::cluster::Cluster;
 use super::disk::Disk;
-use crate::catalog::{Allow, Allowed, Announcement, Change, Current, Digest, Layout, Manifest, State};
+use crate::catalog::Layout;
+use crate::format::{Allow, Allowed, Announcement, Change, Current, Digest, Manifest, State};
 
 /// What a process is doing, as far as it decides what it may change.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -6,8 +6,9 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use cutover::catalog::{Allow, Catalog};
-use cutover::encode::ShardRouter;
+use cutover::catalog::Catalog;
+use cutover::codec::ShardRouter;
+use cutover::format::Allow;
 use cutover::progress::Progress;
 use cutover::publish::{PublishOptions, publish, rollback};
 use cutover::serve::{Reader, Store, Version};

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use cutover::catalog::Announcement;
+use cutover::format::Announcement;
 use cutover::kafka::{Connection, announced, is_data_topic};
 use cutover::serve::{Range, Store};
 use rdkafka::ClientConfig;

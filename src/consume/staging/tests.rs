@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::catalog::fixture::{catalog, manifest};
-use crate::catalog::{AnnouncedVersion, Announcement, Digester, State, StreamedPartition};
+use crate::format::{AnnouncedVersion, Announcement, Digester, State, StreamedPartition};
 use crate::kafka::{End, Values, is_data_topic, only_announcement, records};
 
 const ENTRIES: [(&str, &str); 3] = [("a", "1"), ("b", "2"), ("c", "3")];

@@ -15,9 +15,11 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::{batch, encode, order_by, output, plan, refusal, strings};
-use crate::encode::{EntryBatch, KeyEncoding, KeySchema, append_number};
+use crate::codec::append_number;
+use crate::encode::EntryBatch;
 use crate::error::Kind;
-use crate::job::{Fold, Partitioner};
+use crate::format::{KeyEncoding, KeySchema, Partitioner};
+use crate::job::Fold;
 
 /// Rows of every kind of key column; two of each so that equal columns occur.
 type Row = (i8, i64, u64, f64, f32, String, Vec<u8>, bool, i32, i128);

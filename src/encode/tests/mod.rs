@@ -13,7 +13,8 @@ use arrow::datatypes::{Field, Schema};
 
 use super::{EncodePlan, EntryBatch};
 use crate::error::Result;
-use crate::job::{Encoding, Fold, OrderBy, Output, Partitioner, ValueSpec};
+use crate::format::{Encoding, Partitioner};
+use crate::job::{Fold, OrderBy, Output, ValueSpec};
 
 const AVRO: Encoding = Encoding::Avro { single_object: false };
 const SINGLE_OBJECT: Encoding = Encoding::Avro { single_object: true };

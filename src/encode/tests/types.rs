@@ -11,7 +11,8 @@ use arrow::datatypes::{DataType, Field, Fields, IntervalUnit, TimeUnit, UnionFie
 use super::{AVRO, batch, output};
 use crate::encode::EncodePlan;
 use crate::error::Kind;
-use crate::job::{Encoding, Output, ValueSpec};
+use crate::format::Encoding;
+use crate::job::{Output, ValueSpec};
 
 const KEY: u8 = 1;
 const JSON: u8 = 2;

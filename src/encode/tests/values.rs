@@ -17,9 +17,10 @@ use arrow_avro::schema::{AvroSchema, SchemaStore};
 use serde_json::{Value, json};
 
 use super::{AVRO, SINGLE_OBJECT, batch, encode, order_by, output, plan, refusal, strings};
-use crate::encode::{EncodePlan, EntryBatch, ValueSchema, join_values};
+use crate::encode::{EncodePlan, EntryBatch, join_values};
 use crate::error::Kind;
-use crate::job::{Encoding, Fold, Output, ValueSpec};
+use crate::format::{Encoding, ValueSchema};
+use crate::job::{Fold, Output, ValueSpec};
 
 fn with(encoding: Encoding, duplicates: Fold) -> Output {
     Output { value: ValueSpec { encoding, columns: None }, duplicates, ..output(&["id"]) }

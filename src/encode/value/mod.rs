@@ -11,13 +11,11 @@
 //! Not for: which rows make one value (the fold, in shuffle), or how large a value may be.
 
 mod avro;
-mod avro_decode;
 mod avro_schema;
 mod avro_write;
 mod cast;
 mod json;
 mod raw;
-mod schema;
 
 use arrow::array::{ArrayRef, new_empty_array, new_null_array};
 use arrow::datatypes::DataType;
@@ -25,12 +23,11 @@ use arrow::error::ArrowError;
 
 use self::avro::{AvroEncoder, single_object_header};
 use self::json::JsonEncoder;
-pub use self::schema::{ValueColumn, ValueSchema};
 use super::entry_batch::Column;
-use super::{key::KeyKind, listing};
+use crate::codec::listing;
 use crate::error::{Error, Kind, Result};
+use crate::format::{Encoding, KeyKind, ValueColumn, ValueSchema};
 use crate::input::contract::type_name;
-use crate::job::Encoding;
 
 /// A column of the value, as the query gives it.
 #[derive(Clone, Debug)]
@@ -191,5 +188,12 @@ pub fn join_values(encoding: Encoding, values: &[&[u8]], out: &mut Vec<u8>) {
             out.push(0);
         }
         Encoding::Raw => values.iter().for_each(|value| out.extend_from_slice(value)),
+    }
+}
+
+impl ValueColumn {
+    pub(super) fn of(field: &ValueField) -> Self {
+        let type_name = type_name(&field.data_type);
+        Self { name: field.name.clone(), type_name, nullable: field.nullable }
     }
 }

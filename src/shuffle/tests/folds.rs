@@ -6,9 +6,10 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 
 use super::*;
-use crate::encode::{KeyColumn, KeyEncoding, KeyKind, KeySchema, append_number};
+use crate::codec::append_number;
 use crate::error::Kind;
-use crate::job::{Encoding, Fold};
+use crate::format::{Encoding, KeyColumn, KeyEncoding, KeyKind, KeySchema};
+use crate::job::Fold;
 use crate::shuffle::duplicates::{Deduplicator, DuplicatePolicy};
 
 /// Pairs of bytes: key and value of a record, or order and value of an entry.

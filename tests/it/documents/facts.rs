@@ -3,15 +3,18 @@
 //!
 //! Not for: links and names (the parent).
 
+use cutover::codec::ShardRouter;
+use cutover::format::{KeySchema, Partitioner};
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
 
 use clap::CommandFactory;
-use cutover::catalog::Allow;
 use cutover::cli::Cli;
+use cutover::format::{Allow, Tables};
 use cutover::input::Contract;
-use cutover::job::{DEFAULT_BOUNDS, Job, Tables, Verify};
+use cutover::job::{DEFAULT_BOUNDS, Job, Verify};
 use cutover::resources::{MIN_MEMORY, Resources};
 
 use super::{document, documents, root};
@@ -165,8 +168,6 @@ fn numbers_in_prose_are_those_of_the_source() {
 
 #[test]
 fn the_shards_of_the_examples_are_those_of_the_code() {
-    use cutover::encode::{KeySchema, ShardRouter};
-    use cutover::job::Partitioner;
     let schema = |columns: serde_json::Value, encoding: &str| -> KeySchema {
         serde_json::from_value(serde_json::json!({"columns": columns, "encoding": encoding, "numbered": false}))
             .unwrap()

@@ -13,29 +13,14 @@
 //!
 //! Not for: values in JSON records, which arrow-json formats.
 
-use std::fmt::Write;
-
-use arrow::datatypes::{TimeUnit, i256};
+use arrow_buffer::i256;
 use jiff::civil::{Date, DateTime, Time};
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Span, Timestamp};
-use serde::{Deserialize, Serialize};
+
+use crate::format::{self, Unit};
 
 const EPOCH: Date = Date::constant(1970, 1, 1);
-
-/// The unit in which a time is counted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Unit {
-    /// Whole seconds.
-    Second,
-    /// Thousandths of a second.
-    Millisecond,
-    /// Millionths of a second.
-    Microsecond,
-    /// Billionths of a second.
-    Nanosecond,
-}
 
 impl Unit {
     /// Nanoseconds in one unit.
@@ -54,70 +39,44 @@ impl Unit {
     }
 }
 
-impl From<TimeUnit> for Unit {
-    fn from(unit: TimeUnit) -> Self {
-        match unit {
-            TimeUnit::Second => Unit::Second,
-            TimeUnit::Millisecond => Unit::Millisecond,
-            TimeUnit::Microsecond => Unit::Microsecond,
-            TimeUnit::Nanosecond => Unit::Nanosecond,
-        }
-    }
-}
-
 /// `0x` and two digits per byte.
-pub(super) fn hex(bytes: &[u8]) -> String {
-    format!("0x{}", digits(bytes))
-}
-
-/// Two lower-case digits per byte.
-pub(super) fn digits(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::with_capacity(2 * bytes.len()), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}"); // writing to a String cannot fail
-        text
-    })
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    format!("0x{}", format::hex(bytes))
 }
 
 /// The bytes of `0x` and two digits per byte.
-pub(super) fn unhex(text: &str) -> Option<Vec<u8>> {
-    undigits(text.strip_prefix("0x")?)
+pub(crate) fn unhex(text: &str) -> Option<Vec<u8>> {
+    format::undigits(text.strip_prefix("0x")?)
 }
 
-/// The bytes of two digits per byte.
-pub(crate) fn undigits(text: &str) -> Option<Vec<u8>> {
-    let (pairs, rest) = text.as_bytes().as_chunks::<2>();
-    let digit = |byte: u8| char::from(byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
-    rest.is_empty().then(|| pairs.iter().map(|[high, low]| Some(digit(*high)? << 4 | digit(*low)?)).collect())?
-}
-
-pub(super) fn date(days: i64) -> Option<String> {
+pub(crate) fn date(days: i64) -> Option<String> {
     let days = Span::new().try_days(days).ok()?;
     EPOCH.checked_add(days).ok().map(|date| date.to_string())
 }
 
-pub(super) fn parse_date(text: &str) -> Option<i64> {
+pub(crate) fn parse_date(text: &str) -> Option<i64> {
     let date: Date = text.parse().ok()?;
     EPOCH.until(date).ok().map(|span| i64::from(span.get_days()))
 }
 
-pub(super) fn time(value: i64, unit: Unit) -> Option<String> {
+pub(crate) fn time(value: i64, unit: Unit) -> Option<String> {
     let nanos = i64::try_from(i128::from(value) * unit.nanos()).ok()?;
     Time::midnight().checked_add(SignedDuration::from_nanos(nanos)).ok().map(|time| time.to_string())
 }
 
-pub(super) fn parse_time(text: &str, unit: Unit) -> Option<i64> {
+pub(crate) fn parse_time(text: &str, unit: Unit) -> Option<i64> {
     let time: Time = text.parse().ok()?;
     unit.count(time.duration_since(Time::midnight()).as_nanos())
 }
 
 /// `utc` says whether the type has a time zone; without one the text has no offset either.
-pub(super) fn timestamp(value: i64, unit: Unit, utc: bool) -> Option<String> {
+pub(crate) fn timestamp(value: i64, unit: Unit, utc: bool) -> Option<String> {
     let instant = Timestamp::from_nanosecond(i128::from(value) * unit.nanos()).ok()?;
     Some(if utc { instant.to_string() } else { TimeZone::UTC.to_datetime(instant).to_string() })
 }
 
 /// A text without an offset is understood only for a type without a time zone.
-pub(super) fn parse_timestamp(text: &str, unit: Unit, utc: bool) -> Option<i64> {
+pub(crate) fn parse_timestamp(text: &str, unit: Unit, utc: bool) -> Option<i64> {
     let instant = match text.parse::<Timestamp>() {
         Ok(instant) => instant,
         Err(_) if utc => return None,
@@ -126,7 +85,7 @@ pub(super) fn parse_timestamp(text: &str, unit: Unit, utc: bool) -> Option<i64> 
     unit.count(instant.as_nanosecond())
 }
 
-pub(super) fn decimal(unscaled: i256, scale: i8) -> String {
+pub(crate) fn decimal(unscaled: i256, scale: i8) -> String {
     let text = unscaled.to_string();
     let (sign, digits) = text.strip_prefix('-').map_or(("", text.as_str()), |digits| ("-", digits));
     match usize::try_from(scale) {
@@ -142,7 +101,7 @@ pub(super) fn decimal(unscaled: i256, scale: i8) -> String {
 }
 
 /// The unscaled integer of a decimal text; `None` when it does not fit precision and scale exactly.
-pub(super) fn parse_decimal(text: &str, precision: u8, scale: i8) -> Option<i256> {
+pub(crate) fn parse_decimal(text: &str, precision: u8, scale: i8) -> Option<i256> {
     let (sign, number) = text.strip_prefix('-').map_or(("", text), |number| ("-", number));
     let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
     let mut digits = format!("{whole}{fraction}");

@@ -1,6 +1,6 @@
 //! Bytes as lower-case hexadecimal text, the way the store's JSON files hold keys.
 //!
-//! Not for: how keys are shown to people; `encode::KeySchema` decodes them.
+//! Not for: how keys are shown to people; `crate::format::KeySchema` decodes them.
 
 use std::fmt::Write;
 
@@ -12,13 +12,24 @@ pub fn hex(bytes: &[u8]) -> String {
     })
 }
 
+/// The bytes of two digits per byte.
+pub fn undigits(text: &str) -> Option<Vec<u8>> {
+    let (pairs, rest) = text.as_bytes().as_chunks::<2>();
+    let digit = |byte: u8| char::from(byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
+    rest.is_empty().then(|| pairs.iter().map(|[high, low]| Some(digit(*high)? << 4 | digit(*low)?)).collect())?
+}
+
+/// A checksum as files hold it: 16 lower-case hexadecimal digits.
+pub fn hex_checksum(sum: u64) -> String {
+    format!("{sum:016x}")
+}
+
 /// Keys as text in JSON, for `#[serde(with = "…")]`: as a list of numbers they take twice as much.
 pub mod as_text {
+    use super::undigits;
     use std::fmt::{self, Display, Formatter};
 
     use serde::{Deserialize, Deserializer, Serializer, de};
-
-    use crate::encode::undigits;
 
     struct Digits<'a>(&'a [u8]);
 

@@ -15,7 +15,7 @@
 
 use std::borrow::Cow;
 
-use arrow::datatypes::i256;
+use arrow_buffer::i256;
 
 const BYTES: u8 = 0x01;
 const STRING: u8 = 0x02;
@@ -31,12 +31,12 @@ const ESCAPE: u8 = 0xff;
 /// The most bytes an integer takes without a length byte.
 const SHORT: usize = 8;
 
-pub(super) fn write_bool(out: &mut Vec<u8>, value: bool) {
+pub(crate) fn write_bool(out: &mut Vec<u8>, value: bool) {
     out.push(if value { TRUE } else { FALSE });
 }
 
 #[inline]
-pub(super) fn write_i64(out: &mut Vec<u8>, value: i64) {
+pub(crate) fn write_i64(out: &mut Vec<u8>, value: i64) {
     let magnitude = value.unsigned_abs();
     if value >= 0 {
         write_u64(out, magnitude);
@@ -47,7 +47,7 @@ pub(super) fn write_i64(out: &mut Vec<u8>, value: i64) {
 }
 
 #[inline]
-pub(super) fn write_u64(out: &mut Vec<u8>, value: u64) {
+pub(crate) fn write_u64(out: &mut Vec<u8>, value: u64) {
     let size = significant(value);
     write_short(out, ZERO + size as u8, value, size);
 }
@@ -70,14 +70,14 @@ fn write_short(out: &mut Vec<u8>, code: u8, value: u64, size: usize) {
     out.truncate(end);
 }
 
-pub(super) fn write_i128(out: &mut Vec<u8>, value: i128) {
+pub(crate) fn write_i128(out: &mut Vec<u8>, value: i128) {
     match i64::try_from(value) {
         Ok(short) => write_i64(out, short),
         Err(_) => write_long(out, value < 0, &value.unsigned_abs().to_be_bytes()),
     }
 }
 
-pub(super) fn write_i256(out: &mut Vec<u8>, value: i256) {
+pub(crate) fn write_i256(out: &mut Vec<u8>, value: i256) {
     match value.to_i128() {
         Some(short) => write_i128(out, short),
         // The one value without a positive counterpart is its own magnitude when read as unsigned.
@@ -100,14 +100,14 @@ fn write_long(out: &mut Vec<u8>, negative: bool, magnitude: &[u8]) {
     out.extend(magnitude.iter().map(|byte| byte ^ flip));
 }
 
-pub(super) fn write_f32(out: &mut Vec<u8>, value: f32) {
+pub(crate) fn write_f32(out: &mut Vec<u8>, value: f32) {
     let bits = (value + 0.0).to_bits(); // -0.0 + 0.0 is 0.0
     let ordered = if bits >> 31 == 1 { !bits } else { bits | 1 << 31 };
     out.push(FLOAT);
     out.extend_from_slice(&ordered.to_be_bytes());
 }
 
-pub(super) fn write_f64(out: &mut Vec<u8>, value: f64) {
+pub(crate) fn write_f64(out: &mut Vec<u8>, value: f64) {
     let bits = (value + 0.0).to_bits(); // -0.0 + 0.0 is 0.0
     let ordered = if bits >> 63 == 1 { !bits } else { bits | 1 << 63 };
     out.push(DOUBLE);
@@ -115,13 +115,13 @@ pub(super) fn write_f64(out: &mut Vec<u8>, value: f64) {
 }
 
 #[inline]
-pub(super) fn write_str(out: &mut Vec<u8>, value: &str) {
+pub(crate) fn write_str(out: &mut Vec<u8>, value: &str) {
     out.push(STRING);
     write_terminated(out, value.as_bytes());
 }
 
 #[inline]
-pub(super) fn write_bytes(out: &mut Vec<u8>, value: &[u8]) {
+pub(crate) fn write_bytes(out: &mut Vec<u8>, value: &[u8]) {
     out.push(BYTES);
     write_terminated(out, value);
 }
@@ -148,7 +148,7 @@ fn write_escaped(out: &mut Vec<u8>, value: &[u8]) {
 
 /// One element as read.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) enum Element<'a> {
+pub(crate) enum Element<'a> {
     Bool(bool),
     Int(i256),
     Float(f32),
@@ -158,7 +158,7 @@ pub(super) enum Element<'a> {
 }
 
 /// Reads the first element of `input` and says how many bytes it took; `None` when there is no whole element.
-pub(super) fn read(input: &[u8]) -> Option<(Element<'_>, usize)> {
+pub(crate) fn read(input: &[u8]) -> Option<(Element<'_>, usize)> {
     let (&code, rest) = input.split_first()?;
     let (element, size) = match code {
         FALSE | TRUE => (Element::Bool(code == TRUE), 0),

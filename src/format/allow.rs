@@ -112,7 +112,7 @@ pub fn flag(kinds: impl IntoIterator<Item = Allow>) -> String {
 }
 
 /// Reads kinds, or the `force` of an earlier program, which let everything through or nothing.
-pub(super) fn kinds_or_force<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Allowed, D::Error> {
+pub(crate) fn kinds_or_force<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Allowed, D::Error> {
     #[derive(Deserialize)]
     #[serde(untagged)]
     enum Recorded {

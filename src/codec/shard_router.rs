@@ -12,23 +12,22 @@
 
 use xxhash_rust::xxh3::xxh3_64;
 
-use super::key::{KeyEncoding, KeySchema};
 use super::tuple;
 use crate::error::{Error, Result};
-use crate::job::Partitioner;
+use crate::format::{KeyEncoding, KeySchema, Partitioner};
 
 /// The rule from keys to shards, the same for the writer and for readers.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ShardRouter {
     partitioner: Partitioner,
     shards: u32,
-    pub(super) by: ShardBy,
+    pub(crate) by: ShardBy,
     numbered: bool,
 }
 
 /// What is hashed; positions are those of the key's columns.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum ShardBy {
+pub(crate) enum ShardBy {
     /// The whole key, without its number.
     Key,
     /// The bytes of one string or binary column.
@@ -114,7 +113,7 @@ impl ShardRouter {
 
     /// The shard of the `shard_by` columns' bytes.
     #[inline]
-    pub(super) fn of_bytes(&self, bytes: &[u8]) -> u32 {
+    pub(crate) fn of_bytes(&self, bytes: &[u8]) -> u32 {
         match self.partitioner {
             Partitioner::Xxh3 => (xxh3_64(bytes) % u64::from(self.shards)) as u32,
             Partitioner::Murmur2 => (murmur2(bytes) & 0x7fff_ffff) % self.shards,

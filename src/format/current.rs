@@ -22,15 +22,15 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::allow::Allow;
-use super::announcement::KafkaState;
+use super::announcement::{KafkaState, StreamedVersion};
+use super::change::Intent;
 use super::digest::Digest;
-use super::intent::Intent;
 use super::manifest::{Manifest, Outcome};
 use super::{checksummed_json, rfc3339};
 use crate::error::{Error, Result};
 
 /// The format version that this program writes, and the newest one it reads.
-pub(super) const FORMAT: u32 = 1;
+pub(crate) const FORMAT: u32 = 1;
 
 /// The content of `current.json`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -153,7 +153,7 @@ pub struct RolledBack {
 
 impl Current {
     /// A store without any version.
-    pub(super) fn new(dataset: &str) -> Self {
+    pub(crate) fn new(dataset: &str) -> Self {
         Self {
             format_version: FORMAT,
             dataset: dataset.to_owned(),
@@ -167,6 +167,11 @@ impl Current {
             pending: None,
             follows: None,
         }
+    }
+
+    /// The topics that versions of this store are in.
+    pub fn streamed(&self) -> impl Iterator<Item = &StreamedVersion> {
+        self.kafka.iter().flat_map(|ledger| ledger.streamed.values())
     }
 
     /// The entry of the version readers see.
@@ -188,7 +193,7 @@ impl Current {
     }
 
     /// Whether a version with this content is good.
-    pub(super) fn has_good(&self, digest: Digest) -> bool {
+    pub(crate) fn has_good(&self, digest: Digest) -> bool {
         self.versions.values().any(|entry| entry.state.is_good() && entry.digest == digest)
     }
 
@@ -203,7 +208,7 @@ impl Current {
     }
 
     /// The first thing in this file that cannot be.
-    pub(super) fn contradiction(&self) -> Option<String> {
+    pub(crate) fn contradiction(&self) -> Option<String> {
         let published: Vec<u64> =
             self.versions.iter().filter(|(_, entry)| entry.state == State::Published).map(|(&n, _)| n).collect();
         let last = self.versions.keys().next_back().copied().unwrap_or(0);
@@ -224,7 +229,7 @@ impl Current {
 
 impl VersionEntry {
     /// The entry of a version that was just built: complete, or rejected by its own checks.
-    pub(super) fn new(manifest: &Manifest) -> Self {
+    pub(crate) fn new(manifest: &Manifest) -> Self {
         let rejected = manifest.rejection();
         let failed = manifest.checks.iter().filter(|check| check.outcome == Outcome::Failed);
         Self {
@@ -282,8 +287,8 @@ impl std::fmt::Display for State {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::catalog::Allowed;
     use crate::catalog::fixture::{at, store_of};
+    use crate::format::Allowed;
 
     #[test]
     fn a_rerun_finds_the_current_version_first_and_then_the_newest() {

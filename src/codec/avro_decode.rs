@@ -6,10 +6,11 @@
 //!
 //! Not for: the readers of a dataset, who use their own Avro library.
 
-use arrow::datatypes::i256;
+use arrow_buffer::i256;
 use serde_json::{Map, Number, Value};
 
-use crate::encode::literals::{self, Unit};
+use super::literals;
+use crate::format::{self, Unit};
 
 /// One record; `None` when the bytes are not exactly one value of this schema.
 pub(super) fn decode(schema: &Value, bytes: &[u8]) -> Option<Value> {
@@ -51,7 +52,7 @@ impl<'a> Input<'a> {
             }
             "double" => number(f64::from_le_bytes(self.array()?)),
             "string" => Value::from(std::str::from_utf8(self.prefixed()?).ok()?),
-            "bytes" => Value::from(literals::digits(self.prefixed()?)),
+            "bytes" => Value::from(format::hex(self.prefixed()?)),
             _ => return None,
         })
     }
@@ -88,7 +89,7 @@ impl<'a> Input<'a> {
             }
             "fixed" => {
                 let size = usize::try_from(schema.get("size")?.as_u64()?).ok()?;
-                Some(Value::from(literals::digits(self.take(size)?)))
+                Some(Value::from(format::hex(self.take(size)?)))
             }
             other => self.primitive(other),
         }

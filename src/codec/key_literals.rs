@@ -9,14 +9,14 @@
 //! numbers or as text; dates as 2026-11-22 or days, timestamps as RFC 3339 or in their unit, decimals as 1.25, binary
 //! as 0x and hex digits. Nothing is rounded: a key that its type cannot hold exactly is refused.
 
-use arrow::datatypes::i256;
+use arrow_buffer::i256;
 use serde::de::IgnoredAny;
 use serde_json::{Deserializer, Number, Value};
 
-use super::key::{KeyColumn, KeyEncoding, KeyKind, KeySchema};
 use super::tuple::{self, Element};
 use super::{listing, literals};
 use crate::error::{Error, Result};
+use crate::format::{KeyColumn, KeyEncoding, KeyKind, KeySchema};
 
 impl KeySchema {
     /// The stored bytes of one whole key.

@@ -17,7 +17,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use xxhash_rust::xxh3::xxh3_64;
 
-use crate::durable_file::hex_checksum;
+use super::hex::hex_checksum;
 use crate::error::{Error, Result};
 
 /// What every sealed file begins with.
@@ -32,7 +32,7 @@ struct Format {
 }
 
 /// The bytes of the sealed file that holds `value`, an object with a field `format_version`.
-pub(super) fn seal(value: &impl Serialize) -> Result<Vec<u8>> {
+pub(crate) fn seal(value: &impl Serialize) -> Result<Vec<u8>> {
     let internal = |error| Error::internal("cannot write a store file as JSON").because(error);
     let body = serde_json::to_vec_pretty(value).map_err(internal)?;
     let rest = body.strip_prefix(b"{".as_slice()).ok_or_else(|| Error::internal("a store file must be an object"))?;
@@ -56,7 +56,7 @@ pub(crate) fn stamp(bytes: &mut [u8]) {
 /// # Errors
 /// `Corrupt` when the bytes do not match their checksum or are not this kind of file; `Invalid` when a newer program
 /// wrote them.
-pub(super) fn unseal<T: DeserializeOwned>(bytes: &[u8], path: &Path, newest: u32) -> Result<T> {
+pub(crate) fn unseal<T: DeserializeOwned>(bytes: &[u8], path: &Path, newest: u32) -> Result<T> {
     let damaged = |what: &str| Error::corrupt(format!("{} is damaged: {what}", path.display()));
     let format: Format =
         serde_json::from_slice(bytes).map_err(|error| damaged("it is not a whole JSON object").because(error))?;

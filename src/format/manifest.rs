@@ -15,17 +15,15 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::digest::Digest;
-use super::{checksummed_json, layout, rfc3339};
-use crate::durable_file::{self, fs, hex_checksum};
-use crate::encode::{KeySchema, ValueSchema};
-use crate::error::{Error, IoContext, Result};
-use crate::job::{Partitioner, Tables};
-use crate::profile::Profile;
+use super::key::KeySchema;
+use super::profile::Profile;
+use super::settings::{Partitioner, Tables};
+use super::value::ValueSchema;
+use super::{checksummed_json, rfc3339};
+use crate::error::{Error, Result};
 
 /// The format version that this program writes, and the newest one it reads.
-pub(super) const FORMAT: u32 = 1;
-/// No manifest is larger, not even with 4096 shards of hundreds of files.
-const MAX_BYTES: u64 = 256 << 20;
+pub(crate) const FORMAT: u32 = 1;
 
 /// What one version is made of.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -210,17 +208,6 @@ pub struct LargestEntry {
     pub bytes: u64,
 }
 
-impl FileEntry {
-    /// Measures the file at `path`, relative to the version's directory `directory`.
-    ///
-    /// # Errors
-    /// `Unavailable` when it cannot be read.
-    pub fn measure(directory: &Path, path: String) -> Result<Self> {
-        let (bytes, xxh3) = durable_file::hash_file(&directory.join(&path))?;
-        Ok(Self { path, bytes, xxh3: hex_checksum(xxh3), rows: None, first_key: None, last_key: None })
-    }
-}
-
 /// Values of parameters in a line: `date=2026-11-25 region=eu`. What could move a terminal's cursor is escaped.
 pub fn shown_params(params: &BTreeMap<String, String>) -> String {
     let shown = |(name, value): (&String, &String)| match value.chars().any(char::is_control) {
@@ -239,28 +226,6 @@ impl Manifest {
         (!said.is_empty()).then(|| said.join("; "))
     }
 
-    /// Reads and checks the manifest in a version's directory.
-    ///
-    /// # Errors
-    /// `Corrupt` when it is missing, damaged or contradicts itself; `Invalid` when a newer program wrote it;
-    /// `Unavailable` when the disk does not answer.
-    pub fn read(directory: &Path) -> Result<Self> {
-        let path = layout::manifest_in(directory);
-        let meta = fs::symlink_metadata(directory);
-        match meta {
-            Ok(meta) if meta.is_dir() => {}
-            Ok(_) => return Err(Error::corrupt(format!("{} is not a directory", directory.display()))),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-                return Err(Error::corrupt(format!("{} is missing", directory.display())).because(error));
-            }
-            Err(error) => return Err(error).io("look at", directory),
-        }
-        if !fs::exists(&path).io("look at", &path)? {
-            return Err(Error::corrupt(format!("{} is missing: the version is not whole", path.display())));
-        }
-        Self::parse(&durable_file::read_bounded(&path, MAX_BYTES)?, &path)
-    }
-
     /// The manifest in the bytes of the file at `path`.
     ///
     /// # Errors
@@ -271,20 +236,8 @@ impl Manifest {
         manifest.contradiction().map_or(Ok(manifest), |problem| Err(wrong(problem)))
     }
 
-    /// Writes the manifest durably into the directory of a version that has none yet; the directory itself is not
-    /// synced.
-    ///
-    /// # Errors
-    /// `Internal` when it contradicts itself; `Unavailable` when it cannot be written.
-    pub(super) fn write(&self, directory: &Path) -> Result<()> {
-        if let Some(problem) = self.contradiction() {
-            return Err(Error::internal(format!("the manifest of version {} is wrong: {problem}", self.version)));
-        }
-        durable_file::write_synced(&layout::manifest_in(directory), &checksummed_json::seal(self)?)
-    }
-
     /// The first thing in this manifest that cannot be.
-    fn contradiction(&self) -> Option<String> {
+    pub(crate) fn contradiction(&self) -> Option<String> {
         let numbered = self.shards.iter().map(|shard| shard.shard).eq(0..self.shard_count);
         let rows = self.shards.iter().map(|shard| u128::from(shard.rows)).sum::<u128>();
         let bytes = self.shards.iter().map(|shard| u128::from(shard.bytes)).sum::<u128>();
@@ -308,8 +261,8 @@ impl Manifest {
 }
 
 impl ShardEntry {
-    fn contradiction(&self) -> Option<String> {
-        let outside = self.files.iter().find(|file| !inside(&file.path, &layout::shard_name(self.shard)));
+    pub(crate) fn contradiction(&self) -> Option<String> {
+        let outside = self.files.iter().find(|file| !inside(&file.path, &shard_name(self.shard)));
         if let Some(file) = outside {
             return Some(format!("{:?} is no file of shard {}", file.path, self.shard));
         }
@@ -319,80 +272,15 @@ impl ShardEntry {
     }
 }
 
+/// The name of a shard's directory inside a version.
+pub(crate) fn shard_name(shard: u32) -> String {
+    format!("shard-{shard:05}")
+}
+
 /// Whether a relative path names something directly in `directory`.
 fn inside(path: &str, directory: &str) -> bool {
     let mut parts = Path::new(path).components();
     parts.next() == Some(Component::Normal(directory.as_ref()))
         && matches!(parts.next(), Some(Component::Normal(_)))
         && parts.next().is_none()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::catalog::fixture;
-    use crate::encode::{KeyEncoding, KeyKind};
-    use crate::error::Kind;
-
-    #[test]
-    fn a_manifest_survives_the_disk() {
-        let directory = tempfile::tempdir().unwrap();
-        let manifest = fixture::manifest(7, &[("a", "1"), ("b", "2")]);
-        manifest.write(directory.path()).unwrap();
-        let read = Manifest::read(directory.path()).unwrap();
-        assert_eq!((read.version, read.rows, read.digest), (7, 2, manifest.digest));
-        assert_eq!(serde_json::to_value(&read).unwrap(), serde_json::to_value(&manifest).unwrap());
-    }
-
-    #[test]
-    fn a_missing_or_damaged_manifest_is_corrupt() {
-        let directory = tempfile::tempdir().unwrap();
-        assert_eq!(Manifest::read(directory.path()).unwrap_err().kind(), Kind::Corrupt);
-        assert_eq!(Manifest::read(&directory.path().join("none")).unwrap_err().kind(), Kind::Corrupt);
-        fixture::manifest(7, &[("a", "1")]).write(directory.path()).unwrap();
-        let path = layout::manifest_in(directory.path());
-        let text = std::fs::read_to_string(&path).unwrap().replace("\"rows\": 1,", "\"rows\": 2,");
-        std::fs::write(&path, text).unwrap();
-        assert_eq!(Manifest::read(directory.path()).unwrap_err().kind(), Kind::Corrupt);
-    }
-
-    #[test]
-    fn contradictions_are_found() {
-        let good = || fixture::manifest(7, &[("a", "1")]);
-        let wrong: [fn(&mut Manifest); 9] = [
-            |m| m.key.columns[0].kind = KeyKind::Float64,
-            |m| {
-                m.key.encoding = KeyEncoding::Tuple;
-                m.key.columns[0].kind = KeyKind::Int { bits: 7, signed: true };
-            },
-            |m| m.key.columns.clear(),
-            |m| m.rows += 1,
-            |m| m.bytes += 1,
-            |m| m.digest = Digest(1),
-            |m| m.shard_count = 2,
-            |m| m.shards[0].files[0].path = "shard-00000/../../secret".into(),
-            |m| m.shards[0].first_key = None,
-        ];
-        assert_eq!(good().contradiction(), None);
-        for (at, change) in wrong.iter().enumerate() {
-            let mut manifest = good();
-            change(&mut manifest);
-            assert!(manifest.contradiction().is_some(), "change {at}");
-        }
-    }
-
-    #[test]
-    fn only_failed_checks_reject() {
-        let mut manifest = fixture::manifest(7, &[]);
-        let check = |outcome| CheckResult {
-            rule: "rows.min".into(),
-            outcome,
-            expected: "at least 10".into(),
-            found: "0".into(),
-        };
-        manifest.checks = vec![check(Outcome::Passed), check(Outcome::Warned)];
-        assert_eq!(manifest.rejection(), None);
-        manifest.checks.push(check(Outcome::Failed));
-        assert_eq!(manifest.rejection().unwrap(), "rows.min: expected at least 10, found 0");
-    }
 }

@@ -1,12 +1,12 @@
-//! SQL that DataFusion reads in another way than the standard does: rewritten (see `using`), or refused with what to
-//! write instead.
+//! SQL that DataFusion reads differently from the standard: rewritten (see `using`), or rejected with what to write
+//! instead.
 //!
 //! | SQL | what is wrong |
 //! |---|---|
-//! | `NATURAL RIGHT` or `FULL JOIN` | a common column would be the left side's, null where that side has no row |
+//! | `NATURAL RIGHT` or `FULL JOIN` | a common column would be the left side's, which is null if that side has no row |
 //! | `a IS NOT DISTINCT FROM b AND c` | would be read as `a IS NOT DISTINCT FROM (b AND c)` |
 //!
-//! Not for: SQL that DataFusion refuses itself.
+//! Not for: SQL that DataFusion rejects itself.
 
 use std::ops::ControlFlow;
 
@@ -19,7 +19,7 @@ use datafusion::sql::sqlparser::ast::{
 
 use super::using;
 
-/// Rewrites what would be read wrong, or refuses it.
+/// Rewrites what would be misread, or rejects it.
 ///
 /// # Errors
 /// `Plan`, with what to write instead.
@@ -69,7 +69,7 @@ fn joins(tables: &TableWithJoins) -> ControlFlow<String> {
     refuse(tables, |constraint| matches!(constraint, JoinConstraint::Natural))
 }
 
-/// Joins in brackets are no FROM of their own, so what USING names cannot be rewritten where it is used.
+/// Joins in parentheses are no FROM clause of their own, so what USING names cannot be rewritten where it is used.
 fn nested(tables: &TableWithJoins) -> ControlFlow<String> {
     refuse(tables, |constraint| matches!(constraint, JoinConstraint::Natural | JoinConstraint::Using(_)))
 }

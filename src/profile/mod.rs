@@ -1,18 +1,18 @@
-//! What a version's rows look like: measured while they pass, kept in the manifest, compared with the version before.
+//! Profiles of a version's rows: measured while rows pass, kept in the manifest, compared with the version before.
 //!
 //! ```text
 //!  scans of inputs ─┐
-//!                   ├─▶ TableSketch, one per thread ─▶ TableProfile ─▶ manifest ─▶ compare: what has changed how much
+//!                   ├─▶ TableSketch, one per thread ─▶ TableProfile ─▶ manifest ─▶ compare: what changed, by how much
 //!  query's result ──┘     distinct, sample, extremes
 //! ```
-//! The same rows give the same profile, whatever the threads, the memory and the order of rows. Rows, nulls and
-//! smallest and largest values are exact; the rest are estimates, from some of the rows where there are many.
+//! The same rows give the same profile, whatever the threads, the memory and the order of rows. Row counts, nulls and
+//! smallest and largest values are exact; the rest are estimates, from a sample if there are many rows.
 //!
-//! Values may be personal. A profile holds hashes of values, keyed with the dataset's name, the patterns of texts and
-//! their lengths; smallest and largest only of numbers, dates and times. Hashes are pseudonyms: who knows the dataset's
-//! name can find out whether a value that they guess is there.
+//! Values may be personal data. A profile has hashes of values, keyed with the dataset's name, and the patterns and
+//! lengths of strings; smallest and largest values only of numbers, dates and times. Hashes are pseudonyms: anyone who
+//! knows the dataset's name can find out whether a guessed value occurs.
 //!
-//! Not for: what is too much of a change (`check`), and how inputs are read (`query`).
+//! Not for: which change is too large (`check`), and how inputs are read (`query`).
 
 mod cells;
 mod column;
@@ -33,15 +33,15 @@ pub use compare::{Change, Comparison, Measure, compare};
 pub use hashes::Hashes;
 pub use table::{Seed, TableSketch};
 
-/// Bytes of hashes that a profile may have as JSON, about.
+/// Approximate maximum of a profile's hashes as JSON, in bytes.
 const MOST_HASH_BYTES: usize = 64 << 10;
-/// Partitions whose rows a profile names: the newest.
+/// Number of partitions, the newest, whose row counts are kept.
 const MOST_PARTITIONS: usize = 100;
 
-/// What the rows of a version looked like on their way.
+/// The profile of a version: of its inputs and of its result.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Profile {
-    /// Hash of the SQL: of another query, other results are to be expected.
+    /// Hash of the SQL: another query is expected to have other results.
     pub query: String,
     /// The inputs, as they were read.
     pub inputs: Vec<InputProfile>,
@@ -53,7 +53,7 @@ pub struct Profile {
     pub value_bytes: u64,
 }
 
-/// One input, as it was read.
+/// The profile of one input, as it was read.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct InputProfile {
     /// Its name.
@@ -62,69 +62,70 @@ pub struct InputProfile {
     pub files: u64,
     /// Their bytes.
     pub bytes: u64,
-    /// Their rows, where files tell.
+    /// Their rows, if known from the files.
     pub rows: Option<u64>,
-    /// Rows that the query read; none where it did not read to the end.
+    /// Rows that the query read; none if it did not read to the end.
     pub read: Option<u64>,
-    /// Rows read of each partition by date, the newest 100.
+    /// Rows read per date partition, the newest 100.
     pub partitions: Vec<(String, u64)>,
-    /// The columns in use: of the newest partitions, in order, where there are partitions by date; else of all rows.
+    /// Profiles of the columns in use: of the newest date partitions, in order, if there are any; otherwise of all
+    /// rows.
     pub tables: Vec<PartProfile>,
 }
 
-/// The rows of one partition, or of all.
+/// The profile of one partition, or of all rows.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct PartProfile {
-    /// Which partition; none for all.
+    /// The partition; none for all.
     pub partition: Option<String>,
-    /// Its rows.
+    /// The profile of its rows.
     #[serde(flatten)]
     pub table: TableProfile,
 }
 
-/// Some rows.
+/// The profile of some rows.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct TableProfile {
     /// How many.
     pub rows: u64,
-    /// One in so many was looked at closely.
+    /// Sampling rate: one in `one_in` rows was sampled.
     pub one_in: u64,
     /// Their columns.
     pub columns: Vec<ColumnProfile>,
 }
 
-/// One column.
+/// The profile of one column.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct ColumnProfile {
     /// Its name.
     pub name: String,
-    /// Its type, in Arrow's words.
+    /// Its Arrow type.
     #[serde(rename = "type")]
     pub type_name: String,
-    /// Nulls in it.
+    /// Number of nulls.
     pub nulls: u64,
-    /// The smallest value of a number, date or time.
+    /// The smallest value, of numbers, dates and times.
     pub min: Option<serde_json::Value>,
-    /// The largest one.
+    /// The largest value.
     pub max: Option<serde_json::Value>,
-    /// Distinct values among the rows that were looked at closely, about.
+    /// Estimated number of distinct values in the sampled rows.
     pub distinct: Option<u64>,
     /// The smallest hashes of its values.
     pub hashes: Hashes,
-    /// Hashes, in hexadecimal digits, and shares of the most frequent values, where there are few.
+    /// The most frequent values, as hashes in hexadecimal digits with their shares, if there are few distinct values.
     pub frequent: Vec<(String, f64)>,
-    /// The mean of numbers, or of the lengths of texts.
+    /// The mean of numbers, or of string lengths.
     pub mean: Option<f64>,
     /// Their standard deviation.
     pub deviation: Option<f64>,
-    /// Patterns of texts and their shares, the most frequent first.
+    /// Patterns of strings and their shares, the most frequent first.
     pub patterns: Vec<(String, f64)>,
-    /// Which share of its values was there before too: in the version before, or in the partition before.
+    /// The share of its values that were in the version before, or in the partition before.
     pub overlap: Option<f64>,
 }
 
 impl Profile {
-    /// Brings the profile to a bounded size: fewer hashes where there are many columns, and only the newest partitions.
+    /// Bounds the size of the profile: fewer hashes if there are many columns, and only the newest partitions.
     pub fn trim(&mut self) {
         for input in &mut self.inputs {
             input.partitions.drain(..input.partitions.len().saturating_sub(MOST_PARTITIONS));

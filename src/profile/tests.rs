@@ -1,4 +1,4 @@
-//! What profiles see of made-up tables, and that they depend on nothing but the rows.
+//! Profiles of generated tables: what they contain, and that they depend on nothing but the rows.
 
 use std::sync::Arc;
 
@@ -22,7 +22,7 @@ fn sketch(batches: &[RecordBatch]) -> TableSketch {
     sketch
 }
 
-/// Rows that follow from their numbers.
+/// Rows derived from their numbers.
 fn rows(numbers: impl Iterator<Item = u64> + Clone, text: impl Fn(u64) -> String) -> RecordBatch {
     let ids: Int64Array = numbers.clone().map(|number| Some((mix(number, 1) % 20_000) as i64)).collect();
     let texts: StringArray = numbers.clone().map(|number| Some(text(number))).collect();

@@ -239,7 +239,7 @@ fn a_store_is_no_input_and_a_url_no_store() {
         "next.toml",
         job.replace("ev/", "stores/d").replace("\"stores/d\"\n\n[inputs", "\"stores/e\"\n\n[inputs"),
     );
-    workspace.cutover("run next.toml").fails(2).complains(&["stores/d is a store of Cutover's"]);
+    workspace.cutover("run next.toml").fails(2).complains(&["stores/d is a Cutover store"]);
     workspace.cutover("versions s3://b/s").fails(2).complains(&["s3://b/s is a URL: only local files and directories"]);
 }
 

@@ -43,7 +43,7 @@ pub(super) fn put_right(metadata: ParquetMetaData) -> Result<ParquetMetaData, Pa
     })
 }
 
-/// The columns of a file in the canonical layout; the writer's Arrow schema is used as far as it can be trusted.
+/// The columns of a file in the canonical layout; the writer's Arrow schema is used where it can be trusted.
 ///
 /// # Errors
 /// The Parquet reader's, for a type that it does not know.

@@ -20,7 +20,7 @@ use parquet::file::metadata::{ColumnChunkMetaData, ParquetMetaData};
 
 use super::thrift::{Kind, ThriftReader};
 
-/// The pages of a chunk with this decompressed size, and [`SUSPICIOUS_TIMES`] its size in the file, are examined.
+/// Chunks with at least this decompressed size, and [`SUSPICIOUS_TIMES`] their size in the file, are examined.
 const SUSPICIOUS_BYTES: u64 = 8 << 20;
 const SUSPICIOUS_TIMES: u64 = 16;
 /// A page up to this size is accepted whatever the footer says of its chunk; some writers omit the sum.

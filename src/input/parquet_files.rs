@@ -8,7 +8,6 @@
 //! the query reads their files.
 //!
 //! Not for: rows.
-//! Not for: rows.
 
 use std::collections::BTreeMap;
 use std::ops::Range;

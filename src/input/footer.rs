@@ -148,7 +148,7 @@ fn sound(footer: &[u8], start: u64) -> Result<(ParquetMetaData, Vec<u64>), Fault
         let names: Vec<&str> = seen.encrypted.iter().map(String::as_str).filter(|name| !name.is_empty()).collect();
         let which = if names.is_empty() { "some columns".to_owned() } else { names.join(", ") };
         return Err(Fault::Unsupported(format!(
-            "is encrypted ({which}), which is not supported; have it written without encryption"
+            "is encrypted ({which}), which is not supported; write it without encryption"
         )));
     }
     let metadata = ParquetMetaDataReader::decode_metadata(footer).and_then(footer_repair::put_right);

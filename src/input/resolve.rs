@@ -76,7 +76,7 @@ fn look_at(spec: &InputSpec, path: &Path) -> Result<(u64, jiff::Timestamp)> {
     let shown = path.display();
     let metadata = match fs::metadata(path) {
         Err(error) if error.kind() == ErrorKind::NotFound && path.is_symlink() => {
-            return Err(Error::input(format!("input {}: {shown} is a link to nothing", spec.name)));
+            return Err(Error::input(format!("input {}: {shown} is a dangling link", spec.name)));
         }
         metadata => metadata.io("stat", path)?,
     };
@@ -85,7 +85,7 @@ fn look_at(spec: &InputSpec, path: &Path) -> Result<(u64, jiff::Timestamp)> {
         return Err(Error::input(message));
     }
     let modified = jiff::Timestamp::try_from(metadata.modified().io("stat", path)?)
-        .map_err(|error| Error::input(format!("{shown} has an impossible date")).because(error))?;
+        .map_err(|error| Error::input(format!("{shown} has an invalid modification time")).because(error))?;
     Ok((metadata.len(), modified))
 }
 
@@ -244,8 +244,8 @@ fn format_of(spec: &InputSpec, paths: &[PathBuf]) -> Result<Format> {
             "avro" => Format::Avro,
             _ => {
                 return Err(Error::invalid(format!(
-                    "input {}: the format of {} is unknown; end its name in .parquet, .csv, .json or .avro (.csv.gz, \
-                     for compressed text), or set `format`",
+                    "input {}: the format of {} is unknown; end its name in .parquet, .csv, .json or .avro (.csv.gz \
+                     etc. for compressed text), or set `format`",
                     spec.name,
                     path.display()
                 )));
@@ -367,8 +367,8 @@ mod tests {
             ("pipe/2.parquet", "pipe/2.parquet is a pipe"),
             ("pipe/*.parquet", "pipe/2.parquet is a pipe"),
             ("socket", "socket/2 is a pipe, socket"),
-            ("link", "link/2.parquet is a link to nothing"),
-            ("link/2.parquet", "link/2.parquet is a link to nothing"),
+            ("link", "link/2.parquet is a dangling link"),
+            ("link/2.parquet", "link/2.parquet is a dangling link"),
         ] {
             let error = find(&spec(&root.join(path))).err().unwrap();
             assert_eq!(error.kind(), Kind::Input, "{path}");

@@ -148,7 +148,7 @@ fn why_unfit(own: &DataType, all: &DataType, bounds: Option<&Bounds>) -> Option<
         }
         (DataType::Timestamp(own, _), DataType::Timestamp(all, _)) => {
             let most = i128::from(i64::MAX) / (units_in_second(all) / units_in_second(own)).max(1);
-            (within(most) == Some(false)).then_some("some of its values are beyond what the finer unit holds")
+            (within(most) == Some(false)).then_some("some of its values are out of the range of the finer unit")
         }
         _ => None,
     }

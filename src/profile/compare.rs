@@ -103,7 +103,7 @@ pub fn compare(before: Option<&Profile>, now: &mut Profile) -> Comparison {
     for input in &mut now.inputs {
         match before.map(|before| before.inputs.iter().find(|before| before.name == input.name)) {
             Some(Some(before)) => comparison.input(before, input),
-            Some(None) => comparison.left_out(format!("input {} was not there before", input.name)),
+            Some(None) => comparison.left_out(format!("input {} is new", input.name)),
             None => comparison.within(input),
         }
     }

@@ -42,6 +42,6 @@ impl<'de> Deserialize<'de> for Hashes {
         };
         let hashes: Option<Vec<u64>> = text.as_bytes().chunks(Self::DIGITS).map(hash).collect();
         let hashes = hashes.filter(|hashes| hashes.is_sorted());
-        hashes.map(Self).ok_or_else(|| de::Error::custom("no hashes in order"))
+        hashes.map(Self).ok_or_else(|| de::Error::custom("not a sorted list of hashes"))
     }
 }

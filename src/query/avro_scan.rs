@@ -145,8 +145,7 @@ impl Batches {
         });
         let columns = columns.collect::<Result<Vec<_>>>().map_err(|error| {
             external(
-                Error::input(format!("{} cannot be brought to the columns of all files", self.path.display()))
-                    .because(error),
+                Error::input(format!("{} does not fit the columns of all files", self.path.display())).because(error),
             )
         })?;
         let options = RecordBatchOptions::new().with_row_count(Some(rows));

@@ -87,7 +87,7 @@ impl Guard for Bounded {
         for bytes in self.growth.sizes(args, rows)? {
             all = all.saturating_add(bytes);
             if bytes > MAX_VALUE_BYTES {
-                return exec_err!("{name}() would make a value of {bytes} bytes; {MAX_VALUE_BYTES} is the limit");
+                return exec_err!("{name}() would make a value of {bytes} bytes; the limit is {MAX_VALUE_BYTES}");
             }
         }
         let all = usize::try_from(all).unwrap_or(usize::MAX);

@@ -259,7 +259,7 @@ async fn plan(
         };
         context
             .register_table(datafusion::common::TableReference::bare(input.name.as_str()), table)
-            .map_err(|error| convert(&format!("cannot name a table {}", input.name), error))?;
+            .map_err(|error| convert(&format!("cannot register a table {}", input.name), error))?;
     }
     let state = context.state();
     sql_limits::check_words(sql).map_err(unplanned)?;

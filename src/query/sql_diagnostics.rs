@@ -69,7 +69,7 @@ impl Written<'_> {
             .iter()
             .find(|(word, _)| said.contains(word))
             .map_or("value of the type that the SQL wants", |kind| kind.1);
-        Some(format!("the parameter {name}, given as --set {name}={value}, is no {kind}"))
+        Some(format!("the parameter {name}, given as --set {name}={value}, is not a {kind}"))
     }
 
     /// The first line that contains this name.
@@ -188,7 +188,7 @@ mod tests {
         let said = "Optimizer rule 'simplify_expressions' failed\ncaused by\nArrow error: Cast error: Cannot cast string \
                     '2026-11-31' to value of Date32 type";
         let (said, _) = told("", said);
-        assert!(said.starts_with("the parameter date, given as --set date=2026-11-31, is no date"), "{said}");
+        assert!(said.starts_with("the parameter date, given as --set date=2026-11-31, is not a date"), "{said}");
         let said = "type_coercion\ncaused by\nError during planning: Cannot coerce arithmetic expression Utf8 - \
                     Interval(MonthDayNano) to valid types";
         assert!(told("", said).0.starts_with("parameters are text in SQL: write CAST($date AS DATE)"));

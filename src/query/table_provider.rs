@@ -307,7 +307,7 @@ pub(super) fn partition_value(
     };
     parsed.map_err(|error| {
         Error::input(format!(
-            "{}: its directory gives {} = {:?}, which is no {}",
+            "{}: its directory has {} = {:?}, which is not a valid {}",
             file.path.display(),
             field.name(),
             value.unwrap_or("null"),

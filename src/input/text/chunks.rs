@@ -148,7 +148,7 @@ impl Cutter {
 
     fn too_long(&self) -> Error {
         let what = match self.shape {
-            Shape::Csv(_) => "a row begins here that has more than 16 MiB; is a quote not closed?",
+            Shape::Csv(_) => "a row with more than 16 MiB begins here; is a quote not closed?",
             Shape::Json if self.rest.trim_ascii_start().starts_with(b"[") => ARRAY,
             Shape::Json => "has more than 16 MiB; one JSON object per line is needed",
         };

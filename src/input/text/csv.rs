@@ -191,7 +191,7 @@ impl<'t> Records<'t> {
                 Some(byte) if *byte == quote => break,
                 Some(b'\n') => ends += 1,
                 Some(_) => {}
-                None => return Err(Fault::at(self.line, "a quote opens here that is not closed; close it")),
+                None => return Err(Fault::at(self.line, "a quote is opened here but not closed; close it")),
             }
             at += 1;
         }

@@ -234,7 +234,7 @@ fn check_names(input: &Input, columns: &[(Field, StructKind)]) -> Result<()> {
         let path = |place: &StructKind| &input.files[place.file].path;
         let name = field.name().as_str();
         if input.partition_columns.iter().any(|column| column == name) {
-            let what = format!("column {} is in the names of the directories, too; leave it out of one", shown(name));
+            let what = format!("column {} is also in the names of directories; remove it from one", shown(name));
             return Err(Fault::at(place.line, what).in_file(path(place)));
         }
         let (other, first) = *spellings.entry(name.to_lowercase()).or_insert((name, *place));

@@ -173,8 +173,8 @@ impl Operation {
             Self::Plus | Self::Minus | Self::Times | Self::ShiftLeft => {
                 format!("overflows {of}; cast one side to a wider type, such as DECIMAL(38, 0)")
             }
-            Self::Divide | Self::Modulo => "fails; nullif(…, 0) as the divisor gives null where it is zero".to_owned(),
-            Self::ShiftRight => format!("shifts further than {of} has bits"),
+            Self::Divide | Self::Modulo => "fails; use nullif(…, 0) as the divisor to get null for zero".to_owned(),
+            Self::ShiftRight => format!("shifts by more bits than {of} has"),
         }
     }
 }

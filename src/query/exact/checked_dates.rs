@@ -46,7 +46,7 @@ impl Guard for Total {
             Some(row) => {
                 let shown: Vec<String> =
                     args.iter().map(|argument| array_value_to_string(argument, row)).collect::<Result<_, _>>()?;
-                exec_err!("{name}({}) is beyond what it can compute", shown.join(", "))
+                exec_err!("{name}({}) is out of the range of the function", shown.join(", "))
             }
             None => Ok(()),
         }

@@ -58,7 +58,7 @@ impl VisitorMut for Check {
         };
         match right.as_ref() {
             Expr::BinaryOp { op: BinaryOperator::And | BinaryOperator::Or | BinaryOperator::Xor, .. } => {
-                ControlFlow::Break(format!("put brackets around each side of AND and OR in {expression}"))
+                ControlFlow::Break(format!("put parentheses around each side of AND and OR in {expression}"))
             }
             _ => ControlFlow::Continue(()),
         }
@@ -82,7 +82,7 @@ fn refuse(tables: &TableWithJoins, is_refused: fn(&JoinConstraint) -> bool) -> C
             if is_refused(constraint) =>
         {
             ControlFlow::Break(format!(
-                "a RIGHT or FULL JOIN by NATURAL, or in brackets by USING, is not supported: write {} ON with both \
+                "a RIGHT or FULL JOIN by NATURAL, or in parentheses by USING, is not supported: write {} ON with both \
                  columns, and coalesce(left.column, right.column) where the column is used",
                 join.relation
             ))

@@ -112,7 +112,7 @@ impl Merged {
                     match outer {
                         true => {
                             return ControlFlow::Break(format!(
-                                "which table has the column {column} of USING ({column}) is not clear; write ON with \
+                                "it is unclear which table has column {column} of USING ({column}); write ON with \
                                  both columns"
                             ));
                         }

@@ -44,7 +44,7 @@ enum Fault {
 }
 
 /// Reads a file to its end, one column at a time: when columns are read together, the error about one that is too short
-/// names neither file nor column.
+/// names none of them.
 fn read_all(input: &Input, file: &InputFile) -> Result<(), Fault> {
     let (Some(metadata), Some(table)) = (input.metadata(file), input.schema()) else { return Ok(()) };
     let metadata = metadata.get().map_err(|error| Fault::Damaged(error.chain().join(": ")))?;

@@ -47,7 +47,7 @@ pub(super) fn convert(doing: &str, error: DataFusionError) -> Error {
         DataFusionError::Internal(_) | DataFusionError::ExecutionJoin(_) | DataFusionError::Substrait(_) => {
             (Kind::Internal, "this is a bug, in Cutover or in DataFusion")
         }
-        _ => (Kind::Input, "the query fails on a row of the input"),
+        _ => (Kind::Input, "a row of the input caused an error"),
     };
     // The names of the planner's rules mean nothing to the user.
     let mut told = &error;

@@ -37,7 +37,7 @@ impl AnalyzerRule for ExactTimes {
     }
 }
 
-/// Rejects ordering, grouping and comparing for equality of intervals.
+/// Rejects ordering, grouping and deduplicating by intervals.
 fn refuse_intervals(node: &LogicalPlan) -> Result<()> {
     let schema = merge_schema(&node.inputs());
     let check = |what: &str, of: &Expr| match of.get_type(&schema) {

@@ -191,7 +191,9 @@ impl Comparison {
             (Some(from), Some(to)) if from.partition.is_some() == to.partition.is_some() => {
                 self.table(&of_newest, &from.table, &mut to.table);
             }
-            (Some(_), Some(_)) => self.left_out(format!("{} has date partitions in only one of the two versions", now.name)),
+            (Some(_), Some(_)) => {
+                self.left_out(format!("{} has date partitions in only one of the two versions", now.name))
+            }
             _ => self.left_out(format!("{} was not read to its end, so its columns were not measured", now.name)),
         }
     }

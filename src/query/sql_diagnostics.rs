@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! table 'datafusion.public.event' not found        ─▶  there is no input event, did you mean "events"?
-//! Cannot cast string '2026-11-31' … Date32          ─▶  the parameter date, "2026-11-31", is no date
+//! Cannot cast string '2026-11-31' … Date32          ─▶  the parameter date, "2026-11-31", is not a date
 //! … at Line: 4, Column: 1, No field named w         ─▶  line 4 of the SQL, by position or by the name
 //! ```
 //! DataFusion's message stays as the cause, without its internal names.

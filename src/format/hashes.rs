@@ -1,21 +1,21 @@
-//! Hashes in order, as one text of hexadecimal digits: an array of numbers would lose digits in other programs.
+//! Sorted hashes, serialized as one string of hexadecimal digits: other programs would lose digits of JSON numbers.
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
-/// Hashes, the smallest first.
+/// Sorted hashes, the smallest first.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Hashes(Vec<u64>);
 
 impl Hashes {
-    /// Hexadecimal digits of one.
+    /// Hexadecimal digits of one hash.
     pub const DIGITS: usize = 16;
 
-    /// All of them.
+    /// All hashes.
     pub fn as_slice(&self) -> &[u64] {
         &self.0
     }
 
-    /// Keeps the smallest.
+    /// Keeps only the `most` smallest.
     pub fn truncate(&mut self, most: usize) {
         self.0.truncate(most);
     }
@@ -42,6 +42,6 @@ impl<'de> Deserialize<'de> for Hashes {
         };
         let hashes: Option<Vec<u64>> = text.as_bytes().chunks(Self::DIGITS).map(hash).collect();
         let hashes = hashes.filter(|hashes| hashes.is_sorted());
-        hashes.map(Self).ok_or_else(|| de::Error::custom("no hashes in order"))
+        hashes.map(Self).ok_or_else(|| de::Error::custom("not a sorted list of hashes"))
     }
 }

@@ -7,10 +7,10 @@ use serde::{Deserialize, Serialize};
 
 use super::hashes::Hashes;
 
-/// What the rows of a version looked like on their way.
+/// The profile of a version: of its inputs and of its result.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Profile {
-    /// Hash of the SQL: of another query, other results are to be expected.
+    /// Hash of the SQL: another query is expected to have other results.
     pub query: String,
     /// The inputs, as they were read.
     pub inputs: Vec<InputProfile>,
@@ -22,7 +22,7 @@ pub struct Profile {
     pub value_bytes: u64,
 }
 
-/// One input, as it was read.
+/// The profile of one input, as it was read.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct InputProfile {
     /// Its name.
@@ -31,63 +31,64 @@ pub struct InputProfile {
     pub files: u64,
     /// Their bytes.
     pub bytes: u64,
-    /// Their rows, where files tell.
+    /// Their rows, if known from the files.
     pub rows: Option<u64>,
-    /// Rows that the query read; none where it did not read to the end.
+    /// Rows that the query read; none if it did not read to the end.
     pub read: Option<u64>,
-    /// Rows read of each partition by date, the newest 100.
+    /// Rows read per date partition, the newest 100.
     pub partitions: Vec<(String, u64)>,
-    /// The columns in use: of the newest partitions, in order, where there are partitions by date; else of all rows.
+    /// Profiles of the columns in use: of the newest date partitions, in order, if there are any; otherwise of all
+    /// rows.
     pub tables: Vec<PartProfile>,
 }
 
-/// The rows of one partition, or of all.
+/// The profile of one partition, or of all rows.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct PartProfile {
-    /// Which partition; none for all.
+    /// The partition; none for all.
     pub partition: Option<String>,
-    /// Its rows.
+    /// The profile of its rows.
     #[serde(flatten)]
     pub table: TableProfile,
 }
 
-/// Some rows.
+/// The profile of some rows.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct TableProfile {
     /// How many.
     pub rows: u64,
-    /// One in so many was looked at closely.
+    /// Sampling rate: one in `one_in` rows was sampled.
     pub one_in: u64,
     /// Their columns.
     pub columns: Vec<ColumnProfile>,
 }
 
-/// One column.
+/// The profile of one column.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct ColumnProfile {
     /// Its name.
     pub name: String,
-    /// Its type, in Arrow's words.
+    /// Its Arrow type.
     #[serde(rename = "type")]
     pub type_name: String,
-    /// Nulls in it.
+    /// Number of nulls.
     pub nulls: u64,
-    /// The smallest value of a number, date or time.
+    /// The smallest value, of numbers, dates and times.
     pub min: Option<serde_json::Value>,
-    /// The largest one.
+    /// The largest value.
     pub max: Option<serde_json::Value>,
-    /// Distinct values among the rows that were looked at closely, about.
+    /// Estimated number of distinct values in the sampled rows.
     pub distinct: Option<u64>,
     /// The smallest hashes of its values.
     pub hashes: Hashes,
-    /// Hashes, in hexadecimal digits, and shares of the most frequent values, where there are few.
+    /// The most frequent values, as hashes in hexadecimal digits with their shares, if there are few distinct values.
     pub frequent: Vec<(String, f64)>,
-    /// The mean of numbers, or of the lengths of texts.
+    /// The mean of numbers, or of string lengths.
     pub mean: Option<f64>,
     /// Their standard deviation.
     pub deviation: Option<f64>,
-    /// Patterns of texts and their shares, the most frequent first.
+    /// Patterns of strings and their shares, the most frequent first.
     pub patterns: Vec<(String, f64)>,
-    /// Which share of its values was there before too: in the version before, or in the partition before.
+    /// The share of its values that were in the version before, or in the partition before.
     pub overlap: Option<f64>,
 }

@@ -1,6 +1,6 @@
-//! The columns of an input: what all its files come to, and whether that keeps the contract.
+//! The merged columns of all files of an input, checked against its contract.
 //!
-//! Not for: how columns are brought together (`union`), or text files, whose columns their survey finds out (`text`).
+//! Not for: how columns are merged (`union`), or text files, whose columns their survey finds (`text`).
 
 use std::collections::BTreeMap;
 
@@ -11,13 +11,13 @@ use super::union::{Columns, union};
 use super::{Contract, Footer, Input, avro, contract};
 use crate::error::{Error, Result};
 
-/// Problems that are told at once.
+/// Maximum number of problems in one error.
 pub(super) const MOST_PROBLEMS: usize = 20;
 
-/// The columns of Parquet files, as their footers tell them.
+/// The columns of Parquet files, from their footers.
 ///
 /// # Errors
-/// `Input` when they cannot be brought together or break the contract.
+/// `Input` if they cannot be merged or break the contract.
 pub(super) fn of_parquet(input: &Input) -> Result<SchemaRef> {
     let names = names(input);
     let footers: Vec<&Footer> = input.files.iter().filter_map(|file| file.footer.as_ref()).collect();
@@ -30,10 +30,10 @@ pub(super) fn of_parquet(input: &Input) -> Result<SchemaRef> {
     agree(input, &files.collect::<Vec<_>>())
 }
 
-/// The columns of Avro files, as their headers tell them.
+/// The columns of Avro files, from their headers.
 ///
 /// # Errors
-/// As for [`of_parquet`]; and when a header is damaged or cannot be read.
+/// As for [`of_parquet`]; also if a header is damaged or cannot be read.
 pub(super) fn of_avro(input: &Input) -> Result<SchemaRef> {
     let names = names(input);
     let schemas = input.files.par_iter().map(|file| avro::columns(&file.path)).collect::<Result<Vec<_>>>()?;
@@ -71,8 +71,8 @@ fn agree(input: &Input, files: &[Columns]) -> Result<SchemaRef> {
     }
 }
 
-/// Every way in which a file breaks the contract. What it has not, but may lack, and what is widened to the contract's
-/// type, is as the table of all files has it.
+/// All breaches of the contract by a file. Columns that the file lacks but may lack, and columns that are widened to
+/// the contract's type, are taken from the merged table.
 fn breaches(contract: &Contract, file: &Columns, table: Option<&Schema>, partitions: &[Field]) -> Vec<String> {
     let mut fields: Vec<Field> = file.schema.fields().iter().map(|field| field.as_ref().clone()).collect();
     for column in &contract.columns {
@@ -88,7 +88,7 @@ fn breaches(contract: &Contract, file: &Columns, table: Option<&Schema>, partiti
     let mut problems = contract.check(&Schema::new(fields), file.file);
     problems.extend(contract.columns.iter().filter(|column| !column.nullable).filter_map(|column| {
         let nulls = file.nulls.get(&column.name).copied().filter(|nulls| *nulls > 0)?;
-        Some(format!("{}: column {} holds {nulls} nulls, and its contract allows none", file.file, column.name))
+        Some(format!("{}: column {} holds {nulls} nulls, but its contract allows none", file.file, column.name))
     }));
     problems
 }

@@ -1,8 +1,8 @@
-//! Data contracts: what the columns of an input must be called, be, and mean.
+//! Data contracts: the names, types and meaning of an input's columns.
 //!
-//! A contract is a JSON file in `schemas/`, written by hand or by `cutover init`. Every input file's own schema is held
-//! against it before any work, and all differences are told at once. Extra columns are fine. [`type_name`] is the one
-//! textual form of an Arrow type, here and in messages:
+//! A contract is a JSON file in `schemas/`, written by hand or by `cutover init`. The schema of every input file is
+//! compared with it before any work, and all differences are reported at once. Extra columns are allowed. [`type_name`]
+//! is the one textual form of an Arrow type, here and in messages:
 //!
 //! ```text
 //! bool int8…int64 uint8…uint64 float16 float32 float64 string binary binary(16) date date64 null
@@ -12,9 +12,9 @@
 //! Types that hold the same values in another layout share a name: every string, binary and list layout, and
 //! dictionary- or run-encoded columns.
 //!
-//! Not for: null values. That a field may be null says nothing about whether it is; `nullable` is held against the
-//! counts of nulls in Parquet footers, where a file has them, and every row of CSV and JSON files. Elsewhere a job's
-//! `not_null` check counts.
+//! Not for: checking nulls. `nullable` is compared with the null counts of Parquet footers, if a file has them, and
+//! with every row of CSV and JSON files; that a field is nullable in a file says nothing about its values. Elsewhere a
+//! job's `not_null` check counts.
 
 use std::collections::HashSet;
 use std::path::Path;
@@ -26,7 +26,7 @@ use crate::error::{Error, Result};
 use crate::job::suggest;
 use crate::job::text_file::read_text;
 
-/// How deep types may nest in a contract.
+/// Maximum nesting depth of types in a contract.
 const DEEPEST: usize = 32;
 
 /// Types without parameters.
@@ -38,17 +38,17 @@ const PLAIN: [&str; 18] = [
 const UNITS: [&str; 4] = ["s", "ms", "us", "ns"];
 const INTERVALS: [&str; 3] = ["year_month", "day_time", "month_day_nano"];
 
-/// What one input must look like.
+/// What an input must look like.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Contract {
     /// What one row is, such as `activity_event`.
     pub name: String,
-    /// Columns that must be there; others may be.
+    /// Expected columns; others are allowed.
     pub columns: Vec<Column>,
 }
 
-/// One column of a contract.
+/// A column of a contract.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Column {
@@ -59,7 +59,7 @@ pub struct Column {
     pub type_name: String,
     /// Whether it may hold nulls.
     pub nullable: bool,
-    /// What its values say, for people.
+    /// What its values mean, for people.
     pub meaning: String,
 }
 
@@ -67,13 +67,13 @@ impl Contract {
     /// Reads the contract at `path`.
     ///
     /// # Errors
-    /// `Invalid` when it is missing, not JSON, has an unknown key or type, or names a column twice; `Unavailable` when
-    /// the disk fails.
+    /// `Invalid` if it is missing, not JSON, has an unknown key or type, or names a column twice; `Unavailable` if the
+    /// disk fails.
     pub fn load(path: &Path) -> Result<Contract> {
         Contract::parse(path, &read_text(path)?)
     }
 
-    /// Reads a contract from `text`; `path` stands in messages.
+    /// Parses a contract from `text`; `path` is for messages.
     ///
     /// # Errors
     /// `Invalid`, as for [`Contract::load`].
@@ -105,7 +105,7 @@ impl Contract {
         }
     }
 
-    /// The contract that the files with `schema` already keep; `meaning` says what each column means.
+    /// A contract that files with `schema` fulfil; `meaning` describes each column.
     pub fn from_schema(name: &str, schema: &Schema, meaning: impl Fn(&Field) -> String) -> Contract {
         let column = |field: &Field| Column {
             name: field.name().clone(),
@@ -116,7 +116,7 @@ impl Contract {
         Contract { name: name.to_owned(), columns: schema.fields().iter().map(|field| column(field)).collect() }
     }
 
-    /// Its text: one line per column, so that changes read well in a diff. Equal contracts have equal texts.
+    /// Its JSON text: one line per column, for readable diffs. Equal contracts have equal texts.
     pub fn to_text(&self) -> String {
         use serde_json::json;
         let columns: Vec<String> = self
@@ -135,7 +135,7 @@ impl Contract {
         format!("{{\n  \"name\": {},\n  \"columns\": [\n{}\n  ]\n}}\n", json!(self.name), columns.join(",\n"))
     }
 
-    /// Every way in which `schema`, that of the file named `file`, breaks the contract; empty when it keeps it.
+    /// All breaches of the contract by `schema`, that of the file named `file`.
     pub fn check(&self, schema: &Schema, file: &str) -> Vec<String> {
         self.columns.iter().filter_map(|column| column.check(schema, file)).collect()
     }
@@ -223,7 +223,7 @@ fn unit_name(unit: &TimeUnit) -> &'static str {
     }
 }
 
-/// Writers spell UTC in several ways.
+/// Normalizes UTC, which writers spell in several ways.
 fn zone_name(zone: &str) -> &str {
     if ["UTC", "Z", "+00:00", "+0000", "Etc/UTC"].contains(&zone) { "UTC" } else { zone }
 }
@@ -232,12 +232,12 @@ fn is_plain_name(name: &str) -> bool {
     !name.is_empty() && name.chars().all(|letter| letter.is_alphanumeric() || letter == '_')
 }
 
-/// Names that could be taken for a part of the type stand in quotes.
+/// Quotes a name that could be taken for a part of the type.
 fn field_name(name: &str) -> String {
     if is_plain_name(name) { name.to_owned() } else { serde_json::json!(name).to_string() }
 }
 
-/// Reads the textual form of a type and gives it back with its one spelling.
+/// Parses the textual form of a type and returns it in its canonical spelling.
 struct TypeText<'a> {
     rest: &'a str,
 }
@@ -251,7 +251,7 @@ impl<'a> TypeText<'a> {
         })
     }
 
-    /// One type; the error may hold a hint.
+    /// Parses one type; the error may contain a hint.
     fn any(&mut self, depth: usize) -> Result<String, Option<String>> {
         if depth == DEEPEST {
             return Err(Some(format!(": it nests deeper than {DEEPEST} levels")));

@@ -1,7 +1,7 @@
-//! After a query failed on its data: which Parquet file is at fault, and where in it.
+//! After a query failed on its data: finds the corrupt Parquet file, and the place in it.
 //!
-//! The query's reader does not name the file it failed in, so every file is read once more, one column of one row group
-//! after another, until one fails. This only happens on the way out.
+//! The query's reader does not name the file it failed in, so every file is read again, one column of one row group at
+//! a time, until one fails. This happens only after a failure.
 
 use std::fs::File;
 use std::path::Path;
@@ -17,11 +17,11 @@ use crate::catch_panic::contain;
 use crate::error::Error;
 use crate::job::Format;
 
-/// Rows of a batch.
+/// Rows per batch.
 const BATCH_ROWS: usize = 1_024;
 
-/// What is wrong with the first Parquet file that cannot be read to its end, or whose values are not of the type that
-/// its column has in all files together.
+/// Describes the first Parquet file that cannot be read to its end, or whose values do not fit the type that its column
+/// has in all files together.
 pub fn find_damaged(inputs: &[Input]) -> Option<Error> {
     let parquet = inputs.iter().filter(|input| input.format == Format::Parquet);
     let mut files = parquet.flat_map(|input| input.files.iter().map(move |file| (input, file)));
@@ -30,21 +30,21 @@ pub fn find_damaged(inputs: &[Input]) -> Option<Error> {
         let fault = contain(|| read_all(input, file)).unwrap_or_else(|panic| Err(Fault::Damaged(panic))).err()?;
         Some(Error::input(match fault {
             Fault::Damaged(why) => format!("{path} is damaged: {why}; write it again, then run again"),
-            Fault::Unfit(why) => format!("{path}: {why}; write it in one type with the other files"),
+            Fault::Unfit(why) => format!("{path}: {why}; write it with the same type as the other files"),
         }))
     })
 }
 
-/// What is wrong in a file.
+/// What is wrong with a file.
 enum Fault {
     /// It cannot be read.
     Damaged(String),
-    /// Its values do not fit into the type of all files.
+    /// Its values do not fit the type of all files.
     Unfit(String),
 }
 
-/// Reads a file to its end, column by column: beside another one, a column that is too short is told as an error that
-/// names neither.
+/// Reads a file to its end, one column at a time: when columns are read together, the error about one that is too short
+/// names none of them.
 fn read_all(input: &Input, file: &InputFile) -> Result<(), Fault> {
     let (Some(metadata), Some(table)) = (input.metadata(file), input.schema()) else { return Ok(()) };
     let metadata = metadata.get().map_err(|error| Fault::Damaged(error.chain().join(": ")))?;
@@ -68,13 +68,13 @@ fn read_all(input: &Input, file: &InputFile) -> Result<(), Fault> {
     Ok(())
 }
 
-/// The type that a column has in all files together, where it is another one and holds no others.
+/// The type that a column has in all files together, if it differs from the file's and is not nested.
 fn wanted<'a>(table: &'a Schema, name: &str, own: &DataType) -> Option<&'a DataType> {
     let all = table.field_with_name(name).ok()?.data_type();
     (*all != plain(own) && !all.is_nested()).then_some(all)
 }
 
-/// Rows of one column in one row group, all of whose values are of the wanted type.
+/// Reads one column of one row group, checks that its values fit the wanted type, and returns their number.
 fn read_chunk(
     path: &Path,
     metadata: &ArrowReaderMetadata,
@@ -94,7 +94,7 @@ fn read_chunk(
         if let Some(wanted) = wanted {
             cast_with_options(batch.column(0), wanted, &exact).map_err(|error| {
                 Fault::Unfit(format!(
-                    "does not fit into {}, as all files have it: {error}",
+                    "does not fit into {}, its type in all files together: {error}",
                     contract::type_name(wanted)
                 ))
             })?;

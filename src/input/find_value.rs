@@ -1,9 +1,9 @@
-//! Where a value is that a query could not read as another type: file, row and column.
+//! After a query failed to parse a value: finds its file, row and column.
 //!
-//! The engine tells the value alone, so that the text columns which the query reads are looked through for it, file by
-//! file. This only happens on the way out.
+//! DataFusion reports the value alone, so the string columns that the query reads are searched for it, file by file.
+//! This happens only after a failure.
 //!
-//! Not for: values of other columns than text, and Avro.
+//! Not for: values of other types, and Avro.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
@@ -21,11 +21,11 @@ use crate::catch_panic::contain;
 use crate::job::Format;
 use crate::shutdown;
 
-/// Rows of a batch.
+/// Rows per batch.
 const BATCH_ROWS: usize = 8_192;
 
-/// Where the first such text is among the columns that are read of each input, as a message begins; nothing where it is
-/// in none of them, or was made by the query.
+/// Locates the first such string in the columns that are read from each input, as the beginning of a message; none if
+/// it does not occur in them, because the query computed it.
 pub fn locate(inputs: &[Input], used: &BTreeMap<String, BTreeSet<String>>, value: &str) -> Option<String> {
     inputs.iter().find_map(|input| {
         let columns = used.get(&input.name)?;
@@ -92,7 +92,7 @@ fn is_text(field: &Field, columns: &BTreeSet<String>) -> bool {
     columns.contains(field.name()) && is_text(field.data_type())
 }
 
-/// The first row of a batch that holds the value, and its column.
+/// The first row of a batch that has the value, and its column.
 fn find(batch: &RecordBatch, value: &str) -> Option<(usize, String)> {
     let place = |(column, field): (&arrow::array::ArrayRef, &Arc<Field>)| {
         let texts = cast(column, &DataType::Utf8).ok()?;

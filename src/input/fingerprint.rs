@@ -1,9 +1,9 @@
-//! Whether the inputs are what they were: their digest, and one more look at them before the flip.
+//! Fingerprints of the inputs: their digest, and a check before the flip that they have not changed.
 //!
-//! Files are told apart by path, size and time of change, as build tools do; a file rewritten within the clock's
+//! Files are compared by path, size and modification time, as build tools do; a file rewritten within the clock's
 //! resolution with the same size is not noticed.
 //!
-//! Not for: checking what the files hold.
+//! Not for: checking what the files contain.
 
 use std::fs;
 
@@ -12,7 +12,7 @@ use xxhash_rust::xxh3::Xxh3Default;
 use super::Input;
 use crate::error::{Error, Result};
 
-/// A digest over the list of files of all inputs: 32 hexadecimal digits.
+/// A digest of the file lists of all inputs: 32 hexadecimal digits.
 pub fn digest(inputs: &[Input]) -> String {
     let mut hasher = Xxh3Default::new();
     for (input, file) in inputs.iter().flat_map(|input| input.files.iter().map(move |file| (input, file))) {
@@ -22,10 +22,10 @@ pub fn digest(inputs: &[Input]) -> String {
     format!("{:032x}", hasher.digest128())
 }
 
-/// Looks at every file again.
+/// Checks every file again.
 ///
 /// # Errors
-/// `Input`, naming the file, when one is gone or its size or time of change differs.
+/// `Input`, naming the file, if one is gone or its size or modification time differs.
 pub fn check_unchanged(inputs: &[Input]) -> Result<()> {
     for file in inputs.iter().flat_map(|input| &input.files) {
         let now = fs::metadata(&file.path).ok().and_then(|metadata| {

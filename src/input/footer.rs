@@ -1,7 +1,8 @@
-//! What the footer of a Parquet file tells without reading its rows, and what the query reads it by.
+//! Reads and checks the footer of a Parquet file, without reading its rows, and keeps the metadata that the query reads
+//! it by.
 //!
-//! A footer has no checksum: every number that it says twice is compared, every offset held against the file's size.
-//! What is read is put right (`readable`) and kept, so that what was checked is what the query goes by.
+//! A footer has no checksum, so numbers that it has twice are compared, and offsets are checked against the file's
+//! size. The metadata is corrected (`footer_repair`) and kept, so that the query uses what was checked.
 //!
 //! Not for: the rows.
 
@@ -20,13 +21,13 @@ use super::{footer_guard, footer_repair, pages};
 use crate::catch_panic::contain;
 use crate::error::{Error, IoContext, Result};
 
-/// Bytes at the end of a file: the size of the footer before them, and what kind of file it is.
+/// The last bytes of a file: the size of the footer, and the magic bytes.
 const TAIL_BYTES: u64 = 8;
 
 /// A Parquet footer.
 #[derive(Clone, Debug)]
 pub struct Footer {
-    /// The columns as Arrow types, in the one layout they are read in.
+    /// The columns as Arrow types, in the canonical layout (`layout`).
     pub schema: SchemaRef,
     /// Rows of the file.
     pub rows: u64,
@@ -34,29 +35,29 @@ pub struct Footer {
     pub unpacked_bytes: u64,
     /// Rows of each row group, in file order.
     pub row_groups: Vec<u64>,
-    /// Bytes of each top-level column on disk, in the row group where it has the most, and of a page that unpacks to
-    /// much more.
+    /// Bytes of each top-level column on disk, in the row group where it has the most; a page that decompresses to much
+    /// more counts decompressed.
     pub column_bytes: BTreeMap<String, u64>,
-    /// Bytes of each top-level column when decompressed; decoded, where the file tells.
+    /// Bytes of each top-level column when decompressed; when decoded, if the file records that.
     pub column_unpacked_bytes: BTreeMap<String, u64>,
-    /// Nulls per top-level column, for the columns whose every row group counts them.
+    /// Nulls per top-level column, for columns whose every row group counts them.
     pub nulls: BTreeMap<String, u64>,
-    /// Columns that cannot be read for what they are, and why.
+    /// Columns that cannot be read correctly, and why.
     pub unreadable: BTreeMap<String, String>,
-    /// Bounds of the values of columns in 64 bits, whose statistics tell them.
+    /// Bounds of the values of 64-bit columns, if their statistics have them.
     pub(super) bounds: BTreeMap<String, Bounds>,
-    /// Whether each of Parquet's columns is of the type INT96.
+    /// Whether each Parquet column has the type INT96.
     pub(super) int96: Vec<bool>,
-    /// All that the footer says, put right; none where all footers together are too large to be kept.
+    /// The corrected metadata; none if the footers of all files are too large to be kept.
     pub(super) metadata: Option<Arc<ParquetMetaData>>,
 }
 
 /// What is wrong with a footer.
 #[derive(Debug)]
 pub(crate) enum Fault {
-    /// It contradicts itself, or is not whole.
+    /// It contradicts itself, or is incomplete.
     Damaged(String),
-    /// It is sound, but what it tells of cannot be read.
+    /// It is valid, but what it describes cannot be read.
     Unsupported(String),
 }
 
@@ -64,7 +65,7 @@ impl Fault {
     fn of(self, path: &Path) -> Error {
         match self {
             Self::Damaged(why) => Error::input(format!(
-                "{} is not a readable Parquet file; is it cut off, or still being written?",
+                "{} is not a readable Parquet file; is it truncated, or still being written?",
                 path.display()
             ))
             .because(why),
@@ -74,7 +75,7 @@ impl Fault {
 }
 
 impl Footer {
-    /// Counts what the pages of the file take when they are unpacked, where that is much.
+    /// Adds the decompressed size of the file's pages, where that is large.
     pub(super) fn add_pages(&mut self, path: &Path) {
         let Some(metadata) = &self.metadata else { return };
         let columns = metadata.file_metadata().schema_descr().columns();
@@ -95,14 +96,14 @@ impl Footer {
 /// Reads the footer of a Parquet file.
 ///
 /// # Errors
-/// `Input` when it is no Parquet file, its footer is damaged or cut off, or contradicts itself, or the file is
-/// encrypted or has a type that is not known; `Unavailable` when it cannot be read.
+/// `Input` if it is not a Parquet file, its footer is damaged, truncated or contradicts itself, or the file is
+/// encrypted or has an unknown type; `Unavailable` if it cannot be read.
 pub fn read(path: &Path) -> Result<Footer> {
     let (footer, start) = read_bytes(path)?;
     parse(&footer, start).map_err(|fault| fault.of(path))
 }
 
-/// Reads the metadata alone of a file whose footer was read before.
+/// Reads only the metadata of a file whose footer was read before.
 ///
 /// # Errors
 /// As for [`read`].
@@ -112,11 +113,11 @@ pub(super) fn read_metadata(path: &Path) -> Result<ParquetMetaData> {
     metadata.map(|(metadata, _)| metadata).map_err(|fault| fault.of(path))
 }
 
-/// The bytes of a footer, and where in the file they lie.
+/// The bytes of a footer, and their offset in the file.
 fn read_bytes(path: &Path) -> Result<(Vec<u8>, u64)> {
     let file = File::open(path).io("open", path)?;
     let damaged = |why: String| Fault::Damaged(why).of(path);
-    let size = file.metadata().io("look at", path)?.len();
+    let size = file.metadata().io("stat", path)?.len();
     let mut tail = [0; TAIL_BYTES as usize];
     let from = size.checked_sub(TAIL_BYTES).ok_or_else(|| damaged(format!("it has only {size} bytes")))?;
     file.read_exact_at(&mut tail, from).io("read", path)?;
@@ -132,22 +133,22 @@ fn read_bytes(path: &Path) -> Result<(Vec<u8>, u64)> {
     Ok((footer, start))
 }
 
-/// What a footer that lies at `start` of its file says.
+/// Parses a footer that begins at offset `start` of its file.
 ///
 /// # Errors
-/// What is wrong with it.
+/// Describes what is wrong with it.
 pub(crate) fn parse(footer: &[u8], start: u64) -> Result<Footer, Fault> {
     contain(|| decode(footer, start)).unwrap_or_else(|panic| Err(Fault::Damaged(panic)))
 }
 
-/// The metadata, put right, and the rows of each row group, where all that the footer says twice agrees.
+/// The corrected metadata and the rows of each row group, if the footer is consistent.
 fn sound(footer: &[u8], start: u64) -> Result<(ParquetMetaData, Vec<u64>), Fault> {
     let seen = footer_guard::check(footer).map_err(Fault::Damaged)?;
     if !seen.encrypted.is_empty() {
         let names: Vec<&str> = seen.encrypted.iter().map(String::as_str).filter(|name| !name.is_empty()).collect();
         let which = if names.is_empty() { "some columns".to_owned() } else { names.join(", ") };
         return Err(Fault::Unsupported(format!(
-            "is encrypted ({which}), which is not supported; have it written without encryption"
+            "is encrypted ({which}), which is not supported; write it without encryption"
         )));
     }
     let metadata = ParquetMetaDataReader::decode_metadata(footer).and_then(footer_repair::put_right);
@@ -157,7 +158,7 @@ fn sound(footer: &[u8], start: u64) -> Result<(ParquetMetaData, Vec<u64>), Fault
     let sum = rows.iter().try_fold(0_u64, |sum, rows| sum.checked_add(*rows));
     let said = metadata.file_metadata().num_rows();
     if sum.is_none_or(|sum| i64::try_from(sum) != Ok(said)) {
-        let why = format!("its footer says that it has {said} rows, which its row groups do not add up to");
+        let why = format!("its footer says that it has {said} rows, but its row groups do not add up to that");
         return Err(Fault::Damaged(why));
     }
     Ok((metadata, rows))
@@ -170,7 +171,7 @@ fn decode(footer: &[u8], start: u64) -> Result<Footer, Fault> {
     let schema = Arc::new(Schema::new(fields));
     if let Some(name) = repeated_name(&schema) {
         return Err(Fault::Unsupported(format!(
-            "has more than one column {name:?}, so that none can be meant by its name; rename one"
+            "has more than one column {name:?}, so the name is ambiguous; rename one"
         )));
     }
     let (groups, rows) = (metadata.row_groups(), row_groups.iter().sum());
@@ -193,7 +194,7 @@ fn decode(footer: &[u8], start: u64) -> Result<Footer, Fault> {
     })
 }
 
-/// The name that two columns, or two fields of a struct, have.
+/// A name that two columns, or two fields of a struct, share.
 fn repeated_name(schema: &Schema) -> Option<String> {
     fn within(data_type: &DataType) -> Option<String> {
         match data_type {
@@ -215,11 +216,11 @@ fn repeated_name(schema: &Schema) -> Option<String> {
     among(schema.fields().iter().map(|field| (field.name(), field.data_type())))
 }
 
-/// Rows of a row group of a file whose data ends at `end`: a footer has no checksum, so what it says is held against
-/// what it says elsewhere.
+/// The rows of a row group of a file whose data ends at `end`: a footer has no checksum, so its numbers are compared
+/// with each other.
 fn group_rows(group: &RowGroupMetaData, end: u64) -> Result<u64, String> {
     let wrong = |what: &str| format!("its footer is wrong: a row group has {what}");
-    let rows = u64::try_from(group.num_rows()).map_err(|_| wrong("less than no rows"))?;
+    let rows = u64::try_from(group.num_rows()).map_err(|_| wrong("a negative number of rows"))?;
     for column in group.columns() {
         let name = column.column_path();
         if column.column_descr().max_rep_level() == 0 && column.num_values() != group.num_rows() {
@@ -236,7 +237,7 @@ fn group_rows(group: &RowGroupMetaData, end: u64) -> Result<u64, String> {
     Ok(rows)
 }
 
-/// Bytes of a row group when decompressed; some writers leave the sum at 0.
+/// Bytes of a row group when decompressed; some writers leave the total at 0.
 fn unpacked_bytes(group: &RowGroupMetaData) -> u64 {
     let of_columns = || group.columns().iter().map(|column| column.uncompressed_size().max(0) as u64);
     match u64::try_from(group.total_byte_size()) {
@@ -273,7 +274,7 @@ fn column_unpacked_bytes(groups: &[RowGroupMetaData]) -> BTreeMap<String, u64> {
     all
 }
 
-/// Columns with an INTERVAL of Parquet's: months, days and milliseconds, of which the reader gives only two.
+/// Columns of Parquet's type INTERVAL: months, days and milliseconds, of which the reader returns only two.
 fn unreadable(metadata: &ParquetMetaData) -> BTreeMap<String, String> {
     let why = "is an INTERVAL, whose months, days and milliseconds cannot be read as one value";
     let intervals = metadata

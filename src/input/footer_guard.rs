@@ -1,9 +1,9 @@
-//! Looks through a Parquet footer before a decoder is trusted with it.
+//! Checks a Parquet footer before it is decoded.
 //!
-//! The decoder reserves memory for as many elements as a list claims and calls itself for every level of the schema. A
-//! hostile footer of a few bytes could so end the whole process, which no error handling survives. Here every count is
-//! held against the bytes that are there, and the schema's depth against a limit. Columns that are encrypted are found
-//! here too: their entries lack what a decoder needs, so that it would call the file damaged.
+//! The decoder reserves memory for as many elements as a list claims and recurses for every level of the schema, so a
+//! hostile footer of a few bytes could abort the process, which no error handling survives. Here every count is checked
+//! against the bytes that remain, and the schema's depth against a limit. Encrypted columns are detected here too:
+//! their entries lack what the decoder needs, so it would report a damaged file.
 //!
 //! ```text
 //! footer: 2 schema elements: the tree, depth first; 5 number of children
@@ -12,26 +12,26 @@
 //! ```
 //! Format: `parquet.thrift` of apache/parquet-format.
 //!
-//! Not for: what the footer says.
+//! Not for: interpreting the footer.
 
 use std::collections::BTreeSet;
 
 use super::thrift::{Kind, ThriftReader};
 
-/// Levels that a schema may have; a list takes two or three.
+/// Maximum depth of a schema; a list takes two or three levels.
 const MAX_SCHEMA_DEPTH: usize = 100;
 
-/// What a footer shows before it is decoded.
+/// What the check found in a footer.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Seen {
-    /// Paths of the columns that are encrypted; empty for one that has none in clear text.
+    /// Paths of the encrypted columns; an empty path if it is encrypted too.
     pub(super) encrypted: BTreeSet<String>,
 }
 
-/// Whether a decoder can be trusted with this footer.
+/// Checks that a footer is safe to decode.
 ///
 /// # Errors
-/// What is wrong with it.
+/// Describes what is wrong with it.
 pub(super) fn check(footer: &[u8]) -> Result<Seen, String> {
     let mut children = Vec::new();
     let mut seen = Seen::default();
@@ -41,7 +41,7 @@ pub(super) fn check(footer: &[u8]) -> Result<Seen, String> {
             (4, Kind::List) => walk.list(|walk, kind| row_group(walk, kind, &mut seen)),
             _ => walk.skip(kind),
         })
-        .ok_or("its footer is not whole, or claims more than it holds")?;
+        .ok_or("its footer is incomplete, or claims more than it holds")?;
     check_depth(&children)?;
     Ok(seen)
 }
@@ -98,7 +98,7 @@ fn column_chunk(walk: &mut ThriftReader, kind: Kind, seen: &mut Seen) -> Option<
     Some(())
 }
 
-/// Reads the path of a column from the field that holds it.
+/// Reads a column's path from the field that has it.
 fn path_in(walk: &mut ThriftReader, here: bool, kind: Kind, path: &mut Vec<String>) -> Option<()> {
     if !here || kind != Kind::List {
         return walk.skip(kind);
@@ -113,9 +113,9 @@ fn path_in(walk: &mut ThriftReader, here: bool, kind: Kind, path: &mut Vec<Strin
     })
 }
 
-/// The tree of schema elements, which come depth first, is whole and not too deep.
+/// Checks that the tree of schema elements, in depth-first order, is complete and not too deep.
 fn check_depth(children: &[i64]) -> Result<(), String> {
-    // Of every element that is being filled: how many children are still to come.
+    // For every open element, the number of children to come.
     let mut open: Vec<u64> = Vec::new();
     for (at, &children_of) in children.iter().enumerate() {
         let claimed = u64::try_from(children_of).ok().filter(|claimed| *claimed < (children.len() - at) as u64);
@@ -136,7 +136,7 @@ fn check_depth(children: &[i64]) -> Result<(), String> {
 mod tests {
     use super::*;
 
-    /// A footer whose schema elements have so many children each.
+    /// A footer whose schema elements have these numbers of children.
     fn footer(children: &[i64]) -> Vec<u8> {
         let mut bytes = vec![0x15, 0x02, 0x19, 0xfc]; // version: 1; schema: a list of structs …
         varint(&mut bytes, children.len() as u64); // … of this length

@@ -1,15 +1,15 @@
-//! Makes of a footer what a reader can go by: what is known to be written wrongly is put right, what cannot be trusted
-//! is dropped.
+//! Corrects a footer for the reader: known mistakes of writers are fixed, what cannot be trusted is dropped.
 //!
-//! - A dictionary page at offset 0, or behind the data, is none (parquet-mr up to 1.8 writes 0).
-//! - Enums and JSON are text, and the reader checks that they are.
-//! - Statistics must never change an answer. Those that stay are of whole numbers, and of dates, times and decimals
-//!   kept as such, in the fields that have a defined order, with a count of nulls, of columns that are not widened.
-//!   Readers take a missing count for none, floats have NaN and two zeros, text was once ordered by signed bytes.
-//! - Page indexes and Bloom filters are not used.
-//! - Of the writer's notes only the layout that is to be read stays.
+//! - A dictionary page at offset 0, or behind the data, does not exist (parquet-mr up to 1.8 writes 0).
+//! - Enums and JSON become strings, so that the reader checks their UTF-8.
+//! - Statistics must never change an answer. Only those of integers, and of dates, times and decimals stored as
+//! integers, are kept, if they are in the fields with a defined order, have a null count, and the column is not
+//! widened. Readers take a missing null count for zero, floats have NaN and two zeros, strings were once ordered by
+//! signed bytes.
+//! - Page indexes and Bloom filters are dropped.
+//! - Of the writer's key-value metadata only the Arrow schema to read by is kept.
 //!
-//! Not for: what contradicts itself, which `footer` refuses.
+//! Not for: contradictions, which `footer` rejects.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -24,10 +24,10 @@ use parquet::schema::types::{SchemaDescriptor, Type};
 use super::layout::{plain_field, settle_fields, views};
 use super::statistics;
 
-/// The metadata with its offsets and texts put right.
+/// The metadata with corrected dictionary offsets and string types.
 ///
 /// # Errors
-/// What the reader of Parquet says of it.
+/// Those of the Parquet reader.
 pub(super) fn put_right(metadata: ParquetMetaData) -> Result<ParquetMetaData, ParquetError> {
     let file = metadata.file_metadata().clone();
     let schema = match with_texts(file.schema())? {
@@ -43,25 +43,25 @@ pub(super) fn put_right(metadata: ParquetMetaData) -> Result<ParquetMetaData, Pa
     })
 }
 
-/// The columns of a file, in the one layout; what its writer noted of them counts as far as it can be believed.
+/// The columns of a file in the canonical layout; the writer's Arrow schema is used where it can be trusted.
 ///
 /// # Errors
-/// What the reader of Parquet says of a type that it does not know.
+/// The Parquet reader's, for a type that it does not know.
 pub(super) fn columns(file: &FileMetaData) -> Result<Fields, ParquetError> {
     let plain = |schema: Schema| -> Fields { schema.fields().iter().map(plain_field).collect() };
     let said = plain(parquet_to_arrow_schema(file.schema_descr(), None)?);
-    // A note that does not fit is no reason not to read the file: Parquet's own schema says all that is needed.
+    // An Arrow schema that does not fit does not make the file unreadable: Parquet's own schema is enough.
     Ok(match parquet_to_arrow_schema(file.schema_descr(), file.key_value_metadata()).map(plain) {
         Ok(noted) if noted.len() == said.len() => settle_fields(&noted, &said),
         _ => said,
     })
 }
 
-/// The metadata that the query reads by: columns come as in `own`, with texts as views, and statistics stay where they
-/// can be trusted and the table's column, of `table`, has the file's own type.
+/// The metadata that the query reads by: columns have the types of `own`, with strings as views, and statistics are
+/// kept if they can be trusted and the column in `table` has the file's own type.
 ///
 /// # Errors
-/// What the reader of Parquet says of it.
+/// Those of the Parquet reader.
 pub(super) fn for_query(
     metadata: ParquetMetaData,
     own: &Schema,
@@ -92,7 +92,7 @@ pub(super) fn for_query(
     })
 }
 
-/// Numbers whose statistics are whole numbers too.
+/// Types whose statistics are integers.
 fn is_whole(data_type: &DataType) -> bool {
     data_type.is_integer()
         || matches!(
@@ -106,7 +106,7 @@ fn is_whole(data_type: &DataType) -> bool {
         )
 }
 
-/// Gives the metadata another schema and notes, and every column chunk what `corrected` makes of it.
+/// Replaces the schema and the key-value metadata, and applies `corrected` to every column chunk.
 fn change(
     metadata: ParquetMetaData,
     (schema, notes): (Arc<SchemaDescriptor>, Option<Vec<KeyValue>>),
@@ -128,7 +128,7 @@ fn change(
     Ok(ParquetMetaDataBuilder::new(changed).set_row_groups(groups.collect::<Result<_, _>>()?).build())
 }
 
-/// The schema with enums and JSON as text; nothing where it has none.
+/// The schema with enums and JSON as strings; none if it has neither.
 fn with_texts(schema: &Type) -> Result<Option<Type>, ParquetError> {
     let info = schema.get_basic_info();
     if schema.is_primitive() {

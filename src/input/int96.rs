@@ -1,11 +1,12 @@
-//! Which unit holds the timestamps of INT96 columns exactly.
+//! Finds the unit that represents the timestamps of INT96 columns exactly.
 //!
-//! INT96 is a day and the nanoseconds in it, 96 bits: it holds digits that microseconds do not, and days that
-//! nanoseconds in 64 bits do not (1677 to 2262). Spark writes 9999-12-31 for "no end", Impala nanoseconds. Which it is
-//! nothing in a footer says, so every value of such a column is looked at once, before the query is planned: whole
-//! microseconds are read as such, otherwise nanoseconds where they fit; what neither holds is refused.
+//! INT96 is a day and the nanoseconds in it, 96 bits: it has digits that microseconds lack, and days that 64-bit
+//! nanoseconds lack (beyond 1677 to 2262). Spark writes 9999-12-31 for "no end", Impala nanoseconds. The footer does
+//! not say which, so every value of such a column is read once, before the query is planned: if all are whole
+//! microseconds they are read as such, otherwise as nanoseconds if they fit; if neither unit holds them the column is
+//! refused.
 //!
-//! Not for: columns of other types, whose unit their footer tells.
+//! Not for: columns of other types, whose unit is in the footer.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -27,22 +28,22 @@ use crate::catch_panic::contain;
 /// The Julian day of 1970-01-01.
 const EPOCH: i128 = 2_440_588;
 const NANOS_OF_DAY: i128 = 86_400_000_000_000;
-/// Values that are looked at together.
+/// Values read at once.
 const BATCH: usize = 8_192;
 
-/// What all values of a column have in common.
+/// The units that hold all values of a column.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Instants {
-    /// They have no digits below the microsecond, and fit into 64 bits of microseconds.
+    /// Microseconds: no value has finer digits, and all fit into 64 bits.
     pub(super) micros: bool,
-    /// They fit into 64 bits of nanoseconds.
+    /// Nanoseconds: all values fit into 64 bits.
     pub(super) nanos: bool,
 }
 
 impl Instants {
     const ANY: Self = Self { micros: true, nanos: true };
 
-    /// What the values of both have in common.
+    /// The units that hold the values of both.
     pub(super) fn and(self, other: Self) -> Self {
         Self { micros: self.micros && other.micros, nanos: self.nanos && other.nanos }
     }
@@ -55,10 +56,10 @@ impl Instants {
     }
 }
 
-/// Reads the INT96 columns of a file: for each column of the table that has any, what their values have in common.
+/// Reads the INT96 columns of a file; returns the units for each column of the table that has any.
 ///
 /// # Errors
-/// Why one cannot be read, naming it and its row group.
+/// Why a column cannot be read, naming it and its row group.
 pub(super) fn measure(path: &Path, metadata: &ParquetMetaData) -> Result<BTreeMap<String, Instants>, String> {
     let schema = metadata.file_metadata().schema_descr();
     let columns: Vec<(usize, &String)> = (0..schema.num_columns())
@@ -85,7 +86,7 @@ pub(super) fn measure(path: &Path, metadata: &ParquetMetaData) -> Result<BTreeMa
 }
 
 fn measure_chunk(path: &Path, group: &RowGroupMetaData, column: usize) -> Result<Instants, ParquetError> {
-    // A file of its own: threads that share one also share the place they read at.
+    // Opened separately: threads that share a file would share its position.
     let file = Arc::new(File::open(path)?);
     let properties = Arc::new(ReaderProperties::builder().build());
     let reader = SerializedRowGroupReader::new(file, group, None, properties)?;

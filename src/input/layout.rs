@@ -1,17 +1,18 @@
-//! One layout per type: how the columns of Parquet files are read, whatever layout their writer had in memory.
+//! The canonical layout of each type: how columns of Parquet files are read, whatever in-memory layout their writer
+//! had.
 //!
-//! Arrow has many layouts for the same values: dictionaries with indexes of any width, views, large offsets, lists of
-//! fixed size. Writers leave a note of theirs in the file, and a reader that keeps to it gives columns that cannot be
-//! brought together: a dictionary that is too narrow for all files, large text beside text. The note is still needed
-//! for what Parquet's own schema cannot say, such as time zones.
+//! Arrow has many layouts for the same values: dictionaries with indexes of any width, views, large offsets, fixed-size
+//! lists. Writers store theirs in the file's Arrow schema, and a reader that follows it returns columns that cannot be
+//! merged: a dictionary whose index is too narrow for all files, large strings next to strings. That schema is still
+//! needed for what Parquet's own cannot express, such as time zones.
 //!
-//! Not for: types that hold other values; `widen` knows which of two holds both.
+//! Not for: types with other values; `widen` knows which of two types holds the values of both.
 
 use std::sync::Arc;
 
 use arrow::datatypes::{DECIMAL128_MAX_PRECISION, DataType, Field, FieldRef, Fields, TimeUnit};
 
-/// The type of the same values in the one layout.
+/// The canonical type of the same values.
 pub(super) fn plain(data_type: &DataType) -> DataType {
     match data_type {
         DataType::Dictionary(_, values) => plain(values),
@@ -36,7 +37,7 @@ pub(super) fn plain(data_type: &DataType) -> DataType {
     }
 }
 
-/// The type of the same values with texts and bytes as views, which share what is there once: as Parquet is read.
+/// The field with strings and binary values as views, which do not copy values: as Parquet is read.
 pub(super) fn views(field: &FieldRef) -> FieldRef {
     map_leaves(field, &mut |leaf| match leaf {
         DataType::Utf8 => DataType::Utf8View,
@@ -45,7 +46,7 @@ pub(super) fn views(field: &FieldRef) -> FieldRef {
     })
 }
 
-/// The field with its type in the one layout. One of nulls may be null, whatever it says.
+/// The field in the canonical layout. A field of type null is always nullable.
 pub(super) fn plain_field(field: &FieldRef) -> FieldRef {
     match field.data_type() {
         DataType::Null => Arc::new(field.as_ref().clone().with_nullable(true)),
@@ -53,7 +54,7 @@ pub(super) fn plain_field(field: &FieldRef) -> FieldRef {
     }
 }
 
-/// The field in the one layout, without notes of its own or of those in it.
+/// The field in the canonical layout, without its own metadata and that of its children.
 pub(super) fn bare_field(field: &FieldRef) -> FieldRef {
     let data_type = match plain(field.data_type()) {
         DataType::List(item) => DataType::List(bare_field(&item)),
@@ -65,15 +66,16 @@ pub(super) fn bare_field(field: &FieldRef) -> FieldRef {
     Arc::new(Field::new(field.name(), data_type, nullable))
 }
 
-/// Writers spell UTC in several ways.
+/// Whether a time zone is UTC, which writers spell in several ways.
 pub(super) fn is_utc(zone: &str) -> bool {
     ["UTC", "Z", "+00:00", "+0000", "Etc/UTC"].contains(&zone)
 }
 
-/// What of the writer's note (`noted`) is believed, where Parquet's schema alone says `said`; both in the one layout.
+/// The type to read by, from the writer's Arrow schema (`noted`) and from Parquet's schema alone (`said`); both in the
+/// canonical layout.
 ///
-/// A note that takes bytes for text is not: the reader would not check that they are. Nor is one of another unit for
-/// nanoseconds: the reader would take their number for that unit.
+/// An Arrow schema that declares binary values to be strings is not trusted, as the reader would not check their UTF-8.
+/// Nor is another unit for nanoseconds, as the reader would take the number to be in that unit.
 pub(super) fn settle(noted: &DataType, said: &DataType) -> DataType {
     match (noted, said) {
         (DataType::Utf8, DataType::Binary) => DataType::Binary,
@@ -89,7 +91,7 @@ pub(super) fn settle(noted: &DataType, said: &DataType) -> DataType {
     }
 }
 
-/// [`settle`] for every field.
+/// [`settle`] for all fields.
 pub(super) fn settle_fields(noted: &Fields, said: &Fields) -> Fields {
     noted.iter().zip(said).map(|(noted, said)| settle_field(noted, said)).collect()
 }
@@ -98,7 +100,7 @@ fn settle_field(noted: &FieldRef, said: &FieldRef) -> FieldRef {
     with_type(noted, settle(noted.data_type(), said.data_type()))
 }
 
-/// The field with every type that holds no others replaced, in the order of Parquet's columns.
+/// The field with every non-nested type replaced, in the order of Parquet's columns.
 pub(super) fn map_leaves(field: &FieldRef, leaf: &mut dyn FnMut(&DataType) -> DataType) -> FieldRef {
     let data_type = match field.data_type() {
         DataType::List(item) => DataType::List(map_leaves(item, leaf)),
@@ -114,7 +116,7 @@ pub(super) fn with_type(field: &FieldRef, data_type: DataType) -> FieldRef {
     if *field.data_type() == data_type {
         return Arc::clone(field);
     }
-    // Not `with_data_type`: a note about a dictionary must not outlive it.
+    // Not `with_data_type`: the flags of a dictionary must not remain.
     Arc::new(Field::new(field.name(), data_type, field.is_nullable()).with_metadata(field.metadata().clone()))
 }
 

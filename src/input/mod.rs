@@ -1,11 +1,11 @@
-//! What a job reads: its files, their schemas, and whether they still are what they were.
+//! The inputs of a job: their files, their schemas, and whether they have changed.
 //!
 //! [`resolve`] turns an input of the job file into a fixed list of files before any work starts; this list is the
-//! lineage in the manifest, and [`check_unchanged`] compares it with the disk once more before the flip. Parquet
-//! footers are read here, so a truncated file, a missing column or a null where the contract allows none is found in
+//! lineage in the manifest, and [`check_unchanged`] compares it with the disk again before the flip. Parquet footers
+//! are read here, so a truncated file, a missing column or a null where the contract allows none is found in
 //! milliseconds.
 //!
-//! `text` reads CSV and JSON lines: all of their rows once, to know their columns, and then for the query.
+//! `text` reads CSV and JSON lines: all rows once, to find the columns, and then for the query.
 //!
 //! Not for: reading the rows of other formats, which the query does.
 
@@ -55,48 +55,48 @@ pub use type_parser::from_name as type_from_name;
 pub struct Input {
     /// The table's name in SQL.
     pub name: String,
-    /// How all its files are written.
+    /// The format of all its files.
     pub format: Format,
-    /// How CSV files are written.
+    /// The dialect of CSV files.
     pub csv: CsvForm,
-    /// The files, in the order of their paths; at least one.
+    /// The files, sorted by path; at least one.
     pub files: Vec<InputFile>,
-    /// Names of the columns that are in the paths (`date=2026-01-01/`), outermost first.
+    /// Names of the partition columns in the paths (`date=2026-01-01/`), outermost first.
     pub partition_columns: Vec<String>,
-    /// The partitions that the job names; none: it reads all.
+    /// The partitions that the job names; none if it reads all.
     pub partitions: Option<Partitions>,
-    /// What the columns should be.
+    /// The data contract.
     pub contract: Option<Contract>,
-    /// The columns of all files together, where the files tell them.
+    /// The merged columns of all files; none for text files.
     schema: Option<SchemaRef>,
-    /// What all rows of text files tell, once somebody asked: see [`Input::survey`].
+    /// The survey of text files, once it has been requested: see [`Input::survey`].
     pub surveyed: OnceLock<Arc<Survey>>,
 }
 
 /// One file of an input.
 #[derive(Clone, Debug)]
 pub struct InputFile {
-    /// Path as the job names it, for messages and the manifest.
+    /// Path as in the job, for messages and the manifest.
     pub path: PathBuf,
     /// Size in bytes.
     pub bytes: u64,
-    /// Time of the last change.
+    /// Modification time.
     pub modified: jiff::Timestamp,
-    /// Values of the partition columns; none stands for null.
+    /// Values of the partition columns; `None` is null.
     pub partitions: Vec<Option<String>>,
-    /// What the footer says; none for formats without one.
+    /// The footer; none for formats without one.
     pub footer: Option<Footer>,
 }
 
 impl InputFile {
-    /// Parts that can be read by themselves: row groups, or 1 for formats without them.
+    /// Number of parts that can be read separately: row groups, or 1 for formats without them.
     pub fn parts(&self) -> u64 {
         self.footer.as_ref().map_or(1, |footer| footer.row_groups.len() as u64)
     }
 }
 
 impl Input {
-    /// Parts that can be read by themselves: row groups, pieces of text files, or files.
+    /// Number of parts that can be read separately: row groups, chunks of text files, or files.
     pub fn parts(&self) -> u64 {
         match self.surveyed.get() {
             Some(survey) => survey.chunks().filter(|chunk| chunk.rows > 0).count() as u64,
@@ -104,12 +104,12 @@ impl Input {
         }
     }
 
-    /// What all rows of its text files tell; they are read at the first call, by so many threads. `None` for other
+    /// The survey of all rows of its text files; the first call reads them, with `threads` threads. `None` for other
     /// formats.
     ///
     /// # Errors
-    /// `Input` when what they hold makes no table or breaks the contract, naming file and line; `Unavailable` when they
-    /// cannot be read; `Stopped` when that is asked for.
+    /// `Input` if their rows do not form a table or break the contract, naming file and line; `Unavailable` if they
+    /// cannot be read; `Stopped` if shutdown was requested.
     pub fn survey(&self, threads: usize) -> Result<Option<Arc<Survey>>> {
         if let Some(survey) = self.surveyed.get() {
             return Ok(Some(Arc::clone(survey)));
@@ -118,7 +118,7 @@ impl Input {
         Ok(Some(Arc::clone(self.surveyed.get_or_init(|| Arc::new(survey)))))
     }
 
-    /// Bytes of all files as they are unpacked, where their footers or a survey tell.
+    /// Decompressed bytes of all files, if known from footers or a survey.
     pub fn unpacked_bytes(&self) -> Option<u64> {
         if let Some(survey) = self.surveyed.get() {
             return Some(survey.bytes());
@@ -126,7 +126,7 @@ impl Input {
         self.files.iter().map(|file| Some(file.footer.as_ref()?.unpacked_bytes)).sum()
     }
 
-    /// Rows of all files, where their footers or a survey tell.
+    /// Rows of all files, if known from footers or a survey.
     pub fn rows(&self) -> Option<u64> {
         if let Some(survey) = self.surveyed.get() {
             return Some(survey.rows());
@@ -134,7 +134,7 @@ impl Input {
         self.files.iter().map(|file| Some(file.footer.as_ref()?.rows)).sum()
     }
 
-    /// Rows of a file, where its footer or a survey tells.
+    /// Rows of a file, if known from its footer or a survey.
     pub fn rows_of(&self, number: usize) -> Option<u64> {
         match self.surveyed.get() {
             Some(survey) => survey.files().get(number).map(|file| file.rows()),
@@ -142,10 +142,10 @@ impl Input {
         }
     }
 
-    /// The partition columns with their types: as the contract says, or string.
+    /// The partition columns with their types from the contract; strings if it does not name them.
     ///
     /// # Errors
-    /// `Invalid` when the contract gives one a type that a directory's name cannot hold.
+    /// `Invalid` if the contract gives one a type that a directory name cannot represent.
     pub fn partition_fields(&self) -> Result<Vec<Field>> {
         let field = |name: &String| {
             let column =
@@ -169,25 +169,25 @@ impl Input {
         self.files.iter().map(|file| file.bytes).sum()
     }
 
-    /// Bytes that a reader of `columns` holds at once: those of a row group, which are fetched together. 0 for formats
-    /// that are read line by line.
+    /// Bytes that a reader of `columns` holds at once: the largest row group's, which are fetched together. 0 for
+    /// formats that are read line by line.
     pub fn row_group_bytes(&self, columns: &BTreeSet<String>) -> u64 {
         let footers = self.files.iter().filter_map(|file| file.footer.as_ref());
         let bytes = |footer: &Footer| columns.iter().filter_map(|column| footer.column_bytes.get(column)).sum();
         footers.map(bytes).max().unwrap_or(0)
     }
 
-    /// The columns of all files together, where the files tell them: Parquet and Avro.
+    /// The merged columns of all files, for Parquet and Avro.
     pub fn schema(&self) -> Option<SchemaRef> {
         self.schema.clone()
     }
 
-    /// The columns as they come out of Parquet files: the same, with texts and bytes as views.
+    /// The columns as they are read from Parquet files: with strings and binary values as views.
     pub fn schema_as_read(&self) -> Option<SchemaRef> {
         Some(Arc::new(Schema::new(self.schema.as_ref()?.fields().iter().map(layout::views).collect::<Fields>())))
     }
 
-    /// Bytes of a row of `columns`, as far as footers or a survey tell.
+    /// Bytes of a row of `columns`, if known from footers or a survey.
     pub fn row_bytes(&self, columns: &BTreeSet<String>) -> Option<u64> {
         let bytes = match self.surveyed.get() {
             Some(survey) => survey.bytes(),
@@ -202,18 +202,18 @@ impl Input {
         Some(bytes / self.rows()?.max(1))
     }
 
-    /// What the query reads a Parquet file by. None for other formats.
+    /// The metadata that the query reads a Parquet file by. None for other formats.
     pub fn metadata(&self, file: &InputFile) -> Option<Metadata> {
         Metadata::of(file, self.schema.as_ref()?)
     }
 }
 
-/// Finds the files of every input, reads their footers and checks them against the contracts. All problems of all
-/// inputs are reported at once.
+/// Finds the files of every input, reads their footers and checks them against the contracts. Stops at the first input
+/// with problems; all contract breaches of that input are reported together.
 ///
 /// # Errors
-/// `Input` when files are missing, damaged or break their contract; `Invalid` when the job's idea of them is wrong;
-/// `Unavailable` when they cannot be read.
+/// `Input` if files are missing, damaged or break their contract; `Invalid` if the job does not match them;
+/// `Unavailable` if they cannot be read.
 pub fn resolve(specs: &[InputSpec]) -> Result<Vec<Input>> {
     specs.iter().map(resolve_one).collect()
 }

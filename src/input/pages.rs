@@ -1,15 +1,15 @@
-//! How large the pages of a column chunk become when they are unpacked.
+//! The decompressed size of the pages of a column chunk.
 //!
-//! A reader holds a column chunk as it is on disk and unpacks it page by page. What that takes stands in the header of
-//! each page: 501 bytes can hold a page of gigabytes. A footer gives only the sum of a chunk, which may be wrong.
+//! A reader holds a column chunk compressed and decompresses it page by page. How much memory a page needs is in its
+//! header: 501 bytes can hold a page of gigabytes. A footer has only the sum of a chunk, which may be wrong.
 //!
 //! ```text
-//! column chunk: (header, page)…      header: 2 unpacked size, 3 size in the file
+//! column chunk: (header, page)…      header: 2 decompressed size, 3 size in the file
 //! ```
-//! - [`weigh`] looks for the largest page where a chunk unpacks to so much more than it is that it matters.
-//! - [`check`] refuses a page that unpacks to more than the footer said of the whole chunk, while it is read.
+//! - [`weigh`] finds the largest page of a chunk whose compression ratio is suspiciously high.
+//! - [`check`] refuses a page that decompresses to more than the footer says of the whole chunk, while it is read.
 //!
-//! Not for: what is in a page.
+//! Not for: the content of a page.
 
 use std::borrow::Cow;
 use std::fs::File;
@@ -20,16 +20,16 @@ use parquet::file::metadata::{ColumnChunkMetaData, ParquetMetaData};
 
 use super::thrift::{Kind, ThriftReader};
 
-/// A chunk whose unpacked size is at least this, and [`SUSPICIOUS_TIMES`] its size in the file, is looked into.
+/// Chunks with at least this decompressed size, and [`SUSPICIOUS_TIMES`] their size in the file, are examined.
 const SUSPICIOUS_BYTES: u64 = 8 << 20;
 const SUSPICIOUS_TIMES: u64 = 16;
-/// A page up to this size is read whatever the footer says of its chunk; some writers leave the sum out.
+/// A page up to this size is accepted whatever the footer says of its chunk; some writers omit the sum.
 const FREE_PAGE: u64 = 64 << 20;
-/// Bytes that are read to find headers in, at first and at most; a header holds statistics, and those hold values.
+/// Bytes read at first to find a header, and at most; headers contain statistics, and those contain values.
 const WINDOW: usize = 8 << 10;
 const LARGEST_HEADER: usize = 64 << 20;
 
-/// Unpacked bytes of the largest page of each suspicious chunk, with the number of its column.
+/// Decompressed bytes of the largest page of each suspicious chunk, with the index of its column.
 pub(super) fn weigh(path: &Path, metadata: &ParquetMetaData) -> Vec<(usize, u64)> {
     let mut file = None;
     let mut weights = Vec::new();
@@ -53,29 +53,29 @@ pub(super) fn weigh(path: &Path, metadata: &ParquetMetaData) -> Vec<(usize, u64)
     weights
 }
 
-/// Holds the pages of a chunk that was read against what the footer says of it.
+/// Compares the pages of a chunk that was read with what the footer says of it.
 ///
 /// # Errors
-/// What does not go together.
+/// Describes the contradiction.
 pub(super) fn check(chunk: &ColumnChunkMetaData, bytes: &[u8]) -> Result<(), String> {
     let window = |at: u64, _| usize::try_from(at).ok().and_then(|at| bytes.get(at..)).map(Cow::Borrowed);
-    // Headers that cannot be read are the reader's to tell.
+    // Headers that cannot be parsed are reported by the reader.
     let largest = largest(bytes.len() as u64, window).unwrap_or(0);
     if largest <= unpacked(chunk).max(FREE_PAGE) {
         return Ok(());
     }
     let (claimed, mib) = (unpacked(chunk), largest >> 20);
-    Err(format!("a page unpacks to {mib} MiB, more than the {claimed} bytes that the footer says all of it does"))
+    Err(format!("a page decompresses to {mib} MiB, more than the {claimed} bytes that the footer gives for all pages"))
 }
 
 fn unpacked(chunk: &ColumnChunkMetaData) -> u64 {
     u64::try_from(chunk.uncompressed_size()).unwrap_or(0)
 }
 
-/// The largest unpacked size among the pages in so many bytes, of which `window` gives some at a place.
+/// The largest decompressed size among the pages in `length` bytes; `window` returns the bytes at an offset.
 fn largest<'a>(length: u64, mut window: impl FnMut(u64, usize) -> Option<Cow<'a, [u8]>>) -> Option<u64> {
     let (mut at, mut largest) = (0, 0);
-    // Bytes that are there, and where they begin.
+    // The bytes of the current window, and their offset.
     let (mut start, mut there): (u64, Cow<[u8]>) = (0, Cow::Borrowed(&[]));
     while at < length {
         let known = usize::try_from(at - start).ok().and_then(|from| there.get(from..)).and_then(header);
@@ -99,7 +99,7 @@ fn largest<'a>(length: u64, mut window: impl FnMut(u64, usize) -> Option<Cow<'a,
     Some(largest)
 }
 
-/// Bytes of the page header at the beginning of `bytes`, and of its page in the file and unpacked.
+/// Size of the page header at the beginning of `bytes`, and of its page in the file and decompressed.
 fn header(bytes: &[u8]) -> Option<(u64, u64, u64)> {
     let (mut packed, mut unpacked) = (None, None);
     let mut walk = ThriftReader::new(bytes);
@@ -118,7 +118,7 @@ fn header(bytes: &[u8]) -> Option<(u64, u64, u64)> {
 mod tests {
     use super::*;
 
-    /// Pages of so many bytes that unpack to so many.
+    /// A chunk of pages with these sizes and decompressed sizes.
     fn chunk(pages: &[(u8, u64)]) -> Vec<u8> {
         let mut bytes = Vec::new();
         for (packed, unpacked) in pages {

@@ -1,10 +1,11 @@
-//! The Parquet files of an input: their footers, what all of them come to, and what the query reads each of them by.
+//! The Parquet files of an input: reads their footers, merges their columns, and keeps the metadata that the query
+//! reads each file by.
 //!
 //! ```text
 //! footers ─▶ unit of INT96 timestamps ─▶ union of columns, contract ─▶ metadata for the query
 //! ```
-//! Footers that were read are kept, so that no file is parsed twice; where all of them would take too much memory, the
-//! others are parsed again when the query comes to their files.
+//! Footers are kept, so that no file is parsed twice; if they take too much memory, the others are parsed again when
+//! the query reads their files.
 //!
 //! Not for: rows.
 
@@ -23,10 +24,10 @@ use super::layout::map_leaves;
 use super::{Footer, Input, InputFile, columns, footer, footer_repair, pages};
 use crate::error::{Error, Result};
 
-/// Bytes of memory that the footers of one input may take.
+/// Maximum memory of the kept footers of one input, in bytes.
 const KEPT_BYTES: usize = 32 << 20;
 
-/// What the query reads one file by.
+/// The metadata that the query reads one file by.
 #[derive(Clone, Debug)]
 pub struct Metadata {
     kept: Option<Arc<ParquetMetaData>>,
@@ -46,15 +47,15 @@ impl Metadata {
         })
     }
 
-    /// The file's path as the job names it.
+    /// The file's path as in the job.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// What the footer says, put right, with the statistics that can be trusted.
+    /// The corrected metadata, with only the statistics that can be trusted.
     ///
     /// # Errors
-    /// `Input` and `Unavailable` when the file is parsed again, and is no longer what it was.
+    /// `Input` and `Unavailable` if the file has to be parsed again and has changed.
     pub fn get(&self) -> Result<Arc<ParquetMetaData>> {
         match &self.kept {
             Some(kept) => Ok(Arc::clone(kept)),
@@ -63,25 +64,25 @@ impl Metadata {
     }
 }
 
-/// Looks at column chunks as they are read.
+/// Checks column chunks as they are read.
 #[derive(Debug)]
 pub struct ChunkCheck {
     path: PathBuf,
     metadata: Arc<ParquetMetaData>,
-    /// Number of the chunk after the last one, over all row groups: they mostly come in order.
+    /// Index of the chunk after the last one checked, over all row groups: they mostly come in order.
     next: usize,
 }
 
 impl ChunkCheck {
-    /// For the chunks of the file that `metadata` is of.
+    /// For the chunks of the file that `of` and `metadata` describe.
     pub fn new(of: &Metadata, metadata: Arc<ParquetMetaData>) -> Self {
         Self { path: of.path.clone(), metadata, next: 0 }
     }
 
-    /// Holds bytes of the file against what its footer says of the column chunk that begins there.
+    /// Checks bytes of the file against what its footer says of the column chunk that begins there.
     ///
     /// # Errors
-    /// `Input` when a page of it would take more memory than the footer admits, naming file, row group and column.
+    /// `Input` if a page of it would take more memory than the footer says, naming file, row group and column.
     pub fn check(&mut self, range: &Range<u64>, bytes: &[u8]) -> Result<()> {
         let columns = self.metadata.file_metadata().schema_descr().num_columns();
         let chunks = columns * self.metadata.num_row_groups();
@@ -100,11 +101,10 @@ impl ChunkCheck {
     }
 }
 
-/// Reads the footers of all files and settles what the query reads.
+/// Reads the footers of all files and determines the table's schema.
 ///
 /// # Errors
-/// `Input` when one is damaged, files cannot be brought together or break the contract; `Unavailable` when one cannot
-/// be read.
+/// `Input` if one is damaged, the files cannot be merged or break the contract; `Unavailable` if one cannot be read.
 pub(super) fn read(input: &mut Input) -> Result<()> {
     let held = AtomicUsize::new(0);
     input.files.par_iter_mut().try_for_each(|file| {
@@ -136,7 +136,7 @@ fn for_query(path: &Path, metadata: ParquetMetaData, own: &Schema, table: &Schem
     readable.map(Arc::new).map_err(|error| Error::input(format!("{} cannot be read", path.display())).because(error))
 }
 
-/// Looks through the INT96 columns and gives them the unit that holds them.
+/// Reads the INT96 columns and gives them the unit that holds their values.
 fn settle_int96(input: &mut Input) -> Result<()> {
     let affected = |file: &&InputFile| file.footer.as_ref().is_some_and(|footer| footer.int96.contains(&true));
     let affected: Vec<&InputFile> = input.files.iter().filter(affected).collect();

@@ -1,9 +1,10 @@
-//! The partitions of an input: those a job names, which must be there and are the only ones read, and those by date.
+//! The partitions of an input: those that a job names, which must exist and are the only ones read, and date
+//! partitions.
 //!
 //! ```text
 //!  data/events/date=2026-11-26/country=de/part-0.parquet      two columns, a partition for each pair of values
 //! ```
-//! Not for: what the names in a job file stand for (`job`).
+//! Not for: expanding partition names in a job file (`job`).
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -12,13 +13,13 @@ use super::{Input, InputFile, avro};
 use crate::error::{Error, IoContext, Result};
 use crate::job::{Format, InputSpec, Partitions};
 
-/// Partitions that are named in a message.
+/// Maximum number of partitions listed in a message.
 const NAMED: usize = 20;
-/// Columns that make a date together.
+/// Columns that together form a date.
 const PARTS_OF_DATES: [&str; 4] = ["year", "month", "day", "hour"];
 
 impl Input {
-    /// The columns of directories that hold dates: one with whole dates, or year, month and so on.
+    /// The directory columns that contain dates: one with complete dates, or year, month and so on.
     pub fn dated_columns(&self) -> Vec<usize> {
         let all_dates = |column: &usize| {
             let mut values = self.files.iter().map(|file| file.partitions[*column].as_deref());
@@ -39,14 +40,13 @@ impl Input {
         if begins && self.files.iter().all(numbers) { parts } else { Vec::new() }
     }
 
-    /// The partitions by date, the oldest first, each with its name and one of its files; none where there are no
-    /// dates.
+    /// The date partitions, the oldest first, each with its name and one of its files; empty if there are none.
     pub fn dated_partitions(&self) -> Vec<(String, &InputFile)> {
         let columns = self.dated_columns();
         if columns.is_empty() {
             return Vec::new();
         }
-        // Numbers of different lengths are in order of their size.
+        // Numbers of different lengths are ordered by value.
         let order = |file: &InputFile| -> Vec<(usize, String)> {
             let value = |column: &usize| file.partitions[*column].clone().unwrap_or_default();
             let number = |value: String| (value.trim_start_matches('0').len() * usize::from(is_number(&value)), value);
@@ -56,7 +56,7 @@ impl Input {
         partitions.into_values().map(|file| (name(&self.partition_columns, &columns, &file.partitions), file)).collect()
     }
 
-    /// Refuses partitions that the job names and that have no rows.
+    /// Rejects partitions that the job names and that have no rows.
     ///
     /// # Errors
     /// `Input`, naming each.
@@ -65,7 +65,7 @@ impl Input {
         let mut rows: BTreeMap<String, u64> = BTreeMap::new();
         for (number, file) in self.files.iter().enumerate() {
             let of_file = match self.format {
-                // How many rows Avro files have, only reading them tells.
+                // The rows of Avro files are only known by reading them.
                 Format::Avro => u64::from(!avro::open(&file.path)?.at_end().io("read", &file.path)?),
                 _ => match self.rows_of(number) {
                     Some(rows) => rows,
@@ -80,10 +80,10 @@ impl Input {
     }
 }
 
-/// Keeps the files of the partitions that a job names.
+/// Selects the files of the partitions that a job names.
 ///
 /// # Errors
-/// `Invalid` when the files do not lie in directories of these columns; `Input` when a partition is not there.
+/// `Invalid` if the files are not in directories of these columns; `Input` if a partition does not exist.
 pub(super) fn select(spec: &InputSpec, root: &Path, paths: Vec<PathBuf>) -> Result<Vec<PathBuf>> {
     let Some(wanted) = &spec.partitions else { return Ok(paths) };
     let mut there: BTreeSet<String> = BTreeSet::new();
@@ -92,7 +92,7 @@ pub(super) fn select(spec: &InputSpec, root: &Path, paths: Vec<PathBuf>) -> Resu
         let (columns, values) = super::resolve::directories(path.strip_prefix(root).unwrap_or(&path));
         if let Some(missing) = wanted.columns().find(|name| !columns.iter().any(|column| column == name)) {
             return Err(Error::invalid(format!(
-                "input {}: line {} of the job names partitions by {missing}, but {} does not lie in a directory {missing}=…",
+                "input {}: line {} of the job names partitions by {missing}, but {} is not in a directory {missing}=…",
                 spec.name,
                 wanted.line,
                 path.display()
@@ -126,7 +126,7 @@ fn refuse(input: &str, wanted: &Partitions, wrong: Vec<String>) -> Result<()> {
     Err(Error::input(text))
 }
 
-/// The directories of the partitions that are read: those of the innermost columns.
+/// The directories of the partitions that are read, at the level of the innermost partition column.
 pub(super) fn directories(root: &Path, paths: &[PathBuf]) -> BTreeSet<PathBuf> {
     let innermost = |path: &PathBuf| {
         let below = path.strip_prefix(root).unwrap_or(path);
@@ -146,7 +146,7 @@ fn is_number(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit())
 }
 
-/// Whether a directory's value begins with a date: `2026-11-26`, `2026-11`, `20261126`, `2026112613`.
+/// Whether a directory value begins with a date: `2026-11-26`, `2026-11`, `20261126`, `2026112613`.
 fn is_date(text: &str) -> bool {
     let digits = |range: std::ops::Range<usize>| text.get(range).is_some_and(is_number);
     let parted = digits(0..4) && text.get(4..5) == Some("-") && digits(5..7);

@@ -1,11 +1,11 @@
-//! From a path in the job file to the list of files it stands for.
+//! Resolves a path in the job file to a list of files.
 //!
-//! A path is a file, a directory (searched through and through) or a glob. Names that begin with `_` or `.` are
-//! ignored, as every writer of datasets uses them for files in progress and markers; directories named `column=value`
-//! give a column. The list is sorted, so the same files always give the same list.
+//! A path is a file, a directory (searched recursively) or a glob. Names that begin with `_` or `.` are ignored, as
+//! writers of datasets use them for files in progress and markers; directories named `column=value` add a column. The
+//! list is sorted, so the same files always give the same list.
 //!
-//! A directory with a Delta Lake, Iceberg or Hudi log is refused: its log says which files count, and reading all of
-//! them would bring deleted rows back.
+//! A directory with a Delta Lake, Iceberg or Hudi log is refused: its log says which files are live, and reading all of
+//! them would bring back deleted rows.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -17,14 +17,14 @@ use super::{InputFile, partitions};
 use crate::error::{Error, IoContext, Result};
 use crate::job::{Format, InputSpec};
 
-/// Files an input may have.
+/// Maximum number of files of an input.
 const MAX_FILES: usize = 1_000_000;
-/// Directories below each other that are searched, which also ends a circle of links.
+/// Maximum depth of directories, which also ends cycles of links.
 const MAX_DEPTH: usize = 32;
-/// What Hive writes for a null in a directory's name.
+/// The directory value that Hive writes for null.
 const HIVE_NULL: &str = "__HIVE_DEFAULT_PARTITION__";
 
-/// The files of an input and what their names tell.
+/// The files of an input, and what their names say.
 pub(super) struct ResolvedFiles {
     pub(super) format: Format,
     pub(super) files: Vec<InputFile>,
@@ -34,11 +34,11 @@ pub(super) struct ResolvedFiles {
 /// Finds the files of an input.
 ///
 /// # Errors
-/// `Input` when there are none, or a required marker is missing; `Invalid` when formats are mixed or unknown, or when
-/// the directory is a table of another system; `Unavailable` when a directory cannot be read.
+/// `Input` if there are none, or a required marker is missing; `Invalid` if formats are mixed or unknown, or if the
+/// directory is a table of another system; `Unavailable` if a directory cannot be read.
 pub(super) fn find(spec: &InputSpec) -> Result<ResolvedFiles> {
     let (root, mut paths) = list(spec)?;
-    // A pattern can match a directory and what is in it.
+    // A glob can match a directory and its content.
     paths.sort_unstable();
     paths.dedup();
     if paths.is_empty() {
@@ -58,7 +58,7 @@ pub(super) fn find(spec: &InputSpec) -> Result<ResolvedFiles> {
         let expected = partition_columns.get_or_insert_with(|| columns.clone());
         if *expected != columns {
             return Err(Error::input(format!(
-                "input {}: {} lies in directories of {:?}, but other files in directories of {:?}",
+                "input {}: {} is in directories of {:?}, but other files are in directories of {:?}",
                 spec.name,
                 path.display(),
                 columns,
@@ -70,26 +70,26 @@ pub(super) fn find(spec: &InputSpec) -> Result<ResolvedFiles> {
     Ok(ResolvedFiles { format, files, partition_columns: partition_columns.unwrap_or_default() })
 }
 
-/// Size and time of change of a file. What is no file is refused before anything opens it: opening a pipe waits for a
-/// writer that may never come.
+/// Size and modification time of a file. Anything but a regular file is refused before it is opened: opening a pipe
+/// waits for a writer that may never come.
 fn look_at(spec: &InputSpec, path: &Path) -> Result<(u64, jiff::Timestamp)> {
     let shown = path.display();
     let metadata = match fs::metadata(path) {
         Err(error) if error.kind() == ErrorKind::NotFound && path.is_symlink() => {
-            return Err(Error::input(format!("input {}: {shown} is a link to nothing", spec.name)));
+            return Err(Error::input(format!("input {}: {shown} is a dangling link", spec.name)));
         }
-        metadata => metadata.io("look at", path)?,
+        metadata => metadata.io("stat", path)?,
     };
     if !metadata.is_file() {
         let message = format!("input {}: {shown} is a pipe, socket or device, and not a file", spec.name);
         return Err(Error::input(message));
     }
-    let modified = jiff::Timestamp::try_from(metadata.modified().io("look at", path)?)
-        .map_err(|error| Error::input(format!("{shown} has an impossible date")).because(error))?;
+    let modified = jiff::Timestamp::try_from(metadata.modified().io("stat", path)?)
+        .map_err(|error| Error::input(format!("{shown} has an invalid modification time")).because(error))?;
     Ok((metadata.len(), modified))
 }
 
-/// The directory partitions are counted from, and all files.
+/// The root directory for partitions, and all files.
 fn list(spec: &InputSpec) -> Result<(PathBuf, Vec<PathBuf>)> {
     let path = Path::new(&spec.path);
     let mut paths = Vec::new();
@@ -97,7 +97,7 @@ fn list(spec: &InputSpec) -> Result<(PathBuf, Vec<PathBuf>)> {
         walk(spec, path, 0, &mut paths)?;
         return Ok((path.to_path_buf(), paths));
     }
-    // Something else than a file is told by its name later.
+    // What is not a regular file is reported by name later.
     if fs::symlink_metadata(path).is_ok() {
         return Ok((parent(path), vec![path.to_path_buf()]));
     }
@@ -175,7 +175,7 @@ fn walk(spec: &InputSpec, directory: &Path, depth: usize, paths: &mut Vec<PathBu
 fn refuse_table_log(spec: &InputSpec, path: &Path) -> Result<()> {
     if path.file_name().is_some_and(|name| name == "current.json") && parent(path).join("versions").is_dir() {
         return Err(Error::invalid(format!(
-            "input {}: {} is a store of Cutover's, whose databases are no input; read what it was built from, or files \
+            "input {}: {} is a Cutover store, which cannot be an input; read what it was built from, or files \
              that `cutover scan --json` wrote",
             spec.name,
             parent(path).display()
@@ -189,8 +189,8 @@ fn refuse_table_log(spec: &InputSpec, path: &Path) -> Result<()> {
         _ => return Ok(()),
     };
     Err(Error::invalid(format!(
-        "input {}: {} is the log of a {system} table; reading its files as they lie there would bring deleted rows \
-         back. Export the rows you mean to plain Parquet and point the input at them",
+        "input {}: {} is the log of a {system} table; reading its files directly would bring back deleted rows. \
+         Export the rows you need to plain Parquet and point the input at them",
         spec.name,
         path.display()
     )))
@@ -223,7 +223,7 @@ fn check_markers(spec: &InputSpec, root: &Path, paths: &[PathBuf]) -> Result<()>
     )))
 }
 
-/// Whether a file of this pattern lies in a directory.
+/// Whether a directory has a file that matches the pattern.
 fn holds(directory: &Path, pattern: &str) -> bool {
     let pattern = format!("{}/{pattern}", glob::Pattern::escape(&directory.display().to_string()));
     glob::glob(&pattern).is_ok_and(|mut found| found.any(|path| path.is_ok()))
@@ -244,8 +244,8 @@ fn format_of(spec: &InputSpec, paths: &[PathBuf]) -> Result<Format> {
             "avro" => Format::Avro,
             _ => {
                 return Err(Error::invalid(format!(
-                    "input {}: the format of {} is unknown; end its name in .parquet, .csv, .json or .avro (.csv.gz and \
-                     such for packed text), or set `format`",
+                    "input {}: the format of {} is unknown; end its name in .parquet, .csv, .json or .avro (.csv.gz \
+                     etc. for compressed text), or set `format`",
                     spec.name,
                     path.display()
                 )));
@@ -264,7 +264,7 @@ fn format_of(spec: &InputSpec, paths: &[PathBuf]) -> Result<Format> {
         }
         if unpacked != *path && !matches!(format, Format::Csv | Format::Json) {
             return Err(Error::invalid(format!(
-                "input {}: {} is packed, which only CSV and JSON files may be",
+                "input {}: {} is compressed, which is supported for CSV and JSON files only",
                 spec.name,
                 path.display()
             )));
@@ -273,7 +273,7 @@ fn format_of(spec: &InputSpec, paths: &[PathBuf]) -> Result<Format> {
     Ok(found.map_or(Format::Parquet, |(format, _)| format))
 }
 
-/// Columns and values that the directories of a relative path give.
+/// Columns and values from the directories of a relative path.
 pub(super) fn directories(path: &Path) -> (Vec<String>, Vec<Option<String>>) {
     let directories = path.parent().into_iter().flat_map(Path::components);
     directories
@@ -284,7 +284,7 @@ pub(super) fn directories(path: &Path) -> (Vec<String>, Vec<Option<String>>) {
         .unzip()
 }
 
-/// Undoes the percent-encoding that writers use for characters a path cannot hold.
+/// Decodes the percent-encoding that writers use for characters a path cannot have.
 fn unescape(value: &str) -> String {
     let mut bytes = Vec::with_capacity(value.len());
     let mut rest = value.as_bytes();
@@ -367,8 +367,8 @@ mod tests {
             ("pipe/2.parquet", "pipe/2.parquet is a pipe"),
             ("pipe/*.parquet", "pipe/2.parquet is a pipe"),
             ("socket", "socket/2 is a pipe, socket"),
-            ("link", "link/2.parquet is a link to nothing"),
-            ("link/2.parquet", "link/2.parquet is a link to nothing"),
+            ("link", "link/2.parquet is a dangling link"),
+            ("link/2.parquet", "link/2.parquet is a dangling link"),
         ] {
             let error = find(&spec(&root.join(path))).err().unwrap();
             assert_eq!(error.kind(), Kind::Input, "{path}");

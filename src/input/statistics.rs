@@ -1,6 +1,6 @@
-//! The statistics of Parquet's column chunks: which can be trusted, and what they tell of a whole file.
+//! Statistics of Parquet column chunks: which can be trusted, and what they say about a whole file.
 //!
-//! Not for: what the query does with them; it sees those that `readable` leaves.
+//! Not for: how the query uses them; it sees those that `footer_repair` keeps.
 
 use std::collections::{BTreeMap, HashMap};
 use std::ops::RangeInclusive;
@@ -10,13 +10,13 @@ use parquet::basic::{ColumnOrder, SortOrder, Type};
 use parquet::file::metadata::{ColumnChunkMetaData, ParquetMetaData, RowGroupMetaData};
 use parquet::file::statistics::Statistics;
 
-/// The least and the greatest value of a column; an empty range where it has none.
+/// The smallest and the largest value of a column; an empty range if it has none.
 pub(super) type Bounds = RangeInclusive<i128>;
 
 /// No values.
 const NONE: Bounds = RangeInclusive::new(1, 0);
 
-/// Whether the statistics of a column chunk are as the format defines them.
+/// Whether the statistics of a column chunk are in a form that the format defines unambiguously.
 pub(super) fn are_trusted(column: &ColumnChunkMetaData, order: ColumnOrder) -> bool {
     let Some(statistics) = column.statistics() else { return false };
     let counted = statistics.null_count_opt().and_then(|nulls| i64::try_from(nulls).ok());
@@ -29,7 +29,7 @@ pub(super) fn are_trusted(column: &ColumnChunkMetaData, order: ColumnOrder) -> b
         && (bounded || nulls == column.num_values())
 }
 
-/// Nulls per top-level column, for the columns whose every row group counts them.
+/// Nulls per top-level column, for columns whose every row group counts them.
 pub(super) fn nulls(groups: &[RowGroupMetaData]) -> BTreeMap<String, u64> {
     let mut nulls: BTreeMap<String, Option<u64>> = BTreeMap::new();
     for column in groups.iter().flat_map(|group| group.columns()) {
@@ -41,7 +41,7 @@ pub(super) fn nulls(groups: &[RowGroupMetaData]) -> BTreeMap<String, u64> {
     nulls.into_iter().filter_map(|(name, count)| Some((name, count?))).collect()
 }
 
-/// Bounds of the top-level columns of whole numbers and timestamps in 64 bits, where every row group tells them.
+/// Bounds of the top-level columns of 64-bit integers and timestamps, if every row group has them.
 pub(super) fn bounds(metadata: &ParquetMetaData, schema: &Schema) -> BTreeMap<String, Bounds> {
     let file = metadata.file_metadata();
     let order =

@@ -1,15 +1,16 @@
-//! Walks through bytes in Thrift's compact protocol without building anything of them.
+//! Reader of Thrift's compact protocol that traverses bytes without building any structure.
 //!
 //! ```text
 //! struct: (field header, value)…, 0
 //! field header: 4 bits of step from the last field's number, 4 bits of type; step 0: the number follows, zigzag varint
 //! list: 4 bits of length (15: a varint follows), 4 bits of type of the elements; string: its length, bytes
 //! ```
-//! A claim of more elements than there are bytes, and structs nested deeper than any format needs, end the walk.
+//! A count of more elements than there are bytes, and structs nested deeper than any format needs, are errors.
 //!
-//! Format: Thrift's `thrift-compact-protocol.md`. Not for: what a struct means, which `precheck` and `pages` know.
+//! Format: Thrift's `thrift-compact-protocol.md`. Not for: the meaning of a struct, which `footer_guard` and `pages`
+//! know.
 
-/// Structs and lists in each other; the deepest of the Parquet format are fewer than ten.
+/// Maximum nesting of structs and lists; Parquet's metadata needs fewer than ten levels.
 const MAX_NESTING: usize = 32;
 
 /// The type of a field, or of a list's elements.
@@ -45,7 +46,7 @@ impl Kind {
     }
 }
 
-/// A walk through bytes, front to back. Every step gives nothing where the bytes are not what they should be.
+/// Traverses bytes, front to back. Every method returns none if the bytes are not valid.
 pub(super) struct ThriftReader<'a> {
     rest: &'a [u8],
     nesting: usize,
@@ -56,13 +57,13 @@ impl<'a> ThriftReader<'a> {
         Self { rest: bytes, nesting: 0 }
     }
 
-    /// Bytes that are still to come.
+    /// Number of bytes left.
     pub(super) fn left(&self) -> usize {
         self.rest.len()
     }
 
-    /// Calls `field` for every field of the struct that begins here, with its number and type. It reads the value, or
-    /// leaves it to [`ThriftReader::skip`].
+    /// Calls `field` for every field of the struct that begins here, with its id and type. It reads the value, or skips
+    /// it with [`ThriftReader::skip`].
     pub(super) fn structure(&mut self, mut field: impl FnMut(&mut Self, i64, Kind) -> Option<()>) -> Option<()> {
         let mut id = 0_i64;
         self.nested(|walk| {
@@ -93,13 +94,13 @@ impl<'a> ThriftReader<'a> {
         })
     }
 
-    /// An integer of any width.
+    /// Reads an integer of any width.
     pub(super) fn integer(&mut self) -> Option<i64> {
         let folded = self.varint()?;
         Some((folded >> 1) as i64 ^ -((folded & 1) as i64))
     }
 
-    /// The bytes of a string.
+    /// Reads the bytes of a string.
     pub(super) fn binary(&mut self) -> Option<&'a [u8]> {
         let bytes = self.varint()?;
         let (value, rest) = self.rest.split_at_checked(usize::try_from(bytes).ok()?)?;
@@ -107,7 +108,7 @@ impl<'a> ThriftReader<'a> {
         Some(value)
     }
 
-    /// Passes over a field's value.
+    /// Skips a field's value.
     pub(super) fn skip(&mut self, kind: Kind) -> Option<()> {
         match kind {
             // Their value is in the field's header.
@@ -116,7 +117,7 @@ impl<'a> ThriftReader<'a> {
         }
     }
 
-    /// Passes over a value in a list, where even truth takes a byte.
+    /// Skips a value in a list, where even a boolean takes a byte.
     pub(super) fn skip_element(&mut self, kind: Kind) -> Option<()> {
         match kind {
             Kind::True | Kind::False | Kind::Byte => self.pass(1),
@@ -177,7 +178,7 @@ impl<'a> ThriftReader<'a> {
         None
     }
 
-    /// A number of elements, each of which takes at least a byte.
+    /// Checks a number of elements, each of which takes at least a byte.
     fn count(&self, claimed: u64) -> Option<u64> {
         (claimed <= self.rest.len() as u64).then_some(claimed)
     }

@@ -1,14 +1,14 @@
-//! The Arrow type a contract's type name asks for, for values that come as text: CSV, JSON and directory names.
+//! Parses a contract's type names into Arrow types, for values that come as text: CSV, JSON and directory names.
 //!
-//! The inverse of [`super::contract::type_name`] for the types text can hold.
+//! The inverse of [`super::contract::type_name`] for the types that text can represent.
 //!
-//! Not for: Parquet and Avro, whose files say their types themselves.
+//! Not for: Parquet and Avro, whose files contain their types.
 
 use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field, TimeUnit};
 
-/// The type of that name, or nothing where text cannot hold it.
+/// The type of that name; none if text cannot represent it.
 pub fn from_name(name: &str) -> Option<DataType> {
     Some(match name {
         "bool" => DataType::Boolean,
@@ -28,7 +28,7 @@ pub fn from_name(name: &str) -> Option<DataType> {
     })
 }
 
-/// The type of that name with lists and structs, for JSON; nothing where text cannot hold it.
+/// The type of that name with lists and structs, for JSON; none if text cannot represent it.
 pub(super) fn nested_from_name(name: &str) -> Option<DataType> {
     if let Some(item) = name.strip_prefix("list<").and_then(|rest| rest.strip_suffix('>')) {
         return Some(DataType::List(Arc::new(Field::new_list_field(nested_from_name(item)?, true))));
@@ -46,7 +46,7 @@ pub(super) fn nested_from_name(name: &str) -> Option<DataType> {
     Some(DataType::Struct(fields.into()))
 }
 
-/// The name of a struct's first field, which may stand in quotes, and what follows its colon.
+/// The name of a struct's first field, which may be quoted, and what follows its colon.
 fn field_name(fields: &str) -> Option<(String, &str)> {
     if !fields.starts_with('"') {
         let (name, after) = fields.split_once(": ")?;
@@ -57,7 +57,7 @@ fn field_name(fields: &str) -> Option<(String, &str)> {
     Some((name, fields.get(quoted.byte_offset()..)?.strip_prefix(": ")?))
 }
 
-/// Where the first of several types ends: at a comma that is in no brackets and no quotes.
+/// The end of the first of several types: a comma that is not in brackets or quotes.
 fn end_of_type(types: &str) -> usize {
     let (mut depth, mut quoted, mut escaped) = (0, false, false);
     for (at, letter) in types.char_indices() {

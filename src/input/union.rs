@@ -1,11 +1,11 @@
-//! The columns of all files of an input together.
+//! Merges the columns of all files of an input.
 //!
-//! Columns are brought together by their names, in the order of their first appearance; where a file lacks one, it is
-//! null there. Types widen where no value is lost (`widen`), to the type of a contract where that names one. All else
-//! is refused, naming both files: two types of which neither holds the other's values, and names that differ in nothing
-//! but the case of letters, of which SQL would see one.
+//! Columns are matched by name, in the order of their first occurrence; if a file lacks one, it is null there. Types
+//! widen if no value is lost (`widen`), to the contract's type if it names one. Everything else is refused, naming both
+//! files: two types of which neither holds the other's values, and names that differ only in case, of which SQL would
+//! see one.
 //!
-//! Not for: what a contract says of a file by itself.
+//! Not for: checking a file against the contract.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -17,7 +17,7 @@ use super::statistics::Bounds;
 use super::widen::{Widening, widen};
 use super::{Contract, contract, type_parser};
 
-/// The largest whole number up to which a double holds every one.
+/// The largest integer up to which a double holds all integers.
 const EXACT_IN_FLOAT: i128 = 1 << 53;
 
 /// The columns of one file.
@@ -26,24 +26,24 @@ pub(super) struct Columns<'a> {
     /// The file's path, for messages.
     pub(super) file: &'a str,
     pub(super) schema: &'a Schema,
-    /// Bounds of the values of columns in 64 bits, where they are known.
+    /// Bounds of the values of 64-bit columns, if known.
     pub(super) bounds: &'a BTreeMap<String, Bounds>,
-    /// Nulls of the columns that are known to have so many.
+    /// Null counts, for columns for which they are known.
     pub(super) nulls: &'a BTreeMap<String, u64>,
 }
 
-/// A column of the union, and where it comes from.
+/// A column of the union, and where it first occurs.
 struct Column {
     field: FieldRef,
-    /// Number of the file that it first appears in.
+    /// Index of the first file that has it.
     first: usize,
-    /// Files that have it.
+    /// Number of files that have it.
     files: usize,
-    /// Whether it has another type in some of them.
+    /// Whether its type differs between files.
     drifts: bool,
 }
 
-/// The union of the files' columns, or every reason why there is none.
+/// The union of the files' columns, or all reasons why there is none.
 pub(super) fn union(files: &[Columns], promised: Option<&Contract>) -> Result<SchemaRef, Vec<String>> {
     let mut columns: Vec<Column> = Vec::new();
     let mut places: HashMap<&str, usize> = HashMap::new();
@@ -70,7 +70,7 @@ pub(super) fn union(files: &[Columns], promised: Option<&Contract>) -> Result<Sc
         column.field.as_ref().clone().with_nullable(nullable)
     });
     let fields: Vec<Field> = fields.map(|field| as_promised(field, promised)).collect();
-    // Few columns are looked for in every file again.
+    // Only the few columns with differing types are looked up in every file again.
     let drifting = columns
         .iter()
         .zip(&fields)
@@ -89,9 +89,9 @@ fn wider(one: &FieldRef, other: &FieldRef) -> Option<FieldRef> {
     Some(Arc::new(one.as_ref().clone().with_data_type(data_type).with_nullable(nullable)))
 }
 
-/// Says that a file's column and an earlier one's cannot be one.
+/// Describes that a file's column cannot be merged with an earlier one's.
 fn differs(files: &[Columns], number: usize, field: &Field, column: &Column) -> String {
-    // The first that by itself does not go together; where none does, it is all of them.
+    // The first file whose type does not fit; if each fits alone, the first file that has the column.
     let earlier =
         files[..number].iter().filter_map(|file| Some((file, file.schema.field_with_name(field.name()).ok()?)));
     let other = earlier
@@ -110,7 +110,7 @@ fn differs(files: &[Columns], number: usize, field: &Field, column: &Column) -> 
     )
 }
 
-/// The type of a contract where it holds all that the files have.
+/// The contract's type, if it holds all values of the files.
 fn as_promised(field: Field, promised: Option<&Contract>) -> Field {
     let column = promised.iter().flat_map(|contract| &contract.columns).find(|column| column.name == *field.name());
     let Some(data_type) = column.and_then(|column| type_parser::from_name(&column.type_name)) else { return field };
@@ -118,7 +118,7 @@ fn as_promised(field: Field, promised: Option<&Contract>) -> Field {
     if holds { field.with_data_type(data_type) } else { field }
 }
 
-/// Columns of files whose values are not known to be in the type of all files, or known not to be.
+/// Columns of files whose values do not fit the merged type, or are not known to fit.
 fn unfit<'a>(files: &[Columns], fields: impl Iterator<Item = &'a Field>) -> Vec<String> {
     let mut problems = Vec::new();
     for field in fields {
@@ -138,7 +138,7 @@ fn unfit<'a>(files: &[Columns], fields: impl Iterator<Item = &'a Field>) -> Vec<
     problems
 }
 
-/// Why a column's values, in these bounds, are not fit to be of the type `all`.
+/// Why a column's values, within these bounds, may not fit the type `all`.
 fn why_unfit(own: &DataType, all: &DataType, bounds: Option<&Bounds>) -> Option<&'static str> {
     let within =
         |most: i128| bounds.map(|bounds| bounds.is_empty() || *bounds.start() >= -most && *bounds.end() <= most);
@@ -148,7 +148,7 @@ fn why_unfit(own: &DataType, all: &DataType, bounds: Option<&Bounds>) -> Option<
         }
         (DataType::Timestamp(own, _), DataType::Timestamp(all, _)) => {
             let most = i128::from(i64::MAX) / (units_in_second(all) / units_in_second(own)).max(1);
-            (within(most) == Some(false)).then_some("some of its values are beyond what the finer unit holds")
+            (within(most) == Some(false)).then_some("some of its values are out of the range of the finer unit")
         }
         _ => None,
     }
@@ -163,7 +163,7 @@ fn units_in_second(unit: &TimeUnit) -> i128 {
     }
 }
 
-/// Names of different files that differ in nothing but the case of letters. Where one file has both, two are meant.
+/// Names in different files that differ only in case. If one file has both, they are different columns.
 fn alike(files: &[Columns], columns: &[Column]) -> Vec<String> {
     let mut spellings: BTreeMap<String, Vec<&Column>> = BTreeMap::new();
     for column in columns {
@@ -177,7 +177,7 @@ fn alike(files: &[Columns], columns: &[Column]) -> Vec<String> {
             continue;
         }
         problems.push(format!(
-            "{}: column {other_name:?} differs from {one_name:?} in {} in the case of letters alone; give both one name, or \
+            "{}: column {other_name:?} differs from {one_name:?} in {} in case only; give both one name, or \
              make them two inputs",
             files[other.first].file, files[one.first].file
         ));

@@ -1,15 +1,15 @@
-//! The type that holds the values of two others, each as it is.
+//! Finds the type that holds the values of two others exactly.
 //!
 //! ```text
 //! int8 < int16 < int32 < int64      uint8 < uint16 < uint32 < uint64      uint8 < int16, uint16 < int32, uint32 < int64
 //! float16 < float32 < float64       8- and 16-bit integers < float32      32-bit integers < float64
-//! s < ms < us < ns, of times and of timestamps of one zone      date < date64      null < everything
+//! s < ms < us < ns, for times and for timestamps with one zone      date < date64      null < everything
 //! decimals: as many digits before and after the point as either has, 38 at most
-//! lists, maps, and structs by the names of their fields, in the same way
+//! lists, maps, and structs by field names, recursively
 //! ```
-//! 64-bit integers beside floats are [`Widening::Exact`]'s: they fit where none is beyond 2^53.
+//! 64-bit integers with floats are allowed by [`Widening::Exact`]: they fit if none is beyond 2^53.
 //!
-//! Both types are in the one layout (`layout`). Not for: reading values; the query's reader casts them.
+//! Both types are in the canonical layout (`layout`). Not for: converting values; the query's reader casts them.
 
 use std::sync::Arc;
 
@@ -18,9 +18,9 @@ use arrow::datatypes::{DECIMAL128_MAX_PRECISION, DataType, Field, FieldRef, Fiel
 /// Whether 64-bit integers may become floats.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Widening {
-    /// They may not.
+    /// No.
     Always,
-    /// They may: the caller looks at their values.
+    /// Yes: the caller checks their values.
     Exact,
 }
 
@@ -48,7 +48,7 @@ pub(super) fn widen(one: &DataType, other: &DataType, widening: Widening) -> Opt
     })
 }
 
-/// Units by how fine they are.
+/// Orders units by precision.
 trait Fineness: Sized {
     fn max_by_fineness<'a>(&'a self, other: &'a Self) -> &'a Self;
 }
@@ -143,8 +143,8 @@ fn widen_field(one: &FieldRef, other: &FieldRef) -> Option<FieldRef> {
     Some(Arc::new(one.as_ref().clone().with_data_type(data_type).with_nullable(nullable)))
 }
 
-/// All fields of both, in the order of their first appearance; those of only one may be null. Structs without a field
-/// in common are not of one kind.
+/// All fields of both, in the order of their first occurrence; those of only one become nullable. Structs without a
+/// common field are not merged.
 fn widen_fields(one: &Fields, other: &Fields) -> Option<Fields> {
     let mut fields: Vec<FieldRef> = Vec::with_capacity(one.len());
     let mut common = 0;
@@ -165,7 +165,7 @@ fn nullable(field: &FieldRef) -> FieldRef {
     Arc::new(field.as_ref().clone().with_nullable(true))
 }
 
-/// Keys and values of maps, whatever their fields are called.
+/// Keys and values of maps, whatever their fields are named.
 fn widen_entries(one: &FieldRef, other: &FieldRef) -> Option<FieldRef> {
     let (DataType::Struct(pair), DataType::Struct(others)) = (one.data_type(), other.data_type()) else { return None };
     let pairs = pair.iter().zip(others).map(|(one, other)| widen_field(one, other)).collect::<Option<Vec<_>>>()?;

@@ -1,9 +1,9 @@
-//! The cells of one column of a batch: hashed, as numbers, and as patterns.
+//! The cells of one column of a batch: as hashes, as numbers, and as patterns.
 //!
-//! Equal values have equal hashes in every batch, version and width of integer, so that sketches of different versions
-//! can be compared. The seed comes from the dataset's name: hashes of one dataset say nothing about another's values.
+//! Equal values have equal hashes in every batch, version and integer width, so that sketches of different versions can
+//! be compared. Hashes are keyed with the dataset's name: those of one dataset say nothing about another's values.
 //!
-//! Not for: nested types and intervals, of which only nulls are counted.
+//! Not for: nested types and intervals, for which only nulls are counted.
 
 use arrow::array::{Array, ArrayRef, AsArray, BinaryViewArray, BooleanArray, GenericByteArray, StringViewArray};
 use arrow::buffer::{NullBuffer, ScalarBuffer};
@@ -12,10 +12,10 @@ use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use super::pattern::pattern;
 
-/// What a null is hashed as.
+/// The hash of a null.
 const NULL: u64 = 0x9e37_79b9_7f4a_7c15;
 
-/// One column's cells.
+/// The cells of one column.
 pub(super) struct Cells<'a> {
     nulls: Option<NullBuffer>,
     values: Values<'a>,
@@ -59,13 +59,13 @@ pub(super) fn is_hashed(data_type: &DataType) -> bool {
         )
 }
 
-/// Whether values of this type are texts.
+/// Whether values of this type are strings.
 pub(super) fn is_text(data_type: &DataType) -> bool {
     matches!(data_type, DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View)
 }
 
 impl<'a> Cells<'a> {
-    /// The cells of a column, where they can be hashed.
+    /// The cells of a column, if they can be hashed.
     pub(super) fn of(array: &'a ArrayRef) -> Option<Self> {
         let values = match array.data_type() {
             DataType::Boolean => Values::Bool(array.as_boolean_opt()?),
@@ -100,7 +100,7 @@ impl<'a> Cells<'a> {
         self.nulls.as_ref().is_some_and(|nulls| nulls.is_null(row))
     }
 
-    /// Calls `take` with the hash of every row of `rows`; a null has one too.
+    /// Calls `take` with the hash of every row of `rows`; nulls have a hash too.
     pub(super) fn hashes(&self, rows: impl Iterator<Item = usize>, seed: u64, mut take: impl FnMut(usize, u64)) {
         macro_rules! each {
             ($hash:expr) => {
@@ -132,7 +132,7 @@ impl<'a> Cells<'a> {
         }
     }
 
-    /// A value as a number; of a text its letters, of bytes their number.
+    /// A value as a number: the number of characters of a string, or of bytes of a binary value.
     pub(super) fn number(&self, row: usize) -> f64 {
         match &self.values {
             Values::Bool(values) => f64::from(u8::from(values.value(row))),
@@ -156,7 +156,7 @@ impl<'a> Cells<'a> {
         }
     }
 
-    /// The pattern of a text.
+    /// The pattern of a string.
     pub(super) fn pattern(&self, row: usize) -> Option<Box<str>> {
         self.text(row).map(|text| pattern(text).into_boxed_str())
     }
@@ -171,13 +171,13 @@ impl<'a> Cells<'a> {
     }
 }
 
-/// The values of an array of fixed width.
+/// The values of a fixed-width array.
 fn buffer<T: ArrowNativeType>(array: &ArrayRef) -> ScalarBuffer<T> {
     let data = array.to_data();
     ScalarBuffer::new(data.buffers()[0].clone(), data.offset(), data.len())
 }
 
-/// Spreads a word over all bits: the last steps of MurmurHash3.
+/// Spreads a word over all bits: the finalizer of MurmurHash3.
 pub(super) fn mix(word: u64, seed: u64) -> u64 {
     let mut hash = word ^ seed;
     hash ^= hash >> 33;
@@ -191,7 +191,7 @@ fn wide(value: i128, seed: u64) -> u64 {
     mix(value as u64, mix((value >> 64) as u64, seed))
 }
 
-/// The bits of a float; there is one zero and one NaN.
+/// The bits of a float, with one zero and one NaN.
 fn bits(value: f64) -> u64 {
     if value == 0.0 {
         0

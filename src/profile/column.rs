@@ -1,7 +1,7 @@
-//! What has changed in one column.
+//! Compares one column's profile with the one before.
 //!
-//! Some columns change every day, and that is no news: dates, times, counters, and values that come once. Which those
-//! are is told by their types, patterns and ranges, and by how much of a column was new the time before.
+//! Some columns change every day as expected: dates, times, counters, and values that occur once. They are recognized
+//! by types, patterns and ranges, and by how many of a column's values were new the time before.
 //!
 //! Not for: which columns are compared (see `compare`).
 
@@ -10,26 +10,26 @@ use super::display::{count, number, percent};
 use super::{distinct, pattern};
 use crate::format::ColumnProfile;
 
-/// Distinct values of a column that are few and known, so that they are expected to come again.
+/// Numbers of distinct values that are few and all known, so that they are expected to recur.
 const FEW: std::ops::Range<u64> = 4..distinct::KEPT as u64;
-/// Distinct values below which one more or less says nothing.
+/// Below this number of distinct values, one more or less means nothing.
 const LEAST_DISTINCT: u64 = 3;
-/// The share of values that must have been there before for their absence to say something.
+/// The least share of values that must have been known before for a decrease of it to be significant.
 const LEAST_USUAL: f64 = 0.3;
-/// Numbers of distinct values that differ by more cannot be held against each other by a sample.
+/// If the smaller number of distinct values is a smaller share of the larger one, a sample cannot show their overlap.
 const LEAST_RATIO: f64 = 0.05;
-/// The part of a mean that is no change, however narrow the values lie.
+/// The least scale of a change of the mean, as a fraction of the mean, however small the standard deviation is.
 const PART_OF_MEAN: f64 = 0.1;
-/// The share of rows with a number of their own in a column of counters.
+/// From this ratio of distinct values to rows on, a column may be a counter.
 const COUNTERS: f64 = 0.2;
 
-/// The rows of both sides.
+/// The row counts of both sides.
 pub(super) struct Rows {
     pub(super) from: u64,
     pub(super) to: u64,
-    /// Rows of the earlier side that were looked at closely.
+    /// Rows of the earlier side that were sampled.
     pub(super) looked_at: u64,
-    /// Whether both were looked at equally closely.
+    /// Whether both sides were sampled at the same rate.
     pub(super) alike: bool,
 }
 
@@ -39,7 +39,7 @@ pub(super) fn of_larger(from: f64, to: f64) -> f64 {
     if larger > 0.0 { (from - to).abs() / larger } else { 0.0 }
 }
 
-/// Everything that can be compared of a column. What the values have in common is noted in `now`.
+/// All changes of a column. The overlap of its values is recorded in `now`.
 pub(super) fn changes(of: &Of, rows: &Rows, before: &ColumnProfile, now: &mut ColumnProfile) -> Vec<Change> {
     let mut found = vec![nulls(rows, before, now)];
     if rows.alike {
@@ -66,7 +66,7 @@ fn distinct(before: &ColumnProfile, now: &ColumnProfile) -> Option<Found> {
     Some((Measure::Distinct, of_larger(from as f64, to as f64), count(from), count(to)))
 }
 
-/// Which share of the values was there before.
+/// The share of values that were there before.
 fn common(before: &ColumnProfile, now: &ColumnProfile) -> Option<f64> {
     let (of_before, of_now) = before.distinct.zip(now.distinct)?;
     let alike = of_larger(of_before as f64, of_now as f64) <= 1.0 - LEAST_RATIO;
@@ -91,7 +91,7 @@ fn mean(rows: &Rows, before: &ColumnProfile, now: &ColumnProfile) -> Option<Foun
     if is_integer(before) && own >= COUNTERS && grows(before, now) {
         return None;
     }
-    // What has one value in each version, such as the number of a load, says nothing by its mean.
+    // If a column has one value in each version, such as a load number, its mean says nothing.
     if of_from == 0.0 && of_to == 0.0 {
         return None;
     }
@@ -122,13 +122,13 @@ fn values(before: &ColumnProfile, now: &ColumnProfile) -> Option<Found> {
     Some((
         Measure::Values,
         changed,
-        "the same shares of its values".to_owned(),
-        format!("other ones in {} of the rows", percent(changed)),
+        "the usual shares of its values".to_owned(),
+        format!("other values in {} of the rows", percent(changed)),
     ))
 }
 
-/// Half of the differences between two lists of shares, as far as they are named: what one does not name may be as
-/// frequent there as the least that it names.
+/// The total variation distance between two lists of shares. A value that one list does not name may be as frequent
+/// there as the rarest that it names.
 fn distance(from: &[(String, f64)], to: &[(String, f64)]) -> f64 {
     let more = |one: &[(String, f64)], other: &[(String, f64)]| -> f64 {
         let named: f64 = other.iter().map(|(_, share)| share).sum();
@@ -143,7 +143,7 @@ fn is_integer(column: &ColumnProfile) -> bool {
     column.type_name.contains("Int")
 }
 
-/// Whether a column's values are expected to be other ones every time: dates, times, counters and measurements.
+/// Whether a column's values are expected to be new every time: dates, times, counters and measurements.
 fn moves_on(before: &ColumnProfile, now: &ColumnProfile) -> bool {
     let measured = ["Float", "Decimal", "Date", "Time", "Duration"];
     let dates = |column: &ColumnProfile| column.patterns.first().is_some_and(|(first, _)| pattern::is_date(first));
@@ -156,12 +156,12 @@ fn bounds(column: &ColumnProfile) -> Option<(f64, f64)> {
     column.min.as_ref()?.as_f64().zip(column.max.as_ref()?.as_f64())
 }
 
-/// Whether both ends of a column's range have moved up.
+/// Whether both ends of a column's range have increased.
 fn grows(before: &ColumnProfile, now: &ColumnProfile) -> bool {
     bounds(before).zip(bounds(now)).is_some_and(|(before, now)| now.0 > before.0 && now.1 > before.1)
 }
 
-/// Whether all values are beyond all those before.
+/// Whether all values are greater than all those before.
 fn grows_past(before: &ColumnProfile, now: &ColumnProfile) -> bool {
     bounds(before).zip(bounds(now)).is_some_and(|(before, now)| now.0 > before.1)
 }

@@ -1,10 +1,10 @@
-//! What has changed between two profiles, and how much: the newest day of each input with the newest one before, and
-//! the query's result with the result before.
+//! Compares two profiles: the newest date partition of each input with the one that was newest before, and the query's
+//! result with the result before.
 //!
-//! A change is a number: 0 where all is as before, and 1 where nothing is (a mean's is in standard deviations). Where
-//! there is no version to compare with, the newest partition of an input is held against the one before it.
+//! A change is a number from 0 (unchanged) to 1 (entirely different); for means it is in standard deviations. If there
+//! is no version to compare with, the newest partition of an input is compared with the one before it.
 //!
-//! Not for: which change is too much (`check`).
+//! Not for: which change is too large (`check`).
 
 use serde::Serialize;
 
@@ -12,33 +12,33 @@ use super::column;
 use super::display::count;
 use crate::format::{InputProfile, Profile, TableProfile};
 
-/// Rows below which a comparison says little.
+/// Below this number of rows nothing is compared.
 const LEAST_ROWS: u64 = 1000;
 
-/// What is compared.
+/// A measure that is compared.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Measure {
-    /// Rows, as a share of the larger number.
+    /// Number of rows, as a share of the larger number.
     Rows,
     /// The share of nulls.
     Nulls,
-    /// Distinct values, as a share of the larger number.
+    /// Number of distinct values, as a share of the larger number.
     Distinct,
-    /// Values that are no longer among those seen before, as a share of what is usual.
+    /// The share of known values (those that were there before), compared with its usual size.
     Overlap,
-    /// The mean of numbers or of lengths of texts, in standard deviations.
+    /// The mean of numbers or of string lengths, in standard deviations.
     Mean,
-    /// The share of texts that have another pattern.
+    /// The share of strings with another pattern.
     Pattern,
-    /// The share of rows that have other values, of columns with few values.
+    /// The share of rows with other values, for columns with few distinct values.
     Values,
-    /// Bytes of an entry, as a share of the larger number.
+    /// Bytes per entry, as a share of the larger number.
     Size,
 }
 
 impl Measure {
-    /// Every measure, by the name that job files and messages use.
+    /// Every measure with its name in job files and messages.
     pub const ALL: [(&'static str, Self); 8] = [
         ("rows", Self::Rows),
         ("nulls", Self::Nulls),
@@ -56,29 +56,29 @@ impl Measure {
     }
 }
 
-/// One measure that was compared.
+/// A compared measure.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Change {
-    /// Of which input; none: of the query's result.
+    /// The input; none for the query's result.
     pub input: Option<String>,
-    /// Of which of its partitions; none: of all its rows.
+    /// The partition; none for all rows.
     pub partition: Option<String>,
-    /// Of which column; none: of whole rows.
+    /// The column; none for whole rows.
     pub column: Option<String>,
-    /// What was compared.
+    /// The measure that was compared.
     pub measure: Measure,
     /// How much it has changed.
     pub amount: f64,
-    /// What it was.
+    /// The earlier value.
     pub from: String,
-    /// What it is.
+    /// The new value.
     pub to: String,
-    /// Whether it was compared with another partition of the same run, for want of a version.
+    /// Whether it was compared with another partition of the same run, as there is no earlier version.
     pub within: bool,
 }
 
 impl Change {
-    /// What the change is of: `events/date=2026-11-26 action pattern`.
+    /// What changed: `events/date=2026-11-26 action pattern`.
     pub fn title(&self) -> String {
         let input = self.input.as_deref().unwrap_or("result");
         let partition = self.partition.iter().map(|partition| format!("/{partition}")).collect::<String>();
@@ -87,29 +87,29 @@ impl Change {
     }
 }
 
-/// What a comparison came to.
+/// The result of a comparison.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct Comparison {
-    /// Every measure that was compared.
+    /// All measures that were compared.
     pub changes: Vec<Change>,
-    /// What was not compared, and why: sentences.
+    /// What was not compared, and why, as sentences.
     pub left_out: Vec<String>,
 }
 
-/// Compares what a run has measured with the profile of the version before. What their columns have in common is noted
-/// in `now`: the next version is held against it.
+/// Compares the profile of a run with that of the version before. The overlap of column values is recorded in `now`, as
+/// the reference for the next version.
 pub fn compare(before: Option<&Profile>, now: &mut Profile) -> Comparison {
     let mut comparison = Comparison::default();
     for input in &mut now.inputs {
         match before.map(|before| before.inputs.iter().find(|before| before.name == input.name)) {
             Some(Some(before)) => comparison.input(before, input),
-            Some(None) => comparison.left_out(format!("input {} was not there before", input.name)),
+            Some(None) => comparison.left_out(format!("input {} is new", input.name)),
             None => comparison.within(input),
         }
     }
     let Some(before) = before else { return comparison };
     if before.query != now.query {
-        comparison.left_out("the query is another one, so its result is not compared".to_owned());
+        comparison.left_out("the query has changed, so its result is not compared".to_owned());
         return comparison;
     }
     let of = Of { input: None, partition: None, within: false };
@@ -124,7 +124,7 @@ pub fn compare(before: Option<&Profile>, now: &mut Profile) -> Comparison {
     comparison
 }
 
-/// What measures are of.
+/// The input, partition and column that measures belong to.
 pub(super) struct Of {
     input: Option<String>,
     partition: Option<String>,
@@ -158,7 +158,7 @@ impl Of {
 }
 
 impl Comparison {
-    /// The changes, the largest first, as so many times what `bound` allows.
+    /// The changes, the largest first, each relative to what `bound` allows.
     pub fn largest(&self, bound: impl Fn(&Change) -> f64) -> Vec<&Change> {
         let mut changes: Vec<&Change> = self.changes.iter().filter(|change| change.amount > 0.0).collect();
         changes.sort_by(|one, other| (other.amount / bound(other)).total_cmp(&(one.amount / bound(one))));
@@ -191,12 +191,14 @@ impl Comparison {
             (Some(from), Some(to)) if from.partition.is_some() == to.partition.is_some() => {
                 self.table(&of_newest, &from.table, &mut to.table);
             }
-            (Some(_), Some(_)) => self.left_out(format!("the partitions of {} came or went", now.name)),
+            (Some(_), Some(_)) => {
+                self.left_out(format!("{} has date partitions in only one of the two versions", now.name))
+            }
             _ => self.left_out(format!("{} was not read to its end, so its columns were not measured", now.name)),
         }
     }
 
-    /// The newest partition against the one before it.
+    /// Compares the newest partition with the one before it.
     fn within(&mut self, input: &mut InputProfile) {
         if let [.., before, newest] = input.tables.as_mut_slice() {
             let of = Of { input: Some(input.name.clone()), partition: newest.partition.clone(), within: true };
@@ -208,7 +210,7 @@ impl Comparison {
         if from.rows < LEAST_ROWS {
             return;
         }
-        // The rows of a whole input are compared as what was read of it.
+        // The row count of a whole input is compared as rows read instead.
         if of.partition.is_some() || of.input.is_none() {
             self.changes.push(of.rows(from.rows, to.rows));
         }

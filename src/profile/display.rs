@@ -1,6 +1,6 @@
-//! A profile as lines of a table, for people, and how its numbers are written.
+//! Formats a profile as lines of a table for people, and its numbers.
 //!
-//! Not for: JSON, which is the profile as it is serialised.
+//! Not for: JSON, which is the serialized profile.
 
 use crate::format::{ColumnProfile, Profile, TableProfile};
 
@@ -9,8 +9,8 @@ impl Profile {
     pub const HEADING: [&'static str; 8] =
         ["of", "column", "type", "nulls", "distinct", "smallest", "largest", "typical"];
 
-    /// Everything measured as lines of a table: what it is of, the column, its type, nulls, distinct values, the
-    /// smallest and the largest value, and what is typical: a mean, or the most frequent pattern.
+    /// The profile as lines of a table: input or result, column, type, nulls, distinct values, the smallest and the
+    /// largest value, and a typical value: the mean, or the most frequent pattern.
     pub fn lines(&self) -> Vec<[String; 8]> {
         let mut lines = Vec::new();
         for input in &self.inputs {
@@ -84,7 +84,7 @@ pub(super) fn percent(share: f64) -> String {
     format!("{:.1} %", share * 100.0)
 }
 
-/// A number with about four digits.
+/// A number with about four significant digits.
 pub(super) fn number(number: f64) -> String {
     match number.abs() {
         size if size >= 1e7 || (size > 0.0 && size < 1e-3) => format!("{number:.3e}"),

@@ -1,24 +1,25 @@
-//! A sketch of the distinct values of a column: the smallest of their hashes, each with how often it came.
+//! Sketch of a column's distinct values (k minimum values): the smallest hashes, each with its count.
 //!
-//! Of up to [`KEPT`] distinct values everything is known. Of more, the smallest hashes are a sample of the *values*,
-//! the same in every version: how densely they lie estimates the number (error about 1/√[`KEPT`], 6 %), and what two
-//! samples have in common estimates what the columns have in common. Nothing depends on the order of rows, nor on how
-//! they are shared out: a hash below the limit was below every limit before.
+//! With up to [`KEPT`] distinct values everything is known. With more, the smallest hashes are a sample of the distinct
+//! *values*, chosen in the same way in every version: their density estimates the number of distinct values (error
+//! about 1/√[`KEPT`], 6 %), and the overlap of two samples estimates the overlap of the columns. The result does not
+//! depend on the order of rows, nor on how they are distributed to threads: a hash below the final limit was below
+//! every earlier limit.
 //!
 //! After Bar-Yossef et al., "Counting Distinct Elements in a Data Stream" (2002), and Beyer et al., "On Synopses for
 //! Distinct-Value Estimation Under Multiset Operations" (2007).
 
-/// Hashes that are kept.
+/// Number of hashes that are kept.
 pub(super) const KEPT: usize = 256;
-/// Values that were seen lately and are counted without a search.
+/// Slots of a cache of recent values, which are counted without a search.
 const RECENT: usize = 128;
 
 /// The smallest hashes of a column's values.
 #[derive(Clone, Debug)]
 pub(super) struct Distinct {
-    /// In order, with how often each came.
+    /// Sorted, with the count of each.
     kept: Vec<(u64, u64)>,
-    /// The largest hash that is of interest.
+    /// The largest hash that may still be kept.
     limit: u64,
     recent: Box<[(u64, u64)]>,
 }
@@ -30,7 +31,7 @@ impl Default for Distinct {
 }
 
 impl Distinct {
-    /// Takes a value's hash.
+    /// Adds the hash of a value.
     pub(super) fn add(&mut self, hash: u64) {
         if hash > self.limit {
             return;
@@ -47,7 +48,7 @@ impl Distinct {
         self.count(before, times);
     }
 
-    /// Forgets everything.
+    /// Removes everything.
     pub(super) fn clear(&mut self) {
         *self = Self::default();
     }
@@ -74,21 +75,21 @@ impl Distinct {
         }
     }
 
-    /// Takes what another sketch has seen.
+    /// Adds the contents of another sketch.
     pub(super) fn merge(&mut self, mut other: Self) {
         self.settle();
         other.settle();
         other.kept.iter().for_each(|(hash, times)| self.count(*hash, *times));
     }
 
-    /// The smallest hashes in order, with how often each came.
+    /// The smallest hashes, sorted, with their counts.
     pub(super) fn hashes(mut self) -> Vec<(u64, u64)> {
         self.settle();
         self.kept
     }
 }
 
-/// About how many distinct values there are, of their smallest hashes.
+/// Estimated number of distinct values, from their smallest hashes.
 pub(super) fn estimate(smallest: &[(u64, u64)]) -> u64 {
     match smallest.get(KEPT - 1) {
         None => smallest.len() as u64,
@@ -96,8 +97,8 @@ pub(super) fn estimate(smallest: &[(u64, u64)]) -> u64 {
     }
 }
 
-/// Which share of the values of the smaller of two columns the other one has too: of their smallest hashes, and of the
-/// distinct values that are there.
+/// The share of the values of the smaller of two columns that the other one has too, from their smallest hashes and
+/// numbers of distinct values.
 pub(super) fn overlap(one: &[u64], other: &[u64], of_one: u64, of_other: u64) -> Option<f64> {
     let all_known = |kept: &[u64], of: u64| kept.len() as u64 >= of;
     let known = |kept: &[u64], of| if all_known(kept, of) { u64::MAX } else { kept.last().copied().unwrap_or(0) };

@@ -1,6 +1,6 @@
-//! The smallest and largest value of a column, of numbers, dates and times, whose comparison costs next to nothing.
+//! Smallest and largest value of a column of numbers, dates or times, which are cheap to compare.
 //!
-//! Not for: texts, which may be about people.
+//! Not for: strings, which may be personal data.
 
 use std::sync::Arc;
 
@@ -9,7 +9,7 @@ use arrow::compute::kernels::{aggregate, cmp};
 use arrow::datatypes::{ArrowNumericType, DataType};
 use arrow::util::display::{ArrayFormatter, FormatOptions};
 
-/// The smallest and largest value so far, alone in an array each.
+/// The smallest and the largest value so far, each as an array of one.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Extremes {
     min: Option<ArrayRef>,
@@ -17,7 +17,7 @@ pub(super) struct Extremes {
 }
 
 impl Extremes {
-    /// Takes the values of a column.
+    /// Adds the values of a column.
     pub(super) fn take(&mut self, array: &ArrayRef) {
         if !ordered(array.data_type()) {
             return;
@@ -34,12 +34,12 @@ impl Extremes {
         }
     }
 
-    /// Takes what another has seen.
+    /// Adds the contents of another.
     pub(super) fn merge(&mut self, other: &Self) {
         other.min.iter().chain(&other.max).for_each(|array| self.take(array));
     }
 
-    /// Both as JSON: numbers as numbers, others as text.
+    /// Both as JSON: numbers as numbers, others as strings.
     pub(super) fn shown(&self) -> (Option<serde_json::Value>, Option<serde_json::Value>) {
         (self.min.as_ref().and_then(shown), self.max.as_ref().and_then(shown))
     }
@@ -49,7 +49,7 @@ fn ordered(data_type: &DataType) -> bool {
     data_type.is_integer() || data_type.is_floating() || data_type.is_temporal()
 }
 
-/// The smallest or largest value of an array, alone in an array; nothing where all are null.
+/// The smallest or largest value of an array, as an array of one; none if all are null.
 fn extreme(array: &ArrayRef, largest: bool) -> Option<ArrayRef> {
     downcast_primitive_array!(
         array => extreme_of(array, largest),

@@ -1,18 +1,18 @@
-//! What a version's rows look like: measured while they pass, kept in the manifest, compared with the version before.
+//! Profiles of a version's rows: measured while rows pass, kept in the manifest, compared with the version before.
 //!
 //! ```text
 //!  scans of inputs ─┐
-//!                   ├─▶ TableSketch, one per thread ─▶ TableProfile ─▶ manifest ─▶ compare: what has changed how much
+//!                   ├─▶ TableSketch, one per thread ─▶ TableProfile ─▶ manifest ─▶ compare: what changed, by how much
 //!  query's result ──┘     distinct, sample, extremes
 //! ```
-//! The same rows give the same profile, whatever the threads, the memory and the order of rows. Rows, nulls and
-//! smallest and largest values are exact; the rest are estimates, from some of the rows where there are many.
+//! The same rows give the same profile, whatever the threads, the memory and the order of rows. Row counts, nulls and
+//! smallest and largest values are exact; the rest are estimates, from a sample if there are many rows.
 //!
-//! Values may be personal. A profile holds hashes of values, keyed with the dataset's name, the patterns of texts and
-//! their lengths; smallest and largest only of numbers, dates and times. Hashes are pseudonyms: who knows the dataset's
-//! name can find out whether a value that they guess is there.
+//! Values may be personal data. A profile has hashes of values, keyed with the dataset's name, and the patterns and
+//! lengths of strings; smallest and largest values only of numbers, dates and times. Hashes are pseudonyms: anyone who
+//! knows the dataset's name can find out whether a guessed value occurs.
 //!
-//! Not for: what is too much of a change (`check`), and how inputs are read (`query`).
+//! Not for: which change is too large (`check`), and how inputs are read (`query`).
 
 mod cells;
 mod column;
@@ -31,13 +31,13 @@ pub use table::{Seed, TableSketch};
 
 use crate::format::{Hashes, Profile};
 
-/// Bytes of hashes that a profile may have as JSON, about.
+/// Approximate maximum of a profile's hashes as JSON, in bytes.
 const MOST_HASH_BYTES: usize = 64 << 10;
-/// Partitions whose rows a profile names: the newest.
+/// Number of partitions, the newest, whose row counts are kept.
 const MOST_PARTITIONS: usize = 100;
 
 impl Profile {
-    /// Brings the profile to a bounded size: fewer hashes where there are many columns, and only the newest partitions.
+    /// Bounds the size of the profile: fewer hashes if there are many columns, and only the newest partitions.
     pub fn trim(&mut self) {
         for input in &mut self.inputs {
             input.partitions.drain(..input.partitions.len().saturating_sub(MOST_PARTITIONS));

@@ -1,19 +1,19 @@
-//! The pattern of a text: what kinds of characters it is made of, without the characters.
+//! The pattern of a string: which classes of characters it consists of, without the characters.
 //!
 //! ```text
 //!  item-00017                            x is letters and digits, mixed
 //!  a-9          a ─ lower case, A ─ upper case, Aa ─ the first letter is, w ─ any other mix, 9 ─ digits
 //! ```
-//! It shows when keys come in another format, and says nothing about a person.
+//! It shows when keys come in another format, and reveals nothing about a person.
 //!
 //! Not for: which patterns a column has (see `table`).
 
-/// Characters of a pattern.
+/// Maximum characters of a pattern.
 const LONGEST: usize = 24;
-/// What stands for the rest.
+/// Replaces what exceeds the maximum.
 const MORE: char = '…';
 
-/// The pattern of a text.
+/// The pattern of a string.
 pub(super) fn pattern(text: &str) -> String {
     let mut pattern = String::new();
     let mut rest = text.chars().peekable();
@@ -42,12 +42,12 @@ pub(super) fn pattern(text: &str) -> String {
     pattern
 }
 
-/// Whether texts of this pattern look like dates or times, which are others every day.
+/// Whether strings of this pattern look like dates or times, which differ every day.
 pub(super) fn is_date(pattern: &str) -> bool {
     ["9-9-", "9/9/"].iter().any(|date| pattern.starts_with(date))
 }
 
-/// Letters and digits that follow each other.
+/// A run of letters and digits.
 #[derive(Default)]
 struct Word {
     letters: usize,

@@ -1,25 +1,25 @@
-//! A sample of a table's rows: those with the smallest hashes, each with how often it came.
+//! A sample of a table's distinct rows: those with the smallest hashes, each with its count.
 //!
-//! Means and patterns are taken from it. It is the same whatever the order of the rows and however they are shared out,
-//! and so are sums over it, which go by the order of the hashes.
+//! Means and patterns are computed from it. It does not depend on the order of the rows nor on how they are distributed
+//! to threads, and neither do floating-point sums over it, which are added in the order of the hashes.
 
 use std::collections::BTreeMap;
 
-/// Rows of a sample, where the table has few columns.
+/// Rows of a sample, if the table has few columns.
 const MOST_ROWS: usize = 1024;
 /// Rows of a sample, however many columns there are.
 const LEAST_ROWS: usize = 64;
-/// Cells of a sample, about.
+/// Approximate number of cells of a sample.
 const CELLS: usize = 16 << 10;
 
-/// What a sample keeps of one cell; the number is not a number where it is null.
+/// A sampled cell; the number is NaN for null.
 #[derive(Clone, Debug)]
 pub(super) struct Cell {
     pub(super) number: f64,
     pub(super) pattern: Option<Box<str>>,
 }
 
-/// Where a row lies among all rows: by what chooses rows, and by the hash of all its cells.
+/// The rank of a row: by the hash that samples rows, then by the hash of all its cells.
 type Place = (u64, u64);
 
 const END: Place = (u64::MAX, u64::MAX);
@@ -33,13 +33,13 @@ pub(super) struct Sample {
 }
 
 impl Sample {
-    /// Of rows with so many columns.
+    /// An empty sample of rows with this many columns.
     pub(super) fn new(columns: usize) -> Self {
         let most = (CELLS / columns.max(1)).clamp(LEAST_ROWS, MOST_ROWS);
         Self { most, limit: END, rows: BTreeMap::new() }
     }
 
-    /// Takes the row of a place.
+    /// Adds a row at its place.
     pub(super) fn add(&mut self, place: Place, cells: impl FnOnce() -> Box<[Cell]>) {
         self.count(place, 1, cells);
     }
@@ -55,19 +55,19 @@ impl Sample {
         }
     }
 
-    /// Takes the rows of another sample.
+    /// Adds the rows of another sample.
     pub(super) fn merge(&mut self, other: Self) {
         for (place, (times, cells)) in other.rows {
             self.count(place, times, || cells);
         }
     }
 
-    /// Keeps the rows up to one of these.
+    /// Keeps the rows whose sampling hash is at most `last`.
     pub(super) fn keep(&mut self, last: u64) {
         self.rows.retain(|(of_row, _), _| *of_row <= last);
     }
 
-    /// A column's cells that are no nulls, each with how often its row came.
+    /// The non-null cells of a column, each with its row's count.
     fn column(&self, column: usize) -> impl Iterator<Item = (f64, &Cell)> {
         let cells = self.rows.values().filter_map(move |(times, cells)| Some((*times as f64, cells.get(column)?)));
         cells.filter(|(_, cell)| cell.number.is_finite())
@@ -83,7 +83,7 @@ impl Sample {
         (times > 0.0 && mean.is_finite() && deviation.is_finite()).then_some((mean, deviation))
     }
 
-    /// The share of each pattern among a column's texts, the most frequent first.
+    /// The share of each pattern among a column's strings, the most frequent first.
     pub(super) fn patterns(&self, column: usize) -> Vec<(String, f64)> {
         let mut times: BTreeMap<&str, f64> = BTreeMap::new();
         for (of_row, cell) in self.column(column) {

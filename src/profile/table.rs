@@ -1,13 +1,12 @@
-//! Measures the rows of a table while they pass: one sketch per thread, merged at the end.
+//! Sketches the rows of a table while they pass: one sketch per thread, merged at the end.
 //!
 //! ```text
-//!  batch ─▶ rows, nulls, smallest, largest: of all rows
+//!  batch ─▶ row count, nulls, smallest, largest: of all rows
 //!        └▶ hash of a few columns ─▶ one row in 4^n ─▶ hashes of all columns ─▶ distinct values, sample of rows
 //! ```
-//! Hashing every cell would cost more than the rest is worth, so of large tables some rows are chosen, by what they
-//! hold: the same rows are chosen whatever their order, the threads or the memory. How many depends on the number of
-//! rows alone: sketches of one row in 1, 4, 16 … are made at once, and the closest are given up as rows become too
-//! many.
+//! Hashing every cell would cost too much, so rows of large tables are sampled by a hash of their content: the same
+//! rows are sampled whatever their order, the threads or the memory. The rate depends on the number of rows alone:
+//! sketches of one row in 1, 4, 16 … are built at once, and the densest are dropped as rows become too many.
 //!
 //! Not for: comparing tables (see `compare`).
 
@@ -20,47 +19,47 @@ use super::extremes::Extremes;
 use super::sample::{Cell, Sample};
 use crate::format::{ColumnProfile, TableProfile};
 
-/// Rows of which all are looked at closely.
+/// Number of rows up to which every row is sampled.
 const ALL_ROWS: u64 = 1 << 15;
-/// Of larger tables it is one row in a power of this.
+/// Ratio between the sampling rates of two levels.
 const STEP: u64 = 4;
-/// How many powers there are.
+/// Number of levels.
 const LEVELS: usize = 7;
-/// Columns whose cells are hashed at most.
+/// Maximum number of columns whose cells are hashed.
 const MOST_COLUMNS: usize = 256;
-/// Columns that choose rows. Where there are no more, every row is looked at.
+/// Number of columns whose hash selects rows. If there are no more, every row is sampled.
 const CHOOSING: usize = 3;
-/// Patterns and frequent values that a profile names.
+/// Maximum number of patterns and frequent values that a profile lists.
 const NAMED: usize = 12;
-/// The least share that is named.
+/// Minimum share of those that are listed.
 const LEAST_SHARE: f64 = 0.002;
 
-/// What the hashes of a dataset begin with.
+/// The seed of a dataset's hashes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Seed(u64);
 
 impl Seed {
-    /// For a dataset, whose name is the key of its hashes.
+    /// The seed of a dataset, derived from its name.
     pub fn new(dataset: &str) -> Self {
         Self(xxhash_rust::xxh3::xxh3_64(dataset.as_bytes()))
     }
 }
 
-/// What is known of a table's rows so far.
+/// The sketch of a table's rows so far.
 #[derive(Clone, Debug)]
 pub struct TableSketch {
     seed: u64,
     schema: SchemaRef,
-    /// The closest level that is not given up.
+    /// The densest level that is not dropped.
     level: usize,
     /// Columns whose cells are hashed.
     hashed: Vec<usize>,
-    /// Those of them that choose rows; none where all rows are taken.
+    /// Those of them whose hash selects rows; empty if all rows are sampled.
     choosing: Vec<usize>,
     rows: u64,
     columns: Vec<Column>,
     sample: Sample,
-    /// Rows of a batch that are looked at closely, and how often they are chosen.
+    /// Sampled rows of a batch, with their levels.
     chosen: Vec<Chosen>,
     hashes: Vec<u64>,
 }
@@ -68,9 +67,9 @@ pub struct TableSketch {
 #[derive(Clone, Copy, Debug)]
 struct Chosen {
     row: u32,
-    /// The last level that has it.
+    /// The last level that includes it.
     level: usize,
-    /// Where it lies among all rows.
+    /// Its sampling hash.
     order: u64,
 }
 
@@ -78,12 +77,12 @@ struct Chosen {
 struct Column {
     nulls: u64,
     extremes: Extremes,
-    /// Of columns that are hashed, for every level.
+    /// Sketches of the hashed columns, for every level.
     distinct: Vec<Distinct>,
 }
 
 impl TableSketch {
-    /// Of no rows yet, with these columns.
+    /// An empty sketch of these columns.
     pub fn new(schema: SchemaRef, seed: Seed) -> Self {
         let type_of = |column: &usize| schema.field(*column).data_type();
         let mut hashed: Vec<usize> = (0..schema.fields().len()).filter(|column| is_hashed(type_of(column))).collect();
@@ -102,7 +101,7 @@ impl TableSketch {
         Self { seed: seed.0, schema, level: 0, hashed, choosing, rows: 0, columns, sample, chosen, hashes }
     }
 
-    /// Takes the rows of a batch; columns behind the sketch's own are left out.
+    /// Adds the rows of a batch; columns after the sketch's own are ignored.
     pub fn take(&mut self, batch: &RecordBatch) {
         self.rows += batch.num_rows() as u64;
         for (column, array) in self.columns.iter_mut().zip(batch.columns()) {
@@ -134,7 +133,7 @@ impl TableSketch {
         self.give_up();
     }
 
-    /// Chooses the rows of a batch that are looked at closely.
+    /// Selects the rows of a batch that are sampled.
     fn choose(&mut self, batch: &RecordBatch) {
         self.chosen.clear();
         let all = 0..batch.num_rows();
@@ -159,7 +158,7 @@ impl TableSketch {
         }
     }
 
-    /// Gives up levels that have more rows than they need.
+    /// Drops levels that have more rows than they need.
     fn give_up(&mut self) {
         while !self.choosing.is_empty() && self.level + 1 < LEVELS && self.rows > ALL_ROWS * one_in(self.level) {
             self.columns.iter_mut().filter_map(|column| column.distinct.get_mut(self.level)).for_each(Distinct::clear);
@@ -167,7 +166,7 @@ impl TableSketch {
         }
     }
 
-    /// Takes what another sketch has seen of the same table.
+    /// Adds another sketch of the same table.
     pub fn merge(&mut self, other: Self) {
         self.rows += other.rows;
         for (column, more) in self.columns.iter_mut().zip(other.columns) {
@@ -180,16 +179,16 @@ impl TableSketch {
         self.give_up();
     }
 
-    /// Rows so far.
+    /// Number of rows so far.
     pub fn rows(&self) -> u64 {
         self.rows
     }
 
-    /// What is known of the table.
+    /// The profile of the table.
     pub fn profile(self) -> TableProfile {
         let Self { schema, level, hashed, rows, columns, mut sample, .. } = self;
         let one_in = one_in(level);
-        // What came before a level was given up.
+        // Removes rows that were added before a level was dropped.
         sample.keep(limit(level));
         let profile = |(place, column): (usize, Column)| {
             let field = schema.field(place);
@@ -220,17 +219,17 @@ impl TableSketch {
     }
 }
 
-/// One row in so many is looked at closely.
+/// The sampling rate of a level: one row in this many.
 fn one_in(level: usize) -> u64 {
     STEP.pow(level as u32)
 }
 
-/// The last row of a level.
+/// The largest sampling hash of a level.
 fn limit(level: usize) -> u64 {
     u64::MAX / one_in(level)
 }
 
-/// The most telling columns first: those with the most values.
+/// Ranks columns for selecting rows: those likely to have the most distinct values first.
 fn choice(data_type: &DataType) -> u8 {
     match data_type {
         DataType::Int64 | DataType::UInt64 | DataType::Timestamp(..) | DataType::Float64 => 0,
@@ -240,7 +239,7 @@ fn choice(data_type: &DataType) -> u8 {
     }
 }
 
-/// Numbers have one, and texts that of their lengths; dates and times move on.
+/// Numbers have a mean, and strings that of their lengths; dates and times change every day.
 fn has_mean(data_type: &DataType) -> bool {
     data_type.is_numeric() || is_text(data_type)
 }
@@ -252,7 +251,7 @@ fn cell(cells: Option<&Cells<'_>>, row: usize) -> Cell {
     }
 }
 
-/// The shares of the most frequent values, where all values are known.
+/// The shares of the most frequent values, if all distinct values are known.
 fn frequent(smallest: &[(u64, u64)]) -> Vec<(String, f64)> {
     let all: u64 = smallest.iter().map(|(_, times)| times).sum();
     if smallest.len() >= distinct::KEPT {
@@ -273,7 +272,7 @@ fn named<T>(shares: Vec<(T, f64)>) -> Vec<(T, f64)> {
         .collect()
 }
 
-/// Six digits say enough.
+/// Rounds to six significant digits.
 fn rounded(number: f64) -> f64 {
     format!("{number:.5e}").parse().unwrap_or(number)
 }

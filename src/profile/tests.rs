@@ -1,4 +1,4 @@
-//! What profiles see of made-up tables, and that they depend on nothing but the rows.
+//! Profiles of generated tables: what they contain, and that they depend on nothing but the rows.
 
 use crate::format::{InputProfile, PartProfile, TableProfile};
 use std::sync::Arc;
@@ -23,7 +23,7 @@ fn sketch(batches: &[RecordBatch]) -> TableSketch {
     sketch
 }
 
-/// Rows that follow from their numbers.
+/// Rows derived from their numbers.
 fn rows(numbers: impl Iterator<Item = u64> + Clone, text: impl Fn(u64) -> String) -> RecordBatch {
     let ids: Int64Array = numbers.clone().map(|number| Some((mix(number, 1) % 20_000) as i64)).collect();
     let texts: StringArray = numbers.clone().map(|number| Some(text(number))).collect();
@@ -196,7 +196,7 @@ fn a_profile_of_many_columns_stays_small() {
     profile.trim();
     assert!(serde_json::to_string(&profile).unwrap().len() < 120_000);
     let comparison = compare(Some(&profile.clone()), &mut profile);
-    assert!(comparison.changes.iter().all(|change| change.amount == 0.0), "shortened hashes are compared all the same");
+    assert!(comparison.changes.iter().all(|change| change.amount == 0.0), "shortened hashes are still compared");
 }
 
 #[test]

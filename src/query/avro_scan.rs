@@ -1,10 +1,11 @@
-//! How the query reads Avro: block by block, each checked before it is decoded, and brought to the table's columns.
+//! Scan operator for Avro: reads block by block, checks each block before it is decoded, and casts to the table's
+//! columns.
 //!
-//! DataFusion's own reader takes a file that is cut off for one that ends, waits for ever on a block that holds more
-//! than it says, and unpacks whatever a block unpacks to. A file is decoded in parts, as rows may be large and a batch
-//! holds many.
+//! DataFusion's own reader takes a truncated file for a complete one, waits forever on a block with more bytes than its
+//! header says, and decompresses blocks of any size. Each file is decoded in bounded parts, as rows may be large and a
+//! batch holds many.
 //!
-//! Not for: the columns of all files together, which `input` settles.
+//! Not for: merging the columns of all files, which `input` does.
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -23,10 +24,10 @@ use datafusion::physical_plan::streaming::PartitionStream;
 use crate::error::Error;
 use crate::input::avro::{self, Blocks, Part};
 
-/// Bytes of unpacked blocks whose rows a batch may hold.
+/// Bytes of decompressed blocks whose rows may go into one batch.
 const PART_BYTES: usize = 16 << 20;
 
-/// A file, and the values of the partition columns in its path.
+/// A file, and the values of the partition columns from its path.
 #[derive(Clone, Debug)]
 pub(super) struct AvroFile {
     pub(super) path: PathBuf,
@@ -37,14 +38,14 @@ pub(super) struct AvroFile {
 #[derive(Debug)]
 pub(super) struct AvroFiles {
     files: Vec<AvroFile>,
-    /// The columns that are asked for.
+    /// The columns to return.
     schema: SchemaRef,
     /// Names of the partition columns, in the order of their values.
     partition_names: Vec<String>,
 }
 
 impl AvroFiles {
-    /// Reads the columns of `schema`, of which those in `partition_names` are in the files' paths.
+    /// Reads the columns of `schema`; those named in `partition_names` come from the files' paths.
     pub(super) fn new(files: Vec<AvroFile>, schema: SchemaRef, partition_names: Vec<String>) -> Self {
         Self { files, schema, partition_names }
     }
@@ -79,7 +80,7 @@ enum Source {
 struct Batches {
     path: PathBuf,
     blocks: Arc<Mutex<Blocks>>,
-    /// The columns of the file that are used, by their place in it.
+    /// The columns of the file that are used, by index.
     used: Vec<usize>,
     reader: Reader<Part>,
     schema: SchemaRef,
@@ -114,7 +115,7 @@ impl Batches {
         self.blocks.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The next batch of the file, whichever part it is in.
+    /// Decodes the next batch of the file.
     fn decoded(&mut self) -> Option<Result<RecordBatch>> {
         loop {
             if let Some(batch) = self.reader.next() {
@@ -133,9 +134,9 @@ impl Batches {
         }
     }
 
-    /// The columns of the table, of so many rows.
+    /// The table's columns for a batch of `rows` rows.
     fn table(&self, rows: usize, column: impl Fn(usize) -> ArrayRef) -> Result<RecordBatch> {
-        // Text that is no number must not become a null on its way to another type.
+        // A string that is not a number must fail the cast, not become null.
         let exact = CastOptions { safe: false, ..CastOptions::default() };
         let columns = self.sources.iter().zip(self.schema.fields()).map(|(source, field)| match source {
             Source::File(at) => cast_column(&column(*at), field.data_type(), &exact),
@@ -144,15 +145,14 @@ impl Batches {
         });
         let columns = columns.collect::<Result<Vec<_>>>().map_err(|error| {
             external(
-                Error::input(format!("{} cannot be brought to the columns of all files", self.path.display()))
-                    .because(error),
+                Error::input(format!("{} does not fit the columns of all files", self.path.display())).because(error),
             )
         })?;
         let options = RecordBatchOptions::new().with_row_count(Some(rows));
         Ok(RecordBatch::try_new_with_options(Arc::clone(&self.schema), columns, &options)?)
     }
 
-    /// Rows of records without bytes: every field is null.
+    /// Rows of records that are zero bytes long: every field is null.
     fn empty_rows(&self) -> Option<Result<RecordBatch>> {
         let rows = self.blocks().take_empty(self.rows as u64) as usize;
         let fields = self.reader.schema();
@@ -187,7 +187,7 @@ impl Iterator for Batches {
     }
 }
 
-/// Decodes the next part of a file, all of its columns or those at some places.
+/// Decodes the next part of a file: all of its columns, or those at the given indexes.
 fn reader(
     path: &Path,
     blocks: &Arc<Mutex<Blocks>>,

@@ -1,20 +1,20 @@
-//! Cuts a batch into pieces of about equal weight, so that what is made of it at once stays small however long its
-//! values.
+//! Cuts a batch into slices of about equal size in bytes, so that what is made of one slice stays small however long
+//! its values are.
 //!
-//! A batch may hold far less than its rows come to: rows that share one long text hold it once, but every entry gets a
-//! copy. Weighed is what the rows come to.
+//! Rows that share one long string (dictionaries, views) hold it once, but every encoded entry gets a copy. So rows are
+//! weighed with a copy of their values each.
 //!
-//! Not for: how many rows a batch has from the start (see `session`).
+//! Not for: the number of rows that a batch has to begin with (see `session`).
 
 use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
 use arrow::datatypes::DataType;
 
-/// Bytes of a piece, unless it is a single row.
+/// Bytes of a slice, unless it is a single row.
 const PIECE_BYTES: usize = 8 << 20;
 
-/// The rows of a batch, a piece at a time, in order.
+/// Slices of a batch, in row order.
 pub fn pieces(batch: RecordBatch) -> impl Iterator<Item = RecordBatch> + Send {
-    // What is left, the next rows last.
+    // A stack of what is left, the next rows on top.
     let mut left = vec![batch];
     std::iter::from_fn(move || {
         let mut next = left.pop()?;
@@ -27,7 +27,7 @@ pub fn pieces(batch: RecordBatch) -> impl Iterator<Item = RecordBatch> + Send {
     })
 }
 
-/// Bytes that the rows of a batch come to, each with a copy of its values.
+/// Bytes of a batch's rows if each had its own copy of its values.
 pub(super) fn weight(batch: &RecordBatch) -> usize {
     batch.columns().iter().map(of_column).fold(0, usize::saturating_add)
 }
@@ -41,7 +41,7 @@ pub(super) fn widest(array: &ArrayRef) -> usize {
         DataType::Struct(_) => array.as_struct().columns().iter().map(widest).sum(),
         other => match other.primitive_width() {
             Some(width) => width,
-            // Whatever holds others.
+            // All other nested types.
             None => (0..array.len()).map(|row| of_column(&array.slice(row, 1))).max().unwrap_or(0),
         },
     }
@@ -76,7 +76,8 @@ fn of_column(array: &ArrayRef) -> usize {
         DataType::Struct(_) => array.as_struct().columns().iter().map(of_column).sum(),
         DataType::Dictionary(_, _) => {
             let dictionary = array.as_any_dictionary();
-            // By the mean of the values; keys that point to the longest ones are cut further when they are unpacked.
+            // By the mean of the values; slices whose keys point to longer values are cut further once they are
+            // unpacked.
             dictionary.len() * (of_column(dictionary.values()) / dictionary.values().len().max(1))
         }
         other => array.len() * other.primitive_width().unwrap_or(1),

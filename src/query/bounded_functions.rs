@@ -1,12 +1,12 @@
-//! SQL functions whose result can be far larger than their arguments, held to the size of a value that can be
+//! SQL functions whose result can be far larger than their arguments, limited to the size of a value that can be
 //! published.
 //!
-//! `repeat('x', 2000000000)` asks for two gigabytes for each row, which no budget of memory counts. Each of these
-//! functions is wrapped: how large its results will be is computed from its arguments first, and what is beyond a
-//! value's limit is an error that names the function. Where all rows of a batch would come to too much, the query is
-//! run again with fewer rows in a batch.
+//! `repeat('x', 2000000000)` asks for two gigabytes per row, which no memory budget counts. Each of these functions is
+//! wrapped: the size of its results is computed from its arguments first, and exceeding the limit of a value is an
+//! error that names the function. If the results for all rows of a batch together would be too large, the query is run
+//! again with fewer rows per batch.
 //!
-//! Not for: functions whose results are about as large as their arguments, and aggregates that gather values.
+//! Not for: functions whose results are about as large as their arguments, and aggregates that collect values.
 
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
@@ -22,22 +22,21 @@ use datafusion::prelude::SessionContext;
 use super::checked_udf::{self, Guard};
 use super::row_width::Widths;
 
-/// Bytes of one result: as large as a value may be.
+/// Maximum bytes of one result: the largest value that can be published.
 const MAX_VALUE_BYTES: i64 = 16 << 20;
-/// Bytes of an element of a list, at least.
+/// Minimum bytes of an element of a list.
 const ELEMENT_BYTES: i64 = 8;
 
-/// How large the results of a function are.
+/// How the size of a function's results follows from its arguments.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum Growth {
-    /// The first argument, as often as the second says.
+    /// The first argument, repeated as often as the second says.
     Copies,
-    /// So many characters as the second argument says.
+    /// As many characters as the second argument says.
     Padded,
-    /// A list of so many elements as the second argument says.
+    /// A list with as many elements as the second argument says.
     Elements,
-    /// A list of the whole numbers from the first argument to the second, or from 0 to the first, in steps of the
-    /// third.
+    /// A list of the integers from the first argument to the second, or from 0 to the first, in steps of the third.
     Range,
 }
 
@@ -51,21 +50,21 @@ const FUNCTIONS: [(&str, Growth); 7] = [
     ("generate_series", Growth::Range),
 ];
 
-/// Takes the place of the functions of a session whose results can be too large.
+/// Replaces the session's functions whose results can be too large.
 pub(super) fn register(context: &SessionContext, widths: &Arc<Widths>) {
     for (name, growth) in FUNCTIONS {
         checked_udf::register(context, name, Bounded { growth, widths: Found(Arc::clone(widths)) });
     }
 }
 
-/// How large a function's results are, and what is known of the rows of the query.
+/// A function's growth, and the row widths of the query.
 #[derive(Debug, PartialEq, Eq, Hash)]
 struct Bounded {
     growth: Growth,
     widths: Found,
 }
 
-/// What is known of the rows of the query; it makes no two functions differ.
+/// The row widths of the query; ignored when functions are compared.
 #[derive(Debug)]
 struct Found(Arc<Widths>);
 
@@ -88,12 +87,12 @@ impl Guard for Bounded {
         for bytes in self.growth.sizes(args, rows)? {
             all = all.saturating_add(bytes);
             if bytes > MAX_VALUE_BYTES {
-                return exec_err!("{name}() would make a value of {bytes} bytes; {MAX_VALUE_BYTES} is the limit");
+                return exec_err!("{name}() would make a value of {bytes} bytes; the limit is {MAX_VALUE_BYTES}");
             }
         }
         let all = usize::try_from(all).unwrap_or(usize::MAX);
         match scalar {
-            // Lists that are the same for all rows are mostly there to become rows.
+            // Lists that are the same for all rows are mostly unnested into rows.
             true if matches!(self.growth, Growth::Elements | Growth::Range) => {}
             true => self.widths.0.note(all),
             false => self.widths.0.check(all.div_ceil(rows.max(1)), rows)?,
@@ -103,7 +102,7 @@ impl Guard for Bounded {
 }
 
 impl Growth {
-    /// At least the bytes of the result for every row.
+    /// A lower bound of the result's bytes, for every row.
     fn sizes(self, args: &[ColumnarValue], rows: usize) -> Result<Vec<i64>> {
         let array = |number: usize| args.get(number).map(|argument| argument.to_array(rows)).transpose();
         let (first, second, third) = (array(0)?, array(1)?, array(2)?);
@@ -125,7 +124,7 @@ impl Growth {
                 let times = numbers(&second)?;
                 (0..rows).map(|row| at(&times, row, 0).saturating_mul(ELEMENT_BYTES)).collect()
             }
-            // Of dates and timestamps, steps are intervals, and ranges of whole numbers are the ones that explode.
+            // Dates and timestamps have intervals as steps; only ranges of integers can explode.
             Self::Range if !first.as_ref().is_some_and(|first| first.data_type().is_integer()) => Vec::new(),
             Self::Range => {
                 let (first, second, third) = (numbers(&first)?, numbers(&second)?, numbers(&third)?);
@@ -144,12 +143,12 @@ impl Growth {
 }
 
 fn integers(array: &ArrayRef) -> Result<Int64Array> {
-    // A number that is none is a null here, and an error of the function's own.
+    // A string that is not a number is null here; the function itself reports the error.
     let numbers = cast_with_options(array, &DataType::Int64, &CastOptions::default())?;
     Ok(numbers.as_primitive::<Int64Type>().clone())
 }
 
-/// Bytes of every text.
+/// Bytes of every string.
 fn bytes(array: &ArrayRef) -> Result<Int64Array> {
     let bits = integers(&bit_length(array)?)?;
     Ok(bits.unary(|bits| bits / 8))

@@ -1,13 +1,13 @@
-//! Windows over whole partitions, a few of the partitions at a time.
+//! Window functions over whole partitions, executed for a few partitions at a time.
 //!
 //! ```text
-//!  rows in order of the partitions ─▶ gather whole partitions, at least a batch of rows ─▶ DataFusion's operator
-//!                                     └ counted while they are held
+//!  rows sorted by partition ─▶ collect whole partitions, at least a batch of rows ─▶ DataFusion's operator
+//!                              └ counted while they are held
 //! ```
-//! DataFusion's operator gathers all of its input before it gives a row, and counts none of it. Here it gets no more
-//! than it needs: one partition, or as many as make a batch.
+//! DataFusion's operator buffers all of its input before it returns a row, and accounts for none of it. Here it is
+//! given no more than it needs: one partition, or as many as make a batch.
 //!
-//! Not for: windows that are computed row by row, which DataFusion does in little memory.
+//! Not for: window functions that are computed row by row, which DataFusion does in little memory.
 
 use std::fmt;
 use std::mem;
@@ -32,12 +32,12 @@ use futures::{StreamExt, TryStreamExt, stream};
 
 use super::operator::{RECOMPUTE, leaf, recomputed_over_children};
 
-/// What the operator is called, in plans and where memory runs out.
+/// The operator's name, in plans and in out-of-memory messages.
 pub(super) const BOUNDED_WINDOW: &str = "BoundedWindowExec";
-/// How many times the bytes of gathered rows are counted: DataFusion's operator copies them into one batch.
+/// How many times the bytes of buffered rows are counted: DataFusion's operator copies them into one batch.
 const WINDOW_COPIES: usize = 2;
 
-/// The same plan with every window over whole partitions done a few partitions at a time.
+/// The same plan with every window over whole partitions executed a few partitions at a time.
 pub(super) fn bound_windows(plan: Arc<dyn ExecutionPlan>) -> Result<Arc<dyn ExecutionPlan>> {
     let planned = plan.transform_up(|node| match node.is::<WindowAggExec>() {
         true => Ok(Transformed::yes(Arc::new(BoundedWindowExec::new(node)?) as _)),
@@ -51,7 +51,7 @@ pub(super) fn bound_windows(plan: Arc<dyn ExecutionPlan>) -> Result<Arc<dyn Exec
 pub(super) struct BoundedWindowExec {
     /// DataFusion's operator over the whole input.
     window: Arc<dyn ExecutionPlan>,
-    /// What the window is partitioned by.
+    /// The PARTITION BY columns.
     keys: Vec<Arc<dyn PhysicalExpr>>,
 }
 
@@ -62,7 +62,7 @@ impl BoundedWindowExec {
         Ok(Self { window, keys })
     }
 
-    /// Whether the rows are partitioned by something; otherwise all of them are one partition.
+    /// Whether there is a PARTITION BY; otherwise all rows are one partition.
     pub(super) fn has_partitions(&self) -> bool {
         !self.keys.is_empty()
     }
@@ -130,7 +130,7 @@ impl ExecutionPlan for BoundedWindowExec {
             let rows: Arc<dyn ExecutionPlan> = Arc::new(BufferedExec::new(batches, properties.clone()));
             let stream =
                 Arc::clone(&window).replace_children(vec![rows], RECOMPUTE)?.execute(0, Arc::clone(&context))?;
-            // Held until the last row of the group is given.
+            // The reservation is held until the last row of the group is returned.
             Ok::<_, DataFusionError>(stream.inspect(move |_| {
                 let _ = &held;
             }))
@@ -139,31 +139,31 @@ impl ExecutionPlan for BoundedWindowExec {
     }
 }
 
-/// Rows of whole partitions, and the memory that is counted for them.
+/// Rows of whole partitions, and the memory reserved for them.
 struct Group {
     rows: usize,
     batches: Vec<RecordBatch>,
     held: MemoryReservation,
 }
 
-/// Gathers the rows of whole partitions.
+/// Collects the rows of whole partitions.
 struct Gather {
-    /// Nothing once it has ended.
+    /// None once it has ended.
     input: Option<SendableRecordBatchStream>,
     keys: Vec<Arc<dyn PhysicalExpr>>,
-    /// The keys of the last row, a row of each; none before the first.
+    /// The keys of the last row, an array of one each; empty before the first row.
     last: Vec<ArrayRef>,
     group: Group,
-    /// Copies rows, so that those which are held hold nothing else.
+    /// Copies rows, so that buffered rows keep no other rows of their batch alive.
     copying: BatchCoalescer,
     batch_rows: usize,
 }
 
 impl Gather {
-    /// The next rows; none after the last.
+    /// The next group of rows; none at the end of the input.
     ///
     /// # Errors
-    /// Those of the input, and `ResourcesExhausted` where one partition is too large for the memory.
+    /// Those of the input, and `ResourcesExhausted` if one partition does not fit into memory.
     async fn next(&mut self) -> Result<Option<Group>> {
         while let Some(input) = &mut self.input {
             let Some(batch) = input.next().await else {
@@ -184,7 +184,7 @@ impl Gather {
         Ok(None)
     }
 
-    /// The row at which the last partition that begins in a batch does so.
+    /// The row of a batch at which the last partition that begins in it begins.
     fn last_beginning(&mut self, batch: &RecordBatch) -> Result<Option<usize>> {
         if self.keys.is_empty() || batch.num_rows() == 0 {
             return Ok(None);
@@ -193,7 +193,7 @@ impl Gather {
         let keys = self.keys.iter().map(values).collect::<Result<Vec<ArrayRef>>>()?;
         let last = keys.iter().map(|key| key.slice(batch.num_rows() - 1, 1)).collect();
         let before = mem::replace(&mut self.last, last);
-        // The last row before the batch tells whether a partition begins with it.
+        // The last row before the batch shows whether a partition begins with the batch.
         let with_before = match before.is_empty() {
             true => keys,
             false => {
@@ -219,7 +219,7 @@ impl Gather {
         Ok(())
     }
 
-    /// What has been gathered.
+    /// The buffered rows.
     fn take(&mut self) -> Result<Group> {
         self.copying.finish_buffered_batch()?;
         self.hold()?;
@@ -228,7 +228,7 @@ impl Gather {
     }
 }
 
-/// Gathered rows as the input of DataFusion's operator, which reads them once.
+/// Buffered rows as the input of DataFusion's operator, which reads them once.
 #[derive(Debug)]
 struct BufferedExec {
     batches: Mutex<Vec<RecordBatch>>,

@@ -1,7 +1,7 @@
-//! SQL functions with a look at their arguments before, or at their result after, or another way to compute some of
-//! their results: the rest is the function's own.
+//! Wraps SQL functions with a guard: checks of their arguments or their result, or another computation of some results.
+//! Everything else is the function's own.
 //!
-//! Not for: what is looked for (`bounded`, `exact::total`).
+//! Not for: the checks themselves (`bounded_functions`, `exact::checked_dates`).
 
 use std::any::Any;
 use std::fmt::Debug;
@@ -16,25 +16,25 @@ use datafusion::logical_expr::{
 };
 use datafusion::prelude::SessionContext;
 
-/// What is looked for.
+/// What a wrapped function checks or computes.
 pub(super) trait Guard: Any + Debug + Eq + Hash + Send + Sync {
-    /// Refuses arguments of a function; `rows` of them, or 1 where all are scalars.
+    /// Rejects arguments of a function; `rows` of them, or 1 if all are scalars.
     fn before(&self, _name: &str, _args: &[ColumnarValue], _rows: usize) -> Result<()> {
         Ok(())
     }
 
-    /// The result where it is computed here; none where the function itself computes it.
+    /// The result if the guard computes it; none if the function itself does.
     fn instead(&self, _name: &str, _args: &[ColumnarValue]) -> Result<Option<ColumnarValue>> {
         Ok(None)
     }
 
-    /// Refuses a result.
+    /// Rejects a result.
     fn after(&self, _name: &str, _args: &[ColumnarValue], _rows: usize, _result: &ColumnarValue) -> Result<()> {
         Ok(())
     }
 }
 
-/// Puts a guard on a function of a session.
+/// Wraps a function of a session with a guard.
 pub(super) fn register(context: &SessionContext, name: &str, guard: impl Guard) {
     if let Ok(inner) = context.udf(name) {
         let aliases = inner.aliases().to_vec();

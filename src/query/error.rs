@@ -1,17 +1,17 @@
-//! What an error of DataFusion's asks of the person who reads it.
+//! Maps DataFusion's errors to error kinds and advice for the user.
 
 use arrow::error::ArrowError;
 use datafusion::common::DataFusionError;
 
 use crate::error::{Error, Kind, says_disk_full};
 
-/// How tokio says that a task panicked, before the message of the panic.
+/// How tokio reports that a task panicked; the panic's message follows.
 const PANICKED: &str = "panicked with message ";
 
-/// How DataFusion says that a subquery was left where it can only be a join.
+/// How DataFusion reports a correlated subquery that it could not turn into a join.
 const UNPLANNED: &str = "Physical plan does not support logical expression";
 
-/// Our error for one of DataFusion's: wrong SQL is the job's, bad rows are the data's.
+/// Converts an error of DataFusion: wrong SQL is an invalid job, bad rows are bad input.
 pub(super) fn convert(doing: &str, error: DataFusionError) -> Error {
     if let Some(ours) = ours(&error) {
         let told = Error::new(ours.kind(), ours.message());
@@ -30,7 +30,7 @@ pub(super) fn convert(doing: &str, error: DataFusionError) -> Error {
         DataFusionError::ResourcesExhausted(_) => {
             (Kind::Unavailable, "the query needs more memory than its share; raise --memory")
         }
-        // What Arrow cannot read is the data's fault; that a disk is full is not.
+        // What Arrow cannot read is bad input; a full disk is not.
         DataFusionError::ArrowError(error, _) if matches!(error.as_ref(), ArrowError::IoError(told, _) if says_disk_full(told)) => {
             (
                 Kind::Unavailable,
@@ -39,29 +39,29 @@ pub(super) fn convert(doing: &str, error: DataFusionError) -> Error {
             )
         }
         DataFusionError::ArrowError(error, _) if matches!(error.as_ref(), ArrowError::NotYetImplemented(_)) => {
-            (Kind::Invalid, "DataFusion has no way to do this; write it in another way")
+            (Kind::Invalid, "DataFusion does not support this; rewrite the SQL")
         }
         DataFusionError::IoError(_) | DataFusionError::ObjectStore(_) => {
-            (Kind::Unavailable, "a file could not be read or the spill directory not be written")
+            (Kind::Unavailable, "cannot read an input file or write to the spill directory")
         }
         DataFusionError::Internal(_) | DataFusionError::ExecutionJoin(_) | DataFusionError::Substrait(_) => {
             (Kind::Internal, "this is a bug, in Cutover or in DataFusion")
         }
-        _ => (Kind::Input, "a row of the input breaks the query"),
+        _ => (Kind::Input, "a row of the input caused an error"),
     };
-    // The names of the planner's rules tell nobody anything.
+    // The names of the planner's rules mean nothing to the user.
     let mut told = &error;
     while let DataFusionError::Context(_, inner) = told {
         told = inner;
     }
     let text = told.strip_backtrace();
-    // A decoder that trips over damaged data ends its task; what it tripped over is what is worth telling.
+    // A decoder that panics on damaged data ends its task; the message of the panic is the cause to report.
     let cause = text.split_once(PANICKED).map_or(text.as_str(), |(_, message)| message);
     Error::new(kind, format!("{doing}: {advice}")).because(cause.to_owned())
 }
 
-/// Our error for a query that DataFusion cannot plan. What it calls internal is then a limit of its planner: no row was
-/// read, and the same query in other words may do. What fails for constants is no row's fault either.
+/// Converts an error of a query that DataFusion cannot plan. An internal error is then a limit of its planner: no row
+/// was read, and the query written differently may work. Nor can failing constants be the fault of a row.
 pub(super) fn unplanned(error: DataFusionError) -> Error {
     let is_ours = ours(&error).is_some();
     let told = convert("the query cannot be planned", error);
@@ -71,7 +71,7 @@ pub(super) fn unplanned(error: DataFusionError) -> Error {
             Error::invalid("the query cannot be planned: fix the SQL of the job, or the parameters").because(cause)
         }
         Kind::Invalid if told.chain().iter().any(|text| text.contains(UNPLANNED)) => Error::invalid(
-            "the query cannot be planned: DataFusion has no way to plan a subquery that uses columns of the outer query in \
+            "the query cannot be planned: DataFusion cannot plan a subquery that uses columns of the outer query in \
              this place, or by another comparison than =; write it as a join",
         )
         .because(told.chain().pop().unwrap_or_default()),
@@ -79,14 +79,14 @@ pub(super) fn unplanned(error: DataFusionError) -> Error {
             let cause = told.chain().pop().unwrap_or_default();
             let cause = cause.rsplit("Internal error: ").next().unwrap_or_default();
             let cause = cause.split("\nThis issue").next().unwrap_or_default().to_owned();
-            Error::invalid("the query cannot be planned: DataFusion has no way to do this; write it in another way")
+            Error::invalid("the query cannot be planned: DataFusion does not support this; rewrite the SQL")
                 .because(cause)
         }
         _ => told,
     }
 }
 
-/// An error of ours that went through DataFusion.
+/// The Cutover error inside an error that went through DataFusion.
 fn ours(error: &DataFusionError) -> Option<&Error> {
     let mut next: Option<&(dyn std::error::Error + 'static)> = Some(error);
     while let Some(error) = next {
@@ -98,7 +98,7 @@ fn ours(error: &DataFusionError) -> Option<&Error> {
     None
 }
 
-/// Whether a query failed because its share of the memory did not do.
+/// Whether a query failed because its memory budget is too small.
 pub(super) fn out_of_memory(error: &DataFusionError) -> bool {
     matches!(error.find_root(), DataFusionError::ResourcesExhausted(_))
 }

@@ -1,13 +1,13 @@
-//! Predicts how much a job will make, from a sample of its largest input.
+//! Predicts the size of a job's output from a sample of its largest input.
 //!
-//! Where the inputs are small the query simply runs to its end. Otherwise it runs over the first rows of row groups
-//! spread over the largest input (pieces of text files, whole ones of Avro) and over twice as many, with the other
-//! inputs whole; files that the query leaves out by the names of their directories are left out here. The two results
-//! say how the output grows. Rows that come one for one grow in a line, groups fill up: both are points on `rows = n /
-//! (a + b·n)`, the curve of Michaelis and Menten, which two points fix. A query without groups, whose rows are counted
-//! one by one, needs only the first.
+//! If the inputs are small the query simply runs to its end. Otherwise it runs twice, over a sample of row groups
+//! spread over the largest input (slices of text files, whole Avro files) and over a sample twice as large, with the
+//! other inputs complete. Files that partition pruning skips are left out. The two results show how the output grows:
+//! linearly if rows map one to one, saturating if they are grouped. Both are points on `rows = n / (a + b·n)`, the
+//! Michaelis-Menten curve, which two points determine. A query without groups, whose rows are counted one by one, needs
+//! only the smaller sample.
 //!
-//! Not for: a promise. Groups that are skewed beyond the sample are underestimated.
+//! Not for: guarantees. Groups with a longer tail than the sample shows are underestimated.
 
 use std::path::Path;
 
@@ -22,21 +22,21 @@ use arrow::array::RecordBatch;
 const SMALL_INPUT_ROWS: u64 = 1_000_000;
 /// Rows of the largest input in the smaller sample.
 const SAMPLE_ROWS: u64 = 125_000;
-/// Row groups a sample takes rows of, where there are as many.
+/// Row groups that a sample takes rows from, if there are that many.
 const MIN_ROW_GROUPS: u64 = 8;
-/// A sample that is not at least so many times smaller than the whole saves nothing; the whole query runs.
+/// If the whole is less than this many times the smaller sample, sampling saves nothing; the whole query runs.
 const SMALLEST_WHOLE: f64 = 3.0;
-/// Samples that are hardly apart say nothing of how groups fill up.
+/// If the larger sample is less than this many times the smaller one, they do not show how groups saturate.
 const SMALLEST_RATIO: f64 = 1.5;
-/// Bytes a row is taken to have where files do not tell their rows, as Avro's.
+/// Assumed bytes of a row if files do not record their row count, such as Avro.
 const BYTES_PER_ROW: u64 = 100;
 
-/// What a query's result, or a part of it, comes to.
+/// The size of a query's result, or of a part of it.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Estimate {
     /// Entries that go through the shuffle.
     pub entries: f64,
-    /// Bytes of them.
+    /// Their bytes.
     pub entry_bytes: f64,
     /// Rows of the version, after the fold.
     pub rows: f64,
@@ -56,24 +56,24 @@ impl Estimate {
     }
 }
 
-/// Measures one pass over the query: takes batches, then tells what they came to.
+/// Measures one pass of the query: takes batches, then returns their total size.
 pub trait Measure: Sized + Send {
-    /// Takes a batch.
+    /// Adds a batch.
     ///
     /// # Errors
-    /// Whatever is wrong with its rows.
+    /// Any error in its rows.
     fn take(&mut self, batch: &RecordBatch) -> Result<()>;
-    /// Whether every row counts for itself, whatever other rows there are.
+    /// Whether every row counts independently of all other rows.
     fn counts_rows(&self) -> bool;
 
-    /// What all passes' parts come to.
+    /// The sum over the partitions of a pass.
     fn total(parts: Vec<Self>) -> Estimate;
 }
 
-/// Predicts what the query comes to, with a `measure` for every partition of every pass.
+/// Predicts the size of the query's output; `measure` makes one measure per partition of every pass.
 ///
 /// # Errors
-/// As running the query.
+/// As for running the query.
 pub fn estimate<M: Measure>(
     query: &Query<'_>,
     inputs: &[Input],
@@ -88,7 +88,7 @@ pub fn estimate<M: Measure>(
         return pass(query, spill_dir, &measure);
     };
     let groups = inputs[number].parts();
-    // Where row groups are small, more of them; where there are none, whole files.
+    // More of the row groups if they are small; whole files if there are no row groups.
     let share = |sample: u64| {
         let wanted = (groups * sample).div_ceil(rows).max(MIN_ROW_GROUPS).min(groups);
         let step = groups / wanted;
@@ -116,18 +116,18 @@ pub fn estimate<M: Measure>(
     })
 }
 
-/// Rows of an input: what footers say, or what its bytes suggest.
+/// Rows of an input: from the footers, or estimated from its bytes.
 fn about_rows(input: &Input) -> u64 {
     input.rows().unwrap_or(input.bytes() / BYTES_PER_ROW)
 }
 
-/// What comes of `whole` parts, when one part gives `one` and `ratio` parts give `two`.
+/// Extrapolates to `whole` units of input, given that one unit yields `one` and `ratio` units yield `two`.
 fn grow(one: f64, two: f64, ratio: f64, whole: f64) -> f64 {
     let line = two * whole / ratio;
     if one <= 0.0 || two <= 0.0 {
         return line;
     }
-    // 1/y = a/n + b through (1, one) and (ratio, two); b < 0 would mean faster than a line, which is a matter of
+    // 1/y = a/n + b through (1, one) and (ratio, two); b < 0 would mean faster than linear growth, which can only be
     // chance.
     let a = (1.0 / one - 1.0 / two) / (1.0 - 1.0 / ratio);
     let b = 1.0 / one - a;

@@ -1,8 +1,8 @@
-//! Runs a planned query: every partition's stream on a thread of its own, each batch handed to a plain function.
+//! Runs a planned query: the stream of every partition on a thread of its own, each batch passed to a synchronous
+//! function.
 //!
-//! The threads do the query's own work as they pull; what DataFusion runs beside them (repartitioning) has a runtime of
-//! as many threads. When one partition fails or panics the others are woken and stopped, and the first failure is the
-//! one that is told.
+//! These threads do the query's work as they poll; tasks that DataFusion spawns (repartitioning) run on a runtime with
+//! as many threads. When one partition fails or panics, the others are stopped, and the first failure is reported.
 //!
 //! Not for: what is done with a batch.
 
@@ -42,26 +42,24 @@ use crate::error::{Error, Kind, Result};
 use crate::shutdown;
 use crate::stack;
 
-/// How rows that belong together are brought together: for joins, and for groups that gather values.
+/// The algorithm for joins, and for aggregates with unbounded state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum JoinStrategy {
-    /// By hash tables: those of joins must fit into memory.
+    /// Hash join; build sides must fit into memory.
     Hash,
-    /// Joins by hash tables of a part of the rows at a time; the other parts wait on disk.
+    /// Grace hash join: hash tables for one partition at a time; the other partitions wait on disk.
     GraceHash,
-    /// By sorting, which can spill whatever the keys are.
+    /// Sort-merge join; spills whatever the keys are.
     SortMerge,
 }
 
 impl JoinStrategy {
-    /// What to try when this did not fit into memory, with or without joins.
+    /// The strategy to try if this one ran out of memory, with or without joins.
     fn next(self, joins: bool) -> Option<(Self, &'static str)> {
         match self {
-            Self::Hash if joins => Some((Self::GraceHash, "a join does not fit into memory; joining a part at a time")),
-            Self::Hash => {
-                Some((Self::SortMerge, "the query does not fit into memory; sorting on disk what it gathers"))
-            }
-            Self::GraceHash => Some((Self::SortMerge, "a part of a join does not fit; joining by sorting both sides")),
+            Self::Hash if joins => Some((Self::GraceHash, "a join does not fit into memory; using grace hash joins")),
+            Self::Hash => Some((Self::SortMerge, "the query does not fit into memory; sorting the rows on disk")),
+            Self::GraceHash => Some((Self::SortMerge, "a join partition does not fit; using sort-merge joins")),
             Self::SortMerge => None,
         }
     }
@@ -76,10 +74,10 @@ pub struct Execution<'q> {
     plan: Arc<dyn ExecutionPlan>,
 }
 
-/// What a run of a query took, as its operators count it.
+/// Resources that a run used, as its operators count them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Usage {
-    /// The most bytes of memory at a time.
+    /// Peak memory in bytes.
     pub peak_memory: u64,
     /// Bytes written to the spill directory.
     pub spilled_bytes: u64,
@@ -88,11 +86,11 @@ pub struct Usage {
 /// Why a run of a query ended early.
 #[derive(Debug)]
 pub enum RunError {
-    /// Its share of the memory did not do; it may in another [`JoinStrategy`].
+    /// Its memory budget is too small; it may suffice for another [`JoinStrategy`].
     OutOfMemory(Error),
-    /// The query itself, or the files it reads.
+    /// The query itself failed, or reading its files.
     Query(Error),
-    /// What was done with its rows.
+    /// The consumer of the rows failed.
     Sink(Error),
 }
 
@@ -111,12 +109,12 @@ impl From<RunError> for Error {
 }
 
 impl<'q> Query<'q> {
-    /// Runs with hash tables and, where one does not fit into memory, again in ways that need less. What did not fit
-    /// once is not tried again for this query.
+    /// Runs with hash tables and, if they do not fit into memory, again with strategies that need less. The query
+    /// remembers a strategy that did not fit and does not try it again.
     ///
     /// # Errors
-    /// Those of the last run; where there is no plan for the last way, such as for a sort by structs, that of the run
-    /// before it.
+    /// Those of the last run; if there is no plan for the last strategy, such as for a sort by structs, those of the
+    /// run before it.
     pub fn run_with_fallback<T>(&self, run: impl Fn(JoinStrategy) -> Result<T, RunError>) -> Result<T, RunError> {
         let mut did_not_fit = None;
         loop {
@@ -126,7 +124,7 @@ impl<'q> Query<'q> {
                 (Err(RunError::OutOfMemory(_)), _) if self.wide_row_bytes() > wide => {
                     let mean = self.wide_row_bytes();
                     tracing::warn!(
-                        "rows of {mean} bytes are wider than the files say; beginning anew with smaller batches"
+                        "rows of {mean} bytes are wider than the files' metadata says; restarting with smaller batches"
                     );
                 }
                 (Err(RunError::OutOfMemory(error)), Some((next, why))) if self.has_pipeline_breaker => {
@@ -143,16 +141,16 @@ impl<'q> Query<'q> {
         }
     }
 
-    /// Chooses operators and makes the query ready to run.
+    /// Creates the physical plan.
     ///
     /// # Errors
-    /// `Invalid` when DataFusion has no way to run it.
+    /// `Invalid` if DataFusion does not support the query.
     pub fn prepare(&'q self, way: JoinStrategy) -> Result<Execution<'q>> {
         let mut state = self.state.clone();
         *state.config_mut() = state.config().clone().with_batch_size(self.batch_rows());
         let options = state.config_mut().options_mut();
         if way != JoinStrategy::Hash {
-            // DataFusion partitions both sides of a join only where there is more than one partition.
+            // DataFusion partitions both sides of a join only if there is more than one partition.
             options.execution.target_partitions = options.execution.target_partitions.max(2);
             partition_joins(options);
         }
@@ -194,14 +192,14 @@ impl<'q> Query<'q> {
 }
 
 impl Execution<'_> {
-    /// The same, measuring the inputs as it reads them.
+    /// Also measures the inputs while the query reads them.
     #[must_use]
     pub fn measuring(mut self, measuring: Arc<Measuring>) -> Self {
         self.state.config_mut().set_extension(measuring);
         self
     }
 
-    /// Streams the query gives.
+    /// Number of streams that the query returns.
     pub fn partitions(&self) -> usize {
         self.plan.output_partitioning().partition_count()
     }
@@ -211,22 +209,22 @@ impl Execution<'_> {
         displayable(self.plan.as_ref()).indent(false).to_string()
     }
 
-    /// Its operators that cannot spill, in the order of the plan.
+    /// Its operators that cannot spill, in plan order.
     pub fn unspillable(&self) -> Vec<Unspillable> {
         unspillable::of(&self.plan)
     }
 
-    /// What the run took.
+    /// The resources that the run used.
     pub fn usage(&self) -> Usage {
         Usage { peak_memory: self.pool.peak() as u64, spilled_bytes: spilled(self.plan.as_ref()) }
     }
 
     /// Runs the query. `make` makes a state for every partition, and `step` takes that partition's batches one after
-    /// another on one thread; the states are returned in the order of the partitions. What does not fit into memory
-    /// goes to `spill_dir`, which is made here.
+    /// another on one thread; the states are returned in partition order. What does not fit into memory is spilled to
+    /// `spill_dir`, which is created here.
     ///
     /// # Errors
-    /// The first failure of the query or of `step`; `Stopped` when that is asked for.
+    /// The first failure of the query or of `step`; `Stopped` if shutdown was requested.
     pub fn run<S: Send>(
         &self,
         spill_dir: &Path,
@@ -235,7 +233,7 @@ impl Execution<'_> {
     ) -> Result<Vec<S>, RunError> {
         let environment = runtime_env(Arc::clone(&self.pool), spill_dir, self.query.fan_in())?;
         let context = TaskContext::from(&self.state).with_runtime(environment);
-        // Operators start tasks of their own while they are being started.
+        // Operators may spawn tasks while they are started.
         let _inside = self.query.runtime.enter();
         let streams = execute_stream_partitioned(Arc::clone(&self.plan), Arc::new(context))
             .map_err(|error| convert("the query cannot be started", error))?;
@@ -277,7 +275,7 @@ impl Execution<'_> {
         match scan_row_check::difference(&self.plan) {
             None => Ok(all),
             Some((given, promised)) => Err(RunError::Query(Error::input(format!(
-                "the query read {given} rows of an input whose files promise {promised}: a file is damaged"
+                "the query read {given} rows of an input whose footers record {promised}: a file is damaged"
             )))),
         }
     }
@@ -300,7 +298,7 @@ impl Execution<'_> {
     }
 }
 
-/// Notes the first failure, and ends all streams: others may be waiting for something that this one was to bring.
+/// Records the first failure and aborts all streams: others may wait for rows of the failed one.
 fn fail(first_failure: &Mutex<Option<RunError>>, failed: RunError, stops: &[AbortHandle]) {
     if let Ok(mut first) = first_failure.lock() {
         first.get_or_insert(failed);
@@ -308,7 +306,7 @@ fn fail(first_failure: &Mutex<Option<RunError>>, failed: RunError, stops: &[Abor
     stops.iter().for_each(AbortHandle::abort);
 }
 
-/// Starts a thread that is deep enough for any plan. Where the system refuses it, that is a failure of the run.
+/// Starts a thread whose stack is deep enough for any plan. If the system refuses it, the run fails.
 fn start<'s, T: Send + 's>(
     scope: &'s Scope<'s, '_>,
     fail: impl Fn(RunError),
@@ -320,7 +318,7 @@ fn start<'s, T: Send + 's>(
     started.map_err(refused).ok()
 }
 
-/// The same plan with our operators in place of DataFusion's; none where no join can take turns.
+/// The same plan with our operators in place of DataFusion's; none if grace hash joins cannot help.
 fn by_way(
     plan: Arc<dyn ExecutionPlan>,
     way: JoinStrategy,
@@ -345,8 +343,8 @@ fn by_way(
     bounded_window::bound_windows(plan).map(Some)
 }
 
-/// The same plan with the types that the query promised: rules of the optimizer may change the digits of a decimal, as
-/// where a sum of distinct values becomes a sum of sums.
+/// The same plan, cast to the declared types: optimizer rules may change the digits of a decimal, such as when a sum of
+/// distinct values becomes a sum of sums.
 fn as_declared(plan: Arc<dyn ExecutionPlan>, declared: &Schema) -> datafusion::common::Result<Arc<dyn ExecutionPlan>> {
     let given = plan.schema();
     let pairs = || given.fields().iter().zip(declared.fields());
@@ -371,7 +369,8 @@ pub(super) fn spilled(plan: &dyn ExecutionPlan) -> u64 {
     own + plan.children().iter().map(|child| spilled(child.as_ref())).sum::<u64>()
 }
 
-/// Ends streams that may not give a batch for long, such as that of a join that still reads its build side.
+/// Aborts the streams on shutdown; some may not return a batch for long, such as a join that still reads its build
+/// side.
 fn end_when_stopped(streams: &[AbortHandle], ended: mpsc::Receiver<()>) {
     while ended.recv_timeout(shutdown::LOOK_EVERY) == Err(RecvTimeoutError::Timeout) {
         if shutdown::check().is_err() {

@@ -1,4 +1,4 @@
-//! Hash joins within memory: the grace hash join (Kitsuregawa, Tanaka and Moto-oka 1983), made of DataFusion's parts.
+//! Grace hash join (Kitsuregawa, Tanaka and Moto-oka 1983), built from DataFusion's operators.
 //!
 //! ```text
 //!  left  ─▶ spread ─▶ 0 1 2 … 63 ─┐ hash join ┌▶ 0, 2, 4 … one after another ─▶ partition 0
@@ -6,11 +6,11 @@
 //!  right ─▶ spread ─▶ 0 1 2 … 63 ─┘ partition  └▶ 1, 3, 5 … one after another ─▶ partition 1
 //! ```
 //! Both sides are hashed into many more partitions than there are threads, and each thread joins one partition at a
-//! time, so only a few hash tables are in memory at once. Until its turn comes, a partition waits on disk. Where
-//! sorting has to do instead, what its sides are spread by is put on disk in the same way.
+//! time, so only a few hash tables are in memory at once. Partitions that are not being joined are on disk. For
+//! sort-merge joins, this file also replaces hash repartitioning by the same repartitioning to disk.
 //!
-//! Not for: joins with no equal columns, and one key that alone does not fit; those need another way to join. Groups
-//! take their turns by the same parts (see `grouping`).
+//! Not for: joins without equality conditions, and a single key that does not fit into memory; those need another join
+//! algorithm. Aggregates use the same operators (see `partitioned_aggregate`).
 
 use std::fmt;
 use std::sync::Arc;
@@ -34,58 +34,57 @@ use super::operator::{RECOMPUTE, recomputed_over_children, without_expressions};
 use super::sort_merge_join::small;
 use super::spilling_repartition::{SpillPolicy, SpillingRepartitionExec, unordered};
 
-/// Partitions per thread: at least, and where the size of a build side is not known.
+/// Partitions per thread: the minimum, and the number if the size of a build side is unknown.
 const MIN_PARTITIONS_PER_THREAD: usize = 8;
 const PARTITIONS_IF_UNKNOWN: usize = 32;
-/// How many times the pool counts a build side: the rows and their copy.
+/// How many times a build side is held: the rows and their copy.
 const BUILD_SIDE_COPIES: usize = 2;
-/// Bytes that a row takes in a hash table.
+/// Bytes of a row in a hash table.
 const TABLE_BYTES: usize = 40;
-/// Bytes that a value takes in memory beside those of the file: offsets of texts, and numbers that were packed.
+/// Bytes of a value in memory in addition to those in the file: offsets of strings, and unpacked integers.
 const VALUE_BYTES: usize = 16;
-/// Bytes a row is taken to have where nothing is known.
+/// Assumed bytes of a row if nothing is known.
 const ROW_BYTES: usize = 128;
-/// The part of the memory that rows may take that are gathered to be written: one in so many.
+/// Fraction of the memory for write buffers of the repartitioning (1/N).
 const WRITE_BUFFER_DIVISOR: usize = 4;
-/// The part that hash tables may take meanwhile: estimates err, keys are skewed, so it is less than the rest.
+/// Fraction of the memory for hash tables: less than the rest, as estimates err and keys are skewed.
 const HASH_TABLE_SHARE: (usize, usize) = (5, 8);
-/// Rows that are gathered for each partition at least; fewer would be more of headers than of rows.
+/// Minimum rows of a partition's write buffer; smaller batches would be more header than rows.
 const MIN_WRITE_ROWS: usize = 64;
-/// Rows that are gathered for each partition at most: more are no faster.
+/// Maximum rows of a partition's write buffer: more are no faster.
 const MAX_WRITE_ROWS: usize = 4096;
-/// Partitions in all: each is some files.
+/// Maximum number of partitions: each is several files.
 const MAX_PARTITIONS: usize = 1024;
 
 const PARTITIONED: PartitionMode = PartitionMode::Partitioned;
 
-/// What there is to join with.
+/// The memory and threads of one operator.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct OperatorBudget {
-    /// Partitions joined at once.
+    /// Partitions processed at once.
     pub(super) threads: usize,
     /// Bytes for all of them.
     pub(super) memory: usize,
     /// Rows of a batch.
     pub(super) batch_rows: usize,
-    /// Bytes of a row, where they were found to be far more than files say; otherwise 0.
+    /// Bytes of a row, if found to be far more than the files say; otherwise 0.
     pub(super) row_bytes: usize,
 }
 
 impl OperatorBudget {
-    /// The room of each of so many operators that are under way at the same time.
+    /// The budget of each of `among` operators that run at the same time.
     fn shared(self, among: usize) -> Self {
         Self { memory: self.memory / among.max(1), ..self }
     }
 }
 
-/// The same plan with every partitioned hash join taking turns, or nothing where a build side is so large that this
-/// would not do.
+/// Replaces every partitioned hash join by a grace hash join; none if a build side is too large for that.
 pub(super) fn plan_grace_joins(
     plan: Arc<dyn ExecutionPlan>,
     room: OperatorBudget,
 ) -> Result<Option<Arc<dyn ExecutionPlan>>> {
     let mut fits = true;
-    // All of them are under way at the same time.
+    // They run at the same time.
     let room = room.shared(count_grace_joins(&plan, room)?);
     let planned = plan.transform_up(|node| {
         let Some(join) = partitioned(node.as_ref()) else { return Ok(Transformed::no(node)) };
@@ -107,7 +106,7 @@ pub(super) fn plan_grace_joins(
     Ok(fits.then_some(planned.data))
 }
 
-/// A hash join of two sides that are spread by the hash of its keys.
+/// A hash join whose sides are both repartitioned by the hash of its keys.
 pub(super) fn partitioned(node: &dyn ExecutionPlan) -> Option<&HashJoinExec> {
     node.downcast_ref::<HashJoinExec>().filter(|join| *join.partition_mode() == PARTITIONED)
 }
@@ -122,8 +121,8 @@ fn count_grace_joins(node: &Arc<dyn ExecutionPlan>, room: OperatorBudget) -> Res
         .try_fold(usize::from(takes_turns), |sum, child| Ok(sum + count_grace_joins(child, room)?))
 }
 
-/// The same plan with all that is spread by hash being spread on disk: sorts then get batches that hold nothing but
-/// their own rows, and no queue between operators grows.
+/// Replaces hash repartitioning by repartitioning to disk: sorts then get batches that hold nothing but their own rows,
+/// and no queue between operators grows.
 pub(super) fn spill_build_sides(plan: Arc<dyn ExecutionPlan>, room: OperatorBudget) -> Result<Arc<dyn ExecutionPlan>> {
     let room = room.shared(spreads(plan.as_ref()));
     let planned = plan.transform_up(|node| {
@@ -144,7 +143,7 @@ fn spreads(node: &dyn ExecutionPlan) -> usize {
     below + usize::from(node.downcast_ref::<RepartitionExec>().is_some_and(by_hash))
 }
 
-/// Partitions of which as many as there are threads fit into memory at once, or nothing where there would be too many.
+/// A number of partitions of which one per thread fits into memory; none if that would be too many.
 fn partitions(build: &dyn ExecutionPlan, room: OperatorBudget) -> Result<Option<usize>> {
     let (rows, row_bytes) = size(build)?;
     let row_bytes = row_bytes.max(room.row_bytes);
@@ -153,13 +152,13 @@ fn partitions(build: &dyn ExecutionPlan, room: OperatorBudget) -> Result<Option<
     Ok((needed.unwrap_or_default() <= partitions).then_some(partitions))
 }
 
-/// Tables of which one for every thread fits at a time, so that all of them together hold these rows.
+/// The number of hash tables that hold these rows, if one per thread fits into memory at a time.
 pub(super) fn tables(rows: usize, row_bytes: usize, room: OperatorBudget) -> usize {
     let share = (room.memory / HASH_TABLE_SHARE.1 * HASH_TABLE_SHARE.0 / room.threads).max(1);
     rows.saturating_mul(row_bytes + TABLE_BYTES) / share
 }
 
-/// The number of partitions nearest to what is needed that there is memory to gather rows for.
+/// The number of partitions nearest to `needed` for which there is memory for write buffers.
 pub(super) fn partitions_of(needed: Option<usize>, row_bytes: usize, room: OperatorBudget) -> usize {
     let least = MIN_PARTITIONS_PER_THREAD * room.threads;
     let most = (room.memory / WRITE_BUFFER_DIVISOR / (room.threads * MIN_WRITE_ROWS * row_bytes))
@@ -167,7 +166,7 @@ pub(super) fn partitions_of(needed: Option<usize>, row_bytes: usize, room: Opera
     needed.unwrap_or(PARTITIONS_IF_UNKNOWN * room.threads).clamp(least, most).next_multiple_of(room.threads)
 }
 
-/// Rows of an input, where they are known, and the bytes that one takes in memory.
+/// Rows of an input, if known, and the bytes of one in memory.
 pub(super) fn size(input: &dyn ExecutionPlan) -> Result<(Option<usize>, usize)> {
     let statistics = StatisticsContext::new().compute(input, &StatisticsArgs::new())?;
     let rows = statistics.num_rows.get_value().copied();
@@ -176,7 +175,7 @@ pub(super) fn size(input: &dyn ExecutionPlan) -> Result<(Option<usize>, usize)> 
     Ok((rows, of_file + VALUE_BYTES * input.schema().fields().len()))
 }
 
-/// `input` spread over `partitions` by the hash of `keys`.
+/// Repartitions `input` into `partitions` by the hash of `keys`.
 pub(super) fn spread(
     input: &Arc<dyn ExecutionPlan>,
     keys: Vec<Arc<dyn PhysicalExpr>>,
@@ -194,7 +193,7 @@ pub(super) fn spread(
     Ok(Arc::new(SpillingRepartitionExec::new(input, keys, partitions, wait, rows, row_bytes)))
 }
 
-/// Reads many partitions as few, each of them one after another.
+/// Maps many partitions to few: each output partition reads several input partitions one after another.
 #[derive(Debug)]
 pub(super) struct SequentialPartitionsExec {
     input: Arc<dyn ExecutionPlan>,
@@ -203,7 +202,7 @@ pub(super) struct SequentialPartitionsExec {
 
 impl SequentialPartitionsExec {
     pub(super) fn new(input: Arc<dyn ExecutionPlan>, partitions: usize) -> Self {
-        // As `partitions` divides the number of partitions of the input, rows of the same hash stay together.
+        // As `partitions` divides the number of input partitions, rows with the same hash stay in one partition.
         let partitioning = match input.output_partitioning() {
             Partitioning::Hash(keys, _) => Partitioning::Hash(keys.clone(), partitions),
             _ => Partitioning::UnknownPartitioning(partitions),

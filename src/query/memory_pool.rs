@@ -1,20 +1,20 @@
-//! The query's share of the memory, and who of its operators may have how much of it.
+//! The query's memory pool: limits each class of operators, so that none can starve another.
 //!
-//! | class | who | how much |
+//! | class | consumers | limit |
 //! |---|---|---|
-//! | spillable | sorts, groups | one half, in equal parts for those that hold any |
-//! | transit | batches on their way between partitions | what is free of one eighth |
-//! | waiting | rows that wait for their turn | what is free of one half |
-//! | merge | the merges that end sorts | what they ask for |
-//! | fixed | hash tables and all else that cannot spill | one half, and what is free of the other |
+//! | spillable | sorts, groups | one half, shared equally by those that hold any |
+//! | transit | batches being repartitioned | one eighth, if free |
+//! | waiting | rows of partitions not yet processed | one half, if free |
+//! | merge | merges of sorted runs | none |
+//! | fixed | hash tables and all else that cannot spill | one half for certain, the other if free |
 //!
-//! Nobody waits for memory, and two rules make sure that what fits is never refused, however threads are scheduled: a
-//! sort or group that holds little ([`ClassedPool::least`]) gets what it asks for, since the batch that it asks for is
-//! in memory already and there is next to nothing it could spill instead; and a merge is never refused, since it holds
-//! no more than a copy of what its sort held, for which the other half of the memory is kept, or one batch of each of a
-//! bounded number of runs.
+//! No operator blocks on memory, and two rules make sure that what fits is never refused, however threads are
+//! scheduled: a sort or aggregate that holds little ([`ClassedPool::least`]) gets what it asks for, since the batch
+//! that it asks for is already in memory and it has next to nothing to spill instead; and a merge is never refused,
+//! since it holds no more than a copy of what its sort held, for which the other half of the pool is reserved, or one
+//! batch of each of a bounded number of runs.
 //!
-//! Not for: memory that DataFusion does not count, such as the batch an operator is working on.
+//! Not for: memory that DataFusion does not account for, such as the batch that an operator is working on.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -26,39 +26,39 @@ use datafusion::execution::memory_pool::{MemoryConsumer, MemoryLimit, MemoryPool
 use super::partition_buffer::WAITING;
 use super::spilling_repartition::SPILLING_REPARTITION;
 
-/// What the consumers of DataFusion's repartitioning are called.
+/// Name of the consumers of DataFusion's repartitioning.
 const REPARTITION: &str = "RepartitionExec";
-/// What the consumers of merges are called, and others that hold no more than was planned.
+/// Names of the consumers of merges, and of others that hold no more than was planned.
 const MERGE_CONSUMERS: [&str; 4] =
     ["ExternalSorterMerge", "SortPreservingMergeExec", "RepartitionExec[Merge", SPILLING_REPARTITION];
-/// What the consumers of joins of sorted sides are called: they spill the rows of one key, but do not say so.
+/// Name of the consumers of sort-merge joins: they spill the rows of one key, but do not declare it.
 const SORTED_JOIN: &str = "SMJStream";
-/// The part of the pool that every class may rely on: one in so many.
+/// Fraction of the pool that is guaranteed to the spillable class and to the fixed class (1/N).
 const SPILLABLE_DIVISOR: usize = 2;
-/// The part of the pool that batches on their way may have: one in so many. They are asked for long before their turn,
-/// and a hash table would find nothing left.
+/// Fraction of the pool for batches being repartitioned (1/N). They are produced long before they are consumed, and
+/// without this limit would leave nothing for hash tables.
 const TRANSIT_DIVISOR: usize = 8;
-/// The part of the pool that a sort or group may hold at any time: one in so many, but no more than [`MAX_MIN_SHARE`].
+/// Fraction of the pool that a sort or aggregate may hold at any time (1/N), but no more than [`MAX_MIN_SHARE`].
 const MIN_SHARE_DIVISOR: usize = 64;
 const MAX_MIN_SHARE: usize = 1 << 20;
 
-/// What the consumers of a hash join's build side are called, and how many times what they count they take: the join
-/// copies all batches of the build side into one while it still holds them.
+/// Name of the consumers of a hash join's build side, and how many times their count they are charged: the join
+/// concatenates all batches of the build side into one while it still holds them.
 const HASH_JOIN: (&str, usize) = ("HashJoinInput", 2);
 
-/// A memory pool in which no kind of operator can starve another.
+/// A memory pool in which no class of operators can starve another.
 #[derive(Debug)]
 pub(super) struct ClassedPool {
     size: usize,
     used: Mutex<ClassUsage>,
 }
 
-/// What is in use.
+/// Memory in use.
 #[derive(Debug, Default)]
 struct ClassUsage {
-    /// Bytes of every class.
+    /// Bytes by class.
     classes: [usize; 5],
-    /// Bytes of every sort and group that holds any, by its number.
+    /// Bytes of every sort and aggregate that holds any, by consumer id.
     spillable: HashMap<usize, usize>,
     peak: usize,
 }
@@ -66,11 +66,11 @@ struct ClassUsage {
 /// In the order of [`ClassUsage::classes`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum ConsumerClass {
-    /// Batches on their way between partitions: they go to disk whenever they get no more.
+    /// Batches being repartitioned: they are spilled whenever they get no more memory.
     Transit,
-    /// Rows that wait for their turn, which do so too.
+    /// Buffered rows of partitions that are not yet processed; they are spilled too.
     Waiting,
-    /// All else that can spill.
+    /// Everything else that can spill.
     Spillable,
     Merge,
     Fixed,
@@ -90,7 +90,7 @@ impl ConsumerClass {
     }
 }
 
-/// Bytes that a consumer takes where it counts `bytes`.
+/// Bytes that a consumer is charged if it asks for `bytes`.
 fn taken(consumer: &MemoryConsumer, bytes: usize) -> usize {
     let (name, times) = HASH_JOIN;
     if consumer.name().starts_with(name) { bytes.saturating_mul(times) } else { bytes }
@@ -101,12 +101,12 @@ impl ClassUsage {
         self.classes[class as usize]
     }
 
-    /// What a sort or group holds.
+    /// Bytes that a sort or aggregate holds.
     fn held(&self, consumer: &MemoryConsumer) -> usize {
         self.spillable.get(&consumer.id()).copied().unwrap_or(0)
     }
 
-    /// How many sorts and groups hold memory, this one included.
+    /// How many sorts and aggregates hold memory, including this one.
     fn spilling(&self, one: &MemoryConsumer) -> usize {
         self.spillable.len() + usize::from(!self.spillable.contains_key(&one.id()))
     }
@@ -142,12 +142,12 @@ impl ClassedPool {
         Self { size, used: Mutex::default() }
     }
 
-    /// The most bytes that were in use at a time.
+    /// Peak bytes in use.
     pub(super) fn peak(&self) -> usize {
         self.used().peak
     }
 
-    /// What a sort or group may hold at any time.
+    /// Bytes that a sort or aggregate may hold at any time.
     fn least(&self) -> usize {
         (self.size / MIN_SHARE_DIVISOR).min(MAX_MIN_SHARE)
     }
@@ -168,7 +168,7 @@ impl ClassedPool {
         }
     }
 
-    /// What is counted here is whole after every statement, so a panic elsewhere does no harm.
+    /// The counters are consistent after every statement, so the lock may be used after a panic.
     fn used(&self) -> MutexGuard<'_, ClassUsage> {
         self.used.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -1,15 +1,15 @@
-//! The query: SQL over the inputs, run by Apache DataFusion, handed on as streams of batches.
+//! Runs SQL over the inputs with Apache DataFusion; the result is one stream of record batches per partition.
 //!
 //! ```text
 //!  inputs ─▶ tables ─▶ SQL + bound parameters ─▶ plan ─▶ one stream per partition
 //! ```
 //!
-//! This is the only asynchronous part of a build, and it ends here: [`Execution::run`] drives every stream on a thread
-//! of its own and hands batches to plain functions. Memory is a pool of the query's share (`pool`); what can spill
-//! spills. Groups by hash are made in turns, a part of them at a time. A hash join whose build side does not fit is
-//! done in turns over parts of both sides, and where even a part does not fit, as a sort-merge join.
+//! This is the only asynchronous part of a build, and it ends here: [`Execution::run`] polls every stream on a thread
+//! of its own and passes batches to synchronous functions. Memory is a pool of the query's share (`memory_pool`); what
+//! can spill spills. Hash aggregates run one partition at a time. A hash join whose build side does not fit is run as a
+//! grace hash join, and if even one partition does not fit, as a sort-merge join.
 //!
-//! Not for: files and lineage (`input`), or what becomes of rows (`encode`).
+//! Not for: files and lineage (`input`), or what becomes of the rows (`encode`).
 
 mod avro_scan;
 mod batch_slices;

@@ -1,16 +1,16 @@
-//! What operators of our own have in common: methods of `ExecutionPlan` that say the same for each of them.
+//! Methods of `ExecutionPlan` that are the same for many of our operators, as macros.
 //!
-//! They are macros, as a trait's methods cannot be given by another trait. A macro's place in an `impl` is that of the
-//! methods it stands for.
+//! A trait cannot provide default methods for another trait, hence macros. Invoke them in an `impl` where the methods
+//! would be.
 //!
 //! Not for: what an operator does.
 
 use datafusion::physical_plan::execution_plan::{ChildrenPropertiesMode, ReplaceChildrenOptions};
 
-/// Over other inputs, properties are computed anew.
+/// New inputs: properties are recomputed.
 pub(super) const RECOMPUTE: ReplaceChildrenOptions = ReplaceChildrenOptions::new(ChildrenPropertiesMode::Recompute);
 
-/// An operator that computes no expressions.
+/// For an operator that evaluates no expressions.
 macro_rules! without_expressions {
     () => {
         fn apply_expressions(
@@ -24,7 +24,7 @@ macro_rules! without_expressions {
     };
 }
 
-/// An operator whose `replace_children` is the only way to other inputs.
+/// For an operator whose inputs are replaced by `replace_children` only.
 macro_rules! recomputed_over_children {
     () => {
         fn with_new_children(
@@ -36,7 +36,7 @@ macro_rules! recomputed_over_children {
     };
 }
 
-/// An operator without inputs and expressions.
+/// For an operator without inputs and expressions.
 macro_rules! leaf {
     () => {
         fn children(&self) -> Vec<&std::sync::Arc<dyn datafusion::physical_plan::ExecutionPlan>> {

@@ -1,8 +1,8 @@
-//! How the query reads Parquet: by the metadata that was checked before, not by what the file's footer says.
+//! Reads Parquet with the metadata that `input` has checked, not with the file's own footer.
 //!
-//! A reader of DataFusion's own would parse the footer again, and go by statistics and indexes that nobody looked at.
+//! DataFusion's own reader would parse the footer again, and use statistics and indexes that were never checked.
 //!
-//! Not for: what the metadata is, which `input` settles.
+//! Not for: reading and correcting the metadata, which `input` does.
 
 use std::fmt;
 use std::ops::Range;
@@ -26,10 +26,10 @@ use parquet::file::metadata::ParquetMetaData;
 use crate::error::Error;
 use crate::input::{ChunkCheck, Metadata};
 
-/// The bytes of a file, as readers hand them on.
+/// Bytes of a file, as object stores return them.
 type Bytes = <PutPayload as IntoIterator>::Item;
 
-/// Reads files that bring their [`Metadata`] with them, as an extension.
+/// A Parquet source whose files carry their [`Metadata`] as an extension.
 pub(super) fn source(schema: TableSchema, store: Arc<dyn ObjectStore>) -> ParquetSource {
     let mut options = TableParquetOptions::default();
     options.global.enable_page_index = false;
@@ -50,8 +50,7 @@ impl ParquetFileReaderFactory for Readers {
         metrics: &ExecutionPlanMetricsSet,
     ) -> Result<Box<dyn AsyncFileReader + Send>> {
         let metadata = file.extension::<Metadata>().cloned();
-        let metadata =
-            metadata.ok_or_else(|| DataFusionError::Internal("a file without metadata is read".to_owned()))?;
+        let metadata = metadata.ok_or_else(|| DataFusionError::Internal("a file has no metadata".to_owned()))?;
         let bytes = self.0.create_reader(partition, file, hint, metrics)?;
         Ok(Box::new(Reader { bytes, metadata, check: None }))
     }
@@ -60,7 +59,7 @@ impl ParquetFileReaderFactory for Readers {
 struct Reader {
     bytes: Box<dyn AsyncFileReader + Send>,
     metadata: Metadata,
-    /// Set once the metadata was asked for, before which no chunk can be.
+    /// Set once the metadata was requested, which happens before any chunk is read.
     check: Option<ChunkCheck>,
 }
 

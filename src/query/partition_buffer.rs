@@ -1,6 +1,6 @@
-//! Rows of one partition that wait in memory for their turn, counted until they are taken.
+//! Buffers rows of one partition in memory until they are read, with memory accounting.
 //!
-//! Not for: where they wait when there is no more memory (see `spread`).
+//! Not for: spilling when memory is short (see `spilling_repartition`).
 
 use std::mem;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -9,15 +9,15 @@ use arrow::array::RecordBatch;
 use datafusion::execution::memory_pool::{MemoryConsumer, MemoryPool, MemoryReservation};
 use datafusion::physical_plan::spill::get_record_batch_memory_size;
 
-/// What their memory is asked for as.
+/// Name of the memory consumer.
 pub(super) const WAITING: &str = "Waiting";
 
-/// What one task takes of the pool for rows that wait; nothing yet.
+/// The memory reservation of one task, empty at first.
 pub(super) fn memory(task: usize, pool: &Arc<dyn MemoryPool>) -> MemoryReservation {
     MemoryConsumer::new(format!("{WAITING}[{task}]")).with_can_spill(true).register(pool)
 }
 
-/// The rows, from all tasks.
+/// The rows of all tasks.
 #[derive(Debug, Default)]
 pub(super) struct PartitionBuffer(Mutex<Vec<Kept>>);
 
@@ -28,7 +28,7 @@ struct Kept {
 }
 
 impl PartitionBuffer {
-    /// Keeps rows, if there is memory for them.
+    /// Buffers the rows if there is memory for them; false if not.
     pub(super) fn try_push(&self, rows: &RecordBatch, memory: &MemoryReservation) -> bool {
         let bytes = get_record_batch_memory_size(rows);
         let fits = memory.try_grow(bytes).is_ok();
@@ -39,7 +39,7 @@ impl PartitionBuffer {
         fits
     }
 
-    /// Hands out everything, no longer counted once it is handed out.
+    /// Returns all rows; each is no longer accounted for once it is returned.
     pub(super) fn take(&self) -> impl Iterator<Item = RecordBatch> + use<> {
         let kept = mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner));
         kept.into_iter().map(|kept| kept.rows)

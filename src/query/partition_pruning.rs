@@ -1,10 +1,10 @@
-//! Which files of an input a query reads at all, as far as the values in their directory names tell: for estimates,
-//! whose sample would else be of files that the query leaves out.
+//! Partition pruning for estimates: which files of an input a query reads, judging by the values in their directory
+//! names. Otherwise the sample might consist of files that the query skips.
 //!
 //! ```text
 //! WHERE date > '2026-11-23'      date=2026-11-22/ ✗      date=2026-11-24/ ✓      date=2026-11-25/ ✓
 //! ```
-//! Not for: running a query. There the engine leaves files out itself, by the same filters.
+//! Not for: running a query. There DataFusion prunes by the same filters.
 
 use std::sync::Arc;
 
@@ -19,9 +19,9 @@ use super::table_provider::partition_value;
 use crate::input::Input;
 
 impl Query<'_> {
-    /// The input with those of its files alone that the query reads; all of them where that cannot be told.
+    /// The input with only the files that the query reads; all files if that cannot be determined.
     pub fn kept(&self, input: &Input) -> Input {
-        // A survey knows files by their place among all.
+        // The survey of text files refers to files by their index.
         let is_text = input.surveyed.get().is_some();
         let reads = if is_text || input.partition_columns.is_empty() { None } else { self.reads(input).ok().flatten() };
         match reads {
@@ -35,7 +35,7 @@ impl Query<'_> {
         }
     }
 
-    /// Of every file, whether a scan of the input reads it; nothing where no filter is about directories alone.
+    /// For every file, whether a scan of the input reads it; none if no filter uses only directory columns.
     fn reads(&self, input: &Input) -> Result<Option<Vec<bool>>> {
         let optimized = self.state.optimize(&self.plan)?;
         let (directories, columns) = directories(input)?;
@@ -66,7 +66,7 @@ fn is_about(filter: &Expr, columns: &DFSchema) -> bool {
     !used.is_empty() && used.iter().all(|column| columns.has_column(column))
 }
 
-/// The values in the directory names of every file, a row each.
+/// The directory values of all files, one row per file.
 fn directories(input: &Input) -> Result<(RecordBatch, Schema)> {
     let external = |error: crate::error::Error| datafusion::common::DataFusionError::External(Box::new(error));
     let fields = input.partition_fields().map_err(external)?;

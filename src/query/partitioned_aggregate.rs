@@ -1,15 +1,15 @@
-//! Groups by hash, a part of them at a time.
+//! Hash aggregation, one hash partition at a time.
 //!
 //! ```text
 //!  final aggregate ◀─ by hash, one partition a thread ◀─ partial aggregate ◀─ rows
 //!  becomes
-//!  final aggregate of one partition after another ◀─ by hash, many partitions ◀─ partial aggregate ◀─ rows
+//!  final aggregate of one partition at a time ◀─ by hash, many partitions ◀─ partial aggregate ◀─ rows
 //! ```
-//! A hash table of all groups is looked up at random addresses, and what does not fit into memory is sorted, spilled
-//! and merged. The table of one small partition stays in the processor's cache, and only rows that wait for their turn
-//! may have to go to disk, once. Where a partition does not fit all the same, DataFusion's aggregate spills it.
+//! A hash table of all groups is accessed at random addresses, and if it does not fit into memory it is sorted, spilled
+//! and merged. The table of one small partition stays in the CPU cache, and only rows of the other partitions may have
+//! to be spilled, once. If a partition does not fit anyway, DataFusion's aggregate spills it.
 //!
-//! Not for: aggregates over so few rows that a table for each thread does.
+//! Not for: aggregates over so few rows that one table per thread is small.
 
 use std::sync::Arc;
 
@@ -23,12 +23,12 @@ use super::grace_hash_join::{OperatorBudget, SequentialPartitionsExec, partition
 use super::operator::RECOMPUTE;
 use super::spilling_repartition::SpillPolicy;
 
-/// Rows of a partition: about so many groups are a table that a processor's cache holds a good part of.
+/// Rows of a partition: a hash table with this many groups mostly fits into a CPU cache.
 const PARTITION_ROWS: usize = 1 << 18;
-/// The part of the memory that tables may have beside rows that wait: one in so many.
+/// Fraction of the memory for hash tables, the rest being for buffered rows (1/N).
 const TABLES_PER_THREAD: usize = 4;
 
-/// The same plan with every aggregate by hash over many rows taking turns.
+/// Replaces every hash aggregate over many rows by one that runs one partition at a time.
 pub(super) fn partition_aggregates(
     plan: Arc<dyn ExecutionPlan>,
     wait: SpillPolicy,
@@ -50,7 +50,7 @@ pub(super) fn partition_aggregates(
     Ok(planned.data)
 }
 
-/// An aggregate's last and first step, where it is done in two steps by hash.
+/// The final and the partial step of an aggregate, if it is hashed and has both.
 fn steps(node: &Arc<dyn ExecutionPlan>) -> Option<(&AggregateExec, &AggregateExec)> {
     let by_hash =
         |step: &&AggregateExec| *step.input_order_mode() == InputOrderMode::Linear && step.limit_options().is_none();
@@ -59,7 +59,7 @@ fn steps(node: &Arc<dyn ExecutionPlan>) -> Option<(&AggregateExec, &AggregateExe
     Some((last, first)).filter(|(_, first)| by_hash(first))
 }
 
-/// What the last step of an aggregate reads: rows spread by hash, and the step that made them.
+/// The input of an aggregate's final step: the hash repartitioning, and the partial step below it.
 pub(super) fn first_step(last: &AggregateExec) -> Option<(&RepartitionExec, &AggregateExec)> {
     let last = Some(last).filter(|last| *last.mode() == AggregateMode::FinalPartitioned)?;
     let by_hash = last.input().downcast_ref::<RepartitionExec>()?;
@@ -83,7 +83,8 @@ mod tests {
     const THREADS: usize = 2;
     const BATCH_ROWS: usize = 64;
 
-    /// The rows of a query, grouped in turns with so many bytes of memory, and whether nothing was spilled.
+    /// The result rows of a query that is aggregated by partitions with `memory` bytes, and whether nothing was
+    /// spilled.
     fn grouped(sql: &str, wait: SpillPolicy, memory: usize) -> (Vec<RecordBatch>, bool) {
         let runtime = tokio::runtime::Runtime::new().unwrap();
         runtime.block_on(async {
@@ -110,8 +111,8 @@ mod tests {
         lines
     }
 
-    /// Holds what is grouped in turns to what DataFusion makes of it, for each way and memory, and whether that is
-    /// enough.
+    /// Compares the partitioned aggregation with DataFusion's, for each policy and memory size; the flag says whether
+    /// the memory is enough without spilling.
     fn check(sql: &str, runs: &[(SpillPolicy, usize, bool)]) {
         let runtime = tokio::runtime::Runtime::new().unwrap();
         let expected =

@@ -1,11 +1,11 @@
-//! Measures the rows of every input as they leave its scan, before joins and folds hide what they lack.
+//! Profiles the rows of every input as they leave its scan, before joins and folds hide missing rows.
 //!
 //! ```text
-//!  scan, with the columns of dates in paths ─▶ MeasureExec ─▶ the columns that were asked for
-//!                                                 └▶ a sketch per partition by date ─▶ Measuring, once the scan has ended
+//!  scan, with the date columns of the paths ─▶ MeasureExec ─▶ the requested columns
+//!                                              └▶ a sketch per date partition ─▶ Measuring, once the scan has ended
 //! ```
-//! Only runs that bring a [`Measuring`] with them measure; for others the operator hands batches on. A scan that was
-//! not read to its end, as below a join with an empty side, is left out: how much of it was read is chance.
+//! Only runs that provide a [`Measuring`] measure; otherwise the operator passes batches through. A scan that was not
+//! read to its end, such as below a join with an empty side, is left out, as how much of it was read depends on chance.
 //!
 //! Not for: what is measured (`profile`).
 
@@ -32,31 +32,31 @@ use crate::format::{InputProfile, PartProfile};
 use crate::input::Input;
 use crate::profile::{Seed, TableSketch};
 
-/// What the operator is called in plans.
+/// The operator's name in plans.
 pub(super) const MEASURE: &str = "MeasureExec";
-/// Partitions by date that are measured one by one: the newest.
+/// How many date partitions are profiled separately: the newest.
 const NEWEST: usize = 4;
 
-/// Gives every scan a number of its own.
+/// Numbers the scans.
 static SCANS: AtomicUsize = AtomicUsize::new(0);
 
-/// What is measured of a table.
+/// The input of a scan, and its date partitions.
 #[derive(Clone, Debug)]
 pub(super) struct Measured {
     input: Arc<str>,
-    /// The columns of dates, by their places in the table.
+    /// The date columns, by index in the table.
     dated: Vec<usize>,
-    /// The partitions by date in order, by what their columns hold.
+    /// The date partitions in order, by the values of their columns.
     labels: Arc<BTreeMap<String, Label>>,
 }
 
 type Label = (usize, String);
 
 impl Measured {
-    /// For the table of an input, whose columns of directories come after `columns` others.
+    /// For the table of an input, which has `columns` columns before its directory columns.
     ///
     /// # Errors
-    /// `Input` when a directory's value is not of its type.
+    /// `Input` if a directory's value is not of its type.
     pub(super) fn of(input: &Input, columns: usize) -> crate::error::Result<Self> {
         let dated = input.dated_columns();
         let fields = input.partition_fields()?;
@@ -70,14 +70,14 @@ impl Measured {
         Ok(Self { input: input.name.as_str().into(), dated, labels: Arc::new(labels) })
     }
 
-    /// A scan of the table that is measured, made by `scan` for the columns that it is given.
+    /// A measured scan of the table; `scan` makes the scan of the columns that it is given.
     pub(super) fn scan(
         &self,
         projection: Option<&Vec<usize>>,
         limit: Option<usize>,
         scan: impl FnOnce(Option<&Vec<usize>>) -> Result<Arc<dyn ExecutionPlan>>,
     ) -> Result<Arc<dyn ExecutionPlan>> {
-        // Of which rows a limited scan reads nothing is promised.
+        // Which rows a limited scan reads is not deterministic.
         if limit.is_some() {
             return scan(projection);
         }
@@ -113,16 +113,16 @@ struct Scan {
     ended: BTreeMap<usize, Parts>,
 }
 
-/// The rows of one scan, by the partitions of the input.
+/// The rows of one scan, by partitions of the input.
 #[derive(Debug, Default)]
 struct Parts {
     rows: BTreeMap<Option<Label>, u64>,
-    /// The newest ones.
+    /// Sketches of the newest partitions.
     tables: BTreeMap<Option<Label>, TableSketch>,
 }
 
 impl Parts {
-    /// The table of a partition, unless there are newer ones enough.
+    /// The sketch of a partition, unless it is older than the newest [`NEWEST`].
     fn table(&mut self, of: Option<Label>, make: impl FnOnce() -> TableSketch) -> Option<&mut TableSketch> {
         if !self.tables.contains_key(&of) {
             if self.tables.len() >= NEWEST {
@@ -150,12 +150,12 @@ impl Parts {
 }
 
 impl Measuring {
-    /// Nothing yet, of the inputs of a dataset.
+    /// An empty measurement of a dataset's inputs.
     pub fn new(seed: Seed) -> Self {
         Self { seed, scans: Mutex::default() }
     }
 
-    /// What is known of the inputs once the run has ended.
+    /// The profiles of the inputs, once the run has ended.
     pub fn inputs(&self, inputs: &[Input]) -> Vec<InputProfile> {
         let scans = std::mem::take(&mut *self.scans.lock().unwrap_or_else(PoisonError::into_inner));
         let mut read: BTreeMap<Arc<str>, Vec<(InputProfile, String)>> = BTreeMap::new();
@@ -169,7 +169,7 @@ impl Measuring {
             read.entry(scan.input).or_default().push((profile, columns));
         }
         let of = |input: &Input| {
-            // An input that is read twice is known by the scan with most columns; plans are made in any order.
+            // If an input is read twice, the scan with most columns counts; plans are created in any order.
             let mut scans = read.remove(input.name.as_str()).unwrap_or_default();
             scans.sort_by_key(|(profile, columns)| {
                 (std::cmp::Reverse(columns_of(profile)), profile.read, columns.clone())
@@ -212,7 +212,7 @@ fn profile(parts: Parts) -> InputProfile {
 struct MeasureExec {
     measured: Measured,
     number: usize,
-    /// Columns of the input that are handed on: so many of the first.
+    /// How many columns of the input are passed on: the first ones.
     columns: usize,
     input: Arc<dyn ExecutionPlan>,
     properties: Arc<PlanProperties>,
@@ -306,7 +306,7 @@ impl ExecutionPlan for MeasureExec {
     }
 }
 
-/// What is measured of the rows of one stream, until it ends.
+/// Measures the rows of one stream until it ends.
 struct Rows {
     measuring: Arc<Measuring>,
     scan: (usize, Arc<str>),
@@ -329,7 +329,7 @@ impl MeasuredStream {
         if batch.num_rows() == 0 {
             return Ok(());
         }
-        // All rows of a batch are of one file.
+        // All rows of a batch are from one file.
         let value = |column: &usize| ScalarValue::try_from_array(batch.column(*column), 0);
         let label = match self.measured.dated.is_empty() {
             true => None,

@@ -1,5 +1,5 @@
-//! Makes texts of numbers on the smaller side of a join, before it: once for each of its rows, not for every joined
-//! row.
+//! Optimizer rule: pushes casts of integers to strings below a join, to its smaller side, so that each row is cast once
+//! instead of every joined row.
 //!
 //! ```text
 //!  Aggregate: url, CAST(age / 10 AS VARCHAR)         Aggregate: url, text
@@ -8,11 +8,11 @@
 //!      profiles                                          Projection: …, CAST(age / 10 AS VARCHAR) AS text
 //!                                                          profiles
 //! ```
-//! DataFusion computes an expression where the SQL has it. Moved are casts of whole numbers to text, with arithmetic
-//! inside them: they cost more than a look at a ready text, and they neither fail nor make anything of nulls, so they
-//! may be computed for rows that find no partner, and are null where the join puts nulls.
+//! DataFusion evaluates an expression where the SQL has it. Moved are casts of integers to strings, with arithmetic
+//! inside them: they cost more than copying a ready string, and they never fail and return null for null, so they may
+//! be evaluated for rows without a match, and are null where the join emits nulls.
 //!
-//! Not for: expressions that may fail, those of both sides, or joins of sides of about one size.
+//! Not for: expressions that may fail, those over both sides, or joins of sides of similar size.
 
 use arrow::datatypes::DataType;
 use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
@@ -24,12 +24,12 @@ use datafusion::logical_expr::{
 };
 use datafusion::optimizer::{ApplyOrder, OptimizerConfig, OptimizerRule};
 
-/// How many times larger the other side is at least.
+/// How many times larger the other side has to be.
 const TIMES_LARGER: usize = 4;
-/// What the new columns are called; numbers follow.
+/// Prefix of the new columns' names; a number follows.
 const PREFIX: &str = "cutover: text";
 
-/// The rule of this file.
+/// The optimizer rule of this file.
 #[derive(Debug)]
 pub(super) struct PushCastBelowJoin;
 
@@ -73,8 +73,7 @@ impl OptimizerRule for PushCastBelowJoin {
     }
 }
 
-/// The join whose rows a node computes something of, and what may stand between them: a choice of columns, and what
-/// expressions have in common.
+/// The join below a node, and the projection between them, if there is one: selected columns and common subexpressions.
 fn join_below(plan: &LogicalPlan) -> Option<(&Join, Option<&Projection>)> {
     let input = match plan {
         LogicalPlan::Projection(projection) => &projection.input,
@@ -94,9 +93,9 @@ fn join_below(plan: &LogicalPlan) -> Option<(&Join, Option<&Projection>)> {
     }
 }
 
-/// The side that is so much smaller that work is better done there.
+/// The side that is so much smaller that it pays to move casts there.
 fn smaller_side(join: &Join) -> Option<&LogicalPlan> {
-    // Others show the columns of one side only.
+    // Semi and anti joins return the columns of one side only.
     if !matches!(join.join_type, JoinType::Inner | JoinType::Left | JoinType::Right | JoinType::Full) {
         return None;
     }
@@ -111,7 +110,7 @@ fn smaller_side(join: &Join) -> Option<&LogicalPlan> {
     }
 }
 
-/// About how many rows a plan gives, by the largest table that it reads.
+/// A rough row count of a plan: that of the largest table it reads.
 fn rows(plan: &LogicalPlan) -> Option<usize> {
     if let LogicalPlan::TableScan(scan) = plan {
         return source_as_provider(&scan.source).ok()?.statistics()?.num_rows.get_value().copied();
@@ -119,7 +118,7 @@ fn rows(plan: &LogicalPlan) -> Option<usize> {
     plan.inputs().into_iter().map(rows).collect::<Option<Vec<_>>>()?.into_iter().max()
 }
 
-/// The texts that can be made on one side of a join, and the columns that stand for them.
+/// Casts that can be evaluated on one side of a join, and the columns that replace them.
 struct CastCollector<'a> {
     schema: &'a DFSchema,
     between: Option<&'a Projection>,
@@ -128,7 +127,7 @@ struct CastCollector<'a> {
 }
 
 impl CastCollector<'_> {
-    /// An expression with columns in place of the texts in it.
+    /// An expression in which movable casts are replaced by columns.
     fn replace(&mut self, expression: Expr) -> Result<Transformed<Expr>> {
         expression.transform_down(|part| {
             if !matches!(&part, Expr::Cast(cast) if is_text(cast.field.data_type())) {
@@ -148,7 +147,7 @@ impl CastCollector<'_> {
         })
     }
 
-    /// An expression over the columns of the join, without what stands between.
+    /// An expression over the columns of the join, with the projection between inlined.
     fn of_side(&self, expression: Expr) -> Result<Expr> {
         let Some(between) = self.between else { return Ok(expression) };
         let made = |column: &Column| {
@@ -160,14 +159,14 @@ impl CastCollector<'_> {
                 Some(made) => Ok(Transformed::yes(made)),
                 None => Ok(Transformed::no(part)),
             },
-            // Aliases keep the names that parts had before they were taken out.
+            // Aliases keep the names that common subexpressions had.
             Expr::Alias(_) => Ok(Transformed::yes(part.unalias())),
             _ => Ok(Transformed::no(part)),
         })?;
         Ok(replaced.data)
     }
 
-    /// Whether an expression is of this side alone, can never fail, and is null when one of its columns is null.
+    /// Whether an expression uses this side only, can never fail, and is null if one of its columns is null.
     fn can_be_made(&self, expression: &Expr) -> bool {
         match expression {
             Expr::Column(column) => self.schema.has_column(column),
@@ -181,7 +180,7 @@ impl CastCollector<'_> {
             Expr::BinaryExpr(BinaryExpr { left, op, right }) => {
                 let whole = |side: &Expr| side.get_type(self.schema).is_ok_and(|of| of.is_integer());
                 let safe = match op {
-                    // Those that may overflow are functions by now (see `exact`).
+                    // Arithmetic that may overflow is a function by now (see `exact`).
                     Operator::Plus | Operator::Minus | Operator::Multiply => true,
                     Operator::Divide | Operator::Modulo => is_positive(right),
                     _ => false,
@@ -197,12 +196,12 @@ fn is_text(of: &DataType) -> bool {
     matches!(of, DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View)
 }
 
-/// Whether every signed number of one type is one of another.
+/// Whether one type holds every signed integer of another.
 fn is_wider(from: &DataType, to: &DataType) -> bool {
     from.is_signed_integer() && to.is_signed_integer() && from.primitive_width() <= to.primitive_width()
 }
 
-/// Whether to divide by it neither fails nor overflows.
+/// Whether dividing by it neither fails nor overflows.
 fn is_positive(expression: &Expr) -> bool {
     let Expr::Literal(value, _) = expression else { return false };
     matches!(value.cast_to(&DataType::Int64), Ok(ScalarValue::Int64(Some(1..))))
@@ -223,7 +222,7 @@ mod tests {
 
     use super::*;
 
-    /// A table of so many rows that nobody reads.
+    /// A table with a given row count that is never read.
     #[derive(Debug)]
     struct Sized(SchemaRef, usize);
 
@@ -267,7 +266,7 @@ mod tests {
         plan.display_indent().to_string().lines().map(|line| line.trim().to_owned()).collect()
     }
 
-    /// Whether a text is made below the join.
+    /// Whether a cast is evaluated below the join.
     #[track_caller]
     fn is_moved(sql: &str, profiles: usize) -> bool {
         let plan = plan(sql, profiles);

@@ -1,13 +1,13 @@
-//! How wide rows turn out to be, and what follows: a run whose batches would come to too much ends, and the query is
-//! planned again with fewer rows in a batch.
+//! Detects rows that are wider than planned: a run whose batches would become too large is aborted, and the query is
+//! planned again with fewer rows per batch.
 //!
-//! Operators make their batches of so many rows, whatever the rows have. What files say of their rows tells how many
-//! that should be, and it can be far too little: a dictionary holds a long text once for all rows, a join repeats it.
+//! Operators make batches of a fixed number of rows, whatever their width. That number follows from the row size in the
+//! files' metadata, which can be far too small: a dictionary holds a long string once for all rows, a join repeats it.
 //!
-//! - [`Widths::add`] weighs the rows that a scan gives, batch by batch.
-//! - [`WidthExec`] looks for the widest row below every operator that may repeat one as often as a batch has rows.
+//! - [`Widths::add`] weighs the rows that a scan returns, batch by batch.
+//! - [`WidthExec`] looks up the widest row below every operator that may repeat one for a whole batch.
 //!
-//! Not for: memory that operators hold (see `pool`).
+//! Not for: memory that operators hold (see `memory_pool`).
 
 use std::fmt;
 use std::sync::Arc;
@@ -30,23 +30,23 @@ use futures::StreamExt;
 use super::batch_slices::{weight, widest};
 use super::operator::{RECOMPUTE, recomputed_over_children, without_expressions};
 
-/// How many times the bytes that were planned for a batch it may come to, and what it may come to in any case.
+/// How many times its planned bytes a batch may reach, and how many bytes in any case.
 const WIDE_TIMES: usize = 8;
 const WIDE_BYTES: usize = 20 << 20;
-/// How many times wider rows are taken to be when they turn out to be wider once more: so there is an end to it.
+/// Factor by which the row width grows at least when rows turn out wider once more, so that retries end.
 const AGAIN: usize = 4;
 
-/// What was found of a query's rows, by all of its runs.
+/// Row widths found by all runs of a query.
 #[derive(Debug)]
 pub(super) struct Widths {
-    /// Bytes that a row is to be taken to have; 0 where what files say will do.
+    /// Bytes to plan for a row; 0 if the files' metadata is good enough.
     found: AtomicUsize,
-    /// Bytes of a batch, as planned.
+    /// Planned bytes of a batch.
     planned: usize,
     most_of_row: usize,
 }
 
-/// The rows that an operator above may put together into one batch.
+/// The rows that an operator above may combine into one batch.
 #[derive(Debug, Default)]
 pub(super) struct Window {
     rows: usize,
@@ -54,25 +54,25 @@ pub(super) struct Window {
 }
 
 impl Widths {
-    /// Nothing found so far, where batches are planned to have so many bytes, and a row may take so many.
+    /// Nothing found yet; batches are planned with `planned` bytes, and a row may have `most_of_row`.
     pub(super) fn new(planned: usize, most_of_row: usize) -> Self {
         Self { found: AtomicUsize::new(0), planned, most_of_row }
     }
 
-    /// Bytes that a row is to be taken to have, where that is far more than files say; otherwise 0.
+    /// Bytes to plan for a row, if far more than the files say; otherwise 0.
     pub(super) fn found(&self) -> usize {
         self.found.load(Ordering::Relaxed)
     }
 
-    /// Bytes that a batch may come to.
+    /// Maximum bytes of a batch.
     pub(super) fn most_of_batch(&self) -> usize {
         (WIDE_TIMES * self.planned).max(WIDE_BYTES)
     }
 
-    /// Adds a batch to those that may become one of `batch_rows` rows.
+    /// Adds a batch to those that may be combined into one of `batch_rows` rows.
     ///
     /// # Errors
-    /// `ResourcesExhausted` where that would be too much.
+    /// `ResourcesExhausted` if that batch would be too large.
     pub(super) fn add(&self, window: &mut Window, batch: &RecordBatch, batch_rows: usize) -> Result<()> {
         let (rows, bytes) = (batch.num_rows(), weight(batch));
         if window.rows + rows > batch_rows {
@@ -89,10 +89,10 @@ impl Widths {
         Ok(())
     }
 
-    /// Holds batches of `rows` rows of up to `row_bytes` bytes each to what they may come to.
+    /// Checks batches of `rows` rows of up to `row_bytes` bytes each against the limit.
     ///
     /// # Errors
-    /// `ResourcesExhausted` where they may come to more.
+    /// `ResourcesExhausted` if they may exceed it.
     pub(super) fn check(&self, row_bytes: usize, rows: usize) -> Result<()> {
         if rows <= 1 || row_bytes.saturating_mul(rows) <= self.most_of_batch() {
             return Ok(());
@@ -100,13 +100,13 @@ impl Widths {
         Err(self.wider(self.row_bytes_for(row_bytes), rows))
     }
 
-    /// Takes note of a value that all rows may have. No run has to end for it, as none has begun.
+    /// Records a value that all rows may have. No run is aborted, as none has started.
     pub(super) fn note(&self, bytes: usize) {
         self.found.fetch_max(self.row_bytes_for(bytes), Ordering::Relaxed);
     }
 
-    /// The width to plan for where the widest row has so many bytes: a batch of such rows comes to what it may, not to
-    /// what is planned, as most rows are smaller.
+    /// The width to plan for if the widest row has `widest` bytes: a batch of such rows reaches the limit, not the
+    /// planned size, as most rows are smaller.
     fn row_bytes_for(&self, widest: usize) -> usize {
         widest.div_ceil(self.most_of_batch() / self.planned.max(1))
     }
@@ -120,11 +120,11 @@ impl Widths {
 }
 
 fn too_wide(bytes: usize, most: usize) -> DataFusionError {
-    let text = format!("a row comes to {bytes} bytes, and {most} is what one may take");
+    let text = format!("a row has {bytes} bytes; the limit is {most}");
     DataFusionError::ResourcesExhausted(text)
 }
 
-/// The same plan with a look at the rows of every operator that may repeat them.
+/// Adds a check of the row width below every operator that may repeat values.
 pub(super) fn watch(plan: Arc<dyn ExecutionPlan>, widths: &Arc<Widths>) -> Result<Arc<dyn ExecutionPlan>> {
     let watched = plan.transform_up(|node| {
         if !repeats(node.as_ref()) {
@@ -141,11 +141,11 @@ pub(super) fn watch(plan: Arc<dyn ExecutionPlan>, widths: &Arc<Widths>) -> Resul
     Ok(watched.data)
 }
 
-/// Whether an operator may repeat values of its input, as often as a batch has rows.
+/// Whether an operator may repeat values of its input throughout a batch.
 fn repeats(node: &dyn ExecutionPlan) -> bool {
     let schema = node.schema();
     let given = node.children().first().map_or(0, |input| input.schema().fields().len());
-    // Windows repeat what their functions give.
+    // Windows repeat what their functions return.
     let wide = |data_type: &DataType| data_type.primitive_width().is_none();
     match node.name() {
         "HashJoinExec" | "SortMergeJoinExec" | "CrossJoinExec" | "NestedLoopJoinExec" | "UnnestExec" => true,
@@ -156,13 +156,13 @@ fn repeats(node: &dyn ExecutionPlan) -> bool {
     }
 }
 
-/// The columns whose lists become rows: every element of them is there once, and the rest of the row as often.
+/// The list columns that are unnested: their elements occur once each, the rest of the row once per element.
 fn unnested(node: &dyn ExecutionPlan) -> Vec<usize> {
     let lists = node.downcast_ref::<UnnestExec>().map_or(&[][..], UnnestExec::list_column_indices);
     lists.iter().map(|list| list.index_in_input_schema).collect()
 }
 
-/// Elements of the list in a row.
+/// Number of elements of the list in a row.
 fn elements(column: &ArrayRef, row: usize) -> usize {
     match column.data_type() {
         DataType::List(_) => column.as_list::<i32>().value_length(row) as usize,
@@ -172,31 +172,31 @@ fn elements(column: &ArrayRef, row: usize) -> usize {
     }
 }
 
-/// The operator, which changes nothing.
+/// The operator; it passes its input through.
 #[derive(Clone, Debug)]
 struct WidthExec {
     input: Arc<dyn ExecutionPlan>,
-    /// Those that may be repeated.
+    /// Columns that may be repeated.
     columns: Vec<usize>,
-    /// Those that become rows.
+    /// List columns that are unnested.
     lists: Vec<usize>,
     widths: Arc<Widths>,
 }
 
 impl WidthExec {
     /// # Errors
-    /// `ResourcesExhausted` where batches of so many rows, made of this one, may come to too much.
+    /// `ResourcesExhausted` if batches of `batch_rows` rows, made of this one, may become too large.
     fn check(&self, batch: &RecordBatch, batch_rows: usize) -> Result<()> {
         let bytes =
             |batch: &RecordBatch| self.columns.iter().map(|column| widest(batch.column(*column))).sum::<usize>();
-        // The rows of one list are not cut into batches.
+        // UnnestExec does not split the rows of one list into several batches.
         for row in 0..if self.lists.is_empty() { 0 } else { batch.num_rows() } {
             let rows = self.lists.iter().map(|list| elements(batch.column(*list), row)).max().unwrap_or(0);
             let of_row = if rows > batch_rows { bytes(&batch.slice(row, 1)) } else { 0 };
             let most = self.widths.most_of_row;
             if of_row.saturating_mul(rows) > most {
                 return Err(DataFusionError::ResourcesExhausted(format!(
-                    "UnnestExec makes {rows} rows of {of_row} bytes of one list, and {most} bytes is what they may take"
+                    "UnnestExec makes {rows} rows of {of_row} bytes of one list; the limit is {most} bytes"
                 )));
             }
         }

@@ -1,12 +1,13 @@
-//! What a scan gives, as the operators above it take it: plain texts, equal floats, batches of bounded size.
+//! Normalizes the output of scans: string views become strings, equal floats become identical, batches are bounded in
+//! bytes.
 //!
 //! ```text
-//!  scan ─▶ batch of views ─▶ weighed ─▶ pieces of a few MiB ─▶ plain texts, floats made the same
+//!  scan ─▶ batch of views ─▶ weighed ─▶ slices of a few MiB ─▶ strings, normalized floats
 //! ```
-//! A Parquet column whose dictionary has long texts holds each of them once, however many rows have it. As views the
-//! rows share them, too; a batch of them is cut by what its rows come to before every row gets its own copy.
+//! A Parquet column whose dictionary has long strings holds each of them once, however many rows have it. As views the
+//! rows share them, too; a batch of views is cut by the size of its rows before every row gets its own copy.
 //!
-//! Operators put small batches together again, by rows: how many those may be is a matter of `widths`.
+//! Operators combine small batches again, by number of rows: how many is decided by `row_width`.
 //!
 //! Not for: rows that become wide above a scan.
 
@@ -34,7 +35,7 @@ use super::exact::normal;
 use super::operator::{recomputed_over_children, without_expressions};
 use super::row_width::{Widths, Window};
 
-/// What the operator is called.
+/// The operator's name.
 pub(super) const PLAIN: &str = "PlainExec";
 
 /// The operator.
@@ -46,7 +47,7 @@ pub(super) struct PlainExec {
 }
 
 impl PlainExec {
-    /// The rows of `scan` with the types of `schema`, which are the same but for views.
+    /// The rows of `scan` with the types of `schema`, which differ only in views.
     pub(super) fn new(scan: Arc<dyn ExecutionPlan>, schema: SchemaRef, widths: Arc<Widths>) -> Self {
         let partitions = scan.output_partitioning().partition_count();
         let properties = PlanProperties::new(
@@ -63,7 +64,7 @@ impl PlainExec {
     }
 }
 
-/// The same rows with these types, and floats that are equal the same.
+/// The same rows with these types and with normalized floats.
 fn plain(batch: &RecordBatch, schema: &SchemaRef) -> Result<RecordBatch> {
     let columns = batch.columns().iter().zip(schema.fields());
     let columns = columns.map(|(column, field)| normal(&of_type(column, field.data_type())?));
@@ -109,7 +110,7 @@ impl ExecutionPlan for PlainExec {
 
     recomputed_over_children!();
 
-    /// Rows go on in the scan's partitions; where there are to be more of them, the scan makes them.
+    /// Rows stay in the scan's partitions; if more partitions are wanted, the scan makes them.
     fn benefits_from_input_partitioning(&self) -> Vec<bool> {
         vec![false]
     }

@@ -1,11 +1,11 @@
-//! Whether a query read every row that the inputs' footers promise.
+//! Checks that a query read every row that the inputs' footers record.
 //!
-//! Pages of Parquet files carry no checksum by default. One whose header counts too few values would lose rows without
-//! an error where a query reads one column alone; beside another column the reader itself sees the difference. What the
-//! scans gave is therefore compared with the footers, wherever a query must read a scan to its end.
+//! Pages of Parquet files have no checksum by default. If a page header has too small a value count, a query that reads
+//! one column alone would lose rows without an error; with several columns the reader itself detects the difference. So
+//! the row counts of the scans are compared with the footers, wherever a query must read a scan to its end.
 //!
-//! Not for: scans below operators that may stop early (limits, joins), or that filters already thin out. The limit of
-//! one row above an aggregate that gives one stops nothing.
+//! Not for: scans below operators that may stop early (limits, joins), or with pushed-down filters. The limit of one
+//! row above an aggregate that returns one row stops nothing.
 
 use std::sync::Arc;
 
@@ -19,7 +19,7 @@ use super::bounded_window::BOUNDED_WINDOW;
 use super::profiled_scan::MEASURE;
 use super::scan_output::PLAIN;
 
-/// Operators that read all of what is below them, unless they are told to fetch only so many rows.
+/// Operators that read all of their input, unless they have a fetch limit.
 const RUNS_TO_END: [&str; 13] = [
     "AggregateExec",
     "BoundedWindowAggExec",
@@ -36,12 +36,12 @@ const RUNS_TO_END: [&str; 13] = [
     BOUNDED_WINDOW,
 ];
 
-/// Whether an operator reads all of what is below it before it gives its only row, which no limit can spare it.
+/// Whether an operator reads all of its input before it returns its only row, so that a limit above it changes nothing.
 fn gives_one_row(plan: &dyn ExecutionPlan) -> bool {
     plan.downcast_ref::<AggregateExec>().is_some_and(|aggregate| aggregate.group_expr().expr().is_empty())
 }
 
-/// Of a plan that ran to its end: how many rows a scan gave and how many it should have, where these differ.
+/// For a plan that ran to its end: the rows that a scan returned and the rows it should have returned, if they differ.
 pub(super) fn difference(plan: &Arc<dyn ExecutionPlan>) -> Option<(usize, usize)> {
     if let Some(scan) = plan.downcast_ref::<DataSourceExec>() {
         let config = scan.data_source().downcast_ref::<FileScanConfig>()?;

@@ -1,7 +1,7 @@
 //! Plans the query of a job: tables, functions, bound parameters, DataFusion's settings.
 //!
-//! SQL is one statement that reads. `$name` is bound as a value when the plan is made; it never becomes text of the
-//! SQL, so no value can change what the query does.
+//! SQL is one statement that reads. `$name` is bound as a value in the plan; it is never inserted into the SQL text, so
+//! no value can change what the query does.
 //!
 //! Not for: running it (see `execute`).
 
@@ -34,19 +34,19 @@ use super::text_scan::TextTable;
 use crate::error::{IoContext, Result};
 use crate::input::Input;
 
-/// Rows of a batch where memory is not short: more than DataFusion's 8,192, as grouping ran a tenth faster with them.
+/// Rows of a batch if memory is not short: more than DataFusion's 8,192, as grouping was a tenth faster with them.
 const MAX_BATCH_ROWS: usize = 32_768;
-/// Sorts per thread that merge at the same time at most: both sides of a join, with room for what they read.
+/// Maximum number of sorts per thread that merge at the same time: both sides of a join, and the sorts below them.
 const SORTS_AT_ONCE: usize = 16;
-/// Bytes that a row is taken to have at least.
+/// Minimum bytes to plan for a row.
 const MIN_ROW_BYTES: usize = 512;
-/// The column that counts repeated values; no column of a job's is likely to be called so.
+/// The column that counts repeated values; a name that no column of a job is likely to have.
 const REPEATED: &str = "cutover: rows of this value";
 
-/// How the query may use the machine.
+/// Resources for the query.
 #[derive(Clone, Copy, Debug)]
 pub struct Settings {
-    /// Partitions the query runs in.
+    /// Number of partitions the query runs in.
     pub threads: usize,
     /// Bytes of memory for its operators.
     pub memory: usize,
@@ -60,16 +60,16 @@ pub struct Query<'r> {
     pub(super) plan: LogicalPlan,
     schema: SchemaRef,
     pub(super) state: SessionState,
-    /// Bytes of a row of the input with the widest ones, where files tell, and what was found when they were read.
+    /// Bytes of a row of the input with the widest rows, from the files' metadata.
     row_bytes: usize,
     pub(super) widths: Arc<Widths>,
-    /// The way that fits into memory as far as is known, of this query and those made of it.
+    /// The first strategy not yet known to run out of memory; shared with queries derived from this one.
     way: Arc<Mutex<JoinStrategy>>,
-    /// The columns that are read of each input.
+    /// The columns read from each input.
     columns: BTreeMap<String, BTreeSet<String>>,
-    /// Whether there is a join in it.
+    /// Whether it has a join.
     pub(super) has_join: bool,
-    /// Whether it brings rows together, which may be done in another way.
+    /// Whether it has operators that combine rows, for which another strategy may need less memory.
     pub(super) has_pipeline_breaker: bool,
     sql: String,
     params: BTreeMap<String, String>,
@@ -79,7 +79,7 @@ impl<'r> Query<'r> {
     /// Plans `sql` over `inputs`.
     ///
     /// # Errors
-    /// `Invalid` for wrong SQL, naming what is wrong; `Input` when text files do not have the columns they should.
+    /// `Invalid` for wrong SQL, naming what is wrong; `Input` if text files do not have the expected columns.
     pub fn new(
         runtime: &'r Runtime,
         inputs: &[Input],
@@ -91,14 +91,14 @@ impl<'r> Query<'r> {
         let widths = Widths::new(batch_bytes(&settings), (settings.memory / 2).min(i32::MAX as usize));
         let widths = Arc::new(widths);
         let (state, plan) = runtime.block_on(plan(inputs, &shares, sql, params, &settings, &widths))?;
-        // Types are checked and columns resolved now, so that wrong SQL is found before any work. What the columns of
-        // the result are is known once they are: before, those of a union are the first side's.
+        // Types are checked and columns resolved now, so that wrong SQL is found before any work. The result's columns
+        // are known only then: before analysis, those of a union are its first side's.
         let analyzed = state.analyzer().execute_and_check(plan.clone(), state.config_options(), |_, _| {});
         let analyzed = analyzed.map_err(unplanned)?;
         let schema = Arc::clone(analyzed.schema().inner());
         let optimized = state.optimizer().optimize(analyzed, &state, |_, _| {}).map_err(unplanned)?;
         let columns = columns_in_use(&optimized).map_err(unplanned)?;
-        // Subqueries become joins when the plan is optimized.
+        // Subqueries become joins during optimization.
         let has_join = optimized.exists(|node| Ok(matches!(node, LogicalPlan::Join(_)))).map_err(unplanned)?;
         let has_pipeline_breaker =
             has_join || optimized.exists(|node| Ok(has_pipeline_breaker(node))).map_err(unplanned)?;
@@ -122,7 +122,7 @@ impl<'r> Query<'r> {
         })
     }
 
-    /// The same query over a share of each input's row groups.
+    /// The same query over a sample of each input.
     pub(super) fn sampled(&self, inputs: &[Input], shares: &[RowGroupSample]) -> Result<Self> {
         let planned = plan(inputs, shares, &self.sql, &self.params, &self.settings, &self.widths);
         let (mut state, plan) = self.runtime.block_on(planned)?;
@@ -130,11 +130,11 @@ impl<'r> Query<'r> {
         Ok(Self { state, ..self.with_plan(plan, self.schema()) })
     }
 
-    /// The same query asking whether `columns` hold any combination of values more than once; it returns such
-    /// combinations with their number.
+    /// A query for combinations of values in `columns` that occur more than once; it returns some of them with their
+    /// counts.
     ///
     /// # Errors
-    /// `Invalid` when a column does not exist.
+    /// `Invalid` if a column does not exist.
     pub fn duplicates(&self, columns: &[String]) -> Result<Self> {
         use datafusion::functions_aggregate::expr_fn::count;
         use datafusion::logical_expr::{LogicalPlanBuilder, ident, lit};
@@ -150,7 +150,7 @@ impl<'r> Query<'r> {
         Ok(self.with_plan(plan, schema))
     }
 
-    /// The same query, for its first `rows` rows.
+    /// The same query limited to its first `rows` rows.
     ///
     /// # Errors
     /// `Internal` only.
@@ -180,33 +180,33 @@ impl<'r> Query<'r> {
         }
     }
 
-    /// The columns that are read of each input.
+    /// The columns read from each input.
     pub fn columns_in_use(&self) -> &BTreeMap<String, BTreeSet<String>> {
         &self.columns
     }
 
-    /// Bytes of a row of the input with the widest ones, as far as is known by now.
+    /// Bytes of a row of the input with the widest rows, as currently known.
     pub(super) fn row_bytes(&self) -> usize {
         self.row_bytes.max(self.widths.found())
     }
 
-    /// Bytes of a row of an input, where they were found to be far more than its files say; otherwise 0.
+    /// Bytes of a row, if found to be far more than the files say; otherwise 0.
     pub(super) fn wide_row_bytes(&self) -> usize {
         self.widths.found()
     }
 
-    /// Rows of a batch: two batches of each of two runs fit into what a sort sets aside for its merge.
+    /// Rows of a batch: two batches of each of two runs fit into what a sort reserves for its merge.
     pub(super) fn batch_rows(&self) -> usize {
         (batch_bytes(&self.settings) / self.row_bytes()).clamp(1, MAX_BATCH_ROWS)
     }
 
-    /// Runs that a sort merges at once: as many as a quarter of the memory has room for, with five batches of each.
+    /// Runs that a sort merges at once: as many as fit into a quarter of the memory with five batches each.
     pub(super) fn fan_in(&self) -> usize {
         let merge = self.settings.memory / (4 * self.settings.threads);
         (merge / (5 * self.batch_rows() * self.row_bytes())).max(2)
     }
 
-    /// How it brings rows together, as far as is known by now.
+    /// The current strategy for operators that combine rows.
     pub fn join_strategy(&self) -> JoinStrategy {
         *self.way.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -215,25 +215,25 @@ impl<'r> Query<'r> {
         *self.way.lock().unwrap_or_else(PoisonError::into_inner) = way;
     }
 
-    /// Whether every row of the result comes from its own rows of the inputs: nothing is grouped, ranked or cut off.
+    /// Whether every row of the result comes from its own input rows: nothing is grouped, ranked or limited.
     pub(super) fn is_map_only(&self) -> bool {
         let has_pipeline_breaker =
             |node: &LogicalPlan| Ok(has_pipeline_breaker(node) || matches!(node, LogicalPlan::Limit(_)));
         !self.plan.exists(has_pipeline_breaker).unwrap_or(true)
     }
 
-    /// The columns of its result.
+    /// The columns of the result.
     pub fn schema(&self) -> SchemaRef {
         Arc::clone(&self.schema)
     }
 }
 
-/// Whether a node makes its rows of many.
+/// Whether a node combines rows.
 fn has_pipeline_breaker(node: &LogicalPlan) -> bool {
     matches!(node, LogicalPlan::Aggregate(_) | LogicalPlan::Distinct(_) | LogicalPlan::Window(_))
 }
 
-/// A query as it was written, and the session that will do it.
+/// The unoptimized plan of a query, and the session that will run it.
 async fn plan(
     inputs: &[Input],
     shares: &[RowGroupSample],
@@ -259,7 +259,7 @@ async fn plan(
         };
         context
             .register_table(datafusion::common::TableReference::bare(input.name.as_str()), table)
-            .map_err(|error| convert(&format!("cannot name a table {}", input.name), error))?;
+            .map_err(|error| convert(&format!("cannot register a table {}", input.name), error))?;
     }
     let state = context.state();
     sql_limits::check_words(sql).map_err(unplanned)?;
@@ -276,14 +276,14 @@ async fn plan(
     Ok(frame.into_parts())
 }
 
-/// Bytes of a row of the input with the widest ones, of the columns that are read of it.
+/// Bytes of a row of the input with the widest rows, counting the columns that are read.
 fn row_bytes(inputs: &[Input], columns: &BTreeMap<String, BTreeSet<String>>) -> usize {
     let of = |input: &Input| input.row_bytes(columns.get(&input.name)?);
     let widest = inputs.iter().filter_map(of).max().unwrap_or(0);
     usize::try_from(widest).unwrap_or(usize::MAX).max(MIN_ROW_BYTES)
 }
 
-/// The columns that are read of each table.
+/// The columns read from each table.
 fn columns_in_use(plan: &LogicalPlan) -> datafusion::common::Result<BTreeMap<String, BTreeSet<String>>> {
     let mut used: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
     plan.apply_with_subqueries(|node| {
@@ -297,12 +297,12 @@ fn columns_in_use(plan: &LogicalPlan) -> datafusion::common::Result<BTreeMap<Str
     Ok(used)
 }
 
-/// Bytes that a sort sets aside for its merge.
+/// Bytes that a sort reserves for its merge.
 fn for_merge(settings: &Settings) -> usize {
     settings.memory / (settings.threads * SORTS_AT_ONCE)
 }
 
-/// Bytes that a batch is planned to have.
+/// Planned bytes of a batch.
 fn batch_bytes(settings: &Settings) -> usize {
     for_merge(settings) / 4
 }
@@ -311,48 +311,47 @@ fn state(settings: &Settings) -> SessionState {
     let mut config = SessionConfig::new()
         .with_target_partitions(settings.threads)
         .with_information_schema(false)
-        // A file for each batch that waits between two operators: a reader must never wait for more of a file whose
-        // writer waits for that very reader (as happens in DataFusion 55 where two tasks write to one partition).
+        // One file per spilled batch between two operators: a reader must never wait for more of a file whose writer
+        // waits for that very reader (as happens in DataFusion 55 when two tasks write to one partition).
         .set_usize("datafusion.execution.max_spill_file_size_bytes", 1);
     let options = config.options_mut();
-    // What a join's build side holds is no filter of the other side: bounds of nested values with nulls compare as
-    // nothing, so rows were lost.
+    // No filters from a join's build side on the other side: bounds of nested values with nulls do not compare
+    // correctly, so rows were lost.
     options.optimizer.enable_dynamic_filter_pushdown = false;
     options.optimizer.enable_join_dynamic_filter_pushdown = false;
     options.optimizer.enable_topk_dynamic_filter_pushdown = false;
     options.optimizer.enable_aggregate_dynamic_filter_pushdown = false;
-    // A build side of this size is cheaper to build once than to send both sides through a shuffle.
+    // A build side of this size is cheaper to build once than to repartition both sides.
     options.optimizer.hash_join_single_partition_threshold = settings.memory / 8;
     options.optimizer.hash_join_single_partition_threshold_rows = 4 << 20;
-    // Texts are copied, not looked at through views: a batch of views holds all buffers of all batches that it came
-    // from, so a chain of joins holds and counts the same text many times.
+    // Strings are copied, not held as views: a batch of views keeps all buffers of all batches that it came from, so a
+    // chain of joins holds and counts the same string many times.
     options.sql_parser.map_string_types_to_utf8view = false;
     options.execution.parquet.schema_force_view_types = false;
-    // A sort puts few rows into one batch before it sorts them, which may take more memory than it was granted, and it
-    // fails then. It sorts the batches that it got instead.
+    // By default a sort concatenates a few rows into one batch before it sorts them, which may take more memory than it
+    // was granted, and then fails. With 0 it sorts the batches as they are.
     options.execution.sort_in_place_threshold_bytes = 0;
-    // Every sort sets this aside for its merge; its default of 10 MiB alone would be more than a small budget has.
+    // Every sort reserves this for its merge; the default of 10 MiB alone would exceed a small budget.
     options.execution.sort_spill_reservation_bytes =
         for_merge(settings).min(options.execution.sort_spill_reservation_bytes);
-    // A column of groups may be null in one of two schemas that this compares, which says nothing about its values.
+    // This check compares two schemas in which a group column may differ in nullability only, which is harmless.
     options.execution.skip_physical_aggregate_schema_check = true;
     exact::settings(SessionStateBuilder::new().with_config(config).with_default_features()).build()
 }
 
-/// Sends both sides of every join through a shuffle, so that all threads build the hash table. It pays where few rows
-/// are looked up in it.
+/// Repartitions both sides of every join, so that all threads build the hash table. It pays if few rows are probed.
 pub(super) fn partition_joins(options: &mut ConfigOptions) {
     options.optimizer.hash_join_single_partition_threshold = 0;
     options.optimizer.hash_join_single_partition_threshold_rows = 0;
 }
 
-/// The engine's memory and its place on disk for one run, spilling to `spill_dir` and merging `fan_in` runs at once.
+/// DataFusion's memory and disk for one run, spilling to `spill_dir` and merging `fan_in` runs at once.
 ///
 /// # Errors
-/// `Unavailable` when the directory cannot be made.
+/// `Unavailable` if the directory cannot be created.
 pub(super) fn runtime_env(pool: Arc<ClassedPool>, spill_dir: &Path, fan_in: usize) -> Result<Arc<RuntimeEnv>> {
     std::fs::create_dir_all(spill_dir).io("create the spill directory", spill_dir)?;
-    // The disk's own size is the limit, not a number of DataFusion's.
+    // The disk is the limit, not a number of DataFusion's.
     let disk = DiskManagerBuilder::default()
         .with_max_temp_directory_size(u64::MAX)
         .with_max_spill_merge_fan_in(fan_in)

@@ -1,13 +1,13 @@
-//! Hash joins as joins of sorted sides, which can spill whatever the keys are and however often one occurs.
+//! Replaces hash joins by sort-merge joins, which can spill whatever the keys are and however often one occurs.
 //!
 //! ```text
-//!  hash join ◀─ left, right   becomes   choice of columns ◀─ sort-merge join ◀─ sort ◀─ left
-//!                                                                            ◀─ sort ◀─ right
+//!  hash join ◀─ left, right   becomes   projection ◀─ sort-merge join ◀─ sort ◀─ left
+//!                                                                     ◀─ sort ◀─ right
 //! ```
-//! Joins whose build side is small for certain stay as they are (see [`small`]), and so do those by lists and structs,
-//! which cannot be compared in order.
+//! Joins whose build side is provably small stay as they are (see [`small`]), and so do those on lists and structs,
+//! which have no sort order.
 //!
-//! Not for: joins of which a part at a time fits (see `turns`).
+//! Not for: joins that fit as grace hash joins (see `grace_hash_join`).
 
 use std::sync::Arc;
 
@@ -27,10 +27,10 @@ use datafusion::physical_plan::unnest::UnnestExec;
 use super::grace_hash_join::{OperatorBudget, partitioned, size};
 use super::operator::RECOMPUTE;
 
-/// The part of the memory that a build side may take and still be held whole where memory was short: one in so many.
+/// Fraction of the memory that a build side may take and still be joined by hash when memory is short (1/N).
 const SMALL: usize = 64;
 
-/// The same plan with every hash join of two large sides being one of sorted sides.
+/// Replaces every hash join of two large sides by a sort-merge join.
 pub(super) fn plan_sort_merge_joins(
     plan: Arc<dyn ExecutionPlan>,
     room: OperatorBudget,
@@ -45,19 +45,19 @@ pub(super) fn plan_sort_merge_joins(
     Ok(planned.data)
 }
 
-/// Whether an input takes little of the memory for certain: not by an estimate, but because it has few rows at most.
+/// Whether an input is certain to be small: not by an estimate, but because its number of rows is bounded.
 pub(super) fn small(input: &Arc<dyn ExecutionPlan>, room: OperatorBudget) -> Result<bool> {
     let Some(rows) = most_rows(input)? else { return Ok(false) };
     let (_, row_bytes) = size(input.as_ref())?;
     Ok(rows.saturating_mul(row_bytes) <= room.memory / SMALL)
 }
 
-/// The most rows that an input can have; none where that is not known.
+/// An upper bound of an input's rows; none if unknown.
 fn most_rows(input: &Arc<dyn ExecutionPlan>) -> Result<Option<usize>> {
     let children = input.children();
     let adds_up = input.is::<UnionExec>() || input.is::<InterleaveExec>();
     let below = match children.as_slice() {
-        // The rows of files are known.
+        // The row counts of files are known.
         [] => size(input.as_ref())?.0,
         inputs if adds_up => {
             let mut all = Some(0_usize);
@@ -67,7 +67,7 @@ fn most_rows(input: &Arc<dyn ExecutionPlan>) -> Result<Option<usize>> {
             all
         }
         [below] if !input.is::<UnnestExec>() => most_rows(below)?,
-        // A join has two inputs, and so has a recursion.
+        // A join has two inputs, and so has a recursive query.
         _ => None,
     };
     Ok(match (below, input.fetch()) {
@@ -86,8 +86,8 @@ fn can_be_sorted(join: &HashJoinExec) -> Result<bool> {
     Ok(!join.null_aware)
 }
 
-/// The same filter with the left side's columns before the right side's, as a sort-merge join takes them. Those of a
-/// hash join whose sides were swapped come the other way round.
+/// The same filter with the left side's columns before the right side's, as a sort-merge join requires. In a hash join
+/// whose sides were swapped they are the other way round.
 fn left_first(filter: &JoinFilter) -> Result<JoinFilter> {
     let columns = filter.column_indices();
     let mut order: Vec<usize> = (0..columns.len()).collect();

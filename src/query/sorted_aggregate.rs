@@ -1,12 +1,13 @@
-//! Aggregates that gather values (`array_agg`, `median`, `count(DISTINCT …)`), one group at a time.
+//! Aggregates with unbounded state (`array_agg`, `median`, `count(DISTINCT …)`), over sorted input: one group at a
+//! time.
 //!
 //! ```text
 //!  final aggregate ◀─ by hash ◀─ partial aggregate ◀─ rows
 //!  becomes
 //!  aggregate, a group at a time ◀─ sort by the group's columns ◀─ by hash, on disk ◀─ rows
 //! ```
-//! DataFusion keeps what all groups have gathered, and counts it when it is too late, or many times over. Of sorted
-//! rows it keeps one group, and a sort can spill. Where the rows fit into memory several times they are not sorted.
+//! DataFusion keeps the values of all groups, and accounts for them too late, or many times over. Over sorted rows it
+//! keeps one group, and a sort can spill. If the rows fit into memory several times they are not sorted.
 //!
 //! Not for: aggregates whose state has a fixed size, which spill well, and `GROUPING SETS`.
 
@@ -24,11 +25,11 @@ use super::grace_hash_join::{OperatorBudget, size, spread};
 use super::partitioned_aggregate::first_step;
 use super::spilling_repartition::SpillPolicy;
 
-/// How many times smaller than the memory rows are where their values are gathered without a sort: they are copied from
-/// one step to the next, and few estimates are exact.
+/// How many times the rows must fit into memory for their values to be aggregated without a sort: they are copied from
+/// one step to the next, and estimates are rarely exact.
 const FIT_MARGIN: usize = 4;
 
-/// The same plan with every aggregate that gathers values over rows that are sorted by its groups.
+/// Sorts the input of every aggregate with unbounded state by its groups.
 pub(super) fn sort_unbounded_aggregates(
     plan: Arc<dyn ExecutionPlan>,
     room: OperatorBudget,
@@ -45,23 +46,23 @@ pub(super) fn sort_unbounded_aggregates(
     Ok(planned.data)
 }
 
-/// Whether the rows that an aggregate reads are far smaller than the memory.
+/// Whether the rows that an aggregate reads fit into memory with a wide margin.
 fn fit(rows: &dyn ExecutionPlan, room: OperatorBudget) -> Result<bool> {
     let (rows, row_bytes) = size(rows)?;
     Ok(rows.is_some_and(|rows| rows.saturating_mul(row_bytes).saturating_mul(FIT_MARGIN) <= room.memory))
 }
 
-/// Whether a group's state grows with its rows.
+/// Whether the state of a group grows with its rows.
 fn gathers(aggregate: &AggregateExec) -> bool {
     gathered(aggregate).next().is_some()
 }
 
-/// Whether texts or bytes are gathered: DataFusion holds 22 KB for each group of them, however few there are.
+/// Whether strings or binary values are collected: DataFusion holds 22 KB per group for them, however few there are.
 fn gathers_texts(aggregate: &AggregateExec) -> bool {
     gathered(aggregate).any(|of| !of.is_primitive() && of != DataType::Boolean)
 }
 
-/// The types of the values that are gathered.
+/// The types of the values that are collected.
 fn gathered(aggregate: &AggregateExec) -> impl Iterator<Item = DataType> {
     let states = aggregate.aggr_expr().iter().filter_map(|each| each.state_fields().ok()).flatten();
     states.filter_map(|field| match field.data_type() {
@@ -70,7 +71,7 @@ fn gathered(aggregate: &AggregateExec) -> impl Iterator<Item = DataType> {
     })
 }
 
-/// The aggregate over sorted rows; none where it is not the last of its steps, or has no groups.
+/// The aggregate over sorted rows; none if it is not the final step, or has no groups.
 fn aggregate_sorted_input(aggregate: &AggregateExec, room: OperatorBudget) -> Result<Option<Arc<dyn ExecutionPlan>>> {
     let (first, rows) = match aggregate.mode() {
         AggregateMode::SinglePartitioned => (aggregate, Arc::clone(aggregate.input())),
@@ -100,7 +101,7 @@ fn aggregate_sorted_input(aggregate: &AggregateExec, room: OperatorBudget) -> Re
         )
     };
     let sorted = over(order)?;
-    // An aggregate with an order of its own wants that within the groups.
+    // An aggregate with an ORDER BY requires that order within the groups.
     let wanted = sorted.required_input_ordering().swap_remove(0).map(|wanted| wanted.into_single());
     let sorted = match wanted.map(LexOrdering::from) {
         Some(wanted) => over(wanted)?,

@@ -1,17 +1,16 @@
-//! Spreads rows over many partitions by the hash of their keys, so that each can be read when its turn comes.
+//! Hash-repartitions rows into many partitions, held in memory or on disk until each is read.
 //!
 //! ```text
 //!  input 0 ─▶ task 0 ─┬▶ partition 0: in memory, or a file ─┐
 //!  input 1 ─▶ task 1 ─┼▶ …                                  ├▶ partition p of every task, when all tasks are done
 //!         …           └▶ partition n: in memory, or a file ─┘
 //! ```
-//! DataFusion's own repartitioning does not do here: it wants all of its partitions read at the same time. Where some
-//! wait, their full queues stop the writers, and a reader that waits for a spilled batch of a stopped writer waits for
-//! ever.
+//! DataFusion's own repartitioning requires that all of its partitions are read at the same time. If some wait, their
+//! full queues block the writers, and a reader that waits for a spilled batch of a blocked writer waits forever.
 //!
 //! Files are Arrow IPC with LZ4, at most tasks × partitions of them open, and they are deleted as they are read.
 //!
-//! Not for: keeping an order.
+//! Not for: preserving an order.
 
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -40,19 +39,19 @@ use futures::{FutureExt, StreamExt, TryStreamExt, stream};
 use super::operator::recomputed_over_children;
 use super::partition_buffer::{self, PartitionBuffer};
 
-/// Bytes after which a partition's file ends and the next begins, so that disk is freed while it is read.
+/// Size at which a partition's file ends and the next begins, so that disk is freed while it is read.
 const FILE_BYTES: usize = 64 << 20;
 
-/// The part of its rows at which a batch counts as full: what comes next would be cut in two.
+/// The fraction of its rows at which a batch counts as full: the next rows would be split in two.
 const FULL: (usize, usize) = (7, 8);
 
-/// What the memory of gathered rows is asked for as.
+/// Name of the memory consumer of write buffers, and of the operator.
 pub(super) const SPILLING_REPARTITION: &str = "SpillingRepartitionExec";
 
-/// Where rows wait for their turn.
+/// Where rows of partitions wait until they are read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum SpillPolicy {
-    /// In memory, and on disk where the pool has no more of it.
+    /// In memory, and on disk once the pool has no more memory for them.
     InMemory,
     /// On disk.
     OnDisk,
@@ -64,20 +63,20 @@ pub(super) struct SpillingRepartitionExec {
     input: Arc<dyn ExecutionPlan>,
     keys: Vec<Arc<dyn PhysicalExpr>>,
     wait: SpillPolicy,
-    /// Rows of a batch at most.
+    /// Maximum rows of a batch.
     rows: usize,
-    /// Bytes that the gathered rows of all partitions of one task are taken to have.
+    /// Estimated bytes of one task's write buffers, for all partitions.
     held: usize,
     properties: Arc<PlanProperties>,
     started: Mutex<Option<Started>>,
     metrics: ExecutionPlanMetricsSet,
 }
 
-/// What is being written, and what will be read of it.
+/// The running writers, and what there will be to read from them.
 struct Started {
-    /// For every partition what stayed in memory; taken when its turn comes.
+    /// Rows in memory by partition; taken when the partition is read.
     shelves: Vec<Arc<PartitionBuffer>>,
-    /// For every partition the file of every task; taken when its turn comes.
+    /// Spill files by partition and task; taken when the partition is read.
     readers: Vec<Vec<SendableRecordBatchStream>>,
     done: Done,
 }
@@ -91,7 +90,7 @@ impl fmt::Debug for Started {
 }
 
 impl SpillingRepartitionExec {
-    /// Spreads `input` by `keys`, gathering `rows` rows of about `row_bytes` bytes for each partition and task.
+    /// Repartitions `input` by `keys`, buffering `rows` rows of about `row_bytes` bytes for each partition and task.
     pub(super) fn new(
         input: Arc<dyn ExecutionPlan>,
         keys: Vec<Arc<dyn PhysicalExpr>>,
@@ -153,8 +152,8 @@ impl SpillingRepartitionExec {
     }
 }
 
-/// What holds for an input's rows in any order: which columns are equal, or the same in all rows. Windows and sorts
-/// above rely on it.
+/// Properties of an input that do not depend on its order: which columns are equal, or constant. Windows and sorts
+/// above rely on them.
 pub(super) fn unordered(input: &dyn ExecutionPlan) -> EquivalenceProperties {
     let mut properties = input.equivalence_properties().clone();
     properties.clear_orderings();
@@ -164,12 +163,12 @@ pub(super) fn unordered(input: &dyn ExecutionPlan) -> EquivalenceProperties {
     properties
 }
 
-/// Where one task writes the rows of one partition.
+/// Writes one task's rows of one partition.
 struct PartitionWriter {
     gathered: BatchCoalescer,
     rows: usize,
     shelf: Arc<PartitionBuffer>,
-    /// Where they may wait in memory, what that is taken of.
+    /// The reservation for rows that may stay in memory; none if all go to disk.
     memory: Option<Arc<MemoryReservation>>,
     sink: SpillPoolSink,
 }
@@ -182,7 +181,8 @@ impl PartitionWriter {
         }
         self.gathered.finish_buffered_batch()?;
         self.flush()?;
-        // Afresh: it takes blocks for texts that grow with every batch, to a mebibyte for each column and partition.
+        // A new one: it allocates blocks for strings that grow with every batch, up to a mebibyte per column and
+        // partition.
         self.gathered = BatchCoalescer::new(self.gathered.schema(), self.rows);
         Ok(())
     }
@@ -214,7 +214,7 @@ async fn write(
     outs.into_iter().try_for_each(PartitionWriter::finish)
 }
 
-/// The end of all tasks, or the first failure; the others are stopped then.
+/// Waits for all tasks, or for the first failure; the others are aborted then.
 async fn all(tasks: Vec<SpawnedTask<Result<()>>>) -> std::result::Result<(), Arc<DataFusionError>> {
     let mut ends: stream::FuturesUnordered<_> = tasks.into_iter().map(SpawnedTask::join).collect();
     while let Some(end) = ends.next().await {
@@ -278,7 +278,7 @@ impl ExecutionPlan for SpillingRepartitionExec {
 
     recomputed_over_children!();
 
-    /// What has been written is read once: a second execution of a partition is an error.
+    /// Rows can be read once: a second execution of a partition is an error.
     fn execute(&self, partition: usize, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
         let mut started = self.started.lock().unwrap_or_else(PoisonError::into_inner);
         let started = match &mut *started {
@@ -287,7 +287,7 @@ impl ExecutionPlan for SpillingRepartitionExec {
         };
         let readers = started.readers.get_mut(partition).map(std::mem::take).unwrap_or_default();
         if readers.is_empty() {
-            return Err(internal_datafusion_err!("partition {partition} of a spread is read twice"));
+            return Err(internal_datafusion_err!("partition {partition} is read twice"));
         }
         let shelf = Arc::clone(&started.shelves[partition]);
         let done = started.done.clone();

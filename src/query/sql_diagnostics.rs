@@ -1,13 +1,13 @@
-//! Says what is wrong with the SQL of a job in the words of the job: its inputs, its parameters, and the line.
+//! Rewrites SQL errors in the terms of the job: its inputs, its parameters, and the line.
 //!
 //! ```text
 //! table 'datafusion.public.event' not found        ─▶  there is no input event, did you mean "events"?
-//! Cannot cast string '2026-11-31' … Date32          ─▶  the parameter date, "2026-11-31", is no date
-//! … at Line: 4, Column: 1, No field named w         ─▶  line 4 of the text, by its place or by the name
+//! Cannot cast string '2026-11-31' … Date32          ─▶  the parameter date, "2026-11-31", is not a date
+//! … at Line: 4, Column: 1, No field named w         ─▶  line 4 of the SQL, by position or by the name
 //! ```
-//! What the engine said stays below it, without the names that only the engine has.
+//! DataFusion's message stays as the cause, without its internal names.
 //!
-//! Not for: finding faults. This only tells the ones that the planner found.
+//! Not for: finding errors. This only rewords those that the planner found.
 
 use std::collections::BTreeMap;
 
@@ -17,13 +17,13 @@ use datafusion::sql::sqlparser::tokenizer::{Token, Tokenizer};
 use crate::error::{Error, Kind};
 use crate::job::suggest;
 
-/// What the engine puts before the name of a table.
+/// What DataFusion puts before the name of a table.
 const INTERNAL: &str = "datafusion.public.";
 
-/// A query as it was written.
+/// A query as written in the job.
 #[derive(Clone, Copy, Debug)]
 pub struct Written<'a> {
-    /// Its text.
+    /// Its SQL.
     pub sql: &'a str,
     /// The names of the inputs.
     pub inputs: &'a [&'a str],
@@ -32,7 +32,7 @@ pub struct Written<'a> {
 }
 
 impl Written<'_> {
-    /// The same error in the query's own words, and the line of its text that it is about, where that is known.
+    /// The same error in the query's own terms, and the line of the SQL that it is about, if known.
     pub fn pinpoint(&self, error: Error) -> (Error, Option<usize>) {
         let chain = error.chain();
         let (Kind::Invalid | Kind::Input, Some(said)) = (error.kind(), chain.last()) else { return (error, None) };
@@ -69,10 +69,10 @@ impl Written<'_> {
             .iter()
             .find(|(word, _)| said.contains(word))
             .map_or("value of the type that the SQL wants", |kind| kind.1);
-        Some(format!("the parameter {name}, given as --set {name}={value}, is no {kind}"))
+        Some(format!("the parameter {name}, given as --set {name}={value}, is not a {kind}"))
     }
 
-    /// The first line that has this name.
+    /// The first line that contains this name.
     fn line_of(&self, name: &str) -> Option<usize> {
         let tokens = Tokenizer::new(&GenericDialect {}, self.sql).tokenize_with_location().ok()?;
         let is_named = |token: &Token| match token {
@@ -85,17 +85,17 @@ impl Written<'_> {
     }
 }
 
-/// The value that the engine could not read as another type, where an error is about one.
+/// The value that DataFusion could not parse as another type, if that is the error.
 pub fn unread_value(error: &Error) -> Option<String> {
     let said = error.chain().pop()?;
     let is_cast = ["cast string", "parsing"].iter().any(|word| said.contains(word));
     let rest = said.split_once(" '").filter(|_| is_cast)?.1;
-    // A value may hold quotes itself.
+    // A value may contain quotes itself.
     let end = rest.rfind("' to value of").or_else(|| rest.rfind("':")).or_else(|| rest.rfind('\''))?;
     Some(rest[..end].to_owned())
 }
 
-/// What the engine said, without its own names and the steps of its own in which it found it.
+/// DataFusion's message, without its internal names and its stages of planning.
 fn plain(said: &str) -> String {
     let said = said.rsplit("\ncaused by\n").next().unwrap_or(said).replace(INTERNAL, "");
     let prefixes = [
@@ -118,12 +118,12 @@ fn line_in(said: &str) -> Option<usize> {
     between(said, "Line: ", ",")?.parse().ok()
 }
 
-/// The same without the place in the text, which is told as the line of the file.
+/// The same without the position, which is reported as a line of the file.
 fn without_place(said: &str) -> String {
     said.split_once(" at Line: ").map_or(said, |(before, _)| before).to_owned()
 }
 
-/// The name that the engine does not know.
+/// The name that DataFusion does not know.
 fn named(said: &str) -> Option<String> {
     let last = |name: &str| name.rsplit('.').next().unwrap_or_default().trim_matches('"').to_owned();
     if let Some(rest) = said.split("No field named ").nth(1) {
@@ -188,7 +188,7 @@ mod tests {
         let said = "Optimizer rule 'simplify_expressions' failed\ncaused by\nArrow error: Cast error: Cannot cast string \
                     '2026-11-31' to value of Date32 type";
         let (said, _) = told("", said);
-        assert!(said.starts_with("the parameter date, given as --set date=2026-11-31, is no date"), "{said}");
+        assert!(said.starts_with("the parameter date, given as --set date=2026-11-31, is not a date"), "{said}");
         let said = "type_coercion\ncaused by\nError during planning: Cannot coerce arithmetic expression Utf8 - \
                     Interval(MonthDayNano) to valid types";
         assert!(told("", said).0.starts_with("parameters are text in SQL: write CAST($date AS DATE)"));

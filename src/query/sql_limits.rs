@@ -1,15 +1,15 @@
-//! SQL that is too deep or unfolds too far, refused before it is planned.
+//! Rejects SQL that is nested too deeply or expands too far, before it is planned.
 //!
 //! ```text
 //! a OR b OR c …              ((a OR b) OR c) …           one level for each
 //! a UNION ALL b UNION ALL c  ((a ∪ b) ∪ c)               the same, and so are joins
-//! WITH a AS (… FROM b, b)    each name is its whole query again
+//! WITH a AS (… FROM b, b)    each use of a name is its whole query
 //! ```
-//! Planning and running recurse over what a statement is made of, so a chain of a hundred thousand operators would end
-//! the process, and names that use names twice would fill its memory. The depth is found by a walk over the words,
-//! before any tree is made: for each pair of brackets, the longest runs of operators of each rank.
+//! Planning and execution recurse over the statement's tree, so a chain of a hundred thousand operators would overflow
+//! the stack, and names that use names twice would exhaust memory. The depth is computed from the tokens, before any
+//! tree is built: for each pair of brackets, the longest chains of operators of each precedence.
 //!
-//! Not for: the SQL itself. Brackets in brackets are the parser's to refuse.
+//! Not for: SQL syntax. The parser limits nested brackets.
 
 use std::collections::HashMap;
 use std::ops::ControlFlow;
@@ -21,29 +21,29 @@ use datafusion::sql::sqlparser::dialect::GenericDialect;
 use datafusion::sql::sqlparser::keywords::Keyword;
 use datafusion::sql::sqlparser::tokenizer::{Token, Tokenizer};
 
-/// Levels that a statement may have.
+/// Maximum depth of a statement.
 const DEEPEST: usize = 2000;
-/// Times that tables may be read, once every name of a `WITH` is its query.
+/// Maximum number of table reads, once every name of a `WITH` is expanded.
 const MOST_READS: u64 = 5000;
-/// Names of a `WITH` that may build on each other.
+/// Maximum number of `WITH` names that build on each other.
 const LONGEST_CHAIN: u64 = 500;
 
-/// Refuses a statement whose tree would be too deep.
+/// Rejects a statement whose tree would be too deep.
 ///
 /// # Errors
-/// `Plan`, with what to do about it; what is no SQL is left to the parser.
+/// `Plan`, with what to do about it; invalid SQL is left to the parser.
 pub(super) fn check_words(sql: &str) -> Result<()> {
     let Ok(tokens) = Tokenizer::new(&GenericDialect {}, sql).tokenize() else { return Ok(()) };
     match depth(&tokens) {
         ..=DEEPEST => Ok(()),
         deep => plan_err!(
-            "the query is {deep} levels deep, at most {DEEPEST} can be planned: of long chains of AND, OR, + or || make lists \
-             (IN, concat, coalesce), and of long chains of UNION ALL or JOIN one input of several files"
+            "the query is {deep} levels deep, at most {DEEPEST} can be planned: replace long chains of AND, OR, + \
+             or || by lists (IN, concat, coalesce), and long chains of UNION ALL or JOIN by one input of several files"
         ),
     }
 }
 
-/// Refuses a statement whose `WITH` unfolds too far.
+/// Rejects a statement whose `WITH` expands too far.
 ///
 /// # Errors
 /// `Plan`, with what to do about it.
@@ -54,7 +54,7 @@ pub(super) fn check_names(statement: &Statement) -> Result<()> {
     let whole = reads.whole;
     if whole.tables > MOST_READS || whole.chain > LONGEST_CHAIN {
         return Err(DataFusionError::Plan(format!(
-            "the names of WITH unfold into {} reads of tables, {} on top of each other; at most {MOST_READS} and \
+            "the names of WITH unfold into {} reads of tables, nested {} deep; at most {MOST_READS} and \
              {LONGEST_CHAIN} can be planned: use each name once, or make a dataset of one and read that",
             if whole.tables == u64::MAX { "more than 2^64".to_owned() } else { whole.tables.to_string() },
             whole.chain
@@ -63,13 +63,13 @@ pub(super) fn check_names(statement: &Statement) -> Result<()> {
     Ok(())
 }
 
-/// Operators by rank, the loosest first.
+/// Number of operator precedences, the loosest first.
 const RANKS: usize = 7;
 
-/// What stands between two brackets.
+/// The operators between two brackets.
 #[derive(Default)]
 struct Level {
-    /// Operators of each rank in a row now, and the longest such rows of this item.
+    /// Length of the current chain of operators of each precedence, and of the longest such chains of this item.
     runs: [usize; RANKS],
     longest: [usize; RANKS],
     unions: usize,
@@ -95,14 +95,14 @@ impl Level {
     }
 }
 
-/// The levels of a statement's tree at most.
+/// An upper bound of the depth of a statement's tree.
 fn depth(tokens: &[Token]) -> usize {
     let mut levels = vec![Level::default()];
-    // Levels of all but the last, whose own change.
+    // Sum of the depths of all levels but the innermost, whose depth still changes.
     let (mut around, mut deepest) = (0, 0);
     let mut before = Keyword::NoKeyword;
     for token in tokens.iter().filter(|token| !matches!(token, Token::Whitespace(_))) {
-        // After AS every word is a name, also one that begins a clause elsewhere.
+        // After AS every word is a name, even one that elsewhere begins a clause.
         let word = if before == Keyword::AS { Keyword::NoKeyword } else { keyword(token) };
         let opens = matches!(token, Token::LParen | Token::LBracket | Token::LBrace) || word == Keyword::CASE;
         let ends_case = word == Keyword::END && levels.last().is_some_and(|level| level.is_case);
@@ -132,8 +132,8 @@ fn keyword(token: &Token) -> Keyword {
     }
 }
 
-/// A word. Only what no expression can hold begins a new item: a word that could be a column's name, too, would hide a
-/// chain.
+/// Handles a word. Only words that no expression can contain begin a new item: a word that could also be a column's
+/// name would hide a chain.
 fn name(level: &mut Level, word: Keyword, before: Keyword) {
     use Keyword as K;
     match word {
@@ -160,7 +160,7 @@ fn name(level: &mut Level, word: Keyword, before: Keyword) {
     }
 }
 
-/// A sign, a text or a number.
+/// Handles an operator, a string or a number.
 fn sign(level: &mut Level, token: &Token) {
     match token {
         Token::Comma => {
@@ -180,32 +180,32 @@ fn sign(level: &mut Level, token: &Token) {
         | Token::EscapedStringLiteral(_)
         | Token::UnicodeStringLiteral(_)
         | Token::HexStringLiteral(_) => {}
-        // Whatever else there is may be an operator: +, -, ||, arrows, bits.
+        // Anything else may be an operator: +, -, ||, arrows, bits.
         _ => level.operator(4),
     }
 }
 
-/// What a query reads once its names are unfolded.
+/// The number of table reads of a query once its names are expanded.
 #[derive(Clone, Copy, Default)]
 struct Unfolded {
     tables: u64,
     chain: u64,
 }
 
-/// What every name of a `WITH` stands for.
+/// What every name of a `WITH` expands to.
 #[derive(Default)]
 struct Reads {
     named: HashMap<String, Unfolded>,
-    /// The queries around the place that is visited.
+    /// The queries around the one being visited.
     around: Vec<Around>,
     whole: Unfolded,
 }
 
-/// A query that is being visited.
+/// A query being visited.
 #[derive(Default)]
 struct Around {
     sum: Unfolded,
-    /// The queries of its own `WITH`, by where they are, with their names.
+    /// The queries of its own `WITH`, by address, with their names.
     names: HashMap<*const Query, String>,
 }
 
@@ -223,7 +223,7 @@ impl Visitor for Reads {
         let tables = query.with.iter().flat_map(|with| &with.cte_tables);
         let names = tables.map(|table| (std::ptr::from_ref(&*table.query), normal(&table.alias.name.value)));
         let names: HashMap<_, _> = names.collect();
-        // A recursive one reads itself, which is no other query.
+        // A recursive query reads itself, which is not another query.
         for name in names.values() {
             self.named.remove(name);
         }
@@ -235,7 +235,7 @@ impl Visitor for Reads {
         let Some(Around { sum, .. }) = self.around.pop() else { return ControlFlow::Continue(()) };
         let outer = self.around.last_mut();
         match outer.map(|outer| (outer.names.remove(&std::ptr::from_ref(query)), outer)) {
-            // A name is counted where it is used.
+            // The reads of a name are counted where it is used.
             Some((Some(name), _)) => {
                 let named = Unfolded { tables: sum.tables.max(1), chain: sum.chain + 1 };
                 self.named.insert(name, named);
@@ -257,7 +257,7 @@ impl Visitor for Reads {
     }
 }
 
-/// A name without its quotes and capitals, so that none is missed.
+/// A name without quotes and in lower case, so that no use is missed.
 fn normal(name: &str) -> String {
     name.trim_matches('"').to_lowercase()
 }

@@ -1,8 +1,8 @@
-//! An input of Parquet or Avro files as a table of DataFusion's: a fixed list of files, never listed again.
+//! `TableProvider` of a Parquet or Avro input: a fixed list of files, never listed again.
 //!
-//! DataFusion's own listing table looks into the directory when the query is planned; a file that arrived since would
-//! be read without being in the lineage. Row counts come from the footers that are already known, so that joins build
-//! on the smaller side.
+//! DataFusion's own listing table lists the directory when the query is planned; a file that arrived since would be
+//! read without being in the lineage. Row counts come from the footers that are already known, so that joins build on
+//! the smaller side.
 //!
 //! Not for: finding files (`input`), and text files (see `text_scan`).
 
@@ -45,20 +45,20 @@ pub(super) struct InputTable {
     format: Format,
     files: Vec<PartitionedFile>,
     schema: TableSchema,
-    /// The same columns as they come out of Parquet files.
+    /// The same columns with the types that Parquet files are read as.
     as_read: TableSchema,
     widths: Arc<Widths>,
     statistics: Statistics,
-    /// Columns that cannot be read, and where and why.
+    /// Columns that cannot be read, and in which file and why.
     unreadable: BTreeMap<String, String>,
     measured: Measured,
 }
 
 impl InputTable {
-    /// Makes the table of an input. `share` selects a part of the rows for an estimate: see [`RowGroupSample`].
+    /// Makes the table of an input. `share` selects a sample of the rows for an estimate: see [`RowGroupSample`].
     ///
     /// # Errors
-    /// `Input` when a partition's value is not of its type; `Unavailable` when files cannot be found.
+    /// `Input` if a partition's value is not of its type; `Unavailable` if files cannot be found.
     pub(super) fn open(input: &Input, share: RowGroupSample, widths: &Arc<Widths>) -> crate::error::Result<Self> {
         let all = input.files.iter().map(partitioned_file).collect::<crate::error::Result<Vec<_>>>()?;
         let file_schema =
@@ -125,7 +125,7 @@ fn unreadable(input: &Input) -> BTreeMap<String, String> {
     columns
 }
 
-/// Whether a type has lists or maps of nulls or of records without fields, which the decoder of Avro cannot make.
+/// Whether a type has lists or maps of nulls or of records without fields, which the Avro decoder does not support.
 fn has_items_of_nothing(data_type: &DataType) -> bool {
     let is_nothing = |of: &DataType| match of {
         DataType::Null => true,
@@ -163,7 +163,7 @@ impl InputTable {
         }
         let url = ObjectStoreUrl::local_filesystem();
         let mut source = parquet_scan::source(self.as_read.clone(), state.runtime_env().object_store(&url)?);
-        // Row groups that cannot have a row of the result are left out, by statistics that can be trusted. The filters
+        // Row groups that cannot have a row of the result are skipped, by statistics that were checked. The filters
         // themselves stay in the plan.
         let filters = filters.iter().filter(|filter| self.is_of_plain_columns(filter)).cloned();
         if let Some(filter) = conjunction(filters) {
@@ -181,7 +181,7 @@ impl InputTable {
         Ok(Arc::new(PlainExec::new(scan, schema, Arc::clone(&self.widths))))
     }
 
-    /// Reads Avro files, in as many partitions as there are threads.
+    /// Scans Avro files, in as many partitions as there are threads.
     fn scan_avro(
         &self,
         state: &dyn Session,
@@ -211,7 +211,7 @@ impl InputTable {
         Ok(projection.map_or_else(|| Ok(Arc::clone(table)), |used| table.project(used).map(Arc::new))?)
     }
 
-    /// Whether a filter looks at no column that is read in another layout.
+    /// Whether a filter uses no column that is stored in another layout.
     fn is_of_plain_columns(&self, filter: &Expr) -> bool {
         let (plain, read) = (self.schema.table_schema(), self.as_read.table_schema());
         filter.column_refs().iter().all(|column| {
@@ -220,7 +220,7 @@ impl InputTable {
         })
     }
 
-    /// Refuses columns that cannot be read for what they are.
+    /// Rejects columns that cannot be read.
     fn check_readable(&self, projection: Option<&Vec<usize>>) -> Result<()> {
         let schema = self.schema.table_schema();
         let used = (0..schema.fields().len()).filter(|at| projection.is_none_or(|used| used.contains(at)));
@@ -229,26 +229,26 @@ impl InputTable {
     }
 }
 
-/// Which rows of an input a query sees: the first `rows` of every `step`-th row group, or piece of text files. Of Avro
-/// files it is every `step`-th, whole.
+/// A sample of an input's rows: the first `rows` of every `step`-th row group, or chunk of text files. Of Avro files it
+/// is every `step`-th file, complete.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct RowGroupSample {
     pub(super) step: usize,
     pub(super) rows: u64,
 }
 
-/// What a share has of one file.
+/// The sampled part of one file.
 struct Taken {
-    /// Nothing where it has none of the file, an empty plan where it has all.
+    /// None if nothing of the file is sampled; no plan if all of it is.
     plan: Option<Option<ParquetAccessPlan>>,
-    /// Its rows, where they are known.
+    /// Its rows, if known.
     rows: Option<u64>,
 }
 
 impl RowGroupSample {
     pub(super) const ALL: Self = Self { step: 1, rows: u64::MAX };
 
-    /// Rows of an input that are seen, or files where there are no row groups.
+    /// Number of sampled rows, or of files if there are no row groups.
     pub(super) fn rows(self, input: &Input) -> u64 {
         if let Some(survey) = input.surveyed.get() {
             return parts(survey, self).iter().map(|part| part.rows).sum();
@@ -262,7 +262,7 @@ impl RowGroupSample {
         input.files.iter().map(of_file).sum()
     }
 
-    /// The share of a file whose first row group is number `first` of the input.
+    /// The sample of a file whose first row group is number `first` of the input.
     fn of(self, file: &InputFile, first: usize) -> Taken {
         let takes = |group: usize| (first + group).is_multiple_of(self.step);
         let Some(footer) = &file.footer else {
@@ -292,10 +292,10 @@ fn partitioned_file(file: &InputFile) -> crate::error::Result<PartitionedFile> {
     Ok(partitioned.with_extension(file.path.clone()))
 }
 
-/// The value that a file's directory gives a column.
+/// The value of a column from a file's directory name.
 ///
 /// # Errors
-/// `Input` when it is not of the column's type.
+/// `Input` if it is not of the column's type.
 pub(super) fn partition_value(
     value: Option<&str>,
     field: &Field,
@@ -307,7 +307,7 @@ pub(super) fn partition_value(
     };
     parsed.map_err(|error| {
         Error::input(format!(
-            "{}: its directory gives {} = {:?}, which is no {}",
+            "{}: its directory has {} = {:?}, which is not a valid {}",
             file.path.display(),
             field.name(),
             value.unwrap_or("null"),

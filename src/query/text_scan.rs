@@ -1,7 +1,7 @@
-//! CSV and JSON lines as a table of DataFusion's: pieces of surveyed files, shared out to partitions by their bytes.
+//! `TableProvider` of CSV and JSON lines: chunks of surveyed files, distributed to partitions by bytes.
 //!
-//! The survey knows every row, so the schema is the one of all files, joins build on the smaller side, and a limit
-//! reads no more pieces than it needs. Each partition reads one piece at a time.
+//! The survey knows every row, so all files have one schema, joins build on the smaller side, and a limit reads no more
+//! chunks than it needs. Each partition reads one chunk at a time.
 //!
 //! Not for: reading text (`input::text`).
 
@@ -39,19 +39,19 @@ pub(super) struct TextTable {
     input: Arc<Input>,
     survey: Arc<Survey>,
     parts: Vec<Part>,
-    /// The survey's columns, and after them those of the directories.
+    /// The survey's columns, followed by the directory columns.
     schema: SchemaRef,
-    /// For every file the values of the columns of the directories.
+    /// For every file the values of the directory columns.
     directories: Arc<[Vec<ScalarValue>]>,
     widths: Arc<Widths>,
     measured: Measured,
 }
 
 impl TextTable {
-    /// Makes the table of a share of an input.
+    /// Makes the table of a sample of an input.
     ///
     /// # Errors
-    /// `Input` when a directory's value is not of its type.
+    /// `Input` if a directory's value is not of its type.
     pub(super) fn new(
         input: &Input,
         survey: Arc<Survey>,
@@ -72,7 +72,7 @@ impl TextTable {
         Ok(Self { input, survey, parts, schema, directories, widths, measured })
     }
 
-    /// Reads the parts.
+    /// Scans the parts.
     fn scan_parts(
         &self,
         state: &dyn Session,
@@ -119,7 +119,7 @@ impl TextTable {
     }
 }
 
-/// The parts that a share has: the first rows of every so many pieces.
+/// The parts in a sample: the first rows of every `step`-th chunk.
 pub(super) fn parts(survey: &Survey, share: RowGroupSample) -> Vec<Part> {
     let files = survey.files().iter().enumerate();
     let chunks =
@@ -128,7 +128,7 @@ pub(super) fn parts(survey: &Survey, share: RowGroupSample) -> Vec<Part> {
     chunks.filter(|(.., rows)| *rows > 0).step_by(share.step).map(part).collect()
 }
 
-/// Bytes of text in a part, about.
+/// Estimated bytes of text in a part.
 fn bytes(survey: &Survey, part: &Part) -> u64 {
     let chunk = &survey.files()[part.file].chunks[part.chunk];
     (u128::from(chunk.bytes()) * u128::from(part.rows) / u128::from(chunk.rows.max(1))) as u64
@@ -163,7 +163,7 @@ impl TableProvider for TextTable {
     }
 }
 
-/// Parts in order, cut into at most so many partitions of about equally many bytes; at least one.
+/// Distributes parts, in order, to at most `partitions` partitions of about equal bytes; at least one.
 fn shared_out(survey: &Survey, parts: Vec<Part>, partitions: usize) -> Vec<Vec<Part>> {
     let all: u64 = parts.iter().map(|part| bytes(survey, part)).sum();
     let mut shares = vec![Vec::new(); partitions.max(1)];
@@ -254,7 +254,7 @@ impl ExecutionPlan for TextScanExec {
     }
 }
 
-/// The columns in the order that is asked for, those of the file's directories among them.
+/// The requested columns in order, including the directory columns.
 fn with_directories(
     batch: &RecordBatch,
     directories: &[ScalarValue],
@@ -275,7 +275,7 @@ fn with_directories(
     Ok(RecordBatch::try_new_with_options(Arc::clone(schema), all, &options)?)
 }
 
-/// An error of ours on its way through DataFusion; `error::convert` finds it again.
+/// Wraps a Cutover error for its way through DataFusion; `error::convert` unwraps it.
 fn external(error: crate::error::Error) -> DataFusionError {
     DataFusionError::External(Box::new(error))
 }

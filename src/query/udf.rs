@@ -1,4 +1,4 @@
-//! SQL functions that make bytes, so that a job can write the key layout an existing reader already has.
+//! SQL functions that make bytes, so that a job can write the key layout that an existing reader expects.
 //!
 //! | function | result |
 //! |---|---|
@@ -6,7 +6,7 @@
 //! | `le32(n)`, `le64(n)` | the same, little-endian |
 //! | `concat_bytes(a, b, …)` | the bytes of strings and binary values, one after another; null when any is null |
 //!
-//! Not for: text functions, which DataFusion has.
+//! Not for: string functions, which DataFusion has.
 
 use std::sync::Arc;
 

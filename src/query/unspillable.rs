@@ -1,10 +1,11 @@
-//! The operators of a plan that hold an input in memory and cannot spill it: what may still fail for want of memory.
+//! Finds the operators of a plan that hold an input in memory and cannot spill it, so that they may run out of memory.
 //!
-//! Sorts, groups, distinct and joins with equal columns spill, or are planned again in a way that does. What is left
-//! are joins without equal columns, and windows that need a whole partition before they give its first row. Not told:
-//! joins by lists or structs, of which a part at a time has to fit, and values that one group gathers.
+//! Sorts, aggregates, distinct and joins with equality conditions spill, or are replanned with operators that do. What
+//! remains are joins without equality conditions, and windows that need a whole partition before they return its first
+//! row. Not reported: joins on lists or structs, of which one partition has to fit, and the values that an aggregate
+//! collects for one group.
 //!
-//! Not for: deciding anything.
+//! Not for: decisions about the plan.
 
 use std::sync::Arc;
 
@@ -17,15 +18,15 @@ use super::bounded_window::BoundedWindowExec;
 /// An operator that cannot spill.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Unspillable {
-    /// DataFusion's name of it.
+    /// DataFusion's name of the operator.
     pub operator: String,
-    /// What it holds, in words.
+    /// What it holds.
     pub holds: &'static str,
-    /// About how many bytes that is, where statistics tell.
+    /// Estimated bytes of that, if statistics are available.
     pub bytes: Option<u64>,
 }
 
-/// Those of a plan and all that it reads from, outermost first.
+/// The unspillable operators of a plan, outermost first.
 pub(super) fn of(plan: &Arc<dyn ExecutionPlan>) -> Vec<Unspillable> {
     let children = plan.children();
     let input = || children.first().and_then(|input| bytes(input.as_ref()));
@@ -33,7 +34,7 @@ pub(super) fn of(plan: &Arc<dyn ExecutionPlan>) -> Vec<Unspillable> {
         Some(("its left input", input()))
     } else {
         plan.downcast_ref::<BoundedWindowExec>().map(|windows| match windows.has_partitions() {
-            // How many rows a partition has, no statistics tell.
+            // No statistics give the rows of a partition.
             true => ("one partition of its rows", None),
             false => ("all of its rows", input()),
         })

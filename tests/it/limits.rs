@@ -142,7 +142,7 @@ fn a_path_at_which_no_store_can_be_is_the_jobs_fault() {
     for (store, why) in [
         ("/dev/null", "is not a directory"),
         ("file", "is not a directory"),
-        ("link", "is a link to nothing"),
+        ("link", "is a dangling link"),
         ("file/below", "is below something that is not a directory"),
     ] {
         workspace.write("odd.toml", NUMBERS.replace("\"store\"", &format!("\"{store}\"")));

@@ -179,7 +179,7 @@ fn wrong_sql_is_told_by_the_line_of_the_job_and_in_its_words() {
         assert!(!refused.stderr.contains("datafusion.public"), "{}", refused.stderr);
     }
     let sql = format!("SELECT id, sum(v) AS v FROM events\nWHERE date > {since}\nGROUP BY id");
-    let said = ["the parameter date, given as --set date=2026-11-31, is no date"];
+    let said = ["the parameter date, given as --set date=2026-11-31, is not a date"];
     events(&sql).cutover("run job.toml --set date=2026-11-31").fails(2).complains(&said);
     events(&sql).cutover("run job.toml --set date=2026-11-26").ok();
 }
@@ -239,7 +239,7 @@ fn a_store_is_no_input_and_a_url_no_store() {
         "next.toml",
         job.replace("ev/", "stores/d").replace("\"stores/d\"\n\n[inputs", "\"stores/e\"\n\n[inputs"),
     );
-    workspace.cutover("run next.toml").fails(2).complains(&["stores/d is a store of Cutover's"]);
+    workspace.cutover("run next.toml").fails(2).complains(&["stores/d is a Cutover store"]);
     workspace.cutover("versions s3://b/s").fails(2).complains(&["s3://b/s is a URL: only local files and directories"]);
 }
 

@@ -274,7 +274,7 @@ fn an_avro_file_that_is_cut_off_or_says_wrong_numbers_is_refused() {
     let whole = std::fs::read(&path).unwrap();
     for cut in [1, 16, 17, 40] {
         std::fs::write(&path, &whole[..whole.len() - cut]).unwrap();
-        run(&workspace, "SELECT id FROM t", "id").fails(3).complains(&["in/1.avro is cut off in block 0"]);
+        run(&workspace, "SELECT id FROM t", "id").fails(3).complains(&["in/1.avro is truncated in block 0"]);
     }
     // The block says that it holds 49 records; a decoder would wait for the last one to go away.
     // Its number stands before its size in two bytes, 50 records of two bytes, and 16 bytes of sync.

@@ -171,7 +171,7 @@ fn broken_csv_is_refused_by_file_and_line() {
     for (bytes, words) in [
         (&b"\xff\xfei\0d\0"[..], &["in/b.csv", "UTF-16"][..]),
         (b"id,v\n1,\xe9\n", &["in/b.csv, line 2", "not UTF-8"]),
-        (b"\x1f\x8b\x08\0\0\0\0\0", &["in/b.csv", "packed", ".gz"]),
+        (b"\x1f\x8b\x08\0\0\0\0\0", &["in/b.csv", "compressed", ".gz"]),
     ] {
         texts.write("b.csv", bytes);
         texts.refused("", words);
@@ -273,7 +273,7 @@ fn packed_files_are_read_by_their_endings() {
         ["a", "b", "c", "d", "e"].iter().zip(1..).map(|(v, id)| (json!(id), json!({"v": v}))).collect();
     assert_eq!(texts.values("SELECT * FROM t", "", ""), expected);
     texts.write("f.csv.gz", &gzip[..gzip.len() - 3]);
-    texts.refused("", &["in/f.csv.gz", "damaged or cut off"]);
+    texts.refused("", &["in/f.csv.gz", "damaged or truncated"]);
     let bomb = zstd::stream::encode_all(std::io::repeat(b'x').take(1 << 30), 1).unwrap();
     std::fs::remove_file(texts.workspace.path("in/f.csv.gz")).unwrap();
     texts.write("f.csv.zst", bomb);
@@ -338,14 +338,14 @@ fn broken_json_is_refused_by_file_and_line() {
         ("{\"id\":1,\"id\":2}", &["\"id\" more than once"]),
         ("{\"id\":1,\"v\":{\"a\":1,\"a\":1}}", &["\"a\" more than once"]),
         ("\0\0", &["zero byte"]),
-        ("7", &["a number is no object"]),
+        ("7", &["a number is not an object"]),
         ("{\"id\":1,\"v\":\"\\ud800\"}", &["surrogate"]),
         ("{\"id\":1,\"v\":01}", &["number"]),
         ("{\"id\":1,\"v\":NaN}", &["a value is expected"]),
         (&deep, &["deeper than 64"]),
-        ("{\"id\":1,\"v\":\"text\"}", &["\"v\" is a text here, but a number in in/a.json, line 1", "contract"]),
+        ("{\"id\":1,\"v\":\"text\"}", &["\"v\" is a string here, but a number in in/a.json, line 1", "contract"]),
         ("{\"id\":1,\"v\":{\"deep\":1}}", &["\"v\" is an object here"]),
-        ("{\"id\":1,\"list\":[1,\"a\"]}", &["\"list[]\" is a text here, but a number in in/b.json, line 3"]),
+        ("{\"id\":1,\"list\":[1,\"a\"]}", &["\"list[]\" is a string here, but a number in in/b.json, line 3"]),
         ("{\"id\":1,\"w\":1E400}", &["\"w\"", "no type holds"]),
     ] {
         let texts = Texts::new(&[("a.json", "{\"id\":7,\"v\":7}\n"), ("c.json", "{\"id\":9,\"v\":9}\n")]);

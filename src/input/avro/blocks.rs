@@ -1,14 +1,14 @@
-//! Reads the blocks of an Avro file, each held against what the file says of it before a decoder gets it.
+//! Reads the blocks of an Avro file and checks each against the file's own claims before it is decoded.
 //!
 //! ```text
 //! file:  "Obj\x01" │ map of metadata: avro.schema, avro.codec │ sync: 16 bytes │ block …
-//! block: number of records │ bytes │ packed records │ sync
+//! block: number of records │ bytes │ compressed records │ sync
 //! ```
-//! A file that is cut off, a block that is not followed by the file's sync bytes, that unpacks to more than
-//! [`MOST_BLOCK`], or whose records do not take exactly its bytes is refused, with its number.
+//! A truncated file is refused, and so is a block that is not followed by the file's sync marker, decompresses to more
+//! than [`MOST_BLOCK`], or whose records do not fill its bytes exactly; the error has the block's number.
 //!
-//! [`Blocks`] gives blocks that are not packed, and [`Part`] some of them as if they were a file, which a decoder
-//! takes. Records without any bytes are kept back and counted: the decoder would not see them.
+//! [`Blocks`] yields decompressed blocks, and [`Part`] presents some of them as a file, as the decoder expects. Records
+//! of zero bytes are withheld and counted: the decoder would not see them.
 //!
 //! Format: the Avro specification, "Object Container Files". Not for: values.
 
@@ -20,13 +20,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 use super::codec::Codec;
 use super::shape::{Records, long};
 
-/// Bytes of a block, packed or not, at most.
+/// Maximum bytes of a block, compressed or not.
 pub(super) const MOST_BLOCK: usize = 64 << 20;
-/// Bytes of the header, at most.
+/// Maximum bytes of the header.
 const MOST_HEADER: u64 = 16 << 20;
 const MAGIC: &[u8] = b"Obj\x01";
 const SYNC: usize = 16;
-/// Bytes of a number, at most.
+/// Maximum bytes of an encoded integer.
 const LONGEST_NUMBER: usize = 10;
 
 /// The blocks of one file.
@@ -37,11 +37,11 @@ pub struct Blocks {
     codec: Codec,
     records: Records,
     sync: [u8; SYNC],
-    /// A header like the file's, of blocks that are not packed.
+    /// The file's header, rewritten for blocks that are not compressed.
     header: Vec<u8>,
-    /// Number of the block to come.
+    /// Number of the next block.
     number: u64,
-    /// Records without any bytes.
+    /// Number of records of zero bytes.
     empty: u64,
 }
 
@@ -49,7 +49,7 @@ impl Blocks {
     /// Opens a file and reads its header.
     ///
     /// # Errors
-    /// `InvalidData` when it is no Avro file or its header is damaged; what the system says when it cannot be read.
+    /// `InvalidData` if it is not an Avro file or its header is damaged; the system's error if it cannot be read.
     pub(super) fn open(path: &Path) -> Result<Self> {
         let mut file = BufReader::new(File::open(path)?);
         let wrong = |why: String| Error::new(ErrorKind::InvalidData, format!("{} {why}", path.display()));
@@ -57,10 +57,11 @@ impl Blocks {
             ErrorKind::InvalidData | ErrorKind::UnexpectedEof => wrong(format!("is not a readable Avro file: {error}")),
             _ => error,
         })?;
-        let schema = String::from_utf8(header.schema).map_err(|_| wrong("has a schema that is no text".to_owned()))?;
+        let schema =
+            String::from_utf8(header.schema).map_err(|_| wrong("has a schema that is not UTF-8".to_owned()))?;
         let records = Records::read(&schema).map_err(|why| wrong(format!("is not a readable Avro file: {why}")))?;
         let codec = Codec::named(&header.codec).ok_or_else(|| {
-            wrong(format!("is packed as {:?}, which is not known", String::from_utf8_lossy(&header.codec)))
+            wrong(format!("is compressed with the unknown codec {:?}", String::from_utf8_lossy(&header.codec)))
         })?;
         let mut plain = [MAGIC, &number(1), &number(11), b"avro.schema", &number(schema.len() as i64)].concat();
         plain.extend_from_slice(schema.as_bytes());
@@ -70,35 +71,35 @@ impl Blocks {
         Ok(Self { path: path.to_owned(), file, codec, records, sync, header: plain, number: 0, empty: 0 })
     }
 
-    /// A header like the file's, of blocks that are not packed.
+    /// The file's header, rewritten for blocks that are not compressed.
     pub(super) fn header(&self) -> &[u8] {
         &self.header
     }
 
-    /// Takes up to so many of the records without any bytes that were kept back; how many.
+    /// Takes up to `most` of the withheld records of zero bytes; returns how many.
     pub fn take_empty(&mut self, most: u64) -> u64 {
         let taken = self.empty.min(most);
         self.empty -= taken;
         taken
     }
 
-    /// Whether no block is left.
+    /// Whether there are no more blocks.
     ///
     /// # Errors
-    /// What the system says.
+    /// The system's error.
     pub fn at_end(&mut self) -> Result<bool> {
         self.file.fill_buf().map(<[u8]>::is_empty)
     }
 
-    /// The next block that has bytes, as it lies in a file that is not packed; nothing at the end.
+    /// The next block that has bytes, framed as in an uncompressed file; none at the end.
     fn next(&mut self) -> Result<Option<Vec<u8>>> {
         while !self.at_end()? {
             let (block, path) = (self.number, self.path.display().to_string());
             let read = self.block().map_err(|error| match error.kind() {
-                ErrorKind::UnexpectedEof => format!("{path} is cut off in block {block}"),
+                ErrorKind::UnexpectedEof => format!("{path} is truncated in block {block}"),
                 ErrorKind::OutOfMemory => {
                     let mib = MOST_BLOCK >> 20;
-                    format!("{path}: block {block} is beyond {mib} MiB when unpacked; write smaller blocks")
+                    format!("{path}: block {block} has more than {mib} MiB when decompressed; write smaller blocks")
                 }
                 _ => format!("{path}: block {block} is damaged: {error}"),
             });
@@ -116,11 +117,12 @@ impl Blocks {
         Ok(None)
     }
 
-    /// The next block: how many records, and their bytes.
+    /// Reads the next block: its number of records, and their bytes.
     fn block(&mut self) -> Result<(u64, Vec<u8>)> {
         let wrong = |why: &str| Error::new(ErrorKind::InvalidData, why);
-        let count = u64::try_from(read_long(&mut self.file)?).map_err(|_| wrong("it holds less than no records"))?;
-        let size = usize::try_from(read_long(&mut self.file)?).map_err(|_| wrong("it is shorter than nothing"))?;
+        let count =
+            u64::try_from(read_long(&mut self.file)?).map_err(|_| wrong("its number of records is negative"))?;
+        let size = usize::try_from(read_long(&mut self.file)?).map_err(|_| wrong("its size is negative"))?;
         if size > MOST_BLOCK {
             return Err(ErrorKind::OutOfMemory.into());
         }
@@ -129,20 +131,20 @@ impl Blocks {
         let mut sync = [0; SYNC];
         self.file.read_exact(&mut sync)?;
         if sync != self.sync {
-            return Err(wrong("the bytes after it are not those that end a block of this file"));
+            return Err(wrong("it is not followed by the sync marker of this file"));
         }
         let records = self.codec.unpack(packed, MOST_BLOCK).map_err(|error| match error.kind() {
-            // The bytes of a block that end early are damage of the block, not of the file's end.
-            ErrorKind::UnexpectedEof => wrong("it is not packed as it should be"),
+            // Compressed data that ends early is damage of the block, not a truncated file.
+            ErrorKind::UnexpectedEof => wrong("its compressed data is invalid"),
             _ => error,
         })?;
         let fits = self.records.fill(&records, count);
-        fits.ok_or_else(|| wrong("its records do not take the bytes that it has"))?;
+        fits.ok_or_else(|| wrong("its records do not fill its bytes"))?;
         Ok((count, records))
     }
 }
 
-/// Blocks of a file as if they were all of it: as many as hold so many bytes, and one more.
+/// Presents the next blocks of a file as a complete file: until at least the given number of bytes.
 #[derive(Debug)]
 pub struct Part {
     blocks: Arc<Mutex<Blocks>>,
@@ -152,7 +154,7 @@ pub struct Part {
 }
 
 impl Part {
-    /// The blocks that come next.
+    /// The next blocks, of `bytes` bytes or slightly more.
     pub fn new(blocks: &Arc<Mutex<Blocks>>, bytes: usize) -> Self {
         let ready = blocks.lock().unwrap_or_else(PoisonError::into_inner).header().to_vec();
         Self { blocks: Arc::clone(blocks), ready, taken: 0, left: bytes }
@@ -184,7 +186,7 @@ impl BufRead for Part {
     }
 }
 
-/// What the header says that matters here.
+/// The relevant fields of the header.
 struct Header {
     schema: Vec<u8>,
     codec: Vec<u8>,
@@ -197,7 +199,7 @@ impl Header {
         let mut magic = [0; MAGIC.len()];
         from.read_exact(&mut magic)?;
         if magic != *MAGIC {
-            return Err(wrong("it does not begin as one"));
+            return Err(wrong("it does not begin with the magic bytes"));
         }
         let mut header = Self { schema: Vec::new(), codec: b"null".to_vec(), sync: [0; SYNC] };
         loop {
@@ -239,7 +241,7 @@ fn read_long(from: &mut dyn BufRead) -> Result<i64> {
             break;
         }
     }
-    long(&mut bytes.as_slice()).ok_or_else(|| Error::new(ErrorKind::InvalidData, "a number does not end"))
+    long(&mut bytes.as_slice()).ok_or_else(|| Error::new(ErrorKind::InvalidData, "an integer does not end"))
 }
 
 fn number(value: i64) -> Vec<u8> {
@@ -259,7 +261,7 @@ mod tests {
 
     const SCHEMA: &str = r#"{"type": "record", "name": "r", "fields": [{"name": "a", "type": "int"}]}"#;
 
-    /// A file of such a schema, with these blocks.
+    /// A file of the given schema and codec with these blocks.
     fn file(schema: &str, codec: &str, blocks: &[(i64, &[u8])]) -> tempfile::NamedTempFile {
         let mut bytes = [MAGIC, &number(2), &number(11), b"avro.schema", &number(schema.len() as i64)].concat();
         bytes.extend_from_slice(schema.as_bytes());
@@ -317,12 +319,12 @@ mod tests {
         let bytes = std::fs::read(two.path()).unwrap();
         for cut in 1..20 {
             std::fs::write(two.path(), &bytes[..bytes.len() - cut]).unwrap();
-            assert_eq!(told(&two).contains("is cut off in block 1"), cut < 20, "cut by {cut}");
+            assert_eq!(told(&two).contains("is truncated in block 1"), cut < 20, "cut by {cut}");
         }
         assert!(told(&file(SCHEMA, "null", &[(1, b"\x02\x04")])).contains("block 0 is damaged: its records"));
         assert!(told(&file(SCHEMA, "null", &[(3, b"\x02\x04")])).contains("block 0 is damaged: its records"));
-        assert!(told(&file(SCHEMA, "lzma", &[])).contains("packed as \"lzma\""));
+        assert!(told(&file(SCHEMA, "lzma", &[])).contains("unknown codec \"lzma\""));
         let bomb = zstd::encode_all(vec![2; MOST_BLOCK + 1].as_slice(), 1).unwrap();
-        assert!(told(&file(SCHEMA, "zstandard", &[(1, &bomb)])).contains("beyond 64 MiB when unpacked"));
+        assert!(told(&file(SCHEMA, "zstandard", &[(1, &bomb)])).contains("more than 64 MiB when decompressed"));
     }
 }

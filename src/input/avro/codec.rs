@@ -1,14 +1,14 @@
-//! Unpacks the blocks of Avro files, up to a limit: a block of a few hundred bytes can claim gigabytes.
+//! Decompresses blocks of Avro files, up to a limit: a block of a few hundred bytes can claim gigabytes.
 //!
-//! Snappy is unpacked here, block format and checksum: its decoder is no dependency of ours. Format:
-//! `format_description.txt` of google/snappy.
+//! Snappy (block format and checksum) is implemented here, to avoid a dependency. Format: `format_description.txt` of
+//! google/snappy.
 
 use std::io::{Error, ErrorKind, Read, Result};
 
-/// Bytes of the checksum that ends a block in Snappy.
+/// Bytes of the checksum that follows a Snappy block.
 const CHECKSUM: usize = 4;
 
-/// How blocks are packed.
+/// Compression codecs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Codec {
     Null,
@@ -20,7 +20,7 @@ pub(super) enum Codec {
 }
 
 impl Codec {
-    /// The codec of that name in a file's header.
+    /// The codec named in a file's header.
     pub(super) fn named(name: &[u8]) -> Option<Self> {
         Some(match name {
             b"null" => Self::Null,
@@ -33,10 +33,10 @@ impl Codec {
         })
     }
 
-    /// The bytes of a block, at most `limit`.
+    /// The decompressed bytes of a block, at most `limit`.
     ///
     /// # Errors
-    /// `OutOfMemory` when there are more, any other kind when the block is damaged.
+    /// `OutOfMemory` if there are more, any other kind if the block is damaged.
     pub(super) fn unpack(self, block: Vec<u8>, limit: usize) -> Result<Vec<u8>> {
         let read = |reader: &mut dyn Read| {
             let mut unpacked = Vec::new();
@@ -56,7 +56,7 @@ impl Codec {
 }
 
 fn damaged() -> Error {
-    Error::new(ErrorKind::InvalidData, "it is not packed as it should be")
+    Error::new(ErrorKind::InvalidData, "its compressed data is invalid")
 }
 
 fn snappy(block: &[u8], limit: usize) -> Result<Vec<u8>> {
@@ -79,12 +79,12 @@ fn snappy(block: &[u8], limit: usize) -> Result<Vec<u8>> {
     let mut crc = flate2::Crc::new();
     crc.update(&unpacked);
     if unpacked.len() != length || crc.sum().to_be_bytes() != checksum {
-        return Err(Error::new(ErrorKind::InvalidData, "its bytes do not have the checksum at its end"));
+        return Err(Error::new(ErrorKind::InvalidData, "its checksum does not match"));
     }
     Ok(unpacked)
 }
 
-/// One literal, or one copy of what is there already.
+/// Appends one literal, or one copy of earlier output.
 fn element(rest: &mut &[u8], unpacked: &mut Vec<u8>) -> Result<()> {
     let tag = take(rest, 1)?[0];
     let number = |bytes: &[u8]| bytes.iter().rev().fold(0_usize, |number, byte| number << 8 | usize::from(*byte));
@@ -100,7 +100,7 @@ fn element(rest: &mut &[u8], unpacked: &mut Vec<u8>) -> Result<()> {
         _ => (1 + usize::from(tag >> 2), number(take(rest, 4)?)),
     };
     let from = unpacked.len().checked_sub(offset).filter(|_| offset > 0).ok_or_else(damaged)?;
-    // What is copied may reach into what the copy itself makes.
+    // A copy may overlap the bytes that it produces.
     for at in from..from + length {
         unpacked.push(unpacked[at]);
     }
@@ -143,7 +143,7 @@ mod tests {
 
     #[test]
     fn snappy_has_literals_copies_and_a_checksum() {
-        // 11 letters: "abcd" as they are, then 7 from 4 back.
+        // 11 bytes: the literal "abcd", then 7 bytes copied from offset 4.
         let mut block = b"\x0b\x0cabcd\x0d\x04".to_vec();
         let mut crc = flate2::Crc::new();
         crc.update(b"abcdabcdabc");

@@ -1,7 +1,7 @@
-//! Avro files: the columns of all of them together, and their blocks, checked before a decoder gets them.
+//! Avro files: merges the columns of all of them, and checks their blocks before they are decoded.
 //!
 //! ```text
-//! blocks.rs: the file, block by block ─▶ codec.rs: unpacked, up to a limit ─▶ shape.rs: whole records
+//! blocks.rs: the file, block by block ─▶ codec.rs: decompressed, up to a limit ─▶ shape.rs: complete records
 //! ```
 //! Not for: decoding values, which `arrow-avro` does for the query.
 
@@ -23,7 +23,7 @@ pub use blocks::{Blocks, Part};
 /// Opens an Avro file.
 ///
 /// # Errors
-/// `Input` when it is no Avro file; `Unavailable` when it cannot be read.
+/// `Input` if it is not an Avro file; `Unavailable` if it cannot be read.
 pub fn open(path: &Path) -> Result<Blocks> {
     std::fs::File::open(path).io("open", path)?;
     Blocks::open(path).map_err(|error| match error.kind() {
@@ -32,10 +32,10 @@ pub fn open(path: &Path) -> Result<Blocks> {
     })
 }
 
-/// The columns that the header of an Avro file tells.
+/// The columns according to the header of an Avro file.
 ///
 /// # Errors
-/// `Input` when it is no Avro file, or a type of it cannot be read; `Unavailable` when it cannot be read.
+/// `Input` if it is not an Avro file, or has an unsupported type; `Unavailable` if it cannot be read.
 pub(super) fn columns(path: &Path) -> Result<SchemaRef> {
     let header = contain(|| {
         let blocks = open(path)?;
@@ -48,7 +48,7 @@ pub(super) fn columns(path: &Path) -> Result<SchemaRef> {
     let schema = header.unwrap_or_else(|panic| {
         Err(Error::input(format!("{} has a schema that cannot be read", path.display())).because(panic))
     })?;
-    // Notes about names, which differ between files.
+    // Without field metadata, which differs between files.
     let fields: Fields = schema.fields().iter().map(bare_field).collect();
     Ok(std::sync::Arc::new(Schema::new(fields)))
 }

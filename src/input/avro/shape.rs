@@ -1,7 +1,7 @@
-//! How the bytes of an Avro record are laid out, as far as it takes to pass over one.
+//! The binary layout of Avro records, in enough detail to skip over one.
 //!
-//! The decoder believes what a block says of itself: how many records it holds, and how many items an array of theirs.
-//! Where that is wrong it ends early, or never. So every record is passed over once before.
+//! The decoder trusts a block's own counts: its number of records, and the items of their arrays. If those are wrong it
+//! ends early, or never. So every record is skipped over once before it is decoded.
 //!
 //! Format: the Avro specification, "Binary Encoding". Not for: values.
 
@@ -9,12 +9,12 @@ use std::collections::HashMap;
 
 use serde_json::Value;
 
-/// Types in each other.
+/// Maximum nesting depth of types.
 const DEEPEST: usize = 64;
-/// Items without any bytes, such as nulls, that an array may have.
+/// Maximum number of items of zero bytes, such as nulls, in an array.
 const MOST_EMPTY_ITEMS: u64 = 1 << 20;
 
-/// How the bytes of a type are laid out.
+/// The layout of a type.
 #[derive(Clone, Debug)]
 enum Shape {
     Fixed(usize),
@@ -27,7 +27,7 @@ enum Shape {
     Named(String),
 }
 
-/// The shape of a file's records.
+/// The layout of a file's records.
 #[derive(Clone, Debug)]
 pub(super) struct Records {
     root: Shape,
@@ -35,10 +35,10 @@ pub(super) struct Records {
 }
 
 impl Records {
-    /// Reads a schema.
+    /// Parses a schema.
     ///
     /// # Errors
-    /// What is not a type in it.
+    /// Describes what is not a valid type in it.
     pub(super) fn read(schema: &str) -> Result<Self, String> {
         let schema: Value = serde_json::from_str(schema).map_err(|error| format!("its schema is not JSON: {error}"))?;
         let mut named = HashMap::new();
@@ -46,14 +46,14 @@ impl Records {
         Ok(Self { root, named })
     }
 
-    /// Passes over `count` records that take all of `block`; nothing where they do not.
+    /// Skips over `count` records that fill `block` exactly; none if they do not.
     pub(super) fn fill(&self, block: &[u8], count: u64) -> Option<()> {
         let mut rest = block;
         for _ in 0..count {
             let before = rest.len();
             self.skip(&self.root, &mut rest, 0)?;
             if rest.len() == before {
-                // Records without any bytes: as many as there are said to be.
+                // Records of zero bytes: any number of them fits.
                 return block.is_empty().then_some(());
             }
         }
@@ -85,7 +85,7 @@ impl Records {
         }
     }
 
-    /// The blocks of an array or a map.
+    /// Reads the blocks of an array or a map.
     fn blocks(&self, rest: &mut &[u8], mut item: impl FnMut(&mut &[u8]) -> Option<()>) -> Option<()> {
         let mut empty = 0;
         loop {
@@ -94,7 +94,7 @@ impl Records {
                 return Some(());
             }
             if count < 0 {
-                // Its size in bytes, for those who pass over it.
+                // The size of the block in bytes, which is not needed here.
                 long(rest)?;
             }
             for _ in 0..count.unsigned_abs() {
@@ -114,7 +114,7 @@ fn pass(rest: &mut &[u8], bytes: u64) -> Option<()> {
     Some(())
 }
 
-/// A number as Avro writes it: zigzag, seven bits a byte.
+/// Avro's zigzag varint.
 pub(super) fn long(rest: &mut &[u8]) -> Option<i64> {
     let mut folded = 0_u64;
     for shift in (0..64).step_by(7) {

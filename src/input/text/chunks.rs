@@ -1,14 +1,14 @@
-//! Cuts a text file into pieces of whole records, front to back.
+//! Cuts a text file into pieces of complete records, front to back.
 //!
 //! ```text
-//!  file ─▶ unpacked ─▶ │ records … │ records … │ rest ▶ goes before what is read next
-//!                      └── piece ──┘
+//!  file ─▶ decompressed ─▶ │ records … │ records … │ rest ▶ prepended to the next read
+//!                           └── piece ──┘
 //! ```
-//! In CSV a line end inside quotes ends nothing: a quote opens a field only at the field's beginning, and closes it
-//! when no second quote follows. In JSON lines every line end ends a record, as JSON has none inside. A record that is
-//! longer than [`LONGEST_RECORD`] is refused, which keeps memory bounded for every file.
+//! In CSV a line end inside quotes does not end a record: a quote opens a field only at the field's beginning, and
+//! closes it if no second quote follows. In JSON lines every line end ends a record, as JSON strings cannot contain
+//! one. A record longer than [`LONGEST_RECORD`] is refused, which bounds memory for every file.
 //!
-//! Not for: what is in a record.
+//! Not for: the content of a record.
 
 use std::fs::File;
 use std::io::{BufRead, ErrorKind, Read};
@@ -20,35 +20,35 @@ use super::text_error::Fault;
 use crate::error::{Error, IoContext, Result};
 use crate::input::InputFile;
 
-/// Bytes of a piece, about.
+/// Approximate bytes of a piece.
 pub(super) const PIECE: usize = 4 << 20;
-/// Bytes that a record may have.
+/// Maximum bytes of a record.
 pub(super) const LONGEST_RECORD: usize = 16 << 20;
 
-/// What is said of JSON that is one array.
-pub(super) const ARRAY: &str = "is a JSON array; one object a line is needed, as `jq -c '.[]'` writes them";
+/// The message for JSON that is one array.
+pub(super) const ARRAY: &str = "is a JSON array; one object per line is needed, as `jq -c '.[]'` writes them";
 
-/// How records are written.
+/// The format of records.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Shape {
-    /// Values between delimiters, some of them in quotes.
+    /// Delimited values, some of them quoted.
     Csv(Dialect),
-    /// A JSON object a line.
+    /// One JSON object per line.
     Json,
 }
 
-/// Whole records of a file.
+/// Complete records of a file.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Piece {
     /// Their text.
     pub(super) text: String,
-    /// Where they begin in the file, or in what is packed in it.
+    /// Byte offset in the file, or in its decompressed content.
     pub(super) start: u64,
-    /// The line they begin at.
+    /// Number of the first line.
     pub(super) line: u64,
 }
 
-/// A file that is being cut.
+/// A file being cut into pieces.
 pub(super) struct Cutter {
     path: PathBuf,
     packing: Packing,
@@ -61,12 +61,12 @@ pub(super) struct Cutter {
 }
 
 impl Cutter {
-    /// Opens a file, to cut it into pieces of about so many bytes.
+    /// Opens a file, to cut it into pieces of about `piece` bytes.
     ///
     /// # Errors
-    /// `Input` when it is not the file that was found, or not text in UTF-8; `Unavailable` when it cannot be read.
+    /// `Input` if the file has changed, or is not UTF-8; `Unavailable` if it cannot be read.
     pub(super) fn open(file: &InputFile, shape: Shape, piece: usize) -> Result<Self> {
-        // An empty file is not packed at all, whatever its name says.
+        // An empty file is not compressed, whatever its name says.
         let packing = if file.bytes == 0 { Packing::None } else { Packing::of(&file.path) };
         let path = file.path.clone();
         let reader = packing.unpack(open_unchanged(file)?).io("read", &path)?;
@@ -78,7 +78,7 @@ impl Cutter {
     /// The next piece; none at the end of the file.
     ///
     /// # Errors
-    /// `Input` when a record is too long, the packed data is damaged or the text is not UTF-8; `Unavailable` when the
+    /// `Input` if a record is too long, the compressed data is damaged or the text is not UTF-8; `Unavailable` if the
     /// file cannot be read.
     pub(super) fn next(&mut self) -> Result<Option<Piece>> {
         let mut wanted = self.piece;
@@ -105,7 +105,7 @@ impl Cutter {
         Ok(Some(Piece { text, start, line }))
     }
 
-    /// Reads until there are so many bytes, or to the end.
+    /// Reads until `wanted` bytes are buffered, or to the end.
     fn fill(&mut self, wanted: usize) -> Result<()> {
         let missing = wanted.saturating_sub(self.rest.len());
         let read = self.reader.by_ref().take(missing as u64).read_to_end(&mut self.rest);
@@ -114,11 +114,11 @@ impl Cutter {
         if !damaged && error.kind() != ErrorKind::InvalidData {
             return Err(error).io("read", &self.path);
         }
-        let what = format!("what is packed in it ({:?}) is damaged or cut off; write it again", self.packing);
+        let what = format!("its compressed data ({:?}) is damaged or truncated; write it again", self.packing);
         Err(Fault::of_file(what).in_file(&self.path).because(error))
     }
 
-    /// The end of the last whole record of what is read.
+    /// The end of the last complete record in the buffer.
     fn last_end(&self) -> Option<usize> {
         let last = |text: &[u8]| text.iter().rposition(|byte| *byte == b'\n').map(|at| at + 1);
         let Shape::Csv(Dialect { delimiter, quote: Some(quote), escape, comment, .. }) = self.shape else {
@@ -132,7 +132,7 @@ impl Cutter {
             };
             end = last(&text[at..opens]).map(|found| at + found).or(end);
             at = opens + 1;
-            // Quotes in a comment open nothing.
+            // Quotes in a comment do not open a field.
             if comment.is_some() && text.get(end.unwrap_or(0)).copied() == comment {
                 let Some(over) = find(b'\n', text, at) else { return end };
                 (at, end) = (over + 1, Some(over + 1));
@@ -148,14 +148,14 @@ impl Cutter {
 
     fn too_long(&self) -> Error {
         let what = match self.shape {
-            Shape::Csv(_) => "a row begins here that has more than 16 MiB; is a quote not closed?",
+            Shape::Csv(_) => "a row with more than 16 MiB begins here; is a quote not closed?",
             Shape::Json if self.rest.trim_ascii_start().starts_with(b"[") => ARRAY,
-            Shape::Json => "has more than 16 MiB; one JSON object a line is needed",
+            Shape::Json => "has more than 16 MiB; one JSON object per line is needed",
         };
         Fault::at(self.line, what).in_file(&self.path)
     }
 
-    /// Skips the mark of UTF-8 at the beginning, and refuses other encodings.
+    /// Skips a UTF-8 byte order mark, and refuses other encodings.
     fn skip_mark(&mut self) -> Result<()> {
         self.fill(8)?;
         let refused = |what: String| Err(Fault::of_file(what).in_file(&self.path));
@@ -165,13 +165,13 @@ impl Cutter {
         } else if self.rest.starts_with(b"\xff\xfe") || self.rest.starts_with(b"\xfe\xff") {
             return refused("is text in UTF-16; write it as UTF-8".to_owned());
         } else if let Some(ending) = Packing::ending_for(&self.rest) {
-            return refused(format!("is packed, though its name does not say so; end its name in .{ending}"));
+            return refused(format!("is compressed, but its name does not say so; end it in .{ending}"));
         }
         Ok(())
     }
 }
 
-/// Where the quote is that closes a field whose text begins at `from`.
+/// The position of the closing quote of a field that begins at `from`.
 fn closing(text: &[u8], from: usize, quote: u8, escape: Option<u8>) -> Option<usize> {
     let mut at = from;
     match escape {
@@ -192,13 +192,13 @@ fn closing(text: &[u8], from: usize, quote: u8, escape: Option<u8>) -> Option<us
     }
 }
 
-/// Opens a file that is to be the one that was found.
+/// Opens a file and checks that it has not changed since it was found.
 ///
 /// # Errors
-/// `Input` when it has changed; `Unavailable` when it cannot be opened.
+/// `Input` if it has changed; `Unavailable` if it cannot be opened.
 pub(super) fn open_unchanged(file: &InputFile) -> Result<File> {
     let opened = File::open(&file.path).io("open", &file.path)?;
-    let metadata = opened.metadata().io("look at", &file.path)?;
+    let metadata = opened.metadata().io("stat", &file.path)?;
     let modified = metadata.modified().ok().and_then(|modified| jiff::Timestamp::try_from(modified).ok());
     if (metadata.len(), modified) != (file.bytes, Some(file.modified)) {
         return Err(changed(file));
@@ -206,16 +206,16 @@ pub(super) fn open_unchanged(file: &InputFile) -> Result<File> {
     Ok(opened)
 }
 
-/// The error of a file that is not what it was.
+/// The error for a file that has changed.
 pub(super) fn changed(file: &InputFile) -> Error {
     let what = "changed while it was being read; nothing was published. Run again when its writer is done";
     Fault::of_file(what).in_file(&file.path)
 }
 
-/// The text that bytes are.
+/// Converts bytes to text.
 ///
 /// # Errors
-/// Names the line that is none.
+/// Names the line that is not text.
 pub(super) fn text_of(bytes: Vec<u8>, line: u64) -> Result<String, Fault> {
     let text = String::from_utf8(bytes).map_err(|error| {
         let before = &error.as_bytes()[..error.utf8_error().valid_up_to()];
@@ -224,23 +224,23 @@ pub(super) fn text_of(bytes: Vec<u8>, line: u64) -> Result<String, Fault> {
     match find(0, text.as_bytes(), 0) {
         None => Ok(text),
         Some(at) => {
-            let what = "holds a zero byte, which no text has; is the file damaged, or not written as UTF-8?";
+            let what = "holds a zero byte, which text never has; is the file damaged, or not written as UTF-8?";
             Err(Fault::at(line + lines(&text.as_bytes()[..at]), what))
         }
     }
 }
 
-/// Line ends in a text.
+/// Number of line ends in a text.
 pub(super) fn lines(text: &[u8]) -> u64 {
-    // Summed by blocks that fit into a byte, which processors do many at a time.
+    // Summed in blocks whose sum fits into a byte, so that the loop is vectorized.
     let of_block = |block: &[u8]| block.iter().map(|byte| u8::from(*byte == b'\n')).sum::<u8>();
     text.chunks(255).map(|block| u64::from(of_block(block))).sum()
 }
 
-/// Where a byte is, at `from` or later.
+/// Finds a byte, at `from` or later.
 pub(super) fn find(byte: u8, text: &[u8], from: usize) -> Option<usize> {
     let mut rest = text.get(from..)?;
-    // The standard library's fast search for a byte.
+    // The standard library's fast byte search.
     let end = from + rest.skip_until(byte).ok()?;
     (end > from && text[end - 1] == byte).then(|| end - 1)
 }
@@ -251,7 +251,7 @@ mod tests {
 
     use super::*;
 
-    /// A file with this text, cut into pieces of about so many bytes.
+    /// A file with this text, cut into pieces of about `piece` bytes.
     fn cut(text: &str, shape: Shape, piece: usize) -> Vec<Piece> {
         let reader = Box::new(std::io::Cursor::new(text.as_bytes().to_vec()));
         let mut cutter = Cutter {
@@ -280,7 +280,7 @@ mod tests {
         }
     }
 
-    /// Where records end, letter by letter.
+    /// Ends of records, found character by character.
     fn record_ends(text: &str) -> Vec<u64> {
         let mut ends = vec![0];
         let mut state = "start";

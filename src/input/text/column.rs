@@ -1,7 +1,7 @@
-//! Columns that are made of text: every value exactly, or not at all.
+//! Builds Arrow columns from text: every value exactly, or not at all.
 //!
-//! A [`Column`] takes the values of CSV fields and JSON values and becomes an Arrow array. A value that its type does
-//! not hold to the last digit is refused with the reason; whoever calls knows line and column and says them.
+//! A [`Column`] takes the values of CSV fields or JSON values and becomes an Arrow array. A value that its type cannot
+//! represent to the last digit is rejected with the reason; the caller adds line and column.
 //!
 //! Not for: choosing types.
 
@@ -24,10 +24,10 @@ use super::number::Number;
 use super::timestamp::{Moment, date};
 use super::values::{is_bool, short_whole};
 
-/// Why a type does not hold a value; empty where that is plain to see.
+/// Why a type cannot represent a value; empty if that is obvious.
 pub(super) type Reason = String;
 
-/// A column that is being made.
+/// A column under construction.
 #[derive(Debug)]
 pub(super) struct Column {
     data_type: DataType,
@@ -49,7 +49,7 @@ enum Cells {
     Float32(PrimitiveBuilder<Float32Type>),
     Float64(PrimitiveBuilder<Float64Type>),
     Date(PrimitiveBuilder<Date32Type>),
-    /// Values in the unit, whether it is a time of UTC.
+    /// Values in the unit, and the time zone.
     Moment(PrimitiveBuilder<Int64Type>, TimeUnit, Option<Arc<str>>),
     Decimal(Decimal128Builder, u8, i8),
     Text(StringBuilder),
@@ -67,7 +67,7 @@ enum Cells {
     },
 }
 
-/// Does the same for every kind of whole numbers.
+/// Does the same for every integer type.
 macro_rules! whole_numbers {
     ($cells:expr, $builder:ident => $do:expr, else $other:pat => $rest:expr) => {
         match $cells {
@@ -85,7 +85,7 @@ macro_rules! whole_numbers {
 }
 
 impl Column {
-    /// A column of a type; none where text cannot hold it. It takes no memory before it has rows, as tables may be
+    /// A column of a type; none if text cannot represent it. It allocates nothing before it has rows, as tables may be
     /// wide.
     pub(super) fn new(data_type: &DataType) -> Option<Self> {
         let cells = match data_type {
@@ -131,7 +131,7 @@ impl Column {
         &self.data_type
     }
 
-    /// Takes a row without a value.
+    /// Appends a null.
     pub(super) fn push_null(&mut self) {
         whole_numbers!(&mut self.cells, builder => builder.append_null(), else other => match other {
             Cells::Null(rows) => *rows += 1,
@@ -154,10 +154,10 @@ impl Column {
         });
     }
 
-    /// Takes a CSV field; an empty one is a null, but for a text in quotes.
+    /// Appends a CSV field; an empty one is null, except a quoted one in a string column.
     ///
     /// # Errors
-    /// Why the type does not hold it.
+    /// Why the type cannot represent it.
     #[inline]
     pub(super) fn push_field(&mut self, text: &str, quoted: bool) -> Result<(), Reason> {
         match &mut self.cells {
@@ -168,10 +168,10 @@ impl Column {
         Ok(())
     }
 
-    /// Takes a JSON value.
+    /// Appends a JSON value.
     ///
     /// # Errors
-    /// Why the type does not hold it.
+    /// Why the type cannot represent it.
     pub(super) fn push_json(&mut self, reader: &mut Reader<'_>) -> Result<(), Reason> {
         let kind = reader.peek()?;
         match (&mut self.cells, kind) {
@@ -210,7 +210,7 @@ impl Column {
         Ok(())
     }
 
-    /// Takes a value that is written out.
+    /// Appends a value from its text.
     fn push_text(&mut self, text: &str) -> Result<(), Reason> {
         whole_numbers!(&mut self.cells, builder => push_whole(builder, text), else other => match other {
             Cells::Bool(builder) => {
@@ -239,7 +239,7 @@ impl Column {
         })
     }
 
-    /// Rows so far.
+    /// Number of rows so far.
     pub(super) fn len(&self) -> usize {
         use arrow::array::ArrayBuilder;
         whole_numbers!(&self.cells, builder => builder.len(), else other => match other {
@@ -291,7 +291,7 @@ impl Cells {
     }
 }
 
-/// Takes the members of an object that is open, each for its column; a column without one has no value.
+/// Appends the members of an opened object, each to its column, and null to columns without one.
 fn push_members(reader: &mut Reader<'_>, keys: &mut Keys, columns: &mut [Column]) -> Result<(), Reason> {
     keys.begin();
     let mut first = true;
@@ -334,7 +334,7 @@ where
     T::Native: std::str::FromStr,
 {
     let value: T::Native = text.parse().map_err(|_| Reason::new())?;
-    // Infinities by their names are what they are; large numbers are not infinite.
+    // Infinities may be written by name; large numbers do not become infinite.
     if !is_finite(value) && text.bytes().any(|byte| byte.is_ascii_digit()) {
         return Err("it is too large".to_owned());
     }
@@ -342,16 +342,16 @@ where
     Ok(())
 }
 
-/// A timestamp in the unit of its column.
+/// Parses a timestamp in the unit of its column.
 fn moment(text: &str, unit: TimeUnit, zone: Option<&str>) -> Result<i64, Reason> {
     let moment = Moment::parse(text).ok_or_else(Reason::new)?;
     let is_utc = zone.is_some_and(|zone| ["UTC", "Z", "+00:00", "+0000", "Etc/UTC"].contains(&zone));
     match (moment.zoned, zone) {
-        (true, None) => return Err("it has a zone, and its column none".to_owned()),
-        (false, Some(zone)) if !is_utc => return Err(format!("it has no zone, and could be any time in {zone}")),
+        (true, None) => return Err("it has a zone, but its column has none".to_owned()),
+        (false, Some(zone)) if !is_utc => return Err(format!("it has no zone, so it is ambiguous in {zone}")),
         _ => {}
     }
-    moment.in_unit(unit).ok_or_else(|| "a part of it is smaller than the unit, or it is too far away".to_owned())
+    moment.in_unit(unit).ok_or_else(|| "it has parts smaller than the unit, or is out of range".to_owned())
 }
 
 fn in_unit(values: &PrimitiveArray<Int64Type>, unit: TimeUnit, zone: Option<Arc<str>>) -> ArrayRef {

@@ -1,33 +1,33 @@
-//! The records of a CSV text: RFC 4180, strictly.
+//! Parses CSV records: RFC 4180, strictly.
 //!
 //! ```text
 //! record  = field *( delimiter field ) ( LF / CRLF / end )
 //! field   = plain / DQUOTE *( any / DQUOTE DQUOTE ) DQUOTE
 //! ```
-//! A quote within a plain field is a letter like any other. What other readers guess at is refused by its line: text
+//! A quote within a plain field is an ordinary character. What other readers guess at is rejected with its line: text
 //! after a closing quote, a quote after spaces, a quote that is not closed, a carriage return without a line feed.
-//! Blank lines are skipped, but for files of one column, where one is a row without a value.
+//! Blank lines are skipped, except in files of one column, where a blank line is a row without a value.
 //!
-//! Not for: what the values are.
+//! Not for: interpreting values.
 
 use super::text_error::{Fault, shown};
 use crate::job::CsvForm;
 
-/// Columns that a file may have.
+/// Maximum number of columns of a file.
 pub(super) const MOST_COLUMNS: usize = 65_536;
 
-/// How records are written, in bytes.
+/// The CSV dialect, in bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Dialect {
-    /// Between two values.
+    /// Separates values.
     pub(super) delimiter: u8,
-    /// Around values; none: quotes are letters like any other.
+    /// Encloses values; none if quotes are ordinary characters.
     pub(super) quote: Option<u8>,
-    /// Before a letter of a quoted value that is taken as it is; none: quotes in it are doubled.
+    /// Escapes the next character in a quoted value; none if quotes are doubled instead.
     pub(super) escape: Option<u8>,
-    /// Whether the first record has the names.
+    /// Whether the first record has the column names.
     pub(super) header: bool,
-    /// At the beginning of lines that are no records.
+    /// Begins a comment line.
     pub(super) comment: Option<u8>,
 }
 
@@ -44,18 +44,18 @@ impl From<&CsvForm> for Dialect {
     }
 }
 
-/// Where a field's text is, without its quotes.
+/// The position of a field, without its quotes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Field {
     start: u32,
     end: u32,
-    /// Whether it stands in quotes: an empty one then is an empty text, not a null.
+    /// Whether it is quoted: an empty field is then an empty string, not null.
     pub(super) quoted: bool,
-    /// Whether there are quotes in it, doubled, or escapes.
+    /// Whether it contains doubled quotes or escapes.
     escaped: bool,
 }
 
-/// The records of a text, one after another.
+/// Iterates over the records of a text.
 #[derive(Debug)]
 pub(super) struct Records<'t> {
     text: &'t str,
@@ -71,16 +71,16 @@ pub(super) struct Records<'t> {
 }
 
 impl<'t> Records<'t> {
-    /// Reads a text from a record's beginning on; `columns` are those of its header, if that is known.
+    /// Reads a text from the beginning of a record; `columns` is the number of columns in its header, if known.
     pub(super) fn new(text: &'t str, dialect: Dialect, at: usize, line: u64, columns: Option<usize>) -> Self {
         let blank_counts = columns == Some(1);
         Self { text, dialect, blank_counts, at, line, fields: Vec::new(), found: 0 }
     }
 
-    /// Reads the next record and tells the line it begins at; none at the end.
+    /// Reads the next record and returns the line it begins at; none at the end.
     ///
     /// # Errors
-    /// Names the line of what is no CSV.
+    /// Names the line that is not valid CSV.
     #[inline]
     pub(super) fn next(&mut self) -> Result<Option<u64>, Fault> {
         self.fields.clear();
@@ -102,12 +102,12 @@ impl<'t> Records<'t> {
         &self.fields
     }
 
-    /// How many fields the record has, of which no more than [`MOST_COLUMNS`] are kept.
+    /// Number of fields of the record, of which at most [`MOST_COLUMNS`] are kept.
     pub(super) fn found(&self) -> usize {
         self.found
     }
 
-    /// A field's value; one with doubled quotes is written to `scratch`.
+    /// A field's value; one with doubled quotes or escapes is unescaped into `scratch`.
     #[inline]
     pub(super) fn value<'v>(&self, field: Field, scratch: &'v mut String) -> &'v str
     where
@@ -118,7 +118,7 @@ impl<'t> Records<'t> {
             return text;
         }
         scratch.clear();
-        // In both forms one letter says that the next is meant as it is.
+        // In both forms one character says that the next is literal.
         let escape = self.dialect.escape.or(self.dialect.quote).map(char::from);
         let mut letters = text.chars();
         while let Some(letter) = letters.next() {
@@ -127,7 +127,7 @@ impl<'t> Records<'t> {
         scratch
     }
 
-    /// The bytes of the line that begins here, if it is no record: a blank one, or a comment.
+    /// The length of the line that begins here, if it is not a record: a blank line, or a comment.
     #[inline]
     fn skipped(&self) -> Option<usize> {
         let rest = &self.text.as_bytes()[self.at..];
@@ -141,7 +141,7 @@ impl<'t> Records<'t> {
         }
     }
 
-    /// Reads a field and tells whether it ended the record.
+    /// Reads a field and returns whether it ended the record.
     #[inline]
     fn field(&mut self) -> Result<bool, Fault> {
         let text = self.text.as_bytes();
@@ -153,8 +153,7 @@ impl<'t> Records<'t> {
             Some(b' ') if quote.is_some() && delimiter != b' ' => {
                 let spaces = text[at..].iter().take_while(|byte| **byte == b' ').count();
                 if text.get(at + spaces).copied() == quote {
-                    let what =
-                        "a quote stands after a space; remove the space, or double the quote and quote the value";
+                    let what = "a quote comes after a space; remove the space, or double the quote and quote the value";
                     return Err(Fault::at(self.line, what));
                 }
             }
@@ -170,7 +169,7 @@ impl<'t> Records<'t> {
         self.after(at)
     }
 
-    /// Reads a field in quotes.
+    /// Reads a quoted field.
     fn quoted(&mut self, quote: u8) -> Result<bool, Fault> {
         let text = self.text.as_bytes();
         let escape = self.dialect.escape;
@@ -192,7 +191,7 @@ impl<'t> Records<'t> {
                 Some(byte) if *byte == quote => break,
                 Some(b'\n') => ends += 1,
                 Some(_) => {}
-                None => return Err(Fault::at(self.line, "a quote opens here that is not closed; close it")),
+                None => return Err(Fault::at(self.line, "a quote is opened here but not closed; close it")),
             }
             at += 1;
         }
@@ -209,7 +208,7 @@ impl<'t> Records<'t> {
         }
     }
 
-    /// Goes over what ends a field, and tells whether that ends the record.
+    /// Consumes what follows a field, and returns whether that ends the record.
     #[inline]
     fn after(&mut self, at: usize) -> Result<bool, Fault> {
         let text = self.text.as_bytes();
@@ -225,7 +224,7 @@ impl<'t> Records<'t> {
             Some(b'\n') => self.end(at + 1),
             Some(b'\r') if text.get(at + 1) == Some(&b'\n') => self.end(at + 2),
             Some(b'\r') => {
-                let what = "a carriage return stands alone; end lines with a line feed, and put values that hold one in quotes";
+                let what = "a lone carriage return; end lines with a line feed, and quote values that contain one";
                 Err(Fault::at(self.line, what))
             }
             Some(_) => {
@@ -233,7 +232,7 @@ impl<'t> Records<'t> {
                 let rest = rest.lines().next().unwrap_or_default();
                 Err(Fault::at(
                     self.line,
-                    format!("{} follows a closing quote; double the quotes in a value, or say `escape`", shown(rest)),
+                    format!("{} follows a closing quote; double the quotes in a value, or set `escape`", shown(rest)),
                 ))
             }
         }
@@ -246,10 +245,10 @@ impl<'t> Records<'t> {
     }
 }
 
-/// Names of the columns of files without a header: those that are `known`, or `column_1` and so on.
+/// Column names of files without a header: the `known` ones, or `column_1` and so on.
 ///
 /// # Errors
-/// When the first record has more or fewer fields than names are known.
+/// If the first record has more or fewer fields than there are known names.
 pub(super) fn numbered(records: &mut Records<'_>, known: Option<&[String]>) -> Result<Option<Vec<String>>, Fault> {
     let (at, line) = (records.at, records.line);
     let Some(first) = records.next()? else { return Ok(None) };
@@ -271,10 +270,10 @@ pub(super) fn numbered(records: &mut Records<'_>, known: Option<&[String]>) -> R
     }
 }
 
-/// The names in a header.
+/// Parses the names in a header.
 ///
 /// # Errors
-/// When there are none, or one is empty or repeated, or there is a sign that the delimiter is another.
+/// If a name is empty or repeated, or if the delimiter seems to be another.
 pub(super) fn header(records: &mut Records<'_>) -> Result<Option<Vec<String>>, Fault> {
     let Some(line) = records.next()? else { return Ok(None) };
     if records.found() > MOST_COLUMNS {
@@ -291,8 +290,8 @@ pub(super) fn header(records: &mut Records<'_>) -> Result<Option<Vec<String>>, F
         return Err(Fault::at(
             line,
             format!(
-                "its header is one column, {}: values are to be delimited by {delimiter:?}, not {other:?}; `delimiter` \
-                 of the input says another",
+                "its header is one column, {}: the delimiter is {delimiter:?}, not {other:?}; `delimiter` \
+                 of the input sets another",
                 shown(name)
             ),
         ));
@@ -360,7 +359,7 @@ mod tests {
         ) {
             let text = written(&rows, if windows { "\r\n" } else { "\n" });
             prop_assert_eq!(read(&text).unwrap(), rows.clone());
-            // Without the last line end, too.
+            // Also without the last line end.
             prop_assert_eq!(read(text.trim_end_matches(['\r', '\n'])).ok(), Some(rows).filter(|rows| !rows.is_empty()).or(Some(vec![])));
         }
 

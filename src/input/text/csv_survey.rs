@@ -1,9 +1,9 @@
-//! What a survey learns of CSV files: the columns of every header, and what their values are.
+//! Surveys CSV files: collects the columns of every header, and the types of their values.
 //!
-//! A file's own header says which value is which column. Columns get numbers as headers are seen, in any order; the
-//! schema has them in the order of the files.
+//! A file's own header maps its fields to columns. Columns get ids as headers are seen, in any order; the schema has
+//! them in the order of the files.
 //!
-//! Not for: how records are cut (`csv`) and values told apart (`values`).
+//! Not for: parsing records (`csv`) and classifying values (`values`).
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -21,24 +21,24 @@ use crate::job::CsvForm;
 /// The survey of CSV files.
 pub(super) struct OfCsv<'e> {
     dialect: Dialect,
-    /// Texts that mean null.
+    /// Strings that mean null.
     nulls: &'e [String],
-    /// Names of the columns of files without a header, where they are known.
+    /// Column names of files without a header, if known.
     known: Option<Vec<String>>,
     expected: &'e Expectations,
     names: Mutex<Names>,
 }
 
-/// The numbers of a file's columns.
+/// The column ids of a file's fields.
 pub(super) type Head = Arc<[usize]>;
 
 /// The columns of all headers.
 #[derive(Debug, Default)]
 pub(super) struct Names {
     numbers: HashMap<String, usize>,
-    /// Their names, and where each is first.
+    /// Their names, and where each first occurs.
     pub(super) columns: Vec<(String, Place)>,
-    /// The numbers of the last header, as most files have the same one.
+    /// The column ids of the last header, as most files have the same one.
     last: Head,
 }
 
@@ -46,7 +46,7 @@ pub(super) struct Names {
 #[derive(Debug, Default)]
 pub(super) struct Cells {
     pub(super) values: Values,
-    /// Where a contract says the type: the column that takes the values of a piece, to see whether it can.
+    /// If a contract gives the type: a column that tries to take the values of a piece, and whether it is nullable.
     held: Option<(Column, bool)>,
     is_text: bool,
 }
@@ -152,13 +152,13 @@ impl Learn for OfCsv<'_> {
     }
 }
 
-/// Whether a field is one of the texts that mean null.
+/// Whether a field is one of the strings that mean null.
 #[inline]
 pub(super) fn is_null(text: &str, quoted: bool, nulls: &[String]) -> bool {
     !quoted && nulls.iter().any(|null| null == text)
 }
 
-/// A row has as many fields as its header, or as the first row.
+/// Checks that a row has as many fields as its header, or as the first row.
 pub(super) fn check_width(line: u64, found: usize, expected: usize, dialect: Dialect) -> Result<(), Fault> {
     if found == expected {
         return Ok(());
@@ -170,14 +170,14 @@ pub(super) fn check_width(line: u64, found: usize, expected: usize, dialect: Dia
     Err(Fault::at(line, what))
 }
 
-/// What all threads know of a column.
+/// Merges what all threads know of a column.
 pub(super) fn merged(parts: &[Vec<Option<Cells>>], number: usize) -> Values {
     let mut all = Values::default();
     parts.iter().filter_map(|part| part.get(number)?.as_ref()).for_each(|cells| all.merge(&cells.values));
     all
 }
 
-/// The fault of a file whose first line is a row like all others.
+/// The fault of a file whose first line looks like a row of values.
 pub(super) fn no_header(names: &[&str]) -> Fault {
     let what = format!(
         "its first line, {}, looks like a row of values; a header line with the names of the columns is needed (or a \

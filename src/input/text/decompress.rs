@@ -1,9 +1,9 @@
-//! Files that are packed: gzip, zstd, bzip2 and xz by the ending of their names.
+//! Decompresses gzip, zstd, bzip2 and xz files, recognized by the extension of their names.
 //!
-//! A packed file is read as a stream, by one thread, however often it is put together of several. What a decoder holds
-//! is bounded: xz by a limit, zstd by the largest window that its own command accepts.
+//! A compressed file is read as a stream, by one thread, even if it consists of several members. The memory of decoders
+//! is bounded: xz by a limit, zstd by the largest window that its own command accepts by default.
 //!
-//! Not for: formats that pack by themselves (Parquet, Avro).
+//! Not for: formats with their own compression (Parquet, Avro).
 
 use std::fs::File;
 use std::io::{BufReader, Read};
@@ -11,29 +11,29 @@ use std::path::Path;
 
 use liblzma::stream::{CONCATENATED, Stream};
 
-/// Bytes that an xz decoder may hold; files of `xz -9` need 65 MiB.
+/// Maximum memory of an xz decoder; files of `xz -9` need 65 MiB.
 const XZ_MEMORY: u64 = 80 << 20;
-/// The logarithm of zstd's largest window: 128 MiB, as its command reads without being asked for more.
+/// Base-2 logarithm of the largest zstd window: 128 MiB, the default limit of its command.
 const ZSTD_WINDOW: u32 = 27;
 /// Bytes read at a time.
 const BLOCK: usize = 256 << 10;
 
-/// How a file is packed.
+/// The compression of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Packing {
-    /// Not at all.
+    /// None.
     None,
-    /// gzip, of any number of members.
+    /// gzip, with any number of members.
     Gzip,
-    /// Zstandard, of any number of frames.
+    /// Zstandard, with any number of frames.
     Zstd,
-    /// bzip2, of any number of streams.
+    /// bzip2, with any number of streams.
     Bzip2,
-    /// xz, of any number of streams.
+    /// xz, with any number of streams.
     Xz,
 }
 
-/// Packings, their endings and the bytes that their files begin with.
+/// Compressions, their file extensions and magic bytes.
 const PACKINGS: [(Packing, &[&str], &[u8]); 4] = [
     (Packing::Gzip, &["gz"], b"\x1f\x8b"),
     (Packing::Zstd, &["zst", "zstd"], b"\x28\xb5\x2f\xfd"),
@@ -42,22 +42,22 @@ const PACKINGS: [(Packing, &[&str], &[u8]); 4] = [
 ];
 
 impl Packing {
-    /// What the ending of a file's name says.
+    /// The compression according to the file's extension.
     pub(crate) fn of(path: &Path) -> Self {
         let ending = path.extension().and_then(|ending| ending.to_str()).unwrap_or_default().to_ascii_lowercase();
         let found = PACKINGS.iter().find(|(_, endings, _)| endings.contains(&ending.as_str()));
         found.map_or(Self::None, |(packing, ..)| *packing)
     }
 
-    /// The ending that a file with this beginning should have, if it is packed.
+    /// The extension that a file with this beginning should have, if it is compressed.
     pub(super) fn ending_for(start: &[u8]) -> Option<&'static str> {
         PACKINGS.iter().find(|(.., magic)| start.starts_with(magic)).map(|(_, endings, _)| endings[0])
     }
 
-    /// What is in the file.
+    /// Reads the decompressed content of the file.
     ///
     /// # Errors
-    /// When a decoder cannot be made.
+    /// If the decoder cannot be created.
     pub(super) fn unpack(self, file: File) -> std::io::Result<Box<dyn Read + Send>> {
         let file = BufReader::with_capacity(BLOCK, file);
         Ok(match self {

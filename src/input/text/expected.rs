@@ -1,7 +1,7 @@
 //! What a contract expects of the columns of text files.
 //!
-//! A column whose type text can hold is made in that type, every value strictly; other types are compared by their
-//! names with what the values are, as for every format.
+//! A column whose type text can represent is built in that type, every value strictly; for other types the type names
+//! are compared, as for every format.
 //!
 //! Not for: reading contracts.
 
@@ -15,19 +15,19 @@ use crate::input::Input;
 use crate::input::contract::type_name;
 use crate::input::type_parser::nested_from_name;
 
-/// One column of a contract that text can hold.
+/// A column of a contract whose type text can represent.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Expected {
     /// Its type.
     pub(super) data_type: DataType,
-    /// Whether it may hold nulls.
+    /// Whether it may have nulls.
     pub(super) nullable: bool,
 }
 
 /// The columns of a contract, by name.
 pub(super) type Expectations = HashMap<String, Expected>;
 
-/// What the contract of an input expects of what is in its files, where text can hold it.
+/// The expectations of an input's contract, for types that text can represent.
 pub(super) fn of(input: &Input) -> Expectations {
     let columns = input.contract.iter().flat_map(|contract| &contract.columns);
     columns
@@ -40,11 +40,11 @@ pub(super) fn of(input: &Input) -> Expectations {
         .collect()
 }
 
-/// The fault of a value that its column's type does not hold.
+/// The fault of a value that its column's type cannot represent.
 pub(super) fn unfit(line: u64, column: &str, data_type: &DataType, value: &str, reason: &Reason) -> Fault {
     let reason = if reason.is_empty() { String::new() } else { format!(" ({reason})") };
     let what = format!(
-        "column {} holds {}, which is no {}{reason}; correct the value, or the type in the contract",
+        "column {} holds {}, which is not a valid {}{reason}; correct the value, or the type in the contract",
         shown(column),
         shown(value),
         type_name(data_type)
@@ -52,7 +52,7 @@ pub(super) fn unfit(line: u64, column: &str, data_type: &DataType, value: &str, 
     Fault::at(line, what)
 }
 
-/// The fault of a column without a value, where the contract allows none.
+/// The fault of a missing value if the contract allows no nulls.
 pub(super) fn unwanted_null(line: u64, column: &str) -> Fault {
-    Fault::at(line, format!("column {} has no value, and its contract allows no nulls", shown(column)))
+    Fault::at(line, format!("column {} has no value, but its contract allows no nulls", shown(column)))
 }

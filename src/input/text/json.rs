@@ -1,16 +1,16 @@
-//! Reads JSON, a value at a time: RFC 8259, strictly, with every number as it is written.
+//! Pull parser for JSON: RFC 8259, strictly, with every number as it is written.
 //!
-//! Half of a surrogate pair, a control character in a text and a number that begins with zero are refused, as the RFC
-//! says. Values nest at most [`DEEPEST`] levels, so reading them by recursion is bounded.
+//! Half of a surrogate pair, a control character in a string and a number with a leading zero are rejected, as the RFC
+//! says. Values nest at most [`DEEPEST`] levels, so recursion is bounded.
 //!
-//! Not for: what the values mean, and keys that are repeated; who reads an object looks for those.
+//! Not for: the meaning of values, and repeated keys, which the reader of an object checks.
 
 use std::borrow::Cow;
 
-/// Levels of objects and lists.
+/// Maximum nesting depth of objects and lists.
 pub(super) const DEEPEST: usize = 64;
 
-/// What a value is.
+/// The kind of a value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
     Null,
@@ -22,23 +22,23 @@ pub(super) enum Kind {
 }
 
 impl Kind {
-    /// As messages call it.
+    /// Its name in messages.
     pub(super) fn name(self) -> &'static str {
         match self {
             Self::Null => "null",
             Self::Bool => "true or false",
             Self::Number => "a number",
-            Self::Text => "a text",
+            Self::Text => "a string",
             Self::Object => "an object",
             Self::List => "a list",
         }
     }
 }
 
-/// What is wrong with a text that is to be JSON.
+/// Why a text is not valid JSON.
 pub(super) type Wrong = String;
 
-/// A text that is being read.
+/// A text being parsed.
 #[derive(Clone, Debug)]
 pub(super) struct Reader<'t> {
     text: &'t str,
@@ -51,12 +51,12 @@ impl<'t> Reader<'t> {
         Self { text, at: 0, depth: 0 }
     }
 
-    /// Bytes that were read.
+    /// Number of bytes read.
     pub(super) fn position(&self) -> usize {
         self.at
     }
 
-    /// What the next value is.
+    /// The kind of the next value.
     #[inline]
     pub(super) fn peek(&mut self) -> Result<Kind, Wrong> {
         match self.next_byte() {
@@ -99,14 +99,10 @@ impl<'t> Reader<'t> {
             let _ = self.eat(b'+') || self.eat(b'-');
             valid &= self.digits() > 0;
         }
-        if valid {
-            Ok(self.text.get(start..self.at).unwrap_or_default())
-        } else {
-            Err(self.wrong("no number of JSON's"))
-        }
+        if valid { Ok(self.text.get(start..self.at).unwrap_or_default()) } else { Err(self.wrong("not a JSON number")) }
     }
 
-    /// Reads a text.
+    /// Reads a string.
     #[inline]
     pub(super) fn text(&mut self) -> Result<Cow<'t, str>, Wrong> {
         self.next_byte();
@@ -121,20 +117,20 @@ impl<'t> Reader<'t> {
                     return Ok(Cow::Borrowed(text));
                 }
                 b'\\' => return self.escaped(start).map(Cow::Owned),
-                0..0x20 => return Err(self.wrong("a control character in a text, which has to be escaped")),
+                0..0x20 => return Err(self.wrong("a control character in a string, which has to be escaped")),
                 _ => self.at += 1,
             }
         }
-        Err(self.wrong("a text that is not closed"))
+        Err(self.wrong("a string that is not closed"))
     }
 
-    /// Reads the rest of a text that has escapes.
+    /// Reads the rest of a string that has escapes.
     fn escaped(&mut self, start: usize) -> Result<String, Wrong> {
         let mut text = self.text.get(start..self.at).unwrap_or_default().to_owned();
         loop {
             let rest = self.text.get(self.at..).unwrap_or_default();
             let plain = rest.find(|letter: char| matches!(letter, '"' | '\\' | '\0'..'\x20'));
-            let Some(plain) = plain else { return Err(self.wrong("a text that is not closed")) };
+            let Some(plain) = plain else { return Err(self.wrong("a string that is not closed")) };
             text.push_str(&rest[..plain]);
             self.at += plain;
             match self.byte() {
@@ -143,7 +139,7 @@ impl<'t> Reader<'t> {
                     return Ok(text);
                 }
                 Some(b'\\') => text.push(self.escape()?),
-                _ => return Err(self.wrong("a control character in a text, which has to be escaped")),
+                _ => return Err(self.wrong("a control character in a string, which has to be escaped")),
             }
         }
     }
@@ -168,7 +164,7 @@ impl<'t> Reader<'t> {
                 let mut read = char::decode_utf16([first].into_iter().chain(second));
                 match read.next() {
                     Some(Ok(letter)) => letter,
-                    _ => return Err(self.wrong("half of a surrogate pair, which is no letter")),
+                    _ => return Err(self.wrong("half of a surrogate pair, which is not a character")),
                 }
             }
             _ => return Err(self.wrong("an escape that JSON does not have")),
@@ -185,7 +181,7 @@ impl<'t> Reader<'t> {
         Ok(unit)
     }
 
-    /// Begins an object or a list.
+    /// Opens an object or a list.
     pub(super) fn open(&mut self) -> Result<(), Wrong> {
         self.next_byte();
         self.at += 1;
@@ -196,7 +192,7 @@ impl<'t> Reader<'t> {
         Ok(())
     }
 
-    /// Reads the key of an object's next member, if there is one; the first when nothing of the object is read yet.
+    /// Reads the key of an object's next member, if there is one; `first` if no member has been read yet.
     #[inline]
     pub(super) fn key(&mut self, first: bool) -> Result<Option<Cow<'t, str>>, Wrong> {
         if !self.more(first, b'}')? {
@@ -213,7 +209,7 @@ impl<'t> Reader<'t> {
         Ok(Some(key))
     }
 
-    /// Whether a list has one more item; the first when nothing of the list is read yet.
+    /// Whether a list has another item; `first` if no item has been read yet.
     pub(super) fn item(&mut self, first: bool) -> Result<bool, Wrong> {
         self.more(first, b']')
     }
@@ -234,7 +230,7 @@ impl<'t> Reader<'t> {
         }
     }
 
-    /// Reads a value that nobody needs.
+    /// Skips a value.
     pub(super) fn skip(&mut self) -> Result<(), Wrong> {
         let mut first = true;
         match self.peek()? {
@@ -260,7 +256,7 @@ impl<'t> Reader<'t> {
         Ok(())
     }
 
-    /// Reads a value that nobody needs, and gives it as it is written.
+    /// Skips a value and returns its text.
     pub(super) fn raw(&mut self) -> Result<&'t str, Wrong> {
         self.next_byte();
         let start = self.at;
@@ -268,7 +264,7 @@ impl<'t> Reader<'t> {
         Ok(self.text.get(start..self.at).unwrap_or_default())
     }
 
-    /// Nothing follows.
+    /// Checks that nothing follows.
     pub(super) fn end(&mut self) -> Result<(), Wrong> {
         match self.next_byte() {
             None => Ok(()),
@@ -277,11 +273,11 @@ impl<'t> Reader<'t> {
         }
     }
 
-    /// What is wrong where it reads, with the text there.
+    /// Describes an error at the current position, with the text there.
     pub(super) fn wrong(&self, what: &str) -> Wrong {
         let before = self.text.get(..self.at).map_or(self.at, |before| before.chars().count());
         match self.text.get(self.at..).filter(|rest| !rest.is_empty()) {
-            Some(rest) => format!("{what} at letter {}, where it says {}", before + 1, super::text_error::shown(rest)),
+            Some(rest) => format!("{what} at character {}, found {}", before + 1, super::text_error::shown(rest)),
             None => format!("{what}, but the line ends"),
         }
     }
@@ -315,7 +311,7 @@ impl<'t> Reader<'t> {
         self.text.as_bytes().get(self.at).copied()
     }
 
-    /// Goes over white space to the next byte.
+    /// Skips white space and returns the next byte.
     #[inline]
     fn next_byte(&mut self) -> Option<u8> {
         loop {
@@ -389,7 +385,7 @@ mod tests {
         #[test]
         fn it_agrees_with_serde(text in r#"[\[\]{}:,"\\a0-9u d8ce.+-]{0,12}"#) {
             let theirs = serde_json::from_str::<serde_json::Value>(&text);
-            // Theirs refuses numbers beyond a double.
+            // Their parser rejects numbers beyond a double.
             let too_large = theirs.as_ref().err().is_some_and(|error| error.to_string().contains("out of range"));
             prop_assert!(whole(&text).is_ok() == theirs.is_ok() || too_large, "{text}: {:?}, {theirs:?}", whole(&text));
         }

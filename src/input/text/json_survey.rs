@@ -1,6 +1,6 @@
-//! What a survey learns of JSON lines: the fields of every object, and what their values are.
+//! Surveys JSON lines: collects the fields of every object, and the types of their values.
 //!
-//! Not for: how JSON is read (`json`) and the type of a field found (`tree`).
+//! Not for: parsing JSON (`json`) and merging the types of a field (`json_type`).
 
 use super::chunks::{ARRAY, Piece};
 use super::column::Column;
@@ -16,21 +16,21 @@ pub(super) struct OfJson<'e> {
     pub(super) expected: &'e Expectations,
 }
 
-/// The fields of the objects of one thread.
+/// The fields of the objects that one thread has read.
 #[derive(Debug, Default)]
 pub(super) struct Objects {
     keys: Keys,
     fields: Vec<Top>,
     nodes: usize,
-    /// Places of the fields without which a contract allows no object.
+    /// Names of the fields that a contract requires.
     required: Vec<String>,
 }
 
-/// A field of the objects themselves.
+/// A top-level field of the objects.
 #[derive(Debug)]
 pub(super) struct Top {
     node: Node,
-    /// Where a contract says the type: the column that takes the values of a piece, to see whether it can.
+    /// If a contract gives the type: a column that tries to take the values of a piece, and whether it is nullable.
     held: Option<(Column, bool)>,
 }
 
@@ -66,19 +66,19 @@ pub(super) fn lines(text: &str, first: u64) -> impl Iterator<Item = (&str, u64)>
     text.split('\n').zip(first..).filter(|(line, _)| !line.trim_ascii().is_empty())
 }
 
-/// The fault of a line that is no JSON object.
+/// The fault of a line that is not a JSON object.
 pub(super) fn no_object(line: u64, wrong: &Wrong) -> Fault {
     Fault::at(line, format!("cannot be read as one JSON object: {wrong}"))
 }
 
-/// Begins the object of a line.
+/// Opens the object of a line.
 ///
 /// # Errors
-/// When the line begins with something else.
+/// If the line begins with something else.
 pub(super) fn open(reader: &mut Reader<'_>) -> Result<(), Wrong> {
     match reader.peek()? {
         Kind::Object => reader.open(),
-        kind => Err(reader.wrong(&format!("{} is no object; one object a line is needed", kind.name()))),
+        kind => Err(reader.wrong(&format!("{} is not an object; one object per line is needed", kind.name()))),
     }
 }
 
@@ -118,10 +118,10 @@ impl OfJson<'_> {
     }
 }
 
-/// Gives a column the next value.
+/// Appends the next value to a column.
 ///
 /// # Errors
-/// When that is no JSON, or no value of the column's type.
+/// If it is not valid JSON, or not a value of the column's type.
 pub(super) fn push(column: &mut Column, reader: &mut Reader<'_>, line: u64, name: &str) -> Result<(), Fault> {
     let mut again = reader.clone();
     column.push_json(reader).map_err(|reason| match again.raw() {
@@ -131,10 +131,10 @@ pub(super) fn push(column: &mut Column, reader: &mut Reader<'_>, line: u64, name
 }
 
 impl Objects {
-    /// The fields of the objects of all threads, in the order in which they came.
+    /// Merges the fields that all threads have found, in the order of their first occurrence.
     ///
     /// # Errors
-    /// A field that is more than may be.
+    /// A field that exceeds the maximum number.
     pub(super) fn merged(parts: Vec<Self>) -> Result<Vec<(String, Node)>, (Place, String)> {
         let mut all = Self::default();
         for part in parts {

@@ -1,10 +1,10 @@
-//! The type of a JSON field: what it is in all lines of all files, level by level.
+//! The type of a JSON field over all lines of all files, merged level by level.
 //!
-//! A field has one kind everywhere, and nulls beside it. The fields of its objects are all that any of them has; its
-//! numbers are of the first type that holds all of them. Every node remembers where each kind came first, so that two
-//! kinds of one field are told with both places.
+//! A field has one kind of value everywhere, apart from nulls. Its objects have the union of the fields that any of
+//! them has; its numbers have the first type that holds all of them. Every node remembers where each kind first
+//! occurred, so that a conflict of kinds is reported with both places.
 //!
-//! Not for: columns that a contract gives a type.
+//! Not for: columns whose type a contract gives.
 
 use std::sync::Arc;
 
@@ -16,12 +16,12 @@ use super::number::{Number, Numbers};
 use super::text_error::shown;
 use super::values::short_whole;
 
-/// Fields that the objects of one level may have together.
+/// Maximum number of different fields at one level.
 const MOST_FIELDS: usize = 2_000;
-/// Fields of all levels.
+/// Maximum number of fields at all levels.
 const MOST_NODES: usize = 20_000;
 
-/// Where something is: number of the file, line, place in the line.
+/// A position in the input: file index, line, and rank within the line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Place {
     pub(super) file: usize,
@@ -29,32 +29,32 @@ pub(super) struct Place {
     pub(super) order: u32,
 }
 
-/// What one field is, everywhere.
+/// What is known of one field.
 #[derive(Clone, Debug)]
 pub(super) struct Node {
-    /// Where it is first.
+    /// Its first occurrence.
     pub(super) first: Place,
-    /// Where it is first of each kind but null.
+    /// The first occurrence of each kind but null.
     kinds: Vec<(Kind, Place)>,
     numbers: Numbers,
-    /// Where a number first was too long for a double.
+    /// The first occurrence of a number too long for a double.
     long: Option<Place>,
     keys: Keys,
     fields: Vec<Node>,
     item: Option<Box<Node>>,
 }
 
-/// The way through one line.
+/// The traversal of one line.
 #[derive(Debug)]
 pub(super) struct Walk<'n> {
-    /// Where it is.
+    /// The current position.
     pub(super) place: Place,
-    /// Nodes there are.
+    /// Number of nodes so far.
     pub(super) nodes: &'n mut usize,
 }
 
 impl Walk<'_> {
-    /// A new node, where there may be one more.
+    /// A new node, unless there are too many.
     pub(super) fn node(&mut self) -> Result<Node, Wrong> {
         *self.nodes += 1;
         if *self.nodes > MOST_NODES {
@@ -67,10 +67,10 @@ impl Walk<'_> {
     }
 }
 
-/// Why fields make no type.
+/// Why the values of a field have no common type.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Conflict {
-    /// Two kinds of one field.
+    /// Two kinds of value in one field.
     Kinds { path: String, one: (Kind, Place), other: (Kind, Place) },
     /// Numbers that no type holds.
     Numbers { path: String, at: Place },
@@ -79,13 +79,13 @@ pub(super) enum Conflict {
 }
 
 impl Node {
-    /// A field that is here first.
+    /// A field that first occurs here.
     pub(super) fn new(first: Place) -> Self {
         let (kinds, numbers, keys) = (Vec::new(), Numbers::default(), Keys::default());
         Self { first, kinds, numbers, long: None, keys, fields: Vec::new(), item: None }
     }
 
-    /// Takes a value of it.
+    /// Adds a value.
     pub(super) fn take(&mut self, reader: &mut Reader<'_>, walk: &mut Walk<'_>) -> Result<(), Wrong> {
         let kind = reader.peek()?;
         self.saw(kind, walk.place);
@@ -149,7 +149,7 @@ impl Node {
         }
     }
 
-    /// Takes what other lines have in it.
+    /// Adds what is known of the field from other lines.
     pub(super) fn merge(&mut self, other: Self) {
         self.first = self.first.min(other.first);
         for (kind, place) in other.kinds {
@@ -215,10 +215,10 @@ impl Node {
     }
 }
 
-/// The place of an object's next key, which may be a new one.
+/// The index of an object's next key, which may be a new one.
 ///
 /// # Errors
-/// When the object has it already, or there are more keys than may be.
+/// If the object has it already, or there are too many keys.
 pub(super) fn take_key(keys: &mut Keys, key: &str) -> Result<usize, Wrong> {
     match keys.take(key) {
         Some((place, false)) => Ok(place),
@@ -232,7 +232,7 @@ pub(super) fn take_key(keys: &mut Keys, key: &str) -> Result<usize, Wrong> {
     }
 }
 
-/// Whether a level has more fields than it may.
+/// Whether a level has too many fields.
 pub(super) fn too_many(fields: usize) -> bool {
     fields > MOST_FIELDS
 }

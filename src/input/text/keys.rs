@@ -1,25 +1,25 @@
-//! The keys of objects, each with a place: found fast where objects have the same keys in the same order.
+//! An index of object keys: lookups are fast if objects have the same keys in the same order.
 //!
-//! A key that an object repeats is found out, as [`Keys::begin`] gives every object a number.
+//! Repeated keys are detected, as [`Keys::begin`] numbers the objects.
 //!
 //! Not for: values.
 
 use std::collections::HashMap;
 
-/// Names with their places, and which of them the object at hand has.
+/// Keys with their indexes, and which of them the current object has.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Keys {
     names: Vec<Box<str>>,
     places: HashMap<Box<str>, usize>,
-    /// The last object that had it, for every name.
+    /// For every key, the number of the last object that had it.
     had: Vec<u64>,
     object: u64,
-    /// Where the next key is expected.
+    /// The index at which the next key is expected.
     next: usize,
 }
 
 impl Keys {
-    /// These names, in this order.
+    /// An index of these keys, in this order.
     pub(super) fn new<'n>(names: impl Iterator<Item = &'n str>) -> Self {
         let mut keys = Self::default();
         for name in names {
@@ -28,14 +28,14 @@ impl Keys {
         keys
     }
 
-    /// An object begins.
+    /// Begins a new object.
     #[inline]
     pub(super) fn begin(&mut self) {
         self.object += 1;
         self.next = 0;
     }
 
-    /// The place of a key that the object has, if it is known.
+    /// The index of a key of the current object, if the key is known.
     #[inline]
     pub(super) fn find(&mut self, name: &str) -> Option<usize> {
         let place = match self.names.get(self.next) {
@@ -47,7 +47,7 @@ impl Keys {
         Some(place)
     }
 
-    /// As [`Keys::find`], of an object that may be wrong: also whether the object had it before.
+    /// As [`Keys::find`]; also returns whether the current object had the key before.
     #[inline]
     pub(super) fn take(&mut self, name: &str) -> Option<(usize, bool)> {
         let place = match self.names.get(self.next) {
@@ -60,12 +60,12 @@ impl Keys {
         Some((place, before))
     }
 
-    /// Whether the object has this name.
+    /// Whether the current object has this key.
     pub(super) fn has(&self, name: &str) -> bool {
         self.places.get(name).is_some_and(|place| self.had[*place] == self.object)
     }
 
-    /// Gives a new name a place; the object at hand has it.
+    /// Adds a new key to the index and to the current object.
     pub(super) fn add(&mut self, name: &str) -> usize {
         let place = self.names.len();
         self.names.push(name.into());
@@ -75,17 +75,17 @@ impl Keys {
         place
     }
 
-    /// Places of the names that the object does not have.
+    /// Indexes of the keys that the current object lacks.
     pub(super) fn missing(&self) -> impl Iterator<Item = usize> + '_ {
         self.had.iter().enumerate().filter(|(_, had)| **had != self.object).map(|(place, _)| place)
     }
 
-    /// The name at a place.
+    /// The key at an index.
     pub(super) fn name(&self, place: usize) -> &str {
         &self.names[place]
     }
 
-    /// How many names there are.
+    /// Number of keys.
     pub(super) fn len(&self) -> usize {
         self.names.len()
     }

@@ -1,15 +1,15 @@
-//! CSV and JSON lines: every value exactly, in memory that is bounded whatever the files are.
+//! CSV and JSON lines: every value exactly, in memory that is bounded whatever the files contain.
 //!
 //! ```text
-//!  files ─▶ survey: one pass over all rows ─▶ columns, types, rows, where pieces begin
+//!  files ─▶ survey: one pass over all rows ─▶ columns, types, rows, chunks
 //!                                                      │
-//!                                  pieces, by any threads ─▶ batches of the columns that are needed
+//!                                  chunks, by any threads ─▶ batches of the columns that are needed
 //! ```
-//! Columns go by their names: a file's own header, or an object's keys. A column has the type that holds all its values
-//! in all files, or the one that the contract says; a value that does not fit is told with file, line and column. A
+//! Columns are matched by name: from a file's own header, or an object's keys. A column has the type that holds all its
+//! values in all files, or the one in the contract; a value that does not fit is reported with file, line and column. A
 //! column that a file lacks is null there.
 //!
-//! Not for: anything of the query engine's.
+//! Not for: anything of the query engine.
 
 mod chunks;
 mod column;
@@ -46,12 +46,12 @@ pub(crate) use survey::Chunk;
 use chunks::{PIECE, Shape};
 use survey::Plan;
 
-/// Letters that delimit values, the most usual first.
+/// Delimiters that are guessed, the most common first.
 const DELIMITERS: [char; 4] = [',', ';', '\t', '|'];
-/// Bytes in which the first line of a file is looked for.
+/// Bytes searched for the end of a file's first line.
 const FIRST_LINE: usize = 64 << 10;
 
-/// What one pass over all rows of an input's files tells.
+/// The result of one pass over all rows of an input's files.
 #[derive(Debug)]
 pub struct Survey {
     schema: SchemaRef,
@@ -59,7 +59,7 @@ pub struct Survey {
     files: Vec<Surveyed>,
 }
 
-/// Whether bytes are rows of such a file, as a survey of this one file says: for fuzzers.
+/// Whether bytes are valid rows of a file, according to a survey of it: for fuzzers.
 pub(crate) fn can_be_read(bytes: &[u8], format: Format) -> bool {
     let Ok(text) = chunks::text_of(bytes.to_vec(), 1) else { return false };
     let mut piece = chunks::Piece { text, start: 0, line: 1 };
@@ -70,26 +70,26 @@ pub(crate) fn can_be_read(bytes: &[u8], format: Format) -> bool {
     }
 }
 
-/// The letter that most likely delimits the values of CSV files: the one that their first line has most.
+/// Guesses the delimiter of CSV files: the candidate that occurs most in the first line.
 ///
 /// # Errors
-/// As reading the first file.
+/// As for reading the first file.
 pub fn guess_delimiter(input: &Input) -> Result<char> {
     let mut cutter = chunks::Cutter::open(&input.files[0], Shape::Json, FIRST_LINE)?;
     let first = cutter.next()?.unwrap_or_default().text;
     let line = first.lines().find(|line| !line.trim().is_empty()).unwrap_or_default();
-    // What is in quotes delimits nothing.
+    // Ignores delimiters in quotes.
     let outside: String = line.split('"').step_by(2).collect();
     let most = DELIMITERS.iter().rev().max_by_key(|letter| outside.matches(**letter).count());
     Ok(most.copied().unwrap_or(DELIMITERS[0]))
 }
 
-/// What it tells of one file.
+/// The survey of one file.
 #[derive(Debug)]
 pub(crate) struct Surveyed {
-    /// Of CSV: the columns of the schema that its fields are, in their order.
+    /// For CSV: the column of the schema for each of its fields.
     columns: Arc<[usize]>,
-    /// Its rows, in pieces that can be read by themselves; of a packed file they are one.
+    /// Its rows, in chunks that can be read separately; one chunk if it is compressed.
     pub(crate) chunks: Vec<Chunk>,
 }
 
@@ -101,11 +101,11 @@ impl Surveyed {
 }
 
 impl Survey {
-    /// Reads all files of an input with so many threads; `None` for formats that are no text.
+    /// Reads all files of an input with `threads` threads; `None` for formats that are not text.
     ///
     /// # Errors
-    /// `Input` when what they hold makes no table or breaks the contract, naming file and line; `Unavailable` when they
-    /// cannot be read; `Stopped` when that is asked for.
+    /// `Input` if their rows do not form a table or break the contract, naming file and line; `Unavailable` if they
+    /// cannot be read; `Stopped` if shutdown was requested.
     pub(crate) fn make(input: &Input, threads: usize) -> Result<Option<Self>> {
         Self::by(input, Plan { threads, piece: PIECE })
     }
@@ -118,7 +118,7 @@ impl Survey {
         }
     }
 
-    /// The columns, those in directory names excepted.
+    /// The columns, without those in directory names.
     pub fn schema(&self) -> &SchemaRef {
         &self.schema
     }
@@ -128,17 +128,17 @@ impl Survey {
         self.files.iter().map(Surveyed::rows).sum()
     }
 
-    /// Bytes of text in all files, unpacked.
+    /// Bytes of text in all files, decompressed.
     pub fn bytes(&self) -> u64 {
         self.chunks().map(Chunk::bytes).sum()
     }
 
-    /// The files, in the order of the input's.
+    /// The files, in the order of the input.
     pub(crate) fn files(&self) -> &[Surveyed] {
         &self.files
     }
 
-    /// The pieces of all files.
+    /// The chunks of all files.
     pub(crate) fn chunks(&self) -> impl Iterator<Item = &Chunk> {
         self.files.iter().flat_map(|file| &file.chunks)
     }

@@ -1,40 +1,40 @@
-//! Numbers in text, exactly: which type holds all of them without losing a digit.
+//! Parses numbers in text exactly, and finds the type that holds all of them without losing a digit.
 //!
 //! ```text
-//! whole numbers     int64 ─▶ uint64 ─▶ decimal(38, 0)
-//! with fractions    float64, where the shortest text of every double means the same number ─▶ decimal(38, s)
+//! integers          int64 ─▶ uint64 ─▶ decimal(38, 0)
+//! with fractions    float64, if every number survives parsing as a double ─▶ decimal(38, s)
 //! ```
-//! A double keeps up to 15 significant digits of any number; of longer ones it is tried.
+//! A double keeps up to 15 significant digits of any number; for longer ones it is tried.
 //!
-//! Not for: what is a number in a format, beyond the letters that both know.
+//! Not for: number syntax that only one of CSV and JSON accepts.
 
 use arrow::datatypes::DataType;
 
 /// Significant digits of any number that a double keeps.
 const KEPT_DIGITS: i32 = 15;
-/// Powers of ten, either way, that are far from what a double cannot hold.
+/// Exponents up to this absolute value are far from the limits of a double.
 const KEPT_EXPONENT: i32 = 290;
-/// Whole numbers up to here, either way, are doubles.
+/// Integers up to this absolute value are exact as doubles.
 const KEPT_WHOLE: u64 = 1 << 53;
-/// Digits of the widest decimal.
+/// Digits of the widest decimal type.
 pub(super) const WIDEST: i32 = 38;
 
-/// A number: `± digits × 10^-scale`, with digits that do not end in zero.
+/// A number: `± digits × 10^-scale`, where digits do not end in zero.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Number {
     negative: bool,
-    /// None for more than [`WIDEST`] of them.
+    /// None if there are more than [`WIDEST`] of them.
     digits: Option<u128>,
     scale: i32,
     significant: i32,
-    /// Whether it was written without a point and an exponent.
+    /// Whether it was written without a decimal point and an exponent.
     pub(super) is_whole: bool,
-    /// Whether it was written with zeros, or a plus, that say nothing.
+    /// Whether it was written with redundant zeros, or a plus.
     pub(super) is_padded: bool,
 }
 
 impl Number {
-    /// Reads a number: digits with a sign, a point and an exponent, if they are there.
+    /// Parses a number: digits with an optional sign, decimal point and exponent.
     pub(super) fn parse(text: &str) -> Option<Self> {
         let (sign, mut rest) = match text.as_bytes() {
             [sign @ (b'-' | b'+'), rest @ ..] => (Some(*sign), rest),
@@ -64,7 +64,7 @@ impl Number {
             if power.is_empty() || !power.iter().all(u8::is_ascii_digit) {
                 return None;
             }
-            // Far beyond all that a type holds, it does not matter how far.
+            // An exponent far beyond all types may be clamped.
             let far = |sum: i32, digit: &u8| (10 * sum + i32::from(digit - b'0')).min(100_000_000);
             exponent = power.iter().fold(0, far) * if negative { -1 } else { 1 };
             rest = &[];
@@ -77,12 +77,12 @@ impl Number {
         Some(Self { negative: sign == Some(b'-'), digits, scale, significant, is_whole, is_padded })
     }
 
-    /// Its digits before the point.
+    /// Number of digits before the decimal point.
     fn whole_digits(&self) -> i32 {
         (self.significant - self.scale).max(0)
     }
 
-    /// It as so many units of `10^-scale`, where that is exact and fits.
+    /// The number as a count of `10^-scale`, if that is exact and fits.
     pub(super) fn unscaled(&self, scale: i32) -> Option<i128> {
         let digits = i128::try_from(self.digits?).ok()?;
         let power = u32::try_from(scale.checked_sub(self.scale)?);
@@ -90,7 +90,7 @@ impl Number {
         Some(if self.negative { -value } else { value })
     }
 
-    /// Whether the double that `text`, this number, is read as means the same number.
+    /// Whether parsing `text`, this number, as a double keeps its value.
     fn survives(&self, text: &str) -> bool {
         if self.significant <= KEPT_DIGITS && (self.significant - self.scale).abs() < KEPT_EXPONENT {
             return true;
@@ -101,7 +101,7 @@ impl Number {
     }
 }
 
-/// Digits as they are read; zeros at the end wait until another digit follows.
+/// Digits read so far; trailing zeros are counted only once another digit follows.
 #[derive(Default)]
 struct Digits {
     value: Option<u128>,
@@ -110,7 +110,7 @@ struct Digits {
 }
 
 impl Digits {
-    /// Takes all digits that come first, and tells how many they were.
+    /// Takes all leading digits, and returns their number.
     fn take(&mut self, rest: &mut &[u8]) -> usize {
         let mut taken = 0;
         let mut value = self.value.or((self.significant == 0).then_some(0));
@@ -135,25 +135,25 @@ impl Digits {
     }
 }
 
-/// What the numbers of a column have in common.
+/// Properties of the numbers of a column.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Numbers {
-    /// The least and the greatest whole number.
+    /// The smallest and the largest integer.
     range: Option<(i128, i128)>,
-    /// Whether any is not whole.
+    /// Whether any is not an integer.
     broken: bool,
-    /// Whether any is more than a decimal's digits hold.
+    /// Whether any has more digits than a decimal holds.
     long: bool,
-    /// Whether any is lost in a double.
+    /// Whether any is inexact as a double.
     lost: bool,
-    /// Whether any is no number or infinite.
+    /// Whether any is NaN or infinite.
     odd: bool,
     whole_digits: i32,
     scale: i32,
 }
 
 impl Numbers {
-    /// Takes a number.
+    /// Adds a number.
     pub(super) fn add(&mut self, number: &Number, text: &str) {
         match number.unscaled(0).filter(|_| number.is_whole) {
             Some(whole) => self.add_whole(whole),
@@ -167,7 +167,7 @@ impl Numbers {
         }
     }
 
-    /// Takes a whole number.
+    /// Adds an integer.
     #[inline]
     pub(super) fn add_whole(&mut self, whole: i128) {
         let (least, greatest) = self.range.unwrap_or((whole, whole));
@@ -175,12 +175,12 @@ impl Numbers {
         self.lost |= whole.unsigned_abs() > u128::from(KEPT_WHOLE) && (whole as f64) as i128 != whole;
     }
 
-    /// Takes NaN or an infinity.
+    /// Adds NaN or an infinity.
     pub(super) fn add_odd(&mut self) {
         self.odd = true;
     }
 
-    /// Takes what other rows have in common.
+    /// Adds the properties of other rows' numbers.
     pub(super) fn merge(&mut self, other: &Self) {
         if let Some((least, greatest)) = other.range {
             let (own, own_greatest) = self.range.unwrap_or((least, greatest));
@@ -194,12 +194,12 @@ impl Numbers {
         self.scale = self.scale.max(other.scale);
     }
 
-    /// Whether any of them is lost in a double.
+    /// Whether any of them is inexact as a double.
     pub(super) fn are_long(&self) -> bool {
         self.lost
     }
 
-    /// The first type that holds all of them; none where none does, or there are no numbers.
+    /// The first type that holds all of them; none if no type does, or there are no numbers.
     pub(super) fn data_type(&self) -> Option<DataType> {
         let (least, greatest) = self.range.unwrap_or((0, 0));
         let digits = |whole: i128| whole.unsigned_abs().checked_ilog10().map_or(0, |log| log as i32 + 1);

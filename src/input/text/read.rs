@@ -1,7 +1,7 @@
-//! Reads pieces of surveyed files as batches of the columns that are needed.
+//! Reads chunks of surveyed files as batches of the columns that are needed.
 //!
-//! Every file is held against what was surveyed: its size and time of change when a piece is opened, its rows when it
-//! has been read. What differs is an error that says so.
+//! Every file is compared with its survey: its size and modification time when a chunk is opened, its number of rows
+//! when it has been read. A difference is an error that says that the file changed.
 //!
 //! Not for: types, which the survey chose.
 
@@ -25,23 +25,23 @@ use super::{Chunk, Survey};
 use crate::error::{Error, IoContext, Result};
 use crate::input::{Input, InputFile};
 
-/// Bytes of values after which a batch ends.
+/// Bytes of values at which a batch ends.
 const BATCH_BYTES: usize = 1 << 20;
-/// Bytes that a value is taken to have beside its text.
+/// Assumed bytes of a value in addition to its text.
 const VALUE_BYTES: usize = 8;
 
-/// The first rows of a piece of a file.
+/// The first rows of a chunk of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Part {
-    /// Number of the file in its input.
+    /// Index of the file in its input.
     pub(crate) file: usize,
-    /// Number of the piece in its file.
+    /// Index of the chunk in its file.
     pub(crate) chunk: usize,
-    /// How many rows of it are read.
+    /// Number of rows to read.
     pub(crate) rows: u64,
 }
 
-/// Batches of parts, one after another; each comes with the number of its file.
+/// Iterates over the batches of parts, one part at a time; each batch comes with the index of its file.
 pub(crate) struct Batches {
     input: Arc<Input>,
     survey: Arc<Survey>,
@@ -55,17 +55,17 @@ pub(crate) struct Batches {
     opened: Option<Opened>,
 }
 
-/// A part that is being read.
+/// The part being read.
 struct Opened {
     part: Part,
     chunk: Chunk,
-    /// Gives more pieces, of a packed file.
+    /// Yields more pieces, for a compressed file.
     cutter: Option<Cutter>,
     piece: Piece,
-    /// Where the next record begins in the piece, and at which line.
+    /// Position of the next record in the piece, and its line.
     at: usize,
     line: u64,
-    /// Rows that were read.
+    /// Number of rows read.
     taken: u64,
 }
 
@@ -81,7 +81,7 @@ impl Batches {
         wanted: Vec<usize>,
         batch_rows: usize,
     ) -> Result<Self> {
-        let internal = || Error::internal("a column that no text makes");
+        let internal = || Error::internal("a column whose type text cannot represent");
         let schema = survey.schema().project(&wanted).map_err(|error| internal().because(error))?;
         let columns = schema.fields().iter().map(|field| Column::new(field.data_type()).ok_or_else(internal));
         let columns = columns.collect::<Result<_>>()?;
@@ -129,7 +129,7 @@ impl Batches {
         Ok(opened)
     }
 
-    /// Reads the rows of the next batch and tells how many they are; 0 at the end of the part.
+    /// Reads the rows of the next batch and returns their number; 0 at the end of the part.
     fn fill(&mut self, opened: &mut Opened) -> Result<usize> {
         let file = &self.input.files[opened.part.file];
         let left = opened.part.rows.min(opened.chunk.rows) - opened.taken;
@@ -148,7 +148,7 @@ impl Batches {
                 }
                 Shape::Json => read_json(opened, &mut self.keys, &mut self.columns, &mut filled),
             };
-            // All rows were read before: what is wrong now was not there then.
+            // The survey has read all rows: an error now means that the file changed.
             done.map_err(|fault| changed(file).because(fault.in_file(&file.path)))?;
             if !filled.has_room() {
                 break;
@@ -173,7 +173,7 @@ impl Batches {
         let columns = self.columns.iter_mut().map(Column::finish).collect();
         let options = RecordBatchOptions::new().with_row_count(Some(rows));
         RecordBatch::try_new_with_options(Arc::clone(&self.schema), columns, &options)
-            .map_err(|error| Error::internal("text makes no batch").because(error))
+            .map_err(|error| Error::internal("cannot build a batch").because(error))
     }
 }
 
@@ -190,13 +190,13 @@ impl Iterator for Batches {
 }
 
 impl Opened {
-    /// Whether nothing but blank lines is left.
+    /// Whether only blank lines are left.
     fn is_at_end(&self) -> bool {
         self.piece.text.get(self.at..).is_some_and(|rest| rest.trim_ascii().is_empty())
     }
 }
 
-/// What a batch has so far.
+/// The size of the current batch.
 struct Filled {
     rows: usize,
     most: usize,
@@ -229,7 +229,7 @@ fn read_csv(
     columns: &mut [Column],
     filled: &mut Filled,
 ) -> Result<(), Fault> {
-    // Of every wanted column, where it is in a record; some files lack some.
+    // The position of every wanted column in a record; some files lack some.
     let places: Vec<Option<usize>> =
         wanted.iter().map(|column| fields.iter().position(|field| field == column)).collect();
     let mut records = Records::new(&opened.piece.text, dialect, opened.at, opened.line, Some(fields.len()));
@@ -290,7 +290,7 @@ fn read_object(
     keys.begin();
     let mut left = columns.len();
     let mut first = true;
-    // What is behind the last of the columns does not matter: the survey read it.
+    // Members after the last wanted column need no check: the survey has read them.
     while left > 0
         && let Some(key) = reader.key(first).map_err(wrong)?
     {

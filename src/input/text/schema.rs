@@ -1,4 +1,4 @@
-//! From what a survey learnt to the columns of an input: their order, their types, and whether all is as it should be.
+//! Turns the result of a survey into the columns of an input: their order and types, checked against the contract.
 //!
 //! Not for: reading files.
 
@@ -23,7 +23,7 @@ use crate::job::suggest;
 /// Surveys CSV files.
 ///
 /// # Errors
-/// As [`Survey::make`].
+/// As for [`Survey::make`].
 pub(super) fn of_csv(input: &Input, plan: Plan) -> Result<Survey> {
     let expected = expected::of(input);
     let learn = OfCsv::new(&input.csv, named_by_contract(input), &expected);
@@ -33,7 +33,7 @@ pub(super) fn of_csv(input: &Input, plan: Plan) -> Result<Survey> {
     if names.columns.is_empty() {
         let what = match input.csv.header {
             true => "has no header line; a first line with the names of the columns is needed",
-            false => "has no row, so that its columns are not known; a contract names them",
+            false => "has no row, so its columns are unknown; name them in a contract",
         };
         return Err(Fault::of_file(what).in_file(&input.files[0].path));
     }
@@ -49,7 +49,7 @@ pub(super) fn of_csv(input: &Input, plan: Plan) -> Result<Survey> {
             }
         }
     }
-    // A contract's columns have no values here: they were held against their types.
+    // Columns with a contract have no values here: their values were checked against their types.
     let odd = |number: usize| values[number].odd().map(|(place, what)| (place, number, what));
     if let Some((place, number, what)) = (0..values.len()).filter_map(odd).min() {
         let what = format!("column {} {what}", shown(name(number)));
@@ -79,7 +79,7 @@ fn named_by_contract(input: &Input) -> Option<Vec<String>> {
     Some(columns.filter(|name| !input.partition_columns.contains(name)).collect())
 }
 
-/// The files with their columns; files in a row that have the same ones share them.
+/// The files with their columns; consecutive files with the same columns share them.
 fn surveyed(learnt: Vec<Learnt<Head>>, place_of: &[usize]) -> Vec<Surveyed> {
     let mut last: Option<(Head, Head)> = None;
     let of = |learnt: Learnt<Head>| {
@@ -94,7 +94,7 @@ fn surveyed(learnt: Vec<Learnt<Head>>, place_of: &[usize]) -> Vec<Surveyed> {
     learnt.into_iter().map(of).collect()
 }
 
-/// A file has a column in common with another one; else its first line is likely to be a row.
+/// Rejects a file that has no column in common with the others; its first line is probably a row.
 fn check_strangers<'n>(
     input: &Input,
     learnt: &[Learnt<Head>],
@@ -106,7 +106,7 @@ fn check_strangers<'n>(
     heads().flatten().for_each(|number| files[*number] += 1);
     let all = heads().filter(|head| !head.is_empty()).count();
     let is_strange = |head: &[usize]| all > 1 && !head.is_empty() && head.iter().all(|number| files[*number] == 1);
-    // Of two files that have nothing in common the second is named.
+    // Of two files that have nothing in common the second is reported.
     match heads().zip(&input.files).filter(|(head, _)| is_strange(head)).nth(usize::from(all == 2)) {
         None => Ok(()),
         Some((head, file)) => {
@@ -120,7 +120,7 @@ fn check_strangers<'n>(
     }
 }
 
-/// A file with rows has every column that the contract allows no nulls in.
+/// Checks that a file with rows has every column for which the contract allows no nulls.
 fn check_files<'n>(input: &Input, learnt: &[Learnt<Head>], name: &impl Fn(usize) -> &'n str) -> Result<()> {
     let columns = input.contract.iter().flat_map(|contract| &contract.columns);
     let required: Vec<&str> = columns
@@ -134,7 +134,7 @@ fn check_files<'n>(input: &Input, learnt: &[Learnt<Head>], name: &impl Fn(usize)
             continue;
         }
         if let Some(missing) = required.iter().find(lacks) {
-            let what = format!("column {} is missing, and its contract allows no nulls", shown(missing));
+            let what = format!("column {} is missing, but its contract allows no nulls", shown(missing));
             return Err(Fault::of_file(what).in_file(&file.path));
         }
     }
@@ -144,7 +144,7 @@ fn check_files<'n>(input: &Input, learnt: &[Learnt<Head>], name: &impl Fn(usize)
 /// Surveys JSON lines.
 ///
 /// # Errors
-/// As [`Survey::make`].
+/// As for [`Survey::make`].
 pub(super) fn of_json(input: &Input, plan: Plan) -> Result<Survey> {
     let expected = expected::of(input);
     let (parts, learnt) = survey::read(&OfJson { expected: &expected }, &input.files, Shape::Json, plan)?;
@@ -163,9 +163,8 @@ pub(super) fn of_json(input: &Input, plan: Plan) -> Result<Survey> {
     made(input, Shape::Json, &columns, files)
 }
 
-/// The columns of the contract that no line has, which are null in all of them, as a field that a line lacks is. But
-/// one whose name is nearly that of a field which the contract does not know is likely to be misspelt, and not among
-/// them.
+/// The nullable columns of the contract that no line has; they are null everywhere. A column whose name is similar to a
+/// field that the contract does not know is probably misspelt, and is left out.
 fn absent(input: &Input, expected: &Expectations, columns: &[(Field, Place)]) -> Vec<(Field, Place)> {
     let named = input.contract.iter().flat_map(|contract| &contract.columns).map(|column| column.name.as_str());
     let is_there = |name: &str| columns.iter().any(|(field, _)| field.name() == name);
@@ -177,14 +176,14 @@ fn absent(input: &Input, expected: &Expectations, columns: &[(Field, Place)]) ->
     nullable.map(|(name, expected)| (Field::new(name, expected.data_type.clone(), true), place)).collect()
 }
 
-/// The error of fields that make no type.
+/// The error of a field whose values have no common type.
 fn told(input: &Input, conflict: Conflict) -> Error {
     let at = |place: Place| format!("{}, line {}", input.files[place.file].path.display(), place.line);
     let (place, what) = match conflict {
         Conflict::Kinds { path, one: (one, first), other: (other, place) } => {
             let what = format!(
                 "field {} is {} here, but {} in {}; give it one kind in all lines, or the column a type in a contract \
-                 (string takes texts, numbers, true and false as they are written)",
+                 (string accepts strings, numbers, true and false as they are written)",
                 shown(&path),
                 other.name(),
                 one.name(),
@@ -195,7 +194,7 @@ fn told(input: &Input, conflict: Conflict) -> Error {
         Conflict::Numbers { path, at } => {
             let what = format!(
                 "field {} has numbers of which no type holds all digits; give the column a type in a contract (string \
-                 takes them as they are written)",
+                 accepts them as they are written)",
                 shown(&path)
             );
             (at, what)
@@ -209,7 +208,7 @@ fn told(input: &Input, conflict: Conflict) -> Error {
     Fault::at(place.line, what).in_file(&input.files[place.file].path)
 }
 
-/// The survey of these columns.
+/// The survey with these columns.
 fn made(input: &Input, shape: Shape, columns: &[(Field, Place)], files: Vec<Surveyed>) -> Result<Survey> {
     check_names(input, columns)?;
     let schema = Schema::new(columns.iter().map(|(field, _)| field.clone()).collect::<Vec<_>>());
@@ -228,20 +227,20 @@ fn made(input: &Input, shape: Shape, columns: &[(Field, Place)], files: Vec<Surv
     Ok(Survey { schema: Arc::new(schema), shape, files })
 }
 
-/// No column has the name of one in the directories, and none is spelled in two ways.
+/// Checks that no column has the name of a directory column, and that each is spelled in only one way.
 fn check_names(input: &Input, columns: &[(Field, Place)]) -> Result<()> {
     let mut spellings: HashMap<String, (&str, Place)> = HashMap::new();
     for (field, place) in columns {
         let path = |place: &Place| &input.files[place.file].path;
         let name = field.name().as_str();
         if input.partition_columns.iter().any(|column| column == name) {
-            let what = format!("column {} is in the names of the directories, too; leave it out of one", shown(name));
+            let what = format!("column {} is also in the names of directories; remove it from one", shown(name));
             return Err(Fault::at(place.line, what).in_file(path(place)));
         }
         let (other, first) = *spellings.entry(name.to_lowercase()).or_insert((name, *place));
         if (first.file, first.line) != (place.file, place.line) {
             let what = format!(
-                "column {} is spelled {} in {}; spell it in one way",
+                "column {} is spelled {} in {}; use one spelling",
                 shown(name),
                 shown(other),
                 path(&first).display()

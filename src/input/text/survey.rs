@@ -1,16 +1,15 @@
-//! One pass over all rows of all files, by all threads: what the columns are, how many rows there are and where pieces
-//! begin.
+//! Surveys text files: one pass over all rows of all files, by all threads, finds the columns, row counts and chunks.
 //!
 //! ```text
 //!  file 1 ─▶ cutter ─┬▶ thread 1 ─▶ part ─┐
 //!  file 2 ─▶ cutter ─┤                    ├─▶ merged: types of all columns
 //!       …            └▶ thread 2 ─▶ part ─┘
 //! ```
-//! Every thread takes files that nobody reads yet, a piece at a time, and then pieces of files that others read. Where
-//! a piece begins is remembered, so that the scan reads pieces by themselves. Of several faults the one that comes
-//! first in the first file is told, however threads were scheduled.
+//! Every thread first takes files that no other thread reads, a piece at a time, and then pieces of files that others
+//! read. The beginning of each piece is recorded, so that the scan can read pieces as separate chunks. Of several
+//! faults the one that comes first in the first file is reported, however threads were scheduled.
 //!
-//! Not for: what is learnt of a piece; see `of_csv` and `of_json`.
+//! Not for: what is learnt from a piece; see `csv_survey` and `json_survey`.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -22,39 +21,39 @@ use crate::error::{Error, Result};
 use crate::input::InputFile;
 use crate::shutdown;
 
-/// What a survey learns of pieces.
+/// Learns the columns from pieces of files.
 pub(super) trait Learn: Sync {
-    /// What the beginning of a file tells of the rest.
+    /// What the beginning of a file determines for the rest.
     type Head: Clone + Send;
     /// What one thread has learnt.
     type Part: Send;
 
-    /// Nothing is learnt yet.
+    /// A part that has learnt nothing yet.
     fn part(&self) -> Self::Part;
 
-    /// Takes the beginning of a file from its first piece.
+    /// Removes the beginning of a file from its first piece, and interprets it.
     ///
     /// # Errors
-    /// What is wrong with it.
+    /// Describes what is wrong with it.
     fn head(&self, file: usize, first: &mut Piece) -> Result<Self::Head, Fault>;
 
-    /// Learns a piece of a file and tells its rows.
+    /// Learns from a piece of a file and returns its number of rows.
     ///
     /// # Errors
-    /// The first row that is wrong.
+    /// The first invalid row.
     fn learn(&self, part: &mut Self::Part, file: usize, head: &Self::Head, piece: &Piece) -> Result<u64, Fault>;
 }
 
-/// Rows that can be read by themselves.
+/// Rows that can be read separately.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Chunk {
-    /// Where they begin in the file, or in what is packed in it.
+    /// Byte offset in the file, or in its decompressed content.
     pub(super) start: u64,
-    /// Where they end.
+    /// Byte offset of the end.
     pub(super) end: u64,
-    /// The line they begin at.
+    /// Number of the first line.
     pub(super) line: u64,
-    /// How many they are.
+    /// Number of rows.
     pub(crate) rows: u64,
 }
 
@@ -68,27 +67,27 @@ impl Chunk {
 /// A file that was read to its end.
 #[derive(Clone, Debug)]
 pub(super) struct Learnt<H> {
-    /// None for a file without text.
+    /// None if the file is empty.
     pub(super) head: Option<H>,
-    /// Its pieces in order; of a packed file one, for all of it.
+    /// Its chunks in order; one for all of it if it is compressed.
     pub(super) chunks: Vec<Chunk>,
 }
 
-/// What every thread learnt, and every file.
+/// The parts of all threads, and all files.
 pub(super) type Surveyed<L> = (Vec<<L as Learn>::Part>, Vec<Learnt<<L as Learn>::Head>>);
 
-/// How files are surveyed.
+/// Resources of a survey.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Plan {
     pub(super) threads: usize,
-    /// Bytes of a piece, about.
+    /// Approximate bytes of a piece.
     pub(super) piece: usize,
 }
 
 /// Reads all files.
 ///
 /// # Errors
-/// `Input` for the first fault; `Unavailable` when a file cannot be read; `Stopped` when that is asked for.
+/// `Input` for the first fault; `Unavailable` if a file cannot be read; `Stopped` if shutdown was requested.
 pub(super) fn read<L: Learn>(learn: &L, files: &[InputFile], shape: Shape, plan: Plan) -> Result<Surveyed<L>> {
     let work = Work {
         learn,
@@ -130,7 +129,7 @@ pub(super) fn read<L: Learn>(learn: &L, files: &[InputFile], shape: Shape, plan:
     Ok((parts, work.readings.into_iter().zip(files).map(learnt).collect()))
 }
 
-/// What is learnt of a file of one piece, if it can be read.
+/// Learns from a file of one piece; none if it is invalid.
 pub(super) fn one<L: Learn>(learn: &L, piece: &mut Piece) -> Option<L::Part> {
     let mut part = learn.part();
     let head = learn.head(0, piece).ok()?;
@@ -138,20 +137,20 @@ pub(super) fn one<L: Learn>(learn: &L, piece: &mut Piece) -> Option<L::Part> {
     Some(part)
 }
 
-/// What the threads share.
+/// State shared by the threads.
 struct Work<'w, L: Learn> {
     learn: &'w L,
     files: &'w [InputFile],
     shape: Shape,
     plan: Plan,
     readings: Vec<Mutex<Reading<L::Head>>>,
-    /// The first file that nobody reads.
+    /// The first file that no thread has taken.
     next: AtomicUsize,
     /// The first fault so far, with its file and line.
     fault: Mutex<Option<(usize, u64, Error)>>,
 }
 
-/// A file that is being read.
+/// A file being read.
 struct Reading<H> {
     cutter: Option<Box<Cutter>>,
     is_over: bool,
@@ -166,7 +165,7 @@ impl<H> Reading<H> {
 }
 
 impl<L: Learn> Work<'_, L> {
-    /// Reads as long as there is something left, and tells what was learnt.
+    /// Reads as long as there are pieces left, and returns what was learnt.
     fn run(&self) -> L::Part {
         let mut part = self.learn.part();
         loop {
@@ -176,7 +175,7 @@ impl<L: Learn> Work<'_, L> {
             }
             self.read_file(&mut part, file);
         }
-        // What others began.
+        // Files that other threads have taken.
         (0..self.files.len()).for_each(|file| self.read_file(&mut part, file));
         part
     }
@@ -213,7 +212,7 @@ impl<L: Learn> Work<'_, L> {
     }
 
     fn next_piece(&self, reading: &mut Reading<L::Head>, file: usize) -> Result<Option<Piece>, (u64, Error)> {
-        // What a reader cannot read is told after what is wrong with the lines before it.
+        // An error of the cutter ranks after faults in the lines before it.
         let unread = |error| (u64::MAX, error);
         if reading.cutter.is_none() {
             let cutter = Cutter::open(&self.files[file], self.shape, self.plan.piece).map_err(unread)?;

@@ -1,4 +1,4 @@
-//! The survey and the batches together: whatever the pieces and threads, the rows are those of the files.
+//! Survey and batches together: whatever the pieces and threads, the rows are those of the files.
 
 use std::fs;
 use std::path::Path;
@@ -38,7 +38,7 @@ fn survey(input: &Input, threads: usize, piece: usize) -> Result<Arc<Survey>> {
     Survey::by(input, Plan { threads, piece }).map(|survey| Arc::new(survey.unwrap()))
 }
 
-/// All rows of some columns.
+/// Reads all rows of some columns.
 fn read(input: &Arc<Input>, survey: &Arc<Survey>, columns: &[usize], rows: usize) -> Result<Vec<RecordBatch>> {
     let chunks = |(file, of): (usize, &super::Surveyed)| {
         let chunks = of.chunks.iter().enumerate();
@@ -49,7 +49,7 @@ fn read(input: &Arc<Input>, survey: &Arc<Survey>, columns: &[usize], rows: usize
     batches.map(|batch| batch.map(|(_, batch)| batch)).collect()
 }
 
-/// A column of texts.
+/// The values of a string column.
 fn texts(batches: &[RecordBatch], column: usize) -> Vec<Option<String>> {
     let of = |batch: &RecordBatch| {
         batch.column(column).as_string::<i32>().iter().map(|text| text.map(str::to_owned)).collect::<Vec<_>>()
@@ -140,7 +140,7 @@ fn what_changed_since_the_survey_is_told() {
         fs::write(&input.files[0].path, later).unwrap();
         let error = read(&input, &survey, &[0], 10).unwrap_err();
         assert!(error.message().contains("a.csv: changed while it was being read"), "{error}");
-        // Where neither size nor time tell.
+        // Size and modification time do not show the change.
         let mut blind = Arc::unwrap_or_clone(input);
         blind.files[0].bytes = later.len() as u64;
         blind.files[0].modified = fs::metadata(&blind.files[0].path).unwrap().modified().unwrap().try_into().unwrap();

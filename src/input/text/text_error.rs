@@ -1,13 +1,13 @@
-//! What is wrong with a text file, and at which line: the one form in which readers of text tell it.
+//! Faults in text files, with their lines, in the one form that all text readers use.
 //!
-//! Readers know lines, not files; whoever knows the file makes the error of it. Values are shown short and with control
-//! characters escaped, so that no file can write to a terminal or fill a log.
+//! Readers know lines, not files; the caller adds the file. Values are shortened and control characters escaped, so
+//! that no file can write to a terminal or fill a log.
 
 use std::path::Path;
 
 use crate::error::Error;
 
-/// Letters of a value that a message shows.
+/// Characters of a value that a message shows.
 pub(super) const SHOWN: usize = 60;
 
 /// What is wrong with a file.
@@ -30,7 +30,7 @@ impl Fault {
         Self::at(0, what)
     }
 
-    /// The error that names the file.
+    /// Converts it to an error that names the file.
     pub(crate) fn in_file(self, path: &Path) -> Error {
         let Self { line, what } = self;
         let path = path.display();

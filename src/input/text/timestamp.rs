@@ -1,34 +1,34 @@
-//! Dates and times of day in text, exactly: ISO 8601 as databases write it.
+//! Parses dates and timestamps in text exactly: ISO 8601 as databases write it.
 //!
 //! ```text
 //! date       YYYY-MM-DD
 //! timestamp  YYYY-MM-DD ( "T" / " " ) hh:mm:ss [ "." 1*9digit ] [ "Z" / ( "+" / "-" ) hh [":"] mm ]
 //! ```
-//! Years are 0000 to 9999 of the Gregorian calendar, hours 00 to 23, seconds 00 to 59. What is anything else, a leap
-//! second among them, is no timestamp: no type here holds it.
+//! Years are 0000 to 9999 of the Gregorian calendar, hours 00 to 23, seconds 00 to 59. Anything else, such as a leap
+//! second, is not a timestamp: no type here can represent it.
 //!
-//! Not for: zones by their names.
+//! Not for: time zones by name.
 
 use arrow::datatypes::TimeUnit;
 
-/// Digits of a fraction of a second that a timestamp holds.
+/// Maximum digits of a fractional second.
 const MOST_DIGITS: usize = 9;
 const SECONDS_OF_DAY: i64 = 86_400;
 
-/// A point in time, or the reading of a clock.
+/// An instant, or a local time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Moment {
-    /// Seconds since 1970, of UTC where there is a zone.
+    /// Seconds since 1970, in UTC if there is a zone.
     pub(super) seconds: i64,
-    /// And so many nanoseconds.
+    /// Additional nanoseconds.
     pub(super) nanos: u32,
-    /// Digits of the fraction, as it was written.
+    /// Digits of the fraction, as written.
     pub(super) digits: u8,
     /// Whether a zone was written.
     pub(super) zoned: bool,
 }
 
-/// Days since 1970 of a date.
+/// Parses a date to days since 1970.
 pub(super) fn date(text: &str) -> Option<i32> {
     let &[y1, y2, y3, y4, b'-', m1, m2, b'-', d1, d2] = text.as_bytes() else { return None };
     let (year, month, day) = (two(y1, y2)? * 100 + two(y3, y4)?, two(m1, m2)?, two(d1, d2)?);
@@ -39,8 +39,8 @@ pub(super) fn date(text: &str) -> Option<i32> {
         1..=12 => 31,
         _ => return None,
     };
-    // Years begin in March, so that the leap day is the last one, and are counted in spans of 400 from the year 0 on.
-    // After Howard Hinnant's `days_from_civil`.
+    // Years begin in March, so that the leap day is the last one, and are counted in cycles of 400 from year 0. After
+    // Howard Hinnant's `days_from_civil`.
     let (year, from_march) = if month > 2 { (year, month - 3) } else { (year - 1, month + 9) };
     let span = year.div_euclid(400);
     let of_span = year.rem_euclid(400);
@@ -50,7 +50,7 @@ pub(super) fn date(text: &str) -> Option<i32> {
 }
 
 impl Moment {
-    /// Reads a timestamp.
+    /// Parses a timestamp.
     pub(super) fn parse(text: &str) -> Option<Self> {
         let days = date(text.get(..10)?)?;
         let [b'T' | b' ', h1, h2, b':', m1, m2, b':', s1, s2, rest @ ..] = &text.as_bytes()[10..] else { return None };
@@ -88,7 +88,7 @@ impl Moment {
         Some(Self { seconds, nanos, digits: digits as u8, zoned: offset.is_some() })
     }
 
-    /// It in a unit, where that is exact and fits.
+    /// The timestamp in a unit, if that is exact and fits.
     pub(super) fn in_unit(&self, unit: TimeUnit) -> Option<i64> {
         let digits = digits_of(unit);
         let step = 10_u32.pow(MOST_DIGITS as u32 - digits);
@@ -98,7 +98,7 @@ impl Moment {
         self.seconds.checked_mul(10_i64.pow(digits))?.checked_add(i64::from(self.nanos / step))
     }
 
-    /// Digits of the fraction that are needed.
+    /// Digits of the fraction without trailing zeros.
     fn needed(&self) -> u8 {
         match self.nanos {
             0 => 0,
@@ -123,19 +123,19 @@ fn two(tens: u8, ones: u8) -> Option<i32> {
     (tens.is_ascii_digit() && ones.is_ascii_digit()).then(|| i32::from(tens - b'0') * 10 + i32::from(ones - b'0'))
 }
 
-/// What the timestamps of a column have in common.
+/// Properties of the timestamps of a column.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Moments {
     zoned: bool,
     zoneless: bool,
     written: u8,
     needed: u8,
-    /// Whether one is too far away for nanoseconds.
+    /// Whether one is out of the range of nanoseconds.
     far: bool,
 }
 
 impl Moments {
-    /// Takes a timestamp.
+    /// Adds a timestamp.
     pub(super) fn add(&mut self, moment: &Moment) {
         self.zoned |= moment.zoned;
         self.zoneless |= !moment.zoned;
@@ -144,7 +144,7 @@ impl Moments {
         self.far = self.far || moment.seconds.unsigned_abs() > i64::MAX.unsigned_abs() / 1_000_000_000 - 1;
     }
 
-    /// Takes what other rows have in common.
+    /// Adds the properties of other rows' timestamps.
     pub(super) fn merge(&mut self, other: &Self) {
         self.zoned |= other.zoned;
         self.zoneless |= other.zoneless;
@@ -153,7 +153,7 @@ impl Moments {
         self.far |= other.far;
     }
 
-    /// The unit that holds all of them, and whether it is of UTC; none where some have a zone and others have none.
+    /// The unit that holds all of them, and whether they are in UTC; none if some have a zone and others do not.
     pub(super) fn unit(&self) -> Option<(TimeUnit, bool)> {
         let digits = if self.far && self.written > 6 { self.needed } else { self.written };
         let unit = match digits {

@@ -1,13 +1,13 @@
-//! The type of a CSV column: what all its values are, in all rows of all files.
+//! Finds the type of a CSV column from all its values, in all rows of all files.
 //!
 //! ```text
-//! bool · whole numbers and fractions (see number.rs) · date · timestamp (see moment.rs) · text
+//! bool · integers and fractions (see number.rs) · date · timestamp (see timestamp.rs) · string
 //! ```
-//! Only where every value is of one kind the column has its type; else it is text, and every value is what is written
-//! in the file. So is a number with zeros before it, as codes have, or one that no type holds to the last digit. But
-//! one text among hundreds of values of one other kind is a fault, and is told.
+//! A column has a type only if all its values are of that kind; otherwise it is a string column, with every value as it
+//! is written in the file. So are numbers with leading zeros, such as codes, and numbers that no type holds to the last
+//! digit. But one string among hundreds of values of one other kind is reported as a fault.
 //!
-//! Not for: columns that a contract gives a type.
+//! Not for: columns whose type a contract gives.
 
 use std::sync::Arc;
 
@@ -25,27 +25,27 @@ const DATE: u8 = 4;
 const MOMENT: u8 = 8;
 const TEXT: u8 = 16;
 
-/// Numbers that only a text holds as they are written, such as codes with zeros before them.
+/// Numbers that only a string keeps as they are written, such as codes with leading zeros.
 const CODE: u8 = 32;
 
-/// Of so many values fewer than one is a text by mistake, not by meaning.
+/// If less than one value in this many is a string, it is a mistake.
 const ODD: u64 = 100;
 
-/// What the values of a column have in common.
+/// What is known of the values of a column.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Values {
     kinds: u8,
-    /// How many there are, and how many of them are texts.
+    /// Number of values, and of strings among them.
     all: u64,
     texts: u64,
-    /// The first text: where it is, and how it begins.
+    /// The first string: its place and its beginning.
     text: Option<(Place, String)>,
     numbers: Numbers,
     moments: Moments,
 }
 
 impl Values {
-    /// Takes a value that is not empty, of this line of a file.
+    /// Adds a value that is not empty, from a line of a file.
     #[inline]
     pub(super) fn add(&mut self, text: &str, file: usize, line: u64) {
         self.all += 1;
@@ -93,7 +93,7 @@ impl Values {
         }
     }
 
-    /// Takes what the values of other rows have in common.
+    /// Adds what is known of the values of other rows.
     pub(super) fn merge(&mut self, other: &Self) {
         self.kinds |= other.kinds;
         self.all += other.all;
@@ -107,7 +107,7 @@ impl Values {
         self.moments.merge(&other.moments);
     }
 
-    /// Their type.
+    /// The type of the column.
     pub(super) fn data_type(&self) -> DataType {
         let typed = match self.kinds {
             BOOL => Some(DataType::Boolean),
@@ -119,7 +119,7 @@ impl Values {
         typed.unwrap_or(DataType::Utf8)
     }
 
-    /// The text that is odd among values of one other kind, if there is one: its place, and what is wrong.
+    /// The string that is odd among values of one other kind, if there is one: its place, and what is wrong.
     pub(super) fn odd(&self) -> Option<(Place, String)> {
         let kind = match self.kinds & !TEXT {
             BOOL => "true or false",
@@ -131,7 +131,7 @@ impl Values {
         let (place, text) = self.text.as_ref().filter(|_| self.texts * ODD < self.all)?;
         let what = format!(
             "holds {} here, but {} of its {} values are {kind}; correct it, or give the column a type in a contract \
-             (string takes all values as they are written)",
+             (string accepts all values as they are written)",
             shown(text),
             self.all - self.texts,
             self.all
@@ -139,7 +139,8 @@ impl Values {
         Some((*place, what))
     }
 
-    /// Whether a header is a row like all others: each of its cells is what its column holds, and that is not all text.
+    /// Whether a header looks like a row: each of its cells has the kind of its column, and not all columns are
+    /// strings.
     pub(super) fn is_row<'v>(cells: impl Iterator<Item = (&'v str, &'v Self)>) -> bool {
         let mut typed = false;
         for (cell, column) in cells {
@@ -155,7 +156,7 @@ impl Values {
     }
 }
 
-/// A whole number of up to 18 digits, as it is written everywhere.
+/// Parses an integer of up to 18 digits in its usual form.
 #[inline]
 pub(super) fn short_whole(text: &str) -> Option<i64> {
     let (negative, digits) = match text.as_bytes() {
@@ -176,7 +177,7 @@ pub(super) fn short_whole(text: &str) -> Option<i64> {
     Some(if negative { -value } else { value })
 }
 
-/// What a word for true or false says.
+/// Parses true or false.
 pub(super) fn is_bool(text: &str) -> Option<bool> {
     match () {
         () if text.eq_ignore_ascii_case("true") => Some(true),
@@ -185,7 +186,7 @@ pub(super) fn is_bool(text: &str) -> Option<bool> {
     }
 }
 
-/// Whether this is a word for no number, or an infinite one.
+/// Whether this is a word for NaN or an infinity.
 fn is_odd(text: &str) -> bool {
     let word = text.strip_prefix('-').unwrap_or(text);
     ["nan", "inf", "infinity"].iter().any(|odd| word.eq_ignore_ascii_case(odd))

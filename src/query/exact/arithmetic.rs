@@ -1,13 +1,13 @@
-//! `+`, `-`, `*`, `/`, `%`, `<<`, `>>` and a minus sign before integers: exact, or an error that names the expression;
-//! never wrapped round.
+//! `+`, `-`, `*`, `/`, `%`, `<<`, `>>` and unary minus on integers: exact, or an error that names the expression; never
+//! wrapped.
 //!
-//! DataFusion's operators on integers wrap, its shifts count modulo 64, and its division by zero does not say where.
-//! Where both sides are integers they are replaced by functions of this file, unless the ranges of the types and
-//! constants say that nothing can go wrong, as in `age / 10 * 10`.
+//! DataFusion's integer operators wrap on overflow, its shifts take the count modulo 64, and its error for division by
+//! zero does not name the expression. If both sides are integers, they are replaced by functions of this file, unless
+//! the ranges of types and constants prove that nothing can fail, as in `age / 10 * 10`.
 //!
-//! Decimals fail beyond 128 bits themselves; those of 38 digits are held to 38 digits too.
+//! Decimals already fail beyond 128 bits; those of 38 digits are also limited to 38 digits.
 //!
-//! Not for: floats, which know infinity.
+//! Not for: floats, which have infinity.
 
 use arrow::array::{Array, ArrayRef, AsArray, Datum, Decimal128Array};
 use arrow::compute::kernels::numeric;
@@ -23,7 +23,7 @@ use datafusion::logical_expr::{
 };
 use datafusion::optimizer::AnalyzerRule;
 
-/// The rule of this file.
+/// The analyzer rule of this file.
 #[derive(Debug)]
 pub(super) struct CheckedArithmetic;
 
@@ -80,7 +80,7 @@ fn replace(expression: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
     Ok(Transformed::yes(ScalarUDF::new_from_impl(checked).call(vec![left, right])))
 }
 
-/// The least and the greatest value that an expression of integers can have; none where that is not known.
+/// The smallest and the largest value that an integer expression can have; none if unknown.
 fn range(expression: &Expr, schema: &dyn ExprSchema) -> Option<(i128, i128)> {
     let of_type = || bounds(&expression.get_type(schema).ok()?);
     match expression {
@@ -92,7 +92,7 @@ fn range(expression: &Expr, schema: &dyn ExprSchema) -> Option<(i128, i128)> {
         Expr::Alias(alias) => range(&alias.expr, schema),
         Expr::Negative(of) => range(of, schema).map(|(least, most)| (-most, -least)),
         Expr::Cast(cast) => {
-            // What does not fit its new type fails.
+            // A value that does not fit the new type fails the cast.
             let (inner, to) = (range(&cast.expr, schema), of_type()?);
             Some(inner.map_or(to, |(least, most)| (least.max(to.0), most.min(to.1))))
         }
@@ -115,7 +115,7 @@ fn range(expression: &Expr, schema: &dyn ExprSchema) -> Option<(i128, i128)> {
     }
 }
 
-/// The least and the greatest value of a type of integers.
+/// The smallest and the largest value of an integer type.
 fn bounds(data_type: &DataType) -> Option<(i128, i128)> {
     Some(match data_type {
         DataType::Int8 => (i8::MIN.into(), i8::MAX.into()),
@@ -167,14 +167,14 @@ impl Operation {
         matches!(self, Self::ShiftLeft | Self::ShiftRight)
     }
 
-    /// What to do where it fails.
+    /// Describes the failure and how to avoid it.
     fn advice(self, of: &DataType) -> String {
         match self {
             Self::Plus | Self::Minus | Self::Times | Self::ShiftLeft => {
                 format!("overflows {of}; cast one side to a wider type, such as DECIMAL(38, 0)")
             }
-            Self::Divide | Self::Modulo => "fails; nullif(…, 0) as the divisor gives null where it is zero".to_owned(),
-            Self::ShiftRight => format!("shifts further than {of} has bits"),
+            Self::Divide | Self::Modulo => "fails; use nullif(…, 0) as the divisor to get null for zero".to_owned(),
+            Self::ShiftRight => format!("shifts by more bits than {of} has"),
         }
     }
 }
@@ -183,13 +183,13 @@ impl Operation {
 #[derive(Debug, PartialEq, Eq, Hash)]
 struct Checked {
     operation: Operation,
-    /// As the query has it, for messages.
+    /// The SQL of the expression, for messages.
     text: String,
     result: DataType,
     signature: Signature,
 }
 
-/// The text of a function of this file, as the query has it.
+/// The SQL of an expression that this file replaced.
 pub(super) fn text(function: &dyn ScalarUDFImpl) -> Option<&str> {
     let checked = function.downcast_ref::<Checked>().map(|of| of.text.as_str());
     checked.or_else(|| function.downcast_ref::<WithinDigits>().map(|of| of.text.as_str()))
@@ -213,7 +213,8 @@ impl Checked {
     }
 }
 
-/// A number shifted by bits: an error where it loses one to the left, or there are not so many.
+/// A number shifted by some bits: an error if a left shift loses bits, or if the count is not less than the number's
+/// bits.
 fn shifted(operation: Operation, left: &dyn Datum, right: &dyn Datum) -> std::result::Result<ArrayRef, ArrowError> {
     let exact = CastOptions { safe: false, ..CastOptions::default() };
     let wide = |side: &dyn Datum| -> std::result::Result<(Decimal128Array, bool), ArrowError> {
@@ -284,10 +285,10 @@ impl ScalarUDFImpl for Checked {
     }
 }
 
-/// A decimal of 38 digits that has no more than 38 digits.
+/// A decimal of type precision 38, checked to have at most 38 digits.
 #[derive(Debug, PartialEq, Eq, Hash)]
 struct WithinDigits {
-    /// As the query has it, for messages.
+    /// The SQL of the expression, for messages.
     text: String,
     signature: Signature,
 }

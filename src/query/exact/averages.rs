@@ -1,12 +1,12 @@
-//! Averages of whole numbers, of decimals with many digits and of durations: an exact sum, divided once at the end.
+//! Averages of integers, of decimals with many digits and of durations: an exact sum, divided once at the end.
 //!
 //! ```text
 //!  avg(x)  ─▶  quotient(sum(x in a wider type), count(x))
 //! ```
-//! DataFusion adds whole numbers up as doubles, so that an average depends on the order of the rows, and durations in
-//! 64 bits, which wrap round. Frames that move, `DISTINCT` and `FILTER` are those of the sum and of the count.
+//! DataFusion sums integers as doubles, so that an average depends on the order of the rows, and durations in 64 bits,
+//! which wrap. Moving frames, `DISTINCT` and `FILTER` apply to the sum and the count.
 //!
-//! Not for: floats, and decimals whose average has room for four more digits, which are DataFusion's.
+//! Not for: floats, and decimals whose type leaves four more digits for the average; DataFusion averages those.
 
 use std::sync::Arc;
 
@@ -25,12 +25,12 @@ use datafusion::optimizer::AnalyzerRule;
 
 use super::sum::ExactSum;
 
-/// Digits of any whole number of 64 bits.
+/// Maximum digits of a 64-bit integer.
 const INTEGER_DIGITS: u8 = 20;
-/// Digits that the average of decimals has more than they.
+/// Digits that the average of decimals has in addition to theirs.
 const MORE_DIGITS: i8 = 4;
 
-/// The rule of this file.
+/// The analyzer rule of this file.
 #[derive(Debug)]
 pub(super) struct ExactAverages;
 
@@ -44,7 +44,7 @@ impl AnalyzerRule for ExactAverages {
     }
 }
 
-/// The type of an average that is made of a sum and a count; none where DataFusion's own is right.
+/// The result type of an average computed as sum and count; none if DataFusion's own average is right.
 pub(super) fn type_of_average(of: &DataType) -> Option<DataType> {
     match of {
         of if of.is_integer() => Some(DataType::Float64),
@@ -94,7 +94,7 @@ fn divided(plan: LogicalPlan) -> Result<Transformed<LogicalPlan>> {
     Ok(Transformed::yes(LogicalPlanBuilder::from(plan).project(results)?.build()?))
 }
 
-/// The sum and the count that an average is made of, and its type.
+/// The sum and the count that an average is computed from, and its type.
 fn parts(expression: &Expr, schema: &DFSchema) -> Result<Option<(Expr, Expr, DataType)>> {
     let expression = expression.clone().unalias();
     let (name, args) = match &expression {
@@ -128,7 +128,7 @@ fn parts(expression: &Expr, schema: &DFSchema) -> Result<Option<(Expr, Expr, Dat
     Ok(Some((with(sum, wide), with(count_udaf(), value), result)))
 }
 
-/// A sum divided by a count; null where nothing was counted.
+/// A sum divided by a count; null if the count is zero.
 #[derive(Debug, PartialEq, Eq, Hash)]
 struct Quotient {
     result: DataType,

@@ -1,9 +1,9 @@
-//! Casts keep a value, or fail with the expression and the value in the message.
+//! Casts keep the value, or fail with the expression and the value in the message.
 //!
-//! DataFusion's casts fail without saying where, and a cast to `TIMESTAMP` cuts what is finer than microseconds. Those
-//! that can fail are replaced by a function that casts in the same way.
+//! DataFusion's casts fail without naming the expression, and a cast to `TIMESTAMP` truncates what is finer than
+//! microseconds. Casts that can fail are replaced by a function that casts in the same way.
 //!
-//! Not for: `TRY_CAST`, which gives null, and casts that widen.
+//! Not for: `TRY_CAST`, which returns null, and widening casts.
 
 use arrow::array::{Array, ArrayRef, AsArray};
 use arrow::compute::{CastOptions, cast_with_options};
@@ -18,12 +18,12 @@ use datafusion::logical_expr::{
 };
 use datafusion::optimizer::AnalyzerRule;
 
-/// Nanoseconds of a microsecond.
+/// Nanoseconds per microsecond.
 const MICROSECOND: i64 = 1_000;
-/// Digits of a second's fraction that microseconds have.
+/// Digits of a fractional second in microseconds.
 const MICROSECOND_DIGITS: usize = 6;
 
-/// The rule of this file.
+/// The analyzer rule of this file.
 #[derive(Debug)]
 pub(super) struct NamedCasts;
 
@@ -50,7 +50,7 @@ fn replace(expression: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
     Ok(Transformed::yes(ScalarUDF::new_from_impl(named).call(vec![expr.as_ref().clone()])))
 }
 
-/// Whether a cast may fail, or cut something off that it should not.
+/// Whether a cast may fail, or silently truncate.
 fn can_fail(from: &DataType, to: &DataType) -> bool {
     let is_text = |of: &DataType| matches!(of, DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View);
     match (from, to) {
@@ -75,12 +75,12 @@ fn can_fail(from: &DataType, to: &DataType) -> bool {
     }
 }
 
-/// Whether a time zone may have local times that do not exist.
+/// Whether a time zone is named, so that some local times may not exist in it.
 fn is_named(zone: &str) -> bool {
     zone != super::ZONE && !zone.starts_with(['+', '-'])
 }
 
-/// Whether a cast to `TIMESTAMP` may cut digits off; what is cast to even fewer digits asks for it.
+/// Whether a cast to `TIMESTAMP` may truncate digits; a cast to a coarser unit asks for it.
 fn cuts(from: TimeUnit, to: TimeUnit) -> bool {
     (from, to) == (TimeUnit::Nanosecond, TimeUnit::Microsecond)
 }
@@ -95,7 +95,7 @@ fn contains(wide: &DataType, narrow: &DataType) -> bool {
     }
 }
 
-/// Digits that a whole number of a type may have.
+/// Maximum digits of an integer type.
 fn bounds_digits(of: &DataType) -> i16 {
     match of {
         DataType::Int8 | DataType::UInt8 => 3,
@@ -116,16 +116,16 @@ fn whole_digits(of: &DataType) -> i16 {
     }
 }
 
-/// A cast that names itself where it fails.
+/// A cast whose errors name it.
 #[derive(Debug, PartialEq, Eq, Hash)]
 struct NamedCast {
-    /// As the query has it, for messages.
+    /// The SQL of the expression, for messages.
     text: String,
     to: DataType,
     signature: Signature,
 }
 
-/// The text of a cast, as the query has it.
+/// The SQL of a replaced cast.
 pub(super) fn text(function: &dyn ScalarUDFImpl) -> Option<&str> {
     function.downcast_ref::<NamedCast>().map(|of| of.text.as_str())
 }
@@ -173,7 +173,7 @@ impl NamedCast {
         array_value_to_string(&given, row).ok()
     }
 
-    /// Refuses times that microseconds cannot hold.
+    /// Rejects times that do not fit microseconds.
     fn check_digits(&self, values: &ArrayRef) -> Result<()> {
         let lost = match values.data_type() {
             DataType::Timestamp(TimeUnit::Nanosecond, _) => {
@@ -202,7 +202,7 @@ impl NamedCast {
     }
 }
 
-/// Whether the text of a time has more digits after its seconds than microseconds have.
+/// Whether a time as a string has more fractional digits than microseconds.
 pub(super) fn is_finer(text: &str) -> bool {
     let Some((_, fraction)) = text.split_once('.') else { return false };
     fraction.bytes().take_while(u8::is_ascii_digit).skip(MICROSECOND_DIGITS).any(|digit| digit != b'0')

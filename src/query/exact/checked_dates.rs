@@ -1,7 +1,7 @@
-//! Functions of dates and times that give null where a date is too far away for them: an error that names the function
-//! and the value, since a null would be another answer. Some are computed here instead (see `truncation`).
+//! Date and time functions that return null for dates out of their range: instead an error that names the function and
+//! the value, since null would be a wrong answer. Some are computed here instead (see `truncation`).
 //!
-//! Not for: nulls that functions get, which they give back.
+//! Not for: null arguments, for which null is right.
 
 use arrow::array::Array;
 use arrow::util::display::array_value_to_string;
@@ -14,14 +14,14 @@ use crate::query::checked_udf::{self, Guard};
 
 const FUNCTIONS: [&str; 5] = ["date_bin", "date_trunc", "date_part", "to_char", "to_local_time"];
 
-/// Takes the place of the functions of a session that may give null for what is no null.
+/// Replaces the session's functions that may return null for arguments that are not null.
 pub(super) fn register(context: &SessionContext) {
     for name in FUNCTIONS {
         checked_udf::register(context, name, Total);
     }
 }
 
-/// A function whose result is null only where an argument is.
+/// A function whose result is null only if an argument is.
 #[derive(Debug, PartialEq, Eq, Hash)]
 struct Total;
 
@@ -46,7 +46,7 @@ impl Guard for Total {
             Some(row) => {
                 let shown: Vec<String> =
                     args.iter().map(|argument| array_value_to_string(argument, row)).collect::<Result<_, _>>()?;
-                exec_err!("{name}({}) is beyond what it can compute", shown.join(", "))
+                exec_err!("{name}({}) is out of the range of the function", shown.join(", "))
             }
             None => Ok(()),
         }

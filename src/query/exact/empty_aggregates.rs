@@ -1,13 +1,14 @@
-//! Conditions stay above aggregates that give a row even of no rows, and columns of `ROLLUP`, `CUBE` and `GROUPING
-//! SETS` are constant for nobody.
+//! Keeps filters above aggregates that return a row even for no rows, and keeps columns of `ROLLUP`, `CUBE` and
+//! `GROUPING SETS` from being taken for constants.
 //!
-//! DataFusion moves a condition below an aggregate where the condition's columns are all groups; where it has none, it
-//! is moved too, also below an aggregate without groups or one of an empty set, which then gives a row that should not
-//! be there. Nothing is moved below a limit, so there is one that changes nothing: one row of an aggregate without
-//! groups. And it takes a group for constant that is computed of constants, although grouping sets make nulls of it, so
-//! that an `ORDER BY` by it is dropped. Such groups are hidden in a function.
+//! DataFusion pushes a filter below an aggregate if all of the filter's columns are group columns. A filter without
+//! columns satisfies that trivially, so it is also pushed below an aggregate without groups or with an empty grouping
+//! set, which then returns a row that should have been filtered. Nothing is pushed below a limit, so one is added that
+//! changes nothing: one row for an aggregate without groups. DataFusion also takes a group computed from constants for
+//! a constant, although grouping sets replace it by null, so that an `ORDER BY` on it is dropped. Such groups are
+//! hidden in an opaque function.
 //!
-//! Not for: what the function computes, which is its first argument.
+//! Not for: computing anything; the function returns its first argument.
 
 use arrow::datatypes::{DataType, FieldRef};
 use datafusion::common::config::ConfigOptions;
@@ -23,7 +24,7 @@ use datafusion::optimizer::AnalyzerRule;
 /// Rows of a limit that no result reaches.
 const NO_LIMIT: usize = i64::MAX as usize;
 
-/// The rule of this file.
+/// The analyzer rule of this file.
 #[derive(Debug)]
 pub(super) struct Anchored;
 
@@ -47,7 +48,7 @@ impl AnalyzerRule for Anchored {
                 }
                 Ok(Transformed::yes(rows.build()?))
             }
-            // A correlated subquery becomes a join by its groups, which a limit would prevent.
+            // A correlated subquery becomes a join on its groups, which a limit would prevent.
             LogicalPlan::Aggregate(ref aggregate)
                 if aggregate.group_expr.is_empty() && plan.all_out_ref_exprs().is_empty() =>
             {
@@ -88,13 +89,13 @@ fn is_of_sets(plan: &LogicalPlan) -> bool {
     matches!(aggregate.group_expr.as_slice(), [Expr::GroupingSet(_)])
 }
 
-/// An expression that the optimizer cannot look into: its first argument.
+/// An expression that the optimizer cannot see into; its value is the first argument.
 pub(super) fn hidden(arguments: Vec<Expr>) -> Expr {
     let signature = Signature::variadic_any(Volatility::Immutable);
     ScalarUDF::new_from_impl(Hidden { signature }).call(arguments)
 }
 
-/// The function that is its first argument.
+/// A function that returns its first argument.
 #[derive(Debug, PartialEq, Eq, Hash)]
 struct Hidden {
     signature: Signature,

@@ -1,7 +1,7 @@
-//! Sums and averages of floats over frames that move: added up anew for each row.
+//! Sums and averages of floats over moving window frames: computed anew for each row.
 //!
-//! DataFusion subtracts what leaves a frame from its running sum. Of floats that is another number: what was lost of
-//! 1 beside 1e16 does not come back, and NaN never leaves.
+//! DataFusion subtracts values that leave a frame from its running sum, which is inexact for floats: the 1 that was
+//! lost when added to 1e16 does not come back, and NaN never leaves.
 //!
 //! Not for: frames that only grow, which subtract nothing.
 
@@ -18,14 +18,14 @@ use datafusion::logical_expr::{Accumulator, AggregateUDFImpl, GroupsAccumulator,
 
 use super::averages::type_of_average;
 
-/// What is made of the values in a frame.
+/// The aggregate of a frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Of {
     Sum,
     Average,
 }
 
-/// The values in a frame, in order, but for nulls.
+/// The values in a frame, in order, without nulls.
 #[derive(Debug)]
 pub(super) struct Frame {
     of: Of,
@@ -78,7 +78,8 @@ impl Accumulator for Frame {
     }
 }
 
-/// DataFusion's average, but for frames of floats that move, and what is divided at the end (see `averages`).
+/// DataFusion's average, except over moving frames of floats and for results that are divided at the end (see
+/// `averages`).
 #[derive(Debug, PartialEq, Eq, Hash)]
 pub(super) struct Average {
     inner: Avg,

@@ -1,11 +1,10 @@
 //! One zero and one NaN: no float of a query is −0.0, and every NaN has the same bits.
 //!
-//! SQL takes 0.0 and −0.0 for equal, and NaN for equal to NaN (PostgreSQL, DuckDB; so does this tool's key encoding).
-//! DataFusion compares, groups, joins and partitions floats by their bits. So floats are made the same where they come
-//! into a query, from a file ([`normalized`]) or from an expression ([`OneZero`]), and everything that compares them is
-//! right by itself.
+//! In SQL 0.0 equals −0.0, and NaN equals NaN (PostgreSQL, DuckDB; also this tool's key encoding), but DataFusion
+//! compares, groups, joins and partitions floats by their bits. So floats are normalized where they enter a query, from
+//! a file ([`normal`]) or from an expression ([`OneZero`]); every comparison is then right without further care.
 //!
-//! Not for: results inside of arithmetic, where −0.0 has a meaning (1 / −0.0) until the value is used.
+//! Not for: intermediate results of arithmetic, where −0.0 has a meaning (1 / −0.0) until the value is used.
 
 use std::cmp::Ordering;
 use std::sync::Arc;
@@ -21,7 +20,7 @@ use datafusion::logical_expr::{
 };
 use datafusion::optimizer::AnalyzerRule;
 
-/// The rule of this file.
+/// The analyzer rule of this file.
 #[derive(Debug)]
 pub(super) struct OneZero;
 
@@ -37,7 +36,7 @@ impl AnalyzerRule for OneZero {
     }
 }
 
-/// Wraps an expression that may make a −0.0 or another NaN.
+/// Normalizes an expression that may yield −0.0 or another NaN.
 fn replace(expression: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
     let makes = match &expression {
         Expr::Negative(_) | Expr::BinaryExpr(BinaryExpr { .. }) => true,
@@ -54,7 +53,7 @@ fn replace(expression: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
             let normal = ScalarValue::try_from_array(&normal(&value.to_array()?)?, 0)?;
             Ok(Transformed::no(Expr::Literal(normal, metadata)))
         }
-        // What is inside of arithmetic was wrapped already; only the whole is used.
+        // Operands of arithmetic were wrapped already; only the outermost result is.
         Expr::BinaryExpr(BinaryExpr { left, op, right }) => {
             let whole = BinaryExpr::new(Box::new(unwrapped(*left)), op, Box::new(unwrapped(*right)));
             Ok(Transformed::yes(function().call(vec![Expr::BinaryExpr(whole)])))
@@ -72,9 +71,8 @@ fn unwrapped(expression: Expr) -> Expr {
     }
 }
 
-/// Makes the floats the same that aggregates and windows make, such as an average of infinities, and finds the least
-/// and the greatest of floats among whole numbers in the same order: DataFusion leaves NaN out where it compares two of
-/// them.
+/// Normalizes the floats that aggregates and windows yield, such as an average of infinities, and computes `min` and
+/// `max` of floats over integers of the same order: DataFusion ignores NaN when it compares two floats for them.
 fn results(plan: LogicalPlan) -> Result<Transformed<LogicalPlan>> {
     let (plan, made) = match plan {
         LogicalPlan::Aggregate(Aggregate { input, group_expr, aggr_expr, .. }) => {
@@ -117,7 +115,7 @@ fn results(plan: LogicalPlan) -> Result<Transformed<LogicalPlan>> {
     Ok(Transformed::yes(LogicalPlanBuilder::from(plan).project(columns)?.build()?))
 }
 
-/// `min` or `max` of floats over the numbers of their order, under the same name.
+/// `min` or `max` of floats over the integers of their order, under the same name.
 fn by_order(expression: Expr, schema: &DFSchema) -> Result<Expr> {
     let (relation, name) = expression.qualified_name();
     let ordered = |args: &mut Vec<Expr>, function: &str| -> Result<bool> {
@@ -144,7 +142,7 @@ fn by_order(expression: Expr, schema: &DFSchema) -> Result<Expr> {
     Ok(if changed { inner.alias_qualified(relation, name) } else { expression })
 }
 
-/// What makes floats again of the result of [`by_order`].
+/// The function that turns the result of [`by_order`] back into floats.
 fn ordered_from(expression: &Expr) -> Option<ScalarUDF> {
     let args = match expression.clone().unalias() {
         Expr::AggregateFunction(of) => of.params.args,
@@ -156,7 +154,7 @@ fn ordered_from(expression: &Expr) -> Option<ScalarUDF> {
     Some(ScalarUDF::new_from_impl(Order::new(order.double, true)))
 }
 
-/// Floats as the whole numbers of their order, in which NaN is the greatest, and back.
+/// Maps floats to integers of the same order, in which NaN is the greatest, and back.
 #[derive(Debug, PartialEq, Eq, Hash)]
 struct Order {
     double: bool,
@@ -198,7 +196,7 @@ impl ScalarUDFImpl for Order {
 
 impl Order {
     fn changed(&self, array: &ArrayRef) -> ArrayRef {
-        // All bits but the sign are turned over for negative numbers; twice is once back.
+        // All bits but the sign are inverted for negative numbers; applied twice, that is the identity.
         let (long, int) = (|bits: i64| bits ^ (bits >> 63 & i64::MAX), |bits: i32| bits ^ (bits >> 31 & i32::MAX));
         match (self.double, self.back) {
             (true, false) => {
@@ -225,7 +223,7 @@ fn function() -> ScalarUDF {
     ScalarUDF::new_from_impl(Normalize { signature: Signature::any(1, Volatility::Immutable) })
 }
 
-/// The function that makes floats the same, at any depth of lists, structs and maps.
+/// The function that normalizes floats, at any depth of lists, structs and maps.
 #[derive(Debug, PartialEq, Eq, Hash)]
 struct Normalize {
     signature: Signature,
@@ -292,7 +290,7 @@ where
     Arc::new(normal)
 }
 
-/// The same list, struct or map of normal values.
+/// The same list, struct or map with normalized values.
 fn children(array: &ArrayRef) -> Result<ArrayRef> {
     let data = array.to_data();
     let children = data.child_data().iter().map(|child| Ok(normal(&make_array(child.clone()))?.to_data()));

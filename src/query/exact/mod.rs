@@ -1,28 +1,30 @@
-//! Where SQL asks for one answer and DataFusion gives another, or one that depends on chance: mended in the plan.
+//! Corrects plans for which DataFusion's answer differs from the SQL standard's, or depends on chance.
 //!
 //! ```text
-//!  types            values of two types meet in one that holds both
-//!  forms            forms of SQL that DataFusion does not know
-//!  casts            a cast keeps the value, or is an error that names it
-//!  sum              sums of integers and decimals are exact, or an error
-//!  averages         averages of whole numbers, long decimals and durations are divided once, of an exact sum
-//!  arithmetic       operators on integers are exact, or an error
-//!  frames, refilled floats of a frame that moves are added up, or otherwise aggregated, anew
-//!  floats           there is one zero and one NaN, so equal numbers are one group, one key, one partition
-//!  not_in           IN and NOT IN over subqueries follow the three-valued logic of nulls
-//!  null_safe        equality with nulls spreads to no other key of a join
-//!  anchored         conditions without columns stay where they are; groups of ROLLUP are constant for nobody
-//!  times            timestamps are compared in the finer unit, intervals not at all; what is added to a time is not cut
-//!  total            functions of dates fail where they would give null for a date far away
-//!  truncation       date_trunc and date_bin of any year
-//!  syntax, using    what would be read in another way than the standard's is rewritten, or refused
-//!  multisets        EXCEPT ALL and INTERSECT ALL count rows
+//!  types                values of two types are compared or combined in one type that holds both
+//!  rewrites             forms of SQL that DataFusion does not know
+//!  casts                a cast keeps the value, or fails with an error that names it
+//!  sum                  sums of integers and decimals are exact, or an error
+//!  averages             averages of integers, long decimals and durations are an exact sum, divided once
+//!  arithmetic           operators on integers are exact, or an error
+//!  float_frames,        sums and averages of floats over moving frames are computed anew for each row,
+//!  moving_statistics    and so are variances, correlations and regressions
+//!  floats               there is one zero and one NaN, so equal numbers are one group, one key, one partition
+//!  not_in               IN and NOT IN over subqueries follow the three-valued logic of nulls
+//!  null_safe            null-safe equality does not spread to other keys of a join
+//!  multisets            EXCEPT ALL and INTERSECT ALL count rows
+//!  empty_aggregates     filters without columns are not pushed down; groups of ROLLUP are not constants
+//!  time_comparisons     timestamps are compared in the finer unit, intervals not at all
+//!  checked_dates        date functions fail for dates out of their range, instead of returning null
+//!  truncation           date_trunc and date_bin of any year
+//!  syntax, using        SQL that would be read differently from the standard is rewritten or rejected
+//!  repeated_orders      an ORDER BY with a repeated expression has it once
 //! ```
 //!
-//! Most are rules of the analyzer, which sees a query once its types are known and before anything is optimized; two
-//! see it before DataFusion chooses types.
+//! Most are analyzer rules, which see a query once its types are known and before anything is optimized; two run before
+//! DataFusion coerces types.
 //!
-//! Not for: speed (see `ahead`, `grouping`).
+//! Not for: speed (see `push_cast_below_join`, `partitioned_aggregate`).
 
 mod arithmetic;
 mod averages;
@@ -66,19 +68,19 @@ use datafusion::prelude::SessionContext;
 pub(super) use floats::normal;
 pub(super) use syntax::check as check_syntax;
 
-/// Rules of DataFusion's that give wrong answers. The first makes an aggregate without groups of one whose groups are
-/// constant, which gives a row where there was none to group; the others find columns by name alone where they move a
-/// filter into one side of a join, and both sides may have the name.
+/// DataFusion's rules that give wrong answers. The first turns an aggregate with constant groups into one without
+/// groups, which returns a row even for no rows; the others match columns by name alone when they push a filter into
+/// one side of a join, and both sides may have the name.
 const LEFT_OUT: [&str; 2] = ["eliminate_group_by_constant", "FilterPushdown"];
 
 fn is_left_out(rule: &str) -> bool {
     LEFT_OUT.iter().any(|name| rule.starts_with(name))
 }
 
-/// The time zone of a query: instants are shown in it, and the days of an instant are its days.
+/// The time zone of queries: instants are displayed in it, and their dates are dates in it.
 const ZONE: &str = "UTC";
 
-/// The settings of a session that answers exactly, up to its functions (see [`register`]).
+/// Session settings for exact answers; functions are replaced by [`register`].
 pub(super) fn settings(builder: SessionStateBuilder) -> SessionStateBuilder {
     let logical = Optimizer::new().rules.into_iter().filter(|rule| !is_left_out(rule.name()));
     let physical = PhysicalOptimizer::new().rules.into_iter().filter(|rule| !is_left_out(rule.name()));
@@ -91,7 +93,7 @@ pub(super) fn settings(builder: SessionStateBuilder) -> SessionStateBuilder {
         .with_physical_optimizer_rules(physical.collect())
 }
 
-/// The rules of the analyzer, DataFusion's and ours, in their order.
+/// The analyzer rules, DataFusion's and ours, in order.
 fn rules() -> Vec<Arc<dyn AnalyzerRule + Send + Sync>> {
     vec![
         Arc::new(ResolveGroupingFunction::new()),
@@ -110,7 +112,7 @@ fn rules() -> Vec<Arc<dyn AnalyzerRule + Send + Sync>> {
     ]
 }
 
-/// Makes the functions of a session exact.
+/// Replaces functions of a session by exact ones.
 pub(super) fn register(context: &SessionContext) {
     context.register_udaf(AggregateUDF::new_from_impl(sum::ExactSum::default()));
     context.register_udaf(AggregateUDF::new_from_impl(float_frames::Average::default()));
@@ -118,12 +120,12 @@ pub(super) fn register(context: &SessionContext) {
     checked_dates::register(context);
 }
 
-/// The same plan with every expression of every node changed, from its leaves up, under its old name.
+/// The same plan with every expression of every node rewritten bottom-up, under its old name.
 fn everywhere(plan: LogicalPlan, change: impl Fn(Expr, &DFSchema) -> Result<Transformed<Expr>>) -> Result<LogicalPlan> {
     Ok(plan.transform_up_with_subqueries(|plan| expressions_of(plan, &change))?.data)
 }
 
-/// The same node with its expressions changed, from their leaves up, under their old names.
+/// The same node with its expressions rewritten bottom-up, under their old names.
 fn expressions_of(
     plan: LogicalPlan,
     change: impl Fn(Expr, &DFSchema) -> Result<Transformed<Expr>>,
@@ -137,7 +139,7 @@ fn expressions_of(
     })
 }
 
-/// An expression as it was before rules of this directory replaced operators in it.
+/// An expression as it was before this directory's rules replaced operators in it.
 fn as_written(expression: &Expr) -> String {
     let written = expression.clone().transform_up(|part| match &part {
         Expr::ScalarFunction(of) => {
@@ -152,7 +154,7 @@ fn as_written(expression: &Expr) -> String {
     written.map_or_else(|_| expression.to_string(), |written| written.data.to_string())
 }
 
-/// What a function of arrays gives for its arguments: a scalar where all of them are scalars.
+/// Applies a function of arrays to its arguments; the result is a scalar if all of them are.
 fn of_arrays(args: &[ColumnarValue], function: impl FnOnce(&[ArrayRef]) -> Result<ArrayRef>) -> Result<ColumnarValue> {
     let result = function(&ColumnarValue::values_to_arrays(args)?)?;
     match args.iter().all(|argument| matches!(argument, ColumnarValue::Scalar(_))) {

@@ -1,9 +1,10 @@
-//! Variances, deviations, covariances, correlations and regressions over frames that move: computed anew for each row.
+//! Variances, deviations, covariances, correlations and regressions over moving window frames: computed anew for each
+//! row.
 //!
-//! DataFusion takes out of them what leaves a frame. In floats that leaves something behind: the variance of 1 and 1 is
-//! not 0 where 1e16 was in the frame before, and NaN never leaves.
+//! DataFusion removes values that leave a frame from its running state. With floats that leaves a residue: the variance
+//! of 1 and 1 is not 0 if 1e16 was in the frame before, and NaN never leaves.
 //!
-//! Not for: sums and averages, which need less (see `frames`).
+//! Not for: sums and averages, which need less (see `float_frames`).
 
 use std::collections::VecDeque;
 use std::mem::size_of_val;
@@ -37,7 +38,7 @@ const FUNCTIONS: [&str; 16] = [
     "regr_sxy",
 ];
 
-/// Takes the place of the functions of a session that take values out.
+/// Replaces the session's functions that remove values from their state.
 pub(super) fn register(context: &SessionContext) {
     for name in FUNCTIONS {
         if let Ok(inner) = context.udaf(name) {
@@ -47,7 +48,7 @@ pub(super) fn register(context: &SessionContext) {
     }
 }
 
-/// A function that takes nothing out.
+/// An aggregate that recomputes a moving frame instead of removing values from its state.
 #[derive(Debug, PartialEq, Eq, Hash)]
 struct Refilled {
     inner: Arc<AggregateUDF>,
@@ -105,7 +106,7 @@ impl AggregateUDFImpl for Refilled {
     }
 }
 
-/// The rows in a frame, as they came.
+/// The rows in a frame, in input order.
 #[derive(Debug)]
 struct Frame {
     function: Arc<AggregateUDF>,

@@ -1,12 +1,12 @@
 //! `EXCEPT ALL` and `INTERSECT ALL`: each row of one side takes at most one equal row of the other.
 //!
 //! ```text
-//!  a EXCEPT ALL b     ─▶  the rows of a, numbered among their equals, that b, numbered in the same way, does not have
-//!  a INTERSECT ALL b  ─▶  … that b has too
+//!  a EXCEPT ALL b     ─▶  rows of a, numbered among equal rows, that are not in b, numbered the same way
+//!  a INTERSECT ALL b  ─▶  rows of a, numbered, that are in b too
 //! ```
-//! DataFusion plans both as anti and semi joins of the rows alone, in which one row of `b` takes all its equals in `a`.
-//! Such joins, in which nulls are equal, come of nothing else that SQL can say; without `ALL` their left side is made
-//! distinct first.
+//! DataFusion plans both as anti and semi joins on the rows alone, in which one row of `b` matches all its equals in
+//! `a`. Such joins, in which nulls are equal, arise from no other SQL; without `ALL` their left side is made distinct
+//! first.
 //!
 //! Not for: `UNION ALL`, which needs no counting.
 
@@ -19,7 +19,7 @@ use datafusion::functions_window::expr_fn::row_number;
 use datafusion::logical_expr::{Expr, ExprFunctionExt, Join, JoinType, LogicalPlan, LogicalPlanBuilder};
 use datafusion::optimizer::AnalyzerRule;
 
-/// The rule of this file.
+/// The analyzer rule of this file.
 #[derive(Debug)]
 pub(super) struct Multisets;
 
@@ -65,8 +65,8 @@ fn numbered(join: &Join) -> Result<LogicalPlan> {
     joined.project(results)?.build()
 }
 
-/// The columns of one side, its keys of the types in which both sides are compared, and the number of each row among
-/// its equals; and the columns to join by. As names may repeat, columns are called by their place.
+/// One side's columns, its keys cast to the types of the comparison, and the row number of each row among its equals;
+/// and the columns to join on. As names may repeat, columns are addressed by position.
 fn side(plan: &Arc<LogicalPlan>, keys: Vec<Expr>, name: &str) -> Result<(LogicalPlan, Vec<Column>)> {
     let columns = plan.schema().columns().into_iter().map(Expr::Column).enumerate();
     let columns = columns.map(|(place, column)| column.alias(format!("cutover: {name} {place}")));

@@ -1,5 +1,5 @@
-//! `x IN (SELECT …)` by SQL's three-valued logic: true where an equal value is there, unknown where none is but `x` or
-//! one of the values is null, false otherwise.
+//! `x IN (SELECT …)` by SQL's three-valued logic: true if an equal value exists, unknown if none does but `x` or one of
+//! the values is null, false otherwise.
 //!
 //! ```text
 //!  WHERE x IN (q)      ─▶  WHERE EXISTS (q with y = x)
@@ -8,10 +8,11 @@
 //!  anywhere else       ─▶  CASE WHEN EXISTS (q with y = x) THEN true
 //!                               WHEN EXISTS (q with y IS NULL) OR (x IS NULL AND EXISTS (q)) THEN null ELSE false END
 //! ```
-//! `EXISTS` is never unknown, and DataFusion makes joins of it that hold no surprises. What cannot be null is left out.
+//! `EXISTS` is never unknown, and DataFusion turns it into plain joins. Parts about nulls are omitted where nothing can
+//! be null.
 //!
-//! `x op ANY (q)` and `x op ALL (q)` are made of `EXISTS` in the same way, by what `x op y` is for each value. Outside
-//! of conditions, where DataFusion knows no `EXISTS`, it is `(SELECT count(*) …) > 0`.
+//! `x op ANY (q)` and `x op ALL (q)` are built from `EXISTS` in the same way, on the result of `x op y` for each value.
+//! Outside of filters, where DataFusion does not support `EXISTS`, it becomes `(SELECT count(*) …) > 0`.
 
 use std::sync::Arc;
 
@@ -26,10 +27,10 @@ use datafusion::logical_expr::{
 };
 use datafusion::optimizer::AnalyzerRule;
 
-/// What the column of a subquery is called.
+/// Name of a subquery's column.
 const VALUE: &str = "cutover: value";
 
-/// The rule of this file.
+/// The analyzer rule of this file.
 #[derive(Debug)]
 pub(super) struct ThreeValued;
 
@@ -53,7 +54,7 @@ impl AnalyzerRule for ThreeValued {
     }
 }
 
-/// One of the conditions that a row must meet.
+/// One of the conjuncts of a filter.
 fn condition(part: Expr, schema: &DFSchema) -> Result<Expr> {
     match part {
         Expr::InSubquery(InSubquery { ref expr, negated: false, .. }) if expr.contains_outer() => Ok(part),
@@ -108,27 +109,27 @@ fn three_valued(expression: Expr, schema: &DFSchema, place: Place) -> Result<Tra
     }
 }
 
-/// Where an expression is.
+/// Where an expression occurs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Place {
-    /// In a WHERE or HAVING, where `EXISTS` becomes a join.
+    /// In WHERE or HAVING, where `EXISTS` becomes a join.
     Condition,
-    /// Elsewhere, where only scalar subqueries do.
+    /// Elsewhere, where only scalar subqueries are supported.
     Value,
 }
 
 /// Whether a subquery has rows, as a scalar subquery.
 fn counted(rows: LogicalPlanBuilder, subquery: &Subquery) -> Result<Expr> {
     let outer_ref_columns = rows.plan().all_out_ref_exprs();
-    // One row is enough to know, but a limit would keep a correlated subquery from becoming a join.
+    // One row is enough, but a limit would keep a correlated subquery from becoming a join.
     let rows = if outer_ref_columns.is_empty() { rows.limit(0, Some(1))? } else { rows };
     let any = rows.aggregate(Vec::<Expr>::new(), [count(lit(1)).alias("any")])?.build()?;
     let number = Subquery { subquery: Arc::new(any), outer_ref_columns, spans: subquery.spans.clone() };
     Ok(Expr::ScalarSubquery(number).gt(lit(0_i64)))
 }
 
-/// Whether a subquery of every row has one row, whatever the outer row is: an aggregate without groups. It is a value
-/// then; as a join it would have none where nothing matches.
+/// Whether a correlated subquery returns one row for every outer row: an aggregate without groups. It is a scalar then;
+/// as a join it would return no row if nothing matches.
 fn has_one_row(subquery: &Subquery) -> bool {
     let mut node = subquery.subquery.as_ref();
     loop {
@@ -144,8 +145,8 @@ fn has_one_row(subquery: &Subquery) -> bool {
     }
 }
 
-/// Refuses a subquery of every row that has an aggregate without groups further below: it has a row even where nothing
-/// matches, which the join that becomes of it has not.
+/// Rejects a correlated subquery with an aggregate without groups further down: the aggregate returns a row even if
+/// nothing matches, but the join that it becomes does not.
 fn refuse_one_row(subquery: &Subquery) -> Result<()> {
     let one_row = |node: &LogicalPlan| {
         let LogicalPlan::Aggregate(aggregate) = node else { return Ok(false) };
@@ -162,7 +163,7 @@ fn refuse_one_row(subquery: &Subquery) -> Result<()> {
 
 /// `x IN (q)`.
 struct In {
-    /// `x` as the subquery sees it.
+    /// `x` as seen from the subquery.
     outer: Expr,
     x: Expr,
     x_nullable: bool,
@@ -175,7 +176,7 @@ struct In {
 
 impl In {
     fn new(InSubquery { expr, subquery, .. }: InSubquery, schema: &DFSchema, place: Place) -> Result<Self> {
-        // Under a name of its own: where a table is in both queries, a column of one would be taken for the other's.
+        // Under an alias of its own: if a table is in both queries, a column of one would be taken for the other's.
         refuse_one_row(&subquery)?;
         let rows = LogicalPlanBuilder::from(subquery.subquery.as_ref().clone());
         let first = rows.schema().columns().swap_remove(0);
@@ -213,7 +214,7 @@ impl In {
         };
         let outer_ref_columns = rows.plan().all_out_ref_exprs();
         if outer_ref_columns.is_empty() || self.place == Place::Value {
-            // One number for the whole query is simpler than a join.
+            // One scalar for the whole query is simpler than a join.
             return counted(rows, &self.subquery);
         }
         let subquery =
@@ -225,7 +226,7 @@ impl In {
         self.exists(Some(self.y.clone().eq(self.outer.clone())))
     }
 
-    /// Where nulls can be: whether one of the values is null, and whether `x` is and there are values.
+    /// If there can be nulls: whether one of the values is null, and whether `x` is null and there are values.
     fn unknowns(&self) -> Result<Vec<Expr>> {
         let mut unknowns = Vec::new();
         if self.y_nullable {
@@ -237,13 +238,13 @@ impl In {
         Ok(unknowns)
     }
 
-    /// Whether it is false; false where it is unknown.
+    /// True if the predicate is false; false if it is true or unknown.
     fn is_false(&self) -> Result<Expr> {
         let unknowns = self.unknowns()?;
         Ok(unknowns.into_iter().fold(not(self.has_equal()?), |all, unknown| all.and(not(unknown))))
     }
 
-    /// What comparing `x` with any or all of the values comes to.
+    /// The result of comparing `x` with any or all of the values.
     fn compared(&self, op: Operator, quantifier: SetQuantifier) -> Result<Expr> {
         let comparison = Expr::BinaryExpr(BinaryExpr::new(Box::new(self.outer.clone()), op, Box::new(self.y.clone())));
         let decisive = quantifier == SetQuantifier::Any;

@@ -1,10 +1,12 @@
-//! `a IS NOT DISTINCT FROM b` as a condition of joins and filters, in words that no join key can spread to others.
+//! `a IS NOT DISTINCT FROM b` in joins and filters, rewritten so that its null handling does not spread to other join
+//! keys.
 //!
 //! ```text
 //!  a IS NOT DISTINCT FROM b  ─▶  (a IS NULL) = (b IS NULL) AND coalesce(a, default) = coalesce(b, default)
 //! ```
-//! DataFusion makes a join key of it for which nulls are equal. That holds for all keys of a join, also for an equality
-//! that comes to the same join from elsewhere, whose nulls must not be equal. Both new keys are plain equalities.
+//! DataFusion makes it a join key for which nulls are equal. That setting applies to all keys of a join, also to a
+//! plain equality that is pushed into the same join, whose nulls must not be equal. Both rewritten conditions are plain
+//! equalities.
 //!
 //! Not for: types without a default value, such as lists and structs.
 
@@ -16,7 +18,7 @@ use datafusion::logical_expr::utils::{conjunction, merge_schema, split_conjuncti
 use datafusion::logical_expr::{BinaryExpr, Expr, ExprSchemable, Filter, Join, LogicalPlan, Operator, lit};
 use datafusion::optimizer::AnalyzerRule;
 
-/// The rule of this file.
+/// The analyzer rule of this file.
 #[derive(Debug)]
 pub(super) struct NullSafeKeys;
 

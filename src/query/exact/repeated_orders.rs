@@ -1,7 +1,7 @@
-//! Orders that name an expression twice name it once: the second has no say, and DataFusion's aggregates that take the
-//! first of a group, which `DISTINCT ON` becomes, fail where it is there.
+//! Removes repeated expressions from ORDER BY: the second has no effect, and DataFusion's aggregates that take the
+//! first value of a group, which `DISTINCT ON` becomes, fail on it.
 //!
-//! Not for: the order of a result, which DataFusion sorts out itself.
+//! Not for: the order of a result, where DataFusion removes repetitions itself.
 
 use datafusion::common::Result;
 use datafusion::common::config::ConfigOptions;
@@ -9,7 +9,7 @@ use datafusion::common::tree_node::Transformed;
 use datafusion::logical_expr::{Distinct, DistinctOn, Expr, LogicalPlan, SortExpr};
 use datafusion::optimizer::AnalyzerRule;
 
-/// The rule of this file.
+/// The analyzer rule of this file.
 #[derive(Debug)]
 pub(super) struct OnceInAnOrder;
 

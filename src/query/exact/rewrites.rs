@@ -1,15 +1,15 @@
-//! Forms of SQL that DataFusion does not know, or knows within limits, in ones that it does.
+//! SQL that DataFusion does not support, or supports with limits, rewritten to forms that it does.
 //!
 //! | SQL | here |
 //! |---|---|
-//! | `TIMESTAMP` | microseconds, but for a literal with more digits; `TIMESTAMP(9)` has nanoseconds |
+//! | `TIMESTAMP` | microseconds, except for literals with more digits; `TIMESTAMP(9)` has nanoseconds |
 //! | `TIMESTAMPTZ` | an instant, shown in UTC |
-//! | `AT TIME ZONE` | in the unit of the time |
+//! | `AT TIME ZONE` | keeps the unit of the time |
 //! | `LIKE … ESCAPE '!'` | the same pattern with backslashes |
-//! | a frame of peers, ordered by binary values or lists | groups of peers, which are the same |
+//! | a `RANGE` frame without distances, ordered by binary values or lists | a `GROUPS` frame, which is the same |
 //! | `ceil`, `floor`, `round` of decimals | with room for one more digit |
 //!
-//! Called by the rule of `types`. Not for: types that meet.
+//! Called by the rule of `types`. Not for: common types of operands (see `types`).
 
 use std::sync::Arc;
 
@@ -25,10 +25,10 @@ use datafusion::sql::sqlparser::ast::{DataType as SqlType, TimezoneInfo};
 
 use super::casts::is_finer;
 
-/// Functions that round a decimal to one that may have one digit more.
+/// Functions that round a decimal, whose result may have one digit more.
 const ROUND: [&str; 3] = ["ceil", "floor", "round"];
 
-/// What `TIMESTAMP` is in SQL.
+/// The SQL type `TIMESTAMP`.
 #[derive(Debug)]
 pub(super) struct Timestamps;
 
@@ -51,7 +51,7 @@ impl TypePlanner for Timestamps {
     }
 }
 
-/// An expression in a form that DataFusion knows.
+/// Rewrites an expression to a form that DataFusion supports.
 pub(super) fn known(expression: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
     Ok(match expression {
         Expr::Cast(of) => match (of.expr.as_ref(), of.field.data_type()) {
@@ -61,7 +61,7 @@ pub(super) fn known(expression: Expr, schema: &DFSchema) -> Result<Transformed<E
                 let to = DataType::Timestamp(TimeUnit::Nanosecond, zone.clone());
                 Transformed::yes(cast(*of.expr, to))
             }
-            // AT TIME ZONE; what is not in nanoseconds may be further away than they reach.
+            // AT TIME ZONE; times that are not in nanoseconds may be outside the range of nanoseconds.
             (inner, DataType::Timestamp(TimeUnit::Nanosecond, Some(zone))) => match inner.get_type(schema) {
                 Ok(DataType::Timestamp(unit, _)) if unit != TimeUnit::Nanosecond => {
                     let to = DataType::Timestamp(unit, Some(Arc::clone(zone)));
@@ -96,7 +96,7 @@ pub(super) fn known(expression: Expr, schema: &DFSchema) -> Result<Transformed<E
     })
 }
 
-/// A pattern of LIKE whose escape character is the backslash, which is the one that DataFusion knows.
+/// A LIKE pattern with the backslash as escape character, the only one that DataFusion supports.
 fn with_backslashes(pattern: &str, escape: char) -> String {
     let mut result = String::with_capacity(pattern.len());
     let mut escaped = false;
@@ -114,8 +114,8 @@ fn with_backslashes(pattern: &str, escape: char) -> String {
     result
 }
 
-/// A frame of peers in groups where they are ordered by what DataFusion knows no ranges of: without distances, both
-/// are the same.
+/// Turns a RANGE frame into a GROUPS frame if DataFusion supports no ranges of its ORDER BY type; without distances,
+/// both are the same.
 fn peers(frame: WindowFrame, order: &[SortExpr], schema: &DFSchema) -> Result<WindowFrame> {
     let has_range = |of: &DataType| !matches!(of, DataType::Binary | DataType::LargeBinary | DataType::BinaryView);
     let by = order.first().map(|by| by.expr.get_type(schema)).transpose()?;

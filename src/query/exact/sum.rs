@@ -1,14 +1,14 @@
-//! `sum` of integers, decimals and durations: exact, or an error that names the sum; never wrapped round.
+//! `sum` of integers, decimals and durations: exact, or an error that names the sum; never wrapped.
 //!
 //! ```text
-//!  values ─▶ in a wider type ─▶ DataFusion's own sum of that type ─▶ back to the type of the result, or an error
+//!  values ─▶ cast to a wider type ─▶ DataFusion's sum of that type ─▶ cast to the result's type, or an error
 //! ```
-//! No number of rows that a machine can read makes the wider type overflow, so only what comes out is held against the
-//! result's type, and the order of the rows makes no difference.
+//! No feasible number of rows makes the wider type overflow, so only the final sum is checked against the result's
+//! type, and the order of the rows makes no difference.
 //!
-//! Sums of intervals are refused. Averages of durations are, too (see `total`).
+//! Sums of intervals are rejected.
 //!
-//! Not for: floats, whose sums are DataFusion's own but over frames that move (see `frames`).
+//! Not for: floats; DataFusion sums them, except over moving frames (see `float_frames`).
 
 use std::mem::size_of_val;
 use std::sync::Arc;
@@ -26,19 +26,18 @@ use datafusion::logical_expr::{
 
 use super::float_frames::{Frame, Of};
 
-/// The type in which integers and durations are added up: 128 bits.
+/// The type in which integers and durations are summed: 128 bits.
 const WIDE_INTEGER: DataType = DataType::Decimal128(DECIMAL128_MAX_PRECISION, 0);
-/// Decimals of so many digits can be added up ten billion times in 128 bits.
+/// Decimals of at most this many digits can be summed ten billion times in 128 bits.
 const SAFE_DIGITS: u8 = DECIMAL128_MAX_PRECISION - 10;
-/// Digits of a decimal of 256 bits.
+/// Digits of a 256-bit decimal.
 const WIDEST: u8 = 76;
 
-/// The function.
+/// The aggregate function.
 #[derive(Debug, Default, PartialEq, Eq, Hash)]
 pub(super) struct ExactSum(Sum);
 
-/// The type in which values are added up whose sum is of this type; none where DataFusion's own sum is exact, or is one
-/// of floats.
+/// The wider type in which to sum; none if DataFusion's own sum is exact, or is one of floats.
 fn wider(result: &DataType, value: &DataType) -> Option<DataType> {
     match (result, value) {
         (DataType::Int64 | DataType::UInt64 | DataType::Duration(_), _) => Some(WIDE_INTEGER),
@@ -52,7 +51,7 @@ fn wider(result: &DataType, value: &DataType) -> Option<DataType> {
     }
 }
 
-/// How the values of one sum are widened, and what comes out is made narrow again.
+/// How the values of a sum are widened, and the sum is narrowed again.
 #[derive(Clone, Debug)]
 struct Width {
     name: String,
@@ -67,7 +66,7 @@ impl Width {
         Some(Self { name: args.name.to_owned(), wide, result })
     }
 
-    /// The same sum in the wider type.
+    /// The arguments of the sum in the wider type.
     fn args<'a>(&self, args: &AccumulatorArgs<'a>) -> AccumulatorArgs<'a> {
         let field = Field::new(args.return_field.name(), self.wide.clone(), true);
         AccumulatorArgs {
@@ -176,7 +175,7 @@ impl AggregateUDFImpl for ExactSum {
     }
 }
 
-/// One sum.
+/// Accumulator of one sum.
 #[derive(Debug)]
 struct Exact {
     inner: Box<dyn Accumulator>,
@@ -216,7 +215,7 @@ impl Accumulator for Exact {
     }
 }
 
-/// The sums of many groups.
+/// Accumulator of many groups' sums.
 struct ExactGroups {
     inner: Box<dyn GroupsAccumulator>,
     width: Width,

@@ -1,12 +1,12 @@
-//! SQL that DataFusion reads in another way than the standard does: rewritten (see `using`), or refused with what to
-//! write instead.
+//! SQL that DataFusion reads differently from the standard: rewritten (see `using`), or rejected with what to write
+//! instead.
 //!
 //! | SQL | what is wrong |
 //! |---|---|
-//! | `NATURAL RIGHT` or `FULL JOIN` | a common column would be the left side's, null where that side has no row |
+//! | `NATURAL RIGHT` or `FULL JOIN` | a common column would be the left side's, which is null if that side has no row |
 //! | `a IS NOT DISTINCT FROM b AND c` | would be read as `a IS NOT DISTINCT FROM (b AND c)` |
 //!
-//! Not for: SQL that DataFusion refuses itself.
+//! Not for: SQL that DataFusion rejects itself.
 
 use std::ops::ControlFlow;
 
@@ -19,7 +19,7 @@ use datafusion::sql::sqlparser::ast::{
 
 use super::using;
 
-/// Rewrites what would be read wrong, or refuses it.
+/// Rewrites what would be misread, or rejects it.
 ///
 /// # Errors
 /// `Plan`, with what to write instead.
@@ -58,7 +58,7 @@ impl VisitorMut for Check {
         };
         match right.as_ref() {
             Expr::BinaryOp { op: BinaryOperator::And | BinaryOperator::Or | BinaryOperator::Xor, .. } => {
-                ControlFlow::Break(format!("put brackets around each side of AND and OR in {expression}"))
+                ControlFlow::Break(format!("put parentheses around each side of AND and OR in {expression}"))
             }
             _ => ControlFlow::Continue(()),
         }
@@ -69,7 +69,7 @@ fn joins(tables: &TableWithJoins) -> ControlFlow<String> {
     refuse(tables, |constraint| matches!(constraint, JoinConstraint::Natural))
 }
 
-/// Joins in brackets are no FROM of their own, so what USING names cannot be rewritten where it is used.
+/// Joins in parentheses are no FROM clause of their own, so what USING names cannot be rewritten where it is used.
 fn nested(tables: &TableWithJoins) -> ControlFlow<String> {
     refuse(tables, |constraint| matches!(constraint, JoinConstraint::Natural | JoinConstraint::Using(_)))
 }
@@ -82,7 +82,7 @@ fn refuse(tables: &TableWithJoins, is_refused: fn(&JoinConstraint) -> bool) -> C
             if is_refused(constraint) =>
         {
             ControlFlow::Break(format!(
-                "a RIGHT or FULL JOIN by NATURAL, or in brackets by USING, is not supported: write {} ON with both \
+                "a RIGHT or FULL JOIN by NATURAL, or in parentheses by USING, is not supported: write {} ON with both \
                  columns, and coalesce(left.column, right.column) where the column is used",
                 join.relation
             ))

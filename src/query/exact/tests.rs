@@ -1,10 +1,10 @@
-//! Answers to queries over a few rows, as the SQL standard has them.
+//! Answers to queries over a few rows, by the SQL standard.
 
 use arrow::util::display::array_value_to_string;
 use datafusion::execution::SessionStateBuilder;
 use datafusion::prelude::{SessionConfig, SessionContext};
 
-/// The rows of a query, each as its values separated by spaces, sorted; or the message of its failure.
+/// The rows of a query, each as its values separated by spaces, sorted; or the error message.
 fn answer(sql: &str) -> Result<Vec<String>, String> {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     runtime.block_on(async {
@@ -228,7 +228,7 @@ fn groups_of_rollup_are_sorted_even_if_they_are_constant() {
     );
 }
 
-/// Both sides have a column of the name that a condition uses of each.
+/// Both sides have a column of the name that the filter uses from each.
 #[test]
 fn conditions_after_a_join_see_their_own_side() {
     let t = "(VALUES (1, 1)) t(id, x)";

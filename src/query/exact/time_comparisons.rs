@@ -1,10 +1,11 @@
-//! Comparisons of times: a timestamp with a finer literal by the literal's unit, and none of intervals.
+//! Comparisons of times: a timestamp is compared with a finer literal in the literal's unit; intervals are not
+//! compared.
 //!
-//! DataFusion casts the literal to the column's unit instead, which cuts it, so that 00:00:00.000 is at or after
-//! 00:00:00.0001. Where the literal does not fit the column's unit, the column's cast is hidden from that rule.
+//! DataFusion casts the literal to the column's unit instead, which truncates it, so that 00:00:00.000 would be at or
+//! after 00:00:00.0001. If the literal does not fit the column's unit, the column's cast is hidden from that rule.
 //! Intervals have no order, as a month has no fixed length; DataFusion compares their months first.
 //!
-//! Not for: timestamps of two columns, which are compared in the finer unit.
+//! Not for: timestamps of two columns, which DataFusion compares in the finer unit.
 
 use arrow::array::AsArray;
 use arrow::datatypes::{DataType, IntervalDayTimeType, IntervalMonthDayNanoType, IntervalUnit, TimeUnit};
@@ -21,7 +22,7 @@ use datafusion::optimizer::AnalyzerRule;
 
 use super::empty_aggregates::hidden;
 
-/// The rule of this file.
+/// The analyzer rule of this file.
 #[derive(Debug)]
 pub(super) struct ExactTimes;
 
@@ -36,7 +37,7 @@ impl AnalyzerRule for ExactTimes {
     }
 }
 
-/// Refuses what would bring intervals into an order, or take equal ones for one.
+/// Rejects ordering, grouping and deduplicating by intervals.
 fn refuse_intervals(node: &LogicalPlan) -> Result<()> {
     let schema = merge_schema(&node.inputs());
     let check = |what: &str, of: &Expr| match of.get_type(&schema) {
@@ -75,7 +76,7 @@ fn refuse_intervals(node: &LogicalPlan) -> Result<()> {
     Ok(())
 }
 
-/// A time with an interval, whose parts that are finer than the time would be dropped.
+/// A time plus or minus an interval, whose parts finer than the time would be dropped.
 fn whole(left: Expr, op: Operator, right: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
     let text = format!("{left} {op} {right}");
     let unit = |of: &Expr| -> Result<Option<i64>> {
@@ -98,12 +99,12 @@ fn whole(left: Expr, op: Operator, right: Expr, schema: &DFSchema) -> Result<Tra
     Ok(Transformed::yes(Expr::BinaryExpr(BinaryExpr::new(Box::new(left), op, Box::new(right)))))
 }
 
-/// An interval that has only whole units of a time beside its months and days.
+/// Checks that an interval has, apart from months and days, only whole units of a time.
 #[derive(Debug, PartialEq, Eq, Hash)]
 struct Whole {
-    /// What the interval is added to or subtracted from, as the query has it.
+    /// The SQL of the expression, for messages.
     text: String,
-    /// Nanoseconds of the time's unit.
+    /// Nanoseconds per unit of the time.
     unit: i64,
     signature: Signature,
 }
@@ -173,7 +174,7 @@ fn exact(expression: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
     }
 }
 
-/// Hides the cast of a coarser timestamp that one of the literals does not fit.
+/// Hides the cast of a coarser timestamp if one of the literals does not fit it.
 fn hide(expression: Expr, others: &[&Expr], schema: &DFSchema) -> Result<Expr> {
     let Expr::Cast(Cast { expr, .. }) = &expression else { return Ok(expression) };
     let coarse = match expr.get_type(schema)? {
@@ -186,7 +187,7 @@ fn hide(expression: Expr, others: &[&Expr], schema: &DFSchema) -> Result<Expr> {
     Ok(if others.iter().any(misfit) { hidden(vec![expression]) } else { expression })
 }
 
-/// The value of a literal, which may be a text that is still to be cast.
+/// The value of a literal, which may be a string that is still to be cast.
 pub(super) fn constant(expression: &Expr) -> Option<ScalarValue> {
     match expression {
         Expr::Literal(value, _) => Some(value.clone()),
@@ -195,7 +196,7 @@ pub(super) fn constant(expression: &Expr) -> Option<ScalarValue> {
     }
 }
 
-/// Nanoseconds of a unit.
+/// Nanoseconds per unit.
 pub(super) fn nanoseconds(unit: TimeUnit) -> i128 {
     match unit {
         TimeUnit::Second => 1_000_000_000,

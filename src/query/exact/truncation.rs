@@ -1,9 +1,10 @@
 //! `date_trunc` and `date_bin` of times in any year.
 //!
-//! DataFusion computes both in nanoseconds, which reach from 1677 to 2262; valid-to dates such as 9999-12-31 are
-//! beyond. Times in seconds, milli- and microseconds, without a zone or in UTC, are computed in their own unit here.
+//! DataFusion computes both in nanoseconds, whose range is 1677 to 2262; valid-to dates such as 9999-12-31 are outside
+//! of it. Times in seconds, milli- and microseconds, without a zone or in UTC, are computed in their own unit here.
 //!
-//! Not for: nanoseconds, zones with offsets, and bins of months before 1677 or after 2262, which are DataFusion's.
+//! Not for: nanoseconds, zones with offsets, and bins of months before 1677 or after 2262, which are left to
+//! DataFusion.
 
 use std::sync::Arc;
 
@@ -14,10 +15,10 @@ use datafusion::common::{Result, ScalarValue};
 use datafusion::logical_expr::ColumnarValue;
 
 const DAY: i64 = 86_400;
-/// Days from the Monday before 1970-01-01 to that day.
+/// Days from the Monday before 1970-01-01 to 1970-01-01.
 const SINCE_MONDAY: i64 = 3;
 
-/// The result of `date_trunc` or `date_bin`; none where DataFusion's own function has to compute it.
+/// The result of `date_trunc` or `date_bin`; none if DataFusion's own function has to compute it.
 pub(super) fn computed(name: &str, args: &[ColumnarValue]) -> Result<Option<ColumnarValue>> {
     match (name, args) {
         ("date_trunc", [ColumnarValue::Scalar(ScalarValue::Utf8(Some(part))), time]) => {
@@ -32,8 +33,8 @@ pub(super) fn computed(name: &str, args: &[ColumnarValue]) -> Result<Option<Colu
     }
 }
 
-/// What a function makes of every time, which is counted in so many parts of a second; none where the type of the times
-/// is not one of this file's, or the function cannot say for one of them.
+/// Applies a function to every time, as a count of units of which there are `per_second`; none if the type is not one
+/// that this file handles, or the function has no result for one of the times.
 fn by_value(time: &ColumnarValue, function: impl Fn(i64, i64) -> Option<i64>) -> Result<Option<ColumnarValue>> {
     let of = time.data_type();
     let DataType::Timestamp(unit, zone) = &of else { return Ok(None) };
@@ -90,8 +91,8 @@ fn truncated(part: &str, time: i64, per_second: i64) -> Option<i64> {
     }
 }
 
-/// The year and the month of a day since 1970-01-01, in the calendar of today, before and after 1582. From "chrono-
-/// Compatible Low-Level Date Algorithms" by Howard Hinnant: years begin in March, in cycles of 400 of them.
+/// The year and the month of a day since 1970-01-01, in the proleptic Gregorian calendar. From "chrono-Compatible
+/// Low-Level Date Algorithms" by Howard Hinnant: years begin in March, in cycles of 400 of them.
 fn year_and_month(day: i64) -> (i64, i64) {
     let day = day + 719_468;
     let (cycle, day) = (day.div_euclid(146_097), day.rem_euclid(146_097));
@@ -102,7 +103,7 @@ fn year_and_month(day: i64) -> (i64, i64) {
     (year + cycle * 400 + i64::from(month <= 2), month)
 }
 
-/// The first day of a month, since 1970-01-01.
+/// The first day of a month, in days since 1970-01-01.
 fn first_day(year: i64, month: i64) -> i64 {
     let year = year - i64::from(month <= 2);
     let (cycle, year) = (year.div_euclid(400), year.rem_euclid(400));

@@ -1,11 +1,11 @@
-//! Values of two types that meet: brought to one type that holds both, before DataFusion chooses one that does not.
+//! Coerces operands of two types to one type that holds both, before DataFusion chooses one that does not.
 //!
-//! | meet | here | DataFusion's choice |
+//! | operands | here | DataFusion's choice |
 //! |---|---|---|
-//! | a date and a timestamp | the timestamp's unit; or compared as whole numbers | nanoseconds: from 1677 to 2262 |
-//! | a text and a timestamp | microseconds, or the timestamp's unit where it is finer | nanoseconds |
+//! | a date and a timestamp | the timestamp's unit; or compared as integers | nanoseconds: from 1677 to 2262 |
+//! | a string and a timestamp | microseconds, or the timestamp's unit where it is finer | nanoseconds |
 //! | a decimal and a float | doubles; decimals where the float is a literal | 15 digits before and after the point |
-//! | a `REAL` and a whole number | doubles | `REAL`, which has 7 digits |
+//! | a `REAL` and a integer | doubles | `REAL`, which has 7 digits |
 //! | two decimals that have more than 38 digits together | compared with 76 digits | 38 digits |
 //!
 //! Not for: values that do not fit the type they are cast to (see `casts`).
@@ -25,9 +25,9 @@ use datafusion::optimizer::AnalyzerRule;
 use super::rewrites;
 use super::time_comparisons::{constant, nanoseconds};
 
-/// Nanoseconds of a day.
+/// Nanoseconds per day.
 const DAY: i128 = 86_400_000_000_000;
-/// Functions whose arguments become one value, from the argument of this number on.
+/// Functions that return one of their arguments, or a list of them, from the argument of this index on.
 const CHOOSE: [(&str, usize); 8] = [
     ("coalesce", 0),
     ("greatest", 0),
@@ -38,10 +38,10 @@ const CHOOSE: [(&str, usize); 8] = [
     ("nvl2", 1),
     ("make_array", 0),
 ];
-/// Functions of times that take a date for a time in nanoseconds.
+/// Functions of times that convert a date to a time in nanoseconds.
 const OF_TIMES: [&str; 4] = ["date_trunc", "date_bin", "to_local_time", "to_unixtime"];
 
-/// The rule of this file.
+/// The analyzer rule of this file.
 #[derive(Debug)]
 pub(super) struct CommonTypes;
 
@@ -64,12 +64,12 @@ impl AnalyzerRule for CommonTypes {
     }
 }
 
-/// How two values meet.
+/// How two values are combined.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Meeting {
-    /// They are compared; the type that they are compared in is nobody's.
+    /// They are compared; the type of the comparison is not visible in the result.
     Compared,
-    /// One of them is taken.
+    /// One of them is returned.
     Chosen,
 }
 
@@ -144,7 +144,7 @@ fn is_time(expression: &Expr, schema: &DFSchema) -> bool {
     matches!(expression.get_type(schema), Ok(DataType::Date32 | DataType::Date64 | DataType::Timestamp(..)))
 }
 
-/// The keys of a join, in types that they can be compared in.
+/// Casts the keys of a join to types in which they can be compared.
 fn equal(join: Join) -> Result<Transformed<LogicalPlan>> {
     let mut on = Vec::with_capacity(join.on.len());
     for (left, right) in join.on {
@@ -159,7 +159,7 @@ fn equal(join: Join) -> Result<Transformed<LogicalPlan>> {
     Ok(Transformed::yes(LogicalPlan::Join(Join { on, ..join })))
 }
 
-/// The rows of a union, in types that hold the columns of all its inputs.
+/// Casts the rows of a union to types that hold the columns of all its inputs.
 fn unite(union: Union) -> Result<Transformed<LogicalPlan>> {
     let width = union.schema.fields().len();
     if union.inputs.iter().any(|input| input.schema().fields().len() != width) {
@@ -191,8 +191,8 @@ fn unite(union: Union) -> Result<Transformed<LogicalPlan>> {
     Ok(Transformed::yes(LogicalPlan::Union(Union::try_new_with_loose_types(inputs)?)))
 }
 
-/// The expressions in types that can be compared, or of which any can be taken; as they are where their types say
-/// nothing yet.
+/// Casts the expressions to a type in which they can be compared, or that can hold any of them; unchanged if their
+/// types are still unknown.
 fn common(expressions: Vec<Expr>, how: Meeting, schema: &DFSchema) -> Result<Vec<Expr>> {
     let types = expressions.iter().map(|of| of.get_type(schema)).collect::<Result<Vec<_>>>();
     Ok(match types {
@@ -228,8 +228,8 @@ fn is_text(of: &DataType) -> bool {
     matches!(of, DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View)
 }
 
-/// Dates, texts and timestamps as timestamps of the finest unit among them. Where that is nanoseconds, and one of them
-/// may be further away than those reach, they are compared as whole numbers.
+/// Casts dates, strings and timestamps to timestamps of the finest unit among them. If that is nanoseconds, and one of
+/// them may be outside their range, they are compared as integers.
 fn times(expressions: Vec<Expr>, types: &[DataType], how: Meeting) -> Vec<Expr> {
     let units = types.iter().filter_map(|of| match of {
         DataType::Timestamp(unit, _) => Some(*unit),
@@ -258,7 +258,7 @@ fn times(expressions: Vec<Expr>, types: &[DataType], how: Meeting) -> Vec<Expr> 
     expressions.into_iter().zip(types).map(convert).collect()
 }
 
-/// A whole number of so many digits, multiplied by what its unit is in nanoseconds.
+/// A decimal integer of `digits` digits, multiplied by the nanoseconds of its unit.
 fn number(expression: Expr, digits: u8, factor: i128) -> Expr {
     let number = cast(expression, DataType::Decimal128(digits, 0));
     match factor {
@@ -267,7 +267,7 @@ fn number(expression: Expr, digits: u8, factor: i128) -> Expr {
     }
 }
 
-/// Floats, decimals and whole numbers as doubles, where `REAL` would be too narrow or a decimal is among them.
+/// Casts floats, decimals and integers to doubles, if `REAL` would be too narrow or a decimal is among them.
 fn doubles(expressions: Vec<Expr>, types: &[DataType]) -> Vec<Expr> {
     let is_wide = |(expression, of): (&Expr, &DataType)| {
         let is_long = matches!(of, DataType::Int32 | DataType::Int64 | DataType::UInt32 | DataType::UInt64);
@@ -283,7 +283,7 @@ fn doubles(expressions: Vec<Expr>, types: &[DataType]) -> Vec<Expr> {
     expressions.into_iter().zip(types).map(convert).collect()
 }
 
-/// Whether a whole number is a literal that `REAL` holds.
+/// Whether an integer is a literal that `REAL` holds exactly.
 fn is_short(expression: &Expr) -> bool {
     let Expr::Literal(value, _) = expression else { return false };
     match value.cast_to(&DataType::Int64) {
@@ -292,8 +292,8 @@ fn is_short(expression: &Expr) -> bool {
     }
 }
 
-/// The same with floats that are literals as decimals of the same digits; none where there are other floats, or one has
-/// too many digits.
+/// The same with float literals as decimals of the same digits; none if there are other floats, or one has too many
+/// digits.
 fn decimal_literals(expressions: &[Expr], types: &[DataType]) -> Option<(Vec<Expr>, Vec<DataType>)> {
     let mut all = (expressions.to_vec(), types.to_vec());
     for (place, _) in types.iter().enumerate().filter(|(_, of)| of.is_floating()) {
@@ -312,7 +312,7 @@ fn decimal_literals(expressions: &[Expr], types: &[DataType]) -> Option<(Vec<Exp
     Some(all)
 }
 
-/// The most digits before and after the point of decimals and whole numbers.
+/// The most digits before and after the decimal point of decimals and integers.
 fn digits_together(types: &[DataType]) -> (i16, i16) {
     let parts = types.iter().filter_map(|of| match of {
         DataType::Decimal32(digits, scale)
@@ -324,12 +324,12 @@ fn digits_together(types: &[DataType]) -> (i16, i16) {
     parts.fold((0, 0), |(a, b), (whole, fraction)| (a.max(whole), b.max(fraction)))
 }
 
-/// Whether a decimal of 128 bits has so many digits before and after the point.
+/// Whether a 128-bit decimal can have this many digits before and after the decimal point.
 fn are_narrow((whole, fraction): (i16, i16)) -> bool {
     whole + fraction <= i16::from(DECIMAL128_MAX_PRECISION)
 }
 
-/// Decimals and whole numbers as decimals of 256 bits, where those of 128 bits do not hold all of them.
+/// Casts decimals and integers to 256-bit decimals, if 128-bit ones do not hold all of them.
 fn wide(expressions: Vec<Expr>, types: &[DataType]) -> Vec<Expr> {
     let digits = digits_together(types);
     if are_narrow(digits) {

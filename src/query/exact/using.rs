@@ -1,14 +1,14 @@
-//! `JOIN … USING (k)`: `k` is one column, of a RIGHT or FULL JOIN the value of the side that has a row.
+//! `JOIN … USING (k)`: `k` is one column; in a RIGHT or FULL JOIN it is the value of the side that has a row.
 //!
 //! ```text
 //!  SELECT k FROM a JOIN b USING (k)       ─▶  SELECT a.k AS k FROM a JOIN b USING (k)
 //!  SELECT k FROM a FULL JOIN b USING (k)  ─▶  SELECT coalesce(a.k, b.k) AS k FROM a FULL JOIN b ON a.k = b.k
 //! ```
-//! DataFusion takes the left side's column for `k`, which may be null where that side has no row, and finds `k`
-//! ambiguous in WHERE. So the statement is rewritten before it is planned: `k` becomes what it means.
+//! DataFusion takes the left side's column for `k`, which may be null if that side has no row, and reports `k` as
+//! ambiguous in WHERE. So the statement is rewritten before it is planned: `k` is replaced by what it means.
 //!
 //! Not for: `NATURAL`, and `SELECT *` of a RIGHT or FULL JOIN, which need to know the tables' columns: they are
-//! refused, and so is a `k` in a subquery of such a join.
+//! rejected, and so is a `k` in a subquery of such a join.
 
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
@@ -20,7 +20,7 @@ use datafusion::sql::sqlparser::ast::{
 use datafusion::sql::sqlparser::dialect::GenericDialect;
 use datafusion::sql::sqlparser::parser::Parser;
 
-/// Rewrites the joins of a query's SELECT, and its ORDER BY; breaks with what is wrong where it cannot.
+/// Rewrites the joins of a query's SELECT, and its ORDER BY; breaks with an error message if it cannot.
 pub(super) fn rewrite_query(query: &mut Query) -> ControlFlow<String> {
     let SetExpr::Select(select) = query.body.as_mut() else { return ControlFlow::Continue(()) };
     let mut merged = rewrite(select)?;
@@ -33,7 +33,7 @@ pub(super) fn rewrite_query(query: &mut Query) -> ControlFlow<String> {
     query.order_by.visit(&mut merged)
 }
 
-/// Rewrites the joins of one SELECT where it has any to rewrite; breaks with what is wrong where it cannot.
+/// Rewrites the joins of one SELECT, if it has any to rewrite; breaks with an error message if it cannot.
 pub(super) fn rewrite(select: &mut Select) -> ControlFlow<String, Merged> {
     let mut merged = Merged { columns: BTreeMap::new(), outer: false, queries: 0 };
     for tables in &mut select.from {
@@ -69,7 +69,7 @@ pub(super) fn rewrite(select: &mut Select) -> ControlFlow<String, Merged> {
     ControlFlow::Continue(merged)
 }
 
-/// The USING of a join, and whether the join may lack a row of its left side.
+/// The USING of a join, and whether a row of the join may have no row of the left side.
 fn using(join: &mut JoinOperator) -> Option<(&mut JoinConstraint, bool)> {
     let (constraint, outer) = match join {
         JoinOperator::Join(of) | JoinOperator::Inner(of) | JoinOperator::Left(of) | JoinOperator::LeftOuter(of) => {
@@ -81,12 +81,12 @@ fn using(join: &mut JoinOperator) -> Option<(&mut JoinConstraint, bool)> {
     matches!(constraint, JoinConstraint::Using(_)).then_some((constraint, outer))
 }
 
-/// The columns that a join made one of several, and which they are.
+/// Which columns joins have merged, and from which columns.
 pub(super) struct Merged {
     columns: BTreeMap<String, Vec<String>>,
     /// Whether there is a RIGHT or FULL JOIN among them.
     outer: bool,
-    /// Queries around the expression that is looked at.
+    /// Nesting depth of queries around the expression being visited.
     queries: usize,
 }
 
@@ -112,7 +112,7 @@ impl Merged {
                     match outer {
                         true => {
                             return ControlFlow::Break(format!(
-                                "which table has the column {column} of USING ({column}) is not clear; write ON with \
+                                "it is unclear which table has column {column} of USING ({column}); write ON with \
                                  both columns"
                             ));
                         }
@@ -177,7 +177,7 @@ fn parsed(sql: &str) -> ControlFlow<String, Expr> {
     }
 }
 
-/// What a table of a join is called.
+/// The name of a table in a join.
 fn named(table: &TableFactor) -> Option<Ident> {
     match table {
         TableFactor::Table { alias: Some(alias), .. } | TableFactor::Derived { alias: Some(alias), .. } => {
@@ -195,7 +195,7 @@ fn single(name: &ObjectName) -> Option<&Ident> {
     }
 }
 
-/// A name as SQL compares it: in small letters unless it is quoted.
+/// A name as SQL compares it: lower case unless quoted.
 fn folded(name: &Ident) -> String {
     if name.quote_style.is_some() { name.value.clone() } else { name.value.to_lowercase() }
 }

@@ -1,4 +1,4 @@
-//! Answers to queries over a few rows: types that meet, casts, times, averages and divisions.
+//! Answers to queries over a few rows: type coercion, casts, times, averages and divisions.
 //!
 //! Not for: rows, nulls and joins (see `tests`).
 

@@ -257,10 +257,10 @@ pub fn gc(catalog: &Catalog, retention: &Retention) -> Result<GcReport> {
     let expired = |current: &Current| Ok(Change::Remove { versions: current.expired(retention, now) });
     let forgotten = match commit_change(catalog, Streaming::default(), expired)?.change {
         Change::Remove { versions } => versions,
-        other => return Err(Error::internal(format!("{other} is no removal"))),
+        other => return Err(Error::internal(format!("{other} is not a removal"))),
     };
     failpoint::reach("retention.forgotten")?;
-    let left = || "stopped: what is left of old versions is deleted by the next `cutover gc` or run".to_owned();
+    let left = || "stopped: the rest of the old versions is deleted by the next `cutover gc` or run".to_owned();
     if pending || !forgotten.is_empty() {
         let swept = catalog.sweep(forgotten).map_err(|error| shutdown::stands(error, left))?;
         let GcReport { versions, leftovers, bytes, .. } = swept;

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! store alone:   decide ─▶ check the files ─▶ current.json: the change
-//! with Kafka:    publish.lock ─▶ finish a pending intent ─▶ decide ─▶ check the files ─▶ lease ─▶ stream, unless on Kafka
+//! with Kafka:    publish.lock ─▶ finish a pending intent ─▶ decide ─▶ check the files ─▶ lease ─▶ stream, if necessary
 //!                ─▶ current.json: the intent ─▶ announcement: consumers flip ─▶ current.json: the change, no intent
 //! ```
 //! A crash before the intent leaves at most an unannounced topic. After a crash with an intent, the next command that

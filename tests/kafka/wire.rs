@@ -112,7 +112,7 @@ fn a_record_that_is_there_twice_is_noticed() {
 
 #[test]
 fn an_altered_value_is_noticed() {
-    tampered(|records| *records[1000].value.last_mut().unwrap() ^= 1, "received are");
+    tampered(|records| *records[1000].value.last_mut().unwrap() ^= 1, "bytes with the digest");
 }
 
 #[test]

@@ -1,8 +1,7 @@
-//! What a job asks for, as plain values: the types every later stage reads.
+//! A job's settings as plain types, which every later stage reads.
 //!
-//! A [`Job`](super::Job) is made of these by the parser, which has checked every rule that can be checked without
-//! looking at data. Most of them are also written into a version's manifest, so their serialised names are a format:
-//! add, never rename.
+//! The parser makes a [`Job`](super::Job) of them after checking every rule that can be checked without data. Most of
+//! them are also written into a version's manifest, so their serialized names are a format: add, never rename.
 //!
 //! Not for: reading TOML (`parse.rs`), nor for anything that touches files or data.
 //! Invariant: every default is a constant here, and the field's doc names it.
@@ -19,7 +18,7 @@ use super::{Changes, Partitions};
 pub const DEFAULT_SHARDS: u32 = 1;
 /// Most shards a version can have.
 pub const MAX_SHARDS: u32 = 4096;
-/// Most entries `{ top = N }` can keep of one key.
+/// Most rows that `{ top = N }` can keep of one key.
 pub const MAX_TOP: u32 = 1_000_000;
 /// Uncompressed bytes of a table's block when the job does not say.
 pub const DEFAULT_BLOCK_SIZE: u64 = 16 << 10;
@@ -29,13 +28,13 @@ pub const DEFAULT_BLOOM_BITS: f64 = 10.0;
 pub const DEFAULT_FILE_SIZE: u64 = 64 << 20;
 /// Format of the table files when the job does not say: RocksDB 8.6 and later read it.
 pub const DEFAULT_FORMAT_VERSION: u32 = 6;
-/// Sizes a block can have, in bytes: one this small still holds an entry, one this large a long list.
+/// Sizes a block can have, in bytes.
 pub const BLOCK_SIZES: RangeInclusive<u64> = 1 << 10..=16 << 20;
 /// Sizes after which a table file can end, in bytes.
 pub const FILE_SIZES: RangeInclusive<u64> = 64 << 10..=4 << 30;
-/// Bits of bloom filter a key can have; more buys nothing that a reader could notice.
+/// Bits of bloom filter a key can have; more would have no noticeable effect.
 pub const BLOOM_BITS: RangeInclusive<f64> = 0.0..=32.0;
-/// Formats that can be asked for: what RocksDB 6.6 and 8.6 began to read.
+/// Formats that can be chosen: RocksDB reads 5 since 6.6 and 6 since 8.6.
 pub const FORMAT_VERSIONS: RangeInclusive<u32> = 5..=6;
 /// Change of the row count that is worth a warning when the job does not say.
 pub const DEFAULT_WARN_CHANGE: f64 = 0.2;
@@ -51,12 +50,12 @@ pub struct InputSpec {
     pub name: String,
     /// File, directory or glob, with every `${k}` filled in.
     pub path: String,
-    /// Format of the files; none: each file's ending tells.
+    /// Format of the files; none: by each file's extension.
     pub format: Option<Format>,
-    /// How CSV files are written.
+    /// Format of CSV files.
     #[serde(default)]
     pub csv: CsvForm,
-    /// Data contract that the files must keep.
+    /// Data contract that the files must meet.
     pub schema: Option<PathBuf>,
     /// File inside the input's directory without which the job does not start, with every `${k}` filled in.
     pub require: Option<String>,
@@ -68,20 +67,20 @@ pub struct InputSpec {
     pub line: usize,
 }
 
-/// How CSV files are written; every letter is one byte.
+/// Format of CSV files; every character is one byte.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CsvForm {
-    /// Between two values.
+    /// Separates values.
     pub delimiter: char,
-    /// Around values that hold delimiters or line ends; none: nothing is around values.
+    /// Encloses values that contain delimiters or line ends; none: values are never quoted.
     pub quote: Option<char>,
-    /// Before a letter of a quoted value that is to be taken as it is; none: quotes in it are doubled.
+    /// Escapes the next character of a quoted value; none: quotes in it are doubled.
     pub escape: Option<char>,
     /// Whether the first line has the names of the columns.
     pub header: bool,
-    /// Values that mean null when they are not in quotes, besides the empty one.
+    /// Unquoted values that mean null, in addition to the empty one.
     pub null: Vec<String>,
-    /// At the beginning of lines that are no rows.
+    /// First character of lines that are comments.
     pub comment: Option<char>,
 }
 
@@ -97,7 +96,7 @@ impl Default for CsvForm {
 pub enum Format {
     /// Apache Parquet.
     Parquet,
-    /// Values between commas, or another delimiter, with a header line.
+    /// Comma-separated values, as [`CsvForm`] describes.
     Csv,
     /// One JSON object per line.
     Json,
@@ -112,11 +111,11 @@ pub struct Output {
     pub key: Vec<String>,
     /// Key columns whose hash chooses the shard; empty: all of them.
     pub shard_by: Vec<String>,
-    /// Order of a key's rows.
+    /// Order of the rows of one key.
     pub order_by: Vec<OrderBy>,
-    /// What happens to several rows of one key.
+    /// How several rows of one key are folded.
     pub duplicates: Fold,
-    /// What the value is made of.
+    /// Columns and encoding of the value.
     pub value: ValueSpec,
     /// Number of shards, 1 to [`MAX_SHARDS`]; default [`DEFAULT_SHARDS`].
     pub shards: u32,
@@ -135,35 +134,35 @@ pub struct OrderBy {
     pub nulls_first: bool,
 }
 
-/// What becomes of several rows with the same key, taken in `order_by` order.
+/// How several rows with the same key, in `order_by` order, become entries.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Fold {
     /// They stop the job.
     #[default]
     Error,
-    /// The first one stays.
+    /// The first one is kept.
     First,
-    /// The last one stays.
+    /// The last one is kept.
     Last,
-    /// All stay: a sequence number from 0 is appended to the key.
+    /// All are kept: a sequence number from 0 is appended to the key.
     Number,
     /// All become one value, a list.
     List,
-    /// The first so many become one value, a list.
+    /// The first N become one value, a list.
     Top(u32),
 }
 
-/// `value = { … }`: what the value of an entry is made of.
+/// `value = { … }`: columns and encoding of an entry's value.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ValueSpec {
-    /// How the value's bytes are written.
+    /// Encoding of the value.
     pub encoding: Encoding,
     /// Columns of the value, in order; none: every column that is not a key column.
     pub columns: Option<Vec<String>>,
 }
 
-/// How a value's bytes are written.
+/// Encoding of a value.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Encoding {
@@ -175,7 +174,7 @@ pub enum Encoding {
         /// Whether each value begins with Avro's single-object header (marker and schema fingerprint).
         single_object: bool,
     },
-    /// The bytes of the one value column, as they are.
+    /// The bytes of the only value column, unchanged.
     Raw,
 }
 
@@ -218,7 +217,7 @@ impl Default for Tables {
 }
 
 impl Tables {
-    /// The first setting that no job could have asked for. RocksDB takes any, and some of them end the process.
+    /// The first setting that no job can have. RocksDB accepts any value, and some abort the process.
     pub fn problem(&self) -> Option<String> {
         let wrong = [
             ("block_size", BLOCK_SIZES.contains(&self.block_size), self.block_size.to_string()),
@@ -241,7 +240,7 @@ pub enum Compression {
     Lz4,
     /// Zstandard: smaller, slower to read.
     Zstd,
-    /// None: for values that are compressed already.
+    /// No compression: for values that are already compressed.
     None,
 }
 
@@ -252,16 +251,16 @@ pub struct Checks {
     pub rows_min: Option<u64>,
     /// Most rows allowed.
     pub rows_max: Option<u64>,
-    /// Change against the last published version that is worth a warning, as a share of it; default
-    /// [`DEFAULT_WARN_CHANGE`], or `max_change` where that is smaller.
+    /// Change of the row count since the last published version that causes a warning, as a fraction; default
+    /// [`DEFAULT_WARN_CHANGE`], or `max_change` if that is smaller.
     pub warn_change: f64,
-    /// Change against the last published version that stops the publish; default [`DEFAULT_MAX_CHANGE`].
+    /// Change of the row count since the last published version that stops the publish; default [`DEFAULT_MAX_CHANGE`].
     pub max_change: f64,
-    /// Columns of the query's result that must hold no null.
+    /// Columns of the query's result that must not contain nulls.
     pub not_null: Vec<String>,
-    /// Columns of the query's result that must hold no value twice.
+    /// Columns of the query's result whose values must be distinct.
     pub unique: Vec<String>,
-    /// How much of what is measured may change.
+    /// How much the measures of the profile may change.
     pub change: Changes,
     /// How much of the built version is read back.
     pub verify: Verify,
@@ -296,11 +295,11 @@ pub enum Verify {
 /// `[kafka]`: the topic that versions are streamed to.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Kafka {
-    /// Where to find the cluster: `host:port`, several with commas between.
+    /// Bootstrap servers of the cluster: `host:port`, or several separated by commas.
     pub brokers: String,
-    /// Name that the names of all topics of this dataset begin with.
+    /// Prefix of the names of all topics of this dataset.
     pub topic: String,
-    /// Copies of every partition; none: what the cluster does by default.
+    /// Replication factor; none: the cluster's default.
     pub replication: Option<u32>,
     /// Compression of record batches.
     pub compression: Compression,
@@ -308,7 +307,7 @@ pub struct Kafka {
     pub properties: Option<PathBuf>,
 }
 
-/// `[retention]`: which old versions stay; whichever keeps more wins.
+/// `[retention]`: which old versions are kept: those that either rule keeps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Retention {
     /// Number of good versions kept; default [`DEFAULT_KEEP`].

@@ -1,17 +1,18 @@
-//! What a key is made of: its columns, their kinds, and how they become bytes.
+//! The schema of keys: their columns, the columns' kinds, and the encoding.
 //!
 //! ```text
-//! one string or binary column, fold other than `number`     its bytes as they are            KeyEncoding::Bytes
+//! one string or binary column, fold other than `number`     its bytes, unchanged             KeyEncoding::Bytes
 //! anything else                                             FoundationDB tuple of columns    KeyEncoding::Tuple
 //! fold `number`                                             … and the number as last element
 //! ```
 //!
-//! Bytes order is column order in both. Dates are days, times, timestamps and durations integers in their recorded
-//! unit, decimals unscaled integers at the recorded scale, -0.0 is 0.0; dictionaries count by their values. Types
-//! without such an order, or without a use as a key (lists, structs, maps, unions, intervals), are refused by name.
+//! In both encodings, bytes sort as the columns do. Dates are days; times, timestamps and durations are integers in
+//! their recorded unit; decimals are unscaled integers at the recorded scale; -0.0 is 0.0; dictionaries are encoded by
+//! value. Types without such an order, or of no use as a key (lists, structs, maps, unions, intervals), are refused by
+//! name.
 //!
-//! [`KeySchema`] is stored in the manifest, so that a reader can make and show keys without the job file; text forms
-//! are in `key_literals.rs`. Not for: reading columns of a batch (`key_columns.rs`).
+//! [`KeySchema`] is stored in the manifest, so that a reader can make and show keys without the job file; literals are
+//! in `key_literals.rs`. Not for: reading columns of a batch (`key_columns.rs`).
 
 use arrow::datatypes::{DataType, Field};
 use serde::{Deserialize, Serialize};
@@ -31,7 +32,7 @@ pub struct KeySchema {
     pub columns: Vec<KeyColumn>,
     /// How the columns become bytes.
     pub encoding: KeyEncoding,
-    /// Whether a number follows the columns, one per entry of the same columns, counted from 0.
+    /// Whether a sequence number follows the columns: from 0, over the entries with the same columns.
     pub numbered: bool,
 }
 
@@ -40,7 +41,7 @@ pub struct KeySchema {
 pub struct KeyColumn {
     /// The column's name.
     pub name: String,
-    /// The column's type, for people.
+    /// The column's type, for display.
     #[serde(rename = "type")]
     pub type_name: String,
     /// How the column's values are written, read and shown.
@@ -51,7 +52,7 @@ pub struct KeyColumn {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum KeyEncoding {
-    /// The one column's bytes as they are.
+    /// The bytes of the only column, unchanged.
     Bytes,
     /// The FoundationDB tuple encoding.
     Tuple,
@@ -63,9 +64,9 @@ pub enum KeyEncoding {
 pub enum KeyKind {
     /// True or false.
     Bool,
-    /// An integer of so many bits.
+    /// An integer.
     Int {
-        /// 8, 16, 32 or 64.
+        /// Its width: 8, 16, 32 or 64.
         bits: u8,
         /// Whether it can be negative.
         signed: bool,
@@ -84,7 +85,7 @@ pub enum KeyKind {
     Time(Unit),
     /// Time since 1970-01-01T00:00:00, in UTC when the type has a time zone.
     Timestamp {
-        /// What is counted.
+        /// The unit.
         unit: Unit,
         /// Whether the type has a time zone.
         utc: bool,
@@ -93,7 +94,7 @@ pub enum KeyKind {
     Duration(Unit),
     /// A number of `precision` digits, `scale` of them after the point.
     Decimal {
-        /// Digits in all.
+        /// Total number of digits.
         precision: u8,
         /// Digits after the point.
         scale: i8,
@@ -143,7 +144,7 @@ impl KeyKind {
         })
     }
 
-    /// Whether a key of this one column is its bytes.
+    /// Whether a key of only this column is its bytes.
     pub(super) fn is_bytes(self) -> bool {
         matches!(self, KeyKind::String | KeyKind::Binary)
     }
@@ -175,7 +176,7 @@ impl KeySchema {
         Ok(Self { columns, encoding, numbered })
     }
 
-    /// The first thing in a schema that was read from somewhere that cannot be.
+    /// The first contradiction in a schema that was read from a manifest or an announcement.
     pub fn contradiction(&self) -> Option<String> {
         let wrong = |column: &&KeyColumn| match column.kind {
             KeyKind::Int { bits, .. } => ![8, 16, 32, 64].contains(&bits),
@@ -189,10 +190,10 @@ impl KeySchema {
         }
         let bytes = matches!(self.columns.as_slice(), [one] if one.kind.is_bytes() && !self.numbered);
         let fits = !self.columns.is_empty() && (bytes || self.encoding == KeyEncoding::Tuple);
-        (!fits).then(|| "its key has no column, or more than its encoding holds".to_owned())
+        (!fits).then(|| "its key has no column, or more than its encoding can hold".to_owned())
     }
 
-    /// What differs from the key schema of a published version; empty when readers' keys still work.
+    /// The differences to the key schema of a published version; empty when readers' keys still work.
     pub fn changes(&self, published: &KeySchema) -> Vec<String> {
         let mut changes = Vec::new();
         let describe = |schema: &KeySchema| {

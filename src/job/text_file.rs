@@ -22,7 +22,8 @@ pub(crate) fn read_text(path: &Path) -> Result<String> {
     let shown = path.display();
     let kind = match fs::metadata(path) {
         Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
-            let hint = if path.is_relative() { "; paths are relative to the directory the command runs in" } else { "" };
+            let hint =
+                if path.is_relative() { "; paths are relative to the directory the command runs in" } else { "" };
             return Err(Error::invalid(format!("{shown} does not exist{hint}")));
         }
         kind => kind.io("stat", path)?,

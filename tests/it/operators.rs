@@ -190,7 +190,11 @@ fn a_query_of_its_own_file_is_told_by_that_files_line() {
     let job = std::fs::read_to_string(workspace.path("job.toml")).unwrap();
     workspace.write("jobs/job.toml", job.replace("sql = '''\n\n'''", "file = \"query.sql\""));
     workspace.write("jobs/query.sql", "SELECT id,\n  w AS v\nFROM events");
-    let said = ["query.sql does not exist", "relative to the directory the command runs in", "write file = \"jobs/query.sql\""];
+    let said = [
+        "query.sql does not exist",
+        "relative to the directory the command runs in",
+        "write file = \"jobs/query.sql\"",
+    ];
     workspace.cutover("run jobs/job.toml").fails(2).complains(&said);
     workspace.write("jobs/job.toml", job.replace("sql = '''\n\n'''", "file = \"jobs/query.sql\""));
     workspace.cutover("run jobs/job.toml").fails(2).complains(&["jobs/query.sql:2", "No field named w"]);

@@ -1,11 +1,11 @@
-//! What a value is made of, as recorded in the manifest, and how to show one.
+//! The schema of values, as recorded in the manifest, and decoding a value for display.
 //!
 //! ```text
-//! stored value = header ‖ body        body = one record, or with `list` the records that `join_values` put together
+//! stored value = header ‖ body        body = one record, or with `list` the records that `join_values` joined
 //! ```
 //!
-//! Made by the plan, read back by readers and by the checks that compare a version with the published one. Its
-//! serialised names are a format: add, never rename. Not for: writing values.
+//! Made by the plan, used by readers and by the checks that compare a version with the published one. Its serialized
+//! names are a format: add, never rename. Not for: writing values.
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::Value;
@@ -28,7 +28,7 @@ pub struct ValueSchema {
     pub avro: Option<Value>,
     /// Whether a value holds a list of records (the folds `list` and `top`) instead of one.
     pub list: bool,
-    /// The bytes in front of every stored value, in hex; none without an Avro single-object header.
+    /// The prefix of every stored value, serialized as hex; empty without an Avro single-object header.
     #[serde(default, skip_serializing_if = "Vec::is_empty", serialize_with = "to_hex", deserialize_with = "from_hex")]
     pub(super) header: Vec<u8>,
 }
@@ -38,7 +38,7 @@ pub struct ValueSchema {
 pub struct ValueColumn {
     /// The column's name.
     pub name: String,
-    /// The column's type, for people and for comparing versions.
+    /// The column's type, for display and for comparing versions.
     #[serde(rename = "type")]
     pub type_name: String,
     /// Whether it may be null.
@@ -53,14 +53,14 @@ impl ValueColumn {
 }
 
 impl ValueSchema {
-    /// The bytes that stand in front of every stored value: Avro's single-object header where the job asks for it.
+    /// The prefix of every stored value: Avro's single-object header if the job asks for it, else empty.
     pub fn header(&self) -> &[u8] {
         &self.header
     }
 
-    /// A stored value for people: JSON as it is, Avro by its schema, raw as text (or `0x…` where it is not UTF-8).
+    /// A stored value for display: JSON parsed, Avro decoded, raw as a string (or `0x…` if it is not UTF-8).
     ///
-    /// Numbers with a fraction pass through a double here; [`ValueSchema::to_text`] shows every digit as stored.
+    /// Numbers with a fraction pass through a double here; [`ValueSchema::to_text`] shows JSON with every digit stored.
     ///
     /// # Errors
     /// `Corrupt` when the bytes are not a value of this schema.
@@ -78,7 +78,7 @@ impl ValueSchema {
         }
     }
 
-    /// A stored value as one line of text: JSON exactly as stored, Avro as JSON, raw as text or `0x…`.
+    /// A stored value as a string: JSON exactly as stored, Avro as JSON, raw as UTF-8 or `0x…`.
     ///
     /// # Errors
     /// `Corrupt` when the bytes are not a value of this schema.

@@ -171,8 +171,8 @@ impl<'a> PartitionWriter<'a> {
 
     fn wrong(&self, offset: i64, what: &str) -> Error {
         Error::corrupt(format!(
-            "version {} is not what was announced: topic {}, partition {}, offset {offset}: {what}; `cutover publish STORE \
-             {} --restream` where it is built streams it again",
+            "version {} is not what was announced: topic {}, partition {}, offset {offset}: {what}; \
+             `cutover publish STORE {} --restream` where it is built streams it again",
             self.wanted.version, self.wanted.topic, self.announced.partition, self.wanted.version
         ))
     }

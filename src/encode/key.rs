@@ -160,8 +160,8 @@ impl KeySchema {
         for field in fields {
             let Some(kind) = KeyKind::of(field.data_type()) else {
                 return Err(Error::invalid(format!(
-                    "key column '{}' has type {}, which cannot be part of a key: cast it in the SELECT to text, a number or \
-                     a date, or leave it out of the key",
+                    "key column '{}' has type {}, which cannot be part of a key: cast it in the SELECT to text, a \
+                     number or a date, or leave it out of the key",
                     field.name(),
                     type_name(field.data_type())
                 )));

@@ -31,7 +31,8 @@ impl OrderColumn {
             return Ok(());
         }
         Err(Error::invalid(format!(
-            "order_by column '{name}' has type {}, which cannot be sorted: cast it in the SELECT, or order by another column",
+            "order_by column '{name}' has type {}, which cannot be sorted: cast it in the SELECT, or order by another \
+             column",
             type_name(&self.data_type)
         )))
     }

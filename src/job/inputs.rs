@@ -35,7 +35,8 @@ fn read_one(name: &str, item: &Item<'_>, params: &Params<'_>) -> Option<InputSpe
     let section = item.section(&format!("[inputs.{name}]"), &KEYS)?;
     if !is_table_name(name) {
         section.problem(format!(
-            "input {name:?} cannot be a table name in SQL: use a-z, 0-9 and _, begin with a letter, at most {LONGEST_NAME}"
+            "input {name:?} cannot be a table name in SQL: use a-z, 0-9 and _, begin with a letter, at most \
+             {LONGEST_NAME} characters"
         ));
     }
     let path = section.required("path", "path = \"data/events/\"").and_then(|item| path(&item, params));

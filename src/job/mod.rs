@@ -5,8 +5,9 @@
 //! reported at once, each with its line.
 //!
 //! Not for: how to run (threads, memory, spill directory), which are flags of the command line; nor for input files,
-//! which the input stage checks. Invariant: bad values are rejected, never repaired; every default is a named constant
-//! in `spec.rs`.
+//! which the input stage checks.
+//!
+//! Invariant: bad values are rejected, never repaired; every default is a named constant in `spec.rs`.
 
 mod change;
 mod checks;

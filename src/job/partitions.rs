@@ -114,8 +114,8 @@ fn one(item: &Item<'_>, params: &Params<'_>) -> Option<Vec<String>> {
     let values = range(&first, &last);
     if values.is_none() {
         item.problem(format!(
-            "has the range {first:?} to {last:?}: both ends must be dates (2026-11-26 or 20261126), months (2026-11) or \
-             whole numbers, the smaller first, with at most {MOST} in between"
+            "has the range {first:?} to {last:?}: both ends must be dates (2026-11-26 or 20261126), months (2026-11) \
+             or whole numbers, the smaller first, at most {MOST} values"
         ));
     }
     values

@@ -14,19 +14,19 @@ use serde::{Deserialize, Serialize};
 
 use super::{Changes, Partitions};
 
-/// Shards of a version when the job does not say.
+/// Default number of shards of a version.
 pub const DEFAULT_SHARDS: u32 = 1;
 /// Most shards a version can have.
 pub const MAX_SHARDS: u32 = 4096;
 /// Most rows that `{ top = N }` can keep of one key.
 pub const MAX_TOP: u32 = 1_000_000;
-/// Uncompressed bytes of a table's block when the job does not say.
+/// Default size of a table's block, in uncompressed bytes.
 pub const DEFAULT_BLOCK_SIZE: u64 = 16 << 10;
-/// Bits of bloom filter for each key when the job does not say: about 1 % of absent keys cost a read.
+/// Default bits of bloom filter per key: about 1 % of absent keys cost a read.
 pub const DEFAULT_BLOOM_BITS: f64 = 10.0;
-/// Bytes after which a new table file begins when the job does not say.
+/// Default bytes after which a new table file begins.
 pub const DEFAULT_FILE_SIZE: u64 = 64 << 20;
-/// Format of the table files when the job does not say: RocksDB 8.6 and later read it.
+/// Default format of the table files: RocksDB 8.6 and later read it.
 pub const DEFAULT_FORMAT_VERSION: u32 = 6;
 /// Sizes a block can have, in bytes.
 pub const BLOCK_SIZES: RangeInclusive<u64> = 1 << 10..=16 << 20;
@@ -36,11 +36,11 @@ pub const FILE_SIZES: RangeInclusive<u64> = 64 << 10..=4 << 30;
 pub const BLOOM_BITS: RangeInclusive<f64> = 0.0..=32.0;
 /// Formats that can be chosen: RocksDB reads 5 since 6.6 and 6 since 8.6.
 pub const FORMAT_VERSIONS: RangeInclusive<u32> = 5..=6;
-/// Change of the row count that is worth a warning when the job does not say.
+/// Default change of the row count that causes a warning.
 pub const DEFAULT_WARN_CHANGE: f64 = 0.2;
-/// Change of the row count that stops a publish when the job does not say.
+/// Default change of the row count that stops a publish.
 pub const DEFAULT_MAX_CHANGE: f64 = 0.5;
-/// Versions kept when the job does not say.
+/// Default number of versions kept.
 pub const DEFAULT_KEEP: u32 = 3;
 
 /// One `[inputs.NAME]`: files that the query sees as the table `NAME`.

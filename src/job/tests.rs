@@ -1,7 +1,8 @@
 //! Every rule of the job file is shown to reject through [`Job::parse`], and the shipped jobs are shown to pass.
 //!
-//! A new rule gets a line in `BROKEN`: what is replaced in a good job, by what, and the problem with its line. Not for:
-//! the small parsers of one value (units, order, parameters), which have tests in their own files.
+//! A new rule gets a line in `BROKEN`: what is replaced in a good job, by what, and the problem with its line.
+//!
+//! Not for: the small parsers of one value (units, order, parameters), which have tests in their own files.
 
 mod params;
 

@@ -1,7 +1,7 @@
 //! The lease, which is the right to announce and belongs to one publisher of a topic at a time; and announcing.
 //!
 //! ```text
-//! acquire: init_transactions (fences every earlier publisher) ─▶ read the last announcement ─▶ delete what it does not list
+//! acquire: init_transactions (fences every earlier publisher) ─▶ read the last announcement ─▶ delete unlisted topics
 //! announce: begin ─▶ one record ─▶ commit ─▶ every consumer flips
 //!                                  └ unknown outcome: take the lease again, which settles the outcome, and read it
 //! ```

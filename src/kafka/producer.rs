@@ -153,8 +153,8 @@ impl Sent {
             return Ok(());
         }
         Err(Error::corrupt(format!(
-            "shard {} of version {version} has {} entries with the digest {digest}, its manifest says {} with {}; nothing \
-             was announced; `cutover verify STORE {version} --depth full` gives details",
+            "shard {} of version {version} has {} entries with the digest {digest}, its manifest says {} with {}; \
+             nothing was announced; `cutover verify STORE {version} --depth full` gives details",
             shard.shard, self.rows, shard.rows, shard.digest
         )))
     }

@@ -281,8 +281,8 @@ fn csv_is_written_in_other_ways_too() {
     assert_eq!(rows("null = [\"\", \"NA\"]", "a,b\nNA,1\n\"NA\",NA\n", ""), r#"{"a":null,"b":1} {"a":"NA","b":null}"#);
     assert_eq!(rows("comment = \"#\"", "# \"made\na,b\n#x,\"\n1,\"#2\"\n", ""), r##"{"a":1,"b":"#2"}"##);
     for (more, words) in [
-        ("quote = \",\"", "as delimiter is"),
-        ("comment = \"ab\"", "one letter"),
+        ("quote = \",\"", "the same as delimiter"),
+        ("comment = \"ab\"", "one character"),
         ("escape = \"\\\\\"\nquote = \"\"", "needs quotes"),
         ("header = \"no\"", "true or false"),
         ("null = \"NA\"", "an array"),

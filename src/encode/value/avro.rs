@@ -4,8 +4,9 @@
 //! columns ─▶ cast to the types of `avro_schema.rs` ─▶ `avro_write.rs`, row by row ─▶ value column
 //! ```
 //!
-//! The schema is in the manifest; the fold prepends the single-object header, if configured, to the finished value. Not
-//! for: decoding (`avro_decode.rs`).
+//! The schema is in the manifest; the fold prepends the single-object header, if configured, to the finished value.
+//!
+//! Not for: decoding (`avro_decode.rs`).
 
 use arrow::array::{Array, ArrayRef};
 use arrow::datatypes::Fields;

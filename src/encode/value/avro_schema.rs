@@ -97,8 +97,8 @@ impl Names {
             let valid = sanitised(field);
             if let Some((_, other)) = seen.iter().find(|(name, _)| *name == valid) {
                 return Err(Error::invalid(format!(
-                    "columns '{other}' and '{field}' are both '{valid}' in Avro, which allows letters, digits and _ in names: \
-                     rename one of them with AS in the SELECT"
+                    "columns '{other}' and '{field}' are both '{valid}' in Avro, which allows letters, digits and _ in \
+                     names: rename one of them with AS in the SELECT"
                 )));
             }
             let column = column.unwrap_or(Origin { name: field, data_type });
@@ -237,8 +237,8 @@ struct Origin<'a> {
 
 fn refused(column: Origin<'_>, data_type: &DataType) -> Error {
     Error::invalid(format!(
-        "column '{}' has type {}, but Avro values cannot hold {}: cast it in the SELECT to text or a number, or use value = \
-         {{ encoding = \"json\" }}",
+        "column '{}' has type {}, but Avro values cannot hold {}: cast it in the SELECT to text or a number, or use \
+         value = {{ encoding = \"json\" }}",
         column.name,
         type_name(column.data_type),
         type_name(data_type)

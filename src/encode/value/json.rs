@@ -120,8 +120,8 @@ where
     match found {
         None => Ok(()),
         Some(value) => Err(Error::input(format!(
-            "column '{name}' holds {value}, which JSON has no number for: make it null in the query (CASE WHEN isnan(x) \
-             THEN NULL ELSE x END), or use the value encoding avro"
+            "column '{name}' holds {value}, which JSON has no number for: make it null in the query (CASE WHEN \
+             isnan(x) THEN NULL ELSE x END), or use the value encoding avro"
         ))),
     }
 }

@@ -1,9 +1,8 @@
-//! Encodes values: by default the columns that are not the key, as one byte string per entry, in one of three
-//! encodings.
+//! Encodes values: the columns that are not the key (by default), as one byte string per entry, in three encodings.
 //!
 //! ```text
-//! columns ─▶ ValueEncoder: json │ avro │ raw ─▶ one record per row ─▶ fold ─▶ header ‖ record            the stored value
-//!                                                       list, top:   header ‖ join_values(records)
+//! columns ─▶ ValueEncoder: json │ avro │ raw ─▶ one record per row ─▶ fold ─▶ header ‖ record     the stored value
+//!                                                               list, top:   header ‖ join_values(records)
 //! ```
 //!
 //! [`ValueSchema`] goes into the manifest and is all a reader needs. Every Arrow type is either encoded or refused with
@@ -63,8 +62,8 @@ impl ValueEncoder {
                 [one] if KeyKind::of(&one.data_type).is_some_and(KeyKind::is_bytes) => Self::Raw(one.name.clone()),
                 [one] => {
                     return Err(Error::invalid(format!(
-                        "value column '{}' has type {}, but a raw value is one string or binary column: cast it in the SELECT, \
-                         or use another value encoding",
+                        "value column '{}' has type {}, but a raw value is one string or binary column: cast it in the \
+                         SELECT, or use another value encoding",
                         one.name,
                         type_name(&one.data_type)
                     )));
@@ -101,8 +100,8 @@ impl ValueEncoder {
 pub(super) fn plan(encoding: Encoding, dataset: &str, columns: &[ValueField], list: bool) -> Result<ValueSchema> {
     if list && encoding == Encoding::Raw {
         return Err(Error::invalid(
-            "duplicates = list or top makes one value of several, which raw values cannot hold: use value = { encoding = \
-             \"json\" } or another fold",
+            "duplicates = list or top makes one value of several, which raw values cannot hold: use value = { encoding \
+             = \"json\" } or another fold",
         ));
     }
     ValueEncoder::new(encoding, dataset, columns, list)?;

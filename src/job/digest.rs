@@ -1,8 +1,8 @@
 //! The fingerprint of a job: equal for two runs that would build the same data from the same files.
 //!
 //! It covers dataset, inputs (name, path, format, contract path, CSV format), SQL, its parameters, output, tables and
-//! the contents of contracts. It omits the store's path, `as_of`, the checks, the retention, the partitions and files
-//! that inputs require, and Kafka: with the same files, none of them changes a byte of the result. Comments in the SQL
+//! the contents of contracts. It omits the store's path, `as_of`, the checks, the retention, an input's partitions and
+//! required files, and Kafka: with the same files, none of them changes a byte of the result. Comments in the SQL
 //! count: ignoring them is not worth the risk of an error.
 //!
 //! Not for: the input files themselves; the manifest records their digest separately.

@@ -89,7 +89,7 @@ impl Partitions {
     /// Starts reading partitions of a version, each from the given offset.
     ///
     /// # Errors
-    /// As [`check_log`], which runs first; `Invalid` when this user is not authorized to read the topic.
+    /// As the check of the log, which runs first; `Invalid` when this user is not authorized to read the topic.
     pub fn open(connection: &Connection, streamed: &StreamedVersion, from: &[(u32, i64)]) -> Result<Self> {
         check_log(connection, streamed)?;
         let mut config = consumer_config(connection);

@@ -6,8 +6,8 @@
 //!                ─▶ current.json: the intent ─▶ announcement: consumers flip ─▶ current.json: the change, no intent
 //! ```
 //! A crash before the intent leaves at most an unannounced topic. After a crash with an intent, the next command that
-//! changes the store completes the change, or drops it if another publisher announced in between: then neither side has
-//! flipped.
+//! changes the store completes the change. If it was not announced yet, and another publisher announced in between or
+//! the version's topic is gone, the change is dropped: then neither side has flipped.
 //!
 //! Not for: choosing the change; that is the callers'.
 

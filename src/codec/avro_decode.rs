@@ -1,10 +1,10 @@
-//! Avro records for people: binary to JSON by the schema stored in the manifest.
+//! Decodes Avro records to JSON for display, with the schema stored in the manifest.
 //!
-//! Reads exactly the schemas that `avro_schema.rs` makes: every named type is defined where it is used. Values are
-//! shown as the JSON encoding would show them, except decimals, which become text so that no digit is lost: `"12.50"`.
-//! Every length is checked against the bytes that are there; what does not decode to the last byte is no record.
+//! Supports exactly the schemas that `avro_schema.rs` makes: every named type is defined where it is used. Values are
+//! shown as the JSON encoding shows them, except decimals, which become strings so that no digit is lost: `"12.50"`.
+//! Every length is checked against the remaining bytes; a record must decode to its last byte.
 //!
-//! Not for: the readers of a dataset, who use their own Avro library.
+//! Not for: readers of a dataset, which use an Avro library.
 
 use arrow_buffer::i256;
 use serde_json::{Map, Number, Value};
@@ -47,7 +47,7 @@ impl<'a> Input<'a> {
             "long" => Value::from(self.long()?),
             "float" => {
                 let value = f32::from_le_bytes(self.array()?);
-                // By its own shortest text, not by the double nearest to it.
+                // Through its shortest decimal string, as a conversion to double would show more digits.
                 value.to_string().parse().map_or(Value::Null, number)
             }
             "double" => number(f64::from_le_bytes(self.array()?)),
@@ -129,7 +129,7 @@ impl<'a> Input<'a> {
                     for _ in 0..count {
                         let left = self.0.len();
                         item(self)?;
-                        // Items without bytes could otherwise be counted to the end of time.
+                        // A damaged count of items without bytes could otherwise loop almost forever.
                         if self.0.len() == left && count > MOST_EMPTY_ITEMS {
                             return None;
                         }
@@ -179,7 +179,8 @@ fn signed(bytes: &[u8]) -> Option<i256> {
     whole.get_mut(32_usize.checked_sub(bytes.len())?..)?.copy_from_slice(bytes);
     Some(i256::from_be_bytes(whole))
 }
-/// A float as JSON; what JSON has no number for is a text: "NaN", "inf", "-inf".
+
+/// A float as JSON; what JSON has no number for is a string: "NaN", "inf", "-inf".
 fn number(value: f64) -> Value {
     Number::from_f64(value).map_or_else(|| Value::String(value.to_string()), Value::Number)
 }

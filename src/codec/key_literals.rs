@@ -1,12 +1,12 @@
-//! Keys as people write and read them: the KEY argument of the command line, and keys in what it prints.
+//! Literals of keys: parses the KEY argument of commands, and formats keys in their output.
 //!
 //! ```text
 //! one column       https://a.example/      2026-11-22      42      0xcafe
 //! several columns  ["https://a.example/", "25-34"]         with fold `number` its number last: ["…", "25-34", 0]
 //! ```
 //!
-//! What [`KeySchema::to_json`] shows, [`KeySchema::parse`] understands. Columns that are not text may be given as JSON
-//! numbers or as text; dates as 2026-11-22 or days, timestamps as RFC 3339 or in their unit, decimals as 1.25, binary
+//! [`KeySchema::parse`] accepts what [`KeySchema::to_json`] returns. Columns that are not strings may be given as JSON
+//! numbers or strings; dates as 2026-11-22 or days, timestamps as RFC 3339 or in their unit, decimals as 1.25, binary
 //! as 0x and hex digits. Nothing is rounded: a key that its type cannot hold exactly is refused.
 
 use arrow_buffer::i256;
@@ -19,17 +19,17 @@ use crate::error::{Error, Result};
 use crate::format::{KeyColumn, KeyEncoding, KeyKind, KeySchema};
 
 impl KeySchema {
-    /// The stored bytes of one whole key.
+    /// The stored bytes of a complete key.
     ///
     /// # Errors
-    /// `Invalid` when the text is not a key of these columns, with what is expected.
+    /// `Invalid` when the string is not a key of these columns, with what is expected.
     pub fn parse(&self, key: &str) -> Result<Vec<u8>> {
         if self.encoding == KeyEncoding::Bytes {
             return self.parse_bytes(key);
         }
         let mut out = Vec::new();
         if let ([column], false) = (self.columns.as_slice(), self.numbered) {
-            // JSON is accepted too; a quoted text is unquoted.
+            // A JSON string is accepted, too, and unquoted.
             match serde_json::from_str(key) {
                 Ok(Value::String(inner)) => column.write_text(&inner, &mut out)?,
                 _ => column.write_text(key, &mut out)?,
@@ -44,17 +44,17 @@ impl KeySchema {
         Ok(out)
     }
 
-    /// The bytes that every key starts with which starts with this text: the first columns of a tuple as a JSON array,
-    /// each whole, or the leading bytes of a key of one string or binary column.
+    /// The stored bytes of a key prefix: the first columns of a tuple as a JSON array, each complete, or the leading
+    /// bytes of a key of one string or binary column.
     ///
     /// # Errors
-    /// `Invalid` when the text is not the start of a key of these columns.
+    /// `Invalid` when the string is not a prefix of a key of these columns.
     pub fn parse_prefix(&self, prefix: &str) -> Result<Vec<u8>> {
         if self.encoding == KeyEncoding::Bytes {
             return self.parse_bytes(prefix);
         }
         let mut out = Vec::new();
-        // A text may be meant as the start of a text, which no tuple of several columns begins with.
+        // A bare string may be meant as the start of a string column, but a tuple's prefix holds complete columns only.
         let is_array = serde_json::from_str::<Vec<IgnoredAny>>(prefix).is_ok();
         match self.columns.first() {
             Some(first) if !is_array && (self.width() == 1 || first.kind != KeyKind::String) => {
@@ -78,7 +78,7 @@ impl KeySchema {
         Ok(out)
     }
 
-    /// A stored key for people: the value of a one-column key, else an array of all elements.
+    /// A stored key for display: the value of a one-column key, else an array of all elements.
     ///
     /// # Errors
     /// `Corrupt` when the bytes are not a key of these columns.
@@ -105,7 +105,7 @@ impl KeySchema {
         }
     }
 
-    /// Elements of a whole key.
+    /// Elements of a complete key.
     fn width(&self) -> usize {
         self.columns.len() + usize::from(self.numbered)
     }
@@ -130,7 +130,7 @@ impl KeySchema {
         }
     }
 
-    /// The elements of a JSON array, each as its own text, so that no number passes through a double.
+    /// The elements of a JSON array as unparsed strings, so that no number passes through a double.
     fn array<'a>(&self, key: &'a str) -> Result<Vec<&'a str>> {
         let mismatch = || self.mismatch(&format!("{key:?} is not a JSON array"));
         serde_json::from_str::<Vec<IgnoredAny>>(key).map_err(|error| mismatch().because(error))?;
@@ -153,7 +153,7 @@ impl KeySchema {
     }
 }
 
-/// Cuts a JSON array into its elements.
+/// Splits a JSON array into its elements.
 fn elements(array: &str) -> Option<Vec<&str>> {
     let mut rest = array.trim_start().strip_prefix('[')?.trim_start();
     let mut elements = Vec::new();
@@ -224,7 +224,7 @@ impl KeyColumn {
             KeyKind::Bool => "true or false",
             KeyKind::Int { .. } => "an integer in its range",
             KeyKind::Float32 | KeyKind::Float64 => "a number",
-            KeyKind::String => "a text in quotes",
+            KeyKind::String => "a string in quotes",
             KeyKind::Binary => "0x and hex digits",
             KeyKind::Date => "a date like 2026-11-22, or days since 1970-01-01",
             KeyKind::Time(_) => "a time like 10:30:00, or an integer in the column's unit",
@@ -263,7 +263,7 @@ fn show(kind: KeyKind, element: &Element<'_>) -> Option<Value> {
     }
 }
 
-/// An integer as the date or time it counts; the integer itself where the calendar has no name for it.
+/// An integer as the date or time that it represents, or the integer itself if that has no literal.
 fn show_count(kind: KeyKind, value: i256) -> Option<Value> {
     let count = i64::try_from(value.to_i128()?).ok()?;
     let text = match kind {

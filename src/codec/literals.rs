@@ -1,4 +1,4 @@
-//! Dates, times, decimals and bytes as people write them, for keys on the command line and for decoded records.
+//! Literals of dates, times, decimals and bytes, for keys on the command line and for decoded records.
 //!
 //! ```text
 //! 20779 days                       2026-11-22
@@ -8,8 +8,8 @@
 //! [0xca, 0xfe]                     0xcafe
 //! ```
 //!
-//! What a calendar cannot name (years beyond ±9999) has no text; callers show the integer instead. Parsing is exact:
-//! a text finer than the recorded unit or scale is refused, never rounded.
+//! Years beyond ±9999 have no literal; callers show the integer instead. Parsing is exact: a literal that is finer than
+//! the recorded unit or scale is refused, never rounded.
 //!
 //! Not for: values in JSON records, which arrow-json formats.
 
@@ -33,7 +33,7 @@ impl Unit {
         }
     }
 
-    /// `nanos` counted in this unit; `None` when it is finer than the unit or out of range.
+    /// `nanos` in this unit; `None` when it is not a multiple of the unit or out of range.
     fn count(self, nanos: i128) -> Option<i64> {
         if nanos % self.nanos() == 0 { i64::try_from(nanos / self.nanos()).ok() } else { None }
     }
@@ -69,13 +69,13 @@ pub(crate) fn parse_time(text: &str, unit: Unit) -> Option<i64> {
     unit.count(time.duration_since(Time::midnight()).as_nanos())
 }
 
-/// `utc` says whether the type has a time zone; without one the text has no offset either.
+/// `utc`: whether the type has a time zone; without one, the literal has no offset.
 pub(crate) fn timestamp(value: i64, unit: Unit, utc: bool) -> Option<String> {
     let instant = Timestamp::from_nanosecond(i128::from(value) * unit.nanos()).ok()?;
     Some(if utc { instant.to_string() } else { TimeZone::UTC.to_datetime(instant).to_string() })
 }
 
-/// A text without an offset is understood only for a type without a time zone.
+/// A literal without an offset is accepted only for a type without a time zone.
 pub(crate) fn parse_timestamp(text: &str, unit: Unit, utc: bool) -> Option<i64> {
     let instant = match text.parse::<Timestamp>() {
         Ok(instant) => instant,
@@ -100,7 +100,7 @@ pub(crate) fn decimal(unscaled: i256, scale: i8) -> String {
     }
 }
 
-/// The unscaled integer of a decimal text; `None` when it does not fit precision and scale exactly.
+/// The unscaled integer of a decimal literal; `None` when it does not fit precision and scale exactly.
 pub(crate) fn parse_decimal(text: &str, precision: u8, scale: i8) -> Option<i256> {
     let (sign, number) = text.strip_prefix('-').map_or(("", text), |number| ("-", number));
     let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));

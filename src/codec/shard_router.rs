@@ -1,14 +1,14 @@
-//! Which shard a row belongs to: a hash of its `shard_by` columns' bytes, mod the shard count.
+//! Maps rows to shards: a hash of the `shard_by` columns' bytes, modulo the shard count.
 //!
 //! ```text
-//! shard_by left out, or the key's own columns   the key's bytes (without the number that the fold `number` appends)
-//! one string or binary column of the key        its bytes as they are
-//! some other columns of the key                 their part of the tuple encoding
+//! shard_by omitted, or all key columns in order   the key's bytes (without the number that the fold `number` appends)
+//! one string or binary column of the key          its bytes, unchanged
+//! other columns of the key                        their tuple encoding
 //! ```
 //!
-//! Because only key columns can be used, a reader finds the shard of a key from the key alone
-//! ([`ShardRouter::of_key`]). The bytes hashed by `murmur2` are hashed as Kafka's Java client does, so a shard is the
-//! partition such a producer would choose for the same key bytes.
+//! Only key columns can be used, so a reader finds the shard of a key from the key alone ([`ShardRouter::of_key`]).
+//! `murmur2` hashes as Kafka's Java client does, so a shard is the partition that such a producer would choose for the
+//! same key bytes.
 
 use xxhash_rust::xxh3::xxh3_64;
 
@@ -16,7 +16,7 @@ use super::tuple;
 use crate::error::{Error, Result};
 use crate::format::{KeyEncoding, KeySchema, Partitioner};
 
-/// The rule from keys to shards, the same for the writer and for readers.
+/// The mapping from keys to shards, the same for the writer and for readers.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ShardRouter {
     partitioner: Partitioner,
@@ -25,7 +25,7 @@ pub struct ShardRouter {
     numbered: bool,
 }
 
-/// What is hashed; positions are those of the key's columns.
+/// What is hashed; positions are indices into the key's columns.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum ShardBy {
     /// The whole key, without its number.
@@ -37,7 +37,7 @@ pub(crate) enum ShardBy {
 }
 
 impl ShardRouter {
-    /// The rule for keys of `key`; no `shard_by` columns means the key's own.
+    /// The mapping for keys of `key`; without `shard_by` columns, all key columns are hashed.
     ///
     /// # Errors
     /// `Invalid` when there are no shards, or a column is not one of the key's or is named twice.
@@ -50,8 +50,8 @@ impl ShardRouter {
             let Some(position) = key.columns.iter().position(|column| column.name == *name) else {
                 let columns: Vec<_> = key.columns.iter().map(|column| column.name.as_str()).collect();
                 return Err(Error::invalid(format!(
-                    "shard_by names the column '{name}', which is not in the key ({}): readers find a shard by the key alone, so \
-                     use key columns",
+                    "shard_by names the column '{name}', which is not in the key ({}): readers find a shard by the key \
+                     alone, so use key columns",
                     columns.join(", ")
                 )));
             };
@@ -69,7 +69,7 @@ impl ShardRouter {
         Ok(Self { partitioner, shards, by, numbered: key.numbered })
     }
 
-    /// How many shards there are.
+    /// The number of shards.
     pub fn shards(&self) -> u32 {
         self.shards
     }
@@ -77,7 +77,7 @@ impl ShardRouter {
     /// The shard of a stored key.
     ///
     /// # Errors
-    /// `Corrupt` when the key is not of the schema this rule was made for.
+    /// `Corrupt` when the key does not match the schema that this mapping was made for.
     pub fn of_key(&self, key: &[u8], schema: &KeySchema) -> Result<u32> {
         if self.shards == 1 {
             return Ok(0);
@@ -121,7 +121,7 @@ impl ShardRouter {
     }
 }
 
-/// MurmurHash2 of 32 bits as Kafka's Java client computes it (`org.apache.kafka.common.utils.Utils.murmur2`).
+/// 32-bit MurmurHash2 as Kafka's Java client computes it (`org.apache.kafka.common.utils.Utils.murmur2`).
 fn murmur2(bytes: &[u8]) -> u32 {
     const SEED: u32 = 0x9747_b28c;
     const M: u32 = 0x5bd1_e995;
@@ -147,7 +147,7 @@ fn murmur2(bytes: &[u8]) -> u32 {
 mod tests {
     use super::*;
 
-    /// The vectors of Kafka's own `UtilsTest`.
+    /// The vectors of Kafka's `UtilsTest`.
     #[test]
     fn murmur2_is_kafkas() {
         for (text, expected) in [

@@ -4,14 +4,14 @@
 //! (“a\0b”, 1, -2, 1.5)  →  02 61 00 ff 62 00 │ 15 01 │ 13 fd │ 21 bf f8 00 00 00 00 00 00
 //! ```
 //!
-//! A tuple is its elements' bytes one after the other, so a part of a tuple is a slice of it. Integers take as many
+//! A tuple is the concatenation of its elements' bytes, so a part of a tuple is a slice of it. Integers take as many
 //! bytes as they need: 0x14 is zero, 0x15‥0x1c positive of 1‥8 bytes, 0x13‥0x0c negative in ones' complement, and
 //! 0x1d/0x0b carry a length byte for more than 8. Format: the FoundationDB project's `design/tuple.md`.
 //!
-//! Written here instead of through a crate because this runs once per key column and row: an integer is one 9-byte
-//! store and a truncation. Tests hold the bytes to the crate `foundationdb-tuple` and to the vectors of the format.
+//! Implemented here and not taken from a crate because it runs once per key column and row: an integer is one 9-byte
+//! store and a truncation. Tests compare the bytes with the crate `foundationdb-tuple` and with the format's vectors.
 //!
-//! Not for: what a column means (`key.rs`) and nulls, which no key has.
+//! Not for: the meaning of a column (`key.rs`), or nulls, which no key has.
 
 use std::borrow::Cow;
 
@@ -26,7 +26,7 @@ const FLOAT: u8 = 0x20;
 const DOUBLE: u8 = 0x21;
 const FALSE: u8 = 0x26;
 const TRUE: u8 = 0x27;
-/// Follows a zero byte inside a string, which a lone zero byte ends.
+/// Follows a zero byte inside a string; a zero byte without it ends the string.
 const ESCAPE: u8 = 0xff;
 /// The most bytes an integer takes without a length byte.
 const SHORT: usize = 8;
@@ -58,8 +58,8 @@ fn significant(value: u64) -> usize {
     SHORT - value.leading_zeros() as usize / 8
 }
 
-/// Writes `code` and the last `size` bytes of `value`: always nine bytes, then cut, which is cheaper than a copy of
-/// variable length.
+/// Writes `code` and the last `size` bytes of `value`: always nine bytes, then truncated, which is cheaper than a copy
+/// of variable length.
 #[inline]
 fn write_short(out: &mut Vec<u8>, code: u8, value: u64, size: usize) {
     let end = out.len() + 1 + size;
@@ -80,7 +80,7 @@ pub(crate) fn write_i128(out: &mut Vec<u8>, value: i128) {
 pub(crate) fn write_i256(out: &mut Vec<u8>, value: i256) {
     match value.to_i128() {
         Some(short) => write_i128(out, short),
-        // The one value without a positive counterpart is its own magnitude when read as unsigned.
+        // The only value without a positive counterpart is its own magnitude when read as unsigned.
         None => write_long(out, value.is_negative(), &value.wrapping_abs().to_be_bytes()),
     }
 }
@@ -146,7 +146,7 @@ fn write_escaped(out: &mut Vec<u8>, value: &[u8]) {
     }
 }
 
-/// One element as read.
+/// One decoded element.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Element<'a> {
     Bool(bool),
@@ -157,7 +157,7 @@ pub(crate) enum Element<'a> {
     Bytes(Cow<'a, [u8]>),
 }
 
-/// Reads the first element of `input` and says how many bytes it took; `None` when there is no whole element.
+/// Decodes the first element of `input`, and returns it with its size in bytes; `None` when it is not complete.
 pub(crate) fn read(input: &[u8]) -> Option<(Element<'_>, usize)> {
     let (&code, rest) = input.split_first()?;
     let (element, size) = match code {
@@ -254,7 +254,7 @@ mod tests {
         out
     }
 
-    /// Vectors of the format's own description and of its bindings' tests.
+    /// Vectors of the format's description and of its bindings' tests.
     #[test]
     fn published_vectors() {
         assert_eq!(written(|out| write_bytes(out, b"foo\x00bar")), b"\x01foo\x00\xffbar\x00");

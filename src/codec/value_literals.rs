@@ -14,14 +14,14 @@ use crate::error::{Error, Result};
 use crate::format::{Encoding, ValueSchema};
 
 impl ValueSchema {
-    /// The bytes that stand in front of every stored value: Avro's single-object header where the job asks for it.
+    /// The prefix of every stored value: Avro's single-object header if the job asks for it, else empty.
     pub fn header(&self) -> &[u8] {
         &self.header
     }
 
-    /// A stored value for people: JSON as it is, Avro by its schema, raw as text (or `0x…` where it is not UTF-8).
+    /// A stored value for display: JSON parsed, Avro decoded, raw as a string (or `0x…` if it is not UTF-8).
     ///
-    /// Numbers with a fraction pass through a double here; [`ValueSchema::to_text`] shows every digit as stored.
+    /// Numbers with a fraction pass through a double here; [`ValueSchema::to_text`] shows JSON with every digit stored.
     ///
     /// # Errors
     /// `Corrupt` when the bytes are not a value of this schema.
@@ -39,7 +39,7 @@ impl ValueSchema {
         }
     }
 
-    /// A stored value as one line of text: JSON exactly as stored, Avro as JSON, raw as text or `0x…`.
+    /// A stored value as a string: JSON exactly as stored, Avro as JSON, raw as UTF-8 or `0x…`.
     ///
     /// # Errors
     /// `Corrupt` when the bytes are not a value of this schema.

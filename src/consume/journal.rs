@@ -1,11 +1,12 @@
-//! Which tables of a partition are finished, and from which offset to go on.
+//! Which tables of a partition are finished, and from which offset to resume.
 //!
 //! ```text
-//! one line a table:   {"table":{…},"xxh3":"…","next":1234}
-//!                                  └ of its file  └ offset after its last record
+//! one line per table:   {"table":{…},"xxh3":"…","next":1234}
+//!                                    └ of its file  └ offset after its last record
 //! ```
-//! A table counts once its line is synced, and that after the table and its directory are. On reading, lines are taken
-//! up to the first that is damaged or whose table is not there as it was: from there on the partition is read again.
+//! A table counts once its line is synced, which happens after the table and its directory are synced. On reading,
+//! lines are used up to the first that is damaged or whose table is missing or changed; the partition is read again
+//! from there.
 //!
 //! Not for: attempts at other topics; each topic has its own staging directory.
 
@@ -33,11 +34,11 @@ pub(super) struct Journal {
 }
 
 impl Journal {
-    /// Opens the journal of a partition whose tables are in `tables_dir`, and returns the tables that are finished with
-    /// the offset to go on from. Everything else in the directory is deleted.
+    /// Opens the journal of a partition whose tables are in `tables_dir`, and returns the finished tables and the
+    /// offset to resume from. All other files in the directory are deleted.
     ///
     /// # Errors
-    /// `Unavailable` when the disk does not answer.
+    /// `Unavailable` when the disk fails.
     pub(super) fn open(path: PathBuf, tables_dir: PathBuf, begin: i64) -> Result<(Self, Vec<Table>, i64)> {
         let (journal, lines) = journal::Journal::open(path, |line, before| holds(line, before, &tables_dir))?;
         durable_file::create_dir_durable(&tables_dir)?;
@@ -52,10 +53,10 @@ impl Journal {
         Ok((Self { lines: journal, tables_dir }, tables, next))
     }
 
-    /// Notes that a table is finished, and that the partition goes on at `next`.
+    /// Records that a table is finished, and that the partition resumes at `next`.
     ///
     /// # Errors
-    /// `Unavailable` when the disk does not do it.
+    /// `Unavailable` when the disk fails.
     pub(super) fn add(&mut self, table: &Table, next: i64) -> Result<()> {
         let stored = StoredTable::measure(table, &self.tables_dir)?;
         durable_file::sync_dir(&self.tables_dir)?;
@@ -63,12 +64,12 @@ impl Journal {
     }
 }
 
-/// Whether a whole line can be read.
+/// Whether a complete line parses.
 pub(crate) fn is_line(line: &[u8]) -> bool {
     crate::journal::parse::<Line>(line).is_some()
 }
 
-/// Whether a line follows the one before and its table is there as it was written.
+/// Whether a line follows the one before and its table is unchanged.
 fn holds(line: &Line, before: Option<&Line>, tables_dir: &Path) -> bool {
     let first_key = &line.stored.table.first_key;
     let follows = before.is_none_or(|before| before.next < line.next && before.stored.table.last_key < *first_key);
@@ -98,7 +99,7 @@ mod tests {
         table(&tables, 2); // written, but not in the journal
         let (_, found, next) = open();
         assert_eq!((found.len(), next), (2, 20));
-        assert_eq!(fs::read_dir(&tables).unwrap().count(), 2, "what does not count is deleted");
+        assert_eq!(fs::read_dir(&tables).unwrap().count(), 2, "other files are deleted");
 
         let whole = fs::read(&path).unwrap();
         fs::write(&path, &whole[..whole.len() - 1]).unwrap();
@@ -115,6 +116,6 @@ mod tests {
         table(&tables, 1);
         fs::write(tables.join("range-00000-00000.sst"), "other").unwrap();
         let (_, found, next) = open();
-        assert_eq!((found.len(), next), (0, 5), "a table that is not as it was, and all after it");
+        assert_eq!((found.len(), next), (0, 5), "a changed table, and all after it");
     }
 }

@@ -1,19 +1,19 @@
-//! Follows a topic: takes every announced version over into a local store of the same format, whole or not at all.
+//! Follows a topic: takes over every announced version into a local store of the same format, completely or not at all.
 //!
 //! ```text
 //! control topic ─▶ announced version ─▶ is it here? ─no─▶ stage: tables, invisible ─▶ count, digest ─▶ install ─▶ flip
-//!       ▲                                     └──yes──────────────────────────────────────────────────────────▶ flip
-//!       └── reports: what this consumer serves
+//!                                             └──yes──────────────────────────────────────────────────────────▶ flip
+//! consumers topic ◀── reports: what this consumer serves
 //! ```
-//! Versions are told apart by their build, not by their number. A newer announcement stops the staging of an older one;
-//! a version that does not match what was announced is thrown away, and readers stay where they are.
+//! Versions are identified by their build, not by their number. A newer announcement stops the staging of an older one;
+//! a version that does not match its announcement is discarded, and readers stay where they are.
 //!
 //! | file | what it holds |
 //! |---|---|
-//! | `stage` | from partitions to a version in staging, on several threads |
-//! | `partition` | one partition: its records against what was announced, its tables |
-//! | `journal` | which tables of a partition are finished, for whoever goes on after a crash |
-//! | `limit` | at most so many bytes a second |
+//! | `staging` | from partitions to a version in staging, on several threads |
+//! | `partition` | one partition: checks its records against the announcement and writes its tables |
+//! | `journal` | which tables of a partition are finished, for resuming after a crash |
+//! | `rate_limit` | a limit of bytes per second |
 //!
 //! Not for: the protocol (`kafka`), or the format of a store (`build`, `catalog`).
 
@@ -38,13 +38,13 @@ use crate::progress::Progress;
 use crate::publish;
 use crate::shutdown;
 
-/// How long one look at the control topic waits.
+/// How long one poll of the control topic waits.
 const LOOK: Duration = Duration::from_secs(1);
-/// The same while a version is staged, whose end must not wait for it.
+/// The same while a version is staged: short, as the end of staging must not wait for it.
 const LOOK_WHILE_STAGING: Duration = Duration::from_millis(20);
-/// How often a consumer says how far it is.
+/// How often a consumer reports its progress.
 const REPORT_EVERY: Duration = Duration::from_secs(3);
-/// How long a consumer that failed waits before it tries again: twice as long each time, up to the longest.
+/// Exponential backoff of a consumer that failed: the first wait, and the longest.
 const FIRST_RETRY: Duration = Duration::from_secs(1);
 const LONGEST_RETRY: Duration = Duration::from_secs(60);
 
@@ -53,15 +53,15 @@ const LONGEST_RETRY: Duration = Duration::from_secs(60);
 pub struct Options {
     /// The cluster.
     pub connection: Connection,
-    /// Name that the names of the dataset's topics begin with.
+    /// Prefix of the names of the dataset's topics.
     pub topic: String,
     /// Directory of the local store.
     pub store: PathBuf,
     /// Name under which this consumer reports.
     pub name: String,
-    /// Whether to end once the announced version is served.
+    /// Whether to return once the announced version is served.
     pub once: bool,
-    /// Bytes a second that are read at most.
+    /// Limit of bytes read per second.
     pub rate_limit: Option<u64>,
     /// Versions to keep.
     pub retention: Retention,
@@ -71,7 +71,7 @@ pub struct Options {
     pub progress: Progress,
 }
 
-/// A version that readers of the local store see now.
+/// A version that readers of the local store were switched to.
 #[derive(Clone, Debug, PartialEq, serde::Serialize)]
 pub struct Takeover {
     /// Its number in the local store.
@@ -82,22 +82,23 @@ pub struct Takeover {
     pub rows: u64,
     /// Bytes of their keys and values.
     pub bytes: u64,
-    /// Entries that an earlier attempt had staged already.
+    /// Entries that an earlier attempt had already staged.
     pub resumed_rows: u64,
     /// Whether it was in the local store already.
     pub was_here: bool,
-    /// Seconds from the announcement's being seen to the flip.
+    /// Seconds from seeing the announcement to the flip.
     pub seconds: f64,
 }
 
-/// Follows the topic and tells every version it takes over; ends after the first one that is served, if asked to.
+/// Follows the topic and calls `on_takeover` for every version it takes over. With `once`, returns as soon as the
+/// announced version is served.
 ///
 /// # Errors
-/// With `once`, what stops the announced version from being taken over: `Unavailable` when nothing is announced or the
-/// cluster does not answer, `Corrupt` when the version is not what was announced, `Conflict` when its topic is deleted
-/// or the local store pinned or in use. Without, only what stops all following: `Invalid` settings or a store that is
-/// not this topic's, `Conflict` when another consumer uses the store, and what `tell` returns; nothing that is written
-/// to a topic ends it. `Stopped` when that is asked for: what is staged so far is taken up again by the next one.
+/// With `once`, what prevents the takeover: `Unavailable` when nothing is announced or the cluster does not answer,
+/// `Corrupt` when the version is not what was announced, `Conflict` when its topic is deleted or the local store is
+/// pinned or in use. Without, only what prevents all following: `Invalid` settings or a store of another topic,
+/// `Conflict` when another consumer uses the store, and errors of `on_takeover`; no record of a topic ends it.
+/// `Stopped` when a stop is requested: the next consumer resumes from what is staged.
 pub fn consume(options: &Options, mut on_takeover: impl FnMut(&Takeover) -> Result<()>) -> Result<()> {
     let known = Catalog::followed_dataset(&options.store, &options.topic)?;
     let reporter = Reporter::new(&options.connection, &options.topic)?;
@@ -128,7 +129,7 @@ pub fn consume(options: &Options, mut on_takeover: impl FnMut(&Takeover) -> Resu
                 follower.usable()?;
                 let wait = retry;
                 retry = (2 * retry).min(LONGEST_RETRY);
-                // What cannot be read is told once: only another announcement helps.
+                // An unusable announcement is reported once and not retried: only another announcement helps.
                 announcement.is_ok().then_some(wait)
             }
         };
@@ -142,13 +143,13 @@ pub fn consume(options: &Options, mut on_takeover: impl FnMut(&Takeover) -> Resu
     }
 }
 
-/// A panic over what was announced ends this attempt, not the consumer.
+/// A panic while taking over a version ends this attempt, not the consumer.
 fn contained(attempt: impl FnOnce() -> Result<Outcome>) -> Result<Outcome> {
-    let panicked = |panic: String| Err(Error::internal("taking the announced version over panicked").because(panic));
+    let panicked = |panic: String| Err(Error::internal("taking over the announced version panicked").because(panic));
     contain(attempt).unwrap_or_else(panicked)
 }
 
-/// What a look at the control topic gave: an announcement, none, or what is wrong with it.
+/// What was read from the control topic: an announcement, none, or why it cannot be used.
 type Told = std::result::Result<Option<Announcement>, String>;
 
 fn told(announced: Result<Option<Announcement>>) -> Told {
@@ -158,7 +159,7 @@ fn told(announced: Result<Option<Announcement>>) -> Told {
 enum Outcome {
     /// Readers see another version now.
     Takeover(Takeover),
-    /// They see the announced one already, or are held elsewhere.
+    /// They see the announced one already, or it names no current version.
     Nothing,
     /// Another version was announced meanwhile.
     Overtaken,
@@ -169,7 +170,7 @@ struct Follower<'o> {
     catalog: Catalog,
     reporter: Reporter,
     dataset: String,
-    /// The keys of others in the control topic, as they were told last.
+    /// The other keys in the control topic, as described last.
     told_of: Option<String>,
 }
 
@@ -179,7 +180,7 @@ impl Follower<'_> {
         kafka::only_announcement(latest.values(), &self.options.topic, Some(&self.dataset))
     }
 
-    /// Warns of keys in the control topic that are no business of this consumer's, once.
+    /// Warns once about other keys in the control topic.
     fn tell_of_others(&mut self, latest: &CompactedTopic<Announcement>) {
         let others = latest.values().others(&self.dataset);
         if let Some(others) = &others
@@ -187,15 +188,15 @@ impl Follower<'_> {
         {
             let control = kafka::control_topic(&self.options.topic);
             let way_out = kafka::tombstone(&control);
-            tracing::warn!("topic {control} has keys of others, which are ignored: {others}; {way_out}");
+            tracing::warn!("topic {control} has other keys, which are ignored: {others}; {way_out}");
         }
         self.told_of = others;
     }
 
-    /// Whether the local store can be used at all.
+    /// Fails when the local store cannot be used at all.
     ///
     /// # Errors
-    /// `Invalid` when it cannot, which nothing that is announced will change.
+    /// `Invalid`, which no announcement will change.
     fn usable(&self) -> Result<()> {
         match self.catalog.read() {
             Err(error) if error.kind() == Kind::Invalid => Err(error),
@@ -286,7 +287,7 @@ impl Follower<'_> {
         staging.run(|rows| {
             shutdown::check()?;
             if latest.follow(LOOK_WHILE_STAGING)? {
-                // What cannot be read changes nothing.
+                // An announcement that cannot be used does not stop staging.
                 let now = self.announced(latest).ok().flatten();
                 let topic = now.as_ref().and_then(Announcement::current).map(|current| current.topic.as_str());
                 return Ok(topic.is_none_or(|topic| topic == wanted.topic));
@@ -299,7 +300,7 @@ impl Follower<'_> {
         })
     }
 
-    /// Waits for another announcement, for the end of `retry`, or for the end of a local pin.
+    /// Waits for another announcement, until `retry` has passed, or until a local pin is removed.
     fn wait(&self, latest: &mut CompactedTopic<Announcement>, known: &Told, retry: Option<Duration>) -> Result<()> {
         let deadline = retry.map(|retry| Instant::now() + retry);
         let is_pinned = || self.catalog.read().is_ok_and(|current| current.pin.is_some());
@@ -307,7 +308,7 @@ impl Follower<'_> {
         loop {
             shutdown::check()?;
             match latest.follow(LOOK) {
-                // What cannot be used is news, too: it is told once, and what comes after it is looked at again.
+                // An announcement that cannot be used counts as a change, too: it is reported once.
                 Ok(true) if told(self.announced(latest)) != *known => return Ok(()),
                 Ok(_) => {}
                 Err(error) => {
@@ -340,7 +341,7 @@ impl Follower<'_> {
         });
     }
 
-    /// Deletes what retention no longer keeps; what fails is left to the next flip.
+    /// Deletes versions that retention no longer keeps; after a failure, the next flip tries again.
     fn run_gc(&self) {
         if let Err(error) = publish::gc(&self.catalog, &self.options.retention) {
             tracing::warn!("old versions were not removed: {}", error.chain().join(": "));
@@ -353,15 +354,15 @@ fn find(current: &Current, wanted: &StreamedVersion) -> Option<u64> {
     current.versions.iter().find(|(_, entry)| entry.build_id == wanted.build_id).map(|(&version, _)| version)
 }
 
-/// What becomes of the version that readers leave, as its publisher sees it.
+/// The state of the version that readers leave: rolled back if its publisher says so, else retired.
 fn left_behind(announcement: &Announcement, current: &Current) -> State {
     let left = current.current_entry().map(|(_, entry)| entry.build_id.as_str());
     let told = announcement.versions.iter().find(|it| Some(it.streamed.build_id.as_str()) == left);
     if told.is_some_and(|it| it.state == State::RolledBack) { State::RolledBack } else { State::Retired }
 }
 
-/// Waits for the first announcement, or fails with `once` where there is none. Returns the dataset, too: the one that
-/// the local store has, or else the one that is announced.
+/// Waits for the first announcement; with `once`, fails if there is none. Also returns the dataset: that of the local
+/// store, or else the announced one.
 fn first_announcement(options: &Options, known: Option<&str>) -> Result<(CompactedTopic<Announcement>, String)> {
     let control = kafka::control_topic(&options.topic);
     loop {
@@ -402,7 +403,7 @@ fn first_announcement(options: &Options, known: Option<&str>) -> Result<(Compact
 }
 
 fn nothing_announced(options: &Options, others: Option<&str>) -> Error {
-    let others = others.map_or(String::new(), |others| format!(" (there are keys of others: {others})"));
+    let others = others.map_or(String::new(), |others| format!(" (there are other keys: {others})"));
     Error::unavailable(format!(
         "nothing is announced in topic {} at {}{others}: `cutover run JOB.toml` with [kafka] announces a version",
         kafka::control_topic(&options.topic),

@@ -1,8 +1,8 @@
-//! One partition on its way into a shard: every record is held against what was announced.
+//! Writes one partition to a shard's tables, and checks every record against the announcement.
 //!
-//! The log of a data topic has one record at every offset, keys ascending, and the END marker last. A record that is
-//! lost, twice there, out of order, in the wrong partition or altered breaks one of: the next offset, the order of
-//! keys, the shard of the key, the count, the digest. Each is `Corrupt`, and the version is not taken over.
+//! A data topic has one record at every offset, keys ascending, and the END marker last. A record that is lost,
+//! duplicated, out of order, in the wrong partition or altered violates one of: the next offset, the order of keys, the
+//! shard of the key, the count, the digest. Each violation is `Corrupt`, and the version is not taken over.
 //!
 //! Not for: reading from Kafka (`kafka::Partitions`).
 
@@ -16,7 +16,7 @@ use crate::format::{Digest, PROTOCOL, StreamedPartition, StreamedVersion, hex};
 use crate::kafka::End;
 use crate::shuffle::duplicates::Record;
 
-/// Characters of an END marker that a message quotes.
+/// Most characters of an END marker that a message quotes.
 const LONGEST_QUOTE: usize = 500;
 
 /// A partition that is being received.
@@ -39,10 +39,10 @@ pub(super) struct PartitionWriter<'a> {
 }
 
 impl<'a> PartitionWriter<'a> {
-    /// Goes on where an earlier attempt stopped.
+    /// Resumes where an earlier attempt stopped.
     ///
     /// # Errors
-    /// `Unavailable` when the disk does not answer.
+    /// `Unavailable` when the disk fails.
     pub(super) fn open(
         announced: StreamedPartition,
         wanted: &'a StreamedVersion,
@@ -77,15 +77,15 @@ impl<'a> PartitionWriter<'a> {
         self.next
     }
 
-    /// Whether all of it is received.
+    /// Whether its END marker was received.
     pub(super) fn is_ended(&self) -> bool {
         self.ended
     }
 
-    /// Takes an entry.
+    /// Writes an entry.
     ///
     /// # Errors
-    /// `Corrupt` when it is not the one that must come next; `Unavailable` when the disk does not take it.
+    /// `Corrupt` when it is not a possible next entry; `Unavailable` when the disk fails.
     pub(super) fn take(&mut self, offset: i64, key: &[u8], value: &[u8]) -> Result<()> {
         self.expect(offset)?;
         if self.rows == self.announced.rows {
@@ -106,10 +106,10 @@ impl<'a> PartitionWriter<'a> {
         self.note_tables()
     }
 
-    /// Takes the END marker.
+    /// Handles the END marker.
     ///
     /// # Errors
-    /// `Corrupt` when it does not close what was announced and received.
+    /// `Corrupt` when it does not match what was announced and received.
     pub(super) fn end(&mut self, offset: i64, end: &End) -> Result<()> {
         self.expect(offset)?;
         let part = &self.announced;
@@ -125,10 +125,10 @@ impl<'a> PartitionWriter<'a> {
         };
         if *end != announced {
             let said: String = format!("{end:?}").chars().take(LONGEST_QUOTE).collect();
-            return Err(self.wrong(offset, &format!("the END marker says {said}, announced is {announced:?}")));
+            return Err(self.wrong(offset, &format!("the END marker is {said}, but {announced:?} was announced")));
         }
         if offset + 1 != part.end {
-            return Err(self.wrong(offset, &format!("the END marker stands before offset {}", part.end - 1)));
+            return Err(self.wrong(offset, &format!("the END marker comes before offset {}", part.end - 1)));
         }
         self.writer.end_table()?;
         let tables = self.writer.finished();
@@ -138,7 +138,7 @@ impl<'a> PartitionWriter<'a> {
             return Err(self.wrong(
                 offset,
                 &format!(
-                    "received are {} entries of {bytes} bytes with the digest {digest}, announced are {} of {} with {}",
+                    "received {} entries of {bytes} bytes with the digest {digest}, announced {} of {} with {}",
                     self.rows, part.rows, part.bytes, part.digest
                 ),
             ));
@@ -149,7 +149,7 @@ impl<'a> PartitionWriter<'a> {
         Ok(())
     }
 
-    /// The tables of a partition that is received.
+    /// The finished tables.
     pub(super) fn tables(&self) -> &[Table] {
         self.writer.finished()
     }
@@ -172,8 +172,8 @@ impl<'a> PartitionWriter<'a> {
 
     fn wrong(&self, offset: i64, what: &str) -> Error {
         Error::corrupt(format!(
-            "version {} is not what was announced: topic {}, partition {}, offset {offset}: {what}; `cutover publish STORE \
-             {} --restream` where it is built streams it again",
+            "version {} is not what was announced: topic {}, partition {}, offset {offset}: {what}; \
+             `cutover publish STORE {} --restream` where it is built streams it again",
             self.wanted.version, self.wanted.topic, self.announced.partition, self.wanted.version
         ))
     }

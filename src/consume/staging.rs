@@ -1,12 +1,12 @@
-//! Stages one announced version: its partitions on several threads into tables, then databases, then a manifest.
+//! Stages one announced version: threads write its partitions to tables, then databases and a manifest are made.
 //!
 //! ```text
 //! thread 0: partitions 0, 2, 4 … ─┐
 //! thread 1: partitions 1, 3, 5 … ─┼▶ all END markers match ─▶ ingest, read back ─▶ manifest
-//! the caller: looks for another announcement meanwhile, and stops the threads when there is one
+//! the caller: polls for another announcement meanwhile, and stops the threads when there is one
 //! ```
-//! Work is in `staging/<data topic's name>`; a kill leaves the finished tables there for the next attempt at the same
-//! topic. What turned out wrong is thrown away at once.
+//! Work is in `staging/follow-…`, named after the data topic; a kill leaves the finished tables there for the next
+//! attempt at the same topic. A version that does not match its announcement is deleted at once.
 //!
 //! Not for: making it visible; that is the caller's.
 
@@ -33,21 +33,21 @@ use crate::kafka::{Connection, Partitions, Received};
 use crate::progress::Progress;
 use crate::publish::Staged;
 
-/// Letters of a data topic's name that become the name of a directory.
+/// Longest end of a data topic's name that becomes the name of a directory, in bytes.
 const LONGEST_NAME: usize = 100;
-/// Bytes of memory for the entries of a partition that are remembered for its read-back.
+/// Memory for the entries of a partition that are sampled for its read-back, in bytes.
 const SAMPLE_BYTES: usize = 128 << 10;
-/// Entries a table holds at most, so that its filter is built in bounded memory.
+/// Most entries of a table, so that its filter is built in bounded memory.
 const MAX_ROWS_PER_TABLE: u64 = 4 << 20;
-/// How long a thread waits for a record before it looks whether it is to stop.
+/// How long a thread waits for a record before it checks whether to stop.
 const LOOK: Duration = Duration::from_millis(100);
-/// So many looks in vain, and the log is asked whether it still has what was announced.
+/// Consecutive polls without a record before the log is checked for the announced offsets.
 const LOOKS_BEFORE_CHECK: u32 = 20;
 /// Records and bytes between two steps of the progress bar and of the rate limit.
 const PROGRESS_EVERY: u64 = 1024;
 const PROGRESS_BYTES: u64 = 64 << 10;
 
-/// What is to be staged.
+/// Stages one announced version.
 pub(super) struct VersionStager<'a> {
     pub(super) catalog: &'a Catalog,
     pub(super) connection: &'a Connection,
@@ -58,7 +58,7 @@ pub(super) struct VersionStager<'a> {
     pub(super) progress: Progress,
 }
 
-/// A version in staging that is whole and checked.
+/// A version in staging that is complete and checked.
 pub(super) struct StagedVersion {
     dirs: BuildPaths,
     manifest: Manifest,
@@ -66,7 +66,7 @@ pub(super) struct StagedVersion {
 }
 
 impl StagedVersion {
-    /// Makes it a version of the store that no reader sees yet.
+    /// Installs it as a version of the store that no reader sees yet.
     ///
     /// # Errors
     /// As [`Staged::install_as`].
@@ -80,12 +80,12 @@ impl StagedVersion {
 }
 
 impl VersionStager<'_> {
-    /// Stages the version. `goes_on` is called again and again with the rows received so far; when it says no, all
-    /// stops and `None` is returned, with what is finished left for another time.
+    /// Stages the version. `keep_going` is called repeatedly with the rows received so far; when it returns false,
+    /// staging stops and returns `None`, and finished tables stay for the next attempt.
     ///
     /// # Errors
-    /// `Corrupt` when the version is not what was announced, with nothing left of it; `Conflict` when its topic is
-    /// deleted; `Unavailable` when the disk or the cluster does not do it; those of `goes_on`.
+    /// `Corrupt` when the version is not what was announced; then it is deleted. `Conflict` when its topic is deleted;
+    /// `Unavailable` when the disk or the cluster fails; those of `keep_going`.
     pub(super) fn run(&self, keep_going: impl FnMut(u64) -> Result<bool>) -> Result<Option<StagedVersion>> {
         let dirs = self.catalog.layout().build_dirs(&directory_name(&self.wanted.topic))?;
         let staged = self.run_in(&dirs, keep_going);
@@ -100,7 +100,7 @@ impl VersionStager<'_> {
         let shards = wanted.partitions.len() as u32;
         let sharding = ShardRouter::new(&wanted.key, &wanted.shard_by, wanted.partitioner, shards)
             .map_err(|error| Error::corrupt("the announcement has no usable sharding").because(error))?;
-        // A database is made of tables anew: what an attempt left half-made there is worth nothing.
+        // Databases are always made again from the tables: those of an earlier attempt may be incomplete.
         remove(&dirs.version())?;
         durable_file::create_dir_durable(&dirs.version())?;
         let Some(received) = self.receive(dirs, &sharding, keep_going)? else { return Ok(None) };
@@ -150,25 +150,25 @@ impl VersionStager<'_> {
                     break;
                 }
             }
-            let panicked = || Err(Error::internal("a thread that receives was lost"));
+            let panicked = || Err(Error::internal("a receiving thread panicked"));
             let outcomes: Vec<_> =
                 threads.into_iter().map(|thread| thread.join().unwrap_or_else(|_| panicked())).collect();
             (outcomes, going_on)
         });
         shared.bar.finish();
-        // Where one thread fails the others are told to stop; its failure is what counts.
+        // When one thread fails, the others are stopped; its error is returned.
         let outcomes: Vec<Option<Vec<ReceivedPartition>>> = outcomes.into_iter().collect::<Result<_>>()?;
         let whole: Option<Vec<_>> = outcomes.into_iter().collect();
         let mut received: Vec<ReceivedPartition> = match whole {
             Some(shares) => shares.into_iter().flatten().collect(),
-            None if going_on? => return Err(Error::internal("a thread that receives stopped by itself")),
+            None if going_on? => return Err(Error::internal("a receiving thread stopped without a reason")),
             None => return Ok(None),
         };
         received.sort_unstable_by_key(|partition| partition.partition);
         Ok(Some(received))
     }
 
-    /// One thread's partitions, to their ends. `None` when it was told to stop.
+    /// Receives one thread's partitions up to their END markers. `None` when it was stopped.
     fn receive_share(
         &self,
         thread: usize,
@@ -219,7 +219,7 @@ impl VersionStager<'_> {
                 }
                 silent = if came { 0 } else { silent + 1 };
                 if silent == LOOKS_BEFORE_CHECK {
-                    // A topic that is deleted while it is read gives no error: nothing comes any more.
+                    // Reading a topic that was deleted meanwhile gives no error, just no more records.
                     partitions.check(self.wanted)?;
                     silent = 0;
                 }
@@ -234,14 +234,14 @@ impl VersionStager<'_> {
         Ok(Some(received.collect()))
     }
 
-    /// Makes the databases and reads them back.
+    /// Assembles the databases and reads them back.
     fn build(&self, dirs: &BuildPaths, received: Vec<ReceivedPartition>) -> Result<Vec<BuiltShard>> {
         let version_dir = dirs.version();
         let build = |received: ReceivedPartition| {
             let paths = Paths::new(dirs, received.partition);
             let target = paths.target(&version_dir, self.wanted);
             let built = assemble(received.partition, &received.tables, received.material, &target)?;
-            // Entries are remembered by no attempt but the one that wrote them; where there was another, all are read.
+            // Only this attempt's entries are sampled; if an earlier one wrote some, all entries are read back.
             check::read_back(&built, &paths.shard_dir, received.resumed_rows > 0)?;
             Ok(built)
         };
@@ -308,7 +308,7 @@ impl VersionStager<'_> {
     }
 }
 
-/// A partition all of whose records are in tables.
+/// A partition whose records are all in tables.
 struct ReceivedPartition {
     partition: u32,
     tables: Vec<Table>,
@@ -316,7 +316,7 @@ struct ReceivedPartition {
     material: ShardBuildContext,
 }
 
-/// What the threads share.
+/// State shared by the threads.
 struct Shared {
     stop: AtomicBool,
     rows: AtomicU64,
@@ -330,7 +330,7 @@ impl Shared {
         self.bar.advance(rows);
     }
 
-    /// Counts what was received since the last time, and waits where that was too fast.
+    /// Counts what was received since the last call, and waits if the rate limit requires it.
     fn take(&self, rows: &mut u64, bytes: &mut u64) {
         self.advance(std::mem::take(rows));
         let bytes = std::mem::take(bytes);
@@ -358,7 +358,7 @@ impl Paths {
             shard_dir: &self.shard_dir,
             tables_dir: &self.tables_dir,
             ingest_dir: &self.ingest_dir,
-            // What of a partition is finished stands in a journal of its own, with offsets.
+            // Finished tables are in this module's journal, with offsets.
             journal: None,
             tables: &wanted.tables,
             max_rows_per_table: MAX_ROWS_PER_TABLE,
@@ -367,8 +367,8 @@ impl Paths {
     }
 }
 
-/// The name of the staging directory for a data topic: its own name's end, which was checked to be plain, or its hash
-/// where that is long.
+/// The name of the staging directory for a data topic: the end of the topic's name, which contains only characters safe
+/// in a path, or a hash of the name if that is long.
 fn directory_name(topic: &str) -> String {
     let name = topic.rsplit_once(".v").map_or(topic, |(_, name)| name);
     match name.len() {

@@ -1,4 +1,4 @@
-//! The hand-over between encode and shuffle: encoded rows, column by column.
+//! Encoded rows in columnar form, passed from encode to shuffle.
 //!
 //! ```text
 //!            keys            orders        values           shards
@@ -6,17 +6,18 @@
 //! row 1      [url,age]       [ts desc]     {"views":1}      0
 //! ```
 //!
-//! A [`Column`] is one byte buffer and the offsets that cut it into rows; nothing is allocated per row, and `clear`
-//! keeps the buffers for the next batch. Invariant: `offsets` starts at 0, never decreases, and ends at `data.len()`.
+//! A [`Column`] is one byte buffer and the offsets of its rows; nothing is allocated per row, and `clear` keeps the
+//! buffers for the next batch. Invariant: `offsets` starts at 0, never decreases, and ends at `data.len()`.
 //!
-//! Not for: anything that knows what the bytes mean. Entries compare by (key, order, value) as separate fields.
+//! Not for: anything that depends on the meaning of the bytes. Entries compare by (key, order, value) as separate
+//! fields.
 
 /// Encoded rows of one batch: three binary columns of equal length, and the shard of each row.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct EntryBatch {
     /// The entry's key as it is stored, without the number that the fold `number` appends.
     pub keys: Column,
-    /// Bytes whose order is the job's `order_by`; empty when there is none.
+    /// Bytes that sort in the job's `order_by` order; empty without one.
     pub orders: Column,
     /// One record of the value, without [`ValueSchema::header`](super::ValueSchema::header).
     pub values: Column,
@@ -35,7 +36,7 @@ impl EntryBatch {
         self.shards.is_empty()
     }
 
-    /// Bytes of all keys, order bytes and values together.
+    /// Total bytes of keys, order bytes and values.
     pub fn bytes(&self) -> usize {
         self.keys.data.len() + self.orders.data.len() + self.values.data.len()
     }
@@ -52,9 +53,9 @@ impl EntryBatch {
 /// Byte strings in one buffer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Column {
-    /// All rows' bytes, one after the other.
+    /// The concatenated bytes of all rows.
     pub data: Vec<u8>,
-    /// Row `i` is `data[offsets[i]..offsets[i + 1]]`; there is one offset more than rows.
+    /// Row `i` is `data[offsets[i]..offsets[i + 1]]`; there is one more offset than rows.
     pub offsets: Vec<usize>,
 }
 
@@ -94,12 +95,12 @@ impl Column {
         self.offsets.push(0);
     }
 
-    /// Appends `rows` rows without bytes.
+    /// Appends `rows` empty rows.
     pub(super) fn push_empty(&mut self, rows: usize) {
         self.offsets.resize(self.offsets.len() + rows, self.data.len());
     }
 
-    /// Makes a row of what was written to `data` since the last row.
+    /// Ends a row: what was written to `data` since the last one.
     #[inline]
     pub(super) fn end_row(&mut self) {
         self.offsets.push(self.data.len());

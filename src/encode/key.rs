@@ -1,17 +1,18 @@
-//! What a key is made of: its columns, their kinds, and how they become bytes.
+//! The schema of keys: their columns, the columns' kinds, and the encoding.
 //!
 //! ```text
-//! one string or binary column, fold other than `number`     its bytes as they are            KeyEncoding::Bytes
+//! one string or binary column, fold other than `number`     its bytes, unchanged             KeyEncoding::Bytes
 //! anything else                                             FoundationDB tuple of columns    KeyEncoding::Tuple
 //! fold `number`                                             … and the number as last element
 //! ```
 //!
-//! Bytes order is column order in both. Dates are days, times, timestamps and durations integers in their recorded
-//! unit, decimals unscaled integers at the recorded scale, -0.0 is 0.0; dictionaries count by their values. Types
-//! without such an order, or without a use as a key (lists, structs, maps, unions, intervals), are refused by name.
+//! In both encodings, bytes sort as the columns do. Dates are days; times, timestamps and durations are integers in
+//! their recorded unit; decimals are unscaled integers at the recorded scale; -0.0 is 0.0; dictionaries are encoded by
+//! value. Types without such an order, or of no use as a key (lists, structs, maps, unions, intervals), are refused by
+//! name.
 //!
-//! [`KeySchema`] is stored in the manifest, so that a reader can make and show keys without the job file; text forms
-//! are in `key_literals.rs`. Not for: reading columns of a batch (`key_columns.rs`).
+//! [`KeySchema`] is stored in the manifest, so that a reader can make and show keys without the job file; literals are
+//! in `key_literals.rs`. Not for: reading columns of a batch (`key_columns.rs`).
 
 use arrow::datatypes::{DataType, Field, TimeUnit};
 
@@ -73,8 +74,8 @@ impl KeySchema {
         for field in fields {
             let Some(kind) = KeyKind::of(field.data_type()) else {
                 return Err(Error::invalid(format!(
-                    "key column '{}' has type {}, which cannot be part of a key: cast it in the SELECT to text, a number or \
-                     a date, or leave it out of the key",
+                    "key column '{}' has type {}, which cannot be part of a key: cast it in the SELECT to text, a \
+                     number or a date, or leave it out of the key",
                     field.name(),
                     type_name(field.data_type())
                 )));

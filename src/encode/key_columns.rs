@@ -1,10 +1,10 @@
-//! The key columns of one batch, with their types resolved once instead of once per row.
+//! Accessors of the key columns of one batch, with types resolved once per batch instead of once per row.
 //!
 //! ```text
-//! RecordBatch ─▶ prepare: dictionaries by value, float16 → float32, date64 → days ─▶ Cells: a slice or array per column
+//! RecordBatch ─▶ prepare: dictionaries by value, float16 → float32, date64 → days ─▶ KeyCells: a slice per column
 //! ```
 //!
-//! Nulls and NaN are refused here, before any row is written, with a count and a sample ([`refuse_unordered`]), so
+//! Nulls and NaN are refused here, before any row is written, with a count and an example ([`refuse_unordered`]), so
 //! writing a row cannot fail.
 
 use arrow::array::{
@@ -26,7 +26,7 @@ use crate::error::{Error, Result};
 use crate::input::contract::type_name;
 
 const DAY_MILLIS: i64 = 86_400_000;
-/// How many other key columns a message about a bad row shows.
+/// Most other key columns that a message about a bad row shows.
 const SAMPLE_COLUMNS: usize = 4;
 
 /// Typed access to one key column.
@@ -102,7 +102,7 @@ impl<'a> KeyCells<'a> {
         })
     }
 
-    /// Appends row `row` as an element of a tuple.
+    /// Appends the value of row `row` as an element of a tuple.
     #[inline]
     pub(super) fn write_tuple(&self, row: usize, out: &mut Vec<u8>) {
         match self {
@@ -128,7 +128,7 @@ impl<'a> KeyCells<'a> {
         }
     }
 
-    /// The bytes of row `row` of a string or binary column; none for other columns.
+    /// The bytes of row `row` of a string or binary column; empty for other columns.
     #[inline]
     pub(super) fn bytes(&self, row: usize) -> &'a [u8] {
         match self {
@@ -144,10 +144,10 @@ impl<'a> KeyCells<'a> {
     }
 }
 
-/// The column as one of the types that [`KeyCells`] reads.
+/// The column, cast to one of the types that [`KeyCells`] reads.
 ///
 /// # Errors
-/// `Input` when a date64 column holds a time of day, which a date cannot.
+/// `Input` when a value of a date64 column is not a whole number of days.
 pub(super) fn prepare(name: &str, array: &ArrayRef) -> Result<ArrayRef> {
     let to = match array.data_type() {
         DataType::Dictionary(_, values) => values.as_ref(),
@@ -160,7 +160,7 @@ pub(super) fn prepare(name: &str, array: &ArrayRef) -> Result<ArrayRef> {
         && let Some(millis) = dates.iter().flatten().find(|millis| millis % DAY_MILLIS != 0)
     {
         return Err(Error::input(format!(
-            "key column '{name}' has type date64 and holds {millis} ms, which is no whole day: cast it to a timestamp"
+            "key column '{name}' has type date64 and holds {millis} ms, not a whole day: cast it to a timestamp"
         )));
     }
     let plain =
@@ -168,10 +168,10 @@ pub(super) fn prepare(name: &str, array: &ArrayRef) -> Result<ArrayRef> {
     prepare(name, &plain)
 }
 
-/// Refuses rows whose key has no place in an order.
+/// Refuses rows whose key cannot be ordered: null or NaN.
 ///
 /// # Errors
-/// `Input` naming the column, how many rows of this batch, and the other key columns of one of them.
+/// `Input` naming the column, the number of such rows in this batch, and the other key columns of one of them.
 pub(super) fn refuse_unordered(names: &[&str], keys: &[ArrayRef]) -> Result<()> {
     for (position, (name, array)) in names.iter().zip(keys).enumerate() {
         let nulls = array.logical_nulls().filter(|nulls| nulls.null_count() > 0);
@@ -188,8 +188,8 @@ pub(super) fn refuse_unordered(names: &[&str], keys: &[ArrayRef]) -> Result<()> 
         let Some(first) = rows.first() else { continue };
         let sample = sample(names, keys, position, *first);
         return Err(Error::input(format!(
-            "key column '{name}' is {what} in {} of {} rows of a batch{sample}: leave such rows out (WHERE {name} {way_out}) or \
-             give them a value (COALESCE) in the query",
+            "key column '{name}' is {what} in {} of {} rows of a batch{sample}: leave such rows out (WHERE {name} \
+             {way_out}) or give them a value (COALESCE) in the query",
             rows.len(),
             array.len(),
         )));
@@ -198,7 +198,7 @@ pub(super) fn refuse_unordered(names: &[&str], keys: &[ArrayRef]) -> Result<()> 
 }
 
 fn nans<T: Copy>(values: &[T], is_nan: impl Fn(T) -> bool) -> Vec<usize> {
-    // One pass that the compiler vectorises; the positions only when there is something to report.
+    // One pass that the compiler vectorizes; positions are collected only if there is something to report.
     if !values.iter().fold(false, |any, value| any | is_nan(*value)) {
         return Vec::new();
     }

@@ -1,16 +1,16 @@
-//! encode: rows of the query as entries, key and value in the bytes that RocksDB stores.
+//! Encodes rows of the query as entries: key and value in the bytes that RocksDB stores.
 //!
 //! ```text
 //! query ─▶ RecordBatch ─▶ Encoder ─▶ EntryBatch { keys, orders, values, shards } ─▶ shuffle
 //!                            │
-//!          EncodePlan: made once from the query's schema and the job's output; every problem that the schema and the
-//!          job show is Invalid here, before any work; KeySchema and ValueSchema go into the manifest
+//!          EncodePlan: made once from the query's schema and the job's output; every problem that these two show is
+//!          Invalid here, before any work; KeySchema and ValueSchema go into the manifest
 //! ```
 //!
 //! Synchronous and pure: no files, no clock. One [`Encoder`] per thread; types are resolved once per batch, buffers are
 //! reused, nothing is allocated per row. The same rows always give the same bytes.
 //!
-//! Not for: sorting, folding and numbering entries (shuffle), and for what the bytes are stored in (build).
+//! Not for: sorting, folding and numbering entries (shuffle), or writing them to files (build).
 
 mod entry_batch;
 mod key;
@@ -34,7 +34,7 @@ use crate::codec::{ShardBy, ShardRouter};
 use crate::error::{Error, Result};
 use crate::format::{KeyEncoding, KeySchema};
 
-/// The longest key that is accepted: far above any sensible key, far below what makes an index block unreadable.
+/// The longest key that is accepted: far longer than any sensible key, and short enough for RocksDB's index blocks.
 pub const MAX_KEY_BYTES: usize = 64 << 10;
 
 /// Turns batches of one query into entries. One per thread, made by [`EncodePlan::encoder`].
@@ -42,16 +42,16 @@ pub struct Encoder {
     plan: EncodePlan,
     order: Option<OrderEncoder>,
     values: ValueEncoder,
-    /// The `shard_by` bytes of one row, where they are not the key's.
+    /// The `shard_by` bytes of one row, if they are not the key's.
     shard_bytes: Vec<u8>,
 }
 
 impl Encoder {
-    /// Encodes a batch into `out`, whose earlier rows are dropped and whose buffers are used again.
+    /// Encodes a batch into `out`, replacing its rows and reusing its buffers.
     ///
     /// # Errors
     /// `Input` when a key is null, NaN or longer than [`MAX_KEY_BYTES`], or a value does not fit its type in the value
-    /// encoding; `out` then holds nothing.
+    /// encoding; `out` is then empty.
     pub fn encode(&mut self, batch: &RecordBatch, out: &mut EntryBatch) -> Result<()> {
         out.clear();
         let result = self.fill(batch, out);
@@ -65,7 +65,7 @@ impl Encoder {
         let parts = self.plan.parts();
         if batch.num_columns() != parts.width {
             return Err(Error::internal(format!(
-                "the query gave {} columns instead of the {} it was planned with",
+                "the query returned {} columns instead of the {} it was planned with",
                 batch.num_columns(),
                 parts.width
             )));
@@ -107,12 +107,12 @@ fn too_long(schema: &KeySchema, cells: &[KeyCells<'_>], rows: usize, longest: us
     let column = schema.columns.iter().zip(cells).max_by_key(|(_, cell)| longest_of(cell));
     Error::input(match column {
         Some((column, cell)) => format!(
-            "a key is {longest} bytes long, {} of them in column '{}', and {MAX_KEY_BYTES} are allowed: leave such rows out, or \
-             use a hash of the column as the key",
+            "a key is {longest} bytes long, {} of them in column '{}', but at most {MAX_KEY_BYTES} are allowed: leave \
+             such rows out, or use a hash of the column as the key",
             longest_of(cell),
             column.name
         ),
-        None => format!("a key is {longest} bytes long, and {MAX_KEY_BYTES} are allowed"),
+        None => format!("a key is {longest} bytes long, but at most {MAX_KEY_BYTES} are allowed"),
     })
 }
 

@@ -1,8 +1,9 @@
-//! The secondary sort: `order_by` columns as bytes whose order is the job's.
+//! The secondary sort key: `order_by` columns as bytes that sort in the job's order.
 //!
-//! The bytes are arrow's row format (`arrow::row`), which handles every sortable type, descending columns and where
-//! nulls go. They live only between encode and shuffle: nothing stores them, so the format may change with arrow.
-//! Floats sort by IEEE 754 total order, as SQL's ORDER BY here does: -0.0 before 0.0, NaN after infinity.
+//! The bytes are arrow's row format (`arrow::row`), which handles every sortable type, descending columns and the
+//! position of nulls. They exist only between encode and shuffle and are not part of a version, so the format may
+//! change with arrow. Floats sort in IEEE 754 total order, as ORDER BY does in queries: -0.0 before 0.0, NaN after
+//! infinity.
 
 use arrow::array::{ArrayRef, RecordBatch};
 use arrow::compute::SortOptions;
@@ -24,13 +25,14 @@ pub(super) struct OrderColumn {
 
 impl OrderColumn {
     /// # Errors
-    /// `Invalid` when the type has no order.
+    /// `Invalid` when the type cannot be sorted.
     pub(super) fn check(&self, name: &str) -> Result<()> {
         if RowConverter::supports_fields(&[self.field()]) {
             return Ok(());
         }
         Err(Error::invalid(format!(
-            "order_by column '{name}' has type {}, which cannot be sorted: cast it in the SELECT, or order by another column",
+            "order_by column '{name}' has type {}, which cannot be sorted: cast it in the SELECT, or order by another \
+             column",
             type_name(&self.data_type)
         )))
     }
@@ -40,12 +42,12 @@ impl OrderColumn {
     }
 }
 
-/// Writes the order bytes of batches.
+/// Encodes the order bytes of batches.
 pub(super) struct OrderEncoder {
     columns: Vec<OrderColumn>,
     converter: RowConverter,
     rows: Rows,
-    /// The columns of the batch being written, kept for their allocation.
+    /// The columns of the batch being written; a field only to reuse the allocation.
     arrays: Vec<ArrayRef>,
 }
 
@@ -57,7 +59,7 @@ impl OrderEncoder {
         Ok(Self { columns: columns.to_vec(), converter, rows, arrays: Vec::new() })
     }
 
-    /// Appends one row of order bytes for every row of the batch.
+    /// Appends the order bytes of every row of the batch.
     pub(super) fn encode(&mut self, batch: &RecordBatch, out: &mut Column) -> Result<()> {
         self.arrays.clear();
         self.arrays.extend(self.columns.iter().map(|order| batch.column(order.column).clone()));

@@ -1,12 +1,12 @@
-//! What is decided once, before any row: which columns are key, order and value, and that all of them can be encoded.
+//! Plans the encoding once, before any row: which columns are key, order and value, and that all can be encoded.
 //!
 //! ```text
 //! url   age_group   ts            views   country
-//! key   key         order_by      value   value        every column of the query has a use, or the plan is refused
+//! key   key         order_by      value   value        every column of the query is used, or the plan is refused
 //!                   (and value)
 //! ```
 //!
-//! The plan is shared by all threads; each makes its own [`Encoder`] from it. Not for: reading data.
+//! All threads share the plan; each makes its own [`Encoder`] from it. Not for: reading data.
 
 use std::sync::Arc;
 
@@ -47,7 +47,7 @@ impl EncodePlan {
     /// Plans the entries of a query with this output schema. `dataset` names the Avro record.
     ///
     /// # Errors
-    /// `Invalid` when a column is missing, has no use, or has a type that its place cannot hold.
+    /// `Invalid` when a column is missing, is not used, or has a type that is not possible where it is used.
     pub fn new(schema: &SchemaRef, output: &Output, dataset: &str) -> Result<Self> {
         let columns = Columns::new(schema)?;
         let key_columns = columns.find_all("output.key", &output.key)?;
@@ -63,8 +63,8 @@ impl EncodePlan {
             let ordering = order.iter().any(|order| order.column == column);
             if !ordering && !key_columns.contains(&column) && !value_columns.contains(&column) {
                 return Err(Error::invalid(format!(
-                    "column '{}' of the query is not used: it is not in key, order_by or value.columns; drop it from the SELECT \
-                     or add it to value.columns",
+                    "column '{}' of the query is not used: it is not in key, order_by or value.columns; drop it from \
+                     the SELECT or add it to value.columns",
                     schema.field(column).name()
                 )));
             }
@@ -96,7 +96,7 @@ impl EncodePlan {
         &self.parts.value
     }
 
-    /// The rule from keys to shards.
+    /// The mapping from keys to shards.
     pub fn sharding(&self) -> &ShardRouter {
         &self.parts.sharding
     }
@@ -104,7 +104,7 @@ impl EncodePlan {
     /// An encoder for one thread.
     ///
     /// # Errors
-    /// `Internal` only: what can be wrong with the job was found when the plan was made.
+    /// `Internal` only: problems of the job were found when the plan was made.
     pub fn encoder(&self) -> Result<Encoder> {
         let Parts { dataset, order, value, value_fields, .. } = self.parts();
         let values = ValueEncoder::new(value.encoding, dataset, value_fields, value.list)?;
@@ -143,7 +143,7 @@ impl<'a> Columns<'a> {
         for (position, name) in names.iter().enumerate() {
             if names[..position].contains(name) {
                 return Err(Error::invalid(format!(
-                    "the query has two columns '{name}' ({}): give one another name with AS",
+                    "the query has two columns '{name}' ({}): rename one with AS",
                     listing(names.iter().copied())
                 )));
             }

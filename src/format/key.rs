@@ -20,7 +20,7 @@ pub struct KeySchema {
     pub columns: Vec<KeyColumn>,
     /// How the columns become bytes.
     pub encoding: KeyEncoding,
-    /// Whether a number follows the columns, one per entry of the same columns, counted from 0.
+    /// Whether a sequence number follows the columns: from 0, over the entries with the same columns.
     pub numbered: bool,
 }
 
@@ -29,7 +29,7 @@ pub struct KeySchema {
 pub struct KeyColumn {
     /// The column's name.
     pub name: String,
-    /// The column's type, for people.
+    /// The column's type, for display.
     #[serde(rename = "type")]
     pub type_name: String,
     /// How the column's values are written, read and shown.
@@ -40,7 +40,7 @@ pub struct KeyColumn {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum KeyEncoding {
-    /// The one column's bytes as they are.
+    /// The bytes of the only column, unchanged.
     Bytes,
     /// The FoundationDB tuple encoding.
     Tuple,
@@ -52,9 +52,9 @@ pub enum KeyEncoding {
 pub enum KeyKind {
     /// True or false.
     Bool,
-    /// An integer of so many bits.
+    /// An integer.
     Int {
-        /// 8, 16, 32 or 64.
+        /// Its width: 8, 16, 32 or 64.
         bits: u8,
         /// Whether it can be negative.
         signed: bool,
@@ -73,7 +73,7 @@ pub enum KeyKind {
     Time(Unit),
     /// Time since 1970-01-01T00:00:00, in UTC when the type has a time zone.
     Timestamp {
-        /// What is counted.
+        /// The unit.
         unit: Unit,
         /// Whether the type has a time zone.
         utc: bool,
@@ -82,14 +82,14 @@ pub enum KeyKind {
     Duration(Unit),
     /// A number of `precision` digits, `scale` of them after the point.
     Decimal {
-        /// Digits in all.
+        /// Total number of digits.
         precision: u8,
         /// Digits after the point.
         scale: i8,
     },
 }
 
-/// The unit in which a time is counted.
+/// The unit of a time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Unit {
@@ -104,14 +104,14 @@ pub enum Unit {
 }
 
 impl KeyKind {
-    /// Whether a key of this one column is its bytes.
+    /// Whether a key of only this column is its bytes.
     pub(crate) fn is_bytes(self) -> bool {
         matches!(self, KeyKind::String | KeyKind::Binary)
     }
 }
 
 impl KeySchema {
-    /// The first thing in a schema that was read from somewhere that cannot be.
+    /// The first contradiction in a schema that was read from a manifest or an announcement.
     pub fn contradiction(&self) -> Option<String> {
         let wrong = |column: &&KeyColumn| match column.kind {
             KeyKind::Int { bits, .. } => ![8, 16, 32, 64].contains(&bits),
@@ -125,10 +125,10 @@ impl KeySchema {
         }
         let bytes = matches!(self.columns.as_slice(), [one] if one.kind.is_bytes() && !self.numbered);
         let fits = !self.columns.is_empty() && (bytes || self.encoding == KeyEncoding::Tuple);
-        (!fits).then(|| "its key has no column, or more than its encoding holds".to_owned())
+        (!fits).then(|| "its key has no column, or more than its encoding can hold".to_owned())
     }
 
-    /// What differs from the key schema of a published version; empty when readers' keys still work.
+    /// The differences to the key schema of a published version; empty when readers' keys still work.
     pub fn changes(&self, published: &KeySchema) -> Vec<String> {
         let mut changes = Vec::new();
         let describe = |schema: &KeySchema| {

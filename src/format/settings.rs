@@ -12,28 +12,28 @@ use serde::{Deserialize, Serialize};
 
 /// Most shards a version can have.
 pub const MAX_SHARDS: u32 = 4096;
-/// Uncompressed bytes of a table's block when the job does not say.
+/// Default size of a table's block, in uncompressed bytes.
 pub const DEFAULT_BLOCK_SIZE: u64 = 16 << 10;
-/// Bits of bloom filter for each key when the job does not say: about 1 % of absent keys cost a read.
+/// Default bits of bloom filter per key: about 1 % of absent keys cost a read.
 pub const DEFAULT_BLOOM_BITS: f64 = 10.0;
-/// Bytes after which a new table file begins when the job does not say.
+/// Default bytes after which a new table file begins.
 pub const DEFAULT_FILE_SIZE: u64 = 64 << 20;
-/// Format of the table files when the job does not say: RocksDB 8.6 and later read it.
+/// Default format of the table files: RocksDB 8.6 and later read it.
 pub const DEFAULT_FORMAT_VERSION: u32 = 6;
-/// Sizes a block can have, in bytes: one this small still holds an entry, one this large a long list.
+/// Sizes a block can have, in bytes.
 pub const BLOCK_SIZES: RangeInclusive<u64> = 1 << 10..=16 << 20;
 /// Sizes after which a table file can end, in bytes.
 pub const FILE_SIZES: RangeInclusive<u64> = 64 << 10..=4 << 30;
-/// Bits of bloom filter a key can have; more buys nothing that a reader could notice.
+/// Bits of bloom filter a key can have; more would have no noticeable effect.
 pub const BLOOM_BITS: RangeInclusive<f64> = 0.0..=32.0;
-/// Formats that can be asked for: what RocksDB 6.6 and 8.6 began to read.
+/// Formats that can be chosen: RocksDB reads 5 since 6.6 and 6 since 8.6.
 pub const FORMAT_VERSIONS: RangeInclusive<u32> = 5..=6;
-/// Versions kept when the job does not say.
+/// Default number of versions kept.
 pub const DEFAULT_KEEP: u32 = 3;
 /// Longest name of a dataset.
 pub const LONGEST_DATASET: usize = 100;
 
-/// How a value's bytes are written.
+/// Encoding of a value.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Encoding {
@@ -45,7 +45,7 @@ pub enum Encoding {
         /// Whether each value begins with Avro's single-object header (marker and schema fingerprint).
         single_object: bool,
     },
-    /// The bytes of the one value column, as they are.
+    /// The bytes of the only value column, unchanged.
     Raw,
 }
 
@@ -88,7 +88,7 @@ impl Default for Tables {
 }
 
 impl Tables {
-    /// The first setting that no job could have asked for. RocksDB takes any, and some of them end the process.
+    /// The first setting that no job can have. RocksDB accepts any value, and some abort the process.
     pub fn problem(&self) -> Option<String> {
         let wrong = [
             ("block_size", BLOCK_SIZES.contains(&self.block_size), self.block_size.to_string()),
@@ -111,18 +111,18 @@ pub enum Compression {
     Lz4,
     /// Zstandard: smaller, slower to read.
     Zstd,
-    /// None: for values that are compressed already.
+    /// No compression: for values that are already compressed.
     None,
 }
 
 /// `[kafka]`: the topic that versions are streamed to.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Kafka {
-    /// Where to find the cluster: `host:port`, several with commas between.
+    /// Bootstrap servers of the cluster: `host:port`, or several separated by commas.
     pub brokers: String,
-    /// Name that the names of all topics of this dataset begin with.
+    /// Prefix of the names of all topics of this dataset.
     pub topic: String,
-    /// Copies of every partition; none: what the cluster does by default.
+    /// Replication factor; none: the cluster's default.
     pub replication: Option<u32>,
     /// Compression of record batches.
     pub compression: Compression,
@@ -130,7 +130,7 @@ pub struct Kafka {
     pub properties: Option<PathBuf>,
 }
 
-/// `[retention]`: which old versions stay; whichever keeps more wins.
+/// `[retention]`: which old versions are kept: those that either rule keeps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Retention {
     /// Number of good versions kept; default [`DEFAULT_KEEP`].

@@ -23,7 +23,7 @@ pub struct ValueSchema {
     pub avro: Option<Value>,
     /// Whether a value holds a list of records (the folds `list` and `top`) instead of one.
     pub list: bool,
-    /// The bytes in front of every stored value, in hex; none without an Avro single-object header.
+    /// The prefix of every stored value, serialized as hex; empty without an Avro single-object header.
     #[serde(default, skip_serializing_if = "Vec::is_empty", serialize_with = "to_hex", deserialize_with = "from_hex")]
     pub(crate) header: Vec<u8>,
 }
@@ -33,7 +33,7 @@ pub struct ValueSchema {
 pub struct ValueColumn {
     /// The column's name.
     pub name: String,
-    /// The column's type, for people and for comparing versions.
+    /// The column's type, for display and for comparing versions.
     #[serde(rename = "type")]
     pub type_name: String,
     /// Whether it may be null.

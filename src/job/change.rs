@@ -1,10 +1,10 @@
-//! `[checks.change]`: how much of what was measured may change from one version to the next.
+//! `[checks.change]`: how much the measures of a profile may change from one version to the next.
 //!
 //! ```text
 //! [checks.change]
 //! rows = { warn = 0.2, stop = 0.5 }               of every input, and of the query's result
 //! overlap = false                                 never
-//! [checks.change.for."events.action"]             a column of an input; "events": all of it; "score": of the result
+//! [checks.change.for."events.action"]             a column of an input; "events": the input; "score": of the result
 //! values = { warn = 0.05, stop = false }
 //! ```
 //! Not for: comparing (`profile`) and judging (`check`).
@@ -15,8 +15,8 @@ use serde::{Deserialize, Serialize};
 
 use super::toml_section::{Item, Section};
 
-/// Every measure with the changes that are worth a warning and that stop a publish when the job does not say: warned of
-/// early, stopped only at what is nearly surely wrong.
+/// Every measure with its default bounds: warnings come early, a publish is stopped only by a change that is almost
+/// certainly an error.
 pub const DEFAULT_BOUNDS: [(&str, Bound); 8] = [
     ("rows", Bound { warn: Some(0.3), stop: Some(0.8) }),
     ("nulls", Bound { warn: Some(0.05), stop: Some(0.5) }),
@@ -28,15 +28,15 @@ pub const DEFAULT_BOUNDS: [(&str, Bound); 8] = [
     ("size", Bound { warn: Some(0.3), stop: Some(0.8) }),
 ];
 
-/// Largest bound, for means: so many standard deviations.
+/// Largest bound. Bounds of means are in standard deviations.
 const MOST: f64 = 1e9;
 
-/// Which change is worth a warning and which stops a publish; none: no change.
+/// The changes of a measure that warn and that stop a publish; `None`: no change does.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Bound {
-    /// Changes beyond are warned of.
+    /// Larger changes cause a warning.
     pub warn: Option<f64>,
-    /// Changes beyond stop the publish.
+    /// Larger changes stop the publish.
     pub stop: Option<f64>,
 }
 
@@ -47,7 +47,7 @@ impl Bound {
 /// Bounds of changes.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Changes {
-    /// Where they differ from [`DEFAULT_BOUNDS`], by measure.
+    /// Those that differ from [`DEFAULT_BOUNDS`], by measure.
     bounds: BTreeMap<String, Bound>,
     /// The same for one input, column of an input (`events.action`) or column of the result.
     targets: BTreeMap<String, Target>,
@@ -60,7 +60,7 @@ struct Target {
 }
 
 impl Changes {
-    /// The bound of a measure of an input (none: of the result) and one of its columns (none: of whole rows).
+    /// The bound of a measure for an input (`None`: the result) and one of its columns (`None`: whole rows).
     pub fn bound(&self, input: Option<&str>, column: Option<&str>, measure: &str) -> Bound {
         let targets = match (input, column) {
             (Some(input), Some(column)) => vec![format!("{input}.{column}"), input.to_owned()],
@@ -71,7 +71,7 @@ impl Changes {
         of_target.or_else(|| self.bounds.get(measure).copied()).or_else(default).unwrap_or(Bound::NEVER)
     }
 
-    /// Every input or column that has bounds of its own, with its line in the job file.
+    /// Every input or column that has its own bounds, with its line in the job file.
     pub fn targets(&self) -> impl Iterator<Item = (&str, usize)> {
         self.targets.iter().map(|(name, target)| (name.as_str(), target.line))
     }
@@ -95,7 +95,7 @@ pub(super) fn read(item: &Item<'_>) -> Option<Changes> {
     Some(changes)
 }
 
-/// The bounds of a section; what one leaves out is as in `general`, or as by default.
+/// The bounds of a section; omitted parts are taken from `general`, or else from the default.
 fn bounds(section: &Section<'_>, general: &dyn Fn(&str) -> Option<Bound>) -> BTreeMap<String, Bound> {
     let mut bounds = BTreeMap::new();
     for (name, default) in DEFAULT_BOUNDS {
@@ -118,7 +118,7 @@ fn bound(item: &Item<'_>, name: &str, default: Bound) -> Option<Bound> {
         Some(item) => item.number(0.0..=MOST),
     };
     let stop = one("stop", default.stop);
-    // A stop below the default's warning needs no warning.
+    // If stop is below the default warning, the warning defaults to stop.
     let usual = default.warn.filter(|warn| stop.is_none_or(|stop| *warn <= stop)).or(stop);
     let bound = Bound { warn: one("warn", usual), stop };
     if let (Some(warn), Some(stop)) = (bound.warn, bound.stop)

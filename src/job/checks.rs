@@ -1,6 +1,6 @@
-//! `[checks]` and `[retention]`: what must hold before a flip, and what stays after it.
+//! `[checks]` and `[retention]`: what must hold before a flip, and which versions are kept after it.
 //!
-//! Not for: checking anything. The check stage reads these numbers; the catalog reads the retention.
+//! Not for: the checks themselves (`check`), or applying the retention (`catalog`).
 
 use super::change;
 use super::spec::{Checks, DEFAULT_MAX_CHANGE, DEFAULT_WARN_CHANGE, Verify};
@@ -8,10 +8,10 @@ use super::toml_section::Item;
 use super::units::parse_duration;
 use crate::format::Retention;
 
-/// Largest row count that a check can name: what every JSON reader can hold.
+/// Largest row count that a check can name.
 const MOST_ROWS: u64 = i64::MAX as u64;
 
-/// Largest change that can be allowed, as a share: a thousandfold.
+/// Largest change that can be allowed, as a fraction: a thousandfold.
 const MOST_CHANGE: f64 = 1000.0;
 
 /// Most versions that retention can keep.

@@ -1,17 +1,17 @@
-//! The keys of an input that say how its CSV files are written.
+//! The keys of an input that describe the format of its CSV files.
 //!
-//! Every one is checked by itself and against the others: two of them cannot be the same letter, as no reader could
-//! tell them apart.
+//! Each is checked on its own and against the others: no two may be the same character, as the format would be
+//! ambiguous.
 //!
 //! Not for: reading files (`input`).
 
 use super::spec::{CsvForm, Format};
 use super::toml_section::{Item, Section};
 
-/// Keys that are for CSV files only.
+/// Keys that apply to CSV files only.
 const KEYS: [&str; 6] = ["delimiter", "quote", "escape", "header", "null", "comment"];
 
-/// How the CSV files of an input are written; what the job does not say is as in RFC 4180.
+/// The format of an input's CSV files; defaults are those of RFC 4180.
 pub(super) fn read(input: &Section<'_>, format: Option<Format>) -> CsvForm {
     let usual = CsvForm::default();
     if format.is_some_and(|format| format != Format::Csv) {
@@ -30,16 +30,17 @@ pub(super) fn read(input: &Section<'_>, format: Option<Format>) -> CsvForm {
     for (at, (key, one)) in said.iter().enumerate() {
         let same = said[..at].iter().find(|(_, other)| one.is_some() && one == other);
         if let (Some((other, _)), Some(letter)) = (same, one) {
-            let problem = |item: Item<'_>| item.problem(format!("is {letter:?}, as {other} is; use another letter"));
+            let problem =
+                |item: Item<'_>| item.problem(format!("is {letter:?}, the same as {other}; use another character"));
             input.item(key).or_else(|| input.item(other)).map(problem).unwrap_or_default();
         }
     }
     if form.escape.is_some() && (form.escape == Some(form.delimiter) || form.quote.is_none()) {
         let why =
-            if form.quote.is_none() { "needs quotes, as it counts in them alone" } else { "cannot be the delimiter" };
+            if form.quote.is_none() { "needs quotes, as it only applies in them" } else { "cannot be the delimiter" };
         input.item("escape").map(|item| item.problem(why)).unwrap_or_default();
     }
-    // A quote before a quote is what no `escape` means already.
+    // The quote as its own escape is the default.
     CsvForm { escape: form.escape.filter(|escape| Some(*escape) != form.quote), ..form }
 }
 
@@ -48,16 +49,16 @@ fn letter(item: &Item<'_>) -> Option<char> {
     let is_fit = |letter: &char| *letter == '\t' || *letter == ' ' || letter.is_ascii_punctuation();
     let letter = text.chars().next().filter(|letter| text.len() == 1 && is_fit(letter));
     if letter.is_none() {
-        item.problem("must be one letter that values do not have, such as \";\", \"|\" or \"\\t\"");
+        item.problem("must be one character that values do not contain, such as \";\", \"|\" or \"\\t\"");
     }
     letter
 }
 
-/// A letter, or none where the text is empty.
+/// A character, or none if the string is empty.
 fn letter_or_none(item: &Item<'_>) -> Option<char> {
     if item.text()?.is_empty() { None } else { letter(item) }
 }
 
 fn texts(item: &Item<'_>) -> Vec<String> {
-    item.list("texts").into_iter().flatten().filter_map(|text| text.text().map(str::to_owned)).collect()
+    item.list("strings").into_iter().flatten().filter_map(|text| text.text().map(str::to_owned)).collect()
 }

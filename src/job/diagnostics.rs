@@ -1,16 +1,16 @@
-//! Everything that is wrong with one job file, gathered so that it is told at once.
+//! Collects all problems of one job file, so that they are reported at once.
 //!
-//! The parser goes on after a mistake and adds each one here with its line; [`Problems::into_error`] turns them into a
-//! single `Invalid` error: a headline, then one line per problem in file order, each `PATH:LINE: what is wrong`.
+//! The parser continues after a problem and adds each one here with its line; [`Problems::into_error`] turns them into
+//! a single `Invalid` error: a headline, then one line per problem in file order, each `PATH:LINE: what is wrong`.
 //!
-//! Not for: mistakes that only the data shows. Invariant: a job is returned only when nothing was added.
+//! Not for: problems that only the data shows. Invariant: a job is returned only when nothing was added.
 
 use std::cell::RefCell;
 use std::path::Path;
 
 use crate::error::Error;
 
-/// Most problems listed; a file that is not a job file at all would fill the screen.
+/// Most problems listed: a file that is not a job file would have too many.
 const LISTED: usize = 50;
 
 /// The problems of one file so far.
@@ -33,7 +33,7 @@ impl Problems {
         self.ends.partition_point(|end| *end < offset) + 1
     }
 
-    /// The file's text from a byte offset on.
+    /// The file's content from a byte offset on.
     pub(super) fn text_from(&self, offset: usize) -> &str {
         self.text.get(offset..).unwrap_or_default()
     }
@@ -51,7 +51,7 @@ impl Problems {
         self.found.borrow().is_empty()
     }
 
-    /// The one error that tells all of them, in file order.
+    /// One error with all problems, in file order.
     pub(super) fn into_error(self) -> Error {
         let mut found = self.found.into_inner();
         found.sort_by_key(|(line, _)| line.unwrap_or(usize::MAX));

@@ -1,18 +1,18 @@
 //! The fingerprint of a job: equal for two runs that would build the same data from the same files.
 //!
-//! It covers dataset, inputs (name, path, format, contract path, form of CSV), SQL, its parameters, output, tables and
-//! the contracts' texts. It leaves out where the store is, what the checks demand, what retention keeps and what an
-//! input requires before it starts: none of them changes a byte of the result. Comments in the SQL count, as telling
-//! them apart is not worth being wrong about.
+//! It covers dataset, inputs (name, path, format, contract path, CSV format), SQL, its parameters, output, tables and
+//! the contents of contracts. It omits the store's path, `as_of`, the checks, the retention, an input's partitions and
+//! required files, and Kafka: with the same files, none of them changes a byte of the result. Comments in the SQL
+//! count: ignoring them is not worth the risk of an error.
 //!
-//! Not for: the input files themselves; their own digest stands beside this one in the manifest.
+//! Not for: the input files themselves; the manifest records their digest separately.
 
 use serde_json::json;
 use xxhash_rust::xxh3::xxh3_128;
 
 use super::{CsvForm, InputSpec, Job};
 
-/// Raised whenever the same job file begins to mean something else.
+/// Incremented when the meaning of an unchanged job file changes.
 const MEANING: u32 = 2;
 
 pub(super) fn digest(job: &Job, contracts: &[String]) -> String {

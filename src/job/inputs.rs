@@ -1,9 +1,9 @@
 //! `[inputs.NAME]` and everything else in a job file that names a path.
 //!
-//! Paths are relative to the directory the command runs in, and local: the rules here are about their text alone.
-//! Whether the files exist, and what they hold, is the input stage's to find out.
+//! Paths are local, and relative to the working directory. Only their syntax is checked here; the input stage checks
+//! that files exist, and reads them.
 //!
-//! Invariant: inputs come out ordered by name, so that moving a section in the file changes nothing.
+//! Invariant: inputs are ordered by name, so that moving a section in the file changes nothing.
 
 use std::path::{Component, Path, PathBuf};
 
@@ -35,7 +35,8 @@ fn read_one(name: &str, item: &Item<'_>, params: &Params<'_>) -> Option<InputSpe
     let section = item.section(&format!("[inputs.{name}]"), &KEYS)?;
     if !is_table_name(name) {
         section.problem(format!(
-            "input {name:?} cannot be a table name in SQL: use a-z, 0-9 and _, begin with a letter, at most {LONGEST_NAME}"
+            "input {name:?} cannot be a table name in SQL: use a-z, 0-9 and _, begin with a letter, at most \
+             {LONGEST_NAME} characters"
         ));
     }
     let path = section.required("path", "path = \"data/events/\"").and_then(|item| path(&item, params));
@@ -55,19 +56,20 @@ pub(super) fn path(item: &Item<'_>, params: &Params<'_>) -> Option<String> {
     filled
 }
 
-/// A path in which `${k}` has no place.
+/// A path in which `${k}` is not allowed.
 pub(super) fn plain_path(item: &Item<'_>) -> Option<PathBuf> {
     let text = check(item)?;
     if text.contains("${") {
         item.problem(
-            "cannot hold ${…}: parameters are filled in only in an input's path, its require, the store and as_of",
+            "cannot hold ${…}: parameters are filled in only in an input's path, require and partitions, the store and \
+             as_of",
         );
         return None;
     }
     Some(PathBuf::from(text))
 }
 
-/// A file below the input's own directory, or `{ partition = "…" }`: below that of each partition.
+/// A file in the input's directory, or with `{ partition = "…" }` in the directory of each partition.
 fn required(item: &Item<'_>, params: &Params<'_>) -> (Option<String>, Option<String>) {
     if !item.is_table() {
         return (require(item, params), None);
@@ -77,7 +79,7 @@ fn required(item: &Item<'_>, params: &Params<'_>) -> (Option<String>, Option<Str
     (None, of_each.and_then(|item| require(&item, params)))
 }
 
-/// A file below the input's own directory.
+/// A relative path inside a directory.
 fn require(item: &Item<'_>, params: &Params<'_>) -> Option<String> {
     let text = path(item, params)?;
     let inside = Path::new(&text).components().all(|part| matches!(part, Component::Normal(_)));
@@ -104,7 +106,7 @@ fn check<'a>(item: &Item<'a>) -> Option<&'a str> {
     None
 }
 
-/// Whether SQL can write the name without quotes.
+/// Whether the name needs no quotes in SQL.
 fn is_table_name(name: &str) -> bool {
     name.starts_with(|first: char| first.is_ascii_lowercase())
         && name.len() <= LONGEST_NAME

@@ -1,15 +1,15 @@
 //! `[kafka]`: where versions are streamed to.
 //!
-//! Credentials have no place in a job file, a copy of which every version keeps: they stand in a file of client
-//! settings that `properties` names and that is read whenever a connection is made.
+//! Credentials must not be in a job file, as every version keeps a copy of it: they are in a file of client settings
+//! that `properties` names and that is read whenever a connection is made.
 //!
-//! Not for: connecting, or whether the cluster has the topics; that is the kafka stage's to find out.
+//! Not for: connecting, or topics of the cluster (`kafka`).
 
 use super::inputs::plain_path;
 use super::toml_section::{Item, Section};
 use crate::format::{Compression, Kafka};
 
-/// Longest topic: Kafka's limit of 249 letters, less what the names of data topics add.
+/// Longest topic: Kafka's limit of 249 characters, less what the names of data topics add.
 const LONGEST_TOPIC: usize = 170;
 
 /// Most copies of a partition.
@@ -47,7 +47,7 @@ fn brokers(item: &Item<'_>) -> Option<String> {
         })
     };
     if text.is_empty() || !text.split(',').all(good) {
-        item.problem("must be host:port, several with commas between, such as \"kafka-1:9092,kafka-2:9092\"");
+        item.problem("must be host:port, or several separated by commas, such as \"kafka-1:9092,kafka-2:9092\"");
         return None;
     }
     Some(text.to_owned())
@@ -64,7 +64,7 @@ fn topic(item: &Item<'_>) -> Option<String> {
     Some(text.to_owned())
 }
 
-/// Whether topics of a dataset can begin with this name.
+/// Whether this is a valid prefix of topic names.
 pub fn is_topic(text: &str) -> bool {
     let letter = |byte: u8| byte.is_ascii_alphanumeric() || b"_-.".contains(&byte);
     !text.is_empty() && text.len() <= LONGEST_TOPIC && text.bytes().all(letter) && text.bytes().any(|byte| byte != b'.')

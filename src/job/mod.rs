@@ -1,11 +1,12 @@
 //! The job file: what to build, read and checked before anything else happens.
 //!
 //! First stage of the flow. [`Job::load`] reads a TOML file (and the SQL file it may name), fills in parameters and
-//! checks every rule that can be checked without data; what it returns can be trusted by all later stages. All mistakes
-//! are told at once, each with its line.
+//! checks every rule that can be checked without data, so that later stages can rely on the result. All problems are
+//! reported at once, each with its line.
 //!
-//! Not for: how to run here (threads, memory, spill directory), which are flags of the command line; nor for looking at
-//! input files, which the input stage does.
+//! Not for: how to run (threads, memory, spill directory), which are flags of the command line; nor for input files,
+//! which the input stage checks.
+//!
 //! Invariant: bad values are rejected, never repaired; every default is a named constant in `spec.rs`.
 
 mod change;
@@ -43,23 +44,23 @@ use crate::format::{Kafka, Retention, Tables};
 /// One job, checked.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Job {
-    /// The job file, as it was named.
+    /// Path of the job file, as given.
     pub path: PathBuf,
-    /// Its text, as it was read: a version keeps a copy.
+    /// Its content: a version keeps a copy.
     pub text: String,
-    /// Name of what the job builds.
+    /// Name of the dataset that the job builds.
     pub dataset: String,
     /// Directory of the store, with every `${k}` filled in.
     pub store: PathBuf,
-    /// The time its data speaks for; none: the job does not say.
+    /// The time that its data is as of; `None` if the job does not say.
     pub as_of: Option<Timestamp>,
-    /// Every parameter and its value, as given. A version records them, so they are no place for secrets.
+    /// Every parameter and its value, as given. A version records them, so they must not be secrets.
     pub sets: BTreeMap<String, String>,
-    /// What is read, ordered by name; at least one.
+    /// The inputs, ordered by name; at least one.
     pub inputs: Vec<InputSpec>,
-    /// The query, with its `$k` still in it.
+    /// The query, with its `$k` unreplaced.
     pub sql: String,
-    /// Where its text begins.
+    /// Where the query begins.
     pub sql_at: SqlAt,
     /// Value of every `$k` in the query, to be bound by the query stage.
     pub params: BTreeMap<String, String>,
@@ -69,18 +70,18 @@ pub struct Job {
     pub tables: Tables,
     /// What must hold before the flip.
     pub checks: Checks,
-    /// What stays after it.
+    /// Which versions are kept after it.
     pub retention: Retention,
-    /// Where versions are streamed to; none: nowhere.
+    /// Where versions are streamed to, if anywhere.
     pub kafka: Option<Kafka>,
 }
 
-/// Where the text of a query begins: in the job file, or in a file of its own.
+/// Where a query begins: in the job file, or in a separate file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SqlAt {
     /// The file.
     pub path: PathBuf,
-    /// The line of the text's first letter, counted from 1.
+    /// The line of its first character, counted from 1.
     pub line: usize,
 }
 
@@ -94,7 +95,7 @@ impl Job {
         Job::parse(path, &text_file::read_text(path)?, sets, &text_file::read_text)
     }
 
-    /// Reads a job from `text`; `path` stands in messages, and `read_sql` reads the file of `[query] file = …`.
+    /// Reads a job from `text`; `path` is named in messages, and `read_sql` reads the file of `[query] file = …`.
     ///
     /// # Errors
     /// `Invalid` with every problem of the text.
@@ -107,9 +108,9 @@ impl Job {
         parse::parse(path, text, sets, read_sql)
     }
 
-    /// Fingerprint, 32 hexadecimal digits, of everything that determines the output besides the input files.
+    /// Fingerprint, 32 hexadecimal digits, of everything except the input files that determines the output.
     ///
-    /// `contracts` are the texts of the inputs' data contracts, in the order of [`Job::inputs`].
+    /// `contracts` are the contents of the inputs' data contracts, in the order of [`Job::inputs`].
     pub fn digest(&self, contracts: &[String]) -> String {
         digest::digest(self, contracts)
     }

@@ -1,7 +1,7 @@
 //! `[output]` and `[tables]`: keys, order, folds, values, shards and how the tables are written.
 //!
-//! Only what the job file alone shows is checked here; whether the columns exist in the query's result and can be
-//! encoded is the encode stage's to say, before any work.
+//! Only rules of the job file are checked here; the encode stage checks, before any work, that the columns exist in the
+//! query's result and can be encoded.
 
 use super::spec::{DEFAULT_SHARDS, Fold, MAX_TOP, OrderBy, Output, ValueSpec};
 use super::toml_section::{Item, Section};
@@ -93,7 +93,7 @@ fn order_by(item: &Item<'_>) -> Option<Vec<OrderBy>> {
     good.then_some(order)
 }
 
-/// Reads `COLUMN [asc|desc] [nulls first|last]`; words are taken from the end, so a column name may hold spaces.
+/// Reads `COLUMN [asc|desc] [nulls first|last]`; parsed from the end, so a column name may contain spaces.
 fn parse_order(text: &str) -> Result<OrderBy, &'static str> {
     let mut words: Vec<&str> = text.split_whitespace().collect();
     let is = |word: Option<&&str>, expected: &str| word.is_some_and(|word| word.eq_ignore_ascii_case(expected));
@@ -131,7 +131,7 @@ fn value(item: &Item<'_>) -> Option<ValueSpec> {
     let encoding = section.item("encoding").map_or(Some(Encoding::default()), |item| item.choice(&ENCODINGS));
     let single_object = section.item("single_object").and_then(|item| match encoding {
         Some(Encoding::Json | Encoding::Raw) => {
-            item.problem("belongs to encoding = \"avro\" alone");
+            item.problem("applies only to encoding = \"avro\"");
             None
         }
         _ => item.boolean(),

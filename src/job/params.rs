@@ -1,9 +1,9 @@
-//! Parameters: values that `--set k=v` gives to one run of a job.
+//! Parameters: values that `--set k=v` passes to one run of a job.
 //!
-//! `${k}` in an input's path, its `require`, the store's path and `as_of` is replaced by the value as text, so such a
-//! value is one literal piece of a path: it cannot climb out of a directory or widen a glob. `$k` in the SQL is never
-//! pasted: it stays, and the query stage binds it as a value. Which `$k` the SQL holds is decided by the query engine's
-//! own tokenizer, so strings and comments do not count.
+//! `${k}` in an input's path, its `require` and `partitions`, the store's path and `as_of` is replaced by the value, so
+//! such a value must be a literal part of a path: it cannot leave a directory or contain a glob. `$k` in the SQL is
+//! never substituted: the query stage binds it as a value. The query engine's own tokenizer finds the `$k`, so those in
+//! strings and comments do not count.
 //!
 //! Not for: defaults. Invariant: every parameter the job names has a value, and every value given is used.
 
@@ -17,10 +17,10 @@ use super::diagnostics::Problems;
 use super::suggest;
 use super::toml_section::Item;
 
-/// Longest value that can stand in a path, in bytes: longer than that no file name can be.
+/// Longest value that can be in a path, in bytes: no file name is longer.
 const LONGEST_IN_PATH: usize = 255;
 
-/// Values given, and which of them the job has used so far.
+/// The given values, and the parameters that the job has named so far.
 pub(super) struct Params<'a> {
     sets: &'a BTreeMap<String, String>,
     named: RefCell<BTreeSet<String>>,
@@ -44,7 +44,7 @@ impl<'a> Params<'a> {
         while let Some((before, after)) = rest.split_once("${") {
             filled.push_str(before);
             let Some((name, after)) = after.split_once('}') else {
-                item.problem("has a ${ that no } closes");
+                item.problem("has a ${ without a closing }");
                 return None;
             };
             match self.path_value(item, name) {
@@ -82,7 +82,7 @@ impl<'a> Params<'a> {
         named.filter_map(|name| Some(format!("--set {name}={}", self.sets.get(name)?))).collect()
     }
 
-    /// The parameters that `sql` holds, with their values; problems are told about `item`, which names the SQL.
+    /// The parameters in `sql`, with their values; problems are reported for `item`, which holds or names the SQL.
     pub(super) fn bind(&self, item: &Item<'_>, sql: &str) -> BTreeMap<String, String> {
         let names = match placeholders(sql) {
             Ok(names) => names,
@@ -103,7 +103,7 @@ impl<'a> Params<'a> {
         bound
     }
 
-    /// Reports every value that nothing used; to be called last.
+    /// Reports every value that was not used; to be called last.
     pub(super) fn report_unused(&self, problems: &Problems) {
         let named = self.named.borrow();
         for name in self.sets.keys().filter(|name| is_name(name) && !named.contains(*name)) {
@@ -116,14 +116,14 @@ impl<'a> Params<'a> {
     }
 }
 
-/// Whether `text` can name a parameter.
+/// Whether `text` is a valid name of a parameter.
 fn is_name(text: &str) -> bool {
     text.starts_with(|first: char| first.is_ascii_alphabetic() || first == '_')
         && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
 }
 
-/// A leading `-` is fine, as no path is ever handed to another program; a value made of dots is not, as two parameters
-/// side by side could make `..` of them.
+/// Checks a value that is filled into a path. A leading `-` is fine, as no path is passed to another program; `.` is
+/// not, as two adjacent parameters could make `..` of it.
 fn check_path_value(value: &str) -> Result<(), String> {
     if value.is_empty() {
         return Err("must not be empty".to_owned());
@@ -141,7 +141,7 @@ fn check_path_value(value: &str) -> Result<(), String> {
     }
 }
 
-/// Names of the `$k` in `sql`, or what is wrong with them.
+/// Names of the `$k` in `sql`, or the problem with one of them.
 fn placeholders(sql: &str) -> Result<BTreeSet<String>, String> {
     let tokens = Tokenizer::new(&GenericDialect {}, sql)
         .tokenize_with_location()
@@ -155,7 +155,7 @@ fn placeholders(sql: &str) -> Result<BTreeSet<String>, String> {
             names.insert(name.to_owned());
         } else if name.is_empty() && matches!(tokens.get(index + 1).map(|next| &next.token), Some(Token::LBrace)) {
             return Err(format!(
-                "has ${{…}} in line {line}: write $name in SQL, which is bound as a value and never pasted as text"
+                "has ${{…}} in line {line}: write $name in SQL, which is bound as a value and never substituted as text"
             ));
         } else {
             return Err(format!(

@@ -1,12 +1,12 @@
-//! From the text of a job file to a [`Job`]: the top level, and the order in which its parts are read.
+//! Parses a job file into a [`Job`]: the top level, and the order in which its parts are read.
 //!
 //! ```text
 //! text ─▶ TOML tables with byte spans ─▶ inputs · query · output · tables · checks · retention ─▶ Job
-//!                                             └── every mistake goes to Problems with its line ──▶ one error
+//!                                             └── every problem is collected with its line ──▶ one error
 //! ```
-//! Where a file stops being TOML is told alone: what follows may only be misread.
+//! A TOML syntax error is reported alone, as nothing after it can be read reliably.
 //!
-//! Not for: files. The SQL file is read through a function that the caller hands in.
+//! Not for: reading files. The caller passes a function that reads the SQL file.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -126,7 +126,7 @@ fn version(top: &Section<'_>) {
     }
 }
 
-/// The time that the data speaks for, with parameters filled in.
+/// The time that the data is as of, with parameters filled in.
 fn as_of(item: &Item<'_>, params: &Params<'_>) -> Option<Timestamp> {
     let text = item.text()?;
     let filled = params.fill(item, text)?;
@@ -141,7 +141,7 @@ fn as_of(item: &Item<'_>, params: &Params<'_>) -> Option<Timestamp> {
     }
 }
 
-/// The SQL, from the job file or a file of its own, where that is, and the parameters in it.
+/// The SQL, from the job file or a separate file, its position, and the parameters in it.
 fn query(
     path: &Path,
     top: &Section<'_>,
@@ -175,18 +175,18 @@ fn query(
         }
     };
     if sql.trim().is_empty() {
-        item.problem("holds no SQL");
+        item.problem("contains no SQL");
         return None;
     }
     let bound = params.bind(&item, &sql);
     Some((sql, at, bound))
 }
 
-/// A hint for a file that is missing, but lies in the job file's own directory.
+/// A hint for a file that is missing, but exists in the job file's directory.
 fn beside(job: &Path, file: &Path) -> String {
     let near = job.parent().map(|directory| directory.join(file)).filter(|near| near != file && near.is_file());
     let hint = |near: PathBuf| {
-        format!(", not in that of the job file, where there is one: write file = \"{}\"", near.display())
+        format!(", but this file is in the directory of the job file: write file = \"{}\"", near.display())
     };
     near.filter(|_| !file.is_file()).map(hint).unwrap_or_default()
 }

@@ -1,15 +1,15 @@
-//! `partitions = { date = "${date}-2..${date}" }`: the partitions of an input that are read, and must be there.
+//! `partitions = { date = "${date}-2..${date}" }`: the partitions of an input that are read, and must exist.
 //!
-//! | written | stands for |
+//! | written | means |
 //! |---|---|
 //! | `"de"`, `7` | this value |
-//! | `"2026-11-24..2026-11-26"`, `"2026-10..2026-12"`, `"1..24"`, `"00..23"` | every day, month or number, both ends too |
+//! | `"2026-11-24..2026-11-26"`, `"2026-10..2026-12"`, `"1..24"`, `"00..23"` | every day, month or number, inclusive |
 //! | `"${date}-2..${date}"` | the same, from two days (months, numbers) before the parameter |
 //! | `["de", "at", "1..3"]` | all of these |
 //!
-//! Several columns stand for every combination. Other columns of directories may have any value.
+//! Several columns mean every combination of their values. Other partition columns may have any value.
 //!
-//! Not for: which partitions there are (`input`).
+//! Not for: listing partitions (`input`).
 
 use jiff::ToSpan;
 use jiff::civil::Date;
@@ -24,14 +24,14 @@ const MOST: usize = 10_000;
 /// The partitions of an input that are read.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Partitions {
-    /// Columns of directories, and the values that each may have.
+    /// Partition columns, each with its allowed values.
     columns: Vec<(String, Vec<String>)>,
     /// Line of the job file, for messages.
     pub line: usize,
 }
 
 impl Partitions {
-    /// The columns that are named.
+    /// The partition columns that are named.
     pub fn columns(&self) -> impl Iterator<Item = &str> {
         self.columns.iter().map(|(name, _)| name.as_str())
     }
@@ -51,7 +51,7 @@ impl Partitions {
         })
     }
 
-    /// The partition that a file in directories of these columns and values is in, if it is one of those named.
+    /// The named partition that a file with these partition columns and values belongs to, if any.
     pub fn matching(&self, columns: &[String], values: &[Option<String>]) -> Option<String> {
         let part = |(name, wanted): &(String, Vec<String>)| {
             let own = values.get(columns.iter().position(|column| column == name)?)?.as_ref()?;
@@ -79,7 +79,7 @@ pub(super) fn read(item: &Item<'_>, params: &Params<'_>) -> Option<Partitions> {
     }
     let all = columns.iter().map(|(_, values)| values.len()).fold(1_usize, usize::saturating_mul);
     if all > MOST {
-        item.problem(format!("names {all} partitions; {MOST} are the most"));
+        item.problem(format!("names {all} partitions; the maximum is {MOST}"));
     }
     (good && !columns.is_empty() && all <= MOST).then(|| Partitions { columns, line: item.line() })
 }
@@ -114,8 +114,8 @@ fn one(item: &Item<'_>, params: &Params<'_>) -> Option<Vec<String>> {
     let values = range(&first, &last);
     if values.is_none() {
         item.problem(format!(
-            "has the range {first:?} to {last:?}: both ends must be dates (2026-11-26 or 20261126), months (2026-11) or \
-             whole numbers, the smaller first, with at most {MOST} in between"
+            "has the range {first:?} to {last:?}: both ends must be dates (2026-11-26 or 20261126), months (2026-11) \
+             or whole numbers, the smaller first, at most {MOST} values"
         ));
     }
     values
@@ -134,12 +134,12 @@ fn end(item: &Item<'_>, text: &str, params: &Params<'_>) -> Option<String> {
     let filled = params.fill(item, &text[..=close])?;
     match shifted(&filled, by) {
         Some(value) => Some(value),
-        // `${region}-2` may well be a name.
+        // `${region}-2` may be a name.
         None if number(&filled).is_none() && date(&filled).is_none() && month(&filled).is_none() => {
             params.fill(item, text)
         }
         None => {
-            item.problem(format!("has {text:?}, which is beyond all dates and numbers where it stands for {filled}"));
+            item.problem(format!("has {text:?}, which is out of range for dates and numbers when applied to {filled}"));
             None
         }
     }
@@ -166,7 +166,7 @@ fn shifted(value: &str, by: i64) -> Option<String> {
     Some(format!("{shifted:0width$}", width = value.len()))
 }
 
-/// Every value from one end to the other.
+/// Every value from `first` to `last`, both included.
 fn range(first: &str, last: &str) -> Option<Vec<String>> {
     if let (Some((from, write)), Some((to, _))) = (date(first), date(last))
         && first.len() == last.len()
@@ -188,7 +188,7 @@ fn range(first: &str, last: &str) -> Option<Vec<String>> {
 /// How a date is written.
 type Write = fn(Date) -> String;
 
-/// A date, and how to write one like it.
+/// A date, and how to write another in the same form.
 fn date(text: &str) -> Option<(Date, Write)> {
     let digits =
         |range: std::ops::Range<usize>| text.get(range).filter(|part| part.bytes().all(|byte| byte.is_ascii_digit()));
@@ -203,7 +203,7 @@ fn date(text: &str) -> Option<(Date, Write)> {
     }
 }
 
-/// The months before a month, such as 2026-11.
+/// A month such as 2026-11, as the number of months since year 0.
 fn month(text: &str) -> Option<i64> {
     let (year, month) = text.split_once('-').filter(|(year, month)| year.len() == 4 && month.len() == 2)?;
     let (year, month) = (number(year)?, number(month)?);

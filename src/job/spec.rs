@@ -1,8 +1,7 @@
-//! What a job asks for, as plain values: the types every later stage reads.
+//! A job's settings as plain types, which every later stage reads.
 //!
-//! A [`Job`](super::Job) is made of these by the parser, which has checked every rule that can be checked without
-//! looking at data. Most of them are also written into a version's manifest, so their serialised names are a format:
-//! add, never rename.
+//! The parser makes a [`Job`](super::Job) of them after checking every rule that can be checked without data. Most of
+//! them are also written into a version's manifest, so their serialized names are a format: add, never rename.
 //!
 //! Not for: reading TOML (`parse.rs`), nor for anything that touches files or data.
 //! Invariant: every default is a constant here, and the field's doc names it.
@@ -14,13 +13,13 @@ use serde::{Deserialize, Serialize};
 use super::{Changes, Partitions};
 use crate::format::{Encoding, Partitioner};
 
-/// Shards of a version when the job does not say.
+/// Default number of shards of a version.
 pub const DEFAULT_SHARDS: u32 = 1;
 /// Most entries `{ top = N }` can keep of one key.
 pub const MAX_TOP: u32 = 1_000_000;
 /// Change of the row count that is worth a warning when the job does not say.
 pub const DEFAULT_WARN_CHANGE: f64 = 0.2;
-/// Change of the row count that stops a publish when the job does not say.
+/// Default change of the row count that stops a publish.
 pub const DEFAULT_MAX_CHANGE: f64 = 0.5;
 /// One `[inputs.NAME]`: files that the query sees as the table `NAME`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -29,12 +28,12 @@ pub struct InputSpec {
     pub name: String,
     /// File, directory or glob, with every `${k}` filled in.
     pub path: String,
-    /// Format of the files; none: each file's ending tells.
+    /// Format of the files; none: by each file's extension.
     pub format: Option<Format>,
-    /// How CSV files are written.
+    /// Format of CSV files.
     #[serde(default)]
     pub csv: CsvForm,
-    /// Data contract that the files must keep.
+    /// Data contract that the files must meet.
     pub schema: Option<PathBuf>,
     /// File inside the input's directory without which the job does not start, with every `${k}` filled in.
     pub require: Option<String>,
@@ -46,20 +45,20 @@ pub struct InputSpec {
     pub line: usize,
 }
 
-/// How CSV files are written; every letter is one byte.
+/// Format of CSV files; every character is one byte.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CsvForm {
-    /// Between two values.
+    /// Separates values.
     pub delimiter: char,
-    /// Around values that hold delimiters or line ends; none: nothing is around values.
+    /// Encloses values that contain delimiters or line ends; none: values are never quoted.
     pub quote: Option<char>,
-    /// Before a letter of a quoted value that is to be taken as it is; none: quotes in it are doubled.
+    /// Escapes the next character of a quoted value; none: quotes in it are doubled.
     pub escape: Option<char>,
     /// Whether the first line has the names of the columns.
     pub header: bool,
-    /// Values that mean null when they are not in quotes, besides the empty one.
+    /// Unquoted values that mean null, in addition to the empty one.
     pub null: Vec<String>,
-    /// At the beginning of lines that are no rows.
+    /// First character of lines that are comments.
     pub comment: Option<char>,
 }
 
@@ -75,7 +74,7 @@ impl Default for CsvForm {
 pub enum Format {
     /// Apache Parquet.
     Parquet,
-    /// Values between commas, or another delimiter, with a header line.
+    /// Comma-separated values, as [`CsvForm`] describes.
     Csv,
     /// One JSON object per line.
     Json,
@@ -90,11 +89,11 @@ pub struct Output {
     pub key: Vec<String>,
     /// Key columns whose hash chooses the shard; empty: all of them.
     pub shard_by: Vec<String>,
-    /// Order of a key's rows.
+    /// Order of the rows of one key.
     pub order_by: Vec<OrderBy>,
-    /// What happens to several rows of one key.
+    /// How several rows of one key are folded.
     pub duplicates: Fold,
-    /// What the value is made of.
+    /// Columns and encoding of the value.
     pub value: ValueSpec,
     /// Number of shards, 1 to [`MAX_SHARDS`]; default [`DEFAULT_SHARDS`].
     pub shards: u32,
@@ -113,29 +112,29 @@ pub struct OrderBy {
     pub nulls_first: bool,
 }
 
-/// What becomes of several rows with the same key, taken in `order_by` order.
+/// How several rows with the same key, in `order_by` order, become entries.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Fold {
     /// They stop the job.
     #[default]
     Error,
-    /// The first one stays.
+    /// The first one is kept.
     First,
-    /// The last one stays.
+    /// The last one is kept.
     Last,
-    /// All stay: a sequence number from 0 is appended to the key.
+    /// All are kept: a sequence number from 0 is appended to the key.
     Number,
     /// All become one value, a list.
     List,
-    /// The first so many become one value, a list.
+    /// The first N become one value, a list.
     Top(u32),
 }
 
-/// `value = { … }`: what the value of an entry is made of.
+/// `value = { … }`: columns and encoding of an entry's value.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ValueSpec {
-    /// How the value's bytes are written.
+    /// Encoding of the value.
     pub encoding: Encoding,
     /// Columns of the value, in order; none: every column that is not a key column.
     pub columns: Option<Vec<String>>,
@@ -148,16 +147,16 @@ pub struct Checks {
     pub rows_min: Option<u64>,
     /// Most rows allowed.
     pub rows_max: Option<u64>,
-    /// Change against the last published version that is worth a warning, as a share of it; default
-    /// [`DEFAULT_WARN_CHANGE`], or `max_change` where that is smaller.
+    /// Change of the row count since the last published version that causes a warning, as a fraction; default
+    /// [`DEFAULT_WARN_CHANGE`], or `max_change` if that is smaller.
     pub warn_change: f64,
-    /// Change against the last published version that stops the publish; default [`DEFAULT_MAX_CHANGE`].
+    /// Change of the row count since the last published version that stops the publish; default [`DEFAULT_MAX_CHANGE`].
     pub max_change: f64,
-    /// Columns of the query's result that must hold no null.
+    /// Columns of the query's result that must not contain nulls.
     pub not_null: Vec<String>,
-    /// Columns of the query's result that must hold no value twice.
+    /// Columns of the query's result whose values must be distinct.
     pub unique: Vec<String>,
-    /// How much of what is measured may change.
+    /// How much the measures of the profile may change.
     pub change: Changes,
     /// How much of the built version is read back.
     pub verify: Verify,

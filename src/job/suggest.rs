@@ -1,12 +1,12 @@
-//! "Did you mean …": the nearest known word to one that is unknown.
+//! "Did you mean …": the known word nearest to an unknown one.
 //!
-//! Used wherever a person names something that has a closed set of names: keys and choices of a job file, parameters,
-//! columns of a contract. Not for: correcting anything by itself; a wrong word stays an error.
+//! Used wherever a user writes one of a closed set of names: keys and choices of a job file, parameters, columns of a
+//! contract. Not for: automatic correction; a wrong word stays an error.
 
-/// Letters that may differ for each three letters of the word.
+/// One typo is allowed per this many characters of the word.
 const LETTERS_PER_TYPO: usize = 3;
 
-/// The candidate nearest to `word`, when it is near enough to be a slip of the pen.
+/// The candidate nearest to `word`, if it is near enough to be a typo.
 pub(crate) fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let allowed = word.chars().count().div_ceil(LETTERS_PER_TYPO);
     let folded = word.to_lowercase();

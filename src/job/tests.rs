@@ -1,7 +1,8 @@
-//! Every rule of the job file, shown rejecting through [`Job::parse`], and the shipped jobs, shown passing.
+//! Every rule of the job file is shown to reject through [`Job::parse`], and the shipped jobs are shown to pass.
 //!
 //! A new rule gets a line in `BROKEN`: what is replaced in a good job, by what, and the problem with its line.
-//! Not for: the small parsers of one word (units, order, parameters), which are tested where they stand.
+//!
+//! Not for: the small parsers of one value (units, order, parameters), which have tests in their own files.
 
 mod params;
 
@@ -84,7 +85,7 @@ fn parse(text: &str, sets: &BTreeMap<String, String>) -> Result<Job> {
     Job::parse(Path::new("jobs/x.toml"), text, sets, &no_sql)
 }
 
-/// The message of the error that `text` gives.
+/// The error message for `text`.
 fn refusal(text: &str, sets: &BTreeMap<String, String>) -> String {
     let error = parse(text, sets).expect_err(text);
     assert_eq!(error.kind(), Kind::Invalid);
@@ -168,7 +169,7 @@ fn the_sql_may_stand_in_a_file() {
     );
 }
 
-/// Text replaced in [`GOOD`], what stands there instead, and the problem that must be told, with its line.
+/// A string in [`GOOD`], its replacement, and the problem that must be reported, with its line.
 const BROKEN: &[(&str, &str, &str)] = &[
     // The top.
     ("version = 1", "version = 2", ":1: \"version\" is 2, and this cutover reads only version 1"),
@@ -199,7 +200,7 @@ const BROKEN: &[(&str, &str, &str)] = &[
         "path = \"a\\u0000\"",
         ":10: \"path\" in [inputs.profiles] holds a control character",
     ),
-    ("path = \"data/profiles/\"", "path = \"a${\"", ":10: \"path\" in [inputs.profiles] has a ${ that no } closes"),
+    ("path = \"data/profiles/\"", "path = \"a${\"", ":10: \"path\" in [inputs.profiles] has a ${ without a closing }"),
     ("path = \"data/profiles/\"", "path = \"a${b c}\"", ":10: \"path\" in [inputs.profiles] has ${b c}"),
     (
         "path = \"data/profiles/\"",
@@ -222,7 +223,7 @@ const BROKEN: &[(&str, &str, &str)] = &[
     // The query.
     ("sql = ", "file = \"a.sql\"\nsql = ", ":11: [query] has both sql and file"),
     ("sql = ", "query = ", ":11: [query] has neither sql"),
-    ("sql = \"SELECT", "sql = \" \" # ", ":12: \"sql\" in [query] holds no SQL"),
+    ("sql = \"SELECT", "sql = \" \" # ", ":12: \"sql\" in [query] contains no SQL"),
     ("$country", "$1", ":12: \"sql\" in [query] has $1 in line 1: write parameters as $name"),
     ("$country", "${country}", ":12: \"sql\" in [query] has ${…} in line 1"),
     ("$country", "'open", ":12: \"sql\" in [query] is not SQL"),
@@ -271,7 +272,7 @@ const BROKEN: &[(&str, &str, &str)] = &[
     (
         "encoding = \"avro\"",
         "encoding = \"json\"",
-        ":18: \"single_object\" in value belongs to encoding = \"avro\" alone",
+        ":18: \"single_object\" in value applies only to encoding = \"avro\"",
     ),
     ("single_object = true", "single_object = 1", ":18: \"single_object\" in value must be true or false, not 1"),
     ("columns = [\"ts\"]", "columns = []", ":18: \"columns\" in value names no column"),

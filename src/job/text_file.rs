@@ -1,7 +1,7 @@
-//! Reads the small text files that people write: jobs, queries, contracts.
+//! Reads the small text files that users write: jobs, queries, contracts, client settings.
 //!
-//! Links are followed, as configuration is often mounted through them. A file that is missing, too large, not a file or
-//! not text is the user's to fix, so it is `Invalid` and not `Unavailable`.
+//! Symbolic links are followed, as configuration is often mounted through them. A path that is missing, too large, not
+//! a file or not text is the user's to fix, so it is `Invalid` and not `Unavailable`.
 //!
 //! Not for: a store's own files, which are read through `durable_file.rs`.
 
@@ -22,10 +22,11 @@ pub(crate) fn read_text(path: &Path) -> Result<String> {
     let shown = path.display();
     let kind = match fs::metadata(path) {
         Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
-            let hint = if path.is_relative() { "; it is looked for in the directory the command runs in" } else { "" };
+            let hint =
+                if path.is_relative() { "; paths are relative to the directory the command runs in" } else { "" };
             return Err(Error::invalid(format!("{shown} does not exist{hint}")));
         }
-        kind => kind.io("look at", path)?,
+        kind => kind.io("stat", path)?,
     };
     if !kind.is_file() {
         return Err(Error::invalid(format!("{shown} is not a file")));

@@ -1,10 +1,10 @@
-//! Typed access to a TOML table that reports instead of failing.
+//! Typed access to a TOML table that collects problems instead of failing at the first.
 //!
-//! A [`Section`] is one table of the job file with a closed set of keys: a key outside it is a problem with a
-//! suggestion. An [`Item`] is one value in it. Each typed getter returns `None` after adding a problem that names the
-//! key, the section, what was expected and what was found, so the parser can go on and find the rest.
+//! A [`Section`] is one table of the job file with a closed set of keys: any other key is a problem, with a suggestion.
+//! An [`Item`] is one value in it. Each typed getter returns `None` after adding a problem that names the key, the
+//! section, what was expected and what was found, so that the parser can continue and find the rest.
 //!
-//! Not for: rules about one particular key; those stand where the key is read.
+//! Not for: rules about one particular key; those are where the key is read.
 
 use std::ops::RangeInclusive;
 
@@ -108,7 +108,7 @@ pub(super) struct Item<'a> {
 }
 
 impl<'a> Item<'a> {
-    /// The line at which a string's own text begins: after a `'''` that ends its line that is the next one.
+    /// The line at which a string's content begins: the next line if the opening `'''` or `"""` ends its line.
     pub(super) fn text_line(&self) -> usize {
         let text = self.problems.text_from(self.at);
         let opened = ["'''", "\"\"\""].iter().find_map(|quotes| text.strip_prefix(quotes));
@@ -177,7 +177,7 @@ impl<'a> Item<'a> {
         u32::try_from(value).ok()
     }
 
-    /// A number; whole ones may be written without a decimal point.
+    /// A number; an integer may be written without a decimal point.
     pub(super) fn number(&self, range: RangeInclusive<f64>) -> Option<f64> {
         let value = match self.value {
             DeValue::Float(value) => value.as_str().parse::<f64>().ok(),
@@ -190,7 +190,7 @@ impl<'a> Item<'a> {
         }
     }
 
-    /// A string that `parse` understands.
+    /// A string, parsed by `parse`.
     pub(super) fn parsed<T>(&self, parse: impl FnOnce(&str) -> Result<T>) -> Option<T> {
         match parse(self.text()?) {
             Ok(value) => Some(value),
@@ -265,7 +265,7 @@ impl<'a> Item<'a> {
     }
 }
 
-/// How a value is named in a message; long strings are cut.
+/// Describes a value in a message; long strings are cut.
 fn describe(value: &DeValue<'_>) -> String {
     const SHOWN: usize = 40;
     match value {

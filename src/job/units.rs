@@ -1,10 +1,10 @@
-//! Sizes, durations and instants as people write them: `64MiB`, `48h`, `2026-11-25`.
+//! Parses sizes, durations and instants: `64MiB`, `48h`, `2026-11-25`.
 //!
-//! The job file and the command line read both through here, so that a value means the same in either place.
-//! A size is a whole number and one of B, KiB, MiB, GiB, TiB. KB, MB and GB are refused: half the world reads them as
-//! powers of 1000, the other half as powers of 1024. A duration is a whole number and one of s, m, h, d.
+//! The job file and the command line both use these parsers, so that a value means the same in either place. A size is
+//! a whole number and one of B, KiB, MiB, GiB, TiB. KB, MB and GB are refused as ambiguous: they may mean powers of
+//! 1000 or of 1024. A duration is a whole number and one of s, m, h, d.
 //!
-//! An instant is a date, which stands for its midnight in UTC, or a time in RFC 3339.
+//! An instant is a date, which means its midnight in UTC, or a time in RFC 3339.
 //!
 //! Invariant: nothing is rounded, guessed or capped.
 
@@ -21,7 +21,7 @@ const SIZES: [(&str, u64); 5] = [("B", 1), ("KiB", 1 << 10), ("MiB", 1 << 20), (
 const DAY: u64 = 24 * 60 * 60;
 const DURATIONS: [(&str, u64); 4] = [("s", 1), ("m", 60), ("h", 60 * 60), ("d", DAY)];
 
-/// Letters of a date like 2026-11-22.
+/// Length of a date like 2026-11-22.
 const DATE_LETTERS: usize = 10;
 
 /// Longest duration: a hundred years, so that adding one to an instant cannot overflow.
@@ -30,7 +30,7 @@ const LONGEST: u64 = 36_500 * DAY;
 /// Reads a size in bytes, such as `16KiB` or `4GiB`.
 ///
 /// # Errors
-/// `Invalid`, with a corrected spelling where one is near.
+/// `Invalid`, with a corrected spelling if one is close.
 pub fn parse_size(text: &str) -> Result<u64> {
     let (number, unit) = split(text);
     let Some((_, factor)) = SIZES.iter().find(|(name, _)| *name == unit) else {
@@ -52,7 +52,7 @@ pub fn parse_size(text: &str) -> Result<u64> {
 /// Reads a duration, such as `90m`, `48h` or `7d`.
 ///
 /// # Errors
-/// `Invalid`, with the units that exist.
+/// `Invalid`, with the known units.
 pub fn parse_duration(text: &str) -> Result<Duration> {
     let (number, unit) = split(text);
     let Some((_, factor)) = DURATIONS.iter().find(|(name, _)| *name == unit) else {
@@ -65,11 +65,11 @@ pub fn parse_duration(text: &str) -> Result<Duration> {
 /// Reads an instant: a date such as `2026-11-25`, its midnight in UTC, or a time such as `2026-11-25T10:30:00Z`.
 ///
 /// # Errors
-/// `Invalid`, with both ways to write one.
+/// `Invalid`, with an example of both forms.
 pub fn parse_instant(text: &str) -> Result<Timestamp> {
     let wrong = || {
         Error::invalid(format!(
-            "{text:?} is no date or time: write a date like 2026-11-22, or a time in RFC 3339 like 2026-11-22T10:30:00Z"
+            "{text:?} is not a date or time: write a date like 2026-11-22 or an RFC 3339 time like 2026-11-22T10:30:00Z"
         ))
     };
     if text.len() != DATE_LETTERS {

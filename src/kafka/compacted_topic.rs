@@ -1,10 +1,9 @@
-//! The last record of every key of a compacted topic with one partition, and what comes after it.
+//! Reads a compacted topic with one partition: the last record of every key, then new records as they arrive.
 //!
-//! Reads committed records only, from the beginning, so it works as well on a topic that compaction has left one record
-//! of. Nothing is committed to a consumer group: a reader starts from the topic itself, always. A record that is
-//! damaged takes the place of the one before, and whoever asks for the value of its key is told.
+//! Reads committed records only, always from the beginning, so compaction changes nothing. No offsets are committed to
+//! a consumer group. A damaged record replaces the one before, and reading its key returns the error.
 //!
-//! Not for: what is kept of them (`values`), or data topics (`partitions`).
+//! Not for: what is kept of the records (`values`), or data topics (`consumer`).
 
 use std::time::{Duration, Instant};
 
@@ -18,9 +17,9 @@ use super::topics;
 use super::values::Values;
 use crate::error::{Error, Result};
 
-/// How long a broker holds back an answer without records: what reading to the end waits for.
+/// How long a broker delays an empty fetch response: reading to the end waits for one.
 const FETCH_WAIT_MILLIS: &str = "50";
-/// How long one look waits for the next record.
+/// How long one poll waits for the next record.
 const POLL_INTERVAL: Duration = Duration::from_millis(200);
 
 /// The last value of every key.
@@ -32,10 +31,10 @@ pub struct CompactedTopic<T> {
 }
 
 impl<T: DeserializeOwned> CompactedTopic<T> {
-    /// Reads a topic to its end; the value of the key `own` is kept above all. `None` when there is no such topic.
+    /// Reads a topic to its end; the value of the key `own` is always kept. `None` when there is no such topic.
     ///
     /// # Errors
-    /// `Invalid` when this user may not read the topic; `Unavailable` when the cluster does not answer.
+    /// `Invalid` when this user is not authorized to read the topic; `Unavailable` when the cluster does not answer.
     pub fn open(connection: &Connection, topic: &str, own: Option<&str>) -> Result<Option<Self>> {
         let (_, metadata) = connection.reach()?;
         if !metadata.topics().iter().any(|known| known.name() == topic) {
@@ -43,7 +42,7 @@ impl<T: DeserializeOwned> CompactedTopic<T> {
         }
         let mut config = consumer_config(connection);
         config.set("enable.partition.eof", "true").set("fetch.wait.max.ms", FETCH_WAIT_MILLIS);
-        // A state can be large, and so many are read ahead at most.
+        // One record can be as large as `STATE_LIMIT`; at most two such are prefetched.
         config.set("fetch.message.max.bytes", topics::STATE_LIMIT.to_string());
         config.set("queued.max.messages.kbytes", (2 * topics::STATE_LIMIT / 1024).to_string());
         let consumer: BaseConsumer<ClientErrors> = connection.client(&config, connection.listener())?;
@@ -58,16 +57,16 @@ impl<T: DeserializeOwned> CompactedTopic<T> {
         Ok(Some(latest))
     }
 
-    /// The last value of every key, or what is wrong with it.
+    /// The last value of every key, or why it is damaged.
     pub fn values(&self) -> &Values<T> {
         &self.values
     }
 
-    /// Takes what comes until `wait` is over or something came; says whether something did. A broker that is away is
-    /// waited for.
+    /// Waits up to `wait` for the next record and applies it; returns whether one arrived. An unreachable broker is not
+    /// an error: the client reconnects.
     ///
     /// # Errors
-    /// As [`CompactedTopic::open`], but for an absent broker.
+    /// As [`CompactedTopic::open`], except for an unreachable broker.
     pub fn follow(&mut self, wait: Duration) -> Result<bool> {
         let deadline = Instant::now() + wait;
         loop {
@@ -88,7 +87,7 @@ impl<T: DeserializeOwned> CompactedTopic<T> {
                 Look::Record => deadline = Instant::now() + OPERATION_TIMEOUT,
                 Look::Nothing if Instant::now() > deadline => {
                     return Err(Error::unavailable(format!(
-                        "Kafka at {} does not give the end of topic {} within {} s",
+                        "Kafka at {} did not deliver the end of topic {} within {} s",
                         self.connection.brokers(),
                         self.topic,
                         OPERATION_TIMEOUT.as_secs()
@@ -120,7 +119,7 @@ enum Look {
     Nothing,
 }
 
-/// Settings of a client that reads, in the name of no group.
+/// Settings of a consumer that commits no offsets.
 pub(super) fn consumer_config(connection: &Connection) -> rdkafka::ClientConfig {
     let mut config = connection.config();
     config.set("group.id", "cutover").set("enable.auto.commit", "false").set("enable.auto.offset.store", "false");
@@ -128,10 +127,10 @@ pub(super) fn consumer_config(connection: &Connection) -> rdkafka::ClientConfig 
     config
 }
 
-/// Whether an error of a reading client passes by itself.
+/// Ignores a consumer's error that is transient.
 ///
 /// # Errors
-/// The error as ours when it does not.
+/// The error, translated, when it is not.
 pub(super) fn fail_unless_transient(connection: &Connection, doing: &str, error: &KafkaError) -> Result<()> {
     use RDKafkaErrorCode as Code;
     let code = error.rdkafka_error_code();
@@ -161,6 +160,6 @@ pub(super) fn fail_unless_transient(connection: &Connection, doing: &str, error:
             _ => connection.failed(doing, error),
         });
     }
-    tracing::debug!(%error, doing, "passing");
+    tracing::debug!(%error, doing, "transient error");
     Ok(())
 }

@@ -1,8 +1,8 @@
-//! How to reach a cluster: settings of ours, settings of the user's, and what a failure asks of whoever reads it.
+//! Connection settings, fixed ones and the user's, and the translation of Kafka errors to errors that say what to do.
 //!
-//! Credentials come from a file of client settings, one `name=value` a line as librdkafka knows them. They are read
-//! when a connection is made, kept nowhere, and in no message: messages name a setting, never its value (`secrets`). A
-//! process that holds any leaves no core.
+//! Credentials come from a file of client settings, one `name=value` per line in librdkafka's names. They are read when
+//! a connection is made, stored nowhere else, and never shown: messages name a setting, not its value (`secrets`). A
+//! process that holds credentials disables its core dumps.
 //!
 //! Not for: what is sent or read.
 
@@ -23,11 +23,11 @@ use crate::error::{Error, Result};
 use crate::job::text_file;
 use crate::resources;
 
-/// How long a cluster may take to answer a question.
+/// How long a cluster may take to answer a request.
 pub(super) const OPERATION_TIMEOUT: Duration = Duration::from_secs(30);
-/// How long one question waits before errors are looked at.
+/// How long one metadata request waits before errors are checked.
 const METADATA_TIMEOUT: Duration = Duration::from_secs(2);
-/// Settings that the protocol itself decides.
+/// Settings that the protocol fixes.
 const RESERVED_SETTINGS: [&str; 14] = [
     "acks",
     "bootstrap.servers",
@@ -64,7 +64,7 @@ impl Connection {
     /// A cluster at `brokers`, with the client settings in the file `properties`.
     ///
     /// # Errors
-    /// `Invalid` when the file is none, has a line that is no setting or a setting that is not the user's to make;
+    /// `Invalid` when it is not a file, or has a line that is not a setting or a setting that the protocol fixes;
     /// `Unavailable` when it cannot be read.
     pub fn new(brokers: &str, properties: Option<&Path>) -> Result<Self> {
         let settings = properties.map(read_settings).transpose()?.unwrap_or_default();
@@ -78,12 +78,12 @@ impl Connection {
         Ok(connection)
     }
 
-    /// Where the cluster is.
+    /// The bootstrap servers.
     pub fn brokers(&self) -> &str {
         &self.brokers
     }
 
-    /// Whether the cluster can be reached.
+    /// Checks that the cluster can be reached.
     ///
     /// # Errors
     /// `Invalid` when it refuses the credentials; `Unavailable` when it does not answer.
@@ -91,24 +91,24 @@ impl Connection {
         self.reach().map(drop)
     }
 
-    /// What hears what librdkafka says beside the answers to calls.
+    /// A context that records the errors that librdkafka reports outside of calls.
     pub(super) fn listener(&self) -> ClientErrors {
         ClientErrors { secrets: self.secrets.clone(), heard: Mutex::default() }
     }
 
-    /// Values that nothing may show.
+    /// Values that no message may show.
     pub(super) fn secrets(&self) -> &Secrets {
         &self.secrets
     }
 
-    /// Settings that every client has.
+    /// Settings of every client.
     pub(super) fn config(&self) -> ClientConfig {
         let mut config = ClientConfig::new();
         config.set("bootstrap.servers", &self.brokers);
         config.set("client.id", concat!("cutover-", env!("CARGO_PKG_VERSION")));
         config.set("socket.keepalive.enable", "true");
         config.set("topic.metadata.refresh.interval.ms", "30000");
-        // What a lost broker costs in waiting, at most.
+        // The longest wait before a lost broker is tried again.
         config.set("reconnect.backoff.max.ms", "2000");
         for (name, value) in &self.settings {
             config.set(name, value);
@@ -117,7 +117,7 @@ impl Connection {
         config
     }
 
-    /// A client made of `config`.
+    /// Creates a client from `config`.
     pub(super) fn client<C, T: FromClientConfigAndContext<C>>(&self, config: &ClientConfig, context: C) -> Result<T>
     where
         C: ClientContext,
@@ -132,7 +132,7 @@ impl Connection {
         })
     }
 
-    /// Asks the cluster what it has, which shows that it can be reached.
+    /// Fetches the cluster's metadata, which shows that it can be reached.
     ///
     /// # Errors
     /// `Invalid` when it refuses the credentials; `Unavailable` when it does not answer.
@@ -169,7 +169,7 @@ impl Connection {
         }
     }
 
-    /// What a failed call means to the person who reads it.
+    /// The error of a failed call, with what to do about it.
     pub(super) fn failed(&self, doing: &str, error: &KafkaError) -> Error {
         let code = match error {
             KafkaError::AdminOp(code) => Some(*code),
@@ -178,7 +178,7 @@ impl Connection {
         self.failed_with(doing, code, error.clone())
     }
 
-    /// The same for a bare code.
+    /// The same for an error code alone.
     pub(super) fn failed_code(&self, doing: &str, code: RDKafkaErrorCode) -> Error {
         self.failed_with(doing, Some(code), KafkaError::Global(code))
     }
@@ -197,7 +197,8 @@ impl Connection {
                 | Code::TransactionalIdAuthorizationFailed
                 | Code::PolicyViolation,
             ) => Error::invalid(format!(
-                "{doing}: this user has no right to do that in Kafka at {at}; schemas/kafka-protocol.md lists the rights that are needed"
+                "{doing}: this user has no right to do that in Kafka at {at}; schemas/kafka-protocol.md lists the \
+                 required rights"
             )),
             Some(
                 Code::Fenced | Code::ProducerFenced | Code::InvalidProducerEpoch | Code::InvalidTransactionalState,
@@ -205,29 +206,27 @@ impl Connection {
                 Error::conflict(format!("{doing}: another publisher has taken over; nothing was announced by this one"))
             }
             Some(Code::MessageSizeTooLarge | Code::InvalidMessageSize) => Error::invalid(format!(
-                "{doing}: a record is larger than Kafka at {at} takes; raise its message.max.bytes or make the value smaller"
+                "{doing}: a record is larger than Kafka at {at} accepts; raise its message.max.bytes or make the value \
+                 smaller"
             )),
             Some(Code::UnknownTopic | Code::UnknownTopicOrPartition | Code::UnknownPartition) => Error::conflict(
-                format!("{doing}: the topic is gone; another publisher has taken over, or somebody deleted it"),
+                format!("{doing}: the topic is gone; another publisher has taken over, or the topic was deleted"),
             ),
             _ => Error::unavailable(format!("{doing} in Kafka at {at}")),
         };
-        // A cause in words: what librdkafka says may quote a setting.
+        // The cause is redacted: librdkafka's message may quote a setting.
         error.because(self.secrets.hidden(&cause.to_string()))
     }
 
     fn named(&self) -> String {
         match &self.file {
-            Some(file) => format!("; look at the client settings in {}", file.display()),
-            None => "; no file of client settings is named".to_owned(),
+            Some(file) => format!("; check the client settings in {}", file.display()),
+            None => "; no file of client settings is given".to_owned(),
         }
     }
 
     fn refused(&self, name: &str) -> Error {
-        Error::invalid(format!(
-            "the client setting {name:?} or its value is not one that librdkafka knows{}",
-            self.named()
-        ))
+        Error::invalid(format!("the client setting {name:?} or its value is unknown to librdkafka{}", self.named()))
     }
 
     fn check_settings(&self) -> Result<()> {
@@ -244,7 +243,7 @@ impl Connection {
     }
 }
 
-/// Whether a code says that somebody is not who they say they are.
+/// Whether a code says that authentication failed.
 pub(super) fn is_refusal(code: RDKafkaErrorCode) -> bool {
     use RDKafkaErrorCode as Code;
     matches!(code, Code::Authentication | Code::SaslAuthenticationFailed | Code::UnsupportedSASLMechanism | Code::SSL)
@@ -275,7 +274,7 @@ fn read_settings(path: &Path) -> Result<Vec<(String, String)>> {
     Ok(settings)
 }
 
-/// Hears what librdkafka says beside the answers to calls.
+/// Records the errors that librdkafka reports outside of calls.
 #[derive(Debug, Default)]
 pub(super) struct ClientErrors {
     secrets: Secrets,
@@ -283,7 +282,7 @@ pub(super) struct ClientErrors {
 }
 
 impl ClientErrors {
-    /// The last error, the first refusal of credentials above all.
+    /// The last error; the first authentication failure takes precedence over all others.
     pub(super) fn heard(&self) -> Option<(RDKafkaErrorCode, String)> {
         self.heard.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
@@ -298,12 +297,12 @@ impl ClientErrors {
     }
 }
 
-/// Sends a line of librdkafka's own log to `tracing`.
+/// Forwards a line of librdkafka's log to `tracing`.
 pub(super) fn log(secrets: &Secrets, level: RDKafkaLogLevel, facility: &str, line: &str) {
     tracing::debug!(target: "librdkafka", ?level, facility, "{}", secrets.hidden(line));
 }
 
-/// The same for an error that it tells beside the answers to calls.
+/// The same for an error that it reports outside of calls.
 pub(super) fn log_error(secrets: &Secrets, error: &KafkaError, reason: &str) {
     tracing::debug!(target: "librdkafka", error = secrets.hidden(&error.to_string()), reason = secrets.hidden(reason));
 }

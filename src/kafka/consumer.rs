@@ -1,6 +1,6 @@
-//! The records of a version's partitions, as a consumer reads them: entries from the announced offsets on, END markers.
+//! Reads a version's partitions: entries from given offsets on, then the END marker of each.
 //!
-//! Before anything is read, the log must hold all that was announced: one that begins later or ends earlier is refused.
+//! Before anything is read, each partition's log is checked: it must span the announced offsets.
 //!
 //! Not for: what is done with entries (`consume`).
 
@@ -17,23 +17,23 @@ use super::topics::Topics;
 use crate::error::{Error, Kind, Result};
 use crate::format::StreamedVersion;
 
-/// Memory for records that were fetched and not taken yet, in KiB.
+/// Memory for prefetched records, in KiB.
 const QUEUE_KIBIBYTES: &str = "32768";
-/// Bytes of one answer for one partition, and of a whole answer, as they are compressed; a larger batch comes alone.
+/// Compressed bytes of a fetch response, per partition and in total; a larger batch comes alone.
 const FETCH_BYTES: &str = "1048576";
 const ANSWER_BYTES: &str = "8388608";
 
-/// How long the client waits before it fetches again after its queue was full; by default a whole second.
+/// How long the client waits before it fetches again after its queue was full; librdkafka's default is one second.
 const BACKOFF_MILLIS: &str = "5";
 
-/// Partitions of one version, being read.
+/// Reads partitions of one version.
 pub struct Partitions {
     connection: Connection,
     consumer: BaseConsumer<ClientErrors>,
     topic: String,
 }
 
-/// What was received.
+/// A received record.
 #[derive(Debug)]
 pub enum Received<'m> {
     /// An entry.
@@ -53,15 +53,16 @@ pub enum Received<'m> {
         partition: u32,
         /// The marker's offset.
         offset: i64,
-        /// What it says.
+        /// Its content.
         end: End,
     },
 }
 
-/// Fails when the log does not hold all that was announced of a version.
+/// Fails when a partition's log does not span the announced offsets.
 ///
 /// # Errors
-/// `Conflict` when the topic is gone; `Corrupt` when records of it are; `Unavailable` when the cluster does not answer.
+/// `Conflict` when the topic is gone; `Corrupt` when records are missing; `Unavailable` when the cluster does not
+/// answer.
 pub(super) fn check_log(connection: &Connection, streamed: &StreamedVersion) -> Result<()> {
     let topics = Topics::open(connection)?;
     let topic = &streamed.topic;
@@ -75,8 +76,8 @@ pub(super) fn check_log(connection: &Connection, streamed: &StreamedVersion) -> 
         let (low, high) = topics.offsets(topic, part.partition)?.unwrap_or((0, 0));
         if low > part.begin || high < part.end {
             return Err(Error::corrupt(format!(
-                "partition {} of topic {topic} holds the offsets {low} to {high}, announced are {} to {}: records are \
-                 lost; `cutover publish STORE {} --restream` streams the version again",
+                "partition {} of topic {topic} holds the offsets {low} to {high}, but {} to {} were announced: records \
+                 are lost; `cutover publish STORE {} --restream` streams the version again",
                 part.partition, part.begin, part.end, streamed.version
             )));
         }
@@ -85,10 +86,10 @@ pub(super) fn check_log(connection: &Connection, streamed: &StreamedVersion) -> 
 }
 
 impl Partitions {
-    /// Starts to read a version's partitions, each from an offset.
+    /// Starts reading partitions of a version, each from the given offset.
     ///
     /// # Errors
-    /// As the check of the log, which comes first; `Invalid` when this user may not read the topic.
+    /// As the check of the log, which runs first; `Invalid` when this user is not authorized to read the topic.
     pub fn open(connection: &Connection, streamed: &StreamedVersion, from: &[(u32, i64)]) -> Result<Self> {
         check_log(connection, streamed)?;
         let mut config = consumer_config(connection);
@@ -109,10 +110,10 @@ impl Partitions {
         Ok(Self { connection: connection.clone(), consumer, topic })
     }
 
-    /// Fails when the log no longer holds all that was announced. A broker that is away is no reason.
+    /// Fails when the log no longer spans the announced offsets. An unreachable broker is not an error.
     ///
     /// # Errors
-    /// As [`Partitions::open`], but for an absent broker.
+    /// As [`Partitions::open`], except for an unreachable broker.
     pub fn check(&self, streamed: &StreamedVersion) -> Result<()> {
         match check_log(&self.connection, streamed) {
             Err(error) if error.kind() == Kind::Unavailable => Ok(()),
@@ -120,7 +121,8 @@ impl Partitions {
         }
     }
 
-    /// Hands the next record to `take`; says whether one came within `wait`. A broker that is away is waited for.
+    /// Passes the next record to `take`; returns whether one arrived within `wait`. An unreachable broker is not an
+    /// error: the client reconnects.
     ///
     /// # Errors
     /// Those of `take`; `Corrupt` for a record that cannot be part of a version or a log that lost records; `Conflict`

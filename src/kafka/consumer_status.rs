@@ -1,9 +1,9 @@
-//! What consumers serve, as they say: written by each of them, read by a publisher that waits for them.
+//! What consumers serve, as they report it: each consumer writes its status, a publisher that waits for them reads it.
 //!
-//! Reports are for people and for waiting; nothing is decided by them, and one that cannot be written is only warned
-//! about.
+//! Reports inform people and `--wait-consumers`; no other decision depends on them, and a failure to write one is only
+//! a warning.
 //!
-//! Not for: lag of consumer groups; there are none.
+//! Not for: lag of consumer groups; none are used.
 
 use std::time::{Duration, Instant};
 
@@ -17,13 +17,13 @@ use crate::escape::shortened;
 use crate::format::StreamedVersion;
 use crate::shutdown;
 
-/// How long a report may take before it is given up.
+/// How long writing a report may take before it is abandoned.
 const REPORT_TIMEOUT: Duration = Duration::from_secs(10);
-/// How long one look for reports waits.
+/// How long one poll for reports waits.
 const POLL_INTERVAL: Duration = Duration::from_millis(500);
-/// Consumers that a message names at most.
+/// Most consumers that a message names.
 const MOST_NAMED: usize = 20;
-/// Characters of a consumer's failure that a message shows.
+/// Most characters of a consumer's error that a message shows.
 const LONGEST_ERROR: usize = 300;
 
 /// Writes one consumer's reports.
@@ -34,10 +34,10 @@ pub struct Reporter {
 }
 
 impl Reporter {
-    /// Reports to the cluster about what is read from `topic`.
+    /// A reporter for a consumer of `topic`.
     ///
     /// # Errors
-    /// `Invalid` when the client's settings are refused.
+    /// `Invalid` when librdkafka rejects the client settings.
     pub fn new(connection: &Connection, topic: &str) -> Result<Self> {
         let mut config = connection.config();
         config.set("enable.idempotence", "true").set("acks", "all");
@@ -46,7 +46,7 @@ impl Reporter {
         Ok(Self { connection: connection.clone(), producer, topic: records::reports_topic(topic) })
     }
 
-    /// Writes a report; one that cannot be written is warned about.
+    /// Writes a report; a failure is logged as a warning.
     pub fn report(&self, report: &ConsumerReport) {
         let written = records::seal(report).and_then(|(value, headers)| {
             let failed = |error| self.connection.failed(&format!("cannot write to topic {}", self.topic), &error);
@@ -56,16 +56,16 @@ impl Reporter {
             self.producer.flush(REPORT_TIMEOUT).map_err(failed)
         });
         if let Err(error) = written {
-            tracing::warn!("publishers do not learn what this consumer serves: {}", error.chain().join(": "));
+            tracing::warn!("cannot report to publishers what this consumer serves: {}", error.chain().join(": "));
         }
     }
 }
 
-/// Waits until so many consumers serve a version, and returns their names.
+/// Waits until `consumers` consumers serve a version, and returns their names.
 ///
 /// # Errors
-/// `Unavailable` when they do not within `patience`, naming the others and what they do; `Stopped` when that is asked
-/// for; else as [`CompactedTopic::open`].
+/// `Unavailable` when they do not within `patience`, with the status of the others; `Stopped` when a stop is requested;
+/// else as [`CompactedTopic::open`].
 pub fn wait_for_consumers(
     connection: &Connection,
     topic: &str,
@@ -78,7 +78,7 @@ pub fn wait_for_consumers(
         CompactedTopic::open(connection, &records::reports_topic(topic), None)?;
     loop {
         shutdown::check()?;
-        // A report that cannot be read is nobody's.
+        // Damaged reports are ignored.
         let reports = || latest.iter().flat_map(|latest| latest.values().sound()).map(|(_, report)| report);
         let serves = |report: &&ConsumerReport| {
             report.state == ConsumerState::Serving && report.build_id.as_deref() == Some(version.build_id.as_str())
@@ -116,12 +116,12 @@ fn describe(report: &ConsumerReport) -> String {
         ),
         ConsumerState::Failed => format!(
             "{name} serves {serves} and failed: {}",
-            report.error.as_deref().map_or("it did not say why".to_owned(), cut)
+            report.error.as_deref().map_or("no reason given".to_owned(), cut)
         ),
     }
 }
 
-/// What a consumer says of its failure, no longer than a message should be.
+/// A consumer's error, cut to the length that a message may have.
 fn cut(error: &str) -> String {
     error.chars().take(LONGEST_ERROR).collect()
 }

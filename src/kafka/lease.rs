@@ -1,14 +1,14 @@
-//! The lease: the right to announce, which one publisher of a topic has at a time; and announcing.
+//! The lease, which is the right to announce and belongs to one publisher of a topic at a time; and announcing.
 //!
 //! ```text
-//! acquire: init_transactions (fences every earlier publisher) ─▶ read the last announcement ─▶ delete what it does not list
+//! acquire: init_transactions (fences every earlier publisher) ─▶ read the last announcement ─▶ delete unlisted topics
 //! announce: begin ─▶ one record ─▶ commit ─▶ every consumer flips
-//!                                  └ unknown outcome: take the lease anew, which waits for the outcome, and read
+//!                                  └ unknown outcome: take the lease again, which settles the outcome, and read it
 //! ```
-//! The transactional id comes from the topic, so publishers on any machine fence each other. Only the announcement is
-//! in a transaction; it is small and takes milliseconds.
+//! The transactional id is derived from the topic, so publishers on any machine fence each other. Only the announcement
+//! is in a transaction; it is small and takes milliseconds.
 //!
-//! Not for: what is announced (`catalog`), or in which order a publish goes (`publish`).
+//! Not for: what is announced (`catalog`), or the steps of a publish (`publish`).
 
 use std::time::Instant;
 
@@ -24,9 +24,9 @@ use crate::error::{Error, Kind, Result};
 use crate::escape::shortened;
 use crate::format::{Announcement, Kafka, StreamedVersion};
 
-/// So often an announcement is tried whose outcome turned out to be that it was not made.
+/// Attempts to announce, each after the one before is known not to have been committed.
 const ATTEMPTS: u32 = 5;
-/// How long a transaction may stand open before the cluster ends it: an announcement takes milliseconds.
+/// How long a transaction may stay open before the cluster aborts it: an announcement takes milliseconds.
 const TRANSACTION_MILLIS: &str = "30000";
 
 /// An announcement that failed.
@@ -34,7 +34,7 @@ const TRANSACTION_MILLIS: &str = "30000";
 pub struct AnnounceError {
     /// Why.
     pub error: Error,
-    /// Whether it may have been made all the same.
+    /// Whether it may have been committed anyway.
     pub unknown: bool,
 }
 
@@ -49,14 +49,14 @@ pub struct Lease<'c> {
 }
 
 impl<'c> Lease<'c> {
-    /// Takes the lease from whoever has it, and learns what was announced last. Data topics that the last announcement
-    /// does not list are of publishers that ended; they are deleted, unless they are `ours`.
+    /// Takes the lease from any earlier publisher, and reads the last announcement. Data topics that it does not list
+    /// were left behind by other publishers; they are deleted, unless they are `ours`.
     ///
-    /// An announcement that is damaged counts as none, and nothing is deleted then: the next one takes its place.
+    /// A damaged announcement counts as none, and nothing is deleted then: the next one replaces it.
     ///
     /// # Errors
-    /// `Invalid` when this user may not, or another dataset is published to this topic; `Unavailable` when the cluster
-    /// does not answer.
+    /// `Invalid` when this user is not authorized, or another dataset is published to this topic; `Unavailable` when
+    /// the cluster does not answer.
     pub fn acquire(
         connection: &'c Connection,
         target: &'c Kafka,
@@ -100,12 +100,12 @@ impl<'c> Lease<'c> {
         &self.topics
     }
 
-    /// Whether a topic is there, as of the taking of the lease.
+    /// Whether a topic existed when the lease was taken.
     pub fn has_topic(&self, name: &str) -> bool {
         self.topics.names().iter().any(|known| known == name)
     }
 
-    /// Whether all that was streamed of a version can still be read.
+    /// Whether all records of a streamed version can still be read.
     ///
     /// # Errors
     /// `Unavailable` when the cluster does not answer.
@@ -122,11 +122,11 @@ impl<'c> Lease<'c> {
         Ok(true)
     }
 
-    /// Announces: consumers flip to what it says, or nothing happens.
+    /// Commits an announcement: either consumers flip to its current version, or nothing happens.
     ///
     /// # Errors
     /// `Conflict` when another publisher has taken over; `Unavailable` when the cluster does not answer; `Invalid` when
-    /// this user may not. Each says whether it may have been announced all the same.
+    /// this user is not authorized. Each says whether the announcement may have been committed anyway.
     pub fn announce(&mut self, announcement: &Announcement) -> Result<(), AnnounceError> {
         let mut first = None;
         let known = |error| AnnounceError { error, unknown: false };
@@ -137,14 +137,14 @@ impl<'c> Lease<'c> {
                     self.seen = Some(announcement.clone());
                     return Ok(());
                 }
-                // Whoever took over may have let this announcement through before; what stands there tells.
+                // It may have been committed before the other publisher took over; only reading the topic shows.
                 Err(error) if error.kind() == Kind::Conflict => return Err(unknown(error)),
                 Err(error) if matches!(error.kind(), Kind::Invalid | Kind::Internal) => return Err(known(error)),
                 Err(error) => error,
             };
-            tracing::warn!("the outcome of an announcement is looked up: {}", error.chain().join(": "));
+            tracing::warn!("checking whether the announcement was committed: {}", error.chain().join(": "));
             first.get_or_insert(error);
-            // A new lease ends the transaction one way or the other; what is read after it is the outcome.
+            // Taking the lease again commits or aborts the transaction; what is read after it is the outcome.
             let outcome = fence(self.connection, self.target).and_then(|producer| {
                 self.producer = producer;
                 announced(self.connection, &self.target.topic, Some(&self.dataset))
@@ -198,7 +198,7 @@ impl<'c> Lease<'c> {
     /// Deletes the data topics that the last announcement does not list, unless they are `ours`.
     ///
     /// # Errors
-    /// `Invalid` when this user may not; `Unavailable` when the cluster does not answer.
+    /// `Invalid` when this user is not authorized; `Unavailable` when the cluster does not answer.
     pub fn delete_unlisted(&self, ours: impl Fn(&str) -> bool) -> Result<()> {
         let listed = |name: &str| {
             self.seen.as_ref().is_some_and(|seen| seen.versions.iter().any(|it| it.streamed.topic == name))
@@ -210,7 +210,7 @@ impl<'c> Lease<'c> {
     }
 }
 
-/// The last announcement of a publisher's own dataset. Keys that are nobody's are only warned about.
+/// The last announcement of a publisher's own dataset. Keys that are not datasets only cause a warning.
 ///
 /// # Errors
 /// `Invalid` when another dataset is announced there, whose topics would be deleted; else as [`only_announcement`].
@@ -219,20 +219,20 @@ fn last_of(values: &Values<Announcement>, topic: &str, dataset: &str) -> Result<
     let mut others = values.sound().filter(|(key, it)| *key != dataset && contradiction(key, it).is_none());
     if let Some((other, _)) = others.next() {
         return Err(Error::invalid(format!(
-            "the topic {topic} holds the dataset {other:?}, this store {dataset:?}: give each its own topic; {}",
+            "the topic {topic} holds the dataset {other:?}, this store has {dataset:?}: give each its own topic; {}",
             tombstone(&control)
         )));
     }
     if let Some(others) = values.others(dataset) {
         tracing::warn!(
-            "topic {control} has keys that are no datasets, which are ignored: {others}; {}",
+            "topic {control} has keys that are not datasets, which are ignored: {others}; {}",
             tombstone(&control)
         );
     }
     only_announcement(values, topic, Some(dataset))
 }
 
-/// The last announcement of a dataset, or of the one dataset that is announced in a topic; none before the first.
+/// Reads the last announcement of a dataset, or of the only one that is announced in a topic; `None` before the first.
 ///
 /// # Errors
 /// As [`only_announcement`]; else as [`CompactedTopic::open`].
@@ -244,8 +244,8 @@ pub fn announced(connection: &Connection, topic: &str, dataset: Option<&str>) ->
     }
 }
 
-/// The last announcement of `dataset`, of the control topic's records that were read so far. Whoever does not know the
-/// dataset yet gets that of the only one that has a sound announcement.
+/// The last announcement of `dataset` among the control topic's records read so far. Without `dataset`, that of the
+/// only dataset with a sound announcement.
 ///
 /// # Errors
 /// `Corrupt` when it is damaged or contradicts itself, `Invalid` when it follows another protocol or several datasets
@@ -292,7 +292,7 @@ pub fn only_announcement(
     }
 }
 
-/// The first thing in an announcement under a key that cannot be.
+/// The first contradiction in an announcement with this key.
 fn contradiction(key: &str, announcement: &Announcement) -> Option<String> {
     if announcement.dataset != key {
         let (key, dataset) = (shortened(key), shortened(&announcement.dataset));
@@ -301,10 +301,10 @@ fn contradiction(key: &str, announcement: &Announcement) -> Option<String> {
     announcement.contradiction()
 }
 
-/// How a key that does not belong to a topic gets out of it.
+/// Says how to remove a key that does not belong to a topic.
 pub fn tombstone(control: &str) -> String {
     format!(
-        "a key that does not belong there goes with a tombstone, such as by \
+        "remove a key that does not belong there with a tombstone: \
          `printf 'KEY:' | kcat -P -b BROKERS -t {control} -p 0 -K: -Z`"
     )
 }

@@ -1,24 +1,23 @@
-//! Kafka: versions as topics, and the one record that flips every consumer. `schemas/kafka-protocol.md` is the
-//! protocol.
+//! Kafka: each version is a topic, and one record flips every consumer. `schemas/kafka-protocol.md` is the protocol.
 //!
 //! ```text
-//! lease ─▶ data topic, a partition per shard: records in key order, END ─▶ announcement in one small transaction
+//! lease ─▶ data topic, one partition per shard: records in key order, END ─▶ announcement in one small transaction
 //! control topic <topic>.versions ─▶ consumers ─▶ reports in <topic>.consumers
 //! ```
-//! Everything here is synchronous: librdkafka has threads of its own, and transactional calls block.
+//! Everything here is synchronous: librdkafka runs its own threads, and transactional calls block.
 //!
 //! | file | what it holds |
 //! |---|---|
-//! | `wire` | names of topics, and the records: END markers, announcements, reports |
-//! | `connection` | settings, credentials, and what a failure asks of the person who reads it |
-//! | `secrets` | hides values of settings in what librdkafka says |
-//! | `topics` | making, finding and deleting topics |
-//! | `latest` | reads the last record of every key of a compacted topic |
+//! | `records` | names of topics, and the record formats: END markers, announcements, reports |
+//! | `connection` | settings, credentials, and errors that say what to do |
+//! | `secrets` | redacts values of settings in librdkafka's messages |
+//! | `topics` | creates, lists and deletes topics |
+//! | `compacted_topic` | reads the last record of every key of a compacted topic |
 //! | `values` | keeps them, in bounded memory |
 //! | `lease` | the right to announce, and announcing |
-//! | `stream` | one version's entries into its data topic |
-//! | `partitions` | the records of one partition of a version, as a consumer reads them |
-//! | `reports` | what consumers serve |
+//! | `producer` | writes one version's entries to its data topic |
+//! | `consumer` | reads the records of a version's partitions |
+//! | `consumer_status` | what each consumer serves: writes its report, waits for reports |
 //!
 //! Not for: when a version is published (`publish`), or what a consumer does with records (`consume`).
 

@@ -1,12 +1,13 @@
-//! Streams a finished version into its data topic: shard by shard, entries in key order, then the END marker.
+//! Streams a finished version to its data topic: shard by shard, entries in key order, then the END marker.
 //!
 //! The producer is idempotent and waits for all in-sync replicas. Every delivery report is counted: the version is
-//! streamed when each partition has acknowledged exactly its entries and its marker, at offsets without a gap. What is
-//! sent is counted and digested on its way and compared with the manifest, so that damage on this disk is not sent on.
+//! streamed when each partition has acknowledged exactly its entries and its marker, at contiguous offsets. Entries are
+//! counted and digested as they are sent and compared with the manifest, so that damage on this disk is detected before
+//! anything is announced.
 //!
-//! Memory is bounded: librdkafka's queue has [`QUEUE_KIBIBYTES`], and a full queue is waited for.
+//! Memory is bounded: librdkafka's queue holds [`QUEUE_KIBIBYTES`], and a full queue blocks the sender.
 //!
-//! Not for: telling consumers of it (`lease`).
+//! Not for: announcing the version to consumers (`lease`).
 
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -28,32 +29,33 @@ use crate::progress::Progress;
 use crate::serve::Version;
 use crate::shutdown;
 
-/// Memory for records on their way, in KiB.
+/// Memory for records in flight, in KiB.
 const QUEUE_KIBIBYTES: &str = "65536";
-/// Bytes and records of a batch, and how long one waits to fill.
+/// Most bytes and records of a batch, and how long a batch waits to fill.
 const BATCH_BYTES: &str = "1000000";
 const BATCH_RECORDS: &str = "100000";
 const LINGER_MILLIS: &str = "10";
-/// How long a record may take to be acknowledged, whatever happens to the brokers: 2 minutes.
+/// How long a record may take to be acknowledged, including retries: 2 minutes.
 const DELIVERY_MILLIS: &str = "120000";
-/// So often a version is streamed anew, with a new client to a new topic, where the cluster did not take a record in
-/// time.
+/// Attempts to stream a version, each with a new client to a new topic, when the cluster does not acknowledge a record
+/// in time.
 const ATTEMPTS: u32 = 3;
-/// How long the second attempt waits; the third twice as long.
+/// Wait before the second attempt; before the third it is twice as long.
 const BACKOFF: Duration = Duration::from_secs(2);
 /// Bytes around key and value in a request.
 const REQUEST_OVERHEAD: u64 = 1 << 20;
-/// How long a full queue is waited for before it is looked at again.
+/// How long to wait between two checks of a full queue.
 const BACKPRESSURE: Duration = Duration::from_millis(1);
 /// Records between two steps of the progress bar.
 const PROGRESS_EVERY: u64 = 4096;
 
-/// Streams a version into a topic of its own. What an attempt that failed has written is deleted.
+/// Streams a version to a new topic. The topic of a failed attempt is deleted.
 ///
 /// # Errors
-/// `Corrupt` when the version is not what its manifest says, or somebody else wrote into the topic; `Conflict` when the
-/// topic is deleted meanwhile; `Invalid` when this user may not, or a record is too large; `Unavailable` when the
-/// cluster does not take a record in time; `Stopped` when that is asked for. No consumer sees anything of it then.
+/// `Corrupt` when the version differs from its manifest, or another process wrote to the topic; `Conflict` when the
+/// topic is deleted meanwhile; `Invalid` when this user is not authorized, or a record is too large; `Unavailable` when
+/// the cluster does not acknowledge a record in time; `Stopped` when a stop is requested. No consumer sees the topic of
+/// a failed attempt.
 pub fn stream(lease: &Lease<'_>, version: &Version, progress: Progress) -> Result<StreamedVersion> {
     let manifest = version.manifest();
     let mut first = None;
@@ -66,7 +68,7 @@ pub fn stream(lease: &Lease<'_>, version: &Version, progress: Progress) -> Resul
             Err(error) => error,
         };
         if let Err(left) = lease.topics().delete(&[&topic]) {
-            tracing::warn!("topic {topic} is left to the next publish: {}", left.chain().join(": "));
+            tracing::warn!("topic {topic} is left for the next publish to delete: {}", left.chain().join(": "));
         }
         if error.kind() != Kind::Unavailable {
             return Err(error);
@@ -150,8 +152,8 @@ impl Sent {
             return Ok(());
         }
         Err(Error::corrupt(format!(
-            "shard {} of version {version} has {} entries with the digest {digest}, its manifest says {} with {}; nothing \
-             was announced; `cutover verify STORE {version} --depth full` tells more",
+            "shard {} of version {version} has {} entries with the digest {digest}, its manifest says {} with {}; \
+             nothing was announced; `cutover verify STORE {version} --depth full` gives details",
             shard.shard, self.rows, shard.rows, shard.digest
         )))
     }
@@ -219,7 +221,7 @@ impl<'l, 'c> Sender<'l, 'c> {
     }
 }
 
-/// What was acknowledged, by partition.
+/// Acknowledged records, by partition.
 struct Deliveries {
     partitions: Vec<Delivered>,
     failed: AtomicBool,
@@ -253,7 +255,7 @@ impl Deliveries {
         self.failed.store(true, Ordering::Release);
     }
 
-    /// One partition, which must hold the shard's entries and its END marker and nothing else.
+    /// Checks that one partition holds exactly the shard's entries and its END marker.
     fn partition(&self, shard: &ShardEntry, topic: &str) -> Result<StreamedPartition> {
         let ShardEntry { shard: partition, rows, bytes, digest, .. } = *shard;
         let delivered = &self.partitions[partition as usize];
@@ -261,8 +263,8 @@ impl Deliveries {
         let (begin, last) = (delivered.first.load(Ordering::Acquire), delivered.last.load(Ordering::Acquire));
         if records != rows + 1 || last - begin != rows as i64 {
             return Err(Error::corrupt(format!(
-                "partition {partition} of topic {topic} acknowledged {records} records at offsets {begin} to {last}, sent \
-                 were {} in a row: somebody else wrote there; nothing was announced; run again",
+                "partition {partition} of topic {topic} acknowledged {records} records at offsets {begin} to {last}, \
+                 but {} consecutive ones were sent: another process wrote there; nothing was announced; run again",
                 rows + 1
             )));
         }

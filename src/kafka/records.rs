@@ -1,12 +1,12 @@
-//! Protocol 1 as bytes: names of topics, and the three records that are not entries.
+//! Protocol 1 on the wire: names of topics, and the three record formats that are not entries.
 //!
 //! ```text
 //! <topic>.v42-<build id>-<attempt>   data: entries in key order, then END       header cutover: end
 //! <topic>.versions                   control, compacted: key = dataset          value = Announcement
 //! <topic>.consumers                  compacted: key = consumer                  value = ConsumerReport
 //! ```
-//! The values of all three are JSON, and each record carries the XXH3-64 of its value in the header `cutover-xxh3`.
-//! Unknown fields are ignored; a record of another protocol is refused.
+//! All three values are JSON, and each record carries the XXH3-64 of its value in the header `cutover-xxh3`. Unknown
+//! fields are ignored; a record of another protocol is refused.
 //!
 //! Not for: sending or reading them.
 
@@ -19,13 +19,13 @@ use crate::error::{Error, Result};
 use crate::escape::shortened;
 use crate::format::{Digest, PROTOCOL, hex_checksum};
 
-/// The header that END markers alone have, and its value.
+/// The header that only END markers have, and its value.
 const MARK: (&str, &[u8]) = ("cutover", b"end");
 /// The header that holds the checksum of the value, 16 hexadecimal digits.
 pub(crate) const CHECKSUM: &str = "cutover-xxh3";
-/// Characters of a record that a message quotes.
+/// Most characters of a record that a message quotes.
 const LONGEST_QUOTE: usize = 300;
-/// Hexadecimal digits that tell attempts apart.
+/// Hexadecimal digits of an attempt's random number.
 const ATTEMPT_DIGITS: usize = 8;
 
 /// The topic of announcements.
@@ -38,8 +38,8 @@ pub(super) fn reports_topic(topic: &str) -> String {
     format!("{topic}.consumers")
 }
 
-/// The topic for one attempt to stream a version: whoever still writes to that of an earlier attempt, writes only
-/// there.
+/// The topic for one attempt to stream a version: a producer of an earlier attempt that is still writing reaches only
+/// its own topic.
 pub(super) fn data_topic(topic: &str, version: u64, build_id: &str, attempt: u32) -> String {
     format!("{topic}.v{version}-{build_id}-{attempt:08x}")
 }
@@ -58,7 +58,7 @@ pub fn is_data_topic(name: &str, topic: &str) -> bool {
     parse() == Some(true)
 }
 
-/// The END marker of one partition: what it must hold.
+/// The END marker of one partition: what the partition must hold.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct End {
     /// The protocol, 1.
@@ -79,7 +79,7 @@ pub struct End {
     pub digest: Digest,
 }
 
-/// What a consumer tells of itself.
+/// A consumer's status report.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ConsumerReport {
     /// The protocol, 1.
@@ -88,7 +88,7 @@ pub struct ConsumerReport {
     pub consumer: String,
     /// The dataset.
     pub dataset: String,
-    /// What it does.
+    /// What it is doing.
     pub state: ConsumerState,
     /// The version it serves; none before the first.
     pub version: Option<u64>,
@@ -100,13 +100,13 @@ pub struct ConsumerReport {
     pub rows: u64,
     /// Entries the announced version has.
     pub rows_total: u64,
-    /// Why it failed.
+    /// Why it failed, if it did.
     pub error: Option<String>,
-    /// When it said so: RFC 3339.
+    /// When it wrote this report: RFC 3339.
     pub at: String,
 }
 
-/// What a consumer does.
+/// What a consumer is doing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ConsumerState {
@@ -118,7 +118,7 @@ pub enum ConsumerState {
     Failed,
 }
 
-/// The bytes of a value, and its headers.
+/// Serializes a value and makes the header with its checksum.
 pub(crate) fn seal(value: &impl Serialize) -> Result<(Vec<u8>, OwnedHeaders)> {
     let bytes = serde_json::to_vec(value).map_err(|error| Error::internal("cannot write JSON").because(error))?;
     let sum = hex_checksum(xxh3_64(&bytes));
@@ -126,7 +126,7 @@ pub(crate) fn seal(value: &impl Serialize) -> Result<(Vec<u8>, OwnedHeaders)> {
     Ok((bytes, headers))
 }
 
-/// The bytes of an END marker, and its headers.
+/// The same for an END marker.
 pub(super) fn seal_end(end: &End) -> Result<(Vec<u8>, OwnedHeaders)> {
     let (bytes, headers) = seal(end)?;
     Ok((bytes, headers.insert(Header { key: MARK.0, value: Some(MARK.1) })))
@@ -137,11 +137,11 @@ pub(super) fn is_end(record: &impl Message) -> bool {
     header(record, MARK.0) == Some(MARK.1)
 }
 
-/// The value of a record that was sealed.
+/// The value of a record that [`seal`] made.
 ///
 /// # Errors
-/// `Corrupt` when it does not match its checksum or is not what it should be; `Invalid` when it follows a protocol that
-/// this program does not know.
+/// `Corrupt` when it does not match its checksum or does not parse; `Invalid` when it follows a protocol that this
+/// program does not know.
 pub(crate) fn unseal<T: DeserializeOwned>(record: &impl Message) -> Result<T> {
     let place = format!("the record at offset {} of {}-{}", record.offset(), record.topic(), record.partition());
     let bytes = record.payload().ok_or_else(|| Error::corrupt(format!("{place} has no value")))?;
@@ -155,7 +155,7 @@ pub(crate) fn unseal<T: DeserializeOwned>(record: &impl Message) -> Result<T> {
     struct Version {
         protocol: u32,
     }
-    // A cause in words, as it may quote all of what is there.
+    // The cause is cut, as it may quote the whole record.
     let wrong = |error: serde_json::Error| {
         Error::corrupt(format!("{place} is not a record of this protocol")).because(cut(&error.to_string()))
     };
@@ -167,7 +167,7 @@ pub(crate) fn unseal<T: DeserializeOwned>(record: &impl Message) -> Result<T> {
     serde_json::from_slice(bytes).map_err(wrong)
 }
 
-/// The beginning of a text that a record may make as long as it likes.
+/// The beginning of a message whose length a record controls.
 fn cut(text: &str) -> String {
     text.chars().take(LONGEST_QUOTE).collect()
 }

@@ -1,21 +1,20 @@
-//! Values of client settings, which nothing that is printed may hold: a word of librdkafka's can quote any of them,
-//! whole or from the middle.
+//! Redacts values of client settings: a message of librdkafka can quote any of them, whole or from the middle.
 //!
 //! ```text
 //! Unrecognized sasl.oauthbearer.config beginning at: secret=hunter2   ─▶   …beginning at: ***
 //! ```
-//! Settings that only name a mechanism, a size or a file are known by their names; every other value is taken for a
-//! secret, and each stretch of a message that it holds too is replaced.
+//! Settings that only name a mechanism, a size or a file are listed as harmless; every other value is treated as a
+//! secret, and each substring that a message shares with it is replaced.
 //!
-//! Not for: settings as they are sent to librdkafka (`connection`).
+//! Not for: settings as they are passed to librdkafka (`connection`).
 
 use std::sync::Arc;
 
-/// Letters that a message may have in common with a secret by chance.
+/// Longest substring that a message may share with a secret by chance, in characters.
 const BY_CHANCE: usize = 3;
-/// What stands for them.
+/// The replacement.
 const HIDDEN: &str = "***";
-/// Settings whose values are no secrets, and endings of the names of others.
+/// Settings whose values are not secrets, and name endings of such settings.
 const HARMLESS: [&str; 9] = [
     "client.id",
     "debug",
@@ -53,13 +52,13 @@ impl Secrets {
         self.0.is_empty()
     }
 
-    /// A message without them.
+    /// A message with the secrets replaced.
     pub(super) fn hidden(&self, message: &str) -> String {
         self.0.iter().fold(message.to_owned(), |message, secret| hide(&message, secret))
     }
 }
 
-/// Replaces every stretch of more than [`BY_CHANCE`] letters that a secret has, too.
+/// Replaces every substring of more than [`BY_CHANCE`] characters that also occurs in a secret.
 fn hide(message: &str, secret: &str) -> String {
     let starts: Vec<usize> = message.char_indices().map(|(at, _)| at).chain([message.len()]).collect();
     let mut shown = String::with_capacity(message.len());

@@ -1,6 +1,6 @@
-//! Topics: what a cluster has, making one, deleting some.
+//! Topics of a cluster: listing, creating and deleting them.
 //!
-//! Not for: which topics may go (`publish`).
+//! Not for: which topics may be deleted (`lease`).
 
 use std::time::{Duration, Instant};
 
@@ -13,13 +13,13 @@ use super::connection::{ClientErrors, Connection, OPERATION_TIMEOUT};
 use crate::error::{Error, Result};
 use crate::format::Kafka;
 
-/// How often a cluster is asked whether it knows a topic that was just made.
+/// Wait between two checks whether a new topic has leaders.
 const POLL_INTERVAL: Duration = Duration::from_millis(20);
-/// The smallest limit for a record that a topic is made with, in bytes: what brokers have by default, and some.
+/// The smallest `max.message.bytes` of a data topic: twice the brokers' default.
 const LEAST_RECORD_LIMIT: u64 = 2 << 20;
-/// Bytes around a record's key and value that count against the limit: generous.
+/// Bytes that a record adds to its key and value, a generous upper bound.
 const RECORD_OVERHEAD: u64 = 64 << 10;
-/// The limit of the topics with a whole state in one record, in bytes: 16 MiB.
+/// `max.message.bytes` of the compacted topics, whose records hold a whole state: 16 MiB.
 pub(super) const STATE_LIMIT: u64 = 16 << 20;
 
 /// The topics of a cluster.
@@ -31,7 +31,7 @@ pub(super) struct Topics<'c> {
 }
 
 impl<'c> Topics<'c> {
-    /// Asks the cluster for all topics it has.
+    /// Lists all topics of the cluster.
     ///
     /// # Errors
     /// `Invalid` when it refuses the credentials; `Unavailable` when it does not answer.
@@ -43,13 +43,13 @@ impl<'c> Topics<'c> {
         Ok(Self { connection, client, admin, names })
     }
 
-    /// Names of all topics, as of the opening.
+    /// Names of all topics, as of [`Topics::open`].
     pub(super) fn names(&self) -> &[String] {
         &self.names
     }
 
-    /// The first offset that is there and the one after the last, of each of so many partitions; `None` where there is
-    /// no such topic or partition.
+    /// The low and high watermarks of a partition: its first offset and the one after its last. `None` when there is no
+    /// such topic or partition.
     ///
     /// # Errors
     /// `Unavailable` when the cluster does not answer.
@@ -59,12 +59,12 @@ impl<'c> Topics<'c> {
             Ok(offsets) => Ok(Some(offsets)),
             Err(error) => match error.rdkafka_error_code() {
                 Some(Code::UnknownTopic | Code::UnknownTopicOrPartition | Code::UnknownPartition) => Ok(None),
-                _ => Err(self.connection.failed(&format!("cannot look at topic {topic}"), &error)),
+                _ => Err(self.connection.failed(&format!("cannot read the offsets of topic {topic}"), &error)),
             },
         }
     }
 
-    /// Makes a data topic: kept until it is deleted, with room for records of `largest` bytes.
+    /// Creates a data topic: without retention limits, accepting records of up to `largest` bytes.
     ///
     /// # Errors
     /// As [`Topics::create`].
@@ -79,7 +79,7 @@ impl<'c> Topics<'c> {
         self.create(name, partitions, &settings, target.replication)
     }
 
-    /// Makes a topic of states, compacted, where there is none.
+    /// Creates a compacted topic if it does not exist.
     ///
     /// # Errors
     /// As [`Topics::create`].
@@ -91,13 +91,13 @@ impl<'c> Topics<'c> {
         self.create(name, 1, &[("cleanup.policy", "compact"), ("max.message.bytes", &limit)], replication)
     }
 
-    /// Refuses a topic of states whose records expire.
+    /// Refuses an existing topic that is not only compacted, as its records would expire.
     fn check_compacted(&self, name: &str) -> Result<()> {
         let described = block_on(self.admin.describe_configs([&ResourceSpecifier::Topic(name)], &options()))
-            .map_err(|error| self.connection.failed(&format!("cannot look at topic {name}"), &error))?;
+            .map_err(|error| self.connection.failed(&format!("cannot read the settings of topic {name}"), &error))?;
         for outcome in described {
             let config = outcome.map_err(|code| {
-                self.connection.failed_code(&format!("cannot look at the settings of topic {name}"), code)
+                self.connection.failed_code(&format!("cannot read the settings of topic {name}"), code)
             })?;
             let policy = config.get("cleanup.policy").and_then(|entry| entry.value.as_deref()).unwrap_or_default();
             if policy != "compact" {
@@ -111,22 +111,22 @@ impl<'c> Topics<'c> {
     }
 
     /// # Errors
-    /// `Invalid` when this user may not, or the cluster does not take the settings; `Unavailable` when it does not
-    /// answer. A topic that is there already is fine.
+    /// `Invalid` when this user is not authorized, or the cluster rejects the settings; `Unavailable` when it does not
+    /// answer. A topic that exists already is not an error.
     fn create(&self, name: &str, partitions: u32, settings: &[(&str, &str)], replication: Option<u32>) -> Result<()> {
         let copies = replication.map_or(-1, |copies| copies as i32);
         let mut topic = NewTopic::new(name, partitions as i32, TopicReplication::Fixed(copies));
         for (key, value) in settings {
             topic = topic.set(key, value);
         }
-        let doing = format!("cannot make topic {name}");
+        let doing = format!("cannot create topic {name}");
         let made = block_on(self.admin.create_topics([&topic], &options()))
             .map_err(|error| self.connection.failed(&doing, &error))?;
         for outcome in made {
             match outcome {
                 Ok(_) | Err((_, RDKafkaErrorCode::TopicAlreadyExists)) => {}
                 Err((_, code @ (RDKafkaErrorCode::InvalidReplicationFactor | RDKafkaErrorCode::InvalidConfig))) => {
-                    let message = format!("{doing}: the cluster does not take its settings: {code}");
+                    let message = format!("{doing}: the cluster rejects its settings: {code}");
                     return Err(Error::invalid(message));
                 }
                 Err((_, code)) => return Err(self.connection.failed_code(&doing, code)),
@@ -135,7 +135,7 @@ impl<'c> Topics<'c> {
         self.wait_for(name, partitions)
     }
 
-    /// Waits until the cluster leads every partition of a topic that was just made.
+    /// Waits until every partition of a new topic has a leader.
     fn wait_for(&self, name: &str, partitions: u32) -> Result<()> {
         let deadline = Instant::now() + OPERATION_TIMEOUT;
         loop {
@@ -150,7 +150,7 @@ impl<'c> Topics<'c> {
             }
             if Instant::now() > deadline {
                 return Err(Error::unavailable(format!(
-                    "Kafka at {} has made topic {name}, but not all of its {partitions} partitions have a leader",
+                    "Kafka at {} has created topic {name}, but not all of its {partitions} partitions have a leader",
                     self.connection.brokers()
                 )));
             }
@@ -158,10 +158,10 @@ impl<'c> Topics<'c> {
         }
     }
 
-    /// Deletes topics. One that is gone is fine.
+    /// Deletes topics. One that does not exist is not an error.
     ///
     /// # Errors
-    /// `Invalid` when this user may not; `Unavailable` when the cluster does not answer.
+    /// `Invalid` when this user is not authorized; `Unavailable` when the cluster does not answer.
     pub(super) fn delete(&self, names: &[&str]) -> Result<()> {
         if names.is_empty() {
             return Ok(());

@@ -1,14 +1,15 @@
-//! The last value of every key of a compacted topic, in bounded memory whatever is written there.
+//! The last value of every key of a compacted topic, in bounded memory regardless of what is written to it.
 //!
 //! ```text
-//! record ─▶ sound: the key's value          at most `MOST_BYTES` of them all
-//!        ─▶ damaged: takes its place        at most `MOST_DAMAGED` keys
-//!        ─▶ tombstone: the key is gone
+//! record ─▶ sound: becomes the key's value     at most `MOST_BYTES` in total
+//!        ─▶ damaged: replaces the value        at most `MOST_DAMAGED` keys
+//!        ─▶ tombstone: removes the key
 //! ```
-//! Anybody who may write to a topic can write keys to it that are nobody's. They are counted, a few are named, and they
-//! never push out what is sound; the key that is asked for is always kept, whatever becomes of it.
+//! Any client with write access can write keys that belong to no dataset or consumer. Such keys are counted, a few are
+//! named in messages, and they never evict sound values. The last record of the reader's own key is always kept, sound
+//! or damaged.
 //!
-//! Not for: reading records (`latest`), or which key counts (`lease`).
+//! Not for: reading records (`compacted_topic`), or choosing among keys (`lease`).
 
 use std::collections::BTreeMap;
 
@@ -19,11 +20,11 @@ use super::{records, topics};
 use crate::error::{Error, Result};
 use crate::escape::shortened;
 
-/// Bytes of keys and values that are kept, beside those of the key that is asked for.
+/// Most bytes of keys and values that are kept; only the reader's own key may exceed it.
 const MOST_BYTES: usize = 2 * topics::STATE_LIMIT as usize;
-/// Keys that are kept whose last record is damaged.
+/// Most keys that are kept whose last record is damaged.
 const MOST_DAMAGED: usize = 16;
-/// Bytes of a key that can be somebody's: names of datasets and consumers are shorter.
+/// Longest key that is kept, in bytes: names of datasets and consumers are shorter.
 const LONGEST_KEY: usize = 8 << 10;
 
 /// The last value of every key.
@@ -43,12 +44,12 @@ struct Sound<T> {
 }
 
 impl<T: DeserializeOwned> Values<T> {
-    /// No values yet. What is written under the key `own` is kept above all.
+    /// No values yet. The value of the key `own` is always kept.
     pub fn new(own: Option<String>) -> Self {
         Self { own, sound: BTreeMap::new(), bytes: 0, damaged: BTreeMap::new(), left_out: 0 }
     }
 
-    /// Takes the next record of the topic.
+    /// Applies the next record of the topic.
     pub fn take(&mut self, record: &impl Message) {
         let Some(key) = record.key() else { return };
         let Some(key) = std::str::from_utf8(key).ok().filter(|key| key.len() <= LONGEST_KEY) else {
@@ -87,23 +88,23 @@ impl<T: DeserializeOwned> Values<T> {
         self.own.as_deref() == Some(key)
     }
 
-    /// The last value of a key, or what is wrong with it; `None` where there is none.
+    /// The last value of a key, or why it is damaged; `None` when there is none.
     pub fn get(&self, key: &str) -> Option<Result<&T, &Error>> {
         let sound = self.sound.get(key).map(|sound| Ok(&sound.value));
         sound.or_else(|| self.damaged.get(key).map(Err))
     }
 
-    /// Every key and value that is sound.
+    /// Every sound value with its key.
     pub fn sound(&self) -> impl Iterator<Item = (&str, &T)> {
         self.sound.iter().map(|(key, sound)| (key.as_str(), &sound.value))
     }
 
-    /// What is wrong with the first key that is damaged.
+    /// The error of the first damaged key.
     pub fn damage(&self) -> Option<&Error> {
         self.damaged.values().next()
     }
 
-    /// Keys other than `own`, in words: a few by name, the others as a number. `None` where there are none.
+    /// Describes the keys other than `own`: a few by name, the rest as a number. `None` when there are none.
     pub fn others(&self, own: &str) -> Option<String> {
         const NAMED: usize = 3;
         let keys: Vec<&String> = self.sound.keys().chain(self.damaged.keys()).filter(|key| *key != own).collect();
@@ -111,7 +112,7 @@ impl<T: DeserializeOwned> Values<T> {
         let more = (keys.len() - named.len()) as u64 + self.left_out;
         match (named.is_empty(), more) {
             (true, 0) => None,
-            (true, more) => Some(format!("{more} records whose keys are no names")),
+            (true, more) => Some(format!("{more} records whose keys are not names")),
             (false, 0) => Some(named.join(", ")),
             (false, more) => Some(format!("{} and {more} more", named.join(", "))),
         }

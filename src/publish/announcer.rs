@@ -1,11 +1,11 @@
-//! Kafka as carrying a change out needs it: a cluster gives a lease, and with the lease versions are streamed and
+//! The traits through which a commit uses Kafka: a cluster grants a lease, and with the lease versions are streamed and
 //! announced.
 //!
 //! ```text
-//! carry ──▶ Cluster, Announcer ──▶ kafka::Connection, kafka::Lease
-//!                               └▶ in this crate's unit tests: the cluster of the thread, where a test gave it one
+//! two_phase ──▶ Cluster, Announcer ──▶ kafka::Connection, kafka::Lease
+//!                                   └▶ in this crate's unit tests: the thread's simulated cluster, if a test set one
 //! ```
-//! Not for: how any of it is done (`kafka`), or what a simulated cluster does (`simulation`).
+//! Not for: the implementation (`kafka`), or the simulated cluster (`simulation`).
 
 use crate::catalog::Catalog;
 use crate::error::Result;
@@ -14,7 +14,7 @@ use crate::kafka::{self, AnnounceError, Connection, Lease};
 use crate::progress::Progress;
 use crate::serve::Store;
 
-/// Where leases come from.
+/// A cluster that grants leases.
 pub(crate) trait Cluster {
     /// As [`Lease::acquire`].
     fn lease<'c>(
@@ -25,18 +25,18 @@ pub(crate) trait Cluster {
     ) -> Result<Box<dyn Announcer + 'c>>;
 }
 
-/// Who has the lease of a topic.
+/// The holder of a topic's lease.
 pub(crate) trait Announcer {
     /// The last announcement.
     fn last_announcement(&self) -> Option<&Announcement>;
 
-    /// Whether a topic was there when the lease was taken.
+    /// Whether a topic existed when the lease was taken.
     fn has_topic(&self, name: &str) -> bool;
 
-    /// Whether all that was streamed of a version can still be read.
+    /// Whether all records of a streamed version can still be read.
     fn is_fully_readable(&self, streamed: &StreamedVersion) -> Result<bool>;
 
-    /// Streams a version of a store into a topic of its own: as [`kafka::stream`].
+    /// Streams a version of a store to a new topic: as [`kafka::stream`].
     fn stream(&self, catalog: &Catalog, version: u64, progress: Progress) -> Result<StreamedVersion>;
 
     /// As [`Lease::announce`].
@@ -84,7 +84,7 @@ impl Announcer for Lease<'_> {
     }
 }
 
-/// The cluster of a target, with its settings.
+/// Connects to a target's cluster with its settings.
 ///
 /// # Errors
 /// `Invalid` when the settings or credentials cannot be used.
@@ -96,7 +96,7 @@ pub(super) fn connect(target: &Kafka) -> Result<Box<dyn Cluster>> {
     Ok(Box::new(Connection::new(&target.brokers, target.properties.as_deref())?))
 }
 
-/// A cluster that takes the place of Kafka's, on one thread.
+/// A cluster that replaces Kafka's, on one thread.
 #[cfg(test)]
 pub(crate) mod simulated {
     use std::cell::RefCell;
@@ -113,9 +113,9 @@ pub(crate) mod simulated {
         CONNECT.with_borrow(|connect| connect.as_ref().map(|connect| connect()))
     }
 
-    /// Runs something with clusters that `connect` gives, on this thread.
+    /// Runs `run` on this thread with clusters that `connect` makes.
     pub(crate) fn on_cluster<T>(connect: impl Fn() -> Box<dyn Cluster> + 'static, run: impl FnOnce() -> T) -> T {
-        /// Takes it away again, also after a panic.
+        /// Removes it again, also after a panic.
         struct Remove;
         impl Drop for Remove {
             fn drop(&mut self) {

@@ -1,14 +1,14 @@
-//! The steps that make a finished build the version readers see, in types that consume the one before.
+//! The steps that turn a finished build into the version readers see, as types that consume the previous step's.
 //!
 //! ```text
 //! Staged ──install──▶ Complete ──publish──▶ Published
 //!                       (may be refused: then only `allow` publishes it)
 //! ```
-//! Thin over `catalog`, which holds the rules: here the files of a version are looked at before readers are sent to it,
-//! the change is carried out (`carry`: one commit, or with Kafka an intent, an announcement and a commit), and the log
-//! gets its line after it.
+//! A thin layer over `catalog`, which holds the rules: it checks the files of a version before readers are sent to it,
+//! commits the change (`two_phase`: one commit, or with Kafka an intent, an announcement and a commit), and then writes
+//! the log.
 //!
-//! Not for: checks of the data (`check`), which are over before a version is installed and recorded in its manifest.
+//! Not for: checks of the data (`check`), which run before a version is installed and are recorded in its manifest.
 
 pub(crate) mod announcer;
 mod staged;
@@ -34,11 +34,11 @@ use crate::shutdown;
 /// How a version is published.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct PublishOptions {
-    /// Reasons to refuse it that are let through.
+    /// Reasons to refuse it that are overridden.
     pub allow: Allowed,
     /// Why, for the log.
     pub reason: Option<String>,
-    /// Stream it to Kafka again even if its topic is there.
+    /// Stream it to Kafka again even if its topic exists.
     pub restream: bool,
     /// How the progress of streaming to Kafka is shown.
     pub progress: Progress,
@@ -51,9 +51,9 @@ pub struct Published {
     pub version: u64,
     /// What readers saw before; equal to `version` when they already saw it.
     pub previous: Option<u64>,
-    /// The version as consumers of the topic are told of it, where the store is streamed to Kafka.
+    /// The version as it is announced to consumers, if the store is streamed to Kafka.
     pub announced: Option<StreamedVersion>,
-    /// How long it took from its first record to the announcement; none where it was on Kafka already.
+    /// Time from its first record to the announcement; `None` if it was on Kafka already.
     pub streaming: Option<Duration>,
 }
 
@@ -63,18 +63,18 @@ impl Published {
         Self { version: flip.to, previous: flip.from, announced, streaming }
     }
 
-    /// Whether readers see something else than before.
+    /// Whether readers see another version than before.
     pub fn flipped(&self) -> bool {
         self.previous != Some(self.version)
     }
 }
 
-/// Makes `version` the one readers see, here and where the store is streamed. One that they see already is streamed
-/// again where its topic is gone.
+/// Makes `version` the one readers see, in this store and on its topic. If they see it already, it is streamed again
+/// when its topic is gone.
 ///
 /// # Errors
-/// As [`Current::publish`]; `Corrupt` when its files are not as its manifest says; `Conflict` when another command
-/// publishes; `Unavailable` when the disk or Kafka does not do it, with the message saying whether it was applied.
+/// As [`Current::publish`]; `Corrupt` when its files differ from its manifest; `Conflict` when another command
+/// publishes; `Unavailable` when the disk or Kafka fails, with the message saying whether the change was applied.
 pub fn publish(catalog: &Catalog, version: u64, options: &PublishOptions) -> Result<Published> {
     let streaming = Streaming { again: options.restream, progress: options.progress };
     let refused = catalog.read()?;
@@ -94,16 +94,16 @@ pub fn publish(catalog: &Catalog, version: u64, options: &PublishOptions) -> Res
 /// Takes readers back to version `to`, or to the last good one before the current.
 ///
 /// # Errors
-/// As [`Current::rollback`]; `Corrupt` when the files of the version it would go to are damaged; `Conflict` when
-/// another command changed the store meanwhile; `Unavailable` as [`publish`].
+/// As [`Current::rollback`]; `Corrupt` when the target's files are damaged; `Conflict` when another command changed the
+/// store meanwhile; `Unavailable` as [`publish`].
 pub fn rollback(catalog: &Catalog, to: Option<u64>, progress: Progress) -> Result<Published> {
     let target = |current: &Current| Ok(Change::Rollback { to: current.rollback_target(to)? });
     let published = commit_for_readers(catalog, Streaming { again: false, progress }, target).map_err(|error| {
         let away = || catalog.read().is_ok_and(|current| current.kafka.is_some() && current.pending.is_none());
         if error.kind() == Kind::Unavailable && away() {
             error.during(
-                "not rolled back, as Kafka is away; `cutover rollback STORE --local` takes readers of this store back \
-                 at once, and consumers follow with the next command that reaches Kafka",
+                "not rolled back, as Kafka cannot be reached; `cutover rollback STORE --local` takes readers of this \
+                 store back at once, and consumers follow with the next command that reaches Kafka",
             )
         } else {
             error
@@ -114,22 +114,21 @@ pub fn rollback(catalog: &Catalog, to: Option<u64>, progress: Progress) -> Resul
     Ok(published)
 }
 
-/// As [`rollback`], for the readers of this store alone: Kafka may be away. Consumers are told by the next command that
-/// reaches it.
+/// As [`rollback`], but only for readers of this store: works while Kafka cannot be reached. The next command that
+/// reaches it announces the rollback to consumers.
 ///
 /// # Errors
-/// As [`Current::rollback`]; `Corrupt` when the files of the version it would go to are damaged; `Conflict` when
-/// another command changed the store meanwhile, or a change is being carried out on Kafka; `Invalid` for a store that
-/// follows a topic.
+/// As [`Current::rollback`]; `Corrupt` when the target's files are damaged; `Conflict` when another command changed the
+/// store meanwhile, or an intent is recorded; `Invalid` for a store that follows a topic.
 pub fn rollback_locally(catalog: &Catalog, to: Option<u64>) -> Result<Published> {
     let flip = two_phase::back_on_store(catalog, to)?;
-    let behind = catalog.read()?.behind().map(|_| "consumers of the topic are not told yet".to_owned());
+    let behind = catalog.read()?.behind().map(|_| "not yet announced to consumers of the topic".to_owned());
     let said = [format!("readers are back on version {}", flip.to), behind.unwrap_or_default()];
     catalog.log().record(Action::RolledBack, flip.from, join(&said));
     Ok(Published { version: flip.to, previous: flip.from, announced: None, streaming: None })
 }
 
-/// Holds readers on `version`, or on the one they see.
+/// Pins readers to `version`, or to the one they see.
 ///
 /// # Errors
 /// As [`Current::pin`]; `Corrupt` when its files are damaged; `Unavailable` as [`publish`].
@@ -145,7 +144,7 @@ pub fn pin(catalog: &Catalog, version: Option<u64>, reason: &str, progress: Prog
     Ok(published)
 }
 
-/// Carries out a change that readers have a part in.
+/// Commits a change that sets the version readers see.
 fn commit_for_readers(
     catalog: &Catalog,
     streaming: Streaming,
@@ -156,7 +155,7 @@ fn commit_for_readers(
     Ok(Published::new(carried, flip))
 }
 
-/// Takes readers of a store that follows a topic to what was announced there. `left` is the state of the version they
+/// Switches readers of a store that follows a topic to the announced version. `left` is the state of the version they
 /// leave.
 ///
 /// # Errors
@@ -171,7 +170,7 @@ pub fn follow(catalog: &Catalog, version: u64, left: State) -> Result<Flip> {
     Ok(flip)
 }
 
-/// Whether the cluster of a target can be reached with its settings.
+/// Checks that a target's cluster can be reached with its settings.
 ///
 /// # Errors
 /// `Invalid` when the settings or credentials are refused; `Unavailable` when the cluster does not answer.
@@ -179,7 +178,7 @@ pub fn check_connection(target: &Kafka) -> Result<()> {
     Connection::new(&target.brokers, target.properties.as_deref())?.check()
 }
 
-/// Waits until so many consumers of the topic serve a version that was announced.
+/// Waits until `consumers` consumers of the topic serve an announced version, and returns their names.
 ///
 /// # Errors
 /// `Unavailable` when they do not within `patience`, naming the others; `Invalid` when the store is not streamed.
@@ -196,7 +195,7 @@ pub fn wait_for_consumers(
     kafka::wait_for_consumers(&connection, &target.topic, announced, consumers, patience)
 }
 
-/// Says where versions of this store are streamed to from now on.
+/// Sets where versions of this store are streamed to from now on.
 ///
 /// # Errors
 /// `Conflict` while another command publishes to Kafka; `Unavailable` as [`publish`].
@@ -222,7 +221,7 @@ pub fn set_target(catalog: &Catalog, target: Option<&Kafka>) -> Result<()> {
     Ok(())
 }
 
-/// Lets publishes go ahead again, and returns what held them.
+/// Removes the pin and returns it.
 ///
 /// # Errors
 /// As [`Current::unpin`]; `Unavailable` as [`publish`].
@@ -233,7 +232,7 @@ pub fn unpin(catalog: &Catalog) -> Result<Pin> {
     Ok(pin)
 }
 
-/// What [`gc`] would delete now: versions, and their bytes on the disk.
+/// What [`gc`] would delete now: versions, and their bytes on disk.
 ///
 /// # Errors
 /// As [`Catalog::read`]; `Unavailable` when the disk cannot be read.
@@ -243,24 +242,24 @@ pub fn would_free(catalog: &Catalog, retention: &Retention) -> Result<(Vec<u64>,
     Ok((versions, bytes))
 }
 
-/// Deletes the versions that `retention` no longer keeps, and what crashed commands left behind. Consumers are told
-/// before the topic of a version goes.
+/// Deletes the versions that `retention` no longer keeps, and what crashed commands left behind. A version's topic is
+/// deleted only after an announcement without it.
 ///
 /// # Errors
 /// `Conflict` when another command publishes or commits; as [`Catalog::sweep`]; `Unavailable` as [`publish`].
 pub fn gc(catalog: &Catalog, retention: &Retention) -> Result<GcReport> {
     let now = Timestamp::now();
-    // What nothing names goes first: on a full disk, forgetting a version needs some of its space.
+    // Unreferenced files first: on a full disk, removing a version from `current.json` needs some of their space.
     let mut report = catalog.sweep(Vec::new())?;
-    // What an earlier command was to forget is forgotten on the way.
+    // A pending intent may remove versions; `commit_change` completes it first.
     let pending = catalog.read()?.pending.is_some();
     let expired = |current: &Current| Ok(Change::Remove { versions: current.expired(retention, now) });
     let forgotten = match commit_change(catalog, Streaming::default(), expired)?.change {
         Change::Remove { versions } => versions,
-        other => return Err(Error::internal(format!("{other} is no removal"))),
+        other => return Err(Error::internal(format!("{other} is not a removal"))),
     };
     failpoint::reach("retention.forgotten")?;
-    let left = || "stopped: what is left of old versions is deleted by the next `cutover gc` or run".to_owned();
+    let left = || "stopped: the rest of the old versions is deleted by the next `cutover gc` or run".to_owned();
     if pending || !forgotten.is_empty() {
         let swept = catalog.sweep(forgotten).map_err(|error| shutdown::stands(error, left))?;
         let GcReport { versions, leftovers, bytes, .. } = swept;
@@ -276,14 +275,14 @@ pub fn gc(catalog: &Catalog, retention: &Retention) -> Result<GcReport> {
     Ok(report)
 }
 
-/// Fails when the files of a version are not as its manifest says, as far as a quick look shows.
+/// Fails when a quick check finds that the files of a version differ from its manifest.
 fn check_files(catalog: &Catalog, current: &Current, version: u64) -> Result<()> {
     let manifest = catalog.manifest(current, version)?;
     let findings = inspect(&catalog.layout().version_dir(version), &manifest, FileDepth::SmallFiles);
     let Some(first) = findings.first() else { return Ok(()) };
     Err(Error::corrupt(format!(
         "not applied: version {version} is damaged, {} problems, the first: {first}; `cutover verify STORE {version}` \
-         lists all, `cutover run JOB.toml --rebuild` builds it again",
+         lists all of them, `cutover run JOB.toml --rebuild` builds it again",
         findings.len()
     )))
 }

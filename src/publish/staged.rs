@@ -1,4 +1,5 @@
-//! A build on its way to readers: each step consumes the one before, so none can be skipped or done twice.
+//! A build on its way to readers, as a typestate: each step consumes the one before, so none can be skipped or
+//! repeated.
 //!
 //! Not for: publishing a version that an earlier run installed; that is [`super::publish`].
 
@@ -9,7 +10,7 @@ use crate::catalog::{Action, Catalog, Installed};
 use crate::error::Result;
 use crate::format::{Allow, Manifest, Outcome, shown_params};
 
-/// A finished directory in the store's staging: all of a version but its manifest.
+/// A finished staging directory: all of a version except its manifest.
 #[derive(Debug)]
 pub struct Staged {
     directory: PathBuf,
@@ -27,7 +28,7 @@ impl Staged {
         Self { directory: directory.into() }
     }
 
-    /// Gives the build its number and makes it a version.
+    /// Assigns the build the next number and installs it as a version.
     ///
     /// # Errors
     /// As [`Catalog::install`].
@@ -35,7 +36,7 @@ impl Staged {
         self.install_as(catalog, None, manifest)
     }
 
-    /// The same for a version that was announced elsewhere and has its number from there.
+    /// The same, with the number that the version was announced with, if it was.
     ///
     /// # Errors
     /// As [`Catalog::install_as`].
@@ -59,7 +60,7 @@ impl Staged {
     }
 }
 
-/// A version in a line of the log.
+/// Describes a version in the log.
 fn told(manifest: &Manifest) -> String {
     let Manifest { rows, bytes, build_id, as_of, .. } = manifest;
     let mut told = format!("{rows} rows, {bytes} bytes, build {build_id}");
@@ -82,12 +83,12 @@ impl Complete {
         self.installed.version
     }
 
-    /// Why it was rejected; `None` when all is well.
+    /// Why it was rejected; `None` when it was not.
     pub fn rejected(&self) -> Option<&str> {
         self.installed.rejected.as_deref()
     }
 
-    /// The kinds of the reasons for that.
+    /// What `--allow` would have to name to publish it.
     pub fn failed(&self) -> &[Allow] {
         &self.installed.failed
     }

@@ -7,12 +7,12 @@ use crate::catalog::fixture::{catalog, install, manifest, staged};
 use crate::error::Kind;
 use crate::format::{Allow, CheckResult, Outcome, State};
 
-/// Lets everything through.
+/// Allows every reason to refuse.
 fn everything() -> PublishOptions {
-    PublishOptions { allow: Allow::all().collect(), reason: Some("looked at it".into()), ..PublishOptions::default() }
+    PublishOptions { allow: Allow::all().collect(), reason: Some("reviewed".into()), ..PublishOptions::default() }
 }
 
-/// Lets one kind through.
+/// Allows one.
 fn only(allow: Allow) -> PublishOptions {
     PublishOptions { allow: [allow].into(), ..everything() }
 }
@@ -21,7 +21,7 @@ fn log(catalog: &Catalog) -> Vec<(Action, Option<u64>, String)> {
     catalog.log().events(100).unwrap().into_iter().map(|event| (event.event, event.version, event.detail)).collect()
 }
 
-/// A store with so many versions, all of which were published.
+/// A store with `versions` versions, all of which were published.
 fn published(versions: u64) -> (tempfile::TempDir, Catalog) {
     let (directory, catalog) = catalog();
     for version in 1..=versions {
@@ -68,7 +68,7 @@ fn a_rejected_build_is_published_where_its_kind_is_allowed_and_the_log_says_so()
     publish(&catalog, 2, &everything()).unwrap();
     assert_eq!(catalog.read().unwrap().current, Some(2));
     let last = log(&catalog).pop().unwrap();
-    assert_eq!(last, (Action::Published, Some(2), "after version 1; --allow rows; looked at it".to_owned()));
+    assert_eq!(last, (Action::Published, Some(2), "after version 1; --allow rows; reviewed".to_owned()));
 }
 
 #[test]

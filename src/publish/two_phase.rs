@@ -1,14 +1,15 @@
-//! Carries a change out: on this store alone, or on the store and on Kafka together.
+//! Commits a change: to this store alone, or to the store and Kafka together, as a two-phase commit.
 //!
 //! ```text
-//! store alone:   decide ─▶ look at the files ─▶ current.json: the change
-//! with Kafka:    publish.lock ─▶ finish what was cut off ─▶ decide ─▶ look at the files ─▶ lease ─▶ stream, if it is not there
-//!                ─▶ current.json: the intent ─▶ announcement: consumers flip ─▶ current.json: the change, intent gone
+//! store alone:   decide ─▶ check the files ─▶ current.json: the change
+//! with Kafka:    publish.lock ─▶ finish a pending intent ─▶ decide ─▶ check the files ─▶ lease ─▶ stream, if necessary
+//!                ─▶ current.json: the intent ─▶ announcement: consumers flip ─▶ current.json: the change, no intent
 //! ```
-//! Before the intent a crash leaves nothing but a topic that nobody was told of. After it, whoever comes next finishes
-//! the change, or gives it up where another publisher announced in between: then neither side has flipped.
+//! A crash before the intent leaves at most an unannounced topic. After a crash with an intent, the next command that
+//! changes the store completes the change. If it was not announced yet, and another publisher announced in between or
+//! the version's topic is gone, the change is dropped: then neither side has flipped.
 //!
-//! Not for: which change it is, or the log of the store; those are the callers'.
+//! Not for: choosing the change; that is the callers'.
 
 use std::time::{Duration, Instant};
 
@@ -24,33 +25,33 @@ use crate::kafka::AnnounceError;
 use crate::progress::Progress;
 use crate::shutdown;
 
-/// How a version is streamed, where it has to be.
+/// How a version is streamed, if it has to be.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Streaming {
-    /// Also where it is on Kafka already.
+    /// Stream it even if it is on Kafka already.
     pub(super) again: bool,
     /// How progress is shown.
     pub(super) progress: Progress,
 }
 
-/// What a change that was carried out came to.
+/// The outcome of a committed change.
 #[derive(Clone, Debug)]
 pub(super) struct Committed {
     pub(super) change: Change,
-    /// What it did to the readers; none where they have no part in it.
+    /// The versions readers see before and after; `None` if the change does not set them.
     pub(super) flip: Option<Flip>,
-    /// The version as consumers are told of it, where the store is streamed and they are sent to it.
+    /// The version as it is announced to consumers, if the store is streamed and the change concerns them.
     pub(super) announced: Option<StreamedVersion>,
-    /// How long it took from its first record to the announcement, where it was not on Kafka yet.
+    /// Time from its first record to the announcement, if it was streamed by this change.
     pub(super) streaming: Option<Duration>,
 }
 
-/// Decides a change and carries it out. `decide` is asked again when the change is made: the store may have changed.
+/// Decides a change and commits it. `decide` is called again at the commit, as the store may have changed.
 ///
 /// # Errors
 /// Those of `decide` and of the change's rules; `Corrupt` when the files of the version that readers would be sent to
 /// are damaged; `Conflict` when another command changed the store meanwhile or publishes to Kafka; `Unavailable` when
-/// the disk or Kafka does not do it, with the message saying whether it was applied.
+/// the disk or Kafka fails, with the message saying whether the change was applied.
 pub(super) fn commit_change(
     catalog: &Catalog,
     streaming: Streaming,
@@ -77,7 +78,7 @@ pub(super) fn commit_change(
     match &current.kafka {
         Some(ledger) if concerns_consumers(&current, &change) => {
             let stands =
-                || "not applied: readers and consumers see what they saw; run the same command again".to_owned();
+                || "not applied: readers and consumers see what they saw before; run the same command again".to_owned();
             commit_with_kafka(catalog, &current, ledger, (now, streaming), decide)
                 .map_err(|error| shutdown::stands(error, stands))
         }
@@ -85,10 +86,10 @@ pub(super) fn commit_change(
     }
 }
 
-/// Finishes a change that was cut off, or gives it up where it can no longer be made.
+/// Completes a change that was cut off after its intent, or drops it if it can no longer be made.
 ///
 /// # Errors
-/// `Conflict` when it is still being carried out; `Unavailable` when Kafka or the disk does not do it.
+/// `Conflict` when another command is still committing it; `Unavailable` when Kafka or the disk fails.
 pub fn finish_pending(catalog: &Catalog) -> Result<()> {
     let current = catalog.read()?;
     if current.pending.is_none() && current.behind().is_none() {
@@ -100,9 +101,8 @@ pub fn finish_pending(catalog: &Catalog) -> Result<()> {
     Ok(())
 }
 
-/// Takes readers of this store back without Kafka. Safe without the lease and the publish lock: nothing is recorded on
-/// the way to Kafka, as the commit would fail then, and whoever is on the way there finds the store changed when he
-/// records his intent.
+/// Takes readers of this store back without Kafka. Safe without the lease and the publish lock: with an intent recorded
+/// the commit fails, and a publisher that has not recorded its intent yet finds the store changed when it does.
 ///
 /// # Errors
 /// As [`super::rollback_locally`].
@@ -111,8 +111,8 @@ pub(super) fn back_on_store(catalog: &Catalog, to: Option<u64>) -> Result<Flip> 
     let before = catalog.read()?;
     if let Some(pending) = &before.pending {
         return Err(Error::conflict(format!(
-            "not applied: {} was cut off at {:.0}, and consumers may or may not have been told of it, so nothing else \
-             can change before it is finished or given up, which needs Kafka; readers of this store still see the \
+            "not applied: {} was cut off at {:.0}, and it may or may not have been announced to consumers, so nothing \
+             else can change before it is finished or given up, which needs Kafka; readers of this store still see the \
              version before it",
             pending.change, pending.at
         )));
@@ -126,7 +126,7 @@ pub(super) fn back_on_store(catalog: &Catalog, to: Option<u64>) -> Result<Flip> 
     })
 }
 
-/// Tells consumers of a rollback that they were not told of; where that fails, the next command does it.
+/// Announces a local rollback to consumers; if that fails, the next command tries again.
 fn try_to_catch_up(catalog: &Catalog) {
     let tried = catalog.read().and_then(|current| {
         let (Some(_), Some(ledger), Some(version)) = (current.behind(), &current.kafka, current.current) else {
@@ -138,18 +138,18 @@ fn try_to_catch_up(catalog: &Catalog) {
     match tried {
         Ok(false) => {}
         Ok(true) => {
-            let what = "consumers of the topic were told of the rollback that was made without them";
+            let what = "the local rollback was announced to consumers of the topic";
             catalog.log().record(Action::Finished, None, what);
             tracing::warn!("{what}");
         }
         Err(error) => tracing::warn!(
-            "consumers of the topic still have to follow a rollback, which the next command tries again: {}",
+            "the local rollback could not be announced to consumers of the topic; the next command tries again: {}",
             error.chain().join(": ")
         ),
     }
 }
 
-/// Fails when a store that follows a topic is to be led elsewhere than the topic says.
+/// Refuses to publish or roll back in a store that follows a topic.
 fn own(current: &Current, change: &Change) -> Result<()> {
     match (&current.follows, change) {
         (Some(topic), Change::Publish { .. } | Change::Rollback { .. }) => Err(Error::invalid(format!(
@@ -160,13 +160,13 @@ fn own(current: &Current, change: &Change) -> Result<()> {
     }
 }
 
-/// Whether a change is one that consumers of the topic see.
+/// Whether consumers of the topic see a change.
 fn concerns_consumers(current: &Current, change: &Change) -> bool {
     match change {
         Change::Publish { .. } | Change::Rollback { .. } => true,
         Change::Pin { version, .. } => current.current != Some(*version),
         Change::Remove { versions } => {
-            // Where the current version is not on Kafka, consumers were never told of this store.
+            // If the current version is not on Kafka, nothing of this store was ever announced.
             let is_told = current.streamed().any(|streamed| Some(streamed.version) == current.current);
             is_told && current.streamed().any(|streamed| versions.contains(&streamed.version))
         }
@@ -190,7 +190,7 @@ fn commit_local(
     Ok(Committed { change, flip, announced: None, streaming: None })
 }
 
-/// The change as it is decided now, which may be another one only where it moves no reader.
+/// Decides the change again. It may differ from the first decision only if it moves no reader.
 fn replan(
     before: &Current,
     change: &Change,
@@ -210,7 +210,7 @@ fn changed() -> Error {
     Error::conflict("not applied: another command changed the store meanwhile; run again")
 }
 
-/// Looks at the files of the version that readers would be sent to. One that was deleted meanwhile is not damaged.
+/// Checks the files of the version that readers would be sent to. If it was deleted meanwhile, the error is `Conflict`.
 fn check_target_files(catalog: &Catalog, current: &Current, flip: Option<Flip>) -> Result<()> {
     match flip {
         Some(flip) if flip.from != Some(flip.to) => check_files(catalog, current, flip.to).or_else(|error| {
@@ -231,12 +231,12 @@ fn commit_with_kafka(
     let change = decide(before)?;
     let flip = before.clone().apply(&change, now)?;
     check_target_files(catalog, before, flip)?;
-    // A safe point, and so is every record that is streamed; from the intent on there is none.
+    // A safe point to stop, as is every record that is streamed; from the intent on there is none.
     shutdown::check()?;
     let cluster = connect(&ledger.target)?;
     let mut lease = take_lease(cluster.as_ref(), ledger, before)?;
     let started = Instant::now();
-    // Also where readers stay: what consumers are told to serve must be there.
+    // Also if readers stay: the announced current version must be on Kafka.
     let (announced, sent) = match flip.map(|flip| flip.to).or(before.current) {
         Some(version) => {
             let (streamed, sent) = streamed(catalog, before, version, lease.as_ref(), how)?;
@@ -250,7 +250,7 @@ fn commit_with_kafka(
         && ledger.behind.is_none()
         && told == Some(streamed.topic.as_str())
     {
-        // Whoever made it so may have died before it was durable.
+        // The command that made this change may have crashed before it was durable.
         catalog.read_durable()?;
         return Ok(Committed { change, flip: Some(flip), announced, streaming: None });
     }
@@ -282,7 +282,7 @@ fn take_lease<'c>(
     cluster.lease(&ledger.target, &current.dataset, &ours)
 }
 
-/// The version on Kafka: as it is there, or streamed now, which the second value tells.
+/// The version on Kafka, streamed first if necessary; the second value says whether it was.
 fn streamed(
     catalog: &Catalog,
     current: &Current,
@@ -306,7 +306,7 @@ fn streamed(
     Ok((streamed, true))
 }
 
-/// Takes topics that somebody deleted out of the ledger, so that they are not announced.
+/// Removes deleted topics from the store's Kafka state, so that they are not announced.
 fn drop_missing_topics(current: &mut Current, lease: &dyn Announcer, just_made: Option<&StreamedVersion>) {
     if let Some(ledger) = &mut current.kafka {
         let made = |it: &StreamedVersion| just_made.is_some_and(|made| made.topic == it.topic);
@@ -314,7 +314,7 @@ fn drop_missing_topics(current: &mut Current, lease: &dyn Announcer, just_made: 
     }
 }
 
-/// Announces the state that a change leads to. What is certainly not announced is given up at once.
+/// Announces the state that a change leads to. If it is certain that this failed, the intent is dropped.
 fn announce(catalog: &Catalog, lease: &mut dyn Announcer, after: &Current, pending: &Intent) -> Result<()> {
     let announced = match after.announcement(&pending.id) {
         Ok(announcement) => lease.announce(&announcement),
@@ -341,11 +341,11 @@ fn settle(catalog: &Catalog, pending: &Intent) -> Result<Option<Flip>> {
 
 fn delete_unlisted(lease: &dyn Announcer) {
     if let Err(error) = lease.delete_unlisted() {
-        tracing::warn!("old topics are left to the next publish: {}", error.chain().join(": "));
+        tracing::warn!("old topics are left for the next publish to delete: {}", error.chain().join(": "));
     }
 }
 
-/// Finishes or gives up what is pending, under the publish lock.
+/// Completes or drops a pending intent; the caller holds the publish lock.
 fn finish(catalog: &Catalog) -> Result<()> {
     let current = catalog.read()?;
     let (Some(pending), Some(ledger)) = (&current.pending, &current.kafka) else { return Ok(()) };
@@ -382,11 +382,11 @@ fn finish(catalog: &Catalog) -> Result<()> {
     delete_unlisted(lease.as_ref());
     let version = flip.map(|flip| flip.to);
     catalog.log().record(Action::Finished, version, format!("{}, which was cut off", pending.change));
-    tracing::warn!("{} was cut off and is finished now", pending.change);
+    tracing::warn!("{} was cut off and is now finished", pending.change);
     Ok(())
 }
 
-/// Tells one announcement from every other.
+/// A random id of an announcement.
 fn random_id() -> Result<String> {
     let half = || getrandom::u64().map_err(no_random);
     Ok(format!("{:016x}{:016x}", half()?, half()?))

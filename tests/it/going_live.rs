@@ -122,7 +122,7 @@ fn as_of_is_checked_before_any_work() {
     let wrong = numbers.workspace.cutover("run numbers.toml --set date=2026-11-31").fails(2);
     wrong.complains(&[
         "numbers.toml:5: \"as_of\" cannot be \"${date}\" with --set date=2026-11-31",
-        "is no date or time",
+        "is not a date or time",
     ]);
     numbers.workspace.cutover("run numbers.toml").fails(2).complains(&["needs a value for ${date}: add --set date=…"]);
     assert!(!numbers.workspace.path("store").exists());

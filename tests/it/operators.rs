@@ -190,7 +190,11 @@ fn a_query_of_its_own_file_is_told_by_that_files_line() {
     let job = std::fs::read_to_string(workspace.path("job.toml")).unwrap();
     workspace.write("jobs/job.toml", job.replace("sql = '''\n\n'''", "file = \"query.sql\""));
     workspace.write("jobs/query.sql", "SELECT id,\n  w AS v\nFROM events");
-    let said = ["query.sql does not exist", "in the directory the command runs in", "write file = \"jobs/query.sql\""];
+    let said = [
+        "query.sql does not exist",
+        "relative to the directory the command runs in",
+        "write file = \"jobs/query.sql\"",
+    ];
     workspace.cutover("run jobs/job.toml").fails(2).complains(&said);
     workspace.write("jobs/job.toml", job.replace("sql = '''\n\n'''", "file = \"jobs/query.sql\""));
     workspace.cutover("run jobs/job.toml").fails(2).complains(&["jobs/query.sql:2", "No field named w"]);
@@ -277,8 +281,8 @@ fn csv_is_written_in_other_ways_too() {
     assert_eq!(rows("null = [\"\", \"NA\"]", "a,b\nNA,1\n\"NA\",NA\n", ""), r#"{"a":null,"b":1} {"a":"NA","b":null}"#);
     assert_eq!(rows("comment = \"#\"", "# \"made\na,b\n#x,\"\n1,\"#2\"\n", ""), r##"{"a":1,"b":"#2"}"##);
     for (more, words) in [
-        ("quote = \",\"", "as delimiter is"),
-        ("comment = \"ab\"", "one letter"),
+        ("quote = \",\"", "the same as delimiter"),
+        ("comment = \"ab\"", "one character"),
         ("escape = \"\\\\\"\nquote = \"\"", "needs quotes"),
         ("header = \"no\"", "true or false"),
         ("null = \"NA\"", "an array"),

@@ -102,7 +102,7 @@ fn wrong_partitions_are_told_with_their_line() {
         ("{ date = 1.5 }", 2, "must be a string"),
         ("{ }", 2, "names no partition"),
         ("{ date = [] }", 2, "names no value"),
-        ("{ n = \"1..99999999\" }", 2, "with at most 10000 in between"),
+        ("{ n = \"1..99999999\" }", 2, "at most 10000 values"),
         ("{ country = \"de\" }", 2, "line 8 of the job names partitions by country"),
         ("[\"${date}\"]", 2, "must be a table"),
     ] {

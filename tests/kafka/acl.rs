@@ -64,7 +64,7 @@ fn who_may_not_make_topics_is_told_what_is_missing() {
     let Some(broker) = Broker::with_sasl() else { return };
     let dataset = on_sasl(broker);
     properties(&dataset, "alice", "alice-secret");
-    dataset.run(1).fails(2).complains(&["cannot make topic", "has no right"]);
+    dataset.run(1).fails(2).complains(&["cannot create topic", "has no right"]);
     assert_eq!(dataset.built(), None, "nothing is published");
     properties(&dataset, "admin", "admin-secret");
     dataset.workspace().cutover("run numbers.toml").ok().prints(&["version 1 is live"]);

@@ -113,11 +113,11 @@ fn what_needs_no_broker_goes_on_without_it_and_what_does_names_the_way_out() {
     let dataset = back_without_a_broker(&mut broker, |dataset| {
         let behind = "are behind: they were not told that readers here left version 2";
         dataset.numbers.on("versions", "").ok().prints(&[behind]);
-        dataset.numbers.on("pin", "--reason incident").ok().complains(&["still have to follow a rollback"]);
+        dataset.numbers.on("pin", "--reason incident").ok().complains(&["the local rollback could not be announced"]);
         let refused = dataset.numbers.on("publish", "2 --allow rolled-back").fails(5);
         refused.complains(&["version 1 is pinned"]);
     });
-    dataset.numbers.on("unpin", "").ok().complains(&["consumers of the topic were told of the rollback"]);
+    dataset.numbers.on("unpin", "").ok().complains(&["the local rollback was announced to consumers"]);
     assert_eq!(dataset.announced(), Some(1));
     dataset.run(3).ok();
     broker.kill();

@@ -112,7 +112,7 @@ fn a_record_that_is_there_twice_is_noticed() {
 
 #[test]
 fn an_altered_value_is_noticed() {
-    tampered(|records| *records[1000].value.last_mut().unwrap() ^= 1, "received are");
+    tampered(|records| *records[1000].value.last_mut().unwrap() ^= 1, "bytes with the digest");
 }
 
 #[test]
@@ -269,7 +269,7 @@ fn no_announcement_ends_a_follower() {
     let fresh = dataset.consuming("").replace("--store consumer", "--store fresh");
     let mut waiting = dataset.workspace().start(&fresh);
     // Another protocol is refused by publishers; any other damage is replaced.
-    dataset.run(2).ok().complains(&["keys that are no datasets", "tombstone"]);
+    dataset.run(2).ok().complains(&["keys that are not datasets", "tombstone"]);
     wait_for("the second version", || dataset.consumed() == Some(2));
     wait_for("the second version", || {
         crate::dataset_fixture::generation(&dataset.workspace().path("fresh")) == Some(2)

@@ -1,5 +1,5 @@
-//! Announcements that are sound but for a field or two, through all that a follower does with them before and after it
-//! reads records: whatever they say, they are refused as damage or staged, and nothing panics or ends the process.
+//! Announcements that are sound except for a field or two, through all that a follower does with them before and after
+//! it reads records: each is refused as damage or staged, and nothing panics or ends the process.
 
 use rdkafka::message::{OwnedMessage, Timestamp as RecordTime};
 use serde_json::{Value, json};
@@ -32,7 +32,7 @@ fn places(value: &Value, at: &str, found: &mut Vec<String>) {
     }
 }
 
-/// What a place is changed to; the last one takes the field away.
+/// What a place is changed to; the last one removes the field.
 fn changes(before: &Value) -> Vec<Option<Value>> {
     let numbers =
         [0, 1, 2, 5, 4096, 4097, u64::from(u32::MAX), 1 << 32, 1 << 53, (1 << 53) + 1, i64::MAX as u64, 1 << 63];
@@ -73,7 +73,7 @@ fn follow(announcement: &Value) -> Result<()> {
     let record = OwnedMessage::new(Some(value), Some(b"views".to_vec()), topic, time, 0, 3, Some(headers));
     let mut values = Values::new(Some("views".to_owned()));
     values.take(&record);
-    // Whoever does not know the dataset yet comes to the same.
+    // A consumer that does not know the dataset yet gets the same.
     let unknown = only_announcement(&values, "views", None);
     let announcement = only_announcement(&values, "views", Some("views"))?.expect("an announcement");
     assert_eq!(unknown?.as_ref(), Some(&announcement));
@@ -151,7 +151,7 @@ fn no_announcement_ends_a_follower() {
             change(&mut document, place, to);
             match follow(&document) {
                 Ok(()) => taken += 1,
-                // Another protocol is another program's.
+                // Another protocol needs another program.
                 Err(error) if place == "/protocol" && error.kind() == Kind::Invalid => refused += 1,
                 Err(error) => {
                     assert_eq!(error.kind(), Kind::Corrupt, "{place} → {shown}: {:?}", error.chain());

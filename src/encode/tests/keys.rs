@@ -1,7 +1,7 @@
-//! Keys, order bytes and shards, from batch to stored bytes and back to text.
+//! Keys, order bytes and shards, from batch to stored bytes and back to literals.
 //!
-//! The properties hold every kind of key column to plain comparisons of Rust values: bytes sort as the columns do, and
-//! what is shown is understood again. Not for: the tuple format itself, which `tuple.rs` holds to its vectors.
+//! The properties compare every kind of key column with plain comparisons of Rust values: bytes sort as the columns do,
+//! and what is shown can be parsed again. Not for: the tuple format itself, whose vectors are tested in `tuple.rs`.
 
 use std::sync::Arc;
 
@@ -78,7 +78,7 @@ fn compare(name: &str, a: &Row, b: &Row) -> std::cmp::Ordering {
     }
 }
 
-/// The KEY argument a person would give for what was shown.
+/// The KEY argument that a user would give for what was shown.
 fn typed(shown: &Value) -> String {
     shown.as_str().map_or_else(|| shown.to_string(), str::to_owned)
 }
@@ -266,7 +266,7 @@ fn keys_that_do_not_fit_say_what_would() {
     );
     assert!(message(&two, r#"["a", 1]"#).contains("has 2 elements, but a key is an array of 3: [url, n, number]"));
     assert!(message(&two, "a").contains("is not a JSON array"));
-    assert!(message(&two, r#"[1, 1, 0]"#).contains("'url' of type string: use a text in quotes"));
+    assert!(message(&two, r#"[1, 1, 0]"#).contains("'url' of type string: use a string in quotes"));
     assert!(message(&two, r#"["a", null, 0]"#).contains("null does not fit"));
     assert!(message(&two, r#"["a", 1, -1]"#).contains("not the number of an entry"));
 }

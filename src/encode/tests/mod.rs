@@ -1,6 +1,6 @@
-//! The stage as its neighbours see it: plans, batches in, entries out, and back from stored bytes to what people read.
+//! Tests of the stage through its public interface: plans, batches in, entries out, and stored bytes back to literals.
 //!
-//! Here are the helpers; the tests are in one file per subject.
+//! This file has the helpers; the tests are in one file per topic.
 
 mod keys;
 mod types;
@@ -58,7 +58,7 @@ fn encode(batch: &RecordBatch, output: &Output) -> Result<EntryBatch> {
     Ok(entries)
 }
 
-/// The error of a plan or batch that must not be accepted.
+/// The error of a plan or batch that must be refused.
 fn refusal(batch: &RecordBatch, output: &Output) -> String {
     encode(batch, output).unwrap_err().chain().join(" | ")
 }

@@ -1,4 +1,4 @@
-//! Every Arrow type, as a key column and in every value encoding: it encodes, or it is refused by name when planned.
+//! Every Arrow type, as a key column and in every value encoding, is encoded or refused by name when planned.
 //!
 //! The list names every variant of `DataType`; a type is accepted only if batches of it, empty and null, go through the
 //! real encoder.
@@ -46,7 +46,7 @@ fn union(mode: UnionMode) -> DataType {
     DataType::Union([(0, field(DataType::Int32))].into_iter().collect::<UnionFields>(), mode)
 }
 
-/// Every variant of `DataType` and what can be done with it.
+/// Every variant of `DataType`, and where it is accepted.
 fn types() -> Vec<(DataType, u8)> {
     use DataType::*;
     use TimeUnit::{Microsecond, Millisecond, Nanosecond, Second};

@@ -1,7 +1,7 @@
 //! One suite over every value encoding, and every fold that makes values of several records.
 //!
-//! What is stored is read back by the manifest's schema, by an Avro library, and after damage. Not for: the bytes of
-//! single Avro values, which `value/avro.rs` holds to arrow-avro.
+//! Stored values are read back with the manifest's schema, with an Avro library, and after damage. Not for: the bytes
+//! of single Avro values, which `value/avro.rs` compares with arrow-avro's.
 
 use std::sync::Arc;
 
@@ -26,7 +26,7 @@ fn with(encoding: Encoding, duplicates: Fold) -> Output {
     Output { value: ValueSpec { encoding, columns: None }, duplicates, ..output(&["id"]) }
 }
 
-/// Three rows of most types; the last is null but for its key.
+/// Three rows of most types; the last is null except for its key.
 fn sample() -> RecordBatch {
     let words: DictionaryArray<Int8Type> = vec![Some("ü\n\""), Some(""), None].into_iter().collect();
     let lists = ListArray::from_iter_primitive::<Int32Type, _, _>([Some(vec![Some(1), None]), Some(vec![]), None]);
@@ -81,7 +81,7 @@ fn shown(schema: &ValueSchema, entries: &EntryBatch, row: usize) -> Value {
     schema.to_json(&stored).unwrap()
 }
 
-/// Whether nothing but nulls is in there.
+/// Whether all values are null.
 fn all_null(value: &Value) -> bool {
     match value {
         Value::Object(fields) => fields.values().all(all_null),
@@ -108,7 +108,7 @@ fn json_values_read_as_documented() {
     assert!(all_null(&third), "{third}");
 }
 
-/// Where a float has no number in JSON a null would be another value; Avro holds it, and it is shown as a word.
+/// JSON has no number for NaN and infinities, and null would be a different value; Avro holds them, shown as strings.
 #[test]
 fn what_json_has_no_number_for_is_refused() {
     for value in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY] {

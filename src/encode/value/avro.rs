@@ -1,11 +1,12 @@
-//! Values as Avro records in binary, without any prefix: smaller than JSON, and read by schema.
+//! Values as binary Avro records without a prefix: smaller than JSON, and readable only with the schema.
 //!
 //! ```text
-//! columns ─▶ conform to the types of `avro_schema.rs` ─▶ `avro_write.rs`, row by row ─▶ value column
+//! columns ─▶ cast to the types of `avro_schema.rs` ─▶ `avro_write.rs`, row by row ─▶ value column
 //! ```
 //!
-//! The schema is in the manifest; the single-object header, if asked for, is put in front of the finished value by the
-//! fold step. Not for: decoding (`avro_decode.rs`).
+//! The schema is in the manifest; the fold prepends the single-object header, if configured, to the finished value.
+//!
+//! Not for: decoding (`avro_decode.rs`).
 
 use arrow::array::{Array, ArrayRef};
 use arrow::datatypes::Fields;
@@ -20,13 +21,13 @@ use crate::error::{Error, Result};
 
 /// Writes records in Avro binary.
 pub(in crate::encode) struct AvroEncoder {
-    /// The columns' own names, for messages.
+    /// The columns' original names, for messages.
     names: Vec<String>,
     fields: Fields,
 }
 
 impl AvroEncoder {
-    /// `names` are those of the columns, `fields` what `avro_schema.rs` made of them.
+    /// `names` are those of the columns, `fields` the Avro record's, from `avro_schema.rs`.
     pub(super) fn new(names: Vec<String>, fields: Fields) -> Self {
         Self { names, fields }
     }
@@ -66,7 +67,7 @@ pub(super) fn single_object_header(schema: &Value) -> Result<Vec<u8>> {
         .fingerprint(FingerprintAlgorithm::Rabin)
         .map_err(|error| Error::internal("cannot fingerprint the value's Avro schema").because(error))?;
     let Fingerprint::Rabin(fingerprint) = fingerprint else {
-        return Err(Error::internal("the fingerprint of the value's Avro schema is of another kind"));
+        return Err(Error::internal("the fingerprint of the value's Avro schema is not a Rabin fingerprint"));
     };
     Ok([&SINGLE_OBJECT_MAGIC[..], &fingerprint.to_le_bytes()].concat())
 }
@@ -88,7 +89,7 @@ mod tests {
     use crate::encode::value::avro_schema::record;
 
     proptest! {
-        /// arrow-avro's own encoder, given our schema and columns, writes the same bytes.
+        /// arrow-avro's encoder, given the same schema and columns, writes the same bytes.
         #[test]
         fn as_arrow_avro_writes(
             longs in prop::collection::vec(any::<Option<i64>>(), 2..20), shift in 0_u32..64, texts in prop::collection::vec(any::<Option<String>>(), 20),

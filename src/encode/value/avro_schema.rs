@@ -1,17 +1,17 @@
-//! The Avro schema of a record, made from its columns, and the Arrow types that are written under it.
+//! Derives the Avro schema of a record from its columns, and the Arrow types that it is written from.
 //!
 //! ```text
 //! bool boolean │ int8‥int32, uint8, uint16 int │ int64, uint32, uint64 long │ float16, float32 float │ float64 double
 //! string string │ binary bytes │ binary(n) fixed │ decimal(p, s) bytes/decimal │ date int/date
 //! timestamp[ms us ns, zone] long/timestamp-millis… │ without zone long/local-timestamp-… │ seconds are scaled to ms
 //! date64 long/local-timestamp-millis │ time[s ms] int/time-millis │ time[us] long/time-micros
-//! time[ns], duration long in their unit │ null null │ list array │ struct record │ map with text keys map
+//! time[ns], duration long in their unit │ null null │ list array │ struct record │ map with string keys map
 //! ```
 //!
-//! What may be null is a union with null first and null as its default, so that schemas can grow. Names are made valid
-//! by replacing what Avro does not allow with `_`; two columns that become one name are refused. A uint64 beyond 2^63
-//! is an Input error when it comes. Refused by name: intervals, unions, maps with other keys, decimals with a negative
-//! scale or a scale beyond their precision.
+//! A nullable field is a union with null first and null as its default, so that schemas can evolve. Characters that
+//! Avro does not allow in names are replaced with `_`; two columns that get the same name are refused. A uint64 of 2^63
+//! or more is an Input error when it occurs. Refused by name: intervals, unions, maps with other keys, decimals with a
+//! negative scale or a scale beyond their precision.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -41,7 +41,7 @@ pub(super) fn record(name: &str, columns: &[ValueField]) -> Result<AvroRecord> {
     Ok(AvroRecord { schema, fields })
 }
 
-/// The schema of the values of folds that keep a list: a record whose one field is an array of `entry` records.
+/// The schema of the values of folds that keep a list: a record whose only field is an array of `entry` records.
 pub(super) fn list_of(name: &str, entry: &Value) -> Value {
     json!({
         "type": "record",
@@ -50,7 +50,7 @@ pub(super) fn list_of(name: &str, entry: &Value) -> Value {
     })
 }
 
-/// The name of an entry's record inside a list.
+/// The name of the record of a list's entries.
 pub(super) fn entry_name(name: &str) -> String {
     format!("{name}_entry")
 }
@@ -58,7 +58,7 @@ pub(super) fn entry_name(name: &str) -> String {
 /// The field that holds the entries of a list.
 const LIST_FIELD: &str = "entries";
 
-/// A column's name with what Avro does not allow replaced by `_`.
+/// A column's name with characters that Avro does not allow replaced with `_`.
 fn sanitised(name: &str) -> String {
     let mut out: String = name.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '_' }).collect();
     if out.chars().next().is_none_or(|first| first.is_ascii_digit()) {
@@ -67,7 +67,7 @@ fn sanitised(name: &str) -> String {
     out
 }
 
-/// The names of records and fixed types, which a schema must define once each.
+/// The names of records and fixed types so far, which must be unique in a schema.
 #[derive(Default)]
 struct Names(HashSet<String>);
 
@@ -83,7 +83,7 @@ impl Names {
         name
     }
 
-    /// `column` is the value's column that the record is inside of; the outermost record is inside of none.
+    /// The schema of a record. `column` is the value's column that contains it; `None` for the outermost record.
     fn record(
         &mut self,
         name: &str,
@@ -97,8 +97,8 @@ impl Names {
             let valid = sanitised(field);
             if let Some((_, other)) = seen.iter().find(|(name, _)| *name == valid) {
                 return Err(Error::invalid(format!(
-                    "columns '{other}' and '{field}' are both '{valid}' in Avro, which allows letters, digits and _ in names: \
-                     rename one of them with AS in the SELECT"
+                    "columns '{other}' and '{field}' are both '{valid}' in Avro, which allows letters, digits and _ in \
+                     names: rename one of them with AS in the SELECT"
                 )));
             }
             let column = column.unwrap_or(Origin { name: field, data_type });
@@ -111,7 +111,7 @@ impl Names {
         Ok((json!({ "type": "record", "name": record, "fields": schemas }), arrow_fields.into()))
     }
 
-    /// The schema of a type and the Arrow type that is written under it. `path` names types inside it.
+    /// The schema of a type and the Arrow type that it is written from. Names of nested types begin with `path`.
     fn of(&mut self, path: &str, column: Origin<'_>, data_type: &DataType) -> Result<(Value, DataType)> {
         let plain = |name: &str| json!(name);
         let logical = |name: &str, logical: &str| json!({ "type": name, "logicalType": logical });
@@ -228,7 +228,7 @@ fn field_schema(valid: &str, name: &str, schema: Value, nullable: bool) -> Value
     field
 }
 
-/// The value's column that a type is, or is inside of, for messages.
+/// The value's column that has or contains a type, for messages.
 #[derive(Clone, Copy)]
 struct Origin<'a> {
     name: &'a str,
@@ -237,8 +237,8 @@ struct Origin<'a> {
 
 fn refused(column: Origin<'_>, data_type: &DataType) -> Error {
     Error::invalid(format!(
-        "column '{}' has type {}, but Avro values cannot hold {}: cast it in the SELECT to text or a number, or use value = \
-         {{ encoding = \"json\" }}",
+        "column '{}' has type {}, but Avro values cannot hold {}: cast it in the SELECT to text or a number, or use \
+         value = {{ encoding = \"json\" }}",
         column.name,
         type_name(column.data_type),
         type_name(data_type)

@@ -1,12 +1,12 @@
-//! The columns of one batch as Avro binary, with their types resolved once instead of once per row.
+//! Writes the columns of one batch as Avro binary, with types resolved once per batch instead of once per row.
 //!
 //! ```text
 //! null     branch 0                │ int, long   zigzag, 7 bits per byte          │ array, map   count, items, 0
 //! present  branch 1, then value    │ string, bytes, decimal  length, then bytes   │ record       its fields
 //! ```
 //!
-//! The types are those that `avro_schema.rs` chose and `conform` made. Written here because arrow-avro's own encoder
-//! takes nearly twice the time per value; tests hold every byte to it. Format: Avro 1.11 specification, "Binary
+//! The types are those that `avro_schema.rs` chose and `cast.rs` made. Implemented here because arrow-avro's encoder
+//! takes nearly twice the time per value; tests compare every byte with it. Format: Avro 1.11 specification, "Binary
 //! Encoding".
 
 use arrow::array::{
@@ -23,12 +23,12 @@ use arrow::datatypes::{
 use crate::error::{Error, Result};
 use crate::input::contract::type_name;
 
-/// The longest form of a 64-bit integer.
+/// The longest encoding of a 64-bit integer.
 const MOST_LONG_BYTES: usize = 10;
 
 /// One column: where it is null, and its values.
 pub(super) struct AvroField<'a> {
-    /// Whether the schema allows null here, so that a branch number comes first.
+    /// Whether the schema allows null here, so that a branch index comes first.
     optional: bool,
     nulls: Option<&'a NullBuffer>,
     values: Values<'a>,
@@ -57,7 +57,7 @@ enum Values<'a> {
 }
 
 impl<'a> AvroField<'a> {
-    /// The column `array` under a field that `avro_schema.rs` made.
+    /// A writer of `array` for a field that `avro_schema.rs` made.
     ///
     /// # Errors
     /// `Internal` when the type is not one of those it makes.
@@ -179,7 +179,7 @@ pub(super) fn write_long(out: &mut Vec<u8>, value: i64) {
         size += 1;
     }
     bytes[size] = rest as u8;
-    // Always ten bytes, then cut: cheaper than a copy of variable length.
+    // Always ten bytes, then truncated: cheaper than a copy of variable length.
     let end = out.len() + size + 1;
     out.extend_from_slice(&bytes);
     out.truncate(end);

@@ -1,12 +1,12 @@
-//! Turns a column into the type a value encoding can write: dictionaries and runs by value, at any depth, and what the
-//! encoding cannot hold in the nearest type that can.
+//! Casts a column to a type that a value encoding can write: dictionaries and runs become their values, at any depth,
+//! and types that the encoding does not have become the nearest one that it has.
 //!
 //! ```text
 //! list<dictionary<int8, string>>  ─▶  list<string>        struct<"a b": int16>  ─▶  struct<a_b: int32>   (for Avro)
 //! ```
 //!
-//! Runs once per batch, and not at all on a column that already has the type. Names inside structs are taken from the
-//! target, by position. Nothing overflows silently: a value that its new type cannot hold is an error.
+//! Runs once per batch, and not at all for a column that already has the type. Field names in structs are taken from
+//! the target, by position. Nothing overflows silently: a value that its new type cannot hold is an error.
 
 use std::sync::Arc;
 
@@ -15,8 +15,8 @@ use arrow::compute::{CastOptions, cast_with_options};
 use arrow::datatypes::{DataType, Field, FieldRef, Fields};
 use arrow::error::ArrowError;
 
-/// The type without dictionaries, run-end encoding and list layouts other than `List` and `LargeList`; `leaf` then
-/// replaces what is not nested. Every field may be null.
+/// The type without dictionaries, run-end encoding and list layouts other than `List` and `LargeList`; `leaf` maps the
+/// types that are not nested. Every field except map keys and entries may be null.
 pub(super) fn plain(data_type: &DataType, leaf: &impl Fn(&DataType) -> DataType) -> DataType {
     let child = |field: &FieldRef| Arc::new(Field::new(field.name(), plain(field.data_type(), leaf), true));
     match data_type {
@@ -43,7 +43,7 @@ pub(super) fn plain(data_type: &DataType, leaf: &impl Fn(&DataType) -> DataType)
     }
 }
 
-/// The column as type `to`, which [`plain`] or a schema made from it gave.
+/// The column cast to `to`, a type from [`plain`] or from a record's fields.
 pub(super) fn conform(array: &ArrayRef, to: &DataType) -> Result<ArrayRef, ArrowError> {
     if array.data_type() == to {
         return Ok(array.clone());

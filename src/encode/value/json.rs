@@ -1,22 +1,22 @@
-//! Values as JSON: one object per record, columns in order, nulls written out. Every client can read it.
+//! Values as JSON: one object per record, columns in order, nulls included. Every client can read it.
 //!
-//! Written by arrow-json, row by row into the value column (so there is no text to split into rows):
+//! arrow-json writes each row directly to the value column, so no output has to be split into rows:
 //!
 //! ```text
 //! integers       all digits; readers that parse numbers as doubles lose digits beyond 2^53
 //! decimals       a number with all its digits, scale kept: 12.50
 //! floats         shortest form that reads back; NaN and infinities, which JSON does not have, are refused
-//! text           escaped as JSON asks; other characters as they are
+//! strings        escaped only where JSON requires it
 //! binary         a string of hex digits: "cafe"
 //! date, time     "2026-11-22", "10:00:00.500"
 //! timestamps     "2026-11-22T10:00:00.500", with "Z" or the zone's offset when the type has a time zone
 //! durations, intervals     ISO 8601 "PT1.5S"; "1 mons 2 days 3.5 secs"
-//! lists, structs, maps     [..], {..}, {..} with text keys; dictionaries and runs by value
+//! lists, structs, maps     [..], {..}, {..} with string keys; dictionaries and runs by value
 //! ```
 //!
-//! Refused by name: unions, and maps whose keys are not text. NaN and infinities are Input errors, as a null in their
-//! place would be another value. A date or timestamp beyond the years the formatter knows
-//! (about ±260,000) is an Input error, since arrow-json would write an error message in its place.
+//! Refused by name: unions, and maps whose keys are not strings. NaN and infinities are Input errors, as null would be
+//! a different value. A date or timestamp beyond the years that the formatter supports (about ±260,000) is an Input
+//! error, since arrow-json would write an error message instead of it.
 
 use std::sync::Arc;
 
@@ -34,7 +34,7 @@ use super::{ValueField, cannot};
 use crate::encode::entry_batch::Column;
 use crate::error::{Error, Result};
 
-/// Days before and after 1970 that can be written as a date.
+/// Most days before and after 1970 that can be written as a date.
 const DATE_LIMIT: i64 = 95_000_000;
 const DAY_SECONDS: i64 = 86_400;
 
@@ -79,7 +79,7 @@ impl JsonEncoder {
     }
 }
 
-/// Refuses values for which there is no text, at any depth: NaN, infinities, dates and timestamps far away.
+/// Refuses values that cannot be written, at any depth: NaN, infinities, dates and timestamps far from 1970.
 fn refuse_unprintable(name: &str, array: &ArrayRef) -> Result<()> {
     let seconds = DATE_LIMIT * DAY_SECONDS;
     let printable = match array.data_type() {
@@ -104,8 +104,8 @@ fn refuse_unprintable(name: &str, array: &ArrayRef) -> Result<()> {
         return Ok(());
     }
     Err(Error::input(format!(
-        "column '{name}' holds a date or timestamp more than {DATE_LIMIT} days from 1970, which has no text: check its unit, or \
-         cast it to an integer in the query"
+        "column '{name}' holds a date or timestamp more than {DATE_LIMIT} days from 1970, which cannot be written as \
+         JSON: check its unit, or cast it to an integer in the query"
     )))
 }
 
@@ -114,14 +114,14 @@ where
     T::Native: Into<f64>,
 {
     let values = array.as_primitive::<T>();
-    // Every value first, without a branch; what is null may be anything.
+    // First all values, without a branch; null slots may hold anything, so a hit is checked again.
     let suspicious = values.values().iter().fold(false, |any, value| any | !(*value).into().is_finite());
     let found = suspicious.then(|| values.iter().flatten().map(Into::into).find(|value| !value.is_finite())).flatten();
     match found {
         None => Ok(()),
         Some(value) => Err(Error::input(format!(
-            "column '{name}' holds {value}, which JSON has no number for: make it null in the query (CASE WHEN isnan(x) \
-             THEN NULL ELSE x END), or use the value encoding avro"
+            "column '{name}' holds {value}, which JSON has no number for: make it null in the query (CASE WHEN \
+             isnan(x) THEN NULL ELSE x END), or use the value encoding avro"
         ))),
     }
 }

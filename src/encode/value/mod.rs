@@ -1,11 +1,11 @@
-//! Values: the columns that are not the key, as one byte string per entry, in one of three encodings.
+//! Encodes values: the columns that are not the key (by default), as one byte string per entry, in three encodings.
 //!
 //! ```text
-//! columns ─▶ ValueEncoder: json │ avro │ raw ─▶ one record per row ─▶ fold ─▶ header ‖ record            the stored value
-//!                                                       list, top:   header ‖ join_values(records)
+//! columns ─▶ ValueEncoder: json │ avro │ raw ─▶ one record per row ─▶ fold ─▶ header ‖ record     the stored value
+//!                                                               list, top:   header ‖ join_values(records)
 //! ```
 //!
-//! [`ValueSchema`] goes into the manifest and is all a reader needs. Every Arrow type either encodes or is refused with
+//! [`ValueSchema`] goes into the manifest and is all a reader needs. Every Arrow type is either encoded or refused with
 //! its column when the plan is made: each column is tried, empty and null, before any work.
 //!
 //! Not for: which rows make one value (the fold, in shuffle), or how large a value may be.
@@ -29,7 +29,7 @@ use crate::error::{Error, Kind, Result};
 use crate::format::{Encoding, KeyKind, ValueColumn, ValueSchema};
 use crate::input::contract::type_name;
 
-/// A column of the value, as the query gives it.
+/// A column of the query that is part of the value.
 #[derive(Clone, Debug)]
 pub(super) struct ValueField {
     pub(super) name: String,
@@ -59,8 +59,8 @@ impl ValueEncoder {
                 [one] if KeyKind::of(&one.data_type).is_some_and(KeyKind::is_bytes) => Self::Raw(one.name.clone()),
                 [one] => {
                     return Err(Error::invalid(format!(
-                        "value column '{}' has type {}, but a raw value is one string or binary column: cast it in the SELECT, \
-                         or use another value encoding",
+                        "value column '{}' has type {}, but a raw value is one string or binary column: cast it in the \
+                         SELECT, or use another value encoding",
                         one.name,
                         type_name(&one.data_type)
                     )));
@@ -77,7 +77,7 @@ impl ValueEncoder {
         })
     }
 
-    /// Appends one record per row. `columns` are those the encoder was made for, in order.
+    /// Appends one record per row. `columns` are those that the encoder was made for, in order.
     ///
     /// # Errors
     /// `Input` naming the column when a value cannot be written.
@@ -90,15 +90,15 @@ impl ValueEncoder {
     }
 }
 
-/// Makes the schema of values and tries every column, so that nothing is found out by the first row.
+/// Makes the schema of values and tries every column, so that no type is refused only at the first row.
 ///
 /// # Errors
 /// `Invalid` naming the column that this encoding cannot hold.
 pub(super) fn plan(encoding: Encoding, dataset: &str, columns: &[ValueField], list: bool) -> Result<ValueSchema> {
     if list && encoding == Encoding::Raw {
         return Err(Error::invalid(
-            "duplicates = list or top makes one value of several, which raw values cannot hold: use value = { encoding = \
-             \"json\" } or another fold",
+            "duplicates = list or top makes one value of several, which raw values cannot hold: use value = { encoding \
+             = \"json\" } or another fold",
         ));
     }
     ValueEncoder::new(encoding, dataset, columns, list)?;
@@ -135,7 +135,7 @@ fn try_out(encoding: Encoding, dataset: &str, column: &ValueField) -> Result<()>
         .because(cause),
     };
     if holds_union(&column.data_type) {
-        return Err(refused(Error::internal("values of a union have no one type")));
+        return Err(refused(Error::internal("values of a union have different types")));
     }
     let nullable = [ValueField { nullable: true, ..column.clone() }];
     let encoder = ValueEncoder::new(encoding, dataset, &nullable, false).map_err(refused)?;
@@ -160,14 +160,14 @@ fn holds_union(data_type: &DataType) -> bool {
     }
 }
 
-/// A value of this column that cannot be written.
+/// The error for a value of this column that cannot be written.
 fn cannot(how: &str, column: &str, cause: ArrowError) -> Error {
     Error::input(format!("cannot write the column '{column}' {how}")).because(cause)
 }
 
-/// Appends the one value of the folds `list` and `top`: a JSON array, or an Avro record whose one field is an array.
+/// Appends the value of the folds `list` and `top`: a JSON array, or an Avro record whose only field is an array.
 ///
-/// Raw records have no list form; the plan refuses that, and here they are put one after the other.
+/// Raw records have no list form: the plan refuses them, and here they would be concatenated.
 pub fn join_values(encoding: Encoding, values: &[&[u8]], out: &mut Vec<u8>) {
     match encoding {
         Encoding::Json => {

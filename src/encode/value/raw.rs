@@ -1,6 +1,6 @@
-//! Values as the bytes of one string or binary column: for readers that already have a format of their own.
+//! Values as the bytes of one string or binary column: for readers that already have their own format.
 //!
-//! There is nothing around the bytes, so there is nothing to tell a null from an empty value: nulls are refused.
+//! The bytes are stored unchanged, so a null could not be distinguished from an empty value: nulls are refused.
 
 use arrow::array::{Array, ArrayRef};
 
@@ -17,8 +17,8 @@ pub(super) fn encode(name: &str, column: &ArrayRef, out: &mut Column) -> Result<
     let nulls = array.logical_null_count();
     if nulls > 0 {
         return Err(Error::input(format!(
-            "value column '{name}' is null in {nulls} of {} rows of a batch, and raw values cannot be null: leave such rows out \
-             or give them a value (COALESCE) in the query",
+            "value column '{name}' is null in {nulls} of {} rows of a batch, and raw values cannot be null: leave such \
+             rows out or give them a value (COALESCE) in the query",
             array.len()
         )));
     }

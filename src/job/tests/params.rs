@@ -1,4 +1,4 @@
-//! Parameters, and `as_of`, which is mostly made of them: what they may be, and what is said where they are not.
+//! Parameters and `as_of`, which usually contains one: allowed values, and the messages for others.
 //!
 //! Not for: what a run does with `as_of` (`pipeline`, `catalog::refusals`).
 
@@ -46,10 +46,10 @@ fn as_of_is_a_date_or_a_time_with_parameters() {
     wrong.insert("date".into(), "2026-11-31".into());
     let message = refusal(&with("\"${date}\""), &wrong);
     let told =
-        "x.toml:4: \"as_of\" cannot be \"${date}\" with --set date=2026-11-31: \"2026-11-31\" is no date or time";
+        "x.toml:4: \"as_of\" cannot be \"${date}\" with --set date=2026-11-31: \"2026-11-31\" is not a date or time";
     assert!(message.contains(told), "{message}");
     for (as_of, told) in [
-        ("\"soon\"", "\"as_of\" cannot be \"soon\": \"soon\" is no date or time: write a date like"),
+        ("\"soon\"", "\"as_of\" cannot be \"soon\": \"soon\" is not a date or time: write a date like"),
         ("\"${day}\"", "\"as_of\" needs a value for ${day}: add --set day="),
         ("\"\"", "\"as_of\" cannot be \"\""),
         ("2026-11-25", "\"as_of\" must be a string, not a date or time"),

@@ -1,10 +1,9 @@
-//! The time that a run's data speaks for, beside what readers see: what is refused, or worth a warning, before any
-//! work.
+//! The time of a run's data, compared with that of the published version: refuses or warns before any work.
 //!
-//! A time is stated by the job's `as_of` or by `--as-of`, which wins; otherwise it is what the clock says, which is
-//! never compared with anything.
+//! A time is stated by the job's `as_of` or by `--as-of`, which wins; otherwise it is the clock's, which is never
+//! compared.
 //!
-//! Not for: the rule itself, which the catalog holds and asks again at the flip (`catalog::refusals`).
+//! Not for: the rule itself, which the catalog applies again at the flip (`catalog::refusals`).
 
 use std::collections::BTreeMap;
 
@@ -34,14 +33,14 @@ impl AsOf {
     }
 }
 
-/// Fails where the version that this run would build must not follow what readers see, with the ways on.
+/// Fails if the version that this run would build must not replace the published one; the message lists the options.
 pub(super) fn refuse(catalog: &Catalog, current: &Current, options: &RunOptions, as_of: AsOf) -> Result<()> {
     let refused = current.out_of_order(current.next_version, as_of.stated());
     let Some(refused) = refused.filter(|it| !options.stage && !options.allow.contains(&it.allow)) else {
         return Ok(());
     };
     let (store, flag) = (catalog.layout().root().display(), allow_flag([refused.allow]));
-    let so = if refused.allow == Allow::Older { "takes readers back in time" } else { "publishes it all the same" };
+    let so = if refused.allow == Allow::Older { "takes readers back in time" } else { "publishes it anyway" };
     Err(Error::rejected(format!(
         "this run {}; nothing was built\n  --stage builds it and leaves readers where they are: `cutover get {store} KEY \
          --version N` reads it, `cutover publish {store} N {flag}` publishes it\n  {flag} {so}",
@@ -49,7 +48,7 @@ pub(super) fn refuse(catalog: &Catalog, current: &Current, options: &RunOptions,
     )))
 }
 
-/// The report, with the command that publishes a version that waits, and all that has to be allowed for it.
+/// Adds the command that publishes an unpublished version, with every `--allow` it needs.
 pub(super) fn with_way_on(catalog: &Catalog, report: RunReport) -> Result<RunReport> {
     if report.published {
         return Ok(report);
@@ -64,7 +63,7 @@ pub(super) fn with_way_on(catalog: &Catalog, report: RunReport) -> Result<RunRep
     Ok(RunReport { publish_with: Some(command), ..report })
 }
 
-/// What is worth a warning where this run goes live.
+/// Warnings, if this run goes live.
 pub(super) fn notes(job: &Job, current: &Current, as_of: AsOf) -> Vec<String> {
     let Some((live, entry)) = current.current_entry() else { return Vec::new() };
     let mut notes = Vec::new();

@@ -167,7 +167,7 @@ impl Workspace {
 }
 
 /// What a run says that leaves something to the next one: its finished work, or what retention could not remove.
-const KEPT: [&str; 2] = ["what is done so far is kept", "old versions were not removed"];
+const KEPT: [&str; 2] = ["finished work is kept", "old versions were not removed"];
 
 /// A command that was started. It is killed when the test ends before it does.
 pub struct Running<'w> {

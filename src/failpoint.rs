@@ -151,7 +151,7 @@ fn parse(text: &str) -> Result<Failpoint> {
 /// The error for an unknown failpoint.
 fn unknown(name: &str) -> Error {
     let names: Vec<&str> = STEPS.iter().map(|step| step.name).collect();
-    Error::invalid(format!("{VARIABLE}: there is no failpoint {name:?}; there are {}", names.join(", ")))
+    Error::invalid(format!("{VARIABLE}: there is no failpoint {name:?}; the failpoints are {}", names.join(", ")))
 }
 
 #[cfg(test)]

@@ -1,10 +1,10 @@
-//! Random numbers that are the same on every machine and for ever.
+//! Random numbers that are the same on every machine and in every version.
 //!
 //! SplitMix64 (Steele, Lea, Flood: "Fast splittable pseudorandom number generators", 2014): one add and three
 //! multiply-xor steps per number, seeded from any 64 bits. Each unit of the sample data (an hour of events, a profile)
 //! has a generator of its own, seeded from what it is, so that files can be written in parallel and in any cut.
 //!
-//! Not for: anything that somebody must not be able to guess.
+//! Not for: anything that must not be guessed.
 
 const GOLDEN: u64 = 0x9e37_79b9_7f4a_7c15;
 
@@ -19,7 +19,7 @@ pub(super) const SCATTER_MAX: u64 = 1_000_000_000;
 pub(crate) struct Random(u64);
 
 impl Random {
-    /// The stream of the thing that these numbers name.
+    /// The stream of the object that these numbers identify.
     pub(crate) fn of(seed: u64, names: &[u64]) -> Self {
         let scramble = |number: u64| mix(number.wrapping_add(GOLDEN));
         Self(names.iter().fold(scramble(seed), |state, name| mix(state ^ scramble(*name))))

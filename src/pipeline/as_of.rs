@@ -3,7 +3,7 @@
 //! A time is stated by the job's `as_of` or by `--as-of`, which wins; otherwise it is the clock's, which is never
 //! compared.
 //!
-//! Not for: the rule itself, which the catalog applies again at the flip (`catalog::refusals`).
+//! Not for: the rule itself, which the catalog applies again at the flip (`catalog::publish_rules`).
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,4 @@
-//! What the documents say of the code: jobs, contracts, defaults, exit codes, shares, numbers, examples of bytes,
+//! What the documents say about the code: jobs, contracts, defaults, exit codes, shares, numbers, examples of bytes,
 //! imports.
 //!
 //! Not for: links and names (the parent).
@@ -17,7 +17,7 @@ use cutover::resources::{MIN_MEMORY, Resources};
 use super::{document, documents, root};
 use crate::architecture;
 
-/// Where a number or a name in prose comes from: the document, what it says, the source, what stands there.
+/// The source of a number or a name in prose: the document, what it says, the source file, what it contains.
 const SAID: [(&str, &str, &str, &str); 15] = [
     ("docs/operations.md", "last 256 rolled-back contents", "src/catalog/transitions.rs", "REMEMBERED: usize = 256"),
     ("docs/operations.md", "a key 64 KiB", "src/encode/mod.rs", "MAX_KEY_BYTES: usize = 64 << 10"),
@@ -41,7 +41,7 @@ const SAID: [(&str, &str, &str, &str); 15] = [
     ("docs/kafka.md", "three times in all", "src/kafka/stream.rs", "ATTEMPTS: u32 = 3"),
 ];
 
-/// A job in which nothing is said that need not be.
+/// A job with only the required keys.
 const LEAST_JOB: &str = "version = 1\ndataset = \"d\"\nstore = \"s\"\n[inputs.a]\npath = \"a.csv\"\n[query]\nsql = \"SELECT 1\"\n\
                          [output]\nkey = [\"k\"]\n";
 

@@ -52,7 +52,7 @@ pub struct RunOptions {
     pub resources: Resources,
     /// Directory for spill files; by default in the store's staging.
     pub spill_dir: Option<PathBuf>,
-    /// The time the data speaks for; by default what the job says, else now.
+    /// The time the data speaks for; by default the job's `as_of`, otherwise now.
     pub as_of: Option<Timestamp>,
     /// Resume the unfinished work of an earlier run of the same job over the same inputs.
     pub resume: bool,
@@ -302,7 +302,7 @@ fn build(
     let stands = || {
         let store = catalog.layout().root().display();
         format!(
-            "stopped before anything was installed: readers of {store} see what they saw; run the same command again"
+            "stopped before anything was installed: readers of {store} are unaffected; run the same command again"
         )
     };
     let (report, complete) = built.map_err(|error| shutdown::stands(error, stands))?;
@@ -311,7 +311,7 @@ fn build(
         let flag = allow_flag(complete.failed().iter().copied());
         let (store, version) = (catalog.layout().root().display(), complete.version());
         return Err(Error::rejected(format!(
-            "version {version} was built but not published, and readers still see what they saw\n  {}\n  inspect it \
+            "version {version} was built but not published, and readers are unaffected\n  {}\n  inspect it \
              with `cutover scan {store} --version {version}`; publish it by hand with `cutover publish {store} \
              {version} {flag}`",
             why.replace("; ", "\n  ")

@@ -215,7 +215,7 @@ pub struct PlanReport {
     pub fits: Fits,
     /// Bytes of memory the run may use.
     pub memory_budget: u64,
-    /// What the query's operators may have of it.
+    /// The share of the query's operators.
     pub query_memory: u64,
     /// Threads it may use.
     pub threads: usize,
@@ -245,7 +245,7 @@ pub struct InputReport {
     pub bytes: u64,
     /// Rows in them, if their footers say.
     pub rows: Option<u64>,
-    /// The partitions that the job names; none where it reads all.
+    /// The partitions that the job names; empty if it reads all.
     pub partitions: Vec<String>,
 }
 
@@ -264,7 +264,7 @@ pub struct StageReport {
     pub name: String,
     /// Rows it processed; 0 if it counts none.
     pub seconds: f64,
-    /// Rows it handled; 0 where it counts none.
+    /// Rows it processed; 0 if it counts none.
     pub rows: u64,
 }
 

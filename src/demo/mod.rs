@@ -20,7 +20,7 @@ use rayon::prelude::*;
 use self::parquet_part::Part;
 use crate::error::{Error, IoContext, Result};
 
-/// Profiles in one file at most, where the number of files allows it.
+/// Most profiles in one file, if the number of files allows it.
 const PROFILES_PER_FILE: u64 = 1_000_000;
 
 /// The shape of the sample data.
@@ -36,7 +36,7 @@ pub struct Shape {
     pub files: usize,
     /// Another seed gives other data of the same shape.
     pub seed: u64,
-    /// Days by which the log moved on: day 1 drops the first day of day 0, adds one at the end, and one profile in 20
+    /// Days by which the log is shifted: day 1 drops the first day of day 0, adds one at the end, and one profile in 20
     /// has changed.
     pub day: u32,
 }

@@ -1,7 +1,7 @@
 //! Sample profiles: the users of the sample events.
 //!
-//! A profile is made from its user id and from the last day on which it changed: each day one profile in 20 gets
-//! another age and country. Files are cut by user id, which ascends.
+//! A profile is derived from its user id and the last day on which it changed: each day one profile in 20 gets another
+//! age and country. Files are split by user id, in ascending order.
 //!
 //! | column | type | content |
 //! |---|---|---|

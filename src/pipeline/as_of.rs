@@ -75,8 +75,8 @@ pub(super) fn notes(job: &Job, current: &Current, as_of: AsOf) -> Vec<String> {
     }
     if let Some(params) = entry.params.as_ref().filter(|params| !as_of.stated && **params != job.sets) {
         notes.push(format!(
-            "this run has other parameters than version {live}, which readers see: {} instead of {}; it takes readers \
-             there, older or not. With `as_of` in the job, such as as_of = \"${{date}}\", older data is refused",
+            "this run has other parameters than version {live}, which readers see: {} instead of {}; it is published, \
+             older or not. With `as_of` in the job, such as as_of = \"${{date}}\", older data is refused",
             shown(&job.sets),
             shown(params)
         ));

@@ -20,7 +20,7 @@ use crate::error::{IoContext, Result};
 const PREFIX: &str = "cutover-spill-";
 /// The file in it that its run keeps locked.
 const LOCK: &str = "lock";
-/// No path is longer, in bytes.
+/// Longest path, in bytes.
 const MAX_PATH: u64 = 4096;
 
 /// A spill directory; dropping it removes it, unless it is kept.
@@ -40,7 +40,7 @@ impl SpillDir {
     /// A directory of this run in the user's directory `root`, kept for other runs while `journal` exists.
     ///
     /// # Errors
-    /// `Unavailable` when it cannot be made.
+    /// `Unavailable` when it cannot be created.
     pub(super) fn in_directory(root: &Path, run: &str, journal: Option<&Path>) -> Result<Self> {
         fs::create_dir_all(root).io("create the spill directory", root)?;
         sweep(root)?;

@@ -85,11 +85,11 @@ impl Operation {
 /// What a replacement of `current.json` did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Effect {
-    /// It recorded what is to be done.
+    /// It recorded an intent.
     Intent,
     /// It removed topics that are gone, in addition to what is recorded.
     Tidied,
-    /// It did what was recorded.
+    /// It applied what was recorded.
     Settled,
     /// Consumers were notified of a rollback that was made without them.
     CaughtUp,

@@ -301,9 +301,7 @@ fn build(
     let built = resume_or_start(prepared, catalog, building, current, previous.as_ref(), as_of);
     let stands = || {
         let store = catalog.layout().root().display();
-        format!(
-            "stopped before anything was installed: readers of {store} are unaffected; run the same command again"
-        )
+        format!("stopped before anything was installed: readers of {store} are unaffected; run the same command again")
     };
     let (report, complete) = built.map_err(|error| shutdown::stands(error, stands))?;
     let refused = complete.failed().iter().any(|kind| !options.allow.contains(kind));

@@ -262,7 +262,7 @@ impl From<&Input> for InputReport {
 pub struct StageReport {
     /// The stage.
     pub name: String,
-    /// Rows it processed; 0 if it counts none.
+    /// Seconds it took.
     pub seconds: f64,
     /// Rows it processed; 0 if it counts none.
     pub rows: u64,

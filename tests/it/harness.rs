@@ -342,7 +342,7 @@ impl Run {
         self
     }
 
-    /// The exit code.
+    /// The exit code; -1 after a signal.
     pub fn code(&self) -> i32 {
         self.status.code().unwrap_or(-1)
     }

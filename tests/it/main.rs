@@ -7,7 +7,8 @@
 //! random      reproducible random choices
 //! wide_rows   two tables of wide rows, for joins
 //! ```
-//! Every other module is a topic. Nothing here retries or sleeps: a test waits for a condition, with a deadline.
+//! Every other module is a topic. Nothing here retries, or sleeps to wait: a test waits for a condition,
+//! with a deadline.
 //!
 //! Not for: what a unit test next to the code can show.
 

@@ -1,5 +1,5 @@
-//! Brokers that are down, refuse the credentials or lack of rights: each a clear error before any work, and no secret
-//! in any message.
+//! Brokers that are down, reject the credentials or deny a right: each a clear error before any work, and no secret in
+//! any message.
 
 use crate::broker::Broker;
 use crate::dataset_fixture::Dataset;

@@ -182,7 +182,7 @@ pub fn begin_writeback(file: &std::fs::File) {
 /// # Errors
 /// `Unavailable` when the file system does not answer.
 pub fn free_space(path: &Path) -> Result<u64> {
-    let stat = rustix::fs::statvfs(path).map_err(std::io::Error::from).io("ask for free space at", path)?;
+    let stat = rustix::fs::statvfs(path).map_err(std::io::Error::from).io("query the free space of", path)?;
     Ok(stat.f_bavail.saturating_mul(stat.f_frsize))
 }
 

@@ -173,7 +173,7 @@ fn check_time(now: SystemTime) -> Result<()> {
     match now.duration_since(UNIX_EPOCH) {
         Ok(since) if since.as_secs() < LAST_SECOND => Ok(()),
         _ => Err(Error::unavailable(
-            "the clock of this machine shows a date before 1970 or after 9999: set it right, and run again",
+            "the clock of this machine shows a date before 1970 or after 9999: correct it, and run again",
         )),
     }
 }
@@ -185,7 +185,7 @@ fn check_time(now: SystemTime) -> Result<()> {
 pub fn survive_file_size_limit() -> Result<()> {
     let unused = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false));
     let heard = signal_hook::flag::register(libc::SIGXFSZ, unused);
-    heard.map(drop).map_err(|error| Error::unavailable("cannot listen to signals").because(error))
+    heard.map(drop).map_err(|error| Error::unavailable("cannot install a signal handler").because(error))
 }
 
 /// Default memory of a run in bytes: half of what is available.

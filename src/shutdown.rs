@@ -34,7 +34,7 @@ pub fn listen() -> Result<()> {
         flag::register_conditional_default(signal, &ASKED)
             .and_then(|_| flag::register_usize(signal, &SIGNAL, signal as usize))
             .and_then(|_| flag::register(signal, &ASKED))
-            .map_err(|error| Error::unavailable("cannot listen to signals").because(error))?;
+            .map_err(|error| Error::unavailable("cannot install a signal handler").because(error))?;
     }
     Ok(())
 }

@@ -22,7 +22,7 @@ const LEAST_BOUND: f64 = 1e-3;
 pub fn changes(bounds: &Changes, comparison: &Comparison, previous: Option<&Previous>) -> Vec<CheckResult> {
     let with = match previous {
         Some(Previous { manifest }) if manifest.profile.is_some() => format!("version {}", manifest.version),
-        _ => "the partition before".to_owned(),
+        _ => "the previous partition".to_owned(),
     };
     let mut results = Vec::new();
     let mut beyond = 0;

@@ -69,7 +69,7 @@ impl<'a> Child<'a> {
         }
         let text = durable_file::read_bounded(&path, MAX_OUTPUT)?;
         let counts = serde_json::from_slice(&text)
-            .map_err(|error| Error::internal(format!("{} is no JSON", path.display())).because(error))?;
+            .map_err(|error| Error::internal(format!("{} is not JSON", path.display())).because(error))?;
         Ok((ended, counts))
     }
 

@@ -247,7 +247,7 @@ pub(super) fn preview(prepared: &Prepared<'_>, rows: usize, spill_dir: &Path) ->
     let mut writer = arrow::json::WriterBuilder::new()
         .with_explicit_nulls(true)
         .build::<_, arrow::json::writer::LineDelimited>(&mut text);
-    let unshown = |error| Error::internal("rows cannot be shown").because(error);
+    let unshown = |error| Error::internal("cannot format rows").because(error);
     for batch in &batches {
         writer.write(batch).map_err(unshown)?;
     }
@@ -256,6 +256,6 @@ pub(super) fn preview(prepared: &Prepared<'_>, rows: usize, spill_dir: &Path) ->
     let lines = text.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
     lines
         .take(rows)
-        .map(|line| serde_json::from_slice(line).map_err(|error| Error::internal("a row is no JSON").because(error)))
+        .map(|line| serde_json::from_slice(line).map_err(|error| Error::internal("a row is not JSON").because(error)))
         .collect()
 }

@@ -50,7 +50,7 @@ impl<'r> Prepared<'r> {
             .map_err(|error| unplanned(job, &inputs, error))?;
         inputs.iter().try_for_each(Input::check_partitions)?;
         let encode = EncodePlan::new(&query.schema(), &job.output, &job.dataset)
-            .map_err(|error| error.during(format!("the output of {} does not work", job.path.display())))?;
+            .map_err(|error| error.during(format!("the output of {} is invalid", job.path.display())))?;
         let prepared = Self {
             job,
             options,
@@ -303,8 +303,8 @@ fn unplanned(job: &Job, inputs: &[Input], error: Error) -> Error {
     let (error, line) = written(job, &names(inputs)).pinpoint(error);
     let at = &job.sql_at;
     error.during(match line {
-        Some(line) => format!("{}:{}: the query does not work", at.path.display(), at.line + line - 1),
-        None => format!("the query of {} does not work", job.path.display()),
+        Some(line) => format!("{}:{}: cannot plan the query", at.path.display(), at.line + line - 1),
+        None => format!("cannot plan the query of {}", job.path.display()),
     })
 }
 

@@ -81,13 +81,13 @@ impl BuildFingerprint {
     /// Why this build cannot use the other's work.
     fn differs(&self, other: &Self) -> Option<&'static str> {
         if self.tool != other.tool {
-            Some("another version of cutover did it")
+            Some("another version of cutover built it")
         } else if self.job != other.job {
-            Some("the job is another one")
+            Some("it is from another job")
         } else if self.inputs != other.inputs {
             Some("the inputs have changed since")
         } else {
-            (self != other).then_some("it had other --threads or another --memory")
+            (self != other).then_some("it had a different --threads or --memory")
         }
     }
 }
@@ -104,7 +104,7 @@ pub(super) fn find(prepared: &Prepared<'_>, catalog: &Catalog, current: &Current
             Some(build) => Ok(PreviousBuild::Resumable(build, Box::new(line))),
             None => Ok(PreviousBuild::Unusable(not_resumed(
                 &id,
-                "its spill directory is not there; was it another --spill-dir?",
+                "its spill directory is not here; did it have another --spill-dir?",
             ))),
         },
     }
@@ -126,7 +126,7 @@ pub(super) fn preview_resume(prepared: &Prepared<'_>, catalog: &Catalog, current
 fn journaled(prepared: &Prepared<'_>, catalog: &Catalog, id: &str) -> Result<Result<ShuffleRecord, String>> {
     let useless = |why: &str| Ok(Err(not_resumed(id, why)));
     if !prepared.options.resume {
-        return useless("--no-resume asks for that");
+        return useless("--no-resume is set");
     }
     let lines: Vec<ShuffleRecord> = match journal::lines(&catalog.layout().build_dirs(id)?.shuffle_journal()) {
         Err(error) if error.kind() == Kind::Corrupt => return useless(error.message()),

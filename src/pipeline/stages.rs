@@ -42,7 +42,7 @@ fn unique(prepared: &Prepared<'_>, build: &BuildDir, known: &[CheckResult]) -> R
         let mut found = Vec::new();
         for batch in &repeated {
             let shown = arrow::util::display::ArrayFormatter::try_new(batch.column(0), &Default::default());
-            let shown = shown.map_err(|error| Error::internal("a value cannot be shown").because(error))?;
+            let shown = shown.map_err(|error| Error::internal("cannot format a value").because(error))?;
             found.extend((0..batch.num_rows()).map(|row| format!("{:?}", shown.value(row).to_string())));
         }
         let outcome = if found.is_empty() { Outcome::Passed } else { Outcome::Failed };

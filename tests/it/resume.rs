@@ -160,7 +160,8 @@ fn a_run_goes_on_where_the_last_one_was_killed() {
     assert_eq!(texts.staging(), build, "gc keeps what can be resumed");
     let plan = |flags: &str| texts.workspace.cutover(&format!("plan texts.toml --threads 1 {flags}")).ok();
     plan(SMALL).prints(&[&format!("build {} was not finished: its shuffle is resumed", build[0])]);
-    plan("--memory 128MiB").prints(&[&format!("build {} was not finished and is not resumed: it had other", build[0])]);
+    plan("--memory 128MiB")
+        .prints(&[&format!("build {} was not finished and is not resumed: it had a different", build[0])]);
     texts.run_at("range.finished=kill@4", "").killed();
     texts.run_at("range.finished=kill@2", "").killed();
     assert_eq!(texts.staging(), build);
@@ -265,18 +266,18 @@ fn other_inputs_another_job_or_other_means_start_afresh() {
     texts.is_clean();
     texts.write_input("in/part-0.parquet", 3);
     kill();
-    texts.run("--no-resume").afresh("--no-resume asks for that");
+    texts.run("--no-resume").afresh("--no-resume is set");
     texts.is_clean();
     texts.write_input("in/part-0.parquet", 4);
     kill();
-    texts.run("--memory 65MiB").afresh("another --memory");
+    texts.run("--memory 65MiB").afresh("a different --threads or --memory");
     texts.is_clean();
     texts.write_input("in/part-0.parquet", 5);
     kill();
     let job = JOB.replace("text FROM", "upper(text) AS text FROM");
     texts.workspace.write("other.toml", &job);
     // Another job of the same store: it reuses nothing of this one, and removes what this one could have resumed from.
-    texts.workspace.cutover("run other.toml").ok().prints(&["afresh   build", "the job is another one"]);
+    texts.workspace.cutover("run other.toml").ok().prints(&["afresh   build", "it is from another job"]);
     texts.is_clean();
     let report = texts.run("");
     assert_eq!((&report.json["resumed"], &report.json["not_resumed"]), (&Value::Null, &Value::Null));
@@ -321,7 +322,7 @@ fn a_spill_directory_elsewhere_stays_for_its_build_and_goes_with_it() {
     texts.is_clean();
 
     texts.run_at("range.finished=kill@3", "--rebuild --spill-dir spill").killed();
-    texts.run("--rebuild").afresh("its spill directory is not there");
+    texts.run("--rebuild").afresh("its spill directory is not here");
     assert_eq!(spill().len(), 1, "no run has used that directory yet");
     texts.workspace.cutover("plan texts.toml --spill-dir spill").ok();
     assert_eq!(spill(), [""; 0], "the next run with the directory removes it");

@@ -303,8 +303,8 @@ fn unplanned(job: &Job, inputs: &[Input], error: Error) -> Error {
     let (error, line) = written(job, &names(inputs)).pinpoint(error);
     let at = &job.sql_at;
     error.during(match line {
-        Some(line) => format!("{}:{}: cannot plan the query", at.path.display(), at.line + line - 1),
-        None => format!("cannot plan the query of {}", job.path.display()),
+        Some(line) => format!("{}:{}: the query is invalid", at.path.display(), at.line + line - 1),
+        None => format!("the query of {} is invalid", job.path.display()),
     })
 }
 

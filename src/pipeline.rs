@@ -4,9 +4,8 @@
 //!  lock ─▶ already there? ─▶ predict ─▶ query+encode+shuffle ─▶ build ─▶ read back ─▶ rules ─▶ install ─▶ publish ─▶ gc
 //! ```
 //!
-//! Stages do not know each other; what one passes to the next is decided here. Everything is written below
-//! `staging/<build-id>/`, so a run that ends before the install leaves nothing that a reader could see. The directory
-//! is removed on every exit that the process survives, unless the next run can resume it.
+//! Everything is written below `staging/<build-id>/`, so a run that ends before the install leaves nothing that a reader
+//! could see. The directory is removed on every exit that the process survives, unless the next run can resume it.
 //!
 //! Not for: the work of a stage.
 

@@ -1,7 +1,7 @@
 //! The shape of the source: which directory of `src/` may import which, how files begin, and how long they are.
 //!
-//! Stages are siblings that only `pipeline` wires together. A new arrow between directories is a decision: it is made
-//! in the table below and in ARCHITECTURE.md, which prints the same list.
+//! Directories form an acyclic graph; `pipeline` and `consume` wire the stages. A new arrow between directories is a
+//! decision: it is made in the table below and in ARCHITECTURE.md, which prints the same list.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;

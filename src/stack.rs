@@ -1,6 +1,6 @@
 //! Threads with large stacks: planning and running a query recurse as deep as its SQL is nested.
 //!
-//! Only pages that are used take memory. `query::depth` limits how deep SQL may be; change both together.
+//! Only pages that are used take memory. `query::sql_limits` limits how deep SQL may be; change both together.
 //!
 //! Not for: threads that run no part of a query.
 

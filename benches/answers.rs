@@ -1,4 +1,4 @@
-//! Many small jobs in one process: SQL over files, answered by the stages that `cutover run` has, up to the encoder.
+//! Answers many small jobs in one process: SQL over files, run through the stages of `cutover run` up to the encoder.
 //!
 //! ```text
 //! cargo bench --profile release --bench answers -- jobs SPILL_DIRECTORY
@@ -7,12 +7,12 @@
 //! stdout   {"columns": [["a", "int64"]], "rows": [{"a": 1}, {"a": 2}]}      or {"error": "input", "message": "…"}
 //! ```
 //!
-//! One line for each job, in turn. `schemas`, which may be left out, are the data contracts of inputs. Rows are JSON
-//! values as a version has them, in no order. An error's name is that of its kind, or `panic`; after a panic the next
-//! job goes on.
+//! One line per job, in order. `schemas`, which may be omitted, are the data contracts of inputs. Rows are JSON values
+//! as a version contains them, in no order. An error's name is that of its kind, or `panic`; after a panic the next job
+//! continues.
 //!
-//! `tests/answers` compares the rows with a second engine's. Built as a benchmark so that no user's build pays for it.
-//! Not for: shuffle, build and publishing, which do not look into rows; the command itself is judged by `make tpc`.
+//! `tests/answers` compares the rows with those of a second engine. Built as a benchmark so that it costs users' builds
+//! nothing. Not for: shuffle, build and publishing, which do not inspect rows; `make tpc` tests the command itself.
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, Write};
@@ -34,7 +34,7 @@ use cutover::resources::Resources;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-/// The key of every row: a column that no query gives.
+/// The key of every row: a column that no query returns.
 const KEY: &str = "answers: key";
 
 /// One question.
@@ -50,12 +50,12 @@ struct Job {
 }
 
 fn main() -> ExitCode {
-    // `cargo bench` ends every benchmark's arguments with this one.
+    // `cargo bench` appends this argument for every benchmark.
     let arguments: Vec<String> = std::env::args().skip(1).filter(|argument| argument != "--bench").collect();
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let answered = match arguments.as_slice() {
         ["jobs", spill] => answer_all(Path::new(spill)),
-        // Called with all other benchmarks: this one measures nothing.
+        // Run with all other benchmarks: this one measures nothing.
         [] => return ExitCode::SUCCESS,
         _ => Err(Error::invalid("give it `jobs SPILL_DIRECTORY`")),
     };
@@ -88,7 +88,7 @@ fn failure(name: &str, message: &str) -> String {
     json!({"error": name, "message": message}).to_string()
 }
 
-/// One job's answer as a line.
+/// The answer to one job, as a line.
 fn answer(line: &str, spill: &Path) -> Result<String> {
     let job: Job = serde_json::from_str(line).map_err(|error| Error::invalid("not a job").because(error))?;
     let resources = Resources::new(Some(job.threads), Some(job.memory))?;
@@ -125,7 +125,7 @@ fn specs(job: &Job) -> Result<Vec<InputSpec>> {
     job.inputs.iter().map(spec).collect()
 }
 
-/// Every row of the query is a value of its own.
+/// Every row of the query is a value.
 fn output() -> Output {
     Output {
         key: vec![KEY.to_owned()],

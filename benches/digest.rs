@@ -1,17 +1,16 @@
-//! Count and digest of what a store or Parquet files hold, so that the results of two programs can be compared.
+//! Count and digest of the content of a store or of Parquet files, to compare the results of two programs.
 //!
 //! ```text
 //! cargo bench --profile release --bench digest -- store STORE       the store's current version
 //! cargo bench --profile release --bench digest -- parquet PATH      a file
 //! ```
 //!
-//! Prints `{"rows": 3, "digest": "…"}`. A row is its columns by name, each with its value as JSON text; a number that
-//! the fold `number` appended to the key is no column, and every record of a list is a row. The digest is the sum mod
-//! 2^128 of the rows' XXH3-128: it does not depend on the order of rows or columns, and a row that is there twice
-//! counts twice.
+//! Prints `{"rows": 3, "digest": "…"}`. A row is its columns by name, each with its value as JSON; a number that the
+//! fold `number` appended to the key is not a column, and every record of a list is a row. The digest is the sum mod
+//! 2^128 of the rows' XXH3-128: it does not depend on the order of rows or columns, and a duplicate row counts twice.
 //!
 //! Not for: columns of types that the benchmark does not have, which are refused; the order in a list. Built as a
-//! benchmark so that no user's build pays for it; `benches/compare` runs it.
+//! benchmark so that it costs users' builds nothing; `benches/compare` runs it.
 
 use std::fs::File;
 use std::path::Path;
@@ -31,17 +30,17 @@ use rayon::prelude::*;
 use serde_json::Value;
 use xxhash_rust::xxh3::xxh3_128;
 
-/// Entries of a store that one thread takes at a time.
+/// Entries of a store that one thread processes at a time.
 const CHUNK: usize = 16 * 1024;
 
 fn main() -> ExitCode {
-    // `cargo bench` ends every benchmark's arguments with this one.
+    // `cargo bench` appends this argument for every benchmark.
     let arguments: Vec<String> = std::env::args().skip(1).filter(|argument| argument != "--bench").collect();
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let totals = match arguments.as_slice() {
         ["store", path] => of_store(Path::new(path)),
         ["parquet", path] => of_parquet(Path::new(path)),
-        // Called with all other benchmarks: this one measures nothing.
+        // Run with all other benchmarks: this one measures nothing.
         [] => return ExitCode::SUCCESS,
         _ => Err(Error::invalid("give it `store STORE` or `parquet PATH`")),
     };
@@ -166,7 +165,7 @@ fn add_batch(batch: &RecordBatch, totals: &mut Totals) -> Result<()> {
     Ok(())
 }
 
-/// The JSON text of a cell, as a store shows it.
+/// A cell as JSON, as a store shows it.
 fn cell_text(name: &str, column: &dyn Array, row: usize, text: &mut Vec<u8>) -> Result<()> {
     if column.is_null(row) {
         return json(&(), text);
@@ -190,7 +189,7 @@ fn cell_text(name: &str, column: &dyn Array, row: usize, text: &mut Vec<u8>) -> 
     }
 }
 
-/// Bytes as a store shows them: text where they are UTF-8, else digits.
+/// Bytes as a store shows them: a string if they are UTF-8, otherwise digits.
 fn bytes_text(bytes: &[u8]) -> String {
     let digits = || bytes.iter().fold("0x".to_owned(), |text, byte| text + &format!("{byte:02x}"));
     std::str::from_utf8(bytes).map_or_else(|_| digits(), str::to_owned)

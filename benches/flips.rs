@@ -1,16 +1,16 @@
-//! How long reads take while readers are taken from version to version, beside how long they take in between.
+//! Read latency during flips, compared with the latency in between.
 //!
 //! ```text
-//! make bench-flips ARGS="STORE"      a store of two versions or more; it is left on the version that it was on
+//! make bench-flips ARGS="STORE"      a store of two versions or more; it ends on the version it began with
 //! ```
-//! A read takes one handle and looks up 20 keys. As programs that serve do, one thread calls `Reader::refresh` by the
-//! clock, so that no read waits for the opening of a version. "During" a flip are reads that overlap the time from the
-//! beginning of the publish to a moment after the new version is served: blocks that nobody has read yet count.
+//! A read takes one handle and looks up 20 keys. As serving programs do, one thread calls `Reader::refresh`
+//! periodically, so that no read waits for the opening of a version. "During" a flip are reads that overlap the time
+//! from the beginning of the publish to a moment after the new version is served: cold blocks count.
 //!
-//! Prints one JSON object: per kind the number of reads and p50, p99 and the longest in microseconds, the ratio of the
+//! Prints one JSON object: per kind the number of reads and p50, p99 and the maximum in microseconds, the ratio of the
 //! two p99, and how long readers had to wait for a published version.
 //!
-//! Not for: the throughput of RocksDB. Built as a benchmark so that no user's build pays for it.
+//! Not for: the throughput of RocksDB. Built as a benchmark so that it costs users' builds nothing.
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -24,24 +24,24 @@ use cutover::publish::{PublishOptions, publish};
 use cutover::serve::{Range, Reader, Store, Version};
 use serde_json::{Value, json};
 
-/// Flips that are measured.
+/// Number of flips.
 const FLIPS: u64 = 40;
 /// Time between two flips.
 const PAUSE: Duration = Duration::from_millis(500);
-/// Reads count as during a flip for so long after the new version is served.
+/// Reads count as during a flip for this long after the new version is served.
 const AFTER: Duration = Duration::from_millis(100);
-/// How often the store is looked at.
+/// How often the store is checked.
 const REFRESH_EVERY: Duration = Duration::from_millis(10);
-/// Keys of one read, and keys that reads choose from.
+/// Keys per read, and keys that reads choose from.
 const KEYS: usize = 20;
 const SAMPLE: usize = 20_000;
 
 fn main() -> ExitCode {
-    // `cargo bench` ends every benchmark's arguments with this one.
+    // `cargo bench` appends this argument for every benchmark.
     let arguments: Vec<String> = std::env::args().skip(1).filter(|argument| argument != "--bench").collect();
     let measured = match arguments.as_slice() {
         [store] => measure(Path::new(store)),
-        // Called with all other benchmarks: this one measures nothing.
+        // Run with all other benchmarks: this one measures nothing.
         [] => return ExitCode::SUCCESS,
         _ => Err(Error::invalid("give it a store")),
     };
@@ -126,13 +126,13 @@ fn flip(catalog: &Catalog, reader: &Reader, versions: [u64; 2]) -> Result<Vec<Fl
     Ok(flips)
 }
 
-/// Keys from all over the first part of a version.
+/// Keys spread evenly over a version.
 fn sample(version: &Version) -> Result<Vec<Vec<u8>>> {
     let step = (version.manifest().rows as usize / SAMPLE).max(1);
     version.scan(&Range::all()).step_by(step).map(|entry| entry.map(|(key, _)| key)).collect()
 }
 
-/// Reads until all is done.
+/// Reads until `done`.
 fn read(reader: &Reader, keys: &[Vec<u8>], seed: usize, done: &AtomicBool) -> Result<Vec<Read>> {
     let mut reads = Vec::new();
     let mut at = seed * 7919;
@@ -147,7 +147,7 @@ fn read(reader: &Reader, keys: &[Vec<u8>], seed: usize, done: &AtomicBool) -> Re
     Ok(reads)
 }
 
-/// What many reads took, in microseconds.
+/// The latency of many reads, in microseconds.
 struct Summary {
     reads: usize,
     p50: f64,

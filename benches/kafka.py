@@ -1,10 +1,10 @@
-"""Cutover's publish to Kafka beside Kafka's own ProducerPerformance, and the consumer beside the publish.
+"""Cutover's publish to Kafka compared with Kafka's own ProducerPerformance, and the consumer with the publish.
 
-`make bench-kafka` builds the command, brings Apache Kafka (scripts/kafka.sh) and calls this. One broker on this machine,
-acks=all, LZ4. Both producers send the same bytes in the same number of records: ProducerPerformance has the keys and
-values of the version as its payloads (`--payload-file`). Runs are paired and in turns; what counts is the median of the
-pairs' ratios of records per second. A publish is timed from its first record to its announcement, a consumer from the
-announcement to the flip. At the end the broker is throttled, and the publisher's resident memory is looked at.
+`make bench-kafka` builds the command, fetches Apache Kafka (scripts/kafka.sh) and runs this. One broker on this
+machine, acks=all, LZ4. Both producers send the same bytes in the same number of records: ProducerPerformance gets the
+keys and values of the version as its payloads (`--payload-file`). Runs alternate in pairs; the result is the median of
+the pairs' ratios of records per second. A publish is timed from its first record to its announcement, a consumer from
+the announcement to the flip. At the end the broker is throttled, and the publisher's resident memory is measured.
 
 Not for: clusters, networks or disks; everything shares one machine.
 """

@@ -7,7 +7,7 @@
 //! build      sorted entries into a database of its own
 //! ```
 //!
-//! Not for: the whole job, or a comparison with anybody (benches/compare).
+//! Not for: the whole job, or a comparison with other programs (benches/compare).
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -78,7 +78,7 @@ impl Events {
         Self { directory, batches, plan, entries }
     }
 
-    /// All entries in a shuffle of so much memory, drained or not yet.
+    /// All entries in a shuffle with this much memory, not drained yet.
     fn shuffled(&self, memory: usize) -> Vec<Shard> {
         let shuffle = Shuffle::new(Options {
             memory,

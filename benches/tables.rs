@@ -1,14 +1,14 @@
-//! RocksDB's own rate: entries that lie in memory, sorted, written by its `SstFileWriter` and nothing else.
+//! RocksDB's own rate: sorted entries in memory, written by its `SstFileWriter` and nothing else.
 //!
 //! ```text
 //! cargo bench --profile release --bench tables -- DIRECTORY ROWS VALUE_BYTES THREADS
 //! ```
 //!
 //! Prints `{"seconds": 1.5, "bytes": 4080000000}`: from the first entry to the last table's sync, and the bytes of keys
-//! and values. Tables are as a job's with defaults (LZ4, filter of 10 bits, blocks of 16 KiB, 64 MiB each), one a
-//! thread at a time. Values are random, so that no codec makes them smaller; they are made before the clock starts.
+//! and values. Tables are as a job's with defaults (LZ4, filter of 10 bits, blocks of 16 KiB, 64 MiB each), one per
+//! thread at a time. Values are random, so that no codec compresses them; they are generated before the clock starts.
 //!
-//! Not for: what a job does besides (benches/stages.rs). `benches/compare` runs it.
+//! Not for: the other work of a job (benches/stages.rs). `benches/compare` runs it.
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -20,14 +20,14 @@ use cutover::format::Tables;
 use rayon::prelude::*;
 use rocksdb::{BlockBasedOptions, ChecksumType, DBCompressionType, Options, SstFileWriter};
 
-/// Random bytes that values are taken from, at an offset that moves on with every value.
+/// Random bytes that values are taken from, at an offset that advances with every value.
 const RANDOM_BYTES: usize = 64 << 20;
-/// A step between values that is no multiple of a block or a page.
+/// A step between values that is not a multiple of a block or a page.
 const STEP: usize = 4099;
 const KEY_BYTES: u64 = 8;
 
 fn main() -> ExitCode {
-    // `cargo bench` ends every benchmark's arguments with this one.
+    // `cargo bench` appends this argument for every benchmark.
     let arguments: Vec<String> = std::env::args().skip(1).filter(|argument| argument != "--bench").collect();
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let written = match arguments.as_slice() {
@@ -35,7 +35,7 @@ fn main() -> ExitCode {
             (Ok(rows), Ok(value_bytes), Ok(threads)) => write(Path::new(directory), rows, value_bytes, threads),
             _ => Err(Error::invalid("rows, bytes and threads are whole numbers")),
         },
-        // Called with all other benchmarks: this one measures nothing.
+        // Run with all other benchmarks: this one measures nothing.
         [] => return ExitCode::SUCCESS,
         _ => Err(Error::invalid("give it DIRECTORY ROWS VALUE_BYTES THREADS")),
     };

@@ -1,5 +1,5 @@
 -- Flights without a tail number belong to no plane and are left out: 2,512 of 336,776, all of them cancelled.
--- About a sixth of the others name a plane that the registry does not hold: they stay, with null facts.
+-- About a sixth of the others name a plane that is not in the registry: they are kept, with null facts.
 SELECT
     f.tailnum,
     f.time_hour + arrow_cast(f.minute * 60, 'Duration(Second)') AS departure,

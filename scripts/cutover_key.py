@@ -1,13 +1,13 @@
-"""The bytes of a key, from the text that a person types and the key schema of a manifest or an announcement.
+"""The bytes of a key, from the string that a user types and the key schema of a manifest or an announcement.
 
     key_bytes({"columns": [{"name": "id", "kind": {"int": {"bits": 64, "signed": True}}}],
                "encoding": "tuple", "numbered": False}, "42")          b"\\x15\\x2a"
 
-It understands what `cutover get` does: plain text for a key of one column, a JSON array for several, 0x and hex digits
-for binary columns, dates and times in ISO 8601 or as integers in the column's unit. `encoding` `bytes` is the one
-column as it is; `tuple` is FoundationDB's tuple layer: https://github.com/apple/foundationdb/blob/main/design/tuple.md
+It accepts what `cutover get` does: plain text for a key of one column, a JSON array for several, 0x and hex digits for
+binary columns, dates and times in ISO 8601 or as integers in the column's unit. `encoding` `bytes` is the one column as
+it is; `tuple` is FoundationDB's tuple layer: https://github.com/apple/foundationdb/blob/main/design/tuple.md
 
-Not for: values. Needs nothing but Python 3.9.
+Not for: values. Needs only Python 3.9.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 
 
 def key_bytes(schema: dict, text: str) -> bytes:
-    """The stored bytes of one whole key. ValueError says why the text is none."""
+    """The stored bytes of one complete key. Raises ValueError if the string is not a key."""
     columns = schema["columns"]
     if schema["encoding"] == "bytes":
         return unhex(text) if columns[0]["kind"] == "binary" else text.encode()
@@ -47,13 +47,13 @@ def unquoted(text: str) -> str:
 
 
 def array(text: str) -> list[str]:
-    """The elements of a JSON array, each as text: numbers keep all their digits."""
+    """The elements of a JSON array, each as a string: numbers keep all their digits."""
     try:
         values = json.loads(text, parse_int=str, parse_float=str)
     except ValueError:
         values = None
     if not isinstance(values, list):
-        raise ValueError(f"{text} is not a JSON array, which a key of several columns is")
+        raise ValueError(f"{text} is not a JSON array; a key of several columns must be one")
     return [json.dumps(value) if isinstance(value, bool) else str(value) for value in values]
 
 
@@ -77,7 +77,7 @@ def element(kind: object, text: str) -> bytes:
         try:
             unscaled = Decimal(text).scaleb(of["scale"])
         except InvalidOperation:
-            raise ValueError(f"{text} is no number") from None
+            raise ValueError(f"{text} is not a number") from None
         if unscaled != unscaled.to_integral_value():
             raise ValueError(f"{text} has more than {of['scale']} digits after the point")
         return integer(int(unscaled))
@@ -85,7 +85,7 @@ def element(kind: object, text: str) -> bytes:
 
 
 def count(name: str, of: object, text: str) -> int:
-    """The integer that a number, date or time is stored as."""
+    """The integer as which a number, date or time is stored."""
     try:
         value = int(text)
     except ValueError:

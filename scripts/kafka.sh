@@ -2,36 +2,36 @@
 # A real Apache Kafka on this machine's loopback, for Cutover's tests and benchmarks: one node, broker and controller
 # in one process, from the jars of its release. It needs bash, Java 17 or newer and, for `fetch`, Maven.
 #
-#   scripts/kafka.sh fetch                bring what the others need, once for this user (about 100 MB)
+#   scripts/kafka.sh fetch                download what the others need, once for this user (about 100 MB)
 #   scripts/kafka.sh run DIR PORT         run one broker in the foreground, with all of its state in DIR
 #   scripts/kafka.sh tool CLASS ARGS...   run one of Kafka's classes, such as org.apache.kafka.tools.TopicCommand
 #
-# `run` prints the line `ready 127.0.0.1:PORT` when the broker serves. A later run goes on with what is in DIR, after
-# kill -9 too. It ends, and the broker with it by kill -9, when its standard input is closed or it is itself ended, so
-# that no broker outlives the test that started it; by hand: Ctrl-D. It ends with 1 and the end of the log on standard
-# error when the broker does not come up or dies.
+# `run` prints the line `ready 127.0.0.1:PORT` when the broker serves. A later run reuses the state in DIR, after kill
+# -9 too. It ends, and kills the broker, when its standard input is closed or it is killed itself, so that no broker
+# outlives the test that started it; by hand: Ctrl-D. If the broker does not start or dies, it exits with 1 and prints
+# the end of the log on standard error.
 #
-#   PORT      plaintext; whoever connects is User:ANONYMOUS, who may do everything
+#   PORT      plaintext; every client is User:ANONYMOUS, who may do everything
 #   PORT + 1  the controller
 #   PORT + 2  SASL_PLAINTEXT, mechanism PLAIN: admin with admin-secret may do everything; alice with alice-secret may
-#             log in and nothing more, until an ACL says so
+#             log in and nothing more, until an ACL allows it
 #
 #   DIR/pid         the process id of the broker's JVM, for kill -9, -STOP and -CONT
-#   DIR/broker.log  what the broker wrote, over all of its runs
-#   DIR/data        what the broker keeps
+#   DIR/broker.log  the broker's log, over all of its runs
+#   DIR/data        the broker's data
 #
 # KAFKA_BENCH=1 gives the broker a larger heap and the full compiler: slower to start, faster to serve.
 #
-# Not for production and not for data that matters: passwords that anyone can read, one replica, no TLS, topics that
-# are cleaned every moment. Nothing listens beyond loopback.
+# Not for production and not for data that matters: public passwords, one replica, no TLS, topics that are cleaned all
+# the time. Nothing listens beyond loopback.
 set -euo pipefail
 
 version=4.3.1
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 home=${XDG_CACHE_HOME:-${HOME:?}/.cache}/cutover/kafka/$version
 lib=$home/lib
-formatted=$home/formatted # what a broker's data directory is before its first run
-classes=$home/classes.jsa # the classes of a broker's start as the JVM has them in memory
+formatted=$home/formatted # a broker's data directory before its first run
+classes=$home/classes.jsa # an archive of the classes that a broker loads (class data sharing)
 java=java
 [[ -z ${JAVA_HOME:-} ]] || java=$JAVA_HOME/bin/java
 
@@ -56,11 +56,11 @@ need_kafka() {
     command -v "$java" >/dev/null || fail "no Java found; run: scripts/setup.sh --kafka"
 }
 
-# Everything comes into a directory beside and is renamed at the end, so that no one meets half of it.
+# Everything is written to a temporary directory and renamed at the end, so that no process sees a part of it.
 fetch() {
     [[ ! -d $lib || ! -d $formatted || ! -e $classes ]] || return 0
     command -v mvn >/dev/null && command -v "$java" >/dev/null ||
-        fail "this needs Java 17 or newer and Maven (Debian: openjdk-17-jre-headless and maven)" \
+        fail "fetch needs Java 17 or newer and Maven (Debian: openjdk-17-jre-headless and maven)" \
             "run: scripts/setup.sh --kafka"
     mkdir -p "$home"
     dir=$(mktemp -d "$home/part.XXXXXX")
@@ -70,25 +70,25 @@ fetch() {
         mvn -B -q -C -Dstyle.color=never -f "$here/kafka/pom.xml" dependency:copy-dependencies \
             -Dkafka.version="$version" -DoutputDirectory="$dir/lib" </dev/null >"$dir/mvn.log" 2>&1 || {
             cat "$dir/mvn.log" >&2
-            fail "Maven could not bring Kafka $version"
+            fail "Maven could not download Kafka $version"
         }
         rename lib "$lib"
     fi
     for attempt in 1 2 3; do
         try_out && break
-        ((attempt < 3)) || died "the broker did not come up"
+        ((attempt < 3)) || died "the broker did not start"
     done
     rename formatted "$formatted"
     rename classes.jsa "$classes"
     rm -rf "$dir"
 }
 
-# Another fetch at the same time may have been first.
+# A concurrent fetch may have been faster.
 rename() { mv -f "$dir/$1" "$home/" 2>/dev/null || [[ -e $2 ]] || fail "cannot write $2"; }
 
-# A first start and a clean stop: formatting takes a JVM of its own and loading the classes most of a start, so both are
-# kept for every later run, which starts in about half the time. A port may be taken, so this may fail.
-# The cluster's id is any that `kafka.tools.StorageTool random-uuid` could print.
+# A first start and a clean stop: formatting starts a separate JVM and loading the classes is most of a start, so both
+# results are kept for every later run, which starts in about half the time. A port may be taken, so this may fail. The
+# cluster's id is any that `kafka.tools.StorageTool random-uuid` could print.
 try_out() {
     port=$((20000 + RANDOM % 10000))
     session=9000
@@ -139,7 +139,7 @@ share.coordinator.state.topic.min.isr=1
 broker.session.timeout.ms=$session
 broker.heartbeat.interval.ms=$((session / 10))
 
-# What a broker does now and then, it does here within a second or so.
+# Periodic work of a broker happens here within a second or so.
 transaction.abort.timed.out.transaction.cleanup.interval.ms=1000
 group.initial.rebalance.delay.ms=0
 log.initial.task.delay.ms=1000
@@ -167,7 +167,7 @@ start_broker() {
     broker=$!
 }
 
-# Until the broker that was started last serves; 1 when it has ended instead.
+# Waits until the broker that was started last serves; returns 1 if it has ended instead.
 await_broker() {
     until grep -q 'Kafka Server started' < <(tail -c "+$((before + 1))" "$dir/broker.log"); do
         kill -0 "$broker" || { wait "$broker" || :; return 1; }
@@ -204,7 +204,7 @@ end_broker() {
     esac
 } 2>/dev/null
 
-# One that was ended a moment ago may still be on its way out.
+# One that was killed a moment ago may still be exiting.
 await_earlier() {
     local earlier i
     for ((i = 0; i < 50; i++)); do
@@ -249,10 +249,10 @@ run() {
     if await_broker; then
         echo "ready 127.0.0.1:$port"
         wait "$broker" 2>/dev/null || :
-        [[ -e $dir/closed ]] || died "the broker in $dir ended by itself or was killed"
+        [[ -e $dir/closed ]] || died "the broker in $dir exited or was killed"
     else
         [[ ! -e $dir/closed ]] || fail "standard input was closed before the broker served"
-        died "the broker in $dir did not come up"
+        died "the broker in $dir did not start"
     fi
 }
 

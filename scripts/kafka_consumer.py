@@ -1,25 +1,25 @@
 #!/usr/bin/env python3
 """A consumer of Cutover's Kafka protocol, written from schemas/kafka-protocol.md alone.
 
-For: an example to read before writing a consumer of your own, and a tool to look at what a publisher announced.
-Not for: large datasets or serving them. Every version it holds is a dict in this process's memory, whole, once more
-for each version kept for a rollback, and twice over for a moment at a flip; nothing is served but the --get values.
+For: an example to read before writing a consumer, and a tool to inspect what a publisher announced.
+Not for: large datasets or serving them. Every version is a dict in this process's memory, one for each version kept for
+a rollback, and one more during a flip; nothing is served but the --get values.
 
     python3 scripts/kafka_consumer.py --brokers 127.0.0.1:9092 --topic views [--name edge-7] [--once]
                                       [--get KEY]... [--config name=value]...
 
-It follows the control topic T.versions, reads each announced version aside, holds it against the announcement (log,
-offsets, key order, END markers, counts, digests) and only then flips. One line on standard output per flip, then the
-values of the --get keys, which are written as for `cutover get` (cutover_key.py in this directory reads them). Anything
-that does not match is said on standard error, and the old version stays. Versions that it has read stay in memory while
-an announcement lists them, so that a rollback is instant. It reports to T.consumers under --name, which is this host's
-name unless given: one name per consumer.
+It follows the control topic T.versions, reads each announced version in the background, verifies it against the
+announcement (log, offsets, key order, END markers, counts, digests) and only then flips. It prints one line on standard
+output per flip, then the values of the --get keys, which are written as for `cutover get` (cutover_key.py in this
+directory parses them). Any mismatch is reported on standard error, and the old version stays. Versions stay in memory
+while an announcement lists them, so that a rollback is instant. It reports to T.consumers under --name, by default this
+host's name: one name per consumer.
 
-A version that was refused is tried again with the next announcement that names it. A damaged announcement changes
-nothing: the last intact one counts (with --once it is an error, for what is announced cannot be known).
+A refused version is tried again with the next announcement that names it. A damaged announcement changes nothing: the
+last intact one counts (with --once it is an error, as the announced version cannot be known).
 
 --config sets librdkafka's properties, such as security.protocol=SASL_SSL. Exit codes with --once: 0 the announced
-version is served, 1 it could not be, 4 nothing is announced. Without --once it runs until it is stopped.
+version is served, 1 it could not be, 4 nothing is announced. Without --once it runs until stopped.
 
 Needs Python 3.9 or newer, and: pip install confluent-kafka xxhash
 """
@@ -44,11 +44,11 @@ GONE = {KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNKNOWN_TOPIC, KafkaError.
 
 
 class Refused(Exception):
-    """What was read is not what the protocol or the announcement says."""
+    """The data does not match the protocol or the announcement."""
 
 
 class Gone(Refused):
-    """The log of the data is not there, or not all of it."""
+    """The log of the data is missing, or a part of it."""
 
 
 def loud(text: str) -> None:
@@ -82,7 +82,7 @@ def unseal(message: Message) -> dict:
 
 
 def current(announcement: dict) -> dict:
-    """The version that an announcement tells consumers to serve."""
+    """The version that consumers are to serve, according to an announcement."""
     return next(v for v in announcement["versions"] if v["version"] == announcement["current"])
 
 
@@ -119,7 +119,7 @@ def hear(message: Message, news: News) -> News:
 
 
 def exists(consumer: Consumer, topic: str) -> bool:
-    """Asked of a consumer, which never creates a topic by asking for it; a producer may."""
+    """Asks with a consumer, which never creates a topic by asking; a producer may."""
     error = consumer.list_topics(topic, timeout=10).topics[topic].error
     if error is not None and error.code() not in GONE:
         raise KafkaException(error)
@@ -157,7 +157,7 @@ def follow_control(control: Consumer, news: News, wait: float) -> News:
 
 
 def check_log(data: Consumer, version: dict) -> None:
-    """Every partition's log still reaches from `begin` to `end`."""
+    """Checks that every partition's log still reaches from `begin` to `end`."""
     for p in version["partitions"]:
         where = f"{version['topic']}[{p['partition']}]"
         try:
@@ -179,7 +179,7 @@ def check_entry(message: Message, seen: dict) -> None:
 
 
 def check_end(message: Message, dataset: str, version: dict, part: dict, seen: dict) -> None:
-    """The END marker, the announcement and what was counted are one and the same."""
+    """Checks that the END marker, the announcement and the counts agree."""
     require(dict(message.headers() or []).get("cutover") == b"end" and message.key() is None, "no END marker")
     end = unseal(message)
     expected = {"dataset": dataset, "version": version["version"], "build_id": version["build_id"],
@@ -192,7 +192,8 @@ def check_end(message: Message, dataset: str, version: dict, part: dict, seen: d
 
 
 def stage(data: Consumer, dataset: str, version: dict, entries: Entries) -> Iterator[None]:
-    """Fill `entries` with a version; yields now and then, so that the caller can look around. Refused on a mismatch."""
+    """Fills `entries` with a version; yields now and then, so that the caller can poll. Raises Refused on a
+    mismatch."""
     check_log(data, version)
     parts = {p["partition"]: p for p in version["partitions"]}
     seen = {n: {"next": p["begin"], "key": None, "rows": 0, "bytes": 0, "digest": 0} for n, p in parts.items()}
@@ -200,13 +201,13 @@ def stage(data: Consumer, dataset: str, version: dict, entries: Entries) -> Iter
     unread = set(parts)
     while unread:
         batch = data.consume(1000, timeout=1.0)
-        if not batch:  # a topic that is deleted while it is read just falls silent
+        if not batch:  # a topic that is deleted while it is read gives no more records, and no error
             check_log(data, version)
         for message in batch:
             n, error = message.partition(), message.error()
             if error is not None and error.code() != KafkaError._PARTITION_EOF:
                 raise Gone(error.str()) if error.code() in GONE else KafkaException(error)
-            if n not in unread:  # it ended before; the log may go on
+            if n not in unread:  # it ended before; the log may continue
                 continue
             try:
                 require(error is None, f"the log ends here, announced is {parts[n]['end']}")
@@ -222,7 +223,7 @@ def stage(data: Consumer, dataset: str, version: dict, entries: Entries) -> Iter
             except Refused as refused:
                 raise Refused(f"{version['topic']}[{n}] offset {message.offset()}: {refused}") from None
         yield
-    require(len(entries) == version["rows"], f"{version['topic']}: a key stands in more than one partition")
+    require(len(entries) == version["rows"], f"{version['topic']}: a key is in more than one partition")
 
 
 # Reports
@@ -230,7 +231,7 @@ def stage(data: Consumer, dataset: str, version: dict, entries: Entries) -> Iter
 
 def report(control: Consumer, producer: Producer, topic: str, name: str, dataset: str, state: str,
            served: Optional[dict], announced: dict, rows: int, error: Optional[str] = None) -> None:
-    """Tell publishers how far this consumer is. What goes wrong here is said and does no harm."""
+    """Reports to publishers how far this consumer is. Failures are printed and otherwise ignored."""
     value = json.dumps({
         "protocol": 1, "consumer": name, "dataset": dataset, "state": state,
         "version": served and served["version"], "build_id": served and served["build_id"],
@@ -242,7 +243,7 @@ def report(control: Consumer, producer: Producer, topic: str, name: str, dataset
             loud(f"report not delivered: {failure.str()}")
 
     try:
-        if not exists(control, topic):  # publishers make it, with the right settings
+        if not exists(control, topic):  # publishers create it, with the right settings
             raise KafkaException(KafkaError(KafkaError.UNKNOWN_TOPIC_OR_PART, f"no topic {topic}"))
         producer.produce(topic, value, name, 0, on_delivery=delivered,
                          headers={"cutover-xxh3": xxhash.xxh3_64_hexdigest(value)})
@@ -269,7 +270,7 @@ def show_flip(version: dict, before: Optional[dict], entries: Entries, keys: lis
 
 def take_over(control: Consumer, control_topic: str, settings: dict, news: News, served: Optional[dict],
               cache: Dict[str, Entries], tell: Callable[..., None], keys: list[str]) -> Tuple[News, Optional[dict]]:
-    """Serve the announced version. Returns the news since then, and the version that is served now."""
+    """Serves the announced version. Returns the news since then, and the version that is served now."""
     announcement, target = news[0], current(news[0])
     dataset, build = announcement["dataset"], target["build_id"]
     if build not in cache:
@@ -283,7 +284,7 @@ def take_over(control: Consumer, control_topic: str, settings: dict, news: News,
                     tell(dataset, "staging", served, target, len(entries))
                 news = follow_control(control, news, 0)
                 if current(news[0])["topic"] != target["topic"]:
-                    return news, served  # another version is announced: begin again with that
+                    return news, served  # another version is announced: start over with that
         except Refused as refused:
             if isinstance(refused, Gone):  # deleted, perhaps, because a later announcement does not list it
                 fresh = read_control(control, control_topic)
@@ -298,7 +299,7 @@ def take_over(control: Consumer, control_topic: str, settings: dict, news: News,
             data.close()
         cache[build] = entries
     if served is None or served["build_id"] != build:
-        show_flip(target, served, cache[build], keys)  # the flip; a server of data would switch to cache[build] here
+        show_flip(target, served, cache[build], keys)  # the flip; a serving program would switch to cache[build] here
     for dropped in set(cache) - {v["build_id"] for v in announcement["versions"]}:
         del cache[dropped]
     tell(dataset, "serving", target, target, target["rows"])
@@ -317,13 +318,13 @@ def run(args: argparse.Namespace) -> int:
     def tell(*what: object) -> None:
         report(control, producer, reports_topic, args.name, *what)
 
-    cache: Dict[str, Entries] = {}  # build id -> entries: what is served, and what may be again
+    cache: Dict[str, Entries] = {}  # build id -> entries: the served version, and those that may be again
     news: News = (None, None)
     served = handled = told = None
     fresh_start, looked = True, 0.0
     while True:
         try:
-            if not fresh_start and time.monotonic() - looked > 10:  # a deleted topic falls silent, without an error
+            if not fresh_start and time.monotonic() - looked > 10:  # a deleted topic gives no error
                 looked = time.monotonic()
                 if not exists(control, control_topic):
                     raise KafkaException(KafkaError(KafkaError.UNKNOWN_TOPIC_OR_PART, f"no topic {control_topic}"))
@@ -344,7 +345,7 @@ def run(args: argparse.Namespace) -> int:
                 return 0 if done else 1
             if fresh_start:
                 time.sleep(1)
-        except KafkaException as error:  # the broker is away, or does not let us: what is served stays
+        except KafkaException as error:  # the broker is down, or refuses: keep serving
             loud(f"Kafka: {error.args[0].str()}")
             if args.once:
                 return 1

@@ -1,16 +1,16 @@
 #!/bin/sh
-# Makes a machine able to build Cutover: checks for the tools that the build needs and installs what is missing.
+# Prepares a machine to build Cutover: checks for the tools that the build needs and installs what is missing.
 #
 #   scripts/setup.sh            what a build needs: Rust, a C++20 compiler, libclang (which reads RocksDB's C header),
 #                               cmake, pkg-config and the headers of OpenSSL and libcurl (for librdkafka)
-#   scripts/setup.sh --lints    and rustfmt and clippy, which `make test` runs
-#   scripts/setup.sh --bench    and Python 3.11 or newer with venv, which `make bench` and the judges of answers run
-#   scripts/setup.sh --kafka    and Java, Maven and the Kafka broker that tests run against
+#   scripts/setup.sh --lints    also rustfmt and clippy, which `make test` runs
+#   scripts/setup.sh --bench    also Python 3.11 or newer with venv, which `make bench` and the judges of answers run
+#   scripts/setup.sh --kafka    also Java, Maven and the Kafka broker that tests run against
 #
-# Where it may (as root, or with sudo that asks no password) it installs; otherwise it prints the exact
-# command and exits 1. With everything in place it prints nothing and changes nothing.
-# RocksDB, librdkafka, lz4, zstd and the rest of the C and C++ code are built from source by cargo; of the libraries
-# only OpenSSL is this system's. Of libcurl nothing is linked: librdkafka reads its header even when built without it.
+# It installs missing packages if it has permission (as root, or with sudo without a password); otherwise it prints the
+# exact command to run and exits 1. With everything in place it prints nothing and changes nothing. RocksDB, librdkafka,
+# lz4, zstd and the rest of the C and C++ code are built from source by cargo; only OpenSSL is the system's library.
+# libcurl is not linked: librdkafka reads its header even when built without it.
 set -eu
 
 cd "$(dirname "$0")/.."
@@ -34,7 +34,7 @@ fail() {
     exit 1
 }
 
-# The first cargo on the path or where rustup puts it. A shell that never read rustup's profile lacks the latter.
+# The first cargo on the path, or the one that rustup installed: a shell that never read rustup's profile lacks it.
 if ! has cargo && [ -x "${CARGO_HOME:-${HOME:-}/.cargo}/bin/cargo" ]; then
     PATH="${CARGO_HOME:-${HOME:-}/.cargo}/bin:$PATH"
     export PATH
@@ -82,7 +82,7 @@ has_clang_headers() {
 
 has_pkg_config() { "${PKG_CONFIG:-pkg-config}" --version >/dev/null 2>&1; }
 
-# OpenSSL somewhere else, as OPENSSL_DIR says, is the user's own affair.
+# An OpenSSL elsewhere, named by OPENSSL_DIR, is the user's responsibility.
 has_openssl() { [ -n "${OPENSSL_DIR:-}" ] || has_header openssl/ssl.h; }
 
 has_curl() { has_header curl/curl.h; }
@@ -99,7 +99,7 @@ has_java() {
 
 has_python() { python3 -c 'import ensurepip, tomllib, venv' >/dev/null 2>&1; }
 
-# What is missing, as words: make cxx libclang cmake pkg-config openssl curl python java maven bash.
+# What is missing, as a list of: make cxx libclang cmake pkg-config openssl curl python java maven bash.
 missing() {
     has make || echo make
     { has_cc && has_cxx && has ar; } || echo cxx
@@ -114,7 +114,7 @@ missing() {
     [ "$want_kafka" = no ] || has bash || echo bash
 }
 
-# The packages of the words in $2 in the package manager $1.
+# The packages for the words in $2 with the package manager $1.
 packages() {
     for word in $2; do
         case $1:$word in
@@ -155,7 +155,7 @@ apt_java() {
     fi
 }
 
-# Runs a command as root, or prints it and gives up.
+# Runs a command as root, or prints it and fails.
 as_root() {
     if [ "$(id -u)" = 0 ]; then
         "$@"
@@ -178,7 +178,7 @@ install() {
         apk) plan="apk add $list" ;;
         *) fail "missing: $words(cxx is a C++20 compiler with its library, libclang the library with clang's headers," \
             "openssl and curl their headers, python 3.11 or newer, java 17 or newer)" \
-            "no apt-get, dnf or apk here: install them by this system's own means, then run this again" ;;
+            "no apt-get, dnf or apk here: install them with this system's package manager, then run this again" ;;
     esac
     echo "setup: $plan"
     export DEBIAN_FRONTEND=noninteractive
@@ -195,7 +195,7 @@ if [ -n "$lacking" ]; then
 fi
 
 if [ "$want_lints" = yes ] && ! has_lints; then
-    has rustup || fail "rustfmt and clippy are missing; install those of this Rust by the means it came by"
+    has rustup || fail "rustfmt and clippy are missing; install those of this Rust the way it was installed"
     echo "setup: rustup component add rustfmt clippy"
     rustup component add rustfmt clippy </dev/null || fail "the command above failed; run it by hand, then try again"
 fi

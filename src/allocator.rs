@@ -1,8 +1,8 @@
-//! The allocator of the command, for Rust and for RocksDB's C++ alike: mimalloc, which keeps what was freed.
+//! The allocator of the command, for Rust and for RocksDB's C++: mimalloc, set to keep freed memory.
 //!
-//! By default it gives freed memory back to the system after ten milliseconds, and batches of rows then cost a page
-//! fault per page, again and again: a third of a build's time. A command ends by itself, so it keeps its memory, unless
-//! it was given little.
+//! By default it returns freed memory to the system after ten milliseconds, and batches of rows then cost a page fault
+//! per page, again and again: a third of a build's time. A command is a short-lived process, so it keeps its memory,
+//! unless its budget is small.
 //!
 //! Not for: the library. Programs that embed it choose their own allocator.
 
@@ -11,11 +11,11 @@ use mimalloc::MiMalloc;
 #[global_allocator]
 static GLOBAL: MiMalloc = MiMalloc;
 
-/// mimalloc's `mi_option_purge_delay`; its crate names only some options.
+/// mimalloc's `mi_option_purge_delay`, which its crate does not name.
 const PURGE_DELAY: libmimalloc_sys::mi_option_t = 15;
-/// Never.
+/// Never purge.
 const NEVER: std::ffi::c_long = -1;
-/// Milliseconds, mimalloc's own default.
+/// Purge after this many milliseconds, mimalloc's default.
 const SOON: std::ffi::c_long = 10;
 
 /// Keeps freed memory in the process until it ends.
@@ -23,9 +23,9 @@ pub fn keep_freed_memory() {
     purge(NEVER);
 }
 
-/// Gives freed memory back to the system, where the budget is so small that what one stage leaves would be missed by
-/// the next. Not in huge pages, of which one stays whole while anything in it is in use: a third of the memory that was
-/// held with 128 MiB.
+/// Returns freed memory to the system, for budgets so small that the next stage needs what the previous one freed.
+/// Without huge pages, as each is kept while anything in it is in use: that was a third of the memory in use with 128
+/// MiB.
 pub fn give_back_freed_memory() {
     purge(SOON);
     #[cfg(target_os = "linux")]

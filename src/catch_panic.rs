@@ -1,8 +1,8 @@
-//! Runs readers of foreign bytes that may panic on hostile data, and turns the panic into a value.
+//! Runs code that may panic on hostile bytes, and turns the panic into a value.
 //!
 //! Parquet's decoders check most of what a file claims, not all of it: a flipped bit can still trip an assertion or an
-//! index. That is the file's fault, so it must end in an error that names the file. [`catch_panic`] catches such a
-//! panic; the hook that the command installs keeps its message out of the terminal and in the debug log.
+//! index. That is the file's fault, so it must end in an error that names the file. [`contain`] catches such a panic;
+//! the hook that the command installs sends its message to the debug log instead of the terminal.
 //!
 //! Not for: our own bugs, which should be loud.
 
@@ -13,7 +13,7 @@ thread_local! {
     static CONTAINED: Cell<bool> = const { Cell::new(false) };
 }
 
-/// What `work` returns, or the words of its panic.
+/// Returns what `work` returns, or the message of its panic.
 ///
 /// # Errors
 /// The panic's message.
@@ -27,12 +27,12 @@ pub fn contain<T>(work: impl FnOnce() -> T) -> Result<T, String> {
     })
 }
 
-/// Marks a thread whose panics somebody else catches, such as a worker of the query's runtime.
+/// Marks a thread whose panics its owner catches, such as a worker of the query's runtime.
 pub fn contain_thread() {
     CONTAINED.set(true);
 }
 
-/// Sends the messages of contained panics to the debug log; all others are printed as ever.
+/// Sends the messages of contained panics to the debug log; all others are printed as usual.
 pub fn install_hook() {
     let loud = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |panic| {

@@ -1,11 +1,11 @@
-//! Durable files: the few primitives every other part writes and reads the disk through.
+//! Durable files: the few primitives through which all other code reads and writes the disk.
 //!
-//! A file becomes visible by [`write_atomic`] (temporary file, fsync, rename, fsync of the directory) or by a rename of
-//! a finished directory followed by [`sync_dir`]. Nothing here knows what a store, a version or a job is.
+//! A file becomes visible by [`write_atomic`] (temporary file, fsync, rename, fsync of the directory), or by the rename
+//! of a finished directory followed by [`sync_dir`]. Nothing here knows what a store, a version or a job is.
 //!
-//! Every call to the file system goes through `fs`, which a unit test can lead to a disk of its own.
+//! Every call to the file system goes through `fs`, which a unit test can redirect to a simulated disk.
 //!
-//! Not for: SST files, which RocksDB writes and syncs itself, and spill files, which die with their process.
+//! Not for: SST files, which RocksDB writes and syncs, and spill files (`shuffle`, `query`).
 
 pub(crate) mod fs;
 #[cfg(test)]
@@ -28,7 +28,7 @@ const HASH_BUFFER: usize = 1 << 20;
 /// Replaces the file at `path` with `bytes`: readers see the old content or the new one, also after a power cut.
 ///
 /// # Errors
-/// `Unavailable` when the directory cannot be written; the old content then still stands, unless only the final sync of
+/// `Unavailable` when the directory cannot be written. The file then has its old content, unless only the final sync of
 /// the directory failed, which the message says.
 pub fn write_atomic(path: &Path, bytes: &[u8]) -> Result<()> {
     let directory = parent(path)?;
@@ -47,19 +47,19 @@ pub fn write_atomic(path: &Path, bytes: &[u8]) -> Result<()> {
     })
 }
 
-/// Whether `name` is what [`write_atomic`] left of a file `of` in the same directory when its process died.
+/// Whether `name` is a temporary file that [`write_atomic`] of `of` left in the same directory when its process died.
 pub fn is_left_by_write(name: &str, of: &str) -> bool {
     let number = name.strip_prefix(of).and_then(|rest| rest.strip_prefix('.')?.strip_suffix(".tmp"));
     number.is_some_and(|number| !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit()))
 }
 
-/// Writes a new file and syncs its content; the directory entry is the caller's to sync.
+/// Writes a new file and syncs its content; the caller syncs the directory.
 ///
 /// # Errors
 /// `Unavailable` when it cannot be written.
 pub fn write_synced(path: &Path, bytes: &[u8]) -> Result<()> {
     let mut options = OpenOptions::new();
-    // A link in the place of a file of ours would take the bytes elsewhere.
+    // A symlink in place of the file would redirect the bytes.
     options.write(true).create(true).truncate(true).custom_flags(OFlags::NOFOLLOW.bits() as i32);
     let mut file = options.open(path).io("create", path)?;
     file.write_all(bytes).io("write", path)?;
@@ -74,7 +74,7 @@ pub fn sync_dir(path: &Path) -> Result<()> {
     File::open(path).and_then(|directory| directory.sync_all()).io("sync directory", path)
 }
 
-/// Syncs a file that somebody else wrote.
+/// Syncs a file that was written through another handle.
 ///
 /// # Errors
 /// `Unavailable` when the file cannot be opened or synced.
@@ -82,10 +82,10 @@ pub fn sync_file(path: &Path) -> Result<()> {
     File::open(path).and_then(|file| file.sync_all()).io("sync", path)
 }
 
-/// Makes a directory and every missing one above it, each synced into its parent.
+/// Creates a directory and every missing one above it, each synced into its parent.
 ///
 /// # Errors
-/// `Unavailable` when a directory cannot be made, or something that is not a directory stands in the way.
+/// `Unavailable` when a directory cannot be created, or a path component is not a directory.
 pub fn create_dir_durable(path: &Path) -> Result<()> {
     if is_dir(path) {
         return Ok(());
@@ -101,8 +101,8 @@ pub fn create_dir_durable(path: &Path) -> Result<()> {
     }
 }
 
-/// Syncs the directories above `path`, each into the one above it, whoever made them. Those that may not be read are
-/// left out: this user has made nothing in them.
+/// Syncs the directories above `path`, each into the one above it, whichever process created them. Those that this user
+/// may not read are left out: it has created nothing in them.
 ///
 /// # Errors
 /// `Unavailable` when a directory cannot be synced.
@@ -144,7 +144,7 @@ pub fn hash_file(path: &Path) -> Result<(u64, u64)> {
 /// `Unavailable` when the file cannot be read; `Corrupt` when it is larger than any file of its kind can be, or not a
 /// regular file.
 pub fn read_bounded(path: &Path, limit: u64) -> Result<Vec<u8>> {
-    let kind = fs::symlink_metadata(path).io("look at", path)?;
+    let kind = fs::symlink_metadata(path).io("stat", path)?;
     if !kind.is_file() {
         return Err(Error::corrupt(format!("{} is not a regular file", path.display())));
     }
@@ -159,16 +159,16 @@ pub fn read_bounded(path: &Path, limit: u64) -> Result<Vec<u8>> {
 /// Asks the kernel to forget its cached pages of a file, so that the next read comes from the disk.
 ///
 /// # Errors
-/// `Unavailable` when the file cannot be opened; a file system that ignores the advice is no error.
+/// `Unavailable` when the file cannot be opened; a file system that ignores the advice is not an error.
 pub fn drop_page_cache(path: &Path) -> Result<()> {
     let file = std::fs::File::open(path).io("open", path)?;
     let _ = rustix::fs::fadvise(&file, 0, None, Advice::DontNeed);
     Ok(())
 }
 
-/// Asks the kernel to begin writing a file to the disk, so that a sync that follows later is short.
+/// Asks the kernel to begin writing a file to the disk, so that a later sync is short.
 pub fn begin_writeback(file: &std::fs::File) {
-    // What is not yet on the disk stays in the page cache under this advice; only its writing begins.
+    // Pages that are not on the disk yet stay in the page cache under this advice; only their writing begins.
     let _ = rustix::fs::fadvise(file, 0, None, Advice::DontNeed);
 }
 
@@ -177,12 +177,11 @@ pub fn begin_writeback(file: &std::fs::File) {
 /// # Errors
 /// `Unavailable` when the file system does not answer.
 pub fn free_space(path: &Path) -> Result<u64> {
-    let stat = rustix::fs::statvfs(path).map_err(std::io::Error::from).io("ask for free space at", path)?;
+    let stat = rustix::fs::statvfs(path).map_err(std::io::Error::from).io("query the free space of", path)?;
     Ok(stat.f_bavail.saturating_mul(stat.f_frsize))
 }
 
-/// Bytes that everything below `path` takes on the disk, as `du` counts them; what somebody deletes meanwhile takes
-/// none.
+/// Bytes that everything below `path` takes on the disk, as `du` counts them; files that are deleted meanwhile count 0.
 ///
 /// # Errors
 /// `Unavailable` when the disk cannot be read.
@@ -192,7 +191,7 @@ pub fn disk_usage(path: &Path) -> Result<u64> {
     let gone = |error: &std::io::Error| error.kind() == std::io::ErrorKind::NotFound;
     let meta = match std::fs::symlink_metadata(path) {
         Err(error) if gone(&error) => return Ok(0),
-        meta => meta.io("look at", path)?,
+        meta => meta.io("stat", path)?,
     };
     let mut bytes = meta.blocks() * BLOCK;
     if meta.is_dir() {

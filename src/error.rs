@@ -1,36 +1,36 @@
-//! The one error of the crate, and what its kinds ask of the caller.
+//! The error type of the crate, and what its kinds ask of the caller.
 //!
-//! Every fallible function returns [`Error`]: a [`Kind`] that says what to do next, a message for the person who reads
-//! it, and the cause below it. Messages are lower case without a final period and name the file, column, key, shard or
-//! version they are about. The chain of causes is printed once, by `main.rs`, which alone maps kinds to exit codes.
+//! Every fallible function returns [`Error`]: a [`Kind`] that says what to do next, a message for the user, and its
+//! cause. Messages are lower case without a final period and name the file, column, key, shard or version they are
+//! about. The chain of causes is printed once, by `main.rs`, the only place that maps kinds to exit codes.
 //!
-//! Not for: deciding what to do about an error. Callers look at [`Error::kind`].
+//! Not for: deciding what to do about an error. Callers match on [`Error::kind`].
 
 use std::fmt;
 
-/// What the reader of an error should do about it.
+/// What the user should do about an error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     /// The job file, a flag or an argument is wrong: fix it and run again.
     Invalid,
-    /// The source data breaks the job: fix the data, or the job's idea of it.
+    /// The source data breaks the job: fix the data or the contract.
     Input,
     /// A resource did not answer or is full (disk, file system): run again once it is back.
     Unavailable,
-    /// Somebody else holds or changed what this command needs: wait, then run again.
+    /// Another process holds the lock or changed the store: wait, then run again.
     Conflict,
     /// What is stored does not match its checksums or its format: do not serve it.
     Corrupt,
-    /// A check stopped the publish: look at the version, then fix or publish it by hand.
+    /// A check stopped the publish: inspect the version, then fix or publish it by hand.
     Rejected,
-    /// Somebody asked the process to stop: the message says what stands; run again.
+    /// A signal asked the process to stop: the message says what is in effect; run again.
     Stopped,
-    /// A bug of ours: please report it.
+    /// A bug in Cutover: please report it.
     Internal,
 }
 
 impl Kind {
-    /// Its name in JSON.
+    /// The name in JSON.
     pub fn name(self) -> &'static str {
         match self {
             Self::Invalid => "invalid",
@@ -45,10 +45,10 @@ impl Kind {
     }
 }
 
-/// What the system says of a disk, or a user's share of it, that is full.
+/// The system's messages for a full disk and an exceeded quota.
 const FULL: [&str; 2] = ["No space left on device", "Disk quota exceeded"];
 
-/// Whether a message tells of a disk or a quota that is full.
+/// Whether a message says that a disk or a quota is full.
 pub(crate) fn says_disk_full(text: &str) -> bool {
     FULL.iter().any(|words| text.contains(words))
 }
@@ -65,7 +65,7 @@ pub struct Error {
     details: Details,
 }
 
-/// What an error tells programs beside its message: names and values of fields.
+/// Fields for programs, in addition to the message: names and values.
 type Details = Vec<(&'static str, serde_json::Value)>;
 
 impl Error {
@@ -89,7 +89,7 @@ impl Error {
         Self::new(Kind::Unavailable, message)
     }
 
-    /// Somebody else holds or changed what this command needs.
+    /// Another process holds the lock or changed the store.
     pub fn conflict(message: impl Into<String>) -> Self {
         Self::new(Kind::Conflict, message)
     }
@@ -104,17 +104,17 @@ impl Error {
         Self::new(Kind::Rejected, message)
     }
 
-    /// Somebody asked the process to stop.
+    /// A signal asked the process to stop.
     pub fn stopped(message: impl Into<String>) -> Self {
         Self::new(Kind::Stopped, message)
     }
 
-    /// A bug of ours.
+    /// A bug in Cutover.
     pub fn internal(message: impl Into<String>) -> Self {
         Self::new(Kind::Internal, message)
     }
 
-    /// The same error with the cause below it.
+    /// The same error with a cause.
     #[must_use]
     pub fn because(mut self, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
         self.source = Some(source.into());
@@ -128,14 +128,14 @@ impl Error {
         Self { kind, message: message.into(), source: Some(Box::new(self)), details: Details::new() }
     }
 
-    /// The same error with something that programs may want to know, such as the checks that failed.
+    /// The same error with a field for programs, such as the checks that failed.
     #[must_use]
     pub fn with(mut self, name: &'static str, value: impl Into<serde_json::Value>) -> Self {
         self.details.push((name, value.into()));
         self
     }
 
-    /// What it and the errors below it tell programs.
+    /// The fields for programs of this error and its causes.
     pub fn details(&self) -> Vec<(&'static str, &serde_json::Value)> {
         let mut all: Vec<_> = self.details.iter().map(|(name, value)| (*name, value)).collect();
         let mut cause = std::error::Error::source(self);
@@ -147,7 +147,7 @@ impl Error {
         all
     }
 
-    /// What the reader should do about it.
+    /// What the user should do about it.
     pub fn kind(&self) -> Kind {
         self.kind
     }
@@ -157,8 +157,8 @@ impl Error {
         &self.message
     }
 
-    /// Whether a disk or a quota is full, which does not pass by itself. RocksDB tells it in words only, so that words
-    /// are what is looked at.
+    /// Whether a disk or a quota is full, which is not transient. RocksDB reports it only in a message, so messages are
+    /// searched.
     pub fn is_disk_full(&self) -> bool {
         self.chain().iter().any(|line| says_disk_full(line))
     }
@@ -190,7 +190,7 @@ impl std::error::Error for Error {
     }
 }
 
-/// Turns the error of an I/O call into ours, saying what was being done to which path.
+/// Converts an I/O error, adding what was being done to which path.
 pub trait IoContext<T> {
     /// # Errors
     /// `Unavailable`, with `doing` and `path` in the message and the I/O error as its cause.

@@ -1,28 +1,28 @@
-//! How text that came from elsewhere is shown: control characters are escaped, so that no name, reason or record can
-//! write to a terminal, and what is long is cut.
+//! Escapes foreign strings for display: control characters are escaped, so that no name, reason or record can control a
+//! terminal, and long ones are cut.
 //!
-//! Used wherever a message or a table holds what somebody else wrote: reasons of pins, keys of topics, names in
+//! Used wherever a message or a table contains strings from outside: reasons of pins, keys of topics, names in
 //! announcements.
 //!
-//! Not for: stored keys and values, which `get` and `scan` give as they are.
+//! Not for: stored keys and values, which `get` and `scan` print unchanged.
 
 use std::borrow::Cow;
 use std::fmt::Write as _;
 
-/// Characters that are shown of a name at most.
+/// Most characters of a name that are shown.
 const SHOWN: usize = 60;
 
-/// A text with its control characters escaped, also those that turn the direction of writing.
+/// A string with its control characters escaped, including those that change the direction of writing.
 pub fn escaped(text: &str) -> Cow<'_, str> {
     escape(text, is_control)
 }
 
-/// The same for a text of several lines, which stay lines.
+/// The same for a string of several lines, which stay lines.
 pub fn escaped_lines(text: &str) -> Cow<'_, str> {
     escape(text, |letter| is_control(letter) && letter != '\n' && letter != '\t')
 }
 
-/// A name between quotes, escaped, with its length where it is cut.
+/// A quoted name, escaped, with its length if it is cut.
 pub fn shortened(text: &str) -> String {
     match text.char_indices().nth(SHOWN) {
         None => format!("\"{}\"", escaped(text)),

@@ -1,17 +1,17 @@
-//! Failpoints: named places at which a test makes this process fail, to see what is left.
+//! Failpoints: named places at which a test makes this process fail, to check what is left.
 //!
 //! ```text
 //! CUTOVER_FAILPOINTS="build.table=kill@5,publish.announced=pause" cutover run …
 //! ```
-//! | action | what happens when the place is reached for the n-th time (`@n`, else the first) |
+//! | action | what happens when the failpoint is reached for the n-th time (`@n`, default 1) |
 //! |---|---|
 //! | `kill` | the process is killed as by `kill -9` |
 //! | `pause` | it stops as by `kill -STOP`, until `kill -CONT` |
 //! | `panic` | the thread panics |
 //! | `error` | an `Unavailable` error is returned |
 //!
-//! `CUTOVER_FAILPOINTS_SEEN=FILE` makes a command write how often it has reached each place. All of it is compiled in
-//! always, so that what is tested is what is shipped, and armed by the environment alone: a place where nothing is
+//! `CUTOVER_FAILPOINTS_SEEN=FILE` makes a command write how often it reached each failpoint. All of this is always
+//! compiled in, so that what is tested is what is shipped, and enabled only by the environment: a failpoint that is not
 //! armed costs one comparison.
 //!
 //! Not for: anything but tests and `verify-crash`.
@@ -29,12 +29,12 @@ use rustix::process::{Signal, getpid, kill_process};
 pub use self::steps::{STEPS, Step};
 use crate::error::{Error, IoContext, Result};
 
-/// The variable that arms them.
+/// The environment variable that arms failpoints.
 pub const VARIABLE: &str = "CUTOVER_FAILPOINTS";
-/// The variable that names the file for the counts.
+/// The environment variable that names the file for the counts.
 pub const SEEN_VARIABLE: &str = "CUTOVER_FAILPOINTS_SEEN";
 
-/// Set only where something is armed.
+/// Set only if a failpoint is armed.
 static ARMED: OnceLock<Armed> = OnceLock::new();
 
 #[derive(Debug)]
@@ -66,10 +66,10 @@ struct Seen {
     counts: [AtomicU64; STEPS.len()],
 }
 
-/// Arms what the environment names.
+/// Arms the failpoints that the environment names.
 ///
 /// # Errors
-/// `Invalid` when it cannot be understood, or names a place that there is not: a test that arms nothing shows nothing.
+/// `Invalid` when it cannot be parsed or names an unknown failpoint: a test that arms nothing shows nothing.
 pub fn arm() -> Result<()> {
     let text = std::env::var(VARIABLE).unwrap_or_default();
     let points = text.split(',').filter(|part| !part.is_empty()).map(parse).collect::<Result<Vec<_>>>()?;
@@ -84,10 +84,10 @@ pub fn arm() -> Result<()> {
     Ok(())
 }
 
-/// A place at which a test may make the process fail. `name` is one of [`STEPS`].
+/// A failpoint. `name` is one of [`STEPS`].
 ///
 /// # Errors
-/// `Unavailable` where that is what the test asks for.
+/// `Unavailable` if a test armed that.
 pub fn reach(name: &str) -> Result<()> {
     let Some(armed) = ARMED.get() else { return Ok(()) };
     if let Some(seen) = &armed.seen
@@ -98,10 +98,10 @@ pub fn reach(name: &str) -> Result<()> {
     armed.points.iter().filter(|point| point.name == name).try_for_each(fire)
 }
 
-/// How long a place where the process was paused gives other threads to take the signal that woke it.
+/// How long a process that was paused here gives other threads to handle the signal that woke it.
 const AFTER_PAUSE: Duration = Duration::from_millis(50);
 
-/// Writes how often each place was reached, where that is asked for; one that was not is left out.
+/// Writes how often each failpoint was reached, if requested; those that were not reached are left out.
 ///
 /// # Errors
 /// `Unavailable` when the file cannot be written.
@@ -125,7 +125,8 @@ fn fire(point: &Failpoint) -> Result<()> {
     };
     kill_process(getpid(), signal).map_err(|error| Error::internal("cannot signal this process").because(error))?;
     if point.action == Action::Pause {
-        // A signal that came meanwhile may be taken by another thread; on a busy machine this one would be ahead of it.
+        // A signal that arrived meanwhile may be handled by another thread; on a busy machine this one would be ahead
+        // of it.
         std::thread::sleep(AFTER_PAUSE);
     }
     Ok(())
@@ -147,10 +148,10 @@ fn parse(text: &str) -> Result<Failpoint> {
     Ok(Failpoint { name: step.name, action, at, reached: AtomicU64::new(0) })
 }
 
-/// The error for a name that no step has.
+/// The error for an unknown failpoint.
 fn unknown(name: &str) -> Error {
     let names: Vec<&str> = STEPS.iter().map(|step| step.name).collect();
-    Error::invalid(format!("{VARIABLE}: there is no failpoint {name:?}; there are {}", names.join(", ")))
+    Error::invalid(format!("{VARIABLE}: there is no failpoint {name:?}; the failpoints are {}", names.join(", ")))
 }
 
 #[cfg(test)]

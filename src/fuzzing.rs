@@ -1,10 +1,10 @@
-//! Every parser of bytes that may be damaged or hostile, as one function of bytes: for fuzzers and property tests.
+//! Every parser of bytes that may be damaged or hostile, as a function of bytes: for fuzzers and property tests.
 //!
-//! `fuzz/` runs these under a fuzzer, `tests/it/mutated_inputs.rs` over mutations of valid inputs. Each returns whether
-//! the bytes could be read, and panics where a promise is broken. Checksums are filled in first: a fuzzer would never
-//! guess them, and what lies behind them must hold by itself.
+//! `fuzz/` runs these under a fuzzer, `tests/it/mutated_inputs.rs` on mutations of valid inputs. Each returns whether
+//! the bytes could be read, and panics if an invariant is broken. Checksums are filled in first: a fuzzer would never
+//! guess them, and the code behind them must be safe without them.
 //!
-//! Not for: programs. Nothing here is part of the library's interface.
+//! Not for: programs. Nothing here is part of the library's API.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -27,7 +27,7 @@ use crate::kafka::{ConsumerReport, End, is_data_topic, records};
 use crate::pipeline::resume;
 use crate::shuffle::spill;
 
-/// A job file. The SQL file that it may name is empty.
+/// A job file. Its SQL file, if it names one, is a fixed query.
 pub fn job(data: &[u8]) -> bool {
     let Ok(text) = std::str::from_utf8(data) else { return false };
     let job = Job::parse(Path::new("job.toml"), text, &BTreeMap::new(), &|_| Ok("SELECT 1".to_owned()));
@@ -58,8 +58,8 @@ pub fn current(data: &[u8]) -> bool {
     true
 }
 
-/// A journal of a consumer, a shard's builder or a sealed shuffle: the line that holds the bytes, and the bytes as
-/// lines.
+/// A journal of a consumer, a shard's builder or a sealed shuffle: the bytes with a checksum, as one line, and the
+/// bytes as lines.
 pub fn journal_line(data: &[u8]) -> bool {
     let nowhere = Path::new("/nonexistent");
     let is_line =
@@ -88,7 +88,7 @@ pub fn json_lines(data: &[u8]) -> bool {
     text::can_be_read(data, Format::Json)
 }
 
-/// A record of Kafka's: an END marker, an announcement or a consumer's report; and the name of a topic.
+/// A Kafka record: an END marker, an announcement or a consumer's report; and the name of a topic.
 pub fn record(data: &[u8]) -> bool {
     let sum = hex_checksum(xxh3_64(data));
     let headers = OwnedHeaders::new().insert(Header { key: records::CHECKSUM, value: Some(&sum) });
@@ -110,13 +110,13 @@ pub fn record(data: &[u8]) -> bool {
         || records::unseal::<ConsumerReport>(&record).is_ok()
 }
 
-/// A key: the first two bytes choose its columns, the rest is its text, and its stored bytes.
+/// A key: the first two bytes choose its columns, the rest is both its string form and its stored bytes.
 pub fn key(data: &[u8]) -> bool {
     let Some(([first, second], rest)) = data.split_first_chunk() else { return false };
     read_keys(&key_schema(*first, *second), rest)
 }
 
-/// What can be read as a key is written as one again: text, bytes and text mean the same.
+/// Round trip: whatever parses as a key has the same bytes after it is shown and parsed again.
 fn read_keys(schema: &KeySchema, data: &[u8]) -> bool {
     let shown = schema.to_json(data);
     let Ok(text) = std::str::from_utf8(data) else { return shown.is_ok() };

@@ -1,13 +1,13 @@
-//! An append-only journal: what of a long piece of work is finished, for whoever goes on with it after a crash.
+//! An append-only journal of the finished units of a long piece of work, so that it can be resumed after a crash.
 //!
 //! ```text
 //! one line a unit:   8f3c0d6b5a1e2f47 {"range":3, …}
 //!                    └ XXH3-64 of the JSON, in hexadecimal digits
 //! ```
-//! A unit counts once its line is synced; what the line speaks of is synced before. On reading, lines are taken up to
-//! the first that is torn, damaged or does not hold, and the file is cut there.
+//! A unit counts once its line is synced; what the line describes is synced before it. Reading stops at the first line
+//! that is torn, damaged or not accepted by the caller, and the file is truncated there.
 //!
-//! Not for: what a line means, which is its writer's (`build`, `consume`, `pipeline`).
+//! Not for: what a line means; its writer defines that (`build`, `consume`, `pipeline`).
 
 use std::fs::{File, OpenOptions};
 use std::io::Write;
@@ -20,10 +20,10 @@ use xxhash_rust::xxh3::xxh3_64;
 use crate::durable_file;
 use crate::error::{Error, IoContext, Result};
 
-/// No journal is larger: a line for each of a hundred thousand tables.
+/// Largest size of a journal: a line for each of a hundred thousand tables.
 const MAX_BYTES: u64 = 256 << 20;
 
-/// A journal that is open for more lines.
+/// A journal that is open for appending.
 #[derive(Debug)]
 pub struct Journal {
     path: PathBuf,
@@ -31,11 +31,11 @@ pub struct Journal {
 }
 
 impl Journal {
-    /// Opens the journal at `path`, or makes one there, and returns the lines that hold: each is asked for with the one
+    /// Opens or creates the journal at `path` and returns its valid lines: `holds` is asked about each, with the one
     /// before it.
     ///
     /// # Errors
-    /// `Unavailable` when the disk does not answer; `Corrupt` when the file is larger than a journal can be.
+    /// `Unavailable` when the disk cannot be read or written; `Corrupt` when the file is larger than a journal can be.
     pub fn open<T: DeserializeOwned>(
         path: PathBuf,
         holds: impl FnMut(&T, Option<&T>) -> bool,
@@ -49,18 +49,17 @@ impl Journal {
         Ok((Self { path, file }, lines))
     }
 
-    /// Adds a line; when this returns, it survives a power cut.
+    /// Appends a line; when this returns, it survives a power cut.
     ///
     /// # Errors
-    /// `Unavailable` when the disk does not do it.
+    /// `Unavailable` when the write fails.
     pub fn add(&mut self, line: &impl Serialize) -> Result<()> {
         let json = serde_json::to_string(line).map_err(|error| Error::internal("cannot write JSON").because(error))?;
         self.file.write_all(stamp(json).as_bytes()).and_then(|()| self.file.sync_all()).io("write", &self.path)
     }
 }
 
-/// The lines of the journal at `path` that can be read, up to the first that cannot; none where there is no journal.
-/// Nothing is written.
+/// The lines of the journal at `path` up to the first that cannot be read; none if there is no journal. Writes nothing.
 ///
 /// # Errors
 /// As [`Journal::open`].
@@ -68,11 +67,11 @@ pub fn lines<T: DeserializeOwned>(path: &Path) -> Result<Vec<T>> {
     Ok(read(path, |_, _| true)?.0)
 }
 
-/// The lines that hold, and their bytes.
+/// The valid lines, and their bytes.
 fn read<T: DeserializeOwned>(path: &Path, mut holds: impl FnMut(&T, Option<&T>) -> bool) -> Result<(Vec<T>, u64)> {
     let mut good: Vec<T> = Vec::new();
     let mut good_bytes = 0;
-    if !path.try_exists().io("look at", path)? {
+    if !path.try_exists().io("stat", path)? {
         return Ok((good, good_bytes));
     }
     let bytes = durable_file::read_bounded(path, MAX_BYTES)?;
@@ -86,14 +85,14 @@ fn read<T: DeserializeOwned>(path: &Path, mut holds: impl FnMut(&T, Option<&T>) 
     Ok((good, good_bytes))
 }
 
-/// The line that holds `json`, with its checksum.
+/// The line for `json`, with its checksum.
 pub(crate) fn stamp(mut json: String) -> String {
     json.insert_str(0, &format!("{} ", checksum(json.as_bytes())));
     json.push('\n');
     json
 }
 
-/// What a whole line holds; nothing where it is torn, damaged or something else.
+/// The value of a complete line; `None` if it is torn, damaged or something else.
 pub(crate) fn parse<T: DeserializeOwned>(line: &[u8]) -> Option<T> {
     let line = line.strip_suffix(b"\n")?;
     let (sum, json) = line.split_at_checked(16)?;

@@ -1,4 +1,4 @@
-//! Cutover builds derived datasets in batch and cuts serving systems over to them at once.
+//! Cutover builds derived datasets in batch and switches all readers to a new version atomically.
 
 pub mod build;
 pub mod catalog;

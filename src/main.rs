@@ -1,6 +1,6 @@
-//! The `cutover` command: runs it, has told how it ended, and maps an error's kind to an exit code.
+//! The `cutover` command: runs it, reports how it ended, and maps the kind of an error to an exit code.
 //!
-//! Not for: anything else. What the command does and tells is in [`cutover::cli`].
+//! Not for: anything else. What the command does and prints is in [`cutover::cli`].
 
 mod allocator;
 
@@ -12,9 +12,9 @@ use cutover::error::{Error, Kind, Result};
 use cutover::shutdown;
 use cutover::stack;
 
-/// What a shell reports of a program that SIGPIPE ended: whoever read our output has gone.
+/// A shell's exit code for a program that SIGPIPE ended: stdout was closed.
 const OUTPUT_CLOSED: u8 = 141;
-/// What a shell adds to the number of a signal that ended a program.
+/// What a shell adds to the number of the signal that ended a program.
 const SIGNALLED: u8 = 128;
 
 fn main() -> ExitCode {
@@ -49,7 +49,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// Says what clap has to say instead of running a command: help, or why the arguments are wrong.
+/// Prints what clap reports instead of running a command: help, or what is wrong with the arguments.
 fn instead(refused: Refused) -> ExitCode {
     match refused.tell() {
         Ok(None) => ExitCode::SUCCESS,
@@ -75,7 +75,7 @@ fn code_of(ended: &Result<Verdict>) -> u8 {
     }
 }
 
-/// What holds for every command.
+/// Setup for every command.
 fn prepare() -> Result<()> {
     cutover::resources::survive_file_size_limit()?;
     cutover::resources::check_clock()

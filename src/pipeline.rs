@@ -1,15 +1,13 @@
-//! The only wiring: from a job to a version that readers see, or to a plan of it.
+//! Wires the stages: from a job to a version that readers see, or to a plan of it.
 //!
 //! ```text
 //!  lock ─▶ already there? ─▶ predict ─▶ query+encode+shuffle ─▶ build ─▶ read back ─▶ rules ─▶ install ─▶ publish ─▶ gc
 //! ```
 //!
-//! Stages are siblings that know nothing of each other; what one hands to the next is decided here. Everything is
-//! written below `staging/<build-id>/`, so a run that ends anywhere before the install leaves nothing that a reader
-//! could see. The directory is removed on every way out that the process survives, unless the next run can go on with
-//! it.
+//! Everything is written below `staging/<build-id>/`, so a run that ends before the install leaves nothing that a reader
+//! could see. The directory is removed on every exit that the process survives, unless the next run can resume it.
 //!
-//! Not for: doing any of it.
+//! Not for: the work of a stage.
 
 mod as_of;
 mod build_dir;
@@ -44,25 +42,25 @@ use prepare::Prepared;
 use resume::PreviousBuild;
 use spill_dir::SpillDir;
 
-/// Rows a plan shows.
+/// Rows in the preview of a plan.
 const PREVIEW_ROWS: usize = 5;
 
-/// How one run is to go, beside what the job says.
+/// Options of one run, in addition to the job.
 #[derive(Clone, Debug)]
 pub struct RunOptions {
     /// Threads and memory.
     pub resources: Resources,
-    /// Directory for what does not fit into memory; by default in the store's staging.
+    /// Directory for spill files; by default in the store's staging.
     pub spill_dir: Option<PathBuf>,
-    /// The time the data speaks for; by default what the job says, else now.
+    /// The time the data speaks for; by default the job's `as_of`, otherwise now.
     pub as_of: Option<Timestamp>,
-    /// Go on with the work of an earlier run of the same job over the same inputs that did not come to its end.
+    /// Resume the unfinished work of an earlier run of the same job over the same inputs.
     pub resume: bool,
-    /// Build even if the same job over the same inputs is there already.
+    /// Build even if the same job over the same inputs is already built.
     pub rebuild: bool,
-    /// Leave the version unpublished, to be published by its number.
+    /// Leave the version unpublished; `cutover publish` takes its number.
     pub stage: bool,
-    /// Kinds of checks and rules whose no is let through.
+    /// Kinds of failed checks and rules that do not stop the publish.
     pub allow: Allowed,
     /// How progress is shown.
     pub progress: Progress,
@@ -71,9 +69,9 @@ pub struct RunOptions {
 /// Builds, checks and publishes a version. When it returns, readers see what the report says.
 ///
 /// # Errors
-/// `Invalid` and `Input` before any work where they can be known; `Conflict` when another build runs; `Rejected` when
-/// a rule stops the publish; `Unavailable` when the disk or the memory does not do; `Stopped` when that is asked for.
-/// Readers then see what they saw.
+/// `Invalid` and `Input`, before any work if they can be known by then; `Conflict` when another build runs; `Rejected`
+/// when a rule stops the publish; `Unavailable` when the disk or the memory fails or is too small; `Stopped` after a
+/// signal. On an error readers see the same version as before.
 pub fn run(job: &Job, options: &RunOptions) -> Result<RunReport> {
     let runtime = options.resources.query_runtime()?;
     let prepared = Prepared::new(job, options, &runtime)?;
@@ -83,7 +81,7 @@ pub fn run(job: &Job, options: &RunOptions) -> Result<RunReport> {
     let building = catalog.lock_build()?;
     refuse_follower(&catalog.read()?)?;
     publish::set_target(&catalog, target.as_ref())?;
-    let current = catalog.read_durable()?; // "already published" must hold, also after a power cut
+    let current = catalog.read_durable()?; // "already published" must hold after a power cut too
     let as_of = AsOf::of(job, options);
     if let Some(report) = reuse_existing(&prepared, &catalog, &current, as_of)? {
         return as_of::with_way_on(&catalog, report);
@@ -92,11 +90,10 @@ pub fn run(job: &Job, options: &RunOptions) -> Result<RunReport> {
     let notes = if options.stage { Vec::new() } else { as_of::notes(job, &current, as_of) };
     notes.iter().for_each(|note| tracing::warn!("{note}"));
     let built = build(&prepared, &catalog, &building, &current, as_of);
-    // Without the lock, so that what dead builds left behind is removed too; also after a rejection, so that a job that
-    // is rejected again and again does not fill the disk.
+    // Without the lock, so that leftovers of dead builds are removed too; also after a rejection, so that a job that is
+    // rejected every time does not fill the disk.
     drop(building);
-    // A publish that was cut off is left to the next command: this one has failed. So is the rest of one that was asked
-    // to stop.
+    // After a failed run an interrupted publish is left to the next command. After a signal nothing more is done.
     let removed = match catalog.read()?.pending {
         _ if shutdown::check().is_err() => Ok(GcReport::default()),
         Some(_) => Ok(GcReport::default()),
@@ -106,12 +103,12 @@ pub fn run(job: &Job, options: &RunOptions) -> Result<RunReport> {
     report.notes = notes;
     match removed {
         Ok(removed) => report.removed = removed.versions,
-        Err(error) => tracing::warn!(%error, "old versions were not removed; `cutover gc` does it"),
+        Err(error) => tracing::warn!(%error, "old versions were not removed; run `cutover gc`"),
     }
     as_of::with_way_on(&catalog, report)
 }
 
-/// Says what of a store on a full disk could go.
+/// On a full disk: says which versions of the store could be deleted.
 fn tell_what_gc_frees(catalog: &Catalog, error: &Error) {
     if !error.is_disk_full() {
         return;
@@ -125,7 +122,7 @@ fn tell_what_gc_frees(catalog: &Catalog, error: &Error) {
     }
 }
 
-/// Where versions are streamed to, with a path that holds in any working directory: later commands read it too.
+/// Where versions are streamed to, with an absolute path, as later commands with other working directories read it too.
 fn target(kafka: &Kafka) -> Result<Kafka> {
     let absolute = |path: &PathBuf| std::path::absolute(path).io("find", path);
     Ok(Kafka { properties: kafka.properties.as_ref().map(absolute).transpose()?, ..kafka.clone() })
@@ -148,7 +145,7 @@ pub fn plan(job: &Job, options: &RunOptions) -> Result<PlanReport> {
     let runtime = options.resources.query_runtime()?;
     let prepared = Prepared::new(job, options, &runtime)?;
     let (would, resumes, previous) = match Catalog::try_open(&job.store, &job.dataset)? {
-        None => (format!("make the store {} and build version 1", job.store.display()), None, None),
+        None => (format!("create the store {} and build version 1", job.store.display()), None, None),
         Some(catalog) => {
             let current = catalog.read()?;
             refuse_follower(&current)?;
@@ -162,7 +159,7 @@ pub fn plan(job: &Job, options: &RunOptions) -> Result<PlanReport> {
     let spill = options.spill_dir.clone().unwrap_or_else(std::env::temp_dir);
     let spill = SpillDir::in_directory(&spill, &format!("plan-{}", std::process::id()), None)?;
     let predicted = predict::predict(&prepared, previous.as_ref(), spill.path())?;
-    // As a run would do it, now that it is known which joins fit.
+    // With the join strategy that a run would use, now that it is known which joins fit into memory.
     let execution = prepared.query.prepare(prepared.query.join_strategy())?;
     let preview = predict::preview(&prepared, PREVIEW_ROWS, spill.path())?;
     let named = |(name, type_name): (&String, &String)| (name.clone(), type_name.clone());
@@ -192,8 +189,8 @@ pub fn plan(job: &Job, options: &RunOptions) -> Result<PlanReport> {
     })
 }
 
-/// The version that holds what this run would build, unless a rebuild is asked for: of the same job over the same
-/// inputs, and as of the same time where that is stated.
+/// The version that this run would build again, unless a rebuild is requested: the same job over the same inputs, and
+/// as of the same time if that is stated.
 fn built(prepared: &Prepared<'_>, current: &Current, as_of: AsOf) -> Option<(u64, State)> {
     let (version, state) = current.find_built(&prepared.job_digest, &prepared.input_digest)?;
     let dated = current.versions.get(&version).and_then(crate::format::VersionEntry::dated);
@@ -211,12 +208,12 @@ fn describe_action(prepared: &Prepared<'_>, current: &Current, as_of: AsOf) -> S
         (_, Some(live)) if current.pin.is_some() => {
             format!("build version {}; readers stay on version {live}, which is pinned", current.next_version)
         }
-        (_, Some(live)) => format!("build version {} and take readers there from version {live}", current.next_version),
+        (_, Some(live)) => format!("build version {} and move readers to it from version {live}", current.next_version),
         (_, None) => format!("build version {}, the first that readers see", current.next_version),
     }
 }
 
-/// The report of a run that finds its work done, unless a rebuild is asked for.
+/// The report of a run whose version is already built, unless a rebuild is requested.
 fn reuse_existing(
     prepared: &Prepared<'_>,
     catalog: &Catalog,
@@ -233,7 +230,7 @@ fn reuse_existing(
     };
     let publish = || publish::publish(catalog, version, &prepared.publish_options());
     match state {
-        // Consumers of a topic that the job got since, or lost, are told.
+        // If the job was given a topic since, or lost it, its consumers are notified.
         State::Published => report(Outcome::AlreadyPublished, current.kafka.is_some().then(publish).transpose()?),
         State::Complete if options.stage => report(Outcome::Staged, None),
         State::Complete if current.pin.is_some() => report(Outcome::Pinned, None),
@@ -248,7 +245,7 @@ fn reuse_existing(
     }
 }
 
-/// What is known to stop the publish before any work.
+/// Refuses, before any work, what is known to stop the publish.
 fn preflight(prepared: &Prepared<'_>, catalog: &Catalog, current: &Current, as_of: AsOf) -> Result<()> {
     as_of::refuse(catalog, current, prepared.options, as_of)?;
     let Some(previous) = previous(catalog, current, &prepared.options.allow)? else { return Ok(()) };
@@ -270,13 +267,13 @@ fn preflight(prepared: &Prepared<'_>, catalog: &Catalog, current: &Current, as_o
     .with("checks", told_checks(&results)))
 }
 
-/// The results of checks, as programs read them.
+/// The results of checks, as JSON.
 fn told_checks(results: &[crate::format::CheckResult]) -> serde_json::Value {
     serde_json::to_value(results).unwrap_or_default()
 }
 
-/// The published version, to compare with. One that is damaged keeps nobody from replacing it, if that is
-/// allowed: otherwise no command would lead out of such a store.
+/// The published version, to compare with. With `--allow damaged` a damaged one does not stop the run that replaces it:
+/// otherwise no command could repair such a store.
 fn previous(catalog: &Catalog, current: &Current, allow: &Allowed) -> Result<Option<check::Previous>> {
     let Some(live) = current.current else { return Ok(None) };
     match catalog.manifest(current, live) {
@@ -304,9 +301,7 @@ fn build(
     let built = resume_or_start(prepared, catalog, building, current, previous.as_ref(), as_of);
     let stands = || {
         let store = catalog.layout().root().display();
-        format!(
-            "stopped before anything was installed: readers of {store} see what they saw; run the same command again"
-        )
+        format!("stopped before anything was installed: readers of {store} are unaffected; run the same command again")
     };
     let (report, complete) = built.map_err(|error| shutdown::stands(error, stands))?;
     let refused = complete.failed().iter().any(|kind| !options.allow.contains(kind));
@@ -314,7 +309,7 @@ fn build(
         let flag = allow_flag(complete.failed().iter().copied());
         let (store, version) = (catalog.layout().root().display(), complete.version());
         return Err(Error::rejected(format!(
-            "version {version} was built but not published, and readers still see what they saw\n  {}\n  look at it \
+            "version {version} was built but not published, and readers are unaffected\n  {}\n  inspect it \
              with `cutover scan {store} --version {version}`; publish it by hand with `cutover publish {store} \
              {version} {flag}`",
             why.replace("; ", "\n  ")
@@ -365,7 +360,7 @@ fn publish_unless_pinned(
     }
 }
 
-/// Everything up to a complete version: by going on with the work of a build that died, or from the beginning.
+/// Everything up to a complete version: resumes a dead build, or starts from the beginning.
 fn resume_or_start(
     prepared: &Prepared<'_>,
     catalog: &Catalog,
@@ -402,7 +397,7 @@ fn resume_or_start(
     Ok((RunReport { not_resumed, ..report }, complete))
 }
 
-/// Deletes what dead builds left, but for the build `keep`, so that the disk is free of it before the work begins.
+/// Deletes what dead builds left, except the build `keep`, so that the space is free before the work begins.
 fn remove_stale_builds(catalog: &Catalog, building: &Lock, keep: Option<&str>) -> Result<Vec<String>> {
     let dead = catalog.clear_staging(building, keep)?;
     if !dead.is_empty() {
@@ -411,8 +406,7 @@ fn remove_stale_builds(catalog: &Catalog, building: &Lock, keep: Option<&str>) -
     Ok(dead)
 }
 
-/// Everything from the directory of a build to a complete version, with the work of an `earlier` build where there is
-/// one.
+/// Everything from the build directory to a complete version, resuming the work of an `earlier` build if there is one.
 fn build_in(
     prepared: &Prepared<'_>,
     catalog: &Catalog,
@@ -423,7 +417,7 @@ fn build_in(
 ) -> Result<(RunReport, publish::Complete)> {
     let done = build_stages(prepared, catalog, &build, earlier, previous, as_of);
     if build.end(done.as_ref().err()) {
-        prepared.options.progress.note("what is done so far is kept: the same command goes on with it");
+        prepared.options.progress.note("finished work is kept: the same command resumes it");
     }
     done
 }
@@ -472,7 +466,7 @@ fn build_stages(
     report.stages = stages.iter().map(StageReport::from).collect();
     build.write_account(&prepared.account(&report))?;
     failpoint::reach("install.reported")?;
-    // The last safe point: what is installed is published too.
+    // The last safe point: an installed version is published too.
     shutdown::check()?;
     let numbered = |version| crate::format::Manifest { version, ..manifest };
     let complete = Staged::new(build.dirs().version()).install(catalog, numbered)?;

@@ -1,7 +1,7 @@
-//! What a person sees while work goes on: a bar on a terminal, one plain line per finished stage elsewhere.
+//! Progress for the user: a bar on a terminal, otherwise one plain line per finished stage.
 //!
-//! A [`Stage`] counts rows from any thread and knows how long it took; the counts also go into the run's report.
-//! Everything is written to standard error, so that standard output holds results alone.
+//! A [`Stage`] counts rows from any thread and measures its time; the counts also go into the run's report. Everything
+//! is written to standard error, so that standard output contains only results.
 //!
 //! Not for: logs (`tracing`) and results (`cli`).
 
@@ -16,7 +16,7 @@ use crate::stderr;
 /// How progress is shown.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Progress {
-    /// A bar that is drawn again and again.
+    /// A bar that is redrawn.
     Bars,
     /// A line when a stage ends.
     Lines,
@@ -31,7 +31,7 @@ impl Progress {
         if stderr::is_watched() { Self::Bars } else { Self::Lines }
     }
 
-    /// Says something about the work as a whole.
+    /// Prints a note about the work as a whole.
     pub fn note(self, message: &str) {
         if self != Self::Silent {
             stderr::note("info", message);
@@ -48,7 +48,7 @@ impl Progress {
         Stage { name, progress: self, bar, rows: AtomicU64::new(0), started: Instant::now() }
     }
 
-    /// Starts work in parts that are told one by one.
+    /// Starts work in parts, each of which is reported.
     pub fn parts(self, name: &'static str) -> Parts {
         let bar = ProgressBar::no_length().with_style(style("{wide_bar} {pos}/{len} {eta} {msg}"));
         self.show(&bar, name);
@@ -70,7 +70,7 @@ fn style(template: &str) -> ProgressStyle {
     ProgressStyle::with_template(&template).unwrap_or_else(|_| ProgressStyle::default_bar())
 }
 
-/// A stage of work that is going on.
+/// A running stage.
 #[derive(Debug)]
 pub struct Stage {
     name: &'static str,
@@ -80,12 +80,12 @@ pub struct Stage {
     started: Instant,
 }
 
-/// A stage of work that has ended.
+/// A finished stage.
 #[derive(Clone, Copy, Debug)]
 pub struct StageTimer {
     /// The stage.
     pub name: &'static str,
-    /// Rows it handled; 0 where it counts none.
+    /// Rows it processed; 0 if it counts none.
     pub rows: u64,
     /// Time it took.
     pub took: Duration,
@@ -98,13 +98,13 @@ impl Stage {
         self.bar.inc(rows);
     }
 
-    /// Takes back `rows` that were counted, as they will be handled again.
+    /// Subtracts `rows` that were counted, as they will be processed again.
     pub fn retract(&self, rows: u64) {
         self.rows.fetch_sub(rows, Ordering::Relaxed);
         self.bar.dec(rows);
     }
 
-    /// Moves on by `rows` that somebody handled before: they show, but do not count.
+    /// Advances the bar by `rows` that an earlier run processed, without counting them.
     pub fn skip(&self, rows: u64) {
         self.bar.inc(rows);
     }
@@ -131,7 +131,7 @@ impl Stage {
     }
 }
 
-/// Work in parts that is going on.
+/// Running work in parts.
 #[derive(Debug)]
 pub struct Parts {
     progress: Progress,

@@ -1,7 +1,6 @@
-//! What a run or a plan tells: for the screen, for `--json`, and what `report.json` in a version's directory keeps of
-//! it.
+//! The reports of a run and a plan: for the screen, for `--json`, and for `report.json` in a version's directory.
 //!
-//! Plain data; the words around it are `cli`'s.
+//! Plain data; `cli` words it.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -26,7 +25,7 @@ pub enum Outcome {
     AlreadyBuilt,
     /// The new version is complete, but the store is pinned; readers stay where they are.
     Pinned,
-    /// The version is complete and waits to be published by its number, as was asked for.
+    /// The version is complete and unpublished, as requested; `cutover publish` takes its number.
     Staged,
 }
 
@@ -41,7 +40,7 @@ impl Outcome {
 }
 
 impl RunReport {
-    /// Notes how it ended, while readers see the version `live`.
+    /// Sets how it ended, while readers see the version `live`.
     pub fn end(&mut self, outcome: Outcome, live: Option<u64>) {
         (self.outcome, self.published, self.previous) = (outcome, outcome.is_live(), live);
     }
@@ -59,9 +58,9 @@ pub struct RunReport {
     pub outcome: Outcome,
     /// Whether readers see the version.
     pub published: bool,
-    /// The command that takes readers to the version, where it waits for that.
+    /// The command that publishes the version, if it is not published.
     pub publish_with: Option<String>,
-    /// The version built, or the one that was there.
+    /// The version that was built, or that existed.
     pub version: u64,
     /// The version readers saw before.
     pub previous: Option<u64>,
@@ -77,13 +76,13 @@ pub struct RunReport {
     pub shards: u32,
     /// Digest of all entries.
     pub digest: String,
-    /// The time the data speaks for.
+    /// The time of the data.
     pub as_of: String,
-    /// Whether the job or a flag stated it; otherwise it is what the clock said.
+    /// Whether the job or a flag stated it; otherwise it is the clock's.
     pub as_of_stated: bool,
     /// Values of the job's parameters.
     pub params: BTreeMap<String, String>,
-    /// What was worth a warning about going live: sentences.
+    /// Warnings about going live: sentences.
     pub notes: Vec<String>,
     /// What was read.
     pub inputs: Vec<InputReport>,
@@ -91,23 +90,23 @@ pub struct RunReport {
     pub stages: Vec<StageReport>,
     /// What the checks found.
     pub checks: Vec<CheckResult>,
-    /// The measures that changed most since the version before.
+    /// The measures that changed most since the previous version.
     pub moved: Vec<Change>,
-    /// What was predicted; none where nothing was built.
+    /// The prediction; none if nothing was built.
     pub predicted: Option<Prediction>,
     /// The most memory the process held, in bytes.
     pub peak_memory: u64,
     /// Bytes the shuffle wrote to the spill directory.
     pub spilled_bytes: u64,
-    /// How the memory was shared out; none where nothing was built.
+    /// How the memory was divided; none if nothing was built.
     pub memory: Option<MemoryReport>,
-    /// What of it an earlier run had done that did not come to an end; none where all was done now.
+    /// The part that an unfinished earlier run had done; none if everything was done now.
     pub resumed: Option<ResumeReport>,
-    /// Why the work of an earlier run was there but could not be resumed: a sentence.
+    /// Why an unfinished earlier run could not be resumed: a sentence.
     pub not_resumed: Option<String>,
     /// Versions that retention removed.
     pub removed: Vec<u64>,
-    /// What consumers of the topic were told; none where the store is not streamed.
+    /// What was announced to the consumers of the topic; none if the store is not streamed.
     pub kafka: Option<KafkaReport>,
 }
 
@@ -120,46 +119,46 @@ pub struct KafkaReport {
     pub partitions: usize,
     /// Entries in it.
     pub rows: u64,
-    /// Whether it was streamed now; else it was there already.
+    /// Whether it was streamed now; otherwise it already was.
     pub streamed: bool,
 }
 
-/// The work of an earlier run that a run went on with: its shuffle, and some of its ranges.
+/// The work of an earlier run that was resumed: its shuffle, and some of its ranges.
 #[derive(Clone, Debug, Serialize)]
 pub struct ResumeReport {
-    /// The build, which is the version's.
+    /// The id of the build, which is now the version's.
     pub build: String,
-    /// Ranges that were finished.
+    /// Ranges that were already finished.
     pub ranges: usize,
     /// Ranges in all.
     pub of_ranges: usize,
 }
 
-/// How the memory of a run was shared out, in bytes.
+/// How the memory of a run was divided, in bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct MemoryReport {
-    /// All that the run could use.
+    /// The budget of the run.
     pub budget: u64,
-    /// What joins, groups and sorts could have of it.
+    /// The share for joins, groups and sorts.
     pub query_share: u64,
-    /// The most that they had at a time.
+    /// The most they used at a time.
     pub query_peak: u64,
-    /// Bytes that they wrote to the spill directory.
+    /// Bytes they wrote to the spill directory.
     pub query_spilled_bytes: u64,
-    /// What the entries of the shuffle could have.
+    /// The share for the entries of the shuffle.
     pub shuffle_share: u64,
-    /// What the builders of tables could have.
+    /// The share for table builders.
     pub tables_share: u64,
 }
 
-/// What `report.json` in a version's directory keeps of the run that built it.
+/// What `report.json` in a version's directory says about the run that built it.
 #[derive(Clone, Debug, Serialize)]
 pub struct BuildReport {
     /// What was read.
     pub inputs: Vec<InputReport>,
     /// How long each stage took, up to the version's completion.
     pub stages: Vec<StageReport>,
-    /// What was predicted.
+    /// The prediction.
     pub predicted: Option<Prediction>,
     /// Entries of the version.
     pub rows: u64,
@@ -169,9 +168,9 @@ pub struct BuildReport {
     pub peak_memory: u64,
     /// Bytes the shuffle wrote to the spill directory.
     pub spilled_bytes: u64,
-    /// How the memory was shared out.
+    /// How the memory was divided.
     pub memory: Option<MemoryReport>,
-    /// What of it an earlier run had done.
+    /// The part that an earlier run had done.
     pub resumed: Option<ResumeReport>,
 }
 
@@ -184,7 +183,7 @@ pub struct PlanReport {
     pub store: PathBuf,
     /// What would happen, in a sentence.
     pub would: String,
-    /// What would become of the work of a run that was not finished: a sentence.
+    /// What would happen to the work of an unfinished run: a sentence.
     pub resumes: Option<String>,
     /// What would be read.
     pub inputs: Vec<InputReport>,
@@ -196,27 +195,27 @@ pub struct PlanReport {
     pub key: Vec<(String, String)>,
     /// Value columns and their types.
     pub value: Vec<(String, String)>,
-    /// What would come of it.
+    /// The predicted result.
     pub predicted: Prediction,
     /// Bytes that would go through the shuffle.
     pub entries_bytes: u64,
-    /// Bytes the shuffle would write to the spill directory; 0 where its share of the memory does.
+    /// Bytes the shuffle would write to the spill directory; 0 if its share of the memory is enough.
     pub spill_bytes: u64,
     /// Bytes of disk the store needs for the new version, before compression.
     pub disk_bytes: u64,
     /// Bytes its files will have, compressed.
     pub stored_bytes: u64,
-    /// What that rests on; none where nothing says how well entries pack, and they are counted as they are.
+    /// The basis of that; none if the compression ratio is unknown, and uncompressed bytes are given.
     pub stored_from: Option<String>,
-    /// Seconds it will take; none where no version of the dataset says how long one takes.
+    /// Seconds it will take; none if no version of the dataset is a basis.
     pub seconds: Option<f64>,
-    /// What that rests on.
+    /// The basis of that.
     pub seconds_from: Option<String>,
     /// Whether this machine has what it needs.
     pub fits: Fits,
     /// Bytes of memory the run may use.
     pub memory_budget: u64,
-    /// What the query's operators may have of it.
+    /// The share of the query's operators.
     pub query_memory: u64,
     /// Threads it may use.
     pub threads: usize,
@@ -227,11 +226,11 @@ pub struct PlanReport {
 /// Whether a run fits this machine.
 #[derive(Clone, Debug, Serialize)]
 pub struct Fits {
-    /// Whether there is as much memory.
+    /// Whether there is enough memory.
     pub memory: bool,
-    /// Whether there is as much free disk.
+    /// Whether there is enough free disk space.
     pub disk: bool,
-    /// What is short, a sentence each.
+    /// What is missing, a sentence each.
     pub problems: Vec<String>,
 }
 
@@ -244,9 +243,9 @@ pub struct InputReport {
     pub files: usize,
     /// Bytes of them.
     pub bytes: u64,
-    /// Rows of them, where their footers tell.
+    /// Rows in them, if their footers say.
     pub rows: Option<u64>,
-    /// The partitions that the job names; none where it reads all.
+    /// The partitions that the job names; empty if it reads all.
     pub partitions: Vec<String>,
 }
 
@@ -265,7 +264,7 @@ pub struct StageReport {
     pub name: String,
     /// Seconds it took.
     pub seconds: f64,
-    /// Rows it handled; 0 where it counts none.
+    /// Rows it processed; 0 if it counts none.
     pub rows: u64,
 }
 
@@ -275,7 +274,7 @@ impl From<&StageTimer> for StageReport {
     }
 }
 
-/// What a job is expected to come to.
+/// The prediction for a job.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Prediction {
     /// Entries of the version.
@@ -284,6 +283,6 @@ pub struct Prediction {
     pub bytes: u64,
     /// The most memory the process will hold, in bytes.
     pub memory: u64,
-    /// What the prediction rests on.
+    /// The basis of the prediction.
     pub basis: String,
 }

@@ -1,9 +1,9 @@
-//! What of the machine a run may use: threads, memory, and the pools made of them.
+//! The resources of a run: threads, memory, and the thread pools.
 //!
-//! One number of threads drives everything: the query's partitions, the shuffle's writers and rayon's pool. One budget
-//! of memory is cut into fixed shares, so that no stage can starve another.
+//! One number of threads sizes everything: the query's partitions, the shuffle's writers and rayon's pool. One memory
+//! budget is divided into fixed shares, so that no stage can starve another.
 //!
-//! Not for: what a job is. Nothing here is read from the job file.
+//! Not for: the job. Nothing here is read from the job file.
 
 use std::fs;
 use std::path::Path;
@@ -17,18 +17,18 @@ use crate::stack;
 /// The smallest budget that is accepted, in bytes: 64 MiB.
 pub const MIN_MEMORY: u64 = 64 << 20;
 
-/// Bytes of memory for which a thread is used where nobody says how many: 64 MiB.
+/// Bytes of memory for each thread if no number of threads is given: 64 MiB.
 const PER_THREAD: u64 = 64 << 20;
-/// Bytes of memory below which a thread cannot work: 32 MiB.
+/// Bytes of memory that a thread needs at least: 32 MiB.
 const LEAST_PER_THREAD: u64 = 32 << 20;
 
-/// Threads that run at the same time for each that is asked for: the query's workers, those that take its rows, and
-/// those that build; and some beside.
+/// System threads per requested thread: a worker of the query, one that takes its rows, and one that builds; and some
+/// more in total.
 const THREADS_PER_THREAD: usize = 3;
 const THREADS_BESIDE: usize = 4;
-/// The last second of the year 9998, so that no run passes the end of what dates can be written.
+/// The last second of the year 9998, so that no run reaches the end of the dates that can be written.
 const LAST_SECOND: u64 = 253_370_764_799;
-/// The variable by which somebody asks for cores of a process that holds passwords.
+/// The environment variable that allows core dumps of a process that holds passwords.
 const KEEP_CORES: &str = "CUTOVER_CORES";
 
 /// Threads and memory of one run.
@@ -41,8 +41,8 @@ pub struct Resources {
 }
 
 impl Resources {
-    /// What the user asked for; by default half the memory of the machine or its cgroup, and all processors for which
-    /// that is enough.
+    /// The requested resources; by default half the memory of the machine or its cgroup, and as many processors as that
+    /// is enough for.
     ///
     /// # Errors
     /// `Invalid` for 0 threads, for less memory than [`MIN_MEMORY`] and for more threads than the memory is enough for.
@@ -52,10 +52,7 @@ impl Resources {
         }
         let memory = memory.unwrap_or_else(default_memory);
         if memory < MIN_MEMORY {
-            return Err(Error::invalid(format!(
-                "--memory is {memory} bytes; the least that works is {} MiB",
-                MIN_MEMORY >> 20
-            )));
+            return Err(Error::invalid(format!("--memory is {memory} bytes; the minimum is {} MiB", MIN_MEMORY >> 20)));
         }
         let most = (memory / LEAST_PER_THREAD) as usize;
         let threads = match threads {
@@ -81,7 +78,7 @@ impl Resources {
         (self.memory / 20 * 8) as usize
     }
 
-    /// Bytes for table builders, their filters included. The rest of the budget is for batches on their way.
+    /// Bytes for table builders, including their filters. The rest of the budget is for batches in flight.
     pub fn build_memory(&self) -> usize {
         (self.memory / 20) as usize
     }
@@ -98,7 +95,7 @@ impl Resources {
             .map_err(|error| Error::unavailable("cannot start threads").because(error))
     }
 
-    /// The runtime under the query.
+    /// The tokio runtime of the query.
     ///
     /// # Errors
     /// `Unavailable` when threads cannot be started.
@@ -114,7 +111,7 @@ impl Resources {
     }
 }
 
-/// Raises this process's limit of open files as far as it may: a version keeps all its tables open.
+/// Raises this process's limit of open files to its maximum: a version keeps all its tables open.
 pub fn raise_open_files() {
     use rustix::process::{Resource, getrlimit, setrlimit};
     let limit = getrlimit(Resource::Nofile);
@@ -124,13 +121,12 @@ pub fn raise_open_files() {
     }
 }
 
-/// This host's name.
+/// The name of this host.
 pub fn host() -> String {
     rustix::system::uname().nodename().to_string_lossy().into_owned()
 }
 
-/// Whether so many threads can be started at the same time. What the engine starts later it does not look after: it
-/// panics.
+/// Fails unless this number of threads can run at the same time. The engine panics if it cannot start one later.
 ///
 /// # Errors
 /// `Unavailable` when the system refuses one of them.
@@ -153,8 +149,8 @@ fn check_threads(threads: usize) -> Result<()> {
     })
 }
 
-/// Sees to it that this process leaves no core when it dies, as its memory holds passwords; with `CUTOVER_CORES=1` in
-/// the environment it may. Other processes of the same user can no longer trace it either.
+/// Prevents core dumps of this process, as its memory holds passwords; `CUTOVER_CORES=1` in the environment allows
+/// them. Other processes of the same user cannot trace it any more either.
 pub fn forbid_cores() {
     use rustix::process::{DumpableBehavior, set_dumpable_behavior};
     if std::env::var_os(KEEP_CORES).is_some_and(|keep| keep == "1") {
@@ -165,10 +161,10 @@ pub fn forbid_cores() {
     }
 }
 
-/// Refuses a clock that shows no date of the years 1970 to 9999, which nothing here could write down.
+/// Refuses a clock outside the years 1970 to 9999, whose dates could not be written.
 ///
 /// # Errors
-/// `Unavailable`, until it is set right.
+/// `Unavailable`, until the clock is set.
 pub fn check_clock() -> Result<()> {
     check_time(SystemTime::now())
 }
@@ -177,35 +173,35 @@ fn check_time(now: SystemTime) -> Result<()> {
     match now.duration_since(UNIX_EPOCH) {
         Ok(since) if since.as_secs() < LAST_SECOND => Ok(()),
         _ => Err(Error::unavailable(
-            "the clock of this machine shows a date before 1970 or after 9999: set it right, and run again",
+            "the clock of this machine shows a date before 1970 or after 9999: correct it, and run again",
         )),
     }
 }
 
-/// Lets a write beyond `ulimit -f` fail like any other, instead of ending the process.
+/// Makes a write beyond `ulimit -f` fail like any other, instead of ending the process.
 ///
 /// # Errors
-/// `Unavailable` when the system does not let this process listen.
+/// `Unavailable` when the signal handler cannot be installed.
 pub fn survive_file_size_limit() -> Result<()> {
     let unused = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false));
     let heard = signal_hook::flag::register(libc::SIGXFSZ, unused);
-    heard.map(drop).map_err(|error| Error::unavailable("cannot listen to signals").because(error))
+    heard.map(drop).map_err(|error| Error::unavailable("cannot install a signal handler").because(error))
 }
 
-/// Bytes of memory a run has where nobody says how many: half of what there is.
+/// Default memory of a run in bytes: half of what is available.
 pub fn default_memory() -> u64 {
     available_memory() / 2
 }
 
-/// Bytes of memory of the machine, or of the cgroup this process is in where that is less.
+/// Bytes of memory of the machine, or of this process's cgroup if that is less.
 pub fn available_memory() -> u64 {
     let machine = rustix::system::sysinfo();
     let machine = (machine.totalram as u64).saturating_mul(u64::from(machine.mem_unit));
     cgroup_limits().into_iter().fold(machine, u64::min)
 }
 
-/// Bytes that may still be written to the disk of a path, or of the nearest directory above it that is there; nothing
-/// where the system does not tell.
+/// Bytes that may still be written to the disk of a path, or of its nearest existing ancestor; `None` if the system
+/// does not report it.
 pub fn free_disk(path: &Path) -> Option<u64> {
     let path = std::path::absolute(path).ok()?;
     let there = path.ancestors().find(|above| above.exists())?;
@@ -213,7 +209,7 @@ pub fn free_disk(path: &Path) -> Option<u64> {
     Some(disk.f_bavail.saturating_mul(disk.f_frsize))
 }
 
-/// The most memory this process has held so far, in bytes; 0 where the system does not tell.
+/// The most memory this process has held so far, in bytes; 0 if the system does not report it.
 pub fn peak_memory() -> u64 {
     let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
     let kibibytes =

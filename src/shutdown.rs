@@ -1,14 +1,14 @@
-//! Stopping when asked to: after SIGINT or SIGTERM a command ends at its next safe point.
+//! Graceful shutdown: after SIGINT or SIGTERM a command ends at its next safe point.
 //!
 //! ```text
-//! first signal   remembered ─▶ the next `check` is an error ─▶ the command cleans up, says what stands, ends with 130, 143
-//! second signal  the default action, at once, as if nobody listened
+//! first signal   remembered ─▶ the next `check` fails ─▶ the command cleans up, says what is in effect, exits 130 or 143
+//! second signal  the default action, at once
 //! ```
-//! Long loops call [`check`] now and then, and the wiring calls it between stages. What has to be followed by something
-//! else is not interrupted: nothing calls it between the replace of `current.json`, or the intent of a change, and what
-//! belongs to it.
+//! Long loops call [`check`] now and then, and the pipeline calls it between stages. Steps that belong together are not
+//! interrupted: there is no check between the replacement of `current.json`, or the intent of a change, and what must
+//! follow it.
 //!
-//! Not for: commands that change nothing. They do not listen, and end at the first signal as any program does.
+//! Not for: commands that change nothing. They install no handler, and the first signal ends them.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -18,28 +18,28 @@ use signal_hook::flag;
 
 use crate::error::{Error, Kind, Result};
 
-/// How soon a wait sees that it is to end.
+/// How often a wait checks for a signal.
 pub const LOOK_EVERY: Duration = Duration::from_millis(50);
 
 static ASKED: AtomicBool = AtomicBool::new(false);
 static SIGNAL: AtomicUsize = AtomicUsize::new(0);
 
-/// Listens to both signals from now on.
+/// Installs the handlers of both signals.
 ///
 /// # Errors
-/// `Unavailable` when the system does not let this process listen.
+/// `Unavailable` when they cannot be installed.
 pub fn listen() -> Result<()> {
     for signal in [SIGINT, SIGTERM] {
-        // In this order, so that the first signal of either kind does not find the flag that it raises.
+        // In this order, so that the first signal of either kind does not see the flag that it sets.
         flag::register_conditional_default(signal, &ASKED)
             .and_then(|_| flag::register_usize(signal, &SIGNAL, signal as usize))
             .and_then(|_| flag::register(signal, &ASKED))
-            .map_err(|error| Error::unavailable("cannot listen to signals").because(error))?;
+            .map_err(|error| Error::unavailable("cannot install a signal handler").because(error))?;
     }
     Ok(())
 }
 
-/// A safe point: all that is done so far may be left as it is. It costs one comparison.
+/// A safe point: everything done so far may be left as it is. It costs one comparison.
 ///
 /// # Errors
 /// `Stopped` once a signal has arrived.
@@ -57,7 +57,7 @@ fn stopped() -> Error {
 /// Waits.
 ///
 /// # Errors
-/// As [`check`], soon after the signal.
+/// As [`check`], shortly after the signal.
 pub fn sleep(duration: Duration) -> Result<()> {
     let until = Instant::now() + duration;
     loop {
@@ -70,13 +70,13 @@ pub fn sleep(duration: Duration) -> Result<()> {
     }
 }
 
-/// Says what stands after a stop, and how to go on; any other error stays as it is.
+/// Adds to a stop what is in effect and how to continue; any other error is returned unchanged.
 #[must_use]
 pub fn stands(error: Error, what: impl FnOnce() -> String) -> Error {
     if error.kind() == Kind::Stopped { error.during(what()) } else { error }
 }
 
-/// The number of the signal that arrived; 0 before one has.
+/// The number of the signal that arrived; 0 if none has.
 pub fn signal() -> u8 {
     SIGNAL.load(Ordering::SeqCst) as u8
 }

@@ -1,21 +1,21 @@
-//! Threads whose stacks are large: planning and running a query recurse as deep as its SQL is nested.
+//! Threads with large stacks: planning and running a query recurse as deep as its SQL is nested.
 //!
-//! Only the pages that are used take memory. How deep SQL may be is `query::depth`'s to say; the two belong together.
+//! Only pages that are used take memory. `query::sql_limits` limits how deep SQL may be; change both together.
 //!
 //! Not for: threads that run no part of a query.
 
 use std::io;
 use std::thread::{Builder, scope};
 
-/// Bytes of the stack of a thread that runs a part of a query.
+/// Stack bytes of a thread that runs a part of a query.
 pub const BYTES: usize = 128 << 20;
-/// Bytes of the stack of the thread that plans it.
+/// Stack bytes of the thread that plans it.
 const PLANNING: usize = 512 << 20;
 
-/// Does something on a thread whose stack is deep enough to plan any query, and waits for it.
+/// Runs `work` on a thread whose stack is deep enough to plan any query, and waits for it.
 ///
 /// # Errors
-/// Those of the system, which may refuse the thread.
+/// When the system cannot start the thread.
 pub fn on_deep_stack<T: Send>(work: impl FnOnce() -> T + Send) -> io::Result<T> {
     scope(|scope| {
         let thread = Builder::new().name("main".to_owned()).stack_size(PLANNING).spawn_scoped(scope, work)?;

@@ -1,11 +1,11 @@
-//! Lines on standard error: as text for people, or as one JSON object each for programs that collect logs.
+//! Lines on standard error: plain text for people, or one JSON object each for log collectors.
 //!
 //! ```text
 //! text   "     query  0.1 s  100 rows"
 //! json   {"time":"2026-11-22T10:30:00Z","level":"info","message":"query","fields":{"rows":100,"seconds":0.1}}
 //! ```
-//! The form is chosen once, when the command starts. Progress, notices, errors and the log all come through here, so
-//! that no line of one form is among those of the other.
+//! The form is chosen once, when the command starts. Progress, notices, errors and the log are all written here, so
+//! that the two forms never mix.
 //!
 //! Not for: results, which go to standard output (`cli`).
 
@@ -27,13 +27,13 @@ pub fn is_json() -> bool {
     JSON.load(Ordering::Relaxed)
 }
 
-/// Whether a person watches, on a terminal, what is said.
+/// Whether standard error is a terminal, and lines are text.
 pub fn is_watched() -> bool {
     !is_json() && std::io::stderr().is_terminal()
 }
 
-/// Writes a line: `text` for people; `message` and `fields` for programs. Nobody is left to tell when standard error is
-/// closed, so that is no error.
+/// Writes a line: `text` for people; `message` and `fields` for programs. A closed standard error is ignored: there is
+/// nowhere left to report it.
 pub fn line(level: &str, text: &str, message: &str, fields: Map<String, Value>) {
     let mut stderr = std::io::stderr().lock();
     let _ = match is_json() {

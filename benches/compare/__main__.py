@@ -1,13 +1,13 @@
-"""Cutover beside DuckDB, and beside itself: whole jobs over the same files, into a checked store and into Parquet.
+"""Cutover compared with DuckDB, and with itself: whole jobs over the same files, into a checked store and into Parquet.
 
-`make bench` builds the programs and calls this; `make bench ARGS="--only skewed --events 1000000"` runs a part of it.
+`make bench` builds the programs and runs this; `make bench ARGS="--only skewed --events 1000000"` runs a part of it.
 
     works      what is compared, with the targets          measure   one process, its time and memory
-    sides      how each side runs                          data      the data sets, made once
-    paired     runs in turns, medians, the verdict         machine   environment, versions, where results go
+    sides      how each side runs                          data      the data sets, generated once
+    paired     alternating runs, medians, the verdict         machine   environment, versions, where results go
 
-The jobs are those of benches/jobs/. Raw results go to benches/runs/; a table with the targets ends the output. All of
-it on 40 million events takes about an hour on 2 cores. It ends with 1 where rows differ.
+The jobs are those of benches/jobs/. Raw results go to benches/runs/; the output ends with a table of the targets. All
+of it on 40 million events takes about an hour on 2 cores. It exits with 1 if rows differ.
 
 Not for: tuning one stage (benches/stages.rs), or Kafka (benches/kafka.py).
 """
@@ -27,7 +27,7 @@ EVENTS = 40_000_000
 
 @dataclass(frozen=True)
 class Bench:
-    """What all runs share: the programs, the directory of data and results, and how much of each."""
+    """What all runs share: the programs, the directory of data and results, and their sizes."""
 
     cutover: Path
     python: Path
@@ -85,7 +85,7 @@ def parse():
 
 
 def arguments(options):
-    """What of the command line makes a difference to results."""
+    """The arguments that affect results."""
     numbers = ["--events", str(options.events), "--profiles", str(options.profiles)]
     numbers += ["--tpch-sf", f"{options.tpch_sf:g}", "--pairs", str(options.pairs), "--threads", str(options.threads)]
     return numbers + (["--only", *options.only] if options.only else [])

@@ -1,15 +1,15 @@
-"""Data sets: what each holds, how it is made, and making it once.
+"""Data sets: their content, how to generate it, and generating it once.
 
 | set | rows | made by |
 |---|---|---|
 | log | events × profiles, skewed users and pages | `cutover demo --generate-only` |
 | ten | ten times the events of log, the same profiles | the same |
-| wide | the events, half as many profiles, each with a text of 128 letters | the same, and DuckDB |
-| uniform, skewed, equal, sorted, reversed | one row for each event; how their keys lie, as the name says | DuckDB |
-| blobs | values of 400 bytes that no codec makes smaller; one for every four events | DuckDB |
+| wide | the events, half as many profiles, each with a string of 128 letters | the same, and DuckDB |
+| uniform, skewed, equal, sorted, reversed | one row for each event; keys distributed as the name says | DuckDB |
+| blobs | values of 400 bytes that no codec compresses; one for every four events | DuckDB |
 | tpch | TPC-H's orders and lineitem | tpchgen-cli |
 
-The same numbers and versions give the same rows: randomness is a hash of the row's number. A set is made again when
+The same numbers and versions give the same rows: randomness is a hash of the row's number. A set is generated again if
 its steps or a version changed.
 
 Not for: what is done with the rows (benches/jobs/).
@@ -25,14 +25,14 @@ from compare.measure import size_of
 PARTS = 8
 BLOB_BYTES = 400
 EVENTS_PER_BLOB = 4
-# Keys of all shapes have as many bytes; this one is in the middle of them.
+# Keys of all shapes have the same number of bytes; this one is in the middle of them.
 HOT = 1 << 62
 RANDOM = "(hash(i) >> 1)::BIGINT"
 SIDE = Path(__file__).resolve().parent / "duckdb_side.py"
 
 
 def make(name, bench):
-    """Makes a data set unless it is there; returns its directory."""
+    """Generates a data set unless it exists; returns its directory."""
     home = bench.work / "data"
     home.mkdir(parents=True, exist_ok=True)
     directory, mark = home / name, home / f"{name}.json"
@@ -59,13 +59,13 @@ def make(name, bench):
 
 
 def rows(name, bench):
-    """Rows of a data set's largest table, or about as many."""
+    """Rows of a data set's largest table, approximately."""
     others = {"ten": 10 * bench.events, "blobs": blob_rows(bench), "tpch": int(6_000_000 * bench.tpch_sf)}
     return others.get(name, bench.events)
 
 
 def about(directory):
-    """What a made data set is, for the report."""
+    """A description of a data set, for the report."""
     files = sorted(directory.rglob("*.parquet"))
     return {"name": directory.name, "files": len(files), "bytes": size_of(directory)}
 
@@ -76,7 +76,7 @@ def demo(name, events, profiles):
 
 
 def parts(directory, rows, select):
-    """Steps that write rows 0 to `rows`, a file for each part; `select` gives those from {low} to {high}."""
+    """Steps that write rows 0 to `rows`, one file per part; `select` gives those from {low} to {high}."""
     cuts = [rows * part // PARTS for part in range(PARTS + 1)]
     return [["mkdir", directory]] + [
         [
@@ -89,7 +89,7 @@ def parts(directory, rows, select):
 
 
 def shape(key):
-    """Rows about as large as events, whose keys lie as `key` says, an expression of the row's number i."""
+    """Rows about as large as events, with keys from `key`, an expression of the row's number i."""
 
     def recipe(bench, name):
         key_of = key.format(hot=HOT, random=RANDOM, rows=bench.events, step=HOT // bench.events)

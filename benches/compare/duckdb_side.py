@@ -1,8 +1,8 @@
-"""DuckDB's side of a comparison: runs one statement in a process of its own.
+"""DuckDB's side of a comparison: runs one statement in its own process.
 
-Usage: duckdb_side.py [--threads N] [--memory SIZE] [--view NAME=GLOB]… SQL. Prints one JSON line with the seconds that
-the statement took (the start of Python and the import are not DuckDB's to pay) and the rows that it wrote. Everything
-that is not said here is at DuckDB's defaults. Ends with 1 and the error's first line where DuckDB fails.
+Usage: duckdb_side.py [--threads N] [--memory SIZE] [--view NAME=GLOB]… SQL. Prints one JSON line with the seconds of
+the statement (without the start of Python and the import) and the rows that it wrote. Everything else is at DuckDB's
+defaults. If DuckDB fails, exits with 1 and the error's first line.
 
 Not for: choosing the statement or the limits (sides.py).
 """

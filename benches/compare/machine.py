@@ -1,4 +1,4 @@
-"""What results rest on: the environment with DuckDB, the versions of everything, the machine; and where results go.
+"""The environment of results: a Python with DuckDB, the versions of all programs, the machine; and where results go.
 
 Not for: the results themselves.
 """
@@ -18,7 +18,7 @@ RUNS = BENCHES / "runs"
 
 
 def environment(directory):
-    """Python of a virtual environment with what requirements.txt names; the environment is made once."""
+    """Python of a virtual environment with the packages of requirements.txt; the environment is created once."""
     home = directory / "venv"
     python, wanted, mark = home / "bin" / "python", BENCHES / "requirements.txt", home / "requirements.txt"
     if not (mark.exists() and mark.read_text() == wanted.read_text()):
@@ -35,7 +35,7 @@ def version_of(cutover):
 
 
 def versions(cutover, python):
-    """Versions of the programs; `python` is None where nothing of its environment has a part."""
+    """Versions of the programs; `python` is None if the environment is not used."""
     found = {"cutover": version_of(cutover)}
     if python:
         ask = "import duckdb, importlib.metadata as m; print(duckdb.__version__, m.version('tpchgen-cli'))"
@@ -46,7 +46,7 @@ def versions(cutover, python):
 
 
 def about(cutover, python, threads):
-    """When, with what, and on which machine."""
+    """The date, the versions and the machine."""
     cpu = platform.processor()
     if Path("/proc/cpuinfo").exists():
         models = [text for text in Path("/proc/cpuinfo").read_text().splitlines() if text.startswith("model name")]
@@ -66,7 +66,7 @@ def about(cutover, python, threads):
 
 
 def record(report, name):
-    """Writes raw results under the day and a name that is not taken yet; returns the path."""
+    """Writes raw results under the day and an unused name; returns the path."""
     day = report["about"]["at"][:10]
     path, number = RUNS / f"{day}-{name}.json", 2
     while path.exists():

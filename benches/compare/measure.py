@@ -1,4 +1,4 @@
-"""The measuring core: one process from its start to its end, what it left on disk, and the digest of what that holds.
+"""The measurement of one process, the size of its result on disk, and the digest of the result's content.
 
 Not for: what is measured (works.py, sides.py) or in which order (paired.py).
 """
@@ -19,13 +19,13 @@ UNITS = {"MiB": MIB, "GiB": 1 << 30}
 
 
 class Failed(Exception):
-    """A measured process did not end well; the text says which and how."""
+    """A measured process failed; the message says which and how."""
 
 
 def measure(command, directory, kill_at=None):
-    """Runs a command in `directory` to its end: wall time, processor time and peak memory of its process as the system
-    counts them, and the JSON document that it printed. Raises Failed where it ends with anything but 0. With `kill_at`
-    it must die at that failpoint instead, and prints nothing."""
+    """Runs a command in `directory`: wall time, processor time and peak memory of its process as the system counts
+    them, and the JSON document that it printed. Raises Failed on any exit code but 0. With `kill_at` it must die at
+    that failpoint instead, and prints nothing."""
     environment = os.environ | ({"CUTOVER_FAILPOINTS": kill_at} if kill_at else {})
     expected = -signal.SIGKILL if kill_at else 0
     with tempfile.TemporaryFile("w+") as stderr:
@@ -50,7 +50,7 @@ def measure(command, directory, kill_at=None):
 
 
 def cargo_bench(name, *arguments):
-    """The command that runs one of the programs in benches/; cargo builds it first where that is still to do."""
+    """The command that runs one of the programs in benches/; cargo builds it first if needed."""
     return ["cargo", "bench", "--quiet", "--locked", "--profile", "release", "--bench", name, "--", *arguments]
 
 
@@ -62,7 +62,7 @@ def digest_of(kind, path):
 
 
 def warm(directories):
-    """Every run finds its input in the page cache, and no earlier run's writes still going to disk."""
+    """Before every run: its input is in the page cache, and earlier writes are on the disk."""
     os.sync()
     for directory in directories:
         for path in directory.rglob("*.parquet"):
@@ -82,6 +82,6 @@ def parse_size(text):
 
 
 def shown(command):
-    """A command as a person would type it, without this machine's directories."""
+    """A command as a user would type it, without this machine's directories."""
     first, *rest = [str(part).replace(f"{REPOSITORY}/", "") for part in command]
     return " ".join([Path(first).name, *(f'"{part}"' if " " in part else part for part in rest)])

@@ -1,8 +1,8 @@
-"""Runs the sides of one work in turns, and says what came of it.
+"""Runs the sides of one work alternately, and judges the result.
 
-A machine's speed drifts, so that what counts is the median of the ratios of runs that lie side by side, and each pair
-begins with another side. After the last pair every result is read back: sides of one work hold the same rows, or what
-DuckDB says they must, by count and by a digest that does not depend on order (benches/digest.rs).
+A machine's speed drifts, so the result is the median of the ratios of adjacent runs, and each pair begins with another
+side. After the last pair every result is read back: all sides of a work contain the same rows, or those that DuckDB
+says they must, by count and by a digest that does not depend on order (benches/digest.rs).
 
 Not for: what the sides are.
 """
@@ -13,13 +13,13 @@ import statistics
 from compare import data
 from compare.measure import MIB, Failed, parse_size, warm
 
-# What a process may hold beyond --memory.
+# Bytes that a process may use beyond --memory.
 BEYOND_MEMORY = 100 * MIB
 MEDIANS = ("seconds", "cpu_seconds", "peak_rss_bytes", "bytes")
 
 
 def compare(work, bench):
-    """One work, from making its data to its verdict; returns the raw results."""
+    """Runs one work, from generating its data to its verdict; returns the raw results."""
     print(f"\n{work.name}: {work.what}")
     result = {"name": work.name, "what": work.what, "target": work.target, "runs": []}
     needed, free = work.disk * data.rows(work.first.data, bench), shutil.disk_usage(bench.work).free
@@ -61,7 +61,7 @@ def peak(run):
 
 
 def conclude(work, result):
-    """Medians, and whether every side holds what it must."""
+    """Medians, and whether every side contains what it must."""
     runs = result["runs"]
     result["ratio"] = statistics.median(run["ratio"] for run in runs)
     result["medians"] = [
@@ -76,7 +76,7 @@ def conclude(work, result):
 
 
 def verdict(work, result):
-    """What the work came to, beside what it should."""
+    """The result of the work, compared with its target."""
     missed = []
     if not result["same_rows"]:
         missed.append("ROWS DIFFER")
@@ -98,8 +98,8 @@ def ended(result, how):
 
 
 def table(results):
-    """All works at a glance."""
-    print(f"\n{'work':17}{'cutover':>10}{'memory':>13}  {'beside':28}{'ratio':>7}{'target':>8}  verdict")
+    """A table of all works."""
+    print(f"\n{'work':17}{'cutover':>10}{'memory':>13}  {'against':28}{'ratio':>7}{'target':>8}  verdict")
     for result in results:
         ours, memory, beside, ratio = "", "", "", ""
         if "ratio" in result:

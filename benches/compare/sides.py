@@ -1,15 +1,15 @@
-"""The sides of a comparison: each can run once and be measured, say what it now holds, and clear it away.
+"""The sides of a comparison: each can run once and be measured, return the digest of its content, and clear it.
 
-| side | what its seconds are |
+| side | what is timed |
 |---|---|
 | Cutover | the whole process with every default on: query, shuffle, tables, ingest, read-back, flip |
 | Resumed | both processes of a run that is killed and run again |
 | DuckDB | its COPY statement, into one Parquet file |
-| Disk | writing as many bytes as the blobs are, and one fsync |
+| Disk | writing as many bytes as the blobs have, and one fsync |
 | RocksDB | writing the blobs' entries with SstFileWriter alone (benches/tables.rs), each table synced |
 
-DuckDB reads its SQL and its files out of the same job file as Cutover. With several limits of memory it takes the
-first under which it finishes, and says which those were under which it did not.
+DuckDB reads its SQL and its files from the same job file as Cutover. With several memory limits it uses the first under
+which it finishes, and reports those under which it did not.
 
 Not for: which sides are compared (works.py).
 """
@@ -25,13 +25,13 @@ from compare.measure import cargo_bench, digest_of, measure, parse_size, shown, 
 
 JOBS = BENCHES / "jobs"
 WRITE_BYTES = 8 * MIB
-# What --memory promises to be enough for so many threads.
+# What --memory promises to be enough for this many threads.
 MEMORY_OF_THREAD = 64 * MIB
 
 
 class Cutover:
-    """The command on a job and a data set. `oracle` is SQL by which DuckDB says what the store must hold, with {sql} in
-    the place of the job's own; without it the other side says that."""
+    """The command on a job and a data set. `oracle` is SQL by which DuckDB computes what the store must contain, with
+    {sql} in place of the job's own; without it the other side says that."""
 
     def __init__(self, job, data, memory=None, oracle=None, label="cutover"):
         self.job, self.data, self.memory, self.oracle_sql, self.label = job, data, memory, oracle, label
@@ -81,7 +81,7 @@ class Resumed(Cutover):
         command = self.command(bench)
         killed, ran = measure(command, bench.work, self.kill_at), measure(command, bench.work)
         if not ran["output"]["resumed"]:
-            raise Failed(f"{shown(command)}\ndid not go on with what was finished before {self.kill_at}")
+            raise Failed(f"{shown(command)}\ndid not resume what was finished before {self.kill_at}")
         stored = size_of(bench.work / "stores" / self.store / "versions")
         peak = max(killed["peak_rss_bytes"], ran["peak_rss_bytes"])
         summed = {name: round(killed[name] + ran[name], 3) for name in ("wall_seconds", "cpu_seconds")}
@@ -142,7 +142,7 @@ class DuckDB:
 
 
 class Disk:
-    """What the disk takes: the bytes of the blobs, in one file."""
+    """The rate of the disk: the bytes of the blobs, in one file."""
 
     data, label = "blobs", "disk"
 
@@ -169,7 +169,7 @@ class Disk:
 
 
 class RocksDB(Disk):
-    """What RocksDB's table writer takes: the blobs as sorted entries that lie in memory."""
+    """The rate of RocksDB's table writer: the blobs as sorted entries in memory."""
 
     label = "rocksdb"
 

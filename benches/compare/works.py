@@ -1,8 +1,8 @@
-"""What is compared: every work with its sides, and the most that its first side may take as a share of the others.
+"""What is compared: every work with its sides, and the largest allowed ratio of its first side's time to the others'.
 
-Beside DuckDB both sides use one codec, and DuckDB sorts what it joins but not what it counts. Beside itself Cutover
-does the same job without a limit of memory, on keys that lie uniformly, or on a tenth of the rows. Beside several sides
-the slowest counts.
+Against DuckDB both sides use one codec, and DuckDB sorts what it joins but not what it counts. Against itself Cutover
+does the same job without a memory limit, on uniformly distributed keys, or on a tenth of the rows. With several other
+sides the slowest counts.
 
 Not for: how a side runs (sides.py).
 """
@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from compare.sides import Cutover, Disk, DuckDB, Resumed, RocksDB
 
 BY_USER = "user_id, ts"
-# All columns of every row: where keys do not repeat, or are numbered, a store holds what it was made of.
+# All columns of every row: if keys do not repeat, or are numbered, a store contains what it was built from.
 ALL = "{sql}"
 FIRST = "SELECT DISTINCT ON (key) * FROM ({sql}) ORDER BY key, n"
-# Of the ways to write this for DuckDB the fastest that was found: a list by max(…, 10) or list(… ORDER BY …) is slower.
+# The fastest way found to write this for DuckDB: a list by max(…, 10) or list(… ORDER BY …) is slower.
 TOP_PAGES = """SELECT user_id, url, views
 FROM (SELECT user_id, url, count(*) AS views FROM events GROUP BY user_id, url)
 QUALIFY row_number() OVER (PARTITION BY user_id ORDER BY views DESC, url) <= 10"""
@@ -27,11 +27,11 @@ class Work:
     what: str
     first: object
     others: list
-    # The most that the ratio of the first side's time to the slowest other's may be; None where it is only reported.
+    # The largest allowed ratio of the first side's time to the slowest other's; None if it is only reported.
     target: float | None = None
-    # Bytes of disk for each row of the first side's data: data, both results, and what spills.
+    # Bytes of disk for each row of the first side's data: data, both results, and spill.
     disk: int = 250
-    # Runs only where --only names it.
+    # Runs only if --only names it.
     named_only: bool = False
 
     @property
@@ -72,7 +72,7 @@ def shaped(name, what, job="by_key", oracle=ALL):
 
 
 def works():
-    """All works, made anew: sides remember what they found."""
+    """All works, created anew: sides store their results."""
     ladder = ["256MiB", "512MiB", "1GiB", "2GiB", "4GiB", None]
     return [
         beside_duckdb("enriched_lz4", "events × profiles, LZ4", "enriched_lz4", BY_USER, 0.5),

@@ -1,28 +1,28 @@
-//! Whether what was measured has changed more than the job allows.
+//! Whether measures changed by more than the job allows.
 //!
-//! Every change beyond its bound is a result of its own, and one more says what was compared, what moved most and what
-//! could not be compared. Against another partition of the same run nothing is stopped: there are no readers yet, or
-//! none that lose a version with a profile.
+//! Every change beyond its bound is a result of its own. One more result says what was compared, what changed most and
+//! what could not be compared. A comparison with another partition of the same run only warns: nothing is published
+//! yet, or the published version has no profile.
 //!
-//! Not for: what a change is (`profile`).
+//! Not for: the definition of a change (`profile`).
 
 use super::{Previous, result};
 use crate::format::{CheckResult, Outcome};
 use crate::job::{Bound, Changes};
 use crate::profile::{Change, Comparison};
 
-/// Changes that are told one by one.
+/// Changes that are listed one by one.
 const TOLD: usize = 20;
 /// Changes that the summary names.
 const MOVED: usize = 5;
-/// What a bound of nothing counts as, to tell how far beyond it a change is.
+/// Stands in for a bound of zero, so that changes can be ranked by how far beyond their bounds they are.
 const LEAST_BOUND: f64 = 1e-3;
 
 /// Judges every change.
 pub fn changes(bounds: &Changes, comparison: &Comparison, previous: Option<&Previous>) -> Vec<CheckResult> {
     let with = match previous {
         Some(Previous { manifest }) if manifest.profile.is_some() => format!("version {}", manifest.version),
-        _ => "the partition before".to_owned(),
+        _ => "the previous partition".to_owned(),
     };
     let mut results = Vec::new();
     let mut beyond = 0;
@@ -42,7 +42,7 @@ pub fn changes(bounds: &Changes, comparison: &Comparison, previous: Option<&Prev
     results
 }
 
-/// The changes that are the largest, by their bounds.
+/// The largest changes, relative to their bounds.
 pub fn moved(bounds: &Changes, comparison: &Comparison, most: usize) -> Vec<Change> {
     let warned = |change: &Change| {
         let bound = of(bounds, change);

@@ -2,14 +2,14 @@
 //!
 //! | when | check |
 //! |---|---|
-//! | after the query | nulls in columns that must have none; values that must be unique |
-//! | after the query | what was measured of inputs and result, against the published version |
-//! | after the build | number of rows, alone and against the published version; key and value schema against it |
-//! | after the build | read-back: remembered entries, table checksums, entry counts; or every entry by digest |
+//! | after the query | nulls in `not_null` columns; repeated values in `unique` columns |
+//! | after the query | measures of inputs and result, compared with the published version |
+//! | after the build | number of rows, in itself and compared with the published version; key and value schema |
+//! | after the build | read-back: sampled entries, block checksums, entry counts; or every entry by digest |
 //!
-//! Every check gives a [`CheckResult`] for the manifest: passed, warned or failed, with what was expected and found.
-//! A failed rule leaves the version rejected. A failed read-back is not a rule: what was built cannot be trusted, so it
-//! is a `Corrupt` error and nothing is installed.
+//! Every check gives a [`CheckResult`] for the manifest: passed, warned or failed, with what was expected and found. A
+//! failed rule makes the version rejected. A failed read-back is not a rule: what was built cannot be trusted, so it is
+//! a `Corrupt` error and nothing is installed.
 //!
 //! Not for: what happens to a rejected version (`catalog`, `publish`).
 

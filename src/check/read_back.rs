@@ -1,8 +1,8 @@
 //! Reads a freshly built shard back from the disk, as a client would, and compares it with what was written.
 //!
-//! Its files were dropped from the page cache and read again for their checksums when they were built; here RocksDB
-//! itself verifies every block, its own count of entries is compared with ours, and remembered entries are looked up.
-//! With `full`, or where too few entries are remembered, every entry is read and the digest compared.
+//! When its files were built, they were dropped from the page cache and read again for their checksums. Here RocksDB
+//! verifies every block, its count of entries is compared with ours, and sampled entries are looked up. With `full`, or
+//! if too few entries were sampled, every entry is read and the digest compared.
 //!
 //! Not for: stored versions (`serve::verify`).
 
@@ -15,17 +15,17 @@ use crate::error::{Error, Result};
 use crate::format::{Digest, Digester};
 use crate::shutdown;
 
-/// Entries of a shard that are looked up at least, where it has as many.
+/// With fewer samples of a shard that has more entries, every entry is read.
 const LEAST_SAMPLES: u64 = 1000;
 
-/// RocksDB's account of all tables of a database.
+/// RocksDB's aggregated properties of all tables of a database.
 const TABLE_PROPERTIES: &str = "rocksdb.aggregated-table-properties";
 
 /// Compares the shard's database with what was written to it.
 ///
 /// # Errors
-/// `Corrupt`, naming the shard and the difference; `Unavailable` when the database cannot be read; `Stopped` when that
-/// is asked for.
+/// `Corrupt`, naming the shard and the difference; `Unavailable` when the database cannot be read; `Stopped` after a
+/// signal.
 pub fn read_back(built: &BuiltShard, shard_dir: &Path, full: bool) -> Result<()> {
     shutdown::check()?;
     let shard = built.entry.shard;
@@ -73,7 +73,7 @@ pub fn read_back(built: &BuiltShard, shard_dir: &Path, full: bool) -> Result<()>
     Ok(())
 }
 
-/// Entries of all tables, as their own properties count them.
+/// Entries of all tables, from their properties.
 fn entries(db: &DB) -> Result<u64> {
     let text = db.property_value(TABLE_PROPERTIES).ok().flatten().unwrap_or_default();
     text.split(';')

@@ -1,4 +1,4 @@
-//! The rules a version must pass, as plain functions from what was expected and found to a [`CheckResult`].
+//! The rules a version must pass, as pure functions from expected and found values to a [`CheckResult`].
 //!
 //! Not for: counting (`profile`).
 
@@ -6,17 +6,17 @@ use super::result;
 use crate::format::{CheckResult, ColumnStats, KeySchema, Manifest, Outcome, ValueSchema};
 use crate::job::Checks;
 
-/// Rows a version must have where the job does not say: an empty result is far more often a mistake than meant.
+/// Rows a version must have if the job sets no minimum: an empty result is far more often a mistake than intended.
 const DEFAULT_MIN_ROWS: u64 = 1;
 
-/// What the published version, the one to compare with, looks like.
+/// The published version, to compare with.
 #[derive(Clone, Debug)]
 pub struct Previous {
     /// Its manifest.
     pub manifest: Manifest,
 }
 
-/// Nulls in the columns that must have none.
+/// Nulls in `not_null` columns.
 pub fn columns(checks: &Checks, counted: &[ColumnStats]) -> Vec<CheckResult> {
     let check = |column: &String| {
         let nulls = counted.iter().find(|stats| stats.name == *column).map_or(0, |stats| stats.nulls);
@@ -26,7 +26,7 @@ pub fn columns(checks: &Checks, counted: &[ColumnStats]) -> Vec<CheckResult> {
     checks.not_null.iter().map(check).collect()
 }
 
-/// The number of rows, alone and against the published version.
+/// The number of rows, in itself and compared with the published version.
 pub fn rows(checks: &Checks, rows: u64, previous: Option<&Previous>) -> Vec<CheckResult> {
     let mut results = Vec::new();
     let found = format!("{rows} rows");
@@ -52,7 +52,7 @@ pub fn rows(checks: &Checks, rows: u64, previous: Option<&Previous>) -> Vec<Chec
     results
 }
 
-/// Key and value schema against the published version, so that its readers can read the new one.
+/// Key and value schema compared with the published version, so that its readers can read the new one.
 pub fn compatibility(key: &KeySchema, value: &ValueSchema, previous: Option<&Previous>) -> Vec<CheckResult> {
     let Some(Previous { manifest }) = previous else { return Vec::new() };
     let judge = |rule: &str, problems: Vec<String>, hint: &str| {

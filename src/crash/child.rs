@@ -1,6 +1,6 @@
-//! The program's own processes in the sandbox: runs, killed ones, watched ones, and gc.
+//! Child processes of the program in the sandbox: runs, killed runs, watched runs, and gc.
 //!
-//! What they print goes to files in the sandbox, so that no process waits for anybody to read it.
+//! Their output goes to files in the sandbox, so that no process blocks on a full pipe.
 //!
 //! Not for: judging how they ended.
 
@@ -19,11 +19,11 @@ use crate::error::{Error, IoContext, Result};
 use crate::failpoint::{SEEN_VARIABLE, VARIABLE};
 use crate::shutdown;
 
-/// How often a process is asked whether it has ended.
+/// How often to check whether a process has ended.
 const LOOK_EVERY: Duration = Duration::from_millis(5);
 /// The largest output of a process that is read.
 const MAX_OUTPUT: u64 = 16 << 20;
-/// What `kill -9` leaves as a process's end.
+/// The signal of `kill -9`.
 const SIGKILL: i32 = 9;
 
 /// Starts processes in a sandbox.
@@ -50,17 +50,17 @@ impl<'a> Child<'a> {
         &self.store
     }
 
-    /// A run that nothing interrupts.
+    /// An uninterrupted run.
     pub(super) fn rerun(&self) -> Result<Ended> {
         self.finish(&mut self.run())
     }
 
-    /// A run that is killed when it gets to a step for the `at`-th time.
+    /// A run that is killed when it reaches a step for the `at`-th time.
     pub(super) fn killed_at(&self, step: &str, at: u64) -> Result<Ended> {
         self.finish(self.run().env(VARIABLE, format!("{step}=kill@{at}")))
     }
 
-    /// A run, and how often it got to each step.
+    /// An uninterrupted run, and how often it reached each step.
     pub(super) fn watched(&self) -> Result<(Ended, BTreeMap<String, u64>)> {
         let path = self.sandbox.file("seen.json");
         let ended = self.finish(self.run().env(SEEN_VARIABLE, &path))?;
@@ -69,11 +69,11 @@ impl<'a> Child<'a> {
         }
         let text = durable_file::read_bounded(&path, MAX_OUTPUT)?;
         let counts = serde_json::from_slice(&text)
-            .map_err(|error| Error::internal(format!("{} is no JSON", path.display())).because(error))?;
+            .map_err(|error| Error::internal(format!("{} is not JSON", path.display())).because(error))?;
         Ok((ended, counts))
     }
 
-    /// Deletes what nothing names.
+    /// Deletes unreferenced files.
     pub(super) fn gc(&self) -> Result<Ended> {
         let arguments = ["gc".into(), "--keep".into(), "1".into(), "--".into(), OsString::from(&self.store)];
         self.finish(&mut self.command(&arguments))
@@ -88,12 +88,12 @@ impl<'a> Child<'a> {
     fn command(&self, arguments: &[OsString]) -> Command {
         let mut command = Command::new(&self.options.program);
         command.args(arguments).stdin(Stdio::null()).env_remove(VARIABLE).env_remove(SEEN_VARIABLE);
-        // What it prints is read as a whole, so it must not be asked to say all that it does.
+        // Its output is read into memory, so the log must stay short.
         command.env_remove("RUST_LOG");
         command
     }
 
-    /// Runs a process to its end, or kills it when this one is to stop.
+    /// Runs a process to its end, or kills it after a signal.
     fn finish(&self, command: &mut Command) -> Result<Ended> {
         let (out, err) = (self.sandbox.file("stdout.txt"), self.sandbox.file("stderr.txt"));
         let create = |path: &Path| File::create(path).io("create", path);
@@ -118,7 +118,7 @@ impl<'a> Child<'a> {
 }
 
 impl Ended {
-    /// Whether it did its work.
+    /// Whether it succeeded.
     pub(super) fn succeeded(&self) -> bool {
         self.status.success()
     }
@@ -134,11 +134,11 @@ impl Ended {
         Some(report.get("digest")?.as_str()?.to_owned())
     }
 
-    /// How it ended, and its error as it told it.
+    /// Its exit status and its error output.
     pub(super) fn error_output(&self) -> String {
         let text = String::from_utf8_lossy(&self.stderr);
         let error = text.rfind("error: ").map_or(text.trim(), |at| text[at..].trim());
-        // The line that logs keep says nothing new.
+        // The summary line for logs adds nothing.
         let lines = error.lines().map(str::trim).filter(|line| !line.contains(" command=run "));
         let words = lines.collect::<Vec<_>>().join(" · ");
         format!("{}: {words}", self.status)

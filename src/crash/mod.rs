@@ -1,20 +1,20 @@
-//! Kills a job at each of its durable steps, again and again, and looks at what is left each time.
+//! Kills a job at each of its durable steps and checks what is left each time.
 //!
 //! ```text
-//! sandbox ─▶ a run: the old version ─▶ a run that is watched: its steps, the digest
+//! sandbox ─▶ a run: the old version ─▶ a watched run: its steps, the digest
 //!         ─▶ for each step:  killed run ─▶ what does a reader see? ─▶ rerun: the same digest? ─▶ gc: is anything left?
 //! ```
-//! The runs are processes of this same program with a failpoint armed, in a store of their own beside the user's; that
+//! The runs are processes of this same program with a failpoint armed, in a separate store next to the user's; that
 //! store keeps one version, so that every run deletes one, and streams nothing to Kafka. Old and new are builds of the
-//! same job over the same inputs: they differ in their number, and each is read as a whole, entry by entry.
+//! same job over the same inputs: they differ in their number, and each is read entirely, entry by entry.
 //!
-//! | file | what it holds |
+//! | file | what it contains |
 //! |---|---|
-//! | `sandbox` | the directory that all of it happens in |
-//! | `child` | the program's own processes there |
-//! | `sight` | what a reader sees |
+//! | `sandbox` | the directory for the store and all output |
+//! | `child` | child processes of the program |
+//! | `observation` | what a reader sees |
 //!
-//! Not for: power cuts, which lose what was not synced; a killed process loses nothing that the kernel has.
+//! Not for: power cuts, which lose what was not synced; a killed process loses nothing that it passed to the kernel.
 
 mod child;
 mod observation;
@@ -32,7 +32,7 @@ use crate::catalog::Catalog;
 use crate::error::{Error, Result};
 use crate::failpoint::{STEPS, Step};
 
-/// A step that happens at most so many times is killed every time; any other the first, the middle and the last time.
+/// A step that happens at most this many times is killed every time; any other the first, the middle and the last time.
 const FEW: u64 = 4;
 
 /// What is killed, and where.
@@ -40,63 +40,63 @@ const FEW: u64 = 4;
 pub struct Options {
     /// This program.
     pub program: PathBuf,
-    /// What follows `cutover run`: the job file and its flags.
+    /// The arguments of `cutover run`: the job file and its flags.
     pub arguments: Vec<OsString>,
-    /// Existing directory in which the sandbox is made.
+    /// Existing directory in which the sandbox is created.
     pub directory: PathBuf,
-    /// Names of steps, or of their stages; none: all that the job gets to.
+    /// Names of steps, or of their stages; empty for all that the job reaches.
     pub steps: Vec<String>,
 }
 
-/// What became of all kills.
+/// The results of all kills.
 #[derive(Clone, Debug, Serialize)]
 pub struct Report {
     /// The digest of every uninterrupted run.
     pub digest: String,
     /// Each kill, in the order of the steps.
     pub kills: Vec<Kill>,
-    /// Steps that were asked for and that the job does not get to.
+    /// Requested steps that the job does not reach.
     pub not_reached: Vec<&'static str>,
 }
 
-/// What became of one kill.
+/// The result of one kill.
 #[derive(Clone, Debug, Serialize)]
 pub struct Kill {
     /// The step.
     pub step: &'static str,
     /// What had just happened there.
     pub meaning: &'static str,
-    /// At which of its times, from 1.
+    /// At which occurrence of the step, from 1.
     pub at: u64,
-    /// How often an uninterrupted run gets there.
+    /// How often an uninterrupted run reaches it.
     pub of: u64,
-    /// Whether the run got there and was killed; how often steps happen may differ between runs.
+    /// Whether the run reached it and was killed; the number of occurrences may differ between runs.
     pub killed: bool,
-    /// What a reader saw after it.
+    /// What a reader saw afterwards.
     pub sees: ReaderView,
-    /// Whether the same command, run again, ended well.
+    /// Whether the same command, run again, succeeded.
     pub rerun: bool,
     /// Whether readers then saw the same entries as after an uninterrupted run.
     pub same_digest: bool,
-    /// What `gc` left that nothing names: paths in the store.
+    /// What `gc` left although nothing references it: paths in the store.
     pub left: Vec<PathBuf>,
-    /// What is wrong; empty when all is as it has to be.
+    /// What is wrong; empty if nothing is.
     pub problems: Vec<String>,
 }
 
 impl Report {
-    /// Whether all is as it has to be.
+    /// Whether nothing is wrong.
     pub fn is_sound(&self) -> bool {
         self.kills.iter().all(|kill| kill.problems.is_empty())
     }
 }
 
-/// Kills the job at each step. `tell` hears of each kill, and how many there will be.
+/// Kills the job at each step. Calls `tell` after each kill, with the number of kills in all.
 ///
 /// # Errors
-/// `Invalid` for a step that there is not, for a directory that is not there, and for a job that does not run even
-/// uninterrupted; `Input` when two uninterrupted runs do not give the same entries; `Unavailable` when the disk or the
-/// system does not do it; `Stopped` when that is asked for. The sandbox is removed on every way out.
+/// `Invalid` for an unknown step, for a directory that does not exist, and for a job that fails even uninterrupted;
+/// `Input` when two uninterrupted runs give different entries; `Unavailable` when the disk or the system fails;
+/// `Stopped` after a signal. The sandbox is removed in every case.
 pub fn verify(options: &Options, mut tell: impl FnMut(usize, &Kill)) -> Result<Report> {
     let wanted = wanted(&options.steps)?;
     let sandbox = Sandbox::create(&options.directory)?;
@@ -107,7 +107,7 @@ pub fn verify(options: &Options, mut tell: impl FnMut(usize, &Kill)) -> Result<R
     if again != digest {
         return Err(Error::input(format!(
             "two runs of this job over the same inputs give different entries (digests {digest} and {again}), so a run \
-             after a kill cannot be held against one without: does its query use a random number or the time?"
+             after a kill cannot be compared with one without: does its query use a random number or the time?"
         )));
     }
     let of = |step: &Step| counts.get(step.name).copied().unwrap_or(0);
@@ -118,7 +118,7 @@ pub fn verify(options: &Options, mut tell: impl FnMut(usize, &Kill)) -> Result<R
         let kill = kill(&child, step, (*at, *of), &digest)?;
         tell(plan.len(), &kill);
         if !kill.problems.is_empty() {
-            // What is broken must not decide what the next kill is said to do.
+            // A broken store must not affect the result of the next kill.
             sandbox.clear()?;
             digest_of(&child.rerun()?).map_err(|error| error.during(kill.problems.join("; ")))?;
         }
@@ -129,25 +129,25 @@ pub fn verify(options: &Options, mut tell: impl FnMut(usize, &Kill)) -> Result<R
     Ok(Report { digest, kills, not_reached })
 }
 
-/// The steps that were asked for, by name or by stage.
+/// The requested steps, by name or by stage.
 fn wanted(names: &[String]) -> Result<Vec<Step>> {
     let is = |step: &Step, name: &str| {
         step.name.strip_prefix(name).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
     };
     if let Some(unknown) = names.iter().find(|name| !STEPS.iter().any(|step| is(step, name))) {
         let all: Vec<String> = STEPS.iter().map(|step| format!("{:<20}{}", step.name, step.meaning)).collect();
-        return Err(Error::invalid(format!("there is no step {unknown:?}; there are\n  {}", all.join("\n  "))));
+        return Err(Error::invalid(format!("there is no step {unknown:?}; the steps are\n  {}", all.join("\n  "))));
     }
     let asked = |step: &&Step| names.is_empty() || names.iter().any(|name| is(step, name));
     Ok(STEPS.iter().filter(asked).copied().collect())
 }
 
-/// At which of its times a step is killed that happens so often.
+/// The occurrences at which a step is killed that happens `count` times.
 fn times(count: u64) -> Vec<u64> {
     if count <= FEW { (1..=count).collect() } else { vec![1, count.div_ceil(2), count] }
 }
 
-/// Kills a run once, and looks.
+/// Kills a run once, and checks the store.
 fn kill(child: &Child<'_>, step: &Step, (at, of): (u64, u64), digest: &str) -> Result<Kill> {
     let catalog = Catalog::open(child.store())?;
     let old = catalog.read()?.current.unwrap_or(0);
@@ -174,7 +174,7 @@ fn kill(child: &Child<'_>, step: &Step, (at, of): (u64, u64), digest: &str) -> R
     let left = match (gc.succeeded(), catalog.unreferenced()) {
         (true, Ok(left)) => left,
         (true, Err(error)) => {
-            problems.push(format!("after gc the store cannot be gone through: {}", error.chain().join(": ")));
+            problems.push(format!("after gc the store cannot be scanned: {}", error.chain().join(": ")));
             Vec::new()
         }
         (false, _) => {
@@ -189,7 +189,7 @@ fn kill(child: &Child<'_>, step: &Step, (at, of): (u64, u64), digest: &str) -> R
     Ok(Kill { step: step.name, meaning: step.meaning, at, of, killed, sees, rerun, same_digest, left, problems })
 }
 
-/// What a run gives that nothing interrupted.
+/// The digest of an uninterrupted run.
 fn digest_of(ended: &Ended) -> Result<String> {
     match ended.digest().filter(|_| ended.succeeded()) {
         Some(digest) => Ok(digest),

@@ -1,7 +1,7 @@
-//! What a reader sees of a store after a kill: the whole old version, the whole new one, or something else.
+//! What a reader sees of a store after a kill: the complete old version, the complete new one, or something else.
 //!
-//! The store is opened as a serving program does, then every byte of the version is compared with its manifest and
-//! every entry with the digest.
+//! Opens the store as a serving program does, then compares every byte of the version with its manifest and every entry
+//! with the digest.
 //!
 //! Not for: repairing anything.
 
@@ -12,15 +12,15 @@ use serde::{Serialize, Serializer};
 use crate::error::{Error, Result};
 use crate::serve::{Depth, Store, verify};
 
-/// Bytes of the cache for data blocks: all is read once.
+/// Bytes of the cache for data blocks: everything is read once.
 const CACHE: usize = 1 << 20;
 
 /// What a reader sees.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ReaderView {
-    /// The whole version from before the run.
+    /// The complete version from before the run.
     Old,
-    /// A whole version that came after it.
+    /// A complete version that came after it.
     New,
     /// Neither, and why.
     Broken(String),
@@ -43,7 +43,7 @@ impl Serialize for ReaderView {
     }
 }
 
-/// Looks at the store, where readers saw version `old` before, and where every version has this digest.
+/// Reads the store, where readers saw version `old` before, and where every version has this digest.
 pub(super) fn observe(store: &Path, old: u64, digest: &str) -> ReaderView {
     match whole_version(store, digest) {
         Err(error) => ReaderView::Broken(error.chain().join(": ")),
@@ -53,7 +53,7 @@ pub(super) fn observe(store: &Path, old: u64, digest: &str) -> ReaderView {
     }
 }
 
-/// The number of the version that readers see, all of which is as it was built.
+/// The number of the version that readers see, after checking that all of it is as it was built.
 fn whole_version(store: &Path, digest: &str) -> Result<u64> {
     let store = Store::with_cache(store, CACHE)?;
     let version = store.current()?.ok_or_else(|| Error::corrupt("nothing is published any more"))?;

@@ -1,7 +1,6 @@
-//! The directory in which a job is killed: a store, and what its processes said last.
+//! The directory in which a job is killed: a store, and the last output of its processes.
 //!
-//! It has a name of its own and is made new, so nothing that was there before is touched, and it is removed with all
-//! that is in it when it is dropped.
+//! It is a new directory with a unique name, so nothing existing is touched; dropping it removes it with its content.
 //!
 //! Not for: what happens in it.
 
@@ -10,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use crate::error::{Error, IoContext, Result};
 
-/// Names of sandboxes begin so.
+/// Prefix of the names of sandboxes.
 const PREFIX: &str = "verify-crash-";
 
 /// A directory that is removed when this is dropped.
@@ -20,14 +19,14 @@ pub(super) struct Sandbox {
 }
 
 impl Sandbox {
-    /// Makes one in `directory`.
+    /// Creates one in `directory`.
     ///
     /// # Errors
     /// `Invalid` when there is no such directory; `Unavailable` when it cannot be written.
     pub(super) fn create(directory: &Path) -> Result<Self> {
         if !directory.is_dir() {
             return Err(Error::invalid(format!(
-                "{} is not a directory, so no sandbox fits in it",
+                "{} is not a directory, so no sandbox can be created in it",
                 directory.display()
             )));
         }
@@ -43,7 +42,7 @@ impl Sandbox {
         self.path.join("store")
     }
 
-    /// A file beside the store.
+    /// A file next to the store.
     pub(super) fn file(&self, name: &str) -> PathBuf {
         self.path.join(name)
     }
@@ -51,7 +50,7 @@ impl Sandbox {
     /// Deletes the store.
     ///
     /// # Errors
-    /// `Unavailable` when the disk does not do it.
+    /// `Unavailable` when the disk fails.
     pub(super) fn clear(&self) -> Result<()> {
         fs::remove_dir_all(self.store()).io("delete", &self.store())
     }

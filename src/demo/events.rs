@@ -1,8 +1,8 @@
-//! Sample events: a log of what visitors of a shop do, in roughly the order in which they do it.
+//! Sample events: a log of what visitors of a shop do, roughly in order of time.
 //!
-//! Events are made hour by hour, each hour from its own random numbers, and an hour has the same events whichever
-//! window and file it falls into. So the window of the next day shares 29 of its 30 days with today's, as a real log
-//! would, and files can be cut anywhere between hours.
+//! Events are generated hour by hour, each hour from its own random numbers, and an hour has the same events whichever
+//! window and file it falls into. So tomorrow's window shares 29 of its 30 days with today's, as a real log would, and
+//! files can be cut between any two hours.
 //!
 //! | column | type | content |
 //! |---|---|---|
@@ -31,7 +31,7 @@ pub(super) const WINDOW_HOURS: u64 = 30 * 24;
 /// The hour, since 1970, at which the window of day 0 begins: 2026-10-01T00:00Z.
 pub(super) const FIRST_HOUR: u64 = 20_727 * 24;
 
-/// One event in this many is of a user without a profile.
+/// One event in N is of a user without a profile.
 const STRANGERS: u64 = 50;
 
 /// The number in the most popular URL.
@@ -71,7 +71,7 @@ pub(super) fn write(mut part: Part, shape: &Shape, hours: Range<u64>) -> Result<
     part.finish()
 }
 
-/// How many events an hour has, so that any [`WINDOW_HOURS`] hours in a row have `events`.
+/// Number of events in an hour, so that any [`WINDOW_HOURS`] consecutive hours have `events`.
 fn in_hour(hour: u64, events: u64) -> u64 {
     let before = |hour: u64| u128::from(hour) * u128::from(events) / u128::from(WINDOW_HOURS);
     (before(hour + 1) - before(hour)) as u64

@@ -1,10 +1,10 @@
 //! Sample data: the events and profiles that the demo, the tests and the benchmarks run on.
 //!
 //! [`generate`] writes two directories of Parquet files, `events/` and `profiles/`. The same [`Shape`] gives the same
-//! rows on every machine; another day gives the log moved on by a day, and some profiles changed. Files are written in
-//! parallel, each a batch at a time, so that memory depends on their number and not on their size.
+//! rows on every machine; another day shifts the log by a day and changes some profiles. Files are written in parallel,
+//! each a batch at a time, so that memory depends on their number and not on their size.
 //!
-//! Not for: anything a user's job needs; nothing but the `demo` command, tests and benchmarks imports this.
+//! Not for: users' jobs; only the `demo` command, tests and benchmarks import this.
 
 mod events;
 mod parquet_part;
@@ -20,10 +20,10 @@ use rayon::prelude::*;
 use self::parquet_part::Part;
 use crate::error::{Error, IoContext, Result};
 
-/// Profiles in one file at most, where the number of files allows it.
+/// Most profiles in one file, if the number of files allows it.
 const PROFILES_PER_FILE: u64 = 1_000_000;
 
-/// How much sample data, and which.
+/// The shape of the sample data.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Shape {
     /// Events over the 30 days of the data.
@@ -36,19 +36,19 @@ pub struct Shape {
     pub files: usize,
     /// Another seed gives other data of the same shape.
     pub seed: u64,
-    /// Days by which the log moved on: day 1 drops the first day of day 0, adds one at the end, and one profile in 20
+    /// Days by which the log is shifted: day 1 drops the first day of day 0, adds one at the end, and one profile in 20
     /// has changed.
     pub day: u32,
 }
 
 impl Shape {
-    /// What the demo runs on: 200,000 events of 20,000 users on 2,000 pages.
+    /// The demo: 200,000 events of 20,000 users on 2,000 pages.
     #[must_use]
     pub fn demo() -> Self {
         Self { events: 200_000, profiles: 20_000, urls: 2_000, files: 4, seed: 1, day: 0 }
     }
 
-    /// What the benchmark runs on: 40 million events of 2 million users on 100,000 pages, about 545 MB.
+    /// The benchmark: 40 million events of 2 million users on 100,000 pages, about 545 MB.
     #[must_use]
     pub fn bench() -> Self {
         Self { events: 40_000_000, profiles: 2_000_000, urls: 100_000, files: 8, seed: 1, day: 0 }
@@ -71,7 +71,7 @@ impl Shape {
 }
 
 /// Writes `dir/events/part-00000.parquet` … and `dir/profiles/part-00000.parquet` …, replacing what an earlier call
-/// wrote there. A file appears under its name when it is whole; the set of files is not replaced at once.
+/// wrote there. A file appears under its name when it is complete; the set of files is not replaced atomically.
 ///
 /// # Errors
 /// `Invalid` when the shape is out of its limits; `Unavailable` when the directory cannot be written.

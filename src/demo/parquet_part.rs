@@ -1,7 +1,7 @@
-//! One Parquet file of sample data: written under a temporary name, renamed when whole.
+//! One Parquet file of sample data: written under a temporary name, renamed when complete.
 //!
-//! The temporary name starts with a dot, so that a job that reads the directory meanwhile does not see it. A file that
-//! is not finished is removed again.
+//! The temporary name starts with a dot, so that a job that reads the directory meanwhile ignores it. An unfinished
+//! file is removed.
 //!
 //! Not for: versions of a store; losing sample data in a power cut costs nothing, so nothing is synced here.
 
@@ -20,7 +20,7 @@ use crate::error::{Error, IoContext, Result};
 /// Rows in a row group: what one file's writer holds in memory at a time, encoded and compressed.
 const ROW_GROUP_ROWS: usize = 1 << 20;
 
-/// A Parquet file in the making.
+/// A Parquet file being written.
 pub(super) struct Part {
     writer: Option<ArrowWriter<File>>,
     temporary: PathBuf,
@@ -49,7 +49,7 @@ impl Part {
         written.map_err(|error| self.failed(error))
     }
 
-    /// Writes the footer and gives the file its name.
+    /// Writes the footer and renames the file.
     pub(super) fn finish(mut self) -> Result<()> {
         if let Some(writer) = self.writer.take() {
             writer.close().map_err(|error| self.failed(error))?;

@@ -1,14 +1,14 @@
-//! Sample profiles: who the users of the sample events are.
+//! Sample profiles: the users of the sample events.
 //!
-//! A profile is made from its user id and from the last day on which it changed: each day one profile in 20 gets
-//! another age and country. Files are cut by user id, which ascends.
+//! A profile is derived from its user id and the last day on which it changed: each day one profile in 20 gets another
+//! age and country. Files are split by user id, in ascending order.
 //!
 //! | column | type | content |
 //! |---|---|---|
 //! | `user_id` | int64 | 1 to the number of profiles |
 //! | `name` | string | first and last name, some not in ASCII |
-//! | `age` | int32, nullable | 16 to 89, the young are more; unknown for 3 % |
-//! | `country` | string | two letters, 20 of them, the first ones more |
+//! | `age` | int32, nullable | 16 to 89, skewed to the young; null for 3 % |
+//! | `country` | string | two letters, 20 of them, the first ones more often |
 //! | `signup` | date | 2015 up to the day before the first event |
 
 use std::fmt::Write as _;
@@ -25,13 +25,13 @@ use super::random::Random;
 use super::{Shape, internal};
 use crate::error::Result;
 
-/// One profile in this many changes in a day.
+/// One profile in N changes per day.
 const CHANGES: u64 = 20;
 
 /// The day, since 1970, of the first sign-up: 2015-01-01.
 const FIRST_SIGNUP: u64 = 16_436;
 
-/// Days on which somebody signed up.
+/// Days on which users signed up.
 const SIGNUP_DAYS: u64 = FIRST_HOUR / 24 - FIRST_SIGNUP;
 
 const BATCH_ROWS: usize = 16 * 1024;
@@ -101,7 +101,7 @@ fn batch(shape: &Shape, users: Range<u64>) -> Result<RecordBatch> {
     RecordBatch::try_new(schema(), columns).map_err(internal)
 }
 
-/// The last day, up to the shape's, on which a profile changed; 0 when it is still as it was first written.
+/// The last day, up to the shape's, on which a profile changed; 0 if it never did.
 fn last_change(shape: &Shape, user: u64) -> u64 {
     let changed = |day: &u64| Random::of(shape.seed, &[user, 2, *day]).one_in(CHANGES);
     (1..=u64::from(shape.day)).rev().find(changed).unwrap_or(0)

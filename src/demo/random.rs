@@ -1,10 +1,10 @@
-//! Random numbers that are the same on every machine and for ever.
+//! Random numbers that are the same on every machine and in every version.
 //!
 //! SplitMix64 (Steele, Lea, Flood: "Fast splittable pseudorandom number generators", 2014): one add and three
 //! multiply-xor steps per number, seeded from any 64 bits. Each unit of the sample data (an hour of events, a profile)
-//! has a generator of its own, seeded from what it is, so that files can be written in parallel and in any cut.
+//! has its own generator, seeded by its identity, so that files can be written in parallel and split anywhere.
 //!
-//! Not for: anything that somebody must not be able to guess.
+//! Not for: anything that must not be guessed.
 
 const GOLDEN: u64 = 0x9e37_79b9_7f4a_7c15;
 
@@ -19,7 +19,7 @@ pub(super) const SCATTER_MAX: u64 = 1_000_000_000;
 pub(crate) struct Random(u64);
 
 impl Random {
-    /// The stream of the thing that these numbers name.
+    /// The stream of the object that these numbers identify.
     pub(crate) fn of(seed: u64, names: &[u64]) -> Self {
         let scramble = |number: u64| mix(number.wrapping_add(GOLDEN));
         Self(names.iter().fold(scramble(seed), |state, name| mix(state ^ scramble(*name))))
@@ -48,7 +48,7 @@ impl Random {
     }
 }
 
-/// Spreads the ranks `0..n` over `0..n`, each to a place of its own, so that popular ones are no neighbours.
+/// Spreads the ranks `0..n` over `0..n`, one to one, so that popular ones are not adjacent.
 /// Rank 0 stays at 0. `n` is 1 to [`SCATTER_MAX`].
 pub(super) fn scatter(rank: u64, n: u64) -> u64 {
     (rank * SCATTER_PRIME) % n
@@ -94,7 +94,7 @@ mod tests {
             assert!(rank < 10_000);
             first += u64::from(rank < 100);
         }
-        // A hundredth of the ranks has the square root of it, a tenth, of the draws.
+        // A hundredth of the ranks gets a tenth of the draws: its square root.
         assert!((9_000..11_000).contains(&first), "{first}");
     }
 }

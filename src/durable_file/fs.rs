@@ -1,11 +1,11 @@
-//! The calls to the file system below durable files, locks and the catalog: `std::fs` by its own names.
+//! The calls to the file system below durable files, locks and the catalog: the names of `std::fs`.
 //!
 //! ```text
-//! storage, catalog ──▶ fs ──▶ std::fs
-//!                          └▶ in this crate's unit tests: the disk of the thread, where a test gave it one
+//! durable_file, catalog ──▶ fs ──▶ std::fs
+//!                               └▶ in this crate's unit tests: the disk of the thread, where a test gave it one
 //! ```
-//! A program that ships has nothing between it and the standard library. In unit tests the same names lead to
-//! [`Disk`], so that the code above runs unchanged on a disk that fails, fills up and loses power.
+//! A release build uses the standard library directly. In unit tests the same names lead to [`Disk`], so that the code
+//! above runs unchanged on a disk that fails, fills up and loses power.
 //!
 //! Not for: what RocksDB, spills and Parquet read and write.
 
@@ -22,7 +22,7 @@ pub(crate) use super::simulated_fs::{
     rename, sleep, symlink_metadata,
 };
 
-/// The time by which one waits for a lock.
+/// The clock of waits for a lock.
 #[cfg(not(test))]
 pub(crate) fn now() -> std::time::Instant {
     std::time::Instant::now()

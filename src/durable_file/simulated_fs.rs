@@ -1,5 +1,5 @@
-//! The names of `std::fs` that the crate uses, for unit tests: they lead to the disk that the thread was given, and to
-//! `std::fs` where it was given none.
+//! The names of `std::fs` that the crate uses, for unit tests: they use the simulated disk of the thread if there is
+//! one, otherwise `std::fs`.
 //!
 //! Not for: what such a disk does (`crate::simulation`).
 
@@ -12,8 +12,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// A disk that takes the place of the operating system's, and the clock beside it. Files are known by the number that
-/// [`Disk::open`] gives them. There are no links on it.
+/// A disk and a clock that replace the operating system's. Files are known by the number that [`Disk::open`] returns.
+/// There are no symlinks.
 pub(crate) trait Disk: Send + Sync {
     /// What is at a path.
     fn look(&self, path: &Path) -> io::Result<Look>;
@@ -21,25 +21,25 @@ pub(crate) trait Disk: Send + Sync {
     fn list(&self, path: &Path) -> io::Result<Vec<String>>;
     /// Opens a file or a directory.
     fn open(&self, path: &Path, mode: Mode) -> io::Result<u64>;
-    /// Closes it, which lets go of its lock.
+    /// Closes it, which releases its lock.
     fn close(&self, file: u64);
-    /// Reads from an offset on.
+    /// Reads from an offset.
     fn read(&self, file: u64, at: u64, buffer: &mut [u8]) -> io::Result<usize>;
     /// Writes at an offset.
     fn write(&self, file: u64, at: u64, bytes: &[u8]) -> io::Result<()>;
     /// Its length in bytes.
     fn len(&self, file: u64) -> io::Result<u64>;
-    /// Cuts it, or fills it up with zeros.
+    /// Truncates it, or extends it with zeros.
     fn set_len(&self, file: u64, bytes: u64) -> io::Result<()>;
     /// Makes the content of a file, or the names in a directory, survive a power cut.
     fn sync(&self, file: u64) -> io::Result<()>;
-    /// Takes the lock on a file, if nobody else has it.
+    /// Takes the lock on a file, if no other file handle has it.
     fn lock(&self, file: u64) -> io::Result<bool>;
-    /// Lets go of the lock.
+    /// Releases the lock.
     fn unlock(&self, file: u64);
-    /// Gives something another place, in one step.
+    /// Renames atomically.
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
-    /// Makes an empty directory.
+    /// Creates an empty directory.
     fn create_dir(&self, path: &Path) -> io::Result<()>;
     /// Removes a file.
     fn remove_file(&self, path: &Path) -> io::Result<()>;
@@ -47,7 +47,7 @@ pub(crate) trait Disk: Send + Sync {
     fn remove_dir(&self, path: &Path) -> io::Result<()>;
     /// The time.
     fn now(&self) -> Instant;
-    /// Lets time go by.
+    /// Advances the clock.
     fn sleep(&self, time: Duration);
 }
 
@@ -70,9 +70,9 @@ thread_local! {
     static DISK: RefCell<Option<Arc<dyn Disk>>> = const { RefCell::new(None) };
 }
 
-/// Runs something with a disk in the place of the operating system's, on this thread.
+/// Runs `run` on this thread with a simulated disk.
 pub(crate) fn on_disk<T>(disk: Arc<dyn Disk>, run: impl FnOnce() -> T) -> T {
-    /// Takes the disk away again, also after a panic.
+    /// Restores the previous disk, also after a panic.
     struct Restore(Option<Arc<dyn Disk>>);
     impl Drop for Restore {
         fn drop(&mut self) {
@@ -273,7 +273,7 @@ pub(crate) enum File {
     Simulated(Simulated),
 }
 
-/// An open file of a thread's disk.
+/// An open file of the simulated disk.
 pub(crate) struct Simulated {
     disk: Arc<dyn Disk>,
     file: u64,

@@ -1,16 +1,16 @@
-//! The durable steps of the program, in about the order in which they happen: every place that a failpoint can name.
+//! The durable steps of the program, in about the order in which they happen: the names of all failpoints.
 //!
-//! A step is done when its place is reached, unless its meaning says otherwise. `cutover verify-crash` and the tests go
-//! through this list, so a step that is added to the code has to be added here, and the other way round.
+//! A step is done when its failpoint is reached, unless its meaning says otherwise. `cutover verify-crash` and the
+//! tests iterate over this list, so it must match the code.
 //!
-//! Not for: what happens at a place; see the parent module.
+//! Not for: what a failpoint does; see the parent module.
 
-/// A named place.
+/// A named failpoint.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Step {
     /// `stage.step`.
     pub name: &'static str,
-    /// What has just happened there.
+    /// What has just happened.
     pub meaning: &'static str,
 }
 
@@ -18,12 +18,12 @@ const fn step(name: &'static str, meaning: &'static str) -> Step {
     Step { name, meaning }
 }
 
-/// Every step there is.
+/// Every step.
 pub const STEPS: [Step; 33] = [
     step("store.directories", "a new store has its directories, and no current.json yet"),
     step("build.started", "a build has its directory in staging"),
     step("shuffle.spilled", "a sorted run is in the spill directory"),
-    step("shuffle.sealed", "a shuffle that spilled is in the journal, whole"),
+    step("shuffle.sealed", "a shuffle that spilled is completely in the journal"),
     step("build.table", "a table is finished and synced"),
     step("range.written", "all tables of a range are written, and not in the journal yet"),
     step("range.finished", "a finished range is in the journal"),
@@ -35,17 +35,17 @@ pub const STEPS: [Step; 33] = [
     step("install.manifest", "the manifest is written"),
     step("install.renamed", "the build's directory is among the versions, which nothing names yet"),
     step("current.decided", "a change of current.json is decided, and nothing of it written"),
-    step("storage.written", "the new current.json is synced beside the old one"),
-    step("current.replaced", "the new current.json has taken the place of the old one"),
+    step("storage.written", "the new current.json is synced next to the old one"),
+    step("current.replaced", "the new current.json has replaced the old one"),
     step("log.append", "an event is about to be added to the log"),
     step("stream.record", "a record is handed to the Kafka client"),
     step("stream.end", "all records of a partition are handed over, its END marker is not"),
     step("stream.finished", "the cluster has acknowledged all of a version"),
     step("publish.intent", "the intent of a change is in current.json"),
-    step("publish.announced", "consumers are told, the store's own readers are not"),
+    step("publish.announced", "consumers are notified, the store's own readers are not"),
     step("publish.settled", "the change is in current.json, and the intent is gone"),
     step("retention.forgotten", "current.json has forgotten versions whose directories are still there"),
-    step("retention.renamed", "a directory that nothing names is on its way to its deletion"),
+    step("retention.renamed", "a directory that nothing names is renamed for deletion"),
     step("retention.deleted", "one file or directory of it is deleted"),
     step("consume.record", "a record is in a consumer's table"),
     step("consume.table", "a consumer's finished table is in the journal"),

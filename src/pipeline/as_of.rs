@@ -1,10 +1,9 @@
-//! The time that a run's data speaks for, beside what readers see: what is refused, or worth a warning, before any
-//! work.
+//! The time of a run's data, compared with that of the published version: refuses or warns before any work.
 //!
-//! A time is stated by the job's `as_of` or by `--as-of`, which wins; otherwise it is what the clock says, which is
-//! never compared with anything.
+//! A time is stated by the job's `as_of` or by `--as-of`, which wins; otherwise it is the clock's, which is never
+//! compared.
 //!
-//! Not for: the rule itself, which the catalog holds and asks again at the flip (`catalog::refusals`).
+//! Not for: the rule itself, which the catalog applies again at the flip (`catalog::publish_rules`).
 
 use std::collections::BTreeMap;
 
@@ -35,14 +34,14 @@ impl AsOf {
     }
 }
 
-/// Fails where the version that this run would build must not follow what readers see, with the ways on.
+/// Fails if the version that this run would build must not replace the published one; the message lists the options.
 pub(super) fn refuse(catalog: &Catalog, current: &Current, options: &RunOptions, as_of: AsOf) -> Result<()> {
     let refused = current.out_of_order(current.next_version, as_of.stated());
     let Some(refused) = refused.filter(|it| !options.stage && !options.allow.contains(&it.allow)) else {
         return Ok(());
     };
     let (store, flag) = (catalog.layout().root().display(), allow_flag([refused.allow]));
-    let so = if refused.allow == Allow::Older { "takes readers back in time" } else { "publishes it all the same" };
+    let so = if refused.allow == Allow::Older { "takes readers back in time" } else { "publishes it anyway" };
     Err(Error::rejected(format!(
         "this run {}; nothing was built\n  --stage builds it and leaves readers where they are: `cutover get {store} KEY \
          --version N` reads it, `cutover publish {store} N {flag}` publishes it\n  {flag} {so}",
@@ -50,7 +49,7 @@ pub(super) fn refuse(catalog: &Catalog, current: &Current, options: &RunOptions,
     )))
 }
 
-/// The report, with the command that publishes a version that waits, and all that has to be allowed for it.
+/// Adds the command that publishes an unpublished version, with every `--allow` it needs.
 pub(super) fn with_way_on(catalog: &Catalog, report: RunReport) -> Result<RunReport> {
     if report.published {
         return Ok(report);
@@ -65,7 +64,7 @@ pub(super) fn with_way_on(catalog: &Catalog, report: RunReport) -> Result<RunRep
     Ok(RunReport { publish_with: Some(command), ..report })
 }
 
-/// What is worth a warning where this run goes live.
+/// Warnings, if this run goes live.
 pub(super) fn notes(job: &Job, current: &Current, as_of: AsOf) -> Vec<String> {
     let Some((live, entry)) = current.current_entry() else { return Vec::new() };
     let mut notes = Vec::new();
@@ -77,8 +76,8 @@ pub(super) fn notes(job: &Job, current: &Current, as_of: AsOf) -> Vec<String> {
     }
     if let Some(params) = entry.params.as_ref().filter(|params| !as_of.stated && **params != job.sets) {
         notes.push(format!(
-            "this run has other parameters than version {live}, which readers see: {} instead of {}; it takes readers \
-             there, older or not. With `as_of` in the job, such as as_of = \"${{date}}\", older data is refused",
+            "this run has other parameters than version {live}, which readers see: {} instead of {}; it is published, \
+             older or not. With `as_of` in the job, such as as_of = \"${{date}}\", older data is refused",
             shown(&job.sets),
             shown(params)
         ));

@@ -1,7 +1,8 @@
-//! A build that is going on and its directory in staging: made anew, or that of a build that died.
+//! A running build and its directory in staging: a new one, or that of a dead build.
 //!
-//! The directory goes when the build ends, well or not, but for one case: the shuffle is sealed, and what stopped the
-//! build is no fault of its work. A build that is killed leaves it as it is. In both cases `resume` finds it.
+//! The directory is removed when the build ends, successfully or not, with one exception: the shuffle is sealed, and
+//! what stopped the build is not the fault of its work. A killed build leaves its directory too. In both cases `resume`
+//! finds it.
 //!
 //! Not for: what is in the directory.
 
@@ -14,7 +15,7 @@ use crate::durable_file;
 use crate::error::{Error, Kind, Result};
 use crate::report::BuildReport;
 
-/// A build that is going on, and its directory.
+/// A running build and its directory.
 #[derive(Debug)]
 pub(super) struct BuildDir {
     id: String,
@@ -24,10 +25,10 @@ pub(super) struct BuildDir {
 }
 
 impl BuildDir {
-    /// Makes the directory of a new build.
+    /// Creates the directory of a new build.
     ///
     /// # Errors
-    /// `Unavailable` when the disk does not do it.
+    /// `Unavailable` when the write fails.
     pub(super) fn start(catalog: &Catalog, options: &RunOptions) -> Result<Self> {
         let random = getrandom::u32()
             .map_err(|error| Error::unavailable("the system gives no random numbers").because(error))?;
@@ -41,11 +42,11 @@ impl BuildDir {
         Ok(Self { id, dirs, spill, keep: false })
     }
 
-    /// Takes over the directory of a build that died; none where its spill directory is not where this run has its own.
-    /// What it left half-made is removed: a database is made of tables anew.
+    /// Takes over the directory of a dead build; `None` if its spill directory is not where this run spills. Its
+    /// unfinished databases are removed: they are built again from tables.
     ///
     /// # Errors
-    /// `Unavailable` when the disk does not do it.
+    /// `Unavailable` when the write fails.
     pub(super) fn adopt(catalog: &Catalog, options: &RunOptions, id: String) -> Result<Option<Self>> {
         let dirs = catalog.layout().build_dirs(&id)?;
         let spill = match &options.spill_dir {
@@ -74,7 +75,7 @@ impl BuildDir {
         self.spill.path().join("query")
     }
 
-    /// Says where the disk has less space than a version of so many bytes, or its spill, may need.
+    /// Warns if the disk has less space than the version or the spill may need.
     pub(super) fn warn_of_full_disk(&self, bytes: u64, spill_bytes: u64) {
         for (directory, what, needed) in
             [(self.dirs.root(), "the version", bytes), (self.spill.root(), "spilling", spill_bytes)]
@@ -88,8 +89,8 @@ impl BuildDir {
         }
     }
 
-    /// Adds to the error of a disk that became full where rows are spilled, and how many bytes sorting may need there
-    /// in all; none where it is expected to need none, or that is not known.
+    /// Adds to the error of a full disk the directory that rows are spilled to, and the bytes that sorting may need
+    /// there; 0 if none are expected, or that is not known.
     pub(super) fn with_space_needed(&self, error: Error, spill_bytes: u64) -> Error {
         if !error.is_disk_full() {
             return error;
@@ -106,10 +107,10 @@ impl BuildDir {
         self.spill.path().join("shuffle")
     }
 
-    /// Makes the directory for spill survive a power cut.
+    /// Makes the spill directory survive a power cut.
     ///
     /// # Errors
-    /// `Unavailable` when the disk does not do it.
+    /// `Unavailable` when the sync fails.
     pub(super) fn sync_spill(&self) -> Result<()> {
         self.spill.sync()
     }
@@ -120,15 +121,15 @@ impl BuildDir {
         durable_file::write_synced(&self.dirs.report(), &text)
     }
 
-    /// Ends the build, which `error` stopped or nothing; says whether a later run can go on with it.
+    /// Ends the build, which `error` stopped if there is one; returns whether a later run can resume it.
     pub(super) fn end(mut self, error: Option<&Error>) -> bool {
         self.keep = error.is_some_and(is_worth_resuming) && self.dirs.shuffle_journal().is_file();
         self.keep
     }
 }
 
-/// Whether the same work may end well when it is gone on with. A full disk is none of these: what is kept there would
-/// keep everybody else from writing, a rollback of this very store among them.
+/// Whether resuming could succeed. Not after a full disk: what is kept would stop all other writers, even a rollback of
+/// this store.
 fn is_worth_resuming(error: &Error) -> bool {
     match error.kind() {
         Kind::Unavailable | Kind::Conflict => !error.is_disk_full(),

@@ -1,6 +1,6 @@
 //! Whether a run fits this machine: its memory, and the disks that it writes to.
 //!
-//! Not for: stopping a run. A prediction may be wrong; what really does not fit is told by the run itself.
+//! Not for: stopping a run. A prediction may be wrong; a run that really does not fit reports that itself.
 
 use std::path::Path;
 
@@ -12,14 +12,14 @@ use crate::resources::{available_memory, free_disk};
 /// Bytes in a MiB.
 const MIB: u64 = 1 << 20;
 
-/// Looks at what a run is predicted to need, and at what there is.
+/// Compares what a run is predicted to need with what the machine has.
 pub(super) fn fits(prepared: &Prepared<'_>, predicted: &Predicted) -> Fits {
     let mut problems = Vec::new();
     let needed = predicted.prediction.memory;
     let memory = needed <= available_memory();
     if !memory {
         problems.push(format!(
-            "it needs {} MiB of memory, and there are {} MiB; give it less with --memory",
+            "it needs {} MiB of memory, and {} MiB are available; set a smaller --memory",
             needed.div_ceil(MIB),
             available_memory() / MIB
         ));

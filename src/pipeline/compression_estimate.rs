@@ -1,18 +1,18 @@
-//! How well the entries of a job pack, measured on blocks of its first ones with the codec that its tables use.
+//! Estimates how well the entries of a job compress, on blocks of its first entries with the codec of its tables.
 //!
-//! Not for: the tables themselves, which RocksDB packs. It sorts entries and leaves out what keys have in common first,
-//! so they come out a little smaller than this says.
+//! Not for: the tables themselves, which RocksDB compresses. It sorts entries and omits shared prefixes of keys first,
+//! so tables come out a little smaller than estimated.
 
 use crate::format::{Compression, Tables};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// Blocks that each thread packs.
+/// Blocks that each thread compresses.
 const BLOCKS: usize = 64;
-/// The level at which RocksDB packs with zstd.
+/// The level at which RocksDB compresses with zstd.
 const ZSTD_LEVEL: i32 = 3;
 
-/// What all threads have packed.
+/// What all threads have compressed.
 #[derive(Debug, Default)]
 pub(super) struct Sampled {
     raw: AtomicU64,
@@ -20,7 +20,7 @@ pub(super) struct Sampled {
 }
 
 impl Sampled {
-    /// Packed bytes for each byte; nothing where none was packed.
+    /// Compressed bytes for each byte; `None` if nothing was compressed.
     pub(super) fn ratio(&self) -> Option<f64> {
         match (self.packed.load(Ordering::Relaxed), self.raw.load(Ordering::Relaxed)) {
             (_, 0) => None,
@@ -29,7 +29,7 @@ impl Sampled {
     }
 }
 
-/// Packs the first entries that one thread makes.
+/// Compresses the first entries of one thread.
 pub(super) struct Packing {
     codec: Compression,
     block_size: usize,
@@ -44,7 +44,7 @@ impl Packing {
         Self { codec: tables.compression, block_size, block: Vec::new(), left: BLOCKS, all }
     }
 
-    /// Takes an entry.
+    /// Adds an entry.
     #[inline]
     pub(super) fn add(&mut self, key: &[u8], value: &[u8]) {
         if self.left > 0 {

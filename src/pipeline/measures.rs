@@ -1,6 +1,6 @@
-//! Measures a run: its inputs and the query's result, and what has changed since the version before.
+//! Measures a run: its inputs, the query's result, and what changed since the previous version.
 //!
-//! Not for: how it is measured (`profile`, `query`), and what is too much of a change (`check`).
+//! Not for: how to measure (`profile`, `query`), and which change is too large (`check`).
 
 use std::sync::Arc;
 
@@ -16,10 +16,10 @@ use crate::format::{CheckResult, ColumnStats, Profile};
 use crate::profile::{self, Change, Seed, TableSketch};
 use crate::query::Measuring;
 
-/// Changes that a report tells.
+/// Changes that a report lists.
 const TOLD: usize = 5;
 
-/// What one run of the query is measured by.
+/// The measures of one run of the query.
 pub(super) struct Measures<'p> {
     prepared: &'p Prepared<'p>,
     inputs: Arc<Measuring>,
@@ -40,17 +40,17 @@ impl<'p> Measures<'p> {
         Self { prepared, inputs: Arc::new(Measuring::new(seed)), seed, schema: prepared.query.schema() }
     }
 
-    /// What measures the inputs.
+    /// Measures the inputs.
     pub(super) fn inputs(&self) -> Arc<Measuring> {
         Arc::clone(&self.inputs)
     }
 
-    /// For one more thread.
+    /// A sketch for one more thread.
     pub(super) fn seen(&self) -> Seen {
         Seen { rows: TableSketch::new(Arc::clone(&self.schema), self.seed), key_bytes: 0, value_bytes: 0 }
     }
 
-    /// The profile of what all threads have seen.
+    /// The profile of the query's result, merged from all threads.
     pub(super) fn profile(&self, seen: Vec<Seen>) -> Profile {
         let mut all = self.seen();
         for seen in seen {
@@ -71,19 +71,19 @@ impl<'p> Measures<'p> {
 }
 
 impl Seen {
-    /// Takes rows of the result.
+    /// Adds rows of the result.
     pub(super) fn take(&mut self, batch: &RecordBatch) {
         self.rows.take(batch);
     }
 
-    /// Takes the entries that became of them.
+    /// Adds the entries encoded from them.
     pub(super) fn take_entries(&mut self, entries: &EntryBatch) {
         self.key_bytes += entries.keys.data.len() as u64;
         self.value_bytes += entries.values.data.len() as u64;
     }
 }
 
-/// What the manifest says of the columns of the query's result.
+/// Column statistics of the query's result, for the manifest.
 pub(super) fn columns(profile: &Profile) -> Vec<ColumnStats> {
     let stats = |column: &crate::format::ColumnProfile| ColumnStats {
         name: column.name.clone(),
@@ -94,7 +94,7 @@ pub(super) fn columns(profile: &Profile) -> Vec<ColumnStats> {
     profile.result.columns.iter().map(stats).collect()
 }
 
-/// What has changed since the version before: the checks, and the largest changes.
+/// What changed since the previous version: the checks, and the largest changes.
 pub(super) fn compare(
     prepared: &Prepared<'_>,
     profile: &mut Profile,
@@ -107,7 +107,7 @@ pub(super) fn compare(
     (check::changes(bounds, &comparison, previous), moved)
 }
 
-/// Refuses bounds for inputs and columns that are not measured.
+/// Refuses bounds on inputs and columns that are not measured.
 ///
 /// # Errors
 /// `Invalid`, naming the line of the job.

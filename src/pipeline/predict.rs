@@ -1,9 +1,9 @@
-//! What a run is expected to come to: rows, bytes, memory and spill.
+//! Predicts a run: rows, bytes, memory and spill.
 //!
-//! Where the same job is published, its last version says best: output grows as the inputs have grown. Otherwise the
-//! query's estimate is measured through the real encoder and a stand-in for the fold.
+//! If a version of the same job is published, the prediction scales it by the growth of the inputs. Otherwise the
+//! query's estimate is refined by encoding a sample with the real encoder and a model of the fold.
 //!
-//! Not for: deciding anything; a run goes the same way whatever is predicted.
+//! Not for: deciding anything; a run does the same whatever is predicted.
 
 use std::collections::{HashMap, HashSet};
 use std::path::Path;
@@ -22,30 +22,30 @@ use crate::job::Fold;
 use crate::query::{self, Estimate, Measure, pieces};
 use crate::report::Prediction;
 
-/// Bytes the process holds before any row, and for batches on their way per thread.
+/// Bytes the process holds before any row, and per thread for batches in flight.
 const BASE_MEMORY: u64 = 96 << 20;
 const MEMORY_PER_THREAD: u64 = 32 << 20;
-/// Bytes the shuffle holds per entry besides its fields.
+/// Bytes the shuffle holds per entry in addition to its fields.
 const SHUFFLE_BYTES_PER_ENTRY: f64 = 8.0;
-/// Bytes a join holds per unpacked byte of its build side, with its hash table.
+/// Bytes a join holds per uncompressed byte of its build side, including its hash table.
 const BUILD_SIDE_FACTOR: u64 = 2;
 
-/// Bytes of entries from which on a version's files say how well entries pack: below, most of them is not entries.
+/// Bytes of entries from which a version's files say how well entries compress: below, files are mostly overhead.
 const LEAST_KNOWN_BYTES: u64 = 1 << 20;
 
 /// Keys that one thread counts at most.
 const MOST_KEYS: usize = 1 << 20;
 
-/// What a run is expected to come to.
+/// The prediction for a run.
 #[derive(Clone, Debug)]
 pub(super) struct Predicted {
     pub(super) prediction: Prediction,
     pub(super) entry_bytes: u64,
     pub(super) spill_bytes: u64,
-    /// Bytes of the version's files, and what that rests on.
+    /// Bytes of the version's files, and the basis of that.
     pub(super) stored_bytes: u64,
     pub(super) stored_from: Option<String>,
-    /// Seconds that it takes, and what that rests on.
+    /// Seconds it takes, and the basis of that.
     pub(super) seconds: Option<(f64, String)>,
 }
 
@@ -90,12 +90,12 @@ pub(super) fn predict(prepared: &Prepared<'_>, previous: Option<&Previous>, spil
     })
 }
 
-/// What the published version came to, grown as the inputs have.
+/// The published version, scaled by the growth of its inputs.
 fn grown(prepared: &Prepared<'_>, Previous { manifest }: &Previous) -> Option<(Estimate, String)> {
     if manifest.job_digest != prepared.job_digest {
         return None;
     }
-    // What the query leaves out by the names of directories says nothing about its output.
+    // Partitions that the query skips by directory name say nothing about its output.
     let kept: Vec<Input> = prepared.inputs.iter().map(|input| prepared.query.kept(input)).collect();
     let paths = |inputs: &[Input]| -> HashSet<String> {
         inputs.iter().flat_map(|input| &input.files).map(|file| file.path.display().to_string()).collect()
@@ -111,7 +111,7 @@ fn grown(prepared: &Prepared<'_>, Previous { manifest }: &Previous) -> Option<(E
     Some((estimate, format!("version {}, grown as its inputs", manifest.version)))
 }
 
-/// Bytes of a version's files for each byte of its keys and values.
+/// Bytes of a version's files per byte of its keys and values.
 fn packed(Previous { manifest }: &Previous) -> Option<(f64, String)> {
     let files = manifest.shards.iter().flat_map(|shard| &shard.files);
     let stored: u64 = files.map(|file| file.bytes).sum();
@@ -119,7 +119,7 @@ fn packed(Previous { manifest }: &Previous) -> Option<(f64, String)> {
     (manifest.bytes >= LEAST_KNOWN_BYTES).then(|| (ratio, format!("version {}", manifest.version)))
 }
 
-/// How long a version took, for as many entries as are expected.
+/// How long a version took, scaled to the expected number of entries.
 fn took(estimate: &Estimate, Previous { manifest }: &Previous) -> Option<(f64, String)> {
     let millis: u64 = manifest.stages.iter().map(|stage| stage.millis).sum();
     let entries = manifest.stages.iter().find(|stage| stage.name == "query").map_or(manifest.rows, |stage| stage.rows);
@@ -127,7 +127,7 @@ fn took(estimate: &Estimate, Previous { manifest }: &Previous) -> Option<(f64, S
     (entries > 0 && millis > 0).then(|| (seconds, format!("version {}", manifest.version)))
 }
 
-/// Counts what a pass over the query would make.
+/// Counts the entries that a pass over the query would make.
 struct Counter {
     encoder: Encoder,
     fold: Fold,
@@ -247,7 +247,7 @@ pub(super) fn preview(prepared: &Prepared<'_>, rows: usize, spill_dir: &Path) ->
     let mut writer = arrow::json::WriterBuilder::new()
         .with_explicit_nulls(true)
         .build::<_, arrow::json::writer::LineDelimited>(&mut text);
-    let unshown = |error| Error::internal("rows cannot be shown").because(error);
+    let unshown = |error| Error::internal("cannot format rows").because(error);
     for batch in &batches {
         writer.write(batch).map_err(unshown)?;
     }
@@ -256,6 +256,6 @@ pub(super) fn preview(prepared: &Prepared<'_>, rows: usize, spill_dir: &Path) ->
     let lines = text.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
     lines
         .take(rows)
-        .map(|line| serde_json::from_slice(line).map_err(|error| Error::internal("a row is no JSON").because(error)))
+        .map(|line| serde_json::from_slice(line).map_err(|error| Error::internal("a row is not JSON").because(error)))
         .collect()
 }

@@ -1,8 +1,8 @@
-//! A job whose inputs are found, whose query is planned and whose columns all have a place: ready to run.
+//! A job that is ready to run: its inputs are found, its query is planned and every column has a place in key or value.
 //!
-//! Everything that can be refused before any work is refused while this is made.
+//! Everything that can be refused before any work is refused here.
 //!
-//! Not for: looking at the store.
+//! Not for: reading the store.
 
 use jiff::Timestamp;
 use tokio::runtime::Runtime;
@@ -24,7 +24,7 @@ use crate::query::{self, Query, RunError, Settings, Usage, Written};
 use crate::report::{BuildReport, InputReport, MemoryReport, Outcome, RunReport};
 use crate::resources::{Resources, peak_memory};
 
-/// Row groups that are being read may take one part in so many of the memory.
+/// Row groups that are being read may take 1/N of the memory.
 const READER_SHARE_DIVISOR: u64 = 3;
 
 /// A job that is ready to run.
@@ -51,7 +51,7 @@ impl<'r> Prepared<'r> {
             .map_err(|error| unplanned(job, &inputs, error))?;
         inputs.iter().try_for_each(Input::check_partitions)?;
         let encode = EncodePlan::new(&query.schema(), &job.output, &job.dataset)
-            .map_err(|error| error.during(format!("the output of {} does not work", job.path.display())))?;
+            .map_err(|error| error.during(format!("the output of {} is invalid", job.path.display())))?;
         let prepared = Self {
             job,
             options,
@@ -67,7 +67,7 @@ impl<'r> Prepared<'r> {
         Ok(prepared)
     }
 
-    /// The memory holds what its readers hold: each a row group of the columns in use.
+    /// The memory must hold what the readers hold: per thread a row group of the columns in use.
     fn check_memory(&self) -> Result<()> {
         let Resources { threads, memory } = self.options.resources;
         let used = self.query.columns_in_use();
@@ -79,8 +79,8 @@ impl<'r> Prepared<'r> {
         };
         let mib = |bytes: u64| bytes.div_ceil(1 << 20);
         Err(Error::invalid(format!(
-            "--memory {} MiB cannot be kept: each of {threads} threads reads a row group of input {}, up to {} MiB, \
-             and all of them are to fit in a third of the memory. --memory {}MiB would do{}",
+            "--memory {} MiB is too small: each of {threads} threads reads a row group of input {}, up to {} MiB, \
+             and all of them must fit in a third of the memory. --memory {}MiB is enough{}",
             memory >> 20,
             input.name,
             mib(bytes),
@@ -92,27 +92,27 @@ impl<'r> Prepared<'r> {
         )))
     }
 
-    /// How the version is published.
+    /// How to publish the version.
     pub(super) fn publish_options(&self) -> PublishOptions {
         let RunOptions { allow, progress, .. } = self.options;
         PublishOptions { allow: allow.clone(), progress: *progress, ..PublishOptions::default() }
     }
 
-    /// Columns that checks name exist.
+    /// Every column that a check names exists.
     fn check_names(&self) -> Result<()> {
         let schema = self.query.schema();
         let checks = &self.job.checks;
         match checks.not_null.iter().chain(&checks.unique).find(|name| schema.index_of(name).is_err()) {
             None => Ok(()),
             Some(name) => Err(Error::invalid(format!(
-                "{}: a check names column {name}, which the query does not give; it gives {}",
+                "{}: a check names column {name}, which the query does not return; it returns {}",
                 self.job.path.display(),
                 schema.fields().iter().map(|field| field.name().as_str()).collect::<Vec<_>>().join(", ")
             ))),
         }
     }
 
-    /// Why a query failed: where its own data may be the reason, the damaged file is looked for and named.
+    /// Why a query failed: if its data may be the reason, finds and names the damaged file.
     pub(super) fn explain(&self, failed: RunError) -> Error {
         if let (RunError::Query(_), Err(changed)) = (&failed, input::check_unchanged(&self.inputs)) {
             return changed.because(Error::from(failed));
@@ -128,7 +128,7 @@ impl<'r> Prepared<'r> {
         }
     }
 
-    /// Says where the value is that the query failed on: a parameter's, or one in a file.
+    /// Adds the origin of the value on which the query failed: a parameter, or a place in a file.
     fn locate(&self, error: Error) -> Error {
         let (error, _) = written(self.job, &names(&self.inputs)).pinpoint(error);
         let found = Some(&error).filter(|error| error.kind() == Kind::Input).and_then(query::unread_value);
@@ -144,7 +144,7 @@ impl<'r> Prepared<'r> {
         self.allowed(check::compatibility(key, value, previous))
     }
 
-    /// The results, with what failed and is allowed by name as that.
+    /// The results, where failures that `--allow` names are marked as allowed.
     pub(super) fn allowed(&self, mut results: Vec<CheckResult>) -> Vec<CheckResult> {
         let allowed = |result: &CheckResult| self.options.allow.contains(&Allow::of_rule(&result.rule));
         let failed = results.iter_mut().filter(|result| result.outcome == crate::format::Outcome::Failed);
@@ -152,7 +152,7 @@ impl<'r> Prepared<'r> {
         results
     }
 
-    /// Writes the copies of job, query and contracts that the version keeps.
+    /// Writes the copies of the job, its query and its contracts that the version keeps.
     pub(super) fn write_job(&self, dirs: &BuildPaths) -> Result<()> {
         durable_file::write_synced(&dirs.job(), self.job.text.as_bytes())?;
         durable_file::write_synced(&dirs.query(), self.job.sql.as_bytes())?;
@@ -167,7 +167,7 @@ impl<'r> Prepared<'r> {
         Ok(())
     }
 
-    /// The manifest of what was built; the version's number is set when it is installed.
+    /// The manifest of the new version; its number is set when it is installed.
     pub(super) fn manifest(
         &self,
         build_id: &str,
@@ -234,7 +234,7 @@ impl<'r> Prepared<'r> {
             .collect()
     }
 
-    /// How the memory was shared out, and what of it the query took.
+    /// How the memory was divided, and what the query used of its share.
     pub(super) fn memory(&self, query: Usage) -> MemoryReport {
         let resources = &self.options.resources;
         MemoryReport {
@@ -247,7 +247,7 @@ impl<'r> Prepared<'r> {
         }
     }
 
-    /// What the version's directory keeps of the run: all that is known before it has a number.
+    /// What the version's directory keeps about the run: everything that is known before it has a number.
     pub(super) fn account(&self, report: &RunReport) -> BuildReport {
         BuildReport {
             inputs: report.inputs.clone(),
@@ -262,7 +262,7 @@ impl<'r> Prepared<'r> {
         }
     }
 
-    /// What a run that ended with this version tells.
+    /// The report of a run that ended with this version.
     pub(super) fn report(&self, manifest: &Manifest, outcome: Outcome, previous: Option<u64>) -> RunReport {
         let files = || manifest.shards.iter().flat_map(|shard| &shard.files);
         RunReport {
@@ -299,13 +299,13 @@ impl<'r> Prepared<'r> {
     }
 }
 
-/// Why the query cannot be planned, with the line of the file that its text is in.
+/// Why the query cannot be planned, with the file and line of its SQL.
 fn unplanned(job: &Job, inputs: &[Input], error: Error) -> Error {
     let (error, line) = written(job, &names(inputs)).pinpoint(error);
     let at = &job.sql_at;
     error.during(match line {
-        Some(line) => format!("{}:{}: the query does not work", at.path.display(), at.line + line - 1),
-        None => format!("the query of {} does not work", job.path.display()),
+        Some(line) => format!("{}:{}: the query is invalid", at.path.display(), at.line + line - 1),
+        None => format!("the query of {} is invalid", job.path.display()),
     })
 }
 

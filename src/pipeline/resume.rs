@@ -1,15 +1,14 @@
-//! Going on with the work of a build that died: the same job over the same inputs, done by the same program with the
-//! same means.
+//! Resumes a build that died: the same job over the same inputs, by the same program with the same threads and memory.
 //!
 //! ```text
-//!  staging/<build id>/journal/shuffle.jsonl      one line, once the shuffle is sealed: Work and all that comes of it
+//!  staging/<build id>/journal/shuffle.jsonl      one line, once the shuffle is sealed: fingerprint and results
 //!  staging/<build id>/journal/shard-00000.jsonl  a line for every finished range (`build`)
 //! ```
-//! A shuffle is taken up as a whole or not at all: its runs are the files that were sealed, with checksums over every
-//! block, so its ranges are those of the build that died. Where anything turns out to be damaged or different the run
-//! starts afresh, and says why.
+//! A shuffle is resumed completely or not at all: its runs are the sealed files, with checksums over every block, so
+//! its ranges are those of the dead build. If anything turns out to be damaged or different, the run starts afresh and
+//! says why.
 //!
-//! Not for: which directory it is (`catalog`) and what of it is removed when (`staging`).
+//! Not for: which directory it is (`catalog`), and what of it is removed when (`build_dir`).
 
 use std::path::Path;
 
@@ -26,7 +25,7 @@ use crate::query::Usage;
 use crate::report::Prediction;
 use crate::shuffle::{self, Options, Sealed, Stats};
 
-/// What two builds must have in common for one to go on with the work of the other.
+/// What two builds must have in common for one to resume the other.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct BuildFingerprint {
     tool: String,
@@ -36,7 +35,7 @@ struct BuildFingerprint {
     memory: u64,
 }
 
-/// What came of everything up to the end of the shuffle: all that later stages need besides the entries.
+/// The result of everything up to the end of the shuffle: what later stages need in addition to the entries.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Shuffled {
     pub(super) predicted: Prediction,
@@ -44,13 +43,13 @@ pub(super) struct Shuffled {
     pub(super) unique: Vec<CheckResult>,
     pub(super) profile: Profile,
     pub(super) stats: Stats,
-    /// What the query took.
+    /// What the query used.
     pub(super) query: Usage,
-    /// Whether its entries are on disk, for a later run to go on with.
+    /// Whether its entries are sealed on disk, so that a later run can resume.
     pub(super) sealed: bool,
 }
 
-/// The line of a journal: a shuffle that was sealed.
+/// The journal line of a sealed shuffle.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct ShuffleRecord {
     work: BuildFingerprint,
@@ -58,13 +57,13 @@ pub(super) struct ShuffleRecord {
     pub(super) shuffled: Shuffled,
 }
 
-/// What a build that died left to a run.
+/// What a dead build left.
 pub(super) enum PreviousBuild {
     /// Nothing.
     Absent,
-    /// Something that the run can go on with.
+    /// A build that the run can resume.
     Resumable(BuildDir, Box<ShuffleRecord>),
-    /// Something it cannot go on with, and why: a sentence.
+    /// A build that it cannot resume, and why: a sentence.
     Unusable(String),
 }
 
@@ -79,24 +78,24 @@ impl BuildFingerprint {
         }
     }
 
-    /// Why the work of another build is not this one's.
+    /// Why this build cannot use the other's work.
     fn differs(&self, other: &Self) -> Option<&'static str> {
         if self.tool != other.tool {
-            Some("another version of cutover did it")
+            Some("another version of cutover built it")
         } else if self.job != other.job {
-            Some("the job is another one")
+            Some("it is from another job")
         } else if self.inputs != other.inputs {
             Some("the inputs have changed since")
         } else {
-            (self != other).then_some("it had other --threads or another --memory")
+            (self != other).then_some("it had a different --threads or --memory")
         }
     }
 }
 
-/// Looks for the work of a build that died. The caller holds the build lock.
+/// Finds the work of a dead build. The caller holds the build lock.
 ///
 /// # Errors
-/// `Unavailable` when the disk does not answer.
+/// `Unavailable` when the disk cannot be read.
 pub(super) fn find(prepared: &Prepared<'_>, catalog: &Catalog, current: &Current) -> Result<PreviousBuild> {
     let Some(id) = catalog.unfinished(current)? else { return Ok(PreviousBuild::Absent) };
     match journaled(prepared, catalog, &id)? {
@@ -105,14 +104,14 @@ pub(super) fn find(prepared: &Prepared<'_>, catalog: &Catalog, current: &Current
             Some(build) => Ok(PreviousBuild::Resumable(build, Box::new(line))),
             None => Ok(PreviousBuild::Unusable(not_resumed(
                 &id,
-                "its spill directory is not there; was it another --spill-dir?",
+                "its spill directory is not here; did it have another --spill-dir?",
             ))),
         },
     }
 }
 
-/// What a run would do with the work of a build that died: a sentence, where there is any. Nothing is touched, and the
-/// build may not be dead.
+/// What a run would do with the work of an unfinished build: a sentence, if there is one. Changes nothing; the build
+/// may still be running.
 ///
 /// # Errors
 /// As [`find`].
@@ -123,11 +122,11 @@ pub(super) fn preview_resume(prepared: &Prepared<'_>, catalog: &Catalog, current
     Ok(Some(said.unwrap_or_else(|why| why)))
 }
 
-/// The shuffle that a build sealed, or why it is of no use.
+/// The shuffle that a build sealed, or why it cannot be used.
 fn journaled(prepared: &Prepared<'_>, catalog: &Catalog, id: &str) -> Result<Result<ShuffleRecord, String>> {
     let useless = |why: &str| Ok(Err(not_resumed(id, why)));
     if !prepared.options.resume {
-        return useless("--no-resume asks for that");
+        return useless("--no-resume is set");
     }
     let lines: Vec<ShuffleRecord> = match journal::lines(&catalog.layout().build_dirs(id)?.shuffle_journal()) {
         Err(error) if error.kind() == Kind::Corrupt => return useless(error.message()),
@@ -144,10 +143,10 @@ fn not_resumed(id: &str, why: &str) -> String {
     format!("build {id} was not finished and is not resumed: {why}")
 }
 
-/// Notes that the shuffle of a build is sealed, so that a later run can go on from there.
+/// Records in the journal that the shuffle of a build is sealed, so that a later run can resume from it.
 ///
 /// # Errors
-/// `Unavailable` when the disk does not do it.
+/// `Unavailable` when the write fails.
 pub(super) fn note(prepared: &Prepared<'_>, build: &BuildDir, sealed: Sealed, shuffled: &Shuffled) -> Result<()> {
     build.sync_spill()?;
     let (mut journal, _) = Journal::open(build.dirs().shuffle_journal(), |_: &ShuffleRecord, _| false)?;
@@ -155,7 +154,7 @@ pub(super) fn note(prepared: &Prepared<'_>, build: &BuildDir, sealed: Sealed, sh
     failpoint::reach("shuffle.sealed")
 }
 
-/// Whether a whole line can be read. The shuffle that it speaks of is looked for in `spill_dir`.
+/// Whether a complete journal line can be read. Its shuffle is looked up in `spill_dir`.
 pub(crate) fn is_line(line: &[u8], spill_dir: &Path) -> bool {
     let Some(line) = journal::parse::<ShuffleRecord>(line) else { return false };
     let shards = line.sealed.shards();

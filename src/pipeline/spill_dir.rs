@@ -1,11 +1,11 @@
-//! The directory for what does not fit into memory, and the end of those that a killed run left behind.
+//! The directory for spill files, and the removal of those that killed runs left.
 //!
-//! In the store's staging the directory is part of the build's own, and `gc` knows it. In a directory of the user's
-//! (`--spill-dir`) nobody would ever look again, so a run locks its directory there, and every later run removes those
-//! that nobody holds any more. In the locked file stands the journal of the run's build: as long as that is there, a
-//! later run may go on with what is in the directory, and it stays.
+//! In the store's staging it is part of the build's directory, which `gc` removes. In a directory of the user's
+//! (`--spill-dir`) no command would find it again, so a run locks its directory there, and every later run removes
+//! those that no process holds. The lock file contains the path of the build's journal: while that file exists, a later
+//! run may resume from the directory, and it is kept.
 //!
-//! Not for: what is written there.
+//! Not for: what is written in it.
 
 use std::ffi::OsStr;
 use std::fs::{self, File};
@@ -16,14 +16,14 @@ use std::path::{Path, PathBuf};
 use crate::durable_file;
 use crate::error::{IoContext, Result};
 
-/// Names of spill directories in a directory of the user's begin so.
+/// Prefix of the names of spill directories in a directory of the user's.
 const PREFIX: &str = "cutover-spill-";
-/// The file in it that its run holds locked.
+/// The file in it that its run keeps locked.
 const LOCK: &str = "lock";
-/// No path is longer, in bytes.
+/// Longest path, in bytes.
 const MAX_PATH: u64 = 4096;
 
-/// A spill directory; it is removed when this is dropped, unless it is kept.
+/// A spill directory; dropping it removes it, unless it is kept.
 #[derive(Debug)]
 pub(super) struct SpillDir {
     path: PathBuf,
@@ -32,15 +32,15 @@ pub(super) struct SpillDir {
 }
 
 impl SpillDir {
-    /// The directory `path` in a build's own directory.
+    /// The directory `path` in the directory of a build.
     pub(super) fn in_staging(path: PathBuf) -> Self {
         Self { path, lock: None, keep: false }
     }
 
-    /// A directory of this run in the user's directory `root`, of use to others for as long as `journal` is there.
+    /// A directory of this run in the user's directory `root`, kept for other runs while `journal` exists.
     ///
     /// # Errors
-    /// `Unavailable` when it cannot be made.
+    /// `Unavailable` when it cannot be created.
     pub(super) fn in_directory(root: &Path, run: &str, journal: Option<&Path>) -> Result<Self> {
         fs::create_dir_all(root).io("create the spill directory", root)?;
         sweep(root)?;
@@ -56,7 +56,7 @@ impl SpillDir {
         Ok(Self { path, lock: Some(file), keep: false })
     }
 
-    /// The directory that the run `run`, which died, left in the user's directory `root`; none where it is not there.
+    /// The directory that the dead run `run` left in the user's directory `root`; `None` if there is none.
     ///
     /// # Errors
     /// `Unavailable` when it cannot be opened.
@@ -78,15 +78,15 @@ impl SpillDir {
         &self.path
     }
 
-    /// Whether the directory stays when this is dropped.
+    /// Sets whether dropping keeps the directory.
     pub(super) fn keep(&mut self, keep: bool) {
         self.keep = keep;
     }
 
-    /// Makes the directory itself survive a power cut; what is in it is its writers' to sync.
+    /// Makes the directory itself survive a power cut; its files are synced by their writers.
     ///
     /// # Errors
-    /// `Unavailable` when the disk does not do it.
+    /// `Unavailable` when the sync fails.
     pub(super) fn sync(&self) -> Result<()> {
         if let Some(file) = &self.lock {
             file.sync_all().io("sync", &self.path.join(LOCK))?;
@@ -95,7 +95,7 @@ impl SpillDir {
         self.path.parent().map_or(Ok(()), durable_file::sync_dir)
     }
 
-    /// The directory it is in, which is there before anything is spilled.
+    /// The directory that contains it, which exists before anything is spilled.
     pub(super) fn root(&self) -> &Path {
         self.path.parent().unwrap_or(&self.path)
     }
@@ -109,12 +109,12 @@ impl Drop for SpillDir {
     }
 }
 
-/// Removes the spill directories in `root` whose runs are gone and of no use to others.
+/// Removes the spill directories in `root` whose runs have ended and that no run can resume from.
 fn sweep(root: &Path) -> Result<()> {
     for entry in fs::read_dir(root).io("list", root)? {
         let entry = entry.io("list", root)?;
         let ours = entry.file_name().to_str().is_some_and(|name| name.starts_with(PREFIX));
-        // A directory without a lock file is one that a run is just making.
+        // A directory without a lock file is being created by another run.
         let path = entry.path().join(LOCK);
         let lock = ours.then(|| File::open(&path).ok()).flatten();
         if let Some(lock) = lock.filter(|lock| lock.try_lock().is_ok() && !is_of_use(&path)) {
@@ -125,14 +125,14 @@ fn sweep(root: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Whether the journal that a lock file names is there. The name is only looked up, nothing is read or written there.
+/// Whether the journal that a lock file names exists. Only its existence is checked, nothing is read or written there.
 fn is_of_use(lock: &Path) -> bool {
     let named = durable_file::read_bounded(lock, MAX_PATH).unwrap_or_default();
     let journal = Path::new(OsStr::from_bytes(&named));
     journal.is_absolute() && journal.is_file()
 }
 
-/// Removes a directory of a run's; one that stays is told, and left to the next run or to `gc`.
+/// Removes the directory of a run; if that fails, warns and leaves it to the next run or to `gc`.
 pub(super) fn remove(path: &Path) {
     match fs::remove_dir_all(path) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => {

@@ -26,7 +26,7 @@ use crate::shuffle::{self, Shard, Shuffle, Writer};
 /// A table holds at least this many entries, however small the memory.
 const MIN_ROWS_PER_TABLE: u64 = 4096;
 
-/// Columns that must be unique, by one extra query each but for those whose result is `known`.
+/// Checks columns that must be unique, with one extra query for each whose result is not `known`.
 fn unique(prepared: &Prepared<'_>, build: &BuildDir, known: &[CheckResult]) -> Result<Vec<CheckResult>> {
     let check = |column: &String| {
         let rule = format!("unique: {column}");
@@ -41,7 +41,7 @@ fn unique(prepared: &Prepared<'_>, build: &BuildDir, known: &[CheckResult]) -> R
         let mut found = Vec::new();
         for batch in &repeated {
             let shown = arrow::util::display::ArrayFormatter::try_new(batch.column(0), &Default::default());
-            let shown = shown.map_err(|error| Error::internal("a value cannot be shown").because(error))?;
+            let shown = shown.map_err(|error| Error::internal("cannot format a value").because(error))?;
             found.extend((0..batch.num_rows()).map(|row| format!("{:?}", shown.value(row).to_string())));
         }
         let outcome = if found.is_empty() { Outcome::Passed } else { Outcome::Failed };
@@ -51,8 +51,8 @@ fn unique(prepared: &Prepared<'_>, build: &BuildDir, known: &[CheckResult]) -> R
     prepared.job.checks.unique.iter().map(check).collect()
 }
 
-/// Predicts the run, runs the query, encodes its rows and shuffles them. A join that runs out of memory is done again
-/// by sorting. Where the shuffle is sealed on disk, that is noted.
+/// Predicts the run, runs the query, encodes its rows and shuffles them. A query that does not fit into memory is
+/// repeated with the next join strategy. If the shuffle is sealed on disk, the journal records it.
 pub(super) fn shuffle(
     prepared: &Prepared<'_>,
     build: &BuildDir,
@@ -87,7 +87,7 @@ pub(super) fn shuffle(
     Ok((shards, shuffled))
 }
 
-/// Takes up the shuffle that an earlier build sealed.
+/// Resumes from the shuffle that an earlier build sealed.
 ///
 /// # Errors
 /// `Corrupt` when it is not as it was sealed; `Unavailable` when it cannot be read.
@@ -102,13 +102,13 @@ pub(super) fn resume(
     let stage = prepared.options.progress.stage("resume", None);
     let options = shuffle_options(prepared, build, resources.threads, 0);
     let shards = resources.cpu_pool()?.install(|| shuffle::reopen(sealed, &options))?;
-    // The job may ask for more columns by now, as checks are no part of what makes two jobs differ.
+    // The job may check more columns now, as checks do not make it another job.
     shuffled.unique = unique(prepared, build, &shuffled.unique)?;
     stages.push(stage.finish());
     Ok((shards, shuffled))
 }
 
-/// How the shuffle may use the machine.
+/// Memory, threads and directory of the shuffle.
 fn shuffle_options(prepared: &Prepared<'_>, build: &BuildDir, writers: usize, expected_bytes: u64) -> shuffle::Options {
     shuffle::Options {
         memory: prepared.options.resources.shuffle_memory(),
@@ -145,7 +145,7 @@ fn fill(
     Ok((shuffle, measures.profile(filled), execution.usage(), stage.finish()))
 }
 
-/// One partition of the query on its way into the shuffle.
+/// Encodes one partition of the query's result into the shuffle.
 struct PartitionEncoder<'s> {
     encoder: Encoder,
     entries: EntryBatch,
@@ -173,7 +173,7 @@ impl<'s> PartitionEncoder<'s> {
     }
 }
 
-/// Notes in the report what was streamed to Kafka.
+/// Adds to the report what was streamed to Kafka.
 pub(super) fn add_stream(report: &mut RunReport, published: &Published) {
     let rows = published.announced.as_ref().map_or(0, |announced| announced.rows);
     let stage = |took| StageTimer { name: "stream", rows, took };
@@ -186,7 +186,7 @@ pub(super) fn add_stream(report: &mut RunReport, published: &Published) {
     });
 }
 
-/// Builds every shard. Where the shuffle is sealed, finished ranges are noted, and taken up where an earlier build did.
+/// Builds every shard. If the shuffle is sealed, finished ranges are recorded, and those of an earlier build reused.
 pub(super) fn build(
     prepared: &Prepared<'_>,
     build: &BuildDir,

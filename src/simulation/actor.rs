@@ -1,9 +1,9 @@
-//! What the processes of a simulated machine do: the commands of the program, through the code that they run.
+//! The processes of a simulated machine: they run the commands of the program, with its own code.
 //!
-//! A command is a row of steps. After each step its outcome is held against what the process did: an error that says
-//! nothing was applied while something was, an error without a fault, and damage where nothing damages are wrong.
+//! A command is a sequence of steps. After each step its outcome is compared with what the process did. Violations are
+//! an error that says nothing was applied while something was, an error without a fault, and corruption without damage.
 //!
-//! Not for: whether the store may be in the state that it is in (`model`).
+//! Not for: whether the state of the store is allowed (`model`).
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
@@ -21,27 +21,27 @@ use crate::format::{CheckResult, Current, FileEntry, Kafka, Manifest, Outcome, R
 use crate::progress::Progress;
 use crate::publish::{self, GcReport, PublishOptions, Staged};
 
-/// The store, below a directory that is not there at first either.
+/// The store, in a directory that does not exist at first.
 pub(super) const STORE: &str = "/stores/views";
 const DATASET: &str = "views";
-/// Builds make one of so many contents, so that some are made again.
+/// Number of different contents that builds make, so that some are built again.
 const CONTENTS: u64 = 3;
-/// So often a reader looks again when the version it opens goes away.
+/// How often a reader retries when the version it opens is removed.
 const ATTEMPTS: usize = 8;
 
-/// One process after the other, in one place of the machine.
+/// Runs one process after another in one slot of the machine.
 pub(super) struct Actor {
     world: Arc<World>,
     me: usize,
     builds: Cell<u64>,
-    /// The last error, for whoever finds that there must be none.
+    /// The last error, for the report of a violation.
     error: RefCell<String>,
 }
 
 /// A command with its arguments.
 #[derive(Clone, Copy, Debug)]
 enum Command {
-    /// Build a content, and keep so many versions.
+    /// Build a content, and keep this many versions.
     Build(Content, u32),
     Publish(u64, Allows),
     Rollback(Option<u64>),
@@ -58,10 +58,10 @@ enum Command {
 struct Content {
     number: u64,
     as_of: i64,
-    /// Whether it says so.
+    /// Whether `as_of` is stated.
     stated: bool,
     failed: bool,
-    /// It is built though it may be there already, and may wait to be published by hand.
+    /// Whether to build it even if it exists, maybe leaving it to be published by hand.
     rebuild: bool,
 }
 
@@ -70,7 +70,7 @@ impl Actor {
         Self { world: Arc::clone(world), me, builds: Cell::new(0), error: RefCell::default() }
     }
 
-    /// Runs so many commands, each in a process of its own. One that died is run again, now and then.
+    /// Runs this many commands, each in a process of its own. A command whose process died is sometimes repeated.
     pub(super) fn run(&self, commands: usize) {
         let mut command = self.draw_command();
         for _ in 0..commands {
@@ -134,7 +134,7 @@ impl Actor {
         }
     }
 
-    /// A version that there is or, now and then, may not be; none while nothing is published.
+    /// An existing version or, sometimes, one that may not exist; `None` while nothing is published.
     fn draw_version(&self) -> Option<u64> {
         let mut state = self.world.state();
         let current = state.model.current().filter(|current| current.current.is_some())?;
@@ -143,8 +143,7 @@ impl Actor {
         Some(known.get(place).copied().unwrap_or(1 + place as u64))
     }
 
-    /// As `cutover run`: nothing where it is done already, else a version that is built, published and cleaned up
-    /// after.
+    /// As `cutover run`: does nothing if it is done already, otherwise builds, publishes and cleans up.
     fn build(&self, content: Content, keep: u32) -> Option<u64> {
         let catalog = self.step(Operation::Creating, || Catalog::open_or_create(STORE, DATASET))?;
         let building = self.step(Operation::Reading, || catalog.lock_build())?;
@@ -173,7 +172,7 @@ impl Actor {
         published.flatten().map(|published| published.version)
     }
 
-    /// Writes the files of a version, which nobody has synced yet.
+    /// Writes the files of a version, without syncing them.
     fn stage(&self, catalog: &Catalog, content: Content) -> Result<(std::path::PathBuf, Manifest)> {
         self.builds.set(self.builds.get() + 1);
         let build = format!("build-{}-{}", self.me, self.builds.get());
@@ -203,8 +202,7 @@ impl Actor {
         self.step(Operation::Cleaning, || publish::gc(catalog, &Retention { keep, keep_for: None }))
     }
 
-    /// Once all faults are over: a run succeeds, nothing is left that nobody needs, and another power cut takes
-    /// nothing.
+    /// After all faults: a run succeeds, no garbage is left, and another power cut loses nothing.
     pub(super) fn settle(&self) {
         self.world.state().end_faults();
         let outcome = self.settled();
@@ -246,7 +244,7 @@ impl Actor {
         if again != GcReport::default() {
             return Err(format!("a second gc still finds something: {again:?}"));
         }
-        // What was deleted may be back, but nothing that counts may differ.
+        // Deleted files may reappear, but nothing visible may differ.
         self.world.state().cut_power();
         start();
         match self.step(Operation::Reading, || open_current(&catalog)) {
@@ -304,8 +302,8 @@ fn complaint(doing: Operation, process: &Process, error: &Error, chain: &str) ->
         Kind::Corrupt if !process.faulted => Some("damage where nothing was damaged"),
         Kind::Unavailable if !process.faulted => Some("an error though nothing failed"),
         _ if !process.applied || unknown => None,
-        _ if chain.contains("not applied") => Some("it was applied all the same"),
-        // A gc has forgotten versions before it deletes them, and whoever makes a store looks at it then.
+        _ if chain.contains("not applied") => Some("it was applied anyway"),
+        // A gc forgets versions before it deletes them; the creation of a store checks whether it exists.
         _ if !matches!(doing, Operation::Cleaning | Operation::Creating) => {
             Some("it was applied, which the error does not say")
         }
@@ -319,7 +317,7 @@ fn target() -> Kafka {
     Kafka { brokers, topic, replication: None, compression: Default::default(), properties: None }
 }
 
-/// Opens the version that readers see, as they do: again when it went away meanwhile.
+/// Opens the version that readers see, as they do: retries if it was removed meanwhile.
 fn open_current(catalog: &Catalog) -> Result<Option<Current>> {
     let mut current = catalog.read()?;
     for attempt in 1.. {

@@ -1,12 +1,12 @@
-//! A Kafka cluster beside the simulated machine: topics, who has the lease, and what was announced last.
+//! A simulated Kafka cluster next to the simulated machine: topics, the lease, and the last announcement.
 //!
 //! ```text
 //! process ──▶ Client ──▶ one call: it works, or it fails before or after it took effect ──▶ Cluster
-//!                                                              model: may consumers be told this? ◀─┘
+//!                                                                   model: may this be announced? ◀─┘
 //! ```
-//! It is another machine: a power cut takes nothing from it. Now and then somebody deletes one of its topics.
+//! It is another machine: a power cut loses nothing of it. Sometimes another client deletes one of its topics.
 //!
-//! Not for: records, offsets and transactions; tests on a real broker have those.
+//! Not for: records, offsets and transactions; tests on a real broker cover those.
 
 use std::collections::BTreeMap;
 use std::io::{self, ErrorKind};
@@ -21,24 +21,24 @@ use crate::kafka::AnnounceError;
 use crate::progress::Progress;
 use crate::publish::announcer::{self, Announcer};
 
-/// What is on the cluster.
+/// The state of the cluster.
 #[derive(Debug, Default)]
 pub(super) struct Cluster {
-    /// Data topics, with the version in each once all of it is there.
+    /// Data topics, each with its version once that is complete.
     topics: BTreeMap<String, Option<StreamedVersion>>,
     made: u64,
-    /// The number of the lease that counts.
+    /// The number of the valid lease.
     lease: u64,
     announced: Option<Announcement>,
 }
 
 impl Cluster {
-    /// Whether the topic of a version holds all of it.
+    /// Whether the topic of a version contains all of it.
     pub(super) fn holds(&self, streamed: &StreamedVersion) -> bool {
         self.topics.get(&streamed.topic).is_some_and(|held| held.as_ref() == Some(streamed))
     }
 
-    /// What is on it that no announcement lists.
+    /// Topics that no announcement lists.
     pub(super) fn left_over(&self) -> Vec<&str> {
         self.topics.keys().map(String::as_str).filter(|name| !self.lists(name)).collect()
     }
@@ -51,13 +51,13 @@ impl Cluster {
 /// The cluster as one process sees it.
 pub(super) struct Client(pub(super) Arc<ProcessIo>);
 
-/// The lease, in the hand of one process.
+/// A lease that one process holds.
 struct Held<'c> {
     view: &'c ProcessIo,
     topic: &'c str,
     number: u64,
     seen: Option<Announcement>,
-    /// The topics that were there when the lease was taken.
+    /// The topics that existed when the lease was taken.
     names: Vec<String>,
 }
 
@@ -67,12 +67,12 @@ impl Client {
     }
 }
 
-/// Takes the lease from whoever has it.
+/// Takes the lease from its holder.
 fn take(view: &ProcessIo) -> io::Result<(u64, Option<Announcement>, Vec<String>)> {
     view.call(Kind::Remote, said("take the lease"), |state| {
         if let Some(place) = state.draw_lost_topic(state.cluster.topics.len()) {
             let name = state.cluster.topics.keys().nth(place).cloned();
-            state.note(|| format!("somebody deletes {name:?}"));
+            state.note(|| format!("another client deletes {name:?}"));
             name.and_then(|name| state.cluster.topics.remove(&name));
         }
         state.cluster.lease += 1;
@@ -146,7 +146,7 @@ impl Announcer for Held<'_> {
     fn is_fully_readable(&self, streamed: &StreamedVersion) -> Result<bool> {
         let look = |state: &mut State| Ok(state.cluster.holds(streamed));
         Ok(self.has_topic(&streamed.topic)
-            && self.view.call(Kind::Look, said("look at a topic"), look).map_err(unavailable)?)
+            && self.view.call(Kind::Look, said("describe a topic"), look).map_err(unavailable)?)
     }
 
     fn stream(&self, catalog: &Catalog, version: u64, _: Progress) -> Result<StreamedVersion> {
@@ -157,7 +157,7 @@ impl Announcer for Held<'_> {
             state.cluster.topics.insert(name.clone(), None);
             Ok(name)
         };
-        let topic = self.view.call(Kind::Remote, said("make a topic"), make).map_err(unavailable)?;
+        let topic = self.view.call(Kind::Remote, said("create a topic"), make).map_err(unavailable)?;
         let part = |shard: &crate::format::ShardEntry| StreamedPartition {
             partition: shard.shard,
             begin: 0,
@@ -169,13 +169,13 @@ impl Announcer for Held<'_> {
         let streamed = StreamedVersion::new(&manifest, topic.clone(), manifest.shards.iter().map(part).collect());
         let filled = self.fill(&topic, &streamed);
         if filled.is_err() {
-            // What is left of it is left to the next lease.
+            // The rest of it is left to the next lease.
             let _ = self.delete(&topic);
         }
         filled.map(|()| streamed).map_err(unavailable)
     }
 
-    /// With the outcomes that the real one has.
+    /// With the same outcomes as the real one.
     fn announce(&mut self, announcement: &Announcement) -> std::result::Result<(), AnnounceError> {
         let known = |error| Err(AnnounceError { error, unknown: false });
         let unknown = |error| Err(AnnounceError { error, unknown: true });

@@ -1,15 +1,15 @@
-//! A disk in memory that knows, of all that is on it, what would survive a power cut.
+//! A disk in memory that knows which of its content would survive a power cut.
 //!
 //! ```text
 //!              now                     after a power cut
-//! a file       its bytes               those of its last sync; of later ones all, a part, zeros or none
-//! a directory     its names               those of its last sync; each later change of a name, or not
+//! a file       its bytes               those of its last sync; later ones fully, partly, as zeros or not
+//! a directory  its names               those of its last sync; each later change of a name or not
 //! ```
-//! Changes of names that were not synced survive in any combination in which none rests on one that was lost; a move
-//! between two directories is one change of both. A file whose sync failed is not saved by another sync: the kernel has
-//! forgotten what was to be written. That is weaker than what journaling file systems do, and all that POSIX promises.
+//! Unsynced changes of names survive in any combination in which none depends on one that was lost; a move between two
+//! directories is one change of both. After a failed sync of a file, another sync does not save it: the kernel has
+//! dropped the dirty pages. That is weaker than journaling file systems, and all that POSIX promises.
 //!
-//! Not for: who uses it and what fails when (`world`).
+//! Not for: who uses it, and what fails when (`machine`, `faults`).
 
 use std::collections::BTreeMap;
 use std::io::{Error, ErrorKind, Result};
@@ -24,7 +24,7 @@ const ROOT: usize = 0;
 #[derive(Debug)]
 pub(super) struct Disk {
     inodes: Vec<Inode>,
-    /// Changes of names that no sync made durable, in order.
+    /// Unsynced changes of names, in order.
     unsynced: Vec<Change>,
 }
 
@@ -38,7 +38,7 @@ enum Inode {
 struct File {
     bytes: Vec<u8>,
     durable: Vec<u8>,
-    /// A sync of it failed, and it was not written since.
+    /// A sync of it failed, and it has not been written since.
     spoiled: bool,
 }
 
@@ -60,12 +60,12 @@ enum Change {
 }
 
 impl Disk {
-    /// An empty one.
+    /// An empty disk.
     pub(super) fn new() -> Self {
         Self { inodes: vec![Inode::Directory(Directory::default())], unsynced: Vec::new() }
     }
 
-    /// What a path leads to.
+    /// The inode of a path.
     pub(super) fn find(&self, path: &Path) -> Result<usize> {
         let mut inode = ROOT;
         for part in path.components() {
@@ -90,7 +90,7 @@ impl Disk {
         Ok(self.directory(inode)?.names.keys().map(String::as_str))
     }
 
-    /// Changes the bytes of a file.
+    /// Changes the content of a file.
     pub(super) fn write(&mut self, inode: usize, change: impl FnOnce(&mut Vec<u8>)) -> Result<()> {
         match &mut self.inodes[inode] {
             Inode::File(file) => {
@@ -102,7 +102,7 @@ impl Disk {
         }
     }
 
-    /// Makes an empty file or directory.
+    /// Creates an empty file or directory.
     pub(super) fn create(&mut self, path: &Path, directory: bool) -> Result<usize> {
         let place = self.place(path)?;
         if self.at(&place).is_some() {
@@ -126,7 +126,7 @@ impl Disk {
         Ok(())
     }
 
-    /// Moves something to a place that is free or, for a file, that another file has.
+    /// Moves something to a free path or, for a file, over another file.
     pub(super) fn rename(&mut self, from: &Path, to: &Path) -> Result<()> {
         let (from, to) = (self.place(from)?, self.place(to)?);
         let inode = self.at(&from).ok_or(ErrorKind::NotFound)?;
@@ -149,14 +149,14 @@ impl Disk {
         }
     }
 
-    /// A sync that fails: nothing of it is saved, and nobody will be told again.
+    /// A failed sync: nothing is saved, and no later sync reports it again.
     pub(super) fn fail_sync(&mut self, inode: usize) {
         if let Inode::File(file) = &mut self.inodes[inode] {
             file.spoiled = file.bytes != file.durable;
         }
     }
 
-    /// Cuts the power: what was not synced survives as chance has it.
+    /// Cuts the power: unsynced changes survive at random.
     pub(super) fn cut_power(&mut self, random: &mut Random) {
         let chance = Chance::draw(random);
         for change in std::mem::take(&mut self.unsynced) {
@@ -225,7 +225,7 @@ impl Disk {
         }
     }
 
-    /// Whether all that a change rests on is durable.
+    /// Whether everything that a change depends on is durable.
     fn stands(&self, change: &Change) -> bool {
         match change {
             Change::Put(..) | Change::Take(_) => true,
@@ -257,7 +257,7 @@ impl Disk {
     }
 }
 
-/// How much of what was not synced survives.
+/// How much of the unsynced content survives.
 #[derive(Clone, Copy)]
 enum Chance {
     Nothing,
@@ -282,7 +282,7 @@ impl Chance {
         }
     }
 
-    /// What a file holds that was written and not synced.
+    /// The content of a file that was written and not synced.
     fn torn(self, random: &mut Random, before: &[u8], after: &[u8]) -> Vec<u8> {
         let part = random.below(1 << 20) as usize;
         let cut = (after.len() * part) >> 20;
@@ -300,7 +300,7 @@ mod tests {
     use super::*;
 
     fn cut(disk: &mut Disk) {
-        // With this seed nothing survives that was not synced.
+        // With this seed nothing unsynced survives.
         let mut random = (0..).map(|seed| Random::of(seed, &[])).find(|random| random.clone().below(4) == 0).unwrap();
         disk.cut_power(&mut random);
     }

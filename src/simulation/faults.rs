@@ -1,42 +1,42 @@
-//! What goes wrong, and how often: drawn anew for every run, so that some runs see one kind of fault and some see all.
+//! Faults and their rates: drawn for every run, so that some runs see one kind of fault and some see all.
 //!
-//! Not for: what a fault does (`world`).
+//! Not for: what a fault does (`machine`).
 
 use std::path::Path;
 
 use crate::catalog::Layout;
 use crate::demo::random::Random;
 
-/// A call that only looks can fail once in so many times that another could.
+/// A read-only call fails once in this many times that another call would.
 const LOOKS: u64 = 4;
-/// A process dies so many times as often with a call to another machine as with one to the disk: there are fewer.
+/// A process dies this many times as often in a call to another machine as in one to the disk: there are fewer of them.
 const REMOTE: u64 = 5;
 
-/// How often each thing happens: once in so many calls; never where it is 0.
+/// Fault rates: once in N calls; never if 0.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Faults {
     error: u64,
     death: u64,
     power_cut: u64,
     full: u64,
-    /// For so many more calls the disk is full.
+    /// The disk is full for this many more calls.
     full_for: u64,
     /// How often another machine does not answer, or its answer is lost.
     remote: u64,
-    /// How often a topic is gone when somebody looks for it.
+    /// How often another client has deleted a topic.
     pub(super) lost_topic: u64,
-    /// How often another process gets the turn.
+    /// How often the turn passes to another process.
     pub(super) switch: u64,
 }
 
-/// What a call does, as far as it can fail in a way of its own.
+/// What a call does, where that decides how it can fail.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
-    /// It looks or reads.
+    /// It only reads.
     Look,
     /// It needs space.
     Grow,
-    /// It changes something and needs no space.
+    /// It changes something without needing space.
     Change,
     /// It syncs the file of this number.
     Sync(u64),
@@ -44,7 +44,7 @@ pub(super) enum Kind {
     Remote,
 }
 
-/// What goes wrong. What comes `after` comes once the call took effect.
+/// A fault. With `after`, it happens once the call took effect.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Fault {
     /// The disk reports an error.
@@ -57,7 +57,7 @@ pub(super) enum Fault {
     PowerCut { after: bool },
 }
 
-/// Something that the operating system says it did, and did not: what a call that is missing in the program would be.
+/// A sync or lock that the operating system reports and does not do: equivalent to a call missing in the program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum InjectedBug {
     /// The new content of `current.json` is not synced.
@@ -74,12 +74,12 @@ pub(super) enum InjectedBug {
     VersionDirectories,
     /// Manifests are not synced.
     Manifests,
-    /// A lock excludes nobody.
+    /// A lock excludes no other process.
     Locks,
 }
 
 impl Faults {
-    /// Those of one run.
+    /// The rates of one run.
     pub(super) fn draw(random: &mut Random) -> Self {
         let mut one_of = |rates: [u64; 5]| rates[random.below(5) as usize];
         Self {
@@ -94,13 +94,12 @@ impl Faults {
         }
     }
 
-    /// Nothing goes wrong, and nobody else gets a turn.
+    /// No faults, and no other process gets a turn.
     pub(super) fn none() -> Self {
         Self { error: 0, death: 0, power_cut: 0, full: 0, full_for: 0, remote: 0, lost_topic: 0, switch: 0 }
     }
 
-    /// What goes wrong with the next call. Most calls only look; less goes wrong with them, so that more goes wrong
-    /// where it matters.
+    /// The fault of the next call. Most calls only read; fewer of them fail, so that more faults hit calls that matter.
     pub(super) fn next(&mut self, kind: Kind, random: &mut Random) -> Option<Fault> {
         if kind == Kind::Look && !random.one_in(LOOKS) {
             return None;
@@ -127,7 +126,7 @@ impl Faults {
 }
 
 impl InjectedBug {
-    /// Every one of them.
+    /// Every variant.
     pub(super) const ALL: [Self; 8] = [
         Self::CurrentFile,
         Self::StoreDirectory,
@@ -156,7 +155,7 @@ impl InjectedBug {
     }
 }
 
-/// True once in so many times; never where that is 0.
+/// True once in `one_in` times; never if that is 0.
 pub(super) fn chance(random: &mut Random, one_in: u64) -> bool {
     one_in > 0 && random.one_in(one_in)
 }

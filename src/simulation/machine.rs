@@ -1,16 +1,16 @@
-//! A machine with several processes, one disk and faults: who makes the next call, and what becomes of it, is drawn
+//! A machine with several processes, one disk and faults: which process makes the next call, and how it ends, is drawn
 //! from a seed.
 //!
 //! ```text
-//! process 0 ─┐   one call at a time: only who has the turn runs;      ┌▶ it works
-//! process 1 ─┼─▶ after each call the seed says who has the next turn ─┼▶ it fails, before or after it took effect
+//! process 0 ─┐   one call at a time: only one process has the turn;   ┌▶ it works
+//! process 1 ─┼─▶ after each call the seed picks who has it next ─────┼▶ it fails, before or after it took effect
 //! process 2 ─┘                                                        ├▶ its process dies: its locks are free
-//!                                                                     └▶ the power is cut: all die, the disk forgets
+//!                                                                     └▶ the power is cut: all die, unsynced data may go
 //! ```
-//! A process that is dead still runs to the end of its command, as a thread cannot be taken away; each of its calls
-//! fails and none has an effect, so that nobody can tell.
+//! A dead process still runs to the end of its command, as a thread cannot be killed; each of its calls fails and none
+//! has an effect, so the others cannot tell.
 //!
-//! Not for: what processes do (`command`), or what must hold (`model`).
+//! Not for: what processes do (`actor`), or what must hold (`model`).
 
 use std::collections::BTreeMap;
 use std::io::{Error, ErrorKind, Result};
@@ -26,7 +26,7 @@ use crate::catalog::Layout;
 use crate::demo::random::Random;
 use crate::durable_file::fs::{self, Look, Mode};
 
-/// Nobody sleeps longer than so many times what was asked for.
+/// A sleep takes at most this many times as long as requested.
 const OVERSLEEP: u64 = 40;
 
 /// A machine.
@@ -35,7 +35,7 @@ pub(super) struct World {
     turns: Vec<Condvar>,
 }
 
-/// All of it that changes.
+/// All of its mutable state.
 pub(super) struct State {
     pub(super) random: Random,
     pub(super) model: Model,
@@ -63,19 +63,19 @@ pub(super) struct Process {
     pub(super) alive: bool,
     left: bool,
     doing: Operation,
-    /// A call of this step failed.
+    /// Whether a call of this step failed.
     pub(super) faulted: bool,
-    /// The epoch that it read last in this step.
+    /// The epoch it read last in this step.
     pub(super) read: Option<u64>,
-    /// The epoch that it wrote last in this step.
+    /// The epoch it wrote last in this step.
     pub(super) wrote: Option<u64>,
-    /// It recorded an intent in this step.
+    /// Whether it recorded an intent in this step.
     intends: bool,
-    /// What it was asked to do in this step is done, wholly or in part.
+    /// Whether its request in this step was applied, fully or partly.
     pub(super) applied: bool,
 }
 
-/// A file that a process has open.
+/// An open file of a process.
 struct Open {
     process: usize,
     path: PathBuf,
@@ -84,7 +84,7 @@ struct Open {
 }
 
 impl World {
-    /// A machine with an empty disk and so many processes.
+    /// A machine with an empty disk and this many processes.
     pub(super) fn new(seed: u64, processes: usize, layout: Layout, lie: Option<InjectedBug>, trace: bool) -> Self {
         let mut random = Random::of(seed, &[]);
         let state = State {
@@ -108,17 +108,17 @@ impl World {
         Self { state: Mutex::new(state), turns: (0..processes).map(|_| Condvar::new()).collect() }
     }
 
-    /// Everything, for who has the turn.
+    /// The state, for the process that has the turn.
     pub(super) fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Waits for one's first turn.
+    /// Waits for the first turn.
     pub(super) fn enter(&self, me: usize) {
         drop(self.wait(self.state(), me));
     }
 
-    /// Leaves for good; true for the last one, which keeps the turn.
+    /// Leaves for good; returns true for the last process, which keeps the turn.
     pub(super) fn leave(&self, me: usize) -> bool {
         let mut state = self.state();
         state.end_process(me);
@@ -129,7 +129,7 @@ impl World {
         false
     }
 
-    /// The first thing that was wrong.
+    /// The first violation.
     pub(super) fn violation(&self) -> Option<String> {
         self.state().violation.clone()
     }
@@ -141,7 +141,7 @@ impl World {
         state
     }
 
-    /// Gives the turn to another process, where there is one, and waits to get it back.
+    /// Passes the turn to another process, if there is one, and waits to get it back.
     fn hand_over(&self, mut state: MutexGuard<'_, State>, me: usize) {
         if let Some(next) = state.draw_other(me) {
             state.turn = next;
@@ -152,13 +152,13 @@ impl World {
 }
 
 impl State {
-    /// Starts a process in the place of one that ended.
+    /// Starts a process in the slot of one that ended.
     pub(super) fn start(&mut self, me: usize) {
         self.end_process(me);
         self.processes[me].alive = self.violation.is_none();
     }
 
-    /// A process begins to do something else.
+    /// A process begins another step.
     pub(super) fn begin(&mut self, me: usize, doing: Operation) {
         let Process { alive, left, .. } = self.processes[me];
         self.processes[me] = Process { alive, left, doing, ..Process::default() };
@@ -170,36 +170,36 @@ impl State {
         self.processes[me]
     }
 
-    /// Nothing fails from now on.
+    /// Disables faults from now on.
     pub(super) fn end_faults(&mut self) {
         self.faults = Faults::none();
     }
 
-    /// Something is not as it must be: the run ends.
+    /// Records a violation: the run ends.
     pub(super) fn fail(&mut self, what: String) {
         self.violation.get_or_insert(what);
         (0..self.processes.len()).for_each(|process| self.end_process(process));
     }
 
-    /// The place of a topic, of so many, that somebody deletes now; mostly none.
+    /// The index of a topic that another client deletes now; mostly `None`.
     pub(super) fn draw_lost_topic(&mut self, topics: usize) -> Option<usize> {
         let lost = topics > 0 && chance(&mut self.random, self.faults.lost_topic);
         lost.then(|| self.random.below(topics as u64) as usize)
     }
 
-    /// Keeps a line for whoever looks at a run that failed.
+    /// Adds a line to the trace, for the report of a failed run.
     pub(super) fn note(&mut self, line: impl FnOnce() -> String) {
         if let Some(trace) = &mut self.trace {
             trace.push(line());
         }
     }
 
-    /// All lines that were kept.
+    /// The trace.
     pub(super) fn take_trace(&mut self) -> Vec<String> {
         self.trace.take().unwrap_or_default()
     }
 
-    /// All processes die, and the disk keeps what it must and, by chance, some of the rest.
+    /// All processes die; the disk keeps what is durable and, at random, some of the rest.
     pub(super) fn cut_power(&mut self) {
         (0..self.processes.len()).for_each(|process| self.end_process(process));
         self.disk.cut_power(&mut self.random);
@@ -208,7 +208,7 @@ impl State {
         }
     }
 
-    /// A process is gone: the kernel closes its files.
+    /// A process ends: the kernel closes its files.
     fn end_process(&mut self, me: usize) {
         self.processes[me].alive = false;
         self.files.retain(|_, file| file.process != me);
@@ -271,7 +271,7 @@ impl ProcessIo {
         Arc::new(Self { world: Arc::clone(world), me })
     }
 
-    /// One call: what becomes of it, and who has the next turn.
+    /// One call: draws its outcome and who has the next turn.
     pub(super) fn call<T>(
         &self,
         kind: Kind,
@@ -318,7 +318,7 @@ impl ProcessIo {
 
 impl fs::Disk for ProcessIo {
     fn look(&self, path: &Path) -> Result<Look> {
-        self.call(Kind::Look, said("look at", path), |state| {
+        self.call(Kind::Look, said("stat", path), |state| {
             let bytes = state.disk.bytes(state.disk.find(path)?).map(<[u8]>::len);
             Ok(Look { directory: bytes.is_none(), bytes: bytes.unwrap_or_default() as u64 })
         })
@@ -354,7 +354,7 @@ impl fs::Disk for ProcessIo {
         self.world.state().files.remove(&file);
     }
 
-    /// One call for the whole file: into how many pieces it is read depends on how long a time is when it is written.
+    /// One call for the whole file: the number of reads would depend on how many digits a timestamp has.
     fn read(&self, file: u64, at: u64, buffer: &mut [u8]) -> Result<usize> {
         let mut read = |state: &State| {
             let bytes = state.disk.bytes(state.open_file(file)?.inode).ok_or(ErrorKind::IsADirectory)?;

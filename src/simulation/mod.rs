@@ -1,15 +1,15 @@
-//! The catalog and the publishing of versions on a machine that fails: thousands of short histories, each drawn from a
-//! seed, in which processes take turns at every single call to the disk.
+//! Simulates the catalog and publishing on a machine that fails: thousands of short histories, each drawn from a seed,
+//! in which processes take turns at every call to the disk.
 //!
 //! ```text
-//! command ──▶ publish, catalog, storage ──▶ storage::fs ──▶ world: whose turn, which fault ──▶ disk
-//!                └──▶ publish::cluster ──▶ in every second history ──┘  │                └──▶ Kafka cluster
-//!                                                                      └──▶ model: may this be visible?
+//! actor ──▶ publish, catalog, durable_file ──▶ durable_file::fs ──▶ machine: whose turn, which fault ──▶ disk
+//!              └──▶ publish::announcer ──▶ in every second history ────┘  │                 └──▶ Kafka cluster
+//!                                                                         └──▶ model: may this be visible?
 //! ```
-//! `CUTOVER_SIM_RUNS` says how many histories, `CUTOVER_SIM_SEED` which is the first. A failure names its seed and the
+//! `CUTOVER_SIM_RUNS` sets how many histories, `CUTOVER_SIM_SEED` the first seed. A failure names its seed and the
 //! command that replays it with all of its calls.
 //!
-//! Not for: what only real files and processes show; the integration tests do that.
+//! Not for: what only real files and processes show; the integration tests cover that.
 
 mod actor;
 mod cluster;
@@ -26,12 +26,12 @@ use self::runner::Lane;
 
 /// Histories of one `cargo test`.
 const RUNS: u64 = 10_000;
-/// What is missing in the program is found within so many histories.
+/// Every injected bug is found within this many histories.
 const SOON: u64 = 3_000;
-/// Calls before a failure that are shown.
+/// Calls before a failure that are printed.
 const SHOWN: usize = 120;
 
-/// The first seed of these that breaks something, and what it breaks.
+/// The first seed that breaks something, and what it breaks.
 fn first_failure(seeds: std::ops::Range<u64>, lie: Option<InjectedBug>) -> Option<(u64, String)> {
     let next = AtomicU64::new(seeds.start);
     let search = || {
@@ -77,7 +77,7 @@ fn no_history_of_faults_breaks_a_store() {
 fn a_call_that_is_missing_is_found() {
     for lie in InjectedBug::ALL {
         let found = first_failure(0..SOON, Some(lie));
-        let (seed, what) = found.unwrap_or_else(|| panic!("nobody notices {lie:?} within {SOON} histories"));
+        let (seed, what) = found.unwrap_or_else(|| panic!("{lie:?} is not noticed within {SOON} histories"));
         eprintln!("{lie:?} is noticed at seed {seed}: {}", what.lines().next().unwrap_or_default());
     }
 }
@@ -109,7 +109,7 @@ fn histories_see_every_fault_and_every_outcome() {
         ("announce", "PowerCut { after: true }"),
         (" failed: ", "unknown whether announced"),
         (" failed: ", "not announced"),
-        ("somebody deletes", "Some"),
+        ("another client deletes", "Some"),
         ("finishes", "Settled"),
         ("finishes", "Abandoned"),
         ("catches up", ""),
@@ -133,7 +133,7 @@ fn a_seed_is_one_history() {
     let lane = Lane::new();
     for seed in 0..50 {
         let (once, again) = (lane.trace(seed, None), lane.trace(seed, None));
-        // Names in the trash and messages have the time in them.
+        // Names in the trash and messages contain the time.
         let same = |(call, other): (&String, &String)| call.split("trash-").next() == other.split("trash-").next();
         let alike = once.iter().zip(&again).take_while(|pair| same(*pair) || pair.0.contains(" failed: ")).count();
         assert_eq!(once.get(alike), again.get(alike), "seed {seed}, call {alike}");

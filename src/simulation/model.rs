@@ -1,10 +1,10 @@
-//! What may be visible: every state that `current.json` was in, what was acknowledged, and what builds are made of.
+//! The model of what may be visible: every state of `current.json`, what was acknowledged, and the files of builds.
 //!
-//! The model hears of every replace of `current.json`, at the moment of it, and holds the new state against the one
-//! before. After a power cut it holds what is left against what was acknowledged. It reads the disk itself, not through
-//! the catalog.
+//! The model sees every replacement of `current.json` as it happens and checks the new state against the previous one.
+//! After a power cut it checks what is left against what was acknowledged. It reads the disk directly, not through the
+//! catalog.
 //!
-//! Not for: the outcome of single commands (`command`).
+//! Not for: the outcome of single commands (`actor`).
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -14,31 +14,31 @@ use super::disk::Disk;
 use crate::catalog::Layout;
 use crate::format::{Allow, Allowed, Announcement, Change, Current, Digest, Manifest, State};
 
-/// What a process is doing, as far as it decides what it may change.
+/// What a process is doing, which decides what it may change.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) enum Operation {
-    /// Looking.
+    /// Reading only.
     #[default]
     Reading,
-    /// Finding that there is nothing to do, and saying so.
+    /// Finding that there is nothing to do, and reporting it.
     Confirming,
-    /// Making the store.
+    /// Creating the store.
     Creating,
-    /// Saying where versions are streamed to.
+    /// Setting where versions are streamed to.
     Targeting,
-    /// Making a version.
+    /// Installing a version.
     Installing,
-    /// Taking readers to a version.
+    /// Publishing a version.
     Publishing(Allows),
-    /// Taking readers back.
+    /// Rolling back.
     RollingBack,
-    /// Holding readers, or letting go of them.
+    /// Pinning or unpinning.
     Pinning,
     /// Deleting.
     Cleaning,
 }
 
-/// What a publish is let through for.
+/// What `--allow` lets a publish do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Allows {
     Nothing,
@@ -47,7 +47,7 @@ pub(super) enum Allows {
 }
 
 impl Allows {
-    /// The kinds.
+    /// The kinds to allow.
     pub(super) fn kinds(self) -> Allowed {
         match self {
             Self::Nothing => Allowed::new(),
@@ -63,7 +63,7 @@ impl Allows {
 }
 
 impl Operation {
-    /// Whether success says that the state which was read holds, too.
+    /// Whether success implies that the state it read is durable, too.
     pub(super) fn confirms(self) -> bool {
         !matches!(self, Self::Reading | Self::Creating | Self::Targeting)
     }
@@ -72,7 +72,7 @@ impl Operation {
         !matches!(self, Self::Reading | Self::Confirming | Self::Creating)
     }
 
-    /// What one does who finishes a change that was recorded.
+    /// What a process does that finishes a recorded change.
     fn finishing(change: &Change) -> Self {
         match change {
             Change::Publish { allow, .. } => Self::Publishing(Allows::of(allow)),
@@ -83,30 +83,30 @@ impl Operation {
     }
 }
 
-/// What a replace of `current.json` did.
+/// What a replacement of `current.json` did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Effect {
-    /// It recorded what is to be done.
+    /// It recorded an intent.
     Intent,
-    /// It forgot topics that are gone, beside what is recorded.
+    /// It removed topics that are gone, in addition to what is recorded.
     Tidied,
-    /// It did what was recorded.
+    /// It applied what was recorded.
     Settled,
-    /// Consumers were told of a rollback that was made without them.
+    /// Consumers were notified of a rollback that was made without them.
     CaughtUp,
-    /// It gave up what was recorded.
+    /// It abandoned what was recorded.
     Abandoned,
-    /// It did something.
+    /// It applied a change.
     Applied,
 }
 
-/// A state of `current.json`, and what a person who watched the store would know then.
+/// A state of `current.json`, and what an observer of the store would know then.
 #[derive(Clone, Debug)]
 struct Known {
     current: Current,
-    /// Contents that were rolled back, that no good version had then, and that nobody allowed since.
+    /// Contents that were rolled back, that no good version had then, and that no publish has allowed since.
     condemned: Vec<Digest>,
-    /// Every number that was given, with the build that got it.
+    /// Every number that was assigned, with its build.
     given: BTreeMap<u64, String>,
 }
 
@@ -114,18 +114,18 @@ struct Known {
 #[derive(Debug)]
 pub(super) struct Model {
     layout: Layout,
-    /// Every state, oldest first: the epoch is the place.
+    /// Every state, oldest first: the index is the epoch.
     history: Vec<Known>,
-    /// The epoch of which somebody was told that it holds.
+    /// The last epoch that was acknowledged as durable.
     acknowledged: Option<u64>,
-    /// What consumers were told last.
+    /// The last announcement to consumers.
     told: Option<Announcement>,
     /// The files of each build that was finished, by their paths in the version's directory.
     builds: BTreeMap<String, BTreeMap<String, Vec<u8>>>,
 }
 
 impl Model {
-    /// Of a store that is not there yet.
+    /// The model of a store that does not exist yet.
     pub(super) fn new(layout: Layout) -> Self {
         Self { layout, history: Vec::new(), acknowledged: None, told: None, builds: BTreeMap::new() }
     }
@@ -140,30 +140,30 @@ impl Model {
         self.builds.insert(build.to_owned(), files);
     }
 
-    /// Somebody was told that the state of an epoch holds.
+    /// A command reported the state of this epoch.
     pub(super) fn acknowledge(&mut self, epoch: u64) {
         self.acknowledged = self.acknowledged.max(Some(epoch));
     }
 
-    /// Consumers are told something: what was recorded, of versions that they can read.
+    /// An announcement to consumers: it must be what was recorded, of versions that they can read.
     pub(super) fn announced(&mut self, disk: &Disk, it: &Announcement, cluster: &Cluster) -> Result<(), String> {
-        let left = read(disk, &self.layout)?.ok_or("consumers are told of a store that is not there")?;
+        let left = read(disk, &self.layout)?.ok_or("a store that does not exist is announced")?;
         let wrong = |what: &str| Err(format!("{what}:\n  announcement {it:?}\n  store {left:?}"));
         if left.pending.as_ref().is_none_or(|pending| pending.id != it.id) {
-            return wrong("consumers are told what is not recorded");
+            return wrong("an announcement is not recorded");
         }
         let settled = left.with_intent_applied().and_then(|(after, _)| after.announcement(&it.id));
         if settled.is_ok_and(|expected| expected != *it) {
-            return wrong("consumers are told something else than what was recorded");
+            return wrong("an announcement differs from what was recorded");
         }
         if let Some(lost) = it.versions.iter().find(|it| !cluster.holds(&it.streamed)) {
-            return wrong(&format!("consumers are told of version {}, which is not there", lost.streamed.version));
+            return wrong(&format!("version {} is announced, which does not exist", lost.streamed.version));
         }
         self.told = Some(it.clone());
         Ok(())
     }
 
-    /// Fails unless consumers were told what readers see, or what is recorded.
+    /// Fails unless the last announcement is what readers see, or what is recorded.
     fn agrees(&self, current: &Current) -> Result<(), String> {
         let Some(told) = &self.told else { return Ok(()) };
         let recorded = current.pending.as_ref().is_some_and(|pending| pending.id == told.id);
@@ -171,13 +171,13 @@ impl Model {
         let same = told
             .current()
             .is_some_and(|it| current.current == Some(it.version) && build(it.version) == Some(it.build_id.as_str()));
-        // Readers of the store alone may have been taken back, as long as that is on record.
+        // Readers of the store alone may have been rolled back, if that is recorded.
         check(recorded || same || current.behind().is_some(), || {
-            format!("consumers were told of version {}, readers see {current:?}", told.current)
+            format!("version {} was announced, readers see {current:?}", told.current)
         })
     }
 
-    /// `current.json` was replaced; gives its epoch, and what that did.
+    /// `current.json` was replaced; returns its epoch, and the effect.
     pub(super) fn replaced(&mut self, disk: &Disk, doing: Operation) -> Result<(u64, Effect), String> {
         let after = read(disk, &self.layout)?.ok_or("current.json is gone")?;
         let Some(before) = self.history.last() else {
@@ -205,7 +205,7 @@ impl Model {
         check(!lost, || format!("{} is taken away, which current.json needs", path.display()))
     }
 
-    /// The power was cut: what is left is a state that was there, not older than what was acknowledged, and whole.
+    /// After a power cut: the state must be one that existed, not older than what was acknowledged, and complete.
     pub(super) fn power_cut(&mut self, disk: &Disk) -> Result<(), String> {
         let Some(left) = read(disk, &self.layout)? else {
             let needed = self.acknowledged.is_some() || self.told.is_some();
@@ -226,7 +226,7 @@ impl Model {
         self.whole(disk, &left, left.versions.keys().copied())
     }
 
-    /// All is done and cleaned up: nothing is on the disk but what is named.
+    /// After everything is cleaned up: the disk contains only what is referenced.
     pub(super) fn nothing_left_over(&self, disk: &Disk, streams: bool) -> Result<(), String> {
         let current = self.current().ok_or("there is no store")?;
         let versions: Vec<u64> = current.versions.keys().copied().collect();
@@ -235,9 +235,9 @@ impl Model {
             let found = names_in(disk, directory)?;
             check(found == names, || format!("{} holds {found:?}, not {names:?}", directory.display()))
         };
-        check(current.behind().is_none(), || "consumers were never told of a rollback".to_owned())?;
+        check(current.behind().is_none(), || "a rollback was never announced".to_owned())?;
         let mut files = vec!["build.lock", "commit.lock", "current.json", "log", "staging", "versions"];
-        // A publish to Kafka that got no further than its lock leaves that and nothing else.
+        // A publish to Kafka that got no further than its lock leaves only the lock file.
         let locked = streams && names_in(disk, self.layout.root())?.contains(&"publish.lock");
         if current.kafka.is_some() || locked {
             files.insert(4, "publish.lock");
@@ -259,7 +259,7 @@ impl Model {
                 let found = disk.find(&directory.join(path)).ok().and_then(|inode| disk.bytes(inode));
                 check(found == Some(bytes), || {
                     let found = found.map(String::from_utf8_lossy);
-                    format!("version {version} is not whole: {path} of build {build} is {found:?}")
+                    format!("version {version} is not complete: {path} of build {build} is {found:?}")
                 })?;
             }
             let manifest = disk.find(&self.layout.manifest(version)).ok().and_then(|inode| disk.bytes(inode));
@@ -273,7 +273,7 @@ impl Model {
     }
 }
 
-/// Holds a change against the rules; gives what it did.
+/// Checks a change against the rules; returns its effect.
 fn step(known: &mut Known, after: &Current, doing: Operation) -> Result<Effect, String> {
     let before = &known.current;
     let as_before = before.versions.iter().all(|(version, entry)| after.versions.get(version) == Some(entry));
@@ -288,20 +288,20 @@ fn step(known: &mut Known, after: &Current, doing: Operation) -> Result<Effect, 
     }
     let (doing, effect) = match (&before.pending, &after.pending) {
         (None, Some(_)) if same => (doing, Effect::Intent),
-        (None, Some(_)) => return wrong("an intent changes what is to be seen"),
-        // A settled change that moves no reader tells consumers where readers already are.
+        (None, Some(_)) => return wrong("an intent changes what is visible"),
+        // A settled change that moves no reader only notifies consumers of where readers already are.
         (Some(_), None) if same && before.behind().is_some() && after.behind().is_none() => (doing, Effect::CaughtUp),
         (Some(_), None) if same => (doing, Effect::Abandoned),
         (Some(pending), None) => (Operation::finishing(&pending.change), Effect::Settled),
-        // Builds go on beside an intent, and add versions.
-        (Some(_), Some(_)) if !grown => return wrong("something is changed beside an intent"),
+        // Builds continue during an intent, and add versions.
+        (Some(_), Some(_)) if !grown => return wrong("something is changed during an intent"),
         (Some(_), Some(_)) if same => (doing, Effect::Tidied),
         _ => (doing, Effect::Applied),
     };
     match (before.behind(), after.behind()) {
         (None, Some(_)) if doing != Operation::RollingBack => return wrong("consumers are left behind"),
         (Some(_), None) if !matches!(effect, Effect::Settled | Effect::CaughtUp) => {
-            return wrong("nobody told consumers of a rollback");
+            return wrong("consumers were not notified of a rollback");
         }
         _ => {}
     }
@@ -311,7 +311,7 @@ fn step(known: &mut Known, after: &Current, doing: Operation) -> Result<Effect, 
     for (version, entry) in &after.versions {
         let new = !before.versions.contains_key(version);
         if new && (doing != Operation::Installing || known.given.contains_key(version)) {
-            return wrong(&format!("number {version} is given twice, or by somebody who builds nothing"));
+            return wrong(&format!("number {version} is given twice, or not by a build"));
         }
         if new {
             known.given.insert(*version, entry.build_id.clone());
@@ -343,7 +343,7 @@ fn step(known: &mut Known, after: &Current, doing: Operation) -> Result<Effect, 
         let undated = live.is_some_and(|(_, left)| left.as_of_stated && !entry.as_of_stated);
         match doing {
             Operation::Publishing(Allows::Nothing | Allows::Older) if bad => {
-                return wrong("a bad version is published by itself");
+                return wrong("a bad version is published without --allow");
             }
             Operation::Publishing(Allows::Nothing) if older => return wrong("readers are taken back in time"),
             Operation::Publishing(Allows::Nothing | Allows::Older) if undated => {
@@ -354,7 +354,7 @@ fn step(known: &mut Known, after: &Current, doing: Operation) -> Result<Effect, 
                 return wrong("readers are taken back to a version that is not good");
             }
             Operation::Publishing(_) | Operation::RollingBack | Operation::Pinning => {}
-            _ => return wrong("somebody moved readers who must not"),
+            _ => return wrong("an operation moved readers that must not"),
         }
     }
     let left = before.current.and_then(|left| after.versions.get(&left));
@@ -364,7 +364,7 @@ fn step(known: &mut Known, after: &Current, doing: Operation) -> Result<Effect, 
     Ok(effect)
 }
 
-/// `current.json` as it is on the disk; `None` where there is none.
+/// `current.json` as it is on the disk; `None` if there is none.
 fn read(disk: &Disk, layout: &Layout) -> Result<Option<Current>, String> {
     let Ok(inode) = disk.find(&layout.current()) else { return Ok(None) };
     let bytes = disk.bytes(inode).ok_or("current.json is a directory")?;

@@ -1,9 +1,9 @@
-//! Threads that play the processes of one machine after the other.
+//! Threads that run the processes of one machine after another.
 //!
-//! Each is a rayon pool of its own, so that what the code under test does in parallel stays on the thread, whose disk
-//! is the machine's, and in one order.
+//! Each thread is its own rayon pool, so that parallel code under test stays on the thread, whose disk is the
+//! machine's, and runs in one order.
 //!
-//! Not for: anything that depends on the seed (`world`).
+//! Not for: anything that depends on the seed (`machine`).
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -18,9 +18,9 @@ use crate::catalog::Layout;
 use crate::durable_file::fs::on_disk;
 use crate::publish::announcer::simulated::on_cluster;
 
-/// Processes of a machine.
+/// Processes of a machine at a time.
 const PROCESSES: usize = 4;
-/// Commands that run in each place of it.
+/// Commands that run in each slot of it.
 const COMMANDS: usize = 5;
 
 /// The threads.
@@ -50,12 +50,12 @@ impl Lane {
         lane
     }
 
-    /// One history; says what it broke.
+    /// Runs one history; returns the violation.
     pub(super) fn run(&self, seed: u64, lie: Option<InjectedBug>) -> Option<String> {
         self.world(seed, lie, false).violation()
     }
 
-    /// Every call of a history.
+    /// Runs one history; returns every call.
     pub(super) fn trace(&self, seed: u64, lie: Option<InjectedBug>) -> Vec<String> {
         self.world(seed, lie, true).state().take_trace()
     }
@@ -75,7 +75,7 @@ impl Drop for Lane {
     }
 }
 
-/// Runs the commands of one place; the last to end looks whether all is well.
+/// Runs the commands of one slot; the last to finish checks the final state.
 fn live(world: &Arc<World>, me: usize) {
     world.enter(me);
     let actor = Actor::new(world, me);

@@ -1,24 +1,24 @@
-"""Judges of right answers: Cutover's rows beside DuckDB's, for the same tables and the same SQL.
+"""Judges of correct answers: Cutover's rows compared with DuckDB's, for the same tables and the same SQL.
 
     tpc            the 22 queries of TPC-H and the 99 of TPC-DS, through the command           `make tpc`
     differential   random SQL over random tables, many jobs in one process                     `make differential`
 
-    judged         whether the judges see what is wrong
+    judged         whether the judges find errors
 
-    answers        a column of rows as values that compare, and two answers as multisets
-    environment    the virtual environment with DuckDB and pyarrow, made where it is missing
+    answers        a column of rows as comparable values, and two answers as multisets
+    environment    the virtual environment with DuckDB and pyarrow, created if missing
     duckdb_side    DuckDB with the extensions that the environment brought
     harness        the program in benches/answers.rs: one job a line, its rows back
-    tables         random tables: types, values, and what is expected of each column
+    tables         random tables: types, values, and the expected values of each column
     files          a table as Parquet, CSV or JSON: several files whose schemas drift
     expressions    random expressions over columns, by type
     sources        random joins and conditions
-    queries        random queries of the shapes that batch jobs have
+    queries        random queries as in batch jobs
 
-Everything that they need is installed into a directory outside the checkout. They end with 1 where an answer differs, a
-job crashes or hangs, or too many are refused; nothing is skipped.
+Everything they need is installed into a directory outside the checkout. They exit with 1 if an answer differs, a job
+crashes or hangs, or too many are refused; nothing is skipped.
 
-Not for: speed (benches/), or what a test in Rust can say without a second engine.
+Not for: speed (benches/), or what a test in Rust can check without a second engine.
 """
 
 import sys
@@ -28,7 +28,7 @@ from answers import environment
 
 def main():
     environment.enter()
-    # Only now: these need what the environment has.
+    # Only now: these need the environment's packages.
     from answers import differential, judged, tpc
 
     judges = {"tpc": tpc.main, "differential": differential.main, "judged": judged.main}

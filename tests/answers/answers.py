@@ -1,18 +1,18 @@
-"""Two answers to one question: rows as values that compare, and where two multisets of rows differ.
+"""Compares two answers: rows as comparable values, and where two multisets of rows differ.
 
-The expected rows are an Arrow table of DuckDB's; those found are JSON records in Cutover's value encoding. The type of
-the expected column says what a cell is:
+The expected rows are an Arrow table from DuckDB; the found rows are JSON records in Cutover's value encoding. The type
+of the expected column decides how a cell is compared:
 
     integers, decimals      exact, as numbers: 1.50 is 1.5, whatever the scale
     floats                  to one part in 10^9, since sums depend on their order; -0.0 is 0.0, every NaN is one value
-    text, bool, binary      exact (binary as hex digits)
+    strings, bool, binary   exact (binary as hex digits)
     dates, times            exact, as days and nanoseconds since 1970
     lists, structs          cell by cell, exact
 
 Where DuckDB has a double and Cutover a decimal, as for averages and quotients of decimals, the tolerance is one part in
-10^6, or the decimal's last digit: a quotient is cut off after so many digits, and then added up or multiplied.
+10^6, or the decimal's last digit: a quotient is rounded to a number of digits, and then added up or multiplied.
 
-Not for: asking either side. Order is not compared: a version is sorted by its keys, whatever the query said.
+Not for: running either side. Order is not compared: a version is sorted by its keys, whatever the query said.
 """
 
 import datetime
@@ -32,16 +32,16 @@ UNITS = {"s": 1_000_000_000, "ms": 1_000_000, "us": 1_000, "ns": 1}
 TIMESTAMP = re.compile(r"(\d{4}-\d\d-\d\d)T(\d\d):(\d\d):(\d\d)(?:\.(\d{1,9}))?(Z|[+-]\d\d:\d\d)?")
 SPECIAL = {"nan": "NaN", "inf": "Infinity", "infinity": "Infinity", "-inf": "-Infinity", "-infinity": "-Infinity"}
 SHOWN_ROWS = 3
-# Stands for a float in the part of a row that is compared exactly.
+# Placeholder for a float in the part of a row that is compared exactly.
 FLOAT = "float"
 
 
 class Unreadable(Exception):
-    """A cell is not what a column of its type can hold; the text says which."""
+    """A cell is not a value of its column's type; the message says which."""
 
 
 def parse(line):
-    """A JSON text with every digit of its numbers."""
+    """Parses JSON, keeping every digit of its numbers."""
     return json.loads(line, parse_float=Decimal)
 
 
@@ -62,7 +62,7 @@ def column_cells(column):
 
 
 def cell_of(cell, kind):
-    """A cell of the expected table, as a value that compares."""
+    """A cell of the expected table, as a comparable value."""
     if cell is None:
         return None
     if pa.types.is_floating(kind):
@@ -83,13 +83,13 @@ def cell_of(cell, kind):
 
 
 def float_of(number):
-    """A double without the sign of zero, or the one name of what is no number."""
+    """A double without the sign of zero, or one name for NaN and each infinity."""
     number = float(number)
     return number + 0.0 if math.isfinite(number) else SPECIAL[str(number)]
 
 
 def found_rows(records, schema):
-    """The rows of JSON records, read as the columns of an expected schema are to be read."""
+    """The rows of JSON records, read with the columns of an expected schema."""
     readers = [(field.name, field.type) for field in schema]
     for name, _ in readers:
         if any(name not in record for record in records):
@@ -155,13 +155,13 @@ def nanoseconds(text):
 
 
 def slack(type_name):
-    """What part of a number of this type of Cutover's may be off where it stands beside a double."""
+    """The tolerance of a number of this type of Cutover's, where it is compared with a double."""
     decimal = re.fullmatch(r"decimal\(\d+, (-?\d+)\)", type_name)
     return max(10.0 ** -int(decimal.group(1)), QUOTIENT_TOLERANCE) if decimal else 0.0
 
 
 def difference(expected, found, slacks=None):
-    """What one multiset of rows has and the other has not, as a text; None where they are equal."""
+    """What one multiset of rows has and the other has not, as a string; None if they are equal."""
     missing, extra = grouped(expected), grouped(found)
     for exact in list(missing):
         left = match(missing[exact], extra.get(exact, []), slacks)
@@ -192,7 +192,7 @@ def grouped(rows):
 
 
 def match(expected, found, slacks):
-    """What is left of rows that are equal but for their floats, once each has found its partner."""
+    """What is left of rows that are equal except for their floats, after matching them."""
     expected, found = sorted(expected), sorted(found)
     if len(expected) == len(found) and all(close(a, b, slacks) for (a, _), (b, _) in zip(expected, found)):
         return [], []

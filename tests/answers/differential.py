@@ -1,22 +1,22 @@
-"""Random SQL over random tables: Cutover's rows beside DuckDB's, job after job.
+"""Random SQL over random tables: Cutover's rows compared with DuckDB's, job after job.
 
     make differential                              2,000 jobs
-    make differential ARGS="--seed 1234 --jobs 1"  job 1234 again, as it was
+    make differential ARGS="--seed 1234 --jobs 1"  job 1234 again, the same
 
-A job is its number: the number draws the query, the memory and the threads, and with nineteen others of its neighbours
-it shares the tables. DuckDB gets the tables themselves, never the files: what Cutover reads from Parquet, CSV or JSON
-is held against what was written. Every job runs twice, with other threads and memory.
+A job is determined by its number: it seeds the query, the memory and the threads, and twenty consecutive jobs share
+their tables. DuckDB gets the tables themselves, never the files, so what Cutover reads from Parquet, CSV or JSON is
+compared with what was written. Every job runs twice, with different threads and memory.
 
-    same        both runs give DuckDB's rows, and the same bytes as one another
-    refused     both runs say that the query or the data will not do (kinds Invalid and Input); counted by reason, and
-                at most `--refused` of a hundred may be
-    failed      anything else: other rows, a crash, a hang, a bug (also in the words of a refusal), memory that does not
-                do, one run refused alone
+    same        both runs return DuckDB's rows, and the same bytes as each other
+    refused     both runs refuse the query or the data (kinds Invalid and Input); counted by reason, and at most
+                `--refused` of a hundred may be
+    failed      anything else: other rows, a crash, a hang, a bug (also one reported as a refusal), too little memory,
+                one run refused alone
 
-A failure is printed with its SQL, and its directory keeps files, SQL, settings and both answers. Where the engines rightly
-differ, queries do not go; expressions.py and queries.py list it.
+A failure is printed with its SQL, and its directory keeps files, SQL, settings and both answers. Queries avoid what the
+engines rightly do differently; expressions.py and queries.py list it.
 
-Not for: TPC's queries (tpc.py), and for what the command does around a query.
+Not for: TPC's queries (tpc.py), or what the command does around a query.
 """
 
 import argparse
@@ -47,10 +47,10 @@ MANY_ROWS, OTHER_ROWS = 3000, 250
 FORMATS = ["parquet", "parquet", "parquet", "csv", "json"]
 SHARED_KINDS = 3
 DRAWS = 50
-# Percent of drawn queries that DuckDB runs; with fewer, something is wrong with what is drawn.
+# Percent of the generated queries that DuckDB runs; with fewer, the generator is broken.
 LEAST_RUN = 98
 REFUSALS = {"invalid", "input"}
-# What no refusal says: a fault of the program in the words of one.
+# Words that no refusal contains: a bug that is reported as one.
 FAULTS = re.compile(
     "assertion|panick|unwrap|out of bounds|out of range for slice|internal error|this is a bug|must match schema types"
     "|expects partition by",
@@ -91,7 +91,7 @@ def parse(arguments):
     parser.add_argument("--plain", action="store_true", help="Parquet files all alike: queries alone are judged")
     parser.add_argument("--formats", nargs="+", choices=sorted(set(FORMATS)), default=FORMATS, help="default: all")
     parser.add_argument("--without", nargs="+", default=[], metavar="FAMILY", help="no such columns: float, list, …")
-    parser.add_argument("--check", action="store_true", help="looks at what is drawn, with DuckDB alone")
+    parser.add_argument("--check", action="store_true", help="checks the generated queries, with DuckDB alone")
     return parser.parse_args(arguments)
 
 
@@ -109,7 +109,7 @@ def judge_set(number, jobs, program, options, keep):
 
 
 class Tables:
-    """A set of tables: with DuckDB as they are, and on disk as files say them."""
+    """A set of tables: in DuckDB as they are, and on disk as files."""
 
     def __init__(self, number, work, plain=False, formats=tuple(FORMATS), without=()):
         rng = Random(f"tables {number}")
@@ -138,7 +138,7 @@ class Tables:
 
 
 def judge(number, made, asked, keep, always=False):
-    """One job: its query drawn, asked twice, and compared. What fails is kept, or `always`."""
+    """One job: its query is generated, run twice, and compared. Failures are kept, or `always`."""
     rng = Random(f"job {number}")
     rejected = []
     for _ in range(DRAWS):
@@ -166,7 +166,7 @@ def judge(number, made, asked, keep, always=False):
 
 
 def settings(rng):
-    """Threads and memory of both runs, never the same."""
+    """Threads and memory of both runs, always different."""
     every = [
         {"threads": threads, "memory": memory}
         for threads in (1, 2, 4)
@@ -177,7 +177,7 @@ def settings(rng):
 
 
 def verdict(expected, found):
-    """What the answers of both runs come to, and why."""
+    """The outcome of both runs, and why."""
     errors = [answer.get("error") for answer in found]
     for answer in found:
         if "error" in answer and (answer["error"] not in REFUSALS or not answer["message"]):
@@ -222,7 +222,7 @@ def keep_failure(directory, made, job, runs, expected, found, said):
 
 
 def reason(said):
-    """A message without what is the query's own, so that equal reasons count together."""
+    """A message without the names and values of its query, so that equal reasons count together."""
     return re.sub(r"\d+", "#", re.sub(r"'[^']*'|\"[^\"]*\"|\ba\d+\.\w+", "…", said.splitlines()[0]))[:160]
 
 

@@ -1,13 +1,13 @@
-"""DuckDB, the second opinion: a connection, with the extensions that pip brought as packages, and its words for SQL.
+"""DuckDB, the second opinion: a connection, with the extensions installed by pip, and a translation of the SQL.
 
-Not for: what is asked of it.
+Not for: which queries are run.
 """
 
 from pathlib import Path
 
 import duckdb
 
-# What Cutover calls otherwise than DuckDB: the same arguments, the same meaning.
+# Names that differ in DuckDB: the same arguments, the same meaning.
 WORDS = {
     "signum(": "sign(",
     "regexp_like(": "regexp_matches(",
@@ -20,7 +20,7 @@ WORDS = {
 
 
 def said(sql):
-    """SQL as DuckDB has it."""
+    """SQL in DuckDB's dialect."""
     for ours, theirs in WORDS.items():
         sql = sql.replace(ours, theirs)
     return sql
@@ -37,7 +37,7 @@ def connect(*extensions, threads=1):
 
 
 def packaged(name):
-    """The file of an extension that a package duckdb-ext-NAME brought for this version of DuckDB."""
+    """The file of an extension that a package duckdb-ext-NAME installed for this version of DuckDB."""
     packages = Path(duckdb.__file__).resolve().parent.parent
     found = sorted(packages.glob(f"duckdb_ext/extensions/v{duckdb.__version__}/*/{name}.duckdb_extension"))
     if not found:

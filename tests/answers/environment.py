@@ -1,7 +1,7 @@
-"""The virtual environment that the judges run in, made once and kept outside the checkout.
+"""The virtual environment of the judges, created once and kept outside the checkout.
 
-It is made again when requirements.txt or the Python changes. Two judges that start at the same time wait for one
-another. Only the standard library is used here.
+It is created again when requirements.txt or the Python changes. Two judges that start at the same time wait for each
+other. Only the standard library is used here.
 
 Not for: installing Python itself, which `scripts/setup.sh --bench` does.
 """
@@ -18,12 +18,12 @@ REPOSITORY = REQUIREMENTS.parent.parent.parent
 
 
 def cache():
-    """Where what is worth keeping between runs goes."""
+    """The directory for what is kept between runs."""
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "cutover"
 
 
 def enter():
-    """Goes on in the virtual environment: returns where this process is in it, and else starts anew there."""
+    """Continues in the virtual environment: returns if this process runs in it, otherwise starts again there."""
     home = cache() / "answers" / "venv"
     if Path(sys.prefix).resolve() == home.resolve():
         return

@@ -1,17 +1,17 @@
 """Random expressions over columns: values of a family, and predicates in three-valued logic.
 
-Both engines must mean the same by them. So this is left out, or written in the one way that both read alike:
+Both engines must give them the same meaning. So this is left out, or written in a way that both read alike:
 
     `/` of integers, `avg` of decimals     another type: quotients are of doubles, by powers of two
     int32 arithmetic                       every integer is a bigint before anything is done with it
-    1.5                                    a double here, a decimal there: literals are cast from text
-    casts of fractions to integers         cut off here, rounded there
-    `+ interval`, `date_trunc`             of dates: a date and a timestamp here, the other way there: cast
-    upper, trim, length of odd texts       differing tables of Unicode: only of plain words
-    NULLS FIRST or LAST                    always said
-    a IS DISTINCT FROM b AND c             refused here: always in brackets
+    1.5                                    a double in Cutover, a decimal in DuckDB: literals are cast from text
+    casts of fractions to integers         truncated in Cutover, rounded in DuckDB
+    `+ interval`, `date_trunc`             of dates: a date and a timestamp in Cutover, vice versa in DuckDB: cast
+    upper, trim, length of odd texts       differing Unicode tables: only of plain words
+    NULLS FIRST or LAST                    always given
+    a IS DISTINCT FROM b AND c             refused by Cutover: always in brackets
 
-Not for: FROM, GROUP BY and what is around an expression (queries.py).
+Not for: FROM, GROUP BY and the rest of a query (queries.py).
 """
 
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ from decimal import Decimal
 from answers.functions import Functions
 from answers.tables import KINDS, ODD_TEXTS, Kind
 
-# What a family is in SQL, and the kind of an expression's result.
+# The SQL type of a family, and the kind of an expression's result.
 SQL_TYPES = {
     "int": "bigint", "float": "double", "text": "varchar", "date": "date", "timestamp": "timestamp",
     "instant": "timestamptz",
@@ -108,7 +108,7 @@ class Expressions(Functions):
         }[family]()
 
     def choice(self, family, depth):
-        """What chooses between values of the family."""
+        """CASE, coalesce and the like, over values of the family."""
         one, two = self.of(family, depth), self.of(family, depth)
         form = self.rng.randrange(6)
         if form == 0:
@@ -159,7 +159,7 @@ class Expressions(Functions):
         return f"{r.choice(['abs', 'floor', 'ceil'])}({one})"
 
     def decimal(self, depth):
-        """An expression over decimals of one type, and its kind; None where there are none."""
+        """An expression over decimals of one type, and its kind; None if there are none."""
         found = self.some("decimal")
         if not found:
             return None
@@ -232,7 +232,7 @@ class Expressions(Functions):
         return self.test(depth)
 
     def test(self, depth):
-        """A single comparison or the like."""
+        """A single comparison or similar predicate."""
         r = self.rng
         form = r.randrange(14)
         if form >= 11:
@@ -269,7 +269,7 @@ class Expressions(Functions):
         return f"({one} {r.choice(COMPARISONS)} {self.of(family, depth - 1)})"
 
     def literal(self, kind):
-        """A constant that a column of the kind is compared with as it stands; None where there is none."""
+        """A constant that a column of the kind can be compared with directly; None if there is none."""
         r = self.rng
         if kind.family == "int":
             return str(r.choice([0, 1, 5, -1, 100, 127, 128, 300, -129, 40_000, 2_147_483_648, -2_147_483_649]))
@@ -288,8 +288,8 @@ class Expressions(Functions):
         return self.constant(kind.family) if kind.family in ("text", "bool") else None
 
     def pairs(self, other=None):
-        """Columns that can be compared, two by two; one of each scope where there is another. Numbers of one family may
-        be of other widths."""
+        """Pairs of columns that can be compared; one of each scope if there are two. Numbers of one family may differ
+        in width."""
         others = self.refs if other is None else other
         same = WIDENING if self.rng.random() < 0.3 else ()
         return [

@@ -1,18 +1,18 @@
-"""A table as files: several of them, in Parquet, CSV or JSON lines, each with a schema of its own.
+"""A table as files: several of them, in Parquet, CSV or JSON lines, each with its own schema.
 
-What a file may do differently, while all of them together still say what the table says:
+How files may differ, while all of them together still contain the table:
 
-    all formats   another order of columns; a column left out where the file's part of it is null and no contract asks
+    all formats   another order of columns; a missing column if the file's part of it is null and no contract asks
                   for it
     Parquet       a narrower type (int16 for int64, float32 for float64, fewer digits or a coarser unit), dictionaries,
                   large strings, other row groups, pages, codecs, no statistics, no stored Arrow schema
-    CSV           quotes where they need not be, \\r\\n; a text is never empty, as an empty field is a null
-    JSON          another order in every line, nulls left out; floats are finite
+    CSV           unneeded quotes, \\r\\n; a string is never empty, as an empty field is a null
+    JSON          another order in every line, nulls omitted; floats are finite
 
-One file at least has every column, and in its full type. Text formats get a data contract that names the types, or
-else only columns whose values tell their type.
+At least one file has every column, and in its full type. Text formats get a data contract with the types, or only
+columns whose type can be inferred from their values.
 
-Not for: what is in the table (tables.py).
+Not for: the content of the table (tables.py).
 """
 
 import csv
@@ -28,14 +28,14 @@ from answers.tables import EPOCH, KINDS
 
 MOST_FILES = 4
 CODECS = ["none", "snappy", "zstd", "lz4"]
-# Kinds whose values can stand in a text file where a contract says what they are.
+# Kinds whose values a text file can contain if a contract gives their type.
 NEVER_IN_TEXT = {"float", "binary"}
 IN_CSV = [
     name for name, kind in KINDS.items()
     if kind.scalar and (kind.tame or kind.family not in NEVER_IN_TEXT) and kind.family != "instant"
 ]  # fmt: skip
 IN_JSON = [name for name, kind in KINDS.items() if kind.tame or kind.family not in NEVER_IN_TEXT]
-# Kinds whose values tell their type to whoever reads all of them.
+# Kinds whose type can be inferred from all of their values.
 TOLD = ["int64", "int64 edges", "float64", "bool"]
 UNITS = {"s": 0, "ms": 3, "us": 6, "ns": 9}
 NARROWER = {
@@ -52,7 +52,7 @@ NARROWER = {
 
 
 def for_text(table, rng):
-    """The table as text files can say it, and whether a contract is needed."""
+    """The table as text files can represent it, and whether a contract is needed."""
     columns = {}
     for name in table.columns:
         column = table.data.column(name)
@@ -69,8 +69,8 @@ def for_text(table, rng):
 
 
 def write(table, directory, rng, plain=False):
-    """Writes the table below `directory`; its data becomes what the files say. Returns the path of its contract, or None.
-    A plain table's files are all alike."""
+    """Writes the table below `directory`; its data becomes what the files contain. Returns the path of its contract, or
+    None. The files of a plain table do not differ."""
     directory.mkdir(parents=True)
     drifts = rng.random() < 0.6 and not plain
     count = rng.randint(2, MOST_FILES) if drifts else rng.choice([1, 1, 2])
@@ -98,7 +98,7 @@ def write(table, directory, rng, plain=False):
 
 
 def drifted(part, names, rng):
-    """A part with some of these columns null, and the same without those."""
+    """A part with some of these columns null, and the same without those columns."""
     left_out = [name for name in names if rng.random() < 0.15]
     for name in left_out:
         place = part.schema.get_field_index(name)
@@ -138,7 +138,7 @@ def write_parquet(part, path, rng, narrows):
 
 
 def fits(array, narrower):
-    """Whether a type holds the same values."""
+    """Whether a type can represent the same values."""
     try:
         return array.cast(narrower).cast(array.type).equals(array)
     except pa.ArrowInvalid:
@@ -181,7 +181,7 @@ def json_text(cell):
 
 
 def printable(column):
-    """Cells as text formats write them: dates and times as text, all else as it is."""
+    """Cells as text formats write them: dates and times as strings, all else unchanged."""
     kind = column.type
     if pa.types.is_timestamp(kind):
         counts = column.cast(pa.int64()).to_pylist()
@@ -210,7 +210,7 @@ def contract(table, path):
 
 
 def type_name(kind):
-    """A type as a data contract calls it."""
+    """The name of a type in a data contract."""
     if pa.types.is_timestamp(kind):
         return f"timestamp[{kind.unit}{f', {kind.tz}' if kind.tz else ''}]"
     if pa.types.is_list(kind):

@@ -1,14 +1,14 @@
-"""Random calls of functions, casts and operators, and comparisons of two types that meet.
+"""Random calls of functions, casts and operators, and comparisons of two types.
 
-Each method gives SQL of one family. What the engines call by other names has Cutover's, and duckdb_side.py translates.
+Each method returns SQL of one family. Names are Cutover's where the engines differ, and duckdb_side.py translates them.
 Left out, as the engines rightly differ:
 
-    doubles and times as text      1e+300, 2000-01-01 00:00:00
-    lower, upper, reverse          of words only: differing tables of Unicode
-    shifts that lose bits          an error here
-    `to_char`, `strftime`          other languages of formats
+    doubles and times as strings   1e+300, 2000-01-01 00:00:00
+    lower, upper, reverse          of words only: differing Unicode tables
+    shifts that lose bits          an error in Cutover
+    `to_char`, `strftime`          different format languages
 
-Not for: what chooses between values, and predicates in general (expressions.py).
+Not for: CASE and the like, and predicates in general (expressions.py).
 """
 
 from decimal import Decimal
@@ -19,7 +19,7 @@ BINS = ["15 minutes", "1 hour", "1 day", "7 days", "1 month", "3 months"]
 FIELDS = ["year", "month", "day", "hour", "minute", "second", "quarter", "week", "doy", "dow"]
 UNITS = ["year", "quarter", "month", "week", "day", "hour", "minute", "second"]
 EXPRESSIONS = ["a+", "^a", "b$", "[a-c]{2}", "e.", "(a|z)", "x?b"]
-# Families of which two columns meet in a comparison, or in one value.
+# Families of which two columns can be compared, or combined into one value.
 MEETINGS = [("date", "timestamp"), ("timestamp", "instant"), ("decimal", "float"), ("int", "decimal"), ("int", "float")]
 
 
@@ -28,11 +28,11 @@ def quoted(text):
 
 
 def makes_one(one, two):
-    """Whether both engines make one value of columns of two types."""
+    """Whether both engines have a common type for columns of two types."""
     apart = one.kind.family in ("date", "timestamp", "decimal") and one.kind.tame and two.kind.tame
     if two.kind.family == "instant":
         return apart and one.kind.name == "timestamp[us]"
-    # DuckDB makes a REAL of a REAL and a decimal.
+    # DuckDB's common type of a REAL and a decimal is REAL.
     return apart and two.kind.name in ("float64", "timestamp[us]", "timestamp[ms]", "timestamp[s]")
 
 
@@ -157,7 +157,7 @@ class Functions:
     # Columns of some kinds
 
     def any_text(self, depth):
-        """A text, of any characters in some places."""
+        """A string, of any characters in some places."""
         odd = self.some("text", tame=False)
         return self.rng.choice(odd).sql if odd and self.rng.random() < 0.5 else self.of("text", depth)
 
@@ -178,7 +178,7 @@ class Functions:
         return self.rng.choice(found) if found else self.of("timestamp", 0)
 
     def of_list(self, what, shape, items=None, family="int"):
-        """What is made of a list's items; a constant where there is no list."""
+        """An expression over a list's items; a constant if there is no list."""
         lists = [ref for ref in self.refs if ref.kind.family == "list" and (not items or items in ref.kind.name)]
         if not lists:
             return self.constant(family)
@@ -196,7 +196,7 @@ class Functions:
             return f"cast(null as {as_type})"
         return f"cast({self.rng.choice(structs).sql}['{field}'] as {as_type})"
 
-    # Two types that meet
+    # Two comparable types
 
     def meeting(self, depth):
         """A comparison of columns of two types."""
@@ -209,11 +209,11 @@ class Functions:
         return f"({one.sql} {r.choice([*COMPARISONS, 'is distinct from'])} {two.sql})"
 
     def meetings(self):
-        """Columns of two types that meet, two by two; whole numbers beyond doubles meet no floats."""
+        """Pairs of columns of two comparable types; integers beyond doubles are not compared with floats."""
         known = {
             "float": lambda one, _: one.kind.tame,
             "instant": lambda one, two: "UTC" in two.kind.name and "ns" not in one.kind.name,
-            # DuckDB makes nanoseconds of the date.
+            # DuckDB converts the date to nanoseconds.
             "timestamp": lambda one, two: one.kind.tame or "ns" not in two.kind.name,
         }
         return [
@@ -244,7 +244,7 @@ class Functions:
         return f"({ref.sql} {r.choice(['', 'not '])}in ({', '.join(literals)}))"
 
     def mixed_value(self, depth):
-        """A value of columns of two types, and the family of what comes out; None where none meet."""
+        """A value of columns of two types, and its family; None if no two can be combined."""
         r = self.rng
         pairs = [pair for pair in self.meetings() if makes_one(*pair)]
         if not pairs:
@@ -258,7 +258,7 @@ class Functions:
         return form.format(first.sql, second.sql), two.kind
 
     def decimal_function(self, one, kind):
-        """A function of a decimal that both engines give as a number of any type."""
+        """A function of a decimal that both engines return as a number of any type."""
         r = self.rng
         number, digits = Decimal(r.randint(1, 999)), (kind.arrow.precision, kind.arrow.scale)
         literal = f"cast('{number.scaleb(-kind.arrow.scale):f}' as decimal{digits})"

@@ -1,9 +1,9 @@
-"""The program that answers many jobs in one process (benches/answers.rs), as a child of this one.
+"""The program that answers many jobs in one process (benches/answers.rs), as a child process.
 
-A job that does not end in time is a hang, and one after which the program is gone is a crash; the next job starts it
-anew.
+A job that does not end in time is a hang, and one after which the program has exited is a crash; the next job starts it
+again.
 
-Not for: what is asked.
+Not for: which jobs are run.
 """
 
 import json
@@ -18,7 +18,7 @@ from answers.environment import REPOSITORY
 
 
 def executable():
-    """Builds the program where that is still to do, and returns its path."""
+    """Builds the program if needed, and returns its path."""
     command = ["cargo", "bench", "--quiet", "--locked", "--profile", "release", "--bench", "answers", "--no-run"]
     command.append("--message-format=json")
     printed = subprocess.run(command, cwd=REPOSITORY, check=True, stdout=subprocess.PIPE, text=True).stdout

@@ -1,4 +1,4 @@
-"""The judges judged: what they must call a difference, a refusal and a failure.
+"""Tests of the judges: what they must call a difference, a refusal and a failure.
 
 `make answers` runs it first. A judge that passes everything would be worse than none.
 """

@@ -1,11 +1,11 @@
-"""Random queries of the shapes that batch jobs have, over a set of tables.
+"""Random queries as in batch jobs, over a set of tables.
 
     select      rows, DISTINCT, DISTINCT ON, groups (HAVING, FILTER, grouping sets, ROLLUP, CUBE), windows, set
                 operations, UNNEST
     around it   CTEs, ORDER BY … LIMIT with a total order
 
-A query has one right answer: windows and gathered values are ordered by unique columns, a LIMIT by all columns. Floats
-that are no numbers, which JSON has no word for, mostly become two columns, the number and its name.
+A query has exactly one correct answer: windows and collected values are ordered by unique columns, a LIMIT by all
+columns. NaN and infinities, which JSON cannot represent, mostly become two columns, the number and its name.
 
 Not for: what is read (sources.py) and expressions (expressions.py).
 """
@@ -21,7 +21,7 @@ INFINITY = "cast('inf' as double)"
 
 
 class Queries(Sources):
-    """Queries over tables; each of them is another one."""
+    """Queries over tables; each call gives another one."""
 
     def query(self):
         """The SQL of a whole query."""
@@ -109,7 +109,7 @@ class Queries(Sources):
         keys = [self.item(source, 1) for _ in range(r.choice([0, 1, 1, 1, 2, 2, 3]))]
         where = self.where(source)
         inner = f"{source.sql}{where}"
-        # Keys get names first, so that they are columns wherever they stand.
+        # Keys get names first, so that they are columns wherever they are used.
         alias = self.alias()
         named = [Ref(f"{alias}.g{place}", kind) for place, (_, kind) in enumerate(keys)]
         values = [ref for ref in source.refs if ref.kind.family != "struct"] or source.refs
@@ -130,7 +130,7 @@ class Queries(Sources):
         return Select(f"select {shown} from (select {', '.join(listed)} from {inner}) as {alias}{by}{having}", columns)
 
     def grouping(self, keys):
-        """GROUP BY, and columns that say which set a row is of."""
+        """GROUP BY, and columns that identify a row's grouping set."""
         r, names = self.rng, [ref.sql for ref in keys]
         if not names:
             return "", []
@@ -177,7 +177,7 @@ class Queries(Sources):
         return f"count({counted.sql if counted else '*'}){which}", INT
 
     def statistic(self, one, two, which):
-        """What describes tame numbers."""
+        """Statistics of tame numbers."""
         r, number = self.rng, f"cast({one.sql} as double)"
         return r.choice([
             # Their last digits depend on the order of the rows.
@@ -190,7 +190,7 @@ class Queries(Sources):
         ])  # fmt: skip
 
     def gathered(self, expressions, refs, unique, which):
-        """Values put together in one order."""
+        """Values collected in one order."""
         r, order = self.rng, self.ordered(unique)
         words = expressions.some("text")
         if words and r.random() < 0.5:
@@ -201,7 +201,7 @@ class Queries(Sources):
         if not numbers:
             return f"count(*){which}", INT
         if r.random() < 0.3:
-            # The space tells the aggregate from the window function.
+            # The space distinguishes the aggregate from the window function.
             return f"{r.choice(['first', 'last'])}_value( {r.choice(numbers).sql} order by {order}){which}", INT
         return f"array_agg({r.choice(numbers).sql} order by {order}){which}", KINDS["list<int64>"]
 
@@ -300,7 +300,7 @@ class Queries(Sources):
         return Select(f"{sides[0]} {word} {sides[1]}", columns)
 
     def recursive(self):
-        """Rows that come of rows, as far as a number goes."""
+        """Rows computed from rows recursively, up to a number."""
         r, source = self.rng, self.table()
         number = Expressions(r, source.refs).of("int", 1)
         start = f"select {source.unique[0]} as i, abs({number} % 7) as n from {source.sql}{self.where(source, 0.4)}"
@@ -316,7 +316,7 @@ class Queries(Sources):
     # The end of a query
 
     def ended(self, select):
-        """The whole query: what JSON cannot say in words, and a LIMIT where all columns have an order."""
+        """The whole query: values that JSON cannot represent as words, and a LIMIT if all columns have an order."""
         r = self.rng
         floats = [name for name, kind in select.columns if kind.family == "float"]
         sql, names = select.sql, [name for name, _ in select.columns]
@@ -345,12 +345,12 @@ def bound(offset):
 
 
 def widest(one, two):
-    """The kind of both columns together: with the values of neither side tame where those of one are not."""
+    """The common kind of two columns: not tame if one of them is not."""
     return one.kind if not one.kind.tame else two.kind
 
 
 def in_words(name):
-    """A double as a number that JSON has, and what it is where it is none."""
+    """A double as a number that JSON has, and its name otherwise."""
     number = f"cast({name} as double)"
     odd = f"isnan({number}) or abs({number}) = {INFINITY}"
     word = f"case when isnan({number}) then 'nan' when {number} = {INFINITY} then 'inf' "

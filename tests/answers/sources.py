@@ -1,10 +1,10 @@
-"""What a random query reads: tables, joins of them, derived tables; and the conditions on their rows, with subqueries.
+"""The sources of a random query: tables, joins of them, derived tables; and conditions on their rows, with subqueries.
 
     source      a table, a join of two or three (inner, left, right, full, cross, USING, self joins), a derived table
     condition   filters, and IN, NOT IN, EXISTS, scalar subqueries, correlated or not, also below OR and IS NULL
 
-Where DuckDB cannot say what it should, it is not asked: a FULL JOIN has equal columns only, no NOT EXISTS is below a
-NOT (DuckDB 1.4.4 has rows too many where its condition is `<>`), and no EXISTS below an OR after an outer join.
+Known errors of DuckDB are avoided: a FULL JOIN has equal columns only, no NOT EXISTS is below a NOT (DuckDB 1.4.4
+returns too many rows if its condition is `<>`), and no EXISTS below an OR after an outer join.
 
 Not for: what is selected (queries.py).
 """
@@ -14,13 +14,13 @@ from dataclasses import dataclass, field
 from answers.expressions import COMPARISONS, Expressions, Ref
 from answers.tables import KINDS
 
-# Rows of a table that may meet every row of another.
+# Rows of a table that may be joined with every row of another.
 FEW = 60
 
 
 @dataclass
 class Source:
-    """What comes after FROM: columns, and some of them that no two rows share."""
+    """What comes after FROM: columns, and a subset of them that is unique."""
 
     sql: str
     refs: list
@@ -36,7 +36,7 @@ class Select:
 
 
 class Sources:
-    """Sources and conditions over a set of tables. Selects, of which derived tables are made, are a subclass's."""
+    """Sources and conditions over a set of tables. A subclass adds selects, from which derived tables are made."""
 
     COUNT = KINDS["int64"]
 
@@ -92,7 +92,7 @@ class Sources:
         return Source(f"{left.sql} {kind} {right.sql} on {' and '.join(tests)}", refs, unique)
 
     def lateral(self, left):
-        """What a subquery finds for every row."""
+        """The result of a subquery for every row."""
         r, inner, alias = self.rng, self.table(), self.alias()
         pairs = [pair for pair in Expressions(r, left.refs).pairs(inner.refs) if self.is_key(pair)]
         if not pairs:

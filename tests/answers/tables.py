@@ -1,14 +1,14 @@
-"""Random tables: what columns there are, what is in them, and a set of tables that queries ask together.
+"""Random tables: their columns and values, and a set of tables that queries use together.
 
 A kind is a type with the values that a column of it draws from. Values of *tame* kinds are small, and fractions are
 quarters, so that arithmetic on them is exact in any order; those of other kinds are what breaks engines: the smallest
-and the largest, NaN, infinities, -0.0, year 1 and 9999, the empty text and the odd one. Those are only compared,
+and the largest, NaN, infinities, -0.0, year 1 and 9999, the empty string and odd ones. Those are only compared,
 grouped, sorted, counted and joined.
 
 All tables of a set draw from the same pools, so that joins find partners. Every table has `id`, which is unique, and
-the keys `k` (a number) and `g` (a text), which have nulls.
+the keys `k` (a number) and `g` (a string), which have nulls.
 
-Not for: how a table lies in files (files.py).
+Not for: how a table is stored in files (files.py).
 """
 
 import datetime
@@ -25,7 +25,7 @@ LAST_DAY = datetime.date(9999, 12, 31).toordinal() - EPOCH
 DAY_2000 = datetime.date(2000, 1, 1).toordinal() - EPOCH
 DAYS = 30 * 365
 PER_DAY = {"s": 86_400, "ms": 86_400_000, "us": 86_400_000_000, "ns": 86_400_000_000_000}
-NS_DAYS = 106_000  # about as far from 1970 as nanoseconds reach
+NS_DAYS = 106_000  # about the range of nanoseconds around 1970
 POOL = 40
 WORDS = ["", "a", "b", "ab", "abc", "B", "Berlin", "zebra", "x y", " lead", "trail ", "it's", "10%", "a_b", "aa", "éa"]
 ODD_TEXTS = [
@@ -131,7 +131,7 @@ ID, KEY, GROUP = KINDS["int64"], KINDS["int32"], KINDS["word"]
 
 @dataclass
 class Table:
-    """A table as both sides have it: the truth that files hold in their ways."""
+    """A table as both sides have it: the content that the files represent."""
 
     name: str
     columns: dict  # name: Kind

@@ -5,13 +5,13 @@
 
 Queries and data are those of DuckDB's extensions tpch and tpcds. A query becomes a job: its columns are called c0, c1,
 … in the order of its SELECT, all rows have the key 1, and the fold `number` keeps every one of them. Answers are equal
-as multisets (answers.py). Rows with equal sort keys at a LIMIT might rightly be others; in these queries no two that
-differ lie there, so nothing is allowed for them.
+as multisets (answers.py). Ties at a LIMIT might rightly be resolved differently; in these queries no two tied rows
+differ there, so nothing is allowed for them.
 
-Data, and DuckDB's answers, are made once for each scale and kept below the cache directory. Every query runs in a directory
-of its own, so that several runs, of this judge too, do not meet.
+Data and DuckDB's answers are generated once for each scale and kept below the cache directory. Every query runs in its
+own directory, so that concurrent runs, of this judge too, do not collide.
 
-With `--headroom` a run that holds more than the memory it was given and this is a failure too.
+With `--headroom` a run that uses more than its memory and this is a failure too.
 """
 
 import argparse
@@ -34,7 +34,7 @@ from answers.environment import REPOSITORY, cache
 SUITES = {"h": ("tpch", "dbgen", 22), "ds": ("tpcds", "dsdgen", 99)}
 ROW_GROUP = 50_000
 MIB = 1 << 20
-# Exit codes of `cutover` that say in words what does not work, as README.md lists them.
+# Exit codes of `cutover` for refusals and failures, as docs/operations.md lists them.
 SAID = {2: "invalid", 3: "input", 4: "unavailable", 6: "corrupt", 7: "rejected", 70: "internal"}
 DEFAULT_TIMEOUT = 300
 
@@ -96,7 +96,7 @@ def size(text):
 
 
 def prepare(name, scale):
-    """The suite, with its tables as Parquet and DuckDB's answers beside them."""
+    """The suite, with its tables as Parquet and DuckDB's answers next to them."""
     extension, generator, count = SUITES[name]
     home = cache() / "answers" / f"{extension}-{scale}-{duckdb_side.duckdb.__version__}"
     connection = duckdb_side.connect(extension, threads=os.cpu_count())
@@ -188,7 +188,7 @@ def compare(cutover, directory, expected):
 
 
 def report(suite, results, options):
-    """Prints what every query came to; returns whether anything failed."""
+    """Prints the outcome of every query; returns whether anything failed."""
     limit = size(options.memory) + options.headroom if options.headroom is not None else None
     for result in results:
         if limit and result.get("peak", 0) > limit and result["outcome"] == "same":

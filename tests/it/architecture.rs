@@ -1,13 +1,13 @@
-//! The shape of the source: which directory of `src/` may use which, and how files begin and how long they are.
+//! The shape of the source: which directory of `src/` may import which, how files begin, and how long they are.
 //!
-//! Stages are siblings that only `pipeline` wires together. A new arrow between directories is a decision: it is made
-//! in the table below and in ARCHITECTURE.md, which prints the same list.
+//! Directories form an acyclic graph; `pipeline` and `consume` wire the stages. A new arrow between directories is a
+//! decision: it is made in the table below and in ARCHITECTURE.md, which prints the same list.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// What each directory or file of `src/` may use of the others. `error` is free for all.
+/// What each directory or file of `src/` may import from the others. Every one may import `error`.
 const MAY_USE: [(&str, &[&str]); 31] = [
     ("allocator", &[]),
     ("build", &["catalog", "durable_file", "failpoint", "job", "journal", "progress", "shuffle", "shutdown"]),
@@ -159,20 +159,20 @@ fn collect(root: &Path, directory: &Path, sources: &mut Vec<Source>) {
     }
 }
 
-/// Whether a file is only compiled for tests: what a module declares below `#[cfg(test)]`.
+/// Whether a file is only compiled for tests: a module declared below `#[cfg(test)]`.
 fn is_test(path: &Path) -> bool {
     let names = ["tests", "fixture", "histories", "simulation"];
     path.iter().any(|part| names.contains(&part.to_str().unwrap().trim_end_matches(".rs")))
 }
 
-/// The parts of the crate that a line names.
+/// The parts of the crate that a line imports or names.
 fn used(line: &str) -> Vec<&str> {
     let code = line.split("//").next().unwrap_or_default();
     let names = code.split("crate::").skip(1);
     names.map(|rest| rest.split(|c: char| !c.is_ascii_lowercase() && c != '_').next().unwrap_or_default()).collect()
 }
 
-/// What uses something that the table does not allow, a sentence each.
+/// Every import that the table does not allow, a sentence each.
 fn violations(sources: &[Source], may_use: &BTreeMap<&str, BTreeSet<&str>>) -> Vec<String> {
     let mut violations = Vec::new();
     for source in sources.iter().filter(|source| !source.is_test && !["main", "lib"].contains(&source.part.as_str())) {
@@ -239,7 +239,7 @@ fn a_forbidden_use_is_found() {
 
 #[test]
 fn uses_are_written_so_that_this_test_sees_them() {
-    // `use crate::{a, b}` would hide the names from a line-by-line look.
+    // `use crate::{a, b}` would hide the names from a check line by line.
     for source in sources() {
         let hidden = source.lines.iter().any(|line| line.contains("crate::{"));
         assert!(!hidden, "{}: write one `use crate::x` a line", source.path.display());

@@ -1,7 +1,7 @@
-//! What a new day may bring: rows that are lost, columns that are swapped, keys and values in another format. A job
-//! that joins and folds hides all of it in its result; what is measured of its inputs shows it.
+//! Faults of a new day's data: rows lost, columns swapped, keys and values in another format. The result of a job that
+//! joins and folds hides all of them; the measures of its inputs show them.
 //!
-//! Each day comes twice: as the newest of three that a job reads, and alone.
+//! Each day is tested twice: as the newest of three that a job reads, and alone.
 
 use std::fmt::Write as _;
 
@@ -138,7 +138,7 @@ fn published(events: &str) -> Workspace {
     workspace
 }
 
-/// Runs the 26th, which is of this kind: the exit code, and all that was said.
+/// Runs the 26th with this kind of data: the exit code, and all output.
 fn next_day(events: &str, kind: Day) -> (i32, String) {
     let workspace = published(events);
     write_day(&workspace, 26, kind);
@@ -146,7 +146,7 @@ fn next_day(events: &str, kind: Day) -> (i32, String) {
     (run.code(), format!("{}\n{}", run.stdout, run.stderr))
 }
 
-/// Each kind with what must be said of it, in both windows.
+/// Each kind with the expected messages, in both windows.
 #[test]
 fn every_bad_day_is_stopped_or_warned_of() {
     for (kind, said) in [
@@ -162,7 +162,7 @@ fn every_bad_day_is_stopped_or_warned_of() {
             let warned = text.lines().any(|line| line.starts_with("warning: change: ") && line.contains(said));
             let stopped = [3, 7].contains(&code) && text.contains(said);
             assert!(warned || stopped, "{kind:?} with {events}: exit {code}\n{text}");
-            // What has another format is surely wrong.
+            // Another format is always wrong.
             let surely = !matches!(kind, Day::HalfOfTheRows | Day::HalfOfTheUsers);
             assert!(!surely || stopped, "{kind:?} with {events}: exit {code}\n{text}");
         }
@@ -175,7 +175,7 @@ fn a_good_day_passes_without_a_word() {
         let (code, text) = next_day(events, Day::Good);
         assert_eq!(code, 0, "{events}\n{text}");
         assert!(text.contains("version 2 is live") && !text.contains("warn"), "{events}\n{text}");
-        assert!(text.contains("moved    "), "what moved most is told\n{text}");
+        assert!(text.contains("moved    "), "the measures that moved most are reported\n{text}");
     }
 }
 

@@ -1,10 +1,10 @@
-//! Real processes in chaos: runs, publishes, rollbacks, pins and gcs, alone or beside each other, killed at any moment
-//! and at every durable step, under readers that read on.
+//! Chaos tests with real processes: runs, publishes, rollbacks, pins and gcs, alone or concurrent, killed at random
+//! times and at every durable step, while readers keep reading.
 //!
-//! `CUTOVER_CHAOS_SECONDS` says how long, `CUTOVER_CHAOS_SEED` which choices are made; a failure names its seed. The
-//! same seed makes the same choices, but the moments at which processes meet are their own.
+//! `CUTOVER_CHAOS_SECONDS` sets the duration, `CUTOVER_CHAOS_SEED` the choices; a failure names its seed. The same seed
+//! makes the same choices, but the interleaving of processes is not deterministic.
 //!
-//! Not for: faults of the disk; the simulation has them.
+//! Not for: disk faults; the simulation covers them.
 
 use std::collections::BTreeMap;
 use std::process::{Child, Stdio};
@@ -20,13 +20,13 @@ use crate::harness::{CUTOVER, names, wait_for};
 use crate::random::Random;
 use crate::readers::{Stop, generations, open_files};
 
-/// How long it goes on in `make test`, which is one of many tests there.
+/// Duration in seconds in `make test`, one of many tests there.
 const SECONDS: u64 = 15;
-/// Commands that run beside each other.
+/// Most commands that run at the same time.
 const BESIDE: u64 = 3;
-/// A command that is to be killed at any moment is killed within so many milliseconds.
+/// A kill at a random time comes within this many milliseconds.
 const LATEST_KILL: usize = 60;
-/// Places in which a command may be killed; `cutover::failpoint` tells what they mean.
+/// Failpoints at which a command may be killed; see `cutover::failpoint`.
 const PLACES: [&str; 14] = [
     "build.started",
     "build.table",
@@ -44,20 +44,20 @@ const PLACES: [&str; 14] = [
     "retention.renamed",
 ];
 
-/// A store, the commands that run on it, and what is known of it.
+/// A store, the commands that run on it, and what is known about it.
 struct Chaos {
     numbers: Numbers,
     random: Random,
     generation: i64,
 }
 
-/// A command that runs.
+/// A running command.
 struct Started {
     line: String,
     child: Child,
-    /// When it is killed, unless it ends before.
+    /// When to kill it, unless it ends before.
     kill_at: Option<Instant>,
-    /// What a run makes.
+    /// The generation that a run builds.
     generation: Option<i64>,
 }
 
@@ -79,7 +79,7 @@ impl Chaos {
         Self { numbers, random: Random::new(seed), generation: 0 }
     }
 
-    /// A command, by chance; `place` tells it from others that run beside it.
+    /// A random command; `place` distinguishes it from concurrent ones.
     fn draw(&mut self, place: u64, known: &[u64]) -> (String, Option<i64>) {
         let version = known.get(self.random.below(known.len() + 1)).copied().unwrap_or(1_000_000);
         let line = match self.random.below(14) {
@@ -125,7 +125,7 @@ impl Chaos {
         Started { line, child, kill_at, generation }
     }
 
-    /// Runs one or several commands to their ends.
+    /// Runs one or more commands to their end.
     fn round(&mut self, known: &[u64]) -> Vec<Done> {
         let beside = 1 + if self.random.once_in(2) { self.random.below(BESIDE as usize) as u64 } else { 0 };
         let mut started: Vec<Started> = (0..beside)
@@ -134,7 +134,7 @@ impl Chaos {
                 self.start(line, generation)
             })
             .collect();
-        // Not `all`, which would not look at the later ones.
+        // Not `all`, which would skip the later ones.
         wait_for("the commands to end", || {
             started.iter_mut().map(Started::has_ended).filter(|ended| !ended).count() == 0
         });
@@ -162,7 +162,7 @@ impl Started {
 }
 
 impl Done {
-    /// Every command ends in a way that it may: done, refused, or killed.
+    /// Every command must end in an allowed way: success, refusal or kill.
     fn check(&self) {
         let allowed: &[i32] = match self.line.split_whitespace().next().unwrap() {
             "run" => &[0, 5, 7],
@@ -176,7 +176,7 @@ impl Done {
     }
 }
 
-/// What must hold once all is quiet, given what was there before.
+/// What must hold after all commands have ended, given the state before.
 fn check_quiet(before: &Value, after: &Value, done: &[Done]) {
     let lines: Vec<_> = done.iter().map(|done| (&done.line, done.code)).collect();
     let grew = after["epoch"].as_u64() >= before["epoch"].as_u64()
@@ -186,7 +186,7 @@ fn check_quiet(before: &Value, after: &Value, done: &[Done]) {
     if !before["pin"].is_null() && !unpinned {
         assert_eq!((&after["current"], after["pin"].is_null()), (&before["current"], false), "{lines:?}");
     }
-    // Alone and told that it is done: then it is.
+    // A single command that succeeded has taken effect.
     let [only] = done else { return };
     if only.code != Some(0) {
         return;
@@ -202,7 +202,7 @@ fn check_quiet(before: &Value, after: &Value, done: &[Done]) {
     }
 }
 
-/// Says which seed it was when a test fails.
+/// Prints the seed when a test fails.
 struct Seed(u64);
 
 impl Drop for Seed {
@@ -243,7 +243,7 @@ fn whatever_is_killed_and_whenever_readers_read_one_whole_version() {
                     let known = *seen.lock().unwrap().entry(version.number()).or_insert(generation);
                     assert_eq!(known, generation, "version {} was given twice", version.number());
                     number += 1;
-                    // The commands need the processors too.
+                    // Yields the processors to the commands.
                     std::thread::sleep(Duration::from_millis(1));
                 }
             });
@@ -275,7 +275,7 @@ fn whatever_is_killed_and_whenever_readers_read_one_whole_version() {
         assert!(ends.contains_key(&None) && ends.contains_key(&Some(0)), "nothing was killed, or all was");
     });
 
-    // All faults are over: what is asked for is done, and what is left over goes.
+    // After all faults: a run succeeds, and leftovers are removed.
     let workspace = &chaos.numbers.workspace;
     if !chaos.current()["pin"].is_null() {
         workspace.cutover("unpin store").ok();
@@ -284,7 +284,7 @@ fn whatever_is_killed_and_whenever_readers_read_one_whole_version() {
     let workspace = &chaos.numbers.workspace;
     workspace.cutover("run job-0.toml").ok();
     assert_eq!(chaos.numbers.seen().1, made);
-    // Of the bad ones the newest would wait to be looked at with 1; the one that readers see stays with 0, too.
+    // `--keep 1` would keep the newest bad version for inspection; the published one is kept with 0, too.
     workspace.cutover("gc store --keep 0").ok();
     chaos.numbers.assert_states(&[(chaos.numbers.seen().0, "published")]);
     workspace.cutover("verify store --depth full").ok();

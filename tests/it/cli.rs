@@ -1,7 +1,7 @@
-//! What the command shows: help, tables, summaries and errors, as snapshots in `snapshots/`.
+//! The command's output: help, tables, summaries and errors, as snapshots in `snapshots/`.
 //!
-//! What differs from run to run is replaced: [TIME], [SIZE], [RATE], [DIGEST], [ID], [PATH]. After a change that is
-//! meant, `INSTA_UPDATE=always cargo test --release --test it cli` writes them anew; look at the difference.
+//! What differs from run to run is replaced: [TIME], [SIZE], [RATE], [DIGEST], [ID], [PATH]. After an intended change,
+//! `INSTA_UPDATE=always cargo test --release --test it cli` writes them again; review the difference.
 
 use std::collections::BTreeSet;
 
@@ -29,7 +29,7 @@ const COMMANDS: [&str; 18] = [
     "demo",
 ];
 
-/// Compares a text with its snapshot.
+/// Compares a string with its snapshot.
 #[track_caller]
 fn shown(name: &str, text: &str) {
     for (variable, forgiving) in [("INSTA_FORCE_PASS", ["1", "true"]), ("INSTA_UPDATE", ["always", "unseen"])] {
@@ -53,7 +53,7 @@ fn shown(name: &str, text: &str) {
         (r"pid \d+", "pid [PID]"),
         (r"tester@\S+", "tester@[HOST]"),
         (r"process \d+ on \S+", "process [PID] on [HOST]"),
-        // Widths of columns follow the times and sizes in them.
+        // Column widths depend on the times and sizes in them.
         (r" {2,}", "  "),
         (r"─+", "─"),
         (r"(?m)(\[TIME\]  [\d,]+)(  [\d,]+)?$", "$1  [RATE]"),

@@ -1,5 +1,5 @@
-//! Damaged files: inputs that are cut off or have flipped bits, stores whose files were changed or are of a newer
-//! program. What is damaged is named, never served, and there is a way on.
+//! Damaged files: inputs that are truncated or have flipped bits, stores whose files were changed or come from a newer
+//! program. What is damaged is named and never served, and the message says how to recover.
 
 use std::fs;
 use std::path::{Path, PathBuf};

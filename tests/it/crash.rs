@@ -1,10 +1,10 @@
 //! Every durable step, and what is left when it fails: killed, with an error, with a panic.
 //!
-//! A run that is watched tells which steps there are and how often each is reached. Then each is made to fail, and
-//! after each a reader sees exactly the version before or the new one, the same command run again succeeds, and `gc`
-//! leaves nothing in the store that `current.json` and the manifests do not name.
+//! A watched run shows which steps there are and how often each is reached. Then each is made to fail: readers must see
+//! exactly the version before or the new one, the same command run again must succeed, and `gc` must leave nothing in
+//! the store that `current.json` and the manifests do not name.
 //!
-//! Not for: signals (`stop`), or the command that does the same with a job of the user's (`verify_crash`).
+//! Not for: signals (`shutdown`), or the command that does the same with a user's job (`verify_crash`).
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -17,7 +17,7 @@ use serde_json::Value;
 use crate::fixture::{NUMBERS, Numbers, integers, strings, write_parquet};
 use crate::harness::{CUTOVER, Ended, Run, Workspace, listing, names};
 
-/// The steps of a run that publishes a version and deletes the one before it.
+/// The steps of a run that publishes a version and deletes the previous one.
 const OF_A_RUN: [&str; 18] = [
     "build.finished",
     "build.ingested",
@@ -48,7 +48,7 @@ fn numbers() -> Numbers {
     numbers
 }
 
-/// Runs a command and returns how often it got to each step.
+/// Runs a command and returns how often it reached each step.
 fn watched(workspace: &Workspace, line: &str) -> BTreeMap<String, u64> {
     let file = workspace.path("seen.json");
     let mut command = workspace.command(CUTOVER, &line.split_whitespace().collect::<Vec<_>>());
@@ -56,12 +56,12 @@ fn watched(workspace: &Workspace, line: &str) -> BTreeMap<String, u64> {
     serde_json::from_slice(&fs::read(&file).unwrap()).unwrap()
 }
 
-/// The times at which a step is made to fail.
+/// The occurrences at which a step is made to fail.
 fn times(count: u64) -> Vec<u64> {
     BTreeSet::from([1, 2, count.div_ceil(2), count]).into_iter().filter(|at| *at <= count).collect()
 }
 
-/// The generation that all rows of the store are of, every one of them read; none where nothing is published.
+/// The generation of all rows of the store, every one of them read; `None` if nothing is published.
 #[track_caller]
 fn generation(store: &Path) -> Option<i64> {
     if !store.join("current.json").exists() {
@@ -75,11 +75,11 @@ fn generation(store: &Path) -> Option<i64> {
         generations.insert(version.value_schema().to_json(&value).unwrap()["generation"].as_i64().unwrap());
         rows += 1;
     }
-    assert_eq!((rows, generations.len()), (version.manifest().rows, 1), "whole, and of one generation");
+    assert_eq!((rows, generations.len()), (version.manifest().rows, 1), "complete, and of one generation");
     generations.first().copied()
 }
 
-/// Fails unless the store holds exactly what `current.json` and the manifests name.
+/// Fails unless the store contains exactly what `current.json` and the manifests name.
 #[track_caller]
 fn assert_tidy(store: &Path) {
     let json = |path: &str| -> Value { serde_json::from_slice(&fs::read(store.join(path)).unwrap()).unwrap() };
@@ -106,7 +106,7 @@ fn assert_tidy(store: &Path) {
     assert_eq!(found, named, "what is there, and what is named");
 }
 
-/// Makes every step of a run fail, each in a store that serves the generation before.
+/// Makes every step of a run fail, each time in a store that serves the previous generation.
 fn fail_everywhere(action: &str, ended: fn(Run) -> Ended) {
     let numbers = numbers();
     let store = numbers.workspace.path("store");
@@ -152,7 +152,7 @@ fn a_run_that_panics_at_any_step_leaves_the_old_version_or_the_new_one() {
     fail_everywhere("panic", Run::panicked);
 }
 
-/// What comes after the flip, the log and retention, only warns.
+/// Steps after the flip, the log and retention, only warn.
 #[test]
 fn a_run_whose_disk_fails_at_any_step_leaves_the_old_version_or_the_new_one() {
     fail_everywhere("error", |run| if run.code() == 0 { run.ok() } else { run.fails(4) });
@@ -184,7 +184,7 @@ fn a_first_run_that_is_killed_leaves_a_store_for_the_next() {
     }
 }
 
-/// A generation whose entries do not fit into [`LITTLE`] memory: few rows with long texts that are quickly packed.
+/// A generation whose entries do not fit into [`LITTLE`] memory: few rows with long strings that compress well.
 fn wide(numbers: &Numbers, generation: i64) {
     let keys: Vec<String> = (0..400).map(|row| format!("k{row:03}")).collect();
     let text = "spill ".repeat(20_000);
@@ -287,7 +287,7 @@ fn the_list_of_steps_and_the_code_name_the_same() {
     assert_eq!(places, listed, "in the code, and in the list");
 }
 
-/// Every name that the sources below a directory hand to `failpoint::reach`.
+/// Every name that the sources below a directory pass to `failpoint::reach`.
 fn collect(directory: &Path, places: &mut BTreeSet<String>) {
     for name in names(directory) {
         let path = directory.join(&name);

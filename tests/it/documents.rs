@@ -1,5 +1,5 @@
-//! The documents say what is so: their links lead somewhere, the tests, files, commands and flags that they name exist,
-//! and they are short and in plain words.
+//! The documents are true: their links resolve, the tests, files, commands and flags that they name exist; and they are
+//! short and in plain words.
 //!
 //! Not for: numbers, defaults and examples (`facts`).
 
@@ -16,7 +16,7 @@ use cutover::cli::Cli;
 use self::markdown::Document;
 use crate::harness::names;
 
-/// Directories of the repository that documents speak of by path.
+/// Directories of the repository that documents refer to by path.
 const ROOTS: [&str; 11] = [
     ".ci/",
     "benches/",
@@ -31,7 +31,7 @@ const ROOTS: [&str; 11] = [
     "tests/",
 ];
 
-/// Flags of other programs that are named by themselves.
+/// Flags of other programs that appear on their own.
 const FOREIGN: [&str; 1] = ["release"];
 
 fn root() -> &'static Path {
@@ -52,7 +52,7 @@ fn document(path: &str) -> Document {
     Document::read(root(), Path::new(path))
 }
 
-/// Where a link of `from` leads: a path below the root, and an anchor that may be empty.
+/// Where a link in `from` leads: a path below the root, and an anchor that may be empty.
 fn target(from: &Path, link: &str) -> (PathBuf, String) {
     let (file, anchor) = link.split_once('#').unwrap_or((link, ""));
     if file.is_empty() {
@@ -152,7 +152,7 @@ fn files_that_are_named_exist() {
     assert_eq!(missing, [""; 0]);
 }
 
-/// What is wrong with one command line, as the command's own definition sees it.
+/// What is wrong with one command line, according to the command's own definition.
 fn misused(cli: &Command, line: &str) -> Option<String> {
     let mut words = line.split_whitespace().skip_while(|word| *word != "cutover").skip(1).peekable();
     while words.next_if_eq(&"-C").is_some() {
@@ -235,7 +235,7 @@ fn every_decision_says_what_it_costs_or_why() {
     }
 }
 
-/// Words that have a plainer one; a native speaker reads them twice. They may be parts of names in code.
+/// Words that have plainer ones. They may be parts of names in code.
 const IDIOMS: [&str; 16] = [
     "so many",
     "stands",

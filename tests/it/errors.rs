@@ -1,5 +1,5 @@
-//! What goes wrong with jobs and input data: each case names the thing, has its exit code, changes nothing that
-//! readers see and leaves nothing behind.
+//! Errors in jobs and input data: each names its cause, has its exit code, changes nothing that readers see and leaves
+//! no files behind.
 //!
 //! Every case starts from a store with a published version, and runs one bad job on it.
 
@@ -49,7 +49,7 @@ impl Case {
         self.job("path = \"in/\"", "path = \"in/\"\nschema = \"number.json\"")
     }
 
-    /// The second run ends with this code and says these things, and nothing came of it.
+    /// The second run ends with this code and these messages, and changes nothing.
     #[track_caller]
     fn fails(self, code: i32, needles: &[&str]) {
         self.ends(self.numbers.workspace.cutover("run numbers.toml"), code, needles);
@@ -153,7 +153,7 @@ fn no_input() {
 fn input_without_rows() {
     let none = || vec![("key", strings([])), ("generation", integers([]))];
     let case = Case::new().instead(none());
-    // All rows lost is more than half of them: built, rejected, readers stay.
+    // Losing all rows is losing more than half of them: built, rejected, readers stay.
     case.numbers.workspace.cutover("run numbers.toml").fails(7).complains(&["found 0 rows, -100.0 %"]);
     assert_eq!(case.numbers.seen(), (1, 1));
 
@@ -192,7 +192,7 @@ fn null_key_in_the_second_file() {
     case.fails(3, &["'key'", "null in 1 of"]);
 }
 
-/// Writers mark a column as nullable when it has nulls, so files of one table differ in that.
+/// Writers mark a column as nullable if it has nulls, so files of one table differ in that.
 #[test]
 fn a_column_may_be_nullable_in_some_files() {
     let case = Case::new();

@@ -1,7 +1,7 @@
-//! Data for tests: rows as Parquet files, and a tiny dataset whose rows say which generation they are of.
+//! Test data: rows as Parquet files, and a tiny dataset whose rows contain their generation.
 //!
-//! Files are written with Arrow's own writer and read with Parquet's row interface, so that no expectation rests on
-//! code of ours or on the query engine.
+//! Files are written with Arrow's own writer and read with Parquet's row interface, so that no expectation depends on
+//! our code or on the query engine.
 
 use std::fs::{self, File};
 use std::path::Path;
@@ -21,7 +21,7 @@ use crate::harness::{Run, Workspace, names};
 pub fn write_parquet(path: &Path, columns: Vec<(&str, ArrayRef)>) {
     fs::create_dir_all(path.parent().unwrap()).unwrap();
     let batch = RecordBatch::try_from_iter(columns).unwrap();
-    // A reader holds a whole row group, and some tests have little memory.
+    // A reader holds an entire row group, and some tests have little memory.
     let properties = WriterProperties::builder().set_max_row_group_row_count(Some(1 << 16)).build();
     let mut writer = ArrowWriter::try_new(File::create(path).unwrap(), batch.schema(), Some(properties)).unwrap();
     writer.write(&batch).unwrap();
@@ -72,7 +72,7 @@ pub fn optional(field: &Field) -> Option<i64> {
     (!matches!(field, Field::Null)).then(|| number(field))
 }
 
-/// A cell as text.
+/// A cell as a string.
 pub fn text(field: &Field) -> String {
     match field {
         Field::Str(text) => text.clone(),
@@ -103,7 +103,7 @@ pub struct Numbers {
 }
 
 impl Numbers {
-    /// The job, and nothing built yet.
+    /// The job, with nothing built yet.
     pub fn new() -> Self {
         Self::with("")
     }
@@ -115,7 +115,7 @@ impl Numbers {
         Self { workspace }
     }
 
-    /// Writes a generation's input of so many rows.
+    /// Writes the input of a generation, with this many rows.
     pub fn write(&self, generation: i64, rows: usize) {
         let keys: Vec<String> = (0..rows).map(|row| format!("k{row:03}")).collect();
         write_parquet(
@@ -138,7 +138,7 @@ impl Numbers {
         self.workspace.cutover(&format!("{command} store {arguments}"))
     }
 
-    /// What a reader reads now: the version, and the generation that its first and last row are of.
+    /// What a reader sees now: the version, and the generation of its first and last row.
     #[track_caller]
     pub fn seen(&self) -> (u64, i64) {
         let found = self.on("get", "k000 k009 --json").ok().json();

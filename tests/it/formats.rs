@@ -1,6 +1,5 @@
-//! Inputs and outputs in all their forms: file formats, directories and patterns; every value encoding with every fold;
-//! and one property of all of them: the digest depends on the rows alone, not on threads, shards, memory or file
-//! layout.
+//! Inputs and outputs in all forms: file formats, directories and patterns; every value encoding with every fold; and
+//! one invariant: the digest depends only on the rows, not on threads, shards, memory or file layout.
 
 use std::fs::File;
 use std::sync::Arc;
@@ -56,7 +55,7 @@ fn entries(workspace: &Workspace) -> Vec<(Value, Value)> {
 
 const NUMBERED: &str = "order_by = [\"at\"]\nduplicates = \"number\"";
 
-/// What [`NUMBERED`] makes of [`ROWS`].
+/// The entries that [`NUMBERED`] makes of [`ROWS`].
 fn numbered() -> Vec<(Value, Value)> {
     let entry = |key: &str, place: u64, at: i64, text: &str| (json!([key, place]), json!({"at": at, "text": text}));
     vec![

@@ -1,10 +1,9 @@
-//! A disk that is full at any stage: an error that names the directory, nothing visible changed, freed after `gc`.
+//! A disk that becomes full at any stage: the error names the directory, nothing visible changes, `gc` frees the space.
 //!
-//! The store is a small file system in a mount namespace of its own, of which a file takes all but so many pages, or
-//! which has so many inodes left. From none on there are more each time, until the run does its work: so every stage
-//! meets its end.
+//! The store is a small file system in its own mount namespace, on which only N pages or N inodes are left. N grows
+//! from 0 until the run succeeds, so every stage runs out of space once.
 //!
-//! Not for: a table that does not fit, or a disk that may only be read (`resources`).
+//! Not for: a table that does not fit, or a read-only disk (`resources`).
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -14,8 +13,8 @@ use crate::harness::Workspace;
 use crate::resources::in_namespace;
 use crate::wide_rows;
 
-/// Runs with more and more of what `limit` leaves free, and looks at each. `limit` is a shell function that leaves so
-/// much; the file system is then made as large as ever.
+/// Runs with more and more of what `limit` leaves free, and checks each run. `limit` is a shell function that leaves
+/// this much; afterwards the file system has its full size again.
 fn ends_well(limit: &str, step: usize) {
     let numbers = Numbers::new();
     numbers.workspace.write("numbers.toml", NUMBERS.replace("shards = 4", "shards = 2"));
@@ -151,7 +150,7 @@ fn a_full_spill_directory_is_named_with_what_is_there() {
     assert!(read("get.txt").contains("\"generation\":1"), "{}", read("get.txt"));
 }
 
-/// Nothing is wrong with the data, whoever of the many that write says so.
+/// It is not an error in the data, whichever writer reports it.
 #[test]
 fn a_spill_directory_that_a_join_fills_is_named() {
     let workspace = Workspace::new();

@@ -1,9 +1,9 @@
-//! What goes live and what does not: `as_of` and parameters in jobs, backfills, staged versions, what was rolled back,
-//! and what `versions`, `show`, `log` and `gc` tell of it.
+//! What goes live and what does not: `as_of` and parameters in jobs, backfills, staged versions, rolled-back versions,
+//! and what `versions`, `show`, `log` and `gc` report about it.
 
 use crate::fixture::{NUMBERS, Numbers};
 
-/// A dataset of days: the job reads the day's directory, and says so where `dated`.
+/// A dataset of days: the job reads the day's directory, and sets `as_of` if `dated`.
 fn days(dated: bool) -> Numbers {
     let numbers = Numbers::new();
     let as_of = if dated { "as_of = \"${date}\"\n" } else { "" };
@@ -19,7 +19,7 @@ fn days(dated: bool) -> Numbers {
     numbers
 }
 
-/// The text of a store's file that was changed, with the checksum that it then has.
+/// The content of a changed file of a store, with its new checksum.
 fn sealed(text: &str) -> String {
     let (before, rest) = text.split_once("\"checksum\": \"").unwrap();
     let with = |digits: &str| format!("{before}\"checksum\": \"{digits}{}", &rest[16..]);
@@ -55,7 +55,7 @@ fn a_backfill_is_refused_before_any_work_and_can_be_staged() {
     numbers.on("scan", "--version 2 --limit 1").ok().prints(&["\"generation\":24"]);
     numbers.on("versions", "").ok().prints(&["staged", "date=2026-11-24", "date=2026-11-25", "2026-11-24 00:00:00"]);
 
-    // The nights go on, and it stays.
+    // Later nights run, and it stays.
     cutover(&of(26, "")).ok();
     cutover(&of(27, "")).ok();
     numbers.on("gc", "--keep 1 --dry-run").ok().prints(&["would delete versions 1, 3", "version 2 is staged"]);
@@ -65,7 +65,7 @@ fn a_backfill_is_refused_before_any_work_and_can_be_staged() {
     numbers.on("publish", "2 --allow older").ok();
     assert_eq!(numbers.seen(), (2, 24));
     numbers.on("log", "").ok().prints(&["date=2026-11-24; staged", "--allow older"]);
-    // Back in time without a flag is a rollback, which says so by its name.
+    // Back in time without a flag is a rollback, which the message says.
     numbers.on("rollback", "").ok();
     assert_eq!(numbers.seen(), (4, 27));
 }
@@ -75,7 +75,7 @@ fn only_stated_times_are_compared_and_a_store_that_began_without_gets_a_way_over
     let numbers = days(false);
     let cutover = |line: &str| numbers.workspace.cutover(line);
     cutover(&of(25, "")).ok();
-    // Without as_of, other parameters are worth one warning; the same ones are not.
+    // Without `as_of`, other parameters cause one warning; the same ones do not.
     let warned = cutover(&of(24, "--json")).ok();
     let warning = "this run has other parameters than version 1, which readers see: date=2026-11-24 instead of \
                    date=2026-11-25";
@@ -85,28 +85,28 @@ fn only_stated_times_are_compared_and_a_store_that_began_without_gets_a_way_over
     assert!(!cutover(&of(24, "--rebuild")).ok().stderr.contains("other parameters"));
     numbers.on("publish", "1").fails(7).complains(&["is an earlier build than version 3", "--allow older"]);
 
-    // The first that states a time replaces what states none, and says so.
+    // The first run with a stated time replaces one without, and says so.
     let first = cutover(&of(25, "--as-of 2026-11-25")).ok();
     first.complains(&["version 3, which readers see, states no as_of"]);
     assert_eq!(numbers.seen(), (4, 25));
     cutover(&of(24, "--as-of 2026-11-24")).fails(7).complains(&["--allow older"]);
-    // Another clock, or none, is no way back.
+    // A run with another clock time, or with none, is refused.
     let undated = cutover(&of(26, "")).fails(7);
     undated.complains(&["does not say what time its data speaks for", "set `as_of` in the job", "--allow undated"]);
     cutover(&of(26, "--allow older")).fails(7);
     cutover(&of(26, "--allow undated")).ok();
     assert_eq!(numbers.seen(), (5, 26));
-    // What a flag says wins over the job.
+    // The flag overrides the job.
     let numbers = days(true);
     numbers.workspace.cutover(&of(25, "--as-of 2026-11-28")).ok();
     numbers.workspace.cutover(&of(27, "")).fails(7).complains(&["as of 2026-11-27", "as of 2026-11-28"]);
 }
 
 #[test]
-fn a_wrong_clock_stops_nobody() {
+fn a_wrong_clock_stops_no_run() {
     let numbers = Numbers::new();
     numbers.run(1).ok();
-    // As a build would have left it whose clock was a year ahead.
+    // As if a build had run with a clock a year ahead.
     let current = numbers.workspace.path("store/current.json");
     let text = std::fs::read_to_string(&current).unwrap();
     let ahead = text.replace("\"as_of\": \"2", "\"as_of\": \"3");
@@ -170,7 +170,7 @@ fn show_tells_all_that_is_known_of_a_version() {
     assert!(built_by.starts_with("tester@"), "{built_by}");
     assert!(document["stages"].as_array().unwrap().len() > 3 && document["checks"].as_array().unwrap().len() == 1);
     assert_eq!(document["events"].as_array().unwrap().len(), 2);
-    // What `du` says, here and in `versions`.
+    // As `du` prints, here and in `versions`.
     let mut du = std::process::Command::new("du");
     let du = du.args(["-s", "-B1"]).arg(numbers.workspace.path("store/versions/00000001")).output().unwrap();
     let du: u64 = String::from_utf8(du.stdout).unwrap().split_whitespace().next().unwrap().parse().unwrap();
@@ -195,7 +195,7 @@ fn content_that_was_good_is_not_banned_and_what_was_bad_can_be_looked_at() {
     assert_eq!(numbers.seen(), (4, 25));
     numbers.on("publish", "2 --allow older").fails(7).complains(&["version 2 is rolled back"]);
 
-    // A bad one stays for the post-mortem when the repaired one is published.
+    // A bad version is kept for inspection when the repaired one is published.
     cutover(&of(27, "")).ok();
     numbers.on("rollback", "").ok();
     cutover(&of(28, "")).ok();

@@ -1,8 +1,8 @@
 //! A workspace for one test, and the command run in it.
 //!
-//! A run that does not end as expected prints the command, its exit status, both streams and everything that lies in
-//! the workspace, so that a failure in a log can be understood without running it again. No run may panic, and none
-//! that ends by itself may leave work in progress or a spill file behind.
+//! A run that does not end as expected prints the command, its exit status, both streams and all files of the
+//! workspace, so that a failure in a log can be understood without repeating it. No run may panic, and none that exits
+//! on its own may leave work in progress or a spill file behind.
 //!
 //! Not for: data (`fixture`) and expectations about one topic.
 
@@ -23,13 +23,13 @@ use tempfile::TempDir;
 /// The command under test.
 pub const CUTOVER: &str = env!("CARGO_BIN_EXE_cutover");
 
-/// How long anything may take that a test waits for.
+/// How long a test waits for anything.
 const DEADLINE: Duration = Duration::from_secs(60);
 const LOOK_EVERY: Duration = Duration::from_millis(1);
-/// Exit codes of runs that were asked to stop, which may keep what they have for the next one.
+/// Exit codes of runs that were stopped, which may keep their work for the next one.
 const STOPPED: [i32; 2] = [130, 143];
 
-/// A directory that is the working directory of every command in it, and is gone after the test.
+/// A directory that is the working directory of every command in it, and is removed after the test.
 pub struct Workspace {
     dir: TempDir,
     /// The commands' directory for temporary files, which they must leave empty.
@@ -45,13 +45,13 @@ struct Open {
 }
 
 impl Workspace {
-    /// An empty one.
+    /// An empty workspace.
     pub fn new() -> Self {
         let directory = |prefix| tempfile::Builder::new().prefix(prefix).tempdir().unwrap();
         Self { dir: directory("cutover-it-"), temporary: directory("cutover-it-tmp-"), open: Mutex::default() }
     }
 
-    /// One with the repository's jobs, contracts and real data.
+    /// A workspace with the repository's jobs, contracts and real data.
     pub fn with_repository() -> Self {
         let workspace = Self::new();
         let repository = Path::new(env!("CARGO_MANIFEST_DIR"));
@@ -131,8 +131,8 @@ impl Workspace {
         open.commands += 1;
     }
 
-    /// What commands left in progress, once the last one that runs has ended. One that was killed or stopped may leave
-    /// something, which is then nobody's fault.
+    /// What commands left in progress, once the last running one has ended. One that was killed or stopped may leave
+    /// something, which is then not a failure.
     fn closed(&self, by_itself: bool) -> Vec<PathBuf> {
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
         open.commands -= 1;
@@ -166,10 +166,10 @@ impl Workspace {
     }
 }
 
-/// What a run says that leaves something to the next one: its finished work, or what retention could not remove.
-const KEPT: [&str; 2] = ["what is done so far is kept", "old versions were not removed"];
+/// Messages of runs that leave something to the next one: finished work, or what retention could not remove.
+const KEPT: [&str; 2] = ["finished work is kept", "old versions were not removed"];
 
-/// A command that was started. It is killed when the test ends before it does.
+/// A started command. It is killed if the test ends first.
 pub struct Running<'w> {
     workspace: &'w Workspace,
     command: String,
@@ -188,7 +188,7 @@ impl Running<'_> {
         rustix::process::kill_process(pid, signal).unwrap();
     }
 
-    /// Waits until it has a directory of a build in the store's staging, and then stops it.
+    /// Waits until it has a build directory in the store's staging, and then stops it.
     pub fn stop_while_building(&mut self, store: &str) {
         let staging = self.workspace.path(store).join("staging");
         wait_for("the build's directory in staging", || {
@@ -206,23 +206,23 @@ impl Running<'_> {
         assert!(!self.is_over(), "the command ended before it was seen to be paused");
     }
 
-    /// Whether it has ended by now.
+    /// Whether it has ended.
     pub fn is_over(&mut self) -> bool {
         self.child.as_mut().unwrap().try_wait().unwrap().is_some()
     }
 
-    /// Lets it go on where it is paused, with this signal.
+    /// Resumes it where it is paused, with this signal.
     pub fn wake_with(&mut self, signal: rustix::process::Signal) {
         self.signal(signal);
         self.signal(rustix::process::Signal::CONT);
     }
 
-    /// Watches the most memory that it holds, in bytes, as the system counts it, until it ends.
+    /// Records its peak resident memory in bytes, until it ends.
     pub fn watch_memory(&self) -> JoinHandle<u64> {
         let status = format!("/proc/{}/status", self.pid());
         std::thread::spawn(move || {
             let mut peak = 0;
-            // What has ended has a status without memory, or none.
+            // A process that has ended has a status without memory, or none.
             while let Some(held) = peak_memory(&status) {
                 peak = held;
                 std::thread::sleep(LOOK_EVERY);
@@ -231,7 +231,7 @@ impl Running<'_> {
         })
     }
 
-    /// Waits until it ends. One that hangs is killed at the deadline, which is no exit code that anybody expects.
+    /// Waits until it ends. One that hangs is killed at the deadline, which is an exit code that no test expects.
     pub fn wait(mut self) -> Run {
         let child = self.child.take().unwrap();
         let pid = rustix::process::Pid::from_child(&child);
@@ -258,8 +258,8 @@ impl Drop for Running<'_> {
     }
 }
 
-/// A command that ended, one does not know how.
-#[must_use = "look at how it ended: ok(), fails() or exits()"]
+/// A command that ended, in any way.
+#[must_use = "check how it ended: ok(), fails() or exits()"]
 pub struct Run {
     command: String,
     is_json: bool,
@@ -272,13 +272,13 @@ pub struct Run {
 }
 
 impl Run {
-    /// It did its work.
+    /// It succeeded.
     #[track_caller]
     pub fn ok(self) -> Ended {
         self.exits(0)
     }
 
-    /// It refused with this exit code, with an error on standard error and nothing of a result.
+    /// It failed with this exit code, with an error on standard error and no result.
     #[track_caller]
     pub fn fails(self, code: i32) -> Ended {
         let ended = self.exits(code);
@@ -296,7 +296,7 @@ impl Run {
         self.ended_by(rustix::process::Signal::KILL)
     }
 
-    /// It ended by this signal, by nothing of its own.
+    /// It was ended by this signal, without handling it.
     #[track_caller]
     pub fn ended_by(self, signal: rustix::process::Signal) -> Ended {
         use std::os::unix::process::ExitStatusExt;
@@ -306,7 +306,7 @@ impl Run {
         Ended(self)
     }
 
-    /// A failpoint made it panic, and it ended in the way of a bug.
+    /// A failpoint made it panic, and it ended as after a bug.
     #[track_caller]
     pub fn panicked(self) -> Ended {
         self.check(self.status.code() == Some(70), "expected exit code 70");
@@ -324,7 +324,7 @@ impl Run {
         Ended(self)
     }
 
-    /// Standard error holds every one of these.
+    /// Standard error contains every one of these.
     #[track_caller]
     pub fn complains(&self, needles: &[&str]) -> &Self {
         for needle in needles {
@@ -333,7 +333,7 @@ impl Run {
         self
     }
 
-    /// Standard output holds every one of these.
+    /// Standard output contains every one of these.
     #[track_caller]
     pub fn prints(&self, needles: &[&str]) -> &Self {
         for needle in needles {
@@ -342,12 +342,12 @@ impl Run {
         self
     }
 
-    /// The exit code; none after a signal.
+    /// The exit code; -1 after a signal.
     pub fn code(&self) -> i32 {
         self.status.code().unwrap_or(-1)
     }
 
-    /// Standard output as one JSON document, which keeps what docs/json.md promises.
+    /// Standard output as one JSON document, which conforms to the schema.
     #[track_caller]
     pub fn json(&self) -> Value {
         let document: Value = serde_json::from_str(&self.stdout)
@@ -425,8 +425,8 @@ fn peak_memory(status: &str) -> Option<u64> {
     Some(line.split_whitespace().next()?.parse::<u64>().unwrap() << 10)
 }
 
-/// Spill directories, and what is in the staging of stores, below `root`. A consumer keeps what it has received of a
-/// version for its next try, in `follow-…`: that is not counted.
+/// Spill directories, and what is in the staging of stores, below `root`. What a consumer has received of a version,
+/// for its next attempt, in `follow-…`, is not counted.
 fn in_progress(root: &Path) -> BTreeSet<PathBuf> {
     let mut found = BTreeSet::new();
     let mut directories = vec![root.to_owned()];

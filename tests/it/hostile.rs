@@ -1,12 +1,12 @@
-//! Hostile Parquet files: small files of the shapes that writers make, damaged in each of their parts, and files that
-//! are made to hurt. Each run ends in bounded time and memory: with an error that names the file, or with all rows.
+//! Hostile Parquet files: small files in the layouts of common writers, damaged in each of their parts, and files made
+//! to exhaust memory. Each run ends in bounded time and memory: with an error that names the file, or with all rows.
 //!
 //! ```text
 //! magic │ page header, page … per column │ page indexes │ footer │ its size, magic
 //! ```
-//! Pages carry no checksum by default, so a flipped bit in a plain value only makes another value.
+//! Pages have no checksum by default, so a flipped bit in a plain value only makes another value.
 //!
-//! Not for: other damage of inputs and of stores (`damage`).
+//! Not for: other damage of inputs and of stores (`corruption`).
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -60,7 +60,7 @@ fn file(columns: Vec<(&str, ArrayRef)>, properties: WriterProperties) -> Vec<u8>
     bytes
 }
 
-/// Files as writers make them.
+/// Files in the layouts of common writers.
 pub fn shapes() -> Vec<(&'static str, Vec<u8>)> {
     let plain =
         WriterProperties::builder().set_dictionary_enabled(false).set_statistics_enabled(EnabledStatistics::None);
@@ -89,7 +89,7 @@ fn metadata(bytes: &[u8]) -> ParquetMetaData {
     ParquetMetaDataReader::decode_metadata(&bytes[footer(bytes)]).unwrap()
 }
 
-/// Where the footer of a file lies.
+/// The position of a file's footer.
 pub fn footer(bytes: &[u8]) -> Range<usize> {
     let end = bytes.len() - 8;
     let size = u32::from_le_bytes(bytes[end..end + 4].try_into().unwrap());
@@ -147,7 +147,7 @@ impl Target {
         self.numbers.workspace.finish(&mut command)
     }
 
-    /// A run over a damaged file gives all rows, or refuses it and changes nothing. Returns the exit code.
+    /// A run over a damaged file returns all rows, or refuses it and changes nothing. Returns the exit code.
     #[track_caller]
     fn takes_or_refuses(&self, input: &[u8], what: &str) -> i32 {
         let current = || fs::read(self.numbers.workspace.path("store/current.json")).unwrap();
@@ -158,11 +158,11 @@ impl Target {
         match code {
             0 => {
                 let rows = run.ok().json()["rows"].clone();
-                assert_eq!(rows, ROWS, "{what}: rows were lost, and nobody noticed");
+                assert_eq!(rows, ROWS, "{what}: rows were lost silently");
             }
-            // A changed value can break a rule about rows, and is then looked at by a person.
+            // A changed value can break a rule about rows, and the version is then rejected.
             7 => drop(run.exits(7)),
-            // A changed name or type of a column is told as such.
+            // A changed name or type of a column is reported as such.
             2 => {
                 run.fails(2);
                 assert_eq!(current(), before, "{what}");
@@ -180,7 +180,7 @@ impl Target {
     }
 }
 
-/// Damages the file in each of its parts and returns how often each part was refused, of how many times.
+/// Damages the file in each of its parts; returns how often each part was refused, and of how many attempts.
 fn damage(shape: &str, whole: &[u8]) -> BTreeMap<String, (usize, usize)> {
     let target = Target::new(whole);
     let mut refused: BTreeMap<String, (usize, usize)> = BTreeMap::new();
@@ -238,7 +238,7 @@ fn with_footer(bytes: &[u8], metadata: &ParquetMetaData) -> Vec<u8> {
     forged
 }
 
-/// The file with a footer whose one row group has so many rows and other columns.
+/// The file with a footer whose one row group has this many rows and other columns.
 fn forged(bytes: &[u8], rows: i64, column: impl Fn(ColumnChunkMetaData) -> ColumnChunkMetaData) -> Vec<u8> {
     let metadata = metadata(bytes);
     let file = metadata.file_metadata();
@@ -256,7 +256,7 @@ fn forged(bytes: &[u8], rows: i64, column: impl Fn(ColumnChunkMetaData) -> Colum
     with_footer(bytes, &ParquetMetaData::new(file, vec![group]))
 }
 
-/// The file with a footer that says that it has so many rows in all, and changes nothing else.
+/// The file with a footer that states this many rows in all, and is otherwise unchanged.
 fn with_rows(bytes: &[u8], rows: i64) -> Vec<u8> {
     // The third field of the footer, an integer; the fourth one, a list, follows.
     let field = |rows: i64| {
@@ -304,7 +304,7 @@ fn a_footer_that_claims_more_than_there_is_is_refused() {
         run.fails(3).complains(&["in/part-0.parquet", "not a readable Parquet file"]);
         assert_eq!(names(&target.numbers.workspace.path("store/staging")), [""; 0], "{what}");
     }
-    // A footer may agree with itself and be wrong all the same: the rows themselves tell.
+    // A footer may be consistent and still wrong: only the rows show it.
     let many = forged(&whole, i64::MAX, values(i64::MAX));
     target
         .run(&many)
@@ -313,7 +313,7 @@ fn a_footer_that_claims_more_than_there_is_is_refused() {
     target.run(&forged(&whole, rows, same)).ok();
 }
 
-/// A query of one column has no other column to compare with; that the page lost rows is noticed all the same.
+/// A query of one column has no other column to compare with; that the page lost rows is noticed anyway.
 #[test]
 fn a_page_that_counts_too_few_values_loses_no_rows_silently() {
     let keys: Vec<String> = (0..ROWS).map(|row| format!("k{row:03}")).collect();
@@ -349,7 +349,7 @@ fn only_footer(footer: &[u8]) -> Vec<u8> {
     [b"PAR1", footer, &(footer.len() as u32).to_le_bytes(), b"PAR1"].concat()
 }
 
-/// A footer whose schema elements, all of them groups, have so many children each.
+/// A footer whose schema elements, all of them groups, have this many children each.
 fn schema(children: impl ExactSizeIterator<Item = u64>) -> Vec<u8> {
     let mut footer = vec![0x15, 0x02, 0x19, 0xfc];
     varint(&mut footer, children.len() as u64);
@@ -387,7 +387,7 @@ fn a_schema_that_would_end_the_process_is_refused() {
     }
 }
 
-/// A page whose header claims to unpack into two gigabytes, or to hold two billion values.
+/// A page whose header claims to decompress to two gigabytes, or to contain two billion values.
 #[test]
 fn a_page_that_claims_to_unpack_into_gigabytes_is_refused() {
     let properties = WriterProperties::builder().set_dictionary_enabled(false).set_compression(Compression::SNAPPY);

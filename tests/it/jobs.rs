@@ -1,8 +1,8 @@
 //! Every job in `jobs/`, run by the command and compared entry by entry with an oracle that shares none of our code:
 //! plain loops and maps over the rows of the input files.
 //!
-//! The sample data gets rows of its own for what it does not have: two events of one user in the same microsecond,
-//! ages at the edges of the groups, users without a profile or an age.
+//! Rows are added that the sample data lacks: two events of one user in the same microsecond, ages at the edges of the
+//! groups, users without a profile or an age.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -72,7 +72,7 @@ fn flights_by_plane_are_as_the_oracle_says() {
     compare("flights_by_plane", "");
 }
 
-/// Runs a job and compares all that it stored, by scan and by point reads, with its oracle.
+/// Runs a job and compares everything it stored, by scan and by point reads, with its oracle.
 fn compare(job: &str, flags: &str) {
     let workspace = Workspace::with_repository();
     if job != "flights_by_plane" {
@@ -108,7 +108,7 @@ fn compare(job: &str, flags: &str) {
     }
 }
 
-/// A key as it is typed: text without quotes, arrays and numbers as JSON.
+/// A key as typed on the command line: strings without quotes, arrays and numbers as JSON.
 fn plain(key: &str) -> String {
     match serde_json::from_str(key).unwrap() {
         Value::String(text) => text,

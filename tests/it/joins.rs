@@ -1,8 +1,8 @@
-//! Joins of every type whose sides do not fit into the memory: one key and several, null keys, one key with half of the
+//! Joins of every type whose sides do not fit into memory: one key and several, null keys, one key with half of the
 //! rows of a side. Each is run by the command and compared row by row with nested maps over the same rows.
 //!
-//! A side is larger than what the query has of the memory, and every result is made of the wide columns of both sides
-//! or conditional on them, so that no way of joining can leave them out. How a join is done is not looked at.
+//! A side is larger than the query's share of the memory, and every result consists of the wide columns of both sides
+//! or depends on them, so that no strategy can prune them. Which strategy is used is not checked.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
@@ -14,7 +14,7 @@ const ROWS: i64 = 40_960;
 const FLAGS: &str = "--memory 128MiB --threads 2";
 const ENOUGH: &str = "--memory 2GiB --threads 2";
 
-/// What rows are joined by: the condition in SQL, and a row's key, which is none where it can match nothing.
+/// The join condition in SQL, and a row's key, `None` if it can match nothing.
 type Key = fn(&Row) -> Option<(i64, &'static str)>;
 const KEYS: [(&str, Key); 4] = [
     ("l.one = r.one", |row| Some((row.one?, ""))),
@@ -26,7 +26,7 @@ const KEYS: [(&str, Key); 4] = [
 /// Rows of a result by the ids of the rows they come from; -1 where there is none.
 type Joined = BTreeMap<(i64, i64), String>;
 
-/// Which rows a join has besides the pairs that match.
+/// The rows that a join returns in addition to matching pairs.
 struct Kept {
     pairs: bool,
     unmatched: &'static [Side],
@@ -76,7 +76,7 @@ fn compare(found: &Joined, expected: &Joined, what: &str) {
     assert!(different.is_none(), "{what}: {different:?} is {:?}", different.map(|(ids, _)| &found[ids]));
 }
 
-/// The same by maps from keys to rows.
+/// The same with maps from keys to rows.
 fn expected(key: Key, kept: &Kept) -> Joined {
     let [left, right] = [Side::Left, Side::Right].map(|side| wide_rows::rows(side, ROWS));
     let by_key = |rows: &[Row]| {
@@ -107,7 +107,7 @@ fn expected(key: Key, kept: &Kept) -> Joined {
     joined
 }
 
-/// A join of this type by every key.
+/// A join of this type on every key.
 #[track_caller]
 fn check(join: &str, kept: &Kept) {
     let workspace = workspace();
@@ -193,7 +193,7 @@ fn not_in_beyond_memory() {
     }
 }
 
-/// Whether a join finishes must not depend on how threads are scheduled: it is run again and again on a busy machine.
+/// Whether a join finishes must not depend on thread scheduling: it is repeated on a busy machine.
 #[test]
 fn joins_finish_on_a_busy_machine() {
     let workspace = workspace();
@@ -225,8 +225,8 @@ fn joins_finish_on_a_busy_machine() {
     });
 }
 
-/// A text that is made of a number on one side is null where that side has no row, and made once for each of its rows
-/// where that side is the smaller one.
+/// A string that is computed from a number on one side is null if that side has no row, and computed once for each of
+/// its rows if that side is the smaller one.
 #[test]
 fn texts_of_one_side_are_the_same_before_and_after_a_join() {
     let workspace = Workspace::new();

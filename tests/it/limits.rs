@@ -1,7 +1,7 @@
-//! What is odd, deep or short: SQL of thousands of operators, pipes in the place of files, limits of the shell, paths
-//! where no store can be, words that would write to a terminal. Each is refused with a sentence, or works.
+//! Odd, deep or short inputs: SQL of thousands of operators, pipes in place of files, shell limits, paths where no
+//! store can be, strings that would control a terminal. Each is refused with a sentence, or works.
 //!
-//! Not for: damaged and hostile data (`hostile`, `damage`), links inside a store (`paths`), disks (`resources`).
+//! Not for: damaged and hostile data (`hostile`, `corruption`), links inside a store (`symlinks`), disks (`resources`).
 
 use std::fs;
 use std::net::TcpListener;
@@ -97,7 +97,7 @@ fn pipes_sockets_and_devices_are_no_inputs_and_no_jobs() {
     }
 }
 
-/// A shell's own limits, set for one command.
+/// The shell's own limits, set for one command.
 fn limited(numbers: &Numbers, limit: &str, line: &str) -> Run {
     let script = format!("{limit} && exec $CUTOVER {line}");
     numbers.workspace.finish(numbers.workspace.command("bash", &["-c", &script]).env("CUTOVER", CUTOVER))
@@ -153,7 +153,7 @@ fn a_path_at_which_no_store_can_be_is_the_jobs_fault() {
 }
 
 #[test]
-fn somebody_elses_words_do_not_write_to_a_terminal() {
+fn foreign_strings_do_not_control_a_terminal() {
     let numbers = Numbers::new();
     numbers.run(1).ok();
     let workspace = &numbers.workspace;
@@ -174,7 +174,7 @@ fn somebody_elses_words_do_not_write_to_a_terminal() {
 }
 
 #[test]
-fn help_that_nobody_takes_is_an_error() {
+fn help_that_cannot_be_written_is_an_error() {
     let numbers = Numbers::new();
     for line in ["--help", "run --help", "--version"] {
         let script = format!("$CUTOVER {line} >/dev/full");
@@ -190,7 +190,7 @@ fn who_may_only_read_a_store_cannot_hold_its_locks() {
     let mode = |name: &str| fs::metadata(numbers.workspace.path(name)).unwrap().mode() & 0o777;
     let locks = ["store/build.lock", "store/commit.lock"];
     locks.iter().for_each(|lock| assert_eq!(mode(lock), 0o600, "{lock}"));
-    // Made by an older program; and a store that a group shares.
+    // Created by an older program; and a store that a group shares.
     for (of_store, of_lock) in [(0o755, 0o600), (0o2775, 0o660)] {
         fs::set_permissions(numbers.workspace.path("store"), fs::Permissions::from_mode(of_store)).unwrap();
         for lock in locks {
@@ -201,8 +201,8 @@ fn who_may_only_read_a_store_cannot_hold_its_locks() {
     }
 }
 
-/// A consumer that waits for a broker is asked for a core, which systems with the usual pattern write into its
-/// directory.
+/// Sends a signal that dumps core to a consumer that waits for a broker; systems with the usual pattern write the core
+/// to its directory.
 #[test]
 fn a_process_that_holds_a_password_leaves_no_core() {
     let pattern = fs::read_to_string("/proc/sys/kernel/core_pattern").unwrap_or_default();
@@ -222,7 +222,7 @@ fn a_process_that_holds_a_password_leaves_no_core() {
         let mut command = numbers.workspace.command("bash", &["-c", &script]);
         command.env("CUTOVER", CUTOVER).env("CUTOVER_CORES", wanted).stderr(Stdio::null());
         let mut process = command.spawn().unwrap();
-        // Settings are read, and a client made of them, before anything connects.
+        // Settings are read, and a client is created with them, before anything connects.
         drop(broker.accept().unwrap());
         kill_process(Pid::from_child(&process), Signal::QUIT).unwrap();
         process.wait().unwrap();
@@ -237,7 +237,7 @@ fn the_example_with_ldb_runs_as_printed() {
     if !Command::new("ldb").arg("--version").output().is_ok_and(|output| output.status.success()) {
         return eprintln!("skipped: there is no ldb");
     }
-    // Distributions have an ldb that reads no newer format.
+    // Distributions have an ldb that does not read newer formats.
     let numbers = Numbers::with("\n[tables]\nformat_version = 5\n");
     numbers.run(1).ok();
     let help = numbers.workspace.cutover("path --help").ok();

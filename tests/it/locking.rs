@@ -1,4 +1,4 @@
-//! Two builders at once, and what a build leaves behind that is killed.
+//! Two builders at once, and what a killed build leaves behind.
 
 use std::fs;
 use std::path::PathBuf;
@@ -9,7 +9,7 @@ use rustix::process::Signal;
 use crate::fixture::Numbers;
 use crate::harness::{Running, Workspace, listing, names, wait_for};
 
-/// A job that takes long enough to be met in the middle.
+/// A job that runs long enough to be interrupted.
 fn long_job() -> Workspace {
     let workspace = Workspace::with_repository();
     workspace.cutover("demo --generate-only --dir data/demo --events 1000000 --profiles 20000").ok();
@@ -53,7 +53,7 @@ fn two_builders_that_start_together_make_one_store() {
     }
 }
 
-/// Whoever gets the lock is paused while it holds it, so that all the others meet it.
+/// The builder that gets the lock is paused while it holds it, so that all others find it locked.
 #[test]
 fn of_twenty_builders_one_builds_and_the_others_name_it() {
     let numbers = Numbers::new();
@@ -132,7 +132,7 @@ fn a_build_that_is_stopped_and_goes_on_ends_well() {
 
 /// What a crash leaves between moving a finished version into place and naming it in `current.json`.
 #[test]
-fn a_directory_that_no_version_names_is_in_nobodys_way() {
+fn a_directory_that_no_version_names_blocks_no_command() {
     let numbers = Numbers::new();
     numbers.run(1).ok();
     let unnamed = numbers.workspace.path("store/versions/00000002");

@@ -1,16 +1,16 @@
 //! The integration tests: one binary that drives the real command on real RocksDB databases.
 //!
 //! ```text
-//! harness   a workspace per test, the command in it, and what went wrong shown whole
-//! fixture   rows as Parquet files, written and read without any code of ours; a tiny dataset for tests about versions
-//! schema    the schema of what --json prints
-//! seeded    random choices that can be made again
-//! wide      two tables of wide rows, for joins
+//! harness     a workspace per test, the command in it, and full output on failure
+//! fixture     rows as Parquet files, written and read without our code; a tiny dataset for tests about versions
+//! schema      the schema of what --json prints
+//! random      reproducible random choices
+//! wide_rows   two tables of wide rows, for joins
 //! ```
-//! Every other module is a topic. Nothing here retries or waits by the clock: a test that waits, waits for a condition
-//! and has a deadline.
+//! Every other module is a topic. Nothing here retries, or sleeps to wait: a test waits for a condition,
+//! with a deadline.
 //!
-//! Not for: what a unit test beside the code can show as well.
+//! Not for: what a unit test next to the code can show.
 
 mod architecture;
 mod bad_days;

@@ -1,5 +1,5 @@
-//! What `--memory` promises, as the operating system counts it: a job whose data is several times the budget holds no
-//! more than the budget and [`BEYOND`] of resident memory at any time.
+//! What `--memory` promises, as measured by the operating system: a job whose data is several times the budget never
+//! has more resident memory than the budget and [`BEYOND`].
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -16,7 +16,7 @@ use crate::fixture::integers;
 use crate::harness::Workspace;
 use crate::wide_rows::{self, FILLER, Side};
 
-/// Bytes that a process may hold beyond its budget: its own code, its threads, and what no stage counts.
+/// Bytes that a process may use beyond its budget: its own code, its threads, and what no stage counts.
 const BEYOND: u64 = 100 << 20;
 const MIB: u64 = 1 << 20;
 
@@ -38,13 +38,13 @@ duplicates = "number"
 value = { encoding = "avro" }
 "#;
 
-/// Runs a job in so many MiB; its report. It must not have held more than [`BEYOND`] more.
+/// Runs a job with this many MiB; returns its report. Fails if it used more than [`BEYOND`] beyond them.
 #[track_caller]
 pub fn run_within(workspace: &Workspace, job: &str, mib: u64) -> Value {
     let running = workspace.start(&format!("run {job} --rebuild --json --threads 2 --memory {mib}MiB"));
     let peak = running.watch_memory();
     let report = running.wait().ok().json();
-    // The watcher may miss the last millisecond, and the report what comes after it was made.
+    // The watcher may miss the last millisecond, and the report what follows it.
     let peak = peak.join().unwrap().max(report["peak_memory"].as_u64().unwrap());
     assert!(peak > 32 * MIB, "the watcher saw {peak} bytes");
     assert!(peak <= mib * MIB + BEYOND, "{job} held {} MiB with --memory {mib}MiB", peak / MIB);
@@ -93,7 +93,7 @@ fn a_join_of_several_times_the_memory_stays_within_it() {
     assert_eq!(got["entries"][0]["value"]["labels"], format!("L{last}:|R{last}:"));
 }
 
-/// What an operator has to keep of its rows has four times the budget: windows, and a group's values.
+/// The state of an operator is four times the budget: windows, and a group's values.
 #[test]
 fn windows_and_gathered_values_of_several_times_the_memory_stay_within_it() {
     let workspace = Workspace::new();
@@ -138,13 +138,13 @@ fn windows_and_gathered_values_of_several_times_the_memory_stay_within_it() {
     }
 }
 
-/// Values of 16 MiB, the largest there are, one row group each.
+/// Values of 16 MiB, the largest allowed, one row group each.
 #[test]
 fn values_of_16_mebibytes_stay_within_it() {
     let workspace = Workspace::new();
     let rows: i64 = 24;
     let largest = 16 << 20;
-    // What an encoded value has around the text takes a little of the 16 MiB.
+    // An encoded value takes a little of the 16 MiB in addition to the string.
     let text = |id: i64| format!("{id:09}{}", "x".repeat(largest - 64));
     let properties = WriterProperties::builder()
         .set_compression(Compression::LZ4_RAW)
@@ -171,7 +171,7 @@ fn values_of_16_mebibytes_stay_within_it() {
     assert!(got["entries"][0]["value"]["text"] == text(7).as_str(), "the value is another one");
 }
 
-/// The filters of all tables together have more than the budget.
+/// The filters of all tables together are larger than the budget.
 #[test]
 fn filters_larger_than_the_memory_stay_within_it() {
     let workspace = Workspace::new();

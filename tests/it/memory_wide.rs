@@ -1,4 +1,4 @@
-//! What `--memory` promises where values are long: texts that a file holds once for many rows, rows that a join or a
+//! What `--memory` promises for long values: strings that a file stores once for many rows, rows that a join or a
 //! function repeats, keys of tens of kilobytes.
 
 use std::fs::File;
@@ -16,7 +16,7 @@ use crate::fixture::integers;
 use crate::harness::Workspace;
 use crate::memory::run_within;
 
-/// Two budgets that differ in how many rows a batch is planned to have.
+/// Two budgets that lead to different numbers of rows per batch.
 const BUDGETS: [u64; 2] = [128, 1024];
 
 fn write(workspace: &Workspace, name: &str, row_group: usize, batches: impl IntoIterator<Item = RecordBatch>) {
@@ -33,7 +33,7 @@ fn write(workspace: &Workspace, name: &str, row_group: usize, batches: impl Into
     writer.close().unwrap();
 }
 
-/// So many rows that share a few texts of so many bytes, of which the file holds each once.
+/// A file of `rows` rows that share `texts` strings of `bytes` bytes, each stored once.
 fn shared_texts(workspace: &Workspace, name: &str, rows: i64, texts: usize, bytes: usize) {
     let letters = (b'a'..).take(texts).map(|letter| char::from(letter).to_string().repeat(bytes));
     let values: ArrayRef = Arc::new(StringArray::from_iter_values(letters));
@@ -43,7 +43,7 @@ fn shared_texts(workspace: &Workspace, name: &str, rows: i64, texts: usize, byte
     write(workspace, &format!("{name}.parquet"), 1 << 20, [batch]);
 }
 
-/// Runs a query in every budget; `found` is the value of the row with id 1, and `rows` how many there are.
+/// Runs a query with every budget; `found` is the value of the row with id 1, and `rows` the number of rows.
 fn query(workspace: &Workspace, inputs: &[&str], sql: &str, rows: i64, found: serde_json::Value) {
     let inputs: String =
         inputs.iter().map(|input| format!("[inputs.{input}]\npath = \"{input}.parquet\"\n\n")).collect();

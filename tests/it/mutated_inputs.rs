@@ -1,9 +1,9 @@
-//! Every parser over mutations of valid inputs: each ends in a value or an error, in bounded memory.
+//! Every parser on mutations of valid inputs: each returns a value or an error, in bounded memory.
 //!
-//! The mutations are tried in a process of their own that may take little address space, so that a parser that asks for
-//! gigabytes ends it. The same functions run under a fuzzer in `fuzz/`.
+//! The mutations run in a separate process with little address space, so that a parser that asks for gigabytes ends it.
+//! The same functions run under a fuzzer in `fuzz/`.
 //!
-//! Not for: what the parsers say about what they refuse.
+//! Not for: the parsers' messages.
 
 use std::fs;
 use std::panic::catch_unwind;
@@ -21,15 +21,16 @@ use crate::resume::Texts;
 
 /// Mutations for each parser.
 const SEEDS: u64 = 5_000;
-/// KiB of address space for all of them: what the test itself takes, most of it the deep stacks of the runs that it
-/// makes, and little more.
+/// KiB of address space for all of them: what the test itself uses, most of it the deep stacks of its runs, and little
+/// more.
 const ADDRESS_SPACE: u64 = 4 << 20;
 
 type Parser = fn(&[u8]) -> bool;
 
 #[test]
 fn mutations_end_in_a_value_or_an_error() {
-    let script = format!("ulimit -v {ADDRESS_SPACE} && exec \"$0\" --ignored --exact fuzzed::in_bounded_memory");
+    let script =
+        format!("ulimit -v {ADDRESS_SPACE} && exec \"$0\" --ignored --exact mutated_inputs::in_bounded_memory");
     let output = Command::new("sh").args(["-c", &script]).arg(std::env::current_exe().unwrap()).output().unwrap();
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     assert!(output.status.success(), "{}\n{}{}", output.status, text(&output.stdout), text(&output.stderr));
@@ -39,7 +40,7 @@ fn mutations_end_in_a_value_or_an_error() {
 #[test]
 #[ignore = "run by mutations_end_in_a_value_or_an_error, in a process that may take little memory"]
 fn in_bounded_memory() {
-    // The footer's decoder may panic, which is contained and no news.
+    // The footer's decoder may panic, which is contained.
     cutover::catch_panic::install_hook();
     let stores = Stores::new();
     let parsers: [(&str, Parser, Vec<Vec<u8>>); 10] = [
@@ -112,7 +113,7 @@ fn mutated(random: &mut Random, valid: &[Vec<u8>]) -> Vec<u8> {
     bytes
 }
 
-/// Another number in the place of one that stands there as text.
+/// Replaces a number that is written as text.
 fn number_replaced(bytes: &mut Vec<u8>, random: &mut Random, pieces: &[&[u8]]) {
     let starts: Vec<usize> = (0..bytes.len())
         .filter(|&at| bytes[at].is_ascii_digit() && (at == 0 || !bytes[at - 1].is_ascii_alphanumeric()))
@@ -157,7 +158,7 @@ impl Stores {
         self.0.iter().map(|numbers| fs::read(numbers.workspace.path("store").join(name)).unwrap()).collect()
     }
 
-    /// The three records of Kafka's that are not entries.
+    /// The three Kafka records that are not entries.
     fn records(&self) -> Vec<Vec<u8>> {
         let manifest = self.files("versions/00000001/manifest.json").remove(1);
         let manifest: Value = serde_json::from_slice(&manifest).unwrap();
@@ -198,7 +199,7 @@ impl Stores {
     }
 }
 
-/// A line of a consumer, and those of a build that was killed: its sealed shuffle and its first finished range.
+/// A line of a consumer, and those of a killed build: its sealed shuffle and its first finished range.
 fn journal_lines() -> Vec<Vec<u8>> {
     let table = json!({"name": "range-00000-00000.sst", "rows": 1, "bytes": 2, "digest": "0".repeat(32),
                        "first_key": "01", "last_key": "01", "largest_key": "01", "largest_bytes": 2});
@@ -209,7 +210,7 @@ fn journal_lines() -> Vec<Vec<u8>> {
     let of_build = ["shuffle.jsonl", "shard-00000.jsonl"].map(|name| {
         let bytes = fs::read(journal.join(name)).unwrap();
         let line = bytes.split(|byte| *byte == b'\n').next().unwrap();
-        // Behind the checksum, which the parser is given anew.
+        // Without the checksum, which the parser adds again.
         line[17..].to_vec()
     });
     [vec![consumer], of_build.to_vec()].concat()

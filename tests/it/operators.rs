@@ -1,7 +1,7 @@
-//! What operators and their programs read: the document of `--json` whatever comes of a command, the line that a log
-//! keeps of it, lines of JSON, and errors in the words of the job.
+//! What operators and their programs read: the `--json` document for every outcome, the summary line in logs, JSON
+//! lines, and errors that name the place in the job.
 //!
-//! `Run::json` holds every document against schemas/output.json.
+//! `Run::json` validates every document against schemas/output.json.
 
 use rustix::process::Signal;
 use serde_json::Value;
@@ -69,7 +69,7 @@ fn every_failure_is_one_document() {
     };
     failed("version = 7", 2, "invalid", "numbers.toml:1");
     let told = failed(&NUMBERS.replace("SELECT key,", "SELECT kye,"), 2, "invalid", "kye");
-    assert_eq!(told["readers_see"], 1, "what stands is told beside it");
+    assert_eq!(told["readers_see"], 1, "the current version is reported in addition");
     failed(&NUMBERS.replace("in/", "out/"), 3, "input", "no files");
     numbers.workspace.write("numbers.toml", NUMBERS);
     for (line, command) in
@@ -133,7 +133,7 @@ fn lines_of_json_are_all_that_there_is_on_standard_error() {
     assert_eq!(bad.len(), 1);
 }
 
-/// A job whose SQL stands in lines 10 to 13.
+/// A job whose SQL is in lines 10 to 13.
 fn events(sql: &str) -> Workspace {
     let workspace = Workspace::new();
     for day in ["24", "25", "26"] {
@@ -200,7 +200,7 @@ fn a_query_of_its_own_file_is_told_by_that_files_line() {
     workspace.cutover("run jobs/job.toml").fails(2).complains(&["jobs/query.sql:2", "No field named w"]);
 }
 
-/// What only the query finds out about a value is told by the file, row and column that has it.
+/// A bad value that only the query finds is reported with its file, row and column.
 #[test]
 fn a_value_that_the_query_cannot_read_is_found_in_its_file() {
     use crate::fixture::{integers, strings, write_parquet};
@@ -316,7 +316,7 @@ fn init_finds_the_delimiter_and_keeps_what_is_there() {
     workspace.cutover("init other.csv").fails(2).complains(&["nothing was written", "jobs/other.toml"]);
 }
 
-/// The consumer in Python makes the same bytes of a key as the command does.
+/// The consumer in Python encodes keys as the command does.
 #[test]
 fn keys_are_read_in_python_as_by_the_command() {
     let workspace = events(
@@ -362,14 +362,14 @@ fn a_plan_says_what_the_disk_holds_how_long_it_takes_and_whether_it_fits() {
     assert_eq!(told["fits"]["memory"], true, "memory that is allowed and not needed does no harm");
 }
 
-/// A window of days over many: the sample is of the days that the query keeps.
+/// A window of days over many: the sample is taken from the days that the query keeps.
 #[test]
 fn a_window_over_days_is_predicted_from_its_days() {
     use crate::fixture::{integers, write_parquet};
     let workspace = Workspace::new();
     for day in 1..=20_i64 {
-        // Early days are smaller, and all are too many to be read for a plan: a share of all says little of the last
-        // ones.
+        // Early days are smaller, and all days are too many to read for a plan: a share of all says little about the
+        // last ones.
         let rows = if day < 17 { 2_000 } else { 300_000 };
         let ids: Vec<i64> = (0..rows).map(|row| day * 1_000_000 + row).collect();
         let path = workspace.path(format!("ev/day={day:02}/a.parquet"));

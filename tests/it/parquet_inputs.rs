@@ -1,7 +1,7 @@
-//! Parquet files as writers of all times have made them: what one of them holds comes out as it is, or is refused in
-//! words that say what it is.
+//! Parquet files of older and other writers: their content is read unchanged, or refused with a message that names the
+//! reason.
 //!
-//! Where Arrow's writer no longer writes a thing, a footer is changed byte by byte. Not for: files that differ from
+//! Where Arrow's writer no longer writes a feature, a footer is changed byte by byte. Not for: files that differ from
 //! each other (`parquet_schemas`), or that are damaged (`hostile`).
 
 use std::sync::Arc;
@@ -32,14 +32,14 @@ pub fn job(sql: &str, key: &str) -> String {
     )
 }
 
-/// Runs a query over `in/` in a store of its own.
+/// Runs a query over `in/` in a separate store.
 pub fn run(workspace: &Workspace, sql: &str, key: &str) -> Run {
     let _ = std::fs::remove_dir_all(workspace.path("store"));
     workspace.write("rows.toml", job(sql, key));
     workspace.cutover("run rows.toml")
 }
 
-/// What a query over `in/` gives: keys and values.
+/// The result of a query over `in/`: keys and values.
 #[track_caller]
 pub fn rows(workspace: &Workspace, sql: &str, key: &str) -> Vec<(Value, Value)> {
     run(workspace, sql, key).ok();
@@ -47,7 +47,7 @@ pub fn rows(workspace: &Workspace, sql: &str, key: &str) -> Vec<(Value, Value)> 
     lines.into_iter().map(|mut line| (line["key"].take(), line["value"].take())).collect()
 }
 
-/// The file with what `column` makes of each of its column chunks.
+/// The file with each of its column chunks mapped by `column`.
 fn with_columns(bytes: &[u8], column: impl Fn(usize, ColumnChunkMetaData) -> ColumnChunkMetaData) -> Vec<u8> {
     let end = bytes.len() - 8;
     let size = u32::from_le_bytes(bytes[end..end + 4].try_into().unwrap()) as usize;
@@ -126,7 +126,7 @@ fn statistics_without_a_count_of_nulls_hide_no_nulls() {
     assert_eq!(first, [(json!(1), json!({"k": 0})), (json!(4), null.clone()), (json!(7), null)]);
 }
 
-/// Text was once ordered by signed bytes, where é is below z; floats have NaN, which no bounds hold.
+/// Strings were once ordered by signed bytes, where é is below z; floats have NaN, which no bounds include.
 #[test]
 fn statistics_that_are_wrong_change_no_answer() {
     let workspace = Workspace::new();
@@ -226,7 +226,7 @@ fn int96_is_read_in_the_unit_that_holds_it_or_refused() {
     workspace.write("in/b.parquet", instants(&[(2_932_896, 0)]));
     let refused = run(&workspace, "SELECT id, at FROM t", "id").fails(3);
     refused.complains(&["column at holds INT96", "in/a.parquet", "in/b.parquet"]);
-    // What is not used does not matter.
+    // Unused columns do not matter.
     assert_eq!(rows(&workspace, "SELECT count(*) AS n FROM t", "n"), [(json!(2), json!({}))]);
 }
 
@@ -261,7 +261,7 @@ fn two_columns_of_one_name_are_refused() {
     run(&workspace, "SELECT k FROM t", "k").fails(3).complains(&["in/part.parquet", "more than one column \"k\""]);
 }
 
-/// The checksum of a page is one of its bytes as they lie in the file.
+/// The checksum of a page covers its bytes as stored in the file.
 #[test]
 fn a_flipped_bit_in_a_page_with_a_checksum_is_found() {
     let workspace = Workspace::new();
@@ -275,10 +275,10 @@ fn a_flipped_bit_in_a_page_with_a_checksum_is_found() {
     refused.complains(&["in/part.parquet is damaged", "column v of row group 0", "checksum"]);
 }
 
-/// Makes the file one of a single page with a checksum, and gives the place of its value.
+/// Rewrites the file as one of a single page with a checksum; returns the position of its value.
 fn with_header(bytes: &mut Vec<u8>) -> usize {
     let value = 123_456_789_i64.to_le_bytes();
-    // One row that is there: definition levels in RLE, then the value.
+    // One non-null row: definition levels in RLE, then the value.
     let page = [&[2, 0, 0, 0, 2, 1], value.as_slice()].concat();
     let mut crc = flate2::Crc::new();
     crc.update(&page);
@@ -315,7 +315,7 @@ fn with_header(bytes: &mut Vec<u8>) -> usize {
     start
 }
 
-/// A column chunk of some hundred bytes whose one page holds many megabytes.
+/// A column chunk of some hundred bytes whose one page decompresses to many megabytes.
 #[test]
 fn a_page_that_unpacks_to_much_more_is_weighed_before_the_run() {
     let workspace = Workspace::new();

@@ -1,7 +1,7 @@
-//! Files of one input whose columns differ: they come together by name where no value is lost, and are refused by name
-//! where it would be. Parquet, and Avro by the same rules.
+//! Files of one input whose columns differ: they are merged by name if no value is lost, and refused by name otherwise.
+//! Parquet, and Avro by the same rules.
 //!
-//! Not for: what one file holds (`parquet_inputs`).
+//! Not for: the content of one file (`parquet_inputs`).
 
 use std::fs::File;
 use std::sync::Arc;
@@ -20,7 +20,7 @@ use crate::fixture::{integers, strings, write_parquet};
 use crate::harness::Workspace;
 use crate::parquet_inputs::{job, rows, run};
 
-/// Files `in/0.parquet`, `in/1.parquet` … of one column `x` each, beside an `id` that numbers the rows of all.
+/// Files `in/0.parquet`, `in/1.parquet` … with one column `x` each, and an `id` that numbers the rows of all.
 fn files(columns: &[ArrayRef]) -> Workspace {
     let workspace = Workspace::new();
     let mut id = 0;
@@ -75,7 +75,7 @@ fn times_take_the_finest_unit_and_what_it_does_not_hold_is_an_error() {
         rows(&files(&[seconds(1_700_000_000), Arc::clone(&nanos)]), "SELECT id, CAST(x AS VARCHAR) AS x FROM t", "id");
     let texts: Vec<&Value> = both.iter().map(|(_, value)| &value["x"]).collect();
     assert_eq!(texts, [&json!("2023-11-14T22:13:20"), &json!("2023-11-14T22:13:20.123456789")]);
-    // 9999-12-31, which nanoseconds do not hold.
+    // 9999-12-31, which nanoseconds cannot represent.
     let far = Arc::new(TimestampMicrosecondArray::from(vec![253_402_214_400_000_000])) as ArrayRef;
     run(&files(&[far, nanos]), "SELECT id, x FROM t", "id").fails(3);
     let zone = Arc::new(TimestampMicrosecondArray::from(vec![0]).with_timezone("UTC")) as ArrayRef;
@@ -83,7 +83,7 @@ fn times_take_the_finest_unit_and_what_it_does_not_hold_is_an_error() {
     refused(&[zone, bare], &["timestamp[us]", "timestamp[us, UTC]"]);
 }
 
-/// Bounds of a column that is widened are not in its new unit: a filter must not go by them.
+/// Bounds of a widened column are in its old unit: a filter must not use them.
 #[test]
 fn filters_see_widened_values_and_not_the_bounds_of_narrow_ones() {
     let micros = Arc::new(TimestampMicrosecondArray::from(vec![1, 2])) as ArrayRef;
@@ -101,7 +101,7 @@ fn filters_see_widened_values_and_not_the_bounds_of_narrow_ones() {
 }
 
 #[test]
-fn whole_numbers_beside_fractions_come_as_fractions_where_they_are_known_to_fit() {
+fn whole_numbers_with_fractions_come_as_fractions_where_they_are_known_to_fit() {
     let whole = |value| integers([value]);
     let fraction = || Arc::new(Float64Array::from(vec![Some(2.5)])) as ArrayRef;
     assert_eq!(together(&[whole(1 << 53), fraction()]), [json!(9_007_199_254_740_992.0), json!(2.5)]);
@@ -173,7 +173,7 @@ fn names_that_differ_in_case_alone_are_refused() {
     }
     let refused = run(&workspace, "SELECT id FROM t", "id").fails(3);
     refused.complains(&["in/1.parquet", "\"Airport_fee\"", "\"airport_fee\"", "in/0.parquet"]);
-    // Where one file has both, they are two.
+    // In one file that has both, they are two columns.
     for number in 0..2 {
         let columns = vec![("id", integers([number])), ("a", integers([1])), ("A", integers([2]))];
         write_parquet(&workspace.path(format!("in/{number}.parquet")), columns);
@@ -181,7 +181,7 @@ fn names_that_differ_in_case_alone_are_refused() {
     assert_eq!(rows(&workspace, "SELECT id, a, \"A\" FROM t", "id")[0].1, json!({"a": 1, "A": 2}));
 }
 
-/// Every file has a dictionary of its own, numbered in as few bits as it needs.
+/// Every file has its own dictionary, with indices of as few bits as it needs.
 #[test]
 fn small_dictionaries_of_many_words_come_together() {
     let words = |file: usize| (0..100).map(|word| format!("w{file}-{word:03}")).collect::<Vec<_>>();
@@ -227,7 +227,7 @@ fn lists_and_structs_that_drift_come_together_by_field() {
 }
 
 #[test]
-fn files_without_rows_and_partitions_beside_others() {
+fn files_without_rows_and_partitions_among_others() {
     let workspace = Workspace::new();
     let day = |day: &str| workspace.path(format!("in/day={day}/part.parquet"));
     write_parquet(&day("1"), vec![("id", integers([])), ("x", Arc::new(Int16Array::from(Vec::<i16>::new())))]);
@@ -277,7 +277,7 @@ fn an_avro_file_that_is_cut_off_or_says_wrong_numbers_is_refused() {
         run(&workspace, "SELECT id FROM t", "id").fails(3).complains(&["in/1.avro is truncated in block 0"]);
     }
     // The block says that it holds 49 records; a decoder would wait for the last one to go away.
-    // Its number stands before its size in two bytes, 50 records of two bytes, and 16 bytes of sync.
+    // Its number comes before its size in two bytes, 50 records of two bytes, and 16 bytes of sync.
     let said = whole.len() - 16 - 100 - 2 - 1;
     assert_eq!(whole[said], 100);
     let mut fewer = whole.clone();
@@ -286,7 +286,7 @@ fn an_avro_file_that_is_cut_off_or_says_wrong_numbers_is_refused() {
     run(&workspace, "SELECT id FROM t", "id").fails(3).complains(&["in/1.avro: block 0 is damaged"]);
 }
 
-/// A record of nulls takes no bytes, and counts.
+/// A record of nulls has no bytes, but counts.
 #[test]
 fn avro_records_without_bytes_count() {
     let workspace = Workspace::new();

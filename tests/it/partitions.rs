@@ -1,4 +1,4 @@
-//! `partitions` of an input: those that are named must be there and have rows, and no others are read.
+//! `partitions` of an input: the named ones must exist and have rows, and no others are read.
 
 use crate::fixture::{integers, strings, write_parquet};
 use crate::harness::Workspace;

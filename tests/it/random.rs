@@ -1,13 +1,13 @@
-//! Random choices that can be made again: everything follows from a seed.
+//! Reproducible random choices: everything follows from a seed.
 //!
-//! `CUTOVER_SEEDS=n` asks for n times as many seeds as `make test` tries.
+//! `CUTOVER_SEEDS=n` multiplies the number of seeds by n.
 //!
-//! Not for: property tests of one function, which have proptest.
+//! Not for: property tests of one function, which use proptest.
 
-/// How far the numbers of two neighbouring seeds are to be apart.
+/// The distance between the states of two consecutive seeds.
 pub const GOLDEN: u64 = 0x9e37_79b9_7f4a_7c15;
 
-/// Numbers that follow from a seed (splitmix64).
+/// Random numbers from a seed (splitmix64).
 pub struct Random(u64);
 
 impl Random {
@@ -36,7 +36,7 @@ impl Random {
     }
 }
 
-/// The seeds to try: as many as `make test` should, or as many times more as the environment asks for.
+/// The seeds to try: `in_test` of them, times what the environment asks for.
 pub fn seeds(in_test: u64) -> std::ops::Range<u64> {
     let times =
         std::env::var("CUTOVER_SEEDS").ok().map_or(1, |times| times.parse().expect("CUTOVER_SEEDS is a number"));

@@ -1,4 +1,4 @@
-//! Readers through flips: what the library's `Reader` promises to programs that embed it.
+//! Readers through flips: what the library's `Reader` guarantees to programs that embed it.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -18,8 +18,7 @@ use crate::harness::{listing, wait_for};
 
 const KEYS: usize = 20;
 
-/// Reads 20 keys of all shards from one version, each alone or all in one call, and returns the generations they are
-/// of.
+/// Reads 20 keys of all shards from one version, one at a time or all in one call; returns their generations.
 pub fn generations(version: &Version, all_at_once: bool) -> BTreeSet<i64> {
     let keys: Vec<String> = (0..KEYS).map(|key| format!("k{key:03}")).collect();
     let values: Vec<Option<Vec<u8>>> = match all_at_once {
@@ -41,14 +40,14 @@ fn shards(version: &Version) -> BTreeSet<u32> {
     (0..KEYS).map(|key| sharding.of_key(format!("k{key:03}").as_bytes(), &manifest.key).unwrap()).collect()
 }
 
-/// Files below `directory`, deleted ones too, that this process has open.
+/// Files below `directory`, including deleted ones, that this process has open.
 pub fn open_files(directory: &Path) -> usize {
     let links = std::fs::read_dir("/proc/self/fd").unwrap();
     links.filter_map(|link| std::fs::read_link(link.ok()?.path()).ok()).filter(|to| to.starts_with(directory)).count()
 }
 
-/// Reads in so many threads while `flip` takes readers from version to version, each time until some thread has read
-/// the version that `flip` says is live. Gives every version that was read with its generation.
+/// Reads in `threads` threads while `flip` moves readers from version to version, each time until a thread has read the
+/// version that `flip` returned. Returns every version that was read, with its generation.
 fn read_through(
     reader: &Reader,
     threads: usize,
@@ -70,7 +69,7 @@ fn read_through(
                     seen.lock().unwrap().insert((version.number(), found.into_iter().next().unwrap()));
                     latest.store(version.number(), Ordering::Relaxed);
                     number += 1;
-                    // Who flips needs the processors too.
+                    // Yields the processors to `flip`.
                     drop(version);
                     std::thread::sleep(Duration::from_millis(1));
                 }
@@ -157,7 +156,7 @@ fn a_thousand_flips_under_eight_threads_fail_no_read_and_leave_nothing_open() {
     assert_eq!(open_files(&store), 0, "files still open");
 }
 
-/// Ends the readers when the test or one of them ends, also when it fails.
+/// Stops the readers when the test or one of them ends, even on failure.
 pub struct Stop<'a>(pub &'a AtomicBool);
 
 impl Drop for Stop<'_> {
@@ -219,7 +218,7 @@ fn any_rocksdb_client_reads_a_version() {
         }
     }
     assert!(found.iter().eq((0..100).map(|row| format!("k{row:03}")).collect::<Vec<_>>().iter()));
-    // Such a client leaves a file with its log in the directory.
+    // Such a client leaves a log file in the directory.
     assert_eq!(numbers.seen(), (1, 1));
     numbers.on("verify", "--depth full").ok();
 }

@@ -1,9 +1,9 @@
-//! The recipes of docs/operations.md, each command run as it is written there.
+//! The recipes of docs/operations.md: each command is run as it is written there.
 //!
-//! A line that ends in `# exit 7: …` is expected to end so, every other one well. Of a line of a crontab the command is
-//! run, in the shell that cron would use, on a day that is yesterday's by a clock of ours.
+//! A line that ends in `# exit 7: …` is expected to exit so, every other one with 0. From a line of a crontab the
+//! command is run, in the shell that cron would use, with a fake clock.
 //!
-//! Not for: what the commands do in other cases (`going_live`, `versions`).
+//! Not for: the commands in other cases (`going_live`, `versions`).
 
 use std::path::Path;
 
@@ -32,7 +32,7 @@ fn blocks(recipe: &str) -> Vec<(String, String)> {
     blocks
 }
 
-/// Runs a line as a shell does, and holds its exit code against its comment.
+/// Runs a line in a shell, and checks its exit code against its comment.
 fn shell(workspace: &Workspace, line: &str) {
     let code =
         line.split_once("# exit ").map_or(0, |(_, rest)| rest.split(':').next().unwrap().trim().parse().unwrap());

@@ -1,8 +1,8 @@
-//! What the machine does not give, or changes under a run: an input that is written meanwhile, a store that cannot be
-//! written, a full disk, a closed standard output.
+//! Resources that are missing, or change during a run: an input that is rewritten, a store that cannot be written, a
+//! full disk, a closed standard output.
 //!
-//! The full disk and the read-only one are small file systems in a mount namespace of their own. Where the system does
-//! not allow that, the test says so and does nothing, except under CI, where that is a failure.
+//! The full disk and the read-only one are small file systems in their own mount namespace. If the system does not
+//! allow that, the test says so and does nothing, except under CI, where that is a failure.
 
 use std::fs;
 use std::process::Command;
@@ -85,7 +85,7 @@ fn a_full_disk_changes_nothing_and_leaves_nothing() {
         .workspace
         .write("numbers.toml", NUMBERS.replace("SELECT key,", "SELECT key, text,").replace("shards = 4", ""));
     let columns = |rows: usize, letters: usize, generation: i64| {
-        // Texts that no codec makes smaller.
+        // Strings that no codec compresses.
         let mut state = 88_172_645_463_325_252_u64;
         let mut letter = || {
             state ^= state << 13;
@@ -145,7 +145,7 @@ fn a_disk_that_cannot_be_written_is_readable_all_the_same() {
     assert!(!run.stdout.contains("panicked"), "{}", run.stdout);
 }
 
-/// Runs, with `$CUTOVER`, a script that may mount file systems nobody else sees; `None` where that is not possible.
+/// Runs, with `$CUTOVER`, a script in its own mount namespace; `None` if that is not possible.
 pub fn in_namespace(workspace: &Workspace, script: &str) -> Option<Run> {
     let root = rustix::process::getuid().is_root();
     let flags: &[&str] = if root { &["--mount"] } else { &["--mount", "--map-root-user"] };
@@ -186,7 +186,7 @@ fn what_a_command_leaves_in_progress_fails_its_test() {
         let refused = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| run.exits(0)));
         assert!(refused.is_err(), "{left} was not noticed");
     }
-    // What was there before is nobody's fault, and a consumer keeps what it received.
+    // What was there before is not counted, and a consumer keeps what it received.
     let kept = workspace.finish(&mut workspace.command("mkdir", &["-p", "store/staging/follow-1"]));
     kept.exits(0);
 }

@@ -1,8 +1,8 @@
-//! Going on with the work of a run that died: what is taken up, what is built again, and what makes a run start afresh.
+//! Resuming a run that died: what is reused, what is built again, and what makes a run start afresh.
 //!
-//! The job spills: its entries are more than a run of 64 MiB keeps in memory. One thread makes the order of its ranges
-//! certain, so that a kill after the fourth leaves exactly four. How much work a run did is counted in rows: those that
-//! its query gave, and those that it wrote into tables.
+//! The job spills: its entries are more than a run with 64 MiB keeps in memory. One thread makes the order of its
+//! ranges deterministic, so that a kill after the fourth leaves exactly four. The work of a run is counted in rows:
+//! those that its query returned, and those that it wrote into tables.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -50,7 +50,7 @@ impl Texts {
     }
 
     fn write_input(&self, path: &str, generation: u64) {
-        // Keys in no order, so that every run of the shuffle has a part in every range.
+        // Random order of keys, so that every run of the shuffle has a part in every range.
         let keys = (0..ROWS).map(|row| (row * 7_919 % ROWS) as i64);
         let texts = (0..ROWS).map(|row| format!("{generation}-{row}-{:0>130}", row % 1000));
         write_parquet(
@@ -74,7 +74,7 @@ impl Texts {
         Report { json: run.json(), stderr: run.stderr.clone() }
     }
 
-    /// The digest of what the job builds, from a run of its own that nothing disturbs.
+    /// The digest of what the job builds, from an uninterrupted run.
     #[track_caller]
     pub fn digest(&self) -> Value {
         self.workspace.write("undisturbed.toml", JOB.replace("\"store\"", "\"undisturbed\""));
@@ -96,7 +96,7 @@ impl Texts {
         self.workspace.path("store/staging").join(&staging[0])
     }
 
-    /// The version that readers see is whole, and nothing else is left.
+    /// The version that readers see is complete, and nothing else is left.
     #[track_caller]
     pub fn is_clean(&self) {
         self.workspace.cutover("verify store --depth full").ok();
@@ -104,20 +104,20 @@ impl Texts {
     }
 }
 
-/// What a run tells of itself.
+/// The report of a run.
 pub struct Report {
     pub json: Value,
     stderr: String,
 }
 
 impl Report {
-    /// Rows that a stage handled; none where there was no such stage.
+    /// Rows that a stage processed; `None` if there was no such stage.
     fn rows_of(&self, stage: &str) -> Option<u64> {
         let stages = self.json["stages"].as_array().unwrap();
         stages.iter().find(|found| found["name"] == stage).map(|stage| stage["rows"].as_u64().unwrap())
     }
 
-    /// It went on with so many finished ranges, ran no query, and wrote the rest.
+    /// It reused this many finished ranges, ran no query, and wrote the rest.
     #[track_caller]
     fn resumed(&self, ranges: u64) -> &Self {
         let resumed = &self.json["resumed"];
@@ -160,7 +160,8 @@ fn a_run_goes_on_where_the_last_one_was_killed() {
     assert_eq!(texts.staging(), build, "gc keeps what can be resumed");
     let plan = |flags: &str| texts.workspace.cutover(&format!("plan texts.toml --threads 1 {flags}")).ok();
     plan(SMALL).prints(&[&format!("build {} was not finished: its shuffle is resumed", build[0])]);
-    plan("--memory 128MiB").prints(&[&format!("build {} was not finished and is not resumed: it had other", build[0])]);
+    plan("--memory 128MiB")
+        .prints(&[&format!("build {} was not finished and is not resumed: it had a different", build[0])]);
     texts.run_at("range.finished=kill@4", "").killed();
     texts.run_at("range.finished=kill@2", "").killed();
     assert_eq!(texts.staging(), build);
@@ -169,11 +170,11 @@ fn a_run_goes_on_where_the_last_one_was_killed() {
     let version = fs::read_to_string(texts.workspace.path("store/versions/00000001/report.json")).unwrap();
     let account: Value = serde_json::from_str(&version).unwrap();
     assert_eq!((&account["resumed"]["ranges"], &account["resumed"]["build"]), (&6.into(), &build[0].as_str().into()));
-    // What is done is done: the same command again finds its version.
+    // A finished run is finished: the same command again finds its version.
     assert_eq!(texts.run("").json["outcome"], "unchanged");
 }
 
-/// The tables of a database that was made and not installed are still there for the next run.
+/// The tables of a database that was built and not installed are still there for the next run.
 #[test]
 fn ranges_outlive_the_database_that_was_made_of_them() {
     let texts = Texts::new();
@@ -240,7 +241,7 @@ fn what_is_damaged_is_never_taken_up() {
     for damage in damages {
         let report = again(&|| damage(&table(2), 5_000));
         assert!(report.resumed(3).stderr.contains("range 2 is built again"), "{}", report.stderr);
-        // In a block of a range that is still to be built, and in the index behind the blocks.
+        // In a block of a range that is not built yet, and in the index after the blocks.
         again(&|| damage(&run, size(&run) / 5 * 4)).afresh("spill file");
         again(&|| damage(&run, size(&run) - 50)).afresh("spill file");
         again(&|| damage(&shuffle, 200)).afresh("its journal is damaged");
@@ -265,25 +266,25 @@ fn other_inputs_another_job_or_other_means_start_afresh() {
     texts.is_clean();
     texts.write_input("in/part-0.parquet", 3);
     kill();
-    texts.run("--no-resume").afresh("--no-resume asks for that");
+    texts.run("--no-resume").afresh("--no-resume is set");
     texts.is_clean();
     texts.write_input("in/part-0.parquet", 4);
     kill();
-    texts.run("--memory 65MiB").afresh("another --memory");
+    texts.run("--memory 65MiB").afresh("a different --threads or --memory");
     texts.is_clean();
     texts.write_input("in/part-0.parquet", 5);
     kill();
     let job = JOB.replace("text FROM", "upper(text) AS text FROM");
     texts.workspace.write("other.toml", &job);
-    // Another job of the same store: it takes nothing from this one, and ends what this one could have gone on with.
-    texts.workspace.cutover("run other.toml").ok().prints(&["afresh   build", "the job is another one"]);
+    // Another job of the same store: it reuses nothing of this one, and removes what this one could have resumed from.
+    texts.workspace.cutover("run other.toml").ok().prints(&["afresh   build", "it is from another job"]);
     texts.is_clean();
     let report = texts.run("");
     assert_eq!((&report.json["resumed"], &report.json["not_resumed"]), (&Value::Null, &Value::Null));
     texts.is_clean();
 }
 
-/// What the checks demand may change meanwhile: they are done again.
+/// Checks may change in between: they are evaluated again.
 #[test]
 fn checks_are_those_of_the_run_that_ends_it() {
     let texts = Texts::new();
@@ -312,7 +313,7 @@ fn a_spill_directory_elsewhere_stays_for_its_build_and_goes_with_it() {
     texts.run_at("range.finished=kill@3", "--spill-dir spill").killed();
     let left = spill();
     assert_eq!(left.len(), 1);
-    // Another store's run with the same directory, and one of the same store that never comes so far.
+    // A run of another store with the same directory, and one of the same store that never gets so far.
     texts.workspace.cutover("run undisturbed.toml --rebuild --spill-dir spill").ok();
     texts.workspace.cutover("plan texts.toml --spill-dir spill").ok();
     assert_eq!(spill(), left);
@@ -321,10 +322,10 @@ fn a_spill_directory_elsewhere_stays_for_its_build_and_goes_with_it() {
     texts.is_clean();
 
     texts.run_at("range.finished=kill@3", "--rebuild --spill-dir spill").killed();
-    texts.run("--rebuild").afresh("its spill directory is not there");
-    assert_eq!(spill().len(), 1, "nobody has looked there yet");
+    texts.run("--rebuild").afresh("its spill directory is not here");
+    assert_eq!(spill().len(), 1, "no run has used that directory yet");
     texts.workspace.cutover("plan texts.toml --spill-dir spill").ok();
-    assert_eq!(spill(), [""; 0], "whoever looks next removes it");
+    assert_eq!(spill(), [""; 0], "the next run with the directory removes it");
 
     texts.run_at("shuffle.sealed=kill", "--rebuild --spill-dir spill").killed();
     texts.workspace.cutover("gc store --unfinished").ok().prints(&["deleted 1 leftover directory"]);
@@ -351,7 +352,7 @@ fn a_fault_that_passes_costs_one_more_try_and_one_that_stays_ends_the_run() {
     failed.complains(&["range 2 of shard 0 failed 3 times", "because: failpoint range.written", "is kept"]);
     texts.run("--rebuild").resumed(2).has(&digest);
     texts.is_clean();
-    // In memory there is nothing to keep.
+    // In memory nothing is kept.
     texts.run_at(thrice, "--rebuild --memory 1GiB").fails(4);
     assert_eq!(texts.staging(), [""; 0]);
 }
@@ -366,7 +367,7 @@ fn a_run_that_the_data_stops_keeps_nothing() {
     assert_eq!(texts.staging(), [""; 0]);
 }
 
-/// What could be resumed would keep the disk full for everybody else, a rollback of this store among them.
+/// What could be resumed would keep the disk full for all other writers, even a rollback of this store.
 #[test]
 fn a_full_disk_is_freed_though_the_run_could_be_resumed() {
     let texts = Texts::new();

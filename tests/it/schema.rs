@@ -1,12 +1,12 @@
-//! Holds JSON documents against schemas/output.json: the few words of JSON Schema that it uses, and no others.
+//! Validates JSON documents against schemas/output.json: the few keywords of JSON Schema that it uses, and no others.
 //!
-//! Not for: other schemas. A word that this does not know is a failure, so that none is written down and not held.
+//! Not for: other schemas. An unknown keyword is a failure, so that none goes unchecked.
 
 use serde_json::Value;
 
 const SCHEMA: &str = include_str!("../../schemas/output.json");
 
-/// What of a document is not as the schema says: a place and a sentence each.
+/// Where a document violates the schema: a path and a sentence each.
 pub fn problems(document: &Value) -> Vec<String> {
     let schema: Value = serde_json::from_str(SCHEMA).unwrap();
     let mut problems = Vec::new();

@@ -1,7 +1,7 @@
-//! SIGINT and SIGTERM: a command ends at its next safe point with 130 or 143 and says what stands, one that is past its
+//! SIGINT and SIGTERM: a command ends at its next safe point with 130 or 143 and says what is in effect, one past its
 //! point of no return finishes, and a second signal ends it at once.
 //!
-//! Failpoints pause the command where the signal is to meet it.
+//! Failpoints pause the command where the signal is to arrive.
 
 use cutover::catalog::Catalog;
 use rustix::process::Signal;
@@ -35,7 +35,7 @@ fn a_run_that_is_told_to_stop_changes_nothing_and_says_how_to_go_on() {
     }
 }
 
-/// A query that groups gives nothing before it has read everything.
+/// A grouping query returns nothing before it has read everything.
 #[test]
 fn a_run_is_stopped_in_the_middle_of_its_query() {
     let workspace = Workspace::with_repository();

@@ -1,6 +1,5 @@
-//! Tricks with paths: names, parameters and keys that try to leave their directory, and links where the store's own
-//! directories and files should be. Each is a clear error or a plain value, and nothing is written or deleted
-//! elsewhere.
+//! Tricks with paths: names, parameters and keys that try to escape their directory, and links in place of the store's
+//! own directories and files. Each is a clear error or a plain value, and nothing is written or deleted elsewhere.
 //!
 //! Not for: which names a job file may use (unit tests of `job`).
 
@@ -13,7 +12,7 @@ use arrow::array::{BinaryArray, Int64Array};
 use crate::fixture::{NUMBERS, Numbers, integers, strings, write_parquet};
 use crate::harness::listing;
 
-/// Names that are no plain names.
+/// Names that are not plain names.
 const TRICKS: [&str; 12] = [
     "..",
     ".",
@@ -66,7 +65,7 @@ fn a_parameter_stays_one_piece_of_its_path() {
     let before = listing(&numbers.workspace.path(""));
     let long = "x".repeat(300);
     for value in TRICKS.iter().copied().chain([long.as_str(), "", "*", "?", "[a]", "{a,b}", "..a", "a.."]) {
-        // What is an odd, but plain name finds no files; a NUL cannot even be handed over.
+        // An odd but plain name matches no files; a NUL cannot even be passed.
         let plain = ["~", "$(touch here)", "\u{202e}txt"].contains(&value);
         if value.contains('\0') {
             continue;
@@ -81,7 +80,7 @@ fn a_parameter_stays_one_piece_of_its_path() {
     numbers.workspace.cutover_with(&["run", "numbers.toml", "--set", "day=a"]).ok();
 }
 
-/// Partition directories give values, decoded; what a value holds is nobody's path.
+/// Partition directories give values, decoded; a value is never used as a path.
 #[test]
 fn the_value_of_a_partition_directory_is_only_a_value() {
     let numbers = Numbers::new();
@@ -125,7 +124,7 @@ fn keys_are_only_bytes() {
     let scanned = numbers.on("scan", "--json").ok().json_lines();
     assert!(scanned.iter().any(|entry| entry["key"] == "a\u{0}b"), "a NUL is a byte like others");
 
-    // The same as elements of tuples, beside bytes that are no text.
+    // The same as elements of tuples, next to bytes that are not UTF-8.
     let tuples = Numbers::new();
     tuples.workspace.write(
         "numbers.toml",
@@ -157,7 +156,7 @@ fn a_key_that_is_too_long_is_refused() {
     assert!(refused.stderr.len() < 2000, "the key itself is not shown");
 }
 
-/// Columns may have any name; it stands in values and schemas, never in a path.
+/// Columns may have any name; it appears in values and schemas, never in a path.
 #[test]
 fn a_column_may_have_any_name() {
     let numbers = Numbers::new();
@@ -172,8 +171,8 @@ fn a_column_may_have_any_name() {
     assert_eq!(found["entries"][0]["value"]["a\u{0}b"], 1);
 }
 
-/// A store with version 1, its next input, and a directory of somebody else's.
-fn beside_a_victim() -> Numbers {
+/// A store with version 1, its next input, and a directory that is not part of it.
+fn next_to_a_victim() -> Numbers {
     let numbers = Numbers::new();
     numbers.run(1).ok();
     numbers.write(2, 100);
@@ -186,7 +185,7 @@ fn beside_a_victim() -> Numbers {
 #[test]
 fn a_link_in_place_of_a_directory_of_the_store_is_not_followed() {
     for directory in ["versions", "staging", "log"] {
-        let numbers = beside_a_victim();
+        let numbers = next_to_a_victim();
         let victim = listing(&numbers.workspace.path("victim"));
         let path = numbers.workspace.path("store").join(directory);
         let aside = numbers.workspace.path("aside");
@@ -212,14 +211,14 @@ fn a_link_in_place_of_a_part_of_a_version_is_damage() {
     for part in
         ["store/versions/00000001", "store/versions/00000001/shard-00000", "store/versions/00000001/manifest.json"]
     {
-        let numbers = beside_a_victim();
+        let numbers = next_to_a_victim();
         let path = numbers.workspace.path(part);
         let aside = numbers.workspace.path("aside");
         fs::rename(&path, &aside).unwrap();
         symlink(&aside, &path).unwrap();
         numbers.on("get", "k000").fails(6);
         numbers.on("verify", "--depth sizes").exits(1);
-        // The link goes with its version, and what it shows to stays.
+        // The link is removed with its version, and its target stays.
         let before = listing(&aside);
         numbers.workspace.cutover("run numbers.toml --rebuild --allow damaged").ok();
         numbers.on("gc", "--keep 1").ok().prints(&["deleted version 1"]);
@@ -231,7 +230,7 @@ fn a_link_in_place_of_a_part_of_a_version_is_damage() {
 #[test]
 fn a_link_in_place_of_a_file_of_the_store_is_not_written_through() {
     for file in ["log/events.jsonl", "current.json", "build.lock"] {
-        let numbers = beside_a_victim();
+        let numbers = next_to_a_victim();
         let path = numbers.workspace.path("store").join(file);
         let whole = fs::read(&path).unwrap();
         fs::write(numbers.workspace.path("victim/file"), &whole).unwrap();
@@ -239,7 +238,7 @@ fn a_link_in_place_of_a_file_of_the_store_is_not_written_through() {
         symlink(numbers.workspace.path("victim/file"), &path).unwrap();
         let run = numbers.workspace.cutover("run numbers.toml");
         let (ended, said) = match file {
-            // An event that cannot be written stops nothing.
+            // An event that cannot be written does not stop the command.
             "log/events.jsonl" => (run.ok(), "the log misses an event"),
             "current.json" => (run.fails(6), "current.json is not a regular file"),
             _ => (run.fails(4), "build.lock"),

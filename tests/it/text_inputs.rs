@@ -1,5 +1,5 @@
-//! CSV and JSON lines, read whole: columns by name, types from all values of all files, and refusals that name file and
-//! line. What is right here was published wrong by other readers, as their bug reports tell.
+//! CSV and JSON lines, read entirely: columns by name, types from all values of all files, and errors that name file
+//! and line. Other readers got these cases wrong, as their bug reports show.
 
 use std::io::{Read, Write};
 
@@ -37,7 +37,7 @@ impl Texts {
         self.workspace.write("contract.json", json!({"name": "row", "columns": columns}).to_string());
     }
 
-    /// The values by key that `sql` gives.
+    /// The values by key that `sql` returns.
     #[track_caller]
     fn values(&self, sql: &str, more: &str, flags: &str) -> Vec<(Value, Value)> {
         let _ = std::fs::remove_dir_all(self.workspace.path("store"));
@@ -47,7 +47,7 @@ impl Texts {
         lines.into_iter().map(|mut line| (line["key"].take(), line["value"].take())).collect()
     }
 
-    /// All columns of a row that is the only one, or the first.
+    /// All columns of the first or only row.
     #[track_caller]
     fn first(&self) -> Value {
         self.values("SELECT * FROM t", "", "").swap_remove(0).1
@@ -197,7 +197,7 @@ fn one_odd_value_among_many_is_a_fault() {
     assert_eq!(texts.values("SELECT * FROM t", "", "")[0], (json!("0"), json!({"v": "v"})));
 }
 
-/// A field of JSON may be in any line or none; but one that is nearly called so is a mistake.
+/// A field of JSON may be missing in any line or in all; but one with a similar name is a mistake.
 #[test]
 fn a_field_that_no_line_has_is_null_where_the_contract_allows_it() {
     let texts = Texts::new(&[("a.json", "{\"id\": 1}\n")]);
@@ -383,7 +383,7 @@ fn a_contract_says_the_types_of_json() {
 }
 
 #[test]
-fn directories_are_columns_beside_those_of_text_files() {
+fn directories_are_columns_in_addition_to_those_of_text_files() {
     let texts = Texts::new(&[("day=2026-01-01/a.csv", "id,v\n1,a\n"), ("day=2026-01-02/a.csv", "v,id\nb,2\n")]);
     let expected =
         [(json!(1), json!({"day": "2026-01-01", "v": "a"})), (json!(2), json!({"day": "2026-01-02", "v": "b"}))];

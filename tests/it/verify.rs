@@ -1,7 +1,7 @@
-//! `cutover verify`: it names the file, block or shard that is damaged, at the depth that can find it, and what leads
-//! out; and every command that meets damage names a command that ends it.
+//! `cutover verify`: it names the damaged file, block or shard, at the depth that can find it, and how to recover; and
+//! every command that meets damage names a command that repairs it.
 //!
-//! Not for: damage as readers meet it (`damage`).
+//! Not for: damage as readers meet it (`corruption`).
 
 use std::fs;
 use std::path::PathBuf;
@@ -36,7 +36,7 @@ fn table(numbers: &Numbers, number: u32) -> PathBuf {
     shard.join(&tables[0])
 }
 
-/// What `verify` finds: shard, file and problem each.
+/// The findings of `verify`: shard, file and problem each.
 #[track_caller]
 fn findings(numbers: &Numbers, arguments: &str) -> Vec<(Value, String, String)> {
     let run = numbers.on("verify", &format!("{arguments} --json"));
@@ -57,7 +57,7 @@ fn flip(path: &PathBuf, at: usize) {
 fn every_damaged_table_is_named_with_its_block() {
     let numbers = published();
     assert_eq!(findings(&numbers, "--depth full"), []);
-    // In each shard a block of its own, neither the first.
+    // In each shard a different block, neither of them the first.
     flip(&table(&numbers, 0), 3000);
     flip(&table(&numbers, 1), 5000);
     assert_eq!(findings(&numbers, "--depth sizes"), [], "sizes are as they were");
@@ -76,7 +76,7 @@ fn every_damaged_table_is_named_with_its_block() {
     }
     let told = numbers.on("verify", "").exits(1);
     told.prints(&["version 2 is damaged", "cutover run JOB.toml --rebuild", "cutover rollback store"]);
-    assert_eq!(findings(&numbers, "1 --depth full"), [], "the version before is whole");
+    assert_eq!(findings(&numbers, "1 --depth full"), [], "the version before is complete");
 }
 
 #[test]
@@ -119,15 +119,15 @@ fn every_file_is_looked_at() {
     assert_eq!(findings(&numbers, "--depth full"), []);
 }
 
-/// RocksDB reads write-ahead logs that lie beside a database, whether anybody listed them or not.
+/// RocksDB reads write-ahead logs in a database's directory, whether or not they are listed.
 #[test]
 fn an_added_write_ahead_log_is_found_and_its_version_not_served() {
     let numbers = published();
-    fs::write(shard(&numbers, 0).join("000099.log"), "entries of somebody else").unwrap();
+    fs::write(shard(&numbers, 0).join("000099.log"), "foreign entries").unwrap();
     let found = findings(&numbers, "--depth sizes");
     assert!(found.len() == 1 && found[0].1.ends_with("000099.log"), "{found:?}");
     numbers.on("get", "k000").fails(6).complains(&["000099.log", "version 2 is damaged"]);
-    // What other programs leave there and nobody reads is no damage.
+    // Files of other programs that nothing reads are not damage.
     fs::rename(shard(&numbers, 0).join("000099.log"), shard(&numbers, 0).join("LOG")).unwrap();
     assert_eq!(findings(&numbers, "--depth full"), []);
 }
@@ -151,7 +151,7 @@ fn a_damaged_manifest_names_a_way_out_that_works() {
         numbers.on("get", "k000").fails(6).complains(&ways);
         numbers.write(3, 1000);
         numbers.workspace.cutover("run numbers.toml").fails(6).complains(&ways);
-        // The first way out.
+        // The first way to recover.
         numbers.on("rollback", "").ok();
         assert_eq!(numbers.seen(), (1, 1));
         numbers.on("publish", "2 --allow rolled-back").fails(6);
@@ -173,7 +173,7 @@ fn the_only_version_may_have_lost_its_manifest() {
     assert_eq!(numbers.seen(), (2, 1));
 }
 
-/// After a rollback the data of the damaged version counts as rolled back, though only the disk was at fault.
+/// After a rollback the data of the damaged version counts as rolled back, although only the disk was at fault.
 #[test]
 fn the_data_of_a_damaged_version_can_be_built_again_after_a_rollback() {
     let numbers = published();

@@ -1,4 +1,4 @@
-//! `cutover verify-crash`: what it tells of a sound program and of a broken one, and that it touches nothing.
+//! `cutover verify-crash`: what it reports of a sound program and of a broken one, and that it touches nothing.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -136,6 +136,6 @@ fn a_program_that_is_broken_is_found_out() {
             assert!(kill.problems.iter().any(|told| told.starts_with(problem)), "{lines}: {kill:?}");
             assert_eq!(matches!(kill.sees, ReaderView::Broken(_)), problem == "readers: ", "{lines}");
         }
-        assert_eq!(report.kills.len(), 2, "it goes on in a new store");
+        assert_eq!(report.kills.len(), 2, "it continues in a new store");
     }
 }

@@ -1,5 +1,5 @@
-//! The rules of versions: publish, rollback, pin, `as_of`, rejection, retention, each with its exit code and with what
-//! readers see after it.
+//! The rules of versions: publish, rollback, pin, `as_of`, rejection, retention, each with its exit code and what
+//! readers see afterwards.
 
 use crate::fixture::{NUMBERS, Numbers};
 use crate::harness::names;
@@ -36,7 +36,7 @@ fn two_bad_versions_in_a_row_roll_back_to_the_last_good_one() {
         .complains(&["version 3, which is rolled back", "publish STORE 3 --allow rolled-back"]);
     numbers.on("rollback", "--to 9").fails(2).complains(&["there is no version 9"]);
     assert_eq!(numbers.seen(), (1, 1));
-    // Both wait to be looked at, though a newer version was published after the first.
+    // Both are kept for inspection, although a newer version was published after the first.
     numbers.assert_states(&[(1, "published"), (2, "rolled_back"), (3, "rolled_back")]);
     numbers.on("gc", "").ok().prints(&["version 2 is rolled back and stays for now", "version 3 is rolled back"]);
 }
@@ -58,7 +58,7 @@ fn a_pin_holds_readers_until_it_is_taken_off() {
     numbers.on("pin", "").exits(2).complains(&["--reason"]);
     numbers.on("pin", "--reason audit-17").ok();
 
-    // A pin that somebody forgot is not green: neither the run nor its rerun.
+    // A forgotten pin does not exit with 0: neither the run nor its rerun.
     numbers.run(2).exits(5).prints(&["version 2 is complete, but store is pinned: readers stay on version 1"]);
     let rerun = numbers.workspace.cutover("run numbers.toml --json").exits(5).json();
     assert_eq!((&rerun["published"], &rerun["outcome"]), (&false.into(), &"not_published".into()));
@@ -146,7 +146,7 @@ fn what_was_rolled_back_does_not_come_back_by_itself() {
         "same content as version 2",
         "publish store 3 --allow rolled-back",
     ]);
-    // The same rows from a file written anew: other inputs, the same digest.
+    // The same rows from a rewritten file: other inputs, the same digest.
     numbers.run(2).fails(7).complains(&["same content as version 2"]);
     assert_eq!(numbers.seen(), (1, 1));
     numbers.on("publish", "2").fails(7).complains(&["version 2 is rolled back", "--allow rolled-back"]);

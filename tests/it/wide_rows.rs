@@ -5,13 +5,12 @@
 //! |---|---|---|
 //! | `id` | 0, 1, 2 … | the same |
 //! | `one` | spread over as many keys as there are rows; one in 32 is null | the same |
-//! | `two` | one of three texts; one in 32 is null | the same |
-//! | `hot` | 7 in every second row, else spread | 7 in two rows, else spread |
-//! | `cold` | 7 in two rows, else spread | 7 in every second row, else spread |
+//! | `two` | one of three strings; one in 32 is null | the same |
+//! | `hot` | 7 in every second row, otherwise spread | 7 in two rows, otherwise spread |
+//! | `cold` | 7 in two rows, otherwise spread | 7 in every second row, otherwise spread |
 //! | `payload` | `L`, the id, `:` and 2,000 times `x` | the same with `R` |
 //!
-//! The payload is as wide in memory as it looks, and small on disk. Row groups are small, as a job that shall run in
-//! little memory needs them.
+//! The payload is large in memory and small on disk. Row groups are small, so that a job can run in little memory.
 
 use std::fs::File;
 use std::path::Path;
@@ -27,9 +26,9 @@ use crate::random::{GOLDEN, Random};
 
 /// Letters that fill a payload.
 pub const FILLER: usize = 2_000;
-/// The key that half of the rows of one side have.
+/// The key of half of the rows of one side.
 const HOT: i64 = 7;
-/// Other keys of the columns with a hot one begin here.
+/// First other key of the columns with a hot one.
 const SPREAD_FROM: i64 = 100;
 const ROW_GROUP_ROWS: usize = 4_096;
 
@@ -40,7 +39,7 @@ pub enum Side {
     Right,
 }
 
-/// What a row is joined by.
+/// The join columns of a row.
 pub struct Row {
     pub id: i64,
     pub one: Option<i64>,
@@ -54,7 +53,7 @@ fn random(seed: i64) -> u64 {
     Random::new((seed as u64).wrapping_mul(GOLDEN)).next()
 }
 
-/// The rows of one side of tables with so many rows.
+/// The rows of one side of tables with `count` rows.
 pub fn rows(side: Side, count: i64) -> Vec<Row> {
     let of_side: i64 = if side == Side::Left { 0 } else { 1 << 40 };
     let row = |id: i64| {

@@ -1,5 +1,5 @@
-//! Brokers that are not there, refuse the credentials or the right: each a clear error before any work, and no secret
-//! in any message.
+//! Brokers that are down, reject the credentials or deny a right: each a clear error before any work, and no secret in
+//! any message.
 
 use crate::broker::Broker;
 use crate::dataset_fixture::Dataset;
@@ -18,7 +18,7 @@ fn on_sasl(broker: &Broker) -> Dataset {
 
 #[test]
 fn a_broker_that_is_not_there_stops_the_run_before_any_work() {
-    let dataset = Dataset::on(&Broker::nobody(), "numbers".to_owned(), "");
+    let dataset = Dataset::on(&Broker::absent(), "numbers".to_owned(), "");
     dataset.run(1).fails(4).complains(&["cannot reach Kafka at 127.0.0.1:", "are the brokers right and up?"]);
     assert!(!dataset.workspace().path("store").exists(), "nothing was made");
     dataset.consume().fails(4).complains(&["cannot reach Kafka"]);
@@ -73,7 +73,7 @@ fn who_may_not_make_topics_is_told_what_is_missing() {
 
 #[test]
 fn what_the_protocol_decides_cannot_be_set() {
-    let dataset = Dataset::on(&Broker::nobody(), "numbers".to_owned(), "properties = \"client.properties\"");
+    let dataset = Dataset::on(&Broker::absent(), "numbers".to_owned(), "properties = \"client.properties\"");
     dataset.workspace().write("client.properties", "acks=0\n");
     dataset.run(1).fails(2).complains(&["\"acks\" is decided by the protocol"]);
     dataset.workspace().write("client.properties", "sasl.password\n");

@@ -1,7 +1,7 @@
-//! A real broker for tests: `KAFKA_BOOTSTRAP` where it is set, else one in Docker or a child process of this one.
+//! A real broker for tests: `KAFKA_BOOTSTRAP` if set, otherwise one in Docker or a child process.
 //!
-//! A child runs `scripts/kafka.sh run`, which ends with its standard input: no broker outlives the tests. Tests share
-//! one; a test that kills or pauses a broker has its own, which only a child process can be.
+//! A child runs `scripts/kafka.sh run`, which ends when its standard input closes: no broker outlives the tests. Tests
+//! share one; a test that kills or pauses a broker has its own, which can only be a child process.
 
 use std::io::{BufRead, BufReader};
 use std::net::TcpListener;
@@ -18,7 +18,7 @@ use crate::harness::{is_set, wait_for};
 const PORTS: u16 = 3;
 /// Lines of a broker's log that a failure shows.
 const LOG_LINES: usize = 150;
-/// Where they may begin.
+/// The lowest port of a child.
 const FIRST_PORT: u16 = 20_000;
 const PORT_CHOICES: u16 = 4_000;
 
@@ -35,7 +35,7 @@ struct Running {
 }
 
 impl Broker {
-    /// The broker that tests share; none where there can be none.
+    /// The broker that tests share; `None` if none can be started.
     pub fn shared() -> Option<&'static Self> {
         static SHARED: OnceLock<Result<Broker, String>> = OnceLock::new();
         let start = || match std::env::var("KAFKA_BOOTSTRAP") {
@@ -48,12 +48,12 @@ impl Broker {
         SHARED.get_or_init(start).as_ref().map_err(|why| skip(why)).ok()
     }
 
-    /// A broker of this test's own, to kill and to pause.
+    /// A broker for this test alone, to kill and to pause.
     pub fn own() -> Option<Self> {
         Self::start().map_err(|why| skip(&why)).ok()
     }
 
-    /// The shared broker where it is a child, with its SASL listener and its tools.
+    /// The shared broker if it is a child, with its SASL listener and its tools.
     pub fn with_sasl() -> Option<&'static Self> {
         let broker = Self::shared()?;
         if broker.child.is_none() {
@@ -74,18 +74,18 @@ impl Broker {
         Ok(Self { bootstrap: format!("127.0.0.1:{port}"), child: Some(running) })
     }
 
-    /// Where it is.
+    /// Its address.
     pub fn bootstrap(&self) -> &str {
         &self.bootstrap
     }
 
-    /// Its listener that asks who one is.
+    /// Its listener that requires authentication.
     pub fn sasl(&self) -> String {
         format!("127.0.0.1:{}", self.child().port + 2)
     }
 
-    /// A port at which nobody listens.
-    pub fn nobody() -> String {
+    /// The address of a port at which no process listens.
+    pub fn absent() -> String {
         format!("127.0.0.1:{}", free_ports())
     }
 
@@ -98,7 +98,7 @@ impl Broker {
         Pid::from_raw(pid.trim().parse().unwrap()).unwrap()
     }
 
-    /// `kill -9`, and waits until it is gone.
+    /// Sends `kill -9`, and waits until it has ended.
     pub fn kill(&mut self) {
         kill_process(self.pid(), Signal::KILL).unwrap();
         let mut script = self.child.as_mut().unwrap().script.take().unwrap();
@@ -120,14 +120,14 @@ impl Broker {
         kill_process(self.pid(), Signal::CONT).unwrap();
     }
 
-    /// The end of what it wrote, for the message of a test that fails.
+    /// The end of its log, for the message of a failing test.
     pub fn log(&self) -> String {
         let log = std::fs::read_to_string(self.child().dir.path().join("broker.log")).unwrap();
         let lines: Vec<&str> = log.lines().collect();
         lines[lines.len().saturating_sub(LOG_LINES)..].join("\n")
     }
 
-    /// Runs one of Kafka's own tools to its end.
+    /// Runs one of Kafka's own tools.
     pub fn tool(&self, class: &str, arguments: &[&str]) -> String {
         let mut command = Command::new(script());
         command.args(["tool", class]).args(arguments).stdin(Stdio::null());
@@ -164,13 +164,13 @@ impl Drop for Running {
     }
 }
 
-/// Says that a test cannot run here, and why. Where Kafka is required, that is a failure.
+/// Reports that a test cannot run here, and why. With `REQUIRE_KAFKA=1` that is a failure.
 fn skip(why: &str) {
     assert!(!is_set("REQUIRE_KAFKA"), "Kafka is required, but {why}");
     eprintln!("skipped: {why}");
 }
 
-/// A broker in a container, where a Docker engine runs; it ends with this process.
+/// A broker in a container, if a Docker engine runs; it ends with this process.
 fn container() -> Option<String> {
     let engine = Command::new("docker").args(["version", "--format", "{{.Server.APIVersion}}"]).output().ok()?;
     if !engine.status.success() {
@@ -183,7 +183,7 @@ fn container() -> Option<String> {
     let mut line = String::new();
     BufReader::new(child.stdout.take()?).read_line(&mut line).ok()?;
     let bootstrap = line.strip_prefix("ready ")?.trim().to_owned();
-    // Its standard input stays open for as long as this process lives, and the container with it.
+    // Its standard input stays open until this process ends, and the container with it.
     std::mem::forget(child);
     Some(bootstrap)
 }
@@ -192,7 +192,7 @@ fn script() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts/kafka.sh")
 }
 
-/// The first of some free ports in a row, below those that connections get from the system.
+/// The first of several consecutive free ports, below those that the system assigns to connections.
 fn free_ports() -> u16 {
     let mut found = 0;
     wait_for("free ports", || {

@@ -1,4 +1,4 @@
-//! Brokers that die and stand still in the middle of a publish. Each test has a broker of its own.
+//! Brokers that die or hang in the middle of a publish. Each test has its own broker.
 
 use std::fs;
 use std::time::Duration;
@@ -9,7 +9,7 @@ use crate::broker::Broker;
 use crate::dataset_fixture::{Dataset, ROWS};
 use crate::harness::wait_for;
 
-/// Starts a publisher of generation 2 that pauses in the middle, and calls `meanwhile` before it goes on.
+/// Starts a publisher of generation 2 that pauses in the middle, and calls `meanwhile` before it continues.
 fn meanwhile(dataset: &Dataset, failpoint: &str, meanwhile: impl FnOnce()) -> std::process::ExitStatus {
     dataset.write(2, ROWS);
     let mut publisher = dataset.command("run numbers.toml").env("CUTOVER_FAILPOINTS", failpoint).spawn().unwrap();
@@ -71,7 +71,7 @@ fn a_broker_that_stays_away_fails_the_publish_and_changes_nothing() {
     assert_eq!(dataset.consumed(), Some(2));
 }
 
-/// A dataset whose consumers serve generation 2, and whose own readers were taken back to 1 while the broker was away.
+/// A dataset whose consumers serve generation 2, and whose own readers were rolled back to 1 while the broker was down.
 fn back_without_a_broker(broker: &mut Broker, meanwhile: impl FnOnce(&Dataset)) -> Dataset {
     let dataset = Dataset::new(broker);
     dataset.run(1).ok();
@@ -83,12 +83,12 @@ fn back_without_a_broker(broker: &mut Broker, meanwhile: impl FnOnce(&Dataset)) 
     assert_eq!((dataset.built(), dataset.consumed()), (Some(1), Some(2)));
     meanwhile(&dataset);
     broker.start_again();
-    assert_eq!(dataset.announced(), Some(2), "nobody told consumers yet");
+    assert_eq!(dataset.announced(), Some(2), "consumers are not notified yet");
     dataset
 }
 
-/// Readers of the store go back at once, the store remembers that consumers have not, and whatever reaches the broker
-/// next makes them follow.
+/// Readers of the store go back at once, the store remembers that consumers have not, and the next command that reaches
+/// the broker makes them follow.
 #[test]
 fn while_a_broker_is_away_local_readers_go_back_and_consumers_follow_when_it_is_there_again() {
     for next in ["gc store", "pin store --reason audit", "publish store 1", "run numbers.toml"] {
@@ -126,7 +126,7 @@ fn what_needs_no_broker_goes_on_without_it_and_what_does_names_the_way_out() {
     assert_eq!((dataset.built(), dataset.consumed()), (Some(3), Some(2)));
 }
 
-/// With an intent on record, consumers may have been told: nothing else can change before that is known.
+/// With a recorded intent, consumers may have been notified: nothing else can change before that is known.
 #[test]
 fn after_a_publish_that_was_cut_off_even_a_local_rollback_waits_for_the_broker() {
     let Some(mut broker) = Broker::own() else { return };
@@ -144,7 +144,7 @@ fn after_a_publish_that_was_cut_off_even_a_local_rollback_waits_for_the_broker()
     assert_eq!((dataset.built(), dataset.announced()), (Some(2), Some(2)), "finished, and then back");
 }
 
-/// A broker that hangs for a while: nothing is lost, nothing is sent twice, both sides go on.
+/// A broker that hangs for a while: nothing is lost, nothing is sent twice, both sides continue.
 #[test]
 fn a_broker_that_stands_still_for_a_minute_is_waited_for() {
     let Some(broker) = Broker::own() else { return };

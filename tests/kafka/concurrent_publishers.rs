@@ -1,4 +1,4 @@
-//! Two publishers of one topic: one wins, the other one is told, and consumers see one of both, whole.
+//! Two publishers of one topic: one wins, the other gets an error, and consumers see one of both, complete.
 
 use std::fs;
 
@@ -58,7 +58,7 @@ fn overtaken_at(failpoint: &str) {
     assert_eq!(dataset.consumed(), Some(7));
     rival.assert_tidy();
 
-    // It can publish again, when somebody decides so.
+    // It can publish again, on request.
     dataset.workspace().cutover("run numbers.toml").ok();
     dataset.consume().ok();
     assert_eq!((dataset.built(), dataset.consumed()), (Some(2), Some(2)));

@@ -1,4 +1,4 @@
-//! Consumers that are killed at every stage, start early or late, and meet announcements in the middle of their work.
+//! Consumers that are killed at every stage, start early or late, or receive announcements in the middle of their work.
 
 use std::fs;
 
@@ -8,7 +8,7 @@ use crate::harness::{names, wait_for};
 use rustix::process::Signal;
 
 /// Kills the consumer of generation 2 at a failpoint. Readers of its store see 1, or 2 once it flipped; the next
-/// attempt ends well, and goes on with what was staged where tables were finished.
+/// attempt succeeds, and resumes from staged data if tables were finished.
 fn consumer_killed_at(failpoint: &str, flipped: bool, resumes: bool) {
     let Some(broker) = Broker::shared() else { return };
     let dataset = Dataset::new(broker);

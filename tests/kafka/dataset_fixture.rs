@@ -1,4 +1,4 @@
-//! A small dataset with a topic and a consumer, and what both show: which generation, whole or not at all.
+//! A small dataset with a topic and a consumer, and the complete generation that both show.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -23,7 +23,7 @@ pub const ROWS: usize = 20_000;
 pub const SHARDS: usize = 4;
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// A dataset of numbers with a topic of its own.
+/// A dataset of numbers with its own topic.
 pub struct Dataset {
     pub numbers: Numbers,
     pub topic: String,
@@ -35,7 +35,7 @@ impl Dataset {
         Self::with(broker, "")
     }
 
-    /// With more in `[kafka]`, and more sections after it.
+    /// With more keys in `[kafka]`, and more sections after it.
     pub fn with(broker: &Broker, more: &str) -> Self {
         let topic = format!("numbers-{:016x}", getrandom::u64().unwrap());
         Self::on(broker.bootstrap(), topic, more)
@@ -88,7 +88,7 @@ impl Dataset {
         format!("consume --brokers {} --topic {} --store consumer --name test {more}", self.bootstrap, self.topic)
     }
 
-    /// Takes over what is announced, and ends.
+    /// Consumes what is announced, and exits.
     pub fn consume(&self) -> Run {
         self.workspace().cutover(&self.consuming("--once"))
     }
@@ -98,13 +98,13 @@ impl Dataset {
         self.workspace().start(&self.consuming(""))
     }
 
-    /// The generation in this store, whole.
+    /// The generation in this store, complete.
     #[track_caller]
     pub fn built(&self) -> Option<i64> {
         generation(&self.workspace().path("store"))
     }
 
-    /// The generation in the consumer's store, whole.
+    /// The generation in the consumer's store, complete.
     #[track_caller]
     pub fn consumed(&self) -> Option<i64> {
         generation(&self.workspace().path("consumer"))
@@ -136,7 +136,7 @@ impl Dataset {
         names.filter(|name| is_data_topic(name, &self.topic)).collect()
     }
 
-    /// No topic is left that nobody is told of, and every one that is told of is there.
+    /// The existing data topics are exactly the announced ones.
     #[track_caller]
     pub fn assert_tidy(&self) {
         let announced = self.announcement().unwrap();
@@ -161,7 +161,7 @@ impl Dataset {
     }
 }
 
-/// The one generation that all rows of a store are of; none where nothing is published. A mix, or a part, fails.
+/// The one generation of all rows of a store; `None` if nothing is published. A mix, or a part, fails.
 #[track_caller]
 pub fn generation(store: &Path) -> Option<i64> {
     let store: PathBuf = store.to_owned();
@@ -176,7 +176,7 @@ pub fn generation(store: &Path) -> Option<i64> {
         generations.insert(version.value_schema().to_json(&value).unwrap()["generation"].as_i64().unwrap());
         rows += 1;
     }
-    assert_eq!(rows, version.manifest().rows, "a version is whole");
+    assert_eq!(rows, version.manifest().rows, "a version is complete");
     assert!(generations.len() <= 1, "a version is of one generation, found {generations:?}");
     Some(generations.into_iter().next().unwrap_or(0))
 }

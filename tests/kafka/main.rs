@@ -1,11 +1,11 @@
 //! The Kafka tests: the real command against a real Apache Kafka, through every fault that a publish or a consumer can
-//! meet. Each ends in the old version or the new one, never mixed, never half, never silent.
+//! meet. Each ends in the old version or the new one, never mixed, never incomplete, never silent.
 //!
 //! ```text
-//! broker    a broker: the one that all tests share, or one of a test's own to kill and pause
-//! dataset   a small dataset with a topic, a consumer, and what both show
+//! broker            a broker: the one that all tests share, or one for a single test to kill and pause
+//! dataset_fixture   a small dataset with a topic, a consumer, and what both show
 //! ```
-//! Where no broker can be had a test says so and passes; with `REQUIRE_KAFKA=1` that is a failure.
+//! Without a broker a test says so and passes; with `REQUIRE_KAFKA=1` that is a failure.
 //!
 //! Not for: what one process alone can show (`tests/it`).
 

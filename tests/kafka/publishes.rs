@@ -1,4 +1,4 @@
-//! Publishes, rollbacks, pins and retention on store and Kafka together, and a publisher that is killed at every step.
+//! Publishes, rollbacks, pins and retention on store and Kafka together, and publishers killed at every step.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -144,7 +144,7 @@ fn a_record_of_five_megabytes_arrives() {
     let dataset = Dataset::new(broker);
     let job = std::fs::read_to_string(dataset.workspace().path("numbers.toml")).unwrap();
     dataset.workspace().write("numbers.toml", job.replace("SELECT key, generation", "SELECT key, text"));
-    // Not compressible, so that no limit is met by compression.
+    // Not compressible, so that compression does not keep it below any limit.
     let mut state = 7_u64;
     let mut letter = || {
         state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
@@ -159,7 +159,7 @@ fn a_record_of_five_megabytes_arrives() {
     assert_eq!(found["entries"][0]["value"]["text"].as_str().unwrap(), large);
 }
 
-/// What stands in the topic, read by nothing of ours: entries in key order, then END, at offsets without a gap.
+/// The content of the topic, read without our code: entries in key order, then END, at offsets without a gap.
 #[test]
 fn the_topic_holds_what_the_protocol_says() {
     let Some(broker) = Broker::shared() else { return };
@@ -215,8 +215,8 @@ fn a_publisher_waits_for_its_consumers() {
     drop(consumer);
 }
 
-/// Kills the publisher of generation 2 at a failpoint; consumers then see 1, or 2 where it was announced. The next
-/// command finishes or redoes the publish.
+/// Kills the publisher of generation 2 at a failpoint; consumers then see 1, or 2 if it was announced. The next command
+/// finishes or repeats the publish.
 fn publisher_killed_at(failpoint: &str, announced: bool) {
     let Some(broker) = Broker::shared() else { return };
     let dataset = Dataset::new(broker);
@@ -368,7 +368,7 @@ fn a_publisher_that_fails_at_any_step_is_finished_by_the_next_run() {
             let run = dataset.failing(&format!("{step}={action}@{at}"), "run numbers.toml");
             match action {
                 "panic" => run.panicked(),
-                // What fails while it streams is streamed again.
+                // A failed stream is streamed again.
                 _ if step.starts_with("stream.") => run.ok(),
                 _ => run.fails(4),
             };

@@ -1,5 +1,5 @@
-//! Records that are lost, there twice or altered, topics that are deleted, truncated or compacted: a consumer never
-//! takes over what is not what was announced.
+//! Records that are lost, duplicated or altered, topics that are deleted, truncated or compacted: a consumer never
+//! accepts what was not announced.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -17,7 +17,7 @@ use crate::harness::wait_for;
 
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// A record as it stands in a topic.
+/// A record in a topic.
 #[derive(Clone)]
 struct Raw {
     key: Option<Vec<u8>>,
@@ -45,7 +45,7 @@ fn read(dataset: &Dataset, topic: &str) -> HashMap<i32, Vec<Raw>> {
     records
 }
 
-/// Puts other records in the place of a topic's.
+/// Replaces the records of a topic.
 fn replace(dataset: &Dataset, topic: &str, records: &HashMap<i32, Vec<Raw>>) {
     dataset.delete_topic(topic);
     let new = NewTopic::new(topic, SHARDS as i32, TopicReplication::Fixed(1)).set("retention.ms", "-1");
@@ -66,7 +66,7 @@ fn replace(dataset: &Dataset, topic: &str, records: &HashMap<i32, Vec<Raw>>) {
     producer.flush(PATIENCE).unwrap();
 }
 
-/// Changes the announced version on the wire, and sees that no consumer takes it over, and that streaming it again
+/// Changes the announced version on the wire, and checks that no consumer accepts it, and that streaming it again
 /// helps.
 fn tampered(change: impl FnOnce(&mut Vec<Raw>), complaint: &str) {
     let Some(broker) = Broker::shared() else { return };
@@ -94,7 +94,7 @@ fn a_lost_record_is_noticed() {
 
 #[test]
 fn a_lost_record_that_another_one_stands_in_for_is_noticed() {
-    // As many records as announced: a record of the end is there for the one that is lost.
+    // As many records as announced: an end record replaces the lost one.
     let stand_in = |records: &mut Vec<Raw>| {
         records.remove(1000);
         let mut extra = records[records.len() - 2].clone();
@@ -133,7 +133,7 @@ fn two_records_in_the_wrong_order_are_noticed() {
 fn a_data_topic_that_is_deleted_under_a_consumer_stops_it() {
     let Some(broker) = Broker::shared() else { return };
     let dataset = Dataset::with(broker, "compression = \"none\"");
-    // More than a client reads ahead.
+    // More than a client prefetches.
     let job = std::fs::read_to_string(dataset.workspace().path("numbers.toml")).unwrap();
     let wide = job.replace("SELECT key, generation", "SELECT key, generation, repeat(key, 1200) AS wide");
     dataset.workspace().write("numbers.toml", wide);
@@ -166,7 +166,7 @@ fn a_data_topic_that_is_truncated_is_refused() {
     assert_eq!(dataset.consumed(), Some(1));
 }
 
-/// Markers of transactions and all but the last announcement go: what is left says all that a late consumer needs.
+/// Transaction markers and all but the last announcement are removed: what is left is all that a late consumer needs.
 #[test]
 fn a_control_topic_that_is_compacted_to_one_record_is_enough() {
     let Some(broker) = Broker::with_sasl() else { return };
@@ -179,7 +179,7 @@ fn a_control_topic_that_is_compacted_to_one_record_is_enough() {
     let arguments: Vec<&str> = options.into_iter().chain(settings).collect();
     broker.tool("org.apache.kafka.tools.TopicCommand", &arguments);
     (1..=3).for_each(|generation| drop(dataset.run(generation).ok()));
-    // Each flip rolls the segment of the one before, which can then be compacted.
+    // Each flip rolls the previous segment, which can then be compacted.
     let mut flips = 0;
     wait_for("compaction", || {
         flips += 1;
@@ -208,14 +208,14 @@ fn a_damaged_announcement_is_refused_and_the_next_one_takes_its_place() {
     producer.flush(PATIENCE).unwrap();
     dataset.consume().fails(6).complains(&["has the checksum", &control, "announces again"]);
     assert_eq!(dataset.consumed(), Some(1));
-    // A publisher does not build on it; what takes its place is a whole state.
+    // A publisher does not build on it; its replacement is a complete state.
     dataset.run(2).ok().complains(&["has the checksum"]);
     dataset.consume().ok();
     assert_eq!((dataset.built(), dataset.consumed()), (Some(2), Some(2)));
     dataset.assert_tidy();
 }
 
-/// Writes a record into the control topic, sealed, under a key of its own.
+/// Writes a record into the control topic, sealed, with its own key.
 fn write_control(dataset: &Dataset, key: &str, value: Option<&serde_json::Value>) {
     let producer: BaseProducer = ClientConfig::new().set("bootstrap.servers", &dataset.bootstrap).create().unwrap();
     let control = format!("{}.versions", dataset.topic);
@@ -228,8 +228,8 @@ fn write_control(dataset: &Dataset, key: &str, value: Option<&serde_json::Value>
     producer.flush(PATIENCE).unwrap();
 }
 
-/// Announcements that no publisher makes: each is told, none ends a follower or moves its readers, and the next good
-/// one is taken over.
+/// Announcements that no publisher makes: each is reported, none ends a follower or moves its readers, and the next
+/// good one is accepted.
 #[test]
 fn no_announcement_ends_a_follower() {
     let Some(broker) = Broker::shared() else { return };
@@ -282,7 +282,7 @@ fn no_announcement_ends_a_follower() {
     waiting.wait().exits(143);
 }
 
-/// A dataset of somebody else's in the same topic blocks publishers, until its key is taken out as the message says.
+/// A foreign dataset in the same topic blocks publishers, until its key is removed as the message says.
 #[test]
 fn another_dataset_in_a_topic_is_named_with_the_way_out() {
     let Some(broker) = Broker::shared() else { return };

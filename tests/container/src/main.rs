@@ -16,7 +16,7 @@ use testcontainers::{GenericImage, ImageExt};
 const PORT: u16 = 9092;
 
 fn main() -> Result<(), Box<dyn Error>> {
-    // The broker tells its clients where it is, so the port outside must be known before it starts.
+    // The broker reports its address to its clients, so the external port must be known before it starts.
     let host_port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
     let settings = [
         ("KAFKA_NODE_ID", "1".to_owned()),

@@ -1,4 +1,4 @@
-//! What the documents say of the code: jobs, contracts, defaults, exit codes, shares, numbers, examples of bytes,
+//! What the documents say about the code: jobs, contracts, defaults, exit codes, shares, numbers, examples of bytes,
 //! imports.
 //!
 //! Not for: links and names (the parent).
@@ -20,31 +20,46 @@ use cutover::resources::{MIN_MEMORY, Resources};
 use super::{document, documents, root};
 use crate::architecture;
 
-/// Where a number or a name in prose comes from: the document, what it says, the source, what stands there.
+/// The source of a number or a name in prose: the document, what it says, the source file, what it contains.
 const SAID: [(&str, &str, &str, &str); 15] = [
-    ("docs/operations.md", "last 256 rolled-back contents", "src/catalog/transitions.rs", "REMEMBERED: usize = 256"),
+    (
+        "docs/operations.md",
+        "last 256 rolled-back contents",
+        "src/catalog/transitions.rs",
+        "MAX_ROLLED_BACK: usize = 256",
+    ),
     ("docs/operations.md", "a key 64 KiB", "src/encode/mod.rs", "MAX_KEY_BYTES: usize = 64 << 10"),
-    ("docs/operations.md", "A value has at most 16 MiB", "src/shuffle/fold.rs", "MAX_VALUE_BYTES: usize = 16 << 20"),
+    (
+        "docs/operations.md",
+        "A value has at most 16 MiB",
+        "src/shuffle/duplicates.rs",
+        "MAX_VALUE_BYTES: usize = 16 << 20",
+    ),
     ("docs/operations.md", "is tried three times", "src/build/retry.rs", "TRIES: u32 = 3"),
-    ("docs/guarantees.md", "last 256 rolled-back contents", "src/catalog/transitions.rs", "REMEMBERED: usize = 256"),
+    (
+        "docs/guarantees.md",
+        "last 256 rolled-back contents",
+        "src/catalog/transitions.rs",
+        "MAX_ROLLED_BACK: usize = 256",
+    ),
     (
         "docs/reading.md",
         "at most every 200 ms",
         "src/serve/reader.rs",
         "REFRESH_EVERY: Duration = Duration::from_millis(200)",
     ),
-    ("docs/reading.md", "a cache of 256 MiB", "src/serve/options.rs", "BLOCK_CACHE: usize = 256 << 20"),
+    ("docs/reading.md", "a cache of 256 MiB", "src/serve/db_options.rs", "BLOCK_CACHE: usize = 256 << 20"),
     ("docs/job-file.md", "at most 1,000,000 files", "src/input/resolve.rs", "MAX_FILES: usize = 1_000_000"),
-    ("docs/job-file.md", "more than 2,000 operators", "src/query/depth.rs", "DEEPEST: usize = 2000"),
-    ("docs/job-file.md", "more than 5,000 reads", "src/query/depth.rs", "MOST_READS: u64 = 5000"),
-    ("docs/memory.md", "at most 1,024", "src/query/turns.rs", "const MOST: usize = 1024"),
-    ("docs/memory.md", "at least 8 per thread", "src/query/turns.rs", "const LEAST: usize = 8"),
+    ("docs/job-file.md", "more than 2,000 operators", "src/query/sql_limits.rs", "DEEPEST: usize = 2000"),
+    ("docs/job-file.md", "more than 5,000 reads", "src/query/sql_limits.rs", "MOST_READS: u64 = 5000"),
+    ("docs/memory.md", "at most 1,024", "src/query/grace_hash_join.rs", "MAX_PARTITIONS: usize = 1024"),
+    ("docs/memory.md", "at least 8 per thread", "src/query/grace_hash_join.rs", "MIN_PARTITIONS_PER_THREAD: usize = 8"),
     ("docs/memory.md", "at most 256 runs per writer", "src/shuffle/mod.rs", "RUNS_PER_WRITER: usize = 256"),
-    ("docs/kafka.md", "within two minutes", "src/kafka/stream.rs", "DELIVERY_MILLIS: &str = \"120000\""),
-    ("docs/kafka.md", "three times in all", "src/kafka/stream.rs", "ATTEMPTS: u32 = 3"),
+    ("docs/kafka.md", "within two minutes", "src/kafka/producer.rs", "DELIVERY_MILLIS: &str = \"120000\""),
+    ("docs/kafka.md", "three times in all", "src/kafka/producer.rs", "ATTEMPTS: u32 = 3"),
 ];
 
-/// A job in which nothing is said that need not be.
+/// A job with only the required keys.
 const LEAST_JOB: &str = "version = 1\ndataset = \"d\"\nstore = \"s\"\n[inputs.a]\npath = \"a.csv\"\n[query]\nsql = \"SELECT 1\"\n\
                          [output]\nkey = [\"k\"]\n";
 

@@ -1,6 +1,6 @@
-//! As much of Markdown as the tests of the documents need: headings, links, code spans and fenced blocks.
+//! The part of Markdown that the tests of the documents need: headings, links, code spans and fenced blocks.
 //!
-//! Not for: showing it. Nested and reference-style constructs are not understood; the documents use none.
+//! Not for: rendering. Nested and reference-style constructs are not parsed; the documents use none.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 pub struct Document {
     /// Its path below the repository's root.
     pub path: PathBuf,
-    /// Its lines, with what they are.
+    /// Its lines, classified.
     lines: Vec<Line>,
 }
 
@@ -72,14 +72,14 @@ impl Document {
         self.prose().filter(|line| line.starts_with('#')).map(|line| line.trim_start_matches('#').trim())
     }
 
-    /// The targets of its links, those to other sites excepted.
+    /// The targets of its links, except those to other sites.
     pub fn links(&self) -> Vec<String> {
         let prose = self.prose().map(without_code).collect::<Vec<_>>().join("\n");
         let targets = prose.split("](").skip(1).filter_map(|rest| rest.split_once(')')).map(|(target, _)| target);
         targets.filter(|target| !target.contains("://")).map(str::to_owned).collect()
     }
 
-    /// Its code spans: what stands between backticks, outside of fenced blocks.
+    /// Its code spans: the text between backticks, outside of fenced blocks.
     pub fn spans(&self) -> Vec<String> {
         let prose: Vec<&str> = self.prose().collect();
         let text = prose.join("\n");
@@ -123,7 +123,7 @@ fn without_code(line: &str) -> String {
     line.split('`').step_by(2).collect::<Vec<_>>().join("`")
 }
 
-/// How GitHub makes an anchor of a heading.
+/// The anchor that GitHub makes of a heading.
 fn anchor(heading: &str) -> String {
     let plain = heading.chars().filter(|letter| letter.is_alphanumeric() || "-_ ".contains(*letter));
     plain.map(|letter| if letter == ' ' { '-' } else { letter.to_ascii_lowercase() }).collect()

@@ -1,12 +1,12 @@
-//! A disk that forgets what was not synced.
+//! A disk that loses what was not synced.
 //!
 //! ```text
 //! content of a file    survives once that file is synced; until then any of its writes may be there or not
 //! names in a directory    survive once that directory is synced; until then any of the changes may be there or not,
 //!                      but those of one directory in their order, and a rename in both of its directories or in none
 //! ```
-//! That is what POSIX promises, with the one addition that every file system makes: a rename is atomic. File systems
-//! with a journal keep more; a program that is right here is right on all of them.
+//! That is what POSIX promises, with one addition that every file system makes: a rename is atomic. Journaling file
+//! systems keep more; a program that is correct here is correct on all of them.
 //!
 //! Not for: opening what is left (`super`).
 
@@ -22,7 +22,7 @@ use crate::random::Random;
 type Node = usize;
 type Names = BTreeMap<String, Node>;
 
-/// Something that was done to the content of a file.
+/// A change to the content of a file.
 #[derive(Clone, Debug)]
 enum Change {
     Resize(usize),
@@ -30,7 +30,7 @@ enum Change {
     Write(usize, Vec<u8>),
 }
 
-/// Something that was done to names: in each directory the name that now is that node, or nothing.
+/// A change to names: in each directory the name that is now this node, or nothing.
 #[derive(Clone, Debug)]
 struct Naming {
     effects: Vec<(Node, String, Option<Node>)>,
@@ -38,9 +38,9 @@ struct Naming {
 
 #[derive(Clone, Debug)]
 enum Content {
-    /// What survives, and what was done since.
+    /// What survives, and the changes since.
     File(Vec<u8>, Vec<Change>),
-    /// What survives, and what is there.
+    /// What survives, and the current names.
     Directory { durable: Names, current: Names },
 }
 
@@ -52,10 +52,10 @@ pub struct Disk {
     unsynced: Vec<Naming>,
 }
 
-/// The directory that the disk begins with.
+/// The root directory of the disk.
 const ROOT: Node = 0;
 
-/// A tree of files as it can be written: paths of directories, and paths of files with their content.
+/// A tree of files to be written: paths of directories, and paths of files with their content.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Tree {
     directories: Vec<String>,
@@ -63,7 +63,7 @@ pub struct Tree {
 }
 
 impl Disk {
-    /// The disk as it is: of everything in `root` only `name`, all of it synced.
+    /// The current disk: of everything in `root` only `name`, all of it synced.
     pub fn of(root: &Path, name: &str) -> Self {
         let mut disk = Self { nodes: Vec::new(), by_inode: HashMap::new(), unsynced: Vec::new() };
         let node = disk.add(inode(root), Content::Directory { durable: Names::new(), current: Names::new() });
@@ -99,7 +99,7 @@ impl Disk {
         current.insert(name.to_owned(), node);
     }
 
-    /// Does what a system call did. What is not below the disk's directory is left alone.
+    /// Applies a system call. What is not below the disk's directory is ignored.
     pub fn apply(&mut self, op: &Op) {
         match op {
             Op::Create { directory, name, inode } => {
@@ -149,19 +149,19 @@ impl Disk {
 
     fn make(&mut self, directory: u64, name: &str, inode: u64, content: Content) {
         match self.directory(directory) {
-            Some(directory) if directory != ROOT || !self.is_beside(name) => {
+            Some(directory) if directory != ROOT || !self.is_foreign(name) => {
                 let node = self.add(inode, content);
                 self.name(vec![(directory, name.to_owned(), Some(node))]);
             }
-            // The inode of something that is gone may be that of something elsewhere now.
+            // The inode of a removed file may be reused elsewhere.
             _ => {
                 self.by_inode.remove(&inode);
             }
         }
     }
 
-    /// Whether a name in the first directory is none of the store's.
-    fn is_beside(&self, name: &str) -> bool {
+    /// Whether a name in the first directory is not the store's.
+    fn is_foreign(&self, name: &str) -> bool {
         name != super::STORE
     }
 
@@ -209,7 +209,7 @@ impl Disk {
         }
     }
 
-    /// The chosen changes of names, and every one that came before in a directory that one of them touches.
+    /// The chosen changes of names, and every earlier one in a directory that one of them touches.
     fn with_earlier(&self, mut chosen: Vec<bool>) -> Vec<bool> {
         let mut directories: Vec<Node> = Vec::new();
         for (naming, chosen) in self.unsynced.iter().zip(&mut chosen).rev() {
@@ -221,19 +221,19 @@ impl Disk {
         chosen
     }
 
-    /// What is there when nothing that was not synced survives.
+    /// The tree if nothing unsynced survives.
     pub fn synced(&self) -> Tree {
         self.tree(|_, durable, _| durable.to_vec())
     }
 
-    /// What is there while the power is on.
+    /// The tree while the power is on.
     pub fn whole(&self) -> Tree {
         let mut disk = self.clone();
         std::mem::take(&mut disk.unsynced).iter().for_each(|naming| disk.keep(naming));
         disk.tree(|_, durable, changes| changed(durable, changes))
     }
 
-    /// What may be there when the power goes: what was synced, and some of what was not.
+    /// A tree that may be left after a power loss: what was synced, and some of what was not.
     pub fn some(&self, random: &mut Random) -> Tree {
         let mut disk = self.clone();
         let namings = std::mem::take(&mut disk.unsynced);
@@ -246,7 +246,7 @@ impl Disk {
             false => self.with_earlier(namings.iter().map(|_| random.once_in(3)).collect()),
         };
         namings.iter().zip(chosen).filter(|(_, chosen)| *chosen).for_each(|(naming, _)| disk.keep(naming));
-        // One choice a file, also where it has two names.
+        // One choice per file, even if it has two names.
         let choices: Vec<u64> = self.nodes.iter().map(|_| random.next()).collect();
         disk.tree(|node, durable, changes| survivor(durable, changes, &mut Random::new(choices[node])))
     }
@@ -312,7 +312,7 @@ fn changed(durable: &[u8], changes: &[Change]) -> Vec<u8> {
     content
 }
 
-/// A content that a file may have after the power was gone.
+/// A content that a file may have after a power loss.
 fn survivor(durable: &[u8], changes: &[Change], random: &mut Random) -> Vec<u8> {
     let (whole, torn) = (changes.len(), random.below(changes.len() + 1));
     match random.below(5) {
@@ -332,7 +332,7 @@ fn survivor(durable: &[u8], changes: &[Change], random: &mut Random) -> Vec<u8> 
             }
             content
         }
-        // Any of the writes.
+        // Any subset of the writes.
         _ => {
             let some: Vec<Change> = changes.iter().take(whole).filter(|_| random.once_in(2)).cloned().collect();
             changed(durable, &some)
@@ -346,7 +346,7 @@ impl Tree {
         Disk::of(root, name).synced()
     }
 
-    /// Writes it below `root`, in place of everything that has its first names.
+    /// Writes the tree below `root`, replacing everything with its top-level names.
     pub fn write(&self, root: &Path, name: &str) {
         if root.join(name).exists() {
             fs::remove_dir_all(root.join(name)).unwrap();
@@ -359,7 +359,7 @@ impl Tree {
         }
     }
 
-    /// Paths of which one of the two has another content, or none.
+    /// Paths whose content differs between the two, or that only one has.
     pub fn differences(&self, other: &Self) -> Vec<String> {
         let paths = self.files.keys().chain(other.files.keys());
         let differing = paths.filter(|path| self.files.get(*path) != other.files.get(*path)).cloned();

@@ -1,16 +1,16 @@
-//! Power loss: every state that the disk may be in when the power goes during a real command, opened and read.
+//! Power loss: every state that the disk may have if the power fails during a real command, opened and read.
 //!
 //! ```text
 //! command ─▶ shim: every system call on files ─▶ Disk: what is synced, what is not ─▶ at each sync: the states that may
 //!            (RocksDB's own too)                                                      be left ─▶ open, read, run again
 //! ```
-//! At every sync of a command a state holds only what was synced; others hold, by seed, some of what was not. In each a
-//! reader sees the whole old version or the whole new one, every version that is named is whole, and in a share of them
-//! the command is run again and the rest is cleaned up.
+//! At every sync of a command one state contains only what was synced; others contain, by seed, some of what was not.
+//! In each a reader must see the complete old version or the complete new one, and every listed version must be
+//! complete; in a share of them the command is run again and the rest is cleaned up.
 //!
-//! That the shim sees everything is checked: all that it recorded, done again, must be what lies on the disk.
+//! That the shim sees everything is checked: replaying all its records must give what is on the disk.
 //!
-//! Not for: processes that are killed; what they wrote stays.
+//! Not for: killed processes; what they wrote stays.
 
 mod disk;
 mod recording;
@@ -29,20 +29,20 @@ use crate::fixture::{NUMBERS, Numbers};
 use crate::harness::names;
 use crate::random::{Random, seeds};
 
-/// The store's directory in the workspace: the disk that is watched.
+/// The store's directory in the workspace: the simulated disk.
 const STORE: &str = "store";
-/// States by seed at each sync.
+/// Random states at each sync.
 const SEEDS: u64 = 2;
-/// Of so many states, one is run on.
+/// In one of this many states, the command is run again.
 const RUN_ON: usize = 40;
 /// Rows of each generation.
 const ROWS: usize = 100;
 /// Bytes of cache of a store that is opened once.
 const CACHE: usize = 1 << 20;
-/// What a store's directory may hold once nothing runs.
+/// What a store's directory may contain after all commands have ended.
 const OWN: [&str; 7] = ["build.lock", "commit.lock", "current.json", "log", "publish.lock", "staging", "versions"];
 
-/// A dataset in two shards, whose store keeps so many versions.
+/// A dataset in two shards, whose store keeps this many versions.
 fn numbers(keep: u32) -> Numbers {
     let numbers = Numbers::new();
     let job = NUMBERS.replace("shards = 4", "shards = 2");
@@ -50,7 +50,7 @@ fn numbers(keep: u32) -> Numbers {
     numbers
 }
 
-/// The generation that readers of a store see; none where nothing is published.
+/// The generation that readers of a store see; `None` if nothing is published.
 ///
 /// # Errors
 /// What is broken.
@@ -65,7 +65,7 @@ fn seen(store: &Path) -> Result<Option<i64>, String> {
     for &version in store.versions().map_err(broken)?.versions.keys() {
         let report = serve::verify(&store, version, Depth::Full).map_err(broken)?;
         if let Some(finding) = report.findings.first() {
-            return Err(format!("version {version} is not whole: {finding}"));
+            return Err(format!("version {version} is not complete: {finding}"));
         }
     }
     let Some(version) = store.current().map_err(broken)? else { return Ok(None) };
@@ -82,7 +82,7 @@ fn seen(store: &Path) -> Result<Option<i64>, String> {
     }
 }
 
-/// Records a command that takes readers from one generation to another, and looks at every state it may leave.
+/// Records a command that takes readers from one generation to another, and checks every state it may leave.
 #[track_caller]
 fn survives(numbers: &Numbers, line: &str, from: Option<i64>, to: i64) {
     let root = numbers.workspace.path("");
@@ -127,7 +127,7 @@ fn survives(numbers: &Numbers, line: &str, from: Option<i64>, to: i64) {
     println!("{line}: {} calls, {} states, {run_on} of them run on", ops.len(), known.len());
 }
 
-/// In a state that a power loss left, the command does its work, and nothing stays that nobody needs.
+/// In a state that a power loss left, the command succeeds, and nothing is left over.
 #[track_caller]
 fn goes_on(numbers: &Numbers, line: &str, state: &Tree, found: Option<i64>, to: i64, place: &str) {
     let root = numbers.workspace.path("");
@@ -144,13 +144,13 @@ fn goes_on(numbers: &Numbers, line: &str, state: &Tree, found: Option<i64>, to: 
     assert_eq!(foreign, [""; 0], "{place}, after gc");
 }
 
-/// What readers see of a disk of which only what was synced is left.
+/// What readers see if only what was synced survives.
 fn seen_in(disk: &Disk, scratch: &Path) -> Option<i64> {
     disk.synced().write(scratch, STORE);
     seen(&scratch.join(STORE)).unwrap()
 }
 
-/// What led to a state, for whoever has to find out.
+/// The calls that led to a state, for the message of a failure.
 fn told(ops: &[Op], at: usize, state: &Tree, there: &Tree) -> String {
     let shown = |op: &Op| match op {
         Op::Write { inode, offset, data } => {
@@ -190,7 +190,7 @@ fn commands_that_take_readers_elsewhere_leave_the_old_or_the_new() {
     numbers.assert_states(&[(2, "published")]);
 }
 
-/// The disk forgets what a correct program must sync: a check that cannot fail shows nothing.
+/// The disk loses what a correct program must sync: a check that cannot fail shows nothing.
 #[test]
 fn a_disk_forgets_what_was_not_synced() {
     let directory = tempfile::tempdir().unwrap();

@@ -10,7 +10,7 @@ use crate::harness::{CUTOVER, Workspace};
 
 const SHIM: &str = include_str!("trace.c");
 
-/// What one system call did. Files and directories are told apart by their inode.
+/// The effect of one system call. Files and directories are identified by their inode.
 #[derive(Clone, Debug)]
 pub enum Op {
     /// A new file `name` in `directory`.
@@ -23,13 +23,13 @@ pub enum Op {
     Extend { inode: u64, size: usize },
     /// Bytes of a file.
     Write { inode: u64, offset: usize, data: Vec<u8> },
-    /// A name moved, onto another one or not.
+    /// A name moved, maybe onto another one.
     Rename { from: (u64, String), to: (u64, String) },
-    /// One more name of a file.
+    /// Another name of a file.
     Link { inode: u64, directory: u64, name: String },
-    /// A name is gone.
+    /// A name was removed.
     Remove { directory: u64, name: String },
-    /// What was done to a file, or to the names in a directory, survives from here on.
+    /// Earlier changes to a file, or to the names in a directory, survive from here on.
     Sync { inode: u64 },
 }
 
@@ -39,7 +39,7 @@ pub struct Shim {
 }
 
 impl Shim {
-    /// Compiles it with the C compiler that the build needs too.
+    /// Compiles it with the C compiler that the build needs as well.
     pub fn compile() -> Self {
         let directory = tempfile::tempdir().unwrap();
         let source = directory.path().join("trace.c");
@@ -52,7 +52,7 @@ impl Shim {
         Self { directory }
     }
 
-    /// Runs `cutover` in the workspace to its end, which must be a good one, and returns all that it did to files.
+    /// Runs `cutover` in the workspace, which must succeed, and returns all that it did to files.
     pub fn record(&self, workspace: &Workspace, line: &str) -> Vec<Op> {
         let log = self.directory.path().join("log");
         let _ = fs::remove_file(&log);

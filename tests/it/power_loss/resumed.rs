@@ -1,7 +1,7 @@
 //! Power loss during a build that spilled: whatever is left of its journals, runs and tables, the next run ends in the
-//! version that an undisturbed one builds, and in some of the states it goes on with what was finished.
+//! version that an uninterrupted one builds, and in some of the states it resumes from finished work.
 //!
-//! Not for: damage, which a power loss does not do (`resume`).
+//! Not for: damage, which a power loss does not cause (`resume`).
 
 use super::STORE;
 use super::disk::Disk;
@@ -10,7 +10,7 @@ use crate::harness::names;
 use crate::random::Random;
 use crate::resume::{SMALL, Texts};
 
-/// States that are run on, about: each is a whole build.
+/// About how many states are run again: each is an entire build.
 const RUN_ON: usize = 24;
 
 #[test]
@@ -41,6 +41,6 @@ fn a_build_that_spilled_is_taken_up_or_done_again() {
         assert_eq!(names(&texts.workspace.path("store/versions")), ["00000001"], "{place}");
     }
     let taken_up: Vec<u64> = ranges.iter().copied().flatten().collect();
-    assert!(taken_up.iter().any(|ranges| *ranges > 0), "no finished range was taken up: {ranges:?}");
-    println!("ranges that were taken up, of a state each: {ranges:?}");
+    assert!(taken_up.iter().any(|ranges| *ranges > 0), "no finished range was reused: {ranges:?}");
+    println!("reused ranges, by state: {ranges:?}");
 }

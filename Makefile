@@ -30,7 +30,7 @@ soak: ## the long tests, two hours: a million simulated histories, an hour of ch
 	@scripts/setup.sh
 	CUTOVER_SIM_RUNS=1000000 cargo test --release --locked --lib simulation
 	CUTOVER_CHAOS_SECONDS=3600 cargo test --release --locked --test it chaos
-	CUTOVER_SEEDS=20 cargo test --release --locked --test it -- power hostile fuzzed
+	CUTOVER_SEEDS=20 cargo test --release --locked --test it -- power hostile mutated
 
 .PHONY: tpc
 tpc: ## TPC-H's and TPC-DS's queries, answers compared with DuckDB's (ARGS="--suite ds --scale 1 --memory 128MiB --only 4,14")

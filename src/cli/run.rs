@@ -35,7 +35,7 @@ Examples:
 pub(super) struct Args {
     #[command(flatten)]
     job: JobArgs,
-    /// The time the data speaks for: a date (its midnight in UTC) or a time in RFC 3339; the job's as_of if left out
+    /// The time the data is as of: a date (its midnight in UTC) or a time in RFC 3339; the job's as_of if left out
     #[arg(long, value_name = "D", value_parser = parsers::instant)]
     as_of: Option<Timestamp>,
     /// Start afresh even if an earlier run of the same job over the same inputs can be resumed

@@ -92,7 +92,7 @@ fn only_stated_times_are_compared_and_a_store_that_began_without_gets_a_way_over
     cutover(&of(24, "--as-of 2026-11-24")).fails(7).complains(&["--allow older"]);
     // Another clock, or none, is no way back.
     let undated = cutover(&of(26, "")).fails(7);
-    undated.complains(&["does not say what time its data speaks for", "set `as_of` in the job", "--allow undated"]);
+    undated.complains(&["does not state the time its data is as of", "set `as_of` in the job", "--allow undated"]);
     cutover(&of(26, "--allow older")).fails(7);
     cutover(&of(26, "--allow undated")).ok();
     assert_eq!(numbers.seen(), (5, 26));

@@ -179,7 +179,7 @@ fn show_tells_all_that_is_known_of_a_version() {
     numbers.on("show", "7").fails(2).complains(&["there is no version 7"]);
     numbers.workspace.write("plain.toml", NUMBERS.replace("\"in/\"", "\"in/date=2026-11-26/\""));
     numbers.workspace.cutover("run plain.toml --allow undated").ok();
-    numbers.on("show", "").ok().prints(&["which is what the clock said: no as_of was stated"]);
+    numbers.on("show", "").ok().prints(&["the time of the build: no as_of was stated"]);
 }
 
 #[test]

@@ -109,12 +109,12 @@ impl Layout {
         self.log_dir().join("events.jsonl")
     }
 
-    /// Held for the length of a build.
+    /// Held for the duration of a build.
     pub fn build_lock(&self) -> PathBuf {
         self.root.join("build.lock")
     }
 
-    /// Held for the length of a publish to Kafka.
+    /// Held for the duration of a publish to Kafka.
     pub fn publish_lock(&self) -> PathBuf {
         self.root.join("publish.lock")
     }

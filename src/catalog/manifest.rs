@@ -108,7 +108,7 @@ pub struct InputFile {
     pub size: u64,
     /// When it was last changed: RFC 3339 with nanoseconds.
     pub modified: String,
-    /// Rows in it, where its format says so.
+    /// Rows in it, if its format records them.
     pub rows: Option<u64>,
 }
 
@@ -155,9 +155,9 @@ pub struct ColumnStats {
     pub name: String,
     /// Rows in which it is null.
     pub nulls: u64,
-    /// Its smallest value, where its type has an order.
+    /// Its smallest value, if its type has an order.
     pub min: Option<serde_json::Value>,
-    /// Its largest value, where its type has an order.
+    /// Its largest value, if its type has an order.
     pub max: Option<serde_json::Value>,
 }
 

@@ -92,10 +92,10 @@ impl Catalog {
         Ok(catalog)
     }
 
-    /// The dataset of the store at `path`, which must be one that follows `topic`; `None` where there is no store.
+    /// The dataset of the store at `path`, which must follow `topic` or be empty; `None` if there is no store.
     ///
     /// # Errors
-    /// `Invalid` when it has versions of its own or follows another topic; else as [`Catalog::read`].
+    /// `Invalid` when it has locally built versions or follows another topic; else as [`Catalog::read`].
     pub fn followed_dataset(path: impl Into<PathBuf>, topic: &str) -> Result<Option<String>> {
         let catalog = Self { layout: Layout::new(path) };
         check_path(catalog.layout.root())?;
@@ -119,7 +119,7 @@ impl Catalog {
         }
     }
 
-    /// Opens the store of `dataset` at `path` where there is one.
+    /// Opens the store of `dataset` at `path` if there is one.
     ///
     /// # Errors
     /// As [`Catalog::open_or_create`]; never creates the store.
@@ -215,7 +215,7 @@ impl Catalog {
         self.commit_locked(&lock, change)
     }
 
-    /// Takes the lock that a publish to Kafka holds for its whole length.
+    /// Takes the lock that a publish to Kafka holds for its whole duration.
     ///
     /// # Errors
     /// `Conflict` naming the holder when another publish is running.
@@ -224,7 +224,7 @@ impl Catalog {
             .map_err(|error| held(error, "another publish of this store to Kafka is running"))
     }
 
-    /// Takes the lock that a build holds for its whole length.
+    /// Takes the lock that a build holds for its whole duration.
     ///
     /// # Errors
     /// `Conflict` naming the holder when another build is running; `Corrupt` when one of the store's directories is a

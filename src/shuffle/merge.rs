@@ -215,8 +215,8 @@ pub(super) struct MergePlan {
 }
 
 impl MergePlan {
-    /// The next pass over `count` runs; none if every thread can already merge all of them at once. After the pass that
-    /// is so, unless one pass is not enough.
+    /// The next pass over `count` runs; none if every thread can already merge all of them at once. If there are too
+    /// many runs for one pass, further passes follow.
     pub(super) fn of(count: usize, largest_block: usize, options: &Options) -> Option<Self> {
         let threads = options.threads.max(1);
         let all = fan_in(options.memory, largest_block);

@@ -22,7 +22,7 @@
 //! Entries compare by (shard, key, order, value) as separate fields, so every attempt gives the same order, whatever
 //! the number of threads or spills. All entries of a key are in one range, so that deduplication sees all of them.
 //!
-//! Not for: what becomes of equal keys (`duplicates`), or deciding whether a later process may resume (`pipeline`).
+//! Not for: resolving duplicate keys (`duplicates`), or deciding whether a later process may resume (`pipeline`).
 
 mod bucket;
 pub mod duplicates;

@@ -56,14 +56,14 @@ impl Choice {
     /// Why this value of `duplicates`, for the user.
     pub(super) fn reason(&self) -> String {
         match self.most {
-            Some(0..=1) => "no two rows have the same".to_owned(),
+            Some(0..=1) => "no two rows have the same key".to_owned(),
             Some(most @ 2..=LONGEST_LIST) => {
-                format!("up to {} rows have the same; they make one value, a list", format::count(most))
+                format!("up to {} rows have the same key; they become one value, a list", format::count(most))
             }
-            Some(most) => format!("up to {} rows have the same; each gets a number after the key", format::count(most)),
-            None => {
-                "too many rows to count how often it repeats; rows with the same get a number after the key".to_owned()
+            Some(most) => {
+                format!("up to {} rows have the same key; each gets a number after the key", format::count(most))
             }
+            None => "too many rows to count repeated keys; rows with the same key get a number after it".to_owned(),
         }
     }
 }

@@ -1,10 +1,10 @@
-//! Sizes and checksums of a database's files as they are read back from the disk, those of tables while other tables
-//! are still being built: the disk has little else to do by then, and whoever builds need not wait for it.
+//! Sizes and checksums of a database's files, read back from the disk. Tables are read back on a thread of their own
+//! while other tables are still being built.
 //!
-//! A file is known by its number on its device, as ingesting a table gives it another name. One that RocksDB had to
-//! copy is another file, and read back like any that was not seen before.
+//! A file is identified by device and inode, because ingesting a table gives it another name. If RocksDB had to copy a
+//! table, the copy is another file, and is read back like any file that was not seen before.
 //!
-//! Not for: comparing checksums (see `checksum` and the ledger).
+//! Not for: comparing checksums (`range_journal`, `verify_blocks`).
 
 use std::collections::HashMap;
 use std::os::unix::fs::MetadataExt;
@@ -28,10 +28,11 @@ pub(super) struct ReadBack {
 pub(super) struct FileChecksums(HashMap<(u64, u64), ReadBack>);
 
 impl FileChecksums {
-    /// Gives all that `work` sends to `finish`, on a thread of its own while it works; returns all of it.
+    /// Runs `work`, and passes everything it sends to `finish` on a concurrent thread; returns everything that was
+    /// sent.
     ///
     /// # Errors
-    /// The first of `finish`, after which nothing more can be sent; else that of `work`.
+    /// The first error of `finish`, after which sending fails; else that of `work`.
     pub(super) fn hash_concurrently<T: Send>(
         work: impl FnOnce(&Sender<T>) -> Result<()>,
         mut finish: impl FnMut(&T, &mut Self) -> Result<()> + Send,
@@ -45,8 +46,7 @@ impl FileChecksums {
             });
             let worked = work(&sender);
             drop(sender);
-            let finished =
-                finishing.join().unwrap_or_else(|_| Err(Error::internal("the reading back of tables panicked")));
+            let finished = finishing.join().unwrap_or_else(|_| Err(Error::internal("the checksum thread panicked")));
             finished.and_then(|finished| worked.map(|()| finished))
         })
     }
@@ -54,14 +54,14 @@ impl FileChecksums {
     /// Reads back a file.
     ///
     /// # Errors
-    /// `Unavailable` when the file cannot be synced or read; `Stopped` when that is asked for.
+    /// `Unavailable` when the file cannot be synced or read; `Stopped` after a request to stop.
     pub(super) fn add(&mut self, path: &Path) -> Result<ReadBack> {
         let read = read_back(path)?;
         self.0.insert(number(path)?, read);
         Ok(read)
     }
 
-    /// What is at `path`, read back now unless it was before.
+    /// Size and checksum of the file at `path`, which is read back unless it was before.
     ///
     /// # Errors
     /// As [`FileChecksums::add`].
@@ -73,13 +73,13 @@ impl FileChecksums {
     }
 }
 
-/// The number of a file's device, and its own there.
+/// Device and inode of a file.
 fn number(path: &Path) -> Result<(u64, u64)> {
-    let found = std::fs::metadata(path).io("look at", path)?;
+    let found = std::fs::metadata(path).io("stat", path)?;
     Ok((found.dev(), found.ino()))
 }
 
-/// Syncs a file and reads it from the disk, not from memory.
+/// Syncs a file, drops it from the page cache and hashes it as it is read from the disk.
 fn read_back(path: &Path) -> Result<ReadBack> {
     shutdown::check()?;
     durable_file::sync_file(path)?;
@@ -119,7 +119,7 @@ mod tests {
         let add = |name: &&str, hashed: &mut FileChecksums| hashed.add(&directory.path().join(name)).map(drop);
         let send_until_nobody_takes_it = |sender: &Sender<&'static str>| {
             while sender.send("lost").is_ok() {}
-            Err(Error::internal("nobody takes it"))
+            Err(Error::internal("the receiver is closed"))
         };
         let lost = FileChecksums::hash_concurrently(send_until_nobody_takes_it, add).unwrap_err();
         assert_eq!(lost.kind(), crate::error::Kind::Unavailable);

@@ -1,19 +1,19 @@
 //! Builds one shard: from ranges of sorted entries to a complete RocksDB database and its manifest entry.
 //!
 //! ```text
-//!  range ─▶ fold ─▶ table ─┐
-//!  range ─▶ fold ─▶ table ─┼▶ one ingest ─▶ database ─▶ sync and hash its other files ─▶ ShardEntry
-//!  range ─▶ fold ─▶ table ─┘   (hard links)
-//!                     └▶ sync, hash and note, while others are built
+//!  range ─▶ deduplicate ─▶ table ─┐
+//!  range ─▶ deduplicate ─▶ table ─┼▶ one ingest ─▶ database ─▶ sync and hash its other files ─▶ ShardEntry
+//!  range ─▶ deduplicate ─▶ table ─┘   (hard links)
+//!                            └▶ sync, hash and journal, while other ranges are built
 //! ```
-//! A range whose fault may pass is tried again ([`retry`]); one that is built and read back is noted, where the caller
-//! wants that, and taken up by the next attempt ([`range_journal`]).
+//! A range that fails with a transient error is retried ([`retry`]). A range that is built and read back is recorded in
+//! a journal, if the caller wants one, and reused by the next attempt ([`range_journal`]).
 //!
-//! [`build_shard`] knows nothing of who calls it: it writes under the directories it is given and returns what it
-//! wrote. Tables do not overlap, so all of them go to the last level and nothing is ever compacted.
+//! [`build_shard`] does not depend on its caller: it writes to the directories it is given and returns what it wrote.
+//! Tables do not overlap, so all of them go to the last level and nothing is ever compacted.
 //!
-//! A consumer of Kafka has its records in key order already: it writes tables with [`ShardWriter`] and makes the same
-//! database of them with [`assemble`].
+//! A consumer gets its records from Kafka in key order already: it writes tables with [`ShardWriter`] and makes the
+//! same database of them with [`assemble`].
 //!
 //! Not for: choosing a version number or deciding whether the result may be served.
 

@@ -8,14 +8,14 @@
 use crate::format::{Compression, Tables};
 use rocksdb::{BlockBasedOptions, ChecksumType, DBCompressionType, InfoLogger, LogLevel, Options};
 
-/// Bytes after which a table's pages are sent to the disk while it is being written, so that the last sync is short.
+/// Bytes after which the pages of a table that is being written are flushed, so that the last sync is short.
 const BYTES_PER_SYNC: u64 = 1 << 20;
 
-/// Bytes of disk that are set aside for a database's list of tables.
+/// Bytes of disk that are preallocated for RocksDB's MANIFEST, the list of tables.
 const MANIFEST_BYTES: usize = 64 << 10;
 
-/// Files that RocksDB may hold open of one database, ten of which are no tables; it takes no smaller number. An open
-/// table has its filter and its index in memory, so that all tables of a large version would take far more than the
+/// Files that RocksDB may keep open per database, ten of which are not tables; it accepts no smaller number. An open
+/// table has its filter and its index in memory, so keeping all tables of a large version open would exceed the memory
 /// budget.
 const OPEN_FILES: i32 = 20;
 
@@ -38,7 +38,7 @@ pub(super) fn write_options(tables: &Tables) -> Options {
         Compression::None => DBCompressionType::None,
     });
     options.set_bytes_per_sync(BYTES_PER_SYNC);
-    // RocksDB sets 4 MiB of disk aside for the list of tables while it is written, for every shard at once.
+    // RocksDB's default preallocates 4 MiB of disk for the MANIFEST, for every shard at once.
     options.set_manifest_preallocation_size(MANIFEST_BYTES);
     options.create_if_missing(true);
     options.set_error_if_exists(true);
@@ -47,7 +47,7 @@ pub(super) fn write_options(tables: &Tables) -> Options {
     options
 }
 
-/// Options under which a database that was just made is read back, within the memory of a build.
+/// Options for reading back a new database within the memory of a build.
 pub fn read_options() -> Options {
     let mut options = Options::default();
     silent(&mut options);
@@ -55,7 +55,7 @@ pub fn read_options() -> Options {
     options
 }
 
-/// By default RocksDB keeps open tables in 64 places, and at least one in each.
+/// By default RocksDB's cache of open tables has 64 shards, each with at least one table.
 fn few_open_tables(options: &mut Options) {
     options.set_max_open_files(OPEN_FILES);
     options.set_table_cache_num_shard_bits(0);

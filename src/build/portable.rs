@@ -1,8 +1,7 @@
-//! The options file of a finished database, in words that every RocksDB that can read its tables knows.
+//! A portable options file for a finished database: only options that every RocksDB which can read its tables knows.
 //!
-//! RocksDB writes all of its options into `OPTIONS-…`, also those that only its newest version has, and tools of an
-//! older one refuse to load what they do not know: `ldb`, and `loadLatestOptions` of every language. What a reader
-//! needs is little.
+//! RocksDB writes all of its options into `OPTIONS-…`, including those of its newest version, and older tools refuse to
+//! load unknown options: `ldb`, and `loadLatestOptions` in every language. A reader needs only a few options.
 //!
 //! Not for: options under which tables are written (`options`).
 
@@ -12,13 +11,13 @@ use std::path::Path;
 use crate::error::{IoContext, Result};
 use crate::format::Tables;
 
-/// What the names of options files begin with.
+/// Prefix of the names of options files.
 const OPTIONS: &str = "OPTIONS-";
 
-/// Replaces the options files of a database that is closed.
+/// Replaces the options files of a closed database.
 ///
 /// # Errors
-/// `Unavailable` when the disk does not do it.
+/// `Unavailable` when a file cannot be written.
 pub(super) fn replace_options(shard_dir: &Path, tables: &Tables) -> Result<()> {
     for entry in fs::read_dir(shard_dir).io("list", shard_dir)? {
         let path = entry.io("list", shard_dir)?.path();

@@ -1,14 +1,14 @@
-//! Which ranges of a shard are finished, so that an attempt after this one need not build them again.
+//! The journal of a shard's finished ranges, so that a later attempt need not build them again.
 //!
 //! ```text
-//! one line a range:   {"range":3,"tables":[{"table":{…},"xxh3":"…"}],"samples":[…]}
+//! one line per range:   {"range":3,"tables":[{"table":{…},"xxh3":"…"}],"samples":[…]}
 //! ```
-//! Tables are synced, then their directory, then the line. A range is taken up when every table of it is there with the
-//! checksum it had; its digests and the entries to look up come from the same line. Range 3 of one attempt is range 3
-//! of the next because both drain the same sealed runs, cut at the same splitters; where that is not so there is no
-//! ledger.
+//! The tables are synced first, then their directory, then the line. A range is resumed if all of its tables exist with
+//! the recorded checksums; its digests and the sampled entries come from the same line. Range 3 of one attempt is range
+//! 3 of the next because both drain the same sealed runs, cut at the same splitters; without sealed runs there is no
+//! journal.
 //!
-//! Not for: deciding whether an attempt goes on with the work of another (`pipeline`).
+//! Not for: deciding whether an attempt may resume another one's work (`pipeline`).
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -24,7 +24,7 @@ use crate::durable_file;
 use crate::error::Result;
 use crate::journal::Journal;
 
-/// A finished table and the checksum of its file, as journals keep them.
+/// A finished table and the checksum of its file, as recorded in journals.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct StoredTable {
     /// The table.
@@ -47,7 +47,7 @@ impl StoredTable {
         Self { table: table.clone(), xxh3: crate::format::hex_checksum(xxh3) }
     }
 
-    /// Whether its file is in `directory` as it was measured. A name that is not plain is no table's.
+    /// Whether its file in `directory` still has the recorded checksum. A name with a path in it is never intact.
     pub fn is_intact(&self, directory: &Path) -> bool {
         let name = Path::new(&self.table.name);
         let plain = name.file_name() == Some(name.as_os_str());
@@ -64,7 +64,7 @@ struct RangeRecord {
     samples: Vec<Sample>,
 }
 
-/// The finished ranges of one shard.
+/// The journal of one shard, and the finished ranges that it listed when it was opened.
 pub(super) struct RangeJournal<'a> {
     tables_dir: &'a Path,
     journal: Option<Mutex<Journal>>,
@@ -72,7 +72,7 @@ pub(super) struct RangeJournal<'a> {
 }
 
 impl<'a> RangeJournal<'a> {
-    /// Opens the ledger of a target, or one that is empty and forgets where it has no journal.
+    /// Opens the journal of a target; without one, nothing is resumed or recorded.
     ///
     /// # Errors
     /// As [`Journal::open`].
@@ -82,13 +82,13 @@ impl<'a> RangeJournal<'a> {
             return Ok(Self { tables_dir, journal: None, finished: HashMap::new() });
         };
         let (journal, lines) = Journal::open(path.to_owned(), |_: &RangeRecord, _| true)?;
-        // A range that had to be built again has two lines, of which the later counts.
+        // A range that had to be built again has two lines; the later one counts.
         let finished = lines.into_iter().map(|line| (line.range, line)).collect();
         Ok(Self { tables_dir, journal: Some(Mutex::new(journal)), finished })
     }
 
-    /// The tables of a range that an earlier attempt finished, and the entries it remembered; none where it did not, or
-    /// where one of them is not as it was.
+    /// The tables of a range that an earlier attempt finished, and the entries it sampled; none if it did not finish
+    /// the range, or if a table has changed since.
     pub(super) fn resumed_tables(&self, range: usize) -> Option<(Vec<Table>, &[Sample])> {
         let line = self.finished.get(&range)?;
         let mut tables = line.tables.iter().enumerate();
@@ -97,16 +97,16 @@ impl<'a> RangeJournal<'a> {
         };
         if !tables.all(intact) {
             let directory = self.tables_dir.display();
-            tracing::warn!("range {range} is built again: its tables in {directory} are not as they were written");
+            tracing::warn!("range {range} is built again: its tables in {directory} are missing or have changed");
             return None;
         }
         Some((line.tables.iter().map(|stored| stored.table.clone()).collect(), &line.samples))
     }
 
-    /// Notes that a range is finished, of whose tables this was read back.
+    /// Records that a range is finished; `read` are its tables' checksums as they were read back.
     ///
     /// # Errors
-    /// `Unavailable` when the disk does not do it.
+    /// `Unavailable` when the journal cannot be written.
     pub(super) fn note(
         &self,
         range: usize,
@@ -122,7 +122,7 @@ impl<'a> RangeJournal<'a> {
     }
 }
 
-/// Whether a whole line can be read.
+/// Whether a complete line can be parsed.
 pub(crate) fn is_line(line: &[u8]) -> bool {
     crate::journal::parse::<RangeRecord>(line).is_some()
 }

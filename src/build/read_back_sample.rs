@@ -1,11 +1,11 @@
-//! Entries remembered while they are written, so that they can be looked up in what was built.
+//! A sample of the entries that are written, to be looked up in the finished database.
 //!
-//! An entry is remembered when the low bits of its digest are zero. The number of bits, the level, rises whenever more
-//! than [`MOST`] are remembered, or more bytes than the memory allows. So a shard keeps between half of that and all of
-//! it, spread over its keys by chance, and a small shard keeps everything. Long keys, or very many shards, leave fewer
-//! entries than a read-back needs; such a shard is then read back whole.
+//! An entry is sampled when the low bits of its digest are zero. The number of bits, the level, rises whenever the
+//! sample exceeds [`MOST`] entries or its memory. So the sample is between half full and full, spread at random over
+//! the keys, and a small shard is sampled completely. With long keys, or very many shards, the sample can be smaller than a
+//! read-back needs; such a shard is then read back completely.
 //!
-//! Not for: splitters (see `shuffle`).
+//! Not for: the samples that choose splitters (`shuffle`).
 
 use crate::format::Digest;
 use std::collections::BTreeMap;
@@ -15,12 +15,12 @@ use serde::{Deserialize, Serialize};
 
 use super::sst_writer::Table;
 
-/// Entries of a shard that are remembered at most; at least half of it, far above the 1,000 a read-back looks up.
+/// Most entries in the sample of a shard; even half of it is far more than the 1,000 that a read-back looks up.
 const MOST: usize = 4096;
-/// Bytes that a remembered entry takes beside its key.
+/// Bytes that a sampled entry takes in addition to its key.
 const ENTRY_BYTES: usize = 80;
 
-/// A remembered entry.
+/// A sampled entry.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Sample {
     /// The stored key.
@@ -30,7 +30,7 @@ pub struct Sample {
     pub digest: Digest,
 }
 
-/// What one shard remembers, shared by the threads that write its ranges.
+/// The sampler of one shard, shared by the threads that write its ranges.
 #[derive(Debug)]
 pub(super) struct Sampler {
     most_bytes: usize,
@@ -42,17 +42,17 @@ struct Kept {
     level: u32,
     /// Bytes that the samples take.
     bytes: usize,
-    /// Digests by key: a range that is written twice is remembered once.
+    /// Digests by key: a range that is written twice is sampled once.
     samples: BTreeMap<Vec<u8>, Digest>,
 }
 
 impl Sampler {
-    /// Remembers entries in at most so many bytes of memory.
+    /// A sampler that takes at most `most_bytes` of memory.
     pub(super) fn new(most_bytes: usize) -> Self {
         Self { most_bytes, kept: Mutex::default() }
     }
 
-    /// Remembers the entry where its turn has come. `level` is the caller's copy of the level.
+    /// Adds the entry to the sample if its digest selects it. `level` is the caller's copy of the level.
     pub(super) fn observe(&self, level: &mut u32, key: &[u8], digest: Digest) {
         if !selected(digest, *level) {
             return;
@@ -70,7 +70,7 @@ impl Sampler {
         *level = kept.level;
     }
 
-    /// What is remembered of the entries of these tables, which are in key order.
+    /// The sampled entries of these tables, which are in key order.
     pub(super) fn samples_between(&self, tables: &[Table]) -> Vec<Sample> {
         let (Some(first), Some(last)) = (tables.first(), tables.last()) else { return Vec::new() };
         let kept = self.kept();
@@ -78,8 +78,8 @@ impl Sampler {
         within.map(|(key, digest)| Sample { key: key.clone(), digest: *digest }).collect()
     }
 
-    /// Remembers what an earlier attempt remembered. As the digest alone selects an entry, what is kept in the end is
-    /// the same as if this attempt had written all of them.
+    /// Adds the sample of an earlier attempt. As the digest alone selects an entry, the final sample is the same as if
+    /// this attempt had written all entries.
     pub(super) fn seed(&self, samples: &[Sample]) {
         let mut level = 0;
         samples.iter().for_each(|sample| self.observe(&mut level, &sample.key, sample.digest));
@@ -156,7 +156,7 @@ mod tests {
         assert!(dead.samples_between(&[table(20_000..30_000)]).is_empty() && dead.samples_between(&[]).is_empty());
         next.seed(&remembered);
         write(&next, 10_000..40_000);
-        write(&next, 10_000..20_000); // as a try that failed would have
+        write(&next, 10_000..20_000); // as an attempt that failed would have
         assert_eq!(next.into_samples(), whole.into_samples());
     }
 }

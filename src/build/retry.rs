@@ -1,29 +1,29 @@
-//! Tries a unit of work again where its fault may pass, such as that of a disk which is just being attached again.
+//! Retries a unit of work after a transient error, such as that of a disk which is being reattached.
 //!
-//! The number of tries is bounded. The pause before each doubles and is jittered, so that units which failed together
-//! do not come back together. When none works, the first cause is the one that is told.
+//! The number of attempts is bounded. The pause before each doubles and is jittered, so that units which failed
+//! together do not retry together. When all attempts fail, the first error is reported.
 //!
-//! Not for: a full disk, which does not pass by itself, or faults that every try would meet again.
+//! Not for: a full disk, which needs space to be freed, or errors that every attempt would meet again.
 
 use std::time::Duration;
 
 use crate::error::{Error, Kind, Result};
 
-/// How often a unit is tried.
+/// Number of attempts.
 const TRIES: u32 = 3;
-/// The pause before the second try.
+/// The pause before the second attempt.
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// Does `work`, up to three times where its fault may pass. `unit` names it in messages.
+/// Runs `work`, up to three times while it fails with transient errors. `unit` names it in messages.
 ///
 /// # Errors
-/// Those of `work`; the first one where all tries failed.
+/// Those of `work`; the first one if all attempts failed.
 pub(super) fn retrying<T>(unit: &str, mut work: impl FnMut() -> Result<T>) -> Result<T> {
     let first = match work() {
         Err(error) if is_transient(&error) => error,
         done => return done,
     };
-    tracing::warn!("{unit} failed and is tried again: {}", first.chain().join(": "));
+    tracing::warn!("{unit} failed and is retried: {}", first.chain().join(": "));
     for tried in 1..TRIES {
         std::thread::sleep(jittered(PAUSE * 2u32.pow(tried - 1)));
         match work() {
@@ -31,14 +31,14 @@ pub(super) fn retrying<T>(unit: &str, mut work: impl FnMut() -> Result<T>) -> Re
             done => return done,
         }
     }
-    Err(first.during(format!("{unit} failed {TRIES} times; this is why it did the first time")))
+    Err(first.during(format!("{unit} failed after {TRIES} attempts; first error")))
 }
 
 fn is_transient(error: &Error) -> bool {
     error.kind() == Kind::Unavailable && !error.is_disk_full()
 }
 
-/// Between half of a pause and one and a half of it.
+/// A random pause between half and one and a half times `pause`.
 fn jittered(pause: Duration) -> Duration {
     let share = getrandom::u32().map_or(0.5, |random| f64::from(random) / f64::from(u32::MAX));
     pause.mul_f64(0.5 + share)
@@ -48,7 +48,7 @@ fn jittered(pause: Duration) -> Duration {
 mod tests {
     use super::*;
 
-    /// What comes of a unit whose tries fail with these kinds, and how often it was tried.
+    /// The result of a unit whose attempts have these outcomes, and the number of attempts.
     fn tried(outcomes: &[Option<&'static str>]) -> (Result<()>, usize) {
         let mut tries = 0;
         let done = retrying("range 3", || {
@@ -69,7 +69,7 @@ mod tests {
         let (failed, tries) = tried(&[Some("EIO"), Some("gone"), Some("gone")]);
         assert_eq!(tries, 3);
         let chain = failed.unwrap_err().chain();
-        assert!(chain[0].contains("range 3 failed 3 times") && chain[1] == "EIO", "{chain:?}");
+        assert!(chain[0].contains("range 3 failed after 3 attempts") && chain[1] == "EIO", "{chain:?}");
     }
 
     #[test]

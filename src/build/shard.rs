@@ -1,6 +1,6 @@
 //! One shard, from its ranges of entries to its database on disk and its manifest entry.
 //!
-//! Not for: reading the result back, which `check` does.
+//! Not for: reading back the entries of the result (`check`).
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -28,40 +28,40 @@ use crate::shutdown;
 /// Records between two steps of the progress bar.
 const PROGRESS_EVERY: u64 = 4096;
 
-/// Where a shard goes and how.
+/// Paths and settings for building a shard.
 #[derive(Clone, Copy, Debug)]
 pub struct ShardPaths<'a> {
     /// The version's directory; file paths in the manifest start here.
     pub version_dir: &'a Path,
     /// The shard's own directory in it, which does not exist yet.
     pub shard_dir: &'a Path,
-    /// Directory for finished tables, on the same file system. They stay there, also when they are ingested.
+    /// Directory for finished tables, on the same file system. They stay there after they are ingested.
     pub tables_dir: &'a Path,
-    /// Directory for the names under which tables are ingested, in the same place.
+    /// Directory for the hard links that are ingested, on the same file system.
     pub ingest_dir: &'a Path,
-    /// The journal of finished ranges, for an attempt that drains the same ranges after this one; none where there is
-    /// no such attempt.
+    /// The journal of finished ranges, for a later attempt that drains the same ranges; none if the shuffle cannot be
+    /// drained again.
     pub journal: Option<&'a Path>,
     /// Format and size of tables.
     pub tables: &'a Tables,
-    /// Entries a table may hold, so that its filter and its index fit the memory.
+    /// Entries per table, at most, so that its filter and its index fit into memory.
     pub max_rows_per_table: u64,
-    /// Bytes of memory for entries that are remembered for the read-back.
+    /// Bytes of memory for entries that are sampled for the read-back.
     pub sample_bytes: usize,
 }
 
 /// A shard as it was built.
 #[derive(Debug)]
 pub struct BuiltShard {
-    /// What the manifest says of it.
+    /// Its manifest entry.
     pub entry: ShardEntry,
-    /// Entries to look up in it.
+    /// Entries to look up in the read-back.
     pub samples: Vec<Sample>,
     /// Its largest entry.
     pub largest: Option<LargestEntry>,
 }
 
-/// How many ranges a shard was built of.
+/// How many ranges a shard was built from.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct RangeCounts {
     /// All of them.
@@ -79,18 +79,20 @@ impl std::iter::Sum for RangeCounts {
 
 /// The tables of one range.
 struct Built {
-    /// Its place among the ranges of the shard.
+    /// Its position among the ranges of the shard.
     number: usize,
     tables: Vec<Table>,
     /// Whether an earlier attempt finished them.
     taken_up: bool,
 }
 
-/// Builds one shard: folds and writes its ranges in parallel, but for those that an earlier attempt finished; ingests
-/// the tables at once into a fresh database, syncs and hashes every file of it. `progress` counts the records written.
+/// Builds one shard: deduplicates and writes its ranges in parallel, except those that an earlier attempt finished;
+/// ingests all tables at once into a new database; syncs and hashes every file of it. `progress` counts the records
+/// written.
 ///
 /// # Errors
-/// `Input` when the entries break the fold or a limit; `Unavailable` when the disk is full or keeps failing.
+/// `Input` when the entries violate the duplicate policy or a limit; `Unavailable` when the disk is full or keeps
+/// failing.
 pub fn build_shard(
     shard: Shard,
     target: &ShardPaths<'_>,
@@ -114,9 +116,9 @@ pub fn build_shard(
                 Built { number, tables, taken_up: false }
             }
         };
-        sender.send(built).map_err(|_| Error::internal("tables are no longer read back, for the reason that is told"))
+        sender.send(built).map_err(|_| Error::internal("the checksum thread stopped; see the error above"))
     };
-    // What another attempt may rely on is what was read back.
+    // Only tables that were read back are recorded for a later attempt.
     let finish = |built: &Built, hashed: &mut FileChecksums| {
         let read = built.tables.iter().map(|table| hashed.add(&target.tables_dir.join(&table.name)));
         let read: Vec<ReadBack> = read.collect::<Result<_>>()?;
@@ -127,7 +129,8 @@ pub fn build_shard(
         Ok(())
     };
     let mut ranges: Vec<(usize, Range)> = shard.ranges.into_iter().enumerate().collect();
-    // That of a very frequent key first, and sorted by all threads: taken up last, it would leave them without work.
+    // The range of a very frequent key comes first, sorted by all threads: as the last one, it would leave all but one
+    // thread idle.
     ranges.sort_by_cached_key(|(_, range)| !range.presort_hot_key());
     let (mut built, hashed) = FileChecksums::hash_concurrently(
         |sender| ranges.into_par_iter().try_for_each(|range| build(range, sender)),
@@ -146,7 +149,7 @@ pub struct ShardBuildContext {
 }
 
 impl ShardBuildContext {
-    /// For tables of this format, with so many bytes for remembered entries.
+    /// A context for tables of this format, with `sample_bytes` of memory for sampled entries.
     pub fn new(tables: &Tables, sample_bytes: usize) -> Self {
         Self { options: write_options(tables), sampler: Sampler::new(sample_bytes) }
     }
@@ -157,23 +160,23 @@ impl ShardBuildContext {
     }
 }
 
-/// Writes the tables of one shard whose records arrive in key order, one by one; they become its database by
-/// [`assemble`].
+/// Writes the tables of one shard whose records arrive in key order, one by one; [`assemble`] makes its database of
+/// them.
 pub struct ShardWriter<'a> {
     writer: TableWriter<'a>,
 }
 
 impl<'a> ShardWriter<'a> {
-    /// Goes on after the tables that an earlier attempt finished, which are in the target's directory for tables.
+    /// Continues after the tables that an earlier attempt finished, which are in the target's directory for tables.
     ///
     /// # Errors
-    /// `Unavailable` when the directory for tables cannot be made.
+    /// `Unavailable` when the directory for tables cannot be created.
     pub fn new(material: &'a ShardBuildContext, target: &ShardPaths<'a>, earlier: Vec<Table>) -> Result<Self> {
         fs::create_dir_all(target.tables_dir).io("create directory", target.tables_dir)?;
         Ok(Self { writer: material.writer(target, 0).after(earlier) })
     }
 
-    /// Writes a record, whose key must be above the last one's.
+    /// Writes a record, whose key must be greater than the last one's.
     ///
     /// # Errors
     /// `Unavailable` when the disk is full or fails.
@@ -216,7 +219,7 @@ fn write_range(
     let last = rows % PROGRESS_EVERY;
     match tables {
         Ok(_) => progress.advance(last),
-        // Whoever tries again writes and counts all of them.
+        // The next attempt writes and counts all of them again.
         Err(_) => progress.retract(rows - last),
     }
     tables
@@ -225,7 +228,7 @@ fn write_range(
 /// Makes the database of a shard from all of its tables, in key order.
 ///
 /// # Errors
-/// `Unavailable` when the disk is full or fails; `Corrupt` when what was made does not open.
+/// `Unavailable` when the disk is full or fails; `Corrupt` when the new database does not open.
 pub fn assemble(
     shard: u32,
     tables: &[Table],
@@ -259,7 +262,7 @@ fn database_of(
     Ok(BuiltShard { entry, samples: material.sampler.into_samples(), largest })
 }
 
-/// Makes the shard's database and puts all tables into it at once.
+/// Creates the shard's database and ingests all tables at once.
 fn ingest(tables: &[Table], options: &Options, target: &ShardPaths<'_>) -> Result<()> {
     let failed = |error: rocksdb::Error| {
         Error::unavailable(format!("cannot ingest tables into {}", target.shard_dir.display())).because(error)
@@ -278,7 +281,7 @@ fn ingest(tables: &[Table], options: &Options, target: &ShardPaths<'_>) -> Resul
     failpoint::reach("build.ingested")
 }
 
-/// Gives every table a second name, which RocksDB takes away, so that an attempt after this one finds the first.
+/// Hard-links every table: RocksDB moves the link into its database, and the original stays for a later attempt.
 fn link(tables: &[Table], target: &ShardPaths<'_>) -> Result<Vec<PathBuf>> {
     match fs::remove_dir_all(target.ingest_dir) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
@@ -287,15 +290,14 @@ fn link(tables: &[Table], target: &ShardPaths<'_>) -> Result<Vec<PathBuf>> {
     fs::create_dir_all(target.ingest_dir).io("create directory", target.ingest_dir)?;
     let link = |table: &Table| {
         let (from, to) = (target.tables_dir.join(&table.name), target.ingest_dir.join(&table.name));
-        // Where a file system has no hard links the table is given away; an attempt after this one then builds it
-        // again.
+        // On a file system without hard links the table itself is moved; a later attempt then builds it again.
         fs::hard_link(&from, &to).or_else(|_| fs::rename(&from, &to)).io("ingest table", &from)?;
         Ok(to)
     };
     tables.iter().map(link).collect()
 }
 
-/// Sizes and checksums of every file of the database, read back from the disk; tables with their rows and keys.
+/// Size and checksum of every file of the database, read back from the disk; for tables also rows and key range.
 fn describe_files(tables: &[Table], target: &ShardPaths<'_>, hashed: &FileChecksums) -> Result<Vec<FileEntry>> {
     let db = DB::open_for_read_only(&super::read_options(), target.shard_dir, false).map_err(|error| {
         Error::corrupt(format!("the database just built in {} does not open", target.shard_dir.display()))

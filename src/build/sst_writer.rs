@@ -1,14 +1,14 @@
 //! Writes the sorted records of one range as sorted string tables (SSTs).
 //!
-//! A table ends when its file has grown to the job's `file_size` or holds as many entries as a filter in memory may
-//! cover. Its index, which is in memory too, holds as much of a key for each block as tells it from the one before:
-//! with long keys that share much, it counts as entries do. RocksDB's writer says nothing when it finishes a table, so
-//! rows, bytes, key range and digest are counted here, to be compared with what the database says later. A finished
-//! table is synced to disk.
+//! A table ends when its file reaches the job's `file_size`, or when its filter and index, which RocksDB keeps in
+//! memory until then, reach the limit on entries. The index holds a separator key per block, just long enough to
+//! distinguish neighbouring blocks; its bytes count as entries, so that long keys with long common prefixes stay within
+//! the limit. RocksDB's writer reports no statistics, so rows, bytes, key range and digest are counted here, to be
+//! compared with the database later. A finished table is synced to disk.
 //!
-//! Invariant: keys arrive ascending, each once; RocksDB refuses anything else.
+//! Invariant: keys arrive in ascending order, each once; RocksDB refuses anything else.
 //!
-//! Not for: what the records hold.
+//! Not for: the content of records.
 
 use std::path::Path;
 
@@ -22,15 +22,15 @@ use crate::format::Digest;
 use crate::shuffle::duplicates::Record;
 use crate::shutdown;
 
-/// Records between two looks at the size of the file.
+/// Records between two checks of the file's size.
 const SIZE_CHECK_EVERY: u64 = 128;
 
-/// Bytes that an entry takes in memory until its table ends: its hash for the filter.
+/// Bytes of memory per entry until its table ends: the entry's hash for the filter.
 pub const FILTER_BYTES_PER_ROW: u64 = 16;
-/// Bytes of entries for which the index is taken to hold a key: those of a block.
+/// Bytes of entries per key in the index: the assumed size of a block.
 const BLOCK_BYTES: u64 = 16 << 10;
 
-/// Bytes of a key in the index beside those that it shares with the key before, at most in most cases.
+/// Estimated bytes of a separator key in the index after the prefix that it shares with the key before.
 const DIVIDING_BYTES: usize = 16;
 
 /// A finished table.
@@ -50,14 +50,14 @@ pub struct Table {
     /// Its largest key.
     #[serde(with = "crate::format::as_text")]
     pub last_key: Vec<u8>,
-    /// Key of the record with the most bytes of key and value.
+    /// Key of the largest record, by bytes of key and value.
     #[serde(with = "crate::format::as_text")]
     pub largest_key: Vec<u8>,
-    /// Their number.
+    /// Bytes of that record's key and value.
     pub largest_bytes: u64,
 }
 
-/// Where the tables of one range go and how large they grow.
+/// Writes the tables of one range.
 pub(super) struct TableWriter<'a> {
     options: &'a Options,
     sampler: &'a Sampler,
@@ -68,7 +68,7 @@ pub(super) struct TableWriter<'a> {
     level: u32,
     started: usize,
     open: Option<(SstFileWriter<'a>, Table)>,
-    /// Bytes of keys that the index of the open table may hold.
+    /// Estimated bytes of keys in the index of the open table.
     index_bytes: u64,
     finished: Vec<Table>,
 }
@@ -86,7 +86,7 @@ impl<'a> TableWriter<'a> {
         Self { options, sampler, directory, range, file_size, max_rows, level, started, open, index_bytes, finished }
     }
 
-    /// Goes on after tables that an earlier writer of the same range finished.
+    /// Continues after tables that an earlier writer of the same range finished.
     pub(super) fn after(mut self, earlier: Vec<Table>) -> Self {
         self.started = earlier.len();
         self.finished = earlier;
@@ -180,7 +180,7 @@ fn start<'a>(
     Ok((writer, Table { name, first_key: first_key.to_vec(), ..Table::default() }))
 }
 
-/// Bytes of the shortest key that divides two keys, about: RocksDB keeps no more of them in its index.
+/// Estimated bytes of the separator between two keys that RocksDB keeps in its index.
 fn separator_bytes(before: &[u8], key: &[u8]) -> usize {
     let shared = before.iter().zip(key).take_while(|(before, key)| before == key).count();
     (shared + DIVIDING_BYTES).min(key.len())
@@ -191,7 +191,7 @@ pub(super) fn table_name(range: usize, number: usize) -> String {
     format!("range-{range:05}-{number:05}.sst")
 }
 
-/// What a failure of RocksDB's means: its I/O errors pass, anything else is ours.
+/// Maps one of RocksDB's errors: I/O errors are `Unavailable`, any other is a bug of ours.
 fn failed(doing: &str, directory: &Path, name: &str, error: rocksdb::Error) -> Error {
     let message = format!("cannot {doing} table {}", directory.join(name).display());
     match error.kind() {

@@ -1,8 +1,8 @@
-//! RocksDB's own check of every block of every table of a database, which the Rust crate does not wrap.
+//! RocksDB's own verification of the checksums of all blocks of a database, which the Rust crate does not wrap.
 //!
 //! One of the two files of the library with unsafe code; the other is `shuffle/prefetch.rs`.
 //!
-//! Not for: whole-file checksums (see `storage`) or looking at entries.
+//! Not for: whole-file checksums (`durable_file`), or the entries in the blocks.
 
 use std::ffi::CStr;
 use std::ptr;

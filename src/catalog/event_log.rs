@@ -1,10 +1,10 @@
-//! `log/events.jsonl`: the append-only account of what was done to a store, one JSON object per line.
+//! `log/events.jsonl`: the append-only log of what was done to a store, one JSON object per line.
 //!
-//! For people, never read to decide: a change counts when `current.json` has it, so an event that cannot be written is
-//! a warning and not a failure of what it tells about. Readers skip lines that are not whole events, such as one that
-//! a power cut tore or a newer program wrote.
+//! It is for users and decides nothing: a change is in effect once `current.json` has it, so an event that cannot be
+//! written is a warning, not a failure of the command. Readers skip lines that are not complete events, such as one
+//! torn by a power cut or one written by a newer program.
 //!
-//! Not for: tracing of a run; that goes to stderr.
+//! Not for: the progress and tracing of a run, which go to standard error.
 
 use std::collections::VecDeque;
 use std::io::{BufRead, BufReader, Read, Seek, SeekFrom, Write};
@@ -23,22 +23,22 @@ use crate::error::{Error, IoContext, Result};
 use crate::failpoint;
 use crate::format::rfc3339;
 
-/// Bytes of a line that are read at most: many times what an event has.
+/// Longest line that is read, in bytes; events are far shorter.
 const LONGEST_LINE: u64 = 1 << 20;
 
-/// One thing that was done.
+/// One event.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Event {
-    /// When.
+    /// When it happened.
     #[serde(with = "rfc3339")]
     pub at: Timestamp,
-    /// What.
+    /// What was done.
     pub event: Action,
-    /// To which version.
+    /// The version it was done to; none when it concerns the store.
     pub version: Option<u64>,
-    /// By whom: user@host and the process.
+    /// Who did it: user@host and the process.
     pub by: String,
-    /// More about it, for people.
+    /// Details, as free text.
     pub detail: String,
 }
 
@@ -46,33 +46,33 @@ pub struct Event {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Action {
-    /// A store was made.
+    /// The store was created.
     Created,
     /// A version was built and passed its checks.
     Built,
-    /// A version was built and must not be published by itself.
+    /// A version was built and is not published automatically.
     Rejected,
     /// A version became current.
     Published,
     /// Readers were taken back to a version.
     RolledBack,
-    /// Readers are held on a version.
+    /// A version was pinned.
     Pinned,
-    /// They no longer are.
+    /// The pin was removed.
     Unpinned,
     /// A version was deleted.
     Deleted,
-    /// A version was streamed to Kafka, where no consumer is told of it yet.
+    /// A version was streamed to Kafka, and not announced yet.
     Streamed,
-    /// A change that was cut off was finished.
+    /// An interrupted change was completed.
     Finished,
-    /// A change that was cut off was given up.
+    /// An interrupted change was abandoned.
     GivenUp,
     /// The topic that versions are streamed to changed.
     Target,
 }
 
-/// The account of one store.
+/// The event log of one store.
 #[derive(Clone, Debug)]
 pub struct Log {
     path: PathBuf,
@@ -84,7 +84,7 @@ impl Log {
         Self { path: layout.events(), directory: layout.log_dir() }
     }
 
-    /// Adds an event that happened now; one that cannot be written is only warned about.
+    /// Appends an event that happened now; a failure to write it is only a warning.
     pub fn record(&self, event: Action, version: Option<u64>, detail: impl Into<String>) {
         let entry = Event { at: Timestamp::now(), event, version, by: by(), detail: detail.into() };
         if let Err(error) = self.append(&entry) {
@@ -92,14 +92,14 @@ impl Log {
         }
     }
 
-    /// Adds an event durably.
+    /// Appends an event and syncs it.
     ///
     /// # Errors
     /// `Unavailable` when it cannot be written.
     fn append(&self, event: &Event) -> Result<()> {
         failpoint::reach("log.append")?;
         durable_file::create_dir_durable(&self.directory)?;
-        let new = !fs::exists(&self.path).io("look at", &self.path)?;
+        let new = !fs::exists(&self.path).io("stat", &self.path)?;
         let mut options = OpenOptions::new();
         options.read(true).append(true).create(true).custom_flags(OFlags::NOFOLLOW.bits() as i32);
         let mut file = options.open(&self.path).io("open", &self.path)?;
@@ -113,8 +113,7 @@ impl Log {
         if new { durable_file::sync_dir(&self.directory) } else { Ok(()) }
     }
 
-    /// The last events that can be read, at most so many, oldest first. Lines that are longer than any event's are
-    /// skipped.
+    /// The latest readable events, at most `limit`, oldest first. Lines that are too long for an event are skipped.
     ///
     /// # Errors
     /// `Unavailable` when the file cannot be read. A missing file has no events.
@@ -142,7 +141,7 @@ impl Log {
     }
 }
 
-/// Whether a file is empty or ends with a line end; one that does not was torn.
+/// Whether a file is empty or ends with a newline; otherwise its last line was torn.
 fn ends_line(file: &mut File) -> std::io::Result<bool> {
     if file.seek(SeekFrom::End(0))? == 0 {
         return Ok(true);
@@ -153,8 +152,7 @@ fn ends_line(file: &mut File) -> std::io::Result<bool> {
     Ok(last == *b"\n")
 }
 
-/// This process, for the account.
-/// Who does something here: user, host and process.
+/// Who is acting: user, host and process.
 pub fn by() -> String {
     let user = std::env::var("USER").unwrap_or_else(|_| format!("uid {}", rustix::process::getuid().as_raw()));
     format!("{user}@{} pid {}", lock::host(), std::process::id())

@@ -1,13 +1,13 @@
-//! Whether the locks of a store reach everybody who may open it, as far as its file system tells.
+//! Warns about file systems on which `flock` may not exclude processes of other hosts.
 //!
-//! `flock` holds among the processes of one host. On file systems that several hosts mount, or that a program behind
-//! the kernel makes, it may end at the host, or be granted to everybody. Then nothing but care keeps two builds apart.
+//! `flock` excludes the processes of one host. On network file systems and FUSE it may not exclude other hosts, or may
+//! not exclude at all. Then the operator has to make sure that only one host builds.
 //!
-//! Not for: refusing such stores; one builder on one host is safe on them.
+//! Not for: refusing such stores; building on a single host is safe on them.
 
 use std::path::Path;
 
-/// What a file system is called, and what there is to fear; by the number that `statfs` gives for it.
+/// File systems that other hosts or a user-space program may share, by their `statfs` magic number.
 const SHARED: [(u64, &str); 10] = [
     (0x6969, "NFS"),
     (0xff53_4d42, "CIFS"),
@@ -20,10 +20,10 @@ const SHARED: [(u64, &str); 10] = [
     (0x5346_414f, "AFS"),
     (0x4750_4653, "GPFS"),
 ];
-/// The file system of containers: what is written there is gone with the container.
+/// The file system of containers: what is written there is deleted with the container.
 const OVERLAY: u64 = 0x794c_7630;
 
-/// Says on standard error what the file system below `root` does not promise. One that does not answer says nothing.
+/// Warns on standard error about the file system of `root`; does nothing if `statfs` fails.
 pub(super) fn warn(root: &Path) {
     let Ok(stat) = rustix::fs::statfs(root) else { return };
     let kind = u64::from(stat.f_type as u32);
@@ -33,11 +33,11 @@ pub(super) fn warn(root: &Path) {
             root.display()
         );
     } else if kind == OVERLAY {
-        tracing::info!("the store at {} is in a container's own layer, and gone with the container", root.display());
+        tracing::info!("the store at {} is in a container's own layer, deleted with the container", root.display());
     }
 }
 
-/// The name of a file system that other hosts, or a program, may have a part in.
+/// The name of a file system that other hosts or a user-space program may share.
 fn shared(kind: u64) -> Option<&'static str> {
     SHARED.iter().find(|(number, _)| *number == kind).map(|(_, name)| *name)
 }
@@ -55,7 +55,7 @@ mod tests {
         }
     }
 
-    /// The numbers as the system's own header has them, where it is there.
+    /// The numbers in the kernel's header, if it is installed.
     #[test]
     fn the_numbers_are_those_of_the_kernel() {
         let Ok(header) = std::fs::read_to_string("/usr/include/linux/magic.h") else { return };

@@ -1,4 +1,4 @@
-//! Manifests, versions and stores for tests, without any RocksDB: the files of a shard hold a line of text.
+//! Manifests, versions and stores for tests, without RocksDB: the file of a shard holds four bytes of text.
 
 use std::fs;
 use std::path::PathBuf;
@@ -12,12 +12,12 @@ use crate::format::{
     ShardEntry, State, Tables, VersionEntry, hex,
 };
 
-/// An instant so many seconds after 1970.
+/// The instant `seconds` after the Unix epoch.
 pub(crate) fn at(seconds: i64) -> Timestamp {
     Timestamp::from_second(seconds).unwrap()
 }
 
-/// A change as a commit makes it: all or nothing, and one epoch further.
+/// Applies a change as a commit does: all or nothing, and increments the epoch.
 pub(crate) fn commit<T>(current: &mut Current, change: impl FnOnce(&mut Current) -> Result<T>) -> Result<T> {
     let mut after = current.clone();
     let result = change(&mut after)?;
@@ -27,12 +27,12 @@ pub(crate) fn commit<T>(current: &mut Current, change: impl FnOnce(&mut Current)
     Ok(result)
 }
 
-/// No kind that is let through.
+/// Allows no kind.
 pub(crate) fn nothing() -> Allowed {
     Allowed::new()
 }
 
-/// All kinds.
+/// Allows all kinds.
 pub(crate) fn everything() -> Allowed {
     Allow::all().collect()
 }
@@ -44,7 +44,7 @@ pub(crate) fn entry(as_of: i64, content: &str) -> VersionEntry {
     VersionEntry::new(&manifest)
 }
 
-/// A store with so many complete versions, each as of a second later than the one before.
+/// A store with this many complete versions, each as of a second later than the one before.
 pub(crate) fn store_of(versions: u64) -> Current {
     let mut current = Current::new("views");
     for version in 1..=versions {
@@ -54,7 +54,7 @@ pub(crate) fn store_of(versions: u64) -> Current {
     current
 }
 
-/// The key schema of one text column.
+/// The key schema of one string column.
 pub(crate) fn key_schema() -> KeySchema {
     let column = KeyColumn { name: "url".into(), type_name: "string".into(), kind: KeyKind::String };
     KeySchema { columns: vec![column], encoding: KeyEncoding::Bytes, numbered: false }

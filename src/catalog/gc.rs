@@ -1,13 +1,14 @@
-//! Deletes what nothing names: expired versions, debris of failed installs, staging of builds that died, a
-//! `current.json` that was never finished.
+//! Garbage collection: deletes versions that `current.json` no longer lists, leftovers of failed installs and crashed
+//! builds, and temporary files of `current.json`.
 //!
 //! ```text
-//! current.json has forgotten the version ─▶ its directory is renamed to staging/trash-… ─▶ the trash is deleted
+//! current.json no longer lists the version ─▶ its directory is renamed to staging/trash-… ─▶ the trash is deleted
 //! ```
-//! A crash between two steps leaves something that the next run deletes. Readers never see half a version: they find it
-//! through `current.json`, and RocksDB keeps the files it has open. Symbolic links are deleted, never followed.
+//! What a crash between two steps leaves is deleted by the next run. Readers never see half a version: they find
+//! versions through `current.json`, and RocksDB keeps the files that it has open. Symbolic links are deleted, never
+//! followed.
 //!
-//! Not for: which versions may go (`retention`), or forgetting them, which is a change like others (`transitions`).
+//! Not for: which versions may be deleted (`retention`), or removing them from `current.json` (`transitions`).
 
 use std::io::ErrorKind;
 use std::path::Path;
@@ -28,24 +29,24 @@ pub struct GcReport {
     pub versions: Vec<u64>,
     /// Names of directories and files that belonged to no version and no running build.
     pub leftovers: Vec<String>,
-    /// The build that died and was kept, as the next run may go on with it.
+    /// The crashed build that was kept because the next run can resume it.
     pub unfinished: Option<String>,
-    /// Bytes of all files deleted; what is also linked elsewhere is counted but not freed.
+    /// Bytes of all files deleted; files with other hard links are counted but not freed.
     pub bytes: u64,
 }
 
 impl Catalog {
-    /// Deletes the directories of `forgotten` versions and everything else that nothing names. The staging of a build
-    /// that is running, or that the next run may go on with, is left alone.
+    /// Deletes the directories of `forgotten` versions and everything else that nothing references. The staging
+    /// directory of a build that is running, or that the next run can resume, is kept.
     ///
     /// # Errors
-    /// `Conflict` naming who else is committing; `Corrupt` when a link is in place of one of the store's directories;
-    /// `Unavailable` when the disk does not do it; running it again then continues.
+    /// `Conflict` when another process is committing (the message names it); `Corrupt` when one of the store's
+    /// directories is a link; `Unavailable` when something cannot be deleted; running it again then continues.
     pub fn sweep(&self, forgotten: Vec<u64>) -> Result<GcReport> {
         let mut removed = GcReport::default();
         {
-            // Under the lock, so that no version is on its way to its directory; and nothing is deleted that a power
-            // cut would bring back into current.json.
+            // Under the lock, so that no version is being installed meanwhile. The state read is durable, so a power
+            // cut cannot bring a deleted version back into current.json.
             let _lock = self.lock_commit()?;
             let current = self.read_durable()?;
             for name in names(&self.layout().versions())? {
@@ -57,7 +58,7 @@ impl Catalog {
                 }
             }
             removed.versions = forgotten;
-            // Nobody else replaces the file now, so what is half-written beside it is of a process that died.
+            // No other process can replace the file now, so its temporary files were left by crashed processes.
             let of_current = |name: &String| durable_file::is_left_by_write(name, layout::CURRENT);
             for name in names(self.layout().root())?.into_iter().filter(of_current) {
                 removed.bytes += delete(&self.layout().root().join(&name))?;
@@ -72,7 +73,7 @@ impl Catalog {
         Ok(removed)
     }
 
-    /// Deletes what waits in the trash and returns its bytes.
+    /// Deletes the trash and returns its bytes.
     pub(super) fn empty_trash(&self) -> Result<u64> {
         let staging = self.layout().staging();
         let names = names(&staging)?;
@@ -80,7 +81,7 @@ impl Catalog {
         trash.map(|name| shutdown::check().and_then(|()| delete(&staging.join(name)))).sum()
     }
 
-    /// Moves something out of the way into the trash.
+    /// Moves a file or directory into the trash.
     pub(super) fn discard(&self, path: &Path) -> Result<()> {
         static NEXT: AtomicU64 = AtomicU64::new(0);
         let name = path.file_name().unwrap_or_default().to_string_lossy();
@@ -104,12 +105,13 @@ pub(super) fn names(directory: &Path) -> Result<Vec<String>> {
     Ok(names)
 }
 
-/// Deletes a file, a link or a whole directory and returns its bytes; what somebody else deletes meanwhile is no error.
+/// Deletes a file, a link or a directory tree and returns its bytes; what another process deletes meanwhile is no
+/// error.
 fn delete(path: &Path) -> Result<u64> {
     let gone = |error: &std::io::Error| error.kind() == ErrorKind::NotFound;
     let meta = match fs::symlink_metadata(path) {
         Err(error) if gone(&error) => return Ok(0),
-        meta => meta.io("look at", path)?,
+        meta => meta.io("stat", path)?,
     };
     let mut bytes = if meta.is_file() { meta.len() } else { 0 };
     let deleted = if meta.is_dir() {

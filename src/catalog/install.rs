@@ -1,13 +1,13 @@
-//! Gives a finished directory in staging its number and makes it a version.
+//! Installs a finished directory from staging as the next version.
 //!
 //! ```text
-//! under commit.lock:  n = next version ─▶ manifest.json with n, sync everything ─▶ rename to versions/n, sync
-//!                     ─▶ current.json names n as complete or rejected
+//! sync all files ─▶ under commit.lock:  n = next version ─▶ write and sync manifest.json ─▶ rename to versions/n, sync
+//!                                       ─▶ current.json lists n as complete or rejected
 //! ```
-//! A crash before the last step leaves a directory that nothing names. It is debris: the next install of that number
-//! moves it out of the way, and `gc` deletes it.
+//! A crash before the last step leaves a directory that `current.json` does not list. The next install of that number
+//! moves it into the trash, and `gc` deletes it.
 //!
-//! Not for: publishing. A version that was installed is seen by no reader.
+//! Not for: publishing. No reader sees a version that is only installed.
 
 use std::path::Path;
 
@@ -24,24 +24,24 @@ pub struct Installed {
     pub version: u64,
     /// Complete, or rejected.
     pub state: State,
-    /// Why it was rejected.
+    /// Why it was rejected, if it was.
     pub rejected: Option<String>,
-    /// The kinds of the reasons for it.
+    /// The kinds of those reasons.
     pub failed: Vec<Allow>,
 }
 
 impl Catalog {
-    /// Makes the directory `staged`, which must be on the store's file system and complete but for its manifest, the
-    /// next version. `manifest` gets the version's number.
+    /// Makes the directory `staged` the next version. It must be in the store's staging directory and complete except
+    /// for its manifest, which `manifest` makes from the version's number.
     ///
     /// # Errors
-    /// `Conflict` naming who else is committing; `Unavailable` when the disk does not do it, with the version not
-    /// installed unless the message says that this is unknown; `Internal` when the manifest is wrong.
+    /// `Conflict` when another process is committing (the message names it); `Unavailable` when a write fails, with the
+    /// version not installed unless the message says that this is unknown; `Internal` when the manifest is wrong.
     pub fn install(&self, staged: &Path, manifest: impl FnOnce(u64) -> Manifest) -> Result<Installed> {
         self.install_as(staged, None, manifest)
     }
 
-    /// As [`Catalog::install`], but in a store that follows a topic the version has the number it was announced with.
+    /// As [`Catalog::install`], for a store that follows a topic: the version gets its announced number.
     ///
     /// # Errors
     /// As [`Catalog::install`].
@@ -82,15 +82,15 @@ impl Catalog {
     }
 }
 
-/// Syncs every file and directory below `directory`, and refuses what has no place in a version.
+/// Syncs every file and directory below `directory`, and refuses anything else, such as links.
 fn sync_tree(directory: &Path) -> Result<()> {
-    let meta = fs::symlink_metadata(directory).io("look at", directory)?;
+    let meta = fs::symlink_metadata(directory).io("stat", directory)?;
     if !meta.is_dir() {
         return Err(Error::corrupt(format!("{} is not a directory", directory.display())));
     }
     for entry in fs::read_dir(directory).io("list", directory)? {
         let path = entry.io("list", directory)?.path();
-        let kind = fs::symlink_metadata(&path).io("look at", &path)?;
+        let kind = fs::symlink_metadata(&path).io("stat", &path)?;
         if kind.is_dir() {
             sync_tree(&path)?;
         } else if kind.is_file() {

@@ -1,9 +1,9 @@
 //! Compares the files of a version with its manifest.
 //!
-//! Three depths: sizes (a look at every file, microseconds each), the small files too (CURRENT, MANIFEST, OPTIONS: all
-//! that RocksDB reads before any table), or the checksum of every byte.
+//! Three depths: sizes (one `stat` per file), also checksums of the small files (CURRENT, MANIFEST, OPTIONS: all that
+//! RocksDB reads before any table), or checksums of all files.
 //!
-//! Not for: what RocksDB finds inside the files; `serve::verify` reads the entries.
+//! Not for: the contents as RocksDB reads them; `serve::verify` reads the entries.
 
 use std::io::ErrorKind;
 use std::path::Path;
@@ -13,10 +13,10 @@ use rayon::prelude::*;
 use crate::durable_file::{self, fs};
 use crate::format::{FileEntry, Manifest, ShardEntry, hex_checksum, shard_name};
 
-/// How much of a version's files is looked at.
+/// How much of a version's files is checked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum FileDepth {
-    /// That every file is there with its size.
+    /// That every file exists and has its size.
     Sizes,
     /// Also the checksum of every file that is not a table.
     SmallFiles,
@@ -24,7 +24,7 @@ pub enum FileDepth {
     AllFiles,
 }
 
-/// Something in a version that is not as its manifest says.
+/// A difference between a version and its manifest.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Finding {
     /// The shard it is in; `None` for the version as a whole.
@@ -70,7 +70,7 @@ fn check(directory: &Path, file: &FileEntry, depth: FileDepth) -> Option<String>
     let path = directory.join(&file.path);
     let meta = match fs::symlink_metadata(&path) {
         Err(error) if error.kind() == ErrorKind::NotFound => return Some("is missing".to_owned()),
-        Err(error) => return Some(format!("cannot be looked at: {error}")),
+        Err(error) => return Some(format!("cannot be checked: {error}")),
         Ok(meta) => meta,
     };
     if !meta.is_file() {
@@ -90,21 +90,21 @@ fn check(directory: &Path, file: &FileEntry, depth: FileDepth) -> Option<String>
     }
 }
 
-/// Write-ahead logs that the manifest does not list: RocksDB would read their entries as if they were of the version.
+/// Write-ahead logs that the manifest does not list: RocksDB would replay their entries into the version.
 fn added_logs(directory: &Path, shard_name: &str, shard: &ShardEntry) -> Vec<(String, String)> {
     let Ok(entries) = fs::read_dir(directory.join(shard_name)) else { return Vec::new() };
     let names = entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
     let paths = names.filter(|name| name.ends_with(".log")).map(|name| format!("{shard_name}/{name}"));
     let added = paths.filter(|path| shard.files.iter().all(|file| file.path != *path));
-    added.map(|path| (path, "is no file of this version".to_owned())).collect()
+    added.map(|path| (path, "is not a file of this version".to_owned())).collect()
 }
 
-/// Why a path is not a real directory.
+/// Why a path is not a directory of its own; a link to one does not count.
 fn no_directory(path: &Path) -> Option<String> {
     match fs::symlink_metadata(path) {
         Ok(meta) if meta.is_dir() => None,
         Ok(_) => Some("is not a directory".to_owned()),
         Err(error) if error.kind() == ErrorKind::NotFound => Some("is missing".to_owned()),
-        Err(error) => Some(format!("cannot be looked at: {error}")),
+        Err(error) => Some(format!("cannot be checked: {error}")),
     }
 }

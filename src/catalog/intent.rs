@@ -1,43 +1,43 @@
-//! The intent: a change that is decided and recorded, but not yet carried out everywhere.
+//! The intent: a change that is recorded but not yet applied; the write-ahead record of a two-phase commit.
 //!
 //! ```text
-//! prepare: pending = the change ─▶ (Kafka's announcement) ─▶ settle: the change is applied, pending is gone
-//!                                                         └▶ abandon: pending is gone, nothing changed
+//! record: pending = the change ─▶ (Kafka's announcement) ─▶ apply: the change is applied, pending is removed
+//!                                                        └▶ drop:  pending is removed, nothing changed
 //! ```
-//! Two systems cannot flip in one instant. The intent makes the flip of both one thing that is either finished or given
-//! up by whoever comes next: while it stands nothing else changes the state of a version, so that applying it later
-//! gives what was decided.
+//! A store and a Kafka topic cannot flip in one atomic step. After a crash, the next command reads the intent and
+//! either completes the flip of both or abandons it. While an intent is recorded, nothing else changes the state of a
+//! version, so that applying it later has the result that was decided.
 //!
-//! Not for: stores whose versions stay on this disk; their change is one atomic replace.
+//! Not for: stores that are not streamed; their change is one atomic replace.
 
 use super::transitions::Flip;
 use crate::error::{Error, Result};
 use crate::format::{Current, Intent};
 
 impl Current {
-    /// Fails while a change is being carried out.
+    /// Fails while an intent is recorded.
     pub(super) fn ensure_no_intent(&self) -> Result<()> {
         let Some(pending) = &self.pending else { return Ok(()) };
         Err(Error::conflict(format!(
-            "not applied: {} is being carried out on Kafka since {}; run again, which finishes it where it was cut off",
+            "not applied: {} is in progress on Kafka since {}; run again, which completes it if it was interrupted",
             pending.change, pending.at
         )))
     }
 
-    /// Records a change that is to be carried out.
+    /// Records a change as the intent.
     ///
     /// # Errors
     /// As [`Current::apply`]; `Internal` when another one is recorded.
     pub fn record_intent(&mut self, pending: Intent) -> Result<()> {
         if self.pending.is_some() {
-            return Err(Error::internal("another change is being carried out"));
+            return Err(Error::internal("another change is in progress"));
         }
         self.clone().apply(&pending.change, pending.at)?;
         self.pending = Some(pending);
         Ok(())
     }
 
-    /// What this state becomes once the recorded change is applied; as it is where none is recorded.
+    /// The state after applying the recorded change; a copy of this one if none is recorded.
     ///
     /// # Errors
     /// As [`Current::apply`].
@@ -45,12 +45,12 @@ impl Current {
         let mut after = self.clone();
         let Some(pending) = after.pending.take() else { return Ok((after, None)) };
         let flip = after.apply(&pending.change, pending.at)?;
-        // Whatever the change is, its announcement tells consumers the whole state.
+        // Whatever the change is, its announcement gives consumers the whole state.
         after.kafka.iter_mut().for_each(|ledger| ledger.behind = None);
         Ok((after, flip))
     }
 
-    /// Applies the change that was recorded under `id`. What is already settled stays as it is.
+    /// Applies the change that was recorded under `id`; does nothing if it was already applied or dropped.
     ///
     /// # Errors
     /// As [`Current::apply`].
@@ -63,7 +63,7 @@ impl Current {
         Ok(flip)
     }
 
-    /// Gives up the change that was recorded under `id`.
+    /// Removes the intent that was recorded under `id`, without applying it.
     pub fn drop_intent(&mut self, id: &str) {
         self.pending.take_if(|pending| pending.id == id);
     }

@@ -15,12 +15,12 @@ use crate::error::{Error, Result};
 use crate::format::{AnnouncedVersion, Announcement, Behind, Current, PROTOCOL, StreamedVersion};
 
 impl Current {
-    /// The rollback that consumers were not told of.
+    /// The local rollback that has not been announced, if any.
     pub fn behind(&self) -> Option<Behind> {
         self.kafka.as_ref().and_then(|ledger| ledger.behind)
     }
 
-    /// Takes readers of this store alone back, and notes that consumers have to follow.
+    /// Rolls back local readers only, and records that consumers have to follow.
     ///
     /// # Errors
     /// As [`Current::rollback`].
@@ -32,10 +32,10 @@ impl Current {
         Ok(flip)
     }
 
-    /// Notes that a version is on Kafka.
+    /// Records that a version is on Kafka.
     ///
     /// # Errors
-    /// `Conflict` when the store is not streamed, or the version is gone or another build's.
+    /// `Conflict` when the store is not streamed, or the version no longer exists or is another build's.
     pub fn record_streamed(&mut self, streamed: StreamedVersion) -> Result<()> {
         let version = streamed.version;
         let same = self.versions.get(&version).is_some_and(|entry| entry.build_id == streamed.build_id);
@@ -48,7 +48,7 @@ impl Current {
         }
     }
 
-    /// The announcement of this state. Versions that are not on Kafka are not in it.
+    /// The announcement of this state; it lists only versions that are on Kafka.
     ///
     /// # Errors
     /// `Internal` when the current version is not on Kafka.

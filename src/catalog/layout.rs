@@ -1,13 +1,13 @@
-//! Every path of a store, made and parsed in this one file.
+//! Every path of a store; only this file builds or parses them.
 //!
 //! ```text
 //! store/
 //!   current.json  build.lock  publish.lock  commit.lock
 //!   versions/00000042/manifest.json  versions/00000042/shard-00000/…
-//!   staging/<build id>/…             staging/trash-…      (on its way to deletion)
+//!   staging/<build id>/…             staging/trash-…      (awaiting deletion)
 //!   log/events.jsonl
 //! ```
-//! Not for: touching the disk. Nothing here reads or writes.
+//! Not for: I/O. Nothing here touches the disk.
 
 use std::path::{Path, PathBuf};
 
@@ -17,13 +17,13 @@ use crate::format::shard_name;
 /// The name of the one mutable file.
 pub(super) const CURRENT: &str = "current.json";
 
-/// Names of files that a version has beside its shards.
+/// Names of a version's files outside its shards.
 const MANIFEST: &str = "manifest.json";
 const JOB: &str = "job.toml";
 const QUERY: &str = "query.sql";
 const REPORT: &str = "report.json";
 
-/// First letters of a directory in `staging/` that only waits for its deletion; no build id may begin so.
+/// Prefix of entries of `staging/` that await deletion; no build id may start with it.
 const TRASH: &str = "trash-";
 
 /// The paths of one store.
@@ -43,7 +43,7 @@ impl Layout {
         &self.root
     }
 
-    /// The one mutable truth.
+    /// `current.json`, the only file that is ever replaced.
     pub fn current(&self) -> PathBuf {
         self.root.join(CURRENT)
     }
@@ -68,7 +68,7 @@ impl Layout {
         self.version_dir(version).join(shard_name(shard))
     }
 
-    /// The directory of all work in progress.
+    /// The directory of unfinished builds and of trash.
     pub fn staging(&self) -> PathBuf {
         self.root.join("staging")
     }
@@ -76,7 +76,7 @@ impl Layout {
     /// The directory in which the build `build_id` works.
     ///
     /// # Errors
-    /// `Invalid` when the id cannot be the name of a directory or would look like trash.
+    /// `Invalid` when the id cannot be the name of a directory or has the prefix of trash.
     pub fn staging_dir(&self, build_id: &str) -> Result<PathBuf> {
         let plain = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
         if build_id.is_empty() || build_id.len() > 128 || !build_id.chars().all(plain) || is_trash(build_id) {
@@ -95,27 +95,27 @@ impl Layout {
         Ok(BuildPaths { root: self.staging_dir(build_id)? })
     }
 
-    /// A directory in `staging/` for something on its way to deletion.
+    /// The path in `staging/` to which something is moved before it is deleted.
     pub fn trash(&self, name: &str, unique: &str) -> PathBuf {
         self.staging().join(format!("{TRASH}{name}-{unique}"))
     }
 
-    /// The directory of the account.
+    /// The directory of the event log.
     pub fn log_dir(&self) -> PathBuf {
         self.root.join("log")
     }
 
-    /// The account itself, one JSON object per line.
+    /// The event log, one JSON object per line.
     pub fn events(&self) -> PathBuf {
         self.log_dir().join("events.jsonl")
     }
 
-    /// Held for the length of a build.
+    /// Held for the duration of a build.
     pub fn build_lock(&self) -> PathBuf {
         self.root.join("build.lock")
     }
 
-    /// Held for the length of a publish to Kafka.
+    /// Held for the duration of a publish to Kafka.
     pub fn publish_lock(&self) -> PathBuf {
         self.root.join("publish.lock")
     }
@@ -125,7 +125,7 @@ impl Layout {
         self.root.join("commit.lock")
     }
 
-    /// The store's own files and directories, without what is in the latter but the account.
+    /// The paths that every store has: its fixed files, the event log included, and its directories.
     pub(super) fn fixed_paths(&self) -> [PathBuf; 8] {
         let files = [self.current(), self.build_lock(), self.publish_lock(), self.commit_lock(), self.events()];
         let [current, build, publish, commit, events] = files;
@@ -145,17 +145,17 @@ impl BuildPaths {
         &self.root
     }
 
-    /// What will become the version.
+    /// The directory that becomes the version.
     pub fn version(&self) -> PathBuf {
         self.root.join("version")
     }
 
-    /// The database of a shard of it.
+    /// The database of one shard.
     pub fn shard(&self, shard: u32) -> PathBuf {
         self.version().join(shard_name(shard))
     }
 
-    /// The copy of the job file, of its query and of its contracts that the version keeps.
+    /// The version's copy of the job file; its query and contracts are copied alongside it.
     pub fn job(&self) -> PathBuf {
         self.version().join(JOB)
     }
@@ -170,32 +170,32 @@ impl BuildPaths {
         self.version().join(schema_name(input))
     }
 
-    /// The account of the run.
+    /// The run's report.
     pub fn report(&self) -> PathBuf {
         self.version().join(REPORT)
     }
 
-    /// What of a shard's tables counts as finished, for whoever goes on after a crash.
+    /// Journal of a shard's finished key ranges, for a run that resumes the build after a crash.
     pub fn journal(&self, shard: u32) -> PathBuf {
         self.root.join("journal").join(format!("{}.jsonl", shard_name(shard)))
     }
 
-    /// The shuffle, once it is sealed on disk and a later run can go on from there; no other file of a build says so.
+    /// Journal of the sealed shuffle. A build can be resumed if and only if this file exists.
     pub fn shuffle_journal(&self) -> PathBuf {
         self.root.join("journal").join("shuffle.jsonl")
     }
 
-    /// Finished tables of a shard, for whoever goes on after a crash.
+    /// Finished tables of a shard; a run that resumes the build reuses them.
     pub fn tables(&self, shard: u32) -> PathBuf {
         self.root.join("tables").join(shard_name(shard))
     }
 
-    /// The same tables under the names by which they are ingested.
+    /// Hard links to the same tables, which RocksDB ingests and removes.
     pub fn ingest(&self, shard: u32) -> PathBuf {
         self.root.join("ingest").join(shard_name(shard))
     }
 
-    /// What did not fit into memory.
+    /// Spill files: data that did not fit into memory.
     pub fn spill(&self) -> PathBuf {
         self.root.join("spill")
     }
@@ -206,7 +206,7 @@ pub(super) fn version_name(version: u64) -> String {
     format!("{version:08}")
 }
 
-/// The version that a directory name stands for; `None` for anything that [`version_name`] would not write.
+/// The version number of a directory name; `None` for any name that [`version_name`] would not produce.
 pub(super) fn parse_version(name: &str) -> Option<u64> {
     name.parse().ok().filter(|&version| version_name(version) == name)
 }
@@ -221,12 +221,12 @@ fn schema_name(input: &str) -> PathBuf {
     Path::new("schemas").join(format!("{input}.json"))
 }
 
-/// Every file that a version with these inputs may have beside its shards, as paths in its directory.
+/// Every file that a version with these inputs may have outside its shards, relative to its directory.
 pub(super) fn files_outside_shards<'a>(inputs: impl Iterator<Item = &'a str>) -> Vec<PathBuf> {
     [MANIFEST, JOB, QUERY, REPORT].into_iter().map(PathBuf::from).chain(inputs.map(schema_name)).collect()
 }
 
-/// Whether a name in `staging/` only waits for its deletion.
+/// Whether a name in `staging/` is trash, which awaits deletion.
 pub(super) fn is_trash(name: &str) -> bool {
     name.starts_with(TRASH)
 }

@@ -1,9 +1,11 @@
-//! Locks of a store on a local file system: `flock` on a file that also says who holds it.
+//! Locks of a store on a local file system: `flock` on a file whose content names the holder.
 //!
-//! The kernel frees a lock when its process dies, so a crash leaves nothing to clean up. The text in the file is for
-//! the message of the loser only: the lock decides, never the text, which a crash may leave behind.
+//! The kernel frees a lock when its process dies, so a crash leaves nothing to clean up. The content is used only in
+//! the message of a process that does not get the lock: the lock decides, never the content, which a crash may leave
+//! behind.
 //!
-//! Whoever can open a lock can hold it, so only those who may write to the store's directory can.
+//! Any user who can open a lock file can hold the lock, so its mode admits only users who may write to the store's
+//! directory.
 //!
 //! Not for: network file systems without `flock`, or object stores.
 
@@ -22,11 +24,11 @@ use crate::durable_file::fs::{self, File, OpenOptions};
 use crate::error::{Error, IoContext, Result};
 use crate::format::rfc3339;
 
-/// How often a lock that is held is tried again.
+/// Interval between attempts while the lock is held by another process.
 const RETRY_EVERY: Duration = Duration::from_millis(5);
-/// What a lock lets its owner do, and nobody else.
+/// The mode of a lock file that only its owner can open.
 const OWNER_ONLY: u32 = 0o600;
-/// No holder's text is longer.
+/// Upper bound on the content of a lock file.
 const MAX_TEXT: u64 = 4096;
 
 /// A lock that is held until it is dropped.
@@ -42,16 +44,16 @@ pub struct Holder {
     pub pid: u32,
     /// The host it runs on.
     pub host: String,
-    /// Since when it holds the lock.
+    /// When it took the lock.
     #[serde(with = "rfc3339")]
     pub since: Timestamp,
 }
 
 impl Lock {
-    /// Takes the lock at `path`, trying again for at most `patience`.
+    /// Takes the lock at `path`, retrying for at most `patience`.
     ///
     /// # Errors
-    /// `Conflict` naming the holder when somebody else still has it; `Unavailable` when the file cannot be opened.
+    /// `Conflict` naming the holder when another process still holds it; `Unavailable` when the file cannot be opened.
     pub(super) fn acquire(path: &Path, patience: Duration) -> Result<Self> {
         let file = open(path)?;
         let deadline = fs::now() + patience;
@@ -65,7 +67,7 @@ impl Lock {
         }
     }
 
-    /// Takes the lock at `path` if nobody holds it.
+    /// Takes the lock at `path` if no process holds it.
     ///
     /// # Errors
     /// `Unavailable` when the file cannot be opened or locked.
@@ -78,8 +80,8 @@ impl Lock {
         }
     }
 
-    /// Writes who holds the lock, for the message of whoever does not get it. The lock holds without it, too: a full
-    /// disk must not keep anybody from cleaning up.
+    /// Writes the holder into the file, for the messages of processes that do not get the lock. A failure to write is
+    /// ignored: a full disk must not prevent cleaning up.
     fn sign(mut file: File, path: &Path) -> Result<Self> {
         let holder = Holder { pid: std::process::id(), host: host(), since: Timestamp::now() };
         let text = serde_json::to_vec(&holder).map_err(|error| Error::internal("cannot write JSON").because(error))?;
@@ -93,14 +95,14 @@ impl Lock {
 
 impl Drop for Lock {
     fn drop(&mut self) {
-        // The text is only for people, and closing the file frees the lock whatever happens here.
+        // The content is only informative, and closing the file frees the lock even if this fails.
         let _ = self.file.set_len(0);
         let _ = self.file.unlock();
     }
 }
 
 impl Holder {
-    /// Whether the process is stopped, as by Ctrl-Z. Only known for processes of this host.
+    /// Whether the process is stopped, as by Ctrl-Z. False for processes of other hosts.
     fn is_stopped(&self) -> bool {
         let status = || std::fs::read_to_string(format!("/proc/{}/status", self.pid)).ok();
         let stopped =
@@ -113,7 +115,7 @@ impl fmt::Display for Holder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "process {} on {} since {}", self.pid, self.host, self.since)?;
         if self.is_stopped() {
-            write!(f, ", which is stopped (paused): `kill -CONT {}` lets it go on", self.pid)?;
+            write!(f, ", which is stopped (paused): `kill -CONT {}` resumes it", self.pid)?;
         }
         Ok(())
     }
@@ -132,8 +134,8 @@ fn open(path: &Path) -> Result<File> {
     Ok(file)
 }
 
-/// Lets only those open the lock who may write to the directory it is in: whoever can open it can hold it, and so stop
-/// all builds for ever. A lock that an older program made is put right by its owner.
+/// Restricts the lock file to users who may write to its directory: any user who can open it can hold the lock, and so
+/// block all builds. The mode of a lock file from an older program is corrected when its owner takes the lock.
 fn keep_from_readers(file: &File, path: &Path) -> std::io::Result<()> {
     let (Some(directory), Ok(lock)) = (path.parent(), std::fs::symlink_metadata(path)) else { return Ok(()) };
     let may_write = std::fs::metadata(directory)?.mode() & 0o022;
@@ -151,7 +153,7 @@ fn held(path: &Path) -> Error {
     Error::conflict(format!("{} is held by {holder}; run again when it is done", path.display()))
 }
 
-/// Who wrote into the lock file; `None` when nobody did or it is just being written.
+/// The holder named in the lock file; `None` when the file is empty or incomplete.
 fn holder(path: &Path) -> Option<Holder> {
     let mut text = Vec::new();
     File::open(path).ok()?.take(MAX_TEXT).read_to_end(&mut text).ok()?;

@@ -16,8 +16,8 @@ impl Manifest {
     /// Reads and checks the manifest in a version's directory.
     ///
     /// # Errors
-    /// `Corrupt` when it is missing, damaged or contradicts itself; `Invalid` when a newer program wrote it;
-    /// `Unavailable` when the disk does not answer.
+    /// `Corrupt` when it is missing, damaged or inconsistent; `Invalid` when a newer program wrote it; `Unavailable`
+    /// when it cannot be read.
     pub fn read(directory: &Path) -> Result<Self> {
         let path = layout::manifest_in(directory);
         let meta = fs::symlink_metadata(directory);
@@ -27,19 +27,19 @@ impl Manifest {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
                 return Err(Error::corrupt(format!("{} is missing", directory.display())).because(error));
             }
-            Err(error) => return Err(error).io("look at", directory),
+            Err(error) => return Err(error).io("stat", directory),
         }
-        if !fs::exists(&path).io("look at", &path)? {
-            return Err(Error::corrupt(format!("{} is missing: the version is not whole", path.display())));
+        if !fs::exists(&path).io("stat", &path)? {
+            return Err(Error::corrupt(format!("{} is missing: the version is incomplete", path.display())));
         }
         Self::parse(&durable_file::read_bounded(&path, MAX_BYTES)?, &path)
     }
 
-    /// Writes the manifest durably into the directory of a version that has none yet; the directory itself is not
+    /// Writes and syncs the manifest in the directory of a version that has none yet; the directory itself is not
     /// synced.
     ///
     /// # Errors
-    /// `Internal` when it contradicts itself; `Unavailable` when it cannot be written.
+    /// `Internal` when it is inconsistent; `Unavailable` when it cannot be written.
     pub(super) fn write(&self, directory: &Path) -> Result<()> {
         if let Some(problem) = self.contradiction() {
             return Err(Error::internal(format!("the manifest of version {} is wrong: {problem}", self.version)));

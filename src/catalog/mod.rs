@@ -4,11 +4,12 @@
 //! store/current.json ──▶ Current: version states, the pin, the one version readers see
 //! store/versions/00000042/manifest.json ──▶ Manifest: every file, its size and checksum, the digest, the lineage
 //! ```
-//! This is the core of the crate: it knows no job, no query and no RocksDB, and imports only `storage`, `error` and
-//! the plain types that a manifest records (key and value schema, table settings, partitioner, retention).
+//! This is the core of the crate: it runs no query and links neither RocksDB nor Kafka. Besides helpers for files,
+//! errors and shutdown it uses only the plain types that a manifest records (key and value schema, table settings,
+//! partitioner, retention, profile). What a store has on Kafka is recorded here, not sent from here.
 //!
-//! Invariants: `current.json` changes only by one atomic replace under `commit.lock`; a version's directory never
-//! changes once it has its number; a version that `current.json` does not name does not exist.
+//! Invariants: `current.json` changes only by one atomic replace under `commit.lock`; a version's directory is
+//! immutable once it has its number; a version that `current.json` does not list does not exist.
 //!
 //! Not for: opening databases (`serve`), running checks (`check`), or the order of the steps of a publish (`publish`).
 

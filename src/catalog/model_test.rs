@@ -1,4 +1,4 @@
-//! Random histories of a store against what must hold after every step, whatever the order of commands.
+//! Model test: random histories of a store against a simple model and invariants that hold after every step.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -33,7 +33,7 @@ fn ops() -> impl Strategy<Value = Vec<Op>> {
     prop::collection::vec(op, 1..60)
 }
 
-/// Some kinds, mostly none.
+/// No kind, some or all of them.
 fn allowed() -> impl Strategy<Value = Allowed> {
     let kinds: Vec<Allow> = Allow::all().collect();
     prop_oneof![
@@ -43,10 +43,10 @@ fn allowed() -> impl Strategy<Value = Allowed> {
     ]
 }
 
-/// What a person who watched every command would know.
+/// The expected state, derived from the commands alone.
 #[derive(Default)]
 struct Model {
-    /// Versions that some check, rollback or equal content condemned, and nobody allowed by name since, with the kinds.
+    /// Versions found bad by a check, a rollback or equal content, and not allowed by name since, with the kind.
     bad: BTreeMap<u64, Allow>,
     /// Versions that readers were sent to by a publish.
     served: Vec<u64>,
@@ -75,7 +75,7 @@ impl Model {
                 assert!(complete > staged || kept >= staged.min(*keep as usize), "staged ones wait a week");
                 let bad = current.versions.values().filter(|entry| entry.state.is_bad()).count();
                 let were = before.versions.values().filter(|entry| entry.state.is_bad()).count();
-                assert!(bad >= were.min(*keep as usize), "bad ones can be looked at for a week");
+                assert!(bad >= were.min(*keep as usize), "bad ones can be inspected for a week");
                 let had = before.versions.values().filter(|entry| entry.state.is_good()).count();
                 assert!(good >= had.min(*keep as usize), "retention keeps at least {keep} good ones");
                 Ok(())
@@ -91,7 +91,7 @@ impl Model {
         if let Some(version) = current.current {
             assert_eq!(current.versions[&version].state, State::Published);
             assert!(!self.bad.contains_key(&version), "readers are on bad version {version} after {op:?}");
-            assert!(self.served.contains(&version), "readers are on {version}, which nobody published");
+            assert!(self.served.contains(&version), "readers are on {version}, which was never published");
         }
     }
 

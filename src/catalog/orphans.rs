@@ -1,13 +1,13 @@
-//! Goes through a store's directory and tells what lies there that nothing names.
+//! Finds orphans: files in a store's directory that nothing references.
 //!
 //! ```text
-//! named:  current.json and the locks · the log · of every version in current.json its manifest, the files in that, and
-//!         the copies of job, query, contracts and report
+//! referenced:  current.json and the locks · the event log · of every version in current.json its manifest, the files
+//!              that the manifest lists, and the copies of job, query, contracts and report
 //! ```
-//! Everything else is on its way: work in staging, trash, the directory of a version that is being installed. After a
-//! `gc` beside which nothing runs there is none of it.
+//! Everything else is temporary: builds in staging, trash, the directory of a version that is being installed. After a
+//! `gc` with no other command running, there are no orphans.
 //!
-//! Not for: deleting it (`remove`), or looking into files (`inspect`).
+//! Not for: deleting them (`gc`), or checking the content of files (`integrity`).
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -18,10 +18,10 @@ use crate::durable_file::fs;
 use crate::error::{IoContext, Result};
 
 impl Catalog {
-    /// Files and empty directories of the store that nothing names, as paths from its directory, sorted.
+    /// Files and empty directories of the store that nothing references, relative to its directory, sorted.
     ///
     /// # Errors
-    /// `Conflict` when another command is committing; `Unavailable` when the disk does not answer; else as
+    /// `Conflict` when another command is committing; `Unavailable` when a directory cannot be read; else as
     /// [`Catalog::read`] and [`Catalog::manifest`].
     pub fn unreferenced(&self) -> Result<Vec<PathBuf>> {
         let _lock = self.lock_commit()?;
@@ -49,7 +49,7 @@ fn leaves(directory: &Path, found: &mut Vec<PathBuf>) -> Result<()> {
     for entry in fs::read_dir(directory).io("list", directory)? {
         let path = entry.io("list", directory)?.path();
         let before = found.len();
-        if fs::symlink_metadata(&path).io("look at", &path)?.is_dir() {
+        if fs::symlink_metadata(&path).io("stat", &path)?.is_dir() {
             leaves(&path, found)?;
         }
         if found.len() == before {
@@ -87,6 +87,6 @@ mod tests {
         let swept = catalog.sweep(Vec::new()).unwrap().leftovers;
         assert_eq!(swept, ["00000009", "current.json.7.tmp", "dead"]);
         let left = catalog.unreferenced().unwrap();
-        assert_eq!(left, [Path::new("stray")], "what is not the store's own is nobody's to delete");
+        assert_eq!(left, [Path::new("stray")], "files that are not the store's are not deleted");
     }
 }

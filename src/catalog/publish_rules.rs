@@ -1,6 +1,6 @@
-//! Why a version is not published by itself: the rules that look at it beside what readers see.
+//! The rules by which a publish is refused: they compare a version with the one that readers see.
 //!
-//! | what | refused as |
+//! | condition | kind of the refusal |
 //! |---|---|
 //! | a check failed when it was built | the check's kind |
 //! | it was rolled back, or its content was and no good version has the same content | `rolled-back` |
@@ -8,8 +8,8 @@
 //! | it states none, and what readers see does | `undated` |
 //! | what readers see states none, and its own number is smaller | `older` |
 //!
-//! Only stated times are compared: what a clock said when a build ran is no statement about data, so a clock that was
-//! set back or ran ahead stops nobody.
+//! Only stated times are compared: the clock time of a build says nothing about its data, so a clock that was set back
+//! or ran ahead blocks no publish.
 //!
 //! Not for: changing anything (`transitions`).
 
@@ -18,17 +18,17 @@ use jiff::Timestamp;
 use crate::error::{Error, Result};
 use crate::format::{Allow, Allowed, Current, RolledBack, State, VersionEntry, allow_flag};
 
-/// One reason, and the kind that lets it through.
+/// One reason, and the kind that allows it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refusal {
     /// The kind.
     pub allow: Allow,
-    /// The reason: what follows the words "version 3".
+    /// The reason, phrased to follow the words "version 3".
     pub why: String,
 }
 
 impl Current {
-    /// All reasons for which `version` is not published by itself.
+    /// All reasons for which `version` is not published automatically.
     pub fn refusals(&self, version: u64, entry: &VersionEntry) -> Vec<Refusal> {
         let refusal = |allow, why: &str| Refusal { allow, why: why.to_owned() };
         let mut refusals = Vec::new();
@@ -54,7 +54,7 @@ impl Current {
         refusals
     }
 
-    /// Why a version of this number that states this `as_of` must not follow the one that readers see.
+    /// Why a version of this number and stated `as_of` must not replace the one that readers see.
     pub fn out_of_order(&self, version: u64, as_of: Option<Timestamp>) -> Option<Refusal> {
         let (current, live) = self.current_entry()?;
         match (live.dated(), as_of) {
@@ -65,7 +65,7 @@ impl Current {
             (Some(known), None) => Some(Refusal {
                 allow: Allow::Undated,
                 why: format!(
-                    "does not say what time its data speaks for, and version {current}, which readers see, is as of \
+                    "does not state the time its data is as of, and version {current}, which readers see, is as of \
                      {known:.0}: set `as_of` in the job, or give --as-of"
                 ),
             }),
@@ -77,14 +77,13 @@ impl Current {
         }
     }
 
-    /// The rollback that bans the content of a version: none where a good version has the same content, as what is
-    /// served or was good cannot be bad.
+    /// The rollback that bans the content of a version: none if a good version has the same content.
     pub(super) fn banned(&self, entry: &VersionEntry) -> Option<&RolledBack> {
         let good = self.has_good(entry.digest);
         self.rolled_back.iter().rev().find(|bad| !good && bad.digest == entry.digest)
     }
 
-    /// Fails when `version` is refused for a reason that `allowed` does not name.
+    /// Fails when `version` is refused for a reason whose kind `allowed` does not contain.
     pub(super) fn ensure_publishable(&self, version: u64, entry: &VersionEntry, allowed: &Allowed) -> Result<()> {
         let refusals = self.refusals(version, entry);
         let flag = allow_flag(refusals.iter().map(|refusal| refusal.allow));
@@ -95,14 +94,14 @@ impl Current {
             return Ok(());
         }
         Err(Error::rejected(format!(
-            "version {version} {}; `cutover publish STORE {version} {flag}` publishes it all the same",
+            "version {version} {}; `cutover publish STORE {version} {flag}` publishes it anyway",
             why.join("; it ")
         )))
     }
 }
 
 impl VersionEntry {
-    /// The time its data speaks for, where that was stated.
+    /// The time its data is as of, if that was stated.
     pub fn dated(&self) -> Option<Timestamp> {
         self.as_of_stated.then_some(self.as_of)
     }

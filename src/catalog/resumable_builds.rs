@@ -1,9 +1,9 @@
-//! What builds that died left in staging, and which of them a later run may go on with.
+//! What crashed builds left in staging, and which of them a later run can resume.
 //!
-//! The rule: of the builds that sealed their shuffle on disk and did not become a version, the newest stays until the
-//! next run of the store, which goes on with it or deletes it. All else in staging is debris once nobody builds.
+//! The rule: of the builds that sealed their shuffle on disk and did not become a version, the newest is kept until the
+//! next run of the store, which resumes or deletes it. Everything else in staging is debris once no build is running.
 //!
-//! Not for: whether that build's work is of use to a run; only the run itself knows (`pipeline`).
+//! Not for: whether a run can use that build's work, which depends on the run's job and inputs (`pipeline`).
 
 use super::lock::Lock;
 use super::store::Catalog;
@@ -13,24 +13,24 @@ use crate::error::{IoContext, Result};
 use crate::format::Current;
 
 impl Catalog {
-    /// The id of the build that a later run may go on with. Only whoever holds the build lock knows that it is dead.
+    /// The ID of the build that a later run can resume. Without the build lock, it may still be running.
     ///
     /// # Errors
-    /// `Unavailable` when the disk does not answer.
+    /// `Unavailable` when the staging directory cannot be read.
     pub fn unfinished(&self, current: &Current) -> Result<Option<String>> {
         let became_version = |id: &str| current.versions.values().any(|entry| entry.build_id == id);
         let is_file = |path| fs::metadata(path).is_ok_and(|found| found.is_file());
         let sealed = |id: &str| self.layout().build_dirs(id).is_ok_and(|dirs| is_file(dirs.shuffle_journal()));
-        // Ids begin with the time at which their builds began, and names come sorted.
+        // IDs start with the time at which the build began, and names are sorted.
         let names = gc::names(&self.layout().staging())?;
         Ok(names.into_iter().rev().find(|name| sealed(name) && !became_version(name)))
     }
 
-    /// Gives up the build that a later run could go on with, so that it is debris like others; returns its id. One that
-    /// is being built is left alone.
+    /// Makes the build that a later run could resume unresumable, so that it is debris like others; returns its ID.
+    /// Does nothing while a build is running.
     ///
     /// # Errors
-    /// As [`Catalog::read`]; `Unavailable` when the disk does not do it.
+    /// As [`Catalog::read`]; `Unavailable` when its journal cannot be deleted.
     pub fn discard_resumable(&self) -> Result<Option<String>> {
         let Some(_lock) = Lock::if_free(&self.layout().build_lock())? else { return Ok(None) };
         let Some(id) = self.unfinished(&self.read()?)? else { return Ok(None) };
@@ -40,18 +40,18 @@ impl Catalog {
         Ok(Some(id))
     }
 
-    /// Deletes what builds that died left in staging, but for the build `keep`; returns the names. The caller shows by
-    /// its lock that no other build runs.
+    /// Deletes what crashed builds left in staging, except the build `keep`; returns the names. The caller's lock
+    /// proves that no other build is running.
     ///
     /// # Errors
-    /// `Unavailable` when the disk does not do it.
+    /// `Unavailable` when something cannot be deleted.
     pub fn clear_staging(&self, building: &Lock, keep: Option<&str>) -> Result<Vec<String>> {
         let dead = self.discard_dead_builds(building, keep)?;
         self.empty_trash()?;
         Ok(dead)
     }
 
-    /// Moves what builds that died left, but for the build `keep`, into the trash; returns the names.
+    /// Moves what crashed builds left, except the build `keep`, into the trash; returns the names.
     pub(super) fn discard_dead_builds(&self, _building: &Lock, keep: Option<&str>) -> Result<Vec<String>> {
         let mut names = gc::names(&self.layout().staging())?;
         names.retain(|name| !layout::is_trash(name) && Some(name.as_str()) != keep);
@@ -68,7 +68,7 @@ mod tests {
     use super::*;
     use crate::catalog::fixture;
 
-    /// A directory in staging as a build that died leaves it.
+    /// Creates a directory in staging as a crashed build leaves it.
     fn die(catalog: &Catalog, id: &str, sealed: bool) {
         let dirs = catalog.layout().build_dirs(id).unwrap();
         fs::create_dir_all(dirs.version()).unwrap();

@@ -3,22 +3,23 @@
 //! A version is kept when any of these holds:
 //! 1. readers are on it (a pin is always on that version);
 //! 2. it is good (published or retired) and among the newest `keep` of those, in the order of their publishes;
-//! 3. it is complete, among the newest `keep` of those, and waits: its number is above the current one's, or it was
-//!    staged and built less than [`LOOK`] ago;
-//! 4. it is bad (rejected, rolled back), among the newest `keep` of those, and may still be looked at: its number is
-//!    above the current one's, or it was built, or left by its readers, less than [`LOOK`] ago;
-//! 5. it was in use less than `keep_for` ago: since readers left it, or since it was built.
+//! 3. it is complete, among the newest `keep` of those, and may still be published: its number is above the current
+//!    one's, or it was staged and built less than [`LOOK`] ago;
+//! 4. it is bad (rejected, rolled back), among the newest `keep` of those, and may still be inspected: its number is
+//!    above the current one's, or it was last in use less than [`LOOK`] ago;
+//! 5. it was last in use less than `keep_for` ago.
 //!
-//! Bad versions so never push a good one out, and builds that wait behind a pin cannot fill the disk.
+//! A version was last in use when readers left it, or when it was built if they never saw it. Bad versions never
+//! displace good ones, and builds that wait behind a pin cannot fill the disk.
 //!
-//! Not for: deleting anything (`remove`).
+//! Not for: deleting anything (`gc`).
 
 use crate::format::{Current, Retention, State, VersionEntry};
 use std::cmp::Reverse;
 
 use jiff::{SignedDuration, Timestamp};
 
-/// How long a staged version waits to be published, and a bad one to be looked at, though a newer one is published.
+/// How long a staged version can still be published, and a bad one inspected, after a newer one is published.
 pub const LOOK: SignedDuration = SignedDuration::from_hours(7 * 24);
 
 impl Current {
@@ -49,7 +50,7 @@ impl Current {
 }
 
 impl VersionEntry {
-    /// When readers left it, or when it was built if they never were on it.
+    /// When readers left it, or when it was built if they never saw it.
     fn last_use(&self) -> Timestamp {
         self.retired_at.unwrap_or(self.created_at)
     }
@@ -66,7 +67,7 @@ mod tests {
         Retention { keep, keep_for: seconds.map(Duration::from_secs) }
     }
 
-    /// More than a week after all else.
+    /// More than a week after everything else.
     fn late() -> Timestamp {
         at(LOOK.as_secs() + 10_000)
     }
@@ -104,7 +105,7 @@ mod tests {
         }
         commit(&mut current, |c| c.publish(6, &nothing(), at(600))).unwrap();
         let week = LOOK.as_secs();
-        assert_eq!(current.expired(&keep(3, None), at(700)), [5], "3 to be looked at, 4 to be published");
+        assert_eq!(current.expired(&keep(3, None), at(700)), [5], "3 to be inspected, 4 to be published");
         assert_eq!(current.expired(&keep(3, None), at(week + 100)), [4, 5]);
         assert_eq!(current.expired(&keep(3, None), at(week + 501)), [3, 4, 5]);
         assert_eq!(current.expired(&keep(0, None), at(700)), [1, 2, 3, 4, 5]);

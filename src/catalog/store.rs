@@ -2,12 +2,12 @@
 //!
 //! ```text
 //! commit:  take commit.lock ─▶ read ─▶ change in memory ─▶ check ─▶ one atomic replace ─▶ release
-//! read:    no lock: the file is always a whole one, the old or the new
+//! read:    without a lock: the file is always complete, either the old one or the new one
 //! ```
-//! Invariants: nothing but [`Catalog::commit`] writes `current.json`; a change that fails leaves the file untouched; a
-//! commit that did not certainly happen or not happen says so.
+//! Invariants: only a commit writes `current.json`; a change that fails leaves the file untouched; when the outcome of
+//! a commit is unknown, the error says so.
 //!
-//! Not for: what may change (`transitions`) or the files of versions (`install`, `remove`).
+//! Not for: which changes are allowed (`transitions`) or the files of versions (`install`, `gc`).
 
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
@@ -24,11 +24,12 @@ use crate::format::{Current, Manifest, VersionEntry, seal};
 
 /// How long a commit waits for another one; each takes milliseconds.
 const COMMIT_PATIENCE: Duration = Duration::from_secs(10);
-/// How long a build waits for its lock: long enough for a `gc` that just looks whether a build is running.
+/// How long a build waits for its lock: long enough for a `gc` that only checks whether a build is running.
 const BUILD_PATIENCE: Duration = Duration::from_millis(500);
-/// No `current.json` is larger, not even with a hundred thousand versions.
+/// Upper bound on the size of `current.json`; a hundred thousand versions fit.
 const MAX_BYTES: u64 = 64 << 20;
-/// What a store's directory may hold before its `current.json` does: what an interrupted or another creation leaves.
+/// Names that a directory without `current.json` may hold and still become a store: an interrupted or concurrent
+/// creation leaves them.
 const OWN: [&str; 6] = ["build.lock", "commit.lock", "publish.lock", "versions", "staging", "log"];
 
 /// A store on the local file system.
@@ -58,11 +59,11 @@ impl Catalog {
         Ok(catalog)
     }
 
-    /// Opens the store of `dataset` at `path`, or makes one there.
+    /// Opens the store of `dataset` at `path`, or creates it.
     ///
     /// # Errors
-    /// `Invalid` when the store is another dataset's, or the path holds something else; `Unavailable` when it cannot
-    /// be written; else as [`Catalog::read`].
+    /// `Invalid` when the store belongs to another dataset, or the path is not an empty directory; `Unavailable` when
+    /// it cannot be written; else as [`Catalog::read`].
     pub fn open_or_create(path: impl Into<PathBuf>, dataset: &str) -> Result<Self> {
         let catalog = Self { layout: Layout::new(path) };
         let layout = &catalog.layout;
@@ -74,11 +75,10 @@ impl Catalog {
         Ok(catalog)
     }
 
-    /// Opens the store of `dataset` at `path` that follows the announcements of `topic`, or makes one there.
+    /// Opens the store of `dataset` at `path` that follows the announcements of `topic`, or creates it.
     ///
     /// # Errors
-    /// As [`Catalog::open_or_create`]; `Invalid` when the store has versions that were built here, or follows another
-    /// topic.
+    /// As [`Catalog::open_or_create`]; `Invalid` when the store has locally built versions, or follows another topic.
     pub fn open_or_follow(path: impl Into<PathBuf>, dataset: &str, topic: &str) -> Result<Self> {
         let catalog = Self::open_or_create(path, dataset)?;
         catalog.commit(|current| {
@@ -90,10 +90,10 @@ impl Catalog {
         Ok(catalog)
     }
 
-    /// The dataset of the store at `path`, which must be one that follows `topic`; `None` where there is no store.
+    /// The dataset of the store at `path`, which must follow `topic` or be empty; `None` if there is no store.
     ///
     /// # Errors
-    /// `Invalid` when it has versions of its own or follows another topic; else as [`Catalog::read`].
+    /// `Invalid` when it has locally built versions or follows another topic; else as [`Catalog::read`].
     pub fn followed_dataset(path: impl Into<PathBuf>, topic: &str) -> Result<Option<String>> {
         let catalog = Self { layout: Layout::new(path) };
         check_path(catalog.layout.root())?;
@@ -104,7 +104,7 @@ impl Catalog {
         catalog.may_follow(&current, topic).map(|_| Some(current.dataset))
     }
 
-    /// Whether a store follows `topic` already; it may begin to as long as it is empty.
+    /// Whether the store already follows `topic`. An empty store may start to; any other one is refused.
     fn may_follow(&self, current: &Current, topic: &str) -> Result<bool> {
         match current.follows.as_deref() {
             Some(known) if known == topic => Ok(true),
@@ -117,10 +117,10 @@ impl Catalog {
         }
     }
 
-    /// Opens the store of `dataset` at `path` where there is one.
+    /// Opens the store of `dataset` at `path` if there is one.
     ///
     /// # Errors
-    /// As [`Catalog::open_or_create`], which it does not do.
+    /// As [`Catalog::open_or_create`]; never creates the store.
     pub fn try_open(path: impl Into<PathBuf>, dataset: &str) -> Result<Option<Self>> {
         let catalog = Self { layout: Layout::new(path) };
         check_path(catalog.layout.root())?;
@@ -146,21 +146,21 @@ impl Catalog {
         &self.layout
     }
 
-    /// The account of what was done to the store.
+    /// The store's event log.
     pub fn log(&self) -> Log {
         Log::new(&self.layout)
     }
 
-    /// The versions and what readers see, as of now.
+    /// Reads `current.json`: the versions, and the one readers see.
     ///
     /// # Errors
-    /// `Corrupt` when the file is damaged; `Invalid` when the directory is no store or a newer program wrote it;
-    /// `Unavailable` when the disk does not answer.
+    /// `Corrupt` when the file is damaged; `Invalid` when the directory is not a store or was written by a newer
+    /// program; `Unavailable` when the file cannot be read.
     pub fn read(&self) -> Result<Current> {
         let path = self.layout.current();
         if !is_there(&path)? {
             let absent = self.absent();
-            // Somebody may have made the store, and a version in it, between the two looks.
+            // Another process may have created the store, with a version in it, between the two checks.
             if !is_there(&path)? {
                 return Err(absent);
             }
@@ -176,8 +176,9 @@ impl Catalog {
         })
     }
 
-    /// As [`Catalog::read`], and what it says survives a power cut: whoever made the last change may have died between
-    /// the replace of the file and the sync of its directory. What is told to somebody, or deleted, rests on this.
+    /// As [`Catalog::read`], and the state it returns survives a power cut: the process that made the last change may
+    /// have died between replacing the file and syncing its directory. Required before anything is announced or
+    /// deleted.
     ///
     /// # Errors
     /// As [`Catalog::read`]; `Unavailable` when the directory cannot be synced.
@@ -187,12 +188,13 @@ impl Catalog {
         Ok(current)
     }
 
-    /// Changes the store: `change` gets what is there now, and all or nothing of what it does becomes the truth.
+    /// Changes the store atomically: `change` edits the current state, which is then committed as a whole or not at
+    /// all.
     ///
     /// # Errors
-    /// Those of `change`, with nothing applied; `Conflict` naming who else is committing, or while another change is
-    /// being carried out; `Unavailable` when the file cannot be replaced, saying whether the change was applied; else
-    /// as [`Catalog::read`].
+    /// Those of `change`, with nothing applied; `Conflict` when another process is committing (the message names it)
+    /// or while an intent is recorded; `Unavailable` when the file cannot be replaced, saying whether the change was
+    /// applied; else as [`Catalog::read`].
     pub fn commit<T>(&self, change: impl FnOnce(&mut Current) -> Result<T>) -> Result<T> {
         let lock = self.lock_commit().map_err(not_applied)?;
         self.commit_locked(&lock, |current| {
@@ -201,7 +203,7 @@ impl Catalog {
         })
     }
 
-    /// As [`Catalog::commit`], also while another change is being carried out: to settle it, or for what it does not
+    /// As [`Catalog::commit`], also while an intent is recorded: to apply or drop it, or for changes that it does not
     /// depend on.
     ///
     /// # Errors
@@ -211,20 +213,20 @@ impl Catalog {
         self.commit_locked(&lock, change)
     }
 
-    /// Takes the lock that a publish to Kafka holds for its whole length.
+    /// Takes the lock that a publish to Kafka holds for its whole duration.
     ///
     /// # Errors
-    /// `Conflict` naming the holder when another publish runs.
+    /// `Conflict` naming the holder when another publish is running.
     pub fn lock_publish(&self) -> Result<Lock> {
         Lock::acquire(&self.layout.publish_lock(), BUILD_PATIENCE)
             .map_err(|error| held(error, "another publish of this store to Kafka is running"))
     }
 
-    /// Takes the lock that a build holds for its whole length.
+    /// Takes the lock that a build holds for its whole duration.
     ///
     /// # Errors
-    /// `Conflict` naming the holder when another build runs; `Corrupt` when a link is in place of one of its
-    /// directories.
+    /// `Conflict` naming the holder when another build is running; `Corrupt` when one of the store's directories is a
+    /// link.
     pub fn lock_build(&self) -> Result<Lock> {
         self.real_directories()?;
         file_system::warn(self.layout.root());
@@ -232,14 +234,14 @@ impl Catalog {
             .map_err(|error| held(error, "another build of this store is running"))
     }
 
-    /// The manifest of a version that `current.json` names.
+    /// The manifest of a version that `current.json` lists.
     ///
     /// # Errors
-    /// `Invalid` when there is no such version; `Corrupt` when the manifest is not that version's; else as
+    /// `Invalid` when there is no such version; `Corrupt` when the manifest belongs to another version; else as
     /// [`Manifest::read`].
     pub fn manifest(&self, current: &Current, version: u64) -> Result<Manifest> {
         let entry = current.versions.get(&version).ok_or_else(|| {
-            Error::invalid(format!("there is no version {version}; `cutover versions STORE` lists what there is"))
+            Error::invalid(format!("there is no version {version}; `cutover versions STORE` lists those that exist"))
         })?;
         let checked = self.manifest_of(current, version, entry);
         checked.map_err(|error| match error.kind() {
@@ -272,7 +274,7 @@ impl Catalog {
         Ok(manifest)
     }
 
-    /// Bytes that a version takes on the disk.
+    /// Bytes that a version takes on disk.
     ///
     /// # Errors
     /// `Unavailable` when the disk cannot be read.
@@ -286,8 +288,7 @@ impl Catalog {
             .map_err(|error| held(error, "another command is changing this store"))
     }
 
-    /// Fails where a link stands in the place of one of the store's own directories: what is written and deleted there
-    /// would be somebody else's.
+    /// Fails when one of the store's directories is a link or a file: writes and deletions would go outside the store.
     fn real_directories(&self) -> Result<()> {
         for directory in [self.layout.versions(), self.layout.staging(), self.layout.log_dir()] {
             match fs::symlink_metadata(&directory) {
@@ -304,7 +305,7 @@ impl Catalog {
         Ok(())
     }
 
-    /// As [`Catalog::commit_during_intent`], by somebody who already holds the lock.
+    /// As [`Catalog::commit_during_intent`], for a caller that already holds the lock.
     pub(super) fn commit_locked<T>(&self, _: &Lock, change: impl FnOnce(&mut Current) -> Result<T>) -> Result<T> {
         let before = self.read_durable()?;
         let mut after = before.clone();
@@ -319,7 +320,7 @@ impl Catalog {
         self.replace(&after).map(|()| result)
     }
 
-    /// Replaces `current.json`, and on an error finds out what became of it.
+    /// Replaces `current.json`; after an error it reads the file again to report whether the change was applied.
     fn replace(&self, current: &Current) -> Result<()> {
         let path = self.layout.current();
         let bytes = seal(current)?;
@@ -330,16 +331,17 @@ impl Catalog {
             Ok(found) if found != bytes => not_applied(error),
             Ok(_) => error.during(
                 "unknown whether applied: readers see the change now, a power cut may undo it; \
-                     `cutover versions STORE` shows what holds",
+                     `cutover versions STORE` shows the state",
             ),
-            Err(_) => error.during("unknown whether applied: `cutover versions STORE` shows what holds"),
+            Err(_) => error.during("unknown whether applied: `cutover versions STORE` shows the state"),
         })
     }
 
-    /// Makes an empty store in a directory that does not exist or is empty.
+    /// Creates an empty store in a directory that does not exist or is empty.
     fn create(&self, dataset: &str) -> Result<()> {
         let root = self.layout.root();
-        // Another process may be making the same store right now: its `current.json`, also on its way, is not foreign.
+        // Another process may be creating the same store: its `current.json`, or the temporary file for it, is not
+        // foreign.
         let foreign = first_entry(root, |name| !OWN.contains(&name) && !name.starts_with(layout::CURRENT))?;
         if let Some(name) = foreign {
             return Err(Error::invalid(format!(
@@ -351,11 +353,11 @@ impl Catalog {
             durable_file::create_dir_durable(directory)?;
         }
         failpoint::reach("store.directories")?;
-        // Whoever made them: a power cut must not take the directories that the store is in.
+        // Whichever process created them: the directories above the store must survive a power cut, too.
         durable_file::sync_directories_above(root)?;
         let _lock = self.lock_commit()?;
         if is_there(&self.layout.current())? {
-            return Ok(()); // somebody else was faster
+            return Ok(()); // another process created it first
         }
         if first_entry(&self.layout.versions(), |_| true)?.is_some() {
             return Err(self.absent());
@@ -378,25 +380,25 @@ impl Catalog {
     }
 }
 
-/// Says who has a lock, where that is why one did not get it.
+/// Adds to a `Conflict` over a lock what holds it; other errors stay as they are.
 fn held(error: Error, who: &str) -> Error {
     if error.kind() == Kind::Conflict { error.during(who) } else { error }
 }
 
-/// An error after which the store is as it was.
+/// Marks an error after which the store is unchanged.
 pub(super) fn not_applied(error: Error) -> Error {
     error.during("not applied")
 }
 
-/// Whether something is at a path, if only a link that leads nowhere.
+/// Whether a path exists, be it as a dangling link.
 fn is_there(path: &Path) -> Result<bool> {
     match fs::symlink_metadata(path) {
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
-        meta => meta.io("look at", path).map(|_| true),
+        meta => meta.io("stat", path).map(|_| true),
     }
 }
 
-/// Refuses a path at which no store can be, now or later.
+/// Refuses a path at which no store can be created.
 fn check_path(root: &Path) -> Result<()> {
     let shown = root.display();
     let wrong = match fs::metadata(root) {

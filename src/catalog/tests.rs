@@ -12,7 +12,7 @@ fn kind<T: std::fmt::Debug>(result: Result<T>) -> Kind {
     result.unwrap_err().kind()
 }
 
-/// Forgets versions and deletes what nothing names.
+/// Forgets versions and deletes what nothing references.
 fn remove(catalog: &Catalog, which: impl Fn(&Current) -> Vec<u64>) -> Result<GcReport> {
     let forgotten = catalog.commit(|current| {
         let versions = which(current);

@@ -1,21 +1,21 @@
-//! The rules by which versions change their state: pure functions on [`Current`], no disk and no clock.
+//! The state transitions of versions: pure functions on [`Current`], without disk or clock.
 //!
-//! - Nothing publishes a version that `refusals` refuses, unless the kinds of its reasons are allowed by name.
-//! - A rollback moves back along the order of publishes to the last version that is still good, marks the one it
-//!   leaves, and remembers that one's digest, unless a good version has the same: a new build with the same digest is
-//!   rejected when it is added.
-//! - A pin holds readers: while it stands, nothing flips, whatever is allowed.
+//! - A version that `publish_rules` refuses is published only if the kind of every reason is allowed by name.
+//! - A rollback moves back along the order of publishes to the last version that is still good, and marks the one it
+//!   leaves as rolled back. It records that version's digest, unless a good version has the same: a new build with a
+//!   recorded digest is rejected when it is added.
+//! - While a pin is set, no flip happens, whatever is allowed.
 //!
-//! Each function changes nothing when it fails. Messages name the command that leads on.
+//! A function that fails changes nothing. Messages name the next command to run.
 //!
-//! Not for: whether the files of a version are sound; `publish` looks at them before it flips.
+//! Not for: whether the files of a version are intact; `publish` checks them before the flip.
 
 use jiff::Timestamp;
 
 use crate::error::{Error, Result};
 use crate::format::{Allow, Allowed, Change, Current, Pin, RolledBack, State, VersionEntry, allow_flag};
 
-/// So many rolled-back contents are remembered after the deletion of their versions.
+/// How many rolled-back contents are remembered; the oldest are forgotten first.
 const MAX_ROLLED_BACK: usize = 256;
 
 /// What a change did to the readers.
@@ -28,11 +28,11 @@ pub struct Flip {
 }
 
 impl Current {
-    /// Applies a change; the flip is none where readers have no part in it.
+    /// Applies a change; returns no flip when the change does not concern readers.
     ///
     /// # Errors
-    /// As [`Current::publish`], [`Current::rollback`] and [`Current::pin`]; `Invalid` when the current version or one
-    /// that does not exist is to be forgotten.
+    /// As [`Current::publish`], [`Current::rollback`] and [`Current::pin`]; `Invalid` when the change forgets the
+    /// current version or one that does not exist.
     pub fn apply(&mut self, change: &Change, now: Timestamp) -> Result<Option<Flip>> {
         match change {
             Change::Publish { version, allow } => self.publish(*version, allow, now).map(Some),
@@ -44,10 +44,10 @@ impl Current {
         }
     }
 
-    /// Adds a version that was just built and gives it a state: complete, or rejected by its checks or because the
-    /// same content was rolled back before.
+    /// Adds a version that was just built and sets its state: complete, or rejected by its checks or because the same
+    /// content was rolled back before.
     ///
-    /// A store that follows a topic takes the numbers from there, and so may get back one that it has deleted: it is
+    /// A store that follows a topic uses the announced numbers, and may add a number again that it has deleted: it is
     /// the same build.
     pub(super) fn add(&mut self, version: u64, mut entry: VersionEntry) -> Result<State> {
         let given =
@@ -70,8 +70,8 @@ impl Current {
     /// Makes `version` the one readers see. Publishing the current version again changes nothing.
     ///
     /// # Errors
-    /// `Invalid` for a version that does not exist, `Conflict` while another one is pinned, `Rejected` when
-    /// it is refused for a reason that `allow` does not name.
+    /// `Invalid` for a version that does not exist, `Conflict` while another one is pinned, `Rejected` when it is
+    /// refused for a reason whose kind `allow` does not contain.
     pub fn publish(&mut self, version: u64, allow: &Allowed, now: Timestamp) -> Result<Flip> {
         let entry = self.entry(version)?;
         if self.current == Some(version) {
@@ -90,8 +90,8 @@ impl Current {
         Ok(flip)
     }
 
-    /// Makes a version the one readers see because the topic that this store follows says so, whatever is thought of it
-    /// here, and gives the one they leave the state `left`.
+    /// Makes a version the one readers see because the topic that this store follows announced it, without the rules
+    /// for publishing, and sets the state of the version they leave to `left`.
     ///
     /// # Errors
     /// `Invalid` for a version that does not exist, `Conflict` while another one is pinned.
@@ -126,7 +126,7 @@ impl Current {
                 earlier.max_by_key(|(_, other)| other.published_epoch).map(|(&version, _)| version).ok_or_else(|| {
                     Error::invalid(format!(
                         "there is no good version before version {current} to roll back to; `cutover versions STORE` \
-                         lists what there is, `cutover publish STORE N` publishes one of them by hand and says what \
+                         lists the versions, `cutover publish STORE N` publishes one of them by hand and says what \
                          must be allowed for it"
                     ))
                 })
@@ -134,7 +134,7 @@ impl Current {
         }
     }
 
-    /// Takes readers back to `to`, or to the last good version before, and marks the one they leave as rolled back.
+    /// Moves readers back to `to`, or to the last good version before, and marks the one they leave as rolled back.
     ///
     /// # Errors
     /// As [`Current::rollback_target`]; `Conflict` while a version is pinned.
@@ -149,8 +149,8 @@ impl Current {
         Ok(flip)
     }
 
-    /// Holds readers on `version`, or on the current one; a good earlier version becomes current first, and the one
-    /// left for it stays good. Pinning the pinned version again replaces the reason.
+    /// Holds readers on `version`, or on the current one. Another good version becomes current first, and the one that
+    /// readers leave stays good. Pinning the pinned version again replaces the reason.
     ///
     /// # Errors
     /// `Invalid` without a reason, without a published version, or for a version that is not good; `Conflict` while
@@ -158,7 +158,7 @@ impl Current {
     pub fn pin(&mut self, version: Option<u64>, reason: &str, now: Timestamp) -> Result<Flip> {
         let reason = reason.trim();
         if reason.is_empty() {
-            return Err(Error::invalid("a pin needs a reason: `--reason R` tells the next person why it is there"));
+            return Err(Error::invalid("a pin needs a reason: `--reason R` records it for other users"));
         }
         let Some(current) = self.current else {
             return Err(Error::invalid("nothing is published, so nothing can be pinned"));
@@ -174,7 +174,7 @@ impl Current {
         Ok(flip)
     }
 
-    /// Lets publishes go ahead again. Readers stay where they are until the next one.
+    /// Removes the pin. Readers stay on the version until the next publish.
     ///
     /// # Errors
     /// `Invalid` when nothing is pinned.
@@ -197,7 +197,7 @@ impl Current {
         self.versions.remove(&version).ok_or_else(|| unknown(version))
     }
 
-    /// Moves readers to `to`, a version that exists, and gives the one they leave the state `left`.
+    /// Moves readers to `to`, a version that exists, and sets the state of the one they leave to `left`.
     fn flip(&mut self, to: u64, left: State, now: Timestamp) -> Flip {
         let from = self.current.replace(to);
         if let Some(entry) = from.and_then(|from| self.versions.get_mut(&from)) {
@@ -215,16 +215,16 @@ impl Current {
         self.versions.get(&version).ok_or_else(|| unknown(version))
     }
 
-    /// Fails while a version is pinned, saying what therefore does not happen.
+    /// Fails while a version is pinned; `what` says what was not done.
     fn ensure_unpinned(&self, what: &str) -> Result<()> {
         let Some(pin) = &self.pin else { return Ok(()) };
         Err(Error::conflict(format!(
-            "{what}: version {} is pinned since {:.0} (reason: {}); `cutover unpin STORE` lets go of it",
+            "{what}: version {} is pinned since {:.0} (reason: {}); `cutover unpin STORE` removes the pin",
             pin.version, pin.since, pin.reason
         )))
     }
 
-    /// Fails when `version` is not one that readers were once on and that nobody found bad.
+    /// Fails unless `version` was published before and is not bad.
     fn good(&self, version: u64, current: u64, to: &str) -> Result<()> {
         let entry = self.entry(version)?;
         let state = entry.state;
@@ -234,7 +234,7 @@ impl Current {
             State::Complete => format!("it was never published; `cutover publish STORE {version}` does that"),
             State::Rejected | State::RolledBack => {
                 let flag = allow_flag(self.refusals(version, entry).into_iter().map(|refusal| refusal.allow));
-                format!("`cutover publish STORE {version} {flag}` publishes it all the same")
+                format!("`cutover publish STORE {version} {flag}` publishes it anyway")
             }
         };
         Err(Error::invalid(format!("cannot {to} version {version}, which is {state}: {way}")))
@@ -242,7 +242,7 @@ impl Current {
 }
 
 fn unknown(version: u64) -> Error {
-    Error::invalid(format!("there is no version {version}; `cutover versions STORE` lists what there is"))
+    Error::invalid(format!("there is no version {version}; `cutover versions STORE` lists those that exist"))
 }
 
 #[cfg(test)]

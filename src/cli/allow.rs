@@ -1,6 +1,6 @@
-//! `--allow KIND`: what a publish may be let through for, by name.
+//! `--allow KIND`: the kinds of refusals that a publish overrides, by name.
 //!
-//! Not for: what each kind lets through, which the catalog decides (`catalog::allow`).
+//! Not for: what each kind allows, which the catalog defines (`catalog::allow`).
 
 use super::parsers;
 use crate::error::{Error, Result};
@@ -9,7 +9,7 @@ use crate::format::{Allow, Allowed};
 /// The flag, and the two flags that it replaced.
 #[derive(Debug, clap::Args)]
 pub(super) struct AllowArgs {
-    /// Publish it though this kind of check or rule says no; can be repeated, or kinds separated by commas
+    /// Publish it despite refusals of this kind; can be repeated, or kinds separated by commas
     #[arg(long, value_name = "KIND", value_delimiter = ',', value_parser = parsers::allow())]
     allow: Vec<Allow>,
     /// Replaced by --allow KIND
@@ -21,15 +21,15 @@ pub(super) struct AllowArgs {
 }
 
 impl AllowArgs {
-    /// The kinds that are let through.
+    /// The kinds that are allowed.
     ///
     /// # Errors
-    /// `Invalid` for the flags that are gone.
+    /// `Invalid` for the flags that were replaced.
     pub(super) fn read(&self) -> Result<Allowed> {
         if self.force {
             return Err(Error::invalid(
                 "there is no --force: it switched off every check at once. The message that refuses names the --allow \
-                 KIND that lets this one reason through",
+                 KIND that overrides this one reason",
             ));
         }
         if self.allow_key_change {

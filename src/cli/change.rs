@@ -1,6 +1,6 @@
 //! The commands that change what readers see or what a store keeps: publish, rollback, pin, unpin, gc.
 //!
-//! Each is one call of `publish`, which holds the order of steps and writes the store's log.
+//! Each is one call of `publish`, which defines the order of steps and writes the store's event log.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -24,8 +24,8 @@ Examples:
 
 /// Publish a version that is built, so that readers see it
 ///
-/// A version that a check rejected, that was rolled back, or whose data is older than what readers see is refused with
-/// the --allow KIND that lets it through. Where the store is streamed to Kafka, consumers of the topic flip with it.
+/// A version that failed a check, was rolled back, or has older data than what readers see is refused; the message
+/// names the --allow KIND that overrides it. If the store is streamed to Kafka, consumers of the topic flip with it.
 #[derive(Debug, clap::Args)]
 #[command(after_help = PUBLISH)]
 pub(super) struct PublishArgs {
@@ -36,10 +36,10 @@ pub(super) struct PublishArgs {
     version: u64,
     #[command(flatten)]
     allow: AllowArgs,
-    /// Stream it to Kafka again, though its topic is there
+    /// Stream it to Kafka again, even if its topic exists
     #[arg(long)]
     restream: bool,
-    /// Why, for the store's log
+    /// Reason, for the store's log
     #[arg(long, value_name = "R")]
     reason: Option<String>,
     #[command(flatten)]
@@ -69,16 +69,16 @@ impl PublishArgs {
 /// Waiting for consumers of the topic, after a publish that `run` and `publish` do.
 #[derive(Debug, clap::Args)]
 pub(super) struct WaitArgs {
-    /// Wait until so many consumers of the topic serve the version
+    /// Wait until N consumers of the topic serve the version
     #[arg(long, value_name = "N")]
     wait_consumers: Option<usize>,
-    /// For how long to wait for them, such as 10m
+    /// How long to wait for them, such as 10m
     #[arg(long, value_name = "D", value_parser = parsers::duration, default_value = "10m")]
     wait_for: Duration,
 }
 
 impl WaitArgs {
-    /// Waits, where that is asked for. The publish itself is done.
+    /// Waits, if requested. The publish itself is complete.
     pub(super) fn wait(&self, catalog: &Catalog, announced: Option<&StreamedVersion>) -> Result<()> {
         let Some(consumers) = self.wait_consumers else { return Ok(()) };
         let announced = announced.ok_or_else(|| {
@@ -97,12 +97,12 @@ const ROLLBACK: &str = "\
 Examples:
   cutover rollback stores/views_by_age              to the last good version before
   cutover rollback stores/views_by_age --to 3
-  cutover rollback stores/views_by_age --local      while Kafka is away";
+  cutover rollback stores/views_by_age --local      while Kafka is down";
 
-/// Take readers back to the last good version, or to version N
+/// Move readers back to the last good version, or to version N
 ///
-/// The version they leave is marked as rolled back: nothing publishes it again by itself, nor a new build of the same
-/// content, unless a good version has that content too. It is kept for a week, to be looked at.
+/// The version they leave is marked as rolled back. It is not published again automatically, nor is a new build of the
+/// same content, unless a good version has that content too. It is kept for a week, for inspection.
 #[derive(Debug, clap::Args)]
 #[command(after_help = ROLLBACK)]
 pub(super) struct RollbackArgs {
@@ -111,7 +111,7 @@ pub(super) struct RollbackArgs {
     /// Number of the version to go back to
     #[arg(long, value_name = "N")]
     to: Option<u64>,
-    /// Only for readers of this store, without Kafka: consumers follow with the next command that reaches it
+    /// Only for readers of this store, without Kafka: consumers follow with the next command that reaches Kafka
     #[arg(long)]
     local: bool,
 }
@@ -140,7 +140,7 @@ Examples:
 
 /// Hold readers on the current version, or on version N
 ///
-/// Builds go on and their versions wait; nothing else is published until `cutover unpin`.
+/// Builds continue and their versions wait; nothing else is published until `cutover unpin`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = PIN)]
 pub(super) struct PinArgs {
@@ -149,7 +149,7 @@ pub(super) struct PinArgs {
     /// Number of the version; the current one if left out
     #[arg(value_name = "N")]
     version: Option<u64>,
-    /// Why, for whoever finds their publish held back
+    /// Reason, shown when the pin blocks a publish
     #[arg(long, value_name = "R")]
     reason: String,
 }
@@ -179,7 +179,7 @@ const UNPIN: &str = "\
 Examples:
   cutover unpin stores/views_by_age";
 
-/// Let publishes go ahead again
+/// Remove the pin, so that versions can be published again
 #[derive(Debug, clap::Args)]
 #[command(after_help = UNPIN)]
 pub(super) struct UnpinArgs {
@@ -214,15 +214,15 @@ const GC: &str = "\
 Examples:
   cutover gc stores/views_by_age                       keep the 3 newest versions
   cutover gc stores/views_by_age --keep 1 --keep-for 48h
-  cutover gc stores/views_by_age --keep 1 --dry-run    what that would free
-  cutover gc stores/views_by_age --unfinished          also what a run could be resumed from";
+  cutover gc stores/views_by_age --keep 1 --dry-run    how much space that would free
+  cutover gc stores/views_by_age --unfinished          also the build that could be resumed";
 
 /// Delete old versions and what crashed builds left behind
 ///
-/// A version stays when --keep or --keep-for says so; the current one always does, and so do work in progress and the
-/// newest build that the next run can resume. So many staged and so many bad versions stay beside the good ones for a
-/// week, or until a newer version is published, whichever is later. The retention in job files is not read: every run
-/// already applies it.
+/// Keeps the current version, the newest good versions (--keep), versions in recent use (--keep-for), builds in
+/// progress, and the newest build that the next run can resume. As many staged and as many bad versions are kept in
+/// addition, for a week or until a newer version is published, whichever is later. The retention in job files is not
+/// read: every run already applies it.
 #[derive(Debug, clap::Args)]
 #[command(after_help = GC)]
 pub(super) struct GcArgs {
@@ -231,13 +231,13 @@ pub(super) struct GcArgs {
     /// Good versions to keep
     #[arg(long, value_name = "N", default_value_t = DEFAULT_KEEP)]
     keep: u32,
-    /// Keep every version that was in use less than this ago, such as 48h
+    /// Keep every version that was in use within this time, such as 48h
     #[arg(long, value_name = "D", value_parser = parsers::duration)]
     keep_for: Option<Duration>,
-    /// Delete the build that the next run could resume, too
+    /// Also delete the build that the next run could resume
     #[arg(long)]
     unfinished: bool,
-    /// Say which versions would be deleted and what that would free, and delete nothing
+    /// Show which versions would be deleted and how much space that would free; delete nothing
     #[arg(long, conflicts_with = "unfinished")]
     dry_run: bool,
 }
@@ -303,7 +303,7 @@ impl GcArgs {
         Ok(Verdict::Yes)
     }
 
-    /// Names the versions that stay only to be looked at or published, with what they take.
+    /// Names the versions that are kept only to be inspected or published, with their sizes.
     fn tell_kept(&self, catalog: &Catalog, output: &mut Output) -> Result<()> {
         let kept = catalog.read()?.versions;
         for (version, entry) in kept.iter().filter(|(_, entry)| entry.state.is_bad() || versions::is_staged(entry)) {
@@ -328,7 +328,7 @@ fn flipped(store: &Path, published: Published, output: &mut Output) -> Result<Ve
                 Some(took) => format!("streamed in {}, ", format::duration(took.as_secs_f64())),
                 None => String::new(),
             };
-            output.line(format!("consumers of the topic are told: {how}{}", announced.topic))?;
+            output.line(format!("announced to consumers of the topic: {how}{}", announced.topic))?;
         }
     }
     Ok(Verdict::Yes)

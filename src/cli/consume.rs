@@ -19,15 +19,15 @@ Examples:
   cutover consume --brokers kafka:9093 --topic views-by-age --store local/views_by_age \\
       --properties /etc/cutover/kafka.properties --name edge-7 --rate-limit 50MiB";
 
-/// Follow a topic: take every announced version over into a local store
+/// Follow a topic: copy every announced version into a local store
 ///
-/// Readers of the local store see the whole old version or the whole new one. A version is staged out of sight, held
-/// against the announced counts and digests, and only then becomes current; one that does not match is thrown away. A
-/// consumer that was killed goes on with what it had staged. Each version taken over prints a line.
+/// Readers of the local store see the complete old version or the complete new one. A version is staged, verified
+/// against the announced counts and digests, and only then becomes current; one that does not match is discarded. A
+/// killed consumer resumes from what it had staged. Each version that becomes current prints a line.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Args {
-    /// Where the cluster is: host:port, several with commas between
+    /// Brokers of the cluster: host:port, several separated by commas
     #[arg(long, value_name = "B")]
     brokers: String,
     /// The topic, as the job names it
@@ -42,10 +42,10 @@ pub(super) struct Args {
     /// Name under which this consumer reports; host and store if left out
     #[arg(long, value_name = "NAME")]
     name: Option<String>,
-    /// End once the announced version is served
+    /// Exit once the announced version is served
     #[arg(long)]
     once: bool,
-    /// Read at most so many bytes a second, such as 50MiB
+    /// Read at most this many bytes per second, such as 50MiB
     #[arg(long, value_name = "SIZE", value_parser = parsers::size)]
     rate_limit: Option<u64>,
     /// Versions to keep in the local store
@@ -88,7 +88,7 @@ impl Args {
         });
         ended.map_err(|error| {
             shutdown::stands(error, || {
-                format!("stopped: readers of {store} see what they saw; run the same command again, which goes on with what is staged")
+                format!("stopped: readers of {store} see what they saw; run the same command again, which resumes from what is staged")
             })
         })?;
         match (told, json) {
@@ -119,7 +119,7 @@ fn sentence(store: &str, taken: &Takeover) -> String {
     format!("version {version} is live: {from} ({how})")
 }
 
-/// A name that tells consumers apart.
+/// A default name that is unique among consumers.
 fn own_name(store: &std::path::Path) -> String {
     let store = std::path::absolute(store).unwrap_or_else(|_| store.to_owned());
     format!("{}:{}", crate::resources::host(), store.display())

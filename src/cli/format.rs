@@ -1,6 +1,6 @@
-//! Numbers, sizes, times and shell words as people read them.
+//! Formats numbers, sizes, times and shell words for users.
 //!
-//! Not for: JSON output, which has plain numbers, nor for reading what people write (`value`, `job::units`).
+//! Not for: JSON output, which has plain numbers, or parsing what users type (`parsers`, `job::units`).
 
 use indicatif::{HumanBytes, HumanCount};
 use jiff::Timestamp;
@@ -36,12 +36,12 @@ pub(super) fn duration(seconds: f64) -> String {
     }
 }
 
-/// Rows in a second; nothing where there are no rows or no time to speak of.
+/// Rows per second; empty without rows or a measurable time.
 pub(super) fn rate(rows: u64, seconds: f64) -> String {
     if rows == 0 || seconds < 0.001 { String::new() } else { count((rows as f64 / seconds).round() as u64) }
 }
 
-/// How far a prediction was off: `×1.04`, actual to predicted.
+/// The ratio of an actual value to the predicted one: `×1.04`.
 pub(super) fn ratio(actual: u64, predicted: u64) -> String {
     if predicted == 0 { String::new() } else { format!("×{:.2}", actual as f64 / predicted as f64) }
 }
@@ -62,7 +62,7 @@ pub(super) fn versions(numbers: &[u64]) -> String {
     format!("version{} {}", if numbers.len() == 1 { "" } else { "s" }, list.join(", "))
 }
 
-/// A word of a shell command, in quotes where it needs them.
+/// A word of a shell command, in quotes if it needs them.
 pub(super) fn shell_quote(word: &str) -> String {
     let plain = |letter: char| letter.is_ascii_alphanumeric() || "_-./:=@%+,".contains(letter);
     if !word.is_empty() && word.chars().all(plain) {

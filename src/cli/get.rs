@@ -1,6 +1,6 @@
 //! `cutover get`: point reads.
 //!
-//! All keys of one call are read from one version, so that they belong together.
+//! All keys of one call are read from one version, so that their values are consistent.
 
 use std::path::PathBuf;
 
@@ -17,14 +17,14 @@ Examples:
 
 /// Read the values of keys
 ///
-/// One key prints its value; several print a line each, the key, a tab and the value. The exit code is 1 when a key is
-/// absent.
+/// With one key, prints its value; with several, one line per key: the key, a tab and the value. The exit code is 1
+/// when a key is absent.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Args {
     /// Directory of the store
     store: PathBuf,
-    /// A key: plain text, or a JSON array where the key has several columns
+    /// A key: plain text, or a JSON array if the key has several columns
     #[arg(value_name = "KEY", required = true, allow_negative_numbers = true)]
     keys: Vec<String>,
     /// Read this version instead of the current one
@@ -67,7 +67,7 @@ impl Args {
     }
 }
 
-/// A value as JSON text with every digit that is stored: a JSON number read into a double would lose some.
+/// A value as serialized JSON with all stored digits, some of which a double would lose.
 pub(super) fn json_text(schema: &ValueSchema, value: &[u8]) -> Result<String> {
     let text = schema.to_text(value)?;
     match schema.encoding {

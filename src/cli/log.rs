@@ -1,4 +1,4 @@
-//! `cutover log`: the account of what was done to a store.
+//! `cutover log`: the event log of a store.
 
 use std::path::PathBuf;
 
@@ -21,7 +21,7 @@ Examples:
 pub(super) struct Args {
     /// Directory of the store
     store: PathBuf,
-    /// At most so many events
+    /// Show at most N events
     #[arg(long, value_name = "N", default_value_t = DEFAULT_LIMIT)]
     limit: usize,
 }

@@ -1,4 +1,4 @@
-//! What the program says about its own work, on standard error: warnings, and more with `-v`.
+//! Log messages on standard error: warnings, and more with `-v`.
 //!
 //! Not for: results (`output`), progress (`crate::progress`) or errors (`main.rs`).
 
@@ -17,13 +17,13 @@ use tracing_subscriber::registry::LookupSpan;
 use crate::error::{Error, Result};
 use crate::stderr;
 
-/// The variable that overrides `-v`, as in every program that uses the same library.
+/// The environment variable that overrides `-v`, as usual for programs that use `tracing`.
 const VARIABLE: &str = "RUST_LOG";
 
 /// Starts logging.
 ///
 /// # Errors
-/// `Invalid` when `RUST_LOG` cannot be understood.
+/// `Invalid` when `RUST_LOG` cannot be parsed.
 pub(super) fn start(verbose: u8) -> Result<()> {
     let wanted = match std::env::var(VARIABLE) {
         Ok(wanted) if !wanted.is_empty() => wanted,
@@ -31,14 +31,14 @@ pub(super) fn start(verbose: u8) -> Result<()> {
     };
     let filter = EnvFilter::try_new(&wanted)
         .map_err(|error| Error::invalid(format!("{VARIABLE}={wanted:?} is not a log filter")).because(error))?;
-    // A program that embeds the library may log in its own way already; that one then stays.
+    // A program that embeds the library may have set up its own logging, which is then kept.
     let colours = std::io::stderr().is_terminal();
     let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(colours);
     let _ = if stderr::is_json() { log.event_format(JsonLines).try_init() } else { log.try_init() };
     Ok(())
 }
 
-/// Writes an event as one JSON object a line.
+/// Writes each event as one line with a JSON object.
 struct JsonLines;
 
 impl<S, N> FormatEvent<S, N> for JsonLines
@@ -54,7 +54,7 @@ where
     }
 }
 
-/// What an event holds.
+/// The content of an event.
 #[derive(Default)]
 struct Fields {
     message: String,

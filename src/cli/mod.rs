@@ -1,13 +1,13 @@
-//! The command line: what a person types, turned into calls of the library, and what comes back, shown.
+//! The command line: parses arguments, calls the library and shows the results.
 //!
 //! ```text
-//! arguments ─▶ one `Args` struct per command (this directory's files) ─▶ the library ─▶ Output: text or one JSON document
+//! arguments ─▶ one `Args` struct per command (this directory's files) ─▶ the library ─▶ Output: text or JSON
 //! ```
-//! Each command is one file: its arguments with their help, and a `run` that calls the library and shows the result.
-//! Results go to standard output, everything else to standard error. Only this directory prints results; exit codes are
-//! `main.rs`'s.
+//! A command is a struct of its arguments, whose doc comments are the help, and a `run` that calls the library and
+//! shows the result. Each has its own file, except the five in `change`. Results go to standard output, everything else
+//! to standard error. Only this directory prints results; `main.rs` sets exit codes.
 //!
-//! Not for: decisions about data or stores; those are the library's.
+//! Not for: decisions about data or stores, which the library makes.
 
 mod allow;
 mod change;
@@ -51,7 +51,7 @@ use crate::stderr;
 
 const EXAMPLES: &str = "\
 Examples:
-  cutover demo                                  see all of it on sample data
+  cutover demo                                  see a whole cycle on sample data
   cutover init data/events/ data/profiles/      write a job for your own files
   cutover run jobs/events.toml                  build, check and publish a version
   cutover get stores/events 42                  read a key
@@ -59,37 +59,37 @@ Examples:
 
 Exit codes:
   0 done                        4 unavailable: run it again    7 a check stopped the publish
-  1 the answer is no            5 held by others, or by a pin  70 a bug
+  1 the answer is no            5 locked, or pinned            70 a bug
   2 wrong job file or flags     6 stored data is damaged       130, 143 interrupted
   3 wrong input data";
 
-/// Builds derived datasets from Parquet into RocksDB versions and cuts serving systems over to them at once.
+/// Builds RocksDB databases from Parquet with SQL, and switches readers to new versions atomically.
 #[derive(Debug, Parser)]
 #[command(name = "cutover", version, after_help = EXAMPLES, max_term_width = 100)]
 pub struct Cli {
-    /// Change to this directory before anything else
+    /// Change to this directory before doing anything else
     #[arg(short = 'C', value_name = "DIR", global = true, help_heading = "Global options")]
     directory: Option<PathBuf>,
-    /// Say more on standard error: -v what is done, -vv details, -vvv everything; RUST_LOG overrides it
+    /// Log more to standard error: -v each action, -vv details, -vvv everything; RUST_LOG overrides it
     #[arg(short, action = ArgAction::Count, global = true, help_heading = "Global options")]
     verbose: u8,
-    /// Print one JSON document instead of text, whatever comes of the command
+    /// Print one JSON document instead of text, whatever the outcome
     #[arg(long, global = true, help_heading = "Global options")]
     json: bool,
-    /// Form of the lines on standard error
+    /// Format of the lines on standard error
     #[arg(long, value_name = "FORM", value_enum, default_value_t, global = true, help_heading = "Global options")]
     log_format: LogFormat,
     #[command(subcommand)]
     command: Command,
 }
 
-/// The form of the lines on standard error.
+/// The format of the lines on standard error.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 enum LogFormat {
-    /// Lines for people
+    /// Plain text
     #[default]
     Text,
-    /// One JSON object a line, with time, level, message and fields
+    /// One JSON object per line, with time, level, message and fields
     Json,
 }
 
@@ -115,13 +115,13 @@ enum Command {
     Demo(demo::Args),
 }
 
-/// Bytes below which a budget is short: 1 GiB.
+/// A memory budget below this is short: 1 GiB.
 const SHORT_MEMORY: u64 = 1 << 30;
 
-/// What a command that did its work found.
+/// The result of a command that succeeded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
-    /// It is done, or yes.
+    /// Done, or the answer is yes.
     Yes,
     /// The answer is no: a key is absent, a version is damaged.
     No,
@@ -129,14 +129,14 @@ pub enum Verdict {
     Held,
 }
 
-/// Arguments that make no command: they ask for help, or are wrong.
+/// Arguments that do not run a command: a request for help, or invalid arguments.
 pub struct Refused {
     error: clap::Error,
     json: bool,
 }
 
 impl Refused {
-    /// Says why. Wrong arguments are an error like any other; where help was asked for there is none.
+    /// Prints the help or the error. Returns the error of invalid arguments; none for a request for help.
     ///
     /// # Errors
     /// `Unavailable` when standard output cannot be written.
@@ -160,7 +160,7 @@ impl Cli {
     /// Reads the arguments of this process.
     ///
     /// # Errors
-    /// What to tell instead of running a command.
+    /// What to print instead of running a command.
     pub fn read_arguments() -> std::result::Result<(Self, Ending), Refused> {
         let json = has_flag("--json");
         if has_flag("--log-format=json") || has_pair("--log-format", "json") {
@@ -174,7 +174,7 @@ impl Cli {
         Ok((cli, ending))
     }
 
-    /// Whether the command has so little memory that it should keep none that it does not need.
+    /// Whether the command's memory budget is so small that it should return unused memory early.
     pub fn memory_is_short(&self) -> bool {
         match &self.command {
             Command::Run(args) => args.memory() < SHORT_MEMORY,
@@ -189,7 +189,7 @@ fn path_of(matches: &ArgMatches, name: &str) -> Option<PathBuf> {
     matches.try_get_one::<PathBuf>(name).ok().flatten().cloned()
 }
 
-/// Whether a flag is among the arguments: to be known before they are understood, and where they are not.
+/// Whether a flag is among the arguments; works before they are parsed, and for invalid ones.
 fn has_flag(flag: &str) -> bool {
     std::env::args_os().skip(1).take_while(|word| word != "--").any(|word| word == flag)
 }
@@ -199,7 +199,7 @@ fn has_pair(flag: &str, value: &str) -> bool {
     words.windows(2).any(|pair| pair[0] == flag && pair[1] == value)
 }
 
-/// The same error with the command that was likely meant: clap does not know letters that changed places.
+/// The same error with the command that was likely meant: clap does not recognize transposed letters.
 fn suggested(mut error: clap::Error) -> clap::Error {
     let typed = match (error.kind(), error.get(ContextKind::InvalidSubcommand)) {
         (ErrorKind::InvalidSubcommand, Some(ContextValue::String(typed))) => typed.clone(),
@@ -214,10 +214,11 @@ fn suggested(mut error: clap::Error) -> clap::Error {
     error
 }
 
-/// Runs a command, which tells of itself to `ending`.
+/// Runs a command, which reports its result to `ending`.
 ///
 /// # Errors
-/// As the library's function behind the command; an error for which [`is_output_closed`] holds is nobody's fault.
+/// As the library's function behind the command. An error for which [`is_output_closed`] holds is no failure: the
+/// reader of standard output closed it.
 pub fn run(cli: Cli, ending: &Ending) -> Result<Verdict> {
     logging::start(cli.verbose)?;
     failpoint::arm()?;
@@ -237,7 +238,7 @@ pub fn run(cli: Cli, ending: &Ending) -> Result<Verdict> {
 }
 
 impl Command {
-    /// Whether it stops at safe points; any other ends at once when it is told to, which loses nothing.
+    /// Whether it stops at safe points after a signal; any other command ends immediately, which loses nothing.
     fn has_safe_points(&self) -> bool {
         matches!(
             self,
@@ -291,7 +292,7 @@ fn version_number(store: &std::path::Path, current: &Current, version: Option<u6
     match version {
         Some(version) if current.versions.contains_key(&version) => Ok(version),
         Some(version) => Err(Error::invalid(format!(
-            "there is no version {version} in {0}; `cutover versions {0}` lists what there is",
+            "there is no version {version} in {0}; `cutover versions {0}` lists those that exist",
             store.display()
         ))),
         None => current.current.ok_or_else(|| nothing_published(store)),
@@ -306,7 +307,7 @@ fn nothing_published(store: &std::path::Path) -> Error {
     ))
 }
 
-/// Says something about the work itself, on standard error.
+/// Prints a notice on standard error.
 fn notice(message: &str) {
     stderr::note("info", message);
 }

@@ -1,14 +1,13 @@
-//! How a command ended, told to programs and to logs: the one JSON document of `--json`, the error's chain, and the one
-//! line that a log keeps of a run.
+//! Reports how a command ended: the JSON document of `--json`, the chain of the error, and the summary line for logs.
 //!
 //! ```text
 //! command ─▶ Output: lines of text, or the document's own fields ─┐
-//! exit code, error, what readers see now ─────────────────────────┴─▶ standard output: one document, whatever came of it
+//! exit code, error, what readers see now ─────────────────────────┴─▶ standard output: one document, in any case
 //!                                                                     standard error: error: …, and the summary line
 //! ```
-//! The document's fields and its promise are in docs/json.md; the schema is schemas/output.json.
+//! docs/json.md describes the document's fields and its stability; the schema is schemas/output.json.
 //!
-//! Not for: choosing exit codes (`main.rs`) or what a command's own fields are (its own file).
+//! Not for: choosing exit codes (`main.rs`) or a command's own fields (its own file).
 
 use std::collections::BTreeMap;
 use std::io::Write;
@@ -29,16 +28,16 @@ use crate::escape::escaped_lines;
 use crate::format::Current;
 use crate::stderr;
 
-/// The version of the document's form. Fields may be added to it; what is there keeps its name, type and meaning.
+/// The version of the document's format. Fields may be added; existing ones keep their name, type and meaning.
 const FORMAT: u32 = 1;
 
-/// Commands that change what a store holds or what its readers see: a log gets a line of each.
+/// Commands that change what a store holds or what its readers see; each writes a summary line for logs.
 const LOGGED: [&str; 7] = ["run", "publish", "rollback", "pin", "unpin", "gc", "consume"];
 
-/// Commands that print documents of their own, a line each: what else they tell is one more line.
+/// Commands that print their own documents, one per line; their final document is one more line.
 const STREAMING: [&str; 2] = ["scan", "consume"];
 
-/// Fields of every document, which no command's own may replace.
+/// Fields of every document; a command's own fields cannot replace them, except those that are null.
 const COMMON: [&str; 11] = [
     "format",
     "command",
@@ -53,21 +52,21 @@ const COMMON: [&str; 11] = [
     "next",
 ];
 
-/// What a command told of itself while it ran.
+/// What a command reported about itself while it ran.
 #[derive(Debug, Default)]
 pub(super) struct Told {
-    /// Its document's own fields, as JSON text: numbers keep all their digits.
+    /// Its document's own fields, as serialized JSON: numbers keep all their digits.
     fields: Vec<(String, String)>,
     outcome: Option<&'static str>,
     dataset: Option<String>,
     store: Option<PathBuf>,
     next: Option<String>,
-    /// Whether it prints documents of its own, a line each.
+    /// Whether it prints its own documents, one per line.
     pub(super) streams: bool,
 }
 
 impl Told {
-    /// Takes a document's fields.
+    /// Adds a document's fields.
     pub(super) fn add(&mut self, document: &impl Serialize) -> Result<()> {
         let unwritten = |error| Error::internal("cannot write JSON").because(error);
         let text = serde_json::to_string(document).map_err(unwritten)?;
@@ -76,7 +75,7 @@ impl Told {
         Ok(())
     }
 
-    /// Takes a field that is JSON text already.
+    /// Adds a field whose value is already serialized as JSON.
     pub(super) fn add_text(&mut self, name: &str, json: String) {
         self.fields.push((name.to_owned(), json));
     }
@@ -103,21 +102,21 @@ impl Told {
     }
 }
 
-/// A command from its start to what is told at its end.
+/// A command from its start to the report of its result.
 #[derive(Debug)]
 pub struct Ending {
     json: bool,
     command: String,
-    /// The job file that its arguments name.
+    /// The job file among its arguments.
     job: Option<PathBuf>,
-    /// The whole command line, as a shell takes it.
+    /// The whole command line, quoted for a shell.
     typed: String,
     started: Instant,
     told: Arc<Mutex<Told>>,
 }
 
 impl Ending {
-    /// Of a command that begins now; `job` and `store` are those that its arguments name.
+    /// For a command that starts now; `job` and `store` are from its arguments.
     pub(super) fn new(json: bool, command: &str, job: Option<PathBuf>, store: Option<PathBuf>) -> Self {
         let typed: Vec<String> = std::env::args().skip(1).map(|word| format::shell_quote(&word)).collect();
         let told = Told { store, ..Told::default() };
@@ -131,12 +130,12 @@ impl Ending {
         }
     }
 
-    /// Where the command tells of itself.
+    /// Where the command reports about itself.
     pub(super) fn told(&self) -> Arc<Mutex<Told>> {
         Arc::clone(&self.told)
     }
 
-    /// Tells how it ended, with this exit code.
+    /// Reports how it ended, with this exit code.
     ///
     /// # Errors
     /// `Unavailable` when standard output cannot be written.
@@ -144,7 +143,7 @@ impl Ending {
         let told = lock(&self.told);
         let as_document = self.json && !(told.streams && ended.is_ok());
         let as_log = LOGGED.contains(&self.command.as_str()) && !stderr::is_watched();
-        // The store is read once more only where what its readers see is reported.
+        // The store is read once more only if the report says what its readers see.
         let current = told.store.as_deref().filter(|_| as_document || as_log).and_then(seen);
         let as_line = told.streams || STREAMING.contains(&self.command.as_str());
         let written = match as_document {
@@ -158,7 +157,7 @@ impl Ending {
         written
     }
 
-    /// Prints the document of arguments that make no command; why was told already.
+    /// Prints the document for arguments that do not run a command; the error was already printed.
     ///
     /// # Errors
     /// As [`Ending::tell`].
@@ -211,7 +210,7 @@ impl Ending {
         fields
     }
 
-    /// The command to try after an error: the same again, where nothing but time or space has to change.
+    /// The command to run after an error: the same again, if waiting or freeing space is enough.
     fn after(&self, error: &Error, store: &Option<PathBuf>, current: Option<&Current>) -> Option<String> {
         match (error.kind(), store) {
             (Kind::Conflict, Some(store)) if current.is_some_and(|current| current.pin.is_some()) => {
@@ -225,7 +224,7 @@ impl Ending {
         }
     }
 
-    /// One line for a log: when, what, of which store, and what came of it.
+    /// One summary line for logs: time, command, store and outcome.
     fn log(&self, told: &Told, ended: &Result<Verdict>, current: Option<&Current>) {
         let (level, outcome) = (if ended.is_ok() { "info" } else { "error" }, outcome(told, ended));
         let details = ended.as_ref().err().map(Error::details).unwrap_or_default();
@@ -253,7 +252,7 @@ impl Ending {
     }
 }
 
-/// The outcome of a command that has no word of its own.
+/// The outcome of a command that reports no other.
 const DONE: &str = "done";
 
 fn outcome(told: &Told, ended: &Result<Verdict>) -> &'static str {
@@ -267,12 +266,12 @@ fn outcome(told: &Told, ended: &Result<Verdict>) -> &'static str {
     }
 }
 
-/// What readers of a store see now; nothing where there is no store that can be read.
+/// The current state of a store; none if it cannot be read.
 fn seen(store: &Path) -> Option<Current> {
     Catalog::open(store).ok()?.read().ok()
 }
 
-/// A value of the summary line: in quotes where it holds what would break it up.
+/// A value of the summary line, in quotes if it has white space, control characters, quotes or `=`.
 fn word(value: &Value) -> String {
     match value {
         Value::String(text)
@@ -286,7 +285,7 @@ fn word(value: &Value) -> String {
     }
 }
 
-/// An error's chain, a line each; as JSON one line.
+/// Prints an error's chain, one line per message; as JSON, one line in all.
 pub fn report(error: &Error) {
     let chain = error.chain();
     if stderr::is_json() {
@@ -303,7 +302,7 @@ pub fn report(error: &Error) {
     }
 }
 
-/// Prints a document: on lines of its own, or as one more line.
+/// Prints a document, over several lines or on one.
 fn print(fields: &[(String, String)], as_line: bool) -> Result<()> {
     let (open, gap, close) = if as_line { ("{", ",", "}") } else { ("{\n  ", ",\n  ", "\n}") };
     let field = |(name, text): &(String, String)| {
@@ -315,7 +314,7 @@ fn print(fields: &[(String, String)], as_line: bool) -> Result<()> {
     stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()).map_err(failed)
 }
 
-/// JSON text over several lines, as a field of a document. It is never read into numbers, which would lose digits.
+/// Indents serialized JSON, as a field of a document. Numbers are never parsed, which would lose digits.
 fn indented(text: &str) -> String {
     let mut shown = String::with_capacity(text.len() * 2);
     let mut depth = 1;

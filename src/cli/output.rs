@@ -1,7 +1,7 @@
-//! Standard output: lines of text, or the fields of the one JSON document, which `ending` prints.
+//! Standard output: lines of text, or the fields of the one JSON document, which `outcome` prints.
 //!
-//! Whoever reads the output may go away before its end (`cutover scan … | head`). That is an error here, so that work
-//! stops, but one that nobody needs to be told about: [`is_output_closed`].
+//! The reader of the output may close it early (`cutover scan … | head`). That is an error here, so that work stops,
+//! but one that is not reported: [`is_output_closed`].
 //!
 //! Not for: progress, logs and errors, which go to standard error.
 
@@ -26,7 +26,7 @@ pub(super) struct Output {
 }
 
 impl Output {
-    /// Standard output, buffered; what the command tells of itself goes to `told`.
+    /// Standard output, buffered; what the command reports about itself goes to `told`.
     pub(super) fn stdout(json: bool, verbose: bool, told: Arc<Mutex<Told>>) -> Self {
         Self { json, verbose, to: Box::new(BufWriter::new(std::io::stdout())), told }
     }
@@ -35,47 +35,47 @@ impl Output {
         self.told.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Says which dataset and store the command is about, where its arguments do not.
+    /// Records which dataset and store the command is about, if its arguments do not name them.
     pub(super) fn about(&mut self, dataset: &str, store: &Path) {
         self.told().about(dataset, store);
     }
 
-    /// Says what came of the command, in the one word that programs look at.
+    /// Records the outcome of the command: one word for programs.
     pub(super) fn ended(&mut self, outcome: &'static str) {
         self.told().ended(outcome);
     }
 
-    /// Says which command may come next.
+    /// Records a useful next command.
     pub(super) fn next(&mut self, command: String) {
         self.told().next(command);
     }
 
-    /// Says that the command prints documents of its own, a line each, for as long as it goes well.
+    /// Records that the command prints its own documents, one per line, for as long as it succeeds.
     pub(super) fn stream(&mut self) {
         self.told().streams = true;
     }
 
-    /// Whether JSON is asked for.
+    /// Whether JSON was requested.
     pub(super) fn is_json(&self) -> bool {
         self.json
     }
 
-    /// Whether more is asked for.
+    /// Whether verbose output was requested.
     pub(super) fn is_verbose(&self) -> bool {
         self.verbose
     }
 
-    /// Writes a line, or several, without control characters: what is shown may be somebody else's words.
+    /// Writes one or more lines, with control characters escaped: the content may come from other users or from data.
     pub(super) fn line(&mut self, text: impl Display) -> Result<()> {
         self.raw_line(escaped_lines(&text.to_string()))
     }
 
-    /// Writes a line as it is: stored values, paths and JSON, which programs read.
+    /// Writes a line unchanged: stored values, paths and JSON, which programs read.
     pub(super) fn raw_line(&mut self, text: impl Display) -> Result<()> {
         writeln!(self.to, "{text}").map_err(failed)
     }
 
-    /// Writes a sentence, or several lines of them: on a terminal they are wrapped between words.
+    /// Writes one or more lines of prose: on a terminal they are wrapped between words.
     pub(super) fn say(&mut self, text: impl Display) -> Result<()> {
         self.line(text_table::wrapped(&text.to_string(), text_table::width()))
     }
@@ -87,17 +87,17 @@ impl Output {
         self.raw_line(text.map_err(|error| Error::internal("cannot write JSON").because(error))?)
     }
 
-    /// Takes the fields of this command's JSON document, an object; it is printed when the command has ended.
+    /// Adds the fields of an object to this command's JSON document, which is printed when the command ends.
     pub(super) fn document(&mut self, document: &impl Serialize) -> Result<()> {
         self.told().add(document)
     }
 
-    /// Takes a field of the document that is JSON text already.
+    /// Adds a field whose value is already serialized as JSON.
     pub(super) fn document_text(&mut self, name: &str, json: String) {
         self.told().add_text(name, json);
     }
 
-    /// Brings everything written so far to whoever reads it.
+    /// Flushes everything written so far.
     pub(super) fn flush(&mut self) -> Result<()> {
         self.to.flush().map_err(failed)
     }
@@ -107,7 +107,7 @@ pub(super) fn failed(error: std::io::Error) -> Error {
     Error::unavailable("cannot write to standard output").because(error)
 }
 
-/// Whether an error only says that nobody reads standard output any more.
+/// Whether an error only says that the reader of standard output closed it.
 pub fn is_output_closed(error: &Error) -> bool {
     let mut cause = std::error::Error::source(error);
     while let Some(error) = cause {

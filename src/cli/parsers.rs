@@ -1,6 +1,6 @@
-//! Values of flags: parameters, instants, sizes and durations.
+//! Parsers for the values of flags: parameters, instants, sizes and durations.
 //!
-//! A value that cannot be read is an error of the command line, told by clap before anything is done.
+//! An invalid value is an error of the command line, which clap reports before anything is done.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -18,7 +18,7 @@ pub(super) fn set(text: &str) -> Result<(String, String), String> {
     Ok((name.to_owned(), value.to_owned()))
 }
 
-/// All `--set` as the job reads them.
+/// All `--set` values, by parameter.
 ///
 /// # Errors
 /// `Invalid` when one is given twice.
@@ -32,7 +32,7 @@ pub(super) fn sets(pairs: Vec<(String, String)>) -> Result<BTreeMap<String, Stri
     Ok(sets)
 }
 
-/// A date, which stands for its midnight in UTC, or an instant in RFC 3339.
+/// A date, which means its midnight in UTC, or an instant in RFC 3339.
 pub(super) fn instant(text: &str) -> Result<Timestamp, String> {
     units::parse_instant(text).map_err(|error| error.message().to_owned())
 }

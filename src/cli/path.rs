@@ -1,4 +1,4 @@
-//! `cutover path`: where a version lies, for programs that open its databases themselves.
+//! `cutover path`: the directory of a version, for programs that open its databases themselves.
 
 use std::path::PathBuf;
 
@@ -17,8 +17,9 @@ Examples:
 /// Print the directory of the current version, or of version N
 ///
 /// Each shard-… directory in it is a complete RocksDB database. Open it read-only. Retention may delete the directory
-/// while you read: pin the version, or read through the library, which goes on. Other programs need RocksDB 8.6 or
-/// newer, or `format_version = 5` under [tables] in the job; they should open all tables (max_open_files=-1).
+/// while you read: pin the version, or read through the library, which keeps all files open. Other programs need
+/// RocksDB 8.6 or newer, or `format_version = 5` under [tables] in the job; they should open all tables
+/// (max_open_files=-1).
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Args {

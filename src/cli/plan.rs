@@ -14,7 +14,7 @@ Examples:
 
 /// Show what a run would do: predicted rows, memory, disk and time, and a few rows; nothing is written
 ///
-/// Says whether the run fits this machine. With -v the engine's plan of the query, too.
+/// Says whether the run fits this machine. With -v, also shows the engine's query plan.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Args {
@@ -48,7 +48,7 @@ fn show(report: &PlanReport, output: &mut Output) -> Result<()> {
     for input in &report.inputs {
         if let ([first, ..], Some(last)) = (input.partitions.as_slice(), input.partitions.last()) {
             let all = format::plural(input.partitions.len() as u64, "partition");
-            output.line(format!("{} is read from {first} to {last}, {all}; all of them are there", input.name))?;
+            output.line(format!("{} is read from {first} to {last}, {all}; none is missing", input.name))?;
         }
     }
     output.line("")?;
@@ -113,12 +113,12 @@ fn predicted(report: &PlanReport) -> String {
         bytes => format::size(bytes),
     };
     let memory = format!(
-        "{}, all of the process; --memory is {}, which the query, the shuffle and the tables share",
+        "{} for the whole process; --memory is {}, which the query, the shuffle and the tables share",
         format::size(predicted.memory),
         format::size(report.memory_budget)
     );
     let disk = match &report.stored_from {
-        Some(from) => format!("about {}, packed as {from} is", format::size(report.stored_bytes)),
+        Some(from) => format!("about {}, compressed like {from}", format::size(report.stored_bytes)),
         None => format!("at most {}, before compression", format::size(report.stored_bytes)),
     };
     let time = match (report.seconds, &report.seconds_from) {

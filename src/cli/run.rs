@@ -26,20 +26,20 @@ Examples:
 
 /// Build a version, check it and publish it
 ///
-/// Readers see the new version once the command ends well, and the old one until then. Nothing is built when the same
+/// Readers see the new version once the command succeeds, and the old one until then. Nothing is built when the same
 /// job over the same inputs is already published. Data as of an earlier time than what readers see is refused before
-/// any work, unless --stage leaves it unpublished. A run whose version a pin keeps back ends with exit code 5. With
-/// [kafka] in the job, consumers of the topic flip with the store. A run that was cut off after it had spilled to disk
-/// is resumed by the next one with the same job, inputs and flags.
+/// any work, unless --stage leaves it unpublished. A run whose version is held back by a pin exits with code 5. With
+/// [kafka] in the job, consumers of the topic flip with the store. A run that was interrupted after it had spilled to
+/// disk is resumed by the next run with the same job, inputs and flags.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Args {
     #[command(flatten)]
     job: JobArgs,
-    /// The time the data speaks for: a date (its midnight in UTC) or a time in RFC 3339; the job's as_of if left out
+    /// The time the data is as of: a date (its midnight in UTC) or a time in RFC 3339; the job's as_of if left out
     #[arg(long, value_name = "D", value_parser = parsers::instant)]
     as_of: Option<Timestamp>,
-    /// Start afresh even if an earlier run of the same job over the same inputs can be resumed
+    /// Start from scratch even if an earlier run of the same job over the same inputs can be resumed
     #[arg(long)]
     no_resume: bool,
     /// Build even if the same job over the same inputs is already published
@@ -92,7 +92,7 @@ impl Args {
     }
 }
 
-/// What `run` and `plan` share: the job, and what of the machine they may use.
+/// Arguments that `run` and `plan` share: the job, and the resources they may use.
 #[derive(Debug, clap::Args)]
 pub(super) struct JobArgs {
     /// The job file
@@ -107,7 +107,7 @@ pub(super) struct JobArgs {
     /// Threads to use; one per processor if left out
     #[arg(long, value_name = "N")]
     threads: Option<usize>,
-    /// Directory for what does not fit into memory; the store's own staging directory if left out
+    /// Directory for spill files; the store's own staging directory if left out
     #[arg(long, value_name = "DIR")]
     spill_dir: Option<PathBuf>,
 }
@@ -118,7 +118,7 @@ impl JobArgs {
         self.memory.unwrap_or_else(default_memory)
     }
 
-    /// Reads the job, and makes options with everything else left as it is by default.
+    /// Reads the job, and makes options with defaults for everything else.
     pub(super) fn load(self) -> Result<(Job, RunOptions)> {
         let options = options(Resources::new(self.threads, self.memory)?, self.spill_dir);
         let job = Job::load(&self.job, &parsers::sets(self.set)?)?;

@@ -1,4 +1,4 @@
-//! `cutover scan`: entries in the order of their keys.
+//! `cutover scan`: entries in key order.
 
 use std::path::PathBuf;
 
@@ -15,7 +15,7 @@ Examples:
   cutover scan stores/views_by_age --prefix '[\"/home\"]'      all age groups of one page
   cutover scan stores/views_by_age --json | jq .value.views";
 
-/// Print entries in the order of their keys: a line each, the key, a tab and the value
+/// Print entries in key order, one per line: the key, a tab and the value
 ///
 /// With --json every line is an object with "key" and "value".
 #[derive(Debug, clap::Args)]
@@ -26,7 +26,7 @@ pub(super) struct Args {
     /// Only keys that begin with this: a JSON array of the first columns, or leading text of a one-column key
     #[arg(long, value_name = "K", allow_hyphen_values = true)]
     prefix: Option<String>,
-    /// At most so many entries; all if left out
+    /// Print at most N entries; all if left out
     #[arg(long, value_name = "N")]
     limit: Option<u64>,
     /// Read this version instead of the current one
@@ -57,7 +57,7 @@ impl Args {
     }
 }
 
-/// A key as `cutover get` takes it: text without quotes, unless it would break the line.
+/// A key as `cutover get` takes it: a string without quotes, unless it would break the line.
 pub(super) fn key_text(key: &Value) -> String {
     match key {
         Value::String(text) if !text.chars().any(char::is_control) => text.clone(),

@@ -1,4 +1,4 @@
-//! `cutover show`: all that is known of one version.
+//! `cutover show`: everything that is known about one version.
 //!
 //! ```text
 //! version 3 of views_of_day, which readers see
@@ -6,9 +6,9 @@
 //! as of    2026-11-25 00:00:00      built, stored, digest, parameters
 //! input    files  rows  size        check  outcome  expected  found        stage  time  rows
 //! of       column type  nulls …     what was measured of the inputs and the result
-//! time     event  by    detail      what the store's log says of the version
+//! time     event  by    detail      the version's events in the store's log
 //! ```
-//! Not for: looking into the data (`scan`) or for damage (`verify`).
+//! Not for: showing the data (`scan`) or finding damage (`verify`).
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -26,13 +26,13 @@ Examples:
   cutover show stores/views_by_age                 the version readers see
   cutover show stores/views_by_age 4 --json";
 
-/// Events of the log that are looked through, the newest.
+/// How many of the log's latest events are searched.
 const LOGGED: usize = 100_000;
 
-/// Show all that is known of a version: inputs, parameters, checks, sizes, stages, and who did what to it
+/// Show everything about a version: inputs, parameters, checks, sizes, stages, events
 ///
-/// Without a number it is the version that readers see. Values of parameters (--set) are part of a version and are
-/// shown, so they are no place for secrets.
+/// Without a number, it shows the version that readers see. Values of parameters (--set) are stored in the version and
+/// shown, so do not put secrets into them.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Args {
@@ -43,7 +43,7 @@ pub(super) struct Args {
     version: Option<u64>,
 }
 
-/// What is known of a version.
+/// What is known about a version.
 struct Known {
     entry: VersionEntry,
     manifest: Manifest,
@@ -111,7 +111,7 @@ fn show(known: &Known, output: &mut Output) -> Result<()> {
     let Known { entry, manifest, stored_bytes, live, events } = known;
     let state = if *live { "which readers see".to_owned() } else { versions::state(entry) };
     output.line(format!("version {} of {}, {state}\n", manifest.version, manifest.dataset))?;
-    let how = if manifest.as_of_stated { "" } else { ", which is what the clock said: no as_of was stated" };
+    let how = if manifest.as_of_stated { "" } else { ", the time of the build: no as_of was stated" };
     output.line(format!("as of    {}{how}", format::time(manifest.as_of)))?;
     output.line(format!("params   {}", manifest.params.as_ref().map_or("not recorded".to_owned(), shown_params)))?;
     let by = manifest.built_by.as_ref().map(|by| format!(" by {by}")).unwrap_or_default();
@@ -164,12 +164,12 @@ fn show(known: &Known, output: &mut Output) -> Result<()> {
     output.line(format!("\n{}", rows.text()))
 }
 
-/// The files of one input together.
+/// Totals of one input's files.
 #[derive(Default)]
 struct Input {
     files: u64,
     bytes: u64,
-    /// None where a file's rows are not known.
+    /// None if a file's rows are not known.
     rows: Option<u64>,
 }
 

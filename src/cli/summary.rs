@@ -8,14 +8,14 @@
 //!            actual  predicted
 //! …
 //! ```
-//! Not for: `--json`, which prints the report as it is.
+//! Not for: `--json`, which prints the report itself.
 
 use super::text_table::Rows;
 use super::{Output, format};
 use crate::error::Result;
 use crate::report::{InputReport, KafkaReport, Outcome, ResumeReport, RunReport};
 
-/// Digits of a digest that tell two versions apart for a person.
+/// Digits of a digest that are shown, enough to distinguish versions.
 const DIGEST_DIGITS: usize = 12;
 
 /// Shows all of a report.
@@ -87,7 +87,7 @@ pub(super) fn show(report: &RunReport, output: &mut Output) -> Result<()> {
     output.say(next(report))
 }
 
-/// What came of a run, in the word that programs look at.
+/// The outcome of a run, as one word for programs.
 pub(super) fn word(outcome: Outcome) -> &'static str {
     match outcome {
         Outcome::Published | Outcome::AlreadyBuilt => "published",
@@ -97,7 +97,7 @@ pub(super) fn word(outcome: Outcome) -> &'static str {
     }
 }
 
-/// The command that may come next.
+/// A useful next command.
 pub(super) fn next_command(report: &RunReport) -> String {
     let store = format::shell_quote(&report.store.display().to_string());
     match report.outcome {
@@ -112,7 +112,7 @@ pub(super) fn outcome(report: &RunReport) -> String {
     let way = report.publish_with.as_deref().unwrap_or("cutover publish");
     match (report.outcome, report.previous) {
         (Outcome::AlreadyPublished, _) => format!(
-            "already published as {version}: the same job over the same inputs; --rebuild builds it again all the same"
+            "already published as {version}: the same job over the same inputs; --rebuild builds it again anyway"
         ),
         (Outcome::Pinned, previous) => {
             let on = previous.map_or(String::new(), |previous| format!(" on version {previous}"));
@@ -206,7 +206,7 @@ fn next(report: &RunReport) -> String {
     format!("next     cutover scan {store} --limit 5 · cutover versions {store}{back}")
 }
 
-/// The instant to the second, in UTC; as it is where it is none.
+/// The instant to the second, in UTC; unchanged if it cannot be parsed.
 fn as_of(text: &str) -> String {
     text.parse().map_or_else(|_| text.to_owned(), format::time)
 }

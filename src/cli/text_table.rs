@@ -1,4 +1,4 @@
-//! Tables as text: columns two spaces apart, a line under the header, as wide as the terminal at most.
+//! Text tables: columns two spaces apart, a rule under the header, at most as wide as the terminal.
 //!
 //! ```text
 //! version  state            rows
@@ -12,18 +12,19 @@ use comfy_table::{CellAlignment, ColumnConstraint, ContentArrangement, Table, Ta
 
 use crate::escape::escaped;
 
-/// Letters of a line on a terminal that does not know its width, or claims one in which no table has room.
+/// Assumed width of a terminal whose width is unknown or below the minimum.
 const USUAL_WIDTH: u16 = 80;
+/// Minimum width of a terminal that is believed.
 const LEAST_WIDTH: u16 = 20;
-/// Letters of the line under a header where there is no terminal.
+/// Longest rule under a header.
 const LONGEST_RULE: usize = 100;
 
-/// Letters of a line on the terminal that standard output is; none where it is something else.
+/// The width of standard output; none if it is not a terminal.
 pub(super) fn width() -> Option<u16> {
     std::io::stdout().is_terminal().then(|| usable(Table::new().width()))
 }
 
-/// Letters of a line on the terminal that standard error is; none where it is something else.
+/// The width of standard error; none if it is not a terminal.
 pub(super) fn error_width() -> Option<u16> {
     std::io::stderr().is_terminal().then(|| usable(Table::new().use_stderr().width()))
 }
@@ -32,7 +33,7 @@ fn usable(known: Option<u16>) -> u16 {
     known.filter(|width| *width >= LEAST_WIDTH).unwrap_or(USUAL_WIDTH)
 }
 
-/// A text wrapped between words, so that no line is wider than that; a longer word has a line of its own.
+/// Wraps text between words, so that no line is wider than `width`; a longer word gets a line of its own.
 pub(super) fn wrapped(text: &str, width: Option<u16>) -> String {
     let Some(width) = width.map(usize::from) else { return text.to_owned() };
     text.lines().map(|line| wrapped_line(line, width)).collect::<Vec<_>>().join("\n")
@@ -57,7 +58,7 @@ fn wrapped_line(line: &str, width: usize) -> String {
 pub(super) struct Rows {
     table: Table,
     right: &'static [usize],
-    /// Letters of each column's longest word.
+    /// Length of the longest word of each column.
     words: Vec<u16>,
 }
 
@@ -81,7 +82,7 @@ impl Rows {
         self.table.add_row(cells);
     }
 
-    /// The text, without a line end.
+    /// The table as text, without a trailing newline.
     pub(super) fn text(mut self) -> String {
         if let Some(width) = width() {
             self.table.set_width(width);
@@ -103,7 +104,7 @@ impl Rows {
             }
             let words = self.words.get(number).copied().unwrap_or_default();
             column.set_constraint(match self.right.contains(&number) {
-                // Numbers are never broken, words neither.
+                // Neither numbers nor words are ever broken.
                 true => ColumnConstraint::ContentWidth,
                 false => ColumnConstraint::LowerBoundary(Width::Fixed(words.saturating_add(1))),
             });
@@ -118,7 +119,7 @@ impl Rows {
     }
 }
 
-/// Letters of a text's longest word.
+/// Length of the longest word.
 fn longest_word(text: &str) -> u16 {
     let longest = text.split_whitespace().map(|word| word.chars().count()).max().unwrap_or(0);
     u16::try_from(longest).unwrap_or(u16::MAX)

@@ -1,4 +1,4 @@
-//! `cutover verify`: looks for damage in a stored version.
+//! `cutover verify`: checks a stored version for damage.
 
 use std::path::{Path, PathBuf};
 
@@ -14,7 +14,7 @@ const EXAMPLES: &str = "\
 Examples:
   cutover verify stores/views_by_age                      the current version, every byte
   cutover verify stores/views_by_age 3 --depth full       every entry too, compared by digest
-  cutover verify stores/views_by_age --depth sizes        a quick look";
+  cutover verify stores/views_by_age --depth sizes        a quick check";
 
 /// Look for damage in the current version, or in version N
 ///
@@ -27,7 +27,7 @@ pub(super) struct Args {
     /// Number of the version; the current one if left out
     #[arg(value_name = "N")]
     version: Option<u64>,
-    /// How closely to look
+    /// How thoroughly to verify
     #[arg(long, value_enum, default_value_t = Depth::Checksums)]
     depth: Depth,
 }
@@ -102,7 +102,7 @@ fn show(report: &Report, output: &mut Output) -> Result<()> {
 fn looked_at(report: &Report, depth: Depth) -> String {
     let files = format!("{}, {}", format::plural(report.files, "file"), format::size(report.bytes));
     match depth {
-        Depth::Sizes => format!("{files}; looked at sizes, and at the content of small files"),
+        Depth::Sizes => format!("{files}; checked sizes, and the content of small files"),
         Depth::Checksums => format!("{files}, every byte compared"),
         Depth::Full => format!("{files}, every byte compared, and all {} entries", format::count(report.entries)),
     }

@@ -21,15 +21,15 @@ Examples:
   cutover verify-crash jobs/views_by_age.toml --step build.table --step current
   cutover verify-crash jobs/views_by_age.toml --json > crashes.json
 
---step takes a step or a stage; one that there is not lists them all, with what each means.
-A step that happens at most 4 times is killed each time, any other the first, the middle and the last time.
-Each kill takes a rerun: expect about two runs of the job for each line of the table.";
+--step takes a step or a stage; an unknown one lists all of them, with their meanings.
+A step that occurs at most 4 times is killed each time, others the first, middle and last time.
+Each kill needs a rerun: expect about two runs of the job for each line of the table.";
 
-/// Kill a job at each of its durable steps, and look at what is left
+/// Kill a job at each of its durable steps, and check what is left
 ///
-/// Runs the job again and again in a sandbox beside its store, kills it at each step, and tells what a reader saw after
-/// it (old, new or broken), whether the rerun ended well with the same entries, and what gc left. The job's own store
-/// is never touched, and nothing is streamed to Kafka. The exit code is 1 when anything is broken.
+/// Runs the job repeatedly in a sandbox next to its store, kills it at each step, and shows what a reader saw after it
+/// (old, new or broken), whether the rerun succeeded with the same entries, and what gc left. The job's own store is
+/// never touched, and nothing is streamed to Kafka. The exit code is 1 when anything is broken.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Args {
@@ -39,7 +39,7 @@ pub(super) struct Args {
     /// Give the job's parameter a value; can be repeated
     #[arg(long, value_name = "NAME=VALUE", value_parser = parsers::set)]
     set: Vec<(String, String)>,
-    /// Memory for each run, such as 256MiB; little makes it spill
+    /// Memory for each run, such as 256MiB; a small budget makes it spill
     #[arg(long, value_name = "SIZE", value_parser = parsers::size)]
     memory: Option<u64>,
     /// Threads for each run; one per processor if left out
@@ -48,14 +48,14 @@ pub(super) struct Args {
     /// Only this step, or all steps of this stage; can be repeated
     #[arg(long, value_name = "STEP")]
     step: Vec<String>,
-    /// Directory in which the sandbox is made; the one of the job's store if left out
+    /// Directory in which the sandbox is created; the one of the job's store if left out
     #[arg(long, value_name = "DIR")]
     dir: Option<PathBuf>,
 }
 
 impl Args {
     pub(super) fn run(self, output: &mut Output) -> Result<Verdict> {
-        // Here only so that what is wrong with them is told before any work.
+        // Only to report invalid arguments before any work.
         Resources::new(self.threads, self.memory)?;
         let job = Job::load(&self.job, &parsers::sets(self.set.clone())?)?;
         let program = std::env::current_exe()
@@ -63,7 +63,7 @@ impl Args {
         let directory = self.dir.clone().unwrap_or_else(|| existing_above(&job.store));
         let options = Options { program, arguments: self.arguments(), directory, steps: self.step };
         if job.kafka.is_some() {
-            notice("this job streams to Kafka; in the sandbox it does not, so the steps of that are not among these");
+            notice("this job streams to Kafka; in the sandbox it does not, so those steps are left out");
         }
         let parts = Progress::auto().parts("kills");
         let report = crash::verify(&options, |total, kill| parts.done(total, &line(kill)));
@@ -85,7 +85,7 @@ impl Args {
         Ok(if report.is_sound() { Verdict::Yes } else { Verdict::No })
     }
 
-    /// What follows `cutover run`.
+    /// The arguments of `cutover run`.
     fn arguments(&self) -> Vec<OsString> {
         let mut arguments: Vec<OsString> = Vec::new();
         let mut flag = |name: &str, value: String| arguments.extend([name.into(), value.into()]);
@@ -97,13 +97,13 @@ impl Args {
     }
 }
 
-/// The nearest directory above a store that is there: on the same file system, and nothing has to be made for it.
+/// The nearest existing directory above a store: on the same file system, and nothing has to be created for it.
 fn existing_above(store: &Path) -> PathBuf {
     let above = store.ancestors().skip(1).find(|directory| directory.is_dir());
     above.filter(|directory| !directory.as_os_str().is_empty()).unwrap_or(Path::new(".")).to_owned()
 }
 
-/// One kill in a line.
+/// One kill, as a line of text.
 fn line(kill: &Kill) -> String {
     let Kill { step, at, of, .. } = kill;
     match kill.problems.as_slice() {
@@ -129,7 +129,7 @@ fn show(report: &Report, output: &mut Output) -> Result<()> {
         output.line(rows.text())?;
     }
     if !report.not_reached.is_empty() {
-        output.line(format!("this job does not get to {}", report.not_reached.join(", ")))?;
+        output.line(format!("this job does not reach {}", report.not_reached.join(", ")))?;
     }
     for kill in report.kills.iter().filter(|kill| !kill.problems.is_empty()) {
         output.line(format!("{}, {} of {}: {}", kill.step, kill.at, kill.of, kill.problems.join("; ")))?;
@@ -137,13 +137,13 @@ fn show(report: &Report, output: &mut Output) -> Result<()> {
     output.line(sentence(report))
 }
 
-/// All of it in a sentence.
+/// The summary, as one sentence.
 fn sentence(report: &Report) -> String {
     let count = |is: fn(&Kill) -> bool| report.kills.iter().filter(|kill| is(kill)).count() as u64;
     let kills = format::plural(count(|kill| kill.killed), "kill");
     let broken = count(|kill| !kill.problems.is_empty());
     if broken > 0 {
-        return format!("{kills}; after {broken} of them not all is as it has to be: please report the lines above");
+        return format!("{kills}; after {broken} of them something was wrong: please report the lines above");
     }
     format!(
         "{kills}: readers saw the whole old version after {} of them and the whole new one after {}; every rerun gave \

@@ -1,4 +1,4 @@
-//! `cutover versions`: what a store has, newest first.
+//! `cutover versions`: the versions of a store, newest first.
 
 use std::path::PathBuf;
 
@@ -15,10 +15,10 @@ Examples:
 
 /// List the versions of a store with their states, and which one readers see
 ///
-/// Published: readers see it. Retired: a newer one was published. Rolled back: readers were taken off it because it was
-/// bad. Rejected: a check stopped it. Complete: built, but not published yet. Staged: the same, as was asked for.
-/// Stored is what a version takes on the disk, data what its keys and values come to before compression. A time in
-/// brackets was not stated: it is what the clock said.
+/// Published: readers see it. Retired: another version replaced it. Rolled back: it was published and found bad.
+/// Rejected: a check stopped it. Complete: built, but not published yet. Staged: the same, as requested by --stage.
+/// Stored is the size on disk, data the size of keys and values before compression. A time in brackets was not stated:
+/// it is the time of the build.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Args {
@@ -39,7 +39,7 @@ impl Args {
     }
 }
 
-/// `current.json`, and what each version takes on the disk.
+/// The content of `current.json`, with the size of each version on disk.
 fn document(catalog: &Catalog, current: &Current) -> Result<serde_json::Value> {
     let unwritten = |error| Error::internal("the versions cannot be written as JSON").because(error);
     let mut document = serde_json::to_value(current).map_err(unwritten)?;
@@ -49,7 +49,7 @@ fn document(catalog: &Catalog, current: &Current) -> Result<serde_json::Value> {
     Ok(document)
 }
 
-/// Shows the versions as a table, with a line for whatever holds one back.
+/// Shows the versions as a table, followed by the pin, pending changes and rejections.
 pub(super) fn show(catalog: &Catalog, current: &Current, output: &mut Output) -> Result<()> {
     if current.versions.is_empty() {
         return output.line(format!("the store of {} has no version yet", current.dataset));
@@ -90,7 +90,7 @@ pub(super) fn show(catalog: &Catalog, current: &Current, output: &mut Output) ->
     }
     if let Some(pending) = &current.pending {
         output.line(format!(
-            "{} was cut off or is going on since {}; the next command that changes the store finishes it",
+            "{} was interrupted or is in progress since {}; the next command that changes the store completes it",
             pending.change,
             format::time(pending.at)
         ))?;
@@ -108,18 +108,18 @@ pub(super) fn state(entry: &VersionEntry) -> String {
     if is_staged(entry) { "staged".to_owned() } else { entry.state.to_string() }
 }
 
-/// Whether a version waits to be published, as was asked for.
+/// Whether a version was built with `--stage` and is not published yet.
 pub(super) fn is_staged(entry: &VersionEntry) -> bool {
     entry.staged && entry.state == State::Complete
 }
 
-/// Says where consumers of the topic have not followed a rollback.
+/// A sentence if consumers of the topic have not followed a local rollback.
 pub(super) fn behind(current: &Current) -> Option<String> {
     let (ledger, behind) = (current.kafka.as_ref()?, current.behind()?);
     let version = current.current?;
     Some(format!(
-        "consumers of topic {} are behind: they were not told that readers here left version {} at {}; the next command \
-         that reaches Kafka takes them to version {version}, such as `cutover publish STORE {version}`",
+        "consumers of topic {} are behind: it was not announced that readers here left version {} at {}; the next \
+         command that reaches Kafka moves them to version {version}, such as `cutover publish STORE {version}`",
         ledger.target.topic,
         behind.left,
         format::time(behind.since)

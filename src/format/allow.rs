@@ -1,62 +1,62 @@
-//! What `--allow` can name: the kinds of reasons for which a version is not published by itself.
+//! The kinds that `--allow` takes: reasons for which a version is not published automatically.
 //!
 //! ```text
 //! a rule of a job ─┐
-//! an older as_of ──┼─▶ a refusal, which names its kind ─▶ `--allow KIND` lets this kind through, and no other
+//! an older as_of ──┼─▶ a refusal, which names its kind ─▶ `--allow KIND` allows this kind, and no other
 //! a rolled-back ───┘
 //! ```
-//! There is one kind for each kind of check, and none that stands for all. A new kind of check is one more line in
-//! `KINDS`. Names are a format: they are in `current.json`.
+//! There is one kind for each kind of check, and none that covers all. A new kind of check is one more line in
+//! `KINDS`. The names are part of the format of `current.json`.
 //!
-//! Not for: when a version is refused (`refusals`), or what a check finds (`check`).
+//! Not for: when a version is refused (`publish_rules`), or the checks themselves (`check`).
 
 use std::collections::BTreeSet;
 
 use serde::{Deserialize, Deserializer, Serialize};
 
-/// Kinds that are let through.
+/// Kinds that are allowed.
 pub type Allowed = BTreeSet<Allow>;
 
-/// A kind of reason for which a version is not published by itself.
+/// A kind of reason for which a version is not published automatically.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(into = "&'static str", from = "String")]
 pub enum Allow {
-    /// Its data speaks for an earlier time than what readers see.
+    /// Its data is as of an earlier time than the published version's, or it is an earlier build.
     Older,
-    /// It does not say which time its data speaks for, and what readers see does.
+    /// It states no `as_of`, while the published version does.
     Undated,
     /// It, or its content, was rolled back.
     RolledBack,
-    /// The number of its rows.
+    /// Its number of rows is out of bounds.
     Rows,
-    /// Nulls where there must be none.
+    /// Nulls in columns that must have none.
     NotNull,
-    /// Values that must be unique and are not.
+    /// Repeated values in columns that must be unique.
     Unique,
-    /// Other keys than readers know.
+    /// A key schema that differs from the published version's.
     Keys,
-    /// Values that readers could not read.
+    /// A value schema that readers of the published version could not read.
     Values,
     /// Measures of inputs or of the result that changed too much.
     Change,
     /// The published version is damaged, so that nothing can be compared with it.
     Damaged,
-    /// A check that this program does not know.
+    /// A failed check that this program does not know.
     Rejected,
 }
 
-/// Every kind: its name, how the rules begin whose failure is of this kind, and what it lets through.
+/// Every kind: its name, the prefix of the rules whose failure is of this kind, and what it allows.
 const KINDS: [(Allow, &str, Option<&str>, &str); 11] = [
     (Allow::Older, "older", None, "data of an earlier time, or an earlier build, than what readers see"),
-    (Allow::Undated, "undated", None, "no as_of, where what readers see has one"),
+    (Allow::Undated, "undated", None, "no as_of, although what readers see has one"),
     (Allow::RolledBack, "rolled-back", None, "a version or content that was rolled back"),
     (Allow::Rows, "rows", Some("rows."), "a number of rows beyond the job's bounds"),
     (Allow::NotNull, "not-null", Some("not_null:"), "nulls in columns that must have none"),
-    (Allow::Unique, "unique", Some("unique:"), "repeated values in columns that must have none"),
-    (Allow::Keys, "keys", Some("key schema"), "other keys than readers know"),
+    (Allow::Unique, "unique", Some("unique:"), "repeated values in columns that must be unique"),
+    (Allow::Keys, "keys", Some("key schema"), "a key schema that differs from what readers see"),
     (Allow::Values, "values", Some("value schema"), "values that today's readers could not read"),
     (Allow::Change, "change", Some("change"), "inputs or results that changed more than the job's bounds allow"),
-    (Allow::Damaged, "damaged", None, "comparing with nothing, as the published version is damaged"),
+    (Allow::Damaged, "damaged", None, "no comparison, because the published version is damaged"),
     (Allow::Rejected, "rejected", None, "a failed check that this program does not know"),
 ];
 
@@ -71,7 +71,7 @@ impl Allow {
         self.line().1
     }
 
-    /// What it lets through.
+    /// What it allows, for `--help`.
     pub fn what(self) -> &'static str {
         self.line().3
     }
@@ -81,7 +81,7 @@ impl Allow {
         KINDS.iter().find(|(_, known, ..)| *known == name).map(|(allow, ..)| *allow)
     }
 
-    /// The kind that lets a failed rule through.
+    /// The kind that allows the failure of a rule.
     pub fn of_rule(rule: &str) -> Self {
         let of = |begins: &Option<&str>| begins.is_some_and(|begins| rule.starts_with(begins));
         KINDS.iter().find(|(_, _, begins, _)| of(begins)).map_or(Self::Rejected, |(allow, ..)| *allow)
@@ -99,19 +99,19 @@ impl From<Allow> for &'static str {
 }
 
 impl From<String> for Allow {
-    /// One that this program does not know is of a check that it does not know.
+    /// An unknown name is the kind of a check that this program does not know.
     fn from(name: String) -> Self {
         Self::named(&name).unwrap_or(Self::Rejected)
     }
 }
 
-/// The flag that lets these kinds through: `--allow older,rows`.
+/// The flag that allows these kinds: `--allow older,rows`.
 pub fn flag(kinds: impl IntoIterator<Item = Allow>) -> String {
     let kinds: Allowed = kinds.into_iter().collect();
     format!("--allow {}", kinds.iter().map(|kind| kind.name()).collect::<Vec<_>>().join(","))
 }
 
-/// Reads kinds, or the `force` of an earlier program, which let everything through or nothing.
+/// Reads kinds, or the `force` of an earlier program, which allowed everything or nothing.
 pub(crate) fn kinds_or_force<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Allowed, D::Error> {
     #[derive(Deserialize)]
     #[serde(untagged)]

@@ -1,12 +1,12 @@
-//! The ledger of what of a store is on Kafka, and the announcement that tells consumers the whole state.
+//! What a store has on Kafka, and the announcement: the record that gives consumers the whole state of a dataset.
 //!
 //! ```text
 //! current.json: kafka { target, streamed: version ─▶ topic, offsets, digests }  +  versions' states  ─▶ Announcement
 //! ```
-//! A version is streamed before it is announced; the ledger keeps its topic for as long as the store keeps the version,
+//! A version is streamed before it is announced. Its topic stays recorded for as long as the store keeps the version,
 //! so that a rollback only has to announce.
 //!
-//! Not for: talking to Kafka (`kafka`), or the order of the steps of a publish (`publish`).
+//! Not for: Kafka clients (`kafka`), or the order of the steps of a publish (`publish`).
 
 use std::collections::BTreeMap;
 
@@ -24,30 +24,30 @@ use crate::escape::shortened;
 
 /// The protocol that announcements and END markers follow: `schemas/kafka-protocol.md`.
 pub const PROTOCOL: u32 = 1;
-/// The largest number of a version that is taken over, so that one more always has a number: 2^53.
+/// The largest version number that a consumer accepts, so that a next number always exists: 2^53.
 const LAST_VERSION: u64 = 1 << 53;
-/// Letters of a topic's name that Kafka takes.
+/// Kafka's limit on the length of a topic's name.
 const LONGEST_TOPIC: usize = 249;
-/// Bytes of a column's name, and columns, that a consumer takes over at most.
+/// Limits that a consumer puts on an announcement: bytes of a column's name, and the number of columns.
 const LONGEST_NAME: usize = 64 << 10;
 const MOST_COLUMNS: usize = 100_000;
 
-/// What of a store is on Kafka.
+/// What a store has on Kafka.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct KafkaState {
-    /// Where, as the job says.
+    /// The cluster and topic, as the job names them.
     pub target: Kafka,
-    /// The versions that are there.
+    /// The versions on Kafka.
     pub streamed: BTreeMap<u64, StreamedVersion>,
-    /// A rollback of this store that consumers were not told of, as Kafka was away.
+    /// A local rollback that has not been announced to consumers.
     #[serde(default)]
     pub behind: Option<Behind>,
 }
 
-/// Where consumers stayed when the readers of this store alone were taken back.
+/// A rollback of the local readers only, which consumers have not followed yet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Behind {
-    /// The version that readers left, and that consumers may still serve.
+    /// The version that local readers left and that consumers may still serve.
     pub left: u64,
     /// Since when.
     #[serde(with = "rfc3339")]
@@ -61,10 +61,10 @@ pub struct StreamedVersion {
     pub version: u64,
     /// The build that made it.
     pub build_id: String,
-    /// The time its data speaks for.
+    /// The time its data is as of.
     #[serde(with = "rfc3339")]
     pub as_of: Timestamp,
-    /// Whether that was stated; otherwise it is what the clock said.
+    /// Whether that was stated; otherwise it is the clock time at which the build began.
     #[serde(default)]
     pub as_of_stated: bool,
     /// When its build finished.
@@ -82,9 +82,9 @@ pub struct StreamedVersion {
     pub key: KeySchema,
     /// How values are encoded.
     pub value: ValueSchema,
-    /// The key columns that decide an entry's partition.
+    /// The key columns that determine an entry's partition.
     pub shard_by: Vec<String>,
-    /// How their bytes decide it.
+    /// How their bytes map to a partition.
     pub partitioner: Partitioner,
     /// How the store's tables are written.
     pub tables: Tables,
@@ -109,12 +109,12 @@ pub struct StreamedPartition {
     pub digest: Digest,
 }
 
-/// The whole state of a dataset, as consumers are told it.
+/// The whole state of a dataset, as it is announced to consumers.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Announcement {
     /// The protocol, 1.
     pub protocol: u32,
-    /// Tells this announcement from every other one.
+    /// Unique ID of this announcement.
     pub id: String,
     /// The dataset.
     pub dataset: String,
@@ -127,9 +127,9 @@ pub struct Announcement {
 /// One version of an announcement.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct AnnouncedVersion {
-    /// Where it is in its life.
+    /// Its state.
     pub state: State,
-    /// What it is made of.
+    /// Its topic, offsets, schemas and digests.
     #[serde(flatten)]
     pub streamed: StreamedVersion,
 }
@@ -140,13 +140,13 @@ impl Announcement {
         self.versions.iter().map(|announced| &announced.streamed).find(|streamed| streamed.version == self.current)
     }
 
-    /// The first thing in this announcement that cannot be.
+    /// The first violated invariant, if any.
     pub fn contradiction(&self) -> Option<String> {
         if self.protocol != PROTOCOL {
             return Some(format!("it follows protocol {}, this program knows {PROTOCOL}", self.protocol));
         }
         if !is_dataset(&self.dataset) {
-            return Some(format!("no dataset can be called {}", shortened(&self.dataset)));
+            return Some(format!("{} is not a valid dataset name", shortened(&self.dataset)));
         }
         if self.current().is_none() {
             return Some(format!("it does not list version {}, which is current", self.current));
@@ -159,7 +159,7 @@ impl Announcement {
 }
 
 impl StreamedVersion {
-    /// A version on its way to `topic`; what of it is in which partition is the streaming's to say.
+    /// The entry for a version that was streamed to `topic` in these partitions.
     pub fn new(manifest: &Manifest, topic: String, partitions: Vec<StreamedPartition>) -> Self {
         Self {
             version: manifest.version,
@@ -180,7 +180,7 @@ impl StreamedVersion {
         }
     }
 
-    /// The first thing in it that no job could have asked for: a consumer is told by others what to build.
+    /// The first value that no job can produce: announcements come from outside and are not trusted.
     fn beyond_bounds(&self) -> Option<String> {
         let version = self.version;
         let plain = |letter: u8| letter.is_ascii_alphanumeric() || b"-_".contains(&letter);
@@ -189,13 +189,13 @@ impl StreamedVersion {
         let problem = if !(1..=LAST_VERSION).contains(&version) {
             Some(format!("versions are numbered from 1 to {LAST_VERSION}"))
         } else if self.topic.len() > LONGEST_TOPIC {
-            Some(format!("its topic has a name of {} letters, Kafka takes {LONGEST_TOPIC}", self.topic.len()))
+            Some(format!("its topic has a name of {} characters, Kafka allows {LONGEST_TOPIC}", self.topic.len()))
         } else if self.build_id.is_empty() || self.build_id.len() > LONGEST_TOPIC || !self.build_id.bytes().all(plain) {
-            Some(format!("no build can be called {}", shortened(&self.build_id)))
+            Some(format!("{} is not a valid build ID", shortened(&self.build_id)))
         } else if partitions > MAX_SHARDS as usize {
-            Some(format!("it has {partitions} partitions, at most {MAX_SHARDS} can be"))
+            Some(format!("it has {partitions} partitions, the limit is {MAX_SHARDS}"))
         } else if let Some(name) = names.clone().find(|name| name.len() > LONGEST_NAME) {
-            Some(format!("a column is called {}", shortened(name)))
+            Some(format!("the name of a column is too long: {}", shortened(name)))
         } else if names.count() > MOST_COLUMNS {
             Some(format!("it has more than {MOST_COLUMNS} columns"))
         } else {
@@ -204,8 +204,8 @@ impl StreamedVersion {
         problem.map(|problem| format!("version {version}: {problem}"))
     }
 
-    /// The first thing in it that cannot be: every partition holds its rows and one END marker, and the partitions add
-    /// up to the version.
+    /// The first violated invariant: every partition holds its rows and one END marker, and the partitions add up to
+    /// the version.
     fn contradiction(&self) -> Option<String> {
         let version = self.version;
         let numbered = self.partitions.iter().map(|part| part.partition).eq(0..self.partitions.len() as u32);

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::allow::{self, Allowed};
 use super::rfc3339;
 
-/// A change of the versions' states, as it is decided: all that it depends on besides the state before and the time.
+/// A change of versions' states. With the state before it and the time, it determines the state after it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Change {
@@ -18,13 +18,13 @@ pub enum Change {
     Publish {
         /// The version.
         version: u64,
-        /// Reasons to refuse it that are let through.
+        /// Kinds of refusals that are allowed.
         #[serde(default, alias = "force", deserialize_with = "allow::kinds_or_force")]
         allow: Allowed,
     },
-    /// Take readers back, and mark the version they leave.
+    /// Move readers back to an earlier version, and mark the version they leave.
     Rollback {
-        /// The version they go to.
+        /// The version readers go back to.
         to: u64,
     },
     /// Hold readers on a version.
@@ -52,16 +52,17 @@ impl fmt::Display for Change {
     }
 }
 
-/// A change that was decided.
+/// A recorded change.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Intent {
-    /// The announcement that carries it.
+    /// ID of its announcement.
     pub id: String,
-    /// The announcement that it follows; none where there was none. If another one came between, it is given up.
+    /// ID of the latest announcement when it was recorded, if any. If another one was made since, the change is
+    /// abandoned.
     pub follows: Option<String>,
-    /// What was decided.
+    /// The change.
     pub change: Change,
-    /// When.
+    /// When it was recorded.
     #[serde(with = "rfc3339")]
     pub at: Timestamp,
 }

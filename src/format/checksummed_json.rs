@@ -1,4 +1,4 @@
-//! JSON files that notice damage: an object whose first field is the checksum of the whole file.
+//! JSON files with their own checksum: an object whose first field is the checksum of the whole file.
 //!
 //! ```text
 //! {
@@ -6,10 +6,10 @@
 //!   "format_version": 1,
 //!   …
 //! ```
-//! Taking the checksum over the bytes needs no canonical form of JSON: any program can check it.
-//! Unknown fields are ignored on reading; a format version above what this program knows is refused.
+//! A checksum over the bytes needs no canonical form of JSON, so any program can verify it. Unknown fields are ignored
+//! on reading; a format version above what this program knows is refused.
 //!
-//! Not for: authenticity; whoever can write the file can write the checksum.
+//! Not for: authenticity; any writer of the file can write a valid checksum.
 
 use std::path::Path;
 
@@ -20,12 +20,12 @@ use xxhash_rust::xxh3::xxh3_64;
 use super::hex::hex_checksum;
 use crate::error::{Error, Result};
 
-/// What every sealed file begins with.
+/// The first bytes of every sealed file.
 const HEAD: &[u8] = b"{\n  \"checksum\": \"";
-/// The digits of a checksum that is not filled in.
+/// The placeholder for the checksum's digits.
 const ZEROS: &[u8] = b"0000000000000000";
 
-/// The one field that decides whether the rest can be understood.
+/// The field that determines whether the rest can be read.
 #[derive(serde::Deserialize)]
 struct Format {
     format_version: u32,
@@ -41,7 +41,7 @@ pub(crate) fn seal(value: &impl Serialize) -> Result<Vec<u8>> {
     Ok(sealed)
 }
 
-/// Fills in the checksum of bytes that begin as a sealed file does; leaves others alone.
+/// Sets the checksum in bytes that begin like a sealed file; leaves other bytes unchanged.
 pub(crate) fn stamp(bytes: &mut [u8]) {
     let digits = HEAD.len()..HEAD.len() + ZEROS.len();
     if bytes.starts_with(HEAD) && bytes.len() >= digits.end {
@@ -51,15 +51,15 @@ pub(crate) fn stamp(bytes: &mut [u8]) {
     }
 }
 
-/// The value in a sealed file that was read from `path` and has at most the format version `newest`.
+/// Verifies and parses the bytes of a sealed file, read from `path`, whose format version is at most `newest`.
 ///
 /// # Errors
-/// `Corrupt` when the bytes do not match their checksum or are not this kind of file; `Invalid` when a newer program
-/// wrote them.
+/// `Corrupt` when the bytes do not match their checksum or are not a sealed file; `Invalid` when a newer program wrote
+/// them.
 pub(crate) fn unseal<T: DeserializeOwned>(bytes: &[u8], path: &Path, newest: u32) -> Result<T> {
     let damaged = |what: &str| Error::corrupt(format!("{} is damaged: {what}", path.display()));
     let format: Format =
-        serde_json::from_slice(bytes).map_err(|error| damaged("it is not a whole JSON object").because(error))?;
+        serde_json::from_slice(bytes).map_err(|error| damaged("it is not a complete JSON object").because(error))?;
     if format.format_version > newest {
         return Err(Error::invalid(format!(
             "{} has format version {}, this program knows up to {newest}: upgrade cutover",
@@ -76,7 +76,7 @@ pub(crate) fn unseal<T: DeserializeOwned>(bytes: &[u8], path: &Path, newest: u32
     if found.as_bytes() != stored {
         return Err(damaged(&format!("its checksum is {found}, it says {}", stored.escape_ascii())));
     }
-    serde_json::from_slice(bytes).map_err(|error| damaged("its fields are not what they must be").because(error))
+    serde_json::from_slice(bytes).map_err(|error| damaged("it has missing or invalid fields").because(error))
 }
 
 #[cfg(test)]

@@ -8,12 +8,13 @@
 //!                              rollback leaves it  ▼  └──(rollback to it, publish, pin)──┘
 //!                                              rolled back ───(publish --allow)───▶ published
 //! ```
-//! Every state ends by a command: `cutover publish STORE N` (with `--allow KIND` for a bad one), `rollback`, or `gc`.
+//! A command leads out of every state: `cutover publish STORE N` (with `--allow KIND` for a bad version), `rollback`,
+//! or `gc`.
 //!
-//! Invariants, checked on every read: the current version is the only published one; the pin is on it; no version has
-//! a number that is still to be given. Versions are numbered once: a number is never used again.
+//! Invariants, checked on every read: the current version is the only published one; the pin, if any, is on it; every
+//! version's number is below the next one. Numbers are never reused.
 //!
-//! Not for: how the file is read or replaced (`store`), nor the rules of change (`transitions`).
+//! Not for: how the file is read or replaced (`store`), or the rules of change (`transitions`).
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -45,19 +46,19 @@ pub struct Current {
     pub next_version: u64,
     /// The version readers see.
     pub current: Option<u64>,
-    /// What holds readers on it.
+    /// The pin that holds readers on it, if any.
     pub pin: Option<Pin>,
     /// Every version that exists.
     pub versions: BTreeMap<u64, VersionEntry>,
-    /// What was rolled back, also after its deletion, oldest first.
+    /// Contents that were rolled back, oldest first; they stay listed after their versions are deleted.
     pub rolled_back: Vec<RolledBack>,
-    /// What of it is on Kafka; none where versions stay on this disk.
+    /// What the store has on Kafka; none when it is not streamed.
     #[serde(default)]
     pub kafka: Option<KafkaState>,
-    /// The change that is being carried out.
+    /// The intent: a change that is recorded but not yet applied.
     #[serde(default)]
     pub pending: Option<Intent>,
-    /// The topic whose announcements this store follows; none where it is built here.
+    /// The topic whose announcements this store follows; none when its versions are built locally.
     #[serde(default)]
     pub follows: Option<String>,
 }
@@ -65,7 +66,7 @@ pub struct Current {
 /// What is known about a version without opening it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct VersionEntry {
-    /// Where it is in its life.
+    /// Its state.
     pub state: State,
     /// The build that made it.
     pub build_id: String,
@@ -75,16 +76,16 @@ pub struct VersionEntry {
     pub input_digest: String,
     /// Digest of its entries.
     pub digest: Digest,
-    /// The time its data speaks for.
+    /// The time its data is as of.
     #[serde(with = "rfc3339")]
     pub as_of: Timestamp,
-    /// Whether that was stated; otherwise it is what the clock said when the build began.
+    /// Whether that was stated; otherwise it is the clock time at which the build began.
     #[serde(default)]
     pub as_of_stated: bool,
-    /// Values of its job's parameters; none where nobody noted them.
+    /// Values of its job's parameters; none if they were not recorded.
     #[serde(default)]
     pub params: Option<BTreeMap<String, String>>,
-    /// Whether it was built to wait until it is published by its number.
+    /// Whether it was built with `--stage`, to be published later by its number.
     #[serde(default)]
     pub staged: bool,
     /// Its entries.
@@ -99,19 +100,19 @@ pub struct VersionEntry {
     /// When it was last published.
     #[serde(with = "rfc3339::optional")]
     pub published_at: Option<Timestamp>,
-    /// The epoch that its last publish made: the order of publishes, whatever clocks said.
+    /// The epoch of its last publish: the order of publishes, independent of clocks.
     pub published_epoch: Option<u64>,
     /// When readers were last taken off it.
     #[serde(with = "rfc3339::optional")]
     pub retired_at: Option<Timestamp>,
-    /// Why it must not be published by itself.
+    /// Why it is not published automatically.
     pub rejected: Option<String>,
-    /// The kinds of the checks that say so.
+    /// The kinds of the checks that failed.
     #[serde(default)]
     pub failed: Vec<Allow>,
 }
 
-/// Where a version is in its life. Work in staging has no entry and no state.
+/// The state of a version. Builds in staging have no entry and no state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum State {
@@ -119,27 +120,27 @@ pub enum State {
     Complete,
     /// Built, but a check failed.
     Rejected,
-    /// The one that readers see.
+    /// The version that readers see.
     Published,
-    /// Readers were taken off it because it was bad.
+    /// It was published and then rolled back as bad.
     RolledBack,
-    /// Readers were taken off it because there is a newer one.
+    /// It was published and then replaced by another version.
     Retired,
 }
 
-/// What holds readers on the current version.
+/// A pin: holds readers on the current version.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Pin {
     /// The current version.
     pub version: u64,
-    /// Why, in the words of whoever pinned it.
+    /// Why, as stated by the user who pinned it.
     pub reason: String,
     /// Since when.
     #[serde(with = "rfc3339")]
     pub since: Timestamp,
 }
 
-/// A content that was rolled back: the same content is not published again by itself.
+/// A content that was rolled back: the same content is not published again automatically.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct RolledBack {
     /// The digest of its entries.
@@ -169,7 +170,7 @@ impl Current {
         }
     }
 
-    /// The topics that versions of this store are in.
+    /// The versions of this store that are on Kafka.
     pub fn streamed(&self) -> impl Iterator<Item = &StreamedVersion> {
         self.kafka.iter().flat_map(|ledger| ledger.streamed.values())
     }
@@ -179,9 +180,9 @@ impl Current {
         self.current.and_then(|version| Some((version, self.versions.get(&version)?)))
     }
 
-    /// The version that the same job already made of the same inputs: the current one where it is that, else the
-    /// newest, but one that was rolled back only where no good version is the same or has the same content. What its
-    /// state means for a rerun is the caller's to decide.
+    /// The version that the same job already built from the same inputs: the current one if it matches, else the
+    /// newest match. A rolled-back version is returned only if no matching version is good and no good version has the
+    /// same content. The caller decides what its state means for a rerun.
     pub fn find_built(&self, job_digest: &str, input_digest: &str) -> Option<(u64, State)> {
         let same = |entry: &VersionEntry| entry.job_digest == job_digest && entry.input_digest == input_digest;
         let newest = || self.versions.iter().rev().map(|(&version, entry)| (version, entry));
@@ -197,17 +198,17 @@ impl Current {
         self.versions.values().any(|entry| entry.state.is_good() && entry.digest == digest)
     }
 
-    /// The state in the bytes of the file at `path`.
+    /// Parses the bytes of `current.json`, read from `path`.
     ///
     /// # Errors
-    /// `Corrupt` when they are damaged or contradict themselves; `Invalid` when a newer program wrote them.
+    /// `Corrupt` when they are damaged or inconsistent; `Invalid` when a newer program wrote them.
     pub(crate) fn parse(bytes: &[u8], path: &Path) -> Result<Self> {
         let current: Self = checksummed_json::unseal(bytes, path, FORMAT)?;
         let wrong = |problem| Error::corrupt(format!("{} contradicts itself: {problem}", path.display()));
         current.contradiction().map_or(Ok(current), |problem| Err(wrong(problem)))
     }
 
-    /// The first thing in this file that cannot be.
+    /// The first violated invariant, if any.
     pub(crate) fn contradiction(&self) -> Option<String> {
         let published: Vec<u64> =
             self.versions.iter().filter(|(_, entry)| entry.state == State::Published).map(|(&n, _)| n).collect();
@@ -256,7 +257,7 @@ impl VersionEntry {
 }
 
 impl State {
-    /// The state in words.
+    /// The state as it is shown to users.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Complete => "complete",
@@ -267,12 +268,12 @@ impl State {
         }
     }
 
-    /// Whether somebody or something found a version of this state bad.
+    /// Whether a version in this state was found bad, by a check or by a rollback.
     pub fn is_bad(self) -> bool {
         matches!(self, Self::Rejected | Self::RolledBack)
     }
 
-    /// Whether readers were once on a version of this state and nobody found it bad.
+    /// Whether a version in this state was published and not found bad since.
     pub fn is_good(self) -> bool {
         matches!(self, Self::Published | Self::Retired)
     }

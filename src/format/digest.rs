@@ -1,10 +1,10 @@
-//! The digest of a set of entries: what two builds of the same data have in common.
+//! The digest of a set of entries: equal for two builds of the same data.
 //!
 //! Digest = sum mod 2^128 over all entries of XXH3-128(u32 little-endian key length ‖ key ‖ value). A sum does not
 //! depend on order, so neither sharding nor retries nor the number of threads changes it, and the digests of shards
 //! add up to the digest of their version. Key lengths are in it so that moving a byte from key to value changes it.
 //!
-//! Not for: finding damage in files; those have checksums of their own. It is no protection against forgery.
+//! Not for: finding damage in files, which have their own checksums, or protection against forgery.
 
 use std::fmt;
 
@@ -12,7 +12,7 @@ use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use xxhash_rust::xxh3::{Xxh3Default, xxh3_128};
 
-/// Entries up to this many bytes are copied together and hashed in one call, which is faster for small ones.
+/// Entries up to this many bytes are copied into one buffer and hashed in one call, which is faster for small ones.
 const ONE_SHOT: usize = 64 << 10;
 
 /// The digest of a set of entries, written as 32 hexadecimal digits. The empty set has the digest 0.
@@ -27,12 +27,12 @@ impl Digest {
         digester.digest()
     }
 
-    /// The digest of one entry that lies in memory as it is hashed: u32 little-endian key length, key, value.
+    /// The digest of one entry that is already framed: u32 little-endian key length, key, value.
     pub fn of_framed(entry: &[u8]) -> Self {
         Self(xxh3_128(entry))
     }
 
-    /// The digest of both sets together.
+    /// The digest of the union of two disjoint sets.
     #[must_use]
     pub fn plus(self, other: Self) -> Self {
         Self(self.0.wrapping_add(other.0))
@@ -53,7 +53,7 @@ pub struct Digester {
 }
 
 impl Digester {
-    /// The digester of no entries yet.
+    /// A digester without entries.
     pub fn new() -> Self {
         Self::default()
     }

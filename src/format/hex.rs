@@ -1,4 +1,4 @@
-//! Bytes as lower-case hexadecimal text, the way the store's JSON files hold keys.
+//! Bytes as lower-case hexadecimal strings, the form of keys in the store's JSON files.
 //!
 //! Not for: how keys are shown to people; `crate::format::KeySchema` decodes them.
 
@@ -24,7 +24,7 @@ pub fn hex_checksum(sum: u64) -> String {
     format!("{sum:016x}")
 }
 
-/// Keys as text in JSON, for `#[serde(with = "…")]`: as a list of numbers they take twice as much.
+/// Keys as strings in JSON, for `#[serde(with = "…")]`: as lists of numbers they would take twice the space.
 pub mod as_text {
     use super::undigits;
     use std::fmt::{self, Display, Formatter};
@@ -47,13 +47,13 @@ pub mod as_text {
         serializer.collect_str(&Digits(bytes))
     }
 
-    /// The bytes of two digits each.
+    /// The bytes, from two digits each.
     ///
     /// # Errors
-    /// The deserializer's, and of what is no pairs of digits.
+    /// The deserializer's, and one for a string that is not pairs of digits.
     pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<u8>, D::Error> {
         let text = String::deserialize(deserializer)?;
-        undigits(&text).ok_or_else(|| de::Error::custom("a key is no pairs of hexadecimal digits"))
+        undigits(&text).ok_or_else(|| de::Error::custom("a key is not pairs of hexadecimal digits"))
     }
 }
 

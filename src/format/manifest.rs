@@ -1,12 +1,12 @@
-//! `manifest.json`: what one version is made of, where it came from and what was found when it was checked.
+//! `manifest.json`: the contents, lineage and check results of one version.
 //!
-//! Written last into a staged directory, sealed with its own checksum, never changed again. Everything a reader needs
-//! to open, route to and verify the version is in it; so is its lineage, for people.
+//! Written last into a staged directory, with its own checksum, and never changed again. It holds everything a reader
+//! needs to open a version, route keys to shards and verify it, and the lineage for users.
 //!
 //! Invariants, checked on every read: shards are numbered 0, 1, … without a gap; rows, bytes and digests of the shards
-//! add up to the version's; no file lies outside of its own shard's directory.
+//! add up to the version's; every file is in its own shard's directory.
 //!
-//! Not for: the version's state. States change, a manifest does not; they are in `current.json`.
+//! Not for: the version's state, which changes while a manifest does not; it is in `current.json`.
 
 use std::collections::BTreeMap;
 use std::path::{Component, Path};
@@ -25,7 +25,7 @@ use crate::error::{Error, Result};
 /// The format version that this program writes, and the newest one it reads.
 pub(crate) const FORMAT: u32 = 1;
 
-/// What one version is made of.
+/// The manifest of one version.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Manifest {
     /// Always the format this program writes, 1.
@@ -38,26 +38,26 @@ pub struct Manifest {
     pub build_id: String,
     /// The version of the program that built it.
     pub tool_version: String,
-    /// Digest of all of the job that decides the result.
+    /// Digest of the parts of the job that determine the result.
     pub job_digest: String,
     /// Digest of the list of inputs.
     pub input_digest: String,
-    /// The time the data speaks for.
+    /// The time the data is as of.
     #[serde(with = "rfc3339")]
     pub as_of: Timestamp,
-    /// Whether the job or a flag stated it; otherwise it is what the clock said when the run began.
+    /// Whether the job or a flag stated it; otherwise it is the clock time at which the run began.
     #[serde(default)]
     pub as_of_stated: bool,
     /// When the build finished.
     #[serde(with = "rfc3339")]
     pub created_at: Timestamp,
-    /// Who built it: user, host and process. None where nobody noted it.
+    /// Who built it: user, host and process. None if it was not recorded.
     #[serde(default)]
     pub built_by: Option<String>,
-    /// Whether it was built to wait until it is published by its number.
+    /// Whether it was built with `--stage`, to be published later by its number.
     #[serde(default)]
     pub staged: bool,
-    /// Values of the job's parameters; none where nobody noted them.
+    /// Values of the job's parameters; none if they were not recorded.
     #[serde(default)]
     pub params: Option<BTreeMap<String, String>>,
     /// The files that were read.
@@ -66,9 +66,9 @@ pub struct Manifest {
     pub key: KeySchema,
     /// How values are encoded.
     pub value: ValueSchema,
-    /// The key columns that decide a row's shard.
+    /// The key columns that determine a row's shard.
     pub shard_by: Vec<String>,
-    /// How their bytes decide it.
+    /// How their bytes map to a shard.
     pub partitioner: Partitioner,
     /// Number of shards.
     pub shard_count: u32,
@@ -82,15 +82,15 @@ pub struct Manifest {
     pub bytes: u64,
     /// Digest of all entries.
     pub digest: Digest,
-    /// What is known about each column of the query's result.
+    /// Statistics of each column of the query's result.
     pub columns: Vec<ColumnStats>,
-    /// What the checks found.
+    /// Results of the checks.
     pub checks: Vec<CheckResult>,
     /// How long each stage took.
     pub stages: Vec<StageTiming>,
     /// The largest entry; `None` in a version without entries.
     pub largest: Option<LargestEntry>,
-    /// What its rows looked like on their way; `None` in versions that were not measured.
+    /// Measures of the inputs and the result; `None` in versions that were not measured.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub profile: Option<Profile>,
 }
@@ -106,7 +106,7 @@ pub struct InputFile {
     pub size: u64,
     /// When it was last changed: RFC 3339 with nanoseconds.
     pub modified: String,
-    /// Rows in it, where its format says so.
+    /// Rows in it, if its format records them.
     pub rows: Option<u64>,
 }
 
@@ -125,7 +125,7 @@ pub struct ShardEntry {
     pub first_key: Option<String>,
     /// Its largest key; `None` when it is empty.
     pub last_key: Option<String>,
-    /// Every file in its directory that matters: tables, CURRENT, MANIFEST, OPTIONS.
+    /// Every file that the database needs: tables, CURRENT, MANIFEST, OPTIONS.
     pub files: Vec<FileEntry>,
 }
 
@@ -146,56 +146,56 @@ pub struct FileEntry {
     pub last_key: Option<String>,
 }
 
-/// What is known about one column.
+/// Statistics of one column.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ColumnStats {
     /// The column.
     pub name: String,
     /// Rows in which it is null.
     pub nulls: u64,
-    /// Its smallest value, where its type has an order.
+    /// Its smallest value, if its type has an order.
     pub min: Option<serde_json::Value>,
-    /// Its largest value, where its type has an order.
+    /// Its largest value, if its type has an order.
     pub max: Option<serde_json::Value>,
 }
 
-/// What one check found.
+/// The result of one check.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct CheckResult {
     /// The rule, as the job names it.
     pub rule: String,
-    /// How it ended.
+    /// Its outcome.
     pub outcome: Outcome,
-    /// What the rule asks for.
+    /// The expected value.
     pub expected: String,
-    /// What was there.
+    /// The actual value.
     pub found: String,
 }
 
-/// How a check ended.
+/// The outcome of a check.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Outcome {
-    /// All is as it must be.
+    /// It passed.
     Passed,
-    /// Worth a look, but no reason to stop.
+    /// It found something worth checking, but nothing that stops a publish.
     Warned,
-    /// It failed, and whoever ran the build had allowed that by name.
+    /// It failed, and the run had allowed this kind of failure by name.
     Allowed,
-    /// The version must not be published by itself.
+    /// It failed: the version is not published automatically.
     Failed,
 }
 
-/// What one stage of the build took.
+/// Time and throughput of one stage of the build.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct StageTiming {
     /// The stage.
     pub name: String,
     /// Milliseconds of wall-clock time.
     pub millis: u64,
-    /// Rows that left it.
+    /// Rows it emitted.
     pub rows: u64,
-    /// Bytes that left it.
+    /// Bytes it emitted.
     pub bytes: u64,
 }
 
@@ -208,7 +208,7 @@ pub struct LargestEntry {
     pub bytes: u64,
 }
 
-/// Values of parameters in a line: `date=2026-11-25 region=eu`. What could move a terminal's cursor is escaped.
+/// Values of parameters on one line: `date=2026-11-25 region=eu`. Control characters are escaped.
 pub fn shown_params(params: &BTreeMap<String, String>) -> String {
     let shown = |(name, value): (&String, &String)| match value.chars().any(char::is_control) {
         true => format!("{name}={value:?}"),
@@ -218,7 +218,7 @@ pub fn shown_params(params: &BTreeMap<String, String>) -> String {
 }
 
 impl Manifest {
-    /// Why this version must not be published by itself: its failed checks. `None` when none failed.
+    /// Why this version is not published automatically: its failed checks. `None` when none failed.
     pub fn rejection(&self) -> Option<String> {
         let failed = self.checks.iter().filter(|check| check.outcome == Outcome::Failed);
         let said = failed.map(|check| format!("{}: expected {}, found {}", check.rule, check.expected, check.found));
@@ -226,17 +226,17 @@ impl Manifest {
         (!said.is_empty()).then(|| said.join("; "))
     }
 
-    /// The manifest in the bytes of the file at `path`.
+    /// Parses the bytes of a manifest, read from `path`.
     ///
     /// # Errors
-    /// `Corrupt` when they are damaged or contradict themselves; `Invalid` when a newer program wrote them.
+    /// `Corrupt` when they are damaged or inconsistent; `Invalid` when a newer program wrote them.
     pub(crate) fn parse(bytes: &[u8], path: &Path) -> Result<Self> {
         let manifest: Self = checksummed_json::unseal(bytes, path, FORMAT)?;
         let wrong = |problem| Error::corrupt(format!("{} contradicts itself: {problem}", path.display()));
         manifest.contradiction().map_or(Ok(manifest), |problem| Err(wrong(problem)))
     }
 
-    /// The first thing in this manifest that cannot be.
+    /// The first violated invariant, if any.
     pub(crate) fn contradiction(&self) -> Option<String> {
         let numbered = self.shards.iter().map(|shard| shard.shard).eq(0..self.shard_count);
         let rows = self.shards.iter().map(|shard| u128::from(shard.rows)).sum::<u128>();

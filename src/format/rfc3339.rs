@@ -1,4 +1,4 @@
-//! Instants as RFC 3339 text in the store's JSON files, for `#[serde(with = "…")]`.
+//! Instants as RFC 3339 strings in the store's JSON files, for `#[serde(with = "…")]`.
 //!
 //! Not for: measuring durations inside a process; that is `std::time::Instant`.
 
@@ -16,7 +16,7 @@ pub(crate) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<
     String::deserialize(deserializer)?.parse().map_err(D::Error::custom)
 }
 
-/// The same for an instant that may not have come.
+/// The same for an optional instant.
 pub(crate) mod optional {
     use super::{Deserialize, Deserializer, Serializer, Timestamp};
     use serde::de::Error as _;

@@ -1,9 +1,8 @@
-//! How a version's databases are opened for reading, and what RocksDB's errors mean to us.
+//! RocksDB options for reading a version's databases, and the mapping of RocksDB's errors to ours.
 //!
-//! All tables are opened at once and stay open, so a version can be read to its end after its directory is gone.
+//! All tables are opened at once and stay open, so an open version remains readable after its directory is deleted.
 //! Indexes and filters are in memory as long as the version is open: with the default of 10 bits, 1.25 bytes per entry
-//! and about one index entry per block. Data blocks share one cache per [`super::Store`], whatever the number of
-//! versions.
+//! and about one index entry per block. All versions of one [`super::Store`] share one cache for data blocks.
 //!
 //! A database that is opened read-only writes no LOG and takes no lock.
 //!
@@ -17,9 +16,9 @@ use crate::error::{Error, Result};
 
 /// Bytes of uncompressed data blocks that one [`super::Store`] keeps.
 pub(super) const BLOCK_CACHE: usize = 256 << 20;
-/// Bytes that a whole pass over a database reads ahead.
+/// Read-ahead of a full pass over a database, in bytes.
 const READ_AHEAD: usize = 2 << 20;
-/// Any number makes RocksDB use the filters that are there; their real size is in the tables.
+/// Any number makes RocksDB use the filters in the tables; their real size is in the tables.
 const ANY_BLOOM_BITS: f64 = 10.0;
 
 /// Opens the database in `directory`.
@@ -36,7 +35,7 @@ pub(super) fn open(directory: &Path, cache: &Cache) -> Result<DB> {
         .map_err(|error| failed(error, &format!("cannot open the database in {}", directory.display())))
 }
 
-/// For one pass over everything, which should leave no trace in the cache.
+/// Options for one full pass, which should not fill the block cache.
 pub(super) fn one_pass() -> ReadOptions {
     let mut options = ReadOptions::default();
     options.set_verify_checksums(true);
@@ -45,7 +44,7 @@ pub(super) fn one_pass() -> ReadOptions {
     options
 }
 
-/// Our error for one of RocksDB's that happened while doing `what`.
+/// Maps one of RocksDB's errors, with the message `what`.
 pub(super) fn failed(error: rocksdb::Error, what: &str) -> Error {
     let ours = match error.kind() {
         ErrorKind::IOError | ErrorKind::Busy | ErrorKind::TimedOut | ErrorKind::TryAgain | ErrorKind::Aborted => {

@@ -1,4 +1,4 @@
-//! Small real versions for tests: RocksDB databases built, installed and published the way a job does it.
+//! Small real versions for tests: RocksDB databases that are built, installed and published as by a job.
 
 use std::path::Path;
 
@@ -12,7 +12,7 @@ use crate::publish::{PublishOptions, Staged};
 /// Entries of a table, unless a test asks for many tables.
 const ROWS_PER_TABLE: usize = 100;
 
-/// Builds a version with these entries, in key order, over so many shards, and returns its number.
+/// Builds a version with these entries, which are in key order, over `shards` shards, and returns its number.
 pub(super) fn install(
     catalog: &Catalog,
     entries: &[(Vec<u8>, Vec<u8>)],
@@ -22,7 +22,7 @@ pub(super) fn install(
     install_tables(catalog, entries, shards, ROWS_PER_TABLE, change)
 }
 
-/// The same with so many entries per table.
+/// The same with `rows_per_table` entries per table.
 pub(super) fn install_tables(
     catalog: &Catalog,
     entries: &[(Vec<u8>, Vec<u8>)],

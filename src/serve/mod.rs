@@ -1,10 +1,10 @@
-//! Reads a store: the side that serving programs embed.
+//! The read side of a store: the API that serving programs embed.
 //!
 //! ```text
 //! Store ──current(), version(n)──▶ Version: one immutable set of databases: get, multi_get, scan
 //! Reader: follows the store; snapshot() is the Version that readers see now, and never changes under its holder
 //! ```
-//! A program that serves looks up keys in one snapshot per request, so that every request sees one whole version:
+//! A serving program takes one snapshot per request, so that all reads of a request see the same version:
 //!
 //! ```no_run
 //! use cutover::serve::Reader;

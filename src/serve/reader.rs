@@ -4,9 +4,9 @@
 //! snapshot() ─▶ at most every 200 ms: did current.json change? ─▶ open the new version ─▶ swap
 //!            ─▶ the version it holds
 //! ```
-//! A look at an unchanged store is one `stat`. One caller at a time looks; the others go on with what is there. A
-//! version stays open for as long as anybody holds its snapshot. When the new version cannot be opened, or the store
-//! cannot be read, the reader keeps what it has and says so in [`Reader::last_error`].
+//! Checking an unchanged store costs one `stat`. One caller at a time checks; the others use the version that is held.
+//! A version stays open for as long as a snapshot of it exists. When the new version cannot be opened, or the store
+//! cannot be read, the reader keeps its version and reports the error in [`Reader::last_error`].
 //!
 //! Not for: programs that read once; they use `Store::current`.
 
@@ -21,9 +21,9 @@ use super::store::Store;
 use super::version::Version;
 use crate::error::{Error, IoContext, Result};
 
-/// How often a store is looked at, unless asked otherwise.
+/// Default interval between checks of the store.
 const REFRESH_EVERY: Duration = Duration::from_millis(200);
-/// How long a reader that could not follow waits before it tries again by itself.
+/// How long a reader that could not follow waits before `snapshot` tries again.
 const RETRY_AFTER: Duration = Duration::from_secs(2);
 
 /// Follows a store.
@@ -33,19 +33,19 @@ pub struct Reader {
     refresh_every: Duration,
     held: RwLock<Arc<Version>>,
     looked: Mutex<Looked>,
-    /// When the store is to be looked at again: milliseconds after `opened`.
+    /// When the store is next checked, in milliseconds after `opened`.
     next_look: AtomicU64,
     opened: Instant,
 }
 
-/// What the last look found.
+/// The result of the last check.
 #[derive(Debug, Default)]
 struct Looked {
     file: Option<FileId>,
     error: Option<Arc<Error>>,
 }
 
-/// Tells one content of `current.json` from another: every replace makes a new file.
+/// Identifies one content of `current.json`: every replace makes a new file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct FileId {
     device: u64,
@@ -64,7 +64,7 @@ impl Reader {
         Self::follow(Store::open(path)?, REFRESH_EVERY)
     }
 
-    /// As [`Reader::open`], for a store that is already open, looking at it at most every `refresh_every`.
+    /// As [`Reader::open`], for a store that is already open, checking it at most every `refresh_every`.
     ///
     /// # Errors
     /// As [`Reader::open`].
@@ -80,11 +80,11 @@ impl Reader {
         })
     }
 
-    /// The version readers see now, up to the refresh interval. It never changes under its holder: do all reads that
-    /// belong together on one snapshot.
+    /// The version readers see, at most one refresh interval old. A snapshot never changes: do all reads that belong
+    /// together on one snapshot.
     ///
-    /// The call that finds a new version opens it, which takes milliseconds and more for many shards; a thread that
-    /// calls [`Reader::refresh`] by the clock keeps that away from requests.
+    /// The call that finds a new version opens it, which takes milliseconds, and longer with many shards. To keep that
+    /// out of requests, call [`Reader::refresh`] periodically on a thread of its own.
     pub fn snapshot(&self) -> Arc<Version> {
         if self.now() >= self.next_look.load(Ordering::Relaxed)
             && let Ok(mut looked) = self.looked.try_lock()
@@ -94,14 +94,14 @@ impl Reader {
         self.held()
     }
 
-    /// Looks at the store now and returns the version it then holds. Whether it could follow is in
-    /// [`Reader::last_error`].
+    /// Checks the store now and returns the version that is then held. [`Reader::last_error`] says whether that
+    /// succeeded.
     pub fn refresh(&self) -> Arc<Version> {
         self.look(&mut self.looked());
         self.held()
     }
 
-    /// Why the reader could not follow the store when it last looked; `None` when it could.
+    /// Why the last check of the store failed; `None` when it succeeded.
     pub fn last_error(&self) -> Option<Arc<Error>> {
         self.looked().error.clone()
     }
@@ -121,7 +121,7 @@ impl Reader {
         }
     }
 
-    /// Opens the version that readers are to see, if it is another one.
+    /// Opens the current version, unless it is the one that is held.
     fn catch_up(&self) -> Result<()> {
         let held = self.held();
         let current = self.store.versions()?;
@@ -157,7 +157,7 @@ impl Reader {
 impl FileId {
     fn of(store: &Store) -> Result<Self> {
         let path = store.catalog().layout().current();
-        let meta = fs::symlink_metadata(&path).io("look at", &path)?;
+        let meta = fs::symlink_metadata(&path).io("stat", &path)?;
         Ok(Self {
             device: meta.dev(),
             inode: meta.ino(),

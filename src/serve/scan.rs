@@ -1,7 +1,7 @@
-//! Entries of a range of keys over all shards, merged into one order.
+//! Scans a range of keys over all shards: a k-way merge of their iterators.
 //!
-//! One RocksDB iterator per shard; a heap holds the next key of each. Every key is in one shard only, so the merge has
-//! nothing to combine.
+//! One RocksDB iterator per shard; a heap holds the next key of each. Every key is in one shard only, so the merge
+//! never sees duplicates.
 //!
 //! Not for: verification, which reads shard by shard (`verify`).
 
@@ -13,7 +13,7 @@ use rocksdb::{DB, DBRawIterator, ReadOptions};
 use super::db_options;
 use crate::error::Result;
 
-/// A range of keys: from `start`, up to but without `end`.
+/// A half-open range of keys: from `start`, inclusive, to `end`, exclusive.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Range {
     start: Vec<u8>,
@@ -26,7 +26,7 @@ impl Range {
         Self::default()
     }
 
-    /// Every key that begins with `prefix`.
+    /// Every key with this prefix.
     pub fn prefix(prefix: &[u8]) -> Self {
         let mut end = prefix.to_vec();
         while end.pop_if(|last| *last == u8::MAX).is_some() {}
@@ -34,7 +34,7 @@ impl Range {
         Self { start: prefix.to_vec(), end }
     }
 
-    /// Every key from `start` on, up to but without `end`.
+    /// Every key from `start`, inclusive, to `end`, exclusive.
     pub fn between(start: &[u8], end: &[u8]) -> Self {
         Self { start: start.to_vec(), end: Some(end.to_vec()) }
     }
@@ -45,7 +45,7 @@ impl Range {
     }
 }
 
-/// Entries in the order of their keys. Ends after the first error.
+/// An iterator over entries in key order. Ends after the first error.
 pub struct Scan<'a> {
     shards: Vec<DBRawIterator<'a>>,
     next: BinaryHeap<Reverse<(Vec<u8>, usize)>>,
@@ -71,7 +71,7 @@ impl<'a> Scan<'a> {
         scan
     }
 
-    /// Moves one shard's iterator and remembers the key it is on.
+    /// Moves one shard's iterator and puts its key into the heap.
     fn step(&mut self, shard: usize, step: impl FnOnce(&mut DBRawIterator<'a>)) {
         let entries = &mut self.shards[shard];
         step(entries);

@@ -1,6 +1,6 @@
-//! A store, open for reading: which versions there are, and opening one of them.
+//! A store, open for reading: lists its versions and opens them.
 //!
-//! Holds the cache of data blocks that all versions opened through it share.
+//! Holds the block cache, which all versions opened through it share.
 //!
 //! Not for: following the store as it changes (`reader`).
 
@@ -14,7 +14,7 @@ use crate::catalog::Catalog;
 use crate::error::Result;
 use crate::format::Current;
 
-/// So often the current version is looked up again when it vanished before it was open.
+/// Attempts to open the current version while other versions keep replacing it.
 const ATTEMPTS: usize = 8;
 
 /// A store, open for reading.
@@ -33,7 +33,7 @@ impl Store {
         Self::with_cache(path, BLOCK_CACHE)
     }
 
-    /// Opens the store at `path`, with a cache of so many bytes for data blocks.
+    /// Opens the store at `path`, with a cache of `cache_bytes` for data blocks.
     ///
     /// # Errors
     /// As [`Catalog::open`].
@@ -57,7 +57,7 @@ impl Store {
     /// Opens the version that readers see; `None` when nothing is published yet.
     ///
     /// # Errors
-    /// `Corrupt` when it is damaged; `Unavailable` when the disk does not answer; else as [`Catalog::read`].
+    /// `Corrupt` when it is damaged; `Unavailable` when it cannot be read; else as [`Catalog::read`].
     pub fn current(&self) -> Result<Option<Version>> {
         let mut current = self.catalog.read()?;
         for attempt in 1.. {

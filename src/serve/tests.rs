@@ -1,4 +1,4 @@
-//! Reading real versions: routing, order, damage, and readers that live through publishes and deletions.
+//! Reading real versions: routing, order, damage, and readers that stay open across publishes and deletions.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -74,7 +74,7 @@ fn numbered_keys_are_routed_without_their_number() {
     let mut entries: Entries = Vec::new();
     for name in ["a", "b", "c", "d"] {
         for number in 0..3 {
-            let mut key = [&[2], name.as_bytes(), &[0]].concat(); // a tuple of one text
+            let mut key = [&[2], name.as_bytes(), &[0]].concat(); // a tuple of one string
             append_number(&mut key, number);
             entries.push((key, name.as_bytes().to_vec()));
         }
@@ -162,7 +162,7 @@ fn a_damaged_block_is_noticed_when_it_is_read() {
     let found = verify(&store(&catalog), number, Depth::Checksums).unwrap().findings;
     assert!(found.len() == 1 && found[0].problem.contains("checksum") && found[0].shard == Some(0), "{found:?}");
     let found = verify(&store(&catalog), number, Depth::Full).unwrap().findings;
-    assert!(found.iter().any(|finding| finding.problem.contains("cannot read on after 0 entries")), "{found:?}");
+    assert!(found.iter().any(|finding| finding.problem.contains("cannot read further after 0 entries")), "{found:?}");
 }
 
 #[test]

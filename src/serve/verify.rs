@@ -1,13 +1,13 @@
-//! Looks for damage in a stored version: files against the manifest, entries against the digest.
+//! Verifies a stored version: files against the manifest, entries against the digest.
 //!
 //! | depth | reads | finds |
 //! |---|---|---|
-//! | sizes | the manifest, the small files | missing, cut and replaced files |
+//! | sizes | the manifest, the small files | missing, truncated and replaced files |
 //! | checksums | every byte | any change of a file, and in which block of a table |
-//! | full | every entry too, through RocksDB | what a wrong build would have: lost, added or misplaced entries |
+//! | full | every entry too, through RocksDB | faults of a build: lost, added or misplaced entries |
 //!
-//! It reads through the page cache, so that it takes nothing from programs that serve the version meanwhile; what the
-//! kernel still holds in memory is not read from the disk.
+//! It reads through the page cache and drops no pages from it, as serving programs may use them; pages that the kernel
+//! holds in memory are therefore not read from the disk.
 //!
 //! Not for: the checks before a publish (`check`).
 
@@ -20,10 +20,10 @@ use crate::codec::ShardRouter;
 use crate::error::{Error, Kind, Result};
 use crate::format::{Digester, Manifest, ShardEntry, hex};
 
-/// How the names of tables end.
+/// File extension of tables.
 const TABLE: &str = ".sst";
 
-/// How thoroughly a version is looked at.
+/// How thoroughly a version is verified.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Depth {
     /// Sizes of all files and checksums of those that are not tables.
@@ -35,12 +35,12 @@ pub enum Depth {
     Full,
 }
 
-/// What was looked at and found.
+/// What was read and found.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Report {
     /// The version.
     pub version: u64,
-    /// Everything that is not as it was built; empty when all is well.
+    /// Every difference from the manifest; empty when the version is intact.
     pub findings: Vec<Finding>,
     /// Files in the manifest.
     pub files: u64,
@@ -50,10 +50,10 @@ pub struct Report {
     pub entries: u64,
 }
 
-/// Looks for damage in a version of the store. Damage is in the report, not an error.
+/// Verifies a version of the store. Damage is in the report, not an error.
 ///
 /// # Errors
-/// `Invalid` when there is no such version; `Unavailable` when the disk does not answer; else as `Catalog::read`.
+/// `Invalid` when there is no such version; `Unavailable` when the store cannot be read; else as `Catalog::read`.
 pub fn verify(store: &Store, version: u64, depth: Depth) -> Result<Report> {
     let mut report = Report { version, findings: Vec::new(), files: 0, bytes: 0, entries: 0 };
     let layout = store.catalog().layout();
@@ -77,7 +77,7 @@ pub fn verify(store: &Store, version: u64, depth: Depth) -> Result<Report> {
     Ok(report)
 }
 
-/// Reads the tables that were found damaged, to say in which block they are.
+/// Reads the tables that were found damaged, to name the damaged block.
 fn find_blocks(layout: &Layout, manifest: &Manifest, findings: &mut [Finding]) {
     for shard in &manifest.shards {
         let of_shard = |finding: &&mut Finding| finding.shard == Some(shard.shard);
@@ -123,13 +123,13 @@ pub(super) fn read_entries(layout: &Layout, manifest: &Manifest, report: &mut Re
 
 /// A table of an open database.
 struct Table {
-    /// Its path, as the manifest has it.
+    /// Its path, as in the manifest.
     path: String,
     first_key: Vec<u8>,
     last_key: Vec<u8>,
 }
 
-/// Opens a shard's database, and lists its tables in the order of their keys.
+/// Opens a shard's database, and lists its tables in key order.
 fn open(layout: &Layout, manifest: &Manifest, shard: &ShardEntry) -> Result<(DB, Vec<Table>)> {
     let directory = layout.shard_dir(manifest.version, shard.shard);
     let db = db_options::open(&directory, &Cache::new_lru_cache(0))?;
@@ -148,10 +148,10 @@ fn open(layout: &Layout, manifest: &Manifest, shard: &ShardEntry) -> Result<(DB,
 }
 
 impl Table {
-    /// Hands every entry to `take`.
+    /// Passes every entry to `take`.
     ///
     /// # Errors
-    /// `Corrupt`, in RocksDB's words, which name the block; `Unavailable` when the disk does not answer.
+    /// `Corrupt` with RocksDB's message, which names the block; `Unavailable` when a read fails.
     fn read(&self, db: &DB, mut take: impl FnMut(&[u8], &[u8])) -> Result<()> {
         let mut entries = db.raw_iterator_opt(db_options::one_pass());
         let mut read = 0;
@@ -159,19 +159,19 @@ impl Table {
         while let (Some(key), Some(value)) = (entries.key(), entries.value()) {
             take(key, value);
             read += 1;
-            // One step further would be in the next table, whose damage is not this one's.
+            // One more step would enter the next table, whose damage must not be reported for this one.
             if key >= self.last_key.as_slice() {
                 return Ok(());
             }
             entries.next();
         }
-        let what = format!("cannot read on after {read} entries");
+        let what = format!("cannot read further after {read} entries");
         entries.status().map_err(|error| db_options::failed(error, &what))?;
         Err(Error::corrupt(format!("ends after {read} entries, before its last key")))
     }
 }
 
-/// What the entries of one shard are.
+/// Totals of the entries that were read from one shard.
 #[derive(Default)]
 struct Found {
     rows: u64,
@@ -183,7 +183,7 @@ struct Found {
 }
 
 impl Found {
-    /// Reads a shard, and returns what is wrong with it: in which table, or in the shard as a whole.
+    /// Reads a shard, and returns its problems, each with the table it is in; none for the shard as a whole.
     fn read(
         &mut self,
         db: &DB,
@@ -209,12 +209,12 @@ impl Found {
         });
         let damaged: Vec<_> = damaged.collect();
         self.last = self.first.is_some().then(|| hex(&last));
-        // Where entries could not be read, their number and digest differ for that reason.
+        // If entries could not be read, totals and digest differ for that reason alone.
         let differing = if damaged.is_empty() { self.compare(shard) } else { Vec::new() };
         damaged.into_iter().chain(differing.into_iter().map(|problem| (None, problem))).collect()
     }
 
-    /// What differs from the manifest.
+    /// Differences from the manifest.
     fn compare(&self, shard: &ShardEntry) -> Vec<String> {
         let differs = |what: &str, found: String, said: String| {
             (found != said).then(|| format!("has {what} {found}, the manifest says {said}"))

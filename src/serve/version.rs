@@ -1,12 +1,11 @@
 //! One version, open for reading: point reads and scans over all of its shards.
 //!
-//! Opening compares the manifest, the sizes of all files and the checksums of the small ones (CURRENT, MANIFEST,
-//! OPTIONS) with what was built; RocksDB checks every block when it reads it. A version that does not compare is
-//! `Corrupt` and is not opened.
+//! Opening compares the sizes of all files and the checksums of the small ones (CURRENT, MANIFEST, OPTIONS) with the
+//! manifest; RocksDB verifies every block when it reads it. A version that differs is `Corrupt` and is not opened.
 //!
-//! A version never changes; it can be read from any number of threads, also after retention deleted its directory.
+//! A version never changes; it can be read from any number of threads, even after retention deleted its directory.
 //!
-//! Not for: finding out which version to read (`store`, `reader`).
+//! Not for: choosing the version to read (`store`, `reader`).
 
 use std::path::{Path, PathBuf};
 
@@ -29,13 +28,13 @@ pub struct Version {
 }
 
 impl Version {
-    /// Opens a version that `current` names.
+    /// Opens a version that `current` lists.
     pub(super) fn open(catalog: &Catalog, current: &Current, version: u64, cache: &Cache) -> Result<Self> {
         let manifest = catalog.manifest(current, version)?;
         let directory = catalog.layout().version_dir(version);
         if let Some(finding) = inspect(&directory, &manifest, FileDepth::SmallFiles).first() {
             return Err(Error::corrupt(format!(
-                "version {version} is damaged: {finding}; `cutover verify STORE {version}` tells more"
+                "version {version} is damaged: {finding}; `cutover verify STORE {version}` shows more"
             )));
         }
         let sharding = sharding(&manifest)?;
@@ -49,7 +48,7 @@ impl Version {
         self.manifest.version
     }
 
-    /// What it is made of.
+    /// Its manifest.
     pub fn manifest(&self) -> &Manifest {
         &self.manifest
     }
@@ -64,7 +63,7 @@ impl Version {
         &self.manifest.value
     }
 
-    /// The directory it is in, as long as retention keeps it.
+    /// Its directory, which exists as long as retention keeps it.
     pub fn directory(&self) -> &Path {
         &self.directory
     }
@@ -72,7 +71,7 @@ impl Version {
     /// The value of a key; `None` when the version does not have it.
     ///
     /// # Errors
-    /// `Corrupt` when RocksDB finds damage; `Unavailable` when the disk does not answer.
+    /// `Corrupt` when RocksDB finds damage; `Unavailable` when a read fails.
     pub fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>> {
         let Some(shard) = self.shard_of(key)? else { return Ok(None) };
         self.shards[shard].get(key).map_err(|error| self.failed(error, shard))
@@ -99,18 +98,18 @@ impl Version {
         Ok(values)
     }
 
-    /// All entries in a range of keys, in the order of their keys, whatever shard they are in.
+    /// All entries in a range of keys, in key order across all shards.
     ///
     /// # Errors
-    /// Each item may be one, as [`Version::get`]; it is the last item.
+    /// An item may be an error, as [`Version::get`]; it is the last item.
     pub fn scan(&self, range: &Range) -> Scan<'_> {
         Scan::new(&self.shards, range, self.number())
     }
 
-    /// Hands every entry of one shard to `visit`, in the order of their keys, past the cache.
+    /// Passes every entry of one shard to `visit`, in key order, without filling the block cache.
     ///
     /// # Errors
-    /// Those of `visit`, at once; `Invalid` when there is no such shard; else as [`Version::get`].
+    /// The first error of `visit`; `Invalid` when there is no such shard; else as [`Version::get`].
     pub fn for_each_in_shard(&self, shard: u32, mut visit: impl FnMut(&[u8], &[u8]) -> Result<()>) -> Result<()> {
         let Some(db) = self.shards.get(shard as usize) else {
             return Err(Error::invalid(format!("version {} has no shard {shard}", self.number())));
@@ -124,7 +123,7 @@ impl Version {
         entries.status().map_err(|error| self.failed(error, shard as usize))
     }
 
-    /// The shard that can have a key; `None` when no key of this version looks like this.
+    /// The shard to which a key belongs; `None` when it is not a valid key of this version.
     fn shard_of(&self, key: &[u8]) -> Result<Option<usize>> {
         match self.sharding.of_key(key, &self.manifest.key) {
             Ok(shard) => Ok(Some(shard as usize)),
@@ -138,7 +137,7 @@ impl Version {
     }
 }
 
-/// The rule from keys to shards that a version was built with.
+/// The mapping from keys to shards that a version was built with.
 pub(super) fn sharding(manifest: &Manifest) -> Result<ShardRouter> {
     ShardRouter::new(&manifest.key, &manifest.shard_by, manifest.partitioner, manifest.shard_count).map_err(|error| {
         Error::corrupt(format!("the manifest of version {} has no usable sharding", manifest.version)).because(error)

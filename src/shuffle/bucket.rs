@@ -1,10 +1,10 @@
-//! The entries of one part of the key space: taken in the order they come, handed out in sorted order.
+//! The entries of one part of the key space: appended in any order, read in sorted order.
 //!
-//! Entries lie in chunks that never move, so an address (chunk, offset) stays valid until the bucket is dropped. The
-//! first entry of every chunk is a sample for the splitters: chunks are of one size but for large entries, which have
-//! one of their own and weigh more, so that splitters cut the bytes, not the rows.
+//! Entries are in chunks that never move, so an address (chunk, offset) stays valid until the bucket is dropped. The
+//! first entry of every chunk is a sample for the splitters. Chunks have one size, except those of a single large
+//! entry, which count as several samples; so splitters divide the data by bytes, not by rows.
 //!
-//! Not for: which part an entry belongs to (see `split`), or when memory is full (see the writer).
+//! Not for: which part an entry belongs to (`splitters`), or when memory is full (the writer, in `mod.rs`).
 
 use std::cmp::Ordering;
 use std::sync::OnceLock;
@@ -15,17 +15,17 @@ use super::entry::{Entry, Prefix, shared_bytes};
 use super::prefetch::{prefetch, prefetch_end};
 use crate::error::Result;
 
-/// Bytes of memory taken at a time; small budgets take less.
+/// Bytes of memory that are allocated at a time; with small budgets less.
 pub(super) const CHUNK_BYTES: usize = 16 << 10;
-/// Bytes of index that sorting an entry takes.
+/// Bytes per entry of the index that sorting needs.
 pub(super) const INDEX_BYTES: usize = std::mem::size_of::<SortKey>();
-/// Entries that are asked for before they are read: enough for memory to answer, few enough for the nearest cache.
+/// Prefetch distance in entries: enough to hide the latency of memory, few enough for the L1 cache.
 pub(super) const AHEAD: usize = 8;
 /// A bucket with more entries than this (one very frequent key) is sorted by all threads together.
 const PARALLEL_SORT: usize = 1 << 19;
 
-/// An entry while it is sorted: its prefix in the upper 64 bits, its chunk and the offset there in the lower. One
-/// number, as whole numbers are compared without a branch.
+/// The sort key of an entry: its prefix in the upper 64 bits, its chunk and offset in the lower. One integer, as
+/// integers are compared without a branch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct SortKey(u128);
 
@@ -47,15 +47,15 @@ impl SortKey {
     }
 }
 
-/// A bucket that is being filled. What every entry needs lies together: entries come in any order, and where there are
-/// many buckets, each one is at another place of memory.
+/// A bucket that is being filled. The fields that every append uses are adjacent: with many buckets, each append is
+/// likely a cache miss.
 #[derive(Debug, Default)]
 pub(super) struct BucketBuilder {
     /// The chunk that entries are appended to.
     last: Vec<u8>,
     entries: usize,
     bytes: u64,
-    /// Those before it.
+    /// The chunks before it.
     full: Vec<Vec<u8>>,
 }
 
@@ -69,13 +69,13 @@ impl BucketBuilder {
         fits(&self.last, stored)
     }
 
-    /// Asks for the memory that the next entry goes to.
+    /// Prefetches the memory to which the next entry will be written.
     pub(super) fn prefetch(&self) {
         prefetch_end(&self.last);
     }
 
-    /// The chunk to which the next entry, of `bytes` bytes that take `stored`, is to be appended; `another` makes one
-    /// where the last is full.
+    /// The chunk to which the next entry, of `bytes` bytes that take `stored`, is to be appended; `another` allocates
+    /// one if the last is full.
     pub(super) fn reserve(&mut self, bytes: u64, stored: usize, another: impl FnOnce() -> Vec<u8>) -> &mut Vec<u8> {
         if !self.fits(stored) {
             let full = std::mem::replace(&mut self.last, another());
@@ -92,7 +92,7 @@ impl BucketBuilder {
         self.full.iter().chain(last).flat_map(|chunk| samples(chunk))
     }
 
-    /// The same entries, to be read.
+    /// Ends the filling: the same entries, for reading.
     pub(super) fn finish(self) -> Bucket {
         let mut chunks = self.full;
         chunks.extend(Some(self.last).filter(|last| !last.is_empty()));
@@ -100,13 +100,13 @@ impl BucketBuilder {
     }
 }
 
-/// Entries in chunks of memory, to be read.
+/// Entries in chunks of memory, for reading.
 #[derive(Debug, Default)]
 pub(super) struct Bucket {
     chunks: Vec<Vec<u8>>,
     entries: usize,
     bytes: u64,
-    /// The order of the entries, where that was found ahead.
+    /// The sorted order, if it was computed ahead of reading.
     sorted: OnceLock<Vec<SortKey>>,
 }
 
@@ -120,7 +120,7 @@ impl Bucket {
         self.bytes
     }
 
-    /// Takes the entries of another bucket of the same part.
+    /// Adds the entries of another bucket of the same part.
     pub(super) fn append(&mut self, mut other: Self) {
         self.chunks.append(&mut other.chunks);
         self.entries += other.entries;
@@ -136,10 +136,10 @@ impl Bucket {
         self.chunks
     }
 
-    /// Hands every entry to `visit`, in order. `prefix` is that of the bucket's part.
+    /// Passes every entry to `visit`, in order. `prefix` is that of the bucket's part.
     ///
     /// # Errors
-    /// Whatever `visit` returns, at once.
+    /// The first error of `visit`.
     pub(super) fn for_each(&self, prefix: Prefix, visit: &mut impl FnMut(Entry<'_>) -> Result<()>) -> Result<()> {
         let own;
         let index = match self.sorted.get() {
@@ -158,8 +158,8 @@ impl Bucket {
         Ok(())
     }
 
-    /// Finds the order of very many entries, with all threads. They should have nothing else to do: a thread that waits
-    /// for the others takes up what there is, and comes back late. Fewer entries are left alone, which it tells.
+    /// Sorts a bucket of very many entries with all threads, which should be idle: a thread that waits for the others
+    /// may steal other work and return late. Does nothing, and returns false, when there are too few entries.
     pub(super) fn presort_hot_key(&self, prefix: Prefix) -> bool {
         let many = self.entries > PARALLEL_SORT;
         if many {
@@ -181,8 +181,8 @@ impl Bucket {
         index
     }
 
-    /// Sorts entries whose prefixes are equal, which says nothing of them. Most of them are of one key: then they get
-    /// the prefixes of what their orders do not share.
+    /// Sorts entries with equal prefixes. If all are of one key, the common case, they get prefixes of their orders,
+    /// after the bytes that all orders share.
     fn sort_by_order(&self, index: &mut [SortKey]) {
         let Some(shared) = self.shared_order(index) else { return self.sort_by_entry(index) };
         let prefix = Prefix::within_shard(shared);
@@ -202,7 +202,7 @@ impl Bucket {
         sort(index, |left, right| self.entry(*left).cmp(&self.entry(*right)));
     }
 
-    /// Bytes that the orders of all these entries begin with; none where they are not of one key.
+    /// Length of the common prefix of these entries' orders; none if they are not of one key.
     fn shared_order(&self, index: &[SortKey]) -> Option<usize> {
         let first = self.entry(*index.first()?);
         let shared_with_first = |shared: usize, at: &SortKey| {
@@ -223,7 +223,7 @@ impl Bucket {
     }
 }
 
-/// Sorts an index, with all threads where it is of a very frequent key.
+/// Sorts an index, with all threads if it is very large.
 fn sort(index: &mut [SortKey], order: impl Fn(&SortKey, &SortKey) -> Ordering + Sync) {
     if index.len() > PARALLEL_SORT {
         index.par_sort_unstable_by(order);
@@ -232,23 +232,23 @@ fn sort(index: &mut [SortKey], order: impl Fn(&SortKey, &SortKey) -> Ordering + 
     }
 }
 
-/// The shard and key that stand for a chunk: more than once where it is large.
+/// The samples of a chunk, each a shard and key: one, or several if the chunk is large.
 fn samples(chunk: &[u8]) -> impl Iterator<Item = (u32, &[u8])> {
     let first = Entry::at(chunk, 0);
     std::iter::repeat_n((first.shard, first.key), chunk.len().div_ceil(CHUNK_BYTES))
 }
 
-/// Every run of more than one entry whose prefixes are equal.
+/// Every group of more than one entry with equal prefixes.
 fn equal_prefixes(index: &mut [SortKey]) -> impl Iterator<Item = &mut [SortKey]> {
     index.chunk_by_mut(|left, right| left.prefix() == right.prefix()).filter(|equal| equal.len() > 1)
 }
 
-/// Whether so many bytes fit a chunk without moving it.
+/// Whether `stored` bytes fit into a chunk without reallocating it.
 pub(super) fn fits(chunk: &Vec<u8>, stored: usize) -> bool {
     chunk.len() + stored <= chunk.capacity()
 }
 
-/// Every entry of a chunk with its offset and its bytes as they are stored, in the order they were pushed.
+/// Every entry of a chunk with its offset and its stored bytes, in the order they were pushed.
 pub(super) fn entries(chunk: &[u8]) -> impl Iterator<Item = (u32, Entry<'_>, &[u8])> {
     let mut offset = 0;
     std::iter::from_fn(move || {

@@ -1,16 +1,16 @@
-//! What becomes of the entries of one key: the fold.
+//! Resolves duplicate keys: what is emitted for several entries with one key (`duplicates` in the job).
 //!
-//! A [`Deduplicator`] sees a range's entries in order and emits finished [`Record`]s: keys ascending, each at most
+//! A [`Deduplicator`] gets a range's entries in order and emits finished [`Record`]s: keys ascending, each at most
 //! once.
 //!
-//! | fold | emits for the entries of one key, which come in `order_by` order |
+//! | policy | emits for the entries of one key, which come in `order_by` order |
 //! |---|---|
 //! | `error` | the entry; a second one is an Input error |
 //! | `first`, `last` | that entry |
-//! | `number` | every entry, its key extended by its place: 0, 1, 2 … |
-//! | `list`, `top = n` | one value holding the list of all values, or of the first n |
+//! | `number` | every entry, its key extended by its position: 0, 1, 2 … |
+//! | `list`, `top = n` | one value: the list of all values, or of the first n |
 //!
-//! Invariant: memory is bounded by the largest value, which may have [`MAX_VALUE_BYTES`].
+//! Invariant: memory is bounded by the largest value, which is at most [`MAX_VALUE_BYTES`].
 //!
 //! Not for: counting and summing, which SQL does.
 
@@ -58,36 +58,37 @@ impl<'a> Record<'a> {
     }
 }
 
-/// How the entries of a key are folded, shared by all ranges.
+/// How duplicate keys are resolved; shared by all ranges.
 #[derive(Clone, Debug)]
 pub struct DuplicatePolicy {
-    /// Which entries make the value.
+    /// The policy.
     pub fold: Fold,
     /// How values are written.
     pub encoding: Encoding,
-    /// Bytes in front of every finished value.
+    /// Bytes that precede every finished value.
     pub header: Vec<u8>,
-    /// How keys read, for messages.
+    /// How keys are decoded, for messages.
     pub key: KeySchema,
 }
 
-/// Folds the entries of one range.
+/// Resolves the duplicate keys of one range.
 #[derive(Debug)]
 pub struct Deduplicator<'f> {
     folding: &'f DuplicatePolicy,
-    /// The key of the entries being folded; meaningless before the first.
+    /// The current key; meaningless before the first entry.
     key: Vec<u8>,
     /// Entries of this key so far.
     count: u64,
-    /// Their values, one after another, for folds that need more than one; `ends` says where each ends.
+    /// Their concatenated values, if the policy needs them.
     values: Vec<u8>,
+    /// The end of each value in `values`.
     ends: Vec<usize>,
     joined: Vec<u8>,
     record: Vec<u8>,
 }
 
 impl<'f> Deduplicator<'f> {
-    /// A directory for one range.
+    /// A deduplicator for one range.
     pub fn new(folding: &'f DuplicatePolicy) -> Self {
         Self {
             folding,
@@ -100,11 +101,11 @@ impl<'f> Deduplicator<'f> {
         }
     }
 
-    /// Takes the next entry and emits what is finished.
+    /// Takes the next entry and emits the records that are finished.
     ///
     /// # Errors
-    /// `Input` for a second entry of a key under `error` and for a value beyond [`MAX_VALUE_BYTES`]; whatever `emit`
-    /// returns.
+    /// `Input` for a second entry of a key under `error` and for a value larger than [`MAX_VALUE_BYTES`]; errors of
+    /// `emit`.
     pub fn push(&mut self, entry: Entry<'_>, emit: &mut impl FnMut(Record<'_>) -> Result<()>) -> Result<()> {
         if self.count == 0 || self.key != entry.key {
             self.finish(emit)?;
@@ -132,7 +133,7 @@ impl<'f> Deduplicator<'f> {
         }
     }
 
-    /// Emits what is left of the last key.
+    /// Emits the record of the last key, if it is not emitted yet.
     ///
     /// # Errors
     /// As [`Deduplicator::push`].
@@ -206,7 +207,7 @@ impl<'f> Deduplicator<'f> {
     }
 
     fn shown_key(&self) -> String {
-        // While folding, a key does not have its number yet.
+        // The key has no number yet.
         let shown = KeySchema { numbered: false, ..self.folding.key.clone() }.to_json(&self.key);
         shown.map_or_else(|_| format!("0x{}", super::entry::hex(&self.key)), |key| key.to_string())
     }

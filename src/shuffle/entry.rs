@@ -1,4 +1,4 @@
-//! One entry, and how it lies in memory and in spill blocks.
+//! One entry, and its binary layout in memory and in spill blocks.
 //!
 //! ```text
 //!  ┌───────┬─────┬───────┬───────┬───────┬─────────┬─────────┐
@@ -6,19 +6,19 @@
 //!  └───────┴─────┴───────┴───────┴───────┴─────────┴─────────┘   in bytes, one byte each below 128
 //! ```
 //!
-//! Invariant: an offset handed to [`Entry::at`] is one that [`Entry::append_to`] wrote at; bytes from disk go through
-//! [`Entry::parse`], which trusts nothing.
+//! Invariant: an offset passed to [`Entry::at`] is one at which [`Entry::append_to`] wrote; bytes from disk go through
+//! [`Entry::parse`], which checks all lengths.
 //!
-//! Not for: choosing entries or comparing them by anything but (shard, key, order, value).
+//! Not for: any order other than (shard, key, order, value).
 
-/// The most bytes of the four numbers in front of an entry.
+/// Largest size of an entry's header, four LEB128 numbers.
 const MAX_HEADER_BYTES: usize = 20;
-/// The bits that say that a number goes on, in four numbers of one byte each.
+/// The continuation bits of four one-byte numbers; all are clear if every number fits into one byte.
 const CONTINUED: u32 = 0x8080_8080;
 
-/// A key with its value, the shard it belongs to and its place among the entries of the same key.
+/// A key with its value, its shard, and its order among the entries of the same key.
 ///
-/// Entries order by shard, key, order, value, in this order of fields: each compared as unsigned bytes.
+/// Entries compare by shard, key, order and value, in this order of fields; bytes compare as unsigned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Entry<'a> {
     /// The shard, from 0.
@@ -37,7 +37,7 @@ impl<'a> Entry<'a> {
         (self.key.len() + self.order.len() + self.value.len()) as u64
     }
 
-    /// The key in hexadecimal, for messages; shortened when long.
+    /// The key in hexadecimal, shortened if long, for messages.
     pub fn key_hex(&self) -> String {
         hex(self.key)
     }
@@ -49,7 +49,7 @@ impl<'a> Entry<'a> {
         header + self.key.len() + self.order.len() + self.value.len()
     }
 
-    /// The numbers in front of it.
+    /// The numbers of its header.
     fn numbers(&self) -> [u32; 4] {
         [self.shard, self.key.len() as u32, self.order.len() as u32, self.value.len() as u32]
     }
@@ -88,7 +88,7 @@ impl<'a> Entry<'a> {
         Self { shard, key, order, value }
     }
 
-    /// The entry at the front of `bytes` and what follows it, or nothing where the lengths do not fit.
+    /// The entry at the front of `bytes` and the bytes after it; nothing if the lengths do not fit.
     pub(super) fn parse(bytes: &'a [u8]) -> Option<(Self, &'a [u8])> {
         let ([shard, key, order, value], header) = numbers(bytes)?;
         let (key, rest) = bytes[header..].split_at_checked(key as usize)?;
@@ -98,18 +98,17 @@ impl<'a> Entry<'a> {
     }
 }
 
-/// Whether each number takes one byte.
+/// Whether each number fits into one byte.
 fn all_short([shard, key, order, value]: [u32; 4]) -> bool {
     (shard | key | order | value) < 0x80
 }
 
-/// Bytes of a number in front of an entry.
+/// Bytes of a number in a header.
 fn number_bytes(number: u32) -> usize {
     ((u32::BITS - (number | 1).leading_zeros()).div_ceil(7)) as usize
 }
 
-/// The four numbers at the front of `bytes` and how many bytes they take, or nothing where they are cut off or too
-/// large.
+/// The four numbers at the front of `bytes` and the bytes that they take; nothing if they are truncated or too large.
 #[inline]
 fn numbers(bytes: &[u8]) -> Option<([u32; 4], usize)> {
     match bytes.first_chunk::<4>() {
@@ -141,12 +140,12 @@ fn long_numbers(bytes: &[u8]) -> Option<([u32; 4], usize)> {
     Some((numbers, at))
 }
 
-/// How many bytes both begin with.
+/// Length of the common prefix.
 pub(super) fn shared_bytes(left: &[u8], right: &[u8]) -> usize {
     left.iter().zip(right).take_while(|(left, right)| left == right).count()
 }
 
-/// The first 64 bytes of `bytes` in hexadecimal, with an ellipsis where there are more.
+/// The first 64 bytes of `bytes` in hexadecimal, with an ellipsis if there are more.
 pub(super) fn hex(bytes: &[u8]) -> String {
     const SHOWN: usize = 64;
     let mut text: String = bytes.iter().take(SHOWN).map(|byte| format!("{byte:02x}")).collect();
@@ -156,10 +155,11 @@ pub(super) fn hex(bytes: &[u8]) -> String {
     text
 }
 
-/// Where keys of one part of the key space differ, and the number that orders them there.
+/// Computes normalized key prefixes: 64-bit numbers that order most entries of a part without reading their keys.
 ///
 /// A prefix holds the shard in its top bits and as many key bytes as fit below it, starting after the `skip` bytes
-/// that all keys of that part share. Smaller prefix, smaller entry; equal prefixes say nothing.
+/// that all keys of the part share. A smaller prefix means a smaller entry; entries with equal prefixes have to be
+/// compared themselves.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Prefix {
     shard_bits: u32,
@@ -167,7 +167,7 @@ pub(super) struct Prefix {
 }
 
 impl Prefix {
-    /// For keys of `shards` shards of which nothing is known.
+    /// For arbitrary keys of `shards` shards.
     pub(super) fn new(shards: u32) -> Self {
         Self { shard_bits: u32::BITS - shards.saturating_sub(1).leading_zeros(), skip: 0 }
     }

@@ -1,13 +1,13 @@
-//! Merges sorted runs: a part of each into one ordered stream, and many runs into few when there are too many.
+//! Merges sorted runs: a part of each into one sorted stream, and many runs into few when there are too many.
 //!
-//! The merge is a tournament tree of losers (Knuth, The Art of Computer Programming 3, 5.4.1): each inner node
-//! remembers the run that lost there, so the next smallest entry costs one comparison per level: of two numbers, in
-//! most cases, that lie in the tree itself.
+//! The merge is a loser tree (Knuth, The Art of Computer Programming 3, 5.4.1): each inner node remembers the run that
+//! lost there, so finding the next smallest entry costs one comparison per level, mostly of two integers that are
+//! stored in the tree itself.
 //!
-//! Invariant: a merge holds one packed and one unpacked block per run, for which there is memory as long as it reads no
-//! more runs than [`fan_in`] says.
+//! Invariant: a merge holds one packed and one unpacked block per run; these fit into memory as long as it reads at
+//! most [`fan_in`] runs.
 //!
-//! Not for: folding equal keys.
+//! Not for: resolving duplicate keys (`duplicates`).
 
 use std::cmp::Reverse;
 use std::path::Path;
@@ -22,13 +22,13 @@ use super::{Options, Stats};
 use crate::error::{Error, Result};
 use crate::shutdown;
 
-/// Runs merged at once, however small the memory.
+/// Least number of runs per merge, however small the memory.
 const MIN_FAN_IN: usize = 4;
 
 /// A position in one run.
 struct Cursor<'a> {
     run: &'a Run,
-    /// Where its next block begins; none after the last.
+    /// Offset of its next block; none after the last.
     next_block: Option<u64>,
     packed: Vec<u8>,
     block: Vec<u8>,
@@ -38,8 +38,8 @@ struct Cursor<'a> {
     head: KeyPrefix,
 }
 
-/// The shard and key prefix of a cursor's entry as one number: smaller number, smaller entry; equal ones say nothing.
-/// One that is done comes last.
+/// The shard and key prefix of a cursor's entry as one integer: a smaller one means a smaller entry; with equal ones
+/// the entries have to be compared. A cursor that is done has the largest.
 type KeyPrefix = u128;
 const DONE: KeyPrefix = KeyPrefix::MAX;
 
@@ -86,7 +86,7 @@ impl<'a> Cursor<'a> {
             )));
         };
         self.end = self.block.len() - rest.len();
-        // By the time this cursor's turn comes again, other cursors' blocks have taken its place in the nearest cache.
+        // By the time this cursor is read again, blocks of other cursors have displaced its block from the L1 cache.
         prefetch(&self.block, self.end);
         let done = self.to.is_some_and(|to| (entry.shard, entry.key) >= (to.shard, to.key.as_slice()));
         let prefix = Prefix::within_shard(0).of(entry.shard, entry.key);
@@ -102,7 +102,7 @@ pub(super) struct Merge<'a> {
     losers: Vec<Contestant>,
 }
 
-/// A cursor, by its number, with the head it has.
+/// The number of a cursor, and its head.
 #[derive(Clone, Copy, Debug)]
 struct Contestant {
     head: KeyPrefix,
@@ -138,14 +138,14 @@ impl<'a> Merge<'a> {
         winner
     }
 
-    /// Whether one's entry comes before the other's.
+    /// Whether the entry of `one` is smaller than that of `other`.
     fn before(&self, one: Contestant, other: Contestant) -> bool {
         let by_entry = || one.head != DONE && self.cursors[one.cursor].entry() < self.cursors[other.cursor].entry();
         one.head < other.head || (one.head == other.head && by_entry())
     }
 
     /// # Errors
-    /// Whatever `visit` returns, at once; `Unavailable` or `Corrupt` when a run cannot be read back.
+    /// The first error of `visit`; `Unavailable` or `Corrupt` when a run cannot be read back.
     pub(super) fn for_each(mut self, mut visit: impl FnMut(Entry<'_>) -> Result<()>) -> Result<()> {
         let count = self.cursors.len();
         while self.losers[0].head != DONE {
@@ -168,8 +168,8 @@ impl<'a> Merge<'a> {
     }
 }
 
-/// How many runs one merge may read in so many bytes of memory, where none has a larger block: each has one packed and
-/// unpacked there.
+/// How many runs one merge can read within `memory` bytes, if no block is larger than `largest_block`: it holds one
+/// packed and one unpacked block of each run.
 pub(super) fn fan_in(memory: usize, largest_block: usize) -> usize {
     (memory / (2 * largest_block.max(BLOCK_BYTES))).max(MIN_FAN_IN)
 }
@@ -178,7 +178,7 @@ fn largest_block(runs: &[Run]) -> usize {
     runs.iter().map(Run::largest_block).max().unwrap_or(0)
 }
 
-/// Takes the smallest runs that one merge may read in so many bytes of memory.
+/// Removes and returns the smallest runs: as many as one merge can read within `memory` bytes.
 pub(super) fn take_smallest(runs: &mut Vec<Run>, memory: usize) -> Vec<Run> {
     let fan_in = fan_in(memory, largest_block(runs));
     largest_first(runs);
@@ -192,8 +192,8 @@ fn largest_first(runs: &mut [Run]) {
 /// Merges runs into one.
 ///
 /// # Errors
-/// `Unavailable` when the disk is full or fails, `Corrupt` when a run cannot be read back; `Stopped` when that is asked
-/// for.
+/// `Unavailable` when the disk is full or fails, `Corrupt` when a run cannot be read back; `Stopped` after a request to
+/// stop.
 pub(super) fn merge(runs: &[Run], directory: &Path, number: u64) -> Result<Run> {
     let mut writer = RunWriter::create(directory, number)?;
     Merge::open(runs, &KeyRange::whole())?.for_each(|entry| {
@@ -203,26 +203,26 @@ pub(super) fn merge(runs: &[Run], directory: &Path, number: u64) -> Result<Run> 
     writer.finish()
 }
 
-/// Merges of the smallest runs, so that few enough are left; each of the others is read once less.
+/// One merge pass over the smallest runs, which leaves few enough runs; runs that it leaves out are read once less.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct MergePlan {
     /// Runs that are merged.
     pub(super) runs: usize,
-    /// Runs that they become.
+    /// Merges, each of which writes one run.
     pub(super) merges: usize,
-    /// Merges at a time.
+    /// Merges that run concurrently.
     pub(super) at_once: usize,
 }
 
 impl MergePlan {
-    /// What becomes of `count` runs, so that no more are left than every thread may merge at once; of more than that,
-    /// where one pass is not enough.
+    /// The next pass over `count` runs; none if every thread can already merge all of them at once. If there are too
+    /// many runs for one pass, further passes follow.
     pub(super) fn of(count: usize, largest_block: usize, options: &Options) -> Option<Self> {
         let threads = options.threads.max(1);
         let all = fan_in(options.memory, largest_block);
         let last = fan_in(options.memory / threads, largest_block);
         let excess = count.checked_sub(last).filter(|excess| *excess > 0)?;
-        // Fewer threads merge more runs each where one pass would not be enough otherwise.
+        // Where one pass would not be enough otherwise, fewer concurrent merges with more runs each.
         let fan_in = count.div_ceil(last).clamp(last, all);
         let runs = (excess + excess.div_ceil(fan_in - 1)).min(count);
         Some(Self { runs, merges: runs.div_ceil(fan_in), at_once: (all / fan_in).clamp(1, threads) })

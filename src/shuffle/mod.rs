@@ -1,4 +1,5 @@
-//! The shuffle: entries in any order in, every shard's entries in key order out, within a memory budget.
+//! The shuffle: takes entries in any order and returns every shard's entries in key order, within a memory budget (an
+//! external sample sort).
 //!
 //! ```text
 //!  query partition 0 ─▶ Writer ─▶ buckets ─┐                     fits: ┌▶ buckets ─▶ sort each ─┐
@@ -7,21 +8,21 @@
 //!                         └▶ sort ─▶ run ──┘
 //! ```
 //!
-//! 1. Each [`Writer`] appends entries to memory. The first that has seen enough of them cuts the key space at
-//!    splitters, and from then on entries go to the bucket of their part at once ([`write_buffer`], [`bucket`]).
-//! 2. A writer whose share of the budget is full sorts what it has and writes it as one run ([`spill`]). Where there
-//!    are many runs, it merges the smallest into one ([`merge`]).
-//! 3. [`Shuffle::finish`] cuts what came out uneven once more, at splitters from samples of *all* data, so that sorted,
-//!    reversed and skewed input give equal work ([`splitters`]).
-//! 4. Each [`Range`] then sorts its buckets, which fit the processor's caches, or merges its part of the runs
+//! 1. Each [`Writer`] appends entries to memory. The first that has enough of them chooses splitters, which cut the key
+//!    space into parts; from then on each entry goes directly to the bucket of its part ([`write_buffer`], [`bucket`]).
+//! 2. A writer that has used up its share of the budget sorts its entries and writes them as one run ([`spill`]). When
+//!    there are many runs, it merges the smallest into one ([`merge`]).
+//! 3. [`Shuffle::finish`] cuts parts that are too large once more, at splitters from samples of *all* data, so that
+//!    sorted, reversed and skewed input give equal work ([`splitters`]).
+//! 4. Each [`Range`] then sorts its buckets, which fit into the processor's caches, or merges its part of the runs
 //!    ([`range`]).
-//! 5. Where anything spilled, everything is in runs. With the splitters they can be sealed ([`seal()`]), so that
-//!    another process can drain the same ranges after this one died.
+//! 5. If anything spilled, everything is in runs. Runs and splitters can be sealed ([`seal()`]), so that another
+//!    process can drain the same ranges after this one crashed.
 //!
-//! Entries compare by (shard, key, order, value) as separate fields: every attempt gives the same order, whatever the
-//! number of threads or spills. A key's entries are always in one range, so that a fold sees all of them.
+//! Entries compare by (shard, key, order, value) as separate fields, so every attempt gives the same order, whatever
+//! the number of threads or spills. All entries of a key are in one range, so that deduplication sees all of them.
 //!
-//! Not for: what becomes of equal keys (see `fold`), or deciding whether a later process goes on (see `pipeline`).
+//! Not for: resolving duplicate keys (`duplicates`), or deciding whether a later process may resume (`pipeline`).
 
 mod bucket;
 pub mod duplicates;
@@ -55,42 +56,43 @@ use spill::Run;
 use splitters::{KeyRange, RangePartitioner};
 use write_buffer::Buffer;
 
-/// The key space is cut once a writer holds so many bytes, or this share of its memory where that is less.
+/// Bytes in a writer's memory at which it cuts the key space.
 const CUT_AT_BYTES: usize = 64 << 20;
+/// Divisor of a writer's memory at which it cuts the key space, if that is less: a quarter.
 const CUT_AT_SHARE: usize = 4;
-/// The most of a writer's memory that chunks which are not full may take: one part in so many.
+/// Divisor of a writer's memory that partly filled chunks may take: an eighth.
 const UNFILLED_SHARE: usize = 8;
-/// Runs that there are at a time while the shuffle is filled, for every writer: a run is an open file. Where there are
-/// more, the smallest become one.
+/// Most runs per writer while the shuffle is filled, as each run is an open file. When there are more, the smallest are
+/// merged into one.
 const RUNS_PER_WRITER: usize = 256;
-/// The largest key, order or value the shuffle takes, in bytes: 64 MiB, far beyond what a table may hold.
+/// The largest key, order or value that the shuffle accepts, in bytes: 64 MiB, far more than a table may hold.
 pub const MAX_FIELD_BYTES: usize = 64 << 20;
 
-/// How a shuffle may use the machine.
+/// Resources and settings of a shuffle.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// Bytes of memory for entries, all writers together.
+    /// Bytes of memory for the entries of all writers.
     pub memory: usize,
-    /// Writers that fill it, each with an equal share; at least 1.
+    /// Number of writers, each with an equal share of the memory; at least 1.
     pub writers: usize,
     /// Threads that will drain it; at least 1.
     pub threads: usize,
     /// Shards entries are spread over; at least 1.
     pub shards: u32,
-    /// Directory for sorted runs; made when the first run is written. Runs go with the shuffle, unless they are sealed.
+    /// Directory for sorted runs, created with the first run. Runs are deleted with the shuffle unless they are sealed.
     pub spill_dir: PathBuf,
-    /// Bytes of entries one range should hold: about what one output file holds.
+    /// Target size of a range in bytes of entries: about one output file.
     pub range_bytes: u64,
-    /// Bytes of entries that are expected. Where they come out otherwise the shuffle takes longer, and nothing else.
+    /// Expected bytes of entries. A wrong estimate only makes the shuffle slower.
     pub expected_bytes: u64,
 }
 
-/// What a shuffle did.
+/// Statistics of a shuffle.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Stats {
-    /// Entries taken.
+    /// Entries pushed.
     pub entries: u64,
-    /// Bytes of keys, orders and values taken.
+    /// Bytes of their keys, orders and values.
     pub bytes: u64,
     /// Sorted runs written to disk, merge passes included.
     pub runs: u64,
@@ -126,7 +128,7 @@ pub struct Shuffle {
     cuts: OnceLock<Arc<RangePartitioner>>,
 }
 
-/// What finished writers leave behind.
+/// What finished writers have handed over.
 #[derive(Debug, Default)]
 struct Filled {
     buffers: Vec<Buffer>,
@@ -134,7 +136,7 @@ struct Filled {
 }
 
 impl Shuffle {
-    /// An empty shuffle. Nothing is written to the spill directory before memory runs out.
+    /// An empty shuffle. The spill directory is not used before memory runs out.
     pub fn new(options: Options) -> Self {
         let uncut = Arc::new(RangePartitioner::new(vec![KeyRange::whole()], options.shards));
         Self {
@@ -148,7 +150,7 @@ impl Shuffle {
         }
     }
 
-    /// A writer for one thread. Each has its equal share of the memory.
+    /// A writer for one thread, with an equal share of the memory.
     pub fn writer(&self) -> Writer<'_> {
         let limit = self.options.memory / self.options.writers.max(1);
         let chunk = CHUNK_BYTES.min(limit / 8).max(256);
@@ -165,8 +167,8 @@ impl Shuffle {
         }
     }
 
-    /// Where the key space is cut while entries come: into about `parts` parts, by what the first writer who asks has
-    /// seen.
+    /// The splitters for entries that still arrive: about `parts` parts, sampled from the buffer of the first writer
+    /// that asks.
     fn cuts(&self, parts: usize, seen: &Buffer) -> &Arc<RangePartitioner> {
         self.cuts.get_or_init(|| {
             let mut samples: Vec<(u32, &[u8])> = seen.samples().collect();
@@ -176,11 +178,11 @@ impl Shuffle {
         })
     }
 
-    /// Ends the filling and cuts every shard into ranges of sorted entries. Where anything spilled, what is still in
-    /// memory is spilled too: at most the budget.
+    /// Ends the input and cuts every shard into ranges of sorted entries. If anything spilled, the rest, at most the
+    /// budget, is spilled too.
     ///
     /// # Errors
-    /// `Unavailable` when runs cannot be written or merged; `Internal` when a writer was lost.
+    /// `Unavailable` when runs cannot be written or merged; `Internal` when a writer did not finish.
     pub fn finish(self) -> Result<(Vec<Shard>, Stats)> {
         if self.open.load(Ordering::Relaxed) > 0 {
             return Err(Error::internal("a shuffle writer was lost"));
@@ -203,13 +205,13 @@ impl Shuffle {
     fn write_run(&self, buffer: Buffer) -> Result<Run> {
         let directory = &self.options.spill_dir;
         durable_file::create_dir_durable(directory)
-            .map_err(|error| error.during(format!("cannot make the spill directory {}", directory.display())))?;
+            .map_err(|error| error.during(format!("cannot create the spill directory {}", directory.display())))?;
         let run = spill::write_sorted(buffer, directory, self.next_run(), self.options.shards)?;
         tracing::debug!(run = %run.path().display(), bytes = run.file_bytes(), "spilled a sorted run");
         Ok(run)
     }
 
-    /// Takes a run. Where there are too many, the smallest become one in `memory` bytes.
+    /// Adds a run. When there are too many, the smallest are merged into one within `memory` bytes.
     fn register_run(&self, run: Run, memory: usize, stats: &mut Stats) -> Result<()> {
         stats.wrote(&run);
         let mut runs = lock(&self.runs)?;
@@ -240,24 +242,25 @@ fn lock<T>(shared: &Mutex<T>) -> Result<MutexGuard<'_, T>> {
 pub struct Writer<'a> {
     shuffle: &'a Shuffle,
     buffer: Buffer,
-    /// Bytes of memory it may hold.
+    /// Bytes of memory it may use.
     limit: usize,
-    /// Bytes of memory at which its entries are cut into this many parts; none once they are.
+    /// Bytes of memory at which it cuts the key space.
     cut_at: usize,
+    /// Parts that it then cuts the key space into; 0 once it has.
     parts: usize,
-    /// The part of each row of a batch, kept for its memory.
+    /// The part of each row of a batch; a buffer that is reused.
     places: Vec<u32>,
     stats: Stats,
 }
 
 impl Writer<'_> {
-    /// Takes every entry of a batch.
+    /// Adds every entry of a batch.
     ///
     /// # Errors
     /// `Input` when a field is larger than [`MAX_FIELD_BYTES`]; `Unavailable` when a run cannot be written.
     pub fn push(&mut self, batch: &EntryBatch) -> Result<()> {
         let rows = 0..batch.keys.len();
-        // All rows' parts are found first, as the processor looks for several at once that way.
+        // The parts of all rows are found first: the processor can then overlap the searches.
         let cuts = Arc::clone(self.buffer.cuts());
         let mut parts = std::mem::take(&mut self.places);
         parts.clear();
@@ -284,7 +287,7 @@ impl Writer<'_> {
     fn push_entry(&mut self, entry: Entry<'_>, part: usize) -> Result<()> {
         if entry.key.len().max(entry.order.len()).max(entry.value.len()) > MAX_FIELD_BYTES {
             return Err(Error::input(format!(
-                "an entry of key 0x{} holds a field beyond {} MiB; leave it out or make it smaller in the query",
+                "an entry of key 0x{} has a field larger than {} MiB; leave it out or make it smaller in the query",
                 entry.key_hex(),
                 MAX_FIELD_BYTES >> 20
             )));
@@ -301,7 +304,7 @@ impl Writer<'_> {
         Ok(())
     }
 
-    /// Sorts its entries into buckets of their own parts; those that follow go there at once.
+    /// Moves its entries into one bucket per part; later entries go there directly.
     fn cut(&mut self) {
         let cuts = self.shuffle.cuts(std::mem::take(&mut self.parts), &self.buffer);
         let empty = self.buffer.empty_like();
@@ -312,16 +315,16 @@ impl Writer<'_> {
         let empty = self.buffer.empty_like();
         let full = std::mem::replace(&mut self.buffer, empty);
         let run = self.shuffle.write_run(full)?;
-        // The memory of what was just written is free.
+        // The memory of the entries that were just written is free again.
         self.shuffle.register_run(run, self.limit, &mut self.stats)
     }
 
-    /// Entries taken so far.
+    /// Entries pushed so far.
     pub fn entries(&self) -> u64 {
         self.stats.entries
     }
 
-    /// Hands what this writer holds to the shuffle.
+    /// Hands this writer's entries over to the shuffle.
     ///
     /// # Errors
     /// `Internal` when another writer panicked.

@@ -1,14 +1,15 @@
-//! Asks the processor for memory that will be read or written soon.
+//! Software prefetching of memory that will be read or written soon.
 //!
-//! Sorted entries are read at addresses that no processor can foresee, and each would wait for memory; the index knows
-//! them all. Only a hint: on processors where Rust has no way to give it, nothing happens but the waiting.
+//! Sorted entries are read at addresses that a processor cannot predict, so that each read would wait for memory; the
+//! index knows the addresses in advance. Prefetching is only a hint: on processors without an instruction for it here,
+//! these functions do nothing.
 //!
-//! Not for: anything that changes what is read.
+//! Not for: anything that changes results.
 
-/// Bytes that a processor fetches at once.
+/// Bytes of a cache line.
 const LINE: usize = 64;
 
-/// Asks for the first two lines from `at` on; nothing happens where that is outside of `bytes`.
+/// Prefetches the first two cache lines from `at` on; does nothing outside of `bytes`.
 #[inline]
 pub(super) fn prefetch(bytes: &[u8], at: usize) {
     for line in [at, at + LINE] {
@@ -18,7 +19,7 @@ pub(super) fn prefetch(bytes: &[u8], at: usize) {
     }
 }
 
-/// Asks for the line where `bytes` ends, as more will be appended to it.
+/// Prefetches the cache line at the end of `bytes`, to which more will be appended.
 #[inline]
 pub(super) fn prefetch_end(bytes: &[u8]) {
     if let Some(last) = bytes.last() {

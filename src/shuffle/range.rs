@@ -1,12 +1,12 @@
-//! What comes out of the shuffle: every shard as ranges of entries in order, each for one thread to drain.
+//! The output of the shuffle: every shard as ranges of sorted entries, each of which one thread drains.
 //!
 //! ```text
-//!  in memory:  range = some buckets; a bucket holds a few MiB of entries, so that sorting it and reading it in order stays
-//!              within the processor's caches
+//!  in memory:  range = some buckets; a bucket holds a few MiB of entries, so that sorting and reading it stays within
+//!              the processor's caches
 //!  on disk:    range = the same part of every run, merged
 //! ```
 //!
-//! Not for: writing anything.
+//! Not for: writing the entries (`build`).
 
 use std::sync::Arc;
 
@@ -21,11 +21,11 @@ use super::splitters::{KeyRange, RangePartitioner};
 use super::write_buffer::Buffer;
 use crate::error::Result;
 
-/// Bytes of entries sorted at a time. From 2 to 16 MiB make no difference that can be measured.
+/// Target size of a bucket, which is sorted at once. Sizes from 2 to 16 MiB showed no measurable difference.
 pub(super) const BUCKET_BYTES: u64 = 4 << 20;
-/// A bucket this many times as large is split once more.
+/// A bucket larger than this many times the target is split.
 const UNEVEN: u64 = 2;
-/// Ranges per thread where the data is small, so that threads end at about the same time.
+/// Ranges per thread for small data, so that all threads finish at about the same time.
 const RANGES_PER_THREAD: u64 = 3;
 /// A range holds at least this many bytes of entries, so that small data does not become many small files.
 const MIN_RANGE_BYTES: u64 = 4 << 20;
@@ -35,7 +35,7 @@ const MIN_RANGE_BYTES: u64 = 4 << 20;
 pub struct Shard {
     /// The shard, from 0.
     pub number: u32,
-    /// Its ranges, in key order; none where the shard is empty.
+    /// Its ranges, in key order; none if the shard is empty.
     pub ranges: Vec<Range>,
 }
 
@@ -50,11 +50,11 @@ enum Source {
 }
 
 impl Range {
-    /// Hands every entry to `visit`, in order; again when it is called again, as a range holds what it has until it is
-    /// dropped.
+    /// Passes every entry to `visit`, in order. Can be called again with the same result: a range keeps its entries
+    /// until it is dropped.
     ///
     /// # Errors
-    /// Whatever `visit` returns, at once; `Unavailable` or `Corrupt` when a run cannot be read back.
+    /// The first error of `visit`; `Unavailable` or `Corrupt` when a run cannot be read back.
     pub fn for_each(&self, mut visit: impl FnMut(Entry<'_>) -> Result<()>) -> Result<()> {
         match &self.0 {
             Source::Memory { buckets, shards, .. } => {
@@ -64,8 +64,8 @@ impl Range {
         }
     }
 
-    /// Sorts what is in memory of very frequent keys, with all threads; best done before any range is drained. Tells
-    /// whether there is any.
+    /// Sorts the in-memory buckets of very frequent keys with all threads, preferably before any range is drained.
+    /// Returns whether there are any.
     pub fn presort_hot_key(&self) -> bool {
         match &self.0 {
             Source::Memory { buckets, shards, .. } => {
@@ -75,7 +75,7 @@ impl Range {
         }
     }
 
-    /// The runs it merges a part of, and which part; none for a range in memory.
+    /// The runs that it merges and the part of them; none for a range in memory.
     pub(super) fn on_disk(&self) -> Option<(&[Run], &KeyRange)> {
         match &self.0 {
             Source::Memory { .. } => None,
@@ -92,7 +92,7 @@ impl Range {
     }
 }
 
-/// Makes ranges of what is in memory, which sort themselves when drained.
+/// Makes ranges of entries in memory, which are sorted when they are drained.
 pub(super) fn in_memory(buffers: Vec<Buffer>, options: &Options) -> Vec<Shard> {
     let buckets = bucket_by_bucket(buffers);
     let total: u64 = buckets.iter().map(|(_, bucket)| bucket.bytes()).sum();
@@ -123,9 +123,9 @@ pub(super) fn in_memory(buffers: Vec<Buffer>, options: &Options) -> Vec<Shard> {
     shards
 }
 
-/// The buckets of all buffers, those of one part as one.
+/// The buckets of all buffers, merged by part.
 fn bucket_by_bucket(buffers: Vec<Buffer>) -> Vec<(KeyRange, Bucket)> {
-    // Whoever took little may have seen no splitters.
+    // The buffer of a writer with few entries may not be cut into parts.
     let Some(cuts) = buffers.iter().max_by_key(|buffer| buffer.parts()).map(|buffer| Arc::clone(buffer.cuts())) else {
         return Vec::new();
     };
@@ -137,14 +137,14 @@ fn bucket_by_bucket(buffers: Vec<Buffer>) -> Vec<(KeyRange, Bucket)> {
     all
 }
 
-/// Bytes one range should hold, so that there is work for every thread and no file is needlessly small.
+/// Target size of a range: small enough for work for every thread, large enough to avoid needlessly small files.
 fn range_bytes(total: u64, options: &Options) -> u64 {
     let fair = total / (options.threads as u64 * RANGES_PER_THREAD).max(1) + 1;
     fair.clamp(MIN_RANGE_BYTES.min(options.range_bytes), options.range_bytes)
 }
 
-/// Splits buckets that came out too large: moves every entry to the bucket of its part. Memory stays about what it was:
-/// a chunk that has been emptied is the next one to be filled.
+/// Splits buckets that are too large: moves every entry to the bucket of its new part. Memory stays about the same, as
+/// emptied chunks are reused.
 fn redistribute(large: Vec<(KeyRange, Bucket)>, bucket_bytes: u64, options: &Options) -> Vec<(KeyRange, Bucket)> {
     let split = |(part, bucket): &(KeyRange, Bucket)| {
         let mut samples: Vec<(u32, &[u8])> = bucket.samples().collect();
@@ -185,9 +185,9 @@ fn redistribute(large: Vec<(KeyRange, Bucket)>, bucket_bytes: u64, options: &Opt
     buckets
 }
 
-/// The parts into which the key space of runs is cut.
+/// The parts into which the key space of these runs is cut.
 pub(super) fn parts_of(runs: &[Run], options: &Options) -> Vec<KeyRange> {
-    // Of every run one block in the same number, so that each stands for as many bytes.
+    // One sample per `step` blocks of every run, so that each sample represents about the same number of bytes.
     let step = runs.iter().map(|run| run.index().step()).max().unwrap_or(1);
     let mut samples: Vec<(u32, &[u8])> = runs
         .iter()
@@ -199,7 +199,7 @@ pub(super) fn parts_of(runs: &[Run], options: &Options) -> Vec<KeyRange> {
     KeyRange::whole().split(options.shards, &samples, (total / range_bytes(total, options) + 1) as usize)
 }
 
-/// Ranges of these parts, each merging its part of every run when drained.
+/// Makes one range per part, which merges that part of every run when it is drained.
 pub(super) fn on_disk(runs: Vec<Run>, parts: Vec<KeyRange>, options: &Options) -> Vec<Shard> {
     let runs = Arc::new(runs);
     let mut shards: Vec<Shard> = (0..options.shards).map(|number| Shard { number, ranges: Vec::new() }).collect();

@@ -1,13 +1,13 @@
-//! A shuffle that outlives its process: its runs and its splitters, sealed on disk and taken up by another process.
+//! A shuffle that outlives its process: its runs and splitters are sealed on disk and reopened by another process.
 //!
 //! ```text
-//!  seal:    index behind every run ─▶ sync the runs ─▶ sync their directory ─▶ Sealed, for the caller's journal
+//!  seal:    append the index to every run ─▶ sync the runs ─▶ sync their directory ─▶ Sealed, for the caller's journal
 //!  reopen:  Sealed ─▶ open the runs, read their indexes ─▶ the same ranges
 //! ```
-//! The ranges are the same because they are the same parts of the same files: every block of a run and its index carry
-//! checksums, which are compared whenever they are read.
+//! The ranges are the same because they are the same parts of the same files: every block of a run and of its index has
+//! a checksum, which is verified on every read.
 //!
-//! Not for: whether the runs still belong to the job at hand; that is the caller's to know.
+//! Not for: whether the runs still belong to the current job, which the caller checks.
 
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
@@ -23,25 +23,25 @@ use crate::error::{Error, Result};
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Sealed {
     runs: Vec<SealedRun>,
-    /// Where the key space is cut into ranges.
+    /// The splitters at which the ranges begin.
     cuts: Vec<Splitter>,
 }
 
 impl Sealed {
-    /// How many shards its splitters speak of.
+    /// The number of shards that its splitters cover.
     pub(crate) fn shards(&self) -> u32 {
         self.cuts.last().map_or(1, |cut| cut.shard.saturating_add(1))
     }
 
     #[cfg(test)]
-    /// Its runs.
+    /// Number of its runs.
     pub(super) fn runs(&self) -> usize {
         self.runs.len()
     }
 }
 
-/// Seals a shuffle that was sorted: its runs stay in the spill directory from now on, and survive a power cut. None
-/// where nothing spilled, as all of it is in this process's memory then.
+/// Seals a finished shuffle: from then on its runs stay in the spill directory, and survive a power cut. None if
+/// nothing spilled, as all entries are then in this process's memory.
 ///
 /// # Errors
 /// `Unavailable` when the disk is full or fails.
@@ -58,7 +58,7 @@ pub fn seal(shards: &[Shard]) -> Result<Option<Sealed>> {
 /// The ranges of a shuffle that another process sealed in the spill directory of `options`.
 ///
 /// # Errors
-/// `Corrupt` when a run is gone or not as it was sealed; `Unavailable` when one cannot be read.
+/// `Corrupt` when a run is missing or has changed since; `Unavailable` when one cannot be read.
 pub fn reopen(sealed: Sealed, options: &Options) -> Result<Vec<Shard>> {
     let Sealed { runs, cuts } = sealed;
     let begins = cuts.iter().filter(|cut| cut.key.is_empty()).map(|cut| cut.shard);

@@ -1,21 +1,21 @@
-//! Where the blocks of a run begin: all of them, or one in so many where the run is long, so that what is held in
-//! memory of a run stays small.
+//! The sparse index of a run: first key and offset of every block, or of every n-th block if the run is long, so that
+//! the index stays small.
 //!
-//! Not for: reading blocks (see `spill`).
+//! Not for: reading blocks (`spill`).
 
-/// Blocks that are noted of one run at most. In tests, runs of a mebibyte are long ones.
+/// Most marks (indexed blocks) of one run. In tests, a run of one MiB is already long.
 const MAX_MARKS: usize = if cfg!(test) { 16 } else { 8 << 10 };
 
-/// Bytes of the keys of all marks of one run at most, unless there is but one mark.
+/// Most bytes of the keys of all marks of one run, unless there is only one mark.
 const MAX_KEY_BYTES: usize = 256 << 10;
 
-/// Blocks of a run, in order, each with its first shard and key and its offset in the file.
+/// The marks of a run, in order, each with the first shard and key of a block and its offset in the file.
 #[derive(Debug)]
 pub(super) struct Index {
     marks: Vec<Mark>,
     /// The keys of all marks, one after another.
     keys: Vec<u8>,
-    /// The first of so many blocks is noted: a power of two.
+    /// Blocks per mark: a power of two.
     step: usize,
     blocks: usize,
 }
@@ -24,7 +24,7 @@ pub(super) struct Index {
 struct Mark {
     offset: u64,
     shard: u32,
-    /// Where its key ends among those of all marks.
+    /// The end of its key in `keys`.
     key_end: usize,
 }
 
@@ -47,7 +47,7 @@ impl Index {
         self.blocks += 1;
     }
 
-    /// The same blocks, of which every second one that was noted still is.
+    /// The same index with every second mark removed.
     fn halved(&self) -> Self {
         let mut halved = Self { step: 2 * self.step, ..Self::default() };
         for at in (0..self.marks.len()).step_by(2) {
@@ -58,18 +58,18 @@ impl Index {
         halved
     }
 
-    /// Of how many blocks the first is noted.
+    /// Blocks per mark.
     pub(super) fn step(&self) -> usize {
         self.step
     }
 
-    /// The offset, shard and key of every block that is noted.
+    /// The offset, shard and key of every mark.
     pub(super) fn marks(&self) -> impl ExactSizeIterator<Item = (u64, u32, &[u8])> {
         self.marks.iter().enumerate().map(|(at, mark)| (mark.offset, mark.shard, self.key(at)))
     }
 
-    /// The offset of the last noted block that begins before (shard, key), or of the first one: an entry at or after
-    /// that place lies there or behind it.
+    /// The offset of the last indexed block that begins before (shard, key), or of the first block: every entry at or
+    /// after (shard, key) is in that block or in a later one.
     pub(super) fn seek(&self, shard: u32, key: &[u8]) -> u64 {
         let mut range = 0..self.marks.len();
         while range.len() > 1 {
@@ -90,7 +90,7 @@ impl Index {
 mod tests {
     use super::*;
 
-    /// Blocks of 10 bytes whose keys are their numbers, of which every third begins with the key before.
+    /// Blocks of 10 bytes whose keys are their numbers; every third begins with the key of the block before.
     fn index(blocks: usize) -> (Index, Vec<u32>) {
         let keys: Vec<u32> = (0..blocks as u32).map(|block| block - u32::from(block % 3 == 2)).collect();
         let mut index = Index::default();

@@ -1,18 +1,18 @@
 //! Sorted runs on disk: written once, read back by part, removed when dropped unless they are sealed.
 //!
 //! ```text
-//!  run file:  block block block …            memory:  offset and first (shard, key) of blocks (see `index`)
-//!  sealed:    block block block … index …    index:   the same, in blocks of their own: entries whose value is the offset
+//!  run file:  block block block …            memory:  offset and first (shard, key) of blocks (see `sparse_index`)
+//!  sealed:    block block block … index …    index:   the same, as blocks of entries whose value is the offset
 //!  block:     ┌─────────────┬───────────────┬────────────────┬──────────────────┐
 //!             │ raw     u32 │ stored    u32 │ checksum   u64 │ LZ4 block …      │  little-endian
 //!             └─────────────┴───────────────┴────────────────┴──────────────────┘
 //!  raw, stored: bytes of the block unpacked and packed; checksum: XXH3-64 of the packed bytes
 //! ```
 //!
-//! A block holds whole entries in the layout of `entry`, so a part is found by its blocks' first keys alone.
-//! A run that is not sealed lives as long as its process: nothing reads it after a crash.
+//! A block holds complete entries in the layout of `entry`, so a part is found by the first keys of blocks alone.
+//! A run that is not sealed is temporary: no other process reads it.
 //!
-//! Not for: deciding when to spill, or merging.
+//! Not for: deciding when to spill (`mod.rs`), or merging (`merge`).
 
 use std::cmp::Ordering;
 use std::fs::File;
@@ -32,22 +32,22 @@ use crate::durable_file;
 use crate::error::{Error, IoContext, Result};
 use crate::failpoint;
 
-/// Bytes of entries packed together; a larger entry is a block of its own.
+/// Target size of a block before compression; a larger entry is a block of its own.
 pub(super) const BLOCK_BYTES: usize = 64 << 10;
 const BLOCK_HEADER: usize = 16;
-/// The most bytes that a byte of an LZ4 block unpacks into.
+/// Largest compression ratio of an LZ4 block.
 const MAX_UNPACK_RATIO: usize = 255;
-/// The largest block that is believed on reading: one entry of three fields of the largest size.
+/// Largest uncompressed block that is accepted on reading: an entry has three fields of limited size.
 const MAX_BLOCK_BYTES: usize = 4 * super::MAX_FIELD_BYTES;
 
-/// What a sealed run is known by.
+/// The journal record of a sealed run.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct SealedRun {
-    /// Its number, of which its name is made.
+    /// Its number, from which its file name is derived.
     number: u64,
     /// Bytes of keys, orders and values.
     bytes: u64,
-    /// Blocks that its index notes.
+    /// Marks in its index.
     marks: u64,
     /// Bytes of all blocks; the index follows.
     blocks_bytes: u64,
@@ -89,12 +89,12 @@ impl Run {
         self.largest_block
     }
 
-    /// Where its blocks begin.
+    /// The index of its blocks.
     pub(super) fn index(&self) -> &Index {
         &self.index
     }
 
-    /// Reads the block at `offset`, unpacks it into `raw` and returns where the next one begins; none after the last.
+    /// Reads the block at `offset`, unpacks it into `raw` and returns the offset of the next one; none after the last.
     ///
     /// # Errors
     /// `Unavailable` when the file cannot be read, `Corrupt` when its checksum does not match.
@@ -103,12 +103,12 @@ impl Run {
         match next.cmp(&self.file_bytes) {
             Ordering::Less => Ok(Some(next)),
             Ordering::Equal => Ok(None),
-            Ordering::Greater => Err(damaged(&self.path, offset, "a block is longer than what is left")),
+            Ordering::Greater => Err(damaged(&self.path, offset, "a block extends beyond the end of the run")),
         }
     }
 
-    /// Writes the index behind the blocks and syncs the file, so that another process can read the run. From now on the
-    /// file stays when this is dropped.
+    /// Appends the index to the file and syncs it, so that another process can read the run. From then on the file is
+    /// not removed when this is dropped.
     ///
     /// # Errors
     /// `Unavailable` when the disk is full or fails.
@@ -142,20 +142,20 @@ impl Run {
         })
     }
 
-    /// A run that another process sealed in `directory`.
+    /// Opens a run that another process sealed in `directory`.
     ///
     /// # Errors
-    /// `Corrupt` when it is gone or not as it was sealed; `Unavailable` when it cannot be read.
+    /// `Corrupt` when it is missing or has changed since; `Unavailable` when it cannot be read.
     pub(super) fn open(directory: &Path, sealed: &SealedRun) -> Result<Self> {
         let path = path_of(directory, sealed.number);
         let differs = |what: &str| {
-            Error::corrupt(format!("spill file {} is not as it was when it was sealed: {what}", path.display()))
+            Error::corrupt(format!("spill file {} has changed since it was sealed: {what}", path.display()))
         };
         let file = match File::open(&path) {
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Err(differs("it is gone")),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Err(differs("it is missing")),
             opened => opened.io("open", &path)?,
         };
-        if file.metadata().io("look at", &path)?.len() != sealed.file_bytes {
+        if file.metadata().io("stat", &path)?.len() != sealed.file_bytes {
             return Err(differs("it has another size"));
         }
         let mut index = Index::default();
@@ -180,7 +180,7 @@ impl Run {
     }
 }
 
-/// Entries of the block that `bytes` begin with, whatever its checksum says; nothing where it cannot be read.
+/// Number of entries of the block at the front of `bytes`, ignoring its checksum; nothing if it cannot be parsed.
 pub(crate) fn entries_of_block(bytes: &[u8]) -> Option<usize> {
     let (header, rest) = bytes.split_first_chunk()?;
     let header = Header::parse(header).ok()?;
@@ -206,12 +206,12 @@ impl Drop for Run {
     }
 }
 
-/// Where the run of this number is.
+/// The path of the run with this number.
 fn path_of(directory: &Path, number: u64) -> PathBuf {
     directory.join(format!("run-{number:06}"))
 }
 
-/// Packs entries as they stand in a file, header and all, at the front of `packed`; returns how many bytes.
+/// Compresses entries into a block with its header, at the front of `packed`; returns the block's size.
 fn pack(raw: &[u8], packed: &mut Vec<u8>) -> Result<usize> {
     packed.resize(BLOCK_HEADER + lz4_flex::block::get_maximum_output_size(raw.len()), 0);
     let (header, body) = packed.split_at_mut(BLOCK_HEADER);
@@ -223,7 +223,7 @@ fn pack(raw: &[u8], packed: &mut Vec<u8>) -> Result<usize> {
     Ok(BLOCK_HEADER + stored)
 }
 
-/// Reads the block at `offset`, unpacks it into `raw` and returns where the next one begins.
+/// Reads the block at `offset`, unpacks it into `raw` and returns the offset after it.
 fn read_block_at(file: &File, path: &Path, offset: u64, packed: &mut Vec<u8>, raw: &mut Vec<u8>) -> Result<u64> {
     let corrupt = |what: &str| damaged(path, offset, what);
     let read = |bytes: &mut [u8], at: u64| match file.read_exact_at(bytes, at) {
@@ -246,7 +246,7 @@ fn damaged(path: &Path, offset: u64, what: &str) -> Error {
     ))
 }
 
-/// What stands in front of a block.
+/// The header of a block.
 #[derive(Clone, Copy, Debug)]
 struct Header {
     raw: usize,
@@ -256,7 +256,7 @@ struct Header {
 
 impl Header {
     /// # Errors
-    /// What is wrong: sizes that no block has.
+    /// The problem, as a string: sizes that no block can have.
     fn parse(header: &[u8; BLOCK_HEADER]) -> Result<Self, &'static str> {
         let field = |at: usize| u32::from_le_bytes([header[at], header[at + 1], header[at + 2], header[at + 3]]);
         let (raw, stored) = (field(0) as usize, field(4) as usize);
@@ -268,7 +268,7 @@ impl Header {
     }
 
     /// # Errors
-    /// What is wrong with the packed bytes.
+    /// The problem with the packed bytes, as a string.
     fn unpack(&self, packed: &[u8], raw: &mut Vec<u8>) -> Result<(), &'static str> {
         if xxh3_64(packed) != self.checksum {
             return Err("the checksum does not match");
@@ -301,7 +301,7 @@ pub(super) struct RunWriter {
 
 impl RunWriter {
     /// # Errors
-    /// `Unavailable` when the file cannot be made.
+    /// `Unavailable` when the file cannot be created.
     pub(super) fn create(directory: &Path, number: u64) -> Result<Self> {
         let path = path_of(directory, number);
         let writing = File::options().read(true).write(true).create_new(true).open(&path).io("create", &path)?;
@@ -350,7 +350,7 @@ impl RunWriter {
             self.end_block()?;
         }
         self.out.flush().io("write spill file", &self.run.path)?;
-        // Sealing syncs it: the less is left to do then, the better.
+        // Starts the writeback now, so that the sync on sealing is short.
         durable_file::begin_writeback(&self.run.file);
         failpoint::reach("shuffle.spilled")?;
         Ok(self.run)

@@ -1,25 +1,26 @@
-//! Splitters: where the sorted key space is cut, so that every part holds about the same number of bytes.
+//! Splitters: the keys that cut the key space into parts of about the same number of bytes.
 //!
-//! Samples stand for equal amounts of data, so the cuts are the samples at equal steps of their sorted order (sample
-//! sort, Frazer and McKellar 1970). Every shard begins at a cut. A key is never cut through: equal cuts are one.
+//! Every sample represents the same amount of data, so the splitters are the samples at equal steps of their sorted
+//! order (sample sort, Frazer and McKellar 1970). Every shard begins at a splitter. Equal splitters are merged, so all
+//! entries of a key are in one part.
 //!
-//! Not for: the order inside a part, or which parts make one output file.
+//! Not for: the order inside a part (`bucket`), or which parts make one range (`range`).
 
 use serde::{Deserialize, Serialize};
 
 use super::entry::{Prefix, shared_bytes};
 
-/// Cells for each part in the table by which parts are found.
+/// Cells per part in the lookup table of [`RangePartitioner`].
 const CELLS_PER_PART: usize = 4;
 
-/// A place in the key space: the first (shard, key) at or after it.
+/// A position in the key space, before all entries with this (shard, key).
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub(super) struct Splitter {
     pub(super) shard: u32,
     pub(super) key: Vec<u8>,
 }
 
-/// A part of the key space: from its cut, inclusive, to the next part's.
+/// A part of the key space: from its splitter, inclusive, to that of the next part.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct KeyRange {
     pub(super) from: Splitter,
@@ -41,7 +42,7 @@ impl KeyRange {
         }
     }
 
-    /// The prefix of its keys, of which nothing but this part is known.
+    /// The prefix for keys of this part.
     pub(super) fn prefix(&self, shards: u32) -> Prefix {
         match &self.to {
             _ if !self.is_within_shard(shards) => Prefix::new(shards),
@@ -50,8 +51,8 @@ impl KeyRange {
         }
     }
 
-    /// Cuts it into about `parts` parts of equal weight, each of which lies within one shard. `samples` are in sorted
-    /// order. The parts cover the whole of it and are in its order.
+    /// Cuts it into about `parts` parts of equal weight, each within one shard. `samples` are sorted. The parts are in
+    /// order and cover it completely.
     pub(super) fn split(&self, shards: u32, samples: &[(u32, &[u8])], parts: usize) -> Vec<Self> {
         let mut cuts = vec![self.from.clone()];
         cuts.extend((self.from.shard + 1..shards).map(|shard| Splitter { shard, key: Vec::new() }));
@@ -66,35 +67,36 @@ impl KeyRange {
     }
 }
 
-/// The parts between these cuts, which are in order, up to `end`.
+/// The parts between these splitters, which are sorted, up to `end`.
 pub(super) fn parts_at(cuts: Vec<Splitter>, end: Option<Splitter>) -> Vec<KeyRange> {
     let ends: Vec<Option<Splitter>> = cuts.iter().skip(1).cloned().map(Some).chain([end]).collect();
     cuts.into_iter().zip(ends).map(|(from, to)| KeyRange { from, to }).collect()
 }
 
-/// Parts in the order of their keys, and which of them an entry lies in.
+/// Parts in key order, with a lookup of the part that an entry belongs to.
 ///
-/// Entries are looked for among the parts that begin in the same cell of prefixes, of which there are several for each
-/// part: in most cases among one or two.
+/// The span of prefixes is divided into equal cells, several per part. A lookup searches only the parts that begin in
+/// the entry's cell, mostly one or two.
 #[derive(Debug)]
 pub(super) struct RangePartitioner {
     prefix: Prefix,
-    /// The least prefix of each part.
+    /// The smallest prefix of each part.
     starts: Vec<u64>,
     /// How many parts begin before each cell, with one more at the end.
     cells: Vec<u32>,
-    /// The prefix with which the first cell begins, and the bits that number the prefixes of a cell.
+    /// The first prefix of the first cell.
     base: u64,
+    /// A cell spans `1 << bits` prefixes.
     bits: u32,
     parts: Vec<KeyRange>,
 }
 
 impl RangePartitioner {
-    /// For entries of `shards` shards, all of which lie in one of the parts.
+    /// For entries of `shards` shards; the parts cover the key space of all entries.
     pub(super) fn new(parts: Vec<KeyRange>, shards: u32) -> Self {
         let prefix = Prefix::new(shards);
         let starts: Vec<u64> = parts.iter().map(|part| prefix.of(part.from.shard, &part.from.key)).collect();
-        // The first part begins before everything, which says nothing of where entries lie.
+        // The first part begins before all keys, so its start would only widen the cells.
         let base = starts.get(1).copied().unwrap_or(0);
         let span = starts.last().map_or(0, |last| last.saturating_sub(base));
         let cells_bits = (parts.len() * CELLS_PER_PART).next_power_of_two().trailing_zeros();
@@ -116,7 +118,7 @@ impl RangePartitioner {
         self.parts
     }
 
-    /// The part an entry lies in: the last one that starts at or before it.
+    /// The part of an entry: the last one that starts at or before it.
     pub(super) fn find(&self, shard: u32, key: &[u8]) -> usize {
         let own = self.prefix.of(shard, key);
         let Some(above) = own.checked_sub(self.base) else { return 0 };
@@ -126,7 +128,7 @@ impl RangePartitioner {
         if after == 0 || self.starts[after - 1] != own {
             return after.saturating_sub(1);
         }
-        // Prefixes that are equal say nothing.
+        // With equal prefixes, the keys themselves are compared.
         let equal = self.starts[..after].partition_point(|start| *start < own);
         let starts_before = |part: &KeyRange| (part.from.shard, part.from.key.as_slice()) <= (shard, key);
         (equal + self.parts[equal..after].partition_point(starts_before)).saturating_sub(1)

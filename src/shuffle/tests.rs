@@ -31,15 +31,15 @@ fn batch(entries: &[Owned]) -> EntryBatch {
     }
 }
 
-/// Runs entries through a shuffle, a writer for every part, and returns what each shard's ranges hand out.
+/// Passes entries through a shuffle, with one writer per part, and returns the output of each shard's ranges.
 fn shuffle(parts: &[Vec<Owned>], shards: u32, memory: usize) -> (Vec<Vec<Owned>>, Stats) {
     shuffle_sealed(parts, shards, (memory, MANY), false)
 }
 
-/// More bytes than are ever there: entries are cut into parts as soon and as finely as the memory allows.
+/// More bytes than any test has: the key space is cut as early and as finely as the memory allows.
 const MANY: u64 = 1 << 40;
 
-/// For one writer, one thread and one shard; runs are in a directory of `directory`.
+/// Options for one writer, one thread and one shard; runs are in a subdirectory of `directory`.
 fn options(directory: &Path, memory: usize, range_bytes: u64) -> Options {
     Options {
         memory,
@@ -52,8 +52,8 @@ fn options(directory: &Path, memory: usize, range_bytes: u64) -> Options {
     }
 }
 
-/// The same with so much memory for so many expected bytes and, where `seals` asks for it, with a shuffle that is
-/// sealed: what is taken up again is the same, range by range.
+/// The same with this memory and this number of expected bytes. With `seals`, the shuffle is also sealed and reopened,
+/// which must give the same entries, range by range.
 fn shuffle_sealed(
     parts: &[Vec<Owned>],
     shards: u32,
@@ -85,13 +85,13 @@ fn shuffle_sealed(
     if let Some(sealed) = sealed {
         let json = serde_json::to_string(&sealed).unwrap();
         let again = drain(reopen(serde_json::from_str(&json).unwrap(), &options).unwrap());
-        assert_eq!(again, drained, "what is taken up again is the same");
-        assert_eq!(left(), sealed.runs(), "and can be taken up once more");
+        assert_eq!(again, drained, "the reopened shuffle has the same entries");
+        assert_eq!(left(), sealed.runs(), "and can be reopened once more");
     }
     (drained.into_iter().map(|ranges| ranges.concat()).collect(), stats)
 }
 
-/// Every range of every shard, twice: what it hands out again is the same.
+/// Drains every range of every shard twice, which must give the same entries.
 fn drain(shards: Vec<Shard>) -> Vec<Vec<Vec<Owned>>> {
     let drain = |range: &Range| {
         let mut drained = Vec::new();
@@ -229,7 +229,7 @@ fn a_damaged_spill_file_is_corrupt() {
     assert!(error.message().contains(&run.display().to_string()), "{error}");
 }
 
-/// Whatever is flipped or cut off in a sealed run, what comes of it is an error or the same entries, never others.
+/// Whatever is flipped or cut off in a sealed run, the result is an error or the same entries, never others.
 #[test]
 fn a_damaged_sealed_run_never_gives_other_entries() {
     use crate::error::Kind;

@@ -1,6 +1,6 @@
-//! The entries one writer holds in memory: in one bucket at first, in one for every part once there are splitters.
+//! The in-memory entries of one writer: in a single bucket at first, in one bucket per part once there are splitters.
 //!
-//! Not for: choosing the splitters or deciding when memory is full (see the shuffle and its writer).
+//! Not for: choosing the splitters or deciding when memory is full (the shuffle and its writer, in `mod.rs`).
 
 use std::sync::Arc;
 
@@ -8,7 +8,7 @@ use super::bucket::{Bucket, BucketBuilder, INDEX_BYTES, entries};
 use super::entry::Entry;
 use super::splitters::RangePartitioner;
 
-/// Entries in buckets, with what they take.
+/// Entries in buckets, with the memory they take.
 #[derive(Debug)]
 pub(super) struct Buffer {
     chunk_bytes: usize,
@@ -16,12 +16,12 @@ pub(super) struct Buffer {
     buckets: Vec<BucketBuilder>,
     /// Bytes of all chunks.
     memory: usize,
-    /// Entries of the fullest bucket, whose index is the largest that sorting needs at a time.
+    /// Entries of the fullest bucket, which determines the size of the largest index for sorting.
     most: usize,
     entries: usize,
 }
 
-/// The bucket an entry goes to, and the bytes of the chunk it needs there; 0 where it fits the last one.
+/// The bucket an entry goes to, and the size of the chunk to allocate for it; 0 if it fits into the last chunk.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Place {
     bucket: usize,
@@ -29,7 +29,7 @@ pub(super) struct Place {
 }
 
 impl Buffer {
-    /// An empty buffer that takes memory by `chunk_bytes`, with a bucket for every part.
+    /// An empty buffer that allocates chunks of `chunk_bytes`, with a bucket for every part.
     pub(super) fn new(chunk_bytes: usize, cuts: Arc<RangePartitioner>) -> Self {
         let buckets = cuts.parts().iter().map(|_| BucketBuilder::default()).collect();
         Self { chunk_bytes, cuts, buckets, memory: 0, most: 0, entries: 0 }
@@ -44,7 +44,7 @@ impl Buffer {
         self.entries
     }
 
-    /// Parts of the key space it keeps apart.
+    /// Number of parts, each with a bucket.
     pub(super) fn parts(&self) -> usize {
         self.buckets.len()
     }
@@ -54,18 +54,18 @@ impl Buffer {
         self.memory
     }
 
-    /// Asks for the memory that the next entry of this part goes to.
+    /// Prefetches the memory to which the next entry of this part will be written.
     pub(super) fn prefetch(&self, bucket: usize) {
         self.buckets[bucket].prefetch();
     }
 
-    /// Where an entry of the part with this number that takes `stored` bytes goes.
+    /// The place for an entry that takes `stored` bytes, in the part with this number.
     pub(super) fn place(&self, bucket: usize, stored: usize) -> Place {
         let chunk = if self.buckets[bucket].fits(stored) { 0 } else { self.chunk_bytes.max(stored) };
         Place { bucket, chunk }
     }
 
-    /// Bytes of memory held once an entry is at `place`, with the index that sorting will need.
+    /// Bytes of memory after adding an entry at `place`, including the index that sorting will need.
     pub(super) fn memory_with(&self, place: Place) -> usize {
         let most = self.most.max(self.buckets[place.bucket].entries() + 1);
         self.memory + place.chunk + most * INDEX_BYTES
@@ -85,7 +85,7 @@ impl Buffer {
         self.buckets.iter().flat_map(BucketBuilder::samples)
     }
 
-    /// The same entries in buckets for other parts.
+    /// Moves the entries into buckets for other parts.
     pub(super) fn cut(self, cuts: &Arc<RangePartitioner>) -> Self {
         if Arc::ptr_eq(&self.cuts, cuts) {
             return self;

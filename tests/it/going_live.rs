@@ -92,7 +92,7 @@ fn only_stated_times_are_compared_and_a_store_that_began_without_gets_a_way_over
     cutover(&of(24, "--as-of 2026-11-24")).fails(7).complains(&["--allow older"]);
     // A run with another clock time, or with none, is refused.
     let undated = cutover(&of(26, "")).fails(7);
-    undated.complains(&["does not say what time its data speaks for", "set `as_of` in the job", "--allow undated"]);
+    undated.complains(&["does not state the time its data is as of", "set `as_of` in the job", "--allow undated"]);
     cutover(&of(26, "--allow older")).fails(7);
     cutover(&of(26, "--allow undated")).ok();
     assert_eq!(numbers.seen(), (5, 26));
@@ -179,7 +179,7 @@ fn show_tells_all_that_is_known_of_a_version() {
     numbers.on("show", "7").fails(2).complains(&["there is no version 7"]);
     numbers.workspace.write("plain.toml", NUMBERS.replace("\"in/\"", "\"in/date=2026-11-26/\""));
     numbers.workspace.cutover("run plain.toml --allow undated").ok();
-    numbers.on("show", "").ok().prints(&["which is what the clock said: no as_of was stated"]);
+    numbers.on("show", "").ok().prints(&["the time of the build: no as_of was stated"]);
 }
 
 #[test]

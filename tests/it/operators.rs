@@ -312,7 +312,7 @@ fn init_finds_the_delimiter_and_keeps_what_is_there() {
     workspace
         .cutover("init other.csv")
         .ok()
-        .prints(&["wrote jobs/other.toml", "kept  schemas/other.json, which was there"]);
+        .prints(&["wrote jobs/other.toml", "kept  schemas/other.json, which already exists"]);
     workspace.cutover("init other.csv").fails(2).complains(&["nothing was written", "jobs/other.toml"]);
 }
 
@@ -352,7 +352,7 @@ fn a_plan_says_what_the_disk_holds_how_long_it_takes_and_whether_it_fits() {
     numbers.write(1, 100);
     let plan = |flags: &str| numbers.workspace.cutover(&format!("plan numbers.toml {flags}")).ok();
     let first = plan("--memory 128MiB --threads 2");
-    first.prints(&["fits this machine", "yes", "packed as a sample is", "not known before the first version"]);
+    first.prints(&["fits this machine", "yes", "compressed like a sample", "not known before the first version"]);
     assert!(!first.stdout.contains("DataSourceExec"), "{}", first.stdout);
     plan("-v").prints(&["query plan", "DataSourceExec"]);
     numbers.run(1).ok();

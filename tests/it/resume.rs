@@ -248,7 +248,7 @@ fn what_is_damaged_is_never_taken_up() {
         again(&|| damage(&ranges, third_line + 100)).resumed(2);
     }
     again(&|| fs::remove_file(table(0)).unwrap()).resumed(3);
-    again(&|| fs::remove_file(&run).unwrap()).afresh("it is gone");
+    again(&|| fs::remove_file(&run).unwrap()).afresh("it is missing");
     again(&|| fs::remove_file(&shuffle).unwrap()).afresh("no shuffle was sealed");
     again(&|| fs::remove_file(&ranges).unwrap()).resumed(0);
     let [first, second] = [table(0), table(1)];
@@ -341,7 +341,7 @@ fn a_fault_that_passes_costs_one_more_try_and_one_that_stays_ends_the_run() {
     // In memory, and from disk.
     for (flags, store) in [("--memory 1GiB", 1), ("--rebuild", 2)] {
         let run = texts.run_at("range.written=error@2", &format!("--json {flags}")).ok();
-        run.complains(&["range 1 of shard 0 failed and is tried again: failpoint range.written"]);
+        run.complains(&["range 1 of shard 0 failed and is retried: failpoint range.written"]);
         let report = Report { json: run.json(), stderr: run.stderr.clone() };
         assert_eq!((report.rows_of("build"), &report.json["version"]), (Some(ROWS), &store.into()));
         report.has(&digest);
@@ -349,7 +349,7 @@ fn a_fault_that_passes_costs_one_more_try_and_one_that_stays_ends_the_run() {
     }
     let thrice = "range.written=error@3,range.written=error@3,range.written=error@3";
     let failed = texts.run_at(thrice, "--rebuild").fails(4);
-    failed.complains(&["range 2 of shard 0 failed 3 times", "because: failpoint range.written", "is kept"]);
+    failed.complains(&["range 2 of shard 0 failed after 3 attempts", "because: failpoint range.written", "is kept"]);
     texts.run("--rebuild").resumed(2).has(&digest);
     texts.is_clean();
     // In memory nothing is kept.
@@ -383,5 +383,5 @@ fn a_full_disk_is_freed_though_the_run_could_be_resumed() {
     let said = read("run.txt");
     assert_eq!((read("code.txt").as_str(), read("left.txt").as_str()), ("4\n", ""), "{said}");
     assert!(said.contains("split") && said.contains("No space left on device"), "it failed after the seal: {said}");
-    assert!(!said.contains("tried again") && !said.contains("is kept"), "{said}");
+    assert!(!said.contains("retried") && !said.contains("is kept"), "{said}");
 }

@@ -71,7 +71,7 @@ fn every_damaged_table_is_named_with_its_block() {
     }
     let found = findings(&numbers, "--depth full");
     for number in 0..2 {
-        let read = |it: &&(Value, String, String)| it.0 == number && it.2.contains("cannot read on after");
+        let read = |it: &&(Value, String, String)| it.0 == number && it.2.contains("cannot read further after");
         assert!(found.iter().any(|it| read(&it) && it.1.ends_with(".sst")), "{found:?}");
     }
     let told = numbers.on("verify", "").exits(1);

@@ -111,7 +111,7 @@ fn while_a_broker_is_away_local_readers_go_back_and_consumers_follow_when_it_is_
 fn what_needs_no_broker_goes_on_without_it_and_what_does_names_the_way_out() {
     let Some(mut broker) = Broker::own() else { return };
     let dataset = back_without_a_broker(&mut broker, |dataset| {
-        let behind = "are behind: they were not told that readers here left version 2";
+        let behind = "are behind: it was not announced that readers here left version 2";
         dataset.numbers.on("versions", "").ok().prints(&[behind]);
         dataset.numbers.on("pin", "--reason incident").ok().complains(&["the local rollback could not be announced"]);
         let refused = dataset.numbers.on("publish", "2 --allow rolled-back").fails(5);

@@ -104,7 +104,7 @@ fn a_consumer_that_is_told_to_stop_keeps_what_it_has_staged() {
     let mut consumer = dataset.workspace().start_failing("consume.table=pause@2", &dataset.consuming("--once"));
     consumer.wait_until_paused();
     consumer.wake_with(Signal::TERM);
-    consumer.wait().fails(143).complains(&["which goes on with what is staged", "SIGTERM"]);
+    consumer.wait().fails(143).complains(&["which resumes from what is staged", "SIGTERM"]);
     assert_eq!(dataset.consumed(), Some(1));
     dataset.consume().ok().prints(&["staged before"]);
     assert_eq!(dataset.consumed(), Some(2));

@@ -280,7 +280,7 @@ fn a_rollback_that_is_cut_off_is_finished_by_whatever_comes_next() {
         dataset.failing(failpoint, "rollback store").killed();
         assert_eq!(dataset.built(), Some(2));
         let pending = dataset.workspace().cutover("versions store").ok();
-        pending.prints(&["the rollback to version 1 was cut off or is going on"]);
+        pending.prints(&["the rollback to version 1 was interrupted or is in progress"]);
         let (command, arguments) = next.split_once(' ').unwrap_or((next, ""));
         dataset.numbers.on(command, arguments).ok();
         assert_eq!((dataset.built(), dataset.announced()), (Some(1), Some(1)), "{failpoint}");

@@ -1,6 +1,6 @@
-//! Every rule of change, on states without a disk.
+//! Every state transition, in memory.
 //!
-//! Not for: random orders of commands (`histories`).
+//! Not for: random orders of commands (`model_test`).
 
 use super::*;
 use crate::catalog::fixture::{at, commit, entry, everything, nothing, store_of};
@@ -115,7 +115,7 @@ fn a_rolled_back_version_stays_out_and_so_does_its_content() {
     commit(&mut current, |c| c.remove(3)).unwrap();
     assert_eq!(commit(&mut current, |c| c.add(5, again.clone())).unwrap(), State::Rejected, "also once deleted");
     commit(&mut current, |c| c.publish(4, &everything(), at(40))).unwrap();
-    assert_eq!(commit(&mut current, |c| c.add(6, again)).unwrap(), State::Complete, "somebody found it good");
+    assert_eq!(commit(&mut current, |c| c.add(6, again)).unwrap(), State::Complete, "a publish found it good");
 }
 
 #[test]
@@ -187,7 +187,7 @@ fn so_many_rolled_back_contents_are_remembered_and_no_more() {
     assert_eq!(current.rolled_back.last().unwrap().version, MAX_ROLLED_BACK as u64 + 10);
 }
 
-/// A store whose version 1 is published and was built at a wrong future date, beside a version 2 as of an earlier one.
+/// A store whose version 1 is published and has a wrong, future `as_of`, and whose version 2 has an earlier one.
 fn clocks(stated: [bool; 2]) -> Current {
     let mut current = store_of(0);
     for (version, as_of) in [(1, 2_000), (2, 1_000)] {
@@ -201,7 +201,7 @@ fn clocks(stated: [bool; 2]) -> Current {
 #[test]
 fn only_stated_times_are_compared() {
     let refused = |stated| clocks(stated).publish(2, &nothing(), at(2)).err().map(|error| error.message().to_owned());
-    assert_eq!(refused([false, false]), None, "a clock that was set back stops nobody");
+    assert_eq!(refused([false, false]), None, "a clock that was set back blocks no publish");
     assert_eq!(refused([false, true]), None, "the first that states a time");
     assert!(refused([true, true]).unwrap().contains("--allow older"));
     let undated = refused([true, false]).unwrap();

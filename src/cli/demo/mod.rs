@@ -1,13 +1,13 @@
-//! `cutover demo`: all of it on sample data, told step by step with the commands that would do the same.
+//! `cutover demo`: a whole cycle on sample data, step by step with the commands that would do the same.
 //!
 //! ```text
-//! DIR/ .cutover-demo  jobs/ schemas/   events/ profiles/   stores/enriched_events/
-//!      marker         what is run      sample data         what comes of it
+//! DIR/ .cutover-demo  jobs/ schemas/       events/ profiles/   stores/enriched_events/
+//!      marker         jobs and contracts   sample data         the result
 //! ```
-//! Everything is written below one directory that carries a marker; a directory with anything else in it is refused. A
-//! second demo in the same directory begins anew and leaves stores of other jobs there alone.
+//! Everything is written below one directory that has a marker file; a directory with anything else in it is refused. A
+//! second demo in the same directory starts over and keeps the stores of other jobs there.
 //!
-//! Not for: sample data itself, which is `crate::demo`'s.
+//! Not for: generating the sample data (`crate::demo`).
 
 mod walkthrough;
 mod workspace;
@@ -19,12 +19,12 @@ use super::{Output, Verdict, format};
 use crate::demo::{Shape, generate};
 use crate::error::Result;
 
-/// Where the demo goes unless asked otherwise.
+/// Default directory of the demo.
 const DEFAULT_DIR: &str = "cutover-demo";
-/// Events in one file at most, and files of events at least.
+/// Most events per file, and least number of files.
 const EVENTS_PER_FILE: u64 = 5_000_000;
 const LEAST_FILES: u64 = 4;
-/// Pages for each user, and the fewest and most pages there are.
+/// Users per page, and the bounds on the number of pages.
 const USERS_PER_PAGE: u64 = 20;
 const PAGES: std::ops::RangeInclusive<u64> = 2_000..=100_000;
 /// Events are in hourly files at the finest, over thirty days.
@@ -36,20 +36,20 @@ Examples:
   cutover demo --dir /tmp/demo --events 5000000 --profiles 500000
   cutover demo --generate-only --dir data/demo             only the sample data";
 
-/// Show all of it on sample data: the main job, reads, a flip under an open reader, a rollback
+/// Demo on sample data: the main job, reads, a flip under an open reader, a rollback
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Args {
     /// Directory to work in: new, empty, or an earlier demo's
     #[arg(long, value_name = "DIR", default_value = DEFAULT_DIR)]
     dir: PathBuf,
-    /// Activity events to make
+    /// Activity events to generate
     #[arg(long, value_name = "N", default_value_t = Shape::demo().events)]
     events: u64,
-    /// User profiles to make
+    /// User profiles to generate
     #[arg(long, value_name = "N", default_value_t = Shape::demo().profiles)]
     profiles: u64,
-    /// Make the sample data and stop
+    /// Generate the sample data and stop
     #[arg(long)]
     generate_only: bool,
 }
@@ -73,7 +73,7 @@ impl Args {
         Ok(Verdict::Yes)
     }
 
-    /// As many pages and files as go with that many users and events.
+    /// The shape of the data, with pages and files in proportion to users and events.
     fn shape(&self) -> Shape {
         Shape {
             events: self.events,

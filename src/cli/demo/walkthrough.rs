@@ -1,7 +1,7 @@
-//! What the demo does, in order, and what it says meanwhile.
+//! The steps of the demo, and what it prints at each.
 //!
-//! A reader stays open from the first version on, as in a program that serves: it sees the flip and the rollback
-//! without being told of them, and a snapshot taken before the flip keeps what it had.
+//! A reader stays open from the first version on, as in a serving program: it follows the flip and the rollback without
+//! being notified, and a snapshot taken before the flip keeps its version.
 
 use std::sync::Arc;
 
@@ -24,7 +24,7 @@ use crate::serve::{Range, Reader, Version};
 /// Entries shown after the first run.
 const SHOWN: usize = 3;
 
-/// Tells the story.
+/// Runs all steps.
 pub(super) fn tell(directory: &Directory, shape: &Shape, output: &mut Output) -> Result<()> {
     let mut story = Story { directory, output, steps: 0 };
     directory.prepare()?;
@@ -98,7 +98,7 @@ struct Story<'a> {
 }
 
 impl Story<'_> {
-    /// Begins a step: what it is, and the command that does the same.
+    /// Starts a step: prints its title and the command that does the same.
     fn step(&mut self, what: &str, command: &str) -> Result<()> {
         self.steps += 1;
         let gap = if self.steps > 1 { "\n" } else { "" };
@@ -133,7 +133,7 @@ impl Story<'_> {
         Ok(())
     }
 
-    /// Shows that the open reader followed, and that what it held before did not change.
+    /// Shows that the open reader followed, and that the earlier snapshot did not change.
     fn flip(&mut self, before: &Arc<Version>, after: &Arc<Version>, entry: Option<&Changed>) -> Result<()> {
         let name = entry.map(|entry| entry.name.as_str()).unwrap_or_default();
         self.step("the reader that stayed open sees the flip", &self.command("get", &shell(name)))?;

@@ -1,7 +1,7 @@
-//! The demo's own directory: the marker that says so, and the jobs and contracts it runs on.
+//! The demo's own directory: its marker file, and the jobs and contracts that it runs.
 //!
-//! Jobs and contracts are those of the repository, built into the program, so that an installed program can show itself
-//! anywhere; their paths are changed to lie below the directory.
+//! Jobs and contracts are those of the repository, built into the program, so that an installed program can run the
+//! demo anywhere; their paths are changed to be below the directory.
 //!
 //! Invariant: nothing outside of a directory with the marker is written or deleted.
 
@@ -11,10 +11,10 @@ use std::path::{Path, PathBuf};
 
 use crate::error::{Error, IoContext, Result};
 
-/// Marks a directory as the demo's. Held locked while a demo runs in it.
+/// The marker file of a demo's directory; locked while a demo runs in it.
 const MARKER: &str = ".cutover-demo";
 const MARKER_TEXT: &str =
-    "This directory is the work of `cutover demo`, which writes it anew each time. Delete it as you like.\n";
+    "This directory was written by `cutover demo`, which overwrites it each time. It can be deleted at any time.\n";
 
 /// The dataset of the job that the demo runs.
 pub(super) const DATASET: &str = "enriched_events";
@@ -31,22 +31,22 @@ const FILES: [(&str, &str); 9] = [
     ("schemas/user_profile.json", include_str!("../../../schemas/user_profile.json")),
 ];
 
-/// Beginnings of paths in the repository's jobs, and where they lie in the demo's directory.
+/// Prefixes of paths in the repository's jobs, and their replacements below the demo's directory.
 const MOVED: [(&str, &str); 4] =
     [("data/demo/", ""), ("stores/", "stores/"), ("schemas/", "schemas/"), ("jobs/", "jobs/")];
 
-/// A directory that is the demo's, for as long as this lives.
+/// A directory that is reserved for this demo until this is dropped.
 pub(super) struct Directory {
     path: PathBuf,
     _marker: File,
 }
 
 impl Directory {
-    /// Makes the directory, or takes over that of an earlier demo.
+    /// Creates the directory, or reuses that of an earlier demo.
     ///
     /// # Errors
-    /// `Invalid` when something else is in it, or its name cannot stand in a job file; `Conflict` when another demo
-    /// runs there; `Unavailable` when it cannot be written.
+    /// `Invalid` when something else is in it, or its name cannot be written in a job file; `Conflict` when another
+    /// demo is running there; `Unavailable` when it cannot be written.
     pub(super) fn claim(path: &Path) -> Result<Self> {
         check_name(path)?;
         let marker = path.join(MARKER);
@@ -65,7 +65,7 @@ impl Directory {
             }
             Err(TryLockError::Error(error)) => return Err(error).io("lock", &marker),
         }
-        if file.metadata().io("look at", &marker)?.len() == 0 {
+        if file.metadata().io("stat", &marker)?.len() == 0 {
             file.write_all(MARKER_TEXT.as_bytes()).io("write", &marker)?;
         }
         Ok(Self { path: path.to_owned(), _marker: file })
@@ -91,7 +91,7 @@ impl Directory {
         for directory in ["jobs", "schemas", "stores"] {
             let directory = self.path.join(directory);
             fs::create_dir_all(&directory).io("create directory", &directory)?;
-            if fs::symlink_metadata(&directory).io("look at", &directory)?.is_symlink() {
+            if fs::symlink_metadata(&directory).io("stat", &directory)?.is_symlink() {
                 return Err(Error::invalid(format!(
                     "{} is a link: the demo writes only into its own directory; remove the link",
                     directory.display()
@@ -109,7 +109,7 @@ impl Directory {
     }
 }
 
-/// The text of a repository's file with its paths below `directory`.
+/// The text of one of the repository's files, with its paths moved below `directory`.
 fn moved(text: &str, directory: &str) -> String {
     let mut out = String::with_capacity(text.len() * 2);
     let mut rest = text;
@@ -131,7 +131,7 @@ fn moved(text: &str, directory: &str) -> String {
     out
 }
 
-/// The directory's name stands in job files, between quotes.
+/// Checks that the directory's name can be written in job files, between quotes.
 fn check_name(path: &Path) -> Result<()> {
     let refused = |letter: char| letter.is_control() || "\"\\${}".contains(letter);
     match path.to_str() {

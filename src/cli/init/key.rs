@@ -1,12 +1,12 @@
-//! Chooses the column that the entries of a new job are found by, and what becomes of values that occur twice.
+//! Chooses the key column of a new job, and how its duplicate keys are resolved.
 //!
 //! 1. A column named like an identifier that never is null, one with unique values first.
 //! 2. Else a column whose values are unique and never null.
 //! 3. Else the column that never is null and whose most frequent value has the fewest rows.
 //! 4. Else a column with nulls; the job leaves those rows out and says so.
 //!
-//! Text comes before numbers, and numbers before dates and times, which are seldom what people look things up by.
-//! Numbers with a fraction, flags and nested values are no candidates.
+//! Strings are preferred to numbers, and numbers to dates and times, which are rarely used for lookups. Floating-point
+//! numbers, Booleans and nested values are no candidates.
 
 use arrow::datatypes::{DataType, Field};
 
@@ -14,9 +14,9 @@ use super::super::format;
 use super::profile::{Cardinality, Profiler, Table};
 use crate::error::{Error, Result};
 
-/// Columns whose values are counted.
+/// Number of candidate columns whose values are counted.
 const CANDIDATES: usize = 8;
-/// Rows of one key up to which they become one value, a list; more are entries of their own.
+/// Most rows per key for which the rows become one value, a list; with more, each row is an entry of its own.
 const LONGEST_LIST: u64 = 100;
 
 /// The key of the new job.
@@ -24,18 +24,18 @@ const LONGEST_LIST: u64 = 100;
 pub(super) struct Choice {
     /// The column.
     pub(super) column: String,
-    /// Whether rows without a value in it must be left out.
+    /// Whether it has nulls, so that the job must filter those rows out.
     pub(super) has_nulls: bool,
     /// Rows of its most frequent value; `None` when they were not counted.
     pub(super) most: Option<u64>,
-    /// What kind of values it has.
+    /// The class of its type.
     pub(super) class: Class,
 }
 
-/// Kinds of values, those that people look things up by most often first.
+/// Classes of types, in descending order of preference for keys.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Class {
-    /// Text and bytes.
+    /// Strings and bytes.
     Text,
     /// Whole numbers and decimals.
     Number,
@@ -53,17 +53,17 @@ impl Choice {
         }
     }
 
-    /// Why this fold, for people.
+    /// Why this value of `duplicates`, for the user.
     pub(super) fn reason(&self) -> String {
         match self.most {
-            Some(0..=1) => "no two rows have the same".to_owned(),
+            Some(0..=1) => "no two rows have the same key".to_owned(),
             Some(most @ 2..=LONGEST_LIST) => {
-                format!("up to {} rows have the same; they make one value, a list", format::count(most))
+                format!("up to {} rows have the same key; they become one value, a list", format::count(most))
             }
-            Some(most) => format!("up to {} rows have the same; each gets a number after the key", format::count(most)),
-            None => {
-                "too many rows to count how often it repeats; rows with the same get a number after the key".to_owned()
+            Some(most) => {
+                format!("up to {} rows have the same key; each gets a number after the key", format::count(most))
             }
+            None => "too many rows to count repeated keys; rows with the same key get a number after it".to_owned(),
         }
     }
 }
@@ -94,7 +94,7 @@ pub(super) fn choose(looker: &Profiler, table: &Table) -> Result<Choice> {
     })
 }
 
-/// The best of candidates that stand in the order of their names and classes.
+/// The best candidate; candidates are sorted by name and class.
 fn best(candidates: Vec<Choice>) -> Option<Choice> {
     let whole = || candidates.iter().filter(|choice| !choice.has_nulls);
     let named = || whole().filter(|choice| is_named_like_a_key(&choice.column));
@@ -105,7 +105,7 @@ fn best(candidates: Vec<Choice>) -> Option<Choice> {
 }
 
 impl Class {
-    /// The class of a type; `None` for types that nobody looks things up by.
+    /// The class of a type; `None` for types that are not used as keys.
     fn of(data_type: &DataType) -> Option<Self> {
         match data_type {
             DataType::Dictionary(_, values) => Self::of(values),

@@ -1,10 +1,10 @@
-//! `cutover init`: a job file and data contracts for files that are there.
+//! `cutover init`: writes a job file and data contracts for existing files.
 //!
 //! ```text
-//! paths ─▶ look: files, columns ─▶ key: which column, how often a value repeats ─▶ text: job and contracts ─▶ files
+//! paths ─▶ profile: files, columns ─▶ key: which column, how often a value repeats ─▶ template: job and contracts
 //! ```
-//! What is written runs as it is. It is read back by the job's own parser and planned by the query's and the encoder's
-//! own code before the first file is written, and no file that exists is ever replaced: it is kept and said.
+//! The job runs without edits: before the first file is written, its text is parsed and planned by the code that a run
+//! uses. Existing files are never replaced; they are kept, and the output says so.
 //!
 //! Not for: guessing what the job should compute. It takes all columns of the first input; joins are comments to edit.
 
@@ -30,7 +30,7 @@ use crate::job::Job;
 const EXAMPLES: &str = "\
 Examples:
   cutover init data/events/
-  cutover init data/events/ data/profiles/            the first is read, the second is there to join
+  cutover init data/events/ data/profiles/            reads the first, suggests joining the second
   cutover init 'data/log/*.parquet' --out nightly";
 
 /// Write a job file and data contracts from the files' own schemas
@@ -84,7 +84,7 @@ impl Args {
         Ok(Planned { path, text })
     }
 
-    /// Makes the job's text, and makes sure that it would run.
+    /// Makes the job's text, and ensures that it would run.
     fn job(&self, tables: &[Table], choice: &Choice, contracts: &[Planned], looker: &Profiler) -> Result<Planned> {
         let main = &tables[0];
         let path = below(&self.out, &format!("jobs/{}.toml", main.name));
@@ -124,7 +124,7 @@ impl Args {
             output.line(format!("wrote {}", file.path.display()))?;
         }
         for file in kept {
-            output.line(format!("kept  {}, which was there", file.path.display()))?;
+            output.line(format!("kept  {}, which already exists", file.path.display()))?;
         }
         output.line(format!("key   {}: {}", choice.column, choice.reason()))?;
         output.line(format!("next  cutover plan {job} · cutover run {job}"))

@@ -1,6 +1,6 @@
-//! Looks at the files that a job is to be written for: names, columns, and how a column's values repeat.
+//! Profiles the input files of a new job: names, columns, and how a column's values repeat.
 //!
-//! Everything goes through the input and query stages, so that the job finds what was found here.
+//! It uses the input and query stages, so that the job will read the same columns.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -16,24 +16,24 @@ use crate::job::{CsvForm, Format, InputSpec};
 use crate::query::{Query, Settings};
 use crate::resources::Resources;
 
-/// Most letters of a table's name.
+/// Longest name of a table.
 const LONGEST_NAME: usize = 40;
-/// Bytes of files up to which values are counted; larger inputs would take longer than somebody wants to wait.
+/// Largest input, in bytes of files, whose values are counted; larger ones would take too long.
 const COUNTED_BYTES: u64 = 1 << 30;
 
-/// An input that was looked at.
+/// An input that was profiled.
 pub(super) struct Table {
     /// Its name in SQL.
     pub(super) name: String,
     /// Its path, as it was given.
     pub(super) path: String,
-    /// What delimits the values of its CSV files.
+    /// The delimiter of its CSV files.
     pub(super) delimiter: char,
-    /// Its columns, those in directory names included.
+    /// Its columns, including those in directory names.
     pub(super) schema: SchemaRef,
-    /// Its rows, where the files tell without being read.
+    /// Its rows, if known from metadata.
     pub(super) rows: Option<u64>,
-    /// The column of directories that holds dates.
+    /// The partition column that holds dates, if there is exactly one.
     pub(super) dated: Option<String>,
     input: Input,
 }
@@ -47,7 +47,7 @@ pub(super) struct Cardinality {
     pub(super) most: u64,
 }
 
-/// Runs the queries that looking needs.
+/// Runs queries over the inputs.
 pub(super) struct Profiler {
     runtime: Runtime,
     settings: Settings,
@@ -62,10 +62,10 @@ impl Profiler {
         Ok(Self { runtime: resources.query_runtime()?, settings, spill_dir })
     }
 
-    /// Looks at every input.
+    /// Profiles every input.
     ///
     /// # Errors
-    /// As [`input::resolve`]; `Input` when the columns of text files cannot be told.
+    /// As [`input::resolve`]; `Input` when the columns of text files cannot be determined.
     pub(super) fn look(&self, paths: &[String]) -> Result<Vec<Table>> {
         let mut tables: Vec<Table> = Vec::with_capacity(paths.len());
         for path in paths {
@@ -99,7 +99,7 @@ impl Profiler {
         Ok(Table { dated, name: spec.name, path: spec.path, delimiter, schema, rows: input.rows(), input })
     }
 
-    /// The columns that `sql` gives over this one input.
+    /// The columns of the result of `sql` over this input.
     pub(super) fn schema_of(&self, table: &Table, sql: &str) -> Result<SchemaRef> {
         Ok(self.query(&table.input, sql)?.schema())
     }
@@ -135,12 +135,12 @@ impl Profiler {
 
 impl Drop for Profiler {
     fn drop(&mut self) {
-        // Empty, if it was made at all; a leftover directory in the system's own temporary directory harms nobody.
+        // It is empty, if it exists at all; a leftover directory in the system's temporary directory does no harm.
         let _ = std::fs::remove_dir_all(&self.spill_dir);
     }
 }
 
-/// A name for the table of the files at `path`: the file's or directory's own, as SQL can write it.
+/// A table name for the files at `path`: that of the file or directory, made a valid SQL identifier.
 fn table_name(path: &str) -> String {
     let fixed: PathBuf = Path::new(path).components().take_while(|part| !is_pattern(part)).collect();
     let name = if fixed.is_file() { fixed.file_stem() } else { fixed.file_name() };
@@ -159,7 +159,7 @@ fn is_pattern(part: &std::path::Component<'_>) -> bool {
     part.as_os_str().to_string_lossy().contains(['*', '?', '['])
 }
 
-/// `name`, or `name_2`, … where it is taken.
+/// `name`, or `name_2`, … if it is taken.
 fn unused(name: &str, taken: &[&str]) -> String {
     let numbered = (2..).map(|number| format!("{name}_{number}"));
     std::iter::once(name.to_owned()).chain(numbered).find(|name| !taken.contains(&name.as_str())).unwrap_or_default()

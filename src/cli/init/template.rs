@@ -1,6 +1,6 @@
-//! The text of a new job file.
+//! The template of a new job file.
 //!
-//! Written for somebody who will edit it: every choice that was made has a comment that says how to make another one.
+//! The user will edit the file: every choice has a comment that names the alternatives.
 
 use std::path::Path;
 
@@ -10,9 +10,9 @@ use super::key::Choice;
 use super::profile::Table;
 use crate::job::CsvForm;
 
-/// What a job is made of.
+/// The values for the template.
 pub(super) struct Parts<'a> {
-    /// Where it will be.
+    /// Path of the job file.
     pub(super) path: &'a Path,
     /// Directory of the store.
     pub(super) store: &'a Path,
@@ -29,7 +29,7 @@ pub(super) fn job(parts: &Parts<'_>) -> String {
     let Some((main, others)) = parts.tables.split_first() else { return String::new() };
     let path = parts.path.display();
     let mut text = format!(
-        "# Written by `cutover init`, and yours to change. What it would do: cutover plan {path}\n\
+        "# Written by `cutover init`; edit it as needed. To see what it would do: cutover plan {path}\n\
          # Paths are relative to the directory the command runs in.\n\
          version = 1\n\
          dataset = {}\n\
@@ -49,7 +49,7 @@ pub(super) fn job(parts: &Parts<'_>) -> String {
         );
         if number == 0 {
             text.push_str(
-                "# The contract is held against every file before any work; fill in what its columns mean.\n",
+                "# Every file is checked against the contract before any work; fill in what its columns mean.\n",
             );
             text.push_str(&input);
             if let Some(dated) = &table.dated {
@@ -121,15 +121,15 @@ fn output(choice: &Choice) -> String {
     let key = quoted(&choice.column);
     format!(
         "[output]\n\
-         # What readers ask for: one or more columns of the query, the most significant first.\n\
+         # What readers look up: one or more columns of the query, the most significant first.\n\
          key = [{key}]\n\
-         # What becomes of rows with the same key. When this was written,\n\
+         # What to do with rows with the same key. When this was written,\n\
          # {}.\n\
          # \"error\" stops the job, \"first\" and \"last\" keep one by order_by, \"list\" makes one value of all, {{ top = 10 }} of\n\
          # the first ten, \"number\" keeps each under a number after the key.\n\
          duplicates = {}\n\
          # order_by = [\"a_column desc\"]\n\
-         # \"json\" reads everywhere, \"avro\" is smaller, \"raw\" is the bytes of one column.\n\
+         # \"json\" is readable everywhere, \"avro\" is smaller, \"raw\" is the bytes of one column.\n\
          value = {{ encoding = \"json\" }}\n",
         choice.reason(),
         quoted(choice.fold()),
@@ -140,7 +140,7 @@ fn column_of(table: &Table, column: &str) -> String {
     format!("{}.{}", identifier(&table.name), identifier(column))
 }
 
-/// A name as SQL can write it: in quotes unless it is plain and no word of the language.
+/// A name as an SQL identifier: in quotes unless it is plain and no keyword.
 pub(super) fn identifier(name: &str) -> String {
     let plain = name.starts_with(|first: char| first.is_ascii_lowercase() || first == '_')
         && name.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_')

@@ -1,4 +1,5 @@
-//! Every fold in any memory, against a map of all entries: a key's entries are in one range, in order, each once.
+//! Every duplicate policy with any memory, against a map of all entries: a key's entries are in one range, in order,
+//! each once.
 
 use std::collections::BTreeMap;
 
@@ -24,7 +25,7 @@ fn folding(fold: Fold) -> DuplicatePolicy {
     DuplicatePolicy { fold, encoding: Encoding::Json, header: b"head".to_vec(), key }
 }
 
-/// Each range folded by a directory of its own, as a build does; the records of each shard.
+/// The records of each shard, with a deduplicator per range, as in a build.
 fn folded(parts: &[Vec<Owned>], count: u32, memory: usize, fold: Fold) -> Result<Vec<Records>> {
     let folding = folding(fold);
     let directory = tempfile::tempdir().unwrap();
@@ -56,7 +57,7 @@ fn folded(parts: &[Vec<Owned>], count: u32, memory: usize, fold: Fold) -> Result
     sorted.into_iter().map(of_shard).collect()
 }
 
-/// The same by a map; none where a key that must be there once is there twice.
+/// The same from a map; none if a key that must be unique occurs twice.
 fn expected(parts: &[Vec<Owned>], count: u32, fold: Fold) -> Option<Vec<Records>> {
     let mut keys = vec![ByKey::new(); count as usize];
     for (shard, key, order, value) in parts.iter().flatten().cloned() {

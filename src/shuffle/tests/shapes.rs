@@ -1,4 +1,4 @@
-//! Every way in which keys may lie and every size of values, in budgets down to a few hundred bytes, against an oracle.
+//! Every distribution of keys and every size of values, in budgets down to a few hundred bytes, against an oracle.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -11,7 +11,7 @@ use super::*;
 use crate::resources::Resources;
 use crate::shuffle::merge::{MergePlan, fan_in};
 
-/// How keys lie.
+/// How keys are distributed.
 #[derive(Clone, Copy, Debug)]
 enum Keys {
     /// All are the same.
@@ -60,8 +60,8 @@ fn noise(mut state: u64, bytes: usize) -> Vec<u8> {
     noise
 }
 
-/// Entries of this shape, dealt out to so many writers; `rows` gives a random number and the bits of a value's length
-/// for each. A key is always in the same shard.
+/// Entries of this shape, distributed over `writers` writers; `rows` gives a random number and the bits of a value's
+/// length for each. A key is always in the same shard.
 fn entries(keys: Keys, shards: u32, writers: usize, rows: &[(u64, u32)]) -> Vec<Vec<Owned>> {
     let mut parts = vec![Vec::new(); writers];
     for (place, (random, bits)) in rows.iter().enumerate() {
@@ -89,7 +89,7 @@ proptest! {
     }
 }
 
-/// In twice the memory that entries and their index take nothing is written, however keys lie.
+/// With twice the memory that entries and their index take, nothing is written, however keys are distributed.
 #[test]
 fn what_fits_is_not_spilled() {
     let rows: Vec<(u64, u32)> =
@@ -125,8 +125,8 @@ fn values_of_one_byte_to_sixteen_mebibytes() {
     }
 }
 
-/// A thousand times the budget, with no less memory for a thread than it needs: whatever is written is written once,
-/// and once more by a merge. Only the sizes of runs are played through, by the rules by which they are merged.
+/// A thousand times the budget, with no less memory per thread than it needs: everything is written once, and at most
+/// once more by a merge. Only the sizes of runs are simulated, by the rules by which they are merged.
 #[test]
 fn a_thousand_times_the_budget_is_written_twice_at_most() {
     for (budget, threads) in [(64 << 20, 1), (128 << 20, 2), (512 << 20, 8), (8 << 30, 32), (256 << 30, 256)] {
@@ -148,7 +148,7 @@ fn a_thousand_times_the_budget_is_written_twice_at_most() {
         }
         if let Some(pass) = MergePlan::of(runs.len(), 0, &options) {
             (0..pass.merges).for_each(|_| merge(&mut runs, pass.runs / pass.merges));
-            // What is left over of them is one merge more.
+            // The rest of them is one more merge.
             if !pass.runs.is_multiple_of(pass.merges) {
                 merge(&mut runs, pass.runs % pass.merges + 1);
             }
@@ -164,8 +164,8 @@ fn a_thousand_times_the_budget_is_written_twice_at_most() {
 }
 
 proptest! {
-    /// A pass merges at least two runs at a time, and no more than there is memory for; where one is enough, few enough
-    /// runs are left, and no run is merged that need not be.
+    /// Each merge of a pass reads at least two runs, and no more than memory allows; where one pass is enough, few
+    /// enough runs are left, and no run is merged needlessly.
     #[test]
     fn a_pass_leaves_few_enough_runs(
         count in 0usize..200_000, mib in 1usize..5_000, threads in 1usize..200, largest_block in 0usize..16 << 20,

@@ -1,4 +1,4 @@
-//! Spill files are removed on every way out, and a place that cannot hold them is named.
+//! Spill files are removed on every exit path, and a directory that cannot hold them is named.
 
 use tempfile::TempDir;
 
@@ -9,7 +9,7 @@ fn spill_files(directory: &TempDir) -> usize {
     std::fs::read_dir(directory.path().join("spill")).map(Iterator::count).unwrap_or(0)
 }
 
-/// Takes far more than its memory; two writers, one of which is still open.
+/// A shuffle of far more than its memory; two writers, one of which is still open.
 fn spilled(directory: &TempDir) -> Shuffle {
     let shuffle =
         Shuffle::new(Options { writers: 2, threads: 2, shards: 2, ..options(directory.path(), 64 << 10, 16 << 10) });
@@ -20,7 +20,7 @@ fn spilled(directory: &TempDir) -> Shuffle {
     shuffle
 }
 
-/// Whatever number is wrong in what a journal says of a sealed shuffle, it is refused, or its entries are the same.
+/// Whatever number is wrong in the journal of a sealed shuffle, it is refused, or its entries are the same.
 #[test]
 fn a_sealed_shuffle_with_a_wrong_number_is_refused_or_the_same() {
     let directory = tempfile::tempdir().unwrap();
@@ -64,7 +64,7 @@ fn a_sealed_shuffle_with_a_wrong_number_is_refused_or_the_same() {
     assert!(refused > 10 && same > 10, "{refused} refused, {same} the same");
 }
 
-/// Where numbers are in what a journal says of runs and of the shards that begin at a cut.
+/// Paths of the numbers in the journal's records of runs and of the shards of splitters.
 fn numbers(value: &serde_json::Value, path: String) -> Vec<String> {
     match value {
         serde_json::Value::Number(_) if !path.contains("/key/") => vec![path],
@@ -83,7 +83,7 @@ fn scattered(row: u32) -> Vec<u8> {
     xxhash_rust::xxh3::xxh3_64(&row.to_le_bytes()).to_be_bytes().to_vec()
 }
 
-/// Runs of which not every block is noted, as they are and sealed.
+/// Runs of which not every block is indexed, as they are and sealed.
 #[test]
 fn ranges_begin_in_the_middle_of_long_runs() {
     let directory = tempfile::tempdir().unwrap();
@@ -130,7 +130,7 @@ fn without_one_of_its_writers_there_is_no_end() {
     assert_eq!(spill_files(&directory), 0);
 }
 
-/// However much is taken there are not more open files than a number for each writer.
+/// However many entries are pushed, the number of open files per writer is bounded.
 #[test]
 fn there_are_never_many_files() {
     let directory = tempfile::tempdir().unwrap();
@@ -154,8 +154,8 @@ fn there_are_never_many_files() {
     let (shards, stats) = shuffle.finish().unwrap();
     let least = all.len() as u64 * 28 / (4 << 10);
     assert!(stats.runs > least && least > 256, "{stats:?}");
-    // Those that are being merged are there until what they become is; and a listing of a directory is no snapshot: it
-    // may have both what a thread removed and what it made since.
+    // Runs that are being merged exist until their merge is written; and listing a directory is not a snapshot: it may
+    // include both files that a thread removed and files that it created since.
     assert!(most <= 2 * (RUNS_PER_WRITER + 2) + 32, "{most} files");
     let mut expected: Vec<Vec<u8>> = all.into_iter().map(|entry| entry.1).collect();
     expected.sort_unstable();

@@ -23,14 +23,14 @@ use std::sync::Arc;
 
 use arrow::array::{ArrayRef, Int64Array, RecordBatch};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
-use cutover::catch_panic;
-use cutover::encode::{EncodePlan, EntryBatch};
 use cutover::error::{Error, IoContext, Result};
 use cutover::format::Partitioner;
-use cutover::input;
-use cutover::job::{Fold, InputSpec, Output, ValueSpec};
-use cutover::query::{Query, Settings};
-use cutover::resources::Resources;
+use cutover::internals::catch_panic;
+use cutover::internals::encode::{EncodePlan, EntryBatch};
+use cutover::internals::input;
+use cutover::internals::job::{Fold, InputSpec, Output, ValueSpec};
+use cutover::internals::query::{Query, Settings};
+use cutover::internals::resources::Resources;
 use serde::Deserialize;
 use serde_json::{Value, json};
 

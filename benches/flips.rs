@@ -17,10 +17,10 @@ use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use cutover::catalog::Catalog;
 use cutover::error::{Error, Result};
 use cutover::format::Allow;
-use cutover::publish::{PublishOptions, publish};
+use cutover::internals::catalog::Catalog;
+use cutover::internals::publish::{PublishOptions, publish};
 use cutover::serve::{Range, Reader, Store, Version};
 use serde_json::{Value, json};
 

@@ -14,9 +14,9 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::time::Instant;
 
-use cutover::build::silent;
 use cutover::error::{Error, Result};
 use cutover::format::Tables;
+use cutover::internals::build::silent;
 use rayon::prelude::*;
 use rocksdb::{BlockBasedOptions, ChecksumType, DBCompressionType, Options, SstFileWriter};
 

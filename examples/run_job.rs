@@ -13,11 +13,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use cutover::error::{Error, Result};
-use cutover::format::Allowed;
-use cutover::job::Job;
-use cutover::pipeline::{RunOptions, run};
-use cutover::progress::Progress;
-use cutover::resources::Resources;
+use cutover::run::{Job, Resources, RunOptions, run};
 
 fn main() -> Result<()> {
     let mut arguments = std::env::args().skip(1);
@@ -33,17 +29,8 @@ fn main() -> Result<()> {
     }
 
     let job = Job::load(Path::new(&path), &parameters)?;
-    let options = RunOptions {
-        resources: Resources::new(None, None)?, // one thread per processor, half of the memory
-        spill_dir: None,
-        as_of: None,
-        resume: true,
-        rebuild: false,
-        stage: false,
-        allow: Allowed::new(), // a failed check stops the publish
-        progress: Progress::auto(),
-    };
-    let report = run(&job, &options)?;
+    let resources = Resources::new(None, None)?; // one thread per processor, half of the memory
+    let report = run(&job, &RunOptions::new(resources))?;
     println!("{}: version {} of {}, {} rows", report.store.display(), report.version, report.dataset, report.rows);
     Ok(())
 }

@@ -6,6 +6,8 @@
 //!
 //! Not for: the library. Programs that embed it choose their own allocator.
 
+#![expect(unsafe_code, reason = "sets options of mimalloc and of the process")]
+
 use mimalloc::MiMalloc;
 
 #[global_allocator]

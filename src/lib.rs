@@ -1,37 +1,77 @@
-//! Cutover builds derived datasets in batch and switches all readers to a new version atomically.
+//! Cutover builds derived datasets in batch and cuts serving systems over to them at once.
+//!
+//! | to … | use |
+//! |---|---|
+//! | read a store in a service, and follow its versions | [`serve`]: [`serve::Reader`] |
+//! | run a job from Rust, as `cutover run` does | [`run`] |
+//! | tell what failed, and what to do about it | [`error`]: the kinds are those of the exit codes |
+//! | know what a version is made of | [`format`]: the types of `manifest.json` and `current.json` |
+//!
+//! With `default-features = false` the crate is the reader alone: it builds RocksDB, and no query engine and no Kafka
+//! client.
 
-pub mod build;
-pub mod catalog;
-pub mod catch_panic;
-pub mod check;
-pub mod cli;
-pub mod codec;
-pub mod consume;
-pub mod crash;
-pub mod demo;
-pub mod durable_file;
-pub mod encode;
 pub mod error;
-pub mod escape;
-pub mod failpoint;
 pub mod format;
-#[doc(hidden)]
-pub mod fuzzing;
-pub mod input;
-pub mod job;
-pub mod journal;
-pub mod kafka;
-pub mod pipeline;
-pub mod profile;
-pub mod progress;
-pub mod publish;
-pub mod query;
-pub mod report;
-pub mod resources;
 pub mod serve;
-pub mod shuffle;
-pub mod shutdown;
-#[cfg(test)]
+
+mod catalog;
+mod codec;
+mod durable_file;
+mod escape;
+mod failpoint;
+mod shutdown;
+
+#[cfg(feature = "build")]
+pub mod run;
+
+#[cfg(feature = "build")]
+mod build;
+#[cfg(feature = "build")]
+mod catch_panic;
+#[cfg(feature = "build")]
+mod check;
+#[cfg(feature = "build")]
+mod cli;
+#[cfg(feature = "build")]
+mod consume;
+#[cfg(feature = "build")]
+mod crash;
+#[cfg(feature = "build")]
+mod demo;
+#[cfg(feature = "build")]
+mod encode;
+#[cfg(feature = "build")]
+mod fuzzing;
+#[cfg(feature = "build")]
+mod input;
+#[cfg(feature = "build")]
+#[doc(hidden)]
+pub mod internals;
+#[cfg(feature = "build")]
+mod job;
+#[cfg(feature = "build")]
+mod journal;
+#[cfg(feature = "build")]
+mod kafka;
+#[cfg(feature = "build")]
+mod pipeline;
+#[cfg(feature = "build")]
+mod profile;
+#[cfg(feature = "build")]
+mod progress;
+#[cfg(feature = "build")]
+mod publish;
+#[cfg(feature = "build")]
+mod query;
+#[cfg(feature = "build")]
+mod report;
+#[cfg(feature = "build")]
+mod resources;
+#[cfg(feature = "build")]
+mod shuffle;
+#[cfg(all(test, feature = "build"))]
 mod simulation;
-pub mod stack;
-pub mod stderr;
+#[cfg(feature = "build")]
+mod stack;
+#[cfg(feature = "build")]
+mod stderr;

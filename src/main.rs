@@ -7,10 +7,10 @@ mod allocator;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::ExitCode;
 
-use cutover::cli::{self, Cli, Refused, Verdict};
 use cutover::error::{Error, Kind, Result};
-use cutover::shutdown;
-use cutover::stack;
+use cutover::internals::cli::{self, Cli, Refused, Verdict};
+use cutover::internals::shutdown;
+use cutover::internals::stack;
 
 /// A shell's exit code for a program that SIGPIPE ended: stdout was closed.
 const OUTPUT_CLOSED: u8 = 141;
@@ -18,8 +18,8 @@ const OUTPUT_CLOSED: u8 = 141;
 const SIGNALLED: u8 = 128;
 
 fn main() -> ExitCode {
-    cutover::catch_panic::install_hook();
-    cutover::resources::raise_open_files();
+    cutover::internals::catch_panic::install_hook();
+    cutover::internals::resources::raise_open_files();
     let (cli, ending) = match Cli::read_arguments() {
         Ok(read) => read,
         Err(refused) => return instead(refused),
@@ -77,8 +77,8 @@ fn code_of(ended: &Result<Verdict>) -> u8 {
 
 /// Setup for every command.
 fn prepare() -> Result<()> {
-    cutover::resources::survive_file_size_limit()?;
-    cutover::resources::check_clock()
+    cutover::internals::resources::survive_file_size_limit()?;
+    cutover::internals::resources::check_clock()
 }
 
 fn code(kind: Kind) -> u8 {

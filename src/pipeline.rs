@@ -66,6 +66,22 @@ pub struct RunOptions {
     pub progress: Progress,
 }
 
+impl RunOptions {
+    /// The defaults of `cutover run`: unfinished work is resumed, and a failed check stops the publish.
+    pub fn new(resources: Resources) -> Self {
+        Self {
+            resources,
+            spill_dir: None,
+            as_of: None,
+            resume: true,
+            rebuild: false,
+            stage: false,
+            allow: Allowed::new(),
+            progress: Progress::auto(),
+        }
+    }
+}
+
 /// Builds, checks and publishes a version. When it returns, readers see what the report says.
 ///
 /// # Errors
@@ -231,7 +247,9 @@ fn reuse_existing(
     let publish = || publish::publish(catalog, version, &prepared.publish_options());
     match state {
         // If the job was given a topic since, or lost it, its consumers are notified.
-        State::Published => report(Outcome::AlreadyPublished, current.kafka.is_some().then(publish).transpose()?),
+        State::Published => {
+            report(Outcome::AlreadyPublished, current.targets.kafka.is_some().then(publish).transpose()?)
+        }
         State::Complete if options.stage => report(Outcome::Staged, None),
         State::Complete if current.pin.is_some() => report(Outcome::Pinned, None),
         State::Complete => report(Outcome::AlreadyBuilt, Some(publish()?)),

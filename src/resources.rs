@@ -222,7 +222,7 @@ fn cgroup_limits() -> Vec<u64> {
     let read = |path: String| fs::read_to_string(path).ok()?.trim().parse().ok();
     let own = fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
     let path = own.lines().find_map(|line| line.strip_prefix("0::")).unwrap_or("/");
-    let above = std::path::Path::new(path).ancestors();
+    let above = Path::new(path).ancestors();
     let mut limits: Vec<u64> =
         above.filter_map(|group| read(format!("/sys/fs/cgroup{}/memory.max", group.display()))).collect();
     limits.extend(read("/sys/fs/cgroup/memory/memory.limit_in_bytes".to_owned()));

@@ -1,6 +1,6 @@
-//! Fuzzes `cutover::fuzzing::csv`.
+//! Fuzzes `cutover::internals::fuzzing::csv`.
 #![no_main]
 
 libfuzzer_sys::fuzz_target!(|data: &[u8]| {
-    cutover::fuzzing::csv(data);
+    cutover::internals::fuzzing::csv(data);
 });

@@ -1,6 +1,6 @@
-//! Fuzzes `cutover::fuzzing::current`.
+//! Fuzzes `cutover::internals::fuzzing::current`.
 #![no_main]
 
 libfuzzer_sys::fuzz_target!(|data: &[u8]| {
-    cutover::fuzzing::current(data);
+    cutover::internals::fuzzing::current(data);
 });

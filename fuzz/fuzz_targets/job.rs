@@ -1,6 +1,6 @@
-//! Fuzzes `cutover::fuzzing::job`.
+//! Fuzzes `cutover::internals::fuzzing::job`.
 #![no_main]
 
 libfuzzer_sys::fuzz_target!(|data: &[u8]| {
-    cutover::fuzzing::job(data);
+    cutover::internals::fuzzing::job(data);
 });

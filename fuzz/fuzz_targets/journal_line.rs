@@ -1,6 +1,6 @@
-//! Fuzzes `cutover::fuzzing::journal_line`.
+//! Fuzzes `cutover::internals::fuzzing::journal_line`.
 #![no_main]
 
 libfuzzer_sys::fuzz_target!(|data: &[u8]| {
-    cutover::fuzzing::journal_line(data);
+    cutover::internals::fuzzing::journal_line(data);
 });

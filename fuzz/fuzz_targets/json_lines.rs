@@ -1,6 +1,6 @@
-//! Fuzzes `cutover::fuzzing::json_lines`.
+//! Fuzzes `cutover::internals::fuzzing::json_lines`.
 #![no_main]
 
 libfuzzer_sys::fuzz_target!(|data: &[u8]| {
-    cutover::fuzzing::json_lines(data);
+    cutover::internals::fuzzing::json_lines(data);
 });

@@ -1,6 +1,6 @@
-//! Fuzzes `cutover::fuzzing::key`.
+//! Fuzzes `cutover::internals::fuzzing::key`.
 #![no_main]
 
 libfuzzer_sys::fuzz_target!(|data: &[u8]| {
-    cutover::fuzzing::key(data);
+    cutover::internals::fuzzing::key(data);
 });

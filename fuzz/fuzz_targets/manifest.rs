@@ -1,6 +1,6 @@
-//! Fuzzes `cutover::fuzzing::manifest`.
+//! Fuzzes `cutover::internals::fuzzing::manifest`.
 #![no_main]
 
 libfuzzer_sys::fuzz_target!(|data: &[u8]| {
-    cutover::fuzzing::manifest(data);
+    cutover::internals::fuzzing::manifest(data);
 });

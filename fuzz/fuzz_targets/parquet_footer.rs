@@ -1,11 +1,11 @@
-//! Fuzzes `cutover::fuzzing::parquet_footer`. The decoder may panic: that is contained, as in the command.
+//! Fuzzes `cutover::internals::fuzzing::parquet_footer`. The decoder may panic: that is contained, as in the command.
 #![no_main]
 
 libfuzzer_sys::fuzz_target!(
     init: {
-        cutover::catch_panic::install_hook();
+        cutover::internals::catch_panic::install_hook();
     },
     |data: &[u8]| {
-        cutover::fuzzing::parquet_footer(data);
+        cutover::internals::fuzzing::parquet_footer(data);
     }
 );

@@ -1,6 +1,6 @@
-//! Fuzzes `cutover::fuzzing::record`.
+//! Fuzzes `cutover::internals::fuzzing::record`.
 #![no_main]
 
 libfuzzer_sys::fuzz_target!(|data: &[u8]| {
-    cutover::fuzzing::record(data);
+    cutover::internals::fuzzing::record(data);
 });

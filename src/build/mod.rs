@@ -29,7 +29,6 @@ mod verify_blocks;
 
 pub use options::{read_options, silent};
 pub use range_journal::StoredTable;
-pub use read_back_sample::Sample;
 pub use shard::{BuiltShard, RangeCounts, ShardBuildContext, ShardPaths, ShardWriter, assemble, build_shard};
 pub use sst_writer::{FILTER_BYTES_PER_ROW, Table};
 pub use verify_blocks::verify_checksums;

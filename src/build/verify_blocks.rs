@@ -4,6 +4,8 @@
 //!
 //! Not for: whole-file checksums (`durable_file`), or the entries in the blocks.
 
+#![expect(unsafe_code, reason = "calls RocksDB's C interface, which the Rust crate does not wrap")]
+
 use std::ffi::CStr;
 use std::ptr;
 

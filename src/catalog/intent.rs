@@ -46,7 +46,7 @@ impl Current {
         let Some(pending) = after.pending.take() else { return Ok((after, None)) };
         let flip = after.apply(&pending.change, pending.at)?;
         // Whatever the change is, its announcement gives consumers the whole state.
-        after.kafka.iter_mut().for_each(|ledger| ledger.behind = None);
+        after.targets.kafka.iter_mut().for_each(|ledger| ledger.behind = None);
         Ok((after, flip))
     }
 

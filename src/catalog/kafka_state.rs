@@ -17,7 +17,7 @@ use crate::format::{AnnouncedVersion, Announcement, Behind, Current, PROTOCOL, S
 impl Current {
     /// The local rollback that has not been announced, if any.
     pub fn behind(&self) -> Option<Behind> {
-        self.kafka.as_ref().and_then(|ledger| ledger.behind)
+        self.targets.kafka.as_ref().and_then(|ledger| ledger.behind)
     }
 
     /// Rolls back local readers only, and records that consumers have to follow.
@@ -26,7 +26,7 @@ impl Current {
     /// As [`Current::rollback`].
     pub fn rollback_locally(&mut self, to: u64, now: Timestamp) -> Result<Flip> {
         let flip = self.rollback(Some(to), now)?;
-        if let (Some(ledger), Some(left)) = (&mut self.kafka, flip.from) {
+        if let (Some(ledger), Some(left)) = (&mut self.targets.kafka, flip.from) {
             ledger.behind.get_or_insert(Behind { left, since: now });
         }
         Ok(flip)
@@ -39,7 +39,7 @@ impl Current {
     pub fn record_streamed(&mut self, streamed: StreamedVersion) -> Result<()> {
         let version = streamed.version;
         let same = self.versions.get(&version).is_some_and(|entry| entry.build_id == streamed.build_id);
-        match &mut self.kafka {
+        match &mut self.targets.kafka {
             Some(ledger) if same => {
                 ledger.streamed.insert(version, streamed);
                 Ok(())
@@ -97,7 +97,7 @@ mod tests {
     /// Two versions on Kafka, the second one published.
     fn on_kafka() -> Current {
         let mut current = store_of(2);
-        current.kafka = Some(KafkaState { target: target("views"), streamed: BTreeMap::new(), behind: None });
+        current.targets.kafka = Some(KafkaState { target: target("views"), streamed: BTreeMap::new(), behind: None });
         for version in [1, 2] {
             let it = streamed(&current, version);
             commit(&mut current, |c| c.record_streamed(it)).unwrap();
@@ -139,7 +139,7 @@ mod tests {
     #[test]
     fn what_is_not_on_kafka_cannot_be_announced_as_current() {
         let mut current = on_kafka();
-        current.kafka.as_mut().unwrap().streamed.remove(&2);
+        current.targets.kafka.as_mut().unwrap().streamed.remove(&2);
         assert_eq!(current.announcement("id").unwrap_err().kind(), Kind::Internal);
         let another = StreamedVersion { build_id: "another".into(), ..streamed(&current, 1) };
         assert_eq!(current.record_streamed(another).unwrap_err().kind(), Kind::Conflict);

@@ -37,13 +37,11 @@ mod model_test;
 #[cfg(test)]
 mod tests;
 
-pub use event_log::{Action, Event, Log, by};
+pub use event_log::{Action, Event, by};
 pub use gc::GcReport;
 pub use install::Installed;
 pub use integrity::{FileDepth, Finding, inspect};
 pub use layout::{BuildPaths, Layout};
-pub use lock::{Holder, Lock};
-pub use publish_rules::Refusal;
-pub use retention::LOOK;
+pub use lock::Lock;
 pub use store::Catalog;
 pub use transitions::Flip;

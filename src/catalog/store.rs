@@ -108,7 +108,7 @@ impl Catalog {
     fn may_follow(&self, current: &Current, topic: &str) -> Result<bool> {
         match current.follows.as_deref() {
             Some(known) if known == topic => Ok(true),
-            None if current.versions.is_empty() && current.kafka.is_none() => Ok(false),
+            None if current.versions.is_empty() && current.targets.kafka.is_none() => Ok(false),
             known => Err(Error::invalid(format!(
                 "the store at {} {}, so it cannot follow topic {topic}: choose another directory",
                 self.layout.root().display(),

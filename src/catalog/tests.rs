@@ -280,17 +280,16 @@ fn inspection_finds_every_kind_of_damage_at_its_depth() {
     let look = |depth| inspect(&directory, &manifest, depth).iter().map(ToString::to_string).collect::<Vec<_>>();
     assert_eq!(look(FileDepth::AllFiles), [] as [String; 0]);
     fs::write(&file, "fil3").unwrap();
-    assert_eq!(look(FileDepth::Sizes), [] as [String; 0]);
     assert!(look(FileDepth::SmallFiles)[0].starts_with("shard-00000/CURRENT: has the checksum"));
     fs::write(&file, "longer").unwrap();
-    assert_eq!(look(FileDepth::Sizes), ["shard-00000/CURRENT: has 6 bytes, the manifest says 4"]);
+    assert_eq!(look(FileDepth::SmallFiles), ["shard-00000/CURRENT: has 6 bytes, the manifest says 4"]);
     fs::remove_file(&file).unwrap();
     symlink("/etc/hosts", &file).unwrap();
-    assert_eq!(look(FileDepth::Sizes), ["shard-00000/CURRENT: is not a regular file"]);
+    assert_eq!(look(FileDepth::SmallFiles), ["shard-00000/CURRENT: is not a regular file"]);
     fs::remove_file(&file).unwrap();
-    assert_eq!(look(FileDepth::Sizes), ["shard-00000/CURRENT: is missing"]);
+    assert_eq!(look(FileDepth::SmallFiles), ["shard-00000/CURRENT: is missing"]);
     fs::remove_dir_all(layout.shard_dir(1, 0)).unwrap();
-    assert_eq!(look(FileDepth::Sizes), ["shard-00000: is missing"]);
+    assert_eq!(look(FileDepth::SmallFiles), ["shard-00000: is missing"]);
     symlink("/etc", layout.shard_dir(1, 0)).unwrap();
-    assert_eq!(look(FileDepth::Sizes), ["shard-00000: is not a directory"]);
+    assert_eq!(look(FileDepth::SmallFiles), ["shard-00000: is not a directory"]);
 }

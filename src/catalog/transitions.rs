@@ -191,7 +191,7 @@ impl Current {
         if self.current == Some(version) {
             return Err(Error::invalid(format!("version {version} is the current one and cannot be deleted")));
         }
-        if let Some(ledger) = &mut self.kafka {
+        if let Some(ledger) = &mut self.targets.kafka {
             ledger.streamed.remove(&version);
         }
         self.versions.remove(&version).ok_or_else(|| unknown(version))

@@ -115,7 +115,7 @@ pub(super) fn is_staged(entry: &VersionEntry) -> bool {
 
 /// A sentence if consumers of the topic have not followed a local rollback.
 pub(super) fn behind(current: &Current) -> Option<String> {
-    let (ledger, behind) = (current.kafka.as_ref()?, current.behind()?);
+    let (ledger, behind) = (current.targets.kafka.as_ref()?, current.behind()?);
     let version = current.current?;
     Some(format!(
         "consumers of topic {} are behind: it was not announced that readers here left version {} at {}; the next \

@@ -66,7 +66,7 @@ impl Journal {
 
 /// Whether a complete line parses.
 pub(crate) fn is_line(line: &[u8]) -> bool {
-    crate::journal::parse::<Line>(line).is_some()
+    journal::parse::<Line>(line).is_some()
 }
 
 /// Whether a line follows the one before and its table is unchanged.

@@ -31,12 +31,15 @@ use super::{checksummed_json, rfc3339};
 use crate::error::{Error, Result};
 
 /// The format version that this program writes, and the newest one it reads.
-pub(crate) const FORMAT: u32 = 1;
+///
+/// Format 1 has the state of Kafka in a field `kafka` instead of in `targets`. A program that knows only that format
+/// refuses this one: it would publish without Kafka.
+pub(crate) const FORMAT: u32 = 2;
 
 /// The content of `current.json`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Current {
-    /// Always the format this program writes, 1.
+    /// Always the format this program writes, 2; a file of format 1 becomes it when it is read.
     pub format_version: u32,
     /// The dataset whose versions these are.
     pub dataset: String,
@@ -52,15 +55,28 @@ pub struct Current {
     pub versions: BTreeMap<u64, VersionEntry>,
     /// Contents that were rolled back, oldest first; they stay listed after their versions are deleted.
     pub rolled_back: Vec<RolledBack>,
-    /// What the store has on Kafka; none when it is not streamed.
+    /// Where versions are streamed to, in addition to this disk.
     #[serde(default)]
-    pub kafka: Option<KafkaState>,
+    pub targets: Targets,
+    /// `targets.kafka` as format 1 has it: read, never written.
+    #[serde(default, rename = "kafka", skip_serializing)]
+    kafka_before_targets: Option<KafkaState>,
     /// The intent: a change that is recorded but not yet applied.
     #[serde(default)]
     pub pending: Option<Intent>,
     /// The topic whose announcements this store follows; none when its versions are built locally.
     #[serde(default)]
     pub follows: Option<String>,
+}
+
+/// What of a store is where besides on its own disk, by kind of target. A kind that this program does not know is an
+/// error: it could not keep it in step.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Targets {
+    /// What of it is on Kafka; none if versions are not streamed there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kafka: Option<KafkaState>,
 }
 
 /// What is known about a version without opening it.
@@ -164,7 +180,8 @@ impl Current {
             pin: None,
             versions: BTreeMap::new(),
             rolled_back: Vec::new(),
-            kafka: None,
+            targets: Targets::default(),
+            kafka_before_targets: None,
             pending: None,
             follows: None,
         }
@@ -172,7 +189,7 @@ impl Current {
 
     /// The versions of this store that are on Kafka.
     pub fn streamed(&self) -> impl Iterator<Item = &StreamedVersion> {
-        self.kafka.iter().flat_map(|ledger| ledger.streamed.values())
+        self.targets.kafka.iter().flat_map(|ledger| ledger.streamed.values())
     }
 
     /// The entry of the version readers see.
@@ -203,7 +220,11 @@ impl Current {
     /// # Errors
     /// `Corrupt` when they are damaged or inconsistent; `Invalid` when a newer program wrote them.
     pub(crate) fn parse(bytes: &[u8], path: &Path) -> Result<Self> {
-        let current: Self = checksummed_json::unseal(bytes, path, FORMAT)?;
+        let mut current: Self = checksummed_json::unseal(bytes, path, FORMAT)?;
+        if let Some(kafka) = current.kafka_before_targets.take() {
+            current.targets.kafka.get_or_insert(kafka);
+        }
+        current.format_version = current.format_version.max(FORMAT);
         let wrong = |problem| Error::corrupt(format!("{} contradicts itself: {problem}", path.display()));
         current.contradiction().map_or(Ok(current), |problem| Err(wrong(problem)))
     }
@@ -318,5 +339,24 @@ mod tests {
             change(&mut current);
             assert!(current.contradiction().is_some(), "change {which}");
         }
+    }
+
+    #[test]
+    fn the_state_of_kafka_of_format_1_becomes_a_target() {
+        let streamed = r#""kafka": {"target": {"brokers": "b:9092", "topic": "views", "replication": null,
+            "compression": "lz4", "properties": null}, "streamed": {}}"#;
+        let text = String::from_utf8(checksummed_json::seal(&Current::new("views")).unwrap()).unwrap();
+        let old = text.replace("\"format_version\": 2", "\"format_version\": 1").replace("\"targets\": {}", streamed);
+        let mut bytes = old.into_bytes();
+        checksummed_json::stamp(&mut bytes);
+        let current = Current::parse(&bytes, Path::new("current.json")).unwrap();
+        assert_eq!(current.format_version, FORMAT);
+        assert_eq!(current.targets.kafka.as_ref().unwrap().target.topic, "views");
+        let written = checksummed_json::seal(&current).unwrap();
+        assert_eq!(Current::parse(&written, Path::new("current.json")).unwrap(), current);
+
+        let mut unknown = text.replace("\"targets\": {}", "\"targets\": {\"another\": 1}").into_bytes();
+        checksummed_json::stamp(&mut unknown);
+        assert!(Current::parse(&unknown, Path::new("current.json")).is_err());
     }
 }

@@ -241,7 +241,7 @@ impl Manifest {
         let numbered = self.shards.iter().map(|shard| shard.shard).eq(0..self.shard_count);
         let rows = self.shards.iter().map(|shard| u128::from(shard.rows)).sum::<u128>();
         let bytes = self.shards.iter().map(|shard| u128::from(shard.bytes)).sum::<u128>();
-        let digest: super::Digest = self.shards.iter().map(|shard| shard.digest).sum();
+        let digest: Digest = self.shards.iter().map(|shard| shard.digest).sum();
         if self.format_version != FORMAT {
             Some(format!("format version {}", self.format_version))
         } else if let Some(problem) = self.key.contradiction() {

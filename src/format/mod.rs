@@ -31,7 +31,7 @@ pub use announcement::{
 };
 pub use change::{Change, Intent};
 pub(crate) use checksummed_json::{seal, stamp};
-pub use current::{Current, Pin, RolledBack, State, VersionEntry};
+pub use current::{Current, Pin, RolledBack, State, Targets, VersionEntry};
 pub use digest::{Digest, Digester};
 pub use hashes::Hashes;
 pub use hex::{as_text, hex, hex_checksum, undigits};

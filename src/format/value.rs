@@ -75,7 +75,7 @@ fn describe(encoding: Encoding) -> &'static str {
 }
 
 fn to_hex<S: Serializer>(header: &[u8], serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.serialize_str(&hex::hex(header))
+    serializer.serialize_str(&hex(header))
 }
 
 fn from_hex<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<u8>, D::Error> {

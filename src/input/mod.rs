@@ -48,7 +48,6 @@ pub use footer::Footer;
 pub use parquet_files::{ChunkCheck, Metadata};
 use text::Survey;
 pub use text::guess_delimiter;
-pub use type_parser::from_name as type_from_name;
 
 /// One input of a job: a table made of files.
 #[derive(Clone, Debug)]

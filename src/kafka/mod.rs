@@ -39,4 +39,5 @@ pub use consumer_status::{Reporter, wait_for_consumers};
 pub use lease::{AnnounceError, Lease, announced, only_announcement, tombstone};
 pub use producer::stream;
 pub use records::{ConsumerReport, ConsumerState, End, control_topic, is_data_topic};
-pub use values::Values;
+#[cfg(test)]
+pub(crate) use values::Values;

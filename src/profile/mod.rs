@@ -26,7 +26,7 @@ mod table;
 #[cfg(test)]
 mod tests;
 
-pub use compare::{Change, Comparison, Measure, compare};
+pub use compare::{Change, Comparison, compare};
 pub use table::{Seed, TableSketch};
 
 use crate::format::{Hashes, Profile};

@@ -179,11 +179,6 @@ impl TableSketch {
         self.give_up();
     }
 
-    /// Number of rows so far.
-    pub fn rows(&self) -> u64 {
-        self.rows
-    }
-
     /// The profile of the table.
     pub fn profile(self) -> TableProfile {
         let Self { schema, level, hashed, rows, columns, mut sample, .. } = self;

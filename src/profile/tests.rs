@@ -202,7 +202,7 @@ fn a_profile_of_many_columns_stays_small() {
 #[test]
 fn every_measure_has_bounds() {
     let bounds = DEFAULT_BOUNDS.map(|(name, _)| name);
-    assert_eq!(Measure::ALL.map(|(name, _)| name), bounds);
+    assert_eq!(super::compare::Measure::ALL.map(|(name, _)| name), bounds);
 }
 
 #[test]

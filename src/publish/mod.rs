@@ -99,7 +99,7 @@ pub fn publish(catalog: &Catalog, version: u64, options: &PublishOptions) -> Res
 pub fn rollback(catalog: &Catalog, to: Option<u64>, progress: Progress) -> Result<Published> {
     let target = |current: &Current| Ok(Change::Rollback { to: current.rollback_target(to)? });
     let published = commit_for_readers(catalog, Streaming { again: false, progress }, target).map_err(|error| {
-        let away = || catalog.read().is_ok_and(|current| current.kafka.is_some() && current.pending.is_none());
+        let away = || catalog.read().is_ok_and(|current| current.targets.kafka.is_some() && current.pending.is_none());
         if error.kind() == Kind::Unavailable && away() {
             error.during(
                 "not rolled back, as Kafka cannot be reached; `cutover rollback STORE --local` takes readers of this \
@@ -188,7 +188,7 @@ pub fn wait_for_consumers(
     consumers: usize,
     patience: Duration,
 ) -> Result<Vec<String>> {
-    let Some(KafkaState { target, .. }) = catalog.read()?.kafka else {
+    let Some(KafkaState { target, .. }) = catalog.read()?.targets.kafka else {
         return Err(Error::invalid("this store is not streamed to Kafka, so there is no consumer to wait for"));
     };
     let connection = Connection::new(&target.brokers, target.properties.as_deref())?;
@@ -201,16 +201,16 @@ pub fn wait_for_consumers(
 /// `Conflict` while another command publishes to Kafka; `Unavailable` as [`publish`].
 pub fn set_target(catalog: &Catalog, target: Option<&Kafka>) -> Result<()> {
     finish_pending(catalog)?;
-    let known = catalog.read()?.kafka.map(|ledger| ledger.target);
+    let known = catalog.read()?.targets.kafka.map(|ledger| ledger.target);
     if known.as_ref() == target {
         return Ok(());
     }
     let place = |target: &Kafka| (target.brokers.clone(), target.topic.clone());
     let moved = known.as_ref().map(place) != target.map(place);
     catalog.commit(|current| {
-        let known = current.kafka.take().filter(|_| !moved);
+        let known = current.targets.kafka.take().filter(|_| !moved);
         let (streamed, behind) = known.map(|ledger| (ledger.streamed, ledger.behind)).unwrap_or_default();
-        current.kafka = target.map(|target| KafkaState { target: target.clone(), streamed, behind });
+        current.targets.kafka = target.map(|target| KafkaState { target: target.clone(), streamed, behind });
         Ok(())
     })?;
     if let Some(known) = known.filter(|_| moved) {

@@ -64,7 +64,7 @@ pub(super) fn commit_change(
         own(current, &change)?;
         Ok(change)
     };
-    if current.kafka.is_none() && current.pending.is_none() {
+    if current.targets.kafka.is_none() && current.pending.is_none() {
         return commit_local(catalog, &current, now, decide);
     }
     let _lock = catalog.lock_publish()?;
@@ -75,7 +75,7 @@ pub(super) fn commit_change(
         try_to_catch_up(catalog);
     }
     let current = catalog.read()?;
-    match &current.kafka {
+    match &current.targets.kafka {
         Some(ledger) if concerns_consumers(&current, &change) => {
             let stands =
                 || "not applied: readers and consumers see what they saw before; run the same command again".to_owned();
@@ -129,7 +129,7 @@ pub(super) fn back_on_store(catalog: &Catalog, to: Option<u64>) -> Result<Flip> 
 /// Announces a local rollback to consumers; if that fails, the next command tries again.
 fn try_to_catch_up(catalog: &Catalog) {
     let tried = catalog.read().and_then(|current| {
-        let (Some(_), Some(ledger), Some(version)) = (current.behind(), &current.kafka, current.current) else {
+        let (Some(_), Some(ledger), Some(version)) = (current.behind(), &current.targets.kafka, current.current) else {
             return Ok(false);
         };
         let told = |_: &Current| Ok(Change::Publish { version, allow: Allowed::new() });
@@ -257,7 +257,7 @@ fn commit_with_kafka(
     let follows = lease.last_announcement().map(|seen| seen.id.clone());
     let pending = Intent { id: random_id()?, follows, change: change.clone(), at: now };
     let after = catalog.commit(|latest| {
-        if replan(before, &change, latest, &decide)? != change || latest.kafka != before.kafka {
+        if replan(before, &change, latest, &decide)? != change || latest.targets.kafka != before.targets.kafka {
             return Err(changed());
         }
         drop_missing_topics(latest, lease.as_ref(), announced.as_ref());
@@ -308,7 +308,7 @@ fn streamed(
 
 /// Removes deleted topics from the store's Kafka state, so that they are not announced.
 fn drop_missing_topics(current: &mut Current, lease: &dyn Announcer, just_made: Option<&StreamedVersion>) {
-    if let Some(ledger) = &mut current.kafka {
+    if let Some(ledger) = &mut current.targets.kafka {
         let made = |it: &StreamedVersion| just_made.is_some_and(|made| made.topic == it.topic);
         ledger.streamed.retain(|_, it| made(it) || lease.has_topic(&it.topic));
     }
@@ -348,7 +348,7 @@ fn delete_unlisted(lease: &dyn Announcer) {
 /// Completes or drops a pending intent; the caller holds the publish lock.
 fn finish(catalog: &Catalog) -> Result<()> {
     let current = catalog.read()?;
-    let (Some(pending), Some(ledger)) = (&current.pending, &current.kafka) else { return Ok(()) };
+    let (Some(pending), Some(ledger)) = (&current.pending, &current.targets.kafka) else { return Ok(()) };
     let cluster = connect(&ledger.target)?;
     let unfinished = |error: Error| {
         error.during(format!("{} was cut off at {} and has to be finished first", pending.change, pending.at))

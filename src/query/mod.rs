@@ -45,7 +45,7 @@ mod unspillable;
 
 pub use batch_slices::pieces;
 pub use estimate::{Estimate, Measure, estimate};
-pub use execute::{Execution, JoinStrategy, RunError, Usage};
+pub use execute::{JoinStrategy, RunError, Usage};
 pub use profiled_scan::Measuring;
 pub use session::{Query, Settings};
 pub use sql_diagnostics::{Written, unread_value};

@@ -18,7 +18,7 @@ use crate::error::Result;
 /// Bytes of memory that are allocated at a time; with small budgets less.
 pub(super) const CHUNK_BYTES: usize = 16 << 10;
 /// Bytes per entry of the index that sorting needs.
-pub(super) const INDEX_BYTES: usize = std::mem::size_of::<SortKey>();
+pub(super) const INDEX_BYTES: usize = size_of::<SortKey>();
 /// Prefetch distance in entries: enough to hide the latency of memory, few enough for the L1 cache.
 pub(super) const AHEAD: usize = 8;
 /// A bucket with more entries than this (one very frequent key) is sorted by all threads together.

@@ -47,6 +47,7 @@ use crate::durable_file;
 use crate::encode::EntryBatch;
 use crate::error::{Error, Result};
 
+pub use duplicates::DuplicatePolicy;
 pub use entry::Entry;
 pub use range::{Range, Shard};
 pub use seal::{Sealed, reopen, seal};

@@ -239,7 +239,7 @@ impl Model {
         let mut files = vec!["build.lock", "commit.lock", "current.json", "log", "staging", "versions"];
         // A publish to Kafka that got no further than its lock leaves only the lock file.
         let locked = streams && names_in(disk, self.layout.root())?.contains(&"publish.lock");
-        if current.kafka.is_some() || locked {
+        if current.targets.kafka.is_some() || locked {
             files.insert(4, "publish.lock");
         }
         expect(self.layout.root(), &files)?;

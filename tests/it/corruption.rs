@@ -116,7 +116,7 @@ fn a_store_of_a_newer_program_is_left_alone() {
     let numbers = published();
     let current = numbers.workspace.path("store/current.json");
     let text = fs::read_to_string(&current).unwrap();
-    fs::write(&current, text.replacen("\"format_version\": 1", "\"format_version\": 2", 1)).unwrap();
+    fs::write(&current, text.replacen("\"format_version\": 2", "\"format_version\": 3", 1)).unwrap();
     let before = crate::harness::listing(&numbers.workspace.path("store"));
     for command in ["run numbers.toml", "get store k000", "versions store", "rollback store", "gc store"] {
         let refused = numbers.workspace.cutover(command).fails(2);

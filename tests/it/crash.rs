@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
 
-use cutover::failpoint::STEPS;
+use cutover::internals::failpoint::STEPS;
 use cutover::serve::{Range, Store};
 use serde_json::Value;
 

@@ -11,7 +11,7 @@ use std::fs;
 use std::path::{Component, Path, PathBuf};
 
 use clap::{Command, CommandFactory};
-use cutover::cli::Cli;
+use cutover::internals::cli::Cli;
 
 use self::markdown::Document;
 use crate::harness::names;

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::PathBuf;
 
-use cutover::catalog::Catalog;
+use cutover::internals::catalog::Catalog;
 use rustix::process::Signal;
 
 use crate::fixture::Numbers;

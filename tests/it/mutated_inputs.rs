@@ -10,7 +10,7 @@ use std::panic::catch_unwind;
 use std::path::Path;
 use std::process::Command;
 
-use cutover::fuzzing;
+use cutover::internals::fuzzing;
 use serde_json::{Value, json};
 
 use crate::fixture::{NUMBERS, Numbers};
@@ -41,7 +41,7 @@ fn mutations_end_in_a_value_or_an_error() {
 #[ignore = "run by mutations_end_in_a_value_or_an_error, in a process that may take little memory"]
 fn in_bounded_memory() {
     // The footer's decoder may panic, which is contained.
-    cutover::catch_panic::install_hook();
+    cutover::internals::catch_panic::install_hook();
     let stores = Stores::new();
     let parsers: [(&str, Parser, Vec<Vec<u8>>); 10] = [
         ("job", fuzzing::job, jobs()),

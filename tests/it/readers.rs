@@ -6,11 +6,11 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use cutover::catalog::Catalog;
-use cutover::codec::ShardRouter;
 use cutover::format::Allow;
-use cutover::progress::Progress;
-use cutover::publish::{PublishOptions, publish, rollback};
+use cutover::internals::catalog::Catalog;
+use cutover::internals::codec::ShardRouter;
+use cutover::internals::progress::Progress;
+use cutover::internals::publish::{PublishOptions, publish, rollback};
 use cutover::serve::{Reader, Store, Version};
 
 use crate::fixture::{NUMBERS, Numbers};

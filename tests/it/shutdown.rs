@@ -3,7 +3,7 @@
 //!
 //! Failpoints pause the command where the signal is to arrive.
 
-use cutover::catalog::Catalog;
+use cutover::internals::catalog::Catalog;
 use rustix::process::Signal;
 
 use crate::fixture::Numbers;

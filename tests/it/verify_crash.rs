@@ -3,8 +3,8 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 
-use cutover::crash::{self, Options, ReaderView, Report};
 use cutover::error::Result;
+use cutover::internals::crash::{self, Options, ReaderView, Report};
 use rustix::process::Signal;
 
 use crate::fixture::{NUMBERS, Numbers};

@@ -1,8 +1,11 @@
 //! The rules of versions: publish, rollback, pin, `as_of`, rejection, retention, each with its exit code and what
 //! readers see afterwards.
 
+use std::fs;
+use std::path::Path;
+
 use crate::fixture::{NUMBERS, Numbers};
-use crate::harness::names;
+use crate::harness::{Workspace, names};
 
 #[test]
 fn a_publish_retires_the_version_before_and_a_rollback_goes_back_to_it() {
@@ -284,5 +287,43 @@ fn a_store_belongs_to_one_dataset() {
         let key = if command == "get" { " k" } else { "" };
         let missing = numbers.workspace.cutover(&format!("{command} nowhere{key}")).fails(2);
         missing.complains(&["there is no store at nowhere"]);
+    }
+}
+
+/// A store that the first format's program wrote: two versions, the second one published.
+#[test]
+fn a_store_of_format_1_is_read_published_to_and_rolled_back() {
+    let workspace = Workspace::new();
+    let fixture = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/fixtures/store-of-format-1");
+    copy(&fixture, &workspace.path(""));
+    let version = |number: u64| assert_eq!(workspace.cutover("versions store --json").ok().json()["current"], number);
+
+    version(2);
+    workspace.cutover("get store white").ok().prints(&["4"]);
+    workspace.cutover("verify store --all --full").ok();
+    workspace.cutover("log store").ok().prints(&["published", "streamed", "finished"]);
+    workspace.cutover("rollback store").ok();
+    version(1);
+    workspace.cutover("get store white").exits(1);
+    workspace.cutover("publish store 2 --allow rolled-back").ok();
+    version(2);
+    workspace.write("colours.csv", "name,code\nred,1\ngreen,2\nblue,3\nwhite,4\nblack,5\n");
+    workspace.cutover("run colours.toml --set date=2026-11-03").ok();
+    version(3);
+    let current = fs::read_to_string(workspace.path("store/current.json")).unwrap();
+    assert!(current.contains("\"format_version\": 2") && current.contains("\"targets\": {}"), "{current}");
+    workspace.cutover("rollback store").ok();
+    version(2);
+}
+
+fn copy(from: &Path, to: &Path) {
+    fs::create_dir_all(to).unwrap();
+    for name in crate::harness::names(from) {
+        let (from, to) = (from.join(&name), to.join(&name));
+        if from.is_dir() {
+            copy(&from, &to);
+        } else {
+            fs::copy(from, to).unwrap();
+        }
     }
 }

@@ -6,7 +6,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use cutover::format::Announcement;
-use cutover::kafka::{Connection, announced, is_data_topic};
+use cutover::internals::kafka::{Connection, announced, is_data_topic};
 use cutover::serve::{Range, Store};
 use rdkafka::ClientConfig;
 use rdkafka::admin::{AdminClient, AdminOptions};

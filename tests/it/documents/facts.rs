@@ -3,19 +3,19 @@
 //!
 //! Not for: links and names (the parent).
 
-use cutover::codec::ShardRouter;
 use cutover::format::{KeySchema, Partitioner};
+use cutover::internals::codec::ShardRouter;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
 
 use clap::CommandFactory;
-use cutover::cli::Cli;
 use cutover::format::{Allow, Tables};
-use cutover::input::Contract;
-use cutover::job::{DEFAULT_BOUNDS, Job, Verify};
-use cutover::resources::{MIN_MEMORY, Resources};
+use cutover::internals::cli::Cli;
+use cutover::internals::input::Contract;
+use cutover::internals::job::{DEFAULT_BOUNDS, Job, Verify};
+use cutover::internals::resources::{MIN_MEMORY, Resources};
 
 use super::{document, documents, root};
 use crate::architecture;

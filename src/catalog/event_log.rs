@@ -62,9 +62,9 @@ pub enum Action {
     /// A version was deleted.
     Deleted,
     /// A version was streamed to Kafka, where no consumer is told of it yet.
-    StreamedVersion,
+    Streamed,
     /// A change that was cut off was finished.
-    StageTimer,
+    Finished,
     /// A change that was cut off was given up.
     GivenUp,
     /// The topic that versions are streamed to changed.

@@ -59,8 +59,8 @@ pub(super) fn word(action: Action) -> &'static str {
         Action::Pinned => "pinned",
         Action::Unpinned => "unpinned",
         Action::Deleted => "deleted",
-        Action::StreamedVersion => "streamed",
-        Action::StageTimer => "finished",
+        Action::Streamed => "streamed",
+        Action::Finished => "finished",
         Action::GivenUp => "given up",
         Action::Target => "target",
     }

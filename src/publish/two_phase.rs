@@ -138,7 +138,7 @@ fn try_to_catch_up(catalog: &Catalog) {
         Ok(false) => {}
         Ok(true) => {
             let what = "consumers of the topic were told of the rollback that was made without them";
-            catalog.log().record(Action::StageTimer, None, what);
+            catalog.log().record(Action::Finished, None, what);
             tracing::warn!("{what}");
         }
         Err(error) => tracing::warn!(
@@ -298,7 +298,7 @@ fn streamed(
     }
     let streamed = lease.stream(catalog, version, how.progress)?;
     catalog.log().record(
-        Action::StreamedVersion,
+        Action::Streamed,
         Some(version),
         format!("{} rows to topic {}", streamed.rows, streamed.topic),
     );
@@ -380,7 +380,7 @@ fn finish(catalog: &Catalog) -> Result<()> {
     let flip = settle(catalog, pending)?;
     delete_unlisted(lease.as_ref());
     let version = flip.map(|flip| flip.to);
-    catalog.log().record(Action::StageTimer, version, format!("{}, which was cut off", pending.change));
+    catalog.log().record(Action::Finished, version, format!("{}, which was cut off", pending.change));
     tracing::warn!("{} was cut off and is finished now", pending.change);
     Ok(())
 }

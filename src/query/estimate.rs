@@ -23,7 +23,7 @@ const SMALL_INPUT_ROWS: u64 = 1_000_000;
 /// Rows of the largest input in the smaller sample.
 const SAMPLE_ROWS: u64 = 125_000;
 /// Row groups a sample takes rows of, where there are as many.
-const SPILLING_REPARTITION: u64 = 8;
+const SPREAD: u64 = 8;
 /// A sample that is not at least so many times smaller than the whole saves nothing; the whole query runs.
 const SMALLEST_WHOLE: f64 = 3.0;
 /// Samples that are hardly apart say nothing of how groups fill up.
@@ -90,7 +90,7 @@ pub fn estimate<M: Measure>(
     let groups = inputs[number].parts();
     // Where row groups are small, more of them; where there are none, whole files.
     let share = |sample: u64| {
-        let wanted = (groups * sample).div_ceil(rows).max(SPILLING_REPARTITION).min(groups);
+        let wanted = (groups * sample).div_ceil(rows).max(SPREAD).min(groups);
         let step = groups / wanted;
         RowGroupSample { step: step as usize, rows: sample.div_ceil(groups.div_ceil(step)) }
     };

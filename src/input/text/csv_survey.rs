@@ -12,7 +12,7 @@ use super::chunks::Piece;
 use super::column::Column;
 use super::csv::{self, Dialect, MOST_COLUMNS, Records};
 use super::expected::{Expectations, Expected, unfit, unwanted_null};
-use super::json_type::StructKind;
+use super::json_type::Place;
 use super::survey::Learn;
 use super::text_error::{Fault, shown};
 use super::values::Values;
@@ -37,7 +37,7 @@ pub(super) type Head = Arc<[usize]>;
 pub(super) struct Names {
     numbers: HashMap<String, usize>,
     /// Their names, and where each is first.
-    pub(super) columns: Vec<(String, StructKind)>,
+    pub(super) columns: Vec<(String, Place)>,
     /// The numbers of the last header, as most files have the same one.
     last: Head,
 }
@@ -97,7 +97,7 @@ impl Learn for OfCsv<'_> {
         let mut names = self.names.lock().unwrap_or_else(PoisonError::into_inner);
         let mut numbers = Vec::with_capacity(header.len());
         for (place, name) in header.into_iter().enumerate() {
-            let place = StructKind { file, line: 1, order: place as u32 };
+            let place = Place { file, line: 1, order: place as u32 };
             let new = names.columns.len();
             let number = *names.numbers.entry(name.clone()).or_insert(new);
             if number == new {

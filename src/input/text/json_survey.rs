@@ -6,7 +6,7 @@ use super::chunks::{ARRAY, Piece};
 use super::column::Column;
 use super::expected::{Expectations, Expected, unfit, unwanted_null};
 use super::json::{Kind, Reader, Wrong};
-use super::json_type::{Node, StructKind, ThriftReader, take_key, too_many};
+use super::json_type::{Node, Place, Walk, take_key, too_many};
 use super::keys::Keys;
 use super::survey::Learn;
 use super::text_error::{Fault, shown};
@@ -53,7 +53,7 @@ impl Learn for OfJson<'_> {
     fn learn(&self, part: &mut Objects, file: usize, (): &(), piece: &Piece) -> Result<u64, Fault> {
         let mut rows = 0;
         for (text, line) in lines(&piece.text, piece.line) {
-            self.learn_line(part, text, StructKind { file, line, order: 0 })?;
+            self.learn_line(part, text, Place { file, line, order: 0 })?;
             rows += 1;
         }
         part.fields.iter_mut().filter_map(|top| top.held.as_mut()).for_each(|(column, _)| drop(column.finish()));
@@ -83,14 +83,14 @@ pub(super) fn open(reader: &mut Reader<'_>) -> Result<(), Wrong> {
 }
 
 impl OfJson<'_> {
-    fn learn_line(&self, part: &mut Objects, text: &str, place: StructKind) -> Result<(), Fault> {
+    fn learn_line(&self, part: &mut Objects, text: &str, place: Place) -> Result<(), Fault> {
         let line = place.line;
         let wrong = |wrong: Wrong| no_object(line, &wrong);
         let mut reader = Reader::new(text);
         open(&mut reader).map_err(wrong)?;
         part.keys.begin();
         let Objects { keys, fields, nodes, required } = part;
-        let mut walk = ThriftReader { place, nodes };
+        let mut walk = Walk { place, nodes };
         let mut first = true;
         while let Some(key) = reader.key(first).map_err(wrong)? {
             first = false;
@@ -135,7 +135,7 @@ impl Objects {
     ///
     /// # Errors
     /// A field that is more than may be.
-    pub(super) fn merged(parts: Vec<Self>) -> Result<Vec<(String, Node)>, (StructKind, String)> {
+    pub(super) fn merged(parts: Vec<Self>) -> Result<Vec<(String, Node)>, (Place, String)> {
         let mut all = Self::default();
         for part in parts {
             for (place, top) in part.fields.into_iter().enumerate() {

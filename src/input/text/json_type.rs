@@ -23,7 +23,7 @@ const MOST_NODES: usize = 20_000;
 
 /// Where something is: number of the file, line, place in the line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct StructKind {
+pub(super) struct Place {
     pub(super) file: usize,
     pub(super) line: u64,
     pub(super) order: u32,
@@ -33,12 +33,12 @@ pub(super) struct StructKind {
 #[derive(Clone, Debug)]
 pub(super) struct Node {
     /// Where it is first.
-    pub(super) first: StructKind,
+    pub(super) first: Place,
     /// Where it is first of each kind but null.
-    kinds: Vec<(Kind, StructKind)>,
+    kinds: Vec<(Kind, Place)>,
     numbers: Numbers,
     /// Where a number first was too long for a double.
-    long: Option<StructKind>,
+    long: Option<Place>,
     keys: Keys,
     fields: Vec<Node>,
     item: Option<Box<Node>>,
@@ -46,14 +46,14 @@ pub(super) struct Node {
 
 /// The way through one line.
 #[derive(Debug)]
-pub(super) struct ThriftReader<'n> {
+pub(super) struct Walk<'n> {
     /// Where it is.
-    pub(super) place: StructKind,
+    pub(super) place: Place,
     /// Nodes there are.
     pub(super) nodes: &'n mut usize,
 }
 
-impl ThriftReader<'_> {
+impl Walk<'_> {
     /// A new node, where there may be one more.
     pub(super) fn node(&mut self) -> Result<Node, Wrong> {
         *self.nodes += 1;
@@ -71,22 +71,22 @@ impl ThriftReader<'_> {
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Conflict {
     /// Two kinds of one field.
-    Kinds { path: String, one: (Kind, StructKind), other: (Kind, StructKind) },
+    Kinds { path: String, one: (Kind, Place), other: (Kind, Place) },
     /// Numbers that no type holds.
-    Numbers { path: String, at: StructKind },
+    Numbers { path: String, at: Place },
     /// More fields than a level may have.
-    Fields { path: String, at: StructKind },
+    Fields { path: String, at: Place },
 }
 
 impl Node {
     /// A field that is here first.
-    pub(super) fn new(first: StructKind) -> Self {
+    pub(super) fn new(first: Place) -> Self {
         let (kinds, numbers, keys) = (Vec::new(), Numbers::default(), Keys::default());
         Self { first, kinds, numbers, long: None, keys, fields: Vec::new(), item: None }
     }
 
     /// Takes a value of it.
-    pub(super) fn take(&mut self, reader: &mut Reader<'_>, walk: &mut ThriftReader<'_>) -> Result<(), Wrong> {
+    pub(super) fn take(&mut self, reader: &mut Reader<'_>, walk: &mut Walk<'_>) -> Result<(), Wrong> {
         let kind = reader.peek()?;
         self.saw(kind, walk.place);
         match kind {
@@ -128,7 +128,7 @@ impl Node {
     }
 
     #[inline]
-    fn saw(&mut self, kind: Kind, place: StructKind) {
+    fn saw(&mut self, kind: Kind, place: Place) {
         if kind == Kind::Null || self.kinds.first().is_some_and(|(seen, _)| *seen == kind) {
             return;
         }
@@ -138,7 +138,7 @@ impl Node {
     }
 
     #[inline]
-    fn take_number(&mut self, text: &str, place: StructKind) {
+    fn take_number(&mut self, text: &str, place: Place) {
         if let Some(whole) = short_whole(text) {
             self.numbers.add_whole(i128::from(whole));
         } else if let Some(number) = Number::parse(text) {
@@ -244,11 +244,11 @@ mod tests {
     use super::*;
 
     fn taken(lines: &[(u64, &str)]) -> Node {
-        let mut node = Node::new(StructKind { file: 0, line: lines.first().map_or(0, |line| line.0), order: 0 });
+        let mut node = Node::new(Place { file: 0, line: lines.first().map_or(0, |line| line.0), order: 0 });
         let mut nodes = 0;
         for (line, text) in lines {
-            let place = StructKind { file: 0, line: *line, order: 0 };
-            node.take(&mut Reader::new(text), &mut ThriftReader { place, nodes: &mut nodes }).unwrap();
+            let place = Place { file: 0, line: *line, order: 0 };
+            node.take(&mut Reader::new(text), &mut Walk { place, nodes: &mut nodes }).unwrap();
         }
         node
     }

@@ -11,7 +11,7 @@ use super::chunks::Shape;
 use super::csv_survey::{self, Head, OfCsv};
 use super::expected::{self, Expectations};
 use super::json_survey::{Objects, OfJson};
-use super::json_type::{Conflict, StructKind};
+use super::json_type::{Conflict, Place};
 use super::survey::{self, Learnt, Plan};
 use super::text_error::{Fault, shown};
 use super::values::Values;
@@ -59,7 +59,7 @@ pub(super) fn of_csv(input: &Input, plan: Plan) -> Result<Survey> {
     order.sort_by_key(|number| names.columns[*number].1);
     let mut place_of = vec![0; order.len()];
     order.iter().enumerate().for_each(|(place, number)| place_of[*number] = place);
-    let columns: Vec<(Field, StructKind)> = order
+    let columns: Vec<(Field, Place)> = order
         .iter()
         .map(|number| {
             let (name, first) = &names.columns[*number];
@@ -148,7 +148,7 @@ fn check_files<'n>(input: &Input, learnt: &[Learnt<Head>], name: &impl Fn(usize)
 pub(super) fn of_json(input: &Input, plan: Plan) -> Result<Survey> {
     let expected = expected::of(input);
     let (parts, learnt) = survey::read(&OfJson { expected: &expected }, &input.files, Shape::Json, plan)?;
-    let path = |place: StructKind| &input.files[place.file].path;
+    let path = |place: Place| &input.files[place.file].path;
     let fields = Objects::merged(parts).map_err(|(place, what)| Fault::at(place.line, what).in_file(path(place)))?;
     let mut columns = Vec::with_capacity(fields.len());
     for (name, node) in fields {
@@ -166,12 +166,12 @@ pub(super) fn of_json(input: &Input, plan: Plan) -> Result<Survey> {
 /// The columns of the contract that no line has, which are null in all of them, as a field that a line lacks is. But
 /// one whose name is nearly that of a field which the contract does not know is likely to be misspelt, and not among
 /// them.
-fn absent(input: &Input, expected: &Expectations, columns: &[(Field, StructKind)]) -> Vec<(Field, StructKind)> {
+fn absent(input: &Input, expected: &Expectations, columns: &[(Field, Place)]) -> Vec<(Field, Place)> {
     let named = input.contract.iter().flat_map(|contract| &contract.columns).map(|column| column.name.as_str());
     let is_there = |name: &str| columns.iter().any(|(field, _)| field.name() == name);
     let strangers: Vec<&str> =
         columns.iter().map(|(field, _)| field.name().as_str()).filter(|name| !expected.contains_key(*name)).collect();
-    let place = StructKind { file: 0, line: 1, order: u32::MAX };
+    let place = Place { file: 0, line: 1, order: u32::MAX };
     let absent = named.filter(|name| !is_there(name) && suggest::nearest(name, strangers.iter().copied()).is_none());
     let nullable = absent.filter_map(|name| Some((name, expected.get(name).filter(|it| it.nullable)?)));
     nullable.map(|(name, expected)| (Field::new(name, expected.data_type.clone(), true), place)).collect()
@@ -179,7 +179,7 @@ fn absent(input: &Input, expected: &Expectations, columns: &[(Field, StructKind)
 
 /// The error of fields that make no type.
 fn told(input: &Input, conflict: Conflict) -> Error {
-    let at = |place: StructKind| format!("{}, line {}", input.files[place.file].path.display(), place.line);
+    let at = |place: Place| format!("{}, line {}", input.files[place.file].path.display(), place.line);
     let (place, what) = match conflict {
         Conflict::Kinds { path, one: (one, first), other: (other, place) } => {
             let what = format!(
@@ -210,7 +210,7 @@ fn told(input: &Input, conflict: Conflict) -> Error {
 }
 
 /// The survey of these columns.
-fn made(input: &Input, shape: Shape, columns: &[(Field, StructKind)], files: Vec<Surveyed>) -> Result<Survey> {
+fn made(input: &Input, shape: Shape, columns: &[(Field, Place)], files: Vec<Surveyed>) -> Result<Survey> {
     check_names(input, columns)?;
     let schema = Schema::new(columns.iter().map(|(field, _)| field.clone()).collect::<Vec<_>>());
     if let Some(contract) = &input.contract {
@@ -229,10 +229,10 @@ fn made(input: &Input, shape: Shape, columns: &[(Field, StructKind)], files: Vec
 }
 
 /// No column has the name of one in the directories, and none is spelled in two ways.
-fn check_names(input: &Input, columns: &[(Field, StructKind)]) -> Result<()> {
-    let mut spellings: HashMap<String, (&str, StructKind)> = HashMap::new();
+fn check_names(input: &Input, columns: &[(Field, Place)]) -> Result<()> {
+    let mut spellings: HashMap<String, (&str, Place)> = HashMap::new();
     for (field, place) in columns {
-        let path = |place: &StructKind| &input.files[place.file].path;
+        let path = |place: &Place| &input.files[place.file].path;
         let name = field.name().as_str();
         if input.partition_columns.iter().any(|column| column == name) {
             let what = format!("column {} is in the names of the directories, too; leave it out of one", shown(name));

@@ -13,7 +13,7 @@ use std::sync::Arc;
 
 use arrow::datatypes::DataType;
 
-use super::json_type::StructKind;
+use super::json_type::Place;
 use super::number::{Number, Numbers};
 use super::text_error::{SHOWN, shown};
 use super::timestamp::{Moment, Moments, date};
@@ -39,7 +39,7 @@ pub(super) struct Values {
     all: u64,
     texts: u64,
     /// The first text: where it is, and how it begins.
-    text: Option<(StructKind, String)>,
+    text: Option<(Place, String)>,
     numbers: Numbers,
     moments: Moments,
 }
@@ -58,7 +58,7 @@ impl Values {
         self.kinds |= kind;
         if kind == TEXT {
             self.texts += 1;
-            let place = StructKind { file, line, order: 0 };
+            let place = Place { file, line, order: 0 };
             if self.text.as_ref().is_none_or(|(first, _)| place < *first) {
                 self.text = Some((place, text.chars().take(SHOWN + 1).collect()));
             }
@@ -120,7 +120,7 @@ impl Values {
     }
 
     /// The text that is odd among values of one other kind, if there is one: its place, and what is wrong.
-    pub(super) fn odd(&self) -> Option<(StructKind, String)> {
+    pub(super) fn odd(&self) -> Option<(Place, String)> {
         let kind = match self.kinds & !TEXT {
             BOOL => "true or false",
             DATE => "dates",

@@ -24,6 +24,7 @@
 //! Not for: what becomes of equal keys (see `fold`), or deciding whether a later process goes on (see `pipeline`).
 
 mod bucket;
+mod cursor;
 pub mod duplicates;
 mod entry;
 mod merge;
@@ -291,7 +292,7 @@ impl Writer<'_> {
         }
         let stored = entry.stored_bytes();
         let mut place = self.buffer.place(part, stored);
-        if self.buffer.entries() > 0 && self.buffer.memory_with(place) > self.limit {
+        if self.buffer.entries() > 0 && self.buffer.memory_with(place, stored) > self.limit {
             self.spill()?;
             place = self.buffer.place(part, stored);
         }

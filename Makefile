@@ -44,6 +44,12 @@ differential: ## random SQL over random tables, compared with DuckDB (ARGS="--se
 	cargo build --release --locked --bench answers
 	PYTHONPATH=tests python3 -m answers differential $(ARGS)
 
+.PHONY: memory
+memory: ## the most that runs hold, for data that is hard on memory, as a table (ARGS="--memory 128MiB --threads 2")
+	@scripts/setup.sh --bench
+	cargo build --release --locked --bin cutover
+	PYTHONPATH=tests python3 -m answers memory --target-dir "$(TARGET_DIR)" $(ARGS)
+
 .PHONY: answers
 answers: ## the part of both that every change is held to: scale 0.1 at 128 MiB, and 300 random jobs
 	@scripts/setup.sh --bench

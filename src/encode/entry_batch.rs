@@ -6,11 +6,15 @@
 //! row 1      [url,age]       [ts desc]     {"views":1}      0
 //! ```
 //!
-//! A [`Column`] is one byte buffer and the offsets of its rows; nothing is allocated per row, and `clear` keeps the
-//! buffers for the next batch. Invariant: `offsets` starts at 0, never decreases, and ends at `data.len()`.
+//! A [`Column`] is one byte buffer and the offsets that cut it into rows; nothing is allocated per row, and `clear`
+//! keeps the buffers for the next batch, unless they are far larger than most batches need. Invariant: `offsets` starts
+//! at 0, never decreases, and ends at `data.len()`.
 //!
 //! Not for: anything that depends on the meaning of the bytes. Entries compare by (key, order, value) as separate
 //! fields.
+
+/// Bytes of the largest buffer that is kept for the next batch.
+const KEPT_BYTES: usize = 16 << 20;
 
 /// Encoded rows of one batch: three binary columns of equal length, and the shard of each row.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -41,7 +45,7 @@ impl EntryBatch {
         self.keys.data.len() + self.orders.data.len() + self.values.data.len()
     }
 
-    /// Drops the rows and keeps the buffers.
+    /// Drops the rows and keeps the buffers, but for very large ones.
     pub fn clear(&mut self) {
         self.keys.clear();
         self.orders.clear();
@@ -88,9 +92,12 @@ impl Column {
         self.end_row();
     }
 
-    /// Drops the rows and keeps the buffers.
+    /// Drops the rows and keeps the buffers, but for a very large one.
     pub fn clear(&mut self) {
         self.data.clear();
+        if self.data.capacity() > KEPT_BYTES {
+            self.data = Vec::new();
+        }
         self.offsets.clear();
         self.offsets.push(0);
     }
@@ -124,5 +131,8 @@ mod tests {
         assert!(column.is_empty());
         assert_eq!(column.data.capacity(), capacity);
         assert_eq!(column, Column::default());
+        column.push(&vec![0; KEPT_BYTES + 1]);
+        column.clear();
+        assert_eq!(column.data.capacity(), 0);
     }
 }

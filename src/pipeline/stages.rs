@@ -162,8 +162,12 @@ impl<'s> PartitionEncoder<'s> {
         self.seen.take(&batch);
         pieces(batch).try_for_each(|piece| {
             self.encoder.encode(&piece, &mut self.entries)?;
+            // Its values may be large, and what follows has its own copy.
+            drop(piece);
             self.seen.take_entries(&self.entries);
-            self.writer.push(&self.entries)
+            self.writer.push(&self.entries)?;
+            self.entries.remove_stale_builds();
+            Ok(())
         })
     }
 

@@ -41,6 +41,7 @@ mod sql_limits;
 mod table_provider;
 mod text_scan;
 mod udf;
+mod unordered;
 mod unspillable;
 
 pub use batch_slices::pieces;

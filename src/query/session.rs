@@ -31,6 +31,7 @@ use super::row_width::Widths;
 use super::sql_limits;
 use super::table_provider::{InputTable, RowGroupSample};
 use super::text_scan::TextTable;
+use super::unordered::unordered;
 use crate::error::{IoContext, Result};
 use crate::input::Input;
 
@@ -273,7 +274,8 @@ async fn plan(
     let values: Vec<(String, ScalarValue)> =
         params.iter().map(|(name, value)| (name.clone(), ScalarValue::from(value.as_str()))).collect();
     let frame = frame.with_param_values(ParamValues::from(values)).map_err(unplanned)?;
-    Ok(frame.into_parts())
+    let (state, plan) = frame.into_parts();
+    Ok((state, unordered(plan).map_err(unplanned)?))
 }
 
 /// Bytes of a row of the input with the widest rows, counting the columns that are read.

@@ -4,8 +4,8 @@
 //! lost there, so finding the next smallest entry costs one comparison per level, mostly of two integers that are
 //! stored in the tree itself.
 //!
-//! Invariant: a merge holds one packed and one unpacked block per run; these fit into memory as long as it reads at
-//! most [`fan_in`] runs.
+//! Invariant: a merge holds one block of each run, for which half of its memory is enough as long as it reads no more
+//! runs than [`fan_in`] says. The other half is for what all of them use in turn, and for what is written.
 //!
 //! Not for: resolving duplicate keys (`duplicates`).
 
@@ -14,92 +14,23 @@ use std::path::Path;
 
 use rayon::prelude::*;
 
-use super::entry::{Entry, Prefix};
-use super::prefetch::prefetch;
+use super::cursor::{Cursor, DONE, HELD_WHOLE, KeyPrefix, Scratch};
+use super::entry::Entry;
 use super::spill::{BLOCK_BYTES, Run, RunWriter};
-use super::splitters::{KeyRange, Splitter};
+use super::splitters::KeyRange;
 use super::{Options, Stats};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::shutdown;
 
 /// Least number of runs per merge, however small the memory.
 const MIN_FAN_IN: usize = 4;
-
-/// A position in one run.
-struct Cursor<'a> {
-    run: &'a Run,
-    /// Offset of its next block; none after the last.
-    next_block: Option<u64>,
-    packed: Vec<u8>,
-    block: Vec<u8>,
-    at: usize,
-    end: usize,
-    to: Option<&'a Splitter>,
-    head: KeyPrefix,
-}
-
-/// The shard and key prefix of a cursor's entry as one integer: a smaller one means a smaller entry; with equal ones
-/// the entries have to be compared. A cursor that is done has the largest.
-type KeyPrefix = u128;
-const DONE: KeyPrefix = KeyPrefix::MAX;
-
-impl<'a> Cursor<'a> {
-    fn open(run: &'a Run, part: &'a KeyRange) -> Result<Self> {
-        let mut cursor = Self {
-            run,
-            next_block: Some(run.index().seek(part.from.shard, &part.from.key)),
-            packed: Vec::new(),
-            block: Vec::new(),
-            at: 0,
-            end: 0,
-            to: part.to.as_ref(),
-            head: DONE,
-        };
-        cursor.advance()?;
-        while cursor.head != DONE && {
-            let entry = cursor.entry();
-            (entry.shard, entry.key) < (part.from.shard, part.from.key.as_slice())
-        } {
-            cursor.advance()?;
-        }
-        Ok(cursor)
-    }
-
-    fn entry(&self) -> Entry<'_> {
-        Entry::at(&self.block, self.at)
-    }
-
-    fn advance(&mut self) -> Result<()> {
-        self.at = self.end;
-        if self.at == self.block.len() {
-            let Some(offset) = self.next_block else {
-                self.head = DONE;
-                return Ok(());
-            };
-            self.next_block = self.run.read_block(offset, &mut self.packed, &mut self.block)?;
-            self.at = 0;
-        }
-        let Some((entry, rest)) = Entry::parse(&self.block[self.at..]) else {
-            return Err(Error::corrupt(format!(
-                "spill file {} holds a broken entry; check the disk and run again",
-                self.run.path().display()
-            )));
-        };
-        self.end = self.block.len() - rest.len();
-        // By the time this cursor is read again, blocks of other cursors have displaced its block from the L1 cache.
-        prefetch(&self.block, self.end);
-        let done = self.to.is_some_and(|to| (entry.shard, entry.key) >= (to.shard, to.key.as_slice()));
-        let prefix = Prefix::within_shard(0).of(entry.shard, entry.key);
-        self.head = if done { DONE } else { KeyPrefix::from(entry.shard) << u64::BITS | KeyPrefix::from(prefix) };
-        Ok(())
-    }
-}
 
 /// The entries of one part of several runs, in order.
 pub(super) struct Merge<'a> {
     cursors: Vec<Cursor<'a>>,
     /// `losers[0]` is the winner; `losers[1..]` the loser at each inner node.
     losers: Vec<Contestant>,
+    scratch: Scratch,
 }
 
 /// The number of a cursor, and its head.
@@ -113,35 +44,41 @@ impl<'a> Merge<'a> {
     /// # Errors
     /// `Unavailable` or `Corrupt` when a run cannot be read back.
     pub(super) fn open(runs: impl IntoIterator<Item = &'a Run>, part: &'a KeyRange) -> Result<Self> {
-        let cursors = runs.into_iter().map(|run| Cursor::open(run, part)).collect::<Result<Vec<_>>>()?;
+        let mut scratch = Scratch::default();
+        let open = |run| Cursor::open(run, part, &mut scratch);
+        let cursors = runs.into_iter().map(open).collect::<Result<Vec<_>>>()?;
         let nobody = Contestant { head: DONE, cursor: 0 };
-        let mut merge = Self { losers: vec![nobody; cursors.len().max(1)], cursors };
+        let mut merge = Self { losers: vec![nobody; cursors.len().max(1)], cursors, scratch };
         if !merge.cursors.is_empty() {
-            merge.losers[0] = merge.play(1);
+            merge.losers[0] = merge.play(1)?;
         }
         Ok(merge)
     }
 
     fn contestant(&self, cursor: usize) -> Contestant {
-        Contestant { head: self.cursors[cursor].head, cursor }
+        Contestant { head: self.cursors[cursor].head(), cursor }
     }
 
     /// Plays the games below `node` and returns the winner. Leaves are the nodes from the number of cursors on.
-    fn play(&mut self, node: usize) -> Contestant {
+    fn play(&mut self, node: usize) -> Result<Contestant> {
         let count = self.cursors.len();
         if node >= count {
-            return self.contestant(node - count);
+            return Ok(self.contestant(node - count));
         }
-        let (left, right) = (self.play(2 * node), self.play(2 * node + 1));
-        let (winner, loser) = if self.before(right, left) { (right, left) } else { (left, right) };
+        let (left, right) = (self.play(2 * node)?, self.play(2 * node + 1)?);
+        let (winner, loser) = if self.before(right, left)? { (right, left) } else { (left, right) };
         self.losers[node] = loser;
-        winner
+        Ok(winner)
     }
 
-    /// Whether the entry of `one` is smaller than that of `other`.
-    fn before(&self, one: Contestant, other: Contestant) -> bool {
-        let by_entry = || one.head != DONE && self.cursors[one.cursor].entry() < self.cursors[other.cursor].entry();
-        one.head < other.head || (one.head == other.head && by_entry())
+    /// Whether one's entry comes before the other's.
+    #[inline]
+    fn before(&mut self, one: Contestant, other: Contestant) -> Result<bool> {
+        if one.head != other.head || one.head == DONE {
+            return Ok(one.head < other.head);
+        }
+        let cursors = &self.cursors;
+        Ok(cursors[one.cursor].compare(&cursors[other.cursor], &mut self.scratch)?.is_lt())
     }
 
     /// # Errors
@@ -150,13 +87,13 @@ impl<'a> Merge<'a> {
         let count = self.cursors.len();
         while self.losers[0].head != DONE {
             let cursor = self.losers[0].cursor;
-            visit(self.cursors[cursor].entry())?;
-            self.cursors[cursor].advance()?;
+            visit(self.cursors[cursor].entry(&mut self.scratch)?)?;
+            self.cursors[cursor].advance(&mut self.scratch)?;
             let mut winner = self.contestant(cursor);
             let mut node = (cursor + count) / 2;
             while node > 0 {
                 let loser = self.losers[node];
-                if self.before(loser, winner) {
+                if self.before(loser, winner)? {
                     self.losers[node] = winner;
                     winner = loser;
                 }
@@ -168,14 +105,14 @@ impl<'a> Merge<'a> {
     }
 }
 
-/// How many runs one merge can read within `memory` bytes, if no block is larger than `largest_block`: it holds one
-/// packed and one unpacked block of each run.
+/// How many runs one merge may read within `memory` bytes, where no cursor holds a larger block.
 pub(super) fn fan_in(memory: usize, largest_block: usize) -> usize {
     (memory / (2 * largest_block.max(BLOCK_BYTES))).max(MIN_FAN_IN)
 }
 
+/// Bytes of the largest block that a cursor holds.
 fn largest_block(runs: &[Run]) -> usize {
-    runs.iter().map(Run::largest_block).max().unwrap_or(0)
+    runs.iter().map(Run::largest_block).max().unwrap_or(0).min(HELD_WHOLE)
 }
 
 /// Removes and returns the smallest runs: as many as one merge can read within `memory` bytes.

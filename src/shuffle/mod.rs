@@ -25,6 +25,7 @@
 //! Not for: resolving duplicate keys (`duplicates`), or deciding whether a later process may resume (`pipeline`).
 
 mod bucket;
+mod cursor;
 pub mod duplicates;
 mod entry;
 mod merge;
@@ -295,7 +296,7 @@ impl Writer<'_> {
         }
         let stored = entry.stored_bytes();
         let mut place = self.buffer.place(part, stored);
-        if self.buffer.entries() > 0 && self.buffer.memory_with(place) > self.limit {
+        if self.buffer.entries() > 0 && self.buffer.memory_with(place, stored) > self.limit {
             self.spill()?;
             place = self.buffer.place(part, stored);
         }

@@ -71,6 +71,10 @@ pub(super) struct Run {
 }
 
 impl Run {
+    pub(super) fn number(&self) -> u64 {
+        self.number
+    }
+
     pub(super) fn path(&self) -> &Path {
         &self.path
     }

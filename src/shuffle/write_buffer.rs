@@ -8,7 +8,10 @@ use super::bucket::{Bucket, BucketBuilder, INDEX_BYTES, entries};
 use super::entry::Entry;
 use super::splitters::RangePartitioner;
 
-/// Entries in buckets, with the memory they take.
+/// How many times the largest entry is in memory while it is written: as a block, and packed.
+const WRITTEN: usize = 2;
+
+/// Entries in buckets, with what they take.
 #[derive(Debug)]
 pub(super) struct Buffer {
     chunk_bytes: usize,
@@ -18,6 +21,8 @@ pub(super) struct Buffer {
     memory: usize,
     /// Entries of the fullest bucket, which determines the size of the largest index for sorting.
     most: usize,
+    /// Bytes of the largest entry.
+    largest: usize,
     entries: usize,
 }
 
@@ -32,7 +37,7 @@ impl Buffer {
     /// An empty buffer that allocates chunks of `chunk_bytes`, with a bucket for every part.
     pub(super) fn new(chunk_bytes: usize, cuts: Arc<RangePartitioner>) -> Self {
         let buckets = cuts.parts().iter().map(|_| BucketBuilder::default()).collect();
-        Self { chunk_bytes, cuts, buckets, memory: 0, most: 0, entries: 0 }
+        Self { chunk_bytes, cuts, buckets, memory: 0, most: 0, largest: 0, entries: 0 }
     }
 
     /// An empty buffer of the same kind.
@@ -65,10 +70,11 @@ impl Buffer {
         Place { bucket, chunk }
     }
 
-    /// Bytes of memory after adding an entry at `place`, including the index that sorting will need.
-    pub(super) fn memory_with(&self, place: Place) -> usize {
+    /// Bytes of memory held once an entry that takes `stored` bytes is at `place`, with the index that sorting will
+    /// need and with what spilling will.
+    pub(super) fn memory_with(&self, place: Place, stored: usize) -> usize {
         let most = self.most.max(self.buckets[place.bucket].entries() + 1);
-        self.memory + place.chunk + most * INDEX_BYTES
+        self.memory + place.chunk + most * INDEX_BYTES + WRITTEN * self.largest.max(stored)
     }
 
     /// Appends an entry that takes `stored` bytes at its place.
@@ -77,6 +83,7 @@ impl Buffer {
         entry.append_to(bucket.reserve(entry.bytes(), stored, || Vec::with_capacity(place.chunk)));
         self.memory += place.chunk;
         self.most = self.most.max(bucket.entries());
+        self.largest = self.largest.max(stored);
         self.entries += 1;
     }
 

@@ -2,6 +2,7 @@
 
     tpc            the 22 queries of TPC-H and the 99 of TPC-DS, through the command           `make tpc`
     differential   random SQL over random tables, many jobs in one process                     `make differential`
+    memory         the most that runs hold, for data that is hard on memory                    `make memory`
 
     judged         whether the judges find errors
 
@@ -28,10 +29,10 @@ from answers import environment
 
 def main():
     environment.enter()
-    # Only now: these need the environment's packages.
-    from answers import differential, judged, tpc
+    # Only now: these need what the environment has.
+    from answers import differential, judged, memory, tpc
 
-    judges = {"tpc": tpc.main, "differential": differential.main, "judged": judged.main}
+    judges = {"tpc": tpc.main, "differential": differential.main, "judged": judged.main, "memory": memory.main}
     if len(sys.argv) < 2 or sys.argv[1] not in judges:
         sys.exit(f"answers: name a judge: {' or '.join(judges)}")
     sys.exit(judges[sys.argv[1]](sys.argv[2:]))

@@ -9,6 +9,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::resources::Resources;
+use crate::shuffle::cursor::HELD_WHOLE;
 use crate::shuffle::merge::{MergePlan, fan_in};
 
 /// How keys are distributed.
@@ -125,8 +126,43 @@ fn values_of_one_byte_to_sixteen_mebibytes() {
     }
 }
 
-/// A thousand times the budget, with no less memory per thread than it needs: everything is written once, and at most
-/// once more by a merge. Only the sizes of runs are simulated, by the rules by which they are merged.
+/// Large entries of one key, which differ late: in the value, in the order, or in what follows equal orders. A merge
+/// holds the front of each alone.
+#[test]
+fn large_entries_that_differ_late_are_merged_in_order() {
+    let size = 2 * HELD_WHOLE;
+    let ends_in = |last: u8| [vec![b'x'; size], vec![last]].concat();
+    let row = |order: Vec<u8>, value: Vec<u8>| (0, b"key".to_vec(), order, value);
+    let mut rows = vec![row(vec![1], vec![b'x'; 9]), row(vec![1], vec![b'x'; size / 2 + 9])];
+    for last in [7, 3, 9, 1, 200, 3] {
+        rows.extend([row(vec![1], ends_in(last)), row(ends_in(last), vec![last]), row(ends_in(5), ends_in(last))]);
+        rows.push((0, vec![last], vec![2; 20], ends_in(last)));
+    }
+    let parts: Vec<Vec<Owned>> = rows.chunks(5).map(<[Owned]>::to_vec).collect();
+    let (sorted, stats) = shuffle(&parts, 1, 4 << 10);
+    assert!(stats.runs as usize >= rows.len() / 2, "{stats:?}");
+    assert!(sorted == oracle(&parts, 1), "another order, or other entries");
+}
+
+/// What merges hold does not grow with the values: one that is large makes no merge read fewer runs.
+#[test]
+fn a_merge_of_large_values_reads_as_many_runs() {
+    assert_eq!(fan_in(16 << 20, HELD_WHOLE), 32);
+    let directory = tempfile::tempdir().unwrap();
+    let options = Options { writers: 1, ..options(directory.path(), 24 << 20, 64 << 20) };
+    let shuffle = Shuffle::new(options.clone());
+    let mut writer = shuffle.writer();
+    for row in 0..30_u8 {
+        writer.push(&batch(&[(0, vec![row], Vec::new(), noise(row.into(), 9 << 20))])).unwrap();
+    }
+    writer.finish().unwrap();
+    let (shards, stats) = shuffle.finish().unwrap();
+    assert_eq!(stats.runs, 30, "no pass of merges was needed");
+    assert_eq!(drain(shards)[0].concat().len(), 30);
+}
+
+/// A thousand times the budget, with no less memory for a thread than it needs: whatever is written is written once,
+/// and once more by a merge. Only the sizes of runs are played through, by the rules by which they are merged.
 #[test]
 fn a_thousand_times_the_budget_is_written_twice_at_most() {
     for (budget, threads) in [(64 << 20, 1), (128 << 20, 2), (512 << 20, 8), (8 << 30, 32), (256 << 30, 256)] {

@@ -5,7 +5,7 @@
 //!   current.json  build.lock  publish.lock  commit.lock
 //!   versions/00000042/manifest.json  versions/00000042/shard-00000/…
 //!   staging/<build id>/…             staging/trash-…      (on its way to deletion)
-//!   log/events.jsonl
+//!   log/events.jsonl  reserve
 //! ```
 //! Not for: touching the disk. Nothing here reads or writes.
 
@@ -107,6 +107,11 @@ impl Layout {
     /// The account itself, one JSON object per line.
     pub fn events(&self) -> PathBuf {
         self.log_dir().join("events.jsonl")
+    }
+
+    /// Space that is set aside.
+    pub fn reserve(&self) -> PathBuf {
+        self.root.join("reserve")
     }
 
     /// Held for the length of a build.

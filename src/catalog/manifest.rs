@@ -172,6 +172,18 @@ pub struct CheckResult {
     pub expected: String,
     /// What was there.
     pub found: String,
+    /// More of it, of the check that compares what was measured.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub compared: Option<Compared>,
+}
+
+/// What a comparison of measures came to.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Compared {
+    /// What was not compared, and why: sentences.
+    pub left_out: Vec<String>,
+    /// What moved most, from what to what, the largest changes first.
+    pub moved: Vec<String>,
 }
 
 /// How a check ended.
@@ -389,6 +401,7 @@ mod tests {
             outcome,
             expected: "at least 10".into(),
             found: "0".into(),
+            compared: None,
         };
         manifest.checks = vec![check(Outcome::Passed), check(Outcome::Warned)];
         assert_eq!(manifest.rejection(), None);

@@ -29,6 +29,7 @@ mod lock;
 mod manifest;
 mod orphans;
 mod publish_rules;
+mod reserve;
 mod resumable_builds;
 mod retention;
 mod rfc3339;
@@ -58,7 +59,7 @@ pub use intent::Intent;
 pub use layout::{BuildPaths, Layout};
 pub use lock::{Holder, Lock};
 pub use manifest::{
-    CheckResult, ColumnStats, FileEntry, InputFile, LargestEntry, Manifest, Outcome, ShardEntry, StageTiming,
+    CheckResult, ColumnStats, Compared, FileEntry, InputFile, LargestEntry, Manifest, Outcome, ShardEntry, StageTiming,
     shown_params,
 };
 pub use publish_rules::Refusal;

@@ -3,6 +3,7 @@
 //! Not for: how columns are brought together (`union`), or text files, whose columns their survey finds out (`text`).
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use arrow::datatypes::{Field, Schema, SchemaRef};
 use rayon::prelude::*;
@@ -49,7 +50,7 @@ fn names(input: &Input) -> Vec<String> {
 
 fn agree(input: &Input, files: &[Columns]) -> Result<SchemaRef> {
     let (table, mut problems) = match union(files, input.contract.as_ref()) {
-        Ok(table) => (Some(table), Vec::new()),
+        Ok(table) => (Some(with_optional(input, &table)), Vec::new()),
         Err(problems) => (None, problems),
     };
     let partitions = input.partition_fields()?;
@@ -69,6 +70,15 @@ fn agree(input: &Input, files: &[Columns]) -> Result<SchemaRef> {
             Err(Error::input(format!("input {} is not what the job expects\n  {problems}", input.name)))
         }
     }
+}
+
+/// The table with the columns that its contract allows to be in no file.
+fn with_optional(input: &Input, table: &SchemaRef) -> SchemaRef {
+    let Some(contract) = &input.contract else { return Arc::clone(table) };
+    let there: Vec<&str> = table.fields().iter().map(|field| field.name().as_str()).collect();
+    let may_be = |column: &contract::Column| column.optional && !input.partition_columns.contains(&column.name);
+    let absent = contract.absent(&there, may_be).into_iter().map(Arc::new);
+    Arc::new(Schema::new(table.fields().iter().cloned().chain(absent).collect::<Vec<_>>()))
 }
 
 /// Every way in which a file breaks the contract. What it has not, but may lack, and what is widened to the contract's

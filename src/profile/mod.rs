@@ -35,6 +35,8 @@ pub use table::{Seed, TableSketch};
 
 /// Bytes of hashes that a profile may have as JSON, about.
 const MOST_HASH_BYTES: usize = 64 << 10;
+/// Columns of a table that are measured; of those behind them in a result, nulls are counted.
+const MOST_COLUMNS: usize = 1024;
 /// Partitions whose rows a profile names: the newest.
 const MOST_PARTITIONS: usize = 100;
 
@@ -51,6 +53,12 @@ pub struct Profile {
     pub key_bytes: u64,
     /// Bytes of the values of these rows.
     pub value_bytes: u64,
+    /// Entries that are left of them, once rows with one key are combined.
+    #[serde(default)]
+    pub entries: u64,
+    /// Bytes of their keys and values.
+    #[serde(default)]
+    pub entry_bytes: u64,
 }
 
 /// One input, as it was read.
@@ -124,12 +132,17 @@ pub struct ColumnProfile {
 }
 
 impl Profile {
-    /// Brings the profile to a bounded size: fewer hashes where there are many columns, and only the newest partitions.
+    /// Brings the profile to a bounded size: fewer hashes where there are many columns, not all columns of inputs, and
+    /// only the newest partitions.
     pub fn trim(&mut self) {
         for input in &mut self.inputs {
             input.partitions.drain(..input.partitions.len().saturating_sub(MOST_PARTITIONS));
         }
-        let tables = self.inputs.iter_mut().flat_map(|input| &mut input.tables).map(|part| &mut part.table);
+        let parts = self.inputs.iter_mut().flat_map(|input| &mut input.tables);
+        let tables = parts.map(|part| &mut part.table).map(|table| {
+            table.columns.truncate(MOST_COLUMNS);
+            table
+        });
         let mut columns: Vec<_> = tables.chain([&mut self.result]).flat_map(|table| &mut table.columns).collect();
         let kept = MOST_HASH_BYTES / (Hashes::DIGITS * columns.len().max(1));
         columns.iter_mut().for_each(|column| column.hashes.truncate(kept));

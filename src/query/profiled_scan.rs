@@ -7,13 +7,13 @@
 //! Only runs that bring a [`Measuring`] with them measure; for others the operator hands batches on. A scan that was
 //! not read to its end, as below a join with an empty side, is left out: how much of it was read is chance.
 //!
-//! Not for: what is measured (`profile`).
+//! Not for: what is measured (`profile`), and bringing the parts of a scan together (`measuring`).
 
 use std::collections::BTreeMap;
 use std::fmt;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 
 use arrow::array::RecordBatch;
@@ -26,15 +26,14 @@ use datafusion::physical_plan::statistics::{ChildStats, StatisticsArgs};
 use datafusion::physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, ExecutionPlanProperties, PlanProperties};
 use futures::Stream;
 
+use super::measuring::{Label, Measuring, Parts};
 use super::operator::{recomputed_over_children, without_expressions};
 use super::table_provider::partition_value;
 use crate::input::Input;
-use crate::profile::{InputProfile, PartProfile, Seed, TableSketch};
+use crate::profile::TableSketch;
 
 /// What the operator is called in plans.
 pub(super) const MEASURE: &str = "MeasureExec";
-/// Partitions by date that are measured one by one: the newest.
-const NEWEST: usize = 4;
 
 /// Gives every scan a number of its own.
 static SCANS: AtomicUsize = AtomicUsize::new(0);
@@ -48,8 +47,6 @@ pub(super) struct Measured {
     /// The partitions by date in order, by what their columns hold.
     labels: Arc<BTreeMap<String, Label>>,
 }
-
-type Label = (usize, String);
 
 impl Measured {
     /// For the table of an input, whose columns of directories come after `columns` others.
@@ -96,114 +93,6 @@ impl Measured {
 
 fn key(values: &[ScalarValue]) -> String {
     values.iter().map(|value| format!("{value}/")).collect()
-}
-
-/// What a run has measured of its inputs so far.
-#[derive(Debug)]
-pub struct Measuring {
-    seed: Seed,
-    scans: Mutex<BTreeMap<usize, Scan>>,
-}
-
-#[derive(Debug)]
-struct Scan {
-    input: Arc<str>,
-    partitions: usize,
-    ended: BTreeMap<usize, Parts>,
-}
-
-/// The rows of one scan, by the partitions of the input.
-#[derive(Debug, Default)]
-struct Parts {
-    rows: BTreeMap<Option<Label>, u64>,
-    /// The newest ones.
-    tables: BTreeMap<Option<Label>, TableSketch>,
-}
-
-impl Parts {
-    /// The table of a partition, unless there are newer ones enough.
-    fn table(&mut self, of: Option<Label>, make: impl FnOnce() -> TableSketch) -> Option<&mut TableSketch> {
-        if !self.tables.contains_key(&of) {
-            if self.tables.len() >= NEWEST {
-                if self.tables.first_key_value().is_some_and(|(oldest, _)| *oldest > of) {
-                    return None;
-                }
-                self.tables.pop_first();
-            }
-            self.tables.insert(of.clone(), make());
-        }
-        self.tables.get_mut(&of)
-    }
-
-    fn merge(&mut self, other: Self) {
-        for (label, rows) in other.rows {
-            *self.rows.entry(label).or_default() += rows;
-        }
-        for (label, table) in other.tables {
-            match self.tables.get_mut(&label) {
-                Some(held) => held.merge(table),
-                None => drop(self.table(label, || table)),
-            }
-        }
-    }
-}
-
-impl Measuring {
-    /// Nothing yet, of the inputs of a dataset.
-    pub fn new(seed: Seed) -> Self {
-        Self { seed, scans: Mutex::default() }
-    }
-
-    /// What is known of the inputs once the run has ended.
-    pub fn inputs(&self, inputs: &[Input]) -> Vec<InputProfile> {
-        let scans = std::mem::take(&mut *self.scans.lock().unwrap_or_else(PoisonError::into_inner));
-        let mut read: BTreeMap<Arc<str>, Vec<(InputProfile, String)>> = BTreeMap::new();
-        for scan in scans.into_values().filter(|scan| scan.ended.len() == scan.partitions) {
-            let mut parts = Parts::default();
-            scan.ended.into_values().for_each(|ended| parts.merge(ended));
-            let profile = profile(parts);
-            let columns =
-                profile.tables.first().map(|part| part.table.columns.iter().map(|column| column.name.as_str()));
-            let columns = columns.map(|columns| columns.collect::<Vec<_>>().join(",")).unwrap_or_default();
-            read.entry(scan.input).or_default().push((profile, columns));
-        }
-        let of = |input: &Input| {
-            // An input that is read twice is known by the scan with most columns; plans are made in any order.
-            let mut scans = read.remove(input.name.as_str()).unwrap_or_default();
-            scans.sort_by_key(|(profile, columns)| {
-                (std::cmp::Reverse(columns_of(profile)), profile.read, columns.clone())
-            });
-            let read = scans.into_iter().next().map(|(profile, _)| profile).unwrap_or_default();
-            InputProfile {
-                name: input.name.clone(),
-                files: input.files.len() as u64,
-                bytes: input.bytes(),
-                rows: input.rows(),
-                ..read
-            }
-        };
-        inputs.iter().map(of).collect()
-    }
-
-    fn end(&self, scan: (usize, Arc<str>), partitions: usize, partition: usize, parts: Parts) {
-        let mut scans = self.scans.lock().unwrap_or_else(PoisonError::into_inner);
-        let (number, input) = scan;
-        let scan = scans.entry(number).or_insert_with(|| Scan { input, partitions, ended: BTreeMap::new() });
-        scan.ended.insert(partition, parts);
-    }
-}
-
-fn columns_of(profile: &InputProfile) -> usize {
-    profile.tables.first().map_or(0, |part| part.table.columns.len())
-}
-
-fn profile(parts: Parts) -> InputProfile {
-    let named = |label: Option<Label>| label.map(|(_, label)| label);
-    let read = Some(parts.rows.values().sum());
-    let partitions = parts.rows.into_iter().filter_map(|(label, rows)| Some((named(label)?, rows))).collect();
-    let part =
-        |(label, table): (Option<Label>, TableSketch)| PartProfile { partition: named(label), table: table.profile() };
-    InputProfile { read, partitions, tables: parts.tables.into_iter().map(part).collect(), ..InputProfile::default() }
 }
 
 /// The operator.
@@ -337,11 +226,8 @@ impl MeasuredStream {
                 self.measured.labels.get(&key(&values)).cloned()
             }
         };
-        *rows.parts.rows.entry(label.clone()).or_default() += batch.num_rows() as u64;
-        let (schema, seed) = (&self.schema, rows.measuring.seed);
-        if let Some(table) = rows.parts.table(label, || TableSketch::new(Arc::clone(schema), seed)) {
-            table.take(batch);
-        }
+        let (schema, seed) = (&self.schema, rows.measuring.seed());
+        rows.parts.take(label, batch, || TableSketch::new(Arc::clone(schema), seed));
         Ok(())
     }
 }

@@ -237,8 +237,12 @@ impl Model {
         check(current.behind().is_none(), || "consumers were never told of a rollback".to_owned())?;
         let mut files = vec!["build.lock", "commit.lock", "current.json", "log", "staging", "versions"];
         // A publish to Kafka that got no further than its lock leaves that and nothing else.
-        let locked = streams && names_in(disk, self.layout.root())?.contains(&"publish.lock");
-        if current.kafka.is_some() || locked {
+        let has = |name| names_in(disk, self.layout.root()).map(|names| names.contains(&name));
+        // A disk that is nearly full has no room for the reserve.
+        if has("reserve")? {
+            files.insert(4, "reserve");
+        }
+        if current.kafka.is_some() || streams && has("publish.lock")? {
             files.insert(4, "publish.lock");
         }
         expect(self.layout.root(), &files)?;

@@ -6,6 +6,7 @@ mod allocator;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use cutover::error::{Error, Kind, Result};
 use cutover::internals::cli::{self, Cli, Refused, Verdict};
@@ -30,10 +31,12 @@ fn main() -> ExitCode {
         allocator::keep_freed_memory()
     };
     let panicked = |_| Err(Error::internal("the command panicked; please report it with the lines above"));
-    let run = || catch_unwind(AssertUnwindSafe(|| cli::run(cli, &ending))).unwrap_or_else(panicked);
+    let ending = Arc::new(ending);
+    let of_command = Arc::clone(&ending);
+    let run = move || catch_unwind(AssertUnwindSafe(|| cli::run(cli, &of_command))).unwrap_or_else(panicked);
     let ended = prepare().and_then(|()| {
         let refused = |error| Err(Error::unavailable("cannot start a thread").because(error));
-        stack::on_deep_stack(run).unwrap_or_else(refused)
+        stack::on_deep_stack(run, || shutdown::left().map(Err)).unwrap_or_else(refused)
     });
     let code = code_of(&ended);
     if code == OUTPUT_CLOSED {

@@ -13,6 +13,7 @@ mod as_of;
 mod build_dir;
 mod capacity;
 mod compression_estimate;
+mod found;
 mod measures;
 mod predict;
 mod prepare;
@@ -28,7 +29,7 @@ use crate::catalog::{Action, Catalog, Lock};
 use crate::check;
 use crate::error::{Error, IoContext, Kind, Result};
 use crate::failpoint;
-use crate::format::{Allow, Allowed, Current, Kafka, Retention, State, allow_flag};
+use crate::format::{Allow, Allowed, Current, Kafka, Profile, Retention, State, allow_flag};
 use crate::input;
 use crate::job::Job;
 use crate::progress::{Progress, StageTimer};
@@ -38,6 +39,7 @@ use crate::resources::Resources;
 use crate::shutdown;
 use as_of::AsOf;
 use build_dir::BuildDir;
+use found::Found;
 use prepare::Prepared;
 use resume::PreviousBuild;
 use spill_dir::SpillDir;
@@ -90,18 +92,22 @@ impl RunOptions {
 /// signal. On an error readers see the same version as before.
 pub fn run(job: &Job, options: &RunOptions) -> Result<RunReport> {
     let runtime = options.resources.query_runtime()?;
-    let prepared = Prepared::new(job, options, &runtime)?;
+    let as_of = AsOf::of(job, options);
+    let found = Found::new(job, options)?;
+    // What can be refused is refused before anything is locked; only where there seems to be nothing to do, it is not
+    // looked for.
+    let ready = if found.seems_built(as_of)? { Err(found) } else { Ok(Prepared::new(found, &runtime)?) };
     let target = job.kafka.as_ref().map(target).transpose()?;
     target.as_ref().map_or(Ok(()), publish::check_connection)?;
     let catalog = Catalog::open_or_create(&job.store, &job.dataset)?;
     let building = catalog.lock_build()?;
     refuse_follower(&catalog.read()?)?;
     publish::set_target(&catalog, target.as_ref())?;
-    let current = catalog.read_durable()?; // "already published" must hold after a power cut too
-    let as_of = AsOf::of(job, options);
-    if let Some(report) = reuse_existing(&prepared, &catalog, &current, as_of)? {
+    let current = catalog.read_durable()?; // "already published" must hold, also after a power cut
+    if let Some(report) = reuse_existing(ready.as_deref().unwrap_or_else(|found| found), &catalog, &current, as_of)? {
         return as_of::with_way_on(&catalog, report);
     }
+    let prepared = ready.or_else(|found| Prepared::new(found, &runtime))?;
     preflight(&prepared, &catalog, &current, as_of)?;
     let notes = if options.stage { Vec::new() } else { as_of::notes(job, &current, as_of) };
     notes.iter().for_each(|note| tracing::warn!("{note}"));
@@ -159,7 +165,7 @@ fn refuse_follower(current: &Current) -> Result<()> {
 /// As [`run`], for what can be known without building.
 pub fn plan(job: &Job, options: &RunOptions) -> Result<PlanReport> {
     let runtime = options.resources.query_runtime()?;
-    let prepared = Prepared::new(job, options, &runtime)?;
+    let prepared = Prepared::new(Found::new(job, options)?, &runtime)?;
     let (would, resumes, previous) = match Catalog::try_open(&job.store, &job.dataset)? {
         None => (format!("create the store {} and build version 1", job.store.display()), None, None),
         Some(catalog) => {
@@ -205,17 +211,8 @@ pub fn plan(job: &Job, options: &RunOptions) -> Result<PlanReport> {
     })
 }
 
-/// The version that this run would build again, unless a rebuild is requested: the same job over the same inputs, and
-/// as of the same time if that is stated.
-fn built(prepared: &Prepared<'_>, current: &Current, as_of: AsOf) -> Option<(u64, State)> {
-    let (version, state) = current.find_built(&prepared.job_digest, &prepared.input_digest)?;
-    let dated = current.versions.get(&version).and_then(crate::format::VersionEntry::dated);
-    let same_time = as_of.stated().is_none_or(|stated| dated == Some(stated));
-    (!prepared.options.rebuild && (same_time || state == State::RolledBack)).then_some((version, state))
-}
-
 fn describe_action(prepared: &Prepared<'_>, current: &Current, as_of: AsOf) -> String {
-    match (built(prepared, current, as_of), current.current) {
+    match (prepared.built(current, as_of), current.current) {
         (Some((version, State::Published)), _) => format!("do nothing: already published as {version}"),
         (Some((version, State::Complete)), _) => format!("publish version {version}, which is built"),
         (Some((version, State::RolledBack)), _) => {
@@ -229,22 +226,17 @@ fn describe_action(prepared: &Prepared<'_>, current: &Current, as_of: AsOf) -> S
     }
 }
 
-/// The report of a run whose version is already built, unless a rebuild is requested.
-fn reuse_existing(
-    prepared: &Prepared<'_>,
-    catalog: &Catalog,
-    current: &Current,
-    as_of: AsOf,
-) -> Result<Option<RunReport>> {
-    let options = prepared.options;
-    let Some((version, state)) = built(prepared, current, as_of) else { return Ok(None) };
+/// The report of a run that finds its work done, unless a rebuild is asked for.
+fn reuse_existing(found: &Found<'_>, catalog: &Catalog, current: &Current, as_of: AsOf) -> Result<Option<RunReport>> {
+    let options = found.options;
+    let Some((version, state)) = found.built(current, as_of) else { return Ok(None) };
     let report = |outcome, published: Option<Published>| -> Result<Option<RunReport>> {
         let manifest = catalog.manifest(current, version)?;
-        let mut report = prepared.report(&manifest, outcome, current.current);
+        let mut report = found.report(&manifest, outcome, current.current);
         published.iter().for_each(|published| stages::add_stream(&mut report, published));
         Ok(Some(report))
     };
-    let publish = || publish::publish(catalog, version, &prepared.publish_options());
+    let publish = || publish::publish(catalog, version, &found.publish_options());
     match state {
         // If the job was given a topic since, or lost it, its consumers are notified.
         State::Published => {
@@ -465,7 +457,8 @@ fn build_stages(
     input::check_unchanged(&prepared.inputs)?;
     let rows = built.iter().map(|shard| shard.entry.rows).sum();
     checks.extend(check::rows(&prepared.job.checks, rows, previous));
-    let mut profile = shuffled.profile;
+    let bytes = built.iter().map(|shard| shard.entry.bytes).sum();
+    let mut profile = Profile { entries: rows, entry_bytes: bytes, ..shuffled.profile };
     let (changes, moved) = measures::compare(prepared, &mut profile, previous);
     checks.extend(changes);
     let checks = prepared.allowed(checks);

@@ -4,9 +4,10 @@
 //! first signal   remembered ─▶ the next `check` fails ─▶ the command cleans up, says what is in effect, exits 130 or 143
 //! second signal  the default action, at once
 //! ```
-//! Long loops call [`check`] now and then, and the pipeline calls it between stages. Steps that belong together are not
-//! interrupted: there is no check between the replacement of `current.json`, or the intent of a change, and what must
-//! follow it.
+//! Long loops call [`check`] now and then, and the wiring calls it between stages. What has to be followed by something
+//! else is not interrupted: nothing calls it between the replace of `current.json`, or the intent of a change, and what
+//! belongs to it. What changes nothing and cannot look, as it is a library's, is done by [`leaving`]: the process ends
+//! in the middle of it.
 //!
 //! Not for: commands that change nothing. They install no handler, and the first signal ends them.
 
@@ -23,6 +24,8 @@ pub const LOOK_EVERY: Duration = Duration::from_millis(50);
 
 static ASKED: AtomicBool = AtomicBool::new(false);
 static SIGNAL: AtomicUsize = AtomicUsize::new(0);
+/// Whether the command does what may be left at any time.
+static LEAVABLE: AtomicBool = AtomicBool::new(false);
 
 /// Installs the handlers of both signals.
 ///
@@ -46,6 +49,23 @@ pub fn listen() -> Result<()> {
 #[inline]
 pub fn check() -> Result<()> {
     if ASKED.load(Ordering::Relaxed) { Err(stopped()) } else { Ok(()) }
+}
+
+/// Does something that changes nothing, and that a signal ends without waiting for it: see [`left`].
+///
+/// # Errors
+/// As [`check`], once it is done.
+pub fn leaving<T>(work: impl FnOnce() -> T) -> Result<T> {
+    LEAVABLE.store(true, Ordering::SeqCst);
+    let done = work();
+    LEAVABLE.store(false, Ordering::SeqCst);
+    check().map(|()| done)
+}
+
+/// Why the process may end although its command has not: a signal arrived during what may be left at any time.
+pub fn left() -> Option<Error> {
+    let left = check().err().filter(|_| LEAVABLE.load(Ordering::SeqCst))?;
+    Some(left.during("stopped while the query was planned: nothing was changed; run the same command again"))
 }
 
 #[cold]
@@ -90,6 +110,11 @@ mod tests {
         check().unwrap();
         sleep(Duration::from_millis(1)).unwrap();
         assert_eq!(signal(), 0);
+    }
+
+    #[test]
+    fn what_is_done_without_a_signal_is_not_left() {
+        assert!(leaving(|| left().is_none()).unwrap());
     }
 
     #[test]

@@ -5,22 +5,45 @@
 //! Not for: threads that run no part of a query.
 
 use std::io;
-use std::thread::{Builder, scope};
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::thread::Builder;
+use std::time::Duration;
 
 /// Stack bytes of a thread that runs a part of a query.
 pub const BYTES: usize = 128 << 20;
 /// Stack bytes of the thread that plans it.
 const PLANNING: usize = 512 << 20;
 
-/// Runs `work` on a thread whose stack is deep enough to plan any query, and waits for it.
+/// How often it is looked whether there is still something to wait for.
+const LOOK_EVERY: Duration = Duration::from_millis(50);
+
+/// Does something on a thread whose stack is deep enough to plan any query, and waits for it, or until `instead` gives
+/// something else. The thread is then left to itself.
 ///
 /// # Errors
-/// When the system cannot start the thread.
-pub fn on_deep_stack<T: Send>(work: impl FnOnce() -> T + Send) -> io::Result<T> {
-    scope(|scope| {
-        let thread = Builder::new().name("main".to_owned()).stack_size(PLANNING).spawn_scoped(scope, work)?;
-        thread.join().map_err(|_| io::Error::other("the thread panicked"))
-    })
+/// Those of the system, which may refuse the thread.
+pub fn on_deep_stack<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+    instead: impl Fn() -> Option<T>,
+) -> io::Result<T> {
+    let (sender, receiver) = mpsc::sync_channel(1);
+    let work = move || drop(sender.send(work()));
+    let thread = Builder::new().name("main".to_owned()).stack_size(PLANNING).spawn(work)?;
+    loop {
+        match receiver.recv_timeout(LOOK_EVERY) {
+            Ok(done) => {
+                // What the thread holds is dropped before anybody goes on.
+                let _ = thread.join();
+                return Ok(done);
+            }
+            Err(RecvTimeoutError::Timeout) => {
+                if let Some(done) = instead() {
+                    return Ok(done);
+                }
+            }
+            Err(RecvTimeoutError::Disconnected) => return Err(io::Error::other("the thread panicked")),
+        }
+    }
 }
 
 #[cfg(test)]
@@ -34,6 +57,12 @@ mod tests {
 
     #[test]
     fn what_would_end_another_thread_fits() {
-        assert_eq!(on_deep_stack(|| deep(200_000)).unwrap(), 200_000);
+        assert_eq!(on_deep_stack(|| deep(200_000), || None).unwrap(), 200_000);
+    }
+
+    #[test]
+    fn what_takes_too_long_is_left() {
+        let never = || std::thread::sleep(Duration::from_secs(3600));
+        on_deep_stack(never, || Some(())).unwrap();
     }
 }

@@ -4,8 +4,8 @@
 //! store/
 //!   current.json  build.lock  publish.lock  commit.lock
 //!   versions/00000042/manifest.json  versions/00000042/shard-00000/…
-//!   staging/<build id>/…             staging/trash-…      (awaiting deletion)
-//!   log/events.jsonl
+//!   staging/<build id>/…             staging/trash-…      (on its way to deletion)
+//!   log/events.jsonl  reserve
 //! ```
 //! Not for: I/O. Nothing here touches the disk.
 
@@ -110,7 +110,12 @@ impl Layout {
         self.log_dir().join("events.jsonl")
     }
 
-    /// Held for the duration of a build.
+    /// Space that is set aside.
+    pub fn reserve(&self) -> PathBuf {
+        self.root.join("reserve")
+    }
+
+    /// Held for the length of a build.
     pub fn build_lock(&self) -> PathBuf {
         self.root.join("build.lock")
     }

@@ -25,6 +25,7 @@ mod lock;
 mod manifest_file;
 mod orphans;
 mod publish_rules;
+mod reserve;
 mod resumable_builds;
 mod retention;
 mod store;

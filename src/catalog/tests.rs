@@ -170,6 +170,7 @@ fn failed_checks_and_rolled_back_content_reject() {
         outcome: Outcome::Failed,
         expected: "10".into(),
         found: "1".into(),
+        compared: None,
     });
     let installed = catalog.install(&staged(&catalog, "b"), |_| failed).unwrap();
     assert_eq!(installed.state, State::Rejected);

@@ -7,7 +7,7 @@
 //! Not for: the definition of a change (`profile`).
 
 use super::{Previous, result};
-use crate::format::{CheckResult, Outcome};
+use crate::format::{CheckResult, Compared, Outcome};
 use crate::job::{Bound, Changes};
 use crate::profile::{Change, Comparison};
 
@@ -78,17 +78,13 @@ fn summary(
     beyond: usize,
 ) -> Option<CheckResult> {
     let without_profile = previous.filter(|previous| previous.manifest.profile.is_none());
-    let mut said = match (comparison.changes.len(), without_profile) {
+    let found = match (comparison.changes.len(), without_profile) {
         (0, None) if comparison.left_out.is_empty() => return None,
-        (compared, None) => vec![format!("{compared} measures compared, {beyond} beyond")],
-        (_, Some(Previous { manifest })) => vec![format!("version {} was not measured", manifest.version)],
+        (compared, None) => format!("{compared} measures compared, {beyond} beyond"),
+        (_, Some(Previous { manifest })) => format!("version {} was not measured", manifest.version),
     };
-    said.extend(comparison.left_out.iter().map(|why| format!("not compared: {why}")));
-    let most = moved(bounds, comparison, MOVED);
-    let most: Vec<String> =
-        most.iter().map(|change| format!("{} {} -> {}", change.title(), change.from, change.to)).collect();
-    if !most.is_empty() {
-        said.push(format!("moved most: {}", most.join(", ")));
-    }
-    Some(result("change", Outcome::Passed, format!("as in {with}"), said.join("; ")))
+    let told = |change: &Change| format!("{} {} -> {}", change.title(), change.from, change.to);
+    let moved = moved(bounds, comparison, MOVED).iter().map(told).collect();
+    let compared = Some(Compared { left_out: comparison.left_out.clone(), moved });
+    Some(CheckResult { compared, ..result("change", Outcome::Passed, format!("as in {with}"), found) })
 }

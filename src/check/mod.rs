@@ -24,5 +24,5 @@ pub use read_back::read_back;
 pub use rules::{Previous, columns as check_columns, compatibility, rows};
 
 fn result(rule: &str, outcome: Outcome, expected: impl Into<String>, found: impl Into<String>) -> CheckResult {
-    CheckResult { rule: rule.to_owned(), outcome, expected: expected.into(), found: found.into() }
+    CheckResult { rule: rule.to_owned(), outcome, expected: expected.into(), found: found.into(), compared: None }
 }

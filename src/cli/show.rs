@@ -138,6 +138,11 @@ fn show(known: &Known, output: &mut Output) -> Result<()> {
         rows.add([check.rule.clone(), outcome(check.outcome), check.expected.clone(), check.found.clone()]);
     }
     output.line(format!("\n{}", rows.text()))?;
+    for compared in manifest.checks.iter().filter_map(|check| check.compared.as_ref()) {
+        let said = |what: &str, of: &[String]| of.iter().map(|one| format!("{what}: {one}")).collect::<Vec<_>>();
+        let lines = [said("not compared", &compared.left_out), said("moved", &compared.moved)].concat();
+        lines.into_iter().try_for_each(|line| output.line(line))?;
+    }
 
     if let Some(profile) = &manifest.profile {
         let mut rows = Rows::new(&Profile::HEADING, &[]);

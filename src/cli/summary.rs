@@ -74,9 +74,9 @@ pub(super) fn show(report: &RunReport, output: &mut Output) -> Result<()> {
         };
         output.line(format!("{word}: {}: expected {}, found {}", check.rule, check.expected, check.found))?;
     }
-    for check in report.checks.iter().filter(|check| check.rule == "change") {
-        let compared = check.found.split("; moved most").next().unwrap_or_default();
-        output.line(format!("changes  {compared}"))?;
+    for (check, compared) in report.checks.iter().filter_map(|check| Some((check, check.compared.as_ref()?))) {
+        let left_out: String = compared.left_out.iter().map(|why| format!("; not compared: {why}")).collect();
+        output.line(format!("changes  {}{left_out}", check.found))?;
     }
     for change in &report.moved {
         output.line(format!("moved    {}: {} -> {}", change.title(), change.from, change.to))?;

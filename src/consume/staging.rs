@@ -300,6 +300,7 @@ impl VersionStager<'_> {
                 outcome: Outcome::Passed,
                 expected: format!("{} rows with the digest {}", wanted.rows, wanted.digest),
                 found: format!("{} rows with the digest {digest}", wanted.rows),
+                compared: None,
             }],
             stages: Vec::new(),
             largest,

@@ -170,6 +170,18 @@ pub struct CheckResult {
     pub expected: String,
     /// The actual value.
     pub found: String,
+    /// More about it, for the check that compares measures.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub compared: Option<Compared>,
+}
+
+/// What a comparison of measures came to.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Compared {
+    /// What was not compared, and why: sentences.
+    pub left_out: Vec<String>,
+    /// What moved most, from what to what, the largest changes first.
+    pub moved: Vec<String>,
 }
 
 /// The outcome of a check.

@@ -38,7 +38,7 @@ pub use hex::{as_text, hex, hex_checksum, undigits};
 pub use key::{KeyColumn, KeyEncoding, KeyKind, KeySchema, Unit};
 pub(crate) use manifest::shard_name;
 pub use manifest::{
-    CheckResult, ColumnStats, FileEntry, InputFile, LargestEntry, Manifest, Outcome, ShardEntry, StageTiming,
+    CheckResult, ColumnStats, Compared, FileEntry, InputFile, LargestEntry, Manifest, Outcome, ShardEntry, StageTiming,
     shown_params,
 };
 pub use profile::{ColumnProfile, InputProfile, PartProfile, Profile, TableProfile};

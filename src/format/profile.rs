@@ -20,6 +20,12 @@ pub struct Profile {
     pub key_bytes: u64,
     /// Bytes of the values of these rows.
     pub value_bytes: u64,
+    /// Entries of the version, after rows with one key are combined.
+    #[serde(default)]
+    pub entries: u64,
+    /// Bytes of the entries' keys and values.
+    #[serde(default)]
+    pub entry_bytes: u64,
 }
 
 /// The profile of one input, as it was read.

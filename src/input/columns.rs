@@ -3,6 +3,7 @@
 //! Not for: how columns are merged (`union`), or text files, whose columns their survey finds (`text`).
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use arrow::datatypes::{Field, Schema, SchemaRef};
 use rayon::prelude::*;
@@ -49,7 +50,7 @@ fn names(input: &Input) -> Vec<String> {
 
 fn agree(input: &Input, files: &[Columns]) -> Result<SchemaRef> {
     let (table, mut problems) = match union(files, input.contract.as_ref()) {
-        Ok(table) => (Some(table), Vec::new()),
+        Ok(table) => (Some(with_optional(input, &table)), Vec::new()),
         Err(problems) => (None, problems),
     };
     let partitions = input.partition_fields()?;
@@ -71,8 +72,17 @@ fn agree(input: &Input, files: &[Columns]) -> Result<SchemaRef> {
     }
 }
 
-/// All breaches of the contract by a file. Columns that the file lacks but may lack, and columns that are widened to
-/// the contract's type, are taken from the merged table.
+/// The table with the columns that its contract allows to be in no file.
+fn with_optional(input: &Input, table: &SchemaRef) -> SchemaRef {
+    let Some(contract) = &input.contract else { return Arc::clone(table) };
+    let there: Vec<&str> = table.fields().iter().map(|field| field.name().as_str()).collect();
+    let may_be = |column: &contract::Column| column.optional && !input.partition_columns.contains(&column.name);
+    let absent = contract.absent(&there, may_be).into_iter().map(Arc::new);
+    Arc::new(Schema::new(table.fields().iter().cloned().chain(absent).collect::<Vec<_>>()))
+}
+
+/// Every way in which a file breaks the contract. What it has not, but may lack, and what is widened to the contract's
+/// type, is as the table of all files has it.
 fn breaches(contract: &Contract, file: &Columns, table: Option<&Schema>, partitions: &[Field]) -> Vec<String> {
     let mut fields: Vec<Field> = file.schema.fields().iter().map(|field| field.as_ref().clone()).collect();
     for column in &contract.columns {

@@ -22,6 +22,7 @@ use std::path::Path;
 use arrow::datatypes::{DataType, Field, IntervalUnit, Schema, TimeUnit};
 use serde::{Deserialize, Serialize};
 
+use super::type_parser::nested_from_name;
 use crate::error::{Error, Result};
 use crate::job::suggest;
 use crate::job::text_file::read_text;
@@ -59,7 +60,10 @@ pub struct Column {
     pub type_name: String,
     /// Whether it may hold nulls.
     pub nullable: bool,
-    /// What its values mean, for people.
+    /// Whether it may be in none of the files, and is null in all rows then.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub optional: bool,
+    /// What its values say, for people.
     pub meaning: String,
 }
 
@@ -94,6 +98,12 @@ impl Contract {
                 Ok(canonical) => column.type_name = canonical,
                 Err(reason) => problems.push(format!("column {:?}: {reason}", column.name)),
             }
+            if column.optional && !column.nullable {
+                problems.push(format!("column {:?} is optional, so it must be nullable", column.name));
+            }
+            if column.optional && nested_from_name(&column.type_name).is_none() {
+                problems.push(format!("column {:?}: {} cannot be optional", column.name, column.type_name));
+            }
         }
         match problems.as_slice() {
             [] => Ok(contract),
@@ -111,6 +121,7 @@ impl Contract {
             name: field.name().clone(),
             type_name: type_name(field.data_type()),
             nullable: field.is_nullable(),
+            optional: false,
             meaning: meaning(field),
         };
         Contract { name: name.to_owned(), columns: schema.fields().iter().map(|field| column(field)).collect() }
@@ -124,10 +135,11 @@ impl Contract {
             .iter()
             .map(|column| {
                 format!(
-                    "    {{\"name\": {}, \"type\": {}, \"nullable\": {}, \"meaning\": {}}}",
+                    "    {{\"name\": {}, \"type\": {}, \"nullable\": {}, {}\"meaning\": {}}}",
                     json!(column.name),
                     json!(column.type_name),
                     column.nullable,
+                    if column.optional { "\"optional\": true, " } else { "" },
                     json!(column.meaning)
                 )
             })
@@ -135,7 +147,18 @@ impl Contract {
         format!("{{\n  \"name\": {},\n  \"columns\": [\n{}\n  ]\n}}\n", json!(self.name), columns.join(",\n"))
     }
 
-    /// All breaches of the contract by `schema`, that of the file named `file`.
+    /// The columns that are in none of the files with the columns `there`, and may be so: as null fields. But one whose
+    /// name is nearly that of a column which the contract does not know is likely to be misspelt, and not among them.
+    pub(super) fn absent(&self, there: &[&str], may_be: impl Fn(&Column) -> bool) -> Vec<Field> {
+        let known: HashSet<&str> = self.columns.iter().map(|column| column.name.as_str()).collect();
+        let has: HashSet<&str> = there.iter().copied().collect();
+        let strangers: Vec<&str> = there.iter().copied().filter(|name| !known.contains(name)).collect();
+        let absent = self.columns.iter().filter(|column| may_be(column) && !has.contains(column.name.as_str()));
+        let sure = absent.filter(|column| suggest::nearest(&column.name, strangers.iter().copied()).is_none());
+        sure.filter_map(|column| Some(Field::new(&column.name, nested_from_name(&column.type_name)?, true))).collect()
+    }
+
+    /// Every way in which `schema`, that of the file named `file`, breaks the contract; empty when it keeps it.
     pub fn check(&self, schema: &Schema, file: &str) -> Vec<String> {
         self.columns.iter().filter_map(|column| column.check(schema, file)).collect()
     }
@@ -148,7 +171,11 @@ impl Column {
         let Some(field) = fields.next() else {
             let names = schema.fields().iter().map(|field| field.name().as_str());
             let near = suggest::nearest(name, names).map(|near| format!("; it has {near:?}")).unwrap_or_default();
-            return Some(format!("{file}: column {name:?} is missing, expected {expected}{near}"));
+            let way = match self.nullable && !self.optional {
+                true => "; if no file has it on purpose, \"optional\": true in its contract makes it null",
+                false => "",
+            };
+            return Some(format!("{file}: column {name:?} is missing, expected {expected}{near}{way}"));
         };
         if fields.next().is_some() {
             return Some(format!("{file}: column {name:?} occurs more than once, expected one {expected}"));

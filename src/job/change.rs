@@ -15,9 +15,9 @@ use serde::{Deserialize, Serialize};
 
 use super::toml_section::{Item, Section};
 
-/// Every measure with its default bounds: warnings come early, a publish is stopped only by a change that is almost
-/// certainly an error.
-pub const DEFAULT_BOUNDS: [(&str, Bound); 8] = [
+/// Every measure with the changes that are worth a warning and that stop a publish when the job does not say: warned of
+/// early, stopped only at what is nearly surely wrong.
+pub const DEFAULT_BOUNDS: [(&str, Bound); 9] = [
     ("rows", Bound { warn: Some(0.3), stop: Some(0.8) }),
     ("nulls", Bound { warn: Some(0.05), stop: Some(0.5) }),
     ("distinct", Bound { warn: Some(0.4), stop: Some(0.9) }),
@@ -26,6 +26,7 @@ pub const DEFAULT_BOUNDS: [(&str, Bound); 8] = [
     ("pattern", Bound { warn: Some(0.2), stop: Some(0.8) }),
     ("values", Bound { warn: Some(0.4), stop: None }),
     ("size", Bound { warn: Some(0.3), stop: Some(0.8) }),
+    ("entry", Bound { warn: Some(0.3), stop: Some(0.8) }),
 ];
 
 /// Largest bound. Bounds of means are in standard deviations.

@@ -64,6 +64,7 @@ impl<'p> Measures<'p> {
             result: all.rows.profile(),
             key_bytes: all.key_bytes,
             value_bytes: all.value_bytes,
+            ..Profile::default()
         };
         profile.trim();
         profile

@@ -1,14 +1,17 @@
-//! A job that is ready to run: its inputs are found, its query is planned and every column has a place in key or value.
+//! A job whose inputs are found (`found`), whose query is planned and whose columns all have a place: ready to run.
 //!
 //! Everything that can be refused before any work is refused here.
 //!
 //! Not for: reading the store.
 
+use std::ops::Deref;
+
 use jiff::Timestamp;
 use tokio::runtime::Runtime;
 
 use super::as_of::AsOf;
-use super::{RunOptions, measures};
+use super::found::Found;
+use super::measures;
 use crate::build::BuiltShard;
 use crate::catalog::{self, BuildPaths};
 use crate::check::{self, Previous};
@@ -19,10 +22,10 @@ use crate::format::{Allow, CheckResult, ColumnStats, Manifest, StageTiming};
 use crate::input::{self, Input};
 use crate::job::Job;
 use crate::progress::StageTimer;
-use crate::publish::PublishOptions;
 use crate::query::{self, Query, RunError, Settings, Usage, Written};
-use crate::report::{BuildReport, InputReport, MemoryReport, Outcome, RunReport};
-use crate::resources::{Resources, peak_memory};
+use crate::report::{BuildReport, MemoryReport, RunReport};
+use crate::resources::Resources;
+use crate::shutdown;
 
 /// Row groups that are being read may take 1/N of the memory.
 const READER_SHARE_DIVISOR: u64 = 3;
@@ -30,37 +33,29 @@ const READER_SHARE_DIVISOR: u64 = 3;
 /// A job that is ready to run.
 #[derive(Debug)]
 pub(super) struct Prepared<'r> {
-    pub(super) job: &'r Job,
-    pub(super) options: &'r RunOptions,
-    pub(super) inputs: Vec<Input>,
-    pub(super) job_digest: String,
-    pub(super) input_digest: String,
+    found: Found<'r>,
     pub(super) query: Query<'r>,
     pub(super) encode: EncodePlan,
 }
 
+impl<'r> Deref for Prepared<'r> {
+    type Target = Found<'r>;
+
+    fn deref(&self) -> &Found<'r> {
+        &self.found
+    }
+}
+
 impl<'r> Prepared<'r> {
-    pub(super) fn new(job: &'r Job, options: &'r RunOptions, runtime: &'r Runtime) -> Result<Self> {
-        let inputs = input::resolve(&job.inputs)?;
-        let contracts: Vec<String> = inputs
-            .iter()
-            .map(|input| input.contract.as_ref().map(input::Contract::to_text).unwrap_or_default())
-            .collect();
+    pub(super) fn new(found: Found<'r>, runtime: &'r Runtime) -> Result<Self> {
+        let Found { job, options, inputs, .. } = &found;
         let settings = Settings { threads: options.resources.threads, memory: options.resources.query_memory() };
-        let query = Query::new(runtime, &inputs, &job.sql, &job.params, settings)
-            .map_err(|error| unplanned(job, &inputs, error))?;
+        let query = shutdown::leaving(|| Query::new(runtime, inputs, &job.sql, &job.params, settings))?
+            .map_err(|error| unplanned(job, inputs, error))?;
         inputs.iter().try_for_each(Input::check_partitions)?;
         let encode = EncodePlan::new(&query.schema(), &job.output, &job.dataset)
-            .map_err(|error| error.during(format!("the output of {} is invalid", job.path.display())))?;
-        let prepared = Self {
-            job,
-            options,
-            job_digest: job.digest(&contracts),
-            input_digest: input::digest(&inputs),
-            inputs,
-            query,
-            encode,
-        };
+            .map_err(|error| error.during(format!("the output of {} does not work", job.path.display())))?;
+        let prepared = Self { found, query, encode };
         prepared.check_names()?;
         measures::check_targets(&prepared)?;
         prepared.check_memory()?;
@@ -92,13 +87,7 @@ impl<'r> Prepared<'r> {
         )))
     }
 
-    /// How to publish the version.
-    pub(super) fn publish_options(&self) -> PublishOptions {
-        let RunOptions { allow, progress, .. } = self.options;
-        PublishOptions { allow: allow.clone(), progress: *progress, ..PublishOptions::default() }
-    }
-
-    /// Every column that a check names exists.
+    /// Columns that checks name exist.
     fn check_names(&self) -> Result<()> {
         let schema = self.query.schema();
         let checks = &self.job.checks;
@@ -259,42 +248,6 @@ impl<'r> Prepared<'r> {
             spilled_bytes: report.spilled_bytes,
             memory: report.memory,
             resumed: report.resumed.clone(),
-        }
-    }
-
-    /// The report of a run that ended with this version.
-    pub(super) fn report(&self, manifest: &Manifest, outcome: Outcome, previous: Option<u64>) -> RunReport {
-        let files = || manifest.shards.iter().flat_map(|shard| &shard.files);
-        RunReport {
-            dataset: manifest.dataset.clone(),
-            store: self.job.store.clone(),
-            outcome,
-            published: outcome.is_live(),
-            publish_with: None,
-            version: manifest.version,
-            previous: previous.filter(|previous| *previous != manifest.version),
-            rows: manifest.rows,
-            bytes: manifest.bytes,
-            disk_bytes: files().map(|file| file.bytes).sum(),
-            files: files().count(),
-            shards: manifest.shard_count,
-            digest: manifest.digest.to_string(),
-            as_of: manifest.as_of.to_string(),
-            as_of_stated: manifest.as_of_stated,
-            params: self.job.sets.clone(),
-            notes: Vec::new(),
-            inputs: self.inputs.iter().map(InputReport::from).collect(),
-            stages: Vec::new(),
-            checks: manifest.checks.clone(),
-            moved: Vec::new(),
-            predicted: None,
-            peak_memory: peak_memory(),
-            spilled_bytes: 0,
-            memory: None,
-            resumed: None,
-            not_resumed: None,
-            removed: Vec::new(),
-            kafka: None,
         }
     }
 }

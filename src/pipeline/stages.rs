@@ -46,7 +46,7 @@ fn unique(prepared: &Prepared<'_>, build: &BuildDir, known: &[CheckResult]) -> R
         }
         let outcome = if found.is_empty() { Outcome::Passed } else { Outcome::Failed };
         let found = if found.is_empty() { "none".to_owned() } else { format!("{} and maybe more", found.join(", ")) };
-        Ok(CheckResult { rule, outcome, expected: "no value twice".to_owned(), found })
+        Ok(CheckResult { rule, outcome, expected: "no value twice".to_owned(), found, compared: None })
     };
     prepared.job.checks.unique.iter().map(check).collect()
 }
@@ -198,7 +198,7 @@ pub(super) fn build(
     shuffled: &Shuffled,
     stages: &mut Vec<StageTimer>,
 ) -> Result<(Vec<BuiltShard>, RangeCounts)> {
-    let Prepared { job, options, .. } = prepared;
+    let (job, options) = (prepared.job, prepared.options);
     let every_entry_stays = matches!(job.output.duplicates, Fold::Error | Fold::Number);
     let stage = options.progress.stage("build", every_entry_stays.then_some(shuffled.stats.entries));
     let folding = DuplicatePolicy {

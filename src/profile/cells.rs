@@ -100,8 +100,26 @@ impl<'a> Cells<'a> {
         self.nulls.as_ref().is_some_and(|nulls| nulls.is_null(row))
     }
 
-    /// Calls `take` with the hash of every row of `rows`; nulls have a hash too.
-    pub(super) fn hashes(&self, rows: impl Iterator<Item = usize>, seed: u64, mut take: impl FnMut(usize, u64)) {
+    /// Calls `take` with the hash of every row of `rows`; a null has one too.
+    pub(super) fn hashes(&self, rows: impl Iterator<Item = usize>, seed: u64, take: impl FnMut(usize, u64)) {
+        self.each(rows, seed, |word| mix(word, seed), take);
+    }
+
+    /// Folds every row's cell into the row's number: cheaper than a hash, and as good once [`spread`] has followed it.
+    pub(super) fn fold_into(&self, numbers: &mut [u64], seed: u64) {
+        let rows = 0..numbers.len();
+        self.each(rows, seed, |word| word, |row, word| numbers[row] = spread(numbers[row].wrapping_add(word)));
+    }
+
+    /// Calls `take` for every row of `rows`, with what `hash` makes of a number, and with the hash of a longer value.
+    #[inline]
+    fn each(
+        &self,
+        rows: impl Iterator<Item = usize>,
+        seed: u64,
+        hash: impl Fn(u64) -> u64,
+        mut take: impl FnMut(usize, u64),
+    ) {
         macro_rules! each {
             ($hash:expr) => {
                 match &self.nulls {
@@ -111,17 +129,17 @@ impl<'a> Cells<'a> {
             };
         }
         match &self.values {
-            Values::Bool(values) => each!(|row| mix(u64::from(values.value(row)), seed)),
-            Values::I8(values) => each!(|row: usize| mix(i64::from(values[row]) as u64, seed)),
-            Values::I16(values) => each!(|row: usize| mix(i64::from(values[row]) as u64, seed)),
-            Values::I32(values) => each!(|row: usize| mix(i64::from(values[row]) as u64, seed)),
-            Values::I64(values) => each!(|row: usize| mix(values[row] as u64, seed)),
-            Values::U8(values) => each!(|row: usize| mix(u64::from(values[row]), seed)),
-            Values::U16(values) => each!(|row: usize| mix(u64::from(values[row]), seed)),
-            Values::U32(values) => each!(|row: usize| mix(u64::from(values[row]), seed)),
-            Values::U64(values) => each!(|row: usize| mix(values[row], seed)),
-            Values::F32(values) => each!(|row: usize| mix(bits(f64::from(values[row])), seed)),
-            Values::F64(values) => each!(|row: usize| mix(bits(values[row]), seed)),
+            Values::Bool(values) => each!(|row| hash(u64::from(values.value(row)))),
+            Values::I8(values) => each!(|row: usize| hash(i64::from(values[row]) as u64)),
+            Values::I16(values) => each!(|row: usize| hash(i64::from(values[row]) as u64)),
+            Values::I32(values) => each!(|row: usize| hash(i64::from(values[row]) as u64)),
+            Values::I64(values) => each!(|row: usize| hash(values[row] as u64)),
+            Values::U8(values) => each!(|row: usize| hash(u64::from(values[row]))),
+            Values::U16(values) => each!(|row: usize| hash(u64::from(values[row]))),
+            Values::U32(values) => each!(|row: usize| hash(u64::from(values[row]))),
+            Values::U64(values) => each!(|row: usize| hash(values[row])),
+            Values::F32(values) => each!(|row: usize| hash(bits(f64::from(values[row])))),
+            Values::F64(values) => each!(|row: usize| hash(bits(values[row]))),
             Values::I128(values, _) => each!(|row: usize| wide(values[row], seed)),
             Values::Text(values) => each!(|row| xxh3_64_with_seed(values.value(row).as_bytes(), seed)),
             Values::LargeText(values) => each!(|row| xxh3_64_with_seed(values.value(row).as_bytes(), seed)),
@@ -185,6 +203,12 @@ pub(super) fn mix(word: u64, seed: u64) -> u64 {
     hash ^= hash >> 33;
     hash = hash.wrapping_mul(0xc4ce_b9fe_1a85_ec53);
     hash ^ (hash >> 33)
+}
+
+/// Lets every bit of a word depend on those below it, and the lower half on the upper one.
+pub(super) fn spread(word: u64) -> u64 {
+    let product = word.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    product ^ (product >> 32)
 }
 
 fn wide(value: i128, seed: u64) -> u64 {

@@ -6,11 +6,14 @@
 //!
 //! Not for: which change is too large (`check`).
 
+use std::collections::HashMap;
+
 use serde::Serialize;
 
+use super::MOST_COLUMNS;
 use super::column;
 use super::display::count;
-use crate::format::{InputProfile, Profile, TableProfile};
+use crate::format::{ColumnProfile, InputProfile, Profile, TableProfile};
 
 /// Below this number of rows nothing is compared.
 const LEAST_ROWS: u64 = 1000;
@@ -33,13 +36,15 @@ pub enum Measure {
     Pattern,
     /// The share of rows with other values, for columns with few distinct values.
     Values,
-    /// Bytes per entry, as a share of the larger number.
+    /// Bytes of a row's key and value, as a share of the larger number.
     Size,
+    /// The same of an entry, once rows with one key are combined.
+    Entry,
 }
 
 impl Measure {
-    /// Every measure with its name in job files and messages.
-    pub const ALL: [(&'static str, Self); 8] = [
+    /// Every measure, by the name that job files and messages use.
+    pub const ALL: [(&'static str, Self); 9] = [
         ("rows", Self::Rows),
         ("nulls", Self::Nulls),
         ("distinct", Self::Distinct),
@@ -48,6 +53,7 @@ impl Measure {
         ("pattern", Self::Pattern),
         ("values", Self::Values),
         ("size", Self::Size),
+        ("entry", Self::Entry),
     ];
 
     /// Its name.
@@ -114,13 +120,10 @@ pub fn compare(before: Option<&Profile>, now: &mut Profile) -> Comparison {
     }
     let of = Of { input: None, partition: None, within: false };
     comparison.table(&of, &before.result, &mut now.result);
-    let size = |of: &Profile| (of.key_bytes as f64 + of.value_bytes as f64) / of.result.rows.max(1) as f64;
-    if before.result.rows.min(now.result.rows) >= LEAST_ROWS {
-        let (from, to) = (size(before), size(now));
-        let shown = |size: f64| format!("{size:.1} bytes");
-        let amount = column::of_larger(from, to);
-        comparison.changes.push(of.change(None, Measure::Size, amount, shown(from), shown(to)));
-    }
+    let rows = |of: &Profile| (of.key_bytes + of.value_bytes, of.result.rows);
+    let entries = |of: &Profile| (of.entry_bytes, of.entries);
+    comparison.changes.extend(of.size(Measure::Size, rows(before), rows(now)));
+    comparison.changes.extend(of.size(Measure::Entry, entries(before), entries(now)));
     comparison
 }
 
@@ -150,6 +153,17 @@ impl Of {
             to,
             within: self.within,
         }
+    }
+
+    /// Compares the mean size of so many bytes in so many rows.
+    fn size(&self, measure: Measure, from: (u64, u64), to: (u64, u64)) -> Option<Change> {
+        if from.1.min(to.1) < LEAST_ROWS {
+            return None;
+        }
+        let mean = |(bytes, rows): (u64, u64)| bytes as f64 / rows as f64;
+        let (from, to) = (mean(from), mean(to));
+        let shown = |size: f64| format!("{size:.1} bytes");
+        Some(self.change(None, measure, column::of_larger(from, to), shown(from), shown(to)))
     }
 
     fn rows(&self, from: u64, to: u64) -> Change {
@@ -218,8 +232,10 @@ impl Comparison {
             return;
         }
         let alike = from.one_in == to.one_in;
-        for now in &mut to.columns {
-            let Some(before) = from.columns.iter().find(|before| before.name == now.name) else { continue };
+        let known: HashMap<&str, &ColumnProfile> =
+            from.columns.iter().map(|column| (column.name.as_str(), column)).collect();
+        for now in to.columns.iter_mut().take(MOST_COLUMNS) {
+            let Some(before) = known.get(now.name.as_str()).copied() else { continue };
             if before.type_name != now.type_name {
                 let (name, old, new) = (&now.name, &before.type_name, &now.type_name);
                 self.left_out.push(format!("column {name} was {old} and is {new}"));

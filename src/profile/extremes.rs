@@ -4,12 +4,15 @@
 
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, PrimitiveArray, downcast_primitive_array};
+use arrow::array::{Array, ArrayRef, ArrowNativeTypeOp, PrimitiveArray, downcast_primitive_array};
 use arrow::compute::kernels::{aggregate, cmp};
 use arrow::datatypes::{ArrowNumericType, DataType};
 use arrow::util::display::{ArrayFormatter, FormatOptions};
 
-/// The smallest and the largest value so far, each as an array of one.
+/// Values that are compared at a time.
+const LANES: usize = 4;
+
+/// The smallest and largest value so far, alone in an array each.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Extremes {
     min: Option<ArrayRef>,
@@ -22,8 +25,8 @@ impl Extremes {
         if !ordered(array.data_type()) {
             return;
         }
-        for (best, descending) in [(&mut self.min, false), (&mut self.max, true)] {
-            let Some(extreme) = extreme(array, descending) else { continue };
+        let Some((smallest, largest)) = extremes(array) else { return };
+        for (best, extreme, descending) in [(&mut self.min, smallest, false), (&mut self.max, largest, true)] {
             let better = best.as_ref().is_none_or(|held| {
                 let ahead = if descending { cmp::gt(&extreme, held) } else { cmp::lt(&extreme, held) };
                 ahead.is_ok_and(|ahead| ahead.value(0))
@@ -49,18 +52,40 @@ fn ordered(data_type: &DataType) -> bool {
     data_type.is_integer() || data_type.is_floating() || data_type.is_temporal()
 }
 
-/// The smallest or largest value of an array, as an array of one; none if all are null.
-fn extreme(array: &ArrayRef, largest: bool) -> Option<ArrayRef> {
+/// The smallest and the largest value of an array, alone in an array each; nothing where all are null.
+fn extremes(array: &ArrayRef) -> Option<(ArrayRef, ArrayRef)> {
     downcast_primitive_array!(
-        array => extreme_of(array, largest),
+        array => extremes_of(array),
         _ => None
     )
 }
 
-fn extreme_of<T: ArrowNumericType>(array: &PrimitiveArray<T>, largest: bool) -> Option<ArrayRef> {
-    let found = if largest { aggregate::max(array) } else { aggregate::min(array) }?;
-    let one = PrimitiveArray::<T>::from_iter_values([found]).with_data_type(array.data_type().clone());
-    Some(Arc::new(one))
+fn extremes_of<T: ArrowNumericType>(array: &PrimitiveArray<T>) -> Option<(ArrayRef, ArrayRef)> {
+    let (smallest, largest) = match array.null_count() {
+        0 => of_all(array.values())?,
+        _ => (aggregate::min(array)?, aggregate::max(array)?),
+    };
+    let one = |value| -> ArrayRef {
+        Arc::new(PrimitiveArray::<T>::from_iter_values([value]).with_data_type(array.data_type().clone()))
+    };
+    Some((one(smallest), one(largest)))
+}
+
+/// The smallest and the largest of values in one pass, in lanes that do not wait for each other.
+fn of_all<N: ArrowNativeTypeOp>(values: &[N]) -> Option<(N, N)> {
+    let first = *values.first()?;
+    let wider = |(smallest, largest): (N, N), value: N| {
+        let smallest = if value.is_lt(smallest) { value } else { smallest };
+        (smallest, if value.is_gt(largest) { value } else { largest })
+    };
+    let mut lanes = [(first, first); LANES];
+    let chunks = values.chunks_exact(LANES);
+    let rest = chunks.remainder();
+    for chunk in chunks {
+        lanes.iter_mut().zip(chunk).for_each(|(lane, value)| *lane = wider(*lane, *value));
+    }
+    let ends = lanes.iter().flat_map(|(smallest, largest)| [*smallest, *largest]);
+    Some(ends.chain(rest.iter().copied()).fold((first, first), wider))
 }
 
 fn shown(value: &ArrayRef) -> Option<serde_json::Value> {

@@ -33,16 +33,23 @@ use crate::format::{Hashes, Profile};
 
 /// Approximate maximum of a profile's hashes as JSON, in bytes.
 const MOST_HASH_BYTES: usize = 64 << 10;
-/// Number of partitions, the newest, whose row counts are kept.
+/// Columns of a table that are measured; of those behind them in a result, nulls are counted.
+const MOST_COLUMNS: usize = 1024;
+/// Partitions whose rows a profile names: the newest.
 const MOST_PARTITIONS: usize = 100;
 
 impl Profile {
-    /// Bounds the size of the profile: fewer hashes if there are many columns, and only the newest partitions.
+    /// Brings the profile to a bounded size: fewer hashes where there are many columns, not all columns of inputs, and
+    /// only the newest partitions.
     pub fn trim(&mut self) {
         for input in &mut self.inputs {
             input.partitions.drain(..input.partitions.len().saturating_sub(MOST_PARTITIONS));
         }
-        let tables = self.inputs.iter_mut().flat_map(|input| &mut input.tables).map(|part| &mut part.table);
+        let parts = self.inputs.iter_mut().flat_map(|input| &mut input.tables);
+        let tables = parts.map(|part| &mut part.table).map(|table| {
+            table.columns.truncate(MOST_COLUMNS);
+            table
+        });
         let mut columns: Vec<_> = tables.chain([&mut self.result]).flat_map(|table| &mut table.columns).collect();
         let kept = MOST_HASH_BYTES / (Hashes::DIGITS * columns.len().max(1));
         columns.iter_mut().for_each(|column| column.hashes.truncate(kept));

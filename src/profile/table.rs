@@ -13,21 +13,22 @@
 use arrow::array::{Array, RecordBatch};
 use arrow::datatypes::{DataType, SchemaRef};
 
-use super::cells::{Cells, is_hashed, is_text, mix};
+use super::MOST_COLUMNS;
+use super::cells::{Cells, is_hashed, is_text, mix, spread};
 use super::distinct::{self, Distinct};
 use super::extremes::Extremes;
 use super::sample::{Cell, Sample};
 use crate::format::{ColumnProfile, TableProfile};
 
-/// Number of rows up to which every row is sampled.
-const ALL_ROWS: u64 = 1 << 15;
-/// Ratio between the sampling rates of two levels.
+/// Rows of which all are looked at closely.
+const ALL_ROWS: u64 = 1 << 14;
+/// Of larger tables it is one row in a power of this.
 const STEP: u64 = 4;
 /// Number of levels.
 const LEVELS: usize = 7;
-/// Maximum number of columns whose cells are hashed.
-const MOST_COLUMNS: usize = 256;
-/// Number of columns whose hash selects rows. If there are no more, every row is sampled.
+/// Columns whose cells are hashed at most: each takes some 40 KiB in every sketch.
+const MOST_HASHED: usize = 128;
+/// Columns that choose rows. Where there are no more, every row is looked at.
 const CHOOSING: usize = 3;
 /// Maximum number of patterns and frequent values that a profile lists.
 const NAMED: usize = 12;
@@ -86,7 +87,7 @@ impl TableSketch {
     pub fn new(schema: SchemaRef, seed: Seed) -> Self {
         let type_of = |column: &usize| schema.field(*column).data_type();
         let mut hashed: Vec<usize> = (0..schema.fields().len()).filter(|column| is_hashed(type_of(column))).collect();
-        hashed.truncate(MOST_COLUMNS);
+        hashed.truncate(MOST_HASHED);
         let mut choosing = Vec::new();
         if hashed.len() > CHOOSING {
             choosing = hashed.clone();
@@ -106,6 +107,8 @@ impl TableSketch {
         self.rows += batch.num_rows() as u64;
         for (column, array) in self.columns.iter_mut().zip(batch.columns()) {
             column.nulls += array.logical_null_count() as u64;
+        }
+        for (column, array) in self.columns.iter_mut().zip(batch.columns()).take(MOST_COLUMNS) {
             column.extremes.take(array);
         }
         let cells: Vec<Option<Cells<'_>>> =
@@ -136,21 +139,19 @@ impl TableSketch {
     /// Selects the rows of a batch that are sampled.
     fn choose(&mut self, batch: &RecordBatch) {
         self.chosen.clear();
-        let all = 0..batch.num_rows();
         if self.choosing.is_empty() {
+            let all = 0..batch.num_rows();
             return self.chosen.extend(all.map(|row| Chosen { row: row as u32, level: 0, order: 0 }));
         }
         self.hashes.clear();
-        self.hashes.resize(batch.num_rows(), 0);
+        self.hashes.resize(batch.num_rows(), self.seed);
         for column in &self.choosing {
             let Some(cells) = batch.columns().get(*column).and_then(Cells::of) else { continue };
-            let hashes = &mut self.hashes;
-            cells.hashes(all.clone(), self.seed, |row, hash| hashes[row] = hashes[row].rotate_left(9) ^ hash);
+            cells.fold_into(&mut self.hashes, self.seed);
         }
         let limit = limit(self.level);
         for (row, hash) in self.hashes.iter().enumerate() {
-            // The upper bits of a product depend on all bits below them.
-            let order = hash.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+            let order = spread(*hash);
             if order <= limit {
                 let level = (self.level + 1..LEVELS).take_while(|level| order <= self::limit(*level)).last();
                 self.chosen.push(Chosen { row: row as u32, level: level.unwrap_or(self.level), order });

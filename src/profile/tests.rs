@@ -48,7 +48,14 @@ fn profile(table: TableProfile) -> Profile {
     let part = PartProfile { partition: None, table: table.clone() };
     let input =
         InputProfile { name: "events".into(), read: Some(table.rows), tables: vec![part], ..Default::default() };
-    Profile { query: "q".into(), inputs: vec![input], result: table, key_bytes: 1, value_bytes: 1 }
+    Profile {
+        query: "q".into(),
+        inputs: vec![input],
+        result: table,
+        key_bytes: 1,
+        value_bytes: 1,
+        ..Profile::default()
+    }
 }
 
 fn amounts(before: &TableProfile, now: &TableProfile) -> Vec<(String, f64)> {
@@ -197,6 +204,23 @@ fn a_profile_of_many_columns_stays_small() {
     assert!(serde_json::to_string(&profile).unwrap().len() < 120_000);
     let comparison = compare(Some(&profile.clone()), &mut profile);
     assert!(comparison.changes.iter().all(|change| change.amount == 0.0), "shortened hashes are still compared");
+}
+
+#[test]
+fn of_twenty_thousand_columns_some_are_measured_and_all_are_counted() {
+    let null: ArrayRef = Arc::new(Int32Array::from(vec![Some(7), None]));
+    let names: Vec<String> = (0..20_000).map(|number| format!("c{number}")).collect();
+    let batch = batch(names.iter().map(|name| (name.as_str(), Arc::clone(&null))).collect());
+    let mut sketch = sketch(&[batch.clone()]);
+    (0..200).for_each(|_| sketch.take(&batch));
+    let mut profile = profile(sketch.profile());
+    profile.trim();
+    assert_eq!(profile.inputs[0].tables[0].table.columns.len(), MOST_COLUMNS);
+    let [first, .., last] = &profile.result.columns[..] else { panic!("all columns of the result") };
+    assert_eq!((first.nulls, first.max.clone()), (201, Some(7.into())));
+    assert_eq!((last.nulls, last.max.clone()), (201, None));
+    let comparison = compare(Some(&profile.clone()), &mut profile);
+    assert!(comparison.changes.len() < 20 * MOST_COLUMNS);
 }
 
 #[test]

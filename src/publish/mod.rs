@@ -254,7 +254,12 @@ pub fn gc(catalog: &Catalog, retention: &Retention) -> Result<GcReport> {
     // A pending intent may remove versions; `commit_change` completes it first.
     let pending = catalog.read()?.pending.is_some();
     let expired = |current: &Current| Ok(Change::Remove { versions: current.expired(retention, now) });
-    let forgotten = match commit_change(catalog, Streaming::default(), expired)?.change {
+    let forget = || commit_change(catalog, Streaming::default(), expired);
+    let forgotten = match forget() {
+        Err(error) if error.is_disk_full() && catalog.give_up_reserve()? => forget(),
+        forgotten => forgotten,
+    };
+    let forgotten = match forgotten?.change {
         Change::Remove { versions } => versions,
         other => return Err(Error::internal(format!("{other} is not a removal"))),
     };
@@ -267,6 +272,7 @@ pub fn gc(catalog: &Catalog, retention: &Retention) -> Result<GcReport> {
         report.leftovers.extend(leftovers);
         report.bytes += bytes;
     }
+    catalog.keep_reserve();
     let log = catalog.log();
     report.versions.iter().for_each(|&version| log.record(Action::Deleted, Some(version), "retention"));
     if !report.leftovers.is_empty() {

@@ -52,7 +52,7 @@ fn a_rejected_build_is_published_where_its_kind_is_allowed_and_the_log_says_so()
     let failed = |version| {
         let mut manifest = manifest(version, &[("key", "bad")]);
         let (rule, expected, found) = ("rows.min".into(), "10".into(), "1".into());
-        manifest.checks.push(CheckResult { rule, outcome: Outcome::Failed, expected, found });
+        manifest.checks.push(CheckResult { rule, outcome: Outcome::Failed, expected, found, compared: None });
         manifest
     };
     let complete = Staged::new(staged(&catalog, "b")).install(&catalog, failed).unwrap();

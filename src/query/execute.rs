@@ -27,9 +27,9 @@ use serde::{Deserialize, Serialize};
 use super::bounded_window;
 use super::error::{convert, out_of_memory, unplanned};
 use super::grace_hash_join;
+use super::measuring::Measuring;
 use super::memory_pool::ClassedPool;
 use super::partitioned_aggregate;
-use super::profiled_scan::Measuring;
 use super::row_width;
 use super::scan_row_check;
 use super::session::{Query, partition_joins, runtime_env};
@@ -154,7 +154,8 @@ impl<'q> Query<'q> {
             options.execution.target_partitions = options.execution.target_partitions.max(2);
             partition_joins(options);
         }
-        let plan = self.runtime.block_on(state.create_physical_plan(&self.plan)).map_err(unplanned)?;
+        let planned = shutdown::leaving(|| self.runtime.block_on(state.create_physical_plan(&self.plan)))?;
+        let plan = planned.map_err(unplanned)?;
         match by_way(plan, way, self.operator_budget(&state)).map_err(unplanned)? {
             Some(plan) => {
                 let plan = as_declared(plan, &self.schema()).map_err(unplanned)?;

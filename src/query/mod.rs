@@ -21,6 +21,7 @@ mod estimate;
 mod exact;
 mod execute;
 mod grace_hash_join;
+mod measuring;
 mod memory_pool;
 mod operator;
 mod parquet_scan;
@@ -46,8 +47,8 @@ mod unspillable;
 
 pub use batch_slices::pieces;
 pub use estimate::{Estimate, Measure, estimate};
-pub use execute::{JoinStrategy, RunError, Usage};
-pub use profiled_scan::Measuring;
+pub use execute::{Execution, JoinStrategy, RunError, Usage};
+pub use measuring::Measuring;
 pub use session::{Query, Settings};
 pub use sql_diagnostics::{Written, unread_value};
 pub use unspillable::Unspillable;

@@ -7,13 +7,13 @@
 //! Only runs that provide a [`Measuring`] measure; otherwise the operator passes batches through. A scan that was not
 //! read to its end, such as below a join with an empty side, is left out, as how much of it was read depends on chance.
 //!
-//! Not for: what is measured (`profile`).
+//! Not for: what is measured (`profile`), and bringing the parts of a scan together (`measuring`).
 
 use std::collections::BTreeMap;
 use std::fmt;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 
 use arrow::array::RecordBatch;
@@ -26,16 +26,15 @@ use datafusion::physical_plan::statistics::{ChildStats, StatisticsArgs};
 use datafusion::physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, ExecutionPlanProperties, PlanProperties};
 use futures::Stream;
 
+use super::measuring::{Label, Measuring, Parts};
 use super::operator::{recomputed_over_children, without_expressions};
 use super::table_provider::partition_value;
 use crate::format::{InputProfile, PartProfile};
 use crate::input::Input;
-use crate::profile::{Seed, TableSketch};
+use crate::profile::TableSketch;
 
 /// The operator's name in plans.
 pub(super) const MEASURE: &str = "MeasureExec";
-/// How many date partitions are profiled separately: the newest.
-const NEWEST: usize = 4;
 
 /// Numbers the scans.
 static SCANS: AtomicUsize = AtomicUsize::new(0);
@@ -49,8 +48,6 @@ pub(super) struct Measured {
     /// The date partitions in order, by the values of their columns.
     labels: Arc<BTreeMap<String, Label>>,
 }
-
-type Label = (usize, String);
 
 impl Measured {
     /// For the table of an input, which has `columns` columns before its directory columns.
@@ -97,114 +94,6 @@ impl Measured {
 
 fn key(values: &[ScalarValue]) -> String {
     values.iter().map(|value| format!("{value}/")).collect()
-}
-
-/// What a run has measured of its inputs so far.
-#[derive(Debug)]
-pub struct Measuring {
-    seed: Seed,
-    scans: Mutex<BTreeMap<usize, Scan>>,
-}
-
-#[derive(Debug)]
-struct Scan {
-    input: Arc<str>,
-    partitions: usize,
-    ended: BTreeMap<usize, Parts>,
-}
-
-/// The rows of one scan, by partitions of the input.
-#[derive(Debug, Default)]
-struct Parts {
-    rows: BTreeMap<Option<Label>, u64>,
-    /// Sketches of the newest partitions.
-    tables: BTreeMap<Option<Label>, TableSketch>,
-}
-
-impl Parts {
-    /// The sketch of a partition, unless it is older than the newest [`NEWEST`].
-    fn table(&mut self, of: Option<Label>, make: impl FnOnce() -> TableSketch) -> Option<&mut TableSketch> {
-        if !self.tables.contains_key(&of) {
-            if self.tables.len() >= NEWEST {
-                if self.tables.first_key_value().is_some_and(|(oldest, _)| *oldest > of) {
-                    return None;
-                }
-                self.tables.pop_first();
-            }
-            self.tables.insert(of.clone(), make());
-        }
-        self.tables.get_mut(&of)
-    }
-
-    fn merge(&mut self, other: Self) {
-        for (label, rows) in other.rows {
-            *self.rows.entry(label).or_default() += rows;
-        }
-        for (label, table) in other.tables {
-            match self.tables.get_mut(&label) {
-                Some(held) => held.merge(table),
-                None => drop(self.table(label, || table)),
-            }
-        }
-    }
-}
-
-impl Measuring {
-    /// An empty measurement of a dataset's inputs.
-    pub fn new(seed: Seed) -> Self {
-        Self { seed, scans: Mutex::default() }
-    }
-
-    /// The profiles of the inputs, once the run has ended.
-    pub fn inputs(&self, inputs: &[Input]) -> Vec<InputProfile> {
-        let scans = std::mem::take(&mut *self.scans.lock().unwrap_or_else(PoisonError::into_inner));
-        let mut read: BTreeMap<Arc<str>, Vec<(InputProfile, String)>> = BTreeMap::new();
-        for scan in scans.into_values().filter(|scan| scan.ended.len() == scan.partitions) {
-            let mut parts = Parts::default();
-            scan.ended.into_values().for_each(|ended| parts.merge(ended));
-            let profile = profile(parts);
-            let columns =
-                profile.tables.first().map(|part| part.table.columns.iter().map(|column| column.name.as_str()));
-            let columns = columns.map(|columns| columns.collect::<Vec<_>>().join(",")).unwrap_or_default();
-            read.entry(scan.input).or_default().push((profile, columns));
-        }
-        let of = |input: &Input| {
-            // If an input is read twice, the scan with most columns counts; plans are created in any order.
-            let mut scans = read.remove(input.name.as_str()).unwrap_or_default();
-            scans.sort_by_key(|(profile, columns)| {
-                (std::cmp::Reverse(columns_of(profile)), profile.read, columns.clone())
-            });
-            let read = scans.into_iter().next().map(|(profile, _)| profile).unwrap_or_default();
-            InputProfile {
-                name: input.name.clone(),
-                files: input.files.len() as u64,
-                bytes: input.bytes(),
-                rows: input.rows(),
-                ..read
-            }
-        };
-        inputs.iter().map(of).collect()
-    }
-
-    fn end(&self, scan: (usize, Arc<str>), partitions: usize, partition: usize, parts: Parts) {
-        let mut scans = self.scans.lock().unwrap_or_else(PoisonError::into_inner);
-        let (number, input) = scan;
-        let scan = scans.entry(number).or_insert_with(|| Scan { input, partitions, ended: BTreeMap::new() });
-        scan.ended.insert(partition, parts);
-    }
-}
-
-fn columns_of(profile: &InputProfile) -> usize {
-    profile.tables.first().map_or(0, |part| part.table.columns.len())
-}
-
-fn profile(parts: Parts) -> InputProfile {
-    let named = |label: Option<Label>| label.map(|(_, label)| label);
-    let read = Some(parts.rows.values().sum());
-    let partitions = parts.rows.into_iter().filter_map(|(label, rows)| Some((named(label)?, rows))).collect();
-    let part =
-        |(label, table): (Option<Label>, TableSketch)| PartProfile { partition: named(label), table: table.profile() };
-    InputProfile { read, partitions, tables: parts.tables.into_iter().map(part).collect(), ..InputProfile::default() }
 }
 
 /// The operator.
@@ -338,11 +227,8 @@ impl MeasuredStream {
                 self.measured.labels.get(&key(&values)).cloned()
             }
         };
-        *rows.parts.rows.entry(label.clone()).or_default() += batch.num_rows() as u64;
-        let (schema, seed) = (&self.schema, rows.measuring.seed);
-        if let Some(table) = rows.parts.table(label, || TableSketch::new(Arc::clone(schema), seed)) {
-            table.take(batch);
-        }
+        let (schema, seed) = (&self.schema, rows.measuring.seed());
+        rows.parts.take(label, batch, || TableSketch::new(Arc::clone(schema), seed));
         Ok(())
     }
 }

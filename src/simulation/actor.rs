@@ -185,7 +185,7 @@ impl Actor {
         manifest.created_at = jiff::Timestamp::now();
         if content.failed {
             let (rule, expected, found) = ("rows.min".into(), "10".into(), "1".into());
-            manifest.checks.push(CheckResult { rule, outcome: Outcome::Failed, expected, found });
+            manifest.checks.push(CheckResult { rule, outcome: Outcome::Failed, expected, found, compared: None });
         }
         let text = |name: &str| (format!("shard-00000/{name}"), format!("{name} of {build}").into_bytes());
         let files = BTreeMap::from(["CURRENT", "000007.sst"].map(text));

@@ -237,9 +237,13 @@ impl Model {
         };
         check(current.behind().is_none(), || "a rollback was never announced".to_owned())?;
         let mut files = vec!["build.lock", "commit.lock", "current.json", "log", "staging", "versions"];
-        // A publish to Kafka that got no further than its lock leaves only the lock file.
-        let locked = streams && names_in(disk, self.layout.root())?.contains(&"publish.lock");
-        if current.targets.kafka.is_some() || locked {
+        // A publish to Kafka that got no further than its lock leaves that and nothing else.
+        let has = |name| names_in(disk, self.layout.root()).map(|names| names.contains(&name));
+        // A disk that is nearly full has no room for the reserve.
+        if has("reserve")? {
+            files.insert(4, "reserve");
+        }
+        if current.kafka.is_some() || streams && has("publish.lock")? {
             files.insert(4, "publish.lock");
         }
         expect(self.layout.root(), &files)?;

@@ -114,6 +114,35 @@ fn a_full_disk_is_told_with_what_gc_would_free() {
 }
 
 #[test]
+fn gc_frees_a_disk_without_a_free_byte() {
+    let numbers = Numbers::new();
+    for generation in 1..=2 {
+        numbers.write(generation, 100);
+        let (from, to) = ("in/part-0.parquet", format!("{generation}.parquet"));
+        fs::rename(numbers.workspace.path(from), numbers.workspace.path(to)).unwrap();
+    }
+    let script = "
+        mkdir -p store && mount -t tmpfs -o size=8m tmpfs store || exit 99
+        for generation in 1 2; do
+            cp $generation.parquet in/part-0.parquet && $CUTOVER run numbers.toml >run.txt 2>&1 || exit 98
+        done
+        cat /dev/zero >store/filler 2>/dev/null
+        [ $(stat -f -c %a store) = 0 ] || exit 97
+        for time in 1 2; do
+            $CUTOVER gc store --keep 1 >gc.$time.txt 2>&1 || { cat gc.$time.txt; exit 96; }
+        done
+        du -k store/reserve >reserve.txt
+        $CUTOVER versions store >versions.txt 2>&1";
+    let Some(run) = in_namespace(&numbers.workspace, script) else { return };
+    run.exits(0);
+    let read = |name: &str| fs::read_to_string(numbers.workspace.path(name)).unwrap();
+    assert!(read("gc.1.txt").contains("deleted version 1"), "{}", read("gc.1.txt"));
+    assert!(!read("gc.2.txt").contains("deleted"), "{}", read("gc.2.txt"));
+    assert!(read("reserve.txt").split_whitespace().next().unwrap().parse::<u64>().unwrap() >= 64, "set aside again");
+    assert!(read("versions.txt").contains("published"), "{}", read("versions.txt"));
+}
+
+#[test]
 fn a_full_spill_directory_is_named_with_what_is_there() {
     let numbers = Numbers::new();
     numbers.run(1).ok();

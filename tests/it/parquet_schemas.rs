@@ -149,6 +149,37 @@ fn columns_of_only_some_files_are_null_in_the_others() {
     workspace.cutover("run rows.toml --rebuild").fails(3).complains(&["in/3.parquet: column \"fee\" is wrong"]);
 }
 
+/// A column that no file has may have been renamed: it is null only where its contract says that it may be absent.
+#[test]
+fn a_column_of_no_file_is_null_where_its_contract_makes_it_optional() {
+    let workspace = Workspace::new();
+    write_parquet(&workspace.path("in/1.parquet"), vec![("id", integers([1])), ("fare", integers([10]))]);
+    write_parquet(&workspace.path("in/2.parquet"), vec![("id", integers([2]))]);
+    let contract = |flags: &str| {
+        let id = "{\"name\": \"id\", \"type\": \"int64\", \"nullable\": false, \"meaning\": \"\"}";
+        let fee = format!("{{\"name\": \"toll\", \"type\": \"decimal(9, 2)\", {flags}, \"meaning\": \"\"}}");
+        workspace.write("t.json", format!("{{\"name\": \"row\", \"columns\": [{id}, {fee}]}}"));
+    };
+    let promised = job("SELECT * FROM t", "id").replace("path = \"in/\"", "path = \"in/\"\nschema = \"t.json\"");
+    workspace.write("rows.toml", promised);
+    let run = || workspace.cutover("run rows.toml --rebuild");
+    contract("\"nullable\": true");
+    run()
+        .fails(3)
+        .complains(&["in/1.parquet: column \"toll\" is missing", "\"optional\": true in its contract makes it null"]);
+    contract("\"nullable\": false, \"optional\": true");
+    run().fails(2).complains(&["column \"toll\" is optional, so it must be nullable"]);
+    contract("\"nullable\": true, \"optional\": true");
+    run().ok();
+    workspace.cutover("get store 1").ok().prints(&["10", "\"toll\":null"]);
+    workspace.cutover("get store 2").ok().prints(&["\"toll\":null"]);
+    let kept = std::fs::read_to_string(workspace.path("store/versions/00000001/schemas/t.json")).unwrap();
+    assert!(kept.contains("\"optional\": true"), "a version keeps what was agreed: {kept}");
+    // One that is nearly called so is likely to be meant.
+    write_parquet(&workspace.path("in/2.parquet"), vec![("id", integers([2])), ("tol", integers([1]))]);
+    run().fails(3).complains(&["column \"toll\" is missing", "it has \"tol\""]);
+}
+
 #[test]
 fn a_contract_may_promise_a_wider_type() {
     let workspace = files(&[Arc::new(Int16Array::from(vec![1])), Arc::new(Int32Array::from(vec![2]))]);

@@ -3,7 +3,9 @@
 //!
 //! Failpoints pause the command where the signal is to arrive.
 
-use cutover::internals::catalog::Catalog;
+use std::time::{Duration, Instant};
+
+use cutover::catalog::Catalog;
 use rustix::process::Signal;
 
 use crate::fixture::Numbers;
@@ -35,7 +37,30 @@ fn a_run_that_is_told_to_stop_changes_nothing_and_says_how_to_go_on() {
     }
 }
 
-/// A grouping query returns nothing before it has read everything.
+/// All columns of a wide table take the planner a minute and more, in which it looks at no signal.
+#[test]
+fn a_run_is_stopped_while_its_query_is_planned() {
+    let workspace = Workspace::new();
+    let columns: Vec<String> = (0..20_000).map(|column| format!("column_{column}")).collect();
+    workspace.write("wide.csv", format!("{}\n{}\n", columns.join(","), vec!["1"; columns.len()].join(",")));
+    let job = "version = 1\ndataset = \"wide\"\nstore = \"store\"\n[inputs.t]\npath = \"wide.csv\"\n[query]\n\
+               sql = \"SELECT * FROM t\"\n[output]\nkey = [\"column_0\"]\n";
+    workspace.write("wide.toml", job);
+    for (command, signal, code) in [("run", Signal::TERM, 143), ("plan", Signal::INT, 130)] {
+        let mut planning = workspace.start(&format!("{command} wide.toml --json"));
+        std::thread::sleep(Duration::from_secs(4));
+        assert!(!planning.is_over(), "{command}: the query was planned before it could be stopped");
+        let asked = Instant::now();
+        planning.wake_with(signal);
+        let stopped = planning.wait().fails(code);
+        assert!(asked.elapsed() < Duration::from_secs(5), "{command} took {:?} to stop", asked.elapsed());
+        stopped.complains(&["stopped while the query was planned", "run the same command again"]);
+        assert_eq!(stopped.json()["outcome"], "stopped", "{command}");
+    }
+    assert!(!workspace.path("store").exists());
+}
+
+/// A query that groups gives nothing before it has read everything.
 #[test]
 fn a_run_is_stopped_in_the_middle_of_its_query() {
     let workspace = Workspace::with_repository();

@@ -211,6 +211,40 @@ fn a_field_that_no_line_has_is_null_where_the_contract_allows_it() {
     texts.refused(CONTRACT, &["\"error\""]);
 }
 
+/// A run that has nothing to do reads no row: it knows its files by their sizes and times.
+#[test]
+fn a_run_that_is_done_reads_no_row_of_text_again() {
+    let texts = Texts::new(&[("a.csv", "id,v\n1,x\n2,y\n")]);
+    texts.values("SELECT * FROM t", "", "");
+    let path = texts.workspace.path("in/a.csv");
+    let modified = std::fs::metadata(&path).unwrap().modified().unwrap();
+    std::fs::write(&path, "id,v\n1,x\n,,,\n").unwrap();
+    let set_back = std::fs::File::options().write(true).open(&path).unwrap().set_modified(modified);
+    set_back.unwrap();
+    let done = texts.workspace.cutover("run job.toml --json").ok().json();
+    assert_eq!((&done["outcome"], &done["inputs"][0]["rows"]), (&json!("unchanged"), &json!(2)));
+    texts.workspace.cutover("run job.toml --rebuild").fails(3).complains(&["in/a.csv"]);
+}
+
+/// A column of CSV is in the header of some file; where it is in none, it may have been renamed.
+#[test]
+fn a_column_that_no_csv_file_has_is_null_where_its_contract_makes_it_optional() {
+    let texts = Texts::new(&[("a.csv", "id,v\n1,x\n"), ("b.csv", "v,id\ny,2\n")]);
+    let contract = |flags: &str| {
+        let id = "{\"name\": \"id\", \"type\": \"int64\", \"nullable\": false, \"meaning\": \"\"}";
+        let toll = format!("{{\"name\": \"toll\", \"type\": \"float64\", {flags}, \"meaning\": \"\"}}");
+        let text = format!("{{\"name\": \"row\", \"columns\": [{toll}, {id}]}}");
+        texts.workspace.write("contract.json", text);
+    };
+    contract("\"nullable\": true");
+    texts.refused(CONTRACT, &["\"toll\" is missing", "\"optional\": true in its contract makes it null"]);
+    contract("\"nullable\": true, \"optional\": true");
+    let expected = [(json!(1), json!({"v": "x", "toll": null})), (json!(2), json!({"v": "y", "toll": null}))];
+    assert_eq!(texts.values("SELECT * FROM t", CONTRACT, ""), expected);
+    texts.write("b.csv", "v,id,toll\ny,2,0.5\n");
+    assert_eq!(texts.values("SELECT * FROM t", CONTRACT, "")[1], (json!(2), json!({"v": "y", "toll": 0.5})));
+}
+
 #[test]
 fn a_delimiter_may_be_another() {
     let texts = Texts::new(&[("a.csv", "id;v\n1;1,5\n2;\"x;y\"\n")]);

@@ -9,7 +9,7 @@ use arrow::datatypes::{Field, Schema};
 
 use super::chunks::Shape;
 use super::csv_survey::{self, Head, OfCsv};
-use super::expected::{self, Expectations};
+use super::expected;
 use super::json_survey::{Objects, OfJson};
 use super::json_type::{Conflict, Place};
 use super::survey::{self, Learnt, Plan};
@@ -18,7 +18,7 @@ use super::values::Values;
 use super::{Survey, Surveyed};
 use crate::error::{Error, Result};
 use crate::input::Input;
-use crate::job::suggest;
+use crate::input::contract::Column;
 
 /// Surveys CSV files.
 ///
@@ -59,7 +59,7 @@ pub(super) fn of_csv(input: &Input, plan: Plan) -> Result<Survey> {
     order.sort_by_key(|number| names.columns[*number].1);
     let mut place_of = vec![0; order.len()];
     order.iter().enumerate().for_each(|(place, number)| place_of[*number] = place);
-    let columns: Vec<(Field, Place)> = order
+    let mut columns: Vec<(Field, Place)> = order
         .iter()
         .map(|number| {
             let (name, first) = &names.columns[*number];
@@ -67,6 +67,7 @@ pub(super) fn of_csv(input: &Input, plan: Plan) -> Result<Survey> {
             (Field::new(name, data_type, true), *first)
         })
         .collect();
+    columns.extend(absent(input, &columns, |column| column.optional));
     check_files(input, &learnt, &name)?;
     check_strangers(input, &learnt, names.columns.len(), &name)?;
     let files = surveyed(learnt, &place_of);
@@ -158,22 +159,19 @@ pub(super) fn of_json(input: &Input, plan: Plan) -> Result<Survey> {
         };
         columns.push((Field::new(name, data_type, true), node.first));
     }
-    columns.extend(absent(input, &expected, &columns));
+    // A line need not have a field that may be null, so that no line has it is no surprise.
+    columns.extend(absent(input, &columns, |column| column.nullable && expected.contains_key(&column.name)));
     let files = learnt.into_iter().map(|learnt| Surveyed { columns: Arc::from([]), chunks: learnt.chunks }).collect();
     made(input, Shape::Json, &columns, files)
 }
 
-/// The nullable columns of the contract that no line has; they are null everywhere. A column whose name is similar to a
-/// field that the contract does not know is probably misspelt, and is left out.
-fn absent(input: &Input, expected: &Expectations, columns: &[(Field, Place)]) -> Vec<(Field, Place)> {
-    let named = input.contract.iter().flat_map(|contract| &contract.columns).map(|column| column.name.as_str());
-    let is_there = |name: &str| columns.iter().any(|(field, _)| field.name() == name);
-    let strangers: Vec<&str> =
-        columns.iter().map(|(field, _)| field.name().as_str()).filter(|name| !expected.contains_key(*name)).collect();
+/// The columns of the contract that no file has and `may_be` allows to be absent. They are null in all rows.
+fn absent(input: &Input, columns: &[(Field, Place)], may_be: impl Fn(&Column) -> bool) -> Vec<(Field, Place)> {
+    let Some(contract) = &input.contract else { return Vec::new() };
+    let there: Vec<&str> = columns.iter().map(|(field, _)| field.name().as_str()).collect();
+    let may_be = |column: &Column| may_be(column) && !input.partition_columns.contains(&column.name);
     let place = Place { file: 0, line: 1, order: u32::MAX };
-    let absent = named.filter(|name| !is_there(name) && suggest::nearest(name, strangers.iter().copied()).is_none());
-    let nullable = absent.filter_map(|name| Some((name, expected.get(name).filter(|it| it.nullable)?)));
-    nullable.map(|(name, expected)| (Field::new(name, expected.data_type.clone(), true), place)).collect()
+    contract.absent(&there, may_be).into_iter().map(|field| (field, place)).collect()
 }
 
 /// The error of a field whose values have no common type.

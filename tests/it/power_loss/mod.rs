@@ -39,8 +39,9 @@ const RUN_ON: usize = 40;
 const ROWS: usize = 100;
 /// Bytes of cache of a store that is opened once.
 const CACHE: usize = 1 << 20;
-/// What a store's directory may contain after all commands have ended.
-const OWN: [&str; 7] = ["build.lock", "commit.lock", "current.json", "log", "publish.lock", "staging", "versions"];
+/// What a store's directory may hold once nothing runs.
+const OWN: [&str; 8] =
+    ["build.lock", "commit.lock", "current.json", "log", "publish.lock", "reserve", "staging", "versions"];
 
 /// A dataset in two shards, whose store keeps this many versions.
 fn numbers(keep: u32) -> Numbers {

@@ -1,0 +1,143 @@
+//! What a run has measured of its inputs: the sketches that scans leave when they end, brought together by input.
+//!
+//! A scan has a sketch for each of its threads and each of the newest partitions by date. One that was not read to its
+//! end by all of its threads is left out. Of an input that is read twice, the scan with most columns counts.
+//!
+//! Not for: taking rows from a plan (`measured`), and what is measured of them (`profile`).
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use arrow::array::RecordBatch;
+
+use crate::format::{InputProfile, PartProfile};
+use crate::input::Input;
+use crate::profile::{Seed, TableSketch};
+
+/// Partitions by date that are measured one by one: the newest.
+const NEWEST: usize = 4;
+
+/// A partition by date: where it lies among the others, and what it is called.
+pub(super) type Label = (usize, String);
+
+/// What a run has measured of its inputs so far.
+#[derive(Debug)]
+pub struct Measuring {
+    seed: Seed,
+    scans: Mutex<BTreeMap<usize, Scan>>,
+}
+
+#[derive(Debug)]
+struct Scan {
+    input: Arc<str>,
+    partitions: usize,
+    ended: BTreeMap<usize, Parts>,
+}
+
+/// The rows of one scan, by the partitions of the input.
+#[derive(Debug, Default)]
+pub(super) struct Parts {
+    rows: BTreeMap<Option<Label>, u64>,
+    /// The newest ones.
+    tables: BTreeMap<Option<Label>, TableSketch>,
+}
+
+impl Parts {
+    /// The table of a partition, unless there are newer ones enough.
+    fn table(&mut self, of: Option<Label>, make: impl FnOnce() -> TableSketch) -> Option<&mut TableSketch> {
+        if !self.tables.contains_key(&of) {
+            if self.tables.len() >= NEWEST {
+                if self.tables.first_key_value().is_some_and(|(oldest, _)| *oldest > of) {
+                    return None;
+                }
+                self.tables.pop_first();
+            }
+            self.tables.insert(of.clone(), make());
+        }
+        self.tables.get_mut(&of)
+    }
+
+    /// Takes rows of one partition; `make` makes the table of a new one.
+    pub(super) fn take(&mut self, of: Option<Label>, batch: &RecordBatch, make: impl FnOnce() -> TableSketch) {
+        *self.rows.entry(of.clone()).or_default() += batch.num_rows() as u64;
+        if let Some(table) = self.table(of, make) {
+            table.take(batch);
+        }
+    }
+
+    fn merge(&mut self, other: Self) {
+        for (label, rows) in other.rows {
+            *self.rows.entry(label).or_default() += rows;
+        }
+        for (label, table) in other.tables {
+            match self.tables.get_mut(&label) {
+                Some(held) => held.merge(table),
+                None => drop(self.table(label, || table)),
+            }
+        }
+    }
+}
+
+impl Measuring {
+    /// Nothing yet, of the inputs of a dataset.
+    pub fn new(seed: Seed) -> Self {
+        Self { seed, scans: Mutex::default() }
+    }
+
+    /// What the hashes of the dataset begin with.
+    pub(super) fn seed(&self) -> Seed {
+        self.seed
+    }
+
+    /// What is known of the inputs once the run has ended.
+    pub fn inputs(&self, inputs: &[Input]) -> Vec<InputProfile> {
+        let scans = std::mem::take(&mut *self.scans.lock().unwrap_or_else(PoisonError::into_inner));
+        let mut read: BTreeMap<Arc<str>, Vec<(InputProfile, String)>> = BTreeMap::new();
+        for scan in scans.into_values().filter(|scan| scan.ended.len() == scan.partitions) {
+            let mut parts = Parts::default();
+            scan.ended.into_values().for_each(|ended| parts.merge(ended));
+            let profile = profile(parts);
+            let columns =
+                profile.tables.first().map(|part| part.table.columns.iter().map(|column| column.name.as_str()));
+            let columns = columns.map(|columns| columns.collect::<Vec<_>>().join(",")).unwrap_or_default();
+            read.entry(scan.input).or_default().push((profile, columns));
+        }
+        let of = |input: &Input| {
+            // An input that is read twice is known by the scan with most columns; plans are made in any order.
+            let mut scans = read.remove(input.name.as_str()).unwrap_or_default();
+            scans.sort_by_key(|(profile, columns)| {
+                (std::cmp::Reverse(columns_of(profile)), profile.read, columns.clone())
+            });
+            let read = scans.into_iter().next().map(|(profile, _)| profile).unwrap_or_default();
+            InputProfile {
+                name: input.name.clone(),
+                files: input.files.len() as u64,
+                bytes: input.bytes(),
+                rows: input.rows(),
+                ..read
+            }
+        };
+        inputs.iter().map(of).collect()
+    }
+
+    /// Takes what one partition of a scan has read to its end.
+    pub(super) fn end(&self, scan: (usize, Arc<str>), partitions: usize, partition: usize, parts: Parts) {
+        let mut scans = self.scans.lock().unwrap_or_else(PoisonError::into_inner);
+        let (number, input) = scan;
+        let scan = scans.entry(number).or_insert_with(|| Scan { input, partitions, ended: BTreeMap::new() });
+        scan.ended.insert(partition, parts);
+    }
+}
+
+fn columns_of(profile: &InputProfile) -> usize {
+    profile.tables.first().map_or(0, |part| part.table.columns.len())
+}
+
+fn profile(parts: Parts) -> InputProfile {
+    let named = |label: Option<Label>| label.map(|(_, label)| label);
+    let read = Some(parts.rows.values().sum());
+    let partitions = parts.rows.into_iter().filter_map(|(label, rows)| Some((named(label)?, rows))).collect();
+    let part =
+        |(label, table): (Option<Label>, TableSketch)| PartProfile { partition: named(label), table: table.profile() };
+    InputProfile { read, partitions, tables: parts.tables.into_iter().map(part).collect(), ..InputProfile::default() }
+}

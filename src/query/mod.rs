@@ -23,6 +23,7 @@ mod execute;
 mod grace_hash_join;
 mod memory_pool;
 mod operator;
+mod ordered;
 mod parquet_scan;
 mod partition_buffer;
 mod partition_pruning;

@@ -6,7 +6,8 @@
 //!  casts            a cast keeps the value, or is an error that names it
 //!  sum              sums of integers and decimals are exact, or an error
 //!  averages         averages of whole numbers, long decimals and durations are divided once, of an exact sum
-//!  arithmetic       operators on integers are exact, or an error
+//!  arithmetic,
+//!  operation        operators on integers are exact, or an error
 //!  frames, refilled floats of a frame that moves are added up, or otherwise aggregated, anew
 //!  floats           there is one zero and one NaN, so equal numbers are one group, one key, one partition
 //!  not_in           IN and NOT IN over subqueries follow the three-valued logic of nulls
@@ -35,6 +36,7 @@ mod moving_statistics;
 mod multisets;
 mod not_in;
 mod null_safe;
+mod operation;
 mod repeated_orders;
 mod rewrites;
 mod sum;
@@ -51,7 +53,7 @@ mod value_tests;
 use std::sync::Arc;
 
 use arrow::array::ArrayRef;
-use datafusion::common::tree_node::{Transformed, TreeNode};
+use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion::common::{Column, DFSchema, Result, ScalarValue};
 use datafusion::execution::SessionStateBuilder;
 use datafusion::logical_expr::expr_rewriter::NamePreserver;
@@ -139,11 +141,13 @@ fn expressions_of(
 
 /// An expression as it was before rules of this directory replaced operators in it.
 fn as_written(expression: &Expr) -> String {
-    let written = expression.clone().transform_up(|part| match &part {
+    // From above: what a function was is all that its text says.
+    let written = expression.clone().transform_down(|part| match &part {
         Expr::ScalarFunction(of) => {
-            let text = arithmetic::text(of.func.inner().as_ref()).or_else(|| casts::text(of.func.inner().as_ref()));
+            let function = of.func.inner().as_ref();
+            let text = arithmetic::text(function).or_else(|| casts::text(function));
             Ok(match text {
-                Some(text) => Transformed::yes(Expr::Column(Column::from_name(text))),
+                Some(text) => Transformed::new(Expr::Column(Column::from_name(text)), true, TreeNodeRecursion::Jump),
                 None => Transformed::no(part),
             })
         }

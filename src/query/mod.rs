@@ -24,6 +24,7 @@ mod grace_hash_join;
 mod measuring;
 mod memory_pool;
 mod operator;
+mod ordered;
 mod parquet_scan;
 mod partition_buffer;
 mod partition_pruning;

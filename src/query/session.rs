@@ -26,6 +26,7 @@ use super::error::{convert, unplanned};
 use super::exact;
 use super::execute::JoinStrategy;
 use super::memory_pool::ClassedPool;
+use super::ordered;
 use super::push_cast_below_join::PushCastBelowJoin;
 use super::row_width::Widths;
 use super::sql_limits;
@@ -250,6 +251,7 @@ async fn plan(
     context.add_optimizer_rule(Arc::new(PushCastBelowJoin));
     exact::register(&context);
     bounded_functions::register(&context, widths);
+    ordered::register(&context);
     for function in super::udf::all() {
         context.register_udf(function);
     }

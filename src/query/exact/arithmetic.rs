@@ -5,15 +5,14 @@
 //! zero does not name the expression. If both sides are integers, they are replaced by functions of this file, unless
 //! the ranges of types and constants prove that nothing can fail, as in `age / 10 * 10`.
 //!
-//! Decimals already fail beyond 128 bits; those of 38 digits are also limited to 38 digits.
+//! Decimals fail beyond 128 bits themselves; those of 38 digits are held to 38 digits too, at the end of a chain of
+//! operators. A chain of integers, `a + b - c`, is one function: nested functions make DataFusion's time to plan
+//! grow with the cube of their number, as each name contains all names below it.
 //!
 //! Not for: floats, which have infinity.
 
-use arrow::array::{Array, ArrayRef, AsArray, Datum, Decimal128Array};
-use arrow::compute::kernels::numeric;
-use arrow::compute::{CastOptions, cast_with_options};
+use arrow::array::{Array, AsArray, Datum};
 use arrow::datatypes::{DECIMAL128_MAX_PRECISION, DataType, Decimal128Type};
-use arrow::error::ArrowError;
 use datafusion::common::config::ConfigOptions;
 use datafusion::common::tree_node::Transformed;
 use datafusion::common::{DFSchema, ExprSchema, Result, ScalarValue, exec_datafusion_err, internal_datafusion_err};
@@ -23,7 +22,9 @@ use datafusion::logical_expr::{
 };
 use datafusion::optimizer::AnalyzerRule;
 
-/// The analyzer rule of this file.
+use super::operation::Operation;
+
+/// The rule of this file.
 #[derive(Debug)]
 pub(super) struct CheckedArithmetic;
 
@@ -34,6 +35,25 @@ impl AnalyzerRule for CheckedArithmetic {
 
     fn analyze(&self, plan: LogicalPlan, _: &ConfigOptions) -> Result<LogicalPlan> {
         super::everywhere(plan, replace)
+    }
+}
+
+/// The type of an expression, without a look into what functions of this file are made of: DataFusion names all of it
+/// for that.
+fn type_of(expression: &Expr, schema: &dyn ExprSchema) -> Result<DataType> {
+    let checked = |of: &Expr| match of {
+        Expr::ScalarFunction(of) => of.func.inner().downcast_ref::<Checked>().map(|of| of.result.clone()),
+        _ => None,
+    };
+    match expression {
+        Expr::BinaryExpr(BinaryExpr { left, op, right }) => match checked(left) {
+            Some(of_left) => {
+                let left = Box::new(lit(ScalarValue::try_from(&of_left)?));
+                Expr::BinaryExpr(BinaryExpr { left, op: *op, right: right.clone() }).get_type(schema)
+            }
+            None => expression.get_type(schema),
+        },
+        other => checked(other).map_or_else(|| other.get_type(schema), Ok),
     }
 }
 
@@ -52,15 +72,19 @@ fn replace(expression: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
         }
         _ => return Ok(Transformed::no(expression)),
     };
-    let data_type = expression.get_type(schema)?;
+    let left = if operation.divides() { left } else { unchecked(left) };
+    let expression = match expression {
+        Expr::BinaryExpr(of) => Expr::BinaryExpr(BinaryExpr { left: Box::new(left.clone()), ..of }),
+        negative => negative,
+    };
+    let data_type = type_of(&expression, schema)?;
     if operation.divides() && (data_type.is_integer() || data_type.is_decimal()) {
         if range(&right, schema).is_some_and(|(least, most)| least > 0 || most < -1)
             && !matches!(data_type, DataType::Decimal128(DECIMAL128_MAX_PRECISION, _))
         {
             return Ok(Transformed::no(expression));
         }
-        let checked = Checked::new(operation, &expression, data_type);
-        return Ok(Transformed::yes(ScalarUDF::new_from_impl(checked).call(vec![left, right])));
+        return Ok(Transformed::yes(Checked::call(operation, &expression, left, right, data_type)));
     }
     if let DataType::Decimal128(DECIMAL128_MAX_PRECISION, _) = data_type {
         let checked =
@@ -71,18 +95,17 @@ fn replace(expression: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
     if !data_type.is_integer() || in_range() {
         return Ok(Transformed::no(expression));
     }
-    let to_result = |side: Expr| match side.get_type(schema)? == data_type {
+    let to_result = |side: Expr| match type_of(&side, schema)? == data_type {
         true => Ok::<_, datafusion::common::DataFusionError>(side),
         false => Ok(cast(side, data_type.clone())),
     };
     let (left, right) = (to_result(left)?, to_result(right)?);
-    let checked = Checked::new(operation, &expression, data_type);
-    Ok(Transformed::yes(ScalarUDF::new_from_impl(checked).call(vec![left, right])))
+    Ok(Transformed::yes(Checked::call(operation, &expression, left, right, data_type)))
 }
 
 /// The smallest and the largest value that an integer expression can have; none if unknown.
 fn range(expression: &Expr, schema: &dyn ExprSchema) -> Option<(i128, i128)> {
-    let of_type = || bounds(&expression.get_type(schema).ok()?);
+    let of_type = || bounds(&type_of(expression, schema).ok()?);
     match expression {
         Expr::Literal(value, _) => {
             let value = value.cast_to(&DataType::Decimal128(38, 0)).ok()?;
@@ -134,56 +157,12 @@ fn fits((least, most): (i128, i128), data_type: &DataType) -> bool {
     bounds(data_type).is_some_and(|(lowest, highest)| lowest <= least && most <= highest)
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-enum Operation {
-    Plus,
-    Minus,
-    Times,
-    Divide,
-    Modulo,
-    ShiftLeft,
-    ShiftRight,
-}
-
-impl Operation {
-    fn of(operator: Operator) -> Option<Self> {
-        match operator {
-            Operator::Plus => Some(Self::Plus),
-            Operator::Minus => Some(Self::Minus),
-            Operator::Multiply => Some(Self::Times),
-            Operator::Divide => Some(Self::Divide),
-            Operator::Modulo => Some(Self::Modulo),
-            Operator::BitwiseShiftLeft => Some(Self::ShiftLeft),
-            Operator::BitwiseShiftRight => Some(Self::ShiftRight),
-            _ => None,
-        }
-    }
-
-    fn divides(self) -> bool {
-        matches!(self, Self::Divide | Self::Modulo)
-    }
-
-    fn shifts(self) -> bool {
-        matches!(self, Self::ShiftLeft | Self::ShiftRight)
-    }
-
-    /// Describes the failure and how to avoid it.
-    fn advice(self, of: &DataType) -> String {
-        match self {
-            Self::Plus | Self::Minus | Self::Times | Self::ShiftLeft => {
-                format!("overflows {of}; cast one side to a wider type, such as DECIMAL(38, 0)")
-            }
-            Self::Divide | Self::Modulo => "fails; use nullif(…, 0) as the divisor to get null for zero".to_owned(),
-            Self::ShiftRight => format!("shifts by more bits than {of} has"),
-        }
-    }
-}
-
-/// An operation on two integers of one type, or a division of decimals.
+/// Operations on integers of one type, from left to right, or one division of decimals.
 #[derive(Debug, PartialEq, Eq, Hash)]
 struct Checked {
-    operation: Operation,
-    /// The SQL of the expression, for messages.
+    /// What is done with the result so far and the next argument, and where the text of this ends.
+    steps: Vec<(Operation, usize)>,
+    /// As the query has it, for messages.
     text: String,
     result: DataType,
     signature: Signature,
@@ -195,63 +174,70 @@ pub(super) fn text(function: &dyn ScalarUDFImpl) -> Option<&str> {
     checked.or_else(|| function.downcast_ref::<WithinDigits>().map(|of| of.text.as_str()))
 }
 
-impl Checked {
-    fn new(operation: Operation, expression: &Expr, result: DataType) -> Self {
-        let signature = Signature::any(2, Volatility::Immutable);
-        Self { operation, text: super::as_written(expression), result, signature }
-    }
-
-    fn apply(&self, left: &dyn Datum, right: &dyn Datum) -> std::result::Result<ArrayRef, ArrowError> {
-        match self.operation {
-            Operation::Plus => numeric::add(left, right),
-            Operation::Minus => numeric::sub(left, right),
-            Operation::Times => numeric::mul(left, right),
-            Operation::Divide => numeric::div(left, right),
-            Operation::Modulo => numeric::rem(left, right),
-            Operation::ShiftLeft | Operation::ShiftRight => shifted(self.operation, left, right),
-        }
+/// A sum, difference or product that need not be held to 38 digits, as all of what it is part of will be: it is exact,
+/// or an error of its own.
+fn unchecked(expression: Expr) -> Expr {
+    match expression {
+        Expr::ScalarFunction(mut of) if of.func.inner().is::<WithinDigits>() && of.args.len() == 1 => of.args.remove(0),
+        other => other,
     }
 }
 
-/// A number shifted by some bits: an error if a left shift loses bits, or if the count is not less than the number's
-/// bits.
-fn shifted(operation: Operation, left: &dyn Datum, right: &dyn Datum) -> std::result::Result<ArrayRef, ArrowError> {
-    let exact = CastOptions { safe: false, ..CastOptions::default() };
-    let wide = |side: &dyn Datum| -> std::result::Result<(Decimal128Array, bool), ArrowError> {
-        let (array, scalar) = side.get();
-        let wide = cast_with_options(array, &DataType::Decimal128(DECIMAL128_MAX_PRECISION, 0), &exact)?;
-        Ok((wide.as_primitive::<Decimal128Type>().clone(), scalar))
-    };
-    let bits = i128::try_from(8 * left.get().0.data_type().primitive_width().unwrap_or(0)).unwrap_or(0);
-    let ((values, one_value), (counts, one_count)) = (wide(left)?, wide(right)?);
-    let rows = if one_value { counts.len() } else { values.len() };
-    let of_row = |row: usize| {
-        let (value, count) = (if one_value { 0 } else { row }, if one_count { 0 } else { row });
-        if values.is_null(value) || counts.is_null(count) {
-            return Ok(None);
+impl Checked {
+    /// The operation on `left` and `right`; one function with those that `left` is made of.
+    fn call(operation: Operation, expression: &Expr, left: Expr, right: Expr, result: DataType) -> Expr {
+        let text = super::as_written(expression);
+        let (mut steps, mut args) = match left {
+            Expr::ScalarFunction(of) => match of.func.inner().downcast_ref::<Self>() {
+                Some(before) if before.result == result && result.is_integer() && text.starts_with(&before.text) => {
+                    (before.steps.clone(), of.args)
+                }
+                _ => (Vec::new(), vec![Expr::ScalarFunction(of)]),
+            },
+            left => (Vec::new(), vec![left]),
+        };
+        steps.push((operation, text.len()));
+        args.push(right);
+        let signature = Signature::any(args.len(), Volatility::Immutable);
+        ScalarUDF::new_from_impl(Self { steps, text, result, signature }).call(args)
+    }
+
+    /// What the first argument and those after it come to.
+    fn apply(&self, first: &ColumnarValue, others: &[ColumnarValue]) -> Result<ColumnarValue> {
+        let mut left = first.clone();
+        for ((operation, end), right) in self.steps.iter().zip(others) {
+            let scalar = matches!((&left, right), (ColumnarValue::Scalar(_), ColumnarValue::Scalar(_)));
+            let done = operation.apply(datum(&left)?.as_ref(), datum(right)?.as_ref()).map_err(|error| {
+                let text = self.text.get(..*end).unwrap_or(&self.text);
+                exec_datafusion_err!("{text} {}: {error}", operation.advice(&self.result))
+            })?;
+            left = match scalar {
+                true => ColumnarValue::Scalar(ScalarValue::try_from_array(&done, 0)?),
+                false => ColumnarValue::Array(done),
+            };
         }
-        let (value, count) = (values.value(value), counts.value(count));
-        match operation {
-            _ if count < 0 || count >= bits => Err(ArrowError::ComputeError(format!("{value} by {count} bits"))),
-            Operation::ShiftLeft => Ok(Some(value << count)),
-            _ => Ok(Some(value >> count)),
-        }
-    };
-    let wide = (0..rows).map(of_row).collect::<std::result::Result<Decimal128Array, ArrowError>>()?;
-    let wide = wide.with_precision_and_scale(DECIMAL128_MAX_PRECISION, 0)?;
-    cast_with_options(&wide, left.get().0.data_type(), &exact)
+        Ok(left)
+    }
+}
+
+fn datum(value: &ColumnarValue) -> Result<Box<dyn Datum>> {
+    Ok(match value {
+        ColumnarValue::Array(array) => Box::new(array.slice(0, array.len())),
+        ColumnarValue::Scalar(scalar) => Box::new(scalar.to_scalar()?),
+    })
 }
 
 impl ScalarUDFImpl for Checked {
     fn name(&self) -> &str {
-        match self.operation {
-            Operation::Plus => "checked_add",
-            Operation::Minus => "checked_subtract",
-            Operation::Times => "checked_multiply",
-            Operation::Divide => "checked_divide",
-            Operation::Modulo => "checked_remainder",
-            Operation::ShiftLeft => "checked_shift_left",
-            Operation::ShiftRight => "checked_shift_right",
+        match self.steps.as_slice() {
+            [(Operation::Plus, _)] => "checked_add",
+            [(Operation::Minus, _)] => "checked_subtract",
+            [(Operation::Times, _)] => "checked_multiply",
+            [(Operation::Divide, _)] => "checked_divide",
+            [(Operation::Modulo, _)] => "checked_remainder",
+            [(Operation::ShiftLeft, _)] => "checked_shift_left",
+            [(Operation::ShiftRight, _)] => "checked_shift_right",
+            _ => "checked_chain",
         }
     }
 
@@ -263,24 +249,17 @@ impl ScalarUDFImpl for Checked {
         Ok(self.result.clone())
     }
 
+    fn schema_name(&self, args: &[Expr]) -> Result<String> {
+        // Chains of other operations are not one for having the same arguments.
+        let operators: String = self.steps.iter().map(|(operation, _)| operation.operator().to_string()).collect();
+        let args: Vec<String> = args.iter().map(|argument| argument.schema_name().to_string()).collect();
+        Ok(format!("{}{operators}({})", self.name(), args.join(",")))
+    }
+
     fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
-        let [left, right] = args.args.as_slice() else {
-            return Err(internal_datafusion_err!("{} takes two arguments", self.name()));
-        };
-        let scalar = matches!((left, right), (ColumnarValue::Scalar(_), ColumnarValue::Scalar(_)));
-        let datum = |value: &ColumnarValue| -> Result<Box<dyn Datum>> {
-            Ok(match value {
-                ColumnarValue::Array(array) => Box::new(array.slice(0, array.len())),
-                ColumnarValue::Scalar(scalar) => Box::new(scalar.to_scalar()?),
-            })
-        };
-        let (left, right) = (datum(left)?, datum(right)?);
-        let result = self
-            .apply(left.as_ref(), right.as_ref())
-            .map_err(|error| exec_datafusion_err!("{} {}: {error}", self.text, self.operation.advice(&self.result)))?;
-        match scalar {
-            true => Ok(ColumnarValue::Scalar(ScalarValue::try_from_array(&result, 0)?)),
-            false => Ok(ColumnarValue::Array(result)),
+        match args.args.as_slice() {
+            [first, others @ ..] if others.len() == self.steps.len() => self.apply(first, others),
+            _ => Err(internal_datafusion_err!("{} takes another number of arguments", self.text)),
         }
     }
 }

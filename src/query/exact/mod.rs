@@ -1,24 +1,23 @@
 //! Corrects plans for which DataFusion's answer differs from the SQL standard's, or depends on chance.
 //!
 //! ```text
-//!  types                values of two types are compared or combined in one type that holds both
-//!  rewrites             forms of SQL that DataFusion does not know
-//!  casts                a cast keeps the value, or fails with an error that names it
-//!  sum                  sums of integers and decimals are exact, or an error
-//!  averages             averages of integers, long decimals and durations are an exact sum, divided once
-//!  arithmetic           operators on integers are exact, or an error
-//!  float_frames,        sums and averages of floats over moving frames are computed anew for each row,
-//!  moving_statistics    and so are variances, correlations and regressions
-//!  floats               there is one zero and one NaN, so equal numbers are one group, one key, one partition
-//!  not_in               IN and NOT IN over subqueries follow the three-valued logic of nulls
-//!  null_safe            null-safe equality does not spread to other keys of a join
-//!  multisets            EXCEPT ALL and INTERSECT ALL count rows
-//!  empty_aggregates     filters without columns are not pushed down; groups of ROLLUP are not constants
-//!  time_comparisons     timestamps are compared in the finer unit, intervals not at all
-//!  checked_dates        date functions fail for dates out of their range, instead of returning null
-//!  truncation           date_trunc and date_bin of any year
-//!  syntax, using        SQL that would be read differently from the standard is rewritten or rejected
-//!  repeated_orders      an ORDER BY with a repeated expression has it once
+//!  types            values of two types meet in one that holds both
+//!  forms            forms of SQL that DataFusion does not know
+//!  casts            a cast keeps the value, or is an error that names it
+//!  sum              sums of integers and decimals are exact, or an error
+//!  averages         averages of whole numbers, long decimals and durations are divided once, of an exact sum
+//!  arithmetic,
+//!  operation        operators on integers are exact, or an error
+//!  frames, refilled floats of a frame that moves are added up, or otherwise aggregated, anew
+//!  floats           there is one zero and one NaN, so equal numbers are one group, one key, one partition
+//!  not_in           IN and NOT IN over subqueries follow the three-valued logic of nulls
+//!  null_safe        equality with nulls spreads to no other key of a join
+//!  anchored         conditions without columns stay where they are; groups of ROLLUP are constant for nobody
+//!  times            timestamps are compared in the finer unit, intervals not at all; what is added to a time is not cut
+//!  total            functions of dates fail where they would give null for a date far away
+//!  truncation       date_trunc and date_bin of any year
+//!  syntax, using    what would be read in another way than the standard's is rewritten, or refused
+//!  multisets        EXCEPT ALL and INTERSECT ALL count rows
 //! ```
 //!
 //! Most are analyzer rules, which see a query once its types are known and before anything is optimized; two run before
@@ -37,6 +36,7 @@ mod moving_statistics;
 mod multisets;
 mod not_in;
 mod null_safe;
+mod operation;
 mod repeated_orders;
 mod rewrites;
 mod sum;
@@ -53,7 +53,7 @@ mod value_tests;
 use std::sync::Arc;
 
 use arrow::array::ArrayRef;
-use datafusion::common::tree_node::{Transformed, TreeNode};
+use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion::common::{Column, DFSchema, Result, ScalarValue};
 use datafusion::execution::SessionStateBuilder;
 use datafusion::logical_expr::expr_rewriter::NamePreserver;
@@ -141,11 +141,13 @@ fn expressions_of(
 
 /// An expression as it was before this directory's rules replaced operators in it.
 fn as_written(expression: &Expr) -> String {
-    let written = expression.clone().transform_up(|part| match &part {
+    // From above: what a function was is all that its text says.
+    let written = expression.clone().transform_down(|part| match &part {
         Expr::ScalarFunction(of) => {
-            let text = arithmetic::text(of.func.inner().as_ref()).or_else(|| casts::text(of.func.inner().as_ref()));
+            let function = of.func.inner().as_ref();
+            let text = arithmetic::text(function).or_else(|| casts::text(function));
             Ok(match text {
-                Some(text) => Transformed::yes(Expr::Column(Column::from_name(text))),
+                Some(text) => Transformed::new(Expr::Column(Column::from_name(text)), true, TreeNodeRecursion::Jump),
                 None => Transformed::no(part),
             })
         }

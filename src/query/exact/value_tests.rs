@@ -20,6 +20,20 @@ fn decimals_have_no_more_digits_than_they_may() {
 }
 
 #[test]
+fn long_chains_are_planned_in_time_and_exact() {
+    let chain = |operand: &str, operator: &str| vec![operand; 400].join(operator);
+    let start = std::time::Instant::now();
+    check(&format!("SELECT {} FROM (VALUES (3)) v(x)", chain("x", " + ")), &["1200"]);
+    check(&format!("SELECT {} FROM (VALUES (3)) v(x)", chain("x", " - ")), &["-1194"]);
+    let d = "(SELECT CAST('0.5' AS DECIMAL(9, 2)) AS d)";
+    check(&format!("SELECT {} FROM {d}", chain("d", " + ")), &["200.00"]);
+    assert!(start.elapsed().as_secs() < 60, "{:?}", start.elapsed());
+    check("SELECT x - 1 + 2 - x * 3 / 2, (x + 1) * (x - 1) - -x FROM (VALUES (5)) v(x)", &["-1 29"]);
+    check("SELECT a FROM (SELECT x + 1 - 2 AS a, x - 1 + 2 AS b FROM (VALUES (5)) v(x)) WHERE a <> b", &["4"]);
+    refused(&format!("SELECT x + 1 - 1 FROM (VALUES ({MAX})) v(x)"), &["x + Int64(1) overflows"]);
+}
+
+#[test]
 fn averages_are_divided_once() {
     let w = format!("(VALUES (1, {MAX}), (2, 3), (3, -{MAX}), (4, {MAX}), (5, -{MAX})) w(k, a)");
     check(

@@ -28,6 +28,6 @@ expose! {
     query: Query, Settings;
     resources: MIN_MEMORY, Resources, check_clock, raise_open_files, survive_file_size_limit;
     shuffle: DuplicatePolicy, Options, Shard, Shuffle;
-    shutdown: signal;
+    shutdown: left, signal;
     stack: on_deep_stack;
 }

@@ -120,6 +120,7 @@ mod tests {
             rule: "rows.min".into(),
             outcome,
             expected: "at least 10".into(),
+            compared: None,
             found: "0".into(),
         };
         manifest.checks = vec![check(Outcome::Passed), check(Outcome::Warned)];

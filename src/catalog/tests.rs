@@ -84,7 +84,7 @@ fn a_damaged_current_file_is_corrupt_and_is_left_alone() {
 fn a_newer_current_file_asks_for_an_upgrade() {
     let (_directory, catalog) = catalog();
     let mut newer = catalog.read().unwrap();
-    newer.format_version = 2;
+    newer.format_version = 3;
     fs::write(catalog.layout().current(), crate::format::seal(&newer).unwrap()).unwrap();
     assert_eq!(kind(catalog.read()), Kind::Invalid);
 }

@@ -166,7 +166,7 @@ impl<'s> PartitionEncoder<'s> {
             drop(piece);
             self.seen.take_entries(&self.entries);
             self.writer.push(&self.entries)?;
-            self.entries.remove_stale_builds();
+            self.entries.clear();
             Ok(())
         })
     }

@@ -4,7 +4,7 @@
 //!  inputs ─▶ tables ─▶ SQL + bound parameters ─▶ plan ─▶ one stream per partition
 //! ```
 //!
-//! This is the only asynchronous part of a build, and it ends here: [`Execution::run`] polls every stream on a thread
+//! This is the only asynchronous part of a build, and it ends here: `Execution::run` polls every stream on a thread
 //! of its own and passes batches to synchronous functions. Memory is a pool of the query's share (`memory_pool`); what
 //! can spill spills. Hash aggregates run one partition at a time. A hash join whose build side does not fit is run as a
 //! grace hash join, and if even one partition does not fit, as a sort-merge join.
@@ -48,7 +48,7 @@ mod unspillable;
 
 pub use batch_slices::pieces;
 pub use estimate::{Estimate, Measure, estimate};
-pub use execute::{Execution, JoinStrategy, RunError, Usage};
+pub use execute::{JoinStrategy, RunError, Usage};
 pub use measuring::Measuring;
 pub use session::{Query, Settings};
 pub use sql_diagnostics::{Written, unread_value};

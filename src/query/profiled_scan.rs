@@ -29,7 +29,6 @@ use futures::Stream;
 use super::measuring::{Label, Measuring, Parts};
 use super::operator::{recomputed_over_children, without_expressions};
 use super::table_provider::partition_value;
-use crate::format::{InputProfile, PartProfile};
 use crate::input::Input;
 use crate::profile::TableSketch;
 

@@ -15,7 +15,7 @@ use std::cmp::Ordering;
 use super::entry::{Entry, Prefix};
 use super::prefetch::prefetch;
 use super::spill::{BLOCK_BYTES, Run};
-use super::splitters::{Part, Splitter};
+use super::splitters::{KeyRange, Splitter};
 use crate::error::{Error, Result};
 
 /// Bytes of the largest block that a cursor holds whole.
@@ -25,8 +25,8 @@ const FRONT: usize = if cfg!(test) { 16 } else { BLOCK_BYTES };
 
 /// The shard and key prefix of a cursor's entry as one number: smaller number, smaller entry; equal ones say nothing.
 /// One that is done comes last.
-pub(super) type Head = u128;
-pub(super) const DONE: Head = Head::MAX;
+pub(super) type KeyPrefix = u128;
+pub(super) const DONE: KeyPrefix = KeyPrefix::MAX;
 
 /// Memory that the cursors of one merge use in turn.
 #[derive(Debug, Default)]
@@ -66,7 +66,7 @@ pub(super) struct Cursor<'a> {
     at: usize,
     end: usize,
     to: Option<&'a Splitter>,
-    head: Head,
+    head: KeyPrefix,
 }
 
 impl<'a> Cursor<'a> {
@@ -74,7 +74,7 @@ impl<'a> Cursor<'a> {
     ///
     /// # Errors
     /// `Unavailable` or `Corrupt` when the run cannot be read back.
-    pub(super) fn open(run: &'a Run, part: &'a Part, scratch: &mut Scratch) -> Result<Self> {
+    pub(super) fn open(run: &'a Run, part: &'a KeyRange, scratch: &mut Scratch) -> Result<Self> {
         let beyond = |to: &Splitter| {
             let first = run.index().marks().next();
             first.is_some_and(|(_, shard, key)| (shard, key) >= (to.shard, to.key.as_slice()))
@@ -100,7 +100,7 @@ impl<'a> Cursor<'a> {
         Ok(cursor)
     }
 
-    pub(super) fn head(&self) -> Head {
+    pub(super) fn head(&self) -> KeyPrefix {
         self.head
     }
 
@@ -186,7 +186,7 @@ impl<'a> Cursor<'a> {
         prefetch(&self.block, self.end);
         let done = self.to.is_some_and(|to| (entry.shard, entry.key) >= (to.shard, to.key.as_slice()));
         let prefix = Prefix::within_shard(0).of(entry.shard, entry.key);
-        self.head = if done { DONE } else { Head::from(entry.shard) << u64::BITS | Head::from(prefix) };
+        self.head = if done { DONE } else { KeyPrefix::from(entry.shard) << u64::BITS | KeyPrefix::from(prefix) };
         Ok(())
     }
 

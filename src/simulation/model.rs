@@ -243,7 +243,7 @@ impl Model {
         if has("reserve")? {
             files.insert(4, "reserve");
         }
-        if current.kafka.is_some() || streams && has("publish.lock")? {
+        if current.targets.kafka.is_some() || streams && has("publish.lock")? {
             files.insert(4, "publish.lock");
         }
         expect(self.layout.root(), &files)?;

@@ -15,7 +15,7 @@ use super::store::Catalog;
 use crate::durable_file::{self, fs};
 use crate::error::{IoContext, Result};
 
-/// Bytes that are set aside beside those of the next `current.json`.
+/// Bytes that are set aside in addition to those of the next `current.json`.
 const BYTES: u64 = 64 << 10;
 
 impl Catalog {
@@ -23,11 +23,12 @@ impl Catalog {
     pub fn keep_reserve(&self) {
         let current = fs::metadata(&self.layout().current()).map_or(0, |meta| meta.len());
         let reserve = self.layout().reserve();
-        let wanted = BYTES + current;
+        // In large steps, so that it is not written anew as `current.json` grows by a version.
+        let wanted = (BYTES + current).next_power_of_two();
         if fs::metadata(&reserve).is_ok_and(|meta| meta.len() >= wanted) {
             return;
         }
-        // Of what does not compress, as far as that is cheap.
+        // Bytes that do not compress well, for file systems that compress.
         let bytes: Vec<u8> = (0..wanted).map(|byte| (byte.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 56) as u8).collect();
         let written = durable_file::write_synced(&reserve, &bytes);
         if written.is_err() {

@@ -408,7 +408,7 @@ fn check_path(root: &Path) -> Result<()> {
             format!("{shown} is below something that is not a directory")
         }
         Err(error) if error.kind() == ErrorKind::NotFound && fs::symlink_metadata(root).is_ok() => {
-            format!("{shown} is a link to nothing")
+            format!("{shown} is a dangling link")
         }
         Err(_) => return Ok(()),
     };

@@ -8,7 +8,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// What each directory or file of `src/` may import from the others. Every one may import `error`.
-const MAY_USE: [(&str, &[&str]); 35] = [
+const MAY_USE: [(&str, &[&str]); 34] = [
     ("allocator", &[]),
     ("build", &["durable_file", "failpoint", "format", "journal", "progress", "shuffle", "shutdown"]),
     ("catalog", &["durable_file", "failpoint", "format", "shutdown"]),
@@ -69,7 +69,6 @@ const MAY_USE: [(&str, &[&str]); 35] = [
     ("format", &["escape"]),
     ("fuzzing", &["build", "codec", "consume", "format", "input", "job", "journal", "kafka", "pipeline", "shuffle"]),
     ("input", &["catch_panic", "job", "shutdown"]),
-    ("internals", &[""]),
     ("job", &["format"]),
     ("journal", &["durable_file", "format"]),
     ("kafka", &["escape", "failpoint", "format", "job", "progress", "resources", "serve", "shutdown"]),
@@ -165,7 +164,9 @@ fn used(line: &str) -> Vec<&str> {
 /// Every import that the table does not allow, a sentence each.
 fn violations(sources: &[Source], may_use: &BTreeMap<&str, BTreeSet<&str>>) -> Vec<String> {
     let mut violations = Vec::new();
-    for source in sources.iter().filter(|source| !source.is_test && !["main", "lib"].contains(&source.part.as_str())) {
+    for source in
+        sources.iter().filter(|source| !source.is_test && !["main", "lib", "internals"].contains(&source.part.as_str()))
+    {
         let Some(allowed) = may_use.get(source.part.as_str()) else {
             violations.push(format!("{} has no line in the table", source.part));
             continue;

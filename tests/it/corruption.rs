@@ -120,7 +120,7 @@ fn a_store_of_a_newer_program_is_left_alone() {
     let before = crate::harness::listing(&numbers.workspace.path("store"));
     for command in ["run numbers.toml", "get store k000", "versions store", "rollback store", "gc store"] {
         let refused = numbers.workspace.cutover(command).fails(2);
-        refused.complains(&["store/current.json has format version 2", "upgrade cutover"]);
+        refused.complains(&["store/current.json has format version 3", "upgrade cutover"]);
     }
     assert_eq!(crate::harness::listing(&numbers.workspace.path("store")), before);
     fs::write(&current, &text).unwrap();

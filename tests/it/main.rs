@@ -18,6 +18,7 @@ mod chaos;
 mod cli;
 mod corruption;
 mod crash;
+mod dependencies;
 mod documents;
 mod errors;
 mod fixture;

@@ -300,7 +300,7 @@ fn a_store_of_format_1_is_read_published_to_and_rolled_back() {
 
     version(2);
     workspace.cutover("get store white").ok().prints(&["4"]);
-    workspace.cutover("verify store --all --full").ok();
+    workspace.cutover("verify store --depth full").ok();
     workspace.cutover("log store").ok().prints(&["published", "streamed", "finished"]);
     workspace.cutover("rollback store").ok();
     version(1);

@@ -9,6 +9,8 @@
 //!
 //! Not for: the whole job, or a comparison with other programs (benches/compare).
 
+#![allow(clippy::unwrap_used, reason = "a benchmark may panic")]
+
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::time::Duration;

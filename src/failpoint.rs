@@ -113,6 +113,7 @@ pub fn write_hits() -> Result<()> {
     std::fs::write(file, text).io("write", file)
 }
 
+#[expect(clippy::panic, reason = "the action `panic`")]
 fn fire(point: &Failpoint) -> Result<()> {
     if point.reached.fetch_add(1, Ordering::Relaxed) + 1 != point.at {
         return Ok(());

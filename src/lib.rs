@@ -69,7 +69,8 @@ mod report;
 mod resources;
 #[cfg(feature = "build")]
 mod shuffle;
-#[cfg(all(test, feature = "build"))]
+#[cfg(feature = "build")]
+#[cfg(test)]
 mod simulation;
 #[cfg(feature = "build")]
 mod stack;

@@ -21,7 +21,7 @@ const BYTES: u64 = 64 << 10;
 impl Catalog {
     /// Sets the reserve aside, where it is missing or too small. A disk that has no room for it is no error.
     pub fn keep_reserve(&self) {
-        let current = fs::metadata(&self.layout().current()).map_or(0, |meta| meta.len());
+        let current = fs::metadata(self.layout().current()).map_or(0, |meta| meta.len());
         let reserve = self.layout().reserve();
         // In large steps, so that it is not written anew as `current.json` grows by a version.
         let wanted = (BYTES + current).next_power_of_two();

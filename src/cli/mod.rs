@@ -4,16 +4,17 @@
 //! arguments ─▶ one `Args` struct per command (this directory's files) ─▶ the library ─▶ Output: text or JSON
 //! ```
 //! A command is a struct of its arguments, whose doc comments are the help, and a `run` that calls the library and
-//! shows the result. Each has its own file, except the five in `change`. Results go to standard output, everything else
+//! shows the result. Each has its own file. Results go to standard output, everything else
 //! to standard error. Only this directory prints results; `main.rs` sets exit codes.
 //!
 //! Not for: decisions about data or stores, which the library makes.
 
 mod allow;
-mod change;
 mod consume;
 mod demo;
+mod flip;
 mod format;
+mod gc;
 mod get;
 mod init;
 mod log;
@@ -22,7 +23,10 @@ mod outcome;
 mod output;
 mod parsers;
 mod path;
+mod pin;
 mod plan;
+mod publish;
+mod rollback;
 mod run;
 mod scan;
 mod show;
@@ -31,6 +35,7 @@ mod text_table;
 mod verify;
 mod verify_crash;
 mod versions;
+mod wait;
 
 use std::io::Write;
 use std::path::PathBuf;
@@ -103,11 +108,11 @@ enum Command {
     Path(path::Args),
     Get(get::Args),
     Scan(scan::Args),
-    Publish(change::PublishArgs),
-    Rollback(change::RollbackArgs),
-    Pin(change::PinArgs),
-    Unpin(change::UnpinArgs),
-    Gc(change::GcArgs),
+    Publish(publish::PublishArgs),
+    Rollback(rollback::RollbackArgs),
+    Pin(pin::PinArgs),
+    Unpin(pin::UnpinArgs),
+    Gc(gc::GcArgs),
     Verify(verify::Args),
     VerifyCrash(verify_crash::Args),
     Log(log::Args),

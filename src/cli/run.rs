@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use jiff::Timestamp;
 
 use super::allow::AllowArgs;
-use super::change::WaitArgs;
+use super::wait::WaitArgs;
 use super::{Output, Verdict, parsers, summary};
 use crate::catalog::Catalog;
 use crate::error::Result;

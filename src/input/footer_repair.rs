@@ -3,9 +3,9 @@
 //! - A dictionary page at offset 0, or behind the data, does not exist (parquet-mr up to 1.8 writes 0).
 //! - Enums and JSON become strings, so that the reader checks their UTF-8.
 //! - Statistics must never change an answer. Only those of integers, and of dates, times and decimals stored as
-//! integers, are kept, if they are in the fields with a defined order, have a null count, and the column is not
-//! widened. Readers take a missing null count for zero, floats have NaN and two zeros, strings were once ordered by
-//! signed bytes.
+//!   integers, are kept, if they are in the fields with a defined order, have a null count, and the column is not
+//!   widened. Readers take a missing null count for zero, floats have NaN and two zeros, strings were once ordered by
+//!   signed bytes.
 //! - Page indexes and Bloom filters are dropped.
 //! - Of the writer's key-value metadata only the Arrow schema to read by is kept.
 //!

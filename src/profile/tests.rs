@@ -211,7 +211,7 @@ fn of_twenty_thousand_columns_some_are_measured_and_all_are_counted() {
     let null: ArrayRef = Arc::new(Int32Array::from(vec![Some(7), None]));
     let names: Vec<String> = (0..20_000).map(|number| format!("c{number}")).collect();
     let batch = batch(names.iter().map(|name| (name.as_str(), Arc::clone(&null))).collect());
-    let mut sketch = sketch(&[batch.clone()]);
+    let mut sketch = sketch(std::slice::from_ref(&batch));
     (0..200).for_each(|_| sketch.take(&batch));
     let mut profile = profile(sketch.profile());
     profile.trim();

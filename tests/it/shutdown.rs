@@ -5,7 +5,7 @@
 
 use std::time::{Duration, Instant};
 
-use cutover::catalog::Catalog;
+use cutover::internals::catalog::Catalog;
 use rustix::process::Signal;
 
 use crate::fixture::Numbers;

@@ -1,0 +1,118 @@
+//! `cutover gc`: deletes old versions and what crashed builds left behind.
+//!
+//! Not for: which versions are kept (`catalog`).
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde_json::json;
+
+use super::{Output, Verdict, format, parsers, versions};
+use crate::catalog::Catalog;
+use crate::error::Result;
+use crate::format::{DEFAULT_KEEP, Retention};
+use crate::publish::{self, GcReport};
+
+const GC: &str = "\
+Examples:
+  cutover gc stores/views_by_age                       keep the 3 newest versions
+  cutover gc stores/views_by_age --keep 1 --keep-for 48h
+  cutover gc stores/views_by_age --keep 1 --dry-run    how much space that would free
+  cutover gc stores/views_by_age --unfinished          also the build that could be resumed";
+
+/// Delete old versions and what crashed builds left behind
+///
+/// Keeps the current version, the newest good versions (--keep), versions in recent use (--keep-for), builds in
+/// progress, and the newest build that the next run can resume. As many staged and as many bad versions are kept in
+/// addition, for a week or until a newer version is published, whichever is later. The retention in job files is not
+/// read: every run already applies it.
+#[derive(Debug, clap::Args)]
+#[command(after_help = GC)]
+pub(super) struct GcArgs {
+    /// Directory of the store
+    store: PathBuf,
+    /// Good versions to keep
+    #[arg(long, value_name = "N", default_value_t = DEFAULT_KEEP)]
+    keep: u32,
+    /// Keep every version that was in use within this time, such as 48h
+    #[arg(long, value_name = "D", value_parser = parsers::duration)]
+    keep_for: Option<Duration>,
+    /// Also delete the build that the next run could resume
+    #[arg(long)]
+    unfinished: bool,
+    /// Show which versions would be deleted and how much space that would free; delete nothing
+    #[arg(long, conflicts_with = "unfinished")]
+    dry_run: bool,
+}
+
+impl GcArgs {
+    pub(super) fn run(self, output: &mut Output) -> Result<Verdict> {
+        let retention = Retention { keep: self.keep, keep_for: self.keep_for };
+        let catalog = Catalog::open(&self.store)?;
+        if self.dry_run {
+            return self.foresee(&catalog, &retention, output);
+        }
+        if self.unfinished {
+            catalog.discard_resumable()?;
+        }
+        let report = publish::gc(&catalog, &retention)?;
+        if output.is_json() {
+            let GcReport { versions, leftovers, unfinished, bytes } = report;
+            output.document(&json!({
+                "versions": versions, "leftovers": leftovers, "unfinished": unfinished, "bytes": bytes,
+            }))?;
+            return Ok(Verdict::Yes);
+        }
+        let mut gone = Vec::new();
+        if !report.versions.is_empty() {
+            gone.push(format::versions(&report.versions));
+        }
+        if !report.leftovers.is_empty() {
+            gone.push(format::plural(report.leftovers.len() as u64, "leftover directory"));
+        }
+        let age =
+            self.keep_for.map(|age| format!(" and all in use in the last {}", format::duration(age.as_secs_f64())));
+        let kept = format!("keeping the newest {}{}", self.keep, age.unwrap_or_default());
+        output.line(match gone.is_empty() {
+            true => format!("nothing to delete, {kept}"),
+            false => format!("deleted {} ({}), {kept}", gone.join(" and "), format::size(report.bytes)),
+        })?;
+        output.flush()?;
+        self.tell_kept(&catalog, output)?;
+        if let Some(build) = report.unfinished {
+            let store = format::shell_quote(&self.store.display().to_string());
+            output.line(format!(
+                "build {build} was not finished and stays: the next run of its job resumes it, `cutover gc {store} \
+                 --unfinished` deletes it"
+            ))?;
+        }
+        Ok(Verdict::Yes)
+    }
+
+    fn foresee(&self, catalog: &Catalog, retention: &Retention, output: &mut Output) -> Result<Verdict> {
+        let (versions, bytes) = publish::would_free(catalog, retention)?;
+        if output.is_json() {
+            output.document(&json!({
+                "versions": versions, "leftovers": [], "unfinished": null, "bytes": bytes, "dry_run": true,
+            }))?;
+        } else if versions.is_empty() {
+            output.line("no version would be deleted")?;
+        } else {
+            output.line(format!("would delete {} and free {}", format::versions(&versions), format::size(bytes)))?;
+        }
+        if !output.is_json() {
+            self.tell_kept(catalog, output)?;
+        }
+        Ok(Verdict::Yes)
+    }
+
+    /// Names the versions that are kept only to be inspected or published, with their sizes.
+    fn tell_kept(&self, catalog: &Catalog, output: &mut Output) -> Result<()> {
+        let kept = catalog.read()?.versions;
+        for (version, entry) in kept.iter().filter(|(_, entry)| entry.state.is_bad() || versions::is_staged(entry)) {
+            let size = format::size(catalog.stored_bytes(*version)?);
+            output.line(format!("version {version} is {} and stays for now: {size}", versions::state(entry)))?;
+        }
+        Ok(())
+    }
+}

@@ -7,6 +7,7 @@
 //! Not for: deciding what to do about an error. Callers match on [`Error::kind`].
 
 use std::fmt;
+use std::io::ErrorKind;
 
 /// What the user should do about an error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -157,10 +158,22 @@ impl Error {
         &self.message
     }
 
-    /// Whether a disk or a quota is full, which is not transient. RocksDB reports it only in a message, so messages are
-    /// searched.
+    /// Whether a disk or a quota is full, which is not transient: the kind of an I/O error says so, or the text of a
+    /// library (RocksDB, Arrow) that keeps no kind. Our own messages are not searched, as they hold names of others.
     pub fn is_disk_full(&self) -> bool {
-        self.chain().iter().any(|line| says_disk_full(line))
+        let mut cause = std::error::Error::source(self);
+        while let Some(error) = cause {
+            let full = match error.downcast_ref::<std::io::Error>() {
+                Some(io) if matches!(io.kind(), ErrorKind::StorageFull | ErrorKind::QuotaExceeded) => true,
+                Some(io) if io.raw_os_error().is_some() => false,
+                _ => !error.is::<Self>() && says_disk_full(&error.to_string()),
+            };
+            if full {
+                return true;
+            }
+            cause = error.source();
+        }
+        false
     }
 
     /// The message and every cause below it, outermost first; a cause that only repeats the one above is left out.
@@ -229,5 +242,9 @@ mod tests {
         };
         assert!(error(28).is_disk_full() && error(122).is_disk_full(), "ENOSPC, EDQUOT");
         assert!(!error(5).is_disk_full(), "EIO");
+        let of_a_library = |text: &str| Error::unavailable("cannot ingest").because(text.to_owned()).is_disk_full();
+        assert!(of_a_library("IO error: No space left on device: While appending to file: a.sst"));
+        assert!(!of_a_library("IO error: Input/output error"));
+        assert!(!Error::invalid("no input 'No space left on device'").during("run").is_disk_full(), "a name");
     }
 }

@@ -204,7 +204,7 @@ fn write_range(
     folding: &DuplicatePolicy,
     progress: &Stage,
 ) -> Result<Vec<Table>> {
-    let mut directory = Deduplicator::new(folding);
+    let mut deduplicator = Deduplicator::new(folding);
     let mut rows = 0;
     let mut emit = |record: Record<'_>| {
         rows += 1;
@@ -214,7 +214,8 @@ fn write_range(
         }
         writer.push(record)
     };
-    let written = range.for_each(|entry| directory.push(entry, &mut emit)).and_then(|()| directory.finish(&mut emit));
+    let written =
+        range.for_each(|entry| deduplicator.push(entry, &mut emit)).and_then(|()| deduplicator.finish(&mut emit));
     let tables = written.and_then(|()| failpoint::reach("range.written")).and_then(|()| writer.finish());
     let last = rows % PROGRESS_EVERY;
     match tables {

@@ -110,7 +110,7 @@ impl Layout {
         self.log_dir().join("events.jsonl")
     }
 
-    /// Space that is set aside.
+    /// The file that sets a little of the disk aside.
     pub fn reserve(&self) -> PathBuf {
         self.root.join("reserve")
     }
@@ -131,10 +131,11 @@ impl Layout {
     }
 
     /// The paths that every store has: its fixed files, the event log included, and its directories.
-    pub(super) fn fixed_paths(&self) -> [PathBuf; 8] {
-        let files = [self.current(), self.build_lock(), self.publish_lock(), self.commit_lock(), self.events()];
-        let [current, build, publish, commit, events] = files;
-        [current, build, publish, commit, events, self.versions(), self.staging(), self.log_dir()]
+    pub(super) fn fixed_paths(&self) -> [PathBuf; 9] {
+        let locks = [self.build_lock(), self.publish_lock(), self.commit_lock()];
+        let [build, publish, commit] = locks;
+        let [versions, staging, log] = [self.versions(), self.staging(), self.log_dir()];
+        [self.current(), build, publish, commit, self.events(), self.reserve(), versions, staging, log]
     }
 }
 

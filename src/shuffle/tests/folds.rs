@@ -44,13 +44,13 @@ fn folded(parts: &[Vec<Owned>], count: u32, memory: usize, fold: Fold) -> Result
     let of_shard = |shard: Shard| {
         let mut records = Records::new();
         for range in shard.ranges {
-            let mut directory = Deduplicator::new(&folding);
+            let mut deduplicator = Deduplicator::new(&folding);
             let mut emit = |record: duplicates::Record<'_>| {
                 records.push((record.key().to_vec(), record.value().to_vec()));
                 Ok(())
             };
-            range.for_each(|entry| directory.push(entry, &mut emit))?;
-            directory.finish(&mut emit)?;
+            range.for_each(|entry| deduplicator.push(entry, &mut emit))?;
+            deduplicator.finish(&mut emit)?;
         }
         Ok(records)
     };

@@ -21,7 +21,7 @@ demo: build ## sample data, the main job, reads, a flip and a rollback
 	$(CUTOVER) demo --dir data/demo
 
 .PHONY: test
-test: lint ## format, lints and every test; those of Kafka where Java, Docker or a broker is
+test: lint ## format, lints and every test; Kafka tests only where Java, Docker or a broker is available
 	@if command -v java >/dev/null && command -v mvn >/dev/null; then scripts/kafka.sh fetch || true; fi
 	cargo test --release --locked
 
@@ -72,7 +72,7 @@ build: ## the command, at target/release/cutover
 	cargo build --release --locked
 
 .PHONY: bench
-bench: ## every job that has a target, beside DuckDB (ARGS="--events 1000000 --only enriched_lz4" for less)
+bench: ## every job that has an aim, compared with DuckDB (ARGS="--events 1000000 --only enriched_lz4" for less)
 	@scripts/setup.sh --bench
 	cargo build --release --locked --bin cutover --bench digest --bench tables
 	PYTHONPATH=benches python3 -m compare --target-dir "$(TARGET_DIR)" $(ARGS)

@@ -94,8 +94,8 @@ pub fn run(job: &Job, options: &RunOptions) -> Result<RunReport> {
     let runtime = options.resources.query_runtime()?;
     let as_of = AsOf::of(job, options);
     let found = Found::new(job, options)?;
-    // What can be refused is refused before anything is locked; only where there seems to be nothing to do, it is not
-    // looked for.
+    // Whatever can be refused is refused before anything is locked, unless the version seems to exist already; then
+    // preparation is skipped.
     let ready = if found.seems_built(as_of)? { Err(found) } else { Ok(Prepared::new(found, &runtime)?) };
     let target = job.kafka.as_ref().map(target).transpose()?;
     target.as_ref().map_or(Ok(()), publish::check_connection)?;

@@ -4,10 +4,10 @@
 //! first signal   remembered ─▶ the next `check` fails ─▶ the command cleans up, says what is in effect, exits 130 or 143
 //! second signal  the default action, at once
 //! ```
-//! Long loops call [`check`] now and then, and the wiring calls it between stages. What has to be followed by something
-//! else is not interrupted: nothing calls it between the replace of `current.json`, or the intent of a change, and what
-//! belongs to it. What changes nothing and cannot look, as it is a library's, is done by [`leaving`]: the process ends
-//! in the middle of it.
+//! Long loops call [`check`] now and then, and the wiring calls it between stages. Sequences that must
+//! complete are not interrupted: nothing calls it between recording an intent, or replacing `current.json`, and the
+//! steps that follow. Library calls that change nothing but cannot poll for a signal run inside [`leaving`]: the
+//! process may exit in the middle of them.
 //!
 //! Not for: commands that change nothing. They install no handler, and the first signal ends them.
 
@@ -24,7 +24,7 @@ pub const LOOK_EVERY: Duration = Duration::from_millis(50);
 
 static ASKED: AtomicBool = AtomicBool::new(false);
 static SIGNAL: AtomicUsize = AtomicUsize::new(0);
-/// Whether the command does what may be left at any time.
+/// Whether the command is doing work that may be abandoned at any time.
 static LEAVABLE: AtomicBool = AtomicBool::new(false);
 
 /// Installs the handlers of both signals.
@@ -51,7 +51,7 @@ pub fn check() -> Result<()> {
     if ASKED.load(Ordering::Relaxed) { Err(stopped()) } else { Ok(()) }
 }
 
-/// Does something that changes nothing, and that a signal ends without waiting for it: see [`left`].
+/// Runs work that changes nothing and that a signal may abandon: see [`left`].
 ///
 /// # Errors
 /// As [`check`], once it is done.

@@ -14,11 +14,11 @@ pub const BYTES: usize = 128 << 20;
 /// Stack bytes of the thread that plans it.
 const PLANNING: usize = 512 << 20;
 
-/// How often it is looked whether there is still something to wait for.
+/// How often to check whether to keep waiting.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 
-/// Does something on a thread whose stack is deep enough to plan any query, and waits for it, or until `instead` gives
-/// something else. The thread is then left to itself.
+/// Runs `work` on a thread whose stack is deep enough to plan any query, and waits until it finishes or `instead`
+/// returns a result; in the latter case the thread is detached.
 ///
 /// # Errors
 /// Those of the system, which may refuse the thread.

@@ -1,4 +1,4 @@
-//! A little of the disk that a store sets aside, so that `gc` can free the rest of it.
+//! Disk space that a store reserves, so that `gc` can work on a full disk.
 //!
 //! To forget a version, `current.json` is replaced, and that needs space for the new file before the old one goes. On a
 //! disk without a free byte a store could then delete nothing. So it holds a file that nobody reads: `gc` deletes it
@@ -7,7 +7,7 @@
 //! On file systems that write every change to a new place, or count a quota of several stores, it may be too little;
 //! then something else has to go first.
 //!
-//! Not for: deciding what goes (`retention`) and deleting it (`remove`).
+//! Not for: deciding what is deleted (`retention`), or deleting it (`gc`).
 
 use std::io::ErrorKind;
 

@@ -30,7 +30,7 @@ const BUILD_PATIENCE: Duration = Duration::from_millis(500);
 const MAX_BYTES: u64 = 64 << 20;
 /// Names that a directory without `current.json` may hold and still become a store: an interrupted or concurrent
 /// creation leaves them.
-const OWN: [&str; 6] = ["build.lock", "commit.lock", "publish.lock", "versions", "staging", "log"];
+const OWN: [&str; 7] = ["build.lock", "commit.lock", "publish.lock", "versions", "staging", "log", "reserve"];
 
 /// A store on the local file system.
 #[derive(Clone, Debug)]

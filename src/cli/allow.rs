@@ -1,6 +1,6 @@
 //! `--allow KIND`: the kinds of refusals that a publish overrides, by name.
 //!
-//! Not for: what each kind allows, which the catalog defines (`catalog::allow`).
+//! Not for: what each kind allows, which `format::Allow` defines.
 
 use super::parsers;
 use crate::error::{Error, Result};

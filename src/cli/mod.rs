@@ -68,7 +68,7 @@ Exit codes:
   2 wrong job file or flags     6 stored data is damaged       130, 143 interrupted
   3 wrong input data";
 
-/// Builds RocksDB databases from Parquet with SQL, and switches readers to new versions atomically.
+/// Builds RocksDB databases from data files with SQL, and switches readers to new versions atomically.
 #[derive(Debug, Parser)]
 #[command(name = "cutover", version, after_help = EXAMPLES, max_term_width = 100)]
 pub struct Cli {

@@ -104,7 +104,7 @@ pub(super) struct JobArgs {
     /// Memory to use, such as 4GiB; half of what the machine or the container has if left out
     #[arg(long, value_name = "SIZE", value_parser = parsers::size)]
     memory: Option<u64>,
-    /// Threads to use; one per processor if left out
+    /// Threads to use; one per processor, but at most one per 64 MiB of memory, if left out
     #[arg(long, value_name = "N")]
     threads: Option<usize>,
     /// Directory for spill files; the store's own staging directory if left out

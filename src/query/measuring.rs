@@ -3,7 +3,7 @@
 //! A scan has a sketch for each of its threads and each of the newest partitions by date. One that was not read to its
 //! end by all of its threads is left out. Of an input that is read twice, the scan with most columns counts.
 //!
-//! Not for: taking rows from a plan (`measured`), and what is measured of them (`profile`).
+//! Not for: taking rows from a plan (`profiled_scan`), and what is measured of them (`profile`).
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};

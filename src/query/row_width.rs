@@ -30,7 +30,7 @@ use futures::StreamExt;
 use super::batch_slices::{weight, widest};
 use super::operator::{RECOMPUTE, recomputed_over_children, without_expressions};
 
-/// How many times its planned bytes a batch may reach, and how many bytes in any case.
+/// How many times its planned size a batch may reach, and the size that is always allowed.
 const WIDE_TIMES: usize = 8;
 const WIDE_BYTES: usize = 20 << 20;
 /// Factor by which the row width grows at least when rows turn out wider once more, so that retries end.

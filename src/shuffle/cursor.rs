@@ -23,8 +23,8 @@ pub(super) const HELD_WHOLE: usize = 4 * BLOCK_BYTES;
 /// Bytes that it holds of the order, and of the value, of an entry that is larger.
 const FRONT: usize = if cfg!(test) { 16 } else { BLOCK_BYTES };
 
-/// The shard and key prefix of a cursor's entry as one number: smaller number, smaller entry; equal ones say nothing.
-/// One that is done comes last.
+/// The shard and key prefix of a cursor's entry as one number: it sorts as the entry does, but
+/// equal prefixes are undecided. An exhausted cursor sorts last.
 pub(super) type KeyPrefix = u128;
 pub(super) const DONE: KeyPrefix = KeyPrefix::MAX;
 
@@ -47,7 +47,7 @@ impl Scratch {
     }
 }
 
-/// An entry of which only the front is held.
+/// An entry of which only the first bytes are in memory.
 #[derive(Clone, Copy, Debug)]
 struct Large {
     /// Where its block begins.

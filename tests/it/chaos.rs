@@ -288,7 +288,7 @@ fn whatever_is_killed_and_whenever_readers_read_one_whole_version() {
     workspace.cutover("gc store --keep 0").ok();
     chaos.numbers.assert_states(&[(chaos.numbers.seen().0, "published")]);
     workspace.cutover("verify store --depth full").ok();
-    let files = ["build.lock", "commit.lock", "current.json", "log", "staging", "versions"];
+    let files = ["build.lock", "commit.lock", "current.json", "log", "reserve", "staging", "versions"];
     assert_eq!(names(&store), files, "files of the store");
     drop(reader);
     assert_eq!(open_files(&store), 0, "files still open");

@@ -38,8 +38,8 @@ impl AnalyzerRule for CheckedArithmetic {
     }
 }
 
-/// The type of an expression, without a look into what functions of this file are made of: DataFusion names all of it
-/// for that.
+/// The type of an expression, using the recorded result type of this file's functions: DataFusion would format their
+/// whole argument trees to find it.
 fn type_of(expression: &Expr, schema: &dyn ExprSchema) -> Result<DataType> {
     let checked = |of: &Expr| match of {
         Expr::ScalarFunction(of) => of.func.inner().downcast_ref::<Checked>().map(|of| of.result.clone()),

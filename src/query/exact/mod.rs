@@ -141,7 +141,7 @@ fn expressions_of(
 
 /// An expression as it was before this directory's rules replaced operators in it.
 fn as_written(expression: &Expr) -> String {
-    // From above: what a function was is all that its text says.
+    // Top-down: the text of an outer function already contains that of its arguments.
     let written = expression.clone().transform_down(|part| match &part {
         Expr::ScalarFunction(of) => {
             let function = of.func.inner().as_ref();

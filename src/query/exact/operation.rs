@@ -79,7 +79,7 @@ impl Operation {
     }
 }
 
-/// A number shifted by bits: an error where it loses one to the left, or there are not so many.
+/// Shifts an integer: an error if a left shift loses bits, or the count is out of range.
 fn shifted(operation: Operation, left: &dyn Datum, right: &dyn Datum) -> std::result::Result<ArrayRef, ArrowError> {
     let exact = CastOptions { safe: false, ..CastOptions::default() };
     let wide = |side: &dyn Datum| -> std::result::Result<(Decimal128Array, bool), ArrowError> {

@@ -12,6 +12,8 @@
 //!
 //! Not for: the throughput of RocksDB. Built as a benchmark so that it costs users' builds nothing.
 
+#![allow(clippy::unwrap_used, reason = "a benchmark may panic")]
+
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -12,6 +12,8 @@
 //!
 //! Not for: what a unit test next to the code can show.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests fail as tests do")]
+
 mod architecture;
 mod bad_days;
 mod chaos;

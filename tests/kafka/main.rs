@@ -9,6 +9,8 @@
 //!
 //! Not for: what one process alone can show (`tests/it`).
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests fail as tests do")]
+
 mod acl;
 mod broker;
 mod brokers;

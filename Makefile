@@ -65,6 +65,8 @@ lint: ## format and lints only
 	cargo fmt --check --manifest-path tests/container/Cargo.toml
 	cargo fmt --check --manifest-path fuzz/Cargo.toml
 	cargo clippy --release --locked --all-targets -- -D warnings
+	cargo check --release --locked --lib --no-default-features
+	RUSTDOCFLAGS="-D warnings" cargo doc --release --locked --no-deps --lib
 
 .PHONY: build
 build: ## the command, at target/release/cutover

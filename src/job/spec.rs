@@ -95,7 +95,7 @@ pub struct Output {
     pub duplicates: Fold,
     /// Columns and encoding of the value.
     pub value: ValueSpec,
-    /// Number of shards, 1 to [`MAX_SHARDS`]; default [`DEFAULT_SHARDS`].
+    /// Number of shards, 1 to `MAX_SHARDS`; default `DEFAULT_SHARDS`.
     pub shards: u32,
     /// Hash that chooses the shard.
     pub partitioner: Partitioner,

@@ -235,7 +235,7 @@ fn last_of(values: &Values<Announcement>, topic: &str, dataset: &str) -> Result<
 /// Reads the last announcement of a dataset, or of the only one that is announced in a topic; `None` before the first.
 ///
 /// # Errors
-/// As [`only_announcement`]; else as [`CompactedTopic::open`].
+/// As `only_announcement`; else as `CompactedTopic::open`.
 pub fn announced(connection: &Connection, topic: &str, dataset: Option<&str>) -> Result<Option<Announcement>> {
     let control = records::control_topic(topic);
     match CompactedTopic::<Announcement>::open(connection, &control, dataset)? {

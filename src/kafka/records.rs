@@ -44,7 +44,7 @@ pub(super) fn data_topic(topic: &str, version: u64, build_id: &str, attempt: u32
     format!("{topic}.v{version}-{build_id}-{attempt:08x}")
 }
 
-/// Whether a topic is one that [`data_topic`] names for `topic`.
+/// Whether a topic is one that `data_topic` names for `topic`.
 pub fn is_data_topic(name: &str, topic: &str) -> bool {
     let parse = || {
         let rest = name.strip_prefix(topic)?.strip_prefix(".v")?;

@@ -23,7 +23,7 @@ pub struct EntryBatch {
     pub keys: Column,
     /// Bytes that sort in the job's `order_by` order; empty without one.
     pub orders: Column,
-    /// One record of the value, without [`ValueSchema::header`](super::ValueSchema::header).
+    /// One record of the value, without `ValueSchema::header`.
     pub values: Column,
     /// The shard each row belongs to.
     pub shards: Vec<u32>,

@@ -12,7 +12,7 @@
 
 #![cfg_attr(
     not(feature = "build"),
-    allow(dead_code, unused_imports, reason = "the reader uses a part of the catalog, and none of it changes a store")
+    allow(dead_code, unused_imports, reason = "the reader uses only a part of the catalog")
 )]
 
 pub mod error;

@@ -44,11 +44,9 @@ impl Profile {
     pub fn trim(&mut self) {
         for input in &mut self.inputs {
             input.partitions.drain(..input.partitions.len().saturating_sub(MOST_PARTITIONS));
+            input.tables.iter_mut().for_each(|part| part.table.columns.truncate(MOST_COLUMNS));
         }
-        let parts = self.inputs.iter_mut().flat_map(|input| &mut input.tables);
-        let mut tables: Vec<_> = parts.map(|part| &mut part.table).collect();
-        tables.iter_mut().for_each(|table| table.columns.truncate(MOST_COLUMNS));
-        let tables = tables.into_iter();
+        let tables = self.inputs.iter_mut().flat_map(|input| &mut input.tables).map(|part| &mut part.table);
         let mut columns: Vec<_> = tables.chain([&mut self.result]).flat_map(|table| &mut table.columns).collect();
         let kept = MOST_HASH_BYTES / (Hashes::DIGITS * columns.len().max(1));
         columns.iter_mut().for_each(|column| column.hashes.truncate(kept));

@@ -418,6 +418,19 @@ pub fn names(directory: &Path) -> Vec<String> {
     names
 }
 
+/// Copies a directory with all that is below it.
+pub fn copy_directory(from: &Path, to: &Path) {
+    fs::create_dir_all(to).unwrap();
+    for name in names(from) {
+        let (from, to) = (from.join(&name), to.join(&name));
+        if from.is_dir() {
+            copy_directory(&from, &to);
+        } else {
+            fs::copy(from, to).unwrap();
+        }
+    }
+}
+
 /// The peak of resident memory in a process's status file, in bytes.
 fn peak_memory(status: &str) -> Option<u64> {
     let status = fs::read_to_string(status).ok()?;

@@ -12,7 +12,7 @@ use arrow::array::StringArray;
 use serde_json::Value;
 
 use crate::fixture::{integers, write_parquet};
-use crate::harness::{CUTOVER, Run, Workspace, names};
+use crate::harness::{CUTOVER, Run, Workspace, copy_directory, names};
 use crate::resources::in_namespace;
 
 const ROWS: u64 = 220_000;
@@ -203,24 +203,12 @@ fn cut(path: &Path, at: usize) {
     fs::File::options().write(true).open(path).unwrap().set_len(at as u64).unwrap();
 }
 
-fn copy(from: &Path, to: &Path) {
-    fs::create_dir_all(to).unwrap();
-    for name in names(from) {
-        let (from, to) = (from.join(&name), to.join(&name));
-        if from.is_dir() {
-            copy(&from, &to);
-        } else {
-            fs::copy(from, to).unwrap();
-        }
-    }
-}
-
 #[test]
 fn what_is_damaged_is_never_taken_up() {
     let texts = Texts::new();
     let digest = texts.digest();
     texts.run_at("range.finished=kill@4", "").killed();
-    copy(&texts.workspace.path("store"), &texts.workspace.path("saved"));
+    copy_directory(&texts.workspace.path("store"), &texts.workspace.path("saved"));
     let build = texts.unfinished();
     let table = |range: usize| build.join(format!("tables/shard-00000/range-{range:05}-00000.sst"));
     let run = build.join("spill/shuffle").join(&names(&build.join("spill/shuffle"))[0]);
@@ -228,7 +216,7 @@ fn what_is_damaged_is_never_taken_up() {
     let third_line = fs::read_to_string(&ranges).unwrap().split_inclusive('\n').take(2).map(str::len).sum::<usize>();
     let again = |damage: &dyn Fn()| {
         fs::remove_dir_all(texts.workspace.path("store")).unwrap();
-        copy(&texts.workspace.path("saved"), &texts.workspace.path("store"));
+        copy_directory(&texts.workspace.path("saved"), &texts.workspace.path("store"));
         damage();
         let report = texts.run("");
         report.has(&digest);

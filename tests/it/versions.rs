@@ -5,7 +5,7 @@ use std::fs;
 use std::path::Path;
 
 use crate::fixture::{NUMBERS, Numbers};
-use crate::harness::{Workspace, names};
+use crate::harness::{Workspace, copy_directory, names};
 
 #[test]
 fn a_publish_retires_the_version_before_and_a_rollback_goes_back_to_it() {
@@ -295,7 +295,7 @@ fn a_store_belongs_to_one_dataset() {
 fn a_store_of_format_1_is_read_published_to_and_rolled_back() {
     let workspace = Workspace::new();
     let fixture = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/fixtures/store-of-format-1");
-    copy(&fixture, &workspace.path(""));
+    copy_directory(&fixture, &workspace.path(""));
     let version = |number: u64| assert_eq!(workspace.cutover("versions store --json").ok().json()["current"], number);
 
     version(2);
@@ -314,16 +314,4 @@ fn a_store_of_format_1_is_read_published_to_and_rolled_back() {
     assert!(current.contains("\"format_version\": 2") && current.contains("\"targets\": {}"), "{current}");
     workspace.cutover("rollback store").ok();
     version(2);
-}
-
-fn copy(from: &Path, to: &Path) {
-    fs::create_dir_all(to).unwrap();
-    for name in crate::harness::names(from) {
-        let (from, to) = (from.join(&name), to.join(&name));
-        if from.is_dir() {
-            copy(&from, &to);
-        } else {
-            fs::copy(from, to).unwrap();
-        }
-    }
 }

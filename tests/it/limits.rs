@@ -209,12 +209,13 @@ fn a_process_that_holds_a_password_leaves_no_core() {
     if pattern.trim() != "core" {
         return eprintln!("skipped: cores go elsewhere");
     }
-    let broker = TcpListener::bind("127.0.0.1:0").unwrap();
     let numbers = Numbers::new();
     let settings =
         "security.protocol=SASL_PLAINTEXT\nsasl.mechanism=PLAIN\nsasl.username=someone\nsasl.password=hunter2\n";
     numbers.workspace.write("client.properties", settings);
     for (wanted, cores) in [("0", 0), ("1", 1)] {
+        // One for each: a process that ended may have left a connection that nobody accepted.
+        let broker = TcpListener::bind("127.0.0.1:0").unwrap();
         let script = format!(
             "ulimit -c unlimited; exec $CUTOVER consume --brokers {} --topic t --store c --properties client.properties",
             broker.local_addr().unwrap()

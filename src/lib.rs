@@ -17,6 +17,7 @@ pub mod input;
 pub mod job;
 pub mod journal;
 pub mod kafka;
+pub mod objects;
 pub mod pipeline;
 pub mod profile;
 pub mod progress;

@@ -20,6 +20,9 @@ use crate::error::{Error, Result};
 /// Bytes that are handed from the network to a reader at a time, about: 1 MiB.
 const PIECE: usize = 1 << 20;
 
+/// Bytes that are asked for in one request: each has its own time and its own retries. 16 MiB.
+const STEP: u64 = 16 << 20;
+
 /// Which content an object has: it changes when the object is replaced.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Tag {
@@ -53,6 +56,15 @@ impl Entry {
         let tag = Tag { e_tag: meta.e_tag.clone(), version: meta.version.clone() };
         let modified = jiff::Timestamp::from_millisecond(meta.last_modified.timestamp_millis());
         Self { key, bytes: meta.size, tag, modified: modified.unwrap_or_default() }
+    }
+
+    /// Whether what came is of the same object: a server of files may not know the condition that was asked for.
+    fn is_same(&self, meta: &ObjectMeta) -> bool {
+        let is_same = match (&self.tag.e_tag, &meta.e_tag) {
+            (Some(known), Some(found)) => known == found,
+            _ => self.modified.as_second() == meta.last_modified.timestamp(),
+        };
+        is_same && self.bytes == meta.size
     }
 }
 
@@ -143,23 +155,31 @@ impl Bucket {
         if range.start > range.end || range.end > entry.bytes {
             return Err(Error::invalid(format!("{} has no bytes {range:?}", self.url(&entry.key))));
         }
-        if range.is_empty() {
-            return Ok(());
+        let mut start = range.start;
+        while start < range.end {
+            let end = range.end.min(start + STEP);
+            self.read_step(entry, start..end, &mut each)?;
+            start = end;
         }
+        Ok(())
+    }
+
+    /// Reads a part in one request.
+    fn read_step(&self, entry: &Entry, range: Range<u64>, each: &mut impl FnMut(&[u8]) -> Result<()>) -> Result<()> {
         let doing = || format!("read {}", self.url(&entry.key));
+        let mut left = range.end - range.start;
         let options = GetOptions {
             if_match: entry.tag.e_tag.clone(),
             version: entry.tag.version.clone(),
-            range: Some(GetRange::Bounded(range.clone())),
+            range: Some(GetRange::Bounded(range)),
             ..GetOptions::default()
         };
         let (store, path) = (Arc::clone(&self.store), self.path(&entry.key)?);
         let found = network::run(async move { store.get_opts(&path, options).await })?;
         let found = found.map_err(|error| failure::told(&doing(), &error))?;
-        if found.meta.size != entry.bytes {
+        if !entry.is_same(&found.meta) {
             return Err(Error::conflict(format!("cannot {}: it was replaced meanwhile", doing())));
         }
-        let mut left = range.end - range.start;
         let mut stream = found.into_stream().fuse().boxed();
         loop {
             let (rest, pieces) = network::run(next(stream))?;

@@ -4,11 +4,12 @@
 //! ```text
 //! URL ─▶ Location ─▶ Bucket::open(&Location, &Settings)
 //!                      read.rs    head, get, get_if_changed, range, read
+//!                      ranges.rs  parts of an object, for scans
 //!                      write.rs   put, put_if_absent, put_if_match ─▶ Applied | Lost | Unknown; settle
 //!                      upload.rs  large files in parts, with bounded memory
 //!                      list.rs    list page by page, delete many
 //! ```
-//! Every call blocks its thread, while the requests run on a small runtime of this directory's own; waits end soon after
+//! Every call but `ranges` blocks its thread, while the requests run on a small runtime of this directory's own; waits end soon after
 //! a signal, those for a conditional put excepted. What fails is retried for a bounded time, but for conditional puts,
 //! which are sent once: sent twice, the second would meet the first and tell of a rival that is not there.
 //!
@@ -20,6 +21,7 @@ mod key;
 mod list;
 mod location;
 mod network;
+mod ranges;
 mod read;
 mod settings;
 mod traffic;

@@ -11,6 +11,7 @@ use std::sync::Arc;
 
 use futures::StreamExt;
 use futures::stream::BoxStream;
+use object_store::path::Path;
 use object_store::{GetOptions, GetRange, GetResult, ObjectMeta, ObjectStore, UpdateVersion};
 
 use super::failure::{self, Answer};
@@ -166,20 +167,10 @@ impl Bucket {
 
     /// Reads a part in one request.
     fn read_step(&self, entry: &Entry, range: Range<u64>, each: &mut impl FnMut(&[u8]) -> Result<()>) -> Result<()> {
-        let doing = || format!("read {}", self.url(&entry.key));
         let mut left = range.end - range.start;
-        let options = GetOptions {
-            if_match: entry.tag.e_tag.clone(),
-            version: entry.tag.version.clone(),
-            range: Some(GetRange::Bounded(range)),
-            ..GetOptions::default()
-        };
         let (store, path) = (Arc::clone(&self.store), self.path(&entry.key)?);
-        let found = network::run(async move { store.get_opts(&path, options).await })?;
-        let found = found.map_err(|error| failure::told(&doing(), &error))?;
-        if !entry.is_same(&found.meta) {
-            return Err(Error::conflict(format!("cannot {}: it was replaced meanwhile", doing())));
-        }
+        let found = network::run(part(store, path, entry.clone(), range, self.url(&entry.key)))??;
+        let doing = || format!("read {}", self.url(&entry.key));
         let mut stream = found.into_stream().fuse().boxed();
         loop {
             let (rest, pieces) = network::run(next(stream))?;
@@ -219,7 +210,7 @@ impl Bucket {
         Ok(Ok(Object { entry, bytes }))
     }
 
-    fn wrong_length(&self, key: &Key) -> Error {
+    pub(super) fn wrong_length(&self, key: &Key) -> Error {
         Error::unavailable(format!("cannot read {}: the store gave more or fewer bytes than it said", self.url(key)))
     }
 
@@ -231,6 +222,32 @@ impl Bucket {
             return Ok(None);
         }
         Err(failure::told(&format!("read {}", self.url(key)), &error))
+    }
+}
+
+/// Asks for a part of an object, which has to be the one that was looked at.
+///
+/// # Errors
+/// As [`Bucket::range`].
+pub(super) async fn part(
+    store: Arc<dyn ObjectStore>,
+    path: Path,
+    entry: Entry,
+    range: Range<u64>,
+    url: String,
+) -> Result<GetResult> {
+    let options = GetOptions {
+        if_match: entry.tag.e_tag.clone(),
+        version: entry.tag.version.clone(),
+        range: Some(GetRange::Bounded(range)),
+        ..GetOptions::default()
+    };
+    let doing = format!("read {url}");
+    let found = store.get_opts(&path, options).await.map_err(|error| failure::told(&doing, &error))?;
+    if entry.is_same(&found.meta) {
+        Ok(found)
+    } else {
+        Err(Error::conflict(format!("cannot {doing}: it was replaced meanwhile")))
     }
 }
 

@@ -4,7 +4,7 @@
 //! source ─▶ a part is read once memory for it is free ─▶ sent by the runtime, with its SHA-256 ─▶ completed together
 //!            └ XXH3 of all bytes, in order
 //! ```
-//! An upload has an id, which is noted before anything is sent, so that whoever cleans up can abort it. It ends
+//! An upload has an id, which is noted before anything is sent, so that a later cleanup can abort it. It ends
 //! completed or aborted; only where both fail it stays open, which the error tells. When the answer to the completion is
 //! lost, the object is read back and compared: its name is used once, so that nobody else can have written it.
 //!

@@ -32,6 +32,32 @@ fn objects_are_written_looked_at_read_and_deleted() {
     assert_eq!(bucket.range(&entry, 3..4).unwrap_err().kind(), Kind::Conflict, "it is gone");
 }
 
+/// Waits as the query does: on a runtime that itself has neither clock nor network.
+fn block_on<T>(work: impl Future<Output = T>) -> T {
+    tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(work)
+}
+
+#[test]
+fn parts_for_scans_are_brought_together_and_are_of_one_object() {
+    let Some(server) = Server::shared() else { return };
+    let bucket = Server::open(server.port(), &server.bucket());
+    let content: Vec<u8> = (0..2_000_000_u32).flat_map(u32::to_le_bytes).collect();
+    bucket.put(&key("a"), content.clone()).unwrap();
+    let entry = bucket.head(&key("a")).unwrap().unwrap();
+    let ranges = [5_000_000..5_000_100, 0..10, 20..30, 7_999_990..8_000_000, 40..40];
+    let before = bucket.traffic().requests;
+    let read = block_on(bucket.ranges(&entry, ranges.to_vec())).unwrap();
+    assert_eq!(bucket.traffic().requests - before, 3, "those that lie together are one");
+    for (range, read) in ranges.iter().zip(read) {
+        assert_eq!(read, content[range.start as usize..range.end as usize], "{range:?}");
+    }
+    let beyond = block_on(bucket.ranges(&entry, [7_999_990..8_000_001, 0..1].to_vec())).unwrap_err();
+    assert_eq!(beyond.kind(), Kind::Invalid);
+    bucket.put(&key("a"), content.iter().rev().copied().collect()).unwrap();
+    let replaced = block_on(bucket.ranges(&entry, ranges.to_vec())).unwrap_err();
+    assert_eq!(replaced.kind(), Kind::Conflict);
+}
+
 #[test]
 fn more_objects_than_a_page_are_listed_in_order_and_deleted() {
     let Some(server) = Server::shared() else { return };

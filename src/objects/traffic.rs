@@ -1,15 +1,22 @@
-//! Counts requests and bytes, where the client hands them to the network.
+//! Where the client hands requests to the network: counts them, and cuts the bodies of answers that are errors.
 //!
-//! Not for: showing them.
+//! The client above reads such a body whole, and forgets the status of one that is not text: what comes from a server that
+//! means harm, or from a proxy, must take little memory and still be told by its status.
+//!
+//! Not for: showing the counts.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use async_trait::async_trait;
+use futures::StreamExt;
 use object_store::ClientOptions;
 use object_store::client::{
     HttpClient, HttpConnector, HttpError, HttpRequest, HttpResponse, HttpService, ReqwestConnector,
 };
+
+/// Bytes of an answer that is an error which are read: 64 KiB.
+const MOST_TEXT: usize = 64 << 10;
 
 /// What went over the network so far.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -62,6 +69,20 @@ impl HttpService for Counted {
     async fn call(&self, request: HttpRequest) -> Result<HttpResponse, HttpError> {
         self.counts.requests.fetch_add(1, Ordering::Relaxed);
         self.counts.sent.fetch_add(request.body().content_length() as u64, Ordering::Relaxed);
-        self.client.execute(request).await
+        let answer = self.client.execute(request).await?;
+        if answer.status().is_success() {
+            return Ok(answer);
+        }
+        let (head, body) = answer.into_parts();
+        let mut pieces = body.bytes_stream();
+        let mut text = Vec::new();
+        // An answer whose body breaks off still has its status.
+        while let Some(Ok(piece)) = pieces.next().await {
+            text.extend_from_slice(&piece[..piece.len().min(MOST_TEXT - text.len())]);
+            if text.len() == MOST_TEXT {
+                break;
+            }
+        }
+        Ok(HttpResponse::from_parts(head, String::from_utf8_lossy(&text).into_owned().into()))
     }
 }

@@ -64,6 +64,17 @@ fn a_server_that_only_says_503_is_told() {
 }
 
 #[test]
+fn an_error_with_an_endless_body_is_told_by_its_status() {
+    let Some(server) = Server::shared() else { return };
+    let proxy = Proxy::before(server.port(), [Rule::new("", "", When::Always, Fault::Flood)]);
+    let bucket = open(proxy.port(), &server.bucket(), impatient(0));
+    let error = bucket.get(&key("a"), 10).unwrap_err();
+    assert_eq!(error.chain()[1], "HTTP 400", "{:?}", error.chain());
+    let error = bucket.list(None, |_| Ok(())).unwrap_err();
+    assert_eq!(error.chain()[1], "HTTP 400", "{:?}", error.chain());
+}
+
+#[test]
 fn a_body_that_breaks_off_is_read_on_from_there() {
     let Some(server) = Server::shared() else { return };
     let proxy = Proxy::before(server.port(), []);

@@ -31,6 +31,8 @@ pub enum Fault {
     RefuseAfterwards,
     /// The connection is cut after so many bytes of the answer's body.
     CutBody(usize),
+    /// The server never sees it, and the client is told 400, with a text that has no end and is none.
+    Flood,
     /// A byte of its body is changed.
     AlterRequest,
     /// A byte of the answer's body is changed.
@@ -163,6 +165,12 @@ impl State {
             Some(Fault::Delay(duration)) => thread::sleep(duration),
             Some(Fault::Swallow) => return Ok(false),
             Some(Fault::Refuse) => return client.write_all(UNAVAILABLE).map(|()| goes_on),
+            Some(Fault::Flood) => {
+                client.write_all(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 1000000000000\r\n\r\n")?;
+                loop {
+                    client.write_all(&[0xff; 1 << 16])?;
+                }
+            }
             Some(Fault::AlterRequest) => alter(&mut request.body),
             _ => {}
         }

@@ -6,6 +6,7 @@
 #   scripts/setup.sh --lints    also rustfmt and clippy, which `make test` runs
 #   scripts/setup.sh --bench    also Python 3.11 or newer with venv, which `make bench` and the judges of answers run
 #   scripts/setup.sh --kafka    also Java, Maven and the Kafka broker that tests run against
+#   scripts/setup.sh --objects  also Python 3.11 or newer with venv, and the object store that tests run against
 #
 # It installs missing packages if it has permission (as root, or with sudo without a password); otherwise it prints the
 # exact command to run and exits 1. With everything in place it prints nothing and changes nothing. RocksDB, librdkafka,
@@ -18,12 +19,14 @@ cd "$(dirname "$0")/.."
 want_lints=no
 want_bench=no
 want_kafka=no
+want_objects=no
 for argument in "$@"; do
     case $argument in
         --lints) want_lints=yes ;;
         --bench) want_bench=yes ;;
         --kafka) want_kafka=yes ;;
-        *) echo "setup: unknown option $argument; there are --lints, --bench and --kafka" >&2; exit 2 ;;
+        --objects) want_objects=yes ;;
+        *) echo "setup: unknown option $argument; there are --lints, --bench, --kafka and --objects" >&2; exit 2 ;;
     esac
 done
 
@@ -108,10 +111,10 @@ missing() {
     has_pkg_config || echo pkg-config
     has_openssl || echo openssl
     has_curl || echo curl
-    [ "$want_bench" = no ] || has_python || echo python
+    [ "$want_bench$want_objects" = nono ] || has_python || echo python
     [ "$want_kafka" = no ] || has_java || echo java
     [ "$want_kafka" = no ] || has mvn || echo maven
-    [ "$want_kafka" = no ] || has bash || echo bash
+    [ "$want_kafka$want_objects" = nono ] || has bash || echo bash
 }
 
 # The packages for the words in $2 with the package manager $1.
@@ -201,3 +204,4 @@ if [ "$want_lints" = yes ] && ! has_lints; then
 fi
 
 [ "$want_kafka" = no ] || scripts/kafka.sh fetch
+[ "$want_objects" = no ] || scripts/object-server.sh fetch

@@ -59,6 +59,8 @@ mod journal;
 #[cfg(feature = "build")]
 mod kafka;
 #[cfg(feature = "build")]
+mod objects;
+#[cfg(feature = "build")]
 mod pipeline;
 #[cfg(feature = "build")]
 mod profile;

@@ -1,0 +1,72 @@
+//! Parts of an object for a reader that waits without blocking its thread, such as a scan of columns.
+//!
+//! Parts that lie close together are asked for as one, and several are asked for at a time. The requests run on the
+//! runtime of this directory, whichever runtime the reader has; they end when the reader goes away.
+//!
+//! Not for: whole objects, which `read` gives piece by piece.
+
+use std::future::Future;
+use std::ops::Range;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use tokio::task::JoinHandle;
+
+use super::read::part;
+use super::{Bucket, Entry, network};
+use crate::error::{Error, Result};
+
+/// Bytes between two parts that are rather read and dropped than asked for around: 256 KiB.
+const GAP: u64 = 256 << 10;
+
+/// A task that is aborted when its reader is dropped.
+struct Ending<T>(JoinHandle<T>);
+
+impl<T> Drop for Ending<T> {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+impl Bucket {
+    /// Reads parts of an object, in the order in which they are given.
+    ///
+    /// # Errors
+    /// As [`Bucket::range`], once the future is awaited.
+    pub fn ranges(
+        &self,
+        entry: &Entry,
+        ranges: Vec<Range<u64>>,
+    ) -> impl Future<Output = Result<Vec<Bytes>>> + Send + 'static {
+        let (bucket, entry) = (self.clone(), entry.clone());
+        async move {
+            let beyond = ranges.iter().find(|range| range.start > range.end || range.end > entry.bytes);
+            if let Some(range) = beyond {
+                return Err(Error::invalid(format!("{} has no bytes {range:?}", bucket.url(&entry.key))));
+            }
+            let mut task = Ending(network::start()?.spawn(bucket.coalesced(entry, ranges)));
+            let ended = (&mut task.0).await;
+            ended.unwrap_or_else(|_| Err(Error::unavailable("a request ended: the store's answer made no sense")))
+        }
+    }
+
+    async fn coalesced(self, entry: Entry, ranges: Vec<Range<u64>>) -> Result<Vec<Bytes>> {
+        let path = self.path(&entry.key)?;
+        let fetch = |range: Range<u64>| {
+            let (bucket, entry, path) = (self.clone(), entry.clone(), path.clone());
+            async move {
+                let (store, url, length) = (Arc::clone(&bucket.store), bucket.url(&entry.key), range.end - range.start);
+                if length == 0 {
+                    return Ok(Bytes::new());
+                }
+                let key = entry.key.clone();
+                let found = part(store, path, entry, range, url.clone()).await?;
+                let bytes = found.bytes().await;
+                let bytes = bytes.map_err(|error| super::failure::told(&format!("read {url}"), &error))?;
+                bucket.counts.received(bytes.len());
+                if bytes.len() as u64 == length { Ok(bytes) } else { Err(bucket.wrong_length(&key)) }
+            }
+        };
+        object_store::coalesce_ranges(&ranges, fetch, GAP).await
+    }
+}

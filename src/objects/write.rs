@@ -1,0 +1,207 @@
+//! Writes small objects, with a condition or without.
+//!
+//! ```text
+//! Applied   the object is what was sent
+//! Lost      certainly not applied: the condition does not hold, or somebody writes the object right now
+//! Unknown   the answer is missing: it was applied, was not, or is applied later
+//! ```
+//! [`Bucket::settle`] turns `Unknown` into one of the others by reading, as long as what is written differs from all that
+//! anybody else writes, by an id in it. What a put that is on its way could still do is bounded by its condition: once
+//! anybody has replaced the object, it is refused.
+//!
+//! Not for: large files (see `upload`).
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use object_store::{ObjectStore, ObjectStoreExt, PutMode, PutOptions, PutPayload, PutResult};
+
+use super::failure::{self, Answer};
+use super::{Bucket, Key, Tag, network};
+use crate::error::{Error, Result};
+
+/// Times that a put is sent until it is settled.
+const TRIES: u32 = 6;
+/// How long is waited before the second time; doubled each time.
+const WAIT: Duration = Duration::from_millis(100);
+
+/// What has to hold for a put to be applied.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Condition {
+    /// There is no such object.
+    Absent,
+    /// The object has this content.
+    Match(Tag),
+}
+
+/// What became of a put with a condition.
+#[derive(Debug)]
+#[must_use]
+pub enum Put {
+    /// Applied; the object now has this tag.
+    Applied(Tag),
+    /// Certainly not applied: read again.
+    Lost,
+    /// Applied, not applied, or applied later; the reason why nobody knows.
+    Unknown(Error),
+}
+
+impl Bucket {
+    /// Writes an object, whatever was there.
+    ///
+    /// # Errors
+    /// `Invalid` for credentials, rights, missing buckets and what can only be read; `Unavailable` when it may not have
+    /// been written.
+    pub fn put(&self, key: &Key, bytes: Vec<u8>) -> Result<Tag> {
+        self.writer()?;
+        let (store, path) = (Arc::clone(&self.store), self.path(key)?);
+        let put = network::run(async move { store.put(&path, PutPayload::from(bytes)).await })?;
+        put.map(tag).map_err(|error| failure::told(&self.writing(key), &error))
+    }
+
+    /// Writes an object if there is none, in one request that is not sent again.
+    ///
+    /// # Errors
+    /// As [`Bucket::put`], when it was certainly not applied.
+    pub fn put_if_absent(&self, key: &Key, bytes: Vec<u8>) -> Result<Put> {
+        self.put_if(key, bytes, &Condition::Absent)
+    }
+
+    /// Replaces an object if it has the content that `tag` says, in one request that is not sent again.
+    ///
+    /// # Errors
+    /// As [`Bucket::put`], when it was certainly not applied.
+    pub fn put_if_match(&self, key: &Key, bytes: Vec<u8>, tag: &Tag) -> Result<Put> {
+        self.put_if(key, bytes, &Condition::Match(tag.clone()))
+    }
+
+    fn put_if(&self, key: &Key, bytes: Vec<u8>, condition: &Condition) -> Result<Put> {
+        let (once, path) = (Arc::clone(&self.writer()?.once), self.path(key)?);
+        let mode = match condition {
+            Condition::Absent => PutMode::Create,
+            Condition::Match(tag) => PutMode::Update(tag.update()),
+        };
+        let options = PutOptions { mode, ..PutOptions::default() };
+        let put = network::run_to_end(async move { once.put_opts(&path, PutPayload::from(bytes), options).await })?;
+        match put {
+            Ok(put) => Ok(Put::Applied(tag(put))),
+            Err(error) => self.judged(key, &error),
+        }
+    }
+
+    /// What a failed put with a condition came to.
+    fn judged(&self, key: &Key, error: &object_store::Error) -> Result<Put> {
+        use object_store::Error as E;
+        let answer = Answer::of(error);
+        let told = || failure::told(&self.writing(key), error);
+        match (error, answer.status) {
+            (E::NotImplemented { .. } | E::NotSupported { .. }, _) | (_, Some(501)) => {
+                Err(self.without_conditions(key))
+            }
+            (_, Some(304 | 409 | 412)) => Ok(Put::Lost),
+            (E::AlreadyExists { .. } | E::Precondition { .. }, _) => Ok(Put::Lost),
+            (_, Some(408 | 500..)) => Ok(Put::Unknown(told())),
+            (_, Some(_)) => Err(told()),
+            (_, None) if answer.is_unsent() => Err(told()),
+            (_, None) => Ok(Put::Unknown(told())),
+        }
+    }
+
+    /// Writes an object under a condition, and finds out what became of it: by reading, where an answer was lost.
+    /// `bytes` must differ from whatever anybody else may write there.
+    ///
+    /// [`Put::Unknown`] remains only when the store did not answer for as long as was waited.
+    ///
+    /// # Errors
+    /// As [`Bucket::put`], when it was certainly not applied.
+    pub fn settle(&self, key: &Key, bytes: &[u8], condition: &Condition) -> Result<Put> {
+        let mut wait = WAIT;
+        let mut was_unknown = false;
+        for _ in 1..TRIES {
+            match self.put_if(key, bytes.to_vec(), condition) {
+                Ok(Put::Applied(tag)) => return Ok(Put::Applied(tag)),
+                // An earlier request may still do it, so a refusal of this one alone says little.
+                Err(error) if was_unknown => return Ok(Put::Unknown(error)),
+                Err(error) => return Err(error),
+                Ok(Put::Lost) if !was_unknown => return Ok(Put::Lost),
+                Ok(Put::Lost) => {}
+                Ok(Put::Unknown(_)) => was_unknown = true,
+            }
+            match self.looked(key, bytes, condition) {
+                Ok(Looked::Ours(tag)) => return Ok(Put::Applied(tag)),
+                Ok(Looked::Theirs) => return Ok(Put::Lost),
+                Ok(Looked::AsBefore) | Err(_) => {}
+            }
+            std::thread::sleep(wait);
+            wait *= 2;
+        }
+        Ok(Put::Unknown(Error::unavailable(format!(
+            "cannot tell whether {} was written: the store's answers were lost",
+            self.url(key)
+        ))))
+    }
+
+    /// What is there after a put whose answer was lost.
+    fn looked(&self, key: &Key, bytes: &[u8], condition: &Condition) -> Result<Looked> {
+        let Some(entry) = self.head(key)? else {
+            return Ok(if *condition == Condition::Absent { Looked::AsBefore } else { Looked::Theirs });
+        };
+        if matches!(condition, Condition::Match(tag) if *tag == entry.tag) {
+            return Ok(Looked::AsBefore);
+        }
+        if entry.bytes != bytes.len() as u64 || self.range(&entry, 0..entry.bytes)? != bytes {
+            return Ok(Looked::Theirs);
+        }
+        Ok(Looked::Ours(entry.tag))
+    }
+
+    /// Finds out whether the store holds to conditions, by an object of a name that nobody else uses. A store that takes
+    /// a condition and does not hold to it would let two writers win.
+    ///
+    /// # Errors
+    /// `Invalid` when it does not, saying what was tried; else as [`Bucket::put`].
+    pub fn check_conditions(&self, probe: &Key) -> Result<()> {
+        let unanswered = |put: Put| match put {
+            Put::Unknown(error) => Err(error),
+            known => Ok(known),
+        };
+        let Put::Applied(first) = unanswered(self.settle(probe, b"first", &Condition::Absent)?)? else {
+            return Err(Error::conflict(format!("{} is there already", self.url(probe))));
+        };
+        let checked = (|| {
+            let again = unanswered(self.put_if_absent(probe, b"again".to_vec())?)?;
+            let Put::Applied(second) = unanswered(self.put_if_match(probe, b"second".to_vec(), &first)?)? else {
+                return Err(self.without_conditions(probe));
+            };
+            let stale = unanswered(self.put_if_match(probe, b"stale".to_vec(), &first)?)?;
+            match (again, stale) {
+                (Put::Lost, Put::Lost) if first != second => Ok(()),
+                _ => Err(self.without_conditions(probe)),
+            }
+        })();
+        self.delete([probe.clone()])?;
+        checked
+    }
+
+    fn without_conditions(&self, key: &Key) -> Error {
+        Error::invalid(format!(
+            "{} cannot be written safely: this store does not hold to If-None-Match and If-Match of a PUT, by which two \
+             writers are kept from overwriting each other; use a store that does",
+            self.url(key)
+        ))
+    }
+
+    fn writing(&self, key: &Key) -> String {
+        format!("write {}", self.url(key))
+    }
+}
+
+enum Looked {
+    Ours(Tag),
+    Theirs,
+    AsBefore,
+}
+
+fn tag(put: PutResult) -> Tag {
+    Tag { e_tag: put.e_tag, version: put.version }
+}

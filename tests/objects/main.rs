@@ -1,0 +1,19 @@
+//! The tests of the client of object stores against a real server with S3's interface, directly and through a proxy that
+//! does to requests and answers what networks do.
+//!
+//! ```text
+//! server    the server that all tests share, a bucket for each test, and what the server has inside
+//! proxy     a proxy with rules: delay, cut, refuse, lose, alter
+//! ```
+//! Where the server cannot be had a test says so and passes; under CI that is a failure.
+//!
+//! Not for: what needs no server (the unit tests of `src/objects`).
+
+mod access;
+mod commits;
+mod faults;
+mod objects;
+mod proxied;
+mod proxy;
+mod server;
+mod uploads;

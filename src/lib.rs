@@ -17,13 +17,17 @@
 
 pub mod error;
 pub mod format;
+pub mod pull;
 pub mod serve;
 
 mod catalog;
+mod catch_panic;
 mod codec;
 mod durable_file;
 mod escape;
 mod failpoint;
+mod objects;
+mod rate_limit;
 mod shutdown;
 
 #[cfg(feature = "build")]
@@ -31,8 +35,6 @@ pub mod run;
 
 #[cfg(feature = "build")]
 mod build;
-#[cfg(feature = "build")]
-mod catch_panic;
 #[cfg(feature = "build")]
 mod check;
 #[cfg(feature = "build")]
@@ -58,8 +60,6 @@ mod job;
 mod journal;
 #[cfg(feature = "build")]
 mod kafka;
-#[cfg(feature = "build")]
-mod objects;
 #[cfg(feature = "build")]
 mod pipeline;
 #[cfg(feature = "build")]

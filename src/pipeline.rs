@@ -25,7 +25,7 @@ use std::path::PathBuf;
 
 use jiff::Timestamp;
 
-use crate::catalog::{Action, Catalog, Lock};
+use crate::catalog::{Action, BuildLock, Catalog};
 use crate::check;
 use crate::error::{Error, IoContext, Kind, Result};
 use crate::failpoint;
@@ -119,7 +119,7 @@ pub fn run(job: &Job, options: &RunOptions) -> Result<RunReport> {
     let removed = match catalog.read()?.pending {
         _ if shutdown::check().is_err() => Ok(GcReport::default()),
         Some(_) => Ok(GcReport::default()),
-        None => publish::gc(&catalog, &job.retention),
+        None => publish::gc(&catalog, &job.retention, publish::GRACE),
     };
     let mut report = built.inspect_err(|error| tell_what_gc_frees(&catalog, error))?;
     report.notes = notes;
@@ -138,7 +138,7 @@ fn tell_what_gc_frees(catalog: &Catalog, error: &Error) {
     if let Ok((versions, bytes @ 1..)) = publish::would_free(catalog, &Retention { keep: 1, keep_for: None }) {
         tracing::warn!(
             "`cutover gc {} --keep 1` would free {} MiB: versions {versions:?}",
-            catalog.layout().root().display(),
+            catalog.place(),
             bytes.div_ceil(1 << 20)
         );
     }
@@ -248,7 +248,7 @@ fn reuse_existing(found: &Found<'_>, catalog: &Catalog, current: &Current, as_of
         State::RolledBack if !options.allow.contains(&Allow::RolledBack) => Err(Error::rejected(format!(
             "the same job over the same inputs was built as version {version} and rolled back; change the job or its \
              data, or `cutover publish {} {version} {}`",
-            catalog.layout().root().display(),
+            catalog.place(),
             allow_flag([Allow::RolledBack])
         ))),
         _ => Ok(None),
@@ -302,7 +302,7 @@ fn previous(catalog: &Catalog, current: &Current, allow: &Allowed) -> Result<Opt
 fn build(
     prepared: &Prepared<'_>,
     catalog: &Catalog,
-    building: &Lock,
+    building: &BuildLock,
     current: &Current,
     as_of: AsOf,
 ) -> Result<RunReport> {
@@ -310,14 +310,14 @@ fn build(
     let previous = previous(catalog, current, &options.allow)?;
     let built = resume_or_start(prepared, catalog, building, current, previous.as_ref(), as_of);
     let stands = || {
-        let store = catalog.layout().root().display();
+        let store = catalog.place();
         format!("stopped before anything was installed: readers of {store} are unaffected; run the same command again")
     };
     let (report, complete) = built.map_err(|error| shutdown::stands(error, stands))?;
     let refused = complete.failed().iter().any(|kind| !options.allow.contains(kind));
     if let Some(why) = complete.rejected().filter(|_| refused) {
         let flag = allow_flag(complete.failed().iter().copied());
-        let (store, version) = (catalog.layout().root().display(), complete.version());
+        let (store, version) = (catalog.place(), complete.version());
         return Err(Error::rejected(format!(
             "version {version} was built but not published, and readers are unaffected\n  {}\n  inspect it \
              with `cutover scan {store} --version {version}`; publish it by hand with `cutover publish {store} \
@@ -335,7 +335,7 @@ fn build(
         return Ok(report);
     }
     let stands = || {
-        let (store, version) = (catalog.layout().root().display(), report.version);
+        let (store, version) = (catalog.place(), report.version);
         format!(
             "stopped with version {version} built, but not published: run the same command again without --rebuild, or \
              `cutover publish {store} {version}`"
@@ -374,7 +374,7 @@ fn publish_unless_pinned(
 fn resume_or_start(
     prepared: &Prepared<'_>,
     catalog: &Catalog,
-    building: &Lock,
+    building: &BuildLock,
     current: &Current,
     previous: Option<&check::Previous>,
     as_of: AsOf,
@@ -408,7 +408,7 @@ fn resume_or_start(
 }
 
 /// Deletes what dead builds left, except the build `keep`, so that the space is free before the work begins.
-fn remove_stale_builds(catalog: &Catalog, building: &Lock, keep: Option<&str>) -> Result<Vec<String>> {
+fn remove_stale_builds(catalog: &Catalog, building: &BuildLock, keep: Option<&str>) -> Result<Vec<String>> {
     let dead = catalog.clear_staging(building, keep)?;
     if !dead.is_empty() {
         catalog.log().record(Action::Deleted, None, format!("leftovers: {}", dead.join(", ")));

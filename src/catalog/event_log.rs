@@ -17,6 +17,7 @@ use serde::{Deserialize, Serialize};
 
 use super::layout::Layout;
 use super::lock;
+use super::remote::{Remote, RemoteLog};
 use crate::durable_file::fs::{File, OpenOptions};
 use crate::durable_file::{self, fs};
 use crate::error::{Error, IoContext, Result};
@@ -75,23 +76,54 @@ pub enum Action {
 /// The event log of one store.
 #[derive(Clone, Debug)]
 pub struct Log {
+    place: Place,
+}
+
+#[derive(Clone, Debug)]
+enum Place {
+    File(LogFile),
+    Objects(RemoteLog),
+}
+
+/// The event log of a local store.
+#[derive(Clone, Debug)]
+struct LogFile {
     path: PathBuf,
     directory: PathBuf,
 }
 
 impl Log {
-    pub(super) fn new(layout: &Layout) -> Self {
-        Self { path: layout.events(), directory: layout.log_dir() }
+    pub(super) fn new(layout: &Layout, remote: Option<&Remote>) -> Self {
+        let file = || LogFile { path: layout.events(), directory: layout.log_dir() };
+        let place = remote.map_or_else(|| Place::File(file()), |remote| Place::Objects(RemoteLog::new(remote.clone())));
+        Self { place }
     }
 
     /// Appends an event that happened now; a failure to write it is only a warning.
     pub fn record(&self, event: Action, version: Option<u64>, detail: impl Into<String>) {
         let entry = Event { at: Timestamp::now(), event, version, by: by(), detail: detail.into() };
-        if let Err(error) = self.append(&entry) {
+        let appended = match &self.place {
+            Place::File(file) => file.append(&entry),
+            Place::Objects(objects) => objects.append(&entry),
+        };
+        if let Err(error) = appended {
             tracing::warn!("the log misses an event ({event:?}, version {version:?}): {}", error.chain().join(": "));
         }
     }
 
+    /// The latest readable events, at most `limit`, oldest first.
+    ///
+    /// # Errors
+    /// `Unavailable` when they cannot be read. A missing log has no events.
+    pub fn events(&self, limit: usize) -> Result<Vec<Event>> {
+        match &self.place {
+            Place::File(file) => file.events(limit),
+            Place::Objects(objects) => objects.events(limit),
+        }
+    }
+}
+
+impl LogFile {
     /// Appends an event and syncs it.
     ///
     /// # Errors
@@ -117,7 +149,7 @@ impl Log {
     ///
     /// # Errors
     /// `Unavailable` when the file cannot be read. A missing file has no events.
-    pub fn events(&self, limit: usize) -> Result<Vec<Event>> {
+    fn events(&self, limit: usize) -> Result<Vec<Event>> {
         let file = match File::open(&self.path) {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
             file => file.io("open", &self.path)?,
@@ -185,12 +217,12 @@ mod tests {
     #[test]
     fn events_come_back_in_order_and_a_torn_line_is_skipped() {
         let directory = tempfile::tempdir().unwrap();
-        let log = Log::new(&Layout::new(directory.path()));
+        let log = Log::new(&Layout::new(directory.path()), None);
         assert_eq!(log.events(10).unwrap(), []);
         log.record(Action::Built, Some(1), "10 rows");
         log.record(Action::Published, Some(1), "");
-        let whole = std::fs::read(&log.path).unwrap();
-        std::fs::write(&log.path, &whole[..whole.len() - 9]).unwrap();
+        let whole = std::fs::read(&Layout::new(directory.path()).events()).unwrap();
+        std::fs::write(&Layout::new(directory.path()).events(), &whole[..whole.len() - 9]).unwrap();
         log.record(Action::Pinned, Some(1), "incident");
         let events: Vec<_> = log.events(10).unwrap().into_iter().map(|event| (event.event, event.detail)).collect();
         assert_eq!(events, [(Action::Built, "10 rows".to_owned()), (Action::Pinned, "incident".to_owned())]);
@@ -199,9 +231,9 @@ mod tests {
     #[test]
     fn the_last_events_are_read_and_a_line_without_end_is_not() {
         let directory = tempfile::tempdir().unwrap();
-        let log = Log::new(&Layout::new(directory.path()));
+        let log = Log::new(&Layout::new(directory.path()), None);
         (1..=9).for_each(|version| log.record(Action::Built, Some(version), ""));
-        let mut file = std::fs::OpenOptions::new().append(true).open(&log.path).unwrap();
+        let mut file = std::fs::OpenOptions::new().append(true).open(&Layout::new(directory.path()).events()).unwrap();
         file.write_all(&vec![b'x'; 3 * LONGEST_LINE as usize]).unwrap();
         log.record(Action::Built, Some(10), "");
         file.write_all(&vec![b'y'; LONGEST_LINE as usize]).unwrap();
@@ -214,6 +246,6 @@ mod tests {
     fn an_event_that_cannot_be_written_is_no_failure() {
         let directory = tempfile::tempdir().unwrap();
         std::fs::write(directory.path().join("log"), "a file where the directory should be").unwrap();
-        Log::new(&Layout::new(directory.path())).record(Action::Built, Some(1), "");
+        Log::new(&Layout::new(directory.path()), None).record(Action::Built, Some(1), "");
     }
 }

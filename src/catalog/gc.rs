@@ -13,6 +13,9 @@
 use std::io::ErrorKind;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use jiff::Timestamp;
 
 use super::layout;
 use super::lock::Lock;
@@ -20,7 +23,11 @@ use super::store::Catalog;
 use crate::durable_file::{self, fs};
 use crate::error::{IoContext, Result};
 use crate::failpoint;
+use crate::format::Retention;
 use crate::shutdown;
+
+/// How long objects of a remote store that no version names are kept, as a slow builder may have uploaded them.
+pub const GRACE: Duration = Duration::from_secs(24 * 3600);
 
 /// What was deleted.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -36,24 +43,34 @@ pub struct GcReport {
 }
 
 impl Catalog {
-    /// Deletes the directories of `forgotten` versions and everything else that nothing references. The staging
-    /// directory of a build that is running, or that the next run can resume, is kept.
+    /// Deletes the files of `forgotten` versions and everything else that nothing references. The staging directory of
+    /// a build that is running, or that the next run can resume, is kept; so is what is younger than `grace` in a remote
+    /// store, as another host may be uploading it.
     ///
     /// # Errors
     /// `Conflict` when another process is committing (the message names it); `Corrupt` when one of the store's
     /// directories is a link; `Unavailable` when something cannot be deleted; running it again then continues.
-    pub fn sweep(&self, forgotten: Vec<u64>) -> Result<GcReport> {
+    pub fn sweep(&self, forgotten: Vec<u64>, grace: Duration) -> Result<GcReport> {
         let mut removed = GcReport::default();
+        if let Some(remote) = self.remote() {
+            let swept = remote.sweep(self, &forgotten, grace)?;
+            removed.bytes += swept.bytes;
+            removed.leftovers.extend(swept.builds);
+        }
         {
             // Under the lock, so that no version is being installed meanwhile. The state read is durable, so a power
             // cut cannot bring a deleted version back into current.json.
             let _lock = self.lock_commit()?;
             let current = self.read_durable()?;
             for name in names(&self.layout().versions())? {
-                let unnamed = |version: &u64| !current.versions.contains_key(version);
-                let Some(version) = layout::parse_version(&name).filter(unnamed) else { continue };
+                // Of a remote store, these are copies: that of the current version is kept for the next command.
+                let is_kept = |version: &u64| match self.remote() {
+                    None => current.versions.contains_key(version),
+                    Some(_) => current.current == Some(*version),
+                };
+                let Some(version) = layout::parse_version(&name).filter(|version| !is_kept(version)) else { continue };
                 self.discard(&self.layout().versions().join(&name))?;
-                if !forgotten.contains(&version) {
+                if self.remote().is_none() && !forgotten.contains(&version) {
                     removed.leftovers.push(name);
                 }
             }
@@ -65,12 +82,27 @@ impl Catalog {
                 removed.leftovers.push(name);
             }
         }
+        self.prepare_work_dir()?;
         if let Some(lock) = Lock::if_free(&self.layout().build_lock())? {
             removed.unfinished = self.unfinished(&self.read()?)?;
             removed.leftovers.extend(self.discard_dead_builds(&lock, removed.unfinished.as_deref())?);
         }
         removed.bytes += self.empty_trash()?;
         Ok(removed)
+    }
+
+    /// Deletes the versions of a store that follows another place which `retention` no longer keeps, and what nothing
+    /// references.
+    ///
+    /// # Errors
+    /// As [`Catalog::commit`] and [`Catalog::sweep`].
+    pub fn retain(&self, retention: &Retention) -> Result<GcReport> {
+        let now = Timestamp::now();
+        let forgotten = self.commit(|current| {
+            let expired = current.expired(retention, now);
+            expired.iter().try_for_each(|&version| current.remove(version).map(drop)).map(|()| expired)
+        })?;
+        self.sweep(forgotten, GRACE)
     }
 
     /// Deletes the trash and returns its bytes.

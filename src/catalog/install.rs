@@ -7,15 +7,19 @@
 //! A crash before the last step leaves a directory that `current.json` does not list. The next install of that number
 //! moves it into the trash, and `gc` deletes it.
 //!
+//! In a remote store the directory is uploaded under the build's ID instead, the manifest last, and what stays here
+//! becomes the local copy.
+//!
 //! Not for: publishing. No reader sees a version that is only installed.
 
 use std::path::Path;
 
+use super::remote::Remote;
 use super::store::{Catalog, not_applied};
 use crate::durable_file::{self, fs};
 use crate::error::{Error, IoContext, Result};
 use crate::failpoint;
-use crate::format::{Allow, Manifest, State, VersionEntry};
+use crate::format::{Allow, Current, Manifest, State, VersionEntry};
 
 /// A version that readers do not see yet.
 #[derive(Clone, Debug, PartialEq)]
@@ -56,12 +60,16 @@ impl Catalog {
         }
         sync_tree(staged)?;
         failpoint::reach("install.synced")?;
+        let mut manifest = manifest(announced.unwrap_or_default());
+        if let Some(remote) = self.remote() {
+            return self.install_remotely(remote, staged, manifest);
+        }
         let lock = self.lock_commit().map_err(not_applied)?;
         self.commit_locked(&lock, |current| {
             let version = announced.unwrap_or(current.next_version);
-            let manifest = manifest(version);
-            if manifest.version != version || manifest.dataset != current.dataset {
-                return Err(Error::internal(format!("the manifest is not that of version {version}")));
+            manifest.version = version;
+            if manifest.dataset != current.dataset {
+                return Err(Error::internal(format!("the manifest is of the dataset {:?}", manifest.dataset)));
             }
             manifest.write(staged)?;
             durable_file::sync_dir(staged)?;
@@ -73,13 +81,36 @@ impl Catalog {
             fs::rename(staged, &directory).io("move the finished version to", &directory)?;
             failpoint::reach("install.renamed")?;
             durable_file::sync_dir(&self.layout().versions())?;
-            let state = current.add(version, VersionEntry::new(&manifest))?;
-            let entry = current.versions.get(&version);
-            let (rejected, failed) =
-                entry.map(|entry| (entry.rejected.clone(), entry.failed.clone())).unwrap_or_default();
-            Ok(Installed { version, state, rejected, failed })
+            add(current, &manifest)
         })
     }
+
+    /// Uploads a version, and adds it to `current.json` under the next number. When another host takes that number
+    /// first, only the manifest is written again: nothing names it yet.
+    fn install_remotely(&self, remote: &Remote, staged: &Path, mut manifest: Manifest) -> Result<Installed> {
+        remote.upload(staged, &manifest).map_err(not_applied)?;
+        failpoint::reach("install.manifest")?;
+        let lock = self.lock_commit().map_err(not_applied)?;
+        let installed = self.commit_locked(&lock, |current| {
+            remote.check_builder(current)?;
+            manifest.version = current.next_version;
+            remote.put_manifest(&manifest).map_err(not_applied)?;
+            failpoint::reach("install.renamed")?;
+            add(current, &manifest)
+        })?;
+        manifest.write(staged)?;
+        self.put_copy(staged, &self.layout().version_dir(installed.version))?;
+        Ok(installed)
+    }
+}
+
+/// Adds a version whose files are in place.
+fn add(current: &mut Current, manifest: &Manifest) -> Result<Installed> {
+    let version = manifest.version;
+    let state = current.add(version, VersionEntry::new(manifest))?;
+    let entry = current.versions.get(&version);
+    let (rejected, failed) = entry.map(|entry| (entry.rejected.clone(), entry.failed.clone())).unwrap_or_default();
+    Ok(Installed { version, state, rejected, failed })
 }
 
 /// Syncs every file and directory below `directory`, and refuses anything else, such as links.

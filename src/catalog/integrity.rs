@@ -10,7 +10,9 @@ use std::path::Path;
 
 use rayon::prelude::*;
 
+use super::store::Catalog;
 use crate::durable_file::{self, fs};
+use crate::error::Result;
 use crate::format::{FileEntry, Manifest, ShardEntry, hex_checksum, shard_name};
 
 /// How much of a version's files is checked.
@@ -39,6 +41,19 @@ impl std::fmt::Display for Finding {
             (Some(file), _) => write!(f, "{file}: {}", self.problem),
             (None, Some(shard)) => write!(f, "shard {shard}: {}", self.problem),
             (None, None) => f.write_str(&self.problem),
+        }
+    }
+}
+
+impl Catalog {
+    /// Everything of a version that differs from its manifest, down to `depth`, where the version is stored.
+    ///
+    /// # Errors
+    /// `Unavailable` when an object store does not answer; damage is no error.
+    pub fn inspect(&self, manifest: &Manifest, depth: FileDepth) -> Result<Vec<Finding>> {
+        match self.remote() {
+            Some(remote) => remote.inspect(manifest, depth),
+            None => Ok(inspect(&self.layout().version_dir(manifest.version), manifest, depth)),
         }
     }
 }

@@ -122,7 +122,7 @@ impl fmt::Display for Holder {
 }
 
 /// This host's name.
-pub(super) fn host() -> String {
+pub fn host() -> String {
     rustix::system::uname().nodename().to_string_lossy().into_owned()
 }
 

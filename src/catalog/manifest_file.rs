@@ -7,7 +7,7 @@ use std::path::Path;
 use super::layout;
 use crate::durable_file::{self, fs};
 use crate::error::{Error, IoContext, Result};
-use crate::format::{FileEntry, Manifest, hex_checksum, seal};
+use crate::format::{Current, FileEntry, Manifest, VersionEntry, hex_checksum, seal};
 
 /// No manifest is larger, not even with 4096 shards of hundreds of files.
 const MAX_BYTES: u64 = 256 << 20;
@@ -33,6 +33,24 @@ impl Manifest {
             return Err(Error::corrupt(format!("{} is missing: the version is incomplete", path.display())));
         }
         Self::parse(&durable_file::read_bounded(&path, MAX_BYTES)?, &path)
+    }
+
+    /// Fails unless it is the manifest of the version that `current` lists under its number.
+    ///
+    /// # Errors
+    /// `Corrupt` when it belongs to another one, naming the `place` where it was found.
+    pub(super) fn ensure_of(&self, current: &Current, version: u64, entry: &VersionEntry, place: &str) -> Result<()> {
+        let same = self.version == version
+            && self.dataset == current.dataset
+            && self.build_id == entry.build_id
+            && self.digest == entry.digest;
+        if same {
+            return Ok(());
+        }
+        Err(Error::corrupt(format!(
+            "{place} belongs to version {} of {:?} from build {}, not to version {version} from build {}",
+            self.version, self.dataset, self.build_id, entry.build_id
+        )))
     }
 
     /// Writes and syncs the manifest in the directory of a version that has none yet; the directory itself is not

@@ -21,15 +21,18 @@ mod integrity;
 mod intent;
 mod kafka_state;
 mod layout;
+mod local_copy;
 mod lock;
 mod manifest_file;
 mod orphans;
 mod publish_rules;
+mod remote;
 mod reserve;
 mod resumable_builds;
 mod retention;
 mod store;
 mod transitions;
+mod work_dir;
 
 #[cfg(test)]
 pub(crate) mod fixture;
@@ -39,10 +42,11 @@ mod model_test;
 mod tests;
 
 pub use event_log::{Action, Event, by};
-pub use gc::GcReport;
+pub use gc::{GRACE, GcReport};
 pub use install::Installed;
 pub use integrity::{FileDepth, Finding, inspect};
 pub use layout::{BuildPaths, Layout};
-pub use lock::Lock;
-pub use store::Catalog;
+pub use lock::host;
+pub use remote::{DownloadOptions, Downloaded, Refreshed, Remote, Replica, ReplicaState};
+pub use store::{BuildLock, Catalog};
 pub use transitions::Flip;

@@ -18,7 +18,8 @@ use crate::durable_file::fs;
 use crate::error::{IoContext, Result};
 
 impl Catalog {
-    /// Files and empty directories of the store that nothing references, relative to its directory, sorted.
+    /// Files and empty directories of the store, or objects of a remote one, that nothing references, relative to it,
+    /// sorted.
     ///
     /// # Errors
     /// `Conflict` when another command is committing; `Unavailable` when a directory cannot be read; else as
@@ -26,6 +27,9 @@ impl Catalog {
     pub fn unreferenced(&self) -> Result<Vec<PathBuf>> {
         let _lock = self.lock_commit()?;
         let current = self.read()?;
+        if let Some(remote) = self.remote() {
+            return Ok(remote.unnamed(&current)?.into_iter().map(PathBuf::from).collect());
+        }
         let layout = self.layout();
         let mut named = BTreeSet::from(layout.fixed_paths());
         for version in current.versions.keys() {
@@ -84,7 +88,7 @@ mod tests {
         let expected =
             ["current.json.7.tmp", "staging/dead", "staging/trash-x/file", "stray", "versions/00000009/manifest.json"];
         assert_eq!(found, expected);
-        let swept = catalog.sweep(Vec::new()).unwrap().leftovers;
+        let swept = catalog.sweep(Vec::new(), std::time::Duration::ZERO).unwrap().leftovers;
         assert_eq!(swept, ["00000009", "current.json.7.tmp", "dead"]);
         let left = catalog.unreferenced().unwrap();
         assert_eq!(left, [Path::new("stray")], "files that are not the store's are not deleted");

@@ -6,7 +6,7 @@
 //! Not for: whether a run can use that build's work, which depends on the run's job and inputs (`pipeline`).
 
 use super::lock::Lock;
-use super::store::Catalog;
+use super::store::{BuildLock, Catalog};
 use super::{gc, layout};
 use crate::durable_file::{self, fs};
 use crate::error::{IoContext, Result};
@@ -32,6 +32,7 @@ impl Catalog {
     /// # Errors
     /// As [`Catalog::read`]; `Unavailable` when its journal cannot be deleted.
     pub fn discard_resumable(&self) -> Result<Option<String>> {
+        self.prepare_work_dir()?;
         let Some(_lock) = Lock::if_free(&self.layout().build_lock())? else { return Ok(None) };
         let Some(id) = self.unfinished(&self.read()?)? else { return Ok(None) };
         let journal = self.layout().build_dirs(&id)?.shuffle_journal();
@@ -45,8 +46,8 @@ impl Catalog {
     ///
     /// # Errors
     /// `Unavailable` when something cannot be deleted.
-    pub fn clear_staging(&self, building: &Lock, keep: Option<&str>) -> Result<Vec<String>> {
-        let dead = self.discard_dead_builds(building, keep)?;
+    pub fn clear_staging(&self, building: &BuildLock, keep: Option<&str>) -> Result<Vec<String>> {
+        let dead = self.discard_dead_builds(building.local(), keep)?;
         self.empty_trash()?;
         Ok(dead)
     }
@@ -64,6 +65,7 @@ impl Catalog {
 mod tests {
     use std::fs;
     use std::path::Path;
+    use std::time::Duration;
 
     use super::*;
     use crate::catalog::fixture;
@@ -94,7 +96,7 @@ mod tests {
     fn the_newest_sealed_build_stays_until_it_is_given_up() {
         let directory = tempfile::tempdir().unwrap();
         let catalog = store(directory.path());
-        let swept = catalog.sweep(Vec::new()).unwrap();
+        let swept = catalog.sweep(Vec::new(), Duration::ZERO).unwrap();
         assert_eq!(swept.unfinished.as_deref(), Some("20260102T000000Z-aa"));
         assert_eq!(swept.leftovers, ["20260101T000000Z-aa", "20260103T000000Z-aa"]);
         assert_eq!(left(&catalog), ["20260102T000000Z-aa"]);
@@ -102,7 +104,7 @@ mod tests {
         assert_eq!(catalog.discard_resumable().unwrap(), None, "it may be the one that is being built");
         drop(building);
         assert_eq!(catalog.discard_resumable().unwrap().as_deref(), Some("20260102T000000Z-aa"));
-        assert_eq!(catalog.sweep(Vec::new()).unwrap().leftovers, ["20260102T000000Z-aa"]);
+        assert_eq!(catalog.sweep(Vec::new(), Duration::ZERO).unwrap().leftovers, ["20260102T000000Z-aa"]);
         assert_eq!(left(&catalog), [""; 0]);
     }
 

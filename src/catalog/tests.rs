@@ -3,6 +3,7 @@
 use crate::format::{CheckResult, Current, Outcome, State};
 use std::fs;
 use std::os::unix::fs::symlink;
+use std::time::Duration;
 
 use super::fixture::{at, catalog, everything, install, manifest, nothing, staged};
 use super::*;
@@ -18,7 +19,7 @@ fn remove(catalog: &Catalog, which: impl Fn(&Current) -> Vec<u64>) -> Result<GcR
         let versions = which(current);
         versions.iter().try_for_each(|&version| current.remove(version).map(drop)).map(|()| versions)
     })?;
-    catalog.sweep(forgotten)
+    catalog.sweep(forgotten, Duration::ZERO)
 }
 
 fn all(current: &Current) -> Vec<u64> {
@@ -193,7 +194,7 @@ fn an_install_starts_from_the_debris_of_a_crash() {
     assert_eq!(install(&catalog, "one").version, 1);
     let current = catalog.read().unwrap();
     assert_eq!(catalog.manifest(&current, 1).unwrap().rows, 1);
-    assert!(catalog.sweep(Vec::new()).unwrap().bytes > 0, "the debris was in the trash");
+    assert!(catalog.sweep(Vec::new(), Duration::ZERO).unwrap().bytes > 0, "the debris was in the trash");
     assert_eq!(fs::read_dir(catalog.layout().staging()).unwrap().count(), 0);
 }
 

@@ -37,6 +37,10 @@ pub(super) struct GcArgs {
     /// Keep every version that was in use within this time, such as 48h
     #[arg(long, value_name = "D", value_parser = parsers::duration)]
     keep_for: Option<Duration>,
+    /// Keep objects of a store on an object store that no version names for this long: a slow builder may have uploaded
+    /// them
+    #[arg(long, value_name = "D", value_parser = parsers::duration, default_value = "24h")]
+    grace: Duration,
     /// Also delete the build that the next run could resume
     #[arg(long)]
     unfinished: bool,
@@ -55,7 +59,7 @@ impl GcArgs {
         if self.unfinished {
             catalog.discard_resumable()?;
         }
-        let report = publish::gc(&catalog, &retention)?;
+        let report = publish::gc(&catalog, &retention, self.grace)?;
         if output.is_json() {
             let GcReport { versions, leftovers, unfinished, bytes } = report;
             output.document(&json!({
@@ -108,9 +112,9 @@ impl GcArgs {
 
     /// Names the versions that are kept only to be inspected or published, with their sizes.
     fn tell_kept(&self, catalog: &Catalog, output: &mut Output) -> Result<()> {
-        let kept = catalog.read()?.versions;
-        for (version, entry) in kept.iter().filter(|(_, entry)| entry.state.is_bad() || versions::is_staged(entry)) {
-            let size = format::size(catalog.stored_bytes(*version)?);
+        let current = catalog.read()?;
+        for (version, entry) in current.versions.iter().filter(|(_, entry)| entry.state.is_bad() || versions::is_staged(entry)) {
+            let size = format::size(catalog.stored_bytes(&current, *version)?);
             output.line(format!("version {version} is {} and stays for now: {size}", versions::state(entry)))?;
         }
         Ok(())

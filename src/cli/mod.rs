@@ -26,6 +26,7 @@ mod path;
 mod pin;
 mod plan;
 mod publish;
+mod pull;
 mod rollback;
 mod run;
 mod scan;
@@ -117,6 +118,7 @@ enum Command {
     VerifyCrash(verify_crash::Args),
     Log(log::Args),
     Consume(consume::Args),
+    Pull(pull::Args),
     Demo(demo::Args),
 }
 
@@ -255,6 +257,7 @@ impl Command {
                 | Self::Unpin(_)
                 | Self::Gc(_)
                 | Self::Consume(_)
+                | Self::Pull(_)
                 | Self::VerifyCrash(_)
         )
     }
@@ -278,6 +281,7 @@ impl Command {
             Self::VerifyCrash(args) => args.run(output),
             Self::Log(args) => args.run(output),
             Self::Consume(args) => args.run(output),
+            Self::Pull(args) => args.run(output),
             Self::Demo(args) => args.run(output),
         }
     }

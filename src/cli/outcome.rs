@@ -32,10 +32,10 @@ use crate::stderr;
 const FORMAT: u32 = 1;
 
 /// Commands that change what a store holds or what its readers see; each writes a summary line for logs.
-const LOGGED: [&str; 7] = ["run", "publish", "rollback", "pin", "unpin", "gc", "consume"];
+const LOGGED: [&str; 8] = ["run", "publish", "rollback", "pin", "unpin", "gc", "consume", "pull"];
 
 /// Commands that print their own documents, one per line; their final document is one more line.
-const STREAMING: [&str; 2] = ["scan", "consume"];
+const STREAMING: [&str; 3] = ["scan", "consume", "pull"];
 
 /// Fields of every document; a command's own fields cannot replace them, except those that are null.
 const COMMON: [&str; 11] = [

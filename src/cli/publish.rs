@@ -54,11 +54,11 @@ impl PublishArgs {
         let options = PublishOptions { allow, reason, restream, progress: Progress::auto() };
         let catalog = Catalog::open(&self.store)?;
         let published = publish::publish(&catalog, self.version, &options)?;
-        let announced = published.announced.clone();
+        let (version, announced) = (published.version, published.announced.clone());
         output.ended(if published.flipped() { "published" } else { "unchanged" });
         flip::show(&self.store, published, output)?;
         output.flush()?;
-        self.wait.wait(&catalog, announced.as_ref())?;
+        self.wait.wait(&catalog, version, announced.as_ref())?;
         Ok(Verdict::Yes)
     }
 }

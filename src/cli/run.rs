@@ -87,7 +87,7 @@ impl Args {
         }
         let catalog = Catalog::open(&job.store)?;
         let announced = catalog.read()?.streamed().find(|streamed| streamed.version == report.version).cloned();
-        self.wait.wait(&catalog, announced.as_ref())?;
+        self.wait.wait(&catalog, report.version, announced.as_ref())?;
         Ok(Verdict::Yes)
     }
 }

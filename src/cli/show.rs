@@ -60,7 +60,7 @@ impl Args {
         let known = Known {
             manifest: catalog.manifest(&current, version)?,
             entry: current.versions.get(&version).cloned().ok_or_else(|| super::nothing_published(&self.store))?,
-            stored_bytes: catalog.stored_bytes(version)?,
+            stored_bytes: catalog.stored_bytes(&current, version)?,
             live: current.current == Some(version),
             events: catalog.log().events(LOGGED)?.into_iter().filter(|event| event.version == Some(version)).collect(),
         };

@@ -44,7 +44,7 @@ fn document(catalog: &Catalog, current: &Current) -> Result<serde_json::Value> {
     let unwritten = |error| Error::internal("the versions cannot be written as JSON").because(error);
     let mut document = serde_json::to_value(current).map_err(unwritten)?;
     for version in current.versions.keys() {
-        document["versions"][version.to_string()]["stored_bytes"] = catalog.stored_bytes(*version)?.into();
+        document["versions"][version.to_string()]["stored_bytes"] = catalog.stored_bytes(current, *version)?.into();
     }
     Ok(document)
 }
@@ -65,7 +65,7 @@ pub(super) fn show(catalog: &Catalog, current: &Current, output: &mut Output) ->
             state(entry),
             format::count(entry.rows),
             format::size(entry.bytes),
-            format::size(catalog.stored_bytes(*version)?),
+            format::size(catalog.stored_bytes(current, *version)?),
             if entry.as_of_stated { as_of } else { format!("({as_of})") },
             format::minute(entry.created_at),
         ];

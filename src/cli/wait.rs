@@ -1,4 +1,5 @@
-//! `--wait-consumers N`: waits until consumers of the topic serve what was published.
+//! `--wait-consumers N`, `--wait-replicas N`: waits until consumers of the topic, or hosts that pull, serve what was
+//! published.
 //!
 //! Not for: publishing. What is waited for is live already.
 
@@ -11,12 +12,15 @@ use crate::format::StreamedVersion;
 use crate::publish;
 use crate::shutdown;
 
-/// Waiting for consumers of the topic, after a publish that `run` and `publish` do.
+/// Waiting for those who take a version over, after a publish that `run` and `publish` do.
 #[derive(Debug, clap::Args)]
 pub(super) struct WaitArgs {
     /// Wait until N consumers of the topic serve the version
     #[arg(long, value_name = "N")]
     wait_consumers: Option<usize>,
+    /// Wait until N hosts that pull from the object store serve the version
+    #[arg(long, value_name = "N")]
+    wait_replicas: Option<usize>,
     /// How long to wait for them, such as 10m
     #[arg(long, value_name = "D", value_parser = parsers::duration, default_value = "10m")]
     wait_for: Duration,
@@ -24,7 +28,8 @@ pub(super) struct WaitArgs {
 
 impl WaitArgs {
     /// Waits, if requested. The publish itself is complete.
-    pub(super) fn wait(&self, catalog: &Catalog, announced: Option<&StreamedVersion>) -> Result<()> {
+    pub(super) fn wait(&self, catalog: &Catalog, version: u64, announced: Option<&StreamedVersion>) -> Result<()> {
+        self.wait_for_replicas(catalog, version)?;
         let Some(consumers) = self.wait_consumers else { return Ok(()) };
         let announced = announced.ok_or_else(|| {
             Error::invalid("the version was not announced on Kafka, so there is no consumer to wait for")
@@ -34,6 +39,15 @@ impl WaitArgs {
             || format!("version {} is live and announced; the wait for its consumers was stopped", announced.version);
         let serving = serving.map_err(|error| shutdown::stands(error, stands))?;
         notice(&format!("version {} is served by {}", announced.version, serving.join(", ")));
+        Ok(())
+    }
+
+    fn wait_for_replicas(&self, catalog: &Catalog, version: u64) -> Result<()> {
+        let Some(replicas) = self.wait_replicas else { return Ok(()) };
+        let serving = publish::wait_for_replicas(catalog, version, replicas, self.wait_for);
+        let stands = || format!("version {version} is live; the wait for its replicas was stopped");
+        let serving = serving.map_err(|error| shutdown::stands(error, stands))?;
+        notice(&format!("version {version} is served by {}", serving.join(", ")));
         Ok(())
     }
 }

@@ -19,7 +19,6 @@
 
 pub(crate) mod journal;
 mod partition;
-mod rate_limit;
 mod staging;
 
 use std::path::PathBuf;
@@ -343,7 +342,7 @@ impl Follower<'_> {
 
     /// Deletes versions that retention no longer keeps; after a failure, the next flip tries again.
     fn run_gc(&self) {
-        if let Err(error) = publish::gc(&self.catalog, &self.options.retention) {
+        if let Err(error) = publish::gc(&self.catalog, &self.options.retention, publish::GRACE) {
             tracing::warn!("old versions were not removed: {}", error.chain().join(": "));
         }
     }

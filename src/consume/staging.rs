@@ -20,7 +20,6 @@ use rayon::prelude::*;
 use xxhash_rust::xxh3::xxh3_128;
 
 use super::partition::PartitionWriter;
-use super::rate_limit::RateLimit;
 use crate::build::{BuiltShard, ShardBuildContext, ShardPaths, Table, assemble};
 use crate::catalog::{BuildPaths, Catalog, by};
 use crate::check;
@@ -32,6 +31,7 @@ use crate::format::{CheckResult, InputFile, Manifest, Outcome, ShardEntry, Strea
 use crate::kafka::{Connection, Partitions, Received};
 use crate::progress::Progress;
 use crate::publish::Staged;
+use crate::rate_limit::RateLimit;
 
 /// Longest end of a data topic's name that becomes the name of a directory, in bytes.
 const LONGEST_NAME: usize = 100;

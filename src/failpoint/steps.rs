@@ -19,7 +19,7 @@ const fn step(name: &'static str, meaning: &'static str) -> Step {
 }
 
 /// Every step.
-pub const STEPS: [Step; 33] = [
+pub const STEPS: [Step; 35] = [
     step("store.directories", "a new store has its directories, and no current.json yet"),
     step("build.started", "a build has its directory in staging"),
     step("shuffle.spilled", "a sorted run is in the spill directory"),
@@ -53,4 +53,6 @@ pub const STEPS: [Step; 33] = [
     step("consume.built", "a consumer has made and read back the databases of a version"),
     step("consume.installed", "a consumer's store has a version that its readers do not see yet"),
     step("consume.flipped", "readers of a consumer's store see the version"),
+    step("pull.downloaded", "all files of a version are downloaded, and not yet a version of the local store"),
+    step("pull.installed", "a local store has a version that its readers do not see yet"),
 ];

@@ -45,6 +45,10 @@ pub struct Current {
     pub dataset: String,
     /// Number of changes so far.
     pub epoch: u64,
+    /// Number of builders that took the lease of a store on an object store; only the last one may install. 0 in local
+    /// stores, which have locks.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub builder_epoch: u64,
     /// The number that the next version gets.
     pub next_version: u64,
     /// The version readers see.
@@ -175,6 +179,7 @@ impl Current {
             format_version: FORMAT,
             dataset: dataset.to_owned(),
             epoch: 0,
+            builder_epoch: 0,
             next_version: 1,
             current: None,
             pin: None,
@@ -247,6 +252,10 @@ impl Current {
             unknown.map(|version| format!("version {version} is on Kafka but does not exist"))
         }
     }
+}
+
+fn is_zero(number: &u64) -> bool {
+    *number == 0
 }
 
 impl VersionEntry {

@@ -23,6 +23,7 @@ use super::{Job, SqlAt, checks, inputs, kafka, output};
 use crate::error::{Error, Result};
 use crate::format::{LONGEST_DATASET, is_dataset};
 use crate::format::{Retention, Tables};
+use crate::objects::Location;
 
 /// The version of job files that this program reads.
 const VERSION: u64 = 1;
@@ -60,8 +61,7 @@ pub(super) fn parse(
     });
     let store = top
         .required("store", "store = \"stores/views_by_age\"")
-        .and_then(|item| inputs::path(&item, &params))
-        .map(PathBuf::from);
+        .and_then(|item| store(&item, &params));
     let as_of = top.item("as_of").map_or(Some(None), |item| as_of(&item, &params).map(Some));
     let inputs = top
         .required("inputs", "[inputs.events]")
@@ -123,6 +123,25 @@ fn version(top: &Section<'_>) {
         && version != VERSION
     {
         item.problem(format!("is {version}, and this cutover reads only version {VERSION}"));
+    }
+}
+
+/// A path, or the URL of an object store that can be written to.
+fn store(item: &Item<'_>, params: &Params<'_>) -> Option<PathBuf> {
+    if !Location::is_url(item.text()?) {
+        return inputs::path(item, params).map(PathBuf::from);
+    }
+    let url = params.fill(item, item.text()?)?;
+    match Location::parse(&url) {
+        Ok(location) if location.is_writable() => Some(PathBuf::from(url)),
+        Ok(_) => {
+            item.problem("cannot be written to: name a path, or a URL of s3://, gs:// or az://");
+            None
+        }
+        Err(error) => {
+            item.problem(format!("cannot be used: {}", error.message()));
+            None
+        }
     }
 }
 

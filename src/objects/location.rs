@@ -101,6 +101,11 @@ impl Location {
         Ok(Self { scheme, name, place: place.to_owned(), prefix: prefix.to_owned() })
     }
 
+    /// Whether objects can be written there.
+    pub fn is_writable(&self) -> bool {
+        matches!(self.scheme, Scheme::S3 | Scheme::Gcs | Scheme::Azure)
+    }
+
     /// The kind of store.
     pub fn scheme(&self) -> Scheme {
         self.scheme

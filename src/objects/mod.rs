@@ -37,10 +37,10 @@ use tokio::sync::Semaphore;
 
 pub use key::Key;
 pub use location::{Location, Scheme};
-pub use read::{Changed, Entry, Object, Tag};
+pub use read::{Changed, Entry, Tag};
 pub use settings::{Patience, Settings};
 pub use traffic::Traffic;
-pub use upload::{OpenUpload, Uploaded};
+pub use upload::OpenUpload;
 pub use write::{Condition, Put};
 
 use crate::error::{Error, Result};

@@ -40,7 +40,7 @@ pub(super) fn refuse(catalog: &Catalog, current: &Current, options: &RunOptions,
     let Some(refused) = refused.filter(|it| !options.stage && !options.allow.contains(&it.allow)) else {
         return Ok(());
     };
-    let (store, flag) = (catalog.layout().root().display(), allow_flag([refused.allow]));
+    let (store, flag) = (catalog.place(), allow_flag([refused.allow]));
     let so = if refused.allow == Allow::Older { "takes readers back in time" } else { "publishes it anyway" };
     Err(Error::rejected(format!(
         "this run {}; nothing was built\n  --stage builds it and leaves readers where they are: `cutover get {store} KEY \
@@ -60,7 +60,7 @@ pub(super) fn with_way_on(catalog: &Catalog, report: RunReport) -> Result<RunRep
         true => String::new(),
         false => format!(" {}", allow_flag(refusals.iter().map(|refusal| refusal.allow))),
     };
-    let command = format!("cutover publish {} {version}{flag}", catalog.layout().root().display());
+    let command = format!("cutover publish {} {version}{flag}", catalog.place());
     Ok(RunReport { publish_with: Some(command), ..report })
 }
 

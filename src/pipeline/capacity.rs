@@ -6,6 +6,7 @@ use std::path::Path;
 
 use super::predict::Predicted;
 use super::prepare::Prepared;
+use crate::catalog::Catalog;
 use crate::report::Fits;
 use crate::resources::{available_memory, free_disk};
 
@@ -24,13 +25,13 @@ pub(super) fn fits(prepared: &Prepared<'_>, predicted: &Predicted) -> Fits {
             available_memory() / MIB
         ));
     }
-    let store = prepared.job.store.as_path();
+    let store = Catalog::directory_for(&prepared.job.store).unwrap_or_else(|_| prepared.job.store.clone());
     let (in_store, aside) = match &prepared.options.spill_dir {
         None => (predicted.stored_bytes + predicted.spill_bytes, None),
         Some(spill) => (predicted.stored_bytes, Some((spill.as_path(), predicted.spill_bytes))),
     };
     let before = problems.len();
-    for (path, needed) in [Some((store, in_store)), aside].into_iter().flatten() {
+    for (path, needed) in [Some((store.as_path(), in_store)), aside].into_iter().flatten() {
         problems.extend(short_of(path, needed));
     }
     Fits { memory, disk: problems.len() == before, problems }

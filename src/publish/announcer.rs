@@ -71,7 +71,7 @@ impl Announcer for Lease<'_> {
     }
 
     fn stream(&self, catalog: &Catalog, version: u64, progress: Progress) -> Result<StreamedVersion> {
-        let opened = Store::open(catalog.layout().root())?.version(version)?;
+        let opened = Store::of(catalog.clone()).version(version)?;
         kafka::stream(self, &opened, progress)
     }
 

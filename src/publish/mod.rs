@@ -11,6 +11,7 @@
 //! Not for: checks of the data (`check`), which run before a version is installed and are recorded in its manifest.
 
 pub(crate) mod announcer;
+mod replicas;
 mod staged;
 mod two_phase;
 
@@ -18,11 +19,12 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
+pub use self::replicas::wait_for_replicas;
 pub use self::staged::{Complete, Staged};
 pub use self::two_phase::finish_pending;
 use self::two_phase::{Committed, Streaming, commit_change};
-pub use crate::catalog::GcReport;
-use crate::catalog::{Action, Catalog, FileDepth, Flip, inspect};
+pub use crate::catalog::{GRACE, GcReport};
+use crate::catalog::{Action, Catalog, FileDepth, Flip};
 use crate::error::{Error, Kind, Result};
 use crate::failpoint;
 pub use crate::format::Pin;
@@ -237,20 +239,22 @@ pub fn unpin(catalog: &Catalog) -> Result<Pin> {
 /// # Errors
 /// As [`Catalog::read`]; `Unavailable` when the disk cannot be read.
 pub fn would_free(catalog: &Catalog, retention: &Retention) -> Result<(Vec<u64>, u64)> {
-    let versions = catalog.read()?.expired(retention, Timestamp::now());
-    let bytes = versions.iter().map(|&version| catalog.stored_bytes(version)).sum::<Result<u64>>()?;
+    let current = catalog.read()?;
+    let versions = current.expired(retention, Timestamp::now());
+    let bytes = versions.iter().map(|&version| catalog.stored_bytes(&current, version)).sum::<Result<u64>>()?;
     Ok((versions, bytes))
 }
 
 /// Deletes the versions that `retention` no longer keeps, and what crashed commands left behind. A version's topic is
-/// deleted only after an announcement without it.
+/// deleted only after an announcement without it. What no version of a remote store names is kept while it is younger
+/// than `grace`.
 ///
 /// # Errors
 /// `Conflict` when another command publishes or commits; as [`Catalog::sweep`]; `Unavailable` as [`publish`].
-pub fn gc(catalog: &Catalog, retention: &Retention) -> Result<GcReport> {
+pub fn gc(catalog: &Catalog, retention: &Retention, grace: Duration) -> Result<GcReport> {
     let now = Timestamp::now();
     // Unreferenced files first: on a full disk, removing a version from `current.json` needs some of their space.
-    let mut report = catalog.sweep(Vec::new())?;
+    let mut report = catalog.sweep(Vec::new(), grace)?;
     // A pending intent may remove versions; `commit_change` completes it first.
     let pending = catalog.read()?.pending.is_some();
     let expired = |current: &Current| Ok(Change::Remove { versions: current.expired(retention, now) });
@@ -266,7 +270,7 @@ pub fn gc(catalog: &Catalog, retention: &Retention) -> Result<GcReport> {
     failpoint::reach("retention.forgotten")?;
     let left = || "stopped: the rest of the old versions is deleted by the next `cutover gc` or run".to_owned();
     if pending || !forgotten.is_empty() {
-        let swept = catalog.sweep(forgotten).map_err(|error| shutdown::stands(error, left))?;
+        let swept = catalog.sweep(forgotten, grace).map_err(|error| shutdown::stands(error, left))?;
         let GcReport { versions, leftovers, bytes, .. } = swept;
         report.versions = versions;
         report.leftovers.extend(leftovers);
@@ -284,7 +288,7 @@ pub fn gc(catalog: &Catalog, retention: &Retention) -> Result<GcReport> {
 /// Fails when a quick check finds that the files of a version differ from its manifest.
 fn check_files(catalog: &Catalog, current: &Current, version: u64) -> Result<()> {
     let manifest = catalog.manifest(current, version)?;
-    let findings = inspect(&catalog.layout().version_dir(version), &manifest, FileDepth::SmallFiles);
+    let findings = catalog.inspect(&manifest, FileDepth::SmallFiles)?;
     let Some(first) = findings.first() else { return Ok(()) };
     Err(Error::corrupt(format!(
         "not applied: version {version} is damaged, {} problems, the first: {first}; `cutover verify STORE {version}` \

@@ -69,6 +69,12 @@ impl Reader {
     /// # Errors
     /// As [`Reader::open`].
     pub fn follow(store: Store, refresh_every: Duration) -> Result<Self> {
+        if let Some(remote) = store.catalog().remote() {
+            return Err(Error::invalid(format!(
+                "a reader of {} needs a local directory to keep versions in: open it by `pull::Reader`",
+                remote.url()
+            )));
+        }
         let version = store.current()?.ok_or_else(|| nothing(&store))?;
         Ok(Self {
             refresh_every,
@@ -169,7 +175,7 @@ impl FileId {
 }
 
 fn nothing(store: &Store) -> Error {
-    let root = store.catalog().layout().root().display();
+    let root = store.catalog().place();
     Error::unavailable(format!(
         "nothing is published in the store at {root}: `cutover run JOB.toml` publishes a version"
     ))

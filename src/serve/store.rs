@@ -41,6 +41,11 @@ impl Store {
         Ok(Self { catalog: Catalog::open(path)?, cache: Cache::new_lru_cache(cache_bytes) })
     }
 
+    /// A store whose catalog is open already.
+    pub(crate) fn of(catalog: Catalog) -> Self {
+        Self { catalog, cache: Cache::new_lru_cache(BLOCK_CACHE) }
+    }
+
     /// The catalog behind it.
     pub fn catalog(&self) -> &Catalog {
         &self.catalog
@@ -91,6 +96,6 @@ impl Store {
 
 impl std::fmt::Debug for Store {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Store").field("root", &self.catalog.layout().root()).finish_non_exhaustive()
+        f.debug_struct("Store").field("place", &self.catalog.place()).finish_non_exhaustive()
     }
 }

@@ -31,7 +31,7 @@ impl Version {
     /// Opens a version that `current` lists.
     pub(super) fn open(catalog: &Catalog, current: &Current, version: u64, cache: &Cache) -> Result<Self> {
         let manifest = catalog.manifest(current, version)?;
-        let directory = catalog.layout().version_dir(version);
+        let directory = catalog.local_copy(current, version)?;
         if let Some(finding) = inspect(&directory, &manifest, FileDepth::SmallFiles).first() {
             return Err(Error::corrupt(format!(
                 "version {version} is damaged: {finding}; `cutover verify STORE {version}` shows more"

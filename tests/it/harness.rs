@@ -34,6 +34,8 @@ pub struct Workspace {
     dir: TempDir,
     /// The commands' directory for temporary files, which they must leave empty.
     temporary: TempDir,
+    /// Variables of the environment of every command.
+    environment: Vec<(String, String)>,
     open: Mutex<Open>,
 }
 
@@ -48,7 +50,17 @@ impl Workspace {
     /// An empty workspace.
     pub fn new() -> Self {
         let directory = |prefix| tempfile::Builder::new().prefix(prefix).tempdir().unwrap();
-        Self { dir: directory("cutover-it-"), temporary: directory("cutover-it-tmp-"), open: Mutex::default() }
+        Self {
+            dir: directory("cutover-it-"),
+            temporary: directory("cutover-it-tmp-"),
+            environment: Vec::new(),
+            open: Mutex::default(),
+        }
+    }
+
+    /// Sets variables for every later command.
+    pub fn set_environment(&mut self, environment: &[(String, String)]) {
+        self.environment = environment.to_vec();
     }
 
     /// A workspace with the repository's jobs, contracts and real data.
@@ -107,7 +119,8 @@ impl Workspace {
         let mut command = Command::new(program);
         command.args(arguments).current_dir(self.dir.path()).stdin(Stdio::null());
         command.env_remove("RUST_LOG").env_remove("RUST_BACKTRACE").env("USER", "tester").env("COLUMNS", "100");
-        command.env("TMPDIR", self.temporary.path());
+        command.env("TMPDIR", self.temporary.path()).env("CUTOVER_WORK_DIR", self.dir.path().join("work"));
+        command.envs(self.environment.iter().map(|(name, value)| (name, value)));
         command
     }
 
@@ -276,6 +289,13 @@ impl Run {
     #[track_caller]
     pub fn ok(self) -> Ended {
         self.exits(0)
+    }
+
+    /// It ended with one of these exit codes, which is returned.
+    #[track_caller]
+    pub fn exits_with_one_of(self, codes: &[i32]) -> i32 {
+        let code = self.code();
+        if codes.contains(&code) { code } else { self.exits(codes[0]).code() }
     }
 
     /// It failed with this exit code, with an error on standard error and no result.

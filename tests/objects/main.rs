@@ -12,8 +12,18 @@
 mod access;
 mod commits;
 mod faults;
+#[path = "../it/fixture.rs"]
+#[allow(dead_code, reason = "the tests of the other binary use the rest")]
+mod fixture;
+#[path = "../it/harness.rs"]
+#[allow(dead_code, reason = "the tests of the other binary use the rest")]
+mod harness;
 mod objects;
 mod proxied;
 mod proxy;
+mod pulls;
+#[path = "../it/schema.rs"]
+mod schema;
 mod server;
+mod stores;
 mod uploads;

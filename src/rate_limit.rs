@@ -10,19 +10,19 @@ const PIECE: Duration = Duration::from_millis(100);
 
 /// A limit that threads share.
 #[derive(Debug)]
-pub(super) struct RateLimit {
+pub struct RateLimit {
     bytes_per_second: f64,
     /// When everything taken so far will be within the limit.
     allowed: Mutex<Instant>,
 }
 
 impl RateLimit {
-    pub(super) fn new(bytes_per_second: u64) -> Self {
+    pub fn new(bytes_per_second: u64) -> Self {
         Self { bytes_per_second: bytes_per_second.max(1) as f64, allowed: Mutex::new(Instant::now()) }
     }
 
     /// Takes `bytes`, and waits until they are within the limit or `stopped` returns true.
-    pub(super) fn take(&self, bytes: u64, stopped: impl Fn() -> bool) {
+    pub fn take(&self, bytes: u64, stopped: impl Fn() -> bool) {
         let costs = Duration::from_secs_f64(bytes as f64 / self.bytes_per_second);
         let until = {
             let mut allowed = self.allowed.lock().unwrap_or_else(PoisonError::into_inner);

@@ -1,0 +1,54 @@
+//! The files of a version on this host: in a local store they are there; of a remote store a copy is downloaded.
+//!
+//! A copy is in the store's working directory under the version's number, with its manifest, so that a later command
+//! finds it; `sweep` deletes the copies that are not of the current version.
+//!
+//! Not for: hosts that serve (`pull` gives them a store of their own).
+
+use std::path::PathBuf;
+
+use super::remote::{DownloadOptions, Remote};
+use super::store::Catalog;
+use crate::durable_file::{self, fs};
+use crate::error::{IoContext, Result};
+use crate::format::{Current, Manifest};
+
+impl Catalog {
+    /// The directory with the files of a version that `current` lists. Of a remote store it is downloaded first, unless
+    /// it was before.
+    ///
+    /// # Errors
+    /// As [`Catalog::manifest`]; as [`Remote::download`].
+    pub fn local_copy(&self, current: &Current, version: u64) -> Result<PathBuf> {
+        let directory = self.layout().version_dir(version);
+        let Some(remote) = self.remote() else { return Ok(directory) };
+        let manifest = self.manifest(current, version)?;
+        let has_it = || Manifest::read(&directory).is_ok_and(|copy| copy.build_id == manifest.build_id);
+        if !has_it() {
+            // Commands that want the same copy wait for each other.
+            let _lock = self.lock_commit()?;
+            if !has_it() {
+                self.copy(remote, &manifest)?;
+            }
+        }
+        Ok(directory)
+    }
+
+    fn copy(&self, remote: &Remote, manifest: &Manifest) -> Result<()> {
+        let directory = self.layout().version_dir(manifest.version);
+        let staged = self.layout().staging_dir(&format!("copy-{}", manifest.build_id))?;
+        durable_file::create_dir_durable(&staged)?;
+        let options = DownloadOptions { local: &[], limit: None, progress: &|_| Ok(()) };
+        remote.download(manifest, &staged, &options)?;
+        manifest.write(&staged)?;
+        self.put_copy(&staged, &directory)
+    }
+
+    /// Makes a complete directory in staging the local copy of a version.
+    pub(super) fn put_copy(&self, staged: &std::path::Path, directory: &std::path::Path) -> Result<()> {
+        if fs::symlink_metadata(directory).is_ok() {
+            self.discard(directory)?;
+        }
+        fs::rename(staged, directory).io("move the copy to", directory)
+    }
+}

@@ -1,0 +1,62 @@
+//! Compares the objects of a version with its manifest, without keeping them.
+//!
+//! Not for: what is in the files; `verify` reads entries from a local copy.
+
+use std::collections::BTreeMap;
+
+use rayon::prelude::*;
+use xxhash_rust::xxh3::Xxh3Default;
+
+use super::Remote;
+use crate::catalog::{FileDepth, Finding};
+use crate::error::Result;
+use crate::format::{FileEntry, Manifest, hex_checksum};
+use crate::objects::{Entry, Key};
+
+impl Remote {
+    /// Every object that differs from `manifest`, down to `depth`.
+    ///
+    /// # Errors
+    /// As those of a listing; objects that are missing, or cannot be read, are findings.
+    pub(in crate::catalog) fn inspect(&self, manifest: &Manifest, depth: FileDepth) -> Result<Vec<Finding>> {
+        let root = format!("versions/{}", manifest.build_id);
+        let mut found: BTreeMap<String, Entry> = BTreeMap::new();
+        self.bucket.list(Some(&Key::new(root.as_str())?), |entry| {
+            let path = entry.key.as_str().strip_prefix(&root).unwrap_or_default().trim_start_matches('/').to_owned();
+            found.insert(path, entry);
+            Ok(())
+        })?;
+        let files: Vec<(u32, &FileEntry)> =
+            manifest.shards.iter().flat_map(|shard| shard.files.iter().map(|file| (shard.shard, file))).collect();
+        let differs = |(shard, file): &(u32, &FileEntry)| {
+            let problem = self.problem(found.get(&file.path), file, depth)?;
+            Some(Finding { shard: Some(*shard), file: Some(file.path.clone()), problem })
+        };
+        Ok(files.par_iter().filter_map(differs).collect())
+    }
+
+    /// What is wrong with one object.
+    fn problem(&self, found: Option<&Entry>, file: &FileEntry, depth: FileDepth) -> Option<String> {
+        let Some(entry) = found else { return Some("is missing".to_owned()) };
+        if entry.bytes != file.bytes {
+            return Some(format!("has {} bytes, the manifest says {}", entry.bytes, file.bytes));
+        }
+        if file.path.ends_with(".sst") && depth == FileDepth::SmallFiles {
+            return None;
+        }
+        let mut hasher = Xxh3Default::new();
+        let read = self.bucket.read(entry, 0..entry.bytes, |piece| {
+            hasher.update(piece);
+            Ok(())
+        });
+        match read {
+            Err(error) => Some(format!("cannot be read: {}", error.chain().join(": "))),
+            Ok(()) if hex_checksum(hasher.digest()) == file.xxh3 => None,
+            Ok(()) => Some(format!(
+                "has the checksum {}, the manifest says {}",
+                hex_checksum(hasher.digest()),
+                file.xxh3
+            )),
+        }
+    }
+}

@@ -1,0 +1,405 @@
+//! The follower: looks at the remote store, takes over its current version, and reports what it has.
+//!
+//! Not for: what happens between two looks of a long-running follower in a program (`reader`).
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use jiff::Timestamp;
+
+use crate::catalog::{
+    Action, BuildLock, Catalog, DownloadOptions, Downloaded, Refreshed, Remote, Replica, ReplicaState,
+};
+use crate::error::{Error, Kind, Result};
+use crate::failpoint;
+use crate::format::{Current, DEFAULT_KEEP, Manifest, Retention, State};
+use crate::objects::{Settings, Tag};
+use crate::rate_limit::RateLimit;
+use crate::serve::Store;
+use crate::shutdown;
+
+/// Default time between two looks at the remote store.
+const LOOK_EVERY: Duration = Duration::from_secs(5);
+/// Backoff of a follower that failed: the first wait, and the longest.
+const FIRST_RETRY: Duration = Duration::from_secs(1);
+const LONGEST_RETRY: Duration = Duration::from_secs(60);
+/// How often a follower says what it has when nothing changed.
+const REPORT_EVERY: Duration = Duration::from_secs(60);
+/// Versions that are begun and replaced remotely before they are complete, until a single pull gives up.
+const ATTEMPTS: usize = 10;
+
+/// What is followed, and how.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// URL of the remote store.
+    pub url: String,
+    /// Directory of the local store.
+    pub to: PathBuf,
+    /// Name under which this host reports.
+    pub name: String,
+    /// Limit of bytes received per second.
+    pub limit_rate: Option<u64>,
+    /// Versions to keep.
+    pub retention: Retention,
+    /// Time between two looks, of which a random part of up to a fifth is taken off or added.
+    pub look_every: Duration,
+}
+
+impl Options {
+    /// The defaults of `cutover pull`.
+    pub fn new(url: impl Into<String>, to: impl Into<PathBuf>) -> Self {
+        let to = to.into();
+        let shown = std::path::absolute(&to).unwrap_or_else(|_| to.clone());
+        Self {
+            url: url.into(),
+            name: format!("{}:{}", crate::catalog::host(), shown.display()),
+            to,
+            limit_rate: None,
+            retention: Retention { keep: DEFAULT_KEEP, keep_for: None },
+            look_every: LOOK_EVERY,
+        }
+    }
+}
+
+/// A version that readers of the local store were switched to.
+#[derive(Clone, Debug, PartialEq, serde::Serialize)]
+pub struct Takeover {
+    /// Its number, the same as in the remote store.
+    pub version: u64,
+    /// The version they saw before.
+    pub previous: Option<u64>,
+    /// Its entries.
+    pub rows: u64,
+    /// Bytes of its files.
+    pub bytes: u64,
+    /// Bytes that were received, and bytes that were here already.
+    #[serde(flatten)]
+    pub downloaded: Downloaded,
+    /// Seconds from seeing it to the flip.
+    pub seconds: f64,
+}
+
+/// Follows one remote store into one local store.
+#[derive(Debug)]
+pub struct Follower {
+    options: Options,
+    remote: Remote,
+    catalog: Catalog,
+    building: BuildLock,
+    limit: Option<RateLimit>,
+    /// The remote store as it was seen last.
+    seen: Option<(Current, Tag)>,
+    /// What was reported last, and when; none while this host may not write.
+    reported: Option<(Replica, Instant)>,
+    may_report: bool,
+    is_following: bool,
+    stop: Arc<AtomicBool>,
+}
+
+enum Outcome {
+    Takeover(Takeover),
+    /// Readers see the current version already, or nothing is published.
+    Nothing,
+    /// Another version became the current one meanwhile.
+    Overtaken,
+}
+
+impl Follower {
+    /// Opens the local store, creating it if need be, and locks it for this follower.
+    ///
+    /// # Errors
+    /// `Invalid` for a URL, settings or a directory that cannot be used; `Conflict` when another follower uses the
+    /// directory; `Unavailable` when there is no local store yet and the object store does not answer.
+    pub fn open(options: Options) -> Result<Self> {
+        let remote = Remote::open(&options.url, &Settings::from_env())?;
+        let url = remote.url();
+        let mut seen = None;
+        let dataset = match Catalog::followed_dataset(&options.to, &url)? {
+            Some(known) => known,
+            None => match remote.refresh(None)? {
+                Refreshed::Changed(current, tag) => seen.insert((*current, tag)).0.dataset.clone(),
+                Refreshed::Same => return Err(Error::internal("a store that was not known is the same")),
+            },
+        };
+        let catalog = Catalog::open_or_follow(&options.to, &dataset, &url)?;
+        let building = catalog.lock_build().map_err(|error| error.during("another follower uses this directory"))?;
+        let limit = options.limit_rate.map(RateLimit::new);
+        Ok(Self { options, remote, catalog, building, limit, seen, reported: None, may_report: true, is_following: false, stop: Arc::default() })
+    }
+
+    /// The local store.
+    pub fn catalog(&self) -> &Catalog {
+        &self.catalog
+    }
+
+    /// Requests and bytes so far.
+    pub fn traffic(&self) -> crate::objects::Traffic {
+        self.remote.traffic()
+    }
+
+    /// A flag that ends [`Follower::follow`] soon once it is set.
+    pub fn stop_flag(&self) -> Arc<AtomicBool> {
+        Arc::clone(&self.stop)
+    }
+
+    /// Takes over the current version, if readers do not see it yet. `progress` is called with bytes as they come.
+    ///
+    /// # Errors
+    /// `Corrupt` when the version is not what its manifest says; `Conflict` when the local store is pinned, or the
+    /// remote one was made anew; `Unavailable` when the object store or the disk fails; `Stopped` after a signal.
+    /// Readers then see what they saw.
+    pub fn pull(&mut self, progress: &(dyn Fn(u64) + Sync)) -> Result<Option<Takeover>> {
+        let result = self.attempts(progress);
+        match &result {
+            // A single pull that finds nothing new makes one request.
+            Ok(None) if self.reported.is_none() && !self.is_following => {}
+            Ok(_) => self.report(ReplicaState::Serving, None),
+            Err(error) if error.kind() == Kind::Stopped => {}
+            Err(error) => self.report(ReplicaState::Failed, Some(error.chain().join(": "))),
+        }
+        result
+    }
+
+    /// Pulls every version that becomes current, until it is stopped. Failures are logged and tried again.
+    ///
+    /// # Errors
+    /// `Stopped` after a signal; `Invalid` when the local store cannot be used any more; those of `on_takeover`.
+    pub fn follow(
+        &mut self,
+        progress: &(dyn Fn(u64) + Sync),
+        mut on_takeover: impl FnMut(std::result::Result<Option<&Takeover>, &Error>) -> Result<()>,
+    ) -> Result<()> {
+        let mut retry = FIRST_RETRY;
+        self.is_following = true;
+        while !self.stop.load(Ordering::Relaxed) {
+            let wait = match self.pull(progress) {
+                Ok(taken) => {
+                    on_takeover(Ok(taken.as_ref()))?;
+                    retry = FIRST_RETRY;
+                    jittered(self.options.look_every)
+                }
+                Err(error) if error.kind() == Kind::Stopped => return Err(error),
+                Err(error) => {
+                    on_takeover(Err(&error))?;
+                    self.catalog.read().map(drop).or_else(|local| match local.kind() {
+                        Kind::Invalid => Err(local),
+                        _ => Ok(()),
+                    })?;
+                    let wait = retry;
+                    retry = (2 * retry).min(LONGEST_RETRY);
+                    jittered(wait)
+                }
+            };
+            self.wait(wait)?;
+        }
+        Ok(())
+    }
+
+    fn attempts(&mut self, progress: &(dyn Fn(u64) + Sync)) -> Result<Option<Takeover>> {
+        for _ in 0..ATTEMPTS {
+            let current = self.look()?;
+            match self.take_over(&current, progress)? {
+                Outcome::Takeover(taken) => return Ok(Some(taken)),
+                Outcome::Nothing => return Ok(None),
+                Outcome::Overtaken => {}
+            }
+        }
+        Err(Error::conflict(format!("versions of {} are replaced faster than they can be pulled", self.remote.url())))
+    }
+
+    /// The remote store as it is now.
+    fn look(&mut self) -> Result<Current> {
+        match (self.remote.refresh(self.seen.as_ref().map(|(_, tag)| tag))?, &self.seen) {
+            (Refreshed::Changed(current, tag), _) => Ok(self.seen.insert((*current, tag)).0.clone()),
+            (Refreshed::Same, Some((current, _))) => Ok(current.clone()),
+            (Refreshed::Same, None) => Err(Error::internal("a store that was not known is the same")),
+        }
+    }
+
+    fn take_over(&mut self, wanted: &Current, progress: &(dyn Fn(u64) + Sync)) -> Result<Outcome> {
+        let started = Instant::now();
+        let local = self.catalog.read()?;
+        if wanted.dataset != local.dataset {
+            return Err(Error::conflict(format!(
+                "{} now holds the dataset {:?}, the local store {:?}: pull it into another directory",
+                self.remote.url(),
+                wanted.dataset,
+                local.dataset
+            )));
+        }
+        let Some((version, entry)) = wanted.current_entry() else { return Ok(Outcome::Nothing) };
+        if local.current_entry().is_some_and(|(_, here)| here.build_id == entry.build_id) {
+            return Ok(Outcome::Nothing);
+        }
+        let mut downloaded = Downloaded::default();
+        let manifest = match local.versions.get(&version) {
+            Some(here) if here.build_id != entry.build_id => {
+                return Err(Error::conflict(format!(
+                    "{} was made anew: its version {version} is another build than the local one; pull it into another \
+                     directory",
+                    self.remote.url()
+                )));
+            }
+            Some(_) => self.catalog.manifest(&local, version)?,
+            None => match self.stage(wanted, version, progress)? {
+                Some((manifest, came)) => {
+                    downloaded = came;
+                    manifest
+                }
+                None => return Ok(Outcome::Overtaken),
+            },
+        };
+        // Whatever could keep readers from opening it is found before they are sent to it.
+        Store::of(self.catalog.clone()).version(version)?;
+        let left = left_behind(wanted, &local);
+        let now = Timestamp::now();
+        let flip = self.catalog.commit(|current| current.follow(version, left, now))?;
+        self.catalog.log().record(Action::Published, Some(version), format!("as in {}", self.remote.url()));
+        if let Err(error) = self.retain() {
+            tracing::warn!("old versions were not removed: {}", error.chain().join(": "));
+        }
+        let files = manifest.shards.iter().flat_map(|shard| &shard.files);
+        Ok(Outcome::Takeover(Takeover {
+            version,
+            previous: flip.from,
+            rows: manifest.rows,
+            bytes: files.map(|file| file.bytes).sum(),
+            downloaded,
+            seconds: started.elapsed().as_secs_f64(),
+        }))
+    }
+
+    /// Downloads a version and installs it. None when another one became the current one meanwhile.
+    fn stage(
+        &mut self,
+        wanted: &Current,
+        version: u64,
+        progress: &(dyn Fn(u64) + Sync),
+    ) -> Result<Option<(Manifest, Downloaded)>> {
+        let staged = self.download(wanted, version, progress);
+        let (manifest, directory, downloaded) = match staged {
+            Ok(staged) => staged,
+            // It may have been deleted because another one is current.
+            Err(error) if matches!(error.kind(), Kind::Conflict | Kind::Corrupt) => {
+                return if self.is_still_current(wanted)? { Err(error) } else { Ok(None) };
+            }
+            Err(error) => return Err(error),
+        };
+        failpoint::reach("pull.downloaded")?;
+        if !self.is_still_current(wanted)? {
+            return Ok(None);
+        }
+        let installed = manifest.clone();
+        self.catalog.install_as(&directory, Some(version), |_| installed)?;
+        failpoint::reach("pull.installed")?;
+        Ok(Some((manifest, downloaded)))
+    }
+
+    fn download(
+        &mut self,
+        wanted: &Current,
+        version: u64,
+        progress: &(dyn Fn(u64) + Sync),
+    ) -> Result<(Manifest, PathBuf, Downloaded)> {
+        let manifest = self.remote.version_manifest(wanted, version)?;
+        self.report(ReplicaState::Staging, None);
+        let dirs = self.catalog.layout().build_dirs(&format!("pull-{}", manifest.build_id))?;
+        self.catalog.clear_staging(&self.building, dirs.root().file_name().and_then(|name| name.to_str()))?;
+        let local = self.local_versions()?;
+        let options = DownloadOptions {
+            local: &local,
+            limit: self.limit.as_ref(),
+            progress: &|bytes| {
+                progress(bytes);
+                if self.stop.load(Ordering::Relaxed) { Err(stopped()) } else { Ok(()) }
+            },
+        };
+        let downloaded = self.remote.download(&manifest, dirs.root(), &options).map_err(|error| match error.kind() {
+            Kind::Stopped => error,
+            _ => error.during(format!("version {version} is not taken over; finished work is kept for the next pull")),
+        })?;
+        Ok((manifest, dirs.root().to_owned(), downloaded))
+    }
+
+    /// The versions that are here, for files that did not change.
+    fn local_versions(&self) -> Result<Vec<(PathBuf, Manifest)>> {
+        let current = self.catalog.read()?;
+        let manifests = current.versions.keys().filter_map(|&version| {
+            let manifest = self.catalog.manifest(&current, version).ok()?;
+            Some((self.catalog.layout().version_dir(version), manifest))
+        });
+        Ok(manifests.collect())
+    }
+
+    /// Whether readers of the remote store are still on the version that `wanted` names.
+    fn is_still_current(&mut self, wanted: &Current) -> Result<bool> {
+        let build = |current: &Current| current.current_entry().map(|(_, entry)| entry.build_id.clone());
+        Ok(build(&self.look()?) == build(wanted))
+    }
+
+    fn retain(&self) -> Result<()> {
+        self.catalog.clear_staging(&self.building, None)?;
+        let removed = self.catalog.retain(&self.options.retention)?;
+        let log = self.catalog.log();
+        removed.versions.iter().for_each(|&version| log.record(Action::Deleted, Some(version), "retention"));
+        Ok(())
+    }
+
+    /// Says what this host has; a host that may not write says so once, and pulls all the same.
+    fn report(&mut self, state: ReplicaState, error: Option<String>) {
+        if !self.may_report {
+            return;
+        }
+        let local = self.catalog.read().ok();
+        let serving = local.as_ref().and_then(Current::current_entry);
+        let replica = Replica {
+            name: self.options.name.clone(),
+            state,
+            version: serving.map(|(version, _)| version),
+            build_id: serving.map(|(_, entry)| entry.build_id.clone()),
+            error,
+            at: Timestamp::now(),
+        };
+        let is_known = self.reported.as_ref().is_some_and(|(known, when)| {
+            when.elapsed() < REPORT_EVERY && Replica { at: replica.at, ..known.clone() } == replica
+        });
+        if is_known {
+            return;
+        }
+        match self.remote.report(&replica) {
+            Ok(()) => self.reported = Some((replica, Instant::now())),
+            Err(error) => {
+                self.may_report = error.kind() == Kind::Unavailable;
+                tracing::info!("this host is not reported in {}: {}", self.remote.url(), error.chain().join(": "));
+            }
+        }
+    }
+
+    fn wait(&self, time: Duration) -> Result<()> {
+        let until = Instant::now() + time;
+        while Instant::now() < until && !self.stop.load(Ordering::Relaxed) {
+            shutdown::sleep(until.saturating_duration_since(Instant::now()).min(shutdown::LOOK_EVERY))?;
+        }
+        Ok(())
+    }
+}
+
+/// The state of the version that readers leave: rolled back if the remote store says so, else retired.
+fn left_behind(remote: &Current, local: &Current) -> State {
+    let left = local.current_entry().map(|(_, entry)| entry.build_id.as_str());
+    let there = remote.versions.values().find(|entry| Some(entry.build_id.as_str()) == left);
+    if there.is_some_and(|entry| entry.state == State::RolledBack) { State::RolledBack } else { State::Retired }
+}
+
+/// A time with up to a fifth of it taken off or added, so that many hosts do not ask at once.
+fn jittered(time: Duration) -> Duration {
+    use std::hash::{BuildHasher, RandomState};
+    let share = RandomState::new().hash_one(0_u8) as f64 / u64::MAX as f64;
+    time.mul_f64(0.8 + 0.4 * share)
+}
+
+fn stopped() -> Error {
+    Error::new(Kind::Stopped, "the follower was stopped")
+}

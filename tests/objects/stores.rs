@@ -1,0 +1,264 @@
+//! Stores on an object store: every rule of versions holds as in a directory, and readers anywhere see whole versions.
+//!
+//! `behaviours` runs one list of expectations on a local store and on a remote one. The other tests are about what only
+//! remote stores have: two hosts, leases, lost answers.
+//!
+//! Not for: pulling versions to hosts (`pulls`), and the client itself.
+
+use serde_json::Value;
+
+use crate::fixture::Numbers;
+use crate::harness::names;
+use crate::proxy::{Fault, Proxy, Rule, When};
+use crate::server::{SECRET, Server, keys};
+
+/// Variables of the environment that give access to the server by way of `port`.
+pub fn environment(port: u16) -> Vec<(String, String)> {
+    let of = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+    vec![
+        of("AWS_ACCESS_KEY_ID", "admin"),
+        of("AWS_SECRET_ACCESS_KEY", SECRET),
+        of("AWS_ENDPOINT_URL", &format!("http://127.0.0.1:{port}")),
+    ]
+}
+
+/// The dataset with a store in a new bucket, by way of `port`.
+pub fn remote(server: &Server, port: u16, sections: &str) -> (Numbers, String) {
+    let bucket = server.bucket();
+    (Numbers::at(&format!("s3://{bucket}/data"), &environment(port), sections), bucket)
+}
+
+/// Another host that works on the same store: the same job with a working directory of its own.
+fn other_host(numbers: &Numbers, port: u16) -> Numbers {
+    Numbers::at(&numbers.store, &environment(port), "")
+}
+
+#[test]
+fn behaviours_of_a_local_store() {
+    behaviours(&Numbers::with("[retention]\nkeep = 2\n"));
+}
+
+#[test]
+fn behaviours_of_a_store_on_an_object_store() {
+    let Some(server) = Server::shared() else { return };
+    let (numbers, bucket) = remote(server, server.port(), "[retention]\nkeep = 2\n");
+    behaviours(&numbers);
+    let bucket = Server::open(server.port(), &bucket);
+    assert_eq!(keys(&bucket, Some("uploads")), [""; 0]);
+    let builds: std::collections::BTreeSet<String> =
+        keys(&bucket, Some("versions")).iter().map(|key| key.split('/').nth(1).unwrap().to_owned()).collect();
+    let named: std::collections::BTreeSet<String> = numbers.current_json()["versions"]
+        .as_object()
+        .unwrap()
+        .values()
+        .map(|entry| entry["build_id"].as_str().unwrap().to_owned())
+        .collect();
+    assert_eq!(builds, named, "gc leaves what current.json names, and nothing else");
+}
+
+/// What every store does, wherever it is.
+fn behaviours(numbers: &Numbers) {
+    // Versions, and a run that has nothing to do.
+    numbers.run(1).ok();
+    numbers.assert_states(&[(1, "published")]);
+    assert_eq!(numbers.seen(), (1, 1));
+    assert_eq!(numbers.workspace.cutover("run numbers.toml --json").ok().json()["outcome"], "unchanged");
+    numbers.run(2).ok();
+    assert_eq!(numbers.seen(), (2, 2));
+    // Rollback, and the same content again, which is refused.
+    numbers.on("rollback", "").ok();
+    assert_eq!(numbers.seen(), (1, 1));
+    numbers.assert_states(&[(1, "published"), (2, "rolled_back")]);
+    numbers.workspace.cutover("run numbers.toml").fails(7).complains(&["rolled back"]);
+    // A pin holds readers; the new version waits.
+    numbers.on("pin", "--reason incident").ok();
+    numbers.run(3).exits(5);
+    assert_eq!(numbers.seen(), (1, 1));
+    numbers.on("unpin", "").ok();
+    numbers.on("publish", "3").ok();
+    assert_eq!(numbers.seen(), (3, 3));
+    // Staged, then published by its number.
+    numbers.write(4, 100);
+    numbers.workspace.cutover("run numbers.toml --stage").ok();
+    assert_eq!(numbers.seen(), (3, 3));
+    assert_eq!(numbers.on("get", "k000 --version 4 --json").ok().json()["entries"][0]["value"]["generation"], 4);
+    numbers.on("publish", "4").ok();
+    // Older data never replaces newer.
+    numbers.write(5, 100);
+    numbers.workspace.cutover("run numbers.toml --as-of 2030-01-01").ok();
+    numbers.write(6, 100);
+    numbers.workspace.cutover("run numbers.toml --as-of 2029-01-01").fails(7).complains(&["older"]);
+    assert_eq!(numbers.seen(), (5, 5));
+    // Readers, and what a store tells.
+    assert_eq!(numbers.on("scan", "--limit 3").ok().stdout.lines().count(), 3);
+    numbers.on("get", "absent").fails(1);
+    for depth in ["sizes", "checksums", "full"] {
+        numbers.on("verify", &format!("--depth {depth}")).ok();
+    }
+    let events = numbers.on("log", "--json").ok().json();
+    let events: Vec<&Value> = events["events"].as_array().unwrap().iter().map(|event| &event["event"]).collect();
+    for event in ["created", "built", "published", "rolled_back", "pinned", "unpinned"] {
+        assert!(events.iter().any(|found| *found == event), "{event}: {events:?}");
+    }
+    // Retention.
+    numbers.on("gc", "--keep 1 --grace 0s").ok();
+    assert_eq!(numbers.seen(), (5, 5));
+    let left: Vec<u64> = numbers.states().into_iter().map(|(version, _)| version).collect();
+    assert!(left.contains(&5) && !left.contains(&1) && !left.contains(&3), "{left:?}");
+}
+
+#[test]
+fn two_hosts_see_the_same_store_and_build_in_turn() {
+    let Some(server) = Server::shared() else { return };
+    let (one, _) = remote(server, server.port(), "");
+    let other = other_host(&one, server.port());
+    one.run(1).ok();
+    assert_eq!(other.seen(), (1, 1));
+    other.run(2).ok();
+    assert_eq!(one.seen(), (2, 2));
+    one.on("rollback", "").ok();
+    assert_eq!(other.seen(), (1, 1));
+    // The host that built has no second copy of what it does not read.
+    assert!(names(&one.workspace.path("work")).len() == 1);
+}
+
+#[test]
+fn of_two_hosts_that_build_at_once_one_is_told_of_the_other() {
+    let Some(server) = Server::shared() else { return };
+    let (one, _) = remote(server, server.port(), "");
+    let other = other_host(&one, server.port());
+    one.write(1, 100);
+    let mut first = one.workspace.start_failing("build.started=pause", "run numbers.toml");
+    first.wait_until_paused();
+    other.run(2).fails(5).complains(&["lease", "is held by"]);
+    first.wake_with(rustix::process::Signal::CONT);
+    first.wait().ok();
+    assert_eq!(other.seen(), (1, 1));
+    other.run(2).ok();
+    assert_eq!(one.seen(), (2, 2));
+}
+
+#[test]
+fn changes_of_two_hosts_at_once_are_both_applied_or_refused() {
+    let Some(server) = Server::shared() else { return };
+    let (one, _) = remote(server, server.port(), "");
+    let other = other_host(&one, server.port());
+    (1..=2).for_each(|generation| _ = one.run(generation).ok());
+    for round in 0..20 {
+        let (to, back) = if round % 2 == 0 { (1, 2) } else { (2, 1) };
+        let racers = [(&one, format!("publish {} {to} --allow rolled-back --allow older", one.store)), (&other, format!("pin {} --reason r", one.store))];
+        let runs: Vec<_> = racers.iter().map(|(host, line)| host.workspace.start(line)).collect();
+        let codes: Vec<i32> = runs.into_iter().map(|run| run.wait().exits_with_one_of(&[0, 2, 5])).collect();
+        let current = one.current_json();
+        // Whoever came first, the state is one of those that the two commands lead to, one after the other.
+        assert!(current["current"] == to || current["current"] == back, "{codes:?} {current}");
+        if !current["pin"].is_null() {
+            assert_eq!(current["pin"]["version"], current["current"]);
+            one.on("unpin", "").ok();
+        }
+        one.on("publish", &format!("{to} --allow rolled-back --allow older")).ok();
+    }
+}
+
+#[test]
+fn a_commit_whose_answer_is_lost_is_found_out() {
+    let Some(server) = Server::shared() else { return };
+    for fault in [Fault::LoseAnswer, Fault::RefuseAfterwards, Fault::Swallow, Fault::Refuse] {
+        let proxy = Proxy::before(server.port(), []);
+        let (numbers, _) = remote(server, proxy.port(), "");
+        (1..=2).for_each(|generation| _ = numbers.run(generation).ok());
+        proxy.set([Rule::new("PUT", "/current.json", When::Nth(1), fault)]);
+        numbers.on("rollback", "").ok();
+        assert_eq!(proxy.seen(true).len(), 1, "{fault:?}");
+        assert_eq!(numbers.seen(), (1, 1), "{fault:?}");
+    }
+}
+
+#[test]
+fn a_builder_that_slept_through_its_lease_installs_nothing() {
+    let Some(server) = Server::shared() else { return };
+    let (one, bucket) = remote(server, server.port(), "");
+    let other = other_host(&one, server.port());
+    one.run(1).ok();
+    one.write(2, 100);
+    let mut slow = one.workspace.start_failing("install.synced=pause", "run numbers.toml");
+    slow.wait_until_paused();
+    // As if its lease had ended: another host takes over.
+    let bucket = Server::open(server.port(), &bucket);
+    bucket.delete([cutover::internals::objects::Key::new("lease.json").unwrap()]).unwrap();
+    other.run(3).ok();
+    slow.wake_with(rustix::process::Signal::CONT);
+    slow.wait().fails(5).complains(&["took over"]);
+    assert_eq!(one.seen(), (2, 3));
+    one.run(4).ok();
+    assert_eq!(other.seen(), (3, 4));
+    // What the slow one had uploaded is debris, which gc finds.
+    other.on("gc", "--grace 0s").ok();
+    let builds: std::collections::BTreeSet<String> =
+        keys(&bucket, Some("versions")).iter().map(|key| key.split('/').nth(1).unwrap().to_owned()).collect();
+    assert_eq!(builds.len(), 3);
+}
+
+#[test]
+fn answers_of_503_and_cut_connections_are_tried_again() {
+    let Some(server) = Server::shared() else { return };
+    let proxy = Proxy::before(server.port(), []);
+    let (numbers, _) = remote(server, proxy.port(), "");
+    proxy.set([
+        Rule::new("GET", "/", When::Percent(5, 1), Fault::Refuse),
+        Rule::new("PUT", "/versions", When::Percent(20, 2), Fault::RefuseAfterwards),
+        Rule::new("GET", "/versions", When::Percent(20, 3), Fault::CutBody(10)),
+    ]);
+    for generation in 1..=3 {
+        numbers.run(generation).ok();
+        assert_eq!(numbers.seen(), (generation as u64, generation));
+    }
+    assert!(!proxy.seen(true).is_empty());
+}
+
+#[test]
+fn objects_that_were_altered_or_deleted_are_found_and_never_read() {
+    let Some(server) = Server::shared() else { return };
+    let (numbers, bucket) = remote(server, server.port(), "");
+    numbers.run(1).ok();
+    let bucket = Server::open(server.port(), &bucket);
+    let table = keys(&bucket, Some("versions")).into_iter().find(|key| key.ends_with(".sst")).unwrap();
+    let key = cutover::internals::objects::Key::new(table).unwrap();
+    let whole = bucket.get(&key, u64::MAX).unwrap().unwrap().bytes;
+    let reader = other_host(&numbers, server.port());
+    let mut altered = whole.clone();
+    altered[whole.len() / 2] ^= 1;
+    for (bytes, depth) in [(Some(altered), "checksums"), (Some(whole[..whole.len() - 1].to_vec()), "sizes"), (None, "sizes")] {
+        match bytes {
+            Some(bytes) => _ = bucket.put(&key, bytes).unwrap(),
+            None => bucket.delete([key.clone()]).unwrap(),
+        }
+        assert!(reader.on("verify", &format!("--depth {depth}")).exits(1).stdout.contains(".sst"));
+        reader.on("get", "k000").exits_with_one_of(&[5, 6]);
+    }
+    bucket.put(&key, whole).unwrap();
+    assert_eq!(reader.seen(), (1, 1));
+}
+
+#[test]
+fn what_cannot_be_used_is_refused_with_its_reason_and_without_secrets() {
+    let Some(server) = Server::shared() else { return };
+    let (numbers, bucket) = remote(server, server.port(), "");
+    numbers.run(1).ok();
+    let with = |user: &str, secret: &str| {
+        let mut environment = environment(server.port());
+        environment[0].1 = user.to_owned();
+        environment[1].1 = secret.to_owned();
+        Numbers::at(&format!("s3://{bucket}/data"), &environment, "")
+    };
+    let wrong = with("admin", "a-wrong-secret").on("versions", "").fails(2);
+    wrong.complains(&["credentials"]);
+    assert!(!wrong.stderr.contains("a-wrong-secret"), "{}", wrong.stderr);
+    assert_eq!(with("reader", "reader-secret").seen(), (1, 1), "reading needs no right to write");
+    with("reader", "reader-secret").run(2).fails(2).complains(&["right"]);
+    Numbers::at("s3://no-such-bucket-anywhere/data", &environment(server.port()), "").run(1).fails(2).complains(&["bucket"]);
+    Numbers::at(&format!("s3://{bucket}/elsewhere"), &environment(server.port()), "")
+        .on("versions", "")
+        .fails(2)
+        .complains(&["there is no store at s3://"]);
+}

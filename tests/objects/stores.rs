@@ -91,7 +91,7 @@ fn behaviours(numbers: &Numbers) {
     assert_eq!(numbers.seen(), (5, 5));
     // Readers, and what a store tells.
     assert_eq!(numbers.on("scan", "--limit 3").ok().stdout.lines().count(), 3);
-    numbers.on("get", "absent").fails(1);
+    numbers.on("get", "absent").exits(1);
     for depth in ["sizes", "checksums", "full"] {
         numbers.on("verify", &format!("--depth {depth}")).ok();
     }

@@ -2,7 +2,7 @@
 # A real object store with S3's interface on this machine's loopback, for Cutover's tests and benchmarks: SeaweedFS, in
 # one process. It needs bash, Python 3.11 or newer with venv and, for `fetch`, the network.
 #
-#   scripts/object-server.sh fetch            bring what the others need, once for this user (about 150 MB)
+#   scripts/object-server.sh fetch            bring what the others need, once for this user (about 170 MB)
 #   scripts/object-server.sh run DIR PORT     run one server in the foreground, with all of its state in DIR
 #
 # `run` prints the line `ready http://127.0.0.1:PORT` when the server serves. A later run goes on with what is in DIR,

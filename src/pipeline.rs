@@ -451,7 +451,7 @@ fn build_stages(
     let columns = measures::columns(&shuffled.profile);
     checks.extend(check::check_columns(&prepared.job.checks, &columns));
     shutdown::check()?;
-    let (built, ranges) = stages::build(prepared, build, shards, &shuffled, &mut stages)?;
+    let (built, ranges) = stages::build(prepared, catalog, build, shards, &shuffled, &mut stages)?;
     failpoint::reach("build.finished")?;
     stages::read_back(prepared, build, &built, &mut stages)?;
     input::check_unchanged(&prepared.inputs)?;

@@ -99,6 +99,12 @@ impl Catalog {
         Self::at(path.into()).map(|catalog| catalog.layout.root().to_owned())
     }
 
+    /// A simulated remote store, and this host's working directory for it.
+    #[cfg(test)]
+    pub(super) fn simulated(bucket: crate::objects::Bucket, work_dir: &Path) -> Self {
+        Self { layout: Layout::new(work_dir), remote: Some(Remote::simulated(bucket)) }
+    }
+
     /// The store that a path or a URL names, whether there is one or not.
     fn at(path: PathBuf) -> Result<Self> {
         let url = path.to_str().filter(|text| text.contains("://"));
@@ -403,15 +409,13 @@ impl Catalog {
     }
 
     /// As [`Catalog::commit_during_intent`], for a caller that already holds the lock.
-    pub(super) fn commit_locked<T>(
-        &self,
-        _: &Lock,
-        mut change: impl FnMut(&mut Current) -> Result<T>,
-    ) -> Result<T> {
+    pub(super) fn commit_locked<T>(&self, _: &Lock, mut change: impl FnMut(&mut Current) -> Result<T>) -> Result<T> {
         for _ in 0..COMMIT_ATTEMPTS {
             let (before, tag) = match &self.remote {
                 None => (self.read_durable()?, None),
-                Some(remote) => remote.read()?.map(|(current, tag)| (current, Some(tag))).ok_or_else(|| remote.absent())?,
+                Some(remote) => {
+                    remote.read()?.map(|(current, tag)| (current, Some(tag))).ok_or_else(|| remote.absent())?
+                }
             };
             let mut after = before.clone();
             let result = change(&mut after)?;

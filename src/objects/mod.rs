@@ -24,6 +24,8 @@ mod network;
 mod ranges;
 mod read;
 mod settings;
+#[cfg(test)]
+pub(crate) mod simulated;
 mod traffic;
 mod upload;
 mod write;

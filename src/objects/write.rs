@@ -23,7 +23,7 @@ use crate::error::{Error, Result};
 /// Times that a put is sent until it is settled.
 const TRIES: u32 = 6;
 /// How long is waited before the second time; doubled each time.
-const WAIT: Duration = Duration::from_millis(100);
+const WAIT: Duration = if cfg!(test) { Duration::from_micros(20) } else { Duration::from_millis(100) };
 
 /// What has to hold for a put to be applied.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -111,7 +111,7 @@ fn publishing_the_current_version_again_says_nothing_new() {
 #[test]
 fn retention_deletes_and_tells() {
     let (_directory, catalog) = published(4);
-    let report = gc(&catalog, &Retention { keep: 2, keep_for: None }).unwrap();
+    let report = gc(&catalog, &Retention { keep: 2, keep_for: None }, GRACE).unwrap();
     assert_eq!(report.versions, [1, 2]);
     assert!(report.bytes > 0);
     let current = catalog.read().unwrap();

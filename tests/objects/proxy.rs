@@ -33,6 +33,9 @@ pub enum Fault {
     CutBody(usize),
     /// The server never sees it, and the client is told 400, with a text that has no end and is none.
     Flood,
+    /// The server carries it out, and where it refuses for a condition the client is told that it is done, as by a store
+    /// that knows no conditions.
+    ForgetConditions,
     /// A byte of its body is changed.
     AlterRequest,
     /// A byte of the answer's body is changed.
@@ -180,6 +183,10 @@ impl State {
         match fault {
             Some(Fault::LoseAnswer) => return Ok(false),
             Some(Fault::RefuseAfterwards) => return client.write_all(UNAVAILABLE).map(|()| goes_on),
+            Some(Fault::ForgetConditions) if answer.head.starts_with("HTTP/1.1 412") => {
+                let done = b"HTTP/1.1 200 OK\r\nETag: \"00000000\"\r\nContent-Length: 0\r\n\r\n";
+                return client.write_all(done).map(|()| goes_on);
+            }
             Some(Fault::AlterAnswer) => alter(&mut answer.body),
             Some(Fault::CutBody(bytes)) => {
                 client.write_all(answer.head.as_bytes())?;

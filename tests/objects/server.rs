@@ -6,7 +6,7 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::OnceLock;
+use std::sync::{Mutex, OnceLock};
 
 use cutover::internals::objects::{Bucket, Entry, Key, Location, Settings};
 use tempfile::TempDir;
@@ -23,8 +23,8 @@ pub const SECRET: &str = "admin-secret";
 /// A server.
 pub struct Server {
     port: u16,
-    _dir: TempDir,
-    _script: Child,
+    dir: TempDir,
+    script: Mutex<Child>,
 }
 
 impl Server {
@@ -32,6 +32,24 @@ impl Server {
     pub fn shared() -> Option<&'static Self> {
         static SHARED: OnceLock<Result<Server, String>> = OnceLock::new();
         SHARED.get_or_init(Self::start).as_ref().map_err(|why| skip(why)).ok()
+    }
+
+    /// A server of its own, for a test that kills it; none where there can be none.
+    pub fn own() -> Option<Self> {
+        Self::start().map_err(|why| skip(&why)).ok()
+    }
+
+    /// Kills it, as kill -9 does.
+    pub fn kill(&self) {
+        let pid = std::fs::read_to_string(self.dir.path().join("pid")).unwrap();
+        let pid = rustix::process::Pid::from_raw(pid.trim().parse().unwrap()).unwrap();
+        rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap();
+        self.script.lock().unwrap().wait().unwrap();
+    }
+
+    /// Starts it again, with what it had.
+    pub fn restart(&self) {
+        *self.script.lock().unwrap() = run(self.dir.path(), self.port).unwrap();
     }
 
     fn start() -> Result<Self, String> {
@@ -44,16 +62,8 @@ impl Server {
             return Err(String::from_utf8_lossy(&fetched.stderr).into_owned());
         }
         let (dir, port) = (tempfile::Builder::new().prefix("cutover-objects-").tempdir().unwrap(), free_ports(PORTS));
-        let mut command = Command::new(script());
-        command.arg("run").arg(dir.path()).arg(port.to_string());
-        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-        let mut line = String::new();
-        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
-        if line.starts_with("ready ") {
-            return Ok(Self { port, _dir: dir, _script: child });
-        }
-        let output = child.wait_with_output().unwrap();
-        Err(format!("the server did not start: {}", String::from_utf8_lossy(&output.stderr)))
+        let script = Mutex::new(run(dir.path(), port)?);
+        Ok(Self { port, dir, script })
     }
 
     /// Its port with S3's interface.
@@ -95,6 +105,20 @@ impl Server {
         let location = Location::parse(&format!("s3://{bucket}/data")).unwrap();
         Bucket::open(&location, &Self::settings(port)).unwrap()
     }
+}
+
+/// Runs a server until its standard input is closed; why, if it does not come up.
+fn run(dir: &Path, port: u16) -> Result<Child, String> {
+    let mut command = Command::new(script());
+    command.arg("run").arg(dir).arg(port.to_string());
+    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut line = String::new();
+    BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    if line.starts_with("ready ") {
+        return Ok(child);
+    }
+    let output = child.wait_with_output().unwrap();
+    Err(format!("the server did not start: {}", String::from_utf8_lossy(&output.stderr)))
 }
 
 /// The keys below a prefix, or all.

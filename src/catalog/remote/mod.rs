@@ -20,13 +20,16 @@ mod download;
 mod events;
 mod inspect;
 mod lease;
+#[cfg(test)]
+mod model_test;
 mod replicas;
 mod sweep;
 mod upload;
 
+use std::collections::BTreeSet;
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 
 pub use download::{DownloadOptions, Downloaded};
 pub(super) use events::RemoteLog;
@@ -49,6 +52,8 @@ pub struct Remote {
     bucket: Bucket,
     /// The epoch of the builder that this process is; 0 while it builds nothing.
     builder: Arc<AtomicU64>,
+    /// What this process has uploaded.
+    uploaded: Arc<Mutex<BTreeSet<Key>>>,
 }
 
 /// `current.json`, compared with what was known of it.
@@ -70,7 +75,13 @@ impl Remote {
         if location.scheme() == Scheme::File {
             return Err(Error::invalid(format!("{location} is a local directory: name it by its path")));
         }
-        Ok(Self { bucket: Bucket::open(&location, settings)?, builder: Arc::default() })
+        Ok(Self { bucket: Bucket::open(&location, settings)?, builder: Arc::default(), uploaded: Arc::default() })
+    }
+
+    /// A store that is simulated.
+    #[cfg(test)]
+    pub(super) fn simulated(bucket: Bucket) -> Self {
+        Self { bucket, builder: Arc::default(), uploaded: Arc::default() }
     }
 
     /// Requests and bytes so far.
@@ -168,9 +179,10 @@ impl Remote {
     /// `Invalid` when there is no such version; `Corrupt` when the manifest is missing, damaged or another version's;
     /// else as [`Remote::read`].
     pub fn version_manifest(&self, current: &Current, version: u64) -> Result<Manifest> {
-        let entry = current.versions.get(&version).ok_or_else(|| {
-            Error::invalid(format!("{} has no version {version}", self.url()))
-        })?;
+        let entry = current
+            .versions
+            .get(&version)
+            .ok_or_else(|| Error::invalid(format!("{} has no version {version}", self.url())))?;
         let manifest = self.manifest(&entry.build_id)?;
         manifest.ensure_of(current, version, entry, &self.build_url(&entry.build_id)?)?;
         Ok(manifest)

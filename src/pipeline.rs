@@ -322,7 +322,7 @@ fn build(
             "version {version} was built but not published, and readers are unaffected\n  {}\n  inspect it \
              with `cutover scan {store} --version {version}`; publish it by hand with `cutover publish {store} \
              {version} {flag}`",
-            why.replace("; ", "\n  ")
+            why.iter().collect::<Vec<_>>().join("\n  ")
         ))
         .with("version", version)
         .with("rows", report.rows)

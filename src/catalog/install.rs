@@ -15,7 +15,7 @@ use super::store::{Catalog, not_applied};
 use crate::durable_file::{self, fs};
 use crate::error::{Error, IoContext, Result};
 use crate::failpoint;
-use crate::format::{Allow, Manifest, State, VersionEntry};
+use crate::format::{Allow, Manifest, Reasons, State, VersionEntry};
 
 /// A version that readers do not see yet.
 #[derive(Clone, Debug, PartialEq)]
@@ -25,7 +25,7 @@ pub struct Installed {
     /// Complete, or rejected.
     pub state: State,
     /// Why it was rejected, if it was.
-    pub rejected: Option<String>,
+    pub rejected: Option<Reasons>,
     /// The kinds of those reasons.
     pub failed: Vec<Allow>,
 }

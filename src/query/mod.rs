@@ -16,6 +16,7 @@ mod batch_slices;
 mod bounded_functions;
 mod bounded_window;
 mod checked_udf;
+mod column_limit;
 mod error;
 mod estimate;
 mod exact;

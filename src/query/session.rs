@@ -23,6 +23,7 @@ use datafusion::prelude::{SQLOptions, SessionConfig, SessionContext};
 use tokio::runtime::Runtime;
 
 use super::bounded_functions;
+use super::column_limit;
 use super::error::{convert, unplanned};
 use super::exact;
 use super::execute::JoinStrategy;
@@ -284,11 +285,13 @@ async fn plan(
     for function in super::udf::all() {
         context.register_udf(function);
     }
+    let mut columns = BTreeMap::new();
     for (input, share) in inputs.iter().zip(shares) {
         let table: Arc<dyn TableProvider> = match input.survey(settings.threads)? {
             Some(survey) => Arc::new(TextTable::new(input, survey, *share, widths)?),
             None => Arc::new(InputTable::open(input, *share, widths)?),
         };
+        columns.insert(input.name.as_str(), table.schema().fields().len());
         context
             .register_table(datafusion::common::TableReference::bare(input.name.as_str()), table)
             .map_err(|error| convert(&format!("cannot register a table {}", input.name), error))?;
@@ -297,6 +300,7 @@ async fn plan(
     sql_limits::check_words(sql).map_err(unplanned)?;
     let mut statement = state.sql_to_statement(sql, &state.config_options().sql_parser.dialect).map_err(unplanned)?;
     sql_limits::check_names(&statement).map_err(unplanned)?;
+    column_limit::check_columns(&statement, &columns).map_err(unplanned)?;
     exact::check_syntax(&mut statement).map_err(unplanned)?;
     let written = state.statement_to_plan(statement).await.map_err(unplanned)?;
     let only_reads = SQLOptions::new().with_allow_ddl(false).with_allow_dml(false).with_allow_statements(false);

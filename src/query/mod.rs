@@ -31,7 +31,6 @@ mod partition_buffer;
 mod partition_pruning;
 mod partitioned_aggregate;
 mod profiled_scan;
-mod push_cast_below_join;
 mod row_width;
 mod scan_output;
 mod scan_row_check;

@@ -29,7 +29,6 @@ use super::exact;
 use super::execute::JoinStrategy;
 use super::memory_pool::ClassedPool;
 use super::ordered;
-use super::push_cast_below_join::PushCastBelowJoin;
 use super::row_width::Widths;
 use super::sql_limits;
 use super::table_provider::{InputTable, RowGroupSample};
@@ -278,7 +277,6 @@ async fn plan(
         input.survey(settings.threads)?;
     }
     let context = SessionContext::new_with_state(state(settings));
-    context.add_optimizer_rule(Arc::new(PushCastBelowJoin));
     exact::register(&context);
     bounded_functions::register(&context, widths);
     ordered::register(&context);

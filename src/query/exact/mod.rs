@@ -24,7 +24,7 @@
 //! Most are analyzer rules, which see a query once its types are known and before anything is optimized; two run before
 //! DataFusion coerces types.
 //!
-//! Not for: speed (see `push_cast_below_join`, `partitioned_aggregate`).
+//! Not for: speed (see `partitioned_aggregate`).
 
 mod arithmetic;
 mod averages;

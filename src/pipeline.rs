@@ -181,7 +181,7 @@ pub fn plan(job: &Job, options: &RunOptions) -> Result<PlanReport> {
     let spill = options.spill_dir.clone().unwrap_or_else(std::env::temp_dir);
     let spill = SpillDir::in_directory(&spill, &format!("plan-{}", std::process::id()), None)?;
     let predicted = predict::predict(&prepared, previous.as_ref(), spill.path())?;
-    // With the join strategy that a run would use, now that it is known which joins fit into memory.
+    // With the join strategy that a run would use, as far as it is known by now what fits into memory.
     let execution = prepared.query.prepare(prepared.query.join_strategy())?;
     let preview = predict::preview(&prepared, PREVIEW_ROWS, spill.path())?;
     let named = |(name, type_name): (&String, &String)| (name.clone(), type_name.clone());
@@ -195,11 +195,11 @@ pub fn plan(job: &Job, options: &RunOptions) -> Result<PlanReport> {
         unspillable: execution.unspillable(),
         key: prepared.encode.key_schema().columns.iter().map(|c| named((&c.name, &c.type_name))).collect(),
         value: prepared.encode.value_schema().columns.iter().map(|c| named((&c.name, &c.type_name))).collect(),
-        entries_bytes: predicted.entry_bytes,
-        spill_bytes: predicted.spill_bytes,
+        entries_bytes: predicted.sizes.as_ref().map(|sizes| sizes.entry_bytes),
+        spill_bytes: predicted.sizes.as_ref().map(|sizes| sizes.spill_bytes),
         disk_bytes: predicted.prediction.bytes,
-        stored_bytes: predicted.stored_bytes,
-        stored_from: predicted.stored_from.clone(),
+        stored_bytes: predicted.sizes.as_ref().map(|sizes| sizes.stored_bytes),
+        stored_from: predicted.sizes.as_ref().and_then(|sizes| sizes.stored_from.clone()),
         seconds: predicted.seconds.as_ref().map(|(seconds, _)| *seconds),
         seconds_from: predicted.seconds.as_ref().map(|(_, from)| from.clone()),
         fits: capacity::fits(&prepared, &predicted),
@@ -322,7 +322,7 @@ fn build(
             "version {version} was built but not published, and readers are unaffected\n  {}\n  inspect it \
              with `cutover scan {store} --version {version}`; publish it by hand with `cutover publish {store} \
              {version} {flag}`",
-            why.replace("; ", "\n  ")
+            why.iter().collect::<Vec<_>>().join("\n  ")
         ))
         .with("version", version)
         .with("rows", report.rows)

@@ -19,7 +19,7 @@ use super::store::{Catalog, not_applied};
 use crate::durable_file::{self, fs};
 use crate::error::{Error, IoContext, Result};
 use crate::failpoint;
-use crate::format::{Allow, Current, Manifest, ShardEntry, State, VersionEntry};
+use crate::format::{Allow, Current, Manifest, Reasons, ShardEntry, State, VersionEntry};
 
 /// A version that readers do not see yet.
 #[derive(Clone, Debug, PartialEq)]
@@ -29,7 +29,7 @@ pub struct Installed {
     /// Complete, or rejected.
     pub state: State,
     /// Why it was rejected, if it was.
-    pub rejected: Option<String>,
+    pub rejected: Option<Reasons>,
     /// The kinds of those reasons.
     pub failed: Vec<Allow>,
 }

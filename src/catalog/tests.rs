@@ -175,14 +175,14 @@ fn failed_checks_and_rolled_back_content_reject() {
     });
     let installed = catalog.install(&staged(&catalog, "b"), |_| failed).unwrap();
     assert_eq!(installed.state, State::Rejected);
-    assert_eq!(installed.rejected.unwrap(), "rows.min: expected 10, found 1");
+    assert_eq!(installed.rejected.unwrap().to_string(), "rows.min: expected 10, found 1");
     for content in ["two", "three"] {
         let version = install(&catalog, content).version;
         catalog.commit(|current| current.publish(version, &nothing(), at(1))).unwrap();
     }
     catalog.commit(|current| current.rollback(None, at(2))).unwrap();
     let again = install(&catalog, "three");
-    assert!(again.rejected.unwrap().contains("same content as version 3"));
+    assert!(again.rejected.unwrap().to_string().contains("same content as version 3"));
 }
 
 #[test]

@@ -36,7 +36,8 @@ Examples:
 pub(super) struct Args {
     #[command(flatten)]
     job: JobArgs,
-    /// The time the data is as of: a date (its midnight in UTC) or a time in RFC 3339; the job's as_of if left out
+    /// The time the data is as of: a date (its midnight in UTC) or a time in RFC 3339; the job's as_of if left out,
+    /// or else the time of the build, which is compared with nothing
     #[arg(long, value_name = "D", value_parser = parsers::instant)]
     as_of: Option<Timestamp>,
     /// Start from scratch even if an earlier run of the same job over the same inputs can be resumed

@@ -165,8 +165,8 @@ fn facts(report: &RunReport) -> String {
         let ratio = predicted.map(|predicted| format::ratio(actual, predicted)).unwrap_or_default();
         rows.add([name.to_owned(), show(actual), shown, ratio]);
     };
-    add("rows", format::count, report.rows, predicted.map(|predicted| predicted.rows));
-    add("data", format::size, report.bytes, predicted.map(|predicted| predicted.bytes));
+    add("rows", format::count, report.rows, predicted.and_then(|predicted| predicted.rows));
+    add("data", format::size, report.bytes, predicted.and_then(|predicted| predicted.bytes));
     add("memory", format::size, report.peak_memory, predicted.map(|predicted| predicted.memory));
     rows.text()
 }

@@ -27,6 +27,7 @@ use super::announcement::{KafkaState, StreamedVersion};
 use super::change::Intent;
 use super::digest::Digest;
 use super::manifest::{Manifest, Outcome};
+use super::reasons::Reasons;
 use super::{checksummed_json, rfc3339};
 use crate::error::{Error, Result};
 
@@ -126,7 +127,7 @@ pub struct VersionEntry {
     #[serde(with = "rfc3339::optional")]
     pub retired_at: Option<Timestamp>,
     /// Why it is not published automatically.
-    pub rejected: Option<String>,
+    pub rejected: Option<Reasons>,
     /// The kinds of the checks that failed.
     #[serde(default)]
     pub failed: Vec<Allow>,

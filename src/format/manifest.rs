@@ -17,6 +17,7 @@ use serde::{Deserialize, Serialize};
 use super::digest::Digest;
 use super::key::KeySchema;
 use super::profile::Profile;
+use super::reasons::Reasons;
 use super::settings::{Partitioner, Tables};
 use super::value::ValueSchema;
 use super::{checksummed_json, rfc3339};
@@ -231,11 +232,10 @@ pub fn shown_params(params: &BTreeMap<String, String>) -> String {
 
 impl Manifest {
     /// Why this version is not published automatically: its failed checks. `None` when none failed.
-    pub fn rejection(&self) -> Option<String> {
+    pub fn rejection(&self) -> Option<Reasons> {
         let failed = self.checks.iter().filter(|check| check.outcome == Outcome::Failed);
         let said = failed.map(|check| format!("{}: expected {}, found {}", check.rule, check.expected, check.found));
-        let said: Vec<String> = said.collect();
-        (!said.is_empty()).then(|| said.join("; "))
+        Reasons::of(said.collect())
     }
 
     /// Parses the bytes of a manifest, read from `path`.

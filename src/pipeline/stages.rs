@@ -66,12 +66,13 @@ pub(super) fn shuffle(
     let predicted = predict::predict(prepared, previous, &build.query_spill())
         .map_err(|error| build.with_space_needed(error, 0))?;
     stages.push(stage.finish());
-    build.warn_of_full_disk(predicted.prediction.bytes, predicted.spill_bytes);
-    let full = |error: Error| build.with_space_needed(error, predicted.spill_bytes);
+    let (bytes, spill_bytes) = predicted.sizes.as_ref().map_or((0, 0), |sizes| (sizes.bytes, sizes.spill_bytes));
+    build.warn_of_full_disk(bytes, spill_bytes);
+    let full = |error: Error| build.with_space_needed(error, spill_bytes);
     let unique = unique(prepared, build, &[])?;
     let (shuffle, profile, query, took) = prepared
         .query
-        .run_with_fallback(|way| fill(prepared, build, predicted.entry_bytes, way))
+        .run_with_fallback(|way| fill(prepared, build, predicted.expected_bytes, way))
         .map_err(|failed| full(prepared.explain(failed)))?;
     stages.push(took);
     let stage = prepared.options.progress.stage("split", None);

@@ -145,7 +145,7 @@ impl Batches {
         });
         let columns = columns.collect::<Result<Vec<_>>>().map_err(|error| {
             external(
-                Error::input(format!("{} does not fit the columns of all files", self.path.display())).because(error),
+                Error::input(format!("{} does not fit the input's merged schema", self.path.display())).because(error),
             )
         })?;
         let options = RecordBatchOptions::new().with_row_count(Some(rows));

@@ -81,7 +81,7 @@ impl Batches {
         wanted: Vec<usize>,
         batch_rows: usize,
     ) -> Result<Self> {
-        let internal = || Error::internal("a column whose type text cannot represent");
+        let internal = || Error::internal("a column type that text files cannot hold");
         let schema = survey.schema().project(&wanted).map_err(|error| internal().because(error))?;
         let columns = schema.fields().iter().map(|field| Column::new(field.data_type()).ok_or_else(internal));
         let columns = columns.collect::<Result<_>>()?;

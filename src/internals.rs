@@ -23,6 +23,7 @@ expose! {
     input: Contract, resolve;
     job: DEFAULT_BOUNDS, Fold, InputSpec, Job, Output, ValueSpec, Verify;
     kafka: Connection, announced, is_data_topic;
+    objects: Bucket, Changed, Condition, Entry, Key, Location, Object, OpenUpload, Patience, Put, Settings, Tag, Uploaded;
     progress: Progress;
     publish: PublishOptions, publish, rollback;
     query: Query, Settings;

@@ -46,12 +46,7 @@ impl Catalog {
     pub fn open(path: impl Into<PathBuf>) -> Result<Self> {
         let catalog = Self { layout: Layout::new(path) };
         let root = catalog.layout.root();
-        if root.to_string_lossy().contains("://") {
-            return Err(Error::invalid(format!(
-                "{} is a URL: only local files and directories can be named",
-                root.display()
-            )));
-        }
+        refuse_url(root)?;
         if !fs::metadata(root).is_ok_and(|meta| meta.is_dir()) {
             return Err(Error::invalid(format!("there is no store at {}", root.display())));
         }
@@ -398,8 +393,18 @@ fn is_there(path: &Path) -> Result<bool> {
     }
 }
 
+/// Refuses a URL, which would become a directory of that name.
+fn refuse_url(root: &Path) -> Result<()> {
+    if root.to_string_lossy().contains("://") {
+        let shown = root.display();
+        return Err(Error::invalid(format!("{shown} is a URL: only local files and directories can be named")));
+    }
+    Ok(())
+}
+
 /// Refuses a path at which no store can be created.
 fn check_path(root: &Path) -> Result<()> {
+    refuse_url(root)?;
     let shown = root.display();
     let wrong = match fs::metadata(root) {
         Ok(meta) if meta.is_dir() => return Ok(()),

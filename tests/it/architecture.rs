@@ -7,13 +7,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-<<<<<<< HEAD:tests/it/architecture.rs
 /// What each directory or file of `src/` may import from the others. Every one may import `error`.
-const MAY_USE: [(&str, &[&str]); 34] = [
-=======
-/// What each folder or file of `src/` may use of the others. `error` is free for all.
-const MAY_USE: [(&str, &[&str]); 32] = [
->>>>>>> objects:tests/it/structure.rs
+const MAY_USE: [(&str, &[&str]); 35] = [
     ("allocator", &[]),
     ("build", &["durable_file", "failpoint", "format", "journal", "progress", "shuffle", "shutdown"]),
     ("catalog", &["durable_file", "failpoint", "format", "shutdown"]),
@@ -33,6 +28,7 @@ const MAY_USE: [(&str, &[&str]); 32] = [
             "input",
             "job",
             "kafka",
+            "objects",
             "pipeline",
             "progress",
             "publish",
@@ -71,27 +67,13 @@ const MAY_USE: [(&str, &[&str]); 32] = [
     ("error", &[]),
     ("escape", &[]),
     ("failpoint", &[]),
-<<<<<<< HEAD:tests/it/architecture.rs
     ("format", &["escape"]),
     ("fuzzing", &["build", "codec", "consume", "format", "input", "job", "journal", "kafka", "pipeline", "shuffle"]),
-    ("input", &["catch_panic", "job", "shutdown"]),
-    ("job", &["format"]),
+    ("input", &["catch_panic", "job", "objects", "shutdown"]),
+    ("job", &["format", "objects"]),
     ("journal", &["durable_file", "format"]),
     ("kafka", &["escape", "failpoint", "format", "job", "progress", "resources", "serve", "shutdown"]),
-=======
-    (
-        "fuzzing",
-        &[
-            "build", "catalog", "consume", "encode", "input", "job", "journal", "kafka", "pipeline", "shuffle",
-            "storage",
-        ],
-    ),
-    ("input", &["contain", "job", "stop"]),
-    ("job", &[]),
-    ("journal", &["storage"]),
-    ("kafka", &["catalog", "failpoint", "job", "progress", "runtime", "serve", "shown", "stop", "storage"]),
-    ("objects", &["contain", "shown", "stop"]),
->>>>>>> objects:tests/it/structure.rs
+    ("objects", &["catch_panic", "escape", "shutdown"]),
     (
         "pipeline",
         &[

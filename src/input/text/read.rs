@@ -5,13 +5,12 @@
 //!
 //! Not for: types, which the survey chose.
 
-use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 
 use arrow::array::{RecordBatch, RecordBatchOptions};
 use arrow::datatypes::SchemaRef;
 
-use super::chunks::{Cutter, PIECE, Piece, Shape, changed, open_unchanged, text_of};
+use super::chunks::{Cutter, PIECE, Piece, Shape, open_unchanged, text_of};
 use super::column::Column;
 use super::csv::{self, Dialect, Records};
 use super::csv_survey::{check_width, is_null};
@@ -22,7 +21,8 @@ use super::json_survey::{no_object, open, push};
 use super::keys::Keys;
 use super::text_error::Fault;
 use super::{Chunk, Survey};
-use crate::error::{Error, IoContext, Result};
+use crate::error::{Error, Result};
+use crate::input::source::changed;
 use crate::input::{Input, InputFile};
 
 /// Bytes of values at which a batch ends.
@@ -112,7 +112,7 @@ impl Batches {
         let mut opened = Opened { part, chunk, cutter: None, piece: Piece::default(), at: 0, line: 0, taken: 0 };
         if self.wanted.is_empty() {
             open_unchanged(file)?;
-        } else if Packing::of(&file.path) == Packing::None {
+        } else if Packing::of(file.source.name()) == Packing::None {
             opened.piece = read_chunk(file, &chunk)?;
             opened.line = chunk.line;
         } else {
@@ -121,7 +121,7 @@ impl Batches {
             opened.line = opened.piece.line;
             if let Shape::Csv(dialect @ Dialect { header: true, .. }) = self.survey.shape {
                 let mut records = Records::new(&opened.piece.text, dialect, 0, opened.piece.line, None);
-                csv::header(&mut records).map_err(|fault| fault.in_file(&file.path))?;
+                csv::header(&mut records).map_err(|fault| fault.in_file(&file.source))?;
                 (opened.at, opened.line) = (records.at, records.line);
             }
             opened.cutter = Some(cutter);
@@ -149,7 +149,7 @@ impl Batches {
                 Shape::Json => read_json(opened, &mut self.keys, &mut self.columns, &mut filled),
             };
             // The survey has read all rows: an error now means that the file changed.
-            done.map_err(|fault| changed(file).because(fault.in_file(&file.path)))?;
+            done.map_err(|fault| changed(&file.source).because(fault.in_file(&file.source)))?;
             if !filled.has_room() {
                 break;
             }
@@ -158,13 +158,13 @@ impl Batches {
                     (opened.at, opened.line) = (0, piece.line);
                     opened.piece = piece;
                 }
-                None => return Err(changed(file)),
+                None => return Err(changed(&file.source)),
             }
         }
         opened.taken += filled.rows as u64;
         let is_whole = opened.taken == opened.chunk.rows && opened.cutter.is_none();
         if most > 0 && is_whole && !opened.is_at_end() {
-            return Err(changed(file));
+            return Err(changed(&file.source));
         }
         Ok(filled.rows)
     }
@@ -211,12 +211,12 @@ impl Filled {
 
 fn read_chunk(file: &InputFile, chunk: &Chunk) -> Result<Piece> {
     let opened = open_unchanged(file)?;
-    let mut bytes = vec![0; chunk.bytes() as usize];
-    match opened.read_exact_at(&mut bytes, chunk.start) {
-        Err(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => return Err(changed(file)),
-        read => read.io("read", &file.path)?,
-    }
-    let text = text_of(bytes, chunk.line).map_err(|fault| changed(file).because(fault.in_file(&file.path)))?;
+    let bytes = match opened.read_at(chunk.start..chunk.end) {
+        Err(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => return Err(changed(&file.source)),
+        read => file.source.told("read", read)?,
+    };
+    let text = text_of(bytes.into(), chunk.line)
+        .map_err(|fault| changed(&file.source).because(fault.in_file(&file.source)))?;
     Ok(Piece { text, start: chunk.start, line: chunk.line })
 }
 

@@ -52,15 +52,14 @@ impl ObjectTree {
             entries: BTreeMap::from([(entry.key.as_str().to_owned(), entry)]),
             listed: None,
         };
+        let nothing = || Self { bucket: bucket.clone(), entries: BTreeMap::new(), listed: None };
         if location.scheme() == Scheme::Http {
-            let found = if path.is_empty() { None } else { bucket.head(&Key::new(path)?)? };
-            return match found {
-                Some(entry) => Ok(one(entry)),
-                None if path.contains(WILDCARDS) || url.ends_with('/') || path.is_empty() => Err(Error::invalid(
-                    format!("{location} cannot be listed: by https each URL names one file; make each an input"),
-                )),
-                None => Ok(Self { bucket: bucket.clone(), entries: BTreeMap::new(), listed: None }),
-            };
+            if path.is_empty() || path.contains('*') || url.ends_with('/') {
+                return Err(Error::invalid(format!(
+                    "{location} cannot be listed: by https each URL names one file; make each an input"
+                )));
+            }
+            return Ok(bucket.head(&Key::new(path)?)?.map_or_else(nothing, one));
         }
         if let Some(wildcard) = path.find(WILDCARDS) {
             let directory = path[..wildcard].rfind('/').map_or("", |end| &path[..end]);

@@ -79,7 +79,7 @@ impl Lake {
 
     /// Starts `cutover` with failpoints armed.
     pub fn start_failing(&self, failpoints: &str, line: &str) -> Running<'_> {
-        self.workspace.launch(self.command(line).env("CUTOVER_FAILPOINTS", failpoints))
+        self.workspace.spawn(self.command(line).env("CUTOVER_FAILPOINTS", failpoints))
     }
 
     /// Writes a job over one input.

@@ -253,6 +253,7 @@ mod tests {
             moved: Vec::new(),
             removed: Vec::new(),
             kafka: None,
+            object_reads: None,
         }
     }
 

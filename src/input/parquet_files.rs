@@ -20,7 +20,7 @@ use rayon::prelude::*;
 
 use super::int96::{self, Instants};
 use super::layout::map_leaves;
-use super::source::Source;
+use super::source::{Source, on_threads_that_wait};
 use super::{Footer, Input, InputFile, columns, footer, footer_repair, pages};
 use crate::error::{Error, Result};
 
@@ -106,7 +106,7 @@ impl ChunkCheck {
 /// `Input` if one is damaged, the files cannot be merged or break the contract; `Unavailable` if one cannot be read.
 pub(super) fn read(input: &mut Input) -> Result<()> {
     let held = AtomicUsize::new(0);
-    input.files.par_iter_mut().try_for_each(|file| {
+    let add_footer = |file: &mut InputFile| {
         let mut footer = footer::read(&file.source)?;
         footer.add_pages(&file.source);
         let bytes = footer.metadata.as_ref().map_or(0, |metadata| metadata.memory_size());
@@ -115,7 +115,8 @@ pub(super) fn read(input: &mut Input) -> Result<()> {
         }
         file.footer = Some(footer);
         Ok::<(), Error>(())
-    })?;
+    };
+    on_threads_that_wait(&mut input.files, |files| files.par_iter_mut().try_for_each(add_footer))?;
     settle_int96(input)?;
     let table = columns::of_parquet(input)?;
     input.files.par_iter_mut().try_for_each(|file| {

@@ -51,8 +51,7 @@ impl<'s> Place<'s> {
         if location.scheme() == Scheme::File {
             return Ok(Self { spec, tree: Box::new(LocalTree), path: format!("/{}", location.prefix()) });
         }
-        let tree = ObjectTree::look(&buckets.open(&location)?, &spec.path, &location);
-        let tree = tree.map_err(|error| error.during(format!("input {} cannot be found", spec.name)))?;
+        let tree = ObjectTree::look(&buckets.open(&location)?, &spec.path, &location)?;
         Ok(Self { spec, tree: Box::new(tree), path: location.prefix().to_owned() })
     }
 

@@ -23,8 +23,12 @@ use bytes::{Buf, Bytes};
 use parquet::errors::ParquetError;
 use parquet::file::reader::{ChunkReader, Length};
 
+use super::InputFile;
 use crate::error::{Error, Kind, Result, of_io};
 use crate::objects::{self, Bucket, Entry, Tag};
+
+/// Threads that wait for answers about files at a time.
+const THREADS: usize = 16;
 
 /// Where an input file is. Its text, for messages and the manifest, is a path or a URL.
 #[derive(Clone, Debug)]
@@ -145,6 +149,23 @@ impl ObjectFile {
     fn changed(&self, error: Error) -> Error {
         if error.kind() == Kind::Conflict { changed(&self.url).because(error) } else { error }
     }
+}
+
+/// Runs `work` with rayon: on more threads than there are processors if one of the files is an object, as most of the
+/// work is to wait for answers.
+///
+/// # Errors
+/// `Unavailable` if threads cannot be started; those of `work`.
+pub(super) fn on_threads_that_wait<T: Send>(
+    files: &mut [InputFile],
+    work: impl FnOnce(&mut [InputFile]) -> Result<T> + Send,
+) -> Result<T> {
+    if files.iter().all(|file| file.source.local().is_some()) {
+        return work(files);
+    }
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(THREADS).thread_name(|number| format!("input-{number}"));
+    let pool = pool.build().map_err(|error| Error::unavailable("cannot start threads").because(error))?;
+    pool.install(|| work(files))
 }
 
 /// The error for a file that is not as it was listed.

@@ -239,3 +239,25 @@ fn urls_with_secrets_and_of_other_kinds_are_refused_with_their_line() {
         assert!([2, 4].contains(&refused.code()), "{path}: {}", refused.stderr);
     }
 }
+
+#[test]
+fn single_files_are_read_by_http_from_this_machine() {
+    let Some(lake) = Lake::new() else { return };
+    parquet(&lake.workspace, "data/a.parquet", 0..3_000);
+    lake.workspace.write("data/a.csv", csv(0..3_000));
+    lake.upload("data");
+    // The server has the same files for the web.
+    let web = format!("http://127.0.0.1:{}/buckets/{}/data", lake.port + 1, lake.bucket);
+    for name in ["a.parquet", "a.csv"] {
+        let job = name.replace('.', "-");
+        lake.job(&format!("local-{job}"), &format!("data/{name}"), "");
+        lake.job(&job, &format!("{web}/{name}"), "");
+        let local = lake.cutover(&format!("run local-{job}.toml --json")).ok();
+        let remote = lake.cutover(&format!("run {job}.toml --json")).ok();
+        assert_eq!(digest(&remote), digest(&local), "{name}");
+    }
+    lake.job("absent", &format!("{web}/b.csv"), "");
+    lake.cutover("run absent.toml").fails(3).complains(&["has no files at http://"]);
+    lake.job("marked", &format!("{web}/a.csv"), "require = \"_SUCCESS\"");
+    lake.cutover("run marked.toml").fails(3).complains(&["data/_SUCCESS is not there yet"]);
+}

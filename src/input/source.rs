@@ -25,7 +25,7 @@ use parquet::file::reader::{ChunkReader, Length};
 
 use super::InputFile;
 use crate::error::{Error, Kind, Result, of_io};
-use crate::objects::{self, Bucket, Entry, Tag};
+use crate::objects::{self, Asked, Bucket, Entry, Tag};
 
 /// Threads that wait for answers about files at a time.
 const THREADS: usize = 16;
@@ -212,8 +212,17 @@ impl Opened {
                 Ok(bytes.into())
             }
             Self::Object(object) => {
-                let read = object.bucket.range(&object.entry, range).map_err(|error| object.changed(error));
-                read.map(Bytes::from).map_err(io::Error::other)
+                Ahead { asked: object.bucket.ask(&object.entry, vec![range]), object: Arc::clone(object) }.wait()
+            }
+        }
+    }
+
+    /// Asks for a range of an object, to be had later; local files are read when they are needed.
+    pub(super) fn ahead(&self, range: Range<u64>) -> Option<Ahead> {
+        match self {
+            Self::Local(_) => None,
+            Self::Object(object) => {
+                Some(Ahead { asked: object.bucket.ask(&object.entry, vec![range]), object: Arc::clone(object) })
             }
         }
     }
@@ -233,6 +242,23 @@ impl Opened {
     pub(super) fn chunks(&self, ranges: impl IntoIterator<Item = Range<u64>>) -> io::Result<Chunks> {
         let read = |range: Range<u64>| Ok((range.start, self.read_at(range)?));
         Ok(Chunks { bytes: self.bytes()?, read: ranges.into_iter().map(read).collect::<io::Result<_>>()? })
+    }
+}
+
+/// A range of an object on its way.
+pub(super) struct Ahead {
+    asked: Result<Asked>,
+    object: Arc<ObjectFile>,
+}
+
+impl Ahead {
+    /// Waits for it.
+    ///
+    /// # Errors
+    /// That of the store, in an I/O error.
+    pub(super) fn wait(self) -> io::Result<Bytes> {
+        let read = self.asked.and_then(Asked::wait).map_err(|error| self.object.changed(error));
+        Ok(read.map_err(io::Error::other)?.pop().unwrap_or_default())
     }
 }
 

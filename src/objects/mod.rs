@@ -39,6 +39,7 @@ use tokio::sync::Semaphore;
 
 pub use key::Key;
 pub use location::{Location, Scheme};
+pub use ranges::Asked;
 pub use read::{Changed, Entry, Object, Tag};
 pub use reader::Reader;
 pub use settings::{Patience, Settings};

@@ -21,9 +21,17 @@ const GAP: u64 = 256 << 10;
 
 /// Parts of an object on their way; the requests end when this is dropped.
 #[derive(Debug)]
-pub(super) struct Asked(JoinHandle<Result<Vec<Bytes>>>);
+pub struct Asked(JoinHandle<Result<Vec<Bytes>>>);
 
 impl Asked {
+    /// Waits for the parts, and blocks its thread.
+    ///
+    /// # Errors
+    /// As [`Bucket::range`].
+    pub fn wait(self) -> Result<Vec<Bytes>> {
+        network::run(self.ended())?
+    }
+
     /// The parts.
     ///
     /// # Errors
@@ -60,11 +68,11 @@ impl Bucket {
         }
     }
 
-    /// Asks for parts of an object, all of which have to be in it.
+    /// Asks for parts of an object, all of which have to be in it, and does not wait for them.
     ///
     /// # Errors
     /// `Unavailable` when the runtime cannot be started.
-    pub(super) fn ask(&self, entry: &Entry, ranges: Vec<Range<u64>>) -> Result<Asked> {
+    pub fn ask(&self, entry: &Entry, ranges: Vec<Range<u64>>) -> Result<Asked> {
         Ok(Asked(network::start()?.spawn(self.clone().coalesced(entry.clone(), ranges))))
     }
 

@@ -14,7 +14,7 @@ use std::ops::Range;
 use bytes::{Buf, Bytes};
 
 use super::ranges::Asked;
-use super::{Bucket, Entry, network};
+use super::{Bucket, Entry};
 use crate::error::Result;
 
 /// Bytes of the first part: 256 KiB.
@@ -68,7 +68,7 @@ impl Reader {
         if !is_first {
             self.ahead = self.ask()?;
         }
-        let parts = network::run(asked.ended())??;
+        let parts = asked.wait()?;
         Ok(parts.into_iter().next().unwrap_or_default())
     }
 }

@@ -34,7 +34,7 @@ use crate::input;
 use crate::job::Job;
 use crate::progress::{Progress, StageTimer};
 use crate::publish::{self, GcReport, PublishOptions, Published, Staged};
-use crate::report::{InputReport, Outcome, PlanReport, ResumeReport, RunReport, StageReport};
+use crate::report::{InputReport, ObjectReads, Outcome, PlanReport, ResumeReport, RunReport, StageReport};
 use crate::resources::Resources;
 use crate::shutdown;
 use as_of::AsOf;
@@ -191,6 +191,7 @@ pub fn plan(job: &Job, options: &RunOptions) -> Result<PlanReport> {
         would,
         resumes,
         inputs: prepared.inputs.iter().map(InputReport::from).collect(),
+        object_reads: ObjectReads::of(&prepared.inputs),
         plan: execution.explain(),
         unspillable: execution.unspillable(),
         key: prepared.encode.key_schema().columns.iter().map(|c| named((&c.name, &c.type_name))).collect(),

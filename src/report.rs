@@ -108,6 +108,24 @@ pub struct RunReport {
     pub removed: Vec<u64>,
     /// What was announced to the consumers of the topic; none if the store is not streamed.
     pub kafka: Option<KafkaReport>,
+    /// What was read from object stores; none if all inputs are local.
+    pub object_reads: Option<ObjectReads>,
+}
+
+/// What was read from object stores, by all requests, those that were repeated included.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct ObjectReads {
+    /// Requests: listings, looks at objects, and reads.
+    pub requests: u64,
+    /// Bytes of objects that were received.
+    pub bytes: u64,
+}
+
+impl ObjectReads {
+    /// What was read of these inputs so far.
+    pub fn of(inputs: &[Input]) -> Option<Self> {
+        crate::input::traffic(inputs).map(|traffic| Self { requests: traffic.requests, bytes: traffic.received })
+    }
 }
 
 /// Where a version is on Kafka.
@@ -172,6 +190,8 @@ pub struct BuildReport {
     pub memory: Option<MemoryReport>,
     /// The part that an earlier run had done.
     pub resumed: Option<ResumeReport>,
+    /// What was read from object stores; none if all inputs are local.
+    pub object_reads: Option<ObjectReads>,
 }
 
 /// What a run would do.
@@ -187,6 +207,8 @@ pub struct PlanReport {
     pub resumes: Option<String>,
     /// What would be read.
     pub inputs: Vec<InputReport>,
+    /// What the plan itself read from object stores; none if all inputs are local.
+    pub object_reads: Option<ObjectReads>,
     /// The query's operators, as indented text.
     pub plan: String,
     /// Operators that hold an input in memory and cannot spill.

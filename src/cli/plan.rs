@@ -27,6 +27,11 @@ impl Args {
         self.job.memory()
     }
 
+    /// Looks for the job's data below a URL.
+    pub(super) fn below(&mut self, root: String) {
+        self.job.below(root);
+    }
+
     pub(super) fn run(self, output: &mut Output) -> Result<Verdict> {
         let (job, options) = self.job.load()?;
         output.about(&job.dataset, &job.store);
@@ -45,6 +50,9 @@ fn show(report: &PlanReport, output: &mut Output) -> Result<()> {
     report.resumes.iter().try_for_each(|resumes| output.line(resumes))?;
     output.line("")?;
     output.line(inputs(report))?;
+    if let Some(reads) = &report.object_reads {
+        output.line(format!("from object stores, so far: {}", format::object_reads(reads)))?;
+    }
     for input in &report.inputs {
         if let ([first, ..], Some(last)) = (input.partitions.as_slice(), input.partitions.last()) {
             let all = format::plural(input.partitions.len() as u64, "partition");

@@ -63,6 +63,11 @@ impl Args {
         self.job.memory()
     }
 
+    /// Looks for the job's data below a URL.
+    pub(super) fn below(&mut self, root: String) {
+        self.job.below(root);
+    }
+
     pub(super) fn run(self, output: &mut Output) -> Result<Verdict> {
         let allow = self.allow.read()?;
         let (mut job, mut options) = self.job.load()?;
@@ -111,6 +116,9 @@ pub(super) struct JobArgs {
     /// Directory for spill files; the store's own staging directory if left out
     #[arg(long, value_name = "DIR")]
     spill_dir: Option<PathBuf>,
+    /// The URL of `-C`, which relative paths of data are below
+    #[arg(skip)]
+    root: Option<String>,
 }
 
 impl JobArgs {
@@ -119,10 +127,19 @@ impl JobArgs {
         self.memory.unwrap_or_else(default_memory)
     }
 
+    /// Looks for the job's data below a URL.
+    pub(super) fn below(&mut self, root: String) {
+        self.root = Some(root);
+    }
+
     /// Reads the job, and makes options with defaults for everything else.
     pub(super) fn load(self) -> Result<(Job, RunOptions)> {
         let options = options(Resources::new(self.threads, self.memory)?, self.spill_dir);
         let job = Job::load(&self.job, &parsers::sets(self.set)?)?;
+        let job = match &self.root {
+            Some(root) => job.below(root)?,
+            None => job,
+        };
         Ok((job, options))
     }
 }

@@ -32,6 +32,9 @@ pub(super) fn show(report: &RunReport, output: &mut Output) -> Result<()> {
     output.line(facts(report))?;
     output.line("")?;
     output.say(format!("read     {}", inputs(&report.inputs)))?;
+    if let Some(reads) = &report.object_reads {
+        output.line(format!("fetched  {}", format::object_reads(reads)))?;
+    }
     output.say(format!(
         "stored   {} in {}, {}; digest {}, as of {}{}",
         format::size(report.disk_bytes),
@@ -250,6 +253,7 @@ mod tests {
             moved: Vec::new(),
             removed: Vec::new(),
             kafka: None,
+            object_reads: None,
         }
     }
 

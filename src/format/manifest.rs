@@ -101,7 +101,7 @@ pub struct Manifest {
 pub struct InputFile {
     /// The input's name in the job.
     pub input: String,
-    /// The file.
+    /// The file: a path, or the URL of an object.
     pub path: String,
     /// Its size in bytes.
     pub size: u64,
@@ -109,6 +109,12 @@ pub struct InputFile {
     pub modified: String,
     /// Rows in it, if its format records them.
     pub rows: Option<u64>,
+    /// The entity tag of an object.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub etag: Option<String>,
+    /// The store's own number of an object's version, where it was known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub object_version: Option<String>,
 }
 
 /// One shard: a complete RocksDB database.

@@ -5,6 +5,7 @@
 //! URL ─▶ Location ─▶ Bucket::open(&Location, &Settings)
 //!                      read.rs    head, get, get_if_changed, range, read
 //!                      ranges.rs  parts of an object, for scans
+//!                      reader.rs  an object from front to back
 //!                      write.rs   put, put_if_absent, put_if_match ─▶ Applied | Lost | Unknown; settle
 //!                      upload.rs  large files in parts, with bounded memory
 //!                      list.rs    list page by page, delete many
@@ -23,6 +24,7 @@ mod location;
 mod network;
 mod ranges;
 mod read;
+mod reader;
 mod settings;
 #[cfg(test)]
 pub(crate) mod simulated;
@@ -39,7 +41,9 @@ use tokio::sync::Semaphore;
 
 pub use key::Key;
 pub use location::{Location, Scheme};
+pub use ranges::Asked;
 pub use read::{Changed, Entry, Tag};
+pub use reader::Reader;
 pub use settings::{Patience, Settings};
 pub use traffic::Traffic;
 pub use upload::OpenUpload;

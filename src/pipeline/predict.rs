@@ -123,7 +123,7 @@ fn grown(prepared: &Prepared<'_>, Previous { manifest }: &Previous) -> Estimate 
     // Partitions that the query skips by directory name say nothing about its output.
     let kept: Vec<Input> = prepared.inputs.iter().map(|input| prepared.query.kept(input)).collect();
     let paths = |inputs: &[Input]| -> HashSet<String> {
-        inputs.iter().flat_map(|input| &input.files).map(|file| file.path.display().to_string()).collect()
+        inputs.iter().flat_map(|input| &input.files).map(|file| file.source.to_string()).collect()
     };
     let (all, used) = (paths(&prepared.inputs), paths(&kept));
     let counts = |path: &String| used.contains(path) || !all.contains(path);

@@ -25,6 +25,8 @@ pub enum Fault {
     Swallow,
     /// The server never sees it, and the client is told 503.
     Refuse,
+    /// The server never sees it, and the client is told 403.
+    Deny,
     /// The server carries it out, and the connection is cut instead of an answer.
     LoseAnswer,
     /// The server carries it out, and the client is told 503.
@@ -168,6 +170,7 @@ impl State {
             Some(Fault::Delay(duration)) => thread::sleep(duration),
             Some(Fault::Swallow) => return Ok(false),
             Some(Fault::Refuse) => return client.write_all(UNAVAILABLE).map(|()| goes_on),
+            Some(Fault::Deny) => return client.write_all(DENIED).map(|()| goes_on),
             Some(Fault::Flood) => {
                 client.write_all(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 1000000000000\r\n\r\n")?;
                 loop {
@@ -204,6 +207,9 @@ impl State {
 const UNAVAILABLE: &[u8] =
     b"HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/xml\r\nContent-Length: 73\r\n\r\n\
     <Error><Code>SlowDown</Code><Message>Reduce your rate.</Message></Error>\n";
+
+const DENIED: &[u8] = b"HTTP/1.1 403 Forbidden\r\nContent-Type: application/xml\r\nContent-Length: 45\r\n\r\n\
+    <Error><Code>AccessDenied</Code></Error>    \n";
 
 fn alter(body: &mut [u8]) {
     let middle = body.len() / 2;

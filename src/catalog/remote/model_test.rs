@@ -64,7 +64,9 @@ fn host(catalog: &Catalog, seed: u64, number: usize, tally: &Tally) {
                 tally.count(removed);
                 let gone = if was_removed { vec![version] } else { Vec::new() };
                 // An answer that is lost for good stops a deletion; another one continues it.
-                assert!(!catalog.sweep(gone, Duration::from_secs(3600)).is_err_and(|error| error.kind() == Kind::Corrupt));
+                assert!(
+                    !catalog.sweep(gone, Duration::from_secs(3600)).is_err_and(|error| error.kind() == Kind::Corrupt)
+                );
             }
         }
     }
@@ -84,7 +86,8 @@ fn build(catalog: &Catalog, id: &str, tally: &Tally) {
             // Its lease, or its commit of the builder's epoch.
             let was_unknown = is_unknown(&error);
             assert!(was_unknown || error.kind() == Kind::Conflict, "{}", error.chain().join(": "));
-            return _ = tally.unknown.fetch_add(u64::from(was_unknown), Ordering::Relaxed);
+            tally.unknown.fetch_add(u64::from(was_unknown), Ordering::Relaxed);
+            return;
         }
     };
     tally.applied.fetch_add(1, Ordering::Relaxed);

@@ -69,7 +69,8 @@ start_server() {
         -s3 -s3.port="$port" -s3.port.grpc=$((port + 4)) -s3.port.iceberg=0 -s3.port.lance=0
         -s3.config="$here/objects/s3.json" -s3.autoCreateBucket=false
     )
-    "$weed" -logtostderr=true server "${options[@]}" </dev/null >>"$dir/server.log" 2>&1 &
+    # A volume at a time for each bucket, as their number is bounded by the disk.
+    WEED_MASTER_VOLUME_GROWTH_COPY_1=1 "$weed" -logtostderr=true server "${options[@]}" </dev/null >>"$dir/server.log" 2>&1 &
     server=$!
 }
 

@@ -13,7 +13,6 @@
 //!
 //! Not for: guarantees. Groups with a longer tail than the sample shows are underestimated.
 
-use std::collections::BTreeSet;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -104,12 +103,7 @@ pub fn estimate<M: Measure>(
         return pass(&query, spill_dir, &measure);
     }
     let large = large(&rows);
-    let is_large = |name: &String| large.iter().any(|number| inputs[*number].name == *name);
-    let of_two_large = |[left, right]: &[BTreeSet<String>; 2]| {
-        let mut pairs = left.iter().flat_map(|left| right.iter().map(move |right| (left, right)));
-        pairs.any(|(left, right)| left != right && is_large(left) && is_large(right))
-    };
-    let Some(&largest) = large.first().filter(|_| !query.joins.iter().any(of_two_large)) else { return Ok(None) };
+    let Some(&largest) = large.first().filter(|_| !joins_two(&query, inputs, &large)) else { return Ok(None) };
     let small = (rows[largest] / SAMPLE_PART).clamp(SAMPLE_ROWS.0, SAMPLE_ROWS.1);
     let share = |number: usize, times: u64| {
         let own = u128::from(times * small) * u128::from(rows[number]) / u128::from(rows[largest]);
@@ -158,6 +152,15 @@ fn large(rows: &[u64]) -> Vec<usize> {
         .collect();
     large.reverse();
     large
+}
+
+/// Whether the query joins two of these inputs.
+fn joins_two(query: &Query<'_>, inputs: &[Input], large: &[usize]) -> bool {
+    let is_large = |name: &String| large.iter().any(|number| inputs[*number].name == *name);
+    query.joins.iter().any(|[left, right]| {
+        let mut pairs = left.iter().flat_map(|left| right.iter().map(move |right| (left, right)));
+        pairs.any(|(left, right)| left != right && is_large(left) && is_large(right))
+    })
 }
 
 /// The share of an input with about `wanted` of its `rows`: from more of the row groups if they are small, and at least

@@ -378,7 +378,7 @@ fn two_large_inputs_are_predicted_together_but_not_joined() {
              = {{ max_change = 10.0 }}\n"
         )
     };
-    workspace.write("joined.toml", &job("SELECT id, one.v FROM one JOIN two USING (id)"));
+    workspace.write("joined.toml", job("SELECT id, one.v FROM one JOIN two USING (id)"));
     let plan = workspace.cutover("plan joined.toml").ok();
     plan.prints(&["rows", "not known", "its memory: yes; its disk: not known", "predicted from nothing"]);
     let told = document(workspace.cutover("plan joined.toml --json"), 0);
@@ -389,9 +389,9 @@ fn two_large_inputs_are_predicted_together_but_not_joined() {
     let told = document(workspace.cutover("run joined.toml --json"), 0);
     assert_eq!((&told["rows"], &told["predicted"]["rows"]), (&60_000.into(), &Value::Null));
     // What another job made of this dataset is better than nothing.
-    workspace.write("joined.toml", &job("SELECT id, one.v + 1 AS v FROM one JOIN two USING (id)"));
+    workspace.write("joined.toml", job("SELECT id, one.v + 1 AS v FROM one JOIN two USING (id)"));
     workspace.cutover("plan joined.toml").ok().prints(&["60,000", "version 1 of another job"]);
-    workspace.write("union.toml", &job("SELECT id, v FROM one UNION ALL SELECT id, v FROM two"));
+    workspace.write("union.toml", job("SELECT id, v FROM one UNION ALL SELECT id, v FROM two"));
     let told = document(workspace.cutover("run union.toml --json"), 0);
     let (rows, predicted) = (told["rows"].as_f64().unwrap(), told["predicted"]["rows"].as_f64().unwrap());
     assert!((0.9..=1.1).contains(&(predicted / rows)), "{rows} rows, {predicted} predicted");

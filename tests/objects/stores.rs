@@ -334,7 +334,7 @@ fn a_foreign_client_reads_what_was_written() {
     let Some(server) = Server::shared() else { return };
     let (numbers, bucket) = remote(server, server.port(), "");
     numbers.run(1).ok();
-    let copy = numbers.on("path", "").ok().stdout;
+    let copy = numbers.on("path", "").ok().stdout.clone();
     let program = r#"
 import boto3, os, pathlib, sys
 bucket, prefix, copy = sys.argv[1:]

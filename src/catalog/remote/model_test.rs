@@ -55,8 +55,8 @@ fn host(catalog: &Catalog, seed: u64, number: usize, tally: &Tally) {
             2 => tally.count(catalog.commit(|current| changed(current, |c| c.publish(version, &everything(), at(1))))),
             3 => tally.count(catalog.commit(|current| changed(current, |c| c.rollback(None, at(2))))),
             4 => tally.count(catalog.commit(|current| match current.pin.is_some() {
-                true => changed(current, Current::unpin),
-                false => changed(current, |c| c.pin(None, "why", at(3))),
+                true => changed(current, |c| c.unpin().map(drop)),
+                false => changed(current, |c| c.pin(None, "why", at(3)).map(drop)),
             })),
             _ => {
                 let removed = catalog.commit(|current| changed(current, |c| c.remove(version)));

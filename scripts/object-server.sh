@@ -4,6 +4,7 @@
 #
 #   scripts/object-server.sh fetch            bring what the others need, once for this user (about 170 MB)
 #   scripts/object-server.sh run DIR PORT     run one server in the foreground, with all of its state in DIR
+#   scripts/object-server.sh try DIR PORT     the same, and delete DIR at the end
 #
 # `run` prints the line `ready http://127.0.0.1:PORT` when the server serves. A later run goes on with what is in DIR,
 # after kill -9 too. It ends, and the server with it by kill -9, when its standard input is closed or it is itself
@@ -58,6 +59,7 @@ fetch() {
 
 server=
 watcher=
+keep=yes
 
 start_server() {
     local options=(
@@ -100,6 +102,7 @@ end_server() {
     wait || :
     rm -f "$dir/pid" "$dir/closed"
     for ((next = port; next < port + 8; next++)); do rm -f /tmp/seaweedfs-*-"$next".sock; done
+    [[ $keep = yes ]] || rm -rf "$dir"
 } 2>/dev/null
 
 run() {
@@ -135,5 +138,9 @@ case ${1:-} in
         fetch
         ;;
     run) run "${@:2}" ;;
+    try)
+        keep=no
+        run "${@:2}"
+        ;;
     *) usage ;;
 esac

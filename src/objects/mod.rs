@@ -34,6 +34,7 @@ mod write;
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use object_store::ObjectStore;
 use object_store::multipart::MultipartStore;
@@ -60,6 +61,8 @@ pub struct Bucket {
     /// What can be written to has both; what can only be read has neither.
     writer: Option<Writer>,
     counts: Arc<traffic::Counts>,
+    /// How long a conditional put is tried until it is settled.
+    settle_for: Duration,
     /// Parts of uploads that may be in memory, over all uploads.
     parts: Arc<Semaphore>,
 }

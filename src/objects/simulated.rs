@@ -7,6 +7,7 @@
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use futures::stream::BoxStream;
@@ -32,6 +33,7 @@ pub(crate) fn bucket(seed: u64, lost: u64, refused: u64) -> Result<Bucket> {
         store: Arc::clone(&memory) as _,
         writer: Some(Writer { once, multipart: memory }),
         counts: Arc::default(),
+        settle_for: Duration::from_millis(2),
         parts: Arc::new(Semaphore::new(upload::PARTS)),
     })
 }

@@ -12,18 +12,18 @@
 //! Not for: large files (see `upload`).
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use object_store::{ObjectStore, ObjectStoreExt, PutMode, PutOptions, PutPayload, PutResult};
 
 use super::failure::{self, Answer};
 use super::{Bucket, Key, Tag, network};
-use crate::error::{Error, Result};
+use crate::error::{Error, Kind, Result};
 
-/// Times that a put is sent until it is settled.
-const TRIES: u32 = 6;
-/// How long is waited before the second time; doubled each time.
+/// How long is waited before a put is sent for the second time; doubled each time.
 const WAIT: Duration = if cfg!(test) { Duration::from_micros(20) } else { Duration::from_millis(100) };
+/// The longest wait.
+const LONGEST_WAIT: Duration = Duration::from_secs(2);
 
 /// What has to hold for a put to be applied.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -117,10 +117,12 @@ impl Bucket {
     pub fn settle(&self, key: &Key, bytes: &[u8], condition: &Condition) -> Result<Put> {
         let mut wait = WAIT;
         let mut was_unknown = false;
-        for _ in 1..TRIES {
+        let deadline = Instant::now() + self.settle_for;
+        loop {
             match self.put_if(key, bytes.to_vec(), condition) {
                 Ok(Put::Applied(tag)) => return Ok(Put::Applied(tag)),
                 // An earlier request may still do it, so a refusal of this one alone says little.
+                Err(error) if error.kind() == Kind::Unavailable && Instant::now() < deadline => {}
                 Err(error) if was_unknown => return Ok(Put::Unknown(error)),
                 Err(error) => return Err(error),
                 Ok(Put::Lost) if !was_unknown => return Ok(Put::Lost),
@@ -132,8 +134,11 @@ impl Bucket {
                 Ok(Looked::Theirs) => return Ok(Put::Lost),
                 Ok(Looked::AsBefore) | Err(_) => {}
             }
+            if Instant::now() >= deadline {
+                break;
+            }
             std::thread::sleep(wait);
-            wait *= 2;
+            wait = (2 * wait).min(LONGEST_WAIT);
         }
         Ok(Put::Unknown(Error::unavailable(format!(
             "cannot tell whether {} was written: the store's answers were lost",

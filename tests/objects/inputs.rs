@@ -149,9 +149,10 @@ fn a_job_of_local_paths_runs_below_a_url() {
     let report = lake.cutover(&format!("-C {root} run below.toml --json")).ok().json();
     assert_eq!((&report["rows"], &report["how"]), (&Value::from(10), &Value::from("published")));
     lake.cutover(&format!("-C {root}/ plan below.toml")).ok().prints(&["already published as 1", "from object stores"]);
-    // A store below a URL cannot be built here, and no directory of that name is made.
+    // A store of a relative path is below the URL too, and no directory of that name is made.
     lake.workspace.write("below.toml", text);
-    lake.cutover(&format!("-C {root} run below.toml")).fails(2).complains(&["/root/stores/below is a URL"]);
+    lake.cutover(&format!("-C {root} run below.toml")).ok().prints(&["/root/stores/below"]);
+    lake.cutover(&format!("versions {root}/stores/below")).ok().prints(&["readers see version 1"]);
     assert!(!lake.workspace.path("s3:").exists());
     lake.job("below", "../elsewhere/b.csv", "");
     lake.cutover(&format!("-C {root} run below.toml")).fails(2).complains(&["may lead out of"]);

@@ -13,9 +13,9 @@ use tempfile::TempDir;
 
 /// Ports of one child.
 const PORTS: u16 = 8;
-/// Where they may begin: below those that connections get from the system, above those of the Kafka tests.
-const FIRST_PORT: u16 = 40_000 - 8 * PORT_CHOICES;
-const PORT_CHOICES: u16 = 900;
+/// Where they may begin: below those of the Kafka tests, and of connections that the system gives a port.
+const FIRST_PORT: u16 = 10_000;
+const PORT_CHOICES: u16 = 1_200;
 
 /// The secret of the user who may do everything.
 pub const SECRET: &str = "admin-secret";
@@ -31,12 +31,12 @@ impl Server {
     /// The server that tests share; none where there can be none.
     pub fn shared() -> Option<&'static Self> {
         static SHARED: OnceLock<Result<Server, String>> = OnceLock::new();
-        SHARED.get_or_init(Self::start).as_ref().map_err(|why| skip(why)).ok()
+        SHARED.get_or_init(|| Self::start("try")).as_ref().map_err(|why| skip(why)).ok()
     }
 
     /// A server of its own, for a test that kills it; none where there can be none.
     pub fn own() -> Option<Self> {
-        Self::start().map_err(|why| skip(&why)).ok()
+        Self::start("run").map_err(|why| skip(&why)).ok()
     }
 
     /// Kills it, as kill -9 does.
@@ -49,10 +49,10 @@ impl Server {
 
     /// Starts it again, with what it had.
     pub fn restart(&self) {
-        *self.script.lock().unwrap() = run(self.dir.path(), self.port).unwrap();
+        *self.script.lock().unwrap() = run("run", self.dir.path(), self.port).unwrap();
     }
 
-    fn start() -> Result<Self, String> {
+    fn start(how: &str) -> Result<Self, String> {
         let python = Command::new("python3").args(["-c", "import ensurepip, venv"]).stderr(Stdio::null()).status();
         if !python.is_ok_and(|status| status.success()) {
             return Err("there is no Python with venv; scripts/setup.sh --objects installs it".to_owned());
@@ -62,7 +62,7 @@ impl Server {
             return Err(String::from_utf8_lossy(&fetched.stderr).into_owned());
         }
         let (dir, port) = (tempfile::Builder::new().prefix("cutover-objects-").tempdir().unwrap(), free_ports(PORTS));
-        let script = Mutex::new(run(dir.path(), port)?);
+        let script = Mutex::new(run(how, dir.path(), port)?);
         Ok(Self { port, dir, script })
     }
 
@@ -107,10 +107,11 @@ impl Server {
     }
 }
 
-/// Runs a server until its standard input is closed; why, if it does not come up.
-fn run(dir: &Path, port: u16) -> Result<Child, String> {
+/// Runs a server until its standard input is closed; why, if it does not come up. One to `try` deletes what it has in the
+/// end: no destructor runs for what all tests share.
+fn run(how: &str, dir: &Path, port: u16) -> Result<Child, String> {
     let mut command = Command::new(script());
-    command.arg("run").arg(dir).arg(port.to_string());
+    command.arg(how).arg(dir).arg(port.to_string());
     let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let mut line = String::new();
     BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();

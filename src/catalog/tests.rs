@@ -1,6 +1,6 @@
 //! Stores on the disk: creation, damage, concurrent commits, installs after crashes, deletion.
 
-use crate::format::{CheckResult, Current, Outcome, State};
+use crate::format::{CheckResult, Current, Manifest, Outcome, State};
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::time::Duration;
@@ -207,7 +207,8 @@ fn an_install_refuses_what_is_not_a_whole_directory_of_its_own() {
     symlink("/etc/hosts", linked.join("shard-00000/LOG")).unwrap();
     assert_eq!(kind(catalog.install(&linked, manifest)), Kind::Corrupt);
     let wrong = staged(&catalog, "wrong");
-    assert_eq!(kind(catalog.install(&wrong, |version| fixture::manifest(version + 1, &[]))), Kind::Internal);
+    let of_another = |version| Manifest { dataset: "another".into(), ..fixture::manifest(version, &[]) };
+    assert_eq!(kind(catalog.install(&wrong, of_another)), Kind::Internal);
     assert_eq!(catalog.read().unwrap(), Catalog::open(catalog.layout().root()).unwrap().read().unwrap());
     assert_eq!(catalog.read().unwrap().versions.len(), 0);
 }

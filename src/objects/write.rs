@@ -110,11 +110,30 @@ impl Bucket {
     /// Writes an object under a condition, and finds out what became of it: by reading, where an answer was lost.
     /// `bytes` must differ from whatever anybody else may write there.
     ///
+    /// An object that somebody else has overwritten since counts as lost: for objects whose content tells which writes
+    /// came before, use [`Bucket::settle_by`].
+    ///
     /// [`Put::Unknown`] remains only when the store did not answer for as long as was waited.
     ///
     /// # Errors
     /// As [`Bucket::put`], when it was certainly not applied.
     pub fn settle(&self, key: &Key, bytes: &[u8], condition: &Condition) -> Result<Put> {
+        self.settle_by(key, bytes, condition, bytes.len() as u64, &|found| found == bytes)
+    }
+
+    /// As [`Bucket::settle`], for an object of at most `most` bytes; `is_in` says whether the write is in what is found
+    /// there, be it below later ones.
+    ///
+    /// # Errors
+    /// As [`Bucket::settle`].
+    pub fn settle_by(
+        &self,
+        key: &Key,
+        bytes: &[u8],
+        condition: &Condition,
+        most: u64,
+        is_in: &dyn Fn(&[u8]) -> bool,
+    ) -> Result<Put> {
         let mut wait = WAIT;
         let mut was_unknown = false;
         let deadline = Instant::now() + self.settle_for;
@@ -129,7 +148,7 @@ impl Bucket {
                 Ok(Put::Lost) => {}
                 Ok(Put::Unknown(_)) => was_unknown = true,
             }
-            match self.looked(key, bytes, condition) {
+            match self.looked(key, condition, most, is_in) {
                 Ok(Looked::Ours(tag)) => return Ok(Put::Applied(tag)),
                 Ok(Looked::Theirs) => return Ok(Put::Lost),
                 Ok(Looked::AsBefore) | Err(_) => {}
@@ -147,17 +166,24 @@ impl Bucket {
     }
 
     /// What is there after a put whose answer was lost.
-    fn looked(&self, key: &Key, bytes: &[u8], condition: &Condition) -> Result<Looked> {
+    fn looked(
+        &self,
+        key: &Key,
+        condition: &Condition,
+        most: u64,
+        is_in: &dyn Fn(&[u8]) -> bool,
+    ) -> Result<Looked> {
         let Some(entry) = self.head(key)? else {
             return Ok(if *condition == Condition::Absent { Looked::AsBefore } else { Looked::Theirs });
         };
         if matches!(condition, Condition::Match(tag) if *tag == entry.tag) {
             return Ok(Looked::AsBefore);
         }
-        if entry.bytes != bytes.len() as u64 || self.range(&entry, 0..entry.bytes)? != bytes {
+        if entry.bytes > most {
             return Ok(Looked::Theirs);
         }
-        Ok(Looked::Ours(entry.tag))
+        let found = self.range(&entry, 0..entry.bytes)?;
+        Ok(if is_in(&found) { Looked::Ours(entry.tag) } else { Looked::Theirs })
     }
 
     /// Finds out whether the store holds to conditions, by an object of a name that nobody else uses. A store that takes
@@ -174,11 +200,11 @@ impl Bucket {
             return Err(Error::conflict(format!("{} is there already", self.url(probe))));
         };
         let checked = (|| {
-            let again = unanswered(self.put_if_absent(probe, b"again".to_vec())?)?;
-            let Put::Applied(second) = unanswered(self.put_if_match(probe, b"second".to_vec(), &first)?)? else {
+            let again = unanswered(self.settle(probe, b"again", &Condition::Absent)?)?;
+            let Put::Applied(second) = unanswered(self.settle(probe, b"second", &Condition::Match(first.clone()))?)? else {
                 return Err(self.without_conditions(probe));
             };
-            let stale = unanswered(self.put_if_match(probe, b"stale".to_vec(), &first)?)?;
+            let stale = unanswered(self.settle(probe, b"stale", &Condition::Match(first.clone()))?)?;
             match (again, stale) {
                 (Put::Lost, Put::Lost) if first != second => Ok(()),
                 _ => Err(self.without_conditions(probe)),

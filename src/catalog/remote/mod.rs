@@ -43,6 +43,8 @@ use crate::objects::{Bucket, Changed, Condition, Key, Location, Put, Scheme, Set
 
 /// Upper bound on the size of `current.json`, as in local stores.
 const MAX_CURRENT: u64 = 64 << 20;
+/// Changes whose IDs are kept in `current.json`: more than others can make while one waits for its answer.
+const MAX_CHANGES: usize = 256;
 /// Upper bound on the size of a manifest, as in local stores.
 const MAX_MANIFEST: u64 = 256 << 20;
 
@@ -125,14 +127,24 @@ impl Remote {
         Ok(Refreshed::Changed(Box::new(current), object.entry.tag))
     }
 
-    /// Replaces `current.json`, which must be as `tag` says, or create it where none is given.
+    /// Replaces `current.json`, which must be as `tag` says, or creates it where none is given. The change gets an ID, by
+    /// which it is recognized where its answer is lost, also below later changes of other hosts.
     ///
     /// # Errors
     /// `Unavailable` when it is unknown whether the change was applied, or the object store does not answer; as
     /// [`Remote::read`].
     pub(super) fn replace(&self, current: &Current, tag: Option<&Tag>) -> Result<Replaced> {
         let condition = tag.map_or(Condition::Absent, |tag| Condition::Match(tag.clone()));
-        match self.bucket.settle(&current_key()?, &seal(current)?, &condition)? {
+        let (key, id) = (current_key()?, format!("{:016x}", random()));
+        let mut current = current.clone();
+        let surplus = (current.latest_changes.len() + 1).saturating_sub(MAX_CHANGES);
+        current.latest_changes.drain(..surplus);
+        current.latest_changes.push(id.clone());
+        let is_in = |found: &[u8]| {
+            let found = Current::parse(found, Path::new(key.as_str()));
+            found.is_ok_and(|found| found.latest_changes.contains(&id))
+        };
+        match self.bucket.settle_by(&key, &seal(&current)?, &condition, MAX_CURRENT, &is_in)? {
             Put::Applied(_) => Ok(Replaced::Applied),
             Put::Lost => Ok(Replaced::Lost),
             Put::Unknown(error) => {

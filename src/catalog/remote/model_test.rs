@@ -105,7 +105,10 @@ fn history(seed: u64, work: &Path) {
     let bucket = simulated::bucket(seed, 10, 10).unwrap();
     let hosts: Vec<Catalog> =
         (0..HOSTS).map(|host| Catalog::simulated(bucket.clone(), &work.join(host.to_string()))).collect();
-    hosts[0].remote().unwrap().create("views").unwrap();
+    // Creating it may have to be tried again, too.
+    while !hosts[0].read().is_ok() {
+        let _ = hosts[0].remote().unwrap().create("views");
+    }
     let tally = Tally::default();
     std::thread::scope(|scope| {
         for (number, catalog) in hosts.iter().enumerate() {

@@ -119,6 +119,7 @@ impl Numbers {
     }
 
     /// As [`Numbers::with`], with the store at a URL that these variables of the environment give access to.
+    #[allow(dead_code, reason = "the tests of object stores use it")]
     pub fn at(url: &str, environment: &[(String, String)], sections: &str) -> Self {
         let mut numbers = Self::with(sections);
         let job = NUMBERS.replace("store = \"store\"", &format!("store = {url:?}"));

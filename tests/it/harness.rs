@@ -59,6 +59,7 @@ impl Workspace {
     }
 
     /// Sets variables for every later command.
+    #[allow(dead_code, reason = "the tests of object stores use it")]
     pub fn set_environment(&mut self, environment: &[(String, String)]) {
         self.environment = environment.to_vec();
     }
@@ -293,6 +294,7 @@ impl Run {
     }
 
     /// It ended with one of these exit codes, which is returned.
+    #[allow(dead_code, reason = "the tests of object stores use it")]
     #[track_caller]
     pub fn exits_with_one_of(self, codes: &[i32]) -> i32 {
         let code = self.code();

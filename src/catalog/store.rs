@@ -403,15 +403,13 @@ impl Catalog {
     }
 
     /// As [`Catalog::commit_during_intent`], for a caller that already holds the lock.
-    pub(super) fn commit_locked<T>(
-        &self,
-        _: &Lock,
-        mut change: impl FnMut(&mut Current) -> Result<T>,
-    ) -> Result<T> {
+    pub(super) fn commit_locked<T>(&self, _: &Lock, mut change: impl FnMut(&mut Current) -> Result<T>) -> Result<T> {
         for _ in 0..COMMIT_ATTEMPTS {
             let (before, tag) = match &self.remote {
                 None => (self.read_durable()?, None),
-                Some(remote) => remote.read()?.map(|(current, tag)| (current, Some(tag))).ok_or_else(|| remote.absent())?,
+                Some(remote) => {
+                    remote.read()?.map(|(current, tag)| (current, Some(tag))).ok_or_else(|| remote.absent())?
+                }
             };
             let mut after = before.clone();
             let result = change(&mut after)?;

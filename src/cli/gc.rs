@@ -113,7 +113,9 @@ impl GcArgs {
     /// Names the versions that are kept only to be inspected or published, with their sizes.
     fn tell_kept(&self, catalog: &Catalog, output: &mut Output) -> Result<()> {
         let current = catalog.read()?;
-        for (version, entry) in current.versions.iter().filter(|(_, entry)| entry.state.is_bad() || versions::is_staged(entry)) {
+        for (version, entry) in
+            current.versions.iter().filter(|(_, entry)| entry.state.is_bad() || versions::is_staged(entry))
+        {
             let size = format::size(catalog.stored_bytes(&current, *version)?);
             output.line(format!("version {version} is {} and stays for now: {size}", versions::state(entry)))?;
         }

@@ -66,7 +66,9 @@ impl Args {
         let mut follower = Follower::open(options)?;
         let stopped = |error| {
             shutdown::stands(error, || {
-                format!("stopped: readers of {store} see what they saw; the next pull keeps the files that are complete")
+                format!(
+                    "stopped: readers of {store} see what they saw; the next pull keeps the files that are complete"
+                )
             })
         };
         if self.follow {

@@ -34,7 +34,7 @@ pub(super) struct Args {
     stores: Vec<String>,
     /// Serve every store in this directory, too, as they come and go
     #[arg(long = "stores", value_name = "DIR")]
-    directory: Option<PathBuf>,
+    all_in: Option<PathBuf>,
     /// Directory of the local stores that follow URLs
     #[arg(long, value_name = "DIR")]
     cache: Option<PathBuf>,
@@ -123,7 +123,7 @@ impl Args {
         let sources = self.stores.iter().map(|store| Source::parse(store, self.cache.as_deref()));
         let settings = Settings {
             sources: sources.collect::<Result<_>>()?,
-            stores: self.directory,
+            stores: self.all_in,
             resp: address("--resp", &self.resp)?,
             http: address("--http", &self.http)?,
             password_file: self.password_file,
@@ -168,7 +168,10 @@ fn address(flag: &str, text: &str) -> Result<Option<SocketAddr>> {
 fn sentence(event: &Event) -> (bool, String) {
     match event {
         Event::Serving { resp, http, datasets } => {
-            let protocols = [resp.as_ref().map(|it| format!("the Redis protocol on {it}")), http.as_ref().map(|it| format!("HTTP on {it}"))];
+            let protocols = [
+                resp.as_ref().map(|it| format!("the Redis protocol on {it}")),
+                http.as_ref().map(|it| format!("HTTP on {it}")),
+            ];
             let protocols: Vec<_> = protocols.into_iter().flatten().collect();
             (true, format!("serving {}: {}", datasets.join(", "), protocols.join(", ")))
         }
@@ -178,7 +181,8 @@ fn sentence(event: &Event) -> (bool, String) {
             (true, format!("{dataset}: version {version} is served{from} ({size}, in {})", format::duration(*seconds)))
         }
         Event::Refused { dataset, still, problem } => {
-            let still = still.map_or("no version is served".to_owned(), |still| format!("version {still} is still served"));
+            let still =
+                still.map_or("no version is served".to_owned(), |still| format!("version {still} is still served"));
             (false, format!("{dataset}: {still}: {problem}"))
         }
         Event::Added { dataset } => (true, format!("{dataset}: added")),

@@ -59,9 +59,7 @@ pub(super) fn parse(
         }
         Some(name.to_owned())
     });
-    let store = top
-        .required("store", "store = \"stores/views_by_age\"")
-        .and_then(|item| store(&item, &params));
+    let store = top.required("store", "store = \"stores/views_by_age\"").and_then(|item| store(&item, &params));
     let as_of = top.item("as_of").map_or(Some(None), |item| as_of(&item, &params).map(Some));
     let inputs = top
         .required("inputs", "[inputs.events]")

@@ -27,7 +27,11 @@ pub(super) fn start() -> Result<Handle> {
     let mut started = RUNTIME.lock().unwrap_or_else(PoisonError::into_inner);
     if started.is_none() {
         let mut builder = Builder::new_multi_thread();
-        builder.worker_threads(THREADS).thread_name("network").enable_all().on_thread_start(catch_panic::contain_thread);
+        builder
+            .worker_threads(THREADS)
+            .thread_name("network")
+            .enable_all()
+            .on_thread_start(catch_panic::contain_thread);
         let runtime = builder.build().map_err(|error| Error::unavailable("cannot start threads").because(error))?;
         *started = Some(runtime);
     }

@@ -21,7 +21,9 @@ const MAX_NAMED: usize = 5;
 /// naming others.
 pub fn wait_for_replicas(catalog: &Catalog, version: u64, replicas: usize, patience: Duration) -> Result<Vec<String>> {
     let Some(remote) = catalog.remote() else {
-        return Err(Error::invalid("this store is a local directory, from which no host pulls: leave --wait-replicas out"));
+        return Err(Error::invalid(
+            "this store is a local directory, from which no host pulls: leave --wait-replicas out",
+        ));
     };
     let current = catalog.read()?;
     let entry = current.versions.get(&version);

@@ -126,7 +126,18 @@ impl Follower {
         let catalog = Catalog::open_or_follow(&options.to, &dataset, &url)?;
         let building = catalog.lock_build().map_err(|error| error.during("another follower uses this directory"))?;
         let limit = options.limit_rate.map(RateLimit::new);
-        Ok(Self { options, remote, catalog, building, limit, seen, reported: None, may_report: true, is_following: false, stop: Arc::default() })
+        Ok(Self {
+            options,
+            remote,
+            catalog,
+            building,
+            limit,
+            seen,
+            reported: None,
+            may_report: true,
+            is_following: false,
+            stop: Arc::default(),
+        })
     }
 
     /// The local store.
@@ -316,10 +327,12 @@ impl Follower {
                 if self.stop.load(Ordering::Relaxed) { Err(stopped()) } else { Ok(()) }
             },
         };
-        let downloaded = self.remote.download(&manifest, dirs.root(), &options).map_err(|error| match error.kind() {
-            Kind::Stopped => error,
-            _ => error.during(format!("version {version} is not taken over; finished work is kept for the next pull")),
-        })?;
+        let downloaded =
+            self.remote.download(&manifest, dirs.root(), &options).map_err(|error| match error.kind() {
+                Kind::Stopped => error,
+                _ => error
+                    .during(format!("version {version} is not taken over; finished work is kept for the next pull")),
+            })?;
         Ok((manifest, dirs.root().to_owned(), downloaded))
     }
 

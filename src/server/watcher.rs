@@ -208,7 +208,14 @@ impl Look {
             state.last_swap = took;
         });
         let dataset = self.dataset.name.clone();
-        self.watching.events.tell(Event::Swapped { dataset, version, previous, rows, bytes, seconds: took.as_secs_f64() });
+        self.watching.events.tell(Event::Swapped {
+            dataset,
+            version,
+            previous,
+            rows,
+            bytes,
+            seconds: took.as_secs_f64(),
+        });
     }
 }
 

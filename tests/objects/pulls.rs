@@ -76,7 +76,8 @@ fn a_host_follows_until_it_is_stopped_and_says_what_it_serves() {
         let build = numbers.current_json()["versions"][generation.to_string()]["build_id"].clone();
         wait_for("the host to serve the version", || {
             let report = Server::open(server.port(), &bucket).get(&Key::new("replicas/edge-7.json").unwrap(), 9999);
-            let report = report.unwrap().map(|object| serde_json::from_slice::<serde_json::Value>(&object.bytes).unwrap());
+            let report =
+                report.unwrap().map(|object| serde_json::from_slice::<serde_json::Value>(&object.bytes).unwrap());
             report.is_some_and(|report| report["build_id"] == build && report["state"] == "serving")
         });
         assert_eq!(copied(&numbers), (generation as u64, generation));
@@ -96,13 +97,24 @@ fn a_pull_that_is_killed_anywhere_leaves_the_old_version_and_the_next_one_succee
     numbers.run(1).ok();
     pull(&numbers).ok();
     let mut generation = 1;
-    for point in ["pull.downloaded", "install.synced", "install.manifest", "install.renamed", "current.decided", "current.replaced", "pull.installed"] {
+    for point in [
+        "pull.downloaded",
+        "install.synced",
+        "install.manifest",
+        "install.renamed",
+        "current.decided",
+        "current.replaced",
+        "pull.installed",
+    ] {
         generation += 1;
         numbers.run(generation).ok();
         let line = format!("pull {} --to copy", numbers.store);
         numbers.workspace.failing(&format!("{point}=kill"), &line).killed();
         let seen = copied(&numbers);
-        assert!(seen == (generation as u64 - 1, generation - 1) || seen == (generation as u64, generation), "{point}: {seen:?}");
+        assert!(
+            seen == (generation as u64 - 1, generation - 1) || seen == (generation as u64, generation),
+            "{point}: {seen:?}"
+        );
         pull(&numbers).exits_with_one_of(&[0, 1]);
         assert_eq!(copied(&numbers), (generation as u64, generation), "{point}");
     }
@@ -143,7 +155,8 @@ fn a_version_that_is_deleted_or_rolled_back_while_it_comes_is_not_taken() {
     assert_eq!(copied(&numbers), (1, 1));
     // Deleted while it is downloaded.
     numbers.run(3).ok();
-    let proxy = Proxy::before(server.port(), [Rule::new("GET", ".sst", When::Nth(1), Fault::Delay(Duration::from_secs(8)))]);
+    let proxy =
+        Proxy::before(server.port(), [Rule::new("GET", ".sst", When::Nth(1), Fault::Delay(Duration::from_secs(8)))]);
     let slow = Numbers::at(&numbers.store, &crate::stores::environment(proxy.port()), "");
     let pulling = slow.workspace.start(&line);
     wait_for("the download to begin", || !proxy.seen(true).is_empty());

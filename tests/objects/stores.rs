@@ -146,7 +146,10 @@ fn changes_of_two_hosts_at_once_are_both_applied_or_refused() {
     (1..=2).for_each(|generation| _ = one.run(generation).ok());
     for round in 0..20 {
         let (to, back) = if round % 2 == 0 { (1, 2) } else { (2, 1) };
-        let racers = [(&one, format!("publish {} {to} --allow rolled-back --allow older", one.store)), (&other, format!("pin {} --reason r", one.store))];
+        let racers = [
+            (&one, format!("publish {} {to} --allow rolled-back --allow older", one.store)),
+            (&other, format!("pin {} --reason r", one.store)),
+        ];
         let runs: Vec<_> = racers.iter().map(|(host, line)| host.workspace.start(line)).collect();
         let codes: Vec<i32> = runs.into_iter().map(|run| run.wait().exits_with_one_of(&[0, 2, 5])).collect();
         let current = one.current_json();
@@ -228,7 +231,9 @@ fn objects_that_were_altered_or_deleted_are_found_and_never_read() {
     let reader = other_host(&numbers, server.port());
     let mut altered = whole.clone();
     altered[whole.len() / 2] ^= 1;
-    for (bytes, depth) in [(Some(altered), "checksums"), (Some(whole[..whole.len() - 1].to_vec()), "sizes"), (None, "sizes")] {
+    for (bytes, depth) in
+        [(Some(altered), "checksums"), (Some(whole[..whole.len() - 1].to_vec()), "sizes"), (None, "sizes")]
+    {
         match bytes {
             Some(bytes) => _ = bucket.put(&key, bytes).unwrap(),
             None => bucket.delete([key.clone()]).unwrap(),
@@ -256,7 +261,10 @@ fn what_cannot_be_used_is_refused_with_its_reason_and_without_secrets() {
     assert!(!wrong.stderr.contains("a-wrong-secret"), "{}", wrong.stderr);
     assert_eq!(with("reader", "reader-secret").seen(), (1, 1), "reading needs no right to write");
     with("reader", "reader-secret").run(2).fails(2).complains(&["right"]);
-    Numbers::at("s3://no-such-bucket-anywhere/data", &environment(server.port()), "").run(1).fails(2).complains(&["bucket"]);
+    Numbers::at("s3://no-such-bucket-anywhere/data", &environment(server.port()), "")
+        .run(1)
+        .fails(2)
+        .complains(&["bucket"]);
     Numbers::at(&format!("s3://{bucket}/elsewhere"), &environment(server.port()), "")
         .on("versions", "")
         .fails(2)

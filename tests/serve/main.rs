@@ -13,9 +13,11 @@ mod client;
 #[path = "../it/fixture.rs"]
 #[allow(dead_code, reason = "the tests of the other binary use the rest")]
 mod fixture;
+mod foreign;
 #[path = "../it/harness.rs"]
 #[allow(dead_code, reason = "the tests of the other binary use the rest")]
 mod harness;
+mod hostile;
 mod http;
 mod resp;
 #[path = "../it/schema.rs"]

@@ -50,7 +50,10 @@ fn keys_are_read_by_their_dataset_or_after_select() {
         ("CLIENT GETNAME", "me"),
         ("CLIENT SETINFO lib-name x", "OK"),
         ("CONFIG GET appendonly", "[appendonly, no]"),
-        ("CONFIG SET appendonly yes", "(error) ERR the settings of this server are its flags: only CONFIG GET is known"),
+        (
+            "CONFIG SET appendonly yes",
+            "(error) ERR the settings of this server are its flags: only CONFIG GET is known",
+        ),
         ("COMMAND COUNT", "23"),
         ("AUTH x", "(error) ERR AUTH is called, but this server has no password"),
     ] {
@@ -85,7 +88,11 @@ fn keys_of_several_columns_are_json_or_stored_bytes() {
     let workspace = Workspace::new();
     write_parquet(
         &workspace.path("in/part-0.parquet"),
-        vec![("page", strings(["/", "/home", "/home"])), ("age", integers([1, 20, 30])), ("views", integers([7, 8, 9]))],
+        vec![
+            ("page", strings(["/", "/home", "/home"])),
+            ("age", integers([1, 20, 30])),
+            ("views", integers([7, 8, 9])),
+        ],
     );
     let job = "version = 1\ndataset = \"views\"\nstore = \"views\"\n[inputs.in]\npath = \"in/\"\n[query]\n\
                sql = \"SELECT page, age, views FROM \\\"in\\\"\"\n[output]\nkey = [\"page\", \"age\"]\n";

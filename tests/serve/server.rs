@@ -26,7 +26,8 @@ pub struct Server {
 impl Server {
     /// Starts `cutover serve` with the words of `line` in a workspace.
     pub fn start(workspace: &Workspace, line: &str) -> Self {
-        let mut command = workspace.command(CUTOVER, &["--json", "serve", "--resp", "127.0.0.1:0", "--http", "127.0.0.1:0"]);
+        let mut command =
+            workspace.command(CUTOVER, &["--json", "serve", "--resp", "127.0.0.1:0", "--http", "127.0.0.1:0"]);
         command.args(line.split_whitespace());
         Self::spawn(&mut command)
     }

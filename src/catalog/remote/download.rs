@@ -147,10 +147,7 @@ impl Download<'_> {
             Error::conflict(format!("{url} is missing: version {} was deleted, or is damaged", self.manifest.version))
         })?;
         if entry.bytes != file.bytes {
-            return Err(Error::corrupt(format!(
-                "{url} has {} bytes, the manifest says {}",
-                entry.bytes, file.bytes
-            )));
+            return Err(Error::corrupt(format!("{url} has {} bytes, the manifest says {}", entry.bytes, file.bytes)));
         }
         remove(path)?;
         let mut written = fs::File::create(path).io("create", path)?;

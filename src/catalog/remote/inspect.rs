@@ -52,11 +52,9 @@ impl Remote {
         match read {
             Err(error) => Some(format!("cannot be read: {}", error.chain().join(": "))),
             Ok(()) if hex_checksum(hasher.digest()) == file.xxh3 => None,
-            Ok(()) => Some(format!(
-                "has the checksum {}, the manifest says {}",
-                hex_checksum(hasher.digest()),
-                file.xxh3
-            )),
+            Ok(()) => {
+                Some(format!("has the checksum {}, the manifest says {}", hex_checksum(hasher.digest()), file.xxh3))
+            }
         }
     }
 }

@@ -100,7 +100,9 @@ impl Lease {
                     _ if released => return,
                     Ok(Put::Applied(new)) => tag = new,
                     Ok(Put::Lost) => {
-                        return tracing::warn!("another builder took the lease of this store; this build may be refused");
+                        return tracing::warn!(
+                            "another builder took the lease of this store; this build may be refused"
+                        );
                     }
                     Ok(Put::Unknown(error)) | Err(error) => {
                         tracing::warn!("the lease of the store was not renewed: {}", error.chain().join(": "));

@@ -168,9 +168,10 @@ impl Remote {
     /// `Invalid` when there is no such version; `Corrupt` when the manifest is missing, damaged or another version's;
     /// else as [`Remote::read`].
     pub fn version_manifest(&self, current: &Current, version: u64) -> Result<Manifest> {
-        let entry = current.versions.get(&version).ok_or_else(|| {
-            Error::invalid(format!("{} has no version {version}", self.url()))
-        })?;
+        let entry = current
+            .versions
+            .get(&version)
+            .ok_or_else(|| Error::invalid(format!("{} has no version {version}", self.url())))?;
         let manifest = self.manifest(&entry.build_id)?;
         manifest.ensure_of(current, version, entry, &self.build_url(&entry.build_id)?)?;
         Ok(manifest)

@@ -116,7 +116,8 @@ impl Cursor {
     }
 
     fn version(&self, dataset: &Dataset) -> Result<Arc<Served>, Refusal> {
-        let gone = || Refusal::new(Reason::Gone, "the version of this page is not kept any more: begin again without after");
+        let gone =
+            || Refusal::new(Reason::Gone, "the version of this page is not kept any more: begin again without after");
         let served = query::version(dataset, self.number).map_err(|refusal| match refusal.reason {
             Reason::Missing => gone(),
             _ => refusal,

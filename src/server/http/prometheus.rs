@@ -22,7 +22,12 @@ pub async fn metrics(State(server): State<Arc<Server>>) -> Response {
     protocols(&server, &mut text);
     datasets(&server, &mut text);
     let one = |value: usize| vec![(String::new(), value as f64)];
-    text.family("cutover_buffered_bytes", "gauge", "Bytes of requests and answers beyond small buffers", one(server.budget.used()));
+    text.family(
+        "cutover_buffered_bytes",
+        "gauge",
+        "Bytes of requests and answers beyond small buffers",
+        one(server.budget.used()),
+    );
     text.family("cutover_block_cache_bytes", "gauge", "Bytes of data blocks in memory", one(server.cache.get_usage()));
     ([(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text.0).into_response()
 }
@@ -64,7 +69,12 @@ fn protocols(server: &Server, text: &mut Text) {
     let each = |read: fn(&crate::server::metrics::Requests) -> u64| {
         both.iter().map(|(protocol, it)| (format!("protocol=\"{protocol}\""), read(it) as f64)).collect()
     };
-    text.family("cutover_request_errors_total", "counter", "Requests answered by an error", each(|it| it.snapshot().errors));
+    text.family(
+        "cutover_request_errors_total",
+        "counter",
+        "Requests answered by an error",
+        each(|it| it.snapshot().errors),
+    );
     text.family("cutover_connections", "gauge", "Open connections", each(|it| it.connections.load(Ordering::Relaxed)));
     text.family(
         "cutover_connections_refused_total",
@@ -93,29 +103,60 @@ fn datasets(server: &Server, text: &mut Text) {
         [line("hit", hits), line("miss", misses)]
     });
     text.family("cutover_reads_total", "counter", "Keys that were looked up", reads.collect());
-    text.family("cutover_dataset_ready", "gauge", "1 when a version is loaded", known(|dataset, known| {
-        f64::from(Health::of(dataset, known) != Health::Loading)
-    }));
-    text.family("cutover_dataset_stale", "gauge", "1 when the current version could not be loaded", known(|dataset, known| {
-        f64::from(Health::of(dataset, known) == Health::Stale)
-    }));
-    text.family("cutover_loading", "gauge", "1 while a version is opened and warmed up", known(|_, known| {
-        f64::from(known.is_loading)
-    }));
-    text.family("cutover_load_failures_total", "counter", "Failed attempts to read a store or load its version", known(
-        |_, known| (known.failures + known.remote_failures) as f64,
-    ));
-    text.family("cutover_swaps_total", "counter", "Versions that clients were switched to", known(|_, known| known.swaps as f64));
-    text.family("cutover_swap_seconds", "gauge", "Time from seeing the last version to serving it", known(|_, known| {
-        known.last_swap.as_secs_f64()
-    }));
+    text.family(
+        "cutover_dataset_ready",
+        "gauge",
+        "1 when a version is loaded",
+        known(|dataset, known| f64::from(Health::of(dataset, known) != Health::Loading)),
+    );
+    text.family(
+        "cutover_dataset_stale",
+        "gauge",
+        "1 when the current version could not be loaded",
+        known(|dataset, known| f64::from(Health::of(dataset, known) == Health::Stale)),
+    );
+    text.family(
+        "cutover_loading",
+        "gauge",
+        "1 while a version is opened and warmed up",
+        known(|_, known| f64::from(known.is_loading)),
+    );
+    text.family(
+        "cutover_load_failures_total",
+        "counter",
+        "Failed attempts to read a store or load its version",
+        known(|_, known| (known.failures + known.remote_failures) as f64),
+    );
+    text.family(
+        "cutover_swaps_total",
+        "counter",
+        "Versions that clients were switched to",
+        known(|_, known| known.swaps as f64),
+    );
+    text.family(
+        "cutover_swap_seconds",
+        "gauge",
+        "Time from seeing the last version to serving it",
+        known(|_, known| known.last_swap.as_secs_f64()),
+    );
     text.family("cutover_version", "gauge", "The version that is served", served(|served| served.number() as f64));
     text.family("cutover_rows", "gauge", "Its entries", served(|served| served.version.manifest().rows as f64));
-    text.family("cutover_bytes", "gauge", "Its key and value bytes", served(|served| served.version.manifest().bytes as f64));
-    text.family("cutover_as_of_seconds", "gauge", "The time its data is as of, since 1970", served(|served| {
-        served.version.manifest().as_of.as_second() as f64
-    }));
-    text.family("cutover_age_seconds", "gauge", "Time since then", served(|served| {
-        age(served.version.manifest().as_of) as f64
-    }));
+    text.family(
+        "cutover_bytes",
+        "gauge",
+        "Its key and value bytes",
+        served(|served| served.version.manifest().bytes as f64),
+    );
+    text.family(
+        "cutover_as_of_seconds",
+        "gauge",
+        "The time its data is as of, since 1970",
+        served(|served| served.version.manifest().as_of.as_second() as f64),
+    );
+    text.family(
+        "cutover_age_seconds",
+        "gauge",
+        "Time since then",
+        served(|served| age(served.version.manifest().as_of) as f64),
+    );
 }

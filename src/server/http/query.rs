@@ -48,7 +48,8 @@ impl Query {
     /// # Errors
     /// `Wrong` when it is not UTF-8.
     pub fn text(&self, name: &str) -> Result<Option<&str>, Refusal> {
-        let text = |value| std::str::from_utf8(value).map_err(|_| wrong(format!("the parameter {name:?} is not UTF-8")));
+        let text =
+            |value| std::str::from_utf8(value).map_err(|_| wrong(format!("the parameter {name:?} is not UTF-8")));
         self.get(name).map(text).transpose()
     }
 

@@ -84,7 +84,8 @@ async fn read_batch(server: &Arc<Server>, request: Request) -> Result<Response, 
     let mut reserved = server.budget.none();
     let asked = receive(server, &parts.headers, body, &mut reserved).await?;
     let served = query.version(&dataset)?;
-    let wrong = |error: serde_json::Error| Refusal::new(Reason::Wrong, format!("the body is no JSON list of keys: {error}"));
+    let wrong =
+        |error: serde_json::Error| Refusal::new(Reason::Wrong, format!("the body is no JSON list of keys: {error}"));
     let keys: Vec<&RawValue> = serde_json::from_slice(&asked).map_err(wrong)?;
     if keys.len() > server.limits.batch {
         return Err(Refusal::too_many_keys(server.limits.batch));
@@ -146,7 +147,8 @@ fn add_entry(out: &mut Vec<u8>, served: &Served, key: &[u8]) -> Result<bool, Ref
     out.extend_from_slice(served.version.key_schema().to_json(key)?.to_string().as_bytes());
     out.extend_from_slice(b",\"value\":");
     let schema = served.version.value_schema();
-    let found = served.version.get_with(key, |value| values::json(schema, value).map(|json| out.extend_from_slice(&json)))?;
+    let found =
+        served.version.get_with(key, |value| values::json(schema, value).map(|json| out.extend_from_slice(&json)))?;
     let is_there = found.transpose()?.is_some();
     out.extend_from_slice(if is_there { b"}" } else { b"null}" });
     Ok(is_there)

@@ -15,10 +15,10 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use super::reply::Reply;
 use super::request::{Request, RequestLimits};
 use super::session::{Session, Then};
-use crate::server::{Server, stopped};
 use crate::server::budget::FREE;
 use crate::server::metrics::Tally;
 use crate::server::refusal::Refusal;
+use crate::server::{Server, stopped};
 
 /// The smallest room for bytes that are read.
 const READ: usize = 4 << 10;

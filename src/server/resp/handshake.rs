@@ -109,7 +109,8 @@ pub fn select(session: &mut Session, number: &[u8], reply: &mut Reply<'_>) -> Re
     session.selected = match number.checked_sub(1) {
         None => None,
         Some(at) => {
-            let none = || Refusal::new(Reason::Wrong, format!("DB index is out of range: there are {} datasets", all.len()));
+            let none =
+                || Refusal::new(Reason::Wrong, format!("DB index is out of range: there are {} datasets", all.len()));
             Some((number, all.get(at).cloned().ok_or_else(none)?))
         }
     };

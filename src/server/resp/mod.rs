@@ -17,6 +17,6 @@ mod scan;
 mod session;
 
 pub use connection::serve;
+pub(crate) use reads::aside;
 pub use request::{Request, RequestLimits};
 pub use scan::Cursors;
-pub(crate) use reads::aside;

@@ -127,7 +127,8 @@ pub fn mget(session: &mut Session, asked: Arguments<'_>, reply: &mut Reply<'_>) 
     aside(asked.len() > FEW, || {
         Snapshots::read(session, asked, |served, key| {
             let schema = served.version.value_schema();
-            let found = served.version.get_with(key, |value| values::text(schema, value).map(|text| reply.string(&text)))?;
+            let found =
+                served.version.get_with(key, |value| values::text(schema, value).map(|text| reply.string(&text)))?;
             let is_there = found.is_some();
             match found {
                 Some(written) => written?,

@@ -193,7 +193,10 @@ mod tests {
     fn requests_are_the_same_in_pieces_of_any_size() {
         let bytes = b"*2\r\n$3\r\nGET\r\n$5\r\na\r\nbc\r\n\r\n*0\r\nPING  x\n*-1\r\n*1\r\n$0\r\n\r\n*3\r\n$1\r\n";
         let whole = read(bytes, bytes.len()).unwrap();
-        assert_eq!(whole, [vec![b"GET".to_vec(), b"a\r\nbc".to_vec()], vec![b"PING".to_vec(), b"x".to_vec()], vec![vec![]]]);
+        assert_eq!(
+            whole,
+            [vec![b"GET".to_vec(), b"a\r\nbc".to_vec()], vec![b"PING".to_vec(), b"x".to_vec()], vec![vec![]]]
+        );
         for piece in 1..bytes.len() {
             assert_eq!(read(bytes, piece).unwrap(), whole, "pieces of {piece}");
         }

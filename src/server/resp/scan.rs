@@ -8,7 +8,7 @@
 //! A cursor that was forgotten, or whose version is gone, is an error, never a scan that skips keys.
 //!
 //! In database 0 a scan goes through all datasets that the pattern can name, one after the other. For keys of several
-//! columns a pattern `[…]*` with the complete first columns is a prefix; other patterns look at all keys.
+//! columns a pattern `["first column"]*` is a prefix of complete columns; other patterns look at all keys.
 //!
 //! Not for: paging by HTTP, whose cursors hold the place themselves.
 
@@ -200,14 +200,15 @@ struct Pattern<'p> {
 impl Pattern<'_> {
     /// The range of keys that can match, and whether all of them do.
     fn range(&self, served: &Served) -> (Range, bool) {
-        let (literal, is_prefix) = glob::literal_prefix(self.pattern);
-        let Some(literal) = literal.strip_prefix(self.prefix) else { return (Range::all(), false) };
         let schema = served.version.key_schema();
         let is_text = schema.columns.first().is_some_and(|column| column.kind == KeyKind::String);
         if schema.encoding == KeyEncoding::Bytes && is_text {
-            return (Range::prefix(literal), is_prefix);
+            let (literal, is_prefix) = glob::literal_prefix(self.pattern);
+            let literal = literal.strip_prefix(self.prefix);
+            return literal.map_or((Range::all(), false), |literal| (Range::prefix(literal), is_prefix));
         }
-        let columns = std::str::from_utf8(literal).ok().filter(|text| is_prefix && text.starts_with('['));
+        let rest = self.pattern.strip_prefix(self.prefix).and_then(|rest| rest.strip_suffix(b"*"));
+        let columns = rest.and_then(|rest| std::str::from_utf8(rest).ok()).filter(|text| text.starts_with('['));
         match columns.and_then(|text| schema.parse_prefix(text).ok()) {
             Some(prefix) => (Range::prefix(&prefix), true),
             None => (Range::all(), false),
@@ -255,7 +256,8 @@ fn page(
 
 /// DBSIZE: the entries of the selected dataset, or of all.
 pub fn dbsize(session: &Session, reply: &mut Reply<'_>) -> Result<(), Refusal> {
-    let rows = |dataset: &Arc<Dataset>| dataset.with_served(|served| served.map(|served| served.version.manifest().rows));
+    let rows =
+        |dataset: &Arc<Dataset>| dataset.with_served(|served| served.map(|served| served.version.manifest().rows));
     let rows = match &session.selected {
         Some((_, dataset)) => rows(dataset).ok_or_else(|| Refusal::not_loaded(&dataset.name))?,
         None => session.server.registry.all().iter().filter_map(rows).sum(),

@@ -23,13 +23,76 @@ const LONGEST_COMMAND: usize = 20;
 
 /// Commands of Redis that change data.
 const WRITES: &[&str] = &[
-    "APPEND", "BITFIELD", "BITOP", "COPY", "DECR", "DECRBY", "DEL", "EXPIRE", "EXPIREAT", "FLUSHALL", "FLUSHDB",
-    "GEOADD", "GETDEL", "GETEX", "GETSET", "HDEL", "HINCRBY", "HINCRBYFLOAT", "HMSET", "HSET", "HSETNX", "INCR",
-    "INCRBY", "INCRBYFLOAT", "LINSERT", "LMOVE", "LPOP", "LPUSH", "LPUSHX", "LREM", "LSET", "LTRIM", "MIGRATE", "MOVE",
-    "MSET", "MSETNX", "PERSIST", "PEXPIRE", "PEXPIREAT", "PFADD", "PFMERGE", "PSETEX", "RENAME", "RENAMENX", "RESTORE",
-    "RPOP", "RPOPLPUSH", "RPUSH", "RPUSHX", "SADD", "SDIFFSTORE", "SET", "SETBIT", "SETEX", "SETNX", "SETRANGE",
-    "SINTERSTORE", "SMOVE", "SPOP", "SREM", "SUNIONSTORE", "SWAPDB", "UNLINK", "XADD", "XDEL", "XTRIM", "ZADD",
-    "ZINCRBY", "ZREM", "ZUNIONSTORE",
+    "APPEND",
+    "BITFIELD",
+    "BITOP",
+    "COPY",
+    "DECR",
+    "DECRBY",
+    "DEL",
+    "EXPIRE",
+    "EXPIREAT",
+    "FLUSHALL",
+    "FLUSHDB",
+    "GEOADD",
+    "GETDEL",
+    "GETEX",
+    "GETSET",
+    "HDEL",
+    "HINCRBY",
+    "HINCRBYFLOAT",
+    "HMSET",
+    "HSET",
+    "HSETNX",
+    "INCR",
+    "INCRBY",
+    "INCRBYFLOAT",
+    "LINSERT",
+    "LMOVE",
+    "LPOP",
+    "LPUSH",
+    "LPUSHX",
+    "LREM",
+    "LSET",
+    "LTRIM",
+    "MIGRATE",
+    "MOVE",
+    "MSET",
+    "MSETNX",
+    "PERSIST",
+    "PEXPIRE",
+    "PEXPIREAT",
+    "PFADD",
+    "PFMERGE",
+    "PSETEX",
+    "RENAME",
+    "RENAMENX",
+    "RESTORE",
+    "RPOP",
+    "RPOPLPUSH",
+    "RPUSH",
+    "RPUSHX",
+    "SADD",
+    "SDIFFSTORE",
+    "SET",
+    "SETBIT",
+    "SETEX",
+    "SETNX",
+    "SETRANGE",
+    "SINTERSTORE",
+    "SMOVE",
+    "SPOP",
+    "SREM",
+    "SUNIONSTORE",
+    "SWAPDB",
+    "UNLINK",
+    "XADD",
+    "XDEL",
+    "XTRIM",
+    "ZADD",
+    "ZINCRBY",
+    "ZREM",
+    "ZUNIONSTORE",
 ];
 
 /// What a connection does after a command.
@@ -178,12 +241,18 @@ impl Session {
     ) -> Result<T, Refusal> {
         if let Some((number, dataset)) = &self.selected {
             if dataset.is_removed() {
-                return Err(Refusal::new(Reason::Missing, format!("the dataset of database {number} is not served any more")));
+                return Err(Refusal::new(
+                    Reason::Missing,
+                    format!("the dataset of database {number} is not served any more"),
+                ));
             }
             return read(dataset, key);
         }
         let Some(colon) = key.iter().position(|byte| *byte == b':') else {
-            return Err(Refusal::new(Reason::Wrong, "a key in database 0 is dataset:key; SELECT n reads the n-th dataset"));
+            return Err(Refusal::new(
+                Reason::Wrong,
+                "a key in database 0 is dataset:key; SELECT n reads the n-th dataset",
+            ));
         };
         let (name, key) = (&key[..colon], &key[colon + 1..]);
         self.server.registry.with(name, |dataset| match dataset {

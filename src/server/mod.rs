@@ -138,7 +138,8 @@ pub fn serve(settings: &Settings, mut tell: impl FnMut(&Event) -> Result<()>) ->
         limits: settings.limits,
         budget: Budget::new(settings.limits.buffered_bytes),
         cursors: Cursors::new(),
-        cache: Cache::new_lru_cache(settings.block_cache),
+        // Without the locks of an LRU cache, which every read would take.
+        cache: Cache::new_hyper_clock_cache(settings.block_cache, 0),
         resp: Requests::default(),
         http: Requests::default(),
         started: Instant::now(),

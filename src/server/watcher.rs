@@ -146,6 +146,11 @@ impl Look {
 
     fn try_look(&mut self) -> Result<()> {
         let (directory, cache) = (self.source.directory().to_owned(), self.watching.cache.clone());
+        let is_followed = matches!(self.source.place, Place::Remote { .. });
+        if is_followed && !directory.join("current.json").exists() {
+            // The other thread makes it, and says why if it cannot.
+            return Ok(());
+        }
         let dataset = Arc::clone(&self.dataset);
         let store = dataset.store(|| Ok(Store::sharing(Catalog::open(directory)?, cache)))?;
         let file = FileId::of(store)?;
@@ -157,6 +162,9 @@ impl Look {
         self.dataset.update(|state| state.current = Some(Arc::clone(&current)));
         self.check_name(&current.dataset)?;
         let Some((number, entry)) = current.current_entry() else {
+            if is_followed {
+                return Ok(());
+            }
             return Err(Error::unavailable("nothing is published yet: `cutover run JOB.toml` publishes a version"));
         };
         let is_current = |served: &Served| served.is(number, &entry.build_id);

@@ -10,6 +10,9 @@
 //! Not for: what needs no server (the unit tests of `src/objects`).
 
 mod access;
+#[path = "../serve/client.rs"]
+#[allow(dead_code, reason = "the tests of the server use the rest")]
+mod client;
 mod commits;
 mod faults;
 #[path = "../it/fixture.rs"]
@@ -24,6 +27,10 @@ mod proxy;
 mod pulls;
 #[path = "../it/schema.rs"]
 mod schema;
+mod served;
 mod server;
+#[path = "../serve/server.rs"]
+#[allow(dead_code, reason = "the tests of the server use the rest")]
+mod serving;
 mod stores;
 mod uploads;

@@ -143,9 +143,59 @@ fn curl() {
 }
 
 #[test]
+fn both_protocols_are_encrypted_where_there_is_a_certificate() {
+    let tools = (program("openssl", None), program("redis-cli", None), program("curl", None));
+    let (Some(openssl), Some(cli), Some(curl)) = tools else { return };
+    let numbers = Numbers::new();
+    numbers.run(1).ok();
+    let path = |name: &str| numbers.workspace.path(name).display().to_string();
+    let certify = || {
+        let names = "subjectAltName=DNS:localhost,IP:127.0.0.1";
+        let arguments =
+            ["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2"];
+        let files =
+            ["-keyout", &path("key.pem"), "-out", &path("cert.pem"), "-subj", "/CN=localhost", "-addext", names];
+        run(Command::new(&openssl).args(arguments).args(files));
+    };
+    certify();
+    let server = Server::start(&numbers.workspace, "numbers=store --tls-cert cert.pem --tls-key key.pem");
+    server.wait_for_version("numbers", 1);
+    let assert_answers = || {
+        let cli = ["--tls", "--cacert", &path("cert.pem"), "-p", port(&server.resp), "GET", "numbers:k000"];
+        assert_eq!(run(Command::new(program("redis-cli", None).unwrap()).args(cli)), r#"{"generation":1}"#);
+        let url = format!("https://localhost:{}/v1/numbers/k000", port(&server.http));
+        assert_eq!(run(Command::new(&curl).args(["-sS", "--cacert", &path("cert.pem"), &url])), r#"{"generation":1}"#);
+    };
+    assert!(cli.is_file());
+    assert_answers();
+    // Another certificate takes over without a restart; one that is no certificate does not.
+    let reloaded =
+        || server.events().iter().filter(|event| event["event"] == "reloaded" && event["problem"].is_null()).count();
+    let before = reloaded();
+    certify();
+    server.signal(rustix::process::Signal::HUP);
+    crate::harness::wait_for("the certificate to be read again", || reloaded() > before);
+    assert_answers();
+    let good = std::fs::read(path("cert.pem")).unwrap();
+    std::fs::write(path("cert.pem"), "no certificate").unwrap();
+    crate::harness::wait_for("the certificate to be refused", || {
+        server.events().iter().any(|event| !event["problem"].is_null() && event["event"] == "reloaded")
+    });
+    std::fs::write(path("cert.pem"), good).unwrap();
+    assert_answers();
+}
+
+#[test]
 fn a_browser_shows_the_status_page() {
     let Some(chromium) = program("chromium", None) else { return };
-    let (numbers, server) = served();
+    let numbers = Numbers::new();
+    for (generation, rows) in [(1, 90), (2, 100), (3, 95), (4, 100)] {
+        numbers.write(generation, rows);
+        numbers.workspace.cutover("run numbers.toml --allow rows,change").ok();
+    }
+    numbers.on("rollback", "").ok();
+    let server = Server::start(&numbers.workspace, "numbers=store");
+    server.wait_for_version("numbers", 3);
     let shots = std::env::var_os("SCREENSHOTS").map_or_else(|| numbers.workspace.path("shots"), PathBuf::from);
     std::fs::create_dir_all(&shots).unwrap();
     let page = |arguments: &[String]| {
@@ -155,7 +205,7 @@ fn a_browser_shows_the_status_page() {
         run(command.args(arguments).arg(format!("http://{}/", server.http)))
     };
     let document = page(&["--dump-dom".to_owned()]);
-    for part in ["numbers", "serving", "<svg", "data as of", "100"] {
+    for part in ["numbers", "serving", "<svg", "data as of", "rolled back"] {
         assert!(document.contains(part), "{part} in {document}");
     }
     for (name, size) in [("wide", "1280,900"), ("narrow", "390,844")] {

@@ -85,6 +85,12 @@ bench-kafka: ## publishing to Kafka beside Kafka's own producer test
 	cargo build --release --locked --bin cutover
 	python3 benches/kafka.py --target-dir "$(TARGET_DIR)" $(ARGS)
 
+.PHONY: bench-serve
+bench-serve: ## reads over the network beside redis-server (ARGS="--keys 200000 --pairs 3")
+	@scripts/setup.sh --serve
+	cargo build --release --locked --bin cutover
+	python3 benches/serve.py --target-dir "$(TARGET_DIR)" $(ARGS)
+
 .PHONY: bench-stages
 bench-stages: ## each stage of the job alone
 	@scripts/setup.sh

@@ -7,6 +7,8 @@
 #   scripts/setup.sh --bench    also Python 3.11 or newer with venv, which `make bench` and the judges of answers run
 #   scripts/setup.sh --kafka    also Java, Maven and the Kafka broker that tests run against
 #   scripts/setup.sh --objects  also Python 3.11 or newer with venv, and the object store that tests run against
+#   scripts/setup.sh --serve    also the clients that tests of the server use: Redis's tools and server, curl, openssl,
+#                               Chromium, Node.js with ioredis, and Python with redis-py
 #
 # It installs missing packages if it has permission (as root, or with sudo without a password); otherwise it prints the
 # exact command to run and exits 1. With everything in place it prints nothing and changes nothing. RocksDB, librdkafka,
@@ -20,13 +22,15 @@ want_lints=no
 want_bench=no
 want_kafka=no
 want_objects=no
+want_serve=no
 for argument in "$@"; do
     case $argument in
         --lints) want_lints=yes ;;
         --bench) want_bench=yes ;;
         --kafka) want_kafka=yes ;;
         --objects) want_objects=yes ;;
-        *) echo "setup: unknown option $argument; there are --lints, --bench, --kafka and --objects" >&2; exit 2 ;;
+        --serve) want_serve=yes ;;
+        *) echo "setup: unknown option $argument; there are --lints, --bench, --kafka, --objects and --serve" >&2; exit 2 ;;
     esac
 done
 
@@ -102,7 +106,8 @@ has_java() {
 
 has_python() { python3 -c 'import ensurepip, tomllib, venv' >/dev/null 2>&1; }
 
-# What is missing, as a list of: make cxx libclang cmake pkg-config openssl curl python java maven bash.
+# What is missing, as a list of: make cxx libclang cmake pkg-config openssl curl python java maven bash redis curl-command
+# openssl-command chromium node.
 missing() {
     has make || echo make
     { has_cc && has_cxx && has ar; } || echo cxx
@@ -111,10 +116,16 @@ missing() {
     has_pkg_config || echo pkg-config
     has_openssl || echo openssl
     has_curl || echo curl
-    [ "$want_bench$want_objects" = nono ] || has_python || echo python
+    [ "$want_bench$want_objects$want_serve" = nonono ] || has_python || echo python
     [ "$want_kafka" = no ] || has_java || echo java
     [ "$want_kafka" = no ] || has mvn || echo maven
     [ "$want_kafka$want_objects" = nono ] || has bash || echo bash
+    [ "$want_serve" = no ] && return
+    { has redis-cli && has redis-benchmark && has redis-server; } || echo redis
+    has curl || echo curl-command
+    has openssl || echo openssl-command
+    has chromium || echo chromium
+    { has node && has npm; } || echo node
 }
 
 # The packages for the words in $2 with the package manager $1.
@@ -143,6 +154,12 @@ packages() {
             apk:curl) echo curl-dev ;;
             apk:java) echo openjdk17-jre-headless ;;
             *:python) echo python3 ;;
+            apt-get:redis) echo redis-tools redis-server ;;
+            *:redis) echo redis ;;
+            *:curl-command) echo curl ;;
+            *:openssl-command) echo openssl ;;
+            *:chromium) echo chromium ;;
+            *:node) echo nodejs npm ;;
             *:maven) echo maven ;;
             *:bash) echo bash ;;
         esac
@@ -205,3 +222,19 @@ fi
 
 [ "$want_kafka" = no ] || scripts/kafka.sh fetch
 [ "$want_objects" = no ] || scripts/object-server.sh fetch
+
+# The clients of PyPI and npm are in a directory of their own, at versions that are known to work.
+fetch_clients() {
+    clients=${XDG_CACHE_HOME:-${HOME:?is not set}/.cache}/cutover/clients
+    mkdir -p "$clients"
+    if ! "$clients/venv/bin/python" -c 'import redis' 2>/dev/null; then
+        echo "setup: redis-py into $clients/venv"
+        python3 -m venv "$clients/venv" && "$clients/venv/bin/pip" install -q redis==8.1.0 </dev/null
+    fi
+    if [ ! -f "$clients/node_modules/ioredis/package.json" ]; then
+        echo "setup: ioredis into $clients/node_modules"
+        npm install --prefix "$clients" --silent --no-fund --no-audit ioredis@6.0.0 </dev/null
+    fi
+}
+
+[ "$want_serve" = no ] || fetch_clients || fail "the clients could not be installed"

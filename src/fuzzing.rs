@@ -25,6 +25,7 @@ use crate::job::Job;
 use crate::journal::stamp as stamp_line;
 use crate::kafka::{ConsumerReport, End, is_data_topic, records};
 use crate::pipeline::resume;
+use crate::server::{Request, RequestLimits};
 use crate::shuffle::spill;
 
 /// A job file. Its SQL file, if it names one, is a fixed query.
@@ -108,6 +109,34 @@ pub fn record(data: &[u8]) -> bool {
     announcement.is_ok()
         || records::unseal::<End>(&record).is_ok()
         || records::unseal::<ConsumerReport>(&record).is_ok()
+}
+
+/// Requests of the Redis protocol: the same ones whether they arrive at once or byte by byte.
+pub fn resp_request(data: &[u8]) -> bool {
+    let whole = requests(data, data.len().max(1));
+    assert_eq!(requests(data, 1), whole, "in pieces");
+    whole.1 && !whole.0.is_empty()
+}
+
+/// The requests of the bytes, which arrive in pieces, and whether all of them could be read.
+fn requests(data: &[u8], piece: usize) -> (Vec<Vec<Vec<u8>>>, bool) {
+    let limits = RequestLimits { arguments: 16, argument_bytes: 64 };
+    let (mut request, mut buffer, mut found) = (Request::default(), Vec::new(), Vec::new());
+    for piece in data.chunks(piece) {
+        buffer.extend_from_slice(piece);
+        loop {
+            match request.read(&buffer, &limits) {
+                Ok(true) => found.push(request.arguments(&buffer).map(<[u8]>::to_vec).collect::<Vec<_>>()),
+                Ok(false) => break,
+                Err(_) => return (found, false),
+            }
+            assert!(found.last().is_some_and(|arguments| !arguments.is_empty() && arguments.len() <= limits.arguments));
+            request.next();
+        }
+        let done = request.forget();
+        buffer.drain(..done);
+    }
+    (found, true)
 }
 
 /// A key: the first two bytes choose its columns, the rest is both its string form and its stored bytes.

@@ -76,6 +76,8 @@ mod report;
 #[cfg(feature = "build")]
 mod resources;
 #[cfg(feature = "build")]
+mod server;
+#[cfg(feature = "build")]
 mod shuffle;
 #[cfg(feature = "build")]
 #[cfg(test)]

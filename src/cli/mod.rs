@@ -30,6 +30,7 @@ mod pull;
 mod rollback;
 mod run;
 mod scan;
+mod serve;
 mod show;
 mod summary;
 mod text_table;
@@ -120,6 +121,7 @@ enum Command {
     Log(log::Args),
     Consume(consume::Args),
     Pull(pull::Args),
+    Serve(serve::Args),
     Demo(demo::Args),
 }
 
@@ -277,6 +279,7 @@ impl Command {
                 | Self::Gc(_)
                 | Self::Consume(_)
                 | Self::Pull(_)
+                | Self::Serve(_)
                 | Self::VerifyCrash(_)
         )
     }
@@ -301,6 +304,7 @@ impl Command {
             Self::Log(args) => args.run(output),
             Self::Consume(args) => args.run(output),
             Self::Pull(args) => args.run(output),
+            Self::Serve(args) => args.run(output),
             Self::Demo(args) => args.run(output),
         }
     }

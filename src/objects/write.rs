@@ -166,13 +166,7 @@ impl Bucket {
     }
 
     /// What is there after a put whose answer was lost.
-    fn looked(
-        &self,
-        key: &Key,
-        condition: &Condition,
-        most: u64,
-        is_in: &dyn Fn(&[u8]) -> bool,
-    ) -> Result<Looked> {
+    fn looked(&self, key: &Key, condition: &Condition, most: u64, is_in: &dyn Fn(&[u8]) -> bool) -> Result<Looked> {
         let Some(entry) = self.head(key)? else {
             return Ok(if *condition == Condition::Absent { Looked::AsBefore } else { Looked::Theirs });
         };
@@ -201,7 +195,8 @@ impl Bucket {
         };
         let checked = (|| {
             let again = unanswered(self.settle(probe, b"again", &Condition::Absent)?)?;
-            let Put::Applied(second) = unanswered(self.settle(probe, b"second", &Condition::Match(first.clone()))?)? else {
+            let Put::Applied(second) = unanswered(self.settle(probe, b"second", &Condition::Match(first.clone()))?)?
+            else {
                 return Err(self.without_conditions(probe));
             };
             let stale = unanswered(self.settle(probe, b"stale", &Condition::Match(first.clone()))?)?;

@@ -41,6 +41,7 @@ mod fixture;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use reader::FileId;
 pub use reader::Reader;
 pub use scan::{Range, Scan};
 pub use store::Store;

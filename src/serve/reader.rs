@@ -47,7 +47,7 @@ struct Looked {
 
 /// Identifies one content of `current.json`: every replace makes a new file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct FileId {
+pub(crate) struct FileId {
     device: u64,
     inode: u64,
     bytes: u64,
@@ -161,7 +161,11 @@ impl Reader {
 }
 
 impl FileId {
-    fn of(store: &Store) -> Result<Self> {
+    /// The file of a store as it is now.
+    ///
+    /// # Errors
+    /// `Unavailable` when it cannot be read.
+    pub(crate) fn of(store: &Store) -> Result<Self> {
         let path = store.catalog().layout().current();
         let meta = fs::symlink_metadata(&path).io("stat", &path)?;
         Ok(Self {

@@ -39,6 +39,15 @@ impl Range {
         Self { start: start.to_vec(), end: Some(end.to_vec()) }
     }
 
+    /// The keys of this range behind `key`, without it; all of them when there is none.
+    pub(crate) fn after(mut self, key: Option<&[u8]>) -> Self {
+        if let Some(key) = key {
+            // The smallest key that is greater.
+            self.start = self.start.max([key, &[0]].concat());
+        }
+        self
+    }
+
     /// Every key from `start` on.
     pub fn from(start: &[u8]) -> Self {
         Self { start: start.to_vec(), end: None }
@@ -107,5 +116,7 @@ mod tests {
         assert_eq!(Range::prefix(&[1, 255, 255]), Range::between(&[1, 255, 255], &[2]));
         assert_eq!(Range::prefix(&[255, 255]), Range::from(&[255, 255]));
         assert_eq!(Range::prefix(b""), Range::all());
+        assert_eq!(Range::prefix(b"ab").after(Some(b"abc")), Range::between(b"abc\0", b"ac"));
+        assert_eq!(Range::prefix(b"ab").after(Some(b"aa")), Range::prefix(b"ab"));
     }
 }

@@ -46,6 +46,11 @@ impl Store {
         Self { catalog, cache: Cache::new_lru_cache(BLOCK_CACHE) }
     }
 
+    /// A store whose catalog is open already, with a cache that it shares with others.
+    pub(crate) fn sharing(catalog: Catalog, cache: Cache) -> Self {
+        Self { catalog, cache }
+    }
+
     /// The catalog behind it.
     pub fn catalog(&self) -> &Catalog {
         &self.catalog

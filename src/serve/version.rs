@@ -10,7 +10,7 @@
 use std::path::{Path, PathBuf};
 
 use rayon::prelude::*;
-use rocksdb::{Cache, DB};
+use rocksdb::{Cache, DB, ReadOptions};
 
 use super::db_options;
 use super::scan::{Range, Scan};
@@ -25,6 +25,7 @@ pub struct Version {
     manifest: Manifest,
     sharding: ShardRouter,
     shards: Vec<DB>,
+    point_read: ReadOptions,
 }
 
 impl Version {
@@ -40,7 +41,7 @@ impl Version {
         let sharding = sharding(&manifest)?;
         let open = |shard| db_options::open(&catalog.layout().shard_dir(version, shard), cache);
         let shards = (0..manifest.shard_count).into_par_iter().map(open).collect::<Result<_>>()?;
-        Ok(Self { directory, manifest, sharding, shards })
+        Ok(Self { directory, manifest, sharding, shards, point_read: ReadOptions::default() })
     }
 
     /// Its number.
@@ -74,7 +75,17 @@ impl Version {
     /// `Corrupt` when RocksDB finds damage; `Unavailable` when a read fails.
     pub fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>> {
         let Some(shard) = self.shard_of(key)? else { return Ok(None) };
-        self.shards[shard].get(key).map_err(|error| self.failed(error, shard))
+        self.shards[shard].get_opt(key, &self.point_read).map_err(|error| self.failed(error, shard))
+    }
+
+    /// Passes the value of a key to `take` where it is in the block cache, without copying it.
+    ///
+    /// # Errors
+    /// As [`Version::get`].
+    pub(crate) fn get_with<T>(&self, key: &[u8], take: impl FnOnce(&[u8]) -> T) -> Result<Option<T>> {
+        let Some(shard) = self.shard_of(key)? else { return Ok(None) };
+        let found = self.shards[shard].get_pinned_opt(key, &self.point_read);
+        Ok(found.map_err(|error| self.failed(error, shard))?.map(|value| take(&value)))
     }
 
     /// The values of many keys, in the order of the keys; faster than one [`Version::get`] each.

@@ -8,7 +8,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// What each directory or file of `src/` may import from the others. Every one may import `error`.
-const MAY_USE: [(&str, &[&str]); 37] = [
+const MAY_USE: [(&str, &[&str]); 38] = [
     ("allocator", &[]),
     ("build", &["durable_file", "failpoint", "format", "journal", "progress", "shuffle", "shutdown"]),
     ("catalog", &["durable_file", "escape", "failpoint", "format", "objects", "rate_limit", "shutdown"]),
@@ -37,6 +37,7 @@ const MAY_USE: [(&str, &[&str]); 37] = [
             "report",
             "resources",
             "serve",
+            "server",
             "shutdown",
             "stderr",
         ],
@@ -70,7 +71,10 @@ const MAY_USE: [(&str, &[&str]); 37] = [
     ("escape", &[]),
     ("failpoint", &[]),
     ("format", &["escape"]),
-    ("fuzzing", &["build", "codec", "consume", "format", "input", "job", "journal", "kafka", "pipeline", "shuffle"]),
+    (
+        "fuzzing",
+        &["build", "codec", "consume", "format", "input", "job", "journal", "kafka", "pipeline", "server", "shuffle"],
+    ),
     ("input", &["catch_panic", "job", "objects", "shutdown"]),
     ("job", &["format", "objects"]),
     ("journal", &["durable_file", "format"]),
@@ -109,6 +113,7 @@ const MAY_USE: [(&str, &[&str]); 37] = [
     ("resources", &["catch_panic", "stack"]),
     ("run", &["job", "pipeline", "progress", "report", "resources"]),
     ("serve", &["catalog", "codec", "format"]),
+    ("server", &["catalog", "format", "pull", "serve", "shutdown"]),
     ("shuffle", &["codec", "durable_file", "encode", "failpoint", "format", "job", "shutdown"]),
     ("shutdown", &[]),
     ("stack", &[]),

@@ -43,7 +43,7 @@ fn in_bounded_memory() {
     // The footer's decoder may panic, which is contained.
     cutover::internals::catch_panic::install_hook();
     let stores = Stores::new();
-    let parsers: [(&str, Parser, Vec<Vec<u8>>); 10] = [
+    let parsers: [(&str, Parser, Vec<Vec<u8>>); 11] = [
         ("job", fuzzing::job, jobs()),
         ("manifest", fuzzing::manifest, stores.files("versions/00000001/manifest.json")),
         ("current", fuzzing::current, stores.files("current.json")),
@@ -54,6 +54,7 @@ fn in_bounded_memory() {
         ("json lines", fuzzing::json_lines, json_files()),
         ("record", fuzzing::record, stores.records()),
         ("key", fuzzing::key, keys()),
+        ("request", fuzzing::resp_request, requests()),
     ];
     for (name, parser, valid) in parsers {
         for (at, input) in valid.iter().enumerate() {
@@ -69,6 +70,12 @@ fn in_bounded_memory() {
         }
         println!("{name}: {read} of {} could be read", seeds(SEEDS).end);
     }
+}
+
+/// Requests of the Redis protocol.
+fn requests() -> Vec<Vec<u8>> {
+    let get = b"*2\r\n$3\r\nGET\r\n$10\r\nviews:home\r\n".to_vec();
+    vec![get.repeat(3), [&get[..], b"PING\r\n\r\n*1\r\n$4\r\nQUIT\r\n"].concat(), b"GET views:home\n".to_vec()]
 }
 
 /// One of the inputs with a few changes.

@@ -13,6 +13,9 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests fail as tests do")]
 
 mod access;
+#[path = "../serve/client.rs"]
+#[allow(dead_code, reason = "the tests of the server use the rest")]
+mod client;
 mod commits;
 mod faults;
 #[path = "../it/fixture.rs"]
@@ -30,6 +33,10 @@ mod proxy;
 mod pulls;
 #[path = "../it/schema.rs"]
 mod schema;
+mod served;
 mod server;
+#[path = "../serve/server.rs"]
+#[allow(dead_code, reason = "the tests of the server use the rest")]
+mod serving;
 mod stores;
 mod uploads;

@@ -1,0 +1,83 @@
+//! What every request passes: the host it was sent to, the password, and the clock.
+//!
+//! Without a password a request must be sent to an address or to `localhost`: otherwise a web page whose name was made
+//! to point here could read what a browser on this host can reach.
+//!
+//! Not for: what is answered.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Instant;
+
+use axum::extract::{Request, State};
+use axum::http::header::{AUTHORIZATION, CACHE_CONTROL, HOST, WWW_AUTHENTICATE};
+use axum::http::{HeaderMap, HeaderValue, StatusCode};
+use axum::middleware::Next;
+use axum::response::Response;
+
+use super::answer;
+use crate::server::Server;
+use crate::server::metrics::Tally;
+
+/// Paths that need no password: they hold no data.
+const OPEN: [&str; 4] = ["/", "/healthz", "/readyz", "/openapi.json"];
+
+/// Refuses a request, or answers and counts it.
+pub async fn pass(State(server): State<Arc<Server>>, request: Request, next: Next) -> Response {
+    let began = Instant::now();
+    let mut response = if !server.is_any_host && !is_local(request.headers()) {
+        answer::error(StatusCode::FORBIDDEN, "requests are answered under an IP address or localhost")
+    } else if !OPEN.contains(&request.uri().path()) && !server.auth.accepts(token(request.headers())) {
+        let mut refused = answer::error(StatusCode::UNAUTHORIZED, "send the header `Authorization: Bearer PASSWORD`");
+        refused.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        refused
+    } else {
+        next.run(request).await
+    };
+    // A cache may keep an answer, and has to ask whether it is still the one of the current version.
+    response.headers_mut().entry(CACHE_CONTROL).or_insert(HeaderValue::from_static("no-cache"));
+    response.headers_mut().insert("x-content-type-options", HeaderValue::from_static("nosniff"));
+    let mut tally = Tally::default();
+    tally.count(began.elapsed());
+    if response.status().is_client_error() && response.status() != StatusCode::NOT_FOUND
+        || response.status().is_server_error()
+    {
+        tally.count_error();
+    }
+    server.http.add(&mut tally);
+    response
+}
+
+/// The password that a request shows; empty if it shows none.
+fn token(headers: &HeaderMap) -> &[u8] {
+    let shown = headers.get(AUTHORIZATION).map(HeaderValue::as_bytes).unwrap_or_default();
+    match shown.split_at_checked(7) {
+        Some((scheme, token)) if scheme.eq_ignore_ascii_case(b"bearer ") => token,
+        _ => b"",
+    }
+}
+
+fn is_local(headers: &HeaderMap) -> bool {
+    let Some(host) = headers.get(HOST).and_then(|host| host.to_str().ok()) else { return true };
+    let name = match host.strip_prefix('[') {
+        Some(rest) => rest.split(']').next().unwrap_or_default(),
+        None => host.rsplit_once(':').map_or(host, |(name, _)| name),
+    };
+    name.eq_ignore_ascii_case("localhost") || name.parse::<IpAddr>().is_ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_of_other_hosts_are_not_local() {
+        let with = |host: &'static str| HeaderMap::from_iter([(HOST, HeaderValue::from_static(host))]);
+        for host in ["localhost", "LOCALHOST:8080", "127.0.0.1:1", "[::1]:8080", "10.0.0.1", "[::1]"] {
+            assert!(is_local(&with(host)), "{host}");
+        }
+        for host in ["evil.example:8080", "localhost.evil.example", "127.0.0.1.evil.example:80", "", "["] {
+            assert!(!is_local(&with(host)), "{host}");
+        }
+    }
+}

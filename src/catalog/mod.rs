@@ -21,6 +21,7 @@ mod integrity;
 mod intent;
 mod kafka_state;
 mod layout;
+mod local;
 mod local_copy;
 mod lock;
 mod manifest_file;

@@ -1,4 +1,4 @@
-//! What the crate depends on: the reader alone on little, and all on licences and sources that `deny.toml` allows.
+//! What the crate depends on: the reader alone on RocksDB and the client of object stores, and all on licences and sources that `deny.toml` allows.
 //!
 //! Not for: advisories, whose database is on the network: `cargo deny check` reads it.
 
@@ -28,7 +28,7 @@ fn the_reader_needs_rocksdb_and_neither_the_query_engine_nor_kafka() {
     let has = |names: &[String], name: &str| names.iter().any(|other| other == name);
     assert!(has(&reader, "rocksdb"), "{reader:?}");
     let all = crates(&[]);
-    for name in ["datafusion", "arrow", "parquet", "rdkafka", "tokio", "clap", "mimalloc"] {
+    for name in ["datafusion", "arrow", "parquet", "rdkafka", "axum", "redis-protocol", "clap", "mimalloc"] {
         assert!(has(&all, name) && !has(&reader, name), "{name}");
     }
 }

@@ -244,7 +244,7 @@ fn a_store_is_no_input_and_a_url_no_store() {
         job.replace("ev/", "stores/d").replace("\"stores/d\"\n\n[inputs", "\"stores/e\"\n\n[inputs"),
     );
     workspace.cutover("run next.toml").fails(2).complains(&["stores/d is a Cutover store"]);
-    workspace.cutover("versions ftp://b/s").fails(2).complains(&["ftp://b/s is not a URL of s3://"]);
+    workspace.cutover("versions ftp://b/s").fails(2).complains(&["\"ftp://b/s\" is not a URL of s3://"]);
 }
 
 #[test]

@@ -2,8 +2,9 @@
 # A real object store with S3's interface on this machine's loopback, for Cutover's tests and benchmarks: SeaweedFS, in
 # one process. It needs bash, Python 3.11 or newer with venv and, for `fetch`, the network.
 #
-#   scripts/object-server.sh fetch            bring what the others need, once for this user (about 150 MB)
+#   scripts/object-server.sh fetch            bring what the others need, once for this user (about 170 MB)
 #   scripts/object-server.sh run DIR PORT     run one server in the foreground, with all of its state in DIR
+#   scripts/object-server.sh try DIR PORT     the same, and delete DIR at the end
 #
 # `run` prints the line `ready http://127.0.0.1:PORT` when the server serves. A later run goes on with what is in DIR,
 # after kill -9 too. It ends, and the server with it by kill -9, when its standard input is closed or it is itself
@@ -58,6 +59,7 @@ fetch() {
 
 server=
 watcher=
+keep=yes
 
 start_server() {
     local options=(
@@ -69,7 +71,8 @@ start_server() {
         -s3 -s3.port="$port" -s3.port.grpc=$((port + 4)) -s3.port.iceberg=0 -s3.port.lance=0
         -s3.config="$here/objects/s3.json" -s3.autoCreateBucket=false
     )
-    "$weed" -logtostderr=true server "${options[@]}" </dev/null >>"$dir/server.log" 2>&1 &
+    # A volume at a time for each bucket, as their number is bounded by the disk.
+    WEED_MASTER_VOLUME_GROWTH_COPY_1=1 "$weed" -logtostderr=true server "${options[@]}" </dev/null >>"$dir/server.log" 2>&1 &
     server=$!
 }
 
@@ -99,6 +102,7 @@ end_server() {
     wait || :
     rm -f "$dir/pid" "$dir/closed"
     for ((next = port; next < port + 8; next++)); do rm -f /tmp/seaweedfs-*-"$next".sock; done
+    [[ $keep = yes ]] || rm -rf "$dir"
 } 2>/dev/null
 
 run() {
@@ -134,5 +138,9 @@ case ${1:-} in
         fetch
         ;;
     run) run "${@:2}" ;;
+    try)
+        keep=no
+        run "${@:2}"
+        ;;
     *) usage ;;
 esac

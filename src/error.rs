@@ -153,6 +153,21 @@ impl Error {
         self.kind
     }
 
+    /// The error of this crate in another one or among its causes, also in an I/O error.
+    pub(crate) fn inside<'e>(error: &'e (dyn std::error::Error + 'static)) -> Option<&'e Self> {
+        let mut next = Some(error);
+        while let Some(error) = next {
+            // The cause of an I/O error is not what it holds, but the cause of that.
+            let held = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
+            let held = held.and_then(|held| held.downcast_ref::<Self>());
+            if let Some(ours) = held.or_else(|| error.downcast_ref::<Self>()) {
+                return Some(ours);
+            }
+            next = error.source();
+        }
+        None
+    }
+
     /// The message alone, without its causes.
     pub fn message(&self) -> &str {
         &self.message
@@ -212,13 +227,29 @@ pub trait IoContext<T> {
 
 impl<T> IoContext<T> for std::io::Result<T> {
     fn io(self, doing: &str, path: &std::path::Path) -> Result<T> {
-        self.map_err(|error| Error::unavailable(format!("cannot {doing} {}", path.display())).because(error))
+        self.map_err(|error| of_io(error, || format!("cannot {doing} {}", path.display())))
     }
+}
+
+/// An I/O error as `Unavailable` with a message; one that holds an error of this crate is that error.
+pub(crate) fn of_io(error: std::io::Error, message: impl FnOnce() -> String) -> Error {
+    error.downcast::<Error>().unwrap_or_else(|error| Error::unavailable(message()).because(error))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn our_error_is_found_inside_others() {
+        let held = std::io::Error::other(Error::input("s3://lake/a changed"));
+        assert_eq!(Error::inside(&held).unwrap().message(), "s3://lake/a changed");
+        let wrapped = Error::unavailable("cannot read").because(held);
+        assert_eq!(Error::inside(std::error::Error::source(&wrapped).unwrap()).unwrap().kind(), Kind::Input);
+        assert!(Error::inside(&std::io::Error::other("x")).is_none());
+        let read: std::io::Result<()> = Err(std::io::Error::other(Error::input("changed")));
+        assert_eq!(read.io("read", std::path::Path::new("a")).unwrap_err().kind(), Kind::Input);
+    }
 
     #[test]
     fn the_chain_names_every_cause_once() {

@@ -134,7 +134,7 @@ fn fire(point: &Failpoint) -> Result<()> {
 }
 
 fn parse(text: &str) -> Result<Failpoint> {
-    let wrong = || Error::invalid(format!("{VARIABLE}: {text:?} is not NAME=kill|pause|panic|error, with @N or not"));
+    let wrong = || Error::invalid(format!("{VARIABLE}: {text:?} is not NAME=kill|pause|panic|error[@N]"));
     let (name, action) = text.split_once('=').ok_or_else(wrong)?;
     let (action, at) = action.split_once('@').unwrap_or((action, "1"));
     let action = match action {

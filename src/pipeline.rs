@@ -34,7 +34,7 @@ use crate::input;
 use crate::job::Job;
 use crate::progress::{Progress, StageTimer};
 use crate::publish::{self, GcReport, PublishOptions, Published, Staged};
-use crate::report::{InputReport, Outcome, PlanReport, ResumeReport, RunReport, StageReport};
+use crate::report::{InputReport, ObjectReads, Outcome, PlanReport, ResumeReport, RunReport, StageReport};
 use crate::resources::Resources;
 use crate::shutdown;
 use as_of::AsOf;
@@ -181,7 +181,7 @@ pub fn plan(job: &Job, options: &RunOptions) -> Result<PlanReport> {
     let spill = options.spill_dir.clone().unwrap_or_else(std::env::temp_dir);
     let spill = SpillDir::in_directory(&spill, &format!("plan-{}", std::process::id()), None)?;
     let predicted = predict::predict(&prepared, previous.as_ref(), spill.path())?;
-    // With the join strategy that a run would use, now that it is known which joins fit into memory.
+    // With the join strategy that a run would use, as far as it is known by now what fits into memory.
     let execution = prepared.query.prepare(prepared.query.join_strategy())?;
     let preview = predict::preview(&prepared, PREVIEW_ROWS, spill.path())?;
     let named = |(name, type_name): (&String, &String)| (name.clone(), type_name.clone());
@@ -191,15 +191,16 @@ pub fn plan(job: &Job, options: &RunOptions) -> Result<PlanReport> {
         would,
         resumes,
         inputs: prepared.inputs.iter().map(InputReport::from).collect(),
+        object_reads: ObjectReads::of(&prepared.inputs),
         plan: execution.explain(),
         unspillable: execution.unspillable(),
         key: prepared.encode.key_schema().columns.iter().map(|c| named((&c.name, &c.type_name))).collect(),
         value: prepared.encode.value_schema().columns.iter().map(|c| named((&c.name, &c.type_name))).collect(),
-        entries_bytes: predicted.entry_bytes,
-        spill_bytes: predicted.spill_bytes,
+        entries_bytes: predicted.sizes.as_ref().map(|sizes| sizes.entry_bytes),
+        spill_bytes: predicted.sizes.as_ref().map(|sizes| sizes.spill_bytes),
         disk_bytes: predicted.prediction.bytes,
-        stored_bytes: predicted.stored_bytes,
-        stored_from: predicted.stored_from.clone(),
+        stored_bytes: predicted.sizes.as_ref().map(|sizes| sizes.stored_bytes),
+        stored_from: predicted.sizes.as_ref().and_then(|sizes| sizes.stored_from.clone()),
         seconds: predicted.seconds.as_ref().map(|(seconds, _)| *seconds),
         seconds_from: predicted.seconds.as_ref().map(|(_, from)| from.clone()),
         fits: capacity::fits(&prepared, &predicted),
@@ -322,7 +323,7 @@ fn build(
             "version {version} was built but not published, and readers are unaffected\n  {}\n  inspect it \
              with `cutover scan {store} --version {version}`; publish it by hand with `cutover publish {store} \
              {version} {flag}`",
-            why.replace("; ", "\n  ")
+            why.iter().collect::<Vec<_>>().join("\n  ")
         ))
         .with("version", version)
         .with("rows", report.rows)
@@ -451,7 +452,7 @@ fn build_stages(
     let columns = measures::columns(&shuffled.profile);
     checks.extend(check::check_columns(&prepared.job.checks, &columns));
     shutdown::check()?;
-    let (built, ranges) = stages::build(prepared, build, shards, &shuffled, &mut stages)?;
+    let (built, ranges) = stages::build(prepared, catalog, build, shards, &shuffled, &mut stages)?;
     failpoint::reach("build.finished")?;
     stages::read_back(prepared, build, &built, &mut stages)?;
     input::check_unchanged(&prepared.inputs)?;

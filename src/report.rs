@@ -108,6 +108,24 @@ pub struct RunReport {
     pub removed: Vec<u64>,
     /// What was announced to the consumers of the topic; none if the store is not streamed.
     pub kafka: Option<KafkaReport>,
+    /// What was read from object stores; none if all inputs are local.
+    pub object_reads: Option<ObjectReads>,
+}
+
+/// What was read from object stores, by all requests, those that were repeated included.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct ObjectReads {
+    /// Requests: listings, looks at objects, and reads.
+    pub requests: u64,
+    /// Bytes of objects that were received.
+    pub bytes: u64,
+}
+
+impl ObjectReads {
+    /// What was read of these inputs so far.
+    pub fn of(inputs: &[Input]) -> Option<Self> {
+        crate::input::traffic(inputs).map(|traffic| Self { requests: traffic.requests, bytes: traffic.received })
+    }
 }
 
 /// Where a version is on Kafka.
@@ -172,6 +190,8 @@ pub struct BuildReport {
     pub memory: Option<MemoryReport>,
     /// The part that an earlier run had done.
     pub resumed: Option<ResumeReport>,
+    /// What was read from object stores; none if all inputs are local.
+    pub object_reads: Option<ObjectReads>,
 }
 
 /// What a run would do.
@@ -187,6 +207,8 @@ pub struct PlanReport {
     pub resumes: Option<String>,
     /// What would be read.
     pub inputs: Vec<InputReport>,
+    /// What the plan itself read from object stores; none if all inputs are local.
+    pub object_reads: Option<ObjectReads>,
     /// The query's operators, as indented text.
     pub plan: String,
     /// Operators that hold an input in memory and cannot spill.
@@ -197,14 +219,14 @@ pub struct PlanReport {
     pub value: Vec<(String, String)>,
     /// The predicted result.
     pub predicted: Prediction,
-    /// Bytes that would go through the shuffle.
-    pub entries_bytes: u64,
+    /// Bytes that would go through the shuffle; none, like the sizes below, if nothing is known about the result.
+    pub entries_bytes: Option<u64>,
     /// Bytes the shuffle would write to the spill directory; 0 if its share of the memory is enough.
-    pub spill_bytes: u64,
+    pub spill_bytes: Option<u64>,
     /// Bytes of disk the store needs for the new version, before compression.
-    pub disk_bytes: u64,
+    pub disk_bytes: Option<u64>,
     /// Bytes its files will have, compressed.
-    pub stored_bytes: u64,
+    pub stored_bytes: Option<u64>,
     /// The basis of that; none if the compression ratio is unknown, and uncompressed bytes are given.
     pub stored_from: Option<String>,
     /// Seconds it will take; none if no version of the dataset is a basis.
@@ -228,8 +250,8 @@ pub struct PlanReport {
 pub struct Fits {
     /// Whether there is enough memory.
     pub memory: bool,
-    /// Whether there is enough free disk space.
-    pub disk: bool,
+    /// Whether there is enough free disk space; none if the size of the result is not known.
+    pub disk: Option<bool>,
     /// What is missing, a sentence each.
     pub problems: Vec<String>,
 }
@@ -277,10 +299,10 @@ impl From<&StageTimer> for StageReport {
 /// The prediction for a job.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Prediction {
-    /// Entries of the version.
-    pub rows: u64,
-    /// Bytes of their keys and values.
-    pub bytes: u64,
+    /// Entries of the version; none if nothing is known about them.
+    pub rows: Option<u64>,
+    /// Bytes of their keys and values; none if nothing is known about them.
+    pub bytes: Option<u64>,
     /// The most memory the process will hold, in bytes.
     pub memory: u64,
     /// The basis of the prediction.

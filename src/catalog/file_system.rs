@@ -33,7 +33,7 @@ pub(super) fn warn(root: &Path) {
             root.display()
         );
     } else if kind == OVERLAY {
-        tracing::info!("the store at {} is in a container's own layer, deleted with the container", root.display());
+        tracing::info!("the store at {} is in the container's writable layer, deleted with it", root.display());
     }
 }
 

@@ -19,7 +19,7 @@ use super::store::{Catalog, not_applied};
 use crate::durable_file::{self, fs};
 use crate::error::{Error, IoContext, Result};
 use crate::failpoint;
-use crate::format::{Allow, Current, Manifest, State, VersionEntry};
+use crate::format::{Allow, Current, Manifest, Reasons, ShardEntry, State, VersionEntry};
 
 /// A version that readers do not see yet.
 #[derive(Clone, Debug, PartialEq)]
@@ -29,7 +29,7 @@ pub struct Installed {
     /// Complete, or rejected.
     pub state: State,
     /// Why it was rejected, if it was.
-    pub rejected: Option<String>,
+    pub rejected: Option<Reasons>,
     /// The kinds of those reasons.
     pub failed: Vec<Allow>,
 }
@@ -85,7 +85,19 @@ impl Catalog {
         })
     }
 
-    /// Uploads a version, and adds it to `current.json` under the next number. When another host takes that number
+    /// Uploads a finished shard of a build in a remote store, so that less is left to do at the install; does nothing in
+    /// a local one.
+    ///
+    /// # Errors
+    /// As those of the install.
+    pub fn upload_shard(&self, build_id: &str, directory: &Path, shard: &ShardEntry) -> Result<()> {
+        match self.remote() {
+            Some(remote) => remote.upload_shard(build_id, directory, shard).map_err(not_applied),
+            None => Ok(()),
+        }
+    }
+
+    /// Uploads what is left of a version, and adds it to `current.json` under the next number. When another host takes that number
     /// first, only the manifest is written again: nothing names it yet.
     fn install_remotely(&self, remote: &Remote, staged: &Path, mut manifest: Manifest) -> Result<Installed> {
         remote.upload(staged, &manifest).map_err(not_applied)?;

@@ -144,6 +144,6 @@ mod tests {
         manifest.checks = vec![check(Outcome::Passed), check(Outcome::Warned)];
         assert_eq!(manifest.rejection(), None);
         manifest.checks.push(check(Outcome::Failed));
-        assert_eq!(manifest.rejection().unwrap(), "rows.min: expected at least 10, found 0");
+        assert_eq!(manifest.rejection().unwrap().to_string(), "rows.min: expected at least 10, found 0");
     }
 }

@@ -107,7 +107,8 @@ impl Model {
         let mut new = entry(as_of, &content.to_string());
         (new.as_of_stated, new.staged) = (stated, staged);
         if failed {
-            (new.state, new.rejected, new.failed) = (State::Rejected, Some("check".into()), vec![Allow::Rows]);
+            (new.state, new.rejected, new.failed) =
+                (State::Rejected, Some("check".to_owned().into()), vec![Allow::Rows]);
         }
         let good = current.versions.values().any(|entry| entry.state.is_good() && entry.digest == new.digest);
         let condemned = !good && current.rolled_back.iter().any(|bad| bad.digest == new.digest);

@@ -32,7 +32,7 @@ impl Current {
     pub fn refusals(&self, version: u64, entry: &VersionEntry) -> Vec<Refusal> {
         let refusal = |allow, why: &str| Refusal { allow, why: why.to_owned() };
         let mut refusals = Vec::new();
-        let said = entry.rejected.as_deref().map(|why| format!(" ({why})")).unwrap_or_default();
+        let said = entry.rejected.as_ref().map(|why| format!(" ({why})")).unwrap_or_default();
         match entry.state {
             State::Rejected if entry.failed.is_empty() => {
                 refusals.push(refusal(Allow::Rejected, &format!("is rejected{said}")));

@@ -99,6 +99,12 @@ impl Catalog {
         Self::at(path.into()).map(|catalog| catalog.layout.root().to_owned())
     }
 
+    /// A simulated remote store, and this host's working directory for it.
+    #[cfg(test)]
+    pub(super) fn simulated(bucket: crate::objects::Bucket, work_dir: &Path) -> Self {
+        Self { layout: Layout::new(work_dir), remote: Some(Remote::simulated(bucket)) }
+    }
+
     /// The store that a path or a URL names, whether there is one or not.
     fn at(path: PathBuf) -> Result<Self> {
         let url = path.to_str().filter(|text| text.contains("://"));

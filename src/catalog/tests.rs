@@ -1,6 +1,6 @@
 //! Stores on the disk: creation, damage, concurrent commits, installs after crashes, deletion.
 
-use crate::format::{CheckResult, Current, Outcome, State};
+use crate::format::{CheckResult, Current, Manifest, Outcome, State};
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::time::Duration;
@@ -175,14 +175,14 @@ fn failed_checks_and_rolled_back_content_reject() {
     });
     let installed = catalog.install(&staged(&catalog, "b"), |_| failed).unwrap();
     assert_eq!(installed.state, State::Rejected);
-    assert_eq!(installed.rejected.unwrap(), "rows.min: expected 10, found 1");
+    assert_eq!(installed.rejected.unwrap().to_string(), "rows.min: expected 10, found 1");
     for content in ["two", "three"] {
         let version = install(&catalog, content).version;
         catalog.commit(|current| current.publish(version, &nothing(), at(1))).unwrap();
     }
     catalog.commit(|current| current.rollback(None, at(2))).unwrap();
     let again = install(&catalog, "three");
-    assert!(again.rejected.unwrap().contains("same content as version 3"));
+    assert!(again.rejected.unwrap().to_string().contains("same content as version 3"));
 }
 
 #[test]
@@ -207,7 +207,8 @@ fn an_install_refuses_what_is_not_a_whole_directory_of_its_own() {
     symlink("/etc/hosts", linked.join("shard-00000/LOG")).unwrap();
     assert_eq!(kind(catalog.install(&linked, manifest)), Kind::Corrupt);
     let wrong = staged(&catalog, "wrong");
-    assert_eq!(kind(catalog.install(&wrong, |version| fixture::manifest(version + 1, &[]))), Kind::Internal);
+    let of_another = |version| Manifest { dataset: "another".into(), ..fixture::manifest(version, &[]) };
+    assert_eq!(kind(catalog.install(&wrong, of_another)), Kind::Internal);
     assert_eq!(catalog.read().unwrap(), Catalog::open(catalog.layout().root()).unwrap().read().unwrap());
     assert_eq!(catalog.read().unwrap().versions.len(), 0);
 }

@@ -13,7 +13,7 @@
 use jiff::Timestamp;
 
 use crate::error::{Error, Result};
-use crate::format::{Allow, Allowed, Change, Current, Pin, RolledBack, State, VersionEntry, allow_flag};
+use crate::format::{Allow, Allowed, Change, Current, Pin, Reasons, RolledBack, State, VersionEntry, allow_flag};
 
 /// How many rolled-back contents are remembered; the oldest are forgotten first.
 const MAX_ROLLED_BACK: usize = 256;
@@ -53,12 +53,15 @@ impl Current {
         let given =
             if self.follows.is_some() { self.versions.contains_key(&version) } else { version < self.next_version };
         if given {
-            return Err(Error::internal(format!("version {version} was already given")));
+            return Err(Error::internal(format!("version number {version} is already taken")));
         }
         if let Some(bad) = self.banned(&entry) {
             let again = format!("same content as version {}, which was rolled back at {:.0}", bad.version, bad.at);
             entry.failed.push(Allow::RolledBack);
-            entry.rejected = Some(entry.rejected.map_or(again.clone(), |checks| format!("{checks}; {again}")));
+            entry.rejected = match entry.rejected {
+                Some(checks) => Some(checks.and(again)),
+                None => Some(Reasons::from(again)),
+            };
             entry.state = State::Rejected;
         }
         let state = entry.state;

@@ -5,6 +5,8 @@
 use indicatif::{HumanBytes, HumanCount};
 use jiff::Timestamp;
 
+use crate::report::ObjectReads;
+
 /// `1,234,567`.
 pub(super) fn count(number: u64) -> String {
     HumanCount(number).to_string()
@@ -34,6 +36,11 @@ pub(super) fn duration(seconds: f64) -> String {
         minutes @ 0..60 => format!("{minutes} min {:02} s", seconds % 60),
         minutes => format!("{} h {:02} min", minutes / 60, minutes % 60),
     }
+}
+
+/// What was read from object stores: `12.34 MiB by 17 requests`.
+pub(super) fn object_reads(reads: &ObjectReads) -> String {
+    format!("{} by {}", size(reads.bytes), plural(reads.requests, "request"))
 }
 
 /// Rows per second; empty without rows or a measurable time.

@@ -52,6 +52,7 @@ use crate::error::{Error, Result};
 use crate::failpoint;
 use crate::format::Current;
 use crate::job::suggest;
+use crate::objects::Location;
 use crate::serve::{Store, Version};
 use crate::shutdown;
 use crate::stderr;
@@ -74,7 +75,7 @@ Exit codes:
 #[derive(Debug, Parser)]
 #[command(name = "cutover", version, after_help = EXAMPLES, max_term_width = 100)]
 pub struct Cli {
-    /// Change to this directory before doing anything else
+    /// Change to this directory before doing anything else; with a URL, look for the job's data below it
     #[arg(short = 'C', value_name = "DIR", global = true, help_heading = "Global options")]
     directory: Option<PathBuf>,
     /// Log more to standard error: -v each action, -vv details, -vvv everything; RUST_LOG overrides it
@@ -228,10 +229,12 @@ fn suggested(mut error: clap::Error) -> clap::Error {
 /// # Errors
 /// As the library's function behind the command. An error for which [`is_output_closed`] holds is no failure: the
 /// reader of standard output closed it.
-pub fn run(cli: Cli, ending: &Ending) -> Result<Verdict> {
+pub fn run(mut cli: Cli, ending: &Ending) -> Result<Verdict> {
     logging::start(cli.verbose)?;
     failpoint::arm()?;
-    if let Some(directory) = &cli.directory {
+    if let Some(root) = cli.directory.as_ref().and_then(|root| root.to_str()).filter(|root| root.contains("://")) {
+        cli.command.below(Location::parse(root)?.to_string())?;
+    } else if let Some(directory) = &cli.directory {
         std::env::set_current_dir(directory).map_err(|error| {
             Error::invalid(format!("cannot change to the directory {}", directory.display())).because(error)
         })?;
@@ -247,6 +250,22 @@ pub fn run(cli: Cli, ending: &Ending) -> Result<Verdict> {
 }
 
 impl Command {
+    /// Looks for a job's data below a URL.
+    fn below(&mut self, root: String) -> Result<()> {
+        match self {
+            Self::Init(args) => args.below(&root),
+            Self::Run(args) => {
+                args.below(root);
+                Ok(())
+            }
+            Self::Plan(args) => {
+                args.below(root);
+                Ok(())
+            }
+            _ => Err(Error::invalid(format!("-C {root} is a URL, which only init, plan and run take"))),
+        }
+    }
+
     /// Whether it stops at safe points after a signal; any other command ends immediately, which loses nothing.
     fn has_safe_points(&self) -> bool {
         matches!(

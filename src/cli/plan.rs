@@ -27,6 +27,11 @@ impl Args {
         self.job.memory()
     }
 
+    /// Looks for the job's data below a URL.
+    pub(super) fn below(&mut self, root: String) {
+        self.job.below(root);
+    }
+
     pub(super) fn run(self, output: &mut Output) -> Result<Verdict> {
         let (job, options) = self.job.load()?;
         output.about(&job.dataset, &job.store);
@@ -45,6 +50,9 @@ fn show(report: &PlanReport, output: &mut Output) -> Result<()> {
     report.resumes.iter().try_for_each(|resumes| output.line(resumes))?;
     output.line("")?;
     output.line(inputs(report))?;
+    if let Some(reads) = &report.object_reads {
+        output.line(format!("from object stores, so far: {}", format::object_reads(reads)))?;
+    }
     for input in &report.inputs {
         if let ([first, ..], Some(last)) = (input.partitions.as_slice(), input.partitions.last()) {
             let all = format::plural(input.partitions.len() as u64, "partition");
@@ -108,18 +116,24 @@ fn columns(report: &PlanReport) -> String {
 
 fn predicted(report: &PlanReport) -> String {
     let predicted = &report.predicted;
-    let spill = match report.spill_bytes {
+    let known = |shown: Option<String>| shown.unwrap_or_else(|| "not known".to_owned());
+    let spill = known(report.spill_bytes.map(|bytes| match bytes {
         0 => "none: all of it fits".to_owned(),
         bytes => format::size(bytes),
-    };
+    }));
     let memory = format!(
         "{} for the whole process; --memory is {}, which the query, the shuffle and the tables share",
         format::size(predicted.memory),
         format::size(report.memory_budget)
     );
-    let disk = match &report.stored_from {
-        Some(from) => format!("about {}, compressed like {from}", format::size(report.stored_bytes)),
-        None => format!("at most {}, before compression", format::size(report.stored_bytes)),
+    let disk = known(report.stored_bytes.map(|bytes| match &report.stored_from {
+        Some(from) => format!("about {}, compressed like {from}", format::size(bytes)),
+        None => format!("at most {}, before compression", format::size(bytes)),
+    }));
+    let fits = match (report.fits.problems.is_empty(), report.fits.disk) {
+        (true, Some(_)) => "yes",
+        (true, None) => "its memory: yes; its disk: not known",
+        (false, _) => "no",
     };
     let time = match (report.seconds, &report.seconds_from) {
         (Some(seconds), Some(from)) => format!("about {}, as {from} took", format::duration(seconds)),
@@ -127,14 +141,14 @@ fn predicted(report: &PlanReport) -> String {
     };
     let mut rows = Rows::new(&["predicted", ""], &[]);
     let lines = [
-        ("rows", format::count(predicted.rows)),
-        ("data", format::size(predicted.bytes)),
-        ("through the shuffle", format::size(report.entries_bytes)),
+        ("rows", known(predicted.rows.map(format::count))),
+        ("data", known(predicted.bytes.map(format::size))),
+        ("through the shuffle", known(report.entries_bytes.map(format::size))),
         ("memory", memory),
         ("spill", spill),
         ("disk", disk),
         ("time", time),
-        ("fits this machine", if report.fits.problems.is_empty() { "yes" } else { "no" }.to_owned()),
+        ("fits this machine", fits.to_owned()),
         ("threads", report.threads.to_string()),
     ];
     for (name, value) in lines {

@@ -36,7 +36,8 @@ Examples:
 pub(super) struct Args {
     #[command(flatten)]
     job: JobArgs,
-    /// The time the data is as of: a date (its midnight in UTC) or a time in RFC 3339; the job's as_of if left out
+    /// The time the data is as of: a date (its midnight in UTC) or a time in RFC 3339; the job's as_of if left out,
+    /// or else the time of the build, which is compared with nothing
     #[arg(long, value_name = "D", value_parser = parsers::instant)]
     as_of: Option<Timestamp>,
     /// Start from scratch even if an earlier run of the same job over the same inputs can be resumed
@@ -60,6 +61,11 @@ pub(super) struct Args {
 impl Args {
     pub(super) fn memory(&self) -> u64 {
         self.job.memory()
+    }
+
+    /// Looks for the job's data below a URL.
+    pub(super) fn below(&mut self, root: String) {
+        self.job.below(root);
     }
 
     pub(super) fn run(self, output: &mut Output) -> Result<Verdict> {
@@ -110,6 +116,9 @@ pub(super) struct JobArgs {
     /// Directory for spill files; the store's own staging directory if left out
     #[arg(long, value_name = "DIR")]
     spill_dir: Option<PathBuf>,
+    /// The URL of `-C`, which relative paths of data are below
+    #[arg(skip)]
+    root: Option<String>,
 }
 
 impl JobArgs {
@@ -118,10 +127,19 @@ impl JobArgs {
         self.memory.unwrap_or_else(default_memory)
     }
 
+    /// Looks for the job's data below a URL.
+    pub(super) fn below(&mut self, root: String) {
+        self.root = Some(root);
+    }
+
     /// Reads the job, and makes options with defaults for everything else.
     pub(super) fn load(self) -> Result<(Job, RunOptions)> {
         let options = options(Resources::new(self.threads, self.memory)?, self.spill_dir);
         let job = Job::load(&self.job, &parsers::sets(self.set)?)?;
+        let job = match &self.root {
+            Some(root) => job.below(root)?,
+            None => job,
+        };
         Ok((job, options))
     }
 }

@@ -32,6 +32,9 @@ pub(super) fn show(report: &RunReport, output: &mut Output) -> Result<()> {
     output.line(facts(report))?;
     output.line("")?;
     output.say(format!("read     {}", inputs(&report.inputs)))?;
+    if let Some(reads) = &report.object_reads {
+        output.line(format!("fetched  {}", format::object_reads(reads)))?;
+    }
     output.say(format!(
         "stored   {} in {}, {}; digest {}, as of {}{}",
         format::size(report.disk_bytes),
@@ -165,8 +168,8 @@ fn facts(report: &RunReport) -> String {
         let ratio = predicted.map(|predicted| format::ratio(actual, predicted)).unwrap_or_default();
         rows.add([name.to_owned(), show(actual), shown, ratio]);
     };
-    add("rows", format::count, report.rows, predicted.map(|predicted| predicted.rows));
-    add("data", format::size, report.bytes, predicted.map(|predicted| predicted.bytes));
+    add("rows", format::count, report.rows, predicted.and_then(|predicted| predicted.rows));
+    add("data", format::size, report.bytes, predicted.and_then(|predicted| predicted.bytes));
     add("memory", format::size, report.peak_memory, predicted.map(|predicted| predicted.memory));
     rows.text()
 }
@@ -250,6 +253,7 @@ mod tests {
             moved: Vec::new(),
             removed: Vec::new(),
             kafka: None,
+            object_reads: None,
         }
     }
 

@@ -283,6 +283,8 @@ impl VersionStager<'_> {
                 size: wanted.bytes,
                 modified: wanted.created_at.to_string(),
                 rows: Some(wanted.rows),
+                etag: None,
+                object_version: None,
             }],
             key: wanted.key.clone(),
             value: wanted.value.clone(),

@@ -27,6 +27,7 @@ use super::announcement::{KafkaState, StreamedVersion};
 use super::change::Intent;
 use super::digest::Digest;
 use super::manifest::{Manifest, Outcome};
+use super::reasons::Reasons;
 use super::{checksummed_json, rfc3339};
 use crate::error::{Error, Result};
 
@@ -43,6 +44,10 @@ pub struct Current {
     pub format_version: u32,
     /// The dataset whose versions these are.
     pub dataset: String,
+    /// In a store on an object store, IDs of the latest changes, oldest first: a host that lost the answer to its change
+    /// finds it here, also when others have changed the store since.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub latest_changes: Vec<String>,
     /// Number of changes so far.
     pub epoch: u64,
     /// Number of builders that took the lease of a store on an object store; only the last one may install. 0 in local
@@ -126,7 +131,7 @@ pub struct VersionEntry {
     #[serde(with = "rfc3339::optional")]
     pub retired_at: Option<Timestamp>,
     /// Why it is not published automatically.
-    pub rejected: Option<String>,
+    pub rejected: Option<Reasons>,
     /// The kinds of the checks that failed.
     #[serde(default)]
     pub failed: Vec<Allow>,
@@ -178,6 +183,7 @@ impl Current {
         Self {
             format_version: FORMAT,
             dataset: dataset.to_owned(),
+            latest_changes: Vec::new(),
             epoch: 0,
             builder_epoch: 0,
             next_version: 1,

@@ -17,6 +17,7 @@ use serde::{Deserialize, Serialize};
 use super::digest::Digest;
 use super::key::KeySchema;
 use super::profile::Profile;
+use super::reasons::Reasons;
 use super::settings::{Partitioner, Tables};
 use super::value::ValueSchema;
 use super::{checksummed_json, rfc3339};
@@ -100,7 +101,7 @@ pub struct Manifest {
 pub struct InputFile {
     /// The input's name in the job.
     pub input: String,
-    /// The file.
+    /// The file: a path, or the URL of an object.
     pub path: String,
     /// Its size in bytes.
     pub size: u64,
@@ -108,6 +109,12 @@ pub struct InputFile {
     pub modified: String,
     /// Rows in it, if its format records them.
     pub rows: Option<u64>,
+    /// The entity tag of an object.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub etag: Option<String>,
+    /// The store's own number of an object's version, where it was known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub object_version: Option<String>,
 }
 
 /// One shard: a complete RocksDB database.
@@ -231,11 +238,10 @@ pub fn shown_params(params: &BTreeMap<String, String>) -> String {
 
 impl Manifest {
     /// Why this version is not published automatically: its failed checks. `None` when none failed.
-    pub fn rejection(&self) -> Option<String> {
+    pub fn rejection(&self) -> Option<Reasons> {
         let failed = self.checks.iter().filter(|check| check.outcome == Outcome::Failed);
         let said = failed.map(|check| format!("{}: expected {}, found {}", check.rule, check.expected, check.found));
-        let said: Vec<String> = said.collect();
-        (!said.is_empty()).then(|| said.join("; "))
+        Reasons::of(said.collect())
     }
 
     /// Parses the bytes of a manifest, read from `path`.

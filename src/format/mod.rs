@@ -21,6 +21,7 @@ mod hex;
 mod key;
 mod manifest;
 mod profile;
+mod reasons;
 pub(crate) mod rfc3339;
 mod settings;
 mod value;
@@ -42,5 +43,6 @@ pub use manifest::{
     shown_params,
 };
 pub use profile::{ColumnProfile, InputProfile, PartProfile, Profile, TableProfile};
+pub use reasons::Reasons;
 pub use settings::*;
 pub use value::{ValueColumn, ValueSchema};

@@ -37,7 +37,7 @@ pub(super) fn of_parquet(input: &Input) -> Result<SchemaRef> {
 /// As for [`of_parquet`]; also if a header is damaged or cannot be read.
 pub(super) fn of_avro(input: &Input) -> Result<SchemaRef> {
     let names = names(input);
-    let schemas = input.files.par_iter().map(|file| avro::columns(&file.path)).collect::<Result<Vec<_>>>()?;
+    let schemas = input.files.par_iter().map(|file| avro::columns(&file.source)).collect::<Result<Vec<_>>>()?;
     let (unknown, uncounted) = (BTreeMap::new(), BTreeMap::new());
     let files =
         schemas.iter().zip(&names).map(|(schema, file)| Columns { file, schema, bounds: &unknown, nulls: &uncounted });
@@ -45,7 +45,7 @@ pub(super) fn of_avro(input: &Input) -> Result<SchemaRef> {
 }
 
 fn names(input: &Input) -> Vec<String> {
-    input.files.iter().map(|file| file.path.display().to_string()).collect()
+    input.files.iter().map(|file| file.source.to_string()).collect()
 }
 
 fn agree(input: &Input, files: &[Columns]) -> Result<SchemaRef> {

@@ -3,15 +3,14 @@
 //! The query's reader does not name the file it failed in, so every file is read again, one column of one row group at
 //! a time, until one fails. This happens only after a failure.
 
-use std::fs::File;
-use std::path::Path;
-
 use arrow::compute::{CastOptions, cast_with_options};
 use arrow::datatypes::{DataType, Schema};
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReaderBuilder};
 
+use super::find_value::chunks;
 use super::layout::plain;
+use super::source::Opened;
 use super::{Input, InputFile, contract};
 use crate::catch_panic::contain;
 use crate::error::Error;
@@ -26,12 +25,13 @@ pub fn find_damaged(inputs: &[Input]) -> Option<Error> {
     let parquet = inputs.iter().filter(|input| input.format == Format::Parquet);
     let mut files = parquet.flat_map(|input| input.files.iter().map(move |file| (input, file)));
     files.find_map(|(input, file)| {
-        let path = file.path.display();
+        let path = &file.source;
         let fault = contain(|| read_all(input, file)).unwrap_or_else(|panic| Err(Fault::Damaged(panic))).err()?;
-        Some(Error::input(match fault {
-            Fault::Damaged(why) => format!("{path} is damaged: {why}; write it again, then run again"),
-            Fault::Unfit(why) => format!("{path}: {why}; write it with the same type as the other files"),
-        }))
+        Some(match fault {
+            Fault::Damaged(why) => Error::input(format!("{path} is damaged: {why}; write it again, then run again")),
+            Fault::Unfit(why) => Error::input(format!("{path}: {why}; write it with the same type as the other files")),
+            Fault::Unread(error) => error,
+        })
     })
 }
 
@@ -41,6 +41,8 @@ enum Fault {
     Damaged(String),
     /// Its values do not fit the type of all files.
     Unfit(String),
+    /// Its bytes cannot be had.
+    Unread(Error),
 }
 
 /// Reads a file to its end, one column at a time: when columns are read together, the error about one that is too short
@@ -50,14 +52,16 @@ fn read_all(input: &Input, file: &InputFile) -> Result<(), Fault> {
     let metadata = metadata.get().map_err(|error| Fault::Damaged(error.chain().join(": ")))?;
     let metadata = ArrowReaderMetadata::try_new(metadata, ArrowReaderOptions::default());
     let metadata = metadata.map_err(|error| Fault::Damaged(error.to_string()))?;
+    let opened = file.source.open().map_err(Fault::Unread)?;
     for (group, of_group) in metadata.metadata().row_groups().iter().enumerate() {
         for (column, field) in metadata.schema().fields().iter().enumerate() {
             let place = format!("column {} of row group {group}", field.name());
             let wanted = wanted(&table, field.name(), field.data_type());
-            let rows = contain(|| read_chunk(&file.path, &metadata, (group, column), wanted));
+            let rows = contain(|| read_chunk((file, &opened), &metadata, (group, column), wanted));
             let rows = rows.unwrap_or_else(|panic| Err(Fault::Damaged(panic))).map_err(|fault| match fault {
                 Fault::Damaged(why) => Fault::Damaged(format!("{place}: {why}")),
                 Fault::Unfit(why) => Fault::Unfit(format!("{place} {why}")),
+                unread => unread,
             })?;
             if i64::try_from(rows) != Ok(of_group.num_rows()) {
                 let promised = of_group.num_rows();
@@ -76,15 +80,16 @@ fn wanted<'a>(table: &'a Schema, name: &str, own: &DataType) -> Option<&'a DataT
 
 /// Reads one column of one row group, checks that its values fit the wanted type, and returns their number.
 fn read_chunk(
-    path: &Path,
+    (file, opened): (&InputFile, &Opened),
     metadata: &ArrowReaderMetadata,
     (group, column): (usize, usize),
     wanted: Option<&DataType>,
 ) -> Result<u64, Fault> {
     let damaged = |why: String| Fault::Damaged(why);
-    let file = File::open(path).map_err(|error| damaged(error.to_string()))?;
-    let builder = ParquetRecordBatchReaderBuilder::new_with_metadata(file, metadata.clone());
-    let only = ProjectionMask::roots(builder.parquet_schema(), [column]);
+    let only = ProjectionMask::roots(metadata.parquet_schema(), [column]);
+    let read = opened.chunks(chunks(metadata.metadata().row_group(group), &only));
+    let read = file.source.told("read", read).map_err(Fault::Unread)?;
+    let builder = ParquetRecordBatchReaderBuilder::new_with_metadata(read, metadata.clone());
     let builder = builder.with_projection(only).with_row_groups(vec![group]).with_batch_size(BATCH_ROWS);
     let exact = CastOptions { safe: false, ..CastOptions::default() };
     let mut rows = 0;

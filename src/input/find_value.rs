@@ -6,7 +6,7 @@
 //! Not for: values of other types, and Avro.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::File;
+use std::ops::Range;
 use std::sync::Arc;
 
 use arrow::array::{Array, RecordBatch, StringArray};
@@ -14,6 +14,7 @@ use arrow::compute::cast;
 use arrow::datatypes::{DataType, Field};
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReaderBuilder};
+use parquet::file::metadata::RowGroupMetaData;
 
 use super::text::{Batches, Part};
 use super::{Input, InputFile};
@@ -41,23 +42,35 @@ pub fn locate(inputs: &[Input], used: &BTreeMap<String, BTreeSet<String>>, value
 fn in_parquet(input: &Input, file: &InputFile, columns: &BTreeSet<String>, value: &str) -> Option<String> {
     let metadata = input.metadata(file)?.get().ok()?;
     let metadata = ArrowReaderMetadata::try_new(metadata, ArrowReaderOptions::default()).ok()?;
-    let builder = ParquetRecordBatchReaderBuilder::new_with_metadata(File::open(&file.path).ok()?, metadata);
-    let fields = builder.schema().fields().iter().enumerate();
+    let fields = metadata.schema().fields().iter().enumerate();
     let texts: Vec<usize> = fields.filter(|(_, field)| is_text(field, columns)).map(|(place, _)| place).collect();
     if texts.is_empty() {
         return None;
     }
-    let only = ProjectionMask::roots(builder.parquet_schema(), texts);
+    let only = ProjectionMask::roots(metadata.parquet_schema(), texts);
+    let opened = file.source.open().ok()?;
     let mut before = 0;
-    for batch in builder.with_projection(only).with_batch_size(BATCH_ROWS).build().ok()? {
-        let batch = batch.ok()?;
-        shutdown::check().ok()?;
-        if let Some((row, column)) = find(&batch, value) {
-            return Some(said(file, before + row, &column, value));
+    for (number, group) in metadata.metadata().row_groups().iter().enumerate() {
+        let chunks = opened.chunks(chunks(group, &only)).ok()?;
+        let builder = ParquetRecordBatchReaderBuilder::new_with_metadata(chunks, metadata.clone());
+        let builder = builder.with_projection(only.clone()).with_row_groups(vec![number]).with_batch_size(BATCH_ROWS);
+        for batch in builder.build().ok()? {
+            let batch = batch.ok()?;
+            shutdown::check().ok()?;
+            if let Some((row, column)) = find(&batch, value) {
+                return Some(said(file, before + row, &column, value));
+            }
+            before += batch.num_rows();
         }
-        before += batch.num_rows();
     }
     None
+}
+
+/// The places of the chunks of some columns in their file.
+pub(super) fn chunks(group: &RowGroupMetaData, only: &ProjectionMask) -> Vec<Range<u64>> {
+    let columns = group.columns().iter().enumerate().filter(|(leaf, _)| only.leaf_included(*leaf));
+    let places = columns.map(|(_, column)| column.byte_range());
+    places.map(|(start, length)| start..start.saturating_add(length)).collect()
 }
 
 fn in_text(input: &Input, columns: &BTreeSet<String>, value: &str) -> Option<String> {
@@ -105,5 +118,5 @@ fn find(batch: &RecordBatch, value: &str) -> Option<(usize, String)> {
 
 fn said(file: &InputFile, row: usize, column: &str, value: &str) -> String {
     let shown: String = value.chars().take(60).collect();
-    format!("{}, row {}: column {column:?} holds {shown:?}, which the query cannot read", file.path.display(), row + 1)
+    format!("{}, row {}: column {column:?} holds {shown:?}, which the query cannot read", file.source, row + 1)
 }

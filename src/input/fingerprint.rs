@@ -1,54 +1,132 @@
 //! Fingerprints of the inputs: their digest, and a check before the flip that they have not changed.
 //!
-//! Files are compared by path, size and modification time, as build tools do; a file rewritten within the clock's
-//! resolution with the same size is not noticed.
+//! Local files are compared by path, size and modification time, as build tools do; a file rewritten within the clock's
+//! resolution with the same size is not noticed. Objects are compared by size and entity tag, which every write
+//! changes; by time only in stores that have no tags.
 //!
 //! Not for: checking what the files contain.
 
+use std::collections::BTreeMap;
 use std::fs;
+use std::sync::Arc;
 
+use rayon::prelude::*;
 use xxhash_rust::xxh3::Xxh3Default;
 
-use super::Input;
+use super::{Input, InputFile, ObjectFile, Source};
 use crate::error::{Error, Result};
+use crate::objects::{Bucket, Entry, Key, Location, Scheme};
+
+/// Up to this number of objects of a bucket are looked at one by one; more are listed.
+const MOST_LOOKED_AT: usize = 32;
 
 /// A digest of the file lists of all inputs: 32 hexadecimal digits.
 pub fn digest(inputs: &[Input]) -> String {
     let mut hasher = Xxh3Default::new();
     for (input, file) in inputs.iter().flat_map(|input| input.files.iter().map(move |file| (input, file))) {
-        let line = format!("{}\0{}\0{}\0{}\n", input.name, file.path.display(), file.bytes, file.modified);
+        let line = format!("{}\0{}\0{}\0{}\n", input.name, file.source, file.bytes, content(file));
         hasher.update(line.as_bytes());
     }
     format!("{:032x}", hasher.digest128())
 }
 
+/// Which content a file has, apart from its size.
+fn content(file: &InputFile) -> String {
+    let tag = file.source.remote().and_then(|object| object.tag().e_tag);
+    tag.unwrap_or_else(|| file.modified.to_string())
+}
+
 /// Checks every file again.
 ///
 /// # Errors
-/// `Input`, naming the file, if one is gone or its size or modification time differs.
+/// `Input`, naming the file, if one is gone, or its size, modification time or entity tag differs; those of a store that
+/// does not answer.
 pub fn check_unchanged(inputs: &[Input]) -> Result<()> {
+    let mut objects: BTreeMap<&Location, Vec<&Arc<ObjectFile>>> = BTreeMap::new();
     for file in inputs.iter().flat_map(|input| &input.files) {
-        let now = fs::metadata(&file.path).ok().and_then(|metadata| {
-            let modified = jiff::Timestamp::try_from(metadata.modified().ok()?).ok()?;
-            Some((metadata.len(), modified))
-        });
-        if now != Some((file.bytes, file.modified)) {
-            let what = if now.is_some() { "changed" } else { "disappeared" };
-            return Err(Error::input(format!(
-                "{} {what} while it was being read, so the result may mix old and new rows; nothing was published. \
-                 Run again when its writer is done",
-                file.path.display()
-            )));
+        match &file.source {
+            Source::Object(object) => objects.entry(object.bucket().location()).or_default().push(object),
+            Source::Local(path) => {
+                let now = fs::metadata(path).ok().and_then(|metadata| {
+                    let modified = jiff::Timestamp::try_from(metadata.modified().ok()?).ok()?;
+                    Some((metadata.len(), modified))
+                });
+                if now != Some((file.bytes, file.modified)) {
+                    return Err(differs(&file.source, now.is_some()));
+                }
+            }
         }
     }
-    Ok(())
+    objects.values().try_for_each(|objects| check_objects(objects))
+}
+
+/// The error for a file that was read and is another one now, or is not there any more.
+fn differs(file: impl std::fmt::Display, is_there: bool) -> Error {
+    let what = if is_there { "changed" } else { "disappeared" };
+    Error::input(format!(
+        "{file} {what} while it was being read, so the result may mix old and new rows; nothing was published. Run again \
+         when its writer is done"
+    ))
+}
+
+/// Checks objects of one bucket: one by one, or by a listing of the directory that has all of them.
+fn check_objects(objects: &[&Arc<ObjectFile>]) -> Result<()> {
+    let Some(bucket) = objects.first().map(|object| object.bucket()) else { return Ok(()) };
+    if objects.len() <= MOST_LOOKED_AT || bucket.location().scheme() == Scheme::Http {
+        return objects.par_iter().try_for_each(|object| {
+            let now = bucket.head(&object.entry().key)?;
+            if now.as_ref().is_some_and(|now| is_same(object.entry(), now)) {
+                return Ok(());
+            }
+            Err(differs(object.url(), now.is_some()))
+        });
+    }
+    let mut expected: BTreeMap<&str, &ObjectFile> =
+        objects.iter().map(|object| (object.entry().key.as_str(), object.as_ref())).collect();
+    let directory = common_directory(expected.keys().copied());
+    list(bucket, &directory, |now| match expected.remove(now.key.as_str()) {
+        Some(object) if !is_same(object.entry(), &now) => Err(differs(object.url(), true)),
+        _ => Ok(()),
+    })?;
+    expected.values().next().map_or(Ok(()), |object| Err(differs(object.url(), false)))
+}
+
+fn list(bucket: &Bucket, directory: &str, each: impl FnMut(Entry) -> Result<()>) -> Result<()> {
+    let prefix = if directory.is_empty() { None } else { Some(Key::new(directory)?) };
+    bucket.list(prefix.as_ref(), each)
+}
+
+fn is_same(known: &Entry, now: &Entry) -> bool {
+    let is_same = match (&known.tag.e_tag, &now.tag.e_tag) {
+        (Some(known), Some(now)) => known == now,
+        _ => known.modified == now.modified,
+    };
+    is_same && known.bytes == now.bytes
+}
+
+/// The longest directory that has all keys.
+fn common_directory<'k>(keys: impl Iterator<Item = &'k str>) -> String {
+    let directory =
+        |key: &'k str| key.rsplit_once('/').map_or(Vec::new(), |(directory, _)| directory.split('/').collect());
+    let common = keys.map(directory).reduce(|common, other| {
+        common.into_iter().zip(other).take_while(|(one, other)| one == other).map(|(one, _)| one).collect()
+    });
+    common.unwrap_or_default().join("/")
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::input::InputFile;
     use crate::job::Format;
+
+    #[test]
+    fn the_directory_of_all_keys() {
+        let of = |keys: &[&'static str]| common_directory(keys.iter().copied());
+        assert_eq!(of(&["a/day=1/x", "a/day=1/y"]), "a/day=1");
+        assert_eq!(of(&["a/day=1/x", "a/day=2/x", "a/day=10/x"]), "a");
+        assert_eq!(of(&["a/x", "b/x"]), "");
+        assert_eq!(of(&["x", "a/x"]), "");
+    }
 
     #[test]
     fn a_change_is_noticed_and_changes_the_digest() {
@@ -57,7 +135,7 @@ mod tests {
         fs::write(&path, b"one").unwrap();
         let modified = fs::metadata(&path).unwrap().modified().unwrap();
         let file = InputFile {
-            path: path.clone(),
+            source: Source::Local(path.clone()),
             bytes: 3,
             modified: modified.try_into().unwrap(),
             partitions: vec![],

@@ -7,22 +7,23 @@
 //! Not for: the rows.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::File;
-use std::os::unix::fs::FileExt;
-use std::path::Path;
 use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Schema, SchemaRef};
+use bytes::Bytes;
 use parquet::basic::{ConvertedType, Type};
 use parquet::file::metadata::{FooterTail, ParquetMetaData, ParquetMetaDataReader, RowGroupMetaData};
 
+use super::source::Source;
 use super::statistics::{self, Bounds};
 use super::{footer_guard, footer_repair, pages};
 use crate::catch_panic::contain;
-use crate::error::{Error, IoContext, Result};
+use crate::error::{Error, Result};
 
 /// The last bytes of a file: the size of the footer, and the magic bytes.
-const TAIL_BYTES: u64 = 8;
+const TAIL_BYTES: usize = 8;
+/// Bytes at the end of a file that are read at first: most footers are in them.
+const END_BYTES: u64 = 64 << 10;
 
 /// A Parquet footer.
 #[derive(Clone, Debug)]
@@ -62,25 +63,24 @@ pub(crate) enum Fault {
 }
 
 impl Fault {
-    fn of(self, path: &Path) -> Error {
+    fn of(self, source: &Source) -> Error {
         match self {
             Self::Damaged(why) => Error::input(format!(
-                "{} is not a readable Parquet file; is it truncated, or still being written?",
-                path.display()
+                "{source} is not a readable Parquet file; is it truncated, or still being written?"
             ))
             .because(why),
-            Self::Unsupported(why) => Error::input(format!("{} {why}", path.display())),
+            Self::Unsupported(why) => Error::input(format!("{source} {why}")),
         }
     }
 }
 
 impl Footer {
     /// Adds the decompressed size of the file's pages, where that is large.
-    pub(super) fn add_pages(&mut self, path: &Path) {
+    pub(super) fn add_pages(&mut self, source: &Source) {
         let Some(metadata) = &self.metadata else { return };
         let columns = metadata.file_metadata().schema_descr().columns();
         let mut largest: BTreeMap<&String, u64> = BTreeMap::new();
-        for (at, bytes) in pages::weigh(path, metadata) {
+        for (at, bytes) in pages::weigh(source, metadata) {
             if let Some(name) = columns.get(at).and_then(|column| column.path().parts().first()) {
                 let known = largest.entry(name).or_default();
                 *known = bytes.max(*known);
@@ -98,39 +98,43 @@ impl Footer {
 /// # Errors
 /// `Input` if it is not a Parquet file, its footer is damaged, truncated or contradicts itself, or the file is
 /// encrypted or has an unknown type; `Unavailable` if it cannot be read.
-pub fn read(path: &Path) -> Result<Footer> {
-    let (footer, start) = read_bytes(path)?;
-    parse(&footer, start).map_err(|fault| fault.of(path))
+pub fn read(source: &Source) -> Result<Footer> {
+    let (footer, start) = read_bytes(source)?;
+    parse(&footer, start).map_err(|fault| fault.of(source))
 }
 
 /// Reads only the metadata of a file whose footer was read before.
 ///
 /// # Errors
 /// As for [`read`].
-pub(super) fn read_metadata(path: &Path) -> Result<ParquetMetaData> {
-    let (footer, start) = read_bytes(path)?;
+pub(super) fn read_metadata(source: &Source) -> Result<ParquetMetaData> {
+    let (footer, start) = read_bytes(source)?;
     let metadata = contain(|| sound(&footer, start)).unwrap_or_else(|panic| Err(Fault::Damaged(panic)));
-    metadata.map(|(metadata, _)| metadata).map_err(|fault| fault.of(path))
+    metadata.map(|(metadata, _)| metadata).map_err(|fault| fault.of(source))
 }
 
 /// The bytes of a footer, and their offset in the file.
-fn read_bytes(path: &Path) -> Result<(Vec<u8>, u64)> {
-    let file = File::open(path).io("open", path)?;
-    let damaged = |why: String| Fault::Damaged(why).of(path);
-    let size = file.metadata().io("stat", path)?.len();
-    let mut tail = [0; TAIL_BYTES as usize];
-    let from = size.checked_sub(TAIL_BYTES).ok_or_else(|| damaged(format!("it has only {size} bytes")))?;
-    file.read_exact_at(&mut tail, from).io("read", path)?;
+fn read_bytes(source: &Source) -> Result<(Bytes, u64)> {
+    let file = source.open()?;
+    let damaged = |why: String| Fault::Damaged(why).of(source);
+    let size = source.told("stat", file.bytes())?;
+    let from = size.saturating_sub(END_BYTES);
+    let end = source.told("read", file.read_at(from..size))?;
+    let body = end.len().checked_sub(TAIL_BYTES).ok_or_else(|| damaged(format!("it has only {size} bytes")))?;
+    let mut tail = [0; TAIL_BYTES];
+    tail.copy_from_slice(&end[body..]);
     let tail = FooterTail::try_new(&tail).map_err(|error| damaged(error.to_string()))?;
     if tail.is_encrypted_footer() {
-        return Err(Fault::Unsupported("is encrypted, which is not supported".to_owned()).of(path));
+        return Err(Fault::Unsupported("is encrypted, which is not supported".to_owned()).of(source));
     }
-    let bytes = tail.metadata_length() as u64;
+    let bytes = tail.metadata_length();
+    if let Some(start) = body.checked_sub(bytes) {
+        return Ok((end.slice(start..body), from + start as u64));
+    }
     let claims = || damaged(format!("it has {size} bytes, its footer claims {bytes}"));
-    let start = from.checked_sub(bytes).ok_or_else(claims)?;
-    let mut footer = vec![0; tail.metadata_length()];
-    file.read_exact_at(&mut footer, start).io("read", path)?;
-    Ok((footer, start))
+    let footer_end = from + body as u64;
+    let start = footer_end.checked_sub(bytes as u64).ok_or_else(claims)?;
+    Ok((source.told("read", file.read_at(start..footer_end))?, start))
 }
 
 /// Parses a footer that begins at offset `start` of its file.

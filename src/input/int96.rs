@@ -9,8 +9,6 @@
 //! Not for: columns of other types, whose unit is in the footer.
 
 use std::collections::BTreeMap;
-use std::fs::File;
-use std::path::Path;
 use std::sync::Arc;
 
 use parquet::basic::Type;
@@ -23,7 +21,9 @@ use parquet::file::reader::RowGroupReader;
 use parquet::file::serialized_reader::SerializedRowGroupReader;
 use rayon::prelude::*;
 
+use super::source::{Chunks, Source};
 use crate::catch_panic::contain;
+use crate::error::{Error, Result};
 
 /// The Julian day of 1970-01-01.
 const EPOCH: i128 = 2_440_588;
@@ -59,8 +59,8 @@ impl Instants {
 /// Reads the INT96 columns of a file; returns the units for each column of the table that has any.
 ///
 /// # Errors
-/// Why a column cannot be read, naming it and its row group.
-pub(super) fn measure(path: &Path, metadata: &ParquetMetaData) -> Result<BTreeMap<String, Instants>, String> {
+/// `Input` if a column cannot be read, naming it and its row group; `Unavailable` if the file cannot be read.
+pub(super) fn measure(source: &Source, metadata: &ParquetMetaData) -> Result<BTreeMap<String, Instants>> {
     let schema = metadata.file_metadata().schema_descr();
     let columns: Vec<(usize, &String)> = (0..schema.num_columns())
         .filter(|&at| schema.column(at).physical_type() == Type::INT96)
@@ -70,24 +70,24 @@ pub(super) fn measure(path: &Path, metadata: &ParquetMetaData) -> Result<BTreeMa
         .flat_map(|group| columns.iter().map(move |(at, name)| (group, *at, *name)))
         .collect();
     let measured = chunks.into_par_iter().map(|(group, at, name)| {
-        let instants =
-            contain(|| measure_chunk(path, metadata.row_group(group), at).map_err(|error| error.to_string()))
-                .unwrap_or_else(Err)
-                .map_err(|why| format!("column {name} of row group {group} cannot be read: {why}"))?;
-        Ok((name.clone(), instants))
+        let of_group = metadata.row_group(group);
+        let (start, length) = of_group.column(at).byte_range();
+        let chunks = source.open()?.chunks([start..start.saturating_add(length)]);
+        let chunks = Arc::new(source.told("read", chunks)?);
+        let instants = contain(|| measure_chunk(chunks, of_group, at).map_err(|error| error.to_string()));
+        let told = |why| Error::input(format!("{source}: column {name} of row group {group} cannot be read: {why}"));
+        Ok((name.clone(), instants.unwrap_or_else(Err).map_err(told)?))
     });
     let mut all: BTreeMap<String, Instants> =
         columns.iter().map(|(_, name)| ((*name).clone(), Instants::ANY)).collect();
-    for (name, instants) in measured.collect::<Result<Vec<_>, String>>()? {
+    for (name, instants) in measured.collect::<Result<Vec<_>>>()? {
         let found = all.entry(name).or_insert(Instants::ANY);
         *found = found.and(instants);
     }
     Ok(all)
 }
 
-fn measure_chunk(path: &Path, group: &RowGroupMetaData, column: usize) -> Result<Instants, ParquetError> {
-    // Opened separately: threads that share a file would share its position.
-    let file = Arc::new(File::open(path)?);
+fn measure_chunk(file: Arc<Chunks>, group: &RowGroupMetaData, column: usize) -> Result<Instants, ParquetError> {
     let properties = Arc::new(ReaderProperties::builder().build());
     let reader = SerializedRowGroupReader::new(file, group, None, properties)?;
     let mut reader = get_typed_column_reader::<Int96Type>(reader.get_column_reader(column)?);

@@ -10,6 +10,7 @@
 //! Not for: reading the rows of other formats, which the query does.
 
 pub(crate) mod avro;
+mod buckets;
 mod columns;
 pub mod contract;
 mod find_corrupt;
@@ -20,19 +21,21 @@ mod footer_guard;
 mod footer_repair;
 mod int96;
 mod layout;
+mod object_tree;
 mod pages;
 mod parquet_files;
 mod partitions;
 mod resolve;
+mod source;
 mod statistics;
 pub mod text;
 mod thrift;
+mod tree;
 mod type_parser;
 mod union;
 mod widen;
 
 use std::collections::BTreeSet;
-use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 
 use arrow::datatypes::{DataType, Field, Fields, Schema, SchemaRef};
@@ -40,12 +43,15 @@ use arrow::datatypes::{DataType, Field, Fields, Schema, SchemaRef};
 use crate::error::{Error, Result};
 use crate::job::{CsvForm, Format, InputSpec, Partitions};
 
+use buckets::Buckets;
+pub use buckets::traffic;
 pub use contract::Contract;
 pub use find_corrupt::find_damaged;
 pub use find_value::locate;
 pub use fingerprint::{check_unchanged, digest};
 pub use footer::Footer;
 pub use parquet_files::{ChunkCheck, Metadata};
+pub use source::{ObjectFile, Source};
 use text::Survey;
 pub use text::guess_delimiter;
 
@@ -75,8 +81,8 @@ pub struct Input {
 /// One file of an input.
 #[derive(Clone, Debug)]
 pub struct InputFile {
-    /// Path as in the job, for messages and the manifest.
-    pub path: PathBuf,
+    /// Where it is.
+    pub source: Source,
     /// Size in bytes.
     pub bytes: u64,
     /// Modification time.
@@ -214,12 +220,13 @@ impl Input {
 /// `Input` if files are missing, damaged or break their contract; `Invalid` if the job does not match them;
 /// `Unavailable` if they cannot be read.
 pub fn resolve(specs: &[InputSpec]) -> Result<Vec<Input>> {
-    specs.iter().map(resolve_one).collect()
+    let buckets = Buckets::from_env();
+    specs.iter().map(|spec| resolve_one(spec, &buckets)).collect()
 }
 
-fn resolve_one(spec: &InputSpec) -> Result<Input> {
+fn resolve_one(spec: &InputSpec, buckets: &Buckets) -> Result<Input> {
     let contract = spec.schema.as_deref().map(Contract::load).transpose()?;
-    let found = resolve::find(spec)?;
+    let found = resolve::find(spec, buckets)?;
     let mut input = Input {
         name: spec.name.clone(),
         format: found.format,

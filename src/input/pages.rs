@@ -12,12 +12,10 @@
 //! Not for: the content of a page.
 
 use std::borrow::Cow;
-use std::fs::File;
-use std::os::unix::fs::FileExt;
-use std::path::Path;
 
 use parquet::file::metadata::{ColumnChunkMetaData, ParquetMetaData};
 
+use super::source::Source;
 use super::thrift::{Kind, ThriftReader};
 
 /// Chunks with at least this decompressed size, and [`SUSPICIOUS_TIMES`] their size in the file, are examined.
@@ -28,9 +26,11 @@ const FREE_PAGE: u64 = 64 << 20;
 /// Bytes read at first to find a header, and at most; headers contain statistics, and those contain values.
 const WINDOW: usize = 8 << 10;
 const LARGEST_HEADER: usize = 64 << 20;
+/// Bytes read at least from an object store, where every read is a request.
+const REMOTE_WINDOW: usize = 1 << 20;
 
 /// Decompressed bytes of the largest page of each suspicious chunk, with the index of its column.
-pub(super) fn weigh(path: &Path, metadata: &ParquetMetaData) -> Vec<(usize, u64)> {
+pub(super) fn weigh(source: &Source, metadata: &ParquetMetaData) -> Vec<(usize, u64)> {
     let mut file = None;
     let mut weights = Vec::new();
     for (at, chunk) in metadata.row_groups().iter().flat_map(|group| group.columns().iter().enumerate()) {
@@ -39,14 +39,14 @@ pub(super) fn weigh(path: &Path, metadata: &ParquetMetaData) -> Vec<(usize, u64)
             continue;
         }
         if file.is_none() {
-            file = File::open(path).ok();
+            file = source.open().ok();
         }
         let (start, length) = chunk.byte_range();
         let window = |at: u64, bytes: usize| {
-            let bytes = usize::try_from(length - at).unwrap_or(bytes).min(bytes);
-            let mut window = vec![0; bytes];
-            file.as_ref()?.read_exact_at(&mut window, start + at).ok()?;
-            Some(Cow::Owned(window))
+            let file = file.as_ref()?;
+            let wanted = if file.is_remote() { bytes.max(REMOTE_WINDOW) } else { bytes };
+            let window = file.read_at(start + at..start + length.min(at + wanted as u64)).ok()?;
+            Some(Cow::Owned(window.to_vec()))
         };
         weights.push((at, largest(length, window).unwrap_or(unpacked)));
     }

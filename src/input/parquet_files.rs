@@ -11,7 +11,6 @@
 
 use std::collections::BTreeMap;
 use std::ops::Range;
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -21,6 +20,7 @@ use rayon::prelude::*;
 
 use super::int96::{self, Instants};
 use super::layout::map_leaves;
+use super::source::{Source, on_threads_that_wait};
 use super::{Footer, Input, InputFile, columns, footer, footer_repair, pages};
 use crate::error::{Error, Result};
 
@@ -31,7 +31,7 @@ const KEPT_BYTES: usize = 32 << 20;
 #[derive(Clone, Debug)]
 pub struct Metadata {
     kept: Option<Arc<ParquetMetaData>>,
-    path: PathBuf,
+    source: Source,
     own: SchemaRef,
     table: SchemaRef,
 }
@@ -41,15 +41,15 @@ impl Metadata {
         let footer = file.footer.as_ref()?;
         Some(Self {
             kept: footer.metadata.clone(),
-            path: file.path.clone(),
+            source: file.source.clone(),
             own: Arc::clone(&footer.schema),
             table: Arc::clone(table),
         })
     }
 
-    /// The file's path as in the job.
-    pub fn path(&self) -> &Path {
-        &self.path
+    /// Where the file is.
+    pub fn source(&self) -> &Source {
+        &self.source
     }
 
     /// The corrected metadata, with only the statistics that can be trusted.
@@ -59,7 +59,7 @@ impl Metadata {
     pub fn get(&self) -> Result<Arc<ParquetMetaData>> {
         match &self.kept {
             Some(kept) => Ok(Arc::clone(kept)),
-            None => for_query(&self.path, footer::read_metadata(&self.path)?, &self.own, &self.table),
+            None => for_query(&self.source, footer::read_metadata(&self.source)?, &self.own, &self.table),
         }
     }
 }
@@ -67,7 +67,7 @@ impl Metadata {
 /// Checks column chunks as they are read.
 #[derive(Debug)]
 pub struct ChunkCheck {
-    path: PathBuf,
+    source: Source,
     metadata: Arc<ParquetMetaData>,
     /// Index of the chunk after the last one checked, over all row groups: they mostly come in order.
     next: usize,
@@ -76,7 +76,7 @@ pub struct ChunkCheck {
 impl ChunkCheck {
     /// For the chunks of the file that `of` and `metadata` describe.
     pub fn new(of: &Metadata, metadata: Arc<ParquetMetaData>) -> Self {
-        Self { path: of.path.clone(), metadata, next: 0 }
+        Self { source: of.source.clone(), metadata, next: 0 }
     }
 
     /// Checks bytes of the file against what its footer says of the column chunk that begins there.
@@ -93,9 +93,8 @@ impl ChunkCheck {
         });
         let Some(number) = found else { return Ok(()) };
         let (name, group) = (chunk(number).column_path().string(), number / columns);
-        pages::check(chunk(number), bytes).map_err(|why| {
-            Error::input(format!("{}: column {name} of row group {group}: {why}", self.path.display()))
-        })?;
+        pages::check(chunk(number), bytes)
+            .map_err(|why| Error::input(format!("{}: column {name} of row group {group}: {why}", self.source)))?;
         self.next = number + 1;
         Ok(())
     }
@@ -107,23 +106,24 @@ impl ChunkCheck {
 /// `Input` if one is damaged, the files cannot be merged or break the contract; `Unavailable` if one cannot be read.
 pub(super) fn read(input: &mut Input) -> Result<()> {
     let held = AtomicUsize::new(0);
-    input.files.par_iter_mut().try_for_each(|file| {
-        let mut footer = footer::read(&file.path)?;
-        footer.add_pages(&file.path);
+    let add_footer = |file: &mut InputFile| {
+        let mut footer = footer::read(&file.source)?;
+        footer.add_pages(&file.source);
         let bytes = footer.metadata.as_ref().map_or(0, |metadata| metadata.memory_size());
         if held.fetch_add(bytes, Ordering::Relaxed).saturating_add(bytes) > KEPT_BYTES {
             footer.metadata = None;
         }
         file.footer = Some(footer);
         Ok::<(), Error>(())
-    })?;
+    };
+    on_threads_that_wait(&mut input.files, |files| files.par_iter_mut().try_for_each(add_footer))?;
     settle_int96(input)?;
     let table = columns::of_parquet(input)?;
     input.files.par_iter_mut().try_for_each(|file| {
         let Some(footer) = &mut file.footer else { return Ok(()) };
         if let Some(metadata) = footer.metadata.take() {
             let metadata = Arc::try_unwrap(metadata).unwrap_or_else(|shared| shared.as_ref().clone());
-            footer.metadata = Some(for_query(&file.path, metadata, &footer.schema, &table)?);
+            footer.metadata = Some(for_query(&file.source, metadata, &footer.schema, &table)?);
         }
         Ok::<(), Error>(())
     })?;
@@ -131,9 +131,9 @@ pub(super) fn read(input: &mut Input) -> Result<()> {
     Ok(())
 }
 
-fn for_query(path: &Path, metadata: ParquetMetaData, own: &Schema, table: &Schema) -> Result<Arc<ParquetMetaData>> {
+fn for_query(source: &Source, metadata: ParquetMetaData, own: &Schema, table: &Schema) -> Result<Arc<ParquetMetaData>> {
     let readable = footer_repair::for_query(metadata, own, table);
-    readable.map(Arc::new).map_err(|error| Error::input(format!("{} cannot be read", path.display())).because(error))
+    readable.map(Arc::new).map_err(|error| Error::input(format!("{source} cannot be read")).because(error))
 }
 
 /// Reads the INT96 columns and gives them the unit that holds their values.
@@ -142,11 +142,8 @@ fn settle_int96(input: &mut Input) -> Result<()> {
     let affected: Vec<&InputFile> = input.files.iter().filter(affected).collect();
     let measured = affected.par_iter().map(|file| {
         let kept = file.footer.as_ref().and_then(|footer| footer.metadata.clone());
-        let metadata = kept.map_or_else(|| footer::read_metadata(&file.path).map(Arc::new), Ok)?;
-        let measured = int96::measure(&file.path, &metadata);
-        measured
-            .map(|measured| (*file, measured))
-            .map_err(|why| Error::input(format!("{}: {why}", file.path.display())))
+        let metadata = kept.map_or_else(|| footer::read_metadata(&file.source).map(Arc::new), Ok)?;
+        Ok((*file, int96::measure(&file.source, &metadata)?))
     });
     let measured: Vec<(&InputFile, BTreeMap<String, Instants>)> = measured.collect::<Result<_>>()?;
     let (units, unreadable) = units(&measured);
@@ -176,7 +173,7 @@ fn units(
         }
         let breaks = |broken: fn(&Instants) -> bool| {
             let mut files = measured.iter().filter(|(_, of)| of.get(name).is_some_and(broken));
-            files.next().map_or(String::new(), |(file, _)| file.path.display().to_string())
+            files.next().map_or(String::new(), |(file, _)| file.source.to_string())
         };
         let (fine, far) = (breaks(|of| !of.micros), breaks(|of| !of.nanos));
         let why = format!(

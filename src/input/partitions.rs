@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use super::{Input, InputFile, avro};
-use crate::error::{Error, IoContext, Result};
+use crate::error::{Error, Result};
 use crate::job::{Format, InputSpec, Partitions};
 
 /// Maximum number of partitions listed in a message.
@@ -66,7 +66,7 @@ impl Input {
         for (number, file) in self.files.iter().enumerate() {
             let of_file = match self.format {
                 // The rows of Avro files are only known by reading them.
-                Format::Avro => u64::from(!avro::open(&file.path)?.at_end().io("read", &file.path)?),
+                Format::Avro => u64::from(!file.source.told("read", avro::open(&file.source)?.at_end())?),
                 _ => match self.rows_of(number) {
                     Some(rows) => rows,
                     None => return Ok(()),
@@ -84,7 +84,12 @@ impl Input {
 ///
 /// # Errors
 /// `Invalid` if the files are not in directories of these columns; `Input` if a partition does not exist.
-pub(super) fn select(spec: &InputSpec, root: &Path, paths: Vec<PathBuf>) -> Result<Vec<PathBuf>> {
+pub(super) fn select(
+    spec: &InputSpec,
+    root: &Path,
+    paths: Vec<PathBuf>,
+    shown: &dyn Fn(&Path) -> String,
+) -> Result<Vec<PathBuf>> {
     let Some(wanted) = &spec.partitions else { return Ok(paths) };
     let mut there: BTreeSet<String> = BTreeSet::new();
     let mut kept = Vec::new();
@@ -95,7 +100,7 @@ pub(super) fn select(spec: &InputSpec, root: &Path, paths: Vec<PathBuf>) -> Resu
                 "input {}: line {} of the job names partitions by {missing}, but {} is not in a directory {missing}=…",
                 spec.name,
                 wanted.line,
-                path.display()
+                shown(&path)
             )));
         }
         if let Some(partition) = wanted.matching(&columns, &values) {

@@ -1,4 +1,4 @@
-//! Resolves a path in the job file to a list of files.
+//! Resolves a path or URL in the job file to a list of files: the rules, for local directories and object stores alike.
 //!
 //! A path is a file, a directory (searched recursively) or a glob. Names that begin with `_` or `.` are ignored, as
 //! writers of datasets use them for files in progress and markers; directories named `column=value` add a column. The
@@ -8,14 +8,17 @@
 //! them would bring back deleted rows.
 
 use std::collections::BTreeSet;
-use std::fs;
-use std::io::ErrorKind;
+use std::fmt;
 use std::path::{Path, PathBuf};
 
+use super::buckets::Buckets;
+use super::object_tree::{ObjectTree, WILDCARDS};
 use super::text::Packing;
+use super::tree::{Found, LocalTree, Node, Tree, TreeFile};
 use super::{InputFile, partitions};
-use crate::error::{Error, IoContext, Result};
+use crate::error::{Error, Kind, Result};
 use crate::job::{Format, InputSpec};
+use crate::objects::{Location, Scheme};
 
 /// Maximum number of files of an input.
 const MAX_FILES: usize = 1_000_000;
@@ -31,13 +34,40 @@ pub(super) struct ResolvedFiles {
     pub(super) partition_columns: Vec<String>,
 }
 
+/// Where an input is looked for.
+struct Place<'s> {
+    spec: &'s InputSpec,
+    tree: Box<dyn Tree>,
+    /// Its path in the tree; may be a pattern.
+    path: String,
+}
+
+impl<'s> Place<'s> {
+    fn of(spec: &'s InputSpec, buckets: &Buckets) -> Result<Self> {
+        if !Location::is_url(&spec.path) {
+            return Ok(Self { spec, tree: Box::new(LocalTree), path: spec.path.clone() });
+        }
+        let location = Location::parse(&spec.path)?;
+        if location.scheme() == Scheme::File {
+            return Ok(Self { spec, tree: Box::new(LocalTree), path: format!("/{}", location.prefix()) });
+        }
+        let tree = ObjectTree::look(&buckets.open(&location)?, &spec.path, &location)?;
+        Ok(Self { spec, tree: Box::new(tree), path: location.prefix().to_owned() })
+    }
+
+    fn error(&self, kind: Kind, what: impl fmt::Display) -> Error {
+        Error::new(kind, format!("input {}: {what}", self.spec.name))
+    }
+}
+
 /// Finds the files of an input.
 ///
 /// # Errors
 /// `Input` if there are none, or a required marker is missing; `Invalid` if formats are mixed or unknown, or if the
 /// directory is a table of another system; `Unavailable` if a directory cannot be read.
-pub(super) fn find(spec: &InputSpec) -> Result<ResolvedFiles> {
-    let (root, mut paths) = list(spec)?;
+pub(super) fn find(spec: &InputSpec, buckets: &Buckets) -> Result<ResolvedFiles> {
+    let place = Place::of(spec, buckets)?;
+    let (root, mut paths) = list(&place)?;
     // A glob can match a directory and its content.
     paths.sort_unstable();
     paths.dedup();
@@ -47,98 +77,71 @@ pub(super) fn find(spec: &InputSpec) -> Result<ResolvedFiles> {
             spec.name, spec.path
         )));
     }
-    let paths = partitions::select(spec, &root, paths)?;
-    check_markers(spec, &root, &paths)?;
-    let looked_at = paths.iter().map(|path| look_at(spec, path)).collect::<Result<Vec<_>>>()?;
-    let format = format_of(spec, &paths)?;
+    let shown = |path: &Path| place.tree.shown(path);
+    let paths = partitions::select(spec, &root, paths, &shown)?;
+    check_markers(&place, &root, &paths)?;
+    let about = |error: Error| Error::new(error.kind(), format!("input {}: {}", spec.name, error.message()));
+    let file = |path: &PathBuf| {
+        place.tree.file(path).map_err(|error| if error.kind() == Kind::Input { about(error) } else { error })
+    };
+    let files = paths.iter().map(file).collect::<Result<Vec<_>>>()?;
+    let format = format_of(&place, &paths)?;
     let mut partition_columns: Option<Vec<String>> = None;
-    let mut files = Vec::with_capacity(paths.len());
-    for (path, (bytes, modified)) in paths.into_iter().zip(looked_at) {
+    let mut found = Vec::with_capacity(paths.len());
+    for (path, TreeFile { source, bytes, modified }) in paths.into_iter().zip(files) {
         let (columns, partitions) = directories(path.strip_prefix(&root).unwrap_or(&path));
         let expected = partition_columns.get_or_insert_with(|| columns.clone());
         if *expected != columns {
             return Err(Error::input(format!(
-                "input {}: {} is in directories of {:?}, but other files are in directories of {:?}",
-                spec.name,
-                path.display(),
-                columns,
-                expected
+                "input {}: {source} is in directories of {columns:?}, but other files are in directories of {expected:?}",
+                spec.name
             )));
         }
-        files.push(InputFile { path, bytes, modified, partitions, footer: None });
+        found.push(InputFile { source, bytes, modified, partitions, footer: None });
     }
-    Ok(ResolvedFiles { format, files, partition_columns: partition_columns.unwrap_or_default() })
-}
-
-/// Size and modification time of a file. Anything but a regular file is refused before it is opened: opening a pipe
-/// waits for a writer that may never come.
-fn look_at(spec: &InputSpec, path: &Path) -> Result<(u64, jiff::Timestamp)> {
-    let shown = path.display();
-    let metadata = match fs::metadata(path) {
-        Err(error) if error.kind() == ErrorKind::NotFound && path.is_symlink() => {
-            return Err(Error::input(format!("input {}: {shown} is a dangling link", spec.name)));
-        }
-        metadata => metadata.io("stat", path)?,
-    };
-    if !metadata.is_file() {
-        let message = format!("input {}: {shown} is a pipe, socket or device, and not a file", spec.name);
-        return Err(Error::input(message));
-    }
-    let modified = jiff::Timestamp::try_from(metadata.modified().io("stat", path)?)
-        .map_err(|error| Error::input(format!("{shown} has an invalid modification time")).because(error))?;
-    Ok((metadata.len(), modified))
+    Ok(ResolvedFiles { format, files: found, partition_columns: partition_columns.unwrap_or_default() })
 }
 
 /// The root directory for partitions, and all files.
-fn list(spec: &InputSpec) -> Result<(PathBuf, Vec<PathBuf>)> {
-    let path = Path::new(&spec.path);
+fn list(place: &Place<'_>) -> Result<(PathBuf, Vec<PathBuf>)> {
+    let path = Path::new(&place.path);
     let mut paths = Vec::new();
-    if path.is_dir() {
-        walk(spec, path, 0, &mut paths)?;
-        return Ok((path.to_path_buf(), paths));
+    match place.tree.at(path) {
+        Node::Directory => {
+            walk(place, path, 0, &mut paths)?;
+            return Ok((path.to_path_buf(), paths));
+        }
+        // What is not a regular file is reported by name later.
+        Node::File => return Ok((parent(path), vec![path.to_path_buf()])),
+        Node::Nothing if !place.path.contains(WILDCARDS) => return Ok((parent(path), paths)),
+        Node::Nothing => {}
     }
-    // What is not a regular file is reported by name later.
-    if fs::symlink_metadata(path).is_ok() {
-        return Ok((parent(path), vec![path.to_path_buf()]));
-    }
-    if !spec.path.contains(['*', '?', '[']) {
-        return Ok((parent(path), paths));
-    }
-    let invalid = |error: glob::PatternError| {
-        Error::invalid(format!("input {}: {} is not a valid pattern", spec.name, spec.path)).because(error)
-    };
-    let fixed = spec.path.split(['*', '?', '[']).next().unwrap_or_default();
+    let fixed = place.path.split(WILDCARDS).next().unwrap_or_default();
     let root = fixed.rfind('/').map_or_else(PathBuf::new, |end| PathBuf::from(&fixed[..=end]));
     let mut looked: BTreeSet<PathBuf> = BTreeSet::new();
-    for found in glob::glob(&spec.path).map_err(invalid)? {
-        let found = found.map_err(|error| {
-            let message = format!("cannot read {}", error.path().display());
-            Error::unavailable(message).because(std::io::Error::from(error))
-        })?;
-        let below = found.strip_prefix(&root).unwrap_or(&found);
-        for directory in found.ancestors().skip(1).take(below.components().count()) {
+    let matching = place.tree.matching(&place.path).map_err(|error| match error.kind() {
+        Kind::Invalid => error.during(format!("input {}: the path cannot be used", place.spec.name)),
+        _ => error,
+    })?;
+    for found in matching {
+        let below = found.path.strip_prefix(&root).unwrap_or(&found.path);
+        for directory in found.path.ancestors().skip(1).take(below.components().count()) {
             if looked.insert(directory.to_path_buf()) {
-                refuse_table_logs_in(spec, directory)?;
+                for child in place.tree.children(directory)? {
+                    refuse_table_log(place, &child.path)?;
+                }
             }
         }
         if below.components().any(|part| hidden(Path::new(part.as_os_str()))) {
             continue;
         }
-        if found.is_dir() {
-            walk(spec, &found, 0, &mut paths)?;
+        if found.is_directory {
+            walk(place, &found.path, 0, &mut paths)?;
         } else {
-            paths.push(found);
+            paths.push(found.path);
         }
     }
     Ok((root, paths))
-}
-
-fn refuse_table_logs_in(spec: &InputSpec, directory: &Path) -> Result<()> {
-    let directory = if directory.as_os_str().is_empty() { Path::new(".") } else { directory };
-    for entry in fs::read_dir(directory).io("list", directory)? {
-        refuse_table_log(spec, &entry.io("list", directory)?.path())?;
-    }
-    Ok(())
 }
 
 fn parent(path: &Path) -> PathBuf {
@@ -149,37 +152,39 @@ fn hidden(path: &Path) -> bool {
     path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"_") || name.as_encoded_bytes()[0] == b'.')
 }
 
-fn walk(spec: &InputSpec, directory: &Path, depth: usize, paths: &mut Vec<PathBuf>) -> Result<()> {
+fn walk(place: &Place<'_>, directory: &Path, depth: usize, paths: &mut Vec<PathBuf>) -> Result<()> {
     if depth > MAX_DEPTH {
-        return Err(Error::input(format!("{} is more than {MAX_DEPTH} directories deep", directory.display())));
+        let shown = place.tree.shown(directory);
+        return Err(Error::input(format!("{shown} is more than {MAX_DEPTH} directories deep")));
     }
-    let entries = fs::read_dir(directory).io("list", directory)?;
-    for entry in entries {
-        let path = entry.io("list", directory)?.path();
-        refuse_table_log(spec, &path)?;
+    for Found { path, is_directory } in place.tree.children(directory)? {
+        refuse_table_log(place, &path)?;
         if hidden(&path) {
             continue;
         }
-        if path.is_dir() {
-            walk(spec, &path, depth + 1, paths)?;
+        if is_directory {
+            walk(place, &path, depth + 1, paths)?;
         } else {
             paths.push(path);
         }
         if paths.len() > MAX_FILES {
-            return Err(Error::input(format!("input {} has more than {MAX_FILES} files", spec.name)));
+            return Err(Error::input(format!("input {} has more than {MAX_FILES} files", place.spec.name)));
         }
     }
     Ok(())
 }
 
-fn refuse_table_log(spec: &InputSpec, path: &Path) -> Result<()> {
-    if path.file_name().is_some_and(|name| name == "current.json") && parent(path).join("versions").is_dir() {
-        return Err(Error::invalid(format!(
-            "input {}: {} is a Cutover store, which cannot be an input; read what it was built from, or files \
-             that `cutover scan --json` wrote",
-            spec.name,
-            parent(path).display()
-        )));
+fn refuse_table_log(place: &Place<'_>, path: &Path) -> Result<()> {
+    let is_directory = |path: PathBuf| place.tree.at(&path) == Node::Directory;
+    if path.file_name().is_some_and(|name| name == "current.json") && is_directory(parent(path).join("versions")) {
+        return Err(place.error(
+            Kind::Invalid,
+            format_args!(
+                "{} is a Cutover store, which cannot be an input; read what it was built from, or files that `cutover \
+                 scan --json` wrote",
+                place.tree.shown(&parent(path))
+            ),
+        ));
     }
     let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
     let system = match name {
@@ -188,17 +193,24 @@ fn refuse_table_log(spec: &InputSpec, path: &Path) -> Result<()> {
         _ if name.ends_with(".metadata.json") && parent(path).ends_with("metadata") => "Iceberg",
         _ => return Ok(()),
     };
-    Err(Error::invalid(format!(
-        "input {}: {} is the log of a {system} table; reading its files directly would bring back deleted rows. \
-         Export the rows you need to plain Parquet and point the input at them",
-        spec.name,
-        path.display()
-    )))
+    Err(place.error(
+        Kind::Invalid,
+        format_args!(
+            "{} is the log of a {system} table; reading its files directly would bring back deleted rows. Export the rows \
+             you need to plain Parquet and point the input at them",
+            place.tree.shown(path)
+        ),
+    ))
 }
 
-fn check_markers(spec: &InputSpec, root: &Path, paths: &[PathBuf]) -> Result<()> {
-    let mut missing: Vec<PathBuf> = spec.require.iter().map(|marker| root.join(marker)).collect();
-    missing.retain(|marker| !marker.exists());
+fn check_markers(place: &Place<'_>, root: &Path, paths: &[PathBuf]) -> Result<()> {
+    let spec = place.spec;
+    let mut missing = Vec::new();
+    for marker in spec.require.iter().map(|marker| root.join(marker)) {
+        if !place.tree.exists(&marker)? {
+            missing.push(marker);
+        }
+    }
     if let Some(pattern) = &spec.require_each {
         let directories = partitions::directories(root, paths);
         if directories.is_empty() {
@@ -207,15 +219,17 @@ fn check_markers(spec: &InputSpec, root: &Path, paths: &[PathBuf]) -> Result<()>
                 spec.name, spec.path
             )));
         }
-        missing.extend(
-            directories.iter().filter(|directory| !holds(directory, pattern)).map(|directory| directory.join(pattern)),
-        );
+        for directory in directories {
+            if !holds(place, &directory, pattern)? {
+                missing.push(directory.join(pattern));
+            }
+        }
     }
     if missing.is_empty() {
         return Ok(());
     }
     let is = if missing.len() == 1 { "is" } else { "are" };
-    let missing: Vec<String> = missing.iter().map(|path| path.display().to_string()).collect();
+    let missing: Vec<String> = missing.iter().map(|path| place.tree.shown(path)).collect();
     Err(Error::input(format!(
         "input {}: {} {is} not there yet, and the job requires it; run again when the data is complete",
         spec.name,
@@ -224,12 +238,16 @@ fn check_markers(spec: &InputSpec, root: &Path, paths: &[PathBuf]) -> Result<()>
 }
 
 /// Whether a directory has a file that matches the pattern.
-fn holds(directory: &Path, pattern: &str) -> bool {
-    let pattern = format!("{}/{pattern}", glob::Pattern::escape(&directory.display().to_string()));
-    glob::glob(&pattern).is_ok_and(|mut found| found.any(|path| path.is_ok()))
+fn holds(place: &Place<'_>, directory: &Path, pattern: &str) -> Result<bool> {
+    if !pattern.contains(WILDCARDS) {
+        return place.tree.exists(&directory.join(pattern));
+    }
+    let escaped = glob::Pattern::escape(&directory.display().to_string());
+    Ok(place.tree.matching(&format!("{escaped}/{pattern}")).is_ok_and(|found| !found.is_empty()))
 }
 
-fn format_of(spec: &InputSpec, paths: &[PathBuf]) -> Result<Format> {
+fn format_of(place: &Place<'_>, paths: &[PathBuf]) -> Result<Format> {
+    let spec = place.spec;
     if let Some(format) = spec.format {
         return Ok(format);
     }
@@ -247,7 +265,7 @@ fn format_of(spec: &InputSpec, paths: &[PathBuf]) -> Result<Format> {
                     "input {}: the format of {} is unknown; end its name in .parquet, .csv, .json or .avro (.csv.gz \
                      etc. for compressed text), or set `format`",
                     spec.name,
-                    path.display()
+                    place.tree.shown(path)
                 )));
             }
         };
@@ -256,8 +274,8 @@ fn format_of(spec: &InputSpec, paths: &[PathBuf]) -> Result<Format> {
                 return Err(Error::invalid(format!(
                     "input {} mixes formats: {} and {}; make them two inputs",
                     spec.name,
-                    of.display(),
-                    path.display()
+                    place.tree.shown(of),
+                    place.tree.shown(path)
                 )));
             }
             _ => found = Some((format, path)),
@@ -266,7 +284,7 @@ fn format_of(spec: &InputSpec, paths: &[PathBuf]) -> Result<Format> {
             return Err(Error::invalid(format!(
                 "input {}: {} is compressed, which is supported for CSV and JSON files only",
                 spec.name,
-                path.display()
+                place.tree.shown(path)
             )));
         }
     }
@@ -306,8 +324,13 @@ fn unescape(value: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
-    use crate::error::Kind;
+
+    fn find(spec: &InputSpec) -> Result<ResolvedFiles> {
+        super::find(spec, &Buckets::from_env())
+    }
 
     fn spec(path: &Path) -> InputSpec {
         InputSpec {

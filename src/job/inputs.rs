@@ -1,7 +1,7 @@
 //! `[inputs.NAME]` and everything else in a job file that names a path.
 //!
-//! Paths are local, and relative to the working directory. Only their syntax is checked here; the input stage checks
-//! that files exist, and reads them.
+//! Paths are local, and relative to the working directory; those of inputs may be URLs of object stores. Only their
+//! syntax is checked here; the input stage checks that files exist, and reads them.
 //!
 //! Invariant: inputs are ordered by name, so that moving a section in the file changes nothing.
 
@@ -12,6 +12,7 @@ use super::params::Params;
 use super::partitions;
 use super::spec::{Format, InputSpec};
 use super::toml_section::{Item, Section};
+use crate::objects::Location;
 
 /// Longest name of an input.
 const LONGEST_NAME: usize = 63;
@@ -39,7 +40,7 @@ fn read_one(name: &str, item: &Item<'_>, params: &Params<'_>) -> Option<InputSpe
              {LONGEST_NAME} characters"
         ));
     }
-    let path = section.required("path", "path = \"data/events/\"").and_then(|item| path(&item, params));
+    let path = section.required("path", "path = \"data/events/\"").and_then(|item| input_path(&item, params));
     let format = section.item("format").and_then(|item| item.choice(&FORMATS));
     let csv = csv::read(&section, format);
     let schema = section.item("schema").and_then(|item| plain_path(&item));
@@ -47,6 +48,21 @@ fn read_one(name: &str, item: &Item<'_>, params: &Params<'_>) -> Option<InputSpe
     let (require, require_each) = section.item("require").map(|item| required(&item, params)).unwrap_or_default();
     let (name, line) = (name.to_owned(), section.line());
     Some(InputSpec { name, path: path?, format, csv, schema, require, require_each, partitions, line })
+}
+
+/// A path or URL in which `${k}` is filled in.
+fn input_path(item: &Item<'_>, params: &Params<'_>) -> Option<String> {
+    if !item.text()?.contains("://") {
+        return path(item, params);
+    }
+    let filled = params.fill(item, check_text(item)?)?;
+    match Location::parse(&filled) {
+        Ok(_) => Some(filled),
+        Err(error) => {
+            item.problem(format!("cannot be used: {}", error.message()));
+            None
+        }
+    }
 }
 
 /// A path in which `${k}` is filled in.
@@ -89,7 +105,17 @@ fn require(item: &Item<'_>, params: &Params<'_>) -> Option<String> {
     inside.then_some(text)
 }
 
+/// The text of a local path.
 fn check<'a>(item: &Item<'a>) -> Option<&'a str> {
+    let text = check_text(item)?;
+    if text.contains("://") {
+        item.problem("is a URL: only local files and directories can be named");
+        return None;
+    }
+    Some(text)
+}
+
+fn check_text<'a>(item: &Item<'a>) -> Option<&'a str> {
     let text = item.text()?;
     let reason = if text.trim().is_empty() {
         "is empty"
@@ -97,8 +123,6 @@ fn check<'a>(item: &Item<'a>) -> Option<&'a str> {
         "begins or ends with a space"
     } else if text.chars().any(char::is_control) {
         "holds a control character"
-    } else if text.contains("://") {
-        "is a URL: only local files and directories can be named"
     } else {
         return Some(text);
     };

@@ -9,6 +9,7 @@
 //!
 //! Invariant: bad values are rejected, never repaired; every default is a named constant in `spec.rs`.
 
+mod below;
 mod change;
 mod checks;
 mod csv;
@@ -33,6 +34,7 @@ use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
 
+pub(crate) use below::joined;
 pub use change::{Bound, Changes, DEFAULT_BOUNDS};
 pub use kafka::is_topic;
 pub use partitions::Partitions;

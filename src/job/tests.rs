@@ -184,7 +184,9 @@ const BROKEN: &[(&str, &str, &str)] = &[
     ("dataset = \"views_by_age\"", "datset = \"x\"", ":2: unknown key \"datset\", did you mean \"dataset\"?"),
     ("dataset = \"views_by_age\"", "", ":1: missing key \"dataset\""),
     ("store = \"stores/${env}/views_by_age\"", "store = \"\" # ${env}", ":3: \"store\" is empty"),
-    ("stores/${env}/", "s3://bucket/${env}/", ":3: \"store\" is a URL"),
+    ("stores/${env}/", "ftp://bucket/${env}/", ":3: \"store\" is a URL"),
+    ("stores/${env}/", "https://host/${env}/", ":3: \"store\" cannot be written to"),
+    ("stores/${env}/", "s3://me:word@bucket/${env}/", ":3: \"store\" cannot be used: \"s3://…@bucket/"),
     // Inputs.
     ("[inputs.events]", "[inputs.Events]", ":4: input \"Events\" cannot be a table name"),
     ("[inputs.events]", "[inputs.\"a b\"]", ":4: input \"a b\" cannot be a table name"),

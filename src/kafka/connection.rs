@@ -161,7 +161,7 @@ impl Connection {
                     .because(why)
             }
             Some((_, why)) => {
-                Error::unavailable(format!("cannot reach Kafka at {}; are the brokers right and up?", self.brokers))
+                Error::unavailable(format!("cannot reach Kafka at {}; check the address and the brokers", self.brokers))
                     .because(why)
             }
             None => Error::unavailable(format!("Kafka at {} does not answer; is it up?", self.brokers))

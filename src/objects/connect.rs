@@ -7,13 +7,14 @@
 //! Not for: sending anything.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use object_store::aws::{AmazonS3Builder, AmazonS3ConfigKey, Checksum};
 use object_store::azure::{AzureConfigKey, MicrosoftAzureBuilder};
 use object_store::gcp::{GoogleCloudStorageBuilder, GoogleConfigKey};
 use object_store::http::HttpBuilder;
 use object_store::local::LocalFileSystem;
-use object_store::{ClientOptions, ObjectStore, RetryConfig};
+use object_store::{BackoffConfig, ClientOptions, ObjectStore, RetryConfig};
 use tokio::sync::Semaphore;
 
 use super::location::{Location, Scheme};
@@ -92,6 +93,9 @@ const AZURE: [&str; 21] = [
 /// Times that credentials are asked for again, where a metadata service gives them: mostly there is none.
 const CREDENTIAL_RETRIES: usize = 2;
 
+/// The longest wait before a request is sent again.
+const LONGEST_WAIT: Duration = Duration::from_secs(5);
+
 /// What the clients of one location have in common.
 struct Common<'a> {
     location: &'a Location,
@@ -113,6 +117,7 @@ pub(super) fn connect(location: &Location, settings: &Settings) -> Result<Bucket
         store,
         writer,
         counts: common.counts,
+        settle_for: settings.patience().retry_for,
         parts: Arc::new(Semaphore::new(upload::PARTS)),
     })
 }
@@ -236,7 +241,8 @@ impl Common<'_> {
     }
 
     fn retries(&self, max_retries: usize) -> RetryConfig {
-        RetryConfig { max_retries, retry_timeout: self.settings.patience().retry_for, ..RetryConfig::default() }
+        let backoff = BackoffConfig { max_backoff: LONGEST_WAIT, ..BackoffConfig::default() };
+        RetryConfig { max_retries, retry_timeout: self.settings.patience().retry_for, backoff }
     }
 
     /// Our error for settings that the client does not take.

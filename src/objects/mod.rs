@@ -5,6 +5,7 @@
 //! URL ─▶ Location ─▶ Bucket::open(&Location, &Settings)
 //!                      read.rs    head, get, get_if_changed, range, read
 //!                      ranges.rs  parts of an object, for scans
+//!                      reader.rs  an object from front to back
 //!                      write.rs   put, put_if_absent, put_if_match ─▶ Applied | Lost | Unknown; settle
 //!                      upload.rs  large files in parts, with bounded memory
 //!                      list.rs    list page by page, delete many
@@ -23,13 +24,17 @@ mod location;
 mod network;
 mod ranges;
 mod read;
+mod reader;
 mod settings;
+#[cfg(test)]
+pub(crate) mod simulated;
 mod traffic;
 mod upload;
 mod write;
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use object_store::ObjectStore;
 use object_store::multipart::MultipartStore;
@@ -37,7 +42,9 @@ use tokio::sync::Semaphore;
 
 pub use key::Key;
 pub use location::{Location, Scheme};
+pub use ranges::Asked;
 pub use read::{Changed, Entry, Tag};
+pub use reader::Reader;
 pub use settings::{Patience, Settings};
 pub use traffic::Traffic;
 pub use upload::OpenUpload;
@@ -54,6 +61,8 @@ pub struct Bucket {
     /// What can be written to has both; what can only be read has neither.
     writer: Option<Writer>,
     counts: Arc<traffic::Counts>,
+    /// How long a conditional put is tried until it is settled.
+    settle_for: Duration,
     /// Parts of uploads that may be in memory, over all uploads.
     parts: Arc<Semaphore>,
 }

@@ -19,10 +19,30 @@ use crate::error::{Error, Result};
 /// Bytes between two parts that are rather read and dropped than asked for around: 256 KiB.
 const GAP: u64 = 256 << 10;
 
-/// A task that is aborted when its reader is dropped.
-struct Ending<T>(JoinHandle<T>);
+/// Parts of an object on their way; the requests end when this is dropped.
+#[derive(Debug)]
+pub struct Asked(JoinHandle<Result<Vec<Bytes>>>);
 
-impl<T> Drop for Ending<T> {
+impl Asked {
+    /// Waits for the parts, and blocks its thread.
+    ///
+    /// # Errors
+    /// As [`Bucket::range`].
+    pub fn wait(self) -> Result<Vec<Bytes>> {
+        network::run(self.ended())?
+    }
+
+    /// The parts.
+    ///
+    /// # Errors
+    /// As [`Bucket::range`].
+    pub(super) async fn ended(mut self) -> Result<Vec<Bytes>> {
+        let ended = (&mut self.0).await;
+        ended.unwrap_or_else(|_| Err(Error::unavailable("a request ended: the store's answer made no sense")))
+    }
+}
+
+impl Drop for Asked {
     fn drop(&mut self) {
         self.0.abort();
     }
@@ -37,17 +57,23 @@ impl Bucket {
         &self,
         entry: &Entry,
         ranges: Vec<Range<u64>>,
-    ) -> impl Future<Output = Result<Vec<Bytes>>> + Send + 'static {
+    ) -> impl Future<Output = Result<Vec<Bytes>>> + Send + use<> {
         let (bucket, entry) = (self.clone(), entry.clone());
         async move {
             let beyond = ranges.iter().find(|range| range.start > range.end || range.end > entry.bytes);
             if let Some(range) = beyond {
                 return Err(Error::invalid(format!("{} has no bytes {range:?}", bucket.url(&entry.key))));
             }
-            let mut task = Ending(network::start()?.spawn(bucket.coalesced(entry, ranges)));
-            let ended = (&mut task.0).await;
-            ended.unwrap_or_else(|_| Err(Error::unavailable("a request ended: the store's answer made no sense")))
+            bucket.ask(&entry, ranges)?.ended().await
         }
+    }
+
+    /// Asks for parts of an object, all of which have to be in it, and does not wait for them.
+    ///
+    /// # Errors
+    /// `Unavailable` when the runtime cannot be started.
+    pub fn ask(&self, entry: &Entry, ranges: Vec<Range<u64>>) -> Result<Asked> {
+        Ok(Asked(network::start()?.spawn(self.clone().coalesced(entry.clone(), ranges))))
     }
 
     async fn coalesced(self, entry: Entry, ranges: Vec<Range<u64>>) -> Result<Vec<Bytes>> {

@@ -236,8 +236,10 @@ pub(super) async fn part(
     range: Range<u64>,
     url: String,
 ) -> Result<GetResult> {
+    // A weak tag never matches by the rules of HTTP; the answer is compared below.
+    let strong = |tag: &String| !tag.starts_with("W/");
     let options = GetOptions {
-        if_match: entry.tag.e_tag.clone(),
+        if_match: entry.tag.e_tag.clone().filter(strong),
         version: entry.tag.version.clone(),
         range: Some(GetRange::Bounded(range)),
         ..GetOptions::default()

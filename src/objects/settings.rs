@@ -35,7 +35,7 @@ impl Default for Patience {
         Self {
             request: Duration::from_secs(60),
             connect: Duration::from_secs(5),
-            retries: 10,
+            retries: 100,
             retry_for: Duration::from_secs(60),
         }
     }

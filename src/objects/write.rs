@@ -12,18 +12,18 @@
 //! Not for: large files (see `upload`).
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use object_store::{ObjectStore, ObjectStoreExt, PutMode, PutOptions, PutPayload, PutResult};
 
 use super::failure::{self, Answer};
 use super::{Bucket, Key, Tag, network};
-use crate::error::{Error, Result};
+use crate::error::{Error, Kind, Result};
 
-/// Times that a put is sent until it is settled.
-const TRIES: u32 = 6;
-/// How long is waited before the second time; doubled each time.
-const WAIT: Duration = Duration::from_millis(100);
+/// How long is waited before a put is sent for the second time; doubled each time.
+const WAIT: Duration = if cfg!(test) { Duration::from_micros(20) } else { Duration::from_millis(100) };
+/// The longest wait.
+const LONGEST_WAIT: Duration = Duration::from_secs(2);
 
 /// What has to hold for a put to be applied.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -110,30 +110,54 @@ impl Bucket {
     /// Writes an object under a condition, and finds out what became of it: by reading, where an answer was lost.
     /// `bytes` must differ from whatever anybody else may write there.
     ///
+    /// An object that somebody else has overwritten since counts as lost: for objects whose content tells which writes
+    /// came before, use [`Bucket::settle_by`].
+    ///
     /// [`Put::Unknown`] remains only when the store did not answer for as long as was waited.
     ///
     /// # Errors
     /// As [`Bucket::put`], when it was certainly not applied.
     pub fn settle(&self, key: &Key, bytes: &[u8], condition: &Condition) -> Result<Put> {
+        self.settle_by(key, bytes, condition, bytes.len() as u64, &|found| found == bytes)
+    }
+
+    /// As [`Bucket::settle`], for an object of at most `most` bytes; `is_in` says whether the write is in what is found
+    /// there, be it below later ones.
+    ///
+    /// # Errors
+    /// As [`Bucket::settle`].
+    pub fn settle_by(
+        &self,
+        key: &Key,
+        bytes: &[u8],
+        condition: &Condition,
+        most: u64,
+        is_in: &dyn Fn(&[u8]) -> bool,
+    ) -> Result<Put> {
         let mut wait = WAIT;
         let mut was_unknown = false;
-        for _ in 1..TRIES {
+        let deadline = Instant::now() + self.settle_for;
+        loop {
             match self.put_if(key, bytes.to_vec(), condition) {
                 Ok(Put::Applied(tag)) => return Ok(Put::Applied(tag)),
                 // An earlier request may still do it, so a refusal of this one alone says little.
+                Err(error) if error.kind() == Kind::Unavailable && Instant::now() < deadline => {}
                 Err(error) if was_unknown => return Ok(Put::Unknown(error)),
                 Err(error) => return Err(error),
                 Ok(Put::Lost) if !was_unknown => return Ok(Put::Lost),
                 Ok(Put::Lost) => {}
                 Ok(Put::Unknown(_)) => was_unknown = true,
             }
-            match self.looked(key, bytes, condition) {
+            match self.looked(key, condition, most, is_in) {
                 Ok(Looked::Ours(tag)) => return Ok(Put::Applied(tag)),
                 Ok(Looked::Theirs) => return Ok(Put::Lost),
                 Ok(Looked::AsBefore) | Err(_) => {}
             }
+            if Instant::now() >= deadline {
+                break;
+            }
             std::thread::sleep(wait);
-            wait *= 2;
+            wait = (2 * wait).min(LONGEST_WAIT);
         }
         Ok(Put::Unknown(Error::unavailable(format!(
             "cannot tell whether {} was written: the store's answers were lost",
@@ -142,17 +166,18 @@ impl Bucket {
     }
 
     /// What is there after a put whose answer was lost.
-    fn looked(&self, key: &Key, bytes: &[u8], condition: &Condition) -> Result<Looked> {
+    fn looked(&self, key: &Key, condition: &Condition, most: u64, is_in: &dyn Fn(&[u8]) -> bool) -> Result<Looked> {
         let Some(entry) = self.head(key)? else {
             return Ok(if *condition == Condition::Absent { Looked::AsBefore } else { Looked::Theirs });
         };
         if matches!(condition, Condition::Match(tag) if *tag == entry.tag) {
             return Ok(Looked::AsBefore);
         }
-        if entry.bytes != bytes.len() as u64 || self.range(&entry, 0..entry.bytes)? != bytes {
+        if entry.bytes > most {
             return Ok(Looked::Theirs);
         }
-        Ok(Looked::Ours(entry.tag))
+        let found = self.range(&entry, 0..entry.bytes)?;
+        Ok(if is_in(&found) { Looked::Ours(entry.tag) } else { Looked::Theirs })
     }
 
     /// Finds out whether the store holds to conditions, by an object of a name that nobody else uses. A store that takes
@@ -169,11 +194,12 @@ impl Bucket {
             return Err(Error::conflict(format!("{} is there already", self.url(probe))));
         };
         let checked = (|| {
-            let again = unanswered(self.put_if_absent(probe, b"again".to_vec())?)?;
-            let Put::Applied(second) = unanswered(self.put_if_match(probe, b"second".to_vec(), &first)?)? else {
+            let again = unanswered(self.settle(probe, b"again", &Condition::Absent)?)?;
+            let Put::Applied(second) = unanswered(self.settle(probe, b"second", &Condition::Match(first.clone()))?)?
+            else {
                 return Err(self.without_conditions(probe));
             };
-            let stale = unanswered(self.put_if_match(probe, b"stale".to_vec(), &first)?)?;
+            let stale = unanswered(self.settle(probe, b"stale", &Condition::Match(first.clone()))?)?;
             match (again, stale) {
                 (Put::Lost, Put::Lost) if first != second => Ok(()),
                 _ => Err(self.without_conditions(probe)),

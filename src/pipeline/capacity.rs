@@ -26,15 +26,18 @@ pub(super) fn fits(prepared: &Prepared<'_>, predicted: &Predicted) -> Fits {
         ));
     }
     let store = Catalog::directory_for(&prepared.job.store).unwrap_or_else(|_| prepared.job.store.clone());
-    let (in_store, aside) = match &prepared.options.spill_dir {
-        None => (predicted.stored_bytes + predicted.spill_bytes, None),
-        Some(spill) => (predicted.stored_bytes, Some((spill.as_path(), predicted.spill_bytes))),
-    };
-    let before = problems.len();
-    for (path, needed) in [Some((store.as_path(), in_store)), aside].into_iter().flatten() {
-        problems.extend(short_of(path, needed));
-    }
-    Fits { memory, disk: problems.len() == before, problems }
+    let disk = predicted.sizes.as_ref().map(|sizes| {
+        let (in_store, aside) = match &prepared.options.spill_dir {
+            None => (sizes.stored_bytes + sizes.spill_bytes, None),
+            Some(spill) => (sizes.stored_bytes, Some((spill.as_path(), sizes.spill_bytes))),
+        };
+        let before = problems.len();
+        for (path, needed) in [Some((store.as_path(), in_store)), aside].into_iter().flatten() {
+            problems.extend(short_of(path, needed));
+        }
+        problems.len() == before
+    });
+    Fits { memory, disk, problems }
 }
 
 fn short_of(path: &Path, needed: u64) -> Option<String> {

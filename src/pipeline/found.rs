@@ -13,7 +13,7 @@ use crate::format::{Current, Manifest, State, VersionEntry};
 use crate::input::{self, Input};
 use crate::job::Job;
 use crate::publish::PublishOptions;
-use crate::report::{InputReport, Outcome, RunReport};
+use crate::report::{InputReport, ObjectReads, Outcome, RunReport};
 use crate::resources::peak_memory;
 
 /// A job with its files.
@@ -89,6 +89,7 @@ impl<'r> Found<'r> {
             not_resumed: None,
             removed: Vec::new(),
             kafka: None,
+            object_reads: ObjectReads::of(&self.inputs),
         }
     }
 }

@@ -1,13 +1,15 @@
 //! Predicts a run: rows, bytes, memory and spill.
 //!
 //! If a version of the same job is published, the prediction scales it by the growth of the inputs. Otherwise the
-//! query's estimate is refined by encoding a sample with the real encoder and a model of the fold.
+//! query's estimate is refined by encoding a sample with the real encoder and a model of the fold. If there is no
+//! estimate, a published version of another job is scaled in the same way, or the size stays unknown.
 //!
 //! Not for: deciding anything; a run does the same whatever is predicted.
 
 use std::collections::{HashMap, HashSet};
 use std::path::Path;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use arrow::array::RecordBatch;
 use xxhash_rust::xxh3::xxh3_64;
@@ -19,7 +21,7 @@ use crate::encode::{Encoder, EntryBatch};
 use crate::error::{Error, Result};
 use crate::input::Input;
 use crate::job::Fold;
-use crate::query::{self, Estimate, Measure, pieces};
+use crate::query::{self, Estimate, Measure, RunError, pieces};
 use crate::report::Prediction;
 
 /// Bytes the process holds before any row, and per thread for batches in flight.
@@ -33,6 +35,9 @@ const BUILD_SIDE_FACTOR: u64 = 2;
 /// Bytes of entries from which a version's files say how well entries compress: below, files are mostly overhead.
 const LEAST_KNOWN_BYTES: u64 = 1 << 20;
 
+/// How long a preview may take.
+const PREVIEW_TIME: Duration = Duration::from_secs(10);
+
 /// Keys that one thread counts at most.
 const MOST_KEYS: usize = 1 << 20;
 
@@ -40,13 +45,25 @@ const MOST_KEYS: usize = 1 << 20;
 #[derive(Clone, Debug)]
 pub(super) struct Predicted {
     pub(super) prediction: Prediction,
+    /// None if nothing is known about the size of the result.
+    pub(super) sizes: Option<Sizes>,
+    /// Bytes of entries for which the shuffle is laid out: without an estimate, those of the inputs.
+    pub(super) expected_bytes: u64,
+    /// Seconds it takes, and the basis of that.
+    pub(super) seconds: Option<(f64, String)>,
+}
+
+/// Predicted bytes.
+#[derive(Clone, Debug)]
+pub(super) struct Sizes {
+    /// Bytes of keys and values of the version.
+    pub(super) bytes: u64,
+    /// Bytes of entries that go through the shuffle, and that it writes to disk.
     pub(super) entry_bytes: u64,
     pub(super) spill_bytes: u64,
     /// Bytes of the version's files, and the basis of that.
     pub(super) stored_bytes: u64,
     pub(super) stored_from: Option<String>,
-    /// Seconds it takes, and the basis of that.
-    pub(super) seconds: Option<(f64, String)>,
 }
 
 /// Predicts a run.
@@ -55,50 +72,58 @@ pub(super) struct Predicted {
 /// As running the query.
 pub(super) fn predict(prepared: &Prepared<'_>, previous: Option<&Previous>, spill_dir: &Path) -> Result<Predicted> {
     let sampled = Arc::new(Sampled::default());
-    let (estimate, basis) = match previous.and_then(|previous| grown(prepared, previous)) {
-        Some(grown) => grown,
+    let same_job = previous.filter(|previous| previous.manifest.job_digest == prepared.job_digest);
+    let known = match same_job {
+        Some(previous) => {
+            let basis = format!("version {}, grown as its inputs", previous.manifest.version);
+            Some((grown(prepared, previous), basis))
+        }
         None => {
             let fold = prepared.job.output.duplicates;
             let packing = || Packing::new(&prepared.job.tables, Arc::clone(&sampled));
             let counter = || Ok(Counter::new(prepared.encode.encoder()?, fold, packing()));
             let estimate = query::estimate(&prepared.query, &prepared.inputs, spill_dir, counter)
                 .map_err(|failed| prepared.explain(failed))?;
-            (estimate, "a sample of the inputs".to_owned())
+            estimate.map(|estimate| (estimate, "a sample of the inputs".to_owned())).or_else(|| {
+                let previous = previous?;
+                let basis = format!("version {} of another job, grown as its inputs", previous.manifest.version);
+                Some((grown(prepared, previous), basis))
+            })
         }
     };
     let resources = &prepared.options.resources;
-    let held = estimate.entry_bytes + estimate.entries * SHUFFLE_BYTES_PER_ENTRY;
-    let shuffle = (held as u64).min(resources.shuffle_memory() as u64);
-    let sizes: Vec<u64> = prepared.inputs.iter().map(|input| input.unpacked_bytes().unwrap_or(0)).collect();
-    let build_sides = sizes.iter().sum::<u64>() - sizes.iter().max().copied().unwrap_or(0);
+    let shuffle_memory = resources.shuffle_memory() as u64;
+    let held = |of: &Estimate| (of.entry_bytes + of.entries * SHUFFLE_BYTES_PER_ENTRY) as u64;
+    let shuffle = known.as_ref().map_or(shuffle_memory, |(estimate, _)| held(estimate).min(shuffle_memory));
+    let inputs: Vec<u64> =
+        prepared.inputs.iter().map(|input| input.unpacked_bytes().unwrap_or(input.bytes())).collect();
+    let build_sides = inputs.iter().sum::<u64>() - inputs.iter().max().copied().unwrap_or(0);
     let query = (build_sides * BUILD_SIDE_FACTOR).min(resources.query_memory() as u64);
-    let spills = held > resources.shuffle_memory() as f64;
-    let known = previous.and_then(packed).or_else(|| Some((sampled.ratio()?, "a sample".to_owned())));
-    let (ratio, stored_from) = known.map_or((1.0, None), |(ratio, from)| (ratio, Some(from)));
+    let memory = BASE_MEMORY + MEMORY_PER_THREAD * resources.threads as u64 + shuffle + query;
+    let Some((estimate, basis)) = known else {
+        let basis = "nothing: a sample of the inputs would say too little or take too long".to_owned();
+        let prediction = Prediction { rows: None, bytes: None, memory, basis };
+        return Ok(Predicted { prediction, sizes: None, expected_bytes: inputs.iter().sum(), seconds: None });
+    };
+    let compressed = previous.and_then(packed).or_else(|| Some((sampled.ratio()?, "a sample".to_owned())));
+    let (ratio, stored_from) = compressed.map_or((1.0, None), |(ratio, from)| (ratio, Some(from)));
+    let (bytes, entry_bytes) = (estimate.bytes as u64, estimate.entry_bytes as u64);
+    let spill_bytes = if held(&estimate) > shuffle_memory { entry_bytes } else { 0 };
+    let stored_bytes = (estimate.bytes * ratio) as u64;
     Ok(Predicted {
-        stored_bytes: (estimate.bytes * ratio) as u64,
-        stored_from,
+        prediction: Prediction { rows: Some(estimate.rows as u64), bytes: Some(bytes), memory, basis },
+        sizes: Some(Sizes { bytes, entry_bytes, spill_bytes, stored_bytes, stored_from }),
+        expected_bytes: entry_bytes,
         seconds: previous.and_then(|previous| took(&estimate, previous)),
-        prediction: Prediction {
-            rows: estimate.rows as u64,
-            bytes: estimate.bytes as u64,
-            memory: BASE_MEMORY + MEMORY_PER_THREAD * resources.threads as u64 + shuffle + query,
-            basis,
-        },
-        entry_bytes: estimate.entry_bytes as u64,
-        spill_bytes: if spills { estimate.entry_bytes as u64 } else { 0 },
     })
 }
 
-/// The published version, scaled by the growth of its inputs.
-fn grown(prepared: &Prepared<'_>, Previous { manifest }: &Previous) -> Option<(Estimate, String)> {
-    if manifest.job_digest != prepared.job_digest {
-        return None;
-    }
+/// A published version, scaled by the growth of its inputs.
+fn grown(prepared: &Prepared<'_>, Previous { manifest }: &Previous) -> Estimate {
     // Partitions that the query skips by directory name say nothing about its output.
     let kept: Vec<Input> = prepared.inputs.iter().map(|input| prepared.query.kept(input)).collect();
     let paths = |inputs: &[Input]| -> HashSet<String> {
-        inputs.iter().flat_map(|input| &input.files).map(|file| file.path.display().to_string()).collect()
+        inputs.iter().flat_map(|input| &input.files).map(|file| file.source.to_string()).collect()
     };
     let (all, used) = (paths(&prepared.inputs), paths(&kept));
     let counts = |path: &String| used.contains(path) || !all.contains(path);
@@ -107,8 +132,7 @@ fn grown(prepared: &Prepared<'_>, Previous { manifest }: &Previous) -> Option<(E
     let factor = now as f64 / before.max(1) as f64;
     let entries = manifest.stages.iter().find(|stage| stage.name == "query").map_or(manifest.rows, |stage| stage.rows);
     let (rows, bytes) = (manifest.rows as f64 * factor, manifest.bytes as f64 * factor);
-    let estimate = Estimate { entries: entries as f64 * factor, entry_bytes: bytes, rows, bytes };
-    Some((estimate, format!("version {}, grown as its inputs", manifest.version)))
+    Estimate { entries: entries as f64 * factor, entry_bytes: bytes, rows, bytes }
 }
 
 /// Bytes of a version's files per byte of its keys and values.
@@ -236,13 +260,16 @@ impl Measure for Counter {
     }
 }
 
-/// The first rows of the query's result, as JSON objects.
+/// The first rows of the query's result, as JSON objects; none if the query takes longer than [`PREVIEW_TIME`].
 ///
 /// # Errors
 /// As running the query.
 pub(super) fn preview(prepared: &Prepared<'_>, rows: usize, spill_dir: &Path) -> Result<Vec<serde_json::Value>> {
-    let batches =
-        prepared.query.with_limit(rows)?.collect(rows, spill_dir).map_err(|failed| prepared.explain(failed))?;
+    let query = prepared.query.with_limit(rows)?.until(Instant::now() + PREVIEW_TIME);
+    let batches = match query.collect(rows, spill_dir) {
+        Err(RunError::DeadlineExceeded(_)) => return Ok(Vec::new()),
+        collected => collected.map_err(|failed| prepared.explain(failed))?,
+    };
     let mut text = Vec::new();
     let mut writer = arrow::json::WriterBuilder::new()
         .with_explicit_nulls(true)

@@ -103,7 +103,9 @@ impl<'r> Prepared<'r> {
 
     /// Why a query failed: if its data may be the reason, finds and names the damaged file.
     pub(super) fn explain(&self, failed: RunError) -> Error {
-        if let (RunError::Query(_), Err(changed)) = (&failed, input::check_unchanged(&self.inputs)) {
+        if let (RunError::Query(_), Err(changed)) = (&failed, input::check_unchanged(&self.inputs))
+            && changed.kind() == Kind::Input
+        {
             return changed.because(Error::from(failed));
         }
         match failed {
@@ -213,12 +215,17 @@ impl<'r> Prepared<'r> {
     fn lineage(&self) -> Vec<crate::format::InputFile> {
         let files = self.inputs.iter().flat_map(|input| input.files.iter().enumerate().map(move |file| (input, file)));
         files
-            .map(|(input, (number, file))| crate::format::InputFile {
-                input: input.name.clone(),
-                path: file.path.display().to_string(),
-                size: file.bytes,
-                modified: file.modified.to_string(),
-                rows: input.rows_of(number),
+            .map(|(input, (number, file))| {
+                let tag = file.source.remote().map(|object| object.tag());
+                crate::format::InputFile {
+                    input: input.name.clone(),
+                    path: file.source.to_string(),
+                    size: file.bytes,
+                    modified: file.modified.to_string(),
+                    rows: input.rows_of(number),
+                    etag: tag.as_ref().and_then(|tag| tag.e_tag.clone()),
+                    object_version: tag.and_then(|tag| tag.version),
+                }
             })
             .collect()
     }
@@ -248,6 +255,7 @@ impl<'r> Prepared<'r> {
             spilled_bytes: report.spilled_bytes,
             memory: report.memory,
             resumed: report.resumed.clone(),
+            object_reads: report.object_reads,
         }
     }
 }

@@ -2,6 +2,8 @@
 //!
 //! Not for: deciding whether to build or publish.
 
+use std::sync::mpsc::{Sender, channel};
+
 use rayon::prelude::*;
 
 use super::build_dir::BuildDir;
@@ -10,11 +12,12 @@ use super::predict;
 use super::prepare::Prepared;
 use super::resume::{self, Shuffled};
 use crate::build::{BuiltShard, FILTER_BYTES_PER_ROW, RangeCounts, ShardPaths, build_shard};
+use crate::catalog::Catalog;
 use crate::check::{self, Previous};
 use crate::durable_file;
 use crate::encode::{EncodePlan, Encoder, EntryBatch};
 use crate::error::{Error, Result};
-use crate::format::{CheckResult, Outcome, Profile};
+use crate::format::{CheckResult, Outcome, Profile, ShardEntry};
 use crate::job::{Fold, Verify};
 use crate::progress::StageTimer;
 use crate::publish::Published;
@@ -63,12 +66,13 @@ pub(super) fn shuffle(
     let predicted = predict::predict(prepared, previous, &build.query_spill())
         .map_err(|error| build.with_space_needed(error, 0))?;
     stages.push(stage.finish());
-    build.warn_of_full_disk(predicted.prediction.bytes, predicted.spill_bytes);
-    let full = |error: Error| build.with_space_needed(error, predicted.spill_bytes);
+    let (bytes, spill_bytes) = predicted.sizes.as_ref().map_or((0, 0), |sizes| (sizes.bytes, sizes.spill_bytes));
+    build.warn_of_full_disk(bytes, spill_bytes);
+    let full = |error: Error| build.with_space_needed(error, spill_bytes);
     let unique = unique(prepared, build, &[])?;
     let (shuffle, profile, query, took) = prepared
         .query
-        .run_with_fallback(|way| fill(prepared, build, predicted.entry_bytes, way))
+        .run_with_fallback(|way| fill(prepared, build, predicted.expected_bytes, way))
         .map_err(|failed| full(prepared.explain(failed)))?;
     stages.push(took);
     let stage = prepared.options.progress.stage("split", None);
@@ -191,8 +195,10 @@ pub(super) fn add_stream(report: &mut RunReport, published: &Published) {
 }
 
 /// Builds every shard. If the shuffle is sealed, finished ranges are recorded, and those of an earlier build reused.
+/// Finished shards of a store on an object store are uploaded while others are built.
 pub(super) fn build(
     prepared: &Prepared<'_>,
+    catalog: &Catalog,
     build: &BuildDir,
     shards: Vec<Shard>,
     shuffled: &Shuffled,
@@ -210,30 +216,41 @@ pub(super) fn build(
     let per_thread = (options.resources.build_memory() / options.resources.threads) as u64;
     let sample_bytes = options.resources.build_memory() / job.output.shards as usize;
     let (dirs, version_dir) = (build.dirs(), build.dirs().version());
-    let built: Result<Vec<(BuiltShard, RangeCounts)>> = options.resources.cpu_pool()?.install(|| {
-        shards
-            .into_par_iter()
-            .map(|shard| {
-                let number = shard.number;
-                build_shard(
-                    shard,
-                    &ShardPaths {
-                        version_dir: &version_dir,
-                        shard_dir: &dirs.shard(number),
-                        tables_dir: &dirs.tables(number),
-                        ingest_dir: &dirs.ingest(number),
-                        journal: shuffled.sealed.then(|| dirs.journal(number)).as_deref(),
-                        tables: &job.tables,
-                        max_rows_per_table: (per_thread / FILTER_BYTES_PER_ROW).max(MIN_ROWS_PER_TABLE),
-                        sample_bytes,
-                    },
-                    &folding,
-                    &stage,
-                )
-            })
-            .collect()
+    let pool = options.resources.cpu_pool()?;
+    let build_all = |finished: &Sender<ShardEntry>| -> Result<Vec<(BuiltShard, RangeCounts)>> {
+        let build = |shard: Shard| {
+            let number = shard.number;
+            let built = build_shard(
+                shard,
+                &ShardPaths {
+                    version_dir: &version_dir,
+                    shard_dir: &dirs.shard(number),
+                    tables_dir: &dirs.tables(number),
+                    ingest_dir: &dirs.ingest(number),
+                    journal: shuffled.sealed.then(|| dirs.journal(number)).as_deref(),
+                    tables: &job.tables,
+                    max_rows_per_table: (per_thread / FILTER_BYTES_PER_ROW).max(MIN_ROWS_PER_TABLE),
+                    sample_bytes,
+                },
+                &folding,
+                &stage,
+            )?;
+            // Nobody listens once an upload has failed.
+            let _ = finished.send(built.0.entry.clone());
+            Ok(built)
+        };
+        pool.install(|| shards.into_par_iter().map(build).collect())
+    };
+    let (sender, finished) = channel();
+    let (built, uploaded) = std::thread::scope(|scope| {
+        let upload = |shard: ShardEntry| catalog.upload_shard(build.id(), &version_dir, &shard);
+        let uploading = scope.spawn(move || finished.into_iter().try_for_each(upload));
+        let built = build_all(&sender);
+        drop(sender);
+        (built, uploading.join().unwrap_or_else(|_| Err(Error::internal("a thread that uploads panicked"))))
     });
     let (built, ranges): (Vec<_>, Vec<_>) = built?.into_iter().unzip();
+    uploaded?;
     durable_file::sync_dir(&version_dir)?;
     stages.push(stage.finish());
     Ok((built, ranges.into_iter().sum()))

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use super::{PublishOptions, Published, publish};
 use crate::catalog::{Action, Catalog, Installed};
 use crate::error::Result;
-use crate::format::{Allow, Manifest, Outcome, shown_params};
+use crate::format::{Allow, Manifest, Outcome, Reasons, shown_params};
 
 /// A finished staging directory: all of a version except its manifest.
 #[derive(Debug)]
@@ -84,8 +84,8 @@ impl Complete {
     }
 
     /// Why it was rejected; `None` when it was not.
-    pub fn rejected(&self) -> Option<&str> {
-        self.installed.rejected.as_deref()
+    pub fn rejected(&self) -> Option<&Reasons> {
+        self.installed.rejected.as_ref()
     }
 
     /// What `--allow` would have to name to publish it.

@@ -56,7 +56,7 @@ fn a_rejected_build_is_published_where_its_kind_is_allowed_and_the_log_says_so()
         manifest
     };
     let complete = Staged::new(staged(&catalog, "b")).install(&catalog, failed).unwrap();
-    assert_eq!(complete.rejected(), Some("rows.min: expected 10, found 1"));
+    assert_eq!(complete.rejected().unwrap().to_string(), "rows.min: expected 10, found 1");
     let error = complete.publish(&catalog, &PublishOptions::default()).unwrap_err();
     assert_eq!(error.kind(), Kind::Rejected);
     assert_eq!(catalog.read().unwrap().current, Some(1));
@@ -111,7 +111,7 @@ fn publishing_the_current_version_again_says_nothing_new() {
 #[test]
 fn retention_deletes_and_tells() {
     let (_directory, catalog) = published(4);
-    let report = gc(&catalog, &Retention { keep: 2, keep_for: None }).unwrap();
+    let report = gc(&catalog, &Retention { keep: 2, keep_for: None }, GRACE).unwrap();
     assert_eq!(report.versions, [1, 2]);
     assert!(report.bytes > 0);
     let current = catalog.read().unwrap();

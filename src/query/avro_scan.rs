@@ -7,7 +7,6 @@
 //!
 //! Not for: merging the columns of all files, which `input` does.
 
-use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions, new_null_array};
@@ -21,7 +20,8 @@ use datafusion::physical_plan::SendableRecordBatchStream;
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::streaming::PartitionStream;
 
-use crate::error::Error;
+use crate::error::{Error, Kind};
+use crate::input::Source as File;
 use crate::input::avro::{self, Blocks, Part};
 
 /// Bytes of decompressed blocks whose rows may go into one batch.
@@ -30,7 +30,7 @@ const PART_BYTES: usize = 16 << 20;
 /// A file, and the values of the partition columns from its path.
 #[derive(Clone, Debug)]
 pub(super) struct AvroFile {
-    pub(super) path: PathBuf,
+    pub(super) source: File,
     pub(super) partitions: Vec<ScalarValue>,
 }
 
@@ -78,7 +78,7 @@ enum Source {
 
 /// The batches of one file.
 struct Batches {
-    path: PathBuf,
+    file: File,
     blocks: Arc<Mutex<Blocks>>,
     /// The columns of the file that are used, by index.
     used: Vec<usize>,
@@ -91,8 +91,8 @@ struct Batches {
 
 impl Batches {
     fn open(file: &AvroFile, schema: &SchemaRef, names: &[String], rows: usize) -> Result<Self> {
-        let blocks = Arc::new(Mutex::new(avro::open(&file.path).map_err(external)?));
-        let all = reader(&file.path, &blocks, 0, None, rows)?.schema();
+        let blocks = Arc::new(Mutex::new(avro::open(&file.source).map_err(external)?));
+        let all = reader(&file.source, &blocks, 0, None, rows)?.schema();
         let (mut used, mut sources) = (Vec::new(), Vec::new());
         for field in schema.fields() {
             sources.push(match names.iter().position(|name| name == field.name()) {
@@ -106,9 +106,9 @@ impl Batches {
                 },
             });
         }
-        let reader = reader(&file.path, &blocks, PART_BYTES, Some(&used), rows)?;
-        let (path, schema) = (file.path.clone(), Arc::clone(schema));
-        Ok(Self { path, blocks, used, reader, schema, sources, rows, failed: false })
+        let reader = reader(&file.source, &blocks, PART_BYTES, Some(&used), rows)?;
+        let (file, schema) = (file.source.clone(), Arc::clone(schema));
+        Ok(Self { file, blocks, used, reader, schema, sources, rows, failed: false })
     }
 
     fn blocks(&self) -> MutexGuard<'_, Blocks> {
@@ -119,15 +119,15 @@ impl Batches {
     fn decoded(&mut self) -> Option<Result<RecordBatch>> {
         loop {
             if let Some(batch) = self.reader.next() {
-                return Some(batch.map_err(|error| unread(&self.path, error)));
+                return Some(batch.map_err(|error| unread(&self.file, error)));
             }
             let at_end = self.blocks().at_end();
-            match at_end.map_err(|error| unread(&self.path, error)) {
+            match at_end.map_err(|error| unread(&self.file, error)) {
                 Ok(true) => return None,
                 Ok(false) => {}
                 Err(error) => return Some(Err(error)),
             }
-            match reader(&self.path, &self.blocks, PART_BYTES, Some(&self.used), self.rows) {
+            match reader(&self.file, &self.blocks, PART_BYTES, Some(&self.used), self.rows) {
                 Ok(next) => self.reader = next,
                 Err(error) => return Some(Err(error)),
             }
@@ -144,9 +144,7 @@ impl Batches {
             Source::Nowhere => Ok(new_null_array(field.data_type(), rows)),
         });
         let columns = columns.collect::<Result<Vec<_>>>().map_err(|error| {
-            external(
-                Error::input(format!("{} does not fit the columns of all files", self.path.display())).because(error),
-            )
+            external(Error::input(format!("{} does not fit the input's merged schema", self.file)).because(error))
         })?;
         let options = RecordBatchOptions::new().with_row_count(Some(rows));
         Ok(RecordBatch::try_new_with_options(Arc::clone(&self.schema), columns, &options)?)
@@ -159,7 +157,7 @@ impl Batches {
         (rows > 0).then(|| match fields.fields().iter().find(|field| *field.data_type() != DataType::Null) {
             None => self.table(rows, |_| new_null_array(&DataType::Null, rows)),
             Some(field) => {
-                let path = self.path.display();
+                let path = &self.file;
                 let name = field.name();
                 Err(external(Error::input(format!(
                     "{path}: its records have no bytes, so column {name} has no values"
@@ -189,7 +187,7 @@ impl Iterator for Batches {
 
 /// Decodes the next part of a file: all of its columns, or those at the given indexes.
 fn reader(
-    path: &Path,
+    file: &File,
     blocks: &Arc<Mutex<Blocks>>,
     bytes: usize,
     columns: Option<&[usize]>,
@@ -197,11 +195,12 @@ fn reader(
 ) -> Result<Reader<Part>> {
     let builder = ReaderBuilder::new().with_batch_size(rows);
     let builder = columns.into_iter().fold(builder, |builder, columns| builder.with_projection(columns.to_vec()));
-    builder.build(Part::new(blocks, bytes)).map_err(|error| unread(path, error))
+    builder.build(Part::new(blocks, bytes)).map_err(|error| unread(file, error))
 }
 
-fn unread(path: &Path, error: impl std::error::Error + Send + Sync + 'static) -> DataFusionError {
-    external(Error::input(format!("{} cannot be read", path.display())).because(error))
+fn unread(file: &File, error: impl std::error::Error + Send + Sync + 'static) -> DataFusionError {
+    let kind = Error::inside(&error).map_or(Kind::Input, Error::kind);
+    external(Error::new(kind, format!("{file} cannot be read")).because(error))
 }
 
 fn external(error: Error) -> DataFusionError {

@@ -88,14 +88,7 @@ pub(super) fn unplanned(error: DataFusionError) -> Error {
 
 /// The Cutover error inside an error that went through DataFusion.
 fn ours(error: &DataFusionError) -> Option<&Error> {
-    let mut next: Option<&(dyn std::error::Error + 'static)> = Some(error);
-    while let Some(error) = next {
-        if let Some(ours) = error.downcast_ref::<Error>() {
-            return Some(ours);
-        }
-        next = error.source();
-    }
-    None
+    Error::inside(error)
 }
 
 /// Whether a query failed because its memory budget is too small.

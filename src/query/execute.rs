@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread::{Builder, Scope, ScopedJoinHandle};
+use std::time::Instant;
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::{FieldRef, Schema};
@@ -88,6 +89,8 @@ pub struct Usage {
 pub enum RunError {
     /// Its memory budget is too small; it may suffice for another [`JoinStrategy`].
     OutOfMemory(Error),
+    /// It did not end before the query's deadline.
+    DeadlineExceeded(Error),
     /// The query itself failed, or reading its files.
     Query(Error),
     /// The consumer of the rows failed.
@@ -103,7 +106,10 @@ impl From<Error> for RunError {
 impl From<RunError> for Error {
     fn from(failed: RunError) -> Self {
         match failed {
-            RunError::OutOfMemory(error) | RunError::Query(error) | RunError::Sink(error) => error,
+            RunError::OutOfMemory(error)
+            | RunError::DeadlineExceeded(error)
+            | RunError::Query(error)
+            | RunError::Sink(error) => error,
         }
     }
 }
@@ -120,25 +126,35 @@ impl<'q> Query<'q> {
         loop {
             let way = self.join_strategy();
             let wide = self.wide_row_bytes();
-            match (run(way), way.next(self.has_join)) {
-                (Err(RunError::OutOfMemory(_)), _) if self.wide_row_bytes() > wide => {
-                    let mean = self.wide_row_bytes();
-                    tracing::warn!(
-                        "rows of {mean} bytes are wider than the files' metadata says; restarting with smaller batches"
-                    );
-                }
-                (Err(RunError::OutOfMemory(error)), Some((next, why))) if self.has_pipeline_breaker => {
-                    tracing::warn!("{why}");
-                    tracing::debug!(error = error.chain().join(": "), "out of memory");
-                    did_not_fit = Some(error);
-                    self.set_join_strategy(next);
-                }
-                (Err(RunError::Sink(error)), _) if error.kind() == Kind::Invalid => {
+            match run(way) {
+                Err(RunError::OutOfMemory(error)) => match self.fall_back(way, wide) {
+                    Some(why) => {
+                        tracing::warn!("{why}");
+                        tracing::debug!(error = error.chain().join(": "), "out of memory");
+                        did_not_fit = Some(error);
+                    }
+                    None => return Err(RunError::OutOfMemory(error)),
+                },
+                Err(RunError::Sink(error)) if error.kind() == Kind::Invalid => {
                     return Err(did_not_fit.map_or(RunError::Sink(error), RunError::OutOfMemory));
                 }
-                (done, _) => return done,
+                done => return done,
             }
         }
+    }
+
+    /// After a run by `way` that ran out of memory, when rows were known to have `wide` bytes: prepares another one and
+    /// says why it may fit; none if it would be the same again.
+    pub(super) fn fall_back(&self, way: JoinStrategy, wide: usize) -> Option<String> {
+        let mean = self.wide_row_bytes();
+        if mean > wide {
+            return Some(format!(
+                "rows of {mean} bytes are wider than the files' metadata says; restarting with smaller batches"
+            ));
+        }
+        let (next, why) = way.next(self.has_join).filter(|_| self.has_pipeline_breaker)?;
+        self.set_join_strategy(next);
+        Some(why.to_owned())
     }
 
     /// Creates the physical plan.
@@ -225,7 +241,8 @@ impl Execution<'_> {
     /// `spill_dir`, which is created here.
     ///
     /// # Errors
-    /// The first failure of the query or of `step`; `Stopped` if shutdown was requested.
+    /// The first failure of the query or of `step`; `Stopped` if shutdown was requested. At the query's deadline the run
+    /// ends with `DeadlineExceeded`.
     pub fn run<S: Send>(
         &self,
         spill_dir: &Path,
@@ -243,8 +260,10 @@ impl Execution<'_> {
         let states = (0..streams.len()).map(make).collect::<Result<Vec<S>>>()?;
         let (done, ended) = mpsc::channel();
         let done: Vec<Option<S>> = std::thread::scope(|scope| {
-            let fail = |failed| fail(&first_failure, failed, &stops);
-            start(scope, fail, || end_when_stopped(&stops, ended));
+            let stops = stops.as_slice();
+            let fail = |failed| fail(&first_failure, failed, stops);
+            let deadline = self.query.deadline;
+            start(scope, fail, move || end_early(stops, ended, deadline, fail));
             let threads: Vec<_> = streams
                 .into_iter()
                 .zip(states)
@@ -370,12 +389,20 @@ pub(super) fn spilled(plan: &dyn ExecutionPlan) -> u64 {
     own + plan.children().iter().map(|child| spilled(child.as_ref())).sum::<u64>()
 }
 
-/// Aborts the streams on shutdown; some may not return a batch for long, such as a join that still reads its build
-/// side.
-fn end_when_stopped(streams: &[AbortHandle], ended: mpsc::Receiver<()>) {
+/// Aborts the streams on shutdown or at the deadline; some may not return a batch for long, such as a join that still
+/// reads its build side.
+fn end_early(
+    streams: &[AbortHandle],
+    ended: mpsc::Receiver<()>,
+    deadline: Option<Instant>,
+    fail: impl FnOnce(RunError),
+) {
     while ended.recv_timeout(shutdown::LOOK_EVERY) == Err(RecvTimeoutError::Timeout) {
         if shutdown::check().is_err() {
             return streams.iter().for_each(AbortHandle::abort);
+        }
+        if deadline.is_some_and(|deadline| deadline <= Instant::now()) {
+            return fail(RunError::DeadlineExceeded(Error::unavailable("the query did not end in time")));
         }
     }
 }

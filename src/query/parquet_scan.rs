@@ -24,7 +24,7 @@ use parquet::errors::ParquetError;
 use parquet::file::metadata::ParquetMetaData;
 
 use crate::error::Error;
-use crate::input::{ChunkCheck, Metadata};
+use crate::input::{ChunkCheck, Metadata, ObjectFile};
 
 /// Bytes of a file, as object stores return them.
 type Bytes = <PutPayload as IntoIterator>::Item;
@@ -51,7 +51,10 @@ impl ParquetFileReaderFactory for Readers {
     ) -> Result<Box<dyn AsyncFileReader + Send>> {
         let metadata = file.extension::<Metadata>().cloned();
         let metadata = metadata.ok_or_else(|| DataFusionError::Internal("a file has no metadata".to_owned()))?;
-        let bytes = self.0.create_reader(partition, file, hint, metrics)?;
+        let bytes = match metadata.source().remote() {
+            Some(object) => Box::new(ObjectBytes(Arc::clone(object))),
+            None => self.0.create_reader(partition, file, hint, metrics)?,
+        };
         Ok(Box::new(Reader { bytes, metadata, check: None }))
     }
 }
@@ -65,7 +68,7 @@ struct Reader {
 
 impl fmt::Debug for Reader {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Reader").field("path", &self.metadata.path()).finish_non_exhaustive()
+        f.debug_struct("Reader").field("file", &self.metadata.source().to_string()).finish_non_exhaustive()
     }
 }
 
@@ -95,6 +98,29 @@ impl AsyncFileReader for Reader {
             self.check = Some(ChunkCheck::new(&self.metadata, Arc::clone(metadata)));
         }
         async move { metadata }.boxed()
+    }
+}
+
+/// The bytes of an object.
+struct ObjectBytes(Arc<ObjectFile>);
+
+impl AsyncFileReader for ObjectBytes {
+    fn get_bytes(&mut self, range: Range<u64>) -> BoxFuture<'_, parquet::errors::Result<Bytes>> {
+        let read = self.0.ranges(vec![range]);
+        async move { Ok(read.await.map_err(external)?.pop().unwrap_or_default()) }.boxed()
+    }
+
+    fn get_byte_ranges(&mut self, ranges: Vec<Range<u64>>) -> BoxFuture<'_, parquet::errors::Result<Vec<Bytes>>> {
+        let read = self.0.ranges(ranges);
+        async move { read.await.map_err(external) }.boxed()
+    }
+
+    fn get_metadata<'a>(
+        &'a mut self,
+        _options: Option<&'a ArrowReaderOptions>,
+    ) -> BoxFuture<'a, parquet::errors::Result<Arc<ParquetMetaData>>> {
+        let internal = || ParquetError::General("the metadata of an object is known".to_owned());
+        async move { Err(internal()) }.boxed()
     }
 }
 

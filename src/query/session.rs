@@ -8,12 +8,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
 
 use arrow::datatypes::SchemaRef;
 use datafusion::catalog::TableProvider;
 use datafusion::common::config::ConfigOptions;
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
-use datafusion::common::{ParamValues, ScalarValue};
+use datafusion::common::{DataFusionError, ParamValues, ScalarValue};
 use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
 use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
 use datafusion::execution::{SessionState, SessionStateBuilder};
@@ -22,12 +23,12 @@ use datafusion::prelude::{SQLOptions, SessionConfig, SessionContext};
 use tokio::runtime::Runtime;
 
 use super::bounded_functions;
+use super::column_limit;
 use super::error::{convert, unplanned};
 use super::exact;
 use super::execute::JoinStrategy;
 use super::memory_pool::ClassedPool;
 use super::ordered;
-use super::push_cast_below_join::PushCastBelowJoin;
 use super::row_width::Widths;
 use super::sql_limits;
 use super::table_provider::{InputTable, RowGroupSample};
@@ -73,6 +74,10 @@ pub struct Query<'r> {
     pub(super) has_join: bool,
     /// Whether it has operators that combine rows, for which another strategy may need less memory.
     pub(super) has_pipeline_breaker: bool,
+    /// For every join the inputs below its left and its right side.
+    pub(super) joins: Arc<[[BTreeSet<String>; 2]]>,
+    /// When a run of it ends, finished or not.
+    pub(super) deadline: Option<Instant>,
     sql: String,
     params: BTreeMap<String, String>,
 }
@@ -104,6 +109,7 @@ impl<'r> Query<'r> {
         let has_join = optimized.exists(|node| Ok(matches!(node, LogicalPlan::Join(_)))).map_err(unplanned)?;
         let has_pipeline_breaker =
             has_join || optimized.exists(|node| Ok(has_pipeline_breaker(node))).map_err(unplanned)?;
+        let joins = joins(&optimized).map_err(unplanned)?.into();
         let way = Arc::new(Mutex::new(JoinStrategy::Hash));
         let row_bytes = row_bytes(inputs, &columns);
         let (sql, params) = (sql.to_owned(), params.clone());
@@ -119,9 +125,17 @@ impl<'r> Query<'r> {
             columns,
             has_join,
             has_pipeline_breaker,
+            joins,
+            deadline: None,
             sql,
             params,
         })
+    }
+
+    /// The same query, whose runs end at `deadline`.
+    #[must_use]
+    pub fn until(&self, deadline: Instant) -> Self {
+        Self { deadline: Some(deadline), ..self.with_plan(self.plan.clone(), self.schema()) }
     }
 
     /// The same query over a sample of each input.
@@ -177,6 +191,8 @@ impl<'r> Query<'r> {
             columns: self.columns.clone(),
             has_join: self.has_join,
             has_pipeline_breaker: self.has_pipeline_breaker,
+            joins: Arc::clone(&self.joins),
+            deadline: self.deadline,
             sql: self.sql.clone(),
             params: self.params.clone(),
         }
@@ -235,6 +251,19 @@ fn has_pipeline_breaker(node: &LogicalPlan) -> bool {
     matches!(node, LogicalPlan::Aggregate(_) | LogicalPlan::Distinct(_) | LogicalPlan::Window(_))
 }
 
+/// For every join of an optimized plan the tables below its left and its right side.
+fn joins(plan: &LogicalPlan) -> datafusion::common::Result<Vec<[BTreeSet<String>; 2]>> {
+    let mut joins = Vec::new();
+    plan.apply(|node| {
+        if let LogicalPlan::Join(join) = node {
+            let [left, right] = [&join.left, &join.right].map(|side| columns_in_use(side));
+            joins.push([left?.into_keys().collect(), right?.into_keys().collect()]);
+        }
+        Ok::<_, DataFusionError>(TreeNodeRecursion::Continue)
+    })?;
+    Ok(joins)
+}
+
 /// The unoptimized plan of a query, and the session that will run it.
 async fn plan(
     inputs: &[Input],
@@ -248,18 +277,19 @@ async fn plan(
         input.survey(settings.threads)?;
     }
     let context = SessionContext::new_with_state(state(settings));
-    context.add_optimizer_rule(Arc::new(PushCastBelowJoin));
     exact::register(&context);
     bounded_functions::register(&context, widths);
     ordered::register(&context);
     for function in super::udf::all() {
         context.register_udf(function);
     }
+    let mut columns = BTreeMap::new();
     for (input, share) in inputs.iter().zip(shares) {
         let table: Arc<dyn TableProvider> = match input.survey(settings.threads)? {
             Some(survey) => Arc::new(TextTable::new(input, survey, *share, widths)?),
             None => Arc::new(InputTable::open(input, *share, widths)?),
         };
+        columns.insert(input.name.as_str(), table.schema().fields().len());
         context
             .register_table(datafusion::common::TableReference::bare(input.name.as_str()), table)
             .map_err(|error| convert(&format!("cannot register a table {}", input.name), error))?;
@@ -268,6 +298,7 @@ async fn plan(
     sql_limits::check_words(sql).map_err(unplanned)?;
     let mut statement = state.sql_to_statement(sql, &state.config_options().sql_parser.dialect).map_err(unplanned)?;
     sql_limits::check_names(&statement).map_err(unplanned)?;
+    column_limit::check_columns(&statement, &columns).map_err(unplanned)?;
     exact::check_syntax(&mut statement).map_err(unplanned)?;
     let written = state.statement_to_plan(statement).await.map_err(unplanned)?;
     let only_reads = SQLOptions::new().with_allow_ddl(false).with_allow_dml(false).with_allow_statements(false);

@@ -7,7 +7,6 @@
 //! Not for: finding files (`input`), and text files (see `text_scan`).
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field, SchemaRef};
@@ -36,7 +35,7 @@ use super::row_width::Widths;
 use super::scan_output::PlainExec;
 use super::text_scan::parts;
 use crate::error::{Error, IoContext};
-use crate::input::{Input, InputFile, contract};
+use crate::input::{Input, InputFile, Source, contract};
 use crate::job::Format;
 
 /// One input, as a table.
@@ -103,16 +102,13 @@ impl InputTable {
 }
 
 fn unreadable(input: &Input) -> BTreeMap<String, String> {
-    let footers = input.files.iter().filter_map(|file| Some((&file.path, file.footer.as_ref()?)));
-    let columns = footers.flat_map(|(path, footer)| {
-        footer
-            .unreadable
-            .iter()
-            .map(move |(name, why)| (name.clone(), format!("{}: column {name} {why}", path.display())))
+    let footers = input.files.iter().filter_map(|file| Some((&file.source, file.footer.as_ref()?)));
+    let columns = footers.flat_map(|(source, footer)| {
+        footer.unreadable.iter().map(move |(name, why)| (name.clone(), format!("{source}: column {name} {why}")))
     });
     let mut columns: BTreeMap<String, String> = columns.collect();
     if let (Format::Avro, Some(schema)) = (input.format, input.schema()) {
-        let path = input.files.first().map(|file| file.path.display().to_string()).unwrap_or_default();
+        let path = input.files.first().map(|file| file.source.to_string()).unwrap_or_default();
         for field in schema.fields().iter().filter(|field| has_items_of_nothing(field.data_type())) {
             let why = format!(
                 "{path}: column {} has items without a value (of type null, or records without fields), which cannot be \
@@ -190,12 +186,11 @@ impl InputTable {
     ) -> Result<Arc<dyn ExecutionPlan>> {
         let schema = self.projected(projection)?;
         let names: Vec<String> = self.schema.table_partition_cols().iter().map(|field| field.name().clone()).collect();
-        let file = |file: &PartitionedFile| AvroFile {
-            path: file.extension::<PathBuf>().cloned().unwrap_or_default(),
-            partitions: file.partition_values.clone(),
+        let file = |file: &PartitionedFile| {
+            Some(AvroFile { source: file.extension::<Source>()?.clone(), partitions: file.partition_values.clone() })
         };
         let stream = |files: &[PartitionedFile]| {
-            let files = files.iter().map(file).collect();
+            let files = files.iter().filter_map(file).collect();
             Arc::new(AvroFiles::new(files, Arc::clone(&schema), names.clone())) as Arc<dyn PartitionStream>
         };
         let groups = FileGroup::new(self.files.clone()).split_files(state.config().target_partitions());
@@ -285,11 +280,14 @@ impl RowGroupSample {
 }
 
 fn partitioned_file(file: &InputFile) -> crate::error::Result<PartitionedFile> {
-    let absolute = std::fs::canonicalize(&file.path).io("find", &file.path)?;
     let mut partitioned = PartitionedFile::new("", file.bytes);
-    partitioned.object_meta.location = StorePath::from_absolute_path(&absolute)
-        .map_err(|error| Error::invalid(format!("{} is not a usable path", file.path.display())).because(error))?;
-    Ok(partitioned.with_extension(file.path.clone()))
+    // The location of an object is for plans that are shown: its reader goes by its source.
+    partitioned.object_meta.location = match file.source.local() {
+        Some(path) => StorePath::from_absolute_path(std::fs::canonicalize(path).io("find", path)?)
+            .map_err(|error| Error::invalid(format!("{} is not a usable path", path.display())).because(error))?,
+        None => StorePath::from(file.source.to_string()),
+    };
+    Ok(partitioned.with_extension(file.source.clone()))
 }
 
 /// The value of a column from a file's directory name.
@@ -308,7 +306,7 @@ pub(super) fn partition_value(
     parsed.map_err(|error| {
         Error::input(format!(
             "{}: its directory has {} = {:?}, which is not a valid {}",
-            file.path.display(),
+            file.source,
             field.name(),
             value.unwrap_or("null"),
             contract::type_name(field.data_type())
@@ -325,10 +323,6 @@ impl TableProvider for InputTable {
 
     fn table_type(&self) -> TableType {
         TableType::Base
-    }
-
-    fn statistics(&self) -> Option<Statistics> {
-        Some(self.statistics.clone())
     }
 
     fn supports_filters_pushdown(&self, filters: &[&Expr]) -> Result<Vec<TableProviderFilterPushDown>> {

@@ -144,10 +144,6 @@ impl TableProvider for TextTable {
         TableType::Base
     }
 
-    fn statistics(&self) -> Option<Statistics> {
-        Some(self.statistics())
-    }
-
     fn supports_filters_pushdown(&self, filters: &[&Expr]) -> Result<Vec<TableProviderFilterPushDown>> {
         Ok(vec![TableProviderFilterPushDown::Unsupported; filters.len()])
     }

@@ -210,7 +210,7 @@ fn a_snapshot_never_changes_and_outlives_its_directory() {
     let old = reader.snapshot();
     let second = publish(&catalog, "two", 2);
     assert_eq!((old.number(), reader.snapshot().number()), (first, second));
-    crate::publish::gc(&catalog, &Retention { keep: 1, keep_for: None }).unwrap();
+    crate::publish::gc(&catalog, &Retention { keep: 1, keep_for: None }, Duration::ZERO).unwrap();
     assert!(!old.directory().exists());
     assert_eq!(scanned(&old, &Range::all()), same("one"), "its files are open");
     assert_eq!(scanned(&reader.snapshot(), &Range::all()), same("two"));
@@ -285,7 +285,7 @@ fn no_read_ever_sees_two_versions() {
         }
         for version in 1..12 {
             publish(&catalog, &version.to_string(), 3);
-            crate::publish::gc(&catalog, &Retention { keep: 1, keep_for: None }).unwrap();
+            crate::publish::gc(&catalog, &Retention { keep: 1, keep_for: None }, Duration::ZERO).unwrap();
         }
         done.store(true, Ordering::Relaxed);
     });

@@ -199,7 +199,7 @@ impl Actor {
     }
 
     fn clean(&self, catalog: &Catalog, keep: u32) -> Option<GcReport> {
-        self.step(Operation::Cleaning, || publish::gc(catalog, &Retention { keep, keep_for: None }))
+        self.step(Operation::Cleaning, || publish::gc(catalog, &Retention { keep, keep_for: None }, publish::GRACE))
     }
 
     /// After all faults: a run succeeds, no garbage is left, and another power cut loses nothing.

@@ -10,7 +10,8 @@ of the expected column decides how a cell is compared:
     lists, structs          cell by cell, exact
 
 Where DuckDB has a double and Cutover a decimal, as for averages and quotients of decimals, the tolerance is one part in
-10^6, or the decimal's last digit: a quotient is rounded to a number of digits, and then added up or multiplied.
+10^6, or the decimal's last digit: a quotient is rounded to a number of digits, and then added up or multiplied. Where
+it is only rounded, it is half of the last digit.
 
 Not for: running either side. Order is not compared: a version is sorted by its keys, whatever the query said.
 """
@@ -154,10 +155,11 @@ def nanoseconds(text):
     return (minutes * 60 + int(second)) * 1_000_000_000 + int((fraction or "").ljust(9, "0"))
 
 
-def slack(type_name):
-    """The tolerance of a number of this type of Cutover's, where it is compared with a double."""
+def slack(type_name, units=1.0, least=QUOTIENT_TOLERANCE):
+    """The tolerance of a number of this type of Cutover's, in `units` of its last digit, where it is compared with a
+    double."""
     decimal = re.fullmatch(r"decimal\(\d+, (-?\d+)\)", type_name)
-    return max(10.0 ** -int(decimal.group(1)), QUOTIENT_TOLERANCE) if decimal else 0.0
+    return max(units * 10.0 ** -int(decimal.group(1)), least) if decimal else 0.0
 
 
 def difference(expected, found, slacks=None):

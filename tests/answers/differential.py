@@ -57,6 +57,8 @@ FAULTS = re.compile(
     re.IGNORECASE,
 )
 DEFAULT_TIMEOUT = 60
+# The tolerance of a rounded quotient, in units of its last digit.
+ROUNDED = 0.501
 SHOWN_FAILURES = 20
 
 
@@ -189,7 +191,7 @@ def verdict(expected, found):
         return ("refused" if all(errors) else "refused once"), said
     wanted = answers.expected_rows(expected)
     for answer in found:
-        slacks = [answers.slack(dict(answer["columns"]).get(name, "")) for name in expected.schema.names]
+        slacks = [answers.slack(dict(answer["columns"]).get(name, ""), ROUNDED, 0.0) for name in expected.schema.names]
         try:
             rows = answers.found_rows(answer["rows"], expected.schema)
         except answers.Unreadable as error:

@@ -2,7 +2,7 @@
 
 Both engines must give them the same meaning. So this is left out, or written in a way that both read alike:
 
-    `/` of integers, `avg` of decimals     another type: quotients are of doubles, by powers of two
+    `/` of integers and of decimals        another type: quotients are of doubles, by powers of two (see queries.py)
     int32 arithmetic                       every integer is a bigint before anything is done with it
     1.5                                    a double in Cutover, a decimal in DuckDB: literals are cast from text
     casts of fractions to integers         truncated in Cutover, rounded in DuckDB

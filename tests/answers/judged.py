@@ -77,6 +77,11 @@ class Answers(unittest.TestCase):
         self.assertIsNone(off("0.3333", "decimal(19, 4)"))
         self.assertIsNotNone(off("0.3331", "decimal(19, 4)"))
         self.assertIsNotNone(off("0.3333", "float64"))
+        expected = answers.expected_rows(pa.table({"f": [2 / 3]}))
+        off = lambda digits: answers.difference(expected, [(float(digits),)], [half])  # noqa: E731
+        half = answers.slack("decimal(19, 4)", differential.ROUNDED, 0.0)
+        self.assertIsNone(off("0.6667"))
+        self.assertIsNotNone(off("0.6666"), "it is cut off")
 
 
 class Verdicts(unittest.TestCase):

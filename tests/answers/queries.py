@@ -32,7 +32,7 @@ class Queries(Sources):
             with_, named = f"with w as ({inner.sql}) ", inner
         shape = r.random()
         if named:
-            select = self.select(self.derived("w", named))
+            select = self.select(self.derived("w", named), last=True)
         elif shape < 0.12:
             select = self.set_operation()
         elif shape < 0.17:
@@ -40,17 +40,18 @@ class Queries(Sources):
         elif shape < 0.21:
             return self.recursive()
         else:
-            select = self.select(self.source())
+            select = self.select(self.source(), last=True)
         return with_ + self.ended(select)
 
     # Selects
 
-    def select(self, source):
+    def select(self, source, last=False):
+        """A SELECT; only the `last` one of a query may have quotients, which are rounded in one engine alone."""
         share = self.rng.random()
         if share < 0.3:
             return self.rows(source)
         if share < 0.72:
-            return self.groups(source)
+            return self.groups(source, last)
         if share < 0.76 and source.unique:
             return self.distinct_on(source)
         if share < 0.94 and source.unique:
@@ -104,7 +105,7 @@ class Queries(Sources):
         listed, columns = self.named(items)
         return Select(f"select {listed} from {source.sql}{self.where(source, subqueries=False)}", columns)
 
-    def groups(self, source):
+    def groups(self, source, last):
         r = self.rng
         keys = [self.item(source, 1) for _ in range(r.choice([0, 1, 1, 1, 2, 2, 3]))]
         where = self.where(source)
@@ -120,7 +121,7 @@ class Queries(Sources):
         listed = [f"{sql} as g{place}" for place, (sql, _) in enumerate(keys)]
         listed += [f"{ref.sql} as v{place}" for place, ref in enumerate(picked)]
         unique = unique if len(unique) == len(source.unique) else []
-        aggregates = [self.aggregate(within, unique) for _ in range(r.randint(1, 4))]
+        aggregates = [self.aggregate(within, unique, last) for _ in range(r.randint(1, 4))]
         by, extra = self.grouping(named)
         items = [*((ref.sql, ref.kind) for ref in named), *extra, *aggregates]
         having = ""
@@ -145,11 +146,13 @@ class Queries(Sources):
         sets = [r.sample(names, r.randint(0, len(names))) for _ in range(r.randint(1, 2))] + [names]
         return f" group by grouping sets ({', '.join('(' + ', '.join(one) + ')' for one in sets)})", flags
 
-    def aggregate(self, refs, unique):
+    def aggregate(self, refs, unique, last):
         r, expressions = self.rng, Expressions(self.rng, refs)
         which = " filter (where " + expressions.predicate(1) + ")" if r.random() < 0.2 else ""
         numbers, scalars = expressions.some("int", "float"), [ref for ref in refs if ref.kind.scalar]
         form = r.randrange(11)
+        if last and expressions.some("decimal") and r.random() < 0.15:
+            return self.quotient(expressions, which), SUM_OF_DECIMALS
         if form == 1 and expressions.some("decimal"):
             return f"sum({r.choice(expressions.some('decimal')).sql}){which}", SUM_OF_DECIMALS
         if form == 9 and numbers:
@@ -175,6 +178,16 @@ class Queries(Sources):
             return f"{r.choice(['bool_and', 'bool_or'])}({r.choice(expressions.some('bool')).sql}){which}", BOOL
         counted = r.choice([*refs, None])
         return f"count({counted.sql if counted else '*'}){which}", INT
+
+    def quotient(self, expressions, which):
+        """A decimal of Cutover's, rounded, that is a double of DuckDB's."""
+        r = self.rng
+        one, two = (r.choice(expressions.some("decimal")).sql for _ in range(2))
+        return r.choice([
+            f"avg({r.choice(['', 'distinct '])}{one}){which}",
+            f"case when sum({two}) <> 0 then sum({one}){which} / sum({two}) end",
+            f"{r.choice(['min', 'max'])}({one} / cast('{r.choice(['7', '-0.3', '64'])}' as decimal(5, 2))){which}",
+        ])  # fmt: skip
 
     def statistic(self, one, two, which):
         """Statistics of tame numbers."""

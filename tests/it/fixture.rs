@@ -153,7 +153,13 @@ impl Numbers {
     /// What a reader sees now: the version, and the generation of its first and last row.
     #[track_caller]
     pub fn seen(&self) -> (u64, i64) {
-        let found = self.on("get", "k000 k009 --json").ok().json();
+        self.seen_by(["k000", "k009"])
+    }
+
+    /// As [`Numbers::seen`], by these keys.
+    #[track_caller]
+    pub fn seen_by(&self, [first, last]: [&str; 2]) -> (u64, i64) {
+        let found = self.on("get", &format!("{first} {last} --json")).ok().json();
         let generations = found["entries"].as_array().unwrap().iter().map(|entry| &entry["value"]["generation"]);
         let generations: Vec<i64> = generations.map(|generation| generation.as_i64().unwrap()).collect();
         assert_eq!(generations[0], generations[1]);

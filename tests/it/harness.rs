@@ -129,7 +129,8 @@ impl Workspace {
         self.spawn(command).wait()
     }
 
-    fn spawn(&self, command: &mut Command) -> Running<'_> {
+    /// Starts a command.
+    pub fn spawn(&self, command: &mut Command) -> Running<'_> {
         let shown = format!("{command:?}");
         self.opened();
         let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();

@@ -11,8 +11,8 @@ use std::process::{Command, Stdio};
 
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::fixture::{NUMBERS, Numbers};
-use crate::harness::{CUTOVER, Run, names};
+use crate::fixture::{NUMBERS, Numbers, integers, write_parquet};
+use crate::harness::{CUTOVER, Run, Workspace, names};
 
 /// Runs the job with other SQL.
 fn with_sql(numbers: &Numbers, sql: &str) -> Run {
@@ -39,6 +39,29 @@ fn a_long_chain_of_operators_is_planned() {
     ] {
         with_sql(&numbers, &sql).ok();
     }
+}
+
+/// The time to plan a SELECT grows with the square of its columns.
+#[test]
+fn a_select_of_too_many_columns_is_refused_at_once() {
+    let workspace = Workspace::new();
+    let names: Vec<String> = (0..10_001).map(|at| format!("c{at}")).collect();
+    let columns = names.iter().map(|name| (name.as_str(), integers([1]))).collect();
+    write_parquet(&workspace.path("wide.parquet"), columns);
+    let run = |sql: &str| {
+        workspace.write(
+            "job.toml",
+            format!(
+                "version = 1\ndataset = \"d\"\nstore = \"store\"\n[inputs.wide]\npath = \"wide.parquet\"\n[query]\nsql = \
+                 \"{sql}\"\n[output]\nkey = [\"c0\"]\n"
+            ),
+        );
+        workspace.cutover("run job.toml")
+    };
+    let start = std::time::Instant::now();
+    run("SELECT * FROM wide").fails(2).complains(&["10001 columns, at most 10000", "name the columns"]);
+    assert!(start.elapsed().as_secs() < 20, "{:?}", start.elapsed());
+    run("SELECT c0, c10000 FROM wide").ok();
 }
 
 #[test]

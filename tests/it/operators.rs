@@ -362,6 +362,42 @@ fn a_plan_says_what_the_disk_holds_how_long_it_takes_and_whether_it_fits() {
     assert_eq!(told["fits"]["memory"], true, "memory that is allowed and not needed does no harm");
 }
 
+/// Samples of two large inputs have few rows in common: their join is not predicted, their union is.
+#[test]
+fn two_large_inputs_are_predicted_together_but_not_joined() {
+    use crate::fixture::{integers, write_parquet};
+    let workspace = Workspace::new();
+    for (name, factor) in [("one", 3), ("two", 5)] {
+        let ids = |of: i64| integers((0..300_000).map(move |row| row * of));
+        write_parquet(&workspace.path(format!("{name}.parquet")), vec![("id", ids(factor)), ("v", ids(1))]);
+    }
+    let job = |sql: &str| {
+        format!(
+            "version = 1\ndataset = \"d\"\nstore = \"store\"\n[inputs.one]\npath = \"one.parquet\"\n[inputs.two]\npath = \
+             \"two.parquet\"\n[query]\nsql = \"{sql}\"\n[output]\nkey = [\"id\"]\nduplicates = \"number\"\n[checks]\nrows \
+             = {{ max_change = 10.0 }}\n"
+        )
+    };
+    workspace.write("joined.toml", job("SELECT id, one.v FROM one JOIN two USING (id)"));
+    let plan = workspace.cutover("plan joined.toml").ok();
+    plan.prints(&["rows", "not known", "its memory: yes; its disk: not known", "predicted from nothing"]);
+    let told = document(workspace.cutover("plan joined.toml --json"), 0);
+    for field in ["entries_bytes", "spill_bytes", "disk_bytes", "stored_bytes", "stored_from", "seconds"] {
+        assert!(told[field].is_null(), "{field}: {}", told[field]);
+    }
+    assert!(told["fits"]["disk"].is_null() && told["predicted"]["memory"].as_u64().unwrap() > 0, "{told}");
+    let told = document(workspace.cutover("run joined.toml --json"), 0);
+    assert_eq!((&told["rows"], &told["predicted"]["rows"]), (&60_000.into(), &Value::Null));
+    // What another job made of this dataset is better than nothing.
+    workspace.write("joined.toml", job("SELECT id, one.v + 1 AS v FROM one JOIN two USING (id)"));
+    workspace.cutover("plan joined.toml").ok().prints(&["60,000", "version 1 of another job"]);
+    workspace.write("union.toml", job("SELECT id, v FROM one UNION ALL SELECT id, v FROM two"));
+    let told = document(workspace.cutover("run union.toml --json"), 0);
+    let (rows, predicted) = (told["rows"].as_f64().unwrap(), told["predicted"]["rows"].as_f64().unwrap());
+    assert!((0.9..=1.1).contains(&(predicted / rows)), "{rows} rows, {predicted} predicted");
+    assert_eq!(told["predicted"]["basis"], "a sample of the inputs");
+}
+
 /// A window of days over many: the sample is taken from the days that the query keeps.
 #[test]
 fn a_window_over_days_is_predicted_from_its_days() {

@@ -32,7 +32,7 @@ fn check(root: &Value, schema: &Value, value: &Value, at: &str, problems: &mut V
             "minimum" => value.as_i64().is_none_or(|number| number >= rule.as_i64().unwrap()),
             "maximum" => value.as_i64().is_none_or(|number| number <= rule.as_i64().unwrap()),
             "required" => {
-                let lacks = |name: &&Value| value.get(name.as_str().unwrap()).is_none();
+                let lacks = |name: &&Value| value.is_object() && value.get(name.as_str().unwrap()).is_none();
                 problems.extend(rule.as_array().unwrap().iter().filter(lacks).map(|name| format!("{at} lacks {name}")));
                 true
             }

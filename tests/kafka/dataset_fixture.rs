@@ -30,6 +30,14 @@ pub struct Dataset {
     pub bootstrap: String,
 }
 
+/// The sections of a job that is streamed to a topic.
+fn sections(bootstrap: &str, topic: &str, more: &str) -> String {
+    let kafka = format!("\n[kafka]\nbrokers = \"{bootstrap}\"\ntopic = \"{topic}\"\n{more}\n");
+    let tables = "\n[tables]\nfile_size = \"64KiB\"\nblock_size = \"4KiB\"\ncompression = \"none\"\n";
+    let checks = "\n[checks]\nrows = { min = 0, max_change = 1000 }\n";
+    format!("{tables}{checks}{kafka}")
+}
+
 impl Dataset {
     pub fn new(broker: &Broker) -> Self {
         Self::with(broker, "")
@@ -43,10 +51,14 @@ impl Dataset {
 
     /// Another store that is published to a topic by name.
     pub fn on(bootstrap: &str, topic: String, more: &str) -> Self {
-        let kafka = format!("\n[kafka]\nbrokers = \"{bootstrap}\"\ntopic = \"{topic}\"\n{more}\n");
-        let tables = "\n[tables]\nfile_size = \"64KiB\"\nblock_size = \"4KiB\"\ncompression = \"none\"\n";
-        let checks = "\n[checks]\nrows = { min = 0, max_change = 1000 }\n";
-        let numbers = Numbers::with(&format!("{tables}{checks}{kafka}"));
+        let numbers = Numbers::with(&sections(bootstrap, &topic, more));
+        Self { numbers, topic, bootstrap: bootstrap.to_owned() }
+    }
+
+    /// As [`Dataset::new`], with the store on an object store.
+    pub fn at(broker: &Broker, url: &str, environment: &[(String, String)]) -> Self {
+        let (topic, bootstrap) = (format!("numbers-{:016x}", getrandom::u64().unwrap()), broker.bootstrap());
+        let numbers = Numbers::at(url, environment, &sections(bootstrap, &topic, ""));
         Self { numbers, topic, bootstrap: bootstrap.to_owned() }
     }
 

@@ -23,7 +23,11 @@ mod fixture;
 #[path = "../it/harness.rs"]
 #[allow(dead_code, reason = "the tests of the other binary use the rest")]
 mod harness;
+mod object_stores;
 mod publishes;
 #[path = "../it/schema.rs"]
 mod schema;
+#[path = "../objects/server.rs"]
+#[allow(dead_code, reason = "the tests of the other binary use the rest")]
+mod server;
 mod wire;

@@ -2,7 +2,9 @@
 
 use crate::proxy::{Fault, Proxy, Rule, When};
 use crate::server::Server;
-use cutover::internals::objects::{Bucket, Condition, Key, Put, Tag};
+use std::time::Duration;
+
+use cutover::internals::objects::{Bucket, Condition, Key, Location, Patience, Put, Tag};
 
 const ROUNDS: usize = 20;
 
@@ -67,7 +69,10 @@ fn of_two_writers_exactly_one_wins_while_answers_are_lost() {
 fn faulty(server: &Server) -> (Proxy, Bucket, Bucket, Tag) {
     let name = server.bucket();
     let proxy = Proxy::before(server.port(), []);
-    let (direct, bucket) = (Server::open(server.port(), &name), Server::open(proxy.port(), &name));
+    let location = Location::parse(&format!("s3://{name}/data")).unwrap();
+    let patience = Patience { retry_for: Duration::from_secs(3), ..Patience::default() };
+    let bucket = Bucket::open(&location, &Server::settings(proxy.port()).with_patience(patience)).unwrap();
+    let direct = Server::open(server.port(), &name);
     let tag = direct.put(&current(), b"old".to_vec()).unwrap();
     (proxy, direct, bucket, tag)
 }

@@ -1,13 +1,16 @@
-//! The tests of the client of object stores against a real server with S3's interface, directly and through a proxy that
-//! does to requests and answers what networks do.
+//! The tests of the client of object stores, of runs over inputs in them, and of stores on them, against a real server
+//! with S3's interface, directly and through a proxy that does to requests and answers what networks do.
 //!
 //! ```text
 //! server    the server that all tests share, a bucket for each test, and what the server has inside
 //! proxy     a proxy with rules: delay, cut, refuse, lose, alter
+//! lake      a bucket with input files, and the command with credentials
 //! ```
 //! Where the server cannot be had a test says so and passes; under CI that is a failure.
 //!
 //! Not for: what needs no server (the unit tests of `src/objects`).
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests fail as tests do")]
 
 mod access;
 #[path = "../serve/client.rs"]
@@ -21,6 +24,9 @@ mod fixture;
 #[path = "../it/harness.rs"]
 #[allow(dead_code, reason = "the tests of the other binary use the rest")]
 mod harness;
+mod input_faults;
+mod inputs;
+mod lake;
 mod objects;
 mod proxied;
 mod proxy;

@@ -25,6 +25,8 @@ pub enum Fault {
     Swallow,
     /// The server never sees it, and the client is told 503.
     Refuse,
+    /// The server never sees it, and the client is told 403.
+    Deny,
     /// The server carries it out, and the connection is cut instead of an answer.
     LoseAnswer,
     /// The server carries it out, and the client is told 503.
@@ -33,6 +35,9 @@ pub enum Fault {
     CutBody(usize),
     /// The server never sees it, and the client is told 400, with a text that has no end and is none.
     Flood,
+    /// The server carries it out, and where it refuses for a condition the client is told that it is done, as by a store
+    /// that knows no conditions.
+    ForgetConditions,
     /// A byte of its body is changed.
     AlterRequest,
     /// A byte of the answer's body is changed.
@@ -165,6 +170,7 @@ impl State {
             Some(Fault::Delay(duration)) => thread::sleep(duration),
             Some(Fault::Swallow) => return Ok(false),
             Some(Fault::Refuse) => return client.write_all(UNAVAILABLE).map(|()| goes_on),
+            Some(Fault::Deny) => return client.write_all(DENIED).map(|()| goes_on),
             Some(Fault::Flood) => {
                 client.write_all(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 1000000000000\r\n\r\n")?;
                 loop {
@@ -180,6 +186,10 @@ impl State {
         match fault {
             Some(Fault::LoseAnswer) => return Ok(false),
             Some(Fault::RefuseAfterwards) => return client.write_all(UNAVAILABLE).map(|()| goes_on),
+            Some(Fault::ForgetConditions) if answer.head.starts_with("HTTP/1.1 412") => {
+                let done = b"HTTP/1.1 200 OK\r\nETag: \"00000000\"\r\nContent-Length: 0\r\n\r\n";
+                return client.write_all(done).map(|()| goes_on);
+            }
             Some(Fault::AlterAnswer) => alter(&mut answer.body),
             Some(Fault::CutBody(bytes)) => {
                 client.write_all(answer.head.as_bytes())?;
@@ -197,6 +207,9 @@ impl State {
 const UNAVAILABLE: &[u8] =
     b"HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/xml\r\nContent-Length: 73\r\n\r\n\
     <Error><Code>SlowDown</Code><Message>Reduce your rate.</Message></Error>\n";
+
+const DENIED: &[u8] = b"HTTP/1.1 403 Forbidden\r\nContent-Type: application/xml\r\nContent-Length: 45\r\n\r\n\
+    <Error><Code>AccessDenied</Code></Error>    \n";
 
 fn alter(body: &mut [u8]) {
     let middle = body.len() / 2;

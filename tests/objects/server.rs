@@ -6,16 +6,16 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::OnceLock;
+use std::sync::{Mutex, OnceLock};
 
 use cutover::internals::objects::{Bucket, Entry, Key, Location, Settings};
 use tempfile::TempDir;
 
 /// Ports of one child.
 const PORTS: u16 = 8;
-/// Where they may begin: below those that connections get from the system, above those of the Kafka tests.
-const FIRST_PORT: u16 = 40_000 - 8 * PORT_CHOICES;
-const PORT_CHOICES: u16 = 900;
+/// Where they may begin: below those of the Kafka tests, and of connections that the system gives a port.
+const FIRST_PORT: u16 = 10_000;
+const PORT_CHOICES: u16 = 1_200;
 
 /// The secret of the user who may do everything.
 pub const SECRET: &str = "admin-secret";
@@ -23,18 +23,36 @@ pub const SECRET: &str = "admin-secret";
 /// A server.
 pub struct Server {
     port: u16,
-    _dir: TempDir,
-    _script: Child,
+    dir: TempDir,
+    script: Mutex<Child>,
 }
 
 impl Server {
     /// The server that tests share; none where there can be none.
     pub fn shared() -> Option<&'static Self> {
         static SHARED: OnceLock<Result<Server, String>> = OnceLock::new();
-        SHARED.get_or_init(Self::start).as_ref().map_err(|why| skip(why)).ok()
+        SHARED.get_or_init(|| Self::start("try")).as_ref().map_err(|why| skip(why)).ok()
     }
 
-    fn start() -> Result<Self, String> {
+    /// A server of its own, for a test that kills it; none where there can be none.
+    pub fn own() -> Option<Self> {
+        Self::start("run").map_err(|why| skip(&why)).ok()
+    }
+
+    /// Kills it, as kill -9 does.
+    pub fn kill(&self) {
+        let pid = std::fs::read_to_string(self.dir.path().join("pid")).unwrap();
+        let pid = rustix::process::Pid::from_raw(pid.trim().parse().unwrap()).unwrap();
+        rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap();
+        self.script.lock().unwrap().wait().unwrap();
+    }
+
+    /// Starts it again, with what it had.
+    pub fn restart(&self) {
+        *self.script.lock().unwrap() = run("run", self.dir.path(), self.port).unwrap();
+    }
+
+    fn start(how: &str) -> Result<Self, String> {
         let python = Command::new("python3").args(["-c", "import ensurepip, venv"]).stderr(Stdio::null()).status();
         if !python.is_ok_and(|status| status.success()) {
             return Err("there is no Python with venv; scripts/setup.sh --objects installs it".to_owned());
@@ -44,16 +62,8 @@ impl Server {
             return Err(String::from_utf8_lossy(&fetched.stderr).into_owned());
         }
         let (dir, port) = (tempfile::Builder::new().prefix("cutover-objects-").tempdir().unwrap(), free_ports(PORTS));
-        let mut command = Command::new(script());
-        command.arg("run").arg(dir.path()).arg(port.to_string());
-        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-        let mut line = String::new();
-        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
-        if line.starts_with("ready ") {
-            return Ok(Self { port, _dir: dir, _script: child });
-        }
-        let output = child.wait_with_output().unwrap();
-        Err(format!("the server did not start: {}", String::from_utf8_lossy(&output.stderr)))
+        let script = Mutex::new(run(how, dir.path(), port)?);
+        Ok(Self { port, dir, script })
     }
 
     /// Its port with S3's interface.
@@ -95,6 +105,21 @@ impl Server {
         let location = Location::parse(&format!("s3://{bucket}/data")).unwrap();
         Bucket::open(&location, &Self::settings(port)).unwrap()
     }
+}
+
+/// Runs a server until its standard input is closed; why, if it does not come up. One to `try` deletes what it has in the
+/// end: no destructor runs for what all tests share.
+fn run(how: &str, dir: &Path, port: u16) -> Result<Child, String> {
+    let mut command = Command::new(script());
+    command.arg(how).arg(dir).arg(port.to_string());
+    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut line = String::new();
+    BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    if line.starts_with("ready ") {
+        return Ok(child);
+    }
+    let output = child.wait_with_output().unwrap();
+    Err(format!("the server did not start: {}", String::from_utf8_lossy(&output.stderr)))
 }
 
 /// The keys below a prefix, or all.

@@ -270,3 +270,94 @@ fn what_cannot_be_used_is_refused_with_its_reason_and_without_secrets() {
         .fails(2)
         .complains(&["there is no store at s3://"]);
 }
+
+#[test]
+fn of_hosts_that_race_for_the_lease_one_builds_at_a_time() {
+    let Some(server) = Server::shared() else { return };
+    let (one, _) = remote(server, server.port(), "");
+    let other = other_host(&one, server.port());
+    let mut built = 0;
+    for round in 1..=20 {
+        one.write(round, 10);
+        other.write(100 + round, 10);
+        let runs = [&one, &other].map(|host| host.workspace.start("run numbers.toml"));
+        let codes = runs.map(|run| run.wait().exits_with_one_of(&[0, 5]));
+        built += codes.iter().filter(|code| **code == 0).count();
+        assert!(codes.contains(&0), "nobody built in round {round}");
+        let current = one.current_json();
+        assert_eq!(current["next_version"], built + 1, "a number for each build, in round {round}");
+        assert_eq!(current["current"], built);
+    }
+}
+
+#[test]
+fn a_server_that_is_killed_and_comes_back_stops_no_build_and_no_pull() {
+    let Some(server) = Server::own() else { return };
+    let (numbers, _) = remote(&server, server.port(), "");
+    numbers.run(1).ok();
+    let mut generation = 1;
+    for point in ["install.synced", "install.manifest", "current.decided"] {
+        generation += 1;
+        numbers.write(generation, 100);
+        let mut running = numbers.workspace.start_failing(&format!("{point}=pause"), "run numbers.toml");
+        running.wait_until_paused();
+        server.kill();
+        running.wake_with(rustix::process::Signal::CONT);
+        std::thread::sleep(std::time::Duration::from_millis(300));
+        server.restart();
+        running.wait().ok();
+        assert_eq!(numbers.seen(), (generation as u64, generation), "{point}");
+    }
+    let line = format!("pull {} --to copy", numbers.store);
+    let mut pulling = numbers.workspace.start_failing("pull.downloaded=pause", &line);
+    pulling.wait_until_paused();
+    server.kill();
+    pulling.wake_with(rustix::process::Signal::CONT);
+    std::thread::sleep(std::time::Duration::from_millis(300));
+    server.restart();
+    pulling.wait().ok();
+    numbers.workspace.cutover("verify copy --depth full").ok();
+}
+
+#[test]
+fn an_object_store_without_conditional_writes_is_refused_before_work() {
+    let Some(server) = Server::shared() else { return };
+    let proxy = Proxy::before(server.port(), [Rule::new("PUT", "/probe-", When::Always, Fault::ForgetConditions)]);
+    let (numbers, bucket) = remote(server, proxy.port(), "");
+    numbers.run(1).fails(2).complains(&["cannot be written safely", "If-None-Match"]);
+    assert_eq!(keys(&Server::open(server.port(), &bucket), None), [""; 0]);
+}
+
+/// Lists and reads by Amazon's own client for Python, and compares every byte and size with what is here.
+#[test]
+fn a_foreign_client_reads_what_was_written() {
+    let Some(server) = Server::shared() else { return };
+    let (numbers, bucket) = remote(server, server.port(), "");
+    numbers.run(1).ok();
+    let copy = numbers.on("path", "").ok().stdout.clone();
+    let program = r#"
+import boto3, os, pathlib, sys
+bucket, prefix, copy = sys.argv[1:]
+s3 = boto3.client("s3", endpoint_url=os.environ["AWS_ENDPOINT_URL"], region_name="us-east-1")
+listed = {o["Key"][len(prefix):]: o["Size"] for o in s3.list_objects_v2(Bucket=bucket, Prefix=prefix)["Contents"]}
+here = {str(p.relative_to(copy)): p for p in pathlib.Path(copy).rglob("*") if p.is_file()}
+skipped = {name for name in here if name.endswith(("LOCK", "LOG"))}
+assert listed.keys() - here.keys() == set(), listed.keys() - here.keys()
+assert len(listed) > 10
+for name, size in listed.items():
+    body = s3.get_object(Bucket=bucket, Key=prefix + name)["Body"].read()
+    assert len(body) == size and body == here[name].read_bytes(), name
+print(len(listed))
+"#;
+    let build = numbers.current_json()["versions"]["1"]["build_id"].as_str().unwrap().to_owned();
+    let home = std::env::var_os("XDG_CACHE_HOME").map(std::path::PathBuf::from);
+    let home = home.unwrap_or_else(|| std::path::PathBuf::from(std::env::var_os("HOME").unwrap()).join(".cache"));
+    let python = home.join("cutover/objects/venv/bin/python");
+    let output = std::process::Command::new(python)
+        .args(["-c", program, &bucket, &format!("data/versions/{build}/"), copy.trim()])
+        .envs(environment(server.port()))
+        .current_dir(numbers.workspace.path(""))
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}

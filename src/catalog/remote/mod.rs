@@ -20,13 +20,16 @@ mod download;
 mod events;
 mod inspect;
 mod lease;
+#[cfg(test)]
+mod model_test;
 mod replicas;
 mod sweep;
 mod upload;
 
+use std::collections::BTreeSet;
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 
 pub use download::{DownloadOptions, Downloaded};
 pub(super) use events::RemoteLog;
@@ -40,6 +43,8 @@ use crate::objects::{Bucket, Changed, Condition, Key, Location, Put, Scheme, Set
 
 /// Upper bound on the size of `current.json`, as in local stores.
 const MAX_CURRENT: u64 = 64 << 20;
+/// Changes whose IDs are kept in `current.json`: more than others can make while one waits for its answer.
+const MAX_CHANGES: usize = 256;
 /// Upper bound on the size of a manifest, as in local stores.
 const MAX_MANIFEST: u64 = 256 << 20;
 
@@ -49,6 +54,8 @@ pub struct Remote {
     bucket: Bucket,
     /// The epoch of the builder that this process is; 0 while it builds nothing.
     builder: Arc<AtomicU64>,
+    /// What this process has uploaded.
+    uploaded: Arc<Mutex<BTreeSet<Key>>>,
 }
 
 /// `current.json`, compared with what was known of it.
@@ -70,7 +77,13 @@ impl Remote {
         if location.scheme() == Scheme::File {
             return Err(Error::invalid(format!("{location} is a local directory: name it by its path")));
         }
-        Ok(Self { bucket: Bucket::open(&location, settings)?, builder: Arc::default() })
+        Ok(Self { bucket: Bucket::open(&location, settings)?, builder: Arc::default(), uploaded: Arc::default() })
+    }
+
+    /// A store that is simulated.
+    #[cfg(test)]
+    pub(super) fn simulated(bucket: Bucket) -> Self {
+        Self { bucket, builder: Arc::default(), uploaded: Arc::default() }
     }
 
     /// Requests and bytes so far.
@@ -114,14 +127,24 @@ impl Remote {
         Ok(Refreshed::Changed(Box::new(current), object.entry.tag))
     }
 
-    /// Replaces `current.json`, which must be as `tag` says, or create it where none is given.
+    /// Replaces `current.json`, which must be as `tag` says, or creates it where none is given. The change gets an ID, by
+    /// which it is recognized where its answer is lost, also below later changes of other hosts.
     ///
     /// # Errors
     /// `Unavailable` when it is unknown whether the change was applied, or the object store does not answer; as
     /// [`Remote::read`].
     pub(super) fn replace(&self, current: &Current, tag: Option<&Tag>) -> Result<Replaced> {
         let condition = tag.map_or(Condition::Absent, |tag| Condition::Match(tag.clone()));
-        match self.bucket.settle(&current_key()?, &seal(current)?, &condition)? {
+        let (key, id) = (current_key()?, format!("{:016x}", random()));
+        let mut current = current.clone();
+        let surplus = (current.latest_changes.len() + 1).saturating_sub(MAX_CHANGES);
+        current.latest_changes.drain(..surplus);
+        current.latest_changes.push(id.clone());
+        let is_in = |found: &[u8]| {
+            let found = Current::parse(found, Path::new(key.as_str()));
+            found.is_ok_and(|found| found.latest_changes.contains(&id))
+        };
+        match self.bucket.settle_by(&key, &seal(&current)?, &condition, MAX_CURRENT, &is_in)? {
             Put::Applied(_) => Ok(Replaced::Applied),
             Put::Lost => Ok(Replaced::Lost),
             Put::Unknown(error) => {

@@ -5,57 +5,83 @@
 //!
 //! Not for: the manifest, which is written last, by `install`.
 
+use std::collections::BTreeMap;
+use std::fs::File;
 use std::path::Path;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::{Remote, build_key};
 use crate::durable_file::fs;
 use crate::error::{Error, IoContext, Result};
-use crate::format::{Manifest, seal};
+use crate::format::{FileEntry, Manifest, ShardEntry, seal};
 use crate::objects::{Key, OpenUpload};
 
 /// Files that are uploaded at a time.
 const AT_A_TIME: usize = 8;
 
 impl Remote {
-    /// Uploads every file of `directory` but the manifest as a part of the build that `manifest` describes.
+    /// Uploads the files of one finished shard in a build's directory.
+    ///
+    /// # Errors
+    /// As [`Remote::upload`].
+    pub(in crate::catalog) fn upload_shard(&self, build_id: &str, directory: &Path, shard: &ShardEntry) -> Result<()> {
+        let files: Vec<(String, Option<u64>)> = shard.files.iter().map(with_checksum).collect();
+        self.upload_files(build_id, directory, &files)
+    }
+
+    /// Uploads every file of `directory` that is not uploaded yet, but the manifest, as a part of the build that
+    /// `manifest` describes.
     ///
     /// # Errors
     /// `Corrupt` when a file is not as the manifest says; `Stopped` after a signal; as those of a write.
     pub(in crate::catalog) fn upload(&self, directory: &Path, manifest: &Manifest) -> Result<()> {
         let mut paths = Vec::new();
         files(directory, "", &mut paths)?;
-        let files = manifest.shards.iter().flat_map(|shard| &shard.files);
-        let known: std::collections::BTreeMap<&str, u64> =
-            files.filter_map(|file| Some((file.path.as_str(), u64::from_str_radix(&file.xxh3, 16).ok()?))).collect();
+        let known = manifest.shards.iter().flat_map(|shard| &shard.files).map(with_checksum);
+        let known: BTreeMap<String, Option<u64>> = known.collect();
+        let files: Vec<(String, Option<u64>)> =
+            paths.into_iter().map(|path| (path.clone(), known.get(&path).copied().flatten())).collect();
+        self.upload_files(&manifest.build_id, directory, &files)
+    }
+
+    /// Uploads files with their checksums, where they are known, several at a time.
+    fn upload_files(&self, build_id: &str, directory: &Path, files: &[(String, Option<u64>)]) -> Result<()> {
         let (next, failed, error) = (AtomicUsize::new(0), AtomicBool::new(false), Mutex::new(None));
         std::thread::scope(|scope| {
-            for _ in 0..AT_A_TIME.min(paths.len()) {
+            for _ in 0..AT_A_TIME.min(files.len()) {
                 scope.spawn(|| {
-                    while let Some(path) = paths.get(next.fetch_add(1, Ordering::Relaxed))
+                    while let Some((path, xxh3)) = files.get(next.fetch_add(1, Ordering::Relaxed))
                         && !failed.load(Ordering::Relaxed)
                     {
-                        if let Err(why) = self.upload_file(directory, path, &manifest.build_id, known.get(&**path)) {
+                        if let Err(why) = self.upload_once(directory, path, build_id, *xxh3) {
                             failed.store(true, Ordering::Relaxed);
-                            error.lock().unwrap_or_else(std::sync::PoisonError::into_inner).get_or_insert(why);
+                            error.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(why);
                         }
                     }
                 });
             }
         });
-        error.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner).map_or(Ok(()), Err)
+        error.into_inner().unwrap_or_else(PoisonError::into_inner).map_or(Ok(()), Err)
     }
 
-    fn upload_file(&self, directory: &Path, path: &str, build_id: &str, xxh3: Option<&u64>) -> Result<()> {
-        let local = directory.join(path);
-        let mut file = std::fs::File::open(&local).io("open", &local)?;
-        let bytes = file.metadata().io("stat", &local)?.len();
+    fn upload_once(&self, directory: &Path, path: &str, build_id: &str, xxh3: Option<u64>) -> Result<()> {
         let key = build_key(build_id, path)?;
+        let uploaded = || self.uploaded.lock().unwrap_or_else(PoisonError::into_inner);
+        if !uploaded().contains(&key) {
+            self.upload_file(&directory.join(path), &key, build_id, xxh3)?;
+            uploaded().insert(key);
+        }
+        Ok(())
+    }
+
+    fn upload_file(&self, local: &Path, key: &Key, build_id: &str, xxh3: Option<u64>) -> Result<()> {
+        let mut file = File::open(local).io("open", local)?;
+        let bytes = file.metadata().io("stat", local)?.len();
         let mut noted = None;
-        self.bucket.upload(&key, &mut file, bytes, xxh3.copied(), &mut |open| {
+        self.bucket.upload(key, &mut file, bytes, xxh3, &mut |open| {
             let note = note_key(build_id, open)?;
             let text = serde_json::to_vec(open).map_err(|error| Error::internal("cannot write JSON").because(error))?;
             self.bucket.put(&note, text)?;
@@ -75,6 +101,11 @@ impl Remote {
         }
         self.bucket.put(&build_key(&manifest.build_id, "manifest.json")?, seal(manifest)?).map(drop)
     }
+}
+
+/// A file of a shard with its checksum.
+fn with_checksum(file: &FileEntry) -> (String, Option<u64>) {
+    (file.path.clone(), u64::from_str_radix(&file.xxh3, 16).ok())
 }
 
 /// Where an open upload is noted.

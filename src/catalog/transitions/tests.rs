@@ -51,7 +51,7 @@ fn older_data_does_not_replace_newer_unless_that_is_allowed() {
 fn a_rejected_version_needs_the_kind_of_its_check() {
     let mut current = published();
     let mut bad = entry(4, "bad");
-    (bad.state, bad.rejected) = (State::Rejected, Some("rows.min: expected 10, found 1".into()));
+    (bad.state, bad.rejected) = (State::Rejected, Some("rows.min: expected 10, found 1".to_owned().into()));
     bad.failed = vec![Allow::Rows];
     assert_eq!(commit(&mut current, |c| c.add(4, bad)).unwrap(), State::Rejected);
     let error = current.publish(4, &nothing(), at(20)).unwrap_err();
@@ -111,7 +111,7 @@ fn a_rolled_back_version_stays_out_and_so_does_its_content() {
     let again = current.versions[&3].clone();
     let again = VersionEntry { state: State::Complete, published_epoch: None, ..again };
     assert_eq!(commit(&mut current, |c| c.add(4, again.clone())).unwrap(), State::Rejected);
-    assert!(current.versions[&4].rejected.as_ref().unwrap().contains("same content as version 3"));
+    assert!(current.versions[&4].rejected.as_ref().unwrap().to_string().contains("same content as version 3"));
     commit(&mut current, |c| c.remove(3)).unwrap();
     assert_eq!(commit(&mut current, |c| c.add(5, again.clone())).unwrap(), State::Rejected, "also once deleted");
     commit(&mut current, |c| c.publish(4, &everything(), at(40))).unwrap();
@@ -222,7 +222,7 @@ fn an_earlier_build_does_not_replace_a_later_one_by_itself() {
 fn all_reasons_are_told_at_once_and_each_has_to_be_allowed() {
     let mut current = published();
     let mut bad = entry(1, "bad");
-    (bad.state, bad.rejected) = (State::Rejected, Some("check".into()));
+    (bad.state, bad.rejected) = (State::Rejected, Some("check".to_owned().into()));
     bad.failed = vec![Allow::Unique, Allow::Rows];
     commit(&mut current, |c| c.add(4, bad)).unwrap();
     let error = current.publish(4, &nothing(), at(20)).unwrap_err();
@@ -252,7 +252,7 @@ fn content_that_a_good_version_has_is_not_banned() {
 fn a_rejection_of_an_earlier_program_has_a_kind_too() {
     let mut current = published();
     let mut bad = entry(4, "bad");
-    (bad.state, bad.rejected) = (State::Rejected, Some("check".into()));
+    (bad.state, bad.rejected) = (State::Rejected, Some("check".to_owned().into()));
     commit(&mut current, |c| c.add(4, bad)).unwrap();
     assert!(current.publish(4, &nothing(), at(20)).unwrap_err().message().contains("--allow rejected"));
     let forced: Change = serde_json::from_str(r#"{"publish": {"version": 4, "force": true}}"#).unwrap();

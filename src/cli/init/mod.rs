@@ -25,17 +25,18 @@ use super::{Output, Verdict, format};
 use crate::encode::EncodePlan;
 use crate::error::{Error, IoContext, Kind, Result};
 use crate::input::Contract;
-use crate::job::Job;
+use crate::job::{Job, joined};
 
 const EXAMPLES: &str = "\
 Examples:
   cutover init data/events/
   cutover init data/events/ data/profiles/            reads the first, suggests joining the second
-  cutover init 'data/log/*.parquet' --out nightly";
+  cutover init 'data/log/*.parquet' --out nightly
+  cutover init 's3://lake/events/*.parquet'";
 
 /// Write a job file and data contracts from the files' own schemas
 ///
-/// Takes Parquet, CSV, JSON lines and Avro: files, directories or globs in quotes. The job has all columns of the first
+/// Takes Parquet, CSV, JSON lines and Avro: files, directories, globs in quotes or URLs. The job has all columns of the first
 /// input, keyed by the column that looks most like a key; its comments say how to change that. Files that exist are
 /// kept.
 #[derive(Debug, clap::Args)]
@@ -56,6 +57,17 @@ struct Planned {
 }
 
 impl Args {
+    /// Looks for relative inputs below a URL.
+    ///
+    /// # Errors
+    /// `Invalid` for a path that leads out of it.
+    pub(super) fn below(&mut self, root: &str) -> Result<()> {
+        self.paths.iter_mut().try_for_each(|path| {
+            *path = joined(root, path)?;
+            Ok(())
+        })
+    }
+
     pub(super) fn run(self, output: &mut Output) -> Result<Verdict> {
         let looker = Profiler::new()?;
         let tables = looker.look(&self.paths)?;

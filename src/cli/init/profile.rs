@@ -13,6 +13,7 @@ use super::template::identifier;
 use crate::error::{Error, Result};
 use crate::input::{self, Input};
 use crate::job::{CsvForm, Format, InputSpec};
+use crate::objects::Location;
 use crate::query::{Query, Settings};
 use crate::resources::Resources;
 
@@ -143,7 +144,9 @@ impl Drop for Profiler {
 /// A table name for the files at `path`: that of the file or directory, made a valid SQL identifier.
 fn table_name(path: &str) -> String {
     let fixed: PathBuf = Path::new(path).components().take_while(|part| !is_pattern(part)).collect();
-    let name = if fixed.is_file() { fixed.file_stem() } else { fixed.file_name() };
+    // What a URL names is not looked up: a name with an extension is taken for a file.
+    let is_file = if Location::is_url(path) { fixed.components().count() > 2 } else { fixed.is_file() };
+    let name = if is_file { fixed.file_stem() } else { fixed.file_name() };
     let name = name.unwrap_or_default().to_string_lossy().to_ascii_lowercase();
     let words: Vec<&str> =
         name.split(|letter: char| !letter.is_ascii_alphanumeric()).filter(|word| !word.is_empty()).collect();
@@ -183,6 +186,10 @@ mod tests {
             (".", "input"),
             ("/", "input"),
             (file.to_str().unwrap(), "plane_list_2"),
+            ("s3://lake/data/events/", "events"),
+            ("s3://lake/data/*.parquet", "data"),
+            ("s3://lake/Plane-List.parquet", "plane_list"),
+            ("s3://my.lake", "my_lake"),
         ] {
             assert_eq!(table_name(path), name, "{path}");
         }

@@ -12,13 +12,12 @@
 //!
 //! Format: the Avro specification, "Object Container Files". Not for: values.
 
-use std::fs::File;
 use std::io::{BufRead, BufReader, Error, ErrorKind, Read, Result};
-use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::codec::Codec;
 use super::shape::{Records, long};
+use crate::input::source::{Reader, Source};
 
 /// Maximum bytes of a block, compressed or not.
 pub(super) const MOST_BLOCK: usize = 64 << 20;
@@ -32,8 +31,8 @@ const LONGEST_NUMBER: usize = 10;
 /// The blocks of one file.
 #[derive(Debug)]
 pub struct Blocks {
-    path: PathBuf,
-    file: BufReader<File>,
+    source: Source,
+    file: BufReader<Reader>,
     codec: Codec,
     records: Records,
     sync: [u8; SYNC],
@@ -46,13 +45,13 @@ pub struct Blocks {
 }
 
 impl Blocks {
-    /// Opens a file and reads its header.
+    /// Reads the header of a file.
     ///
     /// # Errors
     /// `InvalidData` if it is not an Avro file or its header is damaged; the system's error if it cannot be read.
-    pub(super) fn open(path: &Path) -> Result<Self> {
-        let mut file = BufReader::new(File::open(path)?);
-        let wrong = |why: String| Error::new(ErrorKind::InvalidData, format!("{} {why}", path.display()));
+    pub(super) fn open(source: &Source, reader: Reader) -> Result<Self> {
+        let mut file = BufReader::new(reader);
+        let wrong = |why: String| Error::new(ErrorKind::InvalidData, format!("{source} {why}"));
         let header = Header::read(&mut (&mut file).take(MOST_HEADER)).map_err(|error| match error.kind() {
             ErrorKind::InvalidData | ErrorKind::UnexpectedEof => wrong(format!("is not a readable Avro file: {error}")),
             _ => error,
@@ -68,7 +67,7 @@ impl Blocks {
         plain.extend_from_slice(&number(0));
         plain.extend_from_slice(&header.sync);
         let sync = header.sync;
-        Ok(Self { path: path.to_owned(), file, codec, records, sync, header: plain, number: 0, empty: 0 })
+        Ok(Self { source: source.clone(), file, codec, records, sync, header: plain, number: 0, empty: 0 })
     }
 
     /// The file's header, rewritten for blocks that are not compressed.
@@ -94,16 +93,7 @@ impl Blocks {
     /// The next block that has bytes, framed as in an uncompressed file; none at the end.
     fn next(&mut self) -> Result<Option<Vec<u8>>> {
         while !self.at_end()? {
-            let (block, path) = (self.number, self.path.display().to_string());
-            let read = self.block().map_err(|error| match error.kind() {
-                ErrorKind::UnexpectedEof => format!("{path} is truncated in block {block}"),
-                ErrorKind::OutOfMemory => {
-                    let mib = MOST_BLOCK >> 20;
-                    format!("{path}: block {block} has more than {mib} MiB when decompressed; write smaller blocks")
-                }
-                _ => format!("{path}: block {block} is damaged: {error}"),
-            });
-            let (count, records) = read.map_err(|message| Error::new(ErrorKind::InvalidData, message))?;
+            let (count, records) = self.block().map_err(|error| self.unread(error))?;
             self.number += 1;
             if records.is_empty() {
                 self.empty = self.empty.saturating_add(count);
@@ -115,6 +105,21 @@ impl Blocks {
             return Ok(Some(framed));
         }
         Ok(None)
+    }
+
+    /// The error of the next block, which names it; one of a store is passed on as it is.
+    fn unread(&self, error: Error) -> Error {
+        let (block, source) = (self.number, &self.source);
+        let message = match error.kind() {
+            ErrorKind::UnexpectedEof => format!("{source} is truncated in block {block}"),
+            ErrorKind::OutOfMemory => {
+                let mib = MOST_BLOCK >> 20;
+                format!("{source}: block {block} has more than {mib} MiB when decompressed; write smaller blocks")
+            }
+            _ if crate::error::Error::inside(&error).is_some() => return error,
+            _ => format!("{source}: block {block} is damaged: {error}"),
+        };
+        Error::new(ErrorKind::InvalidData, message)
     }
 
     /// Reads the next block: its number of records, and their bytes.
@@ -278,8 +283,14 @@ mod tests {
         file
     }
 
+    fn opened(path: &std::path::Path) -> Result<Blocks> {
+        let source = Source::Local(path.to_owned());
+        let reader = source.open().unwrap().into_reader();
+        Blocks::open(&source, reader)
+    }
+
     fn read(file: &tempfile::NamedTempFile) -> Result<(Vec<u8>, u64)> {
-        let blocks = Arc::new(Mutex::new(Blocks::open(file.path())?));
+        let blocks = Arc::new(Mutex::new(opened(file.path())?));
         let mut bytes = Vec::new();
         Part::new(&blocks, 1 << 20).read_to_end(&mut bytes)?;
         let mut blocks = blocks.lock().unwrap();
@@ -300,7 +311,7 @@ mod tests {
     #[test]
     fn a_file_comes_in_parts_of_so_many_bytes() {
         let three = file(SCHEMA, "null", &[(1, b"\x02"), (1, b"\x04"), (1, b"\x06")]);
-        let blocks = Arc::new(Mutex::new(Blocks::open(three.path()).unwrap()));
+        let blocks = Arc::new(Mutex::new(opened(three.path()).unwrap()));
         let ends = |end: &[u8], bytes: usize| {
             let mut read = Vec::new();
             Part::new(&blocks, bytes).read_to_end(&mut read).unwrap();

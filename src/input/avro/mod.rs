@@ -9,14 +9,13 @@ mod blocks;
 mod codec;
 mod shape;
 
-use std::path::Path;
-
 use arrow::datatypes::{Fields, Schema, SchemaRef};
 use arrow_avro::reader::ReaderBuilder;
 
 use super::layout::bare_field;
+use super::source::Source;
 use crate::catch_panic::contain;
-use crate::error::{Error, IoContext, Result};
+use crate::error::{Error, Result};
 
 pub use blocks::{Blocks, Part};
 
@@ -24,11 +23,11 @@ pub use blocks::{Blocks, Part};
 ///
 /// # Errors
 /// `Input` if it is not an Avro file; `Unavailable` if it cannot be read.
-pub fn open(path: &Path) -> Result<Blocks> {
-    std::fs::File::open(path).io("open", path)?;
-    Blocks::open(path).map_err(|error| match error.kind() {
-        std::io::ErrorKind::InvalidData => Error::input(error.to_string()),
-        _ => Error::unavailable(format!("cannot read {}", path.display())).because(error),
+pub fn open(source: &Source) -> Result<Blocks> {
+    let reader = source.open()?.into_reader();
+    Blocks::open(source, reader).or_else(|error| match error.kind() {
+        std::io::ErrorKind::InvalidData => Err(Error::input(error.to_string())),
+        _ => source.told("read", Err(error)),
     })
 }
 
@@ -36,17 +35,15 @@ pub fn open(path: &Path) -> Result<Blocks> {
 ///
 /// # Errors
 /// `Input` if it is not an Avro file, or has an unsupported type; `Unavailable` if it cannot be read.
-pub(super) fn columns(path: &Path) -> Result<SchemaRef> {
+pub(super) fn columns(source: &Source) -> Result<SchemaRef> {
     let header = contain(|| {
-        let blocks = open(path)?;
+        let blocks = open(source)?;
         let reader = ReaderBuilder::new().build(blocks.header());
         let schema = reader.map(|reader| reader.schema());
-        schema.map_err(|error| {
-            Error::input(format!("{} has a schema that cannot be read", path.display())).because(error)
-        })
+        schema.map_err(|error| Error::input(format!("{source} has a schema that cannot be read")).because(error))
     });
     let schema = header.unwrap_or_else(|panic| {
-        Err(Error::input(format!("{} has a schema that cannot be read", path.display())).because(panic))
+        Err(Error::input(format!("{source} has a schema that cannot be read")).because(panic))
     })?;
     // Without field metadata, which differs between files.
     let fields: Fields = schema.fields().iter().map(bare_field).collect();

@@ -10,15 +10,14 @@
 //!
 //! Not for: the content of a record.
 
-use std::fs::File;
 use std::io::{BufRead, ErrorKind, Read};
-use std::path::PathBuf;
 
 use super::csv::Dialect;
 use super::decompress::Packing;
 use super::text_error::Fault;
-use crate::error::{Error, IoContext, Result};
+use crate::error::{Error, Result};
 use crate::input::InputFile;
+use crate::input::source::{Opened, Source, changed};
 
 /// Approximate bytes of a piece.
 pub(super) const PIECE: usize = 4 << 20;
@@ -50,7 +49,7 @@ pub(super) struct Piece {
 
 /// A file being cut into pieces.
 pub(super) struct Cutter {
-    path: PathBuf,
+    source: Source,
     packing: Packing,
     shape: Shape,
     reader: Box<dyn Read + Send>,
@@ -67,10 +66,10 @@ impl Cutter {
     /// `Input` if the file has changed, or is not UTF-8; `Unavailable` if it cannot be read.
     pub(super) fn open(file: &InputFile, shape: Shape, piece: usize) -> Result<Self> {
         // An empty file is not compressed, whatever its name says.
-        let packing = if file.bytes == 0 { Packing::None } else { Packing::of(&file.path) };
-        let path = file.path.clone();
-        let reader = packing.unpack(open_unchanged(file)?).io("read", &path)?;
-        let mut cutter = Self { path, packing, shape, reader, rest: Vec::new(), start: 0, line: 1, piece };
+        let packing = if file.bytes == 0 { Packing::None } else { Packing::of(file.source.name()) };
+        let source = file.source.clone();
+        let reader = source.told("read", packing.unpack(open_unchanged(file)?.into_reader()))?;
+        let mut cutter = Self { source, packing, shape, reader, rest: Vec::new(), start: 0, line: 1, piece };
         cutter.skip_mark()?;
         Ok(cutter)
     }
@@ -101,7 +100,7 @@ impl Cutter {
         let (start, line) = (self.start, self.line);
         self.start += end as u64;
         self.line += lines(&bytes);
-        let text = text_of(bytes, line).map_err(|fault| fault.in_file(&self.path))?;
+        let text = text_of(bytes, line).map_err(|fault| fault.in_file(&self.source))?;
         Ok(Some(Piece { text, start, line }))
     }
 
@@ -111,11 +110,12 @@ impl Cutter {
         let read = self.reader.by_ref().take(missing as u64).read_to_end(&mut self.rest);
         let Err(error) = read else { return Ok(()) };
         let damaged = self.packing != Packing::None && error.raw_os_error().is_none();
-        if !damaged && error.kind() != ErrorKind::InvalidData {
-            return Err(error).io("read", &self.path);
+        let is_unread = Error::inside(&error).is_some() || !damaged && error.kind() != ErrorKind::InvalidData;
+        if is_unread {
+            return self.source.told("read", Err(error));
         }
         let what = format!("its compressed data ({:?}) is damaged or truncated; write it again", self.packing);
-        Err(Fault::of_file(what).in_file(&self.path).because(error))
+        Err(Fault::of_file(what).in_file(&self.source).because(error))
     }
 
     /// The end of the last complete record in the buffer.
@@ -152,13 +152,13 @@ impl Cutter {
             Shape::Json if self.rest.trim_ascii_start().starts_with(b"[") => ARRAY,
             Shape::Json => "has more than 16 MiB; one JSON object per line is needed",
         };
-        Fault::at(self.line, what).in_file(&self.path)
+        Fault::at(self.line, what).in_file(&self.source)
     }
 
     /// Skips a UTF-8 byte order mark, and refuses other encodings.
     fn skip_mark(&mut self) -> Result<()> {
         self.fill(8)?;
-        let refused = |what: String| Err(Fault::of_file(what).in_file(&self.path));
+        let refused = |what: String| Err(Fault::of_file(what).in_file(&self.source));
         if self.rest.starts_with(b"\xef\xbb\xbf") {
             self.rest.drain(..3);
             self.start = 3;
@@ -192,24 +192,20 @@ fn closing(text: &[u8], from: usize, quote: u8, escape: Option<u8>) -> Option<us
     }
 }
 
-/// Opens a file and checks that it has not changed since it was found.
+/// Opens a file and checks that it has not changed since it was found; an object is checked with each read.
 ///
 /// # Errors
 /// `Input` if it has changed; `Unavailable` if it cannot be opened.
-pub(super) fn open_unchanged(file: &InputFile) -> Result<File> {
-    let opened = File::open(&file.path).io("open", &file.path)?;
-    let metadata = opened.metadata().io("stat", &file.path)?;
-    let modified = metadata.modified().ok().and_then(|modified| jiff::Timestamp::try_from(modified).ok());
-    if (metadata.len(), modified) != (file.bytes, Some(file.modified)) {
-        return Err(changed(file));
+pub(super) fn open_unchanged(file: &InputFile) -> Result<Opened> {
+    let opened = file.source.open()?;
+    if let Opened::Local(local) = &opened {
+        let metadata = file.source.told("stat", local.metadata())?;
+        let modified = metadata.modified().ok().and_then(|modified| jiff::Timestamp::try_from(modified).ok());
+        if (metadata.len(), modified) != (file.bytes, Some(file.modified)) {
+            return Err(changed(&file.source));
+        }
     }
     Ok(opened)
-}
-
-/// The error for a file that has changed.
-pub(super) fn changed(file: &InputFile) -> Error {
-    let what = "changed while it was being read; nothing was published. Run again when its writer is done";
-    Fault::of_file(what).in_file(&file.path)
 }
 
 /// Converts bytes to text.
@@ -255,7 +251,7 @@ mod tests {
     fn cut(text: &str, shape: Shape, piece: usize) -> Vec<Piece> {
         let reader = Box::new(std::io::Cursor::new(text.as_bytes().to_vec()));
         let mut cutter = Cutter {
-            path: PathBuf::from("a.csv"),
+            source: Source::Local("a.csv".into()),
             packing: Packing::None,
             shape,
             reader,

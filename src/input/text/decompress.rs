@@ -5,11 +5,12 @@
 //!
 //! Not for: formats with their own compression (Parquet, Avro).
 
-use std::fs::File;
 use std::io::{BufReader, Read};
 use std::path::Path;
 
 use liblzma::stream::{CONCATENATED, Stream};
+
+use crate::input::source::Reader;
 
 /// Maximum memory of an xz decoder; files of `xz -9` need 65 MiB.
 const XZ_MEMORY: u64 = 80 << 20;
@@ -42,7 +43,7 @@ const PACKINGS: [(Packing, &[&str], &[u8]); 4] = [
 ];
 
 impl Packing {
-    /// The compression according to the file's extension.
+    /// The compression according to the extension of the file's name.
     pub(crate) fn of(path: &Path) -> Self {
         let ending = path.extension().and_then(|ending| ending.to_str()).unwrap_or_default().to_ascii_lowercase();
         let found = PACKINGS.iter().find(|(_, endings, _)| endings.contains(&ending.as_str()));
@@ -58,7 +59,7 @@ impl Packing {
     ///
     /// # Errors
     /// If the decoder cannot be created.
-    pub(super) fn unpack(self, file: File) -> std::io::Result<Box<dyn Read + Send>> {
+    pub(super) fn unpack(self, file: Reader) -> std::io::Result<Box<dyn Read + Send>> {
         let file = BufReader::with_capacity(BLOCK, file);
         Ok(match self {
             Self::None => Box::new(file.into_inner()),
@@ -104,13 +105,14 @@ mod tests {
         let path = directory.path().join("packed");
         for ((packing, one), (_, two)) in packed(b"one,").into_iter().zip(packed(b"two")) {
             std::fs::write(&path, [one.as_slice(), &two].concat()).unwrap();
+            let opened = || Reader::Local(std::fs::File::open(&path).unwrap());
             let mut text = String::new();
-            packing.unpack(File::open(&path).unwrap()).unwrap().read_to_string(&mut text).unwrap();
+            packing.unpack(opened()).unwrap().read_to_string(&mut text).unwrap();
             assert_eq!(text, "one,two", "{packing:?}");
             let ending = Packing::ending_for(&one);
             assert_eq!(Packing::of(Path::new(&format!("a.csv.{}", ending.unwrap_or("csv")))), packing);
             std::fs::write(&path, &one[..one.len() - 1]).unwrap();
-            let cut = packing.unpack(File::open(&path).unwrap()).unwrap().read_to_end(&mut Vec::new());
+            let cut = packing.unpack(opened()).unwrap().read_to_end(&mut Vec::new());
             assert_eq!(cut.is_err(), packing != Packing::None, "{packing:?} cut off");
         }
     }

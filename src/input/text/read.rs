@@ -5,13 +5,12 @@
 //!
 //! Not for: types, which the survey chose.
 
-use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 
 use arrow::array::{RecordBatch, RecordBatchOptions};
 use arrow::datatypes::SchemaRef;
 
-use super::chunks::{Cutter, PIECE, Piece, Shape, changed, open_unchanged, text_of};
+use super::chunks::{Cutter, PIECE, Piece, Shape, open_unchanged, text_of};
 use super::column::Column;
 use super::csv::{self, Dialect, Records};
 use super::csv_survey::{check_width, is_null};
@@ -22,7 +21,8 @@ use super::json_survey::{no_object, open, push};
 use super::keys::Keys;
 use super::text_error::Fault;
 use super::{Chunk, Survey};
-use crate::error::{Error, IoContext, Result};
+use crate::error::{Error, Result};
+use crate::input::source::{Ahead, changed};
 use crate::input::{Input, InputFile};
 
 /// Bytes of values at which a batch ends.
@@ -53,6 +53,8 @@ pub(crate) struct Batches {
     keys: Keys,
     batch_rows: usize,
     opened: Option<Opened>,
+    /// The text of the next part of an object, which is asked for while this one is read.
+    ahead: Option<(Part, Ahead)>,
 }
 
 /// The part being read.
@@ -81,13 +83,13 @@ impl Batches {
         wanted: Vec<usize>,
         batch_rows: usize,
     ) -> Result<Self> {
-        let internal = || Error::internal("a column whose type text cannot represent");
+        let internal = || Error::internal("a column type that text files cannot hold");
         let schema = survey.schema().project(&wanted).map_err(|error| internal().because(error))?;
         let columns = schema.fields().iter().map(|field| Column::new(field.data_type()).ok_or_else(internal));
         let columns = columns.collect::<Result<_>>()?;
         let keys = Keys::new(schema.fields().iter().map(|field| field.name().as_str()));
         let (parts, schema) = (parts.into_iter(), Arc::new(schema));
-        Ok(Self { input, survey, parts, schema, wanted, columns, keys, batch_rows, opened: None })
+        Ok(Self { input, survey, parts, schema, wanted, columns, keys, batch_rows, opened: None, ahead: None })
     }
 
     fn next_batch(&mut self) -> Result<Option<(usize, RecordBatch)>> {
@@ -106,14 +108,15 @@ impl Batches {
         }
     }
 
-    fn open(&self, part: Part) -> Result<Opened> {
-        let file = &self.input.files[part.file];
+    fn open(&mut self, part: Part) -> Result<Opened> {
+        let input = Arc::clone(&self.input);
+        let file = &input.files[part.file];
         let chunk = self.survey.files[part.file].chunks[part.chunk];
         let mut opened = Opened { part, chunk, cutter: None, piece: Piece::default(), at: 0, line: 0, taken: 0 };
         if self.wanted.is_empty() {
             open_unchanged(file)?;
-        } else if Packing::of(&file.path) == Packing::None {
-            opened.piece = read_chunk(file, &chunk)?;
+        } else if Packing::of(file.source.name()) == Packing::None {
+            opened.piece = self.read_chunk(file, part)?;
             opened.line = chunk.line;
         } else {
             let mut cutter = Cutter::open(file, self.survey.shape, PIECE)?;
@@ -121,12 +124,47 @@ impl Batches {
             opened.line = opened.piece.line;
             if let Shape::Csv(dialect @ Dialect { header: true, .. }) = self.survey.shape {
                 let mut records = Records::new(&opened.piece.text, dialect, 0, opened.piece.line, None);
-                csv::header(&mut records).map_err(|fault| fault.in_file(&file.path))?;
+                csv::header(&mut records).map_err(|fault| fault.in_file(&file.source))?;
                 (opened.at, opened.line) = (records.at, records.line);
             }
             opened.cutter = Some(cutter);
         }
         Ok(opened)
+    }
+
+    /// Reads the text of a part, and asks for that of the next.
+    fn read_chunk(&mut self, file: &InputFile, part: Part) -> Result<Piece> {
+        let chunk = self.survey.files[part.file].chunks[part.chunk];
+        let ahead = self.ahead.take().filter(|(of, _)| *of == part);
+        let bytes = match ahead {
+            Some((_, ahead)) => Ok(ahead),
+            None => {
+                let opened = open_unchanged(file)?;
+                opened.ahead(chunk.start..chunk.end).ok_or(opened)
+            }
+        };
+        self.ask_ahead()?;
+        let bytes = match bytes {
+            Ok(ahead) => ahead.wait(),
+            Err(local) => local.read_at(chunk.start..chunk.end),
+        };
+        let bytes = match bytes {
+            Err(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => return Err(changed(&file.source)),
+            read => file.source.told("read", read)?,
+        };
+        let text = text_of(bytes.into(), chunk.line)
+            .map_err(|fault| changed(&file.source).because(fault.in_file(&file.source)))?;
+        Ok(Piece { text, start: chunk.start, line: chunk.line })
+    }
+
+    /// Asks for the text of the next part, if it is in an object that is not compressed.
+    fn ask_ahead(&mut self) -> Result<()> {
+        let Some(part) = self.parts.as_slice().first().copied() else { return Ok(()) };
+        let (file, chunk) = (&self.input.files[part.file], self.survey.files[part.file].chunks[part.chunk]);
+        if file.source.remote().is_some() && Packing::of(file.source.name()) == Packing::None {
+            self.ahead = open_unchanged(file)?.ahead(chunk.start..chunk.end).map(|ahead| (part, ahead));
+        }
+        Ok(())
     }
 
     /// Reads the rows of the next batch and returns their number; 0 at the end of the part.
@@ -149,7 +187,7 @@ impl Batches {
                 Shape::Json => read_json(opened, &mut self.keys, &mut self.columns, &mut filled),
             };
             // The survey has read all rows: an error now means that the file changed.
-            done.map_err(|fault| changed(file).because(fault.in_file(&file.path)))?;
+            done.map_err(|fault| changed(&file.source).because(fault.in_file(&file.source)))?;
             if !filled.has_room() {
                 break;
             }
@@ -158,13 +196,13 @@ impl Batches {
                     (opened.at, opened.line) = (0, piece.line);
                     opened.piece = piece;
                 }
-                None => return Err(changed(file)),
+                None => return Err(changed(&file.source)),
             }
         }
         opened.taken += filled.rows as u64;
         let is_whole = opened.taken == opened.chunk.rows && opened.cutter.is_none();
         if most > 0 && is_whole && !opened.is_at_end() {
-            return Err(changed(file));
+            return Err(changed(&file.source));
         }
         Ok(filled.rows)
     }
@@ -207,17 +245,6 @@ impl Filled {
     fn has_room(&self) -> bool {
         self.rows < self.most && self.bytes < BATCH_BYTES
     }
-}
-
-fn read_chunk(file: &InputFile, chunk: &Chunk) -> Result<Piece> {
-    let opened = open_unchanged(file)?;
-    let mut bytes = vec![0; chunk.bytes() as usize];
-    match opened.read_exact_at(&mut bytes, chunk.start) {
-        Err(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => return Err(changed(file)),
-        read => read.io("read", &file.path)?,
-    }
-    let text = text_of(bytes, chunk.line).map_err(|fault| changed(file).because(fault.in_file(&file.path)))?;
-    Ok(Piece { text, start: chunk.start, line: chunk.line })
 }
 
 /// Reads records until the batch is full or the piece ends.

@@ -35,7 +35,7 @@ pub(super) fn of_csv(input: &Input, plan: Plan) -> Result<Survey> {
             true => "has no header line; a first line with the names of the columns is needed",
             false => "has no row, so its columns are unknown; name them in a contract",
         };
-        return Err(Fault::of_file(what).in_file(&input.files[0].path));
+        return Err(Fault::of_file(what).in_file(&input.files[0].source));
     }
     let values: Vec<Values> = (0..names.columns.len()).map(|number| csv_survey::merged(&parts, number)).collect();
     drop(parts);
@@ -45,7 +45,7 @@ pub(super) fn of_csv(input: &Input, plan: Plan) -> Result<Survey> {
             let head = learnt.head.as_deref().unwrap_or_default();
             if Values::is_row(head.iter().map(|number| (name(*number), &values[*number]))) {
                 let names: Vec<&str> = head.iter().map(|number| name(*number)).collect();
-                return Err(csv_survey::no_header(&names).in_file(&file.path));
+                return Err(csv_survey::no_header(&names).in_file(&file.source));
             }
         }
     }
@@ -53,7 +53,7 @@ pub(super) fn of_csv(input: &Input, plan: Plan) -> Result<Survey> {
     let odd = |number: usize| values[number].odd().map(|(place, what)| (place, number, what));
     if let Some((place, number, what)) = (0..values.len()).filter_map(odd).min() {
         let what = format!("column {} {what}", shown(name(number)));
-        return Err(Fault::at(place.line, what).in_file(&input.files[place.file].path));
+        return Err(Fault::at(place.line, what).in_file(&input.files[place.file].source));
     }
     let mut order: Vec<usize> = (0..names.columns.len()).collect();
     order.sort_by_key(|number| names.columns[*number].1);
@@ -116,7 +116,7 @@ fn check_strangers<'n>(
                 "its header, {}, has no column in common with the other files; is the header line missing?",
                 shown(&names.join(","))
             );
-            Err(Fault::at(1, what).in_file(&file.path))
+            Err(Fault::at(1, what).in_file(&file.source))
         }
     }
 }
@@ -136,7 +136,7 @@ fn check_files<'n>(input: &Input, learnt: &[Learnt<Head>], name: &impl Fn(usize)
         }
         if let Some(missing) = required.iter().find(lacks) {
             let what = format!("column {} is missing, but its contract allows no nulls", shown(missing));
-            return Err(Fault::of_file(what).in_file(&file.path));
+            return Err(Fault::of_file(what).in_file(&file.source));
         }
     }
     Ok(())
@@ -149,8 +149,8 @@ fn check_files<'n>(input: &Input, learnt: &[Learnt<Head>], name: &impl Fn(usize)
 pub(super) fn of_json(input: &Input, plan: Plan) -> Result<Survey> {
     let expected = expected::of(input);
     let (parts, learnt) = survey::read(&OfJson { expected: &expected }, &input.files, Shape::Json, plan)?;
-    let path = |place: Place| &input.files[place.file].path;
-    let fields = Objects::merged(parts).map_err(|(place, what)| Fault::at(place.line, what).in_file(path(place)))?;
+    let source = |place: Place| &input.files[place.file].source;
+    let fields = Objects::merged(parts).map_err(|(place, what)| Fault::at(place.line, what).in_file(source(place)))?;
     let mut columns = Vec::with_capacity(fields.len());
     for (name, node) in fields {
         let data_type = match expected.get(&name) {
@@ -176,7 +176,7 @@ fn absent(input: &Input, columns: &[(Field, Place)], may_be: impl Fn(&Column) ->
 
 /// The error of a field whose values have no common type.
 fn told(input: &Input, conflict: Conflict) -> Error {
-    let at = |place: Place| format!("{}, line {}", input.files[place.file].path.display(), place.line);
+    let at = |place: Place| format!("{}, line {}", input.files[place.file].source, place.line);
     let (place, what) = match conflict {
         Conflict::Kinds { path, one: (one, first), other: (other, place) } => {
             let what = format!(
@@ -203,7 +203,7 @@ fn told(input: &Input, conflict: Conflict) -> Error {
             (at, what)
         }
     };
-    Fault::at(place.line, what).in_file(&input.files[place.file].path)
+    Fault::at(place.line, what).in_file(&input.files[place.file].source)
 }
 
 /// The survey with these columns.
@@ -213,7 +213,7 @@ fn made(input: &Input, shape: Shape, columns: &[(Field, Place)], files: Vec<Surv
     if let Some(contract) = &input.contract {
         let mut all = schema.fields().to_vec();
         all.extend(input.partition_fields()?.into_iter().map(Arc::new));
-        let problems = contract.check(&Schema::new(all), &input.files[0].path.display().to_string());
+        let problems = contract.check(&Schema::new(all), &input.files[0].source.to_string());
         if !problems.is_empty() {
             return Err(Error::input(format!(
                 "input {} is not what the job expects\n  {}",
@@ -229,21 +229,17 @@ fn made(input: &Input, shape: Shape, columns: &[(Field, Place)], files: Vec<Surv
 fn check_names(input: &Input, columns: &[(Field, Place)]) -> Result<()> {
     let mut spellings: HashMap<String, (&str, Place)> = HashMap::new();
     for (field, place) in columns {
-        let path = |place: &Place| &input.files[place.file].path;
+        let source = |place: &Place| &input.files[place.file].source;
         let name = field.name().as_str();
         if input.partition_columns.iter().any(|column| column == name) {
             let what = format!("column {} is also in the names of directories; remove it from one", shown(name));
-            return Err(Fault::at(place.line, what).in_file(path(place)));
+            return Err(Fault::at(place.line, what).in_file(source(place)));
         }
         let (other, first) = *spellings.entry(name.to_lowercase()).or_insert((name, *place));
         if (first.file, first.line) != (place.file, place.line) {
-            let what = format!(
-                "column {} is spelled {} in {}; use one spelling",
-                shown(name),
-                shown(other),
-                path(&first).display()
-            );
-            return Err(Fault::at(place.line, what).in_file(path(place)));
+            let what =
+                format!("column {} is spelled {} in {}; use one spelling", shown(name), shown(other), source(&first));
+            return Err(Fault::at(place.line, what).in_file(source(place)));
         }
     }
     Ok(())

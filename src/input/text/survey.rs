@@ -119,7 +119,7 @@ pub(super) fn read<L: Learn>(learn: &L, files: &[InputFile], shape: Shape, plan:
     let learnt = |(reading, file): (Mutex<Reading<L::Head>>, &InputFile)| {
         let reading = reading.into_inner().unwrap_or_else(PoisonError::into_inner);
         let mut chunks = reading.chunks;
-        if Packing::of(&file.path) != Packing::None {
+        if Packing::of(file.source.name()) != Packing::None {
             let rows = chunks.iter().map(|chunk| chunk.rows).sum();
             let end = chunks.last().map(|chunk| chunk.end);
             chunks = end.map(|end| Chunk { start: 0, end, line: 1, rows }).into_iter().collect();
@@ -192,8 +192,8 @@ impl<L: Learn> Work<'_, L> {
 
     /// Reads pieces of a file to its end. An error comes with its line.
     fn read_pieces(&self, part: &mut L::Part, file: usize) -> Result<(), (u64, Error)> {
-        let path = &self.files[file].path;
-        let told = |fault: Fault| (fault.line, fault.in_file(path));
+        let source = &self.files[file].source;
+        let told = |fault: Fault| (fault.line, fault.in_file(source));
         loop {
             let (number, piece, head) = {
                 let mut reading = lock(&self.readings[file]);
@@ -226,7 +226,7 @@ impl<L: Learn> Work<'_, L> {
         };
         if reading.head.is_none() {
             let head = self.learn.head(file, &mut piece);
-            let head = head.map_err(|fault| (fault.line, fault.in_file(&self.files[file].path)))?;
+            let head = head.map_err(|fault| (fault.line, fault.in_file(&self.files[file].source)))?;
             reading.head = Some(head);
         }
         let end = piece.start + piece.text.len() as u64;

@@ -11,7 +11,7 @@ use proptest::prelude::*;
 use super::survey::Plan;
 use super::{Batches, Part, Survey};
 use crate::error::Result;
-use crate::input::{Input, InputFile};
+use crate::input::{Input, InputFile, Source};
 use crate::job::Format;
 
 fn input(directory: &Path, format: Format, files: &[(&str, String)]) -> Arc<Input> {
@@ -19,7 +19,7 @@ fn input(directory: &Path, format: Format, files: &[(&str, String)]) -> Arc<Inpu
         let path = directory.join(name);
         fs::write(&path, text).unwrap();
         let modified = fs::metadata(&path).unwrap().modified().unwrap().try_into().unwrap();
-        InputFile { path, bytes: text.len() as u64, modified, partitions: vec![], footer: None }
+        InputFile { source: Source::Local(path), bytes: text.len() as u64, modified, partitions: vec![], footer: None }
     };
     Arc::new(Input {
         name: "t".to_owned(),
@@ -137,13 +137,14 @@ fn what_changed_since_the_survey_is_told() {
     {
         let input = input(directory.path(), Format::Csv, &[("a.csv", text.to_owned())]);
         let survey = survey(&input, 1, 100).unwrap();
-        fs::write(&input.files[0].path, later).unwrap();
+        fs::write(input.files[0].source.local().unwrap(), later).unwrap();
         let error = read(&input, &survey, &[0], 10).unwrap_err();
         assert!(error.message().contains("a.csv: changed while it was being read"), "{error}");
         // Size and modification time do not show the change.
         let mut blind = Arc::unwrap_or_clone(input);
         blind.files[0].bytes = later.len() as u64;
-        blind.files[0].modified = fs::metadata(&blind.files[0].path).unwrap().modified().unwrap().try_into().unwrap();
+        blind.files[0].modified =
+            fs::metadata(blind.files[0].source.local().unwrap()).unwrap().modified().unwrap().try_into().unwrap();
         let blind = read(&Arc::new(blind), &survey, &[0], 10);
         assert!(blind.is_err() || later.len() > text.len(), "{blind:?}");
     }

@@ -3,9 +3,8 @@
 //! Readers know lines, not files; the caller adds the file. Values are shortened and control characters escaped, so
 //! that no file can write to a terminal or fill a log.
 
-use std::path::Path;
-
 use crate::error::Error;
+use crate::input::source::Source;
 
 /// Characters of a value that a message shows.
 pub(super) const SHOWN: usize = 60;
@@ -31,10 +30,9 @@ impl Fault {
     }
 
     /// Converts it to an error that names the file.
-    pub(crate) fn in_file(self, path: &Path) -> Error {
+    pub(crate) fn in_file(self, file: &Source) -> Error {
         let Self { line, what } = self;
-        let path = path.display();
-        Error::input(if line == 0 { format!("{path}: {what}") } else { format!("{path}, line {line}: {what}") })
+        Error::input(if line == 0 { format!("{file}: {what}") } else { format!("{file}, line {line}: {what}") })
     }
 }
 
@@ -53,7 +51,7 @@ mod tests {
     fn values_are_shown_short_and_harmless() {
         assert_eq!(shown("a\u{1b}[31m\n"), r#""a\u{1b}[31m\n""#);
         assert_eq!(shown(&"é".repeat(61)), format!("\"{}\"…", "é".repeat(60)));
-        let error = Fault::at(3, "is wrong").in_file(Path::new("a.csv"));
+        let error = Fault::at(3, "is wrong").in_file(&Source::Local("a.csv".into()));
         assert_eq!(error.message(), "a.csv, line 3: is wrong");
     }
 }

@@ -6,7 +6,7 @@
 //! the ranges of types and constants prove that nothing can fail, as in `age / 10 * 10`.
 //!
 //! Decimals fail beyond 128 bits themselves; those of 38 digits are held to 38 digits too, at the end of a chain of
-//! operators. A chain of integers, `a + b - c`, is one function: nested functions make DataFusion's time to plan
+//! operators. Their quotients are rounded (see `quotients`). A chain of integers, `a + b - c`, is one function: nested functions make DataFusion's time to plan
 //! grow with the cube of their number, as each name contains all names below it.
 //!
 //! Not for: floats, which have infinity.
@@ -79,7 +79,9 @@ fn replace(expression: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
     };
     let data_type = type_of(&expression, schema)?;
     if operation.divides() && (data_type.is_integer() || data_type.is_decimal()) {
+        let rounds = operation == Operation::Divide && data_type.is_decimal();
         if range(&right, schema).is_some_and(|(least, most)| least > 0 || most < -1)
+            && !rounds
             && !matches!(data_type, DataType::Decimal128(DECIMAL128_MAX_PRECISION, _))
         {
             return Ok(Transformed::no(expression));
@@ -207,10 +209,11 @@ impl Checked {
         let mut left = first.clone();
         for ((operation, end), right) in self.steps.iter().zip(others) {
             let scalar = matches!((&left, right), (ColumnarValue::Scalar(_), ColumnarValue::Scalar(_)));
-            let done = operation.apply(datum(&left)?.as_ref(), datum(right)?.as_ref()).map_err(|error| {
-                let text = self.text.get(..*end).unwrap_or(&self.text);
-                exec_datafusion_err!("{text} {}: {error}", operation.advice(&self.result))
-            })?;
+            let done =
+                operation.apply(datum(&left)?.as_ref(), datum(right)?.as_ref(), &self.result).map_err(|error| {
+                    let text = self.text.get(..*end).unwrap_or(&self.text);
+                    exec_datafusion_err!("{text} {}: {error}", operation.advice(&self.result))
+                })?;
             left = match scalar {
                 true => ColumnarValue::Scalar(ScalarValue::try_from_array(&done, 0)?),
                 false => ColumnarValue::Array(done),

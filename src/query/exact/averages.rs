@@ -1,12 +1,13 @@
-//! Averages of integers, of decimals with many digits and of durations: an exact sum, divided once at the end.
+//! Averages of integers, decimals and durations: an exact sum, divided once at the end, for decimals rounded half away
+//! from zero.
 //!
 //! ```text
 //!  avg(x)  ─▶  quotient(sum(x in a wider type), count(x))
 //! ```
 //! DataFusion sums integers as doubles, so that an average depends on the order of the rows, and durations in 64 bits,
-//! which wrap. Moving frames, `DISTINCT` and `FILTER` apply to the sum and the count.
+//! which wrap, and cuts off averages of decimals. Moving frames, `DISTINCT` and `FILTER` apply to the sum and the count.
 //!
-//! Not for: floats, and decimals whose type leaves four more digits for the average; DataFusion averages those.
+//! Not for: floats, and decimals of other sizes than 128 bits; DataFusion averages those.
 
 use std::sync::Arc;
 
@@ -15,7 +16,7 @@ use arrow::compute::cast as cast_array;
 use arrow::datatypes::{DECIMAL128_MAX_PRECISION, DataType, Decimal128Type, Decimal256Type, Int64Type, i256};
 use datafusion::common::config::ConfigOptions;
 use datafusion::common::tree_node::Transformed;
-use datafusion::common::{Column, DFSchema, Result, internal_datafusion_err};
+use datafusion::common::{Column, DFSchema, Result, internal_datafusion_err, internal_err};
 use datafusion::functions_aggregate::count::count_udaf;
 use datafusion::logical_expr::{
     Aggregate, AggregateUDF, ColumnarValue, Expr, ExprSchemable, LogicalPlan, LogicalPlanBuilder, ScalarFunctionArgs,
@@ -23,12 +24,13 @@ use datafusion::logical_expr::{
 };
 use datafusion::optimizer::AnalyzerRule;
 
-use super::sum::ExactSum;
+use super::quotients::Number;
+use super::sum::{ExactSum, SAFE_DIGITS};
 
 /// Maximum digits of a 64-bit integer.
 const INTEGER_DIGITS: u8 = 20;
 /// Digits that the average of decimals has in addition to theirs.
-const MORE_DIGITS: i8 = 4;
+const MORE_DIGITS: u8 = 4;
 
 /// The analyzer rule of this file.
 #[derive(Debug)]
@@ -49,9 +51,9 @@ pub(super) fn type_of_average(of: &DataType) -> Option<DataType> {
     match of {
         of if of.is_integer() => Some(DataType::Float64),
         DataType::Duration(unit) => Some(DataType::Duration(*unit)),
-        DataType::Decimal128(digits, scale) if digits + MORE_DIGITS.unsigned_abs() > DECIMAL128_MAX_PRECISION => {
-            let room = DECIMAL128_MAX_PRECISION.saturating_sub(*digits);
-            Some(DataType::Decimal128(DECIMAL128_MAX_PRECISION, scale + room.cast_signed()))
+        DataType::Decimal128(digits, scale) => {
+            let room = DECIMAL128_MAX_PRECISION.saturating_sub(*digits).min(MORE_DIGITS);
+            Some(DataType::Decimal128(digits + room, scale.saturating_add(room.cast_signed())))
         }
         _ => None,
     }
@@ -106,6 +108,7 @@ fn parts(expression: &Expr, schema: &DFSchema) -> Result<Option<(Expr, Expr, Dat
     let of = value.get_type(schema)?;
     let Some(result) = type_of_average(&of) else { return Ok(None) };
     let wide = match &of {
+        DataType::Decimal128(digits, _) if *digits <= SAFE_DIGITS => value.clone(),
         DataType::Decimal128(_, scale) => cast(value.clone(), DataType::Decimal256(DECIMAL128_MAX_PRECISION, *scale)),
         DataType::Duration(_) => cast(cast(value.clone(), DataType::Int64), DataType::Decimal128(INTEGER_DIGITS, 0)),
         _ => cast(value.clone(), DataType::Decimal128(INTEGER_DIGITS, 0)),
@@ -160,10 +163,16 @@ impl Quotient {
     fn divide(&self, sums: &ArrayRef, counts: &Int64Array) -> Result<ArrayRef> {
         let counted = |row: usize| sums.is_valid(row) && counts.is_valid(row) && counts.value(row) != 0;
         if let DataType::Decimal128(digits, scale) = self.result {
-            let sums = sums.as_primitive::<Decimal256Type>();
-            let factor = i256::from(10).wrapping_pow(u32::from((scale - sums.scale()).unsigned_abs()));
+            let value = |row: usize| match sums.data_type() {
+                DataType::Decimal256(..) => sums.as_primitive::<Decimal256Type>().value(row),
+                _ => i256::from(sums.as_primitive::<Decimal128Type>().value(row)),
+            };
+            let (DataType::Decimal128(_, of_sums) | DataType::Decimal256(_, of_sums)) = sums.data_type() else {
+                return internal_err!("{} takes a sum of decimals", self.name());
+            };
+            let factor = i256::from(10).wrapping_pow(u32::from((scale - of_sums).unsigned_abs()));
             let of_row = |row: usize| match counted(row) {
-                true => sums.value(row).wrapping_mul(factor).wrapping_div(i256::from(counts.value(row))).to_i128(),
+                true => value(row).wrapping_mul(factor).rounded(i256::from(counts.value(row)))?.to_i128(),
                 false => None,
             };
             let quotients: Decimal128Array = (0..sums.len()).map(of_row).collect();

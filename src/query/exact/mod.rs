@@ -5,9 +5,10 @@
 //!  forms            forms of SQL that DataFusion does not know
 //!  casts            a cast keeps the value, or is an error that names it
 //!  sum              sums of integers and decimals are exact, or an error
-//!  averages         averages of whole numbers, long decimals and durations are divided once, of an exact sum
+//!  averages         averages of whole numbers, decimals and durations are divided once, of an exact sum
 //!  arithmetic,
 //!  operation        operators on integers are exact, or an error
+//!  quotients        quotients of decimals are rounded, not cut off
 //!  frames, refilled floats of a frame that moves are added up, or otherwise aggregated, anew
 //!  floats           there is one zero and one NaN, so equal numbers are one group, one key, one partition
 //!  not_in           IN and NOT IN over subqueries follow the three-valued logic of nulls
@@ -23,7 +24,7 @@
 //! Most are analyzer rules, which see a query once its types are known and before anything is optimized; two run before
 //! DataFusion coerces types.
 //!
-//! Not for: speed (see `push_cast_below_join`, `partitioned_aggregate`).
+//! Not for: speed (see `partitioned_aggregate`).
 
 mod arithmetic;
 mod averages;
@@ -37,6 +38,7 @@ mod multisets;
 mod not_in;
 mod null_safe;
 mod operation;
+mod quotients;
 mod repeated_orders;
 mod rewrites;
 mod sum;

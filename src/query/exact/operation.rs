@@ -1,4 +1,4 @@
-//! The operations on integers that are checked: what each of them does, and what to do where it fails.
+//! The operations on integers and decimals that are checked: what each of them does, and what to do where it fails.
 //!
 //! Not for: which expressions are replaced by them (see `arithmetic`).
 
@@ -8,6 +8,8 @@ use arrow::compute::{CastOptions, cast_with_options};
 use arrow::datatypes::{DECIMAL128_MAX_PRECISION, DataType, Decimal128Type};
 use arrow::error::ArrowError;
 use datafusion::logical_expr::Operator;
+
+use super::quotients;
 
 /// An operator of SQL.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -48,8 +50,15 @@ impl Operation {
         }
     }
 
-    pub(super) fn apply(self, left: &dyn Datum, right: &dyn Datum) -> std::result::Result<ArrayRef, ArrowError> {
+    /// The operation on two arrays or scalars, as `result`.
+    pub(super) fn apply(
+        self,
+        left: &dyn Datum,
+        right: &dyn Datum,
+        result: &DataType,
+    ) -> std::result::Result<ArrayRef, ArrowError> {
         match self {
+            Self::Divide if result.is_decimal() => quotients::divide(left, right, result),
             Self::Plus => numeric::add(left, right),
             Self::Minus => numeric::sub(left, right),
             Self::Times => numeric::mul(left, right),

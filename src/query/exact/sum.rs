@@ -29,7 +29,7 @@ use super::float_frames::{Frame, Of};
 /// The type in which integers and durations are summed: 128 bits.
 const WIDE_INTEGER: DataType = DataType::Decimal128(DECIMAL128_MAX_PRECISION, 0);
 /// Decimals of at most this many digits can be summed ten billion times in 128 bits.
-const SAFE_DIGITS: u8 = DECIMAL128_MAX_PRECISION - 10;
+pub(super) const SAFE_DIGITS: u8 = DECIMAL128_MAX_PRECISION - 10;
 /// Digits of a 256-bit decimal.
 const WIDEST: u8 = 76;
 

@@ -34,6 +34,29 @@ fn long_chains_are_planned_in_time_and_exact() {
 }
 
 #[test]
+fn quotients_and_averages_of_decimals_are_rounded() {
+    let values = "(VALUES ('2.00', '3.00'), ('-2.00', '3.00'), ('0.01', '64'), ('-0.03', '64'), (NULL, '1')) t(a, b)";
+    let d = format!("(SELECT CAST(a AS DECIMAL(7, 2)) AS a, CAST(b AS DECIMAL(7, 2)) AS b FROM {values})");
+    check(&format!("SELECT a / b FROM {d}"), &["-", "-0.000469", "-0.666667", "0.000156", "0.666667"]);
+    let constant = "CAST('64' AS DECIMAL(7, 2))";
+    check(&format!("SELECT b / {constant} FROM {d} WHERE a = 2"), &["0.046875"]);
+    check(&format!("SELECT CAST('0.05' AS DECIMAL(3, 2)) / {constant}"), &["0.000781"]);
+    check("SELECT CAST('1' AS DECIMAL(9, 0)) / 32, CAST('-1' AS DECIMAL(9, 0)) / 32", &["0.0313 -0.0313"]);
+    check(
+        &format!("SELECT sum(a) / sum(b), avg(a), avg(a) FILTER (WHERE a < 0) FROM {d}"),
+        &["-0.000148 -0.005000 -1.015000"],
+    );
+    let thirds = "(SELECT CAST(x AS DECIMAL(3, 0)) AS x FROM (VALUES (1), (1), (0), (-2), (-2), (-1)) t(x))";
+    check(&format!("SELECT avg(x) FROM {thirds} WHERE x >= 0"), &["0.6667"]);
+    check(&format!("SELECT avg(x) FROM {thirds} WHERE x < 0"), &["-1.6667"]);
+    check(&format!("SELECT avg(DISTINCT x) FROM {thirds} WHERE x > -2"), &["0.0000"]);
+    refused(&format!("SELECT a / (b - b) FROM {d}"), &["/", "nullif(…, 0)"]);
+    let large = "CAST('99999999999999999999999999999999999999' AS DECIMAL(38, 0))";
+    refused(&format!("SELECT x / CAST('0.5' AS DECIMAL(38, 0)) FROM (SELECT {large} AS x)"), &["/"]);
+    check(&format!("SELECT x / x FROM (SELECT {large} AS x)"), &["1.0000"]);
+}
+
+#[test]
 fn averages_are_divided_once() {
     let w = format!("(VALUES (1, {MAX}), (2, 3), (3, -{MAX}), (4, {MAX}), (5, -{MAX})) w(k, a)");
     check(

@@ -1,0 +1,206 @@
+//! The objects below a URL as a tree of files and directories.
+//!
+//! ```text
+//! s3://lake/events/date=2026-11-*/*.parquet
+//!           └─────┘ listed once, page by page; everything else is looked up in the listing
+//! ```
+//! A URL without wildcards is looked at first; it is listed unless it is an object. https has no listing: its URLs name
+//! one file each.
+//!
+//! Stores have no directories. Tools mark them by empty objects, which are no files here: those with objects below them,
+//! and those without an extension.
+//!
+//! Not for: which of the files are inputs (`resolve`).
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Bound;
+use std::path::{Path, PathBuf};
+
+use glob::{MatchOptions, Pattern};
+
+use super::Source;
+use super::tree::{Found, Node, Tree, TreeFile, no_pattern};
+use crate::error::{Error, Result};
+use crate::objects::{Bucket, Entry, Key, Location, Scheme};
+
+/// Maximum number of objects that are listed for an input.
+const MAX_LISTED: usize = 1_000_000;
+/// Begins a part of a pattern that is not taken as it is written.
+pub(super) const WILDCARDS: [char; 3] = ['*', '?', '['];
+/// A wildcard stays within a name between slashes.
+const OPTIONS: MatchOptions =
+    MatchOptions { case_sensitive: true, require_literal_separator: true, require_literal_leading_dot: false };
+
+/// The objects below a URL.
+pub(super) struct ObjectTree {
+    bucket: Bucket,
+    entries: BTreeMap<String, Entry>,
+    /// The directory whose objects are all in `entries`; none if only one was looked at.
+    listed: Option<String>,
+}
+
+impl ObjectTree {
+    /// Finds out what is at a URL, whose bucket is opened at its root.
+    ///
+    /// # Errors
+    /// `Invalid` for what cannot be listed, and for missing buckets, credentials and rights; `Input` for too many objects;
+    /// `Unavailable` when the store does not answer.
+    pub(super) fn look(bucket: &Bucket, url: &str, location: &Location) -> Result<Self> {
+        let path = location.prefix();
+        let one = |entry: Entry| Self {
+            bucket: bucket.clone(),
+            entries: BTreeMap::from([(entry.key.as_str().to_owned(), entry)]),
+            listed: None,
+        };
+        let nothing = || Self { bucket: bucket.clone(), entries: BTreeMap::new(), listed: None };
+        if location.scheme() == Scheme::Http {
+            if path.is_empty() || path.contains('*') || url.ends_with('/') {
+                return Err(Error::invalid(format!(
+                    "{location} cannot be listed: by https each URL names one file; make each an input"
+                )));
+            }
+            return Ok(bucket.head(&Key::new(path)?)?.map_or_else(nothing, one));
+        }
+        if let Some(wildcard) = path.find(WILDCARDS) {
+            let directory = path[..wildcard].rfind('/').map_or("", |end| &path[..end]);
+            return Self::list(bucket, directory);
+        }
+        let named = if path.is_empty() || url.ends_with('/') { None } else { bucket.head(&Key::new(path)?)? };
+        match named {
+            Some(entry) if entry.bytes > 0 => Ok(one(entry)),
+            Some(entry) => {
+                let tree = Self::list(bucket, path)?;
+                Ok(if tree.entries.is_empty() { one(entry) } else { tree })
+            }
+            None => Self::list(bucket, path),
+        }
+    }
+
+    /// Lists a directory; the empty one is the whole bucket.
+    fn list(bucket: &Bucket, directory: &str) -> Result<Self> {
+        let mut entries = BTreeMap::new();
+        let prefix = if directory.is_empty() { None } else { Some(Key::new(directory)?) };
+        bucket.list(prefix.as_ref(), |entry| {
+            if entries.len() == MAX_LISTED {
+                return Err(Error::input(format!(
+                    "{}/{directory} has more than {MAX_LISTED} objects; name a directory in it",
+                    bucket.location()
+                )));
+            }
+            entries.insert(entry.key.as_str().to_owned(), entry);
+            Ok(())
+        })?;
+        let mut tree = Self { bucket: bucket.clone(), entries, listed: Some(directory.to_owned()) };
+        let markers: Vec<String> = tree.entries.values().filter(|entry| tree.is_marker(entry)).map(key).collect();
+        markers.iter().for_each(|marker| drop(tree.entries.remove(marker)));
+        Ok(tree)
+    }
+
+    /// Whether an object only says that there is a directory. Names with `_` or `.` in front are left for the rules.
+    fn is_marker(&self, entry: &Entry) -> bool {
+        let key = entry.key.as_str();
+        let name = key.rsplit('/').next().unwrap_or_default();
+        entry.bytes == 0 && (self.is_directory(key) || !name.contains('.') && !name.starts_with('_'))
+    }
+
+    fn is_directory(&self, path: &str) -> bool {
+        path.is_empty() && self.listed.is_some() || self.below(path).next().is_some()
+    }
+
+    /// The keys below a directory, in order.
+    fn below<'t>(&'t self, directory: &str) -> impl Iterator<Item = &'t str> + use<'t> {
+        let start = if directory.is_empty() { String::new() } else { format!("{directory}/") };
+        let from = (Bound::Included(start.clone()), Bound::Unbounded);
+        self.entries
+            .range::<String, _>(from)
+            .map(|(key, _)| key.as_str())
+            .take_while(move |key| key.starts_with(&start))
+    }
+
+    fn url(&self, path: &str) -> String {
+        match Key::new(path) {
+            Ok(key) => self.bucket.url(&key),
+            Err(_) => self.bucket.location().to_string(),
+        }
+    }
+}
+
+fn key(entry: &Entry) -> String {
+    entry.key.as_str().to_owned()
+}
+
+/// A path as the text of a key: what a tree of objects gives is UTF-8, and has no slash at its end.
+fn text(path: &Path) -> &str {
+    path.to_str().unwrap_or_default().trim_end_matches('/')
+}
+
+impl Tree for ObjectTree {
+    fn at(&self, path: &Path) -> Node {
+        let path = text(path);
+        match (self.entries.contains_key(path), self.is_directory(path)) {
+            (true, _) => Node::File,
+            (false, true) => Node::Directory,
+            (false, false) => Node::Nothing,
+        }
+    }
+
+    fn children(&self, directory: &Path) -> Result<Vec<Found>> {
+        let directory = text(directory);
+        let start = if directory.is_empty() { 0 } else { directory.len() + 1 };
+        let mut found = Vec::new();
+        let mut last = "";
+        for key in self.below(directory) {
+            match key[start..].find('/').map(|end| &key[..start + end]) {
+                None => found.push(Found { path: PathBuf::from(key), is_directory: false }),
+                Some(inner) if inner != last => {
+                    found.push(Found { path: PathBuf::from(inner), is_directory: true });
+                    last = inner;
+                }
+                Some(_) => {}
+            }
+        }
+        Ok(found)
+    }
+
+    fn matching(&self, pattern: &str) -> Result<Vec<Found>> {
+        let matcher = Pattern::new(pattern).map_err(|error| no_pattern(pattern, error))?;
+        let fixed = pattern.split(WILDCARDS).next().unwrap_or_default();
+        let directory = fixed.rfind('/').map_or("", |end| &fixed[..end]);
+        let mut found = Vec::new();
+        let mut directories: BTreeSet<&str> = BTreeSet::new();
+        for key in self.below(directory) {
+            if matcher.matches_with(key, OPTIONS) {
+                found.push(Found { path: PathBuf::from(key), is_directory: false });
+            }
+            let inner =
+                key.match_indices('/').map(|(end, _)| &key[..end]).filter(|inner| inner.len() > directory.len());
+            directories.extend(inner);
+        }
+        let matched = directories.into_iter().filter(|inner| matcher.matches_with(inner, OPTIONS));
+        found.extend(matched.map(|inner| Found { path: PathBuf::from(inner), is_directory: true }));
+        Ok(found)
+    }
+
+    fn exists(&self, path: &Path) -> Result<bool> {
+        let path = text(path);
+        let is_listed = |listed: &String| listed.is_empty() || path.starts_with(&format!("{listed}/"));
+        if self.entries.contains_key(path) || self.is_directory(path) {
+            return Ok(true);
+        }
+        if self.listed.as_ref().is_some_and(is_listed) {
+            return Ok(false);
+        }
+        Ok(self.bucket.head(&Key::new(path)?)?.is_some())
+    }
+
+    fn file(&self, path: &Path) -> Result<TreeFile> {
+        let entry = self.entries.get(text(path));
+        let entry = entry.ok_or_else(|| Error::internal(format!("{} was not listed", self.shown(path))))?;
+        let (bytes, modified) = (entry.bytes, entry.modified);
+        Ok(TreeFile { source: Source::object(&self.bucket, entry.clone()), bytes, modified })
+    }
+
+    fn shown(&self, path: &Path) -> String {
+        self.url(text(path))
+    }
+}

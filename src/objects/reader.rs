@@ -1,0 +1,85 @@
+//! Reads an object from front to back, as a file is read.
+//!
+//! ```text
+//! 256 KiB, 512 KiB, … 4 MiB, 4 MiB, …      one is used while the next is on its way
+//! ```
+//! The first part is small, for readers that only look at the beginning of an object. The next part is asked for once
+//! the first has been used up. Two parts are in memory at most.
+//!
+//! Not for: parts of an object in any order (`read`, `ranges`).
+
+use std::io::{self, Read};
+use std::ops::Range;
+
+use bytes::{Buf, Bytes};
+
+use super::ranges::Asked;
+use super::{Bucket, Entry};
+use crate::error::Result;
+
+/// Bytes of the first part: 256 KiB.
+const FIRST: u64 = 256 << 10;
+/// Bytes of a part at most: 4 MiB.
+const MOST: u64 = 4 << 20;
+
+/// A reader of an object. Its errors hold the client's own [`Error`](crate::error::Error).
+#[derive(Debug)]
+pub struct Reader {
+    bucket: Bucket,
+    entry: Entry,
+    /// The bytes that nobody has asked for yet.
+    left: Range<u64>,
+    step: u64,
+    /// What was received and is not read yet.
+    now: Bytes,
+    /// The part that is on its way.
+    ahead: Option<Asked>,
+}
+
+impl Bucket {
+    /// Reads an object from front to back.
+    pub fn reader(&self, entry: &Entry) -> Reader {
+        let left = 0..entry.bytes;
+        Reader { bucket: self.clone(), entry: entry.clone(), left, step: FIRST, now: Bytes::new(), ahead: None }
+    }
+}
+
+impl Reader {
+    /// Asks for the next part; none at the end.
+    fn ask(&mut self) -> Result<Option<Asked>> {
+        let end = self.left.end.min(self.left.start + self.step);
+        let part = self.left.start..end;
+        if part.is_empty() {
+            return Ok(None);
+        }
+        self.left.start = end;
+        self.step = (2 * self.step).min(MOST);
+        self.bucket.ask(&self.entry, vec![part]).map(Some)
+    }
+
+    /// The next part; empty at the end.
+    fn part(&mut self) -> Result<Bytes> {
+        let is_first = self.left.start == 0;
+        let asked = match self.ahead.take() {
+            Some(asked) => Some(asked),
+            None => self.ask()?,
+        };
+        let Some(asked) = asked else { return Ok(Bytes::new()) };
+        if !is_first {
+            self.ahead = self.ask()?;
+        }
+        let parts = asked.wait()?;
+        Ok(parts.into_iter().next().unwrap_or_default())
+    }
+}
+
+impl Read for Reader {
+    fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
+        if self.now.is_empty() && !bytes.is_empty() {
+            self.now = self.part().map_err(io::Error::other)?;
+        }
+        let read = bytes.len().min(self.now.len());
+        self.now.copy_to_slice(&mut bytes[..read]);
+        Ok(read)
+    }
+}

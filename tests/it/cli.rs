@@ -8,25 +8,27 @@ use std::collections::BTreeSet;
 use crate::fixture::{NUMBERS, Numbers};
 use crate::harness::{Run, Workspace};
 
-const COMMANDS: [&str; 18] = [
-    "init",
-    "run",
-    "plan",
-    "versions",
-    "show",
-    "path",
-    "get",
-    "scan",
-    "publish",
-    "rollback",
-    "pin",
-    "unpin",
-    "gc",
-    "verify",
-    "verify-crash",
-    "log",
+const COMMANDS: [&str; 20] = [
     "consume",
     "demo",
+    "gc",
+    "get",
+    "init",
+    "log",
+    "path",
+    "pin",
+    "plan",
+    "publish",
+    "pull",
+    "rollback",
+    "run",
+    "scan",
+    "serve",
+    "show",
+    "unpin",
+    "verify",
+    "verify-crash",
+    "versions",
 ];
 
 /// Compares a string with its snapshot.

@@ -112,9 +112,10 @@ impl Reloader {
             let file = password.file.clone();
             self.told("password", self.server.auth.load(&file));
         }
-        let certificate_changed = self.certificate.iter_mut().fold(false, |any, file| file.has_changed() || any);
+        // Every file is looked at: one that changed is not reported again.
+        let changed = self.certificate.iter_mut().filter_map(|file| file.has_changed().then_some(())).count();
         if let Some(tls) = &self.server.tls
-            && (certificate_changed || is_asked)
+            && (changed > 0 || is_asked)
         {
             self.told("certificate", tls.reload());
         }

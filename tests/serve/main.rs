@@ -9,6 +9,8 @@
 //!
 //! Not for: what needs no connection (the unit tests of `src/server`).
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests fail as tests do")]
+
 mod client;
 #[path = "../it/fixture.rs"]
 #[allow(dead_code, reason = "the tests of the other binary use the rest")]

@@ -221,8 +221,8 @@ mod tests {
         assert_eq!(log.events(10).unwrap(), []);
         log.record(Action::Built, Some(1), "10 rows");
         log.record(Action::Published, Some(1), "");
-        let whole = std::fs::read(&Layout::new(directory.path()).events()).unwrap();
-        std::fs::write(&Layout::new(directory.path()).events(), &whole[..whole.len() - 9]).unwrap();
+        let whole = std::fs::read(Layout::new(directory.path()).events()).unwrap();
+        std::fs::write(Layout::new(directory.path()).events(), &whole[..whole.len() - 9]).unwrap();
         log.record(Action::Pinned, Some(1), "incident");
         let events: Vec<_> = log.events(10).unwrap().into_iter().map(|event| (event.event, event.detail)).collect();
         assert_eq!(events, [(Action::Built, "10 rows".to_owned()), (Action::Pinned, "incident".to_owned())]);
@@ -233,7 +233,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let log = Log::new(&Layout::new(directory.path()), None);
         (1..=9).for_each(|version| log.record(Action::Built, Some(version), ""));
-        let mut file = std::fs::OpenOptions::new().append(true).open(&Layout::new(directory.path()).events()).unwrap();
+        let mut file = std::fs::OpenOptions::new().append(true).open(Layout::new(directory.path()).events()).unwrap();
         file.write_all(&vec![b'x'; 3 * LONGEST_LINE as usize]).unwrap();
         log.record(Action::Built, Some(10), "");
         file.write_all(&vec![b'y'; LONGEST_LINE as usize]).unwrap();

@@ -72,7 +72,8 @@ pub(super) fn measure(source: &Source, metadata: &ParquetMetaData) -> Result<BTr
     let measured = chunks.into_par_iter().map(|(group, at, name)| {
         let of_group = metadata.row_group(group);
         let (start, length) = of_group.column(at).byte_range();
-        let chunks = source.open()?.chunks([start..start.saturating_add(length)]);
+        let range = start..start.saturating_add(length);
+        let chunks = source.open()?.chunks(std::iter::once(range));
         let chunks = Arc::new(source.told("read", chunks)?);
         let instants = contain(|| measure_chunk(chunks, of_group, at).map_err(|error| error.to_string()));
         let told = |why| Error::input(format!("{source}: column {name} of row group {group} cannot be read: {why}"));

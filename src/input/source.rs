@@ -231,7 +231,7 @@ impl Opened {
     pub(super) fn into_reader(self) -> Reader {
         match self {
             Self::Local(file) => Reader::Local(file),
-            Self::Object(object) => Reader::Object(object.bucket.reader(&object.entry), object),
+            Self::Object(object) => Reader::Object(Box::new(object.bucket.reader(&object.entry)), object),
         }
     }
 
@@ -266,7 +266,7 @@ impl Ahead {
 #[derive(Debug)]
 pub(super) enum Reader {
     Local(File),
-    Object(objects::Reader, Arc<ObjectFile>),
+    Object(Box<objects::Reader>, Arc<ObjectFile>),
 }
 
 impl Read for Reader {

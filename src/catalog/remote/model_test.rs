@@ -106,7 +106,7 @@ fn history(seed: u64, work: &Path) {
     let hosts: Vec<Catalog> =
         (0..HOSTS).map(|host| Catalog::simulated(bucket.clone(), &work.join(host.to_string()))).collect();
     // Creating it may have to be tried again, too.
-    while !hosts[0].read().is_ok() {
+    while hosts[0].read().is_err() {
         let _ = hosts[0].remote().unwrap().create("views");
     }
     let tally = Tally::default();

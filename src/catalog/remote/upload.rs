@@ -121,7 +121,7 @@ fn files(directory: &Path, prefix: &str, found: &mut Vec<String>) -> Result<()> 
         let name = entry.file_name();
         let name = name.to_str().ok_or_else(|| Error::internal("a version has a file whose name is not UTF-8"))?;
         let path = if prefix.is_empty() { name.to_owned() } else { format!("{prefix}/{name}") };
-        if fs::symlink_metadata(&entry.path()).io("stat", &entry.path())?.is_dir() {
+        if fs::symlink_metadata(entry.path()).io("stat", &entry.path())?.is_dir() {
             files(&entry.path(), &path, found)?;
         } else if path != "manifest.json" {
             found.push(path);

@@ -28,7 +28,7 @@ fn the_reader_needs_rocksdb_and_neither_the_query_engine_nor_kafka() {
     let has = |names: &[String], name: &str| names.iter().any(|other| other == name);
     assert!(has(&reader, "rocksdb"), "{reader:?}");
     let all = crates(&[]);
-    for name in ["datafusion", "arrow", "parquet", "rdkafka", "axum", "redis-protocol", "clap", "mimalloc"] {
+    for name in ["datafusion", "arrow", "parquet", "rdkafka", "axum", "clap", "mimalloc"] {
         assert!(has(&all, name) && !has(&reader, name), "{name}");
     }
 }

@@ -39,6 +39,8 @@ pub struct Request {
     begin: usize,
     /// The first byte that was not read yet.
     at: usize,
+    /// Bytes from there on that have no line end: a request of one line that is not complete.
+    searched: usize,
     /// Strings that are still to come; none before their number is known.
     left: Option<usize>,
     arguments: Vec<Range<usize>>,
@@ -144,9 +146,15 @@ impl Request {
     /// A request of one line. False for an empty line, none when it is not complete.
     fn line(&mut self, buffer: &[u8], limits: &RequestLimits) -> Result<Option<bool>, Malformed> {
         let line = &buffer[self.at..];
-        let Some(end) = line.iter().take(LONGEST_LINE).position(|byte| *byte == b'\n') else {
+        let rest = line.get(self.searched..).unwrap_or_default();
+        let Some(end) = rest.iter().position(|byte| *byte == b'\n').map(|end| self.searched + end) else {
+            self.searched = line.len();
             return if line.len() < LONGEST_LINE { Ok(None) } else { Err(Malformed("too long a line".to_owned())) };
         };
+        self.searched = 0;
+        if end > LONGEST_LINE {
+            return Err(Malformed("too long a line".to_owned()));
+        }
         let mut at = self.at;
         for word in line[..end].split(|byte| byte.is_ascii_whitespace()) {
             if !word.is_empty() {

@@ -61,6 +61,11 @@ pub fn check_unchanged(inputs: &[Input]) -> Result<()> {
 }
 
 /// The error for a file that was read and is another one now, or is not there any more.
+/// The error for a file that was found and is gone.
+pub fn disappeared(file: impl std::fmt::Display) -> Error {
+    differs(file, false)
+}
+
 fn differs(file: impl std::fmt::Display, is_there: bool) -> Error {
     let what = if is_there { "changed" } else { "disappeared" };
     Error::input(format!(

@@ -48,7 +48,7 @@ pub use buckets::traffic;
 pub use contract::Contract;
 pub use find_corrupt::find_damaged;
 pub use find_value::locate;
-pub use fingerprint::{check_unchanged, digest};
+pub use fingerprint::{check_unchanged, digest, disappeared};
 pub use footer::Footer;
 pub use parquet_files::{ChunkCheck, Metadata};
 pub use source::{ObjectFile, Source};

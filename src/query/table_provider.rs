@@ -7,6 +7,8 @@
 //! Not for: finding files (`input`), and text files (see `text_scan`).
 
 use std::collections::BTreeMap;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field, SchemaRef};
@@ -35,7 +37,7 @@ use super::row_width::Widths;
 use super::scan_output::PlainExec;
 use super::text_scan::parts;
 use crate::error::{Error, IoContext};
-use crate::input::{Input, InputFile, Source, contract};
+use crate::input::{self, Input, InputFile, Source, contract};
 use crate::job::Format;
 
 /// One input, as a table.
@@ -279,11 +281,19 @@ impl RowGroupSample {
     }
 }
 
+/// The absolute path of a file that was found before.
+fn absolute(path: &Path) -> crate::error::Result<PathBuf> {
+    match std::fs::canonicalize(path) {
+        Err(error) if error.kind() == ErrorKind::NotFound => Err(input::disappeared(path.display())),
+        found => found.io("find", path),
+    }
+}
+
 fn partitioned_file(file: &InputFile) -> crate::error::Result<PartitionedFile> {
     let mut partitioned = PartitionedFile::new("", file.bytes);
     // The location of an object is for plans that are shown: its reader goes by its source.
     partitioned.object_meta.location = match file.source.local() {
-        Some(path) => StorePath::from_absolute_path(std::fs::canonicalize(path).io("find", path)?)
+        Some(path) => StorePath::from_absolute_path(absolute(path)?)
             .map_err(|error| Error::invalid(format!("{} is not a usable path", path.display())).because(error))?,
         None => StorePath::from(file.source.to_string()),
     };

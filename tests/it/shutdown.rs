@@ -37,18 +37,18 @@ fn a_run_that_is_told_to_stop_changes_nothing_and_says_how_to_go_on() {
     }
 }
 
-/// All columns of a wide table take the planner a minute and more, in which it looks at no signal.
+/// All columns of a wide table take the planner many seconds, in which it looks at no signal.
 #[test]
 fn a_run_is_stopped_while_its_query_is_planned() {
     let workspace = Workspace::new();
-    let columns: Vec<String> = (0..20_000).map(|column| format!("column_{column}")).collect();
+    let columns: Vec<String> = (0..10_000).map(|column| format!("column_{column}")).collect();
     workspace.write("wide.csv", format!("{}\n{}\n", columns.join(","), vec!["1"; columns.len()].join(",")));
     let job = "version = 1\ndataset = \"wide\"\nstore = \"store\"\n[inputs.t]\npath = \"wide.csv\"\n[query]\n\
                sql = \"SELECT * FROM t\"\n[output]\nkey = [\"column_0\"]\n";
     workspace.write("wide.toml", job);
     for (command, signal, code) in [("run", Signal::TERM, 143), ("plan", Signal::INT, 130)] {
         let mut planning = workspace.start(&format!("{command} wide.toml --json"));
-        std::thread::sleep(Duration::from_secs(4));
+        std::thread::sleep(Duration::from_secs(2));
         assert!(!planning.is_over(), "{command}: the query was planned before it could be stopped");
         let asked = Instant::now();
         planning.wake_with(signal);
@@ -68,7 +68,7 @@ fn a_run_is_stopped_in_the_middle_of_its_query() {
     let mut build = workspace.start("run jobs/views_by_age.toml");
     build.stop_while_building("stores/views_by_age");
     build.wake_with(Signal::TERM);
-    build.wait().fails(143).complains(&["stopped before anything was installed", "SIGTERM"]);
+    build.wait().fails(143).complains(&["run the same command again", "SIGTERM"]);
     assert_eq!(names(&workspace.path("stores/views_by_age/staging")), [""; 0]);
     workspace.cutover("versions stores/views_by_age").ok().prints(&["has no version yet"]);
 }

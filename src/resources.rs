@@ -20,7 +20,7 @@ pub const MIN_MEMORY: u64 = 64 << 20;
 /// Bytes of memory for each thread if no number of threads is given: 64 MiB.
 const PER_THREAD: u64 = 64 << 20;
 /// Bytes of memory that a thread needs at least: 32 MiB.
-const LEAST_PER_THREAD: u64 = 32 << 20;
+const MIN_PER_THREAD: u64 = 32 << 20;
 
 /// System threads per requested thread: a worker of the query, one that takes its rows, and one that builds; and some
 /// more in total.
@@ -54,12 +54,12 @@ impl Resources {
         if memory < MIN_MEMORY {
             return Err(Error::invalid(format!("--memory is {memory} bytes; the minimum is {} MiB", MIN_MEMORY >> 20)));
         }
-        let most = (memory / LEAST_PER_THREAD) as usize;
+        let most = (memory / MIN_PER_THREAD) as usize;
         let threads = match threads {
             Some(threads) if threads > most => {
                 return Err(Error::invalid(format!(
                     "{threads} threads need at least {} MiB: raise --memory, or use --threads {most}",
-                    (threads as u64 * LEAST_PER_THREAD) >> 20
+                    (threads as u64 * MIN_PER_THREAD) >> 20
                 )));
             }
             Some(threads) => threads,

@@ -1,7 +1,7 @@
 //! A sample of the entries that are written, to be looked up in the finished database.
 //!
 //! An entry is sampled when the low bits of its digest are zero. The number of bits, the level, rises whenever the
-//! sample exceeds [`MOST`] entries or its memory. So the sample is between half full and full, spread at random over
+//! sample exceeds [`MAX`] entries or its memory. So the sample is between half full and full, spread at random over
 //! the keys, and a small shard is sampled completely. With long keys, or very many shards, the sample can be smaller than a
 //! read-back needs; such a shard is then read back completely.
 //!
@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 use super::sst_writer::Table;
 
 /// Most entries in the sample of a shard; even half of it is far more than the 1,000 that a read-back looks up.
-const MOST: usize = 4096;
+const MAX: usize = 4096;
 /// Bytes that a sampled entry takes in addition to its key.
 const ENTRY_BYTES: usize = 80;
 
@@ -61,7 +61,7 @@ impl Sampler {
         if selected(digest, kept.level) && kept.samples.insert(key.to_vec(), digest).is_none() {
             kept.bytes += bytes(key);
         }
-        while kept.samples.len() > MOST || kept.bytes > self.most_bytes {
+        while kept.samples.len() > MAX || kept.bytes > self.most_bytes {
             kept.level += 1;
             let level = kept.level;
             kept.samples.retain(|_, digest| selected(*digest, level));
@@ -118,7 +118,7 @@ mod tests {
                 sampler.observe(&mut level, &entry.to_be_bytes(), Digest::of_entry(&entry.to_be_bytes(), b""));
             }
             let kept = sampler.into_samples().len();
-            assert!(kept >= least && kept <= MOST, "{entries}: {kept}");
+            assert!(kept >= least && kept <= MAX, "{entries}: {kept}");
         }
     }
 

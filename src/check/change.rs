@@ -16,7 +16,7 @@ const TOLD: usize = 20;
 /// Changes that the summary names.
 const MOVED: usize = 5;
 /// Stands in for a bound of zero, so that changes can be ranked by how far beyond their bounds they are.
-const LEAST_BOUND: f64 = 1e-3;
+const MIN_BOUND: f64 = 1e-3;
 
 /// Judges every change.
 pub fn changes(bounds: &Changes, comparison: &Comparison, previous: Option<&Previous>) -> Vec<CheckResult> {
@@ -46,7 +46,7 @@ pub fn changes(bounds: &Changes, comparison: &Comparison, previous: Option<&Prev
 pub fn moved(bounds: &Changes, comparison: &Comparison, most: usize) -> Vec<Change> {
     let warned = |change: &Change| {
         let bound = of(bounds, change);
-        bound.warn.or(bound.stop).map_or(f64::INFINITY, |bound| bound.max(LEAST_BOUND))
+        bound.warn.or(bound.stop).map_or(f64::INFINITY, |bound| bound.max(MIN_BOUND))
     };
     comparison.largest(warned).into_iter().take(most).cloned().collect()
 }

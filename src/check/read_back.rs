@@ -16,7 +16,7 @@ use crate::format::{Digest, Digester};
 use crate::shutdown;
 
 /// With fewer samples of a shard that has more entries, every entry is read.
-const LEAST_SAMPLES: u64 = 1000;
+const MIN_SAMPLES: u64 = 1000;
 
 /// RocksDB's aggregated properties of all tables of a database.
 const TABLE_PROPERTIES: &str = "rocksdb.aggregated-table-properties";
@@ -56,7 +56,7 @@ pub fn read_back(built: &BuiltShard, shard_dir: &Path, full: bool) -> Result<()>
             return Err(differs(format!("key 0x{} has {what}", crate::format::hex(&sample.key))));
         }
     }
-    if full || (built.samples.len() as u64) < built.entry.rows.min(LEAST_SAMPLES) {
+    if full || (built.samples.len() as u64) < built.entry.rows.min(MIN_SAMPLES) {
         let mut options = ReadOptions::default();
         options.set_verify_checksums(true);
         options.fill_cache(false);

@@ -15,7 +15,7 @@ use crate::escape::escaped;
 /// Assumed width of a terminal whose width is unknown or below the minimum.
 const USUAL_WIDTH: u16 = 80;
 /// Minimum width of a terminal that is believed.
-const LEAST_WIDTH: u16 = 20;
+const MIN_WIDTH: u16 = 20;
 /// Longest rule under a header.
 const LONGEST_RULE: usize = 100;
 
@@ -30,7 +30,7 @@ pub(super) fn error_width() -> Option<u16> {
 }
 
 fn usable(known: Option<u16>) -> u16 {
-    known.filter(|width| *width >= LEAST_WIDTH).unwrap_or(USUAL_WIDTH)
+    known.filter(|width| *width >= MIN_WIDTH).unwrap_or(USUAL_WIDTH)
 }
 
 /// Wraps text between words, so that no line is wider than `width`; a longer word gets a line of its own.

@@ -130,7 +130,7 @@ impl<'a> Input<'a> {
                         let left = self.0.len();
                         item(self)?;
                         // A damaged count of items without bytes could otherwise loop almost forever.
-                        if self.0.len() == left && count > MOST_EMPTY_ITEMS {
+                        if self.0.len() == left && count > MAX_EMPTY_ITEMS {
                             return None;
                         }
                     }
@@ -170,7 +170,7 @@ impl<'a> Input<'a> {
 }
 
 /// A list of more items than this, none of which has any bytes, is damage.
-const MOST_EMPTY_ITEMS: u64 = 1 << 24;
+const MAX_EMPTY_ITEMS: u64 = 1 << 24;
 
 /// A big-endian two's-complement integer.
 fn signed(bytes: &[u8]) -> Option<i256> {

@@ -30,7 +30,7 @@ const LAST_VERSION: u64 = 1 << 53;
 const LONGEST_TOPIC: usize = 249;
 /// Limits that a consumer puts on an announcement: bytes of a column's name, and the number of columns.
 const LONGEST_NAME: usize = 64 << 10;
-const MOST_COLUMNS: usize = 100_000;
+const MAX_COLUMNS: usize = 100_000;
 
 /// What a store has on Kafka.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -196,8 +196,8 @@ impl StreamedVersion {
             Some(format!("it has {partitions} partitions, the limit is {MAX_SHARDS}"))
         } else if let Some(name) = names.clone().find(|name| name.len() > LONGEST_NAME) {
             Some(format!("the name of a column is too long: {}", shortened(name)))
-        } else if names.count() > MOST_COLUMNS {
-            Some(format!("it has more than {MOST_COLUMNS} columns"))
+        } else if names.count() > MAX_COLUMNS {
+            Some(format!("it has more than {MAX_COLUMNS} columns"))
         } else {
             self.tables.problem()
         };

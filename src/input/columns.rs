@@ -13,7 +13,7 @@ use super::{Contract, Footer, Input, avro, contract};
 use crate::error::{Error, Result};
 
 /// Maximum number of problems in one error.
-pub(super) const MOST_PROBLEMS: usize = 20;
+pub(super) const MAX_PROBLEMS: usize = 20;
 
 /// The columns of Parquet files, from their footers.
 ///
@@ -56,14 +56,14 @@ fn agree(input: &Input, files: &[Columns]) -> Result<SchemaRef> {
     let partitions = input.partition_fields()?;
     if let Some(contract) = &input.contract {
         let breaches = files.iter().flat_map(|file| breaches(contract, file, table.as_deref(), &partitions));
-        problems.extend(breaches.take(MOST_PROBLEMS));
+        problems.extend(breaches.take(MAX_PROBLEMS));
     }
     match table.filter(|_| problems.is_empty()) {
         Some(table) => Ok(table),
         None => {
             problems.dedup();
-            if problems.len() > MOST_PROBLEMS {
-                problems.truncate(MOST_PROBLEMS);
+            if problems.len() > MAX_PROBLEMS {
+                problems.truncate(MAX_PROBLEMS);
                 problems.push("… and more".to_owned());
             }
             let problems = problems.join("\n  ");

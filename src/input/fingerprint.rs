@@ -18,7 +18,7 @@ use crate::error::{Error, Result};
 use crate::objects::{Bucket, Entry, Key, Location, Scheme};
 
 /// Up to this number of objects of a bucket are looked at one by one; more are listed.
-const MOST_LOOKED_AT: usize = 32;
+const MAX_LOOKED_AT: usize = 32;
 
 /// A digest of the file lists of all inputs: 32 hexadecimal digits.
 pub fn digest(inputs: &[Input]) -> String {
@@ -77,7 +77,7 @@ fn differs(file: impl std::fmt::Display, is_there: bool) -> Error {
 /// Checks objects of one bucket: one by one, or by a listing of the directory that has all of them.
 fn check_objects(objects: &[&Arc<ObjectFile>]) -> Result<()> {
     let Some(bucket) = objects.first().map(|object| object.bucket()) else { return Ok(()) };
-    if objects.len() <= MOST_LOOKED_AT || bucket.location().scheme() == Scheme::Http {
+    if objects.len() <= MAX_LOOKED_AT || bucket.location().scheme() == Scheme::Http {
         return objects.par_iter().try_for_each(|object| {
             let now = bucket.head(&object.entry().key)?;
             if now.as_ref().is_some_and(|now| is_same(object.entry(), now)) {

@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field, FieldRef, Schema, SchemaRef, TimeUnit};
 
-use super::columns::MOST_PROBLEMS;
+use super::columns::MAX_PROBLEMS;
 use super::statistics::Bounds;
 use super::widen::{Widening, widen};
 use super::{Contract, contract, type_parser};
@@ -60,7 +60,7 @@ pub(super) fn union(files: &[Columns], promised: Option<&Contract>) -> Result<Sc
             column.drifts |= column.field.data_type() != field.data_type();
             match wider(&column.field, field) {
                 Some(wider) => column.field = wider,
-                None if problems.len() > MOST_PROBLEMS => {}
+                None if problems.len() > MAX_PROBLEMS => {}
                 None => problems.push(differs(files, number, field, column)),
             }
         }

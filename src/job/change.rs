@@ -30,7 +30,7 @@ pub const DEFAULT_BOUNDS: [(&str, Bound); 9] = [
 ];
 
 /// Largest bound. Bounds of means are in standard deviations.
-const MOST: f64 = 1e9;
+const MAX: f64 = 1e9;
 
 /// The changes of a measure that warn and that stop a publish; `None`: no change does.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -116,7 +116,7 @@ fn bound(item: &Item<'_>, name: &str, default: Bound) -> Option<Bound> {
     let one = |key: &str, default: Option<f64>| match section.item(key) {
         None => default,
         Some(item) if item.is_false() => None,
-        Some(item) => item.number(0.0..=MOST),
+        Some(item) => item.number(0.0..=MAX),
     };
     let stop = one("stop", default.stop);
     // If stop is below the default warning, the warning defaults to stop.

@@ -9,13 +9,13 @@ use super::units::parse_duration;
 use crate::format::Retention;
 
 /// Largest row count that a check can name.
-const MOST_ROWS: u64 = i64::MAX as u64;
+const MAX_ROWS: u64 = i64::MAX as u64;
 
 /// Largest change that can be allowed, as a fraction: a thousandfold.
-const MOST_CHANGE: f64 = 1000.0;
+const MAX_CHANGE: f64 = 1000.0;
 
 /// Most versions that retention can keep.
-const MOST_KEPT: u32 = 10_000;
+const MAX_KEPT: u32 = 10_000;
 
 /// Reads `[checks]`.
 pub(super) fn read(item: &Item<'_>) -> Option<Checks> {
@@ -41,14 +41,14 @@ pub(super) fn read(item: &Item<'_>) -> Option<Checks> {
 
 fn read_rows(item: &Item<'_>, checks: &mut Checks) -> Option<()> {
     let section = item.section("rows", &["min", "max", "warn_change", "max_change"])?;
-    checks.rows_min = section.item("min").and_then(|item| item.integer(0..=MOST_ROWS));
-    checks.rows_max = section.item("max").and_then(|item| item.integer(0..=MOST_ROWS));
+    checks.rows_min = section.item("min").and_then(|item| item.integer(0..=MAX_ROWS));
+    checks.rows_max = section.item("max").and_then(|item| item.integer(0..=MAX_ROWS));
     if let (Some(min), Some(max)) = (checks.rows_min, checks.rows_max)
         && min > max
     {
         section.problem(format!("no row count passes rows: min is {min} and max is {max}"));
     }
-    let change = |key: &str| section.item(key).and_then(|item| item.number(0.0..=MOST_CHANGE));
+    let change = |key: &str| section.item(key).and_then(|item| item.number(0.0..=MAX_CHANGE));
     checks.max_change = change("max_change").unwrap_or(DEFAULT_MAX_CHANGE);
     checks.warn_change = change("warn_change").unwrap_or(DEFAULT_WARN_CHANGE.min(checks.max_change));
     if checks.warn_change > checks.max_change {
@@ -65,7 +65,7 @@ pub(super) fn read_retention(item: &Item<'_>) -> Option<Retention> {
     let section = item.section("[retention]", &["keep", "keep_for"])?;
     let mut retention = Retention::default();
     if let Some(item) = section.item("keep") {
-        retention.keep = item.small(1..=MOST_KEPT).unwrap_or(retention.keep);
+        retention.keep = item.small(1..=MAX_KEPT).unwrap_or(retention.keep);
     }
     retention.keep_for = section.item("keep_for").and_then(|item| item.parsed(parse_duration));
     Some(retention)

@@ -13,7 +13,7 @@ use crate::format::{Compression, Kafka};
 const LONGEST_TOPIC: usize = 170;
 
 /// Most copies of a partition.
-const MOST_REPLICAS: u32 = 100;
+const MAX_REPLICAS: u32 = 100;
 
 const COMPRESSIONS: [(&str, Compression); 3] =
     [("lz4", Compression::Lz4), ("zstd", Compression::Zstd), ("none", Compression::None)];
@@ -23,7 +23,7 @@ pub(super) fn read(item: &Item<'_>) -> Option<Kafka> {
     let section = item.section("[kafka]", &["brokers", "topic", "replication", "compression", "properties"])?;
     let brokers = section.required("brokers", "brokers = \"127.0.0.1:9092\"").and_then(|item| brokers(&item));
     let topic = section.required("topic", "topic = \"views-by-age\"").and_then(|item| topic(&item));
-    let replication = section.item("replication").map(|item| item.small(1..=MOST_REPLICAS));
+    let replication = section.item("replication").map(|item| item.small(1..=MAX_REPLICAS));
     let compression = section.item("compression").map(|item| item.choice(&COMPRESSIONS));
     let properties = optional(&section, "properties", plain_path);
     Some(Kafka {

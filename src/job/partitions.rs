@@ -19,7 +19,7 @@ use super::params::Params;
 use super::toml_section::Item;
 
 /// Most partitions that a job can name.
-const MOST: usize = 10_000;
+const MAX: usize = 10_000;
 
 /// The partitions of an input that are read.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -78,10 +78,10 @@ pub(super) fn read(item: &Item<'_>, params: &Params<'_>) -> Option<Partitions> {
         item.problem("names no partition: write { date = \"${date}\" } or { date = \"${date}-2..${date}\" }");
     }
     let all = columns.iter().map(|(_, values)| values.len()).fold(1_usize, usize::saturating_mul);
-    if all > MOST {
-        item.problem(format!("names {all} partitions; the maximum is {MOST}"));
+    if all > MAX {
+        item.problem(format!("names {all} partitions; the maximum is {MAX}"));
     }
-    (good && !columns.is_empty() && all <= MOST).then(|| Partitions { columns, line: item.line() })
+    (good && !columns.is_empty() && all <= MAX).then(|| Partitions { columns, line: item.line() })
 }
 
 fn values(item: &Item<'_>, params: &Params<'_>) -> Option<Vec<String>> {
@@ -115,7 +115,7 @@ fn one(item: &Item<'_>, params: &Params<'_>) -> Option<Vec<String>> {
     if values.is_none() {
         item.problem(format!(
             "has the range {first:?} to {last:?}: both ends must be dates (2026-11-26 or 20261126), months (2026-11) \
-             or whole numbers, the smaller first, at most {MOST} values"
+             or whole numbers, the smaller first, at most {MAX} values"
         ));
     }
     values
@@ -172,15 +172,15 @@ fn range(first: &str, last: &str) -> Option<Vec<String>> {
         && first.len() == last.len()
     {
         let days = from.until(to).ok()?.get_days();
-        let days = usize::try_from(days).ok().filter(|days| *days < MOST)?;
+        let days = usize::try_from(days).ok().filter(|days| *days < MAX)?;
         return Some(from.series(1.day()).take(days + 1).map(write).collect());
     }
     if let (Some(from), Some(to)) = (month(first), month(last)) {
-        let months = usize::try_from(to - from).ok().filter(|months| *months < MOST)?;
+        let months = usize::try_from(to - from).ok().filter(|months| *months < MAX)?;
         return (from..=from + months as i64).map(written_month).collect();
     }
     let (from, to) = (number(first)?, number(last)?);
-    let count = usize::try_from(to.checked_sub(from)?).ok().filter(|count| *count < MOST)?;
+    let count = usize::try_from(to.checked_sub(from)?).ok().filter(|count| *count < MAX)?;
     let width = if first.len() == last.len() { first.len() } else { 0 };
     Some((from..=from + count as u64).map(|number| format!("{number:0width$}")).collect())
 }

@@ -22,7 +22,7 @@ const REPORT_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long one poll for reports waits.
 const POLL_INTERVAL: Duration = Duration::from_millis(500);
 /// Most consumers that a message names.
-const MOST_NAMED: usize = 20;
+const MAX_NAMED: usize = 20;
 /// Most characters of a consumer's error that a message shows.
 const LONGEST_ERROR: usize = 300;
 
@@ -89,7 +89,7 @@ pub fn wait_for_consumers(
         }
         if Instant::now() > deadline {
             let others = reports().filter(|report| !serves(report)).map(describe);
-            let others: Vec<String> = others.take(MOST_NAMED).collect();
+            let others: Vec<String> = others.take(MAX_NAMED).collect();
             let others = if others.is_empty() { "no other has reported".to_owned() } else { others.join(", ") };
             return Err(Error::unavailable(format!(
                 "version {} is announced, but after {} s {} of {consumers} consumers serve it; {others}",

@@ -16,7 +16,7 @@ use crate::format::Kafka;
 /// Wait between two checks whether a new topic has leaders.
 const POLL_INTERVAL: Duration = Duration::from_millis(20);
 /// The smallest `max.message.bytes` of a data topic: twice the brokers' default.
-const LEAST_RECORD_LIMIT: u64 = 2 << 20;
+const MIN_RECORD_LIMIT: u64 = 2 << 20;
 /// Bytes that a record adds to its key and value, a generous upper bound.
 const RECORD_OVERHEAD: u64 = 64 << 10;
 /// `max.message.bytes` of the compacted topics, whose records hold a whole state: 16 MiB.
@@ -69,7 +69,7 @@ impl<'c> Topics<'c> {
     /// # Errors
     /// As [`Topics::create`].
     pub(super) fn create_data(&self, name: &str, partitions: u32, largest: u64, target: &Kafka) -> Result<()> {
-        let limit = (largest + RECORD_OVERHEAD).max(LEAST_RECORD_LIMIT).to_string();
+        let limit = (largest + RECORD_OVERHEAD).max(MIN_RECORD_LIMIT).to_string();
         let settings = [
             ("cleanup.policy", "delete"),
             ("retention.ms", "-1"),

@@ -1,8 +1,8 @@
 //! The last value of every key of a compacted topic, in bounded memory regardless of what is written to it.
 //!
 //! ```text
-//! record ─▶ sound: becomes the key's value     at most `MOST_BYTES` in total
-//!        ─▶ damaged: replaces the value        at most `MOST_DAMAGED` keys
+//! record ─▶ sound: becomes the key's value     at most `MAX_BYTES` in total
+//!        ─▶ damaged: replaces the value        at most `MAX_DAMAGED` keys
 //!        ─▶ tombstone: removes the key
 //! ```
 //! Any client with write access can write keys that belong to no dataset or consumer. Such keys are counted, a few are
@@ -21,9 +21,9 @@ use crate::error::{Error, Result};
 use crate::escape::shortened;
 
 /// Most bytes of keys and values that are kept; only the reader's own key may exceed it.
-const MOST_BYTES: usize = 2 * topics::STATE_LIMIT as usize;
+const MAX_BYTES: usize = 2 * topics::STATE_LIMIT as usize;
 /// Most keys that are kept whose last record is damaged.
-const MOST_DAMAGED: usize = 16;
+const MAX_DAMAGED: usize = 16;
 /// Longest key that is kept, in bytes: names of datasets and consumers are shorter.
 const LONGEST_KEY: usize = 8 << 10;
 
@@ -63,7 +63,7 @@ impl<T: DeserializeOwned> Values<T> {
         let Some(payload) = record.payload() else { return };
         let bytes = key.len() + payload.len();
         match records::unseal(record) {
-            Ok(value) if self.is_own(key) || self.bytes + bytes <= MOST_BYTES => {
+            Ok(value) if self.is_own(key) || self.bytes + bytes <= MAX_BYTES => {
                 self.bytes += bytes;
                 self.sound.insert(key.to_owned(), Sound { value, bytes });
             }
@@ -73,7 +73,7 @@ impl<T: DeserializeOwned> Values<T> {
     }
 
     fn keep_damaged(&mut self, key: &str, error: Error) {
-        if self.damaged.len() >= MOST_DAMAGED {
+        if self.damaged.len() >= MAX_DAMAGED {
             self.left_out += 1;
             let other = self.damaged.keys().find(|other| !self.is_own(other)).cloned();
             match other {
@@ -177,7 +177,7 @@ mod tests {
         (0..100).for_each(|number| values.take(&sound(&format!("other-{number}"), 1 << 20)));
         values.take(&sound("own", 1 << 20));
         assert!(values.get("own").unwrap().is_ok());
-        assert!(values.damaged.len() <= MOST_DAMAGED && values.bytes <= MOST_BYTES + (2 << 20));
+        assert!(values.damaged.len() <= MAX_DAMAGED && values.bytes <= MAX_BYTES + (2 << 20));
         let others = values.others("own").unwrap();
         assert!(others.ends_with(" more") && others.len() < 400, "{others}");
         assert_eq!(Values::<ConsumerReport>::new(None).others("own"), None);

@@ -20,7 +20,7 @@ use crate::error::Result;
 /// Bytes of the first part: 256 KiB.
 const FIRST: u64 = 256 << 10;
 /// Bytes of a part at most: 4 MiB.
-const MOST: u64 = 4 << 20;
+const MAX: u64 = 4 << 20;
 
 /// A reader of an object. Its errors hold the client's own [`Error`](crate::error::Error).
 #[derive(Debug)]
@@ -53,7 +53,7 @@ impl Reader {
             return Ok(None);
         }
         self.left.start = end;
-        self.step = (2 * self.step).min(MOST);
+        self.step = (2 * self.step).min(MAX);
         self.bucket.ask(&self.entry, vec![part]).map(Some)
     }
 

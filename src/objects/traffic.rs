@@ -16,7 +16,7 @@ use object_store::client::{
 };
 
 /// Bytes of an answer that is an error which are read: 64 KiB.
-const MOST_TEXT: usize = 64 << 10;
+const MAX_TEXT: usize = 64 << 10;
 
 /// What went over the network so far.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -78,8 +78,8 @@ impl HttpService for Counted {
         let mut text = Vec::new();
         // An answer whose body breaks off still has its status.
         while let Some(Ok(piece)) = pieces.next().await {
-            text.extend_from_slice(&piece[..piece.len().min(MOST_TEXT - text.len())]);
-            if text.len() == MOST_TEXT {
+            text.extend_from_slice(&piece[..piece.len().min(MAX_TEXT - text.len())]);
+            if text.len() == MAX_TEXT {
                 break;
             }
         }

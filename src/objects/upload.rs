@@ -32,7 +32,7 @@ const PART: u64 = 8 << 20;
 /// Parts of that size that are in memory at most, over all uploads of a client.
 pub(super) const PARTS: usize = 8;
 /// Parts that stores allow an object to have.
-const MOST_PARTS: u64 = 10_000;
+const MAX_PARTS: u64 = 10_000;
 
 /// How long the parts that are on their way may take when an upload is aborted.
 const LAST_PARTS: Duration = Duration::from_secs(10);
@@ -117,7 +117,7 @@ impl Bucket {
 /// The size of parts for an object; none for one that is too large.
 fn part_bytes(bytes: u64) -> Option<u64> {
     let mut part = PART;
-    while bytes.div_ceil(part) > MOST_PARTS {
+    while bytes.div_ceil(part) > MAX_PARTS {
         part *= 2;
     }
     (part <= PART * PARTS as u64).then_some(part)
@@ -273,9 +273,9 @@ mod tests {
     #[test]
     fn parts_are_as_small_as_the_number_allows() {
         assert_eq!(part_bytes(0), Some(PART));
-        assert_eq!(part_bytes(PART * MOST_PARTS), Some(PART));
-        assert_eq!(part_bytes(PART * MOST_PARTS + 1), Some(2 * PART));
-        assert_eq!(part_bytes(PART * PARTS as u64 * MOST_PARTS), Some(PART * PARTS as u64));
-        assert_eq!(part_bytes(PART * PARTS as u64 * MOST_PARTS + 1), None);
+        assert_eq!(part_bytes(PART * MAX_PARTS), Some(PART));
+        assert_eq!(part_bytes(PART * MAX_PARTS + 1), Some(2 * PART));
+        assert_eq!(part_bytes(PART * PARTS as u64 * MAX_PARTS), Some(PART * PARTS as u64));
+        assert_eq!(part_bytes(PART * PARTS as u64 * MAX_PARTS + 1), None);
     }
 }

@@ -33,13 +33,13 @@ const SHUFFLE_BYTES_PER_ENTRY: f64 = 8.0;
 const BUILD_SIDE_FACTOR: u64 = 2;
 
 /// Bytes of entries from which a version's files say how well entries compress: below, files are mostly overhead.
-const LEAST_KNOWN_BYTES: u64 = 1 << 20;
+const MIN_KNOWN_BYTES: u64 = 1 << 20;
 
 /// How long a preview may take.
 const PREVIEW_TIME: Duration = Duration::from_secs(10);
 
 /// Keys that one thread counts at most.
-const MOST_KEYS: usize = 1 << 20;
+const MAX_KEYS: usize = 1 << 20;
 
 /// The prediction for a run.
 #[derive(Clone, Debug)]
@@ -140,7 +140,7 @@ fn packed(Previous { manifest }: &Previous) -> Option<(f64, String)> {
     let files = manifest.shards.iter().flat_map(|shard| &shard.files);
     let stored: u64 = files.map(|file| file.bytes).sum();
     let ratio = stored as f64 / manifest.bytes as f64;
-    (manifest.bytes >= LEAST_KNOWN_BYTES).then(|| (ratio, format!("version {}", manifest.version)))
+    (manifest.bytes >= MIN_KNOWN_BYTES).then(|| (ratio, format!("version {}", manifest.version)))
 }
 
 /// How long a version took, scaled to the expected number of entries.
@@ -215,7 +215,7 @@ impl Counter {
             seen.key_bytes = key.len();
             seen.value_bytes += value.len() as f64;
         }
-        while self.keys.len() > MOST_KEYS {
+        while self.keys.len() > MAX_KEYS {
             self.level += 1;
             let level = self.level;
             self.keys.retain(|hash, _| hash.trailing_zeros() >= level);

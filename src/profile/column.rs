@@ -13,11 +13,11 @@ use crate::format::ColumnProfile;
 /// Numbers of distinct values that are few and all known, so that they are expected to recur.
 const FEW: std::ops::Range<u64> = 4..distinct::KEPT as u64;
 /// Below this number of distinct values, one more or less means nothing.
-const LEAST_DISTINCT: u64 = 3;
+const MIN_DISTINCT: u64 = 3;
 /// The least share of values that must have been known before for a decrease of it to be significant.
-const LEAST_USUAL: f64 = 0.3;
+const MIN_USUAL: f64 = 0.3;
 /// If the smaller number of distinct values is a smaller share of the larger one, a sample cannot show their overlap.
-const LEAST_RATIO: f64 = 0.05;
+const MIN_RATIO: f64 = 0.05;
 /// The least scale of a change of the mean, as a fraction of the mean, however small the standard deviation is.
 const PART_OF_MEAN: f64 = 0.1;
 /// From this ratio of distinct values to rows on, a column may be a counter.
@@ -62,14 +62,14 @@ fn nulls(rows: &Rows, before: &ColumnProfile, now: &ColumnProfile) -> Option<Fou
 }
 
 fn distinct(before: &ColumnProfile, now: &ColumnProfile) -> Option<Found> {
-    let (from, to) = before.distinct.zip(now.distinct).filter(|(from, to)| *from.max(to) >= LEAST_DISTINCT)?;
+    let (from, to) = before.distinct.zip(now.distinct).filter(|(from, to)| *from.max(to) >= MIN_DISTINCT)?;
     Some((Measure::Distinct, of_larger(from as f64, to as f64), count(from), count(to)))
 }
 
 /// The share of values that were there before.
 fn common(before: &ColumnProfile, now: &ColumnProfile) -> Option<f64> {
     let (of_before, of_now) = before.distinct.zip(now.distinct)?;
-    let alike = of_larger(of_before as f64, of_now as f64) <= 1.0 - LEAST_RATIO;
+    let alike = of_larger(of_before as f64, of_now as f64) <= 1.0 - MIN_RATIO;
     let all_known = of_before.max(of_now) < distinct::KEPT as u64;
     if !(alike || all_known) || moves_on(before, now) {
         return None;
@@ -79,7 +79,7 @@ fn common(before: &ColumnProfile, now: &ColumnProfile) -> Option<f64> {
 
 fn overlap(before: &ColumnProfile, now: &ColumnProfile) -> Option<Found> {
     let few = before.distinct.is_some_and(|distinct| FEW.contains(&distinct));
-    let usual = before.overlap.or(few.then_some(1.0)).filter(|usual| *usual >= LEAST_USUAL)?;
+    let usual = before.overlap.or(few.then_some(1.0)).filter(|usual| *usual >= MIN_USUAL)?;
     let found = now.overlap?;
     let from = format!("{} of its values known", percent(usual));
     Some((Measure::Overlap, (1.0 - found / usual).max(0.0), from, percent(found)))

@@ -10,13 +10,13 @@ use std::collections::HashMap;
 
 use serde::Serialize;
 
-use super::MOST_COLUMNS;
+use super::MAX_COLUMNS;
 use super::column;
 use super::display::count;
 use crate::format::{ColumnProfile, InputProfile, Profile, TableProfile};
 
 /// Below this number of rows nothing is compared.
-const LEAST_ROWS: u64 = 1000;
+const MIN_ROWS: u64 = 1000;
 
 /// A measure that is compared.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
@@ -157,7 +157,7 @@ impl Of {
 
     /// Compares the mean size of so many bytes in so many rows.
     fn size(&self, measure: Measure, from: (u64, u64), to: (u64, u64)) -> Option<Change> {
-        if from.1.min(to.1) < LEAST_ROWS {
+        if from.1.min(to.1) < MIN_ROWS {
             return None;
         }
         let mean = |(bytes, rows): (u64, u64)| bytes as f64 / rows as f64;
@@ -190,13 +190,13 @@ impl Comparison {
             within: false,
         };
         let whole = [(before.read, now.read), (before.rows, now.rows)].into_iter().find_map(|(from, to)| from.zip(to));
-        if let Some((from, to)) = whole.filter(|(from, _)| *from >= LEAST_ROWS) {
+        if let Some((from, to)) = whole.filter(|(from, _)| *from >= MIN_ROWS) {
             self.changes.push(of(None).rows(from, to));
         }
         let newest = now.tables.last().and_then(|part| part.partition.clone());
         for (partition, from) in &before.partitions {
             let same = now.partitions.iter().find(|(now, _)| now == partition && newest.as_ref() != Some(now));
-            if let Some((_, to)) = same.filter(|_| *from >= LEAST_ROWS) {
+            if let Some((_, to)) = same.filter(|_| *from >= MIN_ROWS) {
                 self.changes.push(of(Some(partition)).rows(*from, *to));
             }
         }
@@ -221,7 +221,7 @@ impl Comparison {
     }
 
     fn table(&mut self, of: &Of, from: &TableProfile, to: &mut TableProfile) {
-        if from.rows < LEAST_ROWS {
+        if from.rows < MIN_ROWS {
             return;
         }
         // The row count of a whole input is compared as rows read instead.
@@ -234,7 +234,7 @@ impl Comparison {
         let alike = from.one_in == to.one_in;
         let known: HashMap<&str, &ColumnProfile> =
             from.columns.iter().map(|column| (column.name.as_str(), column)).collect();
-        for now in to.columns.iter_mut().take(MOST_COLUMNS) {
+        for now in to.columns.iter_mut().take(MAX_COLUMNS) {
             let Some(before) = known.get(now.name.as_str()).copied() else { continue };
             if before.type_name != now.type_name {
                 let (name, old, new) = (&now.name, &before.type_name, &now.type_name);

@@ -32,23 +32,23 @@ pub use table::{Seed, TableSketch};
 use crate::format::{Hashes, Profile};
 
 /// Approximate maximum of a profile's hashes as JSON, in bytes.
-const MOST_HASH_BYTES: usize = 64 << 10;
+const MAX_HASH_BYTES: usize = 64 << 10;
 /// Columns of a table that are measured; of those behind them in a result, nulls are counted.
-const MOST_COLUMNS: usize = 1024;
+const MAX_COLUMNS: usize = 1024;
 /// Partitions whose rows a profile names: the newest.
-const MOST_PARTITIONS: usize = 100;
+const MAX_PARTITIONS: usize = 100;
 
 impl Profile {
     /// Brings the profile to a bounded size: fewer hashes where there are many columns, not all columns of inputs, and
     /// only the newest partitions.
     pub fn trim(&mut self) {
         for input in &mut self.inputs {
-            input.partitions.drain(..input.partitions.len().saturating_sub(MOST_PARTITIONS));
-            input.tables.iter_mut().for_each(|part| part.table.columns.truncate(MOST_COLUMNS));
+            input.partitions.drain(..input.partitions.len().saturating_sub(MAX_PARTITIONS));
+            input.tables.iter_mut().for_each(|part| part.table.columns.truncate(MAX_COLUMNS));
         }
         let tables = self.inputs.iter_mut().flat_map(|input| &mut input.tables).map(|part| &mut part.table);
         let mut columns: Vec<_> = tables.chain([&mut self.result]).flat_map(|table| &mut table.columns).collect();
-        let kept = MOST_HASH_BYTES / (Hashes::DIGITS * columns.len().max(1));
+        let kept = MAX_HASH_BYTES / (Hashes::DIGITS * columns.len().max(1));
         columns.iter_mut().for_each(|column| column.hashes.truncate(kept));
     }
 }

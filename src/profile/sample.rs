@@ -6,9 +6,9 @@
 use std::collections::BTreeMap;
 
 /// Rows of a sample, if the table has few columns.
-const MOST_ROWS: usize = 1024;
+const MAX_ROWS: usize = 1024;
 /// Rows of a sample, however many columns there are.
-const LEAST_ROWS: usize = 64;
+const MIN_ROWS: usize = 64;
 /// Approximate number of cells of a sample.
 const CELLS: usize = 16 << 10;
 
@@ -35,7 +35,7 @@ pub(super) struct Sample {
 impl Sample {
     /// An empty sample of rows with this many columns.
     pub(super) fn new(columns: usize) -> Self {
-        let most = (CELLS / columns.max(1)).clamp(LEAST_ROWS, MOST_ROWS);
+        let most = (CELLS / columns.max(1)).clamp(MIN_ROWS, MAX_ROWS);
         Self { most, limit: END, rows: BTreeMap::new() }
     }
 

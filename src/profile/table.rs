@@ -13,7 +13,7 @@
 use arrow::array::{Array, RecordBatch};
 use arrow::datatypes::{DataType, SchemaRef};
 
-use super::MOST_COLUMNS;
+use super::MAX_COLUMNS;
 use super::cells::{Cells, is_hashed, is_text, mix, spread};
 use super::distinct::{self, Distinct};
 use super::extremes::Extremes;
@@ -27,13 +27,13 @@ const STEP: u64 = 4;
 /// Number of levels.
 const LEVELS: usize = 7;
 /// Columns whose cells are hashed at most: each takes some 40 KiB in every sketch.
-const MOST_HASHED: usize = 128;
+const MAX_HASHED: usize = 128;
 /// Columns that choose rows. Where there are no more, every row is looked at.
 const CHOOSING: usize = 3;
 /// Maximum number of patterns and frequent values that a profile lists.
 const NAMED: usize = 12;
 /// Minimum share of those that are listed.
-const LEAST_SHARE: f64 = 0.002;
+const MIN_SHARE: f64 = 0.002;
 
 /// The seed of a dataset's hashes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -87,7 +87,7 @@ impl TableSketch {
     pub fn new(schema: SchemaRef, seed: Seed) -> Self {
         let type_of = |column: &usize| schema.field(*column).data_type();
         let mut hashed: Vec<usize> = (0..schema.fields().len()).filter(|column| is_hashed(type_of(column))).collect();
-        hashed.truncate(MOST_HASHED);
+        hashed.truncate(MAX_HASHED);
         let mut choosing = Vec::new();
         if hashed.len() > CHOOSING {
             choosing = hashed.clone();
@@ -108,7 +108,7 @@ impl TableSketch {
         for (column, array) in self.columns.iter_mut().zip(batch.columns()) {
             column.nulls += array.logical_null_count() as u64;
         }
-        for (column, array) in self.columns.iter_mut().zip(batch.columns()).take(MOST_COLUMNS) {
+        for (column, array) in self.columns.iter_mut().zip(batch.columns()).take(MAX_COLUMNS) {
             column.extremes.take(array);
         }
         let cells: Vec<Option<Cells<'_>>> =
@@ -263,7 +263,7 @@ fn named<T>(shares: Vec<(T, f64)>) -> Vec<(T, f64)> {
     shares
         .into_iter()
         .take(NAMED)
-        .filter(|(_, share)| *share >= LEAST_SHARE)
+        .filter(|(_, share)| *share >= MIN_SHARE)
         .map(|(of, share)| (of, rounded(share)))
         .collect()
 }

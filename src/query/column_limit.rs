@@ -18,7 +18,7 @@ use datafusion::sql::sqlparser::ast::{
 };
 
 /// Maximum number of columns of a SELECT.
-const MOST_COLUMNS: usize = 10_000;
+const MAX_COLUMNS: usize = 10_000;
 
 /// Rejects a statement with a SELECT of too many columns. `tables` has the number of columns of each table.
 ///
@@ -29,9 +29,9 @@ pub(super) fn check_columns(statement: &Statement, tables: &BTreeMap<&str, usize
     let mut widest = Widest { tables, columns: 0 };
     let _ = statement.visit(&mut widest);
     match widest.columns {
-        ..=MOST_COLUMNS => Ok(()),
+        ..=MAX_COLUMNS => Ok(()),
         columns => plan_err!(
-            "a SELECT has {columns} columns, at most {MOST_COLUMNS} can be planned: name the columns that are needed \
+            "a SELECT has {columns} columns, at most {MAX_COLUMNS} can be planned: name the columns that are needed \
              in place of *"
         ),
     }
@@ -127,7 +127,7 @@ mod tests {
         ] {
             assert!(refused(sql).unwrap().contains("has 11000 columns, at most 10000"), "{sql}");
         }
-        let listed = vec!["a"; MOST_COLUMNS + 1].join(", ");
+        let listed = vec!["a"; MAX_COLUMNS + 1].join(", ");
         assert!(refused(&format!("SELECT {listed} FROM w")).unwrap().contains("10001"));
     }
 }

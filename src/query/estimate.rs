@@ -40,7 +40,7 @@ const SMALLEST_RATIO: f64 = 1.5;
 /// Assumed bytes of a row if files do not record their row count, such as Avro.
 const BYTES_PER_ROW: u64 = 100;
 /// The time for all of it: so much, and for every row of the inputs so much more.
-const LEAST_TIME: Duration = Duration::from_secs(2);
+const MIN_TIME: Duration = Duration::from_secs(2);
 const TIME_PER_ROW: Duration = Duration::from_nanos(20);
 
 /// The size of a query's result, or of a part of it.
@@ -97,7 +97,7 @@ pub fn estimate<M: Measure>(
     let inputs = kept.as_slice();
     let rows: Vec<u64> = inputs.iter().map(about_rows).collect();
     let all: u64 = rows.iter().sum();
-    let time = LEAST_TIME + TIME_PER_ROW * u32::try_from(all).unwrap_or(u32::MAX);
+    let time = MIN_TIME + TIME_PER_ROW * u32::try_from(all).unwrap_or(u32::MAX);
     let query = query.until(Instant::now() + time);
     if all <= SMALL_INPUT_ROWS {
         return pass(&query, spill_dir, &measure);
@@ -245,7 +245,7 @@ mod tests {
         let endless = "SELECT count(*) AS n FROM generate_series(1, 9000000) a(x), generate_series(1, 9000000) b(y) \
                        WHERE x % 7 = y % 11";
         assert_eq!(rows(endless), None);
-        assert!(start.elapsed() < LEAST_TIME * 10, "{:?}", start.elapsed());
+        assert!(start.elapsed() < MIN_TIME * 10, "{:?}", start.elapsed());
     }
 
     #[test]

@@ -24,7 +24,7 @@ use datafusion::sql::sqlparser::tokenizer::{Token, Tokenizer};
 /// Maximum depth of a statement.
 const DEEPEST: usize = 2000;
 /// Maximum number of table reads, once every name of a `WITH` is expanded.
-const MOST_READS: u64 = 5000;
+const MAX_READS: u64 = 5000;
 /// Maximum number of `WITH` names that build on each other.
 const LONGEST_CHAIN: u64 = 500;
 
@@ -52,9 +52,9 @@ pub(super) fn check_names(statement: &Statement) -> Result<()> {
     let mut reads = Reads::default();
     let _ = statement.visit(&mut reads);
     let whole = reads.whole;
-    if whole.tables > MOST_READS || whole.chain > LONGEST_CHAIN {
+    if whole.tables > MAX_READS || whole.chain > LONGEST_CHAIN {
         return Err(DataFusionError::Plan(format!(
-            "the names of WITH unfold into {} reads of tables, nested {} deep; at most {MOST_READS} and \
+            "the names of WITH unfold into {} reads of tables, nested {} deep; at most {MAX_READS} and \
              {LONGEST_CHAIN} can be planned: use each name once, or make a dataset of one and read that",
             if whole.tables == u64::MAX { "more than 2^64".to_owned() } else { whole.tables.to_string() },
             whole.chain

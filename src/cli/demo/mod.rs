@@ -23,12 +23,12 @@ use crate::error::Result;
 const DEFAULT_DIR: &str = "cutover-demo";
 /// Most events per file, and least number of files.
 const EVENTS_PER_FILE: u64 = 5_000_000;
-const LEAST_FILES: u64 = 4;
+const MIN_FILES: u64 = 4;
 /// Users per page, and the bounds on the number of pages.
 const USERS_PER_PAGE: u64 = 20;
 const PAGES: std::ops::RangeInclusive<u64> = 2_000..=100_000;
 /// Events are in hourly files at the finest, over thirty days.
-const MOST_FILES: u64 = 720;
+const MAX_FILES: u64 = 720;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -79,7 +79,7 @@ impl Args {
             events: self.events,
             profiles: self.profiles,
             urls: (self.profiles / USERS_PER_PAGE).clamp(*PAGES.start(), *PAGES.end()),
-            files: self.events.div_ceil(EVENTS_PER_FILE).clamp(LEAST_FILES, MOST_FILES) as usize,
+            files: self.events.div_ceil(EVENTS_PER_FILE).clamp(MIN_FILES, MAX_FILES) as usize,
             ..Shape::demo()
         }
     }

@@ -24,7 +24,7 @@ use crate::error::{Error, Result};
 use crate::input::contract::type_name;
 
 /// The longest encoding of a 64-bit integer.
-const MOST_LONG_BYTES: usize = 10;
+const MAX_LONG_BYTES: usize = 10;
 
 /// One column: where it is null, and its values.
 pub(super) struct AvroField<'a> {
@@ -171,7 +171,7 @@ pub(super) fn write_long(out: &mut Vec<u8>, value: i64) {
         out.push(rest as u8);
         return;
     }
-    let mut bytes = [0; MOST_LONG_BYTES];
+    let mut bytes = [0; MAX_LONG_BYTES];
     let mut size = 0;
     while rest > 0x7f {
         bytes[size] = rest as u8 | 0x80;

@@ -5,7 +5,7 @@
 //! block: number of records │ bytes │ compressed records │ sync
 //! ```
 //! A truncated file is refused, and so is a block that is not followed by the file's sync marker, decompresses to more
-//! than [`MOST_BLOCK`], or whose records do not fill its bytes exactly; the error has the block's number.
+//! than [`MAX_BLOCK`], or whose records do not fill its bytes exactly; the error has the block's number.
 //!
 //! [`Blocks`] yields decompressed blocks, and [`Part`] presents some of them as a file, as the decoder expects. Records
 //! of zero bytes are withheld and counted: the decoder would not see them.
@@ -20,9 +20,9 @@ use super::shape::{Records, long};
 use crate::input::source::{Reader, Source};
 
 /// Maximum bytes of a block, compressed or not.
-pub(super) const MOST_BLOCK: usize = 64 << 20;
+pub(super) const MAX_BLOCK: usize = 64 << 20;
 /// Maximum bytes of the header.
-const MOST_HEADER: u64 = 16 << 20;
+const MAX_HEADER: u64 = 16 << 20;
 const MAGIC: &[u8] = b"Obj\x01";
 const SYNC: usize = 16;
 /// Maximum bytes of an encoded integer.
@@ -52,7 +52,7 @@ impl Blocks {
     pub(super) fn open(source: &Source, reader: Reader) -> Result<Self> {
         let mut file = BufReader::new(reader);
         let wrong = |why: String| Error::new(ErrorKind::InvalidData, format!("{source} {why}"));
-        let header = Header::read(&mut (&mut file).take(MOST_HEADER)).map_err(|error| match error.kind() {
+        let header = Header::read(&mut (&mut file).take(MAX_HEADER)).map_err(|error| match error.kind() {
             ErrorKind::InvalidData | ErrorKind::UnexpectedEof => wrong(format!("is not a readable Avro file: {error}")),
             _ => error,
         })?;
@@ -113,7 +113,7 @@ impl Blocks {
         let message = match error.kind() {
             ErrorKind::UnexpectedEof => format!("{source} is truncated in block {block}"),
             ErrorKind::OutOfMemory => {
-                let mib = MOST_BLOCK >> 20;
+                let mib = MAX_BLOCK >> 20;
                 format!("{source}: block {block} has more than {mib} MiB when decompressed; write smaller blocks")
             }
             _ if crate::error::Error::inside(&error).is_some() => return error,
@@ -128,7 +128,7 @@ impl Blocks {
         let count =
             u64::try_from(read_long(&mut self.file)?).map_err(|_| wrong("its number of records is negative"))?;
         let size = usize::try_from(read_long(&mut self.file)?).map_err(|_| wrong("its size is negative"))?;
-        if size > MOST_BLOCK {
+        if size > MAX_BLOCK {
             return Err(ErrorKind::OutOfMemory.into());
         }
         let mut packed = Vec::new();
@@ -138,7 +138,7 @@ impl Blocks {
         if sync != self.sync {
             return Err(wrong("it is not followed by the sync marker of this file"));
         }
-        let records = self.codec.unpack(packed, MOST_BLOCK).map_err(|error| match error.kind() {
+        let records = self.codec.unpack(packed, MAX_BLOCK).map_err(|error| match error.kind() {
             // Compressed data that ends early is damage of the block, not a truncated file.
             ErrorKind::UnexpectedEof => wrong("its compressed data is invalid"),
             _ => error,
@@ -335,7 +335,7 @@ mod tests {
         assert!(told(&file(SCHEMA, "null", &[(1, b"\x02\x04")])).contains("block 0 is damaged: its records"));
         assert!(told(&file(SCHEMA, "null", &[(3, b"\x02\x04")])).contains("block 0 is damaged: its records"));
         assert!(told(&file(SCHEMA, "lzma", &[])).contains("unknown codec \"lzma\""));
-        let bomb = zstd::encode_all(vec![2; MOST_BLOCK + 1].as_slice(), 1).unwrap();
+        let bomb = zstd::encode_all(vec![2; MAX_BLOCK + 1].as_slice(), 1).unwrap();
         assert!(told(&file(SCHEMA, "zstandard", &[(1, &bomb)])).contains("more than 64 MiB when decompressed"));
     }
 }

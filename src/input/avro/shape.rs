@@ -12,7 +12,7 @@ use serde_json::Value;
 /// Maximum nesting depth of types.
 const DEEPEST: usize = 64;
 /// Maximum number of items of zero bytes, such as nulls, in an array.
-const MOST_EMPTY_ITEMS: u64 = 1 << 20;
+const MAX_EMPTY_ITEMS: u64 = 1 << 20;
 
 /// The layout of a type.
 #[derive(Clone, Debug)]
@@ -101,7 +101,7 @@ impl Records {
                 let before = rest.len();
                 item(rest)?;
                 empty += u64::from(before == rest.len());
-                if empty > MOST_EMPTY_ITEMS {
+                if empty > MAX_EMPTY_ITEMS {
                     return None;
                 }
             }

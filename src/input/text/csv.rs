@@ -14,7 +14,7 @@ use super::text_error::{Fault, shown};
 use crate::job::CsvForm;
 
 /// Maximum number of columns of a file.
-pub(super) const MOST_COLUMNS: usize = 65_536;
+pub(super) const MAX_COLUMNS: usize = 65_536;
 
 /// The CSV dialect, in bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -102,7 +102,7 @@ impl<'t> Records<'t> {
         &self.fields
     }
 
-    /// Number of fields of the record, of which at most [`MOST_COLUMNS`] are kept.
+    /// Number of fields of the record, of which at most [`MAX_COLUMNS`] are kept.
     pub(super) fn found(&self) -> usize {
         self.found
     }
@@ -203,7 +203,7 @@ impl<'t> Records<'t> {
     #[inline]
     fn push(&mut self, field: Field) {
         self.found += 1;
-        if self.found <= MOST_COLUMNS {
+        if self.found <= MAX_COLUMNS {
             self.fields.push(field);
         }
     }
@@ -254,8 +254,8 @@ pub(super) fn numbered(records: &mut Records<'_>, known: Option<&[String]>) -> R
     let Some(first) = records.next()? else { return Ok(None) };
     let found = records.found();
     (records.at, records.line) = (at, line);
-    if found > MOST_COLUMNS {
-        return Err(Fault::at(first, format!("has {found} columns; at most {MOST_COLUMNS} can be read")));
+    if found > MAX_COLUMNS {
+        return Err(Fault::at(first, format!("has {found} columns; at most {MAX_COLUMNS} can be read")));
     }
     match known {
         Some(names) if names.len() != found => {
@@ -276,8 +276,8 @@ pub(super) fn numbered(records: &mut Records<'_>, known: Option<&[String]>) -> R
 /// If a name is empty or repeated, or if the delimiter seems to be another.
 pub(super) fn header(records: &mut Records<'_>) -> Result<Option<Vec<String>>, Fault> {
     let Some(line) = records.next()? else { return Ok(None) };
-    if records.found() > MOST_COLUMNS {
-        return Err(Fault::at(line, format!("has {} columns; at most {MOST_COLUMNS} can be read", records.found())));
+    if records.found() > MAX_COLUMNS {
+        return Err(Fault::at(line, format!("has {} columns; at most {MAX_COLUMNS} can be read", records.found())));
     }
     let mut scratch = String::new();
     let names: Vec<String> =

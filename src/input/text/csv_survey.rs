@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use super::chunks::Piece;
 use super::column::Column;
-use super::csv::{self, Dialect, MOST_COLUMNS, Records};
+use super::csv::{self, Dialect, MAX_COLUMNS, Records};
 use super::expected::{Expectations, Expected, unfit, unwanted_null};
 use super::json_type::Place;
 use super::survey::Learn;
@@ -107,8 +107,8 @@ impl Learn for OfCsv<'_> {
             *first = place.min(*first);
             numbers.push(number);
         }
-        if names.columns.len() > MOST_COLUMNS {
-            return Err(Fault::of_file(format!("the files have more than {MOST_COLUMNS} different columns together")));
+        if names.columns.len() > MAX_COLUMNS {
+            return Err(Fault::of_file(format!("the files have more than {MAX_COLUMNS} different columns together")));
         }
         if *names.last != *numbers {
             names.last = numbers.into();

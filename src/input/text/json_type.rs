@@ -17,9 +17,9 @@ use super::text_error::shown;
 use super::values::short_whole;
 
 /// Maximum number of different fields at one level.
-const MOST_FIELDS: usize = 2_000;
+const MAX_FIELDS: usize = 2_000;
 /// Maximum number of fields at all levels.
-const MOST_NODES: usize = 20_000;
+const MAX_NODES: usize = 20_000;
 
 /// A position in the input: file index, line, and rank within the line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -57,10 +57,8 @@ impl Walk<'_> {
     /// A new node, unless there are too many.
     pub(super) fn node(&mut self) -> Result<Node, Wrong> {
         *self.nodes += 1;
-        if *self.nodes > MOST_NODES {
-            return Err(format!(
-                "the objects have more than {MOST_NODES} fields; write what varies as a list of pairs"
-            ));
+        if *self.nodes > MAX_NODES {
+            return Err(format!("the objects have more than {MAX_NODES} fields; write what varies as a list of pairs"));
         }
         self.place.order += 1;
         Ok(Node::new(self.place))
@@ -201,7 +199,7 @@ impl Node {
             }
             Kind::Object => {
                 let mut fields: Vec<(usize, &Self)> = self.fields.iter().enumerate().collect();
-                if let Some((_, last)) = fields.get(MOST_FIELDS) {
+                if let Some((_, last)) = fields.get(MAX_FIELDS) {
                     return Err(Conflict::Fields { path: path.to_owned(), at: last.first });
                 }
                 fields.sort_unstable_by_key(|(_, field)| field.first);
@@ -223,8 +221,8 @@ pub(super) fn take_key(keys: &mut Keys, key: &str) -> Result<usize, Wrong> {
     match keys.take(key) {
         Some((place, false)) => Ok(place),
         Some((_, true)) => Err(format!("an object has the key {} more than once; rename one of them", shown(key))),
-        None if keys.len() == MOST_FIELDS => Err(format!(
-            "the objects of one level have more than {MOST_FIELDS} different keys, {} is one more; write what varies as \
+        None if keys.len() == MAX_FIELDS => Err(format!(
+            "the objects of one level have more than {MAX_FIELDS} different keys, {} is one more; write what varies as \
              a list of pairs",
             shown(key)
         )),
@@ -234,7 +232,7 @@ pub(super) fn take_key(keys: &mut Keys, key: &str) -> Result<usize, Wrong> {
 
 /// Whether a level has too many fields.
 pub(super) fn too_many(fields: usize) -> bool {
-    fields > MOST_FIELDS
+    fields > MAX_FIELDS
 }
 
 #[cfg(test)]

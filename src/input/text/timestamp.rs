@@ -12,7 +12,7 @@
 use arrow::datatypes::TimeUnit;
 
 /// Maximum digits of a fractional second.
-const MOST_DIGITS: usize = 9;
+const MAX_DIGITS: usize = 9;
 const SECONDS_OF_DAY: i64 = 86_400;
 
 /// An instant, or a local time.
@@ -63,11 +63,11 @@ impl Moment {
         let mut digits = 0;
         if let [b'.', fraction @ ..] = rest {
             digits = fraction.iter().take_while(|byte| byte.is_ascii_digit()).count();
-            if digits == 0 || digits > MOST_DIGITS {
+            if digits == 0 || digits > MAX_DIGITS {
                 return None;
             }
             let value = fraction[..digits].iter().fold(0, |sum, digit| 10 * sum + u32::from(digit - b'0'));
-            nanos = value * 10_u32.pow((MOST_DIGITS - digits) as u32);
+            nanos = value * 10_u32.pow((MAX_DIGITS - digits) as u32);
             rest = &fraction[digits..];
         }
         let offset = match *rest {
@@ -91,7 +91,7 @@ impl Moment {
     /// The timestamp in a unit, if that is exact and fits.
     pub(super) fn in_unit(&self, unit: TimeUnit) -> Option<i64> {
         let digits = digits_of(unit);
-        let step = 10_u32.pow(MOST_DIGITS as u32 - digits);
+        let step = 10_u32.pow(MAX_DIGITS as u32 - digits);
         if !self.nanos.is_multiple_of(step) {
             return None;
         }

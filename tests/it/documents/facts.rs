@@ -51,7 +51,7 @@ const SAID: [(&str, &str, &str, &str); 15] = [
     ("docs/reading.md", "a cache of 256 MiB", "src/serve/db_options.rs", "BLOCK_CACHE: usize = 256 << 20"),
     ("docs/job-file.md", "at most 1,000,000 files", "src/input/resolve.rs", "MAX_FILES: usize = 1_000_000"),
     ("docs/job-file.md", "more than 2,000 operators", "src/query/sql_limits.rs", "DEEPEST: usize = 2000"),
-    ("docs/job-file.md", "more than 5,000 reads", "src/query/sql_limits.rs", "MOST_READS: u64 = 5000"),
+    ("docs/job-file.md", "more than 5,000 reads", "src/query/sql_limits.rs", "MAX_READS: u64 = 5000"),
     ("docs/memory.md", "at most 1,024", "src/query/grace_hash_join.rs", "MAX_PARTITIONS: usize = 1024"),
     ("docs/memory.md", "at least 8 per thread", "src/query/grace_hash_join.rs", "MIN_PARTITIONS_PER_THREAD: usize = 8"),
     ("docs/memory.md", "at most 256 runs per writer", "src/shuffle/mod.rs", "RUNS_PER_WRITER: usize = 256"),
@@ -60,7 +60,7 @@ const SAID: [(&str, &str, &str, &str); 15] = [
 ];
 
 /// A job with only the required keys.
-const LEAST_JOB: &str = "version = 1\ndataset = \"d\"\nstore = \"s\"\n[inputs.a]\npath = \"a.csv\"\n[query]\nsql = \"SELECT 1\"\n\
+const MIN_JOB: &str = "version = 1\ndataset = \"d\"\nstore = \"s\"\n[inputs.a]\npath = \"a.csv\"\n[query]\nsql = \"SELECT 1\"\n\
                          [output]\nkey = [\"k\"]\n";
 
 #[test]
@@ -86,7 +86,7 @@ fn complete_jobs_and_contracts_are_sound() {
 
 #[test]
 fn defaults_of_the_job_file_are_those_of_the_code() {
-    let job = Job::parse(Path::new("least.toml"), LEAST_JOB, &BTreeMap::new(), &|_: &Path| unreachable!()).unwrap();
+    let job = Job::parse(Path::new("least.toml"), MIN_JOB, &BTreeMap::new(), &|_: &Path| unreachable!()).unwrap();
     let reference = document("docs/job-file.md").table("Reference");
     let default_of = |key: &str| {
         let row = reference.iter().find(|row| row[1] == format!("`{key}`"));

@@ -18,6 +18,8 @@ use crate::wide_rows::{self, FILLER, Side};
 
 /// Bytes that a process may use beyond its budget: its own code, its threads, and what no stage counts.
 const BEYOND: u64 = 100 << 20;
+/// The same for windows and gathered values of long texts, which are beyond the promise (docs/memory.md, Limits).
+const BEYOND_OF_WINDOWS: u64 = 192 << 20;
 const MIB: u64 = 1 << 20;
 
 /// Entries of about 500 bytes.
@@ -41,13 +43,19 @@ value = { encoding = "avro" }
 /// Runs a job with this many MiB; returns its report. Fails if it used more than [`BEYOND`] beyond them.
 #[track_caller]
 pub fn run_within(workspace: &Workspace, job: &str, mib: u64) -> Value {
+    run_within_and(workspace, job, mib, BEYOND)
+}
+
+/// As [`run_within`], with other bytes beyond them.
+#[track_caller]
+fn run_within_and(workspace: &Workspace, job: &str, mib: u64, beyond: u64) -> Value {
     let running = workspace.start(&format!("run {job} --rebuild --json --threads 2 --memory {mib}MiB"));
     let peak = running.watch_memory();
     let report = running.wait().ok().json();
     // The watcher may miss the last millisecond, and the report what follows it.
     let peak = peak.join().unwrap().max(report["peak_memory"].as_u64().unwrap());
     assert!(peak > 32 * MIB, "the watcher saw {peak} bytes");
-    assert!(peak <= mib * MIB + BEYOND, "{job} held {} MiB with --memory {mib}MiB", peak / MIB);
+    assert!(peak <= mib * MIB + beyond, "{job} held {} MiB with --memory {mib}MiB", peak / MIB);
     report
 }
 
@@ -131,7 +139,7 @@ fn windows_and_gathered_values_of_several_times_the_memory_stay_within_it() {
     ] {
         let job = format!("{name}.toml");
         workspace.write(&job, over_wide_rows(&sql, key).replace("\"store\"", &format!("\"{name}\"")));
-        let report = run_within(&workspace, &job, mib);
+        let report = run_within_and(&workspace, &job, mib, BEYOND_OF_WINDOWS);
         assert_eq!(report["rows"], if key == "id" { rows } else { groups.len() as i64 }, "{name}");
         let got = workspace.cutover(&format!("get {name} {found} --json")).ok().json();
         assert_eq!(got["entries"][0]["value"], expected, "{name}");

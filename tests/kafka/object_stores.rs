@@ -3,7 +3,7 @@
 //! Not for: either of them alone (`publishes`, `tests/objects`).
 
 use crate::broker::Broker;
-use crate::dataset_fixture::Dataset;
+use crate::dataset_fixture::{Dataset, ROWS};
 use crate::server::{SECRET, Server};
 
 fn dataset(broker: &Broker, server: &Server) -> Dataset {
@@ -46,7 +46,7 @@ fn a_publisher_that_is_killed_at_any_step_is_finished_by_the_next_command() {
         ("publish.settled", true),
     ]) {
         let before = dataset.announced();
-        dataset.write(generation, 1000);
+        dataset.write(generation, ROWS);
         dataset.failing(&format!("{point}=kill"), "run numbers.toml").killed();
         let now = dataset.announced();
         assert_eq!(now != before, announced, "{point}");

@@ -63,6 +63,7 @@ impl Args {
             ..defaults
         };
         let store = options.to.display().to_string();
+        let options = if self.follow { options.following() } else { options };
         let mut follower = Follower::open(options)?;
         let stopped = |error| {
             shutdown::stands(error, || {

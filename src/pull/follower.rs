@@ -15,13 +15,15 @@ use crate::catalog::{
 use crate::error::{Error, Kind, Result};
 use crate::failpoint;
 use crate::format::{Current, DEFAULT_KEEP, Manifest, Retention, State};
-use crate::objects::{Settings, Tag};
+use crate::objects::{Patience, Settings, Tag};
 use crate::rate_limit::RateLimit;
 use crate::serve::Store;
 use crate::shutdown;
 
 /// Default time between two looks at the remote store.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
+/// How long a request is sent again by a follower that goes on after a failure.
+const RETRY_WHILE_FOLLOWING: Duration = Duration::from_secs(10);
 /// Backoff of a follower that failed: the first wait, and the longest.
 const FIRST_RETRY: Duration = Duration::from_secs(1);
 const LONGEST_RETRY: Duration = Duration::from_secs(60);
@@ -43,6 +45,8 @@ pub struct Options {
     pub limit_rate: Option<u64>,
     /// Versions to keep.
     pub retention: Retention,
+    /// How long a request that fails is sent again before the attempt counts as failed.
+    pub retry_for: Duration,
     /// Time between two looks, of which a random part of up to a fifth is taken off or added.
     pub look_every: Duration,
 }
@@ -58,8 +62,15 @@ impl Options {
             to,
             limit_rate: None,
             retention: Retention { keep: DEFAULT_KEEP, keep_for: None },
+            retry_for: Patience::default().retry_for,
             look_every: LOOK_EVERY,
         }
+    }
+
+    /// The same for a follower that goes on after a failure, and so may fail soon.
+    #[must_use]
+    pub fn following(self) -> Self {
+        Self { retry_for: RETRY_WHILE_FOLLOWING, ..self }
     }
 }
 
@@ -113,7 +124,9 @@ impl Follower {
     /// `Invalid` for a URL, settings or a directory that cannot be used; `Conflict` when another follower uses the
     /// directory; `Unavailable` when there is no local store yet and the object store does not answer.
     pub fn open(options: Options) -> Result<Self> {
-        let remote = Remote::open(&options.url, &Settings::from_env())?;
+        let settings = Settings::from_env();
+        let patience = Patience { retry_for: options.retry_for, ..settings.patience() };
+        let remote = Remote::open(&options.url, &settings.with_patience(patience))?;
         let url = remote.url();
         let mut seen = None;
         let dataset = match Catalog::followed_dataset(&options.to, &url)? {

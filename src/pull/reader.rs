@@ -29,7 +29,7 @@ impl Reader {
     /// `Conflict` when another follower uses the directory (read it by [`serve::Reader`]); `Unavailable` when nothing
     /// is published, or the object store does not answer and nothing is here; else as [`Follower::open`].
     pub fn open(url: &str, directory: impl Into<PathBuf>) -> Result<Self> {
-        Self::follow(Options::new(url, directory))
+        Self::follow(Options::new(url, directory).following())
     }
 
     /// As [`Reader::open`], with options.

@@ -121,11 +121,6 @@ pub fn raise_open_files() {
     }
 }
 
-/// The name of this host.
-pub fn host() -> String {
-    rustix::system::uname().nodename().to_string_lossy().into_owned()
-}
-
 /// Fails unless this number of threads can run at the same time. The engine panics if it cannot start one later.
 ///
 /// # Errors

@@ -122,5 +122,5 @@ fn sentence(store: &str, taken: &Takeover) -> String {
 /// A default name that is unique among consumers.
 fn own_name(store: &std::path::Path) -> String {
     let store = std::path::absolute(store).unwrap_or_else(|_| store.to_owned());
-    format!("{}:{}", crate::resources::host(), store.display())
+    format!("{}:{}", crate::catalog::host(), store.display())
 }

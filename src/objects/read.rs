@@ -14,6 +14,8 @@ use futures::stream::BoxStream;
 use object_store::path::Path;
 use object_store::{GetOptions, GetRange, GetResult, ObjectMeta, ObjectStore, UpdateVersion};
 
+use xxhash_rust::xxh3::Xxh3Default;
+
 use super::failure::{self, Answer};
 use super::{Bucket, Key, network};
 use crate::error::{Error, Result};
@@ -163,6 +165,19 @@ impl Bucket {
             start = end;
         }
         Ok(())
+    }
+
+    /// XXH3 of all bytes of an object, 64 bits.
+    ///
+    /// # Errors
+    /// As [`Bucket::range`].
+    pub fn hash(&self, entry: &Entry) -> Result<u64> {
+        let mut hasher = Xxh3Default::new();
+        self.read(entry, 0..entry.bytes, |piece| {
+            hasher.update(piece);
+            Ok(())
+        })?;
+        Ok(hasher.digest())
     }
 
     /// Reads a part in one request.

@@ -237,12 +237,7 @@ impl Upload {
         if entry.bytes != bytes {
             return Ok(false);
         }
-        let mut hasher = Xxh3Default::new();
-        bucket.read(&entry, 0..bytes, |piece| {
-            hasher.update(piece);
-            Ok(())
-        })?;
-        Ok(hasher.digest() == xxh3)
+        Ok(bucket.hash(&entry)? == xxh3)
     }
 
     /// Aborts the upload, once its parts have ended: one that the store still works on when it aborts would stay.

@@ -6,15 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use crate::fixture::Numbers;
-use crate::server::Server;
-
-fn served() -> (Numbers, Server) {
-    let numbers = Numbers::new();
-    numbers.run(1).ok();
-    let server = Server::start(&numbers.workspace, "numbers=store");
-    server.wait_for_version("numbers", 1);
-    (numbers, server)
-}
+use crate::server::{Server, served};
 
 /// A program on the path or at one of these places. Without it the test passes, but not under CI.
 fn program(name: &str, elsewhere: Option<PathBuf>) -> Option<PathBuf> {

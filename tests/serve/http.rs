@@ -2,16 +2,7 @@
 //!
 //! Not for: browsers and curl (`foreign`).
 
-use crate::fixture::Numbers;
-use crate::server::Server;
-
-fn served() -> (Numbers, Server) {
-    let numbers = Numbers::new();
-    numbers.run(1).ok();
-    let server = Server::start(&numbers.workspace, "numbers=store");
-    server.wait_for_version("numbers", 1);
-    (numbers, server)
-}
+use crate::server::served;
 
 #[test]
 fn a_value_comes_with_its_version() {

@@ -11,6 +11,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
 use crate::client::{Http, Resp};
+use crate::fixture::Numbers;
 use crate::harness::{CUTOVER, Workspace, wait_for};
 
 /// A running server.
@@ -21,6 +22,15 @@ pub struct Server {
     /// Address of HTTP.
     pub http: String,
     events: Arc<Mutex<Vec<Value>>>,
+}
+
+/// The tiny dataset with one version, and a server of it that has loaded it.
+pub fn served() -> (Numbers, Server) {
+    let numbers = Numbers::new();
+    numbers.run(1).ok();
+    let server = Server::start(&numbers.workspace, "numbers=store");
+    server.wait_for_version("numbers", 1);
+    (numbers, server)
 }
 
 impl Server {

@@ -14,12 +14,11 @@
 use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use xxhash_rust::xxh3::Xxh3Default;
 
-use super::{Remote, build_key};
+use super::{Remote, build_key, parallel};
 use crate::catalog::layout;
 use crate::durable_file::{self, fs};
 use crate::error::{Error, IoContext, Result};
@@ -27,8 +26,6 @@ use crate::format::{FileEntry, Manifest, hex_checksum, shard_name};
 use crate::rate_limit::RateLimit;
 use crate::shutdown;
 
-/// Files that are downloaded at a time.
-const AT_A_TIME: usize = 8;
 /// The job, its query and the like are for people; larger ones are left out. 16 MiB.
 const MAX_OUTSIDE: u64 = 16 << 20;
 
@@ -65,29 +62,11 @@ impl Remote {
         }
         let files: Vec<&FileEntry> = manifest.shards.iter().flat_map(|shard| &shard.files).collect();
         let work = Download { remote: self, manifest, directory, options, known, received: AtomicU64::new(0) };
-        let (next, failed) = (AtomicUsize::new(0), AtomicBool::new(false));
         let reused = AtomicU64::new(0);
-        let error = Mutex::new(None);
-        std::thread::scope(|scope| {
-            for _ in 0..AT_A_TIME.min(files.len()) {
-                scope.spawn(|| {
-                    while let Some(file) = files.get(next.fetch_add(1, Ordering::Relaxed))
-                        && !failed.load(Ordering::Relaxed)
-                    {
-                        match work.file(file) {
-                            Ok(was_here) => _ = reused.fetch_add(was_here, Ordering::Relaxed),
-                            Err(why) => {
-                                failed.store(true, Ordering::Relaxed);
-                                error.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(why);
-                            }
-                        }
-                    }
-                });
-            }
-        });
-        if let Some(error) = error.into_inner().unwrap_or_else(PoisonError::into_inner) {
-            return Err(error);
-        }
+        parallel::for_each(&files, |file| {
+            reused.fetch_add(work.file(file)?, Ordering::Relaxed);
+            Ok(())
+        })?;
         work.files_outside_shards()?;
         Ok(Downloaded {
             received_bytes: work.received.load(Ordering::Relaxed),

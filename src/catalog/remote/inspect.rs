@@ -5,7 +5,6 @@
 use std::collections::BTreeMap;
 
 use rayon::prelude::*;
-use xxhash_rust::xxh3::Xxh3Default;
 
 use super::Remote;
 use crate::catalog::{FileDepth, Finding};
@@ -44,17 +43,10 @@ impl Remote {
         if file.path.ends_with(".sst") && depth == FileDepth::SmallFiles {
             return None;
         }
-        let mut hasher = Xxh3Default::new();
-        let read = self.bucket.read(entry, 0..entry.bytes, |piece| {
-            hasher.update(piece);
-            Ok(())
-        });
-        match read {
+        match self.bucket.hash(entry).map(hex_checksum) {
             Err(error) => Some(format!("cannot be read: {}", error.chain().join(": "))),
-            Ok(()) if hex_checksum(hasher.digest()) == file.xxh3 => None,
-            Ok(()) => {
-                Some(format!("has the checksum {}, the manifest says {}", hex_checksum(hasher.digest()), file.xxh3))
-            }
+            Ok(found) if found == file.xxh3 => None,
+            Ok(found) => Some(format!("has the checksum {found}, the manifest says {}", file.xxh3)),
         }
     }
 }

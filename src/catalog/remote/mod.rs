@@ -22,6 +22,7 @@ mod inspect;
 mod lease;
 #[cfg(test)]
 mod model_test;
+mod parallel;
 mod replicas;
 mod sweep;
 mod upload;

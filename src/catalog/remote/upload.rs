@@ -8,19 +8,15 @@
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::PoisonError;
 
 use xxhash_rust::xxh3::xxh3_64;
 
-use super::{Remote, build_key};
+use super::{Remote, build_key, parallel};
 use crate::durable_file::fs;
 use crate::error::{Error, IoContext, Result};
 use crate::format::{FileEntry, Manifest, ShardEntry, seal};
 use crate::objects::{Key, OpenUpload};
-
-/// Files that are uploaded at a time.
-const AT_A_TIME: usize = 8;
 
 impl Remote {
     /// Uploads the files of one finished shard in a build's directory.
@@ -49,22 +45,7 @@ impl Remote {
 
     /// Uploads files with their checksums, where they are known, several at a time.
     fn upload_files(&self, build_id: &str, directory: &Path, files: &[(String, Option<u64>)]) -> Result<()> {
-        let (next, failed, error) = (AtomicUsize::new(0), AtomicBool::new(false), Mutex::new(None));
-        std::thread::scope(|scope| {
-            for _ in 0..AT_A_TIME.min(files.len()) {
-                scope.spawn(|| {
-                    while let Some((path, xxh3)) = files.get(next.fetch_add(1, Ordering::Relaxed))
-                        && !failed.load(Ordering::Relaxed)
-                    {
-                        if let Err(why) = self.upload_once(directory, path, build_id, *xxh3) {
-                            failed.store(true, Ordering::Relaxed);
-                            error.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(why);
-                        }
-                    }
-                });
-            }
-        });
-        error.into_inner().unwrap_or_else(PoisonError::into_inner).map_or(Ok(()), Err)
+        parallel::for_each(files, |(path, xxh3)| self.upload_once(directory, path, build_id, *xxh3))
     }
 
     fn upload_once(&self, directory: &Path, path: &str, build_id: &str, xxh3: Option<u64>) -> Result<()> {

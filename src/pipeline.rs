@@ -10,12 +10,16 @@
 //! Not for: the work of a stage.
 
 mod as_of;
+mod build;
 mod build_dir;
 mod capacity;
 mod compression_estimate;
+mod ended;
 mod found;
 mod measures;
+mod plan;
 mod predict;
+mod preflight;
 mod prepare;
 pub(crate) mod resume;
 mod spill_dir;
@@ -25,27 +29,22 @@ use std::path::PathBuf;
 
 use jiff::Timestamp;
 
-use crate::catalog::{Action, BuildLock, Catalog};
-use crate::check;
-use crate::error::{Error, IoContext, Kind, Result};
-use crate::failpoint;
-use crate::format::{Allow, Allowed, Current, Kafka, Profile, Retention, State, allow_flag};
-use crate::input;
+use crate::catalog::Catalog;
+use crate::error::{Error, IoContext, Result};
+use crate::format::{Allow, Allowed, Current, Kafka, Retention, State, allow_flag};
 use crate::job::Job;
-use crate::progress::{Progress, StageTimer};
-use crate::publish::{self, GcReport, PublishOptions, Published, Staged};
-use crate::report::{InputReport, ObjectReads, Outcome, PlanReport, ResumeReport, RunReport, StageReport};
+use crate::progress::Progress;
+use crate::publish::{self, GcReport, Published};
+use crate::report::{Outcome, RunReport};
 use crate::resources::Resources;
 use crate::shutdown;
 use as_of::AsOf;
-use build_dir::BuildDir;
+use build::Build;
+use ended::Ended;
 use found::Found;
+pub use plan::plan;
+use preflight::{preflight, refuse_follower};
 use prepare::Prepared;
-use resume::PreviousBuild;
-use spill_dir::SpillDir;
-
-/// Rows in the preview of a plan.
-const PREVIEW_ROWS: usize = 5;
 
 /// Options of one run, in addition to the job.
 #[derive(Clone, Debug)]
@@ -104,14 +103,23 @@ pub fn run(job: &Job, options: &RunOptions) -> Result<RunReport> {
     refuse_follower(&catalog.read()?)?;
     publish::set_target(&catalog, target.as_ref())?;
     let current = catalog.read_durable()?; // "already published" must hold, also after a power cut
-    if let Some(report) = reuse_existing(ready.as_deref().unwrap_or_else(|found| found), &catalog, &current, as_of)? {
-        return as_of::with_way_on(&catalog, report);
+    let found = ready.as_deref().unwrap_or_else(|found| found);
+    if let Some(ended) = reuse_existing(found, &catalog, &current, as_of)? {
+        return ended.report(found, &catalog);
     }
     let prepared = ready.or_else(|found| Prepared::new(found, &runtime))?;
-    preflight(&prepared, &catalog, &current, as_of)?;
+    let previous = preflight(&prepared, &catalog, &current, as_of)?;
     let notes = if options.stage { Vec::new() } else { as_of::notes(job, &current, as_of) };
     notes.iter().for_each(|note| tracing::warn!("{note}"));
-    let built = build(&prepared, &catalog, &building, &current, as_of);
+    let build = Build {
+        prepared: &prepared,
+        catalog: &catalog,
+        lock: &building,
+        current: &current,
+        previous: previous.as_ref(),
+        as_of,
+    };
+    let ended = build.run();
     // Without the lock, so that leftovers of dead builds are removed too; also after a rejection, so that a job that is
     // rejected every time does not fill the disk.
     drop(building);
@@ -121,13 +129,15 @@ pub fn run(job: &Job, options: &RunOptions) -> Result<RunReport> {
         Some(_) => Ok(GcReport::default()),
         None => publish::gc(&catalog, &job.retention, publish::GRACE),
     };
-    let mut report = built.inspect_err(|error| tell_what_gc_frees(&catalog, error))?;
-    report.notes = notes;
-    match removed {
-        Ok(removed) => report.removed = removed.versions,
-        Err(error) => tracing::warn!(%error, "old versions were not removed; run `cutover gc`"),
-    }
-    as_of::with_way_on(&catalog, report)
+    let ended = ended.inspect_err(|error| tell_what_gc_frees(&catalog, error))?;
+    let removed = match removed {
+        Ok(removed) => removed.versions,
+        Err(error) => {
+            tracing::warn!(%error, "old versions were not removed; run `cutover gc`");
+            Vec::new()
+        }
+    };
+    Ended { notes, removed, ..ended }.report(&prepared, &catalog)
 }
 
 /// On a full disk: says which versions of the store could be deleted.
@@ -150,102 +160,23 @@ fn target(kafka: &Kafka) -> Result<Kafka> {
     Ok(Kafka { properties: kafka.properties.as_ref().map(absolute).transpose()?, ..kafka.clone() })
 }
 
-fn refuse_follower(current: &Current) -> Result<()> {
-    match &current.follows {
-        None => Ok(()),
-        Some(topic) => Err(Error::invalid(format!(
-            "this store follows topic {topic} and takes its versions from there: build into another store"
-        ))),
-    }
-}
-
-/// What a run would do. Writes nothing to the store.
-///
-/// # Errors
-/// As [`run`], for what can be known without building.
-pub fn plan(job: &Job, options: &RunOptions) -> Result<PlanReport> {
-    let runtime = options.resources.query_runtime()?;
-    let prepared = Prepared::new(Found::new(job, options)?, &runtime)?;
-    let (would, resumes, previous) = match Catalog::try_open(&job.store, &job.dataset)? {
-        None => (format!("create the store {} and build version 1", job.store.display()), None, None),
-        Some(catalog) => {
-            let current = catalog.read()?;
-            refuse_follower(&current)?;
-            let as_of = AsOf::of(job, options);
-            preflight(&prepared, &catalog, &current, as_of)?;
-            let previous = previous(&catalog, &current, &options.allow)?;
-            let resumes = resume::preview_resume(&prepared, &catalog, &current)?;
-            (describe_action(&prepared, &current, as_of), resumes, previous)
-        }
-    };
-    let spill = options.spill_dir.clone().unwrap_or_else(std::env::temp_dir);
-    let spill = SpillDir::in_directory(&spill, &format!("plan-{}", std::process::id()), None)?;
-    let predicted = predict::predict(&prepared, previous.as_ref(), spill.path())?;
-    // With the join strategy that a run would use, as far as it is known by now what fits into memory.
-    let execution = prepared.query.prepare(prepared.query.join_strategy())?;
-    let preview = predict::preview(&prepared, PREVIEW_ROWS, spill.path())?;
-    let named = |(name, type_name): (&String, &String)| (name.clone(), type_name.clone());
-    Ok(PlanReport {
-        dataset: job.dataset.clone(),
-        store: job.store.clone(),
-        would,
-        resumes,
-        inputs: prepared.inputs.iter().map(InputReport::from).collect(),
-        object_reads: ObjectReads::of(&prepared.inputs),
-        plan: execution.explain(),
-        unspillable: execution.unspillable(),
-        key: prepared.encode.key_schema().columns.iter().map(|c| named((&c.name, &c.type_name))).collect(),
-        value: prepared.encode.value_schema().columns.iter().map(|c| named((&c.name, &c.type_name))).collect(),
-        entries_bytes: predicted.sizes.as_ref().map(|sizes| sizes.entry_bytes),
-        spill_bytes: predicted.sizes.as_ref().map(|sizes| sizes.spill_bytes),
-        disk_bytes: predicted.prediction.bytes,
-        stored_bytes: predicted.sizes.as_ref().map(|sizes| sizes.stored_bytes),
-        stored_from: predicted.sizes.as_ref().and_then(|sizes| sizes.stored_from.clone()),
-        seconds: predicted.seconds.as_ref().map(|(seconds, _)| *seconds),
-        seconds_from: predicted.seconds.as_ref().map(|(_, from)| from.clone()),
-        fits: capacity::fits(&prepared, &predicted),
-        predicted: predicted.prediction,
-        memory_budget: options.resources.memory,
-        query_memory: options.resources.query_memory() as u64,
-        threads: options.resources.threads,
-        preview,
-    })
-}
-
-fn describe_action(prepared: &Prepared<'_>, current: &Current, as_of: AsOf) -> String {
-    match (prepared.built(current, as_of), current.current) {
-        (Some((version, State::Published)), _) => format!("do nothing: already published as {version}"),
-        (Some((version, State::Complete)), _) => format!("publish version {version}, which is built"),
-        (Some((version, State::RolledBack)), _) => {
-            format!("refuse: version {version} is the same, and was rolled back")
-        }
-        (_, Some(live)) if current.pin.is_some() => {
-            format!("build version {}; readers stay on version {live}, which is pinned", current.next_version)
-        }
-        (_, Some(live)) => format!("build version {} and move readers to it from version {live}", current.next_version),
-        (_, None) => format!("build version {}, the first that readers see", current.next_version),
-    }
-}
-
-/// The report of a run that finds its work done, unless a rebuild is asked for.
-fn reuse_existing(found: &Found<'_>, catalog: &Catalog, current: &Current, as_of: AsOf) -> Result<Option<RunReport>> {
+/// How a run ends that finds its work done; none if there is something to build, or a rebuild is asked for.
+fn reuse_existing(found: &Found<'_>, catalog: &Catalog, current: &Current, as_of: AsOf) -> Result<Option<Ended>> {
     let options = found.options;
     let Some((version, state)) = found.built(current, as_of) else { return Ok(None) };
-    let report = |outcome, published: Option<Published>| -> Result<Option<RunReport>> {
+    let ended = |outcome, published: Option<Published>| -> Result<Option<Ended>> {
         let manifest = catalog.manifest(current, version)?;
-        let mut report = found.report(&manifest, outcome, current.current);
-        published.iter().for_each(|published| stages::add_stream(&mut report, published));
-        Ok(Some(report))
+        Ok(Some(Ended { published, ..Ended::new(outcome, manifest, current.current) }))
     };
     let publish = || publish::publish(catalog, version, &found.publish_options());
     match state {
         // If the job was given a topic since, or lost it, its consumers are notified.
         State::Published => {
-            report(Outcome::AlreadyPublished, current.targets.kafka.is_some().then(publish).transpose()?)
+            ended(Outcome::AlreadyPublished, current.targets.kafka.is_some().then(publish).transpose()?)
         }
-        State::Complete if options.stage => report(Outcome::Staged, None),
-        State::Complete if current.pin.is_some() => report(Outcome::Pinned, None),
-        State::Complete => report(Outcome::AlreadyBuilt, Some(publish()?)),
+        State::Complete if options.stage => ended(Outcome::Staged, None),
+        State::Complete if current.pin.is_some() => ended(Outcome::Pinned, None),
+        State::Complete => ended(Outcome::AlreadyBuilt, Some(publish()?)),
         State::RolledBack if !options.allow.contains(&Allow::RolledBack) => Err(Error::rejected(format!(
             "the same job over the same inputs was built as version {version} and rolled back; change the job or its \
              data, or `cutover publish {} {version} {}`",
@@ -254,234 +185,4 @@ fn reuse_existing(found: &Found<'_>, catalog: &Catalog, current: &Current, as_of
         ))),
         _ => Ok(None),
     }
-}
-
-/// Refuses, before any work, what is known to stop the publish.
-fn preflight(prepared: &Prepared<'_>, catalog: &Catalog, current: &Current, as_of: AsOf) -> Result<()> {
-    as_of::refuse(catalog, current, prepared.options, as_of)?;
-    let Some(previous) = previous(catalog, current, &prepared.options.allow)? else { return Ok(()) };
-    let results = prepared.compatibility(Some(&previous));
-    let failed = || results.iter().filter(|result| result.outcome == crate::format::Outcome::Failed);
-    let said: Vec<String> = failed()
-        .map(|result| format!("{}: expected {}, found {}", result.rule, result.expected, result.found))
-        .collect();
-    if said.is_empty() {
-        return Ok(());
-    }
-    Err(Error::rejected(format!(
-        "readers of version {} could not read what this job makes; nothing was built\n  {}\n  {} builds and publishes \
-         it, once every reader knows the new schema",
-        previous.manifest.version,
-        said.join("\n  "),
-        allow_flag(failed().map(|result| Allow::of_rule(&result.rule)))
-    ))
-    .with("checks", told_checks(&results)))
-}
-
-/// The results of checks, as JSON.
-fn told_checks(results: &[crate::format::CheckResult]) -> serde_json::Value {
-    serde_json::to_value(results).unwrap_or_default()
-}
-
-/// The published version, to compare with. With `--allow damaged` a damaged one does not stop the run that replaces it:
-/// otherwise no command could repair such a store.
-fn previous(catalog: &Catalog, current: &Current, allow: &Allowed) -> Result<Option<check::Previous>> {
-    let Some(live) = current.current else { return Ok(None) };
-    match catalog.manifest(current, live) {
-        Ok(manifest) => Ok(Some(check::Previous { manifest })),
-        Err(error) if allow.contains(&Allow::Damaged) && error.kind() == Kind::Corrupt => {
-            tracing::warn!(
-                "version {live} is damaged, so this run is compared with nothing: {}",
-                error.chain().join(": ")
-            );
-            Ok(None)
-        }
-        Err(error) => Err(error),
-    }
-}
-
-fn build(
-    prepared: &Prepared<'_>,
-    catalog: &Catalog,
-    building: &BuildLock,
-    current: &Current,
-    as_of: AsOf,
-) -> Result<RunReport> {
-    let options = prepared.options;
-    let previous = previous(catalog, current, &options.allow)?;
-    let built = resume_or_start(prepared, catalog, building, current, previous.as_ref(), as_of);
-    let stands = || {
-        let store = catalog.place();
-        format!("stopped before anything was installed: readers of {store} are unaffected; run the same command again")
-    };
-    let (report, complete) = built.map_err(|error| shutdown::stands(error, stands))?;
-    let refused = complete.failed().iter().any(|kind| !options.allow.contains(kind));
-    if let Some(why) = complete.rejected().filter(|_| refused) {
-        let flag = allow_flag(complete.failed().iter().copied());
-        let (store, version) = (catalog.place(), complete.version());
-        return Err(Error::rejected(format!(
-            "version {version} was built but not published, and readers are unaffected\n  {}\n  inspect it \
-             with `cutover scan {store} --version {version}`; publish it by hand with `cutover publish {store} \
-             {version} {flag}`",
-            why.iter().collect::<Vec<_>>().join("\n  ")
-        ))
-        .with("version", version)
-        .with("rows", report.rows)
-        .with("checks", told_checks(&report.checks))
-        .with("next", format!("cutover scan {store} --version {version}")));
-    }
-    let mut report = RunReport { version: complete.version(), ..report };
-    if options.stage {
-        report.end(Outcome::Staged, current.current);
-        return Ok(report);
-    }
-    let stands = || {
-        let (store, version) = (catalog.place(), report.version);
-        format!(
-            "stopped with version {version} built, but not published: run the same command again without --rebuild, or \
-             `cutover publish {store} {version}`"
-        )
-    };
-    let published = publish_unless_pinned(catalog, complete, &prepared.publish_options());
-    match published.map_err(|error| shutdown::stands(error, stands))? {
-        None => {
-            report.end(Outcome::Pinned, current.current);
-        }
-        Some(published) => {
-            report.previous = published.previous.filter(|previous| *previous != report.version);
-            stages::add_stream(&mut report, &published);
-        }
-    }
-    Ok(report)
-}
-
-fn publish_unless_pinned(
-    catalog: &Catalog,
-    complete: publish::Complete,
-    options: &PublishOptions,
-) -> Result<Option<Published>> {
-    let version = complete.version();
-    let published = complete.publish(catalog, options);
-    match published {
-        Err(error) if error.kind() == Kind::Conflict && catalog.read()?.pin.is_some() => {
-            tracing::info!(version, %error, "the store is pinned; the version stays complete");
-            Ok(None)
-        }
-        published => published.map(Some),
-    }
-}
-
-/// Everything up to a complete version: resumes a dead build, or starts from the beginning.
-fn resume_or_start(
-    prepared: &Prepared<'_>,
-    catalog: &Catalog,
-    building: &BuildLock,
-    current: &Current,
-    previous: Option<&check::Previous>,
-    as_of: AsOf,
-) -> Result<(RunReport, publish::Complete)> {
-    let progress = prepared.options.progress;
-    let mut not_resumed = match resume::find(prepared, catalog, current)? {
-        PreviousBuild::Absent => None,
-        PreviousBuild::Unusable(why) => Some(why),
-        PreviousBuild::Resumable(build, line) => {
-            let id = build.id().to_owned();
-            remove_stale_builds(catalog, building, Some(&id))?;
-            progress.note(&format!("resuming build {id}, whose shuffle is on disk; --no-resume starts afresh"));
-            match build_in(prepared, catalog, build, Some(*line), previous, as_of) {
-                Err(error) if error.kind() == Kind::Corrupt => {
-                    let why = error.chain().join(": ");
-                    Some(format!("build {id} was not finished and cannot be resumed: {why}"))
-                }
-                done => return done,
-            }
-        }
-    };
-    let dead = remove_stale_builds(catalog, building, None)?;
-    if not_resumed.is_none() && !dead.is_empty() {
-        not_resumed = Some(format!("{} left nothing to resume: no shuffle was sealed on disk", dead.join(", ")));
-    }
-    not_resumed.iter().for_each(|why| progress.note(&format!("starting afresh: {why}")));
-    let build = BuildDir::start(catalog, prepared.options)?;
-    failpoint::reach("build.started")?;
-    let (report, complete) = build_in(prepared, catalog, build, None, previous, as_of)?;
-    Ok((RunReport { not_resumed, ..report }, complete))
-}
-
-/// Deletes what dead builds left, except the build `keep`, so that the space is free before the work begins.
-fn remove_stale_builds(catalog: &Catalog, building: &BuildLock, keep: Option<&str>) -> Result<Vec<String>> {
-    let dead = catalog.clear_staging(building, keep)?;
-    if !dead.is_empty() {
-        catalog.log().record(Action::Deleted, None, format!("leftovers: {}", dead.join(", ")));
-    }
-    Ok(dead)
-}
-
-/// Everything from the build directory to a complete version, resuming the work of an `earlier` build if there is one.
-fn build_in(
-    prepared: &Prepared<'_>,
-    catalog: &Catalog,
-    build: BuildDir,
-    earlier: Option<resume::ShuffleRecord>,
-    previous: Option<&check::Previous>,
-    as_of: AsOf,
-) -> Result<(RunReport, publish::Complete)> {
-    let done = build_stages(prepared, catalog, &build, earlier, previous, as_of);
-    if build.end(done.as_ref().err()) {
-        prepared.options.progress.note("finished work is kept: the same command resumes it");
-    }
-    done
-}
-
-fn build_stages(
-    prepared: &Prepared<'_>,
-    catalog: &Catalog,
-    build: &BuildDir,
-    earlier: Option<resume::ShuffleRecord>,
-    previous: Option<&check::Previous>,
-    as_of: AsOf,
-) -> Result<(RunReport, publish::Complete)> {
-    let mut stages: Vec<StageTimer> = Vec::new();
-    let resumes = earlier.is_some();
-    let (shards, shuffled) = match earlier {
-        Some(earlier) => stages::resume(prepared, build, earlier, &mut stages)?,
-        None => stages::shuffle(prepared, build, previous, &mut stages)?,
-    };
-    let mut checks = prepared.compatibility(previous);
-    checks.extend(shuffled.unique.iter().cloned());
-    let columns = measures::columns(&shuffled.profile);
-    checks.extend(check::check_columns(&prepared.job.checks, &columns));
-    shutdown::check()?;
-    let (built, ranges) = stages::build(prepared, catalog, build, shards, &shuffled, &mut stages)?;
-    failpoint::reach("build.finished")?;
-    stages::read_back(prepared, build, &built, &mut stages)?;
-    input::check_unchanged(&prepared.inputs)?;
-    let rows = built.iter().map(|shard| shard.entry.rows).sum();
-    checks.extend(check::rows(&prepared.job.checks, rows, previous));
-    let bytes = built.iter().map(|shard| shard.entry.bytes).sum();
-    let mut profile = Profile { entries: rows, entry_bytes: bytes, ..shuffled.profile };
-    let (changes, moved) = measures::compare(prepared, &mut profile, previous);
-    checks.extend(changes);
-    let checks = prepared.allowed(checks);
-
-    let stage = prepared.options.progress.stage("install", None);
-    prepared.write_job(build.dirs())?;
-    let mut manifest = prepared.manifest(build.id(), as_of, built, columns, checks, &stages);
-    manifest.profile = Some(profile);
-    let mut report = prepared.report(&manifest, Outcome::Published, None);
-    report.moved = moved;
-    report.predicted = Some(shuffled.predicted);
-    report.spilled_bytes = shuffled.stats.spilled_bytes;
-    report.memory = Some(prepared.memory(shuffled.query));
-    report.resumed =
-        resumes.then(|| ResumeReport { build: build.id().to_owned(), ranges: ranges.taken_up, of_ranges: ranges.all });
-    report.stages = stages.iter().map(StageReport::from).collect();
-    build.write_account(&prepared.account(&report))?;
-    failpoint::reach("install.reported")?;
-    // The last safe point: an installed version is published too.
-    shutdown::check()?;
-    let numbered = |version| crate::format::Manifest { version, ..manifest };
-    let complete = Staged::new(build.dirs().version()).install(catalog, numbered)?;
-    report.stages.push(StageReport::from(&stage.finish()));
-    Ok((report, complete))
 }

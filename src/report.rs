@@ -39,13 +39,6 @@ impl Outcome {
     }
 }
 
-impl RunReport {
-    /// Sets how it ended, while readers see the version `live`.
-    pub fn end(&mut self, outcome: Outcome, live: Option<u64>) {
-        (self.outcome, self.published, self.previous) = (outcome, outcome.is_live(), live);
-    }
-}
-
 /// What a run did.
 #[derive(Clone, Debug, Serialize)]
 pub struct RunReport {

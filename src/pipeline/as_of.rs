@@ -14,7 +14,6 @@ use crate::catalog::Catalog;
 use crate::error::{Error, Result};
 use crate::format::{Allow, Current, allow_flag, shown_params};
 use crate::job::Job;
-use crate::report::RunReport;
 
 /// The time that a run's data speaks for.
 #[derive(Clone, Copy, Debug)]
@@ -49,19 +48,18 @@ pub(super) fn refuse(catalog: &Catalog, current: &Current, options: &RunOptions,
     )))
 }
 
-/// Adds the command that publishes an unpublished version, with every `--allow` it needs.
-pub(super) fn with_way_on(catalog: &Catalog, report: RunReport) -> Result<RunReport> {
-    if report.published {
-        return Ok(report);
-    }
-    let (current, version) = (catalog.read()?, report.version);
+/// The command that publishes an unpublished version, with every `--allow` it needs.
+///
+/// # Errors
+/// `Unavailable` or `Corrupt` when the store cannot be read.
+pub(super) fn publish_command(catalog: &Catalog, version: u64) -> Result<String> {
+    let current = catalog.read()?;
     let refusals = current.versions.get(&version).map(|entry| current.refusals(version, entry)).unwrap_or_default();
     let flag = match refusals.is_empty() {
         true => String::new(),
         false => format!(" {}", allow_flag(refusals.iter().map(|refusal| refusal.allow))),
     };
-    let command = format!("cutover publish {} {version}{flag}", catalog.place());
-    Ok(RunReport { publish_with: Some(command), ..report })
+    Ok(format!("cutover publish {} {version}{flag}", catalog.place()))
 }
 
 /// Warnings, if this run goes live.

@@ -115,8 +115,12 @@ impl BuildDir {
         self.spill.sync()
     }
 
-    pub(super) fn write_account(&self, account: &BuildReport) -> Result<()> {
-        let text = serde_json::to_vec_pretty(account)
+    /// Writes what the version's directory keeps about the run.
+    ///
+    /// # Errors
+    /// `Unavailable` when the write fails.
+    pub(super) fn write_report(&self, report: &BuildReport) -> Result<()> {
+        let text = serde_json::to_vec_pretty(report)
             .map_err(|error| Error::internal("the run's report cannot be written").because(error))?;
         durable_file::write_synced(&self.dirs.report(), &text)
     }

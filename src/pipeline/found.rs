@@ -9,12 +9,10 @@ use super::RunOptions;
 use super::as_of::AsOf;
 use crate::catalog::Catalog;
 use crate::error::Result;
-use crate::format::{Current, Manifest, State, VersionEntry};
+use crate::format::{Current, State, VersionEntry};
 use crate::input::{self, Input};
 use crate::job::Job;
 use crate::publish::PublishOptions;
-use crate::report::{InputReport, ObjectReads, Outcome, RunReport};
-use crate::resources::peak_memory;
 
 /// A job with its files.
 #[derive(Debug)]
@@ -55,48 +53,4 @@ impl<'r> Found<'r> {
         let RunOptions { allow, progress, .. } = self.options;
         PublishOptions { allow: allow.clone(), progress: *progress, ..PublishOptions::default() }
     }
-
-    /// What a run that ended with this version tells.
-    pub(super) fn report(&self, manifest: &Manifest, outcome: Outcome, previous: Option<u64>) -> RunReport {
-        let files = || manifest.shards.iter().flat_map(|shard| &shard.files);
-        RunReport {
-            dataset: manifest.dataset.clone(),
-            store: self.job.store.clone(),
-            outcome,
-            published: outcome.is_live(),
-            publish_with: None,
-            version: manifest.version,
-            previous: previous.filter(|previous| *previous != manifest.version),
-            rows: manifest.rows,
-            bytes: manifest.bytes,
-            disk_bytes: files().map(|file| file.bytes).sum(),
-            files: files().count(),
-            shards: manifest.shard_count,
-            digest: manifest.digest.to_string(),
-            as_of: manifest.as_of.to_string(),
-            as_of_stated: manifest.as_of_stated,
-            params: self.job.sets.clone(),
-            notes: Vec::new(),
-            inputs: self.inputs.iter().map(|input| told(input, manifest)).collect(),
-            stages: Vec::new(),
-            checks: manifest.checks.clone(),
-            moved: Vec::new(),
-            predicted: None,
-            peak_memory: peak_memory(),
-            spilled_bytes: 0,
-            memory: None,
-            resumed: None,
-            not_resumed: None,
-            removed: Vec::new(),
-            kafka: None,
-            object_reads: ObjectReads::of(&self.inputs),
-        }
-    }
-}
-
-/// What is told of an input; of rows that were not counted, what the version says.
-fn told(input: &Input, manifest: &Manifest) -> InputReport {
-    let files = manifest.inputs.iter().filter(|file| file.input == input.name);
-    let counted = || files.map(|file| file.rows).sum::<Option<u64>>();
-    InputReport { rows: input.rows().or_else(counted), ..InputReport::from(input) }
 }

@@ -18,12 +18,12 @@ use crate::check::{self, Previous};
 use crate::durable_file;
 use crate::encode::EncodePlan;
 use crate::error::{Error, IoContext, Kind, Result};
-use crate::format::{Allow, CheckResult, ColumnStats, Manifest, StageTiming};
+use crate::format::{Allow, CheckResult, Manifest, Profile, StageTiming};
 use crate::input::{self, Input};
 use crate::job::Job;
 use crate::progress::StageTimer;
 use crate::query::{self, Query, RunError, Settings, Usage, Written};
-use crate::report::{BuildReport, MemoryReport, RunReport};
+use crate::report::MemoryReport;
 use crate::resources::Resources;
 use crate::shutdown;
 
@@ -164,7 +164,7 @@ impl<'r> Prepared<'r> {
         build_id: &str,
         as_of: AsOf,
         built: Vec<BuiltShard>,
-        columns: Vec<ColumnStats>,
+        profile: Profile,
         checks: Vec<CheckResult>,
         stages: &[StageTimer],
     ) -> Manifest {
@@ -196,7 +196,7 @@ impl<'r> Prepared<'r> {
             bytes: shards.iter().map(|shard| shard.bytes).sum(),
             digest: shards.iter().map(|shard| shard.digest).sum(),
             shards,
-            columns,
+            columns: measures::columns(&profile),
             checks,
             stages: stages
                 .iter()
@@ -208,7 +208,7 @@ impl<'r> Prepared<'r> {
                 })
                 .collect(),
             largest,
-            profile: None,
+            profile: Some(profile),
         }
     }
 
@@ -240,22 +240,6 @@ impl<'r> Prepared<'r> {
             query_spilled_bytes: query.spilled_bytes,
             shuffle_share: resources.shuffle_memory() as u64,
             tables_share: resources.build_memory() as u64,
-        }
-    }
-
-    /// What the version's directory keeps about the run: everything that is known before it has a number.
-    pub(super) fn account(&self, report: &RunReport) -> BuildReport {
-        BuildReport {
-            inputs: report.inputs.clone(),
-            stages: report.stages.clone(),
-            predicted: report.predicted.clone(),
-            rows: report.rows,
-            bytes: report.bytes,
-            peak_memory: report.peak_memory,
-            spilled_bytes: report.spilled_bytes,
-            memory: report.memory,
-            resumed: report.resumed.clone(),
-            object_reads: report.object_reads,
         }
     }
 }

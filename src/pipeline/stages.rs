@@ -20,9 +20,7 @@ use crate::error::{Error, Result};
 use crate::format::{CheckResult, Outcome, Profile, ShardEntry};
 use crate::job::{Fold, Verify};
 use crate::progress::StageTimer;
-use crate::publish::Published;
 use crate::query::{JoinStrategy, RunError, Usage, pieces};
-use crate::report::{KafkaReport, RunReport, StageReport};
 use crate::shuffle::duplicates::DuplicatePolicy;
 use crate::shuffle::{self, Shard, Shuffle, Writer};
 
@@ -179,19 +177,6 @@ impl<'s> PartitionEncoder<'s> {
         self.writer.finish()?;
         Ok(self.seen)
     }
-}
-
-/// Adds to the report what was streamed to Kafka.
-pub(super) fn add_stream(report: &mut RunReport, published: &Published) {
-    let rows = published.announced.as_ref().map_or(0, |announced| announced.rows);
-    let stage = |took| StageTimer { name: "stream", rows, took };
-    report.stages.extend(published.streaming.map(|took| StageReport::from(&stage(took))));
-    report.kafka = published.announced.as_ref().map(|announced| KafkaReport {
-        topic: announced.topic.clone(),
-        partitions: announced.partitions.len(),
-        rows: announced.rows,
-        streamed: published.streaming.is_some(),
-    });
 }
 
 /// Builds every shard. If the shuffle is sealed, finished ranges are recorded, and those of an earlier build reused.

@@ -29,6 +29,9 @@ const SMALL_INPUT_ROWS: u64 = 200_000;
 const SAMPLE_PART: u64 = 64;
 /// The fewest and the most rows of the largest input in the smaller sample.
 const SAMPLE_ROWS: (u64, u64) = (10_000, 125_000);
+/// Bytes of rows in the smaller sample, as a part of the query's memory (1/N): what samples leave to the allocator in
+/// pieces is missing in the run.
+const SAMPLE_MEMORY_PART: u64 = 32;
 /// Row groups that a sample takes rows from, if there are that many.
 const MIN_ROW_GROUPS: u64 = 8;
 /// Inputs are read completely that have, all together, at most this part of all rows (1/N).
@@ -104,7 +107,8 @@ pub fn estimate<M: Measure>(
     }
     let large = large(&rows);
     let Some(&largest) = large.first().filter(|_| !joins_two(&query, inputs, &large)) else { return Ok(None) };
-    let small = (rows[largest] / SAMPLE_PART).clamp(SAMPLE_ROWS.0, SAMPLE_ROWS.1);
+    let fitting = query.settings.memory as u64 / SAMPLE_MEMORY_PART / query.row_bytes().max(1) as u64;
+    let small = (rows[largest] / SAMPLE_PART).clamp(SAMPLE_ROWS.0, SAMPLE_ROWS.1).min(fitting.max(1));
     let share = |number: usize, times: u64| {
         let own = u128::from(times * small) * u128::from(rows[number]) / u128::from(rows[largest]);
         share(&inputs[number], rows[number], (own as u64).max(1), times)

@@ -1,0 +1,205 @@
+//! A run that has something to build: from the prepared job to a version that is published, or left unpublished.
+//!
+//! ```text
+//!  run ─▶ resume_or_start ─▶ build_in ─▶ work ─▶ stages::{shuffle | resume, build, read_back} ─▶ checks ─▶ install
+//!   └───▶ publish
+//! ```
+//!
+//! Not for: the work of a stage (`stages`), and what is known before it starts (`preflight`).
+
+use super::as_of::AsOf;
+use super::build_dir::BuildDir;
+use super::ended::{BuildStats, Ended};
+use super::preflight::told_checks;
+use super::prepare::Prepared;
+use super::resume::{self, PreviousBuild, ShuffleRecord};
+use super::{measures, stages};
+use crate::catalog::{Action, BuildLock, Catalog};
+use crate::check::{self, Previous};
+use crate::error::{Error, Kind, Result};
+use crate::failpoint;
+use crate::format::{Current, Manifest, Profile, allow_flag};
+use crate::input;
+use crate::progress::StageTimer;
+use crate::publish::{Complete, Published, Staged};
+use crate::report::{Outcome, ResumeReport, StageReport};
+use crate::shutdown;
+
+/// A job, the store that it builds into, and the state of both as the run found them.
+pub(super) struct Build<'a> {
+    pub(super) prepared: &'a Prepared<'a>,
+    pub(super) catalog: &'a Catalog,
+    /// The store's build lock, which is held.
+    pub(super) lock: &'a BuildLock,
+    pub(super) current: &'a Current,
+    /// The published version, to compare with.
+    pub(super) previous: Option<&'a Previous>,
+    pub(super) as_of: AsOf,
+}
+
+/// A complete version, its manifest, and what its build found out.
+type Built = (Complete, Manifest, BuildStats);
+
+impl Build<'_> {
+    /// Builds a version and publishes it, unless that is not wanted or the store is pinned.
+    ///
+    /// # Errors
+    /// `Rejected` when a check stops the publish; the version stays, unpublished.
+    pub(super) fn run(&self) -> Result<Ended> {
+        let nothing_installed = || {
+            let store = self.catalog.place();
+            format!(
+                "stopped before anything was installed: readers of {store} are unaffected; run the same command again"
+            )
+        };
+        let built = self.resume_or_start();
+        let (complete, manifest, stats) = built.map_err(|error| shutdown::stands(error, nothing_installed))?;
+        self.refuse_rejected(&complete, &manifest)?;
+        let published = match self.prepared.options.stage {
+            true => Err(Outcome::Staged),
+            false => self.publish(complete)?.ok_or(Outcome::Pinned),
+        };
+        let live = self.current.current;
+        let ended = match published {
+            Err(outcome) => Ended::new(outcome, manifest, live),
+            Ok(published) => {
+                let previous = published.previous;
+                Ended { published: Some(published), ..Ended::new(Outcome::Published, manifest, previous) }
+            }
+        };
+        Ok(Ended { built: Some(stats), ..ended })
+    }
+
+    /// Fails if checks rejected the version and no option allows it.
+    fn refuse_rejected(&self, complete: &Complete, manifest: &Manifest) -> Result<()> {
+        let refused = complete.failed().iter().any(|kind| !self.prepared.options.allow.contains(kind));
+        let Some(why) = complete.rejected().filter(|_| refused) else { return Ok(()) };
+        let flag = allow_flag(complete.failed().iter().copied());
+        let (store, version) = (self.catalog.place(), complete.version());
+        Err(Error::rejected(format!(
+            "version {version} was built but not published, and readers are unaffected\n  {}\n  inspect it \
+             with `cutover scan {store} --version {version}`; publish it by hand with `cutover publish {store} \
+             {version} {flag}`",
+            why.iter().collect::<Vec<_>>().join("\n  ")
+        ))
+        .with("version", version)
+        .with("rows", manifest.rows)
+        .with("checks", told_checks(&manifest.checks))
+        .with("next", format!("cutover scan {store} --version {version}")))
+    }
+
+    /// Publishes the version; none if the store is pinned, in which case it stays complete.
+    fn publish(&self, complete: Complete) -> Result<Option<Published>> {
+        let version = complete.version();
+        let not_published = || {
+            format!(
+                "stopped with version {version} built, but not published: run the same command again without --rebuild, \
+                 or `cutover publish {} {version}`",
+                self.catalog.place()
+            )
+        };
+        match complete.publish(self.catalog, &self.prepared.publish_options()) {
+            Err(error) if error.kind() == Kind::Conflict && self.catalog.read()?.pin.is_some() => {
+                tracing::info!(version, %error, "the store is pinned; the version stays complete");
+                Ok(None)
+            }
+            published => published.map(Some).map_err(|error| shutdown::stands(error, not_published)),
+        }
+    }
+
+    /// Everything up to a complete version: resumes a dead build, or starts from the beginning.
+    fn resume_or_start(&self) -> Result<Built> {
+        let progress = self.prepared.options.progress;
+        let mut not_resumed = match resume::find(self.prepared, self.catalog, self.current)? {
+            PreviousBuild::Absent => None,
+            PreviousBuild::Unusable(why) => Some(why),
+            PreviousBuild::Resumable(build, record) => {
+                let id = build.id().to_owned();
+                self.remove_stale_builds(Some(&id))?;
+                progress.note(&format!("resuming build {id}, whose shuffle is on disk; --no-resume starts afresh"));
+                match self.build_in(build, Some(*record)) {
+                    Err(error) if error.kind() == Kind::Corrupt => {
+                        let why = error.chain().join(": ");
+                        Some(format!("build {id} was not finished and cannot be resumed: {why}"))
+                    }
+                    done => return done,
+                }
+            }
+        };
+        let dead = self.remove_stale_builds(None)?;
+        if not_resumed.is_none() && !dead.is_empty() {
+            not_resumed = Some(format!("{} left nothing to resume: no shuffle was sealed on disk", dead.join(", ")));
+        }
+        not_resumed.iter().for_each(|why| progress.note(&format!("starting afresh: {why}")));
+        let build = BuildDir::start(self.catalog, self.prepared.options)?;
+        failpoint::reach("build.started")?;
+        let (complete, manifest, stats) = self.build_in(build, None)?;
+        Ok((complete, manifest, BuildStats { not_resumed, ..stats }))
+    }
+
+    /// Deletes what dead builds left, except the build `keep`, so that the space is free before the work begins.
+    fn remove_stale_builds(&self, keep: Option<&str>) -> Result<Vec<String>> {
+        let dead = self.catalog.clear_staging(self.lock, keep)?;
+        if !dead.is_empty() {
+            self.catalog.log().record(Action::Deleted, None, format!("leftovers: {}", dead.join(", ")));
+        }
+        Ok(dead)
+    }
+
+    /// Everything from the build's directory to a complete version, resuming the work of an `earlier` build if there is
+    /// one.
+    fn build_in(&self, build: BuildDir, earlier: Option<ShuffleRecord>) -> Result<Built> {
+        let done = self.work(&build, earlier);
+        if build.end(done.as_ref().err()) {
+            self.prepared.options.progress.note("finished work is kept: the same command resumes it");
+        }
+        done
+    }
+
+    fn work(&self, build: &BuildDir, earlier: Option<ShuffleRecord>) -> Result<Built> {
+        let Self { prepared, catalog, previous, .. } = *self;
+        let mut timers: Vec<StageTimer> = Vec::new();
+        let resumes = earlier.is_some();
+        let (shards, shuffled) = match earlier {
+            Some(earlier) => stages::resume(prepared, build, earlier, &mut timers)?,
+            None => stages::shuffle(prepared, build, previous, &mut timers)?,
+        };
+        let mut checks = prepared.compatibility(previous);
+        checks.extend(shuffled.unique.iter().cloned());
+        checks.extend(check::check_columns(&prepared.job.checks, &measures::columns(&shuffled.profile)));
+        shutdown::check()?;
+        let (shards, ranges) = stages::build(prepared, catalog, build, shards, &shuffled, &mut timers)?;
+        failpoint::reach("build.finished")?;
+        stages::read_back(prepared, build, &shards, &mut timers)?;
+        input::check_unchanged(&prepared.inputs)?;
+        let rows = shards.iter().map(|shard| shard.entry.rows).sum();
+        checks.extend(check::rows(&prepared.job.checks, rows, previous));
+        let bytes = shards.iter().map(|shard| shard.entry.bytes).sum();
+        let mut profile = Profile { entries: rows, entry_bytes: bytes, ..shuffled.profile };
+        let (changes, moved) = measures::compare(prepared, &mut profile, previous);
+        checks.extend(changes);
+
+        let stage = prepared.options.progress.stage("install", None);
+        prepared.write_job(build.dirs())?;
+        let manifest = prepared.manifest(build.id(), self.as_of, shards, profile, prepared.allowed(checks), &timers);
+        let resumed = || ResumeReport { build: build.id().to_owned(), ranges: ranges.taken_up, of_ranges: ranges.all };
+        let mut stats = BuildStats {
+            predicted: shuffled.predicted,
+            moved,
+            spilled_bytes: shuffled.stats.spilled_bytes,
+            memory: prepared.memory(shuffled.query),
+            resumed: resumes.then(resumed),
+            not_resumed: None,
+            stages: timers.iter().map(StageReport::from).collect(),
+        };
+        build.write_report(&stats.report(prepared, &manifest))?;
+        failpoint::reach("install.reported")?;
+        // The last safe point: an installed version is published too.
+        shutdown::check()?;
+        let numbered = |version| Manifest { version, ..manifest.clone() };
+        let complete = Staged::new(build.dirs().version()).install(catalog, numbered)?;
+        stats.stages.push(StageReport::from(&stage.finish()));
+        let manifest = Manifest { version: complete.version(), ..manifest };
+        Ok((complete, manifest, stats))
+    }
+}

@@ -15,6 +15,7 @@ mod build_dir;
 mod capacity;
 mod compression_estimate;
 mod ended;
+mod forecast;
 mod found;
 mod measures;
 mod plan;
@@ -24,6 +25,7 @@ mod prepare;
 pub(crate) mod resume;
 mod spill_dir;
 mod stages;
+mod upload;
 
 use std::path::PathBuf;
 

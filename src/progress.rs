@@ -8,7 +8,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use indicatif::{HumanCount, HumanDuration, ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{BinaryBytes, HumanCount, HumanDuration, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::{Map, json};
 
 use crate::stderr;
@@ -45,7 +45,15 @@ impl Progress {
             None => ProgressBar::no_length().with_style(style("{spinner} {human_pos} rows {wide_msg}")),
         };
         self.show(&bar, name);
-        Stage { name, progress: self, bar, rows: AtomicU64::new(0), started: Instant::now() }
+        Stage { name, progress: self, bar, counts: Unit::Rows, count: AtomicU64::new(0), started: Instant::now() }
+    }
+
+    /// Starts a stage of `total` bytes.
+    pub fn transfer(self, name: &'static str, total: u64) -> Stage {
+        let bar = ProgressBar::new(total)
+            .with_style(style("{wide_bar} {binary_bytes}/{binary_total_bytes} {binary_bytes_per_sec} {eta}"));
+        self.show(&bar, name);
+        Stage { name, progress: self, bar, counts: Unit::Bytes, count: AtomicU64::new(0), started: Instant::now() }
     }
 
     /// Starts work in parts, each of which is reported.
@@ -76,8 +84,16 @@ pub struct Stage {
     name: &'static str,
     progress: Progress,
     bar: ProgressBar,
-    rows: AtomicU64,
+    counts: Unit,
+    count: AtomicU64,
     started: Instant,
+}
+
+/// What a stage counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Unit {
+    Rows,
+    Bytes,
 }
 
 /// A finished stage.
@@ -92,15 +108,15 @@ pub struct StageTimer {
 }
 
 impl Stage {
-    /// Counts `rows` more.
-    pub fn advance(&self, rows: u64) {
-        self.rows.fetch_add(rows, Ordering::Relaxed);
-        self.bar.inc(rows);
+    /// Counts `count` more rows or bytes.
+    pub fn advance(&self, count: u64) {
+        self.count.fetch_add(count, Ordering::Relaxed);
+        self.bar.inc(count);
     }
 
     /// Subtracts `rows` that were counted, as they will be processed again.
     pub fn retract(&self, rows: u64) {
-        self.rows.fetch_sub(rows, Ordering::Relaxed);
+        self.count.fetch_sub(rows, Ordering::Relaxed);
         self.bar.dec(rows);
     }
 
@@ -109,9 +125,9 @@ impl Stage {
         self.bar.inc(rows);
     }
 
-    /// Rows counted so far.
+    /// Rows counted so far; 0 if it counts bytes.
     pub fn rows(&self) -> u64 {
-        self.rows.load(Ordering::Relaxed)
+        if self.counts == Unit::Rows { self.count.load(Ordering::Relaxed) } else { 0 }
     }
 
     /// Ends the stage.
@@ -119,11 +135,15 @@ impl Stage {
         self.bar.finish_and_clear();
         let finished = StageTimer { name: self.name, rows: self.rows(), took: self.started.elapsed() };
         if self.progress == Progress::Lines {
-            let rows = if finished.rows > 0 { format!("  {} rows", HumanCount(finished.rows)) } else { String::new() };
+            let counted = match (self.counts, self.count.load(Ordering::Relaxed)) {
+                (_, 0) => String::new(),
+                (Unit::Rows, rows) => format!("  {} rows", HumanCount(rows)),
+                (Unit::Bytes, bytes) => format!("  {}", BinaryBytes(bytes)),
+            };
             let seconds = finished.took.as_secs_f64();
             let fields = [("rows", json!(finished.rows)), ("seconds", json!(seconds))];
             let fields = fields.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
-            stderr::line("info", &format!("{:>10}  {seconds:.1} s{rows}", self.name), self.name, fields);
+            stderr::line("info", &format!("{:>10}  {seconds:.1} s{counted}", self.name), self.name, fields);
         } else if self.progress == Progress::Bars && finished.took > Duration::from_secs(5) {
             stderr::note("info", &format!("{:>10}  {}", self.name, HumanDuration(finished.took)));
         }

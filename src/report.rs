@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::format::CheckResult;
 use crate::input::Input;
+use crate::objects::Traffic;
 use crate::profile::Change;
 use crate::progress::StageTimer;
 use crate::query::Unspillable;
@@ -103,6 +104,36 @@ pub struct RunReport {
     pub kafka: Option<KafkaReport>,
     /// What was read from object stores; none if all inputs are local.
     pub object_reads: Option<ObjectReads>,
+    /// What went to the object store of the store; none if it is local.
+    pub object_writes: Option<ObjectWrites>,
+}
+
+/// What was written to an object store: all requests to it count, those that were repeated and those that read included.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct ObjectWrites {
+    /// Requests.
+    pub requests: u64,
+    /// Bytes that were sent.
+    pub bytes: u64,
+}
+
+impl From<Traffic> for ObjectWrites {
+    fn from(traffic: Traffic) -> Self {
+        Self { requests: traffic.requests, bytes: traffic.sent }
+    }
+}
+
+/// What a version will ask of an object store, about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct ObjectStoreForecast {
+    /// Requests of the run that builds and publishes it.
+    pub requests: u64,
+    /// Bytes that the run sends.
+    pub sent_bytes: u64,
+    /// Bytes that each host receives that pulls it.
+    pub pulled_bytes: u64,
+    /// Requests of each such host.
+    pub pull_requests: u64,
 }
 
 /// What was read from object stores, by all requests, those that were repeated included.
@@ -202,6 +233,9 @@ pub struct PlanReport {
     pub inputs: Vec<InputReport>,
     /// What the plan itself read from object stores; none if all inputs are local.
     pub object_reads: Option<ObjectReads>,
+    /// What a run would ask of the store's object store; none if the store is local, or the size of a version is not
+    /// known.
+    pub object_store: Option<ObjectStoreForecast>,
     /// The query's operators, as indented text.
     pub plan: String,
     /// Operators that hold an input in memory and cannot spill.

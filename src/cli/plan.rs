@@ -64,6 +64,15 @@ fn show(report: &PlanReport, output: &mut Output) -> Result<()> {
     output.line("")?;
     output.line(predicted(report))?;
     output.line(format!("predicted from {}", report.predicted.basis))?;
+    if let Some(forecast) = &report.object_store {
+        output.say(format!(
+            "object store: about {} sent by {}; each host that pulls the version receives {} by {}",
+            format::size(forecast.sent_bytes),
+            format::plural(forecast.requests, "request"),
+            format::size(forecast.pulled_bytes),
+            format::plural(forecast.pull_requests, "request"),
+        ))?;
+    }
     for held in &report.unspillable {
         let size = held.bytes.map_or("of unknown size".to_owned(), |bytes| format!("about {}", format::size(bytes)));
         output.line(format!(

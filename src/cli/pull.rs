@@ -6,8 +6,9 @@ use std::time::Duration;
 use super::{Output, Verdict, format, notice, parsers};
 use crate::error::{Error, Result};
 use crate::format::{DEFAULT_KEEP, Retention};
+use crate::progress::Progress;
 use crate::pull::{Follower, Options, Takeover};
-use crate::shutdown;
+use crate::{shutdown, stderr};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -60,6 +61,7 @@ impl Args {
             limit_rate: self.limit_rate,
             retention: Retention { keep: self.keep, keep_for: None },
             look_every: self.every,
+            progress: if stderr::is_watched() { Progress::Bars } else { Progress::Silent },
             ..defaults
         };
         let store = options.to.display().to_string();
@@ -74,7 +76,7 @@ impl Args {
         };
         if self.follow {
             follower
-                .follow(&|_| (), |pulled| match pulled {
+                .follow(|pulled| match pulled {
                     Ok(Some(taken)) => tell(&store, taken, output),
                     Ok(None) => Ok(()),
                     Err(error) => {
@@ -85,7 +87,7 @@ impl Args {
                 .map_err(stopped)?;
             return Ok(Verdict::Yes);
         }
-        let pulled = follower.pull(&|_| ()).map_err(stopped)?;
+        let pulled = follower.pull().map_err(stopped)?;
         match pulled {
             Some(taken) => tell(&store, &taken, output).map(|()| Verdict::Yes),
             None => {

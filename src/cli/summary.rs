@@ -44,6 +44,9 @@ pub(super) fn show(report: &RunReport, output: &mut Output) -> Result<()> {
         as_of(&report.as_of),
         if report.as_of_stated { "" } else { " by the clock" }
     ))?;
+    if let Some(writes) = &report.object_writes {
+        output.line(format!("sent     {}", format::object_writes(writes)))?;
+    }
     if !report.params.is_empty() {
         output.line(format!("params   {}", crate::format::shown_params(&report.params)))?;
     }
@@ -254,6 +257,7 @@ mod tests {
             removed: Vec::new(),
             kafka: None,
             object_reads: None,
+            object_writes: None,
         }
     }
 

@@ -18,6 +18,7 @@
 
 mod connect;
 mod failure;
+mod first_contact;
 mod key;
 mod list;
 mod location;
@@ -43,11 +44,11 @@ use tokio::sync::Semaphore;
 pub use key::Key;
 pub use location::{Location, Scheme};
 pub use ranges::Asked;
-pub use read::{Changed, Entry, Tag};
+pub use read::{Changed, Entry, STEP as READ_BYTES, Tag};
 pub use reader::Reader;
 pub use settings::{Patience, Settings};
 pub use traffic::Traffic;
-pub use upload::OpenUpload;
+pub use upload::{OpenUpload, upload_requests};
 pub use write::{Condition, Put};
 
 use crate::error::{Error, Result};

@@ -24,7 +24,7 @@ use crate::error::{Error, Result};
 const PIECE: usize = 1 << 20;
 
 /// Bytes that are asked for in one request: each has its own time and its own retries. 16 MiB.
-const STEP: u64 = 16 << 20;
+pub const STEP: u64 = 16 << 20;
 
 /// Which content an object has: it changes when the object is replaced.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]

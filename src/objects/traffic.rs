@@ -15,6 +15,8 @@ use object_store::client::{
     HttpClient, HttpConnector, HttpError, HttpRequest, HttpResponse, HttpService, ReqwestConnector,
 };
 
+use super::first_contact::FirstContact;
+
 /// Bytes of an answer that is an error which are read: 64 KiB.
 const MAX_TEXT: usize = 64 << 10;
 
@@ -54,7 +56,7 @@ pub(super) struct Counting(pub(super) Arc<Counts>);
 impl HttpConnector for Counting {
     fn connect(&self, options: &ClientOptions) -> object_store::Result<HttpClient> {
         let client = ReqwestConnector::default().connect(options)?;
-        Ok(HttpClient::new(Counted { client, counts: Arc::clone(&self.0) }))
+        Ok(HttpClient::new(Counted { client, counts: Arc::clone(&self.0), contact: FirstContact::default() }))
     }
 }
 
@@ -62,6 +64,7 @@ impl HttpConnector for Counting {
 struct Counted {
     client: HttpClient,
     counts: Arc<Counts>,
+    contact: FirstContact,
 }
 
 #[async_trait]
@@ -69,7 +72,7 @@ impl HttpService for Counted {
     async fn call(&self, request: HttpRequest) -> Result<HttpResponse, HttpError> {
         self.counts.requests.fetch_add(1, Ordering::Relaxed);
         self.counts.sent.fetch_add(request.body().content_length() as u64, Ordering::Relaxed);
-        let answer = self.client.execute(request).await?;
+        let answer = self.contact.judge(self.client.execute(request).await)?;
         if answer.status().is_success() {
             return Ok(answer);
         }

@@ -114,6 +114,15 @@ impl Bucket {
     }
 }
 
+/// Requests of an upload, the notes about it included.
+pub fn upload_requests(bytes: u64) -> u64 {
+    const BEGIN_AND_END: u64 = 4;
+    match part_bytes(bytes) {
+        Some(part) if bytes > part => bytes.div_ceil(part) + BEGIN_AND_END,
+        _ => 1,
+    }
+}
+
 /// The size of parts for an object; none for one that is too large.
 fn part_bytes(bytes: u64) -> Option<u64> {
     let mut part = PART;

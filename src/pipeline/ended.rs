@@ -103,6 +103,7 @@ impl Ended {
             removed,
             kafka: published.as_ref().and_then(kafka),
             object_reads: ObjectReads::of(&found.inputs),
+            object_writes: catalog.remote().map(|remote| remote.traffic().into()),
         })
     }
 }

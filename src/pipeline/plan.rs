@@ -7,7 +7,7 @@ use super::found::Found;
 use super::preflight::{preflight, refuse_follower};
 use super::prepare::Prepared;
 use super::spill_dir::SpillDir;
-use super::{RunOptions, capacity, predict, resume};
+use super::{RunOptions, capacity, forecast, predict, resume};
 use crate::catalog::Catalog;
 use crate::error::Result;
 use crate::format::{Current, State};
@@ -49,6 +49,7 @@ pub fn plan(job: &Job, options: &RunOptions) -> Result<PlanReport> {
         resumes,
         inputs: prepared.inputs.iter().map(InputReport::from).collect(),
         object_reads: ObjectReads::of(&prepared.inputs),
+        object_store: forecast::object_store(job, predicted.sizes.as_ref()),
         plan: execution.explain(),
         unspillable: execution.unspillable(),
         key: prepared.encode.key_schema().columns.iter().map(|c| named((&c.name, &c.type_name))).collect(),

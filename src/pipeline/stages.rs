@@ -2,8 +2,6 @@
 //!
 //! Not for: deciding whether to build or publish.
 
-use std::sync::mpsc::{Sender, channel};
-
 use rayon::prelude::*;
 
 use super::build_dir::BuildDir;
@@ -11,13 +9,14 @@ use super::measures::{Measures, Seen};
 use super::predict;
 use super::prepare::Prepared;
 use super::resume::{self, Shuffled};
+use super::upload::{FinishedShards, uploading};
 use crate::build::{BuiltShard, FILTER_BYTES_PER_ROW, RangeCounts, ShardPaths, build_shard};
 use crate::catalog::Catalog;
 use crate::check::{self, Previous};
 use crate::durable_file;
 use crate::encode::{EncodePlan, Encoder, EntryBatch};
 use crate::error::{Error, Result};
-use crate::format::{CheckResult, Outcome, Profile, ShardEntry};
+use crate::format::{CheckResult, Outcome, Profile};
 use crate::job::{Fold, Verify};
 use crate::progress::StageTimer;
 use crate::query::{JoinStrategy, RunError, Usage, pieces};
@@ -202,7 +201,7 @@ pub(super) fn build(
     let sample_bytes = options.resources.build_memory() / job.output.shards as usize;
     let (dirs, version_dir) = (build.dirs(), build.dirs().version());
     let pool = options.resources.cpu_pool()?;
-    let build_all = |finished: &Sender<ShardEntry>| -> Result<Vec<(BuiltShard, RangeCounts)>> {
+    let build_all = |finished: &FinishedShards<'_>| {
         let build = |shard: Shard| {
             let number = shard.number;
             let built = build_shard(
@@ -220,24 +219,17 @@ pub(super) fn build(
                 &folding,
                 &stage,
             )?;
-            // Nobody listens once an upload has failed.
-            let _ = finished.send(built.0.entry.clone());
+            finished.add(&built.0.entry);
             Ok(built)
         };
-        pool.install(|| shards.into_par_iter().map(build).collect())
+        let built: Vec<_> = pool.install(|| shards.into_par_iter().map(build).collect::<Result<_>>())?;
+        Ok((built, stage.finish()))
     };
-    let (sender, finished) = channel();
-    let (built, uploaded) = std::thread::scope(|scope| {
-        let upload = |shard: ShardEntry| catalog.upload_shard(build.id(), &version_dir, &shard);
-        let uploading = scope.spawn(move || finished.into_iter().try_for_each(upload));
-        let built = build_all(&sender);
-        drop(sender);
-        (built, uploading.join().unwrap_or_else(|_| Err(Error::internal("a thread that uploads panicked"))))
-    });
-    let (built, ranges): (Vec<_>, Vec<_>) = built?.into_iter().unzip();
-    uploaded?;
+    let ((built, took), uploaded) = uploading(catalog, build, options.progress, build_all)?;
+    let (built, ranges): (Vec<_>, Vec<RangeCounts>) = built.into_iter().unzip();
     durable_file::sync_dir(&version_dir)?;
-    stages.push(stage.finish());
+    stages.push(took);
+    stages.extend(uploaded);
     Ok((built, ranges.into_iter().sum()))
 }
 

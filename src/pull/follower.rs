@@ -16,6 +16,7 @@ use crate::error::{Error, Kind, Result};
 use crate::failpoint;
 use crate::format::{Current, DEFAULT_KEEP, Manifest, Retention, State};
 use crate::objects::{Patience, Settings, Tag};
+use crate::progress::Progress;
 use crate::rate_limit::RateLimit;
 use crate::serve::Store;
 use crate::shutdown;
@@ -49,6 +50,8 @@ pub struct Options {
     pub retry_for: Duration,
     /// Time between two looks, of which a random part of up to a fifth is taken off or added.
     pub look_every: Duration,
+    /// How the progress of a download is shown.
+    pub progress: Progress,
 }
 
 impl Options {
@@ -64,6 +67,7 @@ impl Options {
             retention: Retention { keep: DEFAULT_KEEP, keep_for: None },
             retry_for: Patience::default().retry_for,
             look_every: LOOK_EVERY,
+            progress: Progress::Silent,
         }
     }
 
@@ -168,14 +172,14 @@ impl Follower {
         Arc::clone(&self.stop)
     }
 
-    /// Takes over the current version, if readers do not see it yet. `progress` is called with bytes as they come.
+    /// Takes over the current version, if readers do not see it yet.
     ///
     /// # Errors
     /// `Corrupt` when the version is not what its manifest says; `Conflict` when the local store is pinned, or the
     /// remote one was made anew; `Unavailable` when the object store or the disk fails; `Stopped` after a signal.
     /// Readers then see what they saw.
-    pub fn pull(&mut self, progress: &(dyn Fn(u64) + Sync)) -> Result<Option<Takeover>> {
-        let result = self.attempts(progress);
+    pub fn pull(&mut self) -> Result<Option<Takeover>> {
+        let result = self.attempts();
         match &result {
             // A single pull that finds nothing new makes one request.
             Ok(None) if self.reported.is_none() && !self.is_following => {}
@@ -192,13 +196,12 @@ impl Follower {
     /// `Stopped` after a signal; `Invalid` when the local store cannot be used any more; those of `on_takeover`.
     pub fn follow(
         &mut self,
-        progress: &(dyn Fn(u64) + Sync),
         mut on_takeover: impl FnMut(std::result::Result<Option<&Takeover>, &Error>) -> Result<()>,
     ) -> Result<()> {
         let mut retry = FIRST_RETRY;
         self.is_following = true;
         while !self.stop.load(Ordering::Relaxed) {
-            let wait = match self.pull(progress) {
+            let wait = match self.pull() {
                 Ok(taken) => {
                     on_takeover(Ok(taken.as_ref()))?;
                     retry = FIRST_RETRY;
@@ -221,10 +224,10 @@ impl Follower {
         Ok(())
     }
 
-    fn attempts(&mut self, progress: &(dyn Fn(u64) + Sync)) -> Result<Option<Takeover>> {
+    fn attempts(&mut self) -> Result<Option<Takeover>> {
         for _ in 0..ATTEMPTS {
             let current = self.look()?;
-            match self.take_over(&current, progress)? {
+            match self.take_over(&current)? {
                 Outcome::Takeover(taken) => return Ok(Some(taken)),
                 Outcome::Nothing => return Ok(None),
                 Outcome::Overtaken => {}
@@ -242,7 +245,7 @@ impl Follower {
         }
     }
 
-    fn take_over(&mut self, wanted: &Current, progress: &(dyn Fn(u64) + Sync)) -> Result<Outcome> {
+    fn take_over(&mut self, wanted: &Current) -> Result<Outcome> {
         let started = Instant::now();
         let local = self.catalog.read()?;
         if wanted.dataset != local.dataset {
@@ -267,7 +270,7 @@ impl Follower {
                 )));
             }
             Some(_) => self.catalog.manifest(&local, version)?,
-            None => match self.stage(wanted, version, progress)? {
+            None => match self.stage(wanted, version)? {
                 Some((manifest, came)) => {
                     downloaded = came;
                     manifest
@@ -296,13 +299,8 @@ impl Follower {
     }
 
     /// Downloads a version and installs it. None when another one became the current one meanwhile.
-    fn stage(
-        &mut self,
-        wanted: &Current,
-        version: u64,
-        progress: &(dyn Fn(u64) + Sync),
-    ) -> Result<Option<(Manifest, Downloaded)>> {
-        let staged = self.download(wanted, version, progress);
+    fn stage(&mut self, wanted: &Current, version: u64) -> Result<Option<(Manifest, Downloaded)>> {
+        let staged = self.download(wanted, version);
         let (manifest, directory, downloaded) = match staged {
             Ok(staged) => staged,
             // It may have been deleted because another one is current.
@@ -321,22 +319,19 @@ impl Follower {
         Ok(Some((manifest, downloaded)))
     }
 
-    fn download(
-        &mut self,
-        wanted: &Current,
-        version: u64,
-        progress: &(dyn Fn(u64) + Sync),
-    ) -> Result<(Manifest, PathBuf, Downloaded)> {
+    fn download(&mut self, wanted: &Current, version: u64) -> Result<(Manifest, PathBuf, Downloaded)> {
         let manifest = self.remote.version_manifest(wanted, version)?;
         self.report(ReplicaState::Staging, None);
         let dirs = self.catalog.layout().build_dirs(&format!("pull-{}", manifest.build_id))?;
         self.catalog.clear_staging(&self.building, dirs.root().file_name().and_then(|name| name.to_str()))?;
         let local = self.local_versions()?;
+        let bytes = manifest.shards.iter().flat_map(|shard| &shard.files).map(|file| file.bytes).sum();
+        let transfer = self.options.progress.transfer("pull", bytes);
         let options = DownloadOptions {
             local: &local,
             limit: self.limit.as_ref(),
             progress: &|bytes| {
-                progress(bytes);
+                transfer.advance(bytes);
                 if self.stop.load(Ordering::Relaxed) { Err(stopped()) } else { Ok(()) }
             },
         };

@@ -40,14 +40,14 @@ impl Reader {
         let directory = options.to.clone();
         let mut follower = Follower::open(options)?;
         if follower.catalog().read()?.current.is_none() {
-            follower.pull(&|_| ())?;
+            follower.pull()?;
         }
         let reader = serve::Reader::open(directory)?;
         let (stop, error) = (follower.stop_flag(), Arc::new(Mutex::new(None)));
         let last = Arc::clone(&error);
         let following = std::thread::spawn(move || {
             let note = |error: Option<Arc<Error>>| *last.lock().unwrap_or_else(PoisonError::into_inner) = error;
-            let ended = follower.follow(&|_| (), |pulled| {
+            let ended = follower.follow(|pulled| {
                 note(pulled.err().map(|error| Arc::new(Error::new(error.kind(), error.chain().join(": ")))));
                 Ok(())
             });

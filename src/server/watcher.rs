@@ -277,7 +277,7 @@ fn follow(source: &Source, dataset: &Dataset, watching: &Watching, stop: &Stop) 
         let options = Options { look_every: watching.every, ..Options::new(url.as_str(), directory).following() };
         let ended = Follower::open(options).and_then(|mut follower| {
             stop.also(follower.stop_flag());
-            follower.follow(&|_| (), |pulled| {
+            follower.follow(|pulled| {
                 note(pulled.err().map(|error| error.chain().join(": ")));
                 Ok(())
             })

@@ -58,6 +58,11 @@ pub(super) fn ratio(actual: u64, predicted: u64) -> String {
     if predicted == 0 { String::new() } else { format!("×{:.2}", actual as f64 / predicted as f64) }
 }
 
+/// `2026-11-22`, or `2026-11-22 14:48:31` for a time that is not midnight, in UTC.
+pub(super) fn date_or_time(at: Timestamp) -> String {
+    time(at).trim_end_matches(" 00:00:00").to_owned()
+}
+
 /// `2026-11-22 14:48:31`, in UTC.
 pub(super) fn time(at: Timestamp) -> String {
     at.strftime("%Y-%m-%d %H:%M:%S").to_string()

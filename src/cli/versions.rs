@@ -59,7 +59,7 @@ pub(super) fn show(catalog: &Catalog, current: &Current, output: &mut Output) ->
     let with_params = current.versions.values().any(given);
     let mut rows = Rows::new(&header[..header.len() - usize::from(!with_params)], &[0, 2, 3, 4]);
     for (version, entry) in current.versions.iter().rev() {
-        let as_of = format::time(entry.as_of);
+        let as_of = format::date_or_time(entry.as_of);
         let shown = [
             version.to_string(),
             state(entry),

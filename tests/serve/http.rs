@@ -2,6 +2,8 @@
 //!
 //! Not for: browsers and curl (`foreign`).
 
+use std::io::Read;
+
 use crate::server::served;
 
 #[test]
@@ -82,4 +84,30 @@ fn operators_see_what_is_served() {
     assert!(http.get("/").text().contains("<!doctype html>"));
     let described = http.get("/openapi.json").json();
     assert!(described["openapi"].as_str().unwrap().starts_with("3."));
+}
+
+#[test]
+fn long_answers_are_compressed_for_clients_that_accept_it() {
+    let (_numbers, server) = served();
+    let path = "/v1/numbers?limit=100";
+    let plain = server.http().get(path);
+    assert!(!plain.headers.contains_key("content-encoding") && plain.headers["vary"] == "accept-encoding");
+    for accepted in ["gzip", "zstd"] {
+        let compressed = server.http().with("accept-encoding", accepted).get(path);
+        assert_eq!(compressed.headers["content-encoding"], accepted);
+        assert!(compressed.body.len() < plain.body.len() / 2);
+        let body = match accepted {
+            "gzip" => {
+                let mut body = Vec::new();
+                flate2::read::GzDecoder::new(&compressed.body[..]).read_to_end(&mut body).unwrap();
+                body
+            }
+            _ => zstd::bulk::decompress(&compressed.body, plain.body.len()).unwrap(),
+        };
+        assert_eq!(body, plain.body);
+        let known = server.http().with("if-none-match", &compressed.headers["etag"]).get("/v1/numbers/k000");
+        assert_eq!(known.status, 304);
+    }
+    let short = server.http().with("accept-encoding", "gzip").get("/v1/numbers/k000");
+    assert!(!short.headers.contains_key("content-encoding"));
 }

@@ -41,6 +41,7 @@ mod operation;
 mod quotients;
 mod repeated_orders;
 mod rewrites;
+mod set_operations;
 mod sum;
 mod syntax;
 #[cfg(test)]

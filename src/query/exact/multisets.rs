@@ -5,8 +5,7 @@
 //!  a INTERSECT ALL b  ─▶  rows of a, numbered, that are in b too
 //! ```
 //! DataFusion plans both as anti and semi joins on the rows alone, in which one row of `b` matches all its equals in
-//! `a`. Such joins, in which nulls are equal, arise from no other SQL; without `ALL` their left side is made distinct
-//! first.
+//! `a` (see `set_operations`); without `ALL` their left side is made distinct first.
 //!
 //! Not for: `UNION ALL`, which needs no counting.
 
@@ -16,8 +15,10 @@ use datafusion::common::config::ConfigOptions;
 use datafusion::common::tree_node::Transformed;
 use datafusion::common::{Column, NullEquality, Result};
 use datafusion::functions_window::expr_fn::row_number;
-use datafusion::logical_expr::{Expr, ExprFunctionExt, Join, JoinType, LogicalPlan, LogicalPlanBuilder};
+use datafusion::logical_expr::{Expr, ExprFunctionExt, Join, LogicalPlan, LogicalPlanBuilder};
 use datafusion::optimizer::AnalyzerRule;
+
+use super::set_operations::is_set_operation;
 
 /// The analyzer rule of this file.
 #[derive(Debug)]
@@ -38,9 +39,7 @@ impl AnalyzerRule for Multisets {
 }
 
 fn counts_rows(join: &Join) -> bool {
-    matches!(join.join_type, JoinType::LeftAnti | JoinType::LeftSemi)
-        && join.null_equality == NullEquality::NullEqualsNull
-        && !matches!(join.left.as_ref(), LogicalPlan::Distinct(_))
+    is_set_operation(join) && !matches!(join.left.as_ref(), LogicalPlan::Distinct(_))
 }
 
 fn numbered(join: &Join) -> Result<LogicalPlan> {

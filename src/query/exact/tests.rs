@@ -194,7 +194,14 @@ fn multisets_count_rows() {
     check(&set("INTERSECT"), &["-", "1"]);
     check("SELECT x, x AS y FROM (VALUES (1), (1)) a(x) EXCEPT ALL SELECT 1, 1", &["1 1"]);
     check("SELECT DISTINCT x FROM (VALUES (1), (1)) a(x) EXCEPT ALL SELECT 2", &["1"]);
-    check("SELECT CAST(x AS INT) FROM (VALUES (1), (1), (2)) a(x) EXCEPT ALL SELECT CAST(1 AS DOUBLE)", &["1", "2"]);
+    let typed = |operation: &str| {
+        format!("SELECT CAST(x AS INT) FROM (VALUES (1), (1), (2)) a(x) {operation} SELECT CAST(1 AS DOUBLE)")
+    };
+    check(&typed("EXCEPT ALL"), &["1.0", "2.0"]);
+    check(&typed("EXCEPT"), &["2.0"]);
+    check(&typed("INTERSECT ALL"), &["1.0"]);
+    let days = "SELECT DATE '2024-01-01' EXCEPT ALL SELECT TIMESTAMP '2024-01-02 00:00:00'";
+    check(days, &["2024-01-01T00:00:00"]);
 }
 
 #[test]

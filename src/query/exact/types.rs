@@ -23,6 +23,7 @@ use datafusion::logical_expr::{
 use datafusion::optimizer::AnalyzerRule;
 
 use super::rewrites;
+use super::set_operations;
 use super::time_comparisons::{constant, nanoseconds};
 
 /// Nanoseconds per day.
@@ -55,7 +56,7 @@ impl AnalyzerRule for CommonTypes {
             let plan = super::expressions_of(plan, meet)?;
             let plan = plan.transform_data(|plan| match plan {
                 LogicalPlan::Union(union) => unite(union),
-                LogicalPlan::Join(join) => equal(join),
+                LogicalPlan::Join(join) => equal(set_operations::with_common_types(join)?),
                 plan => Ok(Transformed::no(plan)),
             })?;
             plan.map_data(LogicalPlan::recompute_schema)
@@ -66,7 +67,7 @@ impl AnalyzerRule for CommonTypes {
 
 /// How two values are combined.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Meeting {
+pub(super) enum Meeting {
     /// They are compared; the type of the comparison is not visible in the result.
     Compared,
     /// One of them is returned.
@@ -201,7 +202,7 @@ fn common(expressions: Vec<Expr>, how: Meeting, schema: &DFSchema) -> Result<Vec
     })
 }
 
-fn converted(expressions: Vec<Expr>, types: &[DataType], how: Meeting) -> Vec<Expr> {
+pub(super) fn converted(expressions: Vec<Expr>, types: &[DataType], how: Meeting) -> Vec<Expr> {
     let has = |test: fn(&DataType) -> bool| types.iter().any(test);
     let is_date = |of: &DataType| matches!(of, DataType::Date32 | DataType::Date64);
     let is_timestamp = |of: &DataType| matches!(of, DataType::Timestamp(..));

@@ -16,6 +16,7 @@ use axum::middleware::Next;
 use axum::response::Response;
 
 use super::answer;
+use super::compress::{Encoding, compress};
 use crate::server::Server;
 use crate::server::metrics::Tally;
 
@@ -25,6 +26,7 @@ const OPEN: [&str; 4] = ["/", "/healthz", "/readyz", "/openapi.json"];
 /// Refuses a request, or answers and counts it.
 pub async fn pass(State(server): State<Arc<Server>>, request: Request, next: Next) -> Response {
     let began = Instant::now();
+    let encoding = Encoding::accepted(request.headers());
     let mut response = if !server.is_any_host && !is_local(request.headers()) {
         answer::error(StatusCode::FORBIDDEN, "requests are answered under an IP address or localhost")
     } else if !OPEN.contains(&request.uri().path()) && !server.auth.accepts(token(request.headers())) {
@@ -34,6 +36,7 @@ pub async fn pass(State(server): State<Arc<Server>>, request: Request, next: Nex
     } else {
         next.run(request).await
     };
+    response = compress(&server, response, encoding).await;
     // A cache may keep an answer, and has to ask whether it is still the one of the current version.
     response.headers_mut().entry(CACHE_CONTROL).or_insert(HeaderValue::from_static("no-cache"));
     response.headers_mut().insert("x-content-type-options", HeaderValue::from_static("nosniff"));

@@ -6,6 +6,7 @@
 //! Not for: the Redis protocol (`resp`).
 
 mod answer;
+mod compress;
 mod gate;
 mod pages;
 mod prometheus;

@@ -91,6 +91,13 @@ bench-serve: ## reads over the network beside redis-server (ARGS="--keys 200000 
 	cargo build --release --locked --bin cutover
 	python3 benches/serve.py --target-dir "$(TARGET_DIR)" $(ARGS)
 
+.PHONY: bench-objects
+bench-objects: ## inputs and stores on an object store, beside DuckDB and rclone (ARGS="--events 1000000 --profiles 25000")
+	@scripts/setup.sh --bench --objects
+	@command -v rclone >/dev/null || { echo "this needs rclone (https://rclone.org, or your system's package)" >&2; exit 1; }
+	cargo build --release --locked --bin cutover
+	python3 benches/objects.py --target-dir "$(TARGET_DIR)" $(ARGS)
+
 .PHONY: bench-stages
 bench-stages: ## each stage of the job alone
 	@scripts/setup.sh

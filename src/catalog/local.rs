@@ -5,7 +5,7 @@
 use std::io::ErrorKind;
 use std::path::Path;
 
-use super::event_log::Action;
+use super::event::Action;
 use super::layout;
 use super::store::{Catalog, not_applied};
 use crate::durable_file::{self, fs};

@@ -37,7 +37,6 @@ pub(super) use events::RemoteLog;
 pub(super) use lease::Lease;
 pub use replicas::{Replica, ReplicaState};
 
-use super::store::Replaced;
 use crate::error::{Error, Result};
 use crate::format::{Current, Manifest, seal};
 use crate::objects::{Bucket, Changed, Condition, Key, Location, Put, Scheme, Settings, Tag, Traffic};
@@ -66,6 +65,16 @@ pub enum Refreshed {
     Same,
     /// It changed; with its new tag.
     Changed(Box<Current>, Tag),
+}
+
+/// What became of a replace of `current.json` that did not fail.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use]
+pub(super) enum Replaced {
+    /// It is applied.
+    Applied,
+    /// It is not: somebody else replaced the file first.
+    Lost,
 }
 
 impl Remote {
@@ -107,6 +116,14 @@ impl Remote {
         let Some(object) = self.bucket.get(&key, MAX_CURRENT)? else { return Ok(None) };
         let current = Current::parse(&object.bytes, Path::new(&self.bucket.url(&key)))?;
         Ok(Some((current, object.entry.tag)))
+    }
+
+    /// `current.json` of a store that exists.
+    ///
+    /// # Errors
+    /// As [`Remote::read`]; `Invalid` when there is no store.
+    pub(super) fn current(&self) -> Result<Current> {
+        self.read()?.map(|(current, _)| current).ok_or_else(|| self.absent())
     }
 
     /// `current.json`, if it is not as `tag` says: one request either way.

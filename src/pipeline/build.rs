@@ -20,6 +20,7 @@ use crate::error::{Error, Kind, Result};
 use crate::failpoint;
 use crate::format::{Current, Manifest, Profile, allow_flag};
 use crate::input;
+use crate::profile;
 use crate::progress::StageTimer;
 use crate::publish::{Complete, Published, Staged};
 use crate::report::{Outcome, ResumeReport, StageReport};
@@ -166,7 +167,7 @@ impl Build<'_> {
         };
         let mut checks = prepared.compatibility(previous);
         checks.extend(shuffled.unique.iter().cloned());
-        checks.extend(check::check_columns(&prepared.job.checks, &measures::columns(&shuffled.profile)));
+        checks.extend(check::check_columns(&prepared.job.checks, &profile::column_stats(&shuffled.profile)));
         shutdown::check()?;
         let (shards, ranges) = stages::build(prepared, catalog, build, shards, &shuffled, &mut timers)?;
         failpoint::reach("build.finished")?;

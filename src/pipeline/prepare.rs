@@ -11,7 +11,6 @@ use tokio::runtime::Runtime;
 
 use super::as_of::AsOf;
 use super::found::Found;
-use super::measures;
 use crate::build::BuiltShard;
 use crate::catalog::{self, BuildPaths};
 use crate::check::{self, Previous};
@@ -21,6 +20,7 @@ use crate::error::{Error, IoContext, Kind, Result};
 use crate::format::{Allow, CheckResult, Manifest, Profile, StageTiming};
 use crate::input::{self, Input};
 use crate::job::Job;
+use crate::profile;
 use crate::progress::StageTimer;
 use crate::query::{self, Query, RunError, Settings, Usage, Written};
 use crate::report::MemoryReport;
@@ -57,7 +57,7 @@ impl<'r> Prepared<'r> {
             .map_err(|error| error.during(format!("the output of {} does not work", job.path.display())))?;
         let prepared = Self { found, query, encode };
         prepared.check_names()?;
-        measures::check_targets(&prepared)?;
+        prepared.check_targets()?;
         prepared.check_memory()?;
         Ok(prepared)
     }
@@ -98,6 +98,34 @@ impl<'r> Prepared<'r> {
                 self.job.path.display(),
                 schema.fields().iter().map(|field| field.name().as_str()).collect::<Vec<_>>().join(", ")
             ))),
+        }
+    }
+
+    /// Inputs and columns that bounds on changes name are measured.
+    fn check_targets(&self) -> Result<()> {
+        let used = self.query.columns_in_use();
+        let schema = self.query.schema();
+        let is_measured = |target: &str| {
+            let of_input = target
+                .split_once('.')
+                .is_some_and(|(input, column)| used.get(input).is_some_and(|columns| columns.contains(column)));
+            of_input || used.contains_key(target) || schema.index_of(target).is_ok()
+        };
+        match self.job.checks.change.targets().find(|(target, _)| !is_measured(target)) {
+            None => Ok(()),
+            Some((target, line)) => {
+                let inputs = used
+                    .iter()
+                    .flat_map(|(input, columns)| columns.iter().map(move |column| format!("{input}.{column}")));
+                let columns = schema.fields().iter().map(|field| field.name().clone());
+                let measured: Vec<String> = inputs.chain(columns).collect();
+                Err(Error::invalid(format!(
+                    "{}:{line}: {target:?} is neither an input, nor a column that the query reads of one (input.column), nor a \
+                     column of its result; measured are {}",
+                    self.job.path.display(),
+                    measured.join(", ")
+                )))
+            }
         }
     }
 
@@ -196,7 +224,7 @@ impl<'r> Prepared<'r> {
             bytes: shards.iter().map(|shard| shard.bytes).sum(),
             digest: shards.iter().map(|shard| shard.digest).sum(),
             shards,
-            columns: measures::columns(&profile),
+            columns: profile::column_stats(&profile),
             checks,
             stages: stages
                 .iter()

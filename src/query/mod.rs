@@ -17,6 +17,7 @@ mod bounded_functions;
 mod bounded_window;
 mod checked_udf;
 mod column_limit;
+mod delegated_aggregate;
 mod error;
 mod estimate;
 mod exact;

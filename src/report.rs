@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::format::CheckResult;
 use crate::input::Input;
-use crate::profile::Change;
+use crate::profile::ProfileChange;
 use crate::progress::StageTimer;
 use crate::query::Unspillable;
 
@@ -84,7 +84,7 @@ pub struct RunReport {
     /// What the checks found.
     pub checks: Vec<CheckResult>,
     /// The measures that changed most since the previous version.
-    pub moved: Vec<Change>,
+    pub moved: Vec<ProfileChange>,
     /// The prediction; none if nothing was built.
     pub predicted: Option<Prediction>,
     /// The most memory the process held, in bytes.

@@ -15,7 +15,8 @@ use super::portable;
 use super::range_journal::RangeJournal;
 use super::read_back_sample::{Sample, Sampler};
 use super::retry::retrying;
-use super::sst_writer::{Table, TableWriter};
+use super::sst_writer::TableWriter;
+use super::table::Table;
 use crate::durable_file;
 use crate::error::{Error, IoContext, Result};
 use crate::failpoint;
@@ -101,7 +102,7 @@ pub fn build_shard(
 ) -> Result<(BuiltShard, RangeCounts)> {
     durable_file::create_dir_durable(target.tables_dir)?;
     let material = ShardBuildContext::new(target.tables, target.sample_bytes);
-    let ledger = RangeJournal::open(target)?;
+    let ledger = RangeJournal::open(target.tables_dir, target.journal)?;
     let build = |(number, range): (usize, Range), sender: &Sender<Built>| {
         let built = match ledger.resumed_tables(number) {
             Some((tables, samples)) => {

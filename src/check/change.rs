@@ -9,7 +9,7 @@
 use super::{Previous, result};
 use crate::format::{CheckResult, Compared, Outcome};
 use crate::job::{Bound, Changes};
-use crate::profile::{Change, Comparison};
+use crate::profile::{Comparison, ProfileChange};
 
 /// Changes that are listed one by one.
 const TOLD: usize = 20;
@@ -43,19 +43,19 @@ pub fn changes(bounds: &Changes, comparison: &Comparison, previous: Option<&Prev
 }
 
 /// The largest changes, relative to their bounds.
-pub fn moved(bounds: &Changes, comparison: &Comparison, most: usize) -> Vec<Change> {
-    let warned = |change: &Change| {
+pub fn moved(bounds: &Changes, comparison: &Comparison, most: usize) -> Vec<ProfileChange> {
+    let warned = |change: &ProfileChange| {
         let bound = of(bounds, change);
         bound.warn.or(bound.stop).map_or(f64::INFINITY, |bound| bound.max(MIN_BOUND))
     };
     comparison.largest(warned).into_iter().take(most).cloned().collect()
 }
 
-fn of(bounds: &Changes, change: &Change) -> Bound {
+fn of(bounds: &Changes, change: &ProfileChange) -> Bound {
     bounds.bound(change.input.as_deref(), change.column.as_deref(), change.measure.name())
 }
 
-fn outcome(bounds: &Changes, change: &Change) -> Outcome {
+fn outcome(bounds: &Changes, change: &ProfileChange) -> Outcome {
     let bound = of(bounds, change);
     let beyond = |bound: Option<f64>| bound.is_some_and(|bound| change.amount > bound);
     match (beyond(bound.stop), beyond(bound.warn), change.within) {
@@ -83,7 +83,7 @@ fn summary(
         (compared, None) => format!("{compared} measures compared, {beyond} beyond"),
         (_, Some(Previous { manifest })) => format!("version {} was not measured", manifest.version),
     };
-    let told = |change: &Change| format!("{} {} -> {}", change.title(), change.from, change.to);
+    let told = |change: &ProfileChange| format!("{} {} -> {}", change.title(), change.from, change.to);
     let moved = moved(bounds, comparison, MOVED).iter().map(told).collect();
     let compared = Some(Compared { left_out: comparison.left_out.clone(), moved });
     Some(CheckResult { compared, ..result("change", Outcome::Passed, format!("as in {with}"), found) })

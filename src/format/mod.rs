@@ -24,6 +24,7 @@ mod profile;
 mod reasons;
 pub(crate) mod rfc3339;
 mod settings;
+mod state;
 mod value;
 
 pub use allow::{Allow, Allowed, flag as allow_flag};
@@ -32,7 +33,7 @@ pub use announcement::{
 };
 pub use change::{Change, Intent};
 pub(crate) use checksummed_json::{seal, stamp};
-pub use current::{Current, Pin, RolledBack, State, Targets, VersionEntry};
+pub use current::{Current, Pin, RolledBack, Targets, VersionEntry};
 pub use digest::{Digest, Digester};
 pub use hashes::Hashes;
 pub use hex::{as_text, hex, hex_checksum, undigits};
@@ -45,4 +46,5 @@ pub use manifest::{
 pub use profile::{ColumnProfile, InputProfile, PartProfile, Profile, TableProfile};
 pub use reasons::Reasons;
 pub use settings::*;
+pub use state::State;
 pub use value::{ValueColumn, ValueSchema};

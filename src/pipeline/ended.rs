@@ -10,7 +10,7 @@ use crate::catalog::Catalog;
 use crate::error::Result;
 use crate::format::Manifest;
 use crate::input::Input;
-use crate::profile::Change;
+use crate::profile::ProfileChange;
 use crate::progress::StageTimer;
 use crate::publish::Published;
 use crate::report::{
@@ -42,7 +42,7 @@ pub(super) struct Ended {
 pub(super) struct BuildStats {
     pub(super) predicted: Prediction,
     /// The measures that changed most since the previous version.
-    pub(super) moved: Vec<Change>,
+    pub(super) moved: Vec<ProfileChange>,
     /// Bytes the shuffle wrote to the spill directory.
     pub(super) spilled_bytes: u64,
     pub(super) memory: MemoryReport,

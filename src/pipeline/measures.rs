@@ -12,7 +12,7 @@ use super::prepare::Prepared;
 use crate::check::{self, Previous};
 use crate::encode::EntryBatch;
 use crate::format::{CheckResult, Profile};
-use crate::profile::{self, Change, Seed, TableSketch};
+use crate::profile::{self, ProfileChange, Seed, TableSketch};
 use crate::query::Measuring;
 
 /// Changes that a report lists.
@@ -88,7 +88,7 @@ pub(super) fn compare(
     prepared: &Prepared<'_>,
     profile: &mut Profile,
     previous: Option<&Previous>,
-) -> (Vec<CheckResult>, Vec<Change>) {
+) -> (Vec<CheckResult>, Vec<ProfileChange>) {
     let before = previous.and_then(|previous| previous.manifest.profile.as_ref());
     let comparison = profile::compare(before, profile);
     let bounds = &prepared.job.checks.change;

@@ -15,6 +15,7 @@
 //! Not for: which change is too large (`check`), and how inputs are read (`query`).
 
 mod cells;
+mod change;
 mod column;
 mod compare;
 mod display;
@@ -26,7 +27,8 @@ mod table;
 #[cfg(test)]
 mod tests;
 
-pub use compare::{Change, Comparison, compare};
+pub use change::ProfileChange;
+pub use compare::{Comparison, compare};
 pub use table::{Seed, TableSketch};
 
 use crate::format::{ColumnProfile, ColumnStats, Hashes, Profile};

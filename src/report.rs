@@ -16,7 +16,7 @@ use crate::query::Unspillable;
 /// How a run ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Outcome {
+pub enum RunOutcome {
     /// The new version is what readers see.
     Published,
     /// The same job over the same inputs is already what readers see; nothing was built.
@@ -29,7 +29,7 @@ pub enum Outcome {
     Staged,
 }
 
-impl Outcome {
+impl RunOutcome {
     /// Whether readers see the version.
     pub fn is_live(self) -> bool {
         match self {
@@ -48,7 +48,7 @@ pub struct RunReport {
     pub store: PathBuf,
     /// How it ended.
     #[serde(rename = "how")]
-    pub outcome: Outcome,
+    pub outcome: RunOutcome,
     /// Whether readers see the version.
     pub published: bool,
     /// The command that publishes the version, if it is not published.

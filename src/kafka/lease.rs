@@ -171,7 +171,7 @@ impl<'c> Lease<'c> {
 
     fn commit(&self, announcement: &Announcement) -> Result<()> {
         let doing = "cannot announce";
-        let (value, headers) = records::seal(announcement)?;
+        let (value, headers) = records::to_record(announcement)?;
         if value.len() as u64 > STATE_LIMIT {
             return Err(Error::invalid(format!(
                 "the announcement has {} bytes, more than {} MiB: use fewer shards or keep fewer versions",

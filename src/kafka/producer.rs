@@ -114,7 +114,7 @@ fn stream_to(topic: &str, lease: &Lease<'_>, version: &Version, progress: Progre
             bytes: shard.bytes,
             digest: shard.digest,
         };
-        let (value, headers) = records::seal_end(&end)?;
+        let (value, headers) = records::end_to_record(&end)?;
         sender.send(shard.shard, None, &value, Some(headers))?;
     }
     let partitions = sender.finish(&manifest.shards)?;

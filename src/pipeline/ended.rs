@@ -14,7 +14,7 @@ use crate::profile::ProfileChange;
 use crate::progress::StageTimer;
 use crate::publish::Published;
 use crate::report::{
-    BuildReport, InputReport, KafkaReport, MemoryReport, ObjectReads, Outcome, Prediction, ResumeReport, RunReport,
+    BuildReport, InputReport, KafkaReport, MemoryReport, ObjectReads, Prediction, ResumeReport, RunOutcome, RunReport,
     StageReport,
 };
 use crate::resources::peak_memory;
@@ -22,7 +22,7 @@ use crate::resources::peak_memory;
 /// How a run ended.
 #[derive(Debug)]
 pub(super) struct Ended {
-    pub(super) outcome: Outcome,
+    pub(super) outcome: RunOutcome,
     /// The manifest of the version.
     pub(super) manifest: Manifest,
     /// What readers saw before.
@@ -54,7 +54,7 @@ pub(super) struct BuildStats {
 
 impl Ended {
     /// With a version that was neither built nor published now.
-    pub(super) fn new(outcome: Outcome, manifest: Manifest, previous: Option<u64>) -> Self {
+    pub(super) fn new(outcome: RunOutcome, manifest: Manifest, previous: Option<u64>) -> Self {
         let (notes, removed) = (Vec::new(), Vec::new());
         Self { outcome, manifest, previous, built: None, published: None, notes, removed }
     }

@@ -166,8 +166,10 @@ impl<'r> Prepared<'r> {
     /// The results, where failures that `--allow` names are marked as allowed.
     pub(super) fn allowed(&self, mut results: Vec<CheckResult>) -> Vec<CheckResult> {
         let allowed = |result: &CheckResult| self.options.allow.contains(&Allow::of_rule(&result.rule));
-        let failed = results.iter_mut().filter(|result| result.outcome == crate::format::Outcome::Failed);
-        failed.filter(|result| allowed(result)).for_each(|result| result.outcome = crate::format::Outcome::Allowed);
+        let failed = results.iter_mut().filter(|result| result.outcome == crate::format::CheckOutcome::Failed);
+        failed
+            .filter(|result| allowed(result))
+            .for_each(|result| result.outcome = crate::format::CheckOutcome::Allowed);
         results
     }
 

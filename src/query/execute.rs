@@ -376,7 +376,7 @@ fn end_early(
     deadline: Option<Instant>,
     fail: impl FnOnce(RunError),
 ) {
-    while ended.recv_timeout(shutdown::LOOK_EVERY) == Err(RecvTimeoutError::Timeout) {
+    while ended.recv_timeout(shutdown::POLL_INTERVAL) == Err(RecvTimeoutError::Timeout) {
         if shutdown::check().is_err() {
             return streams.iter().for_each(AbortHandle::abort);
         }

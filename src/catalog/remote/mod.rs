@@ -38,7 +38,7 @@ pub(super) use lease::Lease;
 pub use replicas::{Replica, ReplicaState};
 
 use crate::error::{Error, Result};
-use crate::format::{Current, Manifest, seal};
+use crate::format::{Current, Manifest, to_checksummed_json};
 use crate::objects::{Bucket, Changed, Condition, Key, Location, Put, Scheme, Settings, Tag, Traffic};
 
 /// Upper bound on the size of `current.json`, as in local stores.
@@ -162,7 +162,7 @@ impl Remote {
             let found = Current::parse(found, Path::new(key.as_str()));
             found.is_ok_and(|found| found.latest_changes.contains(&id))
         };
-        match self.bucket.settle_by(&key, &seal(&current)?, &condition, MAX_CURRENT, &is_in)? {
+        match self.bucket.settle_by(&key, &to_checksummed_json(&current)?, &condition, MAX_CURRENT, &is_in)? {
             Put::Applied(_) => Ok(Replaced::Applied),
             Put::Lost => Ok(Replaced::Lost),
             Put::Unknown(error) => {

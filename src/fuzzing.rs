@@ -95,7 +95,7 @@ pub fn record(data: &[u8]) -> bool {
     let headers = OwnedHeaders::new().insert(Header { key: records::CHECKSUM, value: Some(&sum) });
     let (topic, time) = ("topic".to_owned(), Timestamp::NotAvailable);
     let record = OwnedMessage::new(Some(data.to_vec()), None, topic, time, 0, 0, Some(headers));
-    let announcement = records::unseal::<Announcement>(&record);
+    let announcement = records::from_record::<Announcement>(&record);
     if let Ok(announcement) = &announcement
         && announcement.contradiction().is_none()
         && let Some(current) = announcement.current()
@@ -107,8 +107,8 @@ pub fn record(data: &[u8]) -> bool {
     }
     let _ = std::str::from_utf8(data).is_ok_and(|name| is_data_topic(name, "topic"));
     announcement.is_ok()
-        || records::unseal::<End>(&record).is_ok()
-        || records::unseal::<ConsumerReport>(&record).is_ok()
+        || records::from_record::<End>(&record).is_ok()
+        || records::from_record::<ConsumerReport>(&record).is_ok()
 }
 
 /// Requests of the Redis protocol: the same ones whether they arrive at once or byte by byte.

@@ -37,7 +37,7 @@ use crate::format::{Allow, Allowed, Current, Kafka, Retention, State, allow_flag
 use crate::job::Job;
 use crate::progress::Progress;
 use crate::publish::{self, GcReport, Published};
-use crate::report::{Outcome, RunReport};
+use crate::report::{RunOutcome, RunReport};
 use crate::resources::Resources;
 use crate::shutdown;
 use as_of::AsOf;
@@ -174,11 +174,11 @@ fn reuse_existing(found: &Found<'_>, catalog: &Catalog, current: &Current, as_of
     match state {
         // If the job was given a topic since, or lost it, its consumers are notified.
         State::Published => {
-            ended(Outcome::AlreadyPublished, current.targets.kafka.is_some().then(publish).transpose()?)
+            ended(RunOutcome::AlreadyPublished, current.targets.kafka.is_some().then(publish).transpose()?)
         }
-        State::Complete if options.stage => ended(Outcome::Staged, None),
-        State::Complete if current.pin.is_some() => ended(Outcome::Pinned, None),
-        State::Complete => ended(Outcome::AlreadyBuilt, Some(publish()?)),
+        State::Complete if options.stage => ended(RunOutcome::Staged, None),
+        State::Complete if current.pin.is_some() => ended(RunOutcome::Pinned, None),
+        State::Complete => ended(RunOutcome::AlreadyBuilt, Some(publish()?)),
         State::RolledBack if !options.allow.contains(&Allow::RolledBack) => Err(Error::rejected(format!(
             "the same job over the same inputs was built as version {version} and rolled back; change the job or its \
              data, or `cutover publish {} {version} {}`",

@@ -10,14 +10,14 @@ use serde::{Deserialize, Serialize};
 use crate::format::CheckResult;
 use crate::input::Input;
 use crate::objects::Traffic;
-use crate::profile::Change;
+use crate::profile::ProfileChange;
 use crate::progress::StageTimer;
 use crate::query::Unspillable;
 
 /// How a run ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Outcome {
+pub enum RunOutcome {
     /// The new version is what readers see.
     Published,
     /// The same job over the same inputs is already what readers see; nothing was built.
@@ -30,7 +30,7 @@ pub enum Outcome {
     Staged,
 }
 
-impl Outcome {
+impl RunOutcome {
     /// Whether readers see the version.
     pub fn is_live(self) -> bool {
         match self {
@@ -49,7 +49,7 @@ pub struct RunReport {
     pub store: PathBuf,
     /// How it ended.
     #[serde(rename = "how")]
-    pub outcome: Outcome,
+    pub outcome: RunOutcome,
     /// Whether readers see the version.
     pub published: bool,
     /// The command that publishes the version, if it is not published.
@@ -85,7 +85,7 @@ pub struct RunReport {
     /// What the checks found.
     pub checks: Vec<CheckResult>,
     /// The measures that changed most since the previous version.
-    pub moved: Vec<Change>,
+    pub moved: Vec<ProfileChange>,
     /// The prediction; none if nothing was built.
     pub predicted: Option<Prediction>,
     /// The most memory the process held, in bytes.

@@ -20,7 +20,7 @@ use signal_hook::flag;
 use crate::error::{Error, Kind, Result};
 
 /// How often a wait checks for a signal.
-pub const LOOK_EVERY: Duration = Duration::from_millis(50);
+pub const POLL_INTERVAL: Duration = Duration::from_millis(50);
 
 static ASKED: AtomicBool = AtomicBool::new(false);
 static SIGNAL: AtomicUsize = AtomicUsize::new(0);
@@ -86,7 +86,7 @@ pub fn sleep(duration: Duration) -> Result<()> {
         if left.is_zero() {
             return Ok(());
         }
-        std::thread::sleep(left.min(LOOK_EVERY));
+        std::thread::sleep(left.min(POLL_INTERVAL));
     }
 }
 

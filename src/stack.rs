@@ -15,7 +15,7 @@ pub const BYTES: usize = 128 << 20;
 const PLANNING: usize = 512 << 20;
 
 /// How often to check whether to keep waiting.
-const LOOK_EVERY: Duration = Duration::from_millis(50);
+const POLL_INTERVAL: Duration = Duration::from_millis(50);
 
 /// Runs `work` on a thread whose stack is deep enough to plan any query, and waits until it finishes or `instead`
 /// returns a result; in the latter case the thread is detached.
@@ -30,7 +30,7 @@ pub fn on_deep_stack<T: Send + 'static>(
     let work = move || drop(sender.send(work()));
     let thread = Builder::new().name("main".to_owned()).stack_size(PLANNING).spawn(work)?;
     loop {
-        match receiver.recv_timeout(LOOK_EVERY) {
+        match receiver.recv_timeout(POLL_INTERVAL) {
             Ok(done) => {
                 // What the thread holds is dropped before anybody goes on.
                 let _ = thread.join();

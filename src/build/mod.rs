@@ -25,10 +25,12 @@ mod read_back_sample;
 mod retry;
 mod shard;
 mod sst_writer;
+mod table;
 mod verify_blocks;
 
 pub use options::{read_options, silent};
 pub use range_journal::StoredTable;
 pub use shard::{BuiltShard, RangeCounts, ShardBuildContext, ShardPaths, ShardWriter, assemble, build_shard};
-pub use sst_writer::{FILTER_BYTES_PER_ROW, Table};
+pub use sst_writer::FILTER_BYTES_PER_ROW;
+pub use table::Table;
 pub use verify_blocks::verify_checksums;

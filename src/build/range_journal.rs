@@ -18,8 +18,8 @@ use serde::{Deserialize, Serialize};
 
 use super::file_checksums::ReadBack;
 use super::read_back_sample::Sample;
-use super::shard::ShardPaths;
-use super::sst_writer::{Table, table_name};
+use super::sst_writer::table_name;
+use super::table::Table;
 use crate::durable_file;
 use crate::error::Result;
 use crate::journal::Journal;
@@ -72,13 +72,12 @@ pub(super) struct RangeJournal<'a> {
 }
 
 impl<'a> RangeJournal<'a> {
-    /// Opens the journal of a target; without one, nothing is resumed or recorded.
+    /// Opens the journal at `path` of tables in `tables_dir`; without one, nothing is resumed or recorded.
     ///
     /// # Errors
     /// As [`Journal::open`].
-    pub(super) fn open(target: &ShardPaths<'a>) -> Result<Self> {
-        let tables_dir = target.tables_dir;
-        let Some(path) = target.journal else {
+    pub(super) fn open(tables_dir: &'a Path, path: Option<&Path>) -> Result<Self> {
+        let Some(path) = path else {
             return Ok(Self { tables_dir, journal: None, finished: HashMap::new() });
         };
         let (journal, lines) = Journal::open(path.to_owned(), |_: &RangeRecord, _| true)?;
@@ -129,7 +128,6 @@ pub(crate) fn is_line(line: &[u8]) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use crate::format::Tables;
     use std::fs;
 
     use super::super::file_checksums::FileChecksums;
@@ -141,17 +139,7 @@ mod tests {
         let tables_dir = directory.path().join("tables");
         let journal = directory.path().join("journal/shard-00000.jsonl");
         fs::create_dir(&tables_dir).unwrap();
-        let tables = Tables::default();
-        let target = ShardPaths {
-            version_dir: directory.path(),
-            shard_dir: directory.path(),
-            tables_dir: &tables_dir,
-            ingest_dir: directory.path(),
-            journal: Some(&journal),
-            tables: &tables,
-            max_rows_per_table: 1,
-            sample_bytes: 1 << 20,
-        };
+        let open = || RangeJournal::open(&tables_dir, Some(&journal)).unwrap();
         let table = |range, number| {
             let name = table_name(range, number);
             fs::write(tables_dir.join(&name), [range as u8, number as u8]).unwrap();
@@ -163,7 +151,7 @@ mod tests {
             let read: Vec<ReadBack> = read.collect::<Result<_>>().unwrap();
             ledger.note(range, tables, &read, Vec::new).unwrap();
         };
-        let ledger = RangeJournal::open(&target).unwrap();
+        let ledger = open();
         assert!(ledger.resumed_tables(0).is_none());
         note(&ledger, 0, &[table(0, 0), table(0, 1)]);
         note(&ledger, 1, &[table(1, 0)]);
@@ -173,7 +161,7 @@ mod tests {
         fs::write(directory.path().join("secret"), "secret").unwrap();
         note(&ledger, 3, &[outside]);
 
-        let taken = |range| Some(RangeJournal::open(&target).unwrap().resumed_tables(range)?.0.len());
+        let taken = |range| Some(open().resumed_tables(range)?.0.len());
         assert_eq!([0, 1, 2, 3].map(taken), [Some(2), Some(1), Some(0), None]);
         fs::write(tables_dir.join(table_name(0, 1)), "other").unwrap();
         fs::remove_file(tables_dir.join(table_name(1, 0))).unwrap();

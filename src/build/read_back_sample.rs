@@ -13,7 +13,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use serde::{Deserialize, Serialize};
 
-use super::sst_writer::Table;
+use super::table::Table;
 
 /// Most entries in the sample of a shard; even half of it is far more than the 1,000 that a read-back looks up.
 const MAX: usize = 4096;

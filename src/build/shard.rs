@@ -15,7 +15,8 @@ use super::portable;
 use super::range_journal::RangeJournal;
 use super::read_back_sample::{Sample, Sampler};
 use super::retry::retrying;
-use super::sst_writer::{Table, TableWriter};
+use super::sst_writer::TableWriter;
+use super::table::Table;
 use crate::durable_file;
 use crate::error::{Error, IoContext, Result};
 use crate::failpoint;
@@ -78,7 +79,7 @@ impl std::iter::Sum for RangeCounts {
 }
 
 /// The tables of one range.
-struct Built {
+struct BuiltRange {
     /// Its position among the ranges of the shard.
     number: usize,
     tables: Vec<Table>,
@@ -101,25 +102,25 @@ pub fn build_shard(
 ) -> Result<(BuiltShard, RangeCounts)> {
     durable_file::create_dir_durable(target.tables_dir)?;
     let material = ShardBuildContext::new(target.tables, target.sample_bytes);
-    let ledger = RangeJournal::open(target)?;
-    let build = |(number, range): (usize, Range), sender: &Sender<Built>| {
+    let ledger = RangeJournal::open(target.tables_dir, target.journal)?;
+    let build = |(number, range): (usize, Range), sender: &Sender<BuiltRange>| {
         let built = match ledger.resumed_tables(number) {
             Some((tables, samples)) => {
                 material.sampler.seed(samples);
                 progress.skip(tables.iter().map(|table| table.rows).sum());
-                Built { number, tables, taken_up: true }
+                BuiltRange { number, tables, taken_up: true }
             }
             None => {
                 let tables = retrying(&format!("range {number} of shard {}", shard.number), || {
                     write_range(&range, material.writer(target, number), folding, progress)
                 })?;
-                Built { number, tables, taken_up: false }
+                BuiltRange { number, tables, taken_up: false }
             }
         };
         sender.send(built).map_err(|_| Error::internal("the checksum thread stopped; see the error above"))
     };
     // Only tables that were read back are recorded for a later attempt.
-    let finish = |built: &Built, hashed: &mut FileChecksums| {
+    let finish = |built: &BuiltRange, hashed: &mut FileChecksums| {
         let read = built.tables.iter().map(|table| hashed.add(&target.tables_dir.join(&table.name)));
         let read: Vec<ReadBack> = read.collect::<Result<_>>()?;
         if !built.taken_up {

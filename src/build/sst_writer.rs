@@ -13,9 +13,9 @@
 use std::path::Path;
 
 use rocksdb::{Options, SstFileWriter};
-use serde::{Deserialize, Serialize};
 
 use super::read_back_sample::Sampler;
+use super::table::Table;
 use crate::error::{Error, Result};
 use crate::failpoint;
 use crate::format::Digest;
@@ -32,30 +32,6 @@ const BLOCK_BYTES: u64 = 16 << 10;
 
 /// Estimated bytes of a separator key in the index after the prefix that it shares with the key before.
 const DIVIDING_BYTES: usize = 16;
-
-/// A finished table.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Table {
-    /// Its file, in the directory for tables.
-    pub name: String,
-    /// Entries in it.
-    pub rows: u64,
-    /// Bytes of keys and values.
-    pub bytes: u64,
-    /// Digest of its entries.
-    pub digest: Digest,
-    /// Its smallest key.
-    #[serde(with = "crate::format::as_text")]
-    pub first_key: Vec<u8>,
-    /// Its largest key.
-    #[serde(with = "crate::format::as_text")]
-    pub last_key: Vec<u8>,
-    /// Key of the largest record, by bytes of key and value.
-    #[serde(with = "crate::format::as_text")]
-    pub largest_key: Vec<u8>,
-    /// Bytes of that record's key and value.
-    pub largest_bytes: u64,
-}
 
 /// Writes the tables of one range.
 pub(super) struct TableWriter<'a> {

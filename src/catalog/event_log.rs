@@ -4,7 +4,7 @@
 //! written is a warning, not a failure of the command. Readers skip lines that are not complete events, such as one
 //! torn by a power cut or one written by a newer program.
 //!
-//! Not for: the progress and tracing of a run, which go to standard error.
+//! Not for: what an event says (`event`), or the progress and tracing of a run, which go to standard error.
 
 use std::collections::VecDeque;
 use std::io::{BufRead, BufReader, Read, Seek, SeekFrom, Write};
@@ -13,65 +13,17 @@ use std::path::PathBuf;
 
 use jiff::Timestamp;
 use rustix::fs::OFlags;
-use serde::{Deserialize, Serialize};
 
+use super::event::{Action, Event, by};
 use super::layout::Layout;
-use super::lock;
 use super::remote::{Remote, RemoteLog};
 use crate::durable_file::fs::{File, OpenOptions};
 use crate::durable_file::{self, fs};
 use crate::error::{Error, IoContext, Result};
 use crate::failpoint;
-use crate::format::rfc3339;
 
 /// Longest line that is read, in bytes; events are far shorter.
 const LONGEST_LINE: u64 = 1 << 20;
-
-/// One event.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Event {
-    /// When it happened.
-    #[serde(with = "rfc3339")]
-    pub at: Timestamp,
-    /// What was done.
-    pub event: Action,
-    /// The version it was done to; none when it concerns the store.
-    pub version: Option<u64>,
-    /// Who did it: user@host and the process.
-    pub by: String,
-    /// Details, as free text.
-    pub detail: String,
-}
-
-/// What was done.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Action {
-    /// The store was created.
-    Created,
-    /// A version was built and passed its checks.
-    Built,
-    /// A version was built and is not published automatically.
-    Rejected,
-    /// A version became current.
-    Published,
-    /// Readers were taken back to a version.
-    RolledBack,
-    /// A version was pinned.
-    Pinned,
-    /// The pin was removed.
-    Unpinned,
-    /// A version was deleted.
-    Deleted,
-    /// A version was streamed to Kafka, and not announced yet.
-    Streamed,
-    /// An interrupted change was completed.
-    Finished,
-    /// An interrupted change was abandoned.
-    GivenUp,
-    /// The topic that versions are streamed to changed.
-    Target,
-}
 
 /// The event log of one store.
 #[derive(Clone, Debug)]
@@ -184,35 +136,9 @@ fn ends_line(file: &mut File) -> std::io::Result<bool> {
     Ok(last == *b"\n")
 }
 
-/// Who does something here: user, host and process.
-pub fn by() -> String {
-    let user = std::env::var("USER").unwrap_or_else(|_| user());
-    format!("{user}@{} pid {}", lock::host(), std::process::id())
-}
-
-/// The user where the environment does not say, as in cron jobs and containers.
-fn user() -> String {
-    let uid = rustix::process::getuid().as_raw();
-    let known = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
-    name_in(&known, uid).map_or_else(|| format!("uid {uid}"), str::to_owned)
-}
-
-/// The name of a user in a list such as `/etc/passwd`.
-fn name_in(known: &str, uid: u32) -> Option<&str> {
-    let is_theirs = |line: &&str| line.split(':').nth(2).is_some_and(|id| id.parse() == Ok(uid));
-    known.lines().find(is_theirs)?.split(':').next().filter(|name| !name.is_empty())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn users_have_names() {
-        let known = "root:x:0:0:root:/root:/bin/sh\n\nbroken\njo:x:1000:1000::/home/jo:/bin/sh\n:x:7:7:::\n";
-        assert_eq!((name_in(known, 0), name_in(known, 1000)), (Some("root"), Some("jo")));
-        assert_eq!((name_in(known, 7), name_in(known, 8)), (None, None));
-    }
 
     #[test]
     fn events_come_back_in_order_and_a_torn_line_is_skipped() {

@@ -53,7 +53,7 @@ impl Catalog {
     pub fn sweep(&self, forgotten: Vec<u64>, grace: Duration) -> Result<GcReport> {
         let mut removed = GcReport::default();
         if let Some(remote) = self.remote() {
-            let swept = remote.sweep(self, &forgotten, grace)?;
+            let swept = remote.sweep(&forgotten, grace, || self.lock_build())?;
             removed.bytes += swept.bytes;
             removed.leftovers.extend(swept.builds);
         }

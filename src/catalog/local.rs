@@ -5,13 +5,13 @@
 use std::io::ErrorKind;
 use std::path::Path;
 
-use super::event_log::Action;
+use super::event::Action;
 use super::layout;
 use super::store::{Catalog, not_applied};
 use crate::durable_file::{self, fs};
 use crate::error::{Error, IoContext, Kind, Result};
 use crate::failpoint;
-use crate::format::{Current, seal};
+use crate::format::{Current, to_checksummed_json};
 
 /// Upper bound on the size of `current.json`; a hundred thousand versions fit.
 const MAX_BYTES: u64 = 64 << 20;
@@ -70,7 +70,7 @@ impl Catalog {
     /// Replaces `current.json`; after an error it reads the file again to report whether the change was applied.
     pub(super) fn replace_local(&self, current: &Current) -> Result<()> {
         let path = self.layout().current();
-        let bytes = seal(current)?;
+        let bytes = to_checksummed_json(current)?;
         let replaced = failpoint::reach("current.decided")
             .and_then(|()| durable_file::write_atomic(&path, &bytes))
             .and_then(|()| failpoint::reach("current.replaced"));

@@ -7,7 +7,7 @@ use std::path::Path;
 use super::layout;
 use crate::durable_file::{self, fs};
 use crate::error::{Error, IoContext, Result};
-use crate::format::{Current, FileEntry, Manifest, VersionEntry, hex_checksum, seal};
+use crate::format::{Current, FileEntry, Manifest, VersionEntry, hex_checksum, to_checksummed_json};
 
 /// No manifest is larger, not even with 4096 shards of hundreds of files.
 const MAX_BYTES: u64 = 256 << 20;
@@ -62,7 +62,7 @@ impl Manifest {
         if let Some(problem) = self.contradiction() {
             return Err(Error::internal(format!("the manifest of version {} is wrong: {problem}", self.version)));
         }
-        durable_file::write_synced(&layout::manifest_in(directory), &seal(self)?)
+        durable_file::write_synced(&layout::manifest_in(directory), &to_checksummed_json(self)?)
     }
 }
 
@@ -82,7 +82,7 @@ mod tests {
     use super::*;
     use crate::catalog::fixture;
     use crate::error::Kind;
-    use crate::format::{CheckResult, Digest, KeyEncoding, KeyKind, Outcome};
+    use crate::format::{CheckOutcome, CheckResult, Digest, KeyEncoding, KeyKind};
 
     #[test]
     fn a_manifest_survives_the_disk() {
@@ -141,9 +141,9 @@ mod tests {
             compared: None,
             found: "0".into(),
         };
-        manifest.checks = vec![check(Outcome::Passed), check(Outcome::Warned)];
+        manifest.checks = vec![check(CheckOutcome::Passed), check(CheckOutcome::Warned)];
         assert_eq!(manifest.rejection(), None);
-        manifest.checks.push(check(Outcome::Failed));
+        manifest.checks.push(check(CheckOutcome::Failed));
         assert_eq!(manifest.rejection().unwrap().to_string(), "rows.min: expected at least 10, found 0");
     }
 }

@@ -13,8 +13,10 @@
 //!
 //! Not for: opening databases (`serve`), running checks (`check`), or the order of the steps of a publish (`publish`).
 
+mod event;
 mod event_log;
 mod file_system;
+mod finding;
 mod gc;
 mod install;
 mod integrity;
@@ -42,10 +44,11 @@ mod model_test;
 #[cfg(test)]
 mod tests;
 
-pub use event_log::{Action, Event, by};
+pub use event::{Action, Event, by};
+pub use finding::{FileDepth, Finding};
 pub use gc::{GRACE, GcReport};
 pub use install::Installed;
-pub use integrity::{FileDepth, Finding, inspect};
+pub use integrity::inspect;
 pub use layout::{BuildPaths, Layout};
 pub use lock::host;
 pub use remote::{DownloadOptions, Downloaded, Refreshed, Remote, Replica, ReplicaState};

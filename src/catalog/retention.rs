@@ -4,9 +4,9 @@
 //! 1. readers are on it (a pin is always on that version);
 //! 2. it is good (published or retired) and among the newest `keep` of those, in the order of their publishes;
 //! 3. it is complete, among the newest `keep` of those, and may still be published: its number is above the current
-//!    one's, or it was staged and built less than [`LOOK`] ago;
+//!    one's, or it was staged and built less than [`KEPT_FOR_INSPECTION`] ago;
 //! 4. it is bad (rejected, rolled back), among the newest `keep` of those, and may still be inspected: its number is
-//!    above the current one's, or it was last in use less than [`LOOK`] ago;
+//!    above the current one's, or it was last in use less than [`KEPT_FOR_INSPECTION`] ago;
 //! 5. it was last in use less than `keep_for` ago.
 //!
 //! A version was last in use when readers left it, or when it was built if they never saw it. Bad versions never
@@ -20,7 +20,7 @@ use std::cmp::Reverse;
 use jiff::{SignedDuration, Timestamp};
 
 /// How long a staged version can still be published, and a bad one inspected, after a newer one is published.
-pub const LOOK: SignedDuration = SignedDuration::from_hours(7 * 24);
+pub const KEPT_FOR_INSPECTION: SignedDuration = SignedDuration::from_hours(7 * 24);
 
 impl Current {
     /// The versions that `retention` no longer keeps at `now`, oldest first.
@@ -35,9 +35,10 @@ impl Current {
         let used = |entry: &VersionEntry, age| now.duration_since(entry.last_use()) < age;
         let waits = of(|entry| entry.state == State::Complete)
             .take(keep)
-            .filter(|(version, entry)| newer(*version) || entry.staged && used(entry, LOOK));
-        let bad =
-            of(|entry| entry.state.is_bad()).take(keep).filter(|(version, entry)| newer(*version) || used(entry, LOOK));
+            .filter(|(version, entry)| newer(*version) || entry.staged && used(entry, KEPT_FOR_INSPECTION));
+        let bad = of(|entry| entry.state.is_bad())
+            .take(keep)
+            .filter(|(version, entry)| newer(*version) || used(entry, KEPT_FOR_INSPECTION));
         let kept: Vec<u64> = good.into_iter().take(keep).chain(waits).chain(bad).map(|(version, _)| version).collect();
         let age = retention.keep_for.map(|age| SignedDuration::try_from(age).unwrap_or(SignedDuration::MAX));
         let young = |entry: &VersionEntry| age.is_some_and(|age| used(entry, age));
@@ -69,7 +70,7 @@ mod tests {
 
     /// More than a week after everything else.
     fn late() -> Timestamp {
-        at(LOOK.as_secs() + 10_000)
+        at(KEPT_FOR_INSPECTION.as_secs() + 10_000)
     }
 
     fn published(versions: u64) -> Current {
@@ -104,7 +105,7 @@ mod tests {
             commit(&mut current, |c| c.add(version as u64, new)).unwrap();
         }
         commit(&mut current, |c| c.publish(6, &nothing(), at(600))).unwrap();
-        let week = LOOK.as_secs();
+        let week = KEPT_FOR_INSPECTION.as_secs();
         assert_eq!(current.expired(&keep(3, None), at(700)), [5], "3 to be inspected, 4 to be published");
         assert_eq!(current.expired(&keep(3, None), at(week + 100)), [4, 5]);
         assert_eq!(current.expired(&keep(3, None), at(week + 501)), [3, 4, 5]);

@@ -17,11 +17,12 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::event_log::{Action, Log};
+use super::event::Action;
+use super::event_log::Log;
 use super::file_system;
 use super::layout::Layout;
 use super::lock::Lock;
-use super::remote::{Lease, Remote};
+use super::remote::{Lease, Remote, Replaced};
 use super::work_dir;
 use crate::durable_file::{self, fs};
 use crate::error::{Error, Kind, Result};
@@ -42,16 +43,6 @@ pub struct Catalog {
     /// Paths of the local store, or of the working directory of a remote one.
     layout: Layout,
     remote: Option<Remote>,
-}
-
-/// What became of a replace of `current.json` that did not fail.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[must_use]
-pub(super) enum Replaced {
-    /// It is applied.
-    Applied,
-    /// It is not: somebody else replaced the file first.
-    Lost,
 }
 
 /// The right to build, held for the duration of a build.
@@ -226,7 +217,7 @@ impl Catalog {
     pub fn read(&self) -> Result<Current> {
         match &self.remote {
             None => self.read_local(),
-            Some(remote) => remote.read()?.map(|(current, _)| current).ok_or_else(|| remote.absent()),
+            Some(remote) => remote.current(),
         }
     }
 

@@ -1,6 +1,6 @@
 //! Stores on the disk: creation, damage, concurrent commits, installs after crashes, deletion.
 
-use crate::format::{CheckResult, Current, Manifest, Outcome, State};
+use crate::format::{CheckOutcome, CheckResult, Current, Manifest, State};
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::time::Duration;
@@ -86,7 +86,7 @@ fn a_newer_current_file_asks_for_an_upgrade() {
     let (_directory, catalog) = catalog();
     let mut newer = catalog.read().unwrap();
     newer.format_version = 3;
-    fs::write(catalog.layout().current(), crate::format::seal(&newer).unwrap()).unwrap();
+    fs::write(catalog.layout().current(), crate::format::to_checksummed_json(&newer).unwrap()).unwrap();
     assert_eq!(kind(catalog.read()), Kind::Invalid);
 }
 
@@ -168,7 +168,7 @@ fn failed_checks_and_rolled_back_content_reject() {
     let mut failed = manifest(1, &[("key", "one")]);
     failed.checks.push(CheckResult {
         rule: "rows.min".into(),
-        outcome: Outcome::Failed,
+        outcome: CheckOutcome::Failed,
         expected: "10".into(),
         found: "1".into(),
         compared: None,

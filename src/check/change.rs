@@ -7,9 +7,9 @@
 //! Not for: the definition of a change (`profile`).
 
 use super::{Previous, result};
-use crate::format::{CheckResult, Compared, Outcome};
+use crate::format::{CheckOutcome, CheckResult, Compared};
 use crate::job::{Bound, Changes};
-use crate::profile::{Change, Comparison};
+use crate::profile::{Comparison, ProfileChange};
 
 /// Changes that are listed one by one.
 const TOLD: usize = 20;
@@ -28,11 +28,11 @@ pub fn changes(bounds: &Changes, comparison: &Comparison, previous: Option<&Prev
     let mut beyond = 0;
     for change in moved(bounds, comparison, usize::MAX) {
         let outcome = outcome(bounds, &change);
-        if outcome == Outcome::Passed {
+        if outcome == CheckOutcome::Passed {
             continue;
         }
         beyond += 1;
-        if beyond <= TOLD || outcome == Outcome::Failed {
+        if beyond <= TOLD || outcome == CheckOutcome::Failed {
             let rule = format!("change: {}", change.title());
             let expected = format!("{} as in {with}, {}", change.from, allowed(of(bounds, &change), outcome));
             results.push(result(&rule, outcome, expected, change.to.clone()));
@@ -43,30 +43,30 @@ pub fn changes(bounds: &Changes, comparison: &Comparison, previous: Option<&Prev
 }
 
 /// The largest changes, relative to their bounds.
-pub fn moved(bounds: &Changes, comparison: &Comparison, most: usize) -> Vec<Change> {
-    let warned = |change: &Change| {
+pub fn moved(bounds: &Changes, comparison: &Comparison, most: usize) -> Vec<ProfileChange> {
+    let warned = |change: &ProfileChange| {
         let bound = of(bounds, change);
         bound.warn.or(bound.stop).map_or(f64::INFINITY, |bound| bound.max(MIN_BOUND))
     };
     comparison.largest(warned).into_iter().take(most).cloned().collect()
 }
 
-fn of(bounds: &Changes, change: &Change) -> Bound {
+fn of(bounds: &Changes, change: &ProfileChange) -> Bound {
     bounds.bound(change.input.as_deref(), change.column.as_deref(), change.measure.name())
 }
 
-fn outcome(bounds: &Changes, change: &Change) -> Outcome {
+fn outcome(bounds: &Changes, change: &ProfileChange) -> CheckOutcome {
     let bound = of(bounds, change);
     let beyond = |bound: Option<f64>| bound.is_some_and(|bound| change.amount > bound);
     match (beyond(bound.stop), beyond(bound.warn), change.within) {
-        (true, _, false) => Outcome::Failed,
-        (true, _, true) | (_, true, _) => Outcome::Warned,
-        _ => Outcome::Passed,
+        (true, _, false) => CheckOutcome::Failed,
+        (true, _, true) | (_, true, _) => CheckOutcome::Warned,
+        _ => CheckOutcome::Passed,
     }
 }
 
-fn allowed(bound: Bound, outcome: Outcome) -> String {
-    let bound = if outcome == Outcome::Failed { bound.stop } else { bound.warn.or(bound.stop) };
+fn allowed(bound: Bound, outcome: CheckOutcome) -> String {
+    let bound = if outcome == CheckOutcome::Failed { bound.stop } else { bound.warn.or(bound.stop) };
     bound.map_or(String::new(), |bound| format!("a change of at most {bound}"))
 }
 
@@ -83,8 +83,8 @@ fn summary(
         (compared, None) => format!("{compared} measures compared, {beyond} beyond"),
         (_, Some(Previous { manifest })) => format!("version {} was not measured", manifest.version),
     };
-    let told = |change: &Change| format!("{} {} -> {}", change.title(), change.from, change.to);
+    let told = |change: &ProfileChange| format!("{} {} -> {}", change.title(), change.from, change.to);
     let moved = moved(bounds, comparison, MOVED).iter().map(told).collect();
     let compared = Some(Compared { left_out: comparison.left_out.clone(), moved });
-    Some(CheckResult { compared, ..result("change", Outcome::Passed, format!("as in {with}"), found) })
+    Some(CheckResult { compared, ..result("change", CheckOutcome::Passed, format!("as in {with}"), found) })
 }

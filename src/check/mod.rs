@@ -13,7 +13,7 @@
 //!
 //! Not for: what happens to a rejected version (`catalog`, `publish`).
 
-use crate::format::{CheckResult, Outcome};
+use crate::format::{CheckOutcome, CheckResult};
 
 mod change;
 mod read_back;
@@ -23,6 +23,6 @@ pub use change::{changes, moved};
 pub use read_back::read_back;
 pub use rules::{Previous, columns as check_columns, compatibility, rows};
 
-fn result(rule: &str, outcome: Outcome, expected: impl Into<String>, found: impl Into<String>) -> CheckResult {
+fn result(rule: &str, outcome: CheckOutcome, expected: impl Into<String>, found: impl Into<String>) -> CheckResult {
     CheckResult { rule: rule.to_owned(), outcome, expected: expected.into(), found: found.into(), compared: None }
 }

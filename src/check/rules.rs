@@ -3,7 +3,7 @@
 //! Not for: counting (`profile`).
 
 use super::result;
-use crate::format::{CheckResult, ColumnStats, KeySchema, Manifest, Outcome, ValueSchema};
+use crate::format::{CheckOutcome, CheckResult, ColumnStats, KeySchema, Manifest, ValueSchema};
 use crate::job::Checks;
 
 /// Rows a version must have if the job sets no minimum: an empty result is far more often a mistake than intended.
@@ -20,7 +20,7 @@ pub struct Previous {
 pub fn columns(checks: &Checks, counted: &[ColumnStats]) -> Vec<CheckResult> {
     let check = |column: &String| {
         let nulls = counted.iter().find(|stats| stats.name == *column).map_or(0, |stats| stats.nulls);
-        let outcome = if nulls == 0 { Outcome::Passed } else { Outcome::Failed };
+        let outcome = if nulls == 0 { CheckOutcome::Passed } else { CheckOutcome::Failed };
         result(&format!("not_null: {column}"), outcome, "no null", format!("{nulls} nulls"))
     };
     checks.not_null.iter().map(check).collect()
@@ -31,19 +31,19 @@ pub fn rows(checks: &Checks, rows: u64, previous: Option<&Previous>) -> Vec<Chec
     let mut results = Vec::new();
     let found = format!("{rows} rows");
     let min = checks.rows_min.unwrap_or(DEFAULT_MIN_ROWS);
-    let outcome = if rows >= min { Outcome::Passed } else { Outcome::Failed };
+    let outcome = if rows >= min { CheckOutcome::Passed } else { CheckOutcome::Failed };
     let hint = if checks.rows_min.is_none() { " (rows = { min = 0 } allows an empty version)" } else { "" };
     results.push(result("rows.min", outcome, format!("at least {min} rows{hint}"), found.clone()));
     if let Some(max) = checks.rows_max {
-        let outcome = if rows <= max { Outcome::Passed } else { Outcome::Failed };
+        let outcome = if rows <= max { CheckOutcome::Passed } else { CheckOutcome::Failed };
         results.push(result("rows.max", outcome, format!("at most {max} rows"), found.clone()));
     }
     if let Some(Previous { manifest }) = previous.filter(|previous| previous.manifest.rows > 0) {
         let change = (rows as f64 - manifest.rows as f64) / manifest.rows as f64;
         let outcome = match change.abs() {
-            change if change > checks.max_change => Outcome::Failed,
-            change if change > checks.warn_change => Outcome::Warned,
-            _ => Outcome::Passed,
+            change if change > checks.max_change => CheckOutcome::Failed,
+            change if change > checks.warn_change => CheckOutcome::Warned,
+            _ => CheckOutcome::Passed,
         };
         let limit = checks.max_change * 100.0;
         let expected = format!("within {limit:.0} % of the {} rows of version {}", manifest.rows, manifest.version);
@@ -58,8 +58,8 @@ pub fn compatibility(key: &KeySchema, value: &ValueSchema, previous: Option<&Pre
     let judge = |rule: &str, problems: Vec<String>, hint: &str| {
         let expected = format!("that of version {}{hint}", manifest.version);
         match problems.is_empty() {
-            true => result(rule, Outcome::Passed, expected, "the same"),
-            false => result(rule, Outcome::Failed, expected, problems.join(", ")),
+            true => result(rule, CheckOutcome::Passed, expected, "the same"),
+            false => result(rule, CheckOutcome::Failed, expected, problems.join(", ")),
         }
     };
     vec![

@@ -34,6 +34,7 @@ mod serve;
 mod show;
 mod summary;
 mod text_table;
+mod told;
 mod verify;
 mod verify_crash;
 mod versions;

@@ -9,18 +9,16 @@
 //!
 //! Not for: choosing exit codes (`main.rs`) or a command's own fields (its own file).
 
-use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use jiff::Timestamp;
-use serde::Serialize;
-use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
 
 use super::output::failed;
+use super::told::Told;
 use super::{Verdict, format, text_table};
 use crate::catalog::Catalog;
 use crate::error::{Error, Kind, Result};
@@ -51,56 +49,6 @@ const COMMON: [&str; 11] = [
     "readers_see",
     "next",
 ];
-
-/// What a command reported about itself while it ran.
-#[derive(Debug, Default)]
-pub(super) struct Told {
-    /// Its document's own fields, as serialized JSON: numbers keep all their digits.
-    fields: Vec<(String, String)>,
-    outcome: Option<&'static str>,
-    dataset: Option<String>,
-    store: Option<PathBuf>,
-    next: Option<String>,
-    /// Whether it prints its own documents, one per line.
-    pub(super) streams: bool,
-}
-
-impl Told {
-    /// Adds a document's fields.
-    pub(super) fn add(&mut self, document: &impl Serialize) -> Result<()> {
-        let unwritten = |error| Error::internal("cannot write JSON").because(error);
-        let text = serde_json::to_string(document).map_err(unwritten)?;
-        let fields: BTreeMap<String, Box<RawValue>> = serde_json::from_str(&text).map_err(unwritten)?;
-        self.fields.extend(fields.into_iter().map(|(name, value)| (name, value.get().to_owned())));
-        Ok(())
-    }
-
-    /// Adds a field whose value is already serialized as JSON.
-    pub(super) fn add_text(&mut self, name: &str, json: String) {
-        self.fields.push((name.to_owned(), json));
-    }
-
-    pub(super) fn about(&mut self, dataset: &str, store: &Path) {
-        self.dataset = Some(dataset.to_owned());
-        self.store = Some(store.to_owned());
-    }
-
-    pub(super) fn ended(&mut self, outcome: &'static str) {
-        self.outcome = Some(outcome);
-    }
-
-    pub(super) fn next(&mut self, command: String) {
-        self.next = Some(command);
-    }
-
-    fn dataset<'a>(&'a self, current: Option<&'a Current>) -> Option<&'a str> {
-        self.dataset.as_deref().or_else(|| current.map(|current| current.dataset.as_str()))
-    }
-
-    fn field(&self, name: &str) -> Option<&str> {
-        self.fields.iter().find(|(known, _)| known == name).map(|(_, text)| text.as_str())
-    }
-}
 
 /// A command from its start to the report of its result.
 #[derive(Debug)]

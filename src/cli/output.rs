@@ -12,8 +12,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use serde::Serialize;
 
-use super::outcome::Told;
 use super::text_table;
+use super::told::Told;
 use crate::error::{Error, Result};
 use crate::escape::escaped_lines;
 

@@ -13,7 +13,7 @@ use crate::format::{Allowed, Retention};
 use crate::job::Job;
 use crate::pipeline::{self, RunOptions};
 use crate::progress::Progress;
-use crate::report::Outcome;
+use crate::report::RunOutcome;
 use crate::resources::{Resources, default_memory};
 
 const EXAMPLES: &str = "\
@@ -89,7 +89,7 @@ impl Args {
         }
         output.flush()?;
         if !report.published {
-            return Ok(if report.outcome == Outcome::Pinned { Verdict::Held } else { Verdict::Yes });
+            return Ok(if report.outcome == RunOutcome::Pinned { Verdict::Held } else { Verdict::Yes });
         }
         let catalog = Catalog::open(&job.store)?;
         let announced = catalog.read()?.streamed().find(|streamed| streamed.version == report.version).cloned();

@@ -19,7 +19,7 @@ use super::text_table::Rows;
 use super::{Output, Verdict, format, version_number, versions};
 use crate::catalog::{Catalog, Event};
 use crate::error::Result;
-use crate::format::{InputFile, Manifest, Outcome, Profile, VersionEntry, shown_params};
+use crate::format::{CheckOutcome, InputFile, Manifest, Profile, VersionEntry, shown_params};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -189,12 +189,12 @@ fn inputs(files: &[InputFile]) -> BTreeMap<&str, Input> {
     inputs
 }
 
-fn outcome(outcome: Outcome) -> String {
+fn outcome(outcome: CheckOutcome) -> String {
     match outcome {
-        Outcome::Passed => "passed",
-        Outcome::Warned => "warned",
-        Outcome::Allowed => "failed, but allowed",
-        Outcome::Failed => "failed",
+        CheckOutcome::Passed => "passed",
+        CheckOutcome::Warned => "warned",
+        CheckOutcome::Allowed => "failed, but allowed",
+        CheckOutcome::Failed => "failed",
     }
     .to_owned()
 }

@@ -13,7 +13,7 @@
 use super::text_table::Rows;
 use super::{Output, format};
 use crate::error::Result;
-use crate::report::{InputReport, KafkaReport, Outcome, ResumeReport, RunReport};
+use crate::report::{InputReport, KafkaReport, ResumeReport, RunOutcome, RunReport};
 
 /// Digits of a digest that are shown, enough to distinguish versions.
 const DIGEST_DIGITS: usize = 12;
@@ -21,7 +21,7 @@ const DIGEST_DIGITS: usize = 12;
 /// Shows all of a report.
 pub(super) fn show(report: &RunReport, output: &mut Output) -> Result<()> {
     output.say(outcome(report))?;
-    if report.outcome == Outcome::AlreadyPublished {
+    if report.outcome == RunOutcome::AlreadyPublished {
         return report.kafka.as_ref().filter(|kafka| kafka.streamed).map_or(Ok(()), |it| output.line(kafka(it)));
     }
     output.line("")?;
@@ -72,11 +72,11 @@ pub(super) fn show(report: &RunReport, output: &mut Output) -> Result<()> {
         output.line(kafka(told))?;
     }
     output.line(format!("checks   {}", checks(report)))?;
-    for check in report.checks.iter().filter(|check| check.outcome != crate::format::Outcome::Passed) {
+    for check in report.checks.iter().filter(|check| check.outcome != crate::format::CheckOutcome::Passed) {
         let word = match check.outcome {
-            crate::format::Outcome::Allowed => "failed, but allowed",
-            crate::format::Outcome::Failed => "failed",
-            crate::format::Outcome::Warned | crate::format::Outcome::Passed => "warning",
+            crate::format::CheckOutcome::Allowed => "failed, but allowed",
+            crate::format::CheckOutcome::Failed => "failed",
+            crate::format::CheckOutcome::Warned | crate::format::CheckOutcome::Passed => "warning",
         };
         output.line(format!("{word}: {}: expected {}, found {}", check.rule, check.expected, check.found))?;
     }
@@ -94,12 +94,12 @@ pub(super) fn show(report: &RunReport, output: &mut Output) -> Result<()> {
 }
 
 /// The outcome of a run, as one word for programs.
-pub(super) fn word(outcome: Outcome) -> &'static str {
+pub(super) fn word(outcome: RunOutcome) -> &'static str {
     match outcome {
-        Outcome::Published | Outcome::AlreadyBuilt => "published",
-        Outcome::AlreadyPublished => "unchanged",
-        Outcome::Pinned => "not_published",
-        Outcome::Staged => "staged",
+        RunOutcome::Published | RunOutcome::AlreadyBuilt => "published",
+        RunOutcome::AlreadyPublished => "unchanged",
+        RunOutcome::Pinned => "not_published",
+        RunOutcome::Staged => "staged",
     }
 }
 
@@ -107,7 +107,7 @@ pub(super) fn word(outcome: Outcome) -> &'static str {
 pub(super) fn next_command(report: &RunReport) -> String {
     let store = format::shell_quote(&report.store.display().to_string());
     match report.outcome {
-        Outcome::Pinned => format!("cutover unpin {store}"),
+        RunOutcome::Pinned => format!("cutover unpin {store}"),
         _ => format!("cutover scan {store} --limit 5"),
     }
 }
@@ -117,30 +117,32 @@ pub(super) fn outcome(report: &RunReport) -> String {
     let (version, store) = (report.version, report.store.display());
     let way = report.publish_with.as_deref().unwrap_or("cutover publish");
     match (report.outcome, report.previous) {
-        (Outcome::AlreadyPublished, _) => format!(
+        (RunOutcome::AlreadyPublished, _) => format!(
             "already published as {version}: the same job over the same inputs; --rebuild builds it again anyway"
         ),
-        (Outcome::Pinned, previous) => {
+        (RunOutcome::Pinned, previous) => {
             let on = previous.map_or(String::new(), |previous| format!(" on version {previous}"));
             format!(
                 "version {version} is complete, but {store} is pinned: readers stay{on}; after `cutover unpin {store}`, \
                  `{way}` takes them to it"
             )
         }
-        (Outcome::Staged, previous) => {
+        (RunOutcome::Staged, previous) => {
             let on = previous.map_or("readers see nothing".to_owned(), |it| format!("readers stay on version {it}"));
             format!("version {version} is complete and staged: {on}; `{way}` takes them to it, within a week")
         }
-        (Outcome::Published, None) => format!("version {version} is live: it is the first that readers of {store} see"),
-        (Outcome::Published, Some(previous)) => {
+        (RunOutcome::Published, None) => {
+            format!("version {version} is live: it is the first that readers of {store} see")
+        }
+        (RunOutcome::Published, Some(previous)) => {
             format!("version {version} is live: readers of {store} went from version {previous} to {version}")
         }
-        (Outcome::AlreadyBuilt, None) => {
+        (RunOutcome::AlreadyBuilt, None) => {
             format!(
                 "version {version} is live: an earlier run had built it; it is the first that readers of {store} see"
             )
         }
-        (Outcome::AlreadyBuilt, Some(previous)) => format!(
+        (RunOutcome::AlreadyBuilt, Some(previous)) => format!(
             "version {version} is live: an earlier run had built it; readers of {store} went from version {previous} to \
              {version}"
         ),
@@ -195,9 +197,9 @@ fn kafka(report: &KafkaReport) -> String {
 
 fn checks(report: &RunReport) -> String {
     let of = |outcome| report.checks.iter().filter(|check| check.outcome == outcome).count();
-    let passed = format!("{} passed", of(crate::format::Outcome::Passed));
-    let warned = of(crate::format::Outcome::Warned);
-    let failed = of(crate::format::Outcome::Failed) + of(crate::format::Outcome::Allowed);
+    let passed = format!("{} passed", of(crate::format::CheckOutcome::Passed));
+    let warned = of(crate::format::CheckOutcome::Warned);
+    let failed = of(crate::format::CheckOutcome::Failed) + of(crate::format::CheckOutcome::Allowed);
     let warned = if warned > 0 { format!(", {warned} warned") } else { String::new() };
     let failed = if failed > 0 { format!(", {failed} failed") } else { String::new() };
     passed + &warned + &failed
@@ -206,7 +208,7 @@ fn checks(report: &RunReport) -> String {
 fn next(report: &RunReport) -> String {
     let store = format::shell_quote(&report.store.display().to_string());
     let back = match (report.outcome, report.previous) {
-        (Outcome::Published | Outcome::AlreadyBuilt, Some(_)) => format!(" · cutover rollback {store}"),
+        (RunOutcome::Published | RunOutcome::AlreadyBuilt, Some(_)) => format!(" · cutover rollback {store}"),
         _ => String::new(),
     };
     format!("next     cutover scan {store} --limit 5 · cutover versions {store}{back}")
@@ -225,7 +227,7 @@ fn short(digest: &str) -> &str {
 mod tests {
     use super::*;
 
-    fn report(outcome: Outcome, previous: Option<u64>) -> RunReport {
+    fn report(outcome: RunOutcome, previous: Option<u64>) -> RunReport {
         RunReport {
             dataset: "d".into(),
             store: "stores/d".into(),
@@ -265,11 +267,16 @@ mod tests {
     fn the_first_line_says_what_readers_see() {
         let line = |outcome, previous| super::outcome(&report(outcome, previous));
         assert_eq!(
-            line(Outcome::Published, Some(1)),
+            line(RunOutcome::Published, Some(1)),
             "version 2 is live: readers of stores/d went from version 1 to 2"
         );
-        assert_eq!(line(Outcome::Published, None), "version 2 is live: it is the first that readers of stores/d see");
-        assert!(line(Outcome::AlreadyPublished, Some(2)).starts_with("already published as 2"));
-        assert!(line(Outcome::Pinned, Some(1)).contains("readers stay on version 1; after `cutover unpin stores/d`"));
+        assert_eq!(
+            line(RunOutcome::Published, None),
+            "version 2 is live: it is the first that readers of stores/d see"
+        );
+        assert!(line(RunOutcome::AlreadyPublished, Some(2)).starts_with("already published as 2"));
+        assert!(
+            line(RunOutcome::Pinned, Some(1)).contains("readers stay on version 1; after `cutover unpin stores/d`")
+        );
     }
 }

@@ -26,7 +26,7 @@ use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 
-use self::staging::{StagedVersion, VersionStager};
+use self::staging::{ReceivedVersion, VersionStager};
 use crate::catalog::Catalog;
 use crate::catch_panic::contain;
 use crate::error::{Error, Kind, Result};
@@ -38,9 +38,9 @@ use crate::publish;
 use crate::shutdown;
 
 /// How long one poll of the control topic waits.
-const LOOK: Duration = Duration::from_secs(1);
+const POLL_TIMEOUT: Duration = Duration::from_secs(1);
 /// The same while a version is staged: short, as the end of staging must not wait for it.
-const LOOK_WHILE_STAGING: Duration = Duration::from_millis(20);
+const POLL_TIMEOUT_WHILE_STAGING: Duration = Duration::from_millis(20);
 /// How often a consumer reports its progress.
 const REPORT_EVERY: Duration = Duration::from_secs(3);
 /// Exponential backoff of a consumer that failed: the first wait, and the longest.
@@ -112,16 +112,16 @@ pub fn consume(options: &Options, mut on_takeover: impl FnMut(&Takeover) -> Resu
         let outcome = match &announcement {
             Ok(Some(announcement)) => contained(|| follower.take_over(announcement, &mut latest)),
             Ok(None) if options.once => Err(nothing_announced(options, follower.told_of.as_deref())),
-            Ok(None) => Ok(Outcome::Nothing),
+            Ok(None) => Ok(TakeoverOutcome::Nothing),
             Err(error) => Err(Error::new(error.kind(), error.chain().join(": "))),
         };
         let wait = match outcome {
-            Ok(Outcome::Overtaken) => continue,
-            Ok(Outcome::Takeover(taken)) => {
+            Ok(TakeoverOutcome::Overtaken) => continue,
+            Ok(TakeoverOutcome::Takeover(taken)) => {
                 on_takeover(&taken)?;
                 None
             }
-            Ok(Outcome::Nothing) => None,
+            Ok(TakeoverOutcome::Nothing) => None,
             Err(error) if options.once || error.kind() == Kind::Stopped => return Err(error),
             Err(error) => {
                 tracing::error!("readers stay where they are: {}", error.chain().join(": "));
@@ -143,7 +143,7 @@ pub fn consume(options: &Options, mut on_takeover: impl FnMut(&Takeover) -> Resu
 }
 
 /// A panic while taking over a version ends this attempt, not the consumer.
-fn contained(attempt: impl FnOnce() -> Result<Outcome>) -> Result<Outcome> {
+fn contained(attempt: impl FnOnce() -> Result<TakeoverOutcome>) -> Result<TakeoverOutcome> {
     let panicked = |panic: String| Err(Error::internal("taking over the announced version panicked").because(panic));
     contain(attempt).unwrap_or_else(panicked)
 }
@@ -155,7 +155,7 @@ fn told(announced: Result<Option<Announcement>>) -> Told {
     announced.map_err(|error| error.chain().join(": "))
 }
 
-enum Outcome {
+enum TakeoverOutcome {
     /// Readers see another version now.
     Takeover(Takeover),
     /// They see the announced one already, or it names no current version.
@@ -203,11 +203,15 @@ impl Follower<'_> {
         }
     }
 
-    fn take_over(&mut self, announcement: &Announcement, latest: &mut CompactedTopic<Announcement>) -> Result<Outcome> {
-        let Some(wanted) = announcement.current().cloned() else { return Ok(Outcome::Nothing) };
+    fn take_over(
+        &mut self,
+        announcement: &Announcement,
+        latest: &mut CompactedTopic<Announcement>,
+    ) -> Result<TakeoverOutcome> {
+        let Some(wanted) = announcement.current().cloned() else { return Ok(TakeoverOutcome::Nothing) };
         let outcome = self.switch_to(announcement, &wanted, latest);
         match &outcome {
-            Ok(Outcome::Overtaken) => {}
+            Ok(TakeoverOutcome::Overtaken) => {}
             Err(error) if error.kind() == Kind::Stopped => {}
             Ok(_) => self.report(&wanted, ConsumerState::Serving, wanted.rows, None),
             Err(error) => self.report(&wanted, ConsumerState::Failed, 0, Some(error.chain().join(": "))),
@@ -220,12 +224,12 @@ impl Follower<'_> {
         announcement: &Announcement,
         wanted: &StreamedVersion,
         latest: &mut CompactedTopic<Announcement>,
-    ) -> Result<Outcome> {
+    ) -> Result<TakeoverOutcome> {
         let started = Instant::now();
         let current = self.catalog.read()?;
         let serves = current.current_entry().is_some_and(|(_, entry)| entry.build_id == wanted.build_id);
         if serves {
-            return Ok(Outcome::Nothing);
+            return Ok(TakeoverOutcome::Nothing);
         }
         let mut resumed_rows = 0;
         let here = find(&current, wanted);
@@ -235,7 +239,7 @@ impl Follower<'_> {
                 self.report(wanted, ConsumerState::Staging, 0, None);
                 let staged = match self.stage(announcement, wanted, latest)? {
                     Some(staged) => staged,
-                    None => return Ok(Outcome::Overtaken),
+                    None => return Ok(TakeoverOutcome::Overtaken),
                 };
                 resumed_rows = staged.resumed_rows;
                 let number =
@@ -249,7 +253,7 @@ impl Follower<'_> {
         let flip = publish::follow(&self.catalog, version, left)?;
         failpoint::reach("consume.flipped")?;
         self.run_gc();
-        Ok(Outcome::Takeover(Takeover {
+        Ok(TakeoverOutcome::Takeover(Takeover {
             version,
             previous: flip.from,
             rows: wanted.rows,
@@ -266,7 +270,7 @@ impl Follower<'_> {
         announcement: &Announcement,
         wanted: &StreamedVersion,
         latest: &mut CompactedTopic<Announcement>,
-    ) -> Result<Option<StagedVersion>> {
+    ) -> Result<Option<ReceivedVersion>> {
         if !kafka::is_data_topic(&wanted.topic, &self.options.topic) {
             return Err(Error::corrupt(format!(
                 "version {} is announced in topic {:?}, which is none of {}'s",
@@ -285,7 +289,7 @@ impl Follower<'_> {
         let mut reported = Instant::now();
         staging.run(|rows| {
             shutdown::check()?;
-            if latest.follow(LOOK_WHILE_STAGING)? {
+            if latest.follow(POLL_TIMEOUT_WHILE_STAGING)? {
                 // An announcement that cannot be used does not stop staging.
                 let now = self.announced(latest).ok().flatten();
                 let topic = now.as_ref().and_then(Announcement::current).map(|current| current.topic.as_str());
@@ -306,13 +310,13 @@ impl Follower<'_> {
         let pinned = is_pinned();
         loop {
             shutdown::check()?;
-            match latest.follow(LOOK) {
+            match latest.follow(POLL_TIMEOUT) {
                 // An announcement that cannot be used counts as a change, too: it is reported once.
                 Ok(true) if told(self.announced(latest)) != *known => return Ok(()),
                 Ok(_) => {}
                 Err(error) => {
                     tracing::error!("announcements cannot be read: {}", error.chain().join(": "));
-                    shutdown::sleep(LOOK)?;
+                    shutdown::sleep(POLL_TIMEOUT)?;
                 }
             }
             let unpinned = pinned && !is_pinned();
@@ -387,7 +391,7 @@ fn first_announcement(options: &Options, known: Option<&str>) -> Result<(Compact
                 if options.once {
                     break;
                 }
-                if let Err(error) = latest.follow(LOOK) {
+                if let Err(error) = latest.follow(POLL_TIMEOUT) {
                     tracing::error!("announcements cannot be read: {}", error.chain().join(": "));
                     break;
                 }
@@ -397,7 +401,7 @@ fn first_announcement(options: &Options, known: Option<&str>) -> Result<(Compact
             return Err(nothing_announced(options, None));
         }
         tracing::info!(topic = control, "waiting for the first announcement");
-        shutdown::sleep(LOOK)?;
+        shutdown::sleep(POLL_TIMEOUT)?;
     }
 }
 

@@ -27,10 +27,10 @@ use crate::codec::ShardRouter;
 use crate::durable_file;
 use crate::error::{Error, IoContext, Kind, Result};
 use crate::failpoint;
-use crate::format::{CheckResult, InputFile, Manifest, Outcome, ShardEntry, StreamedVersion};
+use crate::format::{CheckOutcome, CheckResult, InputFile, Manifest, ShardEntry, StreamedVersion};
 use crate::kafka::{Connection, Partitions, Received};
 use crate::progress::Progress;
-use crate::publish::Staged;
+use crate::publish::Built;
 use crate::rate_limit::RateLimit;
 
 /// Longest end of a data topic's name that becomes the name of a directory, in bytes.
@@ -40,9 +40,9 @@ const SAMPLE_BYTES: usize = 128 << 10;
 /// Most entries of a table, so that its filter is built in bounded memory.
 const MAX_ROWS_PER_TABLE: u64 = 4 << 20;
 /// How long a thread waits for a record before it checks whether to stop.
-const LOOK: Duration = Duration::from_millis(100);
+const POLL_TIMEOUT: Duration = Duration::from_millis(100);
 /// Consecutive polls without a record before the log is checked for the announced offsets.
-const LOOKS_BEFORE_CHECK: u32 = 20;
+const POLLS_BEFORE_CHECK: u32 = 20;
 /// Records and bytes between two steps of the progress bar and of the rate limit.
 const PROGRESS_EVERY: u64 = 1024;
 const PROGRESS_BYTES: u64 = 64 << 10;
@@ -59,21 +59,21 @@ pub(super) struct VersionStager<'a> {
 }
 
 /// A version in staging that is complete and checked.
-pub(super) struct StagedVersion {
+pub(super) struct ReceivedVersion {
     dirs: BuildPaths,
     manifest: Manifest,
     pub(super) resumed_rows: u64,
 }
 
-impl StagedVersion {
+impl ReceivedVersion {
     /// Installs it as a version of the store that no reader sees yet.
     ///
     /// # Errors
-    /// As [`Staged::install_as`].
+    /// As [`Built::install_as`].
     pub(super) fn install(self, catalog: &Catalog, number: u64) -> Result<u64> {
         let Self { dirs, manifest, .. } = self;
         let numbered = |version| Manifest { version, ..manifest };
-        let complete = Staged::new(dirs.version()).install_as(catalog, Some(number), numbered)?;
+        let complete = Built::new(dirs.version()).install_as(catalog, Some(number), numbered)?;
         remove(dirs.root())?;
         Ok(complete.version())
     }
@@ -86,7 +86,7 @@ impl VersionStager<'_> {
     /// # Errors
     /// `Corrupt` when the version is not what was announced; then it is deleted. `Conflict` when its topic is deleted;
     /// `Unavailable` when the disk or the cluster fails; those of `keep_going`.
-    pub(super) fn run(&self, keep_going: impl FnMut(u64) -> Result<bool>) -> Result<Option<StagedVersion>> {
+    pub(super) fn run(&self, keep_going: impl FnMut(u64) -> Result<bool>) -> Result<Option<ReceivedVersion>> {
         let dirs = self.catalog.layout().build_dirs(&directory_name(&self.wanted.topic))?;
         let staged = self.run_in(&dirs, keep_going);
         if staged.as_ref().is_err_and(|error| error.kind() == Kind::Corrupt) {
@@ -95,7 +95,11 @@ impl VersionStager<'_> {
         staged
     }
 
-    fn run_in(&self, dirs: &BuildPaths, keep_going: impl FnMut(u64) -> Result<bool>) -> Result<Option<StagedVersion>> {
+    fn run_in(
+        &self,
+        dirs: &BuildPaths,
+        keep_going: impl FnMut(u64) -> Result<bool>,
+    ) -> Result<Option<ReceivedVersion>> {
         let wanted = self.wanted;
         let shards = wanted.partitions.len() as u32;
         let sharding = ShardRouter::new(&wanted.key, &wanted.shard_by, wanted.partitioner, shards)
@@ -109,7 +113,7 @@ impl VersionStager<'_> {
         let built = self.build(dirs, received)?;
         failpoint::reach("consume.built")?;
         let manifest = self.manifest(built)?;
-        Ok(Some(StagedVersion { dirs: dirs.clone(), manifest, resumed_rows }))
+        Ok(Some(ReceivedVersion { dirs: dirs.clone(), manifest, resumed_rows }))
     }
 
     fn receive(
@@ -203,7 +207,7 @@ impl VersionStager<'_> {
                 if shared.stop.load(Ordering::Relaxed) {
                     return Ok(None);
                 }
-                let came = partitions.receive(LOOK, |received| match received {
+                let came = partitions.receive(POLL_TIMEOUT, |received| match received {
                     Received::Entry { partition, offset, key, value } => {
                         rows += 1;
                         bytes += (key.len() + value.len()) as u64;
@@ -218,7 +222,7 @@ impl VersionStager<'_> {
                     shared.take(&mut rows, &mut bytes);
                 }
                 silent = if came { 0 } else { silent + 1 };
-                if silent == LOOKS_BEFORE_CHECK {
+                if silent == POLLS_BEFORE_CHECK {
                     // Reading a topic that was deleted meanwhile gives no error, just no more records.
                     partitions.check(self.wanted)?;
                     silent = 0;
@@ -299,7 +303,7 @@ impl VersionStager<'_> {
             columns: Vec::new(),
             checks: vec![CheckResult {
                 rule: "as announced".to_owned(),
-                outcome: Outcome::Passed,
+                outcome: CheckOutcome::Passed,
                 expected: format!("{} rows with the digest {}", wanted.rows, wanted.digest),
                 found: format!("{} rows with the digest {digest}", wanted.rows),
                 compared: None,

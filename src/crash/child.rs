@@ -20,7 +20,7 @@ use crate::failpoint::{SEEN_VARIABLE, VARIABLE};
 use crate::shutdown;
 
 /// How often to check whether a process has ended.
-const LOOK_EVERY: Duration = Duration::from_millis(5);
+const POLL_INTERVAL: Duration = Duration::from_millis(5);
 /// The largest output of a process that is read.
 const MAX_OUTPUT: u64 = 16 << 20;
 /// The signal of `kill -9`.
@@ -104,7 +104,7 @@ impl<'a> Child<'a> {
             if let Some(status) = child.try_wait().io("wait for a process of", program)? {
                 break status;
             }
-            if let Err(stopped) = shutdown::sleep(LOOK_EVERY) {
+            if let Err(stopped) = shutdown::sleep(POLL_INTERVAL) {
                 child.kill().and_then(|()| child.wait()).io("end a process of", program)?;
                 return Err(stopped);
             }

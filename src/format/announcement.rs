@@ -13,12 +13,12 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::current::State;
 use super::digest::Digest;
 use super::key::KeySchema;
 use super::manifest::Manifest;
 use super::rfc3339;
 use super::settings::{Kafka, MAX_SHARDS, Partitioner, Tables, is_dataset};
+use super::state::State;
 use super::value::ValueSchema;
 use crate::escape::shortened;
 

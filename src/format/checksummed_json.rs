@@ -20,7 +20,7 @@ use xxhash_rust::xxh3::xxh3_64;
 use super::hex::hex_checksum;
 use crate::error::{Error, Result};
 
-/// The first bytes of every sealed file.
+/// The first bytes of every checksummed file.
 const HEAD: &[u8] = b"{\n  \"checksum\": \"";
 /// The placeholder for the checksum's digits.
 const ZEROS: &[u8] = b"0000000000000000";
@@ -31,17 +31,17 @@ struct Format {
     format_version: u32,
 }
 
-/// The bytes of the sealed file that holds `value`, an object with a field `format_version`.
-pub(crate) fn seal(value: &impl Serialize) -> Result<Vec<u8>> {
+/// The bytes of the checksummed file that holds `value`, an object with a field `format_version`.
+pub(crate) fn to_checksummed_json(value: &impl Serialize) -> Result<Vec<u8>> {
     let internal = |error| Error::internal("cannot write a store file as JSON").because(error);
     let body = serde_json::to_vec_pretty(value).map_err(internal)?;
     let rest = body.strip_prefix(b"{".as_slice()).ok_or_else(|| Error::internal("a store file must be an object"))?;
-    let mut sealed = [HEAD, ZEROS, b"\",", rest, b"\n"].concat();
-    stamp(&mut sealed);
-    Ok(sealed)
+    let mut bytes = [HEAD, ZEROS, b"\",", rest, b"\n"].concat();
+    stamp(&mut bytes);
+    Ok(bytes)
 }
 
-/// Sets the checksum in bytes that begin like a sealed file; leaves other bytes unchanged.
+/// Sets the checksum in bytes that begin like a checksummed file; leaves other bytes unchanged.
 pub(crate) fn stamp(bytes: &mut [u8]) {
     let digits = HEAD.len()..HEAD.len() + ZEROS.len();
     if bytes.starts_with(HEAD) && bytes.len() >= digits.end {
@@ -51,12 +51,12 @@ pub(crate) fn stamp(bytes: &mut [u8]) {
     }
 }
 
-/// Verifies and parses the bytes of a sealed file, read from `path`, whose format version is at most `newest`.
+/// Verifies and parses the bytes of a checksummed file, read from `path`, whose format version is at most `newest`.
 ///
 /// # Errors
-/// `Corrupt` when the bytes do not match their checksum or are not a sealed file; `Invalid` when a newer program wrote
-/// them.
-pub(crate) fn unseal<T: DeserializeOwned>(bytes: &[u8], path: &Path, newest: u32) -> Result<T> {
+/// `Corrupt` when the bytes do not match their checksum or are not a checksummed file; `Invalid` when a newer program
+/// wrote them.
+pub(crate) fn from_checksummed_json<T: DeserializeOwned>(bytes: &[u8], path: &Path, newest: u32) -> Result<T> {
     let damaged = |what: &str| Error::corrupt(format!("{} is damaged: {what}", path.display()));
     let format: Format =
         serde_json::from_slice(bytes).map_err(|error| damaged("it is not a complete JSON object").because(error))?;
@@ -90,17 +90,17 @@ mod tests {
         name: String,
     }
 
-    fn sealed(format_version: u32) -> Vec<u8> {
-        seal(&File { format_version, name: "views".into() }).unwrap()
+    fn checksummed(format_version: u32) -> Vec<u8> {
+        to_checksummed_json(&File { format_version, name: "views".into() }).unwrap()
     }
 
     fn open(bytes: &[u8]) -> Result<File> {
-        unseal(bytes, Path::new("current.json"), 1)
+        from_checksummed_json(bytes, Path::new("current.json"), 1)
     }
 
     #[test]
-    fn a_sealed_file_opens_again_and_is_plain_json() {
-        let bytes = sealed(1);
+    fn a_checksummed_file_opens_again_and_is_plain_json() {
+        let bytes = checksummed(1);
         assert_eq!(open(&bytes).unwrap().name, "views");
         let json: serde_json::Value = serde_json::from_slice(&bytes).unwrap();
         assert_eq!(json["checksum"].as_str().unwrap().len(), 16);
@@ -108,7 +108,7 @@ mod tests {
 
     #[test]
     fn every_changed_missing_or_added_byte_is_noticed() {
-        let bytes = sealed(1);
+        let bytes = checksummed(1);
         for at in 0..bytes.len() {
             let mut flipped = bytes.clone();
             flipped[at] ^= 1;
@@ -120,7 +120,7 @@ mod tests {
 
     #[test]
     fn a_newer_format_asks_for_an_upgrade() {
-        let error = open(&sealed(2)).unwrap_err();
+        let error = open(&checksummed(2)).unwrap_err();
         assert_eq!(error.kind(), Kind::Invalid);
         assert!(error.message().contains("upgrade cutover"), "{error}");
     }

@@ -26,8 +26,9 @@ use super::allow::Allow;
 use super::announcement::{KafkaState, StreamedVersion};
 use super::change::Intent;
 use super::digest::Digest;
-use super::manifest::{Manifest, Outcome};
+use super::manifest::{CheckOutcome, Manifest};
 use super::reasons::Reasons;
+use super::state::State;
 use super::{checksummed_json, rfc3339};
 use crate::error::{Error, Result};
 
@@ -137,22 +138,6 @@ pub struct VersionEntry {
     pub failed: Vec<Allow>,
 }
 
-/// The state of a version. Builds in staging have no entry and no state.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum State {
-    /// Built and checked, never published.
-    Complete,
-    /// Built, but a check failed.
-    Rejected,
-    /// The version that readers see.
-    Published,
-    /// It was published and then rolled back as bad.
-    RolledBack,
-    /// It was published and then replaced by another version.
-    Retired,
-}
-
 /// A pin: holds readers on the current version.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Pin {
@@ -231,7 +216,7 @@ impl Current {
     /// # Errors
     /// `Corrupt` when they are damaged or inconsistent; `Invalid` when a newer program wrote them.
     pub(crate) fn parse(bytes: &[u8], path: &Path) -> Result<Self> {
-        let mut current: Self = checksummed_json::unseal(bytes, path, FORMAT)?;
+        let mut current: Self = checksummed_json::from_checksummed_json(bytes, path, FORMAT)?;
         if let Some(kafka) = current.kafka_before_targets.take() {
             current.targets.kafka.get_or_insert(kafka);
         }
@@ -268,7 +253,7 @@ impl VersionEntry {
     /// The entry of a version that was just built: complete, or rejected by its own checks.
     pub(crate) fn new(manifest: &Manifest) -> Self {
         let rejected = manifest.rejection();
-        let failed = manifest.checks.iter().filter(|check| check.outcome == Outcome::Failed);
+        let failed = manifest.checks.iter().filter(|check| check.outcome == CheckOutcome::Failed);
         Self {
             state: if rejected.is_some() { State::Rejected } else { State::Complete },
             build_id: manifest.build_id.clone(),
@@ -289,35 +274,6 @@ impl VersionEntry {
             rejected,
             failed: failed.map(|check| Allow::of_rule(&check.rule)).collect(),
         }
-    }
-}
-
-impl State {
-    /// The state as it is shown to users.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Complete => "complete",
-            Self::Rejected => "rejected",
-            Self::Published => "published",
-            Self::RolledBack => "rolled back",
-            Self::Retired => "retired",
-        }
-    }
-
-    /// Whether a version in this state was found bad, by a check or by a rollback.
-    pub fn is_bad(self) -> bool {
-        matches!(self, Self::Rejected | Self::RolledBack)
-    }
-
-    /// Whether a version in this state was published and not found bad since.
-    pub fn is_good(self) -> bool {
-        matches!(self, Self::Published | Self::Retired)
-    }
-}
-
-impl std::fmt::Display for State {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.pad(self.as_str())
     }
 }
 
@@ -360,14 +316,14 @@ mod tests {
     fn the_state_of_kafka_of_format_1_becomes_a_target() {
         let streamed = r#""kafka": {"target": {"brokers": "b:9092", "topic": "views", "replication": null,
             "compression": "lz4", "properties": null}, "streamed": {}}"#;
-        let text = String::from_utf8(checksummed_json::seal(&Current::new("views")).unwrap()).unwrap();
+        let text = String::from_utf8(checksummed_json::to_checksummed_json(&Current::new("views")).unwrap()).unwrap();
         let old = text.replace("\"format_version\": 2", "\"format_version\": 1").replace("\"targets\": {}", streamed);
         let mut bytes = old.into_bytes();
         checksummed_json::stamp(&mut bytes);
         let current = Current::parse(&bytes, Path::new("current.json")).unwrap();
         assert_eq!(current.format_version, FORMAT);
         assert_eq!(current.targets.kafka.as_ref().unwrap().target.topic, "views");
-        let written = checksummed_json::seal(&current).unwrap();
+        let written = checksummed_json::to_checksummed_json(&current).unwrap();
         assert_eq!(Current::parse(&written, Path::new("current.json")).unwrap(), current);
 
         let mut unknown = text.replace("\"targets\": {}", "\"targets\": {\"another\": 1}").into_bytes();

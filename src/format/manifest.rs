@@ -172,7 +172,7 @@ pub struct CheckResult {
     /// The rule, as the job names it.
     pub rule: String,
     /// Its outcome.
-    pub outcome: Outcome,
+    pub outcome: CheckOutcome,
     /// The expected value.
     pub expected: String,
     /// The actual value.
@@ -194,7 +194,7 @@ pub struct Compared {
 /// The outcome of a check.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Outcome {
+pub enum CheckOutcome {
     /// It passed.
     Passed,
     /// It found something worth checking, but nothing that stops a publish.
@@ -239,7 +239,7 @@ pub fn shown_params(params: &BTreeMap<String, String>) -> String {
 impl Manifest {
     /// Why this version is not published automatically: its failed checks. `None` when none failed.
     pub fn rejection(&self) -> Option<Reasons> {
-        let failed = self.checks.iter().filter(|check| check.outcome == Outcome::Failed);
+        let failed = self.checks.iter().filter(|check| check.outcome == CheckOutcome::Failed);
         let said = failed.map(|check| format!("{}: expected {}, found {}", check.rule, check.expected, check.found));
         Reasons::of(said.collect())
     }
@@ -249,7 +249,7 @@ impl Manifest {
     /// # Errors
     /// `Corrupt` when they are damaged or inconsistent; `Invalid` when a newer program wrote them.
     pub(crate) fn parse(bytes: &[u8], path: &Path) -> Result<Self> {
-        let manifest: Self = checksummed_json::unseal(bytes, path, FORMAT)?;
+        let manifest: Self = checksummed_json::from_checksummed_json(bytes, path, FORMAT)?;
         let wrong = |problem| Error::corrupt(format!("{} contradicts itself: {problem}", path.display()));
         manifest.contradiction().map_or(Ok(manifest), |problem| Err(wrong(problem)))
     }

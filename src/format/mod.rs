@@ -24,6 +24,7 @@ mod profile;
 mod reasons;
 pub(crate) mod rfc3339;
 mod settings;
+mod state;
 mod value;
 
 pub use allow::{Allow, Allowed, flag as allow_flag};
@@ -31,18 +32,19 @@ pub use announcement::{
     AnnouncedVersion, Announcement, Behind, KafkaState, PROTOCOL, StreamedPartition, StreamedVersion,
 };
 pub use change::{Change, Intent};
-pub(crate) use checksummed_json::{seal, stamp};
-pub use current::{Current, Pin, RolledBack, State, Targets, VersionEntry};
+pub(crate) use checksummed_json::{stamp, to_checksummed_json};
+pub use current::{Current, Pin, RolledBack, Targets, VersionEntry};
 pub use digest::{Digest, Digester};
 pub use hashes::Hashes;
 pub use hex::{as_text, hex, hex_checksum, undigits};
 pub use key::{KeyColumn, KeyEncoding, KeyKind, KeySchema, Unit};
 pub(crate) use manifest::shard_name;
 pub use manifest::{
-    CheckResult, ColumnStats, Compared, FileEntry, InputFile, LargestEntry, Manifest, Outcome, ShardEntry, StageTiming,
-    shown_params,
+    CheckOutcome, CheckResult, ColumnStats, Compared, FileEntry, InputFile, LargestEntry, Manifest, ShardEntry,
+    StageTiming, shown_params,
 };
 pub use profile::{ColumnProfile, InputProfile, PartProfile, Profile, TableProfile};
 pub use reasons::Reasons;
 pub use settings::*;
+pub use state::State;
 pub use value::{ValueColumn, ValueSchema};

@@ -8,12 +8,9 @@ use std::sync::Arc;
 use arrow::datatypes::{Field, Schema, SchemaRef};
 use rayon::prelude::*;
 
-use super::union::{Columns, union};
+use super::union::{Columns, MAX_PROBLEMS, union};
 use super::{Contract, Footer, Input, avro, contract};
 use crate::error::{Error, Result};
-
-/// Maximum number of problems in one error.
-pub(super) const MAX_PROBLEMS: usize = 20;
 
 /// The columns of Parquet files, from their footers.
 ///

@@ -15,6 +15,8 @@ use crate::job::{Format, InputSpec, Partitions};
 
 /// Maximum number of partitions listed in a message.
 const NAMED: usize = 20;
+/// The directory value that Hive writes for null.
+const HIVE_NULL: &str = "__HIVE_DEFAULT_PARTITION__";
 /// Columns that together form a date.
 const PARTS_OF_DATES: [&str; 4] = ["year", "month", "day", "hour"];
 
@@ -94,7 +96,7 @@ pub(super) fn select(
     let mut there: BTreeSet<String> = BTreeSet::new();
     let mut kept = Vec::new();
     for path in paths {
-        let (columns, values) = super::resolve::directories(path.strip_prefix(root).unwrap_or(&path));
+        let (columns, values) = columns_and_values(path.strip_prefix(root).unwrap_or(&path));
         if let Some(missing) = wanted.columns().find(|name| !columns.iter().any(|column| column == name)) {
             return Err(Error::invalid(format!(
                 "input {}: line {} of the job names partitions by {missing}, but {} is not in a directory {missing}=…",
@@ -111,6 +113,37 @@ pub(super) fn select(
     let missing = wanted.all().filter(|partition| !there.contains(partition));
     refuse(&spec.name, wanted, missing.map(|partition| format!("{partition} is not there")).collect())?;
     Ok(kept)
+}
+
+/// Columns and values from the directories of a relative path.
+pub(super) fn columns_and_values(path: &Path) -> (Vec<String>, Vec<Option<String>>) {
+    let directories = path.parent().into_iter().flat_map(Path::components);
+    directories
+        .filter_map(|directory| {
+            let (column, value) = directory.as_os_str().to_str()?.split_once('=')?;
+            Some((column.to_owned(), (value != HIVE_NULL).then(|| unescape(value))))
+        })
+        .unzip()
+}
+
+/// Decodes the percent-encoding that writers use for characters a path cannot have.
+fn unescape(value: &str) -> String {
+    let mut bytes = Vec::with_capacity(value.len());
+    let mut rest = value.as_bytes();
+    while let Some((byte, after)) = rest.split_first() {
+        let code = after.get(..2).and_then(|hex| std::str::from_utf8(hex).ok());
+        match code.filter(|_| *byte == b'%').and_then(|hex| u8::from_str_radix(hex, 16).ok()) {
+            Some(decoded) => {
+                bytes.push(decoded);
+                rest = &after[2..];
+            }
+            None => {
+                bytes.push(*byte);
+                rest = after;
+            }
+        }
+    }
+    String::from_utf8(bytes).unwrap_or_else(|_| value.to_owned())
 }
 
 fn refuse(input: &str, wanted: &Partitions, wrong: Vec<String>) -> Result<()> {

@@ -24,8 +24,6 @@ use crate::objects::{Location, Scheme};
 const MAX_FILES: usize = 1_000_000;
 /// Maximum depth of directories, which also ends cycles of links.
 const MAX_DEPTH: usize = 32;
-/// The directory value that Hive writes for null.
-const HIVE_NULL: &str = "__HIVE_DEFAULT_PARTITION__";
 
 /// The files of an input, and what their names say.
 pub(super) struct ResolvedFiles {
@@ -89,7 +87,7 @@ pub(super) fn find(spec: &InputSpec, buckets: &Buckets) -> Result<ResolvedFiles>
     let mut partition_columns: Option<Vec<String>> = None;
     let mut found = Vec::with_capacity(paths.len());
     for (path, TreeFile { source, bytes, modified }) in paths.into_iter().zip(files) {
-        let (columns, partitions) = directories(path.strip_prefix(&root).unwrap_or(&path));
+        let (columns, partitions) = partitions::columns_and_values(path.strip_prefix(&root).unwrap_or(&path));
         let expected = partition_columns.get_or_insert_with(|| columns.clone());
         if *expected != columns {
             return Err(Error::input(format!(
@@ -289,37 +287,6 @@ fn format_of(place: &Place<'_>, paths: &[PathBuf]) -> Result<Format> {
         }
     }
     Ok(found.map_or(Format::Parquet, |(format, _)| format))
-}
-
-/// Columns and values from the directories of a relative path.
-pub(super) fn directories(path: &Path) -> (Vec<String>, Vec<Option<String>>) {
-    let directories = path.parent().into_iter().flat_map(Path::components);
-    directories
-        .filter_map(|directory| {
-            let (column, value) = directory.as_os_str().to_str()?.split_once('=')?;
-            Some((column.to_owned(), (value != HIVE_NULL).then(|| unescape(value))))
-        })
-        .unzip()
-}
-
-/// Decodes the percent-encoding that writers use for characters a path cannot have.
-fn unescape(value: &str) -> String {
-    let mut bytes = Vec::with_capacity(value.len());
-    let mut rest = value.as_bytes();
-    while let Some((byte, after)) = rest.split_first() {
-        let code = after.get(..2).and_then(|hex| std::str::from_utf8(hex).ok());
-        match code.filter(|_| *byte == b'%').and_then(|hex| u8::from_str_radix(hex, 16).ok()) {
-            Some(decoded) => {
-                bytes.push(decoded);
-                rest = &after[2..];
-            }
-            None => {
-                bytes.push(*byte);
-                rest = after;
-            }
-        }
-    }
-    String::from_utf8(bytes).unwrap_or_else(|_| value.to_owned())
 }
 
 #[cfg(test)]

@@ -12,11 +12,12 @@ use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field, FieldRef, Schema, SchemaRef, TimeUnit};
 
-use super::columns::MAX_PROBLEMS;
 use super::statistics::Bounds;
 use super::widen::{Widening, widen};
 use super::{Contract, contract, type_parser};
 
+/// Maximum number of problems in one error.
+pub(super) const MAX_PROBLEMS: usize = 20;
 /// The largest integer up to which a double holds all integers.
 const EXACT_IN_FLOAT: i128 = 1 << 53;
 

@@ -20,6 +20,7 @@ use rdkafka::producer::{BaseProducer, DeliveryResult, Producer, ProducerContext}
 
 use super::secrets::Secrets;
 use crate::error::{Error, Result};
+use crate::format::Compression;
 use crate::job::text_file;
 use crate::resources;
 
@@ -247,6 +248,15 @@ impl Connection {
 pub(super) fn is_refusal(code: RDKafkaErrorCode) -> bool {
     use RDKafkaErrorCode as Code;
     matches!(code, Code::Authentication | Code::SaslAuthenticationFailed | Code::UnsupportedSASLMechanism | Code::SSL)
+}
+
+/// librdkafka's name of a codec.
+pub(super) fn codec(compression: Compression) -> &'static str {
+    match compression {
+        Compression::Lz4 => "lz4",
+        Compression::Zstd => "zstd",
+        Compression::None => "none",
+    }
 }
 
 fn read_settings(path: &Path) -> Result<Vec<(String, String)>> {

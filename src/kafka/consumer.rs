@@ -138,7 +138,7 @@ impl Partitions {
         };
         let (partition, offset) = (record.partition() as u32, record.offset());
         if records::is_end(&record) {
-            take(Received::End { partition, offset, end: records::unseal(&record)? })?;
+            take(Received::End { partition, offset, end: records::from_record(&record)? })?;
             return Ok(true);
         }
         let (Some(key), Some(value)) = (record.key(), record.payload()) else {

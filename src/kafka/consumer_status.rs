@@ -48,7 +48,7 @@ impl Reporter {
 
     /// Writes a report; a failure is logged as a warning.
     pub fn report(&self, report: &ConsumerReport) {
-        let written = records::seal(report).and_then(|(value, headers)| {
+        let written = records::to_record(report).and_then(|(value, headers)| {
             let failed = |error| self.connection.failed(&format!("cannot write to topic {}", self.topic), &error);
             let record =
                 BaseRecord::to(&self.topic).partition(0).key(&report.consumer).payload(&value).headers(headers);

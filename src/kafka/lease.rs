@@ -16,7 +16,7 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 
 use super::compacted_topic::CompactedTopic;
-use super::connection::{ClientErrors, Connection, OPERATION_TIMEOUT};
+use super::connection::{ClientErrors, Connection, OPERATION_TIMEOUT, codec};
 use super::records;
 use super::topics::{STATE_LIMIT, Topics};
 use super::values::Values;
@@ -171,7 +171,7 @@ impl<'c> Lease<'c> {
 
     fn commit(&self, announcement: &Announcement) -> Result<()> {
         let doing = "cannot announce";
-        let (value, headers) = records::seal(announcement)?;
+        let (value, headers) = records::to_record(announcement)?;
         if value.len() as u64 > STATE_LIMIT {
             return Err(Error::invalid(format!(
                 "the announcement has {} bytes, more than {} MiB: use fewer shards or keep fewer versions",
@@ -315,7 +315,7 @@ fn fence(connection: &Connection, target: &Kafka) -> Result<BaseProducer<ClientE
     config.set("transactional.id", format!("cutover-{}", target.topic));
     config.set("transaction.timeout.ms", TRANSACTION_MILLIS);
     config.set("message.max.bytes", (2 * STATE_LIMIT).to_string());
-    config.set("compression.type", super::producer::codec(target.compression));
+    config.set("compression.type", codec(target.compression));
     let producer: BaseProducer<ClientErrors> = connection.client(&config, connection.listener())?;
     let deadline = Instant::now() + 2 * OPERATION_TIMEOUT;
     loop {

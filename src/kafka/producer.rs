@@ -19,12 +19,13 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{Message, OwnedHeaders};
 use rdkafka::producer::{BaseRecord, DeliveryResult, Producer, ProducerContext, ThreadedProducer};
 
+use super::connection::codec;
 use super::lease::Lease;
 use super::records::{self, End};
 use super::secrets::Secrets;
 use crate::error::{Error, Kind, Result};
 use crate::failpoint;
-use crate::format::{Compression, Digester, PROTOCOL, ShardEntry, StreamedPartition, StreamedVersion};
+use crate::format::{Digester, PROTOCOL, ShardEntry, StreamedPartition, StreamedVersion};
 use crate::progress::Progress;
 use crate::serve::Version;
 use crate::shutdown;
@@ -113,22 +114,13 @@ fn stream_to(topic: &str, lease: &Lease<'_>, version: &Version, progress: Progre
             bytes: shard.bytes,
             digest: shard.digest,
         };
-        let (value, headers) = records::seal_end(&end)?;
+        let (value, headers) = records::end_to_record(&end)?;
         sender.send(shard.shard, None, &value, Some(headers))?;
     }
     let partitions = sender.finish(&manifest.shards)?;
     failpoint::reach("stream.finished")?;
     stage.finish();
     Ok(StreamedVersion::new(manifest, topic.to_owned(), partitions))
-}
-
-/// librdkafka's name of a codec.
-pub(super) fn codec(compression: Compression) -> &'static str {
-    match compression {
-        Compression::Lz4 => "lz4",
-        Compression::Zstd => "zstd",
-        Compression::None => "none",
-    }
 }
 
 /// What was sent of one shard.

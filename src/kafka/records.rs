@@ -119,7 +119,7 @@ pub enum ConsumerState {
 }
 
 /// Serializes a value and makes the header with its checksum.
-pub(crate) fn seal(value: &impl Serialize) -> Result<(Vec<u8>, OwnedHeaders)> {
+pub(crate) fn to_record(value: &impl Serialize) -> Result<(Vec<u8>, OwnedHeaders)> {
     let bytes = serde_json::to_vec(value).map_err(|error| Error::internal("cannot write JSON").because(error))?;
     let sum = hex_checksum(xxh3_64(&bytes));
     let headers = OwnedHeaders::new().insert(Header { key: CHECKSUM, value: Some(&sum) });
@@ -127,8 +127,8 @@ pub(crate) fn seal(value: &impl Serialize) -> Result<(Vec<u8>, OwnedHeaders)> {
 }
 
 /// The same for an END marker.
-pub(super) fn seal_end(end: &End) -> Result<(Vec<u8>, OwnedHeaders)> {
-    let (bytes, headers) = seal(end)?;
+pub(super) fn end_to_record(end: &End) -> Result<(Vec<u8>, OwnedHeaders)> {
+    let (bytes, headers) = to_record(end)?;
     Ok((bytes, headers.insert(Header { key: MARK.0, value: Some(MARK.1) })))
 }
 
@@ -137,12 +137,12 @@ pub(super) fn is_end(record: &impl Message) -> bool {
     header(record, MARK.0) == Some(MARK.1)
 }
 
-/// The value of a record that [`seal`] made.
+/// The value of a record that [`to_record`] made.
 ///
 /// # Errors
 /// `Corrupt` when it does not match its checksum or does not parse; `Invalid` when it follows a protocol that this
 /// program does not know.
-pub(crate) fn unseal<T: DeserializeOwned>(record: &impl Message) -> Result<T> {
+pub(crate) fn from_record<T: DeserializeOwned>(record: &impl Message) -> Result<T> {
     let place = format!("the record at offset {} of {}-{}", record.offset(), record.topic(), record.partition());
     let bytes = record.payload().ok_or_else(|| Error::corrupt(format!("{place} has no value")))?;
     let said = header(record, CHECKSUM).unwrap_or_default();
@@ -194,14 +194,14 @@ mod tests {
 
     #[test]
     fn an_end_marker_survives_the_wire_and_damage_does_not() {
-        let (bytes, headers) = seal_end(&end()).unwrap();
+        let (bytes, headers) = end_to_record(&end()).unwrap();
         let good = record(bytes.clone(), headers.clone());
         assert!(is_end(&good));
-        assert_eq!(unseal::<End>(&good).unwrap(), end());
+        assert_eq!(from_record::<End>(&good).unwrap(), end());
         for at in 0..bytes.len() {
             let mut damaged = bytes.clone();
             damaged[at] ^= 1;
-            let error = unseal::<End>(&record(damaged, headers.clone())).unwrap_err();
+            let error = from_record::<End>(&record(damaged, headers.clone())).unwrap_err();
             assert_eq!(error.kind(), crate::error::Kind::Corrupt);
             assert!(error.message().contains("offset 7 of t-3"), "{error}");
         }
@@ -209,8 +209,8 @@ mod tests {
 
     #[test]
     fn another_protocol_is_refused() {
-        let (bytes, headers) = seal(&End { protocol: 2, ..end() }).unwrap();
-        assert_eq!(unseal::<End>(&record(bytes, headers)).unwrap_err().kind(), crate::error::Kind::Invalid);
+        let (bytes, headers) = to_record(&End { protocol: 2, ..end() }).unwrap();
+        assert_eq!(from_record::<End>(&record(bytes, headers)).unwrap_err().kind(), crate::error::Kind::Invalid);
     }
 
     #[test]

@@ -62,7 +62,7 @@ impl<T: DeserializeOwned> Values<T> {
         self.damaged.remove(key);
         let Some(payload) = record.payload() else { return };
         let bytes = key.len() + payload.len();
-        match records::unseal(record) {
+        match records::from_record(record) {
             Ok(value) if self.is_own(key) || self.bytes + bytes <= MAX_BYTES => {
                 self.bytes += bytes;
                 self.sound.insert(key.to_owned(), Sound { value, bytes });
@@ -146,7 +146,7 @@ mod tests {
             error: Some("x".repeat(padding)),
             at: String::new(),
         };
-        record(key, Some(records::seal(&report).unwrap()))
+        record(key, Some(records::to_record(&report).unwrap()))
     }
 
     fn garbage(key: &str) -> OwnedMessage {

@@ -68,7 +68,7 @@ fn wait<T: Send + 'static>(
             task.abort();
             return Err(stopped);
         }
-        match receiver.recv_timeout(shutdown::LOOK_EVERY) {
+        match receiver.recv_timeout(shutdown::POLL_INTERVAL) {
             Ok(result) => return Ok(result),
             Err(RecvTimeoutError::Timeout) => {}
             Err(RecvTimeoutError::Disconnected) => {

@@ -20,9 +20,10 @@ use crate::error::{Error, Kind, Result};
 use crate::failpoint;
 use crate::format::{Current, Manifest, Profile, allow_flag};
 use crate::input;
+use crate::profile;
 use crate::progress::StageTimer;
-use crate::publish::{Complete, Published, Staged};
-use crate::report::{Outcome, ResumeReport, StageReport};
+use crate::publish::{Built, Complete, Published};
+use crate::report::{ResumeReport, RunOutcome, StageReport};
 use crate::shutdown;
 
 /// A job, the store that it builds into, and the state of both as the run found them.
@@ -38,7 +39,7 @@ pub(super) struct Build<'a> {
 }
 
 /// A complete version, its manifest, and what its build found out.
-type Built = (Complete, Manifest, BuildStats);
+type BuildResult = (Complete, Manifest, BuildStats);
 
 impl Build<'_> {
     /// Builds a version and publishes it, unless that is not wanted or the store is pinned.
@@ -56,15 +57,15 @@ impl Build<'_> {
         let (complete, manifest, stats) = built.map_err(|error| shutdown::stands(error, nothing_installed))?;
         self.refuse_rejected(&complete, &manifest)?;
         let published = match self.prepared.options.stage {
-            true => Err(Outcome::Staged),
-            false => self.publish(complete)?.ok_or(Outcome::Pinned),
+            true => Err(RunOutcome::Staged),
+            false => self.publish(complete)?.ok_or(RunOutcome::Pinned),
         };
         let live = self.current.current;
         let ended = match published {
             Err(outcome) => Ended::new(outcome, manifest, live),
             Ok(published) => {
                 let previous = published.previous;
-                Ended { published: Some(published), ..Ended::new(Outcome::Published, manifest, previous) }
+                Ended { published: Some(published), ..Ended::new(RunOutcome::Published, manifest, previous) }
             }
         };
         Ok(Ended { built: Some(stats), ..ended })
@@ -108,7 +109,7 @@ impl Build<'_> {
     }
 
     /// Everything up to a complete version: resumes a dead build, or starts from the beginning.
-    fn resume_or_start(&self) -> Result<Built> {
+    fn resume_or_start(&self) -> Result<BuildResult> {
         let progress = self.prepared.options.progress;
         let mut not_resumed = match resume::find(self.prepared, self.catalog, self.current)? {
             PreviousBuild::Absent => None,
@@ -148,7 +149,7 @@ impl Build<'_> {
 
     /// Everything from the build's directory to a complete version, resuming the work of an `earlier` build if there is
     /// one.
-    fn build_in(&self, build: BuildDir, earlier: Option<ShuffleRecord>) -> Result<Built> {
+    fn build_in(&self, build: BuildDir, earlier: Option<ShuffleRecord>) -> Result<BuildResult> {
         let done = self.work(&build, earlier);
         if build.end(done.as_ref().err()) {
             self.prepared.options.progress.note("finished work is kept: the same command resumes it");
@@ -156,7 +157,7 @@ impl Build<'_> {
         done
     }
 
-    fn work(&self, build: &BuildDir, earlier: Option<ShuffleRecord>) -> Result<Built> {
+    fn work(&self, build: &BuildDir, earlier: Option<ShuffleRecord>) -> Result<BuildResult> {
         let Self { prepared, catalog, previous, .. } = *self;
         let mut timers: Vec<StageTimer> = Vec::new();
         let resumes = earlier.is_some();
@@ -166,7 +167,7 @@ impl Build<'_> {
         };
         let mut checks = prepared.compatibility(previous);
         checks.extend(shuffled.unique.iter().cloned());
-        checks.extend(check::check_columns(&prepared.job.checks, &measures::columns(&shuffled.profile)));
+        checks.extend(check::check_columns(&prepared.job.checks, &profile::column_stats(&shuffled.profile)));
         shutdown::check()?;
         let (shards, ranges) = stages::build(prepared, catalog, build, shards, &shuffled, &mut timers)?;
         failpoint::reach("build.finished")?;
@@ -197,7 +198,7 @@ impl Build<'_> {
         // The last safe point: an installed version is published too.
         shutdown::check()?;
         let numbered = |version| Manifest { version, ..manifest.clone() };
-        let complete = Staged::new(build.dirs().version()).install(catalog, numbered)?;
+        let complete = Built::new(build.dirs().version()).install(catalog, numbered)?;
         stats.stages.push(StageReport::from(&stage.finish()));
         let manifest = Manifest { version: complete.version(), ..manifest };
         Ok((complete, manifest, stats))

@@ -10,11 +10,11 @@ use crate::catalog::Catalog;
 use crate::error::Result;
 use crate::format::Manifest;
 use crate::input::Input;
-use crate::profile::Change;
+use crate::profile::ProfileChange;
 use crate::progress::StageTimer;
 use crate::publish::Published;
 use crate::report::{
-    BuildReport, InputReport, KafkaReport, MemoryReport, ObjectReads, Outcome, Prediction, ResumeReport, RunReport,
+    BuildReport, InputReport, KafkaReport, MemoryReport, ObjectReads, Prediction, ResumeReport, RunOutcome, RunReport,
     StageReport,
 };
 use crate::resources::peak_memory;
@@ -22,7 +22,7 @@ use crate::resources::peak_memory;
 /// How a run ended.
 #[derive(Debug)]
 pub(super) struct Ended {
-    pub(super) outcome: Outcome,
+    pub(super) outcome: RunOutcome,
     /// The manifest of the version.
     pub(super) manifest: Manifest,
     /// What readers saw before.
@@ -42,7 +42,7 @@ pub(super) struct Ended {
 pub(super) struct BuildStats {
     pub(super) predicted: Prediction,
     /// The measures that changed most since the previous version.
-    pub(super) moved: Vec<Change>,
+    pub(super) moved: Vec<ProfileChange>,
     /// Bytes the shuffle wrote to the spill directory.
     pub(super) spilled_bytes: u64,
     pub(super) memory: MemoryReport,
@@ -54,7 +54,7 @@ pub(super) struct BuildStats {
 
 impl Ended {
     /// With a version that was neither built nor published now.
-    pub(super) fn new(outcome: Outcome, manifest: Manifest, previous: Option<u64>) -> Self {
+    pub(super) fn new(outcome: RunOutcome, manifest: Manifest, previous: Option<u64>) -> Self {
         let (notes, removed) = (Vec::new(), Vec::new());
         Self { outcome, manifest, previous, built: None, published: None, notes, removed }
     }

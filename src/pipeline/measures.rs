@@ -11,9 +11,8 @@ use xxhash_rust::xxh3::xxh3_64;
 use super::prepare::Prepared;
 use crate::check::{self, Previous};
 use crate::encode::EntryBatch;
-use crate::error::{Error, Result};
-use crate::format::{CheckResult, ColumnStats, Profile};
-use crate::profile::{self, Change, Seed, TableSketch};
+use crate::format::{CheckResult, Profile};
+use crate::profile::{self, ProfileChange, Seed, TableSketch};
 use crate::query::Measuring;
 
 /// Changes that a report lists.
@@ -84,56 +83,15 @@ impl Seen {
     }
 }
 
-/// Column statistics of the query's result, for the manifest.
-pub(super) fn columns(profile: &Profile) -> Vec<ColumnStats> {
-    let stats = |column: &crate::format::ColumnProfile| ColumnStats {
-        name: column.name.clone(),
-        nulls: column.nulls,
-        min: column.min.clone(),
-        max: column.max.clone(),
-    };
-    profile.result.columns.iter().map(stats).collect()
-}
-
 /// What changed since the previous version: the checks, and the largest changes.
 pub(super) fn compare(
     prepared: &Prepared<'_>,
     profile: &mut Profile,
     previous: Option<&Previous>,
-) -> (Vec<CheckResult>, Vec<Change>) {
+) -> (Vec<CheckResult>, Vec<ProfileChange>) {
     let before = previous.and_then(|previous| previous.manifest.profile.as_ref());
     let comparison = profile::compare(before, profile);
     let bounds = &prepared.job.checks.change;
     let moved = check::moved(bounds, &comparison, TOLD);
     (check::changes(bounds, &comparison, previous), moved)
-}
-
-/// Refuses bounds on inputs and columns that are not measured.
-///
-/// # Errors
-/// `Invalid`, naming the line of the job.
-pub(super) fn check_targets(prepared: &Prepared<'_>) -> Result<()> {
-    let used = prepared.query.columns_in_use();
-    let schema = prepared.query.schema();
-    let is_measured = |target: &str| {
-        let of_input = target
-            .split_once('.')
-            .is_some_and(|(input, column)| used.get(input).is_some_and(|columns| columns.contains(column)));
-        of_input || used.contains_key(target) || schema.index_of(target).is_ok()
-    };
-    match prepared.job.checks.change.targets().find(|(target, _)| !is_measured(target)) {
-        None => Ok(()),
-        Some((target, line)) => {
-            let inputs =
-                used.iter().flat_map(|(input, columns)| columns.iter().map(move |column| format!("{input}.{column}")));
-            let columns = schema.fields().iter().map(|field| field.name().clone());
-            let measured: Vec<String> = inputs.chain(columns).collect();
-            Err(Error::invalid(format!(
-                "{}:{line}: {target:?} is neither an input, nor a column that the query reads of one (input.column), nor a \
-                 column of its result; measured are {}",
-                prepared.job.path.display(),
-                measured.join(", ")
-            )))
-        }
-    }
 }

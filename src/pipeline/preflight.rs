@@ -7,7 +7,7 @@ use super::prepare::Prepared;
 use crate::catalog::Catalog;
 use crate::check::Previous;
 use crate::error::{Error, Kind, Result};
-use crate::format::{Allow, Allowed, CheckResult, Current, Outcome, allow_flag};
+use crate::format::{Allow, Allowed, CheckOutcome, CheckResult, Current, allow_flag};
 
 /// Refuses to build into a store that takes its versions from a topic.
 ///
@@ -36,7 +36,7 @@ pub(super) fn preflight(
     as_of::refuse(catalog, current, prepared.options, as_of)?;
     let Some(previous) = previous(catalog, current, &prepared.options.allow)? else { return Ok(None) };
     let results = prepared.compatibility(Some(&previous));
-    let failed = || results.iter().filter(|result| result.outcome == Outcome::Failed);
+    let failed = || results.iter().filter(|result| result.outcome == CheckOutcome::Failed);
     let said: Vec<String> = failed()
         .map(|result| format!("{}: expected {}, found {}", result.rule, result.expected, result.found))
         .collect();

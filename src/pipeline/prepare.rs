@@ -11,7 +11,6 @@ use tokio::runtime::Runtime;
 
 use super::as_of::AsOf;
 use super::found::Found;
-use super::measures;
 use crate::build::BuiltShard;
 use crate::catalog::{self, BuildPaths};
 use crate::check::{self, Previous};
@@ -21,6 +20,7 @@ use crate::error::{Error, IoContext, Kind, Result};
 use crate::format::{Allow, CheckResult, Manifest, Profile, StageTiming};
 use crate::input::{self, Input};
 use crate::job::Job;
+use crate::profile;
 use crate::progress::StageTimer;
 use crate::query::{self, Query, RunError, Settings, Usage, Written};
 use crate::report::MemoryReport;
@@ -57,7 +57,7 @@ impl<'r> Prepared<'r> {
             .map_err(|error| error.during(format!("the output of {} does not work", job.path.display())))?;
         let prepared = Self { found, query, encode };
         prepared.check_names()?;
-        measures::check_targets(&prepared)?;
+        prepared.check_targets()?;
         prepared.check_memory()?;
         Ok(prepared)
     }
@@ -101,6 +101,34 @@ impl<'r> Prepared<'r> {
         }
     }
 
+    /// Inputs and columns that bounds on changes name are measured.
+    fn check_targets(&self) -> Result<()> {
+        let used = self.query.columns_in_use();
+        let schema = self.query.schema();
+        let is_measured = |target: &str| {
+            let of_input = target
+                .split_once('.')
+                .is_some_and(|(input, column)| used.get(input).is_some_and(|columns| columns.contains(column)));
+            of_input || used.contains_key(target) || schema.index_of(target).is_ok()
+        };
+        match self.job.checks.change.targets().find(|(target, _)| !is_measured(target)) {
+            None => Ok(()),
+            Some((target, line)) => {
+                let inputs = used
+                    .iter()
+                    .flat_map(|(input, columns)| columns.iter().map(move |column| format!("{input}.{column}")));
+                let columns = schema.fields().iter().map(|field| field.name().clone());
+                let measured: Vec<String> = inputs.chain(columns).collect();
+                Err(Error::invalid(format!(
+                    "{}:{line}: {target:?} is neither an input, nor a column that the query reads of one (input.column), nor a \
+                     column of its result; measured are {}",
+                    self.job.path.display(),
+                    measured.join(", ")
+                )))
+            }
+        }
+    }
+
     /// Why a query failed: if its data may be the reason, finds and names the damaged file.
     pub(super) fn explain(&self, failed: RunError) -> Error {
         if let (RunError::Query(_), Err(changed)) = (&failed, input::check_unchanged(&self.inputs))
@@ -138,8 +166,10 @@ impl<'r> Prepared<'r> {
     /// The results, where failures that `--allow` names are marked as allowed.
     pub(super) fn allowed(&self, mut results: Vec<CheckResult>) -> Vec<CheckResult> {
         let allowed = |result: &CheckResult| self.options.allow.contains(&Allow::of_rule(&result.rule));
-        let failed = results.iter_mut().filter(|result| result.outcome == crate::format::Outcome::Failed);
-        failed.filter(|result| allowed(result)).for_each(|result| result.outcome = crate::format::Outcome::Allowed);
+        let failed = results.iter_mut().filter(|result| result.outcome == crate::format::CheckOutcome::Failed);
+        failed
+            .filter(|result| allowed(result))
+            .for_each(|result| result.outcome = crate::format::CheckOutcome::Allowed);
         results
     }
 
@@ -196,7 +226,7 @@ impl<'r> Prepared<'r> {
             bytes: shards.iter().map(|shard| shard.bytes).sum(),
             digest: shards.iter().map(|shard| shard.digest).sum(),
             shards,
-            columns: measures::columns(&profile),
+            columns: profile::column_stats(&profile),
             checks,
             stages: stages
                 .iter()

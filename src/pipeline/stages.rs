@@ -16,7 +16,7 @@ use crate::check::{self, Previous};
 use crate::durable_file;
 use crate::encode::{EncodePlan, Encoder, EntryBatch};
 use crate::error::{Error, Result};
-use crate::format::{CheckResult, Outcome, Profile};
+use crate::format::{CheckOutcome, CheckResult, Profile};
 use crate::job::{Fold, Verify};
 use crate::progress::StageTimer;
 use crate::query::{JoinStrategy, RunError, Usage, pieces};
@@ -44,7 +44,7 @@ fn unique(prepared: &Prepared<'_>, build: &BuildDir, known: &[CheckResult]) -> R
             let shown = shown.map_err(|error| Error::internal("cannot format a value").because(error))?;
             found.extend((0..batch.num_rows()).map(|row| format!("{:?}", shown.value(row).to_string())));
         }
-        let outcome = if found.is_empty() { Outcome::Passed } else { Outcome::Failed };
+        let outcome = if found.is_empty() { CheckOutcome::Passed } else { CheckOutcome::Failed };
         let found = if found.is_empty() { "none".to_owned() } else { format!("{} and maybe more", found.join(", ")) };
         Ok(CheckResult { rule, outcome, expected: "no value twice".to_owned(), found, compared: None })
     };

@@ -5,7 +5,7 @@
 //!
 //! Not for: which columns are compared (see `compare`).
 
-use super::compare::{Change, Measure, Of};
+use super::change::{Measure, Of, ProfileChange, of_larger};
 use super::display::{count, number, percent};
 use super::{distinct, pattern};
 use crate::format::ColumnProfile;
@@ -33,14 +33,8 @@ pub(super) struct Rows {
     pub(super) alike: bool,
 }
 
-/// A difference as a share of the larger of two numbers.
-pub(super) fn of_larger(from: f64, to: f64) -> f64 {
-    let larger = from.max(to);
-    if larger > 0.0 { (from - to).abs() / larger } else { 0.0 }
-}
-
 /// All changes of a column. The overlap of its values is recorded in `now`.
-pub(super) fn changes(of: &Of, rows: &Rows, before: &ColumnProfile, now: &mut ColumnProfile) -> Vec<Change> {
+pub(super) fn changes(of: &Of, rows: &Rows, before: &ColumnProfile, now: &mut ColumnProfile) -> Vec<ProfileChange> {
     let mut found = vec![nulls(rows, before, now)];
     if rows.alike {
         now.overlap = common(before, now);

@@ -15,6 +15,7 @@
 //! Not for: which change is too large (`check`), and how inputs are read (`query`).
 
 mod cells;
+mod change;
 mod column;
 mod compare;
 mod display;
@@ -26,10 +27,11 @@ mod table;
 #[cfg(test)]
 mod tests;
 
-pub use compare::{Change, Comparison, compare};
+pub use change::ProfileChange;
+pub use compare::{Comparison, compare};
 pub use table::{Seed, TableSketch};
 
-use crate::format::{Hashes, Profile};
+use crate::format::{ColumnProfile, ColumnStats, Hashes, Profile};
 
 /// Approximate maximum of a profile's hashes as JSON, in bytes.
 const MAX_HASH_BYTES: usize = 64 << 10;
@@ -51,4 +53,15 @@ impl Profile {
         let kept = MAX_HASH_BYTES / (Hashes::DIGITS * columns.len().max(1));
         columns.iter_mut().for_each(|column| column.hashes.truncate(kept));
     }
+}
+
+/// Column statistics of the query's result, for the manifest.
+pub fn column_stats(profile: &Profile) -> Vec<ColumnStats> {
+    let stats = |column: &ColumnProfile| ColumnStats {
+        name: column.name.clone(),
+        nulls: column.nulls,
+        min: column.min.clone(),
+        max: column.max.clone(),
+    };
+    profile.result.columns.iter().map(stats).collect()
 }

@@ -226,7 +226,7 @@ fn of_twenty_thousand_columns_some_are_measured_and_all_are_counted() {
 #[test]
 fn every_measure_has_bounds() {
     let bounds = DEFAULT_BOUNDS.map(|(name, _)| name);
-    assert_eq!(super::compare::Measure::ALL.map(|(name, _)| name), bounds);
+    assert_eq!(super::change::Measure::ALL.map(|(name, _)| name), bounds);
 }
 
 #[test]

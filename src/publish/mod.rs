@@ -1,7 +1,7 @@
 //! The steps that turn a finished build into the version readers see, as types that consume the previous step's.
 //!
 //! ```text
-//! Staged ──install──▶ Complete ──publish──▶ Published
+//! Built ──install──▶ Complete ──publish──▶ Published
 //!                       (may be refused: then only `allow` publishes it)
 //! ```
 //! A thin layer over `catalog`, which holds the rules: it checks the files of a version before readers are sent to it,
@@ -11,16 +11,16 @@
 //! Not for: checks of the data (`check`), which run before a version is installed and are recorded in its manifest.
 
 pub(crate) mod announcer;
+mod lifecycle;
 mod replicas;
-mod staged;
 mod two_phase;
 
 use std::time::Duration;
 
 use jiff::Timestamp;
 
+pub use self::lifecycle::{Built, Complete};
 pub use self::replicas::wait_for_replicas;
-pub use self::staged::{Complete, Staged};
 pub use self::two_phase::finish_pending;
 use self::two_phase::{Committed, Streaming, commit_change};
 use crate::catalog::{Action, Catalog, FileDepth, Flip};

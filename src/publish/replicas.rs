@@ -10,7 +10,7 @@ use crate::escape::shortened;
 use crate::shutdown;
 
 /// Time between two looks at the reports, each of which reads one object per host.
-const LOOK_EVERY: Duration = Duration::from_secs(1);
+const POLL_INTERVAL: Duration = Duration::from_secs(1);
 /// Hosts that do not serve the version yet and are named in an error, at most.
 const MAX_NAMED: usize = 5;
 
@@ -49,7 +49,7 @@ pub fn wait_for_replicas(catalog: &Catalog, version: u64, replicas: usize, patie
                 if others.is_empty() { "no host has reported".to_owned() } else { others.join(", ") }
             )));
         }
-        shutdown::sleep(LOOK_EVERY.min(deadline.saturating_duration_since(Instant::now())))?;
+        shutdown::sleep(POLL_INTERVAL.min(deadline.saturating_duration_since(Instant::now())))?;
     }
 }
 

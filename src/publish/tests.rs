@@ -5,7 +5,7 @@ use std::fs;
 use super::*;
 use crate::catalog::fixture::{catalog, install, manifest, staged};
 use crate::error::Kind;
-use crate::format::{Allow, CheckResult, Outcome, State};
+use crate::format::{Allow, CheckOutcome, CheckResult, State};
 
 /// Allows every reason to refuse.
 fn everything() -> PublishOptions {
@@ -25,7 +25,7 @@ fn log(catalog: &Catalog) -> Vec<(Action, Option<u64>, String)> {
 fn published(versions: u64) -> (tempfile::TempDir, Catalog) {
     let (directory, catalog) = catalog();
     for version in 1..=versions {
-        let staged = Staged::new(staged(&catalog, "build"));
+        let staged = Built::new(staged(&catalog, "build"));
         let content = version.to_string();
         let complete = staged.install(&catalog, |version| manifest(version, &[("key", &content)])).unwrap();
         complete.publish(&catalog, &PublishOptions::default()).unwrap();
@@ -36,7 +36,7 @@ fn published(versions: u64) -> (tempfile::TempDir, Catalog) {
 #[test]
 fn a_build_goes_from_staging_to_readers() {
     let (_directory, catalog) = catalog();
-    let complete = Staged::new(staged(&catalog, "b")).install(&catalog, |v| manifest(v, &[("key", "one")])).unwrap();
+    let complete = Built::new(staged(&catalog, "b")).install(&catalog, |v| manifest(v, &[("key", "one")])).unwrap();
     assert_eq!((complete.version(), complete.rejected()), (1, None));
     assert_eq!(catalog.read().unwrap().current, None);
     let done = complete.publish(&catalog, &PublishOptions::default()).unwrap();
@@ -52,10 +52,10 @@ fn a_rejected_build_is_published_where_its_kind_is_allowed_and_the_log_says_so()
     let failed = |version| {
         let mut manifest = manifest(version, &[("key", "bad")]);
         let (rule, expected, found) = ("rows.min".into(), "10".into(), "1".into());
-        manifest.checks.push(CheckResult { rule, outcome: Outcome::Failed, expected, found, compared: None });
+        manifest.checks.push(CheckResult { rule, outcome: CheckOutcome::Failed, expected, found, compared: None });
         manifest
     };
-    let complete = Staged::new(staged(&catalog, "b")).install(&catalog, failed).unwrap();
+    let complete = Built::new(staged(&catalog, "b")).install(&catalog, failed).unwrap();
     assert_eq!(complete.rejected().unwrap().to_string(), "rows.min: expected 10, found 1");
     let error = complete.publish(&catalog, &PublishOptions::default()).unwrap_err();
     assert_eq!(error.kind(), Kind::Rejected);

@@ -22,7 +22,7 @@ use crate::serve::Store;
 use crate::shutdown;
 
 /// Default time between two looks at the remote store.
-const LOOK_EVERY: Duration = Duration::from_secs(5);
+const POLL_INTERVAL: Duration = Duration::from_secs(5);
 /// How long a request is sent again by a follower that goes on after a failure.
 const RETRY_WHILE_FOLLOWING: Duration = Duration::from_secs(10);
 /// Backoff of a follower that failed: the first wait, and the longest.
@@ -66,7 +66,7 @@ impl Options {
             limit_rate: None,
             retention: Retention { keep: DEFAULT_KEEP, keep_for: None },
             retry_for: Patience::default().retry_for,
-            look_every: LOOK_EVERY,
+            look_every: POLL_INTERVAL,
             progress: Progress::Silent,
         }
     }
@@ -113,7 +113,7 @@ pub struct Follower {
     stop: Arc<AtomicBool>,
 }
 
-enum Outcome {
+enum TakeoverOutcome {
     Takeover(Takeover),
     /// Readers see the current version already, or nothing is published.
     Nothing,
@@ -228,9 +228,9 @@ impl Follower {
         for _ in 0..ATTEMPTS {
             let current = self.look()?;
             match self.take_over(&current)? {
-                Outcome::Takeover(taken) => return Ok(Some(taken)),
-                Outcome::Nothing => return Ok(None),
-                Outcome::Overtaken => {}
+                TakeoverOutcome::Takeover(taken) => return Ok(Some(taken)),
+                TakeoverOutcome::Nothing => return Ok(None),
+                TakeoverOutcome::Overtaken => {}
             }
         }
         Err(Error::conflict(format!("versions of {} are replaced faster than they can be pulled", self.remote.url())))
@@ -245,7 +245,7 @@ impl Follower {
         }
     }
 
-    fn take_over(&mut self, wanted: &Current) -> Result<Outcome> {
+    fn take_over(&mut self, wanted: &Current) -> Result<TakeoverOutcome> {
         let started = Instant::now();
         let local = self.catalog.read()?;
         if wanted.dataset != local.dataset {
@@ -256,9 +256,9 @@ impl Follower {
                 local.dataset
             )));
         }
-        let Some((version, entry)) = wanted.current_entry() else { return Ok(Outcome::Nothing) };
+        let Some((version, entry)) = wanted.current_entry() else { return Ok(TakeoverOutcome::Nothing) };
         if local.current_entry().is_some_and(|(_, here)| here.build_id == entry.build_id) {
-            return Ok(Outcome::Nothing);
+            return Ok(TakeoverOutcome::Nothing);
         }
         let mut downloaded = Downloaded::default();
         let manifest = match local.versions.get(&version) {
@@ -275,7 +275,7 @@ impl Follower {
                     downloaded = came;
                     manifest
                 }
-                None => return Ok(Outcome::Overtaken),
+                None => return Ok(TakeoverOutcome::Overtaken),
             },
         };
         // Whatever could keep readers from opening it is found before they are sent to it.
@@ -288,7 +288,7 @@ impl Follower {
             tracing::warn!("old versions were not removed: {}", error.chain().join(": "));
         }
         let files = manifest.shards.iter().flat_map(|shard| &shard.files);
-        Ok(Outcome::Takeover(Takeover {
+        Ok(TakeoverOutcome::Takeover(Takeover {
             version,
             previous: flip.from,
             rows: manifest.rows,
@@ -401,7 +401,7 @@ impl Follower {
     fn wait(&self, time: Duration) -> Result<()> {
         let until = Instant::now() + time;
         while Instant::now() < until && !self.stop.load(Ordering::Relaxed) {
-            shutdown::sleep(until.saturating_duration_since(Instant::now()).min(shutdown::LOOK_EVERY))?;
+            shutdown::sleep(until.saturating_duration_since(Instant::now()).min(shutdown::POLL_INTERVAL))?;
         }
         Ok(())
     }

@@ -17,8 +17,8 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use super::execute::RunError;
+use super::row_group_sample::RowGroupSample;
 use super::session::Query;
-use super::table_provider::RowGroupSample;
 use crate::error::Result;
 use crate::input::Input;
 use arrow::array::RecordBatch;

@@ -28,8 +28,10 @@ use serde::{Deserialize, Serialize};
 use super::bounded_window;
 use super::error::{convert, out_of_memory, unplanned};
 use super::grace_hash_join;
+use super::join_strategy::JoinStrategy;
 use super::measuring::Measuring;
 use super::memory_pool::ClassedPool;
+use super::operator_budget::OperatorBudget;
 use super::partitioned_aggregate;
 use super::row_width;
 use super::scan_row_check;
@@ -42,29 +44,6 @@ use crate::catch_panic::contain;
 use crate::error::{Error, Kind, Result};
 use crate::shutdown;
 use crate::stack;
-
-/// The algorithm for joins, and for aggregates with unbounded state.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum JoinStrategy {
-    /// Hash join; build sides must fit into memory.
-    Hash,
-    /// Grace hash join: hash tables for one partition at a time; the other partitions wait on disk.
-    GraceHash,
-    /// Sort-merge join; spills whatever the keys are.
-    SortMerge,
-}
-
-impl JoinStrategy {
-    /// The strategy to try if this one ran out of memory, with or without joins.
-    fn next(self, joins: bool) -> Option<(Self, &'static str)> {
-        match self {
-            Self::Hash if joins => Some((Self::GraceHash, "a join does not fit into memory; using grace hash joins")),
-            Self::Hash => Some((Self::SortMerge, "the query does not fit into memory; sorting the rows on disk")),
-            Self::GraceHash => Some((Self::SortMerge, "a join partition does not fit; using sort-merge joins")),
-            Self::SortMerge => None,
-        }
-    }
-}
 
 /// A query that is ready to run.
 #[derive(Debug)]
@@ -182,8 +161,8 @@ impl<'q> Query<'q> {
         }
     }
 
-    fn operator_budget(&self, state: &SessionState) -> grace_hash_join::OperatorBudget {
-        grace_hash_join::OperatorBudget {
+    fn operator_budget(&self, state: &SessionState) -> OperatorBudget {
+        OperatorBudget {
             threads: state.config().target_partitions(),
             memory: self.settings.memory,
             batch_rows: state.config().batch_size(),
@@ -342,7 +321,7 @@ fn start<'s, T: Send + 's>(
 fn by_way(
     plan: Arc<dyn ExecutionPlan>,
     way: JoinStrategy,
-    room: grace_hash_join::OperatorBudget,
+    room: OperatorBudget,
 ) -> datafusion::common::Result<Option<Arc<dyn ExecutionPlan>>> {
     let wait = if way == JoinStrategy::Hash { SpillPolicy::InMemory } else { SpillPolicy::OnDisk };
     let plan = partitioned_aggregate::partition_aggregates(
@@ -397,7 +376,7 @@ fn end_early(
     deadline: Option<Instant>,
     fail: impl FnOnce(RunError),
 ) {
-    while ended.recv_timeout(shutdown::LOOK_EVERY) == Err(RecvTimeoutError::Timeout) {
+    while ended.recv_timeout(shutdown::POLL_INTERVAL) == Err(RecvTimeoutError::Timeout) {
         if shutdown::check().is_err() {
             return streams.iter().for_each(AbortHandle::abort);
         }

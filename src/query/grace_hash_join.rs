@@ -26,12 +26,12 @@ use datafusion::physical_plan::repartition::RepartitionExec;
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::{
     DisplayAs, DisplayFormatType, ExecutionPlan, ExecutionPlanProperties, Partitioning, PlanProperties,
-    SendableRecordBatchStream, StatisticsArgs, StatisticsContext,
+    SendableRecordBatchStream,
 };
 use futures::{StreamExt, TryStreamExt, stream};
 
 use super::operator::{RECOMPUTE, recomputed_over_children, without_expressions};
-use super::sort_merge_join::small;
+use super::operator_budget::{OperatorBudget, size, small};
 use super::spilling_repartition::{SpillPolicy, SpillingRepartitionExec, unordered};
 
 /// Partitions per thread: the minimum, and the number if the size of a build side is unknown.
@@ -41,10 +41,6 @@ const PARTITIONS_IF_UNKNOWN: usize = 32;
 const BUILD_SIDE_COPIES: usize = 2;
 /// Bytes of a row in a hash table.
 const TABLE_BYTES: usize = 40;
-/// Bytes of a value in memory in addition to those in the file: offsets of strings, and unpacked integers.
-const VALUE_BYTES: usize = 16;
-/// Assumed bytes of a row if nothing is known.
-const ROW_BYTES: usize = 128;
 /// Fraction of the memory for write buffers of the repartitioning (1/N).
 const WRITE_BUFFER_DIVISOR: usize = 4;
 /// Fraction of the memory for hash tables: less than the rest, as estimates err and keys are skewed.
@@ -57,26 +53,6 @@ const MAX_WRITE_ROWS: usize = 4096;
 const MAX_PARTITIONS: usize = 1024;
 
 const PARTITIONED: PartitionMode = PartitionMode::Partitioned;
-
-/// The memory and threads of one operator.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct OperatorBudget {
-    /// Partitions processed at once.
-    pub(super) threads: usize,
-    /// Bytes for all of them.
-    pub(super) memory: usize,
-    /// Rows of a batch.
-    pub(super) batch_rows: usize,
-    /// Bytes of a row, if found to be far more than the files say; otherwise 0.
-    pub(super) row_bytes: usize,
-}
-
-impl OperatorBudget {
-    /// The budget of each of `among` operators that run at the same time.
-    fn shared(self, among: usize) -> Self {
-        Self { memory: self.memory / among.max(1), ..self }
-    }
-}
 
 /// Replaces every partitioned hash join by a grace hash join; none if a build side is too large for that.
 pub(super) fn plan_grace_joins(
@@ -164,15 +140,6 @@ pub(super) fn partitions_of(needed: Option<usize>, row_bytes: usize, room: Opera
     let most = (room.memory / WRITE_BUFFER_DIVISOR / (room.threads * MIN_WRITE_ROWS * row_bytes))
         .clamp(least, MAX_PARTITIONS.max(least));
     needed.unwrap_or(PARTITIONS_IF_UNKNOWN * room.threads).clamp(least, most).next_multiple_of(room.threads)
-}
-
-/// Rows of an input, if known, and the bytes of one in memory.
-pub(super) fn size(input: &dyn ExecutionPlan) -> Result<(Option<usize>, usize)> {
-    let statistics = StatisticsContext::new().compute(input, &StatisticsArgs::new())?;
-    let rows = statistics.num_rows.get_value().copied();
-    let bytes = statistics.total_byte_size.get_value().copied();
-    let of_file = bytes.zip(rows).map_or(ROW_BYTES, |(bytes, rows)| bytes / rows.max(1));
-    Ok((rows, of_file + VALUE_BYTES * input.schema().fields().len()))
 }
 
 /// Repartitions `input` into `partitions` by the hash of `keys`.

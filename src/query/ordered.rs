@@ -18,13 +18,12 @@ use datafusion::common::scalar::copy_array_data;
 use datafusion::common::utils::SingleRowListArrayBuilder;
 use datafusion::common::{Result, ScalarValue, internal_datafusion_err};
 use datafusion::execution::FunctionRegistry;
-use datafusion::logical_expr::function::{AccumulatorArgs, StateFieldsArgs};
-use datafusion::logical_expr::utils::AggregateOrderSensitivity;
-use datafusion::logical_expr::{
-    Accumulator, AggregateUDF, AggregateUDFImpl, GroupsAccumulator, ReversedUDAF, Signature,
-};
+use datafusion::logical_expr::function::AccumulatorArgs;
+use datafusion::logical_expr::{Accumulator, AggregateUDF, AggregateUDFImpl, ReversedUDAF};
 use datafusion::physical_expr::PhysicalSortExpr;
 use datafusion::prelude::SessionContext;
+
+use super::delegated_aggregate::delegated;
 
 const NAME: &str = "array_agg";
 /// Rows that pieces are copied together into; smaller ones would be more of headers than of rows.
@@ -35,8 +34,7 @@ const COPIES: usize = 2;
 /// Takes the place of a session's `array_agg`.
 pub(super) fn register(context: &SessionContext) {
     if let Ok(inner) = context.udaf(NAME) {
-        let aliases = inner.aliases().to_vec();
-        context.register_udaf(AggregateUDF::new_from_impl(Ordered { inner, aliases }));
+        context.register_udaf(AggregateUDF::new_from_impl(Ordered { inner }));
     }
 }
 
@@ -44,25 +42,10 @@ pub(super) fn register(context: &SessionContext) {
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct Ordered {
     inner: Arc<AggregateUDF>,
-    aliases: Vec<String>,
 }
 
 impl AggregateUDFImpl for Ordered {
-    fn name(&self) -> &str {
-        self.inner.name()
-    }
-
-    fn aliases(&self) -> &[String] {
-        &self.aliases
-    }
-
-    fn signature(&self) -> &Signature {
-        self.inner.signature()
-    }
-
-    fn return_type(&self, types: &[DataType]) -> Result<DataType> {
-        self.inner.return_type(types)
-    }
+    delegated!(inner: name, aliases, signature, return_type, state_fields, groups_accumulator_supported, create_groups_accumulator, create_sliding_accumulator, order_sensitivity, supports_null_handling_clause);
 
     fn accumulator(&self, args: AccumulatorArgs<'_>) -> Result<Box<dyn Accumulator>> {
         if args.is_distinct || args.order_bys.is_empty() {
@@ -84,26 +67,6 @@ impl AggregateUDFImpl for Ordered {
         }))
     }
 
-    fn state_fields(&self, args: StateFieldsArgs<'_>) -> Result<Vec<FieldRef>> {
-        self.inner.state_fields(args)
-    }
-
-    fn groups_accumulator_supported(&self, args: AccumulatorArgs<'_>) -> bool {
-        self.inner.groups_accumulator_supported(args)
-    }
-
-    fn create_groups_accumulator(&self, args: AccumulatorArgs<'_>) -> Result<Box<dyn GroupsAccumulator>> {
-        self.inner.create_groups_accumulator(args)
-    }
-
-    fn create_sliding_accumulator(&self, args: AccumulatorArgs<'_>) -> Result<Box<dyn Accumulator>> {
-        self.inner.create_sliding_accumulator(args)
-    }
-
-    fn order_sensitivity(&self) -> AggregateOrderSensitivity {
-        self.inner.order_sensitivity()
-    }
-
     /// Sorted rows are sorted again, in little time.
     fn with_beneficial_ordering(self: Arc<Self>, _: bool) -> Result<Option<Arc<dyn AggregateUDFImpl>>> {
         Ok(Some(self))
@@ -111,10 +74,6 @@ impl AggregateUDFImpl for Ordered {
 
     fn reverse_expr(&self) -> ReversedUDAF {
         ReversedUDAF::Reversed(Arc::new(AggregateUDF::new_from_impl(self.clone())))
-    }
-
-    fn supports_null_handling_clause(&self) -> bool {
-        self.inner.supports_null_handling_clause()
     }
 }
 

@@ -14,8 +14,8 @@ use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::common::{DFSchema, Result, ScalarValue};
 use datafusion::logical_expr::{Expr, LogicalPlan};
 
+use super::partition_value::partition_value;
 use super::session::Query;
-use super::table_provider::partition_value;
 use crate::input::Input;
 
 impl Query<'_> {

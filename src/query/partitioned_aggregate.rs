@@ -19,8 +19,9 @@ use datafusion::physical_plan::aggregates::{AggregateExec, AggregateMode};
 use datafusion::physical_plan::repartition::RepartitionExec;
 use datafusion::physical_plan::{ExecutionPlan, InputOrderMode};
 
-use super::grace_hash_join::{OperatorBudget, SequentialPartitionsExec, partitions_of, size, spread, tables};
+use super::grace_hash_join::{SequentialPartitionsExec, partitions_of, spread, tables};
 use super::operator::RECOMPUTE;
+use super::operator_budget::{OperatorBudget, size};
 use super::spilling_repartition::SpillPolicy;
 
 /// Rows of a partition: a hash table with this many groups mostly fits into a CPU cache.

@@ -28,7 +28,7 @@ use futures::Stream;
 
 use super::measuring::{Label, Measuring, Parts};
 use super::operator::{recomputed_over_children, without_expressions};
-use super::table_provider::partition_value;
+use super::partition_value::partition_value;
 use crate::input::Input;
 use crate::profile::TableSketch;
 

@@ -21,14 +21,10 @@ use datafusion::physical_plan::joins::utils::JoinFilter;
 use datafusion::physical_plan::joins::{HashJoinExec, SortMergeJoinExec};
 use datafusion::physical_plan::projection::ProjectionExec;
 use datafusion::physical_plan::sorts::sort::SortExec;
-use datafusion::physical_plan::union::{InterleaveExec, UnionExec};
-use datafusion::physical_plan::unnest::UnnestExec;
 
-use super::grace_hash_join::{OperatorBudget, partitioned, size};
+use super::grace_hash_join::partitioned;
 use super::operator::RECOMPUTE;
-
-/// Fraction of the memory that a build side may take and still be joined by hash when memory is short (1/N).
-const SMALL: usize = 64;
+use super::operator_budget::{OperatorBudget, small};
 
 /// Replaces every hash join of two large sides by a sort-merge join.
 pub(super) fn plan_sort_merge_joins(
@@ -43,37 +39,6 @@ pub(super) fn plan_sort_merge_joins(
         }
     })?;
     Ok(planned.data)
-}
-
-/// Whether an input is certain to be small: not by an estimate, but because its number of rows is bounded.
-pub(super) fn small(input: &Arc<dyn ExecutionPlan>, room: OperatorBudget) -> Result<bool> {
-    let Some(rows) = most_rows(input)? else { return Ok(false) };
-    let (_, row_bytes) = size(input.as_ref())?;
-    Ok(rows.saturating_mul(row_bytes) <= room.memory / SMALL)
-}
-
-/// An upper bound of an input's rows; none if unknown.
-fn most_rows(input: &Arc<dyn ExecutionPlan>) -> Result<Option<usize>> {
-    let children = input.children();
-    let adds_up = input.is::<UnionExec>() || input.is::<InterleaveExec>();
-    let below = match children.as_slice() {
-        // The row counts of files are known.
-        [] => size(input.as_ref())?.0,
-        inputs if adds_up => {
-            let mut all = Some(0_usize);
-            for input in inputs {
-                all = all.zip(most_rows(input)?).map(|(all, rows)| all.saturating_add(rows));
-            }
-            all
-        }
-        [below] if !input.is::<UnnestExec>() => most_rows(below)?,
-        // A join has two inputs, and so has a recursive query.
-        _ => None,
-    };
-    Ok(match (below, input.fetch()) {
-        (Some(below), Some(fetch)) => Some(below.min(fetch)),
-        (below, fetch) => below.or(fetch),
-    })
 }
 
 fn can_be_sorted(join: &HashJoinExec) -> Result<bool> {

@@ -21,7 +21,8 @@ use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::aggregates::{AggregateExec, AggregateMode};
 use datafusion::physical_plan::sorts::sort::SortExec;
 
-use super::grace_hash_join::{OperatorBudget, size, spread};
+use super::grace_hash_join::spread;
+use super::operator_budget::{OperatorBudget, size};
 use super::partitioned_aggregate::first_step;
 use super::spilling_repartition::SpillPolicy;
 

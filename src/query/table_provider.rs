@@ -11,15 +11,14 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use arrow::datatypes::{DataType, Field, SchemaRef};
+use arrow::datatypes::{DataType, SchemaRef};
 use async_trait::async_trait;
 use datafusion::catalog::{Session, TableProvider};
 use datafusion::common::stats::Precision;
-use datafusion::common::{DFSchema, DataFusionError, Result, ScalarValue, Statistics};
+use datafusion::common::{DFSchema, DataFusionError, Result, Statistics};
 use datafusion::datasource::TableType;
 use datafusion::datasource::listing::PartitionedFile;
 use datafusion::datasource::object_store::ObjectStoreUrl;
-use datafusion::datasource::physical_plan::parquet::{ParquetAccessPlan, RowGroupAccess};
 use datafusion::datasource::physical_plan::{FileGroup, FileScanConfigBuilder};
 use datafusion::datasource::source::DataSourceExec;
 use datafusion::datasource::table_schema::TableSchema;
@@ -28,16 +27,16 @@ use datafusion::logical_expr::{Expr, TableProviderFilterPushDown};
 use datafusion::object_store::path::Path as StorePath;
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::streaming::{PartitionStream, StreamingTableExec};
-use parquet::arrow::arrow_reader::{RowSelection, RowSelector};
 
 use super::avro_scan::{AvroFile, AvroFiles};
 use super::parquet_scan;
+use super::partition_value::partition_value;
 use super::profiled_scan::Measured;
+use super::row_group_sample::RowGroupSample;
 use super::row_width::Widths;
 use super::scan_output::PlainExec;
-use super::text_scan::parts;
 use crate::error::{Error, IoContext};
-use crate::input::{self, Input, InputFile, Source, contract};
+use crate::input::{self, Input, InputFile, Source};
 use crate::job::Format;
 
 /// One input, as a table.
@@ -226,61 +225,6 @@ impl InputTable {
     }
 }
 
-/// A sample of an input's rows: the first `rows` of every `step`-th row group, or chunk of text files. Of Avro files it
-/// is every `step`-th file, complete.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct RowGroupSample {
-    pub(super) step: usize,
-    pub(super) rows: u64,
-}
-
-/// The sampled part of one file.
-struct Taken {
-    /// None if nothing of the file is sampled; no plan if all of it is.
-    plan: Option<Option<ParquetAccessPlan>>,
-    /// Its rows, if known.
-    rows: Option<u64>,
-}
-
-impl RowGroupSample {
-    pub(super) const ALL: Self = Self { step: 1, rows: u64::MAX };
-
-    /// Number of sampled rows, or of files if there are no row groups.
-    pub(super) fn rows(self, input: &Input) -> u64 {
-        if let Some(survey) = input.surveyed.get() {
-            return parts(survey, self).iter().map(|part| part.rows).sum();
-        }
-        let mut groups = 0;
-        let of_file = |file: &InputFile| {
-            let taken = self.of(file, groups);
-            groups += file.parts() as usize;
-            taken.rows.unwrap_or(u64::from(taken.plan.is_some()))
-        };
-        input.files.iter().map(of_file).sum()
-    }
-
-    /// The sample of a file whose first row group is number `first` of the input.
-    fn of(self, file: &InputFile, first: usize) -> Taken {
-        let takes = |group: usize| (first + group).is_multiple_of(self.step);
-        let Some(footer) = &file.footer else {
-            return Taken { plan: takes(0).then_some(None), rows: None };
-        };
-        if self == Self::ALL {
-            return Taken { plan: Some(None), rows: Some(footer.rows) };
-        }
-        let mut plan = ParquetAccessPlan::new_none(footer.row_groups.len());
-        let mut rows = 0;
-        for (number, all) in footer.row_groups.iter().enumerate().filter(|(number, _)| takes(*number)) {
-            let seen = self.rows.min(*all);
-            rows += seen;
-            let selected = [(seen, false), (all - seen, true)];
-            let selectors = selected.map(|(rows, skip)| RowSelector { row_count: rows as usize, skip });
-            plan.set(number, RowGroupAccess::Selection(RowSelection::from(selectors.to_vec())));
-        }
-        Taken { plan: (rows > 0).then_some(Some(plan)), rows: Some(rows) }
-    }
-}
-
 /// The absolute path of a file that was found before.
 fn absolute(path: &Path) -> crate::error::Result<PathBuf> {
     match std::fs::canonicalize(path) {
@@ -298,31 +242,6 @@ fn partitioned_file(file: &InputFile) -> crate::error::Result<PartitionedFile> {
         None => StorePath::from(file.source.to_string()),
     };
     Ok(partitioned.with_extension(file.source.clone()))
-}
-
-/// The value of a column from a file's directory name.
-///
-/// # Errors
-/// `Input` if it is not of the column's type.
-pub(super) fn partition_value(
-    value: Option<&str>,
-    field: &Field,
-    file: &InputFile,
-) -> crate::error::Result<ScalarValue> {
-    let parsed = match value {
-        None => ScalarValue::try_from(field.data_type()),
-        Some(value) => ScalarValue::try_from_string(value.to_owned(), field.data_type()),
-    };
-    parsed.map_err(|error| {
-        Error::input(format!(
-            "{}: its directory has {} = {:?}, which is not a valid {}",
-            file.source,
-            field.name(),
-            value.unwrap_or("null"),
-            contract::type_name(field.data_type())
-        ))
-        .because(error)
-    })
 }
 
 #[async_trait]

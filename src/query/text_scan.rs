@@ -26,10 +26,11 @@ use datafusion::physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, Par
 use futures::stream;
 
 use super::operator::leaf;
+use super::partition_value::partition_value;
 use super::profiled_scan::Measured;
+use super::row_group_sample::RowGroupSample;
 use super::row_width::Widths;
 use super::scan_output::PlainExec;
-use super::table_provider::{RowGroupSample, partition_value};
 use crate::input::Input;
 use crate::input::text::{Batches, Part, Survey};
 
@@ -66,7 +67,7 @@ impl TextTable {
         let directories = input.files.iter().map(values).collect::<crate::error::Result<_>>()?;
         let all: Vec<Arc<Field>> =
             survey.schema().fields().iter().cloned().chain(fields.into_iter().map(Arc::new)).collect();
-        let parts = parts(&survey, share);
+        let parts = share.parts(&survey);
         let measured = Measured::of(input, survey.schema().fields().len())?;
         let (input, schema, widths) = (Arc::new(input.clone()), Arc::new(Schema::new(all)), Arc::clone(widths));
         Ok(Self { input, survey, parts, schema, directories, widths, measured })
@@ -117,15 +118,6 @@ impl TextTable {
         statistics.total_byte_size = Precision::Inexact(bytes as usize);
         statistics
     }
-}
-
-/// The parts in a sample: the first rows of every `step`-th chunk.
-pub(super) fn parts(survey: &Survey, share: RowGroupSample) -> Vec<Part> {
-    let files = survey.files().iter().enumerate();
-    let chunks =
-        files.flat_map(|(file, of)| of.chunks.iter().enumerate().map(move |(chunk, it)| (file, chunk, it.rows)));
-    let part = |(file, chunk, rows): (usize, usize, u64)| Part { file, chunk, rows: rows.min(share.rows) };
-    chunks.filter(|(.., rows)| *rows > 0).step_by(share.step).map(part).collect()
 }
 
 /// Estimated bytes of text in a part.

@@ -7,7 +7,7 @@ use rocksdb::{DB, IngestExternalFileOptions, Options, SstFileWriter};
 use crate::catalog::Catalog;
 use crate::catalog::fixture::manifest;
 use crate::format::{Digester, FileEntry, Manifest, ShardEntry, hex};
-use crate::publish::{PublishOptions, Staged};
+use crate::publish::{Built, PublishOptions};
 
 /// Entries of a table, unless a test asks for many tables.
 const ROWS_PER_TABLE: usize = 100;
@@ -44,7 +44,7 @@ pub(super) fn install_tables(
     built.rows = built.shards.iter().map(|shard| shard.rows).sum();
     built.bytes = built.shards.iter().map(|shard| shard.bytes).sum();
     built.digest = built.shards.iter().map(|shard| shard.digest).sum();
-    let complete = Staged::new(directory).install(catalog, |version| Manifest {
+    let complete = Built::new(directory).install(catalog, |version| Manifest {
         version,
         build_id: format!("build-{version}"),
         as_of: crate::catalog::fixture::at(version as i64),

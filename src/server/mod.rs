@@ -185,7 +185,7 @@ pub fn serve(settings: &Settings, mut tell: impl FnMut(&Event) -> Result<()>) ->
 /// Tells what happens and reads again what changed, until a signal arrives.
 fn run(reloader: &mut Reloader, happened: &Receiver<Event>, tell: &mut impl FnMut(&Event) -> Result<()>) -> Result<()> {
     loop {
-        match happened.recv_timeout(shutdown::LOOK_EVERY) {
+        match happened.recv_timeout(shutdown::POLL_INTERVAL) {
             Ok(event) => tell(&event)?,
             Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => {}
         }

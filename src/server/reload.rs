@@ -20,7 +20,7 @@ use super::source::Source;
 use crate::error::{Error, Result};
 
 /// Time between two looks.
-const LOOK_EVERY: Duration = Duration::from_secs(1);
+const POLL_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Reads again what changed.
 pub struct Reloader {
@@ -76,7 +76,7 @@ impl Reloader {
             password: settings.password_file.as_deref().map(Watched::new),
             certificate: files.map(|file| Watched::new(file)).collect(),
             asked,
-            next: Instant::now() + LOOK_EVERY,
+            next: Instant::now() + POLL_INTERVAL,
             events,
             stores_problem: None,
         };
@@ -105,7 +105,7 @@ impl Reloader {
         if !is_asked && Instant::now() < self.next {
             return Ok(());
         }
-        self.next = Instant::now() + LOOK_EVERY;
+        self.next = Instant::now() + POLL_INTERVAL;
         if let Some(password) = &mut self.password
             && (password.has_changed() || is_asked)
         {

@@ -28,7 +28,7 @@ use crate::pull::{Follower, Options};
 use crate::serve::{FileId, Store};
 
 /// Time between two looks at a local store: one `stat` each.
-const LOOK_EVERY: Duration = Duration::from_millis(20);
+const POLL_INTERVAL: Duration = Duration::from_millis(20);
 /// Time between two attempts to read a store, or to open a version, that failed.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 /// Bytes of values that are read to warm up a version.
@@ -135,7 +135,7 @@ impl Look {
     /// Looks once, and returns the time until the next look.
     fn look(&mut self) -> Duration {
         match self.try_look() {
-            Ok(()) => LOOK_EVERY,
+            Ok(()) => POLL_INTERVAL,
             Err(error) => {
                 self.file = None;
                 refuse(&self.dataset, &self.watching.events, &error);

@@ -17,9 +17,9 @@ use crate::catalog::fixture::{at, manifest};
 use crate::catalog::{Catalog, FileDepth, inspect};
 use crate::durable_file::{self, fs};
 use crate::error::{Error, IoContext, Kind, Result};
-use crate::format::{CheckResult, Current, FileEntry, Kafka, Manifest, Outcome, Retention, State};
+use crate::format::{CheckOutcome, CheckResult, Current, FileEntry, Kafka, Manifest, Retention, State};
 use crate::progress::Progress;
-use crate::publish::{self, GcReport, PublishOptions, Staged};
+use crate::publish::{self, Built, GcReport, PublishOptions};
 
 /// The store, in a directory that does not exist at first.
 pub(super) const STORE: &str = "/stores/views";
@@ -165,7 +165,7 @@ impl Actor {
         let stays = content.rebuild && self.draw(3) == 0;
         let (directory, manifest) = self.step(Operation::Installing, || self.stage(&catalog, content))?;
         let numbered = |version| Manifest { version, staged: stays, ..manifest };
-        let complete = self.step(Operation::Installing, || Staged::new(&directory).install(&catalog, numbered))?;
+        let complete = self.step(Operation::Installing, || Built::new(&directory).install(&catalog, numbered))?;
         let published = (!stays).then(|| self.step(publishing, || complete.publish(&catalog, &options)));
         drop(building);
         self.clean(&catalog, keep)?;
@@ -185,7 +185,7 @@ impl Actor {
         manifest.created_at = jiff::Timestamp::now();
         if content.failed {
             let (rule, expected, found) = ("rows.min".into(), "10".into(), "1".into());
-            manifest.checks.push(CheckResult { rule, outcome: Outcome::Failed, expected, found, compared: None });
+            manifest.checks.push(CheckResult { rule, outcome: CheckOutcome::Failed, expected, found, compared: None });
         }
         let text = |name: &str| (format!("shard-00000/{name}"), format!("{name} of {build}").into_bytes());
         let files = BTreeMap::from(["CURRENT", "000007.sst"].map(text));

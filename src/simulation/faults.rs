@@ -8,7 +8,7 @@ use crate::catalog::Layout;
 use crate::demo::random::Random;
 
 /// A read-only call fails once in this many times that another call would.
-const LOOKS: u64 = 4;
+const READS_PER_FAULT: u64 = 4;
 /// A process dies this many times as often in a call to another machine as in one to the disk: there are fewer of them.
 const REMOTE: u64 = 5;
 
@@ -101,7 +101,7 @@ impl Faults {
 
     /// The fault of the next call. Most calls only read; fewer of them fail, so that more faults hit calls that matter.
     pub(super) fn next(&mut self, kind: Kind, random: &mut Random) -> Option<Fault> {
-        if kind == Kind::Look && !random.one_in(LOOKS) {
+        if kind == Kind::Look && !random.one_in(READS_PER_FAULT) {
             return None;
         }
         let rate = |rate: u64| if kind == Kind::Remote { rate.div_ceil(REMOTE) } else { rate };

@@ -12,6 +12,7 @@
 //! Not for: what only real files and processes show; the integration tests cover that.
 
 mod actor;
+mod client;
 mod cluster;
 mod disk;
 mod faults;

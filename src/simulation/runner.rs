@@ -11,7 +11,7 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::JoinHandle;
 
 use super::actor::{Actor, STORE};
-use super::cluster::Client;
+use super::client::Client;
 use super::faults::InjectedBug;
 use super::machine::{ProcessIo, World};
 use crate::catalog::Layout;

@@ -1,7 +1,10 @@
-//! The shape of the source: which directory of `src/` may import which, how files begin, and how long they are.
+//! The shape of the source: which directory of `src/` may import which, how files begin, and how long they are. That
+//! files of one directory import each other in one direction only is held by `circles`.
 //!
 //! Directories form an acyclic graph; `pipeline` and `consume` wire the stages. A new arrow between directories is a
 //! decision: it is made in the table below and in ARCHITECTURE.md, which prints the same list.
+
+mod circles;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;

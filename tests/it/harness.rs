@@ -25,7 +25,7 @@ pub const CUTOVER: &str = env!("CARGO_BIN_EXE_cutover");
 
 /// How long a test waits for anything.
 const DEADLINE: Duration = Duration::from_secs(60);
-const LOOK_EVERY: Duration = Duration::from_millis(1);
+const POLL_INTERVAL: Duration = Duration::from_millis(1);
 /// Exit codes of runs that were stopped, which may keep their work for the next one.
 const STOPPED: [i32; 2] = [130, 143];
 
@@ -240,7 +240,7 @@ impl Running<'_> {
             // A process that has ended has a status without memory, or none.
             while let Some(held) = peak_memory(&status) {
                 peak = held;
-                std::thread::sleep(LOOK_EVERY);
+                std::thread::sleep(POLL_INTERVAL);
             }
             peak
         })
@@ -425,7 +425,7 @@ pub fn wait_for(what: &str, mut condition: impl FnMut() -> bool) {
     let deadline = Instant::now() + DEADLINE;
     while !condition() {
         assert!(Instant::now() < deadline, "waited too long for {what}");
-        std::thread::sleep(LOOK_EVERY);
+        std::thread::sleep(POLL_INTERVAL);
     }
 }
 

@@ -1,11 +1,11 @@
 //! The event log of a remote store: one object per event, whose keys are in the order of time.
 //!
-//! Not for: what an event is (`event_log`).
+//! Not for: what an event is (`event`).
 
 use jiff::Timestamp;
 
 use super::{Remote, random};
-use crate::catalog::event_log::Event;
+use crate::catalog::event::Event;
 use crate::error::{Error, Result};
 use crate::objects::Key;
 

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use rayon::prelude::*;
 
 use super::Remote;
-use crate::catalog::{FileDepth, Finding};
+use crate::catalog::finding::{FileDepth, Finding};
 use crate::error::Result;
 use crate::format::{FileEntry, Manifest, hex_checksum};
 use crate::objects::{Entry, Key};

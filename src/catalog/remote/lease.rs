@@ -17,7 +17,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::Remote;
-use crate::catalog::event_log::by;
+use crate::catalog::event::by;
 use crate::catalog::lock;
 use crate::error::{Error, Result};
 use crate::format::rfc3339;

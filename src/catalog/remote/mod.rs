@@ -37,9 +37,8 @@ pub(super) use events::RemoteLog;
 pub(super) use lease::Lease;
 pub use replicas::{Replica, ReplicaState};
 
-use super::store::Replaced;
 use crate::error::{Error, Result};
-use crate::format::{Current, Manifest, seal};
+use crate::format::{Current, Manifest, to_checksummed_json};
 use crate::objects::{Bucket, Changed, Condition, Key, Location, Put, Scheme, Settings, Tag, Traffic};
 
 /// Upper bound on the size of `current.json`, as in local stores.
@@ -66,6 +65,16 @@ pub enum Refreshed {
     Same,
     /// It changed; with its new tag.
     Changed(Box<Current>, Tag),
+}
+
+/// What became of a replace of `current.json` that did not fail.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use]
+pub(super) enum Replaced {
+    /// It is applied.
+    Applied,
+    /// It is not: somebody else replaced the file first.
+    Lost,
 }
 
 impl Remote {
@@ -109,6 +118,14 @@ impl Remote {
         Ok(Some((current, object.entry.tag)))
     }
 
+    /// `current.json` of a store that exists.
+    ///
+    /// # Errors
+    /// As [`Remote::read`]; `Invalid` when there is no store.
+    pub(super) fn current(&self) -> Result<Current> {
+        self.read()?.map(|(current, _)| current).ok_or_else(|| self.absent())
+    }
+
     /// `current.json`, if it is not as `tag` says: one request either way.
     ///
     /// # Errors
@@ -145,7 +162,7 @@ impl Remote {
             let found = Current::parse(found, Path::new(key.as_str()));
             found.is_ok_and(|found| found.latest_changes.contains(&id))
         };
-        match self.bucket.settle_by(&key, &seal(&current)?, &condition, MAX_CURRENT, &is_in)? {
+        match self.bucket.settle_by(&key, &to_checksummed_json(&current)?, &condition, MAX_CURRENT, &is_in)? {
             Put::Applied(_) => Ok(Replaced::Applied),
             Put::Lost => Ok(Replaced::Lost),
             Put::Unknown(error) => {

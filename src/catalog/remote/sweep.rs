@@ -13,7 +13,6 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::{Remote, versions_key};
-use crate::catalog::Catalog;
 use crate::error::{Kind, Result};
 use crate::format::Current;
 use crate::objects::{Key, OpenUpload};
@@ -41,14 +40,19 @@ struct Build {
 
 impl Remote {
     /// Deletes the objects of versions that were `removed` from `current.json`, and those of builds that it does not
-    /// name and that are older than `grace`.
+    /// name and that are older than `grace`. The latter only while this process is the builder: `lock_build` makes it one.
     ///
     /// # Errors
     /// As those of a listing and of a deletion; running it again continues.
-    pub(in crate::catalog) fn sweep(&self, catalog: &Catalog, removed: &[u64], grace: Duration) -> Result<Swept> {
+    pub(in crate::catalog) fn sweep<L>(
+        &self,
+        removed: &[u64],
+        grace: Duration,
+        lock_build: impl FnOnce() -> Result<L>,
+    ) -> Result<Swept> {
         let oldest = Timestamp::now().checked_sub(grace).unwrap_or(Timestamp::MIN);
         let mut swept = Swept::default();
-        let mut unnamed = self.unnamed_builds(&catalog.read()?)?;
+        let mut unnamed = self.unnamed_builds(&self.current()?)?;
         for (id, build) in &unnamed {
             let version = self.manifest(id).map(|manifest| manifest.version);
             if version.is_ok_and(|version| removed.contains(&version)) {
@@ -60,12 +64,12 @@ impl Remote {
         if unnamed.is_empty() && uploads.is_empty() {
             return Ok(swept);
         }
-        let _building = match catalog.lock_build() {
+        let _building = match lock_build() {
             Err(error) if error.kind() == Kind::Conflict => return Ok(swept),
             building => building?,
         };
         // Read again: from here on no other builder can install.
-        let named = build_ids(&catalog.read()?);
+        let named = build_ids(&self.current()?);
         for (id, build) in unnamed.into_iter().filter(|(id, _)| !named.contains(id)) {
             swept.bytes += self.delete_build(&build)?;
             swept.builds.push(id);

@@ -15,7 +15,7 @@ use xxhash_rust::xxh3::xxh3_64;
 use super::{Remote, build_key, parallel};
 use crate::durable_file::fs;
 use crate::error::{Error, IoContext, Result};
-use crate::format::{FileEntry, Manifest, ShardEntry, seal};
+use crate::format::{FileEntry, Manifest, ShardEntry, to_checksummed_json};
 use crate::objects::{Key, OpenUpload};
 
 impl Remote {
@@ -80,7 +80,7 @@ impl Remote {
         if let Some(problem) = manifest.contradiction() {
             return Err(Error::internal(format!("the manifest of version {} is wrong: {problem}", manifest.version)));
         }
-        self.bucket.put(&build_key(&manifest.build_id, "manifest.json")?, seal(manifest)?).map(drop)
+        self.bucket.put(&build_key(&manifest.build_id, "manifest.json")?, to_checksummed_json(manifest)?).map(drop)
     }
 }
 

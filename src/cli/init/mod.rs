@@ -8,6 +8,7 @@
 //!
 //! Not for: guessing what the job should compute. It takes all columns of the first input; joins are comments to edit.
 
+mod identifier;
 mod key;
 mod profile;
 mod template;

@@ -9,7 +9,7 @@ use arrow::array::AsArray;
 use arrow::datatypes::{Int64Type, SchemaRef};
 use tokio::runtime::Runtime;
 
-use super::template::identifier;
+use super::identifier::identifier;
 use crate::error::{Error, Result};
 use crate::input::{self, Input};
 use crate::job::{CsvForm, Format, InputSpec};

@@ -4,8 +4,7 @@
 
 use std::path::Path;
 
-use datafusion::sql::sqlparser::keywords::ALL_KEYWORDS;
-
+use super::identifier::identifier;
 use super::key::Choice;
 use super::profile::Table;
 use crate::job::CsvForm;
@@ -140,14 +139,6 @@ fn column_of(table: &Table, column: &str) -> String {
     format!("{}.{}", identifier(&table.name), identifier(column))
 }
 
-/// A name as an SQL identifier: in quotes unless it is plain and no keyword.
-pub(super) fn identifier(name: &str) -> String {
-    let plain = name.starts_with(|first: char| first.is_ascii_lowercase() || first == '_')
-        && name.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_')
-        && ALL_KEYWORDS.binary_search(&name.to_ascii_uppercase().as_str()).is_err();
-    if plain { name.to_owned() } else { format!("\"{}\"", name.replace('"', "\"\"")) }
-}
-
 /// A key of TOML.
 fn key(name: &str) -> String {
     let plain = !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-".contains(&byte));
@@ -163,20 +154,6 @@ fn quoted(text: &str) -> String {
 mod tests {
     use super::*;
     use crate::cli::init::key::Class;
-
-    #[test]
-    fn names_that_sql_would_misread_are_quoted() {
-        for (name, sql) in [
-            ("user_id", "user_id"),
-            ("User", "\"User\""),
-            ("order", "\"order\""),
-            ("2nd", "\"2nd\""),
-            ("a b", "\"a b\""),
-            ("say \"hi\"", "\"say \"\"hi\"\"\""),
-        ] {
-            assert_eq!(identifier(name), sql);
-        }
-    }
 
     #[test]
     fn a_hint_names_every_choice() {

@@ -68,7 +68,7 @@ fn change(document: &mut Value, place: &str, to: Option<Value>) {
 
 /// What a follower does with a record of the control topic. The records of its partitions are those that are announced.
 fn follow(announcement: &Value) -> Result<()> {
-    let (value, headers) = records::seal(announcement).unwrap();
+    let (value, headers) = records::to_record(announcement).unwrap();
     let (topic, time) = ("views.versions".to_owned(), RecordTime::NotAvailable);
     let record = OwnedMessage::new(Some(value), Some(b"views".to_vec()), topic, time, 0, 3, Some(headers));
     let mut values = Values::new(Some("views".to_owned()));
@@ -129,7 +129,7 @@ fn stage(announcement: &Announcement, wanted: &StreamedVersion) -> Result<()> {
     drop(writer);
     let built = staging.build(&dirs, vec![ReceivedPartition { partition: 0, tables, resumed_rows: 0, material }])?;
     let manifest = staging.manifest(built)?;
-    let version = StagedVersion { dirs, manifest, resumed_rows: 0 }.install(&catalog, wanted.version)?;
+    let version = ReceivedVersion { dirs, manifest, resumed_rows: 0 }.install(&catalog, wanted.version)?;
     crate::publish::follow(&catalog, version, State::Retired).map(drop)
 }
 

@@ -20,9 +20,9 @@ use arrow::datatypes::{
 
 use super::json::{Kind, Reader};
 use super::keys::Keys;
-use super::number::Number;
+use super::number::{Number, short_whole};
 use super::timestamp::{Moment, date};
-use super::values::{is_bool, short_whole};
+use super::values::is_bool;
 
 /// Why a type cannot represent a value; empty if that is obvious.
 pub(super) type Reason = String;

@@ -12,7 +12,7 @@ use super::chunks::Piece;
 use super::column::Column;
 use super::csv::{self, Dialect, MAX_COLUMNS, Records};
 use super::expected::{Expectations, Expected, unfit, unwanted_null};
-use super::json_type::Place;
+use super::place::Place;
 use super::survey::Learn;
 use super::text_error::{Fault, shown};
 use super::values::Values;

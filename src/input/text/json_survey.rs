@@ -6,8 +6,9 @@ use super::chunks::{ARRAY, Piece};
 use super::column::Column;
 use super::expected::{Expectations, Expected, unfit, unwanted_null};
 use super::json::{Kind, Reader, Wrong};
-use super::json_type::{Node, Place, Walk, take_key, too_many};
+use super::json_type::{Node, Walk, take_key, too_many};
 use super::keys::Keys;
+use super::place::Place;
 use super::survey::Learn;
 use super::text_error::{Fault, shown};
 

@@ -12,22 +12,14 @@ use arrow::datatypes::{DataType, Field};
 
 use super::json::{Kind, Reader, Wrong};
 use super::keys::Keys;
-use super::number::{Number, Numbers};
+use super::number::{Number, Numbers, short_whole};
+use super::place::Place;
 use super::text_error::shown;
-use super::values::short_whole;
 
 /// Maximum number of different fields at one level.
 const MAX_FIELDS: usize = 2_000;
 /// Maximum number of fields at all levels.
 const MAX_NODES: usize = 20_000;
-
-/// A position in the input: file index, line, and rank within the line.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Place {
-    pub(super) file: usize,
-    pub(super) line: u64,
-    pub(super) order: u32,
-}
 
 /// What is known of one field.
 #[derive(Clone, Debug)]

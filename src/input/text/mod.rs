@@ -22,6 +22,7 @@ mod json_survey;
 mod json_type;
 mod keys;
 mod number;
+mod place;
 mod read;
 mod schema;
 mod survey;

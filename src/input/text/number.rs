@@ -224,6 +224,27 @@ impl Numbers {
     }
 }
 
+/// Parses an integer of up to 18 digits in its usual form.
+#[inline]
+pub(super) fn short_whole(text: &str) -> Option<i64> {
+    let (negative, digits) = match text.as_bytes() {
+        [b'-', digits @ ..] => (true, digits),
+        digits => (false, digits),
+    };
+    if digits.is_empty() || digits.len() > 18 || (digits[0] == b'0' && digits.len() > 1) {
+        return None;
+    }
+    let mut value = 0_i64;
+    for byte in digits {
+        let digit = byte.wrapping_sub(b'0');
+        if digit > 9 {
+            return None;
+        }
+        value = value * 10 + i64::from(digit);
+    }
+    Some(if negative { -value } else { value })
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -302,6 +323,16 @@ mod tests {
                 numbers.add(&number, &text);
                 let _ = (numbers.data_type(), number.unscaled(5), text.parse::<f64>().unwrap());
             }
+        }
+    }
+
+    #[test]
+    fn short_numbers_are_read_as_long_ones_are() {
+        for text in ["0", "-0", "999999999999999999", "-999999999999999999"] {
+            assert_eq!(short_whole(text).map(i128::from), Number::parse(text).unwrap().unscaled(0), "{text}");
+        }
+        for text in ["", "-", "00", "1234567890123456789", "1a", "1.0"] {
+            assert_eq!(short_whole(text), None, "{text}");
         }
     }
 }

@@ -13,8 +13,8 @@ use std::sync::Arc;
 
 use arrow::datatypes::DataType;
 
-use super::json_type::Place;
-use super::number::{Number, Numbers};
+use super::number::{Number, Numbers, short_whole};
+use super::place::Place;
 use super::text_error::{SHOWN, shown};
 use super::timestamp::{Moment, Moments, date};
 
@@ -156,27 +156,6 @@ impl Values {
     }
 }
 
-/// Parses an integer of up to 18 digits in its usual form.
-#[inline]
-pub(super) fn short_whole(text: &str) -> Option<i64> {
-    let (negative, digits) = match text.as_bytes() {
-        [b'-', digits @ ..] => (true, digits),
-        digits => (false, digits),
-    };
-    if digits.is_empty() || digits.len() > 18 || (digits[0] == b'0' && digits.len() > 1) {
-        return None;
-    }
-    let mut value = 0_i64;
-    for byte in digits {
-        let digit = byte.wrapping_sub(b'0');
-        if digit > 9 {
-            return None;
-        }
-        value = value * 10 + i64::from(digit);
-    }
-    Some(if negative { -value } else { value })
-}
-
 /// Parses true or false.
 pub(super) fn is_bool(text: &str) -> Option<bool> {
     match () {
@@ -258,15 +237,5 @@ mod tests {
         assert!(is_row(["3", "Cy"]));
         assert!(!is_row(["id", "name"]) && !is_row(["3", "4"]));
         assert!(!Values::is_row([("x", &name)].into_iter()));
-    }
-
-    #[test]
-    fn short_numbers_are_read_as_long_ones_are() {
-        for text in ["0", "-0", "999999999999999999", "-999999999999999999"] {
-            assert_eq!(short_whole(text).map(i128::from), Number::parse(text).unwrap().unscaled(0), "{text}");
-        }
-        for text in ["", "-", "00", "1234567890123456789", "1a", "1.0"] {
-            assert_eq!(short_whole(text), None, "{text}");
-        }
     }
 }

@@ -7,7 +7,8 @@
 //! DataFusion sums integers as doubles, so that an average depends on the order of the rows, and durations in 64 bits,
 //! which wrap, and cuts off averages of decimals. Moving frames, `DISTINCT` and `FILTER` apply to the sum and the count.
 //!
-//! Not for: floats, and decimals of other sizes than 128 bits; DataFusion averages those.
+//! Not for: floats, which DataFusion averages, except over moving frames (see `float_frames`); and decimals of other
+//! sizes than 128 bits.
 
 use std::sync::Arc;
 
@@ -16,16 +17,21 @@ use arrow::compute::cast as cast_array;
 use arrow::datatypes::{DECIMAL128_MAX_PRECISION, DataType, Decimal128Type, Decimal256Type, Int64Type, i256};
 use datafusion::common::config::ConfigOptions;
 use datafusion::common::tree_node::Transformed;
-use datafusion::common::{Column, DFSchema, Result, internal_datafusion_err, internal_err};
+use datafusion::common::{Column, DFSchema, Result, internal_datafusion_err, internal_err, plan_err};
+use datafusion::functions_aggregate::average::Avg;
 use datafusion::functions_aggregate::count::count_udaf;
+use datafusion::logical_expr::function::AccumulatorArgs;
 use datafusion::logical_expr::{
-    Aggregate, AggregateUDF, ColumnarValue, Expr, ExprSchemable, LogicalPlan, LogicalPlanBuilder, ScalarFunctionArgs,
-    ScalarUDF, ScalarUDFImpl, Signature, Volatility, Window, WindowFunctionDefinition, cast,
+    Accumulator, Aggregate, AggregateUDF, AggregateUDFImpl, ColumnarValue, Expr, ExprSchemable, LogicalPlan,
+    LogicalPlanBuilder, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility, Window,
+    WindowFunctionDefinition, cast,
 };
 use datafusion::optimizer::AnalyzerRule;
 
+use super::float_frames::{Frame, Of};
 use super::quotients::Number;
 use super::sum::{ExactSum, SAFE_DIGITS};
+use crate::query::delegated_aggregate::delegated;
 
 /// Maximum digits of a 64-bit integer.
 const INTEGER_DIGITS: u8 = 20;
@@ -47,7 +53,7 @@ impl AnalyzerRule for ExactAverages {
 }
 
 /// The result type of an average computed as sum and count; none if DataFusion's own average is right.
-pub(super) fn type_of_average(of: &DataType) -> Option<DataType> {
+fn type_of_average(of: &DataType) -> Option<DataType> {
     match of {
         of if of.is_integer() => Some(DataType::Float64),
         DataType::Duration(unit) => Some(DataType::Duration(*unit)),
@@ -56,6 +62,55 @@ pub(super) fn type_of_average(of: &DataType) -> Option<DataType> {
             Some(DataType::Decimal128(digits + room, scale.saturating_add(room.cast_signed())))
         }
         _ => None,
+    }
+}
+
+/// DataFusion's average, except over moving frames of floats and for results that [`ExactAverages`] divides at the end.
+#[derive(Debug, PartialEq, Eq, Hash)]
+pub(super) struct Average {
+    inner: Avg,
+    signature: Signature,
+}
+
+impl Default for Average {
+    fn default() -> Self {
+        Self { inner: Avg::new(), signature: Signature::user_defined(Volatility::Immutable) }
+    }
+}
+
+impl AggregateUDFImpl for Average {
+    delegated!(inner: name, aliases, accumulator, state_fields, groups_accumulator_supported, create_groups_accumulator, reverse_expr, order_sensitivity);
+
+    fn signature(&self) -> &Signature {
+        &self.signature
+    }
+
+    fn return_type(&self, types: &[DataType]) -> Result<DataType> {
+        if let [DataType::Interval(_)] = types {
+            return plan_err!(
+                "avg of intervals is not supported, as a month has no fixed length; average numbers instead"
+            );
+        }
+        match types.first().and_then(type_of_average) {
+            Some(exact) => Ok(exact),
+            None => self.inner.return_type(types),
+        }
+    }
+
+    fn coerce_types(&self, types: &[DataType]) -> Result<Vec<DataType>> {
+        match types {
+            [of] if of.is_integer() || of.is_decimal() => Ok(types.to_vec()),
+            [DataType::Duration(_) | DataType::Interval(_)] => Ok(types.to_vec()),
+            [of] if of.is_floating() || of.is_null() => Ok(vec![DataType::Float64]),
+            _ => plan_err!("avg takes one number, not {types:?}"),
+        }
+    }
+
+    fn create_sliding_accumulator(&self, args: AccumulatorArgs<'_>) -> Result<Box<dyn Accumulator>> {
+        match args.return_field.data_type() {
+            DataType::Float64 if !args.is_distinct => Ok(Box::new(Frame::new(Of::Average))),
+            _ => self.inner.create_sliding_accumulator(args),
+        }
     }
 }
 

@@ -2,20 +2,22 @@
 //!
 //! ```text
 //!  types            values of two types meet in one that holds both
-//!  forms            forms of SQL that DataFusion does not know
+//!  rewrites         forms of SQL that DataFusion does not know
 //!  casts            a cast keeps the value, or is an error that names it
 //!  sum              sums of integers and decimals are exact, or an error
 //!  averages         averages of whole numbers, decimals and durations are divided once, of an exact sum
 //!  arithmetic,
 //!  operation        operators on integers are exact, or an error
 //!  quotients        quotients of decimals are rounded, not cut off
-//!  frames, refilled floats of a frame that moves are added up, or otherwise aggregated, anew
+//!  float_frames,
+//!  moving_statistics  floats of a frame that moves are added up, or otherwise aggregated, anew
 //!  floats           there is one zero and one NaN, so equal numbers are one group, one key, one partition
 //!  not_in           IN and NOT IN over subqueries follow the three-valued logic of nulls
 //!  null_safe        equality with nulls spreads to no other key of a join
-//!  anchored         conditions without columns stay where they are; groups of ROLLUP are constant for nobody
-//!  times            timestamps are compared in the finer unit, intervals not at all; what is added to a time is not cut
-//!  total            functions of dates fail where they would give null for a date far away
+//!  empty_aggregates conditions without columns stay where they are; groups of ROLLUP are constant for nobody
+//!  time_comparisons timestamps are compared in the finer unit, intervals not at all; what is added to a time is not cut
+//!  checked_dates    functions of dates fail where they would give null for a date far away
+//!  repeated_orders  a column occurs once in an order
 //!  truncation       date_trunc and date_bin of any year
 //!  syntax, using    what would be read in another way than the standard's is rewritten, or refused
 //!  multisets        EXCEPT ALL and INTERSECT ALL count rows
@@ -118,7 +120,7 @@ fn rules() -> Vec<Arc<dyn AnalyzerRule + Send + Sync>> {
 /// Replaces functions of a session by exact ones.
 pub(super) fn register(context: &SessionContext) {
     context.register_udaf(AggregateUDF::new_from_impl(sum::ExactSum::default()));
-    context.register_udaf(AggregateUDF::new_from_impl(float_frames::Average::default()));
+    context.register_udaf(AggregateUDF::new_from_impl(averages::Average::default()));
     moving_statistics::register(context);
     checked_dates::register(context);
 }

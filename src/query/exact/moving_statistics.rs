@@ -11,13 +11,15 @@ use std::mem::size_of_val;
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef};
-use arrow::datatypes::{DataType, FieldRef, Schema};
+use arrow::datatypes::{FieldRef, Schema};
 use datafusion::common::{Result, ScalarValue, not_impl_err};
 use datafusion::execution::FunctionRegistry;
-use datafusion::logical_expr::function::{AccumulatorArgs, StateFieldsArgs};
-use datafusion::logical_expr::{Accumulator, AggregateUDF, AggregateUDFImpl, GroupsAccumulator, Signature};
+use datafusion::logical_expr::function::AccumulatorArgs;
+use datafusion::logical_expr::{Accumulator, AggregateUDF, AggregateUDFImpl};
 use datafusion::physical_expr::PhysicalExpr;
 use datafusion::prelude::SessionContext;
+
+use crate::query::delegated_aggregate::delegated;
 
 const FUNCTIONS: [&str; 16] = [
     "var",
@@ -42,8 +44,7 @@ const FUNCTIONS: [&str; 16] = [
 pub(super) fn register(context: &SessionContext) {
     for name in FUNCTIONS {
         if let Ok(inner) = context.udaf(name) {
-            let aliases = inner.aliases().to_vec();
-            context.register_udaf(AggregateUDF::new_from_impl(Refilled { inner, aliases }));
+            context.register_udaf(AggregateUDF::new_from_impl(Refilled { inner }));
         }
     }
 }
@@ -52,45 +53,10 @@ pub(super) fn register(context: &SessionContext) {
 #[derive(Debug, PartialEq, Eq, Hash)]
 struct Refilled {
     inner: Arc<AggregateUDF>,
-    aliases: Vec<String>,
 }
 
 impl AggregateUDFImpl for Refilled {
-    fn name(&self) -> &str {
-        self.inner.name()
-    }
-
-    fn aliases(&self) -> &[String] {
-        &self.aliases
-    }
-
-    fn signature(&self) -> &Signature {
-        self.inner.signature()
-    }
-
-    fn return_type(&self, types: &[DataType]) -> Result<DataType> {
-        self.inner.return_type(types)
-    }
-
-    fn coerce_types(&self, types: &[DataType]) -> Result<Vec<DataType>> {
-        self.inner.coerce_types(types)
-    }
-
-    fn accumulator(&self, args: AccumulatorArgs<'_>) -> Result<Box<dyn Accumulator>> {
-        self.inner.accumulator(args)
-    }
-
-    fn state_fields(&self, args: StateFieldsArgs<'_>) -> Result<Vec<FieldRef>> {
-        self.inner.state_fields(args)
-    }
-
-    fn groups_accumulator_supported(&self, args: AccumulatorArgs<'_>) -> bool {
-        self.inner.groups_accumulator_supported(args)
-    }
-
-    fn create_groups_accumulator(&self, args: AccumulatorArgs<'_>) -> Result<Box<dyn GroupsAccumulator>> {
-        self.inner.create_groups_accumulator(args)
-    }
+    delegated!(inner: name, aliases, signature, return_type, coerce_types, accumulator, state_fields, groups_accumulator_supported, create_groups_accumulator);
 
     fn create_sliding_accumulator(&self, args: AccumulatorArgs<'_>) -> Result<Box<dyn Accumulator>> {
         Ok(Box::new(Frame {

@@ -20,11 +20,10 @@ use datafusion::common::{Result, ScalarValue, exec_datafusion_err, plan_err};
 use datafusion::functions_aggregate::sum::Sum;
 use datafusion::logical_expr::function::{AccumulatorArgs, StateFieldsArgs};
 use datafusion::logical_expr::utils::AggregateOrderSensitivity;
-use datafusion::logical_expr::{
-    Accumulator, AggregateUDFImpl, EmitTo, GroupsAccumulator, ReversedUDAF, SetMonotonicity, Signature,
-};
+use datafusion::logical_expr::{Accumulator, AggregateUDFImpl, EmitTo, GroupsAccumulator, ReversedUDAF};
 
 use super::float_frames::{Frame, Of};
+use crate::query::delegated_aggregate::delegated;
 
 /// The type in which integers and durations are summed: 128 bits.
 const WIDE_INTEGER: DataType = DataType::Decimal128(DECIMAL128_MAX_PRECISION, 0);
@@ -110,13 +109,7 @@ impl Width {
 }
 
 impl AggregateUDFImpl for ExactSum {
-    fn name(&self) -> &str {
-        self.0.name()
-    }
-
-    fn signature(&self) -> &Signature {
-        self.0.signature()
-    }
+    delegated!(0: name, signature, groups_accumulator_supported, set_monotonicity);
 
     fn return_type(&self, arg_types: &[DataType]) -> Result<DataType> {
         if let [DataType::Interval(_)] = arg_types {
@@ -137,10 +130,6 @@ impl AggregateUDFImpl for ExactSum {
         let Some(wide) = wider(args.return_field.data_type(), value) else { return self.0.state_fields(args) };
         let return_field = Arc::new(Field::new(args.return_field.name(), wide, true));
         self.0.state_fields(StateFieldsArgs { return_field, ..args })
-    }
-
-    fn groups_accumulator_supported(&self, args: AccumulatorArgs<'_>) -> bool {
-        self.0.groups_accumulator_supported(args)
     }
 
     fn create_groups_accumulator(&self, args: AccumulatorArgs<'_>) -> Result<Box<dyn GroupsAccumulator>> {
@@ -168,10 +157,6 @@ impl AggregateUDFImpl for ExactSum {
 
     fn order_sensitivity(&self) -> AggregateOrderSensitivity {
         AggregateOrderSensitivity::Insensitive
-    }
-
-    fn set_monotonicity(&self, data_type: &DataType) -> SetMonotonicity {
-        self.0.set_monotonicity(data_type)
     }
 }
 

@@ -3,7 +3,7 @@
 //! While a client does not take its answers nothing more is read from it, so its pipeline waits in its own buffers. What
 //! buffers hold beyond a small size is reserved from the server's budget.
 //!
-//! Not for: commands (`session`).
+//! Not for: commands (`commands`).
 
 use std::io::Result;
 use std::pin::pin;
@@ -12,9 +12,10 @@ use std::time::Instant;
 
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
+use super::commands::Then;
 use super::reply::Reply;
 use super::request::{Request, RequestLimits};
-use super::session::{Session, Then};
+use super::session::Session;
 use crate::server::budget::FREE;
 use crate::server::metrics::Tally;
 use crate::server::refusal::Refusal;

@@ -1,11 +1,12 @@
 //! The Redis protocol: datasets as databases of strings, read-only.
 //!
 //! ```text
-//! bytes ─▶ request ─▶ session (who, which dataset) ─▶ reads, scan, handshake ─▶ reply ─▶ bytes
+//! bytes ─▶ request ─▶ session (who, which dataset) ─▶ commands ─▶ reads, scan, handshake ─▶ reply ─▶ bytes
 //!             └ connection: buffers, limits, batches of pipelined requests
 //! ```
 //! Not for: HTTP (`http`), or where versions come from (`dataset`).
 
+mod commands;
 mod connection;
 mod glob;
 mod handshake;

@@ -8,11 +8,11 @@ use std::path::PathBuf;
 use super::{PublishOptions, Published, publish};
 use crate::catalog::{Action, Catalog, Installed};
 use crate::error::Result;
-use crate::format::{Allow, Manifest, Outcome, Reasons, shown_params};
+use crate::format::{Allow, CheckOutcome, Manifest, Reasons, shown_params};
 
 /// A finished staging directory: all of a version except its manifest.
 #[derive(Debug)]
-pub struct Staged {
+pub struct Built {
     directory: PathBuf,
 }
 
@@ -22,7 +22,7 @@ pub struct Complete {
     installed: Installed,
 }
 
-impl Staged {
+impl Built {
     /// The directory that will become the version.
     pub fn new(directory: impl Into<PathBuf>) -> Self {
         Self { directory: directory.into() }
@@ -70,7 +70,7 @@ fn told(manifest: &Manifest) -> String {
     if let Some(params) = manifest.params.as_ref().filter(|params| !params.is_empty()) {
         told.push_str(&format!(", {}", shown_params(params)));
     }
-    for check in manifest.checks.iter().filter(|check| check.outcome == Outcome::Allowed) {
+    for check in manifest.checks.iter().filter(|check| check.outcome == CheckOutcome::Allowed) {
         let (allow, expected, found) = (Allow::of_rule(&check.rule).name(), &check.expected, &check.found);
         told.push_str(&format!("; --allow {allow}: {}: expected {expected}, found {found}", check.rule));
     }

@@ -45,7 +45,10 @@ struct Ordered {
 }
 
 impl AggregateUDFImpl for Ordered {
-    delegated!(inner: name, aliases, signature, return_type, state_fields, groups_accumulator_supported, create_groups_accumulator, create_sliding_accumulator, order_sensitivity, supports_null_handling_clause);
+    delegated!(
+        inner: name, aliases, signature, return_type, state_fields, groups_accumulator_supported,
+        create_groups_accumulator, create_sliding_accumulator, order_sensitivity, supports_null_handling_clause
+    );
 
     fn accumulator(&self, args: AccumulatorArgs<'_>) -> Result<Box<dyn Accumulator>> {
         if args.is_distinct || args.order_bys.is_empty() {

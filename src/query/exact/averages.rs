@@ -79,7 +79,10 @@ impl Default for Average {
 }
 
 impl AggregateUDFImpl for Average {
-    delegated!(inner: name, aliases, accumulator, state_fields, groups_accumulator_supported, create_groups_accumulator, reverse_expr, order_sensitivity);
+    delegated!(
+        inner: name, aliases, accumulator, state_fields, groups_accumulator_supported, create_groups_accumulator,
+        reverse_expr, order_sensitivity
+    );
 
     fn signature(&self) -> &Signature {
         &self.signature

@@ -56,7 +56,10 @@ struct Refilled {
 }
 
 impl AggregateUDFImpl for Refilled {
-    delegated!(inner: name, aliases, signature, return_type, coerce_types, accumulator, state_fields, groups_accumulator_supported, create_groups_accumulator);
+    delegated!(
+        inner: name, aliases, signature, return_type, coerce_types, accumulator, state_fields,
+        groups_accumulator_supported, create_groups_accumulator
+    );
 
     fn create_sliding_accumulator(&self, args: AccumulatorArgs<'_>) -> Result<Box<dyn Accumulator>> {
         Ok(Box::new(Frame {

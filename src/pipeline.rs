@@ -36,7 +36,7 @@ use crate::error::{Error, IoContext, Result};
 use crate::format::{Allow, Allowed, Current, Kafka, Retention, State, allow_flag};
 use crate::job::Job;
 use crate::progress::Progress;
-use crate::publish::{self, GcReport, Published};
+use crate::publish::{self, GcReport, Published, Replicas};
 use crate::report::{RunOutcome, RunReport};
 use crate::resources::Resources;
 use crate::shutdown;
@@ -65,6 +65,8 @@ pub struct RunOptions {
     pub stage: bool,
     /// Kinds of failed checks and rules that do not stop the publish.
     pub allow: Allowed,
+    /// Hosts that have to have fetched the version before readers are moved to it.
+    pub replicas: Option<Replicas>,
     /// How progress is shown.
     pub progress: Progress,
 }
@@ -80,6 +82,7 @@ impl RunOptions {
             rebuild: false,
             stage: false,
             allow: Allowed::new(),
+            replicas: None,
             progress: Progress::auto(),
         }
     }

@@ -52,6 +52,10 @@ pub enum Action {
     GivenUp,
     /// The topic that versions are streamed to changed.
     Target,
+    /// A version became the candidate, which hosts fetch.
+    Proposed,
+    /// A version is no candidate any more.
+    Withdrawn,
 }
 
 /// Who does something here: user, host and process.

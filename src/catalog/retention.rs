@@ -41,11 +41,13 @@ impl Current {
             .filter(|(version, entry)| newer(*version) || used(entry, KEPT_FOR_INSPECTION));
         let kept: Vec<u64> = good.into_iter().take(keep).chain(waits).chain(bad).map(|(version, _)| version).collect();
         let age = retention.keep_for.map(|age| SignedDuration::try_from(age).unwrap_or(SignedDuration::MAX));
+        let proposed = self.candidate.as_ref().map(|candidate| candidate.version);
         let young = |entry: &VersionEntry| age.is_some_and(|age| used(entry, age));
         let expired = self
             .versions
             .iter()
-            .filter(|(version, entry)| Some(**version) != self.current && !kept.contains(version) && !young(entry));
+            .filter(|(version, _)| ![self.current, proposed].contains(&Some(**version)))
+            .filter(|(version, entry)| !kept.contains(version) && !young(entry));
         expired.map(|(&version, _)| version).collect()
     }
 }

@@ -13,7 +13,7 @@
 use jiff::Timestamp;
 
 use crate::error::{Error, Result};
-use crate::format::{Allow, Allowed, Change, Current, Pin, Reasons, RolledBack, State, VersionEntry, allow_flag};
+use crate::format::{Allow, Allowed, Candidate, Change, Current, Pin, Reasons, RolledBack, State, VersionEntry, allow_flag};
 
 /// How many rolled-back contents are remembered; the oldest are forgotten first.
 const MAX_ROLLED_BACK: usize = 256;
@@ -91,6 +91,32 @@ impl Current {
             entry.published_epoch = Some(epoch);
         }
         Ok(flip)
+    }
+
+    /// Makes a version the candidate: hosts fetch it, and canary hosts serve it if `canary` is set.
+    ///
+    /// # Errors
+    /// As [`Current::publish`]; `Invalid` for the version that readers see already.
+    pub fn propose(&mut self, version: u64, canary: bool, allow: &Allowed, now: Timestamp) -> Result<()> {
+        let entry = self.entry(version)?;
+        if self.current == Some(version) {
+            return Err(Error::invalid(format!("readers see version {version} already")));
+        }
+        self.ensure_unpinned(&format!("version {version} is not a candidate"))?;
+        self.ensure_publishable(version, entry, allow)?;
+        self.candidate = Some(Candidate { version, canary, since: now });
+        Ok(())
+    }
+
+    /// Ends a candidate: canary hosts go back to the version that readers see.
+    ///
+    /// # Errors
+    /// `Invalid` if the version is none.
+    pub fn withdraw(&mut self, version: u64) -> Result<()> {
+        match self.candidate.take_if(|candidate| candidate.version == version) {
+            Some(_) => Ok(()),
+            None => Err(Error::invalid(format!("version {version} is no candidate; nothing is withdrawn"))),
+        }
     }
 
     /// Makes a version the one readers see because the topic that this store follows announced it, without the rules
@@ -197,11 +223,13 @@ impl Current {
         if let Some(ledger) = &mut self.targets.kafka {
             ledger.streamed.remove(&version);
         }
+        self.candidate.take_if(|candidate| candidate.version == version);
         self.versions.remove(&version).ok_or_else(|| unknown(version))
     }
 
     /// Moves readers to `to`, a version that exists, and sets the state of the one they leave to `left`.
     fn flip(&mut self, to: u64, left: State, now: Timestamp) -> Flip {
+        self.candidate = None;
         let from = self.current.replace(to);
         if let Some(entry) = from.and_then(|from| self.versions.get_mut(&from)) {
             entry.state = left;

@@ -63,5 +63,7 @@ pub(super) fn word(action: Action) -> &'static str {
         Action::Finished => "finished",
         Action::GivenUp => "given up",
         Action::Target => "target",
+        Action::Proposed => "proposed",
+        Action::Withdrawn => "withdrawn",
     }
 }

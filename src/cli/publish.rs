@@ -4,12 +4,14 @@
 
 use std::path::PathBuf;
 
+use serde_json::json;
+
 use super::allow::AllowArgs;
 use super::wait::WaitArgs;
 use super::{Output, Verdict, flip};
 use crate::catalog::Catalog;
 use crate::error::{Error, Result};
-use crate::format::Allow;
+use crate::format::{Allow, Allowed};
 use crate::progress::Progress;
 use crate::publish::{self, PublishOptions};
 
@@ -17,7 +19,9 @@ const PUBLISH: &str = "\
 Examples:
   cutover publish stores/views_by_age 4
   cutover publish stores/views_by_age 4 --allow rows --reason 'half the shops closed, the loss of rows is real'
-  cutover publish stores/views_by_age 4 --wait-consumers 3       until 3 consumers of the topic serve it";
+  cutover publish stores/views_by_age 4 --wait-consumers 3       until 3 consumers of the topic serve it
+  cutover publish s3://serving/views_by_age 4 --wait-replicas 20     once 20 hosts have fetched it
+  cutover publish s3://serving/views_by_age 4 --canary               hosts that run with --canary try it first";
 
 /// Publish a version that is built, so that readers see it
 ///
@@ -39,8 +43,42 @@ pub(super) struct PublishArgs {
     /// Reason, for the store's log
     #[arg(long, value_name = "R")]
     reason: Option<String>,
+    /// Do not publish it yet, but let hosts that pull fetch it, and canary hosts serve it
+    #[arg(long, conflicts_with_all = ["restream", "wait_consumers", "wait_replicas"])]
+    canary: bool,
+    /// Take canary hosts off it again
+    #[arg(long, conflicts_with_all = ["canary", "restream", "wait_consumers", "wait_replicas"])]
+    withdraw: bool,
     #[command(flatten)]
     wait: WaitArgs,
+}
+
+/// Makes a version the candidate, or ends that.
+fn candidate(
+    catalog: &Catalog,
+    version: u64,
+    canary: bool,
+    allow: &Allowed,
+    output: &mut Output,
+) -> Result<Verdict> {
+    let place = catalog.place();
+    let line = if canary {
+        publish::propose(catalog, version, true, allow)?;
+        output.next(format!("cutover publish {place} {version}"));
+        format!(
+            "canary hosts of {place} take version {version}; all others fetch it and stay where they are; `cutover \
+             publish {place} {version}` publishes it, --withdraw takes canary hosts back"
+        )
+    } else {
+        publish::withdraw(catalog, version)?;
+        format!("version {version} is withdrawn: canary hosts of {place} go back to what is published")
+    };
+    output.ended(if canary { "proposed" } else { "withdrawn" });
+    output.document(&json!({ "version": version }))?;
+    if !output.is_json() {
+        output.line(line)?;
+    }
+    Ok(Verdict::Yes)
 }
 
 impl PublishArgs {
@@ -51,8 +89,12 @@ impl PublishArgs {
                 "--allow damaged is for `cutover run`: readers are not sent to damaged versions",
             ));
         }
-        let options = PublishOptions { allow, reason, restream, progress: Progress::auto() };
         let catalog = Catalog::open(&self.store)?;
+        if self.canary || self.withdraw {
+            return candidate(&catalog, self.version, self.canary, &allow, output);
+        }
+        let replicas = self.wait.replicas();
+        let options = PublishOptions { allow, reason, restream, progress: Progress::auto(), replicas };
         let published = publish::publish(&catalog, self.version, &options)?;
         let (version, announced) = (published.version, published.announced.clone());
         output.ended(if published.flipped() { "published" } else { "unchanged" });

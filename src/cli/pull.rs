@@ -39,6 +39,9 @@ pub(super) struct Args {
     /// Time between two looks with --follow
     #[arg(long, value_name = "D", value_parser = parsers::duration, default_value = "5s")]
     every: Duration,
+    /// Take candidates, too: versions that `cutover publish --canary` names
+    #[arg(long)]
+    canary: bool,
     /// Receive at most this many bytes per second, such as 50MiB
     #[arg(long, value_name = "SIZE", value_parser = parsers::size)]
     limit_rate: Option<u64>,
@@ -61,6 +64,7 @@ impl Args {
             limit_rate: self.limit_rate,
             retention: Retention { keep: self.keep, keep_for: None },
             look_every: self.every,
+            canary: self.canary,
             progress: if stderr::is_watched() { Progress::Bars } else { Progress::Silent },
             ..defaults
         };

@@ -80,6 +80,7 @@ impl Args {
         options.rebuild = self.rebuild;
         options.stage = self.stage;
         options.allow = allow;
+        options.replicas = self.wait.replicas();
         let report = pipeline::run(&job, &options)?;
         output.ended(summary::word(report.outcome));
         output.next(summary::next_command(&report));
@@ -154,6 +155,7 @@ pub(super) fn options(resources: Resources, spill_dir: Option<PathBuf>) -> RunOp
         rebuild: false,
         stage: false,
         allow: Allowed::new(),
+        replicas: None,
         progress: Progress::auto(),
     }
 }

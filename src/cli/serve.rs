@@ -65,6 +65,9 @@ pub(super) struct Args {
     /// Time between two looks at a URL
     #[arg(long, value_name = "D", value_parser = parsers::duration, default_value = EVERY)]
     every: Duration,
+    /// Serve candidates, too: versions that `cutover publish --canary` names
+    #[arg(long)]
+    canary: bool,
     /// Threads to use; one per processor if left out
     #[arg(long, value_name = "N")]
     threads: Option<usize>,
@@ -133,6 +136,7 @@ impl Args {
             block_cache: usize::try_from(self.block_cache).unwrap_or(usize::MAX),
             warm_up: self.warm_up,
             every: self.every,
+            canary: self.canary,
             limits: self.limits.limits(),
         };
         let json = output.is_json();

@@ -85,6 +85,11 @@ pub(super) fn show(catalog: &Catalog, current: &Current, output: &mut Output) ->
             None => output.line("nothing is published")?,
         },
     }
+    if let Some(candidate) = &current.candidate {
+        let who = if candidate.canary { "canary hosts serve it, all others fetch it" } else { "hosts fetch it" };
+        let (version, since) = (candidate.version, format::time(candidate.since));
+        output.line(format!("version {version} is the candidate since {since}: {who}"))?;
+    }
     if let Some(behind) = behind(current) {
         output.line(behind)?;
     }

@@ -9,7 +9,7 @@ use super::{notice, parsers};
 use crate::catalog::Catalog;
 use crate::error::{Error, Result};
 use crate::format::StreamedVersion;
-use crate::publish;
+use crate::publish::{self, Replicas};
 use crate::shutdown;
 
 /// Waiting for those who take a version over, after a publish that `run` and `publish` do.
@@ -18,7 +18,7 @@ pub(super) struct WaitArgs {
     /// Wait until N consumers of the topic serve the version
     #[arg(long, value_name = "N")]
     wait_consumers: Option<usize>,
-    /// Wait until N hosts that pull from the object store serve the version
+    /// Publish once N hosts that pull from the object store have fetched the version, and wait until they serve it
     #[arg(long, value_name = "N")]
     wait_replicas: Option<usize>,
     /// How long to wait for them, such as 10m
@@ -27,6 +27,11 @@ pub(super) struct WaitArgs {
 }
 
 impl WaitArgs {
+    /// The hosts that have to be ready before the publish.
+    pub(super) fn replicas(&self) -> Option<Replicas> {
+        self.wait_replicas.map(|count| Replicas { count, patience: self.wait_for })
+    }
+
     /// Waits, if requested. The publish itself is complete.
     pub(super) fn wait(&self, catalog: &Catalog, version: u64, announced: Option<&StreamedVersion>) -> Result<()> {
         self.wait_for_replicas(catalog, version)?;
@@ -43,8 +48,8 @@ impl WaitArgs {
     }
 
     fn wait_for_replicas(&self, catalog: &Catalog, version: u64) -> Result<()> {
-        let Some(replicas) = self.wait_replicas else { return Ok(()) };
-        let serving = publish::wait_for_replicas(catalog, version, replicas, self.wait_for);
+        let Some(replicas) = self.replicas() else { return Ok(()) };
+        let serving = publish::wait_for_replicas(catalog, version, replicas);
         let stands = || format!("version {version} is live; the wait for its replicas was stopped");
         let serving = serving.map_err(|error| shutdown::stands(error, stands))?;
         notice(&format!("version {version} is served by {}", serving.join(", ")));

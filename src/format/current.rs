@@ -77,6 +77,22 @@ pub struct Current {
     /// The topic whose announcements this store follows; none when its versions are built locally.
     #[serde(default)]
     pub follows: Option<String>,
+    /// The version that hosts fetch before it is published, if any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub candidate: Option<Candidate>,
+}
+
+/// A version that is about to be published: every host fetches it, and canary hosts serve it. Any change of the version
+/// that readers see ends it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Candidate {
+    /// The version.
+    pub version: u64,
+    /// Whether canary hosts serve it.
+    pub canary: bool,
+    /// Since when.
+    #[serde(with = "rfc3339")]
+    pub since: Timestamp,
 }
 
 /// What of a store is where besides on its own disk, by kind of target. A kind that this program does not know is an
@@ -180,6 +196,7 @@ impl Current {
             kafka_before_targets: None,
             pending: None,
             follows: None,
+            candidate: None,
         }
     }
 
@@ -191,6 +208,13 @@ impl Current {
     /// The entry of the version readers see.
     pub fn current_entry(&self) -> Option<(u64, &VersionEntry)> {
         self.current.and_then(|version| Some((version, self.versions.get(&version)?)))
+    }
+
+    /// The entry of the version that readers of a host see: those of a canary host see the candidate.
+    pub fn entry_seen(&self, by_canary: bool) -> Option<(u64, &VersionEntry)> {
+        let candidate = self.candidate.as_ref().filter(|candidate| by_canary && candidate.canary);
+        let candidate = candidate.and_then(|it| Some((it.version, self.versions.get(&it.version)?)));
+        candidate.or_else(|| self.current_entry())
     }
 
     /// The version that the same job already built from the same inputs: the current one if it matches, else the
@@ -236,6 +260,8 @@ impl Current {
             Some(format!("versions {published:?} are published, the current one is {:?}", self.current))
         } else if self.pin.as_ref().is_some_and(|pin| Some(pin.version) != self.current) {
             Some("the pinned version is not the current one".to_owned())
+        } else if let Some(candidate) = self.candidate.as_ref().filter(|it| !self.versions.contains_key(&it.version)) {
+            Some(format!("version {} is the candidate but does not exist", candidate.version))
         } else if last >= self.next_version {
             Some(format!("version {last} exists, the next one would be {}", self.next_version))
         } else {

@@ -33,7 +33,7 @@ pub use announcement::{
 };
 pub use change::{Change, Intent};
 pub(crate) use checksummed_json::{stamp, to_checksummed_json};
-pub use current::{Current, Pin, RolledBack, Targets, VersionEntry};
+pub use current::{Candidate, Current, Pin, RolledBack, Targets, VersionEntry};
 pub use digest::{Digest, Digester};
 pub use hashes::Hashes;
 pub use hex::{as_text, hex, hex_checksum, undigits};

@@ -50,7 +50,7 @@ impl<'r> Found<'r> {
 
     /// How the version is published.
     pub(super) fn publish_options(&self) -> PublishOptions {
-        let RunOptions { allow, progress, .. } = self.options;
-        PublishOptions { allow: allow.clone(), progress: *progress, ..PublishOptions::default() }
+        let RunOptions { allow, progress, replicas, .. } = self.options;
+        PublishOptions { allow: allow.clone(), progress: *progress, replicas: *replicas, ..PublishOptions::default() }
     }
 }

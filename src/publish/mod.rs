@@ -20,7 +20,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 pub use self::lifecycle::{Built, Complete};
-pub use self::replicas::wait_for_replicas;
+pub use self::replicas::{Replicas, propose, wait_for_replicas, withdraw};
 pub use self::two_phase::finish_pending;
 use self::two_phase::{Committed, Streaming, commit_change};
 use crate::catalog::{Action, Catalog, FileDepth, Flip};
@@ -44,6 +44,8 @@ pub struct PublishOptions {
     pub restream: bool,
     /// How the progress of streaming to Kafka is shown.
     pub progress: Progress,
+    /// Hosts that have to have fetched the version before readers are moved to it.
+    pub replicas: Option<Replicas>,
 }
 
 /// A version that readers see.
@@ -78,6 +80,9 @@ impl Published {
 /// As [`Current::publish`]; `Corrupt` when its files differ from its manifest; `Conflict` when another command
 /// publishes; `Unavailable` when the disk or Kafka fails, with the message saying whether the change was applied.
 pub fn publish(catalog: &Catalog, version: u64, options: &PublishOptions) -> Result<Published> {
+    if let Some(replicas) = options.replicas {
+        replicas::make_ready(catalog, version, &options.allow, replicas)?;
+    }
     let streaming = Streaming { again: options.restream, progress: options.progress };
     let refused = catalog.read()?;
     let refused = refused.versions.get(&version).map(|entry| refused.refusals(version, entry)).unwrap_or_default();

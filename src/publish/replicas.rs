@@ -1,12 +1,17 @@
-//! Waits until hosts that pull from a store on an object store serve what was published.
+//! Candidates, which hosts that pull from a store on an object store fetch before they are published, and the wait
+//! until hosts have a version or serve it.
 //!
 //! Not for: consumers of a topic, which report on Kafka.
 
 use std::time::{Duration, Instant};
 
-use crate::catalog::{Catalog, Replica, ReplicaState};
+use jiff::Timestamp;
+
+use super::finish_pending;
+use crate::catalog::{Action, Catalog, Remote, Replica, ReplicaState};
 use crate::error::{Error, Result};
 use crate::escape::shortened;
+use crate::format::Allowed;
 use crate::shutdown;
 
 /// Time between two looks at the reports, each of which reads one object per host.
@@ -14,38 +19,111 @@ const POLL_INTERVAL: Duration = Duration::from_secs(1);
 /// Hosts that do not serve the version yet and are named in an error, at most.
 const MAX_NAMED: usize = 5;
 
-/// Waits until `replicas` hosts serve a version of the store, and returns their names.
+/// Hosts that pull from the store, for which a publish waits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Replicas {
+    /// How many of them.
+    pub count: usize,
+    /// How long to wait for them at each step.
+    pub patience: Duration,
+}
+
+/// What is waited for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Step {
+    /// The version is fetched, so that the flip takes a moment.
+    Ready,
+    /// Readers see it.
+    Serving,
+}
+
+/// Proposes a version and waits until the hosts have fetched it, so that all of them flip together once it is published.
+/// If they do not in time, it is withdrawn.
 ///
 /// # Errors
-/// `Invalid` for a local store and for a version that does not exist; `Unavailable` when they do not within `patience`,
-/// naming others.
-pub fn wait_for_replicas(catalog: &Catalog, version: u64, replicas: usize, patience: Duration) -> Result<Vec<String>> {
-    let Some(remote) = catalog.remote() else {
-        return Err(Error::invalid(
-            "this store is a local directory, from which no host pulls: leave --wait-replicas out",
-        ));
-    };
+/// As [`wait_for_replicas`], and as [`Current::propose`](crate::format::Current::propose).
+pub(super) fn make_ready(catalog: &Catalog, version: u64, allow: &Allowed, replicas: Replicas) -> Result<()> {
+    if catalog.read()?.current == Some(version) {
+        return Ok(());
+    }
+    ensure_remote(catalog)?;
+    propose(catalog, version, false, allow)?;
+    wait(catalog, version, replicas, Step::Ready).map(drop).map_err(|error| match withdraw(catalog, version) {
+        Ok(()) => error,
+        Err(_) => error.during(format!("`cutover publish STORE {version} --withdraw` ends the wait of hosts for it")),
+    })
+}
+
+/// Makes a version the candidate, which hosts fetch before it is published; with `canary`, canary hosts serve it.
+///
+/// # Errors
+/// As [`Current::propose`](crate::format::Current::propose); `Unavailable` when the write fails.
+pub fn propose(catalog: &Catalog, version: u64, canary: bool, allow: &Allowed) -> Result<()> {
+    let now = Timestamp::now();
+    finish_pending(catalog)?;
+    catalog.commit(|current| current.propose(version, canary, allow, now))?;
+    let detail = if canary { "canary hosts serve it" } else { "hosts fetch it" };
+    catalog.log().record(Action::Proposed, Some(version), detail);
+    Ok(())
+}
+
+/// Ends a candidate, so that canary hosts go back to the version that readers see.
+///
+/// # Errors
+/// `Invalid` if the version is none; `Unavailable` when the write fails.
+pub fn withdraw(catalog: &Catalog, version: u64) -> Result<()> {
+    finish_pending(catalog)?;
+    catalog.commit(|current| current.withdraw(version))?;
+    catalog.log().record(Action::Withdrawn, Some(version), "it is no candidate any more");
+    Ok(())
+}
+
+/// Waits until hosts serve a version of the store, and returns their names.
+///
+/// # Errors
+/// `Invalid` for a local store and for a version that does not exist; `Unavailable` when they do not in time, naming
+/// others.
+pub fn wait_for_replicas(catalog: &Catalog, version: u64, replicas: Replicas) -> Result<Vec<String>> {
+    wait(catalog, version, replicas, Step::Serving)
+}
+
+fn ensure_remote(catalog: &Catalog) -> Result<&Remote> {
+    catalog.remote().ok_or_else(|| {
+        Error::invalid("this store is a local directory, from which no host pulls: leave --wait-replicas out")
+    })
+}
+
+fn wait(catalog: &Catalog, version: u64, replicas: Replicas, step: Step) -> Result<Vec<String>> {
+    let remote = ensure_remote(catalog)?;
     let current = catalog.read()?;
     let entry = current.versions.get(&version);
     let entry = entry.ok_or_else(|| Error::invalid(format!("there is no version {version} any more")))?;
-    let deadline = Instant::now() + patience;
+    let is_build = |build: &Option<String>| build.as_deref() == Some(entry.build_id.as_str());
+    let deadline = Instant::now() + replicas.patience;
     loop {
         shutdown::check()?;
         let reports = remote.replicas()?;
-        let serves = |replica: &&Replica| {
-            replica.state == ReplicaState::Serving && replica.build_id.as_deref() == Some(entry.build_id.as_str())
+        let is_there = |replica: &&Replica| {
+            let serves = replica.state == ReplicaState::Serving && is_build(&replica.build_id);
+            serves || step == Step::Ready && is_build(&replica.ready_build_id)
         };
-        let serving: Vec<String> = reports.iter().filter(serves).map(|replica| shortened(&replica.name)).collect();
-        if serving.len() >= replicas {
-            return Ok(serving);
+        let there: Vec<String> = reports.iter().filter(is_there).map(|replica| shortened(&replica.name)).collect();
+        if there.len() >= replicas.count {
+            return Ok(there);
         }
         if Instant::now() > deadline {
-            let others = reports.iter().filter(|replica| !serves(replica)).take(MAX_NAMED).map(describe);
-            let others: Vec<String> = others.chain(serving.iter().map(|name| format!("{name} serves it"))).collect();
+            let (state, has) = match step {
+                Step::Ready => ("not published", "has it ready"),
+                Step::Serving => ("published", "serves it"),
+            };
+            let others = reports.iter().filter(|replica| !is_there(replica)).take(MAX_NAMED).map(describe);
+            let others: Vec<String> = others.chain(there.iter().map(|name| format!("{name} {has}"))).collect();
             return Err(Error::unavailable(format!(
-                "version {version} is published, but after {} s {} of {replicas} hosts serve it; {}",
-                patience.as_secs(),
-                serving.len(),
+                "version {version} is {state}: after {} s {} of {} hosts {}; {}",
+                replicas.patience.as_secs(),
+                there.len(),
+                replicas.count,
+                if step == Step::Ready { "have it ready" } else { "serve it" },
                 if others.is_empty() { "no host has reported".to_owned() } else { others.join(", ") }
             )));
         }

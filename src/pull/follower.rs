@@ -50,6 +50,8 @@ pub struct Options {
     pub retry_for: Duration,
     /// Time between two looks, of which a random part of up to a fifth is taken off or added.
     pub look_every: Duration,
+    /// Whether readers of this host see candidates.
+    pub canary: bool,
     /// How the progress of a download is shown.
     pub progress: Progress,
 }
@@ -67,6 +69,7 @@ impl Options {
             retention: Retention { keep: DEFAULT_KEEP, keep_for: None },
             retry_for: Patience::default().retry_for,
             look_every: POLL_INTERVAL,
+            canary: false,
             progress: Progress::Silent,
         }
     }
@@ -109,6 +112,8 @@ pub struct Follower {
     /// What was reported last, and when; none while this host may not write.
     reported: Option<(Replica, Instant)>,
     may_report: bool,
+    /// The build of the candidate that is installed here.
+    ready: Option<String>,
     is_following: bool,
     stop: Arc<AtomicBool>,
 }
@@ -152,6 +157,7 @@ impl Follower {
             seen,
             reported: None,
             may_report: true,
+            ready: None,
             is_following: false,
             stop: Arc::default(),
         })
@@ -229,7 +235,7 @@ impl Follower {
             let current = self.look()?;
             match self.take_over(&current)? {
                 TakeoverOutcome::Takeover(taken) => return Ok(Some(taken)),
-                TakeoverOutcome::Nothing => return Ok(None),
+                TakeoverOutcome::Nothing => return self.fetch_candidate(&current).map(|()| None),
                 TakeoverOutcome::Overtaken => {}
             }
         }
@@ -256,7 +262,7 @@ impl Follower {
                 local.dataset
             )));
         }
-        let Some((version, entry)) = wanted.current_entry() else { return Ok(TakeoverOutcome::Nothing) };
+        let Some((version, entry)) = wanted.entry_seen(self.options.canary) else { return Ok(TakeoverOutcome::Nothing) };
         if local.current_entry().is_some_and(|(_, here)| here.build_id == entry.build_id) {
             return Ok(TakeoverOutcome::Nothing);
         }
@@ -296,6 +302,23 @@ impl Follower {
             downloaded,
             seconds: started.elapsed().as_secs_f64(),
         }))
+    }
+
+    /// Downloads the candidate and installs it, so that it is there when it is published.
+    fn fetch_candidate(&mut self, wanted: &Current) -> Result<()> {
+        let candidate = wanted.candidate.as_ref().and_then(|it| Some((it.version, wanted.versions.get(&it.version)?)));
+        let Some((version, entry)) = candidate else {
+            self.ready = None;
+            return Ok(());
+        };
+        let local = self.catalog.read()?;
+        let is_here = local.versions.get(&version).is_some_and(|here| here.build_id == entry.build_id);
+        let is_free = !local.versions.contains_key(&version);
+        if is_here || is_free && self.stage(wanted, version)?.is_some() {
+            Store::of(self.catalog.clone()).version(version)?;
+            self.ready = Some(entry.build_id.clone());
+        }
+        Ok(())
     }
 
     /// Downloads a version and installs it. None when another one became the current one meanwhile.
@@ -354,10 +377,11 @@ impl Follower {
         Ok(manifests.collect())
     }
 
-    /// Whether readers of the remote store are still on the version that `wanted` names.
+    /// Whether the remote store still has the current version and the candidate that `wanted` names.
     fn is_still_current(&mut self, wanted: &Current) -> Result<bool> {
         let build = |current: &Current| current.current_entry().map(|(_, entry)| entry.build_id.clone());
-        Ok(build(&self.look()?) == build(wanted))
+        let now = self.look()?;
+        Ok(build(&now) == build(wanted) && now.candidate == wanted.candidate)
     }
 
     fn retain(&self) -> Result<()> {
@@ -380,6 +404,7 @@ impl Follower {
             state,
             version: serving.map(|(version, _)| version),
             build_id: serving.map(|(_, entry)| entry.build_id.clone()),
+            ready_build_id: self.ready.clone(),
             error,
             at: Timestamp::now(),
         };

@@ -150,6 +150,7 @@ pub fn serve(settings: &Settings, mut tell: impl FnMut(&Event) -> Result<()>) ->
         cache: server.cache.clone(),
         warm_up: settings.warm_up,
         every: settings.every,
+        canary: settings.canary,
         events: events.clone(),
     };
     let sources = Sources::new(Arc::clone(&server.registry), watching);

@@ -45,6 +45,8 @@ pub struct Settings {
     pub warm_up: Duration,
     /// Time between two looks at a remote store.
     pub every: Duration,
+    /// Whether clients see candidates.
+    pub canary: bool,
     /// Limits on what clients may ask for.
     pub limits: Limits,
 }

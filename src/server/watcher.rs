@@ -43,6 +43,8 @@ pub struct Watching {
     pub warm_up: Duration,
     /// Time between two looks at a remote store.
     pub every: Duration,
+    /// Whether clients see candidates.
+    pub canary: bool,
     /// Where to say what happened.
     pub events: Events,
 }
@@ -161,7 +163,7 @@ impl Look {
         let current = Arc::new(store.versions()?);
         self.dataset.update(|state| state.current = Some(Arc::clone(&current)));
         self.check_name(&current.dataset)?;
-        let Some((number, entry)) = current.current_entry() else {
+        let Some((number, entry)) = current.entry_seen(self.watching.canary) else {
             if is_followed {
                 return Ok(());
             }
@@ -171,7 +173,7 @@ impl Look {
         if !self.dataset.served().is_some_and(|served| is_current(&served)) {
             let served = match self.dataset.open_already(is_current) {
                 Some(open) => open,
-                None => self.open(store)?,
+                None => self.open(store, number)?,
             };
             // It may have been taken back meanwhile.
             if FileId::of(store)? != file {
@@ -195,14 +197,14 @@ impl Look {
         }
     }
 
-    fn open(&self, store: &Store) -> Result<Arc<Served>> {
+    fn open(&self, store: &Store, version: u64) -> Result<Arc<Served>> {
         self.dataset.update(|state| state.is_loading = true);
-        let opened = store.current().map(|version| version.map(|version| Arc::new(Served::new(version))));
-        if let Ok(Some(served)) = &opened {
+        let opened = store.version(version).map(|version| Arc::new(Served::new(version)));
+        if let Ok(served) = &opened {
             warm_up(served, &self.dataset, self.watching.warm_up);
         }
         self.dataset.update(|state| state.is_loading = false);
-        opened?.ok_or_else(|| Error::unavailable("nothing is published any more"))
+        opened
     }
 
     fn swap(&self, served: Arc<Served>, began: Instant) {
@@ -274,7 +276,7 @@ fn follow(source: &Source, dataset: &Dataset, watching: &Watching, stop: &Stop) 
         }
     };
     while !stop.is_set() {
-        let options = Options { look_every: watching.every, ..Options::new(url.as_str(), directory).following() };
+        let options = Options { look_every: watching.every, canary: watching.canary, ..Options::new(url.as_str(), directory).following() };
         let ended = Follower::open(options).and_then(|mut follower| {
             stop.also(follower.stop_flag());
             follower.follow(|pulled| {

@@ -91,6 +91,48 @@ fn a_host_follows_until_it_is_stopped_and_says_what_it_serves() {
 }
 
 #[test]
+fn canary_hosts_try_a_version_that_others_only_fetch() {
+    let Some(server) = Server::shared() else { return };
+    let (numbers, _) = remote(server, server.port(), "");
+    numbers.run(1).ok();
+    let follow = |host: &str, flags: &str| {
+        numbers.workspace.start(&format!("pull {} --to {host} --follow --every 1s --name {host} {flags}", numbers.store))
+    };
+    let hosts = [follow("canary", "--canary"), follow("other", "")];
+    let seen = |host: &str| {
+        let current = numbers.workspace.path(&format!("{host}/current.json"));
+        let text = std::fs::read_to_string(current).unwrap_or_default();
+        let json: serde_json::Value = serde_json::from_str(&text).unwrap_or_default();
+        (json["current"].as_u64(), json["versions"]["2"]["state"].as_str().map(str::to_owned))
+    };
+    let complete = || Some("complete".to_owned());
+    wait_for("both to serve version 1", || seen("canary").0 == Some(1) && seen("other").0 == Some(1));
+    numbers.write(2, 100);
+    numbers.workspace.cutover("run numbers.toml --stage").ok();
+    numbers.on("publish", "2 --canary").ok();
+    wait_for("the canary to serve version 2", || seen("canary").0 == Some(2));
+    wait_for("the other to have fetched it", || seen("other") == (Some(1), complete()));
+    numbers.on("versions", "").ok().prints(&["version 2 is the candidate", "readers see version 1"]);
+    numbers.on("gc", "--keep 1").ok();
+    numbers.on("publish", "2 --withdraw").ok();
+    wait_for("the canary to be back", || seen("canary").0 == Some(1));
+    numbers.on("publish", "2 --withdraw").exits(2);
+    assert_eq!(numbers.current_json()["current"], 1);
+    numbers.on("publish", "2 --wait-replicas 2 --wait-for 30s").ok();
+    assert!(seen("canary").0 == Some(2) && seen("other").0 == Some(2));
+    hosts.map(|host| {
+        host.signal(Signal::TERM);
+        host.wait().exits(143)
+    });
+
+    numbers.write(3, 100);
+    let late = numbers.workspace.cutover("run numbers.toml --wait-replicas 3 --wait-for 2s").exits(4);
+    assert!(late.stderr.contains("version 3 is not published: after 2 s"), "{}", late.stderr);
+    assert_eq!(numbers.current_json()["current"], 2);
+    assert!(numbers.current_json()["candidate"].is_null());
+}
+
+#[test]
 fn a_pull_that_is_killed_anywhere_leaves_the_old_version_and_the_next_one_succeeds() {
     let Some(server) = Server::shared() else { return };
     let (numbers, _) = remote(server, server.port(), "");

@@ -30,6 +30,9 @@ pub struct Replica {
     pub version: Option<u64>,
     /// The build of that version.
     pub build_id: Option<String>,
+    /// The build of the candidate that it has fetched and can serve at once.
+    #[serde(default)]
+    pub ready_build_id: Option<String>,
     /// Why it failed, if it did.
     pub error: Option<String>,
     /// When it said so.

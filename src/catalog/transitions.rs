@@ -13,7 +13,9 @@
 use jiff::Timestamp;
 
 use crate::error::{Error, Result};
-use crate::format::{Allow, Allowed, Candidate, Change, Current, Pin, Reasons, RolledBack, State, VersionEntry, allow_flag};
+use crate::format::{
+    Allow, Allowed, Candidate, Change, Current, Pin, Reasons, RolledBack, State, VersionEntry, allow_flag,
+};
 
 /// How many rolled-back contents are remembered; the oldest are forgotten first.
 const MAX_ROLLED_BACK: usize = 256;

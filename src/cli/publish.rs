@@ -54,13 +54,7 @@ pub(super) struct PublishArgs {
 }
 
 /// Makes a version the candidate, or ends that.
-fn candidate(
-    catalog: &Catalog,
-    version: u64,
-    canary: bool,
-    allow: &Allowed,
-    output: &mut Output,
-) -> Result<Verdict> {
+fn candidate(catalog: &Catalog, version: u64, canary: bool, allow: &Allowed, output: &mut Output) -> Result<Verdict> {
     let place = catalog.place();
     let line = if canary {
         publish::propose(catalog, version, true, allow)?;

@@ -262,7 +262,9 @@ impl Follower {
                 local.dataset
             )));
         }
-        let Some((version, entry)) = wanted.entry_seen(self.options.canary) else { return Ok(TakeoverOutcome::Nothing) };
+        let Some((version, entry)) = wanted.entry_seen(self.options.canary) else {
+            return Ok(TakeoverOutcome::Nothing);
+        };
         if local.current_entry().is_some_and(|(_, here)| here.build_id == entry.build_id) {
             return Ok(TakeoverOutcome::Nothing);
         }

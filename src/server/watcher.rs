@@ -276,7 +276,11 @@ fn follow(source: &Source, dataset: &Dataset, watching: &Watching, stop: &Stop) 
         }
     };
     while !stop.is_set() {
-        let options = Options { look_every: watching.every, canary: watching.canary, ..Options::new(url.as_str(), directory).following() };
+        let options = Options {
+            look_every: watching.every,
+            canary: watching.canary,
+            ..Options::new(url.as_str(), directory).following()
+        };
         let ended = Follower::open(options).and_then(|mut follower| {
             stop.also(follower.stop_flag());
             follower.follow(|pulled| {

@@ -10,7 +10,7 @@ use std::fs;
 
 use crate::fixture::{NUMBERS, Numbers, integers, strings, write_parquet};
 use crate::harness::Workspace;
-use crate::resources::in_namespace;
+use crate::namespace::in_namespace;
 use crate::wide_rows;
 
 /// Runs with more and more of what `limit` leaves free, and checks each run. `limit` is a shell function that leaves

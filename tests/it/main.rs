@@ -36,6 +36,7 @@ mod locking;
 mod memory;
 mod memory_wide;
 mod mutated_inputs;
+mod namespace;
 mod operators;
 mod parquet_inputs;
 mod parquet_schemas;

@@ -5,14 +5,14 @@
 //! allow that, the test says so and does nothing, except under CI, where that is a failure.
 
 use std::fs;
-use std::process::Command;
 use std::sync::Arc;
 
 use arrow::array::StringArray;
 use rustix::process::Signal;
 
 use crate::fixture::{NUMBERS, Numbers, integers, strings, write_parquet};
-use crate::harness::{CUTOVER, Run, Workspace, is_set, names};
+use crate::harness::{CUTOVER, Workspace, names};
+use crate::namespace::in_namespace;
 
 #[test]
 fn an_input_that_changes_during_the_run_is_refused() {
@@ -143,20 +143,6 @@ fn a_disk_that_cannot_be_written_is_readable_all_the_same() {
     assert_eq!(run.stdout.matches("code 4\n").count(), 3, "{}", run.stdout);
     assert_eq!(run.stdout.matches("Read-only file system").count(), 3, "{}", run.stdout);
     assert!(!run.stdout.contains("panicked"), "{}", run.stdout);
-}
-
-/// Runs, with `$CUTOVER`, a script in its own mount namespace; `None` if that is not possible.
-pub fn in_namespace(workspace: &Workspace, script: &str) -> Option<Run> {
-    let root = rustix::process::getuid().is_root();
-    let flags: &[&str] = if root { &["--mount"] } else { &["--mount", "--map-root-user"] };
-    let probe = Command::new("unshare").args(flags).args(["mount", "-t", "tmpfs", "tmpfs", "/mnt"]).output();
-    if !probe.as_ref().is_ok_and(|output| output.status.success()) {
-        assert!(!is_set("CI"), "this machine cannot mount a file system in a namespace: {probe:?}");
-        eprintln!("skipped: this machine cannot mount a file system in a namespace: {probe:?}");
-        return None;
-    }
-    let mut command = workspace.command("unshare", &[flags, &["sh", "-c", script]].concat());
-    Some(workspace.finish(command.env("CUTOVER", CUTOVER)))
 }
 
 #[test]

@@ -13,7 +13,7 @@ use serde_json::Value;
 
 use crate::fixture::{integers, write_parquet};
 use crate::harness::{CUTOVER, Run, Workspace, copy_directory, names};
-use crate::resources::in_namespace;
+use crate::namespace::in_namespace;
 
 const ROWS: u64 = 220_000;
 const JOB: &str = r#"

@@ -27,6 +27,8 @@ mod harness;
 mod input_faults;
 mod inputs;
 mod lake;
+#[path = "../it/namespace.rs"]
+mod namespace;
 mod objects;
 mod proxied;
 mod proxy;

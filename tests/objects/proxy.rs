@@ -27,6 +27,8 @@ pub enum Fault {
     Refuse,
     /// The server never sees it, and the client is told 403.
     Deny,
+    /// The server never sees it, and the client is told that its credentials have expired.
+    Expire,
     /// The server carries it out, and the connection is cut instead of an answer.
     LoseAnswer,
     /// The server carries it out, and the client is told 503.
@@ -51,6 +53,8 @@ pub enum When {
     Always,
     /// The first, second, ... one, counted from 1.
     Nth(usize),
+    /// That one, and all after it.
+    From(usize),
     /// So many of a hundred, by a seed.
     Percent(u64, u64),
 }
@@ -79,6 +83,7 @@ impl Rule {
         let applies = match self.when {
             When::Always => true,
             When::Nth(nth) => self.matched == nth,
+            When::From(nth) => self.matched >= nth,
             When::Percent(percent, seed) => mixed(seed ^ self.matched as u64) % 100 < percent,
         };
         applies.then_some(self.fault)
@@ -171,6 +176,7 @@ impl State {
             Some(Fault::Swallow) => return Ok(false),
             Some(Fault::Refuse) => return client.write_all(UNAVAILABLE).map(|()| goes_on),
             Some(Fault::Deny) => return client.write_all(DENIED).map(|()| goes_on),
+            Some(Fault::Expire) => return client.write_all(EXPIRED).map(|()| goes_on),
             Some(Fault::Flood) => {
                 client.write_all(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 1000000000000\r\n\r\n")?;
                 loop {
@@ -210,6 +216,8 @@ const UNAVAILABLE: &[u8] =
 
 const DENIED: &[u8] = b"HTTP/1.1 403 Forbidden\r\nContent-Type: application/xml\r\nContent-Length: 45\r\n\r\n\
     <Error><Code>AccessDenied</Code></Error>    \n";
+const EXPIRED: &[u8] = b"HTTP/1.1 400 Bad Request\r\nContent-Type: application/xml\r\nContent-Length: 45\r\n\r\n\
+    <Error><Code>ExpiredToken</Code></Error>    \n";
 
 fn alter(body: &mut [u8]) {
     let middle = body.len() / 2;

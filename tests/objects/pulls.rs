@@ -11,6 +11,7 @@ use rustix::process::Signal;
 
 use crate::fixture::Numbers;
 use crate::harness::{Run, names, wait_for};
+use crate::namespace::in_namespace;
 use crate::proxy::{Fault, Proxy, Rule, When};
 use crate::server::{Server, keys};
 use crate::stores::remote;
@@ -91,12 +92,51 @@ fn a_host_follows_until_it_is_stopped_and_says_what_it_serves() {
 }
 
 #[test]
+fn a_full_disk_stops_a_pull_and_the_next_one_succeeds() {
+    let Some(server) = Server::shared() else { return };
+    let (numbers, _) = remote(server, server.port(), "");
+    numbers.run(1).ok();
+    numbers.write(2, 100);
+    let script = format!(
+        "
+        mkdir -p copy && mount -t tmpfs -o size=8m tmpfs copy || exit 99
+        $CUTOVER pull {store} --to copy || exit 98
+        $CUTOVER run numbers.toml || exit 97
+        for left in 0 1 2 4 8 16 24 32 64 128 256 512; do
+            free=$(($(stat -f -c %a copy) - left))
+            [ $free -le 0 ] || head -c $((free * 4096)) /dev/zero >copy/filler
+            $CUTOVER pull {store} --to copy >pull.$left.txt 2>&1
+            code=$?
+            rm -f copy/filler
+            echo \"$left $code\" >>codes.txt
+            $CUTOVER get copy k000 --json >>seen.txt || exit 96
+            [ $code = 0 ] && exit 0
+        done
+        exit 95",
+        store = numbers.store
+    );
+    let Some(run) = in_namespace(&numbers.workspace, &script) else { return };
+    run.exits(0);
+    let read = |name: &str| std::fs::read_to_string(numbers.workspace.path(name)).unwrap();
+    let codes = read("codes.txt");
+    let failed: Vec<(&str, &str)> = codes.lines().filter_map(|line| line.split_once(' ')).collect();
+    assert!(failed.len() > 2, "{codes}");
+    for (left, code) in &failed[..failed.len() - 1] {
+        let said = read(&format!("pull.{left}.txt"));
+        assert!(*code == "4" && said.contains("copy") && !said.contains("panicked"), "{left} left: {code}, {said}");
+    }
+    assert!(read("seen.txt").contains("\"generation\":2"), "{}", read("seen.txt"));
+}
+
+#[test]
 fn canary_hosts_try_a_version_that_others_only_fetch() {
     let Some(server) = Server::shared() else { return };
     let (numbers, _) = remote(server, server.port(), "");
     numbers.run(1).ok();
     let follow = |host: &str, flags: &str| {
-        numbers.workspace.start(&format!("pull {} --to {host} --follow --every 1s --name {host} {flags}", numbers.store))
+        numbers
+            .workspace
+            .start(&format!("pull {} --to {host} --follow --every 1s --name {host} {flags}", numbers.store))
     };
     let hosts = [follow("canary", "--canary"), follow("other", "")];
     let seen = |host: &str| {

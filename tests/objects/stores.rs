@@ -220,6 +220,31 @@ fn answers_of_503_and_cut_connections_are_tried_again() {
 }
 
 #[test]
+fn credentials_that_expire_at_any_put_of_a_run_change_nothing() {
+    let Some(server) = Server::shared() else { return };
+    let proxy = Proxy::before(server.port(), []);
+    let (numbers, bucket) = remote(server, proxy.port(), "");
+    numbers.run(1).ok();
+    numbers.write(2, 100);
+    let bucket = Server::open(server.port(), &bucket);
+    for put in [1, 2, 5, 9] {
+        proxy.set([Rule::new("PUT", "", When::From(put), Fault::Expire)]);
+        let run = numbers.workspace.cutover("run numbers.toml").fails(2);
+        run.complains(&["the credentials have expired; renew them and run again"]);
+        proxy.set([]);
+        assert_eq!(numbers.seen(), (1, 1), "put {put}");
+        // As if time had passed: the lease of a builder that could not end it.
+        bucket.delete([cutover::internals::objects::Key::new("lease.json").unwrap()]).unwrap();
+    }
+    numbers.workspace.cutover("run numbers.toml").ok();
+    assert_eq!(numbers.seen().1, 2);
+    numbers.on("gc", "--grace 0s").ok();
+    let builds: std::collections::BTreeSet<String> =
+        keys(&bucket, Some("versions")).iter().map(|key| key.split('/').nth(1).unwrap().to_owned()).collect();
+    assert_eq!(builds.len(), 2);
+}
+
+#[test]
 fn objects_that_were_altered_or_deleted_are_found_and_never_read() {
     let Some(server) = Server::shared() else { return };
     let (numbers, bucket) = remote(server, server.port(), "");

@@ -1,0 +1,21 @@
+//! Scripts that mount file systems of their own, which nobody else on the machine sees.
+//!
+//! Not for: what a full or a read-only disk does (`full_disk`, `resources`).
+
+use std::process::Command;
+
+use crate::harness::{CUTOVER, Run, Workspace, is_set};
+
+/// Runs, with `$CUTOVER`, a script in its own mount namespace; `None` if that is not possible.
+pub fn in_namespace(workspace: &Workspace, script: &str) -> Option<Run> {
+    let root = rustix::process::getuid().is_root();
+    let flags: &[&str] = if root { &["--mount"] } else { &["--mount", "--map-root-user"] };
+    let probe = Command::new("unshare").args(flags).args(["mount", "-t", "tmpfs", "tmpfs", "/mnt"]).output();
+    if !probe.as_ref().is_ok_and(|output| output.status.success()) {
+        assert!(!is_set("CI"), "this machine cannot mount a file system in a namespace: {probe:?}");
+        eprintln!("skipped: this machine cannot mount a file system in a namespace: {probe:?}");
+        return None;
+    }
+    let mut command = workspace.command("unshare", &[flags, &["sh", "-c", script]].concat());
+    Some(workspace.finish(command.env("CUTOVER", CUTOVER)))
+}

@@ -20,6 +20,7 @@ const MAY_USE: [(&str, &[&str]); 38] = [
     (
         "cli",
         &[
+            "",
             "catalog",
             "consume",
             "crash",
@@ -96,6 +97,7 @@ const MAY_USE: [(&str, &[&str]); 38] = [
             "input",
             "job",
             "journal",
+            "objects",
             "profile",
             "progress",
             "publish",
@@ -109,10 +111,10 @@ const MAY_USE: [(&str, &[&str]); 38] = [
     ("profile", &["format"]),
     ("progress", &["stderr"]),
     ("publish", &["catalog", "escape", "failpoint", "format", "kafka", "progress", "serve", "shutdown"]),
-    ("pull", &["catalog", "failpoint", "format", "objects", "rate_limit", "serve", "shutdown"]),
+    ("pull", &["catalog", "failpoint", "format", "objects", "progress", "rate_limit", "serve", "shutdown"]),
     ("query", &["catch_panic", "format", "input", "job", "profile", "shutdown", "stack"]),
     ("rate_limit", &[]),
-    ("report", &["format", "input", "profile", "progress", "query"]),
+    ("report", &["format", "input", "objects", "profile", "progress", "query"]),
     ("resources", &["catch_panic", "stack"]),
     ("run", &["job", "pipeline", "progress", "report", "resources"]),
     ("serve", &["catalog", "codec", "format"]),

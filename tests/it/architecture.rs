@@ -20,7 +20,6 @@ const MAY_USE: [(&str, &[&str]); 38] = [
     (
         "cli",
         &[
-            "",
             "catalog",
             "consume",
             "crash",

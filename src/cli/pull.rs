@@ -8,7 +8,8 @@ use crate::error::{Error, Result};
 use crate::format::{DEFAULT_KEEP, Retention};
 use crate::progress::Progress;
 use crate::pull::{Follower, Options, Takeover};
-use crate::{shutdown, stderr};
+use crate::shutdown;
+use crate::stderr;
 
 const EXAMPLES: &str = "\
 Examples:

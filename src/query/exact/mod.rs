@@ -1,7 +1,8 @@
 //! Corrects plans for which DataFusion's answer differs from the SQL standard's, or depends on chance.
 //!
 //! ```text
-//!  types            values of two types meet in one that holds both
+//!  types, conversions,
+//!  set_operations   values of two types meet in one that holds both
 //!  rewrites         forms of SQL that DataFusion does not know
 //!  casts            a cast keeps the value, or is an error that names it
 //!  sum              sums of integers and decimals are exact, or an error
@@ -32,6 +33,7 @@ mod arithmetic;
 mod averages;
 mod casts;
 mod checked_dates;
+mod conversions;
 mod empty_aggregates;
 mod float_frames;
 mod floats;

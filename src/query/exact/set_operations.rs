@@ -10,7 +10,7 @@ use datafusion::common::{Column, NullEquality, Result};
 use datafusion::logical_expr::type_coercion::binary::type_union_coercion;
 use datafusion::logical_expr::{Distinct, Expr, ExprSchemable, Join, JoinType, LogicalPlan, LogicalPlanBuilder, cast};
 
-use super::types::{Meeting, converted};
+use super::conversions::{Meeting, converted};
 
 /// Whether a join is such an operation.
 pub(super) fn is_set_operation(join: &Join) -> bool {

@@ -12,7 +12,7 @@ use cutover::error::{Error, Result};
 use cutover::serve::{Range, Store};
 
 /// Entries that a scan shows.
-const MOST_SHOWN: usize = 10;
+const MAX_SHOWN: usize = 10;
 
 fn main() -> Result<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -31,7 +31,7 @@ fn main() -> Result<()> {
         },
         "scan" => {
             let prefix = version.key_schema().parse_prefix(key)?;
-            for entry in version.scan(&Range::prefix(&prefix)).take(MOST_SHOWN) {
+            for entry in version.scan(&Range::prefix(&prefix)).take(MAX_SHOWN) {
                 let (key, value) = entry?;
                 let (key, value) = (version.key_schema().to_json(&key)?, version.value_schema().to_text(&value)?);
                 println!("{key}\t{value}");

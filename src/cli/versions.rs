@@ -18,7 +18,7 @@ Examples:
 /// Published: readers see it. Retired: another version replaced it. Rolled back: it was published and found bad.
 /// Rejected: a check stopped it. Complete: built, but not published yet. Staged: the same, as requested by --stage.
 /// Stored is the size on disk, data the size of keys and values before compression. A time in brackets was not stated:
-/// it is the time of the build.
+/// it is the time of the build. Parameters of jobs are shown where there are any; `cutover show` has the rest.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Args {
@@ -54,10 +54,10 @@ pub(super) fn show(catalog: &Catalog, current: &Current, output: &mut Output) ->
     if current.versions.is_empty() {
         return output.line(format!("the store of {} has no version yet", current.dataset));
     }
-    let header = ["version", "state", "rows", "data", "stored", "as of (UTC)", "built (UTC)", "parameters"];
     let given = |entry: &VersionEntry| entry.params.as_ref().is_some_and(|params| !params.is_empty());
     let with_params = current.versions.values().any(given);
-    let mut rows = Rows::new(&header[..header.len() - usize::from(!with_params)], &[0, 2, 3, 4]);
+    let last = if with_params { "parameters" } else { "built (UTC)" };
+    let mut rows = Rows::new(&["version", "state", "rows", "data", "stored", "as of (UTC)", last], &[0, 2, 3, 4]);
     for (version, entry) in current.versions.iter().rev() {
         let as_of = format::date_or_time(entry.as_of);
         let shown = [
@@ -67,10 +67,12 @@ pub(super) fn show(catalog: &Catalog, current: &Current, output: &mut Output) ->
             format::size(entry.bytes),
             format::size(catalog.stored_bytes(current, *version)?),
             if entry.as_of_stated { as_of } else { format!("({as_of})") },
-            format::minute(entry.created_at),
+            match with_params {
+                true => entry.params.as_ref().map(shown_params).unwrap_or_default(),
+                false => format::minute(entry.created_at),
+            },
         ];
-        let params = with_params.then(|| entry.params.as_ref().map(shown_params).unwrap_or_default());
-        rows.add(shown.into_iter().chain(params));
+        rows.add(shown);
     }
     output.line(rows.text())?;
     match &current.pin {

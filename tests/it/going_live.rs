@@ -54,7 +54,7 @@ fn a_backfill_is_refused_before_any_work_and_can_be_staged() {
     numbers.on("get", "k000 --version 2").ok().prints(&["\"generation\":24"]);
     numbers.on("scan", "--version 2 --limit 1").ok().prints(&["\"generation\":24"]);
     let versions = numbers.on("versions", "").ok();
-    versions.prints(&["staged", "date=2026-11-24", "date=2026-11-25", "2026-11-24  "]);
+    versions.prints(&["staged", "date=2026-11-24", "date=2026-11-25", "2026-11-24 "]);
     assert!(versions.stdout.lines().all(|line| line.chars().count() <= 80), "{}", versions.stdout);
 
     // Later nights run, and it stays.

@@ -18,8 +18,6 @@ use crate::wide_rows::{self, FILLER, Side};
 
 /// Bytes that a process may use beyond its budget: its own code, its threads, and what no stage counts.
 const BEYOND: u64 = 100 << 20;
-/// The same for windows and gathered values of long texts, which are beyond the promise (docs/memory.md, Limits).
-const BEYOND_OF_WINDOWS: u64 = 192 << 20;
 const MIB: u64 = 1 << 20;
 
 /// Entries of about 500 bytes.
@@ -139,7 +137,7 @@ fn windows_and_gathered_values_of_several_times_the_memory_stay_within_it() {
     ] {
         let job = format!("{name}.toml");
         workspace.write(&job, over_wide_rows(&sql, key).replace("\"store\"", &format!("\"{name}\"")));
-        let report = run_within_and(&workspace, &job, mib, BEYOND_OF_WINDOWS);
+        let report = run_within(&workspace, &job, mib);
         assert_eq!(report["rows"], if key == "id" { rows } else { groups.len() as i64 }, "{name}");
         let got = workspace.cutover(&format!("get {name} {found} --json")).ok().json();
         assert_eq!(got["entries"][0]["value"], expected, "{name}");

@@ -125,7 +125,7 @@ fn a_full_disk_stops_a_pull_and_the_next_one_succeeds() {
         let said = read(&format!("pull.{left}.txt"));
         assert!(*code == "4" && said.contains("copy") && !said.contains("panicked"), "{left} left: {code}, {said}");
     }
-    assert!(read("seen.txt").contains("\"generation\":2"), "{}", read("seen.txt"));
+    assert!(read("seen.txt").contains("\"generation\": 2"), "{}", read("seen.txt"));
 }
 
 #[test]
@@ -160,10 +160,10 @@ fn canary_hosts_try_a_version_that_others_only_fetch() {
     assert_eq!(numbers.current_json()["current"], 1);
     numbers.on("publish", "2 --wait-replicas 2 --wait-for 30s").ok();
     assert!(seen("canary").0 == Some(2) && seen("other").0 == Some(2));
-    hosts.map(|host| {
+    for host in hosts {
         host.signal(Signal::TERM);
-        host.wait().exits(143)
-    });
+        host.wait().exits(143);
+    }
 
     numbers.write(3, 100);
     let late = numbers.workspace.cutover("run numbers.toml --wait-replicas 3 --wait-for 2s").exits(4);

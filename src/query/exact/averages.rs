@@ -7,8 +7,8 @@
 //! DataFusion sums integers as doubles, so that an average depends on the order of the rows, and durations in 64 bits,
 //! which wrap, and cuts off averages of decimals. Moving frames, `DISTINCT` and `FILTER` apply to the sum and the count.
 //!
-//! Not for: floats, which DataFusion averages, except over moving frames (see `float_frames`); and decimals of other
-//! sizes than 128 bits.
+//! Not for: floats, which DataFusion averages, except over moving frames (see `float_frames`); and decimals of more
+//! than 38 digits.
 
 use std::sync::Arc;
 
@@ -57,7 +57,7 @@ fn type_of_average(of: &DataType) -> Option<DataType> {
     match of {
         of if of.is_integer() => Some(DataType::Float64),
         DataType::Duration(unit) => Some(DataType::Duration(*unit)),
-        DataType::Decimal128(digits, scale) => {
+        DataType::Decimal32(digits, scale) | DataType::Decimal64(digits, scale) | DataType::Decimal128(digits, scale) => {
             let room = DECIMAL128_MAX_PRECISION.saturating_sub(*digits).min(MORE_DIGITS);
             Some(DataType::Decimal128(digits + room, scale.saturating_add(room.cast_signed())))
         }
@@ -167,6 +167,9 @@ fn parts(expression: &Expr, schema: &DFSchema) -> Result<Option<(Expr, Expr, Dat
     let Some(result) = type_of_average(&of) else { return Ok(None) };
     let wide = match &of {
         DataType::Decimal128(digits, _) if *digits <= SAFE_DIGITS => value.clone(),
+        DataType::Decimal32(digits, scale) | DataType::Decimal64(digits, scale) => {
+            cast(value.clone(), DataType::Decimal128(*digits, *scale))
+        }
         DataType::Decimal128(_, scale) => cast(value.clone(), DataType::Decimal256(DECIMAL128_MAX_PRECISION, *scale)),
         DataType::Duration(_) => cast(cast(value.clone(), DataType::Int64), DataType::Decimal128(INTEGER_DIGITS, 0)),
         _ => cast(value.clone(), DataType::Decimal128(INTEGER_DIGITS, 0)),

@@ -77,6 +77,9 @@ fn averages_are_divided_once() {
     check(&format!("SELECT avg(CAST(x AS DECIMAL(38, 0))) FROM (VALUES ('{wide}'), ('{wide}')) t(x)"), &[wide]);
     check("SELECT avg(CAST(x AS DECIMAL(36, 0))) FROM (VALUES ('1'), ('2')) t(x)", &["1.50"]);
     check("SELECT avg(CAST(x AS DECIMAL(9, 2))) FROM (VALUES ('1'), ('2')) t(x)", &["1.500000"]);
+    for of in ["Decimal32(9, 0)", "Decimal64(18, 0)"] {
+        check(&format!("SELECT avg(arrow_cast(x, '{of}')) FROM (VALUES (1), (2), (2)) t(x)"), &["1.6667"]);
+    }
     let t = "(VALUES (1, 2), (2, 7)) t(g, x)";
     check(
         &format!("SELECT g FROM {t} WHERE x > (SELECT avg(y) FROM (VALUES (1, 3), (2, 4)) u(g, y) WHERE u.g = t.g)"),

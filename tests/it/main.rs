@@ -37,6 +37,7 @@ mod memory;
 mod memory_wide;
 mod mutated_inputs;
 mod operators;
+mod orchestration;
 mod parquet_inputs;
 mod parquet_schemas;
 mod partitions;

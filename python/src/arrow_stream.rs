@@ -39,7 +39,10 @@ const STREAM: &CStr = c"arrow_array_stream";
 #[derive(Clone)]
 struct Batches {
     cursor: Cursor,
+    /// What consumers see.
     schema: SchemaRef,
+    /// The same for the decoder, which knows no names of time zones: timestamps are instants all the same.
+    decoded: SchemaRef,
     raw: bool,
 }
 
@@ -77,7 +80,10 @@ impl Batches {
     }
 
     fn decoder(&self) -> std::result::Result<Decoder, ArrowError> {
-        ReaderBuilder::new(Arc::clone(&self.schema)).with_strict_mode(true).with_batch_size(ENTRIES + 1).build_decoder()
+        ReaderBuilder::new(Arc::clone(&self.decoded))
+            .with_strict_mode(true)
+            .with_batch_size(ENTRIES + 1)
+            .build_decoder()
     }
 }
 
@@ -116,7 +122,7 @@ impl Iterator for Batches {
     type Item = std::result::Result<RecordBatch, ArrowError>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        Batches::next(self).map_err(|error| ArrowError::ExternalError(Box::new(error))).transpose()
+        Batches::next(self).map_err(|error| ArrowError::ExternalError(error.chain().join(": ").into())).transpose()
     }
 }
 
@@ -163,6 +169,17 @@ fn data_type(name: &str) -> Option<DataType> {
     if name == "binary" { Some(DataType::Binary) } else { type_parser::nested_from_name(name) }
 }
 
+/// The field with an offset for each time zone.
+fn in_offsets(field: &Field) -> Field {
+    let data_type = match field.data_type() {
+        DataType::Timestamp(unit, Some(_)) => DataType::Timestamp(*unit, Some("+00:00".into())),
+        DataType::List(item) => DataType::List(Arc::new(in_offsets(item))),
+        DataType::Struct(fields) => DataType::Struct(fields.iter().map(|field| in_offsets(field)).collect()),
+        other => other.clone(),
+    };
+    field.clone().with_data_type(data_type)
+}
+
 /// Entries that any library reads which knows Arrow's stream interface for Python.
 #[pyclass(frozen, module = "cutover")]
 pub(crate) struct ArrowStream {
@@ -180,8 +197,10 @@ impl ArrowStream {
             ("cutover.dataset".to_owned(), version.manifest().dataset.clone()),
             ("cutover.version".to_owned(), version.number().to_string()),
         ];
+        let decoded = fields.iter().map(in_offsets).collect::<Vec<_>>();
+        let decoded = Arc::new(Schema::new(decoded));
         let schema = Arc::new(Schema::new_with_metadata(fields, metadata.into()));
-        Ok(Self { batches: Batches { cursor, schema, raw } })
+        Ok(Self { batches: Batches { cursor, schema, decoded, raw } })
     }
 
     pub(crate) fn batches(&self) -> ArrowBatches {
@@ -228,7 +247,9 @@ impl ArrowBatches {
     fn __next__(&self, py: Python<'_>) -> PyResult<Option<ArrowBatch>> {
         fork::check(py)?;
         let next = py.detach(|| Batches::next(&mut self.batches.lock().unwrap_or_else(PoisonError::into_inner)));
-        Ok(next.or_raise(py)?.map(|batch| ArrowBatch { batch }))
+        let Some(batch) = next.or_raise(py)? else { return Ok(None) };
+        let schema = Arc::clone(&self.batches.lock().unwrap_or_else(PoisonError::into_inner).schema);
+        Ok(Some(ArrowBatch { batch, schema }))
     }
 }
 
@@ -236,6 +257,7 @@ impl ArrowBatches {
 #[pyclass(frozen, module = "cutover")]
 pub(crate) struct ArrowBatch {
     batch: RecordBatch,
+    schema: SchemaRef,
 }
 
 #[pymethods]
@@ -245,7 +267,7 @@ impl ArrowBatch {
     }
 
     fn __arrow_c_schema__<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyCapsule>> {
-        schema_capsule(py, self.batch.schema_ref())
+        schema_capsule(py, &self.schema)
     }
 
     #[pyo3(signature = (requested_schema=None))]
@@ -257,7 +279,7 @@ impl ArrowBatch {
         drop(requested_schema);
         let data = StructArray::from(self.batch.clone()).to_data();
         let (array, _) = to_ffi(&data).map_err(|error| raised(py, &Error::new(Kind::Internal, error.to_string())))?;
-        let schema = schema_capsule(py, self.batch.schema_ref())?;
+        let schema = schema_capsule(py, &self.schema)?;
         Ok((schema, PyCapsule::new_with_value(py, array, ARRAY)?))
     }
 }

@@ -61,7 +61,7 @@ fn columns<'py>(key: &Bound<'py, PyAny>) -> PyResult<Vec<Bound<'py, PyAny>>> {
 fn bytes_of(schema: &KeySchema, value: &Bound<'_, PyAny>) -> PyResult<Vec<u8>> {
     match schema.columns.as_slice() {
         [KeyColumn { kind: KeyKind::String, .. }] => match value.cast::<PyString>() {
-            Ok(text) => Ok(text.to_str()?.as_bytes().to_vec()),
+            Ok(text) => Ok(text.to_cow()?.as_bytes().to_vec()),
             Err(_) => Err(unfit(value, "str")),
         },
         _ => match value.cast::<PyBytes>() {
@@ -90,7 +90,7 @@ fn literal(schema: &KeySchema, at: usize, value: &Bound<'_, PyAny>) -> PyResult<
 
 fn text(value: &Bound<'_, PyAny>) -> PyResult<String> {
     if let Ok(text) = value.cast::<PyString>() {
-        return Ok(text.to_str()?.to_owned());
+        return Ok(text.to_cow()?.into_owned());
     }
     if let Ok(truth) = value.cast::<PyBool>() {
         return Ok(truth.is_true().to_string());
@@ -100,7 +100,7 @@ fn text(value: &Bound<'_, PyAny>) -> PyResult<String> {
         return Ok(format!("0x{digits}"));
     }
     if value.is_instance_of::<PyInt>() || value.is_instance_of::<PyFloat>() {
-        return Ok(value.str()?.to_str()?.to_owned());
+        return Ok(value.str()?.to_cow()?.into_owned());
     }
     if value.is_instance_of::<PyDate>() || value.hasattr("isoformat")? {
         return value.call_method0("isoformat")?.extract();
@@ -110,7 +110,7 @@ fn text(value: &Bound<'_, PyAny>) -> PyResult<String> {
         return value.call_method1("__format__", ("f",))?.extract();
     }
     match value.call_method0("__index__") {
-        Ok(number) => Ok(number.str()?.to_str()?.to_owned()),
+        Ok(number) => Ok(number.str()?.to_cow()?.into_owned()),
         Err(_) => Err(unfit(value, "a value of the key's columns")),
     }
 }

@@ -27,7 +27,8 @@ def test_a_story_of_versions(workspace):
     assert cutover.rollback(workspace.store)["readers_see"] == 1
     assert cutover.publish(workspace.store, 2, allow="rolled-back")["outcome"] == "published"
     assert cutover.pin(workspace.store, reason="audit")["outcome"] == "pinned"
-    workspace.write(pa.table({"key": ["k00000"], "generation": pa.array([3], pa.int64())}))
+    keys = [f"k{number:05}" for number in range(1000)]
+    workspace.write(pa.table({"key": keys, "generation": pa.array([3] * 1000, pa.int64())}))
     held = workspace.run()
     assert (held["outcome"], held["exit_code"], held["readers_see"]) == ("not_published", 5, 2)
     assert cutover.unpin(workspace.store)["outcome"] == "unpinned"

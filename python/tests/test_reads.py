@@ -122,7 +122,7 @@ def test_values_keep_their_digits(workspace):
     assert plain == {"big": 2**63 - 1, "half": 0.5, "text": "ä\n", "none": None} and isinstance(plain["half"], float)
     price = pa.array([Decimal("12345678901234567890.10")], pa.decimal128(22, 2))
     workspace.write(pa.table({"key": ["k"], "price": price}))
-    workspace.run(allow="value-schema")
+    workspace.run(allow=["values", "change"])
     with cutover.Reader(workspace.store) as reader:
         assert str(reader.get("k")["price"]) == "12345678901234567890.10"
 
@@ -160,7 +160,7 @@ def test_several_rows_of_one_key(workspace):
         assert reader.get("a") == [{"n": 1}, {"n": 2}]
         assert pa.table(reader.to_arrow()).to_pylist()[0] == {"key": "a", "entries": [{"n": 1}, {"n": 2}]}
     workspace.job("SELECT * FROM rows", output='order_by = ["n"]\nduplicates = "number"')
-    workspace.run(allow=["key-schema", "value-schema"])
+    workspace.run(allow=["keys", "values", "change"])
     with cutover.Reader(workspace.store) as reader:
         assert [key for key, _ in reader.scan()] == [("a", 0), ("a", 1), ("b", 0)]
         assert reader.get(("a", 1)) == {"n": 2} and len(list(reader.scan(("a",)))) == 2

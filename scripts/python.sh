@@ -50,7 +50,7 @@ wheel() {
 
 # Airflow and Dagster each want their own versions of what they share, so each has its own environment.
 tests() {
-    local wheels name
+    local name
     wheels=$(mktemp -d)
     trap 'rm -rf "$wheels"' EXIT
     # shellcheck disable=SC2086 # flags are words

@@ -11,7 +11,6 @@ import threading
 import time
 
 import cutover
-import pytest
 
 DEADLINE = 60
 
@@ -116,8 +115,3 @@ def test_errors_can_be_pickled():
     error = cutover.RejectedError("a", ["b"], {"version": 3})
     again = pickle.loads(pickle.dumps(error))
     assert (type(again), again.message, again.causes, again.document) == (type(error), "a", ["b"], {"version": 3})
-
-
-@pytest.mark.skipif(sys.version_info < (3, 13), reason="this Python has no build without the interpreter's lock")
-def test_without_the_interpreters_lock():
-    assert cutover.__version__

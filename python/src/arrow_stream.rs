@@ -67,11 +67,11 @@ impl Batches {
         let version = self.cursor.share();
         let (key_schema, value_schema) = (version.key_schema(), version.value_schema());
         let mut decoder = self.decoder().map_err(undecodable)?;
-        let mut object = Vec::new();
+        let (mut object, names) = (Vec::new(), keys::names(key_schema));
         self.cursor.piece(ENTRIES as u64, BYTES, |key, value| {
             object.clear();
             object.push(b'{');
-            keys::members(key_schema, key, &mut object)?;
+            keys::members(key_schema, &names, key, &mut object)?;
             append_value(value_schema, value, &mut object)?;
             let read = decoder.decode(&object).map_err(undecodable)?;
             if read == object.len() { Ok(()) } else { Err(Error::corrupt("a stored value is not one JSON document")) }

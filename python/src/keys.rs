@@ -8,7 +8,7 @@
 //! Everything else is the text that `cutover get` takes, so that one parser decides what a key is. What comes back has
 //! the same form: dates, times and decimals as text, binary columns as bytes.
 
-use cutover::error::Result;
+use cutover::error::{Error, Kind, Result};
 use cutover::format::{KeyColumn, KeyEncoding, KeyKind, KeySchema};
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
@@ -153,24 +153,41 @@ fn of_column<'py>(py: Python<'py>, schema: &KeySchema, at: usize, value: &Value)
     }
 }
 
-/// A stored key as the members of a JSON object, without braces.
-pub(crate) fn members(schema: &KeySchema, key: &[u8], out: &mut Vec<u8>) -> Result<()> {
+/// The names of a key's columns as JSON, each with its colon.
+pub(crate) fn names(schema: &KeySchema) -> Vec<String> {
+    let names = schema.columns.iter().map(|column| column.name.as_str());
+    let names = names.chain(schema.numbered.then_some(NUMBER));
+    names.map(|name| format!("{}:", Value::from(name))).collect()
+}
+
+/// A stored key as the members of a JSON object: `names`, values, and a comma behind each.
+pub(crate) fn members(schema: &KeySchema, names: &[String], key: &[u8], out: &mut Vec<u8>) -> Result<()> {
+    if let (KeyEncoding::Bytes, [KeyColumn { kind: KeyKind::String, .. }], [name], Ok(text)) =
+        (schema.encoding, schema.columns.as_slice(), names, std::str::from_utf8(key))
+    {
+        out.extend_from_slice(name.as_bytes());
+        append(&text, out)?;
+        return Ok(());
+    }
     let shown = schema.to_json(key)?;
     let elements = match shown {
         Value::Array(elements) => elements,
         one => vec![one],
     };
-    let names = schema.columns.iter().map(|column| (column.name.as_str(), Some(column.kind)));
-    for ((name, kind), element) in names.chain([(NUMBER, None)]).zip(elements) {
-        let element = match (kind, element) {
-            (Some(KeyKind::Binary), Value::String(digits)) => Value::from(digits.trim_start_matches("0x")),
-            (_, element) => element,
-        };
-        out.extend_from_slice(Value::from(name).to_string().as_bytes());
-        out.push(b':');
-        out.extend_from_slice(element.to_string().as_bytes());
-        out.push(b',');
+    let kinds = schema.columns.iter().map(|column| Some(column.kind)).chain([None]);
+    for ((name, kind), element) in names.iter().zip(kinds).zip(elements) {
+        out.extend_from_slice(name.as_bytes());
+        match (kind, &element) {
+            (Some(KeyKind::Binary), Value::String(digits)) => append(&digits.trim_start_matches("0x"), out)?,
+            _ => append(&element, out)?,
+        }
     }
+    Ok(())
+}
+
+fn append(value: &impl serde::Serialize, out: &mut Vec<u8>) -> Result<()> {
+    serde_json::to_writer(&mut *out, value).map_err(|error| Error::new(Kind::Internal, "no JSON").because(error))?;
+    out.push(b',');
     Ok(())
 }
 

@@ -202,8 +202,10 @@ fn commands_and_flags_that_are_named_exist() {
             problems.extend(misused(&cli, line).map(|what| format!("{}: {line}: {what}", document.path.display())));
         }
         for flag in spans.iter().filter_map(|span| span.strip_prefix("--")) {
-            let name: String =
-                flag.chars().take_while(|letter| letter.is_ascii_lowercase() || *letter == '-').collect();
+            let name: String = flag
+                .chars()
+                .take_while(|letter| letter.is_ascii_lowercase() || letter.is_ascii_digit() || *letter == '-')
+                .collect();
             if !any(&name) && !FOREIGN.contains(&name.as_str()) {
                 problems.push(format!("{}: no command has --{flag}", document.path.display()));
             }

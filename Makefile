@@ -76,6 +76,7 @@ lint: ## format and lints only
 	cargo fmt --check --manifest-path tests/container/Cargo.toml
 	cargo fmt --check --manifest-path fuzz/Cargo.toml
 	cargo clippy --release --locked --all-targets -- -D warnings
+	cargo clippy --release --locked --package cutover-python -- -D warnings
 	cargo check --release --locked --lib --no-default-features
 	RUSTDOCFLAGS="-D warnings" cargo doc --release --locked --no-deps --lib
 

@@ -41,7 +41,8 @@ wheel() {
     environment build python/requirements-build.txt
     mkdir -p python/cutover.data/scripts
     install -m 755 "$command" python/cutover.data/scripts/cutover
-    "${STRIP:-strip}" python/cutover.data/scripts/cutover
+    # The strip of this system may not know another processor.
+    "${STRIP:-strip}" python/cutover.data/scripts/cutover 2>/dev/null || true
     # shellcheck disable=SC2086 # flags are words
     "$home/build/bin/maturin" build --quiet --release --locked --manifest-path python/Cargo.toml --out "$out" \
         ${CARGO_FLAGS:-} "$@"

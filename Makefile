@@ -16,14 +16,25 @@ CUTOVER := $(TARGET_DIR)/release/cutover
 help: ## list these targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' Makefile | awk -F'|' '{ printf "%-20s %s\n", $$1, $$2 }'
 
+.PHONY: dist
+dist: ## the release for this processor, in dist/: archive, wheel, checksums, list of parts (ARGS="--system": quicker)
+	@scripts/setup.sh --bench
+	scripts/dist.sh $(ARGS)
+
+.PHONY: try-dist
+try-dist: ## install the wheel of dist/ where there is only Python, and run its demo there (needs root and debootstrap)
+	scripts/try-dist.sh
+
 .PHONY: demo
 demo: build ## sample data, the main job, reads, a flip and a rollback
 	$(CUTOVER) demo --dir data/demo
 
 .PHONY: test
-test: lint ## format, lints and every test; Kafka tests only where Java, Docker or a broker is available
+test: lint ## format, lints and every test, of the Python package too; Kafka tests only where Java, Docker or a broker is available
+	@scripts/setup.sh --bench
 	@if command -v java >/dev/null && command -v mvn >/dev/null; then scripts/kafka.sh fetch || true; fi
 	cargo test --release --locked
+	scripts/python.sh test
 
 .PHONY: soak
 soak: ## the long tests, two hours: a million simulated histories, an hour of chaos, power cuts and damage
@@ -61,10 +72,11 @@ answers: ## the part of both that every change is held to: scale 0.1 at 128 MiB,
 .PHONY: lint
 lint: ## format and lints only
 	@scripts/setup.sh --lints
-	cargo fmt --check
+	cargo fmt --check --all
 	cargo fmt --check --manifest-path tests/container/Cargo.toml
 	cargo fmt --check --manifest-path fuzz/Cargo.toml
 	cargo clippy --release --locked --all-targets -- -D warnings
+	cargo clippy --release --locked --package cutover-python -- -D warnings
 	cargo check --release --locked --lib --no-default-features
 	RUSTDOCFLAGS="-D warnings" cargo doc --release --locked --no-deps --lib
 

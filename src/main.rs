@@ -40,6 +40,7 @@ fn main() -> ExitCode {
     });
     let code = code_of(&ended);
     if code == OUTPUT_CLOSED {
+        let _ = ending.record(&ended, code);
         return ExitCode::from(code);
     }
     match ending.tell(&ended, code) {

@@ -32,6 +32,12 @@ pub fn is_watched() -> bool {
     !is_json() && std::io::stderr().is_terminal()
 }
 
+/// Whether lines may have colours: on a terminal that shows them, unless `NO_COLOR` is set.
+pub fn has_colours() -> bool {
+    let plain = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+    !plain && is_watched() && std::env::var_os("TERM").is_none_or(|terminal| terminal != "dumb")
+}
+
 /// Writes a line: `text` for people; `message` and `fields` for programs. A closed standard error is ignored: there is
 /// nowhere left to report it.
 pub fn line(level: &str, text: &str, message: &str, fields: Map<String, Value>) {

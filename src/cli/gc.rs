@@ -60,11 +60,11 @@ impl GcArgs {
             catalog.discard_resumable()?;
         }
         let report = publish::gc(&catalog, &retention, self.grace)?;
+        let GcReport { versions, leftovers, unfinished, bytes } = &report;
+        output.document(&json!({
+            "versions": versions, "leftovers": leftovers, "unfinished": unfinished, "bytes": bytes,
+        }))?;
         if output.is_json() {
-            let GcReport { versions, leftovers, unfinished, bytes } = report;
-            output.document(&json!({
-                "versions": versions, "leftovers": leftovers, "unfinished": unfinished, "bytes": bytes,
-            }))?;
             return Ok(Verdict::Yes);
         }
         let mut gone = Vec::new();
@@ -95,18 +95,17 @@ impl GcArgs {
 
     fn foresee(&self, catalog: &Catalog, retention: &Retention, output: &mut Output) -> Result<Verdict> {
         let (versions, bytes) = publish::would_free(catalog, retention)?;
+        output.document(&json!({
+            "versions": versions, "leftovers": [], "unfinished": null, "bytes": bytes, "dry_run": true,
+        }))?;
         if output.is_json() {
-            output.document(&json!({
-                "versions": versions, "leftovers": [], "unfinished": null, "bytes": bytes, "dry_run": true,
-            }))?;
-        } else if versions.is_empty() {
-            output.line("no version would be deleted")?;
-        } else {
-            output.line(format!("would delete {} and free {}", format::versions(&versions), format::size(bytes)))?;
+            return Ok(Verdict::Yes);
         }
-        if !output.is_json() {
-            self.tell_kept(catalog, output)?;
-        }
+        output.line(match versions.is_empty() {
+            true => "no version would be deleted".to_owned(),
+            false => format!("would delete {} and free {}", format::versions(&versions), format::size(bytes)),
+        })?;
+        self.tell_kept(catalog, output)?;
         Ok(Verdict::Yes)
     }
 

@@ -40,15 +40,13 @@ impl Args {
         let values = version.multi_get(&asked)?;
         let schema = version.value_schema();
         let number = version.number();
-        if output.is_json() {
-            let entries = keys.iter().zip(&values).map(|(key, value)| {
-                let value = value.as_deref().map_or(Ok("null".to_owned()), |value| json_text(schema, value))?;
-                Ok(format!("{{\"key\":{},\"value\":{value}}}", version.key_schema().to_json(key)?))
-            });
-            let entries = entries.collect::<Result<Vec<_>>>()?.join(",");
-            output.document_text("version", number.to_string());
-            output.document_text("entries", format!("[{entries}]"));
-        }
+        let entries = keys.iter().zip(&values).map(|(key, value)| {
+            let value = value.as_deref().map_or(Ok("null".to_owned()), |value| json_text(schema, value))?;
+            Ok(format!("{{\"key\":{},\"value\":{value}}}", version.key_schema().to_json(key)?))
+        });
+        let entries = entries.collect::<Result<Vec<_>>>()?.join(",");
+        output.document_text("version", number.to_string());
+        output.document_text("entries", format!("[{entries}]"));
         let mut answer = Verdict::Yes;
         for (key, value) in self.keys.iter().zip(&values) {
             match value {

@@ -29,8 +29,8 @@ pub(super) struct Args {
 impl Args {
     pub(super) fn run(self, output: &mut Output) -> Result<Verdict> {
         let events = Catalog::open(&self.store)?.log().events(self.limit)?;
+        output.document(&serde_json::json!({"events": events}))?;
         if output.is_json() {
-            output.document(&serde_json::json!({"events": events}))?;
             return Ok(Verdict::Yes);
         }
         let mut rows = Rows::new(&["time (UTC)", "event", "version", "by", "detail"], &[2]);

@@ -3,7 +3,6 @@
 //! Not for: results (`output`), progress (`crate::progress`) or errors (`main.rs`).
 
 use std::fmt;
-use std::io::IsTerminal;
 
 use jiff::Timestamp;
 use serde_json::{Map, Value};
@@ -32,7 +31,7 @@ pub(super) fn start(verbose: u8) -> Result<()> {
     let filter = EnvFilter::try_new(&wanted)
         .map_err(|error| Error::invalid(format!("{VARIABLE}={wanted:?} is not a log filter")).because(error))?;
     // A program that embeds the library may have set up its own logging, which is then kept.
-    let colours = std::io::stderr().is_terminal();
+    let colours = stderr::has_colours();
     let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(colours);
     let _ = if stderr::is_json() { log.event_format(JsonLines).try_init() } else { log.try_init() };
     Ok(())

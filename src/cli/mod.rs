@@ -10,6 +10,7 @@
 //! Not for: decisions about data or stores, which the library makes.
 
 mod allow;
+mod completions;
 mod consume;
 mod demo;
 mod flip;
@@ -17,6 +18,7 @@ mod format;
 mod gc;
 mod get;
 mod init;
+mod k8s;
 mod log;
 mod logging;
 mod outcome;
@@ -27,6 +29,7 @@ mod pin;
 mod plan;
 mod publish;
 mod pull;
+mod result_file;
 mod rollback;
 mod run;
 mod scan;
@@ -37,6 +40,7 @@ mod text_table;
 mod told;
 mod verify;
 mod verify_crash;
+mod version;
 mod versions;
 mod wait;
 
@@ -74,7 +78,7 @@ Exit codes:
 
 /// Builds RocksDB databases from data files with SQL, and switches readers to new versions atomically.
 #[derive(Debug, Parser)]
-#[command(name = "cutover", version, after_help = EXAMPLES, max_term_width = 100)]
+#[command(name = "cutover", version, long_version = version::long(), after_help = EXAMPLES, max_term_width = 100)]
 pub struct Cli {
     /// Change to this directory before doing anything else; with a URL, look for the job's data below it
     #[arg(short = 'C', value_name = "DIR", global = true, help_heading = "Global options")]
@@ -85,6 +89,9 @@ pub struct Cli {
     /// Print one JSON document instead of text, whatever the outcome
     #[arg(long, global = true, help_heading = "Global options")]
     json: bool,
+    /// Write the JSON document to this file, whatever the outcome; an earlier one is removed first
+    #[arg(long, value_name = "FILE", global = true, help_heading = "Global options")]
+    result: Option<PathBuf>,
     /// Format of the lines on standard error
     #[arg(long, value_name = "FORM", value_enum, default_value_t, global = true, help_heading = "Global options")]
     log_format: LogFormat,
@@ -124,6 +131,9 @@ enum Command {
     Pull(pull::Args),
     Serve(serve::Args),
     Demo(demo::Args),
+    Completions(completions::Args),
+    #[command(hide = true)]
+    Man(completions::ManArgs),
 }
 
 /// A memory budget below this is short: 1 GiB.
@@ -163,7 +173,7 @@ impl Refused {
         } else {
             let _ = self.error.print();
         }
-        Ok(Some((Error::invalid(message), Ending::new(self.json, "", None, None))))
+        Ok(Some((Error::invalid(message), Ending::new(self.json, result_file::among_arguments(), "", None, None))))
     }
 }
 
@@ -181,7 +191,7 @@ impl Cli {
         let matches = Self::command().try_get_matches().map_err(refused)?;
         let cli = Self::from_arg_matches(&matches).map_err(|error| Refused { error, json })?;
         let (name, of) = matches.subcommand().unwrap_or(("", &matches));
-        let ending = Ending::new(cli.json, name, path_of(of, "job"), path_of(of, "store"));
+        let ending = Ending::new(cli.json, cli.result.clone(), name, path_of(of, "job"), path_of(of, "store"));
         Ok((cli, ending))
     }
 
@@ -233,6 +243,7 @@ fn suggested(mut error: clap::Error) -> clap::Error {
 pub fn run(mut cli: Cli, ending: &Ending) -> Result<Verdict> {
     logging::start(cli.verbose)?;
     failpoint::arm()?;
+    ending.prepare()?;
     if let Some(root) = cli.directory.as_ref().and_then(|root| root.to_str()).filter(|root| root.contains("://")) {
         cli.command.below(Location::parse(root)?.to_string())?;
     } else if let Some(directory) = &cli.directory {
@@ -307,6 +318,8 @@ impl Command {
             Self::Pull(args) => args.run(output),
             Self::Serve(args) => args.run(output),
             Self::Demo(args) => args.run(output),
+            Self::Completions(args) => args.run(output),
+            Self::Man(args) => args.run(output),
         }
     }
 }

@@ -19,7 +19,7 @@ use serde_json::{Map, Value, json};
 
 use super::output::failed;
 use super::told::Told;
-use super::{Verdict, format, text_table};
+use super::{Verdict, format, result_file, text_table};
 use crate::catalog::Catalog;
 use crate::error::{Error, Kind, Result};
 use crate::escape::escaped_lines;
@@ -54,6 +54,8 @@ const COMMON: [&str; 11] = [
 #[derive(Debug)]
 pub struct Ending {
     json: bool,
+    /// The file of `--result`, as an absolute path.
+    result: Option<PathBuf>,
     command: String,
     /// The job file among its arguments.
     job: Option<PathBuf>,
@@ -65,11 +67,18 @@ pub struct Ending {
 
 impl Ending {
     /// For a command that starts now; `job` and `store` are from its arguments.
-    pub(super) fn new(json: bool, command: &str, job: Option<PathBuf>, store: Option<PathBuf>) -> Self {
+    pub(super) fn new(
+        json: bool,
+        result: Option<PathBuf>,
+        command: &str,
+        job: Option<PathBuf>,
+        store: Option<PathBuf>,
+    ) -> Self {
         let typed: Vec<String> = std::env::args().skip(1).map(|word| format::shell_quote(&word)).collect();
         let told = Told { store, ..Told::default() };
         Self {
             json,
+            result: result.map(|path| std::path::absolute(&path).unwrap_or(path)),
             command: command.to_owned(),
             job,
             typed: format!("cutover {}", typed.join(" ")),
@@ -83,11 +92,28 @@ impl Ending {
         Arc::clone(&self.told)
     }
 
+    /// Removes the result of an earlier command.
+    pub(super) fn prepare(&self) -> Result<()> {
+        self.result.as_deref().map_or(Ok(()), result_file::remove)
+    }
+
+    /// Writes how it ended to the file of `--result`, if there is one.
+    ///
+    /// # Errors
+    /// `Unavailable` when the file cannot be written.
+    pub fn record(&self, ended: &Result<Verdict>, code: u8) -> Result<()> {
+        let Some(path) = &self.result else { return Ok(()) };
+        let told = lock(&self.told);
+        let current = told.store.as_deref().and_then(seen);
+        result_file::write(path, &text_of(&self.document(&told, ended, code, current.as_ref()), false))
+    }
+
     /// Reports how it ended, with this exit code.
     ///
     /// # Errors
-    /// `Unavailable` when standard output cannot be written.
+    /// `Unavailable` when standard output, or the file of `--result`, cannot be written.
     pub fn tell(&self, ended: &Result<Verdict>, code: u8) -> Result<()> {
+        let recorded = self.record(ended, code);
         let told = lock(&self.told);
         let as_document = self.json && !(told.streams && ended.is_ok());
         let as_log = LOGGED.contains(&self.command.as_str()) && !stderr::is_watched();
@@ -99,10 +125,13 @@ impl Ending {
             false => Ok(()),
         };
         ended.as_ref().err().into_iter().for_each(report);
+        if ended.is_err() {
+            recorded.as_ref().err().into_iter().for_each(report);
+        }
         if as_log {
             self.log(&told, ended, current.as_ref());
         }
-        written
+        written.and(recorded)
     }
 
     /// Prints the document for arguments that do not run a command; the error was already printed.
@@ -110,10 +139,11 @@ impl Ending {
     /// # Errors
     /// As [`Ending::tell`].
     pub fn document_alone(&self, error: &Error, code: u8) -> Result<()> {
+        let ended = Err(Error::new(error.kind(), error.message()));
+        self.record(&ended, code).err().iter().for_each(report);
         if !self.json {
             return Ok(());
         }
-        let ended = Err(Error::new(error.kind(), error.message()));
         let told = lock(&self.told);
         print(&self.document(&told, &ended, code, None), false)
     }
@@ -252,14 +282,18 @@ pub fn report(error: &Error) {
 
 /// Prints a document, over several lines or on one.
 fn print(fields: &[(String, String)], as_line: bool) -> Result<()> {
+    let text = text_of(fields, as_line);
+    let mut stdout = std::io::stdout().lock();
+    stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()).map_err(failed)
+}
+
+fn text_of(fields: &[(String, String)], as_line: bool) -> String {
     let (open, gap, close) = if as_line { ("{", ",", "}") } else { ("{\n  ", ",\n  ", "\n}") };
     let field = |(name, text): &(String, String)| {
         let shown = if as_line { text.clone() } else { indented(text) };
         format!("{}: {shown}", Value::from(name.as_str()))
     };
-    let text = format!("{open}{}{close}\n", fields.iter().map(field).collect::<Vec<_>>().join(gap));
-    let mut stdout = std::io::stdout().lock();
-    stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()).map_err(failed)
+    format!("{open}{}{close}\n", fields.iter().map(field).collect::<Vec<_>>().join(gap))
 }
 
 /// Indents serialized JSON, as a field of a document. Numbers are never parsed, which would lose digits.

@@ -37,9 +37,8 @@ impl Args {
         let current = catalog.read()?;
         let version = version_number(&self.store, &current, self.version)?;
         let directory = catalog.local_copy(&current, version)?;
-        if output.is_json() {
-            output.document(&json!({"version": version, "path": directory}))?;
-        } else {
+        output.document(&json!({"version": version, "path": directory}))?;
+        if !output.is_json() {
             output.raw_line(directory.display())?;
         }
         Ok(Verdict::Yes)

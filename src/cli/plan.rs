@@ -1,5 +1,6 @@
 //! `cutover plan`: what a run would do, without doing it.
 
+use super::k8s::{self, Request};
 use super::run::JobArgs;
 use super::text_table::Rows;
 use super::{Output, Verdict, format};
@@ -10,7 +11,8 @@ use crate::report::PlanReport;
 const EXAMPLES: &str = "\
 Examples:
   cutover plan jobs/views_by_age.toml
-  cutover plan jobs/views_of_day.toml --set date=2026-11-22 --memory 2GiB";
+  cutover plan jobs/views_of_day.toml --set date=2026-11-22 --memory 2GiB
+  cutover plan jobs/views_by_age.toml --k8s --schedule '15 * * * *' > cron-job.yaml";
 
 /// Show what a run would do: predicted rows, memory, disk and time, and a few rows; nothing is written
 ///
@@ -20,6 +22,16 @@ Examples:
 pub(super) struct Args {
     #[command(flatten)]
     job: JobArgs,
+    /// Print a Kubernetes CronJob that runs the job, with requests and limits from the prediction; it expects a volume
+    /// claim `cutover`, with the job's files below the directory that the command runs in
+    #[arg(long)]
+    k8s: bool,
+    /// When the CronJob runs
+    #[arg(long, value_name = "CRON", default_value = "0 2 * * *", requires = "k8s")]
+    schedule: String,
+    /// The image that the CronJob runs
+    #[arg(long, value_name = "IMAGE", default_value = concat!("cutover:", env!("CARGO_PKG_VERSION")), requires = "k8s")]
+    image: String,
 }
 
 impl Args {
@@ -33,12 +45,21 @@ impl Args {
     }
 
     pub(super) fn run(self, output: &mut Output) -> Result<Verdict> {
+        let mut arguments = self.job.arguments();
         let (job, options) = self.job.load()?;
         output.about(&job.dataset, &job.store);
         let report = pipeline::plan(&job, &options)?;
-        if output.is_json() {
-            output.document(&report)?;
-        } else {
+        output.document(&report)?;
+        if self.k8s {
+            arguments.extend(["--threads".to_owned(), report.threads.to_string()]);
+            arguments.extend(["--memory".to_owned(), format!("{}B", report.memory_budget)]);
+            let (schedule, image) = (&self.schedule, &self.image);
+            let manifest = k8s::cron_job(&report, &Request { schedule, image, arguments: &arguments });
+            output.document(&serde_json::json!({"cron_job": manifest}))?;
+            if !output.is_json() {
+                output.raw_line(manifest.trim_end())?;
+            }
+        } else if !output.is_json() {
             show(&report, output)?;
         }
         Ok(Verdict::Yes)

@@ -133,6 +133,13 @@ impl JobArgs {
         self.root = Some(root);
     }
 
+    /// The arguments of `cutover run` for the same job, without resources.
+    pub(super) fn arguments(&self) -> Vec<String> {
+        let root = self.root.iter().flat_map(|root| ["-C".to_owned(), root.clone()]);
+        let sets = self.set.iter().flat_map(|(name, value)| ["--set".to_owned(), format!("{name}={value}")]);
+        root.chain(["run".to_owned(), self.job.display().to_string()]).chain(sets).collect()
+    }
+
     /// Reads the job, and makes options with defaults for everything else.
     pub(super) fn load(self) -> Result<(Job, RunOptions)> {
         let options = options(Resources::new(self.threads, self.memory)?, self.spill_dir);

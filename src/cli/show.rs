@@ -64,10 +64,9 @@ impl Args {
             live: current.current == Some(version),
             events: catalog.log().events(LOGGED)?.into_iter().filter(|event| event.version == Some(version)).collect(),
         };
-        if output.is_json() {
-            output.document(&document(&known))?
-        } else {
-            show(&known, output)?
+        output.document(&document(&known))?;
+        if !output.is_json() {
+            show(&known, output)?;
         }
         Ok(Verdict::Yes)
     }

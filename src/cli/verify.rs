@@ -58,13 +58,16 @@ impl Args {
         let current = store.versions()?;
         let version = version_number(&self.store, &current, self.version)?;
         let report = serve::verify(&store, version, self.depth.into())?;
-        if output.is_json() {
-            output.document(&document(&report))?;
-        } else if report.findings.is_empty() {
-            output.line(format!("no damage found in version {version}: {}", looked_at(&report, self.depth)))?;
-        } else {
-            show(&report, output)?;
-            output.line(way_out(&self.store, version, current.current == Some(version)))?;
+        output.document(&document(&report))?;
+        match (output.is_json(), report.findings.is_empty()) {
+            (true, _) => {}
+            (false, true) => {
+                output.line(format!("no damage found in version {version}: {}", looked_at(&report, self.depth)))?
+            }
+            (false, false) => {
+                show(&report, output)?;
+                output.line(way_out(&self.store, version, current.current == Some(version)))?;
+            }
         }
         if report.findings.is_empty() {
             return Ok(Verdict::Yes);

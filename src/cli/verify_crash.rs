@@ -70,16 +70,15 @@ impl Args {
         drop(parts);
         let stands = || "stopped: the sandbox is removed, and the job's own store was never touched".to_owned();
         let report = report.map_err(|error| shutdown::stands(error, stands))?;
-        if output.is_json() {
-            output.document(&json!({
-                "job": self.job,
-                "ok": report.is_sound(),
-                "digest": report.digest,
-                "kafka_left_out": job.kafka.is_some(),
-                "kills": report.kills,
-                "not_reached": report.not_reached,
-            }))?;
-        } else {
+        output.document(&json!({
+            "job": self.job,
+            "ok": report.is_sound(),
+            "digest": report.digest,
+            "kafka_left_out": job.kafka.is_some(),
+            "kills": report.kills,
+            "not_reached": report.not_reached,
+        }))?;
+        if !output.is_json() {
             show(&report, output)?;
         }
         Ok(if report.is_sound() { Verdict::Yes } else { Verdict::No })

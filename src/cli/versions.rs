@@ -30,9 +30,8 @@ impl Args {
     pub(super) fn run(self, output: &mut Output) -> Result<Verdict> {
         let catalog = Catalog::open(&self.store)?;
         let current = catalog.read()?;
-        if output.is_json() {
-            output.document(&document(&catalog, &current)?)?;
-        } else {
+        output.document(&document(&catalog, &current)?)?;
+        if !output.is_json() {
             show(&catalog, &current, output)?;
         }
         Ok(Verdict::Yes)

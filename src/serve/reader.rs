@@ -21,8 +21,6 @@ use super::store::Store;
 use super::version::Version;
 use crate::error::{Error, IoContext, Result};
 
-/// Default interval between checks of the store.
-const REFRESH_EVERY: Duration = Duration::from_millis(200);
 /// How long a reader that could not follow waits before `snapshot` tries again.
 const RETRY_AFTER: Duration = Duration::from_secs(2);
 
@@ -56,12 +54,15 @@ pub(crate) struct FileId {
 }
 
 impl Reader {
+    /// Default interval between checks of the store.
+    pub const REFRESH_EVERY: Duration = Duration::from_millis(200);
+
     /// Opens the version that readers of the store at `path` see, and follows the store from then on.
     ///
     /// # Errors
     /// `Unavailable` when nothing is published yet; else as [`Store::open`] and [`Store::current`].
     pub fn open(path: impl Into<PathBuf>) -> Result<Self> {
-        Self::follow(Store::open(path)?, REFRESH_EVERY)
+        Self::follow(Store::open(path)?, Self::REFRESH_EVERY)
     }
 
     /// As [`Reader::open`], for a store that is already open, checking it at most every `refresh_every`.

@@ -24,6 +24,7 @@ const MAY_USE: [(&str, &[&str]); 38] = [
             "consume",
             "crash",
             "demo",
+            "durable_file",
             "encode",
             "escape",
             "failpoint",

@@ -8,7 +8,8 @@ use std::collections::BTreeSet;
 use crate::fixture::{NUMBERS, Numbers};
 use crate::harness::{Run, Workspace};
 
-const COMMANDS: [&str; 20] = [
+const COMMANDS: [&str; 21] = [
+    "completions",
     "consume",
     "demo",
     "gc",

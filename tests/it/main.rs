@@ -38,6 +38,7 @@ mod memory_wide;
 mod mutated_inputs;
 mod namespace;
 mod operators;
+mod orchestration;
 mod parquet_inputs;
 mod parquet_schemas;
 mod partitions;

@@ -41,19 +41,13 @@ value = { encoding = "avro" }
 /// Runs a job with this many MiB; returns its report. Fails if it used more than [`BEYOND`] beyond them.
 #[track_caller]
 pub fn run_within(workspace: &Workspace, job: &str, mib: u64) -> Value {
-    run_within_and(workspace, job, mib, BEYOND)
-}
-
-/// As [`run_within`], with other bytes beyond them.
-#[track_caller]
-fn run_within_and(workspace: &Workspace, job: &str, mib: u64, beyond: u64) -> Value {
     let running = workspace.start(&format!("run {job} --rebuild --json --threads 2 --memory {mib}MiB"));
     let peak = running.watch_memory();
     let report = running.wait().ok().json();
     // The watcher may miss the last millisecond, and the report what follows it.
     let peak = peak.join().unwrap().max(report["peak_memory"].as_u64().unwrap());
     assert!(peak > 32 * MIB, "the watcher saw {peak} bytes");
-    assert!(peak <= mib * MIB + beyond, "{job} held {} MiB with --memory {mib}MiB", peak / MIB);
+    assert!(peak <= mib * MIB + BEYOND, "{job} held {} MiB with --memory {mib}MiB", peak / MIB);
     report
 }
 

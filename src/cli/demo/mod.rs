@@ -64,10 +64,8 @@ impl Args {
         }
         generate(directory.path(), &shape)?;
         let dir = directory.path();
-        if output.is_json() {
-            let made = serde_json::json!({"dir": dir, "events": shape.events, "profiles": shape.profiles});
-            output.document(&made)?;
-        } else {
+        output.document(&serde_json::json!({"dir": dir, "events": shape.events, "profiles": shape.profiles}))?;
+        if !output.is_json() {
             output.line(format!("{} in {}", made(&shape), dir.display()))?;
         }
         Ok(Verdict::Yes)

@@ -155,8 +155,9 @@ impl Story<'_> {
     }
 
     fn end(&mut self, document: &serde_json::Value) -> Result<()> {
+        self.output.document(document)?;
         if self.output.is_json() {
-            return self.output.document(document);
+            return Ok(());
         }
         let jobs = self.directory.path().join("jobs");
         let about = |command: &str, job: &str| {

@@ -1,0 +1,74 @@
+"""The commands as functions: their documents, and their errors by kind."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+
+import cutover
+import pyarrow as pa
+import pytest
+
+
+def test_the_command_of_the_package_is_found():
+    assert os.path.dirname(cutover.command()) == os.path.dirname(sys.executable)
+    shown = subprocess.run([cutover.command(), "--version"], capture_output=True, text=True, check=True)
+    assert shown.stdout.splitlines()[0] == f"cutover {cutover.__version__}"
+
+
+def test_a_story_of_versions(workspace):
+    workspace.generation(1)
+    assert workspace.run()["outcome"] == "unchanged"
+    planned = cutover.plan("job.toml", cwd=workspace.path, k8s=True, schedule="5 * * * *")
+    assert planned["predicted"]["rows"] and "kind: CronJob" in planned["cron_job"]
+    workspace.generation(2)
+    assert cutover.rollback(workspace.store)["readers_see"] == 1
+    assert cutover.publish(workspace.store, 2, allow="rolled-back")["outcome"] == "published"
+    assert cutover.pin(workspace.store, reason="audit")["outcome"] == "pinned"
+    keys = [f"k{number:05}" for number in range(1000)]
+    workspace.write(pa.table({"key": keys, "generation": pa.array([3] * 1000, pa.int64())}))
+    held = workspace.run()
+    assert (held["outcome"], held["exit_code"], held["readers_see"]) == ("not_published", 5, 2)
+    assert cutover.unpin(workspace.store)["outcome"] == "unpinned"
+    assert set(cutover.versions(workspace.store)["versions"]) == {"1", "2", "3"}
+    assert cutover.show(workspace.store, 1)["dataset"] == "numbers"
+    assert cutover.path(workspace.store)["path"].endswith("00000002")
+    assert cutover.verify(workspace.store, depth="full")["outcome"] == "done"
+    assert len(cutover.log(workspace.store)["events"]) >= 5
+    assert cutover.get(workspace.store, "nobody", "k00001")["outcome"] == "absent"
+    assert cutover.gc(workspace.store, keep=1, dry_run=True)["dry_run"] is True
+
+
+def test_failures_are_exceptions_of_their_kind(workspace):
+    workspace.generation(1)
+    workspace.write(pa.table({"key": ["a", "a"], "generation": pa.array([1, 2], pa.int64())}))
+    with pytest.raises(cutover.CutoverError) as raised:
+        workspace.run()
+    assert raised.value.document["readers_see"] == 1 and raised.value.kind == raised.value.document["kind"]
+    with pytest.raises(cutover.InvalidError) as raised:
+        cutover.run("none.toml", cwd=workspace.path)
+    assert raised.value.document["exit_code"] == 2 and "none.toml" in str(raised.value)
+    with pytest.raises(cutover.InvalidError, match="--wrong"):
+        cutover.run("job.toml", cwd=workspace.path, wrong=True)
+    checks = "[checks]\nrows = { min = 5000 }"
+    (workspace.path / "job.toml").write_text((workspace.path / "job.toml").read_text() + checks)
+    workspace.write(pa.table({"key": ["a"], "generation": pa.array([1], pa.int64())}))
+    with pytest.raises(cutover.RejectedError) as raised:
+        workspace.run()
+    assert raised.value.document["outcome"] == "rejected" and raised.value.document["version"] == 2
+
+
+def test_values_that_look_like_flags_are_values(workspace):
+    workspace.generation(1)
+    assert cutover.get(workspace.store, "--help")["outcome"] == "absent"
+    assert cutover.pin(workspace.store, reason="--help")["reason"] == "--help"
+
+
+def test_the_demo_is_quick(tmp_path):
+    started = time.monotonic()
+    told = cutover.demo(dir="demo", cwd=tmp_path)
+    assert told["rolled_back_to"] == 1 and time.monotonic() - started < 60
+    with cutover.Reader(tmp_path / "demo/stores/enriched_events") as reader:
+        assert len(reader.snapshot()) == 200_000

@@ -1,0 +1,153 @@
+//! What schedulers and shells get of the command: the result file, the CronJob, completions, manual pages, colours.
+//!
+//! Not for: the content of the JSON document, which `operators` checks.
+
+use std::fs;
+
+use serde_json::Value;
+
+use crate::fixture::Numbers;
+use crate::harness::{CUTOVER, Workspace, names};
+use crate::schema;
+
+/// The result file of the command that ended last.
+#[track_caller]
+fn result(workspace: &Workspace) -> Value {
+    let text = fs::read_to_string(workspace.path("result.json")).unwrap();
+    let document: Value = serde_json::from_str(&text).unwrap();
+    assert_eq!(schema::problems(&document), [""; 0], "{text}");
+    document
+}
+
+#[test]
+fn the_result_file_is_written_whatever_the_outcome() {
+    let numbers = Numbers::new();
+    let workspace = &numbers.workspace;
+    numbers.write(1, 100);
+    let shown = workspace.cutover("run numbers.toml --result result.json").ok();
+    assert!(shown.stdout.contains("version 1 is live"), "text is printed as always: {}", shown.stdout);
+    let told = result(workspace);
+    assert_eq!((&told["outcome"], &told["exit_code"], &told["rows"]), (&"published".into(), &0.into(), &100.into()));
+    for (line, code, outcome) in [
+        ("get store nobody", 1, "absent"),
+        ("run none.toml", 2, "failed"),
+        ("rnu", 2, "failed"),
+        ("run --wrong", 2, "failed"),
+        ("scan store --limit 3", 0, "done"),
+        ("versions store", 0, "done"),
+        ("plan numbers.toml", 0, "done"),
+        ("verify store", 0, "done"),
+    ] {
+        workspace.cutover(&format!("{line} --result result.json")).exits(code);
+        let told = result(workspace);
+        assert_eq!((&told["outcome"], &told["exit_code"]), (&outcome.into(), &code.into()), "{line}");
+    }
+    assert_eq!(names(&workspace.path("")).iter().filter(|name| name.contains("result.json")).count(), 1, "no debris");
+}
+
+#[test]
+fn a_killed_command_leaves_no_result_of_an_earlier_one() {
+    let numbers = Numbers::new();
+    numbers.write(1, 100);
+    numbers.workspace.write("result.json", "{}");
+    let mut build = numbers.workspace.start_failing("build.synced=pause", "run numbers.toml --result result.json");
+    build.wait_until_paused();
+    build.signal(rustix::process::Signal::KILL);
+    build.wait().killed();
+    assert!(!numbers.workspace.path("result.json").exists());
+}
+
+#[test]
+fn a_result_file_that_cannot_be_written_is_a_failure() {
+    let numbers = Numbers::new();
+    numbers.run(1).ok();
+    numbers.on("versions", "--result none/result.json").exits(4).complains(&["result.json"]);
+    numbers.on("versions", "--result /dev/null").exits(2).complains(&["--result /dev/null is not a file"]);
+    assert!(!fs::metadata("/dev/null").unwrap().is_file());
+}
+
+#[test]
+fn a_plan_becomes_a_cron_job() {
+    let numbers = Numbers::new();
+    numbers.write(1, 100);
+    let line = "plan numbers.toml --k8s --threads 2 --memory 256MiB --image registry.example/cutover:1";
+    let printed = numbers
+        .workspace
+        .cutover_with(&[&line.split(' ').collect::<Vec<_>>()[..], &["--schedule", "5 * * * *"]].concat());
+    let yaml = printed.ok().stdout.clone();
+    for needle in [
+        "kind: CronJob\n",
+        "  name: numbers\n",
+        "schedule: \"5 * * * *\"",
+        "image: \"registry.example/cutover:1\"",
+        "args: [\"run\", \"numbers.toml\", \"--threads\", \"2\", \"--memory\", \"268435456B\"]",
+        "requests: {cpu: \"2\", memory: ",
+        "limits: {memory: 384Mi}",
+    ] {
+        assert!(yaml.contains(needle), "{needle} is not in {yaml}");
+    }
+    numbers.workspace.cutover("plan numbers.toml --image x").fails(2).complains(&["--k8s"]);
+}
+
+#[test]
+fn shells_get_completions_and_man_gets_pages() {
+    let workspace = Workspace::new();
+    for shell in ["bash", "elvish", "fish", "powershell", "zsh"] {
+        let script = workspace.cutover(&format!("completions {shell}")).ok();
+        script.prints(&["rollback", "log-format"]);
+    }
+    fs::write(workspace.path("c.bash"), &workspace.cutover("completions bash").ok().stdout).unwrap();
+    let ask =
+        "source ./c.bash; COMP_WORDS=(cutover ver); COMP_CWORD=1; _cutover cutover ver cutover; echo ${COMPREPLY[@]}";
+    let told = workspace.finish(&mut workspace.command("bash", &["-c", ask])).ok();
+    assert_eq!(told.stdout.trim(), "versions verify verify-crash");
+    workspace.cutover("completions tcsh").fails(2);
+
+    workspace.cutover("man man1").ok();
+    let pages = names(&workspace.path("man1"));
+    assert!(pages.contains(&"cutover.1".into()) && pages.contains(&"cutover-verify-crash.1".into()), "{pages:?}");
+    assert!(!pages.contains(&"cutover-man.1".into()));
+    let page = fs::read_to_string(workspace.path("man1/cutover-run.1")).unwrap();
+    assert!(page.contains(".TH") && page.contains("no\\-resume"), "{page}");
+}
+
+#[test]
+fn the_version_says_what_it_was_built_with() {
+    let workspace = Workspace::new();
+    let long = workspace.cutover("--version").ok();
+    long.prints(&[
+        &format!("cutover {}\n", env!("CARGO_PKG_VERSION")),
+        "\ncommit    ",
+        "\nfeatures  build",
+        "\nplatform  ",
+    ]);
+    assert_eq!(workspace.cutover("-V").ok().stdout, format!("cutover {}\n", env!("CARGO_PKG_VERSION")));
+}
+
+/// Whether there are codes for colours; those that move the cursor of a progress bar have other letters.
+fn has_colours(text: &str) -> bool {
+    let code =
+        |rest: &str| rest.trim_start_matches(|letter: char| letter.is_ascii_digit() || letter == ';').starts_with('m');
+    text.split("\u{1b}[").skip(1).any(code)
+}
+
+/// What a command prints on a terminal, which `script` provides.
+fn on_terminal(workspace: &Workspace, line: &str, environment: &[(&str, &str)]) -> String {
+    let mut command = workspace.command("script", &["-qec", &format!("{CUTOVER} {line}"), "/dev/null"]);
+    let run = workspace.finish(command.env("TERM", "xterm").envs(environment.iter().copied()));
+    format!("{}{}", run.stdout, run.stderr)
+}
+
+#[test]
+fn colours_are_for_terminals_and_can_be_turned_off() {
+    let numbers = Numbers::new();
+    numbers.run(1).ok();
+    numbers.write(2, 100);
+    for line in ["-vvv run numbers.toml --rebuild", "versions --help", "versions --wrong"] {
+        let colours = |environment: &[(&str, &str)]| has_colours(&on_terminal(&numbers.workspace, line, environment));
+        assert!(colours(&[]), "{line}");
+        assert!(!colours(&[("NO_COLOR", "1")]), "{line} with NO_COLOR");
+        let piped = numbers.workspace.cutover(line);
+        assert!(!format!("{}{}", piped.stdout, piped.stderr).contains('\u{1b}'), "{line} in a pipe");
+    }
+}

@@ -21,12 +21,14 @@ mod display;
 mod distinct;
 mod extremes;
 mod pattern;
+mod portable;
 mod sample;
 mod table;
 #[cfg(test)]
 mod tests;
 
 pub use compare::{Change, Comparison, compare};
+pub use portable::PortableSketch;
 pub use table::{Seed, TableSketch};
 
 use crate::format::{Hashes, Profile};

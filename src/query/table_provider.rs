@@ -78,7 +78,7 @@ impl InputTable {
                 .collect::<crate::error::Result<Vec<_>>>()?;
             let whole = whole.with_partition_values(values);
             let whole = input.metadata(file).into_iter().fold(whole, PartitionedFile::with_extension);
-            let taken = share.of(file, groups);
+            let taken = share.of(input, file, groups);
             groups += file.parts() as usize;
             rows = rows.zip(taken.rows).map(|(rows, taken)| rows + taken);
             files.extend(taken.plan.map(|plan| plan.into_iter().fold(whole, PartitionedFile::with_extension)));
@@ -248,11 +248,11 @@ impl RowGroupSample {
     /// Number of sampled rows, or of files if there are no row groups.
     pub(super) fn rows(self, input: &Input) -> u64 {
         if let Some(survey) = input.surveyed.get() {
-            return parts(survey, self).iter().map(|part| part.rows).sum();
+            return parts(input, survey, self).iter().map(|part| part.rows).sum();
         }
         let mut groups = 0;
         let of_file = |file: &InputFile| {
-            let taken = self.of(file, groups);
+            let taken = self.of(input, file, groups);
             groups += file.parts() as usize;
             taken.rows.unwrap_or(u64::from(taken.plan.is_some()))
         };
@@ -260,12 +260,13 @@ impl RowGroupSample {
     }
 
     /// The sample of a file whose first row group is number `first` of the input.
-    fn of(self, file: &InputFile, first: usize) -> Taken {
-        let takes = |group: usize| (first + group).is_multiple_of(self.step);
+    fn of(self, input: &Input, file: &InputFile, first: usize) -> Taken {
+        let takes = |group: usize| (first + group).is_multiple_of(self.step) && input.reads((first + group) as u64);
         let Some(footer) = &file.footer else {
             return Taken { plan: takes(0).then_some(None), rows: None };
         };
-        if self == Self::ALL {
+        let is_read = |group: usize| input.reads((first + group) as u64);
+        if self == Self::ALL && (0..footer.row_groups.len()).all(is_read) {
             return Taken { plan: Some(None), rows: Some(footer.rows) };
         }
         let mut plan = ParquetAccessPlan::new_none(footer.row_groups.len());
@@ -273,6 +274,10 @@ impl RowGroupSample {
         for (number, all) in footer.row_groups.iter().enumerate().filter(|(number, _)| takes(*number)) {
             let seen = self.rows.min(*all);
             rows += seen;
+            if seen == *all {
+                plan.set(number, RowGroupAccess::Scan);
+                continue;
+            }
             let selected = [(seen, false), (all - seen, true)];
             let selectors = selected.map(|(rows, skip)| RowSelector { row_count: rows as usize, skip });
             plan.set(number, RowGroupAccess::Selection(RowSelection::from(selectors.to_vec())));

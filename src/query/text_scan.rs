@@ -66,7 +66,7 @@ impl TextTable {
         let directories = input.files.iter().map(values).collect::<crate::error::Result<_>>()?;
         let all: Vec<Arc<Field>> =
             survey.schema().fields().iter().cloned().chain(fields.into_iter().map(Arc::new)).collect();
-        let parts = parts(&survey, share);
+        let parts = parts(input, &survey, share);
         let measured = Measured::of(input, survey.schema().fields().len())?;
         let (input, schema, widths) = (Arc::new(input.clone()), Arc::new(Schema::new(all)), Arc::clone(widths));
         Ok(Self { input, survey, parts, schema, directories, widths, measured })
@@ -120,12 +120,13 @@ impl TextTable {
 }
 
 /// The parts in a sample: the first rows of every `step`-th chunk.
-pub(super) fn parts(survey: &Survey, share: RowGroupSample) -> Vec<Part> {
+pub(super) fn parts(input: &Input, survey: &Survey, share: RowGroupSample) -> Vec<Part> {
     let files = survey.files().iter().enumerate();
     let chunks =
         files.flat_map(|(file, of)| of.chunks.iter().enumerate().map(move |(chunk, it)| (file, chunk, it.rows)));
     let part = |(file, chunk, rows): (usize, usize, u64)| Part { file, chunk, rows: rows.min(share.rows) };
-    chunks.filter(|(.., rows)| *rows > 0).step_by(share.step).map(part).collect()
+    let read = chunks.filter(|(.., rows)| *rows > 0).zip(0..).filter(|(_, number)| input.reads(*number));
+    read.map(|(chunk, _)| chunk).step_by(share.step).map(part).collect()
 }
 
 /// Estimated bytes of text in a part.

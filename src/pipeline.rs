@@ -20,8 +20,11 @@ mod prepare;
 pub(crate) mod resume;
 mod spill_dir;
 mod stages;
+#[cfg_attr(not(feature = "cluster"), allow(dead_code, reason = "only a cluster runs tasks"))]
+mod tasks;
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use jiff::Timestamp;
 
@@ -34,7 +37,9 @@ use crate::input;
 use crate::job::Job;
 use crate::progress::{Progress, StageTimer};
 use crate::publish::{self, GcReport, PublishOptions, Published, Staged};
-use crate::report::{InputReport, ObjectReads, Outcome, PlanReport, ResumeReport, RunReport, StageReport};
+use crate::report::{
+    ClusterReport, InputReport, ObjectReads, Outcome, PlanReport, ResumeReport, RunReport, StageReport,
+};
 use crate::resources::Resources;
 use crate::shutdown;
 use as_of::AsOf;
@@ -43,6 +48,10 @@ use found::Found;
 use prepare::Prepared;
 use resume::PreviousBuild;
 use spill_dir::SpillDir;
+pub use tasks::Cluster;
+use tasks::{Shares, Spread};
+#[cfg(feature = "cluster")]
+pub use tasks::{TaskKind, TaskSet, Worker, program};
 
 /// Rows in the preview of a plan.
 const PREVIEW_ROWS: usize = 5;
@@ -66,6 +75,12 @@ pub struct RunOptions {
     pub allow: Allowed,
     /// How progress is shown.
     pub progress: Progress,
+    /// The machines that build; none: this one.
+    pub cluster: Option<Arc<dyn Cluster>>,
+    /// Whether a plan says how a cluster would share the job out.
+    pub plans_cluster: bool,
+    /// Bytes of input of a map task on a cluster; by default they follow from the size of the input.
+    pub share_bytes: Option<u64>,
 }
 
 impl RunOptions {
@@ -80,6 +95,9 @@ impl RunOptions {
             stage: false,
             allow: Allowed::new(),
             progress: Progress::auto(),
+            cluster: None,
+            plans_cluster: false,
+            share_bytes: None,
         }
     }
 }
@@ -97,6 +115,10 @@ pub fn run(job: &Job, options: &RunOptions) -> Result<RunReport> {
     // Whatever can be refused is refused before anything is locked, unless the version seems to exist already; then
     // preparation is skipped.
     let ready = if found.seems_built(as_of)? { Err(found) } else { Ok(Prepared::new(found, &runtime)?) };
+    if options.cluster.is_some() {
+        tasks::refuse_local(ready.as_deref().unwrap_or_else(|found| found))?;
+        ready.as_ref().map_or(Ok(()), |prepared| Shares::of(prepared, None).map(drop))?;
+    }
     let target = job.kafka.as_ref().map(target).transpose()?;
     target.as_ref().map_or(Ok(()), publish::check_connection)?;
     let catalog = Catalog::open_or_create(&job.store, &job.dataset)?;
@@ -166,6 +188,7 @@ fn refuse_follower(current: &Current) -> Result<()> {
 pub fn plan(job: &Job, options: &RunOptions) -> Result<PlanReport> {
     let runtime = options.resources.query_runtime()?;
     let prepared = Prepared::new(Found::new(job, options)?, &runtime)?;
+    let cluster = options.plans_cluster.then(|| tasks::plan(&prepared)).transpose()?;
     let (would, resumes, previous) = match Catalog::try_open(&job.store, &job.dataset)? {
         None => (format!("create the store {} and build version 1", job.store.display()), None, None),
         Some(catalog) => {
@@ -186,6 +209,7 @@ pub fn plan(job: &Job, options: &RunOptions) -> Result<PlanReport> {
     let preview = predict::preview(&prepared, PREVIEW_ROWS, spill.path())?;
     let named = |(name, type_name): (&String, &String)| (name.clone(), type_name.clone());
     Ok(PlanReport {
+        cluster,
         dataset: job.dataset.clone(),
         store: job.store.clone(),
         would,
@@ -309,7 +333,10 @@ fn build(
 ) -> Result<RunReport> {
     let options = prepared.options;
     let previous = previous(catalog, current, &options.allow)?;
-    let built = resume_or_start(prepared, catalog, building, current, previous.as_ref(), as_of);
+    let built = match &options.cluster {
+        None => resume_or_start(prepared, catalog, building, current, previous.as_ref(), as_of),
+        Some(cluster) => build_on(cluster.as_ref(), prepared, catalog, building, previous.as_ref(), as_of),
+    };
     let stands = || {
         let store = catalog.place();
         format!("stopped before anything was installed: readers of {store} are unaffected; run the same command again")
@@ -402,7 +429,7 @@ fn resume_or_start(
         not_resumed = Some(format!("{} left nothing to resume: no shuffle was sealed on disk", dead.join(", ")));
     }
     not_resumed.iter().for_each(|why| progress.note(&format!("starting afresh: {why}")));
-    let build = BuildDir::start(catalog, prepared.options)?;
+    let build = BuildDir::start(catalog, prepared.options, build_dir::new_id()?)?;
     failpoint::reach("build.started")?;
     let (report, complete) = build_in(prepared, catalog, build, None, previous, as_of)?;
     Ok((RunReport { not_resumed, ..report }, complete))
@@ -455,11 +482,86 @@ fn build_stages(
     let (built, ranges) = stages::build(prepared, catalog, build, shards, &shuffled, &mut stages)?;
     failpoint::reach("build.finished")?;
     stages::read_back(prepared, build, &built, &mut stages)?;
+    let resumed =
+        resumes.then(|| ResumeReport { build: build.id().to_owned(), ranges: ranges.taken_up, of_ranges: ranges.all });
+    let done = Built {
+        shards: built,
+        checks,
+        columns,
+        profile: shuffled.profile,
+        predicted: Some(shuffled.predicted),
+        spilled_bytes: shuffled.stats.spilled_bytes,
+        query: shuffled.query,
+        resumed,
+        cluster: None,
+    };
+    conclude(prepared, catalog, build, done, previous, as_of, stages)
+}
+
+/// As [`resume_or_start`], by the machines of a cluster.
+fn build_on(
+    cluster: &dyn Cluster,
+    prepared: &Prepared<'_>,
+    catalog: &Catalog,
+    building: &BuildLock,
+    previous: Option<&check::Previous>,
+    as_of: AsOf,
+) -> Result<(RunReport, publish::Complete)> {
+    let shares = Shares::of(prepared, prepared.options.share_bytes)?;
+    remove_stale_builds(catalog, building, None)?;
+    let (build, not_resumed) = tasks::start(prepared, catalog, &shares)?;
+    let mut stages: Vec<StageTimer> = Vec::new();
+    let spread = tasks::build_stages(prepared, catalog, &build, (&shares, cluster), &mut stages)?;
+    let Spread { built, profile, unique, stats, query, report } = spread;
+    let columns = measures::columns(&profile);
+    let mut checks = prepared.compatibility(previous);
+    checks.extend(unique);
+    checks.extend(check::check_columns(&prepared.job.checks, &columns));
+    let done = Built {
+        shards: built,
+        checks,
+        columns,
+        profile,
+        predicted: None,
+        spilled_bytes: stats.spilled_bytes,
+        query,
+        resumed: None,
+        cluster: Some(report),
+    };
+    let (report, complete) = conclude(prepared, catalog, &build, done, previous, as_of, stages)?;
+    tasks::tidy(catalog, build.id(), complete.version());
+    Ok((RunReport { not_resumed, ..report }, complete))
+}
+
+/// What there is of a build once all shards are built and read back.
+struct Built {
+    shards: Vec<crate::build::BuiltShard>,
+    checks: Vec<crate::format::CheckResult>,
+    columns: Vec<crate::format::ColumnStats>,
+    profile: Profile,
+    predicted: Option<crate::report::Prediction>,
+    spilled_bytes: u64,
+    query: crate::query::Usage,
+    resumed: Option<ResumeReport>,
+    cluster: Option<ClusterReport>,
+}
+
+/// From shards that are built to a complete version.
+fn conclude(
+    prepared: &Prepared<'_>,
+    catalog: &Catalog,
+    build: &BuildDir,
+    done: Built,
+    previous: Option<&check::Previous>,
+    as_of: AsOf,
+    stages: Vec<StageTimer>,
+) -> Result<(RunReport, publish::Complete)> {
+    let Built { shards: built, mut checks, columns, profile, .. } = done;
     input::check_unchanged(&prepared.inputs)?;
     let rows = built.iter().map(|shard| shard.entry.rows).sum();
     checks.extend(check::rows(&prepared.job.checks, rows, previous));
     let bytes = built.iter().map(|shard| shard.entry.bytes).sum();
-    let mut profile = Profile { entries: rows, entry_bytes: bytes, ..shuffled.profile };
+    let mut profile = Profile { entries: rows, entry_bytes: bytes, ..profile };
     let (changes, moved) = measures::compare(prepared, &mut profile, previous);
     checks.extend(changes);
     let checks = prepared.allowed(checks);
@@ -470,11 +572,11 @@ fn build_stages(
     manifest.profile = Some(profile);
     let mut report = prepared.report(&manifest, Outcome::Published, None);
     report.moved = moved;
-    report.predicted = Some(shuffled.predicted);
-    report.spilled_bytes = shuffled.stats.spilled_bytes;
-    report.memory = Some(prepared.memory(shuffled.query));
-    report.resumed =
-        resumes.then(|| ResumeReport { build: build.id().to_owned(), ranges: ranges.taken_up, of_ranges: ranges.all });
+    report.predicted = done.predicted;
+    report.spilled_bytes = done.spilled_bytes;
+    report.memory = Some(prepared.memory(done.query));
+    report.resumed = done.resumed;
+    report.cluster = done.cluster;
     report.stages = stages.iter().map(StageReport::from).collect();
     build.write_account(&prepared.account(&report))?;
     failpoint::reach("install.reported")?;

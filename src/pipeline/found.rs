@@ -86,6 +86,7 @@ impl<'r> Found<'r> {
             spilled_bytes: 0,
             memory: None,
             resumed: None,
+            cluster: None,
             not_resumed: None,
             removed: Vec::new(),
             kafka: None,

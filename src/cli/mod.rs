@@ -12,6 +12,8 @@
 mod allow;
 mod consume;
 mod demo;
+#[cfg(feature = "cluster")]
+mod executor;
 mod flip;
 mod format;
 mod gc;
@@ -123,6 +125,8 @@ enum Command {
     Pull(pull::Args),
     Serve(serve::Args),
     Demo(demo::Args),
+    #[cfg(feature = "cluster")]
+    Executor(executor::Args),
 }
 
 /// A memory budget below this is short: 1 GiB.
@@ -306,6 +310,8 @@ impl Command {
             Self::Pull(args) => args.run(output),
             Self::Serve(args) => args.run(output),
             Self::Demo(args) => args.run(output),
+            #[cfg(feature = "cluster")]
+            Self::Executor(args) => args.run(output),
         }
     }
 }

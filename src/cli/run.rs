@@ -56,6 +56,9 @@ pub(super) struct Args {
     sandbox: Option<PathBuf>,
     #[command(flatten)]
     wait: WaitArgs,
+    #[cfg(feature = "cluster")]
+    #[command(flatten)]
+    cluster: super::executor::ClusterArgs,
 }
 
 impl Args {
@@ -80,6 +83,8 @@ impl Args {
         options.rebuild = self.rebuild;
         options.stage = self.stage;
         options.allow = allow;
+        #[cfg(feature = "cluster")]
+        self.cluster.apply(&mut options)?;
         let report = pipeline::run(&job, &options)?;
         output.ended(summary::word(report.outcome));
         output.next(summary::next_command(&report));
@@ -155,5 +160,8 @@ pub(super) fn options(resources: Resources, spill_dir: Option<PathBuf>) -> RunOp
         stage: false,
         allow: Allowed::new(),
         progress: Progress::auto(),
+        cluster: None,
+        plans_cluster: false,
+        share_bytes: None,
     }
 }

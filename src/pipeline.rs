@@ -51,7 +51,7 @@ use spill_dir::SpillDir;
 pub use tasks::Cluster;
 use tasks::{Shares, Spread};
 #[cfg(feature = "cluster")]
-pub use tasks::{TaskKind, TaskSet, Worker, program};
+pub use tasks::{TaskSet, Worker, program};
 
 /// Rows in the preview of a plan.
 const PREVIEW_ROWS: usize = 5;

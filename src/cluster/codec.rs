@@ -94,11 +94,10 @@ impl PhysicalExtensionCodec for Codec {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::pipeline::TaskKind;
-
     #[test]
     fn only_this_programs_tasks_are_taken_and_both_programs_are_named() {
-        let tasks = TaskSet { store: "s3://lake/store".into(), build: "b".into(), kind: TaskKind::Build };
+        let tasks: TaskSet =
+            serde_json::from_str(r#"{"store": "s3://lake/store", "build": "b", "kind": "build"}"#).unwrap();
         assert_eq!(parse(&text(&tasks, program()).unwrap()).unwrap(), tasks);
         let refused = parse(&text(&tasks, "0.0.1-other".into()).unwrap()).unwrap_err().to_string();
         assert!(refused.contains("0.0.1-other") && refused.contains(&program()), "{refused}");

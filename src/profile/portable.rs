@@ -93,7 +93,9 @@ impl TableSketch {
 impl Distinct {
     fn from_hashes(hashes: Vec<(u64, u64)>) -> Self {
         let limit = hashes.get(KEPT - 1).map_or(u64::MAX, |(last, _)| *last);
-        Self { kept: hashes, limit, ..Self::default() }
+        let mut distinct = Self::default();
+        (distinct.kept, distinct.limit) = (hashes, limit);
+        distinct
     }
 }
 

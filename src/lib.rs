@@ -40,6 +40,8 @@ mod build;
 mod check;
 #[cfg(feature = "build")]
 mod cli;
+#[cfg(feature = "cluster")]
+mod cluster;
 #[cfg(feature = "build")]
 mod consume;
 #[cfg(feature = "build")]

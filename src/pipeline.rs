@@ -25,9 +25,12 @@ mod prepare;
 pub(crate) mod resume;
 mod spill_dir;
 mod stages;
+#[cfg_attr(not(feature = "cluster"), allow(dead_code, reason = "only a cluster runs tasks"))]
+mod tasks;
 mod upload;
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use jiff::Timestamp;
 
@@ -47,6 +50,10 @@ use found::Found;
 pub use plan::plan;
 use preflight::{preflight, refuse_follower};
 use prepare::Prepared;
+pub use tasks::Cluster;
+use tasks::Shares;
+#[cfg(feature = "cluster")]
+pub use tasks::{TaskSet, Worker, program};
 
 /// Options of one run, in addition to the job.
 #[derive(Clone, Debug)]
@@ -69,6 +76,12 @@ pub struct RunOptions {
     pub replicas: Option<Replicas>,
     /// How progress is shown.
     pub progress: Progress,
+    /// The machines that build; none: this one.
+    pub cluster: Option<Arc<dyn Cluster>>,
+    /// Whether a plan says how a cluster would share the job out.
+    pub plans_cluster: bool,
+    /// Bytes of input of a map task on a cluster; by default they follow from the size of the input.
+    pub share_bytes: Option<u64>,
 }
 
 impl RunOptions {
@@ -84,6 +97,9 @@ impl RunOptions {
             allow: Allowed::new(),
             replicas: None,
             progress: Progress::auto(),
+            cluster: None,
+            plans_cluster: false,
+            share_bytes: None,
         }
     }
 }
@@ -101,6 +117,10 @@ pub fn run(job: &Job, options: &RunOptions) -> Result<RunReport> {
     // Whatever can be refused is refused before anything is locked, unless the version seems to exist already; then
     // preparation is skipped.
     let ready = if found.seems_built(as_of)? { Err(found) } else { Ok(Prepared::new(found, &runtime)?) };
+    if options.cluster.is_some() {
+        tasks::refuse_local(ready.as_deref().unwrap_or_else(|found| found))?;
+        ready.as_ref().map_or(Ok(()), |prepared| Shares::of(prepared, None).map(drop))?;
+    }
     let target = job.kafka.as_ref().map(target).transpose()?;
     target.as_ref().map_or(Ok(()), publish::check_connection)?;
     let catalog = Catalog::open_or_create(&job.store, &job.dataset)?;

@@ -98,6 +98,9 @@ pub struct RunReport {
     pub resumed: Option<ResumeReport>,
     /// Why an unfinished earlier run could not be resumed: a sentence.
     pub not_resumed: Option<String>,
+    /// What the machines of a cluster did; none if this machine built the version.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cluster: Option<ClusterReport>,
     /// Versions that retention removed.
     pub removed: Vec<u64>,
     /// What was announced to the consumers of the topic; none if the store is not streamed.
@@ -134,6 +137,52 @@ pub struct ObjectStoreForecast {
     pub pulled_bytes: u64,
     /// Requests of each such host.
     pub pull_requests: u64,
+}
+
+/// How a cluster would share out a job.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct ClusterPlan {
+    /// The input that is shared out, if one is.
+    pub shared: Option<String>,
+    /// By which columns inputs are exchanged. If none is, and none shared out, one task runs the whole query.
+    pub exchanged: BTreeMap<String, String>,
+    /// Bytes of those inputs.
+    pub bytes: u64,
+    /// Tasks that exchange rows before the query.
+    pub scan_tasks: u64,
+    /// Tasks that run the query.
+    pub map_tasks: u64,
+    /// Shards, one task each.
+    pub build_tasks: u64,
+    /// Requests for parts of runs, at most.
+    pub reads: u64,
+}
+
+/// What a run on a cluster did.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct ClusterReport {
+    /// Tasks that exchanged rows before the query.
+    pub scan_tasks: usize,
+    /// Those that an earlier run had done.
+    pub scan_tasks_resumed: usize,
+    /// Map tasks.
+    pub map_tasks: usize,
+    /// Those that an earlier run had done.
+    pub map_tasks_resumed: usize,
+    /// Shards that were built.
+    pub build_tasks: usize,
+    /// Those that an earlier run had built.
+    pub build_tasks_resumed: usize,
+    /// The input that was shared out, if one was.
+    pub shared: Option<String>,
+    /// By which columns inputs were exchanged. If none was, and none shared out, one task ran the whole query.
+    pub exchanged: BTreeMap<String, String>,
+    /// Machines that did tasks.
+    pub executors: usize,
+    /// The tasks that took longest: a sentence each.
+    pub slowest: Vec<String>,
+    /// Entries of the largest shard, divided by the mean.
+    pub skew: f64,
 }
 
 /// What was read from object stores, by all requests, those that were repeated included.
@@ -221,6 +270,9 @@ pub struct BuildReport {
 /// What a run would do.
 #[derive(Clone, Debug, Serialize)]
 pub struct PlanReport {
+    /// How a cluster would share the job out, if that was asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cluster: Option<ClusterPlan>,
     /// The dataset.
     pub dataset: String,
     /// Directory of its store.

@@ -11,8 +11,8 @@ use std::time::Duration;
 
 /// Stack bytes of a thread that runs a part of a query.
 pub const BYTES: usize = 128 << 20;
-/// Stack bytes of the thread that plans it.
-const PLANNING: usize = 512 << 20;
+/// Stack bytes of a thread that plans it.
+pub const PLANNING: usize = 512 << 20;
 
 /// How often to check whether to keep waiting.
 const POLL_INTERVAL: Duration = Duration::from_millis(50);

@@ -260,6 +260,7 @@ fn database_of(
         first_key: tables.first().map(|table| hex(&table.first_key)),
         last_key: tables.last().map(|table| hex(&table.last_key)),
         files: describe_files(tables, target, hashed)?,
+        attempt: None,
     };
     Ok(BuiltShard { entry, samples: material.sampler.into_samples(), largest })
 }

@@ -82,6 +82,7 @@ pub(crate) fn manifest(version: u64, entries: &[(&str, &str)]) -> Manifest {
         first_key: key(entries.first()),
         last_key: key(entries.last()),
         files: vec![file],
+        attempt: None,
     };
     Manifest {
         format_version: 1,

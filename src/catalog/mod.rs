@@ -51,6 +51,8 @@ pub use install::Installed;
 pub use integrity::inspect;
 pub use layout::{BuildPaths, Layout};
 pub use lock::host;
-pub use remote::{DownloadOptions, Downloaded, Refreshed, Remote, Replica, ReplicaState};
+pub use remote::{
+    Building, DownloadOptions, Downloaded, PartDownload, Refreshed, Remote, Replica, ReplicaState, SharedWork,
+};
 pub use store::{BuildLock, Catalog};
 pub use transitions::Flip;

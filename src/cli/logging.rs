@@ -19,6 +19,13 @@ use crate::stderr;
 /// The environment variable that overrides `-v`, as usual for programs that use `tracing`.
 const VARIABLE: &str = "RUST_LOG";
 
+/// What Ballista warns of is told by what comes of it: an executor that is gone, a task that is tried again.
+macro_rules! ballista {
+    () => {
+        ",ballista_core=error,ballista_executor=off,ballista_scheduler=error"
+    };
+}
+
 /// Starts logging.
 ///
 /// # Errors
@@ -97,8 +104,8 @@ impl Visit for Fields {
 
 fn level(verbose: u8) -> &'static str {
     match verbose {
-        0 => "warn",
-        1 => "warn,cutover=info",
+        0 => concat!("warn", ballista!()),
+        1 => concat!("warn,cutover=info", ballista!()),
         2 => "info,cutover=debug",
         _ => "debug,cutover=trace",
     }

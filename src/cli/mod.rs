@@ -13,6 +13,8 @@ mod allow;
 mod completions;
 mod consume;
 mod demo;
+#[cfg(feature = "cluster")]
+mod executor;
 mod flip;
 mod format;
 mod gc;
@@ -134,6 +136,8 @@ enum Command {
     Completions(completions::Args),
     #[command(hide = true)]
     Man(completions::ManArgs),
+    #[cfg(feature = "cluster")]
+    Executor(executor::Args),
 }
 
 /// A memory budget below this is short: 1 GiB.
@@ -320,6 +324,8 @@ impl Command {
             Self::Demo(args) => args.run(output),
             Self::Completions(args) => args.run(output),
             Self::Man(args) => args.run(output),
+            #[cfg(feature = "cluster")]
+            Self::Executor(args) => args.run(output),
         }
     }
 }

@@ -3,10 +3,10 @@
 use super::k8s::{self, Request};
 use super::run::JobArgs;
 use super::text_table::Rows;
-use super::{Output, Verdict, format};
+use super::{Output, Verdict, format, parsers};
 use crate::error::Result;
 use crate::pipeline;
-use crate::report::PlanReport;
+use crate::report::{ClusterPlan, PlanReport};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -32,6 +32,12 @@ pub(super) struct Args {
     /// The image that the CronJob runs
     #[arg(long, value_name = "IMAGE", default_value = concat!("cutover:", env!("CARGO_PKG_VERSION")), requires = "k8s")]
     image: String,
+    /// Also show how `run --cluster` would share the job out
+    #[arg(long)]
+    cluster: bool,
+    /// Bytes of input per map task; 256MiB, and 4GiB from 1 TiB on, if left out
+    #[arg(long, value_name = "SIZE", value_parser = parsers::size, requires = "cluster")]
+    share_bytes: Option<u64>,
 }
 
 impl Args {
@@ -46,7 +52,9 @@ impl Args {
 
     pub(super) fn run(self, output: &mut Output) -> Result<Verdict> {
         let mut arguments = self.job.arguments();
-        let (job, options) = self.job.load()?;
+        let (job, mut options) = self.job.load()?;
+        options.plans_cluster = self.cluster;
+        options.share_bytes = self.share_bytes;
         output.about(&job.dataset, &job.store);
         let report = pipeline::plan(&job, &options)?;
         output.document(&report)?;
@@ -103,6 +111,7 @@ fn show(report: &PlanReport, output: &mut Output) -> Result<()> {
             format::size(report.query_memory)
         ))?;
     }
+    report.cluster.iter().try_for_each(|cluster| output.line(shared_out(cluster)))?;
     for problem in &report.fits.problems {
         output.say(format!("does not fit: {problem}"))?;
     }
@@ -122,6 +131,26 @@ fn show(report: &PlanReport, output: &mut Output) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// How a cluster would share the job out, as sentences.
+fn shared_out(plan: &ClusterPlan) -> String {
+    let tasks = |count: u64, kind: &str| format::plural(count, &format!("{kind} task"));
+    let how = match (&plan.shared, plan.exchanged.is_empty()) {
+        (Some(input), _) => {
+            let maps = tasks(plan.map_tasks, "map");
+            format!("{maps} share out {} of input {input}, and read all other inputs whole", format::size(plan.bytes))
+        }
+        (None, false) => {
+            let by = plan.exchanged.iter().map(|(input, column)| format!("{input} by {column}"));
+            let (by, scans) = (by.collect::<Vec<_>>().join(", "), tasks(plan.scan_tasks, "scan"));
+            let maps = tasks(plan.map_tasks, "map");
+            format!("{scans} exchange {}: {by}; {maps} run the query", format::size(plan.bytes))
+        }
+        (None, true) => "one map task runs the whole query, which cannot be shared out".to_owned(),
+    };
+    let reads = format::count(plan.reads);
+    format!("on a cluster: {how}; {}; at most {reads} reads of parts of runs", tasks(plan.build_tasks, "build"))
 }
 
 fn inputs(report: &PlanReport) -> String {

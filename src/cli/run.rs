@@ -56,6 +56,9 @@ pub(super) struct Args {
     sandbox: Option<PathBuf>,
     #[command(flatten)]
     wait: WaitArgs,
+    #[cfg(feature = "cluster")]
+    #[command(flatten)]
+    cluster: super::executor::ClusterArgs,
 }
 
 impl Args {
@@ -81,6 +84,8 @@ impl Args {
         options.stage = self.stage;
         options.allow = allow;
         options.replicas = self.wait.replicas();
+        #[cfg(feature = "cluster")]
+        self.cluster.apply(&mut options)?;
         let report = pipeline::run(&job, &options)?;
         output.ended(summary::word(report.outcome));
         output.next(summary::next_command(&report));
@@ -164,5 +169,8 @@ pub(super) fn options(resources: Resources, spill_dir: Option<PathBuf>) -> RunOp
         allow: Allowed::new(),
         replicas: None,
         progress: Progress::auto(),
+        cluster: None,
+        plans_cluster: false,
+        share_bytes: None,
     }
 }

@@ -13,7 +13,7 @@
 use super::text_table::Rows;
 use super::{Output, format};
 use crate::error::Result;
-use crate::report::{InputReport, KafkaReport, ResumeReport, RunOutcome, RunReport};
+use crate::report::{ClusterReport, InputReport, KafkaReport, ResumeReport, RunOutcome, RunReport};
 
 /// Digits of a digest that are shown, enough to distinguish versions.
 const DIGEST_DIGITS: usize = 12;
@@ -71,6 +71,9 @@ pub(super) fn show(report: &RunReport, output: &mut Output) -> Result<()> {
     if let Some(told) = &report.kafka {
         output.line(kafka(told))?;
     }
+    if let Some(cluster) = &report.cluster {
+        output.line(on_cluster(cluster))?;
+    }
     output.line(format!("checks   {}", checks(report)))?;
     for check in report.checks.iter().filter(|check| check.outcome != crate::format::CheckOutcome::Passed) {
         let word = match check.outcome {
@@ -91,6 +94,20 @@ pub(super) fn show(report: &RunReport, output: &mut Output) -> Result<()> {
         output.line(format!("deleted  {}, which retention no longer keeps", format::versions(&report.removed)))?;
     }
     output.say(next(report))
+}
+
+/// What the machines of a cluster did.
+fn on_cluster(report: &ClusterReport) -> String {
+    let resumed = report.scan_tasks_resumed + report.map_tasks_resumed + report.build_tasks_resumed;
+    let tasks = [(report.scan_tasks, "scan"), (report.map_tasks, "map"), (report.build_tasks, "build")];
+    let tasks = tasks.iter().filter(|(count, _)| *count > 0).map(|(count, kind)| format!("{count} {kind}"));
+    let mut told = format!("cluster  {} tasks", tasks.collect::<Vec<_>>().join(", "));
+    told.push_str(&format!(" on {}", format::plural(report.executors as u64, "executor")));
+    if resumed > 0 {
+        told.push_str(&format!(", of which an earlier run had done {resumed}"));
+    }
+    told.push_str(&format!("; the largest shard has {:.1} times the mean; slowest: ", report.skew));
+    told + &report.slowest.join(", ")
 }
 
 /// The outcome of a run, as one word for programs.

@@ -19,7 +19,7 @@ const fn step(name: &'static str, meaning: &'static str) -> Step {
 }
 
 /// Every step.
-pub const STEPS: [Step; 35] = [
+pub const STEPS: [Step; 43] = [
     step("store.directories", "a new store has its directories, and no current.json yet"),
     step("build.started", "a build has its directory in staging"),
     step("shuffle.spilled", "a sorted run is in the spill directory"),
@@ -30,6 +30,14 @@ pub const STEPS: [Step; 35] = [
     step("build.ingested", "the tables of a shard are in its database"),
     step("build.synced", "a file of a database is synced"),
     step("build.finished", "every shard has its database"),
+    step("cluster.scan", "a scan task is about to exchange its share of an input"),
+    step("cluster.map", "a map task is about to run its share of the query"),
+    step("cluster.run_uploaded", "the run of a map task is in the store, and no record of it"),
+    step("cluster.mapped", "every map task has its record"),
+    step("cluster.planned", "every shard has its plan"),
+    step("cluster.build", "a build task is about to fetch its parts of all runs"),
+    step("cluster.built", "a build task has built and read back its shard"),
+    step("cluster.shard_uploaded", "the shard of a build task is in the store, and no record of it"),
     step("install.reported", "job, query, contracts and report are in the build's directory"),
     step("install.synced", "every file and directory of the build is synced"),
     step("install.manifest", "the manifest is written"),

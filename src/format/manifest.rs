@@ -134,6 +134,10 @@ pub struct ShardEntry {
     pub last_key: Option<String>,
     /// Every file that the database needs: tables, CURRENT, MANIFEST, OPTIONS.
     pub files: Vec<FileEntry>,
+    /// In a store on an object store, the directory below the build's that the files were uploaded to, if a cluster
+    /// built the shard: several attempts may have been uploaded, and this one counts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub attempt: Option<String>,
 }
 
 /// One file of a version.
@@ -279,10 +283,21 @@ impl Manifest {
 }
 
 impl ShardEntry {
+    /// Where the object of one of its files is, below the build's own prefix.
+    pub(crate) fn object_path(&self, file: &FileEntry) -> String {
+        match &self.attempt {
+            None => file.path.clone(),
+            Some(attempt) => format!("{attempt}/{}", file.path),
+        }
+    }
+
     pub(crate) fn contradiction(&self) -> Option<String> {
         let outside = self.files.iter().find(|file| !inside(&file.path, &shard_name(self.shard)));
         if let Some(file) = outside {
             return Some(format!("{:?} is no file of shard {}", file.path, self.shard));
+        }
+        if let Some(attempt) = self.attempt.as_ref().filter(|attempt| !is_attempt(attempt)) {
+            return Some(format!("{attempt:?} is no name of an attempt at shard {}", self.shard));
         }
         let keys = self.rows > 0;
         let range = self.first_key.is_some() == keys && self.last_key.is_some() == keys;
@@ -293,6 +308,14 @@ impl ShardEntry {
 /// The name of a shard's directory inside a version.
 pub(crate) fn shard_name(shard: u32) -> String {
     format!("shard-{shard:05}")
+}
+
+/// What the name of an attempt at a shard begins with.
+pub(crate) const ATTEMPT: &str = "attempt-";
+
+/// Whether a name is that of an attempt at a shard.
+pub(crate) fn is_attempt(name: &str) -> bool {
+    name.strip_prefix(ATTEMPT).is_some_and(|rest| !rest.is_empty() && rest.bytes().all(|byte| byte.is_ascii_hexdigit()))
 }
 
 /// Whether a relative path names something directly in `directory`.

@@ -38,7 +38,7 @@ pub use digest::{Digest, Digester};
 pub use hashes::Hashes;
 pub use hex::{as_text, hex, hex_checksum, undigits};
 pub use key::{KeyColumn, KeyEncoding, KeyKind, KeySchema, Unit};
-pub(crate) use manifest::shard_name;
+pub(crate) use manifest::{ATTEMPT, is_attempt, shard_name};
 pub use manifest::{
     CheckOutcome, CheckResult, ColumnStats, Compared, FileEntry, InputFile, LargestEntry, Manifest, ShardEntry,
     StageTiming, shown_params,

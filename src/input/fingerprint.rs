@@ -156,6 +156,7 @@ mod tests {
             contract: None,
             schema: None,
             surveyed: Default::default(),
+            share: None,
         };
         check_unchanged(&[input.clone()]).unwrap();
         let before = digest(&[input.clone()]);

@@ -36,11 +36,13 @@ mod union;
 mod widen;
 
 use std::collections::BTreeSet;
+use std::ops::Range;
+use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 
 use arrow::datatypes::{DataType, Field, Fields, Schema, SchemaRef};
 
-use crate::error::{Error, Result};
+use crate::error::{Error, IoContext, Result};
 use crate::job::{CsvForm, Format, InputSpec, Partitions};
 
 use buckets::Buckets;
@@ -76,6 +78,9 @@ pub struct Input {
     schema: Option<SchemaRef>,
     /// The survey of text files, once it has been requested: see [`Input::survey`].
     pub surveyed: OnceLock<Arc<Survey>>,
+    /// The parts that are read, as [`Input::parts`] counts them; none: all. A task of a cluster reads a share, and
+    /// everything else is that of the whole input.
+    pub share: Option<Range<u64>>,
 }
 
 /// One file of an input.
@@ -107,6 +112,43 @@ impl Input {
             Some(survey) => survey.chunks().filter(|chunk| chunk.rows > 0).count() as u64,
             None => self.files.iter().map(InputFile::parts).sum(),
         }
+    }
+
+    /// Bytes of each part: those of a file are shared out by rows.
+    pub fn part_bytes(&self) -> Vec<u64> {
+        if let Some(survey) = self.surveyed.get() {
+            return survey.chunks().filter(|chunk| chunk.rows > 0).map(|chunk| chunk.bytes()).collect();
+        }
+        let of_file = |file: &InputFile| match &file.footer {
+            None => vec![file.bytes],
+            Some(footer) => {
+                let share = |rows: &u64| u128::from(file.bytes) * u128::from(*rows) / u128::from(footer.rows.max(1));
+                footer.row_groups.iter().map(|rows| share(rows) as u64).collect()
+            }
+        };
+        self.files.iter().flat_map(of_file).collect()
+    }
+
+    /// Fingerprint of the parts: two machines that count the same parts have the same one.
+    pub fn parts_fingerprint(&self) -> u64 {
+        let mut hasher = xxhash_rust::xxh3::Xxh3Default::new();
+        let mut add = |number: u64| hasher.update(&number.to_le_bytes());
+        match self.surveyed.get() {
+            Some(survey) => survey.files().iter().enumerate().for_each(|(file, of)| {
+                let chunks = of.chunks.iter().flat_map(|chunk| [chunk.rows, chunk.bytes()]);
+                [file as u64].into_iter().chain(chunks).for_each(&mut add);
+            }),
+            None => self.files.iter().enumerate().for_each(|(number, file)| {
+                let groups = file.footer.iter().flat_map(|footer| footer.row_groups.iter().copied());
+                [number as u64, file.bytes].into_iter().chain(groups).for_each(&mut add);
+            }),
+        }
+        hasher.digest()
+    }
+
+    /// Whether a part is read.
+    pub fn reads(&self, part: u64) -> bool {
+        self.share.as_ref().is_none_or(|share| share.contains(&part))
     }
 
     /// The survey of all rows of its text files; the first call reads them, with `threads` threads. `None` for other
@@ -187,6 +229,42 @@ impl Input {
         self.schema.clone()
     }
 
+    /// All columns of the table: those of the files, then those of the paths; every one may be null.
+    ///
+    /// # Errors
+    /// `Invalid` as [`Input::partition_fields`]; `Internal` for text files that were not surveyed.
+    pub fn table_schema(&self) -> Result<SchemaRef> {
+        let files = self.surveyed.get().map(|survey| survey.schema()).or(self.schema.as_ref());
+        let files = files.ok_or_else(|| Error::internal(format!("input {} has no schema", self.name)))?;
+        let fields = files.fields().iter().map(|field| Field::new(field.name(), field.data_type().clone(), true));
+        Ok(Arc::new(Schema::new(fields.chain(self.partition_fields()?).collect::<Vec<_>>())))
+    }
+
+    /// A table of one local Parquet file.
+    ///
+    /// # Errors
+    /// `Input` if it is damaged; `Unavailable` if it cannot be read.
+    pub fn of_parquet(name: &str, path: PathBuf) -> Result<Self> {
+        let found = std::fs::metadata(&path).and_then(|meta| Ok((meta.len(), meta.modified()?)));
+        let (bytes, modified) = found.io("stat", &path)?;
+        let modified = jiff::Timestamp::try_from(modified).unwrap_or_default();
+        let source = Source::Local(path);
+        let mut input = Self {
+            name: name.to_owned(),
+            format: Format::Parquet,
+            csv: CsvForm::default(),
+            files: vec![InputFile { source, bytes, modified, partitions: Vec::new(), footer: None }],
+            partition_columns: Vec::new(),
+            partitions: None,
+            contract: None,
+            schema: None,
+            surveyed: OnceLock::new(),
+            share: None,
+        };
+        parquet_files::read(&mut input)?;
+        Ok(input)
+    }
+
     /// The columns as they are read from Parquet files: with strings and binary values as views.
     pub fn schema_as_read(&self) -> Option<SchemaRef> {
         Some(Arc::new(Schema::new(self.schema.as_ref()?.fields().iter().map(layout::views).collect::<Fields>())))
@@ -237,6 +315,7 @@ fn resolve_one(spec: &InputSpec, buckets: &Buckets) -> Result<Input> {
         contract,
         schema: None,
         surveyed: OnceLock::new(),
+        share: None,
     };
     match input.format {
         Format::Parquet => parquet_files::read(&mut input)?,

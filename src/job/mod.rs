@@ -33,6 +33,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
 
 pub(crate) use below::joined;
 pub use change::{Bound, Changes, DEFAULT_BOUNDS};
@@ -43,8 +44,8 @@ pub use spec::*;
 use crate::error::Result;
 use crate::format::{Kafka, Retention, Tables};
 
-/// One job, checked.
-#[derive(Clone, Debug, PartialEq)]
+/// One job, checked. The machines of a cluster get it as JSON from the one that read its file.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Job {
     /// Path of the job file, as given.
     pub path: PathBuf,
@@ -55,6 +56,7 @@ pub struct Job {
     /// Directory of the store, with every `${k}` filled in.
     pub store: PathBuf,
     /// The time that its data is as of; `None` if the job does not say.
+    #[serde(skip)]
     pub as_of: Option<Timestamp>,
     /// Every parameter and its value, as given. A version records them, so they must not be secrets.
     pub sets: BTreeMap<String, String>,
@@ -79,7 +81,7 @@ pub struct Job {
 }
 
 /// Where a query begins: in the job file, or in a separate file.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SqlAt {
     /// The file.
     pub path: PathBuf,

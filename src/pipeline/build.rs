@@ -1,24 +1,27 @@
 //! A run that has something to build: from the prepared job to a version that is published, or left unpublished.
 //!
 //! ```text
-//!  run ─▶ resume_or_start ─▶ build_in ─▶ work ─▶ stages::{shuffle | resume, build, read_back} ─▶ checks ─▶ install
+//!  run ─▶ resume_or_start ─▶ build_in ─▶ work ─▶ stages::{shuffle | resume, build, read_back} ─▶ conclude
+//!   │ └─▶ work_on ─▶ tasks::build_stages, by the machines of a cluster ─────────────────────────▶ conclude
 //!   └───▶ publish
 //! ```
 //!
 //! Not for: the work of a stage (`stages`), and what is known before it starts (`preflight`).
 
 use super::as_of::AsOf;
-use super::build_dir::BuildDir;
+use super::build_dir::{self, BuildDir};
 use super::ended::{BuildStats, Ended};
 use super::preflight::told_checks;
 use super::prepare::Prepared;
 use super::resume::{self, PreviousBuild, ShuffleRecord};
+use super::tasks::{self, Cluster, Shares};
 use super::{measures, stages};
+use crate::build::BuiltShard;
 use crate::catalog::{Action, BuildLock, Catalog};
 use crate::check::{self, Previous};
 use crate::error::{Error, Kind, Result};
 use crate::failpoint;
-use crate::format::{Current, Manifest, Profile, allow_flag};
+use crate::format::{CheckResult, Current, Manifest, Profile, allow_flag};
 use crate::input;
 use crate::profile;
 use crate::progress::StageTimer;
@@ -53,7 +56,10 @@ impl Build<'_> {
                 "stopped before anything was installed: readers of {store} are unaffected; run the same command again"
             )
         };
-        let built = self.resume_or_start();
+        let built = match &self.prepared.options.cluster {
+            None => self.resume_or_start(),
+            Some(cluster) => self.work_on(cluster.as_ref()),
+        };
         let (complete, manifest, stats) = built.map_err(|error| shutdown::stands(error, nothing_installed))?;
         self.refuse_rejected(&complete, &manifest)?;
         let published = match self.prepared.options.stage {
@@ -132,7 +138,7 @@ impl Build<'_> {
             not_resumed = Some(format!("{} left nothing to resume: no shuffle was sealed on disk", dead.join(", ")));
         }
         not_resumed.iter().for_each(|why| progress.note(&format!("starting afresh: {why}")));
-        let build = BuildDir::start(self.catalog, self.prepared.options)?;
+        let build = BuildDir::start(self.catalog, self.prepared.options, build_dir::new_id()?)?;
         failpoint::reach("build.started")?;
         let (complete, manifest, stats) = self.build_in(build, None)?;
         Ok((complete, manifest, BuildStats { not_resumed, ..stats }))
@@ -172,27 +178,69 @@ impl Build<'_> {
         let (shards, ranges) = stages::build(prepared, catalog, build, shards, &shuffled, &mut timers)?;
         failpoint::reach("build.finished")?;
         stages::read_back(prepared, build, &shards, &mut timers)?;
+        let resumed = || ResumeReport { build: build.id().to_owned(), ranges: ranges.taken_up, of_ranges: ranges.all };
+        let stats = BuildStats {
+            predicted: Some(shuffled.predicted),
+            moved: Vec::new(),
+            spilled_bytes: shuffled.stats.spilled_bytes,
+            memory: prepared.memory(shuffled.query),
+            resumed: resumes.then(resumed),
+            not_resumed: None,
+            stages: Vec::new(),
+            cluster: None,
+        };
+        self.conclude(build, shards, (shuffled.profile, checks), stats, &timers)
+    }
+
+    /// Everything up to a complete version, by the machines of a cluster.
+    fn work_on(&self, cluster: &dyn Cluster) -> Result<BuildResult> {
+        let Self { prepared, catalog, previous, .. } = *self;
+        let shares = Shares::of(prepared, prepared.options.share_bytes)?;
+        self.remove_stale_builds(None)?;
+        let (build, not_resumed) = tasks::start(prepared, catalog, &shares)?;
+        let mut timers: Vec<StageTimer> = Vec::new();
+        let spread = tasks::build_stages(prepared, catalog, &build, (&shares, cluster), &mut timers)?;
+        let mut checks = prepared.compatibility(previous);
+        checks.extend(spread.unique);
+        checks.extend(check::check_columns(&prepared.job.checks, &profile::column_stats(&spread.profile)));
+        let stats = BuildStats {
+            predicted: None,
+            moved: Vec::new(),
+            spilled_bytes: spread.stats.spilled_bytes,
+            memory: prepared.memory(spread.query),
+            resumed: None,
+            not_resumed,
+            stages: Vec::new(),
+            cluster: Some(spread.report),
+        };
+        let built = self.conclude(&build, spread.built, (spread.profile, checks), stats, &timers)?;
+        tasks::tidy(catalog, build.id(), built.0.version());
+        Ok(built)
+    }
+
+    /// From shards that are built and read back to a complete version.
+    fn conclude(
+        &self,
+        build: &BuildDir,
+        shards: Vec<BuiltShard>,
+        (profile, mut checks): (Profile, Vec<CheckResult>),
+        mut stats: BuildStats,
+        timers: &[StageTimer],
+    ) -> Result<BuildResult> {
+        let Self { prepared, catalog, previous, .. } = *self;
         input::check_unchanged(&prepared.inputs)?;
         let rows = shards.iter().map(|shard| shard.entry.rows).sum();
         checks.extend(check::rows(&prepared.job.checks, rows, previous));
         let bytes = shards.iter().map(|shard| shard.entry.bytes).sum();
-        let mut profile = Profile { entries: rows, entry_bytes: bytes, ..shuffled.profile };
+        let mut profile = Profile { entries: rows, entry_bytes: bytes, ..profile };
         let (changes, moved) = measures::compare(prepared, &mut profile, previous);
         checks.extend(changes);
 
         let stage = prepared.options.progress.stage("install", None);
         prepared.write_job(build.dirs())?;
-        let manifest = prepared.manifest(build.id(), self.as_of, shards, profile, prepared.allowed(checks), &timers);
-        let resumed = || ResumeReport { build: build.id().to_owned(), ranges: ranges.taken_up, of_ranges: ranges.all };
-        let mut stats = BuildStats {
-            predicted: shuffled.predicted,
-            moved,
-            spilled_bytes: shuffled.stats.spilled_bytes,
-            memory: prepared.memory(shuffled.query),
-            resumed: resumes.then(resumed),
-            not_resumed: None,
-            stages: timers.iter().map(StageReport::from).collect(),
-        };
+        let manifest = prepared.manifest(build.id(), self.as_of, shards, profile, prepared.allowed(checks), timers);
+        stats.moved = moved;
+        stats.stages = timers.iter().map(StageReport::from).collect();
         build.write_report(&stats.report(prepared, &manifest))?;
         failpoint::reach("install.reported")?;
         // The last safe point: an installed version is published too.

@@ -24,15 +24,29 @@ pub(super) struct BuildDir {
     keep: bool,
 }
 
+/// Where a query and the shuffle that it fills spill.
+#[derive(Clone, Debug)]
+pub(super) struct Spills {
+    pub(super) query: PathBuf,
+    pub(super) shuffle: PathBuf,
+}
+
+/// A name for a new build.
+///
+/// # Errors
+/// `Unavailable` when the system gives no random numbers.
+pub(super) fn new_id() -> Result<String> {
+    let random =
+        getrandom::u32().map_err(|error| Error::unavailable("the system gives no random numbers").because(error))?;
+    Ok(format!("{}-{random:08x}", jiff::Timestamp::now().strftime("%Y%m%dT%H%M%SZ")))
+}
+
 impl BuildDir {
     /// Creates the directory of a new build.
     ///
     /// # Errors
     /// `Unavailable` when the write fails.
-    pub(super) fn start(catalog: &Catalog, options: &RunOptions) -> Result<Self> {
-        let random = getrandom::u32()
-            .map_err(|error| Error::unavailable("the system gives no random numbers").because(error))?;
-        let id = format!("{}-{random:08x}", jiff::Timestamp::now().strftime("%Y%m%dT%H%M%SZ"));
+    pub(super) fn start(catalog: &Catalog, options: &RunOptions, id: String) -> Result<Self> {
         let dirs = catalog.layout().build_dirs(&id)?;
         let spill = match &options.spill_dir {
             Some(directory) => SpillDir::in_directory(directory, &id, Some(&dirs.shuffle_journal()))?,
@@ -100,6 +114,11 @@ impl BuildDir {
             0 => format!("a disk became full; rows were spilled to {directory}"),
             _ => format!("a disk became full; sorting may need up to {spill_bytes} bytes in {directory}"),
         })
+    }
+
+    /// Where the query and the shuffle spill.
+    pub(super) fn spills(&self) -> Spills {
+        Spills { query: self.query_spill(), shuffle: self.shuffle_spill() }
     }
 
     /// Where the shuffle spills.

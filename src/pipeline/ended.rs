@@ -14,7 +14,7 @@ use crate::profile::ProfileChange;
 use crate::progress::StageTimer;
 use crate::publish::Published;
 use crate::report::{
-    BuildReport, InputReport, KafkaReport, MemoryReport, ObjectReads, Prediction, ResumeReport, RunOutcome, RunReport,
+    BuildReport, ClusterReport, InputReport, KafkaReport, MemoryReport, ObjectReads, Prediction, ResumeReport, RunOutcome, RunReport,
     StageReport,
 };
 use crate::resources::peak_memory;
@@ -40,7 +40,8 @@ pub(super) struct Ended {
 /// What a build found out, beyond its manifest.
 #[derive(Debug)]
 pub(super) struct BuildStats {
-    pub(super) predicted: Prediction,
+    /// None on a cluster, which predicts nothing.
+    pub(super) predicted: Option<Prediction>,
     /// The measures that changed most since the previous version.
     pub(super) moved: Vec<ProfileChange>,
     /// Bytes the shuffle wrote to the spill directory.
@@ -50,6 +51,8 @@ pub(super) struct BuildStats {
     /// Why an unfinished earlier build could not be resumed: a sentence.
     pub(super) not_resumed: Option<String>,
     pub(super) stages: Vec<StageReport>,
+    /// None if this machine built.
+    pub(super) cluster: Option<ClusterReport>,
 }
 
 impl Ended {
@@ -92,10 +95,11 @@ impl Ended {
             notes,
             inputs: inputs(found, &manifest),
             stages,
-            predicted: built.as_ref().map(|built| built.predicted.clone()),
+            predicted: built.as_ref().and_then(|built| built.predicted.clone()),
             peak_memory: peak_memory(),
             spilled_bytes: built.as_ref().map_or(0, |built| built.spilled_bytes),
             memory: built.as_ref().map(|built| built.memory),
+            cluster: built.as_ref().and_then(|built| built.cluster.clone()),
             resumed: built.as_ref().and_then(|built| built.resumed.clone()),
             not_resumed: built.as_ref().and_then(|built| built.not_resumed.clone()),
             moved: built.map(|built| built.moved).unwrap_or_default(),
@@ -114,7 +118,7 @@ impl BuildStats {
         BuildReport {
             inputs: inputs(prepared, manifest),
             stages: self.stages.clone(),
-            predicted: Some(self.predicted.clone()),
+            predicted: self.predicted.clone(),
             rows: manifest.rows,
             bytes: manifest.bytes,
             peak_memory: peak_memory(),

@@ -6,14 +6,16 @@ use std::sync::Arc;
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
+use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::prepare::Prepared;
 use crate::check::{self, Previous};
 use crate::encode::EntryBatch;
+use crate::error::{Error, Result};
 use crate::format::{CheckResult, Profile};
-use crate::profile::{self, ProfileChange, Seed, TableSketch};
-use crate::query::Measuring;
+use crate::profile::{self, PortableSketch, ProfileChange, Seed, TableSketch};
+use crate::query::{Measuring, PortableScan};
 
 /// Changes that a report lists.
 const TOLD: usize = 5;
@@ -53,9 +55,7 @@ impl<'p> Measures<'p> {
     pub(super) fn profile(&self, seen: Vec<Seen>) -> Profile {
         let mut all = self.seen();
         for seen in seen {
-            all.rows.merge(seen.rows);
-            all.key_bytes += seen.key_bytes;
-            all.value_bytes += seen.value_bytes;
+            all.add(seen);
         }
         let mut profile = Profile {
             query: format!("{:016x}", xxh3_64(self.prepared.job.sql.as_bytes())),
@@ -70,7 +70,59 @@ impl<'p> Measures<'p> {
     }
 }
 
+/// What one task of a cluster has measured.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct PortableMeasures {
+    rows: PortableSketch,
+    key_bytes: u64,
+    value_bytes: u64,
+    inputs: Vec<PortableScan>,
+}
+
+impl Measures<'_> {
+    /// What was measured, for the machine that brings all tasks together.
+    pub(super) fn to_portable(&self, seen: Vec<Seen>) -> PortableMeasures {
+        let mut all = self.seen();
+        for seen in seen {
+            all.add(seen);
+        }
+        let inputs = self.inputs.to_portable();
+        PortableMeasures {
+            rows: all.rows.to_portable(),
+            key_bytes: all.key_bytes,
+            value_bytes: all.value_bytes,
+            inputs,
+        }
+    }
+
+    /// Adds what a task has measured of the result; returns what it has measured of inputs.
+    ///
+    /// # Errors
+    /// `Corrupt` when it is of another query.
+    pub(super) fn add(&self, all: &mut Seen, task: PortableMeasures) -> Result<Vec<PortableScan>> {
+        let rows = TableSketch::from_portable(Arc::clone(&self.schema), self.seed, task.rows).ok_or_else(|| {
+            Error::corrupt("the record of a task has measures of other columns than the query returns")
+        })?;
+        all.add(Seen { rows, key_bytes: task.key_bytes, value_bytes: task.value_bytes });
+        Ok(task.inputs)
+    }
+
+    /// Adds what a task has measured of an input.
+    pub(super) fn add_input(&self, scan: PortableScan) {
+        let place = self.prepared.inputs.iter().position(|input| input.name == scan.input());
+        if let (Some(place), Some(schema)) = (place, self.prepared.query.columns_of(scan.input())) {
+            self.inputs.add_portable(place, scan, &schema);
+        }
+    }
+}
+
 impl Seen {
+    fn add(&mut self, more: Self) {
+        self.rows.merge(more.rows);
+        self.key_bytes += more.key_bytes;
+        self.value_bytes += more.value_bytes;
+    }
+
     /// Adds rows of the result.
     pub(super) fn take(&mut self, batch: &RecordBatch) {
         self.rows.take(batch);

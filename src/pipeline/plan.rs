@@ -7,7 +7,7 @@ use super::found::Found;
 use super::preflight::{preflight, refuse_follower};
 use super::prepare::Prepared;
 use super::spill_dir::SpillDir;
-use super::{RunOptions, capacity, forecast, predict, resume};
+use super::{RunOptions, capacity, forecast, predict, resume, tasks};
 use crate::catalog::Catalog;
 use crate::error::Result;
 use crate::format::{Current, State};
@@ -24,6 +24,7 @@ const PREVIEW_ROWS: usize = 5;
 pub fn plan(job: &Job, options: &RunOptions) -> Result<PlanReport> {
     let runtime = options.resources.query_runtime()?;
     let prepared = Prepared::new(Found::new(job, options)?, &runtime)?;
+    let cluster = options.plans_cluster.then(|| tasks::plan(&prepared)).transpose()?;
     let (would, resumes, previous) = match Catalog::try_open(&job.store, &job.dataset)? {
         None => (format!("create the store {} and build version 1", job.store.display()), None, None),
         Some(catalog) => {
@@ -43,6 +44,7 @@ pub fn plan(job: &Job, options: &RunOptions) -> Result<PlanReport> {
     let preview = predict::preview(&prepared, PREVIEW_ROWS, spill.path())?;
     let named = |(name, type_name): (&String, &String)| (name.clone(), type_name.clone());
     Ok(PlanReport {
+        cluster,
         dataset: job.dataset.clone(),
         store: job.store.clone(),
         would,

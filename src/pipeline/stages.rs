@@ -2,9 +2,11 @@
 //!
 //! Not for: deciding whether to build or publish.
 
+use std::path::PathBuf;
+
 use rayon::prelude::*;
 
-use super::build_dir::BuildDir;
+use super::build_dir::{BuildDir, Spills};
 use super::measures::{Measures, Seen};
 use super::predict;
 use super::prepare::Prepared;
@@ -16,7 +18,7 @@ use crate::check::{self, Previous};
 use crate::durable_file;
 use crate::encode::{EncodePlan, Encoder, EntryBatch};
 use crate::error::{Error, Result};
-use crate::format::{CheckOutcome, CheckResult, Profile};
+use crate::format::{CheckOutcome, CheckResult};
 use crate::job::{Fold, Verify};
 use crate::progress::StageTimer;
 use crate::query::{JoinStrategy, RunError, Usage, pieces};
@@ -27,7 +29,7 @@ use crate::shuffle::{self, Shard, Shuffle, Writer};
 const MIN_ROWS_PER_TABLE: u64 = 4096;
 
 /// Checks columns that must be unique, with one extra query for each whose result is not `known`.
-fn unique(prepared: &Prepared<'_>, build: &BuildDir, known: &[CheckResult]) -> Result<Vec<CheckResult>> {
+pub(super) fn unique(prepared: &Prepared<'_>, build: &BuildDir, known: &[CheckResult]) -> Result<Vec<CheckResult>> {
     let check = |column: &String| {
         let rule = format!("unique: {column}");
         if let Some(known) = known.iter().find(|result| result.rule == rule) {
@@ -67,10 +69,11 @@ pub(super) fn shuffle(
     build.warn_of_full_disk(bytes, spill_bytes);
     let full = |error: Error| build.with_space_needed(error, spill_bytes);
     let unique = unique(prepared, build, &[])?;
-    let (shuffle, profile, query, took) = prepared
+    let Filled { shuffle, measures, seen, query, took } = prepared
         .query
-        .run_with_fallback(|way| fill(prepared, build, predicted.expected_bytes, way))
+        .run_with_fallback(|way| fill(prepared, &build.spills(), predicted.expected_bytes, way))
         .map_err(|failed| full(prepared.explain(failed)))?;
+    let profile = measures.profile(seen);
     stages.push(took);
     let stage = prepared.options.progress.stage("split", None);
     let sorted = prepared.options.resources.cpu_pool()?.install(|| {
@@ -101,7 +104,7 @@ pub(super) fn resume(
     let resume::ShuffleRecord { sealed, mut shuffled, .. } = earlier;
     let resources = prepared.options.resources;
     let stage = prepared.options.progress.stage("resume", None);
-    let options = shuffle_options(prepared, build, resources.threads, 0);
+    let options = shuffle_options(prepared, build.shuffle_spill(), resources.threads, 0);
     let shards = resources.cpu_pool()?.install(|| shuffle::reopen(sealed, &options))?;
     // The job may check more columns now, as checks do not make it another job.
     shuffled.unique = unique(prepared, build, &shuffled.unique)?;
@@ -110,31 +113,47 @@ pub(super) fn resume(
 }
 
 /// Memory, threads and directory of the shuffle.
-fn shuffle_options(prepared: &Prepared<'_>, build: &BuildDir, writers: usize, expected_bytes: u64) -> shuffle::Options {
+pub(super) fn shuffle_options(
+    prepared: &Prepared<'_>,
+    spill_dir: PathBuf,
+    writers: usize,
+    expected_bytes: u64,
+) -> shuffle::Options {
     shuffle::Options {
         memory: prepared.options.resources.shuffle_memory(),
         writers,
         threads: prepared.options.resources.threads,
         shards: prepared.job.output.shards,
-        spill_dir: build.shuffle_spill(),
+        spill_dir,
         range_bytes: prepared.job.tables.file_size,
         expected_bytes,
     }
 }
 
-fn fill(
-    prepared: &Prepared<'_>,
-    build: &BuildDir,
+/// A shuffle that holds all entries of the query, and what was seen of its rows.
+pub(super) struct Filled<'p> {
+    pub(super) shuffle: Shuffle,
+    pub(super) measures: Measures<'p>,
+    pub(super) seen: Vec<Seen>,
+    pub(super) query: Usage,
+    pub(super) took: StageTimer,
+}
+
+/// Runs the query, encodes its rows and fills a shuffle with them.
+pub(super) fn fill<'p>(
+    prepared: &'p Prepared<'p>,
+    spills: &Spills,
     expected_bytes: u64,
     way: JoinStrategy,
-) -> Result<(Shuffle, Profile, Usage, StageTimer), RunError> {
+) -> Result<Filled<'p>, RunError> {
     let measures = Measures::new(prepared);
     let execution = prepared.query.prepare(way)?.measuring(measures.inputs());
-    let shuffle = Shuffle::new(shuffle_options(prepared, build, execution.partitions(), expected_bytes));
+    let options = shuffle_options(prepared, spills.shuffle.clone(), execution.partitions(), expected_bytes);
+    let shuffle = Shuffle::new(options);
     let stage = prepared.options.progress.stage("query", None);
-    let filled: Vec<Seen> = {
+    let seen: Vec<Seen> = {
         let states = execution.run(
-            &build.query_spill(),
+            &spills.query,
             |_| PartitionEncoder::new(&prepared.encode, &shuffle, measures.seen()),
             |part, batch| {
                 stage.advance(batch.num_rows() as u64);
@@ -143,7 +162,24 @@ fn fill(
         )?;
         states.into_iter().map(PartitionEncoder::finish).collect::<Result<_>>()?
     };
-    Ok((shuffle, measures.profile(filled), execution.usage(), stage.finish()))
+    Ok(Filled { shuffle, measures, seen, query: execution.usage(), took: stage.finish() })
+}
+
+/// How entries of one key are folded.
+pub(super) fn folding(prepared: &Prepared<'_>) -> DuplicatePolicy {
+    DuplicatePolicy {
+        fold: prepared.job.output.duplicates,
+        encoding: prepared.job.output.value.encoding,
+        header: prepared.encode.value_schema().header().to_vec(),
+        key: prepared.encode.key_schema().clone(),
+    }
+}
+
+/// Entries per table, at most, so that the filters and indexes of all threads fit into their memory.
+pub(super) fn max_rows_per_table(prepared: &Prepared<'_>) -> u64 {
+    let resources = &prepared.options.resources;
+    let per_thread = (resources.build_memory() / resources.threads) as u64;
+    (per_thread / FILTER_BYTES_PER_ROW).max(MIN_ROWS_PER_TABLE)
 }
 
 /// Encodes one partition of the query's result into the shuffle.
@@ -191,13 +227,7 @@ pub(super) fn build(
     let (job, options) = (prepared.job, prepared.options);
     let every_entry_stays = matches!(job.output.duplicates, Fold::Error | Fold::Number);
     let stage = options.progress.stage("build", every_entry_stays.then_some(shuffled.stats.entries));
-    let folding = DuplicatePolicy {
-        fold: job.output.duplicates,
-        encoding: job.output.value.encoding,
-        header: prepared.encode.value_schema().header().to_vec(),
-        key: prepared.encode.key_schema().clone(),
-    };
-    let per_thread = (options.resources.build_memory() / options.resources.threads) as u64;
+    let folding = folding(prepared);
     let sample_bytes = options.resources.build_memory() / job.output.shards as usize;
     let (dirs, version_dir) = (build.dirs(), build.dirs().version());
     let pool = options.resources.cpu_pool()?;
@@ -213,7 +243,7 @@ pub(super) fn build(
                     ingest_dir: &dirs.ingest(number),
                     journal: shuffled.sealed.then(|| dirs.journal(number)).as_deref(),
                     tables: &job.tables,
-                    max_rows_per_table: (per_thread / FILTER_BYTES_PER_ROW).max(MIN_ROWS_PER_TABLE),
+                    max_rows_per_table: max_rows_per_table(prepared),
                     sample_bytes,
                 },
                 &folding,

@@ -18,9 +18,9 @@ const RECENT: usize = 128;
 #[derive(Clone, Debug)]
 pub(super) struct Distinct {
     /// Sorted, with the count of each.
-    kept: Vec<(u64, u64)>,
+    pub(super) kept: Vec<(u64, u64)>,
     /// The largest hash that may still be kept.
-    limit: u64,
+    pub(super) limit: u64,
     recent: Box<[(u64, u64)]>,
 }
 

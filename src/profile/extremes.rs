@@ -15,8 +15,8 @@ const LANES: usize = 4;
 /// The smallest and largest value so far, alone in an array each.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Extremes {
-    min: Option<ArrayRef>,
-    max: Option<ArrayRef>,
+    pub(super) min: Option<ArrayRef>,
+    pub(super) max: Option<ArrayRef>,
 }
 
 impl Extremes {

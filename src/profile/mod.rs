@@ -22,6 +22,7 @@ mod display;
 mod distinct;
 mod extremes;
 mod pattern;
+mod portable;
 mod sample;
 mod table;
 #[cfg(test)]
@@ -29,6 +30,7 @@ mod tests;
 
 pub use change::ProfileChange;
 pub use compare::{Comparison, compare};
+pub use portable::PortableSketch;
 pub use table::{Seed, TableSketch};
 
 use crate::format::{ColumnProfile, ColumnStats, Hashes, Profile};

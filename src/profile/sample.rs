@@ -29,7 +29,7 @@ const END: Place = (u64::MAX, u64::MAX);
 pub(super) struct Sample {
     most: usize,
     limit: Place,
-    rows: BTreeMap<Place, (u64, Box<[Cell]>)>,
+    pub(super) rows: BTreeMap<Place, (u64, Box<[Cell]>)>,
 }
 
 impl Sample {
@@ -44,7 +44,7 @@ impl Sample {
         self.count(place, 1, cells);
     }
 
-    fn count(&mut self, place: Place, times: u64, cells: impl FnOnce() -> Box<[Cell]>) {
+    pub(super) fn count(&mut self, place: Place, times: u64, cells: impl FnOnce() -> Box<[Cell]>) {
         if place > self.limit {
             return;
         }

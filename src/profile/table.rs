@@ -25,7 +25,7 @@ const ALL_ROWS: u64 = 1 << 14;
 /// Of larger tables it is one row in a power of this.
 const STEP: u64 = 4;
 /// Number of levels.
-const LEVELS: usize = 7;
+pub(super) const LEVELS: usize = 7;
 /// Columns whose cells are hashed at most: each takes some 40 KiB in every sketch.
 const MAX_HASHED: usize = 128;
 /// Columns that choose rows. Where there are no more, every row is looked at.
@@ -50,16 +50,16 @@ impl Seed {
 #[derive(Clone, Debug)]
 pub struct TableSketch {
     seed: u64,
-    schema: SchemaRef,
+    pub(super) schema: SchemaRef,
     /// The densest level that is not dropped.
-    level: usize,
+    pub(super) level: usize,
     /// Columns whose cells are hashed.
     hashed: Vec<usize>,
     /// Those of them whose hash selects rows; empty if all rows are sampled.
     choosing: Vec<usize>,
-    rows: u64,
-    columns: Vec<Column>,
-    sample: Sample,
+    pub(super) rows: u64,
+    pub(super) columns: Vec<Column>,
+    pub(super) sample: Sample,
     /// Sampled rows of a batch, with their levels.
     chosen: Vec<Chosen>,
     hashes: Vec<u64>,
@@ -75,11 +75,11 @@ struct Chosen {
 }
 
 #[derive(Clone, Debug, Default)]
-struct Column {
-    nulls: u64,
-    extremes: Extremes,
+pub(super) struct Column {
+    pub(super) nulls: u64,
+    pub(super) extremes: Extremes,
     /// Sketches of the hashed columns, for every level.
-    distinct: Vec<Distinct>,
+    pub(super) distinct: Vec<Distinct>,
 }
 
 impl TableSketch {
@@ -100,6 +100,11 @@ impl TableSketch {
         let sample = Sample::new(hashed.len());
         let (chosen, hashes) = (Vec::new(), Vec::new());
         Self { seed: seed.0, schema, level: 0, hashed, choosing, rows: 0, columns, sample, chosen, hashes }
+    }
+
+    /// The names of its columns.
+    pub fn columns(&self) -> Vec<String> {
+        self.schema.fields().iter().map(|field| field.name().clone()).collect()
     }
 
     /// Adds the rows of a batch; columns after the sketch's own are ignored.

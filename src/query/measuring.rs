@@ -9,10 +9,12 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use arrow::array::RecordBatch;
+use arrow::datatypes::Schema;
+use serde::{Deserialize, Serialize};
 
 use crate::format::{InputProfile, PartProfile};
 use crate::input::Input;
-use crate::profile::{Seed, TableSketch};
+use crate::profile::{PortableSketch, Seed, TableSketch};
 
 /// Partitions by date that are measured one by one: the newest.
 const NEWEST: usize = 4;
@@ -78,7 +80,62 @@ impl Parts {
     }
 }
 
+/// What one task of a cluster has measured of one input.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct PortableScan {
+    input: String,
+    /// The columns that were read.
+    columns: Vec<String>,
+    rows: Vec<(Option<Label>, u64)>,
+    tables: Vec<(Option<Label>, PortableSketch)>,
+}
+
+impl PortableScan {
+    /// The input.
+    pub fn input(&self) -> &str {
+        &self.input
+    }
+}
+
 impl Measuring {
+    /// What a task has measured: of every input the scan with most columns that was read to its end.
+    pub fn to_portable(&self) -> Vec<PortableScan> {
+        let scans = std::mem::take(&mut *self.scans.lock().unwrap_or_else(PoisonError::into_inner));
+        let mut read: BTreeMap<String, PortableScan> = BTreeMap::new();
+        for scan in scans.into_values().filter(|scan| scan.ended.len() == scan.partitions) {
+            let mut parts = Parts::default();
+            scan.ended.into_values().for_each(|ended| parts.merge(ended));
+            let columns = parts.tables.values().next().map(TableSketch::columns).unwrap_or_default();
+            let tables = parts.tables.into_iter().map(|(label, table)| (label, table.to_portable())).collect();
+            let input = scan.input.to_string();
+            let rows = parts.rows.into_iter().collect();
+            let scan = PortableScan { input: input.clone(), columns, rows, tables };
+            // Of an input that is read twice, the scan with most columns counts, as in `inputs`.
+            let rank = |scan: &PortableScan| (std::cmp::Reverse(scan.columns.len()), scan.columns.join(","));
+            match read.get(&input) {
+                Some(held) if rank(held) <= rank(&scan) => {}
+                _ => _ = read.insert(input, scan),
+            }
+        }
+        read.into_values().collect()
+    }
+
+    /// Adds what a task has measured, to that of the tasks before; `schema` has all columns of the input. What does not
+    /// fit the input is left out.
+    pub fn add_portable(&self, number: usize, scan: PortableScan, schema: &Schema) {
+        let fields = scan.columns.iter().map(|name| schema.field_with_name(name).cloned().ok());
+        let Some(fields) = fields.collect::<Option<Vec<_>>>() else { return };
+        let fields = Arc::new(Schema::new(fields));
+        let table =
+            |(label, carried)| Some((label, TableSketch::from_portable(Arc::clone(&fields), self.seed, carried)?));
+        let Some(tables) = scan.tables.into_iter().map(table).collect() else { return };
+        let parts = Parts { rows: scan.rows.into_iter().collect(), tables };
+        let mut scans = self.scans.lock().unwrap_or_else(PoisonError::into_inner);
+        let input = scan.input.as_str().into();
+        let held = scans.entry(number).or_insert_with(|| Scan { input, partitions: 1, ended: BTreeMap::new() });
+        held.ended.entry(0).or_default().merge(parts);
+    }
+
     /// Nothing yet, of the inputs of a dataset.
     pub fn new(seed: Seed) -> Self {
         Self { seed, scans: Mutex::default() }

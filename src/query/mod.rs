@@ -11,6 +11,7 @@
 //!
 //! Not for: files and lineage (`input`), or what becomes of the rows (`encode`).
 
+mod alignment;
 mod avro_scan;
 mod batch_slices;
 mod bounded_functions;
@@ -40,6 +41,7 @@ mod row_width;
 mod scan_output;
 mod scan_row_check;
 mod session;
+mod shares;
 mod sort_merge_join;
 mod sorted_aggregate;
 mod spilling_repartition;
@@ -51,11 +53,12 @@ mod udf;
 mod unordered;
 mod unspillable;
 
+pub use alignment::ExchangeColumns;
 pub use batch_slices::pieces;
 pub use estimate::{Estimate, Measure, estimate};
 pub use execute::{RunError, Usage};
 pub use join_strategy::JoinStrategy;
-pub use measuring::Measuring;
+pub use measuring::{Measuring, PortableScan};
 pub use session::{Query, Settings};
 pub use sql_diagnostics::{Written, unread_value};
 pub use unspillable::Unspillable;

@@ -30,11 +30,11 @@ impl RowGroupSample {
     /// Number of sampled rows, or of files if there are no row groups.
     pub(super) fn rows(self, input: &Input) -> u64 {
         if let Some(survey) = input.surveyed.get() {
-            return self.parts(survey).iter().map(|part| part.rows).sum();
+            return self.parts(input, survey).iter().map(|part| part.rows).sum();
         }
         let mut groups = 0;
         let of_file = |file: &InputFile| {
-            let taken = self.of(file, groups);
+            let taken = self.of(input, file, groups);
             groups += file.parts() as usize;
             taken.rows.unwrap_or(u64::from(taken.plan.is_some()))
         };
@@ -42,21 +42,23 @@ impl RowGroupSample {
     }
 
     /// The sampled parts of text files: the first rows of every `step`-th chunk.
-    pub(super) fn parts(self, survey: &Survey) -> Vec<Part> {
+    pub(super) fn parts(self, input: &Input, survey: &Survey) -> Vec<Part> {
         let files = survey.files().iter().enumerate();
         let chunks =
             files.flat_map(|(file, of)| of.chunks.iter().enumerate().map(move |(chunk, it)| (file, chunk, it.rows)));
         let part = |(file, chunk, rows): (usize, usize, u64)| Part { file, chunk, rows: rows.min(self.rows) };
-        chunks.filter(|(.., rows)| *rows > 0).step_by(self.step).map(part).collect()
+        let read = chunks.filter(|(.., rows)| *rows > 0).zip(0..).filter(|(_, number)| input.reads(*number));
+        read.map(|(chunk, _)| chunk).step_by(self.step).map(part).collect()
     }
 
     /// The sample of a file whose first row group is number `first` of the input.
-    pub(super) fn of(self, file: &InputFile, first: usize) -> Taken {
-        let takes = |group: usize| (first + group).is_multiple_of(self.step);
+    pub(super) fn of(self, input: &Input, file: &InputFile, first: usize) -> Taken {
+        let takes = |group: usize| (first + group).is_multiple_of(self.step) && input.reads((first + group) as u64);
         let Some(footer) = &file.footer else {
             return Taken { plan: takes(0).then_some(None), rows: None };
         };
-        if self == Self::ALL {
+        let is_read = |group: usize| input.reads((first + group) as u64);
+        if self == Self::ALL && (0..footer.row_groups.len()).all(is_read) {
             return Taken { plan: Some(None), rows: Some(footer.rows) };
         }
         let mut plan = ParquetAccessPlan::new_none(footer.row_groups.len());
@@ -64,6 +66,10 @@ impl RowGroupSample {
         for (number, all) in footer.row_groups.iter().enumerate().filter(|(number, _)| takes(*number)) {
             let seen = self.rows.min(*all);
             rows += seen;
+            if seen == *all {
+                plan.set(number, RowGroupAccess::Scan);
+                continue;
+            }
             let selected = [(seen, false), (all - seen, true)];
             let selectors = selected.map(|(rows, skip)| RowSelector { row_count: rows as usize, skip });
             plan.set(number, RowGroupAccess::Selection(RowSelection::from(selectors.to_vec())));

@@ -17,7 +17,7 @@ use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::common::{DataFusionError, ParamValues, ScalarValue};
 use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
 use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
-use datafusion::execution::{SessionState, SessionStateBuilder};
+use datafusion::execution::{FunctionRegistry, SessionState, SessionStateBuilder};
 use datafusion::logical_expr::{Expr, LogicalPlan};
 use datafusion::prelude::{SQLOptions, SessionConfig, SessionContext};
 use tokio::runtime::Runtime;
@@ -46,6 +46,9 @@ const SORTS_AT_ONCE: usize = 16;
 const MIN_ROW_BYTES: usize = 512;
 /// The column that counts repeated values; a name that no column of a job is likely to have.
 const REPEATED: &str = "cutover: rows of this value";
+
+/// Functions that Ballista turns on in DataFusion: SQL is the same with and without the feature `cluster`.
+const LEFT_OUT: [&str; 6] = ["digest", "md5", "sha224", "sha256", "sha384", "sha512"];
 
 /// Resources for the query.
 #[derive(Clone, Copy, Debug)]
@@ -372,7 +375,12 @@ fn state(settings: &Settings) -> SessionState {
         for_merge(settings).min(options.execution.sort_spill_reservation_bytes);
     // This check compares two schemas in which a group column may differ in nullability only, which is harmless.
     options.execution.skip_physical_aggregate_schema_check = true;
-    exact::settings(SessionStateBuilder::new().with_config(config).with_default_features()).build()
+    let mut state = exact::settings(SessionStateBuilder::new().with_config(config).with_default_features()).build();
+    for name in LEFT_OUT {
+        // Not there in a build without the feature `cluster`.
+        let _ = state.deregister_udf(name);
+    }
+    state
 }
 
 /// Repartitions both sides of every join, so that all threads build the hash table. It pays if few rows are probed.

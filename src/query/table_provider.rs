@@ -77,7 +77,7 @@ impl InputTable {
                 .collect::<crate::error::Result<Vec<_>>>()?;
             let whole = whole.with_partition_values(values);
             let whole = input.metadata(file).into_iter().fold(whole, PartitionedFile::with_extension);
-            let taken = share.of(file, groups);
+            let taken = share.of(input, file, groups);
             groups += file.parts() as usize;
             rows = rows.zip(taken.rows).map(|(rows, taken)| rows + taken);
             files.extend(taken.plan.map(|plan| plan.into_iter().fold(whole, PartitionedFile::with_extension)));

@@ -67,7 +67,7 @@ impl TextTable {
         let directories = input.files.iter().map(values).collect::<crate::error::Result<_>>()?;
         let all: Vec<Arc<Field>> =
             survey.schema().fields().iter().cloned().chain(fields.into_iter().map(Arc::new)).collect();
-        let parts = share.parts(&survey);
+        let parts = share.parts(input, &survey);
         let measured = Measured::of(input, survey.schema().fields().len())?;
         let (input, schema, widths) = (Arc::new(input.clone()), Arc::new(Schema::new(all)), Arc::clone(widths));
         Ok(Self { input, survey, parts, schema, directories, widths, measured })

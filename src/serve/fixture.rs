@@ -103,5 +103,6 @@ fn build(directory: &Path, shard: u32, entries: &[&(Vec<u8>, Vec<u8>)], rows_per
         first_key: entries.first().map(|(key, _)| hex(key)),
         last_key: entries.last().map(|(key, _)| hex(key)),
         files,
+        attempt: None,
     }
 }

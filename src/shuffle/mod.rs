@@ -18,6 +18,7 @@
 //!    ([`range`]).
 //! 5. If anything spilled, everything is in runs. Runs and splitters can be sealed ([`seal()`]), so that another
 //!    process can drain the same ranges after this one crashed.
+//! 6. On a cluster, everything becomes one run instead, which other machines read by shard ([`exchange`]).
 //!
 //! Entries compare by (shard, key, order, value) as separate fields, so every attempt gives the same order, whatever
 //! the number of threads or spills. All entries of a key are in one range, so that deduplication sees all of them.
@@ -28,6 +29,7 @@ mod bucket;
 mod cursor;
 pub mod duplicates;
 mod entry;
+mod exchange;
 mod merge;
 mod prefetch;
 mod range;
@@ -50,6 +52,7 @@ use crate::error::{Error, Result};
 
 pub use duplicates::DuplicatePolicy;
 pub use entry::Entry;
+pub use exchange::{PartFile, ShardPart, shard_of_parts};
 pub use range::{Range, Shard};
 pub use seal::{Sealed, reopen, seal};
 
@@ -186,9 +189,7 @@ impl Shuffle {
     /// # Errors
     /// `Unavailable` when runs cannot be written or merged; `Internal` when a writer did not finish.
     pub fn finish(self) -> Result<(Vec<Shard>, Stats)> {
-        if self.open.load(Ordering::Relaxed) > 0 {
-            return Err(Error::internal("a shuffle writer was lost"));
-        }
+        self.check_finished()?;
         let Filled { buffers, mut stats } = std::mem::take(&mut *lock(&self.filled)?);
         let mut runs = std::mem::take(&mut *lock(&self.runs)?);
         let shards = if runs.is_empty() {
@@ -202,6 +203,14 @@ impl Shuffle {
             range::on_disk(runs, parts, &self.options)
         };
         Ok((shards, stats))
+    }
+
+    /// Fails unless every writer has handed its entries over.
+    fn check_finished(&self) -> Result<()> {
+        match self.open.load(Ordering::Relaxed) {
+            0 => Ok(()),
+            _ => Err(Error::internal("a shuffle writer was lost")),
+        }
     }
 
     fn write_run(&self, buffer: Buffer) -> Result<Run> {

@@ -19,7 +19,7 @@ use super::merge::Merge;
 use super::spill::Run;
 use super::splitters::{KeyRange, RangePartitioner};
 use super::write_buffer::Buffer;
-use crate::error::Result;
+use crate::error::{Error, Result};
 
 /// Target size of a bucket, which is sorted at once. Sizes from 2 to 16 MiB showed no measurable difference.
 pub(super) const BUCKET_BYTES: u64 = 4 << 20;
@@ -45,8 +45,17 @@ pub struct Range(Source);
 
 #[derive(Debug)]
 enum Source {
-    Memory { buckets: Vec<(KeyRange, Bucket)>, shards: u32, bytes: u64 },
-    Runs { runs: Arc<Vec<Run>>, part: KeyRange },
+    Memory {
+        buckets: Vec<(KeyRange, Bucket)>,
+        shards: u32,
+        bytes: u64,
+    },
+    /// With the number of entries, where it is known.
+    Runs {
+        runs: Arc<Vec<Run>>,
+        part: KeyRange,
+        entries: Option<u64>,
+    },
 }
 
 impl Range {
@@ -60,8 +69,26 @@ impl Range {
             Source::Memory { buckets, shards, .. } => {
                 buckets.iter().try_for_each(|(part, bucket)| bucket.for_each(part.prefix(*shards), &mut visit))
             }
-            Source::Runs { runs, part } => Merge::open(runs.iter(), part)?.for_each(visit),
+            Source::Runs { runs, part, entries } => {
+                let mut found = 0;
+                Merge::open(runs.iter(), part)?.for_each(|entry| {
+                    found += 1;
+                    visit(entry)
+                })?;
+                match entries {
+                    Some(entries) if *entries != found => Err(Error::corrupt(format!(
+                        "the runs have {found} entries of shard {}, and were written with {entries}",
+                        part.from.shard
+                    ))),
+                    _ => Ok(()),
+                }
+            }
         }
+    }
+
+    /// A range that merges `part` of some runs, which have this number of entries there.
+    pub(super) fn of_parts(runs: Vec<Run>, part: KeyRange, entries: u64) -> Self {
+        Self(Source::Runs { runs: Arc::new(runs), part, entries: Some(entries) })
     }
 
     /// Sorts the in-memory buckets of very frequent keys with all threads, preferably before any range is drained.
@@ -79,7 +106,7 @@ impl Range {
     pub(super) fn on_disk(&self) -> Option<(&[Run], &KeyRange)> {
         match &self.0 {
             Source::Memory { .. } => None,
-            Source::Runs { runs, part } => Some((runs, part)),
+            Source::Runs { runs, part, .. } => Some((runs, part)),
         }
     }
 
@@ -205,7 +232,7 @@ pub(super) fn on_disk(runs: Vec<Run>, parts: Vec<KeyRange>, options: &Options) -
     let mut shards: Vec<Shard> = (0..options.shards).map(|number| Shard { number, ranges: Vec::new() }).collect();
     for part in parts {
         let ranges = &mut shards[part.from.shard as usize].ranges;
-        ranges.push(Range(Source::Runs { runs: Arc::clone(&runs), part }));
+        ranges.push(Range(Source::Runs { runs: Arc::clone(&runs), part, entries: None }));
     }
     shards
 }

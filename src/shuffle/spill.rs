@@ -26,6 +26,7 @@ use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::entry::Entry;
+use super::exchange::PartFile;
 use super::sparse_index::Index;
 use super::write_buffer::Buffer;
 use crate::durable_file;
@@ -109,6 +110,28 @@ impl Run {
             Ordering::Equal => Ok(None),
             Ordering::Greater => Err(damaged(&self.path, offset, "a block extends beyond the end of the run")),
         }
+    }
+
+    /// Keeps the file when this is dropped.
+    pub(super) fn keep(&self) {
+        self.sealed.store(true, atomic::Ordering::Relaxed);
+    }
+
+    /// Opens a file with one shard's part of another machine's run. It is kept when this is dropped.
+    ///
+    /// # Errors
+    /// `Corrupt` when it does not have the part's bytes; `Unavailable` when it cannot be read.
+    pub(super) fn of_part(number: u64, of: &PartFile) -> Result<Self> {
+        let PartFile { path, largest_block, part } = of;
+        let file = File::open(path).io("open", path)?;
+        let file_bytes = file.metadata().io("stat", path)?.len();
+        if file_bytes != part.to.saturating_sub(part.from) || file_bytes == 0 {
+            return Err(Error::corrupt(format!("{} does not have the bytes of its part of a run", path.display())));
+        }
+        let mut index = Index::default();
+        index.push(0, part.shard, &[]);
+        let (path, sealed) = (path.clone(), AtomicBool::new(true));
+        Ok(Self { number, sealed, path, file, index, bytes: part.bytes, file_bytes, largest_block: *largest_block })
     }
 
     /// Appends the index to the file and syncs it, so that another process can read the run. From then on the file is
@@ -337,6 +360,17 @@ impl RunWriter {
         Ok(())
     }
 
+    /// Ends the block that is being written, if there is one; returns where the next one will begin.
+    ///
+    /// # Errors
+    /// `Unavailable` when the disk is full or fails.
+    pub(super) fn break_block(&mut self) -> Result<u64> {
+        if !self.block.is_empty() {
+            self.end_block()?;
+        }
+        Ok(self.run.file_bytes)
+    }
+
     fn end_block(&mut self) -> Result<()> {
         let stored = pack(&self.block, &mut self.packed)?;
         let written = self.out.write_all(&self.packed[..stored]);
@@ -350,9 +384,7 @@ impl RunWriter {
     /// # Errors
     /// `Unavailable` when the disk is full or fails.
     pub(super) fn finish(mut self) -> Result<Run> {
-        if !self.block.is_empty() {
-            self.end_block()?;
-        }
+        self.break_block()?;
         self.out.flush().io("write spill file", &self.run.path)?;
         // Starts the writeback now, so that the sync on sealing is short.
         durable_file::begin_writeback(&self.run.file);

@@ -45,6 +45,13 @@ impl Lake {
         self.direct.put(&Key::new(key).unwrap(), bytes.into()).unwrap();
     }
 
+    /// The text of an object.
+    #[allow(dead_code, reason = "the tests of clusters use it")]
+    pub fn read(&self, key: &str) -> String {
+        let object = self.direct.get(&Key::new(key).unwrap(), u64::MAX).unwrap().unwrap();
+        String::from_utf8_lossy(&object.bytes).into_owned()
+    }
+
     /// Deletes an object.
     pub fn delete(&self, key: &str) {
         self.direct.delete([Key::new(key).unwrap()]).unwrap();

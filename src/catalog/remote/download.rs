@@ -22,7 +22,7 @@ use super::{Remote, build_key, parallel};
 use crate::catalog::layout;
 use crate::durable_file::{self, fs};
 use crate::error::{Error, IoContext, Result};
-use crate::format::{FileEntry, Manifest, hex_checksum, shard_name};
+use crate::format::{FileEntry, Manifest, ShardEntry, hex_checksum, shard_name};
 use crate::rate_limit::RateLimit;
 use crate::shutdown;
 
@@ -60,11 +60,12 @@ impl Remote {
         for shard in &manifest.shards {
             durable_file::create_dir_durable(&directory.join(shard_name(shard.shard)))?;
         }
-        let files: Vec<&FileEntry> = manifest.shards.iter().flat_map(|shard| &shard.files).collect();
+        let files = manifest.shards.iter().flat_map(|shard| shard.files.iter().map(move |file| (shard, file)));
+        let files: Vec<(&ShardEntry, &FileEntry)> = files.collect();
         let work = Download { remote: self, manifest, directory, options, known, received: AtomicU64::new(0) };
         let reused = AtomicU64::new(0);
-        parallel::for_each(&files, |file| {
-            reused.fetch_add(work.file(file)?, Ordering::Relaxed);
+        parallel::for_each(&files, |(shard, file)| {
+            reused.fetch_add(work.file(shard, file)?, Ordering::Relaxed);
             Ok(())
         })?;
         work.files_outside_shards()?;
@@ -97,14 +98,14 @@ struct Download<'a> {
 
 impl Download<'_> {
     /// Brings one file; returns its bytes if they did not have to be received.
-    fn file(&self, file: &FileEntry) -> Result<u64> {
+    fn file(&self, shard: &ShardEntry, file: &FileEntry) -> Result<u64> {
         shutdown::check()?;
         let path = self.directory.join(&file.path);
         if has_content(&path, file) || self.link(file, &path)? {
             (self.options.progress)(file.bytes)?;
             return Ok(file.bytes);
         }
-        self.receive(file, &path).map(|()| 0)
+        self.receive(shard, file, &path).map(|()| 0)
     }
 
     /// Links the file of another local version that has the same content.
@@ -118,9 +119,9 @@ impl Download<'_> {
         Ok(std::fs::hard_link(known, path).is_ok())
     }
 
-    fn receive(&self, file: &FileEntry, path: &Path) -> Result<()> {
+    fn receive(&self, shard: &ShardEntry, file: &FileEntry, path: &Path) -> Result<()> {
         let bucket = &self.remote.bucket;
-        let key = build_key(&self.manifest.build_id, &file.path)?;
+        let key = build_key(&self.manifest.build_id, &shard.object_path(file))?;
         let url = bucket.url(&key);
         let entry = bucket.head(&key)?.ok_or_else(|| {
             Error::conflict(format!("{url} is missing: version {} was deleted, or is damaged", self.manifest.version))

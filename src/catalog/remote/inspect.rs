@@ -9,7 +9,7 @@ use rayon::prelude::*;
 use super::Remote;
 use crate::catalog::finding::{FileDepth, Finding};
 use crate::error::Result;
-use crate::format::{FileEntry, Manifest, hex_checksum};
+use crate::format::{FileEntry, Manifest, ShardEntry, hex_checksum};
 use crate::objects::{Entry, Key};
 
 impl Remote {
@@ -25,11 +25,11 @@ impl Remote {
             found.insert(path, entry);
             Ok(())
         })?;
-        let files: Vec<(u32, &FileEntry)> =
-            manifest.shards.iter().flat_map(|shard| shard.files.iter().map(|file| (shard.shard, file))).collect();
-        let differs = |(shard, file): &(u32, &FileEntry)| {
-            let problem = self.problem(found.get(&file.path), file, depth)?;
-            Some(Finding { shard: Some(*shard), file: Some(file.path.clone()), problem })
+        let files: Vec<(&ShardEntry, &FileEntry)> =
+            manifest.shards.iter().flat_map(|shard| shard.files.iter().map(move |file| (shard, file))).collect();
+        let differs = |(shard, file): &(&ShardEntry, &FileEntry)| {
+            let problem = self.problem(found.get(&shard.object_path(file)), file, depth)?;
+            Some(Finding { shard: Some(shard.shard), file: Some(file.path.clone()), problem })
         };
         Ok(files.par_iter().filter_map(differs).collect())
     }

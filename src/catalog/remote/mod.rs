@@ -4,6 +4,7 @@
 //! s3://bucket/prefix/
 //!   current.json                               changed only by a conditional put
 //!   lease.json                                 who builds now (lease.rs)
+//!   building.json                              the build of a cluster that is unfinished (work.rs)
 //!   versions/<build id>/manifest.json          written last; never changed once current.json names it
 //!                       shard-00000/…          immutable (upload.rs, download.rs, inspect.rs)
 //!   uploads/<build id>/….json                  uploads in parts that are not complete (upload.rs)
@@ -26,6 +27,7 @@ mod parallel;
 mod replicas;
 mod sweep;
 mod upload;
+mod work;
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -36,6 +38,7 @@ pub use download::{DownloadOptions, Downloaded};
 pub(super) use events::RemoteLog;
 pub(super) use lease::Lease;
 pub use replicas::{Replica, ReplicaState};
+pub use work::{Building, PartDownload, SharedWork};
 
 use crate::error::{Error, Result};
 use crate::format::{Current, Manifest, to_checksummed_json};

@@ -12,10 +12,11 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
+use super::work::{building_key, is_surplus};
 use super::{Remote, versions_key};
 use crate::error::{Kind, Result};
 use crate::format::Current;
-use crate::objects::{Key, OpenUpload};
+use crate::objects::{Entry, Key, OpenUpload};
 
 /// No note of an upload is larger, in bytes.
 const MAX_NOTE: u64 = 64 << 10;
@@ -61,7 +62,8 @@ impl Remote {
         }
         unnamed.retain(|_, build| build.written <= oldest);
         let uploads = self.noted_uploads(oldest)?;
-        if unnamed.is_empty() && uploads.is_empty() {
+        let surplus = self.surplus(&self.current()?, oldest)?;
+        if unnamed.is_empty() && uploads.is_empty() && surplus.is_empty() {
             return Ok(swept);
         }
         let _building = match lock_build() {
@@ -73,6 +75,10 @@ impl Remote {
         for (id, build) in unnamed.into_iter().filter(|(id, _)| !named.contains(id)) {
             swept.bytes += self.delete_build(&build)?;
             swept.builds.push(id);
+        }
+        for entry in surplus {
+            swept.bytes += entry.bytes;
+            self.bucket.delete([entry.key])?;
         }
         for note in uploads {
             let object = self.bucket.get(&note, MAX_NOTE)?;
@@ -103,6 +109,8 @@ impl Remote {
             unnamed.extend((!is_named).then(|| key.to_owned()));
             Ok(())
         })?;
+        let surplus = self.surplus(current, Timestamp::MAX)?.into_iter().map(|entry| entry.key.as_str().to_owned());
+        unnamed.extend(surplus.filter(|key| key.starts_with("versions/")));
         unnamed.sort_unstable();
         Ok(unnamed)
     }
@@ -122,6 +130,30 @@ impl Remote {
             Ok(())
         })?;
         Ok(unnamed)
+    }
+
+    /// What the work of clusters left in builds that `current` names, and the name of an unfinished build; all of it
+    /// written before `oldest`.
+    fn surplus(&self, current: &Current, oldest: Timestamp) -> Result<Vec<Entry>> {
+        let builds = build_ids(current);
+        let mut candidates: BTreeMap<String, Vec<(String, Entry)>> = BTreeMap::new();
+        self.bucket.list(Some(&versions_key()?), |entry| {
+            let key = entry.key.as_str().to_owned();
+            let (id, path) = key.strip_prefix("versions/").and_then(|rest| rest.split_once('/')).unwrap_or_default();
+            let may_go = entry.modified <= oldest && builds.contains(id) && is_surplus(path, &BTreeSet::new());
+            if may_go {
+                candidates.entry(id.to_owned()).or_default().push((path.to_owned(), entry));
+            }
+            Ok(())
+        })?;
+        let mut surplus = Vec::new();
+        for (id, entries) in candidates {
+            let manifest = self.manifest(&id)?;
+            let named = manifest.shards.iter().filter_map(|shard| shard.attempt.as_deref()).collect();
+            surplus.extend(entries.into_iter().filter(|(path, _)| is_surplus(path, &named)).map(|(_, entry)| entry));
+        }
+        surplus.extend(self.bucket.head(&building_key()?)?.filter(|entry| entry.modified <= oldest));
+        Ok(surplus)
     }
 
     /// Deletes a build's objects and returns their bytes. The manifest goes first: what is left after a crash is

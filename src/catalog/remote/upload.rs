@@ -58,7 +58,7 @@ impl Remote {
         Ok(())
     }
 
-    fn upload_file(&self, local: &Path, key: &Key, build_id: &str, xxh3: Option<u64>) -> Result<()> {
+    pub(super) fn upload_file(&self, local: &Path, key: &Key, build_id: &str, xxh3: Option<u64>) -> Result<()> {
         let mut file = File::open(local).io("open", local)?;
         let bytes = file.metadata().io("stat", local)?.len();
         let mut noted = None;

@@ -31,6 +31,7 @@ fn input(directory: &Path, format: Format, files: &[(&str, String)]) -> Arc<Inpu
         schema: None,
         contract: None,
         surveyed: OnceLock::new(),
+        share: None,
     })
 }
 

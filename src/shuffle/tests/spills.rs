@@ -192,3 +192,72 @@ fn a_spill_directory_that_cannot_be_made_is_named() {
     assert_eq!(error.kind(), Kind::Unavailable);
     assert!(error.message().contains(&spill_dir.display().to_string()), "{error}");
 }
+
+/// What several machines exchange: one run each, of which every shard is read on its own.
+#[test]
+fn shards_of_the_runs_of_several_machines_are_those_of_one() {
+    let entry = |row: u64| {
+        let key = format!("key-{:05}", row * 7919 % 1009).into_bytes();
+        ((row % 5) as u32 * 2, key, row.to_be_bytes().to_vec(), vec![b'v'; (row % 300) as usize])
+    };
+    let all: Vec<Owned> = (0..6000).map(entry).collect();
+    let directory = tempfile::tempdir().unwrap();
+    // With little memory many runs are merged into the one; with more of it there is one from the start.
+    for memory in [40 << 10, 8 << 20] {
+        let machines = all.chunks(2500).enumerate().map(|(machine, entries)| {
+            let spill_dir = directory.path().join(format!("{memory}-{machine}"));
+            let shuffle = Shuffle::new(Options { shards: 10, spill_dir, ..options(directory.path(), memory, 1 << 20) });
+            let mut writer = shuffle.writer();
+            entries.chunks(100).for_each(|some| writer.push(&batch(some)).unwrap());
+            writer.finish().unwrap();
+            let (run, stats) = shuffle.finish_as_run().unwrap();
+            assert_eq!(stats.entries, entries.len() as u64);
+            run
+        });
+        let machines: Vec<_> = machines.collect();
+        let mut found: Vec<Owned> = Vec::new();
+        for shard in 0..10 {
+            let files: Vec<PartFile> = machines
+                .iter()
+                .enumerate()
+                .flat_map(|(machine, run)| {
+                    let part = run.parts.iter().find(|part| part.shard == shard)?;
+                    let bytes = std::fs::read(&run.path).unwrap();
+                    let path = directory.path().join(format!("part-{memory}-{machine}-{shard}"));
+                    std::fs::write(&path, &bytes[part.from as usize..part.to as usize]).unwrap();
+                    Some(PartFile { path, largest_block: run.largest_block, part: *part })
+                })
+                .collect();
+            let spill_dir = directory.path().join(format!("merge-{memory}-{shard}"));
+            let merging = Options { shards: 10, spill_dir, ..options(directory.path(), memory, 1 << 20) };
+            for range in shard_of_parts(shard, &files, &merging).unwrap().ranges {
+                range
+                    .for_each(|entry| {
+                        assert_eq!(entry.shard, shard);
+                        found.push((entry.shard, entry.key.to_vec(), entry.order.to_vec(), entry.value.to_vec()));
+                        Ok(())
+                    })
+                    .unwrap();
+            }
+            // A part with another number of entries than was written, or other bytes, is found.
+            if let Some(file) = files.first() {
+                let mut fewer = file.clone();
+                fewer.part.entries += 1;
+                let drained = shard_of_parts(shard, &[fewer], &merging).unwrap();
+                let drained = drained.ranges[0].for_each(|_| Ok(())).unwrap_err();
+                assert_eq!(drained.kind(), crate::error::Kind::Corrupt);
+                let mut bytes = std::fs::read(&file.path).unwrap();
+                let middle = bytes.len() / 2;
+                bytes[middle] ^= 1;
+                std::fs::write(&file.path, &bytes).unwrap();
+                let damaged = shard_of_parts(shard, &files[..1], &merging).unwrap();
+                assert!(damaged.ranges[0].for_each(|_| Ok(())).is_err());
+                std::fs::write(&file.path, &bytes[1..]).unwrap();
+                assert!(shard_of_parts(shard, &files[..1], &merging).is_err());
+            }
+        }
+        let mut expected = all.clone();
+        expected.sort();
+        assert_eq!(found, expected);
+    }
+}

@@ -1,0 +1,264 @@
+//! The driver's side: Ballista's scheduler in this process, which executors poll, and the wait for records.
+//!
+//! ```text
+//! submit the tasks that have no record ─▶ look at the records again and again ─▶ none is left: cancel, done
+//!                 ▲                        │ the job ended, failed or stands still, and records are missing
+//!                 └────────────────────────┘ at most three times
+//! ```
+//! Ballista loses a status message now and then, and its job then runs for ever: so the job ends when the records are
+//! there, and is submitted again when nothing happens. Tasks that have a record return at once.
+//!
+//! Not for: what tasks leave (`pipeline::tasks`).
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use ballista_core::config::TaskSchedulingPolicy;
+use ballista_core::extension::SessionConfigExt;
+use ballista_core::serde::protobuf::JobStatus;
+use ballista_core::serde::protobuf::job_status::Status;
+use ballista_core::serde::protobuf::scheduler_grpc_server::SchedulerGrpcServer;
+use ballista_scheduler::cluster::BallistaCluster;
+use ballista_scheduler::config::SchedulerConfig;
+use ballista_scheduler::scheduler_process::create_scheduler;
+use ballista_scheduler::scheduler_server::SchedulerServer;
+use datafusion::prelude::SessionConfig;
+use datafusion_proto::protobuf::{LogicalPlanNode, PhysicalPlanNode};
+use tokio::net::TcpListener;
+use tokio::runtime::Runtime;
+use tokio::sync::mpsc::{Receiver, channel};
+use tokio_stream::wrappers::TcpListenerStream;
+
+use super::codec::Codec;
+use super::security::Security;
+use super::task_exec::TaskExec;
+use crate::error::{Error, Result};
+use crate::pipeline::{Cluster, TaskSet};
+use crate::shutdown;
+
+/// The shortest and the longest time between two looks at the records.
+const PAUSES: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(2));
+/// Largest message, in bytes.
+const MAX_MESSAGE: usize = 64 << 20;
+/// Submissions of the same tasks.
+const SUBMISSIONS: usize = 3;
+/// Status messages that may wait.
+const STATUS_QUEUE: usize = 64;
+
+/// How long the driver waits for what.
+#[derive(Clone, Copy, Debug)]
+pub struct Patience {
+    /// An executor that has not asked for work for so long is gone.
+    pub executor: Duration,
+    /// Without executors for so long the run ends.
+    pub nobody: Duration,
+    /// Without a new record for so long the tasks are submitted again.
+    pub standstill: Duration,
+}
+
+impl Default for Patience {
+    fn default() -> Self {
+        Self {
+            executor: Duration::from_secs(30),
+            nobody: Duration::from_secs(60),
+            standstill: Duration::from_secs(600),
+        }
+    }
+}
+
+type Scheduler = SchedulerServer<LogicalPlanNode, PhysicalPlanNode>;
+
+/// The driver's side of a cluster.
+pub struct Driver {
+    runtime: Runtime,
+    scheduler: Scheduler,
+    address: SocketAddr,
+    patience: Patience,
+}
+
+impl std::fmt::Debug for Driver {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Driver at {}", self.address)
+    }
+}
+
+impl Driver {
+    /// Listens at `HOST:PORT` for executors. Port 0 is one that is free.
+    ///
+    /// # Errors
+    /// `Invalid` for an address that may not be used; `Unavailable` when it is taken, or threads cannot be started.
+    pub fn listen(place: &str, security: &Security, patience: Patience) -> Result<Self> {
+        let addresses = security.addresses(place)?;
+        let tls = security.server()?;
+        let failed = |what: &str| format!("the driver at {place} {what}");
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(2)
+            .thread_name("scheduler")
+            .enable_all()
+            .build()
+            .map_err(|error| Error::unavailable("cannot start threads").because(error))?;
+        let started = runtime.block_on(async {
+            let listener = TcpListener::bind(addresses.as_slice()).await;
+            let listener = listener.map_err(|error| Error::unavailable(failed("cannot listen")).because(error))?;
+            let address = listener.local_addr();
+            let address = address.map_err(|error| Error::unavailable(failed("has no address")).because(error))?;
+            let config = Arc::new(settings(address, &patience));
+            let cluster = BallistaCluster::new_from_config(&config).await;
+            let cluster = cluster.map_err(|error| Error::internal(failed("cannot start")).because(error))?;
+            let scheduler: Scheduler = create_scheduler(cluster, config)
+                .await
+                .map_err(|error| Error::internal(failed("cannot start")).because(error))?;
+            let service = SchedulerGrpcServer::new(scheduler.clone())
+                .max_decoding_message_size(MAX_MESSAGE)
+                .max_encoding_message_size(MAX_MESSAGE);
+            let mut server = tonic::transport::Server::builder();
+            if let Some(tls) = tls {
+                server = server.tls_config(tls).map_err(|error| {
+                    Error::invalid("the certificates of --cluster-tls cannot be used").because(error)
+                })?;
+            }
+            tokio::spawn(server.add_service(service).serve_with_incoming(TcpListenerStream::new(listener)));
+            Ok::<_, Error>((scheduler, address))
+        });
+        let (scheduler, address) = started?;
+        Ok(Self { runtime, scheduler, address, patience })
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    fn submit(&self, tasks: &TaskSet, numbers: &[u64]) -> Result<(ballista_core::JobId, Receiver<JobStatus>)> {
+        let failed = |error: String| {
+            Error::internal(format!("the {} tasks cannot be submitted", tasks.kind.name())).because(error)
+        };
+        let plan = TaskExec::plan(tasks.clone(), numbers).map_err(|error| failed(error.to_string()))?;
+        let session = SessionConfig::new_with_ballista()
+            .with_ballista_adaptive_query_planner(false)
+            .set_u64("ballista.scheduler.max_partitions_per_task", 1);
+        let (sender, receiver) = channel(STATUS_QUEUE);
+        let job = self.runtime.block_on(async {
+            let session = self.scheduler.state.session_manager.create_or_update_session(&tasks.build, &session).await?;
+            self.scheduler.submit_physical_plan(tasks.kind.name(), session, plan, Some(sender)).await
+        });
+        Ok((job.map_err(|error| failed(error.to_string()))?, receiver))
+    }
+}
+
+fn settings(address: SocketAddr, patience: &Patience) -> SchedulerConfig {
+    SchedulerConfig {
+        bind_host: address.ip().to_string(),
+        external_host: address.ip().to_string(),
+        bind_port: address.port(),
+        scheduling_policy: TaskSchedulingPolicy::PullStaged,
+        executor_timeout_seconds: patience.executor.as_secs().max(1),
+        expire_dead_executor_interval_seconds: (patience.executor.as_secs() / 8).max(1),
+        // How long nobody may be there is this file's question.
+        no_executors_grace_period_seconds: 0,
+        grpc_server_max_decoding_message_size: MAX_MESSAGE as u32,
+        grpc_server_max_encoding_message_size: MAX_MESSAGE as u32,
+        override_physical_codec: Some(Arc::new(Codec::default())),
+        ..SchedulerConfig::default()
+    }
+}
+
+impl Cluster for Driver {
+    fn run(&self, tasks: &TaskSet, numbers: &[u64], left: &mut dyn FnMut() -> Result<Vec<u64>>) -> Result<()> {
+        let mut missing = numbers.to_vec();
+        let mut why = String::new();
+        for submission in 1..=SUBMISSIONS {
+            if submission > 1 {
+                tracing::warn!("{} {} tasks are submitted again: {why}", missing.len(), tasks.kind.name());
+            }
+            let (job, status) = self.submit(tasks, &missing)?;
+            let ended = self.watch(status, missing.len(), left);
+            if let Err(error) = self.runtime.block_on(self.scheduler.cancel_job(job)) {
+                tracing::debug!(%error, "a job was not cancelled");
+            }
+            why = match ended? {
+                Ended::Done => return Ok(()),
+                Ended::Undone(why) => why,
+            };
+            missing = left()?;
+            if missing.is_empty() {
+                return Ok(());
+            }
+        }
+        Err(Error::unavailable(format!(
+            "{} of {} {} tasks were not done in {SUBMISSIONS} submissions: nothing was changed, and what is done is kept \
+             for the next run. The last reason: {why}",
+            missing.len(),
+            numbers.len(),
+            tasks.kind.name()
+        )))
+    }
+
+    fn executors(&self) -> usize {
+        let state = self.runtime.block_on(self.scheduler.state.executor_manager.get_executors_state());
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let is_alive = |heard: Duration| now.saturating_sub(heard) < self.patience.executor + Duration::from_secs(1);
+        state.map_or(0, |all| all.iter().filter(|(_, heard, _)| heard.is_some_and(is_alive)).count())
+    }
+}
+
+/// How a submission ended.
+enum Ended {
+    /// All records are there.
+    Done,
+    /// Some are missing, and this is what is known of it.
+    Undone(String),
+}
+
+impl Driver {
+    fn watch(
+        &self,
+        mut status: Receiver<JobStatus>,
+        mut missing: usize,
+        left: &mut dyn FnMut() -> Result<Vec<u64>>,
+    ) -> Result<Ended> {
+        let (mut last_record, mut last_executor, mut pause) = (Instant::now(), Instant::now(), PAUSES.0);
+        loop {
+            shutdown::sleep(pause)?;
+            pause = (pause * 5 / 4).min(PAUSES.1);
+            let ended = end_of(&mut status);
+            let now = left()?.len();
+            if now == 0 {
+                return Ok(Ended::Done);
+            }
+            if now < missing {
+                (missing, last_record, pause) = (now, Instant::now(), PAUSES.0);
+            }
+            if let Some(why) = ended {
+                return Ok(Ended::Undone(why));
+            }
+            if self.executors() > 0 {
+                last_executor = Instant::now();
+            } else if last_executor.elapsed() > self.patience.nobody {
+                return Err(Error::unavailable(format!(
+                    "no executor has asked {} for work for {} s: nothing was changed, and what is done is kept for the \
+                     next run. Start some with `cutover executor --driver HOST:{}`",
+                    self.address,
+                    self.patience.nobody.as_secs(),
+                    self.address.port()
+                )));
+            }
+            if last_record.elapsed() > self.patience.standstill {
+                return Ok(Ended::Undone(format!("no task was done for {} s", self.patience.standstill.as_secs())));
+            }
+        }
+    }
+}
+
+/// Why the job ended, if it has.
+fn end_of(status: &mut Receiver<JobStatus>) -> Option<String> {
+    while let Ok(status) = status.try_recv() {
+        match status.status {
+            Some(Status::Failed(failed)) => return Some(failed.error),
+            Some(Status::Successful(_)) => return Some("all tasks ended, and records are missing".to_owned()),
+            _ => {}
+        }
+    }
+    None
+}

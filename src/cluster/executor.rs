@@ -1,0 +1,173 @@
+//! An executor: asks the driver for tasks and runs them, until it is ended.
+//!
+//! It opens no port. Where no driver answers, it asks again and again, so that it can be started first, and outlives
+//! drivers. Everything that it writes is below its scratch directory, which it clears when it starts and which no other
+//! process uses.
+//!
+//! Not for: safe points. An executor may be killed at any time: its tasks are handed out again.
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use ballista_core::BALLISTA_PROTOCOL_VERSION;
+use ballista_core::extension::SessionConfigExt;
+use ballista_core::registry::BallistaFunctionRegistry;
+use ballista_core::serde::protobuf::ExecutorRegistration;
+use ballista_core::serde::protobuf::scheduler_grpc_client::SchedulerGrpcClient;
+use ballista_core::serde::scheduler::{ExecutorOperatingSystemSpecification, ExecutorSpecification};
+use ballista_core::serde::{BallistaCodec, BallistaLogicalExtensionCodec};
+use ballista_executor::execution_engine::DefaultExecutionEngine;
+use ballista_executor::execution_loop::poll_loop;
+use ballista_executor::executor::Executor;
+use ballista_executor::health::ExecutorHealth;
+use ballista_executor::metrics::LoggingMetricsCollector;
+use datafusion::execution::runtime_env::RuntimeEnv;
+use datafusion::prelude::SessionConfig;
+use datafusion_proto::protobuf::{LogicalPlanNode, PhysicalPlanNode};
+use tonic::transport::Endpoint;
+
+use super::codec::Codec;
+use super::security::Security;
+use crate::durable_file;
+use crate::error::{Error, IoContext, Result};
+use crate::pipeline::Worker;
+use crate::resources::Resources;
+
+/// Largest message, in bytes.
+const MAX_MESSAGE: usize = 64 << 20;
+/// How long a connection may take.
+const CONNECT: Duration = Duration::from_secs(5);
+/// How long an answer may take.
+const ANSWER: Duration = Duration::from_secs(20);
+/// How often to see whether the driver answers.
+const POLL_INTERVAL: Duration = Duration::from_millis(500);
+
+/// How an executor runs.
+#[derive(Debug)]
+pub struct ExecutorOptions {
+    /// `HOST:PORT` of the driver.
+    pub driver: String,
+    /// How it knows the driver.
+    pub security: Security,
+    /// Tasks that it runs at a time.
+    pub slots: usize,
+    /// Threads and memory of one task.
+    pub resources: Resources,
+    /// The directory for everything that it writes.
+    pub scratch: PathBuf,
+    /// How long it waits for a driver before it ends; none: for ever.
+    pub idle_exit: Option<Duration>,
+}
+
+/// Runs tasks until no driver has answered for as long as `idle_exit` says, or for ever.
+///
+/// # Errors
+/// `Invalid` for an address that may not be used, or certificates that cannot be; `Conflict` when another process uses
+/// the scratch directory; `Unavailable` when it cannot be written, or threads cannot be started.
+pub fn run_executor(options: ExecutorOptions) -> Result<()> {
+    options.security.addresses(&options.driver)?;
+    let host = options.driver.rsplit_once(':').map_or(options.driver.as_str(), |(host, _)| host);
+    let tls = options.security.client(host.trim_matches(['[', ']']))?;
+    let scheme = if tls.is_some() { "https" } else { "http" };
+    let unusable = |error| Error::invalid(format!("{} cannot be connected to", options.driver)).because(error);
+    let endpoint = Endpoint::from_shared(format!("{scheme}://{}", options.driver)).map_err(unusable)?;
+    let mut endpoint = endpoint.connect_timeout(CONNECT).timeout(ANSWER).tcp_nodelay(true);
+    if let Some(tls) = tls {
+        endpoint = endpoint.tls_config(tls).map_err(unusable)?;
+    }
+    let _lock = claim(&options.scratch)?;
+    let worker = Arc::new(Worker::new(options.resources, options.scratch.clone()));
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .thread_name("executor")
+        .enable_all()
+        .build()
+        .map_err(|error| Error::unavailable("cannot start threads").because(error))?;
+    let health = ExecutorHealth::new();
+    let watched = health.clone();
+    runtime.block_on(async move {
+        let scheduler = SchedulerGrpcClient::new(endpoint.connect_lazy())
+            .max_decoding_message_size(MAX_MESSAGE)
+            .max_encoding_message_size(MAX_MESSAGE);
+        let codec = BallistaCodec::<LogicalPlanNode, PhysicalPlanNode>::new(
+            Arc::new(BallistaLogicalExtensionCodec::default()),
+            Arc::new(Codec::of(Arc::clone(&worker))),
+        );
+        let executor = Arc::new(executor(&options, worker.name())?);
+        tokio::select! {
+            ended = poll_loop(scheduler, executor, codec, None, None, health) => {
+                ended.map_err(|error| Error::internal("the executor ended").because(error))
+            }
+            () = abandoned(watched, options.idle_exit) => Ok(()),
+        }
+    })
+}
+
+/// Ends once no driver has answered for so long.
+async fn abandoned(health: ExecutorHealth, idle_exit: Option<Duration>) {
+    let mut last = Instant::now();
+    loop {
+        tokio::time::sleep(POLL_INTERVAL).await;
+        if health.is_ready() {
+            last = Instant::now();
+        }
+        if idle_exit.is_some_and(|most| last.elapsed() > most) {
+            return;
+        }
+    }
+}
+
+fn executor(options: &ExecutorOptions, name: &str) -> Result<Executor> {
+    let specification = ExecutorSpecification::default().with_vcores(options.slots as u32);
+    let id =
+        getrandom::u64().map_err(|error| Error::unavailable("the system gives no random numbers").because(error))?;
+    let registration = ExecutorRegistration {
+        id: format!("{name}-{id:016x}"),
+        // Nothing connects to an executor.
+        host: Some("127.0.0.1".to_owned()),
+        port: 0,
+        grpc_port: 0,
+        specification: Some(specification.into()),
+        os_info: Some(ExecutorOperatingSystemSpecification::default().into()),
+        ballista_protocol_version: BALLISTA_PROTOCOL_VERSION,
+    };
+    let environment = Arc::new(RuntimeEnv::default());
+    Ok(Executor::new(
+        registration,
+        &options.scratch.join("ballista").to_string_lossy(),
+        Arc::new(move |_| Ok(Arc::clone(&environment))),
+        Arc::new(SessionConfig::new_with_ballista),
+        Arc::new(BallistaFunctionRegistry::default()),
+        Arc::new(LoggingMetricsCollector::default()),
+        options.slots,
+        Arc::new(DefaultExecutionEngine::new()),
+    ))
+}
+
+/// Makes the scratch directory this process's own, and removes what an earlier one left there.
+fn claim(scratch: &Path) -> Result<File> {
+    use std::os::unix::fs::PermissionsExt;
+    durable_file::create_dir_durable(scratch)?;
+    let private = std::fs::Permissions::from_mode(0o700);
+    std::fs::set_permissions(scratch, private).io("set the permissions of", scratch)?;
+    let path = scratch.join("lock");
+    let lock = File::options().create(true).truncate(false).write(true).open(&path).io("open", &path)?;
+    if rustix::fs::flock(&lock, rustix::fs::FlockOperation::NonBlockingLockExclusive).is_err() {
+        return Err(Error::conflict(format!(
+            "another executor uses {}: give each its own --scratch",
+            scratch.display()
+        )));
+    }
+    for entry in std::fs::read_dir(scratch).io("list", scratch)? {
+        let entry = entry.io("list", scratch)?;
+        let name = entry.file_name().to_string_lossy().into_owned();
+        if name == "ballista" || name == "contracts" || name.starts_with(crate::format::ATTEMPT) {
+            std::fs::remove_dir_all(entry.path()).io("remove", &entry.path())?;
+        }
+    }
+    let ballista = scratch.join("ballista");
+    std::fs::create_dir(&ballista).io("create", &ballista)?;
+    Ok(lock)
+}

@@ -1,0 +1,416 @@
+//! The driver of a build on a cluster: shares out, waits for records, and concludes as a run on one machine does.
+//!
+//! ```text
+//!  unfinished build of the same work? ─▶ its records count ─┐
+//!  otherwise a new build, and its spec ─────────────────────┴▶ map tasks ─▶ plans ─▶ build tasks ─▶ sums
+//! ```
+//! Records are the truth: what the cluster says of its tasks is a hint. The caller holds the store's lease, so nobody
+//! else drives.
+//!
+//! Not for: installing and publishing, which the pipeline does.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::{Duration, Instant};
+
+use xxhash_rust::xxh3::xxh3_64;
+
+use super::super::build_dir::{self, BuildDir};
+use super::super::found::Found;
+use super::super::measures::Measures;
+use super::super::prepare::Prepared;
+use super::super::stages;
+use super::records::{
+    BuiltRecord, Done, ExchangePlan, ExchangeSpec, FAULT, Fault, MapRecord, PlannedPart, RunObject, SPEC, ScanRecord,
+    ShardPlan, Spec, directory_of, exchange_plan_of, new_attempt, plan_of, record_of,
+};
+use super::{Cluster, Shares, TaskKind, TaskSet};
+use crate::build::BuiltShard;
+use crate::catalog::{Building, Catalog, Remote, SharedWork};
+use crate::error::{Error, Kind, Result};
+use crate::failpoint;
+use crate::format::{CheckResult, Profile};
+use crate::input::Contract;
+use crate::progress::StageTimer;
+use crate::query::{PortableScan, Usage};
+use crate::report::{ClusterPlan, ClusterReport};
+use crate::shuffle::{ShardPart, Stats};
+
+/// How often progress is told.
+const TELL_EVERY: Duration = Duration::from_secs(10);
+/// Tasks that a report names as the slowest.
+const SLOWEST: usize = 3;
+
+/// What a cluster built.
+pub(in crate::pipeline) struct Spread {
+    pub(in crate::pipeline) built: Vec<BuiltShard>,
+    pub(in crate::pipeline) profile: Profile,
+    pub(in crate::pipeline) unique: Vec<CheckResult>,
+    pub(in crate::pipeline) stats: Stats,
+    pub(in crate::pipeline) query: Usage,
+    pub(in crate::pipeline) report: ClusterReport,
+}
+
+/// Refuses jobs with data on this machine's disk, which no other machine sees.
+///
+/// # Errors
+/// `Invalid`, naming the store or the input.
+pub(in crate::pipeline) fn refuse_local(found: &Found<'_>) -> Result<()> {
+    let store = found.job.store.display();
+    if !found.job.store.to_str().is_some_and(|store| store.contains("://")) {
+        return Err(Error::invalid(format!(
+            "a cluster builds into object stores only, and {store} is a local directory: give the job a store on s3://, \
+             gs:// or az://, or -C with such a URL, or run it without --cluster"
+        )));
+    }
+    let local = |input: &&crate::input::Input| input.files.iter().any(|file| file.source.local().is_some());
+    match found.inputs.iter().find(local) {
+        None => Ok(()),
+        Some(input) => Err(Error::invalid(format!(
+            "input {} is on this machine's disk, which the machines of a cluster do not see: put it into an object \
+             store, or run the job without --cluster",
+            input.name
+        ))),
+    }
+}
+
+/// How a cluster would share out a job.
+///
+/// # Errors
+/// `Invalid` for what a cluster cannot run.
+pub(in crate::pipeline) fn plan(prepared: &Prepared<'_>) -> Result<ClusterPlan> {
+    refuse_local(prepared)?;
+    let shares = Shares::of(prepared, prepared.options.share_bytes)?;
+    let (scans, map_tasks) = (shares.exchange.as_ref().map_or(0, |it| it.scans.len() as u64), shares.tasks());
+    let build_tasks = u64::from(prepared.job.output.shards);
+    Ok(ClusterPlan {
+        shared: shares.input,
+        exchanged: shares.exchange.map(|exchange| exchange.columns).unwrap_or_default(),
+        bytes: shares.bytes,
+        scan_tasks: scans,
+        map_tasks,
+        build_tasks,
+        reads: scans * map_tasks + map_tasks * build_tasks,
+    })
+}
+
+/// The build to work on: the unfinished one, if it is of the same work and complete as far as it goes; otherwise a new
+/// one. What is left of another unfinished build is deleted.
+///
+/// # Errors
+/// As those of reads and writes of the store.
+pub(in crate::pipeline) fn start(
+    prepared: &Prepared<'_>,
+    catalog: &Catalog,
+    shares: &Shares,
+) -> Result<(BuildDir, Option<String>)> {
+    let remote = remote(catalog)?;
+    let fingerprint = fingerprint(prepared, shares);
+    let mut not_resumed = None;
+    if let Some(building) = remote.building()? {
+        let work = remote.shared_work(&building.build_id);
+        let is_installed = catalog.read()?.versions.values().any(|entry| entry.build_id == building.build_id);
+        let why = match () {
+            () if is_installed => None,
+            () if !prepared.options.resume => Some("--no-resume is set".to_owned()),
+            () if building.fingerprint != fingerprint => {
+                Some("it is of another job, of other inputs, or of another program".to_owned())
+            }
+            () => incomplete(&work)?,
+        };
+        if !is_installed && why.is_none() {
+            let id = building.build_id;
+            prepared.options.progress.note(&format!("continuing build {id}; --no-resume starts afresh"));
+            return Ok((BuildDir::start(catalog, prepared.options, id)?, None));
+        }
+        if !is_installed {
+            work.discard()?;
+        }
+        not_resumed = why.map(|why| format!("build {} was not finished and is not resumed: {why}", building.build_id));
+    }
+    let id = build_dir::new_id()?;
+    remote.set_building(&Building { build_id: id.clone(), fingerprint })?;
+    remote.shared_work(&id).put_once(SPEC, &spec(prepared, shares)?)?;
+    failpoint::reach("build.started")?;
+    Ok((BuildDir::start(catalog, prepared.options, id)?, not_resumed))
+}
+
+/// Why what is left of a build cannot be continued: something that records name is missing.
+fn incomplete(work: &SharedWork) -> Result<Option<String>> {
+    if !work.has(SPEC)? {
+        return Ok(Some("it had not begun".to_owned()));
+    }
+    if work.has(FAULT)? {
+        return Ok(Some("a task of it had failed for good".to_owned()));
+    }
+    let maps: Vec<MapRecord> = work.get_all(&paths(TaskKind::Map, &work.numbers(directory_of(TaskKind::Map))?))?;
+    let scans: Vec<ScanRecord> = work.get_all(&paths(TaskKind::Scan, &work.numbers(directory_of(TaskKind::Scan))?))?;
+    let runs = work.paths("runs")?;
+    let named = maps.iter().map(|map| &map.run).chain(scans.iter().map(|scan| &scan.run));
+    let missing = named.filter_map(|run| run.path.as_ref()).find(|path| !runs.contains(*path));
+    if let Some(path) = missing {
+        return Ok(Some(format!("{path} is missing")));
+    }
+    let built: Vec<BuiltRecord> =
+        work.get_all(&paths(TaskKind::Build, &work.numbers(directory_of(TaskKind::Build))?))?;
+    let attempts = work.attempts()?;
+    let missing = built.iter().find(|built| !attempts.contains(&built.attempt));
+    Ok(missing.map(|built| format!("{} is missing", built.attempt)))
+}
+
+/// Runs all tasks and brings their records together.
+///
+/// # Errors
+/// Those of the cluster; the fault of a task; as those of reads and writes of the store.
+pub(in crate::pipeline) fn build_stages(
+    prepared: &Prepared<'_>,
+    catalog: &Catalog,
+    build: &BuildDir,
+    (shares, cluster): (&Shares, &dyn Cluster),
+    stages: &mut Vec<StageTimer>,
+) -> Result<Spread> {
+    let remote = remote(catalog)?;
+    let work = remote.shared_work(build.id());
+    let unique = stages::unique(prepared, build, &[])?;
+    let drive = Drive { prepared, work: &work, store: remote.url(), cluster };
+    let done = drive.spread(shares, stages, unique);
+    // What failed for good is no use to a later run; what was stopped, or found nobody, is continued by it.
+    if done.as_ref().is_err_and(|error| !matches!(error.kind(), Kind::Unavailable | Kind::Conflict | Kind::Stopped)) {
+        let discarded = work.discard().and_then(|()| remote.clear_building());
+        discarded.unwrap_or_else(|error| {
+            tracing::warn!("what tasks had written was not deleted; gc will: {}", error.chain().join(": "));
+        });
+    }
+    done
+}
+
+/// Deletes the work of a build that is installed: its records, its runs, and attempts that did not win. What cannot be
+/// deleted now is left to `gc`.
+pub(in crate::pipeline) fn tidy(catalog: &Catalog, build_id: &str, version: u64) {
+    let tidied = remote(catalog).and_then(|remote| {
+        let manifest = catalog.manifest(&catalog.read()?, version)?;
+        remote.shared_work(build_id).tidy(&manifest)?;
+        remote.clear_building()
+    });
+    tidied.unwrap_or_else(|error| {
+        tracing::warn!("the work of the build was not deleted; gc will: {}", error.chain().join(": "));
+    });
+}
+
+struct Drive<'a> {
+    prepared: &'a Prepared<'a>,
+    work: &'a SharedWork,
+    store: String,
+    cluster: &'a dyn Cluster,
+}
+
+impl Drive<'_> {
+    fn spread(&self, shares: &Shares, stages: &mut Vec<StageTimer>, unique: Vec<CheckResult>) -> Result<Spread> {
+        let shards = u64::from(self.prepared.job.output.shards);
+        let (scans, scans_before) = match &shares.exchange {
+            None => (Vec::new(), 0),
+            Some(exchange) => self.scan(exchange, stages)?,
+        };
+        let maps_before = self.run(TaskKind::Map, shares.tasks(), stages)?;
+        failpoint::reach("cluster.mapped")?;
+        let maps: Vec<MapRecord> = self.work.get_all(&paths(TaskKind::Map, &(0..shares.tasks()).collect()))?;
+        self.work.put_all_once(&plans(&maps, shards)?)?;
+        failpoint::reach("cluster.planned")?;
+        let built_before = self.run(TaskKind::Build, shards, stages)?;
+        let built: Vec<BuiltRecord> = self.work.get_all(&paths(TaskKind::Build, &(0..shards).collect()))?;
+        failpoint::reach("build.finished")?;
+        let report = ClusterReport {
+            scan_tasks: scans.len(),
+            scan_tasks_resumed: scans_before,
+            map_tasks: maps.len(),
+            map_tasks_resumed: maps_before,
+            build_tasks: built.len(),
+            build_tasks_resumed: built_before,
+            shared: shares.input.clone(),
+            exchanged: shares.exchange.as_ref().map(|exchange| exchange.columns.clone()).unwrap_or_default(),
+            executors: executors(&scans, &maps, &built),
+            slowest: slowest(&scans, &maps, &built),
+            skew: skew(&built),
+        };
+        let stats = Stats {
+            entries: maps.iter().map(|map| map.entries).sum(),
+            bytes: maps.iter().map(|map| map.bytes).sum(),
+            runs: maps.len() as u64,
+            spilled_bytes: maps
+                .iter()
+                .map(|map| map.spilled_bytes)
+                .chain(scans.iter().map(|it| it.spilled_bytes))
+                .sum(),
+        };
+        let query = Usage {
+            peak_memory: maps.iter().map(|map| map.query.peak_memory).max().unwrap_or_default(),
+            spilled_bytes: maps.iter().map(|map| map.query.spilled_bytes).sum(),
+        };
+        let profile = self.profile(scans, maps, shares)?;
+        let built =
+            built.into_iter().map(|it| BuiltShard { entry: it.entry, samples: Vec::new(), largest: it.largest });
+        Ok(Spread { built: built.collect(), profile, unique, stats, query, report })
+    }
+
+    /// Runs the tasks of a kind that have no record; returns how many had one.
+    fn run(&self, kind: TaskKind, count: u64, stages: &mut Vec<StageTimer>) -> Result<usize> {
+        let progress = self.prepared.options.progress;
+        let stage = progress.stage(kind.name(), None);
+        let left = || -> Result<Vec<u64>> {
+            if let Some(fault) = self.work.get::<Fault>(FAULT)? {
+                return Err(fault.into_error());
+            }
+            let recorded = self.work.numbers(directory_of(kind))?;
+            Ok((0..count).filter(|number| !recorded.contains(number)).collect())
+        };
+        let missing = left()?;
+        let before = count as usize - missing.len();
+        if !missing.is_empty() {
+            let tasks = TaskSet { store: self.store.clone(), build: self.work.build_id().to_owned(), kind };
+            let mut told = Instant::now();
+            self.cluster.run(&tasks, &missing, &mut || {
+                let left = left()?;
+                if told.elapsed() > TELL_EVERY {
+                    told = Instant::now();
+                    let done = count - left.len() as u64;
+                    let executors = self.cluster.executors();
+                    progress.note(&format!("{done} of {count} {} tasks are done, {executors} executors", kind.name()));
+                }
+                Ok(left)
+            })?;
+        }
+        stages.push(stage.finish());
+        Ok(before)
+    }
+
+    /// Runs the scan tasks and plans what each map task reads of them.
+    fn scan(&self, exchange: &ExchangeSpec, stages: &mut Vec<StageTimer>) -> Result<(Vec<ScanRecord>, usize)> {
+        let count = exchange.scans.len() as u64;
+        let before = self.run(TaskKind::Scan, count, stages)?;
+        let scans: Vec<ScanRecord> = self.work.get_all(&paths(TaskKind::Scan, &(0..count).collect()))?;
+        self.work.put_all_once(&exchange_plans(&scans, exchange.partitions)?)?;
+        Ok((scans, before))
+    }
+
+    /// The profile of all rows: from the sketches of all tasks.
+    fn profile(&self, scans: Vec<ScanRecord>, maps: Vec<MapRecord>, shares: &Shares) -> Result<Profile> {
+        let measures = Measures::new(self.prepared);
+        let mut all = measures.seen();
+        let mut shared: Vec<PortableScan> = Vec::new();
+        let mut wanted: BTreeMap<String, usize> = BTreeMap::new();
+        for scan in scans {
+            *wanted.entry(scan.input).or_default() += 1;
+            shared.extend(scan.inputs);
+        }
+        wanted.extend(shares.input.clone().map(|input| (input, maps.len())));
+        for (number, map) in maps.into_iter().enumerate() {
+            for scan in measures.add(&mut all, map.measures)? {
+                match shares.exchange.as_ref().is_some_and(|it| it.columns.contains_key(scan.input())) {
+                    true => {} // Its scan tasks have measured it.
+                    false if shares.input.as_deref() == Some(scan.input()) => shared.push(scan),
+                    // What every task reads whole.
+                    false if number == 0 => measures.add_input(scan),
+                    false => {}
+                }
+            }
+        }
+        // An input of which some task read only a part is left out, as on one machine.
+        let found = |input: &str| shared.iter().filter(|scan| scan.input() == input).count();
+        wanted.retain(|input, tasks| found(input) == *tasks);
+        shared.into_iter().filter(|scan| wanted.contains_key(scan.input())).for_each(|scan| measures.add_input(scan));
+        Ok(measures.profile(vec![all]))
+    }
+}
+
+/// What every map task reads of the inputs that were exchanged.
+fn exchange_plans(scans: &[ScanRecord], partitions: u32) -> Result<Vec<(String, ExchangePlan)>> {
+    let mut parts: BTreeMap<u32, Vec<(String, PlannedPart)>> = (0..partitions).map(|part| (part, Vec::new())).collect();
+    for scan in scans {
+        for (part, planned) in planned(&scan.run) {
+            let of_part = parts.get_mut(&part);
+            let of_part = of_part.ok_or_else(|| Error::corrupt(format!("{} has a part {part}", planned.run)))?;
+            of_part.push((scan.input.clone(), planned));
+        }
+    }
+    let plan = |(part, parts)| Ok((exchange_plan_of(u64::from(part)), ExchangePlan { attempt: new_attempt()?, parts }));
+    parts.into_iter().map(plan).collect()
+}
+
+/// The parts of a run, by shard.
+fn planned(run: &RunObject) -> impl Iterator<Item = (u32, PlannedPart)> {
+    run.path.iter().flat_map(|path| {
+        let part = |part: &ShardPart| PlannedPart { run: path.clone(), largest_block: run.largest_block, part: *part };
+        run.parts.iter().map(move |it| (it.shard, part(it)))
+    })
+}
+
+/// The plan of every shard: its parts of all runs.
+fn plans(maps: &[MapRecord], shards: u64) -> Result<Vec<(String, ShardPlan)>> {
+    let mut parts: BTreeMap<u64, Vec<PlannedPart>> = (0..shards).map(|shard| (shard, Vec::new())).collect();
+    for map in maps {
+        for (shard, planned) in planned(&map.run) {
+            let of_shard = parts.get_mut(&u64::from(shard));
+            let of_shard =
+                of_shard.ok_or_else(|| Error::corrupt(format!("{} has a part of shard {shard}", planned.run)))?;
+            of_shard.push(planned);
+        }
+    }
+    let plan = |(shard, parts)| Ok((plan_of(shard), ShardPlan { attempt: new_attempt()?, parts }));
+    parts.into_iter().map(plan).collect()
+}
+
+fn spec(prepared: &Prepared<'_>, shares: &Shares) -> Result<Spec> {
+    let mut job = prepared.job.clone();
+    job.kafka = None;
+    Ok(Spec {
+        attempt: new_attempt()?,
+        job,
+        contracts: prepared.inputs.iter().map(|input| input.contract.as_ref().map(Contract::to_text)).collect(),
+        job_digest: prepared.job_digest.clone(),
+        input_digest: prepared.input_digest.clone(),
+        parts: prepared.inputs.iter().map(crate::input::Input::parts_fingerprint).collect(),
+        shared: shares.input.clone(),
+        shares: shares.parts.clone(),
+        exchange: shares.exchange.clone(),
+    })
+}
+
+/// What a build has to be made from for another run to continue it.
+fn fingerprint(prepared: &Prepared<'_>, shares: &Shares) -> String {
+    let work = format!("{}\n{}\n{}\n{shares:?}", super::program(), prepared.job_digest, prepared.input_digest);
+    format!("{:016x}", xxh3_64(work.as_bytes()))
+}
+
+fn remote(catalog: &Catalog) -> Result<&Remote> {
+    catalog.remote().ok_or_else(|| Error::internal("a cluster builds into stores on object stores only"))
+}
+
+fn paths(kind: TaskKind, numbers: &BTreeSet<u64>) -> Vec<String> {
+    numbers.iter().map(|number| record_of(kind, *number)).collect()
+}
+
+fn all_done(scans: &[ScanRecord], maps: &[MapRecord], built: &[BuiltRecord]) -> Vec<(TaskKind, usize, Done)> {
+    let scans = scans.iter().enumerate().map(|(number, scan)| (TaskKind::Scan, number, scan.done.clone()));
+    let maps = maps.iter().enumerate().map(|(number, map)| (TaskKind::Map, number, map.done.clone()));
+    let built = built.iter().enumerate().map(|(number, built)| (TaskKind::Build, number, built.done.clone()));
+    scans.chain(maps).chain(built).collect()
+}
+
+fn executors(scans: &[ScanRecord], maps: &[MapRecord], built: &[BuiltRecord]) -> usize {
+    all_done(scans, maps, built).into_iter().map(|(.., done)| done.executor).collect::<BTreeSet<_>>().len()
+}
+
+fn slowest(scans: &[ScanRecord], maps: &[MapRecord], built: &[BuiltRecord]) -> Vec<String> {
+    let mut all = all_done(scans, maps, built);
+    all.sort_by_key(|(.., done)| std::cmp::Reverse(done.millis));
+    let told = |(kind, number, done): (TaskKind, usize, Done)| {
+        format!("{} {number}: {:.1} s on {}", kind.name(), done.millis as f64 / 1e3, done.executor)
+    };
+    all.into_iter().take(SLOWEST).map(told).collect()
+}
+
+/// Rows of the largest shard, divided by the mean.
+fn skew(built: &[BuiltRecord]) -> f64 {
+    let rows = || built.iter().map(|built| built.entry.rows);
+    let mean = rows().sum::<u64>() as f64 / built.len().max(1) as f64;
+    if mean > 0.0 { rows().max().unwrap_or_default() as f64 / mean } else { 1.0 }
+}

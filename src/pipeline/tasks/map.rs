@@ -1,0 +1,55 @@
+//! A map task: the query over a share of the inputs, encoded and sorted into one run in the store.
+//!
+//! Everything but the last step is what a run on one machine does: the same query layer, encoder and shuffle.
+//!
+//! Not for: shards (`build`).
+
+use tokio::runtime::Runtime;
+
+use super::super::build_dir::Spills;
+use super::super::found::Found;
+use super::super::prepare::Prepared;
+use super::super::stages::{self, Filled};
+use super::TaskKind;
+use super::records::{MapRecord, RunObject};
+use super::worker::{Attempt, Known, record};
+use crate::error::Result;
+use crate::failpoint;
+
+/// Runs it; returns what it did.
+///
+/// # Errors
+/// Those of the query, the encoder and the shuffle; as those of a write to the store.
+pub(super) fn run(
+    known: &Known,
+    found: Found<'_>,
+    runtime: &Runtime,
+    number: u64,
+    attempt: &Attempt,
+) -> Result<String> {
+    let prepared = Prepared::new(found, runtime)?;
+    failpoint::reach("cluster.map")?;
+    let spills = Spills { query: attempt.directory.join("query"), shuffle: attempt.directory.join("shuffle") };
+    let filled = prepared.query.run_with_fallback(|way| stages::fill(&prepared, &spills, 0, way));
+    let Filled { shuffle, measures, seen, query, .. } = filled.map_err(|failed| prepared.explain(failed))?;
+    let (run, stats) = prepared.options.resources.cpu_pool()?.install(|| shuffle.finish_as_run())?;
+    let path = (!run.parts.is_empty()).then(|| format!("runs/{number:05}-{}.run", attempt.name));
+    if let Some(path) = &path {
+        known.work.upload(&run.path, path)?;
+    }
+    failpoint::reach("cluster.run_uploaded")?;
+    let written = MapRecord {
+        attempt: attempt.name.clone(),
+        run: RunObject { path: path.clone(), largest_block: run.largest_block, parts: run.parts },
+        entries: stats.entries,
+        bytes: stats.bytes,
+        spilled_bytes: stats.spilled_bytes,
+        query,
+        measures: measures.to_portable(seen),
+        done: attempt.done(),
+    };
+    let undo = || path.map_or(Ok(()), |path| known.work.delete(&path));
+    let won = record(&known.work, (TaskKind::Map, number), &written, undo)?;
+    let which = if won { "" } else { ", which another attempt had recorded" };
+    Ok(format!("{} entries{which}", stats.entries))
+}

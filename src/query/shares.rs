@@ -1,0 +1,165 @@
+//! Which input of a query may be read in shares by several machines, such that the results of all shares together are
+//! the result of the query.
+//!
+//! ```text
+//!  scan, filter, projection, unnest      those of its input
+//!  inner join                            those of either side, as the other side is read whole
+//!  left, semi, anti, mark join           those of the side whose rows it keeps
+//!  group, window, limit, union, …        none: a row of the result needs rows of several shares
+//! ```
+//! Only the optimized plan tells, as subqueries have become joins there. A table that is read twice is never shared out.
+//! Every machine plans the same SQL itself, so functions whose value depends on when, or how often, they are called are
+//! named: two machines would not agree.
+//!
+//! Not for: how large shares are (`pipeline`).
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use arrow::datatypes::SchemaRef;
+use datafusion::common::JoinType;
+use datafusion::common::Result;
+use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
+use datafusion::logical_expr::{Expr, LogicalPlan, Volatility};
+
+use super::error::convert;
+use super::session::Query;
+
+impl Query<'_> {
+    /// The inputs of which any one may be read in shares; empty if the query has to see all rows at once.
+    ///
+    /// # Errors
+    /// `Internal` only: the query was planned before.
+    pub fn shareable(&self) -> crate::error::Result<BTreeSet<String>> {
+        let plan = self.state.optimize(&self.plan).map_err(|error| convert("the query cannot be planned", error))?;
+        let mut scans: BTreeMap<String, usize> = BTreeMap::new();
+        let counted = plan.apply_with_subqueries(|node| {
+            if let LogicalPlan::TableScan(scan) = node {
+                *scans.entry(scan.table_name.table().to_owned()).or_default() += 1;
+            }
+            Ok(TreeNodeRecursion::Continue)
+        });
+        counted.map_err(|error| convert("the query cannot be planned", error))?;
+        let mut shareable = of(&plan);
+        shareable.retain(|table| scans.get(table) == Some(&1));
+        Ok(shareable)
+    }
+
+    /// All columns of an input that the query reads.
+    pub fn columns_of(&self, input: &str) -> Option<SchemaRef> {
+        let mut found = None;
+        let searched = self.plan.apply_with_subqueries(|node| {
+            if let LogicalPlan::TableScan(scan) = node
+                && scan.table_name.table() == input
+            {
+                found = Some(scan.source.schema());
+                return Ok(TreeNodeRecursion::Stop);
+            }
+            Ok(TreeNodeRecursion::Continue)
+        });
+        searched.ok().and(found)
+    }
+
+    /// A function of the query whose value depends on when or how often it is called, such as `now()`.
+    ///
+    /// # Errors
+    /// `Internal` only: the query was planned before.
+    pub fn unrepeatable(&self) -> crate::error::Result<Option<String>> {
+        unrepeatable(&self.plan).map_err(|error| convert("the query cannot be planned", error))
+    }
+}
+
+fn unrepeatable(plan: &LogicalPlan) -> Result<Option<String>> {
+    let mut found = None;
+    plan.apply_with_subqueries(|node| {
+        node.apply_expressions(|expression| {
+            expression.apply(|part| {
+                if let Expr::ScalarFunction(call) = part
+                    && call.func.signature().volatility != Volatility::Immutable
+                {
+                    found = Some(call.func.name().to_owned());
+                    return Ok(TreeNodeRecursion::Stop);
+                }
+                Ok(TreeNodeRecursion::Continue)
+            })
+        })?;
+        Ok(if found.is_some() { TreeNodeRecursion::Stop } else { TreeNodeRecursion::Continue })
+    })?;
+    Ok(found)
+}
+
+/// The tables of which any one may be read in shares.
+fn of(plan: &LogicalPlan) -> BTreeSet<String> {
+    match plan {
+        LogicalPlan::TableScan(scan) if scan.fetch.is_none() => BTreeSet::from([scan.table_name.table().to_owned()]),
+        LogicalPlan::Projection(node) => of(&node.input),
+        LogicalPlan::Filter(node) => of(&node.input),
+        LogicalPlan::SubqueryAlias(node) => of(&node.input),
+        LogicalPlan::Unnest(node) => of(&node.input),
+        LogicalPlan::Join(join) => {
+            let (left, right) = (|| of(&join.left), || of(&join.right));
+            match join.join_type {
+                JoinType::Inner => left().into_iter().chain(right()).collect(),
+                JoinType::Left | JoinType::LeftSemi | JoinType::LeftAnti | JoinType::LeftMark => left(),
+                JoinType::Right | JoinType::RightSemi | JoinType::RightAnti | JoinType::RightMark => right(),
+                JoinType::Full => BTreeSet::new(),
+            }
+        }
+        _ => BTreeSet::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use datafusion::prelude::SessionContext;
+
+    async fn planned(sql: &str) -> (SessionContext, LogicalPlan) {
+        let context = SessionContext::new();
+        for table in ["a", "b"] {
+            let sql = format!("CREATE TABLE {table} AS VALUES (1, 'x', [1, 2]), (2, 'y', [3])");
+            context.sql(&sql).await.unwrap().collect().await.unwrap();
+        }
+        let plan = context.state().create_logical_plan(sql).await.unwrap();
+        (context, plan)
+    }
+
+    #[tokio::test]
+    async fn only_what_is_row_by_row_is_shared_out() {
+        for (sql, expected) in [
+            ("SELECT column1 + 1 FROM a WHERE column2 = 'x'", "a"),
+            ("SELECT unnest(column3) FROM a", "a"),
+            ("SELECT 1 FROM a JOIN b ON a.column1 = b.column1", "ab"),
+            ("SELECT 1 FROM a LEFT JOIN b ON a.column1 = b.column1", "a"),
+            ("SELECT 1 FROM a RIGHT JOIN b ON a.column1 = b.column1", "b"),
+            ("SELECT 1 FROM a FULL JOIN b ON a.column1 = b.column1", ""),
+            ("SELECT 1 FROM a WHERE column1 IN (SELECT column1 FROM b)", "a"),
+            ("SELECT 1 FROM a WHERE column1 NOT IN (SELECT column1 FROM b)", "a"),
+            ("SELECT 1 FROM a WHERE column1 > (SELECT avg(column1) FROM b)", "a"),
+            ("SELECT 1 FROM a JOIN (SELECT max(column1) AS m FROM b) AS s ON a.column1 = s.m", "a"),
+            ("SELECT column1, count(*) FROM a GROUP BY column1", ""),
+            ("SELECT DISTINCT column1 FROM a", ""),
+            ("SELECT row_number() OVER (ORDER BY column1) FROM a", ""),
+            ("SELECT column1 FROM a ORDER BY column1 LIMIT 1", ""),
+            ("SELECT column1 FROM a LIMIT 1", ""),
+            ("SELECT column1 FROM a UNION ALL SELECT column1 FROM b", ""),
+        ] {
+            let (context, plan) = planned(sql).await;
+            let plan = context.state().optimize(&plan).unwrap();
+            let found: String = of(&plan).into_iter().collect();
+            assert_eq!(found, expected, "{sql}\n{}", plan.display_indent());
+        }
+    }
+
+    #[tokio::test]
+    async fn functions_on_which_two_machines_differ_are_named() {
+        for (sql, expected) in [
+            ("SELECT column1 FROM a WHERE random() < 0.5", Some("random")),
+            ("SELECT now() FROM a", Some("now")),
+            ("SELECT 1 FROM a WHERE column1 IN (SELECT column1 FROM b WHERE uuid() <> 'x')", Some("uuid")),
+            ("SELECT abs(column1) FROM a", None),
+        ] {
+            let (_, plan) = planned(sql).await;
+            assert_eq!(unrepeatable(&plan).unwrap().as_deref(), expected, "{sql}");
+        }
+    }
+}

@@ -1,0 +1,48 @@
+//! What a cluster builds is what one process builds, entry by entry, for every shape of query.
+
+use crate::cluster::Cluster;
+
+/// Runs a job on two executors and compares; returns the report.
+fn compare(cluster: &Cluster, job: &str) -> serde_json::Value {
+    let driver = cluster.drive(job, "");
+    let _executors = [cluster.executor("a", ""), cluster.executor("b", "")];
+    let report = driver.wait().ok().json();
+    cluster.is_as_locally(job);
+    report
+}
+
+#[test]
+fn rows_of_many_files_are_those_of_a_local_run() {
+    let Some(cluster) = Cluster::with_rows(6, "") else { return };
+    let report = compare(&cluster, "rows");
+    assert_eq!(report["rows"], 3000);
+    assert_eq!(report["cluster"]["map_tasks"], 6);
+    assert_eq!(report["cluster"]["build_tasks"], 4);
+    assert_eq!(report["cluster"]["shared"], "rows");
+    // The same job over the same inputs is there.
+    let again = cluster.lake.cutover(&cluster.line("rows", "")).ok().json();
+    assert_eq!(again["outcome"], "unchanged");
+    // And a second version follows the first.
+    let driver = cluster.lake.start_failing("", &cluster.line("rows", "--rebuild"));
+    let _executor = cluster.executor("c", "");
+    assert_eq!(driver.wait().ok().json()["version"], 2);
+    cluster.is_as_locally("rows");
+}
+
+#[test]
+fn joins_and_groups_are_those_of_a_local_run() {
+    let Some(cluster) = Cluster::with_rows(4, "") else { return };
+    let queries = [
+        ("join", "SELECT a.key, b.number FROM rows AS a LEFT JOIN rows AS b ON b.number = a.number + 7"),
+        (
+            "group",
+            "SELECT text AS key, count(*) AS times, sum(number) AS all FROM rows WHERE text IS NOT NULL GROUP BY text",
+        ),
+        ("none", "SELECT key FROM rows WHERE number < -1000000"),
+    ];
+    for (name, sql) in queries {
+        let sections = if name == "none" { "[checks]\nrows = { min = 0 }\n" } else { "" };
+        cluster.job(name, sql, sections);
+        compare(&cluster, name);
+    }
+}

@@ -16,7 +16,8 @@ fn rows_of_many_files_are_those_of_a_local_run() {
     let Some(cluster) = Cluster::with_rows(6, "") else { return };
     let report = compare(&cluster, "rows");
     assert_eq!(report["rows"], 3000);
-    assert_eq!(report["cluster"]["map_tasks"], 6);
+    let maps = report["cluster"]["map_tasks"].as_u64().unwrap();
+    assert!((5..=6).contains(&maps), "shares have about equal bytes, in whole files: {maps}");
     assert_eq!(report["cluster"]["build_tasks"], 4);
     assert_eq!(report["cluster"]["shared"], "rows");
     // The same job over the same inputs is there.

@@ -53,7 +53,7 @@ impl Cluster {
         let url = self.lake.url("");
         let url = url.trim_end_matches('/');
         format!(
-            "-C {url} run {job}.toml --json --cluster {} --share-bytes 8KiB --memory 256MiB --threads 1 {PATIENCE} {flags}",
+            "-C {url} run {job}.toml --json --cluster {} --share-bytes 1KiB --memory 256MiB --threads 1 {PATIENCE} {flags}",
             self.address
         )
     }
@@ -96,8 +96,7 @@ impl Cluster {
 
     /// What the manifest of a version says of rows and digests, in all and by shard.
     pub fn sums(&self, store: &str) -> BTreeMap<String, Value> {
-        let shown = self.lake.cutover(&format!("show {store} --json")).ok().json();
-        let manifest = &shown["manifest"];
+        let manifest = &self.manifest(store);
         let of = |of: &Value| serde_json::json!([of["rows"], of["digest"], of["bytes"]]);
         let shards = manifest["shards"].as_array().unwrap().iter();
         let mut sums: BTreeMap<String, Value> = shards.map(|shard| (shard["shard"].to_string(), of(shard))).collect();
@@ -129,14 +128,27 @@ impl Cluster {
             .iter()
             .filter_map(|key| key.split('/').find(|part| part.starts_with("attempt-")).map(str::to_owned))
             .collect();
-        let shown = self.on("show", job, "--json").ok().json();
-        let named: std::collections::BTreeSet<String> = shown["manifest"]["shards"]
-            .as_array()
-            .unwrap()
-            .iter()
-            .filter_map(|shard| shard["attempt"].as_str().map(str::to_owned))
-            .collect();
+        let versions = self.on("versions", job, "--json").ok().json();
+        let versions = versions["versions"].as_object().unwrap().values();
+        let shards = versions.flat_map(|version| {
+            let manifest = self.manifest_of(&self.store(job), version["build_id"].as_str().unwrap());
+            manifest["shards"].as_array().unwrap().clone()
+        });
+        let named: std::collections::BTreeSet<String> =
+            shards.filter_map(|shard| shard["attempt"].as_str().map(str::to_owned)).collect();
         assert_eq!(attempts, named, "attempts in the store, and those of the version");
+    }
+
+    /// The manifest of the version that readers of a store see.
+    fn manifest(&self, store: &str) -> Value {
+        let shown = self.lake.cutover(&format!("show {store} --json")).ok().json();
+        self.manifest_of(store, shown["build_id"].as_str().unwrap())
+    }
+
+    fn manifest_of(&self, store: &str, build: &str) -> Value {
+        let prefix = store.strip_prefix(&self.lake.url("")).unwrap();
+        let text = self.lake.read(&format!("{prefix}/versions/{build}/manifest.json"));
+        serde_json::Deserializer::from_str(&text).into_iter::<Value>().next().unwrap().unwrap()
     }
 
     /// The keys below a prefix.

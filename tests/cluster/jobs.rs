@@ -16,7 +16,8 @@ fn rows_of_many_files_are_those_of_a_local_run() {
     let Some(cluster) = Cluster::with_rows(6, "") else { return };
     let report = compare(&cluster, "rows");
     assert_eq!(report["rows"], 3000);
-    assert_eq!(report["cluster"]["map_tasks"], 6);
+    let maps = report["cluster"]["map_tasks"].as_u64().unwrap();
+    assert!((5..=6).contains(&maps), "shares have about equal bytes, in whole files: {maps}");
     assert_eq!(report["cluster"]["build_tasks"], 4);
     assert_eq!(report["cluster"]["shared"], "rows");
     // The same job over the same inputs is there.
@@ -25,8 +26,10 @@ fn rows_of_many_files_are_those_of_a_local_run() {
     // And a second version follows the first.
     let driver = cluster.lake.start_failing("", &cluster.line("rows", "--rebuild"));
     let _executor = cluster.executor("c", "");
-    assert_eq!(driver.wait().ok().json()["version"], 2);
-    cluster.is_as_locally("rows");
+    let second = driver.wait().ok().json();
+    assert_eq!((&second["version"], &second["digest"]), (&serde_json::json!(2), &report["digest"]));
+    cluster.on("verify", "rows", "--depth full").ok();
+    cluster.is_tidy("rows");
 }
 
 #[test]

@@ -26,6 +26,8 @@ mod jobs;
 #[allow(dead_code, reason = "the tests of the other binary use the rest")]
 mod lake;
 mod refusals;
+#[path = "../it/schema.rs"]
+mod schema;
 #[path = "../objects/server.rs"]
 #[allow(dead_code, reason = "the tests of the other binary use the rest")]
 mod server;

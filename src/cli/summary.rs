@@ -270,6 +270,7 @@ mod tests {
             peak_memory: 0,
             spilled_bytes: 0,
             memory: None,
+            cluster: None,
             resumed: None,
             not_resumed: None,
             moved: Vec::new(),

@@ -14,8 +14,8 @@ use crate::profile::ProfileChange;
 use crate::progress::StageTimer;
 use crate::publish::Published;
 use crate::report::{
-    BuildReport, ClusterReport, InputReport, KafkaReport, MemoryReport, ObjectReads, Prediction, ResumeReport, RunOutcome, RunReport,
-    StageReport,
+    BuildReport, ClusterReport, InputReport, KafkaReport, MemoryReport, ObjectReads, Prediction, ResumeReport,
+    RunOutcome, RunReport, StageReport,
 };
 use crate::resources::peak_memory;
 

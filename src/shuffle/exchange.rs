@@ -12,31 +12,16 @@
 use std::path::PathBuf;
 
 use rayon::prelude::*;
-use serde::{Deserialize, Serialize};
 
 use super::merge::{self, Merge};
 use super::range::{Range, Shard};
+use super::shard_part::{PartFile, ShardPart};
 use super::spill::{Run, RunWriter};
 use super::splitters::{KeyRange, Splitter};
 use super::{Entry, Filled, Options, Shuffle, Stats, lock};
 use crate::durable_file;
 use crate::error::{Error, Result};
 use crate::shutdown;
-
-/// One shard's part of a run.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ShardPart {
-    /// The shard.
-    pub shard: u32,
-    /// Where its blocks begin.
-    pub from: u64,
-    /// Where they end.
-    pub to: u64,
-    /// Its entries.
-    pub entries: u64,
-    /// Bytes of keys, orders and values.
-    pub bytes: u64,
-}
 
 /// A run that other machines read.
 #[derive(Debug)]
@@ -47,17 +32,6 @@ pub struct ExchangeRun {
     pub largest_block: usize,
     /// The shards that have entries, in order.
     pub parts: Vec<ShardPart>,
-}
-
-/// A file with one shard's part of a run.
-#[derive(Clone, Debug)]
-pub struct PartFile {
-    /// The file, which is left to the caller.
-    pub path: PathBuf,
-    /// Bytes of the run's largest block, unpacked.
-    pub largest_block: usize,
-    /// What it holds.
-    pub part: ShardPart,
 }
 
 impl Shuffle {

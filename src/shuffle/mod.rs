@@ -34,6 +34,7 @@ mod merge;
 mod prefetch;
 mod range;
 mod seal;
+mod shard_part;
 mod sparse_index;
 pub(crate) mod spill;
 mod splitters;
@@ -52,9 +53,10 @@ use crate::error::{Error, Result};
 
 pub use duplicates::DuplicatePolicy;
 pub use entry::Entry;
-pub use exchange::{PartFile, ShardPart, shard_of_parts};
+pub use exchange::shard_of_parts;
 pub use range::{Range, Shard};
 pub use seal::{Sealed, reopen, seal};
+pub use shard_part::{PartFile, ShardPart};
 
 use bucket::{AHEAD, CHUNK_BYTES};
 use spill::Run;

@@ -26,7 +26,7 @@ use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::entry::Entry;
-use super::exchange::PartFile;
+use super::shard_part::PartFile;
 use super::sparse_index::Index;
 use super::write_buffer::Buffer;
 use crate::durable_file;

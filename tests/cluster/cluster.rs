@@ -5,7 +5,6 @@
 use std::collections::BTreeMap;
 use std::net::TcpListener;
 
-use cutover::internals::objects::Key;
 use serde_json::Value;
 
 use crate::harness::{Run, Running};
@@ -154,16 +153,6 @@ impl Cluster {
     /// The keys below a prefix.
     pub fn keys(&self, prefix: &str) -> Vec<String> {
         crate::server::keys(&self.bucket(), Some(prefix))
-    }
-
-    /// Numbers of the records in a directory of the work of the unfinished build.
-    pub fn records(&self, job: &str, directory: &str) -> usize {
-        let part = format!("/work/{directory}/");
-        self.keys(&format!("stores/{job}")).iter().filter(|key| key.contains(&part)).count()
-    }
-
-    pub fn delete(&self, key: &str) {
-        self.bucket().delete([Key::new(key).unwrap()]).unwrap();
     }
 
     fn bucket(&self) -> cutover::internals::objects::Bucket {

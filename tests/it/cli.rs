@@ -8,10 +8,11 @@ use std::collections::BTreeSet;
 use crate::fixture::{NUMBERS, Numbers};
 use crate::harness::{Run, Workspace};
 
-const COMMANDS: [&str; 21] = [
+const COMMANDS: [&str; 22] = [
     "completions",
     "consume",
     "demo",
+    "executor",
     "gc",
     "get",
     "init",

@@ -28,8 +28,8 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use super::super::RunOptions;
 use super::TaskKind;
+use super::attempt::{Attempt, Known, fetch, record};
 use super::records::{ExchangePlan, ExchangeSpec, PlannedPart, RunObject, ScanRecord, exchange_plan_of};
-use super::worker::{Attempt, Known, fetch, record};
 use crate::encode::{Column, EntryBatch};
 use crate::error::{Error, IoContext, Result};
 use crate::failpoint;

@@ -11,8 +11,8 @@ use super::super::found::Found;
 use super::super::prepare::Prepared;
 use super::super::stages::{self, Filled};
 use super::TaskKind;
+use super::attempt::{Attempt, Known, record};
 use super::records::{MapRecord, RunObject};
-use super::worker::{Attempt, Known, record};
 use crate::error::Result;
 use crate::failpoint;
 

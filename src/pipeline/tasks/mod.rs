@@ -14,6 +14,7 @@
 //!
 //! Not for: how tasks reach machines (`cluster`): here a [`Cluster`] is whatever runs them.
 
+mod attempt;
 mod build;
 mod driver;
 mod exchange;

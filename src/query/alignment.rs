@@ -233,10 +233,12 @@ fn tables(plan: &LogicalPlan) -> BTreeSet<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use datafusion::prelude::SessionContext;
+    use datafusion::prelude::{SessionConfig, SessionContext};
 
     async fn aligned(sql: &str) -> String {
-        let context = SessionContext::new();
+        // Strings as jobs have them.
+        let config = SessionConfig::new().set_bool("datafusion.sql_parser.map_string_types_to_utf8view", false);
+        let context = SessionContext::new_with_config(config);
         for table in ["a", "b", "c"] {
             let sql = format!(
                 "CREATE TABLE {table} (k INT, l INT, s VARCHAR, f DOUBLE, w BIGINT) AS VALUES (1, 2, 'x', 1.5, 3)"

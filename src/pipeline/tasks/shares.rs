@@ -111,7 +111,7 @@ fn cut(parts: &[u64], share_bytes: Option<u64>) -> Vec<Range<u64>> {
         before += u128::from(*bytes);
         // The end of a share is where its part of all bytes is reached.
         let reached = before * u128::from(tasks) >= u128::from(total) * (ranges.len() as u128 + 1);
-        if reached && number < parts.len() as u64 {
+        if reached && number < parts.len() as u64 && ranges.len() as u64 + 1 < tasks {
             ranges.push(from..number);
             from = number;
         }

@@ -57,7 +57,9 @@ fn type_of_average(of: &DataType) -> Option<DataType> {
     match of {
         of if of.is_integer() => Some(DataType::Float64),
         DataType::Duration(unit) => Some(DataType::Duration(*unit)),
-        DataType::Decimal32(digits, scale) | DataType::Decimal64(digits, scale) | DataType::Decimal128(digits, scale) => {
+        DataType::Decimal32(digits, scale)
+        | DataType::Decimal64(digits, scale)
+        | DataType::Decimal128(digits, scale) => {
             let room = DECIMAL128_MAX_PRECISION.saturating_sub(*digits).min(MORE_DIGITS);
             Some(DataType::Decimal128(digits + room, scale.saturating_add(room.cast_signed())))
         }

@@ -237,6 +237,16 @@ pub fn shown_params(params: &BTreeMap<String, String>) -> String {
 }
 
 impl Manifest {
+    /// The files of all shards.
+    pub fn files(&self) -> impl Iterator<Item = &FileEntry> {
+        self.shards.iter().flat_map(|shard| &shard.files)
+    }
+
+    /// Their bytes.
+    pub fn disk_bytes(&self) -> u64 {
+        self.files().map(|file| file.bytes).sum()
+    }
+
     /// Why this version is not published automatically: its failed checks. `None` when none failed.
     pub fn rejection(&self) -> Option<Reasons> {
         let failed = self.checks.iter().filter(|check| check.outcome == CheckOutcome::Failed);
@@ -279,6 +289,11 @@ impl Manifest {
 }
 
 impl ShardEntry {
+    /// Bytes of its files.
+    pub fn disk_bytes(&self) -> u64 {
+        self.files.iter().map(|file| file.bytes).sum()
+    }
+
     pub(crate) fn contradiction(&self) -> Option<String> {
         let outside = self.files.iter().find(|file| !inside(&file.path, &shard_name(self.shard)));
         if let Some(file) = outside {

@@ -304,12 +304,11 @@ impl Follower {
         if let Err(error) = self.retain() {
             tracing::warn!("old versions were not removed: {}", error.chain().join(": "));
         }
-        let files = manifest.shards.iter().flat_map(|shard| &shard.files);
         Ok(TakeoverOutcome::Takeover(Takeover {
             version,
             previous: flip.from,
             rows: manifest.rows,
-            bytes: files.map(|file| file.bytes).sum(),
+            bytes: manifest.disk_bytes(),
             downloaded,
             seconds: started.elapsed().as_secs_f64(),
         }))
@@ -359,9 +358,8 @@ impl Follower {
         let dirs = self.catalog.layout().build_dirs(&format!("pull-{}", manifest.build_id))?;
         self.catalog.clear_staging(&self.building, dirs.root().file_name().and_then(|name| name.to_str()))?;
         let local = self.local_versions()?;
-        let bytes = manifest.shards.iter().flat_map(|shard| &shard.files).map(|file| file.bytes).sum();
         let progress = self.options.progress.as_deref();
-        progress.inspect(|progress| progress.begin(bytes));
+        progress.inspect(|progress| progress.begin(manifest.disk_bytes()));
         let options = DownloadOptions {
             local: &local,
             limit: self.limit.as_ref(),

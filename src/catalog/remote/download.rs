@@ -60,7 +60,7 @@ impl Remote {
         for shard in &manifest.shards {
             durable_file::create_dir_durable(&directory.join(shard_name(shard.shard)))?;
         }
-        let files: Vec<&FileEntry> = manifest.shards.iter().flat_map(|shard| &shard.files).collect();
+        let files: Vec<&FileEntry> = manifest.files().collect();
         let work = Download { remote: self, manifest, directory, options, known, received: AtomicU64::new(0) };
         let reused = AtomicU64::new(0);
         parallel::for_each(&files, |file| {
@@ -80,8 +80,7 @@ type LocalFiles = BTreeMap<(u64, String), PathBuf>;
 
 fn local_files(versions: &[(PathBuf, Manifest)]) -> LocalFiles {
     let files = versions.iter().flat_map(|(directory, manifest)| {
-        let files = manifest.shards.iter().flat_map(|shard| &shard.files);
-        files.map(move |file| ((file.bytes, file.xxh3.clone()), directory.join(&file.path)))
+        manifest.files().map(move |file| ((file.bytes, file.xxh3.clone()), directory.join(&file.path)))
     });
     files.collect()
 }

@@ -106,24 +106,9 @@ pub struct RunReport {
     /// What was announced to the consumers of the topic; none if the store is not streamed.
     pub kafka: Option<KafkaReport>,
     /// What was read from object stores; none if all inputs are local.
-    pub object_reads: Option<ObjectReads>,
+    pub object_reads: Option<ObjectTraffic>,
     /// What went to the object store of the store; none if it is local.
-    pub object_writes: Option<ObjectWrites>,
-}
-
-/// What was written to an object store: all requests to it count, those that were repeated and those that read included.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-pub struct ObjectWrites {
-    /// Requests.
-    pub requests: u64,
-    /// Bytes that were sent.
-    pub bytes: u64,
-}
-
-impl From<Traffic> for ObjectWrites {
-    fn from(traffic: Traffic) -> Self {
-        Self { requests: traffic.requests, bytes: traffic.sent }
-    }
+    pub object_writes: Option<ObjectTraffic>,
 }
 
 /// What a version will ask of an object store, about.
@@ -185,19 +170,24 @@ pub struct ClusterReport {
     pub skew: f64,
 }
 
-/// What was read from object stores, by all requests, those that were repeated included.
+/// What went to or came from object stores, by all requests, those that were repeated included.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-pub struct ObjectReads {
-    /// Requests: listings, looks at objects, and reads.
+pub struct ObjectTraffic {
+    /// Requests: listings, looks at objects, reads and writes.
     pub requests: u64,
-    /// Bytes of objects that were received.
+    /// Bytes that were received, of what was read, or sent, of what was written.
     pub bytes: u64,
 }
 
-impl ObjectReads {
-    /// What was read of these inputs so far.
-    pub fn of(inputs: &[Input]) -> Option<Self> {
+impl ObjectTraffic {
+    /// What was read of these inputs so far; none if all are local.
+    pub fn read(inputs: &[Input]) -> Option<Self> {
         crate::input::traffic(inputs).map(|traffic| Self { requests: traffic.requests, bytes: traffic.received })
+    }
+
+    /// What was sent to a store so far; requests that read it count, too.
+    pub fn sent(traffic: Traffic) -> Self {
+        Self { requests: traffic.requests, bytes: traffic.sent }
     }
 }
 
@@ -264,7 +254,7 @@ pub struct BuildReport {
     /// The part that an earlier run had done.
     pub resumed: Option<ResumeReport>,
     /// What was read from object stores; none if all inputs are local.
-    pub object_reads: Option<ObjectReads>,
+    pub object_reads: Option<ObjectTraffic>,
 }
 
 /// What a run would do.
@@ -284,7 +274,7 @@ pub struct PlanReport {
     /// What would be read.
     pub inputs: Vec<InputReport>,
     /// What the plan itself read from object stores; none if all inputs are local.
-    pub object_reads: Option<ObjectReads>,
+    pub object_reads: Option<ObjectTraffic>,
     /// What a run would ask of the store's object store; none if the store is local, or the size of a version is not
     /// known.
     pub object_store: Option<ObjectStoreForecast>,

@@ -37,7 +37,7 @@ impl Catalog {
             let manifest = self.manifest(&current, *version)?;
             let inputs = manifest.inputs.iter().map(|file| file.input.as_str());
             named.extend(layout::files_outside_shards(inputs).into_iter().map(|name| directory.join(name)));
-            named.extend(manifest.shards.iter().flat_map(|shard| &shard.files).map(|file| directory.join(&file.path)));
+            named.extend(manifest.files().map(|file| directory.join(&file.path)));
         }
         let mut found = Vec::new();
         leaves(layout.root(), &mut found)?;

@@ -5,7 +5,7 @@
 use indicatif::{HumanBytes, HumanCount};
 use jiff::Timestamp;
 
-use crate::report::{ObjectReads, ObjectWrites};
+use crate::report::ObjectTraffic;
 
 /// `1,234,567`.
 pub(super) fn count(number: u64) -> String {
@@ -38,14 +38,9 @@ pub(super) fn duration(seconds: f64) -> String {
     }
 }
 
-/// What was read from object stores: `12.34 MiB by 17 requests`.
-pub(super) fn object_reads(reads: &ObjectReads) -> String {
-    format!("{} by {}", size(reads.bytes), plural(reads.requests, "request"))
-}
-
-/// What was sent to an object store: `12.34 MiB by 17 requests`.
-pub(super) fn object_writes(writes: &ObjectWrites) -> String {
-    format!("{} by {}", size(writes.bytes), plural(writes.requests, "request"))
+/// What went to or came from object stores: `12.34 MiB by 17 requests`.
+pub(super) fn object_traffic(traffic: &ObjectTraffic) -> String {
+    format!("{} by {}", size(traffic.bytes), plural(traffic.requests, "request"))
 }
 
 /// Rows per second; empty without rows or a measurable time.

@@ -80,7 +80,7 @@ fn show(report: &PlanReport, output: &mut Output) -> Result<()> {
     output.line("")?;
     output.line(inputs(report))?;
     if let Some(reads) = &report.object_reads {
-        output.line(format!("from object stores, so far: {}", format::object_reads(reads)))?;
+        output.line(format!("from object stores, so far: {}", format::object_traffic(reads)))?;
     }
     for input in &report.inputs {
         if let ([first, ..], Some(last)) = (input.partitions.as_slice(), input.partitions.last()) {

@@ -1,13 +1,14 @@
 //! `cutover pull`: a local store that follows a store on an object store.
 
 use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use super::{Output, Verdict, format, notice, parsers};
 use crate::error::{Error, Result};
 use crate::format::{DEFAULT_KEEP, Retention};
-use crate::progress::Progress;
-use crate::pull::{Follower, Options, Takeover};
+use crate::progress::{Progress, Stage};
+use crate::pull::{DownloadProgress, Follower, Options, Takeover};
 use crate::shutdown;
 use crate::stderr;
 
@@ -54,6 +55,30 @@ pub(super) struct Args {
     name: Option<String>,
 }
 
+/// A bar for the download that is under way.
+#[derive(Debug, Default)]
+struct Bar(Mutex<Option<Stage>>);
+
+impl Bar {
+    fn stage(&self) -> MutexGuard<'_, Option<Stage>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl DownloadProgress for Bar {
+    fn begin(&self, total: u64) {
+        *self.stage() = Some(Progress::Bars.transfer("pull", total));
+    }
+
+    fn advance(&self, bytes: u64) {
+        self.stage().as_ref().inspect(|stage| stage.advance(bytes));
+    }
+
+    fn end(&self) {
+        self.stage().take();
+    }
+}
+
 impl Args {
     pub(super) fn run(self, output: &mut Output) -> Result<Verdict> {
         if self.limit_rate == Some(0) {
@@ -66,7 +91,7 @@ impl Args {
             retention: Retention { keep: self.keep, keep_for: None },
             look_every: self.every,
             canary: self.canary,
-            progress: if stderr::is_watched() { Progress::Bars } else { Progress::Silent },
+            progress: stderr::is_watched().then(|| Arc::new(Bar::default()) as _),
             ..defaults
         };
         let store = options.to.display().to_string();

@@ -9,10 +9,9 @@ use super::wait::WaitArgs;
 use super::{Output, Verdict, parsers, summary};
 use crate::catalog::Catalog;
 use crate::error::Result;
-use crate::format::{Allowed, Retention};
+use crate::format::Retention;
 use crate::job::Job;
 use crate::pipeline::{self, RunOptions};
-use crate::progress::Progress;
 use crate::report::RunOutcome;
 use crate::resources::{Resources, default_memory};
 
@@ -147,30 +146,13 @@ impl JobArgs {
 
     /// Reads the job, and makes options with defaults for everything else.
     pub(super) fn load(self) -> Result<(Job, RunOptions)> {
-        let options = options(Resources::new(self.threads, self.memory)?, self.spill_dir);
+        let resources = Resources::new(self.threads, self.memory)?;
+        let options = RunOptions { spill_dir: self.spill_dir, ..RunOptions::new(resources) };
         let job = Job::load(&self.job, &parsers::sets(self.set)?)?;
         let job = match &self.root {
             Some(root) => job.below(root)?,
             None => job,
         };
         Ok((job, options))
-    }
-}
-
-/// A plain run with these resources.
-pub(super) fn options(resources: Resources, spill_dir: Option<PathBuf>) -> RunOptions {
-    RunOptions {
-        resources,
-        spill_dir,
-        as_of: None,
-        resume: true,
-        rebuild: false,
-        stage: false,
-        allow: Allowed::new(),
-        replicas: None,
-        progress: Progress::auto(),
-        cluster: None,
-        plans_cluster: false,
-        share_bytes: None,
     }
 }

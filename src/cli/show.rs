@@ -74,7 +74,6 @@ impl Args {
 
 fn document(known: &Known) -> serde_json::Value {
     let Known { entry, manifest, stored_bytes, live, events } = known;
-    let files = || manifest.shards.iter().flat_map(|shard| &shard.files);
     json!({
         "dataset": manifest.dataset,
         "version": manifest.version,
@@ -96,7 +95,7 @@ fn document(known: &Known) -> serde_json::Value {
         "rejected": entry.rejected,
         "rows": manifest.rows,
         "bytes": manifest.bytes,
-        "table_bytes": files().map(|file| file.bytes).sum::<u64>(),
+        "table_bytes": manifest.disk_bytes(),
         "stored_bytes": stored_bytes,
         "shards": manifest.shard_count,
         "digest": manifest.digest.to_string(),

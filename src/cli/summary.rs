@@ -33,7 +33,7 @@ pub(super) fn show(report: &RunReport, output: &mut Output) -> Result<()> {
     output.line("")?;
     output.say(format!("read     {}", inputs(&report.inputs)))?;
     if let Some(reads) = &report.object_reads {
-        output.line(format!("fetched  {}", format::object_reads(reads)))?;
+        output.line(format!("fetched  {}", format::object_traffic(reads)))?;
     }
     output.say(format!(
         "stored   {} in {}, {}; digest {}, as of {}{}",
@@ -45,7 +45,7 @@ pub(super) fn show(report: &RunReport, output: &mut Output) -> Result<()> {
         if report.as_of_stated { "" } else { " by the clock" }
     ))?;
     if let Some(writes) = &report.object_writes {
-        output.line(format!("sent     {}", format::object_writes(writes)))?;
+        output.line(format!("sent     {}", format::object_traffic(writes)))?;
     }
     if !report.params.is_empty() {
         output.line(format!("params   {}", crate::format::shown_params(&report.params)))?;

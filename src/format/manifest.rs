@@ -241,6 +241,21 @@ pub fn shown_params(params: &BTreeMap<String, String>) -> String {
 }
 
 impl Manifest {
+    /// The files of all shards.
+    pub fn files(&self) -> impl Iterator<Item = &FileEntry> {
+        self.placed_files().map(|(_, file)| file)
+    }
+
+    /// Its files, each with the shard that it belongs to.
+    pub(crate) fn placed_files(&self) -> impl Iterator<Item = (&ShardEntry, &FileEntry)> {
+        self.shards.iter().flat_map(|shard| shard.files.iter().map(move |file| (shard, file)))
+    }
+
+    /// Their bytes.
+    pub fn disk_bytes(&self) -> u64 {
+        self.files().map(|file| file.bytes).sum()
+    }
+
     /// Why this version is not published automatically: its failed checks. `None` when none failed.
     pub fn rejection(&self) -> Option<Reasons> {
         let failed = self.checks.iter().filter(|check| check.outcome == CheckOutcome::Failed);
@@ -283,6 +298,11 @@ impl Manifest {
 }
 
 impl ShardEntry {
+    /// Bytes of its files.
+    pub fn disk_bytes(&self) -> u64 {
+        self.files.iter().map(|file| file.bytes).sum()
+    }
+
     /// Where the object of one of its files is, below the build's own prefix.
     pub(crate) fn object_path(&self, file: &FileEntry) -> String {
         match &self.attempt {

@@ -62,19 +62,14 @@ impl Build<'_> {
         };
         let (complete, manifest, stats) = built.map_err(|error| shutdown::stands(error, nothing_installed))?;
         self.refuse_rejected(&complete, &manifest)?;
-        let published = match self.prepared.options.stage {
-            true => Err(RunOutcome::Staged),
-            false => self.publish(complete)?.ok_or(RunOutcome::Pinned),
+        let is_staged = self.prepared.options.stage;
+        let published = if is_staged { None } else { self.publish(complete)? };
+        let (outcome, previous) = match &published {
+            Some(published) => (RunOutcome::Published, published.previous),
+            None if is_staged => (RunOutcome::Staged, self.current.current),
+            None => (RunOutcome::Pinned, self.current.current),
         };
-        let live = self.current.current;
-        let ended = match published {
-            Err(outcome) => Ended::new(outcome, manifest, live),
-            Ok(published) => {
-                let previous = published.previous;
-                Ended { published: Some(published), ..Ended::new(RunOutcome::Published, manifest, previous) }
-            }
-        };
-        Ok(Ended { built: Some(stats), ..ended })
+        Ok(Ended { built: Some(stats), published, ..Ended::new(outcome, manifest, previous) })
     }
 
     /// Fails if checks rejected the version and no option allows it.

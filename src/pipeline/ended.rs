@@ -14,7 +14,7 @@ use crate::profile::ProfileChange;
 use crate::progress::StageTimer;
 use crate::publish::Published;
 use crate::report::{
-    BuildReport, ClusterReport, InputReport, KafkaReport, MemoryReport, ObjectReads, Prediction, ResumeReport,
+    BuildReport, ClusterReport, InputReport, KafkaReport, MemoryReport, ObjectTraffic, Prediction, ResumeReport,
     RunOutcome, RunReport, StageReport,
 };
 use crate::resources::peak_memory;
@@ -73,7 +73,6 @@ impl Ended {
             false => Some(as_of::publish_command(catalog, manifest.version)?),
         };
         let streamed = published.as_ref().and_then(stream_stage);
-        let files = || manifest.shards.iter().flat_map(|shard| &shard.files);
         let stages = built.iter().flat_map(|built| built.stages.iter().cloned()).chain(streamed).collect();
         Ok(RunReport {
             dataset: manifest.dataset.clone(),
@@ -85,8 +84,8 @@ impl Ended {
             previous: previous.filter(|previous| *previous != manifest.version),
             rows: manifest.rows,
             bytes: manifest.bytes,
-            disk_bytes: files().map(|file| file.bytes).sum(),
-            files: files().count(),
+            disk_bytes: manifest.disk_bytes(),
+            files: manifest.files().count(),
             shards: manifest.shard_count,
             digest: manifest.digest.to_string(),
             as_of: manifest.as_of.to_string(),
@@ -106,8 +105,8 @@ impl Ended {
             checks: manifest.checks,
             removed,
             kafka: published.as_ref().and_then(kafka),
-            object_reads: ObjectReads::of(&found.inputs),
-            object_writes: catalog.remote().map(|remote| remote.traffic().into()),
+            object_reads: ObjectTraffic::read(&found.inputs),
+            object_writes: catalog.remote().map(|remote| ObjectTraffic::sent(remote.traffic())),
         })
     }
 }
@@ -125,7 +124,7 @@ impl BuildStats {
             spilled_bytes: self.spilled_bytes,
             memory: Some(self.memory),
             resumed: self.resumed.clone(),
-            object_reads: ObjectReads::of(&prepared.inputs),
+            object_reads: ObjectTraffic::read(&prepared.inputs),
         }
     }
 }

@@ -12,7 +12,7 @@ use crate::catalog::Catalog;
 use crate::error::Result;
 use crate::format::{Current, State};
 use crate::job::Job;
-use crate::report::{InputReport, ObjectReads, PlanReport};
+use crate::report::{InputReport, ObjectTraffic, PlanReport};
 
 /// Rows in the preview.
 const PREVIEW_ROWS: usize = 5;
@@ -50,7 +50,7 @@ pub fn plan(job: &Job, options: &RunOptions) -> Result<PlanReport> {
         would,
         resumes,
         inputs: prepared.inputs.iter().map(InputReport::from).collect(),
-        object_reads: ObjectReads::of(&prepared.inputs),
+        object_reads: ObjectTraffic::read(&prepared.inputs),
         object_store: forecast::object_store(job, predicted.sizes.as_ref()),
         plan: execution.explain(),
         unspillable: execution.unspillable(),

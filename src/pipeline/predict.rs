@@ -137,9 +137,7 @@ fn grown(prepared: &Prepared<'_>, Previous { manifest }: &Previous) -> Estimate 
 
 /// Bytes of a version's files per byte of its keys and values.
 fn packed(Previous { manifest }: &Previous) -> Option<(f64, String)> {
-    let files = manifest.shards.iter().flat_map(|shard| &shard.files);
-    let stored: u64 = files.map(|file| file.bytes).sum();
-    let ratio = stored as f64 / manifest.bytes as f64;
+    let ratio = manifest.disk_bytes() as f64 / manifest.bytes as f64;
     (manifest.bytes >= MIN_KNOWN_BYTES).then(|| (ratio, format!("version {}", manifest.version)))
 }
 

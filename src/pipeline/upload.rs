@@ -24,7 +24,7 @@ pub(super) struct FinishedShards<'a> {
 impl FinishedShards<'_> {
     /// One more shard is finished and synced.
     pub(super) fn add(&self, shard: &ShardEntry) {
-        self.bytes.fetch_add(bytes(shard), Ordering::Relaxed);
+        self.bytes.fetch_add(shard.disk_bytes(), Ordering::Relaxed);
         // Nobody listens once an upload has failed.
         let _ = self.sender.send(shard.clone());
     }
@@ -46,7 +46,7 @@ pub(super) fn uploading<T>(
     std::thread::scope(|scope| {
         let upload = |shard: ShardEntry| {
             catalog.upload_shard(build.id(), &build.dirs().version(), &shard)?;
-            uploaded_bytes.fetch_add(bytes(&shard), Ordering::Relaxed);
+            uploaded_bytes.fetch_add(shard.disk_bytes(), Ordering::Relaxed);
             Ok(())
         };
         let uploads = scope.spawn(move || finished.into_iter().try_for_each(upload));
@@ -73,9 +73,4 @@ pub(super) fn uploading<T>(
         let done = done?;
         uploaded.map(|()| (done, rest))
     })
-}
-
-/// Bytes of a shard's files.
-fn bytes(shard: &ShardEntry) -> u64 {
-    shard.files.iter().map(|file| file.bytes).sum()
 }

@@ -112,18 +112,17 @@ fn wait(catalog: &Catalog, version: u64, replicas: Replicas, step: Step) -> Resu
             return Ok(there);
         }
         if Instant::now() > deadline {
-            let (state, has) = match step {
-                Step::Ready => ("not published", "has it ready"),
-                Step::Serving => ("published", "serves it"),
+            let (state, has, have) = match step {
+                Step::Ready => ("not published", "has it ready", "have it ready"),
+                Step::Serving => ("published", "serves it", "serve it"),
             };
             let others = reports.iter().filter(|replica| !is_there(replica)).take(MAX_NAMED).map(describe);
             let others: Vec<String> = others.chain(there.iter().map(|name| format!("{name} {has}"))).collect();
             return Err(Error::unavailable(format!(
-                "version {version} is {state}: after {} s {} of {} hosts {}; {}",
+                "version {version} is {state}: after {} s {} of {} hosts {have}; {}",
                 replicas.patience.as_secs(),
                 there.len(),
                 replicas.count,
-                if step == Step::Ready { "have it ready" } else { "serve it" },
                 if others.is_empty() { "no host has reported".to_owned() } else { others.join(", ") }
             )));
         }

@@ -16,7 +16,6 @@ use crate::error::{Error, Kind, Result};
 use crate::failpoint;
 use crate::format::{Current, DEFAULT_KEEP, Manifest, Retention, State};
 use crate::objects::{Patience, Settings, Tag};
-use crate::progress::Progress;
 use crate::rate_limit::RateLimit;
 use crate::serve::Store;
 use crate::shutdown;
@@ -52,8 +51,18 @@ pub struct Options {
     pub look_every: Duration,
     /// Whether readers of this host see candidates.
     pub canary: bool,
-    /// How the progress of a download is shown.
-    pub progress: Progress,
+    /// Where the progress of downloads is shown, if anywhere.
+    pub progress: Option<Arc<dyn DownloadProgress>>,
+}
+
+/// Shows how far a download is.
+pub trait DownloadProgress: std::fmt::Debug + Send + Sync {
+    /// A download of so many bytes begins.
+    fn begin(&self, total: u64);
+    /// So many more bytes are here.
+    fn advance(&self, bytes: u64);
+    /// It ended, whether it succeeded or not.
+    fn end(&self);
 }
 
 impl Options {
@@ -70,7 +79,7 @@ impl Options {
             retry_for: Patience::default().retry_for,
             look_every: POLL_INTERVAL,
             canary: false,
-            progress: Progress::Silent,
+            progress: None,
         }
     }
 
@@ -295,12 +304,11 @@ impl Follower {
         if let Err(error) = self.retain() {
             tracing::warn!("old versions were not removed: {}", error.chain().join(": "));
         }
-        let files = manifest.shards.iter().flat_map(|shard| &shard.files);
         Ok(TakeoverOutcome::Takeover(Takeover {
             version,
             previous: flip.from,
             rows: manifest.rows,
-            bytes: files.map(|file| file.bytes).sum(),
+            bytes: manifest.disk_bytes(),
             downloaded,
             seconds: started.elapsed().as_secs_f64(),
         }))
@@ -350,22 +358,22 @@ impl Follower {
         let dirs = self.catalog.layout().build_dirs(&format!("pull-{}", manifest.build_id))?;
         self.catalog.clear_staging(&self.building, dirs.root().file_name().and_then(|name| name.to_str()))?;
         let local = self.local_versions()?;
-        let bytes = manifest.shards.iter().flat_map(|shard| &shard.files).map(|file| file.bytes).sum();
-        let transfer = self.options.progress.transfer("pull", bytes);
+        let progress = self.options.progress.as_deref();
+        progress.inspect(|progress| progress.begin(manifest.disk_bytes()));
         let options = DownloadOptions {
             local: &local,
             limit: self.limit.as_ref(),
             progress: &|bytes| {
-                transfer.advance(bytes);
+                progress.inspect(|progress| progress.advance(bytes));
                 if self.stop.load(Ordering::Relaxed) { Err(stopped()) } else { Ok(()) }
             },
         };
-        let downloaded =
-            self.remote.download(&manifest, dirs.root(), &options).map_err(|error| match error.kind() {
-                Kind::Stopped => error,
-                _ => error
-                    .during(format!("version {version} is not taken over; finished work is kept for the next pull")),
-            })?;
+        let downloaded = self.remote.download(&manifest, dirs.root(), &options);
+        progress.inspect(|progress| progress.end());
+        let downloaded = downloaded.map_err(|error| match error.kind() {
+            Kind::Stopped => error,
+            _ => error.during(format!("version {version} is not taken over; finished work is kept for the next pull")),
+        })?;
         Ok((manifest, dirs.root().to_owned(), downloaded))
     }
 

@@ -22,5 +22,5 @@
 mod follower;
 mod reader;
 
-pub use follower::{Follower, Options, Takeover};
+pub use follower::{DownloadProgress, Follower, Options, Takeover};
 pub use reader::Reader;

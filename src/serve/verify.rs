@@ -64,9 +64,8 @@ pub fn verify(store: &Store, version: u64, depth: Depth) -> Result<Report> {
         }
         manifest => manifest?,
     };
-    let files = || manifest.shards.iter().flat_map(|shard| &shard.files);
-    report.files = files().count() as u64;
-    report.bytes = files().map(|file| file.bytes).sum();
+    report.files = manifest.files().count() as u64;
+    report.bytes = manifest.disk_bytes();
     let file_depth = if depth == Depth::Sizes { FileDepth::SmallFiles } else { FileDepth::AllFiles };
     report.findings = catalog.inspect(&manifest, file_depth)?;
     match depth {

@@ -113,7 +113,7 @@ const MAY_USE: [(&str, &[&str]); 39] = [
     ("profile", &["format"]),
     ("progress", &["stderr"]),
     ("publish", &["catalog", "escape", "failpoint", "format", "kafka", "progress", "serve", "shutdown"]),
-    ("pull", &["catalog", "failpoint", "format", "objects", "progress", "rate_limit", "serve", "shutdown"]),
+    ("pull", &["catalog", "failpoint", "format", "objects", "rate_limit", "serve", "shutdown"]),
     ("query", &["catch_panic", "format", "input", "job", "profile", "shutdown", "stack"]),
     ("rate_limit", &[]),
     ("report", &["format", "input", "objects", "profile", "progress", "query"]),

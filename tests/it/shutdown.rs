@@ -68,8 +68,11 @@ fn a_run_is_stopped_in_the_middle_of_its_query() {
     let mut build = workspace.start("run jobs/views_by_age.toml");
     build.stop_while_building("stores/views_by_age");
     build.wake_with(Signal::TERM);
-    build.wait().fails(143).complains(&["run the same command again", "SIGTERM"]);
-    assert_eq!(names(&workspace.path("stores/views_by_age/staging")), [""; 0]);
+    let ended = build.wait().fails(143);
+    ended.complains(&["run the same command again", "SIGTERM"]);
+    // On a busy machine the query may have ended before the signal came: then its shuffle is kept, and said to be.
+    let is_kept = ended.stderr.contains("finished work is kept");
+    assert_eq!(names(&workspace.path("stores/views_by_age/staging")).len(), usize::from(is_kept));
     workspace.cutover("versions stores/views_by_age").ok().prints(&["has no version yet"]);
 }
 

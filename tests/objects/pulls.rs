@@ -140,7 +140,7 @@ fn canary_hosts_try_a_version_that_others_only_fetch() {
     };
     let hosts = [follow("canary", "--canary"), follow("other", "")];
     let seen = |host: &str| {
-        let current = numbers.workspace.path(&format!("{host}/current.json"));
+        let current = numbers.workspace.path(format!("{host}/current.json"));
         let text = std::fs::read_to_string(current).unwrap_or_default();
         let json: serde_json::Value = serde_json::from_str(&text).unwrap_or_default();
         (json["current"].as_u64(), json["versions"]["2"]["state"].as_str().map(str::to_owned))

@@ -5,6 +5,9 @@
 //!
 //! Not for: pulling versions to hosts (`pulls`), and the client itself.
 
+use std::collections::BTreeSet;
+
+use cutover::internals::objects::{Bucket, Key};
 use serde_json::Value;
 
 use crate::fixture::Numbers;
@@ -33,6 +36,11 @@ fn other_host(numbers: &Numbers, port: u16) -> Numbers {
     Numbers::at(&numbers.store, &environment(port), "")
 }
 
+/// The builds that a bucket has objects of.
+fn builds(bucket: &Bucket) -> BTreeSet<String> {
+    keys(bucket, Some("versions")).iter().map(|key| key.split('/').nth(1).unwrap().to_owned()).collect()
+}
+
 #[test]
 fn behaviours_of_a_local_store() {
     behaviours(&Numbers::with("[retention]\nkeep = 2\n"));
@@ -45,15 +53,13 @@ fn behaviours_of_a_store_on_an_object_store() {
     behaviours(&numbers);
     let bucket = Server::open(server.port(), &bucket);
     assert_eq!(keys(&bucket, Some("uploads")), [""; 0]);
-    let builds: std::collections::BTreeSet<String> =
-        keys(&bucket, Some("versions")).iter().map(|key| key.split('/').nth(1).unwrap().to_owned()).collect();
-    let named: std::collections::BTreeSet<String> = numbers.current_json()["versions"]
+    let named: BTreeSet<String> = numbers.current_json()["versions"]
         .as_object()
         .unwrap()
         .values()
         .map(|entry| entry["build_id"].as_str().unwrap().to_owned())
         .collect();
-    assert_eq!(builds, named, "gc leaves what current.json names, and nothing else");
+    assert_eq!(builds(&bucket), named, "gc leaves what current.json names, and nothing else");
 }
 
 /// What every store does, wherever it is.
@@ -188,7 +194,7 @@ fn a_builder_that_slept_through_its_lease_installs_nothing() {
     slow.wait_until_paused();
     // As if its lease had ended: another host takes over.
     let bucket = Server::open(server.port(), &bucket);
-    bucket.delete([cutover::internals::objects::Key::new("lease.json").unwrap()]).unwrap();
+    bucket.delete([Key::new("lease.json").unwrap()]).unwrap();
     other.run(3).ok();
     slow.wake_with(rustix::process::Signal::CONT);
     slow.wait().fails(5).complains(&["took over"]);
@@ -197,9 +203,7 @@ fn a_builder_that_slept_through_its_lease_installs_nothing() {
     assert_eq!(other.seen(), (3, 4));
     // What the slow one had uploaded is debris, which gc finds.
     other.on("gc", "--grace 0s").ok();
-    let builds: std::collections::BTreeSet<String> =
-        keys(&bucket, Some("versions")).iter().map(|key| key.split('/').nth(1).unwrap().to_owned()).collect();
-    assert_eq!(builds.len(), 3);
+    assert_eq!(builds(&bucket).len(), 3);
 }
 
 #[test]
@@ -234,14 +238,12 @@ fn credentials_that_expire_at_any_put_of_a_run_change_nothing() {
         proxy.set([]);
         assert_eq!(numbers.seen(), (1, 1), "put {put}");
         // As if time had passed: the lease of a builder that could not end it.
-        bucket.delete([cutover::internals::objects::Key::new("lease.json").unwrap()]).unwrap();
+        bucket.delete([Key::new("lease.json").unwrap()]).unwrap();
     }
     numbers.workspace.cutover("run numbers.toml").ok();
     assert_eq!(numbers.seen().1, 2);
     numbers.on("gc", "--grace 0s").ok();
-    let builds: std::collections::BTreeSet<String> =
-        keys(&bucket, Some("versions")).iter().map(|key| key.split('/').nth(1).unwrap().to_owned()).collect();
-    assert_eq!(builds.len(), 2);
+    assert_eq!(builds(&bucket).len(), 2);
 }
 
 #[test]
@@ -251,7 +253,7 @@ fn objects_that_were_altered_or_deleted_are_found_and_never_read() {
     numbers.run(1).ok();
     let bucket = Server::open(server.port(), &bucket);
     let table = keys(&bucket, Some("versions")).into_iter().find(|key| key.ends_with(".sst")).unwrap();
-    let key = cutover::internals::objects::Key::new(table).unwrap();
+    let key = Key::new(table).unwrap();
     let whole = bucket.get(&key, u64::MAX).unwrap().unwrap().bytes;
     let reader = other_host(&numbers, server.port());
     let mut altered = whole.clone();

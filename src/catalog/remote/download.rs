@@ -60,8 +60,7 @@ impl Remote {
         for shard in &manifest.shards {
             durable_file::create_dir_durable(&directory.join(shard_name(shard.shard)))?;
         }
-        let files = manifest.shards.iter().flat_map(|shard| shard.files.iter().map(move |file| (shard, file)));
-        let files: Vec<(&ShardEntry, &FileEntry)> = files.collect();
+        let files: Vec<(&ShardEntry, &FileEntry)> = manifest.placed_files().collect();
         let work = Download { remote: self, manifest, directory, options, known, received: AtomicU64::new(0) };
         let reused = AtomicU64::new(0);
         parallel::for_each(&files, |(shard, file)| {
@@ -81,8 +80,7 @@ type LocalFiles = BTreeMap<(u64, String), PathBuf>;
 
 fn local_files(versions: &[(PathBuf, Manifest)]) -> LocalFiles {
     let files = versions.iter().flat_map(|(directory, manifest)| {
-        let files = manifest.shards.iter().flat_map(|shard| &shard.files);
-        files.map(move |file| ((file.bytes, file.xxh3.clone()), directory.join(&file.path)))
+        manifest.files().map(move |file| ((file.bytes, file.xxh3.clone()), directory.join(&file.path)))
     });
     files.collect()
 }

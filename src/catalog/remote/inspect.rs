@@ -25,8 +25,7 @@ impl Remote {
             found.insert(path, entry);
             Ok(())
         })?;
-        let files: Vec<(&ShardEntry, &FileEntry)> =
-            manifest.shards.iter().flat_map(|shard| shard.files.iter().map(move |file| (shard, file))).collect();
+        let files: Vec<(&ShardEntry, &FileEntry)> = manifest.placed_files().collect();
         let differs = |(shard, file): &(&ShardEntry, &FileEntry)| {
             let problem = self.problem(found.get(&shard.object_path(file)), file, depth)?;
             Some(Finding { shard: Some(shard.shard), file: Some(file.path.clone()), problem })

@@ -36,7 +36,7 @@ impl Remote {
     pub(in crate::catalog) fn upload(&self, directory: &Path, manifest: &Manifest) -> Result<()> {
         let mut paths = Vec::new();
         files(directory, "", &mut paths)?;
-        let known = manifest.shards.iter().flat_map(|shard| &shard.files).map(with_checksum);
+        let known = manifest.files().map(with_checksum);
         let known: BTreeMap<String, Option<u64>> = known.collect();
         let files: Vec<(String, Option<u64>)> =
             paths.into_iter().map(|path| (path.clone(), known.get(&path).copied().flatten())).collect();

@@ -10,11 +10,11 @@ use serde_json::json;
 use super::made;
 use super::workspace::{DATASET, Directory};
 use crate::catalog::Catalog;
-use crate::cli::{Output, format, run, scan, summary, versions};
+use crate::cli::{Output, format, scan, summary, versions};
 use crate::demo::{Shape, generate};
 use crate::error::{Error, Result};
 use crate::job::Job;
-use crate::pipeline;
+use crate::pipeline::{self, RunOptions};
 use crate::progress::Progress;
 use crate::publish;
 use crate::report::RunReport;
@@ -112,7 +112,7 @@ impl Story<'_> {
 
     fn run(&self) -> Result<RunReport> {
         let job = Job::load(&self.directory.job(), &Default::default())?;
-        let mut options = run::options(Resources::new(None, None)?, None);
+        let mut options = RunOptions::new(Resources::new(None, None)?);
         if options.progress == Progress::Lines {
             options.progress = Progress::Silent;
         }

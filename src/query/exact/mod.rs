@@ -146,6 +146,15 @@ fn expressions_of(
     })
 }
 
+/// Expressions in place of the columns of a schema, under their names.
+fn under_names(schema: &DFSchema, columns: Vec<Expr>) -> Vec<Expr> {
+    let named = schema.iter().zip(columns).map(|((relation, field), column)| match &column {
+        Expr::Column(_) => column,
+        _ => column.alias_qualified(relation.cloned(), field.name()),
+    });
+    named.collect()
+}
+
 /// An expression as it was before this directory's rules replaced operators in it.
 fn as_written(expression: &Expr) -> String {
     // Top-down: the text of an outer function already contains that of its arguments.

@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use datafusion::common::{Column, NullEquality, Result};
+use datafusion::common::{NullEquality, Result};
 use datafusion::logical_expr::type_coercion::binary::type_union_coercion;
 use datafusion::logical_expr::{Distinct, Expr, ExprSchemable, Join, JoinType, LogicalPlan, LogicalPlanBuilder, cast};
 
@@ -25,7 +25,7 @@ pub(super) fn with_common_types(join: Join) -> Result<Join> {
         return Ok(join);
     }
     let sides = [&join.left, &join.right];
-    let columns = sides.map(|side| side.schema().columns().into_iter().map(Expr::Column).collect::<Vec<_>>());
+    let columns = sides.map(|side| columns_of(side));
     let mut common = columns.clone();
     for place in 0..width {
         let types = sides.map(|side| side.schema().field(place).data_type().clone());
@@ -48,13 +48,12 @@ pub(super) fn with_common_types(join: Join) -> Result<Join> {
     }
     let [left, right] = common;
     let (left, right) = (projected(&join.left, left)?, projected(&join.right, right)?);
-    let places = |side: &LogicalPlan| side.schema().columns();
-    let on = places(&left).into_iter().zip(places(&right)).map(|(left, right)| (column(left), column(right))).collect();
+    let on = columns_of(&left).into_iter().zip(columns_of(&right)).collect();
     Ok(Join { left: Arc::new(left), right: Arc::new(right), on, ..join })
 }
 
-fn column(of: Column) -> Expr {
-    Expr::Column(of)
+fn columns_of(plan: &LogicalPlan) -> Vec<Expr> {
+    plan.schema().columns().into_iter().map(Expr::Column).collect()
 }
 
 /// The columns under their names; below a `DISTINCT`, as equal rows may come from different ones.
@@ -62,9 +61,5 @@ fn projected(plan: &Arc<LogicalPlan>, columns: Vec<Expr>) -> Result<LogicalPlan>
     if let LogicalPlan::Distinct(Distinct::All(input)) = plan.as_ref() {
         return Ok(LogicalPlan::Distinct(Distinct::All(Arc::new(projected(input, columns)?))));
     }
-    let named = plan.schema().iter().zip(columns).map(|((relation, field), column)| match &column {
-        Expr::Column(_) => column,
-        _ => column.alias_qualified(relation.cloned(), field.name()),
-    });
-    LogicalPlanBuilder::from(plan.as_ref().clone()).project(named.collect::<Vec<_>>())?.build()
+    LogicalPlanBuilder::from(plan.as_ref().clone()).project(super::under_names(plan.schema(), columns))?.build()
 }

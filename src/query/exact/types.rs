@@ -163,11 +163,7 @@ fn unite(union: Union) -> Result<Transformed<LogicalPlan>> {
         return Ok(Transformed::no(LogicalPlan::Union(union)));
     }
     let inputs = union.inputs.into_iter().zip(united).map(|(input, columns)| {
-        let named = input.schema().iter().zip(columns).map(|((relation, field), column)| match &column {
-            Expr::Column(_) => column,
-            _ => column.alias_qualified(relation.cloned(), field.name()),
-        });
-        let named: Vec<Expr> = named.collect();
+        let named = super::under_names(input.schema(), columns);
         Ok(Arc::new(LogicalPlanBuilder::from(input).project(named)?.build()?))
     });
     let inputs = inputs.collect::<Result<Vec<_>>>()?;

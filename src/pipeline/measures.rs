@@ -88,7 +88,7 @@ impl Measures<'_> {
         }
         let inputs = self.inputs.to_portable();
         PortableMeasures {
-            rows: all.rows.to_portable(),
+            rows: all.rows.into_portable(),
             key_bytes: all.key_bytes,
             value_bytes: all.value_bytes,
             inputs,

@@ -38,7 +38,7 @@ type PortableRow = ((u64, u64), u64, Vec<(u64, Option<String>)>);
 
 impl TableSketch {
     /// What it has gathered.
-    pub fn to_portable(mut self) -> PortableSketch {
+    pub fn into_portable(mut self) -> PortableSketch {
         let columns = self.columns.iter_mut().map(|column| PortableColumn {
             nulls: column.nulls,
             min: column.extremes.min.as_ref().map(bytes_of),
@@ -158,7 +158,7 @@ mod tests {
             let whole = sketch(0, *parts.last().unwrap()).profile();
             let mut merged = TableSketch::new(batch(0, 0).schema(), seed);
             for part in parts.windows(2) {
-                let text = serde_json::to_string(&sketch(part[0], part[1]).to_portable()).unwrap();
+                let text = serde_json::to_string(&sketch(part[0], part[1]).into_portable()).unwrap();
                 let carried = serde_json::from_str(&text).unwrap();
                 merged.merge(TableSketch::from_portable(batch(0, 0).schema(), seed, carried).unwrap());
             }
@@ -169,7 +169,7 @@ mod tests {
     #[test]
     fn a_sketch_of_other_columns_is_none() {
         let seed = Seed::new("t");
-        let carried = TableSketch::new(batch(0, 0).schema(), seed).to_portable();
+        let carried = TableSketch::new(batch(0, 0).schema(), seed).into_portable();
         let other = Arc::new(Schema::new(vec![Field::new("i", DataType::Int64, true)]));
         assert!(TableSketch::from_portable(other, seed, carried).is_none());
     }

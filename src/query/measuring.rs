@@ -106,7 +106,7 @@ impl Measuring {
             let mut parts = Parts::default();
             scan.ended.into_values().for_each(|ended| parts.merge(ended));
             let columns = parts.tables.values().next().map(TableSketch::columns).unwrap_or_default();
-            let tables = parts.tables.into_iter().map(|(label, table)| (label, table.to_portable())).collect();
+            let tables = parts.tables.into_iter().map(|(label, table)| (label, table.into_portable())).collect();
             let input = scan.input.to_string();
             let rows = parts.rows.into_iter().collect();
             let scan = PortableScan { input: input.clone(), columns, rows, tables };

@@ -58,7 +58,7 @@ impl Shares {
         }
         let exchange = Self::exchange(prepared, share_bytes)?;
         let bytes = exchange.as_ref().map_or(0, |(_, bytes)| *bytes);
-        Ok(Self { input: None, parts: vec![0..0], bytes, exchange: exchange.map(|(exchange, _)| exchange) })
+        Ok(Self { input: None, parts: cut(&[], None), bytes, exchange: exchange.map(|(exchange, _)| exchange) })
     }
 
     /// The exchange for a query that combines rows, and the bytes of its inputs; none if it cannot be parted, or is so
@@ -127,10 +127,10 @@ mod tests {
 
     #[test]
     fn few_bytes_are_one_share_and_parts_stay_whole() {
-        assert_eq!(cut(&[], None), [0..0]);
-        assert_eq!(cut(&[1, 2, 3], None), [0..3]);
+        assert!(cut(&[], None).iter().eq([&(0..0)]));
+        assert!(cut(&[1, 2, 3], None).iter().eq([&(0..3)]));
         assert_eq!(cut(&[10, 10, 10, 10], Some(20)), [0..2, 2..4]);
-        assert_eq!(cut(&[100], Some(1)), [0..1]);
+        assert!(cut(&[100], Some(1)).iter().eq([&(0..1)]));
         assert_eq!(cut(&[SMALL_SHARE; 3], None), [0..1, 1..2, 2..3]);
     }
 

@@ -8,8 +8,8 @@
 //! without groups, whose rows are counted one by one, needs only the smaller sample.
 //!
 //! There is no estimate where a sample says nothing or would cost too much: two large inputs are joined, as samples of
-//! both have few rows in common; what is left of the files is not small; a sample does not fit into memory or does not
-//! end in time. Nothing is tried again.
+//! both have few rows in common; what is left of the files is not small; a sample does not fit into memory, does
+//! not end in time, or fails. Nothing is tried again.
 //!
 //! Not for: guarantees. Groups with a longer tail than the sample shows are underestimated.
 
@@ -19,7 +19,7 @@ use std::time::{Duration, Instant};
 use super::execute::RunError;
 use super::row_group_sample::RowGroupSample;
 use super::session::Query;
-use crate::error::Result;
+use crate::error::{Kind, Result};
 use crate::input::Input;
 use arrow::array::RecordBatch;
 
@@ -122,7 +122,14 @@ pub fn estimate<M: Measure>(
     let sample = |times: u64| {
         let mut shares = vec![RowGroupSample::ALL; inputs.len()];
         large.iter().for_each(|number| shares[*number] = share(*number, times));
-        pass(&query.sampled(inputs, &shares)?, spill_dir, &measure)
+        match pass(&query.sampled(inputs, &shares)?, spill_dir, &measure) {
+            // Not of the run: a part of the rows can give what all of them do not, such as a group whose sum is zero.
+            Err(RunError::Query(error) | RunError::Sink(error)) if error.kind() != Kind::Stopped => {
+                tracing::debug!("no prediction, as its sample of the inputs failed: {error}");
+                Ok(None)
+            }
+            ended => ended,
+        }
     };
     let Some(one) = sample(1)? else { return Ok(None) };
     let two = match measure()?.counts_rows() && query.is_map_only() {

@@ -422,3 +422,25 @@ fn a_window_over_days_is_predicted_from_its_days() {
         assert!((1.0 / 1.5..=1.5).contains(&(rows / predicted)), "{rows} rows, {predicted} predicted");
     }
 }
+
+/// All rows but the last ones add up to zero, and samples are taken from the beginning of row groups.
+#[test]
+fn what_only_a_sample_cannot_divide_stops_no_run() {
+    use crate::fixture::{integers, write_parquet};
+    for share in ["cast(sum(amount) AS double) / cast(sum(amount) AS double)", "sum(amount) / sum(amount)"] {
+        let workspace = Workspace::new();
+        let users = integers((0..400_000).map(|row| row % 10));
+        let amounts = integers((0..400_000).map(|row| i64::from(row >= 399_980)));
+        write_parquet(&workspace.path("events.parquet"), vec![("user", users), ("amount", amounts)]);
+        workspace.write(
+            "job.toml",
+            format!(
+                "version = 1\ndataset = \"d\"\nstore = \"store\"\n[inputs.events]\npath = \"events.parquet\"\n[query]\nsql \
+                 = \"SELECT user, {share} AS share FROM events GROUP BY user\"\n[output]\nkey = [\"user\"]\n"
+            ),
+        );
+        let plan = document(workspace.cutover("plan job.toml --json"), 0);
+        assert_eq!(plan["predicted"]["rows"], Value::Null, "{plan}");
+        assert_eq!(document(workspace.cutover("run job.toml --json"), 0)["rows"], 10);
+    }
+}

@@ -28,6 +28,8 @@ mod durable_file;
 mod escape;
 mod failpoint;
 mod objects;
+#[cfg(feature = "build")]
+mod random;
 mod rate_limit;
 mod shutdown;
 

@@ -19,8 +19,9 @@ use super::layout::Layout;
 use super::remote::{Remote, RemoteLog};
 use crate::durable_file::fs::{File, OpenOptions};
 use crate::durable_file::{self, fs};
-use crate::error::{Error, IoContext, Result};
+use crate::error::{IoContext, Result};
 use crate::failpoint;
+use crate::format::to_json;
 
 /// Longest line that is read, in bytes; events are far shorter.
 const LONGEST_LINE: u64 = 1 << 20;
@@ -87,8 +88,7 @@ impl LogFile {
         let mut options = OpenOptions::new();
         options.read(true).append(true).create(true).custom_flags(OFlags::NOFOLLOW.bits() as i32);
         let mut file = options.open(&self.path).io("open", &self.path)?;
-        let mut line =
-            serde_json::to_vec(event).map_err(|error| Error::internal("cannot write JSON").because(error))?;
+        let mut line = to_json(event)?;
         line.push(b'\n');
         if !ends_line(&mut file).io("read", &self.path)? {
             line.insert(0, b'\n');

@@ -22,7 +22,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::durable_file::fs::{self, File, OpenOptions};
 use crate::error::{Error, IoContext, Result};
-use crate::format::rfc3339;
+use crate::format::{rfc3339, to_json};
 
 /// Interval between attempts while the lock is held by another process.
 const RETRY_EVERY: Duration = Duration::from_millis(5);
@@ -84,7 +84,7 @@ impl Lock {
     /// ignored: a full disk must not prevent cleaning up.
     fn sign(mut file: File, path: &Path) -> Result<Self> {
         let holder = Holder { pid: std::process::id(), host: host(), since: Timestamp::now() };
-        let text = serde_json::to_vec(&holder).map_err(|error| Error::internal("cannot write JSON").because(error))?;
+        let text = to_json(&holder)?;
         let signed = file.set_len(0).and_then(|()| file.rewind()).and_then(|()| file.write_all(&text));
         if let Err(error) = signed {
             tracing::debug!(lock = %path.display(), %error, "the lock does not say who holds it");

@@ -31,6 +31,7 @@ use tokio::sync::mpsc::{Receiver, channel};
 use tokio_stream::wrappers::TcpListenerStream;
 
 use super::codec::Codec;
+use super::runtime;
 use super::security::Security;
 use super::task_exec::TaskExec;
 use crate::error::{Error, Result};
@@ -92,12 +93,7 @@ impl Driver {
         let addresses = security.addresses(place)?;
         let tls = security.server()?;
         let failed = |what: &str| format!("the driver at {place} {what}");
-        let runtime = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(2)
-            .thread_name("scheduler")
-            .enable_all()
-            .build()
-            .map_err(|error| Error::unavailable("cannot start threads").because(error))?;
+        let runtime = runtime("scheduler")?;
         let started = runtime.block_on(async {
             let listener = TcpListener::bind(addresses.as_slice()).await;
             let listener = listener.map_err(|error| Error::unavailable(failed("cannot listen")).because(error))?;

@@ -29,10 +29,12 @@ use datafusion_proto::protobuf::{LogicalPlanNode, PhysicalPlanNode};
 use tonic::transport::Endpoint;
 
 use super::codec::Codec;
+use super::runtime;
 use super::security::Security;
 use crate::durable_file;
 use crate::error::{Error, IoContext, Result};
 use crate::pipeline::Worker;
+use crate::random;
 use crate::resources::Resources;
 
 /// Largest message, in bytes.
@@ -79,12 +81,7 @@ pub fn run_executor(options: ExecutorOptions) -> Result<()> {
     }
     let _lock = claim(&options.scratch)?;
     let worker = Arc::new(Worker::new(options.resources, options.scratch.clone()));
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
-        .thread_name("executor")
-        .enable_all()
-        .build()
-        .map_err(|error| Error::unavailable("cannot start threads").because(error))?;
+    let runtime = runtime("executor")?;
     let health = ExecutorHealth::new();
     let watched = health.clone();
     runtime.block_on(async move {
@@ -121,10 +118,8 @@ async fn abandoned(health: ExecutorHealth, idle_exit: Option<Duration>) {
 
 fn executor(options: &ExecutorOptions, name: &str) -> Result<Executor> {
     let specification = ExecutorSpecification::default().with_vcores(options.slots as u32);
-    let id =
-        getrandom::u64().map_err(|error| Error::unavailable("the system gives no random numbers").because(error))?;
     let registration = ExecutorRegistration {
-        id: format!("{name}-{id:016x}"),
+        id: format!("{name}-{:016x}", random::u64()?),
         // Nothing connects to an executor.
         host: Some("127.0.0.1".to_owned()),
         port: 0,

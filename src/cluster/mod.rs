@@ -17,6 +17,17 @@ mod executor;
 mod security;
 mod task_exec;
 
+use tokio::runtime::{Builder, Runtime};
+
+use crate::error::{Error, Result};
+
 pub use driver::{Driver, Patience};
 pub use executor::{ExecutorOptions, run_executor};
 pub use security::Security;
+
+/// Threads for the requests between a driver and executors.
+fn runtime(name: &str) -> Result<Runtime> {
+    let mut builder = Builder::new_multi_thread();
+    let built = builder.worker_threads(2).thread_name(name).enable_all().build();
+    built.map_err(|error| Error::unavailable("cannot start threads").because(error))
+}

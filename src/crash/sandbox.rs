@@ -8,6 +8,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use crate::error::{Error, IoContext, Result};
+use crate::random;
 
 /// Prefix of the names of sandboxes.
 const PREFIX: &str = "verify-crash-";
@@ -30,9 +31,7 @@ impl Sandbox {
                 directory.display()
             )));
         }
-        let random = getrandom::u64()
-            .map_err(|error| Error::unavailable("the system gives no random numbers").because(error))?;
-        let path = directory.join(format!("{PREFIX}{random:016x}"));
+        let path = directory.join(format!("{PREFIX}{:016x}", random::u64()?));
         fs::create_dir(&path).io("create the sandbox", &path)?;
         Ok(Self { path })
     }

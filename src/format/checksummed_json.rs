@@ -31,6 +31,11 @@ struct Format {
     format_version: u32,
 }
 
+/// The bytes of `value` as JSON, without a checksum.
+pub(crate) fn to_json(value: &impl Serialize) -> Result<Vec<u8>> {
+    serde_json::to_vec(value).map_err(|error| Error::internal("cannot write JSON").because(error))
+}
+
 /// The bytes of the checksummed file that holds `value`, an object with a field `format_version`.
 pub(crate) fn to_checksummed_json(value: &impl Serialize) -> Result<Vec<u8>> {
     let internal = |error| Error::internal("cannot write a store file as JSON").because(error);

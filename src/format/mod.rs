@@ -32,7 +32,7 @@ pub use announcement::{
     AnnouncedVersion, Announcement, Behind, KafkaState, PROTOCOL, StreamedPartition, StreamedVersion,
 };
 pub use change::{Change, Intent};
-pub(crate) use checksummed_json::{stamp, to_checksummed_json};
+pub(crate) use checksummed_json::{stamp, to_checksummed_json, to_json};
 pub use current::{Candidate, Current, Pin, RolledBack, Targets, VersionEntry};
 pub use digest::{Digest, Digester};
 pub use hashes::Hashes;

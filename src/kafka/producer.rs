@@ -27,6 +27,7 @@ use crate::error::{Error, Kind, Result};
 use crate::failpoint;
 use crate::format::{Digester, PROTOCOL, ShardEntry, StreamedPartition, StreamedVersion};
 use crate::progress::Progress;
+use crate::random;
 use crate::serve::Version;
 use crate::shutdown;
 
@@ -61,8 +62,7 @@ pub fn stream(lease: &Lease<'_>, version: &Version, progress: Progress) -> Resul
     let manifest = version.manifest();
     let mut first = None;
     for attempt in 1..=ATTEMPTS {
-        let random = getrandom::u32()
-            .map_err(|error| Error::unavailable("the system gives no random numbers").because(error))?;
+        let random = random::u32()?;
         let topic = records::data_topic(&lease.target().topic, manifest.version, &manifest.build_id, random);
         let error = match stream_to(&topic, lease, version, progress) {
             Ok(streamed) => return Ok(streamed),

@@ -36,9 +36,7 @@ pub(super) struct Spills {
 /// # Errors
 /// `Unavailable` when the system gives no random numbers.
 pub(super) fn new_id() -> Result<String> {
-    let random =
-        getrandom::u32().map_err(|error| Error::unavailable("the system gives no random numbers").because(error))?;
-    Ok(format!("{}-{random:08x}", jiff::Timestamp::now().strftime("%Y%m%dT%H%M%SZ")))
+    Ok(format!("{}-{:08x}", jiff::Timestamp::now().strftime("%Y%m%dT%H%M%SZ"), crate::random::u32()?))
 }
 
 impl BuildDir {

@@ -18,11 +18,12 @@ use jiff::Timestamp;
 use super::announcer::{Announcer, Cluster, connect};
 use super::check_files;
 use crate::catalog::{Action, Catalog, Flip};
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, Result};
 use crate::failpoint;
 use crate::format::{Allowed, Change, Current, Intent, KafkaState, StreamedVersion};
 use crate::kafka::AnnounceError;
 use crate::progress::Progress;
+use crate::random;
 use crate::shutdown;
 
 /// How a version is streamed, if it has to be.
@@ -388,10 +389,5 @@ fn finish(catalog: &Catalog) -> Result<()> {
 
 /// A random id of an announcement.
 fn random_id() -> Result<String> {
-    let half = || getrandom::u64().map_err(no_random);
-    Ok(format!("{:016x}{:016x}", half()?, half()?))
-}
-
-fn no_random(error: getrandom::Error) -> Error {
-    Error::new(Kind::Unavailable, "the system gives no random numbers").because(error)
+    Ok(format!("{:016x}{:016x}", random::u64()?, random::u64()?))
 }

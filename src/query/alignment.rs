@@ -19,13 +19,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use arrow::datatypes::DataType;
-use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
+use datafusion::common::tree_node::TreeNode;
 use datafusion::common::{DFSchema, JoinType, Result};
 use datafusion::logical_expr::logical_plan::Join;
 use datafusion::logical_expr::{Distinct, Expr, LogicalPlan};
 
 use super::error::convert;
 use super::session::Query;
+use super::shares::{count_scan, scans};
 
 /// Most alignments of a node that are followed.
 const MAX_ALIGNMENTS: usize = 4096;
@@ -62,17 +63,13 @@ fn best(plan: &LogicalPlan, bytes: impl Fn(&str) -> u64) -> Result<Option<Exchan
 
 /// The tables that subqueries in expressions read: they are evaluated over all rows.
 fn tables_of_subqueries(plan: &LogicalPlan) -> Result<BTreeSet<String>> {
-    let mut all: BTreeMap<String, usize> = BTreeMap::new();
     let mut direct: BTreeMap<String, usize> = BTreeMap::new();
-    let count = |node: &LogicalPlan, counts: &mut BTreeMap<String, usize>| {
-        if let LogicalPlan::TableScan(scan) = node {
-            *counts.entry(scan.table_name.table().to_owned()).or_default() += 1;
-        }
-        Ok(TreeNodeRecursion::Continue)
-    };
-    plan.apply_with_subqueries(|node| count(node, &mut all))?;
-    plan.apply(|node| count(node, &mut direct))?;
-    Ok(all.into_iter().filter(|(table, times)| direct.get(table) != Some(times)).map(|(table, _)| table).collect())
+    plan.apply(|node| Ok(count_scan(node, &mut direct)))?;
+    Ok(scans(plan)?
+        .into_iter()
+        .filter(|(table, times)| direct.get(table) != Some(times))
+        .map(|(table, _)| table)
+        .collect())
 }
 
 fn of(plan: &LogicalPlan) -> Vec<Alignment> {
@@ -220,14 +217,7 @@ fn of_join(join: &Join) -> Vec<Alignment> {
 }
 
 fn tables(plan: &LogicalPlan) -> BTreeSet<String> {
-    let mut tables = BTreeSet::new();
-    let _ = plan.apply_with_subqueries(|node| {
-        if let LogicalPlan::TableScan(scan) = node {
-            tables.insert(scan.table_name.table().to_owned());
-        }
-        Ok(TreeNodeRecursion::Continue)
-    });
-    tables
+    scans(plan).unwrap_or_default().into_keys().collect()
 }
 
 #[cfg(test)]

@@ -100,14 +100,11 @@ impl PortableScan {
 impl Measuring {
     /// What a task has measured: of every input the scan with most columns that was read to its end.
     pub fn to_portable(&self) -> Vec<PortableScan> {
-        let scans = std::mem::take(&mut *self.scans.lock().unwrap_or_else(PoisonError::into_inner));
         let mut read: BTreeMap<String, PortableScan> = BTreeMap::new();
-        for scan in scans.into_values().filter(|scan| scan.ended.len() == scan.partitions) {
-            let mut parts = Parts::default();
-            scan.ended.into_values().for_each(|ended| parts.merge(ended));
+        for (input, parts) in self.take_ended() {
             let columns = parts.tables.values().next().map(TableSketch::columns).unwrap_or_default();
             let tables = parts.tables.into_iter().map(|(label, table)| (label, table.into_portable())).collect();
-            let input = scan.input.to_string();
+            let input = input.to_string();
             let rows = parts.rows.into_iter().collect();
             let scan = PortableScan { input: input.clone(), columns, rows, tables };
             // Of an input that is read twice, the scan with most columns counts, as in `inputs`.
@@ -148,16 +145,13 @@ impl Measuring {
 
     /// What is known of the inputs once the run has ended.
     pub fn inputs(&self, inputs: &[Input]) -> Vec<InputProfile> {
-        let scans = std::mem::take(&mut *self.scans.lock().unwrap_or_else(PoisonError::into_inner));
         let mut read: BTreeMap<Arc<str>, Vec<(InputProfile, String)>> = BTreeMap::new();
-        for scan in scans.into_values().filter(|scan| scan.ended.len() == scan.partitions) {
-            let mut parts = Parts::default();
-            scan.ended.into_values().for_each(|ended| parts.merge(ended));
+        for (input, parts) in self.take_ended() {
             let profile = profile(parts);
             let columns =
                 profile.tables.first().map(|part| part.table.columns.iter().map(|column| column.name.as_str()));
             let columns = columns.map(|columns| columns.collect::<Vec<_>>().join(",")).unwrap_or_default();
-            read.entry(scan.input).or_default().push((profile, columns));
+            read.entry(input).or_default().push((profile, columns));
         }
         let of = |input: &Input| {
             // An input that is read twice is known by the scan with most columns; plans are made in any order.
@@ -175,6 +169,17 @@ impl Measuring {
             }
         };
         inputs.iter().map(of).collect()
+    }
+
+    /// Every scan that was read to its end, with its input; nothing is left.
+    fn take_ended(&self) -> Vec<(Arc<str>, Parts)> {
+        let scans = std::mem::take(&mut *self.scans.lock().unwrap_or_else(PoisonError::into_inner));
+        let ended = scans.into_values().filter(|scan| scan.ended.len() == scan.partitions).map(|scan| {
+            let mut parts = Parts::default();
+            scan.ended.into_values().for_each(|ended| parts.merge(ended));
+            (scan.input, parts)
+        });
+        ended.collect()
     }
 
     /// Takes what one partition of a scan has read to its end.

@@ -31,14 +31,7 @@ impl Query<'_> {
     /// `Internal` only: the query was planned before.
     pub fn shareable(&self) -> crate::error::Result<BTreeSet<String>> {
         let plan = self.state.optimize(&self.plan).map_err(|error| convert("the query cannot be planned", error))?;
-        let mut scans: BTreeMap<String, usize> = BTreeMap::new();
-        let counted = plan.apply_with_subqueries(|node| {
-            if let LogicalPlan::TableScan(scan) = node {
-                *scans.entry(scan.table_name.table().to_owned()).or_default() += 1;
-            }
-            Ok(TreeNodeRecursion::Continue)
-        });
-        counted.map_err(|error| convert("the query cannot be planned", error))?;
+        let scans = scans(&plan).map_err(|error| convert("the query cannot be planned", error))?;
         let mut shareable = of(&plan);
         shareable.retain(|table| scans.get(table) == Some(&1));
         Ok(shareable)
@@ -85,6 +78,21 @@ fn unrepeatable(plan: &LogicalPlan) -> Result<Option<String>> {
         Ok(if found.is_some() { TreeNodeRecursion::Stop } else { TreeNodeRecursion::Continue })
     })?;
     Ok(found)
+}
+
+/// How often a plan reads each table, in subqueries too.
+pub(super) fn scans(plan: &LogicalPlan) -> Result<BTreeMap<String, usize>> {
+    let mut scans = BTreeMap::new();
+    plan.apply_with_subqueries(|node| Ok(count_scan(node, &mut scans)))?;
+    Ok(scans)
+}
+
+/// Counts a node if it reads a table.
+pub(super) fn count_scan(node: &LogicalPlan, scans: &mut BTreeMap<String, usize>) -> TreeNodeRecursion {
+    if let LogicalPlan::TableScan(scan) = node {
+        *scans.entry(scan.table_name.table().to_owned()).or_default() += 1;
+    }
+    TreeNodeRecursion::Continue
 }
 
 /// The tables of which any one may be read in shares.

@@ -53,7 +53,7 @@ use crate::error::{Error, Result};
 
 pub use duplicates::DuplicatePolicy;
 pub use entry::Entry;
-pub use exchange::shard_of_parts;
+pub use exchange::{ExchangeRun, shard_of_parts};
 pub use range::{Range, Shard};
 pub use seal::{Sealed, reopen, seal};
 pub use shard_part::{PartFile, ShardPart};

@@ -11,7 +11,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// What each directory or file of `src/` may import from the others. Every one may import `error`.
-const MAY_USE: [(&str, &[&str]); 39] = [
+const MAY_USE: [(&str, &[&str]); 40] = [
     ("allocator", &[]),
     ("build", &["durable_file", "failpoint", "format", "journal", "progress", "shuffle", "shutdown"]),
     ("catalog", &["durable_file", "escape", "failpoint", "format", "objects", "rate_limit", "shutdown"]),
@@ -47,7 +47,7 @@ const MAY_USE: [(&str, &[&str]); 39] = [
             "stderr",
         ],
     ),
-    ("cluster", &["durable_file", "format", "pipeline", "resources", "shutdown", "stack"]),
+    ("cluster", &["durable_file", "format", "pipeline", "random", "resources", "shutdown", "stack"]),
     ("codec", &["format"]),
     (
         "consume",
@@ -69,7 +69,7 @@ const MAY_USE: [(&str, &[&str]); 39] = [
             "shutdown",
         ],
     ),
-    ("crash", &["catalog", "durable_file", "failpoint", "serve", "shutdown"]),
+    ("crash", &["catalog", "durable_file", "failpoint", "random", "serve", "shutdown"]),
     ("demo", &[]),
     ("durable_file", &["failpoint"]),
     ("encode", &["codec", "format", "input", "job"]),
@@ -84,7 +84,7 @@ const MAY_USE: [(&str, &[&str]); 39] = [
     ("input", &["catch_panic", "job", "objects", "shutdown"]),
     ("job", &["format", "objects"]),
     ("journal", &["durable_file", "format"]),
-    ("kafka", &["escape", "failpoint", "format", "job", "progress", "resources", "serve", "shutdown"]),
+    ("kafka", &["escape", "failpoint", "format", "job", "progress", "random", "resources", "serve", "shutdown"]),
     ("objects", &["catch_panic", "escape", "shutdown"]),
     (
         "pipeline",
@@ -104,6 +104,7 @@ const MAY_USE: [(&str, &[&str]); 39] = [
             "progress",
             "publish",
             "query",
+            "random",
             "report",
             "resources",
             "shuffle",
@@ -112,9 +113,10 @@ const MAY_USE: [(&str, &[&str]); 39] = [
     ),
     ("profile", &["format"]),
     ("progress", &["stderr"]),
-    ("publish", &["catalog", "escape", "failpoint", "format", "kafka", "progress", "serve", "shutdown"]),
+    ("publish", &["catalog", "escape", "failpoint", "format", "kafka", "progress", "random", "serve", "shutdown"]),
     ("pull", &["catalog", "failpoint", "format", "objects", "rate_limit", "serve", "shutdown"]),
     ("query", &["catch_panic", "format", "input", "job", "profile", "shutdown", "stack"]),
+    ("random", &[]),
     ("rate_limit", &[]),
     ("report", &["format", "input", "objects", "profile", "progress", "query"]),
     ("resources", &["catch_panic", "stack"]),

@@ -6,7 +6,8 @@ use jiff::Timestamp;
 
 use super::{Remote, random};
 use crate::catalog::event::Event;
-use crate::error::{Error, Result};
+use crate::error::Result;
+use crate::format::to_json;
 use crate::objects::Key;
 
 /// No event is larger, in bytes.
@@ -28,8 +29,7 @@ impl RemoteLog {
     /// # Errors
     /// As those of a write to the object store.
     pub(in crate::catalog) fn append(&self, event: &Event) -> Result<()> {
-        let text = serde_json::to_vec(event).map_err(|error| Error::internal("cannot write JSON").because(error))?;
-        self.remote.bucket.put(&key(event.at)?, text).map(drop)
+        self.remote.bucket.put(&key(event.at)?, to_json(event)?).map(drop)
     }
 
     /// The latest events, at most `limit`, oldest first; what is no event is skipped.

@@ -20,7 +20,7 @@ use super::Remote;
 use crate::catalog::event::by;
 use crate::catalog::lock;
 use crate::error::{Error, Result};
-use crate::format::rfc3339;
+use crate::format::{rfc3339, to_json};
 use crate::objects::{Bucket, Condition, Key, Put, Tag};
 
 /// How long a lease holds after it was taken or renewed.
@@ -136,7 +136,7 @@ impl Held {
     }
 
     fn bytes(&self) -> Result<Vec<u8>> {
-        serde_json::to_vec(self).map_err(|error| Error::internal("cannot write JSON").because(error))
+        to_json(self)
     }
 
     /// Whether it holds no longer: released, expired, or of a process of this host that is dead, as the caller has its

@@ -10,8 +10,8 @@ use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::Remote;
-use crate::error::{Error, Result};
-use crate::format::rfc3339;
+use crate::error::Result;
+use crate::format::{rfc3339, to_json};
 use crate::objects::Key;
 
 /// No report is larger, in bytes.
@@ -58,8 +58,7 @@ impl Remote {
     /// # Errors
     /// As those of a write; `Invalid` for a name that no key can have.
     pub fn report(&self, replica: &Replica) -> Result<()> {
-        let text = serde_json::to_vec(replica).map_err(|error| Error::internal("cannot write JSON").because(error))?;
-        self.bucket.put(&Key::new(format!("replicas/{}.json", key_name(&replica.name)))?, text).map(drop)
+        self.bucket.put(&Key::new(format!("replicas/{}.json", key_name(&replica.name)))?, to_json(replica)?).map(drop)
     }
 
     /// What all hosts said last, by name; what is no report is skipped.

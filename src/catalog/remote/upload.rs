@@ -15,7 +15,7 @@ use xxhash_rust::xxh3::xxh3_64;
 use super::{Remote, build_key, parallel};
 use crate::durable_file::fs;
 use crate::error::{Error, IoContext, Result};
-use crate::format::{FileEntry, Manifest, ShardEntry, to_checksummed_json};
+use crate::format::{FileEntry, Manifest, ShardEntry, to_checksummed_json, to_json};
 use crate::objects::{Key, OpenUpload};
 
 impl Remote {
@@ -24,8 +24,10 @@ impl Remote {
     /// # Errors
     /// As [`Remote::upload`].
     pub(in crate::catalog) fn upload_shard(&self, build_id: &str, directory: &Path, shard: &ShardEntry) -> Result<()> {
-        let files: Vec<(String, Option<u64>)> = shard.files.iter().map(with_checksum).collect();
-        self.upload_files(build_id, directory, &files)
+        parallel::for_each(&shard.files, |file| {
+            let key = build_key(build_id, &shard.object_path(file))?;
+            self.upload_once(&directory.join(&file.path), key, build_id, checksum(file))
+        })
     }
 
     /// Uploads every file of `directory` that is not uploaded yet, but the manifest, as a part of the build that
@@ -36,23 +38,18 @@ impl Remote {
     pub(in crate::catalog) fn upload(&self, directory: &Path, manifest: &Manifest) -> Result<()> {
         let mut paths = Vec::new();
         files(directory, "", &mut paths)?;
-        let known = manifest.files().map(with_checksum);
-        let known: BTreeMap<String, Option<u64>> = known.collect();
-        let files: Vec<(String, Option<u64>)> =
-            paths.into_iter().map(|path| (path.clone(), known.get(&path).copied().flatten())).collect();
-        self.upload_files(&manifest.build_id, directory, &files)
+        let known: BTreeMap<&str, &FileEntry> = manifest.files().map(|file| (file.path.as_str(), file)).collect();
+        parallel::for_each(&paths, |path| {
+            let key = build_key(&manifest.build_id, path)?;
+            let xxh3 = known.get(path.as_str()).and_then(|file| checksum(file));
+            self.upload_once(&directory.join(path), key, &manifest.build_id, xxh3)
+        })
     }
 
-    /// Uploads files with their checksums, where they are known, several at a time.
-    fn upload_files(&self, build_id: &str, directory: &Path, files: &[(String, Option<u64>)]) -> Result<()> {
-        parallel::for_each(files, |(path, xxh3)| self.upload_once(directory, path, build_id, *xxh3))
-    }
-
-    fn upload_once(&self, directory: &Path, path: &str, build_id: &str, xxh3: Option<u64>) -> Result<()> {
-        let key = build_key(build_id, path)?;
+    fn upload_once(&self, local: &Path, key: Key, build_id: &str, xxh3: Option<u64>) -> Result<()> {
         let uploaded = || self.uploaded.lock().unwrap_or_else(PoisonError::into_inner);
         if !uploaded().contains(&key) {
-            self.upload_file(&directory.join(path), &key, build_id, xxh3)?;
+            self.upload_file(local, &key, build_id, xxh3)?;
             uploaded().insert(key);
         }
         Ok(())
@@ -64,8 +61,7 @@ impl Remote {
         let mut noted = None;
         self.bucket.upload(key, &mut file, bytes, xxh3, &mut |open| {
             let note = note_key(build_id, open)?;
-            let text = serde_json::to_vec(open).map_err(|error| Error::internal("cannot write JSON").because(error))?;
-            self.bucket.put(&note, text)?;
+            self.bucket.put(&note, to_json(open)?)?;
             noted = Some(note);
             Ok(())
         })?;
@@ -84,9 +80,9 @@ impl Remote {
     }
 }
 
-/// A file of a shard with its checksum.
-fn with_checksum(file: &FileEntry) -> (String, Option<u64>) {
-    (file.path.clone(), u64::from_str_radix(&file.xxh3, 16).ok())
+/// The checksum of a file of a shard.
+fn checksum(file: &FileEntry) -> Option<u64> {
+    u64::from_str_radix(&file.xxh3, 16).ok()
 }
 
 /// Where an open upload is noted.

@@ -23,7 +23,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Remote, build_key, parallel};
 use crate::error::{Error, IoContext, Result};
-use crate::format::{Manifest, ShardEntry, is_attempt};
+use crate::format::{Manifest, ShardEntry, is_attempt, to_json};
 use crate::objects::{Condition, Entry, Key, Put};
 use crate::shutdown;
 
@@ -81,7 +81,7 @@ impl Remote {
     /// # Errors
     /// As those of a write.
     pub fn set_building(&self, building: &Building) -> Result<()> {
-        self.bucket.put(&building_key()?, json(building)?).map(drop)
+        self.bucket.put(&building_key()?, to_json(building)?).map(drop)
     }
 
     /// Deletes the name of the unfinished build.
@@ -105,7 +105,7 @@ impl SharedWork {
     /// # Errors
     /// As those of a conditional put; `Unavailable` when it is unknown whether it was written.
     pub fn put_once(&self, path: &str, record: &impl Serialize) -> Result<bool> {
-        match self.remote.bucket.settle(&self.key(path)?, &json(record)?, &Condition::Absent)? {
+        match self.remote.bucket.settle(&self.key(path)?, &to_json(record)?, &Condition::Absent)? {
             Put::Applied(_) => Ok(true),
             Put::Lost => Ok(false),
             Put::Unknown(error) => Err(error.during(format!("unknown whether {path} was written"))),
@@ -172,14 +172,12 @@ impl SharedWork {
         Ok(numbers)
     }
 
-    /// Uploads a file under a name that nobody else uses; returns its bytes.
+    /// Uploads a file under a name that nobody else uses.
     ///
     /// # Errors
     /// As [`Remote::upload`].
-    pub fn upload(&self, local: &Path, path: &str) -> Result<u64> {
-        let bytes = File::open(local).and_then(|file| file.metadata()).io("stat", local)?.len();
-        self.remote.upload_file(local, &self.key(path)?, &self.build_id, None)?;
-        Ok(bytes)
+    pub fn upload(&self, local: &Path, path: &str) -> Result<()> {
+        self.remote.upload_file(local, &self.key(path)?, &self.build_id, None)
     }
 
     /// Downloads parts of objects, several at a time.
@@ -213,16 +211,12 @@ impl SharedWork {
         Ok(paths)
     }
 
-    /// Uploads the files of a shard that `attempt` built in `version_dir`.
+    /// Uploads the files of a shard that its attempt built in `version_dir`.
     ///
     /// # Errors
     /// As [`Remote::upload`].
-    pub fn upload_shard(&self, version_dir: &Path, attempt: &str, shard: &ShardEntry) -> Result<()> {
-        parallel::for_each(&shard.files, |file| {
-            let key = build_key(&self.build_id, &format!("{attempt}/{}", file.path))?;
-            let checksum = u64::from_str_radix(&file.xxh3, 16).ok();
-            self.remote.upload_file(&version_dir.join(&file.path), &key, &self.build_id, checksum)
-        })
+    pub fn upload_shard(&self, version_dir: &Path, shard: &ShardEntry) -> Result<()> {
+        self.remote.upload_shard(&self.build_id, version_dir, shard)
     }
 
     /// Deletes an object of the work.
@@ -300,8 +294,4 @@ pub(super) fn is_surplus(path: &str, named: &BTreeSet<&str>) -> bool {
 
 pub(super) fn building_key() -> Result<Key> {
     Key::new("building.json")
-}
-
-fn json(of: &impl Serialize) -> Result<Vec<u8>> {
-    serde_json::to_vec(of).map_err(|error| Error::internal("cannot write JSON").because(error))
 }

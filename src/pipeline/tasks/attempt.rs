@@ -6,13 +6,13 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use super::TaskKind;
-use super::records::{Done, PlannedPart, SPEC, Spec, new_attempt, record_of};
+use super::records::{Done, PlannedPart, RunObject, SPEC, Spec, new_attempt, record_of};
 use crate::catalog::{PartDownload, SharedWork};
 use crate::durable_file;
 use crate::error::{Error, IoContext, Result};
 use crate::input::{self, Input};
 use crate::objects::{Location, Scheme};
-use crate::shuffle::PartFile;
+use crate::shuffle::{ExchangeRun, PartFile};
 
 /// What is known of a build.
 #[derive(Debug)]
@@ -110,18 +110,39 @@ impl Drop for Attempt {
     }
 }
 
-/// Writes the record of a task; if another attempt was first, `undo` removes what this one wrote.
+impl RunObject {
+    /// Uploads a sorted run under a name that no other attempt uses, unless it has no entries.
+    ///
+    /// # Errors
+    /// As those of a write to the store.
+    pub(super) fn upload(work: &SharedWork, run: ExchangeRun, name: String) -> Result<Self> {
+        let path = (!run.parts.is_empty()).then(|| format!("runs/{name}.run"));
+        path.as_ref().map_or(Ok(()), |path| work.upload(&run.path, path))?;
+        Ok(Self { path, largest_block: run.largest_block, parts: run.parts })
+    }
+
+    /// Deletes what was uploaded.
+    ///
+    /// # Errors
+    /// As those of a deletion.
+    pub(super) fn delete(&self, work: &SharedWork) -> Result<()> {
+        self.path.as_ref().map_or(Ok(()), |path| work.delete(path))
+    }
+}
+
+/// Writes the record of a task; if another attempt was first, `undo` removes what this one wrote, and the text that is
+/// returned says so.
 pub(super) fn record(
     work: &SharedWork,
     (kind, number): (TaskKind, u64),
     record: &impl serde::Serialize,
     undo: impl FnOnce() -> Result<()>,
-) -> Result<bool> {
-    let won = work.put_once(&record_of(kind, number), record)?;
-    if !won {
-        undo()?;
+) -> Result<&'static str> {
+    if work.put_once(&record_of(kind, number), record)? {
+        return Ok("");
     }
-    Ok(won)
+    undo()?;
+    Ok(", which another attempt had recorded")
 }
 
 /// Downloads parts of runs into a directory, which is made.

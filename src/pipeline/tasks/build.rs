@@ -68,13 +68,12 @@ pub(super) fn run(
     })?;
     failpoint::reach("cluster.built")?;
     built.entry.attempt = Some(attempt.name.clone());
-    known.work.upload_shard(&version_dir, &attempt.name, &built.entry)?;
+    known.work.upload_shard(&version_dir, &built.entry)?;
     failpoint::reach("cluster.shard_uploaded")?;
     let rows = built.entry.rows;
     let (entry, largest) = (built.entry, built.largest);
     let written = BuiltRecord { attempt: attempt.name.clone(), entry, largest, done: attempt.done() };
     let undo = || known.work.delete_attempt(&attempt.name);
-    let won = record(&known.work, (TaskKind::Build, number), &written, undo)?;
-    let which = if won { "" } else { ", which another attempt had recorded" };
-    Ok(format!("{rows} rows{which}"))
+    let outcome = record(&known.work, (TaskKind::Build, number), &written, undo)?;
+    Ok(format!("{rows} rows{outcome}"))
 }

@@ -9,9 +9,10 @@
 //!
 //! Not for: installing and publishing, which the pipeline does.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
+use serde::Deserialize;
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::super::build_dir::{self, BuildDir};
@@ -20,10 +21,9 @@ use super::super::measures::Measures;
 use super::super::prepare::Prepared;
 use super::super::stages;
 use super::records::{
-    BuiltRecord, Done, ExchangePlan, ExchangeSpec, FAULT, Fault, MapRecord, PlannedPart, RunObject, SPEC, ScanRecord,
-    ShardPlan, Spec, directory_of, exchange_plan_of, new_attempt, plan_of, record_of,
+    BuiltRecord, ExchangeSpec, FAULT, Fault, MapRecord, SPEC, ScanRecord, Spec, directory_of, new_attempt, record_of,
 };
-use super::{Cluster, Shares, TaskKind, TaskSet};
+use super::{Cluster, Shares, TaskKind, TaskSet, plans, summary};
 use crate::build::BuiltShard;
 use crate::catalog::{Building, Catalog, Remote, SharedWork};
 use crate::error::{Error, Kind, Result};
@@ -33,12 +33,10 @@ use crate::input::Contract;
 use crate::progress::StageTimer;
 use crate::query::{PortableScan, Usage};
 use crate::report::{ClusterPlan, ClusterReport};
-use crate::shuffle::{ShardPart, Stats};
+use crate::shuffle::Stats;
 
 /// How often progress is told.
 const TELL_EVERY: Duration = Duration::from_secs(10);
-/// Tasks that a report names as the slowest.
-const SLOWEST: usize = 3;
 
 /// What a cluster built.
 pub(in crate::pipeline) struct Spread {
@@ -142,16 +140,16 @@ fn incomplete(work: &SharedWork) -> Result<Option<String>> {
     if work.has(FAULT)? {
         return Ok(Some("a task of it had failed for good".to_owned()));
     }
-    let maps: Vec<MapRecord> = work.get_all(&paths(TaskKind::Map, &work.numbers(directory_of(TaskKind::Map))?))?;
-    let scans: Vec<ScanRecord> = work.get_all(&paths(TaskKind::Scan, &work.numbers(directory_of(TaskKind::Scan))?))?;
+    let recorded = |kind| work.numbers(directory_of(kind));
+    let maps: Vec<MapRecord> = records(work, TaskKind::Map, recorded(TaskKind::Map)?)?;
+    let scans: Vec<ScanRecord> = records(work, TaskKind::Scan, recorded(TaskKind::Scan)?)?;
     let runs = work.paths("runs")?;
     let named = maps.iter().map(|map| &map.run).chain(scans.iter().map(|scan| &scan.run));
     let missing = named.filter_map(|run| run.path.as_ref()).find(|path| !runs.contains(*path));
     if let Some(path) = missing {
         return Ok(Some(format!("{path} is missing")));
     }
-    let built: Vec<BuiltRecord> =
-        work.get_all(&paths(TaskKind::Build, &work.numbers(directory_of(TaskKind::Build))?))?;
+    let built: Vec<BuiltRecord> = records(work, TaskKind::Build, recorded(TaskKind::Build)?)?;
     let attempts = work.attempts()?;
     let missing = built.iter().find(|built| !attempts.contains(&built.attempt));
     Ok(missing.map(|built| format!("{} is missing", built.attempt)))
@@ -212,25 +210,14 @@ impl Drive<'_> {
         };
         let maps_before = self.run(TaskKind::Map, shares.tasks(), stages)?;
         failpoint::reach("cluster.mapped")?;
-        let maps: Vec<MapRecord> = self.work.get_all(&paths(TaskKind::Map, &(0..shares.tasks()).collect()))?;
-        self.work.put_all_once(&plans(&maps, shards)?)?;
+        let maps: Vec<MapRecord> = records(self.work, TaskKind::Map, 0..shares.tasks())?;
+        self.work.put_all_once(&plans::of_shards(&maps, shards)?)?;
         failpoint::reach("cluster.planned")?;
         let built_before = self.run(TaskKind::Build, shards, stages)?;
-        let built: Vec<BuiltRecord> = self.work.get_all(&paths(TaskKind::Build, &(0..shards).collect()))?;
+        let built: Vec<BuiltRecord> = records(self.work, TaskKind::Build, 0..shards)?;
         failpoint::reach("build.finished")?;
-        let report = ClusterReport {
-            scan_tasks: scans.len(),
-            scan_tasks_resumed: scans_before,
-            map_tasks: maps.len(),
-            map_tasks_resumed: maps_before,
-            build_tasks: built.len(),
-            build_tasks_resumed: built_before,
-            shared: shares.input.clone(),
-            exchanged: shares.exchange.as_ref().map(|exchange| exchange.columns.clone()).unwrap_or_default(),
-            executors: executors(&scans, &maps, &built),
-            slowest: slowest(&scans, &maps, &built),
-            skew: skew(&built),
-        };
+        let resumed = [scans_before, maps_before, built_before];
+        let report = summary::of(shares, (&scans, &maps, &built), resumed);
         let stats = Stats {
             entries: maps.iter().map(|map| map.entries).sum(),
             bytes: maps.iter().map(|map| map.bytes).sum(),
@@ -286,8 +273,8 @@ impl Drive<'_> {
     fn scan(&self, exchange: &ExchangeSpec, stages: &mut Vec<StageTimer>) -> Result<(Vec<ScanRecord>, usize)> {
         let count = exchange.scans.len() as u64;
         let before = self.run(TaskKind::Scan, count, stages)?;
-        let scans: Vec<ScanRecord> = self.work.get_all(&paths(TaskKind::Scan, &(0..count).collect()))?;
-        self.work.put_all_once(&exchange_plans(&scans, exchange.partitions)?)?;
+        let scans: Vec<ScanRecord> = records(self.work, TaskKind::Scan, 0..count)?;
+        self.work.put_all_once(&plans::of_maps(&scans, exchange.partitions)?)?;
         Ok((scans, before))
     }
 
@@ -321,43 +308,6 @@ impl Drive<'_> {
     }
 }
 
-/// What every map task reads of the inputs that were exchanged.
-fn exchange_plans(scans: &[ScanRecord], partitions: u32) -> Result<Vec<(String, ExchangePlan)>> {
-    let mut parts: BTreeMap<u32, Vec<(String, PlannedPart)>> = (0..partitions).map(|part| (part, Vec::new())).collect();
-    for scan in scans {
-        for (part, planned) in planned(&scan.run) {
-            let of_part = parts.get_mut(&part);
-            let of_part = of_part.ok_or_else(|| Error::corrupt(format!("{} has a part {part}", planned.run)))?;
-            of_part.push((scan.input.clone(), planned));
-        }
-    }
-    let plan = |(part, parts)| Ok((exchange_plan_of(u64::from(part)), ExchangePlan { attempt: new_attempt()?, parts }));
-    parts.into_iter().map(plan).collect()
-}
-
-/// The parts of a run, by shard.
-fn planned(run: &RunObject) -> impl Iterator<Item = (u32, PlannedPart)> {
-    run.path.iter().flat_map(|path| {
-        let part = |part: &ShardPart| PlannedPart { run: path.clone(), largest_block: run.largest_block, part: *part };
-        run.parts.iter().map(move |it| (it.shard, part(it)))
-    })
-}
-
-/// The plan of every shard: its parts of all runs.
-fn plans(maps: &[MapRecord], shards: u64) -> Result<Vec<(String, ShardPlan)>> {
-    let mut parts: BTreeMap<u64, Vec<PlannedPart>> = (0..shards).map(|shard| (shard, Vec::new())).collect();
-    for map in maps {
-        for (shard, planned) in planned(&map.run) {
-            let of_shard = parts.get_mut(&u64::from(shard));
-            let of_shard =
-                of_shard.ok_or_else(|| Error::corrupt(format!("{} has a part of shard {shard}", planned.run)))?;
-            of_shard.push(planned);
-        }
-    }
-    let plan = |(shard, parts)| Ok((plan_of(shard), ShardPlan { attempt: new_attempt()?, parts }));
-    parts.into_iter().map(plan).collect()
-}
-
 fn spec(prepared: &Prepared<'_>, shares: &Shares) -> Result<Spec> {
     let mut job = prepared.job.clone();
     job.kafka = None;
@@ -384,33 +334,12 @@ fn remote(catalog: &Catalog) -> Result<&Remote> {
     catalog.remote().ok_or_else(|| Error::internal("a cluster builds into stores on object stores only"))
 }
 
-fn paths(kind: TaskKind, numbers: &BTreeSet<u64>) -> Vec<String> {
-    numbers.iter().map(|number| record_of(kind, *number)).collect()
-}
-
-fn all_done(scans: &[ScanRecord], maps: &[MapRecord], built: &[BuiltRecord]) -> Vec<(TaskKind, usize, Done)> {
-    let scans = scans.iter().enumerate().map(|(number, scan)| (TaskKind::Scan, number, scan.done.clone()));
-    let maps = maps.iter().enumerate().map(|(number, map)| (TaskKind::Map, number, map.done.clone()));
-    let built = built.iter().enumerate().map(|(number, built)| (TaskKind::Build, number, built.done.clone()));
-    scans.chain(maps).chain(built).collect()
-}
-
-fn executors(scans: &[ScanRecord], maps: &[MapRecord], built: &[BuiltRecord]) -> usize {
-    all_done(scans, maps, built).into_iter().map(|(.., done)| done.executor).collect::<BTreeSet<_>>().len()
-}
-
-fn slowest(scans: &[ScanRecord], maps: &[MapRecord], built: &[BuiltRecord]) -> Vec<String> {
-    let mut all = all_done(scans, maps, built);
-    all.sort_by_key(|(.., done)| std::cmp::Reverse(done.millis));
-    let told = |(kind, number, done): (TaskKind, usize, Done)| {
-        format!("{} {number}: {:.1} s on {}", kind.name(), done.millis as f64 / 1e3, done.executor)
-    };
-    all.into_iter().take(SLOWEST).map(told).collect()
-}
-
-/// Rows of the largest shard, divided by the mean.
-fn skew(built: &[BuiltRecord]) -> f64 {
-    let rows = || built.iter().map(|built| built.entry.rows);
-    let mean = rows().sum::<u64>() as f64 / built.len().max(1) as f64;
-    if mean > 0.0 { rows().max().unwrap_or_default() as f64 / mean } else { 1.0 }
+/// The records of tasks of a kind with these numbers.
+fn records<T: for<'d> Deserialize<'d> + Send>(
+    work: &SharedWork,
+    kind: TaskKind,
+    numbers: impl IntoIterator<Item = u64>,
+) -> Result<Vec<T>> {
+    let paths: Vec<String> = numbers.into_iter().map(|number| record_of(kind, number)).collect();
+    work.get_all(&paths)
 }

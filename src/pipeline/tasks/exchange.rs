@@ -85,21 +85,17 @@ pub(super) fn scan(
         Ok::<_, RunError>(shuffle)
     })?;
     let (run, stats) = resources.cpu_pool()?.install(|| filled.finish_as_run())?;
-    let path = (!run.parts.is_empty()).then(|| format!("runs/scan-{number:05}-{}.run", attempt.name));
-    if let Some(path) = &path {
-        known.work.upload(&run.path, path)?;
-    }
+    let run = RunObject::upload(&known.work, run, format!("scan-{number:05}-{}", attempt.name))?;
     let written = ScanRecord {
         attempt: attempt.name.clone(),
         input: name.clone(),
-        run: RunObject { path: path.clone(), largest_block: run.largest_block, parts: run.parts },
+        run,
         spilled_bytes: stats.spilled_bytes,
         inputs: measuring.to_portable(),
         done: attempt.done(),
     };
-    let undo = || path.map_or(Ok(()), |path| known.work.delete(&path));
-    record(&known.work, (TaskKind::Scan, number), &written, undo)?;
-    Ok(format!("{} bytes of {name}", stats.bytes))
+    let outcome = record(&known.work, (TaskKind::Scan, number), &written, || written.run.delete(&known.work))?;
+    Ok(format!("{} bytes of {name}{outcome}", stats.bytes))
 }
 
 fn exchange_options(resources: &Resources, partitions: u32, writers: usize, spill_dir: PathBuf) -> Options {

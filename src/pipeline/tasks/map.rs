@@ -33,14 +33,11 @@ pub(super) fn run(
     let filled = prepared.query.run_with_fallback(|way| stages::fill(&prepared, &spills, 0, way));
     let Filled { shuffle, measures, seen, query, .. } = filled.map_err(|failed| prepared.explain(failed))?;
     let (run, stats) = prepared.options.resources.cpu_pool()?.install(|| shuffle.finish_as_run())?;
-    let path = (!run.parts.is_empty()).then(|| format!("runs/{number:05}-{}.run", attempt.name));
-    if let Some(path) = &path {
-        known.work.upload(&run.path, path)?;
-    }
+    let run = RunObject::upload(&known.work, run, format!("{number:05}-{}", attempt.name))?;
     failpoint::reach("cluster.run_uploaded")?;
     let written = MapRecord {
         attempt: attempt.name.clone(),
-        run: RunObject { path: path.clone(), largest_block: run.largest_block, parts: run.parts },
+        run,
         entries: stats.entries,
         bytes: stats.bytes,
         spilled_bytes: stats.spilled_bytes,
@@ -48,8 +45,6 @@ pub(super) fn run(
         measures: measures.to_portable(seen),
         done: attempt.done(),
     };
-    let undo = || path.map_or(Ok(()), |path| known.work.delete(&path));
-    let won = record(&known.work, (TaskKind::Map, number), &written, undo)?;
-    let which = if won { "" } else { ", which another attempt had recorded" };
-    Ok(format!("{} entries{which}", stats.entries))
+    let outcome = record(&known.work, (TaskKind::Map, number), &written, || written.run.delete(&known.work))?;
+    Ok(format!("{} entries{outcome}", stats.entries))
 }

@@ -19,8 +19,10 @@ mod build;
 mod driver;
 mod exchange;
 mod map;
+mod plans;
 mod records;
 mod shares;
+mod summary;
 mod worker;
 
 use std::fmt::Debug;

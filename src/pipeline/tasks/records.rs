@@ -14,6 +14,7 @@ use crate::error::{Error, Kind};
 use crate::format::{LargestEntry, ShardEntry};
 use crate::job::Job;
 use crate::query::{ExchangeColumns, PortableScan, Usage};
+use crate::random;
 use crate::shuffle::ShardPart;
 
 use super::super::measures::PortableMeasures;
@@ -185,9 +186,7 @@ pub(super) fn exchange_plan_of(task: u64) -> String {
 /// # Errors
 /// `Unavailable` when the system gives no random numbers.
 pub(super) fn new_attempt() -> crate::error::Result<String> {
-    let random =
-        getrandom::u64().map_err(|error| Error::unavailable("the system gives no random numbers").because(error))?;
-    Ok(format!("{}{random:016x}", crate::format::ATTEMPT))
+    Ok(format!("{}{:016x}", crate::format::ATTEMPT, random::u64()?))
 }
 
 #[cfg(test)]

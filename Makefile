@@ -92,19 +92,19 @@ bench: ## every job that has an aim, compared with DuckDB (ARGS="--events 100000
 	PYTHONPATH=benches python3 -m compare --target-dir "$(TARGET_DIR)" $(ARGS)
 
 .PHONY: bench-kafka
-bench-kafka: ## publishing to Kafka beside Kafka's own producer test
+bench-kafka: ## publishing to Kafka, compared with Kafka's own producer test
 	@scripts/setup.sh --bench --kafka
 	cargo build --release --locked --bin cutover
 	python3 benches/kafka.py --target-dir "$(TARGET_DIR)" $(ARGS)
 
 .PHONY: bench-serve
-bench-serve: ## reads over the network beside redis-server (ARGS="--keys 200000 --pairs 3")
+bench-serve: ## reads over the network, compared with redis-server (ARGS="--keys 200000 --pairs 3")
 	@scripts/setup.sh --serve
 	cargo build --release --locked --bin cutover
 	python3 benches/serve.py --target-dir "$(TARGET_DIR)" $(ARGS)
 
 .PHONY: bench-objects
-bench-objects: ## inputs and stores on an object store, beside DuckDB and rclone (ARGS="--events 1000000 --profiles 25000")
+bench-objects: ## inputs and stores on an object store, compared with DuckDB and rclone (ARGS="--events 1000000 --profiles 25000")
 	@scripts/setup.sh --bench --objects
 	@command -v rclone >/dev/null || { echo "this needs rclone (https://rclone.org, or your system's package)" >&2; exit 1; }
 	cargo build --release --locked --bin cutover

@@ -126,7 +126,7 @@ class Bench:
         duckdb = [self.python, "-c", DUCKDB, str(self.port), str(self.options.threads), "joined.parquet"]
         ours = self.job("from_s3", "from_s3", "s3://lake/data")
         self.pairs(
-            "inputs read from S3, the store local, beside DuckDB",
+            "inputs read from S3, the store local, compared with DuckDB",
             0.6,
             lambda: (self.clear("from_s3"), self.timed(ours))[1],
             lambda: self.timed(duckdb),
@@ -149,13 +149,13 @@ class Bench:
             self.run(["rclone", "mkdir", "s3:copies"])
             return added(self.timed(local), self.timed(copy))
 
-        self.pairs("the store on S3, beside building locally and rclone", 0.9, ours, theirs)
+        self.pairs("the store on S3, compared with building locally and rclone", 0.9, ours, theirs)
 
     def pull(self):
         pull = [self.cutover, "pull", "s3://serving/enriched", "--to", "pulled"]
         copy = ["rclone", "copy", "--transfers", "8", "s3:serving/enriched/versions", "copied"]
         self.pairs(
-            "pull, checked and live, beside rclone",
+            "pull, checked and live, compared with rclone",
             1.1,
             lambda: (self.clear("pulled"), self.timed(pull))[1],
             lambda: (self.clear("copied"), self.timed(copy))[1],

@@ -1,4 +1,4 @@
-"""Times reads from Python beside the same reads from Rust, on one store.
+"""Times reads from Python compared with the same reads from Rust, on one store.
 
     python3 benches/python.py --time-reads target/release/examples/time_reads [--entries 1000000]
 

@@ -3,7 +3,7 @@
 `make bench-serve` builds the command and runs this. Both servers hold the same keys and values, which are in memory.
 Runs alternate in pairs; the result is the median of each server and the median of the pairs' ratios.
 
-Not for: networks, disks, or more clients than one machine can run beside the server.
+Not for: networks, disks, or more clients than one machine can run next to the server.
 """
 
 import argparse

@@ -1,7 +1,7 @@
 """An Airflow operator that runs a job, and a DAG with it. Copy it into the `dags` directory.
 
 The operator returns the run's JSON document as XCom. Where readers stay on the old version because a check stopped the
-new one, or because job or data are wrong, a retry changes nothing: the task fails at once. What is away is retried.
+new one, or because job or data are wrong, a retry changes nothing: the task fails at once. What is unreachable is retried.
 
 Needs the packages apache-airflow 3 and cutover. Paths in the job are below CUTOVER_ROOT.
 """

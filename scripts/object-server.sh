@@ -6,7 +6,7 @@
 #   scripts/object-server.sh run DIR PORT     run one server in the foreground, with all of its state in DIR
 #   scripts/object-server.sh try DIR PORT     the same, and delete DIR at the end
 #
-# `run` prints the line `ready http://127.0.0.1:PORT` when the server serves. A later run goes on with what is in DIR,
+# `run` prints the line `ready http://127.0.0.1:PORT` when the server serves. A later run continues with what is in DIR,
 # after kill -9 too. It ends, and the server with it by kill -9, when its standard input is closed or it is itself
 # ended, so that no server outlives the test that started it; by hand: Ctrl-D. It ends with 1 and the end of the log on
 # standard error when the server does not come up or dies.

@@ -14,15 +14,15 @@ mod build;
 mod build_dir;
 mod capacity;
 mod compression_estimate;
-mod ended;
 mod forecast;
-mod found;
+mod listed;
 mod measures;
 mod plan;
 mod predict;
 mod preflight;
 mod prepare;
 pub(crate) mod resume;
+mod run_report;
 mod spill_dir;
 mod stages;
 #[cfg_attr(not(feature = "cluster"), allow(dead_code, reason = "only a cluster runs tasks"))]
@@ -45,11 +45,11 @@ use crate::resources::Resources;
 use crate::shutdown;
 use as_of::AsOf;
 use build::Build;
-use ended::Ended;
-use found::Found;
+use listed::Listed;
 pub use plan::plan;
 use preflight::{preflight, refuse_follower};
 use prepare::Prepared;
+use run_report::Ended;
 pub use tasks::Cluster;
 use tasks::Shares;
 #[cfg(feature = "cluster")]
@@ -62,7 +62,7 @@ pub struct RunOptions {
     pub resources: Resources,
     /// Directory for spill files; by default in the store's staging.
     pub spill_dir: Option<PathBuf>,
-    /// The time the data speaks for; by default the job's `as_of`, otherwise now.
+    /// The time the data represents; by default the job's `as_of`, otherwise now.
     pub as_of: Option<Timestamp>,
     /// Resume the unfinished work of an earlier run of the same job over the same inputs.
     pub resume: bool,
@@ -113,7 +113,7 @@ impl RunOptions {
 pub fn run(job: &Job, options: &RunOptions) -> Result<RunReport> {
     let runtime = options.resources.query_runtime()?;
     let as_of = AsOf::of(job, options);
-    let found = Found::new(job, options)?;
+    let found = Listed::new(job, options)?;
     // Whatever can be refused is refused before anything is locked, unless the version seems to exist already; then
     // preparation is skipped.
     let ready = if found.seems_built(as_of)? { Err(found) } else { Ok(Prepared::new(found, &runtime)?) };
@@ -186,7 +186,7 @@ fn target(kafka: &Kafka) -> Result<Kafka> {
 }
 
 /// How a run ends that finds its work done; none if there is something to build, or a rebuild is asked for.
-fn reuse_existing(found: &Found<'_>, catalog: &Catalog, current: &Current, as_of: AsOf) -> Result<Option<Ended>> {
+fn reuse_existing(found: &Listed<'_>, catalog: &Catalog, current: &Current, as_of: AsOf) -> Result<Option<Ended>> {
     let options = found.options;
     let Some((version, state)) = found.built(current, as_of) else { return Ok(None) };
     let ended = |outcome, published: Option<Published>| -> Result<Option<Ended>> {

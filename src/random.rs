@@ -1,6 +1,6 @@
-//! Random numbers of the system, for names that nothing else has.
+//! System random numbers for unique names.
 //!
-//! Not for: delays, which need no good ones.
+//! Not for: delays, which need no strong randomness.
 
 use crate::error::{Error, Result};
 

@@ -1,6 +1,6 @@
 //! The reports of a run and a plan: for the screen, for `--json`, and for `report.json` in a version's directory.
 //!
-//! Plain data; `cli` words it.
+//! Plain data; `cli` formats it.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;

@@ -92,7 +92,7 @@ pub fn sleep(duration: Duration) -> Result<()> {
 
 /// Adds to a stop what is in effect and how to continue; any other error is returned unchanged.
 #[must_use]
-pub fn stands(error: Error, what: impl FnOnce() -> String) -> Error {
+pub fn explain_stop(error: Error, what: impl FnOnce() -> String) -> Error {
     if error.kind() == Kind::Stopped { error.during(what()) } else { error }
 }
 
@@ -119,7 +119,7 @@ mod tests {
 
     #[test]
     fn only_a_stop_says_what_stands() {
-        let said = |error| stands(error, || "nothing changed".to_owned()).chain().join(": ");
+        let said = |error| explain_stop(error, || "nothing changed".to_owned()).chain().join(": ");
         assert_eq!(said(Error::stopped("SIGINT")), "nothing changed: SIGINT");
         assert_eq!(said(Error::conflict("held")), "held");
     }

@@ -32,7 +32,7 @@ pub fn on_deep_stack<T: Send + 'static>(
     loop {
         match receiver.recv_timeout(POLL_INTERVAL) {
             Ok(done) => {
-                // What the thread holds is dropped before anybody goes on.
+                // What the thread holds is dropped before the caller continues.
                 let _ = thread.join();
                 return Ok(done);
             }

@@ -209,7 +209,7 @@ impl Entries {
 
     fn __next__<'py>(&self, py: Python<'py>) -> PyResult<Option<(Bound<'py, PyAny>, Bound<'py, PyAny>)>> {
         fork::check(py)?;
-        // The lock is taken without the interpreter's, which whoever holds it may wait for.
+        // The lock is taken without the interpreter's, which its holder may wait for.
         let (entry, version) = py
             .detach(|| {
                 let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);

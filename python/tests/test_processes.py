@@ -48,7 +48,7 @@ def test_a_fork_with_an_open_reader_is_refused_at_once(workspace):
         lambda: cutover.Reader(workspace.store),
     ]:
         assert in_fork(work).startswith("InvalidError: this process was forked")
-    assert version.get("k00001") == {"generation": 1}, "the parent goes on"
+    assert version.get("k00001") == {"generation": 1}, "the parent is unaffected"
 
 
 def test_a_forked_process_ends_with_what_it_inherited(workspace):

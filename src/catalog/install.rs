@@ -110,7 +110,7 @@ impl Catalog {
             failpoint::reach("install.renamed")?;
             add(current, &manifest)
         })?;
-        // What a cluster built is not here: whoever needs a copy downloads it.
+        // What a cluster built is not here: a host that needs a copy downloads it.
         if manifest.shards.iter().all(|shard| shard.attempt.is_none()) {
             manifest.write(staged)?;
             self.put_copy(staged, &self.layout().version_dir(installed.version))?;

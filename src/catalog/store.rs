@@ -7,7 +7,7 @@
 //! read:    without a lock: the file is always complete, either the old one or the new one
 //! ```
 //! A store on an object store has a working directory on this host with the same layout: for locks, staging and local
-//! copies of versions. Only `current.json`, the files of versions, and the log are elsewhere (`remote`).
+//! copies of versions. What readers and other hosts need is on the object store (`remote`).
 //!
 //! Invariants: only a commit writes `current.json`; a change that fails leaves it untouched; when the outcome of a
 //! commit is unknown, the error says so.

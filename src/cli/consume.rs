@@ -87,7 +87,7 @@ impl Args {
             output.flush()
         });
         ended.map_err(|error| {
-            shutdown::stands(error, || {
+            shutdown::explain_stop(error, || {
                 format!("stopped: readers of {store} see what they saw; run the same command again, which resumes from what is staged")
             })
         })?;

@@ -19,7 +19,7 @@ use crate::stderr;
 /// The environment variable that overrides `-v`, as usual for programs that use `tracing`.
 const VARIABLE: &str = "RUST_LOG";
 
-/// What Ballista warns of is told by what comes of it: an executor that is gone, a task that is tried again.
+/// What Ballista warns of is reported by its consequence: an executor that is gone, a task that is retried.
 macro_rules! ballista {
     () => {
         ",ballista_core=error,ballista_executor=off,ballista_scheduler=error"

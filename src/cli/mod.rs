@@ -10,6 +10,7 @@
 //! Not for: decisions about data or stores, which the library makes.
 
 mod allow;
+mod command_report;
 mod completions;
 mod consume;
 mod demo;
@@ -39,7 +40,6 @@ mod serve;
 mod show;
 mod summary;
 mod text_table;
-mod told;
 mod verify;
 mod verify_crash;
 mod version;

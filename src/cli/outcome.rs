@@ -17,8 +17,8 @@ use std::time::Instant;
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
+use super::command_report::CommandReport;
 use super::output::failed;
-use super::told::Told;
 use super::{Verdict, format, result_file, text_table};
 use crate::catalog::Catalog;
 use crate::error::{Error, Kind, Result};
@@ -62,7 +62,7 @@ pub struct Ending {
     /// The whole command line, quoted for a shell.
     typed: String,
     started: Instant,
-    told: Arc<Mutex<Told>>,
+    told: Arc<Mutex<CommandReport>>,
 }
 
 impl Ending {
@@ -75,7 +75,7 @@ impl Ending {
         store: Option<PathBuf>,
     ) -> Self {
         let typed: Vec<String> = std::env::args().skip(1).map(|word| format::shell_quote(&word)).collect();
-        let told = Told { store, ..Told::default() };
+        let told = CommandReport { store, ..CommandReport::default() };
         Self {
             json,
             result: result.map(|path| std::path::absolute(&path).unwrap_or(path)),
@@ -88,7 +88,7 @@ impl Ending {
     }
 
     /// Where the command reports about itself.
-    pub(super) fn told(&self) -> Arc<Mutex<Told>> {
+    pub(super) fn told(&self) -> Arc<Mutex<CommandReport>> {
         Arc::clone(&self.told)
     }
 
@@ -150,7 +150,7 @@ impl Ending {
 
     fn document(
         &self,
-        told: &Told,
+        told: &CommandReport,
         ended: &Result<Verdict>,
         code: u8,
         current: Option<&Current>,
@@ -203,7 +203,7 @@ impl Ending {
     }
 
     /// One summary line for logs: time, command, store and outcome.
-    fn log(&self, told: &Told, ended: &Result<Verdict>, current: Option<&Current>) {
+    fn log(&self, told: &CommandReport, ended: &Result<Verdict>, current: Option<&Current>) {
         let (level, outcome) = (if ended.is_ok() { "info" } else { "error" }, outcome(told, ended));
         let details = ended.as_ref().err().map(Error::details).unwrap_or_default();
         let of_error = |name: &str| details.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).clone());
@@ -233,7 +233,7 @@ impl Ending {
 /// The outcome of a command that reports no other.
 const DONE: &str = "done";
 
-fn outcome(told: &Told, ended: &Result<Verdict>) -> &'static str {
+fn outcome(told: &CommandReport, ended: &Result<Verdict>) -> &'static str {
     match ended {
         Ok(Verdict::Yes) => told.outcome.unwrap_or(DONE),
         Ok(Verdict::No) => told.outcome.unwrap_or("no"),
@@ -338,7 +338,7 @@ fn indented(text: &str) -> String {
     shown
 }
 
-fn lock(told: &Mutex<Told>) -> MutexGuard<'_, Told> {
+fn lock(told: &Mutex<CommandReport>) -> MutexGuard<'_, CommandReport> {
     told.lock().unwrap_or_else(PoisonError::into_inner)
 }
 

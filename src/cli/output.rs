@@ -12,8 +12,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use serde::Serialize;
 
+use super::command_report::CommandReport;
 use super::text_table;
-use super::told::Told;
 use crate::error::{Error, Result};
 use crate::escape::escaped_lines;
 
@@ -22,16 +22,16 @@ pub(super) struct Output {
     json: bool,
     verbose: bool,
     to: Box<dyn Write>,
-    told: Arc<Mutex<Told>>,
+    told: Arc<Mutex<CommandReport>>,
 }
 
 impl Output {
     /// Standard output, buffered; what the command reports about itself goes to `told`.
-    pub(super) fn stdout(json: bool, verbose: bool, told: Arc<Mutex<Told>>) -> Self {
+    pub(super) fn stdout(json: bool, verbose: bool, told: Arc<Mutex<CommandReport>>) -> Self {
         Self { json, verbose, to: Box::new(BufWriter::new(std::io::stdout())), told }
     }
 
-    fn told(&self) -> MutexGuard<'_, Told> {
+    fn told(&self) -> MutexGuard<'_, CommandReport> {
         self.told.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

@@ -98,7 +98,7 @@ impl Args {
         let options = if self.follow { options.following() } else { options };
         let mut follower = Follower::open(options)?;
         let stopped = |error| {
-            shutdown::stands(error, || {
+            shutdown::explain_stop(error, || {
                 format!(
                     "stopped: readers of {store} see what they saw; the next pull keeps the files that are complete"
                 )

@@ -152,7 +152,7 @@ impl Args {
             output.flush()
         });
         ended.map_err(|error| {
-            shutdown::stands(error, || "stopped: the requests that were running are answered".to_owned())
+            shutdown::explain_stop(error, || "stopped: the requests that were running are answered".to_owned())
         })?;
         Ok(Verdict::Yes)
     }

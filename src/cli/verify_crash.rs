@@ -68,8 +68,8 @@ impl Args {
         let parts = Progress::auto().parts("kills");
         let report = crash::verify(&options, |total, kill| parts.done(total, &line(kill)));
         drop(parts);
-        let stands = || "stopped: the sandbox is removed, and the job's own store was never touched".to_owned();
-        let report = report.map_err(|error| shutdown::stands(error, stands))?;
+        let in_effect = || "stopped: the sandbox is removed, and the job's own store was never touched".to_owned();
+        let report = report.map_err(|error| shutdown::explain_stop(error, in_effect))?;
         output.document(&json!({
             "job": self.job,
             "ok": report.is_sound(),

@@ -40,9 +40,9 @@ impl WaitArgs {
             Error::invalid("the version was not announced on Kafka, so there is no consumer to wait for")
         })?;
         let serving = publish::wait_for_consumers(catalog, announced, consumers, self.wait_for);
-        let stands =
+        let in_effect =
             || format!("version {} is live and announced; the wait for its consumers was stopped", announced.version);
-        let serving = serving.map_err(|error| shutdown::stands(error, stands))?;
+        let serving = serving.map_err(|error| shutdown::explain_stop(error, in_effect))?;
         notice(&format!("version {} is served by {}", announced.version, serving.join(", ")));
         Ok(())
     }
@@ -50,8 +50,8 @@ impl WaitArgs {
     fn wait_for_replicas(&self, catalog: &Catalog, version: u64) -> Result<()> {
         let Some(replicas) = self.replicas() else { return Ok(()) };
         let serving = publish::wait_for_replicas(catalog, version, replicas);
-        let stands = || format!("version {version} is live; the wait for its replicas was stopped");
-        let serving = serving.map_err(|error| shutdown::stands(error, stands))?;
+        let in_effect = || format!("version {version} is live; the wait for its replicas was stopped");
+        let serving = serving.map_err(|error| shutdown::explain_stop(error, in_effect))?;
         notice(&format!("version {version} is served by {}", serving.join(", ")));
         Ok(())
     }

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! submit the tasks that have no record ─▶ look at the records again and again ─▶ none is left: cancel, done
-//!                 ▲                        │ the job ended, failed or stands still, and records are missing
+//!                 ▲                        │ the job ended, failed or is stalled, and records are missing
 //!                 └────────────────────────┘ at most three times
 //! ```
 //! Ballista loses a status message now and then, and its job then runs for ever: so the job ends when the records are

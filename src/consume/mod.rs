@@ -13,7 +13,6 @@
 //! | `staging` | from partitions to a version in staging, on several threads |
 //! | `partition` | one partition: checks its records against the announcement and writes its tables |
 //! | `journal` | which tables of a partition are finished, for resuming after a crash |
-//! | `rate_limit` | a limit of bytes per second |
 //!
 //! Not for: the protocol (`kafka`), or the format of a store (`build`, `catalog`).
 

@@ -94,7 +94,7 @@ impl Source {
         }
     }
 
-    /// A result with this file in its error; an error of a store is told as it is.
+    /// A result with this file in its error; an error of an object store already names it.
     ///
     /// # Errors
     /// Those of a store; else `Unavailable`.

@@ -1,7 +1,7 @@
-//! Ends soon what is tried at an endpoint that has never answered: a wrong name or port is reported within seconds, while
-//! a store that answered before is tried for much longer.
+//! Shortens retries at an endpoint that has never responded: a wrong name or port is reported within seconds, while a store
+//! that responded before is retried for much longer.
 //!
-//! Not for: counting tries, which is the client's.
+//! Not for: counting retries, which the client does.
 
 use std::fmt;
 use std::sync::OnceLock;

@@ -1,6 +1,6 @@
 //! Reads objects: what they are, their bytes, and parts of them.
 //!
-//! A part is read of the very object that was looked at before: the store is told which one, and refuses when it was
+//! A part is read of the very object that was looked at before: the request names which one, and the store refuses when it was
 //! replaced. The number of bytes is compared with what was asked for.
 //!
 //! Not for: what the bytes should be. Who knows their checksum compares it.
@@ -229,7 +229,7 @@ impl Bucket {
         Error::unavailable(format!("cannot read {}: the store gave more or fewer bytes than it said", self.url(key)))
     }
 
-    /// None for an object that is not there; any other error is told, that of a missing bucket too.
+    /// None for an object that is not there; any other error is returned, that of a missing bucket too.
     fn none_or<T>(&self, key: &Key, error: object_store::Error) -> Result<Option<T>> {
         let is_missing = matches!(error, object_store::Error::NotFound { .. });
         let code = Answer::of(&error).code;

@@ -212,7 +212,7 @@ impl Upload {
         Ok(())
     }
 
-    /// Waits for all parts; the first failure is told, after all have ended.
+    /// Waits for all parts; the first failure is returned, after all have ended.
     fn collect(&mut self) -> Result<Vec<PartId>> {
         let parts = std::mem::take(&mut self.parts);
         let ended = network::run(futures::future::join_all(parts))?;

@@ -15,7 +15,7 @@ use crate::error::{Error, Result};
 use crate::format::{Allow, Current, allow_flag, shown_params};
 use crate::job::Job;
 
-/// The time that a run's data speaks for.
+/// The time that a run's data represents.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct AsOf {
     pub(super) at: Timestamp,

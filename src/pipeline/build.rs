@@ -10,10 +10,10 @@
 
 use super::as_of::AsOf;
 use super::build_dir::{self, BuildDir};
-use super::ended::{BuildStats, Ended};
 use super::preflight::told_checks;
 use super::prepare::Prepared;
 use super::resume::{self, PreviousBuild, ShuffleRecord};
+use super::run_report::{BuildStats, Ended};
 use super::tasks::{self, Cluster, Shares};
 use super::{measures, stages};
 use crate::build::BuiltShard;
@@ -60,7 +60,7 @@ impl Build<'_> {
             None => self.resume_or_start(),
             Some(cluster) => self.work_on(cluster.as_ref()),
         };
-        let (complete, manifest, stats) = built.map_err(|error| shutdown::stands(error, nothing_installed))?;
+        let (complete, manifest, stats) = built.map_err(|error| shutdown::explain_stop(error, nothing_installed))?;
         self.refuse_rejected(&complete, &manifest)?;
         let is_staged = self.prepared.options.stage;
         let published = if is_staged { None } else { self.publish(complete)? };
@@ -105,7 +105,7 @@ impl Build<'_> {
                 tracing::info!(version, %error, "the store is pinned; the version stays complete");
                 Ok(None)
             }
-            published => published.map(Some).map_err(|error| shutdown::stands(error, not_published)),
+            published => published.map(Some).map_err(|error| shutdown::explain_stop(error, not_published)),
         }
     }
 

@@ -7,7 +7,7 @@ use crate::job::Job;
 use crate::objects;
 use crate::report::ObjectStoreForecast;
 
-/// Files of a shard beside its tables: those of RocksDB, and its list of checksums.
+/// Files of a shard in addition to its tables: those of RocksDB, and its list of checksums.
 const FILES_OF_SHARD: u64 = 5;
 /// Requests of a run for the lease, the manifest, the job's copies, `current.json` and the log.
 const REQUESTS_OF_RUN: u64 = 30;

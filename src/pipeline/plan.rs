@@ -3,7 +3,7 @@
 //! Not for: predicting its size (`predict`) and whether the machine is large enough (`capacity`).
 
 use super::as_of::AsOf;
-use super::found::Found;
+use super::listed::Listed;
 use super::preflight::{preflight, refuse_follower};
 use super::prepare::Prepared;
 use super::spill_dir::SpillDir;
@@ -23,7 +23,7 @@ const PREVIEW_ROWS: usize = 5;
 /// As [`run`](super::run), for what can be known without building.
 pub fn plan(job: &Job, options: &RunOptions) -> Result<PlanReport> {
     let runtime = options.resources.query_runtime()?;
-    let prepared = Prepared::new(Found::new(job, options)?, &runtime)?;
+    let prepared = Prepared::new(Listed::new(job, options)?, &runtime)?;
     let cluster = options.plans_cluster.then(|| tasks::plan(&prepared)).transpose()?;
     let (would, resumes, previous) = match Catalog::try_open(&job.store, &job.dataset)? {
         None => (format!("create the store {} and build version 1", job.store.display()), None, None),

@@ -1,4 +1,4 @@
-//! What is refused before any work, as it is known to stop the publish.
+//! Refuses, before any work, what would stop the publish.
 //!
 //! Not for: what is wrong with the job or its inputs (`prepare`), and the checks of what was built (`check`).
 

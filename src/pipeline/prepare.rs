@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use tokio::runtime::Runtime;
 
 use super::as_of::AsOf;
-use super::found::Found;
+use super::listed::Listed;
 use crate::build::BuiltShard;
 use crate::catalog::{self, BuildPaths};
 use crate::check::{self, Previous};
@@ -33,22 +33,22 @@ const READER_SHARE_DIVISOR: u64 = 3;
 /// A job that is ready to run.
 #[derive(Debug)]
 pub(super) struct Prepared<'r> {
-    found: Found<'r>,
+    found: Listed<'r>,
     pub(super) query: Query<'r>,
     pub(super) encode: EncodePlan,
 }
 
 impl<'r> Deref for Prepared<'r> {
-    type Target = Found<'r>;
+    type Target = Listed<'r>;
 
-    fn deref(&self) -> &Found<'r> {
+    fn deref(&self) -> &Listed<'r> {
         &self.found
     }
 }
 
 impl<'r> Prepared<'r> {
-    pub(super) fn new(found: Found<'r>, runtime: &'r Runtime) -> Result<Self> {
-        let Found { job, options, inputs, .. } = &found;
+    pub(super) fn new(found: Listed<'r>, runtime: &'r Runtime) -> Result<Self> {
+        let Listed { job, options, inputs, .. } = &found;
         let settings = Settings { threads: options.resources.threads, memory: options.resources.query_memory() };
         let query = shutdown::leaving(|| Query::new(runtime, inputs, &job.sql, &job.params, settings))?
             .map_err(|error| unplanned(job, inputs, error))?;

@@ -112,7 +112,7 @@ impl Of {
         }
     }
 
-    /// Compares the mean size of so many bytes in so many rows.
+    /// Compares the mean size of N bytes in N rows with that of other ones.
     pub(super) fn size(&self, measure: Measure, from: (u64, u64), to: (u64, u64)) -> Option<ProfileChange> {
         if from.1.min(to.1) < MIN_ROWS {
             return None;

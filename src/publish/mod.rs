@@ -275,7 +275,7 @@ pub fn gc(catalog: &Catalog, retention: &Retention, grace: Duration) -> Result<G
     failpoint::reach("retention.forgotten")?;
     let left = || "stopped: the rest of the old versions is deleted by the next `cutover gc` or run".to_owned();
     if pending || !forgotten.is_empty() {
-        let swept = catalog.sweep(forgotten, grace).map_err(|error| shutdown::stands(error, left))?;
+        let swept = catalog.sweep(forgotten, grace).map_err(|error| shutdown::explain_stop(error, left))?;
         let GcReport { versions, leftovers, bytes, .. } = swept;
         report.versions = versions;
         report.leftovers.extend(leftovers);

@@ -78,10 +78,10 @@ pub(super) fn commit_change(
     let current = catalog.read()?;
     match &current.targets.kafka {
         Some(ledger) if concerns_consumers(&current, &change) => {
-            let stands =
+            let in_effect =
                 || "not applied: readers and consumers see what they saw before; run the same command again".to_owned();
             commit_with_kafka(catalog, &current, ledger, (now, streaming), decide)
-                .map_err(|error| shutdown::stands(error, stands))
+                .map_err(|error| shutdown::explain_stop(error, in_effect))
         }
         _ => commit_local(catalog, &current, now, decide),
     }

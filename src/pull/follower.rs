@@ -22,7 +22,7 @@ use crate::shutdown;
 
 /// Default time between two looks at the remote store.
 const POLL_INTERVAL: Duration = Duration::from_secs(5);
-/// How long a request is sent again by a follower that goes on after a failure.
+/// How long a request is retried by a follower that continues after a failure.
 const RETRY_WHILE_FOLLOWING: Duration = Duration::from_secs(10);
 /// Backoff of a follower that failed: the first wait, and the longest.
 const FIRST_RETRY: Duration = Duration::from_secs(1);
@@ -57,7 +57,7 @@ pub struct Options {
 
 /// Shows how far a download is.
 pub trait DownloadProgress: std::fmt::Debug + Send + Sync {
-    /// A download of so many bytes begins.
+    /// A download of this many bytes begins.
     fn begin(&self, total: u64);
     /// So many more bytes are here.
     fn advance(&self, bytes: u64);
@@ -83,7 +83,7 @@ impl Options {
         }
     }
 
-    /// The same for a follower that goes on after a failure, and so may fail soon.
+    /// The same for a follower that continues after a failure, and so may fail soon.
     #[must_use]
     pub fn following(self) -> Self {
         Self { retry_for: RETRY_WHILE_FOLLOWING, ..self }

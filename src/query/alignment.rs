@@ -12,7 +12,7 @@
 //!  scan           every column            window           those that every PARTITION BY has
 //!  group          those that it groups by join             equal columns of both sides, or one side with the other whole
 //! ```
-//! Values are told apart by their bytes, so columns of floating-point numbers, whose equality is another one, are none.
+//! Values are distinguished by their bytes, so columns of floating-point numbers, whose equality differs, cannot be used.
 //!
 //! Not for: queries that need no exchange (`shares`), and moving the rows (`pipeline::tasks`).
 

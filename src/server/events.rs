@@ -1,4 +1,4 @@
-//! What happens in a server, as its operator is told: one line each.
+//! What happens in a server, reported to its operator: one line each.
 //!
 //! Not for: requests, which are counted (`metrics`).
 
@@ -65,7 +65,7 @@ pub enum Event {
     },
 }
 
-/// Where events are told.
+/// Where events are reported.
 #[derive(Clone, Debug)]
 pub struct Events(SyncSender<Event>);
 

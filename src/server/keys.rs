@@ -5,7 +5,7 @@
 //! one binary column     0x and hex digits, or its bytes
 //! anything else         the text that `cutover get` takes, such as ["/home","20-29"], or the stored tuple
 //! ```
-//! Text and stored tuples are told apart by the first byte: every element of a tuple begins with a byte below 0x28,
+//! Text and stored tuples are distinguished by the first byte: every element of a tuple begins with a byte below 0x28,
 //! with which no text of a key begins.
 //!
 //! Not for: the encoding (`codec`).

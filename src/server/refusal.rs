@@ -1,4 +1,4 @@
-//! What clients are told when a request cannot be answered: what is wrong with the request, but no path and no cause.
+//! What clients get when a request cannot be answered: what is wrong with the request, but no path and no cause.
 //!
 //! Not for: the operator, for whom the cause is logged here.
 

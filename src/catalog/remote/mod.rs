@@ -4,7 +4,7 @@
 //! s3://bucket/prefix/
 //!   current.json                               changed only by a conditional put
 //!   lease.json                                 who builds now (lease.rs)
-//!   building.json                              the build of a cluster that is unfinished (work.rs)
+//!   building.json                              a cluster's unfinished build (work.rs)
 //!   versions/<build id>/manifest.json          written last; never changed once current.json names it
 //!                       shard-00000/…          immutable (upload.rs, download.rs, inspect.rs)
 //!   uploads/<build id>/….json                  uploads in parts that are not complete (upload.rs)

@@ -10,7 +10,7 @@
 
 use tokio::runtime::Runtime;
 
-use super::super::found::Found;
+use super::super::listed::Listed;
 use super::super::prepare::Prepared;
 use super::super::stages;
 use super::TaskKind;
@@ -31,7 +31,7 @@ use crate::shuffle::shard_of_parts;
 /// Those of the build and the read-back; as those of reads and writes of the store.
 pub(super) fn run(
     known: &Known,
-    found: Found<'_>,
+    found: Listed<'_>,
     runtime: &Runtime,
     number: u64,
     attempt: &Attempt,

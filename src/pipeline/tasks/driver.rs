@@ -16,7 +16,7 @@ use serde::Deserialize;
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::super::build_dir::{self, BuildDir};
-use super::super::found::Found;
+use super::super::listed::Listed;
 use super::super::measures::Measures;
 use super::super::prepare::Prepared;
 use super::super::stages;
@@ -35,7 +35,7 @@ use crate::query::{PortableScan, Usage};
 use crate::report::{ClusterPlan, ClusterReport};
 use crate::shuffle::Stats;
 
-/// How often progress is told.
+/// How often progress is reported.
 const TELL_EVERY: Duration = Duration::from_secs(10);
 
 /// What a cluster built.
@@ -52,7 +52,7 @@ pub(in crate::pipeline) struct Spread {
 ///
 /// # Errors
 /// `Invalid`, naming the store or the input.
-pub(in crate::pipeline) fn refuse_local(found: &Found<'_>) -> Result<()> {
+pub(in crate::pipeline) fn refuse_local(found: &Listed<'_>) -> Result<()> {
     let store = found.job.store.display();
     if !found.job.store.to_str().is_some_and(|store| store.contains("://")) {
         return Err(Error::invalid(format!(

@@ -7,7 +7,7 @@
 use tokio::runtime::Runtime;
 
 use super::super::build_dir::Spills;
-use super::super::found::Found;
+use super::super::listed::Listed;
 use super::super::prepare::Prepared;
 use super::super::stages::{self, Filled};
 use super::TaskKind;
@@ -22,7 +22,7 @@ use crate::failpoint;
 /// Those of the query, the encoder and the shuffle; as those of a write to the store.
 pub(super) fn run(
     known: &Known,
-    found: Found<'_>,
+    found: Listed<'_>,
     runtime: &Runtime,
     number: u64,
     attempt: &Attempt,

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!  driver                         tasks, on any machine                          the store, below the build
-//!  if rows are combined ────────▶ scan i: rows of one input, parted by a column ▶ work/runs/…  work/scan/i.json
+//!  if rows are combined ────────▶ scan i: rows of one input, partitioned by a column ▶ work/runs/…  work/scan/i.json
 //!  share out one input ─────────▶ map p: query ▸ encode ▸ shuffle ─▶ one run ──▶ work/runs/…  work/map/p.json
 //!  all maps recorded: plans ──────────────────────────────────────────────────▶ work/plan/s.json
 //!                      ─────────▶ build s: parts of all runs ▸ merge ▸ tables ─▶ attempt-…/    work/built/s.json

@@ -130,7 +130,7 @@ pub(super) struct Done {
     pub(super) millis: u64,
 }
 
-/// Why a build cannot succeed, whoever tries it again.
+/// Why a build cannot succeed, however often it is tried.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Fault {
     pub(super) attempt: String,

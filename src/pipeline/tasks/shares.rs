@@ -97,7 +97,7 @@ impl Shares {
     }
 }
 
-/// Bytes of a share of so many.
+/// Bytes of a share, by the bytes of the input.
 fn share_of(total: u64, share_bytes: Option<u64>) -> u64 {
     share_bytes.unwrap_or(if total < LARGE { SMALL_SHARE } else { LARGE_SHARE }).max(1)
 }

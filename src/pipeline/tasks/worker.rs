@@ -12,7 +12,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::super::RunOptions;
-use super::super::found::Found;
+use super::super::listed::Listed;
 use super::attempt::{Attempt, Known};
 use super::records::{FAULT, Fault, record_of};
 use super::shares::Shares;
@@ -95,7 +95,7 @@ impl Worker {
             }
             TaskKind::Build => known.inputs.clone(),
         };
-        let found = Found {
+        let found = Listed {
             job: &spec.job,
             options: &self.options,
             inputs,

@@ -23,7 +23,7 @@ use crate::server::{Server, stopped};
 
 /// The smallest room for bytes that are read.
 const READ: usize = 4 << 10;
-/// Answers are written when there are so many bytes of them.
+/// Responses are written when there are this many bytes of them.
 const WRITE: usize = 64 << 10;
 /// Limits on clients that have not shown the password yet.
 const STRANGERS: RequestLimits = RequestLimits { arguments: 16, argument_bytes: 2 << 10 };

@@ -57,12 +57,12 @@ impl<'b> Reply<'b> {
         self.line_end();
     }
 
-    /// The header of an array: so many elements follow.
+    /// The header of an array: this many elements follow.
     pub fn array(&mut self, elements: usize) {
         self.header(b'*', elements);
     }
 
-    /// The header of a map: so many pairs follow. RESP2 has an array of keys and values.
+    /// The header of a map: this many pairs follow. RESP2 has an array of keys and values.
     pub fn map(&mut self, pairs: usize) {
         if self.is_resp3 { self.header(b'%', pairs) } else { self.header(b'*', pairs * 2) }
     }

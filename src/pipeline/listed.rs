@@ -1,4 +1,4 @@
-//! A job and the files that it reads: all that tells whether a version of them is there already.
+//! A job and the files that it lists: all that shows whether a version of them exists already (`seems_built`).
 //!
 //! Files are listed, and the footers of Parquet files read. Rows of text files are not, nor is the query planned: a run
 //! that has nothing to do ends before that.
@@ -16,7 +16,7 @@ use crate::publish::PublishOptions;
 
 /// A job with its files.
 #[derive(Debug)]
-pub(super) struct Found<'r> {
+pub(super) struct Listed<'r> {
     pub(super) job: &'r Job,
     pub(super) options: &'r RunOptions,
     pub(super) inputs: Vec<Input>,
@@ -24,7 +24,7 @@ pub(super) struct Found<'r> {
     pub(super) input_digest: String,
 }
 
-impl<'r> Found<'r> {
+impl<'r> Listed<'r> {
     pub(super) fn new(job: &'r Job, options: &'r RunOptions) -> Result<Self> {
         let inputs = input::resolve(&job.inputs)?;
         let contract = |input: &Input| input.contract.as_ref().map(input::Contract::to_text).unwrap_or_default();

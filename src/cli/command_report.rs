@@ -13,7 +13,7 @@ use crate::format::Current;
 
 /// What a command reported about itself while it ran.
 #[derive(Debug, Default)]
-pub(super) struct Told {
+pub(super) struct CommandReport {
     /// Its document's own fields, as serialized JSON: numbers keep all their digits.
     pub(super) fields: Vec<(String, String)>,
     pub(super) outcome: Option<&'static str>,
@@ -24,7 +24,7 @@ pub(super) struct Told {
     pub(super) streams: bool,
 }
 
-impl Told {
+impl CommandReport {
     /// Adds a document's fields.
     pub(super) fn add(&mut self, document: &impl Serialize) -> Result<()> {
         let unwritten = |error| Error::internal("cannot write JSON").because(error);

@@ -1,10 +1,10 @@
-//! How a run ended, and all that is told of it: its report and the `report.json` of the version are made here, and
+//! How a run ended, and all that is reported of it: its report and the `report.json` of the version are made here, and
 //! nowhere else.
 //!
 //! Not for: the manifest (`prepare`), and the words on a screen (`cli`).
 
 use super::as_of;
-use super::found::Found;
+use super::listed::Listed;
 use super::prepare::Prepared;
 use crate::catalog::Catalog;
 use crate::error::Result;
@@ -66,7 +66,7 @@ impl Ended {
     ///
     /// # Errors
     /// `Unavailable` or `Corrupt` when the store cannot be read.
-    pub(super) fn report(self, found: &Found<'_>, catalog: &Catalog) -> Result<RunReport> {
+    pub(super) fn report(self, found: &Listed<'_>, catalog: &Catalog) -> Result<RunReport> {
         let Self { outcome, manifest, previous, built, published, notes, removed } = self;
         let publish_with = match outcome.is_live() {
             true => None,
@@ -130,7 +130,7 @@ impl BuildStats {
 }
 
 /// What was read; rows that were not counted now are as the version says.
-fn inputs(found: &Found<'_>, manifest: &Manifest) -> Vec<InputReport> {
+fn inputs(found: &Listed<'_>, manifest: &Manifest) -> Vec<InputReport> {
     let told = |input: &Input| {
         let files = manifest.inputs.iter().filter(|file| file.input == input.name);
         let counted = || files.map(|file| file.rows).sum::<Option<u64>>();

@@ -64,7 +64,7 @@ mod tests {
     }
 
     #[test]
-    fn a_transient_fault_is_survived_and_one_that_stays_is_told_with_its_first_cause() {
+    fn a_transient_fault_is_survived_and_a_lasting_one_is_reported_with_its_first_cause() {
         assert!(matches!(tried(&[None]), (Ok(()), 1)));
         assert!(matches!(tried(&[Some("EIO"), Some("gone"), None]), (Ok(()), 3)));
         let (failed, tries) = tried(&[Some("EIO"), Some("gone"), Some("gone")]);

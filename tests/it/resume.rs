@@ -151,7 +151,7 @@ impl Report {
 }
 
 #[test]
-fn a_run_goes_on_where_the_last_one_was_killed() {
+fn a_run_resumes_where_the_last_one_was_killed() {
     let texts = Texts::new();
     let digest = texts.digest();
     texts.run_at("shuffle.sealed=kill", "").killed();
@@ -204,7 +204,7 @@ fn cut(path: &Path, at: usize) {
 }
 
 #[test]
-fn what_is_damaged_is_never_taken_up() {
+fn what_is_damaged_is_never_resumed() {
     let texts = Texts::new();
     let digest = texts.digest();
     texts.run_at("range.finished=kill@4", "").killed();
@@ -323,7 +323,7 @@ fn a_spill_directory_elsewhere_stays_for_its_build_and_goes_with_it() {
 }
 
 #[test]
-fn a_fault_that_passes_costs_one_more_try_and_one_that_stays_ends_the_run() {
+fn a_transient_fault_costs_one_more_try_and_a_lasting_one_ends_the_run() {
     let texts = Texts::new();
     let digest = texts.digest();
     // In memory, and from disk.

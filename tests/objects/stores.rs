@@ -129,7 +129,7 @@ fn two_hosts_see_the_same_store_and_build_in_turn() {
 }
 
 #[test]
-fn of_two_hosts_that_build_at_once_one_is_told_of_the_other() {
+fn of_two_hosts_that_build_at_once_one_reports_the_other() {
     let Some(server) = Server::shared() else { return };
     let (one, _) = remote(server, server.port(), "");
     let other = other_host(&one, server.port());

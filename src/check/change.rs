@@ -1,8 +1,8 @@
 //! Whether measures changed by more than the job allows.
 //!
 //! Every change beyond its bound is a result of its own. One more result says what was compared, what changed most and
-//! what could not be compared. A comparison with another partition of the same run only warns: nothing is published
-//! yet, or the published version has no profile.
+//! what could not be compared. A change only warns where too little is known to stop: in a comparison with another
+//! partition of the same run, and of an overlap of which fewer than two days are known.
 //!
 //! Not for: the definition of a change (`profile`).
 
@@ -58,7 +58,7 @@ fn of(bounds: &Changes, change: &ProfileChange) -> Bound {
 fn outcome(bounds: &Changes, change: &ProfileChange) -> CheckOutcome {
     let bound = of(bounds, change);
     let beyond = |bound: Option<f64>| bound.is_some_and(|bound| change.amount > bound);
-    match (beyond(bound.stop), beyond(bound.warn), change.within) {
+    match (beyond(bound.stop), beyond(bound.warn), change.provisional) {
         (true, _, false) => CheckOutcome::Failed,
         (true, _, true) | (_, true, _) => CheckOutcome::Warned,
         _ => CheckOutcome::Passed,

@@ -41,7 +41,10 @@ pub struct InputProfile {
     pub rows: Option<u64>,
     /// Rows that the query read; none if it did not read to the end.
     pub read: Option<u64>,
-    /// Rows read per date partition, the newest 100.
+    /// Rows of the files that the query read from, if known: also those that it could skip, as its filter keeps none.
+    #[serde(default)]
+    pub listed: Option<u64>,
+    /// Rows per date partition, the newest 100: those of its files, or those read where the files do not tell.
     pub partitions: Vec<(String, u64)>,
     /// Profiles of the columns in use: of the newest date partitions, in order, if there are any; otherwise of all
     /// rows.
@@ -53,7 +56,10 @@ pub struct InputProfile {
 pub struct PartProfile {
     /// The partition; none for all.
     pub partition: Option<String>,
-    /// The profile of its rows.
+    /// Rows of its files, if known, including those that the query could skip.
+    #[serde(default)]
+    pub listed: Option<u64>,
+    /// The profile of the rows that were read.
     #[serde(flatten)]
     pub table: TableProfile,
 }
@@ -97,4 +103,19 @@ pub struct ColumnProfile {
     pub patterns: Vec<(String, f64)>,
     /// The share of its values that were in the version before, or in the partition before.
     pub overlap: Option<f64>,
+    /// The same of the last comparisons with data of another time, the newest last: what is usual.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub overlaps: Vec<f64>,
+}
+
+impl PartProfile {
+    /// The fraction of its rows that was read, if known.
+    pub fn fraction_read(&self) -> Option<f64> {
+        self.listed.map(|listed| self.table.rows as f64 / listed.max(1) as f64)
+    }
+
+    /// Rows of its files, or those read where the files do not tell.
+    pub fn rows(&self) -> u64 {
+        self.listed.unwrap_or(self.table.rows)
+    }
 }

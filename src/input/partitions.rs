@@ -58,6 +58,17 @@ impl Input {
         partitions.into_values().map(|file| (name(&self.partition_columns, &columns, &file.partitions), file)).collect()
     }
 
+    /// The rows of each date partition by its name, if they are known from the files.
+    pub fn rows_by_date(&self) -> Option<BTreeMap<String, u64>> {
+        let columns = self.dated_columns();
+        let mut rows: BTreeMap<String, u64> = BTreeMap::new();
+        for (number, file) in self.files.iter().enumerate() {
+            let partition = name(&self.partition_columns, &columns, &file.partitions);
+            *rows.entry(partition).or_default() += self.rows_of(number)?;
+        }
+        Some(rows)
+    }
+
     /// Rejects partitions that the job names and that have no rows.
     ///
     /// # Errors

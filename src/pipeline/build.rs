@@ -228,7 +228,7 @@ impl Build<'_> {
         checks.extend(check::rows(&prepared.job.checks, rows, previous));
         let bytes = shards.iter().map(|shard| shard.entry.bytes).sum();
         let mut profile = Profile { entries: rows, entry_bytes: bytes, ..profile };
-        let (changes, moved) = measures::compare(prepared, &mut profile, previous);
+        let (changes, moved) = measures::compare(prepared, self.as_of, &mut profile, previous);
         checks.extend(changes);
 
         let stage = prepared.options.progress.stage("install", None);

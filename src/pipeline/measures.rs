@@ -9,6 +9,7 @@ use arrow::datatypes::SchemaRef;
 use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::xxh3_64;
 
+use super::as_of::AsOf;
 use super::prepare::Prepared;
 use crate::check::{self, Previous};
 use crate::encode::EntryBatch;
@@ -138,11 +139,14 @@ impl Seen {
 /// What changed since the previous version: the checks, and the largest changes.
 pub(super) fn compare(
     prepared: &Prepared<'_>,
+    as_of: AsOf,
     profile: &mut Profile,
     previous: Option<&Previous>,
 ) -> (Vec<CheckResult>, Vec<ProfileChange>) {
     let before = previous.and_then(|previous| previous.manifest.profile.as_ref());
-    let comparison = profile::compare(before, profile);
+    let same_time = |previous: &Previous| previous.manifest.as_of_stated && previous.manifest.as_of == as_of.at;
+    let same_time = as_of.stated && previous.is_some_and(same_time);
+    let comparison = profile::compare(before, profile, same_time);
     let bounds = &prepared.job.checks.change;
     let moved = check::moved(bounds, &comparison, TOLD);
     (check::changes(bounds, &comparison, previous), moved)

@@ -72,6 +72,9 @@ pub struct ProfileChange {
     pub to: String,
     /// Whether it was compared with another partition of the same run, as there is no earlier version.
     pub within: bool,
+    /// Whether too little is known of what is usual for the change to stop a publish.
+    #[serde(skip)]
+    pub provisional: bool,
 }
 
 impl ProfileChange {
@@ -85,10 +88,13 @@ impl ProfileChange {
 }
 
 /// The input, partition and column that measures belong to.
+#[derive(Clone)]
 pub(super) struct Of {
     pub(super) input: Option<String>,
     pub(super) partition: Option<String>,
     pub(super) within: bool,
+    /// Whether both sides represent the same time, such as a day that was built again.
+    pub(super) same_time: bool,
 }
 
 impl Of {
@@ -109,6 +115,7 @@ impl Of {
             from,
             to,
             within: self.within,
+            provisional: self.within,
         }
     }
 

@@ -20,6 +20,10 @@ const MIN_USUAL: f64 = 0.3;
 const MIN_RATIO: f64 = 0.05;
 /// The least scale of a change of the mean, as a fraction of the mean, however small the standard deviation is.
 const PART_OF_MEAN: f64 = 0.1;
+/// Overlaps that are remembered. The least of them is the usual one, so a single day that repeats another changes nothing.
+const REMEMBERED: usize = 5;
+/// With fewer of them a change of the overlap does not stop a publish.
+const ENOUGH: usize = 2;
 /// From this ratio of distinct values to rows on, a column may be a counter.
 const COUNTERS: f64 = 0.2;
 
@@ -36,16 +40,35 @@ pub(super) struct Rows {
 /// All changes of a column. The overlap of its values is recorded in `now`.
 pub(super) fn changes(of: &Of, rows: &Rows, before: &ColumnProfile, now: &mut ColumnProfile) -> Vec<ProfileChange> {
     let mut found = vec![nulls(rows, before, now)];
+    now.overlaps = usual(before);
     if rows.alike {
         now.overlap = common(before, now);
         found.push(distinct(before, now));
         found.push(overlap(before, now));
+        // Rows of the same time say nothing of how values change with time.
+        if !of.same_time {
+            now.overlaps.extend(now.overlap);
+            now.overlaps.drain(..now.overlaps.len().saturating_sub(REMEMBERED));
+        }
     }
     found.push(mean(rows, before, now));
     found.push(patterns(before, now));
     found.push(values(before, now));
-    let change = |(measure, amount, from, to): Found| of.change(Some(&now.name), measure, amount, from, to);
+    let learnt = usual(before).len() >= ENOUGH;
+    let change = |(measure, amount, from, to): Found| {
+        let mut change = of.change(Some(&now.name), measure, amount, from, to);
+        change.provisional |= measure == Measure::Overlap && !learnt;
+        change
+    };
     found.into_iter().flatten().map(change).collect()
+}
+
+/// The overlaps of the last comparisons; a version of before they were remembered has one.
+pub(super) fn usual(before: &ColumnProfile) -> Vec<f64> {
+    match before.overlaps.is_empty() {
+        true => before.overlap.into_iter().collect(),
+        false => before.overlaps.clone(),
+    }
 }
 
 type Found = (Measure, f64, String, String);
@@ -57,7 +80,10 @@ fn nulls(rows: &Rows, before: &ColumnProfile, now: &ColumnProfile) -> Option<Fou
 
 fn distinct(before: &ColumnProfile, now: &ColumnProfile) -> Option<Found> {
     let (from, to) = before.distinct.zip(now.distinct).filter(|(from, to)| *from.max(to) >= MIN_DISTINCT)?;
-    Some((Measure::Distinct, of_larger(from as f64, to as f64), count(from), count(to)))
+    let shown = |distinct| {
+        if distinct < distinct::KEPT as u64 { count(distinct) } else { format!("about {}", count(distinct)) }
+    };
+    Some((Measure::Distinct, of_larger(from as f64, to as f64), shown(from), shown(to)))
 }
 
 /// The share of values that were there before.
@@ -73,7 +99,8 @@ fn common(before: &ColumnProfile, now: &ColumnProfile) -> Option<f64> {
 
 fn overlap(before: &ColumnProfile, now: &ColumnProfile) -> Option<Found> {
     let few = before.distinct.is_some_and(|distinct| FEW.contains(&distinct));
-    let usual = before.overlap.or(few.then_some(1.0)).filter(|usual| *usual >= MIN_USUAL)?;
+    let least = usual(before).into_iter().reduce(f64::min);
+    let usual = least.or(few.then_some(1.0)).filter(|usual| *usual >= MIN_USUAL)?;
     let found = now.overlap?;
     let from = format!("{} of its values known", percent(usual));
     Some((Measure::Overlap, (1.0 - found / usual).max(0.0), from, percent(found)))
@@ -92,7 +119,7 @@ fn mean(rows: &Rows, before: &ColumnProfile, now: &ColumnProfile) -> Option<Foun
     let scale = |mean: f64, deviation: f64| deviation.max(mean.abs() * PART_OF_MEAN);
     let scale = [scale(from, of_from), scale(to, of_to)].into_iter().find(|scale| *scale > 0.0).unwrap_or(1.0);
     let what = if before.patterns.is_empty() { "" } else { " letters" };
-    let shown = |mean| format!("{}{what}", number(mean));
+    let shown = |mean| format!("about {}{what}", number(mean));
     Some((Measure::Mean, (from - to).abs() / scale, shown(from), shown(to)))
 }
 

@@ -207,13 +207,15 @@ impl TableSketch {
                 nulls: column.nulls,
                 min,
                 max,
-                distinct: smallest.as_ref().map(|smallest| distinct::estimate(smallest)),
+                // An estimate of many is not more than there are rows.
+                distinct: smallest.as_ref().map(|smallest| distinct::estimate(smallest).min(rows - column.nulls)),
                 frequent: smallest.as_ref().map(|smallest| frequent(smallest)).unwrap_or_default(),
                 hashes: smallest.unwrap_or_default().into_iter().map(|(hash, _)| hash).collect::<Vec<_>>().into(),
                 mean,
                 deviation,
                 patterns: named(patterns),
                 overlap: None,
+                overlaps: Vec::new(),
             }
         };
         TableProfile { rows, one_in, columns: columns.into_iter().enumerate().map(profile).collect() }

@@ -159,7 +159,8 @@ impl Measuring {
             scans.sort_by_key(|(profile, columns)| {
                 (std::cmp::Reverse(columns_of(profile)), profile.read, columns.clone())
             });
-            let read = scans.into_iter().next().map(|(profile, _)| profile).unwrap_or_default();
+            let mut read = scans.into_iter().next().map(|(profile, _)| profile).unwrap_or_default();
+            add_listed(&mut read, input);
             InputProfile {
                 name: input.name.clone(),
                 files: input.files.len() as u64,
@@ -195,11 +196,30 @@ fn columns_of(profile: &InputProfile) -> usize {
     profile.tables.first().map_or(0, |part| part.table.columns.len())
 }
 
+/// Adds the rows that the files have, read or skipped: what a filter skips depends on how rows lie in files.
+fn add_listed(read: &mut InputProfile, input: &Input) {
+    if read.read.is_none() {
+        return;
+    }
+    if read.partitions.is_empty() {
+        read.listed = input.rows();
+        read.tables.iter_mut().for_each(|part| part.listed = read.listed);
+    } else if let Some(rows) = input.rows_by_date() {
+        read.partitions.iter_mut().for_each(|(name, read)| *read = rows.get(name).copied().unwrap_or(*read));
+        read.listed = Some(read.partitions.iter().map(|(_, rows)| rows).sum());
+        let listed = |part: &PartProfile| rows.get(part.partition.as_ref()?).copied();
+        read.tables.iter_mut().for_each(|part| part.listed = listed(part));
+    }
+}
+
 fn profile(parts: Parts) -> InputProfile {
     let named = |label: Option<Label>| label.map(|(_, label)| label);
     let read = Some(parts.rows.values().sum());
     let partitions = parts.rows.into_iter().filter_map(|(label, rows)| Some((named(label)?, rows))).collect();
-    let part =
-        |(label, table): (Option<Label>, TableSketch)| PartProfile { partition: named(label), table: table.profile() };
+    let part = |(label, table): (Option<Label>, TableSketch)| PartProfile {
+        partition: named(label),
+        table: table.profile(),
+        listed: None,
+    };
     InputProfile { read, partitions, tables: parts.tables.into_iter().map(part).collect(), ..InputProfile::default() }
 }

@@ -27,6 +27,7 @@ mod fixture;
 mod formats;
 mod full_disk;
 mod going_live;
+mod good_days;
 mod harness;
 mod hostile;
 mod jobs;

@@ -301,7 +301,8 @@ impl ChunkReader for Chunks {
             let at = usize::try_from(start.checked_sub(*first)?).ok()?;
             (at <= bytes.len()).then(|| bytes.slice(at..))
         };
-        let found = self.read.iter().find_map(part);
+        // Where one chunk ends, another may begin.
+        let found = self.read.iter().filter_map(part).max_by_key(Bytes::len);
         found.map(Bytes::reader).ok_or_else(|| ParquetError::EOF(format!("byte {start} is in no chunk of the footer")))
     }
 
@@ -327,6 +328,8 @@ mod tests {
         let chunks = opened.chunks([2..5, 7..9]).unwrap();
         assert_eq!((chunks.len(), &chunks.get_bytes(3, 2).unwrap()[..]), (10, b"34".as_slice()));
         assert_eq!(&chunks.get_bytes(7, 2).unwrap()[..], b"78");
+        let next = opened.chunks([2..5, 5..9]).unwrap();
+        assert_eq!(&next.get_bytes(5, 3).unwrap()[..], b"567");
         assert!(chunks.get_bytes(3, 3).is_err() && chunks.get_read(0).is_err() && chunks.get_read(6).is_err());
         assert_eq!(opened.read_at(8..11).unwrap_err().kind(), ErrorKind::UnexpectedEof);
     }

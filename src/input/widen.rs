@@ -4,8 +4,9 @@
 //! int8 < int16 < int32 < int64      uint8 < uint16 < uint32 < uint64      uint8 < int16, uint16 < int32, uint32 < int64
 //! float16 < float32 < float64       8- and 16-bit integers < float32      32-bit integers < float64
 //! s < ms < us < ns, for times and for timestamps with one zone      date < date64      null < everything
-//! decimals: as many digits before and after the point as either has, 38 at most
-//! lists, maps, and structs by field names, recursively
+//! timestamps of two zones: UTC, as both are instants
+//! decimals, and integers with them: as many digits before and after the point as either has, 38 at most
+//! lists, maps, and structs by field names, recursively; maps whose values differ in a struct do not widen
 //! ```
 //! 64-bit integers with floats are allowed by [`Widening::Exact`]: they fit if none is beyond 2^53.
 //!
@@ -26,7 +27,7 @@ pub(super) enum Widening {
 
 /// The type that holds the values of both.
 pub(super) fn widen(one: &DataType, other: &DataType, widening: Widening) -> Option<DataType> {
-    use DataType::{Date32, Date64, Decimal128, List, Map, Null, Struct, Time32, Time64, Timestamp};
+    use DataType::{Date32, Date64, Decimal128, Duration, List, Map, Null, Struct, Time32, Time64, Timestamp};
     Some(match (one, other) {
         (List(one), List(other)) => List(widen_field(one, other)?),
         (Map(one, sorted), Map(other, other_sorted)) => Map(widen_entries(one, other)?, *sorted && *other_sorted),
@@ -37,12 +38,19 @@ pub(super) fn widen(one: &DataType, other: &DataType, widening: Widening) -> Opt
         (Timestamp(one, zone), Timestamp(other, same)) if zone == same => {
             Timestamp(*one.max_by_fineness(other), zone.clone())
         }
+        (Timestamp(one, Some(_)), Timestamp(other, Some(_))) => {
+            Timestamp(*one.max_by_fineness(other), Some("UTC".into()))
+        }
+        (Duration(one), Duration(other)) => Duration(*one.max_by_fineness(other)),
         (Time32(one) | Time64(one), Time32(other) | Time64(other)) => match *one.max_by_fineness(other) {
             unit @ (TimeUnit::Second | TimeUnit::Millisecond) => Time32(unit),
             unit => Time64(unit),
         },
         (Decimal128(one, scale), Decimal128(other, other_scale)) => {
             widen_decimals((*one, *scale), (*other, *other_scale))?
+        }
+        (Decimal128(precision, scale), integer) | (integer, Decimal128(precision, scale)) => {
+            widen_decimals((*precision, *scale), (digits(integer)?, 0))?
         }
         _ => widen_numbers(Number::of(one)?, Number::of(other)?, widening)?,
     })
@@ -136,6 +144,18 @@ fn widen_decimals(one: (u8, i8), other: (u8, i8)) -> Option<DataType> {
     (precision <= DECIMAL128_MAX_PRECISION).then_some(DataType::Decimal128(precision, scale))
 }
 
+/// The most digits of an integer type's values.
+fn digits(integer: &DataType) -> Option<u8> {
+    Some(match Number::of(integer)? {
+        Number::Signed(8) | Number::Unsigned(8) => 3,
+        Number::Signed(16) | Number::Unsigned(16) => 5,
+        Number::Signed(32) | Number::Unsigned(32) => 10,
+        Number::Signed(64) => 19,
+        Number::Unsigned(64) => 20,
+        _ => return None,
+    })
+}
+
 /// One field for both, with the name of `one`.
 fn widen_field(one: &FieldRef, other: &FieldRef) -> Option<FieldRef> {
     let data_type = widen(one.data_type(), other.data_type(), Widening::Always)?;
@@ -143,34 +163,41 @@ fn widen_field(one: &FieldRef, other: &FieldRef) -> Option<FieldRef> {
     Some(Arc::new(one.as_ref().clone().with_data_type(data_type).with_nullable(nullable)))
 }
 
-/// All fields of both, in the order of their first occurrence; those of only one become nullable. Structs without a
-/// common field are not merged.
+/// All fields of both, in the order of their first occurrence; those of only one become nullable.
 fn widen_fields(one: &Fields, other: &Fields) -> Option<Fields> {
     let mut fields: Vec<FieldRef> = Vec::with_capacity(one.len());
-    let mut common = 0;
     for field in one {
         match other.iter().find(|other| other.name() == field.name()) {
-            Some(other) => {
-                fields.push(widen_field(field, other)?);
-                common += 1;
-            }
+            Some(other) => fields.push(widen_field(field, other)?),
             None => fields.push(nullable(field)),
         }
     }
     fields.extend(other.iter().filter(|other| !one.iter().any(|field| field.name() == other.name())).map(nullable));
-    (common > 0 || one.is_empty() && other.is_empty()).then(|| fields.into())
+    Some(fields.into())
 }
 
 fn nullable(field: &FieldRef) -> FieldRef {
     Arc::new(field.as_ref().clone().with_nullable(true))
 }
 
-/// Keys and values of maps, whatever their fields are named.
+/// Keys and values of maps, whatever their fields are named. The query's reader cannot add fields to structs in maps.
 fn widen_entries(one: &FieldRef, other: &FieldRef) -> Option<FieldRef> {
     let (DataType::Struct(pair), DataType::Struct(others)) = (one.data_type(), other.data_type()) else { return None };
     let pairs = pair.iter().zip(others).map(|(one, other)| widen_field(one, other)).collect::<Option<Vec<_>>>()?;
+    let same = |(one, wide): (&FieldRef, &FieldRef)| one.data_type() == wide.data_type() || !holds_struct(wide);
+    if !pair.iter().zip(&pairs).all(same) || !others.iter().zip(&pairs).all(same) {
+        return None;
+    }
     let entries = Field::new(one.name(), DataType::Struct(pairs.into()), one.is_nullable());
     (pair.len() == others.len()).then(|| Arc::new(entries.with_metadata(one.metadata().clone())))
+}
+
+fn holds_struct(field: &FieldRef) -> bool {
+    match field.data_type() {
+        DataType::Struct(_) => true,
+        DataType::List(item) | DataType::Map(item, _) => holds_struct(item),
+        _ => false,
+    }
 }
 
 #[cfg(test)]
@@ -218,12 +245,20 @@ mod tests {
 
     #[test]
     fn times_and_decimals_widen_to_the_finer() {
-        use DataType::{Date32, Date64, Decimal128, Time32, Time64, Timestamp};
+        use DataType::{Date32, Date64, Decimal128, Int32, Int64, Time32, Time64, Timestamp, UInt64};
         let utc = || Some("UTC".into());
         for (one, other, expected) in [
             (Timestamp(TimeUnit::Second, None), Timestamp(TimeUnit::Nanosecond, None), Some("timestamp[ns]")),
             (Timestamp(TimeUnit::Second, utc()), Timestamp(TimeUnit::Millisecond, utc()), Some("timestamp[ms, UTC]")),
             (Timestamp(TimeUnit::Second, utc()), Timestamp(TimeUnit::Second, None), None),
+            (
+                Timestamp(TimeUnit::Second, Some("Europe/Berlin".into())),
+                Timestamp(TimeUnit::Millisecond, utc()),
+                Some("timestamp[ms, UTC]"),
+            ),
+            (Int32, Decimal128(25, 2), Some("decimal(25, 2)")),
+            (Int64, Decimal128(5, 1), Some("decimal(20, 1)")),
+            (UInt64, Decimal128(38, 20), None),
             (Time32(TimeUnit::Millisecond), Time64(TimeUnit::Microsecond), Some("time[us]")),
             (Date32, Date64, Some("date64")),
             (Decimal128(10, 2), Decimal128(9, 4), Some("decimal(12, 4)")),
@@ -244,11 +279,15 @@ mod tests {
         let both = widen(&structure(vec![Arc::clone(&a), Arc::clone(&b)]), &structure(vec![wide_a]), Widening::Always);
         let expected = [Field::new("a", DataType::Int16, false), Field::new("b", DataType::Utf8, true)];
         assert_eq!(both, Some(structure(expected.into_iter().map(Arc::new).collect())));
-        check(&structure(vec![a]), &structure(vec![b]), None);
+        let wide = widen(&structure(vec![Arc::clone(&a)]), &structure(vec![b]), Widening::Always);
+        let expected = [Field::new("a", DataType::Int8, true), Field::new("b", DataType::Utf8, true)];
+        assert_eq!(wide, Some(structure(expected.into_iter().map(Arc::new).collect())));
         let map = |key: &str, value| {
             let pair = vec![field(key, DataType::Utf8), field("value", value)];
             DataType::Map(field("entries", DataType::Struct(pair.into())), false)
         };
         check(&map("key", DataType::Int8), &map("keys", DataType::Int16), Some("map<string, int16>"));
+        let more = structure(vec![Arc::clone(&a), field("c", DataType::Int8)]);
+        check(&map("key", structure(vec![a])), &map("key", more), None);
     }
 }

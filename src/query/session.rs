@@ -303,7 +303,7 @@ async fn plan(
     let mut statement = state.sql_to_statement(sql, &state.config_options().sql_parser.dialect).map_err(unplanned)?;
     sql_limits::check_names(&statement).map_err(unplanned)?;
     column_limit::check_columns(&statement, &columns).map_err(unplanned)?;
-    exact::check_syntax(&mut statement).map_err(unplanned)?;
+    exact::check_syntax(&mut statement, state.scalar_functions().keys().cloned().collect()).map_err(unplanned)?;
     let written = state.statement_to_plan(statement).await.map_err(unplanned)?;
     let only_reads = SQLOptions::new().with_allow_ddl(false).with_allow_dml(false).with_allow_statements(false);
     only_reads.verify_plan(&written).map_err(unplanned)?;

@@ -135,7 +135,11 @@ fn try_out(encoding: Encoding, dataset: &str, column: &ValueField) -> Result<()>
         .because(cause),
     };
     if holds_union(&column.data_type) {
-        return Err(refused(Error::internal("values of a union have different types")));
+        return Err(Error::invalid(format!(
+            "column '{}' has values of several types, which cannot be encoded as one: take each in the SELECT with \
+             union_extract(column, 'TYPE')",
+            column.name
+        )));
     }
     let nullable = [ValueField { nullable: true, ..column.clone() }];
     let encoder = ValueEncoder::new(encoding, dataset, &nullable, false).map_err(refused)?;

@@ -328,15 +328,30 @@ where
     Ok(())
 }
 
+/// Whole numbers of fewer digits are numbers of every floating-point type.
+const EXACT_DIGITS: usize = 8;
+
+/// Adds the nearest number of the type. A whole number that is not one of the type's is refused: it is an identifier or
+/// a count, not a measurement. So is a number that would become 0.
 fn push_float<T>(builder: &mut PrimitiveBuilder<T>, text: &str, is_finite: fn(T::Native) -> bool) -> Result<(), Reason>
 where
     T: ArrowPrimitiveType,
-    T::Native: std::str::FromStr,
+    T::Native: std::str::FromStr + std::fmt::Display,
 {
     let value: T::Native = text.parse().map_err(|_| Reason::new())?;
     // Infinities may be written by name; large numbers do not become infinite.
     if !is_finite(value) && text.bytes().any(|byte| byte.is_ascii_digit()) {
         return Err("it is too large".to_owned());
+    }
+    let digits = text.trim_start_matches(['+', '-']).trim_start_matches('0');
+    let is_whole = digits.len() >= EXACT_DIGITS && digits.bytes().all(|byte| byte.is_ascii_digit());
+    if is_whole && format!("{value:.0}").trim_start_matches('-') != digits {
+        return Err(format!("it would be rounded to {value:.0}; an integer or decimal type holds it"));
+    }
+    let of_mantissa = |byte: &u8| !matches!(byte, b'e' | b'E');
+    let is_zero = value == T::Native::default();
+    if is_zero && text.bytes().take_while(|byte| of_mantissa(byte)).any(|byte| matches!(byte, b'1'..=b'9')) {
+        return Err("it would become 0".to_owned());
     }
     builder.append_value(value);
     Ok(())
@@ -404,6 +419,12 @@ mod tests {
             (DataType::UInt64, "-1", None),
             (DataType::Float32, "0.1", Some("0.1")),
             (DataType::Float32, "1e39", None),
+            (DataType::Float32, "16777216", Some("16777216.0")),
+            (DataType::Float32, "16777217", None),
+            (DataType::Float32, "1e-60", None),
+            (DataType::Float64, "0.000e5", Some("0.0")),
+            (DataType::Float64, "-9007199254740992", Some("-9007199254740992.0")),
+            (DataType::Float64, "9007199254740993", None),
             (DataType::Float64, "-inf", Some("-inf")),
             (DataType::Float64, "1e309", None),
             (DataType::Decimal128(5, 2), "-123.4500", Some("-123.45")),

@@ -11,10 +11,12 @@ use arrow::datatypes::{DataType, Int64Type, TimeUnit};
 use arrow::util::display::array_value_to_string;
 use datafusion::common::config::ConfigOptions;
 use datafusion::common::tree_node::Transformed;
-use datafusion::common::{DFSchema, DataFusionError, Result, exec_datafusion_err, exec_err, internal_datafusion_err};
+use datafusion::common::{
+    DFSchema, DataFusionError, Result, exec_datafusion_err, exec_err, internal_datafusion_err, plan_err,
+};
 use datafusion::logical_expr::{
     Cast, ColumnarValue, Expr, ExprSchemable, LogicalPlan, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature,
-    Volatility,
+    TryCast, Volatility,
 };
 use datafusion::optimizer::AnalyzerRule;
 
@@ -38,8 +40,20 @@ impl AnalyzerRule for NamedCasts {
 }
 
 fn replace(expression: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
-    let Expr::Cast(Cast { expr, field }) = &expression else { return Ok(Transformed::no(expression)) };
-    if !can_fail(&expr.get_type(schema)?, field.data_type()) {
+    let (Expr::Cast(Cast { expr, field }) | Expr::TryCast(TryCast { expr, field })) = &expression else {
+        return Ok(Transformed::no(expression));
+    };
+    let from = expr.get_type(schema)?;
+    if let (DataType::Union(fields, _), false) = (&from, from == *field.data_type()) {
+        let names: Vec<&str> = fields.iter().map(|(_, field)| field.name().as_str()).collect();
+        return plan_err!(
+            "{} would lose values: {expr} has one of several types; take each with union_extract({expr}, 'TYPE'), of \
+             the types {}",
+            super::as_written(&expression),
+            names.join(", ")
+        );
+    }
+    if matches!(expression, Expr::TryCast(_)) || !can_fail(&from, field.data_type()) {
         return Ok(Transformed::no(expression));
     }
     let named = NamedCast {

@@ -37,8 +37,10 @@ mod conversions;
 mod empty_aggregates;
 mod float_frames;
 mod floats;
+mod ignored_clauses;
 mod moving_statistics;
 mod multisets;
+mod named_windows;
 mod not_in;
 mod null_safe;
 mod operation;
@@ -56,6 +58,7 @@ mod types;
 mod using;
 #[cfg(test)]
 mod value_tests;
+mod volatile_queries;
 
 use std::sync::Arc;
 

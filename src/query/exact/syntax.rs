@@ -5,9 +5,12 @@
 //! |---|---|
 //! | `NATURAL RIGHT` or `FULL JOIN` | a common column would be the left side's, which is null if that side has no row |
 //! | `a IS NOT DISTINCT FROM b AND c` | would be read as `a IS NOT DISTINCT FROM (b AND c)` |
+//! | clauses that the planner never reads | would have no effect (`ignored_clauses`, `named_windows`) |
+//! | `WITH` of random values, read twice | would differ each time (`volatile_queries`) |
 //!
 //! Not for: SQL that DataFusion rejects itself.
 
+use std::collections::HashSet;
 use std::ops::ControlFlow;
 
 use datafusion::common::{Result, plan_err};
@@ -17,35 +20,42 @@ use datafusion::sql::sqlparser::ast::{
     VisitorMut,
 };
 
-use super::using;
+use super::{ignored_clauses, named_windows, using, volatile_queries};
 
-/// Rewrites what would be misread, or rejects it.
+/// Rewrites what would be misread, or rejects it; `scalars` are the names of all scalar functions.
 ///
 /// # Errors
 /// `Plan`, with what to write instead.
-pub(in crate::query) fn check(statement: &mut Statement) -> Result<()> {
+pub(in crate::query) fn check(statement: &mut Statement, scalars: HashSet<String>) -> Result<()> {
     let Statement::Statement(statement) = statement else { return Ok(()) };
-    match statement.visit(&mut Check) {
+    match statement.visit(&mut Check { scalars }) {
         ControlFlow::Continue(()) => Ok(()),
         ControlFlow::Break(why) => plan_err!("{why}"),
     }
 }
 
-struct Check;
+struct Check {
+    scalars: HashSet<String>,
+}
 
 impl VisitorMut for Check {
     type Break = String;
 
     fn pre_visit_query(&mut self, query: &mut Query) -> ControlFlow<String> {
+        ignored_clauses::check_query(query)?;
+        volatile_queries::check(query)?;
         using::rewrite_query(query)
     }
 
     fn pre_visit_select(&mut self, select: &mut Select) -> ControlFlow<String> {
+        ignored_clauses::check_select(select)?;
+        named_windows::rewrite(select)?;
         select.from.iter().try_for_each(joins)?;
         using::rewrite(select).map_continue(|_| ())
     }
 
     fn pre_visit_table_factor(&mut self, table: &mut TableFactor) -> ControlFlow<String> {
+        ignored_clauses::check_table(table)?;
         match table {
             TableFactor::NestedJoin { table_with_joins, .. } => nested(table_with_joins),
             _ => ControlFlow::Continue(()),
@@ -53,6 +63,10 @@ impl VisitorMut for Check {
     }
 
     fn pre_visit_expr(&mut self, expression: &mut Expr) -> ControlFlow<String> {
+        if let Expr::Function(function) = &*expression {
+            ignored_clauses::check_function(function, &self.scalars)?;
+            function.over.iter().try_for_each(named_windows::check)?;
+        }
         let (Expr::IsDistinctFrom(_, right) | Expr::IsNotDistinctFrom(_, right)) = &*expression else {
             return ControlFlow::Continue(());
         };

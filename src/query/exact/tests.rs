@@ -15,7 +15,7 @@ fn answer(sql: &str) -> Result<Vec<String>, String> {
         let batches = async {
             let state = context.state();
             let mut statement = state.sql_to_statement(sql, &state.config_options().sql_parser.dialect)?;
-            super::check_syntax(&mut statement)?;
+            super::check_syntax(&mut statement, state.scalar_functions().keys().cloned().collect())?;
             let plan = state.statement_to_plan(statement).await?;
             context.execute_logical_plan(plan).await?.collect().await
         };
@@ -325,4 +325,76 @@ fn exists_and_in_are_values_too() {
         &["1 yes", "2 no", "3 yes"],
     );
     check(&format!("SELECT k, x IN {} FROM {t}", rows("x")), &["1 true", "2 false", "3 -"]);
+}
+
+const ROWS: &str = "(VALUES (1, 'a', 10), (2, 'a', 20), (3, 'b', 5), (4, 'b', 7)) AS t(k, g, x)";
+
+#[test]
+fn a_window_extends_a_named_one() {
+    let expected = &["1 10", "2 30", "3 5", "4 12"];
+    for window in [
+        "OVER (w ROWS UNBOUNDED PRECEDING) AS s FROM {} WINDOW w AS (PARTITION BY g ORDER BY k)",
+        "OVER (w) AS s FROM {} WINDOW w AS (PARTITION BY g ORDER BY k)",
+        "OVER (W ORDER BY k) AS s FROM {} WINDOW w AS (PARTITION BY g)",
+        "OVER v AS s FROM {} WINDOW w AS (PARTITION BY g), v AS (w ORDER BY k)",
+        "OVER (v ROWS UNBOUNDED PRECEDING) AS s FROM {} WINDOW w AS (PARTITION BY g), v AS (w ORDER BY k)",
+    ] {
+        check(&format!("SELECT k, sum(x) {}", window.replace("{}", ROWS)), expected);
+    }
+    let inner = format!("SELECT k, (SELECT max(x) FROM {ROWS} WHERE k = 1) + sum(x) OVER (w) AS s FROM {ROWS}");
+    check(&format!("{inner} WINDOW w AS (PARTITION BY g ORDER BY k)"), &["1 20", "2 40", "3 15", "4 22"]);
+    for (window, said) in [
+        ("OVER (w PARTITION BY k) FROM {} WINDOW w AS (ORDER BY k)", "PARTITION BY cannot be added"),
+        ("OVER (w ORDER BY x) FROM {} WINDOW w AS (ORDER BY k)", "has an ORDER BY already"),
+        ("OVER (w) FROM {} WINDOW w AS (ORDER BY k ROWS 1 PRECEDING)", "has a frame"),
+        ("OVER (v) FROM {} WINDOW w AS (ORDER BY k)", "window v is not defined"),
+    ] {
+        refused(&format!("SELECT sum(x) {}", window.replace("{}", ROWS)), &[said]);
+    }
+}
+
+#[test]
+fn clauses_that_would_be_ignored_are_refused() {
+    for (sql, said) in [
+        ("SELECT k FROM t PREWHERE x > 9", "PREWHERE"),
+        ("SELECT k FROM t START WITH k = 1 CONNECT BY PRIOR k = x", "CONNECT BY"),
+        ("SELECT count(*) FROM t TABLESAMPLE (1 ROWS)", "TABLESAMPLE"),
+        ("SELECT k FROM t TABLESAMPLE BERNOULLI (10)", "TABLESAMPLE"),
+        ("SELECT * ILIKE 'k%' FROM t", "ILIKE"),
+        ("SELECT g FROM t GROUP BY g WITH TOTALS", "TOTALS"),
+        ("SELECT k FROM t FOR UPDATE", "FOR UPDATE"),
+        ("SELECT k FROM t FOR SHARE", "FOR SHARE"),
+        ("SELECT k FROM t SETTINGS a = 1", "SETTINGS"),
+        ("SELECT lower(DISTINCT g) FROM t", "DISTINCT"),
+        ("SELECT lower(g) FILTER (WHERE x > 9) FROM t", "FILTER"),
+        ("SELECT lower(g) IGNORE NULLS FROM t", "NULLS"),
+        ("SELECT concat(g, x ORDER BY x) FROM t", "a clause after the arguments"),
+        ("SELECT lower(g) WITHIN GROUP (ORDER BY x) FROM t", "WITHIN GROUP"),
+        (
+            "WITH RECURSIVE r AS (SELECT 1 AS n UNION ALL SELECT n + 1 FROM r WHERE n < 5 LIMIT 3) SELECT n FROM r",
+            "LIMIT",
+        ),
+    ] {
+        let table = format!("FROM {ROWS}");
+        refused(&sql.replace("FROM t", &table.replace(" AS t(", " AS u(")), &[said]);
+    }
+    let groups = format!("SELECT g, sum(x) FROM {ROWS} GROUP BY g WITH");
+    check(&format!("{groups} ROLLUP"), &["- 42", "a 30", "b 12"]);
+    check(&format!("{groups} CUBE"), &["- 42", "a 30", "b 12"]);
+    let all = "WITH RECURSIVE r AS (SELECT 1 AS n UNION ALL SELECT n + 1 FROM r WHERE n < 3) SELECT n FROM r LIMIT 9";
+    check(all, &["1", "2", "3"]);
+}
+
+#[test]
+fn random_values_that_are_read_twice_are_refused() {
+    let twice = "SELECT a.v = b.v FROM r AS a JOIN r AS b ON a.k = b.k";
+    for with in [
+        format!("WITH r AS (SELECT k, random() AS v FROM {ROWS}) {twice}"),
+        format!("WITH q AS (SELECT k, uuid() AS v FROM {ROWS}), r AS (SELECT * FROM q) {twice}"),
+    ] {
+        refused(&with, &["read more than once"]);
+    }
+    let once = format!("WITH r AS (SELECT k, random() AS v FROM {ROWS}) SELECT k FROM r WHERE v < 2");
+    check(&once, &["1", "2", "3", "4"]);
+    check(&format!("WITH r AS (SELECT k, x AS v FROM {ROWS}) {twice}"), &["true", "true", "true", "true"]);
 }

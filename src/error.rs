@@ -58,6 +58,15 @@ pub(crate) fn says_disk_full(text: &str) -> bool {
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 /// What went wrong, where, and why.
+///
+/// ```
+/// use cutover::error::{Error, Kind};
+///
+/// let error = Error::input("events.csv, line 7: column \"age\" holds \"x\"").during("the contract is broken");
+/// assert_eq!(error.kind(), Kind::Input);
+/// assert_eq!(error.chain().len(), 2);
+/// assert_eq!(Kind::Input.name(), "input");
+/// ```
 #[derive(Debug)]
 pub struct Error {
     kind: Kind,

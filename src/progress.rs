@@ -14,6 +14,15 @@ use serde_json::{Map, json};
 use crate::stderr;
 
 /// How progress is shown.
+///
+/// ```no_run
+/// use cutover::run::{Progress, Resources, RunOptions};
+///
+/// # fn main() -> cutover::error::Result<()> {
+/// let options = RunOptions { progress: Progress::auto(), ..RunOptions::new(Resources::new(None, None)?) };
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Progress {
     /// A bar that is redrawn.

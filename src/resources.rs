@@ -32,6 +32,15 @@ const LAST_SECOND: u64 = 253_370_764_799;
 const KEEP_CORES: &str = "CUTOVER_CORES";
 
 /// Threads and memory of one run.
+///
+/// ```
+/// use cutover::run::Resources;
+///
+/// let resources = Resources::new(Some(2), Some(256 << 20))?;
+/// assert_eq!((resources.threads, resources.memory), (2, 256 << 20));
+/// assert!(Resources::new(Some(0), None).is_err());
+/// # Ok::<(), cutover::error::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Resources {
     /// Threads; at least 1.

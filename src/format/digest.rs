@@ -46,6 +46,17 @@ impl std::iter::Sum for Digest {
 }
 
 /// Adds up the digest of entries, one at a time.
+///
+/// ```
+/// use cutover::format::{Digest, Digester};
+///
+/// let mut digester = Digester::new();
+/// digester.add(b"a", b"1");
+/// digester.add(b"b", b"2");
+/// // The order of entries makes no difference.
+/// let parts = Digest::of_entry(b"b", b"2").plus(Digest::of_entry(b"a", b"1"));
+/// assert_eq!(digester.digest(), parts);
+/// ```
 #[derive(Clone, Debug, Default)]
 pub struct Digester {
     sum: Digest,

@@ -27,6 +27,18 @@ use crate::error::{Error, Result};
 pub(crate) const FORMAT: u32 = 1;
 
 /// The manifest of one version.
+///
+/// ```no_run
+/// # fn main() -> cutover::error::Result<()> {
+/// let version = cutover::serve::Reader::open("stores/planes")?.snapshot();
+/// let manifest = version.manifest();
+/// println!("version {}, as of {}: {} rows, {}", manifest.version, manifest.as_of, manifest.rows, manifest.digest);
+/// for input in &manifest.inputs {
+///     println!("built from {} of {} bytes", input.path, input.bytes);
+/// }
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Manifest {
     /// Always the format this program writes, 1.

@@ -5,6 +5,13 @@
 use serde::{Deserialize, Serialize};
 
 /// The state of a version. Builds in staging have no entry and no state.
+///
+/// ```
+/// use cutover::format::State;
+///
+/// assert!(State::Published.is_good() && State::RolledBack.is_bad());
+/// assert_eq!(State::RolledBack.as_str(), "rolled back");
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum State {

@@ -19,6 +19,20 @@ const PREVIEW_ROWS: usize = 5;
 
 /// What a run would do. Writes nothing to the store.
 ///
+/// ```no_run
+/// use std::collections::BTreeMap;
+/// use std::path::Path;
+///
+/// use cutover::run::{Job, Resources, RunOptions, plan};
+///
+/// # fn main() -> cutover::error::Result<()> {
+/// let job = Job::load(Path::new("jobs/planes.toml"), &BTreeMap::new())?;
+/// let report = plan(&job, &RunOptions::new(Resources::new(None, None)?))?;
+/// println!("{} inputs", report.inputs.len());
+/// # Ok(())
+/// # }
+/// ```
+///
 /// # Errors
 /// As [`run`](super::run), for what can be known without building.
 pub fn plan(job: &Job, options: &RunOptions) -> Result<PlanReport> {

@@ -14,6 +14,19 @@ use super::db_options;
 use crate::error::Result;
 
 /// A half-open range of keys: from `start`, inclusive, to `end`, exclusive.
+///
+/// ```no_run
+/// use cutover::serve::{Range, Reader};
+///
+/// # fn main() -> cutover::error::Result<()> {
+/// let version = Reader::open("stores/planes")?.snapshot();
+/// for entry in version.scan(&Range::prefix(b"N1")).take(10) {
+///     let (key, value) = entry?;
+///     println!("{}: {} bytes", version.key_schema().to_json(&key)?, value.len());
+/// }
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Range {
     start: Vec<u8>,

@@ -18,6 +18,19 @@ use crate::format::Current;
 const ATTEMPTS: usize = 8;
 
 /// A store, open for reading.
+///
+/// ```no_run
+/// # fn main() -> cutover::error::Result<()> {
+/// let store = cutover::serve::Store::open("stores/planes")?;
+/// for entry in &store.versions()?.versions {
+///     println!("{} {}", entry.version, entry.state.as_str());
+/// }
+/// if let Some(version) = store.current()? {
+///     println!("readers see version {}", version.number());
+/// }
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone)]
 pub struct Store {
     catalog: Catalog,

@@ -52,6 +52,16 @@ pub struct Report {
 
 /// Verifies a version of the store. Damage is in the report, not an error.
 ///
+/// ```no_run
+/// use cutover::serve::{Depth, Store, verify};
+///
+/// # fn main() -> cutover::error::Result<()> {
+/// let report = verify(&Store::open("stores/planes")?, 1, Depth::Full)?;
+/// assert!(report.findings.is_empty(), "{} entries were read", report.entries);
+/// # Ok(())
+/// # }
+/// ```
+///
 /// # Errors
 /// `Invalid` when there is no such version; `Unavailable` when the store cannot be read; else as `Catalog::read`.
 pub fn verify(store: &Store, version: u64, depth: Depth) -> Result<Report> {

@@ -20,6 +20,23 @@ use crate::error::{Error, Kind, Result};
 use crate::format::{Current, KeySchema, Manifest, ValueSchema};
 
 /// One version, open for reading.
+///
+/// Keys and values are bytes; its schemas turn them into JSON and back:
+///
+/// ```no_run
+/// # fn main() -> cutover::error::Result<()> {
+/// let reader = cutover::serve::Reader::open("stores/planes")?;
+/// let version = reader.snapshot();
+/// let keys = [version.key_schema().parse("N10156")?, version.key_schema().parse("N102UW")?];
+/// for value in version.multi_get(&[&keys[0], &keys[1]])? {
+///     match value {
+///         Some(value) => println!("{}", version.value_schema().to_text(&value)?),
+///         None => println!("no such key"),
+///     }
+/// }
+/// # Ok(())
+/// # }
+/// ```
 pub struct Version {
     directory: PathBuf,
     manifest: Manifest,

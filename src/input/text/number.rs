@@ -3,8 +3,10 @@
 //! ```text
 //! integers          int64 ─▶ uint64 ─▶ decimal(38, 0)
 //! with fractions    float64, if every number survives parsing as a double ─▶ decimal(38, s)
+//!                   ─▶ float64, if a double gives every number again, printed with as many digits
 //! ```
-//! A double keeps up to 15 significant digits of any number; for longer ones it is tried.
+//! A double keeps up to 15 significant digits of any number; for longer ones it is tried. The last step is for programs
+//! that print doubles with 17 digits, and for Java's smallest one.
 //!
 //! Not for: number syntax that only one of CSV and JSON accepts.
 
@@ -12,6 +14,8 @@ use arrow::datatypes::DataType;
 
 /// Significant digits of any number that a double keeps.
 const KEPT_DIGITS: i32 = 15;
+/// Significant digits that tell every double from its neighbours.
+const PRINTED_DIGITS: usize = 17;
 /// Exponents up to this absolute value are far from the limits of a double.
 const KEPT_EXPONENT: i32 = 290;
 /// Integers up to this absolute value are exact as doubles.
@@ -96,8 +100,19 @@ impl Number {
             return true;
         }
         let Some(double) = text.parse::<f64>().ok().filter(|double| double.is_finite()) else { return false };
-        let again = Self::parse(&format!("{double:e}"));
-        self.digits.is_some() && again.is_some_and(|again| again.digits == self.digits && again.scale == self.scale)
+        self.is_written(&format!("{double:e}"))
+    }
+
+    /// Whether `text`, this number, is what a double prints with as many digits.
+    fn is_printed(&self, text: &str) -> bool {
+        let places = usize::try_from(self.significant - 1).ok().filter(|places| *places < PRINTED_DIGITS);
+        let double = text.parse::<f64>().ok().filter(|double| double.is_finite());
+        places.zip(double).is_some_and(|(places, double)| self.is_written(&format!("{double:.places$e}")))
+    }
+
+    fn is_written(&self, text: &str) -> bool {
+        let same = |other: Self| other.digits == self.digits && other.scale == self.scale;
+        self.digits.is_some() && Self::parse(text).is_some_and(same)
     }
 }
 
@@ -146,6 +161,8 @@ pub(super) struct Numbers {
     long: bool,
     /// Whether any is inexact as a double.
     lost: bool,
+    /// Whether any is not even what a double prints with as many digits.
+    unlike: bool,
     /// Whether any is NaN or infinite.
     odd: bool,
     whole_digits: i32,
@@ -162,7 +179,10 @@ impl Numbers {
                 self.long |= number.digits.is_none() || number.is_whole;
                 self.scale = self.scale.max(number.scale);
                 self.whole_digits = self.whole_digits.max(number.whole_digits());
-                self.lost = self.lost || !number.survives(text);
+                if !number.survives(text) {
+                    self.lost = true;
+                    self.unlike = self.unlike || !number.is_printed(text);
+                }
             }
         }
     }
@@ -172,7 +192,9 @@ impl Numbers {
     pub(super) fn add_whole(&mut self, whole: i128) {
         let (least, greatest) = self.range.unwrap_or((whole, whole));
         self.range = Some((least.min(whole), greatest.max(whole)));
-        self.lost |= whole.unsigned_abs() > u128::from(KEPT_WHOLE) && (whole as f64) as i128 != whole;
+        let lost = whole.unsigned_abs() > u128::from(KEPT_WHOLE) && (whole as f64) as i128 != whole;
+        self.lost |= lost;
+        self.unlike |= lost;
     }
 
     /// Adds NaN or an infinity.
@@ -189,6 +211,7 @@ impl Numbers {
         self.broken |= other.broken;
         self.long |= other.long;
         self.lost |= other.lost;
+        self.unlike |= other.unlike;
         self.odd |= other.odd;
         self.whole_digits = self.whole_digits.max(other.whole_digits);
         self.scale = self.scale.max(other.scale);
@@ -220,7 +243,10 @@ impl Numbers {
             return Some(DataType::Float64);
         }
         let fits = !self.odd && !self.long && whole_digits + self.scale <= WIDEST;
-        fits.then_some(DataType::Decimal128(WIDEST as u8, self.scale as i8))
+        match fits {
+            true => Some(DataType::Decimal128(WIDEST as u8, self.scale as i8)),
+            false => (!self.unlike).then_some(DataType::Float64),
+        }
     }
 }
 
@@ -277,6 +303,10 @@ mod tests {
             (vec!["0.1234567890123456"], Some(DataType::Float64)),
             (vec!["0.123456789012345678", "12"], decimal(18)),
             (vec!["1e300", "9007199254740993"], None),
+            (vec!["0.10000000000000001", "1.5"], decimal(17)),
+            (vec!["0.10000000000000001", "1.5e30"], Some(DataType::Float64)),
+            (vec!["0.10000000000000002", "0.123456789012345678", "1.5e30"], None),
+            (vec!["4.9E-324", "1.5"], Some(DataType::Float64)),
             (vec!["1e400"], None),
             (vec!["1e-400"], None),
             (vec!["1.50", "2.5000"], Some(DataType::Float64)),

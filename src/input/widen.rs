@@ -163,17 +163,22 @@ fn widen_field(one: &FieldRef, other: &FieldRef) -> Option<FieldRef> {
     Some(Arc::new(one.as_ref().clone().with_data_type(data_type).with_nullable(nullable)))
 }
 
-/// All fields of both, in the order of their first occurrence; those of only one become nullable.
+/// All fields of both, in the order of their first occurrence; those of only one become nullable. Structs without a
+/// common field are not merged.
 fn widen_fields(one: &Fields, other: &Fields) -> Option<Fields> {
     let mut fields: Vec<FieldRef> = Vec::with_capacity(one.len());
+    let mut common = 0;
     for field in one {
         match other.iter().find(|other| other.name() == field.name()) {
-            Some(other) => fields.push(widen_field(field, other)?),
+            Some(other) => {
+                fields.push(widen_field(field, other)?);
+                common += 1;
+            }
             None => fields.push(nullable(field)),
         }
     }
     fields.extend(other.iter().filter(|other| !one.iter().any(|field| field.name() == other.name())).map(nullable));
-    Some(fields.into())
+    (common > 0 || one.is_empty() && other.is_empty()).then(|| fields.into())
 }
 
 fn nullable(field: &FieldRef) -> FieldRef {
@@ -279,9 +284,7 @@ mod tests {
         let both = widen(&structure(vec![Arc::clone(&a), Arc::clone(&b)]), &structure(vec![wide_a]), Widening::Always);
         let expected = [Field::new("a", DataType::Int16, false), Field::new("b", DataType::Utf8, true)];
         assert_eq!(both, Some(structure(expected.into_iter().map(Arc::new).collect())));
-        let wide = widen(&structure(vec![Arc::clone(&a)]), &structure(vec![b]), Widening::Always);
-        let expected = [Field::new("a", DataType::Int8, true), Field::new("b", DataType::Utf8, true)];
-        assert_eq!(wide, Some(structure(expected.into_iter().map(Arc::new).collect())));
+        check(&structure(vec![Arc::clone(&a)]), &structure(vec![b]), None);
         let map = |key: &str, value| {
             let pair = vec![field(key, DataType::Utf8), field("value", value)];
             DataType::Map(field("entries", DataType::Struct(pair.into())), false)

@@ -136,9 +136,10 @@ fn try_out(encoding: Encoding, dataset: &str, column: &ValueField) -> Result<()>
     };
     if holds_union(&column.data_type) {
         return Err(Error::invalid(format!(
-            "column '{}' has values of several types, which cannot be encoded as one: take each in the SELECT with \
-             union_extract(column, 'TYPE')",
-            column.name
+            "column '{}' has type {}, values of several types, which cannot be encoded as one: take each in the SELECT \
+             with union_extract(column, 'TYPE')",
+            column.name,
+            type_name(&column.data_type)
         )));
     }
     let nullable = [ValueField { nullable: true, ..column.clone() }];

@@ -34,7 +34,7 @@ pub(crate) const FORMAT: u32 = 1;
 /// let manifest = version.manifest();
 /// println!("version {}, as of {}: {} rows, {}", manifest.version, manifest.as_of, manifest.rows, manifest.digest);
 /// for input in &manifest.inputs {
-///     println!("built from {} of {} bytes", input.path, input.bytes);
+///     println!("built from {} of {} bytes", input.path, input.size);
 /// }
 /// # Ok(())
 /// # }

@@ -22,8 +22,8 @@ const ATTEMPTS: usize = 8;
 /// ```no_run
 /// # fn main() -> cutover::error::Result<()> {
 /// let store = cutover::serve::Store::open("stores/planes")?;
-/// for entry in &store.versions()?.versions {
-///     println!("{} {}", entry.version, entry.state.as_str());
+/// for (number, entry) in &store.versions()?.versions {
+///     println!("{number} {}", entry.state.as_str());
 /// }
 /// if let Some(version) = store.current()? {
 ///     println!("readers see version {}", version.number());

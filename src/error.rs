@@ -54,6 +54,10 @@ pub(crate) fn says_disk_full(text: &str) -> bool {
     FULL.iter().any(|words| text.contains(words))
 }
 
+/// The name of a detail: arguments with which the same command would succeed. The command line makes the next command
+/// of it.
+pub(crate) const AGAIN_WITH: &str = "again_with";
+
 /// A [`std::result::Result`] with this crate's [`Error`].
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 

@@ -32,11 +32,12 @@ mod upload;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use indicatif::HumanBytes;
 use jiff::Timestamp;
 
 use crate::catalog::Catalog;
 use crate::error::{Error, IoContext, Result};
-use crate::format::{Allow, Allowed, Current, Kafka, Retention, State, allow_flag};
+use crate::format::{Allow, Allowed, Current, Kafka, Retention, State, allow_flag, shown_versions};
 use crate::job::Job;
 use crate::progress::Progress;
 use crate::publish::{self, GcReport, Published, Replicas};
@@ -134,8 +135,9 @@ pub fn run(job: &Job, options: &RunOptions) -> Result<RunReport> {
     }
     let prepared = ready.or_else(|found| Prepared::new(found, &runtime))?;
     let previous = preflight(&prepared, &catalog, &current, as_of)?;
-    let notes = if options.stage { Vec::new() } else { as_of::notes(job, &current, as_of) };
-    notes.iter().for_each(|note| tracing::warn!("{note}"));
+    let live = if options.stage { Vec::new() } else { as_of::notes(job, &current, as_of) };
+    live.iter().for_each(|note| tracing::warn!("{note}"));
+    let notes = [prepared.notes(), live].concat();
     let build = Build {
         prepared: &prepared,
         catalog: &catalog,
@@ -154,7 +156,7 @@ pub fn run(job: &Job, options: &RunOptions) -> Result<RunReport> {
         Some(_) => Ok(GcReport::default()),
         None => publish::gc(&catalog, &job.retention, publish::GRACE),
     };
-    let ended = ended.inspect_err(|error| tell_what_gc_frees(&catalog, error))?;
+    let ended = ended.map_err(|error| with_what_gc_frees(&catalog, error))?;
     let removed = match removed {
         Ok(removed) => removed.versions,
         Err(error) => {
@@ -166,17 +168,14 @@ pub fn run(job: &Job, options: &RunOptions) -> Result<RunReport> {
 }
 
 /// On a full disk: says which versions of the store could be deleted.
-fn tell_what_gc_frees(catalog: &Catalog, error: &Error) {
-    if !error.is_disk_full() {
-        return;
-    }
-    if let Ok((versions, bytes @ 1..)) = publish::would_free(catalog, &Retention { keep: 1, keep_for: None }) {
-        tracing::warn!(
-            "`cutover gc {} --keep 1` would free {} MiB: versions {versions:?}",
-            catalog.place(),
-            bytes.div_ceil(1 << 20)
-        );
-    }
+fn with_what_gc_frees(catalog: &Catalog, error: Error) -> Error {
+    let kept = Retention { keep: 1, keep_for: None };
+    let freed = error.is_disk_full().then(|| publish::would_free(catalog, &kept));
+    let Some(Ok((versions, bytes @ 1..))) = freed else { return error };
+    let command = format!("cutover gc {} --keep 1", catalog.place());
+    let note = format!("`{command}` would free {}: {}", HumanBytes(bytes), shown_versions(&versions));
+    tracing::warn!("{note}");
+    error.with("notes", vec![note]).with("next", command)
 }
 
 /// Where versions are streamed to, with an absolute path, as later commands with other working directories read it too.

@@ -62,8 +62,10 @@ pub struct RunReport {
     pub rows: u64,
     /// Bytes of their keys and values.
     pub bytes: u64,
-    /// Bytes of its files.
+    /// Bytes of the files of its tables.
     pub disk_bytes: u64,
+    /// Bytes that all of it takes on disk, as `versions` and `show` count them.
+    pub stored_bytes: u64,
     /// Its files.
     pub files: usize,
     /// Its shards.
@@ -269,6 +271,8 @@ pub struct PlanReport {
     pub store: PathBuf,
     /// What would happen, in a sentence.
     pub would: String,
+    /// Warnings about what is read and about going live: sentences.
+    pub notes: Vec<String>,
     /// What would happen to the work of an unfinished run: a sentence.
     pub resumes: Option<String>,
     /// What would be read.

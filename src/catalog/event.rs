@@ -5,7 +5,7 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::lock;
+use super::who;
 use crate::format::rfc3339;
 
 /// One event.
@@ -60,31 +60,5 @@ pub enum Action {
 
 /// Who does something here: user, host and process.
 pub fn by() -> String {
-    let user = std::env::var("USER").unwrap_or_else(|_| user());
-    format!("{user}@{} pid {}", lock::host(), std::process::id())
-}
-
-/// The user where the environment does not say, as in cron jobs and containers.
-fn user() -> String {
-    let uid = rustix::process::getuid().as_raw();
-    let known = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
-    name_in(&known, uid).map_or_else(|| format!("uid {uid}"), str::to_owned)
-}
-
-/// The name of a user in a list such as `/etc/passwd`.
-fn name_in(known: &str, uid: u32) -> Option<&str> {
-    let is_theirs = |line: &&str| line.split(':').nth(2).is_some_and(|id| id.parse() == Ok(uid));
-    known.lines().find(is_theirs)?.split(':').next().filter(|name| !name.is_empty())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn users_have_names() {
-        let known = "root:x:0:0:root:/root:/bin/sh\n\nbroken\njo:x:1000:1000::/home/jo:/bin/sh\n:x:7:7:::\n";
-        assert_eq!((name_in(known, 0), name_in(known, 1000)), (Some("root"), Some("jo")));
-        assert_eq!((name_in(known, 7), name_in(known, 8)), (None, None));
-    }
+    format!("{}@{} pid {}", who::user(), who::host(), std::process::id())
 }

@@ -38,7 +38,7 @@ pub struct GcReport {
     pub leftovers: Vec<String>,
     /// The crashed build that was kept because the next run can resume it.
     pub unfinished: Option<String>,
-    /// Bytes of all files deleted; files with other hard links are counted but not freed.
+    /// Bytes that all of it took on disk; files with other hard links are counted but not freed.
     pub bytes: u64,
 }
 
@@ -78,7 +78,7 @@ impl Catalog {
             // No other process can replace the file now, so its temporary files were left by crashed processes.
             let of_current = |name: &String| durable_file::is_left_by_write(name, layout::CURRENT);
             for name in names(self.layout().root())?.into_iter().filter(of_current) {
-                removed.bytes += delete(&self.layout().root().join(&name))?;
+                removed.bytes += free(&self.layout().root().join(&name))?;
                 removed.leftovers.push(name);
             }
         }
@@ -110,7 +110,7 @@ impl Catalog {
         let staging = self.layout().staging();
         let names = names(&staging)?;
         let trash = names.iter().filter(|name| layout::is_trash(name));
-        trash.map(|name| shutdown::check().and_then(|()| delete(&staging.join(name)))).sum()
+        trash.map(|name| shutdown::check().and_then(|()| free(&staging.join(name)))).sum()
     }
 
     /// Moves a file or directory into the trash.
@@ -137,29 +137,31 @@ pub(super) fn names(directory: &Path) -> Result<Vec<String>> {
     Ok(names)
 }
 
-/// Deletes a file, a link or a directory tree and returns its bytes; what another process deletes meanwhile is no
-/// error.
-fn delete(path: &Path) -> Result<u64> {
+/// Deletes a file, a link or a directory tree and returns the bytes that it took on disk, as [`Catalog::stored_bytes`]
+/// counts them.
+fn free(path: &Path) -> Result<u64> {
+    let bytes = durable_file::disk_usage(path)?;
+    delete(path).map(|()| bytes)
+}
+
+/// Deletes a file, a link or a directory tree; what another process deletes meanwhile is no error.
+fn delete(path: &Path) -> Result<()> {
     let gone = |error: &std::io::Error| error.kind() == ErrorKind::NotFound;
     let meta = match fs::symlink_metadata(path) {
-        Err(error) if gone(&error) => return Ok(0),
+        Err(error) if gone(&error) => return Ok(()),
         meta => meta.io("stat", path)?,
     };
-    let mut bytes = if meta.is_file() { meta.len() } else { 0 };
     let deleted = if meta.is_dir() {
-        for name in names(path)? {
-            bytes += delete(&path.join(name))?;
-        }
+        names(path)?.iter().try_for_each(|name| delete(&path.join(name)))?;
         fs::remove_dir(path)
     } else {
         fs::remove_file(path)
     };
     match deleted {
-        Err(error) if gone(&error) => Ok(bytes),
+        Err(error) if gone(&error) => Ok(()),
         deleted => {
             deleted.io("delete", path)?;
-            failpoint::reach("retention.deleted")?;
-            Ok(bytes)
+            failpoint::reach("retention.deleted")
         }
     }
 }

@@ -58,6 +58,11 @@ impl Layout {
         self.versions().join(version_name(version))
     }
 
+    /// What is reported of the run that built version `version`.
+    pub fn report_of(&self, version: u64) -> PathBuf {
+        self.version_dir(version).join(REPORT)
+    }
+
     /// The manifest of version `version`.
     pub fn manifest(&self, version: u64) -> PathBuf {
         manifest_in(&self.version_dir(version))

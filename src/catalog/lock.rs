@@ -20,9 +20,10 @@ use jiff::Timestamp;
 use rustix::fs::OFlags;
 use serde::{Deserialize, Serialize};
 
+use super::who::{host, user};
 use crate::durable_file::fs::{self, File, OpenOptions};
 use crate::error::{Error, IoContext, Result};
-use crate::format::{rfc3339, to_json};
+use crate::format::{rfc3339, shown_time, to_json};
 
 /// Interval between attempts while the lock is held by another process.
 const RETRY_EVERY: Duration = Duration::from_millis(5);
@@ -42,6 +43,9 @@ pub struct Lock {
 pub struct Holder {
     /// The process.
     pub pid: u32,
+    /// Its user; none in the file of an older program.
+    #[serde(default)]
+    pub user: Option<String>,
     /// The host it runs on.
     pub host: String,
     /// When it took the lock.
@@ -83,7 +87,7 @@ impl Lock {
     /// Writes the holder into the file, for the messages of processes that do not get the lock. A failure to write is
     /// ignored: a full disk must not prevent cleaning up.
     fn sign(mut file: File, path: &Path) -> Result<Self> {
-        let holder = Holder { pid: std::process::id(), host: host(), since: Timestamp::now() };
+        let holder = Holder { pid: std::process::id(), user: Some(user()), host: host(), since: Timestamp::now() };
         let text = to_json(&holder)?;
         let signed = file.set_len(0).and_then(|()| file.rewind()).and_then(|()| file.write_all(&text));
         if let Err(error) = signed {
@@ -113,17 +117,13 @@ impl Holder {
 
 impl fmt::Display for Holder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "process {} on {} since {}", self.pid, self.host, self.since)?;
+        let user = self.user.iter().map(|user| format!(" of {user}")).collect::<String>();
+        write!(f, "process {}{user} on {} since {}", self.pid, self.host, shown_time(self.since))?;
         if self.is_stopped() {
             write!(f, ", which is stopped (paused): `kill -CONT {}` resumes it", self.pid)?;
         }
         Ok(())
     }
-}
-
-/// This host's name.
-pub fn host() -> String {
-    rustix::system::uname().nodename().to_string_lossy().into_owned()
 }
 
 fn open(path: &Path) -> Result<File> {
@@ -175,7 +175,7 @@ mod tests {
         let text = std::fs::read(&path).unwrap();
         let error = Lock::acquire(&path, Duration::ZERO).unwrap_err();
         assert_eq!(error.kind(), Kind::Conflict);
-        let me = format!("process {} on {} since", std::process::id(), host());
+        let me = format!("process {} of {} on {} since", std::process::id(), user(), host());
         assert!(error.message().contains(&me), "{error}");
         assert!(Lock::if_free(&path).unwrap().is_none());
         assert_eq!(std::fs::read(&path).unwrap(), text);
@@ -215,7 +215,7 @@ mod tests {
     #[test]
     fn a_stopped_holder_is_told_apart_from_a_running_one() {
         let mut child = std::process::Command::new("sleep").arg("60").spawn().unwrap();
-        let mut holder = Holder { pid: child.id(), host: host(), since: Timestamp::now() };
+        let mut holder = Holder { pid: child.id(), user: None, host: host(), since: Timestamp::now() };
         assert!(!holder.is_stopped());
         let pid = rustix::process::Pid::from_child(&child);
         rustix::process::kill_process(pid, rustix::process::Signal::STOP).unwrap();

@@ -35,6 +35,7 @@ mod resumable_builds;
 mod retention;
 mod store;
 mod transitions;
+mod who;
 mod work_dir;
 
 #[cfg(test)]
@@ -50,9 +51,9 @@ pub use gc::{GRACE, GcReport};
 pub use install::Installed;
 pub use integrity::inspect;
 pub use layout::{BuildPaths, Layout};
-pub use lock::host;
 pub use remote::{
     Building, DownloadOptions, Downloaded, PartDownload, Refreshed, Remote, Replica, ReplicaState, SharedWork,
 };
 pub use store::{BuildLock, Catalog};
 pub use transitions::Flip;
+pub use who::host;

@@ -16,7 +16,9 @@
 use jiff::Timestamp;
 
 use crate::error::{Error, Result};
-use crate::format::{Allow, Allowed, Current, RolledBack, State, VersionEntry, allow_flag};
+use crate::format::{
+    Allow, Allowed, Current, RolledBack, State, VersionEntry, allow_flag, shown_date_or_time, shown_time,
+};
 
 /// One reason, and the kind that allows it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -46,8 +48,11 @@ impl Current {
         if refusals.iter().all(|refusal| refusal.allow != Allow::RolledBack)
             && let Some(bad) = self.banned(entry)
         {
-            let why =
-                format!("has the same content as version {}, which was rolled back at {:.0}", bad.version, bad.at);
+            let why = format!(
+                "has the same content as version {}, which was rolled back at {}",
+                bad.version,
+                shown_time(bad.at)
+            );
             refusals.push(refusal(Allow::RolledBack, &why));
         }
         refusals.extend(self.out_of_order(version, entry.dated()));
@@ -60,13 +65,18 @@ impl Current {
         match (live.dated(), as_of) {
             (Some(newer), Some(older)) if older < newer => Some(Refusal {
                 allow: Allow::Older,
-                why: format!("is as of {older:.0}, older than version {current}, which readers see, as of {newer:.0}"),
+                why: format!(
+                    "is as of {}, older than version {current}, which readers see, as of {}",
+                    shown_date_or_time(older),
+                    shown_date_or_time(newer)
+                ),
             }),
             (Some(known), None) => Some(Refusal {
                 allow: Allow::Undated,
                 why: format!(
                     "does not state the time its data is as of, and version {current}, which readers see, is as of \
-                     {known:.0}: set `as_of` in the job, or give --as-of"
+                     {}: set `as_of` in the job, or give --as-of",
+                    shown_date_or_time(known)
                 ),
             }),
             (None, _) if version < current => Some(Refusal {

@@ -13,8 +13,9 @@
 use jiff::Timestamp;
 
 use crate::error::{Error, Result};
+use crate::escape::escaped;
 use crate::format::{
-    Allow, Allowed, Candidate, Change, Current, Pin, Reasons, RolledBack, State, VersionEntry, allow_flag,
+    Allow, Allowed, Candidate, Change, Current, Pin, Reasons, RolledBack, State, VersionEntry, allow_flag, shown_time,
 };
 
 /// How many rolled-back contents are remembered; the oldest are forgotten first.
@@ -58,7 +59,8 @@ impl Current {
             return Err(Error::internal(format!("version number {version} is already taken")));
         }
         if let Some(bad) = self.banned(&entry) {
-            let again = format!("same content as version {}, which was rolled back at {:.0}", bad.version, bad.at);
+            let again =
+                format!("same content as version {}, which was rolled back at {}", bad.version, shown_time(bad.at));
             entry.failed.push(Allow::RolledBack);
             entry.rejected = match entry.rejected {
                 Some(checks) => Some(checks.and(again)),
@@ -252,8 +254,10 @@ impl Current {
     fn ensure_unpinned(&self, what: &str) -> Result<()> {
         let Some(pin) = &self.pin else { return Ok(()) };
         Err(Error::conflict(format!(
-            "{what}: version {} is pinned since {:.0} (reason: {}); `cutover unpin STORE` removes the pin",
-            pin.version, pin.since, pin.reason
+            "{what}: version {} is pinned since {} (reason: {}); `cutover unpin STORE` removes the pin",
+            pin.version,
+            shown_time(pin.since),
+            escaped(&pin.reason)
         )))
     }
 

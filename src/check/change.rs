@@ -34,8 +34,16 @@ pub fn changes(bounds: &Changes, comparison: &Comparison, previous: Option<&Prev
         beyond += 1;
         if beyond <= TOLD || outcome == CheckOutcome::Failed {
             let rule = format!("change: {}", change.title());
-            let expected = format!("{} as in {with}, {}", change.from, allowed(of(bounds, &change), outcome));
-            results.push(result(&rule, outcome, expected, change.to.clone()));
+            let measure = change.measure.name();
+            let allowed = allowed(of(bounds, &change), outcome, measure);
+            let expected = format!("{} as in {with}, {allowed}", change.from);
+            let found = match measure {
+                "rows" | "distinct" | "size" | "entry" => {
+                    format!("{}, changed by {}", change.to, amount(change.amount, measure))
+                }
+                _ => change.to.clone(),
+            };
+            results.push(result(&rule, outcome, expected, found));
         }
     }
     results.extend(summary(bounds, comparison, previous, &with, beyond));
@@ -65,9 +73,18 @@ fn outcome(bounds: &Changes, change: &ProfileChange) -> CheckOutcome {
     }
 }
 
-fn allowed(bound: Bound, outcome: CheckOutcome) -> String {
+fn allowed(bound: Bound, outcome: CheckOutcome, measure: &str) -> String {
     let bound = if outcome == CheckOutcome::Failed { bound.stop } else { bound.warn.or(bound.stop) };
-    bound.map_or(String::new(), |bound| format!("a change of at most {bound}"))
+    bound.map_or(String::new(), |bound| format!("a change of at most {}", amount(bound, measure)))
+}
+
+/// `12.5 %`, or for a mean `1.2 standard deviations`.
+fn amount(amount: f64, measure: &str) -> String {
+    let number = |number: f64| format!("{number:.1}").trim_end_matches(".0").to_owned();
+    match measure {
+        "mean" => format!("{} standard deviations", number(amount)),
+        _ => format!("{} %", number(amount * 100.0)),
+    }
 }
 
 fn summary(

@@ -21,7 +21,7 @@ pub fn columns(checks: &Checks, counted: &[ColumnStats]) -> Vec<CheckResult> {
     let check = |column: &String| {
         let nulls = counted.iter().find(|stats| stats.name == *column).map_or(0, |stats| stats.nulls);
         let outcome = if nulls == 0 { CheckOutcome::Passed } else { CheckOutcome::Failed };
-        result(&format!("not_null: {column}"), outcome, "no null", format!("{nulls} nulls"))
+        result(&format!("not_null: {column}"), outcome, "no null", plural(nulls, "null"))
     };
     checks.not_null.iter().map(check).collect()
 }
@@ -29,14 +29,14 @@ pub fn columns(checks: &Checks, counted: &[ColumnStats]) -> Vec<CheckResult> {
 /// The number of rows, in itself and compared with the published version.
 pub fn rows(checks: &Checks, rows: u64, previous: Option<&Previous>) -> Vec<CheckResult> {
     let mut results = Vec::new();
-    let found = format!("{rows} rows");
+    let found = plural(rows, "row");
     let min = checks.rows_min.unwrap_or(DEFAULT_MIN_ROWS);
     let outcome = if rows >= min { CheckOutcome::Passed } else { CheckOutcome::Failed };
     let hint = if checks.rows_min.is_none() { " (rows = { min = 0 } allows an empty version)" } else { "" };
-    results.push(result("rows.min", outcome, format!("at least {min} rows{hint}"), found.clone()));
+    results.push(result("rows.min", outcome, format!("at least {}{hint}", plural(min, "row")), found.clone()));
     if let Some(max) = checks.rows_max {
         let outcome = if rows <= max { CheckOutcome::Passed } else { CheckOutcome::Failed };
-        results.push(result("rows.max", outcome, format!("at most {max} rows"), found.clone()));
+        results.push(result("rows.max", outcome, format!("at most {}", plural(max, "row")), found.clone()));
     }
     if let Some(Previous { manifest }) = previous.filter(|previous| previous.manifest.rows > 0) {
         let change = (rows as f64 - manifest.rows as f64) / manifest.rows as f64;
@@ -50,6 +50,10 @@ pub fn rows(checks: &Checks, rows: u64, previous: Option<&Previous>) -> Vec<Chec
         results.push(result("rows.max_change", outcome, expected, format!("{found}, {:+.1} %", change * 100.0)));
     }
     results
+}
+
+fn plural(number: u64, noun: &str) -> String {
+    format!("{number} {noun}{}", if number == 1 { "" } else { "s" })
 }
 
 /// Key and value schema compared with the published version, so that its readers can read the new one.

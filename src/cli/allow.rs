@@ -37,4 +37,9 @@ impl AllowArgs {
         }
         Ok(self.allow.iter().copied().collect())
     }
+
+    /// The arguments that say the same.
+    pub(super) fn words(&self) -> Vec<String> {
+        self.allow.iter().flat_map(|kind| ["--allow".to_owned(), kind.name().to_owned()]).collect()
+    }
 }

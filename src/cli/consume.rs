@@ -49,10 +49,10 @@ pub(super) struct Args {
     #[arg(long, value_name = "SIZE", value_parser = parsers::size)]
     rate_limit: Option<u64>,
     /// Versions to keep in the local store
-    #[arg(long, value_name = "N", default_value_t = DEFAULT_KEEP)]
+    #[arg(long, value_name = "N", value_parser = parsers::keep, allow_negative_numbers = true, default_value_t = DEFAULT_KEEP)]
     keep: u32,
     /// Threads to use; one per processor if left out
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = parsers::number, allow_negative_numbers = true)]
     threads: Option<usize>,
 }
 

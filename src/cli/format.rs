@@ -5,6 +5,7 @@
 use indicatif::{HumanBytes, HumanCount};
 use jiff::Timestamp;
 
+pub(super) use crate::format::{shown_date_or_time as date_or_time, shown_time as time, shown_versions as versions};
 use crate::report::ObjectTraffic;
 
 /// `1,234,567`.
@@ -53,25 +54,9 @@ pub(super) fn ratio(actual: u64, predicted: u64) -> String {
     if predicted == 0 { String::new() } else { format!("×{:.2}", actual as f64 / predicted as f64) }
 }
 
-/// `2026-11-22`, or `2026-11-22 14:48:31` for a time that is not midnight, in UTC.
-pub(super) fn date_or_time(at: Timestamp) -> String {
-    time(at).trim_end_matches(" 00:00:00").to_owned()
-}
-
-/// `2026-11-22 14:48:31`, in UTC.
-pub(super) fn time(at: Timestamp) -> String {
-    at.strftime("%Y-%m-%d %H:%M:%S").to_string()
-}
-
 /// `2026-11-22 14:48`, in UTC.
 pub(super) fn minute(at: Timestamp) -> String {
     at.strftime("%Y-%m-%d %H:%M").to_string()
-}
-
-/// Versions in a sentence: `version 2`, `versions 1, 2`.
-pub(super) fn versions(numbers: &[u64]) -> String {
-    let list: Vec<String> = numbers.iter().map(u64::to_string).collect();
-    format!("version{} {}", if numbers.len() == 1 { "" } else { "s" }, list.join(", "))
 }
 
 /// A word of a shell command, in quotes if it needs them.
@@ -93,7 +78,6 @@ mod tests {
         assert_eq!(size(1536), "1.50 KiB");
         assert_eq!(plural(1, "row"), "1 row");
         assert_eq!(plural(0, "row"), "0 rows");
-        assert_eq!(versions(&[1, 2]), "versions 1, 2");
         assert_eq!(rate(1000, 0.5), "2,000");
         assert_eq!(rate(0, 0.5), "");
         assert_eq!(ratio(104, 100), "×1.04");

@@ -10,7 +10,7 @@ use serde_json::json;
 use super::{Output, Verdict, format, parsers, versions};
 use crate::catalog::Catalog;
 use crate::error::Result;
-use crate::format::{DEFAULT_KEEP, Retention};
+use crate::format::{DEFAULT_KEEP, Retention, VersionEntry};
 use crate::publish::{self, GcReport};
 
 const GC: &str = "\
@@ -32,7 +32,7 @@ pub(super) struct GcArgs {
     /// Directory of the store
     store: PathBuf,
     /// Good versions to keep
-    #[arg(long, value_name = "N", default_value_t = DEFAULT_KEEP)]
+    #[arg(long, value_name = "N", value_parser = parsers::keep, allow_negative_numbers = true, default_value_t = DEFAULT_KEEP)]
     keep: u32,
     /// Keep every version that was in use within this time, such as 48h
     #[arg(long, value_name = "D", value_parser = parsers::duration)]
@@ -82,7 +82,7 @@ impl GcArgs {
             false => format!("deleted {} ({}), {kept}", gone.join(" and "), format::size(report.bytes)),
         })?;
         output.flush()?;
-        self.tell_kept(&catalog, output)?;
+        self.tell_kept(&catalog, &[], output)?;
         if let Some(build) = report.unfinished {
             let store = format::shell_quote(&self.store.display().to_string());
             output.line(format!(
@@ -105,16 +105,17 @@ impl GcArgs {
             true => "no version would be deleted".to_owned(),
             false => format!("would delete {} and free {}", format::versions(&versions), format::size(bytes)),
         })?;
-        self.tell_kept(catalog, output)?;
+        self.tell_kept(catalog, &versions, output)?;
         Ok(Verdict::Yes)
     }
 
-    /// Names the versions that are kept only to be inspected or published, with their sizes.
-    fn tell_kept(&self, catalog: &Catalog, output: &mut Output) -> Result<()> {
+    /// Names the versions that are kept only to be inspected or published, with their sizes; not those that are to be
+    /// deleted.
+    fn tell_kept(&self, catalog: &Catalog, deleted: &[u64], output: &mut Output) -> Result<()> {
         let current = catalog.read()?;
-        for (version, entry) in
-            current.versions.iter().filter(|(_, entry)| entry.state.is_bad() || versions::is_staged(entry))
-        {
+        let waits = |entry: &VersionEntry| entry.state.is_bad() || versions::is_staged(entry);
+        let kept = current.versions.iter().filter(|(version, entry)| waits(entry) && !deleted.contains(version));
+        for (version, entry) in kept {
             let size = format::size(catalog.stored_bytes(&current, *version)?);
             output.line(format!("version {version} is {} and stays for now: {size}", versions::state(entry)))?;
         }

@@ -4,7 +4,7 @@
 
 use std::path::PathBuf;
 
-use super::{Output, Verdict, notice, open_version};
+use super::{Output, Verdict, notice, open_version, parsers};
 use crate::error::{Error, Result};
 use crate::format::{Encoding, ValueSchema};
 
@@ -28,7 +28,7 @@ pub(super) struct Args {
     #[arg(value_name = "KEY", required = true, allow_negative_numbers = true)]
     keys: Vec<String>,
     /// Read this version instead of the current one
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = parsers::version, allow_negative_numbers = true)]
     version: Option<u64>,
 }
 

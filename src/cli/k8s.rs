@@ -23,6 +23,17 @@ pub(super) struct Request<'a> {
     pub(super) image: &'a str,
     /// The arguments of `cutover`.
     pub(super) arguments: &'a [String],
+    /// Those among them whose value a run of another day may need to be another.
+    pub(super) fixed: &'a [String],
+}
+
+/// Warns that every start has the same values.
+pub(super) fn always(fixed: &[String]) -> String {
+    format!(
+        "every start of this CronJob runs with {}; a value that changes, such as a date, has to be filled in where the \
+         container starts, or by a scheduler that starts one job for each day",
+        fixed.join(" ").replace(char::is_control, " ")
+    )
 }
 
 /// The manifest, as YAML.
@@ -35,9 +46,11 @@ pub(super) fn cron_job(report: &PlanReport, request: &Request<'_>) -> String {
         None => format!("an unknown size for {what}"),
     };
     let (version, spill) = (needed(report.disk_bytes, "a version"), needed(report.spill_bytes, "spilled data"));
+    let always =
+        if request.fixed.is_empty() { String::new() } else { format!("# WARNING: {}.\n", always(request.fixed)) };
     format!(
         "\
-# Predicted from {basis}. The volume needs {version}, {spill}, and the versions that are kept.
+{always}# Predicted from {basis}. The volume needs {version}, {spill}, and the versions that are kept.
 apiVersion: batch/v1
 kind: CronJob
 metadata:

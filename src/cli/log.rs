@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use super::text_table::Rows;
-use super::{Output, Verdict, format};
+use super::{Output, Verdict, format, parsers};
 use crate::catalog::{Action, Catalog};
 use crate::error::Result;
 
@@ -22,7 +22,7 @@ pub(super) struct Args {
     /// Directory of the store
     store: PathBuf,
     /// Show at most N events
-    #[arg(long, value_name = "N", default_value_t = DEFAULT_LIMIT)]
+    #[arg(long, value_name = "N", value_parser = parsers::count, allow_negative_numbers = true, default_value_t = DEFAULT_LIMIT)]
     limit: usize,
 }
 

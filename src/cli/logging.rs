@@ -1,4 +1,4 @@
-//! Log messages on standard error: warnings, and more with `-v`.
+//! Log messages on standard error: warnings as sentences, and the log itself with `-v`.
 //!
 //! Not for: results (`output`), progress (`crate::progress`) or errors (`main.rs`).
 
@@ -7,13 +7,15 @@ use std::fmt;
 use jiff::Timestamp;
 use serde_json::{Map, Value};
 use tracing::field::{Field, Visit};
-use tracing::{Event, Subscriber};
+use tracing::{Event, Level, Subscriber};
 use tracing_subscriber::EnvFilter;
-use tracing_subscriber::fmt::format::Writer;
+use tracing_subscriber::fmt::format::{Format, Writer};
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
 use tracing_subscriber::registry::LookupSpan;
 
+use super::text_table;
 use crate::error::{Error, Result};
+use crate::escape::escaped_lines;
 use crate::stderr;
 
 /// The environment variable that overrides `-v`, as usual for programs that use `tracing`.
@@ -40,8 +42,40 @@ pub(super) fn start(verbose: u8) -> Result<()> {
     // A program that embeds the library may have set up its own logging, which is then kept.
     let colours = stderr::has_colours();
     let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(colours);
-    let _ = if stderr::is_json() { log.event_format(JsonLines).try_init() } else { log.try_init() };
+    let _ = if stderr::is_json() {
+        log.event_format(JsonLines).try_init()
+    } else {
+        log.event_format(Text::default()).try_init()
+    };
     Ok(())
+}
+
+/// Writes warnings and errors as sentences for people, and everything else as a log has it.
+#[derive(Default)]
+struct Text {
+    log: Format,
+}
+
+impl<S, N> FormatEvent<S, N> for Text
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+    N: for<'a> FormatFields<'a> + 'static,
+{
+    fn format_event(&self, context: &FmtContext<'_, S, N>, mut writer: Writer<'_>, event: &Event<'_>) -> fmt::Result {
+        let label = match *event.metadata().level() {
+            Level::WARN => "warning",
+            Level::ERROR => "error",
+            _ => return self.log.format_event(context, writer, event),
+        };
+        let mut fields = Fields::default();
+        event.record(&mut fields);
+        let more = fields.others.iter().map(|(name, value)| match value {
+            Value::String(text) => format!("; {name}: {text}"),
+            other => format!("; {name}: {other}"),
+        });
+        let text = escaped_lines(&format!("{label}: {}{}", fields.message, more.collect::<String>())).into_owned();
+        writeln!(writer, "{}", text_table::wrapped(&text, text_table::error_width()))
+    }
 }
 
 /// Writes each event as one line with a JSON object.

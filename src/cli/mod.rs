@@ -13,6 +13,7 @@ mod allow;
 mod command_report;
 mod completions;
 mod consume;
+mod cron;
 mod demo;
 #[cfg(feature = "cluster")]
 mod executor;
@@ -195,7 +196,7 @@ impl Cli {
         let matches = Self::command().try_get_matches().map_err(refused)?;
         let cli = Self::from_arg_matches(&matches).map_err(|error| Refused { error, json })?;
         let (name, of) = matches.subcommand().unwrap_or(("", &matches));
-        let ending = Ending::new(cli.json, cli.result.clone(), name, path_of(of, "job"), path_of(of, "store"));
+        let ending = Ending::new(cli.json, cli.result.clone(), name, path_of(of, "job"), store_of(of));
         Ok((cli, ending))
     }
 
@@ -207,6 +208,15 @@ impl Cli {
             _ => false,
         }
     }
+}
+
+/// The store that a command's arguments name, if it is one.
+fn store_of(matches: &ArgMatches) -> Option<PathBuf> {
+    let several = matches.try_get_many::<String>("stores").ok().flatten();
+    path_of(matches, "store").or_else(|| match several?.collect::<Vec<_>>().as_slice() {
+        [store] => Some(store.split_once('=').map_or(store.as_str(), |(_, path)| path).into()),
+        _ => None,
+    })
 }
 
 /// A path that a command's arguments name.
@@ -226,6 +236,12 @@ fn has_pair(flag: &str, value: &str) -> bool {
 
 /// The same error with the command that was likely meant: clap does not recognize transposed letters.
 fn suggested(mut error: clap::Error) -> clap::Error {
+    if let Some(ContextValue::Strings(names)) = error.get(ContextKind::ValidSubcommand) {
+        let cli = Cli::command();
+        let is_hidden = |name: &String| cli.find_subcommand(name).is_some_and(clap::Command::is_hide_set);
+        let shown = names.iter().filter(|name| !is_hidden(name)).cloned().collect();
+        error.insert(ContextKind::ValidSubcommand, ContextValue::Strings(shown));
+    }
     let typed = match (error.kind(), error.get(ContextKind::InvalidSubcommand)) {
         (ErrorKind::InvalidSubcommand, Some(ContextValue::String(typed))) => typed.clone(),
         _ => return error,

@@ -21,7 +21,7 @@ use super::command_report::CommandReport;
 use super::output::failed;
 use super::{Verdict, format, result_file, text_table};
 use crate::catalog::Catalog;
-use crate::error::{Error, Kind, Result};
+use crate::error::{AGAIN_WITH, Error, Kind, Result};
 use crate::escape::escaped_lines;
 use crate::format::Current;
 use crate::stderr;
@@ -34,6 +34,9 @@ const LOGGED: [&str; 8] = ["run", "publish", "rollback", "pin", "unpin", "gc", "
 
 /// Commands that print their own documents, one per line; their final document is one more line.
 const STREAMING: [&str; 3] = ["scan", "consume", "pull"];
+
+/// Commands on a store that follows another place.
+const FOLLOWERS: [&str; 2] = ["consume", "pull"];
 
 /// Fields of every document; a command's own fields cannot replace them, except those that are null.
 const COMMON: [&str; 11] = [
@@ -124,7 +127,10 @@ impl Ending {
             true => print(&self.document(&told, ended, code, current.as_ref()), as_line),
             false => Ok(()),
         };
-        ended.as_ref().err().into_iter().for_each(report);
+        if let Err(error) = ended {
+            let chain: Vec<String> = error.chain().iter().map(|text| self.filled(&told, text)).collect();
+            report_chain(error.kind(), &chain);
+        }
         if ended.is_err() {
             recorded.as_ref().err().into_iter().for_each(report);
         }
@@ -157,17 +163,20 @@ impl Ending {
     ) -> Vec<(String, String)> {
         let error = ended.as_ref().err();
         let details = error.map(Error::details).unwrap_or_default();
-        let detail = |name: &str| details.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).clone());
-        let next = detail("next").or_else(|| told.next.clone().map(Value::from));
-        let next = next.or_else(|| self.after(error?, &told.store, current).map(Value::from));
-        let causes = error.map(|error| error.chain().split_off(1)).unwrap_or_default();
+        let detail = |name: &str| details.iter().find(|(known, _)| *known == name)?.1.as_str();
+        let again = detail(AGAIN_WITH).map(|flag| format!("{} {flag}", self.typed));
+        let next = detail("next").map(|command| self.filled(told, command)).or(again).or_else(|| told.next.clone());
+        let chain = error.map(Error::chain).unwrap_or_default();
+        let mut chain: Vec<String> = chain.iter().map(|text| self.filled(told, text)).collect();
+        let next = next.or_else(|| self.after(error?.kind(), &chain));
+        let causes = chain.split_off(chain.len().min(1));
         let common = [
             json!(FORMAT),
             json!(Some(&self.command).filter(|command| !command.is_empty())),
             json!(outcome(told, ended)),
             json!(code),
             json!(error.map(|error| error.kind().name())),
-            json!(error.map(Error::message)),
+            json!(chain.first()),
             json!(causes),
             json!(told.dataset(current)),
             json!(told.store),
@@ -177,7 +186,8 @@ impl Ending {
         let common = COMMON.iter().zip(common).map(|(name, value)| ((*name).to_owned(), value.to_string()));
         let mut fields: Vec<(String, String)> = common.collect();
         let own = told.fields.iter().cloned();
-        let of_error = details.iter().map(|(name, value)| ((*name).to_owned(), value.to_string()));
+        let of_error = details.iter().filter(|(name, _)| *name != AGAIN_WITH);
+        let of_error = of_error.map(|(name, value)| ((*name).to_owned(), value.to_string()));
         for (name, text) in of_error.chain(own) {
             match fields.iter_mut().find(|(known, _)| *known == name) {
                 None => fields.push((name, text)),
@@ -188,17 +198,23 @@ impl Ending {
         fields
     }
 
-    /// The command to run after an error: the same again, if waiting or freeing space is enough.
-    fn after(&self, error: &Error, store: &Option<PathBuf>, current: Option<&Current>) -> Option<String> {
-        match (error.kind(), store) {
-            (Kind::Conflict, Some(store)) if current.is_some_and(|current| current.pin.is_some()) => {
-                return Some(format!("cutover unpin {}", format::shell_quote(&store.display().to_string())));
-            }
-            _ => {}
+    /// The command to run after an error: the one that its messages name, or the same again, if waiting or freeing
+    /// space is enough.
+    fn after(&self, kind: Kind, chain: &[String]) -> Option<String> {
+        match kind {
+            Kind::Stopped => Some(self.typed.clone()),
+            Kind::Unavailable | Kind::Conflict => named_command(chain).or_else(|| Some(self.typed.clone())),
+            _ => named_command(chain),
         }
-        match error.kind() {
-            Kind::Unavailable | Kind::Conflict | Kind::Stopped => Some(self.typed.clone()),
-            _ => None,
+    }
+
+    /// A message of the library, which calls the store of its commands STORE, with the store's path. Followers are told
+    /// of commands for the store that they follow, whose path they do not know.
+    fn filled(&self, told: &CommandReport, text: &str) -> String {
+        let follows = FOLLOWERS.contains(&self.command.as_str());
+        match told.store.as_deref().filter(|_| !follows) {
+            Some(store) => with_store(text, &format::shell_quote(&store.display().to_string())),
+            None => text.to_owned(),
         }
     }
 
@@ -263,13 +279,38 @@ fn word(value: &Value) -> String {
     }
 }
 
+/// A message with this store in the commands in it, which are between backticks.
+fn with_store(text: &str, store: &str) -> String {
+    let filled = |piece: &str| {
+        let words = piece.split(' ').map(|word| if word == "STORE" { store } else { word });
+        words.collect::<Vec<_>>().join(" ")
+    };
+    let pieces = text.split('`').enumerate();
+    let pieces = pieces.map(|(place, piece)| if place % 2 == 1 { filled(piece) } else { piece.to_owned() });
+    pieces.collect::<Vec<_>>().join("`")
+}
+
+/// The first command in messages that can be run as it is: without a placeholder such as `KEY` or `JOB.toml`.
+fn named_command(chain: &[String]) -> Option<String> {
+    let is_placeholder = |word: &str| word.bytes().all(|byte| byte.is_ascii_uppercase()) || word == "JOB.toml";
+    let is_complete = |piece: &&str| {
+        let mut words = piece.split(' ');
+        words.next() == Some("cutover") && words.clone().count() > 1 && !words.any(is_placeholder)
+    };
+    chain.iter().flat_map(|text| text.split('`').skip(1).step_by(2)).find(is_complete).map(str::to_owned)
+}
+
 /// Prints an error's chain, one line per message; as JSON, one line in all.
 pub fn report(error: &Error) {
-    let chain = error.chain();
+    report_chain(error.kind(), &error.chain());
+}
+
+fn report_chain(kind: Kind, chain: &[String]) {
+    let (first, causes) = chain.split_first().map_or(("", &[][..]), |(first, causes)| (first.as_str(), causes));
     if stderr::is_json() {
-        let fields = [("kind", json!(error.kind().name())), ("causes", json!(chain.get(1..).unwrap_or_default()))];
+        let fields = [("kind", json!(kind.name())), ("causes", json!(causes))];
         let fields = fields.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
-        return stderr::line("error", "", error.message(), fields);
+        return stderr::line("error", "", first, fields);
     }
     for (depth, message) in chain.iter().enumerate() {
         let label = if depth == 0 { "error" } else { "  because" };
@@ -354,6 +395,17 @@ mod tests {
         assert!(shown.contains(r#""b": "x: [1, \"2\"]\\""#), "{shown}");
         assert!(shown.contains("\n    \"a\": [\n      1.10,"), "{shown}");
         assert_eq!(serde_json::from_str::<Value>(text).unwrap(), serde_json::from_str::<Value>(&shown).unwrap());
+    }
+
+    #[test]
+    fn the_first_complete_command_of_a_message_comes_next() {
+        let of = |text: &str| named_command(&[with_store(text, "'my store'")]);
+        let both = "`cutover run JOB.toml` builds it, `cutover publish STORE 2 --allow older` publishes it, STORE";
+        assert_eq!(of(both).as_deref(), Some("cutover publish 'my store' 2 --allow older"));
+        assert!(with_store(both, "s").ends_with("it, STORE"));
+        for none in ["`cutover get STORE KEY --version N`", "`cutover gc`", "`kill -CONT 7`", "cutover gc s", ""] {
+            assert_eq!(of(none), None, "{none}");
+        }
     }
 
     #[test]

@@ -9,7 +9,7 @@ use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use jiff::Timestamp;
 
 use crate::error::{Error, Result};
-use crate::format::Allow;
+use crate::format::{Allow, KEEP};
 use crate::job::units;
 
 /// `key=value`; the value may be empty and may hold `=`.
@@ -35,6 +35,28 @@ pub(super) fn sets(pairs: Vec<(String, String)>) -> Result<BTreeMap<String, Stri
 /// A date, which means its midnight in UTC, or an instant in RFC 3339.
 pub(super) fn instant(text: &str) -> Result<Timestamp, String> {
     units::parse_instant(text).map_err(|error| error.message().to_owned())
+}
+
+/// A number of things, from 1 on.
+pub(super) fn number(text: &str) -> Result<usize, String> {
+    text.parse().ok().filter(|number| *number > 0).ok_or_else(|| "must be a whole number from 1".to_owned())
+}
+
+/// A number of things, or none of them.
+pub(super) fn count(text: &str) -> Result<usize, String> {
+    text.parse().map_err(|_| "must be a whole number".to_owned())
+}
+
+/// The number of a version.
+pub(super) fn version(text: &str) -> Result<u64, String> {
+    let number = text.parse().ok().filter(|number| *number > 0);
+    number.ok_or_else(|| format!("{text:?} is not a version number"))
+}
+
+/// How many versions to keep, as in job files.
+pub(super) fn keep(text: &str) -> Result<u32, String> {
+    let number = text.parse().ok().filter(|number| KEEP.contains(number));
+    number.ok_or_else(|| format!("must be a whole number from {} to {}", KEEP.start(), KEEP.end()))
 }
 
 /// One of the kinds that `--allow` names.

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use serde_json::json;
 
-use super::{Output, Verdict, version_number};
+use super::{Output, Verdict, parsers, version_number};
 use crate::catalog::Catalog;
 use crate::error::Result;
 
@@ -12,7 +12,7 @@ const EXAMPLES: &str = "\
 Examples:
   cutover path stores/views_by_age                  the version readers see now
   cutover path stores/views_by_age 3
-  ldb --db=$(cutover path stores/views_by_age)/shard-00000 scan --hex";
+  ldb --db=$(cutover path stores/views_by_age)/shard-00000 scan --hex     needs RocksDB 8.6 or newer: see above";
 
 /// Print the directory of the current version, or of version N
 ///
@@ -27,7 +27,7 @@ pub(super) struct Args {
     /// Directory of the store
     store: PathBuf,
     /// Number of the version; the current one if left out
-    #[arg(value_name = "N")]
+    #[arg(value_name = "N", value_parser = parsers::version, allow_negative_numbers = true)]
     version: Option<u64>,
 }
 

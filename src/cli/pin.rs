@@ -6,9 +6,10 @@ use std::path::PathBuf;
 
 use serde_json::json;
 
-use super::{Output, Verdict, flip, format};
+use super::{Output, Verdict, flip, format, parsers};
 use crate::catalog::Catalog;
 use crate::error::Result;
+use crate::escape::escaped;
 use crate::format::{State, VersionEntry};
 use crate::progress::Progress;
 use crate::publish;
@@ -27,7 +28,7 @@ pub(super) struct PinArgs {
     /// Directory of the store
     store: PathBuf,
     /// Number of the version; the current one if left out
-    #[arg(value_name = "N")]
+    #[arg(value_name = "N", value_parser = parsers::version, allow_negative_numbers = true)]
     version: Option<u64>,
     /// Reason, shown when the pin blocks a publish
     #[arg(long, value_name = "R")]
@@ -73,19 +74,28 @@ impl UnpinArgs {
         let pin = publish::unpin(&catalog)?;
         output.ended("unpinned");
         output.document(&pin)?;
+        let current = catalog.read()?;
+        let built = |(version, entry): (&u64, &VersionEntry)| {
+            let held = entry.state == State::Complete && !entry.staged && entry.created_at >= pin.since;
+            held.then_some(*version)
+        };
+        let built: Vec<u64> = current.versions.iter().filter_map(built).collect();
+        let store = format::shell_quote(&self.store.display().to_string());
+        let publish = built.last().map(|newest| format!("cutover publish {store} {newest}"));
+        publish.iter().for_each(|command| output.next(command.clone()));
         if output.is_json() {
             return Ok(Verdict::Yes);
         }
-        output.line(format!("version {} was pinned since {}: {}", pin.version, format::time(pin.since), pin.reason))?;
-        let waiting = |(version, entry): (u64, VersionEntry)| (entry.state == State::Complete).then_some(version);
-        let waiting: Vec<u64> = catalog.read()?.versions.into_iter().filter_map(waiting).collect();
-        if !waiting.is_empty() {
-            output.line(format!(
-                "readers still see it; built meanwhile: {}; `cutover publish {} N` publishes one",
-                format::versions(&waiting),
-                format::shell_quote(&self.store.display().to_string())
-            ))?;
-        }
+        output.line(format!(
+            "version {} was pinned since {}: {}",
+            pin.version,
+            format::time(pin.since),
+            escaped(&pin.reason)
+        ))?;
+        let held = publish.map_or(String::new(), |command| {
+            format!("; built meanwhile and held back: {}; `{command}` publishes the newest", format::versions(&built))
+        });
+        output.say(format!("readers still see it{held}"))?;
         Ok(Verdict::Yes)
     }
 }

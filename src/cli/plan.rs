@@ -3,7 +3,7 @@
 use super::k8s::{self, Request};
 use super::run::JobArgs;
 use super::text_table::Rows;
-use super::{Output, Verdict, format, parsers};
+use super::{Output, Verdict, cron, format, parsers};
 use crate::error::Result;
 use crate::pipeline;
 use crate::report::{ClusterPlan, PlanReport};
@@ -12,6 +12,7 @@ const EXAMPLES: &str = "\
 Examples:
   cutover plan jobs/views_by_age.toml
   cutover plan jobs/views_of_day.toml --set date=2026-11-22 --memory 2GiB
+  cutover plan jobs/views_of_day.toml --set date=2026-11-02 --stage
   cutover plan jobs/views_by_age.toml --k8s --schedule '15 * * * *' > cron-job.yaml";
 
 /// Show what a run would do: predicted rows, memory, disk and time, and a few rows; nothing is written
@@ -27,7 +28,7 @@ pub(super) struct Args {
     #[arg(long)]
     k8s: bool,
     /// When the CronJob runs
-    #[arg(long, value_name = "CRON", default_value = "0 2 * * *", requires = "k8s")]
+    #[arg(long, value_name = "CRON", value_parser = cron::schedule, default_value = "0 2 * * *", requires = "k8s")]
     schedule: String,
     /// The image that the CronJob runs
     #[arg(long, value_name = "IMAGE", default_value = concat!("cutover:", env!("CARGO_PKG_VERSION")), requires = "k8s")]
@@ -51,7 +52,7 @@ impl Args {
     }
 
     pub(super) fn run(self, output: &mut Output) -> Result<Verdict> {
-        let mut arguments = self.job.arguments();
+        let (mut arguments, fixed) = (self.job.arguments(), self.job.fixed());
         let (job, mut options) = self.job.load()?;
         options.plans_cluster = self.cluster;
         options.share_bytes = self.share_bytes;
@@ -62,7 +63,10 @@ impl Args {
             arguments.extend(["--threads".to_owned(), report.threads.to_string()]);
             arguments.extend(["--memory".to_owned(), format!("{}B", report.memory_budget)]);
             let (schedule, image) = (&self.schedule, &self.image);
-            let manifest = k8s::cron_job(&report, &Request { schedule, image, arguments: &arguments });
+            if !fixed.is_empty() {
+                tracing::warn!("{}", k8s::always(&fixed));
+            }
+            let manifest = k8s::cron_job(&report, &Request { schedule, image, arguments: &arguments, fixed: &fixed });
             output.document(&serde_json::json!({"cron_job": manifest}))?;
             if !output.is_json() {
                 output.raw_line(manifest.trim_end())?;

@@ -8,7 +8,7 @@ use serde_json::json;
 
 use super::allow::AllowArgs;
 use super::wait::WaitArgs;
-use super::{Output, Verdict, flip};
+use super::{Output, Verdict, flip, parsers};
 use crate::catalog::Catalog;
 use crate::error::{Error, Result};
 use crate::format::{Allow, Allowed};
@@ -33,7 +33,7 @@ pub(super) struct PublishArgs {
     /// Directory of the store
     store: PathBuf,
     /// Number of the version
-    #[arg(value_name = "N")]
+    #[arg(value_name = "N", value_parser = parsers::version, allow_negative_numbers = true)]
     version: u64,
     #[command(flatten)]
     allow: AllowArgs,

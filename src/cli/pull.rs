@@ -48,7 +48,7 @@ pub(super) struct Args {
     #[arg(long, value_name = "SIZE", value_parser = parsers::size)]
     limit_rate: Option<u64>,
     /// Versions to keep in the local store
-    #[arg(long, value_name = "N", default_value_t = DEFAULT_KEEP)]
+    #[arg(long, value_name = "N", value_parser = parsers::keep, allow_negative_numbers = true, default_value_t = DEFAULT_KEEP)]
     keep: u32,
     /// Name under which this host reports; host and directory if left out
     #[arg(long, value_name = "NAME")]

@@ -4,7 +4,7 @@
 
 use std::path::PathBuf;
 
-use super::{Output, Verdict, flip, versions};
+use super::{Output, Verdict, flip, parsers, versions};
 use crate::catalog::Catalog;
 use crate::error::Result;
 use crate::progress::Progress;
@@ -26,7 +26,7 @@ pub(super) struct RollbackArgs {
     /// Directory of the store
     store: PathBuf,
     /// Number of the version to go back to
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = parsers::version, allow_negative_numbers = true)]
     to: Option<u64>,
     /// Only for readers of this store, without Kafka: consumers follow with the next command that reaches Kafka
     #[arg(long)]
@@ -42,7 +42,7 @@ impl RollbackArgs {
         }
         flip::show(&self.store, publish::rollback_locally(&catalog, self.to)?, output)?;
         if !output.is_json()
-            && let Some(behind) = versions::behind(&catalog.read()?)
+            && let Some(behind) = versions::behind(&catalog.place(), &catalog.read()?)
         {
             output.line(behind)?;
         }

@@ -35,21 +35,12 @@ Examples:
 pub(super) struct Args {
     #[command(flatten)]
     job: JobArgs,
-    /// The time the data is as of: a date (its midnight in UTC) or a time in RFC 3339; the job's as_of if left out,
-    /// or else the time of the build, which is compared with nothing
-    #[arg(long, value_name = "D", value_parser = parsers::instant)]
-    as_of: Option<Timestamp>,
     /// Start from scratch even if an earlier run of the same job over the same inputs can be resumed
     #[arg(long)]
     no_resume: bool,
     /// Build even if the same job over the same inputs is already published
     #[arg(long)]
     rebuild: bool,
-    /// Build and check the version, but leave readers where they are: `cutover publish STORE N` publishes it
-    #[arg(long)]
-    stage: bool,
-    #[command(flatten)]
-    allow: AllowArgs,
     /// Build into this store instead of the job's, keep one version there, and stream nothing: for `verify-crash`
     #[arg(long, value_name = "DIR", hide = true)]
     sandbox: Option<PathBuf>,
@@ -71,17 +62,13 @@ impl Args {
     }
 
     pub(super) fn run(self, output: &mut Output) -> Result<Verdict> {
-        let allow = self.allow.read()?;
         let (mut job, mut options) = self.job.load()?;
         output.about(&job.dataset, self.sandbox.as_ref().unwrap_or(&job.store));
         if let Some(store) = self.sandbox {
             job = Job { store, kafka: None, retention: Retention { keep: 1, keep_for: None }, ..job };
         }
-        options.as_of = self.as_of;
         options.resume = !self.no_resume;
         options.rebuild = self.rebuild;
-        options.stage = self.stage;
-        options.allow = allow;
         options.replicas = self.wait.replicas();
         #[cfg(feature = "cluster")]
         self.cluster.apply(&mut options)?;
@@ -103,7 +90,7 @@ impl Args {
     }
 }
 
-/// Arguments that `run` and `plan` share: the job, and the resources they may use.
+/// Arguments that `run` and `plan` share: the job, how it goes live, and the resources they may use.
 #[derive(Debug, clap::Args)]
 pub(super) struct JobArgs {
     /// The job file
@@ -112,11 +99,20 @@ pub(super) struct JobArgs {
     /// Give the job's parameter a value; can be repeated
     #[arg(long, value_name = "NAME=VALUE", value_parser = parsers::set)]
     set: Vec<(String, String)>,
+    /// The time the data is as of: a date (its midnight in UTC) or a time in RFC 3339; the job's as_of if left out,
+    /// or else the time of the build, which is compared with nothing
+    #[arg(long, value_name = "D", value_parser = parsers::instant)]
+    as_of: Option<Timestamp>,
+    /// Build and check the version, but leave readers where they are: `cutover publish STORE N` publishes it
+    #[arg(long)]
+    stage: bool,
+    #[command(flatten)]
+    allow: AllowArgs,
     /// Memory to use, such as 4GiB; half of what the machine or the container has if left out
     #[arg(long, value_name = "SIZE", value_parser = parsers::size)]
     memory: Option<u64>,
     /// Threads to use; one per processor, but at most one per 64 MiB of memory, if left out
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = parsers::number, allow_negative_numbers = true)]
     threads: Option<usize>,
     /// Directory for spill files; the store's own staging directory if left out
     #[arg(long, value_name = "DIR")]
@@ -141,13 +137,28 @@ impl JobArgs {
     pub(super) fn arguments(&self) -> Vec<String> {
         let root = self.root.iter().flat_map(|root| ["-C".to_owned(), root.clone()]);
         let sets = self.set.iter().flat_map(|(name, value)| ["--set".to_owned(), format!("{name}={value}")]);
-        root.chain(["run".to_owned(), self.job.display().to_string()]).chain(sets).collect()
+        let stage = self.stage.then(|| "--stage".to_owned());
+        let as_of = self.as_of.iter().flat_map(|at| ["--as-of".to_owned(), at.to_string()]);
+        let run = root.chain(["run".to_owned(), self.job.display().to_string()]).chain(sets);
+        run.chain(as_of).chain(stage).chain(self.allow.words()).collect()
+    }
+
+    /// The arguments whose values a run of another day may need to be others.
+    pub(super) fn fixed(&self) -> Vec<String> {
+        let sets = self.set.iter().map(|(name, value)| format!("--set {name}={value}"));
+        sets.chain(self.as_of.iter().map(|at| format!("--as-of {at}"))).collect()
     }
 
     /// Reads the job, and makes options with defaults for everything else.
     pub(super) fn load(self) -> Result<(Job, RunOptions)> {
         let resources = Resources::new(self.threads, self.memory)?;
-        let options = RunOptions { spill_dir: self.spill_dir, ..RunOptions::new(resources) };
+        let options = RunOptions {
+            spill_dir: self.spill_dir,
+            as_of: self.as_of,
+            stage: self.stage,
+            allow: self.allow.read()?,
+            ..RunOptions::new(resources)
+        };
         let job = Job::load(&self.job, &parsers::sets(self.set)?)?;
         let job = match &self.root {
             Some(root) => job.below(root)?,

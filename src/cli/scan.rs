@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use serde_json::Value;
 
 use super::get::json_text;
-use super::{Output, Verdict, open_version};
+use super::{Output, Verdict, open_version, parsers};
 use crate::error::Result;
 use crate::serve::Range;
 
@@ -27,10 +27,10 @@ pub(super) struct Args {
     #[arg(long, value_name = "K", allow_hyphen_values = true)]
     prefix: Option<String>,
     /// Print at most N entries; all if left out
-    #[arg(long, value_name = "N")]
-    limit: Option<u64>,
+    #[arg(long, value_name = "N", value_parser = parsers::count, allow_negative_numbers = true)]
+    limit: Option<usize>,
     /// Read this version instead of the current one
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = parsers::version, allow_negative_numbers = true)]
     version: Option<u64>,
 }
 
@@ -42,8 +42,7 @@ impl Args {
             Some(prefix) => Range::prefix(&version.key_schema().parse_prefix(prefix)?),
             None => Range::all(),
         };
-        let limit = self.limit.map_or(usize::MAX, |limit| usize::try_from(limit).unwrap_or(usize::MAX));
-        for entry in version.scan(&range).take(limit) {
+        for entry in version.scan(&range).take(self.limit.unwrap_or(usize::MAX)) {
             let (key, value) = entry?;
             let key = version.key_schema().to_json(&key)?;
             if output.is_json() {

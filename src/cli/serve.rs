@@ -69,7 +69,7 @@ pub(super) struct Args {
     #[arg(long)]
     canary: bool,
     /// Threads to use; one per processor if left out
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = parsers::number, allow_negative_numbers = true)]
     threads: Option<usize>,
     #[command(flatten)]
     limits: LimitArgs,

@@ -16,7 +16,7 @@ use std::path::PathBuf;
 use serde_json::json;
 
 use super::text_table::Rows;
-use super::{Output, Verdict, format, version_number, versions};
+use super::{Output, Verdict, format, parsers, version_number, versions};
 use crate::catalog::{Catalog, Event};
 use crate::error::Result;
 use crate::format::{CheckOutcome, InputFile, Manifest, Profile, VersionEntry, shown_params};
@@ -39,7 +39,7 @@ pub(super) struct Args {
     /// Directory of the store
     store: PathBuf,
     /// Number of the version; the one readers see if left out
-    #[arg(value_name = "N")]
+    #[arg(value_name = "N", value_parser = parsers::version, allow_negative_numbers = true)]
     version: Option<u64>,
 }
 
@@ -100,7 +100,9 @@ fn document(known: &Known) -> serde_json::Value {
         "shards": manifest.shard_count,
         "digest": manifest.digest.to_string(),
         "profile": manifest.profile,
-        "stages": manifest.stages,
+        "stages": manifest.stages.iter().map(|stage| json!({
+            "name": stage.name, "rows": stage.rows, "seconds": seconds(stage.millis),
+        })).collect::<Vec<_>>(),
         "events": events,
     })
 }
@@ -108,21 +110,21 @@ fn document(known: &Known) -> serde_json::Value {
 fn show(known: &Known, output: &mut Output) -> Result<()> {
     let Known { entry, manifest, stored_bytes, live, events } = known;
     let state = if *live { "which readers see".to_owned() } else { versions::state(entry) };
-    output.line(format!("version {} of {}, {state}\n", manifest.version, manifest.dataset))?;
+    output.say(format!("version {} of {}, {state}\n", manifest.version, manifest.dataset))?;
     let how = if manifest.as_of_stated { "" } else { ", the time of the build: no as_of was stated" };
-    output.line(format!("as of    {}{how}", format::time(manifest.as_of)))?;
-    output.line(format!("params   {}", manifest.params.as_ref().map_or("not recorded".to_owned(), shown_params)))?;
+    output.say(format!("as of    {}{how}", format::time(manifest.as_of)))?;
+    output.say(format!("params   {}", manifest.params.as_ref().map_or("not recorded".to_owned(), shown_params)))?;
     let by = manifest.built_by.as_ref().map(|by| format!(" by {by}")).unwrap_or_default();
-    output.line(format!("built    {}{by}; {}", format::time(manifest.created_at), manifest.build_id))?;
-    output.line(format!(
+    output.say(format!("built    {}{by}; {}", format::time(manifest.created_at), manifest.build_id))?;
+    output.say(format!(
         "stored   {} on disk, in {}; {}, {} of data before compression",
         format::size(*stored_bytes),
         format::plural(u64::from(manifest.shard_count), "shard"),
         format::plural(manifest.rows, "row"),
         format::size(manifest.bytes)
     ))?;
-    output.line(format!("digest   {}", manifest.digest))?;
-    entry.rejected.iter().try_for_each(|why| output.line(format!("rejected {why}")))?;
+    output.say(format!("digest   {}", manifest.digest))?;
+    entry.rejected.iter().try_for_each(|why| output.say(format!("rejected {why}")))?;
 
     let mut rows = Rows::new(&["input", "files", "rows", "size"], &[1, 2, 3]);
     for (name, input) in inputs(&manifest.inputs) {
@@ -139,7 +141,7 @@ fn show(known: &Known, output: &mut Output) -> Result<()> {
     for compared in manifest.checks.iter().filter_map(|check| check.compared.as_ref()) {
         let said = |what: &str, of: &[String]| of.iter().map(|one| format!("{what}: {one}")).collect::<Vec<_>>();
         let lines = [said("not compared", &compared.left_out), said("moved", &compared.moved)].concat();
-        lines.into_iter().try_for_each(|line| output.line(line))?;
+        lines.into_iter().try_for_each(|line| output.say(line))?;
     }
 
     if let Some(profile) = &manifest.profile {
@@ -151,7 +153,7 @@ fn show(known: &Known, output: &mut Output) -> Result<()> {
     let mut rows = Rows::new(&["stage", "time", "rows"], &[1, 2]);
     for stage in &manifest.stages {
         let handled = if stage.rows == 0 { String::new() } else { format::count(stage.rows) };
-        rows.add([stage.name.clone(), format::duration(stage.millis as f64 / 1000.0), handled]);
+        rows.add([stage.name.clone(), format::duration(seconds(stage.millis)), handled]);
     }
     output.line(format!("\n{}", rows.text()))?;
 
@@ -165,6 +167,10 @@ fn show(known: &Known, output: &mut Output) -> Result<()> {
         ]);
     }
     output.line(format!("\n{}", rows.text()))
+}
+
+fn seconds(millis: u64) -> f64 {
+    millis as f64 / 1000.0
 }
 
 /// Totals of one input's files.

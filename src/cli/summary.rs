@@ -36,8 +36,8 @@ pub(super) fn show(report: &RunReport, output: &mut Output) -> Result<()> {
         output.line(format!("fetched  {}", format::object_traffic(reads)))?;
     }
     output.say(format!(
-        "stored   {} in {}, {}; digest {}, as of {}{}",
-        format::size(report.disk_bytes),
+        "stored   {} on disk, in {}, {}; digest {}, as of {}{}",
+        format::size(report.stored_bytes),
         format::plural(report.files as u64, "file"),
         format::plural(u64::from(report.shards), "shard"),
         short(&report.digest),
@@ -122,10 +122,22 @@ pub(super) fn word(outcome: RunOutcome) -> &'static str {
 
 /// A useful next command.
 pub(super) fn next_command(report: &RunReport) -> String {
+    next_commands(report).swap_remove(0)
+}
+
+/// Useful next commands, the best first.
+fn next_commands(report: &RunReport) -> Vec<String> {
     let store = format::shell_quote(&report.store.display().to_string());
-    match report.outcome {
-        RunOutcome::Pinned => format!("cutover unpin {store}"),
-        _ => format!("cutover scan {store} --limit 5"),
+    let of_version = format!("cutover scan {store} --version {} --limit 5", report.version);
+    let versions = format!("cutover versions {store}");
+    match (report.outcome, report.previous) {
+        (RunOutcome::Pinned, _) => vec![format!("cutover unpin {store}"), of_version, versions],
+        (RunOutcome::Staged, _) => vec![of_version, versions],
+        (outcome, previous) => {
+            let moved = outcome != RunOutcome::AlreadyPublished && previous.is_some();
+            let back = moved.then(|| format!("cutover rollback {store}"));
+            [format!("cutover scan {store} --limit 5"), versions].into_iter().chain(back).collect()
+        }
     }
 }
 
@@ -223,12 +235,7 @@ fn checks(report: &RunReport) -> String {
 }
 
 fn next(report: &RunReport) -> String {
-    let store = format::shell_quote(&report.store.display().to_string());
-    let back = match (report.outcome, report.previous) {
-        (RunOutcome::Published | RunOutcome::AlreadyBuilt, Some(_)) => format!(" · cutover rollback {store}"),
-        _ => String::new(),
-    };
-    format!("next     cutover scan {store} --limit 5 · cutover versions {store}{back}")
+    format!("next     {}", next_commands(report).join(" · "))
 }
 
 /// The instant to the second, in UTC; unchanged if it cannot be parsed.
@@ -256,6 +263,7 @@ mod tests {
             rows: 10,
             bytes: 100,
             disk_bytes: 90,
+            stored_bytes: 90,
             files: 4,
             shards: 1,
             digest: "0123456789abcdef0123456789abcdef".into(),

@@ -54,9 +54,11 @@ fn wrapped_line(line: &str, width: usize) -> String {
     shown
 }
 
-/// A table that is being filled.
+/// A table that is being filled. Where the terminal is too narrow for it, each row becomes lines of name and value.
 pub(super) struct Rows {
     table: Table,
+    header: Vec<String>,
+    rows: Vec<Vec<String>>,
     right: &'static [usize],
     /// Length of the longest word of each column.
     words: Vec<u16>,
@@ -72,31 +74,51 @@ impl Rows {
             .set_style(TableComponent::MiddleHeaderIntersections, '─')
             .set_content_arrangement(ContentArrangement::Dynamic)
             .set_header(header);
-        Self { table, right, words: header.iter().map(|name| longest_word(name)).collect() }
+        let named = header.iter().map(|name| (*name).to_owned()).collect();
+        Self {
+            table,
+            header: named,
+            rows: Vec::new(),
+            right,
+            words: header.iter().map(|name| longest_word(name)).collect(),
+        }
     }
 
     /// Adds a row.
     pub(super) fn add(&mut self, cells: impl IntoIterator<Item = String>) {
         let cells: Vec<String> = cells.into_iter().map(|cell| escaped(&cell).into_owned()).collect();
         self.words.iter_mut().zip(&cells).for_each(|(most, cell)| *most = longest_word(cell).max(*most));
-        self.table.add_row(cells);
+        self.table.add_row(cells.clone());
+        self.rows.push(cells);
     }
 
     /// The table as text, without a trailing newline.
     pub(super) fn text(mut self) -> String {
-        if let Some(width) = width() {
-            self.table.set_width(width);
+        match width() {
+            Some(width) => self.within(width),
+            None => self.shown(),
         }
-        self.shown()
     }
 
-    #[cfg(test)]
-    fn within(mut self, width: u16) -> String {
+    fn within(&mut self, width: u16) -> String {
         self.table.set_width(width);
-        self.shown()
+        let shown = self.shown();
+        let fits = shown.lines().all(|line| line.chars().count() <= usize::from(width));
+        if fits { shown } else { self.stacked(width) }
     }
 
-    fn shown(mut self) -> String {
+    /// Every row as lines of a column's name and its value, with a blank line between rows.
+    fn stacked(&self, width: u16) -> String {
+        let longest = self.header.iter().map(|name| name.chars().count()).max().unwrap_or(0);
+        let row = |cells: &Vec<String>| {
+            let filled = self.header.iter().zip(cells).filter(|(_, cell)| !cell.is_empty());
+            let lines = filled.map(|(name, cell)| wrapped(&format!("{name:longest$}  {cell}"), Some(width)));
+            lines.collect::<Vec<_>>().join("\n")
+        };
+        self.rows.iter().map(row).collect::<Vec<_>>().join("\n\n")
+    }
+
+    fn shown(&mut self) -> String {
         for (number, column) in self.table.column_iter_mut().enumerate() {
             column.set_padding((0, 1));
             if self.right.contains(&number) {
@@ -139,6 +161,19 @@ mod tests {
             assert!(text.contains(word), "{text}");
         }
         assert!(text.lines().count() > 4, "{text}");
+    }
+
+    #[test]
+    fn a_table_that_does_not_fit_becomes_lines() {
+        let mut rows = Rows::new(&["version", "state", "rows", "stored"], &[0, 2, 3]);
+        rows.add(["2".into(), "published".into(), "173,739,271".into(), "1.32 GiB".into()]);
+        rows.add(["1".into(), "retired".into(), "173,739,270".into(), String::new()]);
+        let text = rows.within(24);
+        assert!(
+            text.starts_with("version  2\nstate    published\nrows     173,739,271\nstored   1.32 GiB\n\n"),
+            "{text}"
+        );
+        assert!(text.ends_with("rows     173,739,270"), "{text}");
     }
 
     #[test]

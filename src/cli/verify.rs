@@ -6,7 +6,7 @@ use clap::ValueEnum;
 use serde_json::json;
 
 use super::text_table::Rows;
-use super::{Output, Verdict, format, version_number};
+use super::{Output, Verdict, format, parsers, version_number};
 use crate::error::Result;
 use crate::serve::{self, Report, Store};
 
@@ -25,7 +25,7 @@ pub(super) struct Args {
     /// Directory of the store
     store: PathBuf,
     /// Number of the version; the current one if left out
-    #[arg(value_name = "N")]
+    #[arg(value_name = "N", value_parser = parsers::version, allow_negative_numbers = true)]
     version: Option<u64>,
     /// How thoroughly to verify
     #[arg(long, value_enum, default_value_t = Depth::Checksums)]

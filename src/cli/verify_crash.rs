@@ -43,7 +43,7 @@ pub(super) struct Args {
     #[arg(long, value_name = "SIZE", value_parser = parsers::size)]
     memory: Option<u64>,
     /// Threads for each run; one per processor if left out
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = parsers::number, allow_negative_numbers = true)]
     threads: Option<usize>,
     /// Only this step, or all steps of this stage; can be repeated
     #[arg(long, value_name = "STEP")]

@@ -6,6 +6,7 @@ use super::text_table::Rows;
 use super::{Output, Verdict, format};
 use crate::catalog::Catalog;
 use crate::error::{Error, Result};
+use crate::escape::escaped;
 use crate::format::{Current, State, VersionEntry, shown_params};
 
 const EXAMPLES: &str = "\
@@ -74,12 +75,15 @@ pub(super) fn show(catalog: &Catalog, current: &Current, output: &mut Output) ->
         rows.add(shown);
     }
     output.line(rows.text())?;
+    if current.versions.values().any(|entry| !entry.as_of_stated) {
+        output.say("(…) by the clock: no as_of was stated")?;
+    }
     match &current.pin {
-        Some(pin) => output.line(format!(
+        Some(pin) => output.say(format!(
             "readers see version {}, pinned since {}: {}",
             pin.version,
             format::time(pin.since),
-            pin.reason
+            escaped(&pin.reason)
         ))?,
         None => match current.current {
             Some(version) => output.line(format!("readers see version {version}"))?,
@@ -91,7 +95,7 @@ pub(super) fn show(catalog: &Catalog, current: &Current, output: &mut Output) ->
         let (version, since) = (candidate.version, format::time(candidate.since));
         output.line(format!("version {version} is the candidate since {since}: {who}"))?;
     }
-    if let Some(behind) = behind(current) {
+    if let Some(behind) = behind(&catalog.place(), current) {
         output.line(behind)?;
     }
     if let Some(pending) = &current.pending {
@@ -120,14 +124,15 @@ pub(super) fn is_staged(entry: &VersionEntry) -> bool {
 }
 
 /// A sentence if consumers of the topic have not followed a local rollback.
-pub(super) fn behind(current: &Current) -> Option<String> {
+pub(super) fn behind(store: &str, current: &Current) -> Option<String> {
     let (ledger, behind) = (current.targets.kafka.as_ref()?, current.behind()?);
     let version = current.current?;
     Some(format!(
         "consumers of topic {} are behind: it was not announced that readers here left version {} at {}; the next \
-         command that reaches Kafka moves them to version {version}, such as `cutover publish STORE {version}`",
+         command that reaches Kafka moves them to version {version}, such as `cutover publish {} {version}`",
         ledger.target.topic,
         behind.left,
-        format::time(behind.since)
+        format::time(behind.since),
+        format::shell_quote(store)
     ))
 }

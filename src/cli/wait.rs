@@ -16,10 +16,10 @@ use crate::shutdown;
 #[derive(Debug, clap::Args)]
 pub(super) struct WaitArgs {
     /// Wait until N consumers of the topic serve the version
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = parsers::number, allow_negative_numbers = true)]
     wait_consumers: Option<usize>,
     /// Publish once N hosts that pull from the object store have fetched the version, and wait until they serve it
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = parsers::number, allow_negative_numbers = true)]
     wait_replicas: Option<usize>,
     /// How long to wait for them, such as 10m
     #[arg(long, value_name = "D", value_parser = parsers::duration, default_value = "10m")]

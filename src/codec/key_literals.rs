@@ -38,7 +38,7 @@ impl KeySchema {
         }
         let elements = self.array(key)?;
         if elements.len() != self.width() {
-            return Err(self.mismatch(&format!("{key} has {} elements", elements.len())));
+            return Err(self.mismatch(&format!("{key} has {}", counted(elements.len()))));
         }
         self.write_elements(&elements, &mut out)?;
         Ok(out)
@@ -61,6 +61,10 @@ impl KeySchema {
                 first.write_text(prefix, &mut out)?;
                 return Ok(out);
             }
+            Some(_) if prefix.is_empty() => return Err(self.mismatch("a prefix must not be empty")),
+            Some(_) if !is_array && prefix.trim_start().starts_with('[') => {
+                return Err(self.mismatch(&format!("{prefix} is not complete JSON")));
+            }
             Some(first) if !is_array => {
                 let whole = Value::Array(vec![Value::from(prefix)]);
                 return Err(self.mismatch(&format!(
@@ -72,7 +76,7 @@ impl KeySchema {
         }
         let elements = self.array(prefix)?;
         if elements.len() > self.width() {
-            return Err(self.mismatch(&format!("{prefix} has {} elements", elements.len())));
+            return Err(self.mismatch(&format!("{prefix} has {}", counted(elements.len()))));
         }
         self.write_elements(&elements, &mut out)?;
         Ok(out)
@@ -274,4 +278,8 @@ fn show_count(kind: KeyKind, value: i256) -> Option<Value> {
         _ => return None,
     };
     Some(text.map_or(Value::from(count), Value::from))
+}
+
+fn counted(elements: usize) -> String {
+    if elements == 1 { "1 element".to_owned() } else { format!("{elements} elements") }
 }

@@ -192,7 +192,8 @@ pub(super) fn refuse_unordered(names: &[&str], keys: &[ArrayRef]) -> Result<()> 
              {way_out}) or give them a value (COALESCE) in the query",
             rows.len(),
             array.len(),
-        )));
+        ))
+        .with("column", *name));
     }
     Ok(())
 }

@@ -24,6 +24,7 @@ mod profile;
 mod reasons;
 pub(crate) mod rfc3339;
 mod settings;
+mod shown;
 mod state;
 mod value;
 
@@ -46,5 +47,6 @@ pub use manifest::{
 pub use profile::{ColumnProfile, InputProfile, PartProfile, Profile, TableProfile};
 pub use reasons::Reasons;
 pub use settings::*;
+pub use shown::{shown_date_or_time, shown_time, shown_versions};
 pub use state::State;
 pub use value::{ValueColumn, ValueSchema};

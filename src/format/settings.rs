@@ -28,6 +28,8 @@ pub const FILE_SIZES: RangeInclusive<u64> = 64 << 10..=4 << 30;
 pub const BLOOM_BITS: RangeInclusive<f64> = 0.0..=32.0;
 /// Formats that can be chosen: RocksDB reads 5 since 6.6 and 6 since 8.6.
 pub const FORMAT_VERSIONS: RangeInclusive<u32> = 5..=6;
+/// Numbers of versions that retention can keep.
+pub const KEEP: RangeInclusive<u32> = 1..=10_000;
 /// Default number of versions kept.
 pub const DEFAULT_KEEP: u32 = 3;
 /// Longest name of a dataset.

@@ -49,7 +49,7 @@ use buckets::Buckets;
 pub use buckets::traffic;
 pub use contract::Contract;
 pub use find_corrupt::find_damaged;
-pub use find_value::locate;
+pub use find_value::{locate, locate_null};
 pub use fingerprint::{check_unchanged, digest, disappeared};
 pub use footer::Footer;
 pub use parquet_files::{ChunkCheck, Metadata};

@@ -162,10 +162,13 @@ fn refuse(input: &str, wanted: &Partitions, wrong: Vec<String>) -> Result<()> {
         return Ok(());
     }
     let all = wanted.all().count();
+    let which = match all {
+        1 => "the partition".to_owned(),
+        all => format!("{} of the {all} partitions", wrong.len()),
+    };
+    let others = if all == 1 { "another" } else { "others" };
     let mut text = format!(
-        "input {input}: {} of the {all} partitions that line {} of the job names cannot be read; wait for the data to \
-         arrive, or name others",
-        wrong.len(),
+        "input {input}: {which} that line {} of the job names cannot be read; wait for the data to arrive, or name {others}",
         wanted.line
     );
     wrong.iter().take(NAMED).for_each(|one| text.push_str(&format!("\n  {one}")));

@@ -185,6 +185,19 @@ fn refuse_table_log(place: &Place<'_>, path: &Path) -> Result<()> {
         ));
     }
     let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+    let beside = |name: &str| place.tree.exists(&parent(path).join(name));
+    if name == "manifest.json" && beside("job.toml")? && beside("query.sql")?
+        || name == "CURRENT" && beside("IDENTITY")?
+    {
+        return Err(place.error(
+            Kind::Invalid,
+            format_args!(
+                "{} is part of a Cutover store, which cannot be an input; read what it was built from, or files that \
+                 `cutover scan --json` wrote",
+                place.tree.shown(&parent(path))
+            ),
+        ));
+    }
     let system = match name {
         "_delta_log" => "Delta Lake",
         ".hoodie" => "Hudi",
@@ -226,10 +239,10 @@ fn check_markers(place: &Place<'_>, root: &Path, paths: &[PathBuf]) -> Result<()
     if missing.is_empty() {
         return Ok(());
     }
-    let is = if missing.len() == 1 { "is" } else { "are" };
+    let (is, them) = if missing.len() == 1 { ("is", "it") } else { ("are", "them") };
     let missing: Vec<String> = missing.iter().map(|path| place.tree.shown(path)).collect();
     Err(Error::input(format!(
-        "input {}: {} {is} not there yet, and the job requires it; run again when the data is complete",
+        "input {}: {} {is} not there yet, and the job requires {them}; run again when the data is complete",
         spec.name,
         missing.join(", ")
     )))

@@ -6,16 +6,13 @@ use super::change;
 use super::spec::{Checks, DEFAULT_MAX_CHANGE, DEFAULT_WARN_CHANGE, Verify};
 use super::toml_section::Item;
 use super::units::parse_duration;
-use crate::format::Retention;
+use crate::format::{KEEP, Retention};
 
 /// Largest row count that a check can name.
 const MAX_ROWS: u64 = i64::MAX as u64;
 
 /// Largest change that can be allowed, as a fraction: a thousandfold.
 const MAX_CHANGE: f64 = 1000.0;
-
-/// Most versions that retention can keep.
-const MAX_KEPT: u32 = 10_000;
 
 /// Reads `[checks]`.
 pub(super) fn read(item: &Item<'_>) -> Option<Checks> {
@@ -65,7 +62,7 @@ pub(super) fn read_retention(item: &Item<'_>) -> Option<Retention> {
     let section = item.section("[retention]", &["keep", "keep_for"])?;
     let mut retention = Retention::default();
     if let Some(item) = section.item("keep") {
-        retention.keep = item.small(1..=MAX_KEPT).unwrap_or(retention.keep);
+        retention.keep = item.small(KEEP).unwrap_or(retention.keep);
     }
     retention.keep_for = section.item("keep_for").and_then(|item| item.parsed(parse_duration));
     Some(retention)

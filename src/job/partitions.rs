@@ -108,7 +108,14 @@ fn one(item: &Item<'_>, params: &Params<'_>) -> Option<Vec<String>> {
     }
     let text = item.text()?;
     let Some((first, last)) = text.split_once("..") else {
-        return end(item, text, params).map(|value| vec![value]);
+        let value = end(item, text, params)?;
+        if looks_like_a_date(&value) && date(&value).is_none() {
+            let given = params.given_in(text);
+            let given = if given.is_empty() { String::new() } else { format!(" with {}", given.join(" ")) };
+            item.problem(format!("cannot be {text:?}{given}: {value:?} is not a date"));
+            return None;
+        }
+        return Some(vec![value]);
     };
     let (first, last) = (end(item, first, params)?, end(item, last.trim_start_matches('='), params)?);
     let values = range(&first, &last);
@@ -201,6 +208,12 @@ fn date(text: &str) -> Option<(Date, Write)> {
         8 => Some((of(digits(0..4)?, digits(4..6)?, digits(6..8)?)?, |date| date.strftime("%Y%m%d").to_string())),
         _ => None,
     }
+}
+
+/// Whether a value is written as a date is: `2026-02-30`.
+fn looks_like_a_date(text: &str) -> bool {
+    let fits = |(place, byte): (usize, u8)| if matches!(place, 4 | 7) { byte == b'-' } else { byte.is_ascii_digit() };
+    text.len() == 10 && text.bytes().enumerate().all(fits)
 }
 
 /// A month such as 2026-11, as the number of months since year 0.

@@ -11,7 +11,7 @@ use jiff::Timestamp;
 
 use super::RunOptions;
 use crate::catalog::Catalog;
-use crate::error::{Error, Result};
+use crate::error::{AGAIN_WITH, Error, Result};
 use crate::format::{Allow, Current, allow_flag, shown_params};
 use crate::job::Job;
 
@@ -45,7 +45,8 @@ pub(super) fn refuse(catalog: &Catalog, current: &Current, options: &RunOptions,
         "this run {}; nothing was built\n  --stage builds it and leaves readers where they are: `cutover get {store} KEY \
          --version N` reads it, `cutover publish {store} N {flag}` publishes it\n  {flag} {so}",
         refused.why
-    )))
+    ))
+    .with(AGAIN_WITH, "--stage"))
 }
 
 /// The command that publishes an unpublished version, with every `--allow` it needs.

@@ -2,7 +2,7 @@
 //!
 //! Not for: predicting its size (`predict`) and whether the machine is large enough (`capacity`).
 
-use super::as_of::AsOf;
+use super::as_of::{self, AsOf};
 use super::listed::Listed;
 use super::preflight::{preflight, refuse_follower};
 use super::prepare::Prepared;
@@ -38,6 +38,7 @@ const PREVIEW_ROWS: usize = 5;
 pub fn plan(job: &Job, options: &RunOptions) -> Result<PlanReport> {
     let runtime = options.resources.query_runtime()?;
     let prepared = Prepared::new(Listed::new(job, options)?, &runtime)?;
+    let mut notes = prepared.notes();
     let cluster = options.plans_cluster.then(|| tasks::plan(&prepared)).transpose()?;
     let (would, resumes, previous) = match Catalog::try_open(&job.store, &job.dataset)? {
         None => (format!("create the store {} and build version 1", job.store.display()), None, None),
@@ -46,6 +47,9 @@ pub fn plan(job: &Job, options: &RunOptions) -> Result<PlanReport> {
             refuse_follower(&current)?;
             let as_of = AsOf::of(job, options);
             let previous = preflight(&prepared, &catalog, &current, as_of)?;
+            let live = if options.stage { Vec::new() } else { as_of::notes(job, &current, as_of) };
+            live.iter().for_each(|note| tracing::warn!("{note}"));
+            notes.extend(live);
             let resumes = resume::preview_resume(&prepared, &catalog, &current)?;
             (describe_action(&prepared, &current, as_of), resumes, previous)
         }
@@ -62,6 +66,7 @@ pub fn plan(job: &Job, options: &RunOptions) -> Result<PlanReport> {
         dataset: job.dataset.clone(),
         store: job.store.clone(),
         would,
+        notes,
         resumes,
         inputs: prepared.inputs.iter().map(InputReport::from).collect(),
         object_reads: ObjectTraffic::read(&prepared.inputs),
@@ -89,9 +94,16 @@ pub fn plan(job: &Job, options: &RunOptions) -> Result<PlanReport> {
 fn describe_action(prepared: &Prepared<'_>, current: &Current, as_of: AsOf) -> String {
     match (prepared.built(current, as_of), current.current) {
         (Some((version, State::Published)), _) => format!("do nothing: already published as {version}"),
+        (Some((version, State::Complete)), _) if prepared.options.stage => {
+            format!("do nothing: version {version} is built and staged")
+        }
         (Some((version, State::Complete)), _) => format!("publish version {version}, which is built"),
         (Some((version, State::RolledBack)), _) => {
             format!("refuse: version {version} is the same, and was rolled back")
+        }
+        (_, live) if prepared.options.stage => {
+            let readers = live.map_or("see nothing".to_owned(), |live| format!("stay on version {live}"));
+            format!("build version {} and stage it; readers {readers}", current.next_version)
         }
         (_, Some(live)) if current.pin.is_some() => {
             format!("build version {}; readers stay on version {live}, which is pinned", current.next_version)

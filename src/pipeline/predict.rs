@@ -16,6 +16,7 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use super::compression_estimate::{Packing, Sampled};
 use super::prepare::Prepared;
+use crate::catalog::{Catalog, Layout};
 use crate::check::Previous;
 use crate::encode::{Encoder, EntryBatch};
 use crate::error::{Error, Result};
@@ -24,9 +25,18 @@ use crate::job::Fold;
 use crate::query::{self, Estimate, Measure, RunError, pieces};
 use crate::report::Prediction;
 
-/// Bytes the process holds before any row, and per thread for batches in flight.
-const BASE_MEMORY: u64 = 96 << 20;
-const MEMORY_PER_THREAD: u64 = 32 << 20;
+/// Bytes the process holds before any row.
+const BASE_MEMORY: u64 = 92 << 20;
+/// Bytes per thread for batches in flight and tables that are being written, at most: with a budget of some size, freed
+/// memory is kept for the next use.
+const MEMORY_PER_THREAD: u64 = 64 << 20;
+const LEAN_PER_THREAD: u64 = 32 << 20;
+/// The budget from which freed memory is kept.
+const SHORT_MEMORY: u64 = 1 << 30;
+/// Bytes in flight for each row, up to that.
+const BYTES_IN_FLIGHT: u64 = 640;
+/// Assumed bytes of a row of files that do not count their rows.
+const BYTES_PER_ROW: u64 = 100;
 /// Bytes the shuffle holds per entry in addition to its fields.
 const SHUFFLE_BYTES_PER_ENTRY: f64 = 8.0;
 /// Bytes a join holds per uncompressed byte of its build side, including its hash table.
@@ -84,6 +94,7 @@ pub(super) fn predict(prepared: &Prepared<'_>, previous: Option<&Previous>, spil
             let counter = || Ok(Counter::new(prepared.encode.encoder()?, fold, packing()));
             let estimate = query::estimate(&prepared.query, &prepared.inputs, spill_dir, counter)
                 .map_err(|failed| prepared.explain(failed))?;
+            let estimate = estimate.map(|estimate| within_fold(estimate, fold));
             estimate.map(|estimate| (estimate, "a sample of the inputs".to_owned())).or_else(|| {
                 let previous = previous?;
                 let basis = format!("version {} of another job, grown as its inputs", previous.manifest.version);
@@ -93,13 +104,22 @@ pub(super) fn predict(prepared: &Prepared<'_>, previous: Option<&Previous>, spil
     };
     let resources = &prepared.options.resources;
     let shuffle_memory = resources.shuffle_memory() as u64;
-    let held = |of: &Estimate| (of.entry_bytes + of.entries * SHUFFLE_BYTES_PER_ENTRY) as u64;
-    let shuffle = known.as_ref().map_or(shuffle_memory, |(estimate, _)| held(estimate).min(shuffle_memory));
+    let buffered = |of: &Estimate| (of.entry_bytes + of.entries * SHUFFLE_BYTES_PER_ENTRY) as u64;
+    let shuffle = known.as_ref().map_or(shuffle_memory, |(estimate, _)| buffered(estimate).min(shuffle_memory));
     let inputs: Vec<u64> =
         prepared.inputs.iter().map(|input| input.unpacked_bytes().unwrap_or(input.bytes())).collect();
     let build_sides = inputs.iter().sum::<u64>() - inputs.iter().max().copied().unwrap_or(0);
     let query = (build_sides * BUILD_SIDE_FACTOR).min(resources.query_memory() as u64);
-    let memory = BASE_MEMORY + MEMORY_PER_THREAD * resources.threads as u64 + shuffle + query;
+    let rows: u64 = prepared.inputs.iter().map(|input| prepared.query.kept(input)).map(|it| about_rows(&it)).sum();
+    let per_thread = if resources.memory < SHORT_MEMORY { LEAN_PER_THREAD } else { MEMORY_PER_THREAD };
+    let batches = (per_thread * resources.threads as u64).min(rows.saturating_mul(BYTES_IN_FLIGHT));
+    let memory = BASE_MEMORY + batches + shuffle + query;
+    // What the last build of this job held says more than any model; what has grown since comes on top.
+    let before = same_job.and_then(|previous| {
+        let grown = known.as_ref().map_or(0.0, |(estimate, _)| estimate.entry_bytes - before_bytes(previous));
+        Some(held(prepared, previous)? + (grown.max(0.0) as u64).min(shuffle_memory))
+    });
+    let memory = before.unwrap_or(memory);
     let Some((estimate, basis)) = known else {
         let basis = "nothing: a sample of the inputs would say too little or take too long".to_owned();
         let prediction = Prediction { rows: None, bytes: None, memory, basis };
@@ -108,7 +128,7 @@ pub(super) fn predict(prepared: &Prepared<'_>, previous: Option<&Previous>, spil
     let compressed = previous.and_then(packed).or_else(|| Some((sampled.ratio()?, "a sample".to_owned())));
     let (ratio, stored_from) = compressed.map_or((1.0, None), |(ratio, from)| (ratio, Some(from)));
     let (bytes, entry_bytes) = (estimate.bytes as u64, estimate.entry_bytes as u64);
-    let spill_bytes = if held(&estimate) > shuffle_memory { entry_bytes } else { 0 };
+    let spill_bytes = if buffered(&estimate) > shuffle_memory { entry_bytes } else { 0 };
     let stored_bytes = (estimate.bytes * ratio) as u64;
     Ok(Predicted {
         prediction: Prediction { rows: Some(estimate.rows as u64), bytes: Some(bytes), memory, basis },
@@ -132,7 +152,44 @@ fn grown(prepared: &Prepared<'_>, Previous { manifest }: &Previous) -> Estimate 
     let factor = now as f64 / before.max(1) as f64;
     let entries = manifest.stages.iter().find(|stage| stage.name == "query").map_or(manifest.rows, |stage| stage.rows);
     let (rows, bytes) = (manifest.rows as f64 * factor, manifest.bytes as f64 * factor);
-    Estimate { entries: entries as f64 * factor, entry_bytes: bytes, rows, bytes }
+    // Before the fold there were more, which the profile has counted.
+    let (key_bytes, value_bytes) = manifest.profile.as_ref().map_or((0, 0), |it| (it.key_bytes, it.value_bytes));
+    let (key_bytes, value_bytes) = (key_bytes as f64 * factor, value_bytes as f64 * factor);
+    let entry_bytes = bytes.max(key_bytes + value_bytes);
+    Estimate { entries: entries as f64 * factor, entry_bytes, key_bytes, value_bytes, rows, bytes }
+}
+
+/// The estimate, with no more values of a key than the fold keeps: in a sample keys have fewer values, so that their
+/// bytes seem to grow with the input for ever.
+fn within_fold(estimate: Estimate, fold: Fold) -> Estimate {
+    let kept = match Counter::kept(fold) {
+        u64::MAX => return estimate,
+        kept => kept as f64,
+    };
+    let entries = estimate.entries.max(1.0);
+    let rows = estimate.rows.min(entries);
+    let values = entries.min(rows * kept);
+    let most = rows * estimate.key_bytes / entries + values * estimate.value_bytes / entries;
+    Estimate { bytes: estimate.bytes.min(most), ..estimate }
+}
+
+/// The most memory that the build of a version held, if it had the same budget; its report says so.
+fn held(prepared: &Prepared<'_>, Previous { manifest }: &Previous) -> Option<u64> {
+    let store = Catalog::directory_for(&prepared.job.store).ok()?;
+    let report = std::fs::read(Layout::new(store).report_of(manifest.version)).ok()?;
+    let report: serde_json::Value = serde_json::from_slice(&report).ok()?;
+    let same = report["memory"]["budget"].as_u64() == Some(prepared.options.resources.memory);
+    report["peak_memory"].as_u64().filter(|_| same)
+}
+
+/// Bytes of the entries that a version was made of.
+fn before_bytes(Previous { manifest }: &Previous) -> f64 {
+    let entries = manifest.profile.as_ref().map_or(0, |profile| profile.key_bytes + profile.value_bytes);
+    manifest.bytes.max(entries) as f64
+}
+
+fn about_rows(input: &Input) -> u64 {
+    input.rows().unwrap_or(input.bytes() / BYTES_PER_ROW)
 }
 
 /// Bytes of a version's files per byte of its keys and values.
@@ -198,6 +255,8 @@ impl Counter {
             let (key, value) = (batch.keys.get(row), batch.values.get(row));
             self.estimate.entries += 1.0;
             self.estimate.entry_bytes += (key.len() + batch.orders.get(row).len() + value.len()) as f64;
+            self.estimate.key_bytes += key.len() as f64;
+            self.estimate.value_bytes += value.len() as f64;
             self.packing.add(key, value);
             if counts_rows {
                 self.estimate.rows += 1.0;
@@ -239,6 +298,8 @@ impl Measure for Counter {
             kept = Self::kept(part.fold);
             total.entries += part.estimate.entries;
             total.entry_bytes += part.estimate.entry_bytes;
+            total.key_bytes += part.estimate.key_bytes;
+            total.value_bytes += part.estimate.value_bytes;
             total.rows += part.estimate.rows;
             total.bytes += part.estimate.bytes;
             for (hash, key) in part.keys.into_iter().filter(|(hash, _)| hash.trailing_zeros() >= level) {

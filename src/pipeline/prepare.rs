@@ -50,6 +50,7 @@ impl<'r> Prepared<'r> {
     pub(super) fn new(found: Listed<'r>, runtime: &'r Runtime) -> Result<Self> {
         let Listed { job, options, inputs, .. } = &found;
         let settings = Settings { threads: options.resources.threads, memory: options.resources.query_memory() };
+        inputs.iter().try_for_each(|input| survey(input, settings.threads))?;
         let query = shutdown::leaving(|| Query::new(runtime, inputs, &job.sql, &job.params, settings))?
             .map_err(|error| unplanned(job, inputs, error))?;
         inputs.iter().try_for_each(Input::check_partitions)?;
@@ -143,8 +144,25 @@ impl<'r> Prepared<'r> {
                     None => self.locate(error),
                 }
             }
+            RunError::Sink(error) if error.kind() == Kind::Input => self.locate_null(error),
             failed => failed.into(),
         }
+    }
+
+    /// Adds where the inputs have a null in the column that must not have one.
+    fn locate_null(&self, error: Error) -> Error {
+        let column = error.details().iter().find(|(name, _)| *name == "column").and_then(|(_, name)| name.as_str());
+        let place = column.and_then(|name| input::locate_null(&self.inputs, self.query.columns_in_use(), name));
+        match place {
+            Some(place) => error.because(format!("the first row of the inputs without it is in {place}")),
+            None => error,
+        }
+    }
+
+    /// The warnings about what was read, which are on standard error already: sentences.
+    pub(super) fn notes(&self) -> Vec<String> {
+        let surveys = self.inputs.iter().filter_map(|input| Some((input, input.surveyed.get()?)));
+        surveys.filter_map(|(input, survey)| Some(format!("input {} {}", input.name, survey.warning()?))).collect()
     }
 
     /// Adds the origin of the value on which the query failed: a parameter, or a place in a file.
@@ -272,6 +290,24 @@ impl<'r> Prepared<'r> {
             tables_share: resources.build_memory() as u64,
         }
     }
+}
+
+/// Reads all rows of an input's text files.
+fn survey(input: &Input, threads: usize) -> Result<()> {
+    let about_input = format!("input {} ", input.name);
+    let survey = input.survey(threads).map_err(|error| match error.kind() {
+        Kind::Input if error.message().starts_with(&about_input) => error,
+        Kind::Input if input.contract.is_some() && error.message().contains("contract") => {
+            error.during(format!("{about_input}breaks its contract"))
+        }
+        Kind::Input => error.during(format!("{about_input}cannot be read")),
+        _ => error,
+    })?;
+    // Here, as the job may fail for this reason.
+    if let Some(warning) = survey.as_ref().and_then(|survey| survey.warning()) {
+        tracing::warn!("{about_input}{warning}");
+    }
+    Ok(())
 }
 
 /// Why the query cannot be planned, with the file and line of its SQL.

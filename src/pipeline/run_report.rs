@@ -72,6 +72,11 @@ impl Ended {
             true => None,
             false => Some(as_of::publish_command(catalog, manifest.version)?),
         };
+        // Of a version on an object store, whose files are listed by requests, the tables alone are counted.
+        let stored_bytes = match catalog.remote() {
+            None => catalog.stored_bytes(&catalog.read()?, manifest.version)?,
+            Some(_) => manifest.disk_bytes(),
+        };
         let streamed = published.as_ref().and_then(stream_stage);
         let stages = built.iter().flat_map(|built| built.stages.iter().cloned()).chain(streamed).collect();
         Ok(RunReport {
@@ -85,6 +90,7 @@ impl Ended {
             rows: manifest.rows,
             bytes: manifest.bytes,
             disk_bytes: manifest.disk_bytes(),
+            stored_bytes,
             files: manifest.files().count(),
             shards: manifest.shard_count,
             digest: manifest.digest.to_string(),

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use super::{PublishOptions, Published, publish};
 use crate::catalog::{Action, Catalog, Installed};
 use crate::error::Result;
-use crate::format::{Allow, CheckOutcome, Manifest, Reasons, shown_params};
+use crate::format::{Allow, CheckOutcome, Manifest, Reasons, shown_date_or_time, shown_params};
 
 /// A finished staging directory: all of a version except its manifest.
 #[derive(Debug)]
@@ -65,7 +65,7 @@ fn told(manifest: &Manifest) -> String {
     let Manifest { rows, bytes, build_id, as_of, .. } = manifest;
     let mut told = format!("{rows} rows, {bytes} bytes, build {build_id}");
     if manifest.as_of_stated {
-        told.push_str(&format!(", as of {as_of:.0}"));
+        told.push_str(&format!(", as of {}", shown_date_or_time(*as_of)));
     }
     if let Some(params) = manifest.params.as_ref().filter(|params| !params.is_empty()) {
         told.push_str(&format!(", {}", shown_params(params)));

@@ -28,7 +28,9 @@ pub use crate::catalog::{GRACE, GcReport};
 use crate::error::{Error, Kind, Result};
 use crate::failpoint;
 pub use crate::format::Pin;
-use crate::format::{Allowed, Change, Current, Kafka, KafkaState, Retention, State, StreamedVersion, allow_flag};
+use crate::format::{
+    Allowed, Change, Current, Kafka, KafkaState, Retention, State, StreamedVersion, allow_flag, shown_time,
+};
 use crate::kafka::{self, Connection};
 use crate::progress::Progress;
 use crate::shutdown;
@@ -235,7 +237,7 @@ pub fn set_target(catalog: &Catalog, target: Option<&Kafka>) -> Result<()> {
 pub fn unpin(catalog: &Catalog) -> Result<Pin> {
     finish_pending(catalog)?;
     let pin = catalog.commit(Current::unpin)?;
-    catalog.log().record(Action::Unpinned, Some(pin.version), format!("it was pinned since {}", pin.since));
+    catalog.log().record(Action::Unpinned, Some(pin.version), format!("it was pinned since {}", shown_time(pin.since)));
     Ok(pin)
 }
 

@@ -53,6 +53,10 @@ pub struct Estimate {
     pub entries: f64,
     /// Their bytes.
     pub entry_bytes: f64,
+    /// Bytes of their keys, and of their values.
+    pub key_bytes: f64,
+    /// See `key_bytes`.
+    pub value_bytes: f64,
     /// Rows of the version, after the fold.
     pub rows: f64,
     /// Bytes of keys and values of the version.
@@ -61,10 +65,12 @@ pub struct Estimate {
 
 impl Estimate {
     fn times(self, factor: f64) -> Self {
-        let Self { entries, entry_bytes, rows, bytes } = self;
+        let Self { entries, entry_bytes, key_bytes, value_bytes, rows, bytes } = self;
         Self {
             entries: entries * factor,
             entry_bytes: entry_bytes * factor,
+            key_bytes: key_bytes * factor,
+            value_bytes: value_bytes * factor,
             rows: rows * factor,
             bytes: bytes * factor,
         }
@@ -143,6 +149,8 @@ pub fn estimate<M: Measure>(
     Ok(Some(Estimate {
         entries: grown(one.entries, two.entries),
         entry_bytes: grown(one.entry_bytes, two.entry_bytes),
+        key_bytes: grown(one.key_bytes, two.key_bytes),
+        value_bytes: grown(one.value_bytes, two.value_bytes),
         rows: grown(one.rows, two.rows),
         bytes: grown(one.bytes, two.bytes),
     }))

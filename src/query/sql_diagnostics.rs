@@ -39,7 +39,11 @@ impl Written<'_> {
         let told = plain(said);
         let line = line_in(&told).or_else(|| self.line_of(&named(&told)?));
         let told = without_place(&told);
-        let said = match self.unknown_input(&told).or_else(|| self.bad_parameter(&told)) {
+        // What the engine says of a parameter's value only repeats the sentence.
+        if let Some(said) = self.unread_parameter(&told) {
+            return (Error::invalid(said), line);
+        }
+        let said = match self.unknown_input(&told).or_else(|| self.untyped_parameter(&told)) {
             Some(said) => Error::invalid(said).because(told),
             None if told == *said => return (error, line),
             None if chain.len() == 1 => Error::new(error.kind(), told),
@@ -53,13 +57,19 @@ impl Written<'_> {
         Some(format!("there is no input {name}{}", suggest::hint(name, self.inputs)))
     }
 
-    fn bad_parameter(&self, said: &str) -> Option<String> {
-        if said.contains("Utf8") && (said.contains("Cannot coerce") || said.contains("Cannot infer")) {
-            let (name, _) = self.params.first_key_value()?;
-            return Some(format!(
-                "parameters are text in SQL: write CAST(${name} AS DATE), or AS BIGINT, where ${name} is to be another \
-                 type"
-            ));
+    fn untyped_parameter(&self, said: &str) -> Option<String> {
+        if !said.contains("Utf8") || !["Cannot coerce", "Cannot infer"].iter().any(|words| said.contains(words)) {
+            return None;
+        }
+        let (name, _) = self.params.first_key_value()?;
+        Some(format!(
+            "parameters are text in SQL: write CAST(${name} AS DATE), or AS BIGINT, where ${name} is to be another type"
+        ))
+    }
+
+    fn unread_parameter(&self, said: &str) -> Option<String> {
+        if self.untyped_parameter(said).is_some() {
+            return None;
         }
         let is_cast = ["cast", "pars", "convert", "Invalid timezone"].iter().any(|word| said.contains(word));
         let quoted = |value: &str| [format!("'{value}'"), format!("\"{value}\"")].iter().any(|it| said.contains(it));
@@ -109,6 +119,9 @@ fn plain(said: &str) -> String {
     let mut rest = said.as_str();
     while let Some(shorter) = prefixes.iter().find_map(|prefix| rest.strip_prefix(prefix)) {
         rest = shorter;
+    }
+    if let Some(limit) = between(rest, "RecursionLimitExceeded (current limit: ", ")") {
+        return format!("the query is nested more than {limit} deep");
     }
     let parsed = rest.strip_prefix("ParserError(\"").and_then(|rest| rest.strip_suffix("\")"));
     parsed.map_or_else(|| rest.to_owned(), |text| text.replace("\\\"", "\"").replace("\\n", "\n"))

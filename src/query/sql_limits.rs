@@ -23,6 +23,10 @@ use datafusion::sql::sqlparser::tokenizer::{Token, Tokenizer};
 
 /// Maximum depth of a statement.
 const DEEPEST: usize = 2000;
+/// Maximum number of joins in a row, whose order takes ever longer to plan.
+const MOST_JOINS: usize = 200;
+/// Maximum number of casts of casts: planning one more takes twice as long.
+const MOST_CASTS: usize = 16;
 /// Maximum number of table reads, once every name of a `WITH` is expanded.
 const MAX_READS: u64 = 5000;
 /// Maximum number of `WITH` names that build on each other.
@@ -34,7 +38,17 @@ const LONGEST_CHAIN: u64 = 500;
 /// `Plan`, with what to do about it; invalid SQL is left to the parser.
 pub(super) fn check_words(sql: &str) -> Result<()> {
     let Ok(tokens) = Tokenizer::new(&GenericDialect {}, sql).tokenize() else { return Ok(()) };
-    match depth(&tokens) {
+    let Extent { depth, joins, casts } = extent(&tokens);
+    if joins > MOST_JOINS {
+        return plan_err!(
+            "the query joins {joins} tables one after another, at most {MOST_JOINS} can be planned: read them as one \
+             input of several files, or make a dataset of some and read that"
+        );
+    }
+    if casts > MOST_CASTS {
+        return plan_err!("casts are nested {casts} deep, at most {MOST_CASTS} can be planned");
+    }
+    match depth {
         ..=DEEPEST => Ok(()),
         deep => plan_err!(
             "the query is {deep} levels deep, at most {DEEPEST} can be planned: replace long chains of AND, OR, + \
@@ -52,15 +66,17 @@ pub(super) fn check_names(statement: &Statement) -> Result<()> {
     let mut reads = Reads::default();
     let _ = statement.visit(&mut reads);
     let whole = reads.whole;
-    if whole.tables > MAX_READS || whole.chain > LONGEST_CHAIN {
-        return Err(DataFusionError::Plan(format!(
-            "the names of WITH unfold into {} reads of tables, nested {} deep; at most {MAX_READS} and \
-             {LONGEST_CHAIN} can be planned: use each name once, or make a dataset of one and read that",
-            if whole.tables == u64::MAX { "more than 2^64".to_owned() } else { whole.tables.to_string() },
-            whole.chain
-        )));
-    }
-    Ok(())
+    let wrong = match whole {
+        Unfolded { tables: u64::MAX, .. } => format!("unfold into more than 2^64 reads of tables, at most {MAX_READS}"),
+        Unfolded { tables, .. } if tables > MAX_READS => {
+            format!("unfold into {tables} reads of tables, at most {MAX_READS}")
+        }
+        Unfolded { chain, .. } if chain > LONGEST_CHAIN => format!("are nested {chain} deep, at most {LONGEST_CHAIN}"),
+        _ => return Ok(()),
+    };
+    Err(DataFusionError::Plan(format!(
+        "the names of WITH {wrong} can be planned: use each name once, or make a dataset of one and read that"
+    )))
 }
 
 /// Number of operator precedences, the loosest first.
@@ -76,6 +92,10 @@ struct Level {
     joins: usize,
     in_from: bool,
     is_case: bool,
+    is_cast: bool,
+    /// Casts of casts in the current operand, and the most of any operand.
+    casts: usize,
+    most_casts: usize,
 }
 
 impl Level {
@@ -89,18 +109,36 @@ impl Level {
         self.longest[rank] = self.longest[rank].max(self.runs[rank]);
     }
 
+    /// The current operand is a cast of this many casts.
+    fn cast(&mut self, casts: usize) {
+        self.casts = casts;
+        self.most_casts = self.most_casts.max(casts);
+    }
+
     fn next_item(&mut self) {
         self.runs = [0; RANKS];
         self.longest = [0; RANKS];
     }
 }
 
-/// An upper bound of the depth of a statement's tree.
-fn depth(tokens: &[Token]) -> usize {
+/// How large a statement's tree may be.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Extent {
+    /// An upper bound of its depth.
+    depth: usize,
+    /// The most joins in a row.
+    joins: usize,
+    /// The most casts of casts.
+    casts: usize,
+}
+
+fn extent(tokens: &[Token]) -> Extent {
     let mut levels = vec![Level::default()];
     // Sum of the depths of all levels but the innermost, whose depth still changes.
-    let (mut around, mut deepest) = (0, 0);
+    let (mut around, mut extent) = (0, Extent::default());
     let mut before = Keyword::NoKeyword;
+    // After :: comes a type, which is no operand.
+    let mut names_type = false;
     for token in tokens.iter().filter(|token| !matches!(token, Token::Whitespace(_))) {
         // After AS every word is a name, even one that elsewhere begins a clause.
         let word = if before == Keyword::AS { Keyword::NoKeyword } else { keyword(token) };
@@ -109,20 +147,33 @@ fn depth(tokens: &[Token]) -> usize {
         let closes = matches!(token, Token::RParen | Token::RBracket | Token::RBrace) || ends_case;
         if opens {
             around += levels.last().map_or(0, Level::depth);
-            levels.push(Level { is_case: word == Keyword::CASE, ..Level::default() });
+            let is_cast = matches!(before, Keyword::CAST | Keyword::TRY_CAST);
+            levels.push(Level { is_case: word == Keyword::CASE, is_cast, ..Level::default() });
         } else if closes && levels.len() > 1 {
-            levels.pop();
+            let inner = levels.pop().map_or(0, |level| level.most_casts + usize::from(level.is_cast));
             around -= levels.last().map_or(0, Level::depth);
+            if let Some(outer) = levels.last_mut() {
+                outer.cast(inner.max(outer.casts));
+            }
         } else if let Some(level) = levels.last_mut() {
             match word {
                 Keyword::NoKeyword => sign(level, token),
                 word => name(level, word, before),
             }
-            deepest = deepest.max(around + level.depth());
+            match token {
+                Token::DoubleColon => level.cast(level.casts + 1),
+                Token::Period => {}
+                _ if names_type => {}
+                _ => level.casts = 0,
+            }
+            extent.depth = extent.depth.max(around + level.depth());
+            extent.joins = extent.joins.max(level.joins);
         }
+        extent.casts = extent.casts.max(levels.last().map_or(0, |level| level.most_casts));
+        names_type = *token == Token::DoubleColon;
         before = keyword(token);
     }
-    deepest
+    extent
 }
 
 fn keyword(token: &Token) -> Keyword {
@@ -267,7 +318,25 @@ mod tests {
     use super::*;
 
     fn levels(sql: &str) -> usize {
-        depth(&Tokenizer::new(&GenericDialect {}, sql).tokenize().unwrap())
+        extent(&Tokenizer::new(&GenericDialect {}, sql).tokenize().unwrap()).depth
+    }
+
+    #[test]
+    fn casts_of_casts_and_joins_are_counted() {
+        let of = |sql: &str| extent(&Tokenizer::new(&GenericDialect {}, sql).tokenize().unwrap());
+        for (sql, casts) in [
+            ("SELECT CAST(a AS INT) + CAST(b AS INT), c::INT", 1),
+            ("SELECT TRY_CAST(CAST(abs(CAST(a AS INT)) AS TEXT) AS INT)", 3),
+            ("SELECT (a::INT)::TEXT::DECIMAL(10, 2)::TEXT", 4),
+            ("SELECT CASE WHEN a::INT = 1 THEN b::INT::TEXT END", 2),
+        ] {
+            assert_eq!(of(sql).casts, casts, "{sql}");
+        }
+        let nested = (0..40).fold("v".to_owned(), |sql, _| format!("CAST({sql} AS INT)"));
+        assert!(check_words(&format!("SELECT {nested}")).unwrap_err().to_string().contains("40 deep, at most 16"));
+        let joins = |count| format!("SELECT a FROM x{}", " JOIN x USING (a)".repeat(count));
+        assert!(check_words(&joins(600)).unwrap_err().to_string().contains("600 tables"));
+        check_words(&joins(200)).unwrap();
     }
 
     fn chain(piece: &str, times: usize) -> String {
@@ -329,7 +398,7 @@ mod tests {
             chained("# a, # b", 2000),
         ] {
             let error = names(&sql).unwrap_err().to_string();
-            assert!(error.contains("WITH unfold into"), "{error}");
+            assert!(error.contains("names of WITH"), "{error}");
         }
         let nested =
             (0..20).fold("SELECT 1 FROM t".to_owned(), |sql, at| format!("WITH n{at} AS ({sql}) SELECT * FROM n{at}"));

@@ -194,7 +194,7 @@ fn nothing_goes_to_a_damaged_version() {
     cut(&table, 1);
     for command in ["rollback store", "publish store 1 --allow older", "pin store 1 --reason audit"] {
         let refused = numbers.workspace.cutover(command).fails(6);
-        refused.complains(&["not applied: version 1 is damaged", "cutover verify STORE 1"]);
+        refused.complains(&["not applied: version 1 is damaged", "cutover verify store 1"]);
     }
     assert_eq!(numbers.seen(), (2, 2));
     numbers.assert_states(&[(1, "retired"), (2, "published")]);

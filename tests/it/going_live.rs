@@ -62,7 +62,7 @@ fn a_backfill_is_refused_before_any_work_and_can_be_staged() {
     cutover(&of(27, "")).ok();
     numbers.on("gc", "--keep 1 --dry-run").ok().prints(&["would delete versions 1, 3", "version 2 is staged"]);
     numbers.on("gc", "--keep 1").ok().prints(&["deleted versions 1, 3", "version 2 is staged and stays for now"]);
-    numbers.on("publish", "2").fails(7).complains(&["older than version 4", "publish STORE 2 --allow older"]);
+    numbers.on("publish", "2").fails(7).complains(&["older than version 4", "`cutover publish store 2 --allow older`"]);
     numbers.on("publish", "2 --allow rows,undated").fails(7);
     numbers.on("publish", "2 --allow older").ok();
     assert_eq!(numbers.seen(), (2, 24));
@@ -206,9 +206,85 @@ fn content_that_was_good_is_not_banned_and_what_was_bad_can_be_looked_at() {
     assert!(states.contains(&(5, "rolled_back".to_owned())), "{states:?}");
     numbers.on("get", "k000 --version 5").ok().prints(&["\"generation\":27"]);
     cutover(&of(27, "")).fails(7).complains(&["version 5", "rolled back", "--allow rolled-back"]);
-    numbers.on("gc", "--keep 0 --dry-run").ok().prints(&["would delete versions", "5"]);
-    numbers.on("gc", "--keep 0").ok();
-    numbers.assert_states(&[(6, "published")]);
+    numbers.on("gc", "--keep 0").exits(2).complains(&["must be a whole number from 1 to 10000"]);
+    numbers.on("gc", "--keep 1 --dry-run").ok().prints(&["version 5 is rolled back and stays for now"]);
+    let foreseen = numbers.on("gc", "--keep 1 --dry-run --json").ok().json();
+    let freed = numbers.on("gc", "--keep 1 --json").ok().json();
+    assert_eq!((&freed["versions"], &freed["bytes"]), (&foreseen["versions"], &foreseen["bytes"]), "as foreseen");
+    numbers.assert_states(&[(5, "rolled_back"), (6, "published")]);
+}
+
+#[test]
+fn versions_that_gc_would_delete_are_not_said_to_stay() {
+    let numbers = days(true);
+    numbers.workspace.cutover(&of(25, "")).ok();
+    for day in [22, 23, 24] {
+        numbers.workspace.cutover(&of(day, "--stage")).ok();
+    }
+    let foreseen = numbers.on("gc", "--keep 1 --dry-run").ok();
+    foreseen.prints(&["would delete versions 2, 3 ", "version 4 is staged and stays"]);
+    assert!(
+        !foreseen.stdout.contains("version 2 is") && !foreseen.stdout.contains("version 3 is"),
+        "{}",
+        foreseen.stdout
+    );
+}
+
+#[test]
+fn a_backfill_can_be_planned() {
+    let numbers = days(true);
+    let cutover = |line: &str| numbers.workspace.cutover(line);
+    cutover(&of(25, "")).ok();
+    let plan = |day: u32, more: &str| cutover(&format!("plan numbers.toml --set date=2026-11-{day} {more}"));
+    let refused = plan(24, "--json").fails(7).json();
+    assert_eq!(refused["next"], "cutover plan numbers.toml --set date=2026-11-24 --json --stage");
+    plan(24, "--stage").ok().prints(&["would build version 2 and stage it; readers stay on version 1"]);
+    plan(24, "--allow older").ok().prints(&["would build version 2 and move readers to it"]);
+    plan(24, "--as-of 2026-11-27").ok().prints(&["would build version 2 and move readers to it"]);
+    cutover(&of(24, "--stage")).ok();
+    plan(24, "--stage").ok().prints(&["would do nothing: version 2 is built and staged"]);
+}
+
+#[test]
+fn the_next_command_is_the_one_that_the_message_names() {
+    let numbers = days(true);
+    let cutover = |line: &str| numbers.workspace.cutover(line);
+    cutover(&of(25, "")).ok();
+    let next = |line: &str, code: i32| cutover(&format!("{line} --json")).fails(code).json()["next"].clone();
+    assert_eq!(next(&of(24, ""), 7), format!("cutover {} --json --stage", of(24, "").trim_end()));
+    let staged = cutover(&of(24, "--stage")).ok();
+    staged.prints(&["next     cutover scan store --version 2 --limit 5 · cutover versions store"]);
+    assert_eq!(cutover(&of(24, "--stage --json")).ok().json()["next"], "cutover scan store --version 2 --limit 5");
+    assert_eq!(next("publish store 2", 7), "cutover publish store 2 --allow older");
+    assert_eq!(next("publish store 9", 2), "cutover versions store");
+    assert_eq!(next("rollback store", 2), "cutover versions store");
+
+    numbers.on("pin", "--reason audit").ok();
+    assert_eq!(next("publish store 2 --allow older", 5), "cutover unpin store");
+    let pinned = cutover(&of(26, "")).exits(5);
+    pinned.prints(&["next     cutover unpin store · cutover scan store --version 3 --limit 5"]);
+    let unpinned = numbers.on("unpin", "").ok();
+    unpinned.prints(&["built meanwhile and held back: version 3; `cutover publish store 3` publishes the newest"]);
+    let detail = &numbers.on("log", "--limit 1 --json").ok().json()["events"][0]["detail"];
+    assert!(!detail.as_str().unwrap().contains('.'), "seconds are enough: {detail}");
+
+    numbers.on("pin", "--reason again").ok();
+    assert_eq!(numbers.on("unpin", "").ok().stdout.lines().last(), Some("readers still see it"), "nothing was built");
+    assert_eq!(cutover("serve nostore --json").exits(2).json()["store"], "nostore");
+}
+
+#[test]
+fn sizes_and_times_are_the_same_in_every_command() {
+    let numbers = days(false);
+    let report = numbers.workspace.cutover(&of(25, "--json")).ok().json();
+    let listed = numbers.on("versions", "").ok();
+    listed.prints(&["(…) by the clock: no as_of was stated"]);
+    let listed = numbers.on("versions", "--json").ok().json();
+    assert_eq!(report["stored_bytes"], listed["versions"]["1"]["stored_bytes"]);
+    let shown = numbers.on("show", "--json").ok().json();
+    assert!(shown["stages"][0]["seconds"].is_number() && shown["stages"][0].get("millis").is_none(), "{shown}");
+    numbers.workspace.cutover_with(&["pin", "store", "--reason", "one\ntwo"]).ok();
+    numbers.on("versions", "").ok().prints(&["one\\ntwo"]);
 }
 
 #[test]

@@ -301,6 +301,14 @@ impl Run {
         if codes.contains(&code) { code } else { self.exits(codes[0]).code() }
     }
 
+    /// It ended with one of these exit codes.
+    #[allow(dead_code, reason = "not every suite uses it")]
+    #[track_caller]
+    pub fn exits_with(self, codes: &[i32]) -> Ended {
+        let code = self.code();
+        if codes.contains(&code) { self.exits(code) } else { self.exits(codes[0]) }
+    }
+
     /// It failed with this exit code, with an error on standard error and no result.
     #[track_caller]
     pub fn fails(self, code: i32) -> Ended {

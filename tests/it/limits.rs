@@ -81,14 +81,22 @@ fn sql_that_is_too_deep_is_refused_and_ends_no_process() {
         (format!("SELECT key, generation {} AS n FROM numbers", chain("IS NULL", " ", 10_000)), "levels deep"),
         (chain(select, " UNION ALL ", 3000), "levels deep"),
         (format!("SELECT key, {} AS n FROM numbers", chain("CASE WHEN true THEN 1 END", " + ", 5000)), "levels deep"),
-        (format!("{select} CROSS JOIN {}", chain("numbers", ", ", 5000)), "levels deep"),
+        (format!("{select} CROSS JOIN {}", chain("numbers", ", ", 5000)), "at most 200 can be planned"),
         (format!("SELECT {}1{} AS key", chain("(", "", 100_000), chain(")", "", 100_000)), "deep"),
         (
             format!("SELECT key, {}generation{} AS n FROM numbers", chain("abs(", "", 900), chain(")", "", 900)),
-            "Recursion",
+            "nested more than 50 deep",
+        ),
+        (
+            format!(
+                "SELECT key, {}generation{} AS n FROM numbers",
+                chain("CAST(", "", 1500),
+                chain(" AS INT)", "", 1500)
+            ),
+            "casts are nested 1500 deep",
         ),
         (format!("WITH c0 AS ({select}), {} SELECT * FROM c40", doubled.join(", ")), "WITH unfold into"),
-        (format!("WITH c0 AS ({select}), {} SELECT * FROM c600", chained.join(", ")), "WITH unfold into"),
+        (format!("WITH c0 AS ({select}), {} SELECT * FROM c600", chained.join(", ")), "nested 600 deep, at most 500"),
     ] {
         with_sql(&numbers, &sql).fails(2).complains(&[why]);
     }

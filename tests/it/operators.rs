@@ -218,7 +218,7 @@ fn a_value_that_the_query_cannot_read_is_found_in_its_file() {
     csv.write("in/a.csv", "id,v\n1,a1\n");
     csv.write("in/b.csv", "id,v\n2,\"7\nx\"\n3,a2\n");
     csv.write("job.toml", job);
-    csv.cutover("run job.toml").fails(3).complains(&["column \"v\" holds"]);
+    csv.cutover("run job.toml").fails(3).complains(&[", line ", ": column \"v\" holds"]);
 }
 
 #[test]
@@ -230,6 +230,9 @@ fn what_is_no_key_prefix_is_refused() {
     for prefix in ["item-0000", "[\"1\"", ""] {
         let refused = workspace.cutover_with(&["scan", "stores/d", "--prefix", prefix]).fails(2);
         refused.complains(&["a key is an array of 3: [item, v, date]"]);
+    }
+    for (prefix, said) in [("[\"1\"", "is not complete JSON"), ("", "a prefix must not be empty")] {
+        workspace.cutover_with(&["scan", "stores/d", "--prefix", prefix]).fails(2).complains(&[said]);
     }
     assert_eq!(workspace.cutover_with(&["scan", "stores/d", "--prefix", "[\"1\"]"]).ok().stdout.lines().count(), 3);
 }
@@ -244,6 +247,13 @@ fn a_store_is_no_input_and_a_url_no_store() {
         job.replace("ev/", "stores/d").replace("\"stores/d\"\n\n[inputs", "\"stores/e\"\n\n[inputs"),
     );
     workspace.cutover("run next.toml").fails(2).complains(&["stores/d is a Cutover store"]);
+    for part in ["versions", "versions/00000001", "versions/00000001/shard-00000"] {
+        let next = job
+            .replace("ev/", &format!("stores/d/{part}/"))
+            .replace("\"stores/d\"\n\n[inputs", "\"stores/e\"\n\n[inputs");
+        workspace.write("next.toml", next);
+        workspace.cutover("run next.toml").fails(2).complains(&["is part of a Cutover store"]);
+    }
     workspace.cutover("versions ftp://b/s").fails(2).complains(&["\"ftp://b/s\" is not a URL of s3://"]);
 }
 

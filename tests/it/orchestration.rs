@@ -86,6 +86,17 @@ fn a_plan_becomes_a_cron_job() {
     ] {
         assert!(yaml.contains(needle), "{needle} is not in {yaml}");
     }
+    assert!(!yaml.contains("WARNING"), "nothing is fixed: {yaml}");
+    for bad in ["bogus", "0 2 * *", "60 2 * * *"] {
+        let words = ["plan", "numbers.toml", "--k8s", "--schedule", bad];
+        numbers.workspace.cutover_with(&words).fails(2).complains(&["--schedule"]);
+    }
+    let job = crate::fixture::NUMBERS.replace("store = \"store\"", "store = \"store\"\nas_of = \"${date}\"");
+    numbers.workspace.write("dated.toml", job);
+    let fixed = numbers.workspace.cutover("plan dated.toml --k8s --set date=2026-11-24 --stage").ok();
+    let warning = "every start of this CronJob runs with --set date=2026-11-24";
+    fixed.prints(&[&format!("# WARNING: {warning}"), "\"--set\", \"date=2026-11-24\", \"--stage\""]);
+    fixed.complains(&[&format!("warning: {warning}")]);
     numbers.workspace.cutover("plan numbers.toml --image x").fails(2).complains(&["--k8s"]);
 }
 
@@ -149,5 +160,68 @@ fn colours_are_for_terminals_and_can_be_turned_off() {
         assert!(!colours(&[("NO_COLOR", "1")]), "{line} with NO_COLOR");
         let piped = numbers.workspace.cutover(line);
         assert!(!format!("{}{}", piped.stdout, piped.stderr).contains('\u{1b}'), "{line} in a pipe");
+    }
+}
+
+#[test]
+fn warnings_are_sentences_unless_the_log_is_json() {
+    let numbers = Numbers::new();
+    numbers.write(1, 100);
+    let dated = crate::fixture::NUMBERS.replace("\"in/\"", "\"in/\"\nrequire = [\"${marker}\"]");
+    numbers.workspace.write("marked.toml", dated);
+    for marker in ["_a", "_b"] {
+        numbers.workspace.write(&format!("in/{marker}"), "");
+    }
+    let run =
+        |marker: &str, more: &str| numbers.workspace.cutover(&format!("run marked.toml --set marker={marker} {more}"));
+    run("_a", "").ok();
+    let warned = run("_b", "--rebuild").ok();
+    assert!(warned.stderr.starts_with("warning: this run has other parameters"), "{}", warned.stderr);
+    assert!(!warned.stderr.contains("WARN"), "{}", warned.stderr);
+    let quiet = numbers.workspace.finish(
+        numbers
+            .workspace
+            .command(CUTOVER, &["run", "marked.toml", "--set", "marker=_a", "--rebuild"])
+            .env("RUST_LOG", "off"),
+    );
+    assert!(!quiet.ok().stderr.contains("warning"), "the level is that of RUST_LOG");
+    let json = run("_b", "--rebuild --log-format json").ok();
+    assert!(json.stderr.lines().next().unwrap().contains("\"level\":\"warn\""), "{}", json.stderr);
+}
+
+#[test]
+fn numbers_on_the_command_line_are_told_in_words() {
+    let numbers = Numbers::new();
+    numbers.run(1).ok();
+    for (line, said) in [
+        ("publish store abc", "\"abc\" is not a version number"),
+        ("show store -1", "\"-1\" is not a version number"),
+        ("scan store --limit -1", "must be a whole number"),
+        ("run numbers.toml --threads -1", "must be a whole number from 1"),
+        ("gc store --keep 0", "must be a whole number from 1 to 10000"),
+    ] {
+        let refused = numbers.workspace.cutover(line).fails(2);
+        refused.complains(&[said]);
+        assert!(!refused.stderr.contains("'-- "), "{}", refused.stderr);
+    }
+    let bare = numbers.workspace.cutover("").fails(2);
+    assert!(!bare.stderr.contains(", man"), "{}", bare.stderr);
+}
+
+#[test]
+fn what_does_not_fit_a_narrow_terminal_becomes_lines() {
+    let numbers = Numbers::new();
+    numbers.run(1).ok();
+    let script = |columns: u32, line: &str| format!("stty cols {columns}; {CUTOVER} {line}");
+    for (columns, line) in [(40, "versions store"), (80, "versions store"), (80, "show store")] {
+        let mut command = numbers.workspace.command("script", &["-qec", &script(columns, line), "/dev/null"]);
+        let shown = numbers.workspace.finish(command.env("TERM", "xterm").env_remove("COLUMNS"));
+        let prose = |text: &str| {
+            text.lines()
+                .take_while(|line| !line.starts_with("digest"))
+                .map(|line| line.trim_end().chars().count())
+                .max()
+        };
+        assert!(prose(&shown.stdout).unwrap() <= columns as usize, "{line} at {columns}:\n{}", shown.stdout);
     }
 }

@@ -102,3 +102,15 @@ fn the_recipes_run_as_they_are_written() {
     let left: Vec<String> = current(&workspace)["versions"].as_object().unwrap().keys().cloned().collect();
     assert_eq!(left, ["2", "4"], "the staged one waits for a week");
 }
+
+#[test]
+fn the_example_of_nights_ends_as_it_says() {
+    let workspace = Workspace::new();
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/nights.sh");
+    let mut command = workspace.command("sh", &[script.to_str().unwrap(), "nights"]);
+    let program = Path::new(CUTOVER).parent().unwrap().display();
+    command.env("PATH", format!("{program}:{}", std::env::var("PATH").unwrap()));
+    let told = workspace.finish(&mut command).ok();
+    told.prints(&["stage it; readers stay on version 1", "version 2 is complete and staged", "readers see version 1"]);
+    told.complains(&["this run is as of 2026-11-24, older than version 1", "views/date=2026-11-26 action pattern"]);
+}

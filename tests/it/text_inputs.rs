@@ -448,3 +448,47 @@ fn init_sees_what_a_run_sees() {
     }
     assert_eq!(texts.first()["price"], json!(5.0));
 }
+
+#[test]
+fn a_single_column_is_warned_of_and_faults_of_data_are_not_called_faults_of_the_query() {
+    for (file, more, said) in [
+        ("id\n1;2\n3;4\n", "", "its values seem to be divided by ';'; set delimiter = \\\";\\\""),
+        ("1;2\n3;4\n", "header = false", "its values seem to be divided by ';'"),
+        ("id price\n1 2\n", "", "divided by ' '"),
+        ("id:price\n1:2\n", "", "divided by ':'"),
+        ("id\n1\n2\n", "", "if there should be more"),
+    ] {
+        let texts = Texts::new(&[("a.csv", file)]);
+        texts.workspace.write("job.toml", job("in/", "SELECT * FROM t", more));
+        for line in ["plan job.toml", "run job.toml"] {
+            let told = texts.workspace.cutover(&format!("{line} --log-format json")).exits_with(&[0, 2]);
+            told.complains(&["input t has a single column"]);
+            let said = if line.starts_with("plan") { said } else { "has a single column" };
+            told.complains(&[said]);
+        }
+        if more.is_empty() {
+            texts.workspace.cutover("init in/").exits_with(&[0, 2, 3]).complains(&["has a single column"]);
+        }
+    }
+    let texts = Texts::new(&[("a.csv", "id\n1\n2\n")]);
+    texts.contract(&[("id", "int64", false)]);
+    texts.workspace.write("job.toml", job("in/", "SELECT * FROM t", CONTRACT));
+    assert!(!texts.workspace.cutover("plan job.toml").ok().stderr.contains("single column"), "a contract names it");
+
+    let wrong = Texts::new(&[("a.csv", "id,v\n1,2\n3\n")]);
+    let told = wrong.refused("", &["error: input t cannot be read", "in/a.csv, line 3: has 1 field"]);
+    assert!(!told.stderr.contains("query"), "{}", told.stderr);
+    let wrong = Texts::new(&[("a.csv", "id,v\n1,x\n")]);
+    wrong.contract(&[("id", "int64", false), ("v", "int64", false)]);
+    wrong.refused(CONTRACT, &["error: input t breaks its contract", "in/a.csv, line 2"]);
+    let wrong = Texts::new(&[("a.csv", "a,b\n1,2\n")]);
+    wrong.refused("delimiter = \";\"", &["seems to be divided by ','; set delimiter = \",\""]);
+}
+
+#[test]
+fn a_null_key_and_a_value_that_is_not_read_have_a_line() {
+    let texts = Texts::new(&[("a.csv", "id,v\n\"1\",\"a\nb\"\n2,c\n"), ("b.csv", "id,v\n3,7\n,8\n")]);
+    texts.refused("", &["key column 'id' is null", "in/b.csv, line 3"]);
+    texts.workspace.write("job.toml", job("in/", "SELECT v AS id, CAST(v AS BIGINT) AS v FROM t", ""));
+    texts.workspace.cutover("run job.toml").fails(3).complains(&["in/a.csv, line 2: column \"v\" holds"]);
+}

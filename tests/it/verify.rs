@@ -147,7 +147,7 @@ fn a_damaged_manifest_names_a_way_out_that_works() {
         let whole = fs::read(&manifest).unwrap();
         fs::write(&manifest, damage(&whole)).unwrap();
         assert_eq!(findings(&numbers, "--depth sizes")[0].1, "manifest.json");
-        let ways = ["manifest.json", "cutover rollback STORE", "cutover run JOB.toml --rebuild --allow damaged"];
+        let ways = ["manifest.json", "cutover rollback store", "cutover run JOB.toml --rebuild --allow damaged"];
         numbers.on("get", "k000").fails(6).complains(&ways);
         numbers.write(3, 1000);
         numbers.workspace.cutover("run numbers.toml").fails(6).complains(&ways);

@@ -36,7 +36,7 @@ fn two_bad_versions_in_a_row_roll_back_to_the_last_good_one() {
     numbers
         .on("rollback", "--to 3")
         .fails(2)
-        .complains(&["version 3, which is rolled back", "publish STORE 3 --allow rolled-back"]);
+        .complains(&["version 3, which is rolled back", "publish store 3 --allow rolled-back"]);
     numbers.on("rollback", "--to 9").fails(2).complains(&["there is no version 9"]);
     assert_eq!(numbers.seen(), (1, 1));
     // Both are kept for inspection, although a newer version was published after the first.
@@ -93,9 +93,9 @@ fn older_data_does_not_replace_newer_unless_that_is_allowed() {
     numbers.write(2, 100);
     let older = numbers.workspace.cutover("run numbers.toml --as-of 2026-11-21").fails(7);
     older.complains(&[
-        "as of 2026-11-21T00:00:00Z",
+        "as of 2026-11-21, older",
         "version 1",
-        "2026-11-22T00:00:00Z",
+        "as of 2026-11-22",
         "nothing was built",
         "--stage",
         "--allow older",
@@ -108,7 +108,7 @@ fn older_data_does_not_replace_newer_unless_that_is_allowed() {
     numbers
         .on("publish", "2")
         .fails(7)
-        .complains(&["older than version 1, which readers see", "publish STORE 2 --allow older"]);
+        .complains(&["older than version 1, which readers see", "publish store 2 --allow older"]);
     assert_eq!(numbers.seen(), (1, 1));
 }
 
@@ -263,8 +263,6 @@ fn retention_keeps_what_it_says_and_never_deletes_the_current_version() {
     numbers.on("gc", "--keep 1 --keep-for 1h").ok().prints(&["nothing to delete"]);
     numbers.on("gc", "--keep 1").ok().prints(&["deleted version 7"]);
     numbers.assert_states(&[(3, "published"), (4, "retired"), (8, "complete")]);
-    numbers.on("gc", "--keep 0").ok();
-    numbers.assert_states(&[(3, "published")]);
     assert_eq!(numbers.seen(), (3, 3));
     assert_eq!(names(&numbers.workspace.path("store/staging")), [""; 0]);
     numbers.on("log", "").ok().prints(&["deleted"]);

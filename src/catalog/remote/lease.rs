@@ -18,7 +18,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Remote;
 use crate::catalog::event::by;
-use crate::catalog::lock;
+use crate::catalog::who;
 use crate::error::{Error, Result};
 use crate::format::{rfc3339, to_json};
 use crate::objects::{Bucket, Condition, Key, Put, Tag};
@@ -128,7 +128,7 @@ impl Held {
         Ok(Self {
             id: super::random(),
             by: by(),
-            host: lock::host(),
+            host: who::host(),
             work_dir: work_dir.to_owned(),
             since: now,
             until: later(LIFE),
@@ -142,7 +142,7 @@ impl Held {
     /// Whether it holds no longer: released, expired, or of a process of this host that is dead, as the caller has its
     /// lock.
     fn is_over(&self, work_dir: &str) -> bool {
-        self.until <= Timestamp::now() || self.host == lock::host() && self.work_dir == work_dir
+        self.until <= Timestamp::now() || self.host == who::host() && self.work_dir == work_dir
     }
 
     fn conflict(&self, remote: &Remote) -> Error {

@@ -73,6 +73,9 @@ impl Args {
         let looker = Profiler::new()?;
         let tables = looker.look(&self.paths)?;
         let main = tables.first().ok_or_else(|| Error::internal("no input"))?;
+        let notes: Vec<String> = tables.iter().filter_map(Table::warning).collect();
+        notes.iter().for_each(|note| tracing::warn!("{note}"));
+        output.document(&json!({ "notes": notes }))?;
         let choice = key::choose(&looker, main)?;
         let contracts = tables.iter().map(|table| self.contract(table)).collect::<Result<Vec<_>>>()?;
         let job = self.job(&tables, &choice, &contracts, &looker)?;

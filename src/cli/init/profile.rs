@@ -39,6 +39,13 @@ pub(super) struct Table {
     input: Input,
 }
 
+impl Table {
+    /// What is odd about its files: a sentence.
+    pub(super) fn warning(&self) -> Option<String> {
+        Some(format!("{} {}", self.path, self.input.surveyed.get()?.warning()?))
+    }
+}
+
 /// How the values of a column repeat.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Cardinality {

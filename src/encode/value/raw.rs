@@ -20,7 +20,8 @@ pub(super) fn encode(name: &str, column: &ArrayRef, out: &mut Column) -> Result<
             "value column '{name}' is null in {nulls} of {} rows of a batch, and raw values cannot be null: leave such \
              rows out or give them a value (COALESCE) in the query",
             array.len()
-        )));
+        ))
+        .with("column", name));
     }
     let cells = KeyCells::new(&array)?;
     for row in 0..array.len() {

@@ -290,9 +290,9 @@ pub(super) fn header(records: &mut Records<'_>) -> Result<Option<Vec<String>>, F
         return Err(Fault::at(
             line,
             format!(
-                "its header is one column, {}: the delimiter is {delimiter:?}, not {other:?}; `delimiter` \
-                 of the input sets another",
-                shown(name)
+                "its header is one column, {}, which seems to be divided by {other:?}; set delimiter = \"{}\"",
+                shown(name),
+                other.escape_default()
             ),
         ));
     }

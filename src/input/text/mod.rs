@@ -25,6 +25,7 @@ mod number;
 mod place;
 mod read;
 mod schema;
+mod single_column;
 mod survey;
 #[cfg(test)]
 mod tests;
@@ -48,13 +49,15 @@ use chunks::{PIECE, Shape};
 use survey::Plan;
 
 /// Delimiters that are guessed, the most common first.
-const DELIMITERS: [char; 4] = [',', ';', '\t', '|'];
+pub(super) const DELIMITERS: [char; 4] = [',', ';', '\t', '|'];
 /// Bytes searched for the end of a file's first line.
-const FIRST_LINE: usize = 64 << 10;
+pub(super) const FIRST_LINE: usize = 64 << 10;
 
 /// The result of one pass over all rows of an input's files.
 #[derive(Debug)]
 pub struct Survey {
+    /// What is odd about the files, phrased to follow the name of the input.
+    warning: Option<String>,
     schema: SchemaRef,
     shape: Shape,
     files: Vec<Surveyed>,
@@ -117,6 +120,11 @@ impl Survey {
             Format::Json => schema::of_json(input, plan).map(Some),
             Format::Parquet | Format::Avro => Ok(None),
         }
+    }
+
+    /// What is odd about the files, phrased to follow the name of the input.
+    pub fn warning(&self) -> Option<&str> {
+        self.warning.as_deref()
     }
 
     /// The columns, without those in directory names.

@@ -53,6 +53,8 @@ pub(crate) struct Batches {
     keys: Keys,
     batch_rows: usize,
     opened: Option<Opened>,
+    /// The lines of the rows of the last batch, if they are wanted.
+    lines: Option<Vec<u64>>,
     /// The text of the next part of an object, which is asked for while this one is read.
     ahead: Option<(Part, Ahead)>,
 }
@@ -89,7 +91,18 @@ impl Batches {
         let columns = columns.collect::<Result<_>>()?;
         let keys = Keys::new(schema.fields().iter().map(|field| field.name().as_str()));
         let (parts, schema) = (parts.into_iter(), Arc::new(schema));
-        Ok(Self { input, survey, parts, schema, wanted, columns, keys, batch_rows, opened: None, ahead: None })
+        let (opened, lines, ahead) = (None, None, None);
+        Ok(Self { input, survey, parts, schema, wanted, columns, keys, batch_rows, opened, lines, ahead })
+    }
+
+    /// The same, which also knows the lines of rows.
+    pub(crate) fn with_lines(self) -> Self {
+        Self { lines: Some(Vec::new()), ..self }
+    }
+
+    /// The line at which a row of the last batch begins.
+    pub(crate) fn line_of(&self, row: usize) -> Option<u64> {
+        self.lines.as_ref()?.get(row).copied()
     }
 
     fn next_batch(&mut self) -> Result<Option<(usize, RecordBatch)>> {
@@ -176,7 +189,8 @@ impl Batches {
             opened.taken += most as u64;
             return Ok(most);
         }
-        let mut filled = Filled { rows: 0, most, bytes: 0 };
+        self.lines.iter_mut().for_each(Vec::clear);
+        let mut filled = Filled { rows: 0, most, bytes: 0, lines: self.lines.take() };
         while filled.has_room() {
             let done = match self.survey.shape {
                 Shape::Csv(dialect) => {
@@ -200,6 +214,7 @@ impl Batches {
             }
         }
         opened.taken += filled.rows as u64;
+        self.lines = filled.lines;
         let is_whole = opened.taken == opened.chunk.rows && opened.cutter.is_none();
         if most > 0 && is_whole && !opened.is_at_end() {
             return Err(changed(&file.source));
@@ -239,9 +254,16 @@ struct Filled {
     rows: usize,
     most: usize,
     bytes: usize,
+    /// The line of each row, if they are wanted.
+    lines: Option<Vec<u64>>,
 }
 
 impl Filled {
+    fn end_row(&mut self, line: u64) {
+        self.rows += 1;
+        self.lines.iter_mut().for_each(|lines| lines.push(line));
+    }
+
     fn has_room(&self) -> bool {
         self.rows < self.most && self.bytes < BATCH_BYTES
     }
@@ -279,7 +301,7 @@ fn read_csv(
                 .push_field(text, field.quoted)
                 .map_err(|reason| unfit(line, "of a CSV file", column.data_type(), text, &reason))?;
         }
-        filled.rows += 1;
+        filled.end_row(line);
     }
     (opened.at, opened.line) = (records.at, records.line);
     Ok(())
@@ -299,7 +321,7 @@ fn read_json(opened: &mut Opened, keys: &mut Keys, columns: &mut [Column], fille
             continue;
         }
         read_object(text, line, keys, columns, filled)?;
-        filled.rows += 1;
+        filled.end_row(line);
     }
     Ok(())
 }

@@ -13,6 +13,7 @@ use super::expected;
 use super::json_survey::{Objects, OfJson};
 use super::json_type::Conflict;
 use super::place::Place;
+use super::single_column;
 use super::survey::{self, Learnt, Plan};
 use super::text_error::{Fault, shown};
 use super::values::Values;
@@ -72,7 +73,8 @@ pub(super) fn of_csv(input: &Input, plan: Plan) -> Result<Survey> {
     check_files(input, &learnt, &name)?;
     check_strangers(input, &learnt, names.columns.len(), &name)?;
     let files = surveyed(learnt, &place_of);
-    made(input, shape, &columns, files)
+    let survey = made(input, shape, &columns, files)?;
+    Ok(Survey { warning: single_column::warning(input, &names.columns)?, ..survey })
 }
 
 /// The columns of files without a header, in the order of the contract.
@@ -223,7 +225,7 @@ fn made(input: &Input, shape: Shape, columns: &[(Field, Place)], files: Vec<Surv
             )));
         }
     }
-    Ok(Survey { schema: Arc::new(schema), shape, files })
+    Ok(Survey { warning: None, schema: Arc::new(schema), shape, files })
 }
 
 /// Checks that no column has the name of a directory column, and that each is spelled in only one way.

@@ -17,7 +17,7 @@ use datafusion::sql::sqlparser::ast::{
     VisitorMut,
 };
 
-use super::using;
+use super::{predicates, using};
 
 /// Rewrites what would be misread, or rejects it.
 ///
@@ -48,7 +48,24 @@ impl VisitorMut for Check {
     fn pre_visit_table_factor(&mut self, table: &mut TableFactor) -> ControlFlow<String> {
         match table {
             TableFactor::NestedJoin { table_with_joins, .. } => nested(table_with_joins),
+            TableFactor::Pivot { .. } => ControlFlow::Break(
+                "PIVOT is not supported; write one aggregate for each column: sum(x) FILTER (WHERE y = …)".to_owned(),
+            ),
+            TableFactor::Unpivot { .. } => ControlFlow::Break(
+                "UNPIVOT is not supported; write one SELECT for each column, joined by UNION ALL".to_owned(),
+            ),
             _ => ControlFlow::Continue(()),
+        }
+    }
+
+    fn post_visit_expr(&mut self, expression: &mut Expr) -> ControlFlow<String> {
+        match predicates::rewrite(expression) {
+            Ok(None) => ControlFlow::Continue(()),
+            Ok(Some(rewritten)) => {
+                *expression = rewritten;
+                ControlFlow::Continue(())
+            }
+            Err(why) => ControlFlow::Break(why),
         }
     }
 

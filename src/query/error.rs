@@ -73,8 +73,7 @@ pub(super) fn unplanned(error: DataFusionError) -> Error {
         Kind::Invalid if told.chain().iter().any(|text| text.contains(UNPLANNED)) => Error::invalid(
             "the query cannot be planned: DataFusion cannot plan a subquery that uses columns of the outer query in \
              this place, or by another comparison than =; write it as a join",
-        )
-        .because(told.chain().pop().unwrap_or_default()),
+        ),
         Kind::Internal => {
             let cause = told.chain().pop().unwrap_or_default();
             let cause = cause.rsplit("Internal error: ").next().unwrap_or_default();

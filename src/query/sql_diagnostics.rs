@@ -20,6 +20,11 @@ use crate::job::suggest;
 /// What DataFusion puts before the name of a table.
 const INTERNAL: &str = "datafusion.public.";
 
+/// What DataFusion puts before a part of the SQL that it cannot plan.
+const UNSUPPORTED: &str = "Unsupported ast node";
+/// What it says of a function's types, after an internal error for each of the types that it takes.
+const NO_FUNCTION: &str = "No function matches the given name and argument types";
+
 /// A query as written in the job.
 #[derive(Clone, Copy, Debug)]
 pub struct Written<'a> {
@@ -123,6 +128,15 @@ fn plain(said: &str) -> String {
     if let Some(limit) = between(rest, "RecursionLimitExceeded (current limit: ", ")") {
         return format!("the query is nested more than {limit} deep");
     }
+    if let Some((_, node)) = rest.split_once(UNSUPPORTED) {
+        // The rest is the node as the parser's own structure.
+        let node = node.trim_start_matches(" in sqltorel:").trim_start();
+        let name: String = node.chars().take_while(|letter| letter.is_alphanumeric()).collect();
+        return format!("this SQL is not supported: {name}; write it in another way");
+    }
+    if let Some((_, found)) = rest.split_once(NO_FUNCTION) {
+        return format!("{NO_FUNCTION}{found}");
+    }
     let parsed = rest.strip_prefix("ParserError(\"").and_then(|rest| rest.strip_suffix("\")"));
     parsed.map_or_else(|| rest.to_owned(), |text| text.replace("\\\"", "\"").replace("\\n", "\n"))
 }
@@ -183,6 +197,18 @@ mod tests {
             told("SELECT\nsmu(v)", "Error during planning: Invalid function 'smu'.\nDid you mean 'sum'?").1,
             Some(2)
         );
+    }
+
+    #[test]
+    fn what_is_not_supported_is_named_without_the_parsers_structures() {
+        let (said, _) =
+            told("", "This feature is not implemented: Unsupported ast node in sqltorel: Lambda { x: Ident }");
+        assert!(said.ends_with("this SQL is not supported: Lambda; write it in another way"), "{said}");
+        let said_there = "Error during planning: Internal error: Function 'sum' failed to match any signature, errors: …\n\
+                          This issue was likely caused by a bug in DataFusion's code. No function matches the given name \
+                          and argument types 'sum(Utf8)'. You might need to add explicit type casts.";
+        let (said, _) = told("", said_there);
+        assert!(!said.contains("bug") && said.contains("argument types 'sum(Utf8)'. You might"), "{said}");
     }
 
     #[test]

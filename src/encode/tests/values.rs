@@ -108,6 +108,32 @@ fn json_values_read_as_documented() {
     assert!(all_null(&third), "{third}");
 }
 
+/// One of the two values would be lost, or which one is read would depend on the reader.
+#[test]
+fn a_map_that_has_a_key_twice_is_refused() {
+    let entries = |keys: [&str; 3]| {
+        let mut tags = MapBuilder::new(None, StringBuilder::new(), StringBuilder::new());
+        for (at, key) in keys.into_iter().enumerate() {
+            tags.keys().append_value(key);
+            tags.values().append_value("v");
+            if at != 1 {
+                tags.append(true).unwrap();
+            }
+        }
+        RecordBatch::try_from_iter([
+            ("id", Arc::new(Int64Array::from(vec![1, 2])) as ArrayRef),
+            ("tags", Arc::new(tags.finish())),
+        ])
+        .unwrap()
+    };
+    for encoding in [Encoding::Json, AVRO] {
+        // The first row has one entry, the second has two.
+        let error = refusal(&entries(["a", "b", "b"]), &with(encoding, Fold::Error));
+        assert!(error.contains("'tags'") && error.contains("\"b\" twice"), "{error}");
+        encode(&entries(["a", "a", "b"]), &with(encoding, Fold::Error)).unwrap();
+    }
+}
+
 /// JSON has no number for NaN and infinities, and null would be a different value; Avro holds them, shown as strings.
 #[test]
 fn what_json_has_no_number_for_is_refused() {

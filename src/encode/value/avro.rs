@@ -16,6 +16,7 @@ use serde_json::Value;
 use super::avro_write::AvroField;
 use super::cannot;
 use super::cast::conform;
+use super::map_keys::refuse_repeated;
 use crate::encode::entry_batch::Column;
 use crate::error::{Error, Result};
 
@@ -40,6 +41,7 @@ impl AvroEncoder {
         let mut arrays = Vec::with_capacity(columns.len());
         for ((name, field), column) in self.names.iter().zip(&self.fields).zip(columns) {
             let array = conform(column, field.data_type()).map_err(|error| cannot("in Avro", name, error))?;
+            refuse_repeated(name, &array)?;
             if !field.is_nullable() && array.null_count() > 0 {
                 return Err(Error::internal(format!("column '{name}' cannot be null by its type, but is")));
             }

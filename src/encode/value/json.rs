@@ -30,6 +30,7 @@ use arrow::error::ArrowError;
 use arrow::json::writer::{EncoderOptions, make_encoder};
 
 use super::cast::{conform, plain};
+use super::map_keys::refuse_repeated;
 use super::{ValueField, cannot};
 use crate::encode::entry_batch::Column;
 use crate::error::{Error, Result};
@@ -66,6 +67,7 @@ impl JsonEncoder {
         for ((name, field), column) in self.names.iter().zip(&self.fields).zip(columns) {
             let array = conform(column, field.data_type()).map_err(|error| cannot("as JSON", name, error))?;
             refuse_unprintable(name, &array)?;
+            refuse_repeated(name, &array)?;
             arrays.push(array);
         }
         let internal = |error: ArrowError| Error::input("cannot write values as JSON").because(error);

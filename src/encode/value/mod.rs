@@ -15,6 +15,7 @@ mod avro_schema;
 mod avro_write;
 mod cast;
 mod json;
+mod map_keys;
 mod raw;
 
 use arrow::array::{ArrayRef, new_empty_array, new_null_array};

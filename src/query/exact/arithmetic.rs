@@ -1,13 +1,14 @@
-//! `+`, `-`, `*`, `/`, `%`, `<<`, `>>` and unary minus on integers: exact, or an error that names the expression; never
+//! `+`, `-`, `*`, `/`, `%`, `<<`, `>>` and unary minus on integers and decimals: exact, or an error that names the expression; never
 //! wrapped.
 //!
 //! DataFusion's integer operators wrap on overflow, its shifts take the count modulo 64, and its error for division by
 //! zero does not name the expression. If both sides are integers, they are replaced by functions of this file, unless
 //! the ranges of types and constants prove that nothing can fail, as in `age / 10 * 10`.
 //!
-//! Decimals fail beyond 128 bits themselves; those of 38 digits are held to 38 digits too, at the end of a chain of
-//! operators. Their quotients are rounded (see `quotients`). A chain of integers, `a + b - c`, is one function: nested functions make DataFusion's time to plan
-//! grow with the cube of their number, as each name contains all names below it.
+//! Decimals of 38 digits are held to 38 digits too, at the end of a chain of operators; their quotients are rounded (see
+//! `quotients`). A time plus or minus an interval is in the range of its type. A chain, `a + b - c`, is one function:
+//! nested functions make DataFusion's time to plan grow with the cube of their number, as each name contains all names
+//! below it.
 //!
 //! Not for: floats, which have infinity.
 
@@ -72,11 +73,6 @@ fn replace(expression: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
         }
         _ => return Ok(Transformed::no(expression)),
     };
-    let left = if operation.divides() { left } else { unchecked(left) };
-    let expression = match expression {
-        Expr::BinaryExpr(of) => Expr::BinaryExpr(BinaryExpr { left: Box::new(left.clone()), ..of }),
-        negative => negative,
-    };
     let data_type = type_of(&expression, schema)?;
     if operation.divides() && (data_type.is_integer() || data_type.is_decimal()) {
         let rounds = operation == Operation::Divide && data_type.is_decimal();
@@ -88,10 +84,9 @@ fn replace(expression: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
         }
         return Ok(Transformed::yes(Checked::call(operation, &expression, left, right, data_type)));
     }
-    if let DataType::Decimal128(DECIMAL128_MAX_PRECISION, _) = data_type {
-        let checked =
-            WithinDigits { text: super::as_written(&expression), signature: Signature::any(1, Volatility::Immutable) };
-        return Ok(Transformed::yes(ScalarUDF::new_from_impl(checked).call(vec![expression])));
+    let is_decimal = matches!(data_type, DataType::Decimal128(DECIMAL128_MAX_PRECISION, _));
+    if is_decimal || moves_a_time(&left, &right, &data_type, schema) {
+        return Ok(Transformed::yes(Checked::call(operation, &expression, left, right, data_type)));
     }
     let in_range = || !operation.shifts() && range(&expression, schema).is_some_and(|range| fits(range, &data_type));
     if !data_type.is_integer() || in_range() {
@@ -103,6 +98,13 @@ fn replace(expression: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
     };
     let (left, right) = (to_result(left)?, to_result(right)?);
     Ok(Transformed::yes(Checked::call(operation, &expression, left, right, data_type)))
+}
+
+/// Whether an interval is added to a time, or subtracted from it.
+fn moves_a_time(left: &Expr, right: &Expr, result: &DataType, schema: &dyn ExprSchema) -> bool {
+    let is_interval = |of: &Expr| matches!(type_of(of, schema), Ok(DataType::Interval(_)));
+    matches!(result, DataType::Timestamp(..) | DataType::Date32 | DataType::Date64)
+        && (is_interval(left) || is_interval(right))
 }
 
 /// The smallest and the largest value that an integer expression can have; none if unknown.
@@ -172,17 +174,7 @@ struct Checked {
 
 /// The SQL of an expression that this file replaced.
 pub(super) fn text(function: &dyn ScalarUDFImpl) -> Option<&str> {
-    let checked = function.downcast_ref::<Checked>().map(|of| of.text.as_str());
-    checked.or_else(|| function.downcast_ref::<WithinDigits>().map(|of| of.text.as_str()))
-}
-
-/// A sum, difference or product that need not be held to 38 digits, as all of what it is part of will be: it is exact,
-/// or an error of its own.
-fn unchecked(expression: Expr) -> Expr {
-    match expression {
-        Expr::ScalarFunction(mut of) if of.func.inner().is::<WithinDigits>() && of.args.len() == 1 => of.args.remove(0),
-        other => other,
-    }
+    function.downcast_ref::<Checked>().map(|of| of.text.as_str())
 }
 
 impl Checked {
@@ -191,7 +183,7 @@ impl Checked {
         let text = super::as_written(expression);
         let (mut steps, mut args) = match left {
             Expr::ScalarFunction(of) => match of.func.inner().downcast_ref::<Self>() {
-                Some(before) if before.result == result && result.is_integer() && text.starts_with(&before.text) => {
+                Some(before) if before.continues(operation, &result) && text.starts_with(&before.text) => {
                     (before.steps.clone(), of.args)
                 }
                 _ => (Vec::new(), vec![Expr::ScalarFunction(of)]),
@@ -202,6 +194,16 @@ impl Checked {
         args.push(right);
         let signature = Signature::any(args.len(), Volatility::Immutable);
         ScalarUDF::new_from_impl(Self { steps, text, result, signature }).call(args)
+    }
+
+    /// Whether an operation after this one, with this result, can be part of the same function: types in between
+    /// follow from those of the arguments, except for quotients of decimals.
+    fn continues(&self, operation: Operation, result: &DataType) -> bool {
+        let divides = operation.divides() || self.steps.iter().any(|(operation, _)| operation.divides());
+        match (&self.result, result) {
+            (DataType::Decimal128(..), DataType::Decimal128(..)) => !divides,
+            (before, after) => before == after && after.is_integer(),
+        }
     }
 
     /// What the first argument and those after it come to.
@@ -219,7 +221,20 @@ impl Checked {
                 false => ColumnarValue::Array(done),
             };
         }
+        if self.result.is_decimal() {
+            self.check_digits(&left)?;
+        }
         Ok(left)
+    }
+
+    /// Decimals of 38 digits fit into 128 bits, which hold larger numbers too.
+    fn check_digits(&self, value: &ColumnarValue) -> Result<()> {
+        let DataType::Decimal128(digits, _) = self.result else { return Ok(()) };
+        let array = value.to_array(1)?;
+        let Some(values) = array.as_primitive_opt::<Decimal128Type>() else { return Ok(()) };
+        values
+            .validate_decimal_precision(digits)
+            .map_err(|error| exec_datafusion_err!("{} has more than {digits} digits: {error}", self.text))
     }
 }
 
@@ -264,40 +279,5 @@ impl ScalarUDFImpl for Checked {
             [first, others @ ..] if others.len() == self.steps.len() => self.apply(first, others),
             _ => Err(internal_datafusion_err!("{} takes another number of arguments", self.text)),
         }
-    }
-}
-
-/// A decimal of type precision 38, checked to have at most 38 digits.
-#[derive(Debug, PartialEq, Eq, Hash)]
-struct WithinDigits {
-    /// The SQL of the expression, for messages.
-    text: String,
-    signature: Signature,
-}
-
-impl ScalarUDFImpl for WithinDigits {
-    fn name(&self) -> &'static str {
-        "within_digits"
-    }
-
-    fn signature(&self) -> &Signature {
-        &self.signature
-    }
-
-    fn return_type(&self, types: &[DataType]) -> Result<DataType> {
-        types.first().cloned().ok_or_else(|| internal_datafusion_err!("{} takes a decimal", self.name()))
-    }
-
-    fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
-        let [value] = args.args.as_slice() else {
-            return Err(internal_datafusion_err!("{} takes a decimal", self.name()));
-        };
-        let array = match value {
-            ColumnarValue::Array(array) => array.slice(0, array.len()),
-            ColumnarValue::Scalar(scalar) => scalar.to_array()?,
-        };
-        let valid = array.as_primitive::<Decimal128Type>().validate_decimal_precision(DECIMAL128_MAX_PRECISION);
-        valid.map_err(|error| exec_datafusion_err!("{} has more than 38 digits: {error}", self.text))?;
-        Ok(value.clone())
     }
 }

@@ -53,7 +53,7 @@ impl AnalyzerRule for ExactAverages {
 }
 
 /// The result type of an average computed as sum and count; none if DataFusion's own average is right.
-fn type_of_average(of: &DataType) -> Option<DataType> {
+pub(super) fn type_of_average(of: &DataType) -> Option<DataType> {
     match of {
         of if of.is_integer() => Some(DataType::Float64),
         DataType::Duration(unit) => Some(DataType::Duration(*unit)),

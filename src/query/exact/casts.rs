@@ -1,11 +1,14 @@
 //! Casts keep the value, or fail with the expression and the value in the message.
 //!
 //! DataFusion's casts fail without naming the expression, and a cast to `TIMESTAMP` truncates what is finer than
-//! microseconds. Casts that can fail are replaced by a function that casts in the same way.
+//! microseconds. Casts that can fail are replaced by a function that casts in the same way. Casts of times to a coarser
+//! unit cut off downwards, before 1970 as after it; a fraction is no timestamp.
 //!
-//! Not for: `TRY_CAST`, which returns null, and widening casts.
+//! Not for: `TRY_CAST`, which returns null, except for how it cuts off; and widening casts.
 
-use arrow::array::{Array, ArrayRef, AsArray};
+use std::sync::Arc;
+
+use arrow::array::{Array, ArrayRef, AsArray, make_array};
 use arrow::compute::{CastOptions, cast_with_options};
 use arrow::datatypes::{DataType, Int64Type, TimeUnit};
 use arrow::util::display::array_value_to_string;
@@ -19,6 +22,8 @@ use datafusion::logical_expr::{
     TryCast, Volatility,
 };
 use datafusion::optimizer::AnalyzerRule;
+
+use super::time_comparisons::nanoseconds;
 
 /// Nanoseconds per microsecond.
 const MICROSECOND: i64 = 1_000;
@@ -40,28 +45,41 @@ impl AnalyzerRule for NamedCasts {
 }
 
 fn replace(expression: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
-    let (Expr::Cast(Cast { expr, field }) | Expr::TryCast(TryCast { expr, field })) = &expression else {
-        return Ok(Transformed::no(expression));
+    let (expr, field, tries) = match &expression {
+        Expr::Cast(Cast { expr, field }) => (expr, field, false),
+        Expr::TryCast(TryCast { expr, field }) => (expr, field, true),
+        _ => return Ok(Transformed::no(expression)),
+    };
+    let named = |to: &DataType| {
+        let signature = Signature::any(1, Volatility::Immutable);
+        let named = NamedCast { text: super::as_written(&expression), to: to.clone(), tries, signature };
+        ScalarUDF::new_from_impl(named).call(vec![expr.as_ref().clone()])
     };
     let from = expr.get_type(schema)?;
-    if let (DataType::Union(fields, _), false) = (&from, from == *field.data_type()) {
-        let names: Vec<&str> = fields.iter().map(|(_, field)| field.name().as_str()).collect();
-        return plan_err!(
-            "{} would lose values: {expr} has one of several types; take each with union_extract({expr}, 'TYPE'), of \
-             the types {}",
-            super::as_written(&expression),
-            names.join(", ")
-        );
+    match (&from, field.data_type()) {
+        (DataType::Union(fields, _), to) if from != *to => {
+            let names: Vec<&str> = fields.iter().map(|(_, field)| field.name().as_str()).collect();
+            plan_err!(
+                "{} would lose values: {expr} has one of several types; take each with union_extract({expr}, 'TYPE'), \
+                 of the types {}",
+                super::as_written(&expression),
+                names.join(", ")
+            )
+        }
+        (DataType::Timestamp(fine, zone), DataType::Timestamp(coarse, _)) if tries && coarse < fine => {
+            let cut = named(&DataType::Timestamp(*coarse, zone.clone()));
+            Ok(Transformed::yes(Expr::TryCast(TryCast { expr: Box::new(cut), field: Arc::clone(field) })))
+        }
+        (from, DataType::Timestamp(..)) if from.is_floating() || from.is_decimal() => {
+            plan_err!(
+                "{}: a number with a fraction is no timestamp; write to_timestamp({expr}) for seconds since 1970, or \
+                 to_timestamp_millis or _micros",
+                super::as_written(&expression)
+            )
+        }
+        (from, to) if !tries && can_fail(from, to) => Ok(Transformed::yes(named(to))),
+        _ => Ok(Transformed::no(expression)),
     }
-    if matches!(expression, Expr::TryCast(_)) || !can_fail(&from, field.data_type()) {
-        return Ok(Transformed::no(expression));
-    }
-    let named = NamedCast {
-        text: super::as_written(&expression),
-        to: field.data_type().clone(),
-        signature: Signature::any(1, Volatility::Immutable),
-    };
-    Ok(Transformed::yes(ScalarUDF::new_from_impl(named).call(vec![expr.as_ref().clone()])))
 }
 
 /// Whether a cast may fail, or silently truncate.
@@ -82,8 +100,9 @@ fn can_fail(from: &DataType, to: &DataType) -> bool {
             *unit > TimeUnit::Second || zone.as_deref().is_some_and(is_named)
         }
         (DataType::Timestamp(from, old), DataType::Timestamp(to, new)) => {
-            to > from || cuts(*from, *to) || (old.is_none() && new.as_deref().is_some_and(is_named))
+            to != from || (old.is_none() && new.as_deref().is_some_and(is_named))
         }
+        (DataType::Timestamp(..), to) if to.is_integer() => *to != DataType::Int64,
         (DataType::Binary | DataType::LargeBinary, to) => is_text(to),
         _ => false,
     }
@@ -92,11 +111,6 @@ fn can_fail(from: &DataType, to: &DataType) -> bool {
 /// Whether a time zone is named, so that some local times may not exist in it.
 fn is_named(zone: &str) -> bool {
     zone != super::ZONE && !zone.starts_with(['+', '-'])
-}
-
-/// Whether a cast to `TIMESTAMP` may truncate digits; a cast to a coarser unit asks for it.
-fn cuts(from: TimeUnit, to: TimeUnit) -> bool {
-    (from, to) == (TimeUnit::Nanosecond, TimeUnit::Microsecond)
 }
 
 fn contains(wide: &DataType, narrow: &DataType) -> bool {
@@ -136,6 +150,8 @@ struct NamedCast {
     /// The SQL of the expression, for messages.
     text: String,
     to: DataType,
+    /// Whether it is a `TRY_CAST`, which refuses nothing.
+    tries: bool,
     signature: Signature,
 }
 
@@ -161,9 +177,15 @@ impl ScalarUDFImpl for NamedCast {
         let [value] = args.args.as_slice() else {
             return Err(internal_datafusion_err!("{} takes a value", self.name()));
         };
-        if let DataType::Timestamp(TimeUnit::Microsecond, _) = self.to {
+        if let (DataType::Timestamp(TimeUnit::Microsecond, _), false) = (&self.to, self.tries) {
             self.check_digits(&value.to_array(1)?)?;
         }
+        let value = &match (value.data_type(), &self.to) {
+            (DataType::Timestamp(fine, _), DataType::Timestamp(coarse, _)) if *coarse < fine => {
+                super::of_arrays(&args.args, |values| cut_off(values, *coarse))?
+            }
+            _ => value.clone(),
+        };
         value.cast_to(&self.to, None).map_err(|error| self.failed(value, &error))
     }
 }
@@ -214,6 +236,17 @@ impl NamedCast {
             None => Ok(()),
         }
     }
+}
+
+/// Times in a coarser unit, cut off downwards: Arrow cuts off towards 1970.
+fn cut_off(values: &[ArrayRef], unit: TimeUnit) -> Result<ArrayRef> {
+    let [times] = values else { return Err(internal_datafusion_err!("a cast takes a value")) };
+    let DataType::Timestamp(fine, zone) = times.data_type() else { return Ok(Arc::clone(times)) };
+    let factor = i64::try_from(nanoseconds(unit) / nanoseconds(*fine)).unwrap_or(1).max(1);
+    let counts = cast_with_options(times, &DataType::Int64, &CastOptions::default())?;
+    let counts = counts.as_primitive::<Int64Type>().unary::<_, Int64Type>(|count| count.div_euclid(factor));
+    let to = DataType::Timestamp(unit, zone.clone());
+    Ok(make_array(counts.into_data().into_builder().data_type(to).build()?))
 }
 
 /// Whether a time as a string has more fractional digits than microseconds.

@@ -4,13 +4,12 @@
 //! Not for: null arguments, for which null is right.
 
 use arrow::array::Array;
-use arrow::util::display::array_value_to_string;
 use datafusion::common::{Result, exec_err};
 use datafusion::logical_expr::ColumnarValue;
 use datafusion::prelude::SessionContext;
 
 use super::truncation;
-use crate::query::checked_udf::{self, Guard};
+use crate::query::checked_udf::{self, Guard, call_of};
 
 const FUNCTIONS: [&str; 5] = ["date_bin", "date_trunc", "date_part", "to_char", "to_local_time"];
 
@@ -30,7 +29,7 @@ impl Guard for Total {
         truncation::computed(name, args)
     }
 
-    fn after(&self, name: &str, args: &[ColumnarValue], rows: usize, result: &ColumnarValue) -> Result<()> {
+    fn after(&self, name: &str, given: &[ColumnarValue], rows: usize, result: &ColumnarValue) -> Result<()> {
         let nulls = match result {
             ColumnarValue::Array(array) => array.null_count() > 0,
             ColumnarValue::Scalar(value) => value.is_null(),
@@ -40,14 +39,10 @@ impl Guard for Total {
         }
         let rows = if matches!(result, ColumnarValue::Scalar(_)) { 1 } else { rows };
         let values = result.to_array(rows)?;
-        let args = args.iter().map(|argument| argument.to_array(rows)).collect::<Result<Vec<_>>>()?;
+        let args = given.iter().map(|argument| argument.to_array(rows)).collect::<Result<Vec<_>>>()?;
         let lost = |row: &usize| values.is_null(*row) && args.iter().all(|argument| argument.is_valid(*row));
         match (0..rows).find(lost) {
-            Some(row) => {
-                let shown: Vec<String> =
-                    args.iter().map(|argument| array_value_to_string(argument, row)).collect::<Result<_, _>>()?;
-                exec_err!("{name}({}) is out of the range of the function", shown.join(", "))
-            }
+            Some(row) => exec_err!("{} is out of the range of the function", call_of(name, given, row)?),
             None => Ok(()),
         }
     }

@@ -18,9 +18,14 @@
 //!  empty_aggregates conditions without columns stay where they are; groups of ROLLUP are never treated as constant
 //!  time_comparisons timestamps are compared in the finer unit, intervals not at all; what is added to a time is not cut
 //!  checked_dates    functions of dates fail where they would give null for a date far away
+//!  timestamps       to_timestamp and to_unixtime are exact, or an error
+//!  named_functions  functions of numbers that fail name the value; round has any number of digits
+//!  percentiles      median and percentile_cont are exact
 //!  repeated_orders  a column occurs once in an order
 //!  truncation       date_trunc and date_bin of any year
-//!  syntax, using    what would be read in another way than the standard's is rewritten, or refused
+//!  syntax, using,
+//!  predicates,
+//!  similar_to       what would be read in another way than the standard's is rewritten, or refused
 //!  multisets        EXCEPT ALL and INTERSECT ALL count rows
 //! ```
 //!
@@ -37,22 +42,29 @@ mod conversions;
 mod empty_aggregates;
 mod float_frames;
 mod floats;
+#[cfg(test)]
+mod function_tests;
 mod ignored_clauses;
 mod moving_statistics;
 mod multisets;
+mod named_functions;
 mod named_windows;
 mod not_in;
 mod null_safe;
 mod operation;
+mod percentiles;
+mod predicates;
 mod quotients;
 mod repeated_orders;
 mod rewrites;
 mod set_operations;
+mod similar_to;
 mod sum;
 mod syntax;
 #[cfg(test)]
 mod tests;
 mod time_comparisons;
+mod timestamps;
 mod truncation;
 mod types;
 mod using;
@@ -128,6 +140,9 @@ pub(super) fn register(context: &SessionContext) {
     context.register_udaf(AggregateUDF::new_from_impl(averages::Average::default()));
     moving_statistics::register(context);
     checked_dates::register(context);
+    timestamps::register(context);
+    named_functions::register(context);
+    percentiles::register(context);
 }
 
 /// The same plan with every expression of every node rewritten bottom-up, under its old name.
@@ -164,6 +179,9 @@ fn as_written(expression: &Expr) -> String {
     let written = expression.clone().transform_down(|part| match &part {
         Expr::ScalarFunction(of) => {
             let function = of.func.inner().as_ref();
+            if let (true, [interval]) = (time_comparisons::is_whole(function), of.args.as_slice()) {
+                return Ok(Transformed::yes(interval.clone()));
+            }
             let text = arithmetic::text(function).or_else(|| casts::text(function));
             Ok(match text {
                 Some(text) => Transformed::new(Expr::Column(Column::from_name(text)), true, TreeNodeRecursion::Jump),

@@ -79,6 +79,10 @@ impl Operation {
     /// What to do where it fails.
     pub(super) fn advice(self, of: &DataType) -> String {
         match self {
+            Self::Plus | Self::Minus | Self::Times if of.is_decimal() => {
+                "has more than 38 digits; cast its sides to decimals of fewer digits, or to DOUBLE".to_owned()
+            }
+            Self::Plus | Self::Minus if of.is_temporal() => format!("is outside of the range of {of}"),
             Self::Plus | Self::Minus | Self::Times | Self::ShiftLeft => {
                 format!("overflows {of}; cast one side to a wider type, such as DECIMAL(38, 0)")
             }

@@ -8,6 +8,7 @@
 //! | `LIKE … ESCAPE '!'` | the same pattern with backslashes |
 //! | a `RANGE` frame without distances, ordered by binary values or lists | a `GROUPS` frame, which is the same |
 //! | `ceil`, `floor`, `round` of decimals | with room for one more digit |
+//! | `arrow_cast(x, 'type')` | `CAST`, so that it is as exact |
 //!
 //! Called by the rule of `types`. Not for: common types of operands (see `types`).
 
@@ -24,6 +25,7 @@ use datafusion::logical_expr::{
 use datafusion::sql::sqlparser::ast::{DataType as SqlType, TimezoneInfo};
 
 use super::casts::is_finer;
+use super::timestamps;
 
 /// Functions that round a decimal, whose result may have one digit more.
 const ROUND: [&str; 3] = ["ceil", "floor", "round"];
@@ -81,6 +83,17 @@ pub(super) fn known(expression: Expr, schema: &DFSchema) -> Result<Transformed<E
         Expr::WindowFunction(mut of) => {
             of.params.window_frame = peers(of.params.window_frame, &of.params.order_by, schema)?;
             Transformed::yes(Expr::WindowFunction(of))
+        }
+        // Its type is known, so it is a cast like all others.
+        Expr::ScalarFunction(ScalarFunction { func, args }) if func.name() == "arrow_cast" => match args.as_slice() {
+            [value, Expr::Literal(ScalarValue::Utf8(Some(name)), _)] => match name.parse::<DataType>() {
+                Ok(to) => Transformed::yes(cast(value.clone(), to)),
+                Err(_) => Transformed::no(Expr::ScalarFunction(ScalarFunction { func, args })),
+            },
+            _ => Transformed::no(Expr::ScalarFunction(ScalarFunction { func, args })),
+        },
+        Expr::ScalarFunction(of) if timestamps::makes_one(of.func.name()) => {
+            Transformed::yes(Expr::ScalarFunction(timestamps::formatted(of, schema)))
         }
         Expr::ScalarFunction(ScalarFunction { func, args }) if ROUND.contains(&func.name()) => {
             let wider = |argument: Expr| match argument.get_type(schema) {

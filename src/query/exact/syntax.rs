@@ -20,7 +20,7 @@ use datafusion::sql::sqlparser::ast::{
     VisitorMut,
 };
 
-use super::{ignored_clauses, named_windows, using, volatile_queries};
+use super::{ignored_clauses, named_windows, predicates, using, volatile_queries};
 
 /// Rewrites what would be misread, or rejects it; `scalars` are the names of all scalar functions.
 ///
@@ -58,7 +58,24 @@ impl VisitorMut for Check {
         ignored_clauses::check_table(table)?;
         match table {
             TableFactor::NestedJoin { table_with_joins, .. } => nested(table_with_joins),
+            TableFactor::Pivot { .. } => ControlFlow::Break(
+                "PIVOT is not supported; write one aggregate for each column: sum(x) FILTER (WHERE y = …)".to_owned(),
+            ),
+            TableFactor::Unpivot { .. } => ControlFlow::Break(
+                "UNPIVOT is not supported; write one SELECT for each column, joined by UNION ALL".to_owned(),
+            ),
             _ => ControlFlow::Continue(()),
+        }
+    }
+
+    fn post_visit_expr(&mut self, expression: &mut Expr) -> ControlFlow<String> {
+        match predicates::rewrite(expression) {
+            Ok(None) => ControlFlow::Continue(()),
+            Ok(Some(rewritten)) => {
+                *expression = rewritten;
+                ControlFlow::Continue(())
+            }
+            Err(why) => ControlFlow::Break(why),
         }
     }
 

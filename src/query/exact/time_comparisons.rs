@@ -109,6 +109,11 @@ struct Whole {
     signature: Signature,
 }
 
+/// Whether a function only checks an interval.
+pub(super) fn is_whole(function: &dyn ScalarUDFImpl) -> bool {
+    function.is::<Whole>()
+}
+
 impl ScalarUDFImpl for Whole {
     fn name(&self) -> &'static str {
         "whole_interval"

@@ -31,7 +31,7 @@ const CHOOSE: [(&str, usize); 8] = [
     ("make_array", 0),
 ];
 /// Functions of times that convert a date to a time in nanoseconds.
-const OF_TIMES: [&str; 4] = ["date_trunc", "date_bin", "to_local_time", "to_unixtime"];
+const OF_TIMES: [&str; 3] = ["date_trunc", "date_bin", "to_local_time"];
 
 /// The analyzer rule of this file.
 #[derive(Debug)]

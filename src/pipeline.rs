@@ -53,7 +53,7 @@ use prepare::Prepared;
 pub use tasks::Cluster;
 use tasks::Shares;
 #[cfg(feature = "cluster")]
-pub use tasks::{TaskSet, Worker, program};
+pub use tasks::{Machines, TaskSet, Worker, program};
 
 /// Options of one run, in addition to the job.
 #[derive(Clone, Debug)]

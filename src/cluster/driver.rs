@@ -44,6 +44,8 @@ use crate::shutdown;
 
 /// The shortest and the longest time between two looks at the records.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(2));
+/// The time between two looks at what the scheduler knows, which are requests to nobody.
+const TICK: Duration = Duration::from_millis(50);
 /// Largest message, in bytes.
 const MAX_MESSAGE: usize = 64 << 20;
 /// Submissions of the same tasks that may fail.
@@ -239,10 +241,8 @@ impl Driver {
         let (mut last_record, mut last_executor, mut pause) = (Instant::now(), Instant::now(), PAUSES.0);
         let retries_before = self.retries.load(Ordering::Relaxed);
         loop {
-            shutdown::sleep(pause)?;
+            let ended = self.rest(job, &mut status, pause, retries_before)?;
             pause = (pause * 5 / 4).min(PAUSES.1);
-            self.retries.fetch_max(retries_before + self.failed_attempts(job), Ordering::Relaxed);
-            let ended = end_of(&mut status);
             let now = left()?.len();
             if now == 0 {
                 return Ok(Ended::Done);
@@ -268,6 +268,25 @@ impl Driver {
                 return Ok(Ended::Standstill);
             }
         }
+    }
+
+    /// Lets time pass, and counts attempts that failed. It returns early once the job has ended, and says why.
+    fn rest(
+        &self,
+        job: &JobId,
+        status: &mut Receiver<JobStatus>,
+        pause: Duration,
+        retries_before: usize,
+    ) -> Result<Option<String>> {
+        let began = Instant::now();
+        while began.elapsed() < pause {
+            shutdown::sleep(TICK)?;
+            self.retries.fetch_max(retries_before + self.failed_attempts(job), Ordering::Relaxed);
+            if let Some(why) = end_of(status) {
+                return Ok(Some(why));
+            }
+        }
+        Ok(None)
     }
 
     /// Attempts at tasks of a running job that failed, or were lost with their executor.

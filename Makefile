@@ -43,6 +43,16 @@ soak: ## the long tests, two hours: a million simulated histories, an hour of ch
 	CUTOVER_CHAOS_SECONDS=3600 cargo test --release --locked --test it chaos
 	CUTOVER_SEEDS=20 cargo test --release --locked --test it -- power hostile mutated
 
+.PHONY: soak-cluster
+soak-cluster: ## builds on several machines, an hour: kills at every step, TPC-H and TPC-DS at scale 1, and with kills at 0.1
+	@scripts/setup.sh --bench --objects
+	cargo build --release --locked --bin cutover
+	CUTOVER_SEEDS=5 cargo test --release --locked --test cluster
+	cargo test --release --locked --lib cluster::scale -- --ignored --nocapture
+	PYTHONPATH=tests python3 -m answers tpc --target-dir "$(TARGET_DIR)" --cluster --scale 1 --share-bytes 32MiB --timeout 1800
+	PYTHONPATH=tests python3 -m answers tpc --target-dir "$(TARGET_DIR)" --cluster --kills 1
+	PYTHONPATH=tests python3 -m answers tpc --target-dir "$(TARGET_DIR)" --cluster --unlimited
+
 .PHONY: tpc
 tpc: ## TPC-H's and TPC-DS's queries, answers compared with DuckDB's (ARGS="--suite ds --scale 1 --memory 128MiB --only 4,14")
 	@scripts/setup.sh --bench
@@ -109,6 +119,12 @@ bench-objects: ## inputs and stores on an object store, compared with DuckDB and
 	@command -v rclone >/dev/null || { echo "this needs rclone (https://rclone.org, or your system's package)" >&2; exit 1; }
 	cargo build --release --locked --bin cutover
 	python3 benches/objects.py --target-dir "$(TARGET_DIR)" $(ARGS)
+
+.PHONY: bench-cluster
+bench-cluster: ## runs on two executors beside runs on one machine, inputs and store on one object store (ARGS="--events 1000000 --pairs 1")
+	@scripts/setup.sh --objects
+	cargo build --release --locked --bin cutover
+	PYTHONPATH=tests python3 benches/cluster.py --target-dir "$(TARGET_DIR)" $(ARGS)
 
 .PHONY: bench-stages
 bench-stages: ## each stage of the job alone

@@ -54,7 +54,7 @@ use run_report::Ended;
 pub use tasks::Cluster;
 use tasks::Shares;
 #[cfg(feature = "cluster")]
-pub use tasks::{TaskSet, Worker, program};
+pub use tasks::{Machines, TaskSet, Worker, program};
 
 /// Options of one run, in addition to the job.
 #[derive(Clone, Debug)]

@@ -166,6 +166,8 @@ pub struct ClusterReport {
     pub exchanged: BTreeMap<String, String>,
     /// Machines that did tasks.
     pub executors: usize,
+    /// Attempts at tasks that failed, or were lost with their machine, and were repeated.
+    pub retries: usize,
     /// The tasks that took longest: a sentence each.
     pub slowest: Vec<String>,
     /// Entries of the largest shard, divided by the mean.

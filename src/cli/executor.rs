@@ -76,7 +76,7 @@ impl Args {
             of_slot >> 20,
             self.threads
         ));
-        run_executor(ExecutorOptions {
+        run_executor(&ExecutorOptions {
             driver: self.driver,
             security: Security::new(self.cluster_tls),
             slots,
@@ -109,6 +109,9 @@ pub(super) struct ClusterArgs {
     /// Without executors for so long the run ends
     #[arg(long, value_name = "DURATION", value_parser = parsers::duration, requires = "cluster", hide = true)]
     executors_grace: Option<Duration>,
+    /// Without a task that was done for so long the tasks are handed out again
+    #[arg(long, value_name = "DURATION", value_parser = parsers::duration, requires = "cluster", hide = true)]
+    standstill: Option<Duration>,
 }
 
 impl ClusterArgs {
@@ -121,6 +124,7 @@ impl ClusterArgs {
         let mut patience = Patience::default();
         patience.executor = self.executor_timeout.unwrap_or(patience.executor);
         patience.nobody = self.executors_grace.unwrap_or(patience.nobody);
+        patience.standstill = self.standstill.unwrap_or(patience.standstill);
         let driver = Driver::listen(&place, &Security::new(self.cluster_tls), patience)?;
         options.progress.note(&format!("executors are expected at {}", driver.address()));
         options.cluster = Some(Arc::new(driver));

@@ -21,10 +21,11 @@ use crate::stderr;
 /// The environment variable that overrides `-v`, as usual for programs that use `tracing`.
 const VARIABLE: &str = "RUST_LOG";
 
-/// What Ballista warns of is reported by its consequence: an executor that is gone, a task that is retried.
+/// What Ballista warns of is reported by its consequence: an executor that is gone, a task that is retried. Its executor
+/// manager warns of executors that it cannot connect to, which is so for all of them.
 macro_rules! ballista {
     () => {
-        ",ballista_core=error,ballista_executor=off,ballista_scheduler=error"
+        ",ballista_core=error,ballista_executor=off,ballista_scheduler=error,ballista_scheduler::state::executor_manager=off"
     };
 }
 

@@ -106,6 +106,9 @@ fn on_cluster(report: &ClusterReport) -> String {
     if resumed > 0 {
         told.push_str(&format!(", of which an earlier run had done {resumed}"));
     }
+    if report.retries > 0 {
+        told.push_str(&format!("; {} had to be repeated", format::plural(report.retries as u64, "attempt")));
+    }
     told.push_str(&format!("; the largest shard has {:.1} times the mean; slowest: ", report.skew));
     told + &report.slowest.join(", ")
 }

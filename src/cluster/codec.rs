@@ -15,8 +15,8 @@ use datafusion::physical_plan::ExecutionPlan;
 use datafusion_proto::physical_plan::{PhysicalExtensionCodec, PhysicalProtoConverterExtension};
 use serde::{Deserialize, Serialize};
 
-use super::task_exec::TaskExec;
-use crate::pipeline::{TaskSet, Worker, program};
+use super::task_exec::{RunTask, TaskExec};
+use crate::pipeline::{TaskSet, program};
 
 /// What the bytes of a task node begin with.
 const MARK: &[u8] = b"CUTOVER1";
@@ -32,12 +32,12 @@ struct Node {
 #[derive(Debug, Default)]
 pub(super) struct Codec {
     ballista: BallistaPhysicalExtensionCodec,
-    worker: Option<Arc<Worker>>,
+    worker: Option<Arc<dyn RunTask>>,
 }
 
 impl Codec {
     /// The codec of an executor.
-    pub(super) fn of(worker: Arc<Worker>) -> Self {
+    pub(super) fn of(worker: Arc<dyn RunTask>) -> Self {
         Self { ballista: BallistaPhysicalExtensionCodec::default(), worker: Some(worker) }
     }
 }

@@ -3,22 +3,26 @@
 //! ```text
 //! submit the tasks that have no record ─▶ look at the records again and again ─▶ none is left: cancel, done
 //!                 ▲                        │ the job ended, failed or is stalled, and records are missing
-//!                 └────────────────────────┘ at most three times
+//!                 └────────────────────────┘ at most three times, each time with more patience
 //! ```
 //! Ballista loses a status message now and then, and its job then runs for ever: so the job ends when the records are
-//! there, and is submitted again when nothing happens. Tasks that have a record return at once.
+//! there, and is submitted again when nothing happens. Tasks that have a record return at once, and one that is only
+//! slow has all the longer for it: its first attempt continues.
 //!
 //! Not for: what tasks leave (`pipeline::tasks`).
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use ballista_core::JobId;
 use ballista_core::config::TaskSchedulingPolicy;
 use ballista_core::extension::SessionConfigExt;
 use ballista_core::serde::protobuf::JobStatus;
 use ballista_core::serde::protobuf::job_status::Status;
 use ballista_core::serde::protobuf::scheduler_grpc_server::SchedulerGrpcServer;
+use ballista_core::serde::protobuf::task_status;
 use ballista_scheduler::cluster::BallistaCluster;
 use ballista_scheduler::config::SchedulerConfig;
 use ballista_scheduler::scheduler_process::create_scheduler;
@@ -35,15 +39,19 @@ use super::runtime;
 use super::security::Security;
 use super::task_exec::TaskExec;
 use crate::error::{Error, Result};
-use crate::pipeline::{Cluster, TaskSet};
+use crate::pipeline::{Cluster, Machines, TaskSet};
 use crate::shutdown;
 
 /// The shortest and the longest time between two looks at the records.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(2));
+/// The time between two looks at what the scheduler knows, which are requests to nobody.
+const TICK: Duration = Duration::from_millis(50);
 /// Largest message, in bytes.
 const MAX_MESSAGE: usize = 64 << 20;
-/// Submissions of the same tasks.
+/// Submissions of the same tasks that may fail.
 const SUBMISSIONS: usize = 3;
+/// Standstills after which the run ends: each one may last twice as long as the one before.
+const STANDSTILLS: u32 = 6;
 /// Status messages that may wait.
 const STATUS_QUEUE: usize = 64;
 
@@ -54,7 +62,7 @@ pub struct Patience {
     pub executor: Duration,
     /// Without executors for so long the run ends.
     pub nobody: Duration,
-    /// Without a new record for so long the tasks are submitted again.
+    /// Without a new record for so long the tasks are submitted again; twice as long the next time.
     pub standstill: Duration,
 }
 
@@ -76,6 +84,8 @@ pub struct Driver {
     scheduler: Scheduler,
     address: SocketAddr,
     patience: Patience,
+    /// Attempts at tasks that failed, or were lost with their executor.
+    retries: AtomicUsize,
 }
 
 impl std::fmt::Debug for Driver {
@@ -118,7 +128,7 @@ impl Driver {
             Ok::<_, Error>((scheduler, address))
         });
         let (scheduler, address) = started?;
-        Ok(Self { runtime, scheduler, address, patience })
+        Ok(Self { runtime, scheduler, address, patience, retries: AtomicUsize::new(0) })
     }
 
     /// Where it listens.
@@ -126,7 +136,7 @@ impl Driver {
         self.address
     }
 
-    fn submit(&self, tasks: &TaskSet, numbers: &[u64]) -> Result<(ballista_core::JobId, Receiver<JobStatus>)> {
+    fn submit(&self, tasks: &TaskSet, numbers: &[u64]) -> Result<(JobId, Receiver<JobStatus>)> {
         let failed = |error: String| {
             Error::internal(format!("the {} tasks cannot be submitted", tasks.kind.name())).because(error)
         };
@@ -162,40 +172,51 @@ fn settings(address: SocketAddr, patience: &Patience) -> SchedulerConfig {
 
 impl Cluster for Driver {
     fn run(&self, tasks: &TaskSet, numbers: &[u64], left: &mut dyn FnMut() -> Result<Vec<u64>>) -> Result<()> {
-        let mut missing = numbers.to_vec();
-        let mut why = String::new();
-        for submission in 1..=SUBMISSIONS {
-            if submission > 1 {
+        let (mut missing, mut why) = (numbers.to_vec(), None);
+        let (mut failures, mut standstills) = (0, 0);
+        while failures < SUBMISSIONS && standstills < STANDSTILLS {
+            if let Some(why) = &why {
                 tracing::warn!("{} {} tasks are submitted again: {why}", missing.len(), tasks.kind.name());
             }
             let (job, status) = self.submit(tasks, &missing)?;
-            let ended = self.watch(status, missing.len(), left);
+            let patience = self.patience.standstill * 2_u32.pow(standstills);
+            let ended = self.watch(&job, status, (missing.len(), patience), left);
             if let Err(error) = self.runtime.block_on(self.scheduler.cancel_job(job)) {
                 tracing::debug!(%error, "a job was not cancelled");
             }
-            why = match ended? {
+            match ended? {
                 Ended::Done => return Ok(()),
-                Ended::Undone(why) => why,
-            };
+                Ended::Failed(error) => {
+                    failures += 1;
+                    why = Some(error);
+                }
+                Ended::Standstill => {
+                    standstills += 1;
+                    why = Some(format!("no task was done for {} s", patience.as_secs()));
+                }
+            }
             missing = left()?;
             if missing.is_empty() {
                 return Ok(());
             }
         }
         Err(Error::unavailable(format!(
-            "{} of {} {} tasks were not done in {SUBMISSIONS} submissions: nothing was changed, and what is done is kept \
-             for the next run. The last reason: {why}",
+            "{} of {} {} tasks were not done in {} submissions: nothing was changed, and what is done is kept for the \
+             next run. The last reason: {}",
             missing.len(),
             numbers.len(),
-            tasks.kind.name()
+            tasks.kind.name(),
+            failures + standstills as usize,
+            why.unwrap_or_default()
         )))
     }
 
-    fn executors(&self) -> usize {
+    fn machines(&self) -> Machines {
         let state = self.runtime.block_on(self.scheduler.state.executor_manager.get_executors_state());
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let is_alive = |heard: Duration| now.saturating_sub(heard) < self.patience.executor + Duration::from_secs(1);
-        state.map_or(0, |all| all.iter().filter(|(_, heard, _)| heard.is_some_and(is_alive)).count())
+        let executors = state.map_or(0, |all| all.iter().filter(|(_, heard, _)| heard.is_some_and(is_alive)).count());
+        Machines { executors, retries: self.retries.load(Ordering::Relaxed) }
     }
 }
 
@@ -204,21 +225,24 @@ enum Ended {
     /// All records are there.
     Done,
     /// Some are missing, and this is what is known of it.
-    Undone(String),
+    Failed(String),
+    /// Some are missing, and there was no new one for too long.
+    Standstill,
 }
 
 impl Driver {
     fn watch(
         &self,
+        job: &JobId,
         mut status: Receiver<JobStatus>,
-        mut missing: usize,
+        (mut missing, patience): (usize, Duration),
         left: &mut dyn FnMut() -> Result<Vec<u64>>,
     ) -> Result<Ended> {
         let (mut last_record, mut last_executor, mut pause) = (Instant::now(), Instant::now(), PAUSES.0);
+        let retries_before = self.retries.load(Ordering::Relaxed);
         loop {
-            shutdown::sleep(pause)?;
+            let ended = self.rest(job, &mut status, pause, retries_before)?;
             pause = (pause * 5 / 4).min(PAUSES.1);
-            let ended = end_of(&mut status);
             let now = left()?.len();
             if now == 0 {
                 return Ok(Ended::Done);
@@ -227,9 +251,9 @@ impl Driver {
                 (missing, last_record, pause) = (now, Instant::now(), PAUSES.0);
             }
             if let Some(why) = ended {
-                return Ok(Ended::Undone(why));
+                return Ok(Ended::Failed(why));
             }
-            if self.executors() > 0 {
+            if self.machines().executors > 0 {
                 last_executor = Instant::now();
             } else if last_executor.elapsed() > self.patience.nobody {
                 return Err(Error::unavailable(format!(
@@ -240,10 +264,40 @@ impl Driver {
                     self.address.port()
                 )));
             }
-            if last_record.elapsed() > self.patience.standstill {
-                return Ok(Ended::Undone(format!("no task was done for {} s", self.patience.standstill.as_secs())));
+            if last_record.elapsed() > patience {
+                return Ok(Ended::Standstill);
             }
         }
+    }
+
+    /// Lets time pass, and counts attempts that failed. It returns early once the job has ended, and says why.
+    fn rest(
+        &self,
+        job: &JobId,
+        status: &mut Receiver<JobStatus>,
+        pause: Duration,
+        retries_before: usize,
+    ) -> Result<Option<String>> {
+        let began = Instant::now();
+        while began.elapsed() < pause {
+            shutdown::sleep(TICK)?;
+            self.retries.fetch_max(retries_before + self.failed_attempts(job), Ordering::Relaxed);
+            if let Some(why) = end_of(status) {
+                return Ok(Some(why));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Attempts at tasks of a running job that failed, or were lost with their executor.
+    fn failed_attempts(&self, job: &JobId) -> usize {
+        let jobs = self.scheduler.state.task_manager.get_running_job_cache();
+        let Some(job) = jobs.get(job) else { return 0 };
+        self.runtime.block_on(async {
+            let graph = job.execution_graph.read().await;
+            let attempts = graph.stages().values().filter_map(|stage| stage.task_infos()).flatten();
+            attempts.filter(|attempt| matches!(attempt.task_status, task_status::Status::Failed(_))).count()
+        })
     }
 }
 

@@ -14,8 +14,8 @@ use std::time::{Duration, Instant};
 use ballista_core::BALLISTA_PROTOCOL_VERSION;
 use ballista_core::extension::SessionConfigExt;
 use ballista_core::registry::BallistaFunctionRegistry;
-use ballista_core::serde::protobuf::ExecutorRegistration;
 use ballista_core::serde::protobuf::scheduler_grpc_client::SchedulerGrpcClient;
+use ballista_core::serde::protobuf::{ExecutorRegistration, PollWorkParams};
 use ballista_core::serde::scheduler::{ExecutorOperatingSystemSpecification, ExecutorSpecification};
 use ballista_core::serde::{BallistaCodec, BallistaLogicalExtensionCodec};
 use ballista_executor::execution_engine::DefaultExecutionEngine;
@@ -31,6 +31,7 @@ use tonic::transport::Endpoint;
 use super::codec::Codec;
 use super::runtime;
 use super::security::Security;
+use super::task_exec::RunTask;
 use crate::durable_file;
 use crate::error::{Error, IoContext, Result};
 use crate::pipeline::Worker;
@@ -45,6 +46,9 @@ const CONNECT: Duration = Duration::from_secs(5);
 const ANSWER: Duration = Duration::from_secs(20);
 /// How often to see whether the driver answers.
 const POLL_INTERVAL: Duration = Duration::from_millis(500);
+/// How long no driver may answer before that is told, and how often it is told.
+const TELL_AFTER: Duration = Duration::from_secs(5);
+const TELL_EVERY: Duration = Duration::from_secs(60);
 
 /// How an executor runs.
 #[derive(Debug)]
@@ -68,7 +72,14 @@ pub struct ExecutorOptions {
 /// # Errors
 /// `Invalid` for an address that may not be used, or certificates that cannot be; `Conflict` when another process uses
 /// the scratch directory; `Unavailable` when it cannot be written, or threads cannot be started.
-pub fn run_executor(options: ExecutorOptions) -> Result<()> {
+pub fn run_executor(options: &ExecutorOptions) -> Result<()> {
+    let worker = Worker::new(options.resources, options.scratch.clone());
+    let name = worker.name().to_owned();
+    serve(options, &name, Arc::new(worker))
+}
+
+/// Runs tasks by `worker`, as [`run_executor`] does.
+pub(super) fn serve(options: &ExecutorOptions, name: &str, worker: Arc<dyn RunTask>) -> Result<()> {
     options.security.addresses(&options.driver)?;
     let host = options.driver.rsplit_once(':').map_or(options.driver.as_str(), |(host, _)| host);
     let tls = options.security.client(host.trim_matches(['[', ']']))?;
@@ -80,40 +91,63 @@ pub fn run_executor(options: ExecutorOptions) -> Result<()> {
         endpoint = endpoint.tls_config(tls).map_err(unusable)?;
     }
     let _lock = claim(&options.scratch)?;
-    let worker = Arc::new(Worker::new(options.resources, options.scratch.clone()));
     let runtime = runtime("executor")?;
     let health = ExecutorHealth::new();
     let watched = health.clone();
     runtime.block_on(async move {
-        let scheduler = SchedulerGrpcClient::new(endpoint.connect_lazy())
+        let scheduler = SchedulerGrpcClient::new(endpoint.clone().connect_lazy())
             .max_decoding_message_size(MAX_MESSAGE)
             .max_encoding_message_size(MAX_MESSAGE);
         let codec = BallistaCodec::<LogicalPlanNode, PhysicalPlanNode>::new(
             Arc::new(BallistaLogicalExtensionCodec::default()),
-            Arc::new(Codec::of(Arc::clone(&worker))),
+            Arc::new(Codec::of(worker)),
         );
-        let executor = Arc::new(executor(&options, worker.name())?);
+        let executor = Arc::new(executor(options, name)?);
         tokio::select! {
             ended = poll_loop(scheduler, executor, codec, None, None, health) => {
                 ended.map_err(|error| Error::internal("the executor ended").because(error))
             }
-            () = abandoned(watched, options.idle_exit) => Ok(()),
+            () = abandoned(watched, &endpoint, options.idle_exit) => Ok(()),
         }
     })
 }
 
-/// Ends once no driver has answered for so long.
-async fn abandoned(health: ExecutorHealth, idle_exit: Option<Duration>) {
-    let mut last = Instant::now();
+/// Ends once no driver has answered for so long; meanwhile it says why not.
+async fn abandoned(health: ExecutorHealth, endpoint: &Endpoint, idle_exit: Option<Duration>) {
+    let (mut last, mut tell_at) = (Instant::now(), TELL_AFTER);
     loop {
         tokio::time::sleep(POLL_INTERVAL).await;
         if health.is_ready() {
-            last = Instant::now();
+            (last, tell_at) = (Instant::now(), TELL_AFTER);
         }
         if idle_exit.is_some_and(|most| last.elapsed() > most) {
             return;
         }
+        if last.elapsed() > tell_at {
+            tell_at = last.elapsed() + TELL_EVERY;
+            if let Some(why) = unreachable(endpoint).await {
+                tracing::warn!("no driver answers at {}: {why}; trying on", endpoint.uri());
+            }
+        }
     }
+}
+
+/// Why the driver does not answer; none if it does.
+async fn unreachable(endpoint: &Endpoint) -> Option<String> {
+    // Without a name this is no executor, so a driver answers that the request is wrong.
+    let nobody = PollWorkParams { metadata: None, num_free_vcores: 0, task_status: Vec::new() };
+    let status = SchedulerGrpcClient::new(endpoint.connect_lazy()).poll_work(nobody).await.err()?;
+    if status.code() == tonic::Code::InvalidArgument {
+        return None;
+    }
+    let mut why = vec![status.message().to_owned()];
+    let mut source = std::error::Error::source(&status);
+    while let Some(error) = source {
+        why.push(error.to_string());
+        source = error.source();
+    }
+    why.dedup();
+    Some(why.join(": "))
 }
 
 fn executor(options: &ExecutorOptions, name: &str) -> Result<Executor> {

@@ -14,6 +14,8 @@
 mod codec;
 mod driver;
 mod executor;
+#[cfg(test)]
+mod scale;
 mod security;
 mod task_exec;
 

@@ -26,12 +26,27 @@ use futures::{StreamExt, TryStreamExt};
 use crate::pipeline::{TaskSet, Worker};
 use crate::stack;
 
+/// What runs tasks on an executor.
+pub(super) trait RunTask: fmt::Debug + Send + Sync {
+    /// Runs a task; when it returns there is a record of it.
+    ///
+    /// # Errors
+    /// Those that another attempt may not meet.
+    fn run_task(&self, tasks: &TaskSet, number: u64) -> crate::error::Result<()>;
+}
+
+impl RunTask for Worker {
+    fn run_task(&self, tasks: &TaskSet, number: u64) -> crate::error::Result<()> {
+        self.run(tasks, number)
+    }
+}
+
 /// The node.
 #[derive(Debug, Clone)]
 pub(super) struct TaskExec {
     pub(super) tasks: TaskSet,
     /// Runs the tasks, on an executor.
-    worker: Option<Arc<Worker>>,
+    worker: Option<Arc<dyn RunTask>>,
     child: Arc<dyn ExecutionPlan>,
     properties: Arc<PlanProperties>,
 }
@@ -48,7 +63,7 @@ impl TaskExec {
         Ok(Arc::new(Self::new(tasks, None, child)))
     }
 
-    pub(super) fn new(tasks: TaskSet, worker: Option<Arc<Worker>>, child: Arc<dyn ExecutionPlan>) -> Self {
+    pub(super) fn new(tasks: TaskSet, worker: Option<Arc<dyn RunTask>>, child: Arc<dyn ExecutionPlan>) -> Self {
         let partitions = child.properties().output_partitioning().partition_count();
         let properties = PlanProperties::new(
             EquivalenceProperties::new(schema()),
@@ -118,9 +133,9 @@ impl ExecutionPlan for TaskExec {
 
 /// Runs a task on a thread of its own, as it blocks and plans a query. Its errors are those that another attempt may
 /// not meet, which is what Ballista takes errors of input and output for.
-async fn run(worker: Arc<Worker>, tasks: TaskSet, number: u64) -> Result<()> {
+async fn run(worker: Arc<dyn RunTask>, tasks: TaskSet, number: u64) -> Result<()> {
     let (sender, receiver) = tokio::sync::oneshot::channel();
-    let work = move || drop(sender.send(worker.run(&tasks, number)));
+    let work = move || drop(sender.send(worker.run_task(&tasks, number)));
     std::thread::Builder::new().name(format!("task-{number}")).stack_size(stack::PLANNING).spawn(work)?;
     match receiver.await {
         Ok(Ok(())) => Ok(()),

@@ -26,7 +26,7 @@ use datafusion::logical_expr::{Distinct, Expr, LogicalPlan};
 
 use super::error::convert;
 use super::session::Query;
-use super::shares::{count_scan, scans};
+use super::shares::{count_scan, is_repeatable, scans};
 
 /// Most alignments of a node that are followed.
 const MAX_ALIGNMENTS: usize = 4096;
@@ -47,6 +47,9 @@ impl Query<'_> {
     /// # Errors
     /// `Internal` only: the query was planned before.
     pub fn exchange_columns(&self, bytes: impl Fn(&str) -> u64) -> crate::error::Result<Option<ExchangeColumns>> {
+        if self.has_choice()? {
+            return Ok(None);
+        }
         let best = self.state.optimize(&self.plan).and_then(|plan| best(&plan, bytes));
         best.map_err(|error| convert("the query cannot be planned", error))
     }
@@ -206,10 +209,10 @@ fn of_join(join: &Join) -> Vec<Alignment> {
     // One side in parts, the other one whole.
     let (on_left, on_right) = (tables(&join.left), tables(&join.right));
     let apart = |alignment: &Alignment, other: &BTreeSet<String>| alignment.inputs.keys().all(|it| !other.contains(it));
-    if from_left {
+    if from_left && is_repeatable(&join.right) {
         found.extend(left.into_iter().filter(|it| apart(it, &on_right)));
     }
-    if from_right {
+    if from_right && is_repeatable(&join.left) {
         let right = right.into_iter().filter(|it| apart(it, &on_left));
         found.extend(right.map(|it| Alignment { own: of_right(&it.own), inputs: it.inputs }));
     }

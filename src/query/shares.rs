@@ -9,7 +9,8 @@
 //! ```
 //! Only the optimized plan tells, as subqueries have become joins there. A table that is read twice is never shared out.
 //! Every machine plans the same SQL itself, so functions whose value depends on when, or how often, they are called are
-//! named: two machines would not agree.
+//! named: two machines would not agree. Nor would they where SQL leaves a choice, which rows of equal ones a LIMIT keeps or
+//! a window numbers first: what every machine computes for itself has none of these.
 //!
 //! Not for: how large shares are (`pipeline`).
 
@@ -19,7 +20,7 @@ use arrow::datatypes::SchemaRef;
 use datafusion::common::JoinType;
 use datafusion::common::Result;
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
-use datafusion::logical_expr::{Expr, LogicalPlan, Volatility};
+use datafusion::logical_expr::{Distinct, Expr, LogicalPlan, Volatility};
 
 use super::error::convert;
 use super::session::Query;
@@ -32,9 +33,14 @@ impl Query<'_> {
     pub fn shareable(&self) -> crate::error::Result<BTreeSet<String>> {
         let plan = self.state.optimize(&self.plan).map_err(|error| convert("the query cannot be planned", error))?;
         let scans = scans(&plan).map_err(|error| convert("the query cannot be planned", error))?;
-        let mut shareable = of(&plan);
+        let mut shareable = if self.has_choice()? { BTreeSet::new() } else { of(&plan) };
         shareable.retain(|table| scans.get(table) == Some(&1));
         Ok(shareable)
+    }
+
+    /// Whether the query, or a subquery in it, keeps some of the rows, and SQL does not say which ones of equal ones.
+    pub(super) fn has_choice(&self) -> crate::error::Result<bool> {
+        has_choice(&self.plan).map_err(|error| convert("the query cannot be planned", error))
     }
 
     /// All columns of an input that the query reads.
@@ -80,6 +86,21 @@ fn unrepeatable(plan: &LogicalPlan) -> Result<Option<String>> {
     Ok(found)
 }
 
+fn has_choice(plan: &LogicalPlan) -> Result<bool> {
+    let mut found = false;
+    plan.apply_with_subqueries(|node| {
+        found |= matches!(node, LogicalPlan::Limit(_) | LogicalPlan::Distinct(Distinct::On(_)));
+        Ok(if found { TreeNodeRecursion::Stop } else { TreeNodeRecursion::Continue })
+    })?;
+    Ok(found)
+}
+
+/// Whether every machine that computes this finds the same: not if windows number rows, of which some may be equal.
+pub(super) fn is_repeatable(plan: &LogicalPlan) -> bool {
+    let is_window = |node: &LogicalPlan| Ok(matches!(node, LogicalPlan::Window(_)));
+    !plan.exists(is_window).unwrap_or(true)
+}
+
 /// How often a plan reads each table, in subqueries too.
 pub(super) fn scans(plan: &LogicalPlan) -> Result<BTreeMap<String, usize>> {
     let mut scans = BTreeMap::new();
@@ -104,7 +125,9 @@ fn of(plan: &LogicalPlan) -> BTreeSet<String> {
         LogicalPlan::SubqueryAlias(node) => of(&node.input),
         LogicalPlan::Unnest(node) => of(&node.input),
         LogicalPlan::Join(join) => {
-            let (left, right) = (|| of(&join.left), || of(&join.right));
+            // The other side is computed by every machine.
+            let side = |one: &LogicalPlan, other| if is_repeatable(other) { of(one) } else { BTreeSet::new() };
+            let (left, right) = (|| side(&join.left, &join.right), || side(&join.right, &join.left));
             match join.join_type {
                 JoinType::Inner => left().into_iter().chain(right()).collect(),
                 JoinType::Left | JoinType::LeftSemi | JoinType::LeftAnti | JoinType::LeftMark => left(),
@@ -149,12 +172,31 @@ mod tests {
             ("SELECT row_number() OVER (ORDER BY column1) FROM a", ""),
             ("SELECT column1 FROM a ORDER BY column1 LIMIT 1", ""),
             ("SELECT column1 FROM a LIMIT 1", ""),
+            (
+                "SELECT 1 FROM a JOIN (SELECT column1, row_number() OVER (ORDER BY column2) AS n FROM b) AS s ON a.column1 = s.n",
+                "",
+            ),
             ("SELECT column1 FROM a UNION ALL SELECT column1 FROM b", ""),
         ] {
             let (context, plan) = planned(sql).await;
             let plan = context.state().optimize(&plan).unwrap();
             let found: String = of(&plan).into_iter().collect();
             assert_eq!(found, expected, "{sql}\n{}", plan.display_indent());
+        }
+    }
+
+    #[tokio::test]
+    async fn queries_that_leave_a_choice_are_found() {
+        for (sql, expected) in [
+            ("SELECT 1 FROM a JOIN (SELECT column1 FROM b LIMIT 1) AS s ON a.column1 = s.column1", true),
+            ("SELECT 1 FROM a WHERE column1 IN (SELECT column1 FROM b ORDER BY column2 LIMIT 1)", true),
+            ("SELECT 1 FROM a WHERE column1 > (SELECT column1 FROM b LIMIT 1)", true),
+            ("SELECT DISTINCT ON (column1) column2 FROM a", true),
+            ("SELECT column1, count(*) FROM a GROUP BY column1 ORDER BY column1", false),
+            ("SELECT 1 FROM a WHERE column1 IN (SELECT max(column1) FROM b)", false),
+        ] {
+            let (_, plan) = planned(sql).await;
+            assert_eq!(has_choice(&plan).unwrap(), expected, "{sql}");
         }
     }
 

@@ -9,6 +9,7 @@
     answers        a column of rows as comparable values, and two answers as multisets
     environment    the virtual environment with DuckDB and pyarrow, created if missing
     duckdb_side    DuckDB with the extensions that the environment brought
+    cluster        an object store and executors, for `tpc --cluster`
     harness        the program in benches/answers.rs: one job a line, its rows back
     tables         random tables: types, values, and the expected values of each column
     files          a table as Parquet, CSV or JSON: several files whose schemas drift

@@ -12,6 +12,11 @@ Data and DuckDB's answers are generated once for each scale and kept below the c
 own directory, so that concurrent runs, of this judge too, do not collide.
 
 With `--headroom` a run that uses more than its memory and this is a failure too.
+
+With `--cluster` the queries are run by a driver and two executors over an object store (cluster.py), one after another,
+and a digest that differs from that of a run on one machine is told. With `--kills SEED` an executor is killed in every
+run. As most of the queries end in a LIMIT, which one task has to see all rows for, `--unlimited` leaves those out: the
+digest has to be that of one machine then, as DuckDB's answers are of the limited queries.
 """
 
 import argparse
@@ -23,12 +28,14 @@ import subprocess
 import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import pyarrow.parquet as pq
 
 from answers import answers, duckdb_side
+from answers.cluster import Cluster
 from answers.environment import REPOSITORY, cache
 
 SUITES = {"h": ("tpch", "dbgen", 22), "ds": ("tpcds", "dsdgen", 99)}
@@ -59,9 +66,10 @@ def main(arguments):
         suite = prepare(name, options.scale)
         numbers = [number for number in suite.queries if not options.only or number in options.only]
         with tempfile.TemporaryDirectory(prefix="cutover-tpc-", dir=options.dir) as work:
-            with ThreadPoolExecutor(options.parallel) as pool:
-                run = lambda number: judge(suite, number, cutover, Path(work), options)  # noqa: E731
-                results = list(pool.map(run, numbers))
+            with clustered(suite, cutover, Path(work), options) as options.on:
+                with ThreadPoolExecutor(options.parallel) as pool:
+                    run = lambda number: judge(suite, number, cutover, Path(work), options)  # noqa: E731
+                    results = list(pool.map(run, numbers))
         failed |= report(suite, results, options)
     return 1 if failed else 0
 
@@ -78,12 +86,33 @@ def parse(arguments):
     parser.add_argument("--timeout", type=int, default=DEFAULT_TIMEOUT, help="seconds after which a run hangs")
     parser.add_argument("--headroom", type=size, help="bytes a run may hold beyond --memory, such as 100MiB")
     parser.add_argument("--dir", type=Path, help="where the runs' directories are made; default: the system's")
+    parser.add_argument("--cluster", action="store_true", help="by two executors of one slot, over an object store")
+    parser.add_argument("--unlimited", action="store_true", help="on the cluster, without the LIMIT at the end")
+    parser.add_argument("--share-bytes", default="4MiB", help="bytes of input of a task of the cluster")
+    parser.add_argument("--kills", type=int, metavar="SEED", help="kill an executor in every run of the cluster")
     parser.add_argument("--json", type=Path, help="writes the results to this file too")
     options = parser.parse_args(arguments)
     options.suite = list(SUITES) if options.suite == "all" else [options.suite]
+    if options.unlimited and not options.cluster:
+        parser.error("--unlimited goes with --cluster")
+    if options.cluster:
+        options.parallel = 1
     if options.headroom is not None and not options.memory:
         parser.error("--headroom goes with --memory")
     return options
+
+
+@contextmanager
+def clustered(suite, cutover, work, options):
+    """The cluster with the suite's tables, if there is to be one."""
+    if not options.cluster:
+        yield None
+        return
+    memory = options.memory or "512MiB"
+    with Cluster(cutover, work, memory, share=options.share_bytes, kills=options.kills) as cluster:
+        for table in suite.tables:
+            cluster.upload(suite.data / "tables" / f"{table}.parquet", f"tables/{table}.parquet")
+        yield cluster
 
 
 def numbers(text):
@@ -135,29 +164,63 @@ def judge(suite, number, cutover, work, options):
     directory = work / f"{suite.name}-{number}"
     directory.mkdir()
     expected = pq.read_table(suite.data / "answers" / f"{number}.parquet")
-    (directory / "job.toml").write_text(job(suite, number, expected.schema.names))
-    command = [cutover, "run", "job.toml", "--json"]
-    command += ["--memory", options.memory] if options.memory else []
-    command += ["--threads", str(options.threads)] if options.threads else []
+    sql = suite.queries[number]
+    if options.unlimited:
+        sql = re.sub(r"\bLIMIT\s+\d+\s*$", "", sql, flags=re.IGNORECASE)
+    (directory / "job.toml").write_text(job(suite, sql, expected.schema.names))
+    flags = ["--memory", options.memory] if options.memory else []
+    flags += ["--threads", str(options.threads)] if options.threads else []
     result = {"suite": suite.name, "query": number, "rows": expected.num_rows, "outcome": "same", "said": ""}
     start = time.perf_counter()
     try:
-        ran = subprocess.run(command, cwd=directory, capture_output=True, text=True, timeout=options.timeout)
+        ran = run(suite, number, (cutover, directory), flags, options)
     except subprocess.TimeoutExpired:
         return result | {"outcome": "hang", "seconds": options.timeout}
     result["seconds"] = round(time.perf_counter() - start, 2)
     if ran.returncode:
         outcome = SAID.get(ran.returncode, f"crash: exit code {ran.returncode}")
         return result | {"outcome": outcome, "said": ran.stderr.strip()}
-    result["peak"] = json.loads(ran.stdout)["peak_memory"]
-    difference = compare(cutover, directory, expected)
+    told = json.loads(ran.stdout)
+    result["peak"] = told["peak_memory"]
+    if options.on:
+        result["digest"] = told["digest"]
+        result["tasks"] = told["cluster"]
+        result["same_digest"] = told["digest"] == locally((cutover, directory), flags, options)
+        pulled = options.on.command(directory, ["pull", f"{options.on.url}/{suite.name}-{number}", "--to", "store"])
+        if pulled.returncode:
+            return result | {"outcome": "cannot be pulled", "said": pulled.stderr.strip()}
+    if options.unlimited:
+        difference = "" if result["same_digest"] else "the digest is not that of a run on one machine"
+    else:
+        difference = compare(cutover, directory, expected)
     shutil.rmtree(directory)
     return result | ({"outcome": "differs", "said": difference} if difference else {})
 
 
-def job(suite, number, columns):
+def run(suite, number, place, flags, options):
+    """Runs the job of a query, on the cluster if there is one."""
+    cutover, directory = place
+    if not options.on:
+        command = [cutover, "run", "job.toml", "--json", *flags]
+        return subprocess.run(command, cwd=directory, capture_output=True, text=True, timeout=options.timeout)
+    text = (directory / "job.toml").read_text()
+    there = text.replace('store = "store"', f'store = "{suite.name}-{number}"').replace(f"{suite.data}/", "")
+    (directory / "there.toml").write_text(there)
+    return options.on.run(directory, "there.toml", flags, options.timeout)
+
+
+def locally(place, flags, options):
+    """The digest that one process gives."""
+    cutover, directory = place
+    text = (directory / "job.toml").read_text().replace('store = "store"', 'store = "local"')
+    (directory / "local.toml").write_text(text)
+    command = [cutover, "run", "local.toml", "--json", *flags]
+    ran = subprocess.run(command, cwd=directory, capture_output=True, text=True, timeout=options.timeout)
+    return json.loads(ran.stdout).get("digest")
+
+
+def job(suite, sql, columns):
     """The job file of a query."""
-    sql = suite.queries[number]
     used = [table for table in suite.tables if re.search(rf"\b{table}\b", sql, re.IGNORECASE)]
     inputs = "".join(f'[inputs.{table}]\npath = "{suite.data}/tables/{table}.parquet"\n' for table in used)
     named = ", ".join(columns)
@@ -204,9 +267,13 @@ def report(suite, results, options):
     for result in failures:
         print(f"\n{suite.name} query {result['query']}: {result['outcome']}\n{result['said']}")
     peaks = [result["peak"] for result in results if "peak" in result]
-    print(f"\n{len(results) - len(failures)} of {len(results)} answered as DuckDB answers", end="")
+    judge_of = "a run on one machine" if options.unlimited else "DuckDB"
+    print(f"\n{len(results) - len(failures)} of {len(results)} answered as {judge_of} answers", end="")
     print(f", {sum(result['seconds'] for result in results):.0f} s", end="")
     print(f", at most {max(peaks) // MIB} MiB" if peaks else "")
+    others = [result["query"] for result in results if result.get("same_digest") is False]
+    if others:
+        print(f"other digests than on one machine, with equal answers: queries {', '.join(map(str, others))}")
     if options.json:
         earlier = json.loads(options.json.read_text()) if options.json.exists() else []
         options.json.write_text(json.dumps(earlier + results, indent=1) + "\n")

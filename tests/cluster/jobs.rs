@@ -1,6 +1,6 @@
 //! What a cluster builds is what one process builds, entry by entry, for every shape of query.
 
-use crate::cluster::Cluster;
+use crate::cluster::{Cluster, GROUPED};
 
 /// Runs a job on two executors and compares; returns the report.
 fn compare(cluster: &Cluster, job: &str) -> serde_json::Value {
@@ -37,10 +37,9 @@ fn joins_and_groups_are_those_of_a_local_run() {
     let Some(cluster) = Cluster::with_rows(4, "") else { return };
     let queries = [
         ("join", "SELECT a.key, b.number FROM rows AS a LEFT JOIN rows AS b ON b.number = a.number + 7"),
-        (
-            "group",
-            "SELECT text AS key, count(*) AS times, sum(number) AS all FROM rows WHERE text IS NOT NULL GROUP BY text",
-        ),
+        ("group", GROUPED),
+        ("union", "SELECT key, number FROM rows UNION ALL SELECT text, number FROM rows WHERE text IS NOT NULL"),
+        ("top", "SELECT key, number FROM rows ORDER BY number DESC LIMIT 700"),
         ("none", "SELECT key FROM rows WHERE number < -1000000"),
     ];
     for (name, sql) in queries {

@@ -2,10 +2,15 @@
 //! with S3's interface.
 //!
 //! ```text
-//! cluster    a lake with a driver and executors, and the same job run by one process
-//! jobs       every shape of query gives the entries of a local run
-//! failures   executors and drivers that are killed or paused, and none at all
-//! refusals   what is refused before any work, and why
+//! cluster     a lake with a driver and executors, and the same job run by one process
+//! relay       the network between an executor and its driver, which loses messages
+//!
+//! jobs        every shape of query gives the entries of a local run
+//! shipped     so does every job in `jobs/`
+//! executors   executors that are killed or paused, one or all, and none at all
+//! drivers     drivers that are killed or paused, and two at a time
+//! networks    lost messages, a store that fails, is slow or is killed
+//! refusals    what is refused before any work, and why
 //! ```
 //! Where the server cannot be had a test says so and passes; under CI that is a failure.
 //!
@@ -14,7 +19,8 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests fail as tests do")]
 
 mod cluster;
-mod failures;
+mod drivers;
+mod executors;
 #[path = "../it/fixture.rs"]
 #[allow(dead_code, reason = "the tests of the other binary use the rest")]
 mod fixture;
@@ -25,9 +31,15 @@ mod jobs;
 #[path = "../objects/lake.rs"]
 #[allow(dead_code, reason = "the tests of the other binary use the rest")]
 mod lake;
+mod networks;
+#[path = "../objects/proxy.rs"]
+#[allow(dead_code, reason = "the tests of object stores use the rest")]
+mod proxy;
 mod refusals;
+mod relay;
 #[path = "../it/schema.rs"]
 mod schema;
 #[path = "../objects/server.rs"]
 #[allow(dead_code, reason = "the tests of the other binary use the rest")]
 mod server;
+mod shipped;

@@ -203,6 +203,14 @@ impl Running<'_> {
         rustix::process::kill_process(pid, signal).unwrap();
     }
 
+    /// Sends it a signal, unless it has ended.
+    #[allow(dead_code, reason = "the tests of clusters use it")]
+    pub fn signal_if_alive(&mut self, signal: rustix::process::Signal) {
+        if !self.is_over() {
+            self.signal(signal);
+        }
+    }
+
     /// Waits until it has a build directory in the store's staging, and then stops it.
     pub fn stop_while_building(&mut self, store: &str) {
         let staging = self.workspace.path(store).join("staging");

@@ -28,11 +28,15 @@ pub struct Lake {
 impl Lake {
     /// An empty one; none where there is no server.
     pub fn new() -> Option<Self> {
-        let server = Server::shared()?;
+        Server::shared().map(Self::on)
+    }
+
+    /// An empty one on a server.
+    pub fn on(server: &Server) -> Self {
         let bucket = server.bucket();
         let location = Location::parse(&format!("s3://{bucket}")).unwrap();
         let direct = Bucket::open(&location, &Server::settings(server.port())).unwrap();
-        Some(Self { workspace: Workspace::new(), bucket, port: server.port(), direct })
+        Self { workspace: Workspace::new(), bucket, port: server.port(), direct }
     }
 
     /// The URL of a key.

@@ -81,8 +81,7 @@ impl Server {
 
     /// Uploads of a bucket that are neither completed nor aborted.
     pub fn open_uploads(&self, bucket: &str) -> usize {
-        let (status, body) = http(self.port + 1, "GET", &format!("/buckets/{bucket}/.uploads/?limit=100"));
-        if status == 404 { 0 } else { body.matches("\"FullPath\"").count() }
+        open_uploads(self.port, bucket)
     }
 
     /// Settings of the user who may do everything, by way of `port`.
@@ -120,6 +119,12 @@ fn run(how: &str, dir: &Path, port: u16) -> Result<Child, String> {
     }
     let output = child.wait_with_output().unwrap();
     Err(format!("the server did not start: {}", String::from_utf8_lossy(&output.stderr)))
+}
+
+/// Uploads of a bucket that are neither completed nor aborted, on the server at a port.
+pub fn open_uploads(port: u16, bucket: &str) -> usize {
+    let (status, body) = http(port + 1, "GET", &format!("/buckets/{bucket}/.uploads/?limit=100"));
+    if status == 404 { 0 } else { body.matches("\"FullPath\"").count() }
 }
 
 /// The keys below a prefix, or all.

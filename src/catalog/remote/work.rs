@@ -12,12 +12,12 @@
 //!
 //! Not for: what records mean (`pipeline`), and the manifest, which the builder alone writes.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::Write;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use serde::{Deserialize, Serialize};
 
@@ -59,12 +59,14 @@ pub struct PartDownload {
 pub struct SharedWork {
     remote: Remote,
     build_id: String,
+    /// Objects of which parts were read, by their paths: each is asked for once, as its name is used once.
+    known: Arc<Mutex<BTreeMap<String, Entry>>>,
 }
 
 impl Remote {
     /// The objects of one build.
     pub fn shared_work(&self, build_id: &str) -> SharedWork {
-        SharedWork { remote: self.clone(), build_id: build_id.to_owned() }
+        SharedWork { remote: self.clone(), build_id: build_id.to_owned(), known: Arc::default() }
     }
 
     /// The build that is unfinished, if there is one.
@@ -82,6 +84,24 @@ impl Remote {
     /// As those of a write.
     pub fn set_building(&self, building: &Building) -> Result<()> {
         self.bucket.put(&building_key()?, to_json(building)?).map(drop)
+    }
+
+    /// Deletes everything of an unfinished build, and its name. The caller is the store's builder.
+    ///
+    /// # Errors
+    /// `Conflict` when another builder took over, whose build it may be now; as those of a deletion.
+    pub fn discard_unfinished(&self, build_id: &str) -> Result<()> {
+        self.check_not_replaced()?;
+        self.shared_work(build_id).delete_where(|_| true)?;
+        self.clear_building()
+    }
+
+    /// Whether this process is still the store's builder.
+    ///
+    /// # Errors
+    /// `Conflict` when another one took over; as [`Remote::read`].
+    pub fn check_not_replaced(&self) -> Result<()> {
+        self.check_builder(&self.current()?)
     }
 
     /// Deletes the name of the unfinished build.
@@ -186,15 +206,26 @@ impl SharedWork {
     /// `Corrupt` when there is no such object; `Unavailable` when a file cannot be written; as those of a read.
     pub fn download_parts(&self, parts: &[PartDownload]) -> Result<()> {
         parallel::for_each(parts, |part| {
-            let key = self.key(&part.path)?;
-            let entry: Option<Entry> = self.remote.bucket.head(&key)?;
-            let entry = entry.ok_or_else(|| Error::corrupt(format!("{} is missing", self.remote.bucket.url(&key))))?;
+            let entry = self.entry(&part.path)?;
             let mut file = File::create(&part.local).io("create", &part.local)?;
             self.remote.bucket.read(&entry, part.range.clone(), |piece| {
                 shutdown::check()?;
                 file.write_all(piece).io("write", &part.local)
             })
         })
+    }
+
+    /// An object that does not change.
+    fn entry(&self, path: &str) -> Result<Entry> {
+        let known = || self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(entry) = known().get(path) {
+            return Ok(entry.clone());
+        }
+        let key = self.key(path)?;
+        let entry: Option<Entry> = self.remote.bucket.head(&key)?;
+        let entry = entry.ok_or_else(|| Error::corrupt(format!("{} is missing", self.remote.bucket.url(&key))))?;
+        known().insert(path.to_owned(), entry.clone());
+        Ok(entry)
     }
 
     /// The paths below the work of all objects in a directory.
@@ -242,14 +273,6 @@ impl SharedWork {
     pub fn tidy(&self, manifest: &Manifest) -> Result<()> {
         let named: BTreeSet<&str> = manifest.shards.iter().filter_map(|shard| shard.attempt.as_deref()).collect();
         self.delete_where(|rest| is_surplus(rest, &named))
-    }
-
-    /// Deletes everything of the build.
-    ///
-    /// # Errors
-    /// As those of a deletion.
-    pub fn discard(&self) -> Result<()> {
-        self.delete_where(|_| true)
     }
 
     /// The attempts of which there are objects.

@@ -3,6 +3,7 @@
 //! ```text
 //!  unfinished build of the same work? ─▶ its records count ─┐
 //!  otherwise a new build, and its spec ─────────────────────┴▶ map tasks ─▶ plans ─▶ build tasks ─▶ sums
+//!            (`start`)
 //! ```
 //! Records are the truth: what the cluster says of its tasks is a hint. The caller holds the store's lease, so nobody
 //! else drives.
@@ -12,24 +13,19 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use serde::Deserialize;
-use xxhash_rust::xxh3::xxh3_64;
-
-use super::super::build_dir::{self, BuildDir};
+use super::super::build_dir::BuildDir;
 use super::super::listed::Listed;
 use super::super::measures::Measures;
 use super::super::prepare::Prepared;
 use super::super::stages;
-use super::records::{
-    BuiltRecord, ExchangeSpec, FAULT, Fault, MapRecord, SPEC, ScanRecord, Spec, directory_of, new_attempt, record_of,
-};
-use super::{Cluster, Shares, TaskKind, TaskSet, plans, summary};
+use super::records::{self, BuiltRecord, ExchangeSpec, FAULT, Fault, MapRecord, ScanRecord, directory_of};
+use super::start::remote;
+use super::{Cluster, Machines, Shares, TaskKind, TaskSet, plans, summary};
 use crate::build::BuiltShard;
-use crate::catalog::{Building, Catalog, Remote, SharedWork};
+use crate::catalog::{Catalog, Remote, SharedWork};
 use crate::error::{Error, Kind, Result};
 use crate::failpoint;
 use crate::format::{CheckResult, Profile};
-use crate::input::Contract;
 use crate::progress::StageTimer;
 use crate::query::{PortableScan, Usage};
 use crate::report::{ClusterPlan, ClusterReport};
@@ -91,70 +87,6 @@ pub(in crate::pipeline) fn plan(prepared: &Prepared<'_>) -> Result<ClusterPlan> 
     })
 }
 
-/// The build to work on: the unfinished one, if it is of the same work and complete as far as it goes; otherwise a new
-/// one. What is left of another unfinished build is deleted.
-///
-/// # Errors
-/// As those of reads and writes of the store.
-pub(in crate::pipeline) fn start(
-    prepared: &Prepared<'_>,
-    catalog: &Catalog,
-    shares: &Shares,
-) -> Result<(BuildDir, Option<String>)> {
-    let remote = remote(catalog)?;
-    let fingerprint = fingerprint(prepared, shares);
-    let mut not_resumed = None;
-    if let Some(building) = remote.building()? {
-        let work = remote.shared_work(&building.build_id);
-        let is_installed = catalog.read()?.versions.values().any(|entry| entry.build_id == building.build_id);
-        let why = match () {
-            () if is_installed => None,
-            () if !prepared.options.resume => Some("--no-resume is set".to_owned()),
-            () if building.fingerprint != fingerprint => {
-                Some("it is of another job, of other inputs, or of another program".to_owned())
-            }
-            () => incomplete(&work)?,
-        };
-        if !is_installed && why.is_none() {
-            let id = building.build_id;
-            prepared.options.progress.note(&format!("continuing build {id}; --no-resume starts afresh"));
-            return Ok((BuildDir::start(catalog, prepared.options, id)?, None));
-        }
-        if !is_installed {
-            work.discard()?;
-        }
-        not_resumed = why.map(|why| format!("build {} was not finished and is not resumed: {why}", building.build_id));
-    }
-    let id = build_dir::new_id()?;
-    remote.set_building(&Building { build_id: id.clone(), fingerprint })?;
-    remote.shared_work(&id).put_once(SPEC, &spec(prepared, shares)?)?;
-    failpoint::reach("build.started")?;
-    Ok((BuildDir::start(catalog, prepared.options, id)?, not_resumed))
-}
-
-/// Why what is left of a build cannot be continued: something that records name is missing.
-fn incomplete(work: &SharedWork) -> Result<Option<String>> {
-    if !work.has(SPEC)? {
-        return Ok(Some("it had not begun".to_owned()));
-    }
-    if work.has(FAULT)? {
-        return Ok(Some("a task of it had failed for good".to_owned()));
-    }
-    let recorded = |kind| work.numbers(directory_of(kind));
-    let maps: Vec<MapRecord> = records(work, TaskKind::Map, recorded(TaskKind::Map)?)?;
-    let scans: Vec<ScanRecord> = records(work, TaskKind::Scan, recorded(TaskKind::Scan)?)?;
-    let runs = work.paths("runs")?;
-    let named = maps.iter().map(|map| &map.run).chain(scans.iter().map(|scan| &scan.run));
-    let missing = named.filter_map(|run| run.path.as_ref()).find(|path| !runs.contains(*path));
-    if let Some(path) = missing {
-        return Ok(Some(format!("{path} is missing")));
-    }
-    let built: Vec<BuiltRecord> = records(work, TaskKind::Build, recorded(TaskKind::Build)?)?;
-    let attempts = work.attempts()?;
-    let missing = built.iter().find(|built| !attempts.contains(&built.attempt));
-    Ok(missing.map(|built| format!("{} is missing", built.attempt)))
-}
-
 /// Runs all tasks and brings their records together.
 ///
 /// # Errors
@@ -171,14 +103,26 @@ pub(in crate::pipeline) fn build_stages(
     let unique = stages::unique(prepared, build, &[])?;
     let drive = Drive { prepared, work: &work, store: remote.url(), cluster };
     let done = drive.spread(shares, stages, unique);
-    // What failed for good is no use to a later run; what was stopped, or found nobody, is continued by it.
-    if done.as_ref().is_err_and(|error| !matches!(error.kind(), Kind::Unavailable | Kind::Conflict | Kind::Stopped)) {
-        let discarded = work.discard().and_then(|()| remote.clear_building());
-        discarded.unwrap_or_else(|error| {
-            tracing::warn!("what tasks had written was not deleted; gc will: {}", error.chain().join(": "));
-        });
+    done.map_err(|error| ended(remote, build.id(), error))
+}
+
+/// The error that ended a build. What failed for good is no use to a later run, and is deleted; what was stopped, or found
+/// nobody, is continued by it. If another driver has taken over, the build is that driver's, and the error follows from
+/// it: records are gone, for one.
+fn ended(remote: &Remote, build_id: &str, error: Error) -> Error {
+    let done = match error.kind() {
+        Kind::Stopped => return error,
+        Kind::Unavailable | Kind::Conflict => remote.check_not_replaced(),
+        _ => remote.discard_unfinished(build_id),
+    };
+    match done {
+        Err(replaced) if replaced.kind() == Kind::Conflict => return replaced,
+        Err(why) => {
+            tracing::warn!("what tasks had written was not deleted; gc will: {}", why.chain().join(": "));
+        }
+        Ok(()) => {}
     }
-    done
+    error
 }
 
 /// Deletes the work of a build that is installed: its records, its runs, and attempts that did not win. What cannot be
@@ -210,14 +154,17 @@ impl Drive<'_> {
         };
         let maps_before = self.run(TaskKind::Map, shares.tasks(), stages)?;
         failpoint::reach("cluster.mapped")?;
-        let maps: Vec<MapRecord> = records(self.work, TaskKind::Map, 0..shares.tasks())?;
-        self.work.put_all_once(&plans::of_shards(&maps, shards)?)?;
+        let maps: Vec<MapRecord> = records::of(self.work, TaskKind::Map, 0..shares.tasks())?;
+        for plans in plans::of_shards(maps.iter().map(|map| &map.run), shards) {
+            self.work.put_all_once(&plans?)?;
+        }
         failpoint::reach("cluster.planned")?;
         let built_before = self.run(TaskKind::Build, shards, stages)?;
-        let built: Vec<BuiltRecord> = records(self.work, TaskKind::Build, 0..shards)?;
+        let built: Vec<BuiltRecord> = records::of(self.work, TaskKind::Build, 0..shards)?;
         failpoint::reach("build.finished")?;
         let resumed = [scans_before, maps_before, built_before];
-        let report = summary::of(shares, (&scans, &maps, &built), resumed);
+        let retries = self.cluster.machines().retries;
+        let report = summary::of(shares, (&scans, &maps, &built), resumed, retries);
         let stats = Stats {
             entries: maps.iter().map(|map| map.entries).sum(),
             bytes: maps.iter().map(|map| map.bytes).sum(),
@@ -259,8 +206,11 @@ impl Drive<'_> {
                 if told.elapsed() > TELL_EVERY {
                     told = Instant::now();
                     let done = count - left.len() as u64;
-                    let executors = self.cluster.executors();
-                    progress.note(&format!("{done} of {count} {} tasks are done, {executors} executors", kind.name()));
+                    let Machines { executors, retries } = self.cluster.machines();
+                    progress.note(&format!(
+                        "{done} of {count} {} tasks are done, {executors} executors, {retries} attempts had to be repeated",
+                        kind.name()
+                    ));
                 }
                 Ok(left)
             })?;
@@ -273,8 +223,10 @@ impl Drive<'_> {
     fn scan(&self, exchange: &ExchangeSpec, stages: &mut Vec<StageTimer>) -> Result<(Vec<ScanRecord>, usize)> {
         let count = exchange.scans.len() as u64;
         let before = self.run(TaskKind::Scan, count, stages)?;
-        let scans: Vec<ScanRecord> = records(self.work, TaskKind::Scan, 0..count)?;
-        self.work.put_all_once(&plans::of_maps(&scans, exchange.partitions)?)?;
+        let scans: Vec<ScanRecord> = records::of(self.work, TaskKind::Scan, 0..count)?;
+        for plans in plans::of_maps(&scans, exchange.partitions) {
+            self.work.put_all_once(&plans?)?;
+        }
         Ok((scans, before))
     }
 
@@ -306,40 +258,4 @@ impl Drive<'_> {
         shared.into_iter().filter(|scan| wanted.contains_key(scan.input())).for_each(|scan| measures.add_input(scan));
         Ok(measures.profile(vec![all]))
     }
-}
-
-fn spec(prepared: &Prepared<'_>, shares: &Shares) -> Result<Spec> {
-    let mut job = prepared.job.clone();
-    job.kafka = None;
-    Ok(Spec {
-        attempt: new_attempt()?,
-        job,
-        contracts: prepared.inputs.iter().map(|input| input.contract.as_ref().map(Contract::to_text)).collect(),
-        job_digest: prepared.job_digest.clone(),
-        input_digest: prepared.input_digest.clone(),
-        parts: prepared.inputs.iter().map(crate::input::Input::parts_fingerprint).collect(),
-        shared: shares.input.clone(),
-        shares: shares.parts.clone(),
-        exchange: shares.exchange.clone(),
-    })
-}
-
-/// What a build has to be made from for another run to continue it.
-fn fingerprint(prepared: &Prepared<'_>, shares: &Shares) -> String {
-    let work = format!("{}\n{}\n{}\n{shares:?}", super::program(), prepared.job_digest, prepared.input_digest);
-    format!("{:016x}", xxh3_64(work.as_bytes()))
-}
-
-fn remote(catalog: &Catalog) -> Result<&Remote> {
-    catalog.remote().ok_or_else(|| Error::internal("a cluster builds into stores on object stores only"))
-}
-
-/// The records of tasks of a kind with these numbers.
-fn records<T: for<'d> Deserialize<'d> + Send>(
-    work: &SharedWork,
-    kind: TaskKind,
-    numbers: impl IntoIterator<Item = u64>,
-) -> Result<Vec<T>> {
-    let paths: Vec<String> = numbers.into_iter().map(|number| record_of(kind, number)).collect();
-    work.get_all(&paths)
 }

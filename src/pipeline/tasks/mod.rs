@@ -22,6 +22,7 @@ mod map;
 mod plans;
 mod records;
 mod shares;
+mod start;
 mod summary;
 mod worker;
 
@@ -31,8 +32,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::Result;
 
-pub(super) use driver::{build_stages, plan, refuse_local, start, tidy};
+pub(super) use driver::{build_stages, plan, refuse_local, tidy};
 pub(super) use shares::Shares;
+pub(super) use start::start;
 pub use worker::Worker;
 
 /// What a task does.
@@ -79,8 +81,17 @@ pub trait Cluster: Debug + Send + Sync {
     /// signal.
     fn run(&self, tasks: &TaskSet, numbers: &[u64], left: &mut dyn FnMut() -> Result<Vec<u64>>) -> Result<()>;
 
-    /// Machines that are there now.
-    fn executors(&self) -> usize;
+    /// What is known of the machines now.
+    fn machines(&self) -> Machines;
+}
+
+/// What is known of machines that run tasks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Machines {
+    /// Those that are there now.
+    pub executors: usize,
+    /// Attempts at tasks so far that failed, or were lost with their machine.
+    pub retries: usize,
 }
 
 /// What identifies this program: tasks of one build are run by one and the same.

@@ -10,7 +10,8 @@ use std::ops::Range;
 
 use serde::{Deserialize, Serialize};
 
-use crate::error::{Error, Kind};
+use crate::catalog::SharedWork;
+use crate::error::{Error, Kind, Result};
 use crate::format::{LargestEntry, ShardEntry};
 use crate::job::Job;
 use crate::query::{ExchangeColumns, PortableScan, Usage};
@@ -181,11 +182,24 @@ pub(super) fn exchange_plan_of(task: u64) -> String {
     format!("exchange/{task:05}.json")
 }
 
+/// The records of tasks of a kind with these numbers.
+///
+/// # Errors
+/// `Corrupt` when one is missing or cannot be read; as those of a read.
+pub(super) fn of<T: for<'d> Deserialize<'d> + Send>(
+    work: &SharedWork,
+    kind: TaskKind,
+    numbers: impl IntoIterator<Item = u64>,
+) -> Result<Vec<T>> {
+    let paths: Vec<String> = numbers.into_iter().map(|number| record_of(kind, number)).collect();
+    work.get_all(&paths)
+}
+
 /// A name that no other attempt has.
 ///
 /// # Errors
 /// `Unavailable` when the system gives no random numbers.
-pub(super) fn new_attempt() -> crate::error::Result<String> {
+pub(super) fn new_attempt() -> Result<String> {
     Ok(format!("{}{:016x}", crate::format::ATTEMPT, random::u64()?))
 }
 

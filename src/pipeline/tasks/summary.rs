@@ -16,6 +16,7 @@ pub(super) fn of(
     shares: &Shares,
     (scans, maps, built): (&[ScanRecord], &[MapRecord], &[BuiltRecord]),
     [scan_tasks_resumed, map_tasks_resumed, build_tasks_resumed]: [usize; 3],
+    retries: usize,
 ) -> ClusterReport {
     let mut done: Vec<(TaskKind, usize, &Done)> = Vec::new();
     done.extend(scans.iter().enumerate().map(|(number, scan)| (TaskKind::Scan, number, &scan.done)));
@@ -36,6 +37,7 @@ pub(super) fn of(
         shared: shares.input.clone(),
         exchanged: shares.exchange.as_ref().map(|exchange| exchange.columns.clone()).unwrap_or_default(),
         executors,
+        retries,
         slowest: slowest.collect(),
         skew: skew(built),
     }

@@ -52,6 +52,8 @@ use preflight::{preflight, refuse_follower};
 use prepare::Prepared;
 pub use tasks::Cluster;
 use tasks::Shares;
+#[cfg(all(test, feature = "cluster"))]
+pub use tasks::TaskKind;
 #[cfg(feature = "cluster")]
 pub use tasks::{Machines, TaskSet, Worker, program};
 

@@ -144,7 +144,7 @@ class Bench:
         stages = {stage["name"]: stage["seconds"] for stage in told["stages"]}
         self.results.append(
             {"work": list(work[1:]), "digest": told["digest"], "seconds": seconds, "stages": stages}
-            | {"cluster": told["cluster"], "load": os.getloadavg()[0]}
+            | {"cluster": told.get("cluster"), "load": os.getloadavg()[0]}
         )
         return seconds
 

@@ -53,6 +53,8 @@ use prepare::Prepared;
 use run_report::Ended;
 pub use tasks::Cluster;
 use tasks::Shares;
+#[cfg(all(test, feature = "cluster"))]
+pub use tasks::TaskKind;
 #[cfg(feature = "cluster")]
 pub use tasks::{Machines, TaskSet, Worker, program};
 

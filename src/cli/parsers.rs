@@ -53,10 +53,10 @@ pub(super) fn version(text: &str) -> Result<u64, String> {
     number.ok_or_else(|| format!("{text:?} is not a version number"))
 }
 
-/// How many versions to keep, as in job files.
+/// How many versions to keep: as in job files, or 0 for none but what readers see.
 pub(super) fn keep(text: &str) -> Result<u32, String> {
-    let number = text.parse().ok().filter(|number| KEEP.contains(number));
-    number.ok_or_else(|| format!("must be a whole number from {} to {}", KEEP.start(), KEEP.end()))
+    let number = text.parse().ok().filter(|number| *number == 0 || KEEP.contains(number));
+    number.ok_or_else(|| format!("must be a whole number from 0 to {}", KEEP.end()))
 }
 
 /// One of the kinds that `--allow` names.

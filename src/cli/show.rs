@@ -101,7 +101,7 @@ fn document(known: &Known) -> serde_json::Value {
         "digest": manifest.digest.to_string(),
         "profile": manifest.profile,
         "stages": manifest.stages.iter().map(|stage| json!({
-            "name": stage.name, "rows": stage.rows, "seconds": seconds(stage.millis),
+            "name": stage.name, "rows": stage.rows, "bytes": stage.bytes, "seconds": seconds(stage.millis),
         })).collect::<Vec<_>>(),
         "events": events,
     })

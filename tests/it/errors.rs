@@ -248,7 +248,7 @@ fn a_column_that_has_no_place() {
 fn wrong_flags() {
     let case = Case::new();
     for (flags, needles) in [
-        ("--threads 0", ["--threads", "at least 1"]),
+        ("--threads 0", ["--threads", "from 1"]),
         ("--memory 1MiB", ["--memory", "64 MiB"]),
         ("--memory lots", ["--memory", "lots"]),
         ("--as-of yesterday", ["--as-of", "2026-11-22"]),

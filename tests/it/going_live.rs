@@ -206,7 +206,7 @@ fn content_that_was_good_is_not_banned_and_what_was_bad_can_be_looked_at() {
     assert!(states.contains(&(5, "rolled_back".to_owned())), "{states:?}");
     numbers.on("get", "k000 --version 5").ok().prints(&["\"generation\":27"]);
     cutover(&of(27, "")).fails(7).complains(&["version 5", "rolled back", "--allow rolled-back"]);
-    numbers.on("gc", "--keep 0").exits(2).complains(&["must be a whole number from 1 to 10000"]);
+    numbers.on("gc", "--keep 10001").exits(2).complains(&["must be a whole number from 0 to 10000"]);
     numbers.on("gc", "--keep 1 --dry-run").ok().prints(&["version 5 is rolled back and stays for now"]);
     let foreseen = numbers.on("gc", "--keep 1 --dry-run --json").ok().json();
     let freed = numbers.on("gc", "--keep 1 --json").ok().json();

@@ -167,7 +167,7 @@ fn colours_are_for_terminals_and_can_be_turned_off() {
 fn warnings_are_sentences_unless_the_log_is_json() {
     let numbers = Numbers::new();
     numbers.write(1, 100);
-    let dated = crate::fixture::NUMBERS.replace("\"in/\"", "\"in/\"\nrequire = [\"${marker}\"]");
+    let dated = crate::fixture::NUMBERS.replace("\"in/\"", "\"in/\"\nrequire = \"${marker}\"");
     numbers.workspace.write("marked.toml", dated);
     for marker in ["_a", "_b"] {
         numbers.workspace.write(&format!("in/{marker}"), "");
@@ -198,7 +198,7 @@ fn numbers_on_the_command_line_are_told_in_words() {
         ("show store -1", "\"-1\" is not a version number"),
         ("scan store --limit -1", "must be a whole number"),
         ("run numbers.toml --threads -1", "must be a whole number from 1"),
-        ("gc store --keep 0", "must be a whole number from 1 to 10000"),
+        ("gc store --keep -1", "must be a whole number from 0 to 10000"),
     ] {
         let refused = numbers.workspace.cutover(line).fails(2);
         refused.complains(&[said]);

@@ -161,7 +161,7 @@ fn broken_csv_is_refused_by_file_and_line() {
         ("id,v\r1,a\r", &["in/b.csv, line 1", "carriage return"]),
         ("id,v,id\n1,a,2\n", &["in/b.csv, line 1", "\"id\" more than once"]),
         ("id,\n1,a\n", &["in/b.csv, line 1", "column 2", "no name"]),
-        ("id;v\n1;a\n", &["in/b.csv, line 1", "';'", "`delimiter`"]),
+        ("id;v\n1;a\n", &["in/b.csv, line 1", "';'", "set delimiter"]),
         ("id,v\n1,a\0\n", &["in/b.csv, line 2", "zero byte"]),
     ] {
         let texts = Texts::new(&[("a.csv", "id,v\n7,z\n"), ("b.csv", text), ("c.csv", "id,v\n8,z\n")]);

@@ -72,7 +72,7 @@ fn a_pin_holds_readers_until_it_is_taken_off() {
     }
     assert_eq!(numbers.seen(), (1, 1));
 
-    numbers.on("unpin", "").ok().prints(&["audit-17", "cutover publish store N"]);
+    numbers.on("unpin", "").ok().prints(&["audit-17", "cutover publish store 2"]);
     assert_eq!(numbers.seen(), (1, 1), "readers stay until the next publish");
     numbers.on("publish", "2").ok();
     assert_eq!(numbers.seen(), (2, 2));
@@ -263,6 +263,8 @@ fn retention_keeps_what_it_says_and_never_deletes_the_current_version() {
     numbers.on("gc", "--keep 1 --keep-for 1h").ok().prints(&["nothing to delete"]);
     numbers.on("gc", "--keep 1").ok().prints(&["deleted version 7"]);
     numbers.assert_states(&[(3, "published"), (4, "retired"), (8, "complete")]);
+    numbers.on("gc", "--keep 0").ok();
+    numbers.assert_states(&[(3, "published")]);
     assert_eq!(numbers.seen(), (3, 3));
     assert_eq!(names(&numbers.workspace.path("store/staging")), [""; 0]);
     numbers.on("log", "").ok().prints(&["deleted"]);

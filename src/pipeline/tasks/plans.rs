@@ -110,8 +110,7 @@ mod tests {
         const MOST: u64 = 4096;
         let held = || {
             let status = std::fs::read_to_string("/proc/self/status").unwrap();
-            let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap().trim().to_owned();
-            line
+            status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap().trim().to_owned()
         };
         let runs: Vec<RunObject> = (0..MOST).map(|number| run(number, 0..MOST as u32)).collect();
         println!("records of {MOST} runs of {MOST} parts: {}", held());

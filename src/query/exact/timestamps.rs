@@ -61,7 +61,7 @@ pub(super) fn makes_one(name: &str) -> bool {
 pub(super) fn formatted(call: ScalarFunction, schema: &dyn ExprSchema) -> ScalarFunction {
     let is_coarse = |(name, _, result): &(&str, i16, i16)| *name == call.func.name() && *result < 9;
     let is_text = call.args.first().is_some_and(|text| text.get_type(schema).is_ok_and(|of| of.is_string()));
-    if call.args.len() < 2 || !is_text || !FUNCTIONS.iter().any(|of| is_coarse(of)) {
+    if call.args.len() < 2 || !is_text || !FUNCTIONS.iter().any(is_coarse) {
         return call;
     }
     let nanoseconds = wrapped(to_timestamp_nanos(&ConfigOptions::default()), Exact { of_one: 9, result: 9 });

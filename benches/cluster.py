@@ -1,4 +1,4 @@
-"""Runs on a cluster beside runs on one machine, with inputs and store on the same object store.
+"""Runs on a cluster compared with runs on one machine, with inputs and store on the same object store.
 
 `make bench-cluster` builds the command and runs this on SeaweedFS, on this machine's loopback. A driver and two executors
 of one slot have the processors that one process has with two threads, so the ratio is what a cluster costs, not what it

@@ -137,9 +137,7 @@ pub fn run(job: &Job, options: &RunOptions) -> Result<RunReport> {
     }
     let prepared = ready.or_else(|found| Prepared::new(found, &runtime))?;
     let previous = preflight(&prepared, &catalog, &current, as_of)?;
-    let live = if options.stage { Vec::new() } else { as_of::notes(job, &current, as_of) };
-    live.iter().for_each(|note| tracing::warn!("{note}"));
-    let notes = [prepared.notes(), live].concat();
+    let notes = [prepared.notes(), as_of::warn(job, options, &current, as_of)].concat();
     let build = Build {
         prepared: &prepared,
         catalog: &catalog,

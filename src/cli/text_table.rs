@@ -56,53 +56,32 @@ fn wrapped_line(line: &str, width: usize) -> String {
 
 /// A table that is being filled. Where the terminal is too narrow for it, each row becomes lines of name and value.
 pub(super) struct Rows {
-    table: Table,
     header: Vec<String>,
     rows: Vec<Vec<String>>,
     right: &'static [usize],
-    /// Length of the longest word of each column.
-    words: Vec<u16>,
 }
 
 impl Rows {
     /// A table with these column names; the columns numbered in `right` hold numbers.
     pub(super) fn new(header: &[&str], right: &'static [usize]) -> Self {
-        let mut table = Table::new();
-        table
-            .load_preset(presets::NOTHING)
-            .set_style(TableComponent::HeaderLines, '─')
-            .set_style(TableComponent::MiddleHeaderIntersections, '─')
-            .set_content_arrangement(ContentArrangement::Dynamic)
-            .set_header(header);
-        let named = header.iter().map(|name| (*name).to_owned()).collect();
-        Self {
-            table,
-            header: named,
-            rows: Vec::new(),
-            right,
-            words: header.iter().map(|name| longest_word(name)).collect(),
-        }
+        Self { header: header.iter().map(|name| (*name).to_owned()).collect(), rows: Vec::new(), right }
     }
 
     /// Adds a row.
     pub(super) fn add(&mut self, cells: impl IntoIterator<Item = String>) {
-        let cells: Vec<String> = cells.into_iter().map(|cell| escaped(&cell).into_owned()).collect();
-        self.words.iter_mut().zip(&cells).for_each(|(most, cell)| *most = longest_word(cell).max(*most));
-        self.table.add_row(cells.clone());
-        self.rows.push(cells);
+        self.rows.push(cells.into_iter().map(|cell| escaped(&cell).into_owned()).collect());
     }
 
     /// The table as text, without a trailing newline.
-    pub(super) fn text(mut self) -> String {
+    pub(super) fn text(&self) -> String {
         match width() {
             Some(width) => self.within(width),
-            None => self.shown(),
+            None => self.shown(None),
         }
     }
 
-    fn within(&mut self, width: u16) -> String {
-        self.table.set_width(width);
-        let shown = self.shown();
+    fn within(&self, width: u16) -> String {
+        let shown = self.shown(Some(width));
         let fits = shown.lines().all(|line| line.chars().count() <= usize::from(width));
         if fits { shown } else { self.stacked(width) }
     }
@@ -118,13 +97,25 @@ impl Rows {
         self.rows.iter().map(row).collect::<Vec<_>>().join("\n\n")
     }
 
-    fn shown(&mut self) -> String {
-        for (number, column) in self.table.column_iter_mut().enumerate() {
+    fn shown(&self, width: Option<u16>) -> String {
+        let mut table = Table::new();
+        table
+            .load_preset(presets::NOTHING)
+            .set_style(TableComponent::HeaderLines, '─')
+            .set_style(TableComponent::MiddleHeaderIntersections, '─')
+            .set_content_arrangement(ContentArrangement::Dynamic)
+            .set_header(&self.header)
+            .add_rows(&self.rows);
+        if let Some(width) = width {
+            table.set_width(width);
+        }
+        for (number, column) in table.column_iter_mut().enumerate() {
             column.set_padding((0, 1));
             if self.right.contains(&number) {
                 column.set_cell_alignment(CellAlignment::Right);
             }
-            let words = self.words.get(number).copied().unwrap_or_default();
+            let cells = self.rows.iter().chain([&self.header]).filter_map(|row| row.get(number));
+            let words = cells.map(|cell| longest_word(cell)).max().unwrap_or_default();
             column.set_constraint(match self.right.contains(&number) {
                 // Neither numbers nor words are ever broken.
                 true => ColumnConstraint::ContentWidth,
@@ -132,7 +123,7 @@ impl Rows {
             });
         }
         let is_rule = |line: &&str| !line.is_empty() && line.chars().all(|letter| letter == '─');
-        let text = self.table.trim_fmt();
+        let text = table.trim_fmt();
         let lines = text.lines().map(|line| match Some(line).filter(is_rule) {
             Some(rule) => rule.chars().take(LONGEST_RULE).collect(),
             None => line.to_owned(),

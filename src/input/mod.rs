@@ -322,15 +322,7 @@ fn resolve_one(spec: &InputSpec, buckets: &Buckets) -> Result<Input> {
         Format::Avro => input.schema = Some(columns::of_avro(&input)?),
         Format::Csv | Format::Json => {}
     }
-    if let Some(schema) = &input.schema {
-        let twice = |column: &&String| schema.fields().iter().any(|field| field.name() == *column);
-        if let (Some(column), Some(file)) = (input.partition_columns.iter().find(twice), input.files.first()) {
-            return Err(Error::input(format!(
-                "{}: column {column} is also in the names of directories; remove it from one",
-                file.source
-            )));
-        }
-    }
+    input.check_partition_columns()?;
     input.check_partitions()?;
     Ok(input)
 }

@@ -69,6 +69,19 @@ impl Input {
         Some(rows)
     }
 
+    /// Rejects columns of Parquet and Avro files that are in the names of their directories too.
+    ///
+    /// # Errors
+    /// `Input`, naming a file and the column.
+    pub(super) fn check_partition_columns(&self) -> Result<()> {
+        let Some((schema, file)) = self.schema.as_ref().zip(self.files.first()) else { return Ok(()) };
+        let in_files = |column: &&String| schema.fields().iter().any(|field| field.name() == *column);
+        match self.partition_columns.iter().find(in_files) {
+            Some(column) => Err(Error::input(format!("{}: {}", file.source, in_both(column)))),
+            None => Ok(()),
+        }
+    }
+
     /// Rejects partitions that the job names and that have no rows.
     ///
     /// # Errors
@@ -91,6 +104,11 @@ impl Input {
         let empty = rows.iter().filter(|(_, rows)| **rows == 0).map(|(name, _)| format!("{name} has no rows"));
         refuse(&self.name, wanted, empty.collect())
     }
+}
+
+/// What is wrong with a column, as it is shown, of files and of their directories.
+pub(super) fn in_both(column: impl std::fmt::Display) -> String {
+    format!("column {column} is also in the names of directories; remove it from one")
 }
 
 /// Selects the files of the partitions that a job names.

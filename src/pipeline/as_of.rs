@@ -63,9 +63,9 @@ pub(super) fn publish_command(catalog: &Catalog, version: u64) -> Result<String>
     Ok(format!("cutover publish {} {version}{flag}", catalog.place()))
 }
 
-/// Warnings, if this run goes live.
-pub(super) fn notes(job: &Job, current: &Current, as_of: AsOf) -> Vec<String> {
-    let Some((live, entry)) = current.current_entry() else { return Vec::new() };
+/// Warns, if a run goes live, of what was not compared; returns the warnings.
+pub(super) fn warn(job: &Job, options: &RunOptions, current: &Current, as_of: AsOf) -> Vec<String> {
+    let Some((live, entry)) = current.current_entry().filter(|_| !options.stage) else { return Vec::new() };
     let mut notes = Vec::new();
     if as_of.stated && !entry.as_of_stated {
         notes.push(format!(
@@ -81,6 +81,7 @@ pub(super) fn notes(job: &Job, current: &Current, as_of: AsOf) -> Vec<String> {
             shown(params)
         ));
     }
+    notes.iter().for_each(|note| tracing::warn!("{note}"));
     notes
 }
 

@@ -47,9 +47,7 @@ pub fn plan(job: &Job, options: &RunOptions) -> Result<PlanReport> {
             refuse_follower(&current)?;
             let as_of = AsOf::of(job, options);
             let previous = preflight(&prepared, &catalog, &current, as_of)?;
-            let live = if options.stage { Vec::new() } else { as_of::notes(job, &current, as_of) };
-            live.iter().for_each(|note| tracing::warn!("{note}"));
-            notes.extend(live);
+            notes.extend(as_of::warn(job, options, &current, as_of));
             let resumes = resume::preview_resume(&prepared, &catalog, &current)?;
             (describe_action(&prepared, &current, as_of), resumes, previous)
         }

@@ -17,6 +17,8 @@ use datafusion::logical_expr::{
 };
 use datafusion::prelude::SessionContext;
 
+use super::error::without_prefixes;
+
 /// Maximum characters of an argument in a message.
 const MAX_SHOWN: usize = 80;
 
@@ -149,11 +151,6 @@ impl<G: Guard> Guarded<G> {
 
 /// A message without the names of its kinds.
 fn why(error: &DataFusionError) -> String {
-    let text = error.strip_backtrace();
     let kinds = ["Execution error: ", "Arrow error: ", "Compute error: ", "Cast error: ", "Parser error: "];
-    let mut rest = text.as_str();
-    while let Some(shorter) = kinds.iter().find_map(|kind| rest.strip_prefix(kind)) {
-        rest = shorter;
-    }
-    rest.to_owned()
+    without_prefixes(&error.strip_backtrace(), &kinds).to_owned()
 }

@@ -94,3 +94,11 @@ fn ours(error: &DataFusionError) -> Option<&Error> {
 pub(super) fn out_of_memory(error: &DataFusionError) -> bool {
     matches!(error.find_root(), DataFusionError::ResourcesExhausted(_))
 }
+
+/// A message without what it begins with of these, however often.
+pub(super) fn without_prefixes<'m>(mut message: &'m str, prefixes: &[&str]) -> &'m str {
+    while let Some(shorter) = prefixes.iter().find_map(|prefix| message.strip_prefix(prefix)) {
+        message = shorter;
+    }
+    message
+}

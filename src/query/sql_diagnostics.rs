@@ -14,6 +14,7 @@ use std::collections::BTreeMap;
 use datafusion::sql::sqlparser::dialect::GenericDialect;
 use datafusion::sql::sqlparser::tokenizer::{Token, Tokenizer};
 
+use super::error::without_prefixes;
 use crate::error::{Error, Kind};
 use crate::job::suggest;
 
@@ -121,10 +122,7 @@ fn plain(said: &str) -> String {
         "Cast error: ",
         "External error: ",
     ];
-    let mut rest = said.as_str();
-    while let Some(shorter) = prefixes.iter().find_map(|prefix| rest.strip_prefix(prefix)) {
-        rest = shorter;
-    }
+    let rest = without_prefixes(&said, &prefixes);
     if let Some(limit) = between(rest, "RecursionLimitExceeded (current limit: ", ")") {
         return format!("the query is nested more than {limit} deep");
     }

@@ -21,6 +21,7 @@ use super::{Survey, Surveyed};
 use crate::error::{Error, Result};
 use crate::input::Input;
 use crate::input::contract::Column;
+use crate::input::partitions::in_both;
 
 /// Surveys CSV files.
 ///
@@ -235,8 +236,7 @@ fn check_names(input: &Input, columns: &[(Field, Place)]) -> Result<()> {
         let source = |place: &Place| &input.files[place.file].source;
         let name = field.name().as_str();
         if input.partition_columns.iter().any(|column| column == name) {
-            let what = format!("column {} is also in the names of directories; remove it from one", shown(name));
-            return Err(Fault::at(place.line, what).in_file(source(place)));
+            return Err(Fault::at(place.line, in_both(shown(name))).in_file(source(place)));
         }
         let (other, first) = *spellings.entry(name.to_lowercase()).or_insert((name, *place));
         if (first.file, first.line) != (place.file, place.line) {

@@ -15,6 +15,8 @@ use datafusion::sql::sqlparser::ast::{
     visit_relations,
 };
 
+use super::identifiers::may_be;
+
 /// A problem, if the clause is there.
 fn without(is_there: bool, clause: &str) -> ControlFlow<String> {
     match is_there {
@@ -46,14 +48,11 @@ pub(super) fn check_query(query: &Query) -> ControlFlow<String> {
         let Query { body, order_by, limit_clause, fetch, .. } = table.query.as_ref();
         let bounded = order_by.is_some() || limit_clause.is_some() || fetch.is_some();
         let SetExpr::SetOperation { right, .. } = body.as_ref() else { return ControlFlow::Continue(()) };
-        let own = visit_relations(right, |name| {
-            let part = name.0.last().and_then(|part| part.as_ident());
-            match part.is_some_and(|part| part.value.eq_ignore_ascii_case(&table.alias.name.value)) {
-                true => ControlFlow::Break(()),
-                false => ControlFlow::Continue(()),
-            }
-        });
         let name = &table.alias.name;
+        let own = visit_relations(right, |relation| match may_be(relation, name) {
+            true => ControlFlow::Break(()),
+            false => ControlFlow::Continue(()),
+        });
         match bounded && own.is_break() {
             true => ControlFlow::Break(format!(
                 "ORDER BY and LIMIT in the recursive query {name} are not supported: write them where {name} is read"

@@ -44,6 +44,7 @@ mod float_frames;
 mod floats;
 #[cfg(test)]
 mod function_tests;
+mod identifiers;
 mod ignored_clauses;
 mod moving_statistics;
 mod multisets;

@@ -13,6 +13,8 @@ use datafusion::sql::sqlparser::ast::{
     Expr, Ident, NamedWindowExpr, Query, Select, VisitMut, VisitorMut, WindowSpec, WindowType,
 };
 
+use super::identifiers::folded;
+
 /// Copies the windows of one SELECT to where they are extended.
 pub(super) fn rewrite(select: &mut Select) -> ControlFlow<String> {
     let mut windows = Windows { known: HashMap::new(), queries: 0 };
@@ -99,8 +101,4 @@ impl VisitorMut for Windows {
             _ => ControlFlow::Continue(()),
         }
     }
-}
-
-fn folded(name: &Ident) -> String {
-    if name.quote_style.is_some() { name.value.clone() } else { name.value.to_lowercase() }
 }

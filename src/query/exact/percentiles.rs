@@ -332,6 +332,11 @@ impl<T: Continuous> Accumulator for Values<T> {
     }
 }
 
+/// Whether a FILTER clause keeps a row.
+fn keeps(filter: Option<&BooleanArray>, row: usize) -> bool {
+    filter.is_none_or(|filter| filter.is_valid(row) && filter.value(row))
+}
+
 /// Accumulator of the values of many groups.
 struct Groups<T: Continuous> {
     rank: Rank,
@@ -349,10 +354,7 @@ impl<T: Continuous> GroupsAccumulator for Groups<T> {
         self.groups.resize(total, Vec::new());
         let Some(values) = values.first() else { return Ok(()) };
         for (row, (value, group)) in values.as_primitive::<T>().iter().zip(groups).enumerate() {
-            let is_kept = filter.is_none_or(|filter| filter.is_valid(row) && filter.value(row));
-            if let (Some(value), true) = (value, is_kept) {
-                self.groups[*group].push(value);
-            }
+            self.groups[*group].extend(value.filter(|_| keeps(filter, row)));
         }
         Ok(())
     }
@@ -380,10 +382,8 @@ impl<T: Continuous> GroupsAccumulator for Groups<T> {
 
     fn convert_to_state(&self, values: &[ArrayRef], filter: Option<&BooleanArray>) -> Result<Vec<ArrayRef>> {
         let values = values.first().ok_or_else(|| internal_datafusion_err!("{} takes a number", self.rank.name))?;
-        let of_row = |(row, value): (usize, Option<T::Native>)| {
-            let is_kept = filter.is_none_or(|filter| filter.is_valid(row) && filter.value(row));
-            value.filter(|_| is_kept).into_iter().collect()
-        };
+        let of_row =
+            |(row, value): (usize, Option<T::Native>)| value.filter(|_| keeps(filter, row)).into_iter().collect();
         let groups = values.as_primitive::<T>().iter().enumerate().map(of_row).collect();
         Ok(vec![Arc::new(self.rank.list::<T>(groups)?)])
     }

@@ -20,6 +20,8 @@ use datafusion::sql::sqlparser::ast::{
 use datafusion::sql::sqlparser::dialect::GenericDialect;
 use datafusion::sql::sqlparser::parser::Parser;
 
+use super::identifiers::folded;
+
 /// Rewrites the joins of a query's SELECT, and its ORDER BY; breaks with an error message if it cannot.
 pub(super) fn rewrite_query(query: &mut Query) -> ControlFlow<String> {
     let SetExpr::Select(select) = query.body.as_mut() else { return ControlFlow::Continue(()) };
@@ -193,9 +195,4 @@ fn single(name: &ObjectName) -> Option<&Ident> {
         [part] => part.as_ident(),
         _ => None,
     }
-}
-
-/// A name as SQL compares it: lower case unless quoted.
-fn folded(name: &Ident) -> String {
-    if name.quote_style.is_some() { name.value.clone() } else { name.value.to_lowercase() }
 }

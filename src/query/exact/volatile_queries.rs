@@ -7,10 +7,12 @@
 use std::collections::HashMap;
 use std::ops::ControlFlow;
 
-use datafusion::sql::sqlparser::ast::{Expr, Ident, ObjectName, Query, visit_expressions, visit_relations};
+use datafusion::sql::sqlparser::ast::{Expr, Ident, Query, visit_expressions, visit_relations};
+
+use super::identifiers::may_be;
 
 /// Functions whose value differs from call to call.
-const VOLATILE: [&str; 4] = ["random", "uuid", "gen_random_uuid", "uuidv7"];
+const VOLATILE: [&str; 2] = ["random", "uuid"];
 
 /// Rejects a query whose `WITH` has such a one.
 pub(super) fn check(query: &Query) -> ControlFlow<String> {
@@ -18,7 +20,7 @@ pub(super) fn check(query: &Query) -> ControlFlow<String> {
     let reads = |of: &Query, name: &Ident| {
         let mut times = 0;
         let _ = visit_relations(of, |relation| {
-            times += usize::from(is(relation, name));
+            times += usize::from(may_be(relation, name));
             ControlFlow::<()>::Continue(())
         });
         times
@@ -51,9 +53,4 @@ fn called(query: &Query) -> Option<String> {
         _ => ControlFlow::Continue(()),
     });
     found.break_value()
-}
-
-fn is(relation: &ObjectName, name: &Ident) -> bool {
-    let part = relation.0.last().and_then(|part| part.as_ident());
-    part.is_some_and(|part| part.value.eq_ignore_ascii_case(&name.value))
 }

@@ -23,11 +23,14 @@ use arrow::util::display::{ArrayFormatter, FormatOptions};
 
 use crate::codec::tuple;
 use crate::error::{Error, Result};
+use crate::escape::{escaped, shortened};
 use crate::input::contract::type_name;
 
 const DAY_MILLIS: i64 = 86_400_000;
-/// Most other key columns that a message about a bad row shows.
+/// Most key columns that a message about a bad row shows.
 const SAMPLE_COLUMNS: usize = 4;
+/// Most bytes of a key column's value that are shown whole.
+const LONGEST_SHOWN: usize = 100;
 
 /// Typed access to one key column.
 pub(super) enum KeyCells<'a> {
@@ -186,7 +189,11 @@ pub(super) fn refuse_unordered(names: &[&str], keys: &[ArrayRef]) -> Result<()> 
             _ => continue,
         };
         let Some(first) = rows.first() else { continue };
-        let sample = sample(names, keys, position, *first);
+        let others: Vec<_> = (0..keys.len()).filter(|other| *other != position).collect();
+        let sample = match shown(names, keys, &others, *first) {
+            others if others.is_empty() => String::new(),
+            others => format!(", for example where {others}"),
+        };
         return Err(Error::input(format!(
             "key column '{name}' is {what} in {} of {} rows of a batch{sample}: leave such rows out (WHERE {name} \
              {way_out}) or give them a value (COALESCE) in the query",
@@ -206,18 +213,22 @@ fn nans<T: Copy>(values: &[T], is_nan: impl Fn(T) -> bool) -> Vec<usize> {
     (0..values.len()).filter(|row| is_nan(values[*row])).collect()
 }
 
-/// The other key columns of a row, for a message.
-fn sample(names: &[&str], keys: &[ArrayRef], bad: usize, row: usize) -> String {
+/// Some key columns of a row, for a message: `page = /home, day = 2026-11-29`.
+fn shown(names: &[&str], keys: &[ArrayRef], which: &[usize], row: usize) -> String {
     let options = FormatOptions::new().with_null("null").with_display_error(true);
-    let others: Vec<_> = (0..keys.len())
-        .filter(|position| *position != bad)
-        .take(SAMPLE_COLUMNS)
-        .filter_map(|position| {
-            let formatter = ArrayFormatter::try_new(&keys[position], &options).ok()?;
-            Some(format!("{} = {}", names[position], formatter.value(row)))
-        })
-        .collect();
-    if others.is_empty() { String::new() } else { format!(", for example where {}", others.join(", ")) }
+    let columns = which.iter().take(SAMPLE_COLUMNS).filter_map(|column| {
+        let formatter = ArrayFormatter::try_new(&keys[*column], &options).ok()?;
+        let value = formatter.value(row).to_string();
+        // Quoted only if it has to be cut.
+        let value = if value.len() > LONGEST_SHOWN { shortened(&value) } else { escaped(&value).into_owned() };
+        Some(format!("{} = {value}", names[*column]))
+    });
+    columns.collect::<Vec<_>>().join(", ")
+}
+
+/// The key of a row, for a message.
+pub(super) fn shown_key(names: &[&str], keys: &[ArrayRef], row: usize) -> String {
+    shown(names, keys, &(0..keys.len()).collect::<Vec<_>>(), row)
 }
 
 /// The key columns of a batch, prepared.

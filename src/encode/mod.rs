@@ -81,7 +81,28 @@ impl Encoder {
             None => out.orders.push_empty(rows),
         }
         let values: Vec<ArrayRef> = parts.value_columns.iter().map(|column| batch.column(*column).clone()).collect();
-        self.values.encode(&values, rows, &mut out.values)
+        self.values.encode(&values, rows, &mut out.values).map_err(|error| match self.refused_row(&values, rows) {
+            Some(row) => error.during(format!(
+                "the value of the entry with {} cannot be stored",
+                key_columns::shown_key(&names, &keys, row)
+            )),
+            None => error,
+        })
+    }
+
+    /// The first row whose value cannot be encoded, after that of all rows failed. Takes about as long as encoding them
+    /// twice.
+    fn refused_row(&self, values: &[ArrayRef], rows: usize) -> Option<usize> {
+        let fails = |start: usize, end: usize| {
+            let part: Vec<_> = values.iter().map(|column| column.slice(start, end - start)).collect();
+            self.values.encode(&part, end - start, &mut Column::default()).is_err()
+        };
+        let (mut start, mut end) = (0, rows);
+        while end - start > 1 {
+            let middle = start + (end - start) / 2;
+            if fails(start, middle) { end = middle } else { start = middle }
+        }
+        fails(start, end).then_some(start)
     }
 }
 

@@ -53,6 +53,7 @@ impl<'r> Prepared<'r> {
         inputs.iter().try_for_each(|input| survey(input, settings.threads))?;
         let query = shutdown::leaving(|| Query::new(runtime, inputs, &job.sql, &job.params, settings))?
             .map_err(|error| unplanned(job, inputs, error))?;
+        query.open_orders().iter().for_each(|open| tracing::warn!("{}", open_order(open)));
         inputs.iter().try_for_each(Input::check_partitions)?;
         let encode = EncodePlan::new(&query.schema(), &job.output, &job.dataset)
             .map_err(|error| error.during(format!("the output of {} does not work", job.path.display())))?;
@@ -159,10 +160,11 @@ impl<'r> Prepared<'r> {
         }
     }
 
-    /// The warnings about what was read, which are on standard error already: sentences.
+    /// The warnings about the inputs and the query, which are on standard error already: sentences.
     pub(super) fn notes(&self) -> Vec<String> {
         let surveys = self.inputs.iter().filter_map(|input| Some((input, input.surveyed.get()?)));
-        surveys.filter_map(|(input, survey)| Some(format!("input {} {}", input.name, survey.warning()?))).collect()
+        let of_inputs = surveys.filter_map(|(input, survey)| Some(format!("input {} {}", input.name, survey.warning()?)));
+        of_inputs.chain(self.query.open_orders().iter().map(|open| open_order(open))).collect()
     }
 
     /// Adds the origin of the value on which the query failed: a parameter, or a place in a file.
@@ -290,6 +292,11 @@ impl<'r> Prepared<'r> {
             tables_share: resources.build_memory() as u64,
         }
     }
+}
+
+/// The warning about a result that the query leaves open.
+fn open_order(open: &str) -> String {
+    format!("the query leaves a result open: {open}")
 }
 
 /// Reads all rows of an input's text files.

@@ -29,6 +29,7 @@ mod measuring;
 mod memory_pool;
 mod operator;
 mod operator_budget;
+mod open_order;
 mod ordered;
 mod parquet_scan;
 mod partition_buffer;

@@ -17,7 +17,7 @@ use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::common::{DataFusionError, ParamValues, ScalarValue};
 use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
 use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
-use datafusion::execution::{FunctionRegistry, SessionState, SessionStateBuilder};
+use datafusion::execution::{SessionState, SessionStateBuilder};
 use datafusion::logical_expr::{Expr, LogicalPlan};
 use datafusion::prelude::{SQLOptions, SessionConfig, SessionContext};
 use tokio::runtime::Runtime;
@@ -28,6 +28,7 @@ use super::error::{convert, unplanned};
 use super::exact;
 use super::join_strategy::JoinStrategy;
 use super::memory_pool::ClassedPool;
+use super::open_order::open_orders;
 use super::ordered;
 use super::row_group_sample::RowGroupSample;
 use super::row_width::Widths;
@@ -46,9 +47,6 @@ const SORTS_AT_ONCE: usize = 16;
 const MIN_ROW_BYTES: usize = 512;
 /// The column that counts repeated values; a name that no column of a job is likely to have.
 const REPEATED: &str = "cutover: rows of this value";
-
-/// Functions that Ballista turns on in DataFusion: SQL is the same with and without the feature `cluster`.
-const LEFT_OUT: [&str; 6] = ["digest", "md5", "sha224", "sha256", "sha384", "sha512"];
 
 /// Resources for the query.
 #[derive(Clone, Copy, Debug)]
@@ -134,6 +132,12 @@ impl<'r> Query<'r> {
             sql,
             params,
         })
+    }
+
+    /// A sentence for each expression whose result depends on an order of rows that the SQL does not give.
+    pub fn open_orders(&self) -> Vec<String> {
+        let statement = self.state.sql_to_statement(&self.sql, &self.state.config_options().sql_parser.dialect);
+        statement.as_ref().map(open_orders).unwrap_or_default()
     }
 
     /// The same query, whose runs end at `deadline`.
@@ -375,12 +379,7 @@ fn state(settings: &Settings) -> SessionState {
         for_merge(settings).min(options.execution.sort_spill_reservation_bytes);
     // This check compares two schemas in which a group column may differ in nullability only, which is harmless.
     options.execution.skip_physical_aggregate_schema_check = true;
-    let mut state = exact::settings(SessionStateBuilder::new().with_config(config).with_default_features()).build();
-    for name in LEFT_OUT {
-        // Not there in a build without the feature `cluster`.
-        let _ = state.deregister_udf(name);
-    }
-    state
+    exact::settings(SessionStateBuilder::new().with_config(config).with_default_features()).build()
 }
 
 /// Repartitions both sides of every join, so that all threads build the hash table. It pays if few rows are probed.

@@ -16,6 +16,9 @@ WORDS = {
     "first_value( ": "first(",
     "last_value( ": "last(",
     "/ /* whole */": "//",
+    # Bytes here, and hex digits there.
+    "encode(sha256(": "lower(sha256(",
+    ", 'hex')": ")",
 }
 
 

@@ -98,6 +98,8 @@ class Functions:
             lambda: f"cast({self.predicate(0)} as varchar)",
             lambda: f"cast({self.some_decimal() or self.of('int', 0)} as varchar)",
             lambda: f"chr({r.randint(65, 90)})",
+            lambda: f"md5({odd})",
+            lambda: f"encode(sha256({odd}), 'hex')",
             lambda: self.of_list("element", "{}", "string", "text"),
             lambda: self.of_struct("b", "varchar"),
         ])()  # fmt: skip

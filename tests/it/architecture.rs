@@ -72,7 +72,7 @@ const MAY_USE: [(&str, &[&str]); 40] = [
     ("crash", &["catalog", "durable_file", "failpoint", "random", "serve", "shutdown"]),
     ("demo", &[]),
     ("durable_file", &["failpoint"]),
-    ("encode", &["codec", "format", "input", "job"]),
+    ("encode", &["codec", "escape", "format", "input", "job"]),
     ("error", &[]),
     ("escape", &[]),
     ("failpoint", &[]),

@@ -454,3 +454,21 @@ fn what_only_a_sample_cannot_divide_stops_no_run() {
         assert_eq!(document(workspace.cutover("run job.toml --json"), 0)["rows"], 10);
     }
 }
+
+#[test]
+fn a_result_that_the_query_leaves_open_is_warned_of_once() {
+    let numbers = Numbers::new();
+    numbers.write(1, 10);
+    let sql = "SELECT key, array_agg(generation) AS seen FROM numbers GROUP BY key";
+    numbers.workspace.write("open.toml", NUMBERS.replace("SELECT key, generation FROM numbers", sql));
+    let warning = "the query leaves a result open: array_agg(generation) has no ORDER BY";
+    for command in ["plan open.toml --json", "run open.toml --json"] {
+        let warned = numbers.workspace.cutover(command).ok();
+        assert_eq!(warned.stderr.matches(warning).count(), 1, "{}", warned.stderr);
+        assert!(warned.json()["notes"][0].as_str().unwrap().starts_with(warning));
+    }
+    let ordered = NUMBERS.replace("SELECT key, generation FROM numbers", &sql.replace("n) AS", "n ORDER BY generation) AS"));
+    numbers.workspace.write("ordered.toml", ordered.replace("\"store\"", "\"s2\""));
+    let silent = numbers.workspace.cutover("run ordered.toml").ok();
+    assert!(!silent.stderr.contains("leaves a result open"), "{}", silent.stderr);
+}

@@ -317,17 +317,38 @@ fn an_avro_file_that_is_cut_off_or_says_wrong_numbers_is_refused() {
     run(&workspace, "SELECT id FROM t", "id").fails(3).complains(&["in/1.avro: block 0 is damaged"]);
 }
 
+/// The header of an Avro file whose schema has 64 to 8,191 bytes.
+fn avro_header(schema: &str) -> Vec<u8> {
+    let length = (schema.len() as u64) << 1;
+    let length = [length as u8 & 0x7f | 0x80, (length >> 7) as u8];
+    [b"Obj\x01\x02\x16avro.schema", &length[..], schema.as_bytes(), b"\0sixteen bytes..."].concat()
+}
+
 /// A record of nulls has no bytes, but counts.
 #[test]
 fn avro_records_without_bytes_count() {
     let workspace = Workspace::new();
-    let schema = r#"{"type": "record", "name": "r", "fields": [{"name": "n", "type": "null"}]}"#;
-    let mut bytes = b"Obj\x01\x02\x16avro.schema".to_vec();
-    let length = (schema.len() as u64) << 1;
-    bytes.extend_from_slice(&[length as u8 & 0x7f | 0x80, (length >> 7) as u8]);
-    bytes.extend_from_slice(schema.as_bytes());
-    bytes.extend_from_slice(b"\0sixteen bytes...\x0a\0sixteen bytes...");
+    let mut bytes = avro_header(r#"{"type": "record", "name": "r", "fields": [{"name": "n", "type": "null"}]}"#);
+    bytes.extend_from_slice(b"\x0a\0sixteen bytes...");
     workspace.write("in/nulls.avro", bytes);
     let sql = "SELECT count(*) AS n, count(n) AS there FROM t";
     assert_eq!(rows(&workspace, sql, "n"), [(json!(5), json!({"there": 0}))]);
+}
+
+#[test]
+fn uuids_of_avro_are_the_text_that_was_written() {
+    let workspace = Workspace::new();
+    let id = r#"{"type": "string", "logicalType": "uuid"}"#;
+    let fields = format!(r#"[{{"name": "id", "type": {id}}}, {{"name": "next", "type": ["null", {id}]}}]"#);
+    let mut bytes = avro_header(&format!(r#"{{"type": "record", "name": "r", "fields": {fields}}}"#));
+    let (upper, odd) = (b"550E8400-e29b-41d4-a716-446655440000", b"no UUID");
+    // Two records of 37 + 1 + 8 and 8 + 1 bytes.
+    let block = [b"\x04\x6e\x48", &upper[..], b"\x02\x0e", odd, b"\x0e", odd, b"\0sixteen bytes..."].concat();
+    bytes.extend_from_slice(&block);
+    workspace.write("in/ids.avro", bytes);
+    let expected = [
+        (json!("550E8400-e29b-41d4-a716-446655440000"), json!({"next": "no UUID"})),
+        (json!("no UUID"), json!({"next": null})),
+    ];
+    assert_eq!(rows(&workspace, "SELECT id, next FROM t", "id"), expected);
 }

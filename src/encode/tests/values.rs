@@ -145,7 +145,9 @@ fn what_json_has_no_number_for_is_refused() {
             let keyed = |encoding| with(encoding, Fold::Error);
             let error = encode(&batch, &keyed(Encoding::Json)).unwrap_err();
             assert_eq!(error.kind(), Kind::Input);
-            assert!(error.message().contains("'ratio'") && error.message().contains(&value.to_string()), "{error}");
+            assert_eq!(error.message(), "the value of the entry with id = 2 cannot be stored");
+            let cause = error.chain().join(": ");
+            assert!(cause.contains("'ratio'") && cause.contains(&value.to_string()), "{cause}");
             let schema = plan(&batch, &keyed(AVRO)).unwrap().value_schema().clone();
             let shown = shown(&schema, &encode(&batch, &keyed(AVRO)).unwrap(), 1);
             assert!(

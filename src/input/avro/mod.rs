@@ -8,6 +8,7 @@
 mod blocks;
 mod codec;
 mod shape;
+mod uuids;
 
 use arrow::datatypes::{Fields, Schema, SchemaRef};
 use arrow_avro::reader::ReaderBuilder;

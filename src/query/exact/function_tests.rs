@@ -288,3 +288,21 @@ fn what_fails_names_the_expression_and_the_value() {
     refused("SELECT x RLIKE 'a' FROM (VALUES ('a')) t(x)", &["regexp_like(x, 'a')"]);
     refused("SELECT * FROM (VALUES (1, 2)) t(k, a) PIVOT (sum(a) FOR k IN (1, 2)) AS p", &["PIVOT", "FILTER"]);
 }
+
+#[test]
+fn digests_are_those_of_the_bytes() {
+    let texts = "(VALUES (1, 'abc'), (2, ''), (3, NULL)) t(k, s)";
+    check(
+        &format!("SELECT k, md5(s), encode(sha256(s), 'hex') FROM {texts}"),
+        &[
+            "1 900150983cd24fb0d6963f7d28e17f72 ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad",
+            "2 d41d8cd98f00b204e9800998ecf8427e e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855",
+            "3 - -",
+        ],
+    );
+    check(
+        &format!("SELECT count(*) FROM {texts} WHERE digest(s, 'sha256') = sha256(s) AND md5(CAST(s AS BYTEA)) = md5(s)"),
+        &["2"],
+    );
+    refused("SELECT digest(s, 'md6') FROM (VALUES ('a')) t(s)", &["md6", "sha256"]);
+}

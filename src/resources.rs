@@ -247,7 +247,7 @@ mod tests {
     }
 
     #[test]
-    fn a_clock_that_shows_no_date_is_refused() {
+    fn a_clock_out_of_range_is_refused() {
         let at = |seconds: u64| UNIX_EPOCH + std::time::Duration::from_secs(seconds);
         for now in [at(0), at(1_800_000_000), at(LAST_SECOND - 1), SystemTime::now()] {
             check_time(now).unwrap();
@@ -258,13 +258,13 @@ mod tests {
     }
 
     #[test]
-    fn threads_that_the_system_gives_are_found_and_ended() {
+    fn available_threads_are_probed_and_ended() {
         check_threads(40).unwrap();
         check_threads(0).unwrap();
     }
 
     #[test]
-    fn what_cannot_work_is_refused() {
+    fn impossible_resources_are_refused() {
         assert!(Resources::new(Some(0), None).is_err());
         assert!(Resources::new(None, Some(1 << 20)).is_err());
         assert!(Resources::new(Some(3), Some(MIN_MEMORY)).is_err());

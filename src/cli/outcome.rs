@@ -388,7 +388,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn documents_keep_every_digit_and_letter() {
+    fn json_keeps_every_digit_and_letter() {
         let text = r#"{"a":[1.10,18446744073709551616,{}],"b":"x: [1, \"2\"]\\","c":[]}"#;
         let shown = indented(text);
         assert!(shown.contains("1.10,") && shown.contains("18446744073709551616"), "{shown}");
@@ -398,7 +398,7 @@ mod tests {
     }
 
     #[test]
-    fn the_first_complete_command_of_a_message_comes_next() {
+    fn the_next_command_is_the_first_complete_one_of_the_message() {
         let of = |text: &str| named_command(&[with_store(text, "'my store'")]);
         let both = "`cutover run JOB.toml` builds it, `cutover publish STORE 2 --allow older` publishes it, STORE";
         assert_eq!(of(both).as_deref(), Some("cutover publish 'my store' 2 --allow older"));
@@ -409,7 +409,7 @@ mod tests {
     }
 
     #[test]
-    fn words_of_the_summary_line_stay_apart() {
+    fn values_of_the_summary_line_are_quoted_where_needed() {
         assert_eq!(word(&json!("stores/d")), "stores/d");
         assert_eq!(word(&json!("my store=\n")), r#""my store=\n""#);
         assert_eq!(word(&json!(7)), "7");

@@ -136,7 +136,7 @@ mod tests {
     }
 
     #[test]
-    fn a_closed_pipe_is_told_from_a_full_disk() {
+    fn a_closed_pipe_is_distinguished_from_a_full_disk() {
         let closed =
             Output { json: false, verbose: false, to: Box::new(Closed), told: Arc::default() }.line("x").unwrap_err();
         assert!(is_output_closed(&closed));

@@ -95,7 +95,7 @@ mod tests {
     use crate::error::Kind;
 
     #[test]
-    fn without_certificates_only_this_machine_is_reached() {
+    fn without_certificates_only_this_machine_is_allowed() {
         let loopback = Security::new(None);
         for place in ["127.0.0.1:4600", "[::1]:4600", "127.3.4.5:0"] {
             assert!(loopback.addresses(place).is_ok(), "{place}");

@@ -88,7 +88,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_finished_is_taken_up_again_and_what_is_damaged_is_not() {
+    fn finished_stages_are_resumed_and_damaged_ones_are_not() {
         let directory = tempfile::tempdir().unwrap();
         let (path, tables) = (directory.path().join("journal/shard-00000.jsonl"), directory.path().join("tables"));
         let open = || Journal::open(path.clone(), tables.clone(), 5).unwrap();

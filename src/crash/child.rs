@@ -154,7 +154,7 @@ mod tests {
     }
 
     #[test]
-    fn a_digest_and_the_last_words_are_found_in_what_was_printed() {
+    fn a_digest_and_the_error_are_found_in_the_output() {
         assert_eq!(ended(r#"{"digest": "ab", "rows": 1}"#, "").digest().as_deref(), Some("ab"));
         assert_eq!(ended("", "").digest(), None);
         let words = ended(

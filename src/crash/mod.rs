@@ -213,7 +213,7 @@ mod tests {
     }
 
     #[test]
-    fn steps_are_asked_for_by_name_or_by_stage() {
+    fn steps_are_selected_by_name_or_by_stage() {
         let names = |asked: &[&str]| -> Vec<&str> {
             let asked: Vec<String> = asked.iter().map(|name| (*name).to_owned()).collect();
             wanted(&asked).unwrap().iter().map(|step| step.name).collect()

@@ -135,7 +135,7 @@ mod tests {
     }
 
     #[test]
-    fn the_largest_page_is_found_and_what_is_no_page_is_not() {
+    fn the_largest_page_is_found_and_other_bytes_are_no_page() {
         let whole = chunk(&[(40, 100), (3, 5_000_000_000), (0, 7)]);
         let of = |bytes: &[u8]| {
             largest(bytes.len() as u64, |at, most| {

@@ -355,7 +355,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_file_is_refused_by_name() {
+    fn anything_but_a_file_is_refused_by_name() {
         let root = tempfile::tempdir().unwrap();
         let root = root.path();
         for directory in ["pipe", "socket", "link"] {
@@ -380,7 +380,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_read_rightly_is_refused() {
+    fn ambiguous_or_incomplete_inputs_are_refused() {
         let root = tempfile::tempdir().unwrap();
         let root = root.path();
         let kind = |spec: &InputSpec| find(spec).err().map(|error| error.kind());

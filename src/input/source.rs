@@ -320,7 +320,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn chunks_have_what_was_read_and_no_more() {
+    fn chunks_contain_exactly_what_was_read() {
         let file = tempfile::NamedTempFile::new().unwrap();
         std::fs::write(file.path(), b"0123456789").unwrap();
         let source = Source::Local(file.path().to_owned());

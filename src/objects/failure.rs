@@ -191,7 +191,7 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_is_told_by_its_code_and_status() {
+    fn an_answer_is_classified_by_its_code_and_status() {
         for (text, kind, part) in [
             ("404 Not Found: <Error><Code>NoSuchBucket</Code></Error>", Kind::Invalid, "no such bucket"),
             ("404 Not Found: ", Kind::Conflict, "not there any more"),
@@ -216,7 +216,7 @@ mod tests {
     }
 
     #[test]
-    fn only_the_code_and_the_sentence_are_passed_on() {
+    fn only_the_code_and_the_message_are_shown() {
         let text = "Server returned non-2xx status code: 403 Forbidden: <Error><Code>SignatureDoesNotMatch</Code>\
                     <Message>It differs.\u{1b}[2J</Message><StringToSign>hunter2</StringToSign></Error>";
         assert_eq!(told_of(text).chain()[1], "HTTP 403 SignatureDoesNotMatch: It differs.\\u{1b}[2J");
@@ -225,7 +225,7 @@ mod tests {
     }
 
     #[test]
-    fn what_could_not_be_asked_for_is_told() {
+    fn requests_that_could_not_be_made_are_classified() {
         assert!(told_of("GET http://169.254.169.254/latest/api/token").message().contains("there are no credentials"));
         let many = told_of("DeleteObjects request failed for key a: Access Denied. (code: AccessDenied)");
         assert_eq!((many.kind(), many.message().contains("no right to")), (Kind::Invalid, true));

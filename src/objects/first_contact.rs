@@ -68,7 +68,7 @@ mod tests {
     }
 
     #[test]
-    fn a_stranger_is_tried_for_a_while_and_an_acquaintance_for_longer() {
+    fn an_unknown_server_is_retried_briefly_and_a_known_one_longer() {
         let contact = FirstContact::default();
         assert_eq!(kind(contact.judge(refused())), HttpErrorKind::Connect);
         let long_ago = FirstContact::default();

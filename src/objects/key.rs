@@ -107,7 +107,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_listed_beyond_the_prefix_is_no_key() {
+    fn listed_keys_outside_the_prefix_are_ignored() {
         let path = |text: &str| Path::parse(text).unwrap();
         assert!(Key::of(&path("xy/a"), "x").is_err());
         assert!(Key::of(&path("x"), "x").is_err());

@@ -251,7 +251,7 @@ mod tests {
     }
 
     #[test]
-    fn what_no_store_accepts_is_refused() {
+    fn locations_that_no_store_accepts_are_refused() {
         assert!(refused("s3://").contains("names no bucket"));
         assert!(refused("file://host/a").contains("third slash"));
         assert!(refused("s3://la ke/a").contains("a bucket's name"));
@@ -265,7 +265,7 @@ mod tests {
     }
 
     #[test]
-    fn this_machine_is_known() {
+    fn addresses_of_this_machine_are_recognized() {
         for host in ["localhost", "LOCALHOST:80", "127.0.0.1", "127.8.9.1:9000", "[::1]:80", "[::1]"] {
             assert!(is_loopback(host), "{host}");
         }

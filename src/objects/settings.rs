@@ -175,7 +175,7 @@ mod tests {
     }
 
     #[test]
-    fn the_more_special_name_comes_first() {
+    fn the_more_specific_name_comes_first() {
         let both = [("AWS_ENDPOINT_URL", "https://general"), ("AWS_ENDPOINT_URL_S3", "https://special")];
         assert_eq!(Settings::of(both).endpoint(&NAMES).unwrap(), Some(("https://special", false)));
     }

@@ -275,7 +275,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn parts_are_as_small_as_the_number_allows() {
+    fn parts_are_as_small_as_their_maximum_number_allows() {
         assert_eq!(part_bytes(0), Some(PART));
         assert_eq!(part_bytes(PART * MAX_PARTS), Some(PART));
         assert_eq!(part_bytes(PART * MAX_PARTS + 1), Some(2 * PART));

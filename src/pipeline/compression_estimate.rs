@@ -82,7 +82,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_repeats_packs_and_what_is_not_packed_does_not() {
+    fn repetitive_data_compresses_and_uncompressed_data_does_not() {
         for (compression, least, most) in
             [(Compression::None, 1.0, 1.0), (Compression::Lz4, 0.0, 0.2), (Compression::Zstd, 0.0, 0.2)]
         {

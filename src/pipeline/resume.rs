@@ -176,7 +176,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn whatever_differs_is_named() {
+    fn every_difference_is_named() {
         let work =
             || BuildFingerprint { tool: "1".into(), job: "a".into(), inputs: "b".into(), threads: 2, memory: 100 };
         assert_eq!(work().differs(&work()), None);

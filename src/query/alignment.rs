@@ -246,7 +246,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn rows_that_are_combined_are_in_one_part() {
+    async fn rows_that_are_combined_are_in_one_partition() {
         for (sql, expected) in [
             ("SELECT k, count(*) FROM a GROUP BY k", "a.k"),
             ("SELECT s, k, sum(l) FROM a GROUP BY k, s", "a.k"),
@@ -269,7 +269,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_needs_all_rows_has_no_part() {
+    async fn operations_over_all_rows_are_not_partitioned() {
         for sql in [
             "SELECT count(*) FROM a",
             "SELECT k FROM a ORDER BY k LIMIT 3",

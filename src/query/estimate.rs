@@ -251,7 +251,7 @@ mod tests {
     }
 
     #[test]
-    fn what_does_not_end_in_time_is_not_estimated() {
+    fn a_sample_that_takes_too_long_gives_no_estimate() {
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
         let settings = crate::query::Settings { threads: 2, memory: 64 << 20 };
         let spill = tempfile::tempdir().unwrap();

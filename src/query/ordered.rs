@@ -230,7 +230,7 @@ mod tests {
                         FROM generate_series(1, 900))";
 
     #[test]
-    fn lists_are_in_the_order_that_was_asked_for() {
+    fn lists_are_in_the_requested_order() {
         for of in [
             "array_agg(x ORDER BY y, x)",
             "array_agg(s ORDER BY y DESC, x)",

@@ -175,7 +175,7 @@ mod tests {
     }
 
     #[test]
-    fn the_planner_is_quoted_in_the_words_of_the_job() {
+    fn errors_of_the_planner_use_the_names_of_the_job() {
         let (said, line) =
             told("SELECT *\nFROM event", "Error during planning: table 'datafusion.public.event' not found");
         assert!(said.starts_with("there is no input event, did you mean \"events\"?"), "{said}");
@@ -198,7 +198,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_supported_is_named_without_the_parsers_structures() {
+    fn unsupported_sql_is_named_without_internal_structures() {
         let (said, _) =
             told("", "This feature is not implemented: Unsupported ast node in sqltorel: Lambda { x: Ident }");
         assert!(said.ends_with("this SQL is not supported: Lambda; write it in another way"), "{said}");
@@ -210,7 +210,7 @@ mod tests {
     }
 
     #[test]
-    fn the_value_that_was_not_read_is_found_in_what_the_engine_said() {
+    fn the_value_that_was_not_read_is_found_in_the_engines_message() {
         let value = |said: &str| unread_value(&Error::input("x").because(said.to_owned()));
         assert_eq!(value("Cannot cast string 'it's' to value of Int64 type").as_deref(), Some("it's"));
         assert_eq!(

@@ -108,7 +108,7 @@ fn executors_that_die_one_after_another_end_the_run_and_readers_see_the_old_vers
 }
 
 #[test]
-fn a_paused_executor_loses_to_the_one_that_did_its_task_and_deletes_what_it_wrote() {
+fn a_paused_executor_loses_to_the_one_that_did_its_task_and_deletes_its_output() {
     for (step, objects, of) in
         [("cluster.run_uploaded", "/work/runs/", "map"), ("cluster.shard_uploaded", "/attempt-", "built")]
     {
@@ -136,7 +136,7 @@ fn a_paused_executor_loses_to_the_one_that_did_its_task_and_deletes_what_it_wrot
 }
 
 #[test]
-fn an_executor_that_wakes_when_the_version_is_there_leaves_nothing() {
+fn an_executor_resumed_after_the_version_is_installed_leaves_nothing() {
     let Some(cluster) = Cluster::with_rows(3, "") else { return };
     let driver = cluster.drive("rows", "");
     let mut paused = cluster.executor("a", "cluster.shard_uploaded=pause");

@@ -220,7 +220,7 @@ fn setting(name: &str) -> Option<u64> {
 }
 
 #[test]
-fn whatever_is_killed_and_whenever_readers_read_one_whole_version() {
+fn readers_read_one_whole_version_whatever_is_killed_and_whenever() {
     let seed = setting("CUTOVER_CHAOS_SEED").unwrap_or_else(|| (u64::from(std::process::id()) << 20) ^ now());
     let _seed = Seed(seed);
     let until = Instant::now() + Duration::from_secs(setting("CUTOVER_CHAOS_SECONDS").unwrap_or(SECONDS));

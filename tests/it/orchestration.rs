@@ -101,7 +101,7 @@ fn a_plan_becomes_a_cron_job() {
 }
 
 #[test]
-fn shells_get_completions_and_man_gets_pages() {
+fn there_are_completions_for_shells_and_man_pages() {
     let workspace = Workspace::new();
     for shell in ["bash", "elvish", "fish", "powershell", "zsh"] {
         let script = workspace.cutover(&format!("completions {shell}")).ok();
@@ -123,7 +123,7 @@ fn shells_get_completions_and_man_gets_pages() {
 }
 
 #[test]
-fn the_version_says_what_it_was_built_with() {
+fn the_version_lists_what_it_was_built_with() {
     let workspace = Workspace::new();
     let long = workspace.cutover("--version").ok();
     long.prints(&[
@@ -190,7 +190,7 @@ fn warnings_are_sentences_unless_the_log_is_json() {
 }
 
 #[test]
-fn numbers_on_the_command_line_are_told_in_words() {
+fn wrong_numbers_on_the_command_line_are_explained() {
     let numbers = Numbers::new();
     numbers.run(1).ok();
     for (line, said) in [
@@ -209,7 +209,7 @@ fn numbers_on_the_command_line_are_told_in_words() {
 }
 
 #[test]
-fn what_does_not_fit_a_narrow_terminal_becomes_lines() {
+fn tables_wider_than_the_terminal_become_lines() {
     let numbers = Numbers::new();
     numbers.run(1).ok();
     let script = |columns: u32, line: &str| format!("stty cols {columns}; {CUTOVER} {line}");

@@ -69,7 +69,7 @@ fn current(workspace: &Workspace) -> Value {
 }
 
 #[test]
-fn the_recipes_run_as_they_are_written() {
+fn the_recipes_run_as_printed() {
     let workspace = Workspace::with_repository();
     workspace.cutover("demo --generate-only --dir data/demo --events 20000 --profiles 500").ok();
     workspace.write("bin/date", format!("#!/bin/sh\n[ \"$*\" = '-u -d yesterday +%F' ] && echo {YESTERDAY}\n"));
@@ -104,7 +104,7 @@ fn the_recipes_run_as_they_are_written() {
 }
 
 #[test]
-fn the_example_of_nights_ends_as_it_says() {
+fn the_example_of_nights_ends_as_documented() {
     let workspace = Workspace::new();
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/nights.sh");
     let mut command = workspace.command("sh", &[script.to_str().unwrap(), "nights"]);

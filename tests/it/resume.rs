@@ -176,7 +176,7 @@ fn a_run_resumes_where_the_last_one_was_killed() {
 
 /// The tables of a database that was built and not installed are still there for the next run.
 #[test]
-fn ranges_outlive_the_database_that_was_made_of_them() {
+fn finished_ranges_are_kept_without_their_database() {
     let texts = Texts::new();
     let digest = texts.digest();
     texts.run_at("build.finished=kill", "").killed();
@@ -204,7 +204,7 @@ fn cut(path: &Path, at: usize) {
 }
 
 #[test]
-fn what_is_damaged_is_never_resumed() {
+fn a_damaged_build_is_never_resumed() {
     let texts = Texts::new();
     let digest = texts.digest();
     texts.run_at("range.finished=kill@4", "").killed();
@@ -245,7 +245,7 @@ fn what_is_damaged_is_never_resumed() {
 }
 
 #[test]
-fn other_inputs_another_job_or_other_means_start_afresh() {
+fn other_inputs_another_job_or_other_resources_start_a_new_build() {
     let texts = Texts::new();
     let kill = || texts.run_at("range.finished=kill@2", "").killed();
     kill();
@@ -274,7 +274,7 @@ fn other_inputs_another_job_or_other_means_start_afresh() {
 
 /// Checks may change in between: they are evaluated again.
 #[test]
-fn checks_are_those_of_the_run_that_ends_it() {
+fn checks_are_those_of_the_run_that_finishes() {
     let texts = Texts::new();
     texts.run_at("range.finished=kill@2", "").killed();
     texts.workspace.write("texts.toml", format!("{JOB}\n[checks]\nunique = [\"key\"]\nnot_null = [\"text\"]\n"));
@@ -286,7 +286,7 @@ fn checks_are_those_of_the_run_that_ends_it() {
 }
 
 #[test]
-fn what_was_all_in_memory_cannot_be_resumed() {
+fn a_build_that_did_not_spill_cannot_be_resumed() {
     let texts = Texts::new();
     texts.run_at("range.finished=kill@2", "--memory 1GiB").killed();
     texts.run("--memory 1GiB").afresh("no shuffle was sealed on disk");
@@ -294,7 +294,7 @@ fn what_was_all_in_memory_cannot_be_resumed() {
 }
 
 #[test]
-fn a_spill_directory_elsewhere_stays_for_its_build_and_goes_with_it() {
+fn a_separate_spill_directory_is_kept_and_deleted_with_its_build() {
     let texts = Texts::new();
     let digest = texts.digest();
     let spill = || names(&texts.workspace.path("spill"));
@@ -323,7 +323,7 @@ fn a_spill_directory_elsewhere_stays_for_its_build_and_goes_with_it() {
 }
 
 #[test]
-fn a_transient_fault_costs_one_more_try_and_a_lasting_one_ends_the_run() {
+fn a_transient_error_is_retried_and_a_lasting_one_ends_the_run() {
     let texts = Texts::new();
     let digest = texts.digest();
     // In memory, and from disk.
@@ -346,7 +346,7 @@ fn a_transient_fault_costs_one_more_try_and_a_lasting_one_ends_the_run() {
 }
 
 #[test]
-fn a_run_that_the_data_stops_keeps_nothing() {
+fn a_run_that_fails_because_of_the_data_keeps_nothing() {
     let texts = Texts::new();
     texts
         .workspace
@@ -357,7 +357,7 @@ fn a_run_that_the_data_stops_keeps_nothing() {
 
 /// What could be resumed would keep the disk full for all other writers, even a rollback of this store.
 #[test]
-fn a_full_disk_is_freed_though_the_run_could_be_resumed() {
+fn a_full_disk_is_freed_even_if_the_run_could_be_resumed() {
     let texts = Texts::new();
     let script = format!(
         "mkdir -p store && mount -t tmpfs -o size=3m tmpfs store || exit 99

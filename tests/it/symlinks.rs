@@ -106,7 +106,7 @@ fn the_value_of_a_partition_directory_is_only_a_value() {
 }
 
 #[test]
-fn keys_are_only_bytes() {
+fn keys_cannot_become_paths() {
     let numbers = Numbers::new();
     let long = "k".repeat(60_000);
     let mut keys: Vec<&str> = TRICKS.to_vec();

@@ -21,7 +21,7 @@ fn is_told(error: &Error, part: &str) {
 }
 
 #[test]
-fn wrong_credentials_are_told_and_not_shown() {
+fn wrong_credentials_are_reported_and_not_shown() {
     let Some(server) = Server::shared() else { return };
     let name = server.bucket();
     for (user, secret) in [("admin", "hunter2-hunter2"), ("nobody", "hunter2-hunter2")] {
@@ -41,7 +41,7 @@ fn wrong_credentials_are_told_and_not_shown() {
 }
 
 #[test]
-fn who_may_only_read_is_told_so() {
+fn missing_write_rights_are_reported() {
     let Some(server) = Server::shared() else { return };
     let name = server.bucket();
     open(&name, &Server::settings(server.port())).put(&key(), b"x".to_vec()).unwrap();
@@ -54,7 +54,7 @@ fn who_may_only_read_is_told_so() {
 }
 
 #[test]
-fn a_bucket_that_is_not_there_is_told() {
+fn a_missing_bucket_is_reported() {
     let Some(server) = Server::shared() else { return };
     let bucket = open("there-is-none", &Server::settings(server.port()));
     is_told(&bucket.get(&key(), 10).unwrap_err(), "there is no such bucket");
@@ -64,7 +64,7 @@ fn a_bucket_that_is_not_there_is_told() {
 }
 
 #[test]
-fn missing_credentials_are_told() {
+fn missing_credentials_are_reported() {
     let location = Location::parse("s3://any").unwrap();
     let refused =
         |settings: &[(&str, &str)]| Bucket::open(&location, &Settings::of(settings.iter().copied())).unwrap_err();

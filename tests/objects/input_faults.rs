@@ -61,7 +61,7 @@ fn an_object_that_changes_during_the_run_stops_it() {
 }
 
 #[test]
-fn refusals_and_broken_connections_are_outlived() {
+fn refusals_and_broken_connections_are_retried() {
     let Some(lake) = Lake::new() else { return };
     for number in 0..12 {
         parquet(&lake.workspace, &format!("data/parquet/{number:02}.parquet"), number * 500..(number + 1) * 500);
@@ -86,7 +86,7 @@ fn refusals_and_broken_connections_are_outlived() {
 }
 
 #[test]
-fn a_store_that_goes_away_is_no_fault_of_the_data() {
+fn an_unavailable_store_is_not_an_error_of_the_data() {
     let Some(lake) = Lake::new() else { return };
     parquet(&lake.workspace, "data/a.parquet", 0..2_000);
     lake.upload("data");
@@ -103,7 +103,7 @@ fn a_store_that_goes_away_is_no_fault_of_the_data() {
 }
 
 #[test]
-fn wrong_credentials_buckets_and_objects_are_told() {
+fn wrong_credentials_buckets_and_objects_are_reported() {
     let Some(lake) = Lake::new() else { return };
     lake.put("in/a.csv", csv(0..10));
     lake.job("one", &lake.url("in/a.csv"), "");

@@ -44,7 +44,7 @@ fn nothing_is_left(server: &Server, name: &str) {
 }
 
 #[test]
-fn a_large_file_arrives_as_it_is() {
+fn a_large_file_arrives_unchanged() {
     let Some(server) = Server::shared() else { return };
     let (name, proxy, bucket) = faulty(server, [Rule::new("", "", When::Percent(5, 3), Fault::Refuse)]);
     let content = bytes();
@@ -98,7 +98,7 @@ impl Read for Broken {
 }
 
 #[test]
-fn a_source_that_is_not_as_it_should_be_is_not_completed() {
+fn an_upload_of_a_changed_file_is_not_completed() {
     let Some(server) = Server::shared() else { return };
     let (name, _proxy, bucket) = faulty(server, []);
     let content = bytes();
@@ -117,7 +117,7 @@ fn a_source_that_is_not_as_it_should_be_is_not_completed() {
 }
 
 #[test]
-fn an_upload_that_stays_open_is_told_and_can_be_aborted_later() {
+fn an_upload_left_open_is_reported_and_can_be_aborted_later() {
     let Some(server) = Server::shared() else { return };
     let rules = [
         Rule::new("PUT", "partNumber=2", When::Always, Fault::Refuse),

@@ -309,7 +309,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_comes_in_parts_of_so_many_bytes() {
+    fn a_file_is_read_in_parts_of_bounded_size() {
         let three = file(SCHEMA, "null", &[(1, b"\x02"), (1, b"\x04"), (1, b"\x06")]);
         let blocks = Arc::new(Mutex::new(opened(three.path()).unwrap()));
         let ends = |end: &[u8], bytes: usize| {
@@ -324,7 +324,7 @@ mod tests {
     }
 
     #[test]
-    fn what_does_not_add_up_is_refused_with_its_block() {
+    fn inconsistent_blocks_are_refused_by_number() {
         let told = |file: &tempfile::NamedTempFile| read(file).unwrap_err().to_string();
         let two = file(SCHEMA, "null", &[(2, b"\x02\x04"), (2, b"\x02\x04")]);
         let bytes = std::fs::read(two.path()).unwrap();

@@ -265,7 +265,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn pieces_are_the_file_and_end_between_records(text in "[ab,\"\n]{0,80}", piece in 1_usize..40) {
+        fn pieces_make_up_the_file_and_end_between_records(text in "[ab,\"\n]{0,80}", piece in 1_usize..40) {
             let pieces = cut(&text, Shape::Csv((&crate::job::CsvForm::default()).into()), piece);
             prop_assert_eq!(pieces.iter().map(|piece| piece.text.as_str()).collect::<String>(), text.as_str());
             let ends = record_ends(&text);
@@ -297,7 +297,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_text_is_refused_by_its_line() {
+    fn invalid_text_is_refused_with_its_line() {
         let fault = |bytes: &[u8]| text_of(bytes.to_vec(), 7).unwrap_err();
         assert_eq!(fault(b"a\nb\xff").line, 8);
         assert!(fault(b"\0").what.contains("zero byte"));

@@ -491,7 +491,7 @@ mod tests {
     }
 
     #[test]
-    fn a_finished_column_begins_anew() {
+    fn a_finished_column_starts_empty_again() {
         let mut column = Column::new(&DataType::Decimal128(10, 1)).unwrap();
         for round in 1..3 {
             column.push_field("1.5", false).unwrap();

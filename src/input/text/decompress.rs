@@ -85,7 +85,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn packed_files_of_several_parts_are_read_whole() {
+    fn compressed_files_of_several_members_are_read_whole() {
         let packed = |part: &[u8]| -> Vec<(Packing, Vec<u8>)> {
             let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
             gzip.write_all(part).unwrap();

@@ -276,7 +276,7 @@ mod tests {
     }
 
     #[test]
-    fn two_kinds_are_told_with_both_places() {
+    fn two_kinds_of_value_are_refused_with_both_places() {
         let node = taken(&[(4, r#"{"a": [1]}"#), (7, r#"{"a": [true]}"#), (9, r#"{"a": ["t"]}"#)]);
         let Err(Conflict::Kinds { path, one, other }) = node.data_type("row") else { panic!("{node:?}") };
         assert_eq!(

@@ -317,7 +317,7 @@ mod tests {
     }
 
     #[test]
-    fn letters_that_make_no_number() {
+    fn strings_that_are_no_numbers() {
         for text in
             ["", "-", "+", ".", "e5", "1e", "1e+", "1_000", "1,5", "0x1f", " 1", "1 ", "1.2.3", "--1", "١", "NaN"]
         {

@@ -175,7 +175,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_has_a_meaning_is_translated_and_the_rest_stands_for_itself() {
+    fn special_characters_are_translated_and_others_are_literal() {
         for (pattern, expected) in [
             ("a_c%", "a.c(?:.*)"),
             ("a.c^$", "a\\.c\\^\\$"),

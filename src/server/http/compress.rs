@@ -110,7 +110,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_a_client_accepts_is_chosen() {
+    fn an_accepted_encoding_is_chosen() {
         let of = |text: &'static str| {
             Encoding::accepted(&HeaderMap::from_iter([(ACCEPT_ENCODING, HeaderValue::from_static(text))]))
         };

@@ -137,7 +137,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_cursor_is_read_back() {
+    fn a_cursor_round_trips() {
         let cursor = Cursor::read("12-9f2c-00ff2f").ok().unwrap();
         assert_eq!((cursor.number, cursor.content.as_str(), cursor.after), (12, "\"12-9f2c\"", vec![0, 255, 47]));
         assert_eq!(Cursor::read("12-9f2c-").ok().unwrap().after, b"");

@@ -164,14 +164,14 @@ fn told(ops: &[Op], at: usize, state: &Tree, there: &Tree) -> String {
 }
 
 #[test]
-fn the_first_run_is_all_there_or_nothing() {
+fn the_first_run_is_whole_or_absent() {
     let numbers = numbers(3);
     numbers.write(1, ROWS);
     survives(&numbers, "run numbers.toml", None, 1);
 }
 
 #[test]
-fn a_run_that_deletes_the_version_before_leaves_the_old_or_the_new() {
+fn a_run_that_deletes_the_previous_version_leaves_the_old_or_the_new() {
     let numbers = numbers(1);
     numbers.run(1).ok();
     numbers.write(2, ROWS);
@@ -179,7 +179,7 @@ fn a_run_that_deletes_the_version_before_leaves_the_old_or_the_new() {
 }
 
 #[test]
-fn commands_that_take_readers_elsewhere_leave_the_old_or_the_new() {
+fn commands_that_switch_readers_leave_the_old_or_the_new() {
     let numbers = numbers(3);
     (1..=2).for_each(|generation| drop(numbers.run(generation).ok()));
     survives(&numbers, "rollback store --to 1", Some(2), 1);
@@ -193,7 +193,7 @@ fn commands_that_take_readers_elsewhere_leave_the_old_or_the_new() {
 
 /// The disk loses what a correct program must sync: a check that cannot fail shows nothing.
 #[test]
-fn a_disk_forgets_what_was_not_synced() {
+fn a_disk_loses_what_was_not_synced() {
     let directory = tempfile::tempdir().unwrap();
     std::fs::create_dir(directory.path().join(STORE)).unwrap();
     std::fs::write(directory.path().join("store/current"), "old").unwrap();

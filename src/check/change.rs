@@ -100,8 +100,8 @@ fn summary(
         (compared, None) => format!("{compared} measures compared, {beyond} beyond"),
         (_, Some(Previous { manifest })) => format!("version {} was not measured", manifest.version),
     };
-    let told = |change: &ProfileChange| format!("{} {} -> {}", change.title(), change.from, change.to);
-    let moved = moved(bounds, comparison, MOVED).iter().map(told).collect();
+    let described = |change: &ProfileChange| format!("{} {} -> {}", change.title(), change.from, change.to);
+    let moved = moved(bounds, comparison, MOVED).iter().map(described).collect();
     let compared = Some(Compared { left_out: comparison.left_out.clone(), moved });
     Some(CheckResult { compared, ..result("change", CheckOutcome::Passed, format!("as in {with}"), found) })
 }

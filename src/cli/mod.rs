@@ -274,7 +274,7 @@ pub fn run(mut cli: Cli, ending: &Ending) -> Result<Verdict> {
     if cli.command.has_safe_points() {
         shutdown::listen()?;
     }
-    let mut output = Output::stdout(cli.json, cli.verbose > 0, ending.told());
+    let mut output = Output::stdout(cli.json, cli.verbose > 0, ending.command_report());
     let answer = cli.command.run(&mut output);
     let flushed = output.flush();
     failpoint::write_hits()?;

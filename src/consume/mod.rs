@@ -137,7 +137,7 @@ pub fn consume(options: &Options, mut on_takeover: impl FnMut(&Takeover) -> Resu
         if wait.is_none() {
             retry = FIRST_RETRY;
         }
-        follower.wait(&mut latest, &told(announcement), wait)?;
+        follower.wait(&mut latest, &as_comparable(announcement), wait)?;
     }
 }
 
@@ -148,9 +148,9 @@ fn contained(attempt: impl FnOnce() -> Result<TakeoverOutcome>) -> Result<Takeov
 }
 
 /// What was read from the control topic: an announcement, none, or why it cannot be used.
-type Told = std::result::Result<Option<Announcement>, String>;
+type Seen = std::result::Result<Option<Announcement>, String>;
 
-fn told(announced: Result<Option<Announcement>>) -> Told {
+fn as_comparable(announced: Result<Option<Announcement>>) -> Seen {
     announced.map_err(|error| error.chain().join(": "))
 }
 
@@ -303,7 +303,7 @@ impl Follower<'_> {
     }
 
     /// Waits for another announcement, until `retry` has passed, or until a local pin is removed.
-    fn wait(&self, latest: &mut CompactedTopic<Announcement>, known: &Told, retry: Option<Duration>) -> Result<()> {
+    fn wait(&self, latest: &mut CompactedTopic<Announcement>, known: &Seen, retry: Option<Duration>) -> Result<()> {
         let deadline = retry.map(|retry| Instant::now() + retry);
         let is_pinned = || self.catalog.read().is_ok_and(|current| current.pin.is_some());
         let pinned = is_pinned();
@@ -311,7 +311,7 @@ impl Follower<'_> {
             shutdown::check()?;
             match latest.follow(POLL_TIMEOUT) {
                 // An announcement that cannot be used counts as a change, too: it is reported once.
-                Ok(true) if told(self.announced(latest)) != *known => return Ok(()),
+                Ok(true) if as_comparable(self.announced(latest)) != *known => return Ok(()),
                 Ok(_) => {}
                 Err(error) => {
                     tracing::error!("announcements cannot be read: {}", error.chain().join(": "));
@@ -359,8 +359,8 @@ fn find(current: &Current, wanted: &StreamedVersion) -> Option<u64> {
 /// The state of the version that readers leave: rolled back if its publisher says so, else retired.
 fn left_behind(announcement: &Announcement, current: &Current) -> State {
     let left = current.current_entry().map(|(_, entry)| entry.build_id.as_str());
-    let told = announcement.versions.iter().find(|it| Some(it.streamed.build_id.as_str()) == left);
-    if told.is_some_and(|it| it.state == State::RolledBack) { State::RolledBack } else { State::Retired }
+    let announced = announcement.versions.iter().find(|it| Some(it.streamed.build_id.as_str()) == left);
+    if announced.is_some_and(|it| it.state == State::RolledBack) { State::RolledBack } else { State::Retired }
 }
 
 /// Waits for the first announcement; with `once`, fails if there is none. Also returns the dataset: that of the local
@@ -369,7 +369,7 @@ fn first_announcement(options: &Options, known: Option<&str>) -> Result<(Compact
     let control = kafka::control_topic(&options.topic);
     loop {
         if let Some(mut latest) = CompactedTopic::open(&options.connection, &control, known)? {
-            let mut told = String::new();
+            let mut last_problem = String::new();
             loop {
                 shutdown::check()?;
                 if let Some(known) = known {
@@ -381,10 +381,10 @@ fn first_announcement(options: &Options, known: Option<&str>) -> Result<(Compact
                     Err(error) if options.once => return Err(error),
                     Err(error) => {
                         let problem = error.chain().join(": ");
-                        if problem != told {
+                        if problem != last_problem {
                             tracing::error!("nothing can be served yet: {problem}");
                         }
-                        told = problem;
+                        last_problem = problem;
                     }
                 }
                 if options.once {

@@ -86,9 +86,9 @@ impl Answer {
 }
 
 /// Our error for one of a store's. `doing` is like "read s3://bucket/key".
-pub(super) fn told(doing: &str, error: &object_store::Error) -> Error {
+pub(super) fn classified(doing: &str, error: &object_store::Error) -> Error {
     let answer = Answer::of(error);
-    let told = match error {
+    let classified = match error {
         object_store::Error::InvalidPath { .. } => Error::input(format!(
             "cannot {doing}: the store has an object there whose name has an empty segment, `.`, `..` or a control \
              character; rename or delete it"
@@ -102,7 +102,7 @@ pub(super) fn told(doing: &str, error: &object_store::Error) -> Error {
         )),
         _ => by_answer(doing, &answer),
     };
-    told.because(answer.line())
+    classified.because(answer.line())
 }
 
 fn by_answer(doing: &str, answer: &Answer) -> Error {
@@ -187,7 +187,7 @@ mod tests {
     impl Cause for Said {}
 
     fn told_of(text: &'static str) -> Error {
-        told("read s3://lake/a", &object_store::Error::Generic { store: "S3", source: Box::new(Said(text)) })
+        classified("read s3://lake/a", &object_store::Error::Generic { store: "S3", source: Box::new(Said(text)) })
     }
 
     #[test]

@@ -38,7 +38,7 @@ impl Bucket {
         loop {
             let (rest, page) = network::run(page(stream))?;
             stream = rest;
-            let page = page.map_err(|error| failure::told(&doing(), &error))?;
+            let page = page.map_err(|error| failure::classified(&doing(), &error))?;
             if page.is_empty() {
                 return Ok(());
             }
@@ -69,7 +69,7 @@ impl Bucket {
                 }
                 Ok(())
             })?;
-            deleted.map_err(|error| failure::told(&format!("delete {} and others", self.url(&first)), &error))?;
+            deleted.map_err(|error| failure::classified(&format!("delete {} and others", self.url(&first)), &error))?;
         }
         Ok(())
     }

@@ -88,7 +88,7 @@ impl Bucket {
                 let key = entry.key.clone();
                 let found = part(store, path, entry, range, url.clone()).await?;
                 let bytes = found.bytes().await;
-                let bytes = bytes.map_err(|error| super::failure::told(&format!("read {url}"), &error))?;
+                let bytes = bytes.map_err(|error| super::failure::classified(&format!("read {url}"), &error))?;
                 bucket.counts.received(bytes.len());
                 if bytes.len() as u64 == length { Ok(bytes) } else { Err(bucket.wrong_length(&key)) }
             }

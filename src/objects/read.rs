@@ -190,7 +190,7 @@ impl Bucket {
         loop {
             let (rest, pieces) = network::run(next(stream))?;
             stream = rest;
-            let pieces = pieces.map_err(|error| failure::told(&doing(), &error))?;
+            let pieces = pieces.map_err(|error| failure::classified(&doing(), &error))?;
             if pieces.is_empty() {
                 break;
             }
@@ -236,7 +236,7 @@ impl Bucket {
         if is_missing && !matches!(code.as_deref(), Some("NoSuchBucket" | "ContainerNotFound")) {
             return Ok(None);
         }
-        Err(failure::told(&format!("read {}", self.url(key)), &error))
+        Err(failure::classified(&format!("read {}", self.url(key)), &error))
     }
 }
 
@@ -260,7 +260,7 @@ pub(super) async fn part(
         ..GetOptions::default()
     };
     let doing = format!("read {url}");
-    let found = store.get_opts(&path, options).await.map_err(|error| failure::told(&doing, &error))?;
+    let found = store.get_opts(&path, options).await.map_err(|error| failure::classified(&doing, &error))?;
     if entry.is_same(&found.meta) {
         Ok(found)
     } else {

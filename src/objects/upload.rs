@@ -102,7 +102,7 @@ impl Bucket {
         let (multipart, path, id) = (Arc::clone(&self.writer()?.multipart), self.path(&key)?, upload.id.clone());
         match network::run(async move { multipart.abort_multipart(&path, &id).await })? {
             Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
-            Err(error) => Err(failure::told(&format!("abort the upload of {}", self.url(&key)), &error)),
+            Err(error) => Err(failure::classified(&format!("abort the upload of {}", self.url(&key)), &error)),
         }
     }
 
@@ -189,7 +189,7 @@ impl Upload {
         // To its end, as an upload whose id nobody knows could not be aborted.
         let id = network::run_to_end(async move { creating.0.create_multipart(&creating.1).await })?;
         let url = bucket.url(key);
-        let id = id.map_err(|error| failure::told(&format!("write {url}"), &error))?;
+        let id = id.map_err(|error| failure::classified(&format!("write {url}"), &error))?;
         let open = OpenUpload { key: key.as_str().to_owned(), id };
         Ok(Self { open, url, path, multipart, parts: Vec::new(), has_failed: Arc::default() })
     }
@@ -220,7 +220,7 @@ impl Upload {
         ended
             .into_iter()
             .map(|part| match part {
-                Ok(sent) => sent.map_err(|error| failure::told(&doing(), &error)),
+                Ok(sent) => sent.map_err(|error| failure::classified(&doing(), &error)),
                 Err(_) => Err(Error::unavailable(format!("cannot {}: the store's answer made no sense", doing()))),
             })
             .collect()
@@ -232,7 +232,7 @@ impl Upload {
         let Err(error) = completed else { return Ok(()) };
         match self.is_there(bucket, bytes, xxh3) {
             Ok(true) => Ok(()),
-            Ok(false) => Err(self.abort(failure::told(&format!("write {}", self.url), &error))),
+            Ok(false) => Err(self.abort(failure::classified(&format!("write {}", self.url), &error))),
             Err(unknown) => Err(unknown.during(format!(
                 "cannot tell whether {} was written; its upload may still be open, with id {}",
                 self.url, self.open.id

@@ -56,7 +56,7 @@ impl Bucket {
         self.writer()?;
         let (store, path) = (Arc::clone(&self.store), self.path(key)?);
         let put = network::run(async move { store.put(&path, PutPayload::from(bytes)).await })?;
-        put.map(tag).map_err(|error| failure::told(&self.writing(key), &error))
+        put.map(tag).map_err(|error| failure::classified(&self.writing(key), &error))
     }
 
     /// Writes an object if there is none, in one request that is not sent again.
@@ -93,17 +93,17 @@ impl Bucket {
     fn judged(&self, key: &Key, error: &object_store::Error) -> Result<Put> {
         use object_store::Error as E;
         let answer = Answer::of(error);
-        let told = || failure::told(&self.writing(key), error);
+        let classified = || failure::classified(&self.writing(key), error);
         match (error, answer.status) {
             (E::NotImplemented { .. } | E::NotSupported { .. }, _) | (_, Some(501)) => {
                 Err(self.without_conditions(key))
             }
             (_, Some(304 | 409 | 412)) => Ok(Put::Lost),
             (E::AlreadyExists { .. } | E::Precondition { .. }, _) => Ok(Put::Lost),
-            (_, Some(408 | 500..)) => Ok(Put::Unknown(told())),
-            (_, Some(_)) => Err(told()),
-            (_, None) if answer.is_unsent() => Err(told()),
-            (_, None) => Ok(Put::Unknown(told())),
+            (_, Some(408 | 500..)) => Ok(Put::Unknown(classified())),
+            (_, Some(_)) => Err(classified()),
+            (_, None) if answer.is_unsent() => Err(classified()),
+            (_, None) => Ok(Put::Unknown(classified())),
         }
     }
 

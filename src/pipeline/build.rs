@@ -10,7 +10,7 @@
 
 use super::as_of::AsOf;
 use super::build_dir::{self, BuildDir};
-use super::preflight::told_checks;
+use super::preflight::checks_as_json;
 use super::prepare::Prepared;
 use super::resume::{self, PreviousBuild, ShuffleRecord};
 use super::run_report::{BuildStats, Ended};
@@ -86,7 +86,7 @@ impl Build<'_> {
         ))
         .with("version", version)
         .with("rows", manifest.rows)
-        .with("checks", told_checks(&manifest.checks))
+        .with("checks", checks_as_json(&manifest.checks))
         .with("next", format!("cutover scan {store} --version {version}")))
     }
 

@@ -50,11 +50,11 @@ pub(super) fn preflight(
         said.join("\n  "),
         allow_flag(failed().map(|result| Allow::of_rule(&result.rule)))
     ))
-    .with("checks", told_checks(&results)))
+    .with("checks", checks_as_json(&results)))
 }
 
 /// The results of checks, as JSON.
-pub(super) fn told_checks(results: &[CheckResult]) -> serde_json::Value {
+pub(super) fn checks_as_json(results: &[CheckResult]) -> serde_json::Value {
     serde_json::to_value(results).unwrap_or_default()
 }
 

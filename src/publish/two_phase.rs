@@ -133,8 +133,8 @@ fn try_to_catch_up(catalog: &Catalog) {
         let (Some(_), Some(ledger), Some(version)) = (current.behind(), &current.targets.kafka, current.current) else {
             return Ok(false);
         };
-        let told = |_: &Current| Ok(Change::Publish { version, allow: Allowed::new() });
-        commit_with_kafka(catalog, &current, ledger, (Timestamp::now(), Streaming::default()), told).map(|_| true)
+        let republish = |_: &Current| Ok(Change::Publish { version, allow: Allowed::new() });
+        commit_with_kafka(catalog, &current, ledger, (Timestamp::now(), Streaming::default()), republish).map(|_| true)
     });
     match tried {
         Ok(false) => {}
@@ -168,8 +168,8 @@ fn concerns_consumers(current: &Current, change: &Change) -> bool {
         Change::Pin { version, .. } => current.current != Some(*version),
         Change::Remove { versions } => {
             // If the current version is not on Kafka, nothing of this store was ever announced.
-            let is_told = current.streamed().any(|streamed| Some(streamed.version) == current.current);
-            is_told && current.streamed().any(|streamed| versions.contains(&streamed.version))
+            let is_announced = current.streamed().any(|streamed| Some(streamed.version) == current.current);
+            is_announced && current.streamed().any(|streamed| versions.contains(&streamed.version))
         }
     }
 }
@@ -245,11 +245,11 @@ fn commit_with_kafka(
         }
         None => (None, false),
     };
-    let told = lease.last_announcement().and_then(|seen| seen.current()).map(|told| told.topic.as_str());
+    let announced_topic = lease.last_announcement().and_then(|seen| seen.current()).map(|it| it.topic.as_str());
     if let (Some(flip), Some(streamed)) = (flip, &announced)
         && flip.from == Some(flip.to)
         && ledger.behind.is_none()
-        && told == Some(streamed.topic.as_str())
+        && announced_topic == Some(streamed.topic.as_str())
     {
         // The command that made this change may have crashed before it was durable.
         catalog.read_durable()?;
@@ -361,8 +361,8 @@ fn finish(catalog: &Catalog) -> Result<()> {
         Some(streamed) => lease.is_fully_readable(streamed)?,
         None => false,
     };
-    let told = seen.as_deref() == Some(pending.id.as_str());
-    if !told && (seen != pending.follows || !readable) {
+    let is_announced = seen.as_deref() == Some(pending.id.as_str());
+    if !is_announced && (seen != pending.follows || !readable) {
         catalog.commit_during_intent(|latest| {
             latest.drop_intent(&pending.id);
             Ok(())
@@ -372,7 +372,7 @@ fn finish(catalog: &Catalog) -> Result<()> {
         tracing::warn!("{} was cut off and is given up: {why}", pending.change);
         return Ok(());
     }
-    if !told {
+    if !is_announced {
         let after = catalog.commit_during_intent(|latest| {
             drop_missing_topics(latest, lease.as_ref(), None);
             Ok(latest.with_intent_applied()?.0)

@@ -81,7 +81,7 @@ fn of(plan: &LogicalPlan) -> Vec<Alignment> {
             let table = scan.table_name.table();
             let fields = scan.projected_schema.fields().iter().enumerate();
             fields
-                .filter(|(_, field)| is_told_apart_by_bytes(field.data_type()))
+                .filter(|(_, field)| is_equal_by_bytes(field.data_type()))
                 .map(|(place, field)| Alignment {
                     inputs: BTreeMap::from([(table.to_owned(), field.name().clone())]),
                     own: BTreeSet::from([place]),
@@ -121,7 +121,7 @@ fn of(plan: &LogicalPlan) -> Vec<Alignment> {
 }
 
 /// Whether equal values have equal bytes, and others have others.
-fn is_told_apart_by_bytes(data_type: &DataType) -> bool {
+fn is_equal_by_bytes(data_type: &DataType) -> bool {
     data_type.is_integer()
         || matches!(
             data_type,

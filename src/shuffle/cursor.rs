@@ -148,11 +148,11 @@ impl<'a> Cursor<'a> {
         }
         let by_key = (one.shard, one.key).cmp(&(two.shard, two.key));
         let is_cut = [self.large, other.large].into_iter().flatten().any(|large| large.order_is_cut);
-        let told = match is_cut {
+        let ordering = match is_cut {
             true => by_key.then(by_front(one.order, two.order)),
             false => by_key.then(one.order.cmp(two.order)).then(by_front(one.value, two.value)),
         };
-        Some(told).filter(|told| told.is_ne())
+        Some(ordering).filter(|ordering| ordering.is_ne())
     }
 
     fn compare_whole(&self, other: &Self, scratch: &mut Scratch) -> Result<Ordering> {

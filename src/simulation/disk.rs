@@ -160,7 +160,7 @@ impl Disk {
     pub(super) fn cut_power(&mut self, random: &mut Random) {
         let chance = Chance::draw(random);
         for change in std::mem::take(&mut self.unsynced) {
-            if chance.keeps(random) && self.stands(&change) {
+            if chance.keeps(random) && self.is_durable(&change) {
                 self.make_durable(&change);
             }
         }
@@ -226,7 +226,7 @@ impl Disk {
     }
 
     /// Whether everything that a change depends on is durable.
-    fn stands(&self, change: &Change) -> bool {
+    fn is_durable(&self, change: &Change) -> bool {
         match change {
             Change::Put(..) | Change::Take(_) => true,
             Change::Move((directory, name), _, inode) => {

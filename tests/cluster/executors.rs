@@ -18,9 +18,9 @@ fn seeds() -> u64 {
 }
 
 /// How often each task was done, as executors tell it: `map 3 of <build>: 500 entries, 0.1 s`.
-fn done(told: &[&str]) -> BTreeMap<String, usize> {
+fn done(outputs: &[&str]) -> BTreeMap<String, usize> {
     let mut done = BTreeMap::new();
-    for line in told.iter().flat_map(|told| told.lines()).filter(|line| line.ends_with(" s")) {
+    for line in outputs.iter().flat_map(|output| output.lines()).filter(|line| line.ends_with(" s")) {
         let words: Vec<&str> = line.split_whitespace().collect();
         let kind = words.iter().position(|word| ["scan", "map", "build"].contains(word));
         if let Some([kind, number, "of", ..]) = kind.map(|at| &words[at..]) {

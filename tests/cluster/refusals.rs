@@ -45,8 +45,8 @@ fn no_secret_is_in_what_a_build_writes_or_prints() {
     let driver = driver.wait().killed();
     executor.signal(rustix::process::Signal::KILL);
     let executor = executor.wait().killed();
-    for told in [&driver.stdout, &driver.stderr, &executor.stdout, &executor.stderr] {
-        assert!(!told.contains(crate::server::SECRET), "{told}");
+    for output in [&driver.stdout, &driver.stderr, &executor.stdout, &executor.stderr] {
+        assert!(!output.contains(crate::server::SECRET), "{output}");
     }
     let keys = cluster.keys("stores/rows");
     assert!(keys.iter().any(|key| key.ends_with("spec.json")), "{keys:?}");

@@ -61,22 +61,22 @@ fn every_failure_is_one_json_document() {
     numbers.run(1).ok();
     let failed = |job: &str, code: i32, kind: &str, words: &str| {
         numbers.workspace.write("numbers.toml", job);
-        let told = document(numbers.workspace.cutover("run numbers.toml --json"), code);
-        assert_eq!((&told["outcome"], &told["kind"]), (&"failed".into(), &kind.into()));
-        let said = format!("{} {}", told["message"], told["causes"]);
+        let result = document(numbers.workspace.cutover("run numbers.toml --json"), code);
+        assert_eq!((&result["outcome"], &result["kind"]), (&"failed".into(), &kind.into()));
+        let said = format!("{} {}", result["message"], result["causes"]);
         assert!(said.contains(words), "{said}");
-        told
+        result
     };
     failed("version = 7", 2, "invalid", "numbers.toml:1");
-    let told = failed(&NUMBERS.replace("SELECT key,", "SELECT kye,"), 2, "invalid", "kye");
-    assert_eq!(told["readers_see"], 1, "the current version is reported in addition");
+    let result = failed(&NUMBERS.replace("SELECT key,", "SELECT kye,"), 2, "invalid", "kye");
+    assert_eq!(result["readers_see"], 1, "the current version is reported in addition");
     failed(&NUMBERS.replace("in/", "out/"), 3, "input", "no files");
     numbers.workspace.write("numbers.toml", NUMBERS);
     for (line, command) in
         [("rnu --json", Value::Null), ("get --json", Value::Null), ("versions none --json", "versions".into())]
     {
-        let told = document(numbers.workspace.cutover(line), 2);
-        assert_eq!((&told["kind"], &told["command"]), (&"invalid".into(), &command), "{line}");
+        let result = document(numbers.workspace.cutover(line), 2);
+        assert_eq!((&result["kind"], &result["command"]), (&"invalid".into(), &command), "{line}");
     }
     let said = numbers.workspace.cutover("scan none --json").fails(2).json_lines();
     assert_eq!((said.len(), &said[0]["outcome"]), (1, &"failed".into()));
@@ -368,8 +368,8 @@ fn a_plan_says_what_the_disk_holds_how_long_it_takes_and_whether_it_fits() {
     numbers.run(1).ok();
     numbers.write(2, 200);
     plan("").prints(&["as version 1 took"]);
-    let told = plan("--memory 1000GiB --json").json();
-    assert_eq!(told["fits"]["memory"], true, "memory that is allowed and not needed does no harm");
+    let result = plan("--memory 1000GiB --json").json();
+    assert_eq!(result["fits"]["memory"], true, "memory that is allowed and not needed does no harm");
 }
 
 /// Samples of two large inputs have few rows in common: their join is not predicted, their union is.
@@ -391,21 +391,21 @@ fn two_large_inputs_are_predicted_unless_they_are_joined() {
     workspace.write("joined.toml", job("SELECT id, one.v FROM one JOIN two USING (id)"));
     let plan = workspace.cutover("plan joined.toml").ok();
     plan.prints(&["rows", "not known", "its memory: yes; its disk: not known", "predicted from nothing"]);
-    let told = document(workspace.cutover("plan joined.toml --json"), 0);
+    let result = document(workspace.cutover("plan joined.toml --json"), 0);
     for field in ["entries_bytes", "spill_bytes", "disk_bytes", "stored_bytes", "stored_from", "seconds"] {
-        assert!(told[field].is_null(), "{field}: {}", told[field]);
+        assert!(result[field].is_null(), "{field}: {}", result[field]);
     }
-    assert!(told["fits"]["disk"].is_null() && told["predicted"]["memory"].as_u64().unwrap() > 0, "{told}");
-    let told = document(workspace.cutover("run joined.toml --json"), 0);
-    assert_eq!((&told["rows"], &told["predicted"]["rows"]), (&60_000.into(), &Value::Null));
+    assert!(result["fits"]["disk"].is_null() && result["predicted"]["memory"].as_u64().unwrap() > 0, "{result}");
+    let result = document(workspace.cutover("run joined.toml --json"), 0);
+    assert_eq!((&result["rows"], &result["predicted"]["rows"]), (&60_000.into(), &Value::Null));
     // What another job made of this dataset is better than nothing.
     workspace.write("joined.toml", job("SELECT id, one.v + 1 AS v FROM one JOIN two USING (id)"));
     workspace.cutover("plan joined.toml").ok().prints(&["60,000", "version 1 of another job"]);
     workspace.write("union.toml", job("SELECT id, v FROM one UNION ALL SELECT id, v FROM two"));
-    let told = document(workspace.cutover("run union.toml --json"), 0);
-    let (rows, predicted) = (told["rows"].as_f64().unwrap(), told["predicted"]["rows"].as_f64().unwrap());
+    let result = document(workspace.cutover("run union.toml --json"), 0);
+    let (rows, predicted) = (result["rows"].as_f64().unwrap(), result["predicted"]["rows"].as_f64().unwrap());
     assert!((0.9..=1.1).contains(&(predicted / rows)), "{rows} rows, {predicted} predicted");
-    assert_eq!(told["predicted"]["basis"], "a sample of the inputs");
+    assert_eq!(result["predicted"]["basis"], "a sample of the inputs");
 }
 
 /// A window of days over many: the sample is taken from the days that the query keeps.
@@ -427,8 +427,8 @@ fn a_window_over_days_is_predicted_from_its_days() {
          ev WHERE day > $day\"\n[output]\nkey = [\"id\"]\n[checks]\nrows = { max_change = 1.0 }\n",
     );
     for day in [16, 17] {
-        let told = document(workspace.cutover(&format!("run job.toml --set day={day} --json")), 0);
-        let (rows, predicted) = (told["rows"].as_f64().unwrap(), told["predicted"]["rows"].as_f64().unwrap());
+        let result = document(workspace.cutover(&format!("run job.toml --set day={day} --json")), 0);
+        let (rows, predicted) = (result["rows"].as_f64().unwrap(), result["predicted"]["rows"].as_f64().unwrap());
         assert!((1.0 / 1.5..=1.5).contains(&(rows / predicted)), "{rows} rows, {predicted} predicted");
     }
 }

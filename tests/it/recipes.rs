@@ -110,7 +110,11 @@ fn the_example_of_nights_ends_as_documented() {
     let mut command = workspace.command("sh", &[script.to_str().unwrap(), "nights"]);
     let program = Path::new(CUTOVER).parent().unwrap().display();
     command.env("PATH", format!("{program}:{}", std::env::var("PATH").unwrap()));
-    let told = workspace.finish(&mut command).ok();
-    told.prints(&["stage it; readers stay on version 1", "version 2 is complete and staged", "readers see version 1"]);
-    told.complains(&["this run is as of 2026-11-24, older than version 1", "views/date=2026-11-26 action pattern"]);
+    let finished = workspace.finish(&mut command).ok();
+    finished.prints(&[
+        "stage it; readers stay on version 1",
+        "version 2 is complete and staged",
+        "readers see version 1",
+    ]);
+    finished.complains(&["this run is as of 2026-11-24, older than version 1", "views/date=2026-11-26 action pattern"]);
 }

@@ -461,10 +461,10 @@ fn a_single_column_gives_a_warning_and_errors_in_data_are_not_blamed_on_the_quer
         let texts = Texts::new(&[("a.csv", file)]);
         texts.workspace.write("job.toml", job("in/", "SELECT * FROM t", more));
         for line in ["plan job.toml", "run job.toml"] {
-            let told = texts.workspace.cutover(&format!("{line} --log-format json")).exits_with(&[0, 2]);
-            told.complains(&["input t has a single column"]);
+            let finished = texts.workspace.cutover(&format!("{line} --log-format json")).exits_with(&[0, 2]);
+            finished.complains(&["input t has a single column"]);
             let said = if line.starts_with("plan") { said } else { "has a single column" };
-            told.complains(&[said]);
+            finished.complains(&[said]);
         }
         if more.is_empty() {
             texts.workspace.cutover("init in/").exits_with(&[0, 2, 3]).complains(&["has a single column"]);
@@ -476,8 +476,8 @@ fn a_single_column_gives_a_warning_and_errors_in_data_are_not_blamed_on_the_quer
     assert!(!texts.workspace.cutover("plan job.toml").ok().stderr.contains("single column"), "a contract names it");
 
     let wrong = Texts::new(&[("a.csv", "id,v\n1,2\n3\n")]);
-    let told = wrong.refused("", &["error: input t cannot be read", "in/a.csv, line 3: has 1 field"]);
-    assert!(!told.stderr.contains("query"), "{}", told.stderr);
+    let finished = wrong.refused("", &["error: input t cannot be read", "in/a.csv, line 3: has 1 field"]);
+    assert!(!finished.stderr.contains("query"), "{}", finished.stderr);
     let wrong = Texts::new(&[("a.csv", "id,v\n1,x\n")]);
     wrong.contract(&[("id", "int64", false), ("v", "int64", false)]);
     wrong.refused(CONTRACT, &["error: input t breaks its contract", "in/a.csv, line 2"]);

@@ -74,8 +74,8 @@ fn every_damaged_table_is_named_with_its_block() {
         let read = |it: &&(Value, String, String)| it.0 == number && it.2.contains("cannot read further after");
         assert!(found.iter().any(|it| read(&it) && it.1.ends_with(".sst")), "{found:?}");
     }
-    let told = numbers.on("verify", "").exits(1);
-    told.prints(&["version 2 is damaged", "cutover run JOB.toml --rebuild", "cutover rollback store"]);
+    let verified = numbers.on("verify", "").exits(1);
+    verified.prints(&["version 2 is damaged", "cutover run JOB.toml --rebuild", "cutover rollback store"]);
     assert_eq!(findings(&numbers, "1 --depth full"), [], "the version before is complete");
 }
 
@@ -102,7 +102,7 @@ fn every_file_is_checked() {
             damage();
             for depth in ["sizes", "checksums", "full"] {
                 let found = findings(&numbers, &format!("--depth {depth}"));
-                let it = |(_, file, told): &(Value, String, String)| *file == expected && told.contains(problem);
+                let it = |(_, file, found): &(Value, String, String)| *file == expected && found.contains(problem);
                 assert!(found.iter().any(it), "{name}, {depth}: {found:?}");
             }
             if path.is_dir() {

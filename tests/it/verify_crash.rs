@@ -32,12 +32,12 @@ fn every_kill_of_a_job_is_reported_and_its_own_store_is_never_touched() {
         "build.table, 1 of 1: readers saw the old version",
     ]);
     assert_eq!(listing(&numbers.workspace.path("")), before);
-    let told = run.json();
-    assert_eq!((&told["ok"], &told["kafka_left_out"]), (&true.into(), &true.into()));
+    let printed = run.json();
+    assert_eq!((&printed["ok"], &printed["kafka_left_out"]), (&true.into(), &true.into()));
     let not_reached: Vec<&str> =
-        told["not_reached"].as_array().unwrap().iter().map(|it| it.as_str().unwrap()).collect();
+        printed["not_reached"].as_array().unwrap().iter().map(|it| it.as_str().unwrap()).collect();
     assert_eq!(not_reached, ["stream.record", "stream.end", "stream.finished"]);
-    let kills = told["kills"].as_array().unwrap();
+    let kills = printed["kills"].as_array().unwrap();
     let sees = |step: &str| -> Vec<&str> {
         let of_step = kills.iter().filter(|kill| kill["step"] == step);
         of_step.map(|kill| kill["sees"].as_str().unwrap()).collect()
@@ -133,7 +133,7 @@ fn a_broken_program_is_detected() {
         let report = broken_by(lines).unwrap();
         assert!(!report.is_sound(), "{lines}");
         for kill in &report.kills {
-            assert!(kill.problems.iter().any(|told| told.starts_with(problem)), "{lines}: {kill:?}");
+            assert!(kill.problems.iter().any(|found| found.starts_with(problem)), "{lines}: {kill:?}");
             assert_eq!(matches!(kill.sees, ReaderView::Broken(_)), problem == "readers: ", "{lines}");
         }
         assert_eq!(report.kills.len(), 2, "it continues in a new store");

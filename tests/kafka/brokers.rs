@@ -78,8 +78,8 @@ fn back_without_a_broker(broker: &mut Broker, meanwhile: impl FnOnce(&Dataset)) 
     dataset.run(2).ok();
     dataset.consume().ok();
     broker.kill();
-    let told = dataset.numbers.on("rollback", "--local").ok();
-    told.prints(&["went from version 2 to 1", "consumers of topic", "are behind"]);
+    let rollback = dataset.numbers.on("rollback", "--local").ok();
+    rollback.prints(&["went from version 2 to 1", "consumers of topic", "are behind"]);
     assert_eq!((dataset.built(), dataset.consumed()), (Some(1), Some(2)));
     meanwhile(&dataset);
     broker.start_again();
@@ -157,7 +157,7 @@ fn a_broker_that_is_paused_for_a_minute_is_waited_for() {
             let broker = &broker;
             scope.spawn(move || {
                 std::thread::sleep(standing_still);
-                broker.go_on();
+                broker.resume();
             });
         });
         assert!(ended.success(), "{ended}\n{}", broker.log());

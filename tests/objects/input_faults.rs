@@ -112,8 +112,8 @@ fn wrong_credentials_buckets_and_objects_are_reported() {
         let line = format!("run {job}.toml -vvv");
         let wrong = lake.workspace.finish(&mut lake.command_as(lake.port, USER, "hunter2-hunter2", &line)).fails(2);
         // An answer to a HEAD has no text that says what is wrong with the credentials.
-        let told = wrong.stderr.contains("refuses the credentials") || wrong.stderr.contains("have no right to");
-        assert!(told && !wrong.stderr.contains("hunter2"), "{}", wrong.stderr);
+        let refused = wrong.stderr.contains("refuses the credentials") || wrong.stderr.contains("have no right to");
+        assert!(refused && !wrong.stderr.contains("hunter2"), "{}", wrong.stderr);
         let right = lake.cutover(&line).ok();
         assert!(!right.stderr.contains(SECRET) && !right.stdout.contains(SECRET), "{}", right.stderr);
         let reader = lake.workspace.finish(&mut lake.command_as(lake.port, "reader", "reader-secret", &line)).ok();

@@ -225,7 +225,7 @@ fn errors_in_an_object_are_reported_with_its_url() {
 #[test]
 fn urls_with_secrets_and_unknown_schemes_are_refused_with_their_line() {
     let Some(lake) = Lake::new() else { return };
-    for (path, told) in [
+    for (path, message) in [
         ("s3://AKIA:hunter2@lake/a.csv", "has credentials in it"),
         ("https://host/a.csv?X-Amz-Signature=hunter2", "has a query"),
         ("ftp://me:hunter2@host/a.csv", "is not a URL of s3://"),
@@ -236,7 +236,7 @@ fn urls_with_secrets_and_unknown_schemes_are_refused_with_their_line() {
         lake.job("refused", path, "");
         let refused = lake.cutover("run refused.toml");
         assert!(!refused.stderr.contains("hunter2") && !refused.stdout.contains("hunter2"), "{}", refused.stderr);
-        assert!(refused.stderr.contains(told), "{path}: {}", refused.stderr);
+        assert!(refused.stderr.contains(message), "{path}: {}", refused.stderr);
         assert!([2, 4].contains(&refused.code()), "{path}: {}", refused.stderr);
     }
 }

@@ -325,17 +325,17 @@ mod tests {
 
     #[test]
     fn inconsistent_blocks_are_refused_by_number() {
-        let told = |file: &tempfile::NamedTempFile| read(file).unwrap_err().to_string();
+        let failure = |file: &tempfile::NamedTempFile| read(file).unwrap_err().to_string();
         let two = file(SCHEMA, "null", &[(2, b"\x02\x04"), (2, b"\x02\x04")]);
         let bytes = std::fs::read(two.path()).unwrap();
         for cut in 1..20 {
             std::fs::write(two.path(), &bytes[..bytes.len() - cut]).unwrap();
-            assert_eq!(told(&two).contains("is truncated in block 1"), cut < 20, "cut by {cut}");
+            assert_eq!(failure(&two).contains("is truncated in block 1"), cut < 20, "cut by {cut}");
         }
-        assert!(told(&file(SCHEMA, "null", &[(1, b"\x02\x04")])).contains("block 0 is damaged: its records"));
-        assert!(told(&file(SCHEMA, "null", &[(3, b"\x02\x04")])).contains("block 0 is damaged: its records"));
-        assert!(told(&file(SCHEMA, "lzma", &[])).contains("unknown codec \"lzma\""));
+        assert!(failure(&file(SCHEMA, "null", &[(1, b"\x02\x04")])).contains("block 0 is damaged: its records"));
+        assert!(failure(&file(SCHEMA, "null", &[(3, b"\x02\x04")])).contains("block 0 is damaged: its records"));
+        assert!(failure(&file(SCHEMA, "lzma", &[])).contains("unknown codec \"lzma\""));
         let bomb = zstd::encode_all(vec![2; MAX_BLOCK + 1].as_slice(), 1).unwrap();
-        assert!(told(&file(SCHEMA, "zstandard", &[(1, &bomb)])).contains("more than 64 MiB when decompressed"));
+        assert!(failure(&file(SCHEMA, "zstandard", &[(1, &bomb)])).contains("more than 64 MiB when decompressed"));
     }
 }

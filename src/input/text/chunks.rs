@@ -68,7 +68,7 @@ impl Cutter {
         // An empty file is not compressed, whatever its name says.
         let packing = if file.bytes == 0 { Packing::None } else { Packing::of(file.source.name()) };
         let source = file.source.clone();
-        let reader = source.told("read", packing.unpack(open_unchanged(file)?.into_reader()))?;
+        let reader = source.with_source("read", packing.unpack(open_unchanged(file)?.into_reader()))?;
         let mut cutter = Self { source, packing, shape, reader, rest: Vec::new(), start: 0, line: 1, piece };
         cutter.skip_mark()?;
         Ok(cutter)
@@ -112,7 +112,7 @@ impl Cutter {
         let damaged = self.packing != Packing::None && error.raw_os_error().is_none();
         let is_unread = Error::inside(&error).is_some() || !damaged && error.kind() != ErrorKind::InvalidData;
         if is_unread {
-            return self.source.told("read", Err(error));
+            return self.source.with_source("read", Err(error));
         }
         let what = format!("its compressed data ({:?}) is damaged or truncated; write it again", self.packing);
         Err(Fault::of_file(what).in_file(&self.source).because(error))
@@ -199,7 +199,7 @@ fn closing(text: &[u8], from: usize, quote: u8, escape: Option<u8>) -> Option<us
 pub(super) fn open_unchanged(file: &InputFile) -> Result<Opened> {
     let opened = file.source.open()?;
     if let Opened::Local(local) = &opened {
-        let metadata = file.source.told("stat", local.metadata())?;
+        let metadata = file.source.with_source("stat", local.metadata())?;
         let modified = metadata.modified().ok().and_then(|modified| jiff::Timestamp::try_from(modified).ok());
         if (metadata.len(), modified) != (file.bytes, Some(file.modified)) {
             return Err(changed(&file.source));

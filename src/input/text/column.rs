@@ -486,8 +486,8 @@ mod tests {
         ] {
             assert_eq!(json(&data_type, text).ok().as_deref(), expected, "{text} as {data_type}");
         }
-        let told = json(&fields(DataType::Int8), r#"{"a": 1.5}"#).unwrap_err();
-        assert!(told.contains("in its field \"a\"") && told.contains("not whole"), "{told}");
+        let message = json(&fields(DataType::Int8), r#"{"a": 1.5}"#).unwrap_err();
+        assert!(message.contains("in its field \"a\"") && message.contains("not whole"), "{message}");
     }
 
     #[test]

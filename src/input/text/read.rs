@@ -163,7 +163,7 @@ impl Batches {
         };
         let bytes = match bytes {
             Err(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => return Err(changed(&file.source)),
-            read => file.source.told("read", read)?,
+            read => file.source.with_source("read", read)?,
         };
         let text = text_of(bytes.into(), chunk.line)
             .map_err(|fault| changed(&file.source).because(fault.in_file(&file.source)))?;

@@ -193,7 +193,7 @@ impl<L: Learn> Work<'_, L> {
     /// Reads pieces of a file to its end. An error comes with its line.
     fn read_pieces(&self, part: &mut L::Part, file: usize) -> Result<(), (u64, Error)> {
         let source = &self.files[file].source;
-        let told = |fault: Fault| (fault.line, fault.in_file(source));
+        let located = |fault: Fault| (fault.line, fault.in_file(source));
         loop {
             let (number, piece, head) = {
                 let mut reading = lock(&self.readings[file]);
@@ -206,7 +206,7 @@ impl<L: Learn> Work<'_, L> {
                 let Some(head) = reading.head.clone() else { return Ok(()) };
                 (reading.chunks.len() - 1, piece, head)
             };
-            let rows = self.learn.learn(part, file, &head, &piece).map_err(told)?;
+            let rows = self.learn.learn(part, file, &head, &piece).map_err(located)?;
             lock(&self.readings[file]).chunks[number].rows = rows;
         }
     }

@@ -32,7 +32,7 @@ use crate::report::{ClusterPlan, ClusterReport};
 use crate::shuffle::Stats;
 
 /// How often progress is reported.
-const TELL_EVERY: Duration = Duration::from_secs(10);
+const REPORT_INTERVAL: Duration = Duration::from_secs(10);
 
 /// What a cluster built.
 pub(in crate::pipeline) struct Spread {
@@ -200,11 +200,11 @@ impl Drive<'_> {
         let before = count as usize - missing.len();
         if !missing.is_empty() {
             let tasks = TaskSet { store: self.store.clone(), build: self.work.build_id().to_owned(), kind };
-            let mut told = Instant::now();
+            let mut last_report = Instant::now();
             self.cluster.run(&tasks, &missing, &mut || {
                 let left = left()?;
-                if told.elapsed() > TELL_EVERY {
-                    told = Instant::now();
+                if last_report.elapsed() > REPORT_INTERVAL {
+                    last_report = Instant::now();
                     let done = count - left.len() as u64;
                     let Machines { executors, retries } = self.cluster.machines();
                     progress.note(&format!(

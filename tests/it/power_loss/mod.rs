@@ -115,12 +115,12 @@ fn survives(numbers: &Numbers, line: &str, from: Option<i64>, to: i64) {
             let place = format!("{line}: the power goes before call {at} of {}, seed {seed:?}", ops.len());
             state.write(scratch.path(), STORE);
             let found = seen(&scratch.path().join(STORE)).unwrap_or_else(|problem| {
-                panic!("{place}: {problem}\n{}", told(&ops, at, &state, &there));
+                panic!("{place}: {problem}\n{}", last_calls(&ops, at, &state, &there));
             });
             assert!(found == from || found == Some(to), "{place}: readers see {found:?}");
             if random.once_in(RUN_ON) || at == ops.len() {
                 run_on += 1;
-                goes_on(numbers, line, &state, found, to, &place);
+                recovers(numbers, line, &state, found, to, &place);
             }
         }
     }
@@ -130,7 +130,7 @@ fn survives(numbers: &Numbers, line: &str, from: Option<i64>, to: i64) {
 
 /// In a state that a power loss left, the command succeeds, and nothing is left over.
 #[track_caller]
-fn goes_on(numbers: &Numbers, line: &str, state: &Tree, found: Option<i64>, to: i64, place: &str) {
+fn recovers(numbers: &Numbers, line: &str, state: &Tree, found: Option<i64>, to: i64, place: &str) {
     let root = numbers.workspace.path("");
     state.write(&root, STORE);
     if found != Some(to) || line.starts_with("run ") {
@@ -152,7 +152,7 @@ fn seen_in(disk: &Disk, scratch: &Path) -> Option<i64> {
 }
 
 /// The calls that led to a state, for the message of a failure.
-fn told(ops: &[Op], at: usize, state: &Tree, there: &Tree) -> String {
+fn last_calls(ops: &[Op], at: usize, state: &Tree, there: &Tree) -> String {
     let shown = |op: &Op| match op {
         Op::Write { inode, offset, data } => {
             format!("Write {{ inode: {inode}, offset: {offset}, {} bytes }}", data.len())

@@ -1,8 +1,8 @@
 //! Disk space that a store reserves, so that `gc` can work on a full disk.
 //!
 //! To forget a version, `current.json` is replaced, and that needs space for the new file before the old one goes. On a
-//! disk without a free byte a store could then delete nothing. So it holds a file that nobody reads: `gc` deletes it
-//! where it must, and sets it aside again when it is done.
+//! disk without a free byte a store could then delete nothing. So it keeps a file that is never read: `gc` deletes it
+//! where it must, and writes it again when it is done.
 //!
 //! On file systems that write every change to a new place, or count a quota of several stores, it may be too little;
 //! then something else has to go first.

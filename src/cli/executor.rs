@@ -123,7 +123,7 @@ impl ClusterArgs {
         let Some(place) = self.cluster else { return Ok(()) };
         let mut patience = Patience::default();
         patience.executor = self.executor_timeout.unwrap_or(patience.executor);
-        patience.nobody = self.executors_grace.unwrap_or(patience.nobody);
+        patience.no_executors = self.executors_grace.unwrap_or(patience.no_executors);
         patience.standstill = self.standstill.unwrap_or(patience.standstill);
         let driver = Driver::listen(&place, &Security::new(self.cluster_tls), patience)?;
         options.progress.note(&format!("executors are expected at {}", driver.address()));

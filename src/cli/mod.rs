@@ -166,7 +166,7 @@ impl Refused {
     ///
     /// # Errors
     /// `Unavailable` when standard output cannot be written.
-    pub fn tell(self) -> Result<Option<(Error, Ending)>> {
+    pub fn print(self) -> Result<Option<(Error, Ending)>> {
         if !self.error.use_stderr() {
             let printed = self.error.print().and_then(|()| std::io::stdout().flush());
             return printed.map(|()| None).map_err(output::failed);

@@ -115,7 +115,7 @@ impl Ending {
     ///
     /// # Errors
     /// `Unavailable` when standard output, or the file of `--result`, cannot be written.
-    pub fn tell(&self, ended: &Result<Verdict>, code: u8) -> Result<()> {
+    pub fn print(&self, ended: &Result<Verdict>, code: u8) -> Result<()> {
         let recorded = self.record(ended, code);
         let command_report = lock(&self.command_report);
         let as_document = self.json && !(command_report.streams && ended.is_ok());
@@ -143,7 +143,7 @@ impl Ending {
     /// Prints the document for arguments that do not run a command; the error was already printed.
     ///
     /// # Errors
-    /// As [`Ending::tell`].
+    /// As [`Ending::print`].
     pub fn document_alone(&self, error: &Error, code: u8) -> Result<()> {
         let ended = Err(Error::new(error.kind(), error.message()));
         self.record(&ended, code).err().iter().for_each(report);
@@ -211,8 +211,8 @@ impl Ending {
         }
     }
 
-    /// A message of the library, which calls the store of its commands STORE, with the store's path. Followers are told
-    /// of commands for the store that they follow, whose path they do not know.
+    /// A message of the library, which calls the store of its commands STORE, with the store's path. Followers name
+    /// commands for the store that they follow, whose path they do not know.
     fn filled(&self, command_report: &CommandReport, text: &str) -> String {
         let follows = FOLLOWERS.contains(&self.command.as_str());
         match command_report.store.as_deref().filter(|_| !follows) {

@@ -26,7 +26,7 @@ pub(super) struct Output {
 }
 
 impl Output {
-    /// Standard output, buffered; what the command reports about itself goes to `told`.
+    /// Standard output, buffered; what the command reports about itself goes to `command_report`.
     pub(super) fn stdout(json: bool, verbose: bool, command_report: Arc<Mutex<CommandReport>>) -> Self {
         Self { json, verbose, to: Box::new(BufWriter::new(std::io::stdout())), command_report }
     }

@@ -107,7 +107,7 @@ impl Args {
         if self.follow {
             follower
                 .follow(|pulled| match pulled {
-                    Ok(Some(taken)) => tell(&store, taken, output),
+                    Ok(Some(taken)) => print_takeover(&store, taken, output),
                     Ok(None) => Ok(()),
                     Err(error) => {
                         tracing::error!("readers stay where they are: {}", error.chain().join(": "));
@@ -119,7 +119,7 @@ impl Args {
         }
         let pulled = follower.pull().map_err(stopped)?;
         match pulled {
-            Some(taken) => tell(&store, &taken, output).map(|()| Verdict::Yes),
+            Some(taken) => print_takeover(&store, &taken, output).map(|()| Verdict::Yes),
             None => {
                 notice(&format!("readers of {store} already see what is published"));
                 output.ended("unchanged");
@@ -129,7 +129,7 @@ impl Args {
     }
 }
 
-fn tell(store: &str, taken: &Takeover, output: &mut Output) -> Result<()> {
+fn print_takeover(store: &str, taken: &Takeover, output: &mut Output) -> Result<()> {
     if output.is_json() {
         output.json_line(taken)?;
     } else {

@@ -103,14 +103,14 @@ pub fn consume(options: &Options, mut on_takeover: impl FnMut(&Takeover) -> Resu
     let (mut latest, dataset) = first_announcement(options, known.as_deref())?;
     let catalog = Catalog::open_or_follow(&options.store, &dataset, &options.topic)?;
     let _building = catalog.lock_build().map_err(|error| error.during("another consumer uses this store"))?;
-    let mut follower = Follower { options, catalog, reporter, dataset, told_of: None };
+    let mut follower = Follower { options, catalog, reporter, dataset, reported_others: None };
     let mut retry = FIRST_RETRY;
     loop {
         follower.tell_of_others(&latest);
         let announcement = follower.announced(&latest);
         let outcome = match &announcement {
             Ok(Some(announcement)) => contained(|| follower.take_over(announcement, &mut latest)),
-            Ok(None) if options.once => Err(nothing_announced(options, follower.told_of.as_deref())),
+            Ok(None) if options.once => Err(nothing_announced(options, follower.reported_others.as_deref())),
             Ok(None) => Ok(TakeoverOutcome::Nothing),
             Err(error) => Err(Error::new(error.kind(), error.chain().join(": "))),
         };
@@ -169,7 +169,7 @@ struct Follower<'o> {
     reporter: Reporter,
     dataset: String,
     /// The other keys in the control topic, as described last.
-    told_of: Option<String>,
+    reported_others: Option<String>,
 }
 
 impl Follower<'_> {
@@ -182,13 +182,13 @@ impl Follower<'_> {
     fn tell_of_others(&mut self, latest: &CompactedTopic<Announcement>) {
         let others = latest.values().others(&self.dataset);
         if let Some(others) = &others
-            && self.told_of.is_none()
+            && self.reported_others.is_none()
         {
             let control = kafka::control_topic(&self.options.topic);
             let way_out = kafka::tombstone(&control);
             tracing::warn!("topic {control} has other keys, which are ignored: {others}; {way_out}");
         }
-        self.told_of = others;
+        self.reported_others = others;
     }
 
     /// Fails when the local store cannot be used at all.

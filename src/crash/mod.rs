@@ -91,13 +91,13 @@ impl Report {
     }
 }
 
-/// Kills the job at each step. Calls `tell` after each kill, with the number of kills in all.
+/// Kills the job at each step. Calls `on_kill` after each kill, with the number of kills in all.
 ///
 /// # Errors
 /// `Invalid` for an unknown step, for a directory that does not exist, and for a job that fails even uninterrupted;
 /// `Input` when two uninterrupted runs give different entries; `Unavailable` when the disk or the system fails;
 /// `Stopped` after a signal. The sandbox is removed in every case.
-pub fn verify(options: &Options, mut tell: impl FnMut(usize, &Kill)) -> Result<Report> {
+pub fn verify(options: &Options, mut on_kill: impl FnMut(usize, &Kill)) -> Result<Report> {
     let wanted = wanted(&options.steps)?;
     let sandbox = Sandbox::create(&options.directory)?;
     let child = Child::new(options, &sandbox);
@@ -116,7 +116,7 @@ pub fn verify(options: &Options, mut tell: impl FnMut(usize, &Kill)) -> Result<R
     let mut kills = Vec::with_capacity(plan.len());
     for (step, at, of) in &plan {
         let kill = kill(&child, step, (*at, *of), &digest)?;
-        tell(plan.len(), &kill);
+        on_kill(plan.len(), &kill);
         if !kill.problems.is_empty() {
             // A broken store must not affect the result of the next kill.
             sandbox.clear()?;

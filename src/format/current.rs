@@ -95,7 +95,7 @@ pub struct Candidate {
     pub since: Timestamp,
 }
 
-/// What of a store is where besides on its own disk, by kind of target. A kind that this program does not know is an
+/// What of a store is also elsewhere than on its own disk, by kind of target. A kind that this program does not know is an
 /// error: it could not keep it in step.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

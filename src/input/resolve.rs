@@ -185,9 +185,9 @@ fn refuse_table_log(place: &Place<'_>, path: &Path) -> Result<()> {
         ));
     }
     let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-    let beside = |name: &str| place.tree.exists(&parent(path).join(name));
-    if name == "manifest.json" && beside("job.toml")? && beside("query.sql")?
-        || name == "CURRENT" && beside("IDENTITY")?
+    let has_sibling = |name: &str| place.tree.exists(&parent(path).join(name));
+    if name == "manifest.json" && has_sibling("job.toml")? && has_sibling("query.sql")?
+        || name == "CURRENT" && has_sibling("IDENTITY")?
     {
         return Err(place.error(
             Kind::Invalid,

@@ -186,7 +186,7 @@ mod tests {
 
     impl Cause for Said {}
 
-    fn told_of(text: &'static str) -> Error {
+    fn classified_text(text: &'static str) -> Error {
         classified("read s3://lake/a", &object_store::Error::Generic { store: "S3", source: Box::new(Said(text)) })
     }
 
@@ -209,7 +209,7 @@ mod tests {
             ("501 Not Implemented: ", Kind::Invalid, "no way to do it"),
             ("301 Moved Permanently: ", Kind::Invalid, "AWS_REGION"),
         ] {
-            let error = told_of(Box::leak(format!("{STATUS}{text}").into_boxed_str()));
+            let error = classified_text(Box::leak(format!("{STATUS}{text}").into_boxed_str()));
             assert_eq!(error.kind(), kind, "{text}");
             assert!(error.message().contains(part), "{text}: {error}");
         }
@@ -219,15 +219,19 @@ mod tests {
     fn only_the_code_and_the_message_are_shown() {
         let text = "Server returned non-2xx status code: 403 Forbidden: <Error><Code>SignatureDoesNotMatch</Code>\
                     <Message>It differs.\u{1b}[2J</Message><StringToSign>hunter2</StringToSign></Error>";
-        assert_eq!(told_of(text).chain()[1], "HTTP 403 SignatureDoesNotMatch: It differs.\\u{1b}[2J");
+        assert_eq!(classified_text(text).chain()[1], "HTTP 403 SignatureDoesNotMatch: It differs.\\u{1b}[2J");
         let long = Box::leak(format!("{STATUS}500 X: <Message>{}</Message>", "x".repeat(100_000)).into_boxed_str());
-        assert!(told_of(long).chain()[1].len() < 300);
+        assert!(classified_text(long).chain()[1].len() < 300);
     }
 
     #[test]
     fn requests_that_could_not_be_made_are_classified() {
-        assert!(told_of("GET http://169.254.169.254/latest/api/token").message().contains("there are no credentials"));
-        let many = told_of("DeleteObjects request failed for key a: Access Denied. (code: AccessDenied)");
+        assert!(
+            classified_text("GET http://169.254.169.254/latest/api/token")
+                .message()
+                .contains("there are no credentials")
+        );
+        let many = classified_text("DeleteObjects request failed for key a: Access Denied. (code: AccessDenied)");
         assert_eq!((many.kind(), many.message().contains("no right to")), (Kind::Invalid, true));
     }
 }

@@ -1,7 +1,7 @@
 //! Lists what is below a prefix, and deletes many objects.
 //!
 //! A listing is handed over entry by entry while its pages arrive, so that a million objects need no more memory than a
-//! page. Objects that stand for the prefix itself, as consoles make them, are left out.
+//! page. Objects that represent the prefix itself, as consoles create them, are left out.
 //!
 //! Not for: matching patterns.
 

@@ -150,7 +150,7 @@ impl fmt::Display for Location {
     }
 }
 
-/// Whether a host is this machine, so that nobody else hears what is sent to it.
+/// Whether a host is this machine, so that no other machine sees what is sent to it.
 pub(super) fn is_loopback(host: &str) -> bool {
     let name = match host.strip_prefix('[') {
         Some(rest) => rest.split(']').next().unwrap_or_default(),

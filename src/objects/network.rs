@@ -60,7 +60,7 @@ fn wait<T: Send + 'static>(
 ) -> Result<T> {
     let (sender, receiver) = sync_channel(1);
     let task = start()?.spawn(async move {
-        // Nobody listens any more after a signal.
+        // After a signal there is no receiver any more.
         let _ = sender.send(work.await);
     });
     loop {

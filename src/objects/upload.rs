@@ -5,8 +5,8 @@
 //!            └ XXH3 of all bytes, in order
 //! ```
 //! An upload has an id, which is noted before anything is sent, so that a later cleanup can abort it. It ends
-//! completed or aborted; only where both fail it stays open, which the error tells. When the answer to the completion is
-//! lost, the object is read back and compared: its name is used once, so that nobody else can have written it.
+//! completed or aborted; only where both fail it stays open, which the error reports. When the answer to the completion is
+//! lost, the object is read back and compared: its name is used once, so that no other process can have written it.
 //!
 //! Not for: names that are written more than once.
 
@@ -56,7 +56,7 @@ pub struct Uploaded {
 }
 
 impl Bucket {
-    /// Uploads the `bytes` bytes of `source` under a key that nobody else uses. `note` is called with the upload before
+    /// Uploads the `bytes` bytes of `source` under a key that no other process uses. `note` is called with the upload before
     /// anything is sent, where parts are needed. With `xxh3`, bytes that do not match it are not completed.
     ///
     /// # Errors
@@ -186,7 +186,7 @@ impl Upload {
     fn create(bucket: &Bucket, key: &Key) -> Result<Self> {
         let (multipart, path) = (Arc::clone(&bucket.writer()?.multipart), bucket.path(key)?);
         let creating = (Arc::clone(&multipart), path.clone());
-        // To its end, as an upload whose id nobody knows could not be aborted.
+        // To its end, as an upload whose id is lost could not be aborted.
         let id = network::run_to_end(async move { creating.0.create_multipart(&creating.1).await })?;
         let url = bucket.url(key);
         let id = id.map_err(|error| failure::classified(&format!("write {url}"), &error))?;
@@ -234,7 +234,7 @@ impl Upload {
             Ok(true) => Ok(()),
             Ok(false) => Err(self.abort(failure::classified(&format!("write {}", self.url), &error))),
             Err(unknown) => Err(unknown.during(format!(
-                "cannot tell whether {} was written; its upload may still be open, with id {}",
+                "it is unknown whether {} was written; its upload may still be open, with id {}",
                 self.url, self.open.id
             ))),
         }

@@ -25,7 +25,7 @@ impl FinishedShards<'_> {
     /// One more shard is finished and synced.
     pub(super) fn add(&self, shard: &ShardEntry) {
         self.bytes.fetch_add(shard.disk_bytes(), Ordering::Relaxed);
-        // Nobody listens once an upload has failed.
+        // There is no receiver once an upload has failed.
         let _ = self.sender.send(shard.clone());
     }
 }

@@ -161,7 +161,7 @@ impl Comparison {
     }
 }
 
-/// Whether both are of the same rows, as far as they show.
+/// Whether both seem to be of the same rows.
 fn same_rows(one: &TableProfile, other: &TableProfile) -> bool {
     let same = |(one, other): (&ColumnProfile, &ColumnProfile)| {
         (&one.hashes, &one.nulls, &one.min, &one.max) == (&other.hashes, &other.nulls, &other.min, &other.max)

@@ -59,7 +59,7 @@ pub struct Options {
 pub trait DownloadProgress: std::fmt::Debug + Send + Sync {
     /// A download of this many bytes begins.
     fn begin(&self, total: u64);
-    /// So many more bytes are here.
+    /// This many more bytes have arrived.
     fn advance(&self, bytes: u64);
     /// It ended, whether it succeeded or not.
     fn end(&self);
@@ -402,7 +402,7 @@ impl Follower {
         Ok(())
     }
 
-    /// Says what this host has; a host that may not write says so once, and pulls all the same.
+    /// Reports what this host has; a host that may not write reports that once, and still pulls.
     fn report(&mut self, state: ReplicaState, error: Option<String>) {
         if !self.may_report {
             return;

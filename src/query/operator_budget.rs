@@ -1,4 +1,4 @@
-//! The memory of one operator, and how large its inputs are, as far as that is known before it runs.
+//! The memory of one operator, and how large its inputs are, if that is known before it runs.
 //!
 //! Not for: what the whole query may take (`session`, `memory_pool`).
 

@@ -22,7 +22,7 @@ use crate::error::{Error, Result};
 use crate::format::{Current, VersionEntry};
 use crate::serve::Store;
 
-/// Versions that stay open besides the one that is served: the one before, and those that requests pin.
+/// Versions that stay open in addition to the one that is served: the one before, and those that requests pin.
 const KEPT_OPEN: usize = 2;
 
 /// One served dataset.
@@ -41,7 +41,7 @@ pub struct Dataset {
     is_removed: AtomicBool,
 }
 
-/// What is known about a dataset besides its data.
+/// What is known about a dataset, apart from its data.
 #[derive(Clone, Debug, Default)]
 pub struct State {
     /// The store as it was read last.

@@ -137,6 +137,6 @@ impl Reloader {
 
     fn report_failure(&self, what: &'static str, outcome: Result<()>) {
         let problem = outcome.err().map(|error| error.chain().join(": "));
-        self.events.tell(Event::Reloaded { what, problem });
+        self.events.send(Event::Reloaded { what, problem });
     }
 }

@@ -218,7 +218,7 @@ impl Look {
             state.last_swap = took;
         });
         let dataset = self.dataset.name.clone();
-        self.watching.events.tell(Event::Swapped {
+        self.watching.events.send(Event::Swapped {
             dataset,
             version,
             previous,
@@ -258,7 +258,7 @@ fn refuse(dataset: &Dataset, events: &Events, error: &Error) {
 
 fn tell_refused(dataset: &Dataset, events: &Events, problem: String) {
     let still = dataset.served().map(|served| served.number());
-    events.tell(Event::Refused { dataset: dataset.name.clone(), still, problem });
+    events.send(Event::Refused { dataset: dataset.name.clone(), still, problem });
 }
 
 /// Follows a remote store into the local one, which the other thread watches, until it is stopped.

@@ -140,7 +140,7 @@ impl<'a> Cursor<'a> {
         }
     }
 
-    /// The order of two entries, where what is held of them tells.
+    /// The order of two entries, where the bytes held of them decide it.
     fn compare_held(&self, other: &Self) -> Option<Ordering> {
         let (one, two) = (self.held(), other.held());
         if self.large.is_none() && other.large.is_none() {

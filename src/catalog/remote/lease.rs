@@ -70,7 +70,7 @@ impl Lease {
             let condition = match &found {
                 None => Condition::Absent,
                 Some(object) => {
-                    // What cannot be read holds nobody off: the lease is not what keeps the store safe.
+                    // An unreadable lease excludes no builder: the lease is not what keeps the store safe.
                     let held = serde_json::from_slice::<Held>(&object.bytes).ok();
                     if let Some(held) = held.filter(|held| !held.is_over(work_dir)) {
                         return Err(held.conflict(remote));

@@ -76,7 +76,7 @@ pub enum Refreshed {
 pub(super) enum Replaced {
     /// It is applied.
     Applied,
-    /// It is not: somebody else replaced the file first.
+    /// It is not: another process replaced the file first.
     Lost,
 }
 
@@ -288,7 +288,7 @@ fn build_key(build_id: &str, path: &str) -> Result<Key> {
     Key::new(format!("versions/{build_id}/{path}"))
 }
 
-/// A number for names that nobody else uses.
+/// A number for names that no other process uses.
 fn random() -> u64 {
     use std::hash::{BuildHasher, RandomState};
     RandomState::new().hash_one(std::process::id())

@@ -119,8 +119,8 @@ impl SharedWork {
         &self.build_id
     }
 
-    /// Writes a record unless there is one; returns whether it was written. What it says must differ from what anybody
-    /// else may write there.
+    /// Writes a record unless there is one; returns whether it was written. Its content must differ from what any
+    /// other process may write there.
     ///
     /// # Errors
     /// As those of a conditional put; `Unavailable` when it is unknown whether it was written.
@@ -192,7 +192,7 @@ impl SharedWork {
         Ok(numbers)
     }
 
-    /// Uploads a file under a name that nobody else uses.
+    /// Uploads a file under a name that no other process uses.
     ///
     /// # Errors
     /// As [`Remote::upload`].

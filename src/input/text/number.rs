@@ -14,7 +14,7 @@ use arrow::datatypes::DataType;
 
 /// Significant digits of any number that a double keeps.
 const KEPT_DIGITS: i32 = 15;
-/// Significant digits that tell every double from its neighbours.
+/// Significant digits that distinguish every double from its neighbours.
 const PRINTED_DIGITS: usize = 17;
 /// Exponents up to this absolute value are far from the limits of a double.
 const KEPT_EXPONENT: i32 = 290;

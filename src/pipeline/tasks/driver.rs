@@ -5,8 +5,8 @@
 //!  otherwise a new build, and its spec ─────────────────────┴▶ map tasks ─▶ plans ─▶ build tasks ─▶ sums
 //!            (`start`)
 //! ```
-//! Records are the truth: what the cluster says of its tasks is a hint. The caller holds the store's lease, so nobody
-//! else drives.
+//! Records are the truth: what the cluster says of its tasks is a hint. The caller holds the store's lease, so there
+//! is no other driver.
 //!
 //! Not for: installing and publishing, which the pipeline does.
 
@@ -107,7 +107,7 @@ pub(in crate::pipeline) fn build_stages(
 }
 
 /// The error that ended a build. What failed for good is no use to a later run, and is deleted; what was stopped, or found
-/// nobody, is continued by it. If another driver has taken over, the build is that driver's, and the error follows from
+/// no executor, is continued by it. If another driver has taken over, the build is that driver's, and the error follows from
 /// it: records are gone, for one.
 fn ended(remote: &Remote, build_id: &str, error: Error) -> Error {
     let done = match error.kind() {

@@ -34,7 +34,7 @@ use crate::query::checked_udf::{self, Guard, wrapped};
 /// Digits of a fractional second in microseconds.
 const MICROSECONDS: u32 = 6;
 const DAY_SECONDS: i128 = 86_400;
-/// Names, digits of the fractional second that a number of 1 stands for, and those of the result.
+/// Names, digits of the fractional second that a number of 1 means, and those of the result.
 const FUNCTIONS: [(&str, i16, i16); 6] = [
     ("to_timestamp", 0, 9),
     ("to_timestamp_seconds", 0, 0),

@@ -132,7 +132,7 @@ impl Connection {
 
     fn limits(&self) -> RequestLimits {
         let limits = &self.server.limits;
-        // A command has a few strings besides its keys.
+        // A command has a few strings in addition to its keys.
         let ours = RequestLimits { arguments: limits.batch.saturating_add(8), argument_bytes: limits.key_bytes };
         if self.session.is_known() { ours } else { STRANGERS }
     }

@@ -161,7 +161,7 @@ pub fn forbid_cores() {
         return;
     }
     if let Err(error) = set_dumpable_behavior(DumpableBehavior::NotDumpable) {
-        tracing::debug!(%error, "a core of this process would hold the client settings");
+        tracing::debug!(%error, "a core dump of this process would hold the client settings");
     }
 }
 

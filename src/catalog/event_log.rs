@@ -60,7 +60,7 @@ impl Log {
             Place::Objects(objects) => objects.append(&entry),
         };
         if let Err(error) = appended {
-            tracing::warn!("the log misses an event ({event:?}, version {version:?}): {}", error.chain().join(": "));
+            tracing::warn!("the log lacks an event ({event:?}, version {version:?}): {}", error.chain().join(": "));
         }
     }
 

@@ -88,7 +88,7 @@ impl Args {
         });
         ended.map_err(|error| {
             shutdown::explain_stop(error, || {
-                format!("stopped: readers of {store} see what they saw; run the same command again, which resumes from what is staged")
+                format!("stopped: readers of {store} are unaffected; run the same command again, which resumes from what is staged")
             })
         })?;
         match (switched, json) {

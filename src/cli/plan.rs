@@ -143,7 +143,7 @@ fn shared_out(plan: &ClusterPlan) -> String {
     let how = match (&plan.shared, plan.exchanged.is_empty()) {
         (Some(input), _) => {
             let maps = tasks(plan.map_tasks, "map");
-            format!("{maps} share out {} of input {input}, and read all other inputs whole", format::size(plan.bytes))
+            format!("{maps} divide {} of input {input}, and read all other inputs whole", format::size(plan.bytes))
         }
         (None, false) => {
             let by = plan.exchanged.iter().map(|(input, column)| format!("{input} by {column}"));
@@ -151,7 +151,7 @@ fn shared_out(plan: &ClusterPlan) -> String {
             let maps = tasks(plan.map_tasks, "map");
             format!("{scans} exchange {}: {by}; {maps} run the query", format::size(plan.bytes))
         }
-        (None, true) => "one map task runs the whole query, which cannot be shared out".to_owned(),
+        (None, true) => "one map task runs the whole query, which cannot be divided".to_owned(),
     };
     let reads = format::count(plan.reads);
     format!("on a cluster: {how}; {}; at most {reads} reads of parts of runs", tasks(plan.build_tasks, "build"))

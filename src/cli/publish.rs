@@ -60,7 +60,7 @@ fn candidate(catalog: &Catalog, version: u64, canary: bool, allow: &Allowed, out
         publish::propose(catalog, version, true, allow)?;
         output.next(format!("cutover publish {place} {version}"));
         format!(
-            "canary hosts of {place} take version {version}; all others fetch it and stay where they are; `cutover \
+            "canary hosts of {place} take version {version}; all others fetch it and stay on their version; `cutover \
              publish {place} {version}` publishes it, --withdraw takes canary hosts back"
         )
     } else {

@@ -99,9 +99,7 @@ impl Args {
         let mut follower = Follower::open(options)?;
         let stopped = |error| {
             shutdown::explain_stop(error, || {
-                format!(
-                    "stopped: readers of {store} see what they saw; the next pull keeps the files that are complete"
-                )
+                format!("stopped: readers of {store} are unaffected; the next pull keeps the files that are complete")
             })
         };
         if self.follow {
@@ -110,7 +108,7 @@ impl Args {
                     Ok(Some(taken)) => print_takeover(&store, taken, output),
                     Ok(None) => Ok(()),
                     Err(error) => {
-                        tracing::error!("readers stay where they are: {}", error.chain().join(": "));
+                        tracing::error!("readers stay on their version: {}", error.chain().join(": "));
                         Ok(())
                     }
                 })

@@ -126,7 +126,7 @@ async fn abandoned(health: ExecutorHealth, endpoint: &Endpoint, idle_exit: Optio
         if last.elapsed() > tell_at {
             tell_at = last.elapsed() + REPORT_INTERVAL;
             if let Some(why) = unreachable(endpoint).await {
-                tracing::warn!("no driver answers at {}: {why}; trying on", endpoint.uri());
+                tracing::warn!("no driver answers at {}: {why}; retrying", endpoint.uri());
             }
         }
     }

@@ -41,11 +41,11 @@ impl Security {
         }
         let found = place.to_socket_addrs();
         let found: Vec<SocketAddr> = found
-            .map_err(|error| Error::unavailable(format!("the name in {place} is not known")).because(error))?
+            .map_err(|error| Error::unavailable(format!("the host name in {place} cannot be resolved")).because(error))?
             .collect();
         if matches!(self, Self::Loopback) && !found.iter().all(|address| address.ip().is_loopback()) {
             return Err(Error::invalid(format!(
-                "{place} is beyond this machine, where a driver and its executors need certificates: give both \
+                "{place} is not on this machine, so a driver and its executors need certificates: give both \
                  --cluster-tls DIR with {}",
                 FILES.join(", ")
             )));

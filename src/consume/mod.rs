@@ -6,7 +6,7 @@
 //! consumers topic ◀── reports: what this consumer serves
 //! ```
 //! Versions are identified by their build, not by their number. A newer announcement stops the staging of an older one;
-//! a version that does not match its announcement is discarded, and readers stay where they are.
+//! a version that does not match its announcement is discarded, and readers stay on their version.
 //!
 //! | file | what it holds |
 //! |---|---|
@@ -123,7 +123,7 @@ pub fn consume(options: &Options, mut on_takeover: impl FnMut(&Takeover) -> Resu
             Ok(TakeoverOutcome::Nothing) => None,
             Err(error) if options.once || error.kind() == Kind::Stopped => return Err(error),
             Err(error) => {
-                tracing::error!("readers stay where they are: {}", error.chain().join(": "));
+                tracing::error!("readers stay on their version: {}", error.chain().join(": "));
                 follower.usable()?;
                 let wait = retry;
                 retry = (2 * retry).min(LONGEST_RETRY);

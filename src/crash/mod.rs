@@ -183,7 +183,7 @@ fn kill(child: &Child<'_>, step: &Step, (at, of): (u64, u64), digest: &str) -> R
         }
     };
     if let Some(first) = left.first() {
-        problems.push(format!("gc left {} paths that nothing names, such as {}", left.len(), first.display()));
+        problems.push(format!("gc left {} unreferenced paths, such as {}", left.len(), first.display()));
     }
     let (killed, rerun) = (killed.is_killed(), rerun.succeeded());
     Ok(Kill { step: step.name, meaning: step.meaning, at, of, killed, sees, rerun, same_digest, left, problems })

@@ -60,7 +60,7 @@ pub fn check_unchanged(inputs: &[Input]) -> Result<()> {
     objects.values().try_for_each(|objects| check_objects(objects))
 }
 
-/// The error for a file that was read and is another one now, or is not there any more.
+/// The error for a file that was read and has since been replaced or deleted.
 /// The error for a file that was found and is gone.
 pub fn disappeared(file: impl std::fmt::Display) -> Error {
     differs(file, false)

@@ -94,7 +94,7 @@ pub(super) fn classified(doing: &str, error: &object_store::Error) -> Error {
              character; rename or delete it"
         )),
         object_store::Error::NotImplemented { .. } | object_store::Error::NotSupported { .. } => {
-            Error::invalid(format!("cannot {doing}: this store has no way to do it"))
+            Error::invalid(format!("cannot {doing}: this store does not support it"))
         }
         _ if METADATA.iter().any(|part| error.to_string().contains(part)) => Error::invalid(format!(
             "cannot {doing}: there are no credentials, neither in the environment ({CREDENTIALS}) nor from this machine's \
@@ -107,7 +107,7 @@ pub(super) fn classified(doing: &str, error: &object_store::Error) -> Error {
 
 fn by_answer(doing: &str, answer: &Answer) -> Error {
     if answer.has_code(&["NoSuchBucket", "ContainerNotFound"]) {
-        return Error::invalid(format!("cannot {doing}: there is no such bucket; make it, or correct the URL"));
+        return Error::invalid(format!("cannot {doing}: there is no such bucket; create it, or correct the URL"));
     }
     if answer.has_code(&["ExpiredToken", "TokenRefreshRequired"]) {
         return Error::invalid(format!("cannot {doing}: the credentials have expired; renew them and run again"));
@@ -126,10 +126,12 @@ fn by_answer(doing: &str, answer: &Answer) -> Error {
             "cannot {doing}: the credentials have no right to; give them the right, or use others"
         )),
         Some(301 | 307 | 308) => wrong_region(doing),
-        Some(501) => Error::invalid(format!("cannot {doing}: this store has no way to do it")),
-        Some(404) => Error::conflict(format!("cannot {doing}: it is not there any more")),
+        Some(501) => Error::invalid(format!("cannot {doing}: this store does not support it")),
+        Some(404) => Error::conflict(format!("cannot {doing}: it does not exist any more")),
         Some(409 | 412) => Error::conflict(format!("cannot {doing}: it was replaced meanwhile")),
-        Some(429 | 500..) => Error::unavailable(format!("cannot {doing}: the store is not able to; run again later")),
+        Some(429 | 500..) => {
+            Error::unavailable(format!("cannot {doing}: the store is overloaded or failing; run again later"))
+        }
         Some(_) => Error::unavailable(format!("cannot {doing}: the store refuses the request")),
         None => unanswered(doing, answer),
     }
@@ -148,7 +150,7 @@ fn unanswered(doing: &str, answer: &Answer) -> Error {
             Error::unavailable(format!("cannot {doing}: the store did not answer in time; run again later"))
         }
         Some(_) => Error::unavailable(format!("cannot {doing}: the connection broke off; run again")),
-        None => Error::unavailable(format!("cannot {doing}: the store's answer made no sense")),
+        None => Error::unavailable(format!("cannot {doing}: the store sent an invalid answer")),
     }
 }
 
@@ -194,7 +196,7 @@ mod tests {
     fn an_answer_is_classified_by_its_code_and_status() {
         for (text, kind, part) in [
             ("404 Not Found: <Error><Code>NoSuchBucket</Code></Error>", Kind::Invalid, "no such bucket"),
-            ("404 Not Found: ", Kind::Conflict, "not there any more"),
+            ("404 Not Found: ", Kind::Conflict, "does not exist any more"),
             ("403 Forbidden: <Error><Code>AccessDenied</Code></Error>", Kind::Invalid, "no right to"),
             (
                 "403 Forbidden: <Error><Code>SignatureDoesNotMatch</Code></Error>",

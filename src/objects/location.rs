@@ -80,7 +80,7 @@ impl Location {
         let (place, prefix) = rest.split_once('/').unwrap_or((rest, ""));
         if place.contains('@') {
             return Err(Error::invalid(format!(
-                "{} has credentials in it: leave them out and give them by the environment",
+                "{} has credentials in it: remove them and set them in the environment",
                 without_secrets(url)
             )));
         }
@@ -184,7 +184,7 @@ fn check_place(scheme: Scheme, place: &str) -> Result<(), String> {
         Scheme::File => Err("the path of a file begins with a third slash".to_owned()),
         _ if place.is_empty() => Err("it names no bucket".to_owned()),
         Scheme::Http if place.chars().all(|letter| allowed(letter) || ":[]".contains(letter)) => Ok(()),
-        Scheme::Http => Err("a host has letters, digits, points and hyphens, and a port after a colon".to_owned()),
+        Scheme::Http => Err("a host has letters, digits, dots and hyphens, and a port after a colon".to_owned()),
         _ if place.len() > LONGEST_BUCKET || place.starts_with('.') || !place.chars().all(allowed) => {
             Err("a bucket's name has letters, digits, points, hyphens and underscores".to_owned())
         }

@@ -72,7 +72,7 @@ fn wait<T: Send + 'static>(
             Ok(result) => return Ok(result),
             Err(RecvTimeoutError::Timeout) => {}
             Err(RecvTimeoutError::Disconnected) => {
-                return Err(Error::unavailable("a request ended without a result: the store's answer made no sense"));
+                return Err(Error::unavailable("a request ended without a result: the store sent an invalid answer"));
             }
         }
     }

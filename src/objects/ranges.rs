@@ -38,7 +38,7 @@ impl Asked {
     /// As [`Bucket::range`].
     pub(super) async fn ended(mut self) -> Result<Vec<Bytes>> {
         let ended = (&mut self.0).await;
-        ended.unwrap_or_else(|_| Err(Error::unavailable("a request ended: the store's answer made no sense")))
+        ended.unwrap_or_else(|_| Err(Error::unavailable("a request ended: the store sent an invalid answer")))
     }
 }
 

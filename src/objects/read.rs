@@ -226,7 +226,10 @@ impl Bucket {
     }
 
     pub(super) fn wrong_length(&self, key: &Key) -> Error {
-        Error::unavailable(format!("cannot read {}: the store gave more or fewer bytes than it said", self.url(key)))
+        Error::unavailable(format!(
+            "cannot read {}: the store sent more or fewer bytes than it announced",
+            self.url(key)
+        ))
     }
 
     /// None for an object that is not there; any other error is returned, that of a missing bucket too.

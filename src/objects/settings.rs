@@ -106,7 +106,7 @@ impl Settings {
             return Ok(());
         }
         Err(Error::invalid(format!(
-            "{name} is http, by which anyone on the way can read and change what is sent: use https, or set \
+            "{name} is http, so anyone on the network path can read and change what is sent: use https, or set \
              {ALLOW_HTTP}=true where the network is trusted"
         )))
     }

@@ -221,7 +221,7 @@ impl Upload {
             .into_iter()
             .map(|part| match part {
                 Ok(sent) => sent.map_err(|error| failure::classified(&doing(), &error)),
-                Err(_) => Err(Error::unavailable(format!("cannot {}: the store's answer made no sense", doing()))),
+                Err(_) => Err(Error::unavailable(format!("cannot {}: the store sent an invalid answer", doing()))),
             })
             .collect()
     }

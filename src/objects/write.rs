@@ -211,7 +211,7 @@ impl Bucket {
 
     fn without_conditions(&self, key: &Key) -> Error {
         Error::invalid(format!(
-            "{} cannot be written safely: this store does not hold to If-None-Match and If-Match of a PUT, by which two \
+            "{} cannot be written safely: this store does not enforce If-None-Match and If-Match of a PUT, by which two \
              writers are kept from overwriting each other; use a store that does",
             self.url(key)
         ))

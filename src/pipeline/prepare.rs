@@ -55,7 +55,7 @@ impl<'r> Prepared<'r> {
             .map_err(|error| unplanned(job, inputs, error))?;
         inputs.iter().try_for_each(Input::check_partitions)?;
         let encode = EncodePlan::new(&query.schema(), &job.output, &job.dataset)
-            .map_err(|error| error.during(format!("the output of {} does not work", job.path.display())))?;
+            .map_err(|error| error.during(format!("the output of {} cannot be built", job.path.display())))?;
         let prepared = Self { found, query, encode };
         prepared.check_names()?;
         prepared.check_targets()?;

@@ -69,7 +69,7 @@ pub(super) fn uploading<T>(
             show();
             rest = Some(stage.finish());
         }
-        let uploaded = uploads.join().unwrap_or_else(|_| Err(Error::internal("a thread that uploads panicked")));
+        let uploaded = uploads.join().unwrap_or_else(|_| Err(Error::internal("an upload thread panicked")));
         let done = done?;
         uploaded.map(|()| (done, rest))
     })

@@ -74,7 +74,7 @@ pub fn propose(catalog: &Catalog, version: u64, canary: bool, allow: &Allowed) -
 pub fn withdraw(catalog: &Catalog, version: u64) -> Result<()> {
     finish_pending(catalog)?;
     catalog.commit(|current| current.withdraw(version))?;
-    catalog.log().record(Action::Withdrawn, Some(version), "it is no candidate any more");
+    catalog.log().record(Action::Withdrawn, Some(version), "it is not the candidate any more");
     Ok(())
 }
 

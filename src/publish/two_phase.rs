@@ -79,7 +79,7 @@ pub(super) fn commit_change(
     match &current.targets.kafka {
         Some(ledger) if concerns_consumers(&current, &change) => {
             let in_effect =
-                || "not applied: readers and consumers see what they saw before; run the same command again".to_owned();
+                || "not applied: readers and consumers are unaffected; run the same command again".to_owned();
             commit_with_kafka(catalog, &current, ledger, (now, streaming), decide)
                 .map_err(|error| shutdown::explain_stop(error, in_effect))
         }
@@ -87,7 +87,7 @@ pub(super) fn commit_change(
     }
 }
 
-/// Completes a change that was cut off after its intent, or drops it if it can no longer be made.
+/// Completes a change that was interrupted after its intent, or drops it if it can no longer be made.
 ///
 /// # Errors
 /// `Conflict` when another command is still committing it; `Unavailable` when Kafka or the disk fails.
@@ -112,8 +112,8 @@ pub(super) fn back_on_store(catalog: &Catalog, to: Option<u64>) -> Result<Flip> 
     let before = catalog.read()?;
     if let Some(pending) = &before.pending {
         return Err(Error::conflict(format!(
-            "not applied: {} was cut off at {:.0}, and it may or may not have been announced to consumers, so nothing \
-             else can change before it is finished or given up, which needs Kafka; readers of this store still see the \
+            "not applied: {} was interrupted at {:.0}, and it may or may not have been announced to consumers, so nothing \
+             else can change before it is finished or dropped, which needs Kafka; readers of this store still see the \
              version before it",
             pending.change, pending.at
         )));
@@ -352,7 +352,7 @@ fn finish(catalog: &Catalog) -> Result<()> {
     let (Some(pending), Some(ledger)) = (&current.pending, &current.targets.kafka) else { return Ok(()) };
     let cluster = connect(&ledger.target)?;
     let unfinished = |error: Error| {
-        error.during(format!("{} was cut off at {} and has to be finished first", pending.change, pending.at))
+        error.during(format!("{} was interrupted at {} and has to be finished first", pending.change, pending.at))
     };
     let mut lease = take_lease(cluster.as_ref(), ledger, &current).map_err(unfinished)?;
     let (after, _) = current.with_intent_applied()?;
@@ -368,8 +368,8 @@ fn finish(catalog: &Catalog) -> Result<()> {
             Ok(())
         })?;
         let why = if readable { "another publisher announced meanwhile" } else { "its topic is gone" };
-        catalog.log().record(Action::GivenUp, None, format!("{} was cut off, and {why}", pending.change));
-        tracing::warn!("{} was cut off and is given up: {why}", pending.change);
+        catalog.log().record(Action::GivenUp, None, format!("{} was interrupted, and {why}", pending.change));
+        tracing::warn!("{} was interrupted and is dropped: {why}", pending.change);
         return Ok(());
     }
     if !is_announced {
@@ -382,8 +382,8 @@ fn finish(catalog: &Catalog) -> Result<()> {
     let flip = settle(catalog, pending)?;
     delete_unlisted(lease.as_ref());
     let version = flip.map(|flip| flip.to);
-    catalog.log().record(Action::Finished, version, format!("{}, which was cut off", pending.change));
-    tracing::warn!("{} was cut off and is now finished", pending.change);
+    catalog.log().record(Action::Finished, version, format!("{}, which was interrupted", pending.change));
+    tracing::warn!("{} was interrupted and is now finished", pending.change);
     Ok(())
 }
 

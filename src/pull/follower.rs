@@ -191,8 +191,8 @@ impl Follower {
     ///
     /// # Errors
     /// `Corrupt` when the version is not what its manifest says; `Conflict` when the local store is pinned, or the
-    /// remote one was made anew; `Unavailable` when the object store or the disk fails; `Stopped` after a signal.
-    /// Readers then see what they saw.
+    /// remote one was created again; `Unavailable` when the object store or the disk fails; `Stopped` after a signal.
+    /// Readers are then unaffected.
     pub fn pull(&mut self) -> Result<Option<Takeover>> {
         let result = self.attempts();
         match &result {
@@ -281,7 +281,7 @@ impl Follower {
         let manifest = match local.versions.get(&version) {
             Some(here) if here.build_id != entry.build_id => {
                 return Err(Error::conflict(format!(
-                    "{} was made anew: its version {version} is another build than the local one; pull it into another \
+                    "{} was created again: its version {version} is another build than the local one; pull it into another \
                      directory",
                     self.remote.url()
                 )));
@@ -372,7 +372,7 @@ impl Follower {
         progress.inspect(|progress| progress.end());
         let downloaded = downloaded.map_err(|error| match error.kind() {
             Kind::Stopped => error,
-            _ => error.during(format!("version {version} is not taken over; finished work is kept for the next pull")),
+            _ => error.during(format!("version {version} is not installed; finished work is kept for the next pull")),
         })?;
         Ok((manifest, dirs.root().to_owned(), downloaded))
     }

@@ -6,7 +6,7 @@
 //!                          ─▶ still the current one? ─▶ install under its number ─▶ flip ─▶ retention
 //! ```
 //! Readers of the local store see the whole old version or the whole new one. What a killed download completed is kept
-//! by the next one. While the object store is unreachable, or has nothing that can be used, readers stay where they are.
+//! by the next one. While the object store is unreachable, or has nothing that can be used, readers stay on their version.
 //!
 //! Programs that embed the library follow a remote store in one line:
 //!

@@ -243,7 +243,7 @@ fn pack(raw: &[u8], packed: &mut Vec<u8>) -> Result<usize> {
     packed.resize(BLOCK_HEADER + lz4_flex::block::get_maximum_output_size(raw.len()), 0);
     let (header, body) = packed.split_at_mut(BLOCK_HEADER);
     let stored = lz4_flex::block::compress_into(raw, body)
-        .map_err(|error| Error::internal("a spill block could not be packed").because(error))?;
+        .map_err(|error| Error::internal("a spill block could not be compressed").because(error))?;
     header[0..4].copy_from_slice(&(raw.len() as u32).to_le_bytes());
     header[4..8].copy_from_slice(&(stored as u32).to_le_bytes());
     header[8..16].copy_from_slice(&xxh3_64(&body[..stored]).to_le_bytes());
@@ -303,7 +303,7 @@ impl Header {
         raw.resize(self.raw, 0);
         match lz4_flex::block::decompress_into(packed, raw) {
             Ok(bytes) if bytes == self.raw => Ok(()),
-            _ => Err("a block does not unpack"),
+            _ => Err("a block does not decompress"),
         }
     }
 }

@@ -239,7 +239,7 @@ fn a_link_in_place_of_a_file_of_the_store_is_not_written_through() {
         let run = numbers.workspace.cutover("run numbers.toml");
         let (ended, said) = match file {
             // An event that cannot be written does not stop the command.
-            "log/events.jsonl" => (run.ok(), "the log misses an event"),
+            "log/events.jsonl" => (run.ok(), "the log lacks an event"),
             "current.json" => (run.fails(6), "current.json is not a regular file"),
             _ => (run.fails(4), "build.lock"),
         };

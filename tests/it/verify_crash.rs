@@ -127,7 +127,7 @@ fn a_broken_program_is_detected() {
         ("for file in $store/versions/*/shard-00000/*.sst; do echo x >>$file; done", "readers: "),
         ("rm $store/current.json", "readers: "),
         ("rm -r $store/versions/*", "readers: "),
-        ("echo x >$store/versions/stray", "gc left 1 paths that nothing names, such as versions/stray"),
+        ("echo x >$store/versions/stray", "gc left 1 unreferenced paths, such as versions/stray"),
     ];
     for (lines, problem) in cases {
         let report = broken_by(lines).unwrap();

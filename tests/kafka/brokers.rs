@@ -137,7 +137,7 @@ fn after_an_interrupted_publish_even_a_local_rollback_needs_the_broker() {
     drop(dataset.failing("publish.intent=kill", "run numbers.toml"));
     broker.kill();
     let refused = dataset.numbers.on("rollback", "--local").fails(5);
-    refused.complains(&["the publish of version 3 was cut off", "needs Kafka", "still see the version before it"]);
+    refused.complains(&["the publish of version 3 was interrupted", "needs Kafka", "still see the version before it"]);
     assert_eq!(dataset.built(), Some(2));
     broker.start_again();
     dataset.numbers.on("rollback", "").ok();

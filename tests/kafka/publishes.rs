@@ -284,7 +284,7 @@ fn an_interrupted_rollback_is_finished_by_the_next_command() {
         let (command, arguments) = next.split_once(' ').unwrap_or((next, ""));
         dataset.numbers.on(command, arguments).ok();
         assert_eq!((dataset.built(), dataset.announced()), (Some(1), Some(1)), "{failpoint}");
-        dataset.numbers.on("log", "").ok().prints(&["finished", "the rollback to version 1, which was cut off"]);
+        dataset.numbers.on("log", "").ok().prints(&["finished", "the rollback to version 1, which was interrupted"]);
         dataset.assert_tidy();
     }
 }

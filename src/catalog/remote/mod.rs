@@ -177,7 +177,7 @@ impl Remote {
     /// Creates an empty store.
     ///
     /// # Errors
-    /// `Invalid` when the object store does not hold to conditions; `Corrupt` when there are versions without
+    /// `Invalid` when the object store does not enforce conditions; `Corrupt` when there are versions without
     /// `current.json`; as [`Remote::read`].
     pub(super) fn create(&self, dataset: &str) -> Result<()> {
         let mut has_versions = false;

@@ -1,4 +1,4 @@
-//! Deletes objects of a remote store that nothing names: versions that were removed, builds that died, and uploads in
+//! Deletes objects of a remote store that nothing refers to: versions that were removed, builds that died, and uploads in
 //! parts that were never completed.
 //!
 //! Versions that were just removed go at once. Anything else that `current.json` does not name may be what a slow

@@ -141,7 +141,7 @@ impl SharedWork {
         let Some(object) = self.remote.bucket.get(&key, MAX_RECORD)? else { return Ok(None) };
         let parsed = serde_json::from_slice(&object.bytes);
         parsed.map(Some).map_err(|error| {
-            Error::corrupt(format!("{} is no record of this program", self.remote.bucket.url(&key))).because(error)
+            Error::corrupt(format!("{} is not a record of Cutover", self.remote.bucket.url(&key))).because(error)
         })
     }
 

@@ -52,7 +52,7 @@ impl Directory {
         let marker = path.join(MARKER);
         if !marker.is_file() && !is_empty(path)? {
             return Err(Error::invalid(format!(
-                "{} holds something that is not the demo's: choose a new or an empty directory with --dir",
+                "{} has files that are not of the demo: choose a new or an empty directory with --dir",
                 path.display()
             )));
         }

@@ -188,7 +188,7 @@ pub(super) fn inputs(
     attempt: &Attempt,
 ) -> Result<Vec<Input>> {
     let plan: Option<ExchangePlan> = known.work.get(&exchange_plan_of(number))?;
-    let plan = plan.ok_or_else(|| Error::unavailable(format!("the plan of map {number} is not there any more")))?;
+    let plan = plan.ok_or_else(|| Error::unavailable(format!("the plan of map {number} does not exist any more")))?;
     let part = u32::try_from(number).map_err(|_| Error::internal(format!("there is no part {number}")))?;
     let of_input = |input: &Input| {
         if !exchange.columns.contains_key(&input.name) {

@@ -198,7 +198,7 @@ pub(super) fn of<T: for<'d> Deserialize<'d> + Send>(
 /// A name that no other attempt has.
 ///
 /// # Errors
-/// `Unavailable` when the system gives no random numbers.
+/// `Unavailable` when the system provides no random numbers.
 pub(super) fn new_attempt() -> Result<String> {
     Ok(format!("{}{:016x}", crate::format::ATTEMPT, random::u64()?))
 }

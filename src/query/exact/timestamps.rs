@@ -83,7 +83,7 @@ impl Guard for Exact {
             return Ok(None);
         }
         if !formats.is_empty() {
-            return exec_err!("{name} takes formats for a text only, not for a {}", value.data_type());
+            return exec_err!("{name} takes formats for a string only, not for a {}", value.data_type());
         }
         let array = value.to_array(1)?;
         let Some(counts) = self.counts(name, &array)? else { return Ok(None) };

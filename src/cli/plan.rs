@@ -33,7 +33,7 @@ pub(super) struct Args {
     /// The image that the CronJob runs
     #[arg(long, value_name = "IMAGE", default_value = concat!("cutover:", env!("CARGO_PKG_VERSION")), requires = "k8s")]
     image: String,
-    /// Also show how `run --cluster` would share the job out
+    /// Also show how `run --cluster` would divide the job into tasks
     #[arg(long)]
     cluster: bool,
     /// Bytes of input per map task; 256MiB, and 4GiB from 1 TiB on, if left out
@@ -137,7 +137,7 @@ fn show(report: &PlanReport, output: &mut Output) -> Result<()> {
     Ok(())
 }
 
-/// How a cluster would share the job out, as sentences.
+/// How a cluster would divide the job, as sentences.
 fn shared_out(plan: &ClusterPlan) -> String {
     let tasks = |count: u64, kind: &str| format::plural(count, &format!("{kind} task"));
     let how = match (&plan.shared, plan.exchanged.is_empty()) {

@@ -46,7 +46,7 @@ pub(super) struct PublishArgs {
     /// Do not publish it yet, but let hosts that pull fetch it, and canary hosts serve it
     #[arg(long, conflicts_with_all = ["restream", "wait_consumers", "wait_replicas"])]
     canary: bool,
-    /// Take canary hosts off it again
+    /// Withdraw it: canary hosts go back to the published version
     #[arg(long, conflicts_with_all = ["canary", "restream", "wait_consumers", "wait_replicas"])]
     withdraw: bool,
     #[command(flatten)]

@@ -23,8 +23,8 @@ AWS_ENDPOINT_URL and others; see docs/object-stores.md.";
 
 /// Follow a store on an object store: copy its current version into a local store
 ///
-/// Readers of the local store see the complete old version or the complete new one. A version is downloaded out of
-/// sight, every file is compared with its checksum, and only then it becomes current. A killed pull keeps what was
+/// Readers of the local store see the complete old version or the complete new one. A version is downloaded to
+/// staging, every file is compared with its checksum, and only then it becomes current. A killed pull keeps what was
 /// complete; files that did not change are linked. Each version that becomes current prints a line.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
@@ -38,10 +38,10 @@ pub(super) struct Args {
     /// Keep following until stopped
     #[arg(long)]
     follow: bool,
-    /// Time between two looks with --follow
+    /// Time between two checks with --follow
     #[arg(long, value_name = "D", value_parser = parsers::duration, default_value = "5s")]
     every: Duration,
-    /// Take candidates, too: versions that `cutover publish --canary` names
+    /// Also take candidates: versions that `cutover publish --canary` names
     #[arg(long)]
     canary: bool,
     /// Receive at most this many bytes per second, such as 50MiB

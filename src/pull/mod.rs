@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! current.json of the remote store (one conditional request per look)
-//!   └─ another version? ─▶ download out of sight, every file compared with its checksum ─▶ sync ─▶ open
+//!   └─ another version? ─▶ download to staging, every file  compared with its checksum ─▶ sync ─▶ open
 //!                          ─▶ still the current one? ─▶ install under its number ─▶ flip ─▶ retention
 //! ```
 //! Readers of the local store see the whole old version or the whole new one. What a killed download completed is kept

@@ -1,4 +1,4 @@
-//! The server: datasets by the Redis protocol and HTTP, with versions that are swapped under load.
+//! The server: datasets over the Redis protocol and HTTP, with versions that are swapped under load.
 //!
 //! ```text
 //! stores ──▶ watcher: a thread per dataset ──▶ dataset: an atomic pointer to the open version

@@ -1,4 +1,4 @@
-//! The datasets that are served, by number and by name; they come and go while requests run.
+//! The datasets that are served, by number and by name; they are added and removed while requests run.
 //!
 //! Requests read a list that never changes; a change makes another list.
 //!

@@ -19,7 +19,7 @@ use super::settings::Settings;
 use super::source::Source;
 use crate::error::{Error, Result};
 
-/// Time between two looks.
+/// Time between two checks.
 const POLL_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Reads again what changed.

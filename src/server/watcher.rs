@@ -27,7 +27,7 @@ use crate::error::{Error, Kind, Result};
 use crate::pull::{Follower, Options};
 use crate::serve::{FileId, Store};
 
-/// Time between two looks at a local store: one `stat` each.
+/// Time between two checks of a local store: one `stat` each.
 const POLL_INTERVAL: Duration = Duration::from_millis(20);
 /// Time between two attempts to read a store, or to open a version, that failed.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
@@ -41,7 +41,7 @@ pub struct Watching {
     pub cache: Cache,
     /// The longest time that a version is warmed up.
     pub warm_up: Duration,
-    /// Time between two looks at a remote store.
+    /// Time between two checks of a remote store.
     pub every: Duration,
     /// Whether clients see candidates.
     pub canary: bool,

@@ -2,8 +2,8 @@
 //!
 //! An entry is sampled when the low bits of its digest are zero. The number of bits, the level, rises whenever the
 //! sample exceeds [`MAX`] entries or its memory. So the sample is between half full and full, spread at random over
-//! the keys, and a small shard is sampled completely. With long keys, or very many shards, the sample can be smaller than a
-//! read-back needs; such a shard is then read back completely.
+//! the keys, and a small shard is sampled completely. With long keys, or very many shards, the sample can be smaller
+//! than a read-back needs; such a shard is then read back completely.
 //!
 //! Not for: the samples that choose splitters (`shuffle`).
 

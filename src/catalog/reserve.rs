@@ -19,8 +19,8 @@ use crate::error::{IoContext, Result};
 const BYTES: u64 = 64 << 10;
 
 impl Catalog {
-    /// Sets the reserve aside, where it is missing or too small; a remote store has none. A disk that has no room for it
-    /// is no error.
+    /// Sets the reserve aside, where it is missing or too small; a remote store has none. A disk that has no room for
+    /// it is no error.
     pub fn keep_reserve(&self) {
         if self.remote().is_some() {
             return;

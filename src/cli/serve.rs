@@ -24,8 +24,8 @@ SIGHUP reads the password, the certificate and --stores again; SIGTERM stops aft
 
 /// Serve stores over the Redis protocol and HTTP, and switch to new versions under load
 ///
-/// Clients see the complete old version or the complete new one. A version that cannot be loaded is refused, and clients
-/// keep the one before. Only this host can connect unless an address says otherwise, which takes a password.
+/// Clients see the complete old version or the complete new one. A version that cannot be loaded is refused, and
+/// clients keep the one before. Only this host can connect unless an address says otherwise, which takes a password.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Args {

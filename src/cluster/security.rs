@@ -1,7 +1,8 @@
 //! Who may talk to whom: TLS with certificates on both sides, or the loopback interface.
 //!
-//! A plan is work that an executor does with its own credentials, so anyone who can pose as a driver has power over it, and
-//! anyone who can pose as an executor learns where the data is. Without certificates only processes of one machine meet.
+//! A plan is work that an executor does with its own credentials, so anyone who can pose as a driver has power over it,
+//! and anyone who can pose as an executor learns where the data is. Without certificates only processes of one machine
+//! meet.
 //!
 //! Not for: access to the object store, for which every process has credentials in its own environment.
 

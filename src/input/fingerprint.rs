@@ -39,8 +39,8 @@ fn content(file: &InputFile) -> String {
 /// Checks every file again.
 ///
 /// # Errors
-/// `Input`, naming the file, if one is gone, or its size, modification time or entity tag differs; those of a store that
-/// does not answer.
+/// `Input`, naming the file, if one is gone, or its size, modification time or entity tag differs; those of a store
+/// that does not answer.
 pub fn check_unchanged(inputs: &[Input]) -> Result<()> {
     let mut objects: BTreeMap<&Location, Vec<&Arc<ObjectFile>>> = BTreeMap::new();
     for file in inputs.iter().flat_map(|input| &input.files) {

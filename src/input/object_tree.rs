@@ -7,8 +7,8 @@
 //! A URL without wildcards is looked at first; it is listed unless it is an object. https has no listing: its URLs name
 //! one file each.
 //!
-//! Stores have no directories. Tools mark them by empty objects, which are no files here: those with objects below them,
-//! and those without an extension.
+//! Stores have no directories. Tools mark them by empty objects, which are no files here: those with objects below
+//! them, and those without an extension.
 //!
 //! Not for: which of the files are inputs (`resolve`).
 
@@ -43,8 +43,8 @@ impl ObjectTree {
     /// Finds out what is at a URL, whose bucket is opened at its root.
     ///
     /// # Errors
-    /// `Invalid` for what cannot be listed, and for missing buckets, credentials and rights; `Input` for too many objects;
-    /// `Unavailable` when the store does not answer.
+    /// `Invalid` for what cannot be listed, and for missing buckets, credentials and rights; `Input` for too many
+    /// objects; `Unavailable` when the store does not answer.
     pub(super) fn look(bucket: &Bucket, url: &str, location: &Location) -> Result<Self> {
         let path = location.prefix();
         let one = |entry: Entry| Self {

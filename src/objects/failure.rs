@@ -1,7 +1,7 @@
 //! What an error of a store asks of the person who reads it.
 //!
-//! The client's own text is not passed on: it holds whole answers, which repeat what was sent. A message has the status,
-//! the store's code and its sentence, shortened and without control characters.
+//! The client's own text is not passed on: it holds whole answers, which repeat what was sent. A message has the
+//! status, the store's code and its sentence, shortened and without control characters.
 //!
 //! Not for: deciding whether a conditional put was applied (see `write`).
 

@@ -1,5 +1,5 @@
-//! Shortens retries at an endpoint that has never responded: a wrong name or port is reported within seconds, while a store
-//! that responded before is retried for much longer.
+//! Shortens retries at an endpoint that has never responded: a wrong name or port is reported within seconds, while a
+//! store that responded before is retried for much longer.
 //!
 //! Not for: counting retries, which the client does.
 

@@ -20,8 +20,8 @@ use crate::error::Result;
 const PAGE: usize = 1_000;
 
 impl Bucket {
-    /// Hands over all objects below `prefix`, a directory of the location; all of it where none is given. S3 and GCS list in order
-    /// of keys.
+    /// Hands over all objects below `prefix`, a directory of the location; all of it where none is given. S3 and GCS
+    /// list in order of keys.
     ///
     /// # Errors
     /// `Input` for an object whose name is no [`Key`]; else as [`Bucket::head`]; those of `each`.

@@ -3,8 +3,8 @@
 //! ```text
 //! s3://bucket/prefix   gs://bucket/prefix   az://container/prefix   https://host:port/prefix   file:///directory
 //! ```
-//! A prefix is taken as it is written; only that of https is percent-decoded. What could hold credentials (a user before
-//! the host, a query, a fragment) is refused, and is not repeated in the message.
+//! A prefix is taken as it is written; only that of https is percent-decoded. What could hold credentials (a user
+//! before the host, a query, a fragment) is refused, and is not repeated in the message.
 //!
 //! Not for: patterns of input files.
 

@@ -10,9 +10,10 @@
 //!                      upload.rs  large files in parts, with bounded memory
 //!                      list.rs    list page by page, delete many
 //! ```
-//! Every call but `ranges` blocks its thread, while the requests run on a small runtime of this directory's own; waits end soon after
-//! a signal, those for a conditional put excepted. What fails is retried for a bounded time, but for conditional puts,
-//! which are sent once: sent twice, the second would meet the first and report a conflict that does not exist.
+//! Every call but `ranges` blocks its thread, while the requests run on a small runtime of this directory's own; waits
+//! end soon after a signal, those for a conditional put excepted. What fails is retried for a bounded time, but for
+//! conditional puts, which are sent once: sent twice, the second would meet the first and report a conflict that does
+//! not exist.
 //!
 //! Not for: what the objects mean. Nothing here knows of versions, inputs or jobs.
 

@@ -1,7 +1,7 @@
 //! Reads objects: what they are, their bytes, and parts of them.
 //!
-//! A part is read of the very object that was looked at before: the request names which one, and the store refuses when it was
-//! replaced. The number of bytes is compared with what was asked for.
+//! A part is read of the very object that was looked at before: the request names which one, and the store refuses when
+//! it was replaced. The number of bytes is compared with what was asked for.
 //!
 //! Not for: what the bytes should be. Who knows their checksum compares it.
 
@@ -140,7 +140,8 @@ impl Bucket {
     /// Reads a part of an object.
     ///
     /// # Errors
-    /// As [`Bucket::head`]; `Conflict` when the object was replaced or deleted meanwhile; `Invalid` for a part beyond it.
+    /// As [`Bucket::head`]; `Conflict` when the object was replaced or deleted meanwhile; `Invalid` for a part beyond
+    /// it.
     pub fn range(&self, entry: &Entry, range: Range<u64>) -> Result<Vec<u8>> {
         let mut bytes = Vec::with_capacity((range.end.saturating_sub(range.start)) as usize);
         self.read(entry, range, |piece| {

@@ -5,8 +5,8 @@
 //!            └ XXH3 of all bytes, in order
 //! ```
 //! An upload has an id, which is noted before anything is sent, so that a later cleanup can abort it. It ends
-//! completed or aborted; only where both fail it stays open, which the error reports. When the answer to the completion is
-//! lost, the object is read back and compared: its name is used once, so that no other process can have written it.
+//! completed or aborted; only where both fail it stays open, which the error reports. When the answer to the completion
+//! is lost, the object is read back and compared: its name is used once, so that no other process can have written it.
 //!
 //! Not for: names that are written more than once.
 
@@ -56,8 +56,8 @@ pub struct Uploaded {
 }
 
 impl Bucket {
-    /// Uploads the `bytes` bytes of `source` under a key that no other process uses. `note` is called with the upload before
-    /// anything is sent, where parts are needed. With `xxh3`, bytes that do not match it are not completed.
+    /// Uploads the `bytes` bytes of `source` under a key that no other process uses. `note` is called with the upload
+    /// before anything is sent, where parts are needed. With `xxh3`, bytes that do not match it are not completed.
     ///
     /// # Errors
     /// As [`Bucket::put`]; `Unavailable` when the source cannot be read; `Corrupt` when it has fewer or more bytes, or

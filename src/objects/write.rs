@@ -5,9 +5,9 @@
 //! Lost      certainly not applied: the condition does not hold, or another process is writing the object
 //! Unknown   the answer is missing: it was applied, was not, or is applied later
 //! ```
-//! [`Bucket::settle`] turns `Unknown` into one of the others by reading, as long as what is written differs, by an id in it,
-//! from all that other processes write. What a put that is on its way could still do is bounded by its condition: once
-//! any process has replaced the object, it is refused.
+//! [`Bucket::settle`] turns `Unknown` into one of the others by reading, as long as what is written differs, by an id
+//! in it, from all that other processes write. What a put that is on its way could still do is bounded by its
+//! condition: once any process has replaced the object, it is refused.
 //!
 //! Not for: large files (see `upload`).
 
@@ -110,8 +110,8 @@ impl Bucket {
     /// Writes an object under a condition, and finds out what became of it: by reading, where an answer was lost.
     /// `bytes` must differ from what any other process may write there.
     ///
-    /// An object that another process has overwritten since counts as lost: for objects whose content shows which writes
-    /// came before, use [`Bucket::settle_by`].
+    /// An object that another process has overwritten since counts as lost: for objects whose content shows which
+    /// writes came before, use [`Bucket::settle_by`].
     ///
     /// [`Put::Unknown`] remains only when the store did not answer for as long as was waited.
     ///

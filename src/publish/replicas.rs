@@ -37,8 +37,8 @@ enum Step {
     Serving,
 }
 
-/// Proposes a version and waits until the hosts have fetched it, so that all of them flip together once it is published.
-/// If they do not in time, it is withdrawn.
+/// Proposes a version and waits until the hosts have fetched it, so that all of them flip together once it is
+/// published. If they do not in time, it is withdrawn.
 ///
 /// # Errors
 /// As [`wait_for_replicas`], and as [`Current::propose`](crate::format::Current::propose).

@@ -12,7 +12,8 @@
 //!  scan           every column            window           those that every PARTITION BY has
 //!  group          those that it groups by join             equal columns of both sides, or one side with the other whole
 //! ```
-//! Values are distinguished by their bytes, so columns of floating-point numbers, whose equality differs, cannot be used.
+//! Values are distinguished by their bytes, so columns of floating-point numbers, whose equality differs, cannot be
+//! used.
 //!
 //! Not for: queries that need no exchange (`shares`), and moving the rows (`pipeline::tasks`).
 
@@ -182,8 +183,8 @@ fn of_join(join: &Join) -> Vec<Alignment> {
     let offset = if matches!(join.join_type, Inner | Left | Right | Full) { width } else { 0 };
     let of_right = |own: &BTreeSet<usize>| own.iter().map(|column| column + offset).collect::<BTreeSet<usize>>();
     let mut found = Vec::new();
-    // Both sides in parts, by columns that are equal where rows match. A row without a match is one in its own part. Not
-    // for a join that asks whether there is a null anywhere on the other side.
+    // Both sides in parts, by columns that are equal where rows match. A row without a match is one in its own part.
+    // Not for a join that asks whether there is a null anywhere on the other side.
     if matches!(join.join_type, Inner | Left | Right | Full | LeftSemi | RightSemi) {
         let pairs = join.on.iter().filter_map(|(one, other)| {
             let (one, other) = (place(one, join.left.schema())?, place(other, join.right.schema())?);

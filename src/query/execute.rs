@@ -220,8 +220,8 @@ impl Execution<'_> {
     /// `spill_dir`, which is created here.
     ///
     /// # Errors
-    /// The first failure of the query or of `step`; `Stopped` if shutdown was requested. At the query's deadline the run
-    /// ends with `DeadlineExceeded`.
+    /// The first failure of the query or of `step`; `Stopped` if shutdown was requested. At the query's deadline the
+    /// run ends with `DeadlineExceeded`.
     pub fn run<S: Send>(
         &self,
         spill_dir: &Path,

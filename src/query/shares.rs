@@ -7,10 +7,10 @@
 //!  left, semi, anti, mark join           those of the side whose rows it keeps
 //!  group, window, limit, union, …        none: a row of the result needs rows of several shares
 //! ```
-//! Only the optimized plan shows it, as subqueries have become joins there. A table that is read twice is never shared out.
-//! Every machine plans the same SQL itself, so functions whose value depends on when, or how often, they are called are
-//! named: two machines would not agree. Nor would they where SQL leaves a choice, which rows of equal ones a LIMIT keeps or
-//! a window numbers first: what every machine computes for itself has none of these.
+//! Only the optimized plan shows it, as subqueries have become joins there. A table that is read twice is never shared
+//! out. Every machine plans the same SQL itself, so functions whose value depends on when, or how often, they are
+//! called are named: two machines would not agree. Nor would they where SQL leaves a choice, which rows of equal ones a
+//! LIMIT keeps or a window numbers first: what every machine computes for itself has none of these.
 //!
 //! Not for: how large shares are (`pipeline`).
 

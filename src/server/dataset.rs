@@ -134,7 +134,8 @@ impl Dataset {
     /// A version by its number, which is opened if need be. Only versions that readers saw once can be asked for.
     ///
     /// # Errors
-    /// `Invalid` when there is no such version, or it was never published; `Unavailable` before the store is open; else as `Store::version`.
+    /// `Invalid` when there is no such version, or it was never published; `Unavailable` before the store is open; else
+    /// as `Store::version`.
     pub fn version(&self, number: u64) -> Result<Arc<Served>> {
         if let Some(open) = self.open_already(|served| served.number() == number) {
             return Ok(open);

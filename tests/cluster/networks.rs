@@ -1,5 +1,5 @@
-//! What networks and the object store do meanwhile: messages that are lost, answers of 503, requests that take long, and a
-//! server that is killed.
+//! What networks and the object store do meanwhile: messages that are lost, answers of 503, requests that take long,
+//! and a server that is killed.
 
 use std::time::Duration;
 

@@ -1,5 +1,5 @@
-//! Runs over inputs in a store that fails, and inputs that change while they are read: an error that names the object, or
-//! the right result, and never a secret in any text.
+//! Runs over inputs in a store that fails, and inputs that change while they are read: an error that names the object,
+//! or the right result, and never a secret in any text.
 
 use rustix::process::Signal;
 

@@ -1,4 +1,5 @@
-//! Inputs by URL: whatever the format, the same result as from local files; and every rule about files holds in a bucket.
+//! Inputs by URL: whatever the format, the same result as from local files; and every rule about files holds in a
+//! bucket.
 
 use std::io::Write;
 

@@ -37,8 +37,8 @@ pub enum Fault {
     CutBody(usize),
     /// The server never sees it, and the client is told 400, with a text that has no end and is none.
     Flood,
-    /// The server carries it out, and where it refuses for a condition the client is told that it is done, as by a store
-    /// that knows no conditions.
+    /// The server carries it out, and where it refuses for a condition the client is told that it is done, as by a
+    /// store that knows no conditions.
     ForgetConditions,
     /// A byte of its body is changed.
     AlterRequest,

@@ -4,8 +4,8 @@
 //! absent, released or expired ─▶ conditional put of ours ─▶ renewed every third of its life ─▶ released
 //! ```
 //! A lease keeps two builders from doing the same work, and `gc` from deleting what a builder uploads. It is not what
-//! keeps a store safe: each host that takes the lease raises `builder_epoch` in `current.json`, and a builder that slept through
-//! its lease cannot install with an older epoch, whatever its clock says.
+//! keeps a store safe: each host that takes the lease raises `builder_epoch` in `current.json`, and a builder that
+//! slept through its lease cannot install with an older epoch, whatever its clock says.
 //!
 //! Not for: builders of one host, which exclude each other by `build.lock`.
 

@@ -148,8 +148,8 @@ impl Remote {
         Ok(Refreshed::Changed(Box::new(current), object.entry.tag))
     }
 
-    /// Replaces `current.json`, which must be as `tag` says, or creates it where none is given. The change gets an ID, by
-    /// which it is recognized where its answer is lost, also below later changes of other hosts.
+    /// Replaces `current.json`, which must be as `tag` says, or creates it where none is given. The change gets an ID,
+    /// by which it is recognized where its answer is lost, also below later changes of other hosts.
     ///
     /// # Errors
     /// `Unavailable` when it is unknown whether the change was applied, or the object store does not answer; as

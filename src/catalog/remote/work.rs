@@ -7,8 +7,8 @@
 //!                     work/runs/….run         sorted runs: their names are used once
 //!                     attempt-<hex>/shard-…   the files of one attempt at a shard
 //! ```
-//! Everything is below the build's own prefix, so that `sweep` deletes it with the build. Objects are written before the
-//! record that names them: a process that finds a record finds what it names.
+//! Everything is below the build's own prefix, so that `sweep` deletes it with the build. Objects are written before
+//! the record that names them: a process that finds a record finds what it names.
 //!
 //! Not for: what records mean (`pipeline`), and the manifest, which the builder alone writes.
 

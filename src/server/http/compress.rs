@@ -1,7 +1,7 @@
 //! Compresses answers for clients that accept it: zstd, otherwise gzip.
 //!
-//! Small answers stay as they are, and so do all while there is no memory left for a second copy. A compressed answer has
-//! the same version and a weak `ETag`, as its bytes are others.
+//! Small answers stay as they are, and so do all while there is no memory left for a second copy. A compressed answer
+//! has the same version and a weak `ETag`, as its bytes are others.
 //!
 //! Not for: requests, which may not be compressed: a few bytes could then unpack to any number.
 

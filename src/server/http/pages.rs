@@ -4,8 +4,8 @@
 //! GET /v1/views?prefix=%2Fho&limit=100            {"version":3,…,"entries":[…],"next":"3-9f2c…-2f686f"}
 //! GET /v1/views?prefix=%2Fho&limit=100&after=3-…  the next page, of the same version
 //! ```
-//! A cursor names the version, its content and the last key, so that any server with this version can continue. When the
-//! version is gone the answer is 410.
+//! A cursor names the version, its content and the last key, so that any server with this version can continue. When
+//! the version is gone the answer is 410.
 //!
 //! Not for: SCAN of the Redis protocol, whose cursors are numbers.
 

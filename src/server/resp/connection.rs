@@ -1,7 +1,7 @@
 //! One connection: reads requests, answers all that have arrived, writes the answers, and waits for more.
 //!
-//! While a client does not take its answers nothing more is read from it, so its pipeline waits in its own buffers. What
-//! buffers hold beyond a small size is reserved from the server's budget.
+//! While a client does not take its answers nothing more is read from it, so its pipeline waits in its own buffers.
+//! What buffers hold beyond a small size is reserved from the server's budget.
 //!
 //! Not for: commands (`commands`).
 

@@ -1,7 +1,7 @@
 //! The resources of a run: threads, memory, and the thread pools.
 //!
 //! One number of threads sizes everything: the query's partitions, the shuffle's writers and rayon's pool. One memory
-//! budget is divided into fixed shares, so that no stage can starve another.
+//! budget is divided into fixed shares, so that no stage can starve another (`docs/memory.md` has the shares).
 //!
 //! Not for: the job. Nothing here is read from the job file.
 

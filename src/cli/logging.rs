@@ -22,7 +22,7 @@ use crate::stderr;
 const VARIABLE: &str = "RUST_LOG";
 
 /// What Ballista warns of is reported by its consequence: an executor that is gone, a task that is retried. Its
-/// scheduler takes for errors what is usual here: executors that nothing connects to, and words on jobs that are over.
+/// scheduler takes for errors what is usual here: executors that nothing connects to, and messages about finished jobs.
 macro_rules! ballista {
     () => {
         ",ballista_core=error,ballista_executor=off,ballista_scheduler=off"

@@ -5,9 +5,9 @@
 //!                 ▲                        │ the job ended, failed or is stalled, and records are missing
 //!                 └────────────────────────┘ at most three times, each time with more patience
 //! ```
-//! Ballista loses a status message now and then, and its job then runs for ever: so the job ends when the records are
-//! there, and is submitted again when nothing happens. Tasks that have a record return at once, and one that is only
-//! slow has all the longer for it: its first attempt continues.
+//! Ballista sometimes loses a status message, and its job then never ends: so the job ends when the records are there,
+//! and is submitted again when nothing happens. Tasks that have a record return at once, and one that is only slow
+//! continues in its first attempt.
 //!
 //! Not for: what tasks leave (`pipeline::tasks`).
 

@@ -7,7 +7,7 @@
 //! ```
 //! Executors connect to the driver, and nothing connects to them. A plan has nothing but the URL of the store, the
 //! build and the kind of task; what a task does is `pipeline`'s, and whether it is done is in the store. Ballista
-//! notices executors that are gone and hands their tasks out again; its own word on jobs is a hint.
+//! notices executors that are gone and hands their tasks out again; what it reports of a job is only a hint.
 //!
 //! Not for: what tasks do and what they leave (`pipeline::tasks`).
 

@@ -1,4 +1,4 @@
-//! The client of object stores: S3 and what speaks its language, Google Cloud Storage, Azure's blobs; and, for reading
+//! The client of object stores: S3 and compatible stores, Google Cloud Storage, Azure's blobs; and, for reading
 //! only, https and a local directory.
 //!
 //! ```text

@@ -1,7 +1,7 @@
 //! The runtime under all requests, and the way from a thread that blocks to it.
 //!
 //! One runtime of few threads serves the process: its threads wait for answers, encrypt and hash. Work that panics, as
-//! a client may on an answer that makes no sense, ends in an error.
+//! a client may on an invalid answer, ends in an error.
 //!
 //! Not for: the query's own work, which has another runtime.
 

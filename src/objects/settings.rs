@@ -100,7 +100,7 @@ impl Settings {
     /// Whether plain http may be used to reach `host`.
     ///
     /// # Errors
-    /// `Invalid` when it may not, as anyone on the way could read data and credentials.
+    /// `Invalid` when it may not, as anyone on the network path could read data and credentials.
     pub(super) fn check_plain(&self, name: &str, host: &str) -> Result<()> {
         if is_loopback(host) || self.is_on(ALLOW_HTTP)? {
             return Ok(());

@@ -30,7 +30,7 @@ const KEPT_OPEN: usize = 2;
 pub struct Dataset {
     /// The name by which clients ask for it.
     pub name: String,
-    /// Keys that clients asked for lately.
+    /// Keys that clients read recently.
     pub hot: HotKeys,
     /// What clients asked for.
     pub reads: Reads,

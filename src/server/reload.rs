@@ -1,6 +1,6 @@
 //! What can change while a server runs: the password, the certificate, and the directory of stores.
 //!
-//! Each is looked at once per second, and at once after SIGHUP. What cannot be read stays as it was.
+//! Each is checked every second, and immediately after SIGHUP. What cannot be read stays as it was.
 //!
 //! Not for: versions of a dataset (`watcher`).
 

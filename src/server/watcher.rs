@@ -229,7 +229,7 @@ impl Look {
     }
 }
 
-/// Reads keys that clients asked for lately, so that their blocks are in memory before clients ask again.
+/// Reads keys that clients read recently, so that their blocks are in memory before clients ask again.
 fn warm_up(served: &Served, dataset: &Dataset, longest: Duration) {
     let until = Instant::now() + longest;
     let mut bytes = 0;

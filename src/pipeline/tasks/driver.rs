@@ -106,7 +106,7 @@ pub(in crate::pipeline) fn build_stages(
     done.map_err(|error| ended(remote, build.id(), error))
 }
 
-/// The error that ended a build. What failed for good is no use to a later run, and is deleted; what was stopped, or
+/// The error that ended a build. What failed permanently is no use to a later run, and is deleted; what was stopped, or
 /// found no executor, is continued by it. If another driver has taken over, the build is that driver's, and the error
 /// follows from it: records are gone, for one.
 fn ended(remote: &Remote, build_id: &str, error: Error) -> Error {

@@ -62,7 +62,7 @@ fn incomplete(work: &SharedWork) -> Result<Option<String>> {
         return Ok(Some("it had not begun".to_owned()));
     }
     if work.has(FAULT)? {
-        return Ok(Some("a task of it had failed for good".to_owned()));
+        return Ok(Some("a task of it had failed permanently".to_owned()));
     }
     let recorded = |kind| work.numbers(directory_of(kind));
     let maps: Vec<MapRecord> = records::of(work, TaskKind::Map, recorded(TaskKind::Map)?)?;

@@ -5,7 +5,7 @@
 //!  |  ( )      one of several patterns, a group
 //!  * + ? {m,n} how often the character or group before it occurs
 //!  [a-z] [^a]  one of these characters, any other character
-//!  \           the character after it is literal;       ESCAPE names another, ESCAPE '' none
+//!  \           the character after it is literal; ESCAPE names another, ESCAPE '' none
 //! ```
 //! Every other character is literal, also one that means something in a regular expression. What the standard
 //! does not define, such as two quantifiers in a row, is refused.

@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 
 use super::buckets::Buckets;
 use super::object_tree::{ObjectTree, WILDCARDS};
-use super::text::Packing;
+use super::text::FileCompression;
 use super::tree::{Found, LocalTree, Node, Tree, TreeFile};
 use super::{InputFile, partitions};
 use crate::error::{Error, Kind, Result};
@@ -264,8 +264,9 @@ fn format_of(place: &Place<'_>, paths: &[PathBuf]) -> Result<Format> {
     }
     let mut found: Option<(Format, &PathBuf)> = None;
     for path in paths {
-        let unpacked = if Packing::of(path) == Packing::None { path.clone() } else { path.with_extension("") };
-        let ending = unpacked.extension().and_then(|ending| ending.to_str()).unwrap_or_default();
+        let decompressed =
+            if FileCompression::of(path) == FileCompression::None { path.clone() } else { path.with_extension("") };
+        let ending = decompressed.extension().and_then(|ending| ending.to_str()).unwrap_or_default();
         let format = match ending.to_ascii_lowercase().as_str() {
             "parquet" | "pq" => Format::Parquet,
             "csv" => Format::Csv,
@@ -291,7 +292,7 @@ fn format_of(place: &Place<'_>, paths: &[PathBuf]) -> Result<Format> {
             }
             _ => found = Some((format, path)),
         }
-        if unpacked != *path && !matches!(format, Format::Csv | Format::Json) {
+        if decompressed != *path && !matches!(format, Format::Csv | Format::Json) {
             return Err(Error::invalid(format!(
                 "input {}: {} is compressed, which is supported for CSV and JSON files only",
                 spec.name,

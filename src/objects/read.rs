@@ -1,7 +1,7 @@
 //! Reads objects: what they are, their bytes, and parts of them.
 //!
-//! A part is read of exactly the object that was inspected before: the request names which one, and the store refuses when
-//! it was replaced. The number of bytes is compared with what was asked for.
+//! A part is read of exactly the object that was inspected before: the request names which one, and the store refuses
+//! when it was replaced. The number of bytes is compared with what was asked for.
 //!
 //! Not for: what the bytes should be. Who knows their checksum compares it.
 

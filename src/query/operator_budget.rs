@@ -9,7 +9,7 @@ use datafusion::physical_plan::union::{InterleaveExec, UnionExec};
 use datafusion::physical_plan::unnest::UnnestExec;
 use datafusion::physical_plan::{ExecutionPlan, StatisticsArgs, StatisticsContext};
 
-/// Bytes of a value in memory in addition to those in the file: offsets of strings, and unpacked integers.
+/// Bytes of a value in memory in addition to those in the file: offsets of strings, and expanded integers.
 const VALUE_BYTES: usize = 16;
 /// Assumed bytes of a row if nothing is known.
 const ROW_BYTES: usize = 128;

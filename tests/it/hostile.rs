@@ -394,7 +394,7 @@ fn a_page_that_claims_to_decompress_into_gigabytes_is_refused() {
     let whole = file(columns(false), properties.build());
     let target = Target::new(&whole);
     let mut refused = 0;
-    for (unpacked, values) in
+    for (decompressed, values) in
         [(i64::from(i32::MAX), ROWS as i64), (1 << 20, i64::from(i32::MAX)), (-1, ROWS as i64), (1 << 20, -1)]
     {
         let column = metadata(&whole).row_group(0).columns()[0].clone();
@@ -405,7 +405,7 @@ fn a_page_that_claims_to_decompress_into_gigabytes_is_refused() {
             header.extend_from_slice(bytes);
             varint(&mut header, (value << 1 ^ value >> 63) as u64);
         };
-        field(b"\x15", unpacked);
+        field(b"\x15", decompressed);
         field(b"\x15", page.len() as i64);
         field(b"\x2c\x15", values);
         header.extend_from_slice(b"\x15\x00\x15\x06\x15\x06\x00\x00"); // plain values, levels in RLE
@@ -428,7 +428,7 @@ fn a_page_that_claims_to_decompress_into_gigabytes_is_refused() {
                 .unwrap(),
             false => column,
         });
-        let code = target.takes_or_refuses(&bytes, &format!("{unpacked} bytes, {values} values"));
+        let code = target.takes_or_refuses(&bytes, &format!("{decompressed} bytes, {values} values"));
         refused += usize::from(code == 3);
     }
     assert_eq!(refused, 4);

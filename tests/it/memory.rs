@@ -150,7 +150,7 @@ fn noise(seed: i64, bytes: usize) -> String {
     (0..bytes).map(|_| next()).collect()
 }
 
-/// Values of 16 MiB, the largest there are, one row group each. Every second one cannot be packed.
+/// Values of 16 MiB, the largest there are, one row group each. Every second one cannot be compressed.
 #[test]
 fn values_of_16_mebibytes_stay_within_memory() {
     let workspace = Workspace::new();

@@ -131,14 +131,14 @@ impl Blocks {
         if size > MAX_BLOCK {
             return Err(ErrorKind::OutOfMemory.into());
         }
-        let mut packed = Vec::new();
-        (&mut self.file).take(size as u64).read_to_end(&mut packed)?;
+        let mut compressed = Vec::new();
+        (&mut self.file).take(size as u64).read_to_end(&mut compressed)?;
         let mut sync = [0; SYNC];
         self.file.read_exact(&mut sync)?;
         if sync != self.sync {
             return Err(wrong("it is not followed by the sync marker of this file"));
         }
-        let records = self.codec.unpack(packed, MAX_BLOCK).map_err(|error| match error.kind() {
+        let records = self.codec.decompress(compressed, MAX_BLOCK).map_err(|error| match error.kind() {
             // Compressed data that ends early is damage of the block, not a truncated file.
             ErrorKind::UnexpectedEof => wrong("its compressed data is invalid"),
             _ => error,
@@ -300,8 +300,8 @@ mod tests {
 
     #[test]
     fn blocks_come_unpacked_and_whole() {
-        let packed = zstd::encode_all(b"\x02\x04".as_slice(), 1).unwrap();
-        let (bytes, empty) = read(&file(SCHEMA, "zstandard", &[(2, &packed), (2, &packed)])).unwrap();
+        let compressed = zstd::encode_all(b"\x02\x04".as_slice(), 1).unwrap();
+        let (bytes, empty) = read(&file(SCHEMA, "zstandard", &[(2, &compressed), (2, &compressed)])).unwrap();
         assert!(bytes.ends_with(b"the sync  bytes.\x04\x04\x02\x04the sync  bytes.\x04\x04\x02\x04the sync  bytes."));
         assert_eq!(empty, 0);
         let nulls = SCHEMA.replace("\"int\"", "\"null\"");

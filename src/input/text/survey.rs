@@ -15,7 +15,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::chunks::{Cutter, Piece, Shape};
-use super::decompress::Packing;
+use super::decompress::FileCompression;
 use super::text_error::Fault;
 use crate::error::{Error, Result};
 use crate::input::InputFile;
@@ -119,7 +119,7 @@ pub(super) fn read<L: Learn>(learn: &L, files: &[InputFile], shape: Shape, plan:
     let learnt = |(reading, file): (Mutex<Reading<L::Head>>, &InputFile)| {
         let reading = reading.into_inner().unwrap_or_else(PoisonError::into_inner);
         let mut chunks = reading.chunks;
-        if Packing::of(file.source.name()) != Packing::None {
+        if FileCompression::of(file.source.name()) != FileCompression::None {
             let rows = chunks.iter().map(|chunk| chunk.rows).sum();
             let end = chunks.last().map(|chunk| chunk.end);
             chunks = end.map(|end| Chunk { start: 0, end, line: 1, rows }).into_iter().collect();

@@ -3,7 +3,7 @@
 //! Small answers stay as they are, and so do all while there is no memory left for a second copy. A compressed answer
 //! has the same version and a weak `ETag`, as its bytes are others.
 //!
-//! Not for: requests, which may not be compressed: a few bytes could then unpack to any number.
+//! Not for: requests, which may not be compressed: a few bytes could then decompress to any number.
 
 use std::io::Write;
 use std::sync::Arc;

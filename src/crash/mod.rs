@@ -1,7 +1,7 @@
 //! Kills a job at each of its durable steps and checks what is left each time.
 //!
 //! ```text
-//! sandbox ─▶ a run: the old version ─▶ a watched run: its steps, the digest
+//! sandbox ─▶ a run: the old version ─▶ a traced run: its steps, the digest
 //!         ─▶ for each step:  killed run ─▶ what does a reader see? ─▶ rerun: the same digest? ─▶ gc: is anything left?
 //! ```
 //! The runs are processes of this same program with a failpoint armed, in a separate store next to the user's; that
@@ -102,8 +102,8 @@ pub fn verify(options: &Options, mut on_kill: impl FnMut(usize, &Kill)) -> Resul
     let sandbox = Sandbox::create(&options.directory)?;
     let child = Child::new(options, &sandbox);
     let digest = digest_of(&child.rerun()?)?;
-    let (watched, counts) = child.watched()?;
-    let again = digest_of(&watched)?;
+    let (traced, counts) = child.traced()?;
+    let again = digest_of(&traced)?;
     if again != digest {
         return Err(Error::input(format!(
             "two runs of this job over the same inputs give different entries (digests {digest} and {again}), so a run \

@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 use super::buckets::Buckets;
 use super::object_tree::{ObjectTree, WILDCARDS};
 use super::text::FileCompression;
-use super::tree::{Found, LocalTree, Node, Tree, TreeFile};
+use super::tree::{LocalTree, Node, Tree, TreeEntry, TreeFile};
 use super::{InputFile, partitions};
 use crate::error::{Error, Kind, Result};
 use crate::job::{Format, InputSpec};
@@ -155,7 +155,7 @@ fn walk(place: &Place<'_>, directory: &Path, depth: usize, paths: &mut Vec<PathB
         let shown = place.tree.shown(directory);
         return Err(Error::input(format!("{shown} is more than {MAX_DEPTH} directories deep")));
     }
-    for Found { path, is_directory } in place.tree.children(directory)? {
+    for TreeEntry { path, is_directory } in place.tree.children(directory)? {
         refuse_table_log(place, &path)?;
         if hidden(&path) {
             continue;

@@ -1,8 +1,8 @@
 //! A run that has something to build: from the prepared job to a version that is published, or left unpublished.
 //!
 //! ```text
-//!  run ─▶ resume_or_start ─▶ build_in ─▶ work ─▶ stages::{shuffle | resume, build, read_back} ─▶ conclude
-//!   │ └─▶ work_on ─▶ tasks::build_stages, by the machines of a cluster ─────────────────────────▶ conclude
+//!  run ─▶ resume_or_start ─▶ run_build ─▶ work ─▶ stages::{shuffle | resume, build_shards, read_back} ─▶ conclude
+//!   │ └─▶ work_on ─▶ tasks::run_stages, by the machines of a cluster ─────────────────────────▶ conclude
 //!   └───▶ publish
 //! ```
 //!
@@ -119,7 +119,7 @@ impl Build<'_> {
                 let id = build.id().to_owned();
                 self.remove_stale_builds(Some(&id))?;
                 progress.note(&format!("resuming build {id}, whose shuffle is on disk; --no-resume starts afresh"));
-                match self.build_in(build, Some(*record)) {
+                match self.run_build(build, Some(*record)) {
                     Err(error) if error.kind() == Kind::Corrupt => {
                         let why = error.chain().join(": ");
                         Some(format!("build {id} was not finished and cannot be resumed: {why}"))
@@ -135,7 +135,7 @@ impl Build<'_> {
         not_resumed.iter().for_each(|why| progress.note(&format!("starting afresh: {why}")));
         let build = BuildDir::start(self.catalog, self.prepared.options, build_dir::new_id()?)?;
         failpoint::reach("build.started")?;
-        let (complete, manifest, stats) = self.build_in(build, None)?;
+        let (complete, manifest, stats) = self.run_build(build, None)?;
         Ok((complete, manifest, BuildStats { not_resumed, ..stats }))
     }
 
@@ -150,7 +150,7 @@ impl Build<'_> {
 
     /// Everything from the build's directory to a complete version, resuming the work of an `earlier` build if there is
     /// one.
-    fn build_in(&self, build: BuildDir, earlier: Option<ShuffleRecord>) -> Result<BuildResult> {
+    fn run_build(&self, build: BuildDir, earlier: Option<ShuffleRecord>) -> Result<BuildResult> {
         let done = self.work(&build, earlier);
         if build.end(done.as_ref().err()) {
             self.prepared.options.progress.note("finished work is kept: the same command resumes it");
@@ -170,10 +170,10 @@ impl Build<'_> {
         checks.extend(shuffled.unique.iter().cloned());
         checks.extend(check::check_columns(&prepared.job.checks, &profile::column_stats(&shuffled.profile)));
         shutdown::check()?;
-        let (shards, ranges) = stages::build(prepared, catalog, build, shards, &shuffled, &mut timers)?;
+        let (shards, ranges) = stages::build_shards(prepared, catalog, build, shards, &shuffled, &mut timers)?;
         failpoint::reach("build.finished")?;
         stages::read_back(prepared, build, &shards, &mut timers)?;
-        let resumed = || ResumeReport { build: build.id().to_owned(), ranges: ranges.taken_up, of_ranges: ranges.all };
+        let resumed = || ResumeReport { build: build.id().to_owned(), ranges: ranges.resumed, of_ranges: ranges.all };
         let stats = BuildStats {
             predicted: Some(shuffled.predicted),
             moved: Vec::new(),
@@ -194,7 +194,7 @@ impl Build<'_> {
         self.remove_stale_builds(None)?;
         let (build, not_resumed) = tasks::start(prepared, catalog, &shares)?;
         let mut timers: Vec<StageTimer> = Vec::new();
-        let spread = tasks::build_stages(prepared, catalog, &build, (&shares, cluster), &mut timers)?;
+        let spread = tasks::run_stages(prepared, catalog, &build, (&shares, cluster), &mut timers)?;
         let mut checks = prepared.compatibility(previous);
         checks.extend(spread.unique);
         checks.extend(check::check_columns(&prepared.job.checks, &profile::column_stats(&spread.profile)));

@@ -34,7 +34,7 @@ pub(super) fn preflight(
     as_of: AsOf,
 ) -> Result<Option<Previous>> {
     as_of::refuse(catalog, current, prepared.options, as_of)?;
-    let Some(previous) = previous(catalog, current, &prepared.options.allow)? else { return Ok(None) };
+    let Some(previous) = published_manifest(catalog, current, &prepared.options.allow)? else { return Ok(None) };
     let results = prepared.compatibility(Some(&previous));
     let failed = || results.iter().filter(|result| result.outcome == CheckOutcome::Failed);
     let said: Vec<String> = failed()
@@ -60,7 +60,7 @@ pub(super) fn checks_as_json(results: &[CheckResult]) -> serde_json::Value {
 
 /// The published version, to compare with. With `--allow damaged` a damaged one does not stop the run that replaces it:
 /// otherwise no command could repair such a store.
-fn previous(catalog: &Catalog, current: &Current, allow: &Allowed) -> Result<Option<Previous>> {
+fn published_manifest(catalog: &Catalog, current: &Current, allow: &Allowed) -> Result<Option<Previous>> {
     let Some(live) = current.current else { return Ok(None) };
     match catalog.manifest(current, live) {
         Ok(manifest) => Ok(Some(Previous { manifest })),

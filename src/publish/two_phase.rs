@@ -62,7 +62,7 @@ pub(super) fn commit_change(
     let current = catalog.read()?;
     let decide = |current: &Current| {
         let change = decide(current)?;
-        own(current, &change)?;
+        refuse_if_follower(current, &change)?;
         Ok(change)
     };
     if current.targets.kafka.is_none() && current.pending.is_none() {
@@ -119,7 +119,7 @@ pub(super) fn back_on_store(catalog: &Catalog, to: Option<u64>) -> Result<Flip> 
         )));
     }
     let target = before.rollback_target(to)?;
-    own(&before, &Change::Rollback { to: target })?;
+    refuse_if_follower(&before, &Change::Rollback { to: target })?;
     check_target_files(catalog, &before, Some(before.clone().rollback_locally(target, now)?))?;
     catalog.commit(|latest| {
         let same = latest.current == before.current && latest.rollback_target(to)? == target;
@@ -151,7 +151,7 @@ fn try_to_catch_up(catalog: &Catalog) {
 }
 
 /// Refuses to publish or roll back in a store that follows a topic.
-fn own(current: &Current, change: &Change) -> Result<()> {
+fn refuse_if_follower(current: &Current, change: &Change) -> Result<()> {
     match (&current.follows, change) {
         (Some(topic), Change::Publish { .. } | Change::Rollback { .. }) => Err(Error::invalid(format!(
             "this store follows topic {topic}: publish or roll back where its versions are built; `cutover pin` holds \

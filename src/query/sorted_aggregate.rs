@@ -36,7 +36,8 @@ pub(super) fn sort_unbounded_aggregates(
     room: OperatorBudget,
 ) -> Result<Arc<dyn ExecutionPlan>> {
     let planned = plan.transform_up(|node| {
-        let Some(aggregate) = node.downcast_ref::<AggregateExec>().filter(|aggregate| gathers(aggregate)) else {
+        let Some(aggregate) = node.downcast_ref::<AggregateExec>().filter(|aggregate| has_unbounded_state(aggregate))
+        else {
             return Ok(Transformed::no(node));
         };
         match aggregate_sorted_input(aggregate, room)? {
@@ -54,17 +55,17 @@ fn fit(rows: &dyn ExecutionPlan, room: OperatorBudget) -> Result<bool> {
 }
 
 /// Whether the state of a group grows with its rows.
-fn gathers(aggregate: &AggregateExec) -> bool {
-    gathered(aggregate).next().is_some()
+fn has_unbounded_state(aggregate: &AggregateExec) -> bool {
+    collected_types(aggregate).next().is_some()
 }
 
 /// Whether strings or binary values are collected: DataFusion holds 22 KB per group for them, however few there are.
-fn gathers_texts(aggregate: &AggregateExec) -> bool {
-    gathered(aggregate).any(|of| !of.is_primitive() && of != DataType::Boolean)
+fn collects_strings(aggregate: &AggregateExec) -> bool {
+    collected_types(aggregate).any(|of| !of.is_primitive() && of != DataType::Boolean)
 }
 
 /// The types of the values that are collected.
-fn gathered(aggregate: &AggregateExec) -> impl Iterator<Item = DataType> {
+fn collected_types(aggregate: &AggregateExec) -> impl Iterator<Item = DataType> {
     let states = aggregate.aggr_expr().iter().filter_map(|each| each.state_fields().ok()).flatten();
     states.filter_map(|field| match field.data_type() {
         DataType::List(of) | DataType::LargeList(of) => Some(of.data_type().clone()),
@@ -84,7 +85,7 @@ fn aggregate_sorted_input(aggregate: &AggregateExec, room: OperatorBudget) -> Re
         }
         _ => return Ok(None),
     };
-    if !gathers_texts(first) && fit(first.input().as_ref(), room)? {
+    if !collects_strings(first) && fit(first.input().as_ref(), room)? {
         return Ok(None);
     }
     let groups = first.group_expr();

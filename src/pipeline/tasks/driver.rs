@@ -91,7 +91,7 @@ pub(in crate::pipeline) fn plan(prepared: &Prepared<'_>) -> Result<ClusterPlan> 
 ///
 /// # Errors
 /// Those of the cluster; the fault of a task; as those of reads and writes of the store.
-pub(in crate::pipeline) fn build_stages(
+pub(in crate::pipeline) fn run_stages(
     prepared: &Prepared<'_>,
     catalog: &Catalog,
     build: &BuildDir,

@@ -33,7 +33,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::Result;
 
-pub(super) use driver::{build_stages, plan, refuse_local, tidy};
+pub(super) use driver::{plan, refuse_local, run_stages, tidy};
 pub(super) use shares::Shares;
 pub(super) use start::start;
 pub use worker::Worker;

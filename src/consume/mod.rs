@@ -148,9 +148,9 @@ fn contained(attempt: impl FnOnce() -> Result<TakeoverOutcome>) -> Result<Takeov
 }
 
 /// What was read from the control topic: an announcement, none, or why it cannot be used.
-type Seen = std::result::Result<Option<Announcement>, String>;
+type ControlRead = std::result::Result<Option<Announcement>, String>;
 
-fn as_comparable(announced: Result<Option<Announcement>>) -> Seen {
+fn as_comparable(announced: Result<Option<Announcement>>) -> ControlRead {
     announced.map_err(|error| error.chain().join(": "))
 }
 
@@ -303,7 +303,7 @@ impl Follower<'_> {
     }
 
     /// Waits for another announcement, until `retry` has passed, or until a local pin is removed.
-    fn wait(&self, latest: &mut CompactedTopic<Announcement>, known: &Seen, retry: Option<Duration>) -> Result<()> {
+    fn wait(&self, latest: &mut CompactedTopic<Announcement>, known: &ControlRead, retry: Option<Duration>) -> Result<()> {
         let deadline = retry.map(|retry| Instant::now() + retry);
         let is_pinned = || self.catalog.read().is_ok_and(|current| current.pin.is_some());
         let pinned = is_pinned();

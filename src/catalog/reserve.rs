@@ -27,7 +27,7 @@ impl Catalog {
         }
         let current = fs::metadata(self.layout().current()).map_or(0, |meta| meta.len());
         let reserve = self.layout().reserve();
-        // In large steps, so that it is not written anew as `current.json` grows by a version.
+        // In large steps, so that it is not rewritten as `current.json` grows by a version.
         let wanted = (BYTES + current).next_power_of_two();
         if fs::metadata(&reserve).is_ok_and(|meta| meta.len() >= wanted) {
             return;

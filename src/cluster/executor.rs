@@ -63,11 +63,11 @@ pub struct ExecutorOptions {
     pub resources: Resources,
     /// The directory for everything that it writes.
     pub scratch: PathBuf,
-    /// How long it waits for a driver before it ends; none: for ever.
+    /// How long it waits for a driver before it ends; none: forever.
     pub idle_exit: Option<Duration>,
 }
 
-/// Runs tasks until no driver has answered for as long as `idle_exit` says, or for ever.
+/// Runs tasks until no driver has answered for as long as `idle_exit` says, or forever.
 ///
 /// # Errors
 /// `Invalid` for an address that may not be used, or certificates that cannot be; `Conflict` when another process uses

@@ -303,7 +303,12 @@ impl Follower<'_> {
     }
 
     /// Waits for another announcement, until `retry` has passed, or until a local pin is removed.
-    fn wait(&self, latest: &mut CompactedTopic<Announcement>, known: &ControlRead, retry: Option<Duration>) -> Result<()> {
+    fn wait(
+        &self,
+        latest: &mut CompactedTopic<Announcement>,
+        known: &ControlRead,
+        retry: Option<Duration>,
+    ) -> Result<()> {
         let deadline = retry.map(|retry| Instant::now() + retry);
         let is_pinned = || self.catalog.read().is_ok_and(|current| current.pin.is_some());
         let pinned = is_pinned();

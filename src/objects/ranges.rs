@@ -1,7 +1,7 @@
 //! Parts of an object for a reader that waits without blocking its thread, such as a scan of columns.
 //!
 //! Parts that lie close together are asked for as one, and several are asked for at a time. The requests run on the
-//! runtime of this directory, whichever runtime the reader has; they end when the reader goes away.
+//! runtime of this directory, whichever runtime the reader has; they end when the reader is dropped.
 //!
 //! Not for: whole objects, which `read` gives piece by piece.
 

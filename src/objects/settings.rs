@@ -20,7 +20,7 @@ pub(super) const ALLOW_HTTP: &str = "CUTOVER_ALLOW_HTTP";
 /// How long a request is waited for and tried again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Patience {
-    /// For a request and its whole answer; the answer to a large read is begun anew where it broke off.
+    /// For a request and its whole answer; the answer to a large read is resumed where it was interrupted.
     pub request: Duration,
     /// For a connection.
     pub connect: Duration,

@@ -161,7 +161,7 @@ fn grown(prepared: &Prepared<'_>, Previous { manifest }: &Previous) -> Estimate 
 }
 
 /// The estimate, with no more values of a key than the fold keeps: in a sample keys have fewer values, so that their
-/// bytes seem to grow with the input for ever.
+/// bytes seem to grow with the input forever.
 fn within_fold(estimate: Estimate, fold: Fold) -> Estimate {
     let kept = match Counter::kept(fold) {
         u64::MAX => return estimate,

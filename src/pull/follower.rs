@@ -29,7 +29,7 @@ const FIRST_RETRY: Duration = Duration::from_secs(1);
 const LONGEST_RETRY: Duration = Duration::from_secs(60);
 /// How often a follower says what it has when nothing changed.
 const REPORT_EVERY: Duration = Duration::from_secs(60);
-/// Versions that are begun and replaced remotely before they are complete, until a single pull gives up.
+/// Versions that are begun and replaced remotely before they are complete, until a single pull fails.
 const ATTEMPTS: usize = 10;
 
 /// What is followed, and how.

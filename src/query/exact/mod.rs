@@ -11,7 +11,7 @@
 //!  operation        operators on integers are exact, or an error
 //!  quotients        quotients of decimals are rounded, not cut off
 //!  float_frames,
-//!  moving_statistics  floats of a frame that moves are added up, or otherwise aggregated, anew
+//!  moving_statistics  floats of a frame that moves are added up, or otherwise aggregated, again for each row
 //!  floats           there is one zero and one NaN, so equal numbers are one group, one key, one partition
 //!  not_in           IN and NOT IN over subqueries follow the three-valued logic of nulls
 //!  null_safe        equality with nulls spreads to no other key of a join

@@ -260,7 +260,7 @@ fn a_store_that_is_unavailable_or_recreated_changes_nothing_for_readers() {
     pull(&numbers).fails(2).complains(&["there is no store at"]);
     assert_eq!(copied(&numbers), (1, 1));
     numbers.run(5).ok();
-    pull(&numbers).fails(5).complains(&["made anew"]);
+    pull(&numbers).fails(5).complains(&["created again"]);
     assert_eq!(copied(&numbers), (1, 1));
 }
 

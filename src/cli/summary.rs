@@ -66,7 +66,7 @@ pub(super) fn show(report: &RunReport, output: &mut Output) -> Result<()> {
         ))?;
     }
     if let Some(why) = &report.not_resumed {
-        output.line(format!("afresh   {why}"))?;
+        output.line(format!("restart  {why}"))?;
     }
     if let Some(streamed) = &report.kafka {
         output.line(kafka(streamed))?;

@@ -208,7 +208,7 @@ mod tests {
             ("401 Unauthorized: ", Kind::Invalid, "refuses the credentials"),
             ("412 Precondition Failed: ", Kind::Conflict, "replaced meanwhile"),
             ("503 Service Unavailable: ", Kind::Unavailable, "run again later"),
-            ("501 Not Implemented: ", Kind::Invalid, "no way to do it"),
+            ("501 Not Implemented: ", Kind::Invalid, "does not support it"),
             ("301 Moved Permanently: ", Kind::Invalid, "AWS_REGION"),
         ] {
             let error = classified_text(Box::leak(format!("{STATUS}{text}").into_boxed_str()));

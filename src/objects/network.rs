@@ -87,7 +87,7 @@ mod tests {
         assert_eq!(run(async { 7 }).unwrap(), 7);
         let from_elsewhere = start().unwrap().spawn_blocking(|| run(async { 8 }).unwrap());
         assert_eq!(run_to_end(from_elsewhere).unwrap().unwrap(), 8);
-        let panicked = run(async { assert!(std::hint::black_box(false), "no sense") }).unwrap_err();
+        let panicked = run(async { assert!(std::hint::black_box(false), "invalid answer") }).unwrap_err();
         assert_eq!(panicked.kind(), crate::error::Kind::Unavailable);
     }
 }

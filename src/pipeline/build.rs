@@ -118,7 +118,8 @@ impl Build<'_> {
             PreviousBuild::Resumable(build, record) => {
                 let id = build.id().to_owned();
                 self.remove_stale_builds(Some(&id))?;
-                progress.note(&format!("resuming build {id}, whose shuffle is on disk; --no-resume starts afresh"));
+                progress
+                    .note(&format!("resuming build {id}, whose shuffle is on disk; --no-resume starts from scratch"));
                 match self.run_build(build, Some(*record)) {
                     Err(error) if error.kind() == Kind::Corrupt => {
                         let why = error.chain().join(": ");
@@ -132,7 +133,7 @@ impl Build<'_> {
         if not_resumed.is_none() && !dead.is_empty() {
             not_resumed = Some(format!("{} left nothing to resume: no shuffle was sealed on disk", dead.join(", ")));
         }
-        not_resumed.iter().for_each(|why| progress.note(&format!("starting afresh: {why}")));
+        not_resumed.iter().for_each(|why| progress.note(&format!("starting from scratch: {why}")));
         let build = BuildDir::start(self.catalog, self.prepared.options, build_dir::new_id()?)?;
         failpoint::reach("build.started")?;
         let (complete, manifest, stats) = self.run_build(build, None)?;

@@ -31,7 +31,7 @@ BUDGETS = [128, 256, 512, 1024, 0]
 
 
 def noise(seed, length):
-    """So many letters without a pattern."""
+    """This many letters without a pattern."""
     letters = bytes(97 + byte % 26 for byte in range(256))
     return random.Random(seed).randbytes(length).translate(letters).decode()
 

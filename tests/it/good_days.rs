@@ -1,4 +1,4 @@
-//! Good nights that look unusual to whoever compares them carelessly: days built again, values that are new every day,
+//! Good nights that look unusual in a careless comparison: days built again, values that are new every day,
 //! the same rows in other files. None of them is refused.
 //!
 //! Not for: faults of a day's data (`bad_days`).

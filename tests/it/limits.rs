@@ -147,8 +147,8 @@ fn a_file_size_limit_is_an_error_and_not_a_signal() {
 fn too_few_threads_are_reported_before_any_work() {
     let numbers = Numbers::new();
     numbers.write(1, 20);
-    let nobody = ["--reuid=65534", "--regid=65534", "--clear-groups", "true"];
-    let can = Command::new("setpriv").args(nobody).status();
+    let unprivileged = ["--reuid=65534", "--regid=65534", "--clear-groups", "true"];
+    let can = Command::new("setpriv").args(unprivileged).status();
     if !rustix::process::getuid().is_root() || !can.is_ok_and(|status| status.success()) {
         return eprintln!("skipped: this user cannot run a command as another one");
     }
@@ -245,7 +245,7 @@ fn a_process_that_holds_a_password_leaves_no_core() {
         "security.protocol=SASL_PLAINTEXT\nsasl.mechanism=PLAIN\nsasl.username=someone\nsasl.password=hunter2\n";
     numbers.workspace.write("client.properties", settings);
     for (wanted, cores) in [("0", 0), ("1", 1)] {
-        // One for each: a process that ended may have left a connection that nobody accepted.
+        // One for each: a process that ended may have left a connection that was never accepted.
         let broker = TcpListener::bind("127.0.0.1:0").unwrap();
         let script = format!(
             "ulimit -c unlimited; exec $CUTOVER consume --brokers {} --topic t --store c --properties client.properties",

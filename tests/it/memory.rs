@@ -138,7 +138,7 @@ fn windows_and_lists_of_several_times_the_memory_stay_within_it() {
     }
 }
 
-/// So many letters and digits without any pattern.
+/// This many letters and digits without any pattern.
 fn noise(seed: i64, bytes: usize) -> String {
     let mut state = seed as u64 + 1;
     let mut next = || {

@@ -38,8 +38,8 @@ fn shell(workspace: &Workspace, line: &str) {
         line.split_once("# exit ").map_or(0, |(_, rest)| rest.split(':').next().unwrap().trim().parse().unwrap());
     let mut command = workspace.command("sh", &["-c", line]);
     let path = std::env::var("PATH").unwrap();
-    let beside = Path::new(CUTOVER).parent().unwrap().display();
-    command.env("PATH", format!("{}:{beside}:{path}", workspace.path("bin").display()));
+    let command_directory = Path::new(CUTOVER).parent().unwrap().display();
+    command.env("PATH", format!("{}:{command_directory}:{path}", workspace.path("bin").display()));
     drop(workspace.finish(&mut command).exits(code));
 }
 

@@ -37,7 +37,7 @@ fn a_run_that_is_asked_to_stop_changes_nothing_and_says_how_to_continue() {
     }
 }
 
-/// All columns of a wide table take the planner many seconds, in which it looks at no signal.
+/// All columns of a wide table take the planner many seconds, in which it checks no signal.
 #[test]
 fn a_run_is_stopped_while_its_query_is_planned() {
     let workspace = Workspace::new();

@@ -12,7 +12,7 @@ use crate::server::{SECRET, Server};
 const BEYOND: u64 = 100 << 20;
 const MIB: u64 = 1 << 20;
 
-/// Starts a run, changes an object while the run is paused, and lets it go on.
+/// Starts a run, changes an object while the run is paused, and lets it continue.
 fn changed_at(lake: &Lake, failpoint: &str, job: &str, change: impl FnOnce()) -> Run {
     let mut run = lake.start_failing(&format!("{failpoint}=pause"), &format!("run {job}.toml --rebuild"));
     run.wait_until_paused();

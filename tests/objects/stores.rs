@@ -95,7 +95,7 @@ fn behaviours(numbers: &Numbers) {
     numbers.write(6, 100);
     numbers.workspace.cutover("run numbers.toml --as-of 2029-01-01").fails(7).complains(&["older"]);
     assert_eq!(numbers.seen(), (5, 5));
-    // Readers, and what a store tells.
+    // Readers, and what a store reports.
     assert_eq!(numbers.on("scan", "--limit 3").ok().stdout.lines().count(), 3);
     numbers.on("get", "absent").exits(1);
     for depth in ["sizes", "checksums", "full"] {
@@ -159,7 +159,7 @@ fn changes_of_two_hosts_at_once_are_both_applied_or_refused() {
         let runs: Vec<_> = racers.iter().map(|(host, line)| host.workspace.start(line)).collect();
         let codes: Vec<i32> = runs.into_iter().map(|run| run.wait().exits_with_one_of(&[0, 2, 5])).collect();
         let current = one.current_json();
-        // Whoever came first, the state is one of those that the two commands lead to, one after the other.
+        // Whichever came first, the state is one of those that the two commands lead to, one after the other.
         assert!(current["current"] == to || current["current"] == back, "{codes:?} {current}");
         if !current["pin"].is_null() {
             assert_eq!(current["pin"]["version"], current["current"]);
@@ -310,7 +310,7 @@ fn of_hosts_that_race_for_the_lease_one_builds_at_a_time() {
         let runs = [&one, &other].map(|host| host.workspace.start("run numbers.toml"));
         let codes = runs.map(|run| run.wait().exits_with_one_of(&[0, 5]));
         built += codes.iter().filter(|code| **code == 0).count();
-        assert!(codes.contains(&0), "nobody built in round {round}");
+        assert!(codes.contains(&0), "no host built in round {round}");
         let current = one.current_json();
         assert_eq!(current["next_version"], built + 1, "a number for each build, in round {round}");
         assert_eq!(current["current"], built);

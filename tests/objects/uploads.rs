@@ -28,7 +28,7 @@ fn faulty(server: &Server, rules: impl IntoIterator<Item = Rule>) -> (String, Pr
     (name, proxy, bucket)
 }
 
-/// Uploads, and returns what was noted beside the result.
+/// Uploads, and returns what was noted, with the result.
 fn upload(bucket: &Bucket, source: &mut dyn Read, xxh3: Option<u64>) -> (Result<u64, Error>, Vec<OpenUpload>) {
     let mut noted = Vec::new();
     let result = bucket.upload(&key(), source, BYTES as u64, xxh3, &mut |open| {

@@ -41,7 +41,7 @@ pub(in crate::pipeline) fn start(
         };
         if !is_installed && why.is_none() {
             let id = building.build_id;
-            prepared.options.progress.note(&format!("continuing build {id}; --no-resume starts afresh"));
+            prepared.options.progress.note(&format!("continuing build {id}; --no-resume starts from scratch"));
             return Ok((BuildDir::start(catalog, prepared.options, id)?, None));
         }
         if !is_installed {

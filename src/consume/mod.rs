@@ -106,7 +106,7 @@ pub fn consume(options: &Options, mut on_takeover: impl FnMut(&Takeover) -> Resu
     let mut follower = Follower { options, catalog, reporter, dataset, reported_others: None };
     let mut retry = FIRST_RETRY;
     loop {
-        follower.tell_of_others(&latest);
+        follower.warn_of_others(&latest);
         let announcement = follower.announced(&latest);
         let outcome = match &announcement {
             Ok(Some(announcement)) => contained(|| follower.take_over(announcement, &mut latest)),
@@ -179,7 +179,7 @@ impl Follower<'_> {
     }
 
     /// Warns once about other keys in the control topic.
-    fn tell_of_others(&mut self, latest: &CompactedTopic<Announcement>) {
+    fn warn_of_others(&mut self, latest: &CompactedTopic<Announcement>) {
         let others = latest.values().others(&self.dataset);
         if let Some(others) = &others
             && self.reported_others.is_none()

@@ -46,10 +46,10 @@ pub(super) fn size(input: &dyn ExecutionPlan) -> Result<(Option<usize>, usize)> 
 }
 
 /// Whether an input is certain to be small: not by an estimate, but because its number of rows is bounded.
-pub(super) fn small(input: &Arc<dyn ExecutionPlan>, room: OperatorBudget) -> Result<bool> {
+pub(super) fn small(input: &Arc<dyn ExecutionPlan>, budget: OperatorBudget) -> Result<bool> {
     let Some(rows) = most_rows(input)? else { return Ok(false) };
     let (_, row_bytes) = size(input.as_ref())?;
-    Ok(rows.saturating_mul(row_bytes) <= room.memory / SMALL)
+    Ok(rows.saturating_mul(row_bytes) <= budget.memory / SMALL)
 }
 
 /// An upper bound of an input's rows; none if unknown.

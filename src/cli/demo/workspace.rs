@@ -52,7 +52,7 @@ impl Directory {
         let marker = path.join(MARKER);
         if !marker.is_file() && !is_empty(path)? {
             return Err(Error::invalid(format!(
-                "{} has files that are not of the demo: choose a new or an empty directory with --dir",
+                "{} has files that the demo did not write: choose a new or an empty directory with --dir",
                 path.display()
             )));
         }

@@ -25,7 +25,7 @@ const MIN_PER_THREAD: u64 = 32 << 20;
 /// System threads per requested thread: a worker of the query, one that takes its rows, and one that builds; and some
 /// more in total.
 const THREADS_PER_THREAD: usize = 3;
-const THREADS_BESIDE: usize = 4;
+const OTHER_THREADS: usize = 4;
 /// The last second of the year 9998, so that no run reaches the end of the dates that can be written.
 const LAST_SECOND: u64 = 253_370_764_799;
 /// The environment variable that allows core dumps of a process that holds passwords.
@@ -109,7 +109,7 @@ impl Resources {
     /// # Errors
     /// `Unavailable` when threads cannot be started.
     pub fn query_runtime(&self) -> Result<tokio::runtime::Runtime> {
-        check_threads(THREADS_PER_THREAD * self.threads + THREADS_BESIDE)?;
+        check_threads(THREADS_PER_THREAD * self.threads + OTHER_THREADS)?;
         tokio::runtime::Builder::new_multi_thread()
             .worker_threads(self.threads)
             .thread_name("query")

@@ -117,11 +117,11 @@ mod tests {
     fn the_first_failure_is_reported() {
         let directory = tempfile::tempdir().unwrap();
         let add = |name: &&str, hashed: &mut FileChecksums| hashed.add(&directory.path().join(name)).map(drop);
-        let send_until_nobody_takes_it = |sender: &Sender<&'static str>| {
+        let send_until_it_fails = |sender: &Sender<&'static str>| {
             while sender.send("lost").is_ok() {}
             Err(Error::internal("the receiver is closed"))
         };
-        let lost = FileChecksums::hash_concurrently(send_until_nobody_takes_it, add).unwrap_err();
+        let lost = FileChecksums::hash_concurrently(send_until_it_fails, add).unwrap_err();
         assert_eq!(lost.kind(), crate::error::Kind::Unavailable);
         let failed = FileChecksums::hash_concurrently(|_| Err(Error::input("two rows of one key")), add).unwrap_err();
         assert_eq!(failed.message(), "two rows of one key");

@@ -1,6 +1,6 @@
 //! Disk space that a store reserves, so that `gc` can work on a full disk.
 //!
-//! To forget a version, `current.json` is replaced, and that needs space for the new file before the old one goes. On a
+//! To forget a version, `current.json` is replaced, and that needs space for the new file before the old one is gone. On a
 //! disk without a free byte a store could then delete nothing. So it keeps a file that is never read: `gc` deletes it
 //! where it must, and writes it again when it is done.
 //!

@@ -310,11 +310,11 @@ impl Measure for Counter {
                 seen.value_bytes += key.value_bytes;
             }
         }
-        let stands_for = f64::from(level).exp2();
+        let weight = f64::from(level).exp2();
         for key in keys.values() {
             let share = kept.min(key.entries) as f64 / key.entries as f64;
-            total.rows += stands_for;
-            total.bytes += stands_for * (key.key_bytes as f64 + key.value_bytes * share);
+            total.rows += weight;
+            total.bytes += weight * (key.key_bytes as f64 + key.value_bytes * share);
         }
         total
     }

@@ -38,8 +38,8 @@ pub(super) fn partition_aggregates(
     let planned = plan.transform_up(|node| {
         let Some((last, first)) = steps(&node) else { return Ok(Transformed::no(node)) };
         let (rows, row_bytes) = size(first.input().as_ref())?;
-        let beside_rows = OperatorBudget { memory: budget.memory / TABLES_PER_THREAD, ..budget };
-        let needed = rows.map(|rows| (rows / PARTITION_ROWS).max(tables(rows, row_bytes, beside_rows)));
+        let budget_of_tables = OperatorBudget { memory: budget.memory / TABLES_PER_THREAD, ..budget };
+        let needed = rows.map(|rows| (rows / PARTITION_ROWS).max(tables(rows, row_bytes, budget_of_tables)));
         if needed.is_some_and(|needed| needed <= budget.threads) {
             return Ok(Transformed::no(node));
         }

@@ -75,7 +75,7 @@ impl Blocks {
         &self.header
     }
 
-    /// Takes up to `most` of the withheld records of zero bytes; returns how many.
+    /// Removes up to `most` of the withheld records of zero bytes; returns how many.
     pub fn take_empty(&mut self, most: u64) -> u64 {
         let taken = self.empty.min(most);
         self.empty -= taken;

@@ -6,7 +6,7 @@
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
 
-# A shell that never read rustup's profile finds cargo all the same.
+# A shell that never read rustup's profile still finds cargo.
 export PATH := $(PATH):$(or $(CARGO_HOME),$(HOME)/.cargo)/bin
 
 TARGET_DIR := $(or $(CARGO_TARGET_DIR),target)
@@ -121,7 +121,7 @@ bench-objects: ## inputs and stores on an object store, compared with DuckDB and
 	python3 benches/objects.py --target-dir "$(TARGET_DIR)" $(ARGS)
 
 .PHONY: bench-cluster
-bench-cluster: ## runs on two executors beside runs on one machine, inputs and store on one object store (ARGS="--events 1000000 --pairs 1")
+bench-cluster: ## runs on two executors compared with runs on one machine, inputs and store on one object store (ARGS="--events 1000000 --pairs 1")
 	@scripts/setup.sh --objects
 	cargo build --release --locked --bin cutover
 	PYTHONPATH=tests python3 benches/cluster.py --target-dir "$(TARGET_DIR)" $(ARGS)

@@ -66,7 +66,7 @@ def main():
     with bench.cluster(executors=1, slots=2) as cluster:
         bench.upload(cluster)
         one = bench.on_cluster(cluster, "scan", "large")
-        print(f"two executors of one slot beside one of two: {two / one:.2f} x (aim: within 15 %)", flush=True)
+        print(f"two executors of one slot compared with one of two: {two / one:.2f} x (aim: within 15 %)", flush=True)
         bench.results.append({"name": "two executors beside one", "two": two, "one": one})
     for select in SELECTS:
         with bench.cluster(executors=2, slots=1, memory="256MiB") as cluster:

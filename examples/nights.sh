@@ -58,7 +58,7 @@ echo "# The 24th again, a backfill: refused before any work, as it would take re
 expect 7 cutover plan views.toml --set date=2026-11-24
 expect 7 cutover run views.toml --set date=2026-11-24
 
-echo "# It can be built and read by its number, while readers stay where they are."
+echo "# It can be built and read by its number, while readers stay on their version."
 expect 0 cutover plan views.toml --set date=2026-11-24 --stage
 expect 0 cutover run views.toml --set date=2026-11-24 --stage
 expect 0 cutover get stores/views user-0007 --version 2
@@ -66,6 +66,6 @@ expect 0 cutover get stores/views user-0007 --version 2
 echo "# The 26th has its actions in capitals: as many rows and keys as ever, and still stopped."
 expect 7 cutover run views.toml --set date=2026-11-26
 
-echo "# Readers still see the 25th; the bad version is kept, to be looked at."
+echo "# Readers still see the 25th; the bad version is kept for inspection."
 expect 0 cutover versions stores/views
 expect 0 cutover show stores/views 3

@@ -23,10 +23,10 @@ def metadata() -> dict:
     return json.loads(subprocess.run(command, cwd=ROOT, check=True, capture_output=True).stdout)
 
 
-def linked(told: dict) -> list[dict]:
+def linked(resolved: dict) -> list[dict]:
     """The packages that the command links, in the order of their names."""
-    nodes = {node["id"]: node for node in told["resolve"]["nodes"]}
-    packages = {package["id"]: package for package in told["packages"]}
+    nodes = {node["id"]: node for node in resolved["resolve"]["nodes"]}
+    packages = {package["id"]: package for package in resolved["packages"]}
     queue = [node for node in nodes if packages[node]["name"] == "cutover"]
     # The native module of the Python package.
     queue += [node for node in nodes if packages[node]["name"] == "cutover-python"]
@@ -34,7 +34,7 @@ def linked(told: dict) -> list[dict]:
     while queue:
         for dependency in nodes[queue.pop()]["deps"]:
             kinds = {kind["kind"] for kind in dependency["dep_kinds"]}
-            # OpenSSL's source is a dependency of a build script, and linked all the same.
+            # OpenSSL's source is a dependency of a build script, and linked anyway.
             wanted = None in kinds or packages[dependency["pkg"]]["name"] == "openssl-src"
             if wanted and dependency["pkg"] not in seen:
                 seen.add(dependency["pkg"])
@@ -44,7 +44,7 @@ def linked(told: dict) -> list[dict]:
 
 def component(package: dict) -> dict:
     name, version = package["name"], package["version"]
-    told = {
+    part = {
         "type": "library",
         "bom-ref": f"pkg:cargo/{name}@{version}",
         "name": name,
@@ -53,8 +53,8 @@ def component(package: dict) -> dict:
         "licenses": [{"expression": (package["license"] or "NOASSERTION").replace("/", " OR ")}],
     }
     if package.get("repository"):
-        told["externalReferences"] = [{"type": "vcs", "url": package["repository"]}]
-    return told
+        part["externalReferences"] = [{"type": "vcs", "url": package["repository"]}]
+    return part
 
 
 def main() -> None:

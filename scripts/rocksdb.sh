@@ -1,5 +1,5 @@
 #!/bin/sh
-# Builds RocksDB as one static library in a third of the processor time, and tells cargo to link it.
+# Builds RocksDB as one static library in a third of the processor time, and makes cargo link it.
 #
 #   scripts/rocksdb.sh             builds the library once per machine and writes .cargo/config.toml, which names it
 #   scripts/rocksdb.sh --library   the same without .cargo/config.toml; prints the library's directory

@@ -53,8 +53,8 @@ def main() -> None:
         assert reader.get(key) == before
     print(f"a reader that stayed open saw versions {seen}; {key} is {before}")
     for file in ["env/bin/cutover", cutover._native.__file__]:
-        told = subprocess.run(["ldd", file], capture_output=True, text=True, check=True).stdout
-        libraries = {os.path.basename(line.split()[0]).split(".so")[0] for line in told.splitlines()}
+        listed = subprocess.run(["ldd", file], capture_output=True, text=True, check=True).stdout
+        libraries = {os.path.basename(line.split()[0]).split(".so")[0] for line in listed.splitlines()}
         print(f"{os.path.basename(file)} needs", ", ".join(sorted(libraries)))
         assert libraries <= GLIBC, libraries - GLIBC
 

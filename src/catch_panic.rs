@@ -49,7 +49,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_panic_becomes_its_words() {
+    fn a_panic_becomes_its_message() {
         assert_eq!(contain(|| 7), Ok(7));
         let number = 9;
         assert_eq!(

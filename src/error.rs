@@ -254,7 +254,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn our_error_is_found_inside_others() {
+    fn an_error_of_cutover_is_found_inside_others() {
         let held = std::io::Error::other(Error::input("s3://lake/a changed"));
         assert_eq!(Error::inside(&held).unwrap().message(), "s3://lake/a changed");
         let wrapped = Error::unavailable("cannot read").because(held);
@@ -279,7 +279,7 @@ mod tests {
     }
 
     #[test]
-    fn a_full_disk_is_told_from_other_faults() {
+    fn a_full_disk_is_distinguished_from_other_errors() {
         let error = |code| {
             let io: std::io::Result<()> = Err(std::io::Error::from_raw_os_error(code));
             io.io("write", std::path::Path::new("a.sst")).unwrap_err().during("build failed")

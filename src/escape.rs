@@ -55,7 +55,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_could_move_a_cursor_is_spelt_out() {
+    fn control_characters_are_escaped() {
         assert_eq!(escaped("plain, ünïcode"), "plain, ünïcode");
         assert_eq!(escaped("a\u{1b}[2Jb\nc\td\u{9b}"), "a\\u{1b}[2Jb\\nc\\td\\u{9b}");
         assert_eq!(escaped("\u{202e}txt"), "\\u{202e}txt");
@@ -63,7 +63,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_long_is_cut_between_characters() {
+    fn long_text_is_cut_between_characters() {
         assert_eq!(shortened("views"), "\"views\"");
         let long = shortened(&"ü".repeat(1000));
         assert!(long.starts_with("\"üü") && long.ends_with("ü…\" (2000 bytes)") && long.len() < 200, "{long}");

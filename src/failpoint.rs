@@ -163,7 +163,7 @@ mod tests {
     use crate::error::Kind;
 
     #[test]
-    fn only_whole_failpoints_are_understood() {
+    fn incomplete_failpoints_are_refused() {
         let point = parse("stream.record=kill@500").unwrap();
         assert_eq!((point.name, point.action, point.at), ("stream.record", Action::Kill, 500));
         assert_eq!(parse("log.append=error").unwrap().at, 1);
@@ -176,7 +176,7 @@ mod tests {
     }
 
     #[test]
-    fn an_error_comes_when_its_turn_has_come_and_once() {
+    fn an_error_is_injected_once_at_the_given_hit() {
         let point = parse("log.append=error@2").unwrap();
         let outcomes = [(); 3].map(|()| fire(&point).is_err());
         assert_eq!(outcomes, [false, true, false]);

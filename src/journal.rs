@@ -116,7 +116,7 @@ mod tests {
     }
 
     #[test]
-    fn lines_come_back_up_to_the_first_that_is_damaged() {
+    fn lines_are_read_up_to_the_first_damaged_one() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("journal/one.jsonl");
         let (mut journal, none) = Journal::open::<u64>(path.clone(), |_, _| true).unwrap();
@@ -137,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_that_does_not_hold_ends_it_and_others_can_follow() {
+    fn a_line_that_is_refused_ends_the_journal_and_is_overwritten() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("one.jsonl");
         let (mut journal, _) = Journal::open::<u64>(path.clone(), |_, _| true).unwrap();

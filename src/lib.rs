@@ -8,8 +8,8 @@
 //! | tell what failed, and what to do about it | [`error`]: the kinds are those of the exit codes |
 //! | know what a version is made of | [`mod@format`]: the types of `manifest.json` and `current.json` |
 //!
-//! With `default-features = false` the crate is the reader alone: it builds RocksDB and the client of object stores, and
-//! no query engine and no Kafka client.
+//! With `default-features = false` the crate is the reader alone: it builds RocksDB and the client of object stores,
+//! and no query engine and no Kafka client.
 
 #![cfg_attr(
     not(feature = "build"),

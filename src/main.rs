@@ -43,7 +43,7 @@ fn main() -> ExitCode {
         let _ = ending.record(&ended, code);
         return ExitCode::from(code);
     }
-    match ending.tell(&ended, code) {
+    match ending.print(&ended, code) {
         Err(error) if code == 0 && !cli::is_output_closed(&error) => {
             cli::report(&error);
             ExitCode::from(self::code(error.kind()))
@@ -55,7 +55,7 @@ fn main() -> ExitCode {
 
 /// Prints what clap reports instead of running a command: help, or what is wrong with the arguments.
 fn instead(refused: Refused) -> ExitCode {
-    match refused.tell() {
+    match refused.print() {
         Ok(None) => ExitCode::SUCCESS,
         Ok(Some((error, ending))) => {
             let code = code(error.kind());

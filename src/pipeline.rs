@@ -4,8 +4,9 @@
 //!  lock ─▶ already there? ─▶ predict ─▶ query+encode+shuffle ─▶ build ─▶ read back ─▶ rules ─▶ install ─▶ publish ─▶ gc
 //! ```
 //!
-//! Everything is written below `staging/<build-id>/`, so a run that ends before the install leaves nothing that a reader
-//! could see. The directory is removed on every exit that the process survives, unless the next run can resume it.
+//! Everything is written below `staging/<build-id>/`, so a run that ends before the install leaves nothing that a
+//! reader could see. The directory is removed on every exit that the process survives, unless the next run can resume
+//! it.
 //!
 //! Not for: the work of a stage.
 

@@ -21,5 +21,5 @@ pub fn u64() -> Result<u64> {
 }
 
 fn none(error: getrandom::Error) -> Error {
-    Error::unavailable("the system gives no random numbers").because(error)
+    Error::unavailable("the system provides no random numbers").because(error)
 }

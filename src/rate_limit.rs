@@ -46,7 +46,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_taken_beyond_the_limit_waits() {
+    fn requests_beyond_the_limit_wait() {
         let limit = RateLimit::new(1000);
         let start = Instant::now();
         [400; 4].into_iter().for_each(|bytes| limit.take(bytes, || false));

@@ -24,7 +24,7 @@ pub enum RunOutcome {
     AlreadyPublished,
     /// A version of the same job over the same inputs was there, unpublished; it is what readers see now.
     AlreadyBuilt,
-    /// The new version is complete, but the store is pinned; readers stay where they are.
+    /// The new version is complete, but the store is pinned; readers stay on their version.
     Pinned,
     /// The version is complete and unpublished, as requested; `cutover publish` takes its number.
     Staged,
@@ -126,12 +126,12 @@ pub struct ObjectStoreForecast {
     pub pull_requests: u64,
 }
 
-/// How a cluster would share out a job.
+/// How a cluster would divide a job.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct ClusterPlan {
-    /// The input that is shared out, if one is.
+    /// The input that is divided, if one is.
     pub shared: Option<String>,
-    /// By which columns inputs are exchanged. If none is, and none shared out, one task runs the whole query.
+    /// By which columns inputs are exchanged. If none is, and none divided, one task runs the whole query.
     pub exchanged: BTreeMap<String, String>,
     /// Bytes of those inputs.
     pub bytes: u64,
@@ -160,9 +160,9 @@ pub struct ClusterReport {
     pub build_tasks: usize,
     /// Those that an earlier run had built.
     pub build_tasks_resumed: usize,
-    /// The input that was shared out, if one was.
+    /// The input that was divided, if one was.
     pub shared: Option<String>,
-    /// By which columns inputs were exchanged. If none was, and none shared out, one task ran the whole query.
+    /// By which columns inputs were exchanged. If none was, and none divided, one task ran the whole query.
     pub exchanged: BTreeMap<String, String>,
     /// Machines that did tasks.
     pub executors: usize,

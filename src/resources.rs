@@ -1,7 +1,7 @@
 //! The resources of a run: threads, memory, and the thread pools.
 //!
 //! One number of threads sizes everything: the query's partitions, the shuffle's writers and rayon's pool. One memory
-//! budget is divided into fixed shares, so that no stage can starve another.
+//! budget is divided into fixed shares, so that no stage can starve another (`docs/memory.md` has the shares).
 //!
 //! Not for: the job. Nothing here is read from the job file.
 
@@ -25,7 +25,7 @@ const MIN_PER_THREAD: u64 = 32 << 20;
 /// System threads per requested thread: a worker of the query, one that takes its rows, and one that builds; and some
 /// more in total.
 const THREADS_PER_THREAD: usize = 3;
-const THREADS_BESIDE: usize = 4;
+const OTHER_THREADS: usize = 4;
 /// The last second of the year 9998, so that no run reaches the end of the dates that can be written.
 const LAST_SECOND: u64 = 253_370_764_799;
 /// The environment variable that allows core dumps of a process that holds passwords.
@@ -109,7 +109,7 @@ impl Resources {
     /// # Errors
     /// `Unavailable` when threads cannot be started.
     pub fn query_runtime(&self) -> Result<tokio::runtime::Runtime> {
-        check_threads(THREADS_PER_THREAD * self.threads + THREADS_BESIDE)?;
+        check_threads(THREADS_PER_THREAD * self.threads + OTHER_THREADS)?;
         tokio::runtime::Builder::new_multi_thread()
             .worker_threads(self.threads)
             .thread_name("query")
@@ -161,7 +161,7 @@ pub fn forbid_cores() {
         return;
     }
     if let Err(error) = set_dumpable_behavior(DumpableBehavior::NotDumpable) {
-        tracing::debug!(%error, "a core of this process would hold the client settings");
+        tracing::debug!(%error, "a core dump of this process would hold the client settings");
     }
 }
 
@@ -247,7 +247,7 @@ mod tests {
     }
 
     #[test]
-    fn a_clock_that_shows_no_date_is_refused() {
+    fn a_clock_out_of_range_is_refused() {
         let at = |seconds: u64| UNIX_EPOCH + std::time::Duration::from_secs(seconds);
         for now in [at(0), at(1_800_000_000), at(LAST_SECOND - 1), SystemTime::now()] {
             check_time(now).unwrap();
@@ -258,13 +258,13 @@ mod tests {
     }
 
     #[test]
-    fn threads_that_the_system_gives_are_found_and_ended() {
+    fn available_threads_are_probed_and_ended() {
         check_threads(40).unwrap();
         check_threads(0).unwrap();
     }
 
     #[test]
-    fn what_cannot_work_is_refused() {
+    fn impossible_resources_are_refused() {
         assert!(Resources::new(Some(0), None).is_err());
         assert!(Resources::new(None, Some(1 << 20)).is_err());
         assert!(Resources::new(Some(3), Some(MIN_MEMORY)).is_err());

@@ -106,19 +106,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn nothing_stops_by_itself() {
+    fn nothing_stops_without_a_signal() {
         check().unwrap();
         sleep(Duration::from_millis(1)).unwrap();
         assert_eq!(signal(), 0);
     }
 
     #[test]
-    fn what_is_done_without_a_signal_is_not_left() {
+    fn work_without_a_signal_is_not_abandoned() {
         assert!(leaving(|| left().is_none()).unwrap());
     }
 
     #[test]
-    fn only_a_stop_says_what_stands() {
+    fn only_a_stop_reports_the_current_state() {
         let said = |error| explain_stop(error, || "nothing changed".to_owned()).chain().join(": ");
         assert_eq!(said(Error::stopped("SIGINT")), "nothing changed: SIGINT");
         assert_eq!(said(Error::conflict("held")), "held");

@@ -56,12 +56,12 @@ mod tests {
     }
 
     #[test]
-    fn what_would_end_another_thread_fits() {
+    fn deep_recursion_fits() {
         assert_eq!(on_deep_stack(|| deep(200_000), || None).unwrap(), 200_000);
     }
 
     #[test]
-    fn what_takes_too_long_is_left() {
+    fn work_that_takes_too_long_is_abandoned() {
         let never = || std::thread::sleep(Duration::from_secs(3600));
         on_deep_stack(never, || Some(())).unwrap();
     }

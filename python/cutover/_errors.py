@@ -59,7 +59,7 @@ class CorruptError(CutoverError):
 
 
 class RejectedError(CutoverError):
-    """A check stopped the publish: look at the version."""
+    """A check stopped the publish: inspect the version."""
 
     kind = "rejected"
 

@@ -13,7 +13,7 @@ class Reader(_native.Reader):
     Args:
         store: path, or ``s3://…``, ``gs://…``, ``az://…``; credentials come from the environment.
         cache: for a URL, the directory that one reader at a time keeps up to date.
-        refresh_every: seconds between two looks for a new version; 0.2 for a directory, 5 for a URL.
+        refresh_every: seconds between two checks for a new version; 0.2 for a directory, 5 for a URL.
         block_cache: bytes of data blocks to keep; for a directory.
 
     Use one reader per store and process, from any thread. Do all reads that belong together on one `snapshot()`.

@@ -41,7 +41,7 @@ struct Batches {
     cursor: Cursor,
     /// What consumers see.
     schema: SchemaRef,
-    /// The same for the decoder, which knows no names of time zones: timestamps are instants all the same.
+    /// The same for the decoder, which knows no names of time zones: timestamps are instants anyway.
     decoded: SchemaRef,
     raw: bool,
 }

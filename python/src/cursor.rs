@@ -31,7 +31,8 @@ impl Cursor {
         Arc::clone(&self.version)
     }
 
-    /// Passes the next entries to `take`, until it has had `entries` of them or `bytes`; none are left when it gets none.
+    /// Passes the next entries to `take`, until it has had `entries` of them or `bytes`; none are left when it gets
+    /// none.
     pub(crate) fn piece(
         &mut self,
         entries: u64,

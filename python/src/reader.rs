@@ -12,9 +12,9 @@ use crate::errors::{OrRaise, invalid, raised};
 use crate::fork;
 use crate::version::Version;
 
-/// Bytes of data blocks that a reader keeps, unless told otherwise.
+/// Bytes of data blocks that a reader keeps by default.
 const BLOCK_CACHE: usize = 256 << 20;
-/// Shortest and longest time between two looks that are taken.
+/// Shortest and longest time between two checks that are made.
 const LOOK_EVERY: std::ops::RangeInclusive<f64> = 0.001..=86_400.0;
 
 enum Followed {

@@ -68,7 +68,7 @@ def test_values_that_look_like_flags_are_values(workspace):
 
 def test_the_demo_is_quick(tmp_path):
     started = time.monotonic()
-    told = cutover.demo(dir="demo", cwd=tmp_path)
-    assert told["rolled_back_to"] == 1 and time.monotonic() - started < 60
+    result = cutover.demo(dir="demo", cwd=tmp_path)
+    assert result["rolled_back_to"] == 1 and time.monotonic() - started < 60
     with cutover.Reader(tmp_path / "demo/stores/enriched_events") as reader:
         assert len(reader.snapshot()) == 200_000

@@ -22,17 +22,17 @@ def in_fork(work) -> str:
     if child == 0:
         signal.alarm(DEADLINE)
         try:
-            told = f"returned {work()}"
+            outcome = f"returned {work()}"
         except BaseException as error:
-            told = f"{type(error).__name__}: {error}"
-        os.write(write, told.encode())
+            outcome = f"{type(error).__name__}: {error}"
+        os.write(write, outcome.encode())
         os._exit(0)
     os.close(write)
     with os.fdopen(read) as pipe:
-        told = pipe.read()
+        outcome = pipe.read()
     _, status = os.waitpid(child, 0)
     assert status == 0, f"the process hung or died: {status}"
-    return told
+    return outcome
 
 
 def test_a_fork_with_an_open_reader_is_refused_at_once(workspace):

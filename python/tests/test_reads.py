@@ -169,6 +169,6 @@ def test_several_rows_of_one_key(workspace):
 
 def test_what_the_command_shows_is_what_the_reader_returns(workspace):
     workspace.generation(1)
-    told = cutover.get(workspace.store, "k00007")
-    assert told["entries"] == [{"key": "k00007", "value": cutover.Reader(workspace.store).get("k00007")}]
-    assert json.dumps(told["entries"][0]["value"]) == '{"generation": 1}'
+    printed = cutover.get(workspace.store, "k00007")
+    assert printed["entries"] == [{"key": "k00007", "value": cutover.Reader(workspace.store).get("k00007")}]
+    assert json.dumps(printed["entries"][0]["value"]) == '{"generation": 1}'

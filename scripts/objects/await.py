@@ -25,7 +25,7 @@ def serves():
         ask("DELETE", f"{FILER}/ready")
         ask("GET", S3)
     except urllib.error.HTTPError as error:
-        return error.code == 403  # what S3 says to somebody without credentials
+        return error.code == 403  # what S3 answers to requests without credentials
     except OSError:
         pass
     return False

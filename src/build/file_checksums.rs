@@ -94,7 +94,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_table_is_known_under_another_name_and_anything_else_is_read() {
+    fn a_renamed_table_keeps_its_checksum_and_any_other_file_is_read() {
         let directory = tempfile::tempdir().unwrap();
         let path = |name: &str| directory.path().join(name);
         std::fs::write(path("table"), "table").unwrap();
@@ -114,14 +114,14 @@ mod tests {
     }
 
     #[test]
-    fn the_first_failure_is_told() {
+    fn the_first_failure_is_reported() {
         let directory = tempfile::tempdir().unwrap();
         let add = |name: &&str, hashed: &mut FileChecksums| hashed.add(&directory.path().join(name)).map(drop);
-        let send_until_nobody_takes_it = |sender: &Sender<&'static str>| {
+        let send_until_it_fails = |sender: &Sender<&'static str>| {
             while sender.send("lost").is_ok() {}
             Err(Error::internal("the receiver is closed"))
         };
-        let lost = FileChecksums::hash_concurrently(send_until_nobody_takes_it, add).unwrap_err();
+        let lost = FileChecksums::hash_concurrently(send_until_it_fails, add).unwrap_err();
         assert_eq!(lost.kind(), crate::error::Kind::Unavailable);
         let failed = FileChecksums::hash_concurrently(|_| Err(Error::input("two rows of one key")), add).unwrap_err();
         assert_eq!(failed.message(), "two rows of one key");

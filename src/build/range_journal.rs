@@ -134,7 +134,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_range_is_taken_up_only_when_its_tables_are_as_they_were() {
+    fn a_range_is_resumed_only_if_its_tables_are_unchanged() {
         let directory = tempfile::tempdir().unwrap();
         let tables_dir = directory.path().join("tables");
         let journal = directory.path().join("journal/shard-00000.jsonl");

@@ -2,8 +2,8 @@
 //!
 //! An entry is sampled when the low bits of its digest are zero. The number of bits, the level, rises whenever the
 //! sample exceeds [`MAX`] entries or its memory. So the sample is between half full and full, spread at random over
-//! the keys, and a small shard is sampled completely. With long keys, or very many shards, the sample can be smaller than a
-//! read-back needs; such a shard is then read back completely.
+//! the keys, and a small shard is sampled completely. With long keys, or very many shards, the sample can be smaller
+//! than a read-back needs; such a shard is then read back completely.
 //!
 //! Not for: the samples that choose splitters (`shuffle`).
 
@@ -110,7 +110,7 @@ mod tests {
     const ROOM: usize = 1 << 20;
 
     #[test]
-    fn small_shards_remember_all_and_large_ones_enough() {
+    fn small_shards_keep_every_key_and_large_ones_a_sample() {
         for (entries, least) in [(0u64, 0), (1_000, 1_000), (1_000_000, 1_000)] {
             let sampler = Sampler::new(ROOM);
             let mut level = 0;
@@ -136,7 +136,7 @@ mod tests {
     }
 
     #[test]
-    fn what_an_earlier_attempt_remembered_counts_as_if_it_were_written_now() {
+    fn samples_of_an_earlier_attempt_count_like_new_ones() {
         let write = |sampler: &Sampler, keys: std::ops::Range<u64>| {
             let mut level = 0;
             for key in keys.map(u64::to_be_bytes) {

@@ -64,7 +64,7 @@ mod tests {
     }
 
     #[test]
-    fn a_transient_fault_is_survived_and_a_lasting_one_is_reported_with_its_first_cause() {
+    fn a_transient_error_is_retried_and_a_lasting_one_is_reported_with_its_first_cause() {
         assert!(matches!(tried(&[None]), (Ok(()), 1)));
         assert!(matches!(tried(&[Some("EIO"), Some("gone"), None]), (Ok(()), 3)));
         let (failed, tries) = tried(&[Some("EIO"), Some("gone"), Some("gone")]);
@@ -74,7 +74,7 @@ mod tests {
     }
 
     #[test]
-    fn what_does_not_pass_is_not_tried_again() {
+    fn permanent_errors_are_not_retried() {
         assert!(matches!(tried(&[Some("wrong")]), (Err(_), 1)));
         assert!(matches!(tried(&[Some("full")]), (Err(_), 1)));
         let (failed, tries) = tried(&[Some("EIO"), Some("wrong")]);

@@ -68,13 +68,12 @@ pub struct RangeCounts {
     /// All of them.
     pub all: usize,
     /// Those that an earlier attempt had finished.
-    pub taken_up: usize,
+    pub resumed: usize,
 }
 
 impl std::iter::Sum for RangeCounts {
     fn sum<I: Iterator<Item = Self>>(ranges: I) -> Self {
-        ranges
-            .fold(Self::default(), |sum, more| Self { all: sum.all + more.all, taken_up: sum.taken_up + more.taken_up })
+        ranges.fold(Self::default(), |sum, more| Self { all: sum.all + more.all, resumed: sum.resumed + more.resumed })
     }
 }
 
@@ -84,7 +83,7 @@ struct BuiltRange {
     number: usize,
     tables: Vec<Table>,
     /// Whether an earlier attempt finished them.
-    taken_up: bool,
+    resumed: bool,
 }
 
 /// Builds one shard: deduplicates and writes its ranges in parallel, except those that an earlier attempt finished;
@@ -108,13 +107,13 @@ pub fn build_shard(
             Some((tables, samples)) => {
                 material.sampler.seed(samples);
                 progress.skip(tables.iter().map(|table| table.rows).sum());
-                BuiltRange { number, tables, taken_up: true }
+                BuiltRange { number, tables, resumed: true }
             }
             None => {
                 let tables = retrying(&format!("range {number} of shard {}", shard.number), || {
                     write_range(&range, material.writer(target, number), folding, progress)
                 })?;
-                BuiltRange { number, tables, taken_up: false }
+                BuiltRange { number, tables, resumed: false }
             }
         };
         sender.send(built).map_err(|_| Error::internal("the checksum thread stopped; see the error above"))
@@ -123,7 +122,7 @@ pub fn build_shard(
     let finish = |built: &BuiltRange, hashed: &mut FileChecksums| {
         let read = built.tables.iter().map(|table| hashed.add(&target.tables_dir.join(&table.name)));
         let read: Vec<ReadBack> = read.collect::<Result<_>>()?;
-        if !built.taken_up {
+        if !built.resumed {
             ledger.note(built.number, &built.tables, &read, || material.sampler.samples_between(&built.tables))?;
             failpoint::reach("range.finished")?;
         }
@@ -138,7 +137,7 @@ pub fn build_shard(
         finish,
     )?;
     built.sort_unstable_by_key(|range| range.number);
-    let counted = RangeCounts { all: built.len(), taken_up: built.iter().filter(|range| range.taken_up).count() };
+    let counted = RangeCounts { all: built.len(), resumed: built.iter().filter(|range| range.resumed).count() };
     let tables: Vec<Table> = built.into_iter().flat_map(|range| range.tables).collect();
     Ok((database_of(shard.number, &tables, material, target, &hashed)?, counted))
 }

@@ -60,7 +60,7 @@ impl Log {
             Place::Objects(objects) => objects.append(&entry),
         };
         if let Err(error) = appended {
-            tracing::warn!("the log misses an event ({event:?}, version {version:?}): {}", error.chain().join(": "));
+            tracing::warn!("the log lacks an event ({event:?}, version {version:?}): {}", error.chain().join(": "));
         }
     }
 
@@ -169,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn an_event_that_cannot_be_written_is_no_failure() {
+    fn an_event_that_cannot_be_written_fails_no_command() {
         let directory = tempfile::tempdir().unwrap();
         std::fs::write(directory.path().join("log"), "a file where the directory should be").unwrap();
         Log::new(&Layout::new(directory.path()), None).record(Action::Built, Some(1), "");

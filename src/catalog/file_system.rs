@@ -47,7 +47,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn file_systems_that_hosts_share_are_known_and_local_ones_are_not() {
+    fn shared_file_systems_are_recognized_and_local_ones_are_not() {
         assert_eq!(shared(0x6969), Some("NFS"));
         assert_eq!(shared(0xff53_4d42), Some("CIFS"));
         for local in [0xef53, 0x5846_5342, 0x9123_683e, 0x0102_1994, OVERLAY] {
@@ -57,7 +57,7 @@ mod tests {
 
     /// The numbers in the kernel's header, if it is installed.
     #[test]
-    fn the_numbers_are_those_of_the_kernel() {
+    fn the_magic_numbers_are_those_of_the_kernel() {
         let Ok(header) = std::fs::read_to_string("/usr/include/linux/magic.h") else { return };
         for (name, number) in
             [("NFS_SUPER_MAGIC", 0x6969), ("FUSE_SUPER_MAGIC", 0x6573_5546), ("OVERLAYFS_SUPER_MAGIC", OVERLAY)]

@@ -44,8 +44,8 @@ pub struct GcReport {
 
 impl Catalog {
     /// Deletes the files of `forgotten` versions and everything else that nothing references. The staging directory of
-    /// a build that is running, or that the next run can resume, is kept; so is what is younger than `grace` in a remote
-    /// store, as another host may be uploading it.
+    /// a build that is running, or that the next run can resume, is kept; so is what is younger than `grace` in a
+    /// remote store, as another host may be uploading it.
     ///
     /// # Errors
     /// `Conflict` when another process is committing (the message names it); `Corrupt` when one of the store's

@@ -85,8 +85,8 @@ impl Catalog {
         })
     }
 
-    /// Uploads a finished shard of a build in a remote store, so that less is left to do at the install; does nothing in
-    /// a local one.
+    /// Uploads a finished shard of a build in a remote store, so that less is left to do at the install; does nothing
+    /// in a local one.
     ///
     /// # Errors
     /// As those of the install.
@@ -97,8 +97,8 @@ impl Catalog {
         }
     }
 
-    /// Uploads what is left of a version, and adds it to `current.json` under the next number. When another host takes that number
-    /// first, only the manifest is written again: nothing names it yet.
+    /// Uploads what is left of a version, and adds it to `current.json` under the next number. When another host takes
+    /// that number first, only the manifest is written again: nothing names it yet.
     fn install_remotely(&self, remote: &Remote, staged: &Path, mut manifest: Manifest) -> Result<Installed> {
         remote.upload(staged, &manifest).map_err(not_applied)?;
         failpoint::reach("install.manifest")?;

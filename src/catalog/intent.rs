@@ -85,7 +85,7 @@ mod tests {
     }
 
     #[test]
-    fn a_recorded_change_is_applied_once_and_only_when_it_is_settled() {
+    fn an_intent_is_applied_once_and_only_by_its_id() {
         let mut current = store_of(2);
         commit(&mut current, |c| c.publish(1, &nothing(), at(10))).unwrap();
         commit(&mut current, |c| c.record_intent(publish(2))).unwrap();
@@ -101,7 +101,7 @@ mod tests {
     }
 
     #[test]
-    fn what_breaks_a_rule_is_not_recorded_and_what_is_given_up_changes_nothing() {
+    fn a_forbidden_intent_is_not_recorded_and_a_dropped_one_changes_nothing() {
         let mut current = store_of(2);
         commit(&mut current, |c| c.publish(2, &nothing(), at(10))).unwrap();
         assert_eq!(current.record_intent(publish(1)).unwrap_err().kind(), Kind::Rejected, "older");
@@ -117,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn while_it_stands_nothing_else_changes_but_builds_go_on() {
+    fn an_open_intent_blocks_other_changes_but_not_builds() {
         let (_directory, catalog) = catalog();
         install(&catalog, "one");
         catalog.commit(|current| current.publish(1, &nothing(), at(10))).unwrap();
@@ -136,7 +136,7 @@ mod tests {
     }
 
     #[test]
-    fn every_change_is_the_same_after_a_crash() {
+    fn every_kind_of_intent_gives_the_same_state_after_a_crash() {
         let mut current = store_of(3);
         for version in 1..=3 {
             commit(&mut current, |c| c.publish(version, &nothing(), at(10))).unwrap();

@@ -137,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_on_kafka_cannot_be_announced_as_current() {
+    fn a_version_that_is_not_on_kafka_cannot_be_announced_as_current() {
         let mut current = on_kafka();
         current.targets.kafka.as_mut().unwrap().streamed.remove(&2);
         assert_eq!(current.announcement("id").unwrap_err().kind(), Kind::Internal);
@@ -146,7 +146,7 @@ mod tests {
     }
 
     #[test]
-    fn an_announcement_that_does_not_add_up_is_found() {
+    fn an_inconsistent_announcement_is_found() {
         let good = on_kafka().announcement("id").unwrap();
         let wrong = |change: fn(&mut Announcement)| {
             let mut announcement = good.clone();
@@ -162,7 +162,7 @@ mod tests {
     }
 
     #[test]
-    fn the_protocols_document_has_the_digest_that_it_says() {
+    fn the_digest_in_the_protocol_document_is_right() {
         let document = include_str!("../../schemas/kafka-protocol.md");
         let mut digester = Digester::new();
         digester.add(b"a", b"1");

@@ -168,7 +168,7 @@ mod tests {
     use crate::error::Kind;
 
     #[test]
-    fn the_loser_is_told_who_holds_the_lock_and_leaves_no_trace() {
+    fn a_refused_lock_names_its_holder_and_leaves_no_trace() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("build.lock");
         let lock = Lock::acquire(&path, Duration::ZERO).unwrap();
@@ -185,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn who_may_not_write_to_the_directory_cannot_open_the_lock() {
+    fn the_lock_needs_write_permission_on_the_directory() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("build.lock");
         std::fs::write(&path, "").unwrap();
@@ -213,7 +213,7 @@ mod tests {
     }
 
     #[test]
-    fn a_stopped_holder_is_told_apart_from_a_running_one() {
+    fn a_stopped_holder_is_distinguished_from_a_running_one() {
         let mut child = std::process::Command::new("sleep").arg("60").spawn().unwrap();
         let mut holder = Holder { pid: child.id(), user: None, host: host(), since: Timestamp::now() };
         assert!(!holder.is_stopped());
@@ -231,7 +231,7 @@ mod tests {
     }
 
     #[test]
-    fn a_lock_that_is_freed_in_time_is_taken() {
+    fn a_lock_that_is_released_in_time_is_acquired() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("commit.lock");
         let lock = Lock::acquire(&path, Duration::ZERO).unwrap();

@@ -85,7 +85,7 @@ mod tests {
     use crate::format::{CheckOutcome, CheckResult, Digest, KeyEncoding, KeyKind};
 
     #[test]
-    fn a_manifest_survives_the_disk() {
+    fn a_manifest_is_read_back_as_written() {
         let directory = tempfile::tempdir().unwrap();
         let manifest = fixture::manifest(7, &[("a", "1"), ("b", "2")]);
         manifest.write(directory.path()).unwrap();

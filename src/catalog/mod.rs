@@ -4,9 +4,10 @@
 //! store/current.json ──▶ Current: version states, the pin, the one version readers see
 //! store/versions/00000042/manifest.json ──▶ Manifest: every file, its size and checksum, the digest, the lineage
 //! ```
-//! This is the core of the crate: it runs no query and links neither RocksDB nor Kafka. Besides the client of object stores
-//! and helpers (files, errors, shutdown, failpoints, rate limit, escaping) it uses only the plain types that a manifest records (key and value schema, table settings,
-//! partitioner, retention, profile). What a store has on Kafka is recorded here, not sent from here.
+//! This is the core of the crate: it runs no query and links neither RocksDB nor Kafka. Apart from the client of object
+//! stores and helpers (files, errors, shutdown, failpoints, rate limit, escaping) it uses only the plain types that a
+//! manifest records (key and value schema, table settings, partitioner, retention, profile). What a store has on Kafka
+//! is recorded here, not sent from here.
 //!
 //! Invariants: `current.json` changes only by one atomic replace under `commit.lock`; a version's directory is
 //! immutable once it has its number; a version that `current.json` does not list does not exist.

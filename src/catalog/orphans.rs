@@ -71,7 +71,7 @@ mod tests {
     use crate::catalog::fixture::{catalog, install};
 
     #[test]
-    fn what_nothing_names_is_found_and_all_else_is_not() {
+    fn unreferenced_files_are_found_and_no_others() {
         let (_directory, catalog) = catalog();
         install(&catalog, "one");
         assert_eq!(catalog.unreferenced().unwrap(), [""; 0].map(PathBuf::from));

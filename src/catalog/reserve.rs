@@ -1,8 +1,8 @@
 //! Disk space that a store reserves, so that `gc` can work on a full disk.
 //!
-//! To forget a version, `current.json` is replaced, and that needs space for the new file before the old one goes. On a
-//! disk without a free byte a store could then delete nothing. So it holds a file that nobody reads: `gc` deletes it
-//! where it must, and sets it aside again when it is done.
+//! To forget a version, `current.json` is replaced, and that needs space for the new file before the old one is gone. On a
+//! disk without a free byte a store could then delete nothing. So it keeps a file that is never read: `gc` deletes it
+//! where it must, and writes it again when it is done.
 //!
 //! On file systems that write every change to a new place, or count a quota of several stores, it may be too little;
 //! then something else has to go first.
@@ -19,15 +19,15 @@ use crate::error::{IoContext, Result};
 const BYTES: u64 = 64 << 10;
 
 impl Catalog {
-    /// Sets the reserve aside, where it is missing or too small; a remote store has none. A disk that has no room for it
-    /// is no error.
+    /// Sets the reserve aside, where it is missing or too small; a remote store has none. A disk that has no room for
+    /// it is no error.
     pub fn keep_reserve(&self) {
         if self.remote().is_some() {
             return;
         }
         let current = fs::metadata(self.layout().current()).map_or(0, |meta| meta.len());
         let reserve = self.layout().reserve();
-        // In large steps, so that it is not written anew as `current.json` grows by a version.
+        // In large steps, so that it is not rewritten as `current.json` grows by a version.
         let wanted = (BYTES + current).next_power_of_two();
         if fs::metadata(&reserve).is_ok_and(|meta| meta.len() >= wanted) {
             return;

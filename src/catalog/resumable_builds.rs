@@ -93,7 +93,7 @@ mod tests {
     }
 
     #[test]
-    fn the_newest_sealed_build_stays_until_it_is_given_up() {
+    fn the_newest_sealed_build_is_kept_until_it_is_discarded() {
         let directory = tempfile::tempdir().unwrap();
         let catalog = store(directory.path());
         let swept = catalog.sweep(Vec::new(), Duration::ZERO).unwrap();
@@ -109,7 +109,7 @@ mod tests {
     }
 
     #[test]
-    fn a_build_that_became_a_version_is_not_unfinished() {
+    fn a_build_that_became_a_version_is_not_resumable() {
         let directory = tempfile::tempdir().unwrap();
         let catalog = store(directory.path());
         let mut current = fixture::store_of(1);
@@ -120,7 +120,7 @@ mod tests {
     }
 
     #[test]
-    fn a_run_clears_all_but_what_it_goes_on_with() {
+    fn a_run_removes_every_build_but_the_one_it_resumes() {
         let directory = tempfile::tempdir().unwrap();
         let catalog = store(directory.path());
         let building = catalog.lock_build().unwrap();

@@ -84,7 +84,7 @@ mod tests {
     }
 
     #[test]
-    fn the_newest_good_ones_are_kept() {
+    fn the_newest_good_versions_are_kept() {
         let current = published(5);
         assert_eq!(current.expired(&keep(3, None), late()), [1, 2]);
         assert_eq!(current.expired(&keep(0, None), late()), [1, 2, 3, 4], "never the current one");
@@ -99,7 +99,7 @@ mod tests {
     }
 
     #[test]
-    fn bad_and_staged_ones_wait_for_a_week_though_a_newer_one_is_published() {
+    fn bad_and_staged_versions_are_kept_for_a_week_even_if_a_newer_one_is_published() {
         let mut current = published(3); // built at 1 to 3
         commit(&mut current, |c| c.rollback(None, at(500))).unwrap(); // 3 is bad, readers are on 2
         for (version, staged) in [(4, true), (5, false), (6, false)] {
@@ -115,7 +115,7 @@ mod tests {
     }
 
     #[test]
-    fn bad_ones_do_not_push_good_ones_out_and_go_once_a_newer_one_is_published() {
+    fn bad_versions_displace_no_good_ones_and_are_deleted_once_a_newer_one_is_published() {
         let mut current = published(4);
         commit(&mut current, |c| c.rollback(None, at(500))).unwrap(); // 4 is bad, readers are on 3
         assert_eq!(current.expired(&keep(2, None), late()), [1]);

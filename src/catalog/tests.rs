@@ -27,7 +27,7 @@ fn all(current: &Current) -> Vec<u64> {
 }
 
 #[test]
-fn a_store_is_made_once_and_belongs_to_one_dataset() {
+fn a_store_is_created_once_and_belongs_to_one_dataset() {
     let (directory, catalog) = catalog();
     install(&catalog, "one");
     let root = directory.path().join("store");
@@ -48,7 +48,7 @@ fn a_creation_that_was_cut_off_is_finished() {
 }
 
 #[test]
-fn a_store_that_lost_its_current_file_is_not_made_anew() {
+fn a_store_without_its_current_file_is_not_created_again() {
     let (_directory, catalog) = catalog();
     install(&catalog, "one");
     let layout = catalog.layout();
@@ -140,7 +140,7 @@ fn concurrent_commits_lose_nothing() {
 }
 
 #[test]
-fn a_second_build_is_told_about_the_first() {
+fn a_second_build_is_refused_and_names_the_first() {
     let (_directory, catalog) = catalog();
     let lock = catalog.lock_build().unwrap();
     let error = catalog.lock_build().unwrap_err();
@@ -151,7 +151,7 @@ fn a_second_build_is_told_about_the_first() {
 }
 
 #[test]
-fn an_install_makes_a_version_that_nobody_sees_yet() {
+fn an_install_adds_a_version_that_readers_do_not_see() {
     let (_directory, catalog) = catalog();
     let installed = install(&catalog, "one");
     assert_eq!((installed.version, installed.state, installed.rejected), (1, State::Complete, None));
@@ -186,7 +186,7 @@ fn failed_checks_and_rolled_back_content_reject() {
 }
 
 #[test]
-fn an_install_starts_from_the_debris_of_a_crash() {
+fn an_install_replaces_what_a_crash_left() {
     let (_directory, catalog) = catalog();
     let debris = catalog.layout().version_dir(1);
     fs::create_dir_all(debris.join("shard-00000")).unwrap();
@@ -199,7 +199,7 @@ fn an_install_starts_from_the_debris_of_a_crash() {
 }
 
 #[test]
-fn an_install_refuses_what_is_not_a_whole_directory_of_its_own() {
+fn an_install_refuses_foreign_directories_and_links() {
     let (directory, catalog) = catalog();
     let manifest = |version| manifest(version, &[]);
     assert_eq!(kind(catalog.install(directory.path(), manifest)), Kind::Internal, "outside of staging");
@@ -214,7 +214,7 @@ fn an_install_refuses_what_is_not_a_whole_directory_of_its_own() {
 }
 
 #[test]
-fn a_version_in_another_ones_place_is_corrupt() {
+fn a_version_in_the_directory_of_another_is_corrupt() {
     let (_directory, catalog) = catalog();
     install(&catalog, "one");
     install(&catalog, "two");
@@ -230,7 +230,7 @@ fn a_version_in_another_ones_place_is_corrupt() {
 }
 
 #[test]
-fn removal_deletes_what_nothing_names_and_follows_no_link() {
+fn gc_deletes_unreferenced_files_and_follows_no_link() {
     let (directory, catalog) = catalog();
     for content in ["one", "two", "three"] {
         install(&catalog, content);

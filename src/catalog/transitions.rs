@@ -106,7 +106,7 @@ impl Current {
         if self.current == Some(version) {
             return Err(Error::invalid(format!("readers see version {version} already")));
         }
-        self.ensure_unpinned(&format!("version {version} is not a candidate"))?;
+        self.ensure_unpinned(&format!("version {version} does not become the candidate"))?;
         self.ensure_publishable(version, entry, allow)?;
         self.candidate = Some(Candidate { version, canary, since: now });
         Ok(())
@@ -119,7 +119,7 @@ impl Current {
     pub fn withdraw(&mut self, version: u64) -> Result<()> {
         match self.candidate.take_if(|candidate| candidate.version == version) {
             Some(_) => Ok(()),
-            None => Err(Error::invalid(format!("version {version} is no candidate; nothing is withdrawn"))),
+            None => Err(Error::invalid(format!("version {version} is not the candidate; nothing is withdrawn"))),
         }
     }
 
@@ -133,7 +133,7 @@ impl Current {
         if self.current == Some(version) {
             return Ok(Flip { from: self.current, to: version });
         }
-        self.ensure_unpinned(&format!("version {version} is not taken over"))?;
+        self.ensure_unpinned(&format!("version {version} is not installed"))?;
         let flip = self.flip(version, left, now);
         let epoch = self.epoch + 1;
         if let Some(entry) = self.versions.get_mut(&version) {

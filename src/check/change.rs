@@ -12,10 +12,10 @@ use crate::job::{Bound, Changes};
 use crate::profile::{Comparison, ProfileChange};
 
 /// Changes that are listed one by one.
-const TOLD: usize = 20;
+const MAX_REPORTED: usize = 20;
 /// Changes that the summary names.
 const MOVED: usize = 5;
-/// Stands in for a bound of zero, so that changes can be ranked by how far beyond their bounds they are.
+/// Replaces a bound of zero, so that changes can be ranked by how far beyond their bounds they are.
 const MIN_BOUND: f64 = 1e-3;
 
 /// Judges every change.
@@ -32,7 +32,7 @@ pub fn changes(bounds: &Changes, comparison: &Comparison, previous: Option<&Prev
             continue;
         }
         beyond += 1;
-        if beyond <= TOLD || outcome == CheckOutcome::Failed {
+        if beyond <= MAX_REPORTED || outcome == CheckOutcome::Failed {
             let rule = format!("change: {}", change.title());
             let measure = change.measure.name();
             let allowed = allowed(of(bounds, &change), outcome, measure);
@@ -100,8 +100,8 @@ fn summary(
         (compared, None) => format!("{compared} measures compared, {beyond} beyond"),
         (_, Some(Previous { manifest })) => format!("version {} was not measured", manifest.version),
     };
-    let told = |change: &ProfileChange| format!("{} {} -> {}", change.title(), change.from, change.to);
-    let moved = moved(bounds, comparison, MOVED).iter().map(told).collect();
+    let described = |change: &ProfileChange| format!("{} {} -> {}", change.title(), change.from, change.to);
+    let moved = moved(bounds, comparison, MOVED).iter().map(described).collect();
     let compared = Some(Compared { left_out: comparison.left_out.clone(), moved });
     Some(CheckResult { compared, ..result("change", CheckOutcome::Passed, format!("as in {with}"), found) })
 }

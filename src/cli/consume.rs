@@ -76,9 +76,9 @@ impl Args {
             progress: Progress::auto(),
         };
         let (store, json) = (options.store.display().to_string(), output.is_json());
-        let mut told = false;
+        let mut switched = false;
         let ended = consume::consume(&options, |taken| {
-            told = true;
+            switched = true;
             if json {
                 output.json_line(taken)?;
             } else {
@@ -88,10 +88,10 @@ impl Args {
         });
         ended.map_err(|error| {
             shutdown::explain_stop(error, || {
-                format!("stopped: readers of {store} see what they saw; run the same command again, which resumes from what is staged")
+                format!("stopped: readers of {store} are unaffected; run the same command again, which resumes from what is staged")
             })
         })?;
-        match (told, json) {
+        match (switched, json) {
             (true, _) => {}
             (false, true) => output.ended("unchanged"),
             (false, false) => output.line(format!("readers of {store} already see what is announced"))?,

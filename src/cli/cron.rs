@@ -5,11 +5,11 @@
 //! 0-59    0-23  1-31              1-12   0-6
 //! ```
 //! Each is `*`, `?`, a number or a name, a range, or a list of these, with a step such as `*/15`. Names such as
-//! `@daily` stand for all five.
+//! `@daily` replace all five.
 //!
 //! Not for: the rest of the CronJob (`k8s`).
 
-/// What stands for five fields.
+/// Names that replace all five fields.
 const NAMED: [&str; 7] = ["@yearly", "@annually", "@monthly", "@weekly", "@daily", "@midnight", "@hourly"];
 const MONTHS: &[&str] = &["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"];
 const DAYS: &[&str] = &["sun", "mon", "tue", "wed", "thu", "fri", "sat"];

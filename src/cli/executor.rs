@@ -39,11 +39,11 @@ pub(super) struct Args {
     /// files if left out
     #[arg(long, value_name = "DIR")]
     scratch: Option<PathBuf>,
-    /// Directory with ca.pem, cert.pem and key.pem, which the driver and its executors know each other by; needed
-    /// beyond one machine
+    /// Directory with ca.pem, cert.pem and key.pem, by which the driver and its executors authenticate each other;
+    /// required across machines
     #[arg(long, value_name = "DIR")]
     cluster_tls: Option<PathBuf>,
-    /// End when no driver has answered for so long, such as 10m; waits for ever if left out
+    /// Exit when no driver has answered for this long, such as 10m; wait forever if left out
     #[arg(long, value_name = "DURATION", value_parser = parsers::duration)]
     idle_exit: Option<Duration>,
 }
@@ -93,11 +93,11 @@ impl Args {
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Building on several machines")]
 pub(super) struct ClusterArgs {
-    /// Build on the machines that run `cutover executor`, which ask for work at this address of this one
+    /// Build on the machines that run `cutover executor`; they ask for work at this address of this machine
     #[arg(long, value_name = "HOST:PORT")]
     cluster: Option<String>,
-    /// Directory with ca.pem, cert.pem and key.pem, which the driver and its executors know each other by; needed
-    /// beyond one machine
+    /// Directory with ca.pem, cert.pem and key.pem, by which the driver and its executors authenticate each other;
+    /// required across machines
     #[arg(long, value_name = "DIR", requires = "cluster")]
     cluster_tls: Option<PathBuf>,
     /// Bytes of input per map task; 256MiB, and 4GiB from 1 TiB on, if left out
@@ -123,7 +123,7 @@ impl ClusterArgs {
         let Some(place) = self.cluster else { return Ok(()) };
         let mut patience = Patience::default();
         patience.executor = self.executor_timeout.unwrap_or(patience.executor);
-        patience.nobody = self.executors_grace.unwrap_or(patience.nobody);
+        patience.no_executors = self.executors_grace.unwrap_or(patience.no_executors);
         patience.standstill = self.standstill.unwrap_or(patience.standstill);
         let driver = Driver::listen(&place, &Security::new(self.cluster_tls), patience)?;
         options.progress.note(&format!("executors are expected at {}", driver.address()));

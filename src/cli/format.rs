@@ -73,7 +73,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn numbers_read_well() {
+    fn numbers_are_shown_in_readable_units() {
         assert_eq!(count(1_234_567), "1,234,567");
         assert_eq!(size(1536), "1.50 KiB");
         assert_eq!(plural(1, "row"), "1 row");
@@ -100,7 +100,7 @@ mod tests {
     }
 
     #[test]
-    fn shell_words_survive_the_shell() {
+    fn quoted_words_survive_the_shell() {
         assert_eq!(shell_quote("stores/events"), "stores/events");
         assert_eq!(shell_quote(r#"["/home", 1]"#), r#"'["/home", 1]'"#);
         assert_eq!(shell_quote("it's"), r"'it'\''s'");

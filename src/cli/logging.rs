@@ -21,8 +21,8 @@ use crate::stderr;
 /// The environment variable that overrides `-v`, as usual for programs that use `tracing`.
 const VARIABLE: &str = "RUST_LOG";
 
-/// What Ballista warns of is reported by its consequence: an executor that is gone, a task that is retried. Its scheduler
-/// takes for errors what is usual here: executors that nothing connects to, and words on jobs that are over.
+/// What Ballista warns of is reported by its consequence: an executor that is gone, a task that is retried. Its
+/// scheduler takes for errors what is usual here: executors that nothing connects to, and messages about finished jobs.
 macro_rules! ballista {
     () => {
         ",ballista_core=error,ballista_executor=off,ballista_scheduler=off"

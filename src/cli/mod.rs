@@ -166,7 +166,7 @@ impl Refused {
     ///
     /// # Errors
     /// `Unavailable` when standard output cannot be written.
-    pub fn tell(self) -> Result<Option<(Error, Ending)>> {
+    pub fn print(self) -> Result<Option<(Error, Ending)>> {
         if !self.error.use_stderr() {
             let printed = self.error.print().and_then(|()| std::io::stdout().flush());
             return printed.map(|()| None).map_err(output::failed);
@@ -274,7 +274,7 @@ pub fn run(mut cli: Cli, ending: &Ending) -> Result<Verdict> {
     if cli.command.has_safe_points() {
         shutdown::listen()?;
     }
-    let mut output = Output::stdout(cli.json, cli.verbose > 0, ending.told());
+    let mut output = Output::stdout(cli.json, cli.verbose > 0, ending.command_report());
     let answer = cli.command.run(&mut output);
     let flushed = output.flush();
     failpoint::write_hits()?;

@@ -65,7 +65,7 @@ pub struct Ending {
     /// The whole command line, quoted for a shell.
     typed: String,
     started: Instant,
-    told: Arc<Mutex<CommandReport>>,
+    command_report: Arc<Mutex<CommandReport>>,
 }
 
 impl Ending {
@@ -78,7 +78,7 @@ impl Ending {
         store: Option<PathBuf>,
     ) -> Self {
         let typed: Vec<String> = std::env::args().skip(1).map(|word| format::shell_quote(&word)).collect();
-        let told = CommandReport { store, ..CommandReport::default() };
+        let command_report = CommandReport { store, ..CommandReport::default() };
         Self {
             json,
             result: result.map(|path| std::path::absolute(&path).unwrap_or(path)),
@@ -86,13 +86,13 @@ impl Ending {
             job,
             typed: format!("cutover {}", typed.join(" ")),
             started: Instant::now(),
-            told: Arc::new(Mutex::new(told)),
+            command_report: Arc::new(Mutex::new(command_report)),
         }
     }
 
     /// Where the command reports about itself.
-    pub(super) fn told(&self) -> Arc<Mutex<CommandReport>> {
-        Arc::clone(&self.told)
+    pub(super) fn command_report(&self) -> Arc<Mutex<CommandReport>> {
+        Arc::clone(&self.command_report)
     }
 
     /// Removes the result of an earlier command.
@@ -106,36 +106,36 @@ impl Ending {
     /// `Unavailable` when the file cannot be written.
     pub fn record(&self, ended: &Result<Verdict>, code: u8) -> Result<()> {
         let Some(path) = &self.result else { return Ok(()) };
-        let told = lock(&self.told);
-        let current = told.store.as_deref().and_then(seen);
-        result_file::write(path, &text_of(&self.document(&told, ended, code, current.as_ref()), false))
+        let command_report = lock(&self.command_report);
+        let current = command_report.store.as_deref().and_then(seen);
+        result_file::write(path, &text_of(&self.document(&command_report, ended, code, current.as_ref()), false))
     }
 
     /// Reports how it ended, with this exit code.
     ///
     /// # Errors
     /// `Unavailable` when standard output, or the file of `--result`, cannot be written.
-    pub fn tell(&self, ended: &Result<Verdict>, code: u8) -> Result<()> {
+    pub fn print(&self, ended: &Result<Verdict>, code: u8) -> Result<()> {
         let recorded = self.record(ended, code);
-        let told = lock(&self.told);
-        let as_document = self.json && !(told.streams && ended.is_ok());
+        let command_report = lock(&self.command_report);
+        let as_document = self.json && !(command_report.streams && ended.is_ok());
         let as_log = LOGGED.contains(&self.command.as_str()) && !stderr::is_watched();
         // The store is read once more only if the report says what its readers see.
-        let current = told.store.as_deref().filter(|_| as_document || as_log).and_then(seen);
-        let as_line = told.streams || STREAMING.contains(&self.command.as_str());
+        let current = command_report.store.as_deref().filter(|_| as_document || as_log).and_then(seen);
+        let as_line = command_report.streams || STREAMING.contains(&self.command.as_str());
         let written = match as_document {
-            true => print(&self.document(&told, ended, code, current.as_ref()), as_line),
+            true => print(&self.document(&command_report, ended, code, current.as_ref()), as_line),
             false => Ok(()),
         };
         if let Err(error) = ended {
-            let chain: Vec<String> = error.chain().iter().map(|text| self.filled(&told, text)).collect();
+            let chain: Vec<String> = error.chain().iter().map(|text| self.filled(&command_report, text)).collect();
             report_chain(error.kind(), &chain);
         }
         if ended.is_err() {
             recorded.as_ref().err().into_iter().for_each(report);
         }
         if as_log {
-            self.log(&told, ended, current.as_ref());
+            self.log(&command_report, ended, current.as_ref());
         }
         written.and(recorded)
     }
@@ -143,20 +143,20 @@ impl Ending {
     /// Prints the document for arguments that do not run a command; the error was already printed.
     ///
     /// # Errors
-    /// As [`Ending::tell`].
+    /// As [`Ending::print`].
     pub fn document_alone(&self, error: &Error, code: u8) -> Result<()> {
         let ended = Err(Error::new(error.kind(), error.message()));
         self.record(&ended, code).err().iter().for_each(report);
         if !self.json {
             return Ok(());
         }
-        let told = lock(&self.told);
-        print(&self.document(&told, &ended, code, None), false)
+        let command_report = lock(&self.command_report);
+        print(&self.document(&command_report, &ended, code, None), false)
     }
 
     fn document(
         &self,
-        told: &CommandReport,
+        command_report: &CommandReport,
         ended: &Result<Verdict>,
         code: u8,
         current: Option<&Current>,
@@ -165,27 +165,30 @@ impl Ending {
         let details = error.map(Error::details).unwrap_or_default();
         let detail = |name: &str| details.iter().find(|(known, _)| *known == name)?.1.as_str();
         let again = detail(AGAIN_WITH).map(|flag| format!("{} {flag}", self.typed));
-        let next = detail("next").map(|command| self.filled(told, command)).or(again).or_else(|| told.next.clone());
+        let next = detail("next")
+            .map(|command| self.filled(command_report, command))
+            .or(again)
+            .or_else(|| command_report.next.clone());
         let chain = error.map(Error::chain).unwrap_or_default();
-        let mut chain: Vec<String> = chain.iter().map(|text| self.filled(told, text)).collect();
+        let mut chain: Vec<String> = chain.iter().map(|text| self.filled(command_report, text)).collect();
         let next = next.or_else(|| self.after(error?.kind(), &chain));
         let causes = chain.split_off(chain.len().min(1));
         let common = [
             json!(FORMAT),
             json!(Some(&self.command).filter(|command| !command.is_empty())),
-            json!(outcome(told, ended)),
+            json!(outcome(command_report, ended)),
             json!(code),
             json!(error.map(|error| error.kind().name())),
             json!(chain.first()),
             json!(causes),
-            json!(told.dataset(current)),
-            json!(told.store),
+            json!(command_report.dataset(current)),
+            json!(command_report.store),
             json!(current.and_then(|current| current.current)),
             json!(next),
         ];
         let common = COMMON.iter().zip(common).map(|(name, value)| ((*name).to_owned(), value.to_string()));
         let mut fields: Vec<(String, String)> = common.collect();
-        let own = told.fields.iter().cloned();
+        let own = command_report.fields.iter().cloned();
         let of_error = details.iter().filter(|(name, _)| *name != AGAIN_WITH);
         let of_error = of_error.map(|(name, value)| ((*name).to_owned(), value.to_string()));
         for (name, text) in of_error.chain(own) {
@@ -208,29 +211,30 @@ impl Ending {
         }
     }
 
-    /// A message of the library, which calls the store of its commands STORE, with the store's path. Followers are told
-    /// of commands for the store that they follow, whose path they do not know.
-    fn filled(&self, told: &CommandReport, text: &str) -> String {
+    /// A message of the library, which calls the store of its commands STORE, with the store's path. Followers name
+    /// commands for the store that they follow, whose path they do not know.
+    fn filled(&self, command_report: &CommandReport, text: &str) -> String {
         let follows = FOLLOWERS.contains(&self.command.as_str());
-        match told.store.as_deref().filter(|_| !follows) {
+        match command_report.store.as_deref().filter(|_| !follows) {
             Some(store) => with_store(text, &format::shell_quote(&store.display().to_string())),
             None => text.to_owned(),
         }
     }
 
     /// One summary line for logs: time, command, store and outcome.
-    fn log(&self, told: &CommandReport, ended: &Result<Verdict>, current: Option<&Current>) {
-        let (level, outcome) = (if ended.is_ok() { "info" } else { "error" }, outcome(told, ended));
+    fn log(&self, command_report: &CommandReport, ended: &Result<Verdict>, current: Option<&Current>) {
+        let (level, outcome) = (if ended.is_ok() { "info" } else { "error" }, outcome(command_report, ended));
         let details = ended.as_ref().err().map(Error::details).unwrap_or_default();
         let of_error = |name: &str| details.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).clone());
-        let of_command = |name: &str| told.field(name).and_then(|text| serde_json::from_str::<Value>(text).ok());
+        let of_command =
+            |name: &str| command_report.field(name).and_then(|text| serde_json::from_str::<Value>(text).ok());
         let read = |name: &str| of_error(name).or_else(|| of_command(name));
-        let store = told.store.as_ref().map(|store| Value::from(store.display().to_string()));
+        let store = command_report.store.as_ref().map(|store| Value::from(store.display().to_string()));
         let seconds = (self.started.elapsed().as_secs_f64() * 1000.0).round() / 1000.0;
         let fields = [
             ("command", Some(Value::from(self.command.as_str()))),
             ("job", self.job.as_ref().map(|job| Value::from(job.display().to_string()))),
-            ("dataset", told.dataset(current).map(Value::from)),
+            ("dataset", command_report.dataset(current).map(Value::from)),
             ("store", store),
             ("version", read("version")),
             ("outcome", Some(Value::from(outcome))),
@@ -249,11 +253,11 @@ impl Ending {
 /// The outcome of a command that reports no other.
 const DONE: &str = "done";
 
-fn outcome(told: &CommandReport, ended: &Result<Verdict>) -> &'static str {
+fn outcome(command_report: &CommandReport, ended: &Result<Verdict>) -> &'static str {
     match ended {
-        Ok(Verdict::Yes) => told.outcome.unwrap_or(DONE),
-        Ok(Verdict::No) => told.outcome.unwrap_or("no"),
-        Ok(Verdict::Held) => told.outcome.unwrap_or("pinned"),
+        Ok(Verdict::Yes) => command_report.outcome.unwrap_or(DONE),
+        Ok(Verdict::No) => command_report.outcome.unwrap_or("no"),
+        Ok(Verdict::Held) => command_report.outcome.unwrap_or("pinned"),
         Err(error) if error.kind() == Kind::Rejected => "rejected",
         Err(error) if error.kind() == Kind::Stopped => "stopped",
         Err(_) => "failed",
@@ -379,8 +383,8 @@ fn indented(text: &str) -> String {
     shown
 }
 
-fn lock(told: &Mutex<CommandReport>) -> MutexGuard<'_, CommandReport> {
-    told.lock().unwrap_or_else(PoisonError::into_inner)
+fn lock(command_report: &Mutex<CommandReport>) -> MutexGuard<'_, CommandReport> {
+    command_report.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]
@@ -388,7 +392,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn documents_keep_every_digit_and_letter() {
+    fn json_keeps_every_digit_and_letter() {
         let text = r#"{"a":[1.10,18446744073709551616,{}],"b":"x: [1, \"2\"]\\","c":[]}"#;
         let shown = indented(text);
         assert!(shown.contains("1.10,") && shown.contains("18446744073709551616"), "{shown}");
@@ -398,7 +402,7 @@ mod tests {
     }
 
     #[test]
-    fn the_first_complete_command_of_a_message_comes_next() {
+    fn the_next_command_is_the_first_complete_one_of_the_message() {
         let of = |text: &str| named_command(&[with_store(text, "'my store'")]);
         let both = "`cutover run JOB.toml` builds it, `cutover publish STORE 2 --allow older` publishes it, STORE";
         assert_eq!(of(both).as_deref(), Some("cutover publish 'my store' 2 --allow older"));
@@ -409,7 +413,7 @@ mod tests {
     }
 
     #[test]
-    fn words_of_the_summary_line_stay_apart() {
+    fn values_of_the_summary_line_are_quoted_where_needed() {
         assert_eq!(word(&json!("stores/d")), "stores/d");
         assert_eq!(word(&json!("my store=\n")), r#""my store=\n""#);
         assert_eq!(word(&json!(7)), "7");

@@ -22,37 +22,37 @@ pub(super) struct Output {
     json: bool,
     verbose: bool,
     to: Box<dyn Write>,
-    told: Arc<Mutex<CommandReport>>,
+    command_report: Arc<Mutex<CommandReport>>,
 }
 
 impl Output {
-    /// Standard output, buffered; what the command reports about itself goes to `told`.
-    pub(super) fn stdout(json: bool, verbose: bool, told: Arc<Mutex<CommandReport>>) -> Self {
-        Self { json, verbose, to: Box::new(BufWriter::new(std::io::stdout())), told }
+    /// Standard output, buffered; what the command reports about itself goes to `command_report`.
+    pub(super) fn stdout(json: bool, verbose: bool, command_report: Arc<Mutex<CommandReport>>) -> Self {
+        Self { json, verbose, to: Box::new(BufWriter::new(std::io::stdout())), command_report }
     }
 
-    fn told(&self) -> MutexGuard<'_, CommandReport> {
-        self.told.lock().unwrap_or_else(PoisonError::into_inner)
+    fn command_report(&self) -> MutexGuard<'_, CommandReport> {
+        self.command_report.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Records which dataset and store the command is about, if its arguments do not name them.
     pub(super) fn about(&mut self, dataset: &str, store: &Path) {
-        self.told().about(dataset, store);
+        self.command_report().about(dataset, store);
     }
 
     /// Records the outcome of the command: one word for programs.
     pub(super) fn ended(&mut self, outcome: &'static str) {
-        self.told().ended(outcome);
+        self.command_report().ended(outcome);
     }
 
     /// Records a useful next command.
     pub(super) fn next(&mut self, command: String) {
-        self.told().next(command);
+        self.command_report().next(command);
     }
 
     /// Records that the command prints its own documents, one per line, for as long as it succeeds.
     pub(super) fn stream(&mut self) {
-        self.told().streams = true;
+        self.command_report().streams = true;
     }
 
     /// Whether JSON was requested.
@@ -89,12 +89,12 @@ impl Output {
 
     /// Adds the fields of an object to this command's JSON document, which is printed when the command ends.
     pub(super) fn document(&mut self, document: &impl Serialize) -> Result<()> {
-        self.told().add(document)
+        self.command_report().add(document)
     }
 
     /// Adds a field whose value is already serialized as JSON.
     pub(super) fn document_text(&mut self, name: &str, json: String) {
-        self.told().add_text(name, json);
+        self.command_report().add_text(name, json);
     }
 
     /// Flushes everything written so far.
@@ -136,9 +136,10 @@ mod tests {
     }
 
     #[test]
-    fn a_closed_pipe_is_told_from_a_full_disk() {
-        let closed =
-            Output { json: false, verbose: false, to: Box::new(Closed), told: Arc::default() }.line("x").unwrap_err();
+    fn a_closed_pipe_is_distinguished_from_a_full_disk() {
+        let closed = Output { json: false, verbose: false, to: Box::new(Closed), command_report: Arc::default() }
+            .line("x")
+            .unwrap_err();
         assert!(is_output_closed(&closed));
         assert!(is_output_closed(&closed.during("scan")));
         assert!(!is_output_closed(&failed(ErrorKind::StorageFull.into())));

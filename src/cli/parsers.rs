@@ -80,7 +80,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_parameter_may_hold_an_equals_sign_and_stands_once() {
+    fn a_parameter_may_contain_an_equals_sign_and_is_given_once() {
         assert_eq!(set("a=b=c"), Ok(("a".into(), "b=c".into())));
         assert_eq!(set("a="), Ok(("a".into(), String::new())));
         assert!(set("a").is_err());

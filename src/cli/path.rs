@@ -17,8 +17,8 @@ Examples:
 /// Print the directory of the current version, or of version N
 ///
 /// Each shard-… directory in it is a complete RocksDB database. Open it read-only. Retention may delete the directory
-/// while you read: pin the version, or read through the library, which keeps all files open. A version on an object store is
-/// downloaded first. Other programs need
+/// while you read: pin the version, or read through the library, which keeps all files open. A version on an object
+/// store is downloaded first. Other programs need
 /// RocksDB 8.6 or newer, or `format_version = 5` under [tables] in the job; they should open all tables
 /// (max_open_files=-1).
 #[derive(Debug, clap::Args)]

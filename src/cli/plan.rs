@@ -33,7 +33,7 @@ pub(super) struct Args {
     /// The image that the CronJob runs
     #[arg(long, value_name = "IMAGE", default_value = concat!("cutover:", env!("CARGO_PKG_VERSION")), requires = "k8s")]
     image: String,
-    /// Also show how `run --cluster` would share the job out
+    /// Also show how `run --cluster` would divide the job into tasks
     #[arg(long)]
     cluster: bool,
     /// Bytes of input per map task; 256MiB, and 4GiB from 1 TiB on, if left out
@@ -137,13 +137,13 @@ fn show(report: &PlanReport, output: &mut Output) -> Result<()> {
     Ok(())
 }
 
-/// How a cluster would share the job out, as sentences.
+/// How a cluster would divide the job, as sentences.
 fn shared_out(plan: &ClusterPlan) -> String {
     let tasks = |count: u64, kind: &str| format::plural(count, &format!("{kind} task"));
     let how = match (&plan.shared, plan.exchanged.is_empty()) {
         (Some(input), _) => {
             let maps = tasks(plan.map_tasks, "map");
-            format!("{maps} share out {} of input {input}, and read all other inputs whole", format::size(plan.bytes))
+            format!("{maps} divide {} of input {input}, and read all other inputs whole", format::size(plan.bytes))
         }
         (None, false) => {
             let by = plan.exchanged.iter().map(|(input, column)| format!("{input} by {column}"));
@@ -151,7 +151,7 @@ fn shared_out(plan: &ClusterPlan) -> String {
             let maps = tasks(plan.map_tasks, "map");
             format!("{scans} exchange {}: {by}; {maps} run the query", format::size(plan.bytes))
         }
-        (None, true) => "one map task runs the whole query, which cannot be shared out".to_owned(),
+        (None, true) => "one map task runs the whole query, which cannot be divided".to_owned(),
     };
     let reads = format::count(plan.reads);
     format!("on a cluster: {how}; {}; at most {reads} reads of parts of runs", tasks(plan.build_tasks, "build"))

@@ -46,7 +46,7 @@ pub(super) struct PublishArgs {
     /// Do not publish it yet, but let hosts that pull fetch it, and canary hosts serve it
     #[arg(long, conflicts_with_all = ["restream", "wait_consumers", "wait_replicas"])]
     canary: bool,
-    /// Take canary hosts off it again
+    /// Withdraw it: canary hosts go back to the published version
     #[arg(long, conflicts_with_all = ["canary", "restream", "wait_consumers", "wait_replicas"])]
     withdraw: bool,
     #[command(flatten)]
@@ -60,7 +60,7 @@ fn candidate(catalog: &Catalog, version: u64, canary: bool, allow: &Allowed, out
         publish::propose(catalog, version, true, allow)?;
         output.next(format!("cutover publish {place} {version}"));
         format!(
-            "canary hosts of {place} take version {version}; all others fetch it and stay where they are; `cutover \
+            "canary hosts of {place} take version {version}; all others fetch it and stay on their version; `cutover \
              publish {place} {version}` publishes it, --withdraw takes canary hosts back"
         )
     } else {

@@ -23,8 +23,8 @@ AWS_ENDPOINT_URL and others; see docs/object-stores.md.";
 
 /// Follow a store on an object store: copy its current version into a local store
 ///
-/// Readers of the local store see the complete old version or the complete new one. A version is downloaded out of
-/// sight, every file is compared with its checksum, and only then it becomes current. A killed pull keeps what was
+/// Readers of the local store see the complete old version or the complete new one. A version is downloaded to
+/// staging, every file is compared with its checksum, and only then it becomes current. A killed pull keeps what was
 /// complete; files that did not change are linked. Each version that becomes current prints a line.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
@@ -38,10 +38,10 @@ pub(super) struct Args {
     /// Keep following until stopped
     #[arg(long)]
     follow: bool,
-    /// Time between two looks with --follow
+    /// Time between two checks with --follow
     #[arg(long, value_name = "D", value_parser = parsers::duration, default_value = "5s")]
     every: Duration,
-    /// Take candidates, too: versions that `cutover publish --canary` names
+    /// Also take candidates: versions that `cutover publish --canary` names
     #[arg(long)]
     canary: bool,
     /// Receive at most this many bytes per second, such as 50MiB
@@ -99,18 +99,16 @@ impl Args {
         let mut follower = Follower::open(options)?;
         let stopped = |error| {
             shutdown::explain_stop(error, || {
-                format!(
-                    "stopped: readers of {store} see what they saw; the next pull keeps the files that are complete"
-                )
+                format!("stopped: readers of {store} are unaffected; the next pull keeps the files that are complete")
             })
         };
         if self.follow {
             follower
                 .follow(|pulled| match pulled {
-                    Ok(Some(taken)) => tell(&store, taken, output),
+                    Ok(Some(taken)) => print_takeover(&store, taken, output),
                     Ok(None) => Ok(()),
                     Err(error) => {
-                        tracing::error!("readers stay where they are: {}", error.chain().join(": "));
+                        tracing::error!("readers stay on their version: {}", error.chain().join(": "));
                         Ok(())
                     }
                 })
@@ -119,7 +117,7 @@ impl Args {
         }
         let pulled = follower.pull().map_err(stopped)?;
         match pulled {
-            Some(taken) => tell(&store, &taken, output).map(|()| Verdict::Yes),
+            Some(taken) => print_takeover(&store, &taken, output).map(|()| Verdict::Yes),
             None => {
                 notice(&format!("readers of {store} already see what is published"));
                 output.ended("unchanged");
@@ -129,7 +127,7 @@ impl Args {
     }
 }
 
-fn tell(store: &str, taken: &Takeover, output: &mut Output) -> Result<()> {
+fn print_takeover(store: &str, taken: &Takeover, output: &mut Output) -> Result<()> {
     if output.is_json() {
         output.json_line(taken)?;
     } else {

@@ -103,7 +103,7 @@ pub(super) struct JobArgs {
     /// or else the time of the build, which is compared with nothing
     #[arg(long, value_name = "D", value_parser = parsers::instant)]
     as_of: Option<Timestamp>,
-    /// Build and check the version, but leave readers where they are: `cutover publish STORE N` publishes it
+    /// Build and check the version, but do not switch readers to it: `cutover publish STORE N` publishes it
     #[arg(long)]
     stage: bool,
     #[command(flatten)]

@@ -1,4 +1,4 @@
-//! `cutover serve`: datasets by the Redis protocol and HTTP.
+//! `cutover serve`: datasets over the Redis protocol and HTTP.
 
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::PathBuf;
@@ -22,17 +22,17 @@ Examples:
 
 SIGHUP reads the password, the certificate and --stores again; SIGTERM stops after the requests that are running.";
 
-/// Serve stores by the Redis protocol and HTTP, and switch to new versions under load
+/// Serve stores over the Redis protocol and HTTP, and switch to new versions under load
 ///
-/// Clients see the complete old version or the complete new one. A version that cannot be loaded is refused, and clients
-/// keep the one before. Only this host can connect unless an address says otherwise, which takes a password.
+/// Clients see the complete old version or the complete new one. A version that cannot be loaded is refused, and
+/// clients keep the one before. Only this host can connect unless an address says otherwise, which takes a password.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Args {
     /// Stores: directories or URLs, each named by its last part or as NAME=STORE
     #[arg(value_name = "STORE")]
     stores: Vec<String>,
-    /// Serve every store in this directory, too, as they come and go
+    /// Also serve every store in this directory; stores may be added and removed while it runs
     #[arg(long = "stores", value_name = "DIR")]
     all_in: Option<PathBuf>,
     /// Directory of the local stores that follow URLs
@@ -44,7 +44,7 @@ pub(super) struct Args {
     /// Address of HTTP, or off
     #[arg(long, value_name = "ADDRESS", default_value = HTTP)]
     http: String,
-    /// File with the password that clients of both protocols must show
+    /// File with the password that clients of both protocols must send
     #[arg(long, value_name = "FILE")]
     password_file: Option<PathBuf>,
     /// Serve other hosts without a password
@@ -59,13 +59,13 @@ pub(super) struct Args {
     /// Memory for data blocks of all datasets together
     #[arg(long, value_name = "SIZE", value_parser = parsers::size, default_value = BLOCK_CACHE)]
     block_cache: u64,
-    /// Longest time to warm up a new version by keys that were read lately; 0s for none
+    /// Longest time to warm up a new version with recently read keys; 0s for none
     #[arg(long, value_name = "D", value_parser = parsers::duration, default_value = WARM_UP)]
     warm_up: Duration,
-    /// Time between two looks at a URL
+    /// Time between two checks of a URL
     #[arg(long, value_name = "D", value_parser = parsers::duration, default_value = EVERY)]
     every: Duration,
-    /// Serve candidates, too: versions that `cutover publish --canary` names
+    /// Also serve candidates: versions that `cutover publish --canary` names
     #[arg(long)]
     canary: bool,
     /// Threads to use; one per processor if left out

@@ -66,10 +66,10 @@ pub(super) fn show(report: &RunReport, output: &mut Output) -> Result<()> {
         ))?;
     }
     if let Some(why) = &report.not_resumed {
-        output.line(format!("afresh   {why}"))?;
+        output.line(format!("restart  {why}"))?;
     }
-    if let Some(told) = &report.kafka {
-        output.line(kafka(told))?;
+    if let Some(streamed) = &report.kafka {
+        output.line(kafka(streamed))?;
     }
     if let Some(cluster) = &report.cluster {
         output.line(on_cluster(cluster))?;
@@ -101,16 +101,16 @@ fn on_cluster(report: &ClusterReport) -> String {
     let resumed = report.scan_tasks_resumed + report.map_tasks_resumed + report.build_tasks_resumed;
     let tasks = [(report.scan_tasks, "scan"), (report.map_tasks, "map"), (report.build_tasks, "build")];
     let tasks = tasks.iter().filter(|(count, _)| *count > 0).map(|(count, kind)| format!("{count} {kind}"));
-    let mut told = format!("cluster  {} tasks", tasks.collect::<Vec<_>>().join(", "));
-    told.push_str(&format!(" on {}", format::plural(report.executors as u64, "executor")));
+    let mut text = format!("cluster  {} tasks", tasks.collect::<Vec<_>>().join(", "));
+    text.push_str(&format!(" on {}", format::plural(report.executors as u64, "executor")));
     if resumed > 0 {
-        told.push_str(&format!(", of which an earlier run had done {resumed}"));
+        text.push_str(&format!(", of which an earlier run had done {resumed}"));
     }
     if report.retries > 0 {
-        told.push_str(&format!("; {} had to be repeated", format::plural(report.retries as u64, "attempt")));
+        text.push_str(&format!("; {} had to be repeated", format::plural(report.retries as u64, "attempt")));
     }
-    told.push_str(&format!("; the largest shard has {:.1} times the mean; slowest: ", report.skew));
-    told + &report.slowest.join(", ")
+    text.push_str(&format!("; the largest shard has {:.1} times the mean; slowest: ", report.skew));
+    text + &report.slowest.join(", ")
 }
 
 /// The outcome of a run, as one word for programs.

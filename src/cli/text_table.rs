@@ -177,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn numbers_stand_at_the_right() {
+    fn numbers_are_right_aligned() {
         let mut rows = Rows::new(&["version", "state", "rows"], &[0, 2]);
         rows.add(["2".into(), "published".into(), "1,234,567".into()]);
         rows.add(["1".into(), "retired".into(), "9".into()]);

@@ -62,7 +62,7 @@ impl Args {
         match (output.is_json(), report.findings.is_empty()) {
             (true, _) => {}
             (false, true) => {
-                output.line(format!("no damage found in version {version}: {}", looked_at(&report, self.depth)))?
+                output.line(format!("no damage found in version {version}: {}", compared(&report, self.depth)))?
             }
             (false, false) => {
                 show(&report, output)?;
@@ -102,7 +102,7 @@ fn show(report: &Report, output: &mut Output) -> Result<()> {
     output.line(rows.text())
 }
 
-fn looked_at(report: &Report, depth: Depth) -> String {
+fn compared(report: &Report, depth: Depth) -> String {
     let files = format!("{}, {}", format::plural(report.files, "file"), format::size(report.bytes));
     match depth {
         Depth::Sizes => format!("{files}; checked sizes, and the content of small files"),

@@ -176,7 +176,7 @@ mod tests {
     }
 
     #[test]
-    fn one_broken_kill_is_what_is_told() {
+    fn a_broken_kill_is_counted_and_described() {
         let sound = report(vec![kill(ReaderView::Old, &[]), kill(ReaderView::New, &[])]);
         assert!(sound.is_sound());
         assert!(sentence(&sound).starts_with("2 kills: readers saw the whole old version after 1 "));
@@ -188,7 +188,7 @@ mod tests {
     }
 
     #[test]
-    fn the_sandbox_is_made_in_the_nearest_directory_that_is_there() {
+    fn the_sandbox_is_created_in_the_nearest_existing_directory() {
         let directory = tempfile::tempdir().unwrap();
         assert_eq!(existing_above(&directory.path().join("stores/views")), directory.path());
         assert_eq!(existing_above(Path::new("views")), Path::new("."));

@@ -95,7 +95,7 @@ impl PhysicalExtensionCodec for Codec {
 mod tests {
     use super::*;
     #[test]
-    fn only_this_programs_tasks_are_taken_and_both_programs_are_named() {
+    fn tasks_of_another_build_are_refused_and_both_builds_are_named() {
         let tasks: TaskSet =
             serde_json::from_str(r#"{"store": "s3://lake/store", "build": "b", "kind": "build"}"#).unwrap();
         assert_eq!(parse(&text(&tasks, program()).unwrap()).unwrap(), tasks);

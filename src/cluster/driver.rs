@@ -5,9 +5,9 @@
 //!                 ▲                        │ the job ended, failed or is stalled, and records are missing
 //!                 └────────────────────────┘ at most three times, each time with more patience
 //! ```
-//! Ballista loses a status message now and then, and its job then runs for ever: so the job ends when the records are
-//! there, and is submitted again when nothing happens. Tasks that have a record return at once, and one that is only
-//! slow has all the longer for it: its first attempt continues.
+//! Ballista sometimes loses a status message, and its job then never ends: so the job ends when the records are there,
+//! and is submitted again when nothing happens. Tasks that have a record return at once, and one that is only slow
+//! continues in its first attempt.
 //!
 //! Not for: what tasks leave (`pipeline::tasks`).
 
@@ -42,9 +42,9 @@ use crate::error::{Error, Result};
 use crate::pipeline::{Cluster, Machines, TaskSet};
 use crate::shutdown;
 
-/// The shortest and the longest time between two looks at the records.
+/// The shortest and the longest time between two checks of the records.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(2));
-/// The time between two looks at what the scheduler knows, which are requests to nobody.
+/// The time between two checks of the scheduler's state, which send no request.
 const TICK: Duration = Duration::from_millis(50);
 /// Largest message, in bytes.
 const MAX_MESSAGE: usize = 64 << 20;
@@ -61,7 +61,7 @@ pub struct Patience {
     /// An executor that has not asked for work for so long is gone.
     pub executor: Duration,
     /// Without executors for so long the run ends.
-    pub nobody: Duration,
+    pub no_executors: Duration,
     /// Without a new record for so long the tasks are submitted again; twice as long the next time.
     pub standstill: Duration,
 }
@@ -70,7 +70,7 @@ impl Default for Patience {
     fn default() -> Self {
         Self {
             executor: Duration::from_secs(30),
-            nobody: Duration::from_secs(60),
+            no_executors: Duration::from_secs(60),
             standstill: Duration::from_secs(600),
         }
     }
@@ -161,7 +161,7 @@ fn settings(address: SocketAddr, patience: &Patience) -> SchedulerConfig {
         scheduling_policy: TaskSchedulingPolicy::PullStaged,
         executor_timeout_seconds: patience.executor.as_secs().max(1),
         expire_dead_executor_interval_seconds: (patience.executor.as_secs() / 8).max(1),
-        // How long nobody may be there is this file's question.
+        // This file decides how long there may be no executor.
         no_executors_grace_period_seconds: 0,
         grpc_server_max_decoding_message_size: MAX_MESSAGE as u32,
         grpc_server_max_encoding_message_size: MAX_MESSAGE as u32,
@@ -255,12 +255,12 @@ impl Driver {
             }
             if self.machines().executors > 0 {
                 last_executor = Instant::now();
-            } else if last_executor.elapsed() > self.patience.nobody {
+            } else if last_executor.elapsed() > self.patience.no_executors {
                 return Err(Error::unavailable(format!(
                     "no executor has asked {} for work for {} s: nothing was changed, and what is done is kept for the \
                      next run. Start some with `cutover executor --driver HOST:{}`",
                     self.address,
-                    self.patience.nobody.as_secs(),
+                    self.patience.no_executors.as_secs(),
                     self.address.port()
                 )));
             }

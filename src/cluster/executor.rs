@@ -46,9 +46,9 @@ const CONNECT: Duration = Duration::from_secs(5);
 const ANSWER: Duration = Duration::from_secs(20);
 /// How often to see whether the driver answers.
 const POLL_INTERVAL: Duration = Duration::from_millis(500);
-/// How long no driver may answer before that is told, and how often it is told.
-const TELL_AFTER: Duration = Duration::from_secs(5);
-const TELL_EVERY: Duration = Duration::from_secs(60);
+/// How long no driver may answer before that is reported, and how often it is reported.
+const REPORT_AFTER: Duration = Duration::from_secs(5);
+const REPORT_INTERVAL: Duration = Duration::from_secs(60);
 
 /// How an executor runs.
 #[derive(Debug)]
@@ -63,11 +63,11 @@ pub struct ExecutorOptions {
     pub resources: Resources,
     /// The directory for everything that it writes.
     pub scratch: PathBuf,
-    /// How long it waits for a driver before it ends; none: for ever.
+    /// How long it waits for a driver before it ends; none: forever.
     pub idle_exit: Option<Duration>,
 }
 
-/// Runs tasks until no driver has answered for as long as `idle_exit` says, or for ever.
+/// Runs tasks until no driver has answered for as long as `idle_exit` says, or forever.
 ///
 /// # Errors
 /// `Invalid` for an address that may not be used, or certificates that cannot be; `Conflict` when another process uses
@@ -114,19 +114,19 @@ pub(super) fn serve(options: &ExecutorOptions, name: &str, worker: Arc<dyn RunTa
 
 /// Ends once no driver has answered for so long; meanwhile it says why not.
 async fn abandoned(health: ExecutorHealth, endpoint: &Endpoint, idle_exit: Option<Duration>) {
-    let (mut last, mut tell_at) = (Instant::now(), TELL_AFTER);
+    let (mut last, mut tell_at) = (Instant::now(), REPORT_AFTER);
     loop {
         tokio::time::sleep(POLL_INTERVAL).await;
         if health.is_ready() {
-            (last, tell_at) = (Instant::now(), TELL_AFTER);
+            (last, tell_at) = (Instant::now(), REPORT_AFTER);
         }
         if idle_exit.is_some_and(|most| last.elapsed() > most) {
             return;
         }
         if last.elapsed() > tell_at {
-            tell_at = last.elapsed() + TELL_EVERY;
+            tell_at = last.elapsed() + REPORT_INTERVAL;
             if let Some(why) = unreachable(endpoint).await {
-                tracing::warn!("no driver answers at {}: {why}; trying on", endpoint.uri());
+                tracing::warn!("no driver answers at {}: {why}; retrying", endpoint.uri());
             }
         }
     }
@@ -135,8 +135,8 @@ async fn abandoned(health: ExecutorHealth, endpoint: &Endpoint, idle_exit: Optio
 /// Why the driver does not answer; none if it does.
 async fn unreachable(endpoint: &Endpoint) -> Option<String> {
     // Without a name this is no executor, so a driver answers that the request is wrong.
-    let nobody = PollWorkParams { metadata: None, num_free_vcores: 0, task_status: Vec::new() };
-    let status = SchedulerGrpcClient::new(endpoint.connect_lazy()).poll_work(nobody).await.err()?;
+    let no_work = PollWorkParams { metadata: None, num_free_vcores: 0, task_status: Vec::new() };
+    let status = SchedulerGrpcClient::new(endpoint.connect_lazy()).poll_work(no_work).await.err()?;
     if status.code() == tonic::Code::InvalidArgument {
         return None;
     }

@@ -5,9 +5,9 @@
 //!   Driver: Ballista's scheduler, in process ◀── polls for tasks, says what became of them ── Executor
 //!     a plan of TaskExec over one row per task                          TaskExec::execute ─▶ Worker::run
 //! ```
-//! Executors connect to the driver, and nothing connects to them. A plan has nothing but the URL of the store, the build
-//! and the kind of task; what a task does is `pipeline`'s, and whether it is done is in the store. Ballista notices
-//! executors that are gone and hands their tasks out again; its own word on jobs is a hint.
+//! Executors connect to the driver, and nothing connects to them. A plan has nothing but the URL of the store, the
+//! build and the kind of task; what a task does is `pipeline`'s, and whether it is done is in the store. Ballista
+//! notices executors that are gone and hands their tasks out again; what it reports of a job is only a hint.
 //!
 //! Not for: what tasks do and what they leave (`pipeline::tasks`).
 

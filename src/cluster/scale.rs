@@ -1,7 +1,7 @@
 //! The largest builds, with tasks that do nothing: what the scheduler, its driver and the plans then cost.
 //!
-//! `make soak-cluster` prints the figures. The driver is this process; the executors are processes that run this program's
-//! other test, with slots that the machine does not have.
+//! `make soak-cluster` prints the figures. The driver is this process; the executors are processes that run this
+//! program's other test, with slots that the machine does not have.
 //!
 //! Not for: what tasks do.
 

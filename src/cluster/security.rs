@@ -1,7 +1,8 @@
 //! Who may talk to whom: TLS with certificates on both sides, or the loopback interface.
 //!
-//! A plan is work that an executor does with its own credentials, so anyone who can pose as a driver has power over it, and
-//! anyone who can pose as an executor learns where the data is. Without certificates only processes of one machine meet.
+//! A plan is work that an executor does with its own credentials, so anyone who can pose as a driver has power over it,
+//! and anyone who can pose as an executor learns where the data is. Without certificates only processes of one machine
+//! meet.
 //!
 //! Not for: access to the object store, for which every process has credentials in its own environment.
 
@@ -41,11 +42,11 @@ impl Security {
         }
         let found = place.to_socket_addrs();
         let found: Vec<SocketAddr> = found
-            .map_err(|error| Error::unavailable(format!("the name in {place} is not known")).because(error))?
+            .map_err(|error| Error::unavailable(format!("the host name in {place} cannot be resolved")).because(error))?
             .collect();
         if matches!(self, Self::Loopback) && !found.iter().all(|address| address.ip().is_loopback()) {
             return Err(Error::invalid(format!(
-                "{place} is beyond this machine, where a driver and its executors need certificates: give both \
+                "{place} is not on this machine, so a driver and its executors need certificates: give both \
                  --cluster-tls DIR with {}",
                 FILES.join(", ")
             )));
@@ -95,7 +96,7 @@ mod tests {
     use crate::error::Kind;
 
     #[test]
-    fn without_certificates_only_this_machine_is_reached() {
+    fn without_certificates_only_this_machine_is_allowed() {
         let loopback = Security::new(None);
         for place in ["127.0.0.1:4600", "[::1]:4600", "127.3.4.5:0"] {
             assert!(loopback.addresses(place).is_ok(), "{place}");

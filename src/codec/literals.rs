@@ -133,7 +133,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn as_people_write_them() {
+    fn literals_are_parsed_as_people_write_them() {
         assert_eq!(date(20_779).as_deref(), Some("2026-11-22"));
         assert_eq!(date(-1).as_deref(), Some("1969-12-31"));
         assert_eq!(date(i64::MAX), None);
@@ -150,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_finer_than_the_unit_or_scale_is_refused() {
+    fn literals_finer_than_the_unit_or_scale_are_refused() {
         assert_eq!(parse_timestamp("2026-11-22T10:00:00.5Z", Unit::Second, true), None);
         assert_eq!(parse_timestamp("2026-11-22T10:00:00.5Z", Unit::Millisecond, true), Some(1_795_341_600_500));
         assert_eq!(parse_timestamp("2026-11-22T12:00:00+02:00", Unit::Second, true), Some(1_795_341_600));
@@ -168,7 +168,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn texts_come_back(days in -3_000_000_i64..2_900_000, nanos in any::<i64>(), cents in any::<i128>(), scale in -4_i8..20) {
+        fn strings_round_trip(days in -3_000_000_i64..2_900_000, nanos in any::<i64>(), cents in any::<i128>(), scale in -4_i8..20) {
             prop_assert_eq!(date(days).and_then(|text| parse_date(&text)), Some(days));
             for utc in [true, false] {
                 let text = timestamp(nanos, Unit::Nanosecond, utc);

@@ -149,7 +149,7 @@ mod tests {
 
     /// The vectors of Kafka's `UtilsTest`.
     #[test]
-    fn murmur2_is_kafkas() {
+    fn murmur2_equals_the_one_of_kafka() {
         for (text, expected) in [
             ("21", -973_932_308_i32),
             ("foobar", -790_332_482),

@@ -282,7 +282,7 @@ mod tests {
     }
 
     #[test]
-    fn the_widest_integers_sort_and_come_back() {
+    fn the_widest_integers_sort_and_round_trip() {
         let steps = [
             i256::MIN,
             i256::from_i128(i128::MIN).wrapping_sub(i256::ONE),
@@ -301,7 +301,7 @@ mod tests {
     }
 
     #[test]
-    fn damaged_elements_are_not_read() {
+    fn damaged_elements_are_refused() {
         for bytes in [&b""[..], b"\x02abc", b"\x02\xff\x00", b"\x16\x01", b"\x21\x00", b"\x1d", b"\x1d\x21", b"\x50"] {
             assert_eq!(read(bytes), None, "{bytes:x?}");
         }
@@ -311,7 +311,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn as_the_crate_writes_and_as_the_values_sort(
+        fn tuples_equal_the_reference_crate_and_sort_like_their_values(
             ints in any::<(i64, i64)>(), wide in any::<(i128, i128)>(), unsigned in any::<u64>(),
             doubles in any::<(f64, f64)>(), floats in any::<(f32, f32)>(),
             bytes in prop::collection::vec(prop_oneof![Just(0_u8), Just(0xff), any::<u8>()], 0..9),

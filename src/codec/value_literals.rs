@@ -5,7 +5,7 @@
 //! ```
 //!
 //! Made by the plan, read back by readers and by the checks that compare a version with the published one. Its
-//! serialised names are a format: add, never rename. Not for: writing values.
+//! serialized names are a format: add, never rename. Not for: writing values.
 
 use serde_json::Value;
 

@@ -21,7 +21,7 @@ use crate::error::{IoContext, Result};
 use crate::journal;
 
 #[derive(Debug, Serialize, Deserialize)]
-struct Line {
+struct TableRecord {
     #[serde(flatten)]
     stored: StoredTable,
     next: i64,
@@ -60,17 +60,17 @@ impl Journal {
     pub(super) fn add(&mut self, table: &Table, next: i64) -> Result<()> {
         let stored = StoredTable::measure(table, &self.tables_dir)?;
         durable_file::sync_dir(&self.tables_dir)?;
-        self.lines.add(&Line { stored, next })
+        self.lines.add(&TableRecord { stored, next })
     }
 }
 
 /// Whether a complete line parses.
 pub(crate) fn is_line(line: &[u8]) -> bool {
-    journal::parse::<Line>(line).is_some()
+    journal::parse::<TableRecord>(line).is_some()
 }
 
 /// Whether a line follows the one before and its table is unchanged.
-fn holds(line: &Line, before: Option<&Line>, tables_dir: &Path) -> bool {
+fn holds(line: &TableRecord, before: Option<&TableRecord>, tables_dir: &Path) -> bool {
     let first_key = &line.stored.table.first_key;
     let follows = before.is_none_or(|before| before.next < line.next && before.stored.table.last_key < *first_key);
     follows && line.stored.is_intact(tables_dir)
@@ -88,7 +88,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_finished_is_taken_up_again_and_what_is_damaged_is_not() {
+    fn finished_stages_are_resumed_and_damaged_ones_are_not() {
         let directory = tempfile::tempdir().unwrap();
         let (path, tables) = (directory.path().join("journal/shard-00000.jsonl"), directory.path().join("tables"));
         let open = || Journal::open(path.clone(), tables.clone(), 5).unwrap();

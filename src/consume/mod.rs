@@ -6,7 +6,7 @@
 //! consumers topic ◀── reports: what this consumer serves
 //! ```
 //! Versions are identified by their build, not by their number. A newer announcement stops the staging of an older one;
-//! a version that does not match its announcement is discarded, and readers stay where they are.
+//! a version that does not match its announcement is discarded, and readers stay on their version.
 //!
 //! | file | what it holds |
 //! |---|---|
@@ -103,14 +103,14 @@ pub fn consume(options: &Options, mut on_takeover: impl FnMut(&Takeover) -> Resu
     let (mut latest, dataset) = first_announcement(options, known.as_deref())?;
     let catalog = Catalog::open_or_follow(&options.store, &dataset, &options.topic)?;
     let _building = catalog.lock_build().map_err(|error| error.during("another consumer uses this store"))?;
-    let mut follower = Follower { options, catalog, reporter, dataset, told_of: None };
+    let mut follower = Follower { options, catalog, reporter, dataset, reported_others: None };
     let mut retry = FIRST_RETRY;
     loop {
-        follower.tell_of_others(&latest);
+        follower.warn_of_others(&latest);
         let announcement = follower.announced(&latest);
         let outcome = match &announcement {
             Ok(Some(announcement)) => contained(|| follower.take_over(announcement, &mut latest)),
-            Ok(None) if options.once => Err(nothing_announced(options, follower.told_of.as_deref())),
+            Ok(None) if options.once => Err(nothing_announced(options, follower.reported_others.as_deref())),
             Ok(None) => Ok(TakeoverOutcome::Nothing),
             Err(error) => Err(Error::new(error.kind(), error.chain().join(": "))),
         };
@@ -123,7 +123,7 @@ pub fn consume(options: &Options, mut on_takeover: impl FnMut(&Takeover) -> Resu
             Ok(TakeoverOutcome::Nothing) => None,
             Err(error) if options.once || error.kind() == Kind::Stopped => return Err(error),
             Err(error) => {
-                tracing::error!("readers stay where they are: {}", error.chain().join(": "));
+                tracing::error!("readers stay on their version: {}", error.chain().join(": "));
                 follower.usable()?;
                 let wait = retry;
                 retry = (2 * retry).min(LONGEST_RETRY);
@@ -137,7 +137,7 @@ pub fn consume(options: &Options, mut on_takeover: impl FnMut(&Takeover) -> Resu
         if wait.is_none() {
             retry = FIRST_RETRY;
         }
-        follower.wait(&mut latest, &told(announcement), wait)?;
+        follower.wait(&mut latest, &as_comparable(announcement), wait)?;
     }
 }
 
@@ -148,9 +148,9 @@ fn contained(attempt: impl FnOnce() -> Result<TakeoverOutcome>) -> Result<Takeov
 }
 
 /// What was read from the control topic: an announcement, none, or why it cannot be used.
-type Told = std::result::Result<Option<Announcement>, String>;
+type ControlRead = std::result::Result<Option<Announcement>, String>;
 
-fn told(announced: Result<Option<Announcement>>) -> Told {
+fn as_comparable(announced: Result<Option<Announcement>>) -> ControlRead {
     announced.map_err(|error| error.chain().join(": "))
 }
 
@@ -169,7 +169,7 @@ struct Follower<'o> {
     reporter: Reporter,
     dataset: String,
     /// The other keys in the control topic, as described last.
-    told_of: Option<String>,
+    reported_others: Option<String>,
 }
 
 impl Follower<'_> {
@@ -179,16 +179,16 @@ impl Follower<'_> {
     }
 
     /// Warns once about other keys in the control topic.
-    fn tell_of_others(&mut self, latest: &CompactedTopic<Announcement>) {
+    fn warn_of_others(&mut self, latest: &CompactedTopic<Announcement>) {
         let others = latest.values().others(&self.dataset);
         if let Some(others) = &others
-            && self.told_of.is_none()
+            && self.reported_others.is_none()
         {
             let control = kafka::control_topic(&self.options.topic);
             let way_out = kafka::tombstone(&control);
             tracing::warn!("topic {control} has other keys, which are ignored: {others}; {way_out}");
         }
-        self.told_of = others;
+        self.reported_others = others;
     }
 
     /// Fails when the local store cannot be used at all.
@@ -303,7 +303,12 @@ impl Follower<'_> {
     }
 
     /// Waits for another announcement, until `retry` has passed, or until a local pin is removed.
-    fn wait(&self, latest: &mut CompactedTopic<Announcement>, known: &Told, retry: Option<Duration>) -> Result<()> {
+    fn wait(
+        &self,
+        latest: &mut CompactedTopic<Announcement>,
+        known: &ControlRead,
+        retry: Option<Duration>,
+    ) -> Result<()> {
         let deadline = retry.map(|retry| Instant::now() + retry);
         let is_pinned = || self.catalog.read().is_ok_and(|current| current.pin.is_some());
         let pinned = is_pinned();
@@ -311,7 +316,7 @@ impl Follower<'_> {
             shutdown::check()?;
             match latest.follow(POLL_TIMEOUT) {
                 // An announcement that cannot be used counts as a change, too: it is reported once.
-                Ok(true) if told(self.announced(latest)) != *known => return Ok(()),
+                Ok(true) if as_comparable(self.announced(latest)) != *known => return Ok(()),
                 Ok(_) => {}
                 Err(error) => {
                     tracing::error!("announcements cannot be read: {}", error.chain().join(": "));
@@ -359,8 +364,8 @@ fn find(current: &Current, wanted: &StreamedVersion) -> Option<u64> {
 /// The state of the version that readers leave: rolled back if its publisher says so, else retired.
 fn left_behind(announcement: &Announcement, current: &Current) -> State {
     let left = current.current_entry().map(|(_, entry)| entry.build_id.as_str());
-    let told = announcement.versions.iter().find(|it| Some(it.streamed.build_id.as_str()) == left);
-    if told.is_some_and(|it| it.state == State::RolledBack) { State::RolledBack } else { State::Retired }
+    let announced = announcement.versions.iter().find(|it| Some(it.streamed.build_id.as_str()) == left);
+    if announced.is_some_and(|it| it.state == State::RolledBack) { State::RolledBack } else { State::Retired }
 }
 
 /// Waits for the first announcement; with `once`, fails if there is none. Also returns the dataset: that of the local
@@ -369,7 +374,7 @@ fn first_announcement(options: &Options, known: Option<&str>) -> Result<(Compact
     let control = kafka::control_topic(&options.topic);
     loop {
         if let Some(mut latest) = CompactedTopic::open(&options.connection, &control, known)? {
-            let mut told = String::new();
+            let mut last_problem = String::new();
             loop {
                 shutdown::check()?;
                 if let Some(known) = known {
@@ -381,10 +386,10 @@ fn first_announcement(options: &Options, known: Option<&str>) -> Result<(Compact
                     Err(error) if options.once => return Err(error),
                     Err(error) => {
                         let problem = error.chain().join(": ");
-                        if problem != told {
+                        if problem != last_problem {
                             tracing::error!("nothing can be served yet: {problem}");
                         }
-                        told = problem;
+                        last_problem = problem;
                     }
                 }
                 if options.once {

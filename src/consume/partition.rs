@@ -2,7 +2,7 @@
 //!
 //! A data topic has one record at every offset, keys ascending, and the END marker last. A record that is lost,
 //! duplicated, out of order, in the wrong partition or altered violates one of: the next offset, the order of keys, the
-//! shard of the key, the count, the digest. Each violation is `Corrupt`, and the version is not taken over.
+//! shard of the key, the count, the digest. Each violation is `Corrupt`, and the version is discarded.
 //!
 //! Not for: reading from Kafka (`kafka::Partitions`).
 

@@ -1,4 +1,4 @@
-//! Child processes of the program in the sandbox: runs, killed runs, watched runs, and gc.
+//! Child processes of the program in the sandbox: runs, killed runs, traced runs, and gc.
 //!
 //! Their output goes to files in the sandbox, so that no process blocks on a full pipe.
 //!
@@ -61,7 +61,7 @@ impl<'a> Child<'a> {
     }
 
     /// An uninterrupted run, and how often it reached each step.
-    pub(super) fn watched(&self) -> Result<(Ended, BTreeMap<String, u64>)> {
+    pub(super) fn traced(&self) -> Result<(Ended, BTreeMap<String, u64>)> {
         let path = self.sandbox.file("seen.json");
         let ended = self.finish(self.run().env(SEEN_VARIABLE, &path))?;
         if !ended.succeeded() {
@@ -154,7 +154,7 @@ mod tests {
     }
 
     #[test]
-    fn a_digest_and_the_last_words_are_found_in_what_was_printed() {
+    fn a_digest_and_the_error_are_found_in_the_output() {
         assert_eq!(ended(r#"{"digest": "ab", "rows": 1}"#, "").digest().as_deref(), Some("ab"));
         assert_eq!(ended("", "").digest(), None);
         let words = ended(

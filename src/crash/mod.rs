@@ -1,7 +1,7 @@
 //! Kills a job at each of its durable steps and checks what is left each time.
 //!
 //! ```text
-//! sandbox ─▶ a run: the old version ─▶ a watched run: its steps, the digest
+//! sandbox ─▶ a run: the old version ─▶ a traced run: its steps, the digest
 //!         ─▶ for each step:  killed run ─▶ what does a reader see? ─▶ rerun: the same digest? ─▶ gc: is anything left?
 //! ```
 //! The runs are processes of this same program with a failpoint armed, in a separate store next to the user's; that
@@ -91,19 +91,19 @@ impl Report {
     }
 }
 
-/// Kills the job at each step. Calls `tell` after each kill, with the number of kills in all.
+/// Kills the job at each step. Calls `on_kill` after each kill, with the number of kills in all.
 ///
 /// # Errors
 /// `Invalid` for an unknown step, for a directory that does not exist, and for a job that fails even uninterrupted;
 /// `Input` when two uninterrupted runs give different entries; `Unavailable` when the disk or the system fails;
 /// `Stopped` after a signal. The sandbox is removed in every case.
-pub fn verify(options: &Options, mut tell: impl FnMut(usize, &Kill)) -> Result<Report> {
+pub fn verify(options: &Options, mut on_kill: impl FnMut(usize, &Kill)) -> Result<Report> {
     let wanted = wanted(&options.steps)?;
     let sandbox = Sandbox::create(&options.directory)?;
     let child = Child::new(options, &sandbox);
     let digest = digest_of(&child.rerun()?)?;
-    let (watched, counts) = child.watched()?;
-    let again = digest_of(&watched)?;
+    let (traced, counts) = child.traced()?;
+    let again = digest_of(&traced)?;
     if again != digest {
         return Err(Error::input(format!(
             "two runs of this job over the same inputs give different entries (digests {digest} and {again}), so a run \
@@ -116,7 +116,7 @@ pub fn verify(options: &Options, mut tell: impl FnMut(usize, &Kill)) -> Result<R
     let mut kills = Vec::with_capacity(plan.len());
     for (step, at, of) in &plan {
         let kill = kill(&child, step, (*at, *of), &digest)?;
-        tell(plan.len(), &kill);
+        on_kill(plan.len(), &kill);
         if !kill.problems.is_empty() {
             // A broken store must not affect the result of the next kill.
             sandbox.clear()?;
@@ -183,7 +183,7 @@ fn kill(child: &Child<'_>, step: &Step, (at, of): (u64, u64), digest: &str) -> R
         }
     };
     if let Some(first) = left.first() {
-        problems.push(format!("gc left {} paths that nothing names, such as {}", left.len(), first.display()));
+        problems.push(format!("gc left {} unreferenced paths, such as {}", left.len(), first.display()));
     }
     let (killed, rerun) = (killed.is_killed(), rerun.succeeded());
     Ok(Kill { step: step.name, meaning: step.meaning, at, of, killed, sees, rerun, same_digest, left, problems })
@@ -213,7 +213,7 @@ mod tests {
     }
 
     #[test]
-    fn steps_are_asked_for_by_name_or_by_stage() {
+    fn steps_are_selected_by_name_or_by_stage() {
         let names = |asked: &[&str]| -> Vec<&str> {
             let asked: Vec<String> = asked.iter().map(|name| (*name).to_owned()).collect();
             wanted(&asked).unwrap().iter().map(|step| step.name).collect()

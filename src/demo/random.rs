@@ -75,7 +75,7 @@ mod tests {
     }
 
     #[test]
-    fn scattering_gives_every_rank_its_own_place() {
+    fn scattering_is_a_permutation_of_the_ranks() {
         for n in [1, 2, 10, 1_000, 20_000, 99_991] {
             let places: HashSet<u64> = (0..n).map(|rank| scatter(rank, n)).collect();
             assert_eq!(places.len() as u64, n);

@@ -109,7 +109,7 @@ fn profiles_are_as_documented() {
 }
 
 #[test]
-fn the_next_day_moves_the_log_on_and_changes_some_profiles() {
+fn the_next_day_has_new_events_and_changes_some_profiles() {
     let directory = tempfile::tempdir().unwrap();
     let (today, tomorrow) = (directory.path().join("today"), directory.path().join("tomorrow"));
     generate(&today, &small()).unwrap();
@@ -144,7 +144,7 @@ fn a_smaller_set_replaces_a_larger_one_and_leaves_other_files_alone() {
 }
 
 #[test]
-fn a_shape_out_of_its_limits_is_refused() {
+fn a_shape_outside_its_limits_is_refused() {
     let directory = tempfile::tempdir().unwrap();
     for shape in [Shape { profiles: 0, ..small() }, Shape { urls: 0, ..small() }, Shape { files: 721, ..small() }] {
         let error = generate(&directory.path().join("none"), &shape).unwrap_err();
@@ -154,7 +154,7 @@ fn a_shape_out_of_its_limits_is_refused() {
 }
 
 #[test]
-fn no_events_are_a_data_set_too() {
+fn a_data_set_without_events_is_valid() {
     let directory = tempfile::tempdir().unwrap();
     generate(directory.path(), &Shape { events: 0, files: 1, ..small() }).unwrap();
     assert_eq!(rows(&read(&directory.path().join("events"))), 0);

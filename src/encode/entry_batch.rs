@@ -119,7 +119,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn rows_come_back_and_clearing_keeps_the_buffers() {
+    fn entries_are_read_back_and_clearing_keeps_the_buffers() {
         let mut column = Column::default();
         column.push(b"one");
         column.push_empty(2);

@@ -45,8 +45,8 @@ pub struct Current {
     pub format_version: u32,
     /// The dataset whose versions these are.
     pub dataset: String,
-    /// In a store on an object store, IDs of the latest changes, oldest first: a host that lost the answer to its change
-    /// finds it here, also when others have changed the store since.
+    /// In a store on an object store, IDs of the latest changes, oldest first: a host that lost the answer to its
+    /// change finds it here, also when others have changed the store since.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub latest_changes: Vec<String>,
     /// Number of changes so far.
@@ -95,8 +95,8 @@ pub struct Candidate {
     pub since: Timestamp,
 }
 
-/// What of a store is where besides on its own disk, by kind of target. A kind that this program does not know is an
-/// error: it could not keep it in step.
+/// What of a store is also elsewhere than on its own disk, by kind of target. A kind that this program does not know is
+/// an error: it could not keep it in step.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Targets {

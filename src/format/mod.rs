@@ -6,7 +6,7 @@
 //! Kafka           Announcement: the whole state of a dataset
 //! ```
 //! A leaf of the crate: values with their serde form, and the checks that need nothing else (a manifest whose shards do
-//! not add up is refused when it is parsed). Serialised names never change; a field that is new has a default.
+//! not add up is refused when it is parsed). Serialized names never change; a field that is new has a default.
 //!
 //! Not for: files (`catalog`), the bytes of keys and values (`codec`), Arrow, RocksDB or Kafka.
 

@@ -44,7 +44,7 @@ pub struct InputProfile {
     /// Rows of the files that the query read from, if known: also those that it could skip, as its filter keeps none.
     #[serde(default)]
     pub listed: Option<u64>,
-    /// Rows per date partition, the newest 100: those of its files, or those read where the files do not tell.
+    /// Rows per date partition, the newest 100: those of its files, or those read where the files do not record it.
     pub partitions: Vec<(String, u64)>,
     /// Profiles of the columns in use: of the newest date partitions, in order, if there are any; otherwise of all
     /// rows.
@@ -114,7 +114,7 @@ impl PartProfile {
         self.listed.map(|listed| self.table.rows as f64 / listed.max(1) as f64)
     }
 
-    /// Rows of its files, or those read where the files do not tell.
+    /// Rows of its files, or those read where the files do not record it.
     pub fn rows(&self) -> u64 {
         self.listed.unwrap_or(self.table.rows)
     }

@@ -1,7 +1,7 @@
 //! Settings of a job that are recorded with each version, or in `current.json`: how shards, tables and values are made,
 //! what is kept, and where versions are streamed to.
 //!
-//! Their serialised names are a format: add, never rename. Every default is a constant here, and the field's doc names
+//! Their serialized names are a format: add, never rename. Every default is a constant here, and the field's doc names
 //! it. Not for: settings that only the job file has (`job::spec`).
 
 use std::ops::RangeInclusive;

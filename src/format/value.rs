@@ -3,7 +3,7 @@
 //! ```text
 //! stored value = header ‖ body        body = one record, or with `list` several records
 //! ```
-//! Its serialised names are a format: add, never rename. Not for: reading or writing values (`codec`, `encode`).
+//! Its serialized names are a format: add, never rename. Not for: reading or writing values (`codec`, `encode`).
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::Value;

@@ -37,8 +37,8 @@ impl Buckets {
     }
 }
 
-/// The requests to object stores and the bytes from them so far, for inputs that were resolved together; none if they are
-/// all local.
+/// The requests to object stores and the bytes from them so far, for inputs that were resolved together; none if they
+/// are all local.
 pub fn traffic(inputs: &[Input]) -> Option<Traffic> {
     let files = inputs.iter().flat_map(|input| &input.files);
     let objects = files.filter_map(|file| file.source.remote());

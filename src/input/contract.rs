@@ -474,7 +474,7 @@ mod tests {
     }
 
     #[test]
-    fn a_broken_contract_names_everything_at_once() {
+    fn all_problems_of_a_contract_are_reported_at_once() {
         let error = contract(&[column("a", "int6"), column("a", "int64")].join(",")).unwrap_err();
         assert_eq!(error.kind(), crate::error::Kind::Invalid);
         assert!(error.message().contains("c.json has 2 problems"), "{error}");
@@ -487,7 +487,7 @@ mod tests {
     }
 
     #[test]
-    fn a_schema_is_told_every_difference_and_extra_columns_are_fine() {
+    fn every_difference_from_a_contract_is_reported_and_extra_columns_are_allowed() {
         let columns = [column("user_id", "int64"), column("ts", "timestamp[us, UTC]"), column("url", "string")];
         let contract = contract(&columns.join(",")).unwrap();
         let schema = Schema::new(vec![

@@ -88,7 +88,7 @@ fn read_chunk(
     let damaged = |why: String| Fault::Damaged(why);
     let only = ProjectionMask::roots(metadata.parquet_schema(), [column]);
     let read = opened.chunks(chunks(metadata.metadata().row_group(group), &only));
-    let read = file.source.told("read", read).map_err(Fault::Unread)?;
+    let read = file.source.with_source("read", read).map_err(Fault::Unread)?;
     let builder = ParquetRecordBatchReaderBuilder::new_with_metadata(read, metadata.clone());
     let builder = builder.with_projection(only).with_row_groups(vec![group]).with_batch_size(BATCH_ROWS);
     let exact = CastOptions { safe: false, ..CastOptions::default() };

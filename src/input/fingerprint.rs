@@ -39,8 +39,8 @@ fn content(file: &InputFile) -> String {
 /// Checks every file again.
 ///
 /// # Errors
-/// `Input`, naming the file, if one is gone, or its size, modification time or entity tag differs; those of a store that
-/// does not answer.
+/// `Input`, naming the file, if one is gone, or its size, modification time or entity tag differs; those of a store
+/// that does not answer.
 pub fn check_unchanged(inputs: &[Input]) -> Result<()> {
     let mut objects: BTreeMap<&Location, Vec<&Arc<ObjectFile>>> = BTreeMap::new();
     for file in inputs.iter().flat_map(|input| &input.files) {
@@ -60,7 +60,7 @@ pub fn check_unchanged(inputs: &[Input]) -> Result<()> {
     objects.values().try_for_each(|objects| check_objects(objects))
 }
 
-/// The error for a file that was read and is another one now, or is not there any more.
+/// The error for a file that was read and has since been replaced or deleted.
 /// The error for a file that was found and is gone.
 pub fn disappeared(file: impl std::fmt::Display) -> Error {
     differs(file, false)

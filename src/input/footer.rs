@@ -117,9 +117,9 @@ pub(super) fn read_metadata(source: &Source) -> Result<ParquetMetaData> {
 fn read_bytes(source: &Source) -> Result<(Bytes, u64)> {
     let file = source.open()?;
     let damaged = |why: String| Fault::Damaged(why).of(source);
-    let size = source.told("stat", file.bytes())?;
+    let size = source.with_source("stat", file.bytes())?;
     let from = size.saturating_sub(END_BYTES);
-    let end = source.told("read", file.read_at(from..size))?;
+    let end = source.with_source("read", file.read_at(from..size))?;
     let body = end.len().checked_sub(TAIL_BYTES).ok_or_else(|| damaged(format!("it has only {size} bytes")))?;
     let mut tail = [0; TAIL_BYTES];
     tail.copy_from_slice(&end[body..]);
@@ -134,7 +134,7 @@ fn read_bytes(source: &Source) -> Result<(Bytes, u64)> {
     let claims = || damaged(format!("it has {size} bytes, its footer claims {bytes}"));
     let footer_end = from + body as u64;
     let start = footer_end.checked_sub(bytes as u64).ok_or_else(claims)?;
-    Ok((source.told("read", file.read_at(start..footer_end))?, start))
+    Ok((source.with_source("read", file.read_at(start..footer_end))?, start))
 }
 
 /// Parses a footer that begins at offset `start` of its file.

@@ -183,7 +183,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_claimed_must_be_there() {
+    fn claimed_lengths_must_be_present() {
         let whole = footer(&[1, 0]);
         check(&whole).unwrap();
         for cut in 0..whole.len() {

@@ -74,10 +74,11 @@ pub(super) fn measure(source: &Source, metadata: &ParquetMetaData) -> Result<BTr
         let (start, length) = of_group.column(at).byte_range();
         let range = start..start.saturating_add(length);
         let chunks = source.open()?.chunks(std::iter::once(range));
-        let chunks = Arc::new(source.told("read", chunks)?);
+        let chunks = Arc::new(source.with_source("read", chunks)?);
         let instants = contain(|| measure_chunk(chunks, of_group, at).map_err(|error| error.to_string()));
-        let told = |why| Error::input(format!("{source}: column {name} of row group {group} cannot be read: {why}"));
-        Ok((name.clone(), instants.unwrap_or_else(Err).map_err(told)?))
+        let unreadable =
+            |why| Error::input(format!("{source}: column {name} of row group {group} cannot be read: {why}"));
+        Ok((name.clone(), instants.unwrap_or_else(Err).map_err(unreadable)?))
     });
     let mut all: BTreeMap<String, Instants> =
         columns.iter().map(|(_, name)| ((*name).clone(), Instants::ANY)).collect();

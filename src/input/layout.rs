@@ -151,7 +151,7 @@ mod tests {
     }
 
     #[test]
-    fn a_note_adds_what_parquet_cannot_say_and_no_more() {
+    fn the_arrow_note_adds_only_what_parquet_cannot_express() {
         use DataType::{Binary, Int64, Timestamp, Utf8};
         let berlin = Timestamp(TimeUnit::Microsecond, Some("Europe/Berlin".into()));
         let utc = Timestamp(TimeUnit::Microsecond, Some("UTC".into()));

@@ -276,10 +276,10 @@ impl Input {
             Some(survey) => survey.bytes(),
             None => {
                 let footers = self.files.iter().map(|file| file.footer.as_ref());
-                let unpacked = |footer: &Footer| -> u64 {
+                let decompressed = |footer: &Footer| -> u64 {
                     columns.iter().filter_map(|column| footer.column_unpacked_bytes.get(column)).sum()
                 };
-                footers.map(|footer| footer.map(unpacked)).sum::<Option<u64>>()?
+                footers.map(|footer| footer.map(decompressed)).sum::<Option<u64>>()?
             }
         };
         Some(bytes / self.rows()?.max(1))

@@ -7,8 +7,8 @@
 //! A URL without wildcards is looked at first; it is listed unless it is an object. https has no listing: its URLs name
 //! one file each.
 //!
-//! Stores have no directories. Tools mark them by empty objects, which are no files here: those with objects below them,
-//! and those without an extension.
+//! Stores have no directories. Tools mark them by empty objects, which are no files here: those with objects below
+//! them, and those without an extension.
 //!
 //! Not for: which of the files are inputs (`resolve`).
 
@@ -19,7 +19,7 @@ use std::path::{Path, PathBuf};
 use glob::{MatchOptions, Pattern};
 
 use super::Source;
-use super::tree::{Found, Node, Tree, TreeFile, no_pattern};
+use super::tree::{Node, Tree, TreeEntry, TreeFile, no_pattern};
 use crate::error::{Error, Result};
 use crate::objects::{Bucket, Entry, Key, Location, Scheme};
 
@@ -43,8 +43,8 @@ impl ObjectTree {
     /// Finds out what is at a URL, whose bucket is opened at its root.
     ///
     /// # Errors
-    /// `Invalid` for what cannot be listed, and for missing buckets, credentials and rights; `Input` for too many objects;
-    /// `Unavailable` when the store does not answer.
+    /// `Invalid` for what cannot be listed, and for missing buckets, credentials and rights; `Input` for too many
+    /// objects; `Unavailable` when the store does not answer.
     pub(super) fn look(bucket: &Bucket, url: &str, location: &Location) -> Result<Self> {
         let path = location.prefix();
         let one = |entry: Entry| Self {
@@ -144,16 +144,16 @@ impl Tree for ObjectTree {
         }
     }
 
-    fn children(&self, directory: &Path) -> Result<Vec<Found>> {
+    fn children(&self, directory: &Path) -> Result<Vec<TreeEntry>> {
         let directory = text(directory);
         let start = if directory.is_empty() { 0 } else { directory.len() + 1 };
         let mut found = Vec::new();
         let mut last = "";
         for key in self.below(directory) {
             match key[start..].find('/').map(|end| &key[..start + end]) {
-                None => found.push(Found { path: PathBuf::from(key), is_directory: false }),
+                None => found.push(TreeEntry { path: PathBuf::from(key), is_directory: false }),
                 Some(inner) if inner != last => {
-                    found.push(Found { path: PathBuf::from(inner), is_directory: true });
+                    found.push(TreeEntry { path: PathBuf::from(inner), is_directory: true });
                     last = inner;
                 }
                 Some(_) => {}
@@ -162,7 +162,7 @@ impl Tree for ObjectTree {
         Ok(found)
     }
 
-    fn matching(&self, pattern: &str) -> Result<Vec<Found>> {
+    fn matching(&self, pattern: &str) -> Result<Vec<TreeEntry>> {
         let matcher = Pattern::new(pattern).map_err(|error| no_pattern(pattern, error))?;
         let fixed = pattern.split(WILDCARDS).next().unwrap_or_default();
         let directory = fixed.rfind('/').map_or("", |end| &fixed[..end]);
@@ -170,14 +170,14 @@ impl Tree for ObjectTree {
         let mut directories: BTreeSet<&str> = BTreeSet::new();
         for key in self.below(directory) {
             if matcher.matches_with(key, OPTIONS) {
-                found.push(Found { path: PathBuf::from(key), is_directory: false });
+                found.push(TreeEntry { path: PathBuf::from(key), is_directory: false });
             }
             let inner =
                 key.match_indices('/').map(|(end, _)| &key[..end]).filter(|inner| inner.len() > directory.len());
             directories.extend(inner);
         }
         let matched = directories.into_iter().filter(|inner| matcher.matches_with(inner, OPTIONS));
-        found.extend(matched.map(|inner| Found { path: PathBuf::from(inner), is_directory: true }));
+        found.extend(matched.map(|inner| TreeEntry { path: PathBuf::from(inner), is_directory: true }));
         Ok(found)
     }
 

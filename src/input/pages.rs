@@ -34,8 +34,8 @@ pub(super) fn weigh(source: &Source, metadata: &ParquetMetaData) -> Vec<(usize, 
     let mut file = None;
     let mut weights = Vec::new();
     for (at, chunk) in metadata.row_groups().iter().flat_map(|group| group.columns().iter().enumerate()) {
-        let (unpacked, packed) = (unpacked(chunk), chunk.byte_range().1);
-        if unpacked < SUSPICIOUS_BYTES || unpacked / SUSPICIOUS_TIMES < packed {
+        let (decompressed, compressed) = (decompressed(chunk), chunk.byte_range().1);
+        if decompressed < SUSPICIOUS_BYTES || decompressed / SUSPICIOUS_TIMES < compressed {
             continue;
         }
         if file.is_none() {
@@ -48,7 +48,7 @@ pub(super) fn weigh(source: &Source, metadata: &ParquetMetaData) -> Vec<(usize, 
             let window = file.read_at(start + at..start + length.min(at + wanted as u64)).ok()?;
             Some(Cow::Owned(window.to_vec()))
         };
-        weights.push((at, largest(length, window).unwrap_or(unpacked)));
+        weights.push((at, largest(length, window).unwrap_or(decompressed)));
     }
     weights
 }
@@ -61,14 +61,14 @@ pub(super) fn check(chunk: &ColumnChunkMetaData, bytes: &[u8]) -> Result<(), Str
     let window = |at: u64, _| usize::try_from(at).ok().and_then(|at| bytes.get(at..)).map(Cow::Borrowed);
     // Headers that cannot be parsed are reported by the reader.
     let largest = largest(bytes.len() as u64, window).unwrap_or(0);
-    if largest <= unpacked(chunk).max(FREE_PAGE) {
+    if largest <= decompressed(chunk).max(FREE_PAGE) {
         return Ok(());
     }
-    let (claimed, mib) = (unpacked(chunk), largest >> 20);
+    let (claimed, mib) = (decompressed(chunk), largest >> 20);
     Err(format!("a page decompresses to {mib} MiB, more than the {claimed} bytes that the footer gives for all pages"))
 }
 
-fn unpacked(chunk: &ColumnChunkMetaData) -> u64 {
+fn decompressed(chunk: &ColumnChunkMetaData) -> u64 {
     u64::try_from(chunk.uncompressed_size()).unwrap_or(0)
 }
 
@@ -79,7 +79,7 @@ fn largest<'a>(length: u64, mut window: impl FnMut(u64, usize) -> Option<Cow<'a,
     let (mut start, mut there): (u64, Cow<[u8]>) = (0, Cow::Borrowed(&[]));
     while at < length {
         let known = usize::try_from(at - start).ok().and_then(|from| there.get(from..)).and_then(header);
-        let (bytes, packed, unpacked) = match known {
+        let (bytes, compressed, decompressed) = match known {
             Some(header) => header,
             None => {
                 let mut wanted = WINDOW;
@@ -93,25 +93,25 @@ fn largest<'a>(length: u64, mut window: impl FnMut(u64, usize) -> Option<Cow<'a,
                 }
             }
         };
-        largest = largest.max(unpacked);
-        at = at.checked_add(bytes)?.checked_add(packed)?;
+        largest = largest.max(decompressed);
+        at = at.checked_add(bytes)?.checked_add(compressed)?;
     }
     Some(largest)
 }
 
 /// Size of the page header at the beginning of `bytes`, and of its page in the file and decompressed.
 fn header(bytes: &[u8]) -> Option<(u64, u64, u64)> {
-    let (mut packed, mut unpacked) = (None, None);
+    let (mut compressed, mut decompressed) = (None, None);
     let mut walk = ThriftReader::new(bytes);
     walk.structure(|walk, id, kind| {
         match (id, kind) {
-            (2, Kind::Integer) => unpacked = u64::try_from(walk.integer()?).ok(),
-            (3, Kind::Integer) => packed = u64::try_from(walk.integer()?).ok(),
+            (2, Kind::Integer) => decompressed = u64::try_from(walk.integer()?).ok(),
+            (3, Kind::Integer) => compressed = u64::try_from(walk.integer()?).ok(),
             _ => walk.skip(kind)?,
         }
         Some(())
     })?;
-    Some(((bytes.len() - walk.left()) as u64, packed?, unpacked?))
+    Some(((bytes.len() - walk.left()) as u64, compressed?, decompressed?))
 }
 
 #[cfg(test)]
@@ -121,21 +121,21 @@ mod tests {
     /// A chunk of pages with these sizes and decompressed sizes.
     fn chunk(pages: &[(u8, u64)]) -> Vec<u8> {
         let mut bytes = Vec::new();
-        for (packed, unpacked) in pages {
-            bytes.extend_from_slice(&[0x15, 0x00, 0x15]); // type: data page; unpacked size:
-            let mut folded = unpacked << 1;
+        for (compressed, decompressed) in pages {
+            bytes.extend_from_slice(&[0x15, 0x00, 0x15]); // type: data page; decompressed size:
+            let mut folded = decompressed << 1;
             while folded >= 0x80 {
                 bytes.push(folded as u8 | 0x80);
                 folded >>= 7;
             }
-            bytes.extend_from_slice(&[folded as u8, 0x15, packed << 1, 0x00]);
-            bytes.extend(vec![0xff; usize::from(*packed)]);
+            bytes.extend_from_slice(&[folded as u8, 0x15, compressed << 1, 0x00]);
+            bytes.extend(vec![0xff; usize::from(*compressed)]);
         }
         bytes
     }
 
     #[test]
-    fn the_largest_page_is_found_and_what_is_no_page_is_not() {
+    fn the_largest_page_is_found_and_other_bytes_are_no_page() {
         let whole = chunk(&[(40, 100), (3, 5_000_000_000), (0, 7)]);
         let of = |bytes: &[u8]| {
             largest(bytes.len() as u64, |at, most| {

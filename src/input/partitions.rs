@@ -92,7 +92,7 @@ impl Input {
         for (number, file) in self.files.iter().enumerate() {
             let of_file = match self.format {
                 // The rows of Avro files are only known by reading them.
-                Format::Avro => u64::from(!file.source.told("read", avro::open(&file.source)?.at_end())?),
+                Format::Avro => u64::from(!file.source.with_source("read", avro::open(&file.source)?.at_end())?),
                 _ => match self.rows_of(number) {
                     Some(rows) => rows,
                     None => return Ok(()),

@@ -13,8 +13,8 @@ use std::path::{Path, PathBuf};
 
 use super::buckets::Buckets;
 use super::object_tree::{ObjectTree, WILDCARDS};
-use super::text::Packing;
-use super::tree::{Found, LocalTree, Node, Tree, TreeFile};
+use super::text::FileCompression;
+use super::tree::{LocalTree, Node, Tree, TreeEntry, TreeFile};
 use super::{InputFile, partitions};
 use crate::error::{Error, Kind, Result};
 use crate::job::{Format, InputSpec};
@@ -155,7 +155,7 @@ fn walk(place: &Place<'_>, directory: &Path, depth: usize, paths: &mut Vec<PathB
         let shown = place.tree.shown(directory);
         return Err(Error::input(format!("{shown} is more than {MAX_DEPTH} directories deep")));
     }
-    for Found { path, is_directory } in place.tree.children(directory)? {
+    for TreeEntry { path, is_directory } in place.tree.children(directory)? {
         refuse_table_log(place, &path)?;
         if hidden(&path) {
             continue;
@@ -185,9 +185,9 @@ fn refuse_table_log(place: &Place<'_>, path: &Path) -> Result<()> {
         ));
     }
     let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-    let beside = |name: &str| place.tree.exists(&parent(path).join(name));
-    if name == "manifest.json" && beside("job.toml")? && beside("query.sql")?
-        || name == "CURRENT" && beside("IDENTITY")?
+    let has_sibling = |name: &str| place.tree.exists(&parent(path).join(name));
+    if name == "manifest.json" && has_sibling("job.toml")? && has_sibling("query.sql")?
+        || name == "CURRENT" && has_sibling("IDENTITY")?
     {
         return Err(place.error(
             Kind::Invalid,
@@ -264,8 +264,9 @@ fn format_of(place: &Place<'_>, paths: &[PathBuf]) -> Result<Format> {
     }
     let mut found: Option<(Format, &PathBuf)> = None;
     for path in paths {
-        let unpacked = if Packing::of(path) == Packing::None { path.clone() } else { path.with_extension("") };
-        let ending = unpacked.extension().and_then(|ending| ending.to_str()).unwrap_or_default();
+        let decompressed =
+            if FileCompression::of(path) == FileCompression::None { path.clone() } else { path.with_extension("") };
+        let ending = decompressed.extension().and_then(|ending| ending.to_str()).unwrap_or_default();
         let format = match ending.to_ascii_lowercase().as_str() {
             "parquet" | "pq" => Format::Parquet,
             "csv" => Format::Csv,
@@ -291,7 +292,7 @@ fn format_of(place: &Place<'_>, paths: &[PathBuf]) -> Result<Format> {
             }
             _ => found = Some((format, path)),
         }
-        if unpacked != *path && !matches!(format, Format::Csv | Format::Json) {
+        if decompressed != *path && !matches!(format, Format::Csv | Format::Json) {
             return Err(Error::invalid(format!(
                 "input {}: {} is compressed, which is supported for CSV and JSON files only",
                 spec.name,
@@ -355,7 +356,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_file_is_refused_by_name() {
+    fn anything_but_a_file_is_refused_by_name() {
         let root = tempfile::tempdir().unwrap();
         let root = root.path();
         for directory in ["pipe", "socket", "link"] {
@@ -380,7 +381,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_read_rightly_is_refused() {
+    fn ambiguous_or_incomplete_inputs_are_refused() {
         let root = tempfile::tempdir().unwrap();
         let root = root.path();
         let kind = |spec: &InputSpec| find(spec).err().map(|error| error.kind());

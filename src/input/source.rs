@@ -89,7 +89,7 @@ impl Source {
     /// `Unavailable` if a local file cannot be opened.
     pub(super) fn open(&self) -> Result<Opened> {
         match self {
-            Self::Local(path) => self.told("open", File::open(path)).map(Opened::Local),
+            Self::Local(path) => self.with_source("open", File::open(path)).map(Opened::Local),
             Self::Object(object) => Ok(Opened::Object(Arc::clone(object))),
         }
     }
@@ -98,7 +98,7 @@ impl Source {
     ///
     /// # Errors
     /// Those of a store; else `Unavailable`.
-    pub(super) fn told<T>(&self, doing: &str, result: io::Result<T>) -> Result<T> {
+    pub(super) fn with_source<T>(&self, doing: &str, result: io::Result<T>) -> Result<T> {
         result.map_err(|error| of_io(error, || format!("cannot {doing} {self}")))
     }
 }
@@ -320,7 +320,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn chunks_have_what_was_read_and_no_more() {
+    fn chunks_contain_exactly_what_was_read() {
         let file = tempfile::NamedTempFile::new().unwrap();
         std::fs::write(file.path(), b"0123456789").unwrap();
         let source = Source::Local(file.path().to_owned());

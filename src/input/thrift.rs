@@ -189,7 +189,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn fields_are_found_by_number_and_others_passed_over() {
+    fn fields_are_found_by_number_and_others_skipped() {
         // 1: 5 (i32), 3: "ab", 4: true, 20: list of two i32, 21: a struct of one double, 22: a map of one byte to one
         // byte
         let bytes = b"\x15\x0a\x28\x02ab\x11\x09\x28\x25\x02\x04\x1c\x17\0\0\0\0\0\0\0\0\0\x1b\x01\x33\x07\x07\0rest";
@@ -215,7 +215,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_claimed_must_be_there() {
+    fn claimed_lengths_must_be_present() {
         let skip = |bytes: &[u8]| ThriftReader::new(bytes).structure(|walk, _, kind| walk.skip(kind));
         assert!(skip(b"\x29\xfc\xff\xff\xff\xff\x07\x00").is_none(), "a list of two billion structs");
         assert!(skip(b"\x18\xff\xff\xff\xff\x0f").is_none(), "a string of four gigabytes");

@@ -28,7 +28,7 @@ pub(super) enum Node {
 
 /// A name that was found.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Found {
+pub(super) struct TreeEntry {
     /// Its path in the tree.
     pub(super) path: PathBuf,
     /// Whether it is a directory.
@@ -52,13 +52,13 @@ pub(super) trait Tree {
     ///
     /// # Errors
     /// `Unavailable` if it cannot be listed.
-    fn children(&self, directory: &Path) -> Result<Vec<Found>>;
+    fn children(&self, directory: &Path) -> Result<Vec<TreeEntry>>;
 
     /// What matches a pattern, in any order.
     ///
     /// # Errors
     /// `Invalid` if it is none; `Unavailable` if a directory cannot be listed.
-    fn matching(&self, pattern: &str) -> Result<Vec<Found>>;
+    fn matching(&self, pattern: &str) -> Result<Vec<TreeEntry>>;
 
     /// Whether something is at a path, which may be beyond what was listed.
     ///
@@ -90,13 +90,13 @@ impl Tree for LocalTree {
         }
     }
 
-    fn children(&self, directory: &Path) -> Result<Vec<Found>> {
+    fn children(&self, directory: &Path) -> Result<Vec<TreeEntry>> {
         let directory = if directory.as_os_str().is_empty() { Path::new(".") } else { directory };
         let entries = fs::read_dir(directory).io("list", directory)?;
         entries.map(|entry| Ok(found(entry.io("list", directory)?.path()))).collect()
     }
 
-    fn matching(&self, pattern: &str) -> Result<Vec<Found>> {
+    fn matching(&self, pattern: &str) -> Result<Vec<TreeEntry>> {
         let all = glob::glob(pattern).map_err(|error| no_pattern(pattern, error))?;
         all.map(|path| {
             let path = path.map_err(|error| {
@@ -135,8 +135,8 @@ impl Tree for LocalTree {
     }
 }
 
-fn found(path: PathBuf) -> Found {
-    Found { is_directory: path.is_dir(), path }
+fn found(path: PathBuf) -> TreeEntry {
+    TreeEntry { is_directory: path.is_dir(), path }
 }
 
 /// The error for a pattern that is none.

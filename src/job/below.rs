@@ -1,7 +1,7 @@
 //! A job below a URL, as `-C s3://lake/root` asks for: its data is there, and the job itself is where it was.
 //!
-//! Relative paths of inputs and of the store are joined with the URL as text. Absolute paths and URLs stay, and so do the
-//! paths of contracts and of the SQL file, which are part of the job.
+//! Relative paths of inputs and of the store are joined with the URL as text. Absolute paths and URLs stay, and so do
+//! the paths of contracts and of the SQL file, which are part of the job.
 //!
 //! Not for: a local directory, which is the working directory of the command.
 

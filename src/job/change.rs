@@ -157,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn the_most_exact_bound_counts_and_the_rest_is_as_by_default() {
+    fn the_most_specific_bound_applies_and_the_rest_has_its_default() {
         let changes = parse(
             "[checks.change]\nrows = { warn = 0.1 }\nmean = { stop = 0.2 }\noverlap = false\n\
              [checks.change.for.events]\nrows = { stop = false }\n\
@@ -179,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn wrong_bounds_are_told_with_their_line() {
+    fn wrong_bounds_are_reported_with_their_line() {
         for (change, said) in [
             (
                 "[checks.change]\nrow = false\n",

@@ -76,7 +76,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn problems_are_told_in_file_order_under_one_headline() {
+    fn problems_are_listed_in_file_order_under_one_headline() {
         let problems = Problems::new(Path::new("j.toml"), "a\nbb\n\nc");
         assert_eq!([0, 1, 2, 4, 5, 6, 99].map(|offset| problems.line_at(offset)), [1, 1, 2, 2, 3, 4, 4]);
         assert!(problems.is_empty());
@@ -88,7 +88,7 @@ mod tests {
     }
 
     #[test]
-    fn a_flood_of_problems_is_cut() {
+    fn a_long_list_of_problems_is_cut() {
         let problems = Problems::new(Path::new("j.toml"), "");
         for line in 1..=LISTED + 2 {
             problems.add(line, "wrong");

@@ -177,7 +177,11 @@ fn query(
             match read_sql(&file) {
                 Ok(sql) => (item, sql, SqlAt { path: file, line: 1 }),
                 Err(error) => {
-                    item.problem(format!("cannot be read: {}{}", error.chain().join(": "), beside(path, &file)));
+                    item.problem(format!(
+                        "cannot be read: {}{}",
+                        error.chain().join(": "),
+                        hint_next_to_job(path, &file)
+                    ));
                     return None;
                 }
             }
@@ -200,7 +204,7 @@ fn query(
 }
 
 /// A hint for a file that is missing, but exists in the job file's directory.
-fn beside(job: &Path, file: &Path) -> String {
+fn hint_next_to_job(job: &Path, file: &Path) -> String {
     let near = job.parent().map(|directory| directory.join(file)).filter(|near| near != file && near.is_file());
     let hint = |near: PathBuf| {
         format!(", but this file is in the directory of the job file: write file = \"{}\"", near.display())

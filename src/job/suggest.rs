@@ -31,7 +31,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn slips_are_recognised_and_strangers_are_not() {
+    fn typos_are_recognized_and_unrelated_words_are_not() {
         let words = ["shards", "shard_by", "key", "order_by"];
         assert_eq!(nearest("shard", words), Some("shards"));
         assert_eq!(nearest("Shards", words), Some("shards"));

@@ -154,7 +154,7 @@ fn a_small_job_gets_the_documented_defaults() {
 }
 
 #[test]
-fn the_sql_may_stand_in_a_file() {
+fn the_sql_may_be_in_a_file() {
     let text = SMALL.replace("sql = \"SELECT k FROM t\"", "file = \"jobs/x.sql\"");
     let read = |path: &Path| {
         assert_eq!(path, Path::new("jobs/x.sql"));
@@ -340,7 +340,7 @@ fn every_rule_refuses_with_its_line() {
 }
 
 #[test]
-fn sections_that_are_missing_or_of_the_wrong_shape_are_told() {
+fn missing_and_malformed_sections_are_reported() {
     let message = refusal("", &sets(&[]));
     for section in ["version", "dataset", "store", "inputs", "query", "output"] {
         assert!(message.contains(&format!("x.toml:1: missing key \"{section}\"")), "{message}");
@@ -354,7 +354,7 @@ fn sections_that_are_missing_or_of_the_wrong_shape_are_told() {
 }
 
 #[test]
-fn all_problems_are_told_at_once_in_file_order() {
+fn all_problems_are_reported_at_once_in_file_order() {
     let text = SMALL.replace("\"d\"", "\"D\"").replace("key = [\"k\"]", "key = [\"k\", \"k\"]\nshard = 4");
     let message = refusal(&text, &sets(&[("date", "x")]));
     let lines: Vec<&str> = message.lines().collect();

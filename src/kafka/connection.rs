@@ -370,7 +370,7 @@ mod tests {
     }
 
     #[test]
-    fn what_librdkafka_quotes_of_a_setting_is_hidden() {
+    fn settings_that_librdkafka_quotes_are_hidden() {
         let text = "security.protocol=SASL_PLAINTEXT\nsasl.mechanism=OAUTHBEARER\nenable.sasl.oauthbearer.unsecure.jwt=true\n\
             sasl.oauthbearer.config=principal=me secret=hunter2\n";
         let connection = with(text).unwrap();
@@ -383,7 +383,7 @@ mod tests {
     }
 
     #[test]
-    fn settings_may_be_mounted_as_a_link_but_have_to_be_a_file() {
+    fn settings_may_be_mounted_as_a_link_but_must_be_a_file() {
         let directory = tempfile::tempdir().unwrap();
         let (file, link) = (directory.path().join("file"), directory.path().join("link"));
         std::fs::write(&file, "security.protocol=PLAINTEXT\n").unwrap();

@@ -193,7 +193,7 @@ mod tests {
     }
 
     #[test]
-    fn an_end_marker_survives_the_wire_and_damage_does_not() {
+    fn an_end_marker_round_trips_and_a_damaged_one_is_refused() {
         let (bytes, headers) = end_to_record(&end()).unwrap();
         let good = record(bytes.clone(), headers.clone());
         assert!(is_end(&good));

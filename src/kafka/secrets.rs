@@ -91,7 +91,7 @@ mod tests {
     }
 
     #[test]
-    fn no_stretch_of_a_secret_is_left() {
+    fn no_part_of_a_secret_is_left() {
         let hides =
             secrets(&[("sasl.oauthbearer.config", "principal=me secret=hunter2"), ("sasl.password", "pässwörd")]);
         for (message, shown) in [
@@ -109,7 +109,7 @@ mod tests {
     }
 
     #[test]
-    fn what_only_names_something_stays_readable() {
+    fn settings_that_are_no_secrets_stay_readable() {
         let settings = [
             ("security.protocol", "SASL_PLAINTEXT"),
             ("socket.timeout.ms", "10000"),

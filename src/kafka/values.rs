@@ -154,7 +154,7 @@ mod tests {
     }
 
     #[test]
-    fn the_last_record_of_a_key_counts() {
+    fn the_last_record_of_a_key_wins() {
         let mut values = Values::<ConsumerReport>::new(None);
         values.take(&sound("a", 0));
         assert!(values.get("a").unwrap().is_ok());
@@ -165,7 +165,7 @@ mod tests {
     }
 
     #[test]
-    fn keys_that_are_nobodys_take_bounded_memory_and_push_out_nothing() {
+    fn unknown_keys_take_bounded_memory_and_evict_nothing() {
         let mut values = Values::<ConsumerReport>::new(Some("own".to_owned()));
         for number in 0..50_000 {
             values.take(&garbage(&format!("{number}{}", "k".repeat(3000))));

@@ -248,7 +248,7 @@ impl Common<'_> {
     /// Our error for settings that the client does not take.
     fn refused(&self, error: &object_store::Error) -> Error {
         let text = error.to_string();
-        let told = Error::invalid(format!("the settings for {} are incomplete or wrong", self.location));
-        if self.settings.appear_in(&text) { told } else { told.because(text) }
+        let incomplete = Error::invalid(format!("the settings for {} are incomplete or wrong", self.location));
+        if self.settings.appear_in(&text) { incomplete } else { incomplete.because(text) }
     }
 }

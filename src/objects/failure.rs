@@ -1,7 +1,7 @@
 //! What an error of a store asks of the person who reads it.
 //!
-//! The client's own text is not passed on: it holds whole answers, which repeat what was sent. A message has the status,
-//! the store's code and its sentence, shortened and without control characters.
+//! The client's own text is not passed on: it holds whole answers, which repeat what was sent. A message has the
+//! status, the store's code and its sentence, shortened and without control characters.
 //!
 //! Not for: deciding whether a conditional put was applied (see `write`).
 
@@ -86,15 +86,15 @@ impl Answer {
 }
 
 /// Our error for one of a store's. `doing` is like "read s3://bucket/key".
-pub(super) fn told(doing: &str, error: &object_store::Error) -> Error {
+pub(super) fn classified(doing: &str, error: &object_store::Error) -> Error {
     let answer = Answer::of(error);
-    let told = match error {
+    let classified = match error {
         object_store::Error::InvalidPath { .. } => Error::input(format!(
             "cannot {doing}: the store has an object there whose name has an empty segment, `.`, `..` or a control \
              character; rename or delete it"
         )),
         object_store::Error::NotImplemented { .. } | object_store::Error::NotSupported { .. } => {
-            Error::invalid(format!("cannot {doing}: this store has no way to do it"))
+            Error::invalid(format!("cannot {doing}: this store does not support it"))
         }
         _ if METADATA.iter().any(|part| error.to_string().contains(part)) => Error::invalid(format!(
             "cannot {doing}: there are no credentials, neither in the environment ({CREDENTIALS}) nor from this machine's \
@@ -102,12 +102,12 @@ pub(super) fn told(doing: &str, error: &object_store::Error) -> Error {
         )),
         _ => by_answer(doing, &answer),
     };
-    told.because(answer.line())
+    classified.because(answer.line())
 }
 
 fn by_answer(doing: &str, answer: &Answer) -> Error {
     if answer.has_code(&["NoSuchBucket", "ContainerNotFound"]) {
-        return Error::invalid(format!("cannot {doing}: there is no such bucket; make it, or correct the URL"));
+        return Error::invalid(format!("cannot {doing}: there is no such bucket; create it, or correct the URL"));
     }
     if answer.has_code(&["ExpiredToken", "TokenRefreshRequired"]) {
         return Error::invalid(format!("cannot {doing}: the credentials have expired; renew them and run again"));
@@ -126,10 +126,12 @@ fn by_answer(doing: &str, answer: &Answer) -> Error {
             "cannot {doing}: the credentials have no right to; give them the right, or use others"
         )),
         Some(301 | 307 | 308) => wrong_region(doing),
-        Some(501) => Error::invalid(format!("cannot {doing}: this store has no way to do it")),
-        Some(404) => Error::conflict(format!("cannot {doing}: it is not there any more")),
+        Some(501) => Error::invalid(format!("cannot {doing}: this store does not support it")),
+        Some(404) => Error::conflict(format!("cannot {doing}: it does not exist any more")),
         Some(409 | 412) => Error::conflict(format!("cannot {doing}: it was replaced meanwhile")),
-        Some(429 | 500..) => Error::unavailable(format!("cannot {doing}: the store is not able to; run again later")),
+        Some(429 | 500..) => {
+            Error::unavailable(format!("cannot {doing}: the store is overloaded or failing; run again later"))
+        }
         Some(_) => Error::unavailable(format!("cannot {doing}: the store refuses the request")),
         None => unanswered(doing, answer),
     }
@@ -148,7 +150,7 @@ fn unanswered(doing: &str, answer: &Answer) -> Error {
             Error::unavailable(format!("cannot {doing}: the store did not answer in time; run again later"))
         }
         Some(_) => Error::unavailable(format!("cannot {doing}: the connection broke off; run again")),
-        None => Error::unavailable(format!("cannot {doing}: the store's answer made no sense")),
+        None => Error::unavailable(format!("cannot {doing}: the store sent an invalid answer")),
     }
 }
 
@@ -186,15 +188,15 @@ mod tests {
 
     impl Cause for Said {}
 
-    fn told_of(text: &'static str) -> Error {
-        told("read s3://lake/a", &object_store::Error::Generic { store: "S3", source: Box::new(Said(text)) })
+    fn classified_text(text: &'static str) -> Error {
+        classified("read s3://lake/a", &object_store::Error::Generic { store: "S3", source: Box::new(Said(text)) })
     }
 
     #[test]
-    fn an_answer_is_told_by_its_code_and_status() {
+    fn an_answer_is_classified_by_its_code_and_status() {
         for (text, kind, part) in [
             ("404 Not Found: <Error><Code>NoSuchBucket</Code></Error>", Kind::Invalid, "no such bucket"),
-            ("404 Not Found: ", Kind::Conflict, "not there any more"),
+            ("404 Not Found: ", Kind::Conflict, "does not exist any more"),
             ("403 Forbidden: <Error><Code>AccessDenied</Code></Error>", Kind::Invalid, "no right to"),
             (
                 "403 Forbidden: <Error><Code>SignatureDoesNotMatch</Code></Error>",
@@ -206,28 +208,32 @@ mod tests {
             ("401 Unauthorized: ", Kind::Invalid, "refuses the credentials"),
             ("412 Precondition Failed: ", Kind::Conflict, "replaced meanwhile"),
             ("503 Service Unavailable: ", Kind::Unavailable, "run again later"),
-            ("501 Not Implemented: ", Kind::Invalid, "no way to do it"),
+            ("501 Not Implemented: ", Kind::Invalid, "does not support it"),
             ("301 Moved Permanently: ", Kind::Invalid, "AWS_REGION"),
         ] {
-            let error = told_of(Box::leak(format!("{STATUS}{text}").into_boxed_str()));
+            let error = classified_text(Box::leak(format!("{STATUS}{text}").into_boxed_str()));
             assert_eq!(error.kind(), kind, "{text}");
             assert!(error.message().contains(part), "{text}: {error}");
         }
     }
 
     #[test]
-    fn only_the_code_and_the_sentence_are_passed_on() {
+    fn only_the_code_and_the_message_are_shown() {
         let text = "Server returned non-2xx status code: 403 Forbidden: <Error><Code>SignatureDoesNotMatch</Code>\
                     <Message>It differs.\u{1b}[2J</Message><StringToSign>hunter2</StringToSign></Error>";
-        assert_eq!(told_of(text).chain()[1], "HTTP 403 SignatureDoesNotMatch: It differs.\\u{1b}[2J");
+        assert_eq!(classified_text(text).chain()[1], "HTTP 403 SignatureDoesNotMatch: It differs.\\u{1b}[2J");
         let long = Box::leak(format!("{STATUS}500 X: <Message>{}</Message>", "x".repeat(100_000)).into_boxed_str());
-        assert!(told_of(long).chain()[1].len() < 300);
+        assert!(classified_text(long).chain()[1].len() < 300);
     }
 
     #[test]
-    fn what_could_not_be_asked_for_is_told() {
-        assert!(told_of("GET http://169.254.169.254/latest/api/token").message().contains("there are no credentials"));
-        let many = told_of("DeleteObjects request failed for key a: Access Denied. (code: AccessDenied)");
+    fn requests_that_could_not_be_made_are_classified() {
+        assert!(
+            classified_text("GET http://169.254.169.254/latest/api/token")
+                .message()
+                .contains("there are no credentials")
+        );
+        let many = classified_text("DeleteObjects request failed for key a: Access Denied. (code: AccessDenied)");
         assert_eq!((many.kind(), many.message().contains("no right to")), (Kind::Invalid, true));
     }
 }

@@ -1,5 +1,5 @@
-//! Shortens retries at an endpoint that has never responded: a wrong name or port is reported within seconds, while a store
-//! that responded before is retried for much longer.
+//! Shortens retries at an endpoint that has never responded: a wrong name or port is reported within seconds, while a
+//! store that responded before is retried for much longer.
 //!
 //! Not for: counting retries, which the client does.
 
@@ -68,7 +68,7 @@ mod tests {
     }
 
     #[test]
-    fn a_stranger_is_tried_for_a_while_and_an_acquaintance_for_longer() {
+    fn an_unknown_server_is_retried_briefly_and_a_known_one_longer() {
         let contact = FirstContact::default();
         assert_eq!(kind(contact.judge(refused())), HttpErrorKind::Connect);
         let long_ago = FirstContact::default();

@@ -1,7 +1,7 @@
 //! The name of an object below a location.
 //!
 //! A key that exists is one that is safe to print and, joined to a local directory, stays below it: it has no empty
-//! segment, no `.` or `..`, no slash at its ends and no control character. What a listing gives is held to the same.
+//! segment, no `.` or `..`, no slash at its ends and no control character. Listed names must satisfy the same rules.
 //!
 //! Not for: which objects there are.
 
@@ -107,7 +107,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_listed_beyond_the_prefix_is_no_key() {
+    fn listed_keys_outside_the_prefix_are_ignored() {
         let path = |text: &str| Path::parse(text).unwrap();
         assert!(Key::of(&path("xy/a"), "x").is_err());
         assert!(Key::of(&path("x"), "x").is_err());

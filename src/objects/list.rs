@@ -1,7 +1,7 @@
 //! Lists what is below a prefix, and deletes many objects.
 //!
 //! A listing is handed over entry by entry while its pages arrive, so that a million objects need no more memory than a
-//! page. Objects that stand for the prefix itself, as consoles make them, are left out.
+//! page. Objects that represent the prefix itself, as consoles create them, are left out.
 //!
 //! Not for: matching patterns.
 
@@ -20,8 +20,8 @@ use crate::error::Result;
 const PAGE: usize = 1_000;
 
 impl Bucket {
-    /// Hands over all objects below `prefix`, a directory of the location; all of it where none is given. S3 and GCS list in order
-    /// of keys.
+    /// Hands over all objects below `prefix`, a directory of the location; all of it where none is given. S3 and GCS
+    /// list in order of keys.
     ///
     /// # Errors
     /// `Input` for an object whose name is no [`Key`]; else as [`Bucket::head`]; those of `each`.
@@ -38,7 +38,7 @@ impl Bucket {
         loop {
             let (rest, page) = network::run(page(stream))?;
             stream = rest;
-            let page = page.map_err(|error| failure::told(&doing(), &error))?;
+            let page = page.map_err(|error| failure::classified(&doing(), &error))?;
             if page.is_empty() {
                 return Ok(());
             }
@@ -69,7 +69,7 @@ impl Bucket {
                 }
                 Ok(())
             })?;
-            deleted.map_err(|error| failure::told(&format!("delete {} and others", self.url(&first)), &error))?;
+            deleted.map_err(|error| failure::classified(&format!("delete {} and others", self.url(&first)), &error))?;
         }
         Ok(())
     }

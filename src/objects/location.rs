@@ -3,8 +3,8 @@
 //! ```text
 //! s3://bucket/prefix   gs://bucket/prefix   az://container/prefix   https://host:port/prefix   file:///directory
 //! ```
-//! A prefix is taken as it is written; only that of https is percent-decoded. What could hold credentials (a user before
-//! the host, a query, a fragment) is refused, and is not repeated in the message.
+//! A prefix is taken as it is written; only that of https is percent-decoded. What could hold credentials (a user
+//! before the host, a query, a fragment) is refused, and is not repeated in the message.
 //!
 //! Not for: patterns of input files.
 
@@ -80,7 +80,7 @@ impl Location {
         let (place, prefix) = rest.split_once('/').unwrap_or((rest, ""));
         if place.contains('@') {
             return Err(Error::invalid(format!(
-                "{} has credentials in it: leave them out and give them by the environment",
+                "{} has credentials in it: remove them and set them in the environment",
                 without_secrets(url)
             )));
         }
@@ -150,7 +150,7 @@ impl fmt::Display for Location {
     }
 }
 
-/// Whether a host is this machine, so that nobody else hears what is sent to it.
+/// Whether a host is this machine, so that no other machine sees what is sent to it.
 pub(super) fn is_loopback(host: &str) -> bool {
     let name = match host.strip_prefix('[') {
         Some(rest) => rest.split(']').next().unwrap_or_default(),
@@ -184,7 +184,7 @@ fn check_place(scheme: Scheme, place: &str) -> Result<(), String> {
         Scheme::File => Err("the path of a file begins with a third slash".to_owned()),
         _ if place.is_empty() => Err("it names no bucket".to_owned()),
         Scheme::Http if place.chars().all(|letter| allowed(letter) || ":[]".contains(letter)) => Ok(()),
-        Scheme::Http => Err("a host has letters, digits, points and hyphens, and a port after a colon".to_owned()),
+        Scheme::Http => Err("a host has letters, digits, dots and hyphens, and a port after a colon".to_owned()),
         _ if place.len() > LONGEST_BUCKET || place.starts_with('.') || !place.chars().all(allowed) => {
             Err("a bucket's name has letters, digits, points, hyphens and underscores".to_owned())
         }
@@ -251,7 +251,7 @@ mod tests {
     }
 
     #[test]
-    fn what_no_store_accepts_is_refused() {
+    fn locations_that_no_store_accepts_are_refused() {
         assert!(refused("s3://").contains("names no bucket"));
         assert!(refused("file://host/a").contains("third slash"));
         assert!(refused("s3://la ke/a").contains("a bucket's name"));
@@ -265,7 +265,7 @@ mod tests {
     }
 
     #[test]
-    fn this_machine_is_known() {
+    fn addresses_of_this_machine_are_recognized() {
         for host in ["localhost", "LOCALHOST:80", "127.0.0.1", "127.8.9.1:9000", "[::1]:80", "[::1]"] {
             assert!(is_loopback(host), "{host}");
         }

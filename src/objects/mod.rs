@@ -1,4 +1,4 @@
-//! The client of object stores: S3 and what speaks its language, Google Cloud Storage, Azure's blobs; and, for reading
+//! The client of object stores: S3 and compatible stores, Google Cloud Storage, Azure's blobs; and, for reading
 //! only, https and a local directory.
 //!
 //! ```text
@@ -10,9 +10,10 @@
 //!                      upload.rs  large files in parts, with bounded memory
 //!                      list.rs    list page by page, delete many
 //! ```
-//! Every call but `ranges` blocks its thread, while the requests run on a small runtime of this directory's own; waits end soon after
-//! a signal, those for a conditional put excepted. What fails is retried for a bounded time, but for conditional puts,
-//! which are sent once: sent twice, the second would meet the first and report a conflict that does not exist.
+//! Every call but `ranges` blocks its thread, while the requests run on a small runtime of this directory's own; waits
+//! end soon after a signal, those for a conditional put excepted. What fails is retried for a bounded time, but for
+//! conditional puts, which are sent once: sent twice, the second would meet the first and report a conflict that does
+//! not exist.
 //!
 //! Not for: what the objects mean. Nothing here knows of versions, inputs or jobs.
 

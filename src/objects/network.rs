@@ -1,7 +1,7 @@
 //! The runtime under all requests, and the way from a thread that blocks to it.
 //!
 //! One runtime of few threads serves the process: its threads wait for answers, encrypt and hash. Work that panics, as
-//! a client may on an answer that makes no sense, ends in an error.
+//! a client may on an invalid answer, ends in an error.
 //!
 //! Not for: the query's own work, which has another runtime.
 
@@ -60,7 +60,7 @@ fn wait<T: Send + 'static>(
 ) -> Result<T> {
     let (sender, receiver) = sync_channel(1);
     let task = start()?.spawn(async move {
-        // Nobody listens any more after a signal.
+        // After a signal there is no receiver any more.
         let _ = sender.send(work.await);
     });
     loop {
@@ -72,7 +72,7 @@ fn wait<T: Send + 'static>(
             Ok(result) => return Ok(result),
             Err(RecvTimeoutError::Timeout) => {}
             Err(RecvTimeoutError::Disconnected) => {
-                return Err(Error::unavailable("a request ended without a result: the store's answer made no sense"));
+                return Err(Error::unavailable("a request ended without a result: the store sent an invalid answer"));
             }
         }
     }
@@ -87,7 +87,7 @@ mod tests {
         assert_eq!(run(async { 7 }).unwrap(), 7);
         let from_elsewhere = start().unwrap().spawn_blocking(|| run(async { 8 }).unwrap());
         assert_eq!(run_to_end(from_elsewhere).unwrap().unwrap(), 8);
-        let panicked = run(async { assert!(std::hint::black_box(false), "no sense") }).unwrap_err();
+        let panicked = run(async { assert!(std::hint::black_box(false), "invalid answer") }).unwrap_err();
         assert_eq!(panicked.kind(), crate::error::Kind::Unavailable);
     }
 }

@@ -1,7 +1,7 @@
 //! Parts of an object for a reader that waits without blocking its thread, such as a scan of columns.
 //!
 //! Parts that lie close together are asked for as one, and several are asked for at a time. The requests run on the
-//! runtime of this directory, whichever runtime the reader has; they end when the reader goes away.
+//! runtime of this directory, whichever runtime the reader has; they end when the reader is dropped.
 //!
 //! Not for: whole objects, which `read` gives piece by piece.
 
@@ -38,7 +38,7 @@ impl Asked {
     /// As [`Bucket::range`].
     pub(super) async fn ended(mut self) -> Result<Vec<Bytes>> {
         let ended = (&mut self.0).await;
-        ended.unwrap_or_else(|_| Err(Error::unavailable("a request ended: the store's answer made no sense")))
+        ended.unwrap_or_else(|_| Err(Error::unavailable("a request ended: the store sent an invalid answer")))
     }
 }
 
@@ -88,7 +88,7 @@ impl Bucket {
                 let key = entry.key.clone();
                 let found = part(store, path, entry, range, url.clone()).await?;
                 let bytes = found.bytes().await;
-                let bytes = bytes.map_err(|error| super::failure::told(&format!("read {url}"), &error))?;
+                let bytes = bytes.map_err(|error| super::failure::classified(&format!("read {url}"), &error))?;
                 bucket.counts.received(bytes.len());
                 if bytes.len() as u64 == length { Ok(bytes) } else { Err(bucket.wrong_length(&key)) }
             }

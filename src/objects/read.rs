@@ -1,7 +1,7 @@
 //! Reads objects: what they are, their bytes, and parts of them.
 //!
-//! A part is read of the very object that was looked at before: the request names which one, and the store refuses when it was
-//! replaced. The number of bytes is compared with what was asked for.
+//! A part is read of exactly the object that was inspected before: the request names which one, and the store refuses
+//! when it was replaced. The number of bytes is compared with what was asked for.
 //!
 //! Not for: what the bytes should be. Who knows their checksum compares it.
 
@@ -140,7 +140,8 @@ impl Bucket {
     /// Reads a part of an object.
     ///
     /// # Errors
-    /// As [`Bucket::head`]; `Conflict` when the object was replaced or deleted meanwhile; `Invalid` for a part beyond it.
+    /// As [`Bucket::head`]; `Conflict` when the object was replaced or deleted meanwhile; `Invalid` for a part beyond
+    /// it.
     pub fn range(&self, entry: &Entry, range: Range<u64>) -> Result<Vec<u8>> {
         let mut bytes = Vec::with_capacity((range.end.saturating_sub(range.start)) as usize);
         self.read(entry, range, |piece| {
@@ -190,7 +191,7 @@ impl Bucket {
         loop {
             let (rest, pieces) = network::run(next(stream))?;
             stream = rest;
-            let pieces = pieces.map_err(|error| failure::told(&doing(), &error))?;
+            let pieces = pieces.map_err(|error| failure::classified(&doing(), &error))?;
             if pieces.is_empty() {
                 break;
             }
@@ -226,7 +227,10 @@ impl Bucket {
     }
 
     pub(super) fn wrong_length(&self, key: &Key) -> Error {
-        Error::unavailable(format!("cannot read {}: the store gave more or fewer bytes than it said", self.url(key)))
+        Error::unavailable(format!(
+            "cannot read {}: the store sent more or fewer bytes than it announced",
+            self.url(key)
+        ))
     }
 
     /// None for an object that is not there; any other error is returned, that of a missing bucket too.
@@ -236,7 +240,7 @@ impl Bucket {
         if is_missing && !matches!(code.as_deref(), Some("NoSuchBucket" | "ContainerNotFound")) {
             return Ok(None);
         }
-        Err(failure::told(&format!("read {}", self.url(key)), &error))
+        Err(failure::classified(&format!("read {}", self.url(key)), &error))
     }
 }
 
@@ -260,7 +264,7 @@ pub(super) async fn part(
         ..GetOptions::default()
     };
     let doing = format!("read {url}");
-    let found = store.get_opts(&path, options).await.map_err(|error| failure::told(&doing, &error))?;
+    let found = store.get_opts(&path, options).await.map_err(|error| failure::classified(&doing, &error))?;
     if entry.is_same(&found.meta) {
         Ok(found)
     } else {

@@ -27,7 +27,7 @@ const MAX: u64 = 4 << 20;
 pub struct Reader {
     bucket: Bucket,
     entry: Entry,
-    /// The bytes that nobody has asked for yet.
+    /// The bytes that have not been read yet.
     left: Range<u64>,
     step: u64,
     /// What was received and is not read yet.

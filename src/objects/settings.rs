@@ -20,7 +20,7 @@ pub(super) const ALLOW_HTTP: &str = "CUTOVER_ALLOW_HTTP";
 /// How long a request is waited for and tried again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Patience {
-    /// For a request and its whole answer; the answer to a large read is begun anew where it broke off.
+    /// For a request and its whole answer; the answer to a large read is resumed where it was interrupted.
     pub request: Duration,
     /// For a connection.
     pub connect: Duration,
@@ -100,13 +100,13 @@ impl Settings {
     /// Whether plain http may be used to reach `host`.
     ///
     /// # Errors
-    /// `Invalid` when it may not, as anyone on the way could read data and credentials.
+    /// `Invalid` when it may not, as anyone on the network path could read data and credentials.
     pub(super) fn check_plain(&self, name: &str, host: &str) -> Result<()> {
         if is_loopback(host) || self.is_on(ALLOW_HTTP)? {
             return Ok(());
         }
         Err(Error::invalid(format!(
-            "{name} is http, by which anyone on the way can read and change what is sent: use https, or set \
+            "{name} is http, so anyone on the network path can read and change what is sent: use https, or set \
              {ALLOW_HTTP}=true where the network is trusted"
         )))
     }
@@ -175,7 +175,7 @@ mod tests {
     }
 
     #[test]
-    fn the_more_special_name_comes_first() {
+    fn the_more_specific_name_comes_first() {
         let both = [("AWS_ENDPOINT_URL", "https://general"), ("AWS_ENDPOINT_URL_S3", "https://special")];
         assert_eq!(Settings::of(both).endpoint(&NAMES).unwrap(), Some(("https://special", false)));
     }

@@ -23,7 +23,7 @@ use super::{Bucket, Location, Writer, upload};
 use crate::error::Result;
 
 /// A client of a new store in memory. Of a hundred conditional writes, `lost` are carried out and their answers lost,
-/// and `refused` are not carried out, which the writer cannot tell apart.
+/// and `refused` are not carried out, which looks the same to the writer.
 pub(crate) fn bucket(seed: u64, lost: u64, refused: u64) -> Result<Bucket> {
     let memory = Arc::new(InMemory::new());
     let once = Arc::new(Faulty { inner: Arc::clone(&memory), state: AtomicU64::new(seed), lost, refused });

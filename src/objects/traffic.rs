@@ -1,7 +1,7 @@
 //! Where the client hands requests to the network: counts them, and cuts the bodies of answers that are errors.
 //!
-//! The client above reads such a body whole, and forgets the status of one that is not text: what comes from a malicious
-//! server, or from a proxy, must take little memory and still be identified by its status.
+//! The client above reads such a body whole, and forgets the status of one that is not text: what comes from a
+//! malicious server, or from a proxy, must take little memory and still be identified by its status.
 //!
 //! Not for: showing the counts.
 

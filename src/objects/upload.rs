@@ -5,8 +5,8 @@
 //!            └ XXH3 of all bytes, in order
 //! ```
 //! An upload has an id, which is noted before anything is sent, so that a later cleanup can abort it. It ends
-//! completed or aborted; only where both fail it stays open, which the error tells. When the answer to the completion is
-//! lost, the object is read back and compared: its name is used once, so that nobody else can have written it.
+//! completed or aborted; only where both fail it stays open, which the error reports. When the answer to the completion
+//! is lost, the object is read back and compared: its name is used once, so that no other process can have written it.
 //!
 //! Not for: names that are written more than once.
 
@@ -56,8 +56,8 @@ pub struct Uploaded {
 }
 
 impl Bucket {
-    /// Uploads the `bytes` bytes of `source` under a key that nobody else uses. `note` is called with the upload before
-    /// anything is sent, where parts are needed. With `xxh3`, bytes that do not match it are not completed.
+    /// Uploads the `bytes` bytes of `source` under a key that no other process uses. `note` is called with the upload
+    /// before anything is sent, where parts are needed. With `xxh3`, bytes that do not match it are not completed.
     ///
     /// # Errors
     /// As [`Bucket::put`]; `Unavailable` when the source cannot be read; `Corrupt` when it has fewer or more bytes, or
@@ -102,7 +102,7 @@ impl Bucket {
         let (multipart, path, id) = (Arc::clone(&self.writer()?.multipart), self.path(&key)?, upload.id.clone());
         match network::run(async move { multipart.abort_multipart(&path, &id).await })? {
             Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
-            Err(error) => Err(failure::told(&format!("abort the upload of {}", self.url(&key)), &error)),
+            Err(error) => Err(failure::classified(&format!("abort the upload of {}", self.url(&key)), &error)),
         }
     }
 
@@ -186,10 +186,10 @@ impl Upload {
     fn create(bucket: &Bucket, key: &Key) -> Result<Self> {
         let (multipart, path) = (Arc::clone(&bucket.writer()?.multipart), bucket.path(key)?);
         let creating = (Arc::clone(&multipart), path.clone());
-        // To its end, as an upload whose id nobody knows could not be aborted.
+        // To its end, as an upload whose id is lost could not be aborted.
         let id = network::run_to_end(async move { creating.0.create_multipart(&creating.1).await })?;
         let url = bucket.url(key);
-        let id = id.map_err(|error| failure::told(&format!("write {url}"), &error))?;
+        let id = id.map_err(|error| failure::classified(&format!("write {url}"), &error))?;
         let open = OpenUpload { key: key.as_str().to_owned(), id };
         Ok(Self { open, url, path, multipart, parts: Vec::new(), has_failed: Arc::default() })
     }
@@ -220,8 +220,8 @@ impl Upload {
         ended
             .into_iter()
             .map(|part| match part {
-                Ok(sent) => sent.map_err(|error| failure::told(&doing(), &error)),
-                Err(_) => Err(Error::unavailable(format!("cannot {}: the store's answer made no sense", doing()))),
+                Ok(sent) => sent.map_err(|error| failure::classified(&doing(), &error)),
+                Err(_) => Err(Error::unavailable(format!("cannot {}: the store sent an invalid answer", doing()))),
             })
             .collect()
     }
@@ -232,9 +232,9 @@ impl Upload {
         let Err(error) = completed else { return Ok(()) };
         match self.is_there(bucket, bytes, xxh3) {
             Ok(true) => Ok(()),
-            Ok(false) => Err(self.abort(failure::told(&format!("write {}", self.url), &error))),
+            Ok(false) => Err(self.abort(failure::classified(&format!("write {}", self.url), &error))),
             Err(unknown) => Err(unknown.during(format!(
-                "cannot tell whether {} was written; its upload may still be open, with id {}",
+                "it is unknown whether {} was written; its upload may still be open, with id {}",
                 self.url, self.open.id
             ))),
         }
@@ -275,7 +275,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn parts_are_as_small_as_the_number_allows() {
+    fn parts_are_as_small_as_their_maximum_number_allows() {
         assert_eq!(part_bytes(0), Some(PART));
         assert_eq!(part_bytes(PART * MAX_PARTS), Some(PART));
         assert_eq!(part_bytes(PART * MAX_PARTS + 1), Some(2 * PART));

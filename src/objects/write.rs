@@ -2,12 +2,12 @@
 //!
 //! ```text
 //! Applied   the object is what was sent
-//! Lost      certainly not applied: the condition does not hold, or somebody writes the object right now
+//! Lost      certainly not applied: the condition does not hold, or another process is writing the object
 //! Unknown   the answer is missing: it was applied, was not, or is applied later
 //! ```
-//! [`Bucket::settle`] turns `Unknown` into one of the others by reading, as long as what is written differs from all that
-//! anybody else writes, by an id in it. What a put that is on its way could still do is bounded by its condition: once
-//! anybody has replaced the object, it is refused.
+//! [`Bucket::settle`] turns `Unknown` into one of the others by reading, as long as what is written differs, by an id
+//! in it, from all that other processes write. What a put that is on its way could still do is bounded by its
+//! condition: once any process has replaced the object, it is refused.
 //!
 //! Not for: large files (see `upload`).
 
@@ -42,7 +42,7 @@ pub enum Put {
     Applied(Tag),
     /// Certainly not applied: read again.
     Lost,
-    /// Applied, not applied, or applied later; the reason why nobody knows.
+    /// Applied, not applied, or applied later; the reason why it is unknown.
     Unknown(Error),
 }
 
@@ -56,7 +56,7 @@ impl Bucket {
         self.writer()?;
         let (store, path) = (Arc::clone(&self.store), self.path(key)?);
         let put = network::run(async move { store.put(&path, PutPayload::from(bytes)).await })?;
-        put.map(tag).map_err(|error| failure::told(&self.writing(key), &error))
+        put.map(tag).map_err(|error| failure::classified(&self.writing(key), &error))
     }
 
     /// Writes an object if there is none, in one request that is not sent again.
@@ -93,25 +93,25 @@ impl Bucket {
     fn judged(&self, key: &Key, error: &object_store::Error) -> Result<Put> {
         use object_store::Error as E;
         let answer = Answer::of(error);
-        let told = || failure::told(&self.writing(key), error);
+        let classified = || failure::classified(&self.writing(key), error);
         match (error, answer.status) {
             (E::NotImplemented { .. } | E::NotSupported { .. }, _) | (_, Some(501)) => {
                 Err(self.without_conditions(key))
             }
             (_, Some(304 | 409 | 412)) => Ok(Put::Lost),
             (E::AlreadyExists { .. } | E::Precondition { .. }, _) => Ok(Put::Lost),
-            (_, Some(408 | 500..)) => Ok(Put::Unknown(told())),
-            (_, Some(_)) => Err(told()),
-            (_, None) if answer.is_unsent() => Err(told()),
-            (_, None) => Ok(Put::Unknown(told())),
+            (_, Some(408 | 500..)) => Ok(Put::Unknown(classified())),
+            (_, Some(_)) => Err(classified()),
+            (_, None) if answer.is_unsent() => Err(classified()),
+            (_, None) => Ok(Put::Unknown(classified())),
         }
     }
 
     /// Writes an object under a condition, and finds out what became of it: by reading, where an answer was lost.
-    /// `bytes` must differ from whatever anybody else may write there.
+    /// `bytes` must differ from what any other process may write there.
     ///
-    /// An object that somebody else has overwritten since counts as lost: for objects whose content tells which writes
-    /// came before, use [`Bucket::settle_by`].
+    /// An object that another process has overwritten since counts as lost: for objects whose content shows which
+    /// writes came before, use [`Bucket::settle_by`].
     ///
     /// [`Put::Unknown`] remains only when the store did not answer for as long as was waited.
     ///
@@ -160,7 +160,7 @@ impl Bucket {
             wait = (2 * wait).min(LONGEST_WAIT);
         }
         Ok(Put::Unknown(Error::unavailable(format!(
-            "cannot tell whether {} was written: the store's answers were lost",
+            "it is unknown whether {} was written: the store's answers were lost",
             self.url(key)
         ))))
     }
@@ -180,8 +180,8 @@ impl Bucket {
         Ok(if is_in(&found) { Looked::Ours(entry.tag) } else { Looked::Theirs })
     }
 
-    /// Finds out whether the store holds to conditions, by an object of a name that nobody else uses. A store that takes
-    /// a condition and does not hold to it would let two writers win.
+    /// Finds out whether the store enforces conditions, by an object of a name that no other process uses. A store that
+    /// accepts a condition and does not enforce it would let two writers win.
     ///
     /// # Errors
     /// `Invalid` when it does not, saying what was tried; else as [`Bucket::put`].
@@ -211,7 +211,7 @@ impl Bucket {
 
     fn without_conditions(&self, key: &Key) -> Error {
         Error::invalid(format!(
-            "{} cannot be written safely: this store does not hold to If-None-Match and If-Match of a PUT, by which two \
+            "{} cannot be written safely: this store does not enforce If-None-Match and If-Match of a PUT, by which two \
              writers are kept from overwriting each other; use a store that does",
             self.url(key)
         ))

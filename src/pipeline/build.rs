@@ -1,8 +1,8 @@
 //! A run that has something to build: from the prepared job to a version that is published, or left unpublished.
 //!
 //! ```text
-//!  run ─▶ resume_or_start ─▶ build_in ─▶ work ─▶ stages::{shuffle | resume, build, read_back} ─▶ conclude
-//!   │ └─▶ work_on ─▶ tasks::build_stages, by the machines of a cluster ─────────────────────────▶ conclude
+//!  run ─▶ resume_or_start ─▶ run_build ─▶ work ─▶ stages::{shuffle | resume, build_shards, read_back} ─▶ conclude
+//!   │ └─▶ work_on ─▶ tasks::run_stages, by the machines of a cluster ─────────────────────────▶ conclude
 //!   └───▶ publish
 //! ```
 //!
@@ -10,7 +10,7 @@
 
 use super::as_of::AsOf;
 use super::build_dir::{self, BuildDir};
-use super::preflight::told_checks;
+use super::preflight::checks_as_json;
 use super::prepare::Prepared;
 use super::resume::{self, PreviousBuild, ShuffleRecord};
 use super::run_report::{BuildStats, Ended};
@@ -86,7 +86,7 @@ impl Build<'_> {
         ))
         .with("version", version)
         .with("rows", manifest.rows)
-        .with("checks", told_checks(&manifest.checks))
+        .with("checks", checks_as_json(&manifest.checks))
         .with("next", format!("cutover scan {store} --version {version}")))
     }
 
@@ -118,8 +118,9 @@ impl Build<'_> {
             PreviousBuild::Resumable(build, record) => {
                 let id = build.id().to_owned();
                 self.remove_stale_builds(Some(&id))?;
-                progress.note(&format!("resuming build {id}, whose shuffle is on disk; --no-resume starts afresh"));
-                match self.build_in(build, Some(*record)) {
+                progress
+                    .note(&format!("resuming build {id}, whose shuffle is on disk; --no-resume starts from scratch"));
+                match self.run_build(build, Some(*record)) {
                     Err(error) if error.kind() == Kind::Corrupt => {
                         let why = error.chain().join(": ");
                         Some(format!("build {id} was not finished and cannot be resumed: {why}"))
@@ -132,10 +133,10 @@ impl Build<'_> {
         if not_resumed.is_none() && !dead.is_empty() {
             not_resumed = Some(format!("{} left nothing to resume: no shuffle was sealed on disk", dead.join(", ")));
         }
-        not_resumed.iter().for_each(|why| progress.note(&format!("starting afresh: {why}")));
+        not_resumed.iter().for_each(|why| progress.note(&format!("starting from scratch: {why}")));
         let build = BuildDir::start(self.catalog, self.prepared.options, build_dir::new_id()?)?;
         failpoint::reach("build.started")?;
-        let (complete, manifest, stats) = self.build_in(build, None)?;
+        let (complete, manifest, stats) = self.run_build(build, None)?;
         Ok((complete, manifest, BuildStats { not_resumed, ..stats }))
     }
 
@@ -150,7 +151,7 @@ impl Build<'_> {
 
     /// Everything from the build's directory to a complete version, resuming the work of an `earlier` build if there is
     /// one.
-    fn build_in(&self, build: BuildDir, earlier: Option<ShuffleRecord>) -> Result<BuildResult> {
+    fn run_build(&self, build: BuildDir, earlier: Option<ShuffleRecord>) -> Result<BuildResult> {
         let done = self.work(&build, earlier);
         if build.end(done.as_ref().err()) {
             self.prepared.options.progress.note("finished work is kept: the same command resumes it");
@@ -170,10 +171,10 @@ impl Build<'_> {
         checks.extend(shuffled.unique.iter().cloned());
         checks.extend(check::check_columns(&prepared.job.checks, &profile::column_stats(&shuffled.profile)));
         shutdown::check()?;
-        let (shards, ranges) = stages::build(prepared, catalog, build, shards, &shuffled, &mut timers)?;
+        let (shards, ranges) = stages::build_shards(prepared, catalog, build, shards, &shuffled, &mut timers)?;
         failpoint::reach("build.finished")?;
         stages::read_back(prepared, build, &shards, &mut timers)?;
-        let resumed = || ResumeReport { build: build.id().to_owned(), ranges: ranges.taken_up, of_ranges: ranges.all };
+        let resumed = || ResumeReport { build: build.id().to_owned(), ranges: ranges.resumed, of_ranges: ranges.all };
         let stats = BuildStats {
             predicted: Some(shuffled.predicted),
             moved: Vec::new(),
@@ -194,7 +195,7 @@ impl Build<'_> {
         self.remove_stale_builds(None)?;
         let (build, not_resumed) = tasks::start(prepared, catalog, &shares)?;
         let mut timers: Vec<StageTimer> = Vec::new();
-        let spread = tasks::build_stages(prepared, catalog, &build, (&shares, cluster), &mut timers)?;
+        let spread = tasks::run_stages(prepared, catalog, &build, (&shares, cluster), &mut timers)?;
         let mut checks = prepared.compatibility(previous);
         checks.extend(spread.unique);
         checks.extend(check::check_columns(&prepared.job.checks, &profile::column_stats(&spread.profile)));

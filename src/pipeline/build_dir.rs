@@ -34,7 +34,7 @@ pub(super) struct Spills {
 /// A name for a new build.
 ///
 /// # Errors
-/// `Unavailable` when the system gives no random numbers.
+/// `Unavailable` when the system provides no random numbers.
 pub(super) fn new_id() -> Result<String> {
     Ok(format!("{}-{:08x}", jiff::Timestamp::now().strftime("%Y%m%dT%H%M%SZ"), crate::random::u32()?))
 }

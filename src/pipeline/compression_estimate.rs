@@ -16,21 +16,21 @@ const ZSTD_LEVEL: i32 = 3;
 #[derive(Debug, Default)]
 pub(super) struct Sampled {
     raw: AtomicU64,
-    packed: AtomicU64,
+    compressed: AtomicU64,
 }
 
 impl Sampled {
     /// Compressed bytes for each byte; `None` if nothing was compressed.
     pub(super) fn ratio(&self) -> Option<f64> {
-        match (self.packed.load(Ordering::Relaxed), self.raw.load(Ordering::Relaxed)) {
+        match (self.compressed.load(Ordering::Relaxed), self.raw.load(Ordering::Relaxed)) {
             (_, 0) => None,
-            (packed, raw) => Some(packed as f64 / raw as f64),
+            (compressed, raw) => Some(compressed as f64 / raw as f64),
         }
     }
 }
 
 /// Compresses the first entries of one thread.
-pub(super) struct Packing {
+pub(super) struct CompressionSampler {
     codec: Compression,
     block_size: usize,
     block: Vec<u8>,
@@ -38,7 +38,7 @@ pub(super) struct Packing {
     all: Arc<Sampled>,
 }
 
-impl Packing {
+impl CompressionSampler {
     pub(super) fn new(tables: &Tables, all: Arc<Sampled>) -> Self {
         let block_size = usize::try_from(tables.block_size).unwrap_or(usize::MAX);
         Self { codec: tables.compression, block_size, block: Vec::new(), left: BLOCKS, all }
@@ -51,28 +51,30 @@ impl Packing {
             self.block.extend_from_slice(key);
             self.block.extend_from_slice(value);
             if self.block.len() >= self.block_size {
-                self.pack();
+                self.compress_block();
             }
         }
     }
 
-    fn pack(&mut self) {
+    fn compress_block(&mut self) {
         self.left = self.left.saturating_sub(1);
         let block = std::mem::take(&mut self.block);
-        let packed = match self.codec {
+        let compressed = match self.codec {
             Compression::None => block.len(),
             Compression::Lz4 => lz4_flex::block::compress(&block).len(),
-            Compression::Zstd => zstd::bulk::compress(&block, ZSTD_LEVEL).map_or(block.len(), |packed| packed.len()),
+            Compression::Zstd => {
+                zstd::bulk::compress(&block, ZSTD_LEVEL).map_or(block.len(), |compressed| compressed.len())
+            }
         };
         self.all.raw.fetch_add(block.len() as u64, Ordering::Relaxed);
-        self.all.packed.fetch_add(packed.min(block.len()) as u64, Ordering::Relaxed);
+        self.all.compressed.fetch_add(compressed.min(block.len()) as u64, Ordering::Relaxed);
     }
 }
 
-impl Drop for Packing {
+impl Drop for CompressionSampler {
     fn drop(&mut self) {
         if !self.block.is_empty() {
-            self.pack();
+            self.compress_block();
         }
     }
 }
@@ -82,15 +84,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_repeats_packs_and_what_is_not_packed_does_not() {
+    fn repetitive_data_compresses_and_uncompressed_data_does_not() {
         for (compression, least, most) in
             [(Compression::None, 1.0, 1.0), (Compression::Lz4, 0.0, 0.2), (Compression::Zstd, 0.0, 0.2)]
         {
             let sampled = Arc::new(Sampled::default());
             let tables = Tables { compression, ..Tables::default() };
-            let mut packing = Packing::new(&tables, Arc::clone(&sampled));
-            (0..1000).for_each(|number: u32| packing.add(&number.to_be_bytes(), &[b'x'; 100]));
-            drop(packing);
+            let mut sampler = CompressionSampler::new(&tables, Arc::clone(&sampled));
+            (0..1000).for_each(|number: u32| sampler.add(&number.to_be_bytes(), &[b'x'; 100]));
+            drop(sampler);
             let ratio = sampled.ratio().unwrap();
             assert!((least..=most).contains(&ratio), "{compression:?}: {ratio}");
         }

@@ -19,7 +19,7 @@ use crate::profile::{self, PortableSketch, ProfileChange, Seed, TableSketch};
 use crate::query::{Measuring, PortableScan};
 
 /// Changes that a report lists.
-const TOLD: usize = 5;
+const MAX_REPORTED: usize = 5;
 
 /// The measures of one run of the query.
 pub(super) struct Measures<'p> {
@@ -148,6 +148,6 @@ pub(super) fn compare(
     let same_time = as_of.stated && previous.is_some_and(same_time);
     let comparison = profile::compare(before, profile, same_time);
     let bounds = &prepared.job.checks.change;
-    let moved = check::moved(bounds, &comparison, TOLD);
+    let moved = check::moved(bounds, &comparison, MAX_REPORTED);
     (check::changes(bounds, &comparison, previous), moved)
 }

@@ -55,7 +55,7 @@ pub fn plan(job: &Job, options: &RunOptions) -> Result<PlanReport> {
     let spill = options.spill_dir.clone().unwrap_or_else(std::env::temp_dir);
     let spill = SpillDir::in_directory(&spill, &format!("plan-{}", std::process::id()), None)?;
     let predicted = predict::predict(&prepared, previous.as_ref(), spill.path())?;
-    // With the join strategy that a run would use, as far as it is known by now what fits into memory.
+    // With the join strategy that a run would use, if it is known by now what fits into memory.
     let execution = prepared.query.prepare(prepared.query.join_strategy())?;
     let preview = predict::preview(&prepared, PREVIEW_ROWS, spill.path())?;
     let named = |(name, type_name): (&String, &String)| (name.clone(), type_name.clone());

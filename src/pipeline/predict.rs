@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use arrow::array::RecordBatch;
 use xxhash_rust::xxh3::xxh3_64;
 
-use super::compression_estimate::{Packing, Sampled};
+use super::compression_estimate::{CompressionSampler, Sampled};
 use super::prepare::Prepared;
 use crate::catalog::{Catalog, Layout};
 use crate::check::Previous;
@@ -90,8 +90,8 @@ pub(super) fn predict(prepared: &Prepared<'_>, previous: Option<&Previous>, spil
         }
         None => {
             let fold = prepared.job.output.duplicates;
-            let packing = || Packing::new(&prepared.job.tables, Arc::clone(&sampled));
-            let counter = || Ok(Counter::new(prepared.encode.encoder()?, fold, packing()));
+            let compression = || CompressionSampler::new(&prepared.job.tables, Arc::clone(&sampled));
+            let counter = || Ok(Counter::new(prepared.encode.encoder()?, fold, compression()));
             let estimate = query::estimate(&prepared.query, &prepared.inputs, spill_dir, counter)
                 .map_err(|failed| prepared.explain(failed))?;
             let estimate = estimate.map(|estimate| within_fold(estimate, fold));
@@ -125,7 +125,8 @@ pub(super) fn predict(prepared: &Prepared<'_>, previous: Option<&Previous>, spil
         let prediction = Prediction { rows: None, bytes: None, memory, basis };
         return Ok(Predicted { prediction, sizes: None, expected_bytes: inputs.iter().sum(), seconds: None });
     };
-    let compressed = previous.and_then(packed).or_else(|| Some((sampled.ratio()?, "a sample".to_owned())));
+    let compressed =
+        previous.and_then(published_compression).or_else(|| Some((sampled.ratio()?, "a sample".to_owned())));
     let (ratio, stored_from) = compressed.map_or((1.0, None), |(ratio, from)| (ratio, Some(from)));
     let (bytes, entry_bytes) = (estimate.bytes as u64, estimate.entry_bytes as u64);
     let spill_bytes = if buffered(&estimate) > shuffle_memory { entry_bytes } else { 0 };
@@ -160,7 +161,7 @@ fn grown(prepared: &Prepared<'_>, Previous { manifest }: &Previous) -> Estimate 
 }
 
 /// The estimate, with no more values of a key than the fold keeps: in a sample keys have fewer values, so that their
-/// bytes seem to grow with the input for ever.
+/// bytes seem to grow with the input forever.
 fn within_fold(estimate: Estimate, fold: Fold) -> Estimate {
     let kept = match Counter::kept(fold) {
         u64::MAX => return estimate,
@@ -193,7 +194,7 @@ fn about_rows(input: &Input) -> u64 {
 }
 
 /// Bytes of a version's files per byte of its keys and values.
-fn packed(Previous { manifest }: &Previous) -> Option<(f64, String)> {
+fn published_compression(Previous { manifest }: &Previous) -> Option<(f64, String)> {
     let ratio = manifest.disk_bytes() as f64 / manifest.bytes as f64;
     (manifest.bytes >= MIN_KNOWN_BYTES).then(|| (ratio, format!("version {}", manifest.version)))
 }
@@ -210,7 +211,7 @@ fn took(estimate: &Estimate, Previous { manifest }: &Previous) -> Option<(f64, S
 struct Counter {
     encoder: Encoder,
     fold: Fold,
-    packing: Packing,
+    compression: CompressionSampler,
     batch: EntryBatch,
     estimate: Estimate,
     /// Entries of each key so far, by the key's hash, for folds that depend on them: of all keys, or of one in
@@ -227,11 +228,11 @@ struct Key {
 }
 
 impl Counter {
-    fn new(encoder: Encoder, fold: Fold, packing: Packing) -> Self {
+    fn new(encoder: Encoder, fold: Fold, compression: CompressionSampler) -> Self {
         Self {
             encoder,
             fold,
-            packing,
+            compression,
             batch: EntryBatch::default(),
             estimate: Estimate::default(),
             keys: HashMap::new(),
@@ -257,7 +258,7 @@ impl Counter {
             self.estimate.entry_bytes += (key.len() + batch.orders.get(row).len() + value.len()) as f64;
             self.estimate.key_bytes += key.len() as f64;
             self.estimate.value_bytes += value.len() as f64;
-            self.packing.add(key, value);
+            self.compression.add(key, value);
             if counts_rows {
                 self.estimate.rows += 1.0;
                 self.estimate.bytes += (key.len() + value.len()) as f64;
@@ -309,11 +310,11 @@ impl Measure for Counter {
                 seen.value_bytes += key.value_bytes;
             }
         }
-        let stands_for = f64::from(level).exp2();
+        let weight = f64::from(level).exp2();
         for key in keys.values() {
             let share = kept.min(key.entries) as f64 / key.entries as f64;
-            total.rows += stands_for;
-            total.bytes += stands_for * (key.key_bytes as f64 + key.value_bytes * share);
+            total.rows += weight;
+            total.bytes += weight * (key.key_bytes as f64 + key.value_bytes * share);
         }
         total
     }

@@ -34,7 +34,7 @@ pub(super) fn preflight(
     as_of: AsOf,
 ) -> Result<Option<Previous>> {
     as_of::refuse(catalog, current, prepared.options, as_of)?;
-    let Some(previous) = previous(catalog, current, &prepared.options.allow)? else { return Ok(None) };
+    let Some(previous) = published_manifest(catalog, current, &prepared.options.allow)? else { return Ok(None) };
     let results = prepared.compatibility(Some(&previous));
     let failed = || results.iter().filter(|result| result.outcome == CheckOutcome::Failed);
     let said: Vec<String> = failed()
@@ -50,17 +50,17 @@ pub(super) fn preflight(
         said.join("\n  "),
         allow_flag(failed().map(|result| Allow::of_rule(&result.rule)))
     ))
-    .with("checks", told_checks(&results)))
+    .with("checks", checks_as_json(&results)))
 }
 
 /// The results of checks, as JSON.
-pub(super) fn told_checks(results: &[CheckResult]) -> serde_json::Value {
+pub(super) fn checks_as_json(results: &[CheckResult]) -> serde_json::Value {
     serde_json::to_value(results).unwrap_or_default()
 }
 
 /// The published version, to compare with. With `--allow damaged` a damaged one does not stop the run that replaces it:
 /// otherwise no command could repair such a store.
-fn previous(catalog: &Catalog, current: &Current, allow: &Allowed) -> Result<Option<Previous>> {
+fn published_manifest(catalog: &Catalog, current: &Current, allow: &Allowed) -> Result<Option<Previous>> {
     let Some(live) = current.current else { return Ok(None) };
     match catalog.manifest(current, live) {
         Ok(manifest) => Ok(Some(Previous { manifest })),

@@ -56,7 +56,7 @@ impl<'r> Prepared<'r> {
         query.open_orders().iter().for_each(|open| tracing::warn!("{}", open_order(open)));
         inputs.iter().try_for_each(Input::check_partitions)?;
         let encode = EncodePlan::new(&query.schema(), &job.output, &job.dataset)
-            .map_err(|error| error.during(format!("the output of {} does not work", job.path.display())))?;
+            .map_err(|error| error.during(format!("the output of {} cannot be built", job.path.display())))?;
         let prepared = Self { found, query, encode };
         prepared.check_names()?;
         prepared.check_targets()?;

@@ -5,8 +5,8 @@
 //!  staging/<build id>/journal/shard-00000.jsonl  a line for every finished range (`build`)
 //! ```
 //! A shuffle is resumed completely or not at all: its runs are the sealed files, with checksums over every block, so
-//! its ranges are those of the dead build. If anything turns out to be damaged or different, the run starts afresh and
-//! says why.
+//! its ranges are those of the dead build. If anything turns out to be damaged or different, the run starts from
+//! scratch and says why.
 //!
 //! Not for: which directory it is (`catalog`), and what of it is removed when (`build_dir`).
 
@@ -176,7 +176,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn whatever_differs_is_named() {
+    fn every_difference_is_named() {
         let work =
             || BuildFingerprint { tool: "1".into(), job: "a".into(), inputs: "b".into(), threads: 2, memory: 100 };
         assert_eq!(work().differs(&work()), None);

@@ -137,12 +137,12 @@ impl BuildStats {
 
 /// What was read; rows that were not counted now are as the version says.
 fn inputs(found: &Listed<'_>, manifest: &Manifest) -> Vec<InputReport> {
-    let told = |input: &Input| {
+    let described = |input: &Input| {
         let files = manifest.inputs.iter().filter(|file| file.input == input.name);
         let counted = || files.map(|file| file.rows).sum::<Option<u64>>();
         InputReport { rows: input.rows().or_else(counted), ..InputReport::from(input) }
     };
-    found.inputs.iter().map(told).collect()
+    found.inputs.iter().map(described).collect()
 }
 
 /// The time that streaming to Kafka took, as a stage.

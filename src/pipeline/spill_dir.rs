@@ -147,7 +147,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn directories_of_dead_runs_are_removed_and_those_of_living_ones_kept() {
+    fn directories_of_dead_runs_are_removed_and_those_of_live_ones_kept() {
         let root = tempfile::tempdir().unwrap();
         let dead = root.path().join("cutover-spill-dead");
         let foreign = root.path().join("photos");
@@ -164,7 +164,7 @@ mod tests {
     }
 
     #[test]
-    fn a_directory_stays_for_as_long_as_its_journal_does() {
+    fn a_directory_is_kept_as_long_as_its_journal() {
         let root = tempfile::tempdir().unwrap();
         let journal = tempfile::NamedTempFile::new().unwrap();
         let mut dead = SpillDir::in_directory(root.path(), "dead", Some(journal.path())).unwrap();

@@ -216,7 +216,7 @@ impl<'s> PartitionEncoder<'s> {
 
 /// Builds every shard. If the shuffle is sealed, finished ranges are recorded, and those of an earlier build reused.
 /// Finished shards of a store on an object store are uploaded while others are built.
-pub(super) fn build(
+pub(super) fn build_shards(
     prepared: &Prepared<'_>,
     catalog: &Catalog,
     build: &BuildDir,

@@ -25,7 +25,7 @@ impl FinishedShards<'_> {
     /// One more shard is finished and synced.
     pub(super) fn add(&self, shard: &ShardEntry) {
         self.bytes.fetch_add(shard.disk_bytes(), Ordering::Relaxed);
-        // Nobody listens once an upload has failed.
+        // There is no receiver once an upload has failed.
         let _ = self.sender.send(shard.clone());
     }
 }
@@ -69,7 +69,7 @@ pub(super) fn uploading<T>(
             show();
             rest = Some(stage.finish());
         }
-        let uploaded = uploads.join().unwrap_or_else(|_| Err(Error::internal("a thread that uploads panicked")));
+        let uploaded = uploads.join().unwrap_or_else(|_| Err(Error::internal("an upload thread panicked")));
         let done = done?;
         uploaded.map(|()| (done, rest))
     })

@@ -20,7 +20,8 @@ const MIN_USUAL: f64 = 0.3;
 const MIN_RATIO: f64 = 0.05;
 /// The least scale of a change of the mean, as a fraction of the mean, however small the standard deviation is.
 const PART_OF_MEAN: f64 = 0.1;
-/// Overlaps that are remembered. The least of them is the usual one, so a single day that repeats another changes nothing.
+/// Overlaps that are remembered. The least of them is the usual one, so a single day that repeats another changes
+/// nothing.
 const REMEMBERED: usize = 5;
 /// With fewer of them a change of the overlap does not stop a publish.
 const ENOUGH: usize = 2;

@@ -5,8 +5,8 @@
 //! is no version to compare with, the newest partition of an input is compared with the one before it.
 //!
 //! How many rows an input has is known from its files, whatever the query's filter let the scan skip. Columns are
-//! compared only if about the same fraction of the rows was read both times: what is skipped depends on how the rows lie
-//! in the files, and the same rows may come in other files.
+//! compared only if about the same fraction of the rows was read both times: what is skipped depends on how the rows
+//! lie in the files, and the same rows may come in other files.
 //!
 //! Not for: which change is too large (`check`).
 
@@ -32,8 +32,8 @@ pub struct Comparison {
 }
 
 /// Compares the profile of a run with that of the version before. The overlap of column values is recorded in `now`, as
-/// the reference for the next version; unless `same_time`, if both represent the same time, such as a day that was built
-/// again: that says nothing of what is usual from one day to the next.
+/// the reference for the next version; unless `same_time`, if both represent the same time, such as a day that was
+/// built again: that says nothing of what is usual from one day to the next.
 pub fn compare(before: Option<&Profile>, now: &mut Profile, same_time: bool) -> Comparison {
     let mut comparison = Comparison::default();
     for input in &mut now.inputs {
@@ -161,7 +161,7 @@ impl Comparison {
     }
 }
 
-/// Whether both are of the same rows, as far as they show.
+/// Whether both seem to be of the same rows.
 fn same_rows(one: &TableProfile, other: &TableProfile) -> bool {
     let same = |(one, other): (&ColumnProfile, &ColumnProfile)| {
         (&one.hashes, &one.nulls, &one.min, &one.max) == (&other.hashes, &other.nulls, &other.min, &other.max)

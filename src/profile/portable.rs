@@ -146,7 +146,7 @@ mod tests {
     }
 
     #[test]
-    fn sketches_that_were_carried_over_merge_as_those_that_were_not() {
+    fn deserialized_sketches_merge_like_the_originals() {
         let seed = Seed::new("t");
         let sketch = |from, to| {
             let batch = batch(from, to);
@@ -167,7 +167,7 @@ mod tests {
     }
 
     #[test]
-    fn a_sketch_of_other_columns_is_none() {
+    fn a_sketch_of_other_columns_is_refused() {
         let seed = Seed::new("t");
         let carried = TableSketch::new(batch(0, 0).schema(), seed).into_portable();
         let other = Arc::new(Schema::new(vec![Field::new("i", DataType::Int64, true)]));

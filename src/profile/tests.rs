@@ -95,7 +95,7 @@ fn a_profile_depends_on_the_rows_alone() {
 }
 
 #[test]
-fn a_profile_tells_what_is_there() {
+fn a_profile_describes_its_columns() {
     let table = sketch(&[rows(0..16_000, item)]).profile();
     let [id, text, kind, amount] = &table.columns[..] else { panic!("four columns") };
     let near = |found: Option<u64>, expected: f64| (found.unwrap() as f64 / expected - 1.0).abs() < 0.2;
@@ -167,7 +167,7 @@ fn what_has_changed_is_named() {
 }
 
 #[test]
-fn dates_times_and_counters_move_on() {
+fn dates_times_and_counters_may_advance() {
     let day = |day: u64| {
         let numbers = day * 20_000..(day + 1) * 20_000;
         let counter: Int64Array = numbers.clone().map(|number| Some(number as i64)).collect();
@@ -181,7 +181,7 @@ fn dates_times_and_counters_move_on() {
 }
 
 #[test]
-fn values_that_always_come_once_are_told_from_those_that_came_back_until_now() {
+fn unique_values_are_distinguished_from_those_that_recurred_until_now() {
     let of =
         |prefix: u64| sketch(&[rows(0..30_000, |number| format!("s-{:020}", mix(number, prefix << 40)))]).profile();
     let (one, mut two, three) = (of(1), of(2), of(3));

@@ -49,7 +49,7 @@ impl Built {
         let mut size = String::new();
         let installed = catalog.install_as(&self.directory, announced, |version| {
             let manifest = manifest(version);
-            size = told(&manifest);
+            size = description(&manifest);
             manifest
         })?;
         match &installed.rejected {
@@ -61,20 +61,20 @@ impl Built {
 }
 
 /// Describes a version in the log.
-fn told(manifest: &Manifest) -> String {
+fn description(manifest: &Manifest) -> String {
     let Manifest { rows, bytes, build_id, as_of, .. } = manifest;
-    let mut told = format!("{rows} rows, {bytes} bytes, build {build_id}");
+    let mut description = format!("{rows} rows, {bytes} bytes, build {build_id}");
     if manifest.as_of_stated {
-        told.push_str(&format!(", as of {}", shown_date_or_time(*as_of)));
+        description.push_str(&format!(", as of {}", shown_date_or_time(*as_of)));
     }
     if let Some(params) = manifest.params.as_ref().filter(|params| !params.is_empty()) {
-        told.push_str(&format!(", {}", shown_params(params)));
+        description.push_str(&format!(", {}", shown_params(params)));
     }
     for check in manifest.checks.iter().filter(|check| check.outcome == CheckOutcome::Allowed) {
         let (allow, expected, found) = (Allow::of_rule(&check.rule).name(), &check.expected, &check.found);
-        told.push_str(&format!("; --allow {allow}: {}: expected {expected}, found {found}", check.rule));
+        description.push_str(&format!("; --allow {allow}: {}: expected {expected}, found {found}", check.rule));
     }
-    told + if manifest.staged { "; staged" } else { "" }
+    description + if manifest.staged { "; staged" } else { "" }
 }
 
 impl Complete {

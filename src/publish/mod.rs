@@ -223,7 +223,7 @@ pub fn set_target(catalog: &Catalog, target: Option<&Kafka>) -> Result<()> {
         Ok(())
     })?;
     if let Some(known) = known.filter(|_| moved) {
-        tracing::warn!("versions are no longer streamed to topic {}; its consumers stay where they are", known.topic);
+        tracing::warn!("versions are no longer streamed to topic {}; its consumers stay on their version", known.topic);
     }
     let to = target.map_or("nowhere".to_owned(), |target| format!("topic {} at {}", target.topic, target.brokers));
     catalog.log().record(Action::Target, None, format!("versions are streamed to {to}"));

@@ -37,8 +37,8 @@ enum Step {
     Serving,
 }
 
-/// Proposes a version and waits until the hosts have fetched it, so that all of them flip together once it is published.
-/// If they do not in time, it is withdrawn.
+/// Proposes a version and waits until the hosts have fetched it, so that all of them flip together once it is
+/// published. If they do not in time, it is withdrawn.
 ///
 /// # Errors
 /// As [`wait_for_replicas`], and as [`Current::propose`](crate::format::Current::propose).
@@ -74,7 +74,7 @@ pub fn propose(catalog: &Catalog, version: u64, canary: bool, allow: &Allowed) -
 pub fn withdraw(catalog: &Catalog, version: u64) -> Result<()> {
     finish_pending(catalog)?;
     catalog.commit(|current| current.withdraw(version))?;
-    catalog.log().record(Action::Withdrawn, Some(version), "it is no candidate any more");
+    catalog.log().record(Action::Withdrawn, Some(version), "it is not the candidate any more");
     Ok(())
 }
 

@@ -100,7 +100,7 @@ fn rollback_pin_and_unpin_are_in_the_log() {
 }
 
 #[test]
-fn publishing_the_current_version_again_says_nothing_new() {
+fn publishing_the_current_version_again_logs_nothing() {
     let (_directory, catalog) = published(1);
     let before = log(&catalog);
     let again = publish(&catalog, 1, &PublishOptions::default()).unwrap();
@@ -109,7 +109,7 @@ fn publishing_the_current_version_again_says_nothing_new() {
 }
 
 #[test]
-fn retention_deletes_and_tells() {
+fn retention_deletes_and_logs_it() {
     let (_directory, catalog) = published(4);
     let report = gc(&catalog, &Retention { keep: 2, keep_for: None }, GRACE).unwrap();
     assert_eq!(report.versions, [1, 2]);

@@ -62,7 +62,7 @@ pub(super) fn commit_change(
     let current = catalog.read()?;
     let decide = |current: &Current| {
         let change = decide(current)?;
-        own(current, &change)?;
+        refuse_if_follower(current, &change)?;
         Ok(change)
     };
     if current.targets.kafka.is_none() && current.pending.is_none() {
@@ -79,7 +79,7 @@ pub(super) fn commit_change(
     match &current.targets.kafka {
         Some(ledger) if concerns_consumers(&current, &change) => {
             let in_effect =
-                || "not applied: readers and consumers see what they saw before; run the same command again".to_owned();
+                || "not applied: readers and consumers are unaffected; run the same command again".to_owned();
             commit_with_kafka(catalog, &current, ledger, (now, streaming), decide)
                 .map_err(|error| shutdown::explain_stop(error, in_effect))
         }
@@ -87,7 +87,7 @@ pub(super) fn commit_change(
     }
 }
 
-/// Completes a change that was cut off after its intent, or drops it if it can no longer be made.
+/// Completes a change that was interrupted after its intent, or drops it if it can no longer be made.
 ///
 /// # Errors
 /// `Conflict` when another command is still committing it; `Unavailable` when Kafka or the disk fails.
@@ -112,14 +112,14 @@ pub(super) fn back_on_store(catalog: &Catalog, to: Option<u64>) -> Result<Flip> 
     let before = catalog.read()?;
     if let Some(pending) = &before.pending {
         return Err(Error::conflict(format!(
-            "not applied: {} was cut off at {:.0}, and it may or may not have been announced to consumers, so nothing \
-             else can change before it is finished or given up, which needs Kafka; readers of this store still see the \
+            "not applied: {} was interrupted at {:.0}, and it may or may not have been announced to consumers, so nothing \
+             else can change before it is finished or dropped, which needs Kafka; readers of this store still see the \
              version before it",
             pending.change, pending.at
         )));
     }
     let target = before.rollback_target(to)?;
-    own(&before, &Change::Rollback { to: target })?;
+    refuse_if_follower(&before, &Change::Rollback { to: target })?;
     check_target_files(catalog, &before, Some(before.clone().rollback_locally(target, now)?))?;
     catalog.commit(|latest| {
         let same = latest.current == before.current && latest.rollback_target(to)? == target;
@@ -133,8 +133,8 @@ fn try_to_catch_up(catalog: &Catalog) {
         let (Some(_), Some(ledger), Some(version)) = (current.behind(), &current.targets.kafka, current.current) else {
             return Ok(false);
         };
-        let told = |_: &Current| Ok(Change::Publish { version, allow: Allowed::new() });
-        commit_with_kafka(catalog, &current, ledger, (Timestamp::now(), Streaming::default()), told).map(|_| true)
+        let republish = |_: &Current| Ok(Change::Publish { version, allow: Allowed::new() });
+        commit_with_kafka(catalog, &current, ledger, (Timestamp::now(), Streaming::default()), republish).map(|_| true)
     });
     match tried {
         Ok(false) => {}
@@ -151,7 +151,7 @@ fn try_to_catch_up(catalog: &Catalog) {
 }
 
 /// Refuses to publish or roll back in a store that follows a topic.
-fn own(current: &Current, change: &Change) -> Result<()> {
+fn refuse_if_follower(current: &Current, change: &Change) -> Result<()> {
     match (&current.follows, change) {
         (Some(topic), Change::Publish { .. } | Change::Rollback { .. }) => Err(Error::invalid(format!(
             "this store follows topic {topic}: publish or roll back where its versions are built; `cutover pin` holds \
@@ -168,8 +168,8 @@ fn concerns_consumers(current: &Current, change: &Change) -> bool {
         Change::Pin { version, .. } => current.current != Some(*version),
         Change::Remove { versions } => {
             // If the current version is not on Kafka, nothing of this store was ever announced.
-            let is_told = current.streamed().any(|streamed| Some(streamed.version) == current.current);
-            is_told && current.streamed().any(|streamed| versions.contains(&streamed.version))
+            let is_announced = current.streamed().any(|streamed| Some(streamed.version) == current.current);
+            is_announced && current.streamed().any(|streamed| versions.contains(&streamed.version))
         }
     }
 }
@@ -245,11 +245,11 @@ fn commit_with_kafka(
         }
         None => (None, false),
     };
-    let told = lease.last_announcement().and_then(|seen| seen.current()).map(|told| told.topic.as_str());
+    let announced_topic = lease.last_announcement().and_then(|seen| seen.current()).map(|it| it.topic.as_str());
     if let (Some(flip), Some(streamed)) = (flip, &announced)
         && flip.from == Some(flip.to)
         && ledger.behind.is_none()
-        && told == Some(streamed.topic.as_str())
+        && announced_topic == Some(streamed.topic.as_str())
     {
         // The command that made this change may have crashed before it was durable.
         catalog.read_durable()?;
@@ -352,7 +352,7 @@ fn finish(catalog: &Catalog) -> Result<()> {
     let (Some(pending), Some(ledger)) = (&current.pending, &current.targets.kafka) else { return Ok(()) };
     let cluster = connect(&ledger.target)?;
     let unfinished = |error: Error| {
-        error.during(format!("{} was cut off at {} and has to be finished first", pending.change, pending.at))
+        error.during(format!("{} was interrupted at {} and has to be finished first", pending.change, pending.at))
     };
     let mut lease = take_lease(cluster.as_ref(), ledger, &current).map_err(unfinished)?;
     let (after, _) = current.with_intent_applied()?;
@@ -361,18 +361,18 @@ fn finish(catalog: &Catalog) -> Result<()> {
         Some(streamed) => lease.is_fully_readable(streamed)?,
         None => false,
     };
-    let told = seen.as_deref() == Some(pending.id.as_str());
-    if !told && (seen != pending.follows || !readable) {
+    let is_announced = seen.as_deref() == Some(pending.id.as_str());
+    if !is_announced && (seen != pending.follows || !readable) {
         catalog.commit_during_intent(|latest| {
             latest.drop_intent(&pending.id);
             Ok(())
         })?;
         let why = if readable { "another publisher announced meanwhile" } else { "its topic is gone" };
-        catalog.log().record(Action::GivenUp, None, format!("{} was cut off, and {why}", pending.change));
-        tracing::warn!("{} was cut off and is given up: {why}", pending.change);
+        catalog.log().record(Action::GivenUp, None, format!("{} was interrupted, and {why}", pending.change));
+        tracing::warn!("{} was interrupted and is dropped: {why}", pending.change);
         return Ok(());
     }
-    if !told {
+    if !is_announced {
         let after = catalog.commit_during_intent(|latest| {
             drop_missing_topics(latest, lease.as_ref(), None);
             Ok(latest.with_intent_applied()?.0)
@@ -382,8 +382,8 @@ fn finish(catalog: &Catalog) -> Result<()> {
     let flip = settle(catalog, pending)?;
     delete_unlisted(lease.as_ref());
     let version = flip.map(|flip| flip.to);
-    catalog.log().record(Action::Finished, version, format!("{}, which was cut off", pending.change));
-    tracing::warn!("{} was cut off and is now finished", pending.change);
+    catalog.log().record(Action::Finished, version, format!("{}, which was interrupted", pending.change));
+    tracing::warn!("{} was interrupted and is now finished", pending.change);
     Ok(())
 }
 

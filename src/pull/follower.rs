@@ -29,7 +29,7 @@ const FIRST_RETRY: Duration = Duration::from_secs(1);
 const LONGEST_RETRY: Duration = Duration::from_secs(60);
 /// How often a follower says what it has when nothing changed.
 const REPORT_EVERY: Duration = Duration::from_secs(60);
-/// Versions that are begun and replaced remotely before they are complete, until a single pull gives up.
+/// Versions that are begun and replaced remotely before they are complete, until a single pull fails.
 const ATTEMPTS: usize = 10;
 
 /// What is followed, and how.
@@ -59,7 +59,7 @@ pub struct Options {
 pub trait DownloadProgress: std::fmt::Debug + Send + Sync {
     /// A download of this many bytes begins.
     fn begin(&self, total: u64);
-    /// So many more bytes are here.
+    /// This many more bytes have arrived.
     fn advance(&self, bytes: u64);
     /// It ended, whether it succeeded or not.
     fn end(&self);
@@ -191,8 +191,8 @@ impl Follower {
     ///
     /// # Errors
     /// `Corrupt` when the version is not what its manifest says; `Conflict` when the local store is pinned, or the
-    /// remote one was made anew; `Unavailable` when the object store or the disk fails; `Stopped` after a signal.
-    /// Readers then see what they saw.
+    /// remote one was created again; `Unavailable` when the object store or the disk fails; `Stopped` after a signal.
+    /// Readers are then unaffected.
     pub fn pull(&mut self) -> Result<Option<Takeover>> {
         let result = self.attempts();
         match &result {
@@ -281,7 +281,7 @@ impl Follower {
         let manifest = match local.versions.get(&version) {
             Some(here) if here.build_id != entry.build_id => {
                 return Err(Error::conflict(format!(
-                    "{} was made anew: its version {version} is another build than the local one; pull it into another \
+                    "{} was created again: its version {version} is another build than the local one; pull it into another \
                      directory",
                     self.remote.url()
                 )));
@@ -372,7 +372,7 @@ impl Follower {
         progress.inspect(|progress| progress.end());
         let downloaded = downloaded.map_err(|error| match error.kind() {
             Kind::Stopped => error,
-            _ => error.during(format!("version {version} is not taken over; finished work is kept for the next pull")),
+            _ => error.during(format!("version {version} is not installed; finished work is kept for the next pull")),
         })?;
         Ok((manifest, dirs.root().to_owned(), downloaded))
     }
@@ -402,7 +402,7 @@ impl Follower {
         Ok(())
     }
 
-    /// Says what this host has; a host that may not write says so once, and pulls all the same.
+    /// Reports what this host has; a host that may not write reports that once, and still pulls.
     fn report(&mut self, state: ReplicaState, error: Option<String>) {
         if !self.may_report {
             return;

@@ -1,12 +1,13 @@
 //! A local store that follows a store on an object store: versions are downloaded, verified and swapped in.
 //!
 //! ```text
-//! current.json of the remote store (one conditional request per look)
-//!   └─ another version? ─▶ download out of sight, every file compared with its checksum ─▶ sync ─▶ open
+//! current.json of the remote store (one conditional request per check)
+//!   └─ another version? ─▶ download to staging, every file compared with its checksum ─▶ sync ─▶ open
 //!                          ─▶ still the current one? ─▶ install under its number ─▶ flip ─▶ retention
 //! ```
 //! Readers of the local store see the whole old version or the whole new one. What a killed download completed is kept
-//! by the next one. While the object store is unreachable, or has nothing that can be used, readers stay where they are.
+//! by the next one. While the object store is unreachable, or has nothing that can be used, readers stay on their
+//! version.
 //!
 //! Programs that embed the library follow a remote store in one line:
 //!

@@ -12,7 +12,8 @@
 //!  scan           every column            window           those that every PARTITION BY has
 //!  group          those that it groups by join             equal columns of both sides, or one side with the other whole
 //! ```
-//! Values are distinguished by their bytes, so columns of floating-point numbers, whose equality differs, cannot be used.
+//! Values are distinguished by their bytes, so columns of floating-point numbers, whose equality differs, cannot be
+//! used.
 //!
 //! Not for: queries that need no exchange (`shares`), and moving the rows (`pipeline::tasks`).
 
@@ -81,7 +82,7 @@ fn of(plan: &LogicalPlan) -> Vec<Alignment> {
             let table = scan.table_name.table();
             let fields = scan.projected_schema.fields().iter().enumerate();
             fields
-                .filter(|(_, field)| is_told_apart_by_bytes(field.data_type()))
+                .filter(|(_, field)| is_equal_by_bytes(field.data_type()))
                 .map(|(place, field)| Alignment {
                     inputs: BTreeMap::from([(table.to_owned(), field.name().clone())]),
                     own: BTreeSet::from([place]),
@@ -121,7 +122,7 @@ fn of(plan: &LogicalPlan) -> Vec<Alignment> {
 }
 
 /// Whether equal values have equal bytes, and others have others.
-fn is_told_apart_by_bytes(data_type: &DataType) -> bool {
+fn is_equal_by_bytes(data_type: &DataType) -> bool {
     data_type.is_integer()
         || matches!(
             data_type,
@@ -182,8 +183,8 @@ fn of_join(join: &Join) -> Vec<Alignment> {
     let offset = if matches!(join.join_type, Inner | Left | Right | Full) { width } else { 0 };
     let of_right = |own: &BTreeSet<usize>| own.iter().map(|column| column + offset).collect::<BTreeSet<usize>>();
     let mut found = Vec::new();
-    // Both sides in parts, by columns that are equal where rows match. A row without a match is one in its own part. Not
-    // for a join that asks whether there is a null anywhere on the other side.
+    // Both sides in parts, by columns that are equal where rows match. A row without a match is one in its own part.
+    // Not for a join that asks whether there is a null anywhere on the other side.
     if matches!(join.join_type, Inner | Left | Right | Full | LeftSemi | RightSemi) {
         let pairs = join.on.iter().filter_map(|(one, other)| {
             let (one, other) = (place(one, join.left.schema())?, place(other, join.right.schema())?);
@@ -246,7 +247,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn rows_that_are_combined_are_in_one_part() {
+    async fn rows_that_are_combined_are_in_one_partition() {
         for (sql, expected) in [
             ("SELECT k, count(*) FROM a GROUP BY k", "a.k"),
             ("SELECT s, k, sum(l) FROM a GROUP BY k, s", "a.k"),
@@ -269,7 +270,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_needs_all_rows_has_no_part() {
+    async fn operations_over_all_rows_are_not_partitioned() {
         for sql in [
             "SELECT count(*) FROM a",
             "SELECT k FROM a ORDER BY k LIMIT 3",

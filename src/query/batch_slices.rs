@@ -77,7 +77,7 @@ fn of_column(array: &ArrayRef) -> usize {
         DataType::Dictionary(_, _) => {
             let dictionary = array.as_any_dictionary();
             // By the mean of the values; slices whose keys point to longer values are cut further once they are
-            // unpacked.
+            // expanded.
             dictionary.len() * (of_column(dictionary.values()) / dictionary.values().len().max(1))
         }
         other => array.len() * other.primitive_width().unwrap_or(1),

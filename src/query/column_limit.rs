@@ -37,7 +37,7 @@ pub(super) fn check_columns(statement: &Statement, tables: &BTreeMap<&str, usize
     }
 }
 
-/// The number of columns of the widest SELECT, as far as names of tables tell.
+/// The number of columns of the widest SELECT, if the names of tables show it.
 struct Widest<'t> {
     tables: &'t BTreeMap<&'t str, usize>,
     columns: usize,

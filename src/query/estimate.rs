@@ -1,11 +1,11 @@
 //! Predicts the size of a job's output from a sample of its inputs, at a small part of the cost of the run.
 //!
 //! If the inputs are small the query simply runs to its end. Otherwise it runs twice, over a sample of row groups
-//! spread over the largest input (slices of text files, whole Avro files) and over a sample twice as large. Small inputs
-//! are read completely, and of others that are large too the same share is sampled. Files that partition pruning skips
-//! are left out. The two results show how the output grows: linearly if rows map one to one, saturating if they are
-//! grouped. Both are points on `rows = n / (a + b·n)`, the Michaelis-Menten curve, which two points determine. A query
-//! without groups, whose rows are counted one by one, needs only the smaller sample.
+//! spread over the largest input (slices of text files, whole Avro files) and over a sample twice as large. Small
+//! inputs are read completely, and of others that are large too the same share is sampled. Files that partition pruning
+//! skips are left out. The two results show how the output grows: linearly if rows map one to one, saturating if they
+//! are grouped. Both are points on `rows = n / (a + b·n)`, the Michaelis-Menten curve, which two points determine. A
+//! query without groups, whose rows are counted one by one, needs only the smaller sample.
 //!
 //! There is no estimate where a sample says nothing or would cost too much: two large inputs are joined, as samples of
 //! both have few rows in common; what is left of the files is not small; a sample does not fit into memory, does
@@ -251,7 +251,7 @@ mod tests {
     }
 
     #[test]
-    fn what_does_not_end_in_time_is_not_estimated() {
+    fn a_sample_that_takes_too_long_gives_no_estimate() {
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
         let settings = crate::query::Settings { threads: 2, memory: 64 << 20 };
         let spill = tempfile::tempdir().unwrap();

@@ -220,8 +220,8 @@ impl Execution<'_> {
     /// `spill_dir`, which is created here.
     ///
     /// # Errors
-    /// The first failure of the query or of `step`; `Stopped` if shutdown was requested. At the query's deadline the run
-    /// ends with `DeadlineExceeded`.
+    /// The first failure of the query or of `step`; `Stopped` if shutdown was requested. At the query's deadline the
+    /// run ends with `DeadlineExceeded`.
     pub fn run<S: Send>(
         &self,
         spill_dir: &Path,
@@ -321,21 +321,21 @@ fn start<'s, T: Send + 's>(
 fn by_way(
     plan: Arc<dyn ExecutionPlan>,
     way: JoinStrategy,
-    room: OperatorBudget,
+    budget: OperatorBudget,
 ) -> datafusion::common::Result<Option<Arc<dyn ExecutionPlan>>> {
     let wait = if way == JoinStrategy::Hash { SpillPolicy::InMemory } else { SpillPolicy::OnDisk };
     let plan = partitioned_aggregate::partition_aggregates(
-        sorted_aggregate::sort_unbounded_aggregates(plan, room)?,
+        sorted_aggregate::sort_unbounded_aggregates(plan, budget)?,
         wait,
-        room,
+        budget,
     )?;
     let plan = match way {
-        JoinStrategy::GraceHash => match grace_hash_join::plan_grace_joins(plan, room)? {
+        JoinStrategy::GraceHash => match grace_hash_join::plan_grace_joins(plan, budget)? {
             Some(plan) => plan,
             None => return Ok(None),
         },
         JoinStrategy::SortMerge => {
-            grace_hash_join::spill_build_sides(sort_merge_join::plan_sort_merge_joins(plan, room)?, room)?
+            grace_hash_join::spill_build_sides(sort_merge_join::plan_sort_merge_joins(plan, budget)?, budget)?
         }
         JoinStrategy::Hash => plan,
     };

@@ -57,27 +57,27 @@ const PARTITIONED: PartitionMode = PartitionMode::Partitioned;
 /// Replaces every partitioned hash join by a grace hash join; none if a build side is too large for that.
 pub(super) fn plan_grace_joins(
     plan: Arc<dyn ExecutionPlan>,
-    room: OperatorBudget,
+    budget: OperatorBudget,
 ) -> Result<Option<Arc<dyn ExecutionPlan>>> {
     let mut fits = true;
     // They run at the same time.
-    let room = room.shared(count_grace_joins(&plan, room)?);
+    let budget = budget.shared(count_grace_joins(&plan, budget)?);
     let planned = plan.transform_up(|node| {
         let Some(join) = partitioned(node.as_ref()) else { return Ok(Transformed::no(node)) };
-        if small(join.left(), room)? {
+        if small(join.left(), budget)? {
             return Ok(Transformed::no(node));
         }
-        let Some(partitions) = partitions(join.left().as_ref(), room)? else {
+        let Some(partitions) = partitions(join.left().as_ref(), budget)? else {
             fits = false;
             return Ok(Transformed::no(node));
         };
         let (left, right): (Vec<_>, Vec<_>) = join.on().iter().cloned().unzip();
         let sides = vec![
-            spread(join.left(), left, partitions, SpillPolicy::OnDisk, room)?,
-            spread(join.right(), right, partitions, SpillPolicy::OnDisk, room)?,
+            spread(join.left(), left, partitions, SpillPolicy::OnDisk, budget)?,
+            spread(join.right(), right, partitions, SpillPolicy::OnDisk, budget)?,
         ];
         let join = Arc::clone(&node).replace_children(sides, RECOMPUTE)?;
-        Ok(Transformed::yes(Arc::new(SequentialPartitionsExec::new(join, room.threads)) as _))
+        Ok(Transformed::yes(Arc::new(SequentialPartitionsExec::new(join, budget.threads)) as _))
     })?;
     Ok(fits.then_some(planned.data))
 }
@@ -87,20 +87,23 @@ pub(super) fn partitioned(node: &dyn ExecutionPlan) -> Option<&HashJoinExec> {
     node.downcast_ref::<HashJoinExec>().filter(|join| *join.partition_mode() == PARTITIONED)
 }
 
-fn count_grace_joins(node: &Arc<dyn ExecutionPlan>, room: OperatorBudget) -> Result<usize> {
+fn count_grace_joins(node: &Arc<dyn ExecutionPlan>, budget: OperatorBudget) -> Result<usize> {
     let takes_turns = match partitioned(node.as_ref()) {
-        Some(join) => !small(join.left(), room)?,
+        Some(join) => !small(join.left(), budget)?,
         None => false,
     };
     node.children()
         .into_iter()
-        .try_fold(usize::from(takes_turns), |sum, child| Ok(sum + count_grace_joins(child, room)?))
+        .try_fold(usize::from(takes_turns), |sum, child| Ok(sum + count_grace_joins(child, budget)?))
 }
 
 /// Replaces hash repartitioning by repartitioning to disk: sorts then get batches that hold nothing but their own rows,
 /// and no queue between operators grows.
-pub(super) fn spill_build_sides(plan: Arc<dyn ExecutionPlan>, room: OperatorBudget) -> Result<Arc<dyn ExecutionPlan>> {
-    let room = room.shared(spreads(plan.as_ref()));
+pub(super) fn spill_build_sides(
+    plan: Arc<dyn ExecutionPlan>,
+    budget: OperatorBudget,
+) -> Result<Arc<dyn ExecutionPlan>> {
+    let budget = budget.shared(spreads(plan.as_ref()));
     let planned = plan.transform_up(|node| {
         let repartition = node.downcast_ref::<RepartitionExec>().filter(|node| !node.preserve_order());
         let Some((input, Partitioning::Hash(keys, partitions))) =
@@ -108,7 +111,7 @@ pub(super) fn spill_build_sides(plan: Arc<dyn ExecutionPlan>, room: OperatorBudg
         else {
             return Ok(Transformed::no(node));
         };
-        Ok(Transformed::yes(spread(input, keys.clone(), *partitions, SpillPolicy::OnDisk, room)?))
+        Ok(Transformed::yes(spread(input, keys.clone(), *partitions, SpillPolicy::OnDisk, budget)?))
     })?;
     Ok(planned.data)
 }
@@ -120,26 +123,26 @@ fn spreads(node: &dyn ExecutionPlan) -> usize {
 }
 
 /// A number of partitions of which one per thread fits into memory; none if that would be too many.
-fn partitions(build: &dyn ExecutionPlan, room: OperatorBudget) -> Result<Option<usize>> {
+fn partitions(build: &dyn ExecutionPlan, budget: OperatorBudget) -> Result<Option<usize>> {
     let (rows, row_bytes) = size(build)?;
-    let row_bytes = row_bytes.max(room.row_bytes);
-    let needed = rows.map(|rows| tables(rows, BUILD_SIDE_COPIES * row_bytes, room));
-    let partitions = partitions_of(needed, row_bytes, room);
+    let row_bytes = row_bytes.max(budget.row_bytes);
+    let needed = rows.map(|rows| tables(rows, BUILD_SIDE_COPIES * row_bytes, budget));
+    let partitions = partitions_of(needed, row_bytes, budget);
     Ok((needed.unwrap_or_default() <= partitions).then_some(partitions))
 }
 
 /// The number of hash tables that hold these rows, if one per thread fits into memory at a time.
-pub(super) fn tables(rows: usize, row_bytes: usize, room: OperatorBudget) -> usize {
-    let share = (room.memory / HASH_TABLE_SHARE.1 * HASH_TABLE_SHARE.0 / room.threads).max(1);
+pub(super) fn tables(rows: usize, row_bytes: usize, budget: OperatorBudget) -> usize {
+    let share = (budget.memory / HASH_TABLE_SHARE.1 * HASH_TABLE_SHARE.0 / budget.threads).max(1);
     rows.saturating_mul(row_bytes + TABLE_BYTES) / share
 }
 
 /// The number of partitions nearest to `needed` for which there is memory for write buffers.
-pub(super) fn partitions_of(needed: Option<usize>, row_bytes: usize, room: OperatorBudget) -> usize {
-    let least = MIN_PARTITIONS_PER_THREAD * room.threads;
-    let most = (room.memory / WRITE_BUFFER_DIVISOR / (room.threads * MIN_WRITE_ROWS * row_bytes))
+pub(super) fn partitions_of(needed: Option<usize>, row_bytes: usize, budget: OperatorBudget) -> usize {
+    let least = MIN_PARTITIONS_PER_THREAD * budget.threads;
+    let most = (budget.memory / WRITE_BUFFER_DIVISOR / (budget.threads * MIN_WRITE_ROWS * row_bytes))
         .clamp(least, MAX_PARTITIONS.max(least));
-    needed.unwrap_or(PARTITIONS_IF_UNKNOWN * room.threads).clamp(least, most).next_multiple_of(room.threads)
+    needed.unwrap_or(PARTITIONS_IF_UNKNOWN * budget.threads).clamp(least, most).next_multiple_of(budget.threads)
 }
 
 /// Repartitions `input` into `partitions` by the hash of `keys`.
@@ -148,14 +151,14 @@ pub(super) fn spread(
     keys: Vec<Arc<dyn PhysicalExpr>>,
     partitions: usize,
     wait: SpillPolicy,
-    room: OperatorBudget,
+    budget: OperatorBudget,
 ) -> Result<Arc<dyn ExecutionPlan>> {
-    let row_bytes = size(input.as_ref())?.1.max(room.row_bytes);
+    let row_bytes = size(input.as_ref())?.1.max(budget.row_bytes);
     let spread_already = input.downcast_ref::<RepartitionExec>();
     let input = Arc::clone(spread_already.map_or(input, RepartitionExec::input));
     let tasks = input.output_partitioning().partition_count();
-    let rows = room.memory / WRITE_BUFFER_DIVISOR / (tasks * partitions * row_bytes);
-    let most = room.batch_rows.min(MAX_WRITE_ROWS);
+    let rows = budget.memory / WRITE_BUFFER_DIVISOR / (tasks * partitions * row_bytes);
+    let most = budget.batch_rows.min(MAX_WRITE_ROWS);
     let rows = rows.clamp(MIN_WRITE_ROWS.min(most), most);
     Ok(Arc::new(SpillingRepartitionExec::new(input, keys, partitions, wait, rows, row_bytes)))
 }

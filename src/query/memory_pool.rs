@@ -229,7 +229,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_queued_leaves_room_for_a_join() {
+    fn queued_batches_leave_memory_for_a_join() {
         let pool: Arc<dyn MemoryPool> = Arc::new(ClassedPool::new(1000));
         let queued = register(&pool, "RepartitionExec[3]", true);
         let waiting = super::super::partition_buffer::memory(0, &pool);
@@ -257,7 +257,7 @@ mod tests {
     }
 
     #[test]
-    fn a_sort_that_holds_little_and_every_merge_get_what_they_ask_for() {
+    fn a_sort_that_holds_little_and_every_merge_are_granted_their_requests() {
         let pool: Arc<dyn MemoryPool> = Arc::new(ClassedPool::new(64 * 8));
         let join = register(&pool, "NestedLoopJoinLoad[0]", false);
         join.try_grow(64 * 8).unwrap();
@@ -270,7 +270,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_given_back_is_there_again() {
+    fn released_memory_is_available_again() {
         let pool: Arc<dyn MemoryPool> = Arc::new(ClassedPool::new(100));
         for _ in 0..3 {
             let join = MemoryConsumer::new("HashJoinInput").register(&pool);

@@ -4,10 +4,10 @@
 //!  inputs ─▶ tables ─▶ SQL + bound parameters ─▶ plan ─▶ one stream per partition
 //! ```
 //!
-//! This is the only asynchronous part of a build, and it ends here: `Execution::run` polls every stream on a thread
-//! of its own and passes batches to synchronous functions. Memory is a pool of the query's share (`memory_pool`); what
+//! DataFusion is asynchronous, and that ends here: `Execution::run` polls every stream on a thread of its own and
+//! passes batches to synchronous functions. Memory is a pool of the query's share (`memory_pool`); what
 //! can spill spills. Hash aggregates run one partition at a time. A hash join whose build side does not fit is run as a
-//! grace hash join, and if even one partition does not fit, as a sort-merge join.
+//! grace hash join, and if even one partition does not fit, as a sort-merge join (`docs/memory.md` has the steps).
 //!
 //! Not for: files and lineage (`input`), or what becomes of the rows (`encode`).
 

@@ -1,4 +1,4 @@
-//! The memory of one operator, and how large its inputs are, as far as that is known before it runs.
+//! The memory of one operator, and how large its inputs are, if that is known before it runs.
 //!
 //! Not for: what the whole query may take (`session`, `memory_pool`).
 
@@ -9,7 +9,7 @@ use datafusion::physical_plan::union::{InterleaveExec, UnionExec};
 use datafusion::physical_plan::unnest::UnnestExec;
 use datafusion::physical_plan::{ExecutionPlan, StatisticsArgs, StatisticsContext};
 
-/// Bytes of a value in memory in addition to those in the file: offsets of strings, and unpacked integers.
+/// Bytes of a value in memory in addition to those in the file: offsets of strings, and expanded integers.
 const VALUE_BYTES: usize = 16;
 /// Assumed bytes of a row if nothing is known.
 const ROW_BYTES: usize = 128;
@@ -46,10 +46,10 @@ pub(super) fn size(input: &dyn ExecutionPlan) -> Result<(Option<usize>, usize)> 
 }
 
 /// Whether an input is certain to be small: not by an estimate, but because its number of rows is bounded.
-pub(super) fn small(input: &Arc<dyn ExecutionPlan>, room: OperatorBudget) -> Result<bool> {
+pub(super) fn small(input: &Arc<dyn ExecutionPlan>, budget: OperatorBudget) -> Result<bool> {
     let Some(rows) = most_rows(input)? else { return Ok(false) };
     let (_, row_bytes) = size(input.as_ref())?;
-    Ok(rows.saturating_mul(row_bytes) <= room.memory / SMALL)
+    Ok(rows.saturating_mul(row_bytes) <= budget.memory / SMALL)
 }
 
 /// An upper bound of an input's rows; none if unknown.

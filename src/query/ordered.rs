@@ -29,7 +29,7 @@ const NAME: &str = "array_agg";
 /// Rows that pieces are copied together into; smaller ones would be more of headers than of rows.
 const PIECE_ROWS: usize = 4096;
 /// How many times the bytes of a group are counted: sorting makes a copy of them.
-const COPIES: usize = 2;
+const COPIES_WHILE_SORTED: usize = 2;
 
 /// Takes the place of a session's `array_agg`.
 pub(super) fn register(context: &SessionContext) {
@@ -59,7 +59,7 @@ impl AggregateUDFImpl for Ordered {
         for by in args.order_bys {
             types.push(by.expr.data_type(args.schema)?);
         }
-        Ok(Box::new(Gathered {
+        Ok(Box::new(CollectedValues {
             keys: args.order_bys.iter().zip(&types[1..]).map(key).collect(),
             types,
             options: args.order_bys.iter().map(|by| by.options).collect(),
@@ -87,7 +87,7 @@ fn key((by, of): (&PhysicalSortExpr, &DataType)) -> FieldRef {
 
 /// What one group has gathered.
 #[derive(Debug)]
-struct Gathered {
+struct CollectedValues {
     /// Of the values, and of what they are ordered by.
     types: Vec<DataType>,
     /// What they are ordered by, in the state.
@@ -100,7 +100,7 @@ struct Gathered {
     bytes: usize,
 }
 
-impl Gathered {
+impl CollectedValues {
     /// Takes columns of `types`, as a copy: they may be a small part of a large batch.
     fn push(&mut self, columns: &[ArrayRef]) -> Result<()> {
         let rows = columns.first().map_or(0, |column| column.len());
@@ -143,7 +143,7 @@ impl Gathered {
     }
 }
 
-impl Accumulator for Gathered {
+impl Accumulator for CollectedValues {
     fn update_batch(&mut self, columns: &[ArrayRef]) -> Result<()> {
         let nulls = columns.first().map_or(0, |values| values.logical_null_count());
         if !self.ignore_nulls || nulls == 0 {
@@ -192,7 +192,7 @@ impl Accumulator for Gathered {
     }
 
     fn size(&self) -> usize {
-        size_of_val(self) + COPIES * self.bytes + self.pieces.capacity() * size_of::<Vec<ArrayRef>>()
+        size_of_val(self) + COPIES_WHILE_SORTED * self.bytes + self.pieces.capacity() * size_of::<Vec<ArrayRef>>()
     }
 }
 
@@ -230,7 +230,7 @@ mod tests {
                         FROM generate_series(1, 900))";
 
     #[test]
-    fn lists_are_in_the_order_that_was_asked_for() {
+    fn lists_are_in_the_requested_order() {
         for of in [
             "array_agg(x ORDER BY y, x)",
             "array_agg(s ORDER BY y DESC, x)",

@@ -33,20 +33,20 @@ const TABLES_PER_THREAD: usize = 4;
 pub(super) fn partition_aggregates(
     plan: Arc<dyn ExecutionPlan>,
     wait: SpillPolicy,
-    room: OperatorBudget,
+    budget: OperatorBudget,
 ) -> Result<Arc<dyn ExecutionPlan>> {
     let planned = plan.transform_up(|node| {
         let Some((last, first)) = steps(&node) else { return Ok(Transformed::no(node)) };
         let (rows, row_bytes) = size(first.input().as_ref())?;
-        let beside_rows = OperatorBudget { memory: room.memory / TABLES_PER_THREAD, ..room };
-        let needed = rows.map(|rows| (rows / PARTITION_ROWS).max(tables(rows, row_bytes, beside_rows)));
-        if needed.is_some_and(|needed| needed <= room.threads) {
+        let budget_of_tables = OperatorBudget { memory: budget.memory / TABLES_PER_THREAD, ..budget };
+        let needed = rows.map(|rows| (rows / PARTITION_ROWS).max(tables(rows, row_bytes, budget_of_tables)));
+        if needed.is_some_and(|needed| needed <= budget.threads) {
             return Ok(Transformed::no(node));
         }
         let keys = last.group_expr().input_exprs();
-        let rows = spread(last.input(), keys, partitions_of(needed, row_bytes, room), wait, room)?;
+        let rows = spread(last.input(), keys, partitions_of(needed, row_bytes, budget), wait, budget)?;
         let last = Arc::clone(&node).replace_children(vec![rows], RECOMPUTE)?;
-        Ok(Transformed::yes(Arc::new(SequentialPartitionsExec::new(last, room.threads)) as _))
+        Ok(Transformed::yes(Arc::new(SequentialPartitionsExec::new(last, budget.threads)) as _))
     })?;
     Ok(planned.data)
 }
@@ -92,8 +92,8 @@ mod tests {
             let config = SessionConfig::new().with_target_partitions(THREADS).with_batch_size(BATCH_ROWS);
             let context = SessionContext::new_with_config(config);
             let planned = context.sql(sql).await.unwrap().create_physical_plan().await.unwrap();
-            let room = OperatorBudget { threads: THREADS, memory, batch_rows: BATCH_ROWS, row_bytes: 0 };
-            let plan = partition_aggregates(planned, wait, room).unwrap();
+            let budget = OperatorBudget { threads: THREADS, memory, batch_rows: BATCH_ROWS, row_bytes: 0 };
+            let plan = partition_aggregates(planned, wait, budget).unwrap();
             let shown = displayable(plan.as_ref()).indent(false).to_string();
             assert!(shown.contains("SequentialPartitionsExec") && !shown.contains("hash_expr"), "{shown}");
             let pool: Arc<dyn MemoryPool> = Arc::new(ClassedPool::new(memory));

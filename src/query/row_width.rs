@@ -273,7 +273,7 @@ mod tests {
     }
 
     #[test]
-    fn rows_are_found_to_be_wide_once_a_batch_of_them_comes_to_too_much() {
+    fn rows_are_wide_once_a_batch_of_them_exceeds_the_limit() {
         let widths = Widths::new(1 << 20, 64 << 20);
         let mut window = Window::default();
         (0..100).for_each(|_| widths.add(&mut window, &batch(10, 100_000), 10).unwrap());
@@ -285,7 +285,7 @@ mod tests {
     }
 
     #[test]
-    fn the_widest_row_counts_where_it_may_be_repeated_and_there_is_an_end_to_it() {
+    fn growing_rows_restart_the_query_a_bounded_number_of_times() {
         let widths = Widths::new(1 << 20, 64 << 20);
         widths.check(1_000, 20_000).unwrap();
         let mut runs = 0;

@@ -7,10 +7,10 @@
 //!  left, semi, anti, mark join           those of the side whose rows it keeps
 //!  group, window, limit, union, …        none: a row of the result needs rows of several shares
 //! ```
-//! Only the optimized plan tells, as subqueries have become joins there. A table that is read twice is never shared out.
-//! Every machine plans the same SQL itself, so functions whose value depends on when, or how often, they are called are
-//! named: two machines would not agree. Nor would they where SQL leaves a choice, which rows of equal ones a LIMIT keeps or
-//! a window numbers first: what every machine computes for itself has none of these.
+//! Only the optimized plan shows it, as subqueries have become joins there. A table that is read twice is never shared
+//! out. Every machine plans the same SQL itself, so functions whose value depends on when, or how often, they are
+//! called are named: two machines would not agree. Nor would they where SQL leaves a choice, which rows of equal ones a
+//! LIMIT keeps or a window numbers first: what every machine computes for itself has none of these.
 //!
 //! Not for: how large shares are (`pipeline`).
 
@@ -155,7 +155,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn only_what_is_row_by_row_is_shared_out() {
+    async fn only_row_by_row_queries_are_divided_among_tasks() {
         for (sql, expected) in [
             ("SELECT column1 + 1 FROM a WHERE column2 = 'x'", "a"),
             ("SELECT unnest(column3) FROM a", "a"),
@@ -186,7 +186,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn queries_that_leave_a_choice_are_found() {
+    async fn queries_with_more_than_one_valid_result_are_found() {
         for (sql, expected) in [
             ("SELECT 1 FROM a JOIN (SELECT column1 FROM b LIMIT 1) AS s ON a.column1 = s.column1", true),
             ("SELECT 1 FROM a WHERE column1 IN (SELECT column1 FROM b ORDER BY column2 LIMIT 1)", true),

@@ -29,11 +29,11 @@ use super::operator_budget::{OperatorBudget, small};
 /// Replaces every hash join of two large sides by a sort-merge join.
 pub(super) fn plan_sort_merge_joins(
     plan: Arc<dyn ExecutionPlan>,
-    room: OperatorBudget,
+    budget: OperatorBudget,
 ) -> Result<Arc<dyn ExecutionPlan>> {
     let planned = plan.transform_up(|node| {
         let Some(join) = partitioned(node.as_ref()) else { return Ok(Transformed::no(node)) };
-        match small(join.left(), room)? || !can_be_sorted(join)? {
+        match small(join.left(), budget)? || !can_be_sorted(join)? {
             true => Ok(Transformed::no(node)),
             false => Ok(Transformed::yes(sorted(join)?)),
         }

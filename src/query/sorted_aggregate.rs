@@ -33,13 +33,14 @@ const FIT_MARGIN: usize = 4;
 /// Sorts the input of every aggregate with unbounded state by its groups.
 pub(super) fn sort_unbounded_aggregates(
     plan: Arc<dyn ExecutionPlan>,
-    room: OperatorBudget,
+    budget: OperatorBudget,
 ) -> Result<Arc<dyn ExecutionPlan>> {
     let planned = plan.transform_up(|node| {
-        let Some(aggregate) = node.downcast_ref::<AggregateExec>().filter(|aggregate| gathers(aggregate)) else {
+        let Some(aggregate) = node.downcast_ref::<AggregateExec>().filter(|aggregate| has_unbounded_state(aggregate))
+        else {
             return Ok(Transformed::no(node));
         };
-        match aggregate_sorted_input(aggregate, room)? {
+        match aggregate_sorted_input(aggregate, budget)? {
             Some(sorted) => Ok(Transformed::yes(sorted)),
             None => Ok(Transformed::no(node)),
         }
@@ -48,23 +49,23 @@ pub(super) fn sort_unbounded_aggregates(
 }
 
 /// Whether the rows that an aggregate reads fit into memory with a wide margin.
-fn fit(rows: &dyn ExecutionPlan, room: OperatorBudget) -> Result<bool> {
+fn fit(rows: &dyn ExecutionPlan, budget: OperatorBudget) -> Result<bool> {
     let (rows, row_bytes) = size(rows)?;
-    Ok(rows.is_some_and(|rows| rows.saturating_mul(row_bytes).saturating_mul(FIT_MARGIN) <= room.memory))
+    Ok(rows.is_some_and(|rows| rows.saturating_mul(row_bytes).saturating_mul(FIT_MARGIN) <= budget.memory))
 }
 
 /// Whether the state of a group grows with its rows.
-fn gathers(aggregate: &AggregateExec) -> bool {
-    gathered(aggregate).next().is_some()
+fn has_unbounded_state(aggregate: &AggregateExec) -> bool {
+    collected_types(aggregate).next().is_some()
 }
 
 /// Whether strings or binary values are collected: DataFusion holds 22 KB per group for them, however few there are.
-fn gathers_texts(aggregate: &AggregateExec) -> bool {
-    gathered(aggregate).any(|of| !of.is_primitive() && of != DataType::Boolean)
+fn collects_strings(aggregate: &AggregateExec) -> bool {
+    collected_types(aggregate).any(|of| !of.is_primitive() && of != DataType::Boolean)
 }
 
 /// The types of the values that are collected.
-fn gathered(aggregate: &AggregateExec) -> impl Iterator<Item = DataType> {
+fn collected_types(aggregate: &AggregateExec) -> impl Iterator<Item = DataType> {
     let states = aggregate.aggr_expr().iter().filter_map(|each| each.state_fields().ok()).flatten();
     states.filter_map(|field| match field.data_type() {
         DataType::List(of) | DataType::LargeList(of) => Some(of.data_type().clone()),
@@ -73,18 +74,18 @@ fn gathered(aggregate: &AggregateExec) -> impl Iterator<Item = DataType> {
 }
 
 /// The aggregate over sorted rows; none if it is not the final step, or has no groups.
-fn aggregate_sorted_input(aggregate: &AggregateExec, room: OperatorBudget) -> Result<Option<Arc<dyn ExecutionPlan>>> {
+fn aggregate_sorted_input(aggregate: &AggregateExec, budget: OperatorBudget) -> Result<Option<Arc<dyn ExecutionPlan>>> {
     let (first, rows) = match aggregate.mode() {
         AggregateMode::SinglePartitioned => (aggregate, Arc::clone(aggregate.input())),
         AggregateMode::FinalPartitioned => {
             let Some((by_hash, partial)) = first_step(aggregate) else { return Ok(None) };
             let keys = partial.group_expr().input_exprs();
             let partitions = by_hash.partitioning().partition_count();
-            (partial, spread(partial.input(), keys, partitions, SpillPolicy::OnDisk, room)?)
+            (partial, spread(partial.input(), keys, partitions, SpillPolicy::OnDisk, budget)?)
         }
         _ => return Ok(None),
     };
-    if !gathers_texts(first) && fit(first.input().as_ref(), room)? {
+    if !collects_strings(first) && fit(first.input().as_ref(), budget)? {
         return Ok(None);
     }
     let groups = first.group_expr();

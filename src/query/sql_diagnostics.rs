@@ -42,18 +42,18 @@ impl Written<'_> {
     pub fn pinpoint(&self, error: Error) -> (Error, Option<usize>) {
         let chain = error.chain();
         let (Kind::Invalid | Kind::Input, Some(said)) = (error.kind(), chain.last()) else { return (error, None) };
-        let told = plain(said);
-        let line = line_in(&told).or_else(|| self.line_of(&named(&told)?));
-        let told = without_place(&told);
+        let message = plain(said);
+        let line = line_in(&message).or_else(|| self.line_of(&named(&message)?));
+        let message = without_place(&message);
         // What the engine says of a parameter's value only repeats the sentence.
-        if let Some(said) = self.unread_parameter(&told) {
+        if let Some(said) = self.unread_parameter(&message) {
             return (Error::invalid(said), line);
         }
-        let said = match self.unknown_input(&told).or_else(|| self.untyped_parameter(&told)) {
-            Some(said) => Error::invalid(said).because(told),
-            None if told == *said => return (error, line),
-            None if chain.len() == 1 => Error::new(error.kind(), told),
-            None => Error::new(error.kind(), error.message()).because(told),
+        let said = match self.unknown_input(&message).or_else(|| self.untyped_parameter(&message)) {
+            Some(said) => Error::invalid(said).because(message),
+            None if message == *said => return (error, line),
+            None if chain.len() == 1 => Error::new(error.kind(), message),
+            None => Error::new(error.kind(), error.message()).because(message),
         };
         (said, line)
     }
@@ -167,7 +167,7 @@ fn between<'t>(text: &'t str, before: &str, after: &str) -> Option<&'t str> {
 mod tests {
     use super::*;
 
-    fn told(sql: &str, said: &str) -> (String, Option<usize>) {
+    fn diagnosed(sql: &str, said: &str) -> (String, Option<usize>) {
         let params = [("date".to_owned(), "2026-11-31".to_owned())].into();
         let written = Written { sql, inputs: &["events", "profiles"], params: &params };
         let (error, line) = written.pinpoint(Error::invalid("the query cannot be planned").because(said.to_owned()));
@@ -175,42 +175,42 @@ mod tests {
     }
 
     #[test]
-    fn the_planner_is_quoted_in_the_words_of_the_job() {
+    fn errors_of_the_planner_use_the_names_of_the_job() {
         let (said, line) =
-            told("SELECT *\nFROM event", "Error during planning: table 'datafusion.public.event' not found");
+            diagnosed("SELECT *\nFROM event", "Error during planning: table 'datafusion.public.event' not found");
         assert!(said.starts_with("there is no input event, did you mean \"events\"?"), "{said}");
         assert!(!said.contains("datafusion.public"), "{said}");
         assert_eq!(line, Some(2));
 
         let said_there = "SQL error: ParserError(\"Expected: end of statement, found: GRUOP at Line: 4, Column: 1\")";
-        let (said, line) = told("", said_there);
+        let (said, line) = diagnosed("", said_there);
         assert!(said.ends_with("Expected: end of statement, found: GRUOP"), "{said}");
         assert_eq!(line, Some(4));
 
         let said_there = "Schema error: No field named w.\nValid fields are events.id.";
-        assert_eq!(told("SELECT id,\n\n w FROM events", said_there).1, Some(3));
+        assert_eq!(diagnosed("SELECT id,\n\n w FROM events", said_there).1, Some(3));
         let said_there = "Schema error: No field named e.\"My W\". Did you mean 'e.w'?.";
         assert_eq!(named(said_there).as_deref(), Some("My"), "the rest is found by a later word");
         assert_eq!(
-            told("SELECT\nsmu(v)", "Error during planning: Invalid function 'smu'.\nDid you mean 'sum'?").1,
+            diagnosed("SELECT\nsmu(v)", "Error during planning: Invalid function 'smu'.\nDid you mean 'sum'?").1,
             Some(2)
         );
     }
 
     #[test]
-    fn what_is_not_supported_is_named_without_the_parsers_structures() {
+    fn unsupported_sql_is_named_without_internal_structures() {
         let (said, _) =
-            told("", "This feature is not implemented: Unsupported ast node in sqltorel: Lambda { x: Ident }");
+            diagnosed("", "This feature is not implemented: Unsupported ast node in sqltorel: Lambda { x: Ident }");
         assert!(said.ends_with("this SQL is not supported: Lambda; write it in another way"), "{said}");
         let said_there = "Error during planning: Internal error: Function 'sum' failed to match any signature, errors: …\n\
                           This issue was likely caused by a bug in DataFusion's code. No function matches the given name \
                           and argument types 'sum(Utf8)'. You might need to add explicit type casts.";
-        let (said, _) = told("", said_there);
+        let (said, _) = diagnosed("", said_there);
         assert!(!said.contains("bug") && said.contains("argument types 'sum(Utf8)'. You might"), "{said}");
     }
 
     #[test]
-    fn the_value_that_was_not_read_is_found_in_what_the_engine_said() {
+    fn the_value_that_was_not_read_is_found_in_the_engines_message() {
         let value = |said: &str| unread_value(&Error::input("x").because(said.to_owned()));
         assert_eq!(value("Cannot cast string 'it's' to value of Int64 type").as_deref(), Some("it's"));
         assert_eq!(
@@ -224,10 +224,10 @@ mod tests {
     fn a_parameter_that_does_not_fit_is_named() {
         let said = "Optimizer rule 'simplify_expressions' failed\ncaused by\nArrow error: Cast error: Cannot cast string \
                     '2026-11-31' to value of Date32 type";
-        let (said, _) = told("", said);
+        let (said, _) = diagnosed("", said);
         assert!(said.starts_with("the parameter date, given as --set date=2026-11-31, is not a date"), "{said}");
         let said = "type_coercion\ncaused by\nError during planning: Cannot coerce arithmetic expression Utf8 - \
                     Interval(MonthDayNano) to valid types";
-        assert!(told("", said).0.starts_with("parameters are text in SQL: write CAST($date AS DATE)"));
+        assert!(diagnosed("", said).0.starts_with("parameters are text in SQL: write CAST($date AS DATE)"));
     }
 }

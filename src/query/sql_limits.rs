@@ -369,7 +369,7 @@ mod tests {
     }
 
     #[test]
-    fn a_long_chain_is_refused_with_a_way_out_and_no_sql_is_the_parsers() {
+    fn a_long_chain_is_refused_with_an_alternative_and_invalid_sql_is_left_to_the_parser() {
         let error = check_words(&chain(" + ", 100_000)).unwrap_err().to_string();
         assert!(error.contains("levels deep, at most 2000") && error.contains("concat"), "{error}");
         check_words(&chain(" + ", 1900)).unwrap();
@@ -383,7 +383,7 @@ mod tests {
     }
 
     #[test]
-    fn names_are_counted_as_what_they_stand_for() {
+    fn aliases_are_counted_as_their_expressions() {
         let chained = |from: &str, length: usize| {
             let link = |at: usize| format!("c{at} AS (SELECT * FROM {})", from.replace('#', &format!("c{}", at - 1)));
             let links: Vec<String> = (1..=length).map(link).collect();

@@ -90,10 +90,10 @@ impl InputTable {
         if let Some(rows) = rows {
             statistics.num_rows = Precision::Inexact(rows as usize);
         }
-        let unpacked = |input: &Input| -> Option<u64> {
+        let decompressed = |input: &Input| -> Option<u64> {
             input.files.iter().map(|file| Some(file.footer.as_ref()?.unpacked_bytes)).sum()
         };
-        if let (Some(bytes), Some(rows), Some(all)) = (unpacked(input), rows, input.rows()) {
+        if let (Some(bytes), Some(rows), Some(all)) = (decompressed(input), rows, input.rows()) {
             let of_share = u128::from(bytes) * u128::from(rows) / u128::from(all.max(1));
             statistics.total_byte_size = Precision::Inexact(of_share as usize);
         }

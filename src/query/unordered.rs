@@ -27,7 +27,7 @@ mod tests {
     use datafusion::prelude::SessionContext;
 
     #[tokio::test]
-    async fn an_order_of_all_rows_is_left_out_and_one_that_chooses_rows_stays() {
+    async fn an_order_of_all_rows_is_removed_and_one_that_selects_rows_is_kept() {
         let context = SessionContext::new();
         let t = "(VALUES (1, 2), (2, 1)) AS t(a, b)";
         for (sql, sorts) in [

@@ -255,7 +255,7 @@ fn a_reader_keeps_what_it_has_when_the_store_is_damaged_and_says_so() {
 }
 
 #[test]
-fn a_reader_looks_at_the_store_only_so_often() {
+fn a_reader_checks_the_store_once_per_interval() {
     let (_directory, catalog) = catalog();
     let first = publish(&catalog, "one", 1);
     let reader = Reader::follow(store(&catalog), Duration::from_secs(3600)).unwrap();

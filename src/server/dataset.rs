@@ -22,7 +22,7 @@ use crate::error::{Error, Result};
 use crate::format::{Current, VersionEntry};
 use crate::serve::Store;
 
-/// Versions that stay open besides the one that is served: the one before, and those that requests pin.
+/// Versions that stay open in addition to the one that is served: the one before, and those that requests pin.
 const KEPT_OPEN: usize = 2;
 
 /// One served dataset.
@@ -30,7 +30,7 @@ const KEPT_OPEN: usize = 2;
 pub struct Dataset {
     /// The name by which clients ask for it.
     pub name: String,
-    /// Keys that clients asked for lately.
+    /// Keys that clients read recently.
     pub hot: HotKeys,
     /// What clients asked for.
     pub reads: Reads,
@@ -41,7 +41,7 @@ pub struct Dataset {
     is_removed: AtomicBool,
 }
 
-/// What is known about a dataset besides its data.
+/// What is known about a dataset, apart from its data.
 #[derive(Clone, Debug, Default)]
 pub struct State {
     /// The store as it was read last.
@@ -134,7 +134,8 @@ impl Dataset {
     /// A version by its number, which is opened if need be. Only versions that readers saw once can be asked for.
     ///
     /// # Errors
-    /// `Invalid` when there is no such version, or it was never published; `Unavailable` before the store is open; else as `Store::version`.
+    /// `Invalid` when there is no such version, or it was never published; `Unavailable` before the store is open; else
+    /// as `Store::version`.
     pub fn version(&self, number: u64) -> Result<Arc<Served>> {
         if let Some(open) = self.open_already(|served| served.number() == number) {
             return Ok(open);

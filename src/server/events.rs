@@ -6,7 +6,7 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
 use serde::Serialize;
 
-/// Events that wait to be printed; when nobody prints them, further ones are dropped.
+/// Events that wait to be printed; if they are not printed, further ones are dropped.
 const WAITING: usize = 1024;
 
 /// Something that happened.
@@ -76,8 +76,8 @@ impl Events {
         (Self(sender), receiver)
     }
 
-    /// Tells an event. Never waits.
-    pub fn tell(&self, event: Event) {
+    /// Queues an event. Never waits.
+    pub fn send(&self, event: Event) {
         let _ = self.0.try_send(event);
     }
 }

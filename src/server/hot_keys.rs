@@ -1,4 +1,4 @@
-//! Keys that clients asked for lately: a sample, from which a new version is warmed up.
+//! Keys that clients read recently: a sample, from which a new version is warmed up.
 //!
 //! Connections note every 64th key. Noting never waits: when two connections note at the same moment, one key is lost.
 //!

@@ -1,4 +1,4 @@
-//! The server: datasets by the Redis protocol and HTTP, with versions that are swapped under load.
+//! The server: datasets over the Redis protocol and HTTP, with versions that are swapped under load.
 //!
 //! ```text
 //! stores ──▶ watcher: a thread per dataset ──▶ dataset: an atomic pointer to the open version
@@ -110,12 +110,12 @@ impl Server {
     }
 }
 
-/// Serves until a signal asks to stop; `tell` is called with what happens.
+/// Serves until a signal asks to stop; `on_event` is called with what happens.
 ///
 /// # Errors
 /// `Invalid` for settings or stores that cannot be used; `Unavailable` when an address is in use; `Stopped` after a
-/// signal, when the requests that were running are answered; those of `tell`.
-pub fn serve(settings: &Settings, mut tell: impl FnMut(&Event) -> Result<()>) -> Result<()> {
+/// signal, when the requests that were running are answered; those of `on_event`.
+pub fn serve(settings: &Settings, mut on_event: impl FnMut(&Event) -> Result<()>) -> Result<()> {
     settings.check()?;
     for source in &settings.sources {
         if let Place::Local(directory) = &source.place {
@@ -172,7 +172,7 @@ pub fn serve(settings: &Settings, mut tell: impl FnMut(&Event) -> Result<()>) ->
             runtime.spawn(listener::accept(listener, protocol, Arc::clone(&server)));
         }
     }
-    let ended = tell(&serving).and_then(|()| run(&mut reloader, &happened, &mut tell));
+    let ended = on_event(&serving).and_then(|()| run(&mut reloader, &happened, &mut on_event));
     let _ = stop.send(true);
     let until = Instant::now() + GRACE;
     let open = || [&server.resp, &server.http].iter().any(|it| it.connections.load(Ordering::Relaxed) > 0);
@@ -183,11 +183,15 @@ pub fn serve(settings: &Settings, mut tell: impl FnMut(&Event) -> Result<()>) ->
     ended
 }
 
-/// Tells what happens and reads again what changed, until a signal arrives.
-fn run(reloader: &mut Reloader, happened: &Receiver<Event>, tell: &mut impl FnMut(&Event) -> Result<()>) -> Result<()> {
+/// Reports what happens and reads again what changed, until a signal arrives.
+fn run(
+    reloader: &mut Reloader,
+    happened: &Receiver<Event>,
+    on_event: &mut impl FnMut(&Event) -> Result<()>,
+) -> Result<()> {
     loop {
         match happened.recv_timeout(shutdown::POLL_INTERVAL) {
-            Ok(event) => tell(&event)?,
+            Ok(event) => on_event(&event)?,
             Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => {}
         }
         shutdown::check()?;

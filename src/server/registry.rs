@@ -1,4 +1,4 @@
-//! The datasets that are served, by number and by name; they come and go while requests run.
+//! The datasets that are served, by number and by name; they are added and removed while requests run.
 //!
 //! Requests read a list that never changes; a change makes another list.
 //!
@@ -72,7 +72,7 @@ impl Sources {
             list.push(dataset);
             self.registry.0.store(Arc::new(list));
             if !is_start {
-                self.watching.events.tell(Event::Added { dataset: source.name.clone() });
+                self.watching.events.send(Event::Added { dataset: source.name.clone() });
             }
         }
         Ok(())
@@ -85,6 +85,6 @@ impl Sources {
         self.registry.0.store(Arc::new(list));
         removed.iter().for_each(|dataset| dataset.remove());
         drop(watcher);
-        self.watching.events.tell(Event::Removed { dataset: name.to_owned() });
+        self.watching.events.send(Event::Removed { dataset: name.to_owned() });
     }
 }

@@ -1,6 +1,6 @@
 //! What can change while a server runs: the password, the certificate, and the directory of stores.
 //!
-//! Each is looked at once per second, and at once after SIGHUP. What cannot be read stays as it was.
+//! Each is checked every second, and immediately after SIGHUP. What cannot be read stays as it was.
 //!
 //! Not for: versions of a dataset (`watcher`).
 
@@ -19,7 +19,7 @@ use super::settings::Settings;
 use super::source::Source;
 use crate::error::{Error, Result};
 
-/// Time between two looks.
+/// Time between two checks.
 const POLL_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Reads again what changed.
@@ -110,14 +110,14 @@ impl Reloader {
             && (password.has_changed() || is_asked)
         {
             let file = password.file.clone();
-            self.told("password", self.server.auth.load(&file));
+            self.report_failure("password", self.server.auth.load(&file));
         }
         // Every file is looked at: one that changed is not reported again.
         let changed = self.certificate.iter_mut().filter_map(|file| file.has_changed().then_some(())).count();
         if let Some(tls) = &self.server.tls
             && (changed > 0 || is_asked)
         {
-            self.told("certificate", tls.reload());
+            self.report_failure("certificate", tls.reload());
         }
         match self.wanted() {
             Ok(wanted) => {
@@ -127,7 +127,7 @@ impl Reloader {
             Err(error) => {
                 let problem = Some(error.chain().join(": "));
                 if self.stores_problem != problem {
-                    self.told("stores", Err(error));
+                    self.report_failure("stores", Err(error));
                     self.stores_problem = problem;
                 }
                 Ok(())
@@ -135,8 +135,8 @@ impl Reloader {
         }
     }
 
-    fn told(&self, what: &'static str, outcome: Result<()>) {
+    fn report_failure(&self, what: &'static str, outcome: Result<()>) {
         let problem = outcome.err().map(|error| error.chain().join(": "));
-        self.events.tell(Event::Reloaded { what, problem });
+        self.events.send(Event::Reloaded { what, problem });
     }
 }

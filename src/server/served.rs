@@ -28,7 +28,7 @@ impl Served {
         self.version.number()
     }
 
-    /// The build that made it: a number may be given again in a store that was made anew.
+    /// The build that made it: a number may be given again in a store that was created again.
     pub fn build_id(&self) -> &str {
         &self.version.manifest().build_id
     }

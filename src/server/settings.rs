@@ -25,7 +25,7 @@ pub const EVERY: &str = "5s";
 pub struct Settings {
     /// The datasets, in the order of their SELECT numbers.
     pub sources: Vec<Source>,
-    /// A directory whose stores are served, too, as they come and go.
+    /// A directory whose stores are served, too; they may be added and removed.
     pub stores: Option<PathBuf>,
     /// Address of the Redis protocol; none to leave it out.
     pub resp: Option<SocketAddr>,
@@ -43,7 +43,7 @@ pub struct Settings {
     pub block_cache: usize,
     /// The longest time that a new version is warmed up; zero to leave it out.
     pub warm_up: Duration,
-    /// Time between two looks at a remote store.
+    /// Time between two checks of a remote store.
     pub every: Duration,
     /// Whether clients see candidates.
     pub canary: bool,

@@ -109,7 +109,7 @@ mod tests {
     }
 
     #[test]
-    fn names_come_from_the_place_or_before_the_equals_sign() {
+    fn names_come_from_the_path_or_from_before_the_equals_sign() {
         let parse = |argument| Source::parse(argument, Some(Path::new("/cache")));
         assert_eq!(parse("stores/views").unwrap(), local("views", "stores/views"));
         assert_eq!(parse("stores/views/").unwrap(), local("views", "stores/views/"));

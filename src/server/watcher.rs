@@ -27,7 +27,7 @@ use crate::error::{Error, Kind, Result};
 use crate::pull::{Follower, Options};
 use crate::serve::{FileId, Store};
 
-/// Time between two looks at a local store: one `stat` each.
+/// Time between two checks of a local store: one `stat` each.
 const POLL_INTERVAL: Duration = Duration::from_millis(20);
 /// Time between two attempts to read a store, or to open a version, that failed.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
@@ -41,7 +41,7 @@ pub struct Watching {
     pub cache: Cache,
     /// The longest time that a version is warmed up.
     pub warm_up: Duration,
-    /// Time between two looks at a remote store.
+    /// Time between two checks of a remote store.
     pub every: Duration,
     /// Whether clients see candidates.
     pub canary: bool,
@@ -218,7 +218,7 @@ impl Look {
             state.last_swap = took;
         });
         let dataset = self.dataset.name.clone();
-        self.watching.events.tell(Event::Swapped {
+        self.watching.events.send(Event::Swapped {
             dataset,
             version,
             previous,
@@ -229,7 +229,7 @@ impl Look {
     }
 }
 
-/// Reads keys that clients asked for lately, so that their blocks are in memory before clients ask again.
+/// Reads keys that clients read recently, so that their blocks are in memory before clients ask again.
 fn warm_up(served: &Served, dataset: &Dataset, longest: Duration) {
     let until = Instant::now() + longest;
     let mut bytes = 0;
@@ -258,7 +258,7 @@ fn refuse(dataset: &Dataset, events: &Events, error: &Error) {
 
 fn tell_refused(dataset: &Dataset, events: &Events, problem: String) {
     let still = dataset.served().map(|served| served.number());
-    events.tell(Event::Refused { dataset: dataset.name.clone(), still, problem });
+    events.send(Event::Refused { dataset: dataset.name.clone(), still, problem });
 }
 
 /// Follows a remote store into the local one, which the other thread watches, until it is stopped.

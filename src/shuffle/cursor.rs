@@ -1,7 +1,7 @@
 //! A position in one run while runs are merged.
 //!
 //! ```text
-//!  run:     block block  large  block …         cursor: ┌ a block, unpacked                       ┐
+//!  run:     block block  large  block …         cursor: ┌ a block, decompressed                       ┐
 //!                                                       └ or of a large entry: key, order, front  ┘
 //! ```
 //! A large entry is a block of its own. A merge of many runs could not hold one of each, so a cursor keeps what entries
@@ -31,7 +31,7 @@ pub(super) const DONE: KeyPrefix = KeyPrefix::MAX;
 /// Memory that the cursors of one merge use in turn.
 #[derive(Debug, Default)]
 pub(super) struct Scratch {
-    packed: Vec<u8>,
+    compressed: Vec<u8>,
     whole: Vec<u8>,
     /// The run and the offset of the block in `whole`.
     holds: Option<(u64, u64)>,
@@ -41,7 +41,7 @@ impl Scratch {
     /// Reads a block; where the next one begins.
     fn read(&mut self, run: &Run, offset: u64) -> Result<Option<u64>> {
         self.holds = None;
-        let next = run.read_block(offset, &mut self.packed, &mut self.whole)?;
+        let next = run.read_block(offset, &mut self.compressed, &mut self.whole)?;
         self.holds = Some((run.number(), offset));
         Ok(next)
     }
@@ -140,7 +140,7 @@ impl<'a> Cursor<'a> {
         }
     }
 
-    /// The order of two entries, where what is held of them tells.
+    /// The order of two entries, where the bytes held of them decide it.
     fn compare_held(&self, other: &Self) -> Option<Ordering> {
         let (one, two) = (self.held(), other.held());
         if self.large.is_none() && other.large.is_none() {
@@ -148,11 +148,11 @@ impl<'a> Cursor<'a> {
         }
         let by_key = (one.shard, one.key).cmp(&(two.shard, two.key));
         let is_cut = [self.large, other.large].into_iter().flatten().any(|large| large.order_is_cut);
-        let told = match is_cut {
+        let ordering = match is_cut {
             true => by_key.then(by_front(one.order, two.order)),
             false => by_key.then(one.order.cmp(two.order)).then(by_front(one.value, two.value)),
         };
-        Some(told).filter(|told| told.is_ne())
+        Some(ordering).filter(|ordering| ordering.is_ne())
     }
 
     fn compare_whole(&self, other: &Self, scratch: &mut Scratch) -> Result<Ordering> {
@@ -193,7 +193,7 @@ impl<'a> Cursor<'a> {
     /// Reads the block at `offset`; where the next one begins.
     fn read(&mut self, offset: u64, scratch: &mut Scratch) -> Result<Option<u64>> {
         if self.run.largest_block() <= HELD_WHOLE {
-            return self.run.read_block(offset, &mut scratch.packed, &mut self.block);
+            return self.run.read_block(offset, &mut scratch.compressed, &mut self.block);
         }
         let next = scratch.read(self.run, offset)?;
         self.large = None;

@@ -210,7 +210,7 @@ mod tests {
         }
 
         #[test]
-        fn what_is_appended_is_read_back(
+        fn appended_entries_are_read_back(
             shard: u32, key: Vec<u8>, order: Vec<u8>, value in proptest::collection::vec(0u8..9, 0..20_000), cut in 0usize..100,
         ) {
             let entry = Entry { shard, key: &key, order: &order, value: &value };

@@ -28,7 +28,7 @@ use crate::shutdown;
 pub struct ExchangeRun {
     /// The file, which is left to the caller.
     pub path: PathBuf,
-    /// Bytes of its largest block, unpacked.
+    /// Bytes of its largest block, decompressed.
     pub largest_block: usize,
     /// The shards that have entries, in order.
     pub parts: Vec<ShardPart>,

@@ -47,8 +47,8 @@ impl<'a> Merge<'a> {
         let mut scratch = Scratch::default();
         let open = |run| Cursor::open(run, part, &mut scratch);
         let cursors = runs.into_iter().map(open).collect::<Result<Vec<_>>>()?;
-        let nobody = Contestant { head: DONE, cursor: 0 };
-        let mut merge = Self { losers: vec![nobody; cursors.len().max(1)], cursors, scratch };
+        let exhausted = Contestant { head: DONE, cursor: 0 };
+        let mut merge = Self { losers: vec![exhausted; cursors.len().max(1)], cursors, scratch };
         if !merge.cursors.is_empty() {
             merge.losers[0] = merge.play(1)?;
         }

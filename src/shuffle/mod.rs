@@ -21,7 +21,8 @@
 //! 6. On a cluster, everything becomes one run instead, which other machines read by shard ([`exchange`]).
 //!
 //! Entries compare by (shard, key, order, value) as separate fields, so every attempt gives the same order, whatever
-//! the number of threads or spills. All entries of a key are in one range, so that deduplication sees all of them.
+//! the number of threads or spills. All entries of a key are in one range, so that deduplication sees all of them;
+//! `docs/memory.md` says what a skewed key costs.
 //!
 //! Not for: resolving duplicate keys (`duplicates`), or deciding whether a later process may resume (`pipeline`).
 

@@ -19,7 +19,7 @@ use super::splitters::{Splitter, parts_at};
 use crate::durable_file;
 use crate::error::{Error, Result};
 
-/// What another process needs to drain a shuffle, besides the runs in its spill directory.
+/// What another process needs to drain a shuffle, in addition to the runs in its spill directory.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Sealed {
     runs: Vec<SealedRun>,

@@ -26,7 +26,7 @@ pub struct ShardPart {
 pub struct PartFile {
     /// The file, which is left to the caller.
     pub path: PathBuf,
-    /// Bytes of the run's largest block, unpacked.
+    /// Bytes of the run's largest block, decompressed.
     pub largest_block: usize,
     /// What it holds.
     pub part: ShardPart,

@@ -99,7 +99,7 @@ mod tests {
     }
 
     #[test]
-    fn a_long_run_has_few_marks_at_even_steps() {
+    fn a_long_run_has_few_marks_at_regular_intervals() {
         for (blocks, step) in [(0, 1), (1, 1), (MAX_MARKS, 1), (MAX_MARKS + 1, 2), (9 * MAX_MARKS, 16)] {
             let (index, keys) = index(blocks);
             assert_eq!(index.step(), step, "{blocks} blocks");
@@ -112,7 +112,7 @@ mod tests {
     }
 
     #[test]
-    fn long_keys_are_few() {
+    fn long_keys_are_marked_less_often() {
         let mut index = Index::default();
         (0..100_u64).for_each(|block| index.push(block, 0, &[block as u8; 60 << 10]));
         assert!(index.keys.len() <= MAX_KEY_BYTES && index.marks().len() > 1);
@@ -121,7 +121,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_looked_for_never_lies_before_where_it_is_looked_for() {
+    fn a_seek_never_starts_after_the_wanted_key() {
         let (index, keys) = index(3 * MAX_MARKS);
         for wanted in 0..3 * MAX_MARKS as u32 + 9 {
             let block = index.seek(0, &wanted.to_be_bytes()) as usize / 10;

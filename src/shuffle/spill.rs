@@ -6,7 +6,7 @@
 //!  block:     ┌─────────────┬───────────────┬────────────────┬──────────────────┐
 //!             │ raw     u32 │ stored    u32 │ checksum   u64 │ LZ4 block …      │  little-endian
 //!             └─────────────┴───────────────┴────────────────┴──────────────────┘
-//!  raw, stored: bytes of the block unpacked and packed; checksum: XXH3-64 of the packed bytes
+//!  raw, stored: bytes of the block decompressed and compressed; checksum: XXH3-64 of the compressed bytes
 //! ```
 //!
 //! A block holds complete entries in the layout of `entry`, so a part is found by the first keys of blocks alone.
@@ -37,7 +37,7 @@ use crate::failpoint;
 pub(super) const BLOCK_BYTES: usize = 64 << 10;
 const BLOCK_HEADER: usize = 16;
 /// Largest compression ratio of an LZ4 block.
-const MAX_UNPACK_RATIO: usize = 255;
+const MAX_COMPRESSION_RATIO: usize = 255;
 /// Largest uncompressed block that is accepted on reading: an entry has three fields of limited size.
 const MAX_BLOCK_BYTES: usize = 4 * super::MAX_FIELD_BYTES;
 
@@ -52,7 +52,7 @@ pub(super) struct SealedRun {
     marks: u64,
     /// Bytes of all blocks; the index follows.
     blocks_bytes: u64,
-    /// Bytes of its largest block, unpacked.
+    /// Bytes of its largest block, decompressed.
     largest_block: usize,
     /// Bytes of the file.
     file_bytes: u64,
@@ -89,7 +89,7 @@ impl Run {
         self.file_bytes
     }
 
-    /// Bytes of its largest block, unpacked.
+    /// Bytes of its largest block, decompressed.
     pub(super) fn largest_block(&self) -> usize {
         self.largest_block
     }
@@ -99,12 +99,13 @@ impl Run {
         &self.index
     }
 
-    /// Reads the block at `offset`, unpacks it into `raw` and returns the offset of the next one; none after the last.
+    /// Reads the block at `offset`, decompresses it into `raw` and returns the offset of the next one; none after the
+    /// last.
     ///
     /// # Errors
     /// `Unavailable` when the file cannot be read, `Corrupt` when its checksum does not match.
-    pub(super) fn read_block(&self, offset: u64, packed: &mut Vec<u8>, raw: &mut Vec<u8>) -> Result<Option<u64>> {
-        let next = read_block_at(&self.file, &self.path, offset, packed, raw)?;
+    pub(super) fn read_block(&self, offset: u64, compressed: &mut Vec<u8>, raw: &mut Vec<u8>) -> Result<Option<u64>> {
+        let next = read_block_at(&self.file, &self.path, offset, compressed, raw)?;
         match next.cmp(&self.file_bytes) {
             Ordering::Less => Ok(Some(next)),
             Ordering::Equal => Ok(None),
@@ -141,11 +142,11 @@ impl Run {
     /// `Unavailable` when the disk is full or fails.
     pub(super) fn seal(&self) -> Result<SealedRun> {
         let mut end = self.file_bytes;
-        let (mut raw, mut packed) = (Vec::new(), Vec::new());
+        let (mut raw, mut compressed) = (Vec::new(), Vec::new());
         let mut write = |raw: &mut Vec<u8>| {
-            let stored = pack(raw, &mut packed)?;
+            let stored = compress_block(raw, &mut compressed)?;
             raw.clear();
-            self.file.write_all_at(&packed[..stored], end).map_err(|error| full(&self.path, end, error))?;
+            self.file.write_all_at(&compressed[..stored], end).map_err(|error| full(&self.path, end, error))?;
             end += stored as u64;
             Ok::<(), Error>(())
         };
@@ -186,10 +187,10 @@ impl Run {
             return Err(differs("it has another size"));
         }
         let mut index = Index::default();
-        let (mut raw, mut packed) = (Vec::new(), Vec::new());
+        let (mut raw, mut compressed) = (Vec::new(), Vec::new());
         let mut at = sealed.blocks_bytes;
         while at < sealed.file_bytes {
-            at = read_block_at(&file, &path, at, &mut packed, &mut raw)?;
+            at = read_block_at(&file, &path, at, &mut compressed, &mut raw)?;
             let mut rest = raw.as_slice();
             while !rest.is_empty() {
                 let parsed = Entry::parse(rest)
@@ -211,9 +212,9 @@ impl Run {
 pub(crate) fn entries_of_block(bytes: &[u8]) -> Option<usize> {
     let (header, rest) = bytes.split_first_chunk()?;
     let header = Header::parse(header).ok()?;
-    let packed = rest.get(..header.stored)?;
+    let compressed = rest.get(..header.stored)?;
     let mut raw = Vec::new();
-    Header { checksum: xxh3_64(packed), ..header }.unpack(packed, &mut raw).ok()?;
+    Header { checksum: xxh3_64(compressed), ..header }.decompress(compressed, &mut raw).ok()?;
     let (mut rest, mut entries) = (raw.as_slice(), 0);
     while !rest.is_empty() {
         rest = Entry::parse(rest)?.1;
@@ -238,20 +239,20 @@ fn path_of(directory: &Path, number: u64) -> PathBuf {
     directory.join(format!("run-{number:06}"))
 }
 
-/// Compresses entries into a block with its header, at the front of `packed`; returns the block's size.
-fn pack(raw: &[u8], packed: &mut Vec<u8>) -> Result<usize> {
-    packed.resize(BLOCK_HEADER + lz4_flex::block::get_maximum_output_size(raw.len()), 0);
-    let (header, body) = packed.split_at_mut(BLOCK_HEADER);
+/// Compresses entries into a block with its header, at the front of `compressed`; returns the block's size.
+fn compress_block(raw: &[u8], compressed: &mut Vec<u8>) -> Result<usize> {
+    compressed.resize(BLOCK_HEADER + lz4_flex::block::get_maximum_output_size(raw.len()), 0);
+    let (header, body) = compressed.split_at_mut(BLOCK_HEADER);
     let stored = lz4_flex::block::compress_into(raw, body)
-        .map_err(|error| Error::internal("a spill block could not be packed").because(error))?;
+        .map_err(|error| Error::internal("a spill block could not be compressed").because(error))?;
     header[0..4].copy_from_slice(&(raw.len() as u32).to_le_bytes());
     header[4..8].copy_from_slice(&(stored as u32).to_le_bytes());
     header[8..16].copy_from_slice(&xxh3_64(&body[..stored]).to_le_bytes());
     Ok(BLOCK_HEADER + stored)
 }
 
-/// Reads the block at `offset`, unpacks it into `raw` and returns the offset after it.
-fn read_block_at(file: &File, path: &Path, offset: u64, packed: &mut Vec<u8>, raw: &mut Vec<u8>) -> Result<u64> {
+/// Reads the block at `offset`, decompresses it into `raw` and returns the offset after it.
+fn read_block_at(file: &File, path: &Path, offset: u64, compressed: &mut Vec<u8>, raw: &mut Vec<u8>) -> Result<u64> {
     let corrupt = |what: &str| damaged(path, offset, what);
     let read = |bytes: &mut [u8], at: u64| match file.read_exact_at(bytes, at) {
         Err(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => Err(corrupt("it ends inside a block")),
@@ -260,9 +261,9 @@ fn read_block_at(file: &File, path: &Path, offset: u64, packed: &mut Vec<u8>, ra
     let mut header = [0; BLOCK_HEADER];
     read(&mut header, offset)?;
     let header = Header::parse(&header).map_err(corrupt)?;
-    packed.resize(header.stored, 0);
-    read(packed, offset + BLOCK_HEADER as u64)?;
-    header.unpack(packed, raw).map_err(corrupt)?;
+    compressed.resize(header.stored, 0);
+    read(compressed, offset + BLOCK_HEADER as u64)?;
+    header.decompress(compressed, raw).map_err(corrupt)?;
     Ok(offset + (BLOCK_HEADER + header.stored) as u64)
 }
 
@@ -289,21 +290,21 @@ impl Header {
         let (raw, stored) = (field(0) as usize, field(4) as usize);
         let checksum = u64::from(field(8)) | u64::from(field(12)) << 32;
         let fits = raw <= MAX_BLOCK_BYTES
-            && raw <= stored.saturating_mul(MAX_UNPACK_RATIO)
+            && raw <= stored.saturating_mul(MAX_COMPRESSION_RATIO)
             && stored <= lz4_flex::block::get_maximum_output_size(raw);
         if fits { Ok(Self { raw, stored, checksum }) } else { Err("a block claims an impossible size") }
     }
 
     /// # Errors
-    /// The problem with the packed bytes, as a string.
-    fn unpack(&self, packed: &[u8], raw: &mut Vec<u8>) -> Result<(), &'static str> {
-        if xxh3_64(packed) != self.checksum {
+    /// The problem with the compressed bytes, as a string.
+    fn decompress(&self, compressed: &[u8], raw: &mut Vec<u8>) -> Result<(), &'static str> {
+        if xxh3_64(compressed) != self.checksum {
             return Err("the checksum does not match");
         }
         raw.resize(self.raw, 0);
-        match lz4_flex::block::decompress_into(packed, raw) {
+        match lz4_flex::block::decompress_into(compressed, raw) {
             Ok(bytes) if bytes == self.raw => Ok(()),
-            _ => Err("a block does not unpack"),
+            _ => Err("a block does not decompress"),
         }
     }
 }
@@ -323,7 +324,7 @@ pub(super) struct RunWriter {
     run: Run,
     out: BufWriter<File>,
     block: Vec<u8>,
-    packed: Vec<u8>,
+    compressed: Vec<u8>,
 }
 
 impl RunWriter {
@@ -343,7 +344,7 @@ impl RunWriter {
             file_bytes: 0,
             largest_block: 0,
         };
-        Ok(Self { run, out: BufWriter::new(writing), block: Vec::new(), packed: Vec::new() })
+        Ok(Self { run, out: BufWriter::new(writing), block: Vec::new(), compressed: Vec::new() })
     }
 
     /// # Errors
@@ -372,8 +373,8 @@ impl RunWriter {
     }
 
     fn end_block(&mut self) -> Result<()> {
-        let stored = pack(&self.block, &mut self.packed)?;
-        let written = self.out.write_all(&self.packed[..stored]);
+        let stored = compress_block(&self.block, &mut self.compressed)?;
+        let written = self.out.write_all(&self.compressed[..stored]);
         written.map_err(|error| full(&self.run.path, self.run.file_bytes, error))?;
         self.run.file_bytes += stored as u64;
         self.run.largest_block = self.run.largest_block.max(self.block.len());

@@ -185,7 +185,7 @@ mod tests {
     proptest! {
         /// Keys of few bytes and keys that share more than a prefix holds.
         #[test]
-        fn an_entry_is_found_in_the_last_part_that_starts_before_it(
+        fn an_entry_belongs_to_the_last_part_that_starts_before_it(
             cuts in proptest::collection::vec((0u32..3, proptest::collection::vec(0u8..3, 0..12)), 0..40),
             shard in 0u32..3, key in proptest::collection::vec(0u8..3, 0..12),
         ) {

@@ -8,7 +8,7 @@ use super::bucket::{Bucket, BucketBuilder, INDEX_BYTES, entries};
 use super::entry::Entry;
 use super::splitters::RangePartitioner;
 
-/// How many times the largest entry is in memory while it is written: as a block, and packed.
+/// How many times the largest entry is in memory while it is written: as a block, and compressed.
 const WRITTEN: usize = 2;
 
 /// Entries in buckets, with what they take.

@@ -160,7 +160,7 @@ impl Disk {
     pub(super) fn cut_power(&mut self, random: &mut Random) {
         let chance = Chance::draw(random);
         for change in std::mem::take(&mut self.unsynced) {
-            if chance.keeps(random) && self.stands(&change) {
+            if chance.keeps(random) && self.is_durable(&change) {
                 self.make_durable(&change);
             }
         }
@@ -226,7 +226,7 @@ impl Disk {
     }
 
     /// Whether everything that a change depends on is durable.
-    fn stands(&self, change: &Change) -> bool {
+    fn is_durable(&self, change: &Change) -> bool {
         match change {
             Change::Put(..) | Change::Take(_) => true,
             Change::Move((directory, name), _, inode) => {
@@ -316,7 +316,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_and_its_bytes_are_made_durable_each_by_a_sync_of_its_own() {
+    fn a_name_and_its_bytes_each_need_a_sync_of_their_own() {
         for (content, name, left) in
             [(false, false, None), (true, false, None), (false, true, Some("")), (true, true, Some("new"))]
         {
@@ -334,7 +334,7 @@ mod tests {
     }
 
     #[test]
-    fn a_move_is_whole_and_rests_on_what_it_moves() {
+    fn a_rename_is_atomic_and_needs_its_source_durable() {
         let mut disk = Disk::new();
         let from = disk.create(Path::new("/from"), true).unwrap();
         let to = disk.create(Path::new("/to"), true).unwrap();
@@ -349,7 +349,7 @@ mod tests {
     }
 
     #[test]
-    fn a_failed_sync_is_not_mended_by_another() {
+    fn a_failed_sync_is_not_repaired_by_another() {
         let mut disk = Disk::new();
         let inode = file(&mut disk, "/a", b"x");
         disk.sync(ROOT);

@@ -8,7 +8,7 @@
 //!                                                                     └▶ the power is cut: all die, unsynced data may go
 //! ```
 //! A dead process still runs to the end of its command, as a thread cannot be killed; each of its calls fails and none
-//! has an effect, so the others cannot tell.
+//! has an effect, so the others do not notice.
 //!
 //! Not for: what processes do (`actor`), or what must hold (`model`).
 

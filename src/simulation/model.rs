@@ -119,7 +119,7 @@ pub(super) struct Model {
     /// The last epoch that was acknowledged as durable.
     acknowledged: Option<u64>,
     /// The last announcement to consumers.
-    told: Option<Announcement>,
+    last_announced: Option<Announcement>,
     /// The files of each build that was finished, by their paths in the version's directory.
     builds: BTreeMap<String, BTreeMap<String, Vec<u8>>>,
 }
@@ -127,7 +127,7 @@ pub(super) struct Model {
 impl Model {
     /// The model of a store that does not exist yet.
     pub(super) fn new(layout: Layout) -> Self {
-        Self { layout, history: Vec::new(), acknowledged: None, told: None, builds: BTreeMap::new() }
+        Self { layout, history: Vec::new(), acknowledged: None, last_announced: None, builds: BTreeMap::new() }
     }
 
     /// The state that readers see.
@@ -159,21 +159,21 @@ impl Model {
         if let Some(lost) = it.versions.iter().find(|it| !cluster.holds(&it.streamed)) {
             return wrong(&format!("version {} is announced, which does not exist", lost.streamed.version));
         }
-        self.told = Some(it.clone());
+        self.last_announced = Some(it.clone());
         Ok(())
     }
 
     /// Fails unless the last announcement is what readers see, or what is recorded.
     fn agrees(&self, current: &Current) -> Result<(), String> {
-        let Some(told) = &self.told else { return Ok(()) };
-        let recorded = current.pending.as_ref().is_some_and(|pending| pending.id == told.id);
+        let Some(last_announced) = &self.last_announced else { return Ok(()) };
+        let recorded = current.pending.as_ref().is_some_and(|pending| pending.id == last_announced.id);
         let build = |version: u64| current.versions.get(&version).map(|entry| entry.build_id.as_str());
-        let same = told
+        let same = last_announced
             .current()
             .is_some_and(|it| current.current == Some(it.version) && build(it.version) == Some(it.build_id.as_str()));
         // Readers of the store alone may have been rolled back, if that is recorded.
         check(recorded || same || current.behind().is_some(), || {
-            format!("version {} was announced, readers see {current:?}", told.current)
+            format!("version {} was announced, readers see {current:?}", last_announced.current)
         })
     }
 
@@ -208,7 +208,7 @@ impl Model {
     /// After a power cut: the state must be one that existed, not older than what was acknowledged, and complete.
     pub(super) fn power_cut(&mut self, disk: &Disk) -> Result<(), String> {
         let Some(left) = read(disk, &self.layout)? else {
-            let needed = self.acknowledged.is_some() || self.told.is_some();
+            let needed = self.acknowledged.is_some() || self.last_announced.is_some();
             check(!needed, || "the store is gone after a power cut".to_owned())?;
             self.history.clear();
             return Ok(());

@@ -110,7 +110,7 @@ class Cluster:
 
 
 def free_ports(count, first=10_000):
-    """The first of so many free ports in a row."""
+    """The first of this many free ports in a row."""
     for port in range(first + random.randrange(200) * count, first + 10_000 - count, count):
         try:
             for other in range(port, port + count):

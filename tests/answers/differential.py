@@ -122,7 +122,7 @@ class Tables:
             allowed = {"parquet": list(tables.KINDS), "csv": files.IN_CSV, "json": files.IN_JSON}[format]
             allowed = [kind for kind in allowed if tables.KINDS[kind].family not in without]
             if format != "parquet" and rng.random() < 0.25:
-                allowed = [kind for kind in files.TOLD if kind in allowed] or allowed
+                allowed = [kind for kind in files.DISTINGUISHABLE if kind in allowed] or allowed
             rows = tables.row_count(rng, MANY_ROWS if place == 0 else OTHER_ROWS)
             table = tables.table(name, format, allowed, shared, rows, pools, rng)
             if format != "parquet":

@@ -36,7 +36,7 @@ IN_CSV = [
 ]  # fmt: skip
 IN_JSON = [name for name, kind in KINDS.items() if kind.tame or kind.family not in NEVER_IN_TEXT]
 # Kinds whose type can be inferred from all of their values.
-TOLD = ["int64", "int64 edges", "float64", "bool"]
+DISTINGUISHABLE = ["int64", "int64 edges", "float64", "bool"]
 UNITS = {"s": 0, "ms": 3, "us": 6, "ns": 9}
 NARROWER = {
     pa.int64(): [pa.int32(), pa.int16(), pa.uint32(), pa.uint8()],
@@ -62,9 +62,9 @@ def for_text(table, rng):
             column = pa.array([next(cells) if valid else None for valid in column.is_valid().to_pylist()], pa.string())
         columns[name] = column
     table.data = pa.table(columns)
-    told = all(kind.name in TOLD or name in ("id", "k", "g") for name, kind in table.columns.items())
+    known = all(kind.name in DISTINGUISHABLE or name in ("id", "k", "g") for name, kind in table.columns.items())
     filled = all(column.null_count < len(column) for column in table.data.columns)
-    table.contract = not told or not filled or rng.random() < 0.3
+    table.contract = not known or not filled or rng.random() < 0.3
     return table
 
 
@@ -78,10 +78,10 @@ def write(table, directory, rng, plain=False):
     cuts = [0, *cuts, table.data.num_rows]
     parts = [table.data.slice(low, high - low) for low, high in zip(cuts, cuts[1:])]
     full = rng.randrange(count)
-    told = [name for name in table.columns if name != "id" and parts[full].column(name).null_count < parts[full].num_rows]
+    known = [name for name in table.columns if name != "id" and parts[full].column(name).null_count < parts[full].num_rows]
     for number, part in enumerate(parts):
         if drifts and number != full:
-            part, shown = drifted(part, told, rng) if not table.contract else (part, part)
+            part, shown = drifted(part, known, rng) if not table.contract else (part, part)
             parts[number] = part
         else:
             shown = part

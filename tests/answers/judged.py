@@ -108,7 +108,7 @@ class Verdicts(unittest.TestCase):
             tables.table("t", "parquet", list(tables.KINDS), [], 50, tables.Pools(each), each) for each in rng
         )
         self.assertEqual(one.columns, two.columns)
-        self.assertTrue(all(kind in tables.KINDS for kind in files.IN_CSV + files.IN_JSON + files.TOLD))
+        self.assertTrue(all(kind in tables.KINDS for kind in files.IN_CSV + files.IN_JSON + files.DISTINGUISHABLE))
 
 
 def main(_):

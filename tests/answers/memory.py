@@ -31,7 +31,7 @@ BUDGETS = [128, 256, 512, 1024, 0]
 
 
 def noise(seed, length):
-    """So many letters without a pattern."""
+    """This many letters without a pattern."""
     letters = bytes(97 + byte % 26 for byte in range(256))
     return random.Random(seed).randbytes(length).translate(letters).decode()
 
@@ -69,18 +69,18 @@ def long_values(rows, length):
 
 # Name of the shape: its tables, rows of a row group, and the query. The key is `id`.
 SHAPES = {
-    "count(DISTINCT text) of 200 thousand groups": (
+    "count(DISTINCT string) of 200 thousand groups": (
         groups, 1 << 20, "SELECT k AS id, count(DISTINCT g) AS n, count(*) AS c FROM t GROUP BY k"),
-    "3000 rows of one text of 1 MB": (lambda: repeated(3000, 1, 1_000_000), 1 << 20, "SELECT id, octet_length(t) AS n FROM t"),
-    "8000 rows of ten texts of 200 KB": (lambda: repeated(8000, 10, 200_000), 1 << 20, "SELECT id, t FROM t"),
+    "3000 rows of one string of 1 MB": (lambda: repeated(3000, 1, 1_000_000), 1 << 20, "SELECT id, octet_length(t) AS n FROM t"),
+    "8000 rows of ten strings of 200 KB": (lambda: repeated(8000, 10, 200_000), 1 << 20, "SELECT id, t FROM t"),
     "2000 of them sorted by a window": (
         lambda: repeated(8000, 10, 200_000), 1 << 20,
         "SELECT id, row_number() OVER (ORDER BY t, id) AS n FROM t WHERE id < 2000"),
     "keys of 60 KB": (lambda: keys(lambda row: noise(row, 59_990)), 100, "SELECT id, v FROM t"),
     "keys of 60 KB that share all but 10 bytes": (lambda: keys(lambda row: "y" * 59_990), 100, "SELECT id, v FROM t"),
     "200 columns": (columns, 5000, "SELECT * FROM t"),
-    "texts of 5 MB": (lambda: long_values(100, 5_000_000), 1, "SELECT id, t FROM t"),
-    "texts of 5 MB sorted by a window": (
+    "strings of 5 MB": (lambda: long_values(100, 5_000_000), 1, "SELECT id, t FROM t"),
+    "strings of 5 MB sorted by a window": (
         lambda: long_values(100, 5_000_000), 1, "SELECT id, t, row_number() OVER (ORDER BY t) AS n FROM t"),
     "values of 16 MiB": (lambda: long_values(24, (16 << 20) - 64), 1, "SELECT id, t FROM t"),
 }

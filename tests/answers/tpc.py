@@ -14,7 +14,7 @@ own directory, so that concurrent runs, of this judge too, do not collide.
 With `--headroom` a run that uses more than its memory and this is a failure too.
 
 With `--cluster` the queries are run by a driver and two executors over an object store (cluster.py), one after another,
-and a digest that differs from that of a run on one machine is told. With `--kills SEED` an executor is killed in every
+and a digest that differs from that of a run on one machine is reported. With `--kills SEED` an executor is killed in every
 run. As most of the queries end in a LIMIT, which one task has to see all rows for, `--unlimited` leaves those out: the
 digest has to be that of one machine then, as DuckDB's answers are of the limited queries.
 """
@@ -180,12 +180,12 @@ def judge(suite, number, cutover, work, options):
     if ran.returncode:
         outcome = SAID.get(ran.returncode, f"crash: exit code {ran.returncode}")
         return result | {"outcome": outcome, "said": ran.stderr.strip()}
-    told = json.loads(ran.stdout)
-    result["peak"] = told["peak_memory"]
+    document = json.loads(ran.stdout)
+    result["peak"] = document["peak_memory"]
     if options.on:
-        result["digest"] = told["digest"]
-        result["tasks"] = told["cluster"]
-        result["same_digest"] = told["digest"] == locally((cutover, directory), flags, options)
+        result["digest"] = document["digest"]
+        result["tasks"] = document["cluster"]
+        result["same_digest"] = document["digest"] == locally((cutover, directory), flags, options)
         pulled = options.on.command(directory, ["pull", f"{options.on.url}/{suite.name}-{number}", "--to", "store"])
         if pulled.returncode:
             return result | {"outcome": "cannot be pulled", "said": pulled.stderr.strip()}

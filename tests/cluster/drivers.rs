@@ -92,7 +92,7 @@ fn a_driver_killed_at_the_flip_leaves_the_old_version_or_the_new_one() {
 }
 
 #[test]
-fn of_two_drivers_one_is_told_of_the_other_and_leaves_nothing() {
+fn of_two_drivers_one_is_refused_and_leaves_nothing() {
     let Some(cluster) = Cluster::with_rows(2, "") else { return };
     let mut first = cluster.drive("rows", "build.started=pause");
     first.wait_until_paused();
@@ -109,7 +109,7 @@ fn of_two_drivers_one_is_told_of_the_other_and_leaves_nothing() {
 }
 
 #[test]
-fn a_driver_that_slept_through_its_lease_harms_nothing() {
+fn a_driver_whose_lease_expired_while_paused_changes_nothing() {
     for point in ["build.started", "cluster.mapped", "cluster.planned", "build.finished", "install.synced"] {
         let Some(cluster) = Cluster::with_rows(2, "") else { return };
         let mut slow = cluster.drive("rows", &format!("{point}=pause"));

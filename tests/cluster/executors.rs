@@ -1,6 +1,6 @@
 //! Executors that are killed or paused: at each kind of step, one of them or all, and none there at all.
 //!
-//! `CUTOVER_SEEDS` runs the kills so many times, at other tasks.
+//! `CUTOVER_SEEDS` runs the kills this many times, at other tasks.
 
 use std::collections::BTreeMap;
 
@@ -17,10 +17,10 @@ fn seeds() -> u64 {
     std::env::var("CUTOVER_SEEDS").ok().and_then(|seeds| seeds.parse().ok()).unwrap_or(1)
 }
 
-/// How often each task was done, as executors tell it: `map 3 of <build>: 500 entries, 0.1 s`.
-fn done(told: &[&str]) -> BTreeMap<String, usize> {
+/// How often each task was done, as executors report it: `map 3 of <build>: 500 entries, 0.1 s`.
+fn done(outputs: &[&str]) -> BTreeMap<String, usize> {
     let mut done = BTreeMap::new();
-    for line in told.iter().flat_map(|told| told.lines()).filter(|line| line.ends_with(" s")) {
+    for line in outputs.iter().flat_map(|output| output.lines()).filter(|line| line.ends_with(" s")) {
         let words: Vec<&str> = line.split_whitespace().collect();
         let kind = words.iter().position(|word| ["scan", "map", "build"].contains(word));
         if let Some([kind, number, "of", ..]) = kind.map(|at| &words[at..]) {
@@ -101,14 +101,14 @@ fn executors_that_die_one_after_another_end_the_run_and_readers_see_the_old_vers
     let mut killed = cluster.executor("b", "cluster.built=kill@2");
     wait_for("the executor to be killed", || killed.is_over());
     driver.wait().fails(4).complains(&["no executor has asked", "nothing was changed"]);
-    assert_eq!(seen(), first, "readers see what they saw");
+    assert_eq!(seen(), first, "readers are unaffected");
     let driver = cluster.drive("rows", "");
     let _last = cluster.executor("c", "");
     assert_eq!(driver.wait().ok().json()["cluster"]["build_tasks_resumed"], 1);
 }
 
 #[test]
-fn a_paused_executor_loses_to_the_one_that_did_its_task_and_deletes_what_it_wrote() {
+fn a_paused_executor_loses_to_the_one_that_did_its_task_and_deletes_its_output() {
     for (step, objects, of) in
         [("cluster.run_uploaded", "/work/runs/", "map"), ("cluster.shard_uploaded", "/attempt-", "built")]
     {
@@ -136,7 +136,7 @@ fn a_paused_executor_loses_to_the_one_that_did_its_task_and_deletes_what_it_wrot
 }
 
 #[test]
-fn an_executor_that_wakes_when_the_version_is_there_leaves_nothing() {
+fn an_executor_resumed_after_the_version_is_installed_leaves_nothing() {
     let Some(cluster) = Cluster::with_rows(3, "") else { return };
     let driver = cluster.drive("rows", "");
     let mut paused = cluster.executor("a", "cluster.shard_uploaded=pause");

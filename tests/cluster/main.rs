@@ -1,5 +1,5 @@
-//! The tests of builds on several machines: real drivers and executors, as processes of this machine, over a real server
-//! with S3's interface.
+//! The tests of builds on several machines: real drivers and executors, as processes of this machine, over a real
+//! server with S3's interface.
 //!
 //! ```text
 //! cluster     a lake with a driver and executors, and the same job run by one process

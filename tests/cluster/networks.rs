@@ -1,5 +1,5 @@
-//! What networks and the object store do meanwhile: messages that are lost, answers of 503, requests that take long, and a
-//! server that is killed.
+//! What networks and the object store do meanwhile: messages that are lost, answers of 503, requests that take long,
+//! and a server that is killed.
 
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ use crate::server::Server;
 const LOST_FOR: Duration = Duration::from_millis(1500);
 
 #[test]
-fn a_lost_word_of_a_task_that_is_done_costs_nothing() {
+fn a_lost_status_of_a_finished_task_costs_nothing() {
     for lost in ["cluster.run_uploaded=pause@2", "cluster.shard_uploaded=pause@4"] {
         let Some(cluster) = Cluster::with_rows(3, "") else { return };
         let relay = Relay::to(&cluster.address);
@@ -33,7 +33,7 @@ fn a_lost_word_of_a_task_that_is_done_costs_nothing() {
 }
 
 #[test]
-fn a_lost_word_of_a_task_that_failed_has_it_done_again_after_a_standstill() {
+fn a_lost_status_of_a_failed_task_repeats_it_after_a_standstill() {
     let Some(cluster) = Cluster::with_rows(3, "") else { return };
     let relay = Relay::to(&cluster.address);
     let driver = cluster.lake.start_failing("", &cluster.line("rows", "--standstill 4s"));
@@ -66,7 +66,7 @@ fn tasks_that_are_only_slow_are_waited_for() {
 }
 
 #[test]
-fn answers_of_503_and_cut_connections_to_the_store_are_outlived() {
+fn answers_of_503_and_cut_connections_to_the_store_are_retried() {
     let Some(server) = Server::shared() else { return };
     let proxy = Proxy::before(server.port(), []);
     let Some(mut cluster) = Cluster::with_rows(4, "") else { return };
@@ -87,7 +87,7 @@ fn answers_of_503_and_cut_connections_to_the_store_are_outlived() {
 }
 
 #[test]
-fn a_server_that_is_killed_and_comes_back_costs_no_run() {
+fn a_server_that_is_killed_and_restarted_fails_no_run() {
     for (step, kind) in [("cluster.map=pause@2", "map"), ("cluster.built=pause@2", "built")] {
         let Some(server) = Server::own() else { return };
         let cluster = Cluster::over(Lake::on(&server));

@@ -19,7 +19,7 @@ fn local_data_and_functions_of_the_moment_are_refused_by_name() {
 }
 
 #[test]
-fn beyond_this_machine_certificates_are_needed_on_both_sides() {
+fn remote_connections_need_certificates_on_both_sides() {
     let Some(cluster) = Cluster::with_rows(1, "") else { return };
     let anywhere = cluster.line("rows", "").replace(&cluster.address, "0.0.0.0:0");
     cluster.lake.cutover(&anywhere).fails(2).complains(&["--cluster-tls"]);
@@ -38,15 +38,15 @@ fn two_executors_never_share_a_scratch_directory() {
 }
 
 #[test]
-fn no_secret_is_in_what_a_build_writes_or_tells() {
+fn no_secret_is_in_what_a_build_writes_or_prints() {
     let Some(cluster) = Cluster::with_rows(2, "") else { return };
     let driver = cluster.lake.start_failing("build.finished=kill", &cluster.line("rows", "-vv"));
     let executor = cluster.executor("a", "");
     let driver = driver.wait().killed();
     executor.signal(rustix::process::Signal::KILL);
     let executor = executor.wait().killed();
-    for told in [&driver.stdout, &driver.stderr, &executor.stdout, &executor.stderr] {
-        assert!(!told.contains(crate::server::SECRET), "{told}");
+    for output in [&driver.stdout, &driver.stderr, &executor.stdout, &executor.stderr] {
+        assert!(!output.contains(crate::server::SECRET), "{output}");
     }
     let keys = cluster.keys("stores/rows");
     assert!(keys.iter().any(|key| key.ends_with("spec.json")), "{keys:?}");

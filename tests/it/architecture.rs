@@ -224,7 +224,7 @@ fn the_table_allows_no_more_than_is_used() {
 }
 
 #[test]
-fn the_table_has_no_circle() {
+fn the_table_has_no_cycle() {
     let mut left = table();
     while let Some(leaf) = left.iter().find(|(_, used)| used.is_empty()).map(|(part, _)| *part) {
         left.remove(leaf);
@@ -249,7 +249,7 @@ fn a_forbidden_use_is_found() {
 }
 
 #[test]
-fn uses_are_written_so_that_this_test_sees_them() {
+fn imports_are_written_in_the_form_that_this_test_finds() {
     // `use crate::{a, b}` would hide the names from a check line by line.
     for source in sources() {
         let hidden = source.lines.iter().any(|line| line.contains("crate::{"));
@@ -270,7 +270,7 @@ fn header_lines(lines: &[String]) -> usize {
 }
 
 #[test]
-fn every_file_says_what_it_is_for_and_none_is_long() {
+fn every_file_has_a_header_and_none_is_long() {
     let mut problems = Vec::new();
     let mut lengths = Vec::new();
     for source in sources() {

@@ -170,7 +170,7 @@ fn every_bad_day_is_stopped_or_warned_of() {
 }
 
 #[test]
-fn a_good_day_passes_without_a_word() {
+fn a_good_day_passes_without_a_warning() {
     for events in [THREE_DAYS, ONE_DAY] {
         let (code, text) = next_day(events, Day::Good);
         assert_eq!(code, 0, "{events}\n{text}");
@@ -180,7 +180,7 @@ fn a_good_day_passes_without_a_word() {
 }
 
 #[test]
-fn a_bad_first_day_is_warned_of_by_the_days_before_it() {
+fn a_bad_first_day_is_found_by_comparing_with_the_days_before() {
     let workspace = published(THREE_DAYS);
     write_day(&workspace, 26, Day::ActionsInCapitals);
     workspace.write("job.toml", job(THREE_DAYS).replace("\"store\"", "\"another\""));
@@ -189,7 +189,7 @@ fn a_bad_first_day_is_warned_of_by_the_days_before_it() {
 }
 
 #[test]
-fn bounds_are_the_jobs() {
+fn bounds_of_the_job_apply() {
     let workspace = published(THREE_DAYS);
     write_day(&workspace, 26, Day::ActionsInCapitals);
     let run = |change: &str| {

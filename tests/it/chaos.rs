@@ -23,7 +23,7 @@ use crate::readers::{Stop, generations, open_files};
 /// Duration in seconds in `make test`, one of many tests there.
 const SECONDS: u64 = 15;
 /// Most commands that run at the same time.
-const BESIDE: u64 = 3;
+const MAX_CONCURRENT: u64 = 3;
 /// A kill at a random time comes within this many milliseconds.
 const LATEST_KILL: usize = 60;
 /// Failpoints at which a command may be killed; see `cutover::failpoint`.
@@ -72,7 +72,7 @@ struct Done {
 impl Chaos {
     fn new(seed: u64) -> Self {
         let numbers = Numbers::new();
-        for place in 0..BESIDE {
+        for place in 0..MAX_CONCURRENT {
             let job = NUMBERS.replace("\"in/\"", &format!("\"in-{place}/\"")).replace("shards = 4", "shards = 2");
             numbers.workspace.write(&format!("job-{place}.toml"), job);
         }
@@ -127,8 +127,8 @@ impl Chaos {
 
     /// Runs one or more commands to their end.
     fn round(&mut self, known: &[u64]) -> Vec<Done> {
-        let beside = 1 + if self.random.once_in(2) { self.random.below(BESIDE as usize) as u64 } else { 0 };
-        let mut started: Vec<Started> = (0..beside)
+        let concurrent = 1 + if self.random.once_in(2) { self.random.below(MAX_CONCURRENT as usize) as u64 } else { 0 };
+        let mut started: Vec<Started> = (0..concurrent)
             .map(|place| {
                 let (line, generation) = self.draw(place, known);
                 self.start(line, generation)
@@ -220,7 +220,7 @@ fn setting(name: &str) -> Option<u64> {
 }
 
 #[test]
-fn whatever_is_killed_and_whenever_readers_read_one_whole_version() {
+fn readers_read_one_whole_version_whatever_is_killed_and_whenever() {
     let seed = setting("CUTOVER_CHAOS_SEED").unwrap_or_else(|| (u64::from(std::process::id()) << 20) ^ now());
     let _seed = Seed(seed);
     let until = Instant::now() + Duration::from_secs(setting("CUTOVER_CHAOS_SECONDS").unwrap_or(SECONDS));

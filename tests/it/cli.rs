@@ -92,7 +92,7 @@ fn help_of_every_command() {
 }
 
 #[test]
-fn a_story_of_versions() {
+fn the_life_of_several_versions() {
     let numbers = Numbers::new();
     shown("run_first", &both(&numbers.run(1).ok()));
     let second = numbers.run(2).ok();
@@ -130,7 +130,7 @@ fn plan_of_a_job() {
 }
 
 #[test]
-fn errors_as_people_see_them() {
+fn errors_as_they_are_printed() {
     let numbers = Numbers::new();
     numbers.write(1, 100);
     let change = |from: &str, to: &str| numbers.workspace.write("numbers.toml", NUMBERS.replace(from, to));
@@ -187,7 +187,7 @@ fn init_writes_a_job_that_runs_as_it_is() {
 }
 
 #[test]
-fn the_demo_tells_its_story() {
+fn the_demo_shows_every_step() {
     let workspace = Workspace::new();
     let story = workspace.cutover("demo --events 5000 --profiles 200").ok();
     story.prints(&["cutover run", "cutover get", "cutover rollback"]);

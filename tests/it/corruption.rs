@@ -112,7 +112,7 @@ fn a_page_that_names_a_wrong_encoding_ends_the_run_and_the_file_is_named() {
 }
 
 #[test]
-fn a_store_of_a_newer_program_is_left_alone() {
+fn a_store_of_a_newer_program_is_not_changed() {
     let numbers = published();
     let current = numbers.workspace.path("store/current.json");
     let text = fs::read_to_string(&current).unwrap();
@@ -133,7 +133,7 @@ fn a_store_of_a_newer_program_is_left_alone() {
 }
 
 #[test]
-fn a_damaged_current_json_is_not_believed() {
+fn a_damaged_current_json_is_refused() {
     let numbers = published();
     let current = numbers.workspace.path("store/current.json");
     let text = fs::read_to_string(&current).unwrap();
@@ -187,7 +187,7 @@ fn a_damaged_table_is_found_by_verify_and_by_reads() {
 }
 
 #[test]
-fn nothing_goes_to_a_damaged_version() {
+fn no_command_switches_to_a_damaged_version() {
     let numbers = published();
     numbers.workspace.cutover("run numbers.toml").ok();
     let table = table(&numbers);

@@ -161,7 +161,7 @@ fn a_run_whose_disk_fails_at_any_step_leaves_the_old_version_or_the_new_one() {
 }
 
 #[test]
-fn a_first_run_that_is_killed_leaves_a_store_for_the_next() {
+fn a_first_run_that_is_killed_leaves_a_store_that_the_next_can_use() {
     let fresh = || {
         let numbers = numbers();
         numbers.write(1, 100);
@@ -304,7 +304,7 @@ fn collect(directory: &Path, places: &mut BTreeSet<String>) {
 }
 
 #[test]
-fn a_failpoint_that_there_is_not_is_refused_with_those_that_there_are() {
+fn an_unknown_failpoint_is_refused_with_the_list_of_all() {
     let numbers = Numbers::new();
     let refused = numbers.workspace.failing("build.tabel=kill", "run numbers.toml").fails(2);
     refused.complains(&["CUTOVER_FAILPOINTS", "\"build.tabel\"", "build.table", "consume.flipped"]);

@@ -1,4 +1,5 @@
-//! What the crate depends on: the reader alone on RocksDB and the client of object stores, and all on licences and sources that `deny.toml` allows.
+//! What the crate depends on: the reader alone on RocksDB and the client of object stores, and all on licences and
+//! sources that `deny.toml` allows.
 //!
 //! Not for: advisories, whose database is on the network: `cargo deny check` reads it.
 

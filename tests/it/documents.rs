@@ -68,20 +68,22 @@ fn target(from: &Path, link: &str) -> (PathBuf, String) {
     (path, anchor.to_owned())
 }
 
-fn all_sources() -> String {
-    let mut text = String::new();
-    let mut directories = vec![root().join("src"), root().join("tests")];
+/// Every source file below these directories, with its text.
+fn sources(directories: &[&str]) -> Vec<(PathBuf, String)> {
+    let mut found = Vec::new();
+    let mut directories: Vec<PathBuf> = directories.iter().map(|directory| root().join(directory)).collect();
     while let Some(directory) = directories.pop() {
         for name in names(&directory) {
             let path = directory.join(&name);
             if path.is_dir() {
                 directories.push(path);
             } else if name.ends_with(".rs") {
-                text.push_str(&fs::read_to_string(path).unwrap());
+                let text = fs::read_to_string(&path).unwrap();
+                found.push((path, text));
             }
         }
     }
-    text
+    found
 }
 
 #[test]
@@ -123,7 +125,7 @@ fn every_document_is_reached_from_the_readme() {
 
 #[test]
 fn tests_that_are_named_exist() {
-    let sources = all_sources();
+    let sources: String = sources(&["src", "tests"]).into_iter().map(|(_, text)| text).collect();
     let is_name = |span: &str| {
         span.matches('_').count() >= 3 && span.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_')
     };
@@ -238,7 +240,7 @@ fn every_decision_says_what_it_costs_or_why() {
     }
 }
 
-/// Words that have plainer ones. They may be parts of names in code.
+/// Words that have plainer ones.
 const IDIOMS: [&str; 16] = [
     "so many",
     "stands",
@@ -258,17 +260,35 @@ const IDIOMS: [&str; 16] = [
     "folders",
 ];
 
+/// The idioms in a text, whatever is between their words.
+fn idioms_in(text: &str) -> Vec<&'static str> {
+    let text = text.to_lowercase();
+    let words: Vec<&str> =
+        text.split(|letter: char| !letter.is_alphanumeric()).filter(|word| !word.is_empty()).collect();
+    let words = format!(" {} ", words.join(" "));
+    IDIOMS.into_iter().filter(|idiom| words.contains(&format!(" {idiom} "))).collect()
+}
+
 #[test]
 fn documents_are_in_plain_words() {
     let mut found = Vec::new();
     for document in documents().iter().filter(|document| document.path != Path::new("CHANGELOG.md")) {
         for line in document.prose() {
-            let plain: String = line.split('`').step_by(2).collect::<Vec<_>>().join(" ").to_lowercase();
-            let words: Vec<&str> =
-                plain.split(|letter: char| !letter.is_alphanumeric()).filter(|word| !word.is_empty()).collect();
-            let words = format!(" {} ", words.join(" "));
-            let idioms = IDIOMS.iter().filter(|idiom| words.contains(&format!(" {idiom} ")));
-            found.extend(idioms.map(|idiom| format!("{}: {idiom:?} in {line:?}", document.path.display())));
+            let plain = line.split('`').step_by(2).collect::<Vec<_>>().join(" ");
+            let path = document.path.display();
+            found.extend(idioms_in(&plain).into_iter().map(|idiom| format!("{path}: {idiom:?} in {line:?}")));
+        }
+    }
+    assert_eq!(found, [""; 0]);
+}
+
+#[test]
+fn sources_are_in_plain_words() {
+    let mut found = Vec::new();
+    for (path, text) in sources(&["src"]) {
+        let path = path.strip_prefix(root()).unwrap().display();
+        for line in text.lines() {
+            found.extend(idioms_in(line).into_iter().map(|idiom| format!("{path}: {idiom:?} in {line:?}")));
         }
     }
     assert_eq!(found, [""; 0]);

@@ -93,7 +93,7 @@ fn unknown_column_in_the_job() {
 }
 
 #[test]
-fn every_problem_of_a_job_file_is_told_at_once() {
+fn every_problem_of_a_job_file_is_reported_at_once() {
     let job = Case::new().job("dataset = \"numbers\"", "dataset = \"No Numbers\"\nversoin = 2");
     job.fails(2, &["numbers.toml", "numbers.toml:3", "No Numbers", "numbers.toml:4", "versoin", "version"]);
 }
@@ -233,7 +233,7 @@ fn value_too_large() {
 }
 
 #[test]
-fn a_column_that_has_no_place() {
+fn an_unused_column() {
     let case = Case::new().job("shards = 4", "shards = 4\nvalue = { columns = [\"key\"] }");
     case.fails(2, &["'generation'", "drop it from the SELECT"]);
     let case = Case::new().job("SELECT key,", "SELECT key, 1 AS other,");

@@ -72,12 +72,12 @@ fn ends_well(limit: &str, step: usize) {
 }
 
 #[test]
-fn every_stage_meets_the_end_of_the_space() {
+fn every_stage_survives_a_disk_without_space() {
     ends_well("leave() { head -c $(( ($(stat -f -c %a store) - $1) * 4096 )) /dev/zero >store/filler; }", 1);
 }
 
 #[test]
-fn every_stage_meets_the_end_of_the_inodes() {
+fn every_stage_survives_a_disk_without_inodes() {
     ends_well(
         "leave() { mount -o remount,nr_inodes=$(( $(stat -f -c %c store) - $(stat -f -c %d store) + $1 )) store; }",
         1,
@@ -85,7 +85,7 @@ fn every_stage_meets_the_end_of_the_inodes() {
 }
 
 #[test]
-fn a_full_disk_is_told_with_what_gc_would_free() {
+fn a_full_disk_is_reported_with_what_gc_would_free() {
     let numbers = Numbers::new();
     for generation in 1..=3 {
         numbers.write(generation, 100);
@@ -143,7 +143,7 @@ fn gc_frees_a_disk_without_a_free_byte() {
 }
 
 #[test]
-fn a_full_spill_directory_is_named_with_what_is_there() {
+fn a_full_spill_directory_is_named_with_its_free_space() {
     let numbers = Numbers::new();
     numbers.run(1).ok();
     let job = NUMBERS.replace("SELECT key, generation", "SELECT *").replace("shards = 4", "");

@@ -73,7 +73,7 @@ fn a_backfill_is_refused_before_any_work_and_can_be_staged() {
 }
 
 #[test]
-fn only_stated_times_are_compared_and_a_store_that_began_without_gets_a_way_over() {
+fn only_stated_times_are_compared_and_a_store_without_them_can_change_over() {
     let numbers = days(false);
     let cutover = |line: &str| numbers.workspace.cutover(line);
     cutover(&of(25, "")).ok();
@@ -105,7 +105,7 @@ fn only_stated_times_are_compared_and_a_store_that_began_without_gets_a_way_over
 }
 
 #[test]
-fn a_wrong_clock_stops_no_run() {
+fn a_wrong_clock_fails_no_run() {
     let numbers = Numbers::new();
     numbers.run(1).ok();
     // As if a build had run with a clock a year ahead.
@@ -145,7 +145,7 @@ fn the_same_data_as_of_another_day_is_another_version() {
 }
 
 #[test]
-fn flags_that_switched_off_every_check_are_refused_with_what_replaces_them() {
+fn flags_that_disabled_every_check_are_refused_with_their_replacement() {
     let numbers = Numbers::new();
     numbers.run(1).ok();
     for command in ["run numbers.toml --force", "publish store 1 --force"] {
@@ -157,7 +157,7 @@ fn flags_that_switched_off_every_check_are_refused_with_what_replaces_them() {
 }
 
 #[test]
-fn show_tells_all_that_is_known_of_a_version() {
+fn show_prints_all_that_is_known_about_a_version() {
     let numbers = days(true);
     numbers.workspace.cutover(&of(25, "")).ok();
     let shown = numbers.on("show", "").ok();
@@ -185,7 +185,7 @@ fn show_tells_all_that_is_known_of_a_version() {
 }
 
 #[test]
-fn content_that_was_good_is_not_banned_and_what_was_bad_can_be_looked_at() {
+fn good_content_is_not_banned_and_bad_content_can_be_read() {
     let numbers = days(false);
     let cutover = |line: &str| numbers.workspace.cutover(line);
     cutover(&of(25, "")).ok();
@@ -215,7 +215,7 @@ fn content_that_was_good_is_not_banned_and_what_was_bad_can_be_looked_at() {
 }
 
 #[test]
-fn versions_that_gc_would_delete_are_not_said_to_stay() {
+fn versions_that_gc_would_delete_are_not_reported_as_kept() {
     let numbers = days(true);
     numbers.workspace.cutover(&of(25, "")).ok();
     for day in [22, 23, 24] {

@@ -1,4 +1,4 @@
-//! Good nights that look unusual to whoever compares them carelessly: days built again, values that are new every day,
+//! Good nights that look unusual in a careless comparison: days built again, values that are new every day,
 //! the same rows in other files. None of them is refused.
 //!
 //! Not for: faults of a day's data (`bad_days`).
@@ -51,7 +51,7 @@ fn night(workspace: &Workspace, day: u64, flags: &str) -> Run {
 }
 
 #[test]
-fn a_day_that_is_built_again_says_nothing_of_the_next_one() {
+fn a_rebuilt_day_does_not_change_the_bounds_of_the_next() {
     for input in
         ["path = \"data/orders/date=${date}/\"", "path = \"data/orders/\"\npartitions = { date = \"${date}\" }"]
     {
@@ -69,7 +69,7 @@ fn a_day_that_is_built_again_says_nothing_of_the_next_one() {
 }
 
 #[test]
-fn a_store_whose_first_day_is_built_again_takes_the_next_one() {
+fn a_store_whose_first_day_was_rebuilt_accepts_the_next() {
     let workspace = orders("path = \"data/orders/date=${date}/\"");
     (20..=22).for_each(|day| write_orders(&workspace, day, ROWS));
     night(&workspace, 20, "").ok();

@@ -315,7 +315,7 @@ fn a_footer_that_claims_more_than_there_is_is_refused() {
 
 /// A query of one column has no other column to compare with; that the page lost rows is noticed anyway.
 #[test]
-fn a_page_that_counts_too_few_values_loses_no_rows_silently() {
+fn a_page_with_too_low_a_count_loses_no_rows_silently() {
     let keys: Vec<String> = (0..ROWS).map(|row| format!("k{row:03}")).collect();
     let column = || vec![("key", strings(keys.iter().map(String::as_str)))];
     let properties = WriterProperties::builder().set_dictionary_enabled(false);
@@ -363,7 +363,7 @@ fn schema(children: impl ExactSizeIterator<Item = u64>) -> Vec<u8> {
 }
 
 #[test]
-fn a_schema_that_would_end_the_process_is_refused() {
+fn a_schema_that_would_crash_the_process_is_refused() {
     let target = Target::new(&shapes().remove(0).1);
     let deep = |levels: u64| {
         only_footer(&schema((0..=levels).map(|level| u64::from(level < levels)).collect::<Vec<_>>().into_iter()))
@@ -389,12 +389,12 @@ fn a_schema_that_would_end_the_process_is_refused() {
 
 /// A page whose header claims to decompress to two gigabytes, or to contain two billion values.
 #[test]
-fn a_page_that_claims_to_unpack_into_gigabytes_is_refused() {
+fn a_page_that_claims_to_decompress_into_gigabytes_is_refused() {
     let properties = WriterProperties::builder().set_dictionary_enabled(false).set_compression(Compression::SNAPPY);
     let whole = file(columns(false), properties.build());
     let target = Target::new(&whole);
     let mut refused = 0;
-    for (unpacked, values) in
+    for (decompressed, values) in
         [(i64::from(i32::MAX), ROWS as i64), (1 << 20, i64::from(i32::MAX)), (-1, ROWS as i64), (1 << 20, -1)]
     {
         let column = metadata(&whole).row_group(0).columns()[0].clone();
@@ -405,7 +405,7 @@ fn a_page_that_claims_to_unpack_into_gigabytes_is_refused() {
             header.extend_from_slice(bytes);
             varint(&mut header, (value << 1 ^ value >> 63) as u64);
         };
-        field(b"\x15", unpacked);
+        field(b"\x15", decompressed);
         field(b"\x15", page.len() as i64);
         field(b"\x2c\x15", values);
         header.extend_from_slice(b"\x15\x00\x15\x06\x15\x06\x00\x00"); // plain values, levels in RLE
@@ -428,7 +428,7 @@ fn a_page_that_claims_to_unpack_into_gigabytes_is_refused() {
                 .unwrap(),
             false => column,
         });
-        let code = target.takes_or_refuses(&bytes, &format!("{unpacked} bytes, {values} values"));
+        let code = target.takes_or_refuses(&bytes, &format!("{decompressed} bytes, {values} values"));
         refused += usize::from(code == 3);
     }
     assert_eq!(refused, 4);

@@ -43,32 +43,32 @@ fn every_job_has_an_oracle() {
 }
 
 #[test]
-fn enriched_events_are_as_the_oracle_says() {
+fn enriched_events_match_the_oracle() {
     compare("enriched_events", "");
 }
 
 #[test]
-fn views_by_age_are_as_the_oracle_says() {
+fn views_by_age_match_the_oracle() {
     compare("views_by_age", "");
 }
 
 #[test]
-fn top_pages_per_user_are_as_the_oracle_says() {
+fn top_pages_per_user_match_the_oracle() {
     compare("top_pages_per_user", "");
 }
 
 #[test]
-fn top_pages_are_as_the_oracle_says() {
+fn top_pages_match_the_oracle() {
     compare("top_pages", "");
 }
 
 #[test]
-fn views_of_day_are_as_the_oracle_says() {
+fn views_of_day_match_the_oracle() {
     compare("views_of_day", &format!("--set date={DAY}"));
 }
 
 #[test]
-fn flights_by_plane_are_as_the_oracle_says() {
+fn flights_by_plane_match_the_oracle() {
     compare("flights_by_plane", "");
 }
 

@@ -228,7 +228,7 @@ fn joins_finish_on_a_busy_machine() {
 /// A string that is computed from a number on one side is null if that side has no row, and computed once for each of
 /// its rows if that side is the smaller one.
 #[test]
-fn texts_of_one_side_are_the_same_before_and_after_a_join() {
+fn strings_of_one_side_are_the_same_before_and_after_a_join() {
     let workspace = Workspace::new();
     let (few, many) = (500, 4_000);
     for (directory, count) in [("few", few), ("many", many)] {

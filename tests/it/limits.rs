@@ -65,7 +65,7 @@ fn a_select_of_too_many_columns_is_refused_at_once() {
 }
 
 #[test]
-fn sql_that_is_too_deep_is_refused_and_ends_no_process() {
+fn sql_that_is_too_deep_is_refused_without_a_crash() {
     let numbers = Numbers::new();
     numbers.write(1, 20);
     let select = "SELECT key, generation FROM numbers";
@@ -135,7 +135,7 @@ fn limited(numbers: &Numbers, limit: &str, line: &str) -> Run {
 }
 
 #[test]
-fn a_limit_of_file_sizes_is_an_error_and_no_signal() {
+fn a_file_size_limit_is_an_error_and_not_a_signal() {
     let numbers = Numbers::new();
     numbers.write(1, 20_000);
     limited(&numbers, "ulimit -f 2", "run numbers.toml").fails(4).complains(&["File too large"]);
@@ -144,11 +144,11 @@ fn a_limit_of_file_sizes_is_an_error_and_no_signal() {
 }
 
 #[test]
-fn too_few_threads_are_told_before_any_work() {
+fn too_few_threads_are_reported_before_any_work() {
     let numbers = Numbers::new();
     numbers.write(1, 20);
-    let nobody = ["--reuid=65534", "--regid=65534", "--clear-groups", "true"];
-    let can = Command::new("setpriv").args(nobody).status();
+    let unprivileged = ["--reuid=65534", "--regid=65534", "--clear-groups", "true"];
+    let can = Command::new("setpriv").args(unprivileged).status();
     if !rustix::process::getuid().is_root() || !can.is_ok_and(|status| status.success()) {
         return eprintln!("skipped: this user cannot run a command as another one");
     }
@@ -164,7 +164,7 @@ fn too_few_threads_are_told_before_any_work() {
 }
 
 #[test]
-fn a_path_at_which_no_store_can_be_is_the_jobs_fault() {
+fn a_path_where_no_store_can_be_is_an_error_of_the_job() {
     let numbers = Numbers::new();
     numbers.write(1, 20);
     let workspace = &numbers.workspace;
@@ -184,7 +184,7 @@ fn a_path_at_which_no_store_can_be_is_the_jobs_fault() {
 }
 
 #[test]
-fn foreign_strings_do_not_control_a_terminal() {
+fn foreign_strings_cannot_control_a_terminal() {
     let numbers = Numbers::new();
     numbers.run(1).ok();
     let workspace = &numbers.workspace;
@@ -215,7 +215,7 @@ fn help_that_cannot_be_written_is_an_error() {
 }
 
 #[test]
-fn who_may_only_read_a_store_cannot_hold_its_locks() {
+fn locks_of_a_store_need_write_permission() {
     let numbers = Numbers::new();
     numbers.run(1).ok();
     let mode = |name: &str| fs::metadata(numbers.workspace.path(name)).unwrap().mode() & 0o777;
@@ -245,7 +245,7 @@ fn a_process_that_holds_a_password_leaves_no_core() {
         "security.protocol=SASL_PLAINTEXT\nsasl.mechanism=PLAIN\nsasl.username=someone\nsasl.password=hunter2\n";
     numbers.workspace.write("client.properties", settings);
     for (wanted, cores) in [("0", 0), ("1", 1)] {
-        // One for each: a process that ended may have left a connection that nobody accepted.
+        // One for each: a process that ended may have left a connection that was never accepted.
         let broker = TcpListener::bind("127.0.0.1:0").unwrap();
         let script = format!(
             "ulimit -c unlimited; exec $CUTOVER consume --brokers {} --topic t --store c --properties client.properties",

@@ -21,7 +21,7 @@ fn hostname() -> String {
 }
 
 #[test]
-fn the_second_of_two_builders_names_the_first_and_leaves_no_trace() {
+fn the_second_of_two_builders_is_refused_and_names_the_first() {
     let numbers = Numbers::new();
     numbers.run(1).ok();
     let store = numbers.workspace.path("store");
@@ -40,7 +40,7 @@ fn the_second_of_two_builders_names_the_first_and_leaves_no_trace() {
 }
 
 #[test]
-fn two_builders_that_start_together_make_one_store() {
+fn two_builders_that_start_together_create_one_store() {
     for _ in 0..8 {
         let numbers = Numbers::new();
         numbers.write(1, 100);
@@ -82,7 +82,7 @@ fn of_twenty_builders_one_builds_and_the_others_name_it() {
 }
 
 #[test]
-fn a_build_that_is_killed_leaves_nothing_that_matters() {
+fn a_killed_build_leaves_nothing_that_matters() {
     let workspace = long_job();
     let job = "jobs/enriched_events.toml";
     let store = "stores/enriched_events";
@@ -119,7 +119,7 @@ fn a_build_that_is_killed_leaves_nothing_that_matters() {
 }
 
 #[test]
-fn a_build_that_is_stopped_and_goes_on_ends_well() {
+fn a_paused_build_that_continues_succeeds() {
     let workspace = long_job();
     let store = "stores/views_by_age";
     let mut build = workspace.start("run jobs/views_by_age.toml");

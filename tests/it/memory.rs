@@ -95,7 +95,7 @@ fn a_join_of_several_times_the_memory_stays_within_it() {
 
 /// The state of an operator is four times the budget: windows, and a group's values.
 #[test]
-fn windows_and_gathered_values_of_several_times_the_memory_stay_within_it() {
+fn windows_and_lists_of_several_times_the_memory_stay_within_it() {
     let workspace = Workspace::new();
     let mib = 128;
     let count = (4 * mib * MIB) as i64 / FILLER as i64;
@@ -138,7 +138,7 @@ fn windows_and_gathered_values_of_several_times_the_memory_stay_within_it() {
     }
 }
 
-/// So many letters and digits without any pattern.
+/// This many letters and digits without any pattern.
 fn noise(seed: i64, bytes: usize) -> String {
     let mut state = seed as u64 + 1;
     let mut next = || {
@@ -150,9 +150,9 @@ fn noise(seed: i64, bytes: usize) -> String {
     (0..bytes).map(|_| next()).collect()
 }
 
-/// Values of 16 MiB, the largest there are, one row group each. Every second one cannot be packed.
+/// Values of 16 MiB, the largest there are, one row group each. Every second one cannot be compressed.
 #[test]
-fn values_of_16_mebibytes_stay_within_it() {
+fn values_of_16_mebibytes_stay_within_memory() {
     let workspace = Workspace::new();
     let rows: i64 = 24;
     let largest = 16 << 20;
@@ -186,7 +186,7 @@ fn values_of_16_mebibytes_stay_within_it() {
 
 /// The filters of all tables together are larger than the budget.
 #[test]
-fn filters_larger_than_the_memory_stay_within_it() {
+fn filters_larger_than_the_memory_stay_within_memory() {
     let workspace = Workspace::new();
     let ids = 6_000;
     let batch = RecordBatch::try_from_iter([("id", integers(0..ids))]).unwrap();

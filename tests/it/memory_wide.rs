@@ -60,7 +60,7 @@ fn query(workspace: &Workspace, inputs: &[&str], sql: &str, rows: i64, found: se
 }
 
 #[test]
-fn texts_that_a_dictionary_repeats_stay_within_it() {
+fn strings_that_a_dictionary_repeats_stay_within_memory() {
     let workspace = Workspace::new();
     shared_texts(&workspace, "large", 3_000, 1, 1_000_000);
     query(&workspace, &["large"], "SELECT id, octet_length(text) AS n FROM large", 3_000, json!({"n": 1_000_000}));
@@ -75,7 +75,7 @@ fn texts_that_a_dictionary_repeats_stay_within_it() {
 }
 
 #[test]
-fn rows_that_are_repeated_stay_within_it() {
+fn repeated_rows_stay_within_memory() {
     let workspace = Workspace::new();
     shared_texts(&workspace, "one", 1, 1, 1_000_000);
     let rows = 3_000;
@@ -90,7 +90,7 @@ fn rows_that_are_repeated_stay_within_it() {
 }
 
 #[test]
-fn keys_of_60_kilobytes_stay_within_it() {
+fn keys_of_60_kilobytes_stay_within_memory() {
     let workspace = Workspace::new();
     let (rows, groups) = (3_000, 30);
     let key = |row: i64| format!("{row:06}{}", "k".repeat(60_000));

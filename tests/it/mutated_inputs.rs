@@ -232,11 +232,11 @@ fn spill_block() -> Vec<u8> {
         &[0, 1, 0, 3, 1, 2, 3, 4],
     ]
     .concat();
-    let packed = lz4_flex::block::compress(&raw);
+    let compressed = lz4_flex::block::compress(&raw);
     let mut block = (raw.len() as u32).to_le_bytes().to_vec();
-    block.extend_from_slice(&(packed.len() as u32).to_le_bytes());
+    block.extend_from_slice(&(compressed.len() as u32).to_le_bytes());
     block.extend_from_slice(&[0; 8]);
-    block.extend_from_slice(&packed);
+    block.extend_from_slice(&compressed);
     block
 }
 

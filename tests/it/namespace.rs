@@ -1,4 +1,4 @@
-//! Scripts that mount file systems of their own, which nobody else on the machine sees.
+//! Scripts that mount file systems of their own, which no other process on the machine sees.
 //!
 //! Not for: what a full or a read-only disk does (`full_disk`, `resources`).
 

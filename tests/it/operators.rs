@@ -15,7 +15,7 @@ fn document(run: Run, code: i32) -> Value {
 }
 
 #[test]
-fn every_outcome_is_one_document() {
+fn every_outcome_is_one_json_document() {
     let numbers = Numbers::new();
     numbers.write(1, 100);
     let run = |code| document(numbers.workspace.cutover("run numbers.toml --json"), code);
@@ -56,27 +56,27 @@ fn every_outcome_is_one_document() {
 }
 
 #[test]
-fn every_failure_is_one_document() {
+fn every_failure_is_one_json_document() {
     let numbers = Numbers::new();
     numbers.run(1).ok();
     let failed = |job: &str, code: i32, kind: &str, words: &str| {
         numbers.workspace.write("numbers.toml", job);
-        let told = document(numbers.workspace.cutover("run numbers.toml --json"), code);
-        assert_eq!((&told["outcome"], &told["kind"]), (&"failed".into(), &kind.into()));
-        let said = format!("{} {}", told["message"], told["causes"]);
+        let result = document(numbers.workspace.cutover("run numbers.toml --json"), code);
+        assert_eq!((&result["outcome"], &result["kind"]), (&"failed".into(), &kind.into()));
+        let said = format!("{} {}", result["message"], result["causes"]);
         assert!(said.contains(words), "{said}");
-        told
+        result
     };
     failed("version = 7", 2, "invalid", "numbers.toml:1");
-    let told = failed(&NUMBERS.replace("SELECT key,", "SELECT kye,"), 2, "invalid", "kye");
-    assert_eq!(told["readers_see"], 1, "the current version is reported in addition");
+    let result = failed(&NUMBERS.replace("SELECT key,", "SELECT kye,"), 2, "invalid", "kye");
+    assert_eq!(result["readers_see"], 1, "the current version is reported in addition");
     failed(&NUMBERS.replace("in/", "out/"), 3, "input", "no files");
     numbers.workspace.write("numbers.toml", NUMBERS);
     for (line, command) in
         [("rnu --json", Value::Null), ("get --json", Value::Null), ("versions none --json", "versions".into())]
     {
-        let told = document(numbers.workspace.cutover(line), 2);
-        assert_eq!((&told["kind"], &told["command"]), (&"invalid".into(), &command), "{line}");
+        let result = document(numbers.workspace.cutover(line), 2);
+        assert_eq!((&result["kind"], &result["command"]), (&"invalid".into(), &command), "{line}");
     }
     let said = numbers.workspace.cutover("scan none --json").fails(2).json_lines();
     assert_eq!((said.len(), &said[0]["outcome"]), (1, &"failed".into()));
@@ -112,7 +112,7 @@ fn a_log_keeps_one_line_of_every_run() {
 }
 
 #[test]
-fn lines_of_json_are_all_that_there_is_on_standard_error() {
+fn a_json_log_is_all_that_standard_error_has() {
     let numbers = Numbers::new();
     numbers.write(1, 100);
     let lines = |run: &Run| -> Vec<Value> {
@@ -150,7 +150,7 @@ fn events(sql: &str) -> Workspace {
 }
 
 #[test]
-fn wrong_sql_is_told_by_the_line_of_the_job_and_in_its_words() {
+fn wrong_sql_is_reported_with_the_line_of_the_job_and_its_names() {
     let since = "CAST($date AS DATE) - interval '3 days'";
     for (sql, words) in [
         (
@@ -185,7 +185,7 @@ fn wrong_sql_is_told_by_the_line_of_the_job_and_in_its_words() {
 }
 
 #[test]
-fn a_query_of_its_own_file_is_told_by_that_files_line() {
+fn an_error_in_a_query_file_is_reported_with_its_line() {
     let workspace = events("");
     let job = std::fs::read_to_string(workspace.path("job.toml")).unwrap();
     workspace.write("jobs/job.toml", job.replace("sql = '''\n\n'''", "file = \"query.sql\""));
@@ -202,7 +202,7 @@ fn a_query_of_its_own_file_is_told_by_that_files_line() {
 
 /// A bad value that only the query finds is reported with its file, row and column.
 #[test]
-fn a_value_that_the_query_cannot_read_is_found_in_its_file() {
+fn a_value_that_the_query_cannot_cast_is_found_in_its_file() {
     use crate::fixture::{integers, strings, write_parquet};
     let job = "version = 1\ndataset = \"d\"\nstore = \"store\"\n[inputs.t]\npath = \"in/\"\n[query]\nsql = \"SELECT id, \
                CAST(v AS BIGINT) AS v FROM t\"\n[output]\nkey = [\"id\"]\n";
@@ -222,7 +222,7 @@ fn a_value_that_the_query_cannot_read_is_found_in_its_file() {
 }
 
 #[test]
-fn what_is_no_key_prefix_is_refused() {
+fn an_invalid_key_prefix_is_refused() {
     let workspace = events("SELECT CAST(id AS VARCHAR) AS item, v, date FROM events");
     let job = std::fs::read_to_string(workspace.path("job.toml")).unwrap();
     workspace.write("job.toml", job.replace("key = [\"id\"]", "key = [\"item\", \"v\", \"date\"]"));
@@ -238,7 +238,7 @@ fn what_is_no_key_prefix_is_refused() {
 }
 
 #[test]
-fn a_store_is_no_input_and_a_url_no_store() {
+fn a_store_is_refused_as_an_input_and_a_url_as_a_store() {
     let workspace = events("SELECT id, v FROM events WHERE date = '2026-11-24'");
     workspace.cutover("run job.toml").ok();
     let job = std::fs::read_to_string(workspace.path("job.toml")).unwrap();
@@ -258,7 +258,7 @@ fn a_store_is_no_input_and_a_url_no_store() {
 }
 
 #[test]
-fn csv_is_written_in_other_ways_too() {
+fn other_dialects_of_csv_are_read() {
     let read = |more: &str, text: &str, contract: &str| {
         let workspace = Workspace::new();
         workspace.write("in/a.csv", text);
@@ -328,7 +328,7 @@ fn init_finds_the_delimiter_and_keeps_what_is_there() {
 
 /// The consumer in Python encodes keys as the command does.
 #[test]
-fn keys_are_read_in_python_as_by_the_command() {
+fn python_encodes_keys_like_the_command() {
     let workspace = events(
         "SELECT id, v, date, CAST(id AS VARCHAR) AS item, v > 2 AS b, CAST(v AS DECIMAL(9,2)) AS d, CAST(v AS DOUBLE) AS f FROM events",
     );
@@ -368,13 +368,13 @@ fn a_plan_says_what_the_disk_holds_how_long_it_takes_and_whether_it_fits() {
     numbers.run(1).ok();
     numbers.write(2, 200);
     plan("").prints(&["as version 1 took"]);
-    let told = plan("--memory 1000GiB --json").json();
-    assert_eq!(told["fits"]["memory"], true, "memory that is allowed and not needed does no harm");
+    let result = plan("--memory 1000GiB --json").json();
+    assert_eq!(result["fits"]["memory"], true, "memory that is allowed and not needed does no harm");
 }
 
 /// Samples of two large inputs have few rows in common: their join is not predicted, their union is.
 #[test]
-fn two_large_inputs_are_predicted_together_but_not_joined() {
+fn two_large_inputs_are_predicted_unless_they_are_joined() {
     use crate::fixture::{integers, write_parquet};
     let workspace = Workspace::new();
     for (name, factor) in [("one", 3), ("two", 5)] {
@@ -391,21 +391,21 @@ fn two_large_inputs_are_predicted_together_but_not_joined() {
     workspace.write("joined.toml", job("SELECT id, one.v FROM one JOIN two USING (id)"));
     let plan = workspace.cutover("plan joined.toml").ok();
     plan.prints(&["rows", "not known", "its memory: yes; its disk: not known", "predicted from nothing"]);
-    let told = document(workspace.cutover("plan joined.toml --json"), 0);
+    let result = document(workspace.cutover("plan joined.toml --json"), 0);
     for field in ["entries_bytes", "spill_bytes", "disk_bytes", "stored_bytes", "stored_from", "seconds"] {
-        assert!(told[field].is_null(), "{field}: {}", told[field]);
+        assert!(result[field].is_null(), "{field}: {}", result[field]);
     }
-    assert!(told["fits"]["disk"].is_null() && told["predicted"]["memory"].as_u64().unwrap() > 0, "{told}");
-    let told = document(workspace.cutover("run joined.toml --json"), 0);
-    assert_eq!((&told["rows"], &told["predicted"]["rows"]), (&60_000.into(), &Value::Null));
+    assert!(result["fits"]["disk"].is_null() && result["predicted"]["memory"].as_u64().unwrap() > 0, "{result}");
+    let result = document(workspace.cutover("run joined.toml --json"), 0);
+    assert_eq!((&result["rows"], &result["predicted"]["rows"]), (&60_000.into(), &Value::Null));
     // What another job made of this dataset is better than nothing.
     workspace.write("joined.toml", job("SELECT id, one.v + 1 AS v FROM one JOIN two USING (id)"));
     workspace.cutover("plan joined.toml").ok().prints(&["60,000", "version 1 of another job"]);
     workspace.write("union.toml", job("SELECT id, v FROM one UNION ALL SELECT id, v FROM two"));
-    let told = document(workspace.cutover("run union.toml --json"), 0);
-    let (rows, predicted) = (told["rows"].as_f64().unwrap(), told["predicted"]["rows"].as_f64().unwrap());
+    let result = document(workspace.cutover("run union.toml --json"), 0);
+    let (rows, predicted) = (result["rows"].as_f64().unwrap(), result["predicted"]["rows"].as_f64().unwrap());
     assert!((0.9..=1.1).contains(&(predicted / rows)), "{rows} rows, {predicted} predicted");
-    assert_eq!(told["predicted"]["basis"], "a sample of the inputs");
+    assert_eq!(result["predicted"]["basis"], "a sample of the inputs");
 }
 
 /// A window of days over many: the sample is taken from the days that the query keeps.
@@ -427,15 +427,15 @@ fn a_window_over_days_is_predicted_from_its_days() {
          ev WHERE day > $day\"\n[output]\nkey = [\"id\"]\n[checks]\nrows = { max_change = 1.0 }\n",
     );
     for day in [16, 17] {
-        let told = document(workspace.cutover(&format!("run job.toml --set day={day} --json")), 0);
-        let (rows, predicted) = (told["rows"].as_f64().unwrap(), told["predicted"]["rows"].as_f64().unwrap());
+        let result = document(workspace.cutover(&format!("run job.toml --set day={day} --json")), 0);
+        let (rows, predicted) = (result["rows"].as_f64().unwrap(), result["predicted"]["rows"].as_f64().unwrap());
         assert!((1.0 / 1.5..=1.5).contains(&(rows / predicted)), "{rows} rows, {predicted} predicted");
     }
 }
 
 /// All rows but the last ones add up to zero, and samples are taken from the beginning of row groups.
 #[test]
-fn what_only_a_sample_cannot_divide_stops_no_run() {
+fn a_division_by_zero_in_the_sample_alone_fails_no_run() {
     use crate::fixture::{integers, write_parquet};
     for share in ["cast(sum(amount) AS double) / cast(sum(amount) AS double)", "sum(amount) / sum(amount)"] {
         let workspace = Workspace::new();

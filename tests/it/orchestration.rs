@@ -26,8 +26,11 @@ fn the_result_file_is_written_whatever_the_outcome() {
     numbers.write(1, 100);
     let shown = workspace.cutover("run numbers.toml --result result.json").ok();
     assert!(shown.stdout.contains("version 1 is live"), "text is printed as always: {}", shown.stdout);
-    let told = result(workspace);
-    assert_eq!((&told["outcome"], &told["exit_code"], &told["rows"]), (&"published".into(), &0.into(), &100.into()));
+    let output = result(workspace);
+    assert_eq!(
+        (&output["outcome"], &output["exit_code"], &output["rows"]),
+        (&"published".into(), &0.into(), &100.into())
+    );
     for (line, code, outcome) in [
         ("get store nobody", 1, "absent"),
         ("run none.toml", 2, "failed"),
@@ -39,8 +42,8 @@ fn the_result_file_is_written_whatever_the_outcome() {
         ("verify store", 0, "done"),
     ] {
         workspace.cutover(&format!("{line} --result result.json")).exits(code);
-        let told = result(workspace);
-        assert_eq!((&told["outcome"], &told["exit_code"]), (&outcome.into(), &code.into()), "{line}");
+        let output = result(workspace);
+        assert_eq!((&output["outcome"], &output["exit_code"]), (&outcome.into(), &code.into()), "{line}");
     }
     assert_eq!(names(&workspace.path("")).iter().filter(|name| name.contains("result.json")).count(), 1, "no debris");
 }
@@ -101,7 +104,7 @@ fn a_plan_becomes_a_cron_job() {
 }
 
 #[test]
-fn shells_get_completions_and_man_gets_pages() {
+fn there_are_completions_for_shells_and_man_pages() {
     let workspace = Workspace::new();
     for shell in ["bash", "elvish", "fish", "powershell", "zsh"] {
         let script = workspace.cutover(&format!("completions {shell}")).ok();
@@ -110,8 +113,8 @@ fn shells_get_completions_and_man_gets_pages() {
     fs::write(workspace.path("c.bash"), &workspace.cutover("completions bash").ok().stdout).unwrap();
     let ask =
         "source ./c.bash; COMP_WORDS=(cutover ver); COMP_CWORD=1; _cutover cutover ver cutover; echo ${COMPREPLY[@]}";
-    let told = workspace.finish(&mut workspace.command("bash", &["-c", ask])).ok();
-    assert_eq!(told.stdout.trim(), "versions verify verify-crash");
+    let output = workspace.finish(&mut workspace.command("bash", &["-c", ask])).ok();
+    assert_eq!(output.stdout.trim(), "versions verify verify-crash");
     workspace.cutover("completions tcsh").fails(2);
 
     workspace.cutover("man man1").ok();
@@ -123,7 +126,7 @@ fn shells_get_completions_and_man_gets_pages() {
 }
 
 #[test]
-fn the_version_says_what_it_was_built_with() {
+fn the_version_lists_what_it_was_built_with() {
     let workspace = Workspace::new();
     let long = workspace.cutover("--version").ok();
     long.prints(&[
@@ -190,7 +193,7 @@ fn warnings_are_sentences_unless_the_log_is_json() {
 }
 
 #[test]
-fn numbers_on_the_command_line_are_told_in_words() {
+fn wrong_numbers_on_the_command_line_are_explained() {
     let numbers = Numbers::new();
     numbers.run(1).ok();
     for (line, said) in [
@@ -209,7 +212,7 @@ fn numbers_on_the_command_line_are_told_in_words() {
 }
 
 #[test]
-fn what_does_not_fit_a_narrow_terminal_becomes_lines() {
+fn tables_wider_than_the_terminal_become_lines() {
     let numbers = Numbers::new();
     numbers.run(1).ok();
     let script = |columns: u32, line: &str| format!("stty cols {columns}; {CUTOVER} {line}");

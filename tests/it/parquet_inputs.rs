@@ -167,7 +167,7 @@ fn a_dictionary_page_at_offset_zero_is_none() {
 }
 
 #[test]
-fn enums_and_json_are_text_and_bare_bytes_compare_with_it() {
+fn enums_and_json_are_strings_and_plain_bytes_compare_with_them() {
     let workspace = Workspace::new();
     let texts = [["view", "buy", "view"], ["{}", "[1]", "{}"], ["/a", "/b", "/b"], ["x", "y", "z"]];
     let bytes = raw_file(
@@ -231,7 +231,7 @@ fn int96_is_read_in_the_unit_that_holds_it_or_refused() {
 }
 
 #[test]
-fn a_file_with_encrypted_columns_is_called_so() {
+fn a_file_with_encrypted_columns_is_refused_as_encrypted() {
     // Schema: a root and a column "card"; a row group with one chunk, encrypted by a key of its own.
     let footer = [
         b"\x15\x02\x19\x2c\x48\x01s\x15\x02\0\x15\x0c\x25\0\x18\x04card\0".as_slice(),
@@ -317,7 +317,7 @@ fn with_header(bytes: &mut Vec<u8>) -> usize {
 
 /// A column chunk of some hundred bytes whose one page decompresses to many megabytes.
 #[test]
-fn a_page_that_unpacks_to_much_more_is_weighed_before_the_run() {
+fn the_decompressed_size_of_a_page_is_checked_before_the_run() {
     let workspace = Workspace::new();
     let text = "x".repeat(1 << 20);
     let columns = vec![("text", strings(std::iter::repeat_n(text.as_str(), 300))), ("id", integers(0..300))];
@@ -333,7 +333,7 @@ fn a_page_that_unpacks_to_much_more_is_weighed_before_the_run() {
 }
 
 #[test]
-fn what_is_no_file_is_refused_and_nothing_waits_for_it() {
+fn pipes_and_directories_are_refused_without_waiting() {
     let workspace = Workspace::new();
     write_parquet(&workspace.path("in/part.parquet"), vec![("k", integers([1]))]);
     let pipe = workspace.path("in/pipe.parquet");
@@ -353,7 +353,7 @@ fn columns_of_any_name_are_found() {
 }
 
 #[test]
-fn notes_that_make_no_sense_do_not_matter() {
+fn invalid_arrow_notes_are_ignored() {
     let workspace = Workspace::new();
     let note = |key: &str, value: &str| parquet::file::metadata::KeyValue::new(key.to_owned(), value.to_owned());
     for schema in ["", "no base64!", "AAAA", "/////wAAAAA="] {

@@ -85,7 +85,7 @@ fn times_take_the_finest_unit_and_what_it_does_not_hold_is_an_error() {
 
 /// Bounds of a widened column are in its old unit: a filter must not use them.
 #[test]
-fn filters_see_widened_values_and_not_the_bounds_of_narrow_ones() {
+fn filters_use_widened_values_and_not_the_bounds_of_narrow_ones() {
     let micros = Arc::new(TimestampMicrosecondArray::from(vec![1, 2])) as ArrayRef;
     let nanos = Arc::new(TimestampNanosecondArray::from(vec![1_500])) as ArrayRef;
     let workspace = files(&[micros, nanos]);
@@ -101,7 +101,7 @@ fn filters_see_widened_values_and_not_the_bounds_of_narrow_ones() {
 }
 
 #[test]
-fn whole_numbers_with_fractions_come_as_fractions_where_they_are_known_to_fit() {
+fn whole_numbers_widen_to_fractions_where_they_are_known_to_fit() {
     let whole = |value| integers([value]);
     let fraction = || Arc::new(Float64Array::from(vec![Some(2.5)])) as ArrayRef;
     assert_eq!(together(&[whole(1 << 53), fraction()]), [json!(9_007_199_254_740_992.0), json!(2.5)]);
@@ -109,7 +109,7 @@ fn whole_numbers_with_fractions_come_as_fractions_where_they_are_known_to_fit() 
 }
 
 #[test]
-fn what_does_not_go_together_is_refused_by_name() {
+fn incompatible_columns_are_refused_by_name() {
     refused(&[integers([1]), strings(["1"])], &["int64", "string"]);
     refused(&[strings(["a"]), Arc::new(Date32Array::from(vec![0]))], &["date", "string"]);
     let uuid = Arc::new(FixedSizeBinaryArray::try_from_iter([[0_u8; 16]].into_iter()).unwrap()) as ArrayRef;
@@ -214,7 +214,7 @@ fn names_that_differ_in_case_alone_are_refused() {
 
 /// Every file has its own dictionary, with indices of as few bits as it needs.
 #[test]
-fn small_dictionaries_of_many_words_come_together() {
+fn small_dictionaries_with_many_words_are_merged() {
     let words = |file: usize| (0..100).map(|word| format!("w{file}-{word:03}")).collect::<Vec<_>>();
     let narrow = |file: usize| {
         let words = words(file);
@@ -235,7 +235,7 @@ fn small_dictionaries_of_many_words_come_together() {
 }
 
 #[test]
-fn lists_and_structs_that_drift_come_together_by_field() {
+fn lists_and_structs_that_differ_are_merged_by_field() {
     let structure = |fields: Vec<(&str, ArrayRef)>| {
         let fields = fields
             .into_iter()
@@ -258,7 +258,7 @@ fn lists_and_structs_that_drift_come_together_by_field() {
 }
 
 #[test]
-fn files_without_rows_and_partitions_among_others() {
+fn files_without_rows_and_partitions_are_merged_with_others() {
     let workspace = Workspace::new();
     let day = |day: &str| workspace.path(format!("in/day={day}/part.parquet"));
     write_parquet(&day("1"), vec![("id", integers([])), ("x", Arc::new(Int16Array::from(Vec::<i16>::new())))]);
@@ -283,7 +283,7 @@ fn write_avro(workspace: &Workspace, name: &str, columns: Vec<(&str, ArrayRef)>)
 }
 
 #[test]
-fn avro_files_come_together_by_the_same_rules() {
+fn avro_files_are_merged_by_the_same_rules() {
     let workspace = Workspace::new();
     write_avro(&workspace, "in/1.avro", vec![("id", integers([1])), ("x", Arc::new(Int32Array::from(vec![5])))]);
     write_avro(&workspace, "in/2.avro", vec![("y", strings(["z"])), ("id", integers([2])), ("x", integers([1 << 40]))]);
@@ -296,7 +296,7 @@ fn avro_files_come_together_by_the_same_rules() {
 }
 
 #[test]
-fn an_avro_file_that_is_cut_off_or_says_wrong_numbers_is_refused() {
+fn an_avro_file_that_is_truncated_or_has_wrong_counts_is_refused() {
     let workspace = Workspace::new();
     let ids = integers(0..50);
     write_avro(&workspace, "in/1.avro", vec![("id", ids)]);
@@ -326,7 +326,7 @@ fn avro_header(schema: &str) -> Vec<u8> {
 
 /// A record of nulls has no bytes, but counts.
 #[test]
-fn avro_records_without_bytes_count() {
+fn avro_records_without_bytes_are_rows() {
     let workspace = Workspace::new();
     let mut bytes = avro_header(r#"{"type": "record", "name": "r", "fields": [{"name": "n", "type": "null"}]}"#);
     bytes.extend_from_slice(b"\x0a\0sixteen bytes...");

@@ -48,7 +48,7 @@ fn exactly_the_partitions_that_are_named_are_read() {
 }
 
 #[test]
-fn what_is_missing_or_empty_stops_a_run_before_work() {
+fn missing_and_empty_partitions_stop_a_run_before_work() {
     let workspace = days(&[23, 25]);
     for command in ["run", "plan"] {
         workspace.cutover(&format!("{command} job.toml --set date=2026-11-26")).fails(3).complains(&[
@@ -69,7 +69,7 @@ fn what_is_missing_or_empty_stops_a_run_before_work() {
 }
 
 #[test]
-fn text_without_rows_is_empty() {
+fn text_files_without_rows_are_empty() {
     let workspace = Workspace::new();
     workspace.write("job.toml", JOB.replace("-2..${date}", ""));
     workspace.write("data/days/date=2026-11-26/a.csv", "key,number\n");
@@ -94,7 +94,7 @@ fn a_marker_can_be_required_of_every_partition() {
 }
 
 #[test]
-fn wrong_partitions_are_told_with_their_line() {
+fn wrong_partitions_are_reported_with_their_line() {
     let workspace = days(&[26]);
     for (partitions, code, said) in [
         ("{ date = \"2026-11-26..2026-11-20\" }", 2, "job.toml:8: \"date\" in partitions has the range"),

@@ -92,7 +92,7 @@ fn read_through(
 }
 
 #[test]
-fn every_read_is_of_one_generation_through_fifty_flips() {
+fn every_read_is_of_one_generation_during_fifty_flips() {
     let numbers = Numbers::new();
     (1..=4).for_each(|generation| drop(numbers.run(generation).ok()));
     let store = numbers.workspace.path("store");
@@ -124,7 +124,7 @@ fn every_read_is_of_one_generation_through_fifty_flips() {
 }
 
 #[test]
-fn a_thousand_flips_under_eight_threads_fail_no_read_and_leave_nothing_open() {
+fn a_thousand_flips_under_eight_threads_fail_no_read_and_leak_no_file() {
     let numbers = Numbers::new();
     numbers.workspace.write("numbers.toml", NUMBERS.replace("shards = 4", "shards = 2"));
     (1..=3).for_each(|generation| drop(numbers.run(generation).ok()));
@@ -166,7 +166,7 @@ impl Drop for Stop<'_> {
 }
 
 #[test]
-fn the_test_of_one_generation_would_see_two() {
+fn the_check_for_one_generation_finds_two() {
     let numbers = Numbers::new();
     numbers.run(1).ok();
     let store = Store::open(numbers.workspace.path("store")).unwrap();
@@ -179,7 +179,7 @@ fn the_test_of_one_generation_would_see_two() {
 }
 
 #[test]
-fn a_version_that_is_held_can_be_read_after_its_deletion() {
+fn an_open_version_can_be_read_after_its_deletion() {
     let numbers = Numbers::new();
     numbers.run(1).ok();
     let store = numbers.workspace.path("store");

@@ -38,8 +38,8 @@ fn shell(workspace: &Workspace, line: &str) {
         line.split_once("# exit ").map_or(0, |(_, rest)| rest.split(':').next().unwrap().trim().parse().unwrap());
     let mut command = workspace.command("sh", &["-c", line]);
     let path = std::env::var("PATH").unwrap();
-    let beside = Path::new(CUTOVER).parent().unwrap().display();
-    command.env("PATH", format!("{}:{beside}:{path}", workspace.path("bin").display()));
+    let command_directory = Path::new(CUTOVER).parent().unwrap().display();
+    command.env("PATH", format!("{}:{command_directory}:{path}", workspace.path("bin").display()));
     drop(workspace.finish(&mut command).exits(code));
 }
 
@@ -69,7 +69,7 @@ fn current(workspace: &Workspace) -> Value {
 }
 
 #[test]
-fn the_recipes_run_as_they_are_written() {
+fn the_recipes_run_as_printed() {
     let workspace = Workspace::with_repository();
     workspace.cutover("demo --generate-only --dir data/demo --events 20000 --profiles 500").ok();
     workspace.write("bin/date", format!("#!/bin/sh\n[ \"$*\" = '-u -d yesterday +%F' ] && echo {YESTERDAY}\n"));
@@ -104,13 +104,17 @@ fn the_recipes_run_as_they_are_written() {
 }
 
 #[test]
-fn the_example_of_nights_ends_as_it_says() {
+fn the_example_of_nights_ends_as_documented() {
     let workspace = Workspace::new();
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/nights.sh");
     let mut command = workspace.command("sh", &[script.to_str().unwrap(), "nights"]);
     let program = Path::new(CUTOVER).parent().unwrap().display();
     command.env("PATH", format!("{program}:{}", std::env::var("PATH").unwrap()));
-    let told = workspace.finish(&mut command).ok();
-    told.prints(&["stage it; readers stay on version 1", "version 2 is complete and staged", "readers see version 1"]);
-    told.complains(&["this run is as of 2026-11-24, older than version 1", "views/date=2026-11-26 action pattern"]);
+    let finished = workspace.finish(&mut command).ok();
+    finished.prints(&[
+        "stage it; readers stay on version 1",
+        "version 2 is complete and staged",
+        "readers see version 1",
+    ]);
+    finished.complains(&["this run is as of 2026-11-24, older than version 1", "views/date=2026-11-26 action pattern"]);
 }

@@ -41,7 +41,7 @@ fn an_input_that_changes_during_the_run_is_refused() {
 }
 
 #[test]
-fn an_input_rewritten_with_the_same_bytes_has_changed_all_the_same() {
+fn an_input_rewritten_with_the_same_bytes_counts_as_changed() {
     let workspace = Workspace::with_repository();
     workspace.cutover("demo --generate-only --dir data/demo --events 1000000 --profiles 20000").ok();
     let mut build = workspace.start("run jobs/enriched_events.toml");
@@ -127,7 +127,7 @@ fn a_full_disk_changes_nothing_and_leaves_nothing() {
 }
 
 #[test]
-fn a_disk_that_cannot_be_written_is_readable_all_the_same() {
+fn a_read_only_disk_can_be_read() {
     let numbers = Numbers::new();
     numbers.write(1, 100);
     let script = "
@@ -146,7 +146,7 @@ fn a_disk_that_cannot_be_written_is_readable_all_the_same() {
 }
 
 #[test]
-fn a_reader_of_the_output_may_go_away() {
+fn the_reader_of_the_output_may_close_it() {
     let numbers = Numbers::new();
     numbers.run(1).ok();
     let script = "{ $CUTOVER scan store; echo $? >code.txt; } | head -n 1";
@@ -165,7 +165,7 @@ fn a_full_standard_output_is_an_error() {
 }
 
 #[test]
-fn what_a_command_leaves_in_progress_fails_its_test() {
+fn unfinished_files_of_a_command_fail_its_test() {
     let workspace = Workspace::new();
     for left in ["store/staging/build-1/spill", "elsewhere/cutover-spill-1"] {
         let run = workspace.finish(&mut workspace.command("mkdir", &["-p", left]));

@@ -1,4 +1,4 @@
-//! Resuming a run that died: what is reused, what is built again, and what makes a run start afresh.
+//! Resuming a run that died: what is reused, what is built again, and what makes a run start from scratch.
 //!
 //! The job spills: its entries are more than a run with 64 MiB keeps in memory. One thread makes the order of its
 //! ranges deterministic, so that a kill after the fourth leaves exactly four. The work of a run is counted in rows:
@@ -132,12 +132,12 @@ impl Report {
         self
     }
 
-    /// It started afresh, for this reason.
+    /// It started from scratch, for this reason.
     #[track_caller]
-    fn afresh(&self, why: &str) -> &Self {
+    fn from_scratch(&self, why: &str) -> &Self {
         let said = self.json["not_resumed"].as_str().unwrap_or_default();
         assert!(said.contains(why), "{said:?} does not say {why:?}\n{}", self.stderr);
-        assert!(self.stderr.contains("starting afresh") && self.stderr.contains(why), "{}", self.stderr);
+        assert!(self.stderr.contains("starting from scratch") && self.stderr.contains(why), "{}", self.stderr);
         assert_eq!(self.json["resumed"], Value::Null);
         assert_eq!((self.rows_of("query"), self.rows_of("build")), (Some(ROWS), Some(ROWS)));
         self
@@ -176,7 +176,7 @@ fn a_run_resumes_where_the_last_one_was_killed() {
 
 /// The tables of a database that was built and not installed are still there for the next run.
 #[test]
-fn ranges_outlive_the_database_that_was_made_of_them() {
+fn finished_ranges_are_kept_without_their_database() {
     let texts = Texts::new();
     let digest = texts.digest();
     texts.run_at("build.finished=kill", "").killed();
@@ -204,7 +204,7 @@ fn cut(path: &Path, at: usize) {
 }
 
 #[test]
-fn what_is_damaged_is_never_resumed() {
+fn a_damaged_build_is_never_resumed() {
     let texts = Texts::new();
     let digest = texts.digest();
     texts.run_at("range.finished=kill@4", "").killed();
@@ -230,14 +230,14 @@ fn what_is_damaged_is_never_resumed() {
         let report = again(&|| damage(&table(2), 5_000));
         assert!(report.resumed(3).stderr.contains("range 2 is built again"), "{}", report.stderr);
         // In a block of a range that is not built yet, and in the index after the blocks.
-        again(&|| damage(&run, size(&run) / 5 * 4)).afresh("spill file");
-        again(&|| damage(&run, size(&run) - 50)).afresh("spill file");
-        again(&|| damage(&shuffle, 200)).afresh("its journal is damaged");
+        again(&|| damage(&run, size(&run) / 5 * 4)).from_scratch("spill file");
+        again(&|| damage(&run, size(&run) - 50)).from_scratch("spill file");
+        again(&|| damage(&shuffle, 200)).from_scratch("its journal is damaged");
         again(&|| damage(&ranges, third_line + 100)).resumed(2);
     }
     again(&|| fs::remove_file(table(0)).unwrap()).resumed(3);
-    again(&|| fs::remove_file(&run).unwrap()).afresh("it is missing");
-    again(&|| fs::remove_file(&shuffle).unwrap()).afresh("no shuffle was sealed");
+    again(&|| fs::remove_file(&run).unwrap()).from_scratch("it is missing");
+    again(&|| fs::remove_file(&shuffle).unwrap()).from_scratch("no shuffle was sealed");
     again(&|| fs::remove_file(&ranges).unwrap()).resumed(0);
     let [first, second] = [table(0), table(1)];
     again(&|| fs::rename(&second, &first).unwrap()).resumed(2);
@@ -245,27 +245,27 @@ fn what_is_damaged_is_never_resumed() {
 }
 
 #[test]
-fn other_inputs_another_job_or_other_means_start_afresh() {
+fn other_inputs_another_job_or_other_resources_start_a_new_build() {
     let texts = Texts::new();
     let kill = || texts.run_at("range.finished=kill@2", "").killed();
     kill();
     texts.write_input("in/part-0.parquet", 2);
-    texts.run("").afresh("the inputs have changed since");
+    texts.run("").from_scratch("the inputs have changed since");
     texts.is_clean();
     texts.write_input("in/part-0.parquet", 3);
     kill();
-    texts.run("--no-resume").afresh("--no-resume is set");
+    texts.run("--no-resume").from_scratch("--no-resume is set");
     texts.is_clean();
     texts.write_input("in/part-0.parquet", 4);
     kill();
-    texts.run("--memory 65MiB").afresh("a different --threads or --memory");
+    texts.run("--memory 65MiB").from_scratch("a different --threads or --memory");
     texts.is_clean();
     texts.write_input("in/part-0.parquet", 5);
     kill();
     let job = JOB.replace("text FROM", "upper(text) AS text FROM");
     texts.workspace.write("other.toml", &job);
     // Another job of the same store: it reuses nothing of this one, and removes what this one could have resumed from.
-    texts.workspace.cutover("run other.toml").ok().prints(&["afresh   build", "it is from another job"]);
+    texts.workspace.cutover("run other.toml").ok().prints(&["restart  build", "it is from another job"]);
     texts.is_clean();
     let report = texts.run("");
     assert_eq!((&report.json["resumed"], &report.json["not_resumed"]), (&Value::Null, &Value::Null));
@@ -274,7 +274,7 @@ fn other_inputs_another_job_or_other_means_start_afresh() {
 
 /// Checks may change in between: they are evaluated again.
 #[test]
-fn checks_are_those_of_the_run_that_ends_it() {
+fn checks_are_those_of_the_run_that_finishes() {
     let texts = Texts::new();
     texts.run_at("range.finished=kill@2", "").killed();
     texts.workspace.write("texts.toml", format!("{JOB}\n[checks]\nunique = [\"key\"]\nnot_null = [\"text\"]\n"));
@@ -286,15 +286,15 @@ fn checks_are_those_of_the_run_that_ends_it() {
 }
 
 #[test]
-fn what_was_all_in_memory_cannot_be_resumed() {
+fn a_build_that_did_not_spill_cannot_be_resumed() {
     let texts = Texts::new();
     texts.run_at("range.finished=kill@2", "--memory 1GiB").killed();
-    texts.run("--memory 1GiB").afresh("no shuffle was sealed on disk");
+    texts.run("--memory 1GiB").from_scratch("no shuffle was sealed on disk");
     texts.is_clean();
 }
 
 #[test]
-fn a_spill_directory_elsewhere_stays_for_its_build_and_goes_with_it() {
+fn a_separate_spill_directory_is_kept_and_deleted_with_its_build() {
     let texts = Texts::new();
     let digest = texts.digest();
     let spill = || names(&texts.workspace.path("spill"));
@@ -310,7 +310,7 @@ fn a_spill_directory_elsewhere_stays_for_its_build_and_goes_with_it() {
     texts.is_clean();
 
     texts.run_at("range.finished=kill@3", "--rebuild --spill-dir spill").killed();
-    texts.run("--rebuild").afresh("its spill directory is not here");
+    texts.run("--rebuild").from_scratch("its spill directory is not here");
     assert_eq!(spill().len(), 1, "no run has used that directory yet");
     texts.workspace.cutover("plan texts.toml --spill-dir spill").ok();
     assert_eq!(spill(), [""; 0], "the next run with the directory removes it");
@@ -323,7 +323,7 @@ fn a_spill_directory_elsewhere_stays_for_its_build_and_goes_with_it() {
 }
 
 #[test]
-fn a_transient_fault_costs_one_more_try_and_a_lasting_one_ends_the_run() {
+fn a_transient_error_is_retried_and_a_lasting_one_ends_the_run() {
     let texts = Texts::new();
     let digest = texts.digest();
     // In memory, and from disk.
@@ -346,7 +346,7 @@ fn a_transient_fault_costs_one_more_try_and_a_lasting_one_ends_the_run() {
 }
 
 #[test]
-fn a_run_that_the_data_stops_keeps_nothing() {
+fn a_run_that_fails_because_of_the_data_keeps_nothing() {
     let texts = Texts::new();
     texts
         .workspace
@@ -357,7 +357,7 @@ fn a_run_that_the_data_stops_keeps_nothing() {
 
 /// What could be resumed would keep the disk full for all other writers, even a rollback of this store.
 #[test]
-fn a_full_disk_is_freed_though_the_run_could_be_resumed() {
+fn a_full_disk_is_freed_even_if_the_run_could_be_resumed() {
     let texts = Texts::new();
     let script = format!(
         "mkdir -p store && mount -t tmpfs -o size=3m tmpfs store || exit 99

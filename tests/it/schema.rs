@@ -81,7 +81,7 @@ fn is_a(value: &Value, name: &Value) -> bool {
 }
 
 #[test]
-fn what_is_missing_or_of_another_type_is_found() {
+fn missing_fields_and_other_types_are_found() {
     let mut document: Value = serde_json::from_str(
         r#"{"format": 1, "command": "path", "outcome": "done", "exit_code": 0, "kind": null, "message": null,
             "causes": [], "dataset": "d", "store": "s", "readers_see": 1, "next": null, "version": 1, "path": "p"}"#,

@@ -20,7 +20,7 @@ fn numbers() -> Numbers {
 }
 
 #[test]
-fn a_run_that_is_told_to_stop_changes_nothing_and_says_how_to_go_on() {
+fn a_run_that_is_asked_to_stop_changes_nothing_and_says_how_to_continue() {
     for (signal, name, code) in [(Signal::INT, "SIGINT", 130), (Signal::TERM, "SIGTERM", 143)] {
         for pause in ["build.started=pause", "build.table=pause", "build.synced=pause@3", "install.reported=pause"] {
             let numbers = numbers();
@@ -37,7 +37,7 @@ fn a_run_that_is_told_to_stop_changes_nothing_and_says_how_to_go_on() {
     }
 }
 
-/// All columns of a wide table take the planner many seconds, in which it looks at no signal.
+/// All columns of a wide table take the planner many seconds, in which it checks no signal.
 #[test]
 fn a_run_is_stopped_while_its_query_is_planned() {
     let workspace = Workspace::new();
@@ -77,7 +77,7 @@ fn a_run_is_stopped_in_the_middle_of_its_query() {
 }
 
 #[test]
-fn a_run_past_its_point_of_no_return_finishes() {
+fn a_run_past_its_last_safe_point_finishes() {
     for pause in ["install.manifest=pause", "install.renamed=pause", "current.replaced=pause@2", "log.append=pause@2"] {
         let numbers = numbers();
         let mut build = numbers.workspace.start_failing(pause, "run numbers.toml");
@@ -108,7 +108,7 @@ fn a_second_signal_ends_it_at_once() {
 }
 
 #[test]
-fn a_gc_that_is_told_to_stop_leaves_the_rest_to_the_next() {
+fn a_gc_that_is_asked_to_stop_leaves_the_rest_to_the_next() {
     let numbers = numbers();
     numbers.run(2).ok();
     let mut gc = numbers.workspace.start_failing("retention.renamed=pause", "gc store --keep 1");

@@ -106,7 +106,7 @@ fn the_value_of_a_partition_directory_is_only_a_value() {
 }
 
 #[test]
-fn keys_are_only_bytes() {
+fn keys_cannot_become_paths() {
     let numbers = Numbers::new();
     let long = "k".repeat(60_000);
     let mut keys: Vec<&str> = TRICKS.to_vec();
@@ -239,7 +239,7 @@ fn a_link_in_place_of_a_file_of_the_store_is_not_written_through() {
         let run = numbers.workspace.cutover("run numbers.toml");
         let (ended, said) = match file {
             // An event that cannot be written does not stop the command.
-            "log/events.jsonl" => (run.ok(), "the log misses an event"),
+            "log/events.jsonl" => (run.ok(), "the log lacks an event"),
             "current.json" => (run.fails(6), "current.json is not a regular file"),
             _ => (run.fails(4), "build.lock"),
         };

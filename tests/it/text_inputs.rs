@@ -135,7 +135,7 @@ fn csv_types_hold_every_value_of_every_file() {
 }
 
 #[test]
-fn a_line_end_in_quotes_ends_nothing_at_any_size_and_thread_count() {
+fn a_quoted_line_break_is_data_at_any_size_and_thread_count() {
     let texts = Texts::new(&[]);
     let filler = "lorem ipsum ".repeat(40);
     let mut file = "id,n,note\n".to_owned();
@@ -151,7 +151,7 @@ fn a_line_end_in_quotes_ends_nothing_at_any_size_and_thread_count() {
 }
 
 #[test]
-fn broken_csv_is_refused_by_file_and_line() {
+fn malformed_csv_is_refused_with_file_and_line() {
     for (text, words) in [
         ("id,v\n1,a\n2,b,extra\n", &["in/b.csv, line 3", "3 fields", "header has 2"][..]),
         ("id,v\n1,\"x\ny\"\n2\n", &["in/b.csv, line 4", "1 field"]),
@@ -184,7 +184,7 @@ fn broken_csv_is_refused_by_file_and_line() {
 }
 
 #[test]
-fn one_odd_value_among_many_is_a_fault() {
+fn one_odd_value_among_many_is_an_error() {
     let numbers =
         |from: usize| "id,v\n".to_owned() + &(from..from + 100).map(|n| format!("{n},v\n")).collect::<String>();
     let texts =
@@ -213,7 +213,7 @@ fn a_field_that_no_line_has_is_null_where_the_contract_allows_it() {
 
 /// A run that has nothing to do reads no row: it knows its files by their sizes and times.
 #[test]
-fn a_run_that_is_done_reads_no_row_of_text_again() {
+fn a_repeated_run_reads_no_rows_of_text() {
     let texts = Texts::new(&[("a.csv", "id,v\n1,x\n2,y\n")]);
     texts.values("SELECT * FROM t", "", "");
     let path = texts.workspace.path("in/a.csv");
@@ -246,7 +246,7 @@ fn a_column_that_no_csv_file_has_is_null_where_its_contract_makes_it_optional() 
 }
 
 #[test]
-fn a_delimiter_may_be_another() {
+fn other_delimiters_can_be_set() {
     let texts = Texts::new(&[("a.csv", "id;v\n1;1,5\n2;\"x;y\"\n")]);
     let expected = [(json!(1), json!({"v": "1,5"})), (json!(2), json!({"v": "x;y"}))];
     assert_eq!(texts.values("SELECT * FROM t", "delimiter = \";\"", ""), expected);
@@ -259,7 +259,7 @@ fn a_delimiter_may_be_another() {
 }
 
 #[test]
-fn a_contract_is_kept_to_the_letter() {
+fn a_contract_is_applied_exactly() {
     for (type_name, good, bad, reason) in [
         ("int64", "7", "1.75", "not whole"),
         ("int8", "-128", "128", "too large"),
@@ -289,7 +289,7 @@ fn a_contract_is_kept_to_the_letter() {
 }
 
 #[test]
-fn packed_files_are_read_by_their_endings() {
+fn compressed_files_are_read_by_their_extension() {
     let texts = Texts::new(&[("a.csv", "id,v\n1,a\n")]);
     let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
     gzip.write_all(b"v,id\nb,2\n").unwrap();
@@ -319,7 +319,7 @@ fn packed_files_are_read_by_their_endings() {
 }
 
 #[test]
-fn json_fields_are_all_that_any_line_has() {
+fn json_columns_are_the_fields_of_all_lines() {
     let texts = Texts::new(&[
         ("a.json", "{\"id\":1,\"geo\":{\"country\":\"NO\"},\"tags\":[]}\n\n{\"id\":2,\"geo\":null}\r\n"),
         (
@@ -363,7 +363,7 @@ fn json_numbers_keep_every_digit() {
 }
 
 #[test]
-fn broken_json_is_refused_by_file_and_line() {
+fn malformed_json_is_refused_with_file_and_line() {
     let deep = "{\"id\":1,\"v\":".to_owned() + &"[".repeat(100) + &"]".repeat(100) + "}";
     for (line, words) in [
         ("{\"id\":1,\"v\":\"abc{\"id\":2,\"v\":2}", &["a comma or } is expected"][..]),
@@ -396,7 +396,7 @@ fn broken_json_is_refused_by_file_and_line() {
 }
 
 #[test]
-fn a_contract_says_the_types_of_json() {
+fn a_contract_sets_the_types_of_json() {
     let texts =
         Texts::new(&[("a.json", "{\"id\":1,\"v\":1}\n{\"id\":2,\"v\":\"n/a\"}\n{\"id\":3,\"v\":0.10}\n{\"id\":4}\n")]);
     texts.contract(&[("v", "string", true)]);
@@ -438,7 +438,7 @@ fn directories_are_columns_of_json_with_a_contract() {
 }
 
 #[test]
-fn init_sees_what_a_run_sees() {
+fn init_reads_files_like_a_run() {
     let texts = Texts::new(&[("a.csv", "id,price\n1,5\n2,6\n"), ("b.csv", "id,price,late\n3,5.5,x\n")]);
     texts.workspace.cutover("init in/").ok();
     let contract = std::fs::read_to_string(texts.workspace.path("schemas/in.json")).unwrap();
@@ -450,7 +450,7 @@ fn init_sees_what_a_run_sees() {
 }
 
 #[test]
-fn a_single_column_is_warned_of_and_faults_of_data_are_not_called_faults_of_the_query() {
+fn a_single_column_gives_a_warning_and_errors_in_data_are_not_blamed_on_the_query() {
     for (file, more, said) in [
         ("id\n1;2\n3;4\n", "", "its values seem to be divided by ';'; set delimiter = \\\";\\\""),
         ("1;2\n3;4\n", "header = false", "its values seem to be divided by ';'"),
@@ -461,10 +461,10 @@ fn a_single_column_is_warned_of_and_faults_of_data_are_not_called_faults_of_the_
         let texts = Texts::new(&[("a.csv", file)]);
         texts.workspace.write("job.toml", job("in/", "SELECT * FROM t", more));
         for line in ["plan job.toml", "run job.toml"] {
-            let told = texts.workspace.cutover(&format!("{line} --log-format json")).exits_with(&[0, 2]);
-            told.complains(&["input t has a single column"]);
+            let finished = texts.workspace.cutover(&format!("{line} --log-format json")).exits_with(&[0, 2]);
+            finished.complains(&["input t has a single column"]);
             let said = if line.starts_with("plan") { said } else { "has a single column" };
-            told.complains(&[said]);
+            finished.complains(&[said]);
         }
         if more.is_empty() {
             texts.workspace.cutover("init in/").exits_with(&[0, 2, 3]).complains(&["has a single column"]);
@@ -476,8 +476,8 @@ fn a_single_column_is_warned_of_and_faults_of_data_are_not_called_faults_of_the_
     assert!(!texts.workspace.cutover("plan job.toml").ok().stderr.contains("single column"), "a contract names it");
 
     let wrong = Texts::new(&[("a.csv", "id,v\n1,2\n3\n")]);
-    let told = wrong.refused("", &["error: input t cannot be read", "in/a.csv, line 3: has 1 field"]);
-    assert!(!told.stderr.contains("query"), "{}", told.stderr);
+    let finished = wrong.refused("", &["error: input t cannot be read", "in/a.csv, line 3: has 1 field"]);
+    assert!(!finished.stderr.contains("query"), "{}", finished.stderr);
     let wrong = Texts::new(&[("a.csv", "id,v\n1,x\n")]);
     wrong.contract(&[("id", "int64", false), ("v", "int64", false)]);
     wrong.refused(CONTRACT, &["error: input t breaks its contract", "in/a.csv, line 2"]);
@@ -486,7 +486,7 @@ fn a_single_column_is_warned_of_and_faults_of_data_are_not_called_faults_of_the_
 }
 
 #[test]
-fn a_null_key_and_a_value_that_is_not_read_have_a_line() {
+fn a_null_key_and_an_unreadable_value_are_reported_with_their_line() {
     let texts = Texts::new(&[("a.csv", "id,v\n\"1\",\"a\nb\"\n2,c\n"), ("b.csv", "id,v\n3,7\n,8\n")]);
     texts.refused("", &["key column 'id' is null", "in/b.csv, line 3"]);
     texts.workspace.write("job.toml", job("in/", "SELECT v AS id, CAST(v AS BIGINT) AS v FROM t", ""));

@@ -74,13 +74,13 @@ fn every_damaged_table_is_named_with_its_block() {
         let read = |it: &&(Value, String, String)| it.0 == number && it.2.contains("cannot read further after");
         assert!(found.iter().any(|it| read(&it) && it.1.ends_with(".sst")), "{found:?}");
     }
-    let told = numbers.on("verify", "").exits(1);
-    told.prints(&["version 2 is damaged", "cutover run JOB.toml --rebuild", "cutover rollback store"]);
+    let verified = numbers.on("verify", "").exits(1);
+    verified.prints(&["version 2 is damaged", "cutover run JOB.toml --rebuild", "cutover rollback store"]);
     assert_eq!(findings(&numbers, "1 --depth full"), [], "the version before is complete");
 }
 
 #[test]
-fn every_file_is_looked_at() {
+fn every_file_is_checked() {
     let numbers = published();
     let shard = shard(&numbers, 1);
     for name in names(&shard) {
@@ -102,7 +102,7 @@ fn every_file_is_looked_at() {
             damage();
             for depth in ["sizes", "checksums", "full"] {
                 let found = findings(&numbers, &format!("--depth {depth}"));
-                let it = |(_, file, told): &(Value, String, String)| *file == expected && told.contains(problem);
+                let it = |(_, file, found): &(Value, String, String)| *file == expected && found.contains(problem);
                 assert!(found.iter().any(it), "{name}, {depth}: {found:?}");
             }
             if path.is_dir() {
@@ -121,7 +121,7 @@ fn every_file_is_looked_at() {
 
 /// RocksDB reads write-ahead logs in a database's directory, whether or not they are listed.
 #[test]
-fn an_added_write_ahead_log_is_found_and_its_version_not_served() {
+fn an_added_write_ahead_log_is_found_and_its_version_is_not_served() {
     let numbers = published();
     fs::write(shard(&numbers, 0).join("000099.log"), "foreign entries").unwrap();
     let found = findings(&numbers, "--depth sizes");
@@ -133,7 +133,7 @@ fn an_added_write_ahead_log_is_found_and_its_version_not_served() {
 }
 
 #[test]
-fn a_damaged_manifest_names_a_way_out_that_works() {
+fn a_damaged_manifest_is_reported_with_a_command_that_repairs_it() {
     type Damage = fn(&[u8]) -> Vec<u8>;
     let damages: [Damage; 4] = [
         |whole| whole[..whole.len() / 2].to_vec(),
@@ -175,7 +175,7 @@ fn the_only_version_may_have_lost_its_manifest() {
 
 /// After a rollback the data of the damaged version counts as rolled back, although only the disk was at fault.
 #[test]
-fn the_data_of_a_damaged_version_can_be_built_again_after_a_rollback() {
+fn the_data_of_a_damaged_version_can_be_rebuilt_after_a_rollback() {
     let numbers = published();
     flip(&table(&numbers, 0), 3000);
     numbers.on("verify", "").exits(1).prints(&["until then", "--allow rolled-back"]);

@@ -19,7 +19,7 @@ fn numbers(more: &str) -> Numbers {
 }
 
 #[test]
-fn every_kill_of_a_job_is_told_and_its_own_store_is_never_touched() {
+fn every_kill_of_a_job_is_reported_and_its_own_store_is_never_touched() {
     let kafka = "\n[kafka]\nbrokers = \"127.0.0.1:1\"\ntopic = \"nobody-is-there\"\n";
     let numbers = numbers("");
     numbers.workspace.cutover("run numbers.toml").ok();
@@ -32,12 +32,12 @@ fn every_kill_of_a_job_is_told_and_its_own_store_is_never_touched() {
         "build.table, 1 of 1: readers saw the old version",
     ]);
     assert_eq!(listing(&numbers.workspace.path("")), before);
-    let told = run.json();
-    assert_eq!((&told["ok"], &told["kafka_left_out"]), (&true.into(), &true.into()));
+    let printed = run.json();
+    assert_eq!((&printed["ok"], &printed["kafka_left_out"]), (&true.into(), &true.into()));
     let not_reached: Vec<&str> =
-        told["not_reached"].as_array().unwrap().iter().map(|it| it.as_str().unwrap()).collect();
+        printed["not_reached"].as_array().unwrap().iter().map(|it| it.as_str().unwrap()).collect();
     assert_eq!(not_reached, ["stream.record", "stream.end", "stream.finished"]);
-    let kills = told["kills"].as_array().unwrap();
+    let kills = printed["kills"].as_array().unwrap();
     let sees = |step: &str| -> Vec<&str> {
         let of_step = kills.iter().filter(|kill| kill["step"] == step);
         of_step.map(|kill| kill["sees"].as_str().unwrap()).collect()
@@ -67,7 +67,7 @@ fn the_table_has_a_line_for_each_kill() {
 }
 
 #[test]
-fn what_cannot_be_verified_is_refused() {
+fn jobs_that_cannot_be_verified_are_refused() {
     let numbers = numbers("");
     let verify = |more: &str| numbers.workspace.cutover(&format!("verify-crash numbers.toml {more}"));
     verify("--step buidl").fails(2).complains(&["no step \"buidl\"", "build.table", "a table is finished and synced"]);
@@ -83,7 +83,7 @@ fn what_cannot_be_verified_is_refused() {
 }
 
 #[test]
-fn it_ends_with_its_child_and_its_sandbox_when_it_is_told_to() {
+fn a_signal_ends_it_with_its_child_and_its_sandbox() {
     let numbers = numbers("");
     let sandboxes = || -> Vec<String> {
         names(&numbers.workspace.path("")).into_iter().filter(|name| name.starts_with("verify-crash-")).collect()
@@ -121,19 +121,19 @@ fn broken_by(lines: &str) -> Result<Report> {
 }
 
 #[test]
-fn a_program_that_is_broken_is_found_out() {
+fn a_broken_program_is_detected() {
     assert!(broken_by("true").unwrap().is_sound());
     let cases = [
         ("for file in $store/versions/*/shard-00000/*.sst; do echo x >>$file; done", "readers: "),
         ("rm $store/current.json", "readers: "),
         ("rm -r $store/versions/*", "readers: "),
-        ("echo x >$store/versions/stray", "gc left 1 paths that nothing names, such as versions/stray"),
+        ("echo x >$store/versions/stray", "gc left 1 unreferenced paths, such as versions/stray"),
     ];
     for (lines, problem) in cases {
         let report = broken_by(lines).unwrap();
         assert!(!report.is_sound(), "{lines}");
         for kill in &report.kills {
-            assert!(kill.problems.iter().any(|told| told.starts_with(problem)), "{lines}: {kill:?}");
+            assert!(kill.problems.iter().any(|found| found.starts_with(problem)), "{lines}: {kill:?}");
             assert_eq!(matches!(kill.sees, ReaderView::Broken(_)), problem == "readers: ", "{lines}");
         }
         assert_eq!(report.kills.len(), 2, "it continues in a new store");

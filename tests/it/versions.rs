@@ -54,7 +54,7 @@ fn a_rollback_can_go_further_back() {
 }
 
 #[test]
-fn a_pin_holds_readers_until_it_is_taken_off() {
+fn a_pin_holds_readers_until_it_is_removed() {
     let numbers = Numbers::new();
     numbers.run(1).ok();
     numbers.on("unpin", "").fails(2).complains(&["nothing is pinned"]);

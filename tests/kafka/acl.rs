@@ -17,7 +17,7 @@ fn on_sasl(broker: &Broker) -> Dataset {
 }
 
 #[test]
-fn a_broker_that_is_not_there_stops_the_run_before_any_work() {
+fn an_unreachable_broker_stops_the_run_before_any_work() {
     let dataset = Dataset::on(&Broker::absent(), "numbers".to_owned(), "");
     dataset.run(1).fails(4).complains(&["cannot reach Kafka at 127.0.0.1:", "check the address and the brokers"]);
     assert!(!dataset.workspace().path("store").exists(), "nothing was made");
@@ -27,7 +27,7 @@ fn a_broker_that_is_not_there_stops_the_run_before_any_work() {
 }
 
 #[test]
-fn a_wrong_password_is_told_and_not_shown() {
+fn a_wrong_password_is_reported_and_not_shown() {
     let Some(broker) = Broker::with_sasl() else { return };
     let dataset = on_sasl(broker);
     properties(&dataset, "admin", "wr0ng-pass");
@@ -40,7 +40,7 @@ fn a_wrong_password_is_told_and_not_shown() {
 }
 
 #[test]
-fn who_may_publish_publishes_and_no_secret_is_stored() {
+fn a_user_with_all_rights_publishes_and_no_secret_is_stored() {
     let Some(broker) = Broker::with_sasl() else { return };
     let dataset = on_sasl(broker);
     properties(&dataset, "admin", "admin-secret");
@@ -60,7 +60,7 @@ fn who_may_publish_publishes_and_no_secret_is_stored() {
 }
 
 #[test]
-fn who_may_not_make_topics_is_told_what_is_missing() {
+fn the_missing_right_to_create_topics_is_named() {
     let Some(broker) = Broker::with_sasl() else { return };
     let dataset = on_sasl(broker);
     properties(&dataset, "alice", "alice-secret");
@@ -72,7 +72,7 @@ fn who_may_not_make_topics_is_told_what_is_missing() {
 }
 
 #[test]
-fn what_the_protocol_decides_cannot_be_set() {
+fn settings_fixed_by_the_protocol_cannot_be_set() {
     let dataset = Dataset::on(&Broker::absent(), "numbers".to_owned(), "properties = \"client.properties\"");
     dataset.workspace().write("client.properties", "acks=0\n");
     dataset.run(1).fails(2).complains(&["\"acks\" is decided by the protocol"]);

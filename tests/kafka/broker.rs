@@ -116,7 +116,7 @@ impl Broker {
     }
 
     /// `kill -CONT`.
-    pub fn go_on(&self) {
+    pub fn resume(&self) {
         kill_process(self.pid(), Signal::CONT).unwrap();
     }
 

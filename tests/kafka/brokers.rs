@@ -55,7 +55,7 @@ fn a_broker_that_dies_before_the_announcement_and_comes_back_loses_nothing() {
 }
 
 #[test]
-fn a_broker_that_stays_away_fails_the_publish_and_changes_nothing() {
+fn an_unreachable_broker_fails_the_publish_and_changes_nothing() {
     let Some(mut broker) = Broker::own() else { return };
     let dataset = Dataset::new(&broker);
     dataset.run(1).ok();
@@ -78,8 +78,8 @@ fn back_without_a_broker(broker: &mut Broker, meanwhile: impl FnOnce(&Dataset)) 
     dataset.run(2).ok();
     dataset.consume().ok();
     broker.kill();
-    let told = dataset.numbers.on("rollback", "--local").ok();
-    told.prints(&["went from version 2 to 1", "consumers of topic", "are behind"]);
+    let rollback = dataset.numbers.on("rollback", "--local").ok();
+    rollback.prints(&["went from version 2 to 1", "consumers of topic", "are behind"]);
     assert_eq!((dataset.built(), dataset.consumed()), (Some(1), Some(2)));
     meanwhile(&dataset);
     broker.start_again();
@@ -90,7 +90,7 @@ fn back_without_a_broker(broker: &mut Broker, meanwhile: impl FnOnce(&Dataset)) 
 /// Readers of the store go back at once, the store remembers that consumers have not, and the next command that reaches
 /// the broker makes them follow.
 #[test]
-fn while_a_broker_is_away_local_readers_go_back_and_consumers_follow_when_it_is_there_again() {
+fn without_a_broker_local_readers_roll_back_and_consumers_follow_once_it_returns() {
     for next in ["gc store", "pin store --reason audit", "publish store 1", "run numbers.toml"] {
         let Some(mut broker) = Broker::own() else { return };
         let dataset = back_without_a_broker(&mut broker, |_| {});
@@ -108,7 +108,7 @@ fn while_a_broker_is_away_local_readers_go_back_and_consumers_follow_when_it_is_
 }
 
 #[test]
-fn what_needs_no_broker_goes_on_without_it_and_what_does_names_the_way_out() {
+fn commands_that_need_no_broker_work_without_it_and_others_say_what_to_do() {
     let Some(mut broker) = Broker::own() else { return };
     let dataset = back_without_a_broker(&mut broker, |dataset| {
         let behind = "are behind: it was not announced that readers here left version 2";
@@ -128,7 +128,7 @@ fn what_needs_no_broker_goes_on_without_it_and_what_does_names_the_way_out() {
 
 /// With a recorded intent, consumers may have been notified: nothing else can change before that is known.
 #[test]
-fn after_a_publish_that_was_cut_off_even_a_local_rollback_waits_for_the_broker() {
+fn after_an_interrupted_publish_even_a_local_rollback_needs_the_broker() {
     let Some(mut broker) = Broker::own() else { return };
     let dataset = Dataset::new(&broker);
     dataset.run(1).ok();
@@ -137,7 +137,7 @@ fn after_a_publish_that_was_cut_off_even_a_local_rollback_waits_for_the_broker()
     drop(dataset.failing("publish.intent=kill", "run numbers.toml"));
     broker.kill();
     let refused = dataset.numbers.on("rollback", "--local").fails(5);
-    refused.complains(&["the publish of version 3 was cut off", "needs Kafka", "still see the version before it"]);
+    refused.complains(&["the publish of version 3 was interrupted", "needs Kafka", "still see the version before it"]);
     assert_eq!(dataset.built(), Some(2));
     broker.start_again();
     dataset.numbers.on("rollback", "").ok();
@@ -146,7 +146,7 @@ fn after_a_publish_that_was_cut_off_even_a_local_rollback_waits_for_the_broker()
 
 /// A broker that hangs for a while: nothing is lost, nothing is sent twice, both sides continue.
 #[test]
-fn a_broker_that_stands_still_for_a_minute_is_waited_for() {
+fn a_broker_that_is_paused_for_a_minute_is_waited_for() {
     let Some(broker) = Broker::own() else { return };
     let dataset = Dataset::new(&broker);
     dataset.run(1).ok();
@@ -157,7 +157,7 @@ fn a_broker_that_stands_still_for_a_minute_is_waited_for() {
             let broker = &broker;
             scope.spawn(move || {
                 std::thread::sleep(standing_still);
-                broker.go_on();
+                broker.resume();
             });
         });
         assert!(ended.success(), "{ended}\n{}", broker.log());

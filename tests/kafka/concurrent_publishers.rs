@@ -66,12 +66,12 @@ fn overtaken_at(failpoint: &str) {
 }
 
 #[test]
-fn a_publisher_that_wakes_up_in_the_middle_of_its_data_is_too_late() {
+fn a_publisher_paused_while_streaming_is_fenced() {
     overtaken_at(&format!("stream.record=pause@{}", ROWS / 2));
 }
 
 #[test]
-fn a_publisher_that_wakes_up_before_its_announcement_is_too_late() {
+fn a_publisher_paused_before_its_announcement_is_fenced() {
     overtaken_at("publish.intent=pause");
 }
 
@@ -88,7 +88,7 @@ fn a_topic_belongs_to_one_dataset() {
 }
 
 #[test]
-fn a_store_that_was_lost_and_built_again_takes_its_consumers_along() {
+fn consumers_follow_a_store_that_was_lost_and_rebuilt() {
     let Some(broker) = Broker::shared() else { return };
     let dataset = Dataset::new(broker);
     dataset.run(1).ok();

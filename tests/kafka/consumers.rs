@@ -61,7 +61,7 @@ fn killed_after_the_flip() {
 
 /// Failures that the process survives.
 #[test]
-fn a_consumer_that_fails_at_any_step_is_finished_by_the_next() {
+fn a_consumer_that_fails_at_any_step_is_resumed_by_the_next() {
     let Some(broker) = Broker::shared() else { return };
     let dataset = Dataset::new(broker);
     dataset.run(1).ok();
@@ -95,7 +95,7 @@ fn a_consumer_that_fails_at_any_step_is_finished_by_the_next() {
 }
 
 #[test]
-fn a_consumer_that_is_told_to_stop_keeps_what_it_has_staged() {
+fn a_consumer_that_is_asked_to_stop_keeps_what_it_has_staged() {
     let Some(broker) = Broker::shared() else { return };
     let dataset = Dataset::new(broker);
     dataset.run(1).ok();
@@ -112,7 +112,7 @@ fn a_consumer_that_is_told_to_stop_keeps_what_it_has_staged() {
 }
 
 #[test]
-fn a_consumer_that_waits_ends_when_it_is_told_to() {
+fn a_waiting_consumer_ends_when_it_is_asked_to() {
     let Some(broker) = Broker::shared() else { return };
     let dataset = Dataset::new(broker);
     dataset.run(1).ok();
@@ -123,7 +123,7 @@ fn a_consumer_that_waits_ends_when_it_is_told_to() {
 }
 
 #[test]
-fn what_was_staged_is_not_believed_when_it_is_damaged() {
+fn damaged_staged_data_is_not_used() {
     let Some(broker) = Broker::shared() else { return };
     let dataset = Dataset::new(broker);
     dataset.run(1).ok();
@@ -141,7 +141,7 @@ fn what_was_staged_is_not_believed_when_it_is_damaged() {
 }
 
 #[test]
-fn a_consumer_that_starts_during_a_publish_takes_what_is_announced() {
+fn a_consumer_that_starts_during_a_publish_stages_the_announced_version() {
     let Some(broker) = Broker::shared() else { return };
     let dataset = Dataset::new(broker);
     dataset.run(1).ok();
@@ -161,7 +161,7 @@ fn a_consumer_that_starts_during_a_publish_takes_what_is_announced() {
 }
 
 #[test]
-fn a_consumer_that_starts_between_a_failed_and_a_good_publish_takes_the_one_before() {
+fn a_consumer_that_starts_between_a_failed_and_a_good_publish_stages_the_previous_version() {
     let Some(broker) = Broker::shared() else { return };
     let dataset = Dataset::new(broker);
     let early = dataset.workspace().cutover(&dataset.consuming("--once")).fails(4);

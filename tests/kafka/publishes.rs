@@ -42,7 +42,7 @@ fn consumers_see_versions_flip_forward_and_back() {
 }
 
 #[test]
-fn the_consumers_store_holds_what_the_publishers_does() {
+fn the_store_of_a_consumer_equals_that_of_the_publisher() {
     let Some(broker) = Broker::shared() else { return };
     let dataset = Dataset::new(broker);
     dataset.run(1).ok();
@@ -104,7 +104,7 @@ fn a_version_whose_topic_is_gone_is_streamed_again() {
 }
 
 #[test]
-fn a_job_that_gets_a_topic_streams_what_is_published() {
+fn a_job_that_is_given_a_topic_streams_the_published_version() {
     let Some(broker) = Broker::shared() else { return };
     let dataset = Dataset::new(broker);
     let job = std::fs::read_to_string(dataset.workspace().path("numbers.toml")).unwrap();
@@ -161,7 +161,7 @@ fn a_record_of_five_megabytes_arrives() {
 
 /// The content of the topic, read without our code: entries in key order, then END, at offsets without a gap.
 #[test]
-fn the_topic_holds_what_the_protocol_says() {
+fn the_topic_contains_what_the_protocol_specifies() {
     let Some(broker) = Broker::shared() else { return };
     let dataset = Dataset::new(broker);
     dataset.run(1).ok();
@@ -271,7 +271,7 @@ fn killed_between_announcement_and_clearing_the_intent() {
 }
 
 #[test]
-fn a_rollback_that_is_cut_off_is_finished_by_whatever_comes_next() {
+fn an_interrupted_rollback_is_finished_by_the_next_command() {
     let Some(broker) = Broker::shared() else { return };
     for (failpoint, next) in [("publish.intent=kill", "gc"), ("publish.announced=kill", "pin --reason audit")] {
         let dataset = Dataset::new(broker);
@@ -284,7 +284,7 @@ fn a_rollback_that_is_cut_off_is_finished_by_whatever_comes_next() {
         let (command, arguments) = next.split_once(' ').unwrap_or((next, ""));
         dataset.numbers.on(command, arguments).ok();
         assert_eq!((dataset.built(), dataset.announced()), (Some(1), Some(1)), "{failpoint}");
-        dataset.numbers.on("log", "").ok().prints(&["finished", "the rollback to version 1, which was cut off"]);
+        dataset.numbers.on("log", "").ok().prints(&["finished", "the rollback to version 1, which was interrupted"]);
         dataset.assert_tidy();
     }
 }
@@ -302,7 +302,7 @@ fn an_error_after_the_intent_leaves_nothing_that_blocks() {
 }
 
 #[test]
-fn an_attempt_that_fails_is_made_again_and_leaves_no_topic() {
+fn a_failed_attempt_is_repeated_and_leaves_no_topic() {
     let Some(broker) = Broker::shared() else { return };
     let dataset = Dataset::new(broker);
     let failing = format!("stream.record=error@{}", ROWS / 2);
@@ -314,7 +314,7 @@ fn an_attempt_that_fails_is_made_again_and_leaves_no_topic() {
 }
 
 #[test]
-fn a_publisher_that_is_told_to_stop_announces_nothing() {
+fn a_publisher_that_is_asked_to_stop_announces_nothing() {
     let Some(broker) = Broker::shared() else { return };
     let dataset = Dataset::new(broker);
     dataset.run(1).ok();

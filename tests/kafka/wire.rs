@@ -93,7 +93,7 @@ fn a_lost_record_is_noticed() {
 }
 
 #[test]
-fn a_lost_record_that_another_one_stands_in_for_is_noticed() {
+fn a_lost_record_replaced_by_another_is_noticed() {
     // As many records as announced: an end record replaces the lost one.
     let stand_in = |records: &mut Vec<Raw>| {
         records.remove(1000);
@@ -106,7 +106,7 @@ fn a_lost_record_that_another_one_stands_in_for_is_noticed() {
 }
 
 #[test]
-fn a_record_that_is_there_twice_is_noticed() {
+fn a_duplicate_record_is_noticed() {
     tampered(|records| records.insert(1000, records[1000].clone()), "is not above the one before");
 }
 
@@ -197,7 +197,7 @@ fn a_control_topic_that_is_compacted_to_one_record_is_enough() {
 }
 
 #[test]
-fn a_damaged_announcement_is_refused_and_the_next_one_takes_its_place() {
+fn a_damaged_announcement_is_refused_and_the_next_one_is_followed() {
     let Some(broker) = Broker::shared() else { return };
     let dataset = Dataset::new(broker);
     dataset.run(1).ok();
@@ -231,7 +231,7 @@ fn write_control(dataset: &Dataset, key: &str, value: Option<&serde_json::Value>
 /// Announcements that no publisher makes: each is reported, none ends a follower or moves its readers, and the next
 /// good one is accepted.
 #[test]
-fn no_announcement_ends_a_follower() {
+fn no_announcement_can_crash_a_follower() {
     let Some(broker) = Broker::shared() else { return };
     let dataset = Dataset::new(broker);
     dataset.run(1).ok();
@@ -284,7 +284,7 @@ fn no_announcement_ends_a_follower() {
 
 /// A foreign dataset in the same topic blocks publishers, until its key is removed as the message says.
 #[test]
-fn another_dataset_in_a_topic_is_named_with_the_way_out() {
+fn another_dataset_in_a_topic_is_refused_with_what_to_do() {
     let Some(broker) = Broker::shared() else { return };
     let dataset = Dataset::new(broker);
     dataset.run(1).ok();

@@ -15,13 +15,13 @@ fn open(name: &str, settings: &Settings) -> Bucket {
     Bucket::open(&Location::parse(&format!("s3://{name}")).unwrap(), settings).unwrap()
 }
 
-fn is_told(error: &Error, part: &str) {
+fn assert_message_contains(error: &Error, part: &str) {
     assert_eq!(error.kind(), Kind::Invalid, "{:?}", error.chain());
     assert!(error.message().contains(part), "{:?}", error.chain());
 }
 
 #[test]
-fn wrong_credentials_are_told_and_not_shown() {
+fn wrong_credentials_are_reported_and_not_shown() {
     let Some(server) = Server::shared() else { return };
     let name = server.bucket();
     for (user, secret) in [("admin", "hunter2-hunter2"), ("nobody", "hunter2-hunter2")] {
@@ -34,49 +34,55 @@ fn wrong_credentials_are_told_and_not_shown() {
             bucket.delete([key()]).unwrap_err(),
         ];
         for error in errors {
-            is_told(&error, "refuses the credentials");
+            assert_message_contains(&error, "refuses the credentials");
             assert!(!format!("{error:?} {:?} {bucket:?}", error.chain()).contains("hunter2"), "{error:?}");
         }
     }
 }
 
 #[test]
-fn who_may_only_read_is_told_so() {
+fn missing_write_rights_are_reported() {
     let Some(server) = Server::shared() else { return };
     let name = server.bucket();
     open(&name, &Server::settings(server.port())).put(&key(), b"x".to_vec()).unwrap();
     let bucket = open(&name, &Server::settings_of(server.port(), "reader", "reader-secret"));
     assert_eq!(bucket.get(&key(), 10).unwrap().unwrap().bytes, b"x");
-    is_told(&bucket.put(&key(), b"y".to_vec()).unwrap_err(), "have no right to");
-    is_told(&bucket.put_if_absent(&key(), b"y".to_vec()).unwrap_err(), "have no right to");
-    is_told(&bucket.delete([key()]).unwrap_err(), "have no right to");
+    assert_message_contains(&bucket.put(&key(), b"y".to_vec()).unwrap_err(), "have no right to");
+    assert_message_contains(&bucket.put_if_absent(&key(), b"y".to_vec()).unwrap_err(), "have no right to");
+    assert_message_contains(&bucket.delete([key()]).unwrap_err(), "have no right to");
     assert_eq!(bucket.get(&key(), 10).unwrap().unwrap().bytes, b"x");
 }
 
 #[test]
-fn a_bucket_that_is_not_there_is_told() {
+fn a_missing_bucket_is_reported() {
     let Some(server) = Server::shared() else { return };
     let bucket = open("there-is-none", &Server::settings(server.port()));
-    is_told(&bucket.get(&key(), 10).unwrap_err(), "there is no such bucket");
-    is_told(&bucket.list(None, |_| Ok(())).unwrap_err(), "there is no such bucket");
-    is_told(&bucket.put(&key(), b"y".to_vec()).unwrap_err(), "there is no such bucket");
-    is_told(&bucket.put_if_absent(&key(), b"y".to_vec()).unwrap_err(), "there is no such bucket");
+    assert_message_contains(&bucket.get(&key(), 10).unwrap_err(), "there is no such bucket");
+    assert_message_contains(&bucket.list(None, |_| Ok(())).unwrap_err(), "there is no such bucket");
+    assert_message_contains(&bucket.put(&key(), b"y".to_vec()).unwrap_err(), "there is no such bucket");
+    assert_message_contains(&bucket.put_if_absent(&key(), b"y".to_vec()).unwrap_err(), "there is no such bucket");
 }
 
 #[test]
-fn missing_credentials_are_told() {
+fn missing_credentials_are_reported() {
     let location = Location::parse("s3://any").unwrap();
     let refused =
         |settings: &[(&str, &str)]| Bucket::open(&location, &Settings::of(settings.iter().copied())).unwrap_err();
-    is_told(&refused(&[("AWS_EC2_METADATA_DISABLED", "true")]), "there are no credentials for s3://any");
-    is_told(&refused(&[("AWS_ACCESS_KEY_ID", "admin")]), "go together");
-    is_told(&refused(&[("AWS_ENDPOINT_URL", "http://192.0.2.1")]), "use https");
+    assert_message_contains(
+        &refused(&[("AWS_EC2_METADATA_DISABLED", "true")]),
+        "there are no credentials for s3://any",
+    );
+    assert_message_contains(&refused(&[("AWS_ACCESS_KEY_ID", "admin")]), "go together");
+    assert_message_contains(&refused(&[("AWS_ENDPOINT_URL", "http://192.0.2.1")]), "use https");
     let metadata = format!("http://127.0.0.1:{}", free_ports(1));
     let bucket =
         open("any", &Settings::of([("AWS_METADATA_ENDPOINT", metadata.as_str()), ("AWS_ENDPOINT_URL", &metadata)]));
-    is_told(&bucket.get(&key(), 10).unwrap_err(), "there are no credentials, neither in the environment");
+    assert_message_contains(
+        &bucket.get(&key(), 10).unwrap_err(),
+        "there are no credentials, neither in the environment",
+    );
     let azure = Location::parse("az://any").unwrap();
-    is_told(&Bucket::open(&azure, &Settings::default()).unwrap_err(), "AZURE_STORAGE_ACCOUNT_NAME");
+    assert_message_contains(&Bucket::open(&azure, &Settings::default()).unwrap_err(), "AZURE_STORAGE_ACCOUNT_NAME");
 }
 
 #[derive(Clone, Default)]

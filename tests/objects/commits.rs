@@ -82,7 +82,7 @@ fn on_first_put(fault: Fault) -> [Rule; 1] {
 }
 
 #[test]
-fn a_lost_answer_is_unknown_and_settled_by_reading() {
+fn a_lost_answer_is_unknown_and_resolved_by_reading() {
     let Some(server) = Server::shared() else { return };
     // Whether the server carried it out.
     for (fault, is_applied) in
@@ -107,7 +107,7 @@ fn a_lost_answer_is_unknown_and_settled_by_reading() {
 }
 
 #[test]
-fn a_lost_answer_of_a_put_that_lost_is_settled_as_lost() {
+fn a_lost_answer_of_a_put_that_lost_is_resolved_as_lost() {
     let Some(server) = Server::shared() else { return };
     for fault in [Fault::LoseAnswer, Fault::RefuseAfterwards, Fault::Swallow] {
         let (proxy, direct, bucket, tag) = faulty(server);
@@ -129,6 +129,6 @@ fn a_put_remains_unknown_while_no_answer_comes() {
     proxy.set([Rule::new("PUT", "current.json", When::Always, Fault::Swallow)]);
     let put = bucket.settle(&current(), b"new", &Condition::Match(tag)).unwrap();
     let Put::Unknown(error) = put else { panic!("{put:?}") };
-    assert!(error.message().contains("cannot tell whether s3://"), "{error}");
+    assert!(error.message().contains("it is unknown whether s3://"), "{error}");
     assert_eq!(content(&direct), "old");
 }

@@ -32,7 +32,7 @@ fn open(port: u16, name: &str, patience: Patience) -> Bucket {
 }
 
 #[test]
-fn answers_of_503_are_outlived() {
+fn answers_of_503_are_retried() {
     let Some(server) = Server::shared() else { return };
     let rules = [
         Rule::new("", "", When::Percent(5, 7), Fault::Refuse),
@@ -53,7 +53,7 @@ fn answers_of_503_are_outlived() {
 }
 
 #[test]
-fn a_server_that_only_says_503_is_told() {
+fn a_server_that_only_answers_503_is_reported() {
     let Some(server) = Server::shared() else { return };
     let proxy = Proxy::before(server.port(), [Rule::new("", "", When::Always, Fault::Refuse)]);
     let bucket = open(proxy.port(), &server.bucket(), impatient(2));
@@ -64,7 +64,7 @@ fn a_server_that_only_says_503_is_told() {
 }
 
 #[test]
-fn an_error_with_an_endless_body_is_told_by_its_status() {
+fn an_error_with_an_endless_body_is_reported_by_its_status() {
     let Some(server) = Server::shared() else { return };
     let proxy = Proxy::before(server.port(), [Rule::new("", "", When::Always, Fault::Flood)]);
     let bucket = open(proxy.port(), &server.bucket(), impatient(0));
@@ -75,7 +75,7 @@ fn an_error_with_an_endless_body_is_told_by_its_status() {
 }
 
 #[test]
-fn a_body_that_breaks_off_is_read_on_from_there() {
+fn an_interrupted_body_is_continued_from_where_it_ended() {
     let Some(server) = Server::shared() else { return };
     let proxy = Proxy::before(server.port(), []);
     let bucket = Server::open(proxy.port(), &server.bucket());
@@ -93,7 +93,7 @@ fn a_body_that_breaks_off_is_read_on_from_there() {
 }
 
 #[test]
-fn a_body_that_always_breaks_off_is_an_error_and_never_short() {
+fn a_body_that_is_always_interrupted_is_an_error_and_never_short() {
     let Some(server) = Server::shared() else { return };
     let proxy = Proxy::before(server.port(), []);
     let bucket = open(proxy.port(), &server.bucket(), impatient(2));
@@ -135,7 +135,7 @@ fn bytes_altered_on_the_way_are_refused_by_the_server() {
 }
 
 #[test]
-fn bytes_altered_in_an_answer_are_there_for_a_checksum_to_find() {
+fn bytes_altered_in_an_answer_are_found_by_a_checksum() {
     let Some(server) = Server::shared() else { return };
     let proxy = Proxy::before(server.port(), [Rule::new("GET", "/a", When::Nth(1), Fault::AlterAnswer)]);
     let bucket = Server::open(proxy.port(), &server.bucket());
@@ -148,7 +148,7 @@ fn bytes_altered_in_an_answer_are_there_for_a_checksum_to_find() {
 }
 
 #[test]
-fn a_server_that_does_not_answer_or_is_not_there_is_told_in_time() {
+fn a_silent_or_unreachable_server_is_reported_in_time() {
     let Some(server) = Server::shared() else { return };
     let proxy = Proxy::before(server.port(), [Rule::new("", "", When::Always, Fault::Delay(Duration::from_secs(60)))]);
     let began = Instant::now();

@@ -1,5 +1,5 @@
-//! Runs over inputs in a store that fails, and inputs that change while they are read: an error that names the object, or
-//! the right result, and never a secret in any text.
+//! Runs over inputs in a store that fails, and inputs that change while they are read: an error that names the object,
+//! or the right result, and never a secret in any text.
 
 use rustix::process::Signal;
 
@@ -12,7 +12,7 @@ use crate::server::{SECRET, Server};
 const BEYOND: u64 = 100 << 20;
 const MIB: u64 = 1 << 20;
 
-/// Starts a run, changes an object while the run is paused, and lets it go on.
+/// Starts a run, changes an object while the run is paused, and lets it continue.
 fn changed_at(lake: &Lake, failpoint: &str, job: &str, change: impl FnOnce()) -> Run {
     let mut run = lake.start_failing(&format!("{failpoint}=pause"), &format!("run {job}.toml --rebuild"));
     run.wait_until_paused();
@@ -61,7 +61,7 @@ fn an_object_that_changes_during_the_run_stops_it() {
 }
 
 #[test]
-fn refusals_and_broken_connections_are_outlived() {
+fn refusals_and_broken_connections_are_retried() {
     let Some(lake) = Lake::new() else { return };
     for number in 0..12 {
         parquet(&lake.workspace, &format!("data/parquet/{number:02}.parquet"), number * 500..(number + 1) * 500);
@@ -86,7 +86,7 @@ fn refusals_and_broken_connections_are_outlived() {
 }
 
 #[test]
-fn a_store_that_goes_away_is_no_fault_of_the_data() {
+fn an_unavailable_store_is_not_an_error_of_the_data() {
     let Some(lake) = Lake::new() else { return };
     parquet(&lake.workspace, "data/a.parquet", 0..2_000);
     lake.upload("data");
@@ -103,7 +103,7 @@ fn a_store_that_goes_away_is_no_fault_of_the_data() {
 }
 
 #[test]
-fn wrong_credentials_buckets_and_objects_are_told() {
+fn wrong_credentials_buckets_and_objects_are_reported() {
     let Some(lake) = Lake::new() else { return };
     lake.put("in/a.csv", csv(0..10));
     lake.job("one", &lake.url("in/a.csv"), "");
@@ -112,8 +112,8 @@ fn wrong_credentials_buckets_and_objects_are_told() {
         let line = format!("run {job}.toml -vvv");
         let wrong = lake.workspace.finish(&mut lake.command_as(lake.port, USER, "hunter2-hunter2", &line)).fails(2);
         // An answer to a HEAD has no text that says what is wrong with the credentials.
-        let told = wrong.stderr.contains("refuses the credentials") || wrong.stderr.contains("have no right to");
-        assert!(told && !wrong.stderr.contains("hunter2"), "{}", wrong.stderr);
+        let refused = wrong.stderr.contains("refuses the credentials") || wrong.stderr.contains("have no right to");
+        assert!(refused && !wrong.stderr.contains("hunter2"), "{}", wrong.stderr);
         let right = lake.cutover(&line).ok();
         assert!(!right.stderr.contains(SECRET) && !right.stdout.contains(SECRET), "{}", right.stderr);
         let reader = lake.workspace.finish(&mut lake.command_as(lake.port, "reader", "reader-secret", &line)).ok();

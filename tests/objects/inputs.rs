@@ -1,4 +1,5 @@
-//! Inputs by URL: whatever the format, the same result as from local files; and every rule about files holds in a bucket.
+//! Inputs by URL: whatever the format, the same result as from local files; and every rule about files holds in a
+//! bucket.
 
 use std::io::Write;
 
@@ -10,9 +11,9 @@ use crate::lake::{Lake, avro, csv, json, parquet};
 const ROWS: i64 = 4_000;
 
 fn gzip(text: &str) -> Vec<u8> {
-    let mut packed = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
-    packed.write_all(text.as_bytes()).unwrap();
-    packed.finish().unwrap()
+    let mut compressed = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    compressed.write_all(text.as_bytes()).unwrap();
+    compressed.finish().unwrap()
 }
 
 /// The digest of what a job builds.
@@ -49,7 +50,7 @@ fn every_format_gives_what_the_same_local_files_give() {
 }
 
 #[test]
-fn lineage_has_urls_and_tags_and_new_content_is_noticed() {
+fn lineage_has_urls_and_e_tags_and_new_content_is_noticed() {
     let Some(lake) = Lake::new() else { return };
     lake.put("in/a.csv", csv(0..10));
     lake.job("one", &lake.url("in/a.csv"), "");
@@ -107,7 +108,7 @@ fn directories_patterns_and_partitions_are_as_in_a_file_system() {
 }
 
 #[test]
-fn markers_are_required_and_logs_of_tables_refused() {
+fn markers_can_be_required_and_table_logs_are_refused() {
     let Some(lake) = Lake::new() else { return };
     lake.put("events/date=1/a.csv", csv(0..10));
     lake.put("events/date=2/a.csv", csv(10..20));
@@ -175,7 +176,7 @@ fn init_and_plan_read_by_url() {
 }
 
 #[test]
-fn many_objects_are_compared_again_by_a_listing() {
+fn many_objects_are_rechecked_by_one_listing() {
     let Some(lake) = Lake::new() else { return };
     for number in 0..40 {
         lake.put(&format!("many/{number:02}.csv"), csv(number..number + 1));
@@ -191,7 +192,7 @@ fn many_objects_are_compared_again_by_a_listing() {
 }
 
 #[test]
-fn what_is_wrong_in_an_object_is_told_by_its_url() {
+fn errors_in_an_object_are_reported_with_its_url() {
     let Some(lake) = Lake::new() else { return };
     parquet(&lake.workspace, "data/a.parquet", 0..5_000);
     let mut bytes = std::fs::read(lake.workspace.path("data/a.parquet")).unwrap();
@@ -223,9 +224,9 @@ fn what_is_wrong_in_an_object_is_told_by_its_url() {
 }
 
 #[test]
-fn urls_with_secrets_and_of_other_kinds_are_refused_with_their_line() {
+fn urls_with_secrets_and_unknown_schemes_are_refused_with_their_line() {
     let Some(lake) = Lake::new() else { return };
-    for (path, told) in [
+    for (path, message) in [
         ("s3://AKIA:hunter2@lake/a.csv", "has credentials in it"),
         ("https://host/a.csv?X-Amz-Signature=hunter2", "has a query"),
         ("ftp://me:hunter2@host/a.csv", "is not a URL of s3://"),
@@ -236,7 +237,7 @@ fn urls_with_secrets_and_of_other_kinds_are_refused_with_their_line() {
         lake.job("refused", path, "");
         let refused = lake.cutover("run refused.toml");
         assert!(!refused.stderr.contains("hunter2") && !refused.stdout.contains("hunter2"), "{}", refused.stderr);
-        assert!(refused.stderr.contains(told), "{path}: {}", refused.stderr);
+        assert!(refused.stderr.contains(message), "{path}: {}", refused.stderr);
         assert!([2, 4].contains(&refused.code()), "{path}: {}", refused.stderr);
     }
 }

@@ -9,7 +9,7 @@ fn key(text: &str) -> Key {
 }
 
 #[test]
-fn objects_are_written_looked_at_read_and_deleted() {
+fn objects_are_written_inspected_read_and_deleted() {
     let Some(server) = Server::shared() else { return };
     let bucket = Server::open(server.port(), &server.bucket());
     assert_eq!(bucket.head(&key("a")).unwrap(), None);
@@ -38,7 +38,7 @@ fn block_on<T>(work: impl Future<Output = T>) -> T {
 }
 
 #[test]
-fn parts_for_scans_are_brought_together_and_are_of_one_object() {
+fn ranges_for_scans_are_coalesced_and_are_of_one_object() {
     let Some(server) = Server::shared() else { return };
     let bucket = Server::open(server.port(), &server.bucket());
     let content: Vec<u8> = (0..2_000_000_u32).flat_map(u32::to_le_bytes).collect();
@@ -81,7 +81,7 @@ fn more_objects_than_a_page_are_listed_in_order_and_deleted() {
 }
 
 #[test]
-fn a_condition_is_held_to() {
+fn a_condition_is_enforced() {
     let Some(server) = Server::shared() else { return };
     let bucket = Server::open(server.port(), &server.bucket());
     let name = key("current.json");

@@ -9,7 +9,7 @@ fn key(text: &str) -> Key {
 }
 
 #[test]
-fn what_passes_is_not_changed() {
+fn requests_pass_unchanged() {
     let Some(server) = Server::shared() else { return };
     let proxy = Proxy::before(server.port(), []);
     let name = server.bucket();

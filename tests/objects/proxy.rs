@@ -23,22 +23,22 @@ pub enum Fault {
     Delay(Duration),
     /// The connection is cut, and the server never sees it.
     Swallow,
-    /// The server never sees it, and the client is told 503.
+    /// The server never sees it, and the client gets 503.
     Refuse,
-    /// The server never sees it, and the client is told 403.
+    /// The server never sees it, and the client gets 403.
     Deny,
-    /// The server never sees it, and the client is told that its credentials have expired.
+    /// The server never sees it, and the client gets the answer that its credentials have expired.
     Expire,
     /// The server carries it out, and the connection is cut instead of an answer.
     LoseAnswer,
-    /// The server carries it out, and the client is told 503.
+    /// The server carries it out, and the client gets 503.
     RefuseAfterwards,
-    /// The connection is cut after so many bytes of the answer's body.
+    /// The connection is cut after this many bytes of the answer's body.
     CutBody(usize),
-    /// The server never sees it, and the client is told 400, with a text that has no end and is none.
+    /// The server never sees it, and the client gets 400, with an endless body that is not text.
     Flood,
-    /// The server carries it out, and where it refuses for a condition the client is told that it is done, as by a store
-    /// that knows no conditions.
+    /// The server carries it out, and where it refuses for a condition the client gets the answer that it is done, as
+    /// by a store that knows no conditions.
     ForgetConditions,
     /// A byte of its body is changed.
     AlterRequest,
@@ -55,7 +55,7 @@ pub enum When {
     Nth(usize),
     /// That one, and all after it.
     From(usize),
-    /// So many of a hundred, by a seed.
+    /// This many of a hundred, by a seed.
     Percent(u64, u64),
 }
 
@@ -156,7 +156,7 @@ impl State {
         let _ = server.shutdown(Shutdown::Both);
     }
 
-    /// Passes on one request and its answer; whether the connection goes on.
+    /// Passes on one request and its answer; whether the connection stays open.
     fn pass_on(
         &self,
         from_client: &mut impl BufRead,

@@ -64,7 +64,7 @@ fn versions_are_pulled_once_and_rollbacks_follow() {
 }
 
 #[test]
-fn a_host_follows_until_it_is_stopped_and_says_what_it_serves() {
+fn a_host_follows_until_it_is_stopped_and_reports_what_it_serves() {
     let Some(server) = Server::shared() else { return };
     let (numbers, bucket) = remote(server, server.port(), "");
     numbers.run(1).ok();
@@ -205,7 +205,7 @@ fn a_pull_that_is_killed_anywhere_leaves_the_old_version_and_the_next_one_succee
 }
 
 #[test]
-fn a_download_that_is_cut_or_altered_is_not_taken_and_what_was_complete_is_kept() {
+fn a_truncated_or_altered_download_is_refused_and_complete_files_are_kept() {
     let Some(server) = Server::shared() else { return };
     let proxy = Proxy::before(server.port(), []);
     let (numbers, _) = remote(server, proxy.port(), "");
@@ -223,7 +223,7 @@ fn a_download_that_is_cut_or_altered_is_not_taken_and_what_was_complete_is_kept(
 }
 
 #[test]
-fn a_version_that_is_deleted_or_rolled_back_while_it_comes_is_not_taken() {
+fn a_version_deleted_or_rolled_back_during_its_download_is_not_installed() {
     let Some(server) = Server::shared() else { return };
     let (numbers, _) = remote(server, server.port(), "");
     (1..=2).for_each(|generation| _ = numbers.run(generation).ok());
@@ -249,7 +249,7 @@ fn a_version_that_is_deleted_or_rolled_back_while_it_comes_is_not_taken() {
 }
 
 #[test]
-fn a_store_that_goes_away_or_is_made_anew_changes_nothing_for_readers() {
+fn a_store_that_is_unavailable_or_recreated_changes_nothing_for_readers() {
     let Some(server) = Server::shared() else { return };
     let proxy = Proxy::before(server.port(), []);
     let (numbers, bucket) = remote(server, proxy.port(), "");
@@ -260,7 +260,7 @@ fn a_store_that_goes_away_or_is_made_anew_changes_nothing_for_readers() {
     pull(&numbers).fails(2).complains(&["there is no store at"]);
     assert_eq!(copied(&numbers), (1, 1));
     numbers.run(5).ok();
-    pull(&numbers).fails(5).complains(&["made anew"]);
+    pull(&numbers).fails(5).complains(&["created again"]);
     assert_eq!(copied(&numbers), (1, 1));
 }
 

@@ -10,7 +10,7 @@ use crate::serving::Server;
 use crate::stores::remote;
 
 #[test]
-fn a_remote_store_is_followed_and_served_when_it_is_away() {
+fn a_remote_store_is_followed_and_served_while_it_is_unavailable() {
     let Some(objects) = Objects::shared() else { return };
     let (numbers, _) = remote(objects, objects.port(), "");
     numbers.run(1).ok();

@@ -106,8 +106,8 @@ impl Server {
     }
 }
 
-/// Runs a server until its standard input is closed; why, if it does not come up. One to `try` deletes what it has in the
-/// end: no destructor runs for what all tests share.
+/// Runs a server until its standard input is closed; why, if it does not come up. One to `try` deletes what it has in
+/// the end: no destructor runs for what all tests share.
 fn run(how: &str, dir: &Path, port: u16) -> Result<Child, String> {
     let mut command = Command::new(script());
     command.arg(how).arg(dir).arg(port.to_string());

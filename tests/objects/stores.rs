@@ -95,7 +95,7 @@ fn behaviours(numbers: &Numbers) {
     numbers.write(6, 100);
     numbers.workspace.cutover("run numbers.toml --as-of 2029-01-01").fails(7).complains(&["older"]);
     assert_eq!(numbers.seen(), (5, 5));
-    // Readers, and what a store tells.
+    // Readers, and what a store reports.
     assert_eq!(numbers.on("scan", "--limit 3").ok().stdout.lines().count(), 3);
     numbers.on("get", "absent").exits(1);
     for depth in ["sizes", "checksums", "full"] {
@@ -159,7 +159,7 @@ fn changes_of_two_hosts_at_once_are_both_applied_or_refused() {
         let runs: Vec<_> = racers.iter().map(|(host, line)| host.workspace.start(line)).collect();
         let codes: Vec<i32> = runs.into_iter().map(|run| run.wait().exits_with_one_of(&[0, 2, 5])).collect();
         let current = one.current_json();
-        // Whoever came first, the state is one of those that the two commands lead to, one after the other.
+        // Whichever came first, the state is one of those that the two commands lead to, one after the other.
         assert!(current["current"] == to || current["current"] == back, "{codes:?} {current}");
         if !current["pin"].is_null() {
             assert_eq!(current["pin"]["version"], current["current"]);
@@ -170,7 +170,7 @@ fn changes_of_two_hosts_at_once_are_both_applied_or_refused() {
 }
 
 #[test]
-fn a_commit_whose_answer_is_lost_is_found_out() {
+fn the_outcome_of_a_commit_with_a_lost_answer_is_found() {
     let Some(server) = Server::shared() else { return };
     for fault in [Fault::LoseAnswer, Fault::RefuseAfterwards, Fault::Swallow, Fault::Refuse] {
         let proxy = Proxy::before(server.port(), []);
@@ -184,7 +184,7 @@ fn a_commit_whose_answer_is_lost_is_found_out() {
 }
 
 #[test]
-fn a_builder_that_slept_through_its_lease_installs_nothing() {
+fn a_builder_whose_lease_expired_while_paused_installs_nothing() {
     let Some(server) = Server::shared() else { return };
     let (one, bucket) = remote(server, server.port(), "");
     let other = other_host(&one, server.port());
@@ -207,7 +207,7 @@ fn a_builder_that_slept_through_its_lease_installs_nothing() {
 }
 
 #[test]
-fn answers_of_503_and_cut_connections_are_tried_again() {
+fn answers_of_503_and_cut_connections_are_retried() {
     let Some(server) = Server::shared() else { return };
     let proxy = Proxy::before(server.port(), []);
     let (numbers, _) = remote(server, proxy.port(), "");
@@ -273,7 +273,7 @@ fn objects_that_were_altered_or_deleted_are_found_and_never_read() {
 }
 
 #[test]
-fn what_cannot_be_used_is_refused_with_its_reason_and_without_secrets() {
+fn unusable_stores_are_refused_with_a_reason_and_without_secrets() {
     let Some(server) = Server::shared() else { return };
     let (numbers, bucket) = remote(server, server.port(), "");
     numbers.run(1).ok();
@@ -310,7 +310,7 @@ fn of_hosts_that_race_for_the_lease_one_builds_at_a_time() {
         let runs = [&one, &other].map(|host| host.workspace.start("run numbers.toml"));
         let codes = runs.map(|run| run.wait().exits_with_one_of(&[0, 5]));
         built += codes.iter().filter(|code| **code == 0).count();
-        assert!(codes.contains(&0), "nobody built in round {round}");
+        assert!(codes.contains(&0), "no host built in round {round}");
         let current = one.current_json();
         assert_eq!(current["next_version"], built + 1, "a number for each build, in round {round}");
         assert_eq!(current["current"], built);
@@ -318,7 +318,7 @@ fn of_hosts_that_race_for_the_lease_one_builds_at_a_time() {
 }
 
 #[test]
-fn a_server_that_is_killed_and_comes_back_stops_no_build_and_no_pull() {
+fn a_server_that_is_killed_and_restarted_stops_no_build_and_no_pull() {
     let Some(server) = Server::own() else { return };
     let (numbers, _) = remote(&server, server.port(), "");
     numbers.run(1).ok();

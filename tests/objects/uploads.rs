@@ -28,7 +28,7 @@ fn faulty(server: &Server, rules: impl IntoIterator<Item = Rule>) -> (String, Pr
     (name, proxy, bucket)
 }
 
-/// Uploads, and returns what was noted beside the result.
+/// Uploads, and returns what was noted, with the result.
 fn upload(bucket: &Bucket, source: &mut dyn Read, xxh3: Option<u64>) -> (Result<u64, Error>, Vec<OpenUpload>) {
     let mut noted = Vec::new();
     let result = bucket.upload(&key(), source, BYTES as u64, xxh3, &mut |open| {
@@ -44,7 +44,7 @@ fn nothing_is_left(server: &Server, name: &str) {
 }
 
 #[test]
-fn a_large_file_arrives_as_it_is() {
+fn a_large_file_arrives_unchanged() {
     let Some(server) = Server::shared() else { return };
     let (name, proxy, bucket) = faulty(server, [Rule::new("", "", When::Percent(5, 3), Fault::Refuse)]);
     let content = bytes();
@@ -98,7 +98,7 @@ impl Read for Broken {
 }
 
 #[test]
-fn a_source_that_is_not_as_it_should_be_is_not_completed() {
+fn an_upload_of_a_changed_file_is_not_completed() {
     let Some(server) = Server::shared() else { return };
     let (name, _proxy, bucket) = faulty(server, []);
     let content = bytes();
@@ -117,7 +117,7 @@ fn a_source_that_is_not_as_it_should_be_is_not_completed() {
 }
 
 #[test]
-fn an_upload_that_stays_open_is_told_and_can_be_aborted_later() {
+fn an_upload_left_open_is_reported_and_can_be_aborted_later() {
     let Some(server) = Server::shared() else { return };
     let rules = [
         Rule::new("PUT", "partNumber=2", When::Always, Fault::Refuse),

@@ -29,7 +29,7 @@ fn assert_answers(server: &Server) {
 }
 
 #[test]
-fn bytes_that_come_one_by_one_are_a_command() {
+fn bytes_sent_one_by_one_are_a_command() {
     let (_numbers, server) = served("");
     let mut client = server.resp();
     for byte in encoded(&[b"GET", b"numbers:k001"]) {
@@ -55,7 +55,7 @@ fn half_a_command_is_cut_off_in_time() {
 }
 
 #[test]
-fn lengths_are_not_believed() {
+fn wrong_lengths_are_refused() {
     let (_numbers, server) = served("");
     let before = server.memory();
     for bytes in [

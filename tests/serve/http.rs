@@ -7,7 +7,7 @@ use std::io::Read;
 use crate::server::served;
 
 #[test]
-fn a_value_comes_with_its_version() {
+fn a_value_is_returned_with_its_version() {
     let (numbers, server) = served();
     let http = server.http();
     let found = http.get("/v1/numbers/k000");
@@ -63,7 +63,7 @@ fn batches_and_pages_are_of_one_version() {
 }
 
 #[test]
-fn operators_see_what_is_served() {
+fn endpoints_for_operators_describe_what_is_served() {
     let (_numbers, server) = served();
     let http = server.http();
     server.resp().ask("MGET numbers:k000 numbers:none");

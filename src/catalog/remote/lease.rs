@@ -4,8 +4,8 @@
 //! absent, released or expired ─▶ conditional put of ours ─▶ renewed every third of its life ─▶ released
 //! ```
 //! A lease keeps two builders from doing the same work, and `gc` from deleting what a builder uploads. It is not what
-//! keeps a store safe: each host that takes the lease raises `builder_epoch` in `current.json`, and a builder that slept through
-//! its lease cannot install with an older epoch, whatever its clock says.
+//! keeps a store safe: each host that takes the lease raises `builder_epoch` in `current.json`, and a builder that
+//! slept through its lease cannot install with an older epoch, whatever its clock says.
 //!
 //! Not for: builders of one host, which exclude each other by `build.lock`.
 
@@ -70,7 +70,7 @@ impl Lease {
             let condition = match &found {
                 None => Condition::Absent,
                 Some(object) => {
-                    // What cannot be read holds nobody off: the lease is not what keeps the store safe.
+                    // An unreadable lease excludes no builder: the lease is not what keeps the store safe.
                     let held = serde_json::from_slice::<Held>(&object.bytes).ok();
                     if let Some(held) = held.filter(|held| !held.is_over(work_dir)) {
                         return Err(held.conflict(remote));

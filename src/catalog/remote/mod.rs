@@ -76,7 +76,7 @@ pub enum Refreshed {
 pub(super) enum Replaced {
     /// It is applied.
     Applied,
-    /// It is not: somebody else replaced the file first.
+    /// It is not: another process replaced the file first.
     Lost,
 }
 
@@ -148,8 +148,8 @@ impl Remote {
         Ok(Refreshed::Changed(Box::new(current), object.entry.tag))
     }
 
-    /// Replaces `current.json`, which must be as `tag` says, or creates it where none is given. The change gets an ID, by
-    /// which it is recognized where its answer is lost, also below later changes of other hosts.
+    /// Replaces `current.json`, which must be as `tag` says, or creates it where none is given. The change gets an ID,
+    /// by which it is recognized where its answer is lost, also below later changes of other hosts.
     ///
     /// # Errors
     /// `Unavailable` when it is unknown whether the change was applied, or the object store does not answer; as
@@ -177,7 +177,7 @@ impl Remote {
     /// Creates an empty store.
     ///
     /// # Errors
-    /// `Invalid` when the object store does not hold to conditions; `Corrupt` when there are versions without
+    /// `Invalid` when the object store does not enforce conditions; `Corrupt` when there are versions without
     /// `current.json`; as [`Remote::read`].
     pub(super) fn create(&self, dataset: &str) -> Result<()> {
         let mut has_versions = false;
@@ -288,7 +288,7 @@ fn build_key(build_id: &str, path: &str) -> Result<Key> {
     Key::new(format!("versions/{build_id}/{path}"))
 }
 
-/// A number for names that nobody else uses.
+/// A number for names that no other process uses.
 fn random() -> u64 {
     use std::hash::{BuildHasher, RandomState};
     RandomState::new().hash_one(std::process::id())

@@ -1,7 +1,7 @@
 //! What hosts that pull from a remote store say of themselves: one object per host, `replicas/<name>.json`.
 //!
 //! It is for people and for `publish --wait-replicas`; nothing else depends on it, and a host without the right to
-//! write pulls all the same.
+//! write still pulls.
 //!
 //! Not for: the consumers of a topic, which report on Kafka.
 

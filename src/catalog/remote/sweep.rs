@@ -1,5 +1,5 @@
-//! Deletes objects of a remote store that nothing names: versions that were removed, builds that died, and uploads in
-//! parts that were never completed.
+//! Deletes objects of a remote store that nothing refers to: versions that were removed, builds that died, and uploads
+//! in parts that were never completed.
 //!
 //! Versions that were just removed go at once. Anything else that `current.json` does not name may be what a slow
 //! builder uploads: it is deleted once it is older than a grace time, and only by a process that has become the builder
@@ -41,7 +41,8 @@ struct Build {
 
 impl Remote {
     /// Deletes the objects of versions that were `removed` from `current.json`, and those of builds that it does not
-    /// name and that are older than `grace`. The latter only while this process is the builder: `lock_build` makes it one.
+    /// name and that are older than `grace`. The latter only while this process is the builder: `lock_build` makes it
+    /// one.
     ///
     /// # Errors
     /// As those of a listing and of a deletion; running it again continues.

@@ -7,8 +7,8 @@
 //!                     work/runs/….run         sorted runs: their names are used once
 //!                     attempt-<hex>/shard-…   the files of one attempt at a shard
 //! ```
-//! Everything is below the build's own prefix, so that `sweep` deletes it with the build. Objects are written before the
-//! record that names them: a process that finds a record finds what it names.
+//! Everything is below the build's own prefix, so that `sweep` deletes it with the build. Objects are written before
+//! the record that names them: a process that finds a record finds what it names.
 //!
 //! Not for: what records mean (`pipeline`), and the manifest, which the builder alone writes.
 
@@ -119,8 +119,8 @@ impl SharedWork {
         &self.build_id
     }
 
-    /// Writes a record unless there is one; returns whether it was written. What it says must differ from what anybody
-    /// else may write there.
+    /// Writes a record unless there is one; returns whether it was written. Its content must differ from what any
+    /// other process may write there.
     ///
     /// # Errors
     /// As those of a conditional put; `Unavailable` when it is unknown whether it was written.
@@ -141,7 +141,7 @@ impl SharedWork {
         let Some(object) = self.remote.bucket.get(&key, MAX_RECORD)? else { return Ok(None) };
         let parsed = serde_json::from_slice(&object.bytes);
         parsed.map(Some).map_err(|error| {
-            Error::corrupt(format!("{} is no record of this program", self.remote.bucket.url(&key))).because(error)
+            Error::corrupt(format!("{} is not a record of Cutover", self.remote.bucket.url(&key))).because(error)
         })
     }
 
@@ -192,7 +192,7 @@ impl SharedWork {
         Ok(numbers)
     }
 
-    /// Uploads a file under a name that nobody else uses.
+    /// Uploads a file under a name that no other process uses.
     ///
     /// # Errors
     /// As [`Remote::upload`].

@@ -63,7 +63,7 @@ fn a_rejected_version_needs_the_kind_of_its_check() {
 }
 
 #[test]
-fn two_bad_ones_in_a_row_roll_back_to_the_last_good_one() {
+fn two_bad_versions_in_a_row_are_rolled_back_to_the_last_good_one() {
     let mut current = published();
     commit(&mut current, |c| c.rollback(None, at(20))).unwrap();
     assert_eq!((current.current, state(&current, 3)), (Some(2), State::RolledBack));
@@ -104,7 +104,7 @@ fn a_rollback_goes_only_to_good_versions_and_says_why_not() {
 }
 
 #[test]
-fn a_rolled_back_version_stays_out_and_so_does_its_content() {
+fn a_rolled_back_version_and_its_content_are_refused() {
     let mut current = published();
     commit(&mut current, |c| c.rollback(None, at(20))).unwrap();
     assert_eq!(kind(current.publish(3, &nothing(), at(30))), Kind::Rejected);
@@ -119,7 +119,7 @@ fn a_rolled_back_version_stays_out_and_so_does_its_content() {
 }
 
 #[test]
-fn a_version_that_waits_while_its_content_is_rolled_back_stays_out() {
+fn a_staged_version_is_refused_once_its_content_is_rolled_back() {
     let mut current = published();
     for version in [4, 5] {
         assert_eq!(commit(&mut current, |c| c.add(version, entry(4, "bad"))).unwrap(), State::Complete);
@@ -133,7 +133,7 @@ fn a_version_that_waits_while_its_content_is_rolled_back_stays_out() {
 }
 
 #[test]
-fn a_pin_holds_readers_until_it_is_taken_off() {
+fn a_pin_holds_readers_until_it_is_removed() {
     let mut current = published();
     commit(&mut current, |c| c.add(4, entry(4, "new"))).unwrap();
     assert_eq!(kind(current.pin(None, "  ", at(20))), Kind::Invalid);
@@ -155,7 +155,7 @@ fn a_pin_holds_readers_until_it_is_taken_off() {
 }
 
 #[test]
-fn a_pin_on_an_earlier_good_version_takes_readers_there_and_condemns_nothing() {
+fn a_pin_on_an_earlier_good_version_switches_readers_and_marks_nothing_as_bad() {
     let mut current = published();
     assert_eq!(commit(&mut current, |c| c.pin(Some(1), "r", at(20))).unwrap(), Flip { from: Some(3), to: 1 });
     assert_eq!(state(&current, 3), State::Retired);
@@ -174,7 +174,7 @@ fn the_current_version_cannot_be_removed() {
 }
 
 #[test]
-fn so_many_rolled_back_contents_are_remembered_and_no_more() {
+fn the_list_of_rolled_back_contents_is_bounded() {
     let mut current = store_of(1);
     commit(&mut current, |c| c.publish(1, &nothing(), at(1))).unwrap();
     for version in 2..=(MAX_ROLLED_BACK as u64 + 10) {
@@ -219,7 +219,7 @@ fn an_earlier_build_does_not_replace_a_later_one_by_itself() {
 }
 
 #[test]
-fn all_reasons_are_told_at_once_and_each_has_to_be_allowed() {
+fn all_refusals_are_reported_at_once_and_each_must_be_allowed() {
     let mut current = published();
     let mut bad = entry(1, "bad");
     (bad.state, bad.rejected) = (State::Rejected, Some("check".to_owned().into()));

@@ -59,7 +59,7 @@ impl Args {
         let shape = self.shape();
         let directory = Directory::claim(&self.dir)?;
         if !self.generate_only {
-            walkthrough::tell(&directory, &shape, output)?;
+            walkthrough::run(&directory, &shape, output)?;
             return Ok(Verdict::Yes);
         }
         generate(directory.path(), &shape)?;

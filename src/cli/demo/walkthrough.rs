@@ -25,7 +25,7 @@ use crate::serve::{Range, Reader, Version};
 const SHOWN: usize = 3;
 
 /// Runs all steps.
-pub(super) fn tell(directory: &Directory, shape: &Shape, output: &mut Output) -> Result<()> {
+pub(super) fn run(directory: &Directory, shape: &Shape, output: &mut Output) -> Result<()> {
     let mut story = Story { directory, output, steps: 0 };
     directory.prepare()?;
 

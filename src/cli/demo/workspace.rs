@@ -52,7 +52,7 @@ impl Directory {
         let marker = path.join(MARKER);
         if !marker.is_file() && !is_empty(path)? {
             return Err(Error::invalid(format!(
-                "{} holds something that is not the demo's: choose a new or an empty directory with --dir",
+                "{} has files that the demo did not write: choose a new or an empty directory with --dir",
                 path.display()
             )));
         }
@@ -189,7 +189,7 @@ mod tests {
     }
 
     #[test]
-    fn a_directory_of_somebody_else_is_refused_and_an_earlier_demo_is_not() {
+    fn a_directory_with_other_files_is_refused_and_an_earlier_demo_is_not() {
         let parent = tempfile::tempdir().unwrap();
         let foreign = parent.path().join("foreign");
         fs::create_dir(&foreign).unwrap();
@@ -208,7 +208,7 @@ mod tests {
     }
 
     #[test]
-    fn only_beginnings_of_paths_are_moved() {
+    fn only_path_prefixes_are_rewritten() {
         let text = "path = \"data/demo/events/\" # cutover run jobs/a.toml, myjobs/x, a/jobs/y";
         assert_eq!(moved(text, "d/"), "path = \"d/events/\" # cutover run d/jobs/a.toml, myjobs/x, a/jobs/y");
         assert_eq!(moved("stores/x", "jobs"), "jobs/stores/x");

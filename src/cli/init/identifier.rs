@@ -17,7 +17,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_that_sql_would_misread_are_quoted() {
+    fn identifiers_that_sql_would_misread_are_quoted() {
         for (name, sql) in [
             ("user_id", "user_id"),
             ("User", "\"User\""),

@@ -160,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn the_fold_never_makes_a_list_without_end() {
+    fn the_proposed_fold_never_collects_unbounded_lists() {
         assert_eq!(choice("a", false, Some(1)).fold(), "error");
         assert_eq!(choice("a", false, Some(100)).fold(), "list");
         assert_eq!(choice("a", false, Some(101)).fold(), "number");
@@ -168,7 +168,7 @@ mod tests {
     }
 
     #[test]
-    fn names_of_keys_are_known() {
+    fn names_of_key_columns_are_recognized() {
         assert!(["id", "ID", "user_id", "userId", "request_uuid"].iter().all(|name| is_named_like_a_key(name)));
         assert!(["paid", "valid", "name", "monkey"].iter().all(|name| !is_named_like_a_key(name)));
     }

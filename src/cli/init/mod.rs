@@ -37,9 +37,9 @@ Examples:
 
 /// Write a job file and data contracts from the files' own schemas
 ///
-/// Takes Parquet, CSV, JSON lines and Avro: files, directories, globs in quotes or URLs. The job has all columns of the first
-/// input, keyed by the column that looks most like a key; its comments say how to change that. Files that exist are
-/// kept.
+/// Takes Parquet, CSV, JSON lines and Avro: files, directories, globs in quotes or URLs. The job has all columns of the
+/// first input, keyed by the column that looks most like a key; its comments say how to change that. Files that exist
+/// are kept.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Args {

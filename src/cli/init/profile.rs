@@ -79,12 +79,12 @@ impl Profiler {
         for path in paths {
             let taken: Vec<&str> = tables.iter().map(|table| table.name.as_str()).collect();
             let name = unused(&table_name(path), &taken);
-            tables.push(self.look_at(name, path)?);
+            tables.push(self.profile_input(name, path)?);
         }
         Ok(tables)
     }
 
-    fn look_at(&self, name: String, path: &str) -> Result<Table> {
+    fn profile_input(&self, name: String, path: &str) -> Result<Table> {
         let path = path.to_owned();
         let csv = CsvForm::default();
         let (format, schema, require, require_each, partitions) = (None, None, None, None, None);

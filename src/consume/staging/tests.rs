@@ -134,12 +134,12 @@ fn stage(announcement: &Announcement, wanted: &StreamedVersion) -> Result<()> {
 }
 
 #[test]
-fn a_sound_announcement_is_taken_over() {
+fn a_valid_announcement_is_accepted() {
     follow(&good()).unwrap();
 }
 
 #[test]
-fn no_announcement_ends_a_follower() {
+fn no_announcement_can_crash_a_follower() {
     let good = good();
     let mut found = Vec::new();
     places(&good, "", &mut found);
@@ -166,7 +166,7 @@ fn no_announcement_ends_a_follower() {
 }
 
 #[test]
-fn a_build_id_of_any_length_that_kafka_takes_has_a_directory() {
+fn a_build_id_of_any_length_that_kafka_accepts_has_a_directory() {
     for letters in [1, 90, 100, 200] {
         let name = directory_name(&format!("views.v9-{}-00000000", "b".repeat(letters)));
         assert!(name.len() <= 128 && name.starts_with("follow-"), "{name}");

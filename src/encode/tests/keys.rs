@@ -120,7 +120,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(48))]
 
     #[test]
-    fn bytes_sort_as_columns_and_keys_come_back(rows in rows(), first in 0_usize..14, second in 0_usize..14) {
+    fn key_bytes_sort_like_their_columns_and_round_trip(rows in rows(), first in 0_usize..14, second in 0_usize..14) {
         let names: Vec<_> = columns(&rows).iter().map(|(name, _)| *name).collect();
         for name in &names {
             check_keys(&rows, &[name], Fold::Error)?;
@@ -133,7 +133,7 @@ proptest! {
     }
 
     #[test]
-    fn order_bytes_sort_as_asked(values in prop::collection::vec(any::<Option<i64>>(), 1..30), descending: bool, nulls_first: bool) {
+    fn order_bytes_sort_as_the_job_says(values in prop::collection::vec(any::<Option<i64>>(), 1..30), descending: bool, nulls_first: bool) {
         let ids = Int64Array::from_iter_values(0..values.len() as i64);
         let batch = batch(vec![("id", Arc::new(ids)), ("ts", Arc::new(Int64Array::from(values.clone())))]);
         let output = crate::job::Output { order_by: vec![order_by("ts", descending, nulls_first)], ..output(&["id"]) };
@@ -153,7 +153,7 @@ proptest! {
 }
 
 #[test]
-fn one_text_or_binary_column_is_its_bytes() {
+fn a_single_string_or_binary_column_is_stored_as_its_bytes() {
     let batch = batch(vec![
         ("url", Arc::new(StringArray::from(vec!["a\0b", ""]))),
         ("n", Arc::new(Int64Array::from(vec![1, 2]))),
@@ -219,7 +219,7 @@ fn schema_of(columns: Vec<(&str, ArrayRef)>, fold: Fold) -> KeySchema {
 }
 
 #[test]
-fn keys_are_written_as_people_write_them() {
+fn keys_are_shown_as_people_write_them() {
     let date = || ("day", Arc::new(Date32Array::from(vec![0])) as ArrayRef);
     let time = || ("at", Arc::new(Time64NanosecondArray::from(vec![0])) as ArrayRef);
     let one = schema_of(vec![date()], Fold::Error);
@@ -245,7 +245,7 @@ fn keys_are_written_as_people_write_them() {
 }
 
 #[test]
-fn keys_that_do_not_fit_say_what_would() {
+fn keys_that_do_not_fit_are_refused_with_what_would() {
     let of = |array: ArrayRef| schema_of(vec![("k", array)], Fold::Error);
     let message = |schema: &KeySchema, key: &str| {
         let error = schema.parse(key).unwrap_err();
@@ -272,7 +272,7 @@ fn keys_that_do_not_fit_say_what_would() {
 }
 
 #[test]
-fn bytes_that_are_no_key_are_corrupt() {
+fn invalid_key_bytes_are_corrupt() {
     let schema = schema_of(
         vec![("url", Arc::new(StringArray::from(vec!["a"]))), ("n", Arc::new(Int64Array::from(vec![1])))],
         Fold::Error,
@@ -352,7 +352,7 @@ fn readers_find_the_shard_the_writer_chose() {
 }
 
 #[test]
-fn plans_name_what_is_wrong_with_the_key() {
+fn a_wrong_key_is_refused_with_its_reason() {
     let batch =
         batch(vec![("url", Arc::new(StringArray::from(vec!["a"]))), ("n", Arc::new(Int64Array::from(vec![1])))]);
     let invalid = |output: &crate::job::Output| {

@@ -110,7 +110,7 @@ fn json_values_read_as_documented() {
 
 /// One of the two values would be lost, or which one is read would depend on the reader.
 #[test]
-fn a_map_that_has_a_key_twice_is_refused() {
+fn a_map_with_a_duplicate_key_is_refused() {
     let entries = |keys: [&str; 3]| {
         let mut tags = MapBuilder::new(None, StringBuilder::new(), StringBuilder::new());
         for (at, key) in keys.into_iter().enumerate() {
@@ -136,7 +136,7 @@ fn a_map_that_has_a_key_twice_is_refused() {
 
 /// JSON has no number for NaN and infinities, and null would be a different value; Avro holds them, shown as strings.
 #[test]
-fn what_json_has_no_number_for_is_refused() {
+fn numbers_that_json_cannot_hold_are_refused() {
     for value in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY] {
         let ids: ArrayRef = Arc::new(Int64Array::from(vec![1, 2]));
         let lists = ListArray::from_iter_primitive::<Float64Type, _, _>([None, Some(vec![Some(0.5), Some(value)])]);
@@ -290,7 +290,7 @@ fn names_avro_does_not_allow_are_replaced_and_collisions_refused() {
 }
 
 #[test]
-fn every_column_has_a_use() {
+fn every_column_of_the_query_must_be_used() {
     let batch = sample();
     let named = |columns: &[&str], encoding| Output {
         value: ValueSpec { encoding, columns: Some(strings(columns)) },
@@ -378,7 +378,7 @@ fn damaged_values_are_corrupt() {
 }
 
 #[test]
-fn what_readers_cannot_follow_is_told() {
+fn schema_changes_that_break_readers_are_reported() {
     let schema = |columns, output: &Output| plan(&batch(columns), output).unwrap().value_schema().clone();
     let ids = || ("id", Arc::new(Int64Array::from(vec![1])) as ArrayRef);
     let old = schema(

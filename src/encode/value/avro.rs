@@ -93,7 +93,7 @@ mod tests {
     proptest! {
         /// arrow-avro's encoder, given the same schema and columns, writes the same bytes.
         #[test]
-        fn as_arrow_avro_writes(
+        fn values_equal_those_that_arrow_avro_writes(
             longs in prop::collection::vec(any::<Option<i64>>(), 2..20), shift in 0_u32..64, texts in prop::collection::vec(any::<Option<String>>(), 20),
         ) {
             let rows = longs.len();

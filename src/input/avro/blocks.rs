@@ -77,7 +77,7 @@ impl Blocks {
         &self.header
     }
 
-    /// Takes up to `most` of the withheld records of zero bytes; returns how many.
+    /// Removes up to `most` of the withheld records of zero bytes; returns how many.
     pub fn take_empty(&mut self, most: u64) -> u64 {
         let taken = self.empty.min(most);
         self.empty -= taken;
@@ -133,14 +133,14 @@ impl Blocks {
         if size > MAX_BLOCK {
             return Err(ErrorKind::OutOfMemory.into());
         }
-        let mut packed = Vec::new();
-        (&mut self.file).take(size as u64).read_to_end(&mut packed)?;
+        let mut compressed = Vec::new();
+        (&mut self.file).take(size as u64).read_to_end(&mut compressed)?;
         let mut sync = [0; SYNC];
         self.file.read_exact(&mut sync)?;
         if sync != self.sync {
             return Err(wrong("it is not followed by the sync marker of this file"));
         }
-        let records = self.codec.unpack(packed, MAX_BLOCK).map_err(|error| match error.kind() {
+        let records = self.codec.decompress(compressed, MAX_BLOCK).map_err(|error| match error.kind() {
             // Compressed data that ends early is damage of the block, not a truncated file.
             ErrorKind::UnexpectedEof => wrong("its compressed data is invalid"),
             _ => error,
@@ -302,8 +302,8 @@ mod tests {
 
     #[test]
     fn blocks_come_unpacked_and_whole() {
-        let packed = zstd::encode_all(b"\x02\x04".as_slice(), 1).unwrap();
-        let (bytes, empty) = read(&file(SCHEMA, "zstandard", &[(2, &packed), (2, &packed)])).unwrap();
+        let compressed = zstd::encode_all(b"\x02\x04".as_slice(), 1).unwrap();
+        let (bytes, empty) = read(&file(SCHEMA, "zstandard", &[(2, &compressed), (2, &compressed)])).unwrap();
         assert!(bytes.ends_with(b"the sync  bytes.\x04\x04\x02\x04the sync  bytes.\x04\x04\x02\x04the sync  bytes."));
         assert_eq!(empty, 0);
         let nulls = SCHEMA.replace("\"int\"", "\"null\"");
@@ -311,7 +311,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_comes_in_parts_of_so_many_bytes() {
+    fn a_file_is_read_in_parts_of_bounded_size() {
         let three = file(SCHEMA, "null", &[(1, b"\x02"), (1, b"\x04"), (1, b"\x06")]);
         let blocks = Arc::new(Mutex::new(opened(three.path()).unwrap()));
         let ends = |end: &[u8], bytes: usize| {
@@ -326,18 +326,18 @@ mod tests {
     }
 
     #[test]
-    fn what_does_not_add_up_is_refused_with_its_block() {
-        let told = |file: &tempfile::NamedTempFile| read(file).unwrap_err().to_string();
+    fn inconsistent_blocks_are_refused_by_number() {
+        let failure = |file: &tempfile::NamedTempFile| read(file).unwrap_err().to_string();
         let two = file(SCHEMA, "null", &[(2, b"\x02\x04"), (2, b"\x02\x04")]);
         let bytes = std::fs::read(two.path()).unwrap();
         for cut in 1..20 {
             std::fs::write(two.path(), &bytes[..bytes.len() - cut]).unwrap();
-            assert_eq!(told(&two).contains("is truncated in block 1"), cut < 20, "cut by {cut}");
+            assert_eq!(failure(&two).contains("is truncated in block 1"), cut < 20, "cut by {cut}");
         }
-        assert!(told(&file(SCHEMA, "null", &[(1, b"\x02\x04")])).contains("block 0 is damaged: its records"));
-        assert!(told(&file(SCHEMA, "null", &[(3, b"\x02\x04")])).contains("block 0 is damaged: its records"));
-        assert!(told(&file(SCHEMA, "lzma", &[])).contains("unknown codec \"lzma\""));
+        assert!(failure(&file(SCHEMA, "null", &[(1, b"\x02\x04")])).contains("block 0 is damaged: its records"));
+        assert!(failure(&file(SCHEMA, "null", &[(3, b"\x02\x04")])).contains("block 0 is damaged: its records"));
+        assert!(failure(&file(SCHEMA, "lzma", &[])).contains("unknown codec \"lzma\""));
         let bomb = zstd::encode_all(vec![2; MAX_BLOCK + 1].as_slice(), 1).unwrap();
-        assert!(told(&file(SCHEMA, "zstandard", &[(1, &bomb)])).contains("more than 64 MiB when decompressed"));
+        assert!(failure(&file(SCHEMA, "zstandard", &[(1, &bomb)])).contains("more than 64 MiB when decompressed"));
     }
 }

@@ -37,11 +37,11 @@ impl Codec {
     ///
     /// # Errors
     /// `OutOfMemory` if there are more, any other kind if the block is damaged.
-    pub(super) fn unpack(self, block: Vec<u8>, limit: usize) -> Result<Vec<u8>> {
+    pub(super) fn decompress(self, block: Vec<u8>, limit: usize) -> Result<Vec<u8>> {
         let read = |reader: &mut dyn Read| {
-            let mut unpacked = Vec::new();
-            reader.take(limit as u64 + 1).read_to_end(&mut unpacked)?;
-            if unpacked.len() > limit { Err(ErrorKind::OutOfMemory.into()) } else { Ok(unpacked) }
+            let mut decompressed = Vec::new();
+            reader.take(limit as u64 + 1).read_to_end(&mut decompressed)?;
+            if decompressed.len() > limit { Err(ErrorKind::OutOfMemory.into()) } else { Ok(decompressed) }
         };
         match self {
             Self::Null if block.len() > limit => Err(ErrorKind::OutOfMemory.into()),
@@ -60,8 +60,8 @@ fn damaged() -> Error {
 }
 
 fn snappy(block: &[u8], limit: usize) -> Result<Vec<u8>> {
-    let (packed, checksum) = block.len().checked_sub(CHECKSUM).map(|at| block.split_at(at)).ok_or_else(damaged)?;
-    let mut rest = packed;
+    let (compressed, checksum) = block.len().checked_sub(CHECKSUM).map(|at| block.split_at(at)).ok_or_else(damaged)?;
+    let mut rest = compressed;
     let mut length = 0_u64;
     for shift in (0..35).step_by(7) {
         let byte = take(&mut rest, 1)?[0];
@@ -72,37 +72,37 @@ fn snappy(block: &[u8], limit: usize) -> Result<Vec<u8>> {
     }
     let length = usize::try_from(length).ok().filter(|length| *length <= limit);
     let length = length.ok_or_else(|| Error::from(ErrorKind::OutOfMemory))?;
-    let mut unpacked = Vec::with_capacity(length.min(packed.len().saturating_mul(64)));
-    while !rest.is_empty() && unpacked.len() <= length {
-        element(&mut rest, &mut unpacked)?;
+    let mut decompressed = Vec::with_capacity(length.min(compressed.len().saturating_mul(64)));
+    while !rest.is_empty() && decompressed.len() <= length {
+        element(&mut rest, &mut decompressed)?;
     }
     let mut crc = flate2::Crc::new();
-    crc.update(&unpacked);
-    if unpacked.len() != length || crc.sum().to_be_bytes() != checksum {
+    crc.update(&decompressed);
+    if decompressed.len() != length || crc.sum().to_be_bytes() != checksum {
         return Err(Error::new(ErrorKind::InvalidData, "its checksum does not match"));
     }
-    Ok(unpacked)
+    Ok(decompressed)
 }
 
 /// Appends one literal, or one copy of earlier output.
-fn element(rest: &mut &[u8], unpacked: &mut Vec<u8>) -> Result<()> {
+fn element(rest: &mut &[u8], decompressed: &mut Vec<u8>) -> Result<()> {
     let tag = take(rest, 1)?[0];
     let number = |bytes: &[u8]| bytes.iter().rev().fold(0_usize, |number, byte| number << 8 | usize::from(*byte));
     let (length, offset) = match tag & 3 {
         0 => {
             let short = usize::from(tag >> 2);
             let length = if short < 60 { short } else { number(take(rest, short - 59)?) };
-            unpacked.extend_from_slice(take(rest, length + 1)?);
+            decompressed.extend_from_slice(take(rest, length + 1)?);
             return Ok(());
         }
         1 => (4 + usize::from(tag >> 2 & 7), usize::from(tag >> 5) << 8 | number(take(rest, 1)?)),
         2 => (1 + usize::from(tag >> 2), number(take(rest, 2)?)),
         _ => (1 + usize::from(tag >> 2), number(take(rest, 4)?)),
     };
-    let from = unpacked.len().checked_sub(offset).filter(|_| offset > 0).ok_or_else(damaged)?;
+    let from = decompressed.len().checked_sub(offset).filter(|_| offset > 0).ok_or_else(damaged)?;
     // A copy may overlap the bytes that it produces.
     for at in from..from + length {
-        unpacked.push(unpacked[at]);
+        decompressed.push(decompressed[at]);
     }
     Ok(())
 }
@@ -128,15 +128,15 @@ mod tests {
         bzip2.write_all(&text).unwrap();
         let mut xz = liblzma::write::XzEncoder::new(Vec::new(), 1);
         xz.write_all(&text).unwrap();
-        for (codec, packed) in [
+        for (codec, compressed) in [
             (Codec::Null, text.clone()),
             (Codec::Deflate, deflate.finish().unwrap()),
             (Codec::Zstandard, zstd::encode_all(text.as_slice(), 1).unwrap()),
             (Codec::Bzip2, bzip2.finish().unwrap()),
             (Codec::Xz, xz.finish().unwrap()),
         ] {
-            assert_eq!(codec.unpack(packed.clone(), text.len()).unwrap(), text, "{codec:?}");
-            let error = codec.unpack(packed, text.len() - 1).unwrap_err();
+            assert_eq!(codec.decompress(compressed.clone(), text.len()).unwrap(), text, "{codec:?}");
+            let error = codec.decompress(compressed, text.len() - 1).unwrap_err();
             assert_eq!(error.kind(), ErrorKind::OutOfMemory, "{codec:?}");
         }
     }
@@ -148,13 +148,13 @@ mod tests {
         let mut crc = flate2::Crc::new();
         crc.update(b"abcdabcdabc");
         block.extend_from_slice(&crc.sum().to_be_bytes());
-        assert_eq!(Codec::Snappy.unpack(block.clone(), 11).unwrap(), b"abcdabcdabc");
-        assert_eq!(Codec::Snappy.unpack(block.clone(), 10).unwrap_err().kind(), ErrorKind::OutOfMemory);
+        assert_eq!(Codec::Snappy.decompress(block.clone(), 11).unwrap(), b"abcdabcdabc");
+        assert_eq!(Codec::Snappy.decompress(block.clone(), 10).unwrap_err().kind(), ErrorKind::OutOfMemory);
         for at in 0..block.len() {
             let mut wrong = block.clone();
             wrong[at] ^= 0x10;
-            assert!(Codec::Snappy.unpack(wrong, 1 << 20).is_err(), "bit in byte {at}");
-            assert!(Codec::Snappy.unpack(block[..at].to_vec(), 1 << 20).is_err(), "cut at {at}");
+            assert!(Codec::Snappy.decompress(wrong, 1 << 20).is_err(), "bit in byte {at}");
+            assert!(Codec::Snappy.decompress(block[..at].to_vec(), 1 << 20).is_err(), "cut at {at}");
         }
     }
 }

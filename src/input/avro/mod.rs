@@ -28,7 +28,7 @@ pub fn open(source: &Source) -> Result<Blocks> {
     let reader = source.open()?.into_reader();
     Blocks::open(source, reader).or_else(|error| match error.kind() {
         std::io::ErrorKind::InvalidData => Err(Error::input(error.to_string())),
-        _ => source.told("read", Err(error)),
+        _ => source.with_source("read", Err(error)),
     })
 }
 

@@ -13,7 +13,7 @@
 use std::io::{BufRead, ErrorKind, Read};
 
 use super::csv::Dialect;
-use super::decompress::Packing;
+use super::decompress::FileCompression;
 use super::text_error::Fault;
 use crate::error::{Error, Result};
 use crate::input::InputFile;
@@ -50,7 +50,7 @@ pub(super) struct Piece {
 /// A file being cut into pieces.
 pub(super) struct Cutter {
     source: Source,
-    packing: Packing,
+    compression: FileCompression,
     shape: Shape,
     reader: Box<dyn Read + Send>,
     rest: Vec<u8>,
@@ -66,10 +66,10 @@ impl Cutter {
     /// `Input` if the file has changed, or is not UTF-8; `Unavailable` if it cannot be read.
     pub(super) fn open(file: &InputFile, shape: Shape, piece: usize) -> Result<Self> {
         // An empty file is not compressed, whatever its name says.
-        let packing = if file.bytes == 0 { Packing::None } else { Packing::of(file.source.name()) };
+        let compression = if file.bytes == 0 { FileCompression::None } else { FileCompression::of(file.source.name()) };
         let source = file.source.clone();
-        let reader = source.told("read", packing.unpack(open_unchanged(file)?.into_reader()))?;
-        let mut cutter = Self { source, packing, shape, reader, rest: Vec::new(), start: 0, line: 1, piece };
+        let reader = source.with_source("read", compression.decompress(open_unchanged(file)?.into_reader()))?;
+        let mut cutter = Self { source, compression, shape, reader, rest: Vec::new(), start: 0, line: 1, piece };
         cutter.skip_mark()?;
         Ok(cutter)
     }
@@ -109,12 +109,12 @@ impl Cutter {
         let missing = wanted.saturating_sub(self.rest.len());
         let read = self.reader.by_ref().take(missing as u64).read_to_end(&mut self.rest);
         let Err(error) = read else { return Ok(()) };
-        let damaged = self.packing != Packing::None && error.raw_os_error().is_none();
+        let damaged = self.compression != FileCompression::None && error.raw_os_error().is_none();
         let is_unread = Error::inside(&error).is_some() || !damaged && error.kind() != ErrorKind::InvalidData;
         if is_unread {
-            return self.source.told("read", Err(error));
+            return self.source.with_source("read", Err(error));
         }
-        let what = format!("its compressed data ({:?}) is damaged or truncated; write it again", self.packing);
+        let what = format!("its compressed data ({:?}) is damaged or truncated; write it again", self.compression);
         Err(Fault::of_file(what).in_file(&self.source).because(error))
     }
 
@@ -164,7 +164,7 @@ impl Cutter {
             self.start = 3;
         } else if self.rest.starts_with(b"\xff\xfe") || self.rest.starts_with(b"\xfe\xff") {
             return refused("is text in UTF-16; write it as UTF-8".to_owned());
-        } else if let Some(ending) = Packing::ending_for(&self.rest) {
+        } else if let Some(ending) = FileCompression::ending_for(&self.rest) {
             return refused(format!("is compressed, but its name does not say so; end it in .{ending}"));
         }
         Ok(())
@@ -199,7 +199,7 @@ fn closing(text: &[u8], from: usize, quote: u8, escape: Option<u8>) -> Option<us
 pub(super) fn open_unchanged(file: &InputFile) -> Result<Opened> {
     let opened = file.source.open()?;
     if let Opened::Local(local) = &opened {
-        let metadata = file.source.told("stat", local.metadata())?;
+        let metadata = file.source.with_source("stat", local.metadata())?;
         let modified = metadata.modified().ok().and_then(|modified| jiff::Timestamp::try_from(modified).ok());
         if (metadata.len(), modified) != (file.bytes, Some(file.modified)) {
             return Err(changed(&file.source));
@@ -252,7 +252,7 @@ mod tests {
         let reader = Box::new(std::io::Cursor::new(text.as_bytes().to_vec()));
         let mut cutter = Cutter {
             source: Source::Local("a.csv".into()),
-            packing: Packing::None,
+            compression: FileCompression::None,
             shape,
             reader,
             rest: Vec::new(),
@@ -265,7 +265,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn pieces_are_the_file_and_end_between_records(text in "[ab,\"\n]{0,80}", piece in 1_usize..40) {
+        fn pieces_make_up_the_file_and_end_between_records(text in "[ab,\"\n]{0,80}", piece in 1_usize..40) {
             let pieces = cut(&text, Shape::Csv((&crate::job::CsvForm::default()).into()), piece);
             prop_assert_eq!(pieces.iter().map(|piece| piece.text.as_str()).collect::<String>(), text.as_str());
             let ends = record_ends(&text);
@@ -297,7 +297,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_text_is_refused_by_its_line() {
+    fn invalid_text_is_refused_with_its_line() {
         let fault = |bytes: &[u8]| text_of(bytes.to_vec(), 7).unwrap_err();
         assert_eq!(fault(b"a\nb\xff").line, 8);
         assert!(fault(b"\0").what.contains("zero byte"));

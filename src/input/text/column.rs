@@ -486,12 +486,12 @@ mod tests {
         ] {
             assert_eq!(json(&data_type, text).ok().as_deref(), expected, "{text} as {data_type}");
         }
-        let told = json(&fields(DataType::Int8), r#"{"a": 1.5}"#).unwrap_err();
-        assert!(told.contains("in its field \"a\"") && told.contains("not whole"), "{told}");
+        let message = json(&fields(DataType::Int8), r#"{"a": 1.5}"#).unwrap_err();
+        assert!(message.contains("in its field \"a\"") && message.contains("not whole"), "{message}");
     }
 
     #[test]
-    fn a_finished_column_begins_anew() {
+    fn a_finished_column_starts_empty_again() {
         let mut column = Column::new(&DataType::Decimal128(10, 1)).unwrap();
         for round in 1..3 {
             column.push_field("1.5", false).unwrap();

@@ -353,7 +353,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_written_is_read(
+        fn every_written_file_is_read_back(
             rows in prop::collection::vec(prop::collection::vec(field(), 1..4), 0..6),
             windows: bool,
         ) {
@@ -370,7 +370,7 @@ mod tests {
     }
 
     #[test]
-    fn nulls_and_empty_texts_are_told_apart() {
+    fn nulls_and_empty_strings_are_distinguished() {
         let plain = |text: &str| (text.to_owned(), false);
         assert_eq!(
             read("a,,\n\n,\"\"").unwrap(),
@@ -381,7 +381,7 @@ mod tests {
     }
 
     #[test]
-    fn what_others_guess_at_is_refused_by_its_line() {
+    fn ambiguous_csv_is_refused_with_its_line() {
         for (text, line, what) in [
             ("a,b\n\"x\ny\"z,1\n", 3, "follows a closing quote"),
             ("a\nb, \"c\"\n", 2, "after a space"),
@@ -398,7 +398,7 @@ mod tests {
     }
 
     #[test]
-    fn quotes_escapes_and_comments_are_what_the_job_says() {
+    fn quotes_escapes_and_comments_follow_the_job() {
         let of = |text: &str, form: CsvForm| {
             let rows = read_as(text, Dialect::from(&form)).unwrap();
             rows.into_iter().map(|row| row.into_iter().map(|(text, _)| text).collect::<Vec<_>>()).collect::<Vec<_>>()

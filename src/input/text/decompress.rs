@@ -21,7 +21,7 @@ const BLOCK: usize = 256 << 10;
 
 /// The compression of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Packing {
+pub(crate) enum FileCompression {
     /// None.
     None,
     /// gzip, with any number of members.
@@ -35,31 +35,31 @@ pub(crate) enum Packing {
 }
 
 /// Compressions, their file extensions and magic bytes.
-const PACKINGS: [(Packing, &[&str], &[u8]); 4] = [
-    (Packing::Gzip, &["gz"], b"\x1f\x8b"),
-    (Packing::Zstd, &["zst", "zstd"], b"\x28\xb5\x2f\xfd"),
-    (Packing::Bzip2, &["bz2"], b"BZh"),
-    (Packing::Xz, &["xz"], b"\xfd7zXZ\0"),
+const FILE_COMPRESSIONS: [(FileCompression, &[&str], &[u8]); 4] = [
+    (FileCompression::Gzip, &["gz"], b"\x1f\x8b"),
+    (FileCompression::Zstd, &["zst", "zstd"], b"\x28\xb5\x2f\xfd"),
+    (FileCompression::Bzip2, &["bz2"], b"BZh"),
+    (FileCompression::Xz, &["xz"], b"\xfd7zXZ\0"),
 ];
 
-impl Packing {
+impl FileCompression {
     /// The compression according to the extension of the file's name.
     pub(crate) fn of(path: &Path) -> Self {
         let ending = path.extension().and_then(|ending| ending.to_str()).unwrap_or_default().to_ascii_lowercase();
-        let found = PACKINGS.iter().find(|(_, endings, _)| endings.contains(&ending.as_str()));
-        found.map_or(Self::None, |(packing, ..)| *packing)
+        let found = FILE_COMPRESSIONS.iter().find(|(_, endings, _)| endings.contains(&ending.as_str()));
+        found.map_or(Self::None, |(compression, ..)| *compression)
     }
 
     /// The extension that a file with this beginning should have, if it is compressed.
     pub(super) fn ending_for(start: &[u8]) -> Option<&'static str> {
-        PACKINGS.iter().find(|(.., magic)| start.starts_with(magic)).map(|(_, endings, _)| endings[0])
+        FILE_COMPRESSIONS.iter().find(|(.., magic)| start.starts_with(magic)).map(|(_, endings, _)| endings[0])
     }
 
     /// Reads the decompressed content of the file.
     ///
     /// # Errors
     /// If the decoder cannot be created.
-    pub(super) fn unpack(self, file: Reader) -> std::io::Result<Box<dyn Read + Send>> {
+    pub(super) fn decompress(self, file: Reader) -> std::io::Result<Box<dyn Read + Send>> {
         let file = BufReader::with_capacity(BLOCK, file);
         Ok(match self {
             Self::None => Box::new(file.into_inner()),
@@ -85,8 +85,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn packed_files_of_several_parts_are_read_whole() {
-        let packed = |part: &[u8]| -> Vec<(Packing, Vec<u8>)> {
+    fn compressed_files_of_several_members_are_read_whole() {
+        let compressed = |part: &[u8]| -> Vec<(FileCompression, Vec<u8>)> {
             let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
             gzip.write_all(part).unwrap();
             let mut bzip2 = bzip2::write::BzEncoder::new(Vec::new(), bzip2::Compression::fast());
@@ -94,26 +94,26 @@ mod tests {
             let mut xz = liblzma::write::XzEncoder::new(Vec::new(), 1);
             xz.write_all(part).unwrap();
             vec![
-                (Packing::None, part.to_vec()),
-                (Packing::Gzip, gzip.finish().unwrap()),
-                (Packing::Bzip2, bzip2.finish().unwrap()),
-                (Packing::Xz, xz.finish().unwrap()),
-                (Packing::Zstd, zstd::stream::encode_all(part, 1).unwrap()),
+                (FileCompression::None, part.to_vec()),
+                (FileCompression::Gzip, gzip.finish().unwrap()),
+                (FileCompression::Bzip2, bzip2.finish().unwrap()),
+                (FileCompression::Xz, xz.finish().unwrap()),
+                (FileCompression::Zstd, zstd::stream::encode_all(part, 1).unwrap()),
             ]
         };
         let directory = tempfile::tempdir().unwrap();
-        let path = directory.path().join("packed");
-        for ((packing, one), (_, two)) in packed(b"one,").into_iter().zip(packed(b"two")) {
+        let path = directory.path().join("compressed");
+        for ((compression, one), (_, two)) in compressed(b"one,").into_iter().zip(compressed(b"two")) {
             std::fs::write(&path, [one.as_slice(), &two].concat()).unwrap();
             let opened = || Reader::Local(std::fs::File::open(&path).unwrap());
             let mut text = String::new();
-            packing.unpack(opened()).unwrap().read_to_string(&mut text).unwrap();
-            assert_eq!(text, "one,two", "{packing:?}");
-            let ending = Packing::ending_for(&one);
-            assert_eq!(Packing::of(Path::new(&format!("a.csv.{}", ending.unwrap_or("csv")))), packing);
+            compression.decompress(opened()).unwrap().read_to_string(&mut text).unwrap();
+            assert_eq!(text, "one,two", "{compression:?}");
+            let ending = FileCompression::ending_for(&one);
+            assert_eq!(FileCompression::of(Path::new(&format!("a.csv.{}", ending.unwrap_or("csv")))), compression);
             std::fs::write(&path, &one[..one.len() - 1]).unwrap();
-            let cut = packing.unpack(opened()).unwrap().read_to_end(&mut Vec::new());
-            assert_eq!(cut.is_err(), packing != Packing::None, "{packing:?} cut off");
+            let cut = compression.decompress(opened()).unwrap().read_to_end(&mut Vec::new());
+            assert_eq!(cut.is_err(), compression != FileCompression::None, "{compression:?} cut off");
         }
     }
 }

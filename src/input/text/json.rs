@@ -336,7 +336,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_json_is_refused() {
+    fn invalid_json_is_refused() {
         for text in [
             "",
             "{",
@@ -374,7 +374,7 @@ mod tests {
     }
 
     #[test]
-    fn texts_and_numbers_are_what_is_written() {
+    fn strings_and_numbers_are_read_as_written() {
         let text = |text: &str| Reader::new(text).text().map(Cow::into_owned);
         assert_eq!(text(r#" "a\n\u00e9\ud83d\ude00\/é" "#).as_deref(), Ok("a\né😀/é"));
         assert_eq!(Reader::new(" -0.10E+05,").number(), Ok("-0.10E+05"));
@@ -391,7 +391,7 @@ mod tests {
         }
 
         #[test]
-        fn texts_are_read_as_serde_writes_them(text: String) {
+        fn strings_are_read_as_serde_writes_them(text: String) {
             let written = serde_json::to_string(&text).unwrap();
             let read = Reader::new(&written).text().unwrap().into_owned();
             prop_assert_eq!(read, text);

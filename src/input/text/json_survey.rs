@@ -6,7 +6,7 @@ use super::chunks::{ARRAY, Piece};
 use super::column::Column;
 use super::expected::{Expectations, Expected, unfit, unwanted_null};
 use super::json::{Kind, Reader, Wrong};
-use super::json_type::{Node, Walk, take_key, too_many};
+use super::json_type::{Node, Traversal, take_key, too_many};
 use super::keys::Keys;
 use super::place::Place;
 use super::survey::Learn;
@@ -91,7 +91,7 @@ impl OfJson<'_> {
         open(&mut reader).map_err(wrong)?;
         part.keys.begin();
         let Objects { keys, fields, nodes, required } = part;
-        let mut walk = Walk { place, nodes };
+        let mut walk = Traversal { place, nodes };
         let mut first = true;
         while let Some(key) = reader.key(first).map_err(wrong)? {
             first = false;

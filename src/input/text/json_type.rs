@@ -38,14 +38,14 @@ pub(super) struct Node {
 
 /// The traversal of one line.
 #[derive(Debug)]
-pub(super) struct Walk<'n> {
+pub(super) struct Traversal<'n> {
     /// The current position.
     pub(super) place: Place,
     /// Number of nodes so far.
     pub(super) nodes: &'n mut usize,
 }
 
-impl Walk<'_> {
+impl Traversal<'_> {
     /// A new node, unless there are too many.
     pub(super) fn node(&mut self) -> Result<Node, Wrong> {
         *self.nodes += 1;
@@ -76,7 +76,7 @@ impl Node {
     }
 
     /// Adds a value.
-    pub(super) fn take(&mut self, reader: &mut Reader<'_>, walk: &mut Walk<'_>) -> Result<(), Wrong> {
+    pub(super) fn take(&mut self, reader: &mut Reader<'_>, walk: &mut Traversal<'_>) -> Result<(), Wrong> {
         let kind = reader.peek()?;
         self.saw(kind, walk.place);
         match kind {
@@ -238,7 +238,7 @@ mod tests {
         let mut nodes = 0;
         for (line, text) in lines {
             let place = Place { file: 0, line: *line, order: 0 };
-            node.take(&mut Reader::new(text), &mut Walk { place, nodes: &mut nodes }).unwrap();
+            node.take(&mut Reader::new(text), &mut Traversal { place, nodes: &mut nodes }).unwrap();
         }
         node
     }
@@ -276,7 +276,7 @@ mod tests {
     }
 
     #[test]
-    fn two_kinds_are_told_with_both_places() {
+    fn two_kinds_of_value_are_refused_with_both_places() {
         let node = taken(&[(4, r#"{"a": [1]}"#), (7, r#"{"a": [true]}"#), (9, r#"{"a": ["t"]}"#)]);
         let Err(Conflict::Kinds { path, one, other }) = node.data_type("row") else { panic!("{node:?}") };
         assert_eq!(

@@ -41,7 +41,7 @@ use crate::error::Result;
 use crate::input::Input;
 use crate::job::{CsvForm, Format};
 
-pub(super) use decompress::Packing;
+pub(super) use decompress::FileCompression;
 pub(crate) use read::{Batches, Part};
 pub(crate) use survey::Chunk;
 

@@ -14,7 +14,7 @@ use arrow::datatypes::DataType;
 
 /// Significant digits of any number that a double keeps.
 const KEPT_DIGITS: i32 = 15;
-/// Significant digits that tell every double from its neighbours.
+/// Significant digits that distinguish every double from its neighbours.
 const PRINTED_DIGITS: usize = 17;
 /// Exponents up to this absolute value are far from the limits of a double.
 const KEPT_EXPONENT: i32 = 290;
@@ -317,7 +317,7 @@ mod tests {
     }
 
     #[test]
-    fn letters_that_make_no_number() {
+    fn strings_that_are_no_numbers() {
         for text in
             ["", "-", "+", ".", "e5", "1e", "1e+", "1_000", "1,5", "0x1f", " 1", "1 ", "1.2.3", "--1", "١", "NaN"]
         {

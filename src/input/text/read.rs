@@ -14,7 +14,7 @@ use super::chunks::{Cutter, PIECE, Piece, Shape, open_unchanged, text_of};
 use super::column::Column;
 use super::csv::{self, Dialect, Records};
 use super::csv_survey::{check_width, is_null};
-use super::decompress::Packing;
+use super::decompress::FileCompression;
 use super::expected::unfit;
 use super::json::Reader;
 use super::json_survey::{no_object, open, push};
@@ -128,7 +128,7 @@ impl Batches {
         let mut opened = Opened { part, chunk, cutter: None, piece: Piece::default(), at: 0, line: 0, taken: 0 };
         if self.wanted.is_empty() {
             open_unchanged(file)?;
-        } else if Packing::of(file.source.name()) == Packing::None {
+        } else if FileCompression::of(file.source.name()) == FileCompression::None {
             opened.piece = self.read_chunk(file, part)?;
             opened.line = chunk.line;
         } else {
@@ -163,7 +163,7 @@ impl Batches {
         };
         let bytes = match bytes {
             Err(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => return Err(changed(&file.source)),
-            read => file.source.told("read", read)?,
+            read => file.source.with_source("read", read)?,
         };
         let text = text_of(bytes.into(), chunk.line)
             .map_err(|fault| changed(&file.source).because(fault.in_file(&file.source)))?;
@@ -174,7 +174,7 @@ impl Batches {
     fn ask_ahead(&mut self) -> Result<()> {
         let Some(part) = self.parts.as_slice().first().copied() else { return Ok(()) };
         let (file, chunk) = (&self.input.files[part.file], self.survey.files[part.file].chunks[part.chunk]);
-        if file.source.remote().is_some() && Packing::of(file.source.name()) == Packing::None {
+        if file.source.remote().is_some() && FileCompression::of(file.source.name()) == FileCompression::None {
             self.ahead = open_unchanged(file)?.ahead(chunk.start..chunk.end).map(|ahead| (part, ahead));
         }
         Ok(())

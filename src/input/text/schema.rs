@@ -159,7 +159,7 @@ pub(super) fn of_json(input: &Input, plan: Plan) -> Result<Survey> {
     for (name, node) in fields {
         let data_type = match expected.get(&name) {
             Some(expected) => expected.data_type.clone(),
-            None => node.data_type(&name).map_err(|conflict| told(input, conflict))?,
+            None => node.data_type(&name).map_err(|conflict| conflict_error(input, conflict))?,
         };
         columns.push((Field::new(name, data_type, true), node.first));
     }
@@ -179,7 +179,7 @@ fn absent(input: &Input, columns: &[(Field, Place)], may_be: impl Fn(&Column) ->
 }
 
 /// The error of a field whose values have no common type.
-fn told(input: &Input, conflict: Conflict) -> Error {
+fn conflict_error(input: &Input, conflict: Conflict) -> Error {
     let at = |place: Place| format!("{}, line {}", input.files[place.file].source, place.line);
     let (place, what) = match conflict {
         Conflict::Kinds { path, one: (one, first), other: (other, place) } => {

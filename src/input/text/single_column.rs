@@ -27,13 +27,13 @@ pub(super) fn warning(input: &Input, columns: &[(String, Place)]) -> Result<Opti
     let [(name, _)] = columns else { return Ok(None) };
     let mut cutter = Cutter::open(&input.files[0], Shape::Json, FIRST_LINE)?;
     let text = cutter.next()?.unwrap_or_default().text;
-    let told = format!("has a single column, {}", shown(name));
+    let finding = format!("has a single column, {}", shown(name));
     Ok(match (divider(&text, input), &input.contract) {
         (Some(divider), _) => Some(format!(
-            "{told}, and its values seem to be divided by {divider:?}; set delimiter = {}",
+            "{finding}, and its values seem to be divided by {divider:?}; set delimiter = {}",
             toml_string(divider)
         )),
-        (None, None) => Some(format!("{told}; if there should be more, set another delimiter")),
+        (None, None) => Some(format!("{finding}; if there should be more, set another delimiter")),
         (None, Some(_)) => None,
     })
 }

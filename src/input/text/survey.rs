@@ -15,7 +15,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::chunks::{Cutter, Piece, Shape};
-use super::decompress::Packing;
+use super::decompress::FileCompression;
 use super::text_error::Fault;
 use crate::error::{Error, Result};
 use crate::input::InputFile;
@@ -119,7 +119,7 @@ pub(super) fn read<L: Learn>(learn: &L, files: &[InputFile], shape: Shape, plan:
     let learnt = |(reading, file): (Mutex<Reading<L::Head>>, &InputFile)| {
         let reading = reading.into_inner().unwrap_or_else(PoisonError::into_inner);
         let mut chunks = reading.chunks;
-        if Packing::of(file.source.name()) != Packing::None {
+        if FileCompression::of(file.source.name()) != FileCompression::None {
             let rows = chunks.iter().map(|chunk| chunk.rows).sum();
             let end = chunks.last().map(|chunk| chunk.end);
             chunks = end.map(|end| Chunk { start: 0, end, line: 1, rows }).into_iter().collect();
@@ -193,7 +193,7 @@ impl<L: Learn> Work<'_, L> {
     /// Reads pieces of a file to its end. An error comes with its line.
     fn read_pieces(&self, part: &mut L::Part, file: usize) -> Result<(), (u64, Error)> {
         let source = &self.files[file].source;
-        let told = |fault: Fault| (fault.line, fault.in_file(source));
+        let located = |fault: Fault| (fault.line, fault.in_file(source));
         loop {
             let (number, piece, head) = {
                 let mut reading = lock(&self.readings[file]);
@@ -206,7 +206,7 @@ impl<L: Learn> Work<'_, L> {
                 let Some(head) = reading.head.clone() else { return Ok(()) };
                 (reading.chunks.len() - 1, piece, head)
             };
-            let rows = self.learn.learn(part, file, &head, &piece).map_err(told)?;
+            let rows = self.learn.learn(part, file, &head, &piece).map_err(located)?;
             lock(&self.readings[file]).chunks[number].rows = rows;
         }
     }

@@ -116,7 +116,7 @@ proptest! {
     }
 
     #[test]
-    fn the_first_fault_is_told(bad in prop::collection::btree_set(0_usize..60, 1..4), piece in 1_usize..40, threads in 1_usize..5) {
+    fn the_first_error_is_reported(bad in prop::collection::btree_set(0_usize..60, 1..4), piece in 1_usize..40, threads in 1_usize..5) {
         let directory = tempfile::tempdir().unwrap();
         let lines = |file: usize| {
             let line = |row: usize| if bad.contains(&(file * 20 + row)) { "1,2,3\n" } else { "1,2\n" };
@@ -131,7 +131,7 @@ proptest! {
 }
 
 #[test]
-fn what_changed_since_the_survey_is_told() {
+fn changes_since_the_survey_are_reported() {
     let directory = tempfile::tempdir().unwrap();
     for (text, later) in
         [("a\n1\n2\n", "a\n1\n2\n3\n"), ("a\n1\n2\n", "a\n1\nx\n"), ("a\n1\n2\n", "a\n12\n"), ("a\n1\n2\n", "a\n1")]

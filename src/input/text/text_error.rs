@@ -48,7 +48,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn values_are_shown_short_and_harmless() {
+    fn values_are_shown_shortened_and_escaped() {
         assert_eq!(shown("a\u{1b}[31m\n"), r#""a\u{1b}[31m\n""#);
         assert_eq!(shown(&"é".repeat(61)), format!("\"{}\"…", "é".repeat(60)));
         let error = Fault::at(3, "is wrong").in_file(&Source::Local("a.csv".into()));

@@ -174,7 +174,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_no_date_or_timestamp() {
+    fn strings_that_are_no_date_or_timestamp() {
         for text in [
             "2023-02-29",
             "1900-02-29",

@@ -188,7 +188,7 @@ mod tests {
     }
 
     #[test]
-    fn a_type_is_what_all_values_are() {
+    fn a_type_holds_all_values() {
         let utc = |unit| DataType::Timestamp(unit, Some(Arc::from("UTC")));
         for (texts, expected) in [
             (&["1", "-2"][..], DataType::Int64),
@@ -218,7 +218,7 @@ mod tests {
     }
 
     #[test]
-    fn a_rare_text_is_a_fault_and_a_rare_number_is_none() {
+    fn a_rare_string_among_numbers_is_an_error_and_a_rare_number_is_not() {
         let mut texts = vec!["7"; 100];
         assert_eq!(values(&texts).odd(), None);
         texts.push("oops");
@@ -231,7 +231,7 @@ mod tests {
     }
 
     #[test]
-    fn a_row_is_no_header() {
+    fn a_first_line_that_looks_like_data_is_a_row() {
         let (id, name) = (values(&["1", "2"]), values(&["Ann", "Bo"]));
         let is_row = |cells: [&str; 2]| Values::is_row(cells.into_iter().zip([&id, &name]));
         assert!(is_row(["3", "Cy"]));

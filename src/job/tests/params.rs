@@ -45,17 +45,17 @@ fn as_of_is_a_date_or_a_time_with_parameters() {
     let mut wrong = good_sets();
     wrong.insert("date".into(), "2026-11-31".into());
     let message = refusal(&with("\"${date}\""), &wrong);
-    let told =
+    let expected =
         "x.toml:4: \"as_of\" cannot be \"${date}\" with --set date=2026-11-31: \"2026-11-31\" is not a date or time";
-    assert!(message.contains(told), "{message}");
-    for (as_of, told) in [
+    assert!(message.contains(expected), "{message}");
+    for (as_of, expected) in [
         ("\"soon\"", "\"as_of\" cannot be \"soon\": \"soon\" is not a date or time: write a date like"),
         ("\"${day}\"", "\"as_of\" needs a value for ${day}: add --set day="),
         ("\"\"", "\"as_of\" cannot be \"\""),
         ("2026-11-25", "\"as_of\" must be a string, not a date or time"),
     ] {
         let message = refusal(&with(as_of), &good_sets());
-        assert!(message.contains(&format!("x.toml:4: {told}")), "{as_of}: {message}");
+        assert!(message.contains(&format!("x.toml:4: {expected}")), "{as_of}: {message}");
     }
     let base = parse(GOOD, &good_sets()).unwrap().digest(&[]);
     assert_eq!(parse(&with("\"2026-11-25\""), &good_sets()).unwrap().digest(&[]), base, "the same data");

@@ -39,7 +39,7 @@ impl Known {
     pub(super) fn find(work: &SharedWork, scratch: &Path, threads: usize) -> Result<Self> {
         let spec: Option<Spec> = work.get(SPEC)?;
         let mut spec = spec.ok_or_else(|| {
-            Error::unavailable(format!("build {} is not there any more: its driver has ended", work.build_id()))
+            Error::unavailable(format!("build {} does not exist any more: its driver has ended", work.build_id()))
         })?;
         for input in &spec.job.inputs {
             let scheme = Location::parse(&input.path).map(|location| location.scheme()).ok();

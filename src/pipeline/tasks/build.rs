@@ -39,7 +39,7 @@ pub(super) fn run(
     let prepared = Prepared::new(found, runtime)?;
     let shard_number = u32::try_from(number).map_err(|_| Error::internal(format!("there is no shard {number}")))?;
     let plan: Option<ShardPlan> = known.work.get(&plan_of(number))?;
-    let plan = plan.ok_or_else(|| Error::unavailable(format!("the plan of shard {number} is not there any more")))?;
+    let plan = plan.ok_or_else(|| Error::unavailable(format!("the plan of shard {number} does not exist any more")))?;
     failpoint::reach("cluster.build")?;
     let directory = |name: &str| attempt.directory.join(name);
     let files = fetch(known, &plan.parts, &directory("parts"))?;

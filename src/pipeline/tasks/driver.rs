@@ -5,8 +5,8 @@
 //!  otherwise a new build, and its spec ─────────────────────┴▶ map tasks ─▶ plans ─▶ build tasks ─▶ sums
 //!            (`start`)
 //! ```
-//! Records are the truth: what the cluster says of its tasks is a hint. The caller holds the store's lease, so nobody
-//! else drives.
+//! Records are the truth: what the cluster says of its tasks is a hint. The caller holds the store's lease, so there
+//! is no other driver.
 //!
 //! Not for: installing and publishing, which the pipeline does.
 
@@ -32,7 +32,7 @@ use crate::report::{ClusterPlan, ClusterReport};
 use crate::shuffle::Stats;
 
 /// How often progress is reported.
-const TELL_EVERY: Duration = Duration::from_secs(10);
+const REPORT_INTERVAL: Duration = Duration::from_secs(10);
 
 /// What a cluster built.
 pub(in crate::pipeline) struct Spread {
@@ -91,7 +91,7 @@ pub(in crate::pipeline) fn plan(prepared: &Prepared<'_>) -> Result<ClusterPlan> 
 ///
 /// # Errors
 /// Those of the cluster; the fault of a task; as those of reads and writes of the store.
-pub(in crate::pipeline) fn build_stages(
+pub(in crate::pipeline) fn run_stages(
     prepared: &Prepared<'_>,
     catalog: &Catalog,
     build: &BuildDir,
@@ -106,9 +106,9 @@ pub(in crate::pipeline) fn build_stages(
     done.map_err(|error| ended(remote, build.id(), error))
 }
 
-/// The error that ended a build. What failed for good is no use to a later run, and is deleted; what was stopped, or found
-/// nobody, is continued by it. If another driver has taken over, the build is that driver's, and the error follows from
-/// it: records are gone, for one.
+/// The error that ended a build. What failed permanently is no use to a later run, and is deleted; what was stopped, or
+/// found no executor, is continued by it. If another driver has taken over, the build is that driver's, and the error
+/// follows from it: records are gone, for one.
 fn ended(remote: &Remote, build_id: &str, error: Error) -> Error {
     let done = match error.kind() {
         Kind::Stopped => return error,
@@ -200,11 +200,11 @@ impl Drive<'_> {
         let before = count as usize - missing.len();
         if !missing.is_empty() {
             let tasks = TaskSet { store: self.store.clone(), build: self.work.build_id().to_owned(), kind };
-            let mut told = Instant::now();
+            let mut last_report = Instant::now();
             self.cluster.run(&tasks, &missing, &mut || {
                 let left = left()?;
-                if told.elapsed() > TELL_EVERY {
-                    told = Instant::now();
+                if last_report.elapsed() > REPORT_INTERVAL {
+                    last_report = Instant::now();
                     let done = count - left.len() as u64;
                     let Machines { executors, retries } = self.cluster.machines();
                     progress.note(&format!(

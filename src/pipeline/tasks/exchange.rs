@@ -1,12 +1,12 @@
-//! The exchange of rows before the query: where a group, a window or a join needs all rows with equal values, the inputs
-//! are cut by a column first, and each map task runs the query over its own part of them.
+//! The exchange of rows before the query: where a group, a window or a join needs all rows with equal values, the
+//! inputs are cut by a column first, and each map task runs the query over its own part of them.
 //!
 //! ```text
 //!  scan i:  a share of one input ─▶ columns in use ─▶ part by the hash of a column ─▶ Arrow messages as entries ─▶ one run
 //!  map q:   part q of all runs of an input ─▶ a local Parquet file with the input's columns ─▶ the query, unchanged
 //! ```
-//! The rows travel through the same shuffle as entries do, so memory is bounded and every block has a checksum. A column
-//! that the query does not read is null in the file: the SQL means the same.
+//! The rows travel through the same shuffle as entries do, so memory is bounded and every block has a checksum. A
+//! column that the query does not read is null in the file: the SQL means the same.
 //!
 //! Not for: by which columns (`query`), and the query itself (`map`).
 
@@ -188,7 +188,7 @@ pub(super) fn inputs(
     attempt: &Attempt,
 ) -> Result<Vec<Input>> {
     let plan: Option<ExchangePlan> = known.work.get(&exchange_plan_of(number))?;
-    let plan = plan.ok_or_else(|| Error::unavailable(format!("the plan of map {number} is not there any more")))?;
+    let plan = plan.ok_or_else(|| Error::unavailable(format!("the plan of map {number} does not exist any more")))?;
     let part = u32::try_from(number).map_err(|_| Error::internal(format!("there is no part {number}")))?;
     let of_input = |input: &Input| {
         if !exchange.columns.contains_key(&input.name) {

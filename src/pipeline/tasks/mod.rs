@@ -10,7 +10,8 @@
 //! ```
 //! A task is done when its record exists, and records are put if absent: of several attempts the first one counts, and
 //! the others delete what they wrote. Every machine plans the job's SQL itself, with this program's own rules, over its
-//! share of one input; the sealed run is the only hand-over. A driver that dies leaves records, which the next one finds.
+//! share of one input; the sealed run is the only hand-over. A driver that dies leaves records, which the next one
+//! finds.
 //!
 //! Not for: how tasks reach machines (`cluster`): here a [`Cluster`] is whatever runs them.
 
@@ -32,7 +33,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::Result;
 
-pub(super) use driver::{build_stages, plan, refuse_local, tidy};
+pub(super) use driver::{plan, refuse_local, run_stages, tidy};
 pub(super) use shares::Shares;
 pub(super) use start::start;
 pub use worker::Worker;

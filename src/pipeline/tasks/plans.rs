@@ -1,7 +1,7 @@
 //! What the next tasks read of the runs that were left: the parts of all runs, by shard or by map task.
 //!
-//! There is a part for every task and every shard, so plans are made some at a time: those of 4,096 shards of 4,096 runs
-//! would take more memory than the records that they are made of.
+//! There is a part for every task and every shard, so plans are made some at a time: those of 4,096 shards of 4,096
+//! runs would take more memory than the records that they are made of.
 //!
 //! Not for: the records (`records`), and reading the parts (`attempt`).
 

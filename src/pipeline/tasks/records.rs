@@ -198,7 +198,7 @@ pub(super) fn of<T: for<'d> Deserialize<'d> + Send>(
 /// A name that no other attempt has.
 ///
 /// # Errors
-/// `Unavailable` when the system gives no random numbers.
+/// `Unavailable` when the system provides no random numbers.
 pub(super) fn new_attempt() -> Result<String> {
     Ok(format!("{}{:016x}", crate::format::ATTEMPT, random::u64()?))
 }
@@ -208,7 +208,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_fault_is_the_error_that_it_was() {
+    fn a_recorded_fault_becomes_the_same_error_again() {
         let error = Error::input("key 1 is there twice").during("the query failed").during("task 3");
         let carried = serde_json::to_string(&Fault::of(&error, "a".into()).unwrap()).unwrap();
         let again = serde_json::from_str::<Fault>(&carried).unwrap().into_error();

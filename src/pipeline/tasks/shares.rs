@@ -126,7 +126,7 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
-    fn few_bytes_are_one_share_and_parts_stay_whole() {
+    fn little_data_is_one_share_and_parts_stay_whole() {
         assert!(cut(&[], None).iter().eq([&(0..0)]));
         assert!(cut(&[1, 2, 3], None).iter().eq([&(0..3)]));
         assert_eq!(cut(&[10, 10, 10, 10], Some(20)), [0..2, 2..4]);

@@ -1,6 +1,6 @@
 //! The build that a driver works on: the unfinished one, if it is of the same work, or a new one.
 //!
-//! What is left of a build counts as far as it is whole: records name runs and shards, which must be there.
+//! Of an unfinished build, what is complete counts: records name runs and shards, which must exist.
 //!
 //! Not for: running its tasks (`driver`).
 
@@ -15,8 +15,8 @@ use crate::error::{Error, Result};
 use crate::failpoint;
 use crate::input::{Contract, Input};
 
-/// The build to work on: the unfinished one, if it is of the same work and complete as far as it goes; otherwise a new
-/// one. What is left of another unfinished build is deleted.
+/// The build to work on: the unfinished one, if it is of the same work and nothing that its records name is missing;
+/// otherwise a new one. What is left of another unfinished build is deleted.
 ///
 /// # Errors
 /// As those of reads and writes of the store.
@@ -41,7 +41,7 @@ pub(in crate::pipeline) fn start(
         };
         if !is_installed && why.is_none() {
             let id = building.build_id;
-            prepared.options.progress.note(&format!("continuing build {id}; --no-resume starts afresh"));
+            prepared.options.progress.note(&format!("continuing build {id}; --no-resume starts from scratch"));
             return Ok((BuildDir::start(catalog, prepared.options, id)?, None));
         }
         if !is_installed {
@@ -62,7 +62,7 @@ fn incomplete(work: &SharedWork) -> Result<Option<String>> {
         return Ok(Some("it had not begun".to_owned()));
     }
     if work.has(FAULT)? {
-        return Ok(Some("a task of it had failed for good".to_owned()));
+        return Ok(Some("a task of it had failed permanently".to_owned()));
     }
     let recorded = |kind| work.numbers(directory_of(kind));
     let maps: Vec<MapRecord> = records::of(work, TaskKind::Map, recorded(TaskKind::Map)?)?;

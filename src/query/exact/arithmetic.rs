@@ -1,14 +1,14 @@
-//! `+`, `-`, `*`, `/`, `%`, `<<`, `>>` and unary minus on integers and decimals: exact, or an error that names the expression; never
-//! wrapped.
+//! `+`, `-`, `*`, `/`, `%`, `<<`, `>>` and unary minus on integers and decimals: exact, or an error that names the
+//! expression; never wrapped.
 //!
 //! DataFusion's integer operators wrap on overflow, its shifts take the count modulo 64, and its error for division by
 //! zero does not name the expression. If both sides are integers, they are replaced by functions of this file, unless
 //! the ranges of types and constants prove that nothing can fail, as in `age / 10 * 10`.
 //!
-//! Decimals of 38 digits are held to 38 digits too, at the end of a chain of operators; their quotients are rounded (see
-//! `quotients`). A time plus or minus an interval is in the range of its type. A chain, `a + b - c`, is one function:
-//! nested functions make DataFusion's time to plan grow with the cube of their number, as each name contains all names
-//! below it.
+//! Decimals of 38 digits are held to 38 digits too, at the end of a chain of operators; their quotients are rounded
+//! (see `quotients`). A time plus or minus an interval is in the range of its type. A chain, `a + b - c`, is one
+//! function: nested functions make DataFusion's time to plan grow with the cube of their number, as each name contains
+//! all names below it.
 //!
 //! Not for: floats, which have infinity.
 

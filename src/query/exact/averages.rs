@@ -5,7 +5,8 @@
 //!  avg(x)  ─▶  quotient(sum(x in a wider type), count(x))
 //! ```
 //! DataFusion sums integers as doubles, so that an average depends on the order of the rows, and durations in 64 bits,
-//! which wrap, and cuts off averages of decimals. Moving frames, `DISTINCT` and `FILTER` apply to the sum and the count.
+//! which wrap, and cuts off averages of decimals. Moving frames, `DISTINCT` and `FILTER` apply to the sum and the
+//! count.
 //!
 //! Not for: floats, which DataFusion averages, except over moving frames (see `float_frames`); and decimals of more
 //! than 38 digits.

@@ -1,4 +1,4 @@
-//! The accumulator of sums and averages of floats over moving window frames: computed anew for each row.
+//! The accumulator of sums and averages of floats over moving window frames: recomputed for each row.
 //!
 //! DataFusion subtracts values that leave a frame from its running sum, which is inexact for floats: the 1 that was
 //! lost when added to 1e16 does not come back, and NaN never leaves.

@@ -199,7 +199,7 @@ fn any_of_a_list_knows_three_values() {
 }
 
 #[test]
-fn similar_to_is_a_pattern_of_the_whole_text() {
+fn similar_to_matches_the_whole_string() {
     let texts = "(VALUES ('abc'), ('xabcx'), ('a.c'), ('a\nc'), (''), ('a%c'), (NULL)) t(s)";
     for (pattern, expected) in [
         ("'abc'", &["abc"][..]),
@@ -265,7 +265,7 @@ fn floats_are_rounded_to_any_number_of_digits() {
 }
 
 #[test]
-fn what_fails_names_the_expression_and_the_value() {
+fn failures_name_the_expression_and_the_value() {
     let large = "(SELECT CAST(x AS DECIMAL(38, 0)) AS d FROM (VALUES ('99999999999999999999999999999999999999')) t(x))";
     refused(&format!("SELECT d * 10 FROM {large}"), &["d * ", "more than 38 digits"]);
     refused(&format!("SELECT d * d FROM {large}"), &["d * ", "more than 38 digits"]);

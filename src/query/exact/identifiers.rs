@@ -4,7 +4,7 @@
 
 use datafusion::sql::sqlparser::ast::{Ident, ObjectName};
 
-/// The name that an identifier stands for: in lower case, unless it is in quotes.
+/// The name that an identifier means: in lower case, unless it is in quotes.
 pub(super) fn folded(name: &Ident) -> String {
     if name.quote_style.is_some() { name.value.clone() } else { name.value.to_lowercase() }
 }

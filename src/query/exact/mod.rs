@@ -11,11 +11,11 @@
 //!  operation        operators on integers are exact, or an error
 //!  quotients        quotients of decimals are rounded, not cut off
 //!  float_frames,
-//!  moving_statistics  floats of a frame that moves are added up, or otherwise aggregated, anew
+//!  moving_statistics  floats of a frame that moves are added up, or otherwise aggregated, again for each row
 //!  floats           there is one zero and one NaN, so equal numbers are one group, one key, one partition
 //!  not_in           IN and NOT IN over subqueries follow the three-valued logic of nulls
 //!  null_safe        equality with nulls spreads to no other key of a join
-//!  empty_aggregates conditions without columns stay where they are; groups of ROLLUP are never treated as constant
+//!  empty_aggregates conditions without columns are not moved; groups of ROLLUP are never treated as constant
 //!  time_comparisons timestamps are compared in the finer unit, intervals not at all; what is added to a time is not cut
 //!  checked_dates    functions of dates fail where they would give null for a date far away
 //!  timestamps       to_timestamp and to_unixtime are exact, or an error

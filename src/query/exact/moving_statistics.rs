@@ -1,4 +1,4 @@
-//! Variances, deviations, covariances, correlations and regressions over moving window frames: computed anew for each
+//! Variances, deviations, covariances, correlations and regressions over moving window frames: recomputed for each
 //! row.
 //!
 //! DataFusion removes values that leave a frame from its running state. With floats that leaves a residue: the variance

@@ -44,7 +44,7 @@ pub(super) fn rewrite(expression: &Expr) -> Rewritten {
         Expr::SimilarTo { negated, expr, pattern, escape_char } => {
             let (Some(pattern), Some(escape)) = (text(pattern), similar_to::escape(escape_char.as_ref())) else {
                 return Err(format!(
-                    "{expression}: the pattern of SIMILAR TO and its escape character have to be texts in the SQL; \
+                    "{expression}: the pattern of SIMILAR TO and its escape character have to be literals in the SQL; \
                      regexp_like({expr}, …) takes any regular expression"
                 ));
             };
@@ -57,7 +57,7 @@ pub(super) fn rewrite(expression: &Expr) -> Rewritten {
             Err(format!("RLIKE and REGEXP are not supported; write regexp_like({expr}, {pattern})"))
         }
         Expr::Collate { expr, .. } => Err(format!(
-            "COLLATE is not supported: texts are compared by their bytes; write {expr} alone, or compare lower({expr})"
+            "COLLATE is not supported: strings are compared by their bytes; write {expr} alone, or compare lower({expr})"
         )),
         _ => Ok(None),
     }

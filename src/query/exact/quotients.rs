@@ -173,7 +173,7 @@ mod tests {
     }
 
     #[test]
-    fn what_overflows_in_between_is_divided_all_the_same() {
+    fn quotients_with_overflowing_intermediates_are_exact() {
         let most = 10_i128.pow(38) - 1;
         let (left, right) = (decimals(&[Some(most)], 38, 0), decimals(&[Some(most)], 38, 2));
         let done = divide(&left, &right, &DataType::Decimal128(38, 4)).unwrap();

@@ -5,9 +5,9 @@
 //!  |  ( )      one of several patterns, a group
 //!  * + ? {m,n} how often the character or group before it occurs
 //!  [a-z] [^a]  one of these characters, any other character
-//!  \           the character after it stands for itself; ESCAPE names another, ESCAPE '' none
+//!  \           the character after it is literal; ESCAPE names another, ESCAPE '' none
 //! ```
-//! Every other character stands for itself, also one that means something in a regular expression. What the standard
+//! Every other character is literal, also one that means something in a regular expression. What the standard
 //! does not define, such as two quantifiers in a row, is refused.
 //!
 //! Not for: `LIKE` (see `rewrites`).
@@ -175,7 +175,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_has_a_meaning_is_translated_and_the_rest_stands_for_itself() {
+    fn special_characters_are_translated_and_others_are_literal() {
         for (pattern, expected) in [
             ("a_c%", "a.c(?:.*)"),
             ("a.c^$", "a\\.c\\^\\$"),

@@ -86,7 +86,7 @@ fn arithmetic_of_integers_is_exact_or_fails() {
 }
 
 #[test]
-fn what_cannot_overflow_stays_as_it_is() {
+fn expressions_that_cannot_overflow_are_unchanged() {
     let plan = |expression: &str| {
         let sql = format!("EXPLAIN FORMAT INDENT SELECT {expression} FROM (VALUES (3)) t(x)");
         answer(&sql).unwrap().join(" ")
@@ -205,7 +205,7 @@ fn multisets_count_rows() {
 }
 
 #[test]
-fn conditions_without_columns_stay_where_they_are() {
+fn conditions_without_columns_are_not_moved() {
     let counted = "(SELECT count(*) AS x FROM (VALUES (1)) t(y)) s";
     check(&format!("SELECT x FROM {counted} WHERE x >= 0 AND CAST(9 AS BIGINT) < CAST(NULL AS BIGINT)"), &[]);
     check(&format!("SELECT x FROM {counted} WHERE -3 >= (SELECT count(*) FROM (VALUES (1)) u(y))"), &[]);
@@ -272,7 +272,7 @@ fn any_and_all_know_three_values() {
 }
 
 #[test]
-fn frames_that_move_hold_nothing_of_what_left_them() {
+fn sliding_frames_forget_rows_that_left_them() {
     let f = "(VALUES (1, '1e16'), (2, '1'), (3, '1'), (4, 'NaN'), (5, '2'), (6, '3'), (7, NULL), (8, NULL)) v(k, x)";
     let f = format!("(SELECT k, CAST(x AS DOUBLE) AS f FROM {f})");
     for (function, expected) in [

@@ -34,7 +34,7 @@ use crate::query::checked_udf::{self, Guard, wrapped};
 /// Digits of a fractional second in microseconds.
 const MICROSECONDS: u32 = 6;
 const DAY_SECONDS: i128 = 86_400;
-/// Names, digits of the fractional second that a number of 1 stands for, and those of the result.
+/// Names, digits of the fractional second that a number of 1 means, and those of the result.
 const FUNCTIONS: [(&str, i16, i16); 6] = [
     ("to_timestamp", 0, 9),
     ("to_timestamp_seconds", 0, 0),
@@ -83,7 +83,7 @@ impl Guard for Exact {
             return Ok(None);
         }
         if !formats.is_empty() {
-            return exec_err!("{name} takes formats for a text only, not for a {}", value.data_type());
+            return exec_err!("{name} takes formats for a string only, not for a {}", value.data_type());
         }
         let array = value.to_array(1)?;
         let Some(counts) = self.counts(name, &array)? else { return Ok(None) };

@@ -154,7 +154,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn months_of_every_year_begin_where_they_do() {
+    fn months_of_every_year_are_truncated_to_their_first_day() {
         for day in (-1_000_000..3_000_000).step_by(17) {
             let (year, month) = year_and_month(day);
             let first = first_day(year, month);

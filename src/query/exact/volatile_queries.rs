@@ -1,6 +1,6 @@
 //! `WITH` queries that are read more than once and whose values would differ each time: rejected.
 //!
-//! DataFusion plans such a query anew wherever it is read, so `random()` or `uuid()` in it gives other values there.
+//! DataFusion plans such a query again wherever it is read, so `random()` or `uuid()` in it gives other values there.
 //!
 //! Not for: one that is read once.
 

@@ -1,9 +1,9 @@
 //! Compresses answers for clients that accept it: zstd, otherwise gzip.
 //!
-//! Small answers stay as they are, and so do all while there is no memory left for a second copy. A compressed answer has
-//! the same version and a weak `ETag`, as its bytes are others.
+//! Small answers stay as they are, and so do all while there is no memory left for a second copy. A compressed answer
+//! has the same version and a weak `ETag`, as its bytes are others.
 //!
-//! Not for: requests, which may not be compressed: a few bytes could then unpack to any number.
+//! Not for: requests, which may not be compressed: a few bytes could then decompress to any number.
 
 use std::io::Write;
 use std::sync::Arc;
@@ -110,7 +110,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_a_client_accepts_is_chosen() {
+    fn an_accepted_encoding_is_chosen() {
         let of = |text: &'static str| {
             Encoding::accepted(&HeaderMap::from_iter([(ACCEPT_ENCODING, HeaderValue::from_static(text))]))
         };

@@ -4,8 +4,8 @@
 //! GET /v1/views?prefix=%2Fho&limit=100            {"version":3,…,"entries":[…],"next":"3-9f2c…-2f686f"}
 //! GET /v1/views?prefix=%2Fho&limit=100&after=3-…  the next page, of the same version
 //! ```
-//! A cursor names the version, its content and the last key, so that any server with this version can continue. When the
-//! version is gone the answer is 410.
+//! A cursor names the version, its content and the last key, so that any server with this version can continue. When
+//! the version is gone the answer is 410.
 //!
 //! Not for: SCAN of the Redis protocol, whose cursors are numbers.
 
@@ -137,7 +137,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_cursor_is_read_back() {
+    fn a_cursor_round_trips() {
         let cursor = Cursor::read("12-9f2c-00ff2f").ok().unwrap();
         assert_eq!((cursor.number, cursor.content.as_str(), cursor.after), (12, "\"12-9f2c\"", vec![0, 255, 47]));
         assert_eq!(Cursor::read("12-9f2c-").ok().unwrap().after, b"");

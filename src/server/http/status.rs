@@ -1,6 +1,6 @@
 //! What operators and tools ask about: the datasets, health, the description of the interface and the status page.
 //!
-//! Answers say what is the matter, and leave paths and causes to the log.
+//! Answers name the problem, and leave paths and causes to the log.
 //!
 //! Not for: numbers over time (`prometheus`).
 

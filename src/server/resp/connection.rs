@@ -1,7 +1,7 @@
 //! One connection: reads requests, answers all that have arrived, writes the answers, and waits for more.
 //!
-//! While a client does not take its answers nothing more is read from it, so its pipeline waits in its own buffers. What
-//! buffers hold beyond a small size is reserved from the server's budget.
+//! While a client does not take its answers nothing more is read from it, so its pipeline waits in its own buffers.
+//! What buffers hold beyond a small size is reserved from the server's budget.
 //!
 //! Not for: commands (`commands`).
 
@@ -132,7 +132,7 @@ impl Connection {
 
     fn limits(&self) -> RequestLimits {
         let limits = &self.server.limits;
-        // A command has a few strings besides its keys.
+        // A command has a few strings in addition to its keys.
         let ours = RequestLimits { arguments: limits.batch.saturating_add(8), argument_bytes: limits.key_bytes };
         if self.session.is_known() { ours } else { STRANGERS }
     }

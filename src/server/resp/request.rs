@@ -198,7 +198,7 @@ mod tests {
     }
 
     #[test]
-    fn requests_are_the_same_in_pieces_of_any_size() {
+    fn requests_are_parsed_alike_in_pieces_of_any_size() {
         let bytes = b"*2\r\n$3\r\nGET\r\n$5\r\na\r\nbc\r\n\r\n*0\r\nPING  x\n*-1\r\n*1\r\n$0\r\n\r\n*3\r\n$1\r\n";
         let whole = read(bytes, bytes.len()).unwrap();
         assert_eq!(
@@ -211,7 +211,7 @@ mod tests {
     }
 
     #[test]
-    fn no_length_is_believed() {
+    fn claimed_lengths_are_not_trusted() {
         let long = [b'1'; 100];
         for wrong in [
             &b"*5\r\n"[..],

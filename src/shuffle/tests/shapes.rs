@@ -107,7 +107,7 @@ fn what_fits_is_not_spilled() {
 
 /// Values of 1 byte, 2, 4 and so on to 16 MiB, in memory for none of them, for some and for all.
 #[test]
-fn values_of_one_byte_to_sixteen_mebibytes() {
+fn values_of_1_byte_to_16_mebibytes_come_out_in_order() {
     let value = |bits: u32| noise(u64::from(bits), 1 << bits);
     // The largest come in the middle, and one key has every second of them.
     let sizes = (0..=24_u32).step_by(2).chain((1..24).rev().step_by(2));

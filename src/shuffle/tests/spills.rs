@@ -112,7 +112,7 @@ fn ranges(shuffle: Shuffle) -> impl Iterator<Item = Range> {
 }
 
 #[test]
-fn a_shuffle_that_is_given_up_leaves_no_files() {
+fn an_abandoned_shuffle_leaves_no_files() {
     let directory = tempfile::tempdir().unwrap();
     let shuffle = spilled(&directory);
     drop(shuffle);
@@ -120,7 +120,7 @@ fn a_shuffle_that_is_given_up_leaves_no_files() {
 }
 
 #[test]
-fn without_one_of_its_writers_there_is_no_end() {
+fn a_shuffle_does_not_finish_without_all_its_writers() {
     let directory = tempfile::tempdir().unwrap();
     let shuffle = spilled(&directory);
     let mut writer = shuffle.writer();
@@ -132,7 +132,7 @@ fn without_one_of_its_writers_there_is_no_end() {
 
 /// However many entries are pushed, the number of open files per writer is bounded.
 #[test]
-fn there_are_never_many_files() {
+fn the_number_of_open_files_is_bounded() {
     let directory = tempfile::tempdir().unwrap();
     let shuffle = Shuffle::new(Options { writers: 2, threads: 2, ..options(directory.path(), 8 << 10, 1 << 20) });
     let all: Vec<Owned> = (0..60_000).map(|row| (0, scattered(row), Vec::new(), vec![7; 20])).collect();
@@ -164,7 +164,7 @@ fn there_are_never_many_files() {
 }
 
 #[test]
-fn ranges_that_nobody_drains_leave_no_files() {
+fn undrained_ranges_leave_no_files() {
     let directory = tempfile::tempdir().unwrap();
     let ranges: Vec<Range> = ranges(spilled(&directory)).collect();
     assert!(ranges.len() > 1 && spill_files(&directory) > 0);
@@ -195,7 +195,7 @@ fn a_spill_directory_that_cannot_be_made_is_named() {
 
 /// What several machines exchange: one run each, of which every shard is read on its own.
 #[test]
-fn shards_of_the_runs_of_several_machines_are_those_of_one() {
+fn runs_of_several_machines_give_the_same_shards_as_those_of_one() {
     let entry = |row: u64| {
         let key = format!("key-{:05}", row * 7919 % 1009).into_bytes();
         ((row % 5) as u32 * 2, key, row.to_be_bytes().to_vec(), vec![b'v'; (row % 300) as usize])

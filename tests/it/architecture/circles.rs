@@ -206,7 +206,7 @@ fn no_two_siblings_import_each_other() {
 }
 
 #[test]
-fn a_circle_is_found_however_it_is_written() {
+fn a_cycle_is_found_however_it_is_written() {
     let circles = |x: &str, y: &str, z: &str| {
         let above = "mod x;\nmod y;\n#[cfg(test)]\nmod z;\npub use self::{x::{self, X}, y::Y as Why};\n";
         let files = [("d/mod.rs", above), ("d/x.rs", x), ("d/y/mod.rs", y), ("d/y/deep.rs", z), ("d/z.rs", z)];

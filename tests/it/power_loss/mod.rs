@@ -115,12 +115,12 @@ fn survives(numbers: &Numbers, line: &str, from: Option<i64>, to: i64) {
             let place = format!("{line}: the power goes before call {at} of {}, seed {seed:?}", ops.len());
             state.write(scratch.path(), STORE);
             let found = seen(&scratch.path().join(STORE)).unwrap_or_else(|problem| {
-                panic!("{place}: {problem}\n{}", told(&ops, at, &state, &there));
+                panic!("{place}: {problem}\n{}", last_calls(&ops, at, &state, &there));
             });
             assert!(found == from || found == Some(to), "{place}: readers see {found:?}");
             if random.once_in(RUN_ON) || at == ops.len() {
                 run_on += 1;
-                goes_on(numbers, line, &state, found, to, &place);
+                recovers(numbers, line, &state, found, to, &place);
             }
         }
     }
@@ -130,7 +130,7 @@ fn survives(numbers: &Numbers, line: &str, from: Option<i64>, to: i64) {
 
 /// In a state that a power loss left, the command succeeds, and nothing is left over.
 #[track_caller]
-fn goes_on(numbers: &Numbers, line: &str, state: &Tree, found: Option<i64>, to: i64, place: &str) {
+fn recovers(numbers: &Numbers, line: &str, state: &Tree, found: Option<i64>, to: i64, place: &str) {
     let root = numbers.workspace.path("");
     state.write(&root, STORE);
     if found != Some(to) || line.starts_with("run ") {
@@ -152,7 +152,7 @@ fn seen_in(disk: &Disk, scratch: &Path) -> Option<i64> {
 }
 
 /// The calls that led to a state, for the message of a failure.
-fn told(ops: &[Op], at: usize, state: &Tree, there: &Tree) -> String {
+fn last_calls(ops: &[Op], at: usize, state: &Tree, there: &Tree) -> String {
     let shown = |op: &Op| match op {
         Op::Write { inode, offset, data } => {
             format!("Write {{ inode: {inode}, offset: {offset}, {} bytes }}", data.len())
@@ -164,14 +164,14 @@ fn told(ops: &[Op], at: usize, state: &Tree, there: &Tree) -> String {
 }
 
 #[test]
-fn the_first_run_is_all_there_or_nothing() {
+fn the_first_run_is_whole_or_absent() {
     let numbers = numbers(3);
     numbers.write(1, ROWS);
     survives(&numbers, "run numbers.toml", None, 1);
 }
 
 #[test]
-fn a_run_that_deletes_the_version_before_leaves_the_old_or_the_new() {
+fn a_run_that_deletes_the_previous_version_leaves_the_old_or_the_new() {
     let numbers = numbers(1);
     numbers.run(1).ok();
     numbers.write(2, ROWS);
@@ -179,7 +179,7 @@ fn a_run_that_deletes_the_version_before_leaves_the_old_or_the_new() {
 }
 
 #[test]
-fn commands_that_take_readers_elsewhere_leave_the_old_or_the_new() {
+fn commands_that_switch_readers_leave_the_old_or_the_new() {
     let numbers = numbers(3);
     (1..=2).for_each(|generation| drop(numbers.run(generation).ok()));
     survives(&numbers, "rollback store --to 1", Some(2), 1);
@@ -193,7 +193,7 @@ fn commands_that_take_readers_elsewhere_leave_the_old_or_the_new() {
 
 /// The disk loses what a correct program must sync: a check that cannot fail shows nothing.
 #[test]
-fn a_disk_forgets_what_was_not_synced() {
+fn a_disk_loses_what_was_not_synced() {
     let directory = tempfile::tempdir().unwrap();
     std::fs::create_dir(directory.path().join(STORE)).unwrap();
     std::fs::write(directory.path().join("store/current"), "old").unwrap();

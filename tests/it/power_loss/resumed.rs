@@ -14,7 +14,7 @@ use crate::resume::{SMALL, Texts};
 const RUN_ON: usize = 24;
 
 #[test]
-fn a_build_that_spilled_is_resumed_or_done_again() {
+fn a_build_that_spilled_is_resumed_or_repeated() {
     let texts = Texts::new();
     let digest = texts.digest();
     let root = texts.workspace.path("");

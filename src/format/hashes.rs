@@ -3,6 +3,14 @@
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 /// Sorted hashes, the smallest first.
+///
+/// ```
+/// use cutover::format::Hashes;
+///
+/// let hashes: Hashes = serde_json::from_str("\"00000000000000010000000000000002\"")?;
+/// assert_eq!(hashes.as_slice(), [1, 2]);
+/// # Ok::<(), serde_json::Error>(())
+/// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Hashes(Vec<u64>);
 

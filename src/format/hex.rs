@@ -5,6 +5,14 @@
 use std::fmt::Write;
 
 /// Two digits per byte.
+///
+/// ```
+/// use cutover::format::{hex, hex_checksum, undigits};
+///
+/// assert_eq!(hex(b"\x00\xff"), "00ff");
+/// assert_eq!(undigits("00ff"), Some(vec![0, 255]));
+/// assert_eq!(hex_checksum(255), "00000000000000ff");
+/// ```
 pub fn hex(bytes: &[u8]) -> String {
     bytes.iter().fold(String::with_capacity(2 * bytes.len()), |mut text, byte| {
         let _ = write!(text, "{byte:02x}"); // writing to a String cannot fail

@@ -8,6 +8,15 @@ use serde::{Deserialize, Serialize};
 use super::hashes::Hashes;
 
 /// The profile of a version: of its inputs and of its result.
+///
+/// ```
+/// use cutover::format::Manifest;
+///
+/// /// Rows that a version's query read of an input.
+/// fn rows_read(manifest: &Manifest, input: &str) -> Option<u64> {
+///     manifest.profile.as_ref()?.inputs.iter().find(|profile| profile.name == input)?.read
+/// }
+/// ```
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Profile {
     /// Hash of the SQL: another query is expected to have other results.

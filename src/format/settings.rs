@@ -36,6 +36,14 @@ pub const DEFAULT_KEEP: u32 = 3;
 pub const LONGEST_DATASET: usize = 100;
 
 /// Encoding of a value.
+///
+/// ```
+/// use cutover::format::Encoding;
+///
+/// assert_eq!(serde_json::to_string(&Encoding::Json)?, "\"json\"");
+/// assert_eq!(serde_json::to_string(&Encoding::Avro { single_object: true })?, r#"{"avro":{"single_object":true}}"#);
+/// # Ok::<(), serde_json::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Encoding {

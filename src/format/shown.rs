@@ -5,6 +5,15 @@
 use jiff::Timestamp;
 
 /// `2026-11-22 14:48:31`.
+///
+/// ```
+/// use cutover::format::{shown_date_or_time, shown_time, shown_versions};
+///
+/// let at = "2026-11-22T00:00:00Z".parse()?;
+/// assert_eq!((shown_time(at).as_str(), shown_date_or_time(at).as_str()), ("2026-11-22 00:00:00", "2026-11-22"));
+/// assert_eq!(shown_versions(&[1, 2]), "versions 1, 2");
+/// # Ok::<(), jiff::Error>(())
+/// ```
 pub fn shown_time(at: Timestamp) -> String {
     at.strftime("%Y-%m-%d %H:%M:%S").to_string()
 }

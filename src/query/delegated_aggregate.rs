@@ -100,6 +100,19 @@ macro_rules! delegated {
             self.$inner.set_monotonicity(of)
         }
     };
+    (@default_value $inner:tt) => {
+        fn default_value(
+            &self,
+            of: &arrow::datatypes::DataType,
+        ) -> datafusion::common::Result<datafusion::common::ScalarValue> {
+            self.$inner.default_value(of)
+        }
+    };
+    (@is_nullable $inner:tt) => {
+        fn is_nullable(&self) -> bool {
+            self.$inner.is_nullable()
+        }
+    };
     (@supports_null_handling_clause $inner:tt) => {
         fn supports_null_handling_clause(&self) -> bool {
             self.$inner.supports_null_handling_clause()

@@ -36,6 +36,7 @@ use super::partitioned_aggregate;
 use super::row_width;
 use super::scan_row_check;
 use super::session::{Query, partition_joins, runtime_env};
+use super::single_read;
 use super::sort_merge_join;
 use super::sorted_aggregate;
 use super::spilling_repartition::SpillPolicy;
@@ -339,7 +340,7 @@ fn by_way(
         }
         JoinStrategy::Hash => plan,
     };
-    bounded_window::bound_windows(plan).map(Some)
+    bounded_window::bound_windows(single_read::read_once(plan)?).map(Some)
 }
 
 /// The same plan, cast to the declared types: optimizer rules may change the digits of a decimal, such as when a sum of

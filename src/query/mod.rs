@@ -43,6 +43,7 @@ mod scan_output;
 mod scan_row_check;
 mod session;
 mod shares;
+mod single_read;
 mod sort_merge_join;
 mod sorted_aggregate;
 mod spilling_repartition;

@@ -272,3 +272,47 @@ fn strings_of_one_side_are_the_same_before_and_after_a_join() {
         }
     }
 }
+
+/// Sides of many files, as the files of a scan were once read by two streams that each got a part of them.
+#[test]
+fn joins_without_equality_are_right_or_refused_if_a_side_does_not_fit() {
+    use crate::fixture::{integers, strings, write_parquet};
+    let workspace = Workspace::new();
+    for side in ["a", "b"] {
+        for file in 0..30 {
+            let ids = file * 50..(file + 1) * 50;
+            let pads: Vec<String> = ids.clone().map(|id| format!("{id:048000}")).collect();
+            let pads = strings(pads.iter().map(String::as_str));
+            let path = workspace.path(format!("{side}/{file:02}.parquet"));
+            write_parquet(&path, vec![("x", integers(ids)), ("pad", pads)]);
+        }
+    }
+    // Rows 0 to 491 of a side have no match.
+    let pairs: i64 = (0..1500).map(|x| (x - 491).max(0)).sum();
+    for (join, rows) in [
+        ("a JOIN b ON a.x + b.x > 1990", pairs),
+        ("a LEFT JOIN b ON a.x + b.x > 1990", pairs + 492),
+        ("a RIGHT JOIN b ON a.x + b.x > 1990", pairs + 492),
+        ("a FULL JOIN b ON a.x + b.x > 1990", pairs + 2 * 492),
+    ] {
+        let text = "coalesce(sum(length(a.pad)), 0) + coalesce(sum(length(b.pad)), 0)";
+        let job = format!(
+            "version = 1\ndataset = \"d\"\nstore = \"store\"\n[inputs.a]\npath = \"a/\"\n[inputs.b]\npath = \"b/\"\n[query]\n\
+             sql = \"SELECT 1 AS k, count(*) AS n, {text} AS bytes FROM {join}\"\n[output]\nkey = [\"k\"]\n"
+        );
+        workspace.write("job.toml", job);
+        for threads in [1, 2] {
+            for memory in ["128MiB", "2GiB"] {
+                let _ = std::fs::remove_dir_all(workspace.path("store"));
+                let ran = workspace.cutover(&format!("run job.toml --memory {memory} --threads {threads}"));
+                if memory == "128MiB" && !ran.succeeded() {
+                    ran.fails(4).complains(&["raise --memory"]);
+                    continue;
+                }
+                ran.ok();
+                let entry = workspace.cutover("get store 1").ok().json();
+                assert_eq!(entry["n"], rows, "{join}, {memory}, {threads} threads");
+            }
+        }
+    }
+}

@@ -134,7 +134,7 @@ impl Report {
 
     /// It started from scratch, for this reason.
     #[track_caller]
-    fn from_scratch(&self, why: &str) -> &Self {
+    fn starts_over(&self, why: &str) -> &Self {
         let said = self.json["not_resumed"].as_str().unwrap_or_default();
         assert!(said.contains(why), "{said:?} does not say {why:?}\n{}", self.stderr);
         assert!(self.stderr.contains("starting from scratch") && self.stderr.contains(why), "{}", self.stderr);
@@ -230,14 +230,14 @@ fn a_damaged_build_is_never_resumed() {
         let report = again(&|| damage(&table(2), 5_000));
         assert!(report.resumed(3).stderr.contains("range 2 is built again"), "{}", report.stderr);
         // In a block of a range that is not built yet, and in the index after the blocks.
-        again(&|| damage(&run, size(&run) / 5 * 4)).from_scratch("spill file");
-        again(&|| damage(&run, size(&run) - 50)).from_scratch("spill file");
-        again(&|| damage(&shuffle, 200)).from_scratch("its journal is damaged");
+        again(&|| damage(&run, size(&run) / 5 * 4)).starts_over("spill file");
+        again(&|| damage(&run, size(&run) - 50)).starts_over("spill file");
+        again(&|| damage(&shuffle, 200)).starts_over("its journal is damaged");
         again(&|| damage(&ranges, third_line + 100)).resumed(2);
     }
     again(&|| fs::remove_file(table(0)).unwrap()).resumed(3);
-    again(&|| fs::remove_file(&run).unwrap()).from_scratch("it is missing");
-    again(&|| fs::remove_file(&shuffle).unwrap()).from_scratch("no shuffle was sealed");
+    again(&|| fs::remove_file(&run).unwrap()).starts_over("it is missing");
+    again(&|| fs::remove_file(&shuffle).unwrap()).starts_over("no shuffle was sealed");
     again(&|| fs::remove_file(&ranges).unwrap()).resumed(0);
     let [first, second] = [table(0), table(1)];
     again(&|| fs::rename(&second, &first).unwrap()).resumed(2);
@@ -250,15 +250,15 @@ fn other_inputs_another_job_or_other_resources_start_a_new_build() {
     let kill = || texts.run_at("range.finished=kill@2", "").killed();
     kill();
     texts.write_input("in/part-0.parquet", 2);
-    texts.run("").from_scratch("the inputs have changed since");
+    texts.run("").starts_over("the inputs have changed since");
     texts.is_clean();
     texts.write_input("in/part-0.parquet", 3);
     kill();
-    texts.run("--no-resume").from_scratch("--no-resume is set");
+    texts.run("--no-resume").starts_over("--no-resume is set");
     texts.is_clean();
     texts.write_input("in/part-0.parquet", 4);
     kill();
-    texts.run("--memory 65MiB").from_scratch("a different --threads or --memory");
+    texts.run("--memory 65MiB").starts_over("a different --threads or --memory");
     texts.is_clean();
     texts.write_input("in/part-0.parquet", 5);
     kill();
@@ -289,7 +289,7 @@ fn checks_are_those_of_the_run_that_finishes() {
 fn a_build_that_did_not_spill_cannot_be_resumed() {
     let texts = Texts::new();
     texts.run_at("range.finished=kill@2", "--memory 1GiB").killed();
-    texts.run("--memory 1GiB").from_scratch("no shuffle was sealed on disk");
+    texts.run("--memory 1GiB").starts_over("no shuffle was sealed on disk");
     texts.is_clean();
 }
 
@@ -310,7 +310,7 @@ fn a_separate_spill_directory_is_kept_and_deleted_with_its_build() {
     texts.is_clean();
 
     texts.run_at("range.finished=kill@3", "--rebuild --spill-dir spill").killed();
-    texts.run("--rebuild").from_scratch("its spill directory is not here");
+    texts.run("--rebuild").starts_over("its spill directory is not here");
     assert_eq!(spill().len(), 1, "no run has used that directory yet");
     texts.workspace.cutover("plan texts.toml --spill-dir spill").ok();
     assert_eq!(spill(), [""; 0], "the next run with the directory removes it");

@@ -19,6 +19,8 @@ const SMALL_SHARE: u64 = 256 << 20;
 const LARGE_SHARE: u64 = 4 << 30;
 /// From this size of the input on, shares are large: 1 TiB.
 const LARGE: u64 = 1 << 40;
+/// How many times less the tasks must read with an exchange, which also sorts, writes and reads every row once more.
+const EXCHANGE_COST: u128 = 4;
 /// Most map tasks.
 const MAX_TASKS: u64 = 4096;
 
@@ -51,14 +53,32 @@ impl Shares {
         let shareable = prepared.query.shareable()?;
         let largest =
             prepared.inputs.iter().filter(|input| shareable.contains(&input.name)).max_by_key(|it| it.bytes());
-        if let Some(input) = largest {
-            let bytes = input.part_bytes();
-            let parts = cut(&bytes, share_bytes);
-            return Ok(Self { input: Some(input.name.clone()), parts, bytes: bytes.iter().sum(), exchange: None });
+        let Some(input) = largest else {
+            return Ok(Self::exchanged(Self::exchange(prepared, share_bytes)?));
+        };
+        let bytes = input.part_bytes();
+        let (parts, shared) = (cut(&bytes, share_bytes), bytes.iter().sum());
+        let others = |read: &dyn Fn(&str) -> bool| {
+            prepared.inputs.iter().filter(|input| !read(&input.name)).map(Input::bytes).sum::<u64>()
+        };
+        let by_shares = read_by_tasks(shared, parts.len() as u64, others(&|name| name == input.name));
+        // An exchange of no bytes at all would be the cheapest.
+        if by_shares > EXCHANGE_COST * u128::from(shared)
+            && let Some((exchange, bytes)) = Self::exchange(prepared, share_bytes)?
+        {
+            let whole = others(&|name| exchange.columns.contains_key(name));
+            let tasks = u64::from(exchange.partitions);
+            if by_shares > EXCHANGE_COST * read_by_tasks(bytes, tasks, whole) {
+                return Ok(Self::exchanged(Some((exchange, bytes))));
+            }
         }
-        let exchange = Self::exchange(prepared, share_bytes)?;
+        Ok(Self { input: Some(input.name.clone()), parts, bytes: shared, exchange: None })
+    }
+
+    /// Nothing shared out: an exchange before the query, or a single task without one.
+    fn exchanged(exchange: Option<(ExchangeSpec, u64)>) -> Self {
         let bytes = exchange.as_ref().map_or(0, |(_, bytes)| *bytes);
-        Ok(Self { input: None, parts: cut(&[], None), bytes, exchange: exchange.map(|(exchange, _)| exchange) })
+        Self { input: None, parts: cut(&[], None), bytes, exchange: exchange.map(|(exchange, _)| exchange) }
     }
 
     /// The exchange for a query that combines rows, and the bytes of its inputs; none if it cannot be parted, or is so
@@ -95,6 +115,11 @@ impl Shares {
             .for_each(|input| input.share = Some(share.clone()));
         inputs
     }
+}
+
+/// Bytes that all tasks read, of which each reads its part of one input and the `whole` bytes of the others.
+fn read_by_tasks(parts: u64, tasks: u64, whole: u64) -> u128 {
+    u128::from(parts) + u128::from(tasks) * u128::from(whole)
 }
 
 /// Bytes of a share, by the bytes of the input.

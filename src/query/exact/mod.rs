@@ -46,6 +46,7 @@ mod floats;
 mod function_tests;
 mod identifiers;
 mod ignored_clauses;
+mod in_lists;
 mod moving_statistics;
 mod multisets;
 mod named_functions;
@@ -124,6 +125,7 @@ fn rules() -> Vec<Arc<dyn AnalyzerRule + Send + Sync>> {
         Arc::new(types::CommonTypes),
         Arc::new(TypeCoercion::new()),
         Arc::new(averages::ExactAverages),
+        Arc::new(in_lists::SeparateLists),
         Arc::new(null_safe::NullSafeKeys),
         Arc::new(multisets::Multisets),
         Arc::new(time_comparisons::ExactTimes),
@@ -141,6 +143,7 @@ pub(super) fn register(context: &SessionContext) {
     context.register_udaf(AggregateUDF::new_from_impl(averages::Average::default()));
     moving_statistics::register(context);
     checked_dates::register(context);
+    in_lists::register(context);
     timestamps::register(context);
     named_functions::register(context);
     percentiles::register(context);

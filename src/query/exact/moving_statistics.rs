@@ -58,7 +58,7 @@ struct Refilled {
 impl AggregateUDFImpl for Refilled {
     delegated!(
         inner: name, aliases, signature, return_type, coerce_types, accumulator, state_fields,
-        groups_accumulator_supported, create_groups_accumulator
+        groups_accumulator_supported, create_groups_accumulator, default_value, is_nullable
     );
 
     fn create_sliding_accumulator(&self, args: AccumulatorArgs<'_>) -> Result<Box<dyn Accumulator>> {

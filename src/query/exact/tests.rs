@@ -398,3 +398,47 @@ fn random_values_that_are_read_twice_are_refused() {
     check(&once, &["1", "2", "3", "4"]);
     check(&format!("WITH r AS (SELECT k, x AS v FROM {ROWS}) {twice}"), &["true", "true", "true", "true"]);
 }
+
+/// Two lists of one expression were combined as if it could not be null.
+#[test]
+fn lists_of_one_expression_know_nulls() {
+    let rows = "(VALUES (1), (2), (NULL)) t(x)";
+    let where_ = |condition: &str, expected: &[&str]| {
+        check(&format!("SELECT coalesce(x, 0) FROM {rows} WHERE {condition}"), expected);
+        check(&format!("SELECT coalesce(x, 0) FROM {rows} WHERE NOT (NOT ({condition}))"), expected);
+        check(&format!("SELECT coalesce(x, 0) FROM {rows} WHERE CASE WHEN {condition} THEN 1 ELSE 0 END = 1"), expected);
+    };
+    where_("x IN (1, 3) AND x IN (1, 4)", &["1"]);
+    where_("x IN (1) AND x IN (2)", &[]);
+    where_("NOT (x IN (1) AND x IN (2))", &["1", "2"]);
+    where_("x NOT IN (1) OR x NOT IN (2)", &["1", "2"]);
+    where_("x IN (1, 2) AND x NOT IN (3, NULL)", &[]);
+    where_("x NOT IN (1, NULL) OR x NOT IN (2)", &["1"]);
+    where_("(x IN (1) AND x NOT IN (1)) IS NULL", &["0"]);
+    where_("x IN (1, 2) AND x NOT IN (2, 3)", &["1"]);
+    check(
+        &format!("SELECT x, x IN (1) AND x IN (2), x NOT IN (1) OR x NOT IN (2), x IN (1) AND x NOT IN (1) FROM {rows}"),
+        &["- - - -", "1 false true false", "2 false true false"],
+    );
+    check(
+        &format!("SELECT y FROM (SELECT x AS y, x IN (1) AS p FROM {rows}) WHERE (p AND y IN (2)) IS NULL"),
+        &["-"],
+    );
+    check(
+        &format!("SELECT array_has([x, 1], 2), array_has([1, NULL], x), array_has([1, 2], x) FROM {rows}"),
+        &["false - -", "false true true", "true false true"],
+    );
+}
+
+#[test]
+fn a_correlated_count_of_no_rows_is_zero() {
+    let counts = ["count(*)", "count(y)", "count(DISTINCT y)", "regr_count(y, y)", "approx_distinct(y)"];
+    for count in counts {
+        check(
+            &format!(
+                "SELECT x, (SELECT {count} FROM (VALUES (1, 5)) u(x, y) WHERE u.x = t.x) FROM (VALUES (1), (2)) t(x)"
+            ),
+            &["1 1", "2 0"],
+        );
+    }
+}

@@ -163,7 +163,8 @@ impl<'r> Prepared<'r> {
     /// The warnings about the inputs and the query, which are on standard error already: sentences.
     pub(super) fn notes(&self) -> Vec<String> {
         let surveys = self.inputs.iter().filter_map(|input| Some((input, input.surveyed.get()?)));
-        let of_inputs = surveys.filter_map(|(input, survey)| Some(format!("input {} {}", input.name, survey.warning()?)));
+        let of_inputs =
+            surveys.filter_map(|(input, survey)| Some(format!("input {} {}", input.name, survey.warning()?)));
         of_inputs.chain(self.query.open_orders().iter().map(|open| open_order(open))).collect()
     }
 

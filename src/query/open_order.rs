@@ -16,28 +16,11 @@ use datafusion::sql::sqlparser::ast::{
 /// Aggregates whose result depends on the order of their rows.
 const AGGREGATES: [&str; 6] = ["array_agg", "string_agg", "first_value", "last_value", "nth_value", "any_value"];
 /// The same for functions of windows.
-const OF_WINDOWS: [&str; 9] = [
-    "array_agg",
-    "string_agg",
-    "first_value",
-    "last_value",
-    "nth_value",
-    "row_number",
-    "ntile",
-    "lead",
-    "lag",
-];
+const OF_WINDOWS: [&str; 9] =
+    ["array_agg", "string_agg", "first_value", "last_value", "nth_value", "row_number", "ntile", "lead", "lag"];
 /// Functions of a list for which the order of its items does not matter.
-const OF_ANY_ORDER: [&str; 8] = [
-    "array_sort",
-    "list_sort",
-    "cardinality",
-    "array_length",
-    "list_length",
-    "array_max",
-    "array_min",
-    "array_has",
-];
+const OF_ANY_ORDER: [&str; 8] =
+    ["array_sort", "list_sort", "cardinality", "array_length", "list_length", "array_max", "array_min", "array_has"];
 
 /// One sentence for each expression of the query whose result an order would decide.
 pub(super) fn open_orders(statement: &Statement) -> Vec<String> {

@@ -467,7 +467,8 @@ fn a_result_that_the_query_leaves_open_is_warned_of_once() {
         assert_eq!(warned.stderr.matches(warning).count(), 1, "{}", warned.stderr);
         assert!(warned.json()["notes"][0].as_str().unwrap().starts_with(warning));
     }
-    let ordered = NUMBERS.replace("SELECT key, generation FROM numbers", &sql.replace("n) AS", "n ORDER BY generation) AS"));
+    let ordered =
+        NUMBERS.replace("SELECT key, generation FROM numbers", &sql.replace("n) AS", "n ORDER BY generation) AS"));
     numbers.workspace.write("ordered.toml", ordered.replace("\"store\"", "\"s2\""));
     let silent = numbers.workspace.cutover("run ordered.toml").ok();
     assert!(!silent.stderr.contains("leaves a result open"), "{}", silent.stderr);

@@ -27,7 +27,8 @@ fn strip(schema: &mut Value) -> bool {
                 parts.remove("logicalType");
             }
             // Names and symbols are not types, and a default is a value.
-            let types = parts.iter_mut().filter(|(key, _)| ["type", "items", "values", "fields"].contains(&key.as_str()));
+            let types =
+                parts.iter_mut().filter(|(key, _)| ["type", "items", "values", "fields"].contains(&key.as_str()));
             types.fold(uuid, |any, (_, inner)| strip(inner) | any)
         }
         _ => false,

@@ -301,7 +301,9 @@ fn digests_are_those_of_the_bytes() {
         ],
     );
     check(
-        &format!("SELECT count(*) FROM {texts} WHERE digest(s, 'sha256') = sha256(s) AND md5(CAST(s AS BYTEA)) = md5(s)"),
+        &format!(
+            "SELECT count(*) FROM {texts} WHERE digest(s, 'sha256') = sha256(s) AND md5(CAST(s AS BYTEA)) = md5(s)"
+        ),
         &["2"],
     );
     refused("SELECT digest(s, 'md6') FROM (VALUES ('a')) t(s)", &["md6", "sha256"]);

@@ -406,7 +406,10 @@ fn lists_of_one_expression_know_nulls() {
     let where_ = |condition: &str, expected: &[&str]| {
         check(&format!("SELECT coalesce(x, 0) FROM {rows} WHERE {condition}"), expected);
         check(&format!("SELECT coalesce(x, 0) FROM {rows} WHERE NOT (NOT ({condition}))"), expected);
-        check(&format!("SELECT coalesce(x, 0) FROM {rows} WHERE CASE WHEN {condition} THEN 1 ELSE 0 END = 1"), expected);
+        check(
+            &format!("SELECT coalesce(x, 0) FROM {rows} WHERE CASE WHEN {condition} THEN 1 ELSE 0 END = 1"),
+            expected,
+        );
     };
     where_("x IN (1, 3) AND x IN (1, 4)", &["1"]);
     where_("x IN (1) AND x IN (2)", &[]);
@@ -417,13 +420,12 @@ fn lists_of_one_expression_know_nulls() {
     where_("(x IN (1) AND x NOT IN (1)) IS NULL", &["0"]);
     where_("x IN (1, 2) AND x NOT IN (2, 3)", &["1"]);
     check(
-        &format!("SELECT x, x IN (1) AND x IN (2), x NOT IN (1) OR x NOT IN (2), x IN (1) AND x NOT IN (1) FROM {rows}"),
+        &format!(
+            "SELECT x, x IN (1) AND x IN (2), x NOT IN (1) OR x NOT IN (2), x IN (1) AND x NOT IN (1) FROM {rows}"
+        ),
         &["- - - -", "1 false true false", "2 false true false"],
     );
-    check(
-        &format!("SELECT y FROM (SELECT x AS y, x IN (1) AS p FROM {rows}) WHERE (p AND y IN (2)) IS NULL"),
-        &["-"],
-    );
+    check(&format!("SELECT y FROM (SELECT x AS y, x IN (1) AS p FROM {rows}) WHERE (p AND y IN (2)) IS NULL"), &["-"]);
     check(
         &format!("SELECT array_has([x, 1], 2), array_has([1, NULL], x), array_has([1, 2], x) FROM {rows}"),
         &["false - -", "false true true", "true false true"],

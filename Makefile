@@ -85,6 +85,7 @@ lint: ## format and lints only
 	cargo fmt --check --all
 	cargo fmt --check --manifest-path tests/container/Cargo.toml
 	cargo fmt --check --manifest-path fuzz/Cargo.toml
+	cargo fmt --check --manifest-path tests/serve/clients/rust/Cargo.toml
 	cargo clippy --release --locked --all-targets -- -D warnings
 	cargo clippy --release --locked --package cutover-python -- -D warnings
 	cargo check --release --locked --lib --no-default-features
@@ -108,9 +109,9 @@ bench-kafka: ## publishing to Kafka, compared with Kafka's own producer test
 	python3 benches/kafka.py --target-dir "$(TARGET_DIR)" $(ARGS)
 
 .PHONY: bench-serve
-bench-serve: ## reads over the network, compared with redis-server (ARGS="--keys 200000 --pairs 3")
+bench-serve: ## reads over the network, compared with redis-server, axum and RocksDB (ARGS="--keys 200000 --pairs 3 --only swaps")
 	@scripts/setup.sh --serve
-	cargo build --release --locked --bin cutover
+	cargo build --release --locked --bin cutover --bench serving
 	python3 benches/serve.py --target-dir "$(TARGET_DIR)" $(ARGS)
 
 .PHONY: bench-objects

@@ -8,7 +8,8 @@
 #   scripts/setup.sh --kafka    also Java, Maven and the Kafka broker that tests run against
 #   scripts/setup.sh --objects  also Python 3.11 or newer with venv, and the object store that tests run against
 #   scripts/setup.sh --serve    also the clients that tests of the server use: Redis's tools and server, curl, openssl,
-#                               Chromium, Node.js with ioredis, and Python with redis-py
+#                               Chromium, Node.js with ioredis, Python with redis-py, Go with go-redis, and the crate
+#                               redis; and wrk, which `make bench-serve` runs
 #
 # It installs missing packages if it has permission (as root, or with sudo without a password); otherwise it prints the
 # exact command to run and exits 1. With everything in place it prints nothing and changes nothing. RocksDB, librdkafka,
@@ -108,7 +109,7 @@ has_java() {
 has_python() { python3 -c 'import ensurepip, tomllib, venv' >/dev/null 2>&1; }
 
 # What is missing, as a list of: make cxx libclang cmake pkg-config openssl curl python java maven bash redis curl-command
-# openssl-command chromium node.
+# openssl-command chromium node go wrk.
 missing() {
     has make || echo make
     { has_cc && has_cxx && has ar; } || echo cxx
@@ -127,6 +128,8 @@ missing() {
     has openssl || echo openssl-command
     has chromium || echo chromium
     { has node && has npm; } || echo node
+    has go || echo go
+    has wrk || echo wrk
 }
 
 # The packages for the words in $2 with the package manager $1.
@@ -161,6 +164,10 @@ packages() {
             *:openssl-command) echo openssl ;;
             *:chromium) echo chromium ;;
             *:node) echo nodejs npm ;;
+            apt-get:go) echo golang-go ;;
+            dnf:go) echo golang ;;
+            apk:go) echo go ;;
+            *:wrk) echo wrk ;;
             *:maven) echo maven ;;
             *:bash) echo bash ;;
         esac
@@ -236,7 +243,21 @@ fetch_clients() {
         echo "setup: ioredis into $clients/node_modules"
         npm install --prefix "$clients" --silent --no-fund --no-audit ioredis@6.0.0 </dev/null
     fi
+    mkdir -p "$clients/bin"
+    if is_older "$clients/bin/go-redis" tests/serve/clients/go; then
+        echo "setup: go-redis into $clients/bin"
+        go build -C tests/serve/clients/go -o "$clients/bin/go-redis" . </dev/null || return 1
+    fi
+    if is_older "$clients/bin/redis-client" tests/serve/clients/rust; then
+        echo "setup: the crate redis into $clients/bin"
+        CARGO_TARGET_DIR=$clients/rust cargo build --quiet --release --locked \
+            --manifest-path tests/serve/clients/rust/Cargo.toml </dev/null || return 1
+        cp "$clients/rust/release/redis-client" "$clients/bin/redis-client"
+    fi
 }
+
+# Whether a program is missing, or older than a file of its source.
+is_older() { [ ! -x "$1" ] || [ -n "$(find "$2" -type f -newer "$1")" ]; }
 
 [ "$want_serve" = no ] || fetch_clients || fail "the clients could not be installed"
 

@@ -25,7 +25,7 @@ use crate::job::Job;
 use crate::journal::stamp as stamp_line;
 use crate::kafka::{ConsumerReport, End, is_data_topic, records};
 use crate::pipeline::resume;
-use crate::server::{Request, RequestLimits};
+use crate::server::{self, Request, RequestLimits};
 use crate::shuffle::spill;
 
 /// A job file. Its SQL file, if it names one, is a fixed query.
@@ -137,6 +137,23 @@ fn requests(data: &[u8], piece: usize) -> (Vec<Vec<Vec<u8>>>, bool) {
         buffer.drain(..done);
     }
     (found, true)
+}
+
+/// A request by HTTP: lines with its target and what it accepts, and its body.
+pub fn http_request(data: &[u8]) -> bool {
+    server::http_request(data)
+}
+
+/// A pattern of SCAN in the first line, and a key: what matches begins with the literal part, and all that does matches
+/// where only a star follows.
+pub fn scan_pattern(data: &[u8]) -> bool {
+    let at = data.iter().position(|byte| *byte == b'\n').unwrap_or(data.len());
+    let (pattern, key) = (&data[..at], data.get(at + 1..).unwrap_or_default());
+    let (literal, is_prefix) = server::literal_prefix(pattern);
+    let is_match = server::matches(pattern, key);
+    assert!(!is_match || key.starts_with(&literal), "a key without the literal part matches");
+    assert!(!is_prefix || is_match == key.starts_with(&literal), "a prefix");
+    is_match
 }
 
 /// A key: the first two bytes choose its columns, the rest is both its string form and its stored bytes.

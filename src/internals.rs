@@ -19,7 +19,8 @@ expose! {
     demo: Shape, generate;
     encode: EncodePlan, EntryBatch;
     failpoint: STEPS;
-    fuzzing: csv, current, job, journal_line, json_lines, key, manifest, parquet_footer, record, resp_request, spill_block;
+    fuzzing: csv, current, http_request, job, journal_line, json_lines, key, manifest, parquet_footer, record,
+        resp_request, scan_pattern, spill_block;
     input: Contract, resolve;
     job: DEFAULT_BOUNDS, Fold, InputSpec, Job, Output, ValueSpec, Verify;
     kafka: Connection, announced, is_data_topic;

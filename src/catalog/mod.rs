@@ -53,7 +53,8 @@ pub use install::Installed;
 pub use integrity::inspect;
 pub use layout::{BuildPaths, Layout};
 pub use remote::{
-    Building, DownloadOptions, Downloaded, PartDownload, Refreshed, Remote, Replica, ReplicaState, SharedWork,
+    Building, DownloadOptions, Downloaded, MAX_REPLICAS, PartDownload, Refreshed, Remote, Replica, ReplicaState,
+    SharedWork,
 };
 pub use store::{BuildLock, Catalog};
 pub use transitions::Flip;

@@ -205,6 +205,7 @@ impl Cli {
         match &self.command {
             Command::Run(args) => args.memory() < SHORT_MEMORY,
             Command::Plan(args) => args.memory() < SHORT_MEMORY,
+            Command::Serve(args) => args.is_bounded(),
             _ => false,
         }
     }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::{Output, Verdict, format, parsers};
 use crate::error::{Error, Result};
 use crate::resources::Resources;
-use crate::server::{self, BLOCK_CACHE, EVERY, Event, HTTP, Limits, RESP, Settings, Source, WARM_UP};
+use crate::server::{self, EVERY, Event, HTTP, Limits, RESP, Settings, Source, WARM_UP};
 use crate::shutdown;
 use crate::stderr;
 
@@ -56,10 +56,13 @@ pub(super) struct Args {
     /// Private key of the certificate, a PEM file
     #[arg(long, value_name = "FILE", requires = "tls_cert")]
     tls_key: Option<PathBuf>,
-    /// Memory for data blocks of all datasets together
-    #[arg(long, value_name = "SIZE", value_parser = parsers::size, default_value = BLOCK_CACHE)]
-    block_cache: u64,
-    /// Longest time to warm up a new version with recently read keys; 0s for none
+    /// Memory for everything: data blocks, filters and indexes of open versions, connections, requests and answers
+    #[arg(long, value_name = "SIZE", value_parser = parsers::size)]
+    memory: Option<u64>,
+    /// Memory for data blocks of all datasets together; half of what --memory leaves, or 256MiB without it
+    #[arg(long, value_name = "SIZE", value_parser = parsers::size)]
+    block_cache: Option<u64>,
+    /// Longest time to warm up a new version by keys that were read lately; 0s for none
     #[arg(long, value_name = "D", value_parser = parsers::duration, default_value = WARM_UP)]
     warm_up: Duration,
     /// Time between two checks of a URL
@@ -91,9 +94,9 @@ struct LimitArgs {
     /// Bytes of one answer
     #[arg(long, value_name = "SIZE", value_parser = parsers::size, default_value = "16MiB")]
     max_reply: u64,
-    /// Bytes of all requests and answers in memory at one time
-    #[arg(long, value_name = "SIZE", value_parser = parsers::size, default_value = "256MiB")]
-    max_buffered: u64,
+    /// Bytes of all requests and answers in memory at one time; an eighth of what --memory leaves, or 256MiB without it
+    #[arg(long, value_name = "SIZE", value_parser = parsers::size)]
+    max_buffered: Option<u64>,
     /// Connections of each protocol
     #[arg(long, value_name = "N", default_value_t = 10_000)]
     max_connections: usize,
@@ -107,13 +110,12 @@ struct LimitArgs {
 
 impl LimitArgs {
     fn limits(&self) -> Limits {
-        let bytes = |size: u64| usize::try_from(size).unwrap_or(usize::MAX);
         Limits {
             key_bytes: bytes(self.max_key),
             batch: self.max_batch,
             request_bytes: bytes(self.max_request),
             reply_bytes: bytes(self.max_reply),
-            buffered_bytes: bytes(self.max_buffered),
+            buffered_bytes: self.max_buffered.map(bytes),
             connections: self.max_connections,
             idle: self.idle_timeout,
             request_time: self.request_timeout,
@@ -121,7 +123,16 @@ impl LimitArgs {
     }
 }
 
+fn bytes(size: u64) -> usize {
+    usize::try_from(size).unwrap_or(usize::MAX)
+}
+
 impl Args {
+    /// Whether memory that is free is given back at once.
+    pub(super) fn is_bounded(&self) -> bool {
+        self.memory.is_some()
+    }
+
     pub(super) fn run(self, output: &mut Output) -> Result<Verdict> {
         let sources = self.stores.iter().map(|store| Source::parse(store, self.cache.as_deref()));
         let settings = Settings {
@@ -133,7 +144,8 @@ impl Args {
             insecure: self.insecure,
             tls: self.tls_cert.zip(self.tls_key),
             threads: Resources::new(self.threads, None)?.threads,
-            block_cache: usize::try_from(self.block_cache).unwrap_or(usize::MAX),
+            memory: self.memory.map(bytes),
+            block_cache: self.block_cache.map(bytes),
             warm_up: self.warm_up,
             every: self.every,
             canary: self.canary,

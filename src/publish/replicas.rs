@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use jiff::Timestamp;
 
 use super::finish_pending;
-use crate::catalog::{Action, Catalog, Remote, Replica, ReplicaState};
+use crate::catalog::{Action, Catalog, MAX_REPLICAS, Remote, Replica, ReplicaState};
 use crate::error::{Error, Result};
 use crate::escape::shortened;
 use crate::format::Allowed;
@@ -107,7 +107,7 @@ fn wait(catalog: &Catalog, version: u64, replicas: Replicas, step: Step) -> Resu
     let deadline = Instant::now() + replicas.patience;
     loop {
         shutdown::check()?;
-        let reports = remote.replicas()?;
+        let reports = remote.replicas(MAX_REPLICAS)?;
         let is_there = |replica: &&Replica| {
             let serves = replica.state == ReplicaState::Serving && is_build(&replica.build_id);
             serves || step == Step::Ready && is_build(&replica.ready_build_id)

@@ -198,6 +198,11 @@ impl Follower {
         &self.catalog
     }
 
+    /// The remote store.
+    pub fn remote(&self) -> &Remote {
+        &self.remote
+    }
+
     /// Requests and bytes so far.
     pub fn traffic(&self) -> crate::objects::Traffic {
         self.remote.traffic()

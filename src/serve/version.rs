@@ -151,6 +151,18 @@ impl Version {
         entries.status().map_err(|error| self.failed(error, shard as usize))
     }
 
+    /// Bytes of memory that its filters and indexes take.
+    ///
+    /// # Errors
+    /// `Unavailable` when RocksDB does not say.
+    pub(crate) fn table_memory(&self) -> Result<usize> {
+        let bytes = self.shards.iter().enumerate().map(|(shard, db)| {
+            let found = db.property_int_value("rocksdb.estimate-table-readers-mem");
+            Ok(found.map_err(|error| self.failed(error, shard))?.unwrap_or(0))
+        });
+        Ok(usize::try_from(bytes.sum::<Result<u64>>()?).unwrap_or(usize::MAX))
+    }
+
     /// The shard to which a key belongs; `None` when it is not a valid key of this version.
     fn shard_of(&self, key: &[u8]) -> Result<Option<usize>> {
         match self.sharding.of_key(key, &self.manifest.key) {

@@ -15,8 +15,11 @@ use std::time::Duration;
 use arc_swap::ArcSwapOption;
 use jiff::Timestamp;
 
+use super::budget::Budget;
 use super::hot_keys::HotKeys;
 use super::metrics::Reads;
+use super::opening;
+use super::replicas::Replicas;
 use super::served::Served;
 use crate::error::{Error, Result};
 use crate::format::{Current, VersionEntry};
@@ -34,6 +37,8 @@ pub struct Dataset {
     pub hot: HotKeys,
     /// What clients asked for.
     pub reads: Reads,
+    /// What other hosts serve.
+    pub replicas: Replicas,
     held: ArcSwapOption<Served>,
     kept: Mutex<Vec<Arc<Served>>>,
     store: OnceLock<Store>,
@@ -71,6 +76,7 @@ impl Dataset {
             name: name.to_owned(),
             hot: HotKeys::default(),
             reads: Reads::default(),
+            replicas: Replicas::default(),
             held: ArcSwapOption::empty(),
             kept: Mutex::default(),
             store: OnceLock::new(),
@@ -134,9 +140,8 @@ impl Dataset {
     /// A version by its number, which is opened if need be. Only versions that readers saw once can be asked for.
     ///
     /// # Errors
-    /// `Invalid` when there is no such version, or it was never published; `Unavailable` before the store is open; else
-    /// as `Store::version`.
-    pub fn version(&self, number: u64) -> Result<Arc<Served>> {
+    /// `Invalid` when there is no such version, or it was never published; `Unavailable` before the store is open; else as `Store::version`.
+    pub fn version(&self, number: u64, room: &Arc<Budget>) -> Result<Arc<Served>> {
         if let Some(open) = self.open_already(|served| served.number() == number) {
             return Ok(open);
         }
@@ -150,7 +155,7 @@ impl Dataset {
         if !store.versions()?.versions.get(&number).is_some_and(was_published) {
             return Err(Error::invalid(format!("there is no version {number} that was published")));
         }
-        let opened = Arc::new(Served::new(store.version(number)?));
+        let opened = opening::open(store, number, room, 1, || close_oldest(&mut kept))?;
         keep(&mut kept, Arc::clone(&opened));
         Ok(opened)
     }
@@ -167,6 +172,11 @@ impl Dataset {
             keep(&mut kept, Arc::clone(before));
         }
         before
+    }
+
+    /// Closes the version that was left first of those that are kept open, to make room; false when there is none.
+    pub fn close_oldest(&self) -> bool {
+        close_oldest(&mut self.locked_kept())
     }
 
     /// Keeps a version open that is not served.
@@ -189,5 +199,12 @@ fn keep(kept: &mut Vec<Arc<Served>>, served: Arc<Served>) {
     kept.push(served);
     if kept.len() > KEPT_OPEN {
         kept.remove(0);
+    }
+}
+
+fn close_oldest(kept: &mut Vec<Arc<Served>>) -> bool {
+    !kept.is_empty() && {
+        kept.remove(0);
+        true
     }
 }

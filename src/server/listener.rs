@@ -2,7 +2,7 @@
 //!
 //! Not for: what is said on a connection (`resp`, `http`).
 
-use std::net::{SocketAddr, TcpListener};
+use std::net::{IpAddr, SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -10,12 +10,16 @@ use std::time::Duration;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
+use super::budget::Reserved;
 use super::patient_stream::PatientStream;
 use super::{Protocol, Server, http, resp, stopped};
 use crate::error::{Error, Result};
 
 /// How long to wait after a connection could not be accepted, as when there are too many open files.
 const PAUSE: Duration = Duration::from_millis(50);
+
+/// Bytes of an encrypted connection that wait to be written.
+const TLS_BUFFER: usize = 16 << 10;
 
 /// Reserves an address.
 ///
@@ -42,7 +46,7 @@ pub async fn accept(listener: TcpListener, protocol: Protocol, server: Arc<Serve
             () = stopped(&mut stopping) => return,
         };
         match accepted {
-            Ok((stream, _)) => begin(stream, protocol, &server, &service),
+            Ok((stream, from)) => begin(stream, from.ip(), protocol, &server, &service),
             Err(error) => {
                 tracing::warn!("cannot accept a connection: {error}");
                 tokio::time::sleep(PAUSE).await;
@@ -51,8 +55,8 @@ pub async fn accept(listener: TcpListener, protocol: Protocol, server: Arc<Serve
     }
 }
 
-/// A connection that is counted until it ends.
-struct Counted(Arc<Server>, Protocol);
+/// A connection that is counted until it ends, and the memory that it counts for.
+struct Counted(Arc<Server>, Protocol, Option<Reserved>);
 
 impl Drop for Counted {
     fn drop(&mut self) {
@@ -60,11 +64,12 @@ impl Drop for Counted {
     }
 }
 
-fn begin(stream: TcpStream, protocol: Protocol, server: &Arc<Server>, service: &http::Service) {
+fn begin(stream: TcpStream, from: IpAddr, protocol: Protocol, server: &Arc<Server>, service: &http::Service) {
     let requests = server.requests(protocol);
     let before = requests.connections.fetch_add(1, Ordering::Relaxed);
-    let counted = Counted(Arc::clone(server), protocol);
-    if before >= server.limits.connections as u64 {
+    let reserved = server.memory.connections.reserve(server.memory.per_connection);
+    let counted = Counted(Arc::clone(server), protocol, reserved);
+    if before >= server.limits.connections as u64 || counted.2.is_none() {
         requests.refused.fetch_add(1, Ordering::Relaxed);
         if server.tls.is_none() {
             let _ = stream.try_write(protocol.too_many());
@@ -74,12 +79,15 @@ fn begin(stream: TcpStream, protocol: Protocol, server: &Arc<Server>, service: &
     let _ = stream.set_nodelay(true);
     let service = service.clone();
     tokio::spawn(async move {
-        let Counted(server, _) = &counted;
+        let Counted(server, ..) = &counted;
         // How a connection ends is the client's business.
         let _ = match &server.tls {
-            None => talk(stream, protocol, server, service).await,
+            None => talk(stream, from, protocol, server, service).await,
             Some(tls) => match timeout(server.limits.request_time, tls.acceptor().accept(stream)).await {
-                Ok(Ok(stream)) => talk(stream, protocol, server, service).await,
+                Ok(Ok(mut stream)) => {
+                    stream.get_mut().1.set_buffer_limit(Some(TLS_BUFFER));
+                    talk(stream, from, protocol, server, service).await
+                }
                 Ok(Err(error)) => Err(error),
                 Err(_) => Err(std::io::ErrorKind::TimedOut.into()),
             },
@@ -87,14 +95,20 @@ fn begin(stream: TcpStream, protocol: Protocol, server: &Arc<Server>, service: &
     });
 }
 
-async fn talk<S>(stream: S, protocol: Protocol, server: &Arc<Server>, service: http::Service) -> std::io::Result<()>
+async fn talk<S>(
+    stream: S,
+    from: IpAddr,
+    protocol: Protocol,
+    server: &Arc<Server>,
+    service: http::Service,
+) -> std::io::Result<()>
 where
     S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send + 'static,
 {
     let limits = &server.limits;
     let stream = PatientStream::new(stream, limits.idle, limits.request_time);
     match protocol {
-        Protocol::Resp => resp::serve(stream, Arc::clone(server)).await,
-        Protocol::Http => http::serve(stream, server, service).await,
+        Protocol::Resp => resp::serve(stream, from, Arc::clone(server)).await,
+        Protocol::Http => http::serve(stream, from, server, service).await,
     }
 }

@@ -14,15 +14,19 @@ mod auth;
 mod budget;
 mod dataset;
 mod events;
+mod guesses;
 mod hot_keys;
 mod http;
 mod keys;
 mod listener;
+mod memory;
 mod metrics;
+mod opening;
 mod patient_stream;
 mod refusal;
 mod registry;
 mod reload;
+mod replicas;
 mod resp;
 mod served;
 mod settings;
@@ -40,20 +44,20 @@ use rocksdb::Cache;
 use tokio::sync::watch;
 
 pub use self::events::Event;
-pub use self::resp::{Request, RequestLimits};
-pub use self::settings::{BLOCK_CACHE, EVERY, HTTP, Limits, RESP, Settings, WARM_UP};
-pub use self::source::{Place, Source};
+pub use self::http::request as http_request;
+pub use self::resp::{Request, RequestLimits, literal_prefix, matches};
+pub use self::settings::{EVERY, HTTP, Limits, RESP, Settings, WARM_UP};
+pub use self::source::Source;
 
 use self::auth::Auth;
-use self::budget::Budget;
 use self::events::Events;
+use self::memory::Memory;
 use self::metrics::Requests;
 use self::registry::{Registry, Sources};
 use self::reload::Reloader;
 use self::resp::Cursors;
 use self::tls::Tls;
 use self::watcher::Watching;
-use crate::catalog::Catalog;
 use crate::error::{Error, Result};
 use crate::shutdown;
 
@@ -68,7 +72,7 @@ pub(crate) struct Server {
     auth: Auth,
     tls: Option<Tls>,
     limits: Limits,
-    budget: Arc<Budget>,
+    memory: Memory,
     cursors: Cursors,
     cache: Cache,
     resp: Requests,
@@ -117,11 +121,8 @@ impl Server {
 /// signal, when the requests that were running are answered; those of `on_event`.
 pub fn serve(settings: &Settings, mut on_event: impl FnMut(&Event) -> Result<()>) -> Result<()> {
     settings.check()?;
-    for source in &settings.sources {
-        if let Place::Local(directory) = &source.place {
-            Catalog::open(directory)?;
-        }
-    }
+    let memory = Memory::share(settings, settings.threads + LONG_READS)?;
+    opening::check(&settings.sources, &memory.versions)?;
     let auth = Auth::default();
     if let Some(file) = &settings.password_file {
         auth.load(file)?;
@@ -136,10 +137,10 @@ pub fn serve(settings: &Settings, mut on_event: impl FnMut(&Event) -> Result<()>
         auth,
         tls,
         limits: settings.limits,
-        budget: Budget::new(settings.limits.buffered_bytes),
         cursors: Cursors::new(),
         // Without the locks of an LRU cache, which every read would take.
-        cache: Cache::new_hyper_clock_cache(settings.block_cache, 0),
+        cache: Cache::new_hyper_clock_cache(memory.block_cache, 0),
+        memory,
         resp: Requests::default(),
         http: Requests::default(),
         started: Instant::now(),
@@ -148,6 +149,7 @@ pub fn serve(settings: &Settings, mut on_event: impl FnMut(&Event) -> Result<()>
     let (events, happened) = Events::channel();
     let watching = Watching {
         cache: server.cache.clone(),
+        room: Arc::clone(&server.memory.versions),
         warm_up: settings.warm_up,
         every: settings.every,
         canary: settings.canary,

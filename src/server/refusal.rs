@@ -3,6 +3,7 @@
 //! Not for: the operator, for whom the cause is logged here.
 
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use jiff::Timestamp;
 
@@ -32,6 +33,8 @@ pub enum Reason {
     WrongType,
     /// A version is not loaded yet, or memory is short.
     Later,
+    /// The client's address has shown too many wrong passwords.
+    Guessed,
     /// Stored data could not be read.
     Failed,
 }
@@ -61,6 +64,12 @@ impl Refusal {
     /// There are too many keys.
     pub fn too_many_keys(limit: usize) -> Self {
         Self::new(Reason::TooLarge, format!("a request can have {limit} keys"))
+    }
+
+    /// The address has to wait before it can show another password.
+    pub fn guessed(wait: Duration) -> Self {
+        let seconds = wait.as_secs_f64().ceil();
+        Self::new(Reason::Guessed, format!("too many wrong passwords from this address: try again in {seconds} s"))
     }
 
     /// All memory for requests and answers is in use.

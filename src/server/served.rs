@@ -2,6 +2,7 @@
 //!
 //! Not for: which version is served (`dataset`).
 
+use super::budget::Reserved;
 use crate::serve::Version;
 
 /// An open version and the headers of its answers.
@@ -13,14 +14,16 @@ pub struct Served {
     pub etag: String,
     /// The time its data is as of.
     pub as_of: String,
+    /// The memory of its filters and indexes.
+    _reserved: Reserved,
 }
 
 impl Served {
     /// A version that was opened just now.
-    pub fn new(version: Version) -> Self {
+    pub fn new(version: Version, reserved: Reserved) -> Self {
         let digest = version.manifest().digest.to_string();
         let etag = format!("\"{}-{}\"", version.number(), digest.get(..16).unwrap_or(&digest));
-        Self { etag, as_of: version.manifest().as_of.to_string(), version }
+        Self { etag, as_of: version.manifest().as_of.to_string(), version, _reserved: reserved }
     }
 
     /// Its number.

@@ -13,8 +13,6 @@ use crate::error::{Error, Result};
 pub const RESP: &str = "127.0.0.1:6379";
 /// Default address of HTTP.
 pub const HTTP: &str = "127.0.0.1:8080";
-/// Default bytes of data blocks that are kept in memory, for all datasets together.
-pub const BLOCK_CACHE: &str = "256MiB";
 /// Default time that a new version is warmed up.
 pub const WARM_UP: &str = "2s";
 /// Default time between two looks at a remote store.
@@ -39,8 +37,10 @@ pub struct Settings {
     pub tls: Option<(PathBuf, PathBuf)>,
     /// Worker threads.
     pub threads: usize,
-    /// Bytes of data blocks that are kept in memory.
-    pub block_cache: usize,
+    /// Bytes of memory for everything; none to bound only data blocks, requests and answers.
+    pub memory: Option<usize>,
+    /// Bytes of data blocks that are kept in memory; none for their share.
+    pub block_cache: Option<usize>,
     /// The longest time that a new version is warmed up; zero to leave it out.
     pub warm_up: Duration,
     /// Time between two checks of a remote store.
@@ -62,8 +62,8 @@ pub struct Limits {
     pub request_bytes: usize,
     /// Bytes of one answer.
     pub reply_bytes: usize,
-    /// Bytes of all requests and answers that are in memory at one time.
-    pub buffered_bytes: usize,
+    /// Bytes of all requests and answers that are in memory at one time; none for their share.
+    pub buffered_bytes: Option<usize>,
     /// Connections of each protocol.
     pub connections: usize,
     /// The longest time that a connection may be idle.
@@ -79,7 +79,7 @@ impl Default for Limits {
             batch: 10_000,
             request_bytes: 4 << 20,
             reply_bytes: 16 << 20,
-            buffered_bytes: 256 << 20,
+            buffered_bytes: None,
             connections: 10_000,
             idle: Duration::from_secs(300),
             request_time: Duration::from_secs(10),
@@ -129,7 +129,7 @@ impl Limits {
             ("--max-batch", self.batch),
             ("--max-request", self.request_bytes),
             ("--max-reply", self.reply_bytes),
-            ("--max-buffered", self.buffered_bytes),
+            ("--max-buffered", self.buffered_bytes.unwrap_or(1)),
             ("--max-connections", self.connections),
         ];
         if let Some((flag, _)) = sizes.iter().find(|(_, value)| *value == 0) {
@@ -141,9 +141,27 @@ impl Limits {
         if self.request_bytes < self.key_bytes {
             return Err(Error::invalid("--max-request must be at least --max-key: a request has at least one key"));
         }
-        if self.buffered_bytes < self.reply_bytes.max(self.request_bytes) {
-            return Err(Error::invalid("--max-buffered must be at least --max-reply and --max-request"));
-        }
         Ok(())
+    }
+}
+
+/// Settings as without any flag, for tests.
+#[cfg(test)]
+pub fn fixture() -> Settings {
+    Settings {
+        sources: Vec::new(),
+        stores: None,
+        resp: None,
+        http: None,
+        password_file: None,
+        insecure: false,
+        tls: None,
+        threads: 2,
+        memory: None,
+        block_cache: None,
+        warm_up: Duration::ZERO,
+        every: Duration::from_secs(1),
+        canary: false,
+        limits: Limits::default(),
     }
 }

@@ -18,8 +18,10 @@ use std::time::{Duration, Instant};
 use jiff::Timestamp;
 use rocksdb::Cache;
 
+use super::budget::Budget;
 use super::dataset::Dataset;
 use super::events::{Event, Events};
+use super::opening;
 use super::served::Served;
 use super::source::{Place, Source};
 use crate::catalog::Catalog;
@@ -39,6 +41,8 @@ const WARM_UP_BYTES: usize = 64 << 20;
 pub struct Watching {
     /// The cache for data blocks of all datasets.
     pub cache: Cache,
+    /// The memory for filters and indexes of all datasets.
+    pub room: Arc<Budget>,
     /// The longest time that a version is warmed up.
     pub warm_up: Duration,
     /// Time between two checks of a remote store.
@@ -199,7 +203,9 @@ impl Look {
 
     fn open(&self, store: &Store, version: u64) -> Result<Arc<Served>> {
         self.dataset.update(|state| state.is_loading = true);
-        let opened = store.version(version).map(|version| Arc::new(Served::new(version)));
+        // The thread that follows a URL opens a new version, too, to see whether it is whole.
+        let copies = if matches!(self.source.place, Place::Remote { .. }) { 2 } else { 1 };
+        let opened = opening::open(store, version, &self.watching.room, copies, || self.dataset.close_oldest());
         if let Ok(served) = &opened {
             warm_up(served, &self.dataset, self.watching.warm_up);
         }
@@ -283,7 +289,11 @@ fn follow(source: &Source, dataset: &Dataset, watching: &Watching, stop: &Stop) 
         };
         let ended = Follower::open(options).and_then(|mut follower| {
             stop.also(follower.stop_flag());
+            let remote = follower.remote().clone();
             follower.follow(|pulled| {
+                if pulled.is_ok() {
+                    dataset.replicas.refresh(&remote);
+                }
                 note(pulled.err().map(|error| error.chain().join(": ")));
                 Ok(())
             })

@@ -471,7 +471,7 @@ pub fn copy_directory(from: &Path, to: &Path) {
 }
 
 /// The peak of resident memory in a process's status file, in bytes.
-fn peak_memory(status: &str) -> Option<u64> {
+pub fn peak_memory(status: &str) -> Option<u64> {
     let status = fs::read_to_string(status).ok()?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
     Some(line.split_whitespace().next()?.parse::<u64>().unwrap() << 10)

@@ -43,7 +43,7 @@ fn in_bounded_memory() {
     // The footer's decoder may panic, which is contained.
     cutover::internals::catch_panic::install_hook();
     let stores = Stores::new();
-    let parsers: [(&str, Parser, Vec<Vec<u8>>); 11] = [
+    let parsers: [(&str, Parser, Vec<Vec<u8>>); 13] = [
         ("job", fuzzing::job, jobs()),
         ("manifest", fuzzing::manifest, stores.files("versions/00000001/manifest.json")),
         ("current", fuzzing::current, stores.files("current.json")),
@@ -55,6 +55,8 @@ fn in_bounded_memory() {
         ("record", fuzzing::record, stores.records()),
         ("key", fuzzing::key, keys()),
         ("request", fuzzing::resp_request, requests()),
+        ("HTTP request", fuzzing::http_request, http_requests()),
+        ("pattern", fuzzing::scan_pattern, patterns()),
     ];
     for (name, parser, valid) in parsers {
         for (at, input) in valid.iter().enumerate() {
@@ -76,6 +78,21 @@ fn in_bounded_memory() {
 fn requests() -> Vec<Vec<u8>> {
     let get = b"*2\r\n$3\r\nGET\r\n$10\r\nviews:home\r\n".to_vec();
     vec![get.repeat(3), [&get[..], b"PING\r\n\r\n*1\r\n$4\r\nQUIT\r\n"].concat(), b"GET views:home\n".to_vec()]
+}
+
+/// Requests by HTTP: target, accepted encodings, and keys.
+fn http_requests() -> Vec<Vec<u8>> {
+    vec![
+        b"/v1/views/%2Fhome?version=3&raw=1\ngzip;q=0.5, zstd\n[]".to_vec(),
+        b"/v1/views?prefix=%2Fho&limit=100&after=12-9f2c-00ff2f\n*;q=0\n[]".to_vec(),
+        b"/v1/views/_batch\n\n[\"/home\", [\"/home\", 20], {\"a\": null}]".to_vec(),
+    ]
+}
+
+/// Patterns of SCAN with a key that matches.
+fn patterns() -> Vec<Vec<u8>> {
+    let texts: [&[u8]; 4] = [b"views:/ho*\nviews:/home", b"*[a-c]?\\*x*\n.b.*x", b"[^a]*[x-z]*b\nbzb", b"k\nk"];
+    texts.map(<[u8]>::to_vec).to_vec()
 }
 
 /// One of the inputs with a few changes.

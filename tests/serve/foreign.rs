@@ -10,12 +10,13 @@ use crate::server::{Server, served};
 
 /// A program on the path or at one of these places. Without it the test passes, but not under CI.
 fn program(name: &str, elsewhere: Option<PathBuf>) -> Option<PathBuf> {
+    let shown = elsewhere.as_ref().and_then(|path| path.file_name()?.to_str()).unwrap_or(name).to_owned();
     let path = std::env::var_os("PATH").unwrap_or_default();
     let found =
         std::env::split_paths(&path).map(|directory| directory.join(name)).chain(elsewhere).find(|it| it.is_file());
     if found.is_none() {
-        assert!(!crate::harness::is_set("CI"), "{name} is missing: scripts/setup.sh --serve installs it");
-        eprintln!("skipped: there is no {name}; scripts/setup.sh --serve installs it");
+        assert!(!crate::harness::is_set("CI"), "{shown} is missing: scripts/setup.sh --serve installs it");
+        eprintln!("skipped: there is no {shown}; scripts/setup.sh --serve installs it");
     }
     found
 }
@@ -116,6 +117,23 @@ const Redis = require('ioredis');
 ";
     let ran = run(Command::new(node).env("NODE_PATH", modules).args(["-e", script, port(&server.resp)]));
     assert_eq!(ran, "done");
+}
+
+/// A program of `clients/` that scripts/setup.sh --serve has built.
+fn runs_through(program_name: &str) {
+    let Some(client) = program("not-on-the-path", Some(clients().join("bin").join(program_name))) else { return };
+    let (_numbers, server) = served();
+    assert_eq!(run(Command::new(client).arg(port(&server.resp))), "done");
+}
+
+#[test]
+fn go_redis() {
+    runs_through("go-redis");
+}
+
+#[test]
+fn the_crate_redis() {
+    runs_through("redis-client");
 }
 
 #[test]

@@ -3,7 +3,7 @@
 //! ```text
 //! server    a server on ports of its own, and what it says
 //! client    both protocols by hand; answers are decoded by the crate `redis-protocol`
-//! foreign   redis-cli, redis-benchmark, redis-py, ioredis, curl, a browser
+//! foreign   redis-cli, redis-benchmark, redis-py, ioredis, go-redis, the crate redis, curl, a browser
 //! ```
 //! Where a foreign client is missing, its test says so and passes; under CI that is a failure.
 //!
@@ -12,15 +12,21 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests fail as tests do")]
 
 mod client;
+mod crowds;
+mod faults;
 #[path = "../it/fixture.rs"]
 #[allow(dead_code, reason = "the tests of the other binary use the rest")]
 mod fixture;
+mod flips;
 mod foreign;
 #[path = "../it/harness.rs"]
 #[allow(dead_code, reason = "the tests of the other binary use the rest")]
 mod harness;
 mod hostile;
 mod http;
+mod memory;
+#[path = "../it/namespace.rs"]
+mod namespace;
 mod resp;
 #[path = "../it/schema.rs"]
 mod schema;

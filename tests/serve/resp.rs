@@ -5,7 +5,7 @@
 use redis_protocol::resp3::types::OwnedFrame as Frame3;
 
 use crate::fixture::{Numbers, integers, strings, write_parquet};
-use crate::harness::Workspace;
+use crate::harness::{Workspace, wait_for};
 use crate::server::Server;
 
 #[test]
@@ -164,6 +164,16 @@ fn a_password_is_needed_where_there_is_one() {
     assert_eq!(server.http().get("/readyz").status, 200);
     let known = server.http().with("authorization", "Bearer correct horse");
     assert_eq!(known.get("/v1/numbers/k000").status, 200);
+    // Who guesses is slowed down, by either protocol, and learns nothing meanwhile; who is connected stays.
+    let mut guesser = server.resp();
+    let answers = std::iter::repeat_with(|| guesser.ask("AUTH guess")).take(30);
+    assert!(answers.last().unwrap().contains("too many wrong passwords from this address"));
+    assert!(guesser.ask_words(&[b"HELLO", b"3", b"AUTH", b"default", b"correct horse"]).contains("too many"));
+    let slowed = known.get("/v1/numbers/k000");
+    assert_eq!((slowed.status, slowed.headers["retry-after"].as_str()), (429, "1"));
+    assert_eq!(client.ask("GET numbers:k000"), r#"{"generation":1}"#);
+    assert_eq!(server.http().get("/readyz").status, 200);
+    wait_for("the address to be heard again", || known.get("/v1/numbers/k000").status == 200);
     // A stranger may not even send a large request.
     let mut stranger = server.resp();
     stranger.send_bytes(b"*1\r\n$60000\r\n");

@@ -12,7 +12,11 @@ use serde_json::Value;
 
 use crate::client::{Http, Resp};
 use crate::fixture::Numbers;
-use crate::harness::{CUTOVER, Workspace, wait_for};
+use crate::harness::{CUTOVER, Workspace, peak_memory, wait_for};
+use crate::namespace::{in_namespace, unshare};
+
+/// What every server is started with.
+const ARGUMENTS: [&str; 6] = ["--json", "serve", "--resp", "127.0.0.1:0", "--http", "127.0.0.1:0"];
 
 /// A running server.
 pub struct Server {
@@ -36,10 +40,15 @@ pub fn served() -> (Numbers, Server) {
 impl Server {
     /// Starts `cutover serve` with the words of `line` in a workspace.
     pub fn start(workspace: &Workspace, line: &str) -> Self {
-        let mut command =
-            workspace.command(CUTOVER, &["--json", "serve", "--resp", "127.0.0.1:0", "--http", "127.0.0.1:0"]);
-        command.args(line.split_whitespace());
-        Self::spawn(&mut command)
+        Self::spawn(workspace.command(CUTOVER, &ARGUMENTS).args(line.split_whitespace()))
+    }
+
+    /// As [`Server::start`], in a mount namespace of its own after a line of shell; none where there can be none.
+    #[allow(dead_code, reason = "the tests of object stores use it")]
+    pub fn in_namespace(workspace: &Workspace, before: &str, line: &str) -> Option<Self> {
+        let script = format!("{before} && exec {CUTOVER} {} {line}", ARGUMENTS.join(" "));
+        in_namespace(workspace, "true")?.ok();
+        Some(Self::spawn(&mut unshare(workspace, &script)))
     }
 
     fn spawn(command: &mut Command) -> Self {
@@ -94,6 +103,11 @@ impl Server {
         let status = std::fs::read_to_string(Path::new("/proc").join(self.pid().to_string()).join("status")).unwrap();
         let line = status.lines().find(|line| line.starts_with("VmRSS")).unwrap();
         line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap() * 1024
+    }
+
+    /// The most resident memory that it had, in bytes.
+    pub fn peak_memory(&self) -> u64 {
+        peak_memory(&format!("/proc/{}/status", self.pid())).unwrap()
     }
 
     /// Sends it a signal.

@@ -37,7 +37,7 @@ use std::sync::{Arc, Mutex};
 pub use download::{DownloadOptions, Downloaded};
 pub(super) use events::RemoteLog;
 pub(super) use lease::Lease;
-pub use replicas::{Replica, ReplicaState};
+pub use replicas::{MAX_REPLICAS, Replica, ReplicaState};
 pub use work::{Building, PartDownload, SharedWork};
 
 use crate::error::{Error, Result};

@@ -16,8 +16,8 @@ use crate::objects::Key;
 
 /// No report is larger, in bytes.
 const MAX_BYTES: u64 = 64 << 10;
-/// Reports that are read at most; a store with more hosts shows the first ones by name.
-const MAX_REPLICAS: usize = 10_000;
+/// Reports that a publish reads at most.
+pub const MAX_REPLICAS: usize = 10_000;
 
 /// What a host has of a store.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -61,14 +61,14 @@ impl Remote {
         self.bucket.put(&Key::new(format!("replicas/{}.json", key_name(&replica.name)))?, to_json(replica)?).map(drop)
     }
 
-    /// What all hosts said last, by name; what is no report is skipped.
+    /// What hosts said last, by name, of at most so many of them; what is no report is skipped.
     ///
     /// # Errors
     /// As those of a listing.
-    pub fn replicas(&self) -> Result<Vec<Replica>> {
+    pub fn replicas(&self, most: usize) -> Result<Vec<Replica>> {
         let mut keys = Vec::new();
         self.bucket.list(Some(&Key::new("replicas")?), |entry| {
-            if keys.len() < MAX_REPLICAS {
+            if keys.len() < most {
                 keys.push(entry.key);
             }
             Ok(())

@@ -8,6 +8,7 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde_json::json;
 
+use crate::server::Server;
 use crate::server::budget::Reserved;
 use crate::server::refusal::{Reason, Refusal};
 use crate::server::served::Served;
@@ -90,6 +91,14 @@ pub fn absent(served: &Served) -> Response {
     response
 }
 
+/// A document about the server, whose size depends on its datasets.
+pub fn document(server: &Server, content: &'static str, text: String) -> Response {
+    match body(text.into_bytes(), server.memory.buffers.none()) {
+        Ok(body) => ([(CONTENT_TYPE, content)], body).into_response(),
+        Err(refusal) => refusal.into_response(),
+    }
+}
+
 /// A document as JSON.
 pub fn json(status: StatusCode, document: &serde_json::Value) -> Response {
     let mut response = (status, document.to_string()).into_response();
@@ -105,10 +114,11 @@ impl IntoResponse for Refusal {
             Reason::Missing => StatusCode::NOT_FOUND,
             Reason::Gone => StatusCode::GONE,
             Reason::Later => StatusCode::SERVICE_UNAVAILABLE,
+            Reason::Guessed => StatusCode::TOO_MANY_REQUESTS,
             Reason::Failed => StatusCode::INTERNAL_SERVER_ERROR,
         };
         let mut response = error(status, &self.message);
-        if self.reason == Reason::Later {
+        if matches!(self.reason, Reason::Later | Reason::Guessed) {
             response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
         }
         response

@@ -76,8 +76,11 @@ pub async fn compress(server: &Arc<Server>, response: Response, encoding: Option
     }
     let (mut head, body) = response.into_parts();
     head.headers.append(VARY, HeaderValue::from_static("accept-encoding"));
-    let mut reserved = server.budget.none();
-    let Some(encoding) = encoding.filter(|_| reserved.resize(size)) else { return Response::from_parts(head, body) };
+    let mut reserved = server.memory.buffers.none();
+    // The copy that is compressed is no larger, but its buffer grows.
+    let Some(encoding) = encoding.filter(|_| reserved.resize(2 * size)) else {
+        return Response::from_parts(head, body);
+    };
     // In memory already, so nothing is waited for.
     let Ok(bytes) = to_bytes(body, size).await else { return Response::from_parts(head, Body::empty()) };
     match aside(bytes.len() > FEW_BYTES, || encoding.compress(&bytes)) {

@@ -13,12 +13,14 @@ use axum::extract::{Request, State};
 use axum::http::header::{AUTHORIZATION, CACHE_CONTROL, HOST, WWW_AUTHENTICATE};
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::middleware::Next;
-use axum::response::Response;
+use axum::response::{IntoResponse, Response};
 
 use super::answer;
 use super::compress::{Encoding, compress};
 use crate::server::Server;
+use crate::server::auth::Shown;
 use crate::server::metrics::Tally;
+use crate::server::refusal::Refusal;
 
 /// Paths that need no password: they hold no data.
 const OPEN: [&str; 4] = ["/", "/healthz", "/readyz", "/openapi.json"];
@@ -29,12 +31,17 @@ pub async fn pass(State(server): State<Arc<Server>>, request: Request, next: Nex
     let encoding = Encoding::accepted(request.headers());
     let mut response = if !server.is_any_host && !is_local(request.headers()) {
         answer::error(StatusCode::FORBIDDEN, "requests are answered under an IP address or localhost")
-    } else if !OPEN.contains(&request.uri().path()) && !server.auth.accepts(token(request.headers())) {
-        let mut refused = answer::error(StatusCode::UNAUTHORIZED, "send the header `Authorization: Bearer PASSWORD`");
-        refused.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
-        refused
     } else {
-        next.run(request).await
+        match shown(&server, &request) {
+            Shown::Right => next.run(request).await,
+            Shown::TooMany(wait) => Refusal::guessed(wait).into_response(),
+            Shown::Wrong => {
+                let message = "send the header `Authorization: Bearer PASSWORD`";
+                let mut refused = answer::error(StatusCode::UNAUTHORIZED, message);
+                refused.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+                refused
+            }
+        }
     };
     response = compress(&server, response, encoding).await;
     // A cache may keep an answer, and has to ask whether it is still the one of the current version.
@@ -49,6 +56,19 @@ pub async fn pass(State(server): State<Arc<Server>>, request: Request, next: Nex
     }
     server.http.add(&mut tally);
     response
+}
+
+/// Where a request came from, which its connection knows.
+#[derive(Clone, Copy, Debug)]
+pub struct Peer(pub IpAddr);
+
+/// What the password of a request is worth.
+fn shown(server: &Server, request: &Request) -> Shown {
+    if OPEN.contains(&request.uri().path()) {
+        return Shown::Right;
+    }
+    let from = request.extensions().get().map_or(IpAddr::from([0, 0, 0, 0]), |Peer(from)| *from);
+    server.auth.check(token(request.headers()), from)
 }
 
 /// The password that a request shows; empty if it shows none.

@@ -12,24 +12,30 @@ mod pages;
 mod prometheus;
 mod query;
 mod status;
+mod untrusted;
 mod values;
 
+pub use untrusted::request;
+
 use std::io::{Error, Result};
+use std::net::IpAddr;
 use std::pin::pin;
 use std::sync::Arc;
 
 use axum::Router;
 use axum::middleware::from_fn_with_state;
 use axum::routing::{get, post};
+use hyper::Request;
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
+use hyper::service::{Service as _, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tokio::io::{AsyncRead, AsyncWrite};
 
+use self::gate::Peer;
+use super::memory::HEAD;
 use super::{Server, stopped};
-
-/// Bytes of a request's head, and of what is read ahead of a request.
-const HEAD: usize = 64 << 10;
 
 /// Answers requests of any connection.
 pub type Service = TowerToHyperService<Router>;
@@ -56,7 +62,7 @@ pub fn service(server: &Arc<Server>) -> Service {
 ///
 /// # Errors
 /// Those of the connection, which ends by them.
-pub async fn serve<S>(stream: S, server: &Server, service: Service) -> Result<()>
+pub async fn serve<S>(stream: S, from: IpAddr, server: &Server, service: Service) -> Result<()>
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
@@ -65,7 +71,13 @@ where
         .timer(TokioTimer::new())
         .header_read_timeout(server.limits.idle)
         .max_buf_size(HEAD)
-        .serve_connection(TokioIo::new(stream), service);
+        .serve_connection(
+            TokioIo::new(stream),
+            service_fn(move |mut request: Request<Incoming>| {
+                request.extensions_mut().insert(Peer(from));
+                service.call(request)
+            }),
+        );
     let mut connection = pin!(connection);
     let ended = tokio::select! {
         ended = connection.as_mut() => ended,

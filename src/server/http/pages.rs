@@ -20,6 +20,7 @@ use super::{answer, values::head};
 use crate::format::hex;
 use crate::serve::Range;
 use crate::server::Server;
+use crate::server::budget::Reserved;
 use crate::server::dataset::Dataset;
 use crate::server::refusal::{Reason, Refusal};
 use crate::server::resp::aside;
@@ -39,8 +40,8 @@ fn read_page(server: &Arc<Server>, uri: &Uri, headers: &HeaderMap) -> Result<Res
     let (dataset, _) = target(server, uri)?;
     let cursor = query.text("after")?.map(Cursor::read).transpose()?;
     let served = match &cursor {
-        Some(cursor) => cursor.version(&dataset)?,
-        None => query.version(&dataset)?,
+        Some(cursor) => cursor.version(server, &dataset)?,
+        None => query.version(server, &dataset)?,
     };
     let range = match query.text("prefix")? {
         Some(prefix) => Range::prefix(&served.version.key_schema().parse_prefix(prefix)?),
@@ -55,13 +56,20 @@ fn read_page(server: &Arc<Server>, uri: &Uri, headers: &HeaderMap) -> Result<Res
         return Ok(answer::not_modified(&served));
     }
     let range = range.after(cursor.as_ref().map(|cursor| cursor.after.as_slice()));
-    let out = aside(true, || entries(&served, &range, limit, server.limits.reply_bytes))?;
-    let body = answer::body(out, server.budget.none())?;
+    let mut reserved = server.memory.buffers.none();
+    let out = aside(true, || entries(&served, &range, limit, server.limits.reply_bytes, &mut reserved))?;
+    let body = answer::body(out, reserved)?;
     Ok(answer::of_version(&served, StatusCode::OK, answer::JSON, body))
 }
 
 /// A page: `limit` entries, fewer if they are large.
-fn entries(served: &Served, range: &Range, limit: u64, most: usize) -> Result<Vec<u8>, Refusal> {
+fn entries(
+    served: &Served,
+    range: &Range,
+    limit: u64,
+    most: usize,
+    reserved: &mut Reserved,
+) -> Result<Vec<u8>, Refusal> {
     let (key_schema, value_schema) = (served.version.key_schema(), served.version.value_schema());
     let mut out = head(served);
     let mut last: Option<Vec<u8>> = None;
@@ -76,6 +84,8 @@ fn entries(served: &Served, range: &Range, limit: u64, most: usize) -> Result<Ve
         if value.len() > most {
             return Err(Refusal::reply_too_large(most));
         }
+        // A buffer that grows has up to twice the size of its content.
+        reserved.hold(2 * (out.len() + key.len() + value.len()))?;
         if at > 0 {
             out.push(b',');
         }
@@ -95,7 +105,7 @@ fn entries(served: &Served, range: &Range, limit: u64, most: usize) -> Result<Ve
 }
 
 /// Where a page begins.
-struct Cursor {
+pub struct Cursor {
     number: u64,
     /// The version's number and the digest of its entries, as in its ETag.
     content: String,
@@ -107,7 +117,11 @@ impl Cursor {
         format!("{}-{}", served.etag.trim_matches('"'), hex(key))
     }
 
-    fn read(text: &str) -> Result<Self, Refusal> {
+    /// Reads the `next` of a page.
+    ///
+    /// # Errors
+    /// `Wrong` when it is none.
+    pub fn read(text: &str) -> Result<Self, Refusal> {
         let wrong = || Refusal::new(Reason::Wrong, "after is the `next` of another page");
         let (content, key) = text.rsplit_once('-').ok_or_else(wrong)?;
         let number = content.split('-').next().and_then(|number| number.parse().ok()).ok_or_else(wrong)?;
@@ -115,10 +129,10 @@ impl Cursor {
         Ok(Self { number, content: format!("\"{content}\""), after })
     }
 
-    fn version(&self, dataset: &Dataset) -> Result<Arc<Served>, Refusal> {
+    fn version(&self, server: &Server, dataset: &Dataset) -> Result<Arc<Served>, Refusal> {
         let gone =
             || Refusal::new(Reason::Gone, "the version of this page is not kept any more: begin again without after");
-        let served = query::version(dataset, self.number).map_err(|refusal| match refusal.reason {
+        let served = query::version(server, dataset, self.number).map_err(|refusal| match refusal.reason {
             Reason::Missing => gone(),
             _ => refusal,
         })?;

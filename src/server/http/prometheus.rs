@@ -7,9 +7,9 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use axum::extract::State;
-use axum::http::header::CONTENT_TYPE;
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 
+use super::answer;
 use super::status::{Health, age};
 use crate::server::Server;
 use crate::server::dataset::{Dataset, State as Known};
@@ -21,15 +21,22 @@ pub async fn metrics(State(server): State<Arc<Server>>) -> Response {
     let mut text = Text::default();
     protocols(&server, &mut text);
     datasets(&server, &mut text);
+    let wrong = vec![(String::new(), server.auth.wrong() as f64)];
+    text.family("cutover_wrong_passwords_total", "counter", "Passwords that were compared and wrong", wrong);
     let one = |value: usize| vec![(String::new(), value as f64)];
     text.family(
         "cutover_buffered_bytes",
         "gauge",
         "Bytes of requests and answers beyond small buffers",
-        one(server.budget.used()),
+        one(server.memory.buffers.used()),
     );
+    let parts = server.memory.parts();
+    let lines = parts.iter().map(|(part, used, _)| (format!("part=\"{part}\""), *used as f64));
+    text.family("cutover_memory_bytes", "gauge", "Bytes reserved for a part of the memory", lines.collect());
+    let limits = parts.iter().filter_map(|(part, _, limit)| Some((format!("part=\"{part}\""), (*limit)? as f64)));
+    text.family("cutover_memory_limit_bytes", "gauge", "Bytes that a part may take", limits.collect());
     text.family("cutover_block_cache_bytes", "gauge", "Bytes of data blocks in memory", one(server.cache.get_usage()));
-    ([(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text.0).into_response()
+    answer::document(&server, "text/plain; version=0.0.4; charset=utf-8", text.0)
 }
 
 #[derive(Default)]

@@ -78,9 +78,9 @@ impl Query {
     ///
     /// # Errors
     /// `Missing` when there is no such version; `Later` when none is loaded.
-    pub fn version(&self, dataset: &Dataset) -> Result<Arc<Served>, Refusal> {
+    pub fn version(&self, server: &Server, dataset: &Dataset) -> Result<Arc<Served>, Refusal> {
         match self.number("version")? {
-            Some(number) => version(dataset, number),
+            Some(number) => version(server, dataset, number),
             None => dataset.served().ok_or_else(|| Refusal::not_loaded(&dataset.name)),
         }
     }
@@ -90,14 +90,24 @@ impl Query {
 ///
 /// # Errors
 /// `Missing` when there is no such version.
-pub fn version(dataset: &Dataset, number: u64) -> Result<Arc<Served>, Refusal> {
+pub fn version(server: &Server, dataset: &Dataset, number: u64) -> Result<Arc<Served>, Refusal> {
     if let Some(open) = dataset.open_already(|served| served.number() == number) {
         return Ok(open);
     }
-    aside(true, || dataset.version(number)).map_err(|error| match error.kind() {
+    aside(true, || dataset.version(number, &server.memory.versions)).map_err(|error| match error.kind() {
         Kind::Invalid => Refusal::new(Reason::Missing, format!("there is no version {number} that was published")),
         _ => error.into(),
     })
+}
+
+/// The name of a dataset and the key in a path.
+///
+/// # Errors
+/// `Wrong` when the path is not percent-encoded.
+pub fn split(uri: &Uri) -> Result<(Vec<u8>, Vec<u8>), Refusal> {
+    let rest = uri.path().strip_prefix("/v1/").unwrap_or_default();
+    let (name, key) = rest.split_once('/').unwrap_or((rest, ""));
+    Ok((decoded(name, false)?, decoded(key, false)?))
 }
 
 /// The dataset and the key of a path `/v1/dataset/key`.
@@ -105,11 +115,8 @@ pub fn version(dataset: &Dataset, number: u64) -> Result<Arc<Served>, Refusal> {
 /// # Errors
 /// `Missing` when there is no such dataset; `TooLarge` for the key; `Wrong` when the path is not percent-encoded.
 pub fn target(server: &Server, uri: &Uri) -> Result<(Arc<Dataset>, Vec<u8>), Refusal> {
-    let rest = uri.path().strip_prefix("/v1/").unwrap_or_default();
-    let (name, key) = rest.split_once('/').unwrap_or((rest, ""));
-    let name = decoded(name, false)?;
+    let (name, key) = split(uri)?;
     let dataset = server.registry.find(&name).ok_or_else(|| Refusal::no_dataset(&name))?;
-    let key = decoded(key, false)?;
     if key.len() > server.limits.key_bytes {
         let limit = server.limits.key_bytes;
         return Err(Refusal::new(Reason::TooLarge, format!("a key can have {limit} bytes")));

@@ -104,9 +104,18 @@ pub async fn datasets(State(server): State<Arc<Server>>) -> Response {
     let list: Vec<Value> = all.iter().zip(1..).map(|(dataset, number)| describe(dataset, number)).collect();
     let document = json!({
         "server": { "version": env!("CARGO_PKG_VERSION"), "uptime_seconds": server.started.elapsed().as_secs() },
+        "memory": memory(&server),
         "datasets": list,
     });
-    answer::json(StatusCode::OK, &document)
+    answer::document(&server, answer::JSON, document.to_string())
+}
+
+/// The parts of the memory, with what they take and what they may take.
+fn memory(server: &Server) -> Vec<Value> {
+    let bounded = server.memory.limit.is_some();
+    let cache = ("data blocks", server.cache.get_usage(), Some(server.memory.block_cache));
+    let parts = server.memory.parts().into_iter().filter(|_| bounded).chain([cache]);
+    parts.map(|(part, used, limit)| json!({ "part": part, "bytes": used, "limit": limit })).collect()
 }
 
 fn describe(dataset: &Dataset, number: usize) -> Value {
@@ -130,6 +139,7 @@ fn describe(dataset: &Dataset, number: usize) -> Value {
         "last_swap_seconds": known.last_swap.as_secs_f64(),
         "served_since": known.since.map(|since| since.to_string()),
         "versions": known.current.as_deref().map(versions).unwrap_or_default(),
+        "replicas": dataset.replicas.shown(known.current.as_deref()),
     });
     if let (Some(served), Value::Object(fields)) = (dataset.served(), &mut described) {
         let manifest = served.version.manifest();

@@ -6,6 +6,7 @@
 //! Not for: commands (`commands`).
 
 use std::io::Result;
+use std::net::IpAddr;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Instant;
@@ -53,12 +54,12 @@ struct Connection {
 ///
 /// # Errors
 /// Those of the connection, which ends by them.
-pub async fn serve<S: AsyncRead + AsyncWrite + Unpin>(mut stream: S, server: Arc<Server>) -> Result<()> {
-    let mut reserved = server.budget.none();
+pub async fn serve<S: AsyncRead + AsyncWrite + Unpin>(mut stream: S, from: IpAddr, server: Arc<Server>) -> Result<()> {
+    let mut reserved = server.memory.buffers.none();
     let mut stopping = server.stopping.clone();
     let mut stopping = pin!(stopped(&mut stopping));
     let mut connection = Connection {
-        session: Session::new(Arc::clone(&server)),
+        session: Session::new(Arc::clone(&server), from),
         request: Request::default(),
         input: Vec::with_capacity(READ),
         output: Vec::new(),
@@ -68,7 +69,9 @@ pub async fn serve<S: AsyncRead + AsyncWrite + Unpin>(mut stream: S, server: Arc
     };
     loop {
         let mut next = connection.answer();
-        if !reserved.resize(connection.input.capacity() + connection.output.capacity()) {
+        if !reserved.resize(connection.input_bytes())
+            || !connection.session.answers.resize(connection.output.capacity())
+        {
             connection.output = Vec::new();
             Reply::new(&mut connection.output, false).refusal(&Refusal::busy());
             next = Next::Close;
@@ -83,7 +86,8 @@ pub async fn serve<S: AsyncRead + AsyncWrite + Unpin>(mut stream: S, server: Arc
             Next::Read => {}
         }
         connection.shrink();
-        let _ = reserved.resize(connection.input.capacity() + connection.output.capacity());
+        let _ = reserved.resize(connection.input_bytes());
+        let _ = connection.session.answers.resize(connection.output.capacity());
         tokio::select! {
             biased;
             read = stream.read_buf(&mut connection.input) => if read? == 0 {
@@ -156,13 +160,19 @@ impl Connection {
         Next::Read
     }
 
+    /// Bytes of the request that is being read, and of what is known of it.
+    fn input_bytes(&self) -> usize {
+        self.input.capacity() + self.request.bytes()
+    }
+
     /// Gives back large buffers that are empty.
     fn shrink(&mut self) {
-        if self.output.capacity() > WRITE {
+        if self.output.capacity() > FREE {
             self.output = Vec::new();
         }
-        if self.input.is_empty() && self.input.capacity() > FREE {
+        if self.input.is_empty() && self.input_bytes() > FREE {
             self.input = Vec::with_capacity(READ);
+            self.request = Request::default();
         }
     }
 }

@@ -16,7 +16,7 @@ pub fn auth(session: &mut Session, arguments: Arguments<'_>, reply: &mut Reply<'
     if !session.server.auth.is_needed() {
         return Err(Refusal::new(Reason::Wrong, "AUTH is called, but this server has no password"));
     }
-    if session.show_password(password) {
+    if session.show_password(password)? {
         reply.status("OK");
     } else {
         reply.error("WRONGPASS", "invalid username-password pair or user is disabled.");
@@ -43,7 +43,7 @@ pub fn hello(session: &mut Session, arguments: Arguments<'_>, reply: &mut Reply<
     while let [option, more @ ..] = rest {
         match more {
             [_, password, after @ ..] if option.eq_ignore_ascii_case(b"AUTH") => {
-                if session.server.auth.is_needed() && !session.show_password(password) {
+                if session.server.auth.is_needed() && !session.show_password(password)? {
                     reply.error("WRONGPASS", "invalid username-password pair or user is disabled.");
                     return Ok(());
                 }

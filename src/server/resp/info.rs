@@ -68,6 +68,7 @@ pub fn config(session: &Session, arguments: Arguments<'_>, reply: &mut Reply<'_>
     let known = [
         ("save", String::new()),
         ("appendonly", "no".to_owned()),
+        ("maxmemory", session.server.memory.limit.unwrap_or(0).to_string()),
         ("databases", (session.server.registry.all().len() + 1).to_string()),
         ("maxclients", limits.connections.to_string()),
         ("timeout", limits.idle.as_secs().to_string()),

@@ -18,6 +18,7 @@ mod scan;
 mod session;
 
 pub use connection::serve;
+pub use glob::{literal_prefix, matches};
 pub(crate) use reads::aside;
 pub use request::{Request, RequestLimits};
 pub use scan::Cursors;

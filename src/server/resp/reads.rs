@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use super::reply::Reply;
 use super::session::{Arguments, Session, wrong_number};
+use crate::server::budget::Reserved;
 use crate::server::dataset::Dataset;
 use crate::server::refusal::{Reason, Refusal};
 use crate::server::served::Served;
@@ -45,8 +46,10 @@ fn read<T>(
 
 /// GET key
 pub fn get(session: &mut Session, key: &[u8], reply: &mut Reply<'_>) -> Result<(), Refusal> {
+    let limit = session.server.limits.reply_bytes;
     read(session, key, |served, value| {
         match value {
+            Some(value) if value.len() > limit => return Err(Refusal::reply_too_large(limit)),
             Some(value) => reply.string(&values::text(served.version.value_schema(), value)?),
             None => reply.null(),
         }
@@ -87,7 +90,7 @@ impl Snapshots {
     fn read(
         session: &mut Session,
         keys: Arguments<'_>,
-        mut each: impl FnMut(&Served, &[u8]) -> Result<bool, Refusal>,
+        mut each: impl FnMut(&mut Reserved, &Served, &[u8]) -> Result<bool, Refusal>,
     ) -> Result<(), Refusal> {
         if keys.len() > session.server.limits.batch {
             return Err(Refusal::too_many_keys(session.server.limits.batch));
@@ -99,7 +102,7 @@ impl Snapshots {
                 Ok((at, keys::stored(snapshots.0[at].1.version.key_schema(), key)?.into_owned()))
             })?;
             let (dataset, served) = &snapshots.0[at];
-            let is_there = each(served, &stored)?;
+            let is_there = each(&mut session.answers, served, &stored)?;
             session.reads.note(dataset, &stored, is_there);
         }
         Ok(())
@@ -125,10 +128,17 @@ pub fn mget(session: &mut Session, asked: Arguments<'_>, reply: &mut Reply<'_>) 
     let (begin, limit) = (reply.len(), session.server.limits.reply_bytes);
     reply.array(asked.len());
     aside(asked.len() > FEW, || {
-        Snapshots::read(session, asked, |served, key| {
+        Snapshots::read(session, asked, |answers, served, key| {
             let schema = served.version.value_schema();
-            let found =
-                served.version.get_with(key, |value| values::text(schema, value).map(|text| reply.string(&text)))?;
+            let found = served.version.get_with(key, |value| {
+                if reply.len() - begin + value.len() > limit {
+                    return Err(Refusal::reply_too_large(limit));
+                }
+                // A buffer that grows has up to twice the size of its content.
+                answers.hold(2 * (reply.len() + value.len()))?;
+                reply.string(&*values::text(schema, value)?);
+                Ok(())
+            })?;
             let is_there = found.is_some();
             match found {
                 Some(written) => written?,
@@ -143,7 +153,7 @@ pub fn mget(session: &mut Session, asked: Arguments<'_>, reply: &mut Reply<'_>) 
 pub fn exists(session: &mut Session, asked: Arguments<'_>, reply: &mut Reply<'_>) -> Result<(), Refusal> {
     let mut count = 0;
     aside(asked.len() > FEW, || {
-        Snapshots::read(session, asked, |served, key| {
+        Snapshots::read(session, asked, |_, served, key| {
             let is_there = served.version.get_with(key, |_| ())?.is_some();
             count += usize::from(is_there);
             Ok(is_there)
@@ -159,8 +169,12 @@ fn read_fields<T>(
     key: &[u8],
     take: impl FnOnce(Option<Vec<(Cow<'_, str>, Field<'_>)>>) -> T,
 ) -> Result<T, Refusal> {
+    let limit = session.server.limits.reply_bytes;
     read(session, key, |served, value| {
         let Some(value) = value else { return Ok(take(None)) };
+        if value.len() > limit {
+            return Err(Refusal::reply_too_large(limit));
+        }
         let text = values::text(served.version.value_schema(), value)?;
         let wrong = || Refusal::new(Reason::WrongType, "the value has no fields: it is a list, or not JSON");
         Ok(take(Some(values::fields(&text).ok_or_else(wrong)?)))

@@ -88,6 +88,11 @@ impl Request {
         self.arguments.iter().map(|range| buffer.get(range.clone()).unwrap_or_default())
     }
 
+    /// Bytes that this holds besides the buffer.
+    pub fn bytes(&self) -> usize {
+        self.arguments.capacity() * size_of::<Range<usize>>()
+    }
+
     /// Begins with the next request.
     pub fn next(&mut self) {
         (self.begin, self.left) = (self.at, None);

@@ -21,6 +21,7 @@ use super::reply::Reply;
 use super::session::{Arguments, Session, wrong_number};
 use crate::format::{KeyEncoding, KeyKind};
 use crate::serve::Range;
+use crate::server::budget::Reserved;
 use crate::server::dataset::Dataset;
 use crate::server::keys;
 use crate::server::refusal::{Reason, Refusal};
@@ -121,7 +122,7 @@ impl Asked {
 }
 
 /// SCAN cursor [MATCH pattern] [COUNT n] [TYPE string]
-pub fn scan(session: &Session, arguments: Arguments<'_>, reply: &mut Reply<'_>) -> Result<(), Refusal> {
+pub fn scan(session: &mut Session, arguments: Arguments<'_>, reply: &mut Reply<'_>) -> Result<(), Refusal> {
     let asked = Asked::parse(session, arguments)?;
     let place = match asked.cursor {
         0 => None,
@@ -145,7 +146,8 @@ pub fn scan(session: &Session, arguments: Arguments<'_>, reply: &mut Reply<'_>) 
     let pattern = asked.pattern.as_deref().map(|pattern| Pattern { pattern, prefix: prefix.as_bytes() });
     let after = place.and_then(|place| place.after);
     let limit = session.server.limits.reply_bytes;
-    let page = aside(true, || page(&served, pattern.as_ref(), after, asked.count, limit))?;
+    let answers = &mut session.answers;
+    let page = aside(true, || page(&served, pattern.as_ref(), after, asked.count, limit, answers))?;
     let next = match (page.last, candidates.get(1)) {
         (Some(last), _) => {
             let (version, build_id) = (served.number(), served.build_id().to_owned());
@@ -233,6 +235,7 @@ fn page(
     after: Option<Vec<u8>>,
     count: usize,
     limit: usize,
+    answers: &mut Reserved,
 ) -> Result<Page, Refusal> {
     let (range, is_all) = pattern.map_or((Range::all(), true), |pattern| pattern.range(served));
     let mut page = Page { keys: Vec::new(), last: None };
@@ -246,7 +249,9 @@ fn page(
         let (stored, _) = entry?;
         let key = keys::shown(served.version.key_schema(), &stored)?;
         if is_all || pattern.is_none_or(|pattern| pattern.matches(&key)) {
-            bytes += key.len();
+            bytes += key.len() + size_of::<Vec<u8>>();
+            // The keys, their copies with the name of the dataset, and the buffer of the answer, which grows.
+            answers.hold(4 * bytes)?;
             page.keys.push(key);
         }
         last = Some(stored);

@@ -6,10 +6,13 @@
 //! ```
 //! Not for: buffers and limits (`connection`), or commands (`commands`).
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::server::Server;
+use crate::server::auth::Shown;
+use crate::server::budget::Reserved;
 use crate::server::dataset::Dataset;
 use crate::server::hot_keys::NOTED;
 use crate::server::refusal::{Reason, Refusal};
@@ -27,6 +30,9 @@ pub struct Session {
     /// The number of the database it selected, and its dataset; none in database 0.
     pub selected: Option<(usize, Arc<Dataset>)>,
     is_known: bool,
+    from: IpAddr,
+    /// The memory of answers that are not written yet.
+    pub answers: Reserved,
     /// Keys that it read and that are not counted yet.
     pub reads: PendingReads,
 }
@@ -36,7 +42,7 @@ pub type Arguments<'a> = &'a [&'a [u8]];
 
 impl Session {
     /// A client that just connected.
-    pub fn new(server: Arc<Server>) -> Self {
+    pub fn new(server: Arc<Server>, from: IpAddr) -> Self {
         static NEXT: AtomicU64 = AtomicU64::new(1);
         Self {
             id: NEXT.fetch_add(1, Ordering::Relaxed),
@@ -44,6 +50,8 @@ impl Session {
             is_resp3: false,
             selected: None,
             is_known: !server.auth.is_needed(),
+            from,
+            answers: server.memory.buffers.none(),
             reads: PendingReads::default(),
             server,
         }
@@ -54,11 +62,18 @@ impl Session {
         self.is_known
     }
 
-    /// Compares a password.
-    pub fn show_password(&mut self, password: &[u8]) -> bool {
-        let accepted = self.server.auth.accepts(password);
-        self.is_known |= accepted;
-        accepted
+    /// Compares a password; whether it is the right one.
+    ///
+    /// # Errors
+    /// `Guessed` when this address has shown too many wrong ones.
+    pub fn show_password(&mut self, password: &[u8]) -> Result<bool, Refusal> {
+        match self.server.auth.check(password, self.from) {
+            Shown::TooMany(wait) => Err(Refusal::guessed(wait)),
+            shown => {
+                self.is_known |= shown == Shown::Right;
+                Ok(shown == Shown::Right)
+            }
+        }
     }
 
     /// Passes the dataset of a key, and the key in it, to `read`.

@@ -1,0 +1,108 @@
+//! Opens versions within the memory for filters and indexes.
+//!
+//! What a version needs is estimated from its manifest before it is opened, and measured when it is open. Where there is
+//! no room, versions that are only kept for a rollback are closed; if that is not enough, the version is refused.
+//!
+//! Not for: which version is opened, and when (`watcher`).
+
+use std::sync::Arc;
+
+use super::budget::Budget;
+use super::memory::mib;
+use super::served::Served;
+use super::source::{Place, Source};
+use crate::catalog::Catalog;
+use crate::error::{Error, Result};
+use crate::format::Manifest;
+use crate::serve::Store;
+
+/// What RocksDB holds for a database besides its tables, and for a table besides its filter and its index.
+const PER_SHARD: usize = 256 << 10;
+const PER_TABLE: usize = 32 << 10;
+/// What an entry of an index takes besides the key.
+const PER_INDEX_ENTRY: usize = 24;
+
+/// Checks the local stores, and that their current versions fit: each twice, as the next one is opened before clients
+/// leave the one before.
+///
+/// # Errors
+/// `Invalid` when they do not fit, or a directory is no store; else as `Catalog::open`.
+pub fn check(sources: &[Source], room: &Arc<Budget>) -> Result<()> {
+    let mut needed = 0_usize;
+    for source in sources {
+        let Place::Local(directory) = &source.place else { continue };
+        let catalog = Catalog::open(directory)?;
+        let current = catalog.read()?;
+        // What is wrong with a version is reported when it is opened.
+        let manifest = current.current.and_then(|number| catalog.manifest(&current, number).ok());
+        needed = needed.saturating_add(manifest.map_or(0, |manifest| 2 * needs(&manifest)));
+    }
+    if needed > room.limit() {
+        return Err(Error::invalid(format!(
+            "the filters and indexes of these stores need {}, for two versions of each, and --memory leaves {}: give {} \
+             more, or a smaller --block-cache",
+            mib(needed),
+            mib(room.limit()),
+            mib(4 * (needed - room.limit()))
+        )));
+    }
+    Ok(())
+}
+
+/// Opens a version. `close_another` closes a version that is only kept; false when there is none.
+///
+/// # Errors
+/// `Unavailable` when its filters and indexes do not fit; else as `Store::version`.
+pub fn open(
+    store: &Store,
+    number: u64,
+    room: &Arc<Budget>,
+    copies: usize,
+    mut close_another: impl FnMut() -> bool,
+) -> Result<Arc<Served>> {
+    let manifest = store.catalog().manifest(&store.versions()?, number)?;
+    let estimated = needs(&manifest);
+    let no_room = |needed: usize| {
+        let free = room.limit().saturating_sub(room.used());
+        Error::unavailable(format!(
+            "version {number} needs {} for its filters and indexes, and {} are left: give the server more --memory",
+            mib(needed),
+            mib(free)
+        ))
+    };
+    let mut reserved = loop {
+        match room.reserve(estimated * copies) {
+            Some(reserved) => break reserved,
+            None if close_another() => {}
+            None => return Err(no_room(estimated * copies)),
+        }
+    };
+    let version = store.version(number)?;
+    let measured = fixed(&manifest) + version.table_memory()?;
+    while !reserved.set(measured * copies) {
+        if !close_another() {
+            return Err(no_room(measured * copies));
+        }
+    }
+    Ok(Arc::new(Served::new(version, reserved)))
+}
+
+/// Bytes of memory that an open version needs besides data blocks.
+fn needs(manifest: &Manifest) -> usize {
+    let filters = manifest.rows as f64 * manifest.tables.bloom_bits / 8.0;
+    let blocks = manifest.bytes / manifest.tables.block_size.max(1) + tables(manifest) as u64;
+    let longest = manifest.shards.iter().flat_map(|shard| [&shard.first_key, &shard.last_key]).flatten();
+    let key = longest.map(|hex| hex.len() / 2).max().unwrap_or(0);
+    let indexes =
+        usize::try_from(blocks.min(manifest.rows)).unwrap_or(usize::MAX).saturating_mul(key + PER_INDEX_ENTRY);
+    fixed(manifest).saturating_add(filters as usize).saturating_add(indexes)
+}
+
+/// What its databases and tables need, however large they are.
+fn fixed(manifest: &Manifest) -> usize {
+    manifest.shards.len() * PER_SHARD + tables(manifest) * PER_TABLE
+}
+
+fn tables(manifest: &Manifest) -> usize {
+    manifest.shards.iter().flat_map(|shard| &shard.files).filter(|file| file.rows.is_some()).count()
+}

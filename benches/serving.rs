@@ -10,7 +10,7 @@
 //!
 //! Not for: throughput, which redis-benchmark and wrk measure (`serve.py`).
 
-#![allow(clippy::unwrap_used, reason = "a benchmark may panic")]
+#![allow(clippy::panic, clippy::unwrap_used, reason = "a benchmark may panic")]
 
 use std::io::{Read, Write};
 use std::net::TcpStream;

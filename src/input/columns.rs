@@ -86,7 +86,7 @@ fn breaches(contract: &Contract, file: &Columns, table: Option<&Schema>, partiti
         let Some(all) = table.and_then(|table| table.field_with_name(&column.name).ok()) else { continue };
         let own = fields.iter().position(|field| *field.name() == column.name);
         match own {
-            Some(own) if contract::type_name(all.data_type()) == column.type_name => fields[own] = all.clone(),
+            Some(own) if column.is_of(all.data_type()) => fields[own] = all.clone(),
             None if column.nullable => fields.push(all.clone()),
             _ => {}
         }

@@ -22,6 +22,7 @@ use std::path::Path;
 use arrow::datatypes::{DataType, Field, IntervalUnit, Schema, TimeUnit};
 use serde::{Deserialize, Serialize};
 
+use super::layout::plain;
 use super::type_parser::nested_from_name;
 use crate::error::{Error, Result};
 use crate::job::suggest;
@@ -155,7 +156,8 @@ impl Contract {
         let strangers: Vec<&str> = there.iter().copied().filter(|name| !known.contains(name)).collect();
         let absent = self.columns.iter().filter(|column| may_be(column) && !has.contains(column.name.as_str()));
         let sure = absent.filter(|column| suggest::nearest(&column.name, strangers.iter().copied()).is_none());
-        sure.filter_map(|column| Some(Field::new(&column.name, nested_from_name(&column.type_name)?, true))).collect()
+        sure.filter_map(|column| Some(Field::new(&column.name, plain(&nested_from_name(&column.type_name)?), true)))
+            .collect()
     }
 
     /// Every way in which `schema`, that of the file named `file`, breaks the contract; empty when it keeps it.
@@ -181,7 +183,14 @@ impl Column {
             return Some(format!("{file}: column {name:?} occurs more than once, expected one {expected}"));
         }
         let found = type_name(field.data_type());
-        (found != *expected).then(|| format!("{file}: column {name:?} is wrong, expected {expected}, found {found}"))
+        (!self.is_of(field.data_type()))
+            .then(|| format!("{file}: column {name:?} is wrong, expected {expected}, found {found}"))
+    }
+
+    /// Whether this is the column's type. Instants are the same in all zones.
+    pub(super) fn is_of(&self, data_type: &DataType) -> bool {
+        let expected = nested_from_name(&self.type_name).map(|expected| type_name(&plain(&expected)));
+        type_name(&plain(data_type)) == expected.unwrap_or_else(|| self.type_name.clone())
     }
 }
 

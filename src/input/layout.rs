@@ -4,7 +4,7 @@
 //! Arrow has many layouts for the same values: dictionaries with indexes of any width, views, large offsets, fixed-size
 //! lists. Writers store theirs in the file's Arrow schema, and a reader that follows it returns columns that cannot be
 //! merged: a dictionary whose index is too narrow for all files, large strings next to strings. That schema is still
-//! needed for what Parquet's own cannot express, such as time zones.
+//! needed for what Parquet's own cannot express, such as durations.
 //!
 //! Not for: types with other values; `widen` knows which of two types holds the values of both.
 
@@ -32,7 +32,8 @@ pub(super) fn plain(data_type: &DataType) -> DataType {
         DataType::Decimal256(precision, scale) if *precision <= DECIMAL128_MAX_PRECISION => {
             DataType::Decimal128(*precision, *scale)
         }
-        DataType::Timestamp(unit, Some(zone)) if is_utc(zone) => DataType::Timestamp(*unit, Some("UTC".into())),
+        // An instant, whatever zone its writer noted: its days and hours are UTC's.
+        DataType::Timestamp(unit, Some(_)) => DataType::Timestamp(*unit, Some("UTC".into())),
         other => other.clone(),
     }
 }
@@ -64,11 +65,6 @@ pub(super) fn bare_field(field: &FieldRef) -> FieldRef {
     };
     let nullable = field.is_nullable() || data_type == DataType::Null;
     Arc::new(Field::new(field.name(), data_type, nullable))
-}
-
-/// Whether a time zone is UTC, which writers spell in several ways.
-pub(super) fn is_utc(zone: &str) -> bool {
-    ["UTC", "Z", "+00:00", "+0000", "Etc/UTC"].contains(&zone)
 }
 
 /// The type to read by, from the writer's Arrow schema (`noted`) and from Parquet's schema alone (`said`); both in the
@@ -141,7 +137,7 @@ mod tests {
             (DataType::Decimal256(38, 2), DataType::Decimal128(38, 2)),
             (DataType::Decimal256(39, 2), DataType::Decimal256(39, 2)),
             (
-                DataType::Timestamp(TimeUnit::Second, Some("+00:00".into())),
+                DataType::Timestamp(TimeUnit::Second, Some("America/New_York".into())),
                 DataType::Timestamp(TimeUnit::Second, Some("UTC".into())),
             ),
             (DataType::Int8, DataType::Int8),
@@ -153,11 +149,8 @@ mod tests {
     #[test]
     fn the_arrow_note_adds_only_what_parquet_cannot_express() {
         use DataType::{Binary, Int64, Timestamp, Utf8};
-        let berlin = Timestamp(TimeUnit::Microsecond, Some("Europe/Berlin".into()));
-        let utc = Timestamp(TimeUnit::Microsecond, Some("UTC".into()));
         let nanos = Timestamp(TimeUnit::Nanosecond, None);
         let seconds = Timestamp(TimeUnit::Second, None);
-        assert_eq!(settle(&berlin, &utc), berlin);
         assert_eq!(settle(&seconds, &Int64), seconds);
         assert_eq!(settle(&seconds, &nanos), nanos);
         assert_eq!(settle(&Utf8, &Binary), Binary);

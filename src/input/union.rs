@@ -12,6 +12,7 @@ use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field, FieldRef, Schema, SchemaRef, TimeUnit};
 
+use super::layout::plain;
 use super::statistics::Bounds;
 use super::widen::{Widening, widen};
 use super::{Contract, contract, type_parser};
@@ -115,6 +116,7 @@ fn differs(files: &[Columns], number: usize, field: &Field, column: &Column) -> 
 fn as_promised(field: Field, promised: Option<&Contract>) -> Field {
     let column = promised.iter().flat_map(|contract| &contract.columns).find(|column| column.name == *field.name());
     let Some(data_type) = column.and_then(|column| type_parser::from_name(&column.type_name)) else { return field };
+    let data_type = plain(&data_type);
     let holds = widen(field.data_type(), &data_type, Widening::Exact).is_some_and(|wide| wide == data_type);
     if holds { field.with_data_type(data_type) } else { field }
 }

@@ -3,8 +3,7 @@
 //! ```text
 //! int8 < int16 < int32 < int64      uint8 < uint16 < uint32 < uint64      uint8 < int16, uint16 < int32, uint32 < int64
 //! float16 < float32 < float64       8- and 16-bit integers < float32      32-bit integers < float64
-//! s < ms < us < ns, for times and for timestamps with one zone      date < date64      null < everything
-//! timestamps of two zones: UTC, as both are instants
+//! s < ms < us < ns, for times, instants and local timestamps      date < date64      null < everything
 //! decimals, and integers with them: as many digits before and after the point as either has, 38 at most
 //! lists, maps, and structs by field names, recursively; maps whose values differ in a struct do not widen
 //! ```
@@ -37,9 +36,6 @@ pub(super) fn widen(one: &DataType, other: &DataType, widening: Widening) -> Opt
         (Date32, Date64) | (Date64, Date32) => Date64,
         (Timestamp(one, zone), Timestamp(other, same)) if zone == same => {
             Timestamp(*one.max_by_fineness(other), zone.clone())
-        }
-        (Timestamp(one, Some(_)), Timestamp(other, Some(_))) => {
-            Timestamp(*one.max_by_fineness(other), Some("UTC".into()))
         }
         (Duration(one), Duration(other)) => Duration(*one.max_by_fineness(other)),
         (Time32(one) | Time64(one), Time32(other) | Time64(other)) => match *one.max_by_fineness(other) {
@@ -256,11 +252,6 @@ mod tests {
             (Timestamp(TimeUnit::Second, None), Timestamp(TimeUnit::Nanosecond, None), Some("timestamp[ns]")),
             (Timestamp(TimeUnit::Second, utc()), Timestamp(TimeUnit::Millisecond, utc()), Some("timestamp[ms, UTC]")),
             (Timestamp(TimeUnit::Second, utc()), Timestamp(TimeUnit::Second, None), None),
-            (
-                Timestamp(TimeUnit::Second, Some("Europe/Berlin".into())),
-                Timestamp(TimeUnit::Millisecond, utc()),
-                Some("timestamp[ms, UTC]"),
-            ),
             (Int32, Decimal128(25, 2), Some("decimal(25, 2)")),
             (Int64, Decimal128(5, 1), Some("decimal(20, 1)")),
             (UInt64, Decimal128(38, 20), None),

@@ -352,3 +352,47 @@ fn uuids_of_avro_are_the_text_that_was_written() {
     ];
     assert_eq!(rows(&workspace, "SELECT id, next FROM t", "id"), expected);
 }
+
+/// As fastavro writes them: the definition of a type has its full name, without the namespace apart.
+#[test]
+fn types_of_avro_are_found_again_by_their_full_names() {
+    let workspace = Workspace::new();
+    let address =
+        r#"{"type": "record", "name": "shop.common.Address", "fields": [{"name": "city", "type": "string"}]}"#;
+    let fields = format!(
+        r#"[{{"name": "id", "type": "long"}}, {{"name": "billing", "type": {address}}},
+            {{"name": "shipping", "type": ["null", "shop.common.Address"]}}]"#
+    );
+    let mut bytes = avro_header(&format!(r#"{{"type": "record", "name": "shop.Order", "fields": {fields}}}"#));
+    // One record of six bytes.
+    bytes.extend_from_slice(b"\x02\x0c\x02\x02x\x02\x02ysixteen bytes...");
+    workspace.write("in/orders.avro", bytes);
+    let expected = [(json!(1), json!({"billing": {"city": "x"}, "shipping": {"city": "y"}}))];
+    assert_eq!(rows(&workspace, "SELECT id, billing, shipping FROM t", "id"), expected);
+}
+
+/// pandas notes the zone that its times have; the files store instants.
+#[test]
+fn instants_of_any_zone_have_the_days_and_hours_of_utc() {
+    let workspace = Workspace::new();
+    let at = |zone: &str| -> ArrayRef {
+        Arc::new(TimestampMicrosecondArray::from(vec![1_704_139_200_000_000]).with_timezone(zone.to_owned()))
+    };
+    write_parquet(&workspace.path("in/a.parquet"), vec![("id", integers([1])), ("t", at("America/New_York"))]);
+    let sql = "SELECT id, t, extract(hour FROM t) AS h, date_trunc('day', t) AS d, CAST(t AS DATE) AS e, \
+               t >= TIMESTAMP '2024-01-01 20:00:00' AS later FROM t";
+    let row =
+        json!({"t": "2024-01-01T20:00:00Z", "h": 20, "d": "2024-01-01T00:00:00Z", "e": "2024-01-01", "later": true});
+    assert_eq!(rows(&workspace, sql, "id"), [(json!(1), row.clone())]);
+    write_parquet(&workspace.path("in/b.parquet"), vec![("id", integers([2])), ("t", at("Asia/Kolkata"))]);
+    assert_eq!(rows(&workspace, sql, "id"), [(json!(1), row.clone()), (json!(2), row)]);
+    // A contract may name the zone that the files note.
+    workspace.write(
+        "t.json",
+        r#"{"name": "t", "columns": [{"name": "t", "type": "timestamp[us, America/New_York]", "nullable": false, "meaning": ""}]}"#,
+    );
+    let job = "version = 1\ndataset = 'd'\nstore = 'zoned'\n[inputs.t]\npath = 'in/'\nschema = 't.json'\n[query]\nsql = 'SELECT \
+               id, t FROM t'\n[output]\nkey = ['id']\n";
+    workspace.write("zoned.toml", job);
+    assert_eq!(workspace.cutover("run zoned.toml --json").ok().json()["rows"], 2);
+}

@@ -16,8 +16,8 @@ use std::io::{BufRead, BufReader, Error, ErrorKind, Read, Result};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::codec::Codec;
+use super::names;
 use super::shape::{Records, long};
-use super::uuids;
 use crate::input::source::{Reader, Source};
 
 /// Maximum bytes of a block, compressed or not.
@@ -60,7 +60,7 @@ impl Blocks {
         let schema =
             String::from_utf8(header.schema).map_err(|_| wrong("has a schema that is not UTF-8".to_owned()))?;
         let records = Records::read(&schema).map_err(|why| wrong(format!("is not a readable Avro file: {why}")))?;
-        let schema = uuids::as_text(schema);
+        let schema = names::for_decoder(schema);
         let codec = Codec::named(&header.codec).ok_or_else(|| {
             wrong(format!("is compressed with the unknown codec {:?}", String::from_utf8_lossy(&header.codec)))
         })?;

@@ -7,8 +7,8 @@
 
 mod blocks;
 mod codec;
+mod names;
 mod shape;
-mod uuids;
 
 use arrow::datatypes::{Fields, Schema, SchemaRef};
 use arrow_avro::reader::ReaderBuilder;

@@ -181,6 +181,11 @@ fn shape(schema: &Value, space: &str, named: &mut HashMap<String, Shape>, depth:
     }
 }
 
+/// Whether a name is one of the types that need no definition.
+pub(super) fn is_primitive(name: &str) -> bool {
+    primitive(name).is_some()
+}
+
 fn primitive(name: &str) -> Option<Shape> {
     Some(match name {
         "null" => Shape::Fixed(0),
@@ -193,7 +198,8 @@ fn primitive(name: &str) -> Option<Shape> {
     })
 }
 
-fn full_name(name: &str, space: &str) -> String {
+/// A name with its namespace, if it has none of its own.
+pub(super) fn full_name(name: &str, space: &str) -> String {
     if name.contains('.') || space.is_empty() { name.to_owned() } else { format!("{space}.{name}") }
 }
 

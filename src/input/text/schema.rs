@@ -21,6 +21,7 @@ use super::{Survey, Surveyed};
 use crate::error::{Error, Result};
 use crate::input::Input;
 use crate::input::contract::Column;
+use crate::input::layout::plain;
 use crate::input::partitions::in_both;
 
 /// Surveys CSV files.
@@ -213,7 +214,8 @@ fn conflict_error(input: &Input, conflict: Conflict) -> Error {
 /// The survey with these columns.
 fn made(input: &Input, shape: Shape, columns: &[(Field, Place)], files: Vec<Surveyed>) -> Result<Survey> {
     check_names(input, columns)?;
-    let schema = Schema::new(columns.iter().map(|(field, _)| field.clone()).collect::<Vec<_>>());
+    let in_layout = |(field, _): &(Field, Place)| field.clone().with_data_type(plain(field.data_type()));
+    let schema = Schema::new(columns.iter().map(in_layout).collect::<Vec<_>>());
     if let Some(contract) = &input.contract {
         let mut all = schema.fields().to_vec();
         all.extend(input.partition_fields()?.into_iter().map(Arc::new));

@@ -27,6 +27,7 @@ mod codec;
 mod durable_file;
 mod escape;
 mod failpoint;
+mod follow;
 mod objects;
 #[cfg(feature = "build")]
 mod random;

@@ -13,8 +13,8 @@ use rayon::prelude::*;
 use super::finding::{FileDepth, Finding};
 use super::store::Catalog;
 use crate::durable_file::{self, fs};
-use crate::error::Result;
-use crate::format::{FileEntry, Manifest, ShardEntry, hex_checksum, shard_name};
+use crate::error::{Error, Result};
+use crate::format::{Current, FileEntry, Manifest, ShardEntry, hex_checksum, shard_name};
 
 impl Catalog {
     /// Everything of a version that differs from its manifest, down to `depth`, where the version is stored.
@@ -26,6 +26,21 @@ impl Catalog {
             Some(remote) => remote.inspect(manifest, depth),
             None => Ok(inspect(&self.layout().version_dir(manifest.version), manifest, depth)),
         }
+    }
+
+    /// Makes sure that the files of a version are there: all sizes, and the checksums of the small files.
+    ///
+    /// # Errors
+    /// `Corrupt` when one differs from the manifest; else as [`Catalog::manifest`] and [`Catalog::inspect`].
+    pub fn ensure_files(&self, current: &Current, version: u64) -> Result<()> {
+        let manifest = self.manifest(current, version)?;
+        let findings = self.inspect(&manifest, FileDepth::SmallFiles)?;
+        let Some(first) = findings.first() else { return Ok(()) };
+        Err(Error::corrupt(format!(
+            "not applied: version {version} is damaged, {} problems, the first: {first}; `cutover verify STORE \
+             {version}` lists all of them, `cutover run JOB.toml --rebuild` builds it again",
+            findings.len()
+        )))
     }
 }
 

@@ -30,10 +30,10 @@ use crate::catalog::Catalog;
 use crate::catch_panic::contain;
 use crate::error::{Error, Kind, Result};
 use crate::failpoint;
-use crate::format::{Announcement, Current, PROTOCOL, Retention, State, StreamedVersion};
+use crate::follow::{self, Attempt, Follow};
+use crate::format::{Announcement, Current, PROTOCOL, Retention, StreamedVersion};
 use crate::kafka::{self, CompactedTopic, Connection, ConsumerReport, ConsumerState, Reporter};
 use crate::progress::Progress;
-use crate::publish;
 use crate::shutdown;
 
 /// How long one poll of the control topic waits.
@@ -42,9 +42,6 @@ const POLL_TIMEOUT: Duration = Duration::from_secs(1);
 const POLL_TIMEOUT_WHILE_STAGING: Duration = Duration::from_millis(20);
 /// How often a consumer reports its progress.
 const REPORT_EVERY: Duration = Duration::from_secs(3);
-/// Exponential backoff of a consumer that failed: the first wait, and the longest.
-const FIRST_RETRY: Duration = Duration::from_secs(1);
-const LONGEST_RETRY: Duration = Duration::from_secs(60);
 
 /// What is followed, and how.
 #[derive(Clone, Debug)]
@@ -100,49 +97,31 @@ pub struct Takeover {
 pub fn consume(options: &Options, mut on_takeover: impl FnMut(&Takeover) -> Result<()>) -> Result<()> {
     let known = Catalog::followed_dataset(&options.store, &options.topic)?;
     let reporter = Reporter::new(&options.connection, &options.topic)?;
-    let (mut latest, dataset) = first_announcement(options, known.as_deref())?;
+    let (latest, dataset) = first_announcement(options, known.as_deref())?;
     let catalog = Catalog::open_or_follow(&options.store, &dataset, &options.topic)?;
     let _building = catalog.lock_build().map_err(|error| error.during("another consumer uses this store"))?;
-    let mut follower = Follower { options, catalog, reporter, dataset, told_of: None };
-    let mut retry = FIRST_RETRY;
-    loop {
-        follower.tell_of_others(&latest);
-        let announcement = follower.announced(&latest);
-        let outcome = match &announcement {
-            Ok(Some(announcement)) => contained(|| follower.take_over(announcement, &mut latest)),
-            Ok(None) if options.once => Err(nothing_announced(options, follower.told_of.as_deref())),
-            Ok(None) => Ok(TakeoverOutcome::Nothing),
-            Err(error) => Err(Error::new(error.kind(), error.chain().join(": "))),
-        };
-        let wait = match outcome {
-            Ok(TakeoverOutcome::Overtaken) => continue,
-            Ok(TakeoverOutcome::Takeover(taken)) => {
-                on_takeover(&taken)?;
-                None
-            }
-            Ok(TakeoverOutcome::Nothing) => None,
-            Err(error) if options.once || error.kind() == Kind::Stopped => return Err(error),
-            Err(error) => {
-                tracing::error!("readers stay where they are: {}", error.chain().join(": "));
-                follower.usable()?;
-                let wait = retry;
-                retry = (2 * retry).min(LONGEST_RETRY);
-                // An unusable announcement is reported once and not retried: only another announcement helps.
-                announcement.is_ok().then_some(wait)
+    let follower = Follower { options, catalog, reporter, dataset, told_of: None };
+    let mut following = Following { follower, latest, told: Ok(None) };
+    if options.once {
+        return loop {
+            match following.attempt()? {
+                Attempt::Takeover(taken) => break on_takeover(&taken),
+                Attempt::Nothing => break Ok(()),
+                Attempt::Overtaken => {}
             }
         };
-        if options.once {
-            return Ok(());
-        }
-        if wait.is_none() {
-            retry = FIRST_RETRY;
-        }
-        follower.wait(&mut latest, &told(announcement), wait)?;
     }
+    follow::follow(&mut following, |ended| match ended {
+        Ok(taken) => taken.map_or(Ok(()), &mut on_takeover),
+        Err(error) => {
+            tracing::error!("readers stay where they are: {}", error.chain().join(": "));
+            Ok(())
+        }
+    })
 }
 
 /// A panic while taking over a version ends this attempt, not the consumer.
-fn contained(attempt: impl FnOnce() -> Result<TakeoverOutcome>) -> Result<TakeoverOutcome> {
+fn contained(attempt: impl FnOnce() -> Result<Attempt<Takeover>>) -> Result<Attempt<Takeover>> {
     let panicked = |panic: String| Err(Error::internal("taking over the announced version panicked").because(panic));
     contain(attempt).unwrap_or_else(panicked)
 }
@@ -154,13 +133,43 @@ fn told(announced: Result<Option<Announcement>>) -> Told {
     announced.map_err(|error| error.chain().join(": "))
 }
 
-enum TakeoverOutcome {
-    /// Readers see another version now.
-    Takeover(Takeover),
-    /// They see the announced one already, or it names no current version.
-    Nothing,
-    /// Another version was announced meanwhile.
-    Overtaken,
+/// A follower and the topic it follows.
+struct Following<'o> {
+    follower: Follower<'o>,
+    latest: CompactedTopic<Announcement>,
+    /// What the last attempt was about.
+    told: Told,
+}
+
+impl Follow for Following<'_> {
+    type Takeover = Takeover;
+
+    fn catalog(&self) -> &Catalog {
+        &self.follower.catalog
+    }
+
+    fn attempt(&mut self) -> Result<Attempt<Takeover>> {
+        let Self { follower, latest, .. } = self;
+        follower.tell_of_others(latest);
+        let announced = follower.announced(latest);
+        let outcome = match &announced {
+            Ok(Some(announcement)) => contained(|| follower.take_over(announcement, latest)),
+            Ok(None) if follower.options.once => Err(nothing_announced(follower.options, follower.told_of.as_deref())),
+            Ok(None) => Ok(Attempt::Nothing),
+            Err(error) => Err(Error::new(error.kind(), error.chain().join(": "))),
+        };
+        self.told = told(announced);
+        outcome
+    }
+
+    /// An unusable announcement is reported once and not retried: only another announcement helps.
+    fn is_worth_retrying(&self) -> bool {
+        self.told.is_ok()
+    }
+
+    fn wait(&mut self, retry: Option<Duration>) -> Result<()> {
+        self.follower.wait(&mut self.latest, &self.told, retry)
+    }
 }
 
 struct Follower<'o> {
@@ -191,26 +200,15 @@ impl Follower<'_> {
         self.told_of = others;
     }
 
-    /// Fails when the local store cannot be used at all.
-    ///
-    /// # Errors
-    /// `Invalid`, which no announcement will change.
-    fn usable(&self) -> Result<()> {
-        match self.catalog.read() {
-            Err(error) if error.kind() == Kind::Invalid => Err(error),
-            _ => Ok(()),
-        }
-    }
-
     fn take_over(
         &mut self,
         announcement: &Announcement,
         latest: &mut CompactedTopic<Announcement>,
-    ) -> Result<TakeoverOutcome> {
-        let Some(wanted) = announcement.current().cloned() else { return Ok(TakeoverOutcome::Nothing) };
+    ) -> Result<Attempt<Takeover>> {
+        let Some(wanted) = announcement.current().cloned() else { return Ok(Attempt::Nothing) };
         let outcome = self.switch_to(announcement, &wanted, latest);
         match &outcome {
-            Ok(TakeoverOutcome::Overtaken) => {}
+            Ok(Attempt::Overtaken) => {}
             Err(error) if error.kind() == Kind::Stopped => {}
             Ok(_) => self.report(&wanted, ConsumerState::Serving, wanted.rows, None),
             Err(error) => self.report(&wanted, ConsumerState::Failed, 0, Some(error.chain().join(": "))),
@@ -223,12 +221,12 @@ impl Follower<'_> {
         announcement: &Announcement,
         wanted: &StreamedVersion,
         latest: &mut CompactedTopic<Announcement>,
-    ) -> Result<TakeoverOutcome> {
+    ) -> Result<Attempt<Takeover>> {
         let started = Instant::now();
         let current = self.catalog.read()?;
         let serves = current.current_entry().is_some_and(|(_, entry)| entry.build_id == wanted.build_id);
         if serves {
-            return Ok(TakeoverOutcome::Nothing);
+            return Ok(Attempt::Nothing);
         }
         let mut resumed_rows = 0;
         let here = find(&current, wanted);
@@ -238,7 +236,7 @@ impl Follower<'_> {
                 self.report(wanted, ConsumerState::Staging, 0, None);
                 let staged = match self.stage(announcement, wanted, latest)? {
                     Some(staged) => staged,
-                    None => return Ok(TakeoverOutcome::Overtaken),
+                    None => return Ok(Attempt::Overtaken),
                 };
                 resumed_rows = staged.resumed_rows;
                 let number =
@@ -248,11 +246,12 @@ impl Follower<'_> {
                 version
             }
         };
-        let left = left_behind(announcement, &current);
-        let flip = publish::follow(&self.catalog, version, left)?;
+        let states = announcement.versions.iter().map(|it| (it.streamed.build_id.as_str(), it.state));
+        let left = follow::left_behind(&current, states);
+        let flip = follow::flip(&self.catalog, version, left, "as announced")?;
         failpoint::reach("consume.flipped")?;
-        self.run_gc();
-        Ok(TakeoverOutcome::Takeover(Takeover {
+        follow::retain(&self.catalog, &self.options.retention);
+        Ok(Attempt::Takeover(Takeover {
             version,
             previous: flip.from,
             rows: wanted.rows,
@@ -342,25 +341,11 @@ impl Follower<'_> {
             at: Timestamp::now().to_string(),
         });
     }
-
-    /// Deletes versions that retention no longer keeps; after a failure, the next flip tries again.
-    fn run_gc(&self) {
-        if let Err(error) = publish::gc(&self.catalog, &self.options.retention, publish::GRACE) {
-            tracing::warn!("old versions were not removed: {}", error.chain().join(": "));
-        }
-    }
 }
 
 /// The local version of a build.
 fn find(current: &Current, wanted: &StreamedVersion) -> Option<u64> {
     current.versions.iter().find(|(_, entry)| entry.build_id == wanted.build_id).map(|(&version, _)| version)
-}
-
-/// The state of the version that readers leave: rolled back if its publisher says so, else retired.
-fn left_behind(announcement: &Announcement, current: &Current) -> State {
-    let left = current.current_entry().map(|(_, entry)| entry.build_id.as_str());
-    let told = announcement.versions.iter().find(|it| Some(it.streamed.build_id.as_str()) == left);
-    if told.is_some_and(|it| it.state == State::RolledBack) { State::RolledBack } else { State::Retired }
 }
 
 /// Waits for the first announcement; with `once`, fails if there is none. Also returns the dataset: that of the local

@@ -23,17 +23,13 @@ pub use self::lifecycle::{Built, Complete};
 pub use self::replicas::{Replicas, propose, wait_for_replicas, withdraw};
 pub use self::two_phase::finish_pending;
 use self::two_phase::{Committed, Streaming, commit_change};
-use crate::catalog::{Action, Catalog, FileDepth, Flip};
+use crate::catalog::{Action, Catalog, Flip};
 pub use crate::catalog::{GRACE, GcReport};
 use crate::error::{Error, Kind, Result};
-use crate::failpoint;
 pub use crate::format::Pin;
-use crate::format::{
-    Allowed, Change, Current, Kafka, KafkaState, Retention, State, StreamedVersion, allow_flag, shown_time,
-};
+use crate::format::{Allowed, Change, Current, Kafka, KafkaState, Retention, StreamedVersion, allow_flag, shown_time};
 use crate::kafka::{self, Connection};
 use crate::progress::Progress;
-use crate::shutdown;
 
 /// How a version is published.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -164,21 +160,6 @@ fn commit_for_readers(
     Ok(Published::new(carried, flip))
 }
 
-/// Switches readers of a store that follows a topic to the announced version. `left` is the state of the version they
-/// leave.
-///
-/// # Errors
-/// `Invalid` for a version that does not exist; `Conflict` while another one is pinned; else as [`publish`].
-pub fn follow(catalog: &Catalog, version: u64, left: State) -> Result<Flip> {
-    let now = Timestamp::now();
-    check_files(catalog, &catalog.read()?, version)?;
-    let flip = catalog.commit(|current| current.follow(version, left, now))?;
-    if flip.from != Some(flip.to) {
-        catalog.log().record(Action::Published, Some(version), format!("as announced, {}", before(flip.from)));
-    }
-    Ok(flip)
-}
-
 /// Checks that a target's cluster can be reached with its settings.
 ///
 /// # Errors
@@ -260,48 +241,12 @@ pub fn would_free(catalog: &Catalog, retention: &Retention) -> Result<(Vec<u64>,
 /// `Conflict` when another command publishes or commits; as [`Catalog::sweep`]; `Unavailable` as [`publish`].
 pub fn gc(catalog: &Catalog, retention: &Retention, grace: Duration) -> Result<GcReport> {
     let now = Timestamp::now();
-    // Unreferenced files first: on a full disk, removing a version from `current.json` needs some of their space.
-    let mut report = catalog.sweep(Vec::new(), grace)?;
-    // A pending intent may remove versions; `commit_change` completes it first.
-    let pending = catalog.read()?.pending.is_some();
     let expired = |current: &Current| Ok(Change::Remove { versions: current.expired(retention, now) });
-    let forget = || commit_change(catalog, Streaming::default(), expired);
-    let forgotten = match forget() {
-        Err(error) if error.is_disk_full() && catalog.give_up_reserve()? => forget(),
-        forgotten => forgotten,
-    };
-    let forgotten = match forgotten?.change {
-        Change::Remove { versions } => versions,
-        other => return Err(Error::internal(format!("{other} is not a removal"))),
-    };
-    failpoint::reach("retention.forgotten")?;
-    let left = || "stopped: the rest of the old versions is deleted by the next `cutover gc` or run".to_owned();
-    if pending || !forgotten.is_empty() {
-        let swept = catalog.sweep(forgotten, grace).map_err(|error| shutdown::explain_stop(error, left))?;
-        let GcReport { versions, leftovers, bytes, .. } = swept;
-        report.versions = versions;
-        report.leftovers.extend(leftovers);
-        report.bytes += bytes;
-    }
-    catalog.keep_reserve();
-    let log = catalog.log();
-    report.versions.iter().for_each(|&version| log.record(Action::Deleted, Some(version), "retention"));
-    if !report.leftovers.is_empty() {
-        log.record(Action::Deleted, None, format!("leftovers: {}", report.leftovers.join(", ")));
-    }
-    Ok(report)
-}
-
-/// Fails when a quick check finds that the files of a version differ from its manifest.
-fn check_files(catalog: &Catalog, current: &Current, version: u64) -> Result<()> {
-    let manifest = catalog.manifest(current, version)?;
-    let findings = catalog.inspect(&manifest, FileDepth::SmallFiles)?;
-    let Some(first) = findings.first() else { return Ok(()) };
-    Err(Error::corrupt(format!(
-        "not applied: version {version} is damaged, {} problems, the first: {first}; `cutover verify STORE {version}` \
-         lists all of them, `cutover run JOB.toml --rebuild` builds it again",
-        findings.len()
-    )))
+    // A pending intent may remove versions; `commit_change` completes it first.
+    catalog.clean(grace, || match commit_change(catalog, Streaming::default(), expired)?.change {
+        Change::Remove { versions } => Ok(versions),
+        other => Err(Error::internal(format!("{other} is not a removal"))),
+    })
 }
 
 fn before(previous: Option<u64>) -> String {

@@ -57,10 +57,15 @@ pub(super) fn make_ready(catalog: &Catalog, version: u64, allow: &Allowed, repli
 /// Makes a version the candidate, which hosts fetch before it is published; with `canary`, canary hosts serve it.
 ///
 /// # Errors
-/// As [`Current::propose`](crate::format::Current::propose); `Unavailable` when the write fails.
+/// As [`Current::propose`](crate::format::Current::propose); `Corrupt` when its files differ from its manifest;
+/// `Unavailable` when the write fails.
 pub fn propose(catalog: &Catalog, version: u64, canary: bool, allow: &Allowed) -> Result<()> {
     let now = Timestamp::now();
     finish_pending(catalog)?;
+    let current = catalog.read()?;
+    // The rules first: they say more of a version that is no candidate than its files do.
+    current.clone().propose(version, canary, allow, now)?;
+    catalog.ensure_files(&current, version)?;
     catalog.commit(|current| current.propose(version, canary, allow, now))?;
     let detail = if canary { "canary hosts serve it" } else { "hosts fetch it" };
     catalog.log().record(Action::Proposed, Some(version), detail);

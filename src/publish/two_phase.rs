@@ -16,7 +16,6 @@ use std::time::{Duration, Instant};
 use jiff::Timestamp;
 
 use super::announcer::{Announcer, Cluster, connect};
-use super::check_files;
 use crate::catalog::{Action, Catalog, Flip};
 use crate::error::{Error, Result};
 use crate::failpoint;
@@ -214,7 +213,7 @@ fn changed() -> Error {
 /// Checks the files of the version that readers would be sent to. If it was deleted meanwhile, the error is `Conflict`.
 fn check_target_files(catalog: &Catalog, current: &Current, flip: Option<Flip>) -> Result<()> {
     match flip {
-        Some(flip) if flip.from != Some(flip.to) => check_files(catalog, current, flip.to).or_else(|error| {
+        Some(flip) if flip.from != Some(flip.to) => catalog.ensure_files(current, flip.to).or_else(|error| {
             let there = catalog.read()?.versions.contains_key(&flip.to);
             Err(if there { error } else { changed() })
         }),

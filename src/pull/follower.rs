@@ -9,12 +9,11 @@ use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 
-use crate::catalog::{
-    Action, BuildLock, Catalog, DownloadOptions, Downloaded, Refreshed, Remote, Replica, ReplicaState,
-};
+use crate::catalog::{BuildLock, Catalog, DownloadOptions, Downloaded, Refreshed, Remote, Replica, ReplicaState};
 use crate::error::{Error, Kind, Result};
 use crate::failpoint;
-use crate::format::{Current, DEFAULT_KEEP, Manifest, Retention, State};
+use crate::follow::{self, Attempt, Follow};
+use crate::format::{Current, DEFAULT_KEEP, Manifest, Retention};
 use crate::objects::{Patience, Settings, Tag};
 use crate::rate_limit::RateLimit;
 use crate::serve::Store;
@@ -24,9 +23,6 @@ use crate::shutdown;
 const POLL_INTERVAL: Duration = Duration::from_secs(5);
 /// How long a request is retried by a follower that continues after a failure.
 const RETRY_WHILE_FOLLOWING: Duration = Duration::from_secs(10);
-/// Backoff of a follower that failed: the first wait, and the longest.
-const FIRST_RETRY: Duration = Duration::from_secs(1);
-const LONGEST_RETRY: Duration = Duration::from_secs(60);
 /// How often a follower says what it has when nothing changed.
 const REPORT_EVERY: Duration = Duration::from_secs(60);
 /// Versions that are begun and replaced remotely before they are complete, until a single pull gives up.
@@ -127,12 +123,37 @@ pub struct Follower {
     stop: Arc<AtomicBool>,
 }
 
-enum TakeoverOutcome {
-    Takeover(Takeover),
-    /// Readers see the current version already, or nothing is published.
-    Nothing,
-    /// Another version became the current one meanwhile.
-    Overtaken,
+impl Follow for Follower {
+    type Takeover = Takeover;
+
+    fn catalog(&self) -> &Catalog {
+        &self.catalog
+    }
+
+    fn is_stopped(&self) -> bool {
+        self.stop.load(Ordering::Relaxed)
+    }
+
+    fn attempt(&mut self) -> Result<Attempt<Takeover>> {
+        let attempt = self.look_and_take_over();
+        match &attempt {
+            // A single pull that finds nothing new makes one request.
+            Ok(Attempt::Nothing) if self.reported.is_none() && !self.is_following => {}
+            Ok(Attempt::Overtaken) => {}
+            Ok(Attempt::Takeover(_) | Attempt::Nothing) => self.report(ReplicaState::Serving, None),
+            Err(error) if error.kind() == Kind::Stopped => {}
+            Err(error) => self.report(ReplicaState::Failed, Some(error.chain().join(": "))),
+        }
+        attempt
+    }
+
+    fn wait(&mut self, retry: Option<Duration>) -> Result<()> {
+        let until = Instant::now() + jittered(retry.unwrap_or(self.options.look_every));
+        while Instant::now() < until && !self.is_stopped() {
+            shutdown::sleep(until.saturating_duration_since(Instant::now()).min(shutdown::POLL_INTERVAL))?;
+        }
+        Ok(())
+    }
 }
 
 impl Follower {
@@ -194,61 +215,35 @@ impl Follower {
     /// remote one was made anew; `Unavailable` when the object store or the disk fails; `Stopped` after a signal.
     /// Readers then see what they saw.
     pub fn pull(&mut self) -> Result<Option<Takeover>> {
-        let result = self.attempts();
-        match &result {
-            // A single pull that finds nothing new makes one request.
-            Ok(None) if self.reported.is_none() && !self.is_following => {}
-            Ok(_) => self.report(ReplicaState::Serving, None),
-            Err(error) if error.kind() == Kind::Stopped => {}
-            Err(error) => self.report(ReplicaState::Failed, Some(error.chain().join(": "))),
-        }
-        result
-    }
-
-    /// Pulls every version that becomes current, until it is stopped. Failures are logged and tried again.
-    ///
-    /// # Errors
-    /// `Stopped` after a signal; `Invalid` when the local store cannot be used any more; those of `on_takeover`.
-    pub fn follow(
-        &mut self,
-        mut on_takeover: impl FnMut(std::result::Result<Option<&Takeover>, &Error>) -> Result<()>,
-    ) -> Result<()> {
-        let mut retry = FIRST_RETRY;
-        self.is_following = true;
-        while !self.stop.load(Ordering::Relaxed) {
-            let wait = match self.pull() {
-                Ok(taken) => {
-                    on_takeover(Ok(taken.as_ref()))?;
-                    retry = FIRST_RETRY;
-                    jittered(self.options.look_every)
-                }
-                Err(error) if error.kind() == Kind::Stopped => return Err(error),
-                Err(error) => {
-                    on_takeover(Err(&error))?;
-                    self.catalog.read().map(drop).or_else(|local| match local.kind() {
-                        Kind::Invalid => Err(local),
-                        _ => Ok(()),
-                    })?;
-                    let wait = retry;
-                    retry = (2 * retry).min(LONGEST_RETRY);
-                    jittered(wait)
-                }
-            };
-            self.wait(wait)?;
-        }
-        Ok(())
-    }
-
-    fn attempts(&mut self) -> Result<Option<Takeover>> {
         for _ in 0..ATTEMPTS {
-            let current = self.look()?;
-            match self.take_over(&current)? {
-                TakeoverOutcome::Takeover(taken) => return Ok(Some(taken)),
-                TakeoverOutcome::Nothing => return self.fetch_candidate(&current).map(|()| None),
-                TakeoverOutcome::Overtaken => {}
+            match self.attempt()? {
+                Attempt::Takeover(taken) => return Ok(Some(taken)),
+                Attempt::Nothing => return Ok(None),
+                Attempt::Overtaken => {}
             }
         }
         Err(Error::conflict(format!("versions of {} are replaced faster than they can be pulled", self.remote.url())))
+    }
+
+    /// Pulls every version that becomes current, until it is stopped. Failures are tried again.
+    ///
+    /// # Errors
+    /// `Stopped` after a signal; `Invalid` when the local store cannot be used any more; those of `on_attempt`.
+    pub fn follow(
+        &mut self,
+        on_attempt: impl FnMut(std::result::Result<Option<&Takeover>, &Error>) -> Result<()>,
+    ) -> Result<()> {
+        self.is_following = true;
+        follow::follow(self, on_attempt)
+    }
+
+    fn look_and_take_over(&mut self) -> Result<Attempt<Takeover>> {
+        let current = self.look()?;
+        let attempt = self.take_over(&current)?;
+        if matches!(attempt, Attempt::Nothing) {
+            self.fetch_candidate(&current)?;
+        }
+        Ok(attempt)
     }
 
     /// The remote store as it is now.
@@ -260,7 +255,7 @@ impl Follower {
         }
     }
 
-    fn take_over(&mut self, wanted: &Current) -> Result<TakeoverOutcome> {
+    fn take_over(&mut self, wanted: &Current) -> Result<Attempt<Takeover>> {
         let started = Instant::now();
         let local = self.catalog.read()?;
         if wanted.dataset != local.dataset {
@@ -272,10 +267,10 @@ impl Follower {
             )));
         }
         let Some((version, entry)) = wanted.entry_seen(self.options.canary) else {
-            return Ok(TakeoverOutcome::Nothing);
+            return Ok(Attempt::Nothing);
         };
         if local.current_entry().is_some_and(|(_, here)| here.build_id == entry.build_id) {
-            return Ok(TakeoverOutcome::Nothing);
+            return Ok(Attempt::Nothing);
         }
         let mut downloaded = Downloaded::default();
         let manifest = match local.versions.get(&version) {
@@ -292,19 +287,19 @@ impl Follower {
                     downloaded = came;
                     manifest
                 }
-                None => return Ok(TakeoverOutcome::Overtaken),
+                None => return Ok(Attempt::Overtaken),
             },
         };
         // Whatever could keep readers from opening it is found before they are sent to it.
         Store::of(self.catalog.clone()).version(version)?;
-        let left = left_behind(wanted, &local);
-        let now = Timestamp::now();
-        let flip = self.catalog.commit(|current| current.follow(version, left, now))?;
-        self.catalog.log().record(Action::Published, Some(version), format!("as in {}", self.remote.url()));
-        if let Err(error) = self.retain() {
-            tracing::warn!("old versions were not removed: {}", error.chain().join(": "));
+        let states = wanted.versions.values().map(|entry| (entry.build_id.as_str(), entry.state));
+        let left = follow::left_behind(&local, states);
+        let flip = follow::flip(&self.catalog, version, left, &format!("as in {}", self.remote.url()))?;
+        if let Err(error) = self.catalog.clear_staging(&self.building, None) {
+            tracing::warn!("unfinished downloads were not removed: {}", error.chain().join(": "));
         }
-        Ok(TakeoverOutcome::Takeover(Takeover {
+        follow::retain(&self.catalog, &self.options.retention);
+        Ok(Attempt::Takeover(Takeover {
             version,
             previous: flip.from,
             rows: manifest.rows,
@@ -394,14 +389,6 @@ impl Follower {
         Ok(build(&now) == build(wanted) && now.candidate == wanted.candidate)
     }
 
-    fn retain(&self) -> Result<()> {
-        self.catalog.clear_staging(&self.building, None)?;
-        let removed = self.catalog.retain(&self.options.retention)?;
-        let log = self.catalog.log();
-        removed.versions.iter().for_each(|&version| log.record(Action::Deleted, Some(version), "retention"));
-        Ok(())
-    }
-
     /// Says what this host has; a host that may not write says so once, and pulls all the same.
     fn report(&mut self, state: ReplicaState, error: Option<String>) {
         if !self.may_report {
@@ -432,21 +419,6 @@ impl Follower {
             }
         }
     }
-
-    fn wait(&self, time: Duration) -> Result<()> {
-        let until = Instant::now() + time;
-        while Instant::now() < until && !self.stop.load(Ordering::Relaxed) {
-            shutdown::sleep(until.saturating_duration_since(Instant::now()).min(shutdown::POLL_INTERVAL))?;
-        }
-        Ok(())
-    }
-}
-
-/// The state of the version that readers leave: rolled back if the remote store says so, else retired.
-fn left_behind(remote: &Current, local: &Current) -> State {
-    let left = local.current_entry().map(|(_, entry)| entry.build_id.as_str());
-    let there = remote.versions.values().find(|entry| Some(entry.build_id.as_str()) == left);
-    if there.is_some_and(|entry| entry.state == State::RolledBack) { State::RolledBack } else { State::Retired }
 }
 
 /// A time with up to a fifth of it taken off or added, so that many hosts do not ask at once.

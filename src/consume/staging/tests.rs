@@ -130,7 +130,7 @@ fn stage(announcement: &Announcement, wanted: &StreamedVersion) -> Result<()> {
     let built = staging.build(&dirs, vec![ReceivedPartition { partition: 0, tables, resumed_rows: 0, material }])?;
     let manifest = staging.manifest(built)?;
     let version = ReceivedVersion { dirs, manifest, resumed_rows: 0 }.install(&catalog, wanted.version)?;
-    crate::publish::follow(&catalog, version, State::Retired).map(drop)
+    crate::follow::flip(&catalog, version, State::Retired, "as announced").map(drop)
 }
 
 #[test]

@@ -187,13 +187,12 @@ pub fn free_space(path: &Path) -> Result<u64> {
 /// `Unavailable` when the disk cannot be read.
 pub fn disk_usage(path: &Path) -> Result<u64> {
     use std::os::unix::fs::MetadataExt;
-    const BLOCK: u64 = 512;
     let gone = |error: &std::io::Error| error.kind() == std::io::ErrorKind::NotFound;
     let meta = match std::fs::symlink_metadata(path) {
         Err(error) if gone(&error) => return Ok(0),
         meta => meta.io("stat", path)?,
     };
-    let mut bytes = meta.blocks() * BLOCK;
+    let mut bytes = meta.blocks() * fs::BLOCK;
     if meta.is_dir() {
         let entries = match std::fs::read_dir(path) {
             Err(error) if gone(&error) => return Ok(bytes),

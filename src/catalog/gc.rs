@@ -17,6 +17,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
+use super::event::Action;
 use super::layout;
 use super::lock::Lock;
 use super::store::Catalog;
@@ -91,6 +92,39 @@ impl Catalog {
         Ok(removed)
     }
 
+    /// Deletes what nothing references and the versions that `forget` has removed from `current.json`, and logs it.
+    ///
+    /// # Errors
+    /// As [`Catalog::sweep`]; those of `forget`.
+    pub fn clean(&self, grace: Duration, forget: impl Fn() -> Result<Vec<u64>>) -> Result<GcReport> {
+        // Unreferenced files first: on a full disk, removing a version from `current.json` needs some of their space.
+        let mut report = match self.remote() {
+            None => self.sweep(Vec::new(), grace)?,
+            Some(_) => GcReport::default(),
+        };
+        let pending = self.read()?.pending.is_some();
+        let forgotten = match forget() {
+            Err(error) if error.is_disk_full() && self.give_up_reserve()? => forget(),
+            forgotten => forgotten,
+        }?;
+        failpoint::reach("retention.forgotten")?;
+        let left = || "stopped: the rest of the old versions is deleted by the next `cutover gc` or run".to_owned();
+        if self.remote().is_some() || pending || !forgotten.is_empty() {
+            let swept = self.sweep(forgotten, grace).map_err(|error| shutdown::explain_stop(error, left))?;
+            report.versions = swept.versions;
+            report.leftovers.extend(swept.leftovers);
+            report.unfinished = report.unfinished.or(swept.unfinished);
+            report.bytes += swept.bytes;
+        }
+        self.keep_reserve();
+        let log = self.log();
+        report.versions.iter().for_each(|&version| log.record(Action::Deleted, Some(version), "retention"));
+        if !report.leftovers.is_empty() {
+            log.record(Action::Deleted, None, format!("leftovers: {}", report.leftovers.join(", ")));
+        }
+        Ok(report)
+    }
+
     /// Deletes the versions of a store that follows another place which `retention` no longer keeps, and what nothing
     /// references.
     ///
@@ -98,11 +132,12 @@ impl Catalog {
     /// As [`Catalog::commit`] and [`Catalog::sweep`].
     pub fn retain(&self, retention: &Retention) -> Result<GcReport> {
         let now = Timestamp::now();
-        let forgotten = self.commit(|current| {
-            let expired = current.expired(retention, now);
-            expired.iter().try_for_each(|&version| current.remove(version).map(drop)).map(|()| expired)
-        })?;
-        self.sweep(forgotten, GRACE)
+        self.clean(GRACE, || {
+            self.commit(|current| {
+                let expired = current.expired(retention, now);
+                expired.iter().try_for_each(|&version| current.remove(version).map(drop)).map(|()| expired)
+            })
+        })
     }
 
     /// Deletes the trash and returns its bytes.
@@ -138,30 +173,28 @@ pub(super) fn names(directory: &Path) -> Result<Vec<String>> {
 }
 
 /// Deletes a file, a link or a directory tree and returns the bytes that it took on disk, as [`Catalog::stored_bytes`]
-/// counts them.
+/// counts them; what another process deletes meanwhile is no error.
 fn free(path: &Path) -> Result<u64> {
-    let bytes = durable_file::disk_usage(path)?;
-    delete(path).map(|()| bytes)
-}
-
-/// Deletes a file, a link or a directory tree; what another process deletes meanwhile is no error.
-fn delete(path: &Path) -> Result<()> {
     let gone = |error: &std::io::Error| error.kind() == ErrorKind::NotFound;
     let meta = match fs::symlink_metadata(path) {
-        Err(error) if gone(&error) => return Ok(()),
+        Err(error) if gone(&error) => return Ok(0),
         meta => meta.io("stat", path)?,
     };
+    let mut bytes = fs::bytes_on_disk(&meta);
     let deleted = if meta.is_dir() {
-        names(path)?.iter().try_for_each(|name| delete(&path.join(name)))?;
+        for name in names(path)? {
+            bytes += free(&path.join(name))?;
+        }
         fs::remove_dir(path)
     } else {
         fs::remove_file(path)
     };
     match deleted {
-        Err(error) if gone(&error) => Ok(()),
+        Err(error) if gone(&error) => {}
         deleted => {
             deleted.io("delete", path)?;
-            failpoint::reach("retention.deleted")
+            failpoint::reach("retention.deleted")?;
         }
     }
+    Ok(bytes)
 }

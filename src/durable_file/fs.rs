@@ -18,9 +18,18 @@ pub(crate) use std::thread::sleep;
 
 #[cfg(test)]
 pub(crate) use super::simulated_fs::{
-    Disk, File, Look, Mode, OpenOptions, create_dir, exists, metadata, now, on_disk, read_dir, remove_dir, remove_file,
-    rename, sleep, symlink_metadata,
+    Disk, File, Look, Mode, OpenOptions, bytes_on_disk, create_dir, exists, metadata, now, on_disk, read_dir,
+    remove_dir, remove_file, rename, sleep, symlink_metadata,
 };
+
+/// Bytes of a block of a disk, by which the system counts.
+pub(crate) const BLOCK: u64 = 512;
+
+/// Bytes that a file, or a directory without its content, takes on disk.
+#[cfg(not(test))]
+pub(crate) fn bytes_on_disk(meta: &std::fs::Metadata) -> u64 {
+    std::os::unix::fs::MetadataExt::blocks(meta) * BLOCK
+}
 
 /// The clock of waits for a lock.
 #[cfg(not(test))]

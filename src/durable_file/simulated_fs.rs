@@ -124,6 +124,14 @@ pub(crate) fn metadata(path: impl AsRef<Path>) -> io::Result<Metadata> {
     }
 }
 
+/// As that of `fs`; a simulated disk has no blocks.
+pub(crate) fn bytes_on_disk(meta: &Metadata) -> u64 {
+    match meta {
+        Metadata::Real(meta) => std::os::unix::fs::MetadataExt::blocks(meta) * super::fs::BLOCK,
+        Metadata::Simulated(_) => 0,
+    }
+}
+
 pub(crate) fn symlink_metadata(path: impl AsRef<Path>) -> io::Result<Metadata> {
     match disk() {
         Some(disk) => disk.look(path.as_ref()).map(Metadata::Simulated),

@@ -39,6 +39,17 @@ struct Build {
     written: Timestamp,
 }
 
+/// Objects of builds by the builds' IDs, each with its path below its build.
+type Work = BTreeMap<String, Vec<(String, Entry)>>;
+
+/// What a listing found that nothing names.
+struct Found {
+    /// Builds by their IDs.
+    unnamed: BTreeMap<String, Build>,
+    /// Single objects.
+    surplus: Vec<Entry>,
+}
+
 impl Remote {
     /// Deletes the objects of versions that were `removed` from `current.json`, and those of builds that it does not
     /// name and that are older than `grace`. The latter only while this process is the builder: `lock_build` makes it one.
@@ -53,7 +64,7 @@ impl Remote {
     ) -> Result<Swept> {
         let oldest = Timestamp::now().checked_sub(grace).unwrap_or(Timestamp::MIN);
         let mut swept = Swept::default();
-        let mut unnamed = self.unnamed_builds(&self.current()?)?;
+        let Found { mut unnamed, surplus } = self.found(&self.current()?, oldest)?;
         for (id, build) in &unnamed {
             let version = self.manifest(id).map(|manifest| manifest.version);
             if version.is_ok_and(|version| removed.contains(&version)) {
@@ -62,7 +73,6 @@ impl Remote {
         }
         unnamed.retain(|_, build| build.written <= oldest);
         let uploads = self.noted_uploads(oldest)?;
-        let surplus = self.surplus(&self.current()?, oldest)?;
         if unnamed.is_empty() && uploads.is_empty() && surplus.is_empty() {
             return Ok(swept);
         }
@@ -96,63 +106,60 @@ impl Remote {
     /// As those of a listing.
     pub(in crate::catalog) fn unnamed(&self, current: &Current) -> Result<Vec<String>> {
         let builds = build_ids(current);
-        let mut unnamed = Vec::new();
+        let (mut unnamed, mut work) = (Vec::new(), Work::new());
         self.bucket.list(None, |entry| {
             let key = entry.key.as_str();
             let (first, rest) = key.split_once('/').unwrap_or((key, ""));
+            let (id, path) = rest.split_once('/').unwrap_or((rest, ""));
             let is_named = match first {
                 "current.json" | "lease.json" => rest.is_empty(),
                 "log" | "replicas" => true,
-                "versions" => builds.contains(rest.split('/').next().unwrap_or_default()),
+                "versions" => builds.contains(id),
                 _ => false,
             };
-            unnamed.extend((!is_named).then(|| key.to_owned()));
+            if !is_named {
+                unnamed.push(key.to_owned());
+            } else if first == "versions" && is_surplus(path, &BTreeSet::new()) {
+                work.entry(id.to_owned()).or_default().push((path.to_owned(), entry));
+            }
             Ok(())
         })?;
-        let surplus = self.surplus(current, Timestamp::MAX)?.into_iter().map(|entry| entry.key.as_str().to_owned());
-        unnamed.extend(surplus.filter(|key| key.starts_with("versions/")));
+        unnamed.extend(self.surplus(work)?.into_iter().map(|entry| entry.key.as_str().to_owned()));
         unnamed.sort_unstable();
         Ok(unnamed)
     }
 
-    /// The builds that `current` does not name.
-    fn unnamed_builds(&self, current: &Current) -> Result<BTreeMap<String, Build>> {
+    /// What `current` does not name, by one listing of `versions/`: whole builds; and what the work of clusters left, in
+    /// builds that it names and of an unfinished one, written before `oldest`.
+    fn found(&self, current: &Current, oldest: Timestamp) -> Result<Found> {
         let named = build_ids(current);
-        let mut unnamed: BTreeMap<String, Build> = BTreeMap::new();
+        let (mut unnamed, mut work): (BTreeMap<String, Build>, _) = (BTreeMap::new(), Work::new());
         self.bucket.list(Some(&versions_key()?), |entry| {
-            let id = entry.key.as_str().split('/').nth(1).unwrap_or_default();
+            let below = entry.key.as_str().strip_prefix("versions/").unwrap_or_default();
+            let (id, path) = below.split_once('/').unwrap_or((below, ""));
             if !named.contains(id) {
                 let build = unnamed.entry(id.to_owned()).or_default();
                 build.written = build.written.max(entry.modified);
                 build.bytes += entry.bytes;
                 build.keys.push(entry.key);
+            } else if entry.modified <= oldest && is_surplus(path, &BTreeSet::new()) {
+                work.entry(id.to_owned()).or_default().push((path.to_owned(), entry));
             }
             Ok(())
         })?;
-        Ok(unnamed)
+        let mut surplus = self.surplus(work)?;
+        surplus.extend(self.bucket.head(&building_key()?)?.filter(|entry| entry.modified <= oldest));
+        Ok(Found { unnamed, surplus })
     }
 
-    /// What the work of clusters left in builds that `current` names, and the name of an unfinished build; all of it
-    /// written before `oldest`.
-    fn surplus(&self, current: &Current, oldest: Timestamp) -> Result<Vec<Entry>> {
-        let builds = build_ids(current);
-        let mut candidates: BTreeMap<String, Vec<(String, Entry)>> = BTreeMap::new();
-        self.bucket.list(Some(&versions_key()?), |entry| {
-            let key = entry.key.as_str().to_owned();
-            let (id, path) = key.strip_prefix("versions/").and_then(|rest| rest.split_once('/')).unwrap_or_default();
-            let may_go = entry.modified <= oldest && builds.contains(id) && is_surplus(path, &BTreeSet::new());
-            if may_go {
-                candidates.entry(id.to_owned()).or_default().push((path.to_owned(), entry));
-            }
-            Ok(())
-        })?;
+    /// Of the work of clusters in builds, what their manifests do not name.
+    fn surplus(&self, work: Work) -> Result<Vec<Entry>> {
         let mut surplus = Vec::new();
-        for (id, entries) in candidates {
+        for (id, entries) in work {
             let manifest = self.manifest(&id)?;
             let named = manifest.shards.iter().filter_map(|shard| shard.attempt.as_deref()).collect();
             surplus.extend(entries.into_iter().filter(|(path, _)| is_surplus(path, &named)).map(|(_, entry)| entry));
         }
-        surplus.extend(self.bucket.head(&building_key()?)?.filter(|entry| entry.modified <= oldest));
         Ok(surplus)
     }
 

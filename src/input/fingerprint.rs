@@ -6,7 +6,7 @@
 //!
 //! Not for: checking what the files contain.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::sync::Arc;
 
@@ -19,6 +19,8 @@ use crate::objects::{Bucket, Entry, Key, Location, Scheme};
 
 /// Up to this number of objects of a bucket are looked at one by one; more are listed.
 const MAX_LOOKED_AT: usize = 32;
+/// Up to this number of directories are listed one by one; of more, the one that has them all.
+const MAX_LISTED: usize = 32;
 
 /// A digest of the file lists of all inputs: 32 hexadecimal digits.
 pub fn digest(inputs: &[Input]) -> String {
@@ -74,7 +76,7 @@ fn differs(file: impl std::fmt::Display, is_there: bool) -> Error {
     ))
 }
 
-/// Checks objects of one bucket: one by one, or by a listing of the directory that has all of them.
+/// Checks objects of one bucket: one by one, or by listings of their directories.
 fn check_objects(objects: &[&Arc<ObjectFile>]) -> Result<()> {
     let Some(bucket) = objects.first().map(|object| object.bucket()) else { return Ok(()) };
     if objects.len() <= MAX_LOOKED_AT || bucket.location().scheme() == Scheme::Http {
@@ -88,11 +90,12 @@ fn check_objects(objects: &[&Arc<ObjectFile>]) -> Result<()> {
     }
     let mut expected: BTreeMap<&str, &ObjectFile> =
         objects.iter().map(|object| (object.entry().key.as_str(), object.as_ref())).collect();
-    let directory = common_directory(expected.keys().copied());
-    list(bucket, &directory, |now| match expected.remove(now.key.as_str()) {
-        Some(object) if !is_same(object.entry(), &now) => Err(differs(object.url(), true)),
-        _ => Ok(()),
-    })?;
+    for directory in directories(expected.keys().copied()) {
+        list(bucket, &directory, |now| match expected.remove(now.key.as_str()) {
+            Some(object) if !is_same(object.entry(), &now) => Err(differs(object.url(), true)),
+            _ => Ok(()),
+        })?;
+    }
     expected.values().next().map_or(Ok(()), |object| Err(differs(object.url(), false)))
 }
 
@@ -107,6 +110,14 @@ fn is_same(known: &Entry, now: &Entry) -> bool {
         _ => known.modified == now.modified,
     };
     is_same && known.bytes == now.bytes
+}
+
+/// Directories that have all keys: each key's own, or one for all where that would be many listings.
+fn directories<'k>(keys: impl Iterator<Item = &'k str> + Clone) -> BTreeSet<String> {
+    let own = keys.clone().map(|key| key.rsplit_once('/').map_or("", |(directory, _)| directory).to_owned());
+    let own: BTreeSet<String> = own.collect();
+    // The root has all others.
+    if own.len() <= MAX_LISTED && !own.contains("") { own } else { BTreeSet::from([common_directory(keys)]) }
 }
 
 /// The longest directory that has all keys.
@@ -131,6 +142,18 @@ mod tests {
         assert_eq!(of(&["a/day=1/x", "a/day=2/x", "a/day=10/x"]), "a");
         assert_eq!(of(&["a/x", "b/x"]), "");
         assert_eq!(of(&["x", "a/x"]), "");
+    }
+
+    #[test]
+    fn directories_are_listed_one_by_one_unless_they_are_many() {
+        let of = |days: usize| {
+            let keys: Vec<String> =
+                (0..days).flat_map(|day| [format!("a/day={day}/x"), format!("a/day={day}/y")]).collect();
+            directories(keys.iter().map(String::as_str))
+        };
+        assert_eq!(of(2).into_iter().collect::<Vec<_>>(), ["a/day=0", "a/day=1"]);
+        assert_eq!(of(MAX_LISTED + 1).into_iter().collect::<Vec<_>>(), ["a"]);
+        assert_eq!(directories(["x", "a/x"].into_iter()).into_iter().collect::<Vec<_>>(), [""]);
     }
 
     #[test]

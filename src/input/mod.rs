@@ -21,6 +21,7 @@ mod footer_guard;
 mod footer_repair;
 mod int96;
 mod layout;
+mod narrowing;
 mod object_tree;
 mod pages;
 mod parquet_files;

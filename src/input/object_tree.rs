@@ -4,6 +4,8 @@
 //! s3://lake/events/date=2026-11-*/*.parquet
 //!           └─────┘ listed once, page by page; everything else is looked up in the listing
 //! ```
+//! Directories that can hold nothing of the input are not listed (`narrowing`).
+//!
 //! A URL without wildcards is looked at first; it is listed unless it is an object. https has no listing: its URLs name
 //! one file each.
 //!
@@ -16,27 +18,24 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
 use std::path::{Path, PathBuf};
 
-use glob::{MatchOptions, Pattern};
+use glob::Pattern;
 
 use super::Source;
+use super::narrowing::{Narrowing, OPTIONS, WILDCARDS};
 use super::tree::{Found, Node, Tree, TreeFile, no_pattern};
 use crate::error::{Error, Result};
 use crate::objects::{Bucket, Entry, Key, Location, Scheme};
 
 /// Maximum number of objects that are listed for an input.
 const MAX_LISTED: usize = 1_000_000;
-/// Begins a part of a pattern that is not taken as it is written.
-pub(super) const WILDCARDS: [char; 3] = ['*', '?', '['];
-/// A wildcard stays within a name between slashes.
-const OPTIONS: MatchOptions =
-    MatchOptions { case_sensitive: true, require_literal_separator: true, require_literal_leading_dot: false };
-
 /// The objects below a URL.
 pub(super) struct ObjectTree {
     bucket: Bucket,
     entries: BTreeMap<String, Entry>,
-    /// The directory whose objects are all in `entries`; none if only one was looked at.
+    /// The directory whose objects are all in `entries`, but for those that are `skipped`; none if only one was looked at.
     listed: Option<String>,
+    /// Directories that hold nothing of the input.
+    skipped: BTreeSet<String>,
 }
 
 impl ObjectTree {
@@ -45,14 +44,16 @@ impl ObjectTree {
     /// # Errors
     /// `Invalid` for what cannot be listed, and for missing buckets, credentials and rights; `Input` for too many objects;
     /// `Unavailable` when the store does not answer.
-    pub(super) fn look(bucket: &Bucket, url: &str, location: &Location) -> Result<Self> {
+    pub(super) fn look(bucket: &Bucket, url: &str, location: &Location, narrowing: &Narrowing<'_>) -> Result<Self> {
         let path = location.prefix();
         let one = |entry: Entry| Self {
             bucket: bucket.clone(),
             entries: BTreeMap::from([(entry.key.as_str().to_owned(), entry)]),
             listed: None,
+            skipped: BTreeSet::new(),
         };
-        let nothing = || Self { bucket: bucket.clone(), entries: BTreeMap::new(), listed: None };
+        let nothing =
+            || Self { bucket: bucket.clone(), entries: BTreeMap::new(), listed: None, skipped: BTreeSet::new() };
         if location.scheme() == Scheme::Http {
             if path.is_empty() || path.contains('*') || url.ends_with('/') {
                 return Err(Error::invalid(format!(
@@ -63,24 +64,23 @@ impl ObjectTree {
         }
         if let Some(wildcard) = path.find(WILDCARDS) {
             let directory = path[..wildcard].rfind('/').map_or("", |end| &path[..end]);
-            return Self::list(bucket, directory);
+            return Self::list(bucket, directory, narrowing);
         }
         let named = if path.is_empty() || url.ends_with('/') { None } else { bucket.head(&Key::new(path)?)? };
         match named {
             Some(entry) if entry.bytes > 0 => Ok(one(entry)),
             Some(entry) => {
-                let tree = Self::list(bucket, path)?;
+                let tree = Self::list(bucket, path, narrowing)?;
                 Ok(if tree.entries.is_empty() { one(entry) } else { tree })
             }
-            None => Self::list(bucket, path),
+            None => Self::list(bucket, path, narrowing),
         }
     }
 
-    /// Lists a directory; the empty one is the whole bucket.
-    fn list(bucket: &Bucket, directory: &str) -> Result<Self> {
+    /// Lists what can be of the input in a directory; the empty one is the whole bucket.
+    fn list(bucket: &Bucket, directory: &str, narrowing: &Narrowing<'_>) -> Result<Self> {
         let mut entries = BTreeMap::new();
-        let prefix = if directory.is_empty() { None } else { Some(Key::new(directory)?) };
-        bucket.list(prefix.as_ref(), |entry| {
+        let mut each = |entry: Entry| {
             if entries.len() == MAX_LISTED {
                 return Err(Error::input(format!(
                     "{}/{directory} has more than {MAX_LISTED} objects; name a directory in it",
@@ -89,8 +89,18 @@ impl ObjectTree {
             }
             entries.insert(entry.key.as_str().to_owned(), entry);
             Ok(())
-        })?;
-        let mut tree = Self { bucket: bucket.clone(), entries, listed: Some(directory.to_owned()) };
+        };
+        let mut skipped = BTreeSet::new();
+        let mut directories = vec![directory.to_owned()];
+        if let Some(narrowed) = narrowing.narrow(bucket, directory)? {
+            narrowed.entries.into_iter().try_for_each(&mut each)?;
+            (directories, skipped) = (narrowed.directories, narrowed.skipped);
+        }
+        for directory in directories {
+            let prefix = if directory.is_empty() { None } else { Some(Key::new(directory)?) };
+            bucket.list(prefix.as_ref(), &mut each)?;
+        }
+        let mut tree = Self { bucket: bucket.clone(), entries, listed: Some(directory.to_owned()), skipped };
         let markers: Vec<String> = tree.entries.values().filter(|entry| tree.is_marker(entry)).map(key).collect();
         markers.iter().for_each(|marker| drop(tree.entries.remove(marker)));
         Ok(tree)
@@ -183,7 +193,9 @@ impl Tree for ObjectTree {
 
     fn exists(&self, path: &Path) -> Result<bool> {
         let path = text(path);
-        let is_listed = |listed: &String| listed.is_empty() || path.starts_with(&format!("{listed}/"));
+        let is_below =
+            |directory: &String| path.strip_prefix(directory.as_str()).is_some_and(|rest| rest.starts_with('/'));
+        let is_listed = |listed: &String| (listed.is_empty() || is_below(listed)) && !self.skipped.iter().any(is_below);
         if self.entries.contains_key(path) || self.is_directory(path) {
             return Ok(true);
         }
@@ -191,6 +203,10 @@ impl Tree for ObjectTree {
             return Ok(false);
         }
         Ok(self.bucket.head(&Key::new(path)?)?.is_some())
+    }
+
+    fn has_skipped(&self) -> bool {
+        !self.skipped.is_empty()
     }
 
     fn file(&self, path: &Path) -> Result<TreeFile> {

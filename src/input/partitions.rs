@@ -144,15 +144,22 @@ pub(super) fn select(
     Ok(kept)
 }
 
+/// Whether a directory can hold files of the partitions that a job names, by its own name.
+pub(super) fn may_hold(wanted: &Partitions, name: &str) -> bool {
+    column_and_value(name).is_none_or(|(column, value)| wanted.allow(column, value.as_deref()))
+}
+
 /// Columns and values from the directories of a relative path.
 pub(super) fn columns_and_values(path: &Path) -> (Vec<String>, Vec<Option<String>>) {
     let directories = path.parent().into_iter().flat_map(Path::components);
-    directories
-        .filter_map(|directory| {
-            let (column, value) = directory.as_os_str().to_str()?.split_once('=')?;
-            Some((column.to_owned(), (value != HIVE_NULL).then(|| unescape(value))))
-        })
-        .unzip()
+    let names = directories.filter_map(|directory| column_and_value(directory.as_os_str().to_str()?));
+    names.map(|(column, value)| (column.to_owned(), value)).unzip()
+}
+
+/// The column and the value in a directory's name; no value is null.
+fn column_and_value(name: &str) -> Option<(&str, Option<String>)> {
+    let (column, value) = name.split_once('=')?;
+    Some((column, (value != HIVE_NULL).then(|| unescape(value))))
 }
 
 /// Decodes the percent-encoding that writers use for characters a path cannot have.

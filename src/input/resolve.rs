@@ -7,12 +7,14 @@
 //! A directory with a Delta Lake, Iceberg or Hudi log is refused: its log says which files are live, and reading all of
 //! them would bring back deleted rows.
 
+use std::cell::Cell;
 use std::collections::BTreeSet;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
 use super::buckets::Buckets;
-use super::object_tree::{ObjectTree, WILDCARDS};
+use super::narrowing::{Narrowing, WILDCARDS};
+use super::object_tree::ObjectTree;
 use super::text::Packing;
 use super::tree::{Found, LocalTree, Node, Tree, TreeFile};
 use super::{InputFile, partitions};
@@ -38,19 +40,36 @@ struct Place<'s> {
     tree: Box<dyn Tree>,
     /// Its path in the tree; may be a pattern.
     path: String,
+    /// Whether directories of other partitions than those that the job names were found, and not looked into.
+    has_others: Cell<bool>,
 }
 
 impl<'s> Place<'s> {
     fn of(spec: &'s InputSpec, buckets: &Buckets) -> Result<Self> {
         if !Location::is_url(&spec.path) {
-            return Ok(Self { spec, tree: Box::new(LocalTree), path: spec.path.clone() });
+            return Ok(Self::new(spec, LocalTree, spec.path.clone()));
         }
         let location = Location::parse(&spec.path)?;
         if location.scheme() == Scheme::File {
-            return Ok(Self { spec, tree: Box::new(LocalTree), path: format!("/{}", location.prefix()) });
+            return Ok(Self::new(spec, LocalTree, format!("/{}", location.prefix())));
         }
-        let tree = ObjectTree::look(&buckets.open(&location)?, &spec.path, &location)?;
-        Ok(Self { spec, tree: Box::new(tree), path: location.prefix().to_owned() })
+        let narrowing = Narrowing::of(spec, location.prefix());
+        let tree = ObjectTree::look(&buckets.open(&location)?, &spec.path, &location, &narrowing)?;
+        Ok(Self::new(spec, tree, location.prefix().to_owned()))
+    }
+
+    fn new(spec: &'s InputSpec, tree: impl Tree + 'static, path: String) -> Self {
+        let has_others = Cell::new(spec.partitions.is_some() && tree.has_skipped());
+        Self { spec, tree: Box::new(tree), path, has_others }
+    }
+
+    /// Whether a directory can hold files of the partitions that the job names; all of it is read if it names none.
+    fn may_hold(&self, directory: &Path) -> bool {
+        let Some(wanted) = &self.spec.partitions else { return true };
+        let name = directory.file_name().and_then(|name| name.to_str());
+        let may_hold = name.is_none_or(|name| partitions::may_hold(wanted, name));
+        self.has_others.set(self.has_others.get() || !may_hold);
+        may_hold
     }
 
     fn error(&self, kind: Kind, what: impl fmt::Display) -> Error {
@@ -69,7 +88,7 @@ pub(super) fn find(spec: &InputSpec, buckets: &Buckets) -> Result<ResolvedFiles>
     // A glob can match a directory and its content.
     paths.sort_unstable();
     paths.dedup();
-    if paths.is_empty() {
+    if paths.is_empty() && !place.has_others.get() {
         return Err(Error::input(format!(
             "input {} has no files at {}; check the path, or wait for the data to arrive",
             spec.name, spec.path
@@ -133,10 +152,10 @@ fn list(place: &Place<'_>) -> Result<(PathBuf, Vec<PathBuf>)> {
         if below.components().any(|part| hidden(Path::new(part.as_os_str()))) {
             continue;
         }
-        if found.is_directory {
-            walk(place, &found.path, 0, &mut paths)?;
-        } else {
+        if !found.is_directory {
             paths.push(found.path);
+        } else if place.may_hold(&found.path) {
+            walk(place, &found.path, 0, &mut paths)?;
         }
     }
     Ok((root, paths))
@@ -160,10 +179,10 @@ fn walk(place: &Place<'_>, directory: &Path, depth: usize, paths: &mut Vec<PathB
         if hidden(&path) {
             continue;
         }
-        if is_directory {
-            walk(place, &path, depth + 1, paths)?;
-        } else {
+        if !is_directory {
             paths.push(path);
+        } else if place.may_hold(&path) {
+            walk(place, &path, depth + 1, paths)?;
         }
         if paths.len() > MAX_FILES {
             return Err(Error::input(format!("input {} has more than {MAX_FILES} files", place.spec.name)));
@@ -303,16 +322,18 @@ fn format_of(place: &Place<'_>, paths: &[PathBuf]) -> Result<Format> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use std::fs;
 
     use super::*;
+    use crate::job::Job;
 
     fn find(spec: &InputSpec) -> Result<ResolvedFiles> {
         super::find(spec, &Buckets::from_env())
     }
 
-    fn spec(path: &Path) -> InputSpec {
+    /// An input of a job that only has a path.
+    pub(in crate::input) fn spec(path: &Path) -> InputSpec {
         InputSpec {
             name: "events".to_owned(),
             path: path.display().to_string(),
@@ -352,6 +373,30 @@ mod tests {
         assert_eq!(globbed.files.len(), 1);
         let everything = find(&spec(&root.join("**/*"))).unwrap();
         assert_eq!(everything.files.len(), 2, "each file once, and none of hidden directories");
+    }
+
+    #[test]
+    fn directories_of_other_partitions_are_not_looked_into() {
+        let root = tempfile::tempdir().unwrap();
+        let root = root.path();
+        for path in ["month=01/de.csv", "month=2/de.csv", "month=3/de.csv"] {
+            touch(root, path);
+        }
+        // Whoever looks into it does not come to an end.
+        std::os::unix::fs::symlink(".", root.join("month=3/loop")).unwrap();
+        let job = |months: &str| {
+            let text = format!(
+                "version = 1\ndataset = 'n'\nstore = 's'\n[inputs.events]\npath = '{}'\npartitions = {{ month = {months} \
+                 }}\n[query]\nsql = 'SELECT k FROM events'\n[output]\nkey = ['k']\n",
+                root.display()
+            );
+            let no_file = |_: &Path| Ok(String::new());
+            Job::parse(Path::new("job.toml"), &text, &Default::default(), &no_file).unwrap().inputs.remove(0)
+        };
+        let files = |months| find(&job(months)).map(|found| found.files.len());
+        assert_eq!(files("[1, 2]").unwrap(), 2, "numbers are compared by value");
+        assert!(files("[3]").unwrap_err().message().contains("directories deep"));
+        assert!(files("[4]").unwrap_err().message().contains("month=4 is not there"));
     }
 
     #[test]

@@ -66,6 +66,11 @@ pub(super) trait Tree {
     /// `Unavailable` if the store does not answer.
     fn exists(&self, path: &Path) -> Result<bool>;
 
+    /// Whether there are directories that were not listed, as they hold nothing of the input.
+    fn has_skipped(&self) -> bool {
+        false
+    }
+
     /// A file that can be read.
     ///
     /// # Errors

@@ -55,12 +55,22 @@ impl Partitions {
     pub fn matching(&self, columns: &[String], values: &[Option<String>]) -> Option<String> {
         let part = |(name, wanted): &(String, Vec<String>)| {
             let own = values.get(columns.iter().position(|column| column == name)?)?.as_ref()?;
-            let same =
-                |wanted: &&String| *wanted == own || number(wanted).is_some_and(|wanted| number(own) == Some(wanted));
-            Some(format!("{name}={}", wanted.iter().find(same)?))
+            Some(format!("{name}={}", named(wanted, own)?))
         };
         self.columns.iter().map(part).collect::<Option<Vec<_>>>().map(|parts| parts.join("/"))
     }
+
+    /// Whether files with this value of a column can belong to one of the partitions; null is none of them.
+    pub fn allow(&self, column: &str, value: Option<&str>) -> bool {
+        let known = self.columns.iter().find(|(name, _)| name == column);
+        known.is_none_or(|(_, wanted)| value.is_some_and(|value| named(wanted, value).is_some()))
+    }
+}
+
+/// The one of some values that is meant by a directory's.
+fn named<'w>(wanted: &'w [String], own: &str) -> Option<&'w String> {
+    let same = |wanted: &&String| *wanted == own || number(wanted).is_some_and(|wanted| number(own) == Some(wanted));
+    wanted.iter().find(same)
 }
 
 /// Reads `partitions`.

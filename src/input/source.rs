@@ -227,11 +227,11 @@ impl Opened {
         }
     }
 
-    /// Reads all of it, front to back.
-    pub(super) fn into_reader(self) -> Reader {
+    /// Reads all of it, front to back; of an object, with `depth` parts on their way while one is used.
+    pub(super) fn into_reader(self, depth: usize) -> Reader {
         match self {
             Self::Local(file) => Reader::Local(file),
-            Self::Object(object) => Reader::Object(Box::new(object.bucket.reader(&object.entry)), object),
+            Self::Object(object) => Reader::Object(Box::new(object.bucket.reader(&object.entry, depth)), object),
         }
     }
 

@@ -1,13 +1,14 @@
 //! Reads an object from front to back, as a file is read.
 //!
 //! ```text
-//! 256 KiB, 512 KiB, … 4 MiB, 4 MiB, …      one is used while the next is on its way
+//! 256 KiB, 512 KiB, … 4 MiB, 4 MiB, …      one is used while the next ones are on their way
 //! ```
-//! The first part is small, for readers that only look at the beginning of an object. The next part is asked for once
-//! the first has been used up. Two parts are in memory at most.
+//! The first part is small, for readers that only look at the beginning of an object. The next parts are asked for once
+//! the first has been used up: as many at a time as the reader says, as one connection is slower than the network.
 //!
 //! Not for: parts of an object in any order (`read`, `ranges`).
 
+use std::collections::VecDeque;
 use std::io::{self, Read};
 use std::ops::Range;
 
@@ -32,15 +33,24 @@ pub struct Reader {
     step: u64,
     /// What was received and is not read yet.
     now: Bytes,
-    /// The part that is on its way.
-    ahead: Option<Asked>,
+    /// The parts that are on their way.
+    ahead: VecDeque<Asked>,
+    /// How many of them there may be.
+    depth: usize,
 }
 
 impl Bucket {
-    /// Reads an object from front to back.
-    pub fn reader(&self, entry: &Entry) -> Reader {
-        let left = 0..entry.bytes;
-        Reader { bucket: self.clone(), entry: entry.clone(), left, step: FIRST, now: Bytes::new(), ahead: None }
+    /// Reads an object from front to back, with `depth` parts on their way while one is used, at least one.
+    pub fn reader(&self, entry: &Entry, depth: usize) -> Reader {
+        Reader {
+            bucket: self.clone(),
+            entry: entry.clone(),
+            left: 0..entry.bytes,
+            step: FIRST,
+            now: Bytes::new(),
+            ahead: VecDeque::new(),
+            depth: depth.max(1),
+        }
     }
 }
 
@@ -60,13 +70,14 @@ impl Reader {
     /// The next part; empty at the end.
     fn part(&mut self) -> Result<Bytes> {
         let is_first = self.left.start == 0;
-        let asked = match self.ahead.take() {
+        let asked = match self.ahead.pop_front() {
             Some(asked) => Some(asked),
             None => self.ask()?,
         };
         let Some(asked) = asked else { return Ok(Bytes::new()) };
-        if !is_first {
-            self.ahead = self.ask()?;
+        while !is_first && self.ahead.len() < self.depth {
+            let Some(next) = self.ask()? else { break };
+            self.ahead.push_back(next);
         }
         let parts = asked.wait()?;
         Ok(parts.into_iter().next().unwrap_or_default())

@@ -285,7 +285,7 @@ mod tests {
 
     fn opened(path: &std::path::Path) -> Result<Blocks> {
         let source = Source::Local(path.to_owned());
-        let reader = source.open().unwrap().into_reader();
+        let reader = source.open().unwrap().into_reader(1);
         Blocks::open(&source, reader)
     }
 

@@ -24,7 +24,7 @@ pub use blocks::{Blocks, Part};
 /// # Errors
 /// `Input` if it is not an Avro file; `Unavailable` if it cannot be read.
 pub fn open(source: &Source) -> Result<Blocks> {
-    let reader = source.open()?.into_reader();
+    let reader = source.open()?.into_reader(1);
     Blocks::open(source, reader).or_else(|error| match error.kind() {
         std::io::ErrorKind::InvalidData => Err(Error::input(error.to_string())),
         _ => source.told("read", Err(error)),

@@ -60,15 +60,15 @@ pub(super) struct Cutter {
 }
 
 impl Cutter {
-    /// Opens a file, to cut it into pieces of about `piece` bytes.
+    /// Opens a file, to cut it into pieces of about `piece` bytes; of an object, `depth` parts are read ahead.
     ///
     /// # Errors
     /// `Input` if the file has changed, or is not UTF-8; `Unavailable` if it cannot be read.
-    pub(super) fn open(file: &InputFile, shape: Shape, piece: usize) -> Result<Self> {
+    pub(super) fn open(file: &InputFile, shape: Shape, piece: usize, depth: usize) -> Result<Self> {
         // An empty file is not compressed, whatever its name says.
         let packing = if file.bytes == 0 { Packing::None } else { Packing::of(file.source.name()) };
         let source = file.source.clone();
-        let reader = source.told("read", packing.unpack(open_unchanged(file)?.into_reader()))?;
+        let reader = source.told("read", packing.unpack(open_unchanged(file)?.into_reader(depth)))?;
         let mut cutter = Self { source, packing, shape, reader, rest: Vec::new(), start: 0, line: 1, piece };
         cutter.skip_mark()?;
         Ok(cutter)

@@ -79,7 +79,7 @@ pub(crate) fn can_be_read(bytes: &[u8], format: Format) -> bool {
 /// # Errors
 /// As for reading the first file.
 pub fn guess_delimiter(input: &Input) -> Result<char> {
-    let mut cutter = chunks::Cutter::open(&input.files[0], Shape::Json, FIRST_LINE)?;
+    let mut cutter = chunks::Cutter::open(&input.files[0], Shape::Json, FIRST_LINE, 1)?;
     let first = cutter.next()?.unwrap_or_default().text;
     let line = first.lines().find(|line| !line.trim().is_empty()).unwrap_or_default();
     // Ignores delimiters in quotes.

@@ -132,7 +132,7 @@ impl Batches {
             opened.piece = self.read_chunk(file, part)?;
             opened.line = chunk.line;
         } else {
-            let mut cutter = Cutter::open(file, self.survey.shape, PIECE)?;
+            let mut cutter = Cutter::open(file, self.survey.shape, PIECE, 1)?;
             opened.piece = cutter.next()?.unwrap_or_default();
             opened.line = opened.piece.line;
             if let Shape::Csv(dialect @ Dialect { header: true, .. }) = self.survey.shape {

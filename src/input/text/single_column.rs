@@ -25,7 +25,7 @@ const LINES: usize = 100;
 /// As for reading the first file.
 pub(super) fn warning(input: &Input, columns: &[(String, Place)]) -> Result<Option<String>> {
     let [(name, _)] = columns else { return Ok(None) };
-    let mut cutter = Cutter::open(&input.files[0], Shape::Json, FIRST_LINE)?;
+    let mut cutter = Cutter::open(&input.files[0], Shape::Json, FIRST_LINE, 1)?;
     let text = cutter.next()?.unwrap_or_default().text;
     let told = format!("has a single column, {}", shown(name));
     Ok(match (divider(&text, input), &input.contract) {

@@ -21,6 +21,9 @@ use crate::error::{Error, Result};
 use crate::input::InputFile;
 use crate::shutdown;
 
+/// Parts that one file is read ahead by at most.
+const MAX_DEPTH: usize = 7;
+
 /// Learns the columns from pieces of files.
 pub(super) trait Learn: Sync {
     /// What the beginning of a file determines for the rest.
@@ -82,6 +85,15 @@ pub(super) struct Plan {
     pub(super) threads: usize,
     /// Approximate bytes of a piece.
     pub(super) piece: usize,
+}
+
+impl Plan {
+    /// Parts that a file in an object store is read ahead by: few files share the connections of all threads, and the
+    /// memory of two parts a thread.
+    fn depth(&self, files: usize) -> usize {
+        let readers = files.clamp(1, self.threads.max(1));
+        (2 * self.threads / readers).saturating_sub(1).clamp(1, MAX_DEPTH)
+    }
 }
 
 /// Reads all files.
@@ -215,7 +227,8 @@ impl<L: Learn> Work<'_, L> {
         // An error of the cutter ranks after faults in the lines before it.
         let unread = |error| (u64::MAX, error);
         if reading.cutter.is_none() {
-            let cutter = Cutter::open(&self.files[file], self.shape, self.plan.piece).map_err(unread)?;
+            let depth = self.plan.depth(self.files.len());
+            let cutter = Cutter::open(&self.files[file], self.shape, self.plan.piece, depth).map_err(unread)?;
             reading.cutter = Some(Box::new(cutter));
         }
         let Some(cutter) = &mut reading.cutter else { return Ok(None) };

@@ -1,8 +1,8 @@
 //! Makes the clients of a location, by the settings.
 //!
 //! Each store has two: one that sends again what failed, and one that sends once, for conditional puts. Both share one
-//! source of credentials. Settings beyond the names here are not passed on, such as those that would turn off the check
-//! of certificates.
+//! source of credentials. Settings beyond those of `names` are not passed on, such as those that would turn off the
+//! check of certificates.
 //!
 //! Not for: sending anything.
 
@@ -18,77 +18,13 @@ use object_store::{BackoffConfig, ClientOptions, ObjectStore, RetryConfig};
 use tokio::sync::Semaphore;
 
 use super::location::{Location, Scheme};
+use super::names::{
+    AWS, AWS_CREDENTIALS, AWS_ENDPOINTS, AZURE, AZURE_ENDPOINTS, GOOGLE, GOOGLE_ENDPOINTS, NO_METADATA,
+};
 use super::settings::Settings;
 use super::traffic::{Counting, Counts};
 use super::{Bucket, Writer, upload};
 use crate::error::{Error, Result};
-
-const AWS_ENDPOINTS: [&str; 3] = ["AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT"];
-const AWS: [&str; 22] = [
-    "AWS_ACCESS_KEY_ID",
-    "AWS_SECRET_ACCESS_KEY",
-    "AWS_SESSION_TOKEN",
-    "AWS_DEFAULT_REGION",
-    "AWS_REGION",
-    "AWS_WEB_IDENTITY_TOKEN_FILE",
-    "AWS_ROLE_ARN",
-    "AWS_ROLE_SESSION_NAME",
-    "AWS_ENDPOINT_URL_STS",
-    "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI",
-    "AWS_CONTAINER_CREDENTIALS_FULL_URI",
-    "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE",
-    "AWS_METADATA_ENDPOINT",
-    "AWS_IMDSV1_FALLBACK",
-    "AWS_SKIP_SIGNATURE",
-    "AWS_REQUEST_PAYER",
-    "AWS_VIRTUAL_HOSTED_STYLE_REQUEST",
-    "AWS_S3_EXPRESS",
-    "AWS_SERVER_SIDE_ENCRYPTION",
-    "AWS_SSE_KMS_KEY_ID",
-    "AWS_SSE_BUCKET_KEY_ENABLED",
-    "AWS_SSE_CUSTOMER_KEY_BASE64",
-];
-/// Settings by which credentials are found; without any, the machine's metadata service is asked.
-const AWS_CREDENTIALS: [&str; 5] = [
-    "AWS_ACCESS_KEY_ID",
-    "AWS_WEB_IDENTITY_TOKEN_FILE",
-    "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI",
-    "AWS_CONTAINER_CREDENTIALS_FULL_URI",
-    "AWS_SKIP_SIGNATURE",
-];
-const GOOGLE_ENDPOINTS: [&str; 1] = ["GOOGLE_BASE_URL"];
-const GOOGLE: [&str; 6] = [
-    "GOOGLE_SERVICE_ACCOUNT",
-    "GOOGLE_SERVICE_ACCOUNT_PATH",
-    "GOOGLE_SERVICE_ACCOUNT_KEY",
-    "GOOGLE_APPLICATION_CREDENTIALS",
-    "GOOGLE_BASE_URL",
-    "GOOGLE_SKIP_SIGNATURE",
-];
-const AZURE_ENDPOINTS: [&str; 2] = ["AZURE_STORAGE_ENDPOINT", "AZURE_ENDPOINT"];
-const AZURE: [&str; 21] = [
-    "AZURE_STORAGE_ACCOUNT_NAME",
-    "AZURE_STORAGE_ACCOUNT_KEY",
-    "AZURE_STORAGE_ACCESS_KEY",
-    "AZURE_STORAGE_SAS_KEY",
-    "AZURE_STORAGE_SAS_TOKEN",
-    "AZURE_STORAGE_TOKEN",
-    "AZURE_STORAGE_CLIENT_ID",
-    "AZURE_CLIENT_ID",
-    "AZURE_STORAGE_CLIENT_SECRET",
-    "AZURE_CLIENT_SECRET",
-    "AZURE_STORAGE_TENANT_ID",
-    "AZURE_TENANT_ID",
-    "AZURE_AUTHORITY_HOST",
-    "AZURE_FEDERATED_TOKEN_FILE",
-    "AZURE_MSI_ENDPOINT",
-    "AZURE_IDENTITY_ENDPOINT",
-    "AZURE_OBJECT_ID",
-    "AZURE_MSI_RESOURCE_ID",
-    "AZURE_STORAGE_ENDPOINT",
-    "AZURE_ENDPOINT",
-    "AZURE_SKIP_SIGNATURE",
-];
 
 /// Times that credentials are asked for again, where a metadata service gives them: mostly there is none.
 const CREDENTIAL_RETRIES: usize = 2;
@@ -132,7 +68,7 @@ impl Common<'_> {
             return Err(Error::invalid("AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY go together: set both or none"));
         }
         let is_named = AWS_CREDENTIALS.into_iter().any(has);
-        if !is_named && self.settings.is_on("AWS_EC2_METADATA_DISABLED")? {
+        if !is_named && self.settings.is_on(NO_METADATA)? {
             return Err(Error::invalid(format!(
                 "there are no credentials for {}: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY (profiles of ~/.aws \
                  are not read)",

@@ -7,15 +7,16 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::path::PathBuf;
 use std::time::Duration;
 
-use super::location::is_loopback;
+use super::location::{Location, is_loopback};
+use super::names::{ALLOW_HTTP, FILE};
+use super::settings_file;
 use crate::error::{Error, Result};
 
 /// What the names of all settings begin with.
 const FAMILIES: [&str; 4] = ["AWS_", "GOOGLE_", "AZURE_", ALLOW_HTTP];
-/// The setting without which nothing beyond this machine is reached by plain http.
-pub(super) const ALLOW_HTTP: &str = "CUTOVER_ALLOW_HTTP";
 
 /// How long a request is waited for and tried again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,6 +47,8 @@ impl Default for Patience {
 pub struct Settings {
     values: BTreeMap<String, String>,
     patience: Patience,
+    /// Has settings for single buckets.
+    file: Option<PathBuf>,
 }
 
 impl Settings {
@@ -53,13 +56,24 @@ impl Settings {
     pub fn from_env() -> Self {
         let texts =
             std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
-        Self::of(texts.filter(|(name, _)| FAMILIES.iter().any(|family| name.starts_with(family))))
+        let values = Self::of(texts.filter(|(name, _)| FAMILIES.iter().any(|family| name.starts_with(family))));
+        Self { file: std::env::var_os(FILE).filter(|path| !path.is_empty()).map(PathBuf::from), ..values }
+    }
+
+    /// Those for a bucket: of its section in the file, if it has one there; else these.
+    ///
+    /// # Errors
+    /// `Invalid` when the file cannot be read, or is wrong anywhere.
+    pub(super) fn for_bucket(&self, location: &Location) -> Result<Self> {
+        let found = self.file.as_deref().map(|file| settings_file::find(file, location)).transpose()?.flatten();
+        Ok(found.map_or_else(|| self.clone(), |values| Self::of(values).with_patience(self.patience)))
     }
 
     /// Those that are given.
     pub fn of<N: Into<String>, V: Into<String>>(values: impl IntoIterator<Item = (N, V)>) -> Self {
         let values = values.into_iter().map(|(name, value)| (name.into(), value.into()));
-        Self { values: values.filter(|(_, value)| !value.is_empty()).collect(), patience: Patience::default() }
+        let values = values.filter(|(_, value)| !value.is_empty()).collect();
+        Self { values, patience: Patience::default(), file: None }
     }
 
     /// The same with other times.

@@ -22,11 +22,14 @@ mod first_contact;
 mod key;
 mod list;
 mod location;
+mod names;
 mod network;
+mod persist;
 mod ranges;
 mod read;
 mod reader;
 mod settings;
+mod settings_file;
 #[cfg(test)]
 pub(crate) mod simulated;
 mod traffic;
@@ -79,11 +82,11 @@ impl Bucket {
     /// The client of a location. Nothing is sent yet.
     ///
     /// # Errors
-    /// `Invalid` for settings that are missing, wrong, or would send credentials without TLS; `Unavailable` when the
-    /// runtime cannot be started.
+    /// `Invalid` for settings that are missing, wrong, or would send credentials without TLS, and for a file of settings
+    /// that cannot be read; `Unavailable` when the runtime cannot be started.
     pub fn open(location: &Location, settings: &Settings) -> Result<Self> {
         network::start()?;
-        connect::connect(location, settings)
+        connect::connect(location, &settings.for_bucket(location)?)
     }
 
     /// Where it is.

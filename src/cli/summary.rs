@@ -13,10 +13,19 @@
 use super::text_table::Rows;
 use super::{Output, format};
 use crate::error::Result;
-use crate::report::{ClusterReport, InputReport, KafkaReport, ResumeReport, RunOutcome, RunReport};
+use crate::report::{ClusterReport, InputReport, KafkaReport, ObjectTraffic, ResumeReport, RunOutcome, RunReport};
 
 /// Digits of a digest that are shown, enough to distinguish versions.
 const DIGEST_DIGITS: usize = 12;
+
+/// The throughput of what went to or came from object stores, over the whole run.
+fn on_average(report: &RunReport, traffic: &ObjectTraffic) -> String {
+    let seconds: f64 = report.stages.iter().map(|stage| stage.seconds).sum();
+    if seconds < 0.001 {
+        return String::new();
+    }
+    format!(", {}/s on average", format::size((traffic.bytes as f64 / seconds) as u64))
+}
 
 /// Shows all of a report.
 pub(super) fn show(report: &RunReport, output: &mut Output) -> Result<()> {
@@ -33,7 +42,7 @@ pub(super) fn show(report: &RunReport, output: &mut Output) -> Result<()> {
     output.line("")?;
     output.say(format!("read     {}", inputs(&report.inputs)))?;
     if let Some(reads) = &report.object_reads {
-        output.line(format!("fetched  {}", format::object_traffic(reads)))?;
+        output.line(format!("fetched  {}{}", format::object_traffic(reads), on_average(report, reads)))?;
     }
     output.say(format!(
         "stored   {} on disk, in {}, {}; digest {}, as of {}{}",
@@ -45,7 +54,7 @@ pub(super) fn show(report: &RunReport, output: &mut Output) -> Result<()> {
         if report.as_of_stated { "" } else { " by the clock" }
     ))?;
     if let Some(writes) = &report.object_writes {
-        output.line(format!("sent     {}", format::object_traffic(writes)))?;
+        output.line(format!("sent     {}{}", format::object_traffic(writes), on_average(report, writes)))?;
     }
     if !report.params.is_empty() {
         output.line(format!("params   {}", crate::format::shown_params(&report.params)))?;

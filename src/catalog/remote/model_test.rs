@@ -132,9 +132,12 @@ fn history(seed: u64, work: &Path) {
     assert_eq!(debris, 0, "seed {seed}: {unnamed:?}");
 }
 
+/// Histories of one `cargo test`.
+const RUNS: u64 = 10_000;
+
 #[test]
 fn histories_of_hosts_that_share_a_store() {
-    let runs: u64 = std::env::var("CUTOVER_SIM_RUNS").ok().and_then(|runs| runs.parse().ok()).unwrap_or(2_000);
+    let runs: u64 = std::env::var("CUTOVER_SIM_RUNS").ok().and_then(|runs| runs.parse().ok()).unwrap_or(RUNS);
     // In memory where that is possible: the working directories are not what is tested.
     let shared = Path::new("/dev/shm");
     let parent = if shared.is_dir() { shared.to_owned() } else { std::env::temp_dir() };

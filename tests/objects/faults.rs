@@ -32,9 +32,10 @@ fn open(port: u16, name: &str, patience: Patience) -> Bucket {
 }
 
 #[test]
-fn answers_of_503_are_outlived() {
+fn answers_of_500_and_503_are_outlived() {
     let Some(server) = Server::shared() else { return };
     let rules = [
+        Rule::new("", "", When::Percent(5, 6), Fault::Fail),
         Rule::new("", "", When::Percent(5, 7), Fault::Refuse),
         Rule::new("", "", When::Percent(5, 8), Fault::RefuseAfterwards),
     ];
@@ -50,6 +51,43 @@ fn answers_of_503_are_outlived() {
     assert_eq!(keys(&bucket, None).len(), 60);
     bucket.delete((0..60).map(|number| key(&format!("a/{number:02}")))).unwrap();
     assert!(proxy.seen(true).len() > 10);
+}
+
+#[test]
+fn keys_that_could_not_be_deleted_are_tried_again() {
+    let Some(server) = Server::shared() else { return };
+    for fault in [Fault::FailKeys, Fault::CutBody(10), Fault::LoseAnswer, Fault::Fail] {
+        let proxy = Proxy::before(server.port(), [Rule::new("POST", "?delete", When::Nth(1), fault)]);
+        let bucket = Server::open(proxy.port(), &server.bucket());
+        let names = ["a", "b", "c"].map(key);
+        names.iter().for_each(|name| _ = bucket.put(name, vec![1]).unwrap());
+        bucket.delete(names).unwrap();
+        assert_eq!(keys(&bucket, None), [""; 0], "{fault:?}");
+        assert_eq!(proxy.seen(true).len(), 1, "{fault:?}");
+    }
+    let proxy = Proxy::before(server.port(), [Rule::new("POST", "?delete", When::Always, Fault::FailKeys)]);
+    let patience = Patience { retry_for: Duration::from_secs(1), ..impatient(1) };
+    let error = open(proxy.port(), &server.bucket(), patience).delete([key("a")]).unwrap_err();
+    assert_eq!((error.kind(), error.chain()[1].as_str()), (Kind::Unavailable, "HTTP 500 InternalError"));
+}
+
+#[test]
+fn a_listing_that_breaks_off_continues_where_it_was() {
+    let Some(server) = Server::shared() else { return };
+    let proxy = Proxy::before(server.port(), []);
+    let bucket = Server::open(proxy.port(), &server.bucket());
+    let names: Vec<String> = (0..1_050).map(|number| format!("a/{number:04}")).collect();
+    std::thread::scope(|scope| {
+        for part in names.chunks(200) {
+            let bucket = &bucket;
+            scope.spawn(move || part.iter().for_each(|name| _ = bucket.put(&key(name), vec![1]).unwrap()));
+        }
+    });
+    for nth in [1, 2] {
+        proxy.set([Rule::new("GET", "list-type=2", When::Nth(nth), Fault::CutBody(2_000))]);
+        assert_eq!(keys(&bucket, None), names, "page {nth}");
+    }
+    assert_eq!(proxy.seen(true).len(), 2);
 }
 
 #[test]

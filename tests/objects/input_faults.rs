@@ -103,6 +103,29 @@ fn a_store_that_goes_away_is_no_fault_of_the_data() {
 }
 
 #[test]
+fn a_server_that_is_killed_and_comes_back_while_inputs_are_read_stops_no_run() {
+    let Some(server) = Server::own() else { return };
+    let lake = Lake::on(&server);
+    let rows = 2_000;
+    for format in ["csv", "parquet"] {
+        let name = format!("data/rows.{format}");
+        match format {
+            "csv" => lake.workspace.write(&name, csv(0..rows)),
+            _ => parquet(&lake.workspace, &name, 0..rows),
+        }
+        lake.put(&name, std::fs::read(lake.workspace.path(&name)).unwrap());
+        lake.job(format, &lake.url(&name), "");
+        let mut running = lake.start_failing("build.started=pause", &format!("run {format}.toml --json"));
+        running.wait_until_paused();
+        server.kill();
+        // It takes seconds to come back, in which every read fails.
+        running.wake_with(Signal::CONT);
+        server.restart();
+        assert_eq!(running.wait().ok().json()["rows"], rows);
+    }
+}
+
+#[test]
 fn wrong_credentials_buckets_and_objects_are_told() {
     let Some(lake) = Lake::new() else { return };
     lake.put("in/a.csv", csv(0..10));

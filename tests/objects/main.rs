@@ -40,5 +40,7 @@ mod server;
 #[path = "../serve/server.rs"]
 #[allow(dead_code, reason = "the tests of the server use the rest")]
 mod serving;
+mod stand_ins;
 mod stores;
+mod two_stores;
 mod uploads;

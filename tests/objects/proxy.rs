@@ -12,7 +12,7 @@
 
 use std::io::{self, BufRead, BufReader, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Condvar, Mutex};
 use std::thread;
 use std::time::Duration;
 
@@ -21,10 +21,16 @@ use std::time::Duration;
 pub enum Fault {
     /// It waits, then goes its way.
     Delay(Duration),
+    /// It waits until so many of them wait, once; they come together, or never.
+    Together(usize),
     /// The connection is cut, and the server never sees it.
     Swallow,
     /// The server never sees it, and the client is told 503.
     Refuse,
+    /// The server never sees it, and the client is told 500.
+    Fail,
+    /// The server never sees it, and the client is told that it is done, but for each of the keys in it.
+    FailKeys,
     /// The server never sees it, and the client is told 403.
     Deny,
     /// The server never sees it, and the client is told that its credentials have expired.
@@ -109,6 +115,37 @@ struct State {
     rules: Mutex<Vec<Rule>>,
     /// Methods and targets, in the order in which they came, and what was done to each.
     seen: Mutex<Vec<(String, Option<Fault>)>>,
+    meeting: Meeting,
+}
+
+/// Requests that wait for each other.
+#[derive(Default)]
+struct Meeting {
+    waiting: Mutex<usize>,
+    arrived: Condvar,
+}
+
+impl Meeting {
+    /// How long one waits for the others.
+    const PATIENCE: Duration = Duration::from_secs(20);
+    /// Written for the number of those that wait once they have come together.
+    const MET: usize = usize::MAX;
+
+    fn wait(&self, number: usize) {
+        let mut waiting = self.waiting.lock().unwrap();
+        if *waiting != Self::MET {
+            *waiting += 1;
+            if *waiting >= number {
+                *waiting = Self::MET;
+            }
+        }
+        self.arrived.notify_all();
+        let (mut waiting, _) =
+            self.arrived.wait_timeout_while(waiting, Self::PATIENCE, |waiting| *waiting != Self::MET).unwrap();
+        if *waiting != Self::MET {
+            *waiting -= 1;
+        }
+    }
 }
 
 impl Proxy {
@@ -117,7 +154,7 @@ impl Proxy {
         let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
         let port = listener.local_addr().unwrap().port();
         let rules = Mutex::new(rules.into_iter().collect());
-        let state = Arc::new(State { server, rules, seen: Mutex::default() });
+        let state = Arc::new(State { server, rules, seen: Mutex::default(), meeting: Meeting::default() });
         let serving = Arc::clone(&state);
         thread::spawn(move || {
             for client in listener.incoming().flatten() {
@@ -136,6 +173,11 @@ impl Proxy {
     /// Sets other rules, which count from now on.
     pub fn set(&self, rules: impl IntoIterator<Item = Rule>) {
         *self.state.rules.lock().unwrap() = rules.into_iter().collect();
+    }
+
+    /// Whether as many requests as a rule says were on their way at once.
+    pub fn came_together(&self) -> bool {
+        *self.state.meeting.waiting.lock().unwrap() == Meeting::MET
     }
 
     /// The requests so far, such as `PUT /bucket/key`, to which something was done, or all.
@@ -173,8 +215,11 @@ impl State {
         self.seen.lock().unwrap().push((format!("{method} {target}"), fault));
         match fault {
             Some(Fault::Delay(duration)) => thread::sleep(duration),
+            Some(Fault::Together(number)) => self.meeting.wait(number),
             Some(Fault::Swallow) => return Ok(false),
             Some(Fault::Refuse) => return client.write_all(UNAVAILABLE).map(|()| goes_on),
+            Some(Fault::Fail) => return client.write_all(FAILED).map(|()| goes_on),
+            Some(Fault::FailKeys) => return client.write_all(&failed_keys(&request.body)).map(|()| goes_on),
             Some(Fault::Deny) => return client.write_all(DENIED).map(|()| goes_on),
             Some(Fault::Expire) => return client.write_all(EXPIRED).map(|()| goes_on),
             Some(Fault::Flood) => {
@@ -213,6 +258,20 @@ impl State {
 const UNAVAILABLE: &[u8] =
     b"HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/xml\r\nContent-Length: 73\r\n\r\n\
     <Error><Code>SlowDown</Code><Message>Reduce your rate.</Message></Error>\n";
+
+const FAILED: &[u8] =
+    b"HTTP/1.1 500 Internal Server Error\r\nContent-Type: application/xml\r\nContent-Length: 46\r\n\r\n\
+    <Error><Code>InternalError</Code></Error>    \n";
+
+/// The answer to a deletion of many that deleted none.
+fn failed_keys(request: &[u8]) -> Vec<u8> {
+    let request = String::from_utf8_lossy(request);
+    let keys = request.split("<Key>").skip(1).filter_map(|rest| rest.split("</Key>").next());
+    let fault = "<Code>InternalError</Code><Message>We encountered an internal error.</Message>";
+    let errors: String = keys.map(|key| format!("<Error><Key>{key}</Key>{fault}</Error>")).collect();
+    let body = format!("<DeleteResult>{errors}</DeleteResult>");
+    format!("HTTP/1.1 200 OK\r\nContent-Type: application/xml\r\nContent-Length: {}\r\n\r\n{body}", body.len()).into()
+}
 
 const DENIED: &[u8] = b"HTTP/1.1 403 Forbidden\r\nContent-Type: application/xml\r\nContent-Length: 45\r\n\r\n\
     <Error><Code>AccessDenied</Code></Error>    \n";

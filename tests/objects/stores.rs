@@ -63,7 +63,7 @@ fn behaviours_of_a_store_on_an_object_store() {
 }
 
 /// What every store does, wherever it is.
-fn behaviours(numbers: &Numbers) {
+pub fn behaviours(numbers: &Numbers) {
     // Versions, and a run that has nothing to do.
     numbers.run(1).ok();
     numbers.assert_states(&[(1, "published")]);
@@ -273,6 +273,69 @@ fn objects_that_were_altered_or_deleted_are_found_and_never_read() {
 }
 
 #[test]
+fn a_version_whose_objects_are_not_all_there_is_no_candidate() {
+    let Some(server) = Server::shared() else { return };
+    let (numbers, bucket) = remote(server, server.port(), "");
+    numbers.run(1).ok();
+    numbers.write(2, 100);
+    numbers.workspace.cutover("run numbers.toml --stage").ok();
+    let bucket = Server::open(server.port(), &bucket);
+    let build = numbers.current_json()["versions"]["2"]["build_id"].as_str().unwrap().to_owned();
+    let objects = keys(&bucket, Some(&format!("versions/{build}")));
+    let table = objects.into_iter().find(|key| key.ends_with(".sst")).unwrap();
+    bucket.delete([Key::new(table).unwrap()]).unwrap();
+    for flags in ["--canary", "--wait-replicas 1 --wait-for 1s"] {
+        let refused = numbers.on("publish", &format!("2 {flags}")).fails(6);
+        refused.complains(&["not applied: version 2 is damaged", ".sst", "is missing"]);
+        assert!(numbers.current_json()["candidate"].is_null(), "{flags}");
+    }
+    numbers.on("publish", "9 --canary").fails(2);
+    assert_eq!(numbers.seen(), (1, 1));
+}
+
+#[test]
+fn gc_leaves_what_a_slow_builder_uploads() {
+    let Some(server) = Server::shared() else { return };
+    let (one, bucket) = remote(server, server.port(), "");
+    let other = other_host(&one, server.port());
+    one.run(1).ok();
+    one.write(2, 100);
+    let bucket = Server::open(server.port(), &bucket);
+    let dead = Key::new("versions/20260101T000000Z-dead/shard-00000/000001.sst").unwrap();
+    for point in ["install.synced", "install.manifest"] {
+        let mut slow = one.workspace.start_failing(&format!("{point}=pause"), "run numbers.toml --rebuild");
+        slow.wait_until_paused();
+        bucket.put(&dead, vec![1]).unwrap();
+        let before = keys(&bucket, Some("versions"));
+        other.on("gc", "--grace 0s").ok();
+        assert_eq!(keys(&bucket, Some("versions")), before, "{point}: nothing goes while somebody builds");
+        slow.wake_with(rustix::process::Signal::CONT);
+        slow.wait().ok();
+        one.on("verify", "--depth checksums").ok();
+        other.on("gc", "--grace 0s").ok();
+        assert!(!keys(&bucket, Some("versions")).contains(&dead.as_str().to_owned()));
+    }
+}
+
+#[test]
+fn gc_lists_the_versions_once() {
+    let Some(server) = Server::shared() else { return };
+    let proxy = Proxy::before(server.port(), []);
+    let (numbers, bucket) = remote(server, proxy.port(), "");
+    (1..=3).for_each(|generation| _ = numbers.run(generation).ok());
+    let stray = Key::new("versions/20260101T000000Z-dead/shard-00000/000001.sst").unwrap();
+    let bucket = Server::open(server.port(), &bucket);
+    bucket.put(&stray, vec![1]).unwrap();
+    let before = proxy.seen(false).len();
+    let report = numbers.on("gc", "--keep 1 --grace 0s --json").ok().json();
+    assert_eq!(report["versions"], serde_json::json!([1, 2]));
+    let requests = proxy.seen(false).split_off(before);
+    let lists = |request: &&String| request.contains("list-type=2") && request.contains("versions");
+    assert_eq!(requests.iter().filter(lists).count(), 1, "{requests:#?}");
+    assert_eq!(builds(&bucket).len(), 1, "versions that were removed and what nothing names are gone");
+}
+
+#[test]
 fn what_cannot_be_used_is_refused_with_its_reason_and_without_secrets() {
     let Some(server) = Server::shared() else { return };
     let (numbers, bucket) = remote(server, server.port(), "");
@@ -330,7 +393,6 @@ fn a_server_that_is_killed_and_comes_back_stops_no_build_and_no_pull() {
         running.wait_until_paused();
         server.kill();
         running.wake_with(rustix::process::Signal::CONT);
-        std::thread::sleep(std::time::Duration::from_millis(300));
         server.restart();
         running.wait().ok();
         assert_eq!(numbers.seen(), (generation as u64, generation), "{point}");
@@ -340,7 +402,6 @@ fn a_server_that_is_killed_and_comes_back_stops_no_build_and_no_pull() {
     pulling.wait_until_paused();
     server.kill();
     pulling.wake_with(rustix::process::Signal::CONT);
-    std::thread::sleep(std::time::Duration::from_millis(300));
     server.restart();
     pulling.wait().ok();
     numbers.workspace.cutover("verify copy --depth full").ok();
@@ -377,14 +438,42 @@ for name, size in listed.items():
 print(len(listed))
 "#;
     let build = numbers.current_json()["versions"]["1"]["build_id"].as_str().unwrap().to_owned();
+    let arguments = [&bucket, &format!("data/versions/{build}/"), copy.trim()];
+    boto3(server.port(), &numbers.workspace.path(""), program, &arguments);
+}
+
+/// Runs a program with Amazon's own client.
+fn boto3(port: u16, directory: &std::path::Path, program: &str, arguments: &[&str]) {
     let home = std::env::var_os("XDG_CACHE_HOME").map(std::path::PathBuf::from);
     let home = home.unwrap_or_else(|| std::path::PathBuf::from(std::env::var_os("HOME").unwrap()).join(".cache"));
     let python = home.join("cutover/objects/venv/bin/python");
     let output = std::process::Command::new(python)
-        .args(["-c", program, &bucket, &format!("data/versions/{build}/"), copy.trim()])
-        .envs(environment(server.port()))
-        .current_dir(numbers.workspace.path(""))
+        .args(["-c", program])
+        .args(arguments)
+        .envs(environment(port))
+        .current_dir(directory)
         .output()
         .unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
+/// Whoever may read objects may not yet read earlier versions of them.
+#[test]
+fn a_bucket_with_versions_of_objects_needs_no_other_right() {
+    let Some(server) = Server::shared() else { return };
+    let proxy = Proxy::before(server.port(), []);
+    let (numbers, bucket) = remote(server, proxy.port(), "");
+    let program = r#"
+import boto3, os, sys
+s3 = boto3.client("s3", endpoint_url=os.environ["AWS_ENDPOINT_URL"], region_name="us-east-1")
+s3.put_bucket_versioning(Bucket=sys.argv[1], VersioningConfiguration={"Status": "Enabled"})
+assert s3.put_object(Bucket=sys.argv[1], Key="probe", Body=b"1")["VersionId"]
+"#;
+    boto3(server.port(), &numbers.workspace.path(""), program, &[&bucket]);
+    (1..=2).for_each(|generation| _ = numbers.run(generation).ok());
+    numbers.on("rollback", "").ok();
+    assert_eq!(numbers.seen(), (1, 1));
+    numbers.on("verify", "--depth checksums").ok();
+    let by_number: Vec<String> = proxy.seen(false).into_iter().filter(|it| it.contains("versionId=")).collect();
+    assert_eq!(by_number, [""; 0]);
 }

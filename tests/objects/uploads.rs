@@ -70,6 +70,16 @@ fn an_upload_whose_completion_is_not_answered_is_read_back() {
 }
 
 #[test]
+fn an_upload_whose_id_does_not_arrive_is_begun_again() {
+    let Some(server) = Server::shared() else { return };
+    let (_, proxy, bucket) = faulty(server, [Rule::new("POST", "?uploads", When::Nth(1), Fault::CutBody(10))]);
+    let content = bytes();
+    let (result, noted) = upload(&bucket, &mut content.as_slice(), None);
+    assert_eq!(result.unwrap(), xxh3_64(&content));
+    assert_eq!((noted.len(), proxy.seen(true).len()), (1, 1));
+}
+
+#[test]
 fn an_upload_that_fails_is_aborted() {
     let Some(server) = Server::shared() else { return };
     let content = bytes();

@@ -192,6 +192,87 @@ fn one_large_file_is_read_by_several_requests_at_a_time() {
         let mut command = by(&proxy, &line);
         let mut running = lake.workspace.spawn(command.env("CUTOVER_FAILPOINTS", "build.started=pause"));
         running.wait_until_paused();
+        proxy.set([Rule::new("GET", &format!("/big.{name}"), When::Always, Fault::Together(2))]);
+        running.wake_with(rustix::process::Signal::CONT);
+        assert_eq!(running.wait().ok().json()["rows"], rows.end);
+        assert!(proxy.came_together(), "{name}: {:?}", proxy.seen(false));
+    }
+}
+
+#[test]
+fn only_directories_that_can_hold_the_input_are_listed() {
+    let Some(lake) = Lake::new() else { return };
+    for (number, day) in ["2026-10-31", "2026-11-01", "2026-11-02", "2026-12-01"].into_iter().enumerate() {
+        for (hour, name) in ["00", "01"].into_iter().enumerate() {
+            let from = (number * 2 + hour) as i64 * 10;
+            lake.put(&format!("events/date={day}/hour={name}/part-0.csv"), csv(from..from + 10));
+        }
+        lake.put(&format!("events/date={day}/_SUCCESS"), "");
+    }
+    lake.put("events/_SUCCESS", "");
+    let proxy = Proxy::before(lake.port, []);
+    let mut jobs = 0;
+    let mut listings = |path: &str, more: &str| {
+        jobs += 1;
+        lake.job(&format!("job-{jobs}"), &lake.url(path), more);
+        let before = proxy.seen(false).len();
+        let run = lake.workspace.finish(&mut lake.command_as(
+            proxy.port(),
+            USER,
+            SECRET,
+            &format!("run job-{jobs}.toml --json"),
+        ));
+        (run.ok().json()["rows"].as_i64().unwrap(), listed(&proxy.seen(false)[before..]))
+    };
+    let day = "partitions = { date = \"2026-11-01..2026-11-02\" }\nrequire = \"_SUCCESS\"";
+    let (rows, prefixes) = listings("events/", day);
+    assert_eq!(
+        (rows, &prefixes[..]),
+        (40, &["events/", "events/date=2026-11-01/", "events/date=2026-11-02/"].map(String::from)[..])
+    );
+    let (rows, prefixes) = listings("events/", "partitions = { date = \"2026-11-01\", hour = \"1\" }");
+    let expected = ["events/", "events/date=2026-11-01/", "events/date=2026-11-01/hour=01/"].map(String::from);
+    assert_eq!((rows, &prefixes[..]), (10, &expected[..]), "numbers are compared by value");
+    let (rows, prefixes) = listings("events/date=2026-11-*/*/*.csv", "");
+    assert_eq!((rows, prefixes.len()), (40, 3));
+    assert!(!prefixes.iter().any(|prefix| prefix.contains("2026-10-31")), "{prefixes:?}");
+    let (rows, prefixes) = listings("events/", "");
+    assert_eq!((rows, &prefixes[..]), (80, &["events/".to_owned()][..]), "all of it is listed at once");
+    // A marker in a directory that is not listed.
+    let other = "partitions = { date = \"2026-11-01\" }\nrequire = \"date=2026-10-31/_SUCCESS\"";
+    assert_eq!(listings("events/", other).0, 20);
+    // The log of a table is found, though no name below it is of the input.
+    lake.put("delta/date=2026-11-01/part-0.csv", csv(0..10));
+    lake.put("delta/_delta_log/0.json", "{}");
+    lake.job("delta", &lake.url("delta/date=2026-11-*/*.csv"), "");
+    lake.cutover("run delta.toml").fails(2).complains(&["Delta Lake"]);
+    lake.job("missing", &lake.url("events/"), "partitions = { date = \"2026-11-03\" }");
+    lake.cutover("run missing.toml").fails(3).complains(&["date=2026-11-03 is not there"]);
+}
+
+#[test]
+fn one_large_file_is_read_by_several_requests_at_a_time() {
+    let Some(lake) = Lake::new() else { return };
+    let rows = 0..300_000;
+    lake.put("big.csv", csv(rows.clone()));
+    parquet(&lake.workspace, "big.parquet", rows.clone());
+    lake.put("big.parquet", std::fs::read(lake.workspace.path("big.parquet")).unwrap());
+    let by = |proxy: &Proxy, line: &str| lake.command_as(proxy.port(), USER, SECRET, line);
+    // The survey of text: the first part is read alone, as it may be all that is wanted.
+    let proxy = Proxy::before(lake.port, [Rule::new("GET", "/big.csv", When::From(2), Fault::Together(4))]);
+    lake.job("csv", &lake.url("big.csv"), "");
+    let run = lake.workspace.finish(&mut by(&proxy, "run csv.toml --json --threads 2"));
+    assert_eq!(run.ok().json()["rows"], rows.end);
+    assert!(proxy.came_together(), "{:?}", proxy.seen(false));
+    // The query, over chunks of text and over row groups.
+    for name in ["csv", "parquet"] {
+        lake.job(name, &lake.url(&format!("big.{name}")), "");
+        lake.cutover(&format!("run {name}.toml")).exits_with_one_of(&[0]);
+        let proxy = Proxy::before(lake.port, []);
+        let line = format!("run {name}.toml --json --threads 2 --rebuild");
+        let mut command = by(&proxy, &line);
+        let mut running = lake.workspace.spawn(command.env("CUTOVER_FAILPOINTS", "build.started=pause"));
+        running.wait_until_paused();
         proxy.set([Rule::new("GET", format!("/big.{name}"), When::Always, Fault::Together(2))]);
         running.wake_with(rustix::process::Signal::CONT);
         assert_eq!(running.wait().ok().json()["rows"], rows.end);

@@ -17,12 +17,12 @@ use crate::server::{Server, keys};
 use crate::stores::remote;
 
 /// Pulls into `copy/` of the workspace.
-fn pull(numbers: &Numbers) -> Run {
+pub fn pull(numbers: &Numbers) -> Run {
     numbers.workspace.cutover(&format!("pull {} --to copy", numbers.store))
 }
 
 /// What readers of the copy see.
-fn copied(numbers: &Numbers) -> (u64, i64) {
+pub fn copied(numbers: &Numbers) -> (u64, i64) {
     let found = numbers.workspace.cutover("get copy k000 --json").ok().json();
     (found["version"].as_u64().unwrap(), found["entries"][0]["value"]["generation"].as_i64().unwrap())
 }

@@ -44,7 +44,7 @@ fn inputs_and_store_are_reached_by_their_own_settings() {
     // Another user's secret is not used, and no secret is told.
     lake.workspace.write("stores.conf", settings.replace("reader-secret", "wrong-secret"));
     let refused = run("run job.toml --rebuild").fails(2);
-    refused.complains(&["refuses the credentials", &far.bucket]);
+    refused.complains(&["cannot read", &far.bucket, "the credentials have no right to"]);
     assert!(!refused.stderr.contains("wrong-secret") && !refused.stderr.contains(SECRET), "{}", refused.stderr);
     lake.workspace.write("stores.conf", settings.replace("AWS_SECRET_ACCESS_KEY = reader", "AWS_SECRET_KEY = reader"));
     let refused = run("run job.toml --rebuild").fails(2);

@@ -3,7 +3,7 @@
 //! ```text
 //! attempt ┬ taken over, or nothing new ─▶ wait for a change ──────────────────────┬─▶ attempt
 //!         ├ another version is current meanwhile ──────────────────────────────────┤
-//!         └ failed: readers stay where they are ─▶ wait, longer after each failure ┘
+//!         └ failed: readers keep their version ─▶ wait, longer after each failure ┘
 //!
 //! flip     files compared with the manifest ─▶ current.json ─▶ log
 //! retain   old versions deleted

@@ -100,8 +100,8 @@ pub fn consume(options: &Options, mut on_takeover: impl FnMut(&Takeover) -> Resu
     let (latest, dataset) = first_announcement(options, known.as_deref())?;
     let catalog = Catalog::open_or_follow(&options.store, &dataset, &options.topic)?;
     let _building = catalog.lock_build().map_err(|error| error.during("another consumer uses this store"))?;
-    let follower = Follower { options, catalog, reporter, dataset, told_of: None };
-    let mut following = Following { follower, latest, told: Ok(None) };
+    let follower = Follower { options, catalog, reporter, dataset, reported_others: None };
+    let mut following = Following { follower, latest, read: Ok(None) };
     if options.once {
         return loop {
             match following.attempt()? {
@@ -114,7 +114,7 @@ pub fn consume(options: &Options, mut on_takeover: impl FnMut(&Takeover) -> Resu
     follow::follow(&mut following, |ended| match ended {
         Ok(taken) => taken.map_or(Ok(()), &mut on_takeover),
         Err(error) => {
-            tracing::error!("readers stay where they are: {}", error.chain().join(": "));
+            tracing::error!("readers stay on their version: {}", error.chain().join(": "));
             Ok(())
         }
     })
@@ -138,7 +138,7 @@ struct Following<'o> {
     follower: Follower<'o>,
     latest: CompactedTopic<Announcement>,
     /// What the last attempt was about.
-    told: Told,
+    read: ControlRead,
 }
 
 impl Follow for Following<'_> {
@@ -150,25 +150,27 @@ impl Follow for Following<'_> {
 
     fn attempt(&mut self) -> Result<Attempt<Takeover>> {
         let Self { follower, latest, .. } = self;
-        follower.tell_of_others(latest);
+        follower.warn_of_others(latest);
         let announced = follower.announced(latest);
         let outcome = match &announced {
             Ok(Some(announcement)) => contained(|| follower.take_over(announcement, latest)),
-            Ok(None) if follower.options.once => Err(nothing_announced(follower.options, follower.told_of.as_deref())),
+            Ok(None) if follower.options.once => {
+                Err(nothing_announced(follower.options, follower.reported_others.as_deref()))
+            }
             Ok(None) => Ok(Attempt::Nothing),
             Err(error) => Err(Error::new(error.kind(), error.chain().join(": "))),
         };
-        self.told = told(announced);
+        self.read = as_comparable(announced);
         outcome
     }
 
     /// An unusable announcement is reported once and not retried: only another announcement helps.
     fn is_worth_retrying(&self) -> bool {
-        self.told.is_ok()
+        self.read.is_ok()
     }
 
     fn wait(&mut self, retry: Option<Duration>) -> Result<()> {
-        self.follower.wait(&mut self.latest, &self.told, retry)
+        self.follower.wait(&mut self.latest, &self.read, retry)
     }
 }
 
@@ -197,7 +199,7 @@ impl Follower<'_> {
             let way_out = kafka::tombstone(&control);
             tracing::warn!("topic {control} has other keys, which are ignored: {others}; {way_out}");
         }
-        self.told_of = others;
+        self.reported_others = others;
     }
 
     fn take_over(

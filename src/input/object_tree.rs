@@ -22,7 +22,7 @@ use glob::Pattern;
 
 use super::Source;
 use super::narrowing::{Narrowing, OPTIONS, WILDCARDS};
-use super::tree::{Found, Node, Tree, TreeFile, no_pattern};
+use super::tree::{Node, Tree, TreeEntry, TreeFile, no_pattern};
 use crate::error::{Error, Result};
 use crate::objects::{Bucket, Entry, Key, Location, Scheme};
 

@@ -15,8 +15,8 @@ use std::path::{Path, PathBuf};
 use super::buckets::Buckets;
 use super::narrowing::{Narrowing, WILDCARDS};
 use super::object_tree::ObjectTree;
-use super::text::Packing;
-use super::tree::{Found, LocalTree, Node, Tree, TreeFile};
+use super::text::FileCompression;
+use super::tree::{LocalTree, Node, Tree, TreeEntry, TreeFile};
 use super::{InputFile, partitions};
 use crate::error::{Error, Kind, Result};
 use crate::job::{Format, InputSpec};
@@ -401,7 +401,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn what_is_no_file_is_refused_by_name() {
+    fn anything_but_a_file_is_refused_by_name() {
         let root = tempfile::tempdir().unwrap();
         let root = root.path();
         for directory in ["pipe", "socket", "link"] {

@@ -41,7 +41,7 @@ impl Bucket {
                 last = Some(meta.location.clone());
                 persistence.begin_anew();
             }
-            match failed.map(|error| failure::told(&self.listing(prefix), &error)) {
+            match failed.map(|error| failure::classified(&self.listing(prefix), &error)) {
                 None if page.is_empty() => return Ok(()),
                 None => {}
                 // What comes after a key is only known where keys come in order.
@@ -66,7 +66,7 @@ impl Bucket {
         let level = self.persist(|| {
             let (store, at) = (Arc::clone(&self.store), place.clone());
             let level = network::run(async move { store.list_with_delimiter(Some(&at)).await })?;
-            level.map_err(|error| failure::told(&self.listing(prefix), &error))
+            level.map_err(|error| failure::classified(&self.listing(prefix), &error))
         })?;
         let objects = level.objects.iter().filter(|meta| meta.location != place);
         let entries = objects.map(|meta| self.listed(meta)).collect::<Result<_>>()?;
@@ -121,7 +121,7 @@ impl Bucket {
                     }
                     Ok(())
                 })?;
-                deleted.map_err(|error| failure::told(&format!("delete {} and others", self.url(&first)), &error))
+                deleted.map_err(|error| failure::classified(&format!("delete {} and others", self.url(&first)), &error))
             })?;
         }
         Ok(())

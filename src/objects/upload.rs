@@ -190,7 +190,7 @@ impl Upload {
             let creating = (Arc::clone(&multipart), path.clone());
             // To its end, as an upload whose id nobody knows could not be aborted.
             let id = network::run_to_end(async move { creating.0.create_multipart(&creating.1).await })?;
-            id.map_err(|error| failure::told(&format!("write {url}"), &error))
+            id.map_err(|error| failure::classified(&format!("write {url}"), &error))
         })?;
         let open = OpenUpload { key: key.as_str().to_owned(), id };
         Ok(Self { open, url, path, multipart, parts: Vec::new(), has_failed: Arc::default() })

@@ -91,7 +91,7 @@ fn a_listing_that_breaks_off_continues_where_it_was() {
 }
 
 #[test]
-fn a_server_that_only_says_503_is_told() {
+fn a_server_that_only_answers_503_is_reported() {
     let Some(server) = Server::shared() else { return };
     let proxy = Proxy::before(server.port(), [Rule::new("", "", When::Always, Fault::Refuse)]);
     let bucket = open(proxy.port(), &server.bucket(), impatient(2));

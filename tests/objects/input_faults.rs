@@ -126,7 +126,7 @@ fn a_server_that_is_killed_and_comes_back_while_inputs_are_read_stops_no_run() {
 }
 
 #[test]
-fn wrong_credentials_buckets_and_objects_are_told() {
+fn wrong_credentials_buckets_and_objects_are_reported() {
     let Some(lake) = Lake::new() else { return };
     lake.put("in/a.csv", csv(0..10));
     lake.job("one", &lake.url("in/a.csv"), "");

@@ -336,7 +336,7 @@ fn gc_lists_the_versions_once() {
 }
 
 #[test]
-fn what_cannot_be_used_is_refused_with_its_reason_and_without_secrets() {
+fn unusable_stores_are_refused_with_a_reason_and_without_secrets() {
     let Some(server) = Server::shared() else { return };
     let (numbers, bucket) = remote(server, server.port(), "");
     numbers.run(1).ok();

@@ -68,8 +68,8 @@ impl Cutter {
         // An empty file is not compressed, whatever its name says.
         let compression = if file.bytes == 0 { FileCompression::None } else { FileCompression::of(file.source.name()) };
         let source = file.source.clone();
-        let reader = source.told("read", packing.unpack(open_unchanged(file)?.into_reader(depth)))?;
-        let mut cutter = Self { source, packing, shape, reader, rest: Vec::new(), start: 0, line: 1, piece };
+        let reader = source.with_source("read", compression.decompress(open_unchanged(file)?.into_reader(depth)))?;
+        let mut cutter = Self { source, compression, shape, reader, rest: Vec::new(), start: 0, line: 1, piece };
         cutter.skip_mark()?;
         Ok(cutter)
     }

@@ -49,7 +49,7 @@ fn letter(item: &Item<'_>) -> Option<char> {
     let is_fit = |letter: &char| *letter == '\t' || *letter == ' ' || letter.is_ascii_punctuation();
     let letter = text.chars().next().filter(|letter| text.len() == 1 && is_fit(letter));
     if letter.is_none() {
-        item.problem("must be one character that values do not contain, such as \";\", \"|\" or \"\\t\"");
+        item.problem("must be one ASCII character that values do not contain, such as \";\", \"|\" or \"\\t\"");
     }
     letter
 }

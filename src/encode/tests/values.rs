@@ -253,13 +253,28 @@ fn raw_values_are_the_bytes_of_one_column() {
     assert!(refusal(&sample(), &output).contains("the value has 16 columns"));
 }
 
+/// As LIMIT makes them.
+#[test]
+fn slices_are_not_refused_for_rows_that_are_not_in_them() {
+    let ids: ArrayRef = Arc::new(Int64Array::from(vec![1, 2, 3]));
+    let lists = [Some(vec![Some(0.5)]), Some(vec![Some(f64::NAN)]), Some(vec![Some(1.5)])];
+    let lists = ListArray::from_iter_primitive::<Float64Type, _, _>(lists);
+    let all = batch(vec![("id", ids), ("ratio", Arc::new(lists))]);
+    for (row, value) in [(0, "{\"ratio\":[0.5]}"), (2, "{\"ratio\":[1.5]}")] {
+        let one = encode(&all.slice(row, 1), &with(Encoding::Json, Fold::Error)).unwrap();
+        assert_eq!(one.values.get(0), value.as_bytes());
+    }
+    assert!(refusal(&all.slice(1, 1), &with(Encoding::Json, Fold::Error)).contains("NaN"));
+}
+
 #[test]
 fn values_that_do_not_fit_name_their_column() {
     let ids = || ("id", Arc::new(Int64Array::from(vec![1])) as ArrayRef);
     let huge = batch(vec![ids(), ("n", Arc::new(UInt64Array::from(vec![u64::MAX])))]);
     assert!(encode(&huge, &with(Encoding::Json, Fold::Error)).is_ok());
     let message = refusal(&huge, &with(AVRO, Fold::Error));
-    assert!(message.starts_with("cannot write the column 'n' in Avro | "), "{message}");
+    let expected = "the value of the entry with id = 1 cannot be stored | cannot write the column 'n' in Avro | ";
+    assert!(message.starts_with(expected), "{message}");
     let far = batch(vec![ids(), ("t", Arc::new(TimestampSecondArray::from(vec![i64::MAX])))]);
     let message = refusal(&far, &with(Encoding::Json, Fold::Error));
     assert!(message.contains("column 't' holds a date or timestamp more than 95000000 days from 1970"), "{message}");

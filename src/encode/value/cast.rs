@@ -11,6 +11,7 @@
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, GenericListArray, MapArray, OffsetSizeTrait, StructArray};
+use arrow::buffer::OffsetBuffer;
 use arrow::compute::{CastOptions, cast_with_options};
 use arrow::datatypes::{DataType, Field, FieldRef, Fields};
 use arrow::error::ArrowError;
@@ -94,6 +95,12 @@ fn structure(array: &StructArray, fields: &Fields) -> Result<StructArray, ArrowE
         .map(|(column, field)| conform(column, field.data_type()))
         .collect::<Result<_, _>>()?;
     StructArray::try_new_with_length(fields.clone(), columns, array.nulls().cloned(), array.len())
+}
+
+/// The values of lists or maps: a slice of them keeps those of the other rows, too.
+pub(super) fn in_use<O: OffsetSizeTrait>(values: &ArrayRef, offsets: &OffsetBuffer<O>) -> ArrayRef {
+    let (start, end) = (offsets[0].as_usize(), offsets[offsets.len() - 1].as_usize());
+    values.slice(start, end - start)
 }
 
 #[cfg(test)]

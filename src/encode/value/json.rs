@@ -29,7 +29,7 @@ use arrow::datatypes::{
 use arrow::error::ArrowError;
 use arrow::json::writer::{EncoderOptions, make_encoder};
 
-use super::cast::{conform, plain};
+use super::cast::{conform, in_use, plain};
 use super::map_keys::refuse_repeated;
 use super::{ValueField, cannot};
 use crate::encode::entry_batch::Column;
@@ -93,13 +93,22 @@ fn refuse_unprintable(name: &str, array: &ArrayRef) -> Result<()> {
         DataType::Timestamp(TimeUnit::Second, _) => within::<TimestampSecondType>(array, seconds),
         DataType::Timestamp(TimeUnit::Millisecond, _) => within::<TimestampMillisecondType>(array, seconds * 1_000),
         DataType::Timestamp(TimeUnit::Microsecond, _) => within::<TimestampMicrosecondType>(array, seconds * 1_000_000),
-        DataType::List(_) => return refuse_unprintable(name, array.as_list::<i32>().values()),
-        DataType::LargeList(_) => return refuse_unprintable(name, array.as_list::<i64>().values()),
+        DataType::List(_) => {
+            let lists = array.as_list::<i32>();
+            return refuse_unprintable(name, &in_use(lists.values(), lists.offsets()));
+        }
+        DataType::LargeList(_) => {
+            let lists = array.as_list::<i64>();
+            return refuse_unprintable(name, &in_use(lists.values(), lists.offsets()));
+        }
         DataType::FixedSizeList(_, _) => return refuse_unprintable(name, array.as_fixed_size_list().values()),
         DataType::Struct(_) => {
             return array.as_struct().columns().iter().try_for_each(|column| refuse_unprintable(name, column));
         }
-        DataType::Map(_, _) => return refuse_unprintable(name, array.as_map().values()),
+        DataType::Map(_, _) => {
+            let maps = array.as_map();
+            return refuse_unprintable(name, &in_use(maps.values(), maps.offsets()));
+        }
         _ => true,
     };
     if printable {

@@ -12,6 +12,7 @@ use arrow::compute::cast;
 use arrow::datatypes::DataType;
 
 use super::cannot;
+use super::cast::in_use;
 use crate::error::{Error, Result};
 
 /// Checks the maps of a column, at any depth.
@@ -20,13 +21,19 @@ use crate::error::{Error, Result};
 /// `Input` naming the column and the key.
 pub(super) fn refuse_repeated(name: &str, array: &ArrayRef) -> Result<()> {
     match array.data_type() {
-        DataType::List(_) => refuse_repeated(name, array.as_list::<i32>().values()),
-        DataType::LargeList(_) => refuse_repeated(name, array.as_list::<i64>().values()),
+        DataType::List(_) => {
+            let lists = array.as_list::<i32>();
+            refuse_repeated(name, &in_use(lists.values(), lists.offsets()))
+        }
+        DataType::LargeList(_) => {
+            let lists = array.as_list::<i64>();
+            refuse_repeated(name, &in_use(lists.values(), lists.offsets()))
+        }
         DataType::Struct(_) => array.as_struct().columns().iter().try_for_each(|field| refuse_repeated(name, field)),
         DataType::Map(_, _) => {
             let map = array.as_map();
             of_map(name, map)?;
-            refuse_repeated(name, map.values())
+            refuse_repeated(name, &in_use(map.values(), map.offsets()))
         }
         _ => Ok(()),
     }

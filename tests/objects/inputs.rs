@@ -191,7 +191,7 @@ fn one_large_file_is_read_by_several_requests_at_a_time() {
         let mut command = by(&proxy, &line);
         let mut running = lake.workspace.spawn(command.env("CUTOVER_FAILPOINTS", "build.started=pause"));
         running.wait_until_paused();
-        proxy.set([Rule::new("GET", &format!("/big.{name}"), When::Always, Fault::Together(2))]);
+        proxy.set([Rule::new("GET", format!("/big.{name}"), When::Always, Fault::Together(2))]);
         running.wake_with(rustix::process::Signal::CONT);
         assert_eq!(running.wait().ok().json()["rows"], rows.end);
         assert!(proxy.came_together(), "{name}: {:?}", proxy.seen(false));

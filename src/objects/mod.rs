@@ -9,6 +9,7 @@
 //!                      write.rs   put, put_if_absent, put_if_match ─▶ Applied | Lost | Unknown; settle
 //!                      upload.rs  large files in parts, with bounded memory
 //!                      list.rs    list page by page, delete many
+//!                      persist.rs what the client gives up is tried again
 //! ```
 //! Every call but `ranges` blocks its thread, while the requests run on a small runtime of this directory's own; waits
 //! end soon after a signal, those for a conditional put excepted. What fails is retried for a bounded time, but for

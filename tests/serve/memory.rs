@@ -158,13 +158,11 @@ fn resident_memory_stays_within_the_bound_under_hostile_clients() {
         // One that behaves fills the block cache.
         scope.spawn(|| {
             while !done.load(Ordering::Relaxed) {
-                let Some(stream) = connect(&server.resp) else { continue };
-                drop(stream);
                 let mut client = Resp::connect(&server.resp);
-                for first in 0..40 {
-                    let keys = (0..1000).map(|at| format!("wide:k{:06}", first * 4000 + at)).collect::<Vec<_>>();
-                    let words: Vec<&[u8]> =
-                        [&b"MGET"[..]].into_iter().chain(keys.iter().map(|key| key.as_bytes())).collect();
+                for first in (0..ROWS).step_by(1000) {
+                    let keys: Vec<String> = (first..first + 1000).map(|at| format!("wide:k{at:06}")).collect();
+                    let words = keys.iter().map(|key| key.as_bytes());
+                    let words: Vec<&[u8]> = [&b"MGET"[..]].into_iter().chain(words).collect();
                     if client.stream.write_all(&encoded(&words)).is_err() || client.answer().is_none() {
                         break;
                     }
@@ -213,7 +211,7 @@ fn a_version_that_does_not_fit_is_refused_and_connections_are_as_many_as_fit() {
         write_parquet(&workspace.path("in/part-0.parquet"), columns);
     };
     let job = "version = 1\ndataset = \"n\"\nstore = \"store\"\n[inputs.in]\npath = \"in/\"\n[query]\n\
-               sql = \"SELECT key, n FROM \\\"in\\\"\"\n[output]\nkey = [\"key\"]\nshards = 1\nbloom_bits = 32\n";
+               sql = \"SELECT key, n FROM \\\"in\\\"\"\n[output]\nkey = [\"key\"]\n[tables]\nbloom_bits = 32\n";
     workspace.write("n.toml", job);
     write(1000);
     workspace.cutover("run n.toml").ok();

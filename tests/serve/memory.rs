@@ -179,7 +179,7 @@ fn resident_memory_stays_within_the_bound_under_hostile_clients() {
     let peak = server.peak_memory();
     println!("{} MiB when it began, {} MiB at most, of {} MiB", started / MIB, peak / MIB, bound / MIB);
     assert!(peak <= bound, "{} MiB of {} MiB", peak / MIB, bound / MIB);
-    assert!(peak > bound / 2, "the clients asked for much: {} MiB", peak / MIB);
+    assert!(peak > started + 64 * MIB, "the clients asked for much: {} MiB", peak / MIB);
     // What clients held is given back, and others are answered.
     wait_for("everything to be given back", || {
         let metrics = server.http().get("/metrics");

@@ -207,7 +207,7 @@ fn add_entry(
     let schema = served.version.value_schema();
     let found = served.version.get_with(key, |value| {
         fits(out.len() + value.len())?;
-        out.extend_from_slice(&*values::json(schema, value)?);
+        out.extend_from_slice(&values::json(schema, value)?);
         Ok::<_, Refusal>(())
     })?;
     let is_there = found.transpose()?.is_some();

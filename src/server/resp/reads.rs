@@ -136,7 +136,7 @@ pub fn mget(session: &mut Session, asked: Arguments<'_>, reply: &mut Reply<'_>) 
                 }
                 // A buffer that grows has up to twice the size of its content.
                 answers.hold(2 * (reply.len() + value.len()))?;
-                reply.string(&*values::text(schema, value)?);
+                reply.string(&values::text(schema, value)?);
                 Ok(())
             })?;
             let is_there = found.is_some();

@@ -97,7 +97,7 @@ fn hostile(kind: usize, at: usize) -> Vec<u8> {
         }
         // Large pages, compressed and not.
         _ => {
-            let encoding = if at % 2 == 0 { "zstd" } else { "identity" };
+            let encoding = if at.is_multiple_of(2) { "zstd" } else { "identity" };
             let head = "host: localhost\r\naccept-encoding: ";
             format!("GET /v1/wide?limit=10000 HTTP/1.1\r\n{head}{encoding}\r\n\r\n").repeat(20).into_bytes()
         }

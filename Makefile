@@ -37,11 +37,12 @@ test: lint ## format, lints and every test, of the Python package too; Kafka tes
 	scripts/python.sh test
 
 .PHONY: soak
-soak: ## the long tests, two hours: a million simulated histories, an hour of chaos, power cuts and damage
+soak: ## the long tests, two hours: a million simulated histories, an hour of chaos, power cuts and damage, flips under load
 	@scripts/setup.sh
 	CUTOVER_SIM_RUNS=1000000 cargo test --release --locked --lib simulation
 	CUTOVER_CHAOS_SECONDS=3600 cargo test --release --locked --test it chaos
 	CUTOVER_SEEDS=20 cargo test --release --locked --test it -- power hostile mutated
+	CUTOVER_FLIP_SECONDS=600 cargo test --release --locked --test serve flips
 
 .PHONY: soak-cluster
 soak-cluster: ## builds on several machines, an hour: kills at every step, TPC-H and TPC-DS at scale 1, and with kills at 0.1

@@ -167,7 +167,7 @@ class Bench:
 @contextlib.contextmanager
 def program(command, work, port=None):
     """A program that runs until the end of the block; with a port, one that answers PING there."""
-    started = subprocess.Popen(command, cwd=work, stdout=subprocess.DEVNULL)
+    started = subprocess.Popen(command, cwd=work, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
         if port is None:
             time.sleep(0.5)

@@ -15,6 +15,7 @@
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::path::Path;
+use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
@@ -40,7 +41,7 @@ const AROUND: Duration = Duration::from_secs(5);
 /// Clients that read meanwhile.
 const CLIENTS: usize = 4;
 
-fn main() {
+fn main() -> ExitCode {
     // `cargo bench` appends this argument for every benchmark.
     let arguments: Vec<String> = std::env::args().skip(1).filter(|argument| argument != "--bench").collect();
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
@@ -50,8 +51,12 @@ fn main() {
         ["constant", address, body] => constant(address, (*body).to_owned()),
         ["gets", store] => println!("{:#}", gets(Path::new(store))),
         ["swaps", store, address] => println!("{:#}", swaps(Path::new(store), address)),
-        _ => panic!("constant ADDRESS BODY, gets STORE, or swaps STORE ADDRESS"),
+        _ => {
+            eprintln!("serving: give it constant ADDRESS BODY, gets STORE, or swaps STORE ADDRESS");
+            return ExitCode::FAILURE;
+        }
     }
+    ExitCode::SUCCESS
 }
 
 /// Answers every request with the same text, by as many threads as there are processors.

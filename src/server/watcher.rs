@@ -177,7 +177,12 @@ impl Look {
         if !self.dataset.served().is_some_and(|served| is_current(&served)) {
             let served = match self.dataset.open_already(is_current) {
                 Some(open) => open,
-                None => self.open(store, number)?,
+                None => match self.open(store, number) {
+                    Ok(open) => open,
+                    // Another version took its place meanwhile: it is looked at next.
+                    Err(_) if FileId::of(store)? != file => return Ok(()),
+                    Err(error) => return Err(error),
+                },
             };
             // It may have been taken back meanwhile.
             if FileId::of(store)? != file {

@@ -158,13 +158,11 @@ fn resident_memory_stays_within_the_bound_under_hostile_clients() {
         // One that behaves fills the block cache.
         scope.spawn(|| {
             while !done.load(Ordering::Relaxed) {
-                let Some(stream) = connect(&server.resp) else { continue };
-                drop(stream);
                 let mut client = Resp::connect(&server.resp);
-                for first in 0..40 {
-                    let keys = (0..1000).map(|at| format!("wide:k{:06}", first * 4000 + at)).collect::<Vec<_>>();
-                    let words: Vec<&[u8]> =
-                        [&b"MGET"[..]].into_iter().chain(keys.iter().map(|key| key.as_bytes())).collect();
+                for first in (0..ROWS).step_by(1000) {
+                    let keys: Vec<String> = (first..first + 1000).map(|at| format!("wide:k{at:06}")).collect();
+                    let words = keys.iter().map(|key| key.as_bytes());
+                    let words: Vec<&[u8]> = [&b"MGET"[..]].into_iter().chain(words).collect();
                     if client.stream.write_all(&encoded(&words)).is_err() || client.answer().is_none() {
                         break;
                     }
@@ -181,14 +179,15 @@ fn resident_memory_stays_within_the_bound_under_hostile_clients() {
     let peak = server.peak_memory();
     println!("{} MiB when it began, {} MiB at most, of {} MiB", started / MIB, peak / MIB, bound / MIB);
     assert!(peak <= bound, "{} MiB of {} MiB", peak / MIB, bound / MIB);
-    assert!(peak > bound / 2, "the clients asked for much: {} MiB", peak / MIB);
+    assert!(peak > started + 64 * MIB, "the clients asked for much: {} MiB", peak / MIB);
     // What clients held is given back, and others are answered.
+    let is_given_back = |metrics: &str| {
+        metrics.contains("cutover_connections{protocol=\"resp\"} 0\n") && metrics.contains("cutover_buffered_bytes 0\n")
+    };
     wait_for("everything to be given back", || {
         let metrics = server.http().get("/metrics");
-        metrics.status == 200 && metrics.text().contains("cutover_connections{protocol=\"resp\"} 0\n")
+        metrics.status == 200 && is_given_back(&metrics.text())
     });
-    let metrics = server.http().get("/metrics").text();
-    assert!(metrics.contains("cutover_buffered_bytes 0\n"), "{metrics}");
     assert!(server.resp().ask("GET wide:k000007").contains(&text(7, 1000)));
 }
 
@@ -213,7 +212,7 @@ fn a_version_that_does_not_fit_is_refused_and_connections_are_as_many_as_fit() {
         write_parquet(&workspace.path("in/part-0.parquet"), columns);
     };
     let job = "version = 1\ndataset = \"n\"\nstore = \"store\"\n[inputs.in]\npath = \"in/\"\n[query]\n\
-               sql = \"SELECT key, n FROM \\\"in\\\"\"\n[output]\nkey = [\"key\"]\nshards = 1\nbloom_bits = 32\n";
+               sql = \"SELECT key, n FROM \\\"in\\\"\"\n[output]\nkey = [\"key\"]\n[tables]\nbloom_bits = 32\n";
     workspace.write("n.toml", job);
     write(1000);
     workspace.cutover("run n.toml").ok();

@@ -62,7 +62,7 @@ pub(super) struct Args {
     /// Memory for data blocks of all datasets together; half of what --memory leaves, or 256MiB without it
     #[arg(long, value_name = "SIZE", value_parser = parsers::size)]
     block_cache: Option<u64>,
-    /// Longest time to warm up a new version by keys that were read lately; 0s for none
+    /// Longest time to warm up a new version with recently read keys; 0s for none
     #[arg(long, value_name = "D", value_parser = parsers::duration, default_value = WARM_UP)]
     warm_up: Duration,
     /// Time between two checks of a URL

@@ -4,10 +4,10 @@
 //! partitions = { date = "2026-11-01..2026-11-03" }     s3://lake/events/date=2026-11-*/*.parquet
 //!   events/ level by level: date=2026-10-31/ is skipped, date=2026-11-01/ is listed whole
 //! ```
-//! Directories are told by the names that are there, so that a number may be written with zeros in front and a value
+//! Directories are recognized by the names that are there, so that a number may be written with zeros in front and a value
 //! may be percent-encoded.
 //!
-//! Not for: which files are inputs (`resolve`): what is listed all the same is selected there.
+//! Not for: which files are inputs (`resolve`): what is listed anyway is selected there.
 
 use std::collections::BTreeSet;
 

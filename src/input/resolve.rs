@@ -383,7 +383,7 @@ pub(super) mod tests {
         for path in ["month=01/de.csv", "month=2/de.csv", "month=3/de.csv"] {
             touch(root, path);
         }
-        // Whoever looks into it does not come to an end.
+        // A search in it would not end.
         std::os::unix::fs::symlink(".", root.join("month=3/loop")).unwrap();
         let job = |months: &str| {
             let text = format!(

@@ -95,7 +95,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_is_told_by_its_line_and_without_values() {
+    fn faults_are_reported_by_their_line_and_without_values() {
         for (text, line, part) in [
             ("AWS_SECRET_ACCESS_KEY = hunter2", 1, "there must be a bucket"),
             ("[s3://lake]\nhunter2", 2, "NAME = VALUE"),

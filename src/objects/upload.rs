@@ -188,7 +188,7 @@ impl Upload {
         let url = bucket.url(key);
         let id = bucket.persist(|| {
             let creating = (Arc::clone(&multipart), path.clone());
-            // To its end, as an upload whose id nobody knows could not be aborted.
+            // To its end, as an upload whose id is lost could not be aborted.
             let id = network::run_to_end(async move { creating.0.create_multipart(&creating.1).await })?;
             id.map_err(|error| failure::classified(&format!("write {url}"), &error))
         })?;

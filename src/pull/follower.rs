@@ -394,7 +394,7 @@ impl Follower {
         Ok(build(&now) == build(wanted) && now.candidate == wanted.candidate)
     }
 
-    /// Says what this host has; a host that may not write says so once, and pulls all the same.
+    /// Says what this host has; a host that may not write says so once, and still pulls.
     fn report(&mut self, state: ReplicaState, error: Option<String>) {
         if !self.may_report {
             return;

@@ -51,7 +51,7 @@ impl Budget {
         Reserved { budget: Arc::clone(self), bytes: 0 }
     }
 
-    /// A reservation of this many bytes; none when there are not so many left.
+    /// A reservation of this many bytes; none when fewer are left.
     pub fn reserve(self: &Arc<Self>, bytes: usize) -> Option<Reserved> {
         let mut reserved = self.none();
         reserved.set(bytes).then_some(reserved)
@@ -66,7 +66,7 @@ impl Reserved {
         self.set(held.saturating_sub(FREE))
     }
 
-    /// Makes this the reservation of exactly so many bytes. False when there are not so many left; the reservation is
+    /// Makes this the reservation of exactly this many bytes. False when fewer are left; the reservation is
     /// then as before.
     #[must_use]
     pub fn set(&mut self, bytes: usize) -> bool {

@@ -1,6 +1,6 @@
 //! What the hosts that follow the same remote store say they serve, for the status page.
 //!
-//! Their reports are read only while somebody looks at the page, and not more often than every few seconds: each is a
+//! Their reports are read only while the page is being viewed, and not more often than every few seconds: each is a
 //! request to the object store.
 //!
 //! Not for: this host's own report, which its follower writes (`pull`).
@@ -27,7 +27,7 @@ pub struct Replicas {
 }
 
 impl Replicas {
-    /// Reads the reports, if somebody asked for them since the last time. A host that may not list them shows none.
+    /// Reads the reports, if they were asked for since the last time. A host that may not list them shows none.
     pub fn refresh(&self, remote: &Remote) {
         let is_recent = self.with(|read| read.as_ref().is_some_and(|(when, _)| when.elapsed() < EVERY));
         if is_recent || !self.is_wanted.swap(false, Ordering::Relaxed) {
@@ -57,7 +57,7 @@ fn shown(replica: &Replica, current: Option<&Current>) -> Value {
         versions.find(|(_, entry)| entry.build_id == *build).map(|(number, _)| *number)
     };
     json!({
-        // Names end with the host's directory, which is nobody's business.
+        // Names end with the host's directory, which is not shown.
         "host": replica.name.split(":/").next(),
         "state": replica.state,
         "version": replica.version,

@@ -1,5 +1,4 @@
-//! The shuffle: takes entries in any order and returns every shard's entries in key order, within a memory budget (an
-//! external sample sort).
+//! The shuffle, an external sample sort: entries in any order become every shard's in key order, within a memory budget.
 //!
 //! ```text
 //!  query partition 0 ─▶ Writer ─▶ buckets ─┐                     fits: ┌▶ buckets ─▶ sort each ─┐

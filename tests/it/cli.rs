@@ -194,5 +194,5 @@ fn the_demo_shows_every_step() {
     workspace.cutover("versions cutover-demo/stores/enriched_events").ok().prints(&["rolled back"]);
     workspace.cutover("demo --events 5000 --profiles 200").ok();
     workspace.write("full/file", "");
-    workspace.cutover("demo --dir full").fails(2).complains(&["full holds something"]);
+    workspace.cutover("demo --dir full").fails(2).complains(&["full has files that the demo did not write"]);
 }

@@ -310,7 +310,8 @@ fn joins_without_equality_are_right_or_refused_if_a_side_does_not_fit() {
                     ended.complains(&["raise --memory"]);
                     continue;
                 }
-                let entry = workspace.cutover("get store 1").ok().json();
+                let entry = workspace.cutover("get store 1").ok();
+                let entry: serde_json::Value = serde_json::from_str(&entry.stdout).unwrap();
                 assert_eq!(entry["n"], rows, "{join}, {memory}, {threads} threads");
             }
         }

@@ -61,7 +61,7 @@ impl Remote {
         self.bucket.put(&Key::new(format!("replicas/{}.json", key_name(&replica.name)))?, to_json(replica)?).map(drop)
     }
 
-    /// What hosts said last, by name, of at most so many of them; what is no report is skipped.
+    /// What hosts said last, by name, of at most this many of them; what is not a report is skipped.
     ///
     /// # Errors
     /// As those of a listing.

@@ -292,7 +292,7 @@ fn other_dialects_of_csv_are_read() {
     assert_eq!(rows("comment = \"#\"", "# \"made\na,b\n#x,\"\n1,\"#2\"\n", ""), r##"{"a":1,"b":"#2"}"##);
     for (more, words) in [
         ("quote = \",\"", "the same as delimiter"),
-        ("comment = \"ab\"", "one character"),
+        ("comment = \"ab\"", "one ASCII character"),
         ("escape = \"\\\\\"\nquote = \"\"", "needs quotes"),
         ("header = \"no\"", "true or false"),
         ("null = \"NA\"", "an array"),

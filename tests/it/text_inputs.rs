@@ -251,7 +251,7 @@ fn other_delimiters_can_be_set() {
     let expected = [(json!(1), json!({"v": "1,5"})), (json!(2), json!({"v": "x;y"}))];
     assert_eq!(texts.values("SELECT * FROM t", "delimiter = \";\"", ""), expected);
     for (lines, words) in
-        [("delimiter = \",,\"", "one character"), ("format = \"json\"\ndelimiter = \";\"", "for CSV files only")]
+        [("delimiter = \",,\"", "one ASCII character"), ("format = \"json\"\ndelimiter = \";\"", "for CSV files only")]
     {
         texts.workspace.write("job.toml", job("in/", "SELECT * FROM t", lines));
         texts.workspace.cutover("run job.toml").fails(2).complains(&["\"delimiter\" in [inputs.t]", words]);

@@ -88,7 +88,8 @@ watch() {
         got=0
         read -r -t 0.5 || got=$?
         if ((got > 0 && got <= 128)); then
-            : >"$dir/closed"
+            # The directory may be gone already, but the server still has to end.
+            touch "$dir/closed" || :
             break
         fi
     done

@@ -260,7 +260,7 @@ fn unit_name(unit: &TimeUnit) -> &'static str {
 }
 
 /// Normalizes UTC, which writers spell in several ways.
-fn zone_name(zone: &str) -> &str {
+pub(super) fn zone_name(zone: &str) -> &str {
     if ["UTC", "Z", "+00:00", "+0000", "Etc/UTC"].contains(&zone) { "UTC" } else { zone }
 }
 

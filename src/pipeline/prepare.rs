@@ -36,6 +36,8 @@ pub(super) struct Prepared<'r> {
     found: Listed<'r>,
     pub(super) query: Query<'r>,
     pub(super) encode: EncodePlan,
+    /// Warnings about results that the query leaves open: sentences.
+    open_orders: Vec<String>,
 }
 
 impl<'r> Deref for Prepared<'r> {
@@ -53,11 +55,12 @@ impl<'r> Prepared<'r> {
         inputs.iter().try_for_each(|input| survey(input, settings.threads))?;
         let query = shutdown::leaving(|| Query::new(runtime, inputs, &job.sql, &job.params, settings))?
             .map_err(|error| unplanned(job, inputs, error))?;
-        query.open_orders().iter().for_each(|open| tracing::warn!("{}", open_order(open)));
+        let open_orders = query.open_orders();
+        open_orders.iter().for_each(|open| tracing::warn!("{open}"));
         inputs.iter().try_for_each(Input::check_partitions)?;
         let encode = EncodePlan::new(&query.schema(), &job.output, &job.dataset)
             .map_err(|error| error.during(format!("the output of {} cannot be built", job.path.display())))?;
-        let prepared = Self { found, query, encode };
+        let prepared = Self { found, query, encode, open_orders };
         prepared.check_names()?;
         prepared.check_targets()?;
         prepared.check_memory()?;
@@ -165,7 +168,7 @@ impl<'r> Prepared<'r> {
         let surveys = self.inputs.iter().filter_map(|input| Some((input, input.surveyed.get()?)));
         let of_inputs =
             surveys.filter_map(|(input, survey)| Some(format!("input {} {}", input.name, survey.warning()?)));
-        of_inputs.chain(self.query.open_orders().iter().map(|open| open_order(open))).collect()
+        of_inputs.chain(self.open_orders.iter().cloned()).collect()
     }
 
     /// Adds the origin of the value on which the query failed: a parameter, or a place in a file.
@@ -293,11 +296,6 @@ impl<'r> Prepared<'r> {
             tables_share: resources.build_memory() as u64,
         }
     }
-}
-
-/// The warning about a result that the query leaves open.
-fn open_order(open: &str) -> String {
-    format!("the query leaves a result open: {open}")
 }
 
 /// Reads all rows of an input's text files.

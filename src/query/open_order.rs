@@ -50,7 +50,9 @@ struct Search {
 
 impl Search {
     fn add(&mut self, what: &str, depends: &str) {
-        self.found.push(format!("{what} has no ORDER BY: {depends} may differ from run to run"));
+        self.found.push(format!(
+            "the query leaves a result open: {what} has no ORDER BY: {depends} may differ from run to run"
+        ));
     }
 
     fn function(&mut self, function: &Function) {

@@ -36,6 +36,31 @@ macro_rules! recomputed_over_children {
     };
 }
 
+/// For an operator that returns the rows of its only input: as many, with the same statistics.
+macro_rules! same_rows {
+    () => {
+        fn child_stats_requests(
+            &self,
+            partition: Option<usize>,
+        ) -> Vec<datafusion::physical_plan::statistics::ChildStats> {
+            vec![datafusion::physical_plan::statistics::ChildStats::At(partition)]
+        }
+
+        fn statistics_from_inputs(
+            &self,
+            inputs: &[std::sync::Arc<datafusion::common::Statistics>],
+            _: &datafusion::physical_plan::StatisticsArgs,
+        ) -> datafusion::common::Result<std::sync::Arc<datafusion::common::Statistics>> {
+            let unknown = || std::sync::Arc::new(datafusion::common::Statistics::new_unknown(&self.schema()));
+            Ok(inputs.first().map_or_else(unknown, std::sync::Arc::clone))
+        }
+
+        fn cardinality_effect(&self) -> datafusion::physical_plan::execution_plan::CardinalityEffect {
+            datafusion::physical_plan::execution_plan::CardinalityEffect::Equal
+        }
+    };
+}
+
 /// For an operator without inputs and expressions.
 macro_rules! leaf {
     () => {
@@ -57,4 +82,4 @@ macro_rules! leaf {
     };
 }
 
-pub(super) use {leaf, recomputed_over_children, without_expressions};
+pub(super) use {leaf, recomputed_over_children, same_rows, without_expressions};

@@ -23,6 +23,7 @@ use super::keys::Keys;
 use super::number::{Number, short_whole};
 use super::timestamp::{Moment, date};
 use super::values::is_bool;
+use crate::input::contract::zone_name;
 
 /// Why a type cannot represent a value; empty if that is obvious.
 pub(super) type Reason = String;
@@ -360,7 +361,7 @@ where
 /// Parses a timestamp in the unit of its column.
 fn moment(text: &str, unit: TimeUnit, zone: Option<&str>) -> Result<i64, Reason> {
     let moment = Moment::parse(text).ok_or_else(Reason::new)?;
-    let is_utc = zone.is_some_and(|zone| ["UTC", "Z", "+00:00", "+0000", "Etc/UTC"].contains(&zone));
+    let is_utc = zone.is_some_and(|zone| zone_name(zone) == "UTC");
     match (moment.zoned, zone) {
         (true, None) => return Err("it has a zone, but its column has none".to_owned()),
         (false, Some(zone)) if !is_utc => return Err(format!("it has no zone, so it is ambiguous in {zone}")),

@@ -90,7 +90,7 @@ pub struct RunReport {
     pub moved: Vec<ProfileChange>,
     /// The prediction; none if nothing was built.
     pub predicted: Option<Prediction>,
-    /// The most memory the process held, in bytes.
+    /// The most memory the process held, in bytes, without pages of files.
     pub peak_memory: u64,
     /// Bytes the shuffle wrote to the spill directory.
     pub spilled_bytes: u64,
@@ -249,7 +249,7 @@ pub struct BuildReport {
     pub rows: u64,
     /// Bytes of their keys and values.
     pub bytes: u64,
-    /// The most memory the process held, in bytes.
+    /// The most memory the process held, in bytes, without pages of files.
     pub peak_memory: u64,
     /// Bytes the shuffle wrote to the spill directory.
     pub spilled_bytes: u64,

@@ -213,12 +213,16 @@ pub fn free_disk(path: &Path) -> Option<u64> {
     Some(disk.f_bavail.saturating_mul(disk.f_frsize))
 }
 
-/// The most memory this process has held so far, in bytes; 0 if the system does not report it.
+/// The most memory this process has held so far, in bytes; 0 if the system does not report it. Pages of files, such as
+/// the program's own, are not counted: the system takes them back when memory is short.
 pub fn peak_memory() -> u64 {
     let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let kibibytes =
-        status.lines().find_map(|line| line.strip_prefix("VmHWM:")?.split_whitespace().next()?.parse().ok());
-    kibibytes.map_or(0, |kibibytes: u64| kibibytes << 10)
+    let bytes = |name| {
+        let line = status.lines().find_map(|line| line.strip_prefix(name))?;
+        line.split_whitespace().next()?.parse::<u64>().ok().map(|kibibytes| kibibytes << 10)
+    };
+    // There is no peak without files. Pages of the program only become more, so what is left was in use at the peak.
+    bytes("VmHWM:").unwrap_or_default().saturating_sub(bytes("RssFile:").unwrap_or_default())
 }
 
 /// The limits of this process's cgroup and of those above it (version 2), and the root limit of version 1.

@@ -11,7 +11,7 @@
 
 use crate::report::PlanReport;
 
-/// What a process may hold above `--memory`: the 100 MiB that are promised, and some room.
+/// What a process may need above `--memory`: the 80 MiB that are promised, and pages of its program.
 const ABOVE_MEMORY: u64 = 128 << 20;
 /// Longest name of a CronJob.
 const LONGEST_NAME: usize = 52;

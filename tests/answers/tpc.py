@@ -84,7 +84,7 @@ def parse(arguments):
     parser.add_argument("--only", type=numbers, default=[], metavar="N,N", help="these queries alone")
     parser.add_argument("--parallel", type=int, default=1, help="runs at the same time; 1 for true times")
     parser.add_argument("--timeout", type=int, default=DEFAULT_TIMEOUT, help="seconds after which a run hangs")
-    parser.add_argument("--headroom", type=size, help="bytes a run may hold beyond --memory, such as 100MiB")
+    parser.add_argument("--headroom", type=size, help="bytes a run may hold beyond --memory, such as 80MiB")
     parser.add_argument("--dir", type=Path, help="where the runs' directories are made; default: the system's")
     parser.add_argument("--cluster", action="store_true", help="by two executors of one slot, over an object store")
     parser.add_argument("--unlimited", action="store_true", help="on the cluster, without the LIMIT at the end")

@@ -240,14 +240,14 @@ impl Running<'_> {
         self.signal(rustix::process::Signal::CONT);
     }
 
-    /// Records its peak resident memory in bytes, until it ends.
+    /// Records the most memory that it holds, in bytes and without pages of files, until it ends.
     pub fn watch_memory(&self) -> JoinHandle<u64> {
         let status = format!("/proc/{}/status", self.pid());
         std::thread::spawn(move || {
             let mut peak = 0;
             // A process that has ended has a status without memory, or none.
-            while let Some(held) = peak_memory(&status) {
-                peak = held;
+            while let Some(held) = held_memory(&status) {
+                peak = peak.max(held);
                 std::thread::sleep(POLL_INTERVAL);
             }
             peak
@@ -470,10 +470,15 @@ pub fn copy_directory(from: &Path, to: &Path) {
     }
 }
 
-/// The peak of resident memory in a process's status file, in bytes.
-pub fn peak_memory(status: &str) -> Option<u64> {
+/// The resident memory in a process's status file that is not of files, in bytes.
+fn held_memory(status: &str) -> Option<u64> {
+    Some(status_bytes(status, "RssAnon:")? + status_bytes(status, "RssShmem:")?)
+}
+
+/// The bytes on a line of a process's status file.
+pub fn status_bytes(status: &str, name: &str) -> Option<u64> {
     let status = fs::read_to_string(status).ok()?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    let line = status.lines().find_map(|line| line.strip_prefix(name))?;
     Some(line.split_whitespace().next()?.parse::<u64>().unwrap() << 10)
 }
 

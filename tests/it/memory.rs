@@ -1,5 +1,5 @@
 //! What `--memory` promises, as measured by the operating system: a job whose data is several times the budget never
-//! has more resident memory than the budget and [`BEYOND`].
+//! holds more than the budget and [`BEYOND`]. Pages of files are not counted, as the system can take them back.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -16,8 +16,8 @@ use crate::fixture::integers;
 use crate::harness::Workspace;
 use crate::wide_rows::{self, FILLER, Side};
 
-/// Bytes that a process may use beyond its budget: its own code, its threads, and what no stage counts.
-const BEYOND: u64 = 100 << 20;
+/// Bytes that a process may hold beyond its budget: its threads, plans, and what no stage counts.
+const BEYOND: u64 = 80 << 20;
 const MIB: u64 = 1 << 20;
 
 /// Entries of about 500 bytes.
@@ -46,7 +46,7 @@ pub fn run_within(workspace: &Workspace, job: &str, mib: u64) -> Value {
     let report = running.wait().ok().json();
     // The watcher may miss the last millisecond, and the report what follows it.
     let peak = peak.join().unwrap().max(report["peak_memory"].as_u64().unwrap());
-    assert!(peak > 32 * MIB, "the watcher saw {peak} bytes");
+    assert!(peak > 16 * MIB, "the watcher saw {peak} bytes");
     assert!(peak <= mib * MIB + BEYOND, "{job} held {} MiB with --memory {mib}MiB", peak / MIB);
     report
 }

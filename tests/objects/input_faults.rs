@@ -9,7 +9,7 @@ use crate::proxy::{Fault, Proxy, Rule, When};
 use crate::server::{SECRET, Server};
 
 /// Bytes that a process may use beyond its budget.
-const BEYOND: u64 = 100 << 20;
+const BEYOND: u64 = 80 << 20;
 const MIB: u64 = 1 << 20;
 
 /// Starts a run, changes an object while the run is paused, and lets it continue.

@@ -3,7 +3,6 @@
 //! Not for: what clients say to it (`client`).
 
 use std::io::{BufRead, BufReader};
-use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex};
 
@@ -12,7 +11,7 @@ use serde_json::Value;
 
 use crate::client::{Http, Resp};
 use crate::fixture::Numbers;
-use crate::harness::{CUTOVER, Workspace, peak_memory, wait_for};
+use crate::harness::{CUTOVER, Workspace, status_bytes, wait_for};
 use crate::namespace::{in_namespace, unshare};
 
 /// What every server is started with.
@@ -100,14 +99,16 @@ impl Server {
 
     /// Resident memory in bytes.
     pub fn memory(&self) -> u64 {
-        let status = std::fs::read_to_string(Path::new("/proc").join(self.pid().to_string()).join("status")).unwrap();
-        let line = status.lines().find(|line| line.starts_with("VmRSS")).unwrap();
-        line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap() * 1024
+        self.status_bytes("VmRSS:")
     }
 
     /// The most resident memory that it had, in bytes.
     pub fn peak_memory(&self) -> u64 {
-        peak_memory(&format!("/proc/{}/status", self.pid())).unwrap()
+        self.status_bytes("VmHWM:")
+    }
+
+    fn status_bytes(&self, name: &str) -> u64 {
+        status_bytes(&format!("/proc/{}/status", self.pid()), name).unwrap()
     }
 
     /// Sends it a signal.

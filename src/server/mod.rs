@@ -122,7 +122,7 @@ impl Server {
 pub fn serve(settings: &Settings, mut on_event: impl FnMut(&Event) -> Result<()>) -> Result<()> {
     settings.check()?;
     let memory = Memory::share(settings, settings.threads + LONG_READS)?;
-    opening::check(&settings.sources, &memory.versions)?;
+    opening::check(settings, &memory.versions)?;
     let auth = Auth::default();
     if let Some(file) = &settings.password_file {
         auth.load(file)?;

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use super::budget::Budget;
 use super::memory::mib;
 use super::served::Served;
+use super::settings::Settings;
 use super::source::{Place, Source};
 use crate::catalog::Catalog;
 use crate::error::{Error, Result};
@@ -22,20 +23,20 @@ const PER_TABLE: usize = 32 << 10;
 /// What an entry of an index takes besides the key.
 const PER_INDEX_ENTRY: usize = 24;
 
-/// Checks the local stores, and that their current versions fit: each twice, as the next one is opened before clients
-/// leave the one before.
+/// Checks the local stores that are named, and that the current versions of all local stores fit: each twice, as the next
+/// one is opened before clients leave the one before.
 ///
 /// # Errors
 /// `Invalid` when they do not fit, or a directory is no store; else as `Catalog::open`.
-pub fn check(sources: &[Source], room: &Arc<Budget>) -> Result<()> {
+pub fn check(settings: &Settings, room: &Arc<Budget>) -> Result<()> {
     let mut needed = 0_usize;
-    for source in sources {
-        let Place::Local(directory) = &source.place else { continue };
-        let catalog = Catalog::open(directory)?;
-        let current = catalog.read()?;
-        // What is wrong with a version is reported when it is opened.
-        let manifest = current.current.and_then(|number| catalog.manifest(&current, number).ok());
-        needed = needed.saturating_add(manifest.map_or(0, |manifest| 2 * needs(&manifest)));
+    for source in &settings.sources {
+        needed = needed.saturating_add(current_needs(source)?);
+    }
+    // What is wrong with one of these is reported when it is opened, as others like it may be added later.
+    let found = settings.stores.as_deref().map(Source::in_directory).transpose()?;
+    for source in found.iter().flatten().filter(|found| settings.sources.iter().all(|named| named.name != found.name)) {
+        needed = needed.saturating_add(current_needs(source).unwrap_or(0));
     }
     if needed > room.limit() {
         return Err(Error::invalid(format!(
@@ -47,6 +48,15 @@ pub fn check(sources: &[Source], room: &Arc<Budget>) -> Result<()> {
         )));
     }
     Ok(())
+}
+
+/// What the current version of a local store needs, twice; nothing if it cannot be read.
+fn current_needs(source: &Source) -> Result<usize> {
+    let Place::Local(directory) = &source.place else { return Ok(0) };
+    let catalog = Catalog::open(directory)?;
+    let current = catalog.read()?;
+    let manifest = current.current.and_then(|number| catalog.manifest(&current, number).ok());
+    Ok(manifest.map_or(0, |manifest| needs(&manifest).saturating_mul(2)))
 }
 
 /// Opens a version. `close_another` closes a version that is only kept; false when there is none.

@@ -201,6 +201,8 @@ fn what_does_not_fit_into_the_memory_is_refused_at_the_start() {
     refused("--memory 100MiB", &["--memory 100MiB leaves", "give at least --memory"]);
     refused("--memory 512MiB --block-cache 600MiB", &["cannot hold --block-cache"]);
     refused("--memory 512MiB --threads 2 --block-cache 284MiB", &["filters and indexes", "give", "more"]);
+    let line = "serve --stores . --resp 127.0.0.1:0 --http off --memory 512MiB --threads 2 --block-cache 284MiB";
+    workspace.cutover(line).fails(2).complains(&["filters and indexes", "give", "more"]);
 }
 
 #[test]

@@ -9,12 +9,14 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
-use axum::extract::{Request, State};
 use axum::http::header::{AUTHORIZATION, CACHE_CONTROL, HOST, WWW_AUTHENTICATE};
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
-use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
+use hyper::Request;
+use hyper::body::Incoming;
+use hyper::service::Service as _;
 
+use super::Service;
 use super::answer;
 use super::compress::{Encoding, compress};
 use crate::server::Server;
@@ -25,15 +27,15 @@ use crate::server::refusal::Refusal;
 /// Paths that need no password: they hold no data.
 const OPEN: [&str; 4] = ["/", "/healthz", "/readyz", "/openapi.json"];
 
-/// Refuses a request, or answers and counts it.
-pub async fn pass(State(server): State<Arc<Server>>, request: Request, next: Next) -> Response {
+/// Refuses a request from this address, or answers and counts it.
+pub async fn pass(server: &Arc<Server>, from: IpAddr, request: Request<Incoming>, service: &Service) -> Response {
     let began = Instant::now();
     let encoding = Encoding::accepted(request.headers());
     let mut response = if !server.is_any_host && !is_local(request.headers()) {
         answer::error(StatusCode::FORBIDDEN, "requests are answered under an IP address or localhost")
     } else {
-        match shown(&server, &request) {
-            Shown::Right => next.run(request).await,
+        match shown(server, from, &request) {
+            Shown::Right => service.call(request).await.unwrap_or_else(|never| match never {}),
             Shown::TooMany(wait) => Refusal::guessed(wait).into_response(),
             Shown::Wrong => {
                 let message = "send the header `Authorization: Bearer PASSWORD`";
@@ -43,7 +45,7 @@ pub async fn pass(State(server): State<Arc<Server>>, request: Request, next: Nex
             }
         }
     };
-    response = compress(&server, response, encoding).await;
+    response = compress(server, response, encoding).await;
     // A cache may keep an answer, and has to ask whether it is still the one of the current version.
     response.headers_mut().entry(CACHE_CONTROL).or_insert(HeaderValue::from_static("no-cache"));
     response.headers_mut().insert("x-content-type-options", HeaderValue::from_static("nosniff"));
@@ -58,16 +60,11 @@ pub async fn pass(State(server): State<Arc<Server>>, request: Request, next: Nex
     response
 }
 
-/// Where a request came from, which its connection knows.
-#[derive(Clone, Copy, Debug)]
-pub struct Peer(pub IpAddr);
-
 /// What the password of a request is worth.
-fn shown(server: &Server, request: &Request) -> Shown {
+fn shown(server: &Server, from: IpAddr, request: &Request<Incoming>) -> Shown {
     if OPEN.contains(&request.uri().path()) {
         return Shown::Right;
     }
-    let from = request.extensions().get().map_or(IpAddr::from([0, 0, 0, 0]), |Peer(from)| *from);
     server.auth.check(token(request.headers()), from)
 }
 

@@ -17,27 +17,24 @@ mod values;
 
 pub use untrusted::request;
 
+use std::convert::Infallible;
 use std::io::{Error, Result};
 use std::net::IpAddr;
 use std::pin::pin;
 use std::sync::Arc;
 
 use axum::Router;
-use axum::middleware::from_fn_with_state;
 use axum::routing::{get, post};
-use hyper::Request;
-use hyper::body::Incoming;
 use hyper::server::conn::http1;
-use hyper::service::{Service as _, service_fn};
+use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tokio::io::{AsyncRead, AsyncWrite};
 
-use self::gate::Peer;
 use super::memory::HEAD;
 use super::{Server, stopped};
 
-/// Answers requests of any connection.
+/// What answers the requests that have passed the gate.
 pub type Service = TowerToHyperService<Router>;
 
 /// The service of a server.
@@ -53,7 +50,6 @@ pub fn service(server: &Arc<Server>) -> Service {
         .route("/v1/{dataset}/_batch", post(values::batch).get(values::value))
         .route("/v1/{dataset}/{*key}", get(values::value))
         .fallback(status::not_found)
-        .layer(from_fn_with_state(Arc::clone(server), gate::pass))
         .with_state(Arc::clone(server));
     TowerToHyperService::new(router)
 }
@@ -62,7 +58,7 @@ pub fn service(server: &Arc<Server>) -> Service {
 ///
 /// # Errors
 /// Those of the connection, which ends by them.
-pub async fn serve<S>(stream: S, from: IpAddr, server: &Server, service: Service) -> Result<()>
+pub async fn serve<S>(stream: S, from: IpAddr, server: &Arc<Server>, service: Service) -> Result<()>
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
@@ -73,10 +69,7 @@ where
         .max_buf_size(HEAD)
         .serve_connection(
             TokioIo::new(stream),
-            service_fn(move |mut request: Request<Incoming>| {
-                request.extensions_mut().insert(Peer(from));
-                service.call(request)
-            }),
+            service_fn(|request| async { Ok::<_, Infallible>(gate::pass(server, from, request, &service).await) }),
         );
     let mut connection = pin!(connection);
     let ended = tokio::select! {

@@ -51,7 +51,7 @@ SWITCHES = 10
 
 def main():
     options = parse()
-    work = options.dir / f"serve-{options.keys}"
+    work = options.dir.resolve() / f"serve-{options.keys}"
     shutil.rmtree(work, ignore_errors=True)
     work.mkdir(parents=True)
     bench = Bench(options, work)

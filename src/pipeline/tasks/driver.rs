@@ -208,7 +208,7 @@ impl Drive<'_> {
                     let done = count - left.len() as u64;
                     let Machines { executors, retries } = self.cluster.machines();
                     progress.note(&format!(
-                        "{done} of {count} {} tasks are done, {executors} executors, {retries} attempts had to be repeated",
+                        "{} tasks: {done} of {count} are done; executors: {executors}; repeated attempts: {retries}",
                         kind.name()
                     ));
                 }

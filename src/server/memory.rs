@@ -17,11 +17,14 @@ use std::sync::Arc;
 use super::budget::{Budget, FREE};
 use super::settings::Settings;
 use crate::error::{Error, Result};
+use crate::resources::available_memory;
 
 /// Bytes of the head of an HTTP request, and of what is read ahead of a request.
 pub const HEAD: usize = 16 << 10;
 /// Default bytes of data blocks without `--memory`.
 const BLOCK_CACHE: usize = 256 << 20;
+/// RocksDB's cache has no fewer bytes.
+const LEAST_CACHE: usize = 1 << 20;
 /// Default bytes of requests and answers without `--memory`.
 const BUFFERED: usize = 256 << 20;
 /// Code, allocator, and what datasets have besides their versions.
@@ -57,6 +60,15 @@ impl Memory {
     /// `Invalid` when a part is too small for what it has to hold.
     pub fn share(settings: &Settings, threads: usize) -> Result<Self> {
         let limits = &settings.limits;
+        let most = usize::try_from(available_memory()).unwrap_or(usize::MAX);
+        if let Some(cache) = settings.block_cache.filter(|cache| !(LEAST_CACHE..=most).contains(cache)) {
+            return Err(Error::invalid(format!(
+                "--block-cache is {}, and must be between {} and the {} of memory that there are",
+                mib(cache),
+                mib(LEAST_CACHE),
+                mib(most)
+            )));
+        }
         let per_connection = PER_CONNECTION + if settings.tls.is_some() { PER_SESSION } else { 0 };
         let largest = limits.reply_bytes.max(limits.request_bytes);
         let Some(limit) = settings.memory else {
@@ -143,8 +155,10 @@ mod tests {
         let memory = Memory::share(&settings, THREADS).unwrap();
         assert_eq!(memory.block_cache, 600 << 20);
         assert!(memory.versions.limit() < 120 << 20);
-        let settings = Settings { memory: Some(512 << 20), block_cache: Some(600 << 20), ..fixture() };
-        assert!(Memory::share(&settings, THREADS).unwrap_err().message().contains("--block-cache"));
+        for (memory, cache) in [(Some(512 << 20), 600 << 20), (None, 0), (None, 900 << 40)] {
+            let settings = Settings { memory, block_cache: Some(cache), ..fixture() };
+            assert!(Memory::share(&settings, THREADS).unwrap_err().message().contains("--block-cache"));
+        }
     }
 
     #[test]

@@ -12,8 +12,8 @@ use super::memory::mib;
 use super::served::Served;
 use super::settings::Settings;
 use super::source::{Place, Source};
-use crate::catalog::Catalog;
-use crate::error::{Error, Result};
+use crate::catalog::{Catalog, Remote};
+use crate::error::{Error, Kind, Result};
 use crate::format::Manifest;
 use crate::serve::Store;
 
@@ -27,10 +27,12 @@ const PER_INDEX_ENTRY: usize = 24;
 /// one is opened before clients leave the one before.
 ///
 /// # Errors
-/// `Invalid` when they do not fit, or a directory is no store; else as `Catalog::open`.
+/// `Invalid` when they do not fit, a directory is no store, or versions of another URL are where those of one belong;
+/// else as `Catalog::open`.
 pub fn check(settings: &Settings, room: &Arc<Budget>) -> Result<()> {
     let mut needed = 0_usize;
     for source in &settings.sources {
+        refuse_other_versions(source)?;
         needed = needed.saturating_add(current_needs(source)?);
     }
     // What is wrong with one of these is reported when it is opened, as others like it may be added later.
@@ -48,6 +50,22 @@ pub fn check(settings: &Settings, room: &Arc<Budget>) -> Result<()> {
         )));
     }
     Ok(())
+}
+
+/// Refuses a directory whose versions were pulled from another URL: clients would be served those.
+fn refuse_other_versions(source: &Source) -> Result<()> {
+    let Place::Remote { url, directory } = &source.place else { return Ok(()) };
+    // What else is wrong is tried again while the server runs.
+    let Ok(remote) = Remote::open(url, &crate::objects::Settings::from_env()) else { return Ok(()) };
+    match Catalog::followed_dataset(directory, &remote.url()) {
+        Err(error) if error.kind() == Kind::Invalid => Err(Error::invalid(format!(
+            "the versions of {:?} in --cache are those of another store: give this one another name, by NAME={url}, or \
+             another --cache",
+            source.name
+        ))
+        .because(error)),
+        _ => Ok(()),
+    }
 }
 
 /// What the current version of a local store needs, twice; nothing if it cannot be read.

@@ -45,6 +45,17 @@ fn a_remote_store_is_followed_and_served_while_it_is_unavailable() {
     assert_eq!(server.stop().code(), Some(143));
 }
 
+#[test]
+fn versions_of_another_store_are_not_served_under_its_name() {
+    let Some(objects) = Objects::shared() else { return };
+    let (numbers, _) = remote(objects, objects.port(), "");
+    numbers.run(1).ok();
+    numbers.workspace.cutover(&format!("pull {} --to cache/numbers", numbers.store)).ok();
+    let other = format!("{}-of-others", numbers.store);
+    let line = format!("serve numbers={other} --cache cache --resp 127.0.0.1:0 --http off");
+    numbers.workspace.cutover(&line).fails(2).complains(&["those of another store", &numbers.store, "another --cache"]);
+}
+
 /// What a server of `numbers` refuses now, by its events.
 fn refusals(server: &Server) -> usize {
     server.events().iter().filter(|event| event["event"] == "refused").count()

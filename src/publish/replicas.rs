@@ -110,7 +110,7 @@ fn wait(catalog: &Catalog, version: u64, replicas: Replicas, step: Step) -> Resu
         let reports = remote.replicas(MAX_REPLICAS)?;
         let is_there = |replica: &&Replica| {
             let serves = replica.state == ReplicaState::Serving && is_build(&replica.build_id);
-            serves || step == Step::Ready && is_build(&replica.ready_build_id)
+            !replica.is_silent() && (serves || step == Step::Ready && is_build(&replica.ready_build_id))
         };
         let there: Vec<String> = reports.iter().filter(is_there).map(|replica| shortened(&replica.name)).collect();
         if there.len() >= replicas.count {
@@ -137,10 +137,35 @@ fn wait(catalog: &Catalog, version: u64, replicas: Replicas, step: Step) -> Resu
 
 fn describe(replica: &Replica) -> String {
     let name = shortened(&replica.name);
+    if replica.is_silent() {
+        return format!("{name} has reported nothing since {:.0}", replica.at);
+    }
     let version = replica.version.map_or("no version".to_owned(), |version| format!("version {version}"));
     match (&replica.state, &replica.error) {
         (ReplicaState::Failed, Some(error)) => format!("{name} serves {version} and failed: {}", shortened(error)),
         (ReplicaState::Staging, _) => format!("{name} serves {version} and downloads another one"),
         _ => format!("{name} serves {version}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_host_that_is_silent_is_not_counted_and_named_with_its_last_report() {
+        let host = |at| Replica {
+            name: "a".to_owned(),
+            state: ReplicaState::Serving,
+            version: Some(1),
+            build_id: Some("b".to_owned()),
+            ready_build_id: None,
+            error: None,
+            at,
+        };
+        assert_eq!(describe(&host(Timestamp::now())), "\"a\" serves version 1");
+        let gone = host("2026-01-01T00:00:00Z".parse().unwrap());
+        assert!(gone.is_silent());
+        assert_eq!(describe(&gone), "\"a\" has reported nothing since 2026-01-01T00:00:00Z");
     }
 }

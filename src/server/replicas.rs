@@ -59,7 +59,7 @@ fn shown(replica: &Replica, current: Option<&Current>) -> Value {
     json!({
         // Names end with the host's directory, which is not shown.
         "host": replica.name.split(":/").next(),
-        "state": replica.state,
+        "state": if replica.is_silent() { json!("silent") } else { json!(replica.state) },
         "version": replica.version,
         "ready": replica.ready_build_id.as_ref().and_then(number),
         "reported_at": replica.at.to_string(),
@@ -80,8 +80,10 @@ mod tests {
             build_id: Some("b".to_owned()),
             ready_build_id: None,
             error: Some("cannot write /var/cache/views".to_owned()),
-            at: jiff::Timestamp::UNIX_EPOCH,
+            at: jiff::Timestamp::now(),
         };
+        let gone = Replica { at: jiff::Timestamp::UNIX_EPOCH, ..replica.clone() };
+        assert_eq!(shown(&gone, None)["state"], "silent");
         let shown = shown(&replica, None);
         assert_eq!(
             (&shown["host"], &shown["version"], &shown["state"]),

@@ -5,6 +5,8 @@
 //!
 //! Not for: the consumers of a topic, which report on Kafka.
 
+use std::time::Duration;
+
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::xxh3_64;
@@ -18,6 +20,9 @@ use crate::objects::Key;
 const MAX_BYTES: u64 = 64 << 10;
 /// Reports that a publish reads at most.
 pub const MAX_REPLICAS: usize = 10_000;
+
+/// A host that has reported nothing for this long may be gone: one that follows a store reports every minute.
+const SILENT: Duration = Duration::from_secs(5 * 60);
 
 /// What a host has of a store.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -38,6 +43,13 @@ pub struct Replica {
     /// When it said so.
     #[serde(with = "rfc3339")]
     pub at: Timestamp,
+}
+
+impl Replica {
+    /// Whether the host may be gone, so that nobody should count on it.
+    pub fn is_silent(&self) -> bool {
+        Duration::try_from(Timestamp::now().duration_since(self.at)).is_ok_and(|silence| silence > SILENT)
+    }
 }
 
 /// What a host is doing.

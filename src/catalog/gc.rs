@@ -116,6 +116,9 @@ impl Catalog {
             report.unfinished = report.unfinished.or(swept.unfinished);
             report.bytes += swept.bytes;
         }
+        if let (None, Some(remote)) = (&report.unfinished, self.remote()) {
+            report.unfinished = remote.building()?.map(|building| building.build_id);
+        }
         self.keep_reserve();
         let log = self.log();
         report.versions.iter().for_each(|&version| log.record(Action::Deleted, Some(version), "retention"));

@@ -41,6 +41,25 @@ impl Catalog {
         Ok(Some(id))
     }
 
+    /// Deletes the unfinished build of a remote store that several machines share, so that the next run begins anew;
+    /// returns its ID.
+    ///
+    /// # Errors
+    /// `Conflict` while another process is the store's builder; as [`Catalog::read`] and as those of a deletion.
+    pub fn discard_shared(&self) -> Result<Option<String>> {
+        let Some(remote) = self.remote() else { return Ok(None) };
+        if remote.building()?.is_none() {
+            return Ok(None);
+        }
+        let _building = self.lock_build()?;
+        let Some(building) = remote.building()? else { return Ok(None) };
+        match self.read()?.versions.values().any(|entry| entry.build_id == building.build_id) {
+            true => remote.clear_building()?,
+            false => remote.discard_unfinished(&building.build_id)?,
+        }
+        Ok(Some(building.build_id))
+    }
+
     /// Deletes what crashed builds left in staging, except the build `keep`; returns the names. The caller's lock
     /// proves that no other build is running.
     ///

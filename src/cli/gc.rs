@@ -56,10 +56,13 @@ impl GcArgs {
         if self.dry_run {
             return self.foresee(&catalog, &retention, output);
         }
+        let mut discarded = None;
         if self.unfinished {
             catalog.discard_resumable()?;
+            discarded = catalog.discard_shared()?;
         }
-        let report = publish::gc(&catalog, &retention, self.grace)?;
+        let mut report = publish::gc(&catalog, &retention, self.grace)?;
+        report.leftovers.extend(discarded);
         let GcReport { versions, leftovers, unfinished, bytes } = &report;
         output.document(&json!({
             "versions": versions, "leftovers": leftovers, "unfinished": unfinished, "bytes": bytes,
@@ -72,7 +75,7 @@ impl GcArgs {
             gone.push(format::versions(&report.versions));
         }
         if !report.leftovers.is_empty() {
-            gone.push(format::plural(report.leftovers.len() as u64, "leftover directory"));
+            gone.push(format::plural(report.leftovers.len() as u64, "leftover build or file"));
         }
         let age =
             self.keep_for.map(|age| format!(" and all in use in the last {}", format::duration(age.as_secs_f64())));

@@ -81,6 +81,9 @@ fn without_executors_a_run_ends_and_the_next_one_continues() {
     let Some(cluster) = Cluster::with_rows(2, "") else { return };
     cluster.drive("rows", "").wait().fails(4).complains(&["no executor has asked", "cutover executor --driver"]);
     cluster.on("get", "rows", "'[\"k000001\"]'").exits(4);
+    cluster.on("gc", "rows", "").ok().prints(&["was not finished and stays", "--unfinished"]);
+    cluster.on("gc", "rows", "--unfinished").ok();
+    assert!(cluster.keys("stores/rows").iter().all(|key| !key.contains("building") && !key.contains("versions/")));
     let driver = cluster.drive("rows", "");
     let _executor = cluster.executor("a", "");
     let _ = driver.wait().ok();

@@ -48,9 +48,15 @@ pub(super) fn cron_job(report: &PlanReport, request: &Request<'_>) -> String {
     let (version, spill) = (needed(report.disk_bytes, "a version"), needed(report.spill_bytes, "spilled data"));
     let always =
         if request.fixed.is_empty() { String::new() } else { format!("# WARNING: {}.\n", always(request.fixed)) };
+    let (mut comment, mut environment) = ("", "");
+    if report.object_reads.is_some() || report.object_store.is_some() {
+        comment = "# The container needs the settings of the object store: give it a Secret with AWS_ACCESS_KEY_ID and others by\n\
+                   # envFrom (docs/object-stores.md).\n";
+        environment = "\n              env: [{name: CUTOVER_WORK_DIR, value: /cutover/work}]";
+    }
     format!(
         "\
-{always}# Predicted from {basis}. The volume needs {version}, {spill}, and the versions that are kept.
+{always}{comment}# Predicted from {basis}. The volume needs {version}, {spill}, and the versions that are kept.
 apiVersion: batch/v1
 kind: CronJob
 metadata:
@@ -68,7 +74,7 @@ spec:
           containers:
             - name: run
               image: {image}
-              args: [{arguments}]
+              args: [{arguments}]{environment}
               resources:
                 requests: {{cpu: \"{threads}\", memory: {asked}Mi}}
                 limits: {{memory: {limit}Mi}}

@@ -25,7 +25,7 @@ pub(super) struct Args {
     job: JobArgs,
     /// Print a Kubernetes CronJob that runs the job, with requests and limits from the prediction; it expects a volume
     /// claim `cutover`, with the job's files below the directory that the command runs in
-    #[arg(long)]
+    #[arg(long, conflicts_with = "cluster")]
     k8s: bool,
     /// When the CronJob runs
     #[arg(long, value_name = "CRON", value_parser = cron::schedule, default_value = "0 2 * * *", requires = "k8s")]

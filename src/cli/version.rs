@@ -6,11 +6,13 @@
 use std::sync::LazyLock;
 
 static LONG: LazyLock<String> = LazyLock::new(|| {
+    let features = [("build", true), ("cluster", cfg!(feature = "cluster")), ("portable", cfg!(feature = "portable"))];
+    let features: Vec<&str> = features.into_iter().filter_map(|(name, is_on)| is_on.then_some(name)).collect();
     let openssl = if cfg!(feature = "portable") { "linked in" } else { "the system's" };
     let lines = [
         env!("CARGO_PKG_VERSION").to_owned(),
         format!("commit    {}", option_env!("CUTOVER_COMMIT").unwrap_or("not a release")),
-        format!("features  {}", if cfg!(feature = "portable") { "build, portable" } else { "build" }),
+        format!("features  {}", features.join(", ")),
         format!("OpenSSL   {openssl}"),
         format!("platform  {}-{}", std::env::consts::ARCH, std::env::consts::OS),
     ];

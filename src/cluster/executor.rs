@@ -114,13 +114,15 @@ pub(super) fn serve(options: &ExecutorOptions, name: &str, worker: Arc<dyn RunTa
 
 /// Ends once no driver has answered for so long; meanwhile it says why not.
 async fn abandoned(health: ExecutorHealth, endpoint: &Endpoint, idle_exit: Option<Duration>) {
-    let (mut last, mut tell_at) = (Instant::now(), REPORT_AFTER);
+    let (mut last, mut tell_at, mut has_answered) = (Instant::now(), REPORT_AFTER, false);
     loop {
         tokio::time::sleep(POLL_INTERVAL).await;
         if health.is_ready() {
-            (last, tell_at) = (Instant::now(), REPORT_AFTER);
+            (last, tell_at, has_answered) = (Instant::now(), REPORT_AFTER, true);
         }
         if idle_exit.is_some_and(|most| last.elapsed() > most) {
+            let when = if has_answered { "any more" } else { "and none did since the start" };
+            tracing::warn!("no driver answers at {} {when}: this executor ends", endpoint.uri());
             return;
         }
         if last.elapsed() > tell_at {

@@ -135,11 +135,16 @@ impl ExecutionPlan for TaskExec {
 /// not meet, which is what Ballista takes errors of input and output for.
 async fn run(worker: Arc<dyn RunTask>, tasks: TaskSet, number: u64) -> Result<()> {
     let (sender, receiver) = tokio::sync::oneshot::channel();
+    let kind = tasks.kind;
     let work = move || drop(sender.send(worker.run_task(&tasks, number)));
     std::thread::Builder::new().name(format!("task-{number}")).stack_size(stack::PLANNING).spawn(work)?;
     match receiver.await {
         Ok(Ok(())) => Ok(()),
-        Ok(Err(error)) => Err(DataFusionError::IoError(std::io::Error::other(error.chain().join(": ")))),
+        Ok(Err(error)) => {
+            let cause = error.chain().join(": ");
+            tracing::warn!("{} task {number} failed here: {cause}", kind.name());
+            Err(DataFusionError::IoError(std::io::Error::other(cause)))
+        }
         Err(_) => Err(DataFusionError::IoError(std::io::Error::other("the task's thread ended unexpectedly"))),
     }
 }

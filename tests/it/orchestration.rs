@@ -132,7 +132,7 @@ fn the_version_lists_what_it_was_built_with() {
     long.prints(&[
         &format!("cutover {}\n", env!("CARGO_PKG_VERSION")),
         "\ncommit    ",
-        "\nfeatures  build",
+        "\nfeatures  build, cluster",
         "\nplatform  ",
     ]);
     assert_eq!(workspace.cutover("-V").ok().stdout, format!("cutover {}\n", env!("CARGO_PKG_VERSION")));

@@ -75,6 +75,14 @@ pub(super) fn duration(text: &str) -> Result<Duration, String> {
     units::parse_duration(text).map_err(|error| error.message().to_owned())
 }
 
+/// A duration between two things that are done again and again.
+pub(super) fn pause(text: &str) -> Result<Duration, String> {
+    match duration(text)? {
+        Duration::ZERO => Err("it must be longer than nothing, such as 1s".to_owned()),
+        pause => Ok(pause),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -81,7 +81,9 @@ impl UnpinArgs {
         };
         let built: Vec<u64> = current.versions.iter().filter_map(built).collect();
         let store = format::shell_quote(&self.store.display().to_string());
-        let publish = built.last().map(|newest| format!("cutover publish {store} {newest}"));
+        // A follower takes over what is published where the versions are built.
+        let newest = built.last().filter(|_| current.follows.is_none());
+        let publish = newest.map(|newest| format!("cutover publish {store} {newest}"));
         publish.iter().for_each(|command| output.next(command.clone()));
         if output.is_json() {
             return Ok(Verdict::Yes);

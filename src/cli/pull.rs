@@ -16,7 +16,7 @@ const EXAMPLES: &str = "\
 Examples:
   cutover pull s3://serving/views_by_age --to /srv/views_by_age            once; exits 1 if nothing was new
   cutover pull s3://serving/views_by_age --to /srv/views_by_age --follow   until it is stopped
-  cutover get /srv/views_by_age /home                                      read it as any local store
+  cutover scan /srv/views_by_age --limit 5                                 read it as any local store
 
 The environment has credentials and settings: AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_REGION,
 AWS_ENDPOINT_URL and others; see docs/object-stores.md.";
@@ -39,7 +39,7 @@ pub(super) struct Args {
     #[arg(long)]
     follow: bool,
     /// Time between two checks with --follow
-    #[arg(long, value_name = "D", value_parser = parsers::duration, default_value = "5s")]
+    #[arg(long, value_name = "D", value_parser = parsers::pause, default_value = "5s")]
     every: Duration,
     /// Also take candidates: versions that `cutover publish --canary` names
     #[arg(long)]

@@ -23,7 +23,8 @@ Examples:
 pub(super) struct Args {
     /// Directory of the store
     store: PathBuf,
-    /// Only keys that begin with this: a JSON array of the first columns, or leading text of a one-column key
+    /// Only keys that begin with this: a JSON array of the first columns, or of a one-column key: leading text of a
+    /// string, the whole of another one
     #[arg(long, value_name = "K", allow_hyphen_values = true)]
     prefix: Option<String>,
     /// Print at most N entries; all if left out

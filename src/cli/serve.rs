@@ -17,8 +17,9 @@ Examples:
   cutover serve s3://serving/views_by_age --cache /var/cache/cutover
   cutover serve --stores /srv/stores --resp 0.0.0.0:6379 --http 0.0.0.0:8080 --password-file /etc/cutover/password
 
-  redis-cli GET views_by_age:/home             curl localhost:8080/v1/views_by_age/%2Fhome
-  redis-cli -n 1 MGET /home /about             curl 'localhost:8080/v1/views_by_age?prefix=/ho&limit=10'
+  redis-cli GET top_pages:2026-11-22           curl localhost:8080/v1/top_pages/2026-11-22
+  redis-cli GET 'views_by_age:[\"/home\",\"20-29\"]'
+  redis-cli -n 2 MGET 2026-11-21 2026-11-22    curl 'localhost:8080/v1/top_pages?limit=10'
 
 SIGHUP reads the password, the certificate and --stores again; SIGTERM stops after the requests that are running.";
 
@@ -66,7 +67,7 @@ pub(super) struct Args {
     #[arg(long, value_name = "D", value_parser = parsers::duration, default_value = WARM_UP)]
     warm_up: Duration,
     /// Time between two checks of a URL
-    #[arg(long, value_name = "D", value_parser = parsers::duration, default_value = EVERY)]
+    #[arg(long, value_name = "D", value_parser = parsers::pause, default_value = EVERY)]
     every: Duration,
     /// Also serve candidates: versions that `cutover publish --canary` names
     #[arg(long)]

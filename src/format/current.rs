@@ -74,7 +74,7 @@ pub struct Current {
     /// The intent: a change that is recorded but not yet applied.
     #[serde(default)]
     pub pending: Option<Intent>,
-    /// The topic whose announcements this store follows; none when its versions are built locally.
+    /// The topic or the URL of the store whose versions this store takes over; none when they are built locally.
     #[serde(default)]
     pub follows: Option<String>,
     /// The version that hosts fetch before it is published, if any.
@@ -203,6 +203,12 @@ impl Current {
     /// The versions of this store that are on Kafka.
     pub fn streamed(&self) -> impl Iterator<Item = &StreamedVersion> {
         self.targets.kafka.iter().flat_map(|ledger| ledger.streamed.values())
+    }
+
+    /// What this store follows, in words; none when its versions are built locally.
+    pub fn followed(&self) -> Option<String> {
+        let word = |place: &String| if place.contains("://") { place.clone() } else { format!("topic {place}") };
+        self.follows.as_ref().map(word)
     }
 
     /// The entry of the version readers see.

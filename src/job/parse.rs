@@ -126,6 +126,10 @@ fn version(top: &Section<'_>) {
 
 /// A path, or the URL of an object store that can be written to.
 fn store(item: &Item<'_>, params: &Params<'_>) -> Option<PathBuf> {
+    if let Some(meant) = Location::with_missing_slash(item.text()?) {
+        item.problem(format!("lacks a slash: write {meant:?}"));
+        return None;
+    }
     if !Location::is_url(item.text()?) {
         return inputs::path(item, params).map(PathBuf::from);
     }

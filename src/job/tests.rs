@@ -186,6 +186,7 @@ const BROKEN: &[(&str, &str, &str)] = &[
     ("store = \"stores/${env}/views_by_age\"", "store = \"\" # ${env}", ":3: \"store\" is empty"),
     ("stores/${env}/", "ftp://bucket/${env}/", ":3: \"store\" is a URL"),
     ("stores/${env}/", "https://host/${env}/", ":3: \"store\" cannot be written to"),
+    ("stores/${env}/", "s3:/bucket/${env}/", ":3: \"store\" lacks a slash: write \"s3://bucket/${env}/views_by_age\""),
     ("stores/${env}/", "s3://me:word@bucket/${env}/", ":3: \"store\" cannot be used: \"s3://…@bucket/"),
     // Inputs.
     ("[inputs.events]", "[inputs.Events]", ":4: input \"Events\" cannot be a table name"),

@@ -115,7 +115,8 @@ fn by_answer(doing: &str, answer: &Answer) -> Error {
     let refused = ["InvalidAccessKeyId", "SignatureDoesNotMatch", "InvalidToken", "AuthenticationFailed"];
     if answer.status == Some(401) || answer.has_code(&refused) {
         return Error::invalid(format!(
-            "cannot {doing}: the store refuses the credentials; correct those of the environment ({CREDENTIALS})"
+            "cannot {doing}: the store refuses the credentials; correct them, in the environment ({CREDENTIALS}) or \
+             in the file that CUTOVER_OBJECT_SETTINGS names"
         ));
     }
     if answer.has_code(&["RequestTimeTooSkewed"]) {
@@ -126,7 +127,7 @@ fn by_answer(doing: &str, answer: &Answer) -> Error {
             "cannot {doing}: the credentials have no right to; give them the right, or use others"
         )),
         Some(301 | 307 | 308) => wrong_region(doing),
-        Some(501) => Error::invalid(format!("cannot {doing}: this store does not support it")),
+        Some(405 | 501) => Error::invalid(format!("cannot {doing}: this store does not support it")),
         Some(404) => Error::conflict(format!("cannot {doing}: it does not exist any more")),
         Some(409 | 412) => Error::conflict(format!("cannot {doing}: it was replaced meanwhile")),
         Some(429 | 500..) => {

@@ -61,6 +61,13 @@ impl Location {
         scheme(text).is_some()
     }
 
+    /// The URL that is meant where one slash is missing, as in `s3:/lake`.
+    pub fn with_missing_slash(text: &str) -> Option<String> {
+        let (name, rest) = text.split_once(":/").filter(|(_, rest)| !rest.starts_with('/'))?;
+        let url = format!("{name}://{rest}");
+        Self::is_url(&url).then_some(url)
+    }
+
     /// Reads a URL.
     ///
     /// # Errors

@@ -9,15 +9,15 @@ use crate::check::Previous;
 use crate::error::{Error, Kind, Result};
 use crate::format::{Allow, Allowed, CheckOutcome, CheckResult, Current, allow_flag};
 
-/// Refuses to build into a store that takes its versions from a topic.
+/// Refuses to build into a store that takes its versions from a topic or another store.
 ///
 /// # Errors
 /// `Invalid` if it does.
 pub(super) fn refuse_follower(current: &Current) -> Result<()> {
-    match &current.follows {
+    match current.followed() {
         None => Ok(()),
-        Some(topic) => Err(Error::invalid(format!(
-            "this store follows topic {topic} and takes its versions from there: build into another store"
+        Some(followed) => Err(Error::invalid(format!(
+            "this store follows {followed} and takes its versions from there: build into another store"
         ))),
     }
 }

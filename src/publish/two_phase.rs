@@ -149,11 +149,11 @@ fn try_to_catch_up(catalog: &Catalog) {
     }
 }
 
-/// Refuses to publish or roll back in a store that follows a topic.
+/// Refuses to publish or roll back in a store that follows a topic or another store.
 fn refuse_if_follower(current: &Current, change: &Change) -> Result<()> {
-    match (&current.follows, change) {
-        (Some(topic), Change::Publish { .. } | Change::Rollback { .. }) => Err(Error::invalid(format!(
-            "this store follows topic {topic}: publish or roll back where its versions are built; `cutover pin` holds \
+    match (current.followed(), change) {
+        (Some(followed), Change::Publish { .. } | Change::Rollback { .. }) => Err(Error::invalid(format!(
+            "this store follows {followed}: publish or roll back where its versions are built; `cutover pin` holds \
              readers of this store alone"
         ))),
         _ => Ok(()),

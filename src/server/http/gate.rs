@@ -34,11 +34,16 @@ pub async fn pass(server: &Arc<Server>, from: IpAddr, request: Request<Incoming>
     let mut response = if !server.is_any_host && !is_local(request.headers()) {
         answer::error(StatusCode::FORBIDDEN, "requests are answered under an IP address or localhost")
     } else {
+        let has_token = !token(request.headers()).is_empty();
         match shown(server, from, &request) {
             Shown::Right => service.call(request).await.unwrap_or_else(|never| match never {}),
             Shown::TooMany(wait) => Refusal::guessed(wait).into_response(),
             Shown::Wrong => {
-                let message = "send the header `Authorization: Bearer PASSWORD`";
+                let message = if has_token {
+                    "the password is wrong"
+                } else {
+                    "send the header `Authorization: Bearer PASSWORD`"
+                };
                 let mut refused = answer::error(StatusCode::UNAUTHORIZED, message);
                 refused.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
                 refused

@@ -75,7 +75,10 @@ impl GcArgs {
             gone.push(format::versions(&report.versions));
         }
         if !report.leftovers.is_empty() {
-            gone.push(format::plural(report.leftovers.len() as u64, "leftover build or file"));
+            gone.push(match report.leftovers.len() {
+                1 => "1 leftover directory".to_owned(),
+                count => format!("{count} leftover directories"),
+            });
         }
         let age =
             self.keep_for.map(|age| format!(" and all in use in the last {}", format::duration(age.as_secs_f64())));

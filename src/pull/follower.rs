@@ -2,7 +2,7 @@
 //!
 //! Not for: what happens between two looks of a long-running follower in a program (`reader`).
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -157,6 +157,18 @@ impl Follow for Follower {
 }
 
 impl Follower {
+    /// Whether a directory has the versions of another place than this URL, which a follower would refuse.
+    ///
+    /// # Errors
+    /// `Invalid` if it has; nothing else that is wrong is looked at.
+    pub fn check_directory(url: &str, to: &Path) -> Result<()> {
+        let Ok(remote) = Remote::open(url, &Settings::from_env()) else { return Ok(()) };
+        match Catalog::followed_dataset(to, &remote.url()) {
+            Err(error) if error.kind() == Kind::Invalid => Err(error),
+            _ => Ok(()),
+        }
+    }
+
     /// Opens the local store, creating it if need be, and locks it for this follower.
     ///
     /// # Errors

@@ -12,9 +12,10 @@ use super::memory::mib;
 use super::served::Served;
 use super::settings::Settings;
 use super::source::{Place, Source};
-use crate::catalog::{Catalog, Remote};
-use crate::error::{Error, Kind, Result};
+use crate::catalog::Catalog;
+use crate::error::{Error, Result};
 use crate::format::Manifest;
+use crate::pull::Follower;
 use crate::serve::Store;
 
 /// What RocksDB holds for a database besides its tables, and for a table besides its filter and its index.
@@ -56,16 +57,14 @@ pub fn check(settings: &Settings, room: &Arc<Budget>) -> Result<()> {
 fn refuse_other_versions(source: &Source) -> Result<()> {
     let Place::Remote { url, directory } = &source.place else { return Ok(()) };
     // What else is wrong is tried again while the server runs.
-    let Ok(remote) = Remote::open(url, &crate::objects::Settings::from_env()) else { return Ok(()) };
-    match Catalog::followed_dataset(directory, &remote.url()) {
-        Err(error) if error.kind() == Kind::Invalid => Err(Error::invalid(format!(
+    Follower::check_directory(url, directory).map_err(|error| {
+        Error::invalid(format!(
             "the versions of {:?} in --cache are those of another store: give this one another name, by NAME={url}, or \
              another --cache",
             source.name
         ))
-        .because(error)),
-        _ => Ok(()),
-    }
+        .because(error)
+    })
 }
 
 /// What the current version of a local store needs, twice; nothing if it cannot be read.

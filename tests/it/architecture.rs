@@ -124,7 +124,7 @@ const MAY_USE: [(&str, &[&str]); 41] = [
     ("resources", &["catch_panic", "stack"]),
     ("run", &["job", "pipeline", "progress", "report", "resources"]),
     ("serve", &["catalog", "codec", "format"]),
-    ("server", &["catalog", "format", "pull", "serve", "shutdown"]),
+    ("server", &["catalog", "format", "pull", "resources", "serve", "shutdown"]),
     ("shuffle", &["codec", "durable_file", "encode", "failpoint", "format", "job", "shutdown"]),
     ("shutdown", &[]),
     ("stack", &[]),

@@ -46,7 +46,7 @@ pub struct Replica {
 }
 
 impl Replica {
-    /// Whether the host may be gone, so that nobody should count on it.
+    /// Whether the host may be gone, so that its report does not count.
     pub fn is_silent(&self) -> bool {
         Duration::try_from(Timestamp::now().duration_since(self.at)).is_ok_and(|silence| silence > SILENT)
     }

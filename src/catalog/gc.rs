@@ -87,6 +87,9 @@ impl Catalog {
         if let Some(lock) = Lock::if_free(&self.layout().build_lock())? {
             removed.unfinished = self.unfinished(&self.read()?)?;
             removed.leftovers.extend(self.discard_dead_builds(&lock, removed.unfinished.as_deref())?);
+            if removed.unfinished.is_none() {
+                removed.unfinished = self.unfinished_shared()?.map(|building| building.build_id);
+            }
         }
         removed.bytes += self.empty_trash()?;
         Ok(removed)
@@ -115,9 +118,6 @@ impl Catalog {
             report.leftovers.extend(swept.leftovers);
             report.unfinished = report.unfinished.or(swept.unfinished);
             report.bytes += swept.bytes;
-        }
-        if let (None, Some(remote)) = (&report.unfinished, self.remote()) {
-            report.unfinished = remote.building()?.map(|building| building.build_id);
         }
         self.keep_reserve();
         let log = self.log();

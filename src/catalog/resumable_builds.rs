@@ -6,6 +6,7 @@
 //! Not for: whether a run can use that build's work, which depends on the run's job and inputs (`pipeline`).
 
 use super::lock::Lock;
+use super::remote::{Building, Remote};
 use super::store::{BuildLock, Catalog};
 use super::{gc, layout};
 use crate::durable_file::{self, fs};
@@ -18,12 +19,11 @@ impl Catalog {
     /// # Errors
     /// `Unavailable` when the staging directory cannot be read.
     pub fn unfinished(&self, current: &Current) -> Result<Option<String>> {
-        let became_version = |id: &str| current.versions.values().any(|entry| entry.build_id == id);
         let is_file = |path| fs::metadata(path).is_ok_and(|found| found.is_file());
         let sealed = |id: &str| self.layout().build_dirs(id).is_ok_and(|dirs| is_file(dirs.shuffle_journal()));
         // IDs start with the time at which the build began, and names are sorted.
         let names = gc::names(&self.layout().staging())?;
-        Ok(names.into_iter().rev().find(|name| sealed(name) && !became_version(name)))
+        Ok(names.into_iter().rev().find(|name| sealed(name) && !became_version(current, name)))
     }
 
     /// Makes the build that a later run could resume unresumable, so that it is debris like others; returns its ID.
@@ -48,16 +48,24 @@ impl Catalog {
     /// `Conflict` while another process is the store's builder; as [`Catalog::read`] and as those of a deletion.
     pub fn discard_shared(&self) -> Result<Option<String>> {
         let Some(remote) = self.remote() else { return Ok(None) };
-        if remote.building()?.is_none() {
+        if self.unfinished_shared()?.is_none() {
             return Ok(None);
         }
         let _building = self.lock_build()?;
-        let Some(building) = remote.building()? else { return Ok(None) };
-        match self.read()?.versions.values().any(|entry| entry.build_id == building.build_id) {
-            true => remote.clear_building()?,
-            false => remote.discard_unfinished(&building.build_id)?,
-        }
+        let Some(building) = self.unfinished_shared()? else { return Ok(None) };
+        remote.discard_unfinished(&building.build_id)?;
         Ok(Some(building.build_id))
+    }
+
+    /// The build of a remote store that several machines share, unless it became a version. Without the store's lease,
+    /// it may still be running.
+    ///
+    /// # Errors
+    /// As those of a read, and as [`Catalog::read`].
+    pub fn unfinished_shared(&self) -> Result<Option<Building>> {
+        let Some(building) = self.remote().map(Remote::building).transpose()?.flatten() else { return Ok(None) };
+        let current = self.read()?;
+        Ok(Some(building).filter(|building| !became_version(&current, &building.build_id)))
     }
 
     /// Deletes what crashed builds left in staging, except the build `keep`; returns the names. The caller's lock
@@ -78,6 +86,10 @@ impl Catalog {
         names.iter().try_for_each(|name| self.discard(&self.layout().staging().join(name)))?;
         Ok(names)
     }
+}
+
+fn became_version(current: &Current, build_id: &str) -> bool {
+    current.versions.values().any(|entry| entry.build_id == build_id)
 }
 
 #[cfg(test)]

@@ -28,26 +28,22 @@ pub(in crate::pipeline) fn start(
     let remote = remote(catalog)?;
     let fingerprint = fingerprint(prepared, shares);
     let mut not_resumed = None;
-    if let Some(building) = remote.building()? {
+    if let Some(building) = catalog.unfinished_shared()? {
         let work = remote.shared_work(&building.build_id);
-        let is_installed = catalog.read()?.versions.values().any(|entry| entry.build_id == building.build_id);
         let why = match () {
-            () if is_installed => None,
             () if !prepared.options.resume => Some("--no-resume is set".to_owned()),
             () if building.fingerprint != fingerprint => {
                 Some("it is of another job, of other inputs, or of another program".to_owned())
             }
             () => incomplete(&work)?,
         };
-        if !is_installed && why.is_none() {
-            let id = building.build_id;
+        let id = building.build_id;
+        let Some(why) = why else {
             prepared.options.progress.note(&format!("continuing build {id}; --no-resume starts from scratch"));
             return Ok((BuildDir::start(catalog, prepared.options, id)?, None));
-        }
-        if !is_installed {
-            remote.discard_unfinished(&building.build_id)?;
-        }
-        not_resumed = why.map(|why| format!("build {} was not finished and is not resumed: {why}", building.build_id));
+        };
+        remote.discard_unfinished(&id)?;
+        not_resumed = Some(format!("build {id} was not finished and is not resumed: {why}"));
     }
     let id = build_dir::new_id()?;
     remote.set_building(&Building { build_id: id.clone(), fingerprint })?;

@@ -36,10 +36,11 @@ pub fn check(settings: &Settings, room: &Arc<Budget>) -> Result<()> {
         refuse_other_versions(source)?;
         needed = needed.saturating_add(current_needs(source)?);
     }
-    // What is wrong with one of these is reported when it is opened, as others like it may be added later.
-    let found = settings.stores.as_deref().map(Source::in_directory).transpose()?;
-    for source in found.iter().flatten().filter(|found| settings.sources.iter().all(|named| named.name != found.name)) {
-        needed = needed.saturating_add(current_needs(source).unwrap_or(0));
+    if let Some(directory) = &settings.stores {
+        for source in Source::in_directory(directory, &settings.sources)? {
+            // What is wrong with one of these is reported when it is opened, as others like it may be added later.
+            needed = needed.saturating_add(current_needs(&source).unwrap_or(0));
+        }
     }
     if needed > room.limit() {
         return Err(Error::invalid(format!(

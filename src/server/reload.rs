@@ -89,9 +89,7 @@ impl Reloader {
     fn wanted(&self) -> Result<Vec<Source>> {
         let mut wanted = self.fixed.clone();
         if let Some(directory) = &self.stores {
-            let found = Source::in_directory(directory)?;
-            let is_free = |source: &Source| !self.fixed.iter().any(|fixed| fixed.name == source.name);
-            wanted.extend(found.into_iter().filter(is_free));
+            wanted.extend(Source::in_directory(directory, &self.fixed)?);
         }
         Ok(wanted)
     }

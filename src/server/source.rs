@@ -66,17 +66,19 @@ impl Source {
         Ok(Self { name, place })
     }
 
-    /// The datasets of the stores that are directly in a directory, by name; other files are ignored.
+    /// The datasets of the stores that are directly in a directory, by name; other files are ignored, and so are stores
+    /// whose name one of `named` has.
     ///
     /// # Errors
     /// `Unavailable` when the directory cannot be read.
-    pub fn in_directory(directory: &Path) -> Result<Vec<Self>> {
+    pub fn in_directory(directory: &Path, named: &[Self]) -> Result<Vec<Self>> {
         use crate::error::IoContext;
         let mut sources = Vec::new();
         for entry in std::fs::read_dir(directory).io("read", directory)? {
             let path = entry.io("read", directory)?.path();
             let name = path.file_name().and_then(|name| name.to_str()).filter(|name| is_name(name));
             if let Some(name) = name
+                && named.iter().all(|source| source.name != name)
                 && path.join("current.json").is_file()
             {
                 sources.push(Self { name: name.to_owned(), place: Place::Local(path.clone()) });

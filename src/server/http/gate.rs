@@ -34,15 +34,13 @@ pub async fn pass(server: &Arc<Server>, from: IpAddr, request: Request<Incoming>
     let mut response = if !server.is_any_host && !is_local(request.headers()) {
         answer::error(StatusCode::FORBIDDEN, "requests are answered under an IP address or localhost")
     } else {
-        let has_token = !token(request.headers()).is_empty();
         match shown(server, from, &request) {
             Shown::Right => service.call(request).await.unwrap_or_else(|never| match never {}),
             Shown::TooMany(wait) => Refusal::guessed(wait).into_response(),
             Shown::Wrong => {
-                let message = if has_token {
-                    "the password is wrong"
-                } else {
-                    "send the header `Authorization: Bearer PASSWORD`"
+                let message = match token(request.headers()) {
+                    b"" => "send the header `Authorization: Bearer PASSWORD`",
+                    _ => "the password is wrong",
                 };
                 let mut refused = answer::error(StatusCode::UNAUTHORIZED, message);
                 refused.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));

@@ -60,13 +60,13 @@ build_portable() {
     export PATH=$tools:$PATH
     export CARGO_TARGET_DIR=$CARGO_TARGET_DIR/portable
     local compiler="cargo-zigbuild zig c++ -- -fno-sanitize=all -g0 -target $arch-linux-gnu.$glibc"
-    if [[ $arch = "$(uname -m)" ]]; then
-        ROCKSDB_LIB_DIR=$(CXX=$compiler AR="cargo-zigbuild zig ar --" scripts/rocksdb.sh --library)
-        export ROCKSDB_LIB_DIR ROCKSDB_STATIC=1 CXXSTDLIB=c++
-        [[ -n $ROCKSDB_LIB_DIR ]] || unset ROCKSDB_LIB_DIR
-    else
+    ROCKSDB_LIB_DIR=$(CXX=$compiler AR="cargo-zigbuild zig ar --" scripts/rocksdb.sh --library "$arch")
+    export ROCKSDB_LIB_DIR ROCKSDB_STATIC=1 CXXSTDLIB=c++
+    if [[ -z $ROCKSDB_LIB_DIR ]]; then
+        unset ROCKSDB_LIB_DIR
         export ROCKSDB_COMPILE=1
     fi
+    [[ -d $(rustc --print target-libdir --target "$triple") ]] || rustup --quiet target add "$triple"
     local include
     include=$(headers)
     export "CFLAGS_${triple//-/_}=-I$include"
@@ -84,15 +84,19 @@ build_here() {
     scripts/python.sh wheel "$command" dist --auditwheel skip
 }
 
-# Another machine's command cannot print its own manual pages.
+# Another processor's command cannot print its own manual pages here; this one's prints the same.
 printer() {
-    if [[ $arch = "$(uname -m)" ]]; then echo "$command"; else command -v cutover; fi
+    if [[ $arch = "$(uname -m)" ]]; then
+        echo "$command"
+    else
+        PATH=$PATH:$CARGO_TARGET_DIR/$(uname -m)-unknown-linux-gnu/release command -v cutover
+    fi
 }
 
 archive() {
     local name=cutover-$version-$arch-linux root print
     root=$(mktemp -d)/$name
-    print=$(printer) || { say "no cutover on the PATH to print manual pages"; exit 1; }
+    print=$(printer) || { say "no cutover of this processor to print manual pages: run make dist first"; exit 1; }
     mkdir -p "$root"/bin "$root"/share/{man/man1,bash-completion/completions,zsh/site-functions,fish/vendor_completions.d}
     install -m 755 "$command" "$root/bin/cutover"
     "${STRIP:-strip}" "$root/bin/cutover" 2>/dev/null || true
@@ -108,7 +112,8 @@ archive() {
 }
 
 mkdir -p dist
-rm -f dist/cutover-"$version"* dist/SHA256SUMS
+# What is there for the other processor stays, if it is of this version.
+rm -f dist/cutover-"$version"*"$arch"* dist/cutover-"$version".cdx.json dist/SHA256SUMS
 if [[ $portable = yes ]]; then build_portable; else build_here; fi
 archive
 python3 scripts/parts.py >"dist/cutover-$version.cdx.json"

@@ -2,7 +2,8 @@
 # Builds RocksDB as one static library in a third of the processor time, and makes cargo link it.
 #
 #   scripts/rocksdb.sh             builds the library once per machine and writes .cargo/config.toml, which names it
-#   scripts/rocksdb.sh --library   the same without .cargo/config.toml; prints the library's directory
+#   scripts/rocksdb.sh --library [ARCH]   the same without .cargo/config.toml, for a processor that CXX compiles for;
+#                                  prints the library's directory
 #   scripts/rocksdb.sh --off       removes .cargo/config.toml: cargo compiles RocksDB itself again
 #
 # RocksDB's 342 files spend most of their time on the same headers. Compiled as 24 bundles of about 14 files, with the
@@ -12,7 +13,8 @@
 #
 # Whenever this script is not sure (another build script in librocksdb-sys, RUSTFLAGS, a compiler that fails), it says
 # so and leaves the work to cargo, which takes longer and gives the same library. tests/it/dependencies.rs holds what is
-# repeated here to the crate and its features. For another target, set ROCKSDB_COMPILE=1: the library is this machine's.
+# repeated here to the crate and its features. `cargo --target` for another system needs ROCKSDB_COMPILE=1: what
+# .cargo/config.toml names is this machine's.
 set -eu
 
 cd "$(dirname "$0")/.."
@@ -23,6 +25,7 @@ known=2dbb97b102a2c13f0192ee75a49d4fc0f84fa0692ac9ffc84d364a7a28b472a3
 config=.cargo/config.toml
 mark="# Written by scripts/rocksdb.sh"
 cxx=${CXX:-c++}
+[ "${1:-}" = --library ] && [ -n "${2:-}" ] && arch=$2 || arch=$(uname -m)
 
 say() { echo "rocksdb: $*" >&2; }
 
@@ -45,14 +48,14 @@ flags() {
     echo "-DLZ4=1 -DZSTD=1 -DNDEBUG=1 -DHAVE_ALIGNED_NEW -DHAVE_UINT128_EXTENSION -DOS_LINUX -DROCKSDB_PLATFORM_POSIX"
     echo "-DROCKSDB_LIB_IO_POSIX -DROCKSDB_SCHED_GETCPU_PRESENT -DROCKSDB_AUXV_GETAUXVAL_PRESENT"
     echo "-DROCKSDB_FALLOCATE_PRESENT -DROCKSDB_RANGESYNC_PRESENT"
-    [ "$(uname -m)" != x86_64 ] || echo "-m64 -msse2"
+    [ "$arch" != x86_64 ] || echo "-m64 -msse2"
 }
 
 key() {
     for crate in librocksdb-sys lz4-sys zstd-sys; do locked $crate; done
     $cxx --version 2>/dev/null || true
     flags
-    echo "$cxx ${CXXFLAGS:-} $bundles $known"
+    echo "$arch $cxx ${CXXFLAGS:-} $bundles $known"
 }
 
 # The directory of a crate's source, which cargo downloads if it has to.

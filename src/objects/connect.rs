@@ -109,7 +109,8 @@ impl Common<'_> {
         // What it says of a key that cannot be read may repeat a part of the key.
         let refused = |_| {
             Error::invalid(format!(
-                "the settings for {} are incomplete or wrong: check GOOGLE_APPLICATION_CREDENTIALS and the file it names",
+                "the settings for {} are incomplete or wrong: set one of GOOGLE_APPLICATION_CREDENTIALS, \
+                 GOOGLE_SERVICE_ACCOUNT and GOOGLE_SERVICE_ACCOUNT_KEY, and check the key that it names or is",
                 self.location
             ))
         };

@@ -19,9 +19,33 @@ const DELETE: &str = "DeleteObjects request failed for key ";
 const SENTENCE: usize = 200;
 /// What the addresses of the services hold that give credentials to programs on a machine.
 const METADATA: [&str; 4] = ["/latest/api/token", "/latest/meta-data", "computeMetadata", "/metadata/identity"];
-/// The kinds of credentials that are looked for, for messages.
-const CREDENTIALS: &str = "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, GOOGLE_APPLICATION_CREDENTIALS, or \
-                           AZURE_STORAGE_ACCOUNT_NAME and AZURE_STORAGE_ACCOUNT_KEY";
+/// Words for a request that arrived incomplete or altered, or took too long: it may succeed when it is sent again.
+const TRANSIENT: [&str; 6] = [
+    "BadDigest",
+    "IncompleteBody",
+    "InternalError",
+    "RequestTimeout",
+    "XAmzContentChecksumMismatch",
+    "XAmzContentSHA256Mismatch",
+];
+
+/// The settings that a kind of store is reached by, for messages.
+struct Names {
+    credentials: &'static str,
+    endpoint: &'static str,
+}
+
+/// By the URL in what was being done.
+fn names(doing: &str) -> Names {
+    let (credentials, endpoint) = if doing.contains(" gs://") {
+        ("GOOGLE_APPLICATION_CREDENTIALS", "GOOGLE_BASE_URL")
+    } else if doing.contains(" az://") {
+        ("AZURE_STORAGE_ACCOUNT_NAME and AZURE_STORAGE_ACCOUNT_KEY", "AZURE_STORAGE_ENDPOINT")
+    } else {
+        ("AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY", "AWS_ENDPOINT_URL")
+    };
+    Names { credentials, endpoint }
+}
 
 /// What came back, or what kept it from coming.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -50,7 +74,7 @@ impl Answer {
                 answer.status =
                     rest.split(|letter: char| !letter.is_ascii_digit()).next().and_then(|digits| digits.parse().ok());
                 answer.code = element(rest, "Code");
-                answer.sentence = element(rest, "Message");
+                answer.sentence = element(rest, "Message").or_else(|| json_sentence(rest));
             }
             // One of many deletes, in an answer that as a whole is none of an error.
             if text.starts_with(DELETE) {
@@ -97,8 +121,9 @@ pub(super) fn classified(doing: &str, error: &object_store::Error) -> Error {
             Error::invalid(format!("cannot {doing}: this store does not support it"))
         }
         _ if METADATA.iter().any(|part| error.to_string().contains(part)) => Error::invalid(format!(
-            "cannot {doing}: there are no credentials, neither in the environment ({CREDENTIALS}) nor from this machine's \
-             metadata service"
+            "cannot {doing}: there are no credentials, neither in the environment ({}) nor from this machine's metadata \
+             service",
+            names(doing).credentials
         )),
         _ => by_answer(doing, &answer),
     };
@@ -115,8 +140,9 @@ fn by_answer(doing: &str, answer: &Answer) -> Error {
     let refused = ["InvalidAccessKeyId", "SignatureDoesNotMatch", "InvalidToken", "AuthenticationFailed"];
     if answer.status == Some(401) || answer.has_code(&refused) {
         return Error::invalid(format!(
-            "cannot {doing}: the store refuses the credentials; correct them, in the environment ({CREDENTIALS}) or \
-             in the file that CUTOVER_OBJECT_SETTINGS names"
+            "cannot {doing}: the store refuses the credentials; correct them, in the environment ({}) or in the file \
+             that CUTOVER_OBJECT_SETTINGS names",
+            names(doing).credentials
         ));
     }
     if answer.has_code(&["RequestTimeTooSkewed"]) {
@@ -128,12 +154,21 @@ fn by_answer(doing: &str, answer: &Answer) -> Error {
         )),
         Some(301 | 307 | 308) => wrong_region(doing),
         Some(405 | 501) => Error::invalid(format!("cannot {doing}: this store does not support it")),
+        // A listing of nothing is an answer with nothing in it.
+        Some(404) if doing.starts_with("list ") => Error::invalid(format!(
+            "cannot {doing}: there is no such bucket, or this store lists in another way; correct the URL or the endpoint"
+        )),
         Some(404) => Error::conflict(format!("cannot {doing}: it does not exist any more")),
         Some(409 | 412) => Error::conflict(format!("cannot {doing}: it was replaced meanwhile")),
         Some(429 | 500..) => {
             Error::unavailable(format!("cannot {doing}: the store is overloaded or failing; run again later"))
         }
-        Some(_) => Error::unavailable(format!("cannot {doing}: the store refuses the request")),
+        Some(408 | 425) => Error::unavailable(format!("cannot {doing}: the request did not arrive in time; run again")),
+        Some(_) if answer.has_code(&TRANSIENT) => {
+            Error::unavailable(format!("cannot {doing}: the request did not arrive as it was sent; run again"))
+        }
+        // The same request gets the same answer.
+        Some(_) => Error::invalid(format!("cannot {doing}: the store refuses the request")),
         None => unanswered(doing, answer),
     }
 }
@@ -143,9 +178,18 @@ fn unanswered(doing: &str, answer: &Answer) -> Error {
     if root.contains("redirect without LOCATION") {
         return wrong_region(doing);
     }
+    let endpoint = names(doing).endpoint;
+    if root.contains("URL scheme is not allowed") {
+        return Error::invalid(format!(
+            "cannot {doing}: its endpoint is http, and was set elsewhere than in {endpoint}; set it there"
+        ));
+    }
     match answer.transport {
+        Some(HttpErrorKind::Connect) if doing.contains(" http") => {
+            Error::unavailable(format!("cannot {doing}: the server cannot be reached; is the URL right, and is it up?"))
+        }
         Some(HttpErrorKind::Connect) => Error::unavailable(format!(
-            "cannot {doing}: the store cannot be reached; is its endpoint right, and is it up?"
+            "cannot {doing}: the store cannot be reached; is it up, and is {endpoint} right, if it is set?"
         )),
         Some(HttpErrorKind::Timeout) => {
             Error::unavailable(format!("cannot {doing}: the store did not answer in time; run again later"))
@@ -164,6 +208,14 @@ fn element(xml: &str, name: &str) -> Option<String> {
     let (_, rest) = xml.split_once(&format!("<{name}>"))?;
     let (text, _) = rest.split_once("</")?;
     Some(text.to_owned())
+}
+
+/// The sentence of an answer in JSON, as Google's services give them.
+fn json_sentence(answer: &str) -> Option<String> {
+    let (_, json) = answer.split_once('{')?;
+    let value: serde_json::Value = serde_json::from_str(&format!("{{{json}")).ok()?;
+    let sentence = ["/error/message", "/error_description", "/message"].iter().find_map(|at| value.pointer(at));
+    Some(sentence?.as_str()?.to_owned())
 }
 
 /// A text of the store's for people: escaped, and not longer than a sentence.
@@ -207,6 +259,8 @@ mod tests {
             ("400 Bad Request: <Error><Code>ExpiredToken</Code></Error>", Kind::Invalid, "have expired"),
             ("403 Forbidden: <Error><Code>RequestTimeTooSkewed</Code></Error>", Kind::Unavailable, "clock"),
             ("401 Unauthorized: ", Kind::Invalid, "refuses the credentials"),
+            ("400 Bad Request: <Error><Code>RequestTimeout</Code></Error>", Kind::Unavailable, "run again"),
+            ("400 Bad Request: <Error><Code>InvalidArgument</Code></Error>", Kind::Invalid, "refuses the request"),
             ("412 Precondition Failed: ", Kind::Conflict, "replaced meanwhile"),
             ("503 Service Unavailable: ", Kind::Unavailable, "run again later"),
             ("501 Not Implemented: ", Kind::Invalid, "does not support it"),
@@ -225,6 +279,21 @@ mod tests {
         assert_eq!(classified_text(text).chain()[1], "HTTP 403 SignatureDoesNotMatch: It differs.\\u{1b}[2J");
         let long = Box::leak(format!("{STATUS}500 X: <Message>{}</Message>", "x".repeat(100_000)).into_boxed_str());
         assert!(classified_text(long).chain()[1].len() < 300);
+        let json =
+            "Server returned non-2xx status code: 400 Bad Request: {\"error\":{\"message\":\"invalid uploadType\"}}";
+        assert_eq!(classified_text(json).chain()[1], "HTTP 400: invalid uploadType");
+    }
+
+    #[test]
+    fn a_message_names_the_settings_of_its_kind_of_store() {
+        let text = "Server returned non-2xx status code: 401 Unauthorized: ";
+        let source = || Box::new(Said(text));
+        for (url, name) in [("s3", "AWS_ACCESS"), ("gs", "GOOGLE_APPLICATION"), ("az", "AZURE_STORAGE")] {
+            let error = object_store::Error::Generic { store: "", source: source() };
+            let message = classified(&format!("read {url}://lake/a"), &error).message().to_owned();
+            let others = ["AWS_", "GOOGLE_", "AZURE_"].iter().filter(|family| message.contains(**family)).count();
+            assert!(message.contains(name) && others == 1, "{message}");
+        }
     }
 
     #[test]

@@ -17,6 +17,7 @@ use std::time::{Duration, Instant};
 use object_store::{ObjectStore, ObjectStoreExt, PutMode, PutOptions, PutPayload, PutResult};
 
 use super::failure::{self, Answer};
+use super::location::Scheme;
 use super::{Bucket, Key, Tag, network};
 use crate::error::{Error, Kind, Result};
 
@@ -79,6 +80,10 @@ impl Bucket {
         let (once, path) = (Arc::clone(&self.writer()?.once), self.path(key)?);
         let mode = match condition {
             Condition::Absent => PutMode::Create,
+            // Google's conditions are on generations.
+            Condition::Match(tag) if self.is_google() && tag.version.is_none() => {
+                return Err(self.without_conditions(key));
+            }
             Condition::Match(tag) => PutMode::Update(tag.update()),
         };
         let options = PutOptions { mode, ..PutOptions::default() };
@@ -210,11 +215,16 @@ impl Bucket {
     }
 
     fn without_conditions(&self, key: &Key) -> Error {
+        let conditions = if self.is_google() { "x-goog-if-generation-match" } else { "If-None-Match and If-Match" };
         Error::invalid(format!(
-            "{} cannot be written safely: this store does not enforce If-None-Match and If-Match of a PUT, by which two \
-             writers are kept from overwriting each other; use a store that does",
+            "{} cannot be written safely: this store does not enforce {conditions} of a PUT, by which two writers are \
+             kept from overwriting each other; use a store that does",
             self.url(key)
         ))
+    }
+
+    fn is_google(&self) -> bool {
+        self.location.scheme() == Scheme::Gcs
     }
 
     fn writing(&self, key: &Key) -> String {

@@ -21,7 +21,7 @@ use xxhash_rust::xxh3::Xxh3Default;
 use super::{Remote, build_key, parallel};
 use crate::catalog::layout;
 use crate::durable_file::{self, fs};
-use crate::error::{Error, IoContext, Result};
+use crate::error::{Error, IoContext, Kind, Result};
 use crate::format::{FileEntry, Manifest, ShardEntry, hex_checksum, shard_name};
 use crate::rate_limit::RateLimit;
 use crate::shutdown;
@@ -103,7 +103,17 @@ impl Download<'_> {
             (self.options.progress)(file.bytes)?;
             return Ok(file.bytes);
         }
-        self.receive(shard, file, &path).map(|()| 0)
+        let received = self.receive(shard, file, &path);
+        received.map(|()| 0).map_err(|error| match error.kind() {
+            Kind::Corrupt => error.during(format!(
+                "version {} of {} cannot be pulled; pull again, and if it fails in the same way, `cutover rollback` of that \
+                 store serves the version before it, and `cutover run JOB.toml --rebuild --allow damaged` builds its data \
+                 again",
+                self.manifest.version,
+                self.remote.url()
+            )),
+            _ => error,
+        })
     }
 
     /// Links the file of another local version that has the same content.

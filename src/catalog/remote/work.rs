@@ -141,7 +141,7 @@ impl SharedWork {
         let Some(object) = self.remote.bucket.get(&key, MAX_RECORD)? else { return Ok(None) };
         let parsed = serde_json::from_slice(&object.bytes);
         parsed.map(Some).map_err(|error| {
-            Error::corrupt(format!("{} is not a record of Cutover", self.remote.bucket.url(&key))).because(error)
+            self.unusable(format!("{} is not a record of Cutover", self.remote.bucket.url(&key))).because(error)
         })
     }
 
@@ -165,7 +165,7 @@ impl SharedWork {
         })?;
         let found = slots.into_iter().map(|(path, slot)| {
             let found = slot.into_inner().unwrap_or_else(PoisonError::into_inner);
-            found.ok_or_else(|| Error::corrupt(format!("the record {path} of build {} is missing", self.build_id)))
+            found.ok_or_else(|| self.unusable(format!("the record {path} of build {} is missing", self.build_id)))
         });
         found.collect()
     }
@@ -215,6 +215,14 @@ impl SharedWork {
         })
     }
 
+    fn unusable(&self, what: String) -> Error {
+        Error::corrupt(what).during(format!(
+            "the unfinished build {} cannot go on: `cutover gc {} --unfinished` removes it, then run again",
+            self.build_id,
+            self.remote.url()
+        ))
+    }
+
     /// An object that does not change.
     fn entry(&self, path: &str) -> Result<Entry> {
         let known = || self.known.lock().unwrap_or_else(PoisonError::into_inner);
@@ -223,7 +231,7 @@ impl SharedWork {
         }
         let key = self.key(path)?;
         let entry: Option<Entry> = self.remote.bucket.head(&key)?;
-        let entry = entry.ok_or_else(|| Error::corrupt(format!("{} is missing", self.remote.bucket.url(&key))))?;
+        let entry = entry.ok_or_else(|| self.unusable(format!("{} is missing", self.remote.bucket.url(&key))))?;
         known().insert(path.to_owned(), entry.clone());
         Ok(entry)
     }

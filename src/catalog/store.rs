@@ -150,10 +150,10 @@ impl Catalog {
         match current.follows.as_deref() {
             Some(known) if known == topic => Ok(true),
             None if current.versions.is_empty() && current.targets.kafka.is_none() => Ok(false),
-            known => Err(Error::invalid(format!(
+            _ => Err(Error::invalid(format!(
                 "the store at {} {}, so it cannot follow {topic}: choose another directory",
                 self.place(),
-                known.map_or("has versions of its own".to_owned(), |known| format!("follows {known}"))
+                current.followed().map_or("has versions of its own".to_owned(), |known| format!("follows {known}"))
             ))),
         }
     }

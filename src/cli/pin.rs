@@ -37,7 +37,9 @@ pub(super) struct PinArgs {
 
 impl PinArgs {
     pub(super) fn run(self, output: &mut Output) -> Result<Verdict> {
-        let pinned = publish::pin(&Catalog::open(&self.store)?, self.version, &self.reason, Progress::auto())?;
+        let catalog = Catalog::open(&self.store)?;
+        let before = catalog.read()?.pin.filter(|pin| pin.reason != self.reason.trim());
+        let pinned = publish::pin(&catalog, self.version, &self.reason, Progress::auto())?;
         output.ended("pinned");
         output.next(format!("cutover unpin {}", format::shell_quote(&self.store.display().to_string())));
         output.document(&json!({"version": pinned.version, "previous": pinned.previous, "reason": self.reason}))?;
@@ -52,6 +54,13 @@ impl PinArgs {
             format::shell_quote(&self.store.display().to_string()),
             pinned.version
         ))?;
+        if let Some(before) = before {
+            output.line(format!(
+                "this replaces the pin since {}: {}",
+                format::time(before.since),
+                escaped(&before.reason)
+            ))?;
+        }
         Ok(Verdict::Yes)
     }
 }

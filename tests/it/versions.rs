@@ -59,7 +59,8 @@ fn a_pin_holds_readers_until_it_is_removed() {
     numbers.run(1).ok();
     numbers.on("unpin", "").fails(2).complains(&["nothing is pinned"]);
     numbers.on("pin", "").exits(2).complains(&["--reason"]);
-    numbers.on("pin", "--reason audit-17").ok();
+    numbers.on("pin", "--reason audit-16").ok();
+    numbers.on("pin", "--reason audit-17").ok().prints(&["this replaces the pin since", "audit-16"]);
 
     // A forgotten pin does not exit with 0: neither the run nor its rerun.
     numbers.run(2).exits(5).prints(&["version 2 is complete, but store is pinned: readers stay on version 1"]);

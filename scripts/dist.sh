@@ -40,9 +40,6 @@ export CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-$PWD/target}
 triple=$arch-unknown-linux-gnu
 tools=${XDG_CACHE_HOME:-${HOME:?}/.cache}/cutover/python/build/bin
 
-# The inner loops are in this crate: as one unit they take less processor time, and longer to compile.
-one_unit=(--config profile.release.package.cutover.codegen-units=1)
-
 say() { echo "dist: $*" >&2; }
 
 # librdkafka reads curl's header even when it is built without curl; nothing else of the system's headers is wanted.
@@ -71,7 +68,7 @@ build_portable() {
     include=$(headers)
     export "CFLAGS_${triple//-/_}=-I$include"
     # shellcheck disable=SC2086 # flags are words
-    cargo zigbuild --release --locked "${one_unit[@]}" ${CARGO_FLAGS:-} --target "$triple.$glibc" --features portable --bin cutover
+    cargo zigbuild --release --locked ${CARGO_FLAGS:-} --target "$triple.$glibc" --features portable --bin cutover
     command=$CARGO_TARGET_DIR/$triple/release/cutover
     scripts/python.sh wheel "$command" dist --zig --target "$triple" --compatibility "manylinux_${glibc/./_}"
 }
@@ -79,7 +76,7 @@ build_portable() {
 build_here() {
     scripts/setup.sh
     # shellcheck disable=SC2086 # flags are words
-    cargo build --release --locked "${one_unit[@]}" ${CARGO_FLAGS:-} --bin cutover
+    cargo build --release --locked ${CARGO_FLAGS:-} --bin cutover
     command=$CARGO_TARGET_DIR/release/cutover
     scripts/python.sh wheel "$command" dist --auditwheel skip
 }

@@ -33,7 +33,8 @@ def first_result(since: float) -> float:
 
 def main() -> None:
     started = float(open("installed").read())
-    print(platform.platform(), "·", "emulated ·" if EMULATED else "not emulated ·", platform.libc_ver(), "· Python", platform.python_version())
+    processor = "emulated" if EMULATED else "not emulated"
+    print(platform.platform(), "·", processor, "·", platform.libc_ver(), "· Python", platform.python_version())
     print(subprocess.run(["env/bin/cutover", "--version"], capture_output=True, text=True, check=True).stdout)
     print(f"pip install took {time.time() - started:.1f} s")
     begun = time.time()

@@ -138,6 +138,11 @@ fn by_answer(doing: &str, answer: &Answer) -> Error {
         return Error::invalid(format!("cannot {doing}: the credentials have expired; renew them and run again"));
     }
     let refused = ["InvalidAccessKeyId", "SignatureDoesNotMatch", "InvalidToken", "AuthenticationFailed"];
+    if matches!(answer.status, Some(401 | 403)) && doing.contains(" http") {
+        return Error::invalid(format!(
+            "cannot {doing}: the server wants credentials, and none are sent to URLs of https; use one that needs none"
+        ));
+    }
     if answer.status == Some(401) || answer.has_code(&refused) {
         return Error::invalid(format!(
             "cannot {doing}: the store refuses the credentials; correct them, in the environment ({}) or in the file \
@@ -282,6 +287,13 @@ mod tests {
         let json =
             "Server returned non-2xx status code: 400 Bad Request: {\"error\":{\"message\":\"invalid uploadType\"}}";
         assert_eq!(classified_text(json).chain()[1], "HTTP 400: invalid uploadType");
+    }
+
+    #[test]
+    fn files_of_https_are_read_without_credentials() {
+        let source = Box::new(Said("Server returned non-2xx status code: 401 Unauthorized: "));
+        let error = object_store::Error::Generic { store: "HTTP", source };
+        assert!(classified("read https://host/a.csv", &error).message().contains("none are sent"));
     }
 
     #[test]

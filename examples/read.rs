@@ -9,7 +9,7 @@
 //! Not for: programs that run for long; they follow the store with a `Reader` (see `follow.rs`).
 
 use cutover::error::{Error, Result};
-use cutover::serve::{Range, Store};
+use cutover::serve::Store;
 
 /// Entries that a scan shows.
 const MAX_SHOWN: usize = 10;
@@ -30,8 +30,7 @@ fn main() -> Result<()> {
             None => println!("no such key"),
         },
         "scan" => {
-            let prefix = version.key_schema().parse_prefix(key)?;
-            for entry in version.scan(&Range::prefix(&prefix)).take(MAX_SHOWN) {
+            for entry in version.scan(&version.prefix_range(key)?).take(MAX_SHOWN) {
                 let (key, value) = entry?;
                 let (key, value) = (version.key_schema().to_json(&key)?, version.value_schema().to_text(&value)?);
                 println!("{key}\t{value}");

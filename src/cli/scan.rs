@@ -40,7 +40,7 @@ impl Args {
         let version = open_version(&self.store, self.version)?;
         output.stream();
         let range = match &self.prefix {
-            Some(prefix) => Range::prefix(&version.key_schema().parse_prefix(prefix)?),
+            Some(prefix) => version.prefix_range(prefix)?,
             None => Range::all(),
         };
         for entry in version.scan(&range).take(self.limit.unwrap_or(usize::MAX)) {

@@ -39,12 +39,20 @@ impl Range {
         Self::default()
     }
 
-    /// Every key with this prefix.
+    /// Every key with this prefix, byte by byte. For the first columns of a key, see [`Range::columns`].
     pub fn prefix(prefix: &[u8]) -> Self {
         let mut end = prefix.to_vec();
         while end.pop_if(|last| *last == u8::MAX).is_some() {}
         let end = end.split_last().map(|(last, head)| [head, &[last + 1]].concat());
         Self { start: prefix.to_vec(), end }
+    }
+
+    /// Every key that begins with these complete columns, as they are stored. A string or binary column ends with a zero
+    /// byte, and a zero byte in it is stored as `00 FF`, so that the bytes of "a" also begin those of "a\0b": keys like
+    /// that are not in the range.
+    pub fn columns(columns: &[u8]) -> Self {
+        // No column begins with this byte.
+        Self { start: columns.to_vec(), end: Some([columns, &[u8::MAX]].concat()) }
     }
 
     /// Every key from `start`, inclusive, to `end`, exclusive.
@@ -131,5 +139,6 @@ mod tests {
         assert_eq!(Range::prefix(b""), Range::all());
         assert_eq!(Range::prefix(b"ab").after(Some(b"abc")), Range::between(b"abc\0", b"ac"));
         assert_eq!(Range::prefix(b"ab").after(Some(b"aa")), Range::prefix(b"ab"));
+        assert_eq!(Range::columns(&[2, 97, 0]), Range::between(&[2, 97, 0], &[2, 97, 0, 255]));
     }
 }

@@ -108,6 +108,27 @@ fn a_part_of_the_key_can_decide_the_shard() {
     let version = store(&catalog).version(version).unwrap();
     entries.iter().for_each(|(key, value)| assert_eq!(version.get(key).unwrap().as_ref(), Some(value)));
     assert_eq!(scanned(&version, &Range::prefix(&key("b", "")[..4])), entries[3..6]);
+    assert_eq!(scanned(&version, &version.prefix_range(r#"["b"]"#).unwrap()), entries[3..6]);
+}
+
+#[test]
+fn a_prefix_of_columns_holds_no_key_whose_column_only_begins_with_it() {
+    let (_directory, catalog) = catalog();
+    let key = |url: &[u8], number: u8| [&[2], url, &[0, 0x15, number]].concat();
+    let urls: [&[u8]; 5] = [b"\x00\xff", b"a", b"a\x00\xff", b"a\x00\xffb", b"ab"];
+    let entries: Entries = urls.iter().map(|url| (key(url, 1), b"v".to_vec())).collect();
+    let version = install(&catalog, &entries, 2, |manifest| {
+        let kind = KeyKind::Int { bits: 64, signed: true };
+        manifest.key.columns.push(KeyColumn { name: "n".into(), type_name: "int64".into(), kind });
+        manifest.key.encoding = KeyEncoding::Tuple;
+    });
+    let version = store(&catalog).version(version).unwrap();
+    let found = |prefix: &str| scanned(&version, &version.prefix_range(prefix).unwrap());
+    assert_eq!(found(r#"["a"]"#), entries[1..2]);
+    assert_eq!(found(r#"["a\u0000"]"#), entries[2..3]);
+    assert_eq!(found(r#"["ab"]"#), entries[4..]);
+    assert_eq!(found(r#"["a",1]"#), entries[1..2]);
+    assert_eq!(found("[]"), entries);
 }
 
 #[test]

@@ -17,7 +17,7 @@ use super::scan::{Range, Scan};
 use crate::catalog::{Catalog, FileDepth, inspect};
 use crate::codec::ShardRouter;
 use crate::error::{Error, Kind, Result};
-use crate::format::{Current, KeySchema, Manifest, ValueSchema};
+use crate::format::{Current, KeyEncoding, KeySchema, Manifest, ValueSchema};
 
 /// One version, open for reading.
 ///
@@ -124,6 +124,19 @@ impl Version {
             }
         }
         Ok(values)
+    }
+
+    /// The keys that begin with `prefix`, as [`KeySchema::parse_prefix`] reads it: with these complete first columns, or,
+    /// where the key is one string or binary column, with these bytes.
+    ///
+    /// # Errors
+    /// As [`KeySchema::parse_prefix`].
+    pub fn prefix_range(&self, prefix: &str) -> Result<Range> {
+        let start = self.key_schema().parse_prefix(prefix)?;
+        Ok(match self.key_schema().encoding {
+            KeyEncoding::Bytes => Range::prefix(&start),
+            KeyEncoding::Tuple => Range::columns(&start),
+        })
     }
 
     /// All entries in a range of keys, in key order across all shards.

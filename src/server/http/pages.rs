@@ -44,7 +44,7 @@ fn read_page(server: &Arc<Server>, uri: &Uri, headers: &HeaderMap) -> Result<Res
         None => query.version(server, &dataset)?,
     };
     let range = match query.text("prefix")? {
-        Some(prefix) => Range::prefix(&served.version.key_schema().parse_prefix(prefix)?),
+        Some(prefix) => served.version.prefix_range(prefix)?,
         None => Range::all(),
     };
     let most = server.limits.batch as u64;

@@ -211,10 +211,8 @@ impl Pattern<'_> {
         }
         let rest = self.pattern.strip_prefix(self.prefix).and_then(|rest| rest.strip_suffix(b"*"));
         let columns = rest.and_then(|rest| std::str::from_utf8(rest).ok()).filter(|text| text.starts_with('['));
-        match columns.and_then(|text| schema.parse_prefix(text).ok()) {
-            Some(prefix) => (Range::prefix(&prefix), true),
-            None => (Range::all(), false),
-        }
+        let range = columns.and_then(|text| served.version.prefix_range(text).ok());
+        range.map_or((Range::all(), false), |range| (range, true))
     }
 
     fn matches(&self, key: &[u8]) -> bool {

@@ -206,8 +206,8 @@ impl KeyColumn {
                 let (low, high) = if signed { (-(1 << (bits - 1)), 1 << (bits - 1)) } else { (0, 1 << bits) };
                 tuple::write_i128(out, (low..high).contains(&value).then_some(value)?);
             }
-            KeyKind::Float32 => tuple::write_f32(out, text.parse().ok().filter(|value: &f32| !value.is_nan())?),
-            KeyKind::Float64 => tuple::write_f64(out, text.parse().ok().filter(|value: &f64| !value.is_nan())?),
+            KeyKind::Float32 => tuple::write_f32(out, literals::parse_f32(text).filter(|value| !value.is_nan())?),
+            KeyKind::Float64 => tuple::write_f64(out, literals::parse_f64(text).filter(|value| !value.is_nan())?),
             KeyKind::String => tuple::write_str(out, text),
             KeyKind::Binary => tuple::write_bytes(out, &literals::unhex(text)?),
             KeyKind::Date => tuple::write_i64(out, count().or_else(|| literals::parse_date(text))?),
@@ -227,7 +227,7 @@ impl KeyColumn {
         let form = match self.kind {
             KeyKind::Bool => "true or false",
             KeyKind::Int { .. } => "an integer in its range",
-            KeyKind::Float32 | KeyKind::Float64 => "a number",
+            KeyKind::Float32 | KeyKind::Float64 => "a number that it holds exactly",
             KeyKind::String => "a string in quotes",
             KeyKind::Binary => "0x and hex digits",
             KeyKind::Date => "a date like 2026-11-22, or days since 1970-01-01",

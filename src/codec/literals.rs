@@ -15,12 +15,13 @@
 
 use arrow_buffer::i256;
 use jiff::civil::{Date, DateTime, Time};
-use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Span, Timestamp};
 
 use crate::format::{self, Unit};
 
 const EPOCH: Date = Date::constant(1970, 1, 1);
+/// Nanoseconds of a day.
+const DAY: i128 = 86_400 * 1_000_000_000;
 
 impl Unit {
     /// Nanoseconds in one unit.
@@ -54,8 +55,9 @@ pub(crate) fn date(days: i64) -> Option<String> {
     EPOCH.checked_add(days).ok().map(|date| date.to_string())
 }
 
+/// A date alone: what follows it is refused.
 pub(crate) fn parse_date(text: &str) -> Option<i64> {
-    let date: Date = text.parse().ok()?;
+    let date: Date = text.parse().ok().filter(|date: &Date| date.to_string() == text)?;
     EPOCH.until(date).ok().map(|span| i64::from(span.get_days()))
 }
 
@@ -64,25 +66,88 @@ pub(crate) fn time(value: i64, unit: Unit) -> Option<String> {
     Time::midnight().checked_add(SignedDuration::from_nanos(nanos)).ok().map(|time| time.to_string())
 }
 
+/// A time of a day, without a zone.
 pub(crate) fn parse_time(text: &str, unit: Unit) -> Option<i64> {
-    let time: Time = text.parse().ok()?;
+    let time: Time = Some(text).filter(|text| is_clock(text))?.parse().ok()?;
     unit.count(time.duration_since(Time::midnight()).as_nanos())
+}
+
+/// Whether a text is a time of a day alone; jiff also takes one with an offset, and ignores that.
+fn is_clock(text: &str) -> bool {
+    text.bytes().all(|byte| byte.is_ascii_digit() || b":.".contains(&byte))
 }
 
 /// `utc`: whether the type has a time zone; without one, the literal has no offset.
 pub(crate) fn timestamp(value: i64, unit: Unit, utc: bool) -> Option<String> {
-    let instant = Timestamp::from_nanosecond(i128::from(value) * unit.nanos()).ok()?;
-    Some(if utc { instant.to_string() } else { TimeZone::UTC.to_datetime(instant).to_string() })
+    let nanos = i128::from(value) * unit.nanos();
+    let date = EPOCH.checked_add(Span::new().try_days(i64::try_from(nanos.div_euclid(DAY)).ok()?).ok()?).ok()?;
+    let clock = SignedDuration::from_nanos(i64::try_from(nanos.rem_euclid(DAY)).ok()?);
+    let civil = date.to_datetime(Time::midnight().checked_add(clock).ok()?);
+    Some(if utc { format!("{civil}Z") } else { civil.to_string() })
 }
 
-/// A literal without an offset is accepted only for a type without a time zone.
+/// A literal has an offset where the type has a time zone, and none where it has not.
 pub(crate) fn parse_timestamp(text: &str, unit: Unit, utc: bool) -> Option<i64> {
-    let instant = match text.parse::<Timestamp>() {
-        Ok(instant) => instant,
-        Err(_) if utc => return None,
-        Err(_) => TimeZone::UTC.to_timestamp(text.parse::<DateTime>().ok()?).ok()?,
+    let nanos = match utc {
+        true => match text.parse::<Timestamp>() {
+            Ok(instant) => instant.as_nanosecond(),
+            // The last day of the year 9999, which has other times in other zones.
+            Err(_) => parse_civil(text.strip_suffix(['Z', 'z'])?)?,
+        },
+        false => parse_civil(text)?,
     };
-    unit.count(instant.as_nanosecond())
+    unit.count(nanos)
+}
+
+/// Nanoseconds since 1970 of a date and a time, or of a date alone.
+fn parse_civil(text: &str) -> Option<i128> {
+    let clock = text.split_once(['T', 't', ' ']).map_or("", |(_, clock)| clock);
+    let civil: DateTime = Some(text).filter(|_| is_clock(clock))?.parse().ok()?;
+    let days = EPOCH.until(civil.date()).ok()?.get_days();
+    Some(i128::from(days) * DAY + civil.time().duration_since(Time::midnight()).as_nanos())
+}
+
+/// A 32-bit float: as it is shown, or as the 64-bit float with the same value is. Others would be rounded.
+pub(crate) fn parse_f32(text: &str) -> Option<f32> {
+    let value: f32 = text.parse().ok()?;
+    let is_wide = || text.parse().is_ok_and(|wide: f64| wide == f64::from(value) && parse_f64(text).is_some());
+    (is_number(text, value.is_finite(), &format!("{value:e}")) || is_wide()).then_some(value)
+}
+
+/// A 64-bit float, as it is shown; others would be rounded.
+pub(crate) fn parse_f64(text: &str) -> Option<f64> {
+    let value: f64 = text.parse().ok()?;
+    is_number(text, value.is_finite(), &format!("{value:e}")).then_some(value)
+}
+
+/// Whether a text is the number that it was parsed as, which is shown as `shown`.
+fn is_number(text: &str, is_finite: bool, shown: &str) -> bool {
+    match is_finite {
+        true => scientific(text) == scientific(shown),
+        // Infinity by its name, and no number that is too large.
+        false => !text.bytes().any(|byte| byte.is_ascii_digit()),
+    }
+}
+
+/// Sign, digits without zeros at the ends, and the power of ten of the last digit; all of zero are equal.
+fn scientific(text: &str) -> Option<(bool, String, i64)> {
+    let (number, exponent) = match text.split_once(['e', 'E']) {
+        Some((number, exponent)) => (number, exponent.parse::<i64>().ok()?),
+        None => (text, 0),
+    };
+    let (negative, number) = match number.strip_prefix('-') {
+        Some(number) => (true, number),
+        None => (false, number.strip_prefix('+').unwrap_or(number)),
+    };
+    let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
+    let digits = format!("{whole}{fraction}");
+    let kept = digits.trim_end_matches('0');
+    let moved = i64::try_from(digits.len() - kept.len()).ok()? - i64::try_from(fraction.len()).ok()?;
+    let last = exponent.saturating_add(moved);
+    match kept.trim_start_matches('0') {
+        "" => Some((false, String::new(), 0)),
+        digits => Some((negative, digits.to_owned(), last)),
+    }
 }
 
 pub(crate) fn decimal(unscaled: i256, scale: i8) -> String {
@@ -142,6 +207,11 @@ mod tests {
         assert_eq!(timestamp(1_795_341_600_000_000, Unit::Microsecond, true).as_deref(), Some("2026-11-22T10:00:00Z"));
         assert_eq!(timestamp(1_795_341_600, Unit::Second, false).as_deref(), Some("2026-11-22T10:00:00"));
         assert_eq!(timestamp(i64::MAX, Unit::Second, true), None);
+        for (seconds, text) in [(253_402_300_799, "9999-12-31T23:59:59Z"), (-62_135_596_800, "0001-01-01T00:00:00Z")] {
+            assert_eq!(timestamp(seconds, Unit::Second, true).as_deref(), Some(text));
+            assert_eq!(parse_timestamp(text, Unit::Second, true), Some(seconds));
+            assert_eq!(parse_timestamp(&text[..19], Unit::Second, false), Some(seconds));
+        }
         assert_eq!(decimal(i256::from_i128(-5), 2), "-0.05");
         assert_eq!(decimal(i256::from_i128(12), -3), "12000");
         assert_eq!(hex(&[0xca, 0xfe]), "0xcafe");
@@ -156,7 +226,21 @@ mod tests {
         assert_eq!(parse_timestamp("2026-11-22T12:00:00+02:00", Unit::Second, true), Some(1_795_341_600));
         assert_eq!(parse_timestamp("2026-11-22T10:00:00", Unit::Second, true), None);
         assert_eq!(parse_timestamp("2026-11-22T10:00:00", Unit::Second, false), Some(1_795_341_600));
+        assert_eq!(parse_timestamp("2026-11-22T10:00:00Z", Unit::Second, false), None);
+        assert_eq!(parse_timestamp("2026-11-22T10:00:00+05:00", Unit::Second, false), None);
+        assert_eq!(parse_date("1969-12-31T23:00:00-05:00"), None);
+        assert_eq!(parse_time("12:00:00+05:00", Unit::Second), None);
         assert_eq!(parse_time("10:00:00.0001", Unit::Millisecond), None);
+        for exact in ["0.1", "0.10", "1e300", "-2.5e-3", "+7", "0", "-0.0", "9007199254740992", "inf", "-infinity"] {
+            assert!(parse_f64(exact).is_some(), "{exact}");
+        }
+        for rounded in ["9007199254740993", "0.10000000000000000001", "1e999", "-1e999", "1e-999", "x", ""] {
+            assert!(parse_f64(rounded).is_none(), "{rounded}");
+        }
+        assert_eq!(parse_f32("0.10000000149011612"), Some(0.1));
+        for rounded in ["0.100000001", "1e39", "16777217"] {
+            assert!(parse_f32(rounded).is_none(), "{rounded}");
+        }
         assert_eq!(parse_decimal("1.255", 5, 2), None);
         assert_eq!(parse_decimal("1.250", 5, 2), Some(i256::from_i128(125)));
         assert_eq!(parse_decimal("1000", 5, 2), None);
@@ -173,6 +257,12 @@ mod tests {
             for utc in [true, false] {
                 let text = timestamp(nanos, Unit::Nanosecond, utc);
                 prop_assert_eq!(text.and_then(|text| parse_timestamp(&text, Unit::Nanosecond, utc)), Some(nanos));
+            }
+            let (wide, narrow) = (f64::from_bits(nanos as u64), f32::from_bits(nanos as u32));
+            if !wide.is_nan() { prop_assert_eq!(parse_f64(&wide.to_string()), Some(wide)); }
+            if !narrow.is_nan() {
+                prop_assert_eq!(parse_f32(&narrow.to_string()), Some(narrow));
+                prop_assert_eq!(parse_f32(&f64::from(narrow).to_string()), Some(narrow));
             }
             let unscaled = i256::from_i128(cents);
             prop_assert_eq!(parse_decimal(&decimal(unscaled, scale), 76, scale), Some(unscaled));

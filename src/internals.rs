@@ -30,6 +30,6 @@ expose! {
     query: Query, Settings;
     resources: MIN_MEMORY, Resources, check_clock, raise_open_files, survive_file_size_limit;
     shuffle: DuplicatePolicy, Options, Shard, Shuffle;
-    shutdown: left, signal;
+    shutdown: end_with_parent, left, signal;
     stack: on_deep_stack;
 }

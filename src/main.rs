@@ -81,6 +81,7 @@ fn code_of(ended: &Result<Verdict>) -> u8 {
 
 /// Setup for every command.
 fn prepare() -> Result<()> {
+    shutdown::end_with_parent()?;
     cutover::internals::resources::survive_file_size_limit()?;
     cutover::internals::resources::check_clock()
 }

@@ -14,6 +14,7 @@
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
+use rustix::process::Pid;
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::flag;
 
@@ -40,6 +41,28 @@ pub fn listen() -> Result<()> {
             .map_err(|error| Error::unavailable("cannot install a signal handler").because(error))?;
     }
     Ok(())
+}
+
+/// The process that started this one, by its number, for a command that is to end when that process does.
+const PARENT: &str = "CUTOVER_PARENT";
+
+/// Asks for SIGTERM when the process ends that the environment names; a Python program that waits for a command is one.
+/// Without a name the command goes on by itself, as one does that a shell started.
+///
+/// # Errors
+/// `Invalid` when the environment names no process; `Unavailable` when that has ended already.
+pub fn end_with_parent() -> Result<()> {
+    let Some(named) = std::env::var_os(PARENT) else { return Ok(()) };
+    let parent = named.to_str().and_then(|text| Pid::from_raw(text.parse().ok()?));
+    let parent = parent.ok_or_else(|| Error::invalid(format!("{PARENT} is not the number of a process")))?;
+    // Only Linux tells a process of its parent's end.
+    #[cfg(target_os = "linux")]
+    rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::TERM))
+        .map_err(|error| Error::unavailable("cannot be told when the parent process ends").because(error))?;
+    match rustix::process::test_kill_process(parent) {
+        Err(rustix::io::Errno::SRCH) => Err(Error::unavailable(format!("the process that {PARENT} names has ended"))),
+        _ => Ok(()),
+    }
 }
 
 /// A safe point: everything done so far may be left as it is. It costs one comparison.

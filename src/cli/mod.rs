@@ -178,8 +178,18 @@ impl Refused {
         } else {
             let _ = self.error.print();
         }
-        Ok(Some((Error::invalid(message), Ending::new(self.json, result_file::among_arguments(), "", None, None))))
+        let command = named();
+        Ok(Some((
+            Error::invalid(message),
+            Ending::new(self.json, result_file::among_arguments(), &command, None, None),
+        )))
     }
+}
+
+/// The command that the arguments of this process name, whether they parse or not; empty if none.
+fn named() -> String {
+    let known = Cli::command();
+    std::env::args().skip(1).find(|word| known.find_subcommand(word).is_some()).unwrap_or_default()
 }
 
 impl Cli {

@@ -15,6 +15,8 @@ use crate::error::{Error, IoContext, Result};
 
 /// The flag, which is also looked for among arguments that do not parse.
 const FLAG: &str = "--result";
+/// Bytes of the largest result that a later one replaces.
+const MAX_RESULT: u64 = 256 << 20;
 
 /// The file that the arguments of this process name, whether they parse or not.
 pub(super) fn among_arguments() -> Option<PathBuf> {
@@ -38,19 +40,34 @@ fn of(words: &[OsString]) -> Option<PathBuf> {
 /// Removes the file of an earlier command.
 ///
 /// # Errors
-/// `Invalid` when something else than a file is there; `Unavailable` when it cannot be removed.
+/// `Invalid` when something else is there, or no directory for it; `Unavailable` when it cannot be removed.
 pub(super) fn remove(path: &Path) -> Result<()> {
     if is_there(path)? { fs::remove_file(path).io("remove", path) } else { Ok(()) }
 }
 
-/// Whether there is a file; anything else is not replaced.
+/// Whether there is a result, which may be replaced; anything else may not.
 fn is_there(path: &Path) -> Result<bool> {
+    let refused = |what: String| Err(Error::invalid(format!("{FLAG} {} {what}", path.display())));
     match fs::symlink_metadata(path) {
-        Ok(found) if found.is_file() => Ok(true),
-        Ok(_) => Err(Error::invalid(format!("{FLAG} {} is not a file", path.display()))),
-        Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
+        Ok(found) if !found.is_file() => refused("is not a file".to_owned()),
+        Ok(found) if found.len() == 0 || is_result(path, found.len())? => Ok(true),
+        Ok(_) => refused("is there, and is no result of a command: name another file".to_owned()),
+        Err(error) if error.kind() == ErrorKind::NotFound => match path.parent() {
+            Some(parent) if !parent.as_os_str().is_empty() && !parent.is_dir() => {
+                refused(format!("cannot be written, as there is no directory {}", parent.display()))
+            }
+            _ => Ok(false),
+        },
         Err(error) => Err(error).io("stat", path),
     }
+}
+
+fn is_result(path: &Path, bytes: u64) -> Result<bool> {
+    if bytes > MAX_RESULT {
+        return Ok(false);
+    }
+    let found: Option<serde_json::Value> = serde_json::from_slice(&fs::read(path).io("read", path)?).ok();
+    Ok(found.is_some_and(|document| document.get("command").is_some() && document.get("exit_code").is_some()))
 }
 
 /// Writes the file.

@@ -73,7 +73,7 @@ fn every_failure_is_one_json_document() {
     failed(&NUMBERS.replace("in/", "out/"), 3, "input", "no files");
     numbers.workspace.write("numbers.toml", NUMBERS);
     for (line, command) in
-        [("rnu --json", Value::Null), ("get --json", Value::Null), ("versions none --json", "versions".into())]
+        [("rnu --json", Value::Null), ("get --json", "get".into()), ("versions none --json", "versions".into())]
     {
         let result = document(numbers.workspace.cutover(line), 2);
         assert_eq!((&result["kind"], &result["command"]), (&"invalid".into(), &command), "{line}");

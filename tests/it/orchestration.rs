@@ -52,7 +52,7 @@ fn the_result_file_is_written_whatever_the_outcome() {
 fn a_killed_command_leaves_no_result_of_an_earlier_one() {
     let numbers = Numbers::new();
     numbers.write(1, 100);
-    numbers.workspace.write("result.json", "{}");
+    numbers.workspace.write("result.json", r#"{"command": "run", "exit_code": 0}"#);
     let mut build = numbers.workspace.start_failing("build.synced=pause", "run numbers.toml --result result.json");
     build.wait_until_paused();
     build.signal(rustix::process::Signal::KILL);
@@ -64,7 +64,16 @@ fn a_killed_command_leaves_no_result_of_an_earlier_one() {
 fn a_result_file_that_cannot_be_written_is_a_failure() {
     let numbers = Numbers::new();
     numbers.run(1).ok();
-    numbers.on("versions", "--result none/result.json").exits(4).complains(&["result.json"]);
+    numbers.write(2, 100);
+    numbers
+        .workspace
+        .cutover("run numbers.toml --result none/result.json")
+        .exits(2)
+        .complains(&["as there is no directory"]);
+    assert_eq!(numbers.seen(), (1, 1), "it is refused before work starts");
+    let current = fs::read(numbers.workspace.path("store/current.json")).unwrap();
+    numbers.on("versions", "--result store/current.json").exits(2).complains(&["is no result of a command"]);
+    assert_eq!(fs::read(numbers.workspace.path("store/current.json")).unwrap(), current);
     numbers.on("versions", "--result /dev/null").exits(2).complains(&["--result /dev/null is not a file"]);
     assert!(!fs::metadata("/dev/null").unwrap().is_file());
 }

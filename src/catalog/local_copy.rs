@@ -7,6 +7,8 @@
 
 use std::path::PathBuf;
 
+use super::finding::FileDepth;
+use super::integrity::inspect;
 use super::remote::{DownloadOptions, Remote};
 use super::store::Catalog;
 use crate::durable_file::{self, fs};
@@ -15,15 +17,27 @@ use crate::format::{Current, Manifest};
 
 impl Catalog {
     /// The directory with the files of a version that `current` lists. Of a remote store it is downloaded first, unless
-    /// it was before.
+    /// that was done before and all of it is still there.
     ///
     /// # Errors
     /// As [`Catalog::manifest`]; as [`Remote::download`].
     pub fn local_copy(&self, current: &Current, version: u64) -> Result<PathBuf> {
+        self.checked_copy(current, version, FileDepth::SmallFiles)
+    }
+
+    /// As [`Catalog::local_copy`]; a copy that `depth` finds damaged is downloaded again, as it says nothing about the
+    /// store.
+    ///
+    /// # Errors
+    /// As [`Catalog::local_copy`].
+    pub fn checked_copy(&self, current: &Current, version: u64, depth: FileDepth) -> Result<PathBuf> {
         let directory = self.layout().version_dir(version);
         let Some(remote) = self.remote() else { return Ok(directory) };
         let manifest = self.manifest(current, version)?;
-        let has_it = || Manifest::read(&directory).is_ok_and(|copy| copy.build_id == manifest.build_id);
+        let has_it = || {
+            let is_of_it = Manifest::read(&directory).is_ok_and(|copy| copy.build_id == manifest.build_id);
+            is_of_it && inspect(&directory, &manifest, depth).is_empty()
+        };
         if !has_it() {
             // Commands that want the same copy wait for each other.
             let _lock = self.lock_commit()?;

@@ -84,7 +84,7 @@ pub fn verify(store: &Store, version: u64, depth: Depth) -> Result<Report> {
         _ if catalog.remote().is_some() && (depth == Depth::Checksums || !report.findings.is_empty()) => {}
         Depth::Checksums => find_blocks(catalog.layout(), &manifest, &mut report.findings),
         Depth::Full => {
-            catalog.local_copy(&current, version)?;
+            catalog.checked_copy(&current, version, FileDepth::AllFiles)?;
             read_entries(catalog.layout(), &manifest, &mut report);
         }
     }

@@ -54,6 +54,10 @@ class CutoverRunOperator(BaseOperator):
         self.log.info("%s: version %s, readers see %s", done["outcome"], done["version"], done["readers_see"])
         return done
 
+    def on_kill(self) -> None:
+        # Airflow calls it while `cutover.run` waits, which then stops the command; nothing is published.
+        raise InterruptedError("the task was ended")
+
 
 with DAG(
     dag_id="cutover_views_of_day",

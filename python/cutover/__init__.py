@@ -12,7 +12,6 @@ Not for: changing a store by hand. The commands do that, with their checks.
 
 from __future__ import annotations
 
-from . import _commands
 from ._commands import (
     command,
     consume,
@@ -49,7 +48,6 @@ from ._native import ArrowBatch, ArrowBatches, ArrowStream, Entries, Version, __
 from ._reader import Reader
 
 __all__ = [
-    *_commands.__all__,
     "ArrowBatch",
     "ArrowBatches",
     "ArrowStream",
@@ -66,4 +64,23 @@ __all__ = [
     "UnavailableError",
     "Version",
     "__version__",
+    "command",
+    "consume",
+    "demo",
+    "gc",
+    "get",
+    "init",
+    "log",
+    "path",
+    "pin",
+    "plan",
+    "publish",
+    "pull",
+    "rollback",
+    "run",
+    "show",
+    "unpin",
+    "verify",
+    "verify_crash",
+    "versions",
 ]

@@ -4,13 +4,15 @@
     cutover.rollback("stores/views")["readers_see"]
 
 Flags are keyword arguments with underscores: True for a flag alone, a list for one that is repeated, a dict for
-NAME=VALUE. What the command says on standard error stays there. The fields of each document are in docs/json.md.
+NAME=VALUE, whose values are str, int, float, dates, datetimes or paths. None is left out. What the command says on
+standard error stays there. The fields of each document are in docs/json.md. The command stops when this process ends.
 
 Not for: reads. `Reader` does them without a process.
 """
 
 from __future__ import annotations
 
+import datetime
 import json
 import os
 import shutil
@@ -76,17 +78,39 @@ def command() -> str:
     raise UnavailableError("the command cutover is not installed: this package was built without it")
 
 
-def _arguments(flags: dict[str, Any]) -> list[str]:
+# Flags of the command that are not flags here, and why.
+_NOT_FLAGS = {
+    "help": "use help(cutover), or `cutover {command} --help` in a shell",
+    "json": "the JSON document is what the function returns",
+    "result": "the JSON document is what the function returns; write it to a file with json.dump",
+}
+
+
+def _pair(flag: str, key: str, value: Any) -> str:
+    if isinstance(value, datetime.date):
+        value = value.isoformat()
+    elif isinstance(value, os.PathLike):
+        value = os.fsdecode(value)
+    elif isinstance(value, bool) or not isinstance(value, (str, int, float)):
+        found = type(value).__name__
+        raise TypeError(f"{flag}[{key!r}] is a {found}, but must be str, int, float, a date, a datetime or a path")
+    return f"{key}={value}"
+
+
+def _arguments(command: str, flags: dict[str, Any]) -> list[str]:
     words: list[str] = []
     for name, value in flags.items():
-        flag = "--" + name.strip("_").replace("_", "-")
+        bare = name.strip("_")
+        if bare in _NOT_FLAGS:
+            raise TypeError(f"{name} is not an argument here: " + _NOT_FLAGS[bare].format(command=command))
+        flag = "--" + bare.replace("_", "-")
         if value is None or value is False:
             continue
         if value is True:
             words.append(flag)
             continue
         if isinstance(value, dict):
-            value = [f"{key}={of}" for key, of in value.items()]
+            value = [_pair(name, key, of) for key, of in value.items() if of is not None]
         for item in value if isinstance(value, (list, tuple)) else [value]:
             # One word, so that a value that begins with a dash is no flag.
             words.append(f"{flag}={os.fspath(item) if isinstance(item, os.PathLike) else item}")
@@ -96,8 +120,13 @@ def _arguments(flags: dict[str, Any]) -> list[str]:
 def _call(name: str, positional: list[Any], flags: dict[str, Any], cwd: Optional[PathLike]) -> dict[str, Any]:
     with tempfile.TemporaryDirectory(prefix="cutover-") as directory:
         result = os.path.join(directory, "result.json")
-        words = [command(), name, *_arguments(flags), "--result", result, "--", *map(os.fspath, positional)]
-        process = subprocess.Popen(words, cwd=cwd, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+        arguments = _arguments(name, flags)
+        words = [command(), name, *arguments, "--result", result, "--", *map(os.fspath, positional)]
+        # The command ends when this process ends.
+        environment = {**os.environ, "CUTOVER_PARENT": str(os.getpid())}
+        process = subprocess.Popen(
+            words, cwd=cwd, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL
+        )
         try:
             code = process.wait()
         except BaseException:
@@ -107,7 +136,7 @@ def _call(name: str, positional: list[Any], flags: dict[str, Any], cwd: Optional
             raise
         try:
             with open(result, encoding="utf-8") as file:
-                document = json.load(file)
+                document: dict[str, Any] = json.load(file)
         except FileNotFoundError:
             how = f"was ended by signal {-code}" if code < 0 else f"ended with {code}"
             raise InternalError(f"cutover {name} {how} and left no result") from None

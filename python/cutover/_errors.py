@@ -24,7 +24,7 @@ class CutoverError(Exception):
         self.causes = list(causes)
         self.document = document
 
-    def __reduce__(self):
+    def __reduce__(self) -> tuple[Any, ...]:
         return type(self), (self.message, self.causes, self.document)
 
 
@@ -79,7 +79,9 @@ class InternalError(CutoverError):
 _KINDS = {error.kind: error for error in CutoverError.__subclasses__()}
 
 
-def of_kind(kind: str, message: str, causes: Sequence[str] = (), document: Optional[dict[str, Any]] = None):
+def of_kind(
+    kind: str, message: str, causes: Sequence[str] = (), document: Optional[dict[str, Any]] = None
+) -> CutoverError:
     """The exception of a kind; a kind that this version does not know is a plain `CutoverError`."""
     error = _KINDS.get(kind, CutoverError)(message, causes, document)
     error.kind = kind

@@ -7,6 +7,8 @@ import os
 from types import TracebackType
 from typing import Any, Iterable, Iterator, Optional, Union
 
+from typing_extensions import Self
+
 from ._errors import CutoverError
 
 __version__: str
@@ -34,8 +36,8 @@ class Reader:
         """Why the last look failed; None when it succeeded. A reader that cannot follow keeps the version it has."""
     @property
     def store(self) -> str:
-        """The path or URL."""
-    def __enter__(self) -> Reader: ...
+        """The absolute path, or the URL."""
+    def __enter__(self) -> Self: ...
     def __exit__(
         self,
         kind: Optional[type[BaseException]] = None,
@@ -53,7 +55,7 @@ class Version:
 
     Values are dicts, or lists of dicts where a job keeps several rows per key; str or bytes where the job stores one
     raw column. With ``raw=True`` they are the stored bytes. Numbers with a fraction are float, or `decimal.Decimal` in
-    datasets that have a decimal column.
+    datasets that have a decimal column. Binary columns are str of hexadecimal digits; dates and times are str.
     """
 
     @property
@@ -90,7 +92,8 @@ class Version:
     def scan(self, prefix: Any = None, limit: Optional[int] = None, *, raw: bool = False) -> Entries:
         """The entries in the order of their keys: all, or those whose key begins with `prefix`, up to `limit`.
 
-        A prefix is the first columns of a key, as a tuple, or the start of a key of one text column.
+        A prefix is the first columns of a key, complete, as a tuple; the start of a key of one text column; or
+        `bytes`, the start of the stored key.
 
         Raises: as `get`, also while iterating.
         """
@@ -111,13 +114,15 @@ class Version:
         """
     def __getitem__(self, key: Any) -> Any: ...
     def __contains__(self, key: Any) -> bool: ...
+    # It raises a TypeError: `scan` has the entries.
+    __iter__: None
     def __len__(self) -> int:
         """Its number of entries."""
 
 class Entries(Iterator[tuple[Any, Any]]):
     """Pairs of key and value."""
 
-    def __iter__(self) -> Entries: ...
+    def __iter__(self) -> Self: ...
     def __next__(self) -> tuple[Any, Any]: ...
 
 class ArrowStream:
@@ -129,7 +134,7 @@ class ArrowStream:
 class ArrowBatches(Iterator[ArrowBatch]):
     """Batches of entries."""
 
-    def __iter__(self) -> ArrowBatches: ...
+    def __iter__(self) -> Self: ...
     def __next__(self) -> ArrowBatch: ...
 
 class ArrowBatch:

@@ -24,6 +24,7 @@ use pyo3::prelude::*;
 use pyo3::types::PyCapsule;
 
 use crate::cursor::Cursor;
+use crate::detached::detached;
 use crate::errors::{OrRaise, raised};
 use crate::{fork, keys, type_parser};
 
@@ -180,7 +181,7 @@ fn in_offsets(field: &Field) -> Field {
     field.clone().with_data_type(data_type)
 }
 
-/// Entries that any library reads which knows Arrow's stream interface for Python.
+/// Entries for libraries that know Arrow's interface for Python. It can be read any number of times.
 #[pyclass(frozen, module = "cutover")]
 pub(crate) struct ArrowStream {
     batches: Batches,
@@ -232,7 +233,7 @@ impl ArrowStream {
     }
 }
 
-/// Entries as an iterator of batches.
+/// Batches of entries.
 #[pyclass(frozen, module = "cutover")]
 pub(crate) struct ArrowBatches {
     batches: Mutex<Batches>,
@@ -246,14 +247,15 @@ impl ArrowBatches {
 
     fn __next__(&self, py: Python<'_>) -> PyResult<Option<ArrowBatch>> {
         fork::check(py)?;
-        let next = py.detach(|| Batches::next(&mut self.batches.lock().unwrap_or_else(PoisonError::into_inner)));
+        py.check_signals()?;
+        let next = detached(py, || Batches::next(&mut self.batches.lock().unwrap_or_else(PoisonError::into_inner)));
         let Some(batch) = next.or_raise(py)? else { return Ok(None) };
         let schema = Arc::clone(&self.batches.lock().unwrap_or_else(PoisonError::into_inner).schema);
         Ok(Some(ArrowBatch { batch, schema }))
     }
 }
 
-/// One batch, which any library reads that knows Arrow's array interface for Python.
+/// One batch of entries.
 #[pyclass(frozen, module = "cutover")]
 pub(crate) struct ArrowBatch {
     batch: RecordBatch,

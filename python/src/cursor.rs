@@ -5,22 +5,25 @@ use std::sync::Arc;
 use cutover::error::Result;
 use cutover::serve::{Range, Version};
 
+use crate::keys::Prefix;
+
 /// A key and its value.
 pub(crate) type Entry = (Vec<u8>, Vec<u8>);
 
-/// The entries whose keys begin with a prefix, up to a limit.
+/// The entries of a prefix, up to a limit.
 #[derive(Clone)]
 pub(crate) struct Cursor {
     version: Arc<Version>,
-    prefix: Vec<u8>,
+    /// The first key behind the prefix; none when there is none.
+    end: Option<Vec<u8>>,
     /// The next key is this one or a later one; none at the end.
     next: Option<Vec<u8>>,
     left: u64,
 }
 
 impl Cursor {
-    pub(crate) fn new(version: Arc<Version>, prefix: Vec<u8>, limit: Option<u64>) -> Self {
-        Self { version, next: Some(prefix.clone()), prefix, left: limit.unwrap_or(u64::MAX) }
+    pub(crate) fn new(version: Arc<Version>, prefix: Prefix, limit: Option<u64>) -> Self {
+        Self { version, next: Some(prefix.start), end: prefix.end, left: limit.unwrap_or(u64::MAX) }
     }
 
     pub(crate) fn version(&self) -> &Version {
@@ -42,8 +45,7 @@ impl Cursor {
         let Some(start) = self.next.take() else { return Ok(0) };
         let wanted = entries.min(self.left);
         let (mut taken, mut size) = (0, 0);
-        let end = end_of(&self.prefix);
-        let range = end.as_ref().map_or_else(|| Range::from(&start), |end| Range::between(&start, end));
+        let range = self.end.as_ref().map_or_else(|| Range::from(&start), |end| Range::between(&start, end));
         let mut scan = self.version.scan(&range);
         while taken < wanted && size < bytes {
             let Some(entry) = scan.next() else {
@@ -66,12 +68,4 @@ impl Cursor {
         }
         Ok(taken)
     }
-}
-
-/// The first key behind all that begin with `prefix`; none when there is none.
-fn end_of(prefix: &[u8]) -> Option<Vec<u8>> {
-    let mut end = prefix.to_vec();
-    while end.pop_if(|last| *last == u8::MAX).is_some() {}
-    *end.last_mut()? += 1;
-    Some(end)
 }

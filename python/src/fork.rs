@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use pyo3::prelude::*;
 
+use crate::detached;
 use crate::errors::invalid;
 
 /// Whether this process, or one that it was forked from, opened a reader.
@@ -17,6 +18,7 @@ static FORKED: AtomicBool = AtomicBool::new(false);
 #[pyfunction]
 fn after_fork() {
     FORKED.store(USED.load(Ordering::Relaxed), Ordering::Relaxed);
+    detached::after_fork();
 }
 
 /// Has the interpreter call this module in each process that it forks.

@@ -15,7 +15,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyBytes, PyDate, PyDateTime, PyFloat, PyInt, PyList, PyString, PyTuple};
 use serde_json::Value;
 
-use crate::errors::OrRaise;
+use crate::errors::{OrRaise, invalid};
 use crate::values;
 
 /// The stored bytes of a complete key.
@@ -24,8 +24,11 @@ pub(crate) fn encode(schema: &KeySchema, key: &Bound<'_, PyAny>) -> PyResult<Vec
         return Ok(bytes.as_bytes().to_vec());
     }
     let columns = columns(key)?;
-    if let (KeyEncoding::Bytes, [one]) = (schema.encoding, columns.as_slice()) {
-        return bytes_of(schema, one);
+    if schema.encoding == KeyEncoding::Bytes {
+        return match columns.as_slice() {
+            [one] => bytes_of(schema, one),
+            other => Err(not_one(key, other.len())),
+        };
     }
     let parsed = match (width(schema), columns.as_slice()) {
         (1, [one]) => schema.parse(&literal(schema, 0, one)?),
@@ -34,24 +37,64 @@ pub(crate) fn encode(schema: &KeySchema, key: &Bound<'_, PyAny>) -> PyResult<Vec
     parsed.or_raise(key.py())
 }
 
-/// The stored bytes with which all keys of a prefix begin: its first columns, or the start of a text.
-pub(crate) fn encode_prefix(schema: &KeySchema, prefix: &Bound<'_, PyAny>) -> PyResult<Vec<u8>> {
+/// The stored keys of a prefix.
+#[derive(Default)]
+pub(crate) struct Prefix {
+    /// The first of them is this one or a later one.
+    pub(crate) start: Vec<u8>,
+    /// The first key behind all of them; none when there is none.
+    pub(crate) end: Option<Vec<u8>>,
+}
+
+impl Prefix {
+    /// The keys that begin with these bytes.
+    fn bytes(start: &[u8]) -> Self {
+        let mut end = start.to_vec();
+        while end.pop_if(|last| *last == u8::MAX).is_some() {}
+        let end = end.split_last().map(|(last, head)| [head, &[last + 1]].concat());
+        Self { start: start.to_vec(), end }
+    }
+
+    /// The keys that begin with these complete columns: no other column begins with the byte 255.
+    fn columns(start: Vec<u8>) -> Self {
+        Self { end: Some([start.as_slice(), &[u8::MAX]].concat()), start }
+    }
+
+    /// The one key.
+    fn key(start: Vec<u8>) -> Self {
+        Self { end: Some([start.as_slice(), &[0]].concat()), start }
+    }
+}
+
+/// The keys of a prefix: complete first columns, or the start of a text.
+pub(crate) fn encode_prefix(schema: &KeySchema, prefix: &Bound<'_, PyAny>) -> PyResult<Prefix> {
     if let Ok(bytes) = prefix.cast::<PyBytes>() {
-        return Ok(bytes.as_bytes().to_vec());
+        return Ok(Prefix::bytes(bytes.as_bytes()));
     }
     if schema.encoding == KeyEncoding::Bytes {
-        return bytes_of(schema, prefix);
+        if !is_columns(prefix) {
+            return bytes_of(schema, prefix).map(|start| Prefix::bytes(&start));
+        }
+        return match columns(prefix)?.as_slice() {
+            [] => Ok(Prefix::default()),
+            [one] => bytes_of(schema, one).map(Prefix::key),
+            more => Err(not_one(prefix, more.len())),
+        };
     }
     let text = match prefix.cast::<PyString>() {
         Ok(text) => text.to_string(),
         Err(_) => array(schema, &columns(prefix)?)?,
     };
-    schema.parse_prefix(&text).or_raise(prefix.py())
+    schema.parse_prefix(&text).map(Prefix::columns).or_raise(prefix.py())
+}
+
+fn is_columns(key: &Bound<'_, PyAny>) -> bool {
+    key.is_instance_of::<PyTuple>() || key.is_instance_of::<PyList>()
 }
 
 /// The columns of a key that is not bytes.
 fn columns<'py>(key: &Bound<'py, PyAny>) -> PyResult<Vec<Bound<'py, PyAny>>> {
-    match key.is_instance_of::<PyTuple>() || key.is_instance_of::<PyList>() {
+    match is_columns(key) {
         true => key.try_iter()?.collect(),
         false => Ok(vec![key.clone()]),
     }
@@ -118,6 +161,10 @@ fn text(value: &Bound<'_, PyAny>) -> PyResult<String> {
 fn unfit(value: &Bound<'_, PyAny>, wanted: &str) -> PyErr {
     let found = value.get_type().name().map(|name| name.to_string()).unwrap_or_default();
     PyTypeError::new_err(format!("a key of this dataset takes {wanted}, not {found}"))
+}
+
+fn not_one(key: &Bound<'_, PyAny>, found: usize) -> PyErr {
+    invalid(key.py(), format!("a key of this dataset has one column, not {found}"))
 }
 
 /// Elements of a complete key.

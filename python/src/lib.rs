@@ -10,6 +10,7 @@
 
 mod arrow_stream;
 mod cursor;
+mod detached;
 mod errors;
 mod fork;
 mod keys;
@@ -27,6 +28,7 @@ use pyo3::prelude::*;
 #[pymodule]
 fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     fork::watch(module)?;
+    detached::watch(module)?;
     module.add("__version__", env!("CARGO_PKG_VERSION"))?;
     module.add_class::<reader::Reader>()?;
     module.add_class::<version::Version>()?;

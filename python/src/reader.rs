@@ -1,13 +1,14 @@
 //! `Reader`: follows a store in a directory, or one on an object store by a local copy.
 
-use std::path::PathBuf;
+use std::path::{self, Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use cutover::error::Kind;
+use cutover::error::{Error, Kind};
 use cutover::{pull, serve};
 use pyo3::prelude::*;
 
+use crate::detached::detached;
 use crate::errors::{OrRaise, invalid, raised};
 use crate::fork;
 use crate::version::Version;
@@ -30,7 +31,7 @@ impl Followed {
         }
     }
 
-    fn last_error(&self) -> Option<Arc<cutover::error::Error>> {
+    fn last_error(&self) -> Option<Arc<Error>> {
         match self {
             Self::Local(reader) => reader.last_error(),
             Self::Remote(reader) => reader.last_error(),
@@ -38,7 +39,7 @@ impl Followed {
     }
 }
 
-/// Follows a store. See `_native.pyi`.
+/// Follows a store; see `cutover.Reader`.
 #[pyclass(frozen, module = "cutover", subclass)]
 pub(crate) struct Reader {
     store: String,
@@ -70,6 +71,17 @@ impl Reader {
     }
 }
 
+fn is_url(store: &Path) -> bool {
+    store.to_string_lossy().contains("://")
+}
+
+fn absolute(py: Python<'_>, path: &Path) -> PyResult<PathBuf> {
+    path::absolute(path).map_err(|error| {
+        let message = format!("{path:?} cannot be made an absolute path");
+        raised(py, &Error::new(Kind::Invalid, message).because(error))
+    })
+}
+
 impl Drop for Reader {
     /// In a forked process, the thread that closing waits for does not exist.
     fn drop(&mut self) {
@@ -90,13 +102,16 @@ impl Reader {
         refresh_every: Option<f64>,
         block_cache: usize,
     ) -> PyResult<Self> {
+        let is_remote = is_url(&store);
+        // The program may change its working directory.
+        let store = if is_remote { store } else { absolute(py, &store)? };
+        let cache = cache.map(|cache| absolute(py, &cache)).transpose()?;
         let name = store.display().to_string();
         let every = refresh_every.map(|seconds| match LOOK_EVERY.contains(&seconds) {
             true => Ok(Duration::from_secs_f64(seconds)),
             false => Err(invalid(py, format!("refresh_every={seconds} is not between a millisecond and a day"))),
         });
         let every = every.transpose()?;
-        let is_remote = name.contains("://");
         if is_remote != cache.is_some() {
             return Err(invalid(
                 py,
@@ -107,7 +122,7 @@ impl Reader {
             ));
         }
         fork::opening(py)?;
-        let followed = py.detach(|| match cache {
+        let followed = detached(py, || match cache {
             Some(cache) => {
                 let options = pull::Options::new(&name, cache).following();
                 let look_every = every.unwrap_or(options.look_every);
@@ -123,36 +138,42 @@ impl Reader {
         Ok(Self { store: name, followed: Mutex::new(Some(followed)), last: Mutex::new(None) })
     }
 
+    /// The version that readers see, at most `refresh_every` old. It never changes; the same object is returned
+    /// until another version is published. The call that finds one opens it, which takes milliseconds.
     fn snapshot(&self, py: Python<'_>) -> PyResult<Py<Version>> {
         let followed = self.followed(py)?;
-        let version = py.detach(|| followed.reader().snapshot());
+        let version = detached(py, || followed.reader().snapshot());
         self.shown(py, version)
     }
 
+    /// Looks for a new version now, and returns the one that is held. `last_error` says whether that succeeded.
     fn refresh(&self, py: Python<'_>) -> PyResult<Py<Version>> {
         let followed = self.followed(py)?;
-        let version = py.detach(|| followed.reader().refresh());
+        let version = detached(py, || followed.reader().refresh());
         self.shown(py, version)
     }
 
+    /// Why the last look failed; None when it succeeded. A reader that cannot follow keeps the version it has.
     #[getter]
     fn last_error(&self, py: Python<'_>) -> PyResult<Option<PyErr>> {
         let followed = self.followed(py)?;
-        let error = py.detach(|| followed.last_error());
+        let error = detached(py, || followed.last_error());
         // Being stopped is how a follower ends.
         Ok(error.filter(|error| error.kind() != Kind::Stopped).map(|error| raised(py, &error)))
     }
 
+    /// The absolute path, or the URL.
     #[getter]
     fn store(&self) -> &str {
         &self.store
     }
 
+    /// Stops following. Versions that are held elsewhere stay open.
     fn close(&self, py: Python<'_>) {
         let followed = self.followed.lock().unwrap_or_else(PoisonError::into_inner).take();
         let last = self.last.lock().unwrap_or_else(PoisonError::into_inner).take();
         drop(last);
-        py.detach(|| drop(followed));
+        detached(py, || drop(followed));
     }
 
     fn __enter__(slf: PyRef<'_, Self>) -> PyRef<'_, Self> {

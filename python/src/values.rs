@@ -30,11 +30,11 @@ static DECIMALS: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
 
 impl Decoder {
     pub(crate) fn new(py: Python<'_>, schema: &ValueSchema) -> PyResult<Self> {
-        let has = |part: &str| schema.columns.iter().any(|column| column.type_name.contains(part));
+        let any = |is: fn(&str) -> bool| schema.columns.iter().any(|column| is(&column.type_name));
         Ok(match schema.encoding {
-            Encoding::Json => Self::Json(scanner(py, has("decimal"))?),
+            Encoding::Json => Self::Json(scanner(py, any(has_decimal))?),
             Encoding::Avro { .. } => Self::Avro,
-            Encoding::Raw if has("string") => Self::Text,
+            Encoding::Raw if any(|name| name == "string") => Self::Text,
             Encoding::Raw => Self::Bytes,
         })
     }
@@ -62,6 +62,21 @@ impl Decoder {
             }
         }
     }
+}
+
+/// Whether a type is a decimal or contains one. Names of fields that have a parenthesis are quoted, as in JSON.
+fn has_decimal(type_name: &str) -> bool {
+    let (mut quoted, mut escaped) = (false, false);
+    let unquoted = type_name.chars().filter(|&letter| {
+        match letter {
+            _ if escaped => escaped = false,
+            '\\' if quoted => escaped = true,
+            '"' => quoted = !quoted,
+            _ => {}
+        }
+        !quoted
+    });
+    unquoted.collect::<String>().contains("decimal(")
 }
 
 fn scanner(py: Python<'_>, decimals: bool) -> PyResult<Py<PyAny>> {

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import datetime
 import os
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import cutover
 import pyarrow as pa
@@ -64,6 +66,49 @@ def test_values_that_look_like_flags_are_values(workspace):
     workspace.generation(1)
     assert cutover.get(workspace.store, "--help")["outcome"] == "absent"
     assert cutover.pin(workspace.store, reason="--help")["reason"] == "--help"
+
+
+@pytest.fixture
+def echo(tmp_path, monkeypatch):
+    """A command whose document has its arguments and the process that it belongs to."""
+    script = tmp_path / "echo"
+    script.write_text(
+        f"#!{sys.executable}\n"
+        "import json, os, sys\n"
+        "document = {'kind': None, 'words': sys.argv[1:], 'parent': os.environ['CUTOVER_PARENT']}\n"
+        "json.dump(document, open(sys.argv[sys.argv.index('--result') + 1], 'w'))\n"
+    )
+    script.chmod(0o755)
+    monkeypatch.setenv("CUTOVER_COMMAND", str(script))
+
+
+def test_values_of_parameters(echo):
+    at = datetime.datetime(2026, 11, 22, 10, 30)
+    given = {"a": "x", "b": 3, "c": 0.5, "d": at.date(), "e": at, "f": Path("in/x"), "g": None}
+    words = cutover.run("job.toml", set=given, memory=None)["words"]
+    assert words[:7] == [
+        "run",
+        "--set=a=x",
+        "--set=b=3",
+        "--set=c=0.5",
+        "--set=d=2026-11-22",
+        "--set=e=2026-11-22T10:30:00",
+        "--set=f=in/x",
+    ]
+    assert words[7] == "--result"
+    for wrong in [True, b"x", ["x"], {"x": 1}, object()]:
+        with pytest.raises(TypeError, match=r"set\['tag'\]"):
+            cutover.run("job.toml", set={"tag": wrong})
+
+
+def test_flags_that_are_for_the_shell_are_refused(echo):
+    for name in ["result", "help", "json"]:
+        with pytest.raises(TypeError, match=name):
+            cutover.run("job.toml", **{name: True})
+
+
+def test_the_command_knows_the_process_that_it_belongs_to(echo):
+    assert cutover.run("job.toml")["parent"] == str(os.getpid())
 
 
 def test_the_demo_is_quick(tmp_path):

@@ -89,6 +89,17 @@ def test_a_store_that_is_gone_leaves_the_reader_where_it_is(workspace):
     assert isinstance(reader.last_error, cutover.CutoverError)
 
 
+def test_a_relative_path_survives_a_change_of_directory(workspace, monkeypatch):
+    workspace.generation(1)
+    monkeypatch.chdir(workspace.path)
+    with cutover.Reader("store", refresh_every=0.01) as reader:
+        assert reader.store == workspace.store
+        monkeypatch.chdir("/")
+        workspace.generation(2)
+        wait_for(lambda: reader.version == 2)
+        assert reader.refresh().number == 2 and reader.last_error is None
+
+
 def test_nothing_published_is_unavailable_and_no_store_is_invalid(workspace, tmp_path):
     with pytest.raises(cutover.CutoverError) as raised:
         cutover.Reader(tmp_path / "none")

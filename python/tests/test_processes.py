@@ -75,6 +75,59 @@ def test_the_first_reader_may_be_opened_after_a_fork(workspace):
     assert ended.stdout == b"{'generation': 1}\n", ended.stderr
 
 
+READ_IN_THREADS = """
+import atexit, os, sys, threading, time
+atexit.register(lambda: print(reader.get("k00001")))
+import cutover
+reader = cutover.Reader(sys.argv[1])
+atexit.register(lambda: print(reader.get("k00002")))
+
+def read():
+    while True:
+        reader.get("k00001")
+        list(reader.scan(limit=100))
+
+for _ in range(2):
+    threading.Thread(target=read, daemon=True).start()
+time.sleep(0.2)
+"""
+
+
+def test_the_process_ends_while_daemon_threads_read(workspace):
+    workspace.generation(1)
+    for _ in range(5):
+        words = [sys.executable, "-c", READ_IN_THREADS, workspace.store]
+        ended = subprocess.run(words, timeout=DEADLINE, capture_output=True)
+        assert ended.returncode == 0, ended.stderr
+        assert ended.stdout == b"{'generation': 1}\n" * 2, "functions of atexit may read"
+
+
+def test_a_fork_of_a_process_with_reading_threads_ends_at_once(workspace):
+    workspace.generation(1)
+    script = READ_IN_THREADS + (
+        "started = time.monotonic()\n"
+        "if os.fork() == 0: sys.exit(7)\n"
+        "status = os.wait()[1]\n"
+        "sys.exit(0 if status == 7 << 8 and time.monotonic() - started < 4 else 1)\n"
+    )
+    words = [sys.executable, "-c", script, workspace.store]
+    assert subprocess.run(words, timeout=DEADLINE, stderr=subprocess.PIPE).returncode == 0
+
+
+def test_a_signal_ends_a_scan_that_runs_no_python_code(workspace):
+    workspace.generation(1)
+    script = (
+        "import collections, cutover, itertools, signal, sys\n"
+        "version = cutover.Reader(sys.argv[1]).snapshot()\n"
+        "signal.signal(signal.SIGALRM, lambda *_: sys.exit(7))\n"
+        "signal.setitimer(signal.ITIMER_REAL, 0.2)\n"
+        "scans = map(version.scan, itertools.repeat(''))\n"
+        "collections.deque(itertools.chain.from_iterable(scans), maxlen=0)\n"
+    )
+    ended = subprocess.run([sys.executable, "-c", script, workspace.store], timeout=DEADLINE)
+    assert ended.returncode == 7
+
+
 def read_one(store: str):
     return cutover.Reader(store).get("k00001")
 

@@ -32,6 +32,14 @@ def test_get_multi_get_and_scan(workspace):
         ]
         assert len(list(version.scan(limit=1024))) == 1024 and list(version.scan(limit=0)) == []
         assert list(version.scan("x")) == []
+        assert list(version.scan(("k00010",))) == [("k00010", {"generation": 1})]
+        assert list(version.scan(("k0001",))) == [], "a column in a tuple is complete"
+        assert list(version.scan(())) == everything and list(version.scan(b"")) == everything
+        for wrong in [version.scan, version.get]:
+            with pytest.raises(cutover.InvalidError, match="one column"):
+                wrong(("k00010", "x"))
+        with pytest.raises(TypeError, match=r"scan\(\)"):
+            iter(version)
         assert reader.get("k00007") == {"generation": 1} and reader.multi_get([]) == []
         assert reader.schema["key"]["columns"][0]["name"] == "key"
         assert reader.as_of.tzinfo is not None and abs(reader.as_of.timestamp() - datetime.datetime.now().timestamp()) < 600
@@ -84,6 +92,7 @@ def test_one_column_that_is_no_text(workspace):
     version = cutover.Reader(workspace.store).snapshot()
     assert (version.get(-1), version.get(300), version.get((300,))) == ({"n": "a"}, {"n": "b"}, {"n": "b"})
     assert version.get(b"\x16\x01\x2c") == {"n": "b"}, "bytes are the stored key"
+    assert list(version.scan((300,))) == [(300, {"n": "b"})] and len(list(version.scan(()))) == 2
     assert list(version.scan()) == [(-1, {"n": "a"}), (300, {"n": "b"})]
 
 
@@ -125,6 +134,35 @@ def test_values_keep_their_digits(workspace):
     workspace.run(allow=["values", "change"])
     with cutover.Reader(workspace.store) as reader:
         assert str(reader.get("k")["price"]) == "12345678901234567890.10"
+
+
+def test_a_field_called_decimal_is_no_decimal(workspace):
+    fields = {"decimal_part": 0.5, "decimal(1, 2)": 0.25, 'a"decimal(': 0.75}
+    of = pa.struct([(name, pa.float64()) for name in fields])
+    workspace.write(pa.table({"key": ["k"], "n": pa.array([fields], of)}))
+    workspace.run()
+    with cutover.Reader(workspace.store) as reader:
+        found = reader.get("k")["n"]
+        assert found == fields and {type(value) for value in found.values()} == {float}
+
+
+def test_columns_of_composite_prefixes_are_complete(workspace):
+    workspace.write(pa.table({"a": ["a", "a", "a\0b", "ab"], "b": ["x", "y", "x", "x"], "n": [1, 2, 3, 4]}))
+    workspace.job("SELECT * FROM rows", key=("a", "b"))
+    workspace.run()
+    version = cutover.Reader(workspace.store).snapshot()
+    assert [value["n"] for _, value in version.scan(("a",))] == [1, 2]
+    assert len(list(version.scan(()))) == 4
+    assert [value["n"] for _, value in version.scan(b"\x02a\0")] == [1, 2, 3], "bytes are the start of the stored key"
+
+
+def test_help_says_what_methods_do():
+    for name in ["Version", "Entries", "ArrowStream", "ArrowBatches", "ArrowBatch"]:
+        assert getattr(cutover, name).__doc__
+    for name in ["get", "multi_get", "scan", "to_arrow", "to_batches"]:
+        assert getattr(cutover.Version, name).__doc__
+    for name in ["snapshot", "refresh", "close"]:
+        assert getattr(cutover.Reader, name).__doc__
 
 
 @pytest.mark.parametrize("encoding", ['"avro"', '"avro", single_object = true'])

@@ -23,8 +23,15 @@ impl Sandbox {
     /// Creates one in `directory`.
     ///
     /// # Errors
-    /// `Invalid` when there is no such directory; `Unavailable` when it cannot be written.
+    /// `Invalid` for a URL, and when there is no such directory; `Unavailable` when it cannot be written.
     pub(super) fn create(directory: &Path) -> Result<Self> {
+        if directory.to_string_lossy().contains("://") {
+            return Err(Error::invalid(format!(
+                "verify-crash kills a job that builds into a store in a local directory, and {} is a URL: name a local \
+                 directory by --dir",
+                directory.display()
+            )));
+        }
         if !directory.is_dir() {
             return Err(Error::invalid(format!(
                 "{} is not a directory, so no sandbox can be created in it",

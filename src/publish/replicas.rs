@@ -121,7 +121,8 @@ fn wait(catalog: &Catalog, version: u64, replicas: Replicas, step: Step) -> Resu
                 Step::Ready => ("not published", "has it ready", "have it ready"),
                 Step::Serving => ("published", "serves it", "serve it"),
             };
-            let others = reports.iter().filter(|replica| !is_there(replica)).take(MAX_NAMED).map(describe);
+            let others = most_telling_first(reports.iter().filter(|replica| !is_there(replica)));
+            let others = others.into_iter().take(MAX_NAMED).map(describe);
             let others: Vec<String> = others.chain(there.iter().map(|name| format!("{name} {has}"))).collect();
             return Err(Error::unavailable(format!(
                 "version {version} is {state}: after {} s {} of {} hosts {have}; {}",
@@ -133,6 +134,17 @@ fn wait(catalog: &Catalog, version: u64, replicas: Replicas, step: Step) -> Resu
         }
         shutdown::sleep(POLL_INTERVAL.min(deadline.saturating_duration_since(Instant::now())))?;
     }
+}
+
+/// Hosts that failed, then those that are behind, then silent ones, which may be gone for good; each by name.
+fn most_telling_first<'a>(others: impl Iterator<Item = &'a Replica>) -> Vec<&'a Replica> {
+    let mut others: Vec<&Replica> = others.collect();
+    others.sort_by_key(|replica| match replica.state {
+        _ if replica.is_silent() => 2,
+        ReplicaState::Failed => 0,
+        _ => 1,
+    });
+    others
 }
 
 fn describe(replica: &Replica) -> String {
@@ -167,5 +179,29 @@ mod tests {
         let gone = host("2026-01-01T00:00:00Z".parse().unwrap());
         assert!(gone.is_silent());
         assert_eq!(describe(&gone), "\"a\" has reported nothing since 2026-01-01T00:00:00Z");
+    }
+
+    #[test]
+    fn hosts_that_failed_are_named_before_those_that_are_behind_or_silent() {
+        let host = |name: &str, state, at| Replica {
+            name: name.to_owned(),
+            state,
+            version: Some(1),
+            build_id: Some("b".to_owned()),
+            ready_build_id: None,
+            error: None,
+            at,
+        };
+        let now = Timestamp::now();
+        let long_ago: Timestamp = "2026-01-01T00:00:00Z".parse().unwrap();
+        let hosts = [
+            host("a", ReplicaState::Serving, long_ago),
+            host("b", ReplicaState::Failed, long_ago),
+            host("c", ReplicaState::Serving, now),
+            host("d", ReplicaState::Staging, now),
+            host("e", ReplicaState::Failed, now),
+        ];
+        let names: Vec<&str> = most_telling_first(hosts.iter()).into_iter().map(|host| host.name.as_str()).collect();
+        assert_eq!(names, ["e", "c", "d", "a", "b"]);
     }
 }

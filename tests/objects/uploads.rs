@@ -3,8 +3,10 @@
 use std::io::{self, Read};
 use std::time::Duration;
 
+use crate::fixture::Numbers;
 use crate::proxy::{Fault, Proxy, Rule, When};
-use crate::server::Server;
+use crate::server::{Server, keys};
+use crate::stores::environment;
 use cutover::error::{Error, Kind};
 use cutover::internals::objects::{Bucket, Key, Location, OpenUpload, Patience};
 use xxhash_rust::xxh3::xxh3_64;
@@ -143,6 +145,28 @@ fn an_upload_left_open_is_reported_and_can_be_aborted_later() {
     bucket.abort_upload(&noted[0]).unwrap();
     bucket.abort_upload(&noted[0]).unwrap();
     nothing_is_left(server, &name);
+}
+
+#[test]
+fn gc_aborts_an_upload_that_a_dead_builder_noted() {
+    let Some(server) = Server::shared() else { return };
+    let rules = [
+        Rule::new("PUT", "partNumber=2", When::Always, Fault::Refuse),
+        Rule::new("DELETE", "uploadId=", When::Always, Fault::Refuse),
+    ];
+    let (name, _proxy, bucket) = faulty(server, rules);
+    let numbers = Numbers::at(&format!("s3://{name}/data"), &environment(server.port()), "");
+    numbers.run(1).ok();
+    let (result, noted) = upload(&bucket, &mut bytes().as_slice(), None);
+    assert!(result.is_err());
+    assert_eq!(server.open_uploads(&name), 1);
+    let hash = xxh3_64(format!("{}\n{}", noted[0].key, noted[0].id).as_bytes());
+    let note = Key::new(format!("uploads/20260101T000000Z-0000dead/{hash:016x}.json")).unwrap();
+    let direct = Server::open(server.port(), &name);
+    direct.put(&note, serde_json::to_vec(&noted[0]).unwrap()).unwrap();
+    numbers.on("gc", "--grace 0s").ok();
+    assert_eq!(server.open_uploads(&name), 0);
+    assert_eq!(keys(&direct, Some("uploads")), [""; 0]);
 }
 
 #[test]

@@ -52,7 +52,7 @@ impl Remote {
     /// Downloads all files of the version that `manifest` describes into `directory`, but not its manifest.
     ///
     /// # Errors
-    /// `Corrupt` when an object is not as the manifest says; `Conflict` when the version is deleted meanwhile;
+    /// `Corrupt` when an object is not as the manifest says, or is missing; `Conflict` when the version was deleted;
     /// `Unavailable` when the disk or the object store fails; `Stopped` after a signal. What is complete stays, and the
     /// next call keeps it.
     pub fn download(&self, manifest: &Manifest, directory: &Path, options: &DownloadOptions<'_>) -> Result<Downloaded> {
@@ -131,9 +131,7 @@ impl Download<'_> {
         let bucket = &self.remote.bucket;
         let key = build_key(&self.manifest.build_id, &shard.object_path(file))?;
         let url = bucket.url(&key);
-        let entry = bucket.head(&key)?.ok_or_else(|| {
-            Error::conflict(format!("{url} is missing: version {} was deleted, or is damaged", self.manifest.version))
-        })?;
+        let Some(entry) = bucket.head(&key)? else { return Err(self.missing(&url)) };
         if entry.bytes != file.bytes {
             return Err(Error::corrupt(format!("{url} has {} bytes, the manifest says {}", entry.bytes, file.bytes)));
         }
@@ -155,6 +153,18 @@ impl Download<'_> {
             return Err(Error::corrupt(format!("{url} has the checksum {found}, the manifest says {}", file.xxh3)));
         }
         written.sync_all().io("sync", path)
+    }
+
+    /// Why an object is not there: a version is taken out of `current.json` before its objects are deleted.
+    fn missing(&self, url: &str) -> Error {
+        let Manifest { version, build_id, .. } = self.manifest;
+        match self.remote.current() {
+            Err(error) => error.during(format!("{url} is missing, and whether the store still has it is unknown")),
+            Ok(current) if current.versions.get(version).is_some_and(|entry| entry.build_id == *build_id) => {
+                Error::corrupt(format!("{url} is missing: version {version} is damaged"))
+            }
+            Ok(_) => Error::conflict(format!("{url} is missing: version {version} was deleted")),
+        }
     }
 
     /// The job, its query and the like, where they are there: they have no checksum, and no reader needs them.

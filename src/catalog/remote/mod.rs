@@ -23,6 +23,7 @@ mod inspect;
 mod lease;
 #[cfg(test)]
 mod model_test;
+mod names;
 mod parallel;
 mod replicas;
 mod sweep;
@@ -41,6 +42,7 @@ pub use replicas::{MAX_REPLICAS, Replica, ReplicaState};
 pub use work::{Building, PartDownload, SharedWork};
 
 use crate::error::{Error, Result};
+use crate::escape::shortened;
 use crate::format::{Current, Manifest, to_checksummed_json};
 use crate::objects::{Bucket, Changed, Condition, Key, Location, Put, Scheme, Settings, Tag, Traffic};
 
@@ -174,23 +176,39 @@ impl Remote {
         }
     }
 
-    /// Creates an empty store.
+    /// Creates an empty store where there is nothing else.
     ///
     /// # Errors
-    /// `Invalid` when the object store does not enforce conditions; `Corrupt` when there are versions without
-    /// `current.json`; as [`Remote::read`].
+    /// `Invalid` when there are other objects, or the object store does not enforce conditions; `Corrupt` when there
+    /// are versions without `current.json`; as [`Remote::read`].
     pub(super) fn create(&self, dataset: &str) -> Result<()> {
-        let mut has_versions = false;
-        self.bucket.list(Some(&versions_key()?), |_| {
-            has_versions = true;
-            Ok(())
-        })?;
-        if has_versions {
-            return Err(self.absent_with_versions());
+        if let Err(refused) = self.check_free() {
+            // Another process may have created the store meanwhile, with a version in it.
+            return if matches!(self.read(), Ok(Some(_))) { Ok(()) } else { Err(refused) };
         }
         self.bucket.check_conditions(&Key::new(format!("probe-{:016x}", random()))?)?;
         // Lost: another process created it first.
         self.replace(&Current::new(dataset), None).map(drop)
+    }
+
+    /// Refuses a place that holds versions, or objects that are no store's; both listings end at the first one. What
+    /// an interrupted or concurrent creation leaves is neither.
+    fn check_free(&self) -> Result<()> {
+        self.bucket.list(Some(&versions_key()?), |entry| {
+            let is_version = names::is_of_store(entry.key.as_str()) && entry.bytes > 0;
+            if is_version { Err(self.absent_with_versions()) } else { Ok(()) }
+        })?;
+        self.bucket.list(None, |entry| {
+            let key = entry.key.as_str();
+            if names::is_of_store(key) || names::may_be_directory(key, entry.bytes) {
+                return Ok(());
+            }
+            Err(Error::invalid(format!(
+                "{} is not a store but holds {}: choose an empty or a new directory",
+                self.url(),
+                shortened(key)
+            )))
+        })
     }
 
     /// The manifest of a build.

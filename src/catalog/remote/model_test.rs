@@ -51,7 +51,7 @@ fn host(catalog: &Catalog, seed: u64, number: usize, tally: &Tally) {
     for step in 0..STEPS {
         let version = 1 + draw(seed, number, 100 + step, 4);
         match draw(seed, number, step, 6) {
-            0 | 1 => build(catalog, &format!("{number}-{step}"), tally),
+            0 | 1 => build(catalog, &format!("20260101T000000Z-{number:04x}{step:04x}"), tally),
             2 => tally.count(catalog.commit(|current| changed(current, |c| c.publish(version, &everything(), at(1))))),
             3 => tally.count(catalog.commit(|current| changed(current, |c| c.rollback(None, at(2))))),
             4 => tally.count(catalog.commit(|current| match current.pin.is_some() {
@@ -91,10 +91,10 @@ fn build(catalog: &Catalog, id: &str, tally: &Tally) {
         }
     };
     tally.applied.fetch_add(1, Ordering::Relaxed);
-    let directory = staged(catalog, &format!("build-{id}"));
+    let directory = staged(catalog, id);
     let installed = catalog.install(&directory, |version| {
         let mut manifest = manifest(version, &[("key", id)]);
-        manifest.build_id = format!("build-{id}");
+        manifest.build_id = id.to_owned();
         manifest
     });
     drop(building);

@@ -5,6 +5,8 @@
 //! builder uploads: it is deleted once it is older than a grace time, and only by a process that has become the builder
 //! itself, so that no other one can install what is being deleted.
 //!
+//! Only objects with names that Cutover gives are deleted (`names`); whatever else is below the prefix stays.
+//!
 //! Not for: which versions are removed (`retention`).
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -12,9 +14,11 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
+use super::names::is_build_id;
+use super::upload::note_key;
 use super::work::{building_key, is_surplus};
 use super::{Remote, versions_key};
-use crate::error::{Kind, Result};
+use crate::error::{Error, Kind, Result};
 use crate::format::Current;
 use crate::objects::{Entry, Key, OpenUpload};
 
@@ -53,7 +57,7 @@ struct Found {
 impl Remote {
     /// Deletes the objects of versions that were `removed` from `current.json`, and those of builds that it does not
     /// name and that are older than `grace`. The latter only while this process is the builder: `lock_build` makes it
-    /// one.
+    /// one. Where another process is the builder they stay, which a warning says.
     ///
     /// # Errors
     /// As those of a listing and of a deletion; running it again continues.
@@ -65,25 +69,30 @@ impl Remote {
     ) -> Result<Swept> {
         let oldest = Timestamp::now().checked_sub(grace).unwrap_or(Timestamp::MIN);
         let mut swept = Swept::default();
-        let Found { mut unnamed, surplus } = self.found(&self.current()?, oldest)?;
-        for (id, build) in &unnamed {
-            let version = self.manifest(id).map(|manifest| manifest.version);
+        let Found { unnamed, surplus } = self.found(&self.current()?, oldest)?;
+        let mut dead = BTreeMap::new();
+        for (id, build) in unnamed {
+            let version = self.manifest(&id).map(|manifest| manifest.version);
             if version.is_ok_and(|version| removed.contains(&version)) {
-                swept.bytes += self.delete_build(build)?;
+                swept.bytes += self.delete_build(&build)?;
+            } else if build.written <= oldest {
+                dead.insert(id, build);
             }
         }
-        unnamed.retain(|_, build| build.written <= oldest);
         let uploads = self.noted_uploads(oldest)?;
-        if unnamed.is_empty() && uploads.is_empty() && surplus.is_empty() {
+        if dead.is_empty() && uploads.is_empty() && surplus.is_empty() {
             return Ok(swept);
         }
         let _building = match lock_build() {
-            Err(error) if error.kind() == Kind::Conflict => return Ok(swept),
+            Err(error) if error.kind() == Kind::Conflict => {
+                self.warn_of_rest(&error);
+                return Ok(swept);
+            }
             building => building?,
         };
         // Read again: from here on no other builder can install.
         let named = build_ids(&self.current()?);
-        for (id, build) in unnamed.into_iter().filter(|(id, _)| !named.contains(id)) {
+        for (id, build) in dead.into_iter().filter(|(id, _)| !named.contains(id)) {
             swept.bytes += self.delete_build(&build)?;
             swept.builds.push(id);
         }
@@ -91,14 +100,19 @@ impl Remote {
             swept.bytes += entry.bytes;
             self.bucket.delete([entry.key])?;
         }
-        for note in uploads {
-            let object = self.bucket.get(&note, MAX_NOTE)?;
-            if let Some(open) = object.and_then(|object| serde_json::from_slice::<OpenUpload>(&object.bytes).ok()) {
-                self.bucket.abort_upload(&open)?;
-            }
+        for (note, open) in uploads {
+            self.bucket.abort_upload(&open)?;
             self.bucket.delete([note])?;
         }
         Ok(swept)
+    }
+
+    fn warn_of_rest(&self, held: &Error) {
+        tracing::warn!(
+            "objects of {} that no version names were not deleted; run `cutover gc` again later: {}",
+            self.url(),
+            held.chain().join(": ")
+        );
     }
 
     /// Every object that neither `current` nor the store itself names, by its key.
@@ -139,6 +153,9 @@ impl Remote {
             let below = entry.key.as_str().strip_prefix("versions/").unwrap_or_default();
             let (id, path) = below.split_once('/').unwrap_or((below, ""));
             if !named.contains(id) {
+                if path.is_empty() || !is_build_id(id) {
+                    return Ok(());
+                }
                 let build = unnamed.entry(id.to_owned()).or_default();
                 build.written = build.written.max(entry.modified);
                 build.bytes += entry.bytes;
@@ -173,15 +190,42 @@ impl Remote {
         Ok(build.bytes)
     }
 
-    /// Notes of uploads in parts that are not complete, written before `oldest`.
-    fn noted_uploads(&self, oldest: Timestamp) -> Result<Vec<Key>> {
-        let mut notes = Vec::new();
+    /// Notes of uploads in parts that are not complete, written before `oldest`, with what they say.
+    fn noted_uploads(&self, oldest: Timestamp) -> Result<Vec<(Key, OpenUpload)>> {
+        let mut candidates = Vec::new();
         self.bucket.list(Some(&Key::new("uploads")?), |entry| {
-            notes.extend((entry.modified <= oldest).then_some(entry.key));
+            let may_be_note = entry.modified <= oldest && entry.bytes <= MAX_NOTE && build_of(&entry.key).is_some();
+            candidates.extend(may_be_note.then_some(entry.key));
             Ok(())
         })?;
+        let mut notes = Vec::new();
+        for key in candidates {
+            let open = self.note(&key)?;
+            notes.extend(open.map(|open| (key, open)));
+        }
         Ok(notes)
     }
+
+    /// The upload that an object below `uploads/` notes; none where it is no note, or is gone.
+    fn note(&self, key: &Key) -> Result<Option<OpenUpload>> {
+        let object = match self.bucket.get(key, MAX_NOTE) {
+            // Larger than when it was listed.
+            Err(error) if error.kind() == Kind::Corrupt => None,
+            object => object?,
+        };
+        let open = object.and_then(|object| serde_json::from_slice::<OpenUpload>(&object.bytes).ok());
+        let is_note = |open: &OpenUpload| {
+            let name = build_of(key).map(|build_id| note_key(build_id, open));
+            name.is_some_and(|name| name.is_ok_and(|name| name == *key))
+        };
+        Ok(open.filter(is_note))
+    }
+}
+
+/// The build whose upload an object below `uploads/` notes, if it is a note by its key.
+fn build_of(key: &Key) -> Option<&str> {
+    let (id, name) = key.as_str().strip_prefix("uploads/")?.split_once('/')?;
+    (is_build_id(id) && name.ends_with(".json")).then_some(id)
 }
 
 fn build_ids(current: &Current) -> BTreeSet<String> {

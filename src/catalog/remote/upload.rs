@@ -86,7 +86,7 @@ fn checksum(file: &FileEntry) -> Option<u64> {
 }
 
 /// Where an open upload is noted.
-fn note_key(build_id: &str, open: &OpenUpload) -> Result<Key> {
+pub(super) fn note_key(build_id: &str, open: &OpenUpload) -> Result<Key> {
     let name = xxh3_64(format!("{}\n{}", open.key, open.id).as_bytes());
     Key::new(format!("uploads/{build_id}/{name:016x}.json"))
 }

@@ -2,7 +2,7 @@
 //!
 //! Not for: how a store is reached, which the environment says (`objects`).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, PoisonError};
 
 use super::Input;
@@ -13,12 +13,14 @@ use crate::objects::{Bucket, Location, Settings, Traffic};
 pub(super) struct Buckets {
     settings: Settings,
     opened: Mutex<BTreeMap<Location, Bucket>>,
+    /// Places where nothing was found that keeps inputs from being read.
+    clear: Mutex<BTreeSet<String>>,
 }
 
 impl Buckets {
     /// None yet; they are opened by the settings of the environment.
     pub(super) fn from_env() -> Self {
-        Self { settings: Settings::from_env(), opened: Mutex::default() }
+        Self { settings: Settings::from_env(), opened: Mutex::default(), clear: Mutex::default() }
     }
 
     /// The client of the bucket of a location, for all of its keys.
@@ -34,6 +36,18 @@ impl Buckets {
         let bucket = Bucket::open(&root, &self.settings)?;
         opened.insert(root, bucket.clone());
         Ok(bucket)
+    }
+
+    /// Looks at a place, unless another input did and found nothing wrong.
+    ///
+    /// # Errors
+    /// Those of `look`.
+    pub(super) fn once(&self, place: String, look: impl FnOnce() -> Result<()>) -> Result<()> {
+        if !self.clear.lock().unwrap_or_else(PoisonError::into_inner).contains(&place) {
+            look()?;
+            self.clear.lock().unwrap_or_else(PoisonError::into_inner).insert(place);
+        }
+        Ok(())
     }
 }
 

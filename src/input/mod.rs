@@ -26,6 +26,7 @@ mod object_tree;
 mod pages;
 mod parquet_files;
 mod partitions;
+mod pattern;
 mod resolve;
 mod source;
 mod statistics;

@@ -10,7 +10,7 @@
 //! one file each.
 //!
 //! Stores have no directories. Tools mark them by empty objects, which are no files here: those with objects below
-//! them, and those without an extension.
+//! them, those without an extension, and `name_$folder$` of Hadoop.
 //!
 //! Not for: which of the files are inputs (`resolve`).
 
@@ -18,16 +18,19 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
 use std::path::{Path, PathBuf};
 
-use glob::Pattern;
-
 use super::Source;
-use super::narrowing::{Narrowing, OPTIONS, WILDCARDS};
-use super::tree::{Node, Tree, TreeEntry, TreeFile, no_pattern};
-use crate::error::{Error, Result};
+use super::narrowing::{Narrowing, WILDCARDS};
+use super::tree::{Node, Tree, TreeEntry, TreeFile};
+use crate::error::{Error, Kind, Result};
 use crate::objects::{Bucket, Entry, Key, Location, Scheme};
 
 /// Maximum number of objects that are listed for an input.
 const MAX_LISTED: usize = 1_000_000;
+/// Maximum number of objects among which the log of a table is looked for.
+const MAX_LOOKED: usize = 10_000;
+/// How the names of Hadoop's markers of directories end.
+const FOLDER: &str = "_$folder$";
+
 /// The objects below a URL.
 pub(super) struct ObjectTree {
     bucket: Bucket,
@@ -110,7 +113,8 @@ impl ObjectTree {
     fn is_marker(&self, entry: &Entry) -> bool {
         let key = entry.key.as_str();
         let name = key.rsplit('/').next().unwrap_or_default();
-        entry.bytes == 0 && (self.is_directory(key) || !name.contains('.') && !name.starts_with('_'))
+        let is_plain = !name.contains('.') && !name.starts_with('_');
+        entry.bytes == 0 && (self.is_directory(key) || is_plain || name.ends_with(FOLDER))
     }
 
     fn is_directory(&self, path: &str) -> bool {
@@ -127,6 +131,28 @@ impl ObjectTree {
             .take_while(move |key| key.starts_with(&start))
     }
 
+    /// Whether all that is at a path was listed.
+    fn is_listed(&self, path: &str) -> bool {
+        let is_listed = self.listed.as_ref().is_some_and(|listed| is_within(path, listed));
+        is_listed && !self.skipped.iter().any(|skipped| is_within(path, skipped))
+    }
+
+    /// Looks for a file in a directory that was not listed.
+    fn finds(&self, directory: &str, ending: &str) -> Result<bool> {
+        let (mut found, mut seen) = (false, 0);
+        let listed = self.bucket.list(Some(&Key::new(directory)?), |entry| {
+            seen += 1;
+            found |= is_file_of(entry.key.as_str(), directory, ending);
+            if found || seen == MAX_LOOKED { Err(Error::internal("the listing ends here")) } else { Ok(()) }
+        });
+        match listed {
+            _ if found || seen == MAX_LOOKED => Ok(found),
+            // Rights often end at the directory of the data.
+            Err(error) if error.kind() == Kind::Invalid => Ok(false),
+            listed => listed.map(|()| false),
+        }
+    }
+
     fn url(&self, path: &str) -> String {
         match Key::new(path) {
             Ok(key) => self.bucket.url(&key),
@@ -139,6 +165,18 @@ fn key(entry: &Entry) -> String {
     entry.key.as_str().to_owned()
 }
 
+/// Whether a path is a directory, or below it; the empty one is the whole bucket.
+fn is_within(path: &str, directory: &str) -> bool {
+    let rest = path.strip_prefix(directory);
+    directory.is_empty() || rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+}
+
+/// Whether a key is directly in a directory, and ends so.
+fn is_file_of(key: &str, directory: &str, ending: &str) -> bool {
+    let name = key.strip_prefix(directory).and_then(|rest| rest.strip_prefix('/'));
+    name.is_some_and(|name| !name.contains('/') && name.ends_with(ending))
+}
+
 /// A path as the text of a key: what a tree of objects gives is UTF-8, and has no slash at its end.
 fn text(path: &Path) -> &str {
     path.to_str().unwrap_or_default().trim_end_matches('/')
@@ -146,8 +184,9 @@ fn text(path: &Path) -> &str {
 
 impl Tree for ObjectTree {
     fn at(&self, path: &Path) -> Node {
+        let names_directory = path.as_os_str().as_encoded_bytes().ends_with(b"/");
         let path = text(path);
-        match (self.entries.contains_key(path), self.is_directory(path)) {
+        match (!names_directory && self.entries.contains_key(path), self.is_directory(path)) {
             (true, _) => Node::File,
             (false, true) => Node::Directory,
             (false, false) => Node::Nothing,
@@ -172,37 +211,26 @@ impl Tree for ObjectTree {
         Ok(found)
     }
 
-    fn matching(&self, pattern: &str) -> Result<Vec<TreeEntry>> {
-        let matcher = Pattern::new(pattern).map_err(|error| no_pattern(pattern, error))?;
-        let fixed = pattern.split(WILDCARDS).next().unwrap_or_default();
-        let directory = fixed.rfind('/').map_or("", |end| &fixed[..end]);
-        let mut found = Vec::new();
-        let mut directories: BTreeSet<&str> = BTreeSet::new();
-        for key in self.below(directory) {
-            if matcher.matches_with(key, OPTIONS) {
-                found.push(TreeEntry { path: PathBuf::from(key), is_directory: false });
-            }
-            let inner =
-                key.match_indices('/').map(|(end, _)| &key[..end]).filter(|inner| inner.len() > directory.len());
-            directories.extend(inner);
-        }
-        let matched = directories.into_iter().filter(|inner| matcher.matches_with(inner, OPTIONS));
-        found.extend(matched.map(|inner| TreeEntry { path: PathBuf::from(inner), is_directory: true }));
-        Ok(found)
-    }
-
     fn exists(&self, path: &Path) -> Result<bool> {
         let path = text(path);
-        let is_below =
-            |directory: &String| path.strip_prefix(directory.as_str()).is_some_and(|rest| rest.starts_with('/'));
-        let is_listed = |listed: &String| (listed.is_empty() || is_below(listed)) && !self.skipped.iter().any(is_below);
         if self.entries.contains_key(path) || self.is_directory(path) {
             return Ok(true);
         }
-        if self.listed.as_ref().is_some_and(is_listed) {
+        if self.is_listed(path) {
             return Ok(false);
         }
         Ok(self.bucket.head(&Key::new(path)?)?.is_some())
+    }
+
+    fn has_file(&self, directory: &Path, ending: &str) -> Result<bool> {
+        let directory = text(directory);
+        if self.below(directory).any(|key| is_file_of(key, directory, ending)) {
+            return Ok(true);
+        }
+        if self.is_listed(directory) || self.bucket.location().scheme() == Scheme::Http {
+            return Ok(false);
+        }
+        self.finds(directory, ending)
     }
 
     fn has_skipped(&self) -> bool {

@@ -4,8 +4,8 @@
 //! writers of datasets use them for files in progress and markers; directories named `column=value` add a column. The
 //! list is sorted, so the same files always give the same list.
 //!
-//! A directory with a Delta Lake, Iceberg or Hudi log is refused: its log says which files are live, and reading all of
-//! them would bring back deleted rows.
+//! A directory with a Delta Lake, Iceberg or Hudi log is refused, and so is a path below one: the log says which files
+//! are live, and reading all of them would bring back deleted rows.
 
 use std::cell::Cell;
 use std::collections::BTreeSet;
@@ -15,6 +15,7 @@ use std::path::{Path, PathBuf};
 use super::buckets::Buckets;
 use super::narrowing::{Narrowing, WILDCARDS};
 use super::object_tree::ObjectTree;
+use super::pattern::{MAX_DEPTH, PathPattern, is_hidden};
 use super::text::FileCompression;
 use super::tree::{LocalTree, Node, Tree, TreeEntry, TreeFile};
 use super::{InputFile, partitions};
@@ -24,8 +25,12 @@ use crate::objects::{Location, Scheme};
 
 /// Maximum number of files of an input.
 const MAX_FILES: usize = 1_000_000;
-/// Maximum depth of directories, which also ends cycles of links.
-const MAX_DEPTH: usize = 32;
+/// Directories above an input in which the log of a table is looked for at most; those of partitions are not counted.
+const MAX_ABOVE: usize = 4;
+/// The directories of the logs of tables, how the names of files in them end, and what has them.
+const TABLE_LOGS: [(&str, &str, &str); 3] =
+    [("_delta_log", "", "a Delta Lake table"), (".hoodie", "", "a Hudi table"), ICEBERG_LOG];
+const ICEBERG_LOG: (&str, &str, &str) = ("metadata", ".metadata.json", "an Iceberg table");
 
 /// The files of an input, and what their names say.
 pub(super) struct ResolvedFiles {
@@ -50,12 +55,13 @@ impl<'s> Place<'s> {
             return Ok(Self::new(spec, LocalTree, spec.path.clone()));
         }
         let location = Location::parse(&spec.path)?;
+        let path = path_of(spec, &location);
         if location.scheme() == Scheme::File {
-            return Ok(Self::new(spec, LocalTree, format!("/{}", location.prefix())));
+            return Ok(Self::new(spec, LocalTree, format!("/{path}")));
         }
-        let narrowing = Narrowing::of(spec, location.prefix());
+        let narrowing = Narrowing::of(spec, &path);
         let tree = ObjectTree::look(&buckets.open(&location)?, &spec.path, &location, &narrowing)?;
-        Ok(Self::new(spec, tree, location.prefix().to_owned()))
+        Ok(Self::new(spec, tree, path))
     }
 
     fn new(spec: &'s InputSpec, tree: impl Tree + 'static, path: String) -> Self {
@@ -77,6 +83,12 @@ impl<'s> Place<'s> {
     }
 }
 
+/// The path in its bucket. The slash at the end of a pattern, which no location has, names directories.
+fn path_of(spec: &InputSpec, location: &Location) -> String {
+    let names_directories = spec.path.ends_with('/') && location.prefix().contains(WILDCARDS);
+    format!("{}{}", location.prefix(), if names_directories { "/" } else { "" })
+}
+
 /// Finds the files of an input.
 ///
 /// # Errors
@@ -94,6 +106,7 @@ pub(super) fn find(spec: &InputSpec, buckets: &Buckets) -> Result<ResolvedFiles>
             spec.name, spec.path
         )));
     }
+    refuse_tables_above(&place, buckets, &root)?;
     let shown = |path: &Path| place.tree.shown(path);
     let paths = partitions::select(spec, &root, paths, &shown)?;
     check_markers(&place, &root, &paths)?;
@@ -133,32 +146,36 @@ fn list(place: &Place<'_>) -> Result<(PathBuf, Vec<PathBuf>)> {
         Node::Nothing if !place.path.contains(WILDCARDS) => return Ok((parent(path), paths)),
         Node::Nothing => {}
     }
-    let fixed = place.path.split(WILDCARDS).next().unwrap_or_default();
-    let root = fixed.rfind('/').map_or_else(PathBuf::new, |end| PathBuf::from(&fixed[..=end]));
+    let pattern = PathPattern::new(&place.path)
+        .map_err(|error| error.during(format!("input {}: the path cannot be used", place.spec.name)))?;
+    select(place, pattern.directory(), pattern.matching(place.tree.as_ref())?, &mut paths)?;
+    Ok((pattern.directory().to_path_buf(), paths))
+}
+
+/// The files among what a pattern names, and those in the directories that it names.
+fn select(place: &Place<'_>, root: &Path, matching: Vec<TreeEntry>, paths: &mut Vec<PathBuf>) -> Result<()> {
+    let directories = matching.iter().filter(|found| found.is_directory);
+    let directories: BTreeSet<PathBuf> = directories.map(|found| found.path.clone()).collect();
     let mut looked: BTreeSet<PathBuf> = BTreeSet::new();
-    let matching = place.tree.matching(&place.path).map_err(|error| match error.kind() {
-        Kind::Invalid => error.during(format!("input {}: the path cannot be used", place.spec.name)),
-        _ => error,
-    })?;
-    for found in matching {
-        let below = found.path.strip_prefix(&root).unwrap_or(&found.path);
-        for directory in found.path.ancestors().skip(1).take(below.components().count()) {
+    for TreeEntry { path, is_directory } in matching {
+        let below = path.strip_prefix(root).unwrap_or(&path);
+        for directory in path.ancestors().skip(1).take(below.components().count()) {
             if looked.insert(directory.to_path_buf()) {
-                for child in place.tree.children(directory)? {
-                    refuse_table_log(place, &child.path)?;
-                }
+                refuse_table(place, directory)?;
             }
         }
-        if below.components().any(|part| hidden(Path::new(part.as_os_str()))) {
+        let is_hidden = below.components().any(|part| hidden(Path::new(part.as_os_str())));
+        // All of a directory is found with the directory itself.
+        if is_hidden || path.ancestors().skip(1).any(|above| directories.contains(above)) {
             continue;
         }
-        if !found.is_directory {
-            paths.push(found.path);
-        } else if place.may_hold(&found.path) {
-            walk(place, &found.path, 0, &mut paths)?;
+        if !is_directory {
+            paths.push(path);
+        } else if place.may_hold(&path) {
+            walk(place, &path, 0, paths)?;
         }
     }
-    Ok((root, paths))
+    Ok(())
 }
 
 fn parent(path: &Path) -> PathBuf {
@@ -166,7 +183,7 @@ fn parent(path: &Path) -> PathBuf {
 }
 
 fn hidden(path: &Path) -> bool {
-    path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"_") || name.as_encoded_bytes()[0] == b'.')
+    path.file_name().is_some_and(|name| is_hidden(&name.to_string_lossy()))
 }
 
 fn walk(place: &Place<'_>, directory: &Path, depth: usize, paths: &mut Vec<PathBuf>) -> Result<()> {
@@ -217,20 +234,55 @@ fn refuse_table_log(place: &Place<'_>, path: &Path) -> Result<()> {
             ),
         ));
     }
-    let system = match name {
-        "_delta_log" => "Delta Lake",
-        ".hoodie" => "Hudi",
-        _ if name.ends_with(".metadata.json") && parent(path).ends_with("metadata") => "Iceberg",
+    let table = match name {
+        "_delta_log" => "a Delta Lake table",
+        ".hoodie" => "a Hudi table",
+        _ if name.ends_with(".metadata.json") && parent(path).ends_with("metadata") => "an Iceberg table",
         _ => return Ok(()),
     };
-    Err(place.error(
+    Err(is_log(place, path, table))
+}
+
+fn is_log(place: &Place<'_>, path: &Path, table: &str) -> Error {
+    place.error(
         Kind::Invalid,
         format_args!(
-            "{} is the log of a {system} table; reading its files directly would bring back deleted rows. Export the rows \
-             you need to plain Parquet and point the input at them",
+            "{} is the log of {table}; reading its files directly would bring back deleted rows. Export the rows you \
+             need to plain Parquet and point the input at them",
             place.tree.shown(path)
         ),
-    ))
+    )
+}
+
+/// Refuses a directory with the log of a table in it, or with part of a store.
+fn refuse_table(place: &Place<'_>, directory: &Path) -> Result<()> {
+    for child in place.tree.children(directory)? {
+        refuse_table_log(place, &child.path)?;
+    }
+    // The name of its directory says nothing.
+    let (name, ending, table) = ICEBERG_LOG;
+    let log = directory.join(name);
+    if place.tree.has_file(&log, ending)? { Err(is_log(place, &log, table)) } else { Ok(()) }
+}
+
+/// Refuses what is below the directory of a table, which has the log: its root may be above the path in the job.
+fn refuse_tables_above(place: &Place<'_>, buckets: &Buckets, root: &Path) -> Result<()> {
+    let mut counted = 0;
+    for directory in root.ancestors() {
+        // The files of a log itself can be read.
+        let logs = TABLE_LOGS.iter().map(|(name, ending, table)| (directory.join(name), ending, table));
+        for (log, ending, table) in logs.filter(|(log, _, _)| !root.starts_with(log)) {
+            buckets.once(place.tree.shown(&log), || {
+                if place.tree.has_file(&log, ending)? { Err(is_log(place, &log, table)) } else { Ok(()) }
+            })?;
+        }
+        let Some(name) = directory.file_name() else { break };
+        counted += usize::from(!name.as_encoded_bytes().contains(&b'='));
+        if counted > MAX_ABOVE {
+            break;
+        }
+    }
+    Ok(())
 }
 
 fn check_markers(place: &Place<'_>, root: &Path, paths: &[PathBuf]) -> Result<()> {
@@ -272,8 +324,8 @@ fn holds(place: &Place<'_>, directory: &Path, pattern: &str) -> Result<bool> {
     if !pattern.contains(WILDCARDS) {
         return place.tree.exists(&directory.join(pattern));
     }
-    let escaped = glob::Pattern::escape(&directory.display().to_string());
-    Ok(place.tree.matching(&format!("{escaped}/{pattern}")).is_ok_and(|found| !found.is_empty()))
+    let found = PathPattern::below(directory, pattern).and_then(|pattern| pattern.matching(place.tree.as_ref()));
+    Ok(found.is_ok_and(|found| !found.is_empty()))
 }
 
 fn format_of(place: &Place<'_>, paths: &[PathBuf]) -> Result<Format> {
@@ -328,6 +380,7 @@ pub(super) mod tests {
 
     use super::*;
     use crate::job::Job;
+    use crate::objects::{Bucket, Key, simulated};
 
     fn find(spec: &InputSpec) -> Result<ResolvedFiles> {
         super::find(spec, &Buckets::from_env())
@@ -447,15 +500,143 @@ pub(super) mod tests {
             [("delta", "_delta_log/0.json"), ("hudi", ".hoodie/x"), ("ice", "metadata/v1.metadata.json")]
         {
             touch(root, &format!("{table}/1.parquet"));
+            touch(root, &format!("{table}/data/date=1/1.parquet"));
             touch(root, &format!("{table}/{log}"));
-            assert_eq!(kind(&spec(&root.join(table))), Some(Kind::Invalid), "{table}");
-            if table != "ice" {
-                assert_eq!(
-                    kind(&spec(&root.join(table).join("*.parquet"))),
-                    Some(Kind::Invalid),
-                    "{table} by a pattern"
-                );
+            for path in
+                ["", "*.parquet", "**/*.parquet", "data/", "data/date=*/", "data/date=1", "data/date=1/1.parquet"]
+            {
+                let error = find(&at(&root.join(table), path)).err().unwrap();
+                assert_eq!(error.kind(), Kind::Invalid, "{table}/{path}");
+                assert!(error.message().contains("is the log of"), "{table}/{path}: {error}");
             }
         }
+        // A common name that says nothing by itself.
+        touch(root, "plain/metadata/notes.json");
+        touch(root, "plain/data/1.parquet");
+        assert_eq!(kind(&at(root, "plain/data/")), None);
+        assert_eq!(kind(&at(root, "plain/**/*.parquet")), None);
+    }
+
+    /// An input of a path that is kept as it is written.
+    fn at(root: &Path, path: &str) -> InputSpec {
+        InputSpec { path: format!("{}/{path}", root.display()), ..spec(root) }
+    }
+
+    fn in_bucket<'s>(bucket: &Bucket, spec: &'s InputSpec) -> Place<'s> {
+        let location = Location::parse(&spec.path).unwrap();
+        let path = path_of(spec, &location);
+        let narrowing = Narrowing::of(spec, &path);
+        Place::new(spec, ObjectTree::look(bucket, &spec.path, &location, &narrowing).unwrap(), path)
+    }
+
+    /// The paths of the files that are selected, below a directory.
+    fn selected(place: &Place<'_>, directory: &Path) -> Vec<String> {
+        let (_, paths) = list(place).unwrap();
+        let below = |path: &PathBuf| path.strip_prefix(directory).unwrap().display().to_string();
+        let selected: BTreeSet<String> = paths.iter().map(below).collect();
+        selected.into_iter().collect()
+    }
+
+    const FILES: [&str; 13] = [
+        ".hid/f.csv",
+        "_tmp/f.csv",
+        "a/.f.csv",
+        "a/_f.csv",
+        "a/f.csv",
+        "ab/c/.h/f.csv",
+        "ab/c/d/h.csv",
+        "ab/c/f.csv",
+        "ab/f.csv",
+        "ab/g.csv",
+        "k=1/f.csv",
+        "sub.csv/f.csv",
+        "top.csv",
+    ];
+
+    #[test]
+    fn patterns_select_the_same_files_on_disk_and_in_a_bucket() {
+        let root = tempfile::tempdir().unwrap();
+        let bucket = simulated::bucket(1, 0, 0).unwrap();
+        for file in FILES {
+            let file = format!("gl/{file}");
+            touch(root.path(), &file);
+            bucket.put(&Key::new(file).unwrap(), b"x".to_vec()).unwrap();
+        }
+        let in_directories =
+            &["a/f.csv", "ab/c/d/h.csv", "ab/c/f.csv", "ab/f.csv", "ab/g.csv", "k=1/f.csv", "sub.csv/f.csv"];
+        let all = &[&in_directories[..], &["top.csv"]].concat();
+        let a = &in_directories[..5];
+        let c = &in_directories[1..3];
+        let named_f = &["a/f.csv", "ab/c/f.csv", "ab/f.csv", "k=1/f.csv", "sub.csv/f.csv"];
+        let table: [(&str, &[&str]); 26] = [
+            ("", all),
+            ("*", all),
+            ("**", all),
+            ("**/", all),
+            ("**/*", all),
+            ("**/**", all),
+            ("*/", in_directories),
+            ("*/*", in_directories),
+            ("**/*/**", in_directories),
+            ("a*", a),
+            ("a*/", a),
+            ("a*/**", a),
+            ("**/c", c),
+            ("**/c/", c),
+            ("**/c/**", c),
+            ("ab/c/**/", c),
+            ("*.csv", &["sub.csv/f.csv", "top.csv"]),
+            ("*.csv/", &["sub.csv/f.csv"]),
+            ("**/f.csv", named_f),
+            ("ab/**/f.csv", &["ab/c/f.csv", "ab/f.csv"]),
+            ("k=[12]/*.csv", &["k=1/f.csv"]),
+            ("a/*/", &[]),
+            (".*/*", &[]),
+            (".hid/*", &[".hid/f.csv"]),
+            ("top.csv/*", &[]),
+            ("nowhere/*", &[]),
+        ];
+        for (pattern, expected) in table {
+            let local = at(&root.path().join("gl"), pattern);
+            let place = Place::of(&local, &Buckets::from_env()).unwrap();
+            assert_eq!(selected(&place, &root.path().join("gl")), expected, "{pattern} on disk");
+            let remote = at(Path::new("s3://simulated/gl"), pattern);
+            assert_eq!(selected(&in_bucket(&bucket, &remote), Path::new("gl")), expected, "{pattern} in a bucket");
+        }
+    }
+
+    #[test]
+    fn the_log_of_a_table_is_found_above_what_is_listed() {
+        let bucket = simulated::bucket(1, 0, 0).unwrap();
+        let put = |key: &str, bytes: &[u8]| drop(bucket.put(&Key::new(key).unwrap(), bytes.to_vec()).unwrap());
+        for log in ["delta/_delta_log/0.json", "hudi/.hoodie/hoodie.properties", "ice/metadata/v1.metadata.json"] {
+            put(log, b"{}");
+            let table = log.split('/').next().unwrap();
+            put(&format!("{table}/data/date=1/p.csv"), b"x");
+            for path in ["data/", "data/date=1/p.csv", "da*/*/*.csv", "data/date=*/"] {
+                let spec = at(Path::new("s3://simulated"), &format!("{table}/{path}"));
+                let place = in_bucket(&bucket, &spec);
+                let looked =
+                    list(&place).and_then(|(root, _)| refuse_tables_above(&place, &Buckets::from_env(), &root));
+                assert_eq!(looked.err().map(|error| error.kind()), Some(Kind::Invalid), "{table}/{path}");
+            }
+        }
+        put("plain/metadata/notes.json", b"{}");
+        put("plain/data/p.csv", b"x");
+        let spec = at(Path::new("s3://simulated"), "plain/data/");
+        let place = in_bucket(&bucket, &spec);
+        refuse_tables_above(&place, &Buckets::from_env(), Path::new("plain/data")).unwrap();
+    }
+
+    #[test]
+    fn markers_of_directories_are_no_files() {
+        let bucket = simulated::bucket(1, 0, 0).unwrap();
+        let put = |key: &str, bytes: &[u8]| drop(bucket.put(&Key::new(key).unwrap(), bytes.to_vec()).unwrap());
+        put("fm/s.parquet/part-0.parquet", b"x");
+        for marker in ["fm/s.parquet_$folder$", "fm/v1.0_$folder$", "fm/s.parquet", "fm/empty"] {
+            put(marker, b"");
+        }
+        let spec = at(Path::new("s3://simulated"), "fm/");
+        assert_eq!(selected(&in_bucket(&bucket, &spec), Path::new("fm")), ["s.parquet/part-0.parquet"]);
     }
 }

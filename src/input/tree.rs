@@ -54,17 +54,18 @@ pub(super) trait Tree {
     /// `Unavailable` if it cannot be listed.
     fn children(&self, directory: &Path) -> Result<Vec<TreeEntry>>;
 
-    /// What matches a pattern, in any order.
-    ///
-    /// # Errors
-    /// `Invalid` if it is none; `Unavailable` if a directory cannot be listed.
-    fn matching(&self, pattern: &str) -> Result<Vec<TreeEntry>>;
-
     /// Whether something is at a path, which may be beyond what was listed.
     ///
     /// # Errors
     /// `Unavailable` if the store does not answer.
     fn exists(&self, path: &Path) -> Result<bool>;
+
+    /// Whether a directory, which may be beyond what was listed, has a file whose name ends so; not if it may not be
+    /// listed.
+    ///
+    /// # Errors
+    /// `Unavailable` if the store does not answer.
+    fn has_file(&self, directory: &Path, ending: &str) -> Result<bool>;
 
     /// Whether there are directories that were not listed, as they hold nothing of the input.
     fn has_skipped(&self) -> bool {
@@ -96,25 +97,19 @@ impl Tree for LocalTree {
     }
 
     fn children(&self, directory: &Path) -> Result<Vec<TreeEntry>> {
-        let directory = if directory.as_os_str().is_empty() { Path::new(".") } else { directory };
-        let entries = fs::read_dir(directory).io("list", directory)?;
-        entries.map(|entry| Ok(found(entry.io("list", directory)?.path()))).collect()
-    }
-
-    fn matching(&self, pattern: &str) -> Result<Vec<TreeEntry>> {
-        let all = glob::glob(pattern).map_err(|error| no_pattern(pattern, error))?;
-        all.map(|path| {
-            let path = path.map_err(|error| {
-                let message = format!("cannot read {}", error.path().display());
-                Error::unavailable(message).because(std::io::Error::from(error))
-            })?;
-            Ok(found(path))
-        })
-        .collect()
+        let listed = if directory.as_os_str().is_empty() { Path::new(".") } else { directory };
+        let entries = fs::read_dir(listed).io("list", listed)?;
+        entries.map(|entry| Ok(found(directory.join(entry.io("list", listed)?.file_name())))).collect()
     }
 
     fn exists(&self, path: &Path) -> Result<bool> {
         Ok(path.exists())
+    }
+
+    fn has_file(&self, directory: &Path, ending: &str) -> Result<bool> {
+        let Ok(entries) = fs::read_dir(directory) else { return Ok(false) };
+        let mut names = entries.filter_map(|entry| Some(entry.ok()?.file_name()));
+        Ok(names.any(|name| name.as_encoded_bytes().ends_with(ending.as_bytes())))
     }
 
     /// Anything but a regular file is refused before it is opened: opening a pipe waits for a writer that may never
@@ -142,9 +137,4 @@ impl Tree for LocalTree {
 
 fn found(path: PathBuf) -> TreeEntry {
     TreeEntry { is_directory: path.is_dir(), path }
-}
-
-/// The error for a pattern that is none.
-pub(super) fn no_pattern(pattern: &str, error: glob::PatternError) -> Error {
-    Error::invalid(format!("{pattern} is not a valid pattern")).because(error)
 }

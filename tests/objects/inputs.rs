@@ -83,6 +83,7 @@ fn directories_patterns_and_partitions_are_as_in_a_file_system() {
     lake.put("events/.hidden.csv", "broken");
     lake.put("events/date=2026-11-02", "");
     lake.put("events/empty", "");
+    lake.put("events/v1.0_$folder$", "");
     lake.put("events-other/part-0.csv", csv(500..510));
     let mut jobs = 0;
     let mut rows = |path: &str, more: &str| -> Value {
@@ -97,6 +98,8 @@ fn directories_patterns_and_partitions_are_as_in_a_file_system() {
     assert_eq!(rows(&lake.url("events/*/*.csv"), ""), 30);
     assert_eq!(rows(&lake.url("events/**/*.csv"), ""), 30);
     assert_eq!(rows(&lake.url("events/date=2026-11-*"), ""), 20);
+    assert_eq!(rows(&lake.url("events/**/"), ""), 30);
+    assert_eq!(rows(&lake.url("events-*/"), ""), 10);
     assert_eq!(rows(&lake.url("events/date=2026-1[2]-*/part-*.csv"), ""), 10);
     assert_eq!(rows(&lake.url("events/date=2026-11-01/part-0.csv"), ""), 10);
     let days = |days: &str| format!("partitions = {{ date = \"{days}\" }}");
@@ -109,13 +112,15 @@ fn directories_patterns_and_partitions_are_as_in_a_file_system() {
     lake.cutover("run globs.toml").fails(2).complains(&["is not a valid pattern"]);
 }
 
-/// The listings among some requests, by their prefixes.
+/// The listings among some requests, by their prefixes, without those that look for the log of a table.
 fn listed(requests: &[String]) -> Vec<String> {
     let prefix = |request: &String| {
         let (_, rest) = request.split_once("prefix=")?;
         Some(rest.split(['&', ' ']).next()?.replace("%2F", "/").replace("%3D", "="))
     };
-    requests.iter().filter(|request| request.contains("list-type=2")).filter_map(prefix).collect()
+    let is_log = |prefix: &String| ["_delta_log/", ".hoodie/", "metadata/"].iter().any(|log| prefix.ends_with(log));
+    let listings = requests.iter().filter(|request| request.contains("list-type=2"));
+    listings.filter_map(prefix).filter(|prefix| !is_log(prefix)).collect()
 }
 
 #[test]
@@ -223,7 +228,8 @@ fn markers_can_be_required_and_table_logs_are_refused() {
     lake.cutover("run single.toml").ok();
     lake.put("delta/a.csv", csv(0..10));
     lake.put("delta/_delta_log/0.json", "{}");
-    for path in ["delta/", "delta/*.csv"] {
+    lake.put("delta/date=1/a.csv", csv(0..10));
+    for path in ["delta/", "delta/*.csv", "delta/date=1/", "delta/date=1/a.csv", "delta/date=*/*.csv"] {
         lake.job("delta", &lake.url(path), "");
         lake.cutover("run delta.toml").fails(2).complains(&["is the log of a Delta Lake table"]);
     }

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! json   dict, or a list of dicts; numbers with a fraction are float, or Decimal where the dataset has decimal columns
-//! avro   the same
+//! avro   dict; decimals, NaN and infinities are text, and several rows the list `entries` of it
 //! raw    str for a text column, bytes for a binary one
 //! ```
 //! JSON is parsed by Python's own scanner, which keeps all digits of integers and, if asked, of decimals.

@@ -22,8 +22,8 @@ dist: ## the release for this processor, in dist/: archive, wheel, checksums, li
 	scripts/dist.sh $(ARGS)
 
 .PHONY: try-dist
-try-dist: ## install the wheel of dist/ where there is only Python, and run its demo there (needs root and debootstrap)
-	scripts/try-dist.sh
+try-dist: ## install the wheel of dist/ where there is only Python, and run its demo (needs root, debootstrap; ARGS="--arch aarch64")
+	scripts/try-dist.sh $(ARGS)
 
 .PHONY: demo
 demo: build ## sample data, the main job, reads, a flip and a rollback

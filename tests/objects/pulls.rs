@@ -213,7 +213,7 @@ fn a_truncated_or_altered_download_is_refused_and_complete_files_are_kept() {
     pull(&numbers).ok();
     numbers.run(2).ok();
     proxy.set([Rule::new("GET", ".sst", When::Nth(2), Fault::AlterAnswer)]);
-    pull(&numbers).fails(6).complains(&["has the checksum", "the manifest says", "pull again", "rollback"]);
+    pull(&numbers).fails(6).complains(&["has the checksum", "the manifest says", "try again", "rollback"]);
     assert_eq!(copied(&numbers), (1, 1));
     proxy.set([Rule::new("GET", "/versions", When::Percent(30, 7), Fault::CutBody(3))]);
     let pulled = pull(&numbers).ok();

@@ -106,7 +106,7 @@ impl Download<'_> {
         let received = self.receive(shard, file, &path);
         received.map(|()| 0).map_err(|error| match error.kind() {
             Kind::Corrupt => error.during(format!(
-                "version {} of {} cannot be pulled; pull again, and if it fails in the same way, `cutover rollback` of that \
+                "version {} of {} cannot be fetched; try again, and if it fails in the same way, `cutover rollback` of that \
                  store serves the version before it, and `cutover run JOB.toml --rebuild --allow damaged` builds its data \
                  again",
                 self.manifest.version,

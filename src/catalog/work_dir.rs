@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use xxhash_rust::xxh3::xxh3_64;
 
-use crate::error::{Error, Result};
+use crate::error::{Error, IoContext, Result};
 
 /// Letters of the URL's last part in the directory's name.
 const NAME: usize = 60;
@@ -17,7 +17,7 @@ const NAME: usize = 60;
 /// The working directory for the store at `url`.
 ///
 /// # Errors
-/// `Invalid` when the environment names no place for it.
+/// `Invalid` when the environment names no place for it, or a URL.
 pub(super) fn of(url: &str) -> Result<PathBuf> {
     let stated = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
     let root = stated("CUTOVER_WORK_DIR")
@@ -26,7 +26,11 @@ pub(super) fn of(url: &str) -> Result<PathBuf> {
     let root = root.ok_or_else(|| {
         Error::invalid(format!("set CUTOVER_WORK_DIR to a directory for local work on {url}: HOME is not set either"))
     })?;
-    Ok(below(&root, url))
+    if root.to_string_lossy().contains("://") {
+        return Err(Error::invalid(format!("CUTOVER_WORK_DIR is {}: it must be a local directory", root.display())));
+    }
+    // Builders of one host exclude each other by it, and a relative path is another directory for each process.
+    Ok(below(&std::path::absolute(&root).io("find", &root)?, url))
 }
 
 fn below(root: &Path, url: &str) -> PathBuf {

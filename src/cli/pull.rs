@@ -84,6 +84,9 @@ impl Args {
         if self.limit_rate == Some(0) {
             return Err(Error::invalid("--limit-rate must be more than 0"));
         }
+        if self.to.to_string_lossy().contains("://") {
+            return Err(Error::invalid(format!("--to is {}: it must be a local directory", self.to.display())));
+        }
         let defaults = Options::new(self.url, self.to);
         let options = Options {
             name: self.name.unwrap_or(defaults.name),

@@ -375,6 +375,8 @@ fn a_store_is_not_created_among_other_objects() {
     assert_eq!(numbers.seen(), (1, 1));
     let refused = numbers.workspace.cutover(&format!("verify-crash numbers.toml --dir {url}")).fails(2);
     refused.complains(&["is a URL", "--dir"]);
+    let pulled = numbers.workspace.cutover(&format!("pull {url} --to {url}/copy")).fails(2);
+    pulled.complains(&["must be a local directory"]);
 }
 
 #[test]

@@ -9,7 +9,6 @@
 //!
 //! Not for: builders of one host, which exclude each other by `build.lock`.
 
-use std::path::Path;
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -20,7 +19,7 @@ use serde::{Deserialize, Serialize};
 use super::Remote;
 use crate::catalog::event::by;
 use crate::catalog::who;
-use crate::error::{Error, IoContext, Result};
+use crate::error::{Error, Result};
 use crate::format::{rfc3339, to_json};
 use crate::objects::{Bucket, Condition, Key, Put, Tag};
 
@@ -42,8 +41,7 @@ struct Held {
     by: String,
     /// The host.
     host: String,
-    /// The store's working directory on that host, an absolute path: with its build lock held, an earlier lease from
-    /// there is over.
+    /// The store's working directory on that host: with its build lock held, an earlier lease from there is over.
     work_dir: String,
     /// When it was taken.
     #[serde(with = "rfc3339")]
@@ -67,7 +65,6 @@ impl Lease {
     /// `Conflict` naming the holder while another host builds; as those of a conditional put.
     pub(in crate::catalog) fn take(remote: &Remote, work_dir: &str) -> Result<Self> {
         let bucket = remote.bucket.clone();
-        let work_dir = absolute(work_dir)?;
         for _ in 0..ATTEMPTS {
             let found = bucket.get(&key()?, MAX_BYTES)?;
             let condition = match &found {
@@ -75,13 +72,13 @@ impl Lease {
                 Some(object) => {
                     // An unreadable lease excludes no builder: the lease is not what keeps the store safe.
                     let held = serde_json::from_slice::<Held>(&object.bytes).ok();
-                    if let Some(held) = held.filter(|held| !held.is_over(&work_dir)) {
+                    if let Some(held) = held.filter(|held| !held.is_over(work_dir)) {
                         return Err(held.conflict(remote));
                     }
                     Condition::Match(object.entry.tag.clone())
                 }
             };
-            let ours = Held::new(&work_dir)?;
+            let ours = Held::new(work_dir)?;
             match bucket.settle(&key()?, &ours.bytes()?, &condition)? {
                 Put::Applied(tag) => return Ok(Self::renewed(bucket, ours, tag)),
                 Put::Lost => {}
@@ -160,31 +157,10 @@ impl Held {
     }
 }
 
-/// A working directory by a path that names no other one of this host: a relative one is another directory for each
-/// process.
-fn absolute(work_dir: &str) -> Result<String> {
-    let work_dir = Path::new(work_dir);
-    Ok(std::path::absolute(work_dir).io("find", work_dir)?.display().to_string())
-}
-
 fn key() -> Result<Key> {
     Key::new("lease.json")
 }
 
 fn later(by: Duration) -> Timestamp {
     Timestamp::now().checked_add(by).unwrap_or(Timestamp::MAX)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_lease_of_another_directory_by_the_same_relative_path_holds() {
-        assert_eq!(absolute("/work/store").unwrap(), "/work/store");
-        let relative = absolute("work").unwrap();
-        assert!(Path::new(&relative).is_absolute() && relative.ends_with("/work"), "{relative}");
-        let elsewhere = Held::new("/elsewhere/work").unwrap();
-        assert!(!elsewhere.is_over(&relative) && elsewhere.is_over("/elsewhere/work"));
-    }
 }

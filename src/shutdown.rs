@@ -47,7 +47,7 @@ pub fn listen() -> Result<()> {
 const PARENT: &str = "CUTOVER_PARENT";
 
 /// Asks for SIGTERM when the process ends that the environment names; a Python program that waits for a command is one.
-/// Without a name the command goes on by itself, as one does that a shell started.
+/// Without a name the command continues, as one does that a shell started.
 ///
 /// # Errors
 /// `Invalid` when the environment names no process; `Unavailable` when that has ended already.

@@ -29,7 +29,7 @@ const MAX_LISTED: usize = 1_000_000;
 /// Maximum number of objects among which the log of a table is looked for.
 const MAX_LOOKED: usize = 10_000;
 /// How the names of Hadoop's markers of directories end.
-const FOLDER: &str = "_$folder$";
+const HADOOP_MARKER: &str = "_$folder$";
 
 /// The objects below a URL.
 pub(super) struct ObjectTree {
@@ -114,7 +114,7 @@ impl ObjectTree {
         let key = entry.key.as_str();
         let name = key.rsplit('/').next().unwrap_or_default();
         let is_plain = !name.contains('.') && !name.starts_with('_');
-        entry.bytes == 0 && (self.is_directory(key) || is_plain || name.ends_with(FOLDER))
+        entry.bytes == 0 && (self.is_directory(key) || is_plain || name.ends_with(HADOOP_MARKER))
     }
 
     fn is_directory(&self, path: &str) -> bool {

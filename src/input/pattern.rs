@@ -9,7 +9,7 @@
 //! ```
 //! `.` and `..` are no names in a directory, so no wildcard matches them. `**` does not look into hidden directories.
 //!
-//! Not for: which of what was found is an input, and what a directory stands for (`resolve`).
+//! Not for: which of what was found is an input, and which files a directory means (`resolve`).
 
 use std::collections::BTreeSet;
 use std::path::{Component, Path, PathBuf};
@@ -93,7 +93,7 @@ fn parts(pattern: &str) -> Result<Vec<Part>, PatternError> {
     let mut parts = Vec::new();
     for part in pattern.split('/').filter(|part| !part.is_empty() && *part != ".") {
         match part {
-            // One stands for as many directories as two.
+            // One means as many directories as two.
             "**" if matches!(parts.last(), Some(Part::Any)) => {}
             "**" => parts.push(Part::Any),
             name => parts.push(Part::Name(Pattern::new(name)?)),
@@ -139,7 +139,7 @@ impl Search<'_> {
         }
     }
 
-    /// Goes on with a name that matches a part.
+    /// Continues with a name that matches a part.
     fn matched(&mut self, entry: TreeEntry, rest: &[Part], depth: usize) -> Result<()> {
         if !rest.is_empty() {
             return if entry.is_directory { self.look(&entry.path, rest, depth + 1) } else { Ok(()) };

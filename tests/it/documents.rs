@@ -288,7 +288,9 @@ fn sources_are_in_plain_words() {
     for (path, text) in sources(&["src"]) {
         let path = path.strip_prefix(root()).unwrap().display();
         for line in text.lines() {
-            found.extend(idioms_in(line).into_iter().map(|idiom| format!("{path}: {idiom:?} in {line:?}")));
+            // A name of Hadoop's.
+            let line = line.replace("_$folder$", "");
+            found.extend(idioms_in(&line).into_iter().map(|idiom| format!("{path}: {idiom:?} in {line:?}")));
         }
     }
     assert_eq!(found, [""; 0]);

@@ -1,4 +1,4 @@
-//! Which names below a store's prefix are Cutover's: whatever has another name is somebody else's, and is neither
+//! Which names below a store's prefix are Cutover's: whatever has another name is another program's, and is neither
 //! deleted nor taken for a part of the store.
 //!
 //! Not for: whether such an object is still needed (`sweep`).
@@ -40,7 +40,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn ids_of_builds_are_told_from_other_names() {
+    fn ids_of_builds_differ_from_other_names() {
         assert!(is_build_id("20260102T030405Z-0123abcd"));
         let others = [
             "",
@@ -62,7 +62,7 @@ mod tests {
     }
 
     #[test]
-    fn objects_of_a_store_are_told_from_others() {
+    fn objects_of_a_store_differ_from_others() {
         let table = "versions/20260102T030405Z-0123abcd/shard-00000/000012.sst";
         let note = "uploads/20260102T030405Z-0123abcd/0123456789abcdef.json";
         let own = [

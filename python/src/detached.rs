@@ -11,7 +11,7 @@
 //! ```
 //! `atexit` calls `close` before the interpreter ends. It marks the process as closing and waits, detached, until no
 //! thread is counted. Mark and count are one atomic number: a thread that saw no mark is counted when it is set, so
-//! `close` lets it have the lock. The thread that closes may go on reading: functions of `atexit` do.
+//! `close` lets it have the lock. The thread that closes may still read: functions of `atexit` do.
 //!
 //! Not for: Python code that is called back, such as the iterator of `multi_get`'s keys.
 
@@ -47,7 +47,7 @@ pub(crate) fn detached<T: Send>(py: Python<'_>, work: impl FnOnce() -> T + Send)
     })
 }
 
-/// Counts this thread; false when it must not go on.
+/// Counts this thread; false when it must not continue.
 fn enter() -> bool {
     let count = |state| (!is_closed_to_this_thread(state)).then_some(state + 1);
     STATE.fetch_update(Ordering::SeqCst, Ordering::SeqCst, count).is_ok()

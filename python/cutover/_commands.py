@@ -28,28 +28,6 @@ from ._errors import InternalError, UnavailableError, of_kind
 
 PathLike = Union[str, "os.PathLike[str]"]
 
-__all__ = [
-    "command",
-    "consume",
-    "demo",
-    "gc",
-    "get",
-    "init",
-    "log",
-    "path",
-    "pin",
-    "plan",
-    "publish",
-    "pull",
-    "rollback",
-    "run",
-    "show",
-    "unpin",
-    "verify",
-    "verify_crash",
-    "versions",
-]
-
 
 def command() -> str:
     """The path of the command `cutover`: the one of this package, or else the first on the PATH.

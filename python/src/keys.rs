@@ -10,6 +10,7 @@
 
 use cutover::error::{Error, Kind, Result};
 use cutover::format::{KeyColumn, KeyEncoding, KeyKind, KeySchema};
+use cutover::serve::Range;
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyBytes, PyDate, PyDateTime, PyFloat, PyInt, PyList, PyString, PyTuple};
@@ -37,47 +38,18 @@ pub(crate) fn encode(schema: &KeySchema, key: &Bound<'_, PyAny>) -> PyResult<Vec
     parsed.or_raise(key.py())
 }
 
-/// The stored keys of a prefix.
-#[derive(Default)]
-pub(crate) struct Prefix {
-    /// The first of them is this one or a later one.
-    pub(crate) start: Vec<u8>,
-    /// The first key behind all of them; none when there is none.
-    pub(crate) end: Option<Vec<u8>>,
-}
-
-impl Prefix {
-    /// The keys that begin with these bytes.
-    fn bytes(start: &[u8]) -> Self {
-        let mut end = start.to_vec();
-        while end.pop_if(|last| *last == u8::MAX).is_some() {}
-        let end = end.split_last().map(|(last, head)| [head, &[last + 1]].concat());
-        Self { start: start.to_vec(), end }
-    }
-
-    /// The keys that begin with these complete columns: no other column begins with the byte 255.
-    fn columns(start: Vec<u8>) -> Self {
-        Self { end: Some([start.as_slice(), &[u8::MAX]].concat()), start }
-    }
-
-    /// The one key.
-    fn key(start: Vec<u8>) -> Self {
-        Self { end: Some([start.as_slice(), &[0]].concat()), start }
-    }
-}
-
 /// The keys of a prefix: complete first columns, or the start of a text.
-pub(crate) fn encode_prefix(schema: &KeySchema, prefix: &Bound<'_, PyAny>) -> PyResult<Prefix> {
+pub(crate) fn encode_prefix(schema: &KeySchema, prefix: &Bound<'_, PyAny>) -> PyResult<Range> {
     if let Ok(bytes) = prefix.cast::<PyBytes>() {
-        return Ok(Prefix::bytes(bytes.as_bytes()));
+        return Ok(Range::prefix(bytes.as_bytes()));
     }
     if schema.encoding == KeyEncoding::Bytes {
         if !is_columns(prefix) {
-            return bytes_of(schema, prefix).map(|start| Prefix::bytes(&start));
+            return bytes_of(schema, prefix).map(|start| Range::prefix(&start));
         }
         return match columns(prefix)?.as_slice() {
-            [] => Ok(Prefix::default()),
-            [one] => bytes_of(schema, one).map(Prefix::key),
+            [] => Ok(Range::all()),
+            [one] => bytes_of(schema, one).map(|key| Range::between(&key, &[key.as_slice(), &[0]].concat())),
             more => Err(not_one(prefix, more.len())),
         };
     }
@@ -85,7 +57,7 @@ pub(crate) fn encode_prefix(schema: &KeySchema, prefix: &Bound<'_, PyAny>) -> Py
         Ok(text) => text.to_string(),
         Err(_) => array(schema, &columns(prefix)?)?,
     };
-    schema.parse_prefix(&text).map(Prefix::columns).or_raise(prefix.py())
+    schema.parse_prefix(&text).map(|start| Range::columns(&start)).or_raise(prefix.py())
 }
 
 fn is_columns(key: &Bound<'_, PyAny>) -> bool {

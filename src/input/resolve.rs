@@ -234,13 +234,11 @@ fn refuse_table_log(place: &Place<'_>, path: &Path) -> Result<()> {
             ),
         ));
     }
-    let table = match name {
-        "_delta_log" => "a Delta Lake table",
-        ".hoodie" => "a Hudi table",
-        _ if name.ends_with(".metadata.json") && parent(path).ends_with("metadata") => "an Iceberg table",
-        _ => return Ok(()),
+    let is_of = |(log, ending, _): &&(&str, &str, &str)| match *ending {
+        "" => name == *log,
+        ending => name.ends_with(ending) && parent(path).ends_with(log),
     };
-    Err(is_log(place, path, table))
+    TABLE_LOGS.iter().find(is_of).map_or(Ok(()), |(_, _, table)| Err(is_log(place, path, table)))
 }
 
 fn is_log(place: &Place<'_>, path: &Path, table: &str) -> Error {

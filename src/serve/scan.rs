@@ -61,7 +61,8 @@ impl Range {
     }
 
     /// The keys of this range behind `key`, without it; all of them when there is none.
-    pub(crate) fn after(mut self, key: Option<&[u8]>) -> Self {
+    #[must_use]
+    pub fn after(mut self, key: Option<&[u8]>) -> Self {
         if let Some(key) = key {
             // The smallest key that is greater.
             self.start = self.start.max([key, &[0]].concat());
